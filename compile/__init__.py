@@ -1,0 +1,1 @@
+"""Export, quantize, build and verify. Meets the training stage only in ``weckd_edge.artifacts``."""

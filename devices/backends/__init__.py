@@ -1,0 +1,1 @@
+"""One file a library: what runs a compiled model on one frame."""

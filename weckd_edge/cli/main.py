@@ -1,0 +1,108 @@
+"""The front door: ``weckd-edge COMMAND``. Commands are a literal table, imported only when asked for."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from typing import Any, NamedTuple
+
+import click
+
+import weckd_edge
+from weckd_edge.errors import WeckdError, did_you_mean
+
+
+class Entry(NamedTuple):
+    """Where a command lives and its one line of help."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "build": Entry("weckd_edge.cli.build", "From a folder of labelled images to a verified bundle."),
+    "data": Entry("weckd_edge.cli.data", "Look at a data set, its leaks and its shares; make the phantom set."),
+    "infer": Entry("weckd_edge.cli.infer", "Classify images with a bundle."),
+    "verify": Entry("weckd_edge.cli.verify", "Check a bundle: signature, digests, self-test."),
+    "bench": Entry("weckd_edge.cli.bench", "Measure a bundle's latency on this machine."),
+    "finalize": Entry("weckd_edge.cli.finalize", "On the Jetson: build the engine, self-test it, swap it in."),
+    "devices": Entry("weckd_edge.cli.devices", "List, show and detect device profiles."),
+    "doctor": Entry("weckd_edge.cli.doctor", "What works here, what is missing, how to get it."),
+    "report": Entry("weckd_edge.cli.report", "Write a bundle's report again."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands from the table alone."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command: click.Command = importlib.import_module(entry.module).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no command '{args[0]}'{did_you_mean(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(weckd_edge.__version__, prog_name="weckd-edge")
+@click.option("-v", "--verbose", is_flag=True, help="Say what is going on inside (log lines on stderr).")
+def cli(verbose: bool) -> None:
+    """Train a chain of ever smaller image classifiers, compile the last for a small device, and prove it works.
+
+    Start with: weckd-edge data check FOLDER, then weckd-edge build --data FOLDER --target cpu --out BUNDLE
+    """
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line; the one place where errors become exit codes.
+
+    Exit codes: 0 done, 1 failed, 2 wrong request, 3 a gate was missed, 130 interrupted.
+    """
+    try:
+        code: Any = cli.main(args=args, prog_name="weckd-edge", standalone_mode=False)
+    except click.exceptions.Abort:
+        _leave("interrupted; the same command goes on from here", 130)
+    except KeyboardInterrupt:
+        _leave("interrupted; the same command goes on from here", 130)
+    except click.UsageError as err:
+        err.show()
+        _exit(err.exit_code)
+    except click.ClickException as err:
+        err.show()
+        _exit(err.exit_code)
+    except WeckdError as err:
+        _leave(f"error: {err}", err.exit_code)
+    except BrokenPipeError:
+        # The reader of our output has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _exit(0)
+    else:
+        _exit(code if isinstance(code, int) else 0)
+
+
+def _leave(message: str, code: int) -> None:
+    click.echo(message, err=True)
+    _exit(code)
+
+
+def _exit(code: int) -> None:
+    sys.exit(code)

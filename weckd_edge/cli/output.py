@@ -1,0 +1,84 @@
+"""What commands print: data on stdout, talk on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import click
+
+from weckd_edge.progress import Progress, SilentProgress, Task
+from weckd_edge.schema import to_json
+
+json_option: Any = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else.")
+quiet_option: Any = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document on stdout."""
+    click.echo(to_json(value), nl=False)
+
+
+def say(text: str) -> None:
+    """Say one line to the person at the terminal (stderr)."""
+    click.echo(text, err=True)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+    """Print a table on stdout; it takes the terminal's width, or as much as it needs where there is none."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*("-" if cell is None else str(cell) for cell in row))
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    console.print(table)
+
+
+def make_progress(quiet: bool) -> AbstractContextManager[Progress]:
+    """Return where work is shown: nowhere when quiet, a live display on a terminal, plain lines elsewhere (stderr)."""
+    if quiet:
+        return nullcontext(SilentProgress())
+    if sys.stderr.isatty():
+        from weckd_edge.cli.live_progress import live_progress
+
+        return live_progress()
+    return nullcontext(PlainProgress())
+
+
+class PlainProgress:
+    """One line when a piece of work starts and ends, and about every tenth part or ten seconds between."""
+
+    @contextmanager
+    def task(self, name: str, total: int, done: int = 0) -> Iterator[Task]:
+        resumed = f", {done} done before" if done else ""
+        say(f"{name}: {total} steps{resumed}")
+        task = _PlainTask(name, total, done)
+        yield task
+        say(f"{name}: done in {(time.monotonic_ns() - task.start_ns) / 1e9:.1f} s")
+
+    def note(self, text: str) -> None:
+        say(text)
+
+
+class _PlainTask:
+    def __init__(self, name: str, total: int, done: int) -> None:
+        self.name, self.total, self.done = name, total, done
+        self.first = done
+        self.start_ns = self.said_ns = time.monotonic_ns()
+
+    def advance(self, steps: int = 1, **figures: float) -> None:
+        self.done += steps
+        now_ns = time.monotonic_ns()
+        if self.done >= self.total or now_ns - self.said_ns < 10e9:
+            return
+        self.said_ns = now_ns
+        left_s = (now_ns - self.start_ns) / 1e9 / max(self.done - self.first, 1) * (self.total - self.done)
+        shown = "".join(f", {key} {value:.3f}" for key, value in figures.items())
+        say(f"{self.name}: {self.done}/{self.total}{shown}, about {left_s:.0f} s left")

@@ -1,0 +1,307 @@
+"""Everything a build can be told, as frozen dataclasses read from TOML.
+
+Each class refuses what contradicts itself when it is made, so that a wrong setting is one line before any work starts.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from weckd_edge.errors import ConfigError
+from weckd_edge.schema import from_data
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def _check(ok: bool, message: str) -> None:
+    if not ok:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataConfig:
+    """How images are split.
+
+    Attributes:
+        share: Part of the training images whose labels one link sees, 0..1.
+        test_fraction: Part of all images held out for the final figures, by whole groups.
+        val_fraction: Part of all images held out for choosing, by whole groups.
+        near_duplicate_distance: Largest Hamming distance of two 64-bit perceptual hashes that still ties two images into
+            one group; None looks for exact copies only.
+        use_published_split: Keep the test split that the CSV names instead of making one (its leaks are reported).
+    """
+
+    share: float = 0.1
+    test_fraction: float = 0.2
+    val_fraction: float = 0.1
+    near_duplicate_distance: int | None = 6
+    use_published_split: bool = False
+
+    def __post_init__(self) -> None:
+        _check(0 < self.share <= 1, f"share = {self.share}: expected a part of the training images, over 0 and at most 1")
+        for name in ("test_fraction", "val_fraction"):
+            value = getattr(self, name)
+            _check(0 < value < 0.5, f"{name} = {value}: expected over 0 and under 0.5")
+        distance = self.near_duplicate_distance
+        _check(distance is None or 0 <= distance <= 16, f"near_duplicate_distance = {distance}: expected 0 to 16")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputConfig:
+    """The camera frame the graph will be fed with.
+
+    Attributes:
+        frame: ``[height, width]`` in pixels; None takes the commonest size in the data set.
+        crop: Keep the centred square of the frame, or stretch the whole of it.
+    """
+
+    frame: tuple[int, int] | None = None
+    crop: Literal["center", "stretch"] = "center"
+
+    def __post_init__(self) -> None:
+        if self.frame is not None:
+            _check(all(16 <= side <= 8192 for side in self.frame), f"frame = {list(self.frame)}: expected 16 to 8192 pixels")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LinkConfig:
+    """One student.
+
+    Attributes:
+        model: A timm name, or ``hf_hub:owner/name``.
+        input_size: Side of the network's input, pixels.
+        weights: A local checkpoint (safetensors, or a PyTorch file of plain tensors), relative to the config file; its
+            classifier is left out where its shape differs.
+        pretrained: Ask timm for its own pretrained weights (needs a network or a filled cache).
+        options: Keyword arguments for ``timm.create_model``.
+        mean: Per-channel mean the weights were trained with; None takes the model's own.
+        std: Likewise.
+    """
+
+    model: str
+    input_size: int = 128
+    weights: str | None = None
+    pretrained: bool = False
+    options: dict[str, bool | int | float | str] = field(default_factory=dict)
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        _check(32 <= self.input_size <= 1024, f"input_size = {self.input_size}: expected 32 to 1024 pixels")
+        _check(
+            not (self.weights and self.pretrained),
+            f"{self.model}: weights and pretrained contradict each other; keep one of the two",
+        )
+        _check((self.mean is None) == (self.std is None), f"{self.model}: give both mean and std, or neither")
+        _check(self.std is None or min(self.std) > 0, f"{self.model}: std must be over 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig:
+    """The loop.
+
+    Attributes:
+        epochs: How often the schedule moves on and a checkpoint is written.
+        steps_per_epoch: Gradient steps in one epoch.
+        batch: Images in one step.
+        learning_rate: Peak, for the trunk; the classifier takes ten times as much.
+        weight_decay: AdamW's.
+        augment: Strength of flips, crops, rotation and colour changes, 0 (none) to 1.
+        accelerator: Where to train.
+        threads: Processor threads; 0 takes all cores.
+    """
+
+    epochs: int = 10
+    steps_per_epoch: int = 20
+    batch: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.02
+    augment: float = 0.5
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "steps_per_epoch"):
+            _check(getattr(self, name) >= 1, f"{name} = {getattr(self, name)}: expected at least 1")
+        _check(self.batch >= 4, f"batch = {self.batch}: expected at least 4")
+        _check(0 < self.learning_rate < 1, f"learning_rate = {self.learning_rate}: expected over 0 and under 1")
+        _check(0 <= self.augment <= 1, f"augment = {self.augment}: expected 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DistillConfig:
+    """How a link learns from its predecessor.
+
+    Attributes:
+        weight: Part of the loss that comes from the teacher, 0..1; the rest is cross-entropy on the link's own share.
+        temperature_start: Softmax temperature in the first epoch.
+        temperature_end: Softmax temperature in the last epoch.
+        attention: Weight of the spatial-attention term.
+        use_pool: Show teacher and student the training images outside the link's share too, without their labels.
+        twin: Train the last link's architecture once more without a teacher, to see whether the chain helped.
+    """
+
+    weight: float = 0.7
+    temperature_start: float = 4.0
+    temperature_end: float = 1.0
+    attention: float = 0.1
+    use_pool: bool = True
+    twin: bool = True
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.weight <= 1, f"weight = {self.weight}: expected 0 to 1")
+        _check(
+            0 < self.temperature_end <= self.temperature_start,
+            f"temperature_end = {self.temperature_end}, temperature_start = {self.temperature_start}: "
+            "annealing expects 0 < end <= start",
+        )
+        _check(self.attention >= 0, f"attention = {self.attention}: expected 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuantizeConfig:
+    """How activation ranges are found.
+
+    Attributes:
+        method: ``minmax``, ``entropy`` or ``percentile``.
+        images: How many training images to calibrate on.
+    """
+
+    method: Literal["minmax", "entropy", "percentile"] = "minmax"
+    images: int = 128
+
+    def __post_init__(self) -> None:
+        _check(self.images >= 8, f"images = {self.images}: expected at least 8 calibration images")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GateConfig:
+    """Bars that the build must clear; None takes the device profile's, and where that has none, nothing is asked.
+
+    Attributes:
+        latency_p90_ms: Frame to answer, 90th percentile, at most.
+        memory_mib: Peak resident memory, at most.
+        size_mib: Size of what the device loads, at most.
+        accuracy: Accuracy of the compiled artefact on the test split, at least (0..1).
+        accuracy_drop: Accuracy lost between FP32 and the compiled artefact, at most (0..1).
+    """
+
+    latency_p90_ms: float | None = None
+    memory_mib: float | None = None
+    size_mib: float | None = None
+    accuracy: float | None = None
+    accuracy_drop: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("latency_p90_ms", "memory_mib", "size_mib"):
+            value = getattr(self, name)
+            _check(value is None or value > 0, f"{name} = {value}: expected over 0")
+        for name in ("accuracy", "accuracy_drop"):
+            value = getattr(self, name)
+            _check(value is None or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1 (0.9 for 90 %)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchConfig:
+    """The latency run of a build.
+
+    Attributes:
+        queries: How many frames, one after another.
+        warmup: How many before those, not counted.
+        threads: Processor threads the model may use.
+    """
+
+    queries: int = 1024
+    warmup: int = 50
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        _check(self.queries >= 64, f"queries = {self.queries}: a 90th percentile needs at least 64")
+        _check(self.threads >= 1, f"threads = {self.threads}: expected at least 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportConfig:
+    """What the report shows.
+
+    Attributes:
+        sample_frames: How many test frames to picture with their answers; 0 keeps every image out of the bundle's report.
+    """
+
+    sample_frames: int = 12
+
+
+DEFAULT_LINKS = (
+    LinkConfig(model="mobilenetv2_100", input_size=128),
+    LinkConfig(model="mobilenetv2_050", input_size=128),
+    LinkConfig(model="mobilenetv2_035", input_size=96),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildConfig:
+    """A whole build. Each attribute is a table of the TOML file; ``link`` is a list of tables.
+
+    Attributes:
+        seed: Of splits, weights, batches and phantoms.
+        link: The chain, largest first.
+        data: Splits and shares.
+        input: The camera frame.
+        train: The loop.
+        distill: The teaching.
+        quantize: Calibration.
+        gates: Bars.
+        bench: The latency run.
+        report: The report.
+        abstain_below: See ``OperatingPoint``.
+    """
+
+    seed: int = 0
+    link: tuple[LinkConfig, ...] = DEFAULT_LINKS
+    data: DataConfig = DataConfig()
+    input: InputConfig = InputConfig()
+    train: TrainConfig = TrainConfig()
+    distill: DistillConfig = DistillConfig()
+    quantize: QuantizeConfig = QuantizeConfig()
+    gates: GateConfig = GateConfig()
+    bench: BenchConfig = BenchConfig()
+    report: ReportConfig = ReportConfig()
+    abstain_below: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(len(self.link) >= 2, f"a chain needs at least two links, got {len(self.link)}")
+        _check(0 <= self.abstain_below < 1, f"abstain_below = {self.abstain_below}: expected 0 up to under 1")
+        total = self.data.share * len(self.link)
+        _check(
+            total <= 1 + 1e-9,
+            f"share = {self.data.share} for each of {len(self.link)} links asks for {total:.0%} of the training images; "
+            f"shares are disjoint, so at most {1 / len(self.link):.3f} each",
+        )
+
+
+def load_config(path: Path) -> BuildConfig:
+    """Read a TOML file; relative ``weights`` are taken from the file's own folder.
+
+    Raises:
+        ConfigError: The file is missing, is not TOML, or holds an unknown, wrong or contradictory setting.
+    """
+    try:
+        data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as err:
+        raise ConfigError(f"{path}: no such config file") from err
+    except (OSError, UnicodeDecodeError) as err:
+        raise ConfigError(f"{path}: cannot be read ({err})") from err
+    except tomllib.TOMLDecodeError as err:
+        raise ConfigError(f"{path}: expected TOML ({err})") from err
+    config = from_data(BuildConfig, data, where=path.name)
+    links = tuple(
+        replace(link, weights=str((path.parent / link.weights).resolve())) if link.weights else link
+        for link in config.link
+    )
+    return replace(config, link=links)

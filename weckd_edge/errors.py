@@ -1,0 +1,59 @@
+"""The one family of errors a user can meet, and the exit code each of them ends with.
+
+A message says what was expected, what came, and what to do next, in one line. Everything that derives from
+``WeckdError`` is shown without a traceback; anything else is a defect of this software.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class WeckdError(Exception):
+    """Something the user can act on.
+
+    Attributes:
+        exit_code: What the command line exits with: 1 for a failure, 2 for a wrong request, 3 for a missed gate.
+    """
+
+    exit_code = 1
+
+
+class ConfigError(WeckdError):
+    """A setting is unknown, of the wrong type, out of range, or contradicts another."""
+
+    exit_code = 2
+
+
+class DataError(WeckdError):
+    """The images or their labels cannot be used as they are."""
+
+
+class ModelError(WeckdError):
+    """A network cannot be made, loaded, exported or quantized."""
+
+
+class BundleError(WeckdError):
+    """A bundle is incomplete, changed, of another schema, or not meant for this device."""
+
+
+class DeviceError(WeckdError):
+    """A device profile or the device itself is not what was expected."""
+
+
+class StoreError(WeckdError):
+    """A file or folder cannot be written or read."""
+
+
+class MissingDependency(WeckdError):  # noqa: N818 - it names what is missing, as ModuleNotFoundError does
+    """An optional library is absent, or present and broken."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'? Known: a, b, c"`` for an unknown name (the guess only where one is close)."""
+    choices = sorted(known)
+    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    guess = f"; did you mean '{close[0]}'?" if close else "."
+    shown = ", ".join(choices[:40]) + (", ..." if len(choices) > 40 else "")
+    return f"{guess} Known: {shown}"

@@ -1,0 +1,40 @@
+"""How long work reports its progress: a protocol, and the silent implementation libraries default to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+
+class Task(Protocol):
+    """One piece of work that is under way."""
+
+    def advance(self, steps: int = 1, **figures: float) -> None:
+        """Say that ``steps`` more are done; ``figures`` (loss, accuracy) are shown beside the bar."""
+
+
+class Progress(Protocol):
+    """Where work is shown. The command line decides between a live display, plain lines and nothing."""
+
+    def task(self, name: str, total: int, done: int = 0) -> AbstractContextManager[Task]:
+        """Open a piece of work of ``total`` steps, of which ``done`` were finished in an earlier run."""
+
+    def note(self, text: str) -> None:
+        """Say one line that stays on the screen."""
+
+
+class _SilentTask:
+    def advance(self, steps: int = 1, **figures: float) -> None:
+        return None
+
+
+class SilentProgress:
+    """Shows nothing."""
+
+    @contextmanager
+    def task(self, name: str, total: int, done: int = 0) -> Iterator[Task]:
+        yield _SilentTask()
+
+    def note(self, text: str) -> None:
+        return None
