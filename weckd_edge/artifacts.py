@@ -180,6 +180,55 @@ class Link:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ChainRecord:
+    """The whole chain as evidence: what each link is and reached, and what stands beside it.
+
+    Attributes:
+        links: In training order, largest first.
+        twin: The last link's architecture trained without a teacher; None where the build left it out.
+        shipped: Name of the link that ships; None means the last.
+        schema_version: Of this record.
+    """
+
+    links: tuple[Link, ...]
+    twin: Link | None
+    shipped: str | None = None
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageTime:
+    """How long one stage of a build took.
+
+    Attributes:
+        name: The stage.
+        seconds: In this run.
+        reused: Whether an earlier run had made it.
+    """
+
+    name: str
+    seconds: float
+    reused: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildRecord:
+    """How a bundle was built.
+
+    Attributes:
+        config: JSON text of the whole ``BuildConfig``.
+        stages: In order.
+        data_name: The data set's folder name.
+        schema_version: Of this record.
+    """
+
+    config: str
+    stages: tuple[StageTime, ...]
+    data_name: str
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ExportedModel:
     """One ONNX graph from a uint8 RGB frame to probabilities ``[1, classes]`` float32.
 
@@ -455,6 +504,8 @@ class Manifest:
         synthetic: True when the training data were drawn phantoms.
         files: Every file of the bundle but the manifest and the signature.
         versions: Of this software and of the libraries that made the bundle.
+        manifest_sha256: SHA-256 of the bytes of ``manifest.json`` itself with this value written as 64 zeros; filled in when
+            the bundle is sealed. It finds a damaged manifest in a bundle without a signature.
         schema_version: Of the bundle's format.
     """
 
@@ -475,4 +526,5 @@ class Manifest:
     synthetic: bool
     files: tuple[FileRef, ...]
     versions: dict[str, str]
+    manifest_sha256: str = ""
     schema_version: int = SCHEMA_VERSION

@@ -110,7 +110,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
                 file.write(data.encode() if isinstance(data, str) else data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -125,7 +125,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     old = path.with_name(f".{path.name}.old")
     with explain_os_errors(path):
         if old.exists() and not path.exists():
-            os.replace(old, path)
+            old.replace(path)
         for leftover in (temporary, old):
             shutil.rmtree(leftover, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -133,8 +133,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             yield temporary
             _sync_tree(temporary)
             if path.exists():
-                os.replace(path, old)
-            os.replace(temporary, path)
+                path.replace(old)
+            temporary.replace(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             if path.exists():
@@ -189,6 +189,11 @@ class Workspace:
             except BlockingIOError as err:
                 raise StoreError(f"{self.root}: another build is running there; wait for it or stop it") from err
             yield
+
+    def remove_if_empty(self) -> None:
+        """Take the folder away where no stage was finished and none is in progress."""
+        if self.root.is_dir() and not any(path.name != ".lock" for path in self.root.iterdir()):
+            shutil.rmtree(self.root, ignore_errors=True)
 
     def scratch(self, name: str, key: object) -> Path:
         """Return a folder for work in progress of a stage, which survives until that stage is finished."""

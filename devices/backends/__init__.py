@@ -1,1 +1,1 @@
-"""One file a library: what runs a compiled model on one frame."""
+"""What runs a model: one module a library, a literal table, and nothing imported before it is asked for."""

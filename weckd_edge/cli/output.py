@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import click
 
 from weckd_edge.progress import Progress, SilentProgress, Task
 from weckd_edge.schema import to_json
 
-json_option: Any = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else.")
-quiet_option: Any = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+F = TypeVar("F", bound="Callable[..., Any] | click.Command")
+
+
+class Option(Protocol):
+    """What ``click.option`` gives, with its type kept."""
+
+    def __call__(self, function: F, /) -> F:
+        """Add the option to a command's function."""
+
+
+json_option: Option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else."
+)
+quiet_option: Option = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 
 
 def print_json(value: object) -> None:

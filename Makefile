@@ -1,0 +1,35 @@
+# Two commands: `make demo` and `make test`. Both set up .venv first; nothing else is needed but Python 3.10 or newer.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+
+.PHONY: demo test lint dist-test install clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "weckd-edge needs Python 3.10 or newer; name one: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[all,dev]'
+	touch $@
+
+demo: install
+	$(BIN)/weckd-edge data phantom --out $(DEMO)/phantom
+	$(BIN)/weckd-edge build --data $(DEMO)/phantom --target cpu --config docs/examples/demo.toml --out $(DEMO)/bundle
+
+test: install lint
+	$(BIN)/pytest -n 2
+	$(MAKE) dist-test
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+dist-test: install
+	$(BIN)/python tests/dist_check.py
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info

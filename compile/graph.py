@@ -1,0 +1,169 @@
+"""The ONNX graph: its fixed names, its clean-up, and the few questions that several modules ask of it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from weckd_edge.errors import ModelError
+from weckd_edge.optional import require
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto
+
+OPSET = 17
+"""The newest operator set that the TensorRT of JetPack 5 and 6.0 (8.4 to 8.6) reads."""
+
+IR_VERSION = 8
+"""The ONNX file format that belongs to opset 17."""
+
+INPUT_NAME = "frame"
+NETWORK_INPUT_NAME = "network_input"
+OUTPUT_NAME = "probabilities"
+
+_KEPT_AS_THEY_ARE = ["MatMulAddFusion"]  # would wrap a reshape around every linear layer on three-dimensional tensors
+
+
+def clean_up(model: ModelProto) -> ModelProto:
+    """Fold constants, paddings and batch norms, drop what is unused, and make the bytes depend on the network alone.
+
+    ONNX Runtime's basic optimizations do the folding: they keep to standard operators. The network's input may be a
+    second output of ``model``; it keeps its name and stops being an output.
+
+    Raises:
+        ModelError: The graph is not a valid one.
+    """
+    onnx = require("onnx", "export a network")
+    folded: ModelProto = _fold(model)
+    for output in [o for o in folded.graph.output if o.name == NETWORK_INPUT_NAME]:
+        folded.graph.output.remove(output)
+    del folded.opset_import[1:]
+    if folded.opset_import[0].domain != "" or folded.opset_import[0].version != OPSET:
+        raise ModelError(f"expected a graph of standard operators of opset {OPSET}, got {folded.opset_import[0]}")
+    folded.ir_version = IR_VERSION
+    folded.graph.name = "weckd_edge"
+    folded.doc_string = folded.graph.doc_string = ""
+    for index, node in enumerate(folded.graph.node):
+        node.doc_string = ""
+        node.name = node.name or f"{node.op_type}_{index}"
+    _restore_hard_swish(folded.graph)
+    del folded.graph.value_info[:]
+    folded = onnx.shape_inference.infer_shapes(folded, strict_mode=True, data_prop=True)
+    check(folded)
+    return folded
+
+
+def _fold(model: ModelProto) -> ModelProto:
+    onnx, ort = require("onnx", "export a network"), require("onnxruntime", "export a network")
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    options.add_session_config_entry("session.disable_aot_function_inlining", "1")
+    with tempfile.TemporaryDirectory(prefix="weckd-") as folder:
+        path = Path(folder) / "folded.onnx"
+        options.optimized_model_filepath = str(path)
+        try:
+            ort.InferenceSession(
+                model.SerializeToString(),
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=_KEPT_AS_THEY_ARE,
+            )
+        except Exception as err:  # ONNX Runtime's own errors have no common base class
+            raise ModelError(f"ONNX Runtime cannot load the exported graph: {str(err).splitlines()[0]}") from err
+        folded: ModelProto = onnx.load(path)
+    return folded
+
+
+def _restore_hard_swish(graph: GraphProto) -> None:
+    """Put ``HardSwish`` back where ONNX Runtime wrote ``x * HardSigmoid(x)``: OpenVINO fuses only the former."""
+    onnx = require("onnx", "export a network")
+    readers = consumers(graph)
+    for gate in [n for n in graph.node if n.op_type == "HardSigmoid"]:
+        slope = {a.name: a.f for a in gate.attribute}
+        users = readers.get(gate.output[0], [])
+        if abs(slope.get("alpha", 0.2) - 1 / 6) > 1e-6 or abs(slope.get("beta", 0.5) - 0.5) > 1e-6 or len(users) != 1:
+            continue
+        product = users[0]
+        if product.op_type == "Mul" and set(product.input) == {gate.input[0], gate.output[0]}:
+            product.CopyFrom(onnx.helper.make_node("HardSwish", [gate.input[0]], list(product.output), product.name))
+            graph.node.remove(gate)
+
+
+def check(model: ModelProto) -> None:
+    """Refuse a graph that is not valid ONNX.
+
+    Raises:
+        ModelError: The checker's first complaint.
+    """
+    onnx = require("onnx", "check a graph")
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as err:
+        raise ModelError(f"the graph is not valid ONNX: {str(err).splitlines()[0]}") from err
+
+
+def load_graph(path: Path) -> ModelProto:
+    """Read an ONNX file.
+
+    Raises:
+        ModelError: It is missing or not ONNX.
+    """
+    onnx = require("onnx", "read a graph")
+    from google.protobuf.message import DecodeError
+
+    try:
+        model: ModelProto = onnx.load(path)
+    except (OSError, DecodeError) as err:
+        raise ModelError(f"{path}: expected an ONNX file, found none that can be read ({err})") from err
+    return model
+
+
+def producers(graph: GraphProto) -> dict[str, NodeProto]:
+    """Return the node that makes each tensor."""
+    return {name: node for node in graph.node for name in node.output if name}
+
+
+def consumers(graph: GraphProto) -> dict[str, list[NodeProto]]:
+    """Return the nodes that read each tensor, in graph order."""
+    found: dict[str, list[NodeProto]] = {}
+    for node in graph.node:
+        for name in dict.fromkeys(node.input):
+            if name:
+                found.setdefault(name, []).append(node)
+    return found
+
+
+def preprocessing_nodes(graph: GraphProto) -> tuple[NodeProto, ...]:
+    """Return the nodes that make the network's input from the frame, in graph order.
+
+    Raises:
+        ModelError: The graph has no tensor of that name.
+    """
+    made_by = producers(graph)
+    if NETWORK_INPUT_NAME not in made_by:
+        raise ModelError(
+            f"the graph has no tensor '{NETWORK_INPUT_NAME}' between preprocessing and network; export it again"
+        )
+    wanted, before = [NETWORK_INPUT_NAME], set()
+    while wanted:
+        node = made_by.get(wanted.pop())
+        if node is not None and node.output[0] not in before:
+            before.add(node.output[0])
+            wanted.extend(node.input)
+    return tuple(node for node in graph.node if node.output[0] in before)
+
+
+def initializer_names(graph: GraphProto) -> set[str]:
+    """Return the names of the constant tensors."""
+    return {tensor.name for tensor in graph.initializer}
+
+
+def shapes(graph: GraphProto) -> Iterator[tuple[str, tuple[int | None, ...]]]:
+    """Yield the name and shape of inputs, outputs and inferred tensors; None stands for a dimension that may vary."""
+    for info in (*graph.input, *graph.output, *graph.value_info):
+        dims = info.type.tensor_type.shape.dim
+        yield info.name, tuple(d.dim_value if d.HasField("dim_value") else None for d in dims)

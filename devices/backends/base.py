@@ -1,0 +1,89 @@
+"""The contract every backend keeps: one uint8 frame in, the probabilities of one answer out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.errors import ModelError
+
+Frame = NDArray[np.uint8]
+Probabilities = NDArray[np.float32]
+
+
+class Runner(Protocol):
+    """A model that is open and ready.
+
+    Attributes:
+        name: The backend: ``openvino``, ``onnxruntime`` or ``tensorrt``.
+        version: Of the library that runs it.
+        input_shape: ``(1, frame_height, frame_width, 3)``.
+    """
+
+    name: str
+    version: str
+    input_shape: tuple[int, ...]
+
+    def run(self, frame: Frame) -> Probabilities:
+        """Answer one frame.
+
+        Args:
+            frame: RGB, ``[1, H, W, 3]``, rows first and contiguous.
+
+        Returns:
+            Probabilities ``[classes]``, the caller's own copy.
+
+        Raises:
+            ModelError: The frame has another shape or type than the model was built for.
+        """
+
+    def close(self) -> None:
+        """Give the memory back; the runner must not be used afterwards."""
+
+
+class NetworkRunner(Protocol):
+    """A part of a model that starts behind the preprocessing, for timing the network alone.
+
+    Attributes:
+        input_shape: Of the tensor it starts from.
+        dtype: Of that tensor.
+    """
+
+    input_shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+
+    def run(self, frame: NDArray[np.generic]) -> Probabilities:
+        """Run it once on a tensor of ``input_shape`` and ``dtype``; return ``[classes]``."""
+
+    def close(self) -> None:
+        """Give the memory back."""
+
+
+def check_tensor(array: NDArray[np.generic], shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
+    """Refuse an input that the model was not built for.
+
+    Raises:
+        ModelError: Another shape, another type, or not contiguous.
+    """
+    if array.shape != shape or array.dtype != dtype:
+        raise ModelError(
+            f"the model expects {dtype} of shape {list(shape)}, got {array.dtype} of shape {list(array.shape)}; "
+            "make frames with weckd_edge.devices.frames"
+        )
+    if not array.flags.c_contiguous:
+        raise ModelError("the model expects a contiguous frame, got a view; numpy.ascontiguousarray copies it")
+
+
+def require_file(model: Path, suffixes: tuple[str, ...], backend: str) -> None:
+    """Refuse a model file that is not there or of a kind the backend does not read.
+
+    Raises:
+        ModelError: With the kinds it does read.
+    """
+    if model.suffix not in suffixes:
+        raise ModelError(f"{model}: {backend} reads {' or '.join(suffixes)}, got '{model.suffix or model.name}'")
+    if not model.is_file():
+        raise ModelError(f"{model}: expected a model file, found none")

@@ -1,0 +1,106 @@
+"""What an engine's validity hangs on, read from a Jetson's files: module, L4T, power mode, TensorRT's full version."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from weckd_edge.devices.detect import detect
+from weckd_edge.errors import DeviceError
+from weckd_edge.store import digest_of
+
+_STATUS = "var/lib/nvpmodel/status"
+_MODES = "etc/nvpmodel.conf"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineIdentity:
+    """Everything an engine depends on; equal identities may share an engine.
+
+    Attributes:
+        onnx_sha256: Digest of the graph.
+        tensorrt_version: In full, with the build number where the package manager tells it.
+        module: Part number of the module.
+        compute_capability: Of its GPU.
+        l4t: Release of NVIDIA's Linux.
+        power_mode: Name of the power mode: the builder times kernels at that mode's clocks.
+        flags: Build flags by name, then the workspace cap.
+    """
+
+    onnx_sha256: str
+    tensorrt_version: str
+    module: str
+    compute_capability: str
+    l4t: str
+    power_mode: str
+    flags: tuple[str, ...]
+
+    def key(self) -> str:
+        """Return the digest an engine is kept under."""
+        return digest_of(self)
+
+
+def read_module(root: Path) -> tuple[str, str]:
+    """Return a Jetson's module part number and its L4T release.
+
+    Raises:
+        DeviceError: This is no Jetson, or it names no module.
+    """
+    found = detect(root)
+    if found.l4t is None:
+        raise DeviceError(
+            f"this is no Jetson ({found.host}; no /etc/nv_tegra_release); an engine is built by the device it runs on: "
+            "copy the bundle there and run weckd-edge finalize on it"
+        )
+    if found.module is None:
+        raise DeviceError(
+            "this Jetson's device tree names no module part number (expected pNNNN-NNNN in "
+            "/proc/device-tree/compatible); flash NVIDIA's own device tree"
+        )
+    return found.module, found.l4t
+
+
+def read_power_mode(root: Path) -> str:
+    """Return the name of the power mode in use.
+
+    The number in nvpmodel's status is looked up in its configuration, as numbers differ between boards and releases.
+
+    Raises:
+        DeviceError: nvpmodel has left no status, or its configuration does not name that mode.
+    """
+    try:
+        status = (root / _STATUS).read_text(encoding="utf-8")
+        modes = (root / _MODES).read_text(encoding="utf-8")
+    except OSError as err:
+        raise DeviceError(
+            f"the power mode is unknown ({err.filename}: {err.strerror}); set one with: sudo nvpmodel -m ID "
+            "(in a container, mount /etc/nvpmodel.conf and /var/lib/nvpmodel)"
+        ) from err
+    number = re.search(r"pmode:\s*(\d+)", status)
+    if number is None:
+        raise DeviceError(
+            f"/{_STATUS}: expected pmode:NNNN, got '{status.strip()[:40]}'; set a mode with: sudo nvpmodel -m ID"
+        )
+    for entry in re.findall(r"<\s*POWER_MODEL\s+([^>]*)>", modes):
+        values = dict(re.findall(r"(\w+)\s*=\s*(\S+)", entry))
+        if values.get("ID", "").isdigit() and int(values["ID"]) == int(number[1]) and "NAME" in values:
+            return str(values["NAME"])
+    raise DeviceError(f"/{_MODES} names no power mode {int(number[1])}; set a known one with: sudo nvpmodel -m ID")
+
+
+def full_tensorrt_version(root: Path, binding_version: str) -> str:
+    """Return TensorRT's version with its build number, such as ``10.3.0.30``.
+
+    The Python binding tells ``10.3.0`` only; the package manager knows the rest. Where it does not, or speaks of
+    another version than the binding, the binding's is returned.
+    """
+    try:
+        status = (root / "var/lib/dpkg/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return binding_version
+    found = re.search(r"^Package: libnvinfer\d+\n(?:\S.*\n| .*\n)*?Version: (\d+(?:\.\d+)+)", status, re.MULTILINE)
+    plain = binding_version.partition("+")[0]
+    if found and (found[1] == plain or found[1].startswith(f"{plain}.")):
+        return found[1]
+    return binding_version

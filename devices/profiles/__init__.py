@@ -1,0 +1,1 @@
+"""Device profiles as TOML files, one a device; each value's source stands in its ``sources`` table."""

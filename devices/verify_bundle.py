@@ -1,0 +1,258 @@
+"""Prove that a bundle is whole and still answers as it did where it was built.
+
+The signature comes first, then every digest, then the self-test: the golden frames of the bundle through every backend
+that can run here, compared with the answers in the bundle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import BuiltModel, Manifest
+from weckd_edge.bundle import DEVICE_FOLDER, Bundle, open_bundle
+from weckd_edge.devices.backends.base import Runner
+from weckd_edge.devices.backends.table import BACKENDS, open_runner
+from weckd_edge.errors import BundleError, MissingDependency, ModelError
+from weckd_edge.signing import SIGNATURE_FILE, SignatureError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SelfTest:
+    """The golden frames through one backend.
+
+    Attributes:
+        backend: Its name.
+        frames: How many golden frames were run.
+        max_abs: Largest difference of a probability; None where nothing was run, or an answer was not a number.
+        flips: Frames on which the decision differs; None where nothing was run.
+        tolerance: Largest difference allowed; None where the bundle names none.
+        passed: Whether it is within the tolerance; None where nothing was run.
+        reason: Why nothing was run, or why it did not pass.
+    """
+
+    backend: str
+    frames: int = 0
+    max_abs: float | None = None
+    flips: int | None = None
+    tolerance: float | None = None
+    passed: bool | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyResult:
+    """What was found out about one bundle.
+
+    Attributes:
+        bundle: Its folder.
+        signature: ``valid``; ``unsigned``; ``unchecked``, for there is one but no key was given; or ``invalid``.
+        digests_ok: Whether every file is there, as it was sealed, and no other.
+        selftest: One entry a backend.
+        passed: Everything above held, and at least one backend ran.
+        problem: The first thing that is wrong, in one line; None where it passed.
+    """
+
+    bundle: str
+    signature: Literal["valid", "unsigned", "unchecked", "invalid"]
+    digests_ok: bool
+    selftest: tuple[SelfTest, ...] = field(default=())
+    passed: bool
+    problem: str | None = None
+
+
+def verify_bundle(folder: Path, key: Path | None = None) -> VerifyResult:
+    """Check signature, digests and self-test of a bundle.
+
+    A bundle that fails any of them is a result, not an exception.
+
+    Args:
+        folder: The bundle.
+        key: PEM public key; with it, an unsigned bundle does not pass.
+
+    Raises:
+        ConfigError: The key cannot be used.
+        MissingDependency: A key was given and the extra ``sign`` is not installed.
+    """
+    try:
+        bundle = open_bundle(folder, key=key)
+    except SignatureError as err:
+        signed = (folder / SIGNATURE_FILE).is_file()
+        return VerifyResult(
+            bundle=str(folder),
+            signature="invalid" if signed else "unsigned",
+            digests_ok=False,
+            passed=False,
+            problem=str(err),
+        )
+    except BundleError as err:
+        signature: Literal["valid", "unsigned", "unchecked"] = (
+            "valid" if key is not None else "unchecked" if (folder / SIGNATURE_FILE).is_file() else "unsigned"
+        )
+        # open_bundle() checks the signature first: with a key, it held.
+        if not folder.is_dir():
+            signature = "unsigned"
+        return VerifyResult(bundle=str(folder), signature=signature, digests_ok=False, passed=False, problem=str(err))
+    try:
+        tests = self_tests(bundle)
+    except BundleError as err:
+        return VerifyResult(
+            bundle=str(folder), signature=bundle.signature, digests_ok=True, passed=False, problem=str(err)
+        )
+    problem = _problem(tests)
+    return VerifyResult(
+        bundle=str(folder),
+        signature=bundle.signature,
+        digests_ok=True,
+        selftest=tests,
+        passed=problem is None,
+        problem=problem,
+    )
+
+
+def _problem(tests: tuple[SelfTest, ...]) -> str | None:
+    for test in tests:
+        if test.passed is False:
+            return f"the self-test did not pass on {test.backend}: {test.reason}"
+    if not any(test.passed for test in tests):
+        reasons = "; ".join(f"{test.backend}: {test.reason}" for test in tests) or "the bundle has no model to run"
+        return f"the self-test could not run on any backend here ({reasons})"
+    return None
+
+
+def self_tests(bundle: Bundle) -> tuple[SelfTest, ...]:
+    """Run the golden frames through every model of a bundle, and say of each that cannot run here why.
+
+    Raises:
+        BundleError: The golden frames are not what the manifest promises.
+    """
+    frames, expected = load_golden(bundle)
+    results = []
+    for backend, path, reason in _candidates(bundle):
+        if path is None:
+            results.append(SelfTest(backend=backend, reason=reason))
+        else:
+            results.append(_run(backend, path, bundle.manifest, frames, expected))
+    return tuple(results)
+
+
+def load_golden(bundle: Bundle) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return the golden frames ``[N, H, W, 3]`` uint8 and the answers they must give ``[N, classes]`` float32.
+
+    Raises:
+        BundleError: A file is no array, or of another shape or type than the manifest promises.
+    """
+    manifest = bundle.manifest
+    contract = manifest.input
+    frames = _load_array(bundle.folder / manifest.selftest.frames.path)
+    expected = _load_array(bundle.folder / manifest.selftest.expected.path)
+    count = frames.shape[0] if frames.ndim else 0
+    _check_array("selftest frames", frames, (count, contract.frame_height, contract.frame_width, 3), np.uint8)
+    _check_array("selftest answers", expected, (count, len(manifest.labels)), np.float32)
+    if not count or not np.isfinite(expected).all():
+        raise BundleError(f"{bundle.folder}: expected golden frames with finite answers, found {count} frames")
+    return frames, expected
+
+
+def self_test(runner: Runner, frames: NDArray[np.uint8], expected: NDArray[np.float32], tolerance: float) -> SelfTest:
+    """Run golden frames through one open model.
+
+    Args:
+        runner: The model.
+        frames: uint8 ``[N, H, W, 3]``, N at least 1.
+        expected: float32 ``[N, classes]``.
+        tolerance: Largest difference of a probability allowed.
+    """
+    answers = np.stack([runner.run(np.ascontiguousarray(frame[None])) for frame in frames])
+    if answers.shape != expected.shape or not np.isfinite(answers).all():
+        return SelfTest(
+            backend=runner.name,
+            frames=len(frames),
+            tolerance=tolerance,
+            passed=False,
+            reason=f"expected {list(expected.shape)} finite probabilities, got {list(answers.shape)}, or not numbers",
+        )
+    max_abs = float(np.abs(answers.astype(np.float64) - expected).max())
+    passed = max_abs <= tolerance
+    return SelfTest(
+        backend=runner.name,
+        frames=len(frames),
+        max_abs=max_abs,
+        flips=int((answers.argmax(axis=1) != expected.argmax(axis=1)).sum()),
+        tolerance=tolerance,
+        passed=passed,
+        reason=None if passed else f"a probability differs by {max_abs:.6f}, allowed is {tolerance:g}",
+    )
+
+
+def _run(
+    backend: str, path: Path, manifest: Manifest, frames: NDArray[np.uint8], expected: NDArray[np.float32]
+) -> SelfTest:
+    tolerance = manifest.selftest.tolerance.get(backend)
+    if tolerance is None:
+        return SelfTest(backend=backend, passed=False, reason="the bundle names no tolerance for it")
+    try:
+        runner = open_runner(backend, path, threads=1)
+    except MissingDependency as err:
+        return SelfTest(backend=backend, tolerance=tolerance, reason=str(err))
+    except ModelError as err:
+        return SelfTest(backend=backend, tolerance=tolerance, passed=False, reason=str(err))
+    try:
+        return self_test(runner, frames, expected, tolerance)
+    except ModelError as err:
+        return SelfTest(backend=backend, tolerance=tolerance, passed=False, reason=str(err))
+    finally:
+        runner.close()
+
+
+def _candidates(bundle: Bundle) -> list[tuple[str, Path | None, str]]:
+    """List (backend, what it opens or None, why not): built models, then the ONNX graph where a tolerance is set."""
+    found: list[tuple[str, Path | None, str]] = []
+    for model in bundle.manifest.models:
+        if model.kind == "model":
+            found.append(_built(bundle.folder, model))
+        elif model.kind == "recipe":
+            found.append(_recipe(bundle.folder, model))
+    seen = {backend for backend, _, _ in found}
+    for name, row in BACKENDS.items():
+        if name not in seen and ".onnx" in row.suffixes and name in bundle.manifest.selftest.tolerance:
+            found.append((name, bundle.folder / bundle.manifest.onnx.path, ""))
+    return found
+
+
+def _built(folder: Path, model: BuiltModel) -> tuple[str, Path | None, str]:
+    for name, row in BACKENDS.items():
+        if model.backend in row.runs:
+            for ref in model.files:
+                if Path(ref.path).suffix in row.suffixes:
+                    return name, folder / ref.path, ""
+    return model.backend, None, f"this weckd-edge has no way to run a model of {model.backend}"
+
+
+def _recipe(folder: Path, model: BuiltModel) -> tuple[str, Path | None, str]:
+    suffixes = next((row.suffixes for row in BACKENDS.values() if model.backend in row.runs), ())
+    engines = sorted(path for path in (folder / DEVICE_FOLDER).rglob("*") if path.suffix in suffixes)
+    if len(engines) == 1:
+        return model.backend, engines[0], ""
+    if engines:
+        return model.backend, None, f"{len(engines)} engines lie in {DEVICE_FOLDER}/; run: weckd-edge finalize {folder}"
+    return model.backend, None, f"not built yet; on the device, run: weckd-edge finalize {folder}"
+
+
+def _load_array(path: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as err:
+        raise BundleError(f"{path}: expected a NumPy array, found something else ({err})") from err
+    return array
+
+
+def _check_array(what: str, array: NDArray[Any], shape: tuple[int, ...], dtype: type[np.generic]) -> None:
+    if array.shape != shape or array.dtype != dtype:
+        raise BundleError(
+            f"{what}: expected {np.dtype(dtype)} of shape {list(shape)}, found {array.dtype} of {list(array.shape)}"
+        )

@@ -1,0 +1,148 @@
+"""The loop: it learns, it repeats itself to the byte, and it goes on after a kill as if nothing had happened."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from weckd_edge.artifacts import InputContract
+from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
+from weckd_edge.progress import SilentProgress
+from weckd_edge.train.augment import apply_views, draw_views
+from weckd_edge.train.engine import CHECKPOINT, fit
+from weckd_edge.train.models import Student, create
+from weckd_edge.train.sampler import Feed, epoch_batches
+from weckd_edge.train.task import ChainTask, LabelTask
+
+SIDE = 40
+CONTRACT = InputContract(
+    frame_height=SIDE, frame_width=SIDE, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+)
+CONFIG = TrainConfig(epochs=3, steps_per_epoch=3, batch=8, learning_rate=3e-3, accelerator="cpu", threads=1)
+
+
+def student(seed: int = 0) -> Student:
+    torch.manual_seed(seed)
+    return create(LinkConfig(model="test_resnet", input_size=32), 2).student
+
+
+def feed() -> Feed:
+    """Two classes told apart by which half is bright."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(32) % 2
+    pixels = rng.integers(0, 60, (32, SIDE, SIDE, 3), dtype=np.uint8)
+    pixels[labels == 0, : SIDE // 2] += 150
+    pixels[labels == 1, SIDE // 2 :] += 150
+    return Feed(pixels=pixels, labels=labels.astype(np.int64), labelled=np.arange(16), pool=np.arange(16, 32))
+
+
+def run(config: TrainConfig, scratch: Path, task: LabelTask | ChainTask | None = None) -> dict[str, torch.Tensor]:
+    scratch.mkdir(exist_ok=True)
+    task = task or LabelTask(CONTRACT)
+    trained = fit(student(), task, feed(), config, seed=5, name="x", scratch=scratch, progress=SilentProgress())
+    return {k: v.clone() for k, v in trained.state_dict().items()}
+
+
+def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(a[k], b[k]) for k in a)
+
+
+class Killed(Exception):
+    pass
+
+
+def test_the_loop_learns_what_can_be_learned(tmp_path: Path) -> None:
+    config = replace(CONFIG, epochs=6, steps_per_epoch=6, augment=0)
+    weights = run(config, tmp_path / "a")
+    trained = student()
+    trained.load_state_dict(weights)
+    trained.eval()
+    data = feed()
+    views = draw_views(32, 0, torch.Generator().manual_seed(0))
+    images = (apply_views(torch.from_numpy(data.pixels), views, 32) / 255 - 0.5) / 0.5
+    answers = trained(images)[0].argmax(1).numpy()
+    assert (answers == data.labels).mean() >= 0.9
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
+    assert equal(run(CONFIG, tmp_path / "a"), run(CONFIG, tmp_path / "b"))
+
+
+@pytest.mark.parametrize("step", [4, 7])
+def test_a_run_that_was_killed_ends_with_the_same_bytes(tmp_path: Path, step: int) -> None:
+    whole = run(CONFIG, tmp_path / "whole")
+
+    class Dies(LabelTask):
+        steps = 0
+
+        def __call__(self, *args: object) -> dict[str, torch.Tensor]:  # type: ignore[override]  # passes all on
+            self.steps += 1
+            if self.steps == step:
+                raise Killed
+            return super().__call__(*args)  # type: ignore[arg-type]  # passes all on
+
+    with pytest.raises(Killed):
+        run(CONFIG, tmp_path / "killed", Dies(CONTRACT))
+    assert (tmp_path / "killed" / CHECKPOINT).is_file()
+    assert equal(whole, run(CONFIG, tmp_path / "killed"))
+
+
+def test_a_torn_checkpoint_is_not_trusted(tmp_path: Path) -> None:
+    whole = run(CONFIG, tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / CHECKPOINT).write_bytes((tmp_path / "a" / CHECKPOINT).read_bytes()[:1000])
+    assert equal(whole, run(CONFIG, tmp_path / "b"))
+
+
+def test_the_teacher_stays_as_it_is_and_no_gradient_reaches_it(tmp_path: Path) -> None:
+    teacher = student(9)
+    before = {k: v.clone() for k, v in teacher.state_dict().items()}
+    task = ChainTask(teacher, replace(CONTRACT, input_size=40), CONTRACT, DistillConfig())
+    run(CONFIG, tmp_path / "a", task)
+    assert equal(before, teacher.state_dict())
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_a_student_with_only_soft_targets_comes_to_answer_as_its_teacher(tmp_path: Path) -> None:
+    config = replace(CONFIG, epochs=6, steps_per_epoch=6, augment=0)
+    teacher = student()
+    teacher.load_state_dict(run(config, tmp_path / "teacher"))
+    distill = DistillConfig(weight=1.0, attention=0.5)
+    weights = run(config, tmp_path / "student", ChainTask(teacher, CONTRACT, CONTRACT, distill))
+    pupil = student()
+    pupil.load_state_dict(weights)
+    pupil.eval()
+    views = draw_views(32, 0, torch.Generator().manual_seed(0))
+    images = (apply_views(torch.from_numpy(feed().pixels), views, 32) / 255 - 0.5) / 0.5
+    assert (pupil(images)[0].argmax(1) == teacher.eval()(images)[0].argmax(1)).float().mean() >= 0.9
+
+
+def test_only_the_share_is_labelled_and_each_epoch_repeats() -> None:
+    data = feed()
+    first = list(epoch_batches(data, seed=1, epoch=2, steps=4, batch=8, augment=0.5))
+    again = list(epoch_batches(data, seed=1, epoch=2, steps=4, batch=8, augment=0.5))
+    other = list(epoch_batches(data, seed=1, epoch=3, steps=4, batch=8, augment=0.5))
+    for a, b in zip(first, again, strict=True):
+        assert torch.equal(a.images, b.images)
+        assert torch.equal(a.views.affine, b.views.affine)
+        assert (a.labels >= 0).sum() == 4
+    assert not torch.equal(first[0].images, other[0].images)
+    seen = {img.numpy().tobytes() for b in first for img, y in zip(b.images, b.labels, strict=True) if y >= 0}
+    assert seen <= {data.pixels[i].tobytes() for i in data.labelled}
+
+
+def test_no_augmentation_is_the_plain_image() -> None:
+    images = torch.randint(0, 255, (3, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    shown = apply_views(images, draw_views(3, 0, torch.Generator().manual_seed(0)), 32)
+    assert torch.allclose(shown, images.permute(0, 3, 1, 2).float(), atol=1e-2)
+
+
+def test_teacher_and_student_sizes_see_the_same_view() -> None:
+    ramp = torch.linspace(0, 255, 64).view(1, 1, 64, 1).expand(2, 64, 64, 3).to(torch.uint8).contiguous()
+    views = draw_views(2, 1.0, torch.Generator().manual_seed(3))
+    large, small = apply_views(ramp, views, 64), apply_views(ramp, views, 32)
+    assert torch.allclose(torch.nn.functional.avg_pool2d(large, 2), small, atol=6)

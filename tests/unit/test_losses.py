@@ -1,0 +1,77 @@
+"""The teaching terms against their definitions."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from weckd_edge.train.losses import (
+    annealed_temperature,
+    attention_map,
+    labelled_cross_entropy,
+    soft_target_loss,
+    spatial_attention_loss,
+)
+
+
+def test_soft_targets_vanish_for_equal_logits_and_grow_with_distance() -> None:
+    logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    assert soft_target_loss(logits, logits, 3.0).item() == pytest.approx(0, abs=1e-6)
+    assert soft_target_loss(logits, -logits, 3.0) > soft_target_loss(logits, 0.5 * logits, 3.0) > 0
+
+
+def test_soft_targets_match_the_definition() -> None:
+    student, teacher, temperature = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]]), 2.0
+    p = (teacher / temperature).softmax(1)
+    q = (student / temperature).softmax(1)
+    expected = float((p * (p / q).log()).sum()) * temperature**2
+    assert soft_target_loss(student, teacher, temperature).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_gradient_keeps_its_scale_over_temperatures() -> None:
+    """T squared is there for this: at high T the gradient tends to a constant, not to zero."""
+    norms = []
+    for temperature in (10.0, 40.0):
+        student = torch.tensor([[0.5, -0.5, 0.0]], requires_grad=True)
+        soft_target_loss(student, torch.tensor([[0.0, 1.0, -1.0]]), temperature).backward()
+        assert student.grad is not None
+        norms.append(float(student.grad.norm()))
+    assert norms[0] == pytest.approx(norms[1], rel=0.1)
+
+
+def test_attention_maps_have_norm_one_and_ignore_scale() -> None:
+    features = torch.rand(2, 8, 4, 5, generator=torch.Generator().manual_seed(1))
+    maps = attention_map(features)
+    assert maps.shape == (2, 4, 5)
+    assert torch.allclose(maps.flatten(1).norm(dim=1), torch.ones(2))
+    assert torch.allclose(maps, attention_map(7 * features))
+
+
+def test_attention_of_the_same_place_costs_nothing_at_any_width_or_size() -> None:
+    place = torch.zeros(1, 1, 4, 4)
+    place[..., :2, :2] = 1
+    same = spatial_attention_loss(place.repeat(1, 3, 1, 1), 5 * place.repeat(1, 16, 1, 1))
+    moved = spatial_attention_loss(place.flip(3).repeat(1, 3, 1, 1), place.repeat(1, 16, 1, 1))
+    larger = torch.zeros(1, 6, 8, 8)
+    larger[..., :4, :4] = 1
+    resized = spatial_attention_loss(place.repeat(1, 3, 1, 1), larger)
+    assert same.item() == pytest.approx(0, abs=1e-6)
+    assert moved.item() == pytest.approx(2, abs=1e-4)
+    assert resized.item() < 0.2 < moved.item()
+
+
+def test_temperature_falls_from_start_to_end() -> None:
+    assert [annealed_temperature(4, 1, p) for p in (0.0, 0.5, 1.0, 2.0)] == [4, 2.5, 1, 1]
+
+
+def test_unlabelled_images_teach_no_label() -> None:
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(2), requires_grad=True)
+    loss = labelled_cross_entropy(logits, torch.tensor([0, -1, 2, -1]))
+    loss.backward()
+    assert logits.grad is not None
+    assert logits.grad[1].abs().sum() == logits.grad[3].abs().sum() == 0
+    assert logits.grad[0].abs().sum() > 0
+    assert labelled_cross_entropy(logits, torch.full((4,), -1)).item() == 0
+    assert math.isfinite(loss.item())

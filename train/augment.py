@@ -1,0 +1,88 @@
+"""Random views of cached images, drawn once and applied alike for teacher and student, in batches on the device."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Views:
+    """What is done to each image of a batch.
+
+    Attributes:
+        affine: ``[B, 2, 3]``, from output to input coordinates in -1..1: flip, rotation, zoom and shift.
+        brightness: ``[B]`` factors.
+        contrast: ``[B]`` factors around each image's mean.
+        saturation: ``[B]`` factors around each pixel's grey.
+    """
+
+    affine: Tensor
+    brightness: Tensor
+    contrast: Tensor
+    saturation: Tensor
+
+    def to(self, device: torch.device) -> Views:
+        """Return the same views on another device."""
+        return Views(
+            affine=self.affine.to(device),
+            brightness=self.brightness.to(device),
+            contrast=self.contrast.to(device),
+            saturation=self.saturation.to(device),
+        )
+
+
+def draw_views(count: int, strength: float, generator: torch.Generator) -> Views:
+    """Draw views for ``count`` images.
+
+    Args:
+        count: Images.
+        strength: 0 gives the plain image; 1 gives up to 45 degrees, 0.5 zoom, 40 % colour changes.
+        generator: CPU generator, so that the same seed gives the same views on every device.
+    """
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.empty(count).uniform_(low, high, generator=generator)
+
+    angle = uniform(-1, 1) * strength * math.pi / 4
+    zoom = 1 - uniform(0, 1) * strength * 0.5
+    flip = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0) if strength else torch.ones(count)
+    room = 1 - zoom
+    shift_x, shift_y = uniform(-1, 1) * room, uniform(-1, 1) * room
+    cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
+    affine = torch.stack(
+        [torch.stack([cos * flip, -sin, shift_x], dim=1), torch.stack([sin * flip, cos, shift_y], dim=1)], dim=1
+    )
+    colour = 0.4 * strength
+    return Views(
+        affine=affine,
+        brightness=1 + uniform(-1, 1) * colour,
+        contrast=1 + uniform(-1, 1) * colour,
+        saturation=1 + uniform(-1, 1) * colour,
+    )
+
+
+def apply_views(images: Tensor, views: Views, size: int) -> Tensor:
+    """Show images under given views.
+
+    Args:
+        images: uint8 ``[B, R, R, 3]``.
+        views: One a image.
+        size: Side of the result; teacher and student may ask for different ones of the same view.
+
+    Returns:
+        float32 ``[B, 3, size, size]`` in 0..255.
+    """
+    x = images.permute(0, 3, 1, 2).float()
+    grid = F.affine_grid(views.affine, [x.shape[0], 3, size, size], align_corners=False)
+    x = F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    x = x * views.brightness.view(-1, 1, 1, 1)
+    mean = x.mean(dim=(1, 2, 3), keepdim=True)
+    x = mean + (x - mean) * views.contrast.view(-1, 1, 1, 1)
+    grey = x.mean(dim=1, keepdim=True)
+    x = grey + (x - grey) * views.saturation.view(-1, 1, 1, 1)
+    return x.clamp(0, 255)

@@ -1,0 +1,213 @@
+"""Copies and near copies: which images a split must keep together.
+
+A perceptual hash (64 signs of low DCT coefficients, Zauner 2010) proposes pairs; a pair is tied only if its grey pictures
+also correlate at the best small shift and its colours agree. Ties are then merged into groups, the surest first. Two
+guards keep look-alikes from chaining into one giant group: a group may grow past ``FREE_SIZE`` only where its parts are
+densely tied, and groups that the user named are merged only by copies and by all but identical images.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.store import sha256_bytes
+from weckd_edge.train.data.scan import GREY_SIDE, ScannedImage
+
+HASH_BITS = 64
+SHIFTS = (-4, -2, 0, 2, 4)
+"""Shifts that are tried in each direction, in 32nds of the image."""
+
+GREY_CORRELATION = 0.9
+COLOUR_CORRELATION = 0.9
+SAME_CORRELATION = 0.995
+"""What two images of differently named groups must reach in both to be taken for one."""
+
+FREE_SIZE = 20
+DENSITY = 0.25
+_BLOCK = 2048
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tie:
+    """Two images that look alike.
+
+    Attributes:
+        a: Position of the first.
+        b: Position of the second, greater than ``a``.
+        likeness: The lower of their grey and colour correlations, 0..1.
+    """
+
+    a: int
+    b: int
+    likeness: float
+
+
+def perceptual_hash(grey: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Return 64-bit perceptual hashes ``[N]`` of grey pictures ``[N, 32, 32]``."""
+    side = np.arange(GREY_SIDE)
+    basis = np.cos(np.pi * (2 * side[None, :] + 1) * np.arange(9)[:, None] / (2 * GREY_SIDE))
+    coefficients = np.einsum("ui,nij,vj->nuv", basis, grey.astype(np.float64), basis, optimize=True)
+    signs = np.rint(coefficients.reshape(len(grey), -1)[:, 1 : HASH_BITS + 1]) > 0
+    packed: NDArray[np.uint64] = np.packbits(signs, axis=1).view(np.uint64).reshape(-1)
+    return packed
+
+
+def find_ties(images: Sequence[ScannedImage], distance: int) -> tuple[Tie, ...]:
+    """Find near duplicates.
+
+    Args:
+        images: Any number; time grows with the square of it (about 2 s for 10,000).
+        distance: Largest Hamming distance of the hashes, of 64.
+
+    Returns:
+        The pairs, in the order of ``(a, b)``. A picture without any structure (one flat colour) is like no other.
+    """
+    if len(images) < 2:
+        return ()
+    grey = np.stack([image.grey for image in images])
+    colour = np.stack([image.colour for image in images])
+    hashes = perceptual_hash(grey)
+    signs = np.unpackbits(hashes.view(np.uint8).reshape(len(images), 8), axis=1).astype(np.float32) * 2 - 1
+    tint = _normalise(colour)
+    windows = _windows(grey)
+    ties: list[Tie] = []
+    for start in range(0, len(images), _BLOCK):
+        near = signs[start : start + _BLOCK] @ signs[start:].T >= HASH_BITS - 2 * distance
+        a, b = np.nonzero(np.triu(near, 1))
+        a, b = a + start, b + start
+        for part in range(0, len(a), 4 * _BLOCK):
+            ties += _confirm(a[part : part + 4 * _BLOCK], b[part : part + 4 * _BLOCK], tint, windows)
+    return tuple(ties)
+
+
+def _normalise(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    flat = pictures.reshape(len(pictures), -1).astype(np.float32)
+    flat -= flat.mean(1, keepdims=True)
+    norm = np.linalg.norm(flat, axis=1, keepdims=True)
+    return np.where(norm > flat.shape[1] ** 0.5, flat / np.maximum(norm, 1e-6), 0).astype(np.float32)
+
+
+def _windows(grey: NDArray[np.uint8]) -> dict[tuple[int, int], NDArray[np.float32]]:
+    edge = max(SHIFTS)
+    inner = GREY_SIDE - 2 * edge
+    return {
+        (y, x): _normalise(grey[:, edge + y : edge + y + inner, edge + x : edge + x + inner])
+        for y in SHIFTS
+        for x in SHIFTS
+    }
+
+
+def _confirm(
+    a: NDArray[np.intp],
+    b: NDArray[np.intp],
+    tint: NDArray[np.float32],
+    windows: dict[tuple[int, int], NDArray[np.float32]],
+) -> list[Tie]:
+    tints = np.einsum("nk,nk->n", tint[a], tint[b])
+    keep = tints >= COLOUR_CORRELATION
+    a, b, tints = a[keep], b[keep], tints[keep]
+    best = np.zeros(len(a), np.float32)
+    middle_a, middle_b = windows[0, 0][a], windows[0, 0][b]
+    for shifted in windows.values():
+        np.maximum(best, np.einsum("nk,nk->n", middle_a, shifted[b]), out=best)
+        np.maximum(best, np.einsum("nk,nk->n", shifted[a], middle_b), out=best)
+    found = np.flatnonzero(best >= GREY_CORRELATION)
+    return [Tie(a=int(a[i]), b=int(b[i]), likeness=float(min(tints[i], best[i]))) for i in found]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grouping:
+    """The groups that a split must not cut.
+
+    Attributes:
+        groups: One id an image: the name the user gave, else a digest of the group's first path.
+        near_duplicate_groups: Groups of near duplicates with more than one distinct image.
+        separate_ties: Ties between groups that stayed apart (different named groups, or a chain of look-alikes).
+    """
+
+    groups: tuple[str, ...]
+    near_duplicate_groups: int
+    separate_ties: int
+
+
+def group_images(images: Sequence[ScannedImage], ties: Sequence[Tie]) -> Grouping:
+    """Merge the user's groups, exact copies and near duplicates.
+
+    Args:
+        images: Sorted by path.
+        ties: Of ``find_ties`` over the same images.
+    """
+    clusters = _Clusters([image.listed.group for image in images])
+    first: dict[str, int] = {}
+    for i, image in enumerate(images):
+        for key in (f"pixels {image.pixels_sha256}", f"group {image.listed.group}" if image.listed.group else ""):
+            if key:
+                clusters.join(first.setdefault(key, i), i)
+    looks = _Clusters([None] * len(images))
+    separate = clusters.join_ties(ties)
+    for tie in ties:
+        if clusters.find(tie.a) == clusters.find(tie.b):
+            looks.join(tie.a, tie.b)
+    sizes: Counter[int] = Counter()
+    for root, _ in {(looks.find(i), image.pixels_sha256) for i, image in enumerate(images)}:
+        sizes[root] += 1
+    names: dict[int, str] = {}
+    for i, image in enumerate(images):
+        root = clusters.find(i)
+        named = clusters.names[root]
+        names.setdefault(root, min(named) if named else "auto-" + sha256_bytes(image.listed.path.encode())[:12])
+    return Grouping(
+        groups=tuple(names[clusters.find(i)] for i in range(len(images))),
+        near_duplicate_groups=sum(size > 1 for size in sizes.values()),
+        separate_ties=separate,
+    )
+
+
+class _Clusters:
+    """Union-find that knows each cluster's members and the names users gave to them."""
+
+    def __init__(self, names: Sequence[str | None]) -> None:
+        self._parent = list(range(len(names)))
+        self._members = [[i] for i in range(len(names))]
+        self.names = [{name} if name else set() for name in names]
+
+    def find(self, i: int) -> int:
+        while self._parent[i] != i:
+            self._parent[i] = self._parent[self._parent[i]]
+            i = self._parent[i]
+        return i
+
+    def join(self, a: int, b: int) -> None:
+        a, b = sorted((self.find(a), self.find(b)))
+        if a != b:
+            self._parent[b] = a
+            self._members[a] += self._members[b]
+            self._members[b] = []
+            self.names[a] |= self.names[b]
+
+    def join_ties(self, ties: Sequence[Tie]) -> int:
+        """Join what the guards allow, the surest tie first; return how many ties were left apart."""
+        tied: dict[int, set[int]] = {}
+        for tie in ties:
+            tied.setdefault(tie.a, set()).add(tie.b)
+            tied.setdefault(tie.b, set()).add(tie.a)
+        for tie in sorted(ties, key=lambda tie: (-round(tie.likeness, 4), tie.a, tie.b)):
+            a, b = self.find(tie.a), self.find(tie.b)
+            if a != b and self._allowed(a, b, tie, tied):
+                self.join(a, b)
+        return sum(self.find(tie.a) != self.find(tie.b) for tie in ties)
+
+    def _allowed(self, a: int, b: int, tie: Tie, tied: dict[int, set[int]]) -> bool:
+        if self.names[a] and self.names[b]:
+            return tie.likeness >= SAME_CORRELATION
+        first, second = self._members[a], self._members[b]
+        if len(first) + len(second) <= FREE_SIZE or self.names[a] or self.names[b]:
+            return True
+        others = set(second)
+        between = sum(len(tied.get(i, set()) & others) for i in first)
+        return between >= DENSITY * len(first) * len(second)

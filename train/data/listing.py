@@ -1,0 +1,229 @@
+"""Which files there are and what each is labelled: from a folder of ``<label>/<image>`` or from a CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from weckd_edge.artifacts import Split
+from weckd_edge.errors import DataError, did_you_mean
+from weckd_edge.store import digest_of, sha256_file
+
+SPLIT_NAMES: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""How a CSV may call its splits (in any case)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListedImage:
+    """One file that is named as data, not yet opened.
+
+    Attributes:
+        path: Relative to the data set's root, POSIX.
+        label: Class name.
+        group: The group the user named, or None.
+        published_split: The split the user named, or None.
+    """
+
+    path: str
+    label: str
+    group: str | None = None
+    published_split: Split | None = None
+
+
+def data_root(path: Path) -> Path:
+    """Return the folder that image paths are relative to: the folder itself, or the one a CSV lies in.
+
+    Raises:
+        DataError: There is no such folder or CSV.
+    """
+    if path.is_dir():
+        return path
+    if not path.exists():
+        raise DataError(f"{path}: expected a folder of <label>/<image> or a CSV file, found nothing there")
+    if path.suffix.lower() not in (".csv", ".tsv", ".txt"):
+        raise DataError(f"{path}: expected a folder of <label>/<image> or a CSV file, got another kind of file")
+    return path.parent
+
+
+def list_images(path: Path) -> tuple[ListedImage, ...]:
+    """List a data set, sorted by path.
+
+    Args:
+        path: A folder of ``<label>/<image>`` (folders below a label count for it; hidden names and files beside the
+            label folders do not), or a CSV with the columns ``path`` (or ``file``) and ``label`` and, if wanted, ``group``
+            and ``split`` (or ``published_split``).
+
+    Raises:
+        DataError: Nothing is there, it is not laid out like that, or there are fewer than two classes.
+    """
+    root = data_root(path)
+    images = _from_folder(root) if path.is_dir() else _from_csv(path)
+    labels = sorted({image.label for image in images})
+    if len(labels) < 2:
+        only = f"only '{labels[0]}'" if labels else "none"
+        raise DataError(f"{path}: expected images of at least two classes, got {only}; one sub-folder for each class")
+    _refuse_clashes(path, labels)
+    return tuple(sorted(images, key=lambda image: image.path))
+
+
+def fingerprint(path: Path) -> str:
+    """Return a digest that changes when a file of the data set is added, removed, renamed or written (by size and time).
+
+    Raises:
+        DataError: As ``list_images`` does.
+    """
+    root = data_root(path)
+    entries = []
+    for image in list_images(path):
+        file = root / image.path
+        entry = file.stat() if file.exists() else None
+        entries.append((image.path, entry.st_size if entry else -1, entry.st_mtime_ns if entry else -1))
+    return digest_of([entries, None if path.is_dir() else sha256_file(path)])
+
+
+def _refuse_clashes(path: Path, labels: Iterable[str]) -> None:
+    seen: dict[str, str] = {}
+    for label in labels:
+        plain = " ".join(unicodedata.normalize("NFKC", label).casefold().replace("_", " ").replace("-", " ").split())
+        if plain in seen:
+            raise DataError(
+                f"{path}: the class names '{seen[plain]}' and '{label}' differ only in case, spaces or dashes; "
+                "if they are one class, give it one name"
+            )
+        seen[plain] = label
+        if not label.isprintable():
+            raise DataError(f"{path}: the class name {label!r} holds characters that cannot be printed; rename it")
+
+
+def _from_folder(root: Path) -> list[ListedImage]:
+    folders = sorted(entry for entry in _entries(root) if entry.is_dir())
+    if not folders:
+        raise DataError(f"{root}: expected one sub-folder for each class with its images inside, found no sub-folder")
+    names = [folder.name for folder in folders]
+    if all(name.lower() in SPLIT_NAMES for name in names):
+        raise DataError(
+            f"{root}: expected one sub-folder for each class, found the splits {', '.join(names)}; "
+            "name their images in a CSV with a split column, or give one of the folders"
+        )
+    images = []
+    for folder in folders:
+        files = list(_walk(folder, (_identity(folder),)))
+        if not files:
+            raise DataError(f"{folder}: expected images of the class '{folder.name}', found none; fill or remove it")
+        images += [ListedImage(path=file.relative_to(root).as_posix(), label=folder.name) for file in files]
+    return images
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as err:
+        raise DataError(f"{folder}: cannot be listed ({err.strerror})") from err
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    stat = folder.stat()
+    return stat.st_dev, stat.st_ino
+
+
+def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
+    """Yield every file below a folder; a link back to a folder we are in is not followed."""
+    for entry in _entries(folder):
+        if entry.is_dir():
+            identity = _identity(entry)
+            if identity not in above:
+                yield from _walk(entry, (*above, identity))
+        else:
+            yield entry
+
+
+def _from_csv(path: Path) -> list[ListedImage]:
+    rows = _rows(path)
+    file_column = "path" if "path" in rows.columns else "file"
+    split_column = "split" if "split" in rows.columns else "published_split"
+    for column in (file_column, "label"):
+        if column not in rows.columns:
+            known = ", ".join(rows.columns) or "none"
+            wanted = "path (or file)" if column == file_column else column
+            raise DataError(f"{path}: expected a column '{wanted}', got the columns {known}")
+    images: dict[str, ListedImage] = {}
+    for line, row in rows.values:
+        where = f"{path}, line {line}"
+        name = _relative(row.get(file_column, ""), path.parent, where)
+        label = row.get("label", "")
+        if not label:
+            raise DataError(f"{where}: expected a label for {name}, got an empty cell")
+        if name in images:
+            raise DataError(f"{where}: {name} is named a second time; keep one line for each image")
+        images[name] = ListedImage(
+            path=name,
+            label=label,
+            group=row.get("group") or None,
+            published_split=_split_name(row.get(split_column, ""), where),
+        )
+    if not images:
+        raise DataError(f"{path}: expected one line for each image below the header, found none")
+    return list(images.values())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Table:
+    columns: tuple[str, ...]
+    values: tuple[tuple[int, dict[str, str]], ...]
+
+
+def _rows(path: Path) -> _Table:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as err:
+        raise DataError(f"{path}: expected a CSV in UTF-8, cannot read it ({err})") from err
+    header = text.partition("\n")[0]
+    delimiter = max(",;\t", key=header.count)
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as err:
+        raise DataError(f"{path}: expected a CSV, got something else ({err})") from err
+    columns = tuple(cell.strip().lower() for cell in lines[0]) if lines else ()
+    values = tuple(
+        (number, {key: cell.strip() for key, cell in zip(columns, cells, strict=False)})
+        for number, cells in enumerate(lines[1:], start=2)
+        if any(cell.strip() for cell in cells)
+    )
+    return _Table(columns=columns, values=values)
+
+
+def _relative(name: str, root: Path, where: str) -> str:
+    if not name:
+        raise DataError(f"{where}: expected the path of an image, got an empty cell")
+    plain = PurePosixPath(name.replace("\\", "/"))
+    if plain.is_absolute():
+        try:
+            plain = PurePosixPath(Path(os.path.normpath(plain)).relative_to(root.resolve()).as_posix())
+        except ValueError as err:
+            raise DataError(f"{where}: {name} does not lie below the CSV's folder; paths are relative to it") from err
+    parts = [part for part in plain.parts if part != "."]
+    if ".." in parts or not parts:
+        raise DataError(f"{where}: {name} does not lie below the CSV's folder; put the CSV above its images")
+    return "/".join(parts)
+
+
+def _split_name(text: str, where: str) -> Split | None:
+    if not text:
+        return None
+    split = SPLIT_NAMES.get(text.lower())
+    if split is None:
+        raise DataError(f"{where}: unknown split '{text}'{did_you_mean(text.lower(), SPLIT_NAMES)}")
+    return split

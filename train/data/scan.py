@@ -1,0 +1,92 @@
+"""Open every listed file once: digests, size, and the small pictures that near-duplicate search compares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from weckd_edge.artifacts import BadFile
+from weckd_edge.devices.frames import decode_bytes, pixels_sha256, read_file
+from weckd_edge.errors import DataError
+from weckd_edge.progress import Progress
+from weckd_edge.store import sha256_bytes
+from weckd_edge.train.data.listing import ListedImage
+
+GREY_SIDE = 32
+COLOUR_SIDE = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ScannedImage:
+    """One image after it was decoded.
+
+    Attributes:
+        listed: Its path and label.
+        sha256: Digest of the file.
+        pixels_sha256: Digest of size and RGB pixels.
+        width: Pixels.
+        height: Pixels.
+        grey: uint8 ``[32, 32]``, the whole image squeezed by area averaging.
+        colour: uint8 ``[16, 16, 3]``, likewise.
+    """
+
+    listed: ListedImage
+    sha256: str
+    pixels_sha256: str
+    width: int
+    height: int
+    grey: NDArray[np.uint8]
+    colour: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scan:
+    """A whole data set after it was decoded.
+
+    Attributes:
+        images: Sorted by path.
+        bad_files: What could not be read, sorted by path.
+    """
+
+    images: tuple[ScannedImage, ...]
+    bad_files: tuple[BadFile, ...]
+
+
+def scan(root: Path, listed: Sequence[ListedImage], progress: Progress) -> Scan:
+    """Decode every image in a few threads; a file that cannot be read is recorded, not raised."""
+    images: list[ScannedImage] = []
+    bad: list[BadFile] = []
+    with ThreadPoolExecutor(4) as pool, progress.task("read images", len(listed)) as task:
+        for found in pool.map(lambda item: _scan_one(root, item), sorted(listed, key=lambda item: item.path)):
+            if isinstance(found, BadFile):
+                bad.append(found)
+            else:
+                images.append(found)
+            task.advance()
+    return Scan(images=tuple(images), bad_files=tuple(bad))
+
+
+def _scan_one(root: Path, listed: ListedImage) -> ScannedImage | BadFile:
+    try:
+        data = read_file(root / listed.path)
+        pixels = decode_bytes(data)
+    except DataError as err:
+        return BadFile(path=listed.path, reason=str(err))
+    image = Image.fromarray(pixels)
+    grey = image.convert("L").resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
+    colour = image.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX)
+    return ScannedImage(
+        listed=listed,
+        sha256=sha256_bytes(data),
+        pixels_sha256=pixels_sha256(pixels),
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        grey=np.array(grey, dtype=np.uint8),
+        colour=np.array(colour, dtype=np.uint8),
+    )

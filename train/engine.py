@@ -1,0 +1,163 @@
+"""One loop for every strategy: it knows batches, a task that gives a loss, and how to go on after a kill."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from weckd_edge.config import TrainConfig
+from weckd_edge.progress import Progress
+from weckd_edge.store import explain_os_errors
+from weckd_edge.train.models import Student
+from weckd_edge.train.sampler import Feed, epoch_batches
+from weckd_edge.train.task import Batch, Task
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@contextlib.contextmanager
+def reproducible(threads: int) -> Iterator[None]:
+    """Run with deterministic kernels and a set number of processor threads, and put both back afterwards."""
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+
+
+def make_optimizer(student: Student, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return AdamW: weight decay on matrices only, ten times the learning rate for the classifier."""
+    head = {id(p) for p in _classifier(student).parameters()}
+    groups = []
+    for in_head in (False, True):
+        for decayed in (False, True):
+            chosen = [p for p in student.parameters() if (id(p) in head) is in_head and (p.ndim > 1) is decayed]
+            groups.append(
+                {
+                    "params": chosen,
+                    "lr": config.learning_rate * (10 if in_head else 1),
+                    "weight_decay": config.weight_decay if decayed else 0.0,
+                }
+            )
+    return torch.optim.AdamW([g for g in groups if g["params"]])
+
+
+def _classifier(student: Student) -> nn.Module:
+    module: nn.Module = student.trunk.get_classifier()  # type: ignore[operator]  # timm's models are untyped
+    return module
+
+
+def fit(
+    student: Student,
+    task: Task,
+    feed: Feed,
+    config: TrainConfig,
+    *,
+    seed: int,
+    name: str,
+    scratch: Path,
+    progress: Progress,
+) -> Student:
+    """Train a student; a checkpoint after every epoch lets the next call with the same arguments go on from there.
+
+    Args:
+        student: With its starting weights.
+        task: Gives the loss of a batch.
+        feed: What may be seen.
+        config: The loop.
+        seed: Of the batches; with the same starting weights it makes the result, to the byte on the CPU.
+        name: Shown beside the progress.
+        scratch: Where the checkpoint is kept.
+        progress: Where the work is shown.
+
+    Returns:
+        The same student, in evaluation mode, on the CPU.
+    """
+    fabric = Fabric(accelerator=config.accelerator, devices=1, precision="32-true")
+    if isinstance(teacher := getattr(task, "teacher", None), nn.Module):
+        teacher.to(fabric.device)
+    optimizer = make_optimizer(student, config)
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    model, optimizer = fabric.setup(student, optimizer)
+    checkpoint = scratch / CHECKPOINT
+    done = _resume(checkpoint, student, optimizer)
+    total = config.epochs * config.steps_per_epoch
+    with progress.task(name, total, done * config.steps_per_epoch) as shown, reproducible(config.threads):
+        for epoch in range(done, config.epochs):
+            torch.manual_seed(seed * 1_000_003 + epoch)
+            model.train()
+            batches = epoch_batches(
+                feed,
+                seed=seed,
+                epoch=epoch,
+                steps=config.steps_per_epoch,
+                batch=config.batch,
+                augment=config.augment,
+            )
+            for step, batch in enumerate(batches, start=epoch * config.steps_per_epoch):
+                part = step / total
+                _set_learning_rate(optimizer, peaks, part, warmup=1 / config.epochs / 2)
+                optimizer.zero_grad(set_to_none=True)
+                result = task(model, _to_device(batch, fabric.device), part)
+                fabric.backward(result["loss"])
+                fabric.clip_gradients(model, optimizer, max_norm=5.0)
+                optimizer.step()
+                shown.advance(1, **{key: value.item() for key, value in result.items()})
+            _save(checkpoint, student, optimizer, epoch + 1)
+    return student.cpu().eval()
+
+
+def _to_device(batch: Batch, device: torch.device) -> Batch:
+    return Batch(images=batch.images.to(device), labels=batch.labels.to(device), views=batch.views.to(device))
+
+
+def _set_learning_rate(optimizer: Any, peaks: list[float], part: float, warmup: float) -> None:
+    """Warm up linearly, then fall to a hundredth along a cosine."""
+    if part < warmup:
+        factor = (part + 1e-3) / (warmup + 1e-3)
+    else:
+        along = (part - warmup) / (1 - warmup)
+        factor = 0.01 + 0.99 * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * along))))
+    for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+        group["lr"] = peak * factor
+
+
+def _save(path: Path, student: Student, optimizer: Any, epochs: int) -> None:
+    temporary = path.with_suffix(".tmp")
+    state = {"student": student.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epochs}
+    with explain_os_errors(path):
+        try:
+            with temporary.open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _resume(path: Path, student: Student, optimizer: Any) -> int:
+    if not path.is_file():
+        return 0
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        student.load_state_dict(state["student"])
+        optimizer.load_state_dict(state["optimizer"])
+    except Exception:  # whatever is wrong with it, training anew is right
+        logger.warning("%s cannot be read; this link starts again", path, exc_info=True)
+        return 0
+    logger.info("going on after epoch %d", state["epochs"])
+    return int(state["epochs"])

@@ -1,0 +1,52 @@
+"""What a student answers, in FP32, from the same frames a device will see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import ImageRecord, InputContract, Link, Rate
+from weckd_edge.stats import rate_by_group
+from weckd_edge.train.models import Student, load_link
+from weckd_edge.train.pixels import frames_of
+from weckd_edge.train.preprocess import network_input
+
+BATCH = 32
+
+
+def predict(
+    student: Student, contract: InputContract, root: Path, records: Sequence[ImageRecord]
+) -> NDArray[np.float32]:
+    """Return probabilities ``[N, classes]`` of images on disk."""
+    answers: list[NDArray[np.float32]] = []
+    student.eval()
+    frames = frames_of(root, records, contract)
+    with torch.inference_mode():
+        for start in range(0, len(records), BATCH):
+            block = [next(frames) for _ in records[start : start + BATCH]]
+            logits, _ = student(network_input(torch.from_numpy(np.concatenate(block)), contract))
+            answers.append(logits.softmax(dim=1).numpy())
+    return np.concatenate(answers)
+
+
+def accuracy(probabilities: NDArray[np.float32], records: Sequence[ImageRecord]) -> Rate:
+    """Return the rate of right answers with its interval by groups."""
+    truth = np.array([r.label for r in records])
+    return rate_by_group(probabilities.argmax(axis=1) == truth, [r.group for r in records])
+
+
+def frame_predictor(link: Link, folder: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """Return a function from one frame ``[1, H, W, 3]`` to probabilities ``[classes]``, for comparison with exports."""
+    student = load_link(link, folder)
+
+    def answer(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits, _ = student(network_input(torch.tensor(frame), link.input))
+            result: NDArray[np.float32] = logits.softmax(dim=1)[0].numpy()
+        return result
+
+    return answer

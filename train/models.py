@@ -1,0 +1,225 @@
+"""Students: made by timm, loaded from wherever their weights lie, counted, and put in order."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.models._hub import load_model_config_from_hf, load_model_config_from_path
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from weckd_edge.artifacts import Link
+from weckd_edge.config import LinkConfig
+from weckd_edge.errors import ModelError, did_you_mean
+from weckd_edge.optional import require
+
+logger = logging.getLogger(__name__)
+
+Colour = tuple[float, float, float]
+
+
+class Student(nn.Module):
+    """A timm classifier that also hands out the last feature map, which spatial attention compares.
+
+    Args:
+        trunk: Any timm model with ``forward_features`` and ``forward_head``.
+    """
+
+    def __init__(self, trunk: nn.Module) -> None:
+        super().__init__()
+        self.trunk = trunk
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return logits ``[B, classes]`` and the last feature map ``[B, C, h, w]`` (None where it is no map)."""
+        features = self.trunk.forward_features(images)  # type: ignore[operator]  # timm's models are untyped
+        logits = self.trunk.forward_head(features)  # type: ignore[operator]  # timm's models are untyped
+        return logits, features if features.ndim == 4 else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Size:
+    """What a student costs: ``parameters`` with its head, and ``macs``, multiply-adds of one image."""
+
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Created:
+    """A student and what it takes to make its like again without a network.
+
+    Attributes:
+        student: With its starting weights.
+        architecture: timm's name for it, also where the weights came from a hub.
+        options: Keyword arguments for ``timm.create_model``.
+        mean: Per RGB channel, that its weights expect.
+        std: Per RGB channel, that its weights expect.
+    """
+
+    student: Student
+    architecture: str
+    options: dict[str, Any]
+    mean: Colour
+    std: Colour
+
+
+def create(config: LinkConfig, classes: int) -> Created:
+    """Make a student with fresh or given weights.
+
+    Raises:
+        ModelError: Unknown name, options timm refuses, weights that are missing or of another shape, or no network for
+            weights that must be fetched.
+    """
+    source, _, _ = config.model.rpartition(":")
+    remote = bool(source) or config.pretrained
+    if not source and not timm.is_model(config.model):
+        raise ModelError(f"unknown model '{config.model}'{did_you_mean(config.model, timm.list_models())}")
+    try:
+        architecture, options = config.model, dict(config.options)
+        if source:
+            architecture, options = _source_of(config)
+        trunk = timm.create_model(config.model, pretrained=remote, num_classes=classes, **config.options)
+    except (OSError, RuntimeError, ValueError, TypeError, AssertionError) as err:
+        # huggingface_hub has its own kinds of OSError, RuntimeError and ValueError for a hub that cannot be reached.
+        if remote:
+            raise ModelError(
+                f"{config.model}: its pretrained weights cannot be fetched ({_first_line(err)}); connect to a network "
+                'once, or give a local file: weights = "path.safetensors"'
+            ) from err
+        raise ModelError(f"{config.model}: timm refuses the options {options} ({_first_line(err)})") from err
+    if config.weights is not None:
+        load_weights(trunk, Path(config.weights), config.model)
+    defaults: dict[str, Any] = getattr(trunk, "pretrained_cfg", {})
+    mean = config.mean or _three(defaults.get("mean", (0.485, 0.456, 0.406)))
+    std = config.std or _three(defaults.get("std", (0.229, 0.224, 0.225)))
+    return Created(student=Student(trunk), architecture=architecture, options=options, mean=mean, std=std)
+
+
+def _source_of(config: LinkConfig) -> tuple[str, dict[str, Any]]:
+    """Return the architecture and options behind a ``hf_hub:owner/name`` or ``local-dir:path`` name."""
+    source, _, name = config.model.partition(":")
+    load = {
+        "hf_hub": load_model_config_from_hf,
+        "hf-hub": load_model_config_from_hf,
+        "local-dir": load_model_config_from_path,
+    }.get(source)
+    if load is None:
+        raise ModelError(f"{config.model}: expected a timm name, hf_hub:owner/name or local-dir:path")
+    _, architecture, options = load(name)
+    return architecture, {**(options or {}), **config.options}
+
+
+def _three(values: Sequence[float]) -> Colour:
+    r, g, b = (float(v) for v in values)
+    return r, g, b
+
+
+def _first_line(err: BaseException) -> str:
+    return (str(err).strip().splitlines() or [type(err).__name__])[0][:200]
+
+
+def load_weights(trunk: nn.Module, path: Path, name: str) -> None:
+    """Load a local checkpoint into a trunk; its classifier is left out where its shape differs.
+
+    Raises:
+        ModelError: The file is missing or unreadable, lacks tensors, or holds tensors of another shape.
+    """
+    found = _read_tensors(path)
+    wanted = trunk.state_dict()
+    head = _head_prefix(trunk)
+    usable: dict[str, Tensor] = {}
+    for key, value in found.items():
+        if key not in wanted:
+            if not key.startswith(head):
+                raise ModelError(
+                    f"{path.name}: holds '{key}', which {name} does not have; are these weights of another model?"
+                )
+        elif wanted[key].shape == value.shape:
+            usable[key] = value
+        elif not key.startswith(head):
+            raise ModelError(
+                f"{path.name}: '{key}' has shape {list(value.shape)}, but {name} expects {list(wanted[key].shape)}; "
+                "give the weights of this very model, or fix options"
+            )
+    missing = [k for k in wanted if k not in usable and not k.startswith(head) and "num_batches_tracked" not in k]
+    if missing:
+        raise ModelError(f"{path.name}: lacks {len(missing)} tensors of {name}, the first is '{missing[0]}'")
+    trunk.load_state_dict(usable, strict=False)
+
+
+def _head_prefix(trunk: nn.Module) -> str:
+    name = getattr(trunk, "pretrained_cfg", {}).get("classifier", "classifier")
+    return name if isinstance(name, str) else str(name[0])
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ModelError(f"{path}: no such weights file")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as err:  # torch and safetensors raise many kinds for a file that is not what its name says
+        raise ModelError(f"{path.name}: cannot be read as weights ({_first_line(err)})") from err
+    for key in ("state_dict", "model"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            loaded = loaded[key]
+    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise ModelError(f"{path.name}: expected a table of tensors, found something else")
+    return loaded
+
+
+def save_weights(student: Student, path: Path) -> None:
+    """Write a student's weights, and nothing else, as safetensors."""
+    from safetensors.torch import save_file
+
+    save_file({k: v.detach().cpu().contiguous() for k, v in student.trunk.state_dict().items()}, path)
+
+
+def load_link(link: Link, folder: Path) -> Student:
+    """Rebuild a trained student from its artefact.
+
+    Args:
+        link: The artefact.
+        folder: Where its weights file lies.
+    """
+    require("safetensors", "read a link's weights")
+    options: dict[str, Any] = json.loads(link.options)
+    student = Student(timm.create_model(link.model, num_classes=len(link.labels), **options))
+    student.trunk.load_state_dict(_read_tensors(folder / link.weights.path))
+    return student.eval()
+
+
+def measure(student: Student, input_size: int) -> Size:
+    """Count a student's parameters and the multiply-adds of one ``[1, 3, S, S]`` image."""
+    training = student.training
+    student.eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        student(torch.zeros(1, 3, input_size, input_size))
+    student.train(training)
+    return Size(parameters=sum(p.numel() for p in student.parameters()), macs=counter.get_total_flops() // 2)
+
+
+def check_order(links: Sequence[LinkConfig], sizes: Sequence[Size]) -> None:
+    """Refuse a chain that does not shrink.
+
+    Raises:
+        ModelError: A link is smaller than its predecessor neither in parameters nor in multiply-adds.
+    """
+    for i in range(1, len(links)):
+        before, here = sizes[i - 1], sizes[i]
+        if here.parameters >= before.parameters and here.macs >= before.macs:
+            raise ModelError(
+                f"link {i + 1} ({links[i].model} at {links[i].input_size} px: {here.parameters:,} parameters, "
+                f"{here.macs:,} multiply-adds) is not smaller than link {i} ({links[i - 1].model} at "
+                f"{links[i - 1].input_size} px: {before.parameters:,}, {before.macs:,}); put the larger first or shrink it"
+            )

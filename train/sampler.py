@@ -1,0 +1,61 @@
+"""Which images make up each step: drawn from the seed and the epoch alone, so that a resumed run sees the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from weckd_edge.train.augment import draw_views
+from weckd_edge.train.task import Batch
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Feed:
+    """What one link may see.
+
+    Attributes:
+        pixels: uint8 ``[N, R, R, 3]``, every training image.
+        labels: int64 ``[N]``.
+        labelled: Indices whose label the link may see (its share).
+        pool: Further indices it may see without their label; empty for none.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    labelled: NDArray[np.int64]
+    pool: NDArray[np.int64]
+
+
+def _endless(indices: NDArray[np.int64], rng: np.random.Generator) -> Iterator[int]:
+    while True:
+        yield from rng.permutation(indices)
+
+
+def epoch_batches(feed: Feed, *, seed: int, epoch: int, steps: int, batch: int, augment: float) -> Iterator[Batch]:
+    """Yield one epoch's batches: half from the share and half from the pool, or all from the share without a pool.
+
+    Args:
+        feed: What may be seen.
+        seed: Of the link.
+        epoch: From 0.
+        steps: Batches in the epoch.
+        batch: Images in a batch.
+        augment: Strength of the random views.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+    from_pool = batch // 2 if len(feed.pool) else 0
+    labelled, pool = _endless(feed.labelled, rng), _endless(feed.pool, rng)
+    for _ in range(steps):
+        seen = [next(labelled) for _ in range(batch - from_pool)]
+        unseen = [next(pool) for _ in range(from_pool)]
+        labels = np.concatenate([feed.labels[seen], np.full(len(unseen), -1, dtype=np.int64)])
+        yield Batch(
+            images=torch.from_numpy(feed.pixels[seen + unseen]),
+            labels=torch.from_numpy(labels),
+            views=draw_views(batch, augment, generator),
+        )

@@ -1,0 +1,182 @@
+"""``weckd-edge build``: the whole way, from images to a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from weckd_edge.cli.output import json_option, make_progress, print_json, print_table, quiet_option, say
+from weckd_edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from weckd_edge.config import BuildConfig, LinkConfig
+    from weckd_edge.pipeline import BuildOutcome
+
+EXIT_GATE_MISSED = 3
+
+
+@click.command("build")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of <label>/<image>, or a CSV.")
+@click.option("--target", required=True, help="Where the bundle will run: cpu or jetson.")
+@click.option("--device", help="Device profile: a name from 'devices list', or a TOML file of your own.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the bundle: new, empty, or a bundle.")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file with every other setting.")
+@click.option("--links", help="The chain, largest first: model[@pixels][=weights file], separated by commas.")
+@click.option("--seed", type=int, help="Seed of splits, weights and batches.")
+@click.option("--skip-bad", is_flag=True, help="Go on without files that cannot be used, and record them.")
+@click.option("--sign", "key", type=click.Path(path_type=Path), help="PEM private key (elliptic curve) to sign the bundle with.")
+@quiet_option
+@json_option
+def command(
+    data: Path,
+    target: str,
+    device: str | None,
+    out: Path,
+    config_file: Path | None,
+    links: str | None,
+    seed: int | None,
+    skip_bad: bool,
+    key: Path | None,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Train the chain, compile its last link, verify it against the device profile, and seal a bundle.
+
+    Run the same command again after a stop: it goes on from the last finished stage or epoch (kept in OUT.work).
+    Exits 3 when a bar of the device profile was missed; the bundle is written all the same, marked as not passing.
+    """
+    from weckd_edge.config import BuildConfig, load_config
+    from weckd_edge.pipeline import BuildRequest, build
+
+    config = load_config(config_file) if config_file else BuildConfig()
+    config = with_options(config, links, seed)
+    request = BuildRequest(
+        data=data, target=_target(target), device=device, out=out, config=config, skip_bad=skip_bad, key=key
+    )
+    with make_progress(quiet) as progress:
+        outcome = build(request, progress)
+    if as_json:
+        print_json(summary(outcome))
+    else:
+        show(outcome)
+    return 0 if outcome.manifest.passed else EXIT_GATE_MISSED
+
+
+def _target(name: str) -> Any:
+    from weckd_edge.errors import did_you_mean
+
+    if name not in ("cpu", "jetson"):
+        raise ConfigError(f"unknown target '{name}'{did_you_mean(name, ('cpu', 'jetson'))}")
+    return name
+
+
+def with_options(config: BuildConfig, links: str | None, seed: int | None) -> BuildConfig:
+    """Return the configuration with what the command line says put over it."""
+    if seed is not None:
+        config = replace(config, seed=seed)
+    if links is not None:
+        config = replace(config, link=tuple(parse_link(text) for text in links.split(",")))
+    return config
+
+
+def parse_link(text: str) -> LinkConfig:
+    """Read ``model[@pixels][=weights file]``.
+
+    Raises:
+        ConfigError: The size is no number, or a part is empty.
+    """
+    from weckd_edge.config import LinkConfig
+
+    name, _, weights = text.strip().partition("=")
+    model, at, size = name.partition("@")
+    if not model or (at and not size.isdecimal()):
+        raise ConfigError(f"--links: '{text}': expected model, model@pixels or model@pixels=weights.safetensors")
+    link = LinkConfig(model=model, weights=weights or None)
+    return replace(link, input_size=int(size)) if size else link
+
+
+def summary(outcome: BuildOutcome) -> dict[str, Any]:
+    """Return what ``--json`` prints."""
+    manifest, verification, chain = outcome.manifest, outcome.verification, outcome.chain
+    compiled = verification.accuracy_compiled
+    twin = chain.twin
+    return {
+        "bundle": str(outcome.bundle),
+        "passed": manifest.passed,
+        "links": [
+            {
+                "name": link.name,
+                "model": link.model,
+                "input_size": link.input.input_size,
+                "parameters": link.parameters,
+                "macs": link.macs,
+                "labels_used": link.labels_used,
+                "accuracy": link.test_accuracy.value,
+                "twin_accuracy": twin.test_accuracy.value if twin and link is chain.links[-1] else None,
+            }
+            for link in chain.links
+        ],
+        "shipped": {
+            "link": chain.links[-1].name,
+            "precision": verification.precision,
+            "backend": verification.backend,
+        },
+        "accuracy": {
+            "fp32": verification.accuracy_fp32.value,
+            "compiled": compiled.value,
+            "low": compiled.low,
+            "high": compiled.high,
+            "test_images": compiled.images,
+            "test_groups": compiled.groups,
+        },
+        "gates": [
+            {"name": g.name, "bar": g.bar, "got": g.got, "verdict": g.verdict, "reason": g.reason}
+            for g in manifest.gates
+        ],
+        "stages": [{"name": s.name, "seconds": s.seconds, "reused": s.reused} for s in outcome.stages],
+    }
+
+
+def show(outcome: BuildOutcome) -> None:
+    """Print what a person wants to know."""
+    manifest, verification = outcome.manifest, outcome.verification
+    twin = outcome.chain.twin
+    rows: list[tuple[object, ...]] = []
+    for link in (*outcome.chain.links, *([twin] if twin else [])):
+        rate = link.test_accuracy
+        rows.append(
+            (
+                link.name,
+                f"{link.model} at {link.input.input_size} px",
+                f"{link.parameters:,}",
+                f"{link.macs / 1e6:.1f} M",
+                link.labels_used,
+                f"{rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})",
+            )
+        )
+    title = "Accuracy on held-out groups, FP32" + (" (synthetic phantoms)" if manifest.synthetic else "")
+    print_table(("link", "model", "parameters", "multiply-adds", "labels", "accuracy, 95 % interval"), rows, title=title)
+    if manifest.gates:
+        gates = [
+            (g.name, f"{g.bar:g}", "unknown" if g.got is None else f"{g.got:.4g}", g.verdict, g.reason)
+            for g in manifest.gates
+        ]
+        print_table(("gate", "bar", "got", "verdict", "why"), gates)
+    compiled = verification.accuracy_compiled
+    click.echo(
+        f"Shipped {outcome.chain.links[-1].name}, {verification.precision} on {verification.backend}: "
+        f"{compiled.value:.1%} ({compiled.low:.1%} to {compiled.high:.1%}) of {compiled.images} held-out images in "
+        f"{compiled.groups} groups; {verification.flips} answers differ from FP32."
+    )
+    if manifest.target == "jetson":
+        click.echo(
+            "The TensorRT engine is not in this bundle: an engine only runs on the module, TensorRT and L4T that built it. "
+            f"Copy the bundle to the Jetson and run there: weckd-edge finalize {outcome.bundle.name}"
+        )
+    click.echo(f"Bundle: {outcome.bundle}")
+    click.echo(f"Report: {outcome.bundle / 'evidence' / 'report.html'}")
+    if not manifest.passed:
+        say("This bundle misses a gate; it is marked as not passing (exit code 3).")

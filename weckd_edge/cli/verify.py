@@ -1,0 +1,40 @@
+"""``weckd-edge verify``: signature, digests and self-test of a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from weckd_edge.cli.output import json_option, print_json, print_table, say
+
+
+@click.command("verify")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--key", type=click.Path(path_type=Path), help="PEM public key; a bundle it did not sign does not pass.")
+@json_option
+def command(bundle: Path, key: Path | None, as_json: bool) -> None:
+    """Check a bundle's signature, every file's digest, and its golden frames on each backend that runs here."""
+    from weckd_edge.devices.verify_bundle import verify_bundle
+    from weckd_edge.errors import BundleError
+
+    result = verify_bundle(bundle, key)
+    if as_json:
+        print_json(result)
+    elif result.digests_ok:
+        rows = [
+            (
+                test.backend,
+                test.frames,
+                None if test.max_abs is None else f"{test.max_abs:.6f}",
+                None if test.tolerance is None else f"{test.tolerance:g}",
+                test.flips,
+                {True: "passed", False: "FAILED", None: "not run"}[test.passed],
+                test.reason or "",
+            )
+            for test in result.selftest
+        ]
+        print_table(("backend", "frames", "max difference", "allowed", "flips", "self-test", "why"), rows)
+        say(f"signature: {result.signature}; every file is as it was sealed")
+    if not result.passed:
+        raise BundleError(str(result.problem))
