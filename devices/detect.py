@@ -154,9 +154,7 @@ def _is_tegra(compatible: tuple[str, ...]) -> bool:
 
 
 def _parts(compatible: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(
-        dict.fromkeys(part for name in compatible if name.startswith("nvidia,") for part in _PART.findall(name))
-    )
+    return tuple(dict.fromkeys(part for name in compatible if name.startswith("nvidia,") for part in _PART.findall(name)))
 
 
 def _module(parts: tuple[str, ...], profile: DeviceProfile | None) -> str | None:

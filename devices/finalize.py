@@ -79,9 +79,7 @@ def finalize(bundle: Bundle, *, root: Path = Path("/"), progress: Progress | Non
     recipe = _recipe(bundle)
     tolerance = bundle.manifest.selftest.tolerance.get("tensorrt")
     if tolerance is None:
-        raise BundleError(
-            f"{bundle.folder}: the manifest names no self-test tolerance for tensorrt; build the bundle again"
-        )
+        raise BundleError(f"{bundle.folder}: the manifest names no self-test tolerance for tensorrt; build the bundle again")
     identity = _identity(recipe, root)
     warnings = _warnings(recipe, identity)
     with Workspace(bundle.folder / DEVICE_FOLDER).locked():
@@ -176,7 +174,5 @@ def _test(bundle: Bundle, engine: Path, tolerance: float) -> SelfTest:
     finally:
         runner.close()
     if not result.passed:
-        raise DeviceError(
-            f"the engine failed its self-test ({result.reason}); it is not used, and the one before it stays"
-        )
+        raise DeviceError(f"the engine failed its self-test ({result.reason}); it is not used, and the one before it stays")
     return result

@@ -18,9 +18,9 @@ from weckd_edge.artifacts import InputContract
 from weckd_edge.errors import DataError
 
 MAX_PIXELS = 80_000_000
-"""Larger images are refused before they are decoded (a camera frame has a few million; a crafted file can claim any)."""
+"""Larger images are refused before they are decoded (a frame has a few million; a crafted file can claim any)."""
 
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000", "MPO")
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000")
 """Formats that are tried: pictures only (Pillow would also start a PostScript interpreter)."""
 
 _TURNS = {
@@ -81,7 +81,9 @@ def decode_bytes(data: bytes) -> NDArray[np.uint8]:
         raise DataError("empty file (0 bytes)")
     try:
         with _no_warnings():
-            image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+            Image.init()  # a Pillow may be built without one of them
+            known = [name for name in FORMATS if name in Image.OPEN]
+            image: Image.Image = Image.open(io.BytesIO(data), formats=known)
     except UnidentifiedImageError as err:
         raise DataError("not an image (unknown format)") from err
     except Image.DecompressionBombError as err:

@@ -58,9 +58,7 @@ def judge(
     return tuple(gates)
 
 
-def _measured(
-    name: str, bar: float, got: float | None, unit: str, host: str, profile: DeviceProfile, counts: bool
-) -> Gate:
+def _measured(name: str, bar: float, got: float | None, unit: str, host: str, profile: DeviceProfile, counts: bool) -> Gate:
     if got is None:
         return Gate(name=name, bar=bar, got=None, verdict="INCONCLUSIVE", reason="it could not be measured here")
     if not counts:
@@ -89,9 +87,7 @@ def _accuracy(bar: float, verification: Verification | None) -> Gate:
 
 def _accuracy_drop(bar: float, verification: Verification | None) -> Gate:
     if verification is None:
-        return Gate(
-            name="accuracy_drop", bar=bar, got=None, verdict="INCONCLUSIVE", reason="no test image was answered"
-        )
+        return Gate(name="accuracy_drop", bar=bar, got=None, verdict="INCONCLUSIVE", reason="no test image was answered")
     drop = _drop(verification.accuracy_fp32, verification.accuracy_compiled)
     told = f"{verification.precision} answers {drop:.1%} fewer test images correctly than FP32"
     if drop <= bar + _ROUNDING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -223,3 +223,25 @@ def _merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     kept = [{**source, "of": [name for name in source["of"] if name not in own]} for source in base.get("sources", [])]
     merged["sources"] = [source for source in kept if source["of"]] + list(own.get("sources", []))
     return merged
+
+
+def describe(profile: DeviceProfile) -> tuple[tuple[str, str, str, str], ...]:
+    """Return a profile as rows for people: field, value, source, confidence."""
+    rows = []
+    for field in fields(profile):
+        value = getattr(profile, field.name)
+        if field.name in ("sources", "schema_version") or value in (None, (), NO_BARS):
+            continue
+        given = [source for source in profile.sources if field.name in source.of]
+        text = "; ".join(f"{source.text} ({source.date})" for source in given)
+        rows.append((field.name, _words(value), text, ", ".join(source.confidence for source in given)))
+    return tuple(rows)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "\n".join(_words(item) for item in value) if is_dataclass(value[0]) else ", ".join(map(str, value))
+    if is_dataclass(value):
+        pairs = [(field.name, getattr(value, field.name)) for field in fields(value)]
+        return ", ".join(f"{name} {item}" for name, item in pairs if item is not None)
+    return str(value)

@@ -182,9 +182,7 @@ def write_recipe(
         DeviceError: The profile is no Jetson.
     """
     if profile.target != "jetson":
-        raise DeviceError(
-            f"{profile.id}: a TensorRT recipe expects a jetson profile, this one's target is {profile.target}"
-        )
+        raise DeviceError(f"{profile.id}: a TensorRT recipe expects a jetson profile, this one's target is {profile.target}")
     recipe = TensorRTRecipe(
         onnx_sha256=onnx.sha256,
         precision=precision,

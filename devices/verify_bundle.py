@@ -6,7 +6,7 @@ that can run here, compared with the answers in the bundle.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +17,11 @@ from weckd_edge.artifacts import BuiltModel, Manifest
 from weckd_edge.bundle import DEVICE_FOLDER, Bundle, open_bundle
 from weckd_edge.devices.backends.base import Runner
 from weckd_edge.devices.backends.table import BACKENDS, open_runner
+from weckd_edge.devices.engines import current_record
 from weckd_edge.errors import BundleError, MissingDependency, ModelError
 from weckd_edge.signing import SIGNATURE_FILE, SignatureError
+
+Signature = Literal["valid", "unsigned", "unchecked", "invalid"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,9 +61,9 @@ class VerifyResult:
     """
 
     bundle: str
-    signature: Literal["valid", "unsigned", "unchecked", "invalid"]
+    signature: Signature
     digests_ok: bool
-    selftest: tuple[SelfTest, ...] = field(default=())
+    selftest: tuple[SelfTest, ...] = ()
     passed: bool
     problem: str | None = None
 
@@ -78,31 +81,22 @@ def verify_bundle(folder: Path, key: Path | None = None) -> VerifyResult:
         ConfigError: The key cannot be used.
         MissingDependency: A key was given and the extra ``sign`` is not installed.
     """
+    signed = (folder / SIGNATURE_FILE).is_file()
     try:
         bundle = open_bundle(folder, key=key)
-    except SignatureError as err:
-        signed = (folder / SIGNATURE_FILE).is_file()
-        return VerifyResult(
-            bundle=str(folder),
-            signature="invalid" if signed else "unsigned",
-            digests_ok=False,
-            passed=False,
-            problem=str(err),
-        )
     except BundleError as err:
-        signature: Literal["valid", "unsigned", "unchecked"] = (
-            "valid" if key is not None else "unchecked" if (folder / SIGNATURE_FILE).is_file() else "unsigned"
-        )
-        # open_bundle() checks the signature first: with a key, it held.
-        if not folder.is_dir():
+        signature: Signature
+        if isinstance(err, SignatureError):
+            signature = "invalid" if signed else "unsigned"
+        elif signed:  # open_bundle() checks the signature before anything else: with a key, it held
+            signature = "unchecked" if key is None else "valid"
+        else:
             signature = "unsigned"
         return VerifyResult(bundle=str(folder), signature=signature, digests_ok=False, passed=False, problem=str(err))
     try:
         tests = self_tests(bundle)
     except BundleError as err:
-        return VerifyResult(
-            bundle=str(folder), signature=bundle.signature, digests_ok=True, passed=False, problem=str(err)
-        )
+        return VerifyResult(bundle=str(folder), signature=bundle.signature, digests_ok=True, passed=False, problem=str(err))
     problem = _problem(tests)
     return VerifyResult(
         bundle=str(folder),
@@ -189,9 +183,7 @@ def self_test(runner: Runner, frames: NDArray[np.uint8], expected: NDArray[np.fl
     )
 
 
-def _run(
-    backend: str, path: Path, manifest: Manifest, frames: NDArray[np.uint8], expected: NDArray[np.float32]
-) -> SelfTest:
+def _run(backend: str, path: Path, manifest: Manifest, frames: NDArray[np.uint8], expected: NDArray[np.float32]) -> SelfTest:
     tolerance = manifest.selftest.tolerance.get(backend)
     if tolerance is None:
         return SelfTest(backend=backend, passed=False, reason="the bundle names no tolerance for it")
@@ -234,13 +226,10 @@ def _built(folder: Path, model: BuiltModel) -> tuple[str, Path | None, str]:
 
 
 def _recipe(folder: Path, model: BuiltModel) -> tuple[str, Path | None, str]:
-    suffixes = next((row.suffixes for row in BACKENDS.values() if model.backend in row.runs), ())
-    engines = sorted(path for path in (folder / DEVICE_FOLDER).rglob("*") if path.suffix in suffixes)
-    if len(engines) == 1:
-        return model.backend, engines[0], ""
-    if engines:
-        return model.backend, None, f"{len(engines)} engines lie in {DEVICE_FOLDER}/; run: weckd-edge finalize {folder}"
-    return model.backend, None, f"not built yet; on the device, run: weckd-edge finalize {folder}"
+    record = current_record(folder)
+    if record is None:
+        return model.backend, None, f"not built yet; on the device, run: weckd-edge finalize {folder}"
+    return model.backend, folder / DEVICE_FOLDER / record.engine.path, ""
 
 
 def _load_array(path: Path) -> NDArray[Any]:

@@ -161,9 +161,7 @@ class Trainer:
             pool=np.flatnonzero(~in_share) if pool else np.zeros(0, dtype=np.int64),
         )
 
-    def _train(
-        self, plan: Plan, plans: Sequence[Plan], teacher: Stage[Link] | None, folder: Path, scratch: Path
-    ) -> Link:
+    def _train(self, plan: Plan, plans: Sequence[Plan], teacher: Stage[Link] | None, folder: Path, scratch: Path) -> Link:
         torch.manual_seed(plan.seed)
         made = create(plan.config, len(self.index.labels))
         task: Task

@@ -18,9 +18,7 @@ from weckd_edge.train.preprocess import network_input
 BATCH = 32
 
 
-def predict(
-    student: Student, contract: InputContract, root: Path, records: Sequence[ImageRecord]
-) -> NDArray[np.float32]:
+def predict(student: Student, contract: InputContract, root: Path, records: Sequence[ImageRecord]) -> NDArray[np.float32]:
     """Return probabilities ``[N, classes]`` of images on disk."""
     answers: list[NDArray[np.float32]] = []
     student.eval()

@@ -80,6 +80,7 @@ class DatasetIndex:
         synthetic: True for drawn phantoms; every report that uses them says so.
         seed: Seed of the split and the shares.
         near_duplicate_groups: Number of groups of more than one image that near-duplicate search found.
+        exact_copies: Images left out because an earlier path holds the same pixels under the same label.
         schema_version: Of this record.
     """
 
@@ -90,6 +91,7 @@ class DatasetIndex:
     synthetic: bool = False
     seed: int = 0
     near_duplicate_groups: int = 0
+    exact_copies: int = 0
     schema_version: int = SCHEMA_VERSION
 
 

@@ -36,7 +36,7 @@ class Bundle:
     Attributes:
         folder: Where it lies.
         manifest: What it holds.
-        signature: ``valid`` (by the key that was given), ``unsigned``, or ``unchecked``: it has one, and no key was given.
+        signature: ``valid`` (by the key that was given), ``unsigned``, or ``unchecked``: signed, and no key was given.
     """
 
     folder: Path
@@ -106,9 +106,7 @@ def _read_manifest(folder: Path) -> Manifest:
     if path.is_symlink() or not path.is_file():
         raise BundleError(f"{folder}: expected a bundle, found no {MANIFEST_FILE}")
     if path.stat().st_size > _MAX_MANIFEST_BYTES:
-        raise BundleError(
-            f"{path}: expected at most {_MAX_MANIFEST_BYTES >> 20} MiB, found {path.stat().st_size} bytes"
-        )
+        raise BundleError(f"{path}: expected at most {_MAX_MANIFEST_BYTES >> 20} MiB, found {path.stat().st_size} bytes")
     raw = path.read_bytes()
     _refuse_newer(path, raw)
     manifest = from_json(Manifest, raw, where=MANIFEST_FILE, error=BundleError)
@@ -129,7 +127,7 @@ def _refuse_newer(path: Path, raw: bytes) -> None:
     version = data.get("schema_version") if isinstance(data, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise BundleError(
-            f"{path}: format {version} is newer than the format {SCHEMA_VERSION} this weckd-edge reads; update weckd-edge"
+            f"{path}: format {version} is newer than the format {SCHEMA_VERSION} that this weckd-edge reads; update it"
         )
 
 

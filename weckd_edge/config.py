@@ -32,15 +32,16 @@ class DataConfig:
         share: Part of the training images whose labels one link sees, 0..1.
         test_fraction: Part of all images held out for the final figures, by whole groups.
         val_fraction: Part of all images held out for choosing, by whole groups.
-        near_duplicate_distance: Largest Hamming distance of two 64-bit perceptual hashes that still ties two images into
-            one group; None looks for exact copies only.
+        near_duplicate_distance: Largest Hamming distance of two 64-bit perceptual hashes at which two images are compared
+            as near duplicates; None looks for exact copies only. At 10, of the pairs of frames that otoscopy_chile's own
+            clusters keep together 83 % are found and 98 % of the found are right (at 6: 69 % and 100 %).
         use_published_split: Keep the test split that the CSV names instead of making one (its leaks are reported).
     """
 
     share: float = 0.1
     test_fraction: float = 0.2
     val_fraction: float = 0.1
-    near_duplicate_distance: int | None = 6
+    near_duplicate_distance: int | None = 10
     use_published_split: bool = False
 
     def __post_init__(self) -> None:
@@ -66,7 +67,10 @@ class InputConfig:
 
     def __post_init__(self) -> None:
         if self.frame is not None:
-            _check(all(16 <= side <= 8192 for side in self.frame), f"frame = {list(self.frame)}: expected 16 to 8192 pixels")
+            _check(
+                all(16 <= side <= 8192 for side in self.frame),
+                f"frame = {list(self.frame)}: expected 16 to 8192 pixels",
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -301,7 +305,6 @@ def load_config(path: Path) -> BuildConfig:
         raise ConfigError(f"{path}: expected TOML ({err})") from err
     config = from_data(BuildConfig, data, where=path.name)
     links = tuple(
-        replace(link, weights=str((path.parent / link.weights).resolve())) if link.weights else link
-        for link in config.link
+        replace(link, weights=str((path.parent / link.weights).resolve())) if link.weights else link for link in config.link
     )
     return replace(config, link=links)

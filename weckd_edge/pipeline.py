@@ -6,40 +6,31 @@ The one place where training and compiling meet, and they meet in artefacts.
 from __future__ import annotations
 
 import platform
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import weckd_edge
 from weckd_edge.artifacts import (
-    BuildRecord,
     BuiltModel,
     ChainRecord,
     DatasetIndex,
     ExportedModel,
-    FileRef,
-    Gate,
-    GoldenFrames,
     Link,
     Manifest,
-    Measurement,
-    OperatingPoint,
     QuantizedModel,
     StageTime,
     Target,
     Verification,
 )
-from weckd_edge.bundle import is_bundle, seal
+from weckd_edge.bundle import is_bundle
 from weckd_edge.config import BuildConfig
 from weckd_edge.devices.profile import DeviceProfile, load_profile
 from weckd_edge.errors import ConfigError, MissingDependency, StoreError
 from weckd_edge.optional import is_installed
 from weckd_edge.progress import Progress
-from weckd_edge.schema import to_json
-from weckd_edge.store import Stage, Workspace, atomic_folder, check_ref, file_ref, write_atomic
+from weckd_edge.store import Stage, Workspace
 
 if TYPE_CHECKING:
     from weckd_edge.train.chain import Chain
@@ -144,7 +135,17 @@ def check_libraries(request: BuildRequest) -> None:
     Raises:
         MissingDependency: Naming every missing one and the extra that brings them.
     """
-    needed = ["torch", "timm", "safetensors", "lightning_fabric", "sklearn", "onnx", "onnxruntime", "jinja2", "matplotlib"]
+    needed = [
+        "torch",
+        "timm",
+        "safetensors",
+        "lightning_fabric",
+        "sklearn",
+        "onnx",
+        "onnxruntime",
+        "jinja2",
+        "matplotlib",
+    ]
     needed += ["openvino"] if request.target == "cpu" else ["tensorrt_rtx"]
     needed += ["model_signing"] if request.key else []
     if missing := [name for name in needed if not is_installed(name)]:
@@ -282,7 +283,10 @@ class _Build:
             from weckd_edge.compile.backends import openvino_backend
 
             return self._stage(
-                "compile-openvino", BuiltModel, key, lambda folder: openvino_backend.build(onnx, "int8", folder),
+                "compile-openvino",
+                BuiltModel,
+                key,
+                lambda folder: openvino_backend.build(onnx, "int8", folder),
                 title="compile",
             )
         from weckd_edge.compile.backends import tensorrt_rtx_backend

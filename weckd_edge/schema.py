@@ -9,7 +9,7 @@ import dataclasses
 import json
 import types
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from weckd_edge.errors import ConfigError, WeckdError, did_you_mean
@@ -121,7 +121,7 @@ def _build_tuple(kind: Any, data: Any, where: str, error: type[WeckdError]) -> t
 def _build_scalar(kind: Any, data: Any, where: str, error: type[WeckdError]) -> Any:
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
-    if kind in (int, float) and isinstance(data, bool) or not isinstance(data, kind):
+    if (kind in (int, float) and isinstance(data, bool)) or not isinstance(data, kind):
         raise error(f"{where}: expected {_NAMES.get(kind, kind.__name__)}, got {_describe(data)}")
     return data
 
@@ -134,7 +134,7 @@ def _describe(data: object) -> str:
     return text if len(text) < 60 else f"{type(data).__name__} of length {len(text)}"
 
 
-@lru_cache(maxsize=None)
+@cache
 def _hints(kind: type) -> dict[str, Any]:
     return get_type_hints(kind)
 

@@ -50,7 +50,7 @@ def sign(folder: Path, private_key: Path) -> None:
             raise _unusable(private_key, "an unencrypted elliptic-curve private key", err) from err
         try:
             signer.sign(manifest, temporary)
-            os.replace(temporary, folder / SIGNATURE_FILE)
+            temporary.replace(folder / SIGNATURE_FILE)
         finally:
             temporary.unlink(missing_ok=True)
 

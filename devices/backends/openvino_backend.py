@@ -43,9 +43,7 @@ class OpenVINORunner:
         self._ov = ov
         self.version: str = str(ov.__version__).partition("-")[0]
         if len(model.inputs) != 1 or len(model.outputs) != 1:
-            raise ModelError(
-                f"{where}: expected one input and one output, got {len(model.inputs)} and {len(model.outputs)}"
-            )
+            raise ModelError(f"{where}: expected one input and one output, got {len(model.inputs)} and {len(model.outputs)}")
         if model.input(0).partial_shape.is_dynamic:
             raise ModelError(f"{where}: expected a fixed input shape, got {model.input(0).partial_shape}")
         self.input_shape: tuple[int, ...] = tuple(int(side) for side in model.input(0).shape)

@@ -134,9 +134,7 @@ class TensorRTRunner:
             raise ModelError(f"{where}: expected one input and one output, got {inputs} and {outputs}")
         self.input_shape: tuple[int, ...] = tuple(engine.get_tensor_shape(inputs[0]))
         self.dtype = _numpy_type(engine, inputs[0], where)
-        self._answer = np.empty(
-            tuple(engine.get_tensor_shape(outputs[0])), dtype=_numpy_type(engine, outputs[0], where)
-        )
+        self._answer = np.empty(tuple(engine.get_tensor_shape(outputs[0])), dtype=_numpy_type(engine, outputs[0], where))
         self._cuda, self._runtime, self._engine = cuda, runtime, engine
         self._context = engine.create_execution_context()
         if self._context is None:

@@ -95,9 +95,7 @@ def test_a_sealed_bundle_opens_and_lists_every_file(folder: Path) -> None:
     bundle = open_bundle(folder)
     assert bundle.signature == "unsigned"
     assert [ref.path for ref in bundle.manifest.files] == sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != "manifest.json"
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json"
     )
 
 

@@ -51,7 +51,7 @@ def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(a[k], b[k]) for k in a)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -82,10 +82,10 @@ def test_a_run_that_was_killed_ends_with_the_same_bytes(tmp_path: Path, step: in
         def __call__(self, *args: object) -> dict[str, torch.Tensor]:  # type: ignore[override]  # passes all on
             self.steps += 1
             if self.steps == step:
-                raise Killed
+                raise KilledError
             return super().__call__(*args)  # type: ignore[arg-type]  # passes all on
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run(CONFIG, tmp_path / "killed", Dies(CONTRACT))
     assert (tmp_path / "killed" / CHECKPOINT).is_file()
     assert equal(whole, run(CONFIG, tmp_path / "killed"))

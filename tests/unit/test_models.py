@@ -119,5 +119,7 @@ def test_a_chain_must_shrink_in_one_measure_at_least() -> None:
     links = [link(model="a"), link(model="b")]
     check_order(links, [Size(parameters=10, macs=10), Size(parameters=10, macs=9)])
     check_order(links, [Size(parameters=10, macs=10), Size(parameters=9, macs=11)])
-    with pytest.raises(ModelError, match=r"link 2 \(b at 64 px: 10 parameters, 10 multiply-adds\) is not smaller than link 1"):
+    with pytest.raises(
+        ModelError, match=r"link 2 \(b at 64 px: 10 parameters, 10 multiply-adds\) is not smaller than link 1"
+    ):
         check_order(links, [Size(parameters=10, macs=10), Size(parameters=10, macs=10)])

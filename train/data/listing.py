@@ -62,9 +62,9 @@ def list_images(path: Path) -> tuple[ListedImage, ...]:
     """List a data set, sorted by path.
 
     Args:
-        path: A folder of ``<label>/<image>`` (folders below a label count for it; hidden names and files beside the
-            label folders do not), or a CSV with the columns ``path`` (or ``file``) and ``label`` and, if wanted, ``group``
-            and ``split`` (or ``published_split``).
+        path: A folder of ``<label>/<image>`` (folders below a label count for it; hidden names and files beside
+            the label folders do not), or a CSV with the columns ``path`` (or ``file``) and ``label`` and, if wanted,
+            ``group`` and ``split`` (or ``published_split``).
 
     Raises:
         DataError: Nothing is there, it is not laid out like that, or there are fewer than two classes.
@@ -80,7 +80,7 @@ def list_images(path: Path) -> tuple[ListedImage, ...]:
 
 
 def fingerprint(path: Path) -> str:
-    """Return a digest that changes when a file of the data set is added, removed, renamed or written (by size and time).
+    """Return a digest that changes when a file is added, removed, renamed or written (by its size and time).
 
     Raises:
         DataError: As ``list_images`` does.

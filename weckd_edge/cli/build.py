@@ -22,12 +22,16 @@ EXIT_GATE_MISSED = 3
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of <label>/<image>, or a CSV.")
 @click.option("--target", required=True, help="Where the bundle will run: cpu or jetson.")
 @click.option("--device", help="Device profile: a name from 'devices list', or a TOML file of your own.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the bundle: new, empty, or a bundle.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder for the bundle: new, empty, or a bundle."
+)
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file with every other setting.")
 @click.option("--links", help="The chain, largest first: model[@pixels][=weights file], separated by commas.")
 @click.option("--seed", type=int, help="Seed of splits, weights and batches.")
 @click.option("--skip-bad", is_flag=True, help="Go on without files that cannot be used, and record them.")
-@click.option("--sign", "key", type=click.Path(path_type=Path), help="PEM private key (elliptic curve) to sign the bundle with.")
+@click.option(
+    "--sign", "key", type=click.Path(path_type=Path), help="PEM private key (elliptic curve) to sign the bundle with."
+)
 @quiet_option
 @json_option
 def command(
@@ -133,8 +137,7 @@ def summary(outcome: BuildOutcome) -> dict[str, Any]:
             "test_groups": compiled.groups,
         },
         "gates": [
-            {"name": g.name, "bar": g.bar, "got": g.got, "verdict": g.verdict, "reason": g.reason}
-            for g in manifest.gates
+            {"name": g.name, "bar": g.bar, "got": g.got, "verdict": g.verdict, "reason": g.reason} for g in manifest.gates
         ],
         "stages": [{"name": s.name, "seconds": s.seconds, "reused": s.reused} for s in outcome.stages],
     }

@@ -1,0 +1,225 @@
+"""Answer images with a bundle: which model of it to open here, and how probabilities become a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from weckd_edge.artifacts import Manifest
+from weckd_edge.bundle import Bundle, open_bundle
+from weckd_edge.devices.backends.base import Probabilities, Runner
+from weckd_edge.devices.backends.table import BACKENDS, find_backend, open_runner
+from weckd_edge.devices.engines import current_engine, current_record
+from weckd_edge.devices.frames import frame_from_file
+from weckd_edge.errors import DataError, DeviceError, MissingDependency, ModelError
+from weckd_edge.optional import is_installed
+
+ABSTAIN = "unable to analyze"
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inference:
+    """The answer to one image.
+
+    Attributes:
+        file: The image, as it was named.
+        label: The likeliest label; None where the image could not be read.
+        probabilities: By label; empty where the image could not be read.
+        decision: The label, or "unable to analyze".
+        reason: Why it could not be analyzed; None where a decision was made.
+    """
+
+    file: str
+    label: str | None
+    probabilities: dict[str, float]
+    decision: str
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelChoice:
+    """Which file of a bundle is run by what.
+
+    Attributes:
+        backend: A name of the backend table.
+        path: The model file.
+        precision: ``int8`` or ``fp32``.
+    """
+
+    backend: str
+    path: Path
+    precision: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenModel:
+    """A bundle with one of its models open.
+
+    Attributes:
+        bundle: The bundle, verified.
+        choice: What was opened.
+        runner: The model; the caller closes it.
+    """
+
+    bundle: Bundle
+    choice: ModelChoice
+    runner: Runner
+
+
+def choose_model(bundle: Bundle, backend: str | None = None) -> ModelChoice:
+    """Choose what to run of a bundle on this machine.
+
+    The engine that finalize built here comes first, then the models that were built for the bundle, then its ONNX graph
+    in whatever reads ONNX here.
+
+    Args:
+        bundle: The bundle.
+        backend: Only this one; None takes the first whose library is installed.
+
+    Raises:
+        ConfigError: No backend is called so.
+        DeviceError: The bundle's engine is not built yet and nothing else is asked for.
+        MissingDependency: No library that could run the bundle is installed.
+    """
+    if backend is not None:
+        find_backend(backend)
+    choices = _choices(bundle)
+    wanted = [choice for choice in choices if backend in (None, choice.backend)]
+    for choice in wanted:
+        if backend is not None or is_installed(BACKENDS[choice.backend].library):
+            return choice
+    if backend == "tensorrt":
+        current_engine(bundle.folder)  # says why there is none
+    if backend is not None:
+        raise DeviceError(
+            f"{bundle.folder}: holds nothing that {backend} runs; it has {', '.join(c.backend for c in choices)}"
+        )
+    rows = [BACKENDS[choice.backend] for choice in choices]
+    extras = " or ".join(dict.fromkeys(f"pip install 'weckd-edge[{row.extra}]'" for row in rows))
+    names = ", ".join(dict.fromkeys(row.library for row in rows))
+    raise MissingDependency(f"one of {names} is needed to run this bundle and none is installed; {extras}")
+
+
+def _choices(bundle: Bundle) -> list[ModelChoice]:
+    manifest, found = bundle.manifest, []
+    record = current_record(bundle.folder)
+    if record is not None and record.identity.onnx_sha256 == manifest.onnx.sha256:
+        found.append(ModelChoice(backend="tensorrt", path=current_engine(bundle.folder), precision=record.precision))
+    for model in manifest.models:
+        for name, row in BACKENDS.items():
+            for ref in model.files:
+                if model.kind == "model" and model.backend in row.runs and Path(ref.path).suffix in row.suffixes:
+                    found.append(ModelChoice(backend=name, path=bundle.folder / ref.path, precision=model.precision))
+    onnx = bundle.folder / manifest.onnx.path
+    done = {choice.backend for choice in found}
+    for name, row in BACKENDS.items():
+        if ".onnx" in row.suffixes and name not in done:
+            found.append(ModelChoice(backend=name, path=onnx, precision=_graph_precision(manifest)))
+    return found
+
+
+def _graph_precision(manifest: Manifest) -> str:
+    """Return the precision of the bundle's ONNX graph, as the models that were made from it say."""
+    made = [model.precision for model in manifest.models if model.source_sha256 == manifest.onnx.sha256]
+    return made[0] if made else "int8"
+
+
+def open_bundle_model(folder: Path, *, backend: str | None = None, threads: int = 1) -> OpenModel:
+    """Verify a bundle and open one of its models.
+
+    Args:
+        folder: The bundle.
+        backend: See ``choose_model``.
+        threads: Processor threads one query may use.
+
+    Raises:
+        BundleError: It is no bundle, or was changed.
+        WeckdError: See ``choose_model`` and ``open_runner``.
+    """
+    bundle = open_bundle(folder)
+    choice = choose_model(bundle, backend)
+    runner = open_runner(choice.backend, choice.path, threads=threads)
+    contract = bundle.manifest.input
+    expected = (1, contract.frame_height, contract.frame_width, 3)
+    if runner.input_shape != expected:
+        runner.close()
+        raise ModelError(
+            f"{choice.path.name}: expected frames {list(expected)} as the manifest says, takes {list(runner.input_shape)}"
+        )
+    return OpenModel(bundle=bundle, choice=choice, runner=runner)
+
+
+def find_images(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the image files that are named, and those below the folders that are named (sorted, by their suffix).
+
+    Raises:
+        DataError: Nothing is named, a path does not exist, or a folder holds no image.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+            if not inside:
+                raise DataError(f"{path}: expected images in this folder ({', '.join(IMAGE_SUFFIXES)}), found none")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise DataError(f"{path}: expected an image or a folder, found nothing")
+    if not found:
+        raise DataError("expected at least one image or folder, got none")
+    return tuple(found)
+
+
+def infer(bundle: Path, images: Sequence[Path], *, backend: str | None = None, threads: int = 1) -> tuple[Inference, ...]:
+    """Answer images.
+
+    An image that cannot be read gets an entry that says so; the others are answered all the same.
+
+    Args:
+        bundle: The bundle's folder; it is verified first.
+        images: Image files and folders.
+        backend: See ``choose_model``.
+        threads: Processor threads one query may use.
+
+    Raises:
+        WeckdError: The bundle cannot be opened, or a named path does not exist.
+    """
+    files = find_images(images)
+    model = open_bundle_model(bundle, backend=backend, threads=threads)
+    manifest = model.bundle.manifest
+    try:
+        return tuple(_answer(file, model.runner, manifest) for file in files)
+    finally:
+        model.runner.close()
+
+
+def _answer(file: Path, runner: Runner, manifest: Manifest) -> Inference:
+    try:
+        frame = frame_from_file(file, manifest.input)
+    except DataError as err:
+        return Inference(file=str(file), label=None, probabilities={}, decision=ABSTAIN, reason=str(err))
+    return decide(str(file), runner.run(np.ascontiguousarray(frame)), manifest)
+
+
+def decide(file: str, probabilities: Probabilities, manifest: Manifest) -> Inference:
+    """Turn one answer ``[classes]`` into a decision at the bundle's operating point.
+
+    Raises:
+        ModelError: Another number of answers than the bundle has labels.
+    """
+    if probabilities.shape != (len(manifest.labels),):
+        raise ModelError(f"expected {len(manifest.labels)} probabilities, got shape {list(probabilities.shape)}")
+    values = {label: float(value) for label, value in zip(manifest.labels, probabilities, strict=True)}
+    if not np.isfinite(probabilities).all():
+        return Inference(file=file, label=None, probabilities={}, decision=ABSTAIN, reason="the model answered no number")
+    label = manifest.labels[int(probabilities.argmax())]
+    floor = manifest.operating_point.abstain_below
+    if values[label] < floor:
+        reason = f"the likeliest label, {label}, has {values[label]:.3f}; a decision needs {floor:g}"
+        return Inference(file=file, label=label, probabilities=values, decision=ABSTAIN, reason=reason)
+    return Inference(file=file, label=label, probabilities=values, decision=label, reason=None)

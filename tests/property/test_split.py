@@ -1,0 +1,132 @@
+"""Whatever the groups are: none is cut, shares are disjoint, every class is everywhere, and order does not matter."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from weckd_edge.config import DataConfig
+from weckd_edge.errors import DataError
+from weckd_edge.train.data.split import Item, Place, split_images
+
+SETTINGS = settings(max_examples=60, deadline=None, derandomize=True)
+
+
+@st.composite
+def data_sets(draw: st.DrawFn, smallest: int = 5) -> list[Item]:
+    """Draw 2 to 4 classes of ``smallest`` to 20 pure groups, and some groups that hold two classes."""
+    items = []
+    classes = [f"c{i}" for i in range(draw(st.integers(2, 4)))]
+    for label in classes:
+        sizes = draw(st.lists(st.integers(1, 9), min_size=smallest, max_size=20))
+        items += [Item(label=label, group=f"{label}-{i}") for i, size in enumerate(sizes) for _ in range(size)]
+    for i in range(draw(st.integers(0, 4))):
+        pair = draw(st.permutations(classes))[:2]
+        items += [Item(label=label, group=f"mixed-{i}") for label in pair for _ in range(draw(st.integers(1, 5)))]
+    return items
+
+
+CONFIGS = st.builds(
+    DataConfig,
+    share=st.floats(0.05, 1 / 3),
+    test_fraction=st.floats(0.1, 0.3),
+    val_fraction=st.floats(0.05, 0.2),
+)
+
+
+@SETTINGS
+@given(items=data_sets(), config=CONFIGS, seed=st.integers(0, 99))
+def test_groups_stay_whole_and_every_class_is_everywhere(items: list[Item], config: DataConfig, seed: int) -> None:
+    places = split_images(items, config, shares=3, seed=seed)
+    of_group: dict[str, set[Place]] = defaultdict(set)
+    classes: dict[Place, set[str]] = defaultdict(set)
+    for item, place in zip(items, places, strict=True):
+        of_group[item.group].add(place)
+        classes[place].add(item.label)
+    assert all(len(found) == 1 for found in of_group.values())
+    every = {item.label for item in items}
+    wanted = [Place(split="test"), Place(split="val"), *(Place(split="train", share=k) for k in range(3))]
+    assert all(classes[place] == every for place in wanted)
+    assert all(place.share is None for place in places if place.split != "train")
+
+
+@SETTINGS
+@given(items=data_sets(), config=CONFIGS, seed=st.integers(0, 99), shuffle=st.randoms(use_true_random=False))
+def test_the_order_of_listing_is_irrelevant(
+    items: list[Item], config: DataConfig, seed: int, shuffle: random.Random
+) -> None:
+    before = dict(zip([item.group for item in items], split_images(items, config, shares=2, seed=seed), strict=True))
+    shuffled = list(items)
+    shuffle.shuffle(shuffled)
+    after = split_images(shuffled, config, shares=2, seed=seed)
+    assert dict(zip([item.group for item in shuffled], after, strict=True)) == before
+
+
+@SETTINGS
+@given(items=data_sets(smallest=18), config=CONFIGS, seed=st.integers(0, 99))
+def test_fractions_are_met_within_about_one_group(items: list[Item], config: DataConfig, seed: int) -> None:
+    found = Counter(place.split for place in split_images(items, config, shares=1, seed=seed))
+    classes = len({item.label for item in items})
+    for split, fraction in (("test", config.test_fraction), ("val", config.val_fraction)):
+        assert abs(found[split] - fraction * len(items)) <= 6 * classes
+
+
+@SETTINGS
+@given(items=data_sets(), seed=st.integers(0, 99))
+def test_a_published_test_split_is_kept(items: list[Item], seed: int) -> None:
+    first = {item.label: item.group for item in reversed(items) if not item.group.startswith("mixed")}
+    named = [
+        Item(
+            label=item.label,
+            group=item.group,
+            published_split="test" if item.group == first.get(item.label) else "train",
+        )
+        for item in items
+    ]
+    places = split_images(named, DataConfig(use_published_split=True), shares=2, seed=seed)
+    for item, place in zip(named, places, strict=True):
+        assert (place.split == "test") == (item.published_split == "test")
+    assert {place.split for place in places} == {"train", "val", "test"}
+
+
+def pure(groups: dict[str, int]) -> list[Item]:
+    return [Item(label=label, group=f"{label}{i}") for label, count in groups.items() for i in range(count)]
+
+
+def test_a_class_with_too_few_groups_is_named_with_what_it_needs() -> None:
+    with pytest.raises(DataError, match=r"class 'rare' has 4 groups \(4 images\).* at least 5 are needed .*3 labelled"):
+        split_images(pure({"plenty": 30, "rare": 4}), DataConfig(), shares=3, seed=0)
+
+
+def test_classes_tied_into_too_few_groups_are_refused_in_words() -> None:
+    tied = [Item(label=label, group=f"g{i}") for i in range(5) for label in "ab"] + pure({"c": 5})
+    assert len(set(split_images(tied, DataConfig(), shares=3, seed=0))) == 5
+    crossed = [Item(label=a, group=a + b) for a, b in ("ab", "bc", "ca")] + [
+        Item(label=b, group=a + b) for a, b in ("ab", "bc", "ca")
+    ]
+    with pytest.raises(DataError, match=r"no way was found|at least"):
+        split_images(crossed, DataConfig(), shares=1, seed=0)
+
+
+@pytest.mark.parametrize("missing", ["test", "val"])
+def test_a_published_split_without_a_class_or_a_name_is_refused(missing: str) -> None:
+    items = [
+        Item(label=label, group=f"{label}{i}", published_split=split)
+        for label in "ab"
+        for i, split in enumerate(["train"] * 6 + ["val", "test"])
+        if not (label == "b" and split == missing)
+    ]
+    config = DataConfig(use_published_split=True)
+    with pytest.raises(DataError, match=f"published {missing} split holds no image of class 'b'"):
+        split_images(items, config, shares=2, seed=0)
+    with pytest.raises(DataError, match="got 16 unnamed"):
+        split_images(pure({"a": 8, "b": 8}), config, shares=2, seed=0)
+
+
+def test_another_seed_deals_otherwise() -> None:
+    items = pure({"a": 40, "b": 40})
+    assert split_images(items, DataConfig(), shares=2, seed=0) != split_images(items, DataConfig(), shares=2, seed=1)

@@ -1,0 +1,118 @@
+"""A folder or a CSV becomes a sorted list of labelled files, or one clear line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from weckd_edge.errors import DataError
+from weckd_edge.train.data.listing import data_root, fingerprint, list_images
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+
+
+def test_a_folder_gives_labels_and_nested_files_without_hidden_ones(tmp_path: Path) -> None:
+    touch(tmp_path, "b/2.png", "b/deep/er/1.png", "a/1.png", "a/.hidden", ".git/x", "README.md", "groups.csv")
+    found = [(image.path, image.label) for image in list_images(tmp_path)]
+    assert found == [("a/1.png", "a"), ("b/2.png", "b"), ("b/deep/er/1.png", "b")]
+
+
+def test_a_link_that_loops_back_ends(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png", "b/1.png")
+    (tmp_path / "a" / "again").symlink_to(tmp_path / "a")
+    (tmp_path / "a" / "file.png").symlink_to(tmp_path / "b" / "1.png")
+    assert [image.path for image in list_images(tmp_path)] == ["a/1.png", "a/file.png", "b/1.png"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ((), "found no sub-folder"),
+        (("1.png",), "found no sub-folder"),
+        (("a/1.png",), "at least two classes, got only 'a'"),
+        (("a/1.png", "b/.keep"), "images of the class 'b', found none"),
+        (("train/a/1.png", "test/a/1.png"), "found the splits test, train"),
+        (("Wax/1.png", "wax /1.png"), "differ only in case"),
+        (("ear_wax/1.png", "ear-wax/1.png"), "differ only in case, spaces or dashes"),
+        (("a\x07/1.png", "b/1.png"), "cannot be printed"),
+    ],
+)
+def test_a_folder_laid_out_otherwise_is_refused(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
+    touch(tmp_path, *names)
+    with pytest.raises(DataError, match=message):
+        list_images(tmp_path)
+
+
+def test_a_missing_folder_and_another_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="found nothing there"):
+        list_images(tmp_path / "none")
+    touch(tmp_path, "a.zip")
+    with pytest.raises(DataError, match="another kind of file"):
+        list_images(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,label,group,split\nx/1.png,a,g1,Training\n2.png,b,,TEST\n",
+        "\ufefffile;label;group;published_split;other\n./x/1.png;a;g1;train;9\n\n2.png; b;;testing;9\n",
+        "Path\tLabel\tgroup\tsplit\r\nx\\1.png\ta\tg1\ttrain\r\n2.png\tb\t\ttest\r\n",
+    ],
+)
+def test_a_csv_in_any_common_shape_reads_the_same(tmp_path: Path, text: str) -> None:
+    (tmp_path / "set.csv").write_text(text, encoding="utf-8", newline="")
+    found = [(i.path, i.label, i.group, i.published_split) for i in list_images(tmp_path / "set.csv")]
+    assert found == [("2.png", "b", None, "test"), ("x/1.png", "a", "g1", "train")]
+    assert data_root(tmp_path / "set.csv") == tmp_path
+
+
+def test_absolute_paths_below_the_csv_become_relative(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text(f"path,label\n{tmp_path.resolve()}/a.png,a\nb.png,b\n")
+    assert [image.path for image in list_images(tmp_path / "s.csv")] == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected a column 'path \\(or file\\)', got the columns none"),
+        ("image,label\n1.png,a\n", "expected a column 'path \\(or file\\)', got the columns image, label"),
+        ("path,class\n1.png,a\n", "expected a column 'label'"),
+        ("path,label\n", "found none"),
+        ("path,label\n1.png,\n", "line 2: expected a label"),
+        ("path,label\n,a\n", "line 2: expected the path"),
+        ("path,label\n../1.png,a\n", "does not lie below"),
+        ("path,label\n/etc/passwd,a\n", "does not lie below"),
+        ("path,label\n1.png,a\n1.png,b\n", "line 3: 1.png is named a second time"),
+        ("path,label,split\n1.png,a,tets\n", "unknown split 'tets'; did you mean 'test'"),
+        ("path,label\n1.png,a\n2.png,a\n", "at least two classes"),
+    ],
+)
+def test_a_bad_csv_is_one_clear_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "s.csv").write_text(text)
+    with pytest.raises(DataError, match=message) as caught:
+        list_images(tmp_path / "s.csv")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_csv_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(DataError, match="expected a CSV in UTF-8"):
+        list_images(tmp_path / "s.csv")
+
+
+def test_the_fingerprint_follows_names_sizes_and_the_csv(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png", "b/1.png")
+    (tmp_path / "s.csv").write_text("path,label\na/1.png,a\nb/1.png,b\n")
+    folder, table = fingerprint(tmp_path), fingerprint(tmp_path / "s.csv")
+    assert folder == fingerprint(tmp_path)
+    (tmp_path / "a" / "1.png").write_bytes(b"xy")
+    assert fingerprint(tmp_path) != folder
+    after = fingerprint(tmp_path / "s.csv")
+    assert after != table
+    (tmp_path / "s.csv").write_text("path,label,group\na/1.png,a,g\nb/1.png,b,g\n")
+    assert fingerprint(tmp_path / "s.csv") != after

@@ -1,0 +1,589 @@
+import dataclasses
+import hashlib
+import json
+import re
+from email.message import Message
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from weckd_edge.artifacts import (
+    BadFile,
+    BuildRecord,
+    BuiltModel,
+    ChainRecord,
+    DatasetIndex,
+    FileRef,
+    Gate,
+    GoldenFrames,
+    ImageRecord,
+    InputContract,
+    Latency,
+    Link,
+    Manifest,
+    Measurement,
+    OperatingPoint,
+    Parity,
+    Prediction,
+    Rate,
+    StageTime,
+    Verification,
+)
+from weckd_edge.bundle import open_bundle, seal
+from weckd_edge.cli.report import command
+from weckd_edge.errors import BundleError, ConfigError
+from weckd_edge.report import (
+    Evidence,
+    Sample,
+    findings,
+    numbers,
+    read_evidence,
+    write_documents,
+    write_evidence,
+    write_report,
+)
+from weckd_edge.report.charts import latency_histogram
+from weckd_edge.report.sbom import licence_text
+from weckd_edge.stats import rate_by_group
+from weckd_edge.store import file_ref
+
+LABELS = ("chronic_otitis_media", "earwax_plug", "myringosclerosis", "normal")
+INPUT = InputContract(
+    frame_height=380, frame_width=420, crop="center", input_size=128, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+)
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def rate(correct: int, images: int = 160, groups: int = 62) -> Rate:
+    value = correct / images
+    half = 1.96 * (max(value * (1 - value), 0.01) / groups) ** 0.5
+    return Rate(
+        value=value,
+        low=max(0.0, value - half),
+        high=min(1.0, value + half),
+        correct=correct,
+        images=images,
+        groups=groups,
+    )
+
+
+def link(name: str, model: str, parameters: int, macs: int, correct: int, parent: str | None, share: int) -> Link:
+    return Link(
+        name=name,
+        model=model,
+        options="{}",
+        input=INPUT,
+        labels=LABELS,
+        parameters=parameters,
+        macs=macs,
+        weights=FileRef(path=f"{name}.safetensors", sha256=sha(name), bytes=4 * parameters),
+        parent=sha(parent) if parent else None,
+        share=share,
+        labels_used=62,
+        images_used=618,
+        val_accuracy=rate(correct // 2, 88, 31),
+        test_accuracy=rate(correct),
+    )
+
+
+def latency(scale: float, count: int = 1024) -> Latency:
+    rng = np.random.default_rng(0)
+    samples = (scale * 1e6 * (1 + rng.gamma(2.0, 0.03, count)) + (rng.random(count) < 0.004) * scale * 3e6).astype(int)
+    p50, p90, p99 = (int(np.percentile(samples, q)) for q in (50, 90, 99))
+    q1, q3 = np.percentile(samples, (25, 75))
+    return Latency(
+        samples_ns=tuple(int(s) for s in samples),
+        p50_ns=p50,
+        p90_ns=p90,
+        p99_ns=p99,
+        iqr_over_median=float((q3 - q1) / p50),
+    )
+
+
+def make_evidence(labels: tuple[str, ...] = LABELS) -> Evidence:
+    rng = np.random.default_rng(1)
+    images, predictions = [], []
+    for number in range(800):
+        label, group = number % len(labels), f"g{number // 4:03}"
+        split = ("train", "train", "train", "train", "train", "train", "train", "val", "test", "test")[number // 4 % 10]
+        share = number // 40 % 7 if split == "train" else None
+        images.append(
+            ImageRecord(
+                path=f"{labels[label]}/{number:04}.jpg",
+                label=label,
+                group=group,
+                split=split,
+                share=share if share is not None and share < 3 else None,
+                sha256=sha(f"f{number}"),
+                pixels_sha256=sha(f"p{number if number % 50 else number + 1}"),
+                width=420,
+                height=380,
+                published_split=("train", "train", "test")[number % 3],
+            )
+        )
+        if split == "test":
+            right = rng.random() < 0.9
+            answer = label if right else int(rng.integers(len(labels)))
+            logits = rng.normal(0, 0.6, len(labels))
+            logits[answer] += 3
+            p = tuple(float(v) for v in np.exp(logits) / np.exp(logits).sum())
+            predictions.append(Prediction(path=images[-1].path, group=group, label=label, fp32=p, compiled=p))
+    correct = np.array([p.compiled.index(max(p.compiled)) == p.label for p in predictions])
+    truth = np.array([p.label for p in predictions])
+    groups = [p.group for p in predictions]
+    recall = tuple(
+        rate_by_group(correct[truth == k], [g for g, t in zip(groups, truth, strict=True) if t == k])
+        for k in range(len(labels))
+    )
+    accuracy = rate_by_group(correct, groups)
+    m1 = link("M1", "mobilenetv2_100", 2_229_000, 102_300_000, 148, None, 0)
+    m2 = link("M2", "mobilenetv2_050", 693_000, 34_100_000, 146, "M1", 1)
+    m3 = link("M3", "mobilenetv2_035", 401_000, 14_200_000, 144, "M2", 2)
+    twin = dataclasses.replace(link("twin", "mobilenetv2_035", 401_000, 14_200_000, 131, None, 2), images_used=62)
+    return Evidence(
+        dataset=DatasetIndex(
+            name="ears",
+            labels=labels,
+            images=tuple(images),
+            bad_files=(BadFile(path="normal/<b>broken</b>.jpg", reason="truncated after 1,204 bytes"),),
+            near_duplicate_groups=31,
+        ),
+        chain=ChainRecord(links=(m1, m2, m3), twin=twin),
+        verification=Verification(
+            parity=(
+                Parity(
+                    a="torch fp32",
+                    b="onnxruntime fp32",
+                    frames=32,
+                    max_abs=2.4e-7,
+                    sqnr_db=131.0,
+                    flips=0,
+                    tolerance=1e-4,
+                    passed=True,
+                ),
+                Parity(
+                    a="onnxruntime int8",
+                    b="openvino int8",
+                    frames=32,
+                    max_abs=0.0121,
+                    sqnr_db=38.2,
+                    flips=0,
+                    tolerance=0.05,
+                    passed=True,
+                ),
+                Parity(
+                    a="torch fp32",
+                    b="openvino int8",
+                    frames=160,
+                    max_abs=0.083,
+                    sqnr_db=29.5,
+                    flips=2,
+                    tolerance=None,
+                    passed=True,
+                ),
+            ),
+            accuracy_fp32=accuracy,
+            accuracy_compiled=accuracy,
+            recall_fp32=recall,
+            recall_compiled=recall,
+            flips=2,
+            predictions=tuple(predictions),
+            precision="int8",
+            backend="openvino",
+        ),
+        measurements=(
+            Measurement(
+                device="generic-x86",
+                host="Intel Xeon 2.80 GHz, 2 cores",
+                backend="openvino",
+                backend_version="2026.4.1",
+                precision="int8",
+                rules="single-stream, 1024 queries",
+                threads=1,
+                frame_to_answer=latency(0.84),
+                network=latency(0.61),
+                cold_start_ns=182_000_000,
+                peak_rss_bytes=171 << 20,
+                energy_mj=None,
+                warnings=("the processor's clock was not fixed",),
+            ),
+        ),
+        build=BuildRecord(
+            config=json.dumps({"seed": 0}, indent=1),
+            stages=(
+                StageTime(name="data", seconds=6.2, reused=True),
+                StageTime(name="train M1", seconds=321.0, reused=False),
+                StageTime(name="verify", seconds=12.4, reused=False),
+            ),
+            data_name="ears",
+        ),
+    )
+
+
+def make_manifest(labels: tuple[str, ...] = LABELS, **changes: object) -> Manifest:
+    refs = [FileRef(path=p, sha256=sha(p), bytes=n) for p, n in (("model/openvino/model.xml", 412_000), ("b", 481_000))]
+    onnx = FileRef(path="model/model.onnx", sha256=sha("onnx"), bytes=623_412)
+    manifest = Manifest(
+        name="ears on generic-x86",
+        target="cpu",
+        device="generic-x86",
+        labels=labels,
+        input=INPUT,
+        input_name="frame",
+        network_input_name="image",
+        output_name="probabilities",
+        operating_point=OperatingPoint(),
+        models=(
+            BuiltModel(
+                backend="openvino",
+                backend_version="2026.4.1",
+                precision="int8",
+                kind="model",
+                files=tuple(refs),
+                source_sha256=onnx.sha256,
+                detail=("34 of 34 convolutions in int8",),
+            ),
+        ),
+        onnx=onnx,
+        selftest=GoldenFrames(frames=onnx, expected=onnx, reference="openvino 2026.4.1 int8", tolerance={"openvino": 1e-3}),
+        gates=(
+            Gate(name="latency_p90_ms", bar=33.0, got=0.93, verdict="PASS", reason="0.93 ms is within 33 ms"),
+            Gate(name="memory_mib", bar=256, got=171, verdict="PASS", reason="171 MiB is within 256 MiB"),
+            Gate(name="accuracy_drop", bar=0.02, got=0.0, verdict="PASS", reason="nothing was lost"),
+        ),
+        passed=True,
+        synthetic=False,
+        files=(),
+        versions={"weckd-edge": "0.1.0", "openvino": "2026.4.1", "numpy": np.__version__},
+    )
+    return dataclasses.replace(manifest, **changes)
+
+
+def write(tmp_path: Path, evidence: Evidence, manifest: Manifest, **more: object) -> str:
+    write_evidence(tmp_path, evidence)
+    write_report(tmp_path, manifest, tmp_path / "r.html", **more)
+    return (tmp_path / "r.html").read_text()
+
+
+def text_of(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html.split("<body>")[1])).replace("&nbsp;", " ")
+
+
+class Checker(HTMLParser):
+    """Collects what a browser would fetch, and finds tags that are not closed."""
+
+    VOID = frozenset({"meta", "link", "img", "br", "wbr"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.fetched: list[str] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.fetched += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_report_is_whole_fetches_nothing_and_runs_nothing(tmp_path: Path) -> None:
+    samples = [Sample(image=np.zeros((380, 420, 3), np.uint8), truth="normal", predicted="earwax_plug", probability=0.6)]
+    html = write(tmp_path, make_evidence(), make_manifest(), samples=samples)
+    checker = Checker()
+    checker.feed(html)
+    assert checker.open == []
+    assert checker.fetched
+    assert all(url.startswith("data:") for url in checker.fetched)
+    assert "script" not in checker.tags
+    assert "url(" not in html
+    assert "truth: normal" in html
+    assert "myringosclerosis" in html
+
+
+def test_the_three_numbers_and_the_interval_are_at_the_top(tmp_path: Path) -> None:
+    evidence = make_evidence()
+    top = text_of(write(tmp_path, evidence, make_manifest())).split("Bars")[0]
+    accuracy = evidence.verification.accuracy_compiled
+    for expected in (
+        "Passed 3 of 3 bars cleared",
+        f"{accuracy.value * 100:.1f}\u00a0%",
+        f"{accuracy.low * 100:.1f}\u2013{accuracy.high * 100:.1f}\u00a0%",
+        "160\u00a0test images in 40\u00a0groups",
+        numbers.milliseconds(evidence.measurements[0].frame_to_answer.p90_ns),
+        "Intel Xeon",
+        "872\u00a0KiB",
+    ):
+        assert expected.replace("\u00a0", " ") in top
+
+
+def test_the_same_evidence_gives_the_same_bytes(tmp_path: Path) -> None:
+    first = write(tmp_path, make_evidence(), make_manifest())
+    assert write(tmp_path, make_evidence(), make_manifest()) == first
+
+
+def test_evidence_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    evidence = make_evidence()
+    write_evidence(tmp_path, evidence)
+    assert read_evidence(tmp_path, make_manifest()) == evidence
+
+
+def test_names_from_the_data_cannot_become_markup(tmp_path: Path) -> None:
+    labels = ("<script>alert(1)</script>", "b&c", '"quoted"', "normal")
+    html = write(tmp_path, make_evidence(labels), make_manifest(labels, name="<img src=x onerror=alert(1)>"))
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "<b>broken" not in html
+    assert "&lt;script&gt;alert(1)" in html
+
+
+def test_synthetic_data_are_named_before_anything_else(tmp_path: Path) -> None:
+    assert text_of(write(tmp_path, make_evidence(), make_manifest(synthetic=True))).startswith(" Synthetic data.")
+    assert "Synthetic data" not in write(tmp_path, make_evidence(), make_manifest())
+
+
+def test_no_clinical_claim_is_made_and_that_is_said(tmp_path: Path) -> None:
+    assert "claims no clinical performance and no regulatory compliance" in write(tmp_path, make_evidence(), make_manifest())
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "kind", "words"),
+    [
+        (("PASS", "FAIL"), "fail", "accuracy of what ships"),
+        (("PASS", "INCONCLUSIVE"), "open", "1 of 2\u00a0bars cleared"),
+        (("PASS", "PASS"), "pass", "2 of 2\u00a0bars cleared"),
+        ((), "open", "Nothing was asked"),
+    ],
+)
+def test_the_verdict_says_what_is_open(verdicts: tuple, kind: str, words: str) -> None:
+    names = ("latency_p90_ms", "accuracy")
+    gates = tuple(
+        Gate(name=name, bar=0.9, got=None if v == "INCONCLUSIVE" else 0.8, verdict=v, reason="")
+        for name, v in zip(names, verdicts, strict=False)
+    )
+    found = findings.verdict(make_manifest(gates=gates, passed="FAIL" not in verdicts))
+    assert found.kind == kind
+    assert words in found.detail
+
+
+def test_a_bundle_marked_as_not_passing_never_reads_as_passed() -> None:
+    assert findings.verdict(make_manifest(passed=False)).kind == "fail"
+
+
+def test_a_missed_bar_says_by_how_much() -> None:
+    (row,) = findings.gate_rows([Gate(name="accuracy", bar=0.95, got=0.912, verdict="FAIL", reason="")])
+    assert (row.bar, row.got, row.margin) == ("at least 95\u00a0%", "91.2\u00a0%", "missed by 3.8\u00a0points")
+
+
+@pytest.mark.parametrize(
+    ("chain", "alone", "groups", "answer", "overlap"),
+    [
+        (150, 100, 160, "Yes, on this test split", "do not overlap"),
+        (146, 140, 62, "Not shown", "overlap"),
+        (140, 146, 62, "It does not look so", "overlap"),
+        (100, 150, 160, "No:", "do not overlap"),
+        (140, 140, 62, "No difference was seen", "overlap"),
+    ],
+)
+def test_whether_the_chain_helped_is_answered_no_bolder_than_the_intervals_allow(
+    chain: int, alone: int, groups: int, answer: str, overlap: str
+) -> None:
+    evidence = make_evidence()
+    last = dataclasses.replace(evidence.chain.links[-1], test_accuracy=rate(chain, groups=groups))
+    twin = dataclasses.replace(evidence.chain.links[-1], test_accuracy=rate(alone, groups=groups))
+    record = dataclasses.replace(evidence.chain, links=(*evidence.chain.links[:-1], last), twin=twin)
+    sentence = findings.chain_sentence(dataclasses.replace(evidence, chain=record))
+    assert sentence.startswith(answer)
+    assert f"intervals {overlap}" in sentence
+
+
+def test_confusion_counts_every_image_once_and_sets_abstentions_apart() -> None:
+    def answer(label: int, *p: float) -> Prediction:
+        return Prediction(path="a", group="g", label=label, fp32=p, compiled=p)
+
+    answers = [answer(0, 0.9, 0.1), answer(0, 0.45, 0.55), answer(1, 0.2, 0.8), answer(1, 0.7, 0.3)]
+    assert findings.confusion(answers, 2, 0.0) == ([[1, 1], [1, 1]], [0, 0])
+    assert findings.confusion(answers, 2, 0.6) == ([[1, 0], [1, 1]], [1, 0])
+
+
+def test_leaks_of_the_published_split_are_counted_by_pixels_and_by_group() -> None:
+    base = make_evidence().dataset.images[0]
+
+    def image(name: str, pixels: str, group: str, published: str, split: str = "train") -> ImageRecord:
+        return dataclasses.replace(
+            base, path=name, pixels_sha256=pixels, group=group, published_split=published, split=split
+        )
+
+    index = DatasetIndex(
+        name="x",
+        labels=LABELS,
+        images=(
+            image("a", "1", "A", "train"),
+            image("b", "1", "A", "test"),
+            image("c", "2", "A", "test"),
+            image("d", "3", "B", "test", "test"),
+            image("e", "4", "B", "test", "val"),
+        ),
+    )
+    facts = findings.data_facts(index)
+    assert (facts.published_leaks, facts.published_test) == ((1, 2), 4)
+    assert (facts.exact_copies, facts.groups, facts.cut_groups) == (1, 2, 1)
+
+
+def test_every_query_is_in_the_histogram_or_in_its_count_of_slower_ones() -> None:
+    base = Latency(
+        samples_ns=(1_000_000,) * 99 + (9_000_000,),
+        p50_ns=1_000_000,
+        p90_ns=1_000_000,
+        p99_ns=1_080_000,
+        iqr_over_median=0,
+    )
+    svg = latency_histogram(base, None)
+    assert svg.count('class="bin"') == 1
+    assert "1 slower, up to 9.00\u00a0ms" in svg
+
+
+def test_without_a_bench_the_report_says_not_measured(tmp_path: Path) -> None:
+    evidence = dataclasses.replace(make_evidence(), measurements=())
+    page = text_of(write(tmp_path, evidence, make_manifest()))
+    assert "not measured" in page
+    assert "weckd-edge bench" in page
+
+
+def test_link_times_replace_multiply_adds_only_where_every_link_has_one(tmp_path: Path) -> None:
+    times = {name: latency(scale) for name, scale in (("M1", 3.1), ("M2", 1.6), ("M3", 0.84))}
+    assert "frame to answer, p90 (ms" in write(tmp_path, make_evidence(), make_manifest(), link_latency=times)
+    del times["M2"]
+    assert "multiply-adds of one image (million" in write(tmp_path, make_evidence(), make_manifest(), link_latency=times)
+
+
+def test_missing_torn_and_foreign_evidence_is_one_clear_error(tmp_path: Path) -> None:
+    write_evidence(tmp_path, make_evidence())
+    with pytest.raises(BundleError, match="expected the labels"):
+        read_evidence(tmp_path, make_manifest(("a", "b", "c", "d")))
+    (tmp_path / "evidence/verification.json").unlink()
+    with pytest.raises(BundleError, match=r"verification\.json: expected this evidence file"):
+        read_evidence(tmp_path, make_manifest())
+    (tmp_path / "evidence/chain.json").write_text("{")
+    with pytest.raises(BundleError, match=r"chain\.json: expected JSON"):
+        read_evidence(tmp_path, make_manifest())
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (numbers.significant(0.0123456), "0.0123"),
+        (numbers.significant(1234.5), "1234"),
+        (numbers.significant(0), "0"),
+        (numbers.difference(2.4e-7), "2.4·10⁻⁷"),
+        (numbers.difference(0.0121), "0.012"),
+        (numbers.milliseconds(843_210), "0.843\u00a0ms"),
+        (numbers.size(893_000), "872\u00a0KiB"),
+        (numbers.size(12), "12\u00a0B"),
+        (numbers.count(2_229_000), "2.23\u00a0M"),
+        (numbers.seconds(200), "3\u00a0min 20\u00a0s"),
+        (numbers.seconds(3_720), "1\u00a0h 2\u00a0min"),
+        (numbers.points(-0.0123), "\u22121.2\u00a0points"),
+        (numbers.plural(1, "image"), "1\u00a0image"),
+    ],
+)
+def test_numbers_are_written_for_people(written: str, expected: str) -> None:
+    assert written == expected
+
+
+def test_the_model_card_tells_figures_limits_and_the_chain(tmp_path: Path) -> None:
+    write_evidence(tmp_path, make_evidence())
+    write_documents(tmp_path, make_manifest(synthetic=True))
+    card = (tmp_path / "evidence/model_card.md").read_text()
+    assert card.startswith("# Model card: ears on generic-x86\n")
+    accuracy = make_evidence().verification.accuracy_compiled
+    assert f"| accuracy, as shipped | {numbers.percent(accuracy.value)} (95\u00a0% interval" in card
+    for words in ("Synthetic data.", "no regulatory compliance", "Not shown: M3", "| recall of normal, as shipped |"):
+        assert words in card
+
+
+def test_a_label_cannot_break_out_of_its_cell_in_the_model_card(tmp_path: Path) -> None:
+    labels = ("a|b", "line\nbreak", "<script>", "normal")
+    write_evidence(tmp_path, make_evidence(labels))
+    write_documents(tmp_path, make_manifest(labels))
+    card = (tmp_path / "evidence/model_card.md").read_text()
+    assert "a\\|b" in card
+    assert "\\<script\\>" in card
+    assert "line break" in card
+
+
+def test_the_bill_of_materials_is_reproducible_and_names_model_metrics_and_licences(tmp_path: Path) -> None:
+    write_evidence(tmp_path, make_evidence())
+    manifest = make_manifest(versions={"numpy": np.__version__, "click": "0.0.1", "python": "3.11.2"})
+    write_documents(tmp_path, manifest)
+    first = (tmp_path / "evidence/sbom.cdx.json").read_bytes()
+    write_documents(tmp_path, dataclasses.replace(manifest, manifest_sha256="1" * 64))
+    assert (tmp_path / "evidence/sbom.cdx.json").read_bytes() == first
+    write_documents(tmp_path, dataclasses.replace(manifest, name="another"))
+    assert (
+        json.loads((tmp_path / "evidence/sbom.cdx.json").read_bytes())["serialNumber"] != json.loads(first)["serialNumber"]
+    )
+    bom = json.loads(first)
+    model = bom["metadata"]["component"]
+    assert "timestamp" not in bom["metadata"]
+    assert model["type"] == "machine-learning-model"
+    assert model["hashes"] == [{"alg": "SHA-256", "content": manifest.onnx.sha256}]
+    metrics = model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
+    assert [m["type"] for m in metrics] == ["accuracy", "accuracy", "recall", "recall", "recall", "recall"]
+    libraries = {c["name"]: c for c in bom["components"]}
+    assert "BSD-3-Clause" in json.dumps(libraries["numpy"]["licenses"])
+    assert "licenses" not in libraries["click"], "another version is installed here, so its licence is not known"
+    assert libraries["python"]["type"] == "platform"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"License-Expression": "MIT", "License": "other"}, "MIT"),
+        ({"License": "Apache-2.0"}, "Apache-2.0"),
+        ({"License": "a whole\nlicence text", "Classifier": "License :: OSI Approved :: BSD License"}, "BSD License"),
+        ({"License": "UNKNOWN"}, None),
+        ({"Classifier": "License :: OSI Approved"}, None),
+    ],
+)
+def test_the_licence_is_what_the_distribution_says(fields: dict[str, str], expected: str | None) -> None:
+    about = Message()
+    for name, value in fields.items():
+        about[name] = value
+    assert licence_text(about) == expected
+
+
+def test_the_command_refuses_to_write_into_the_sealed_bundle(tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    write_evidence(folder, make_evidence())
+    paths = ("model.onnx", "model.xml")
+    for path in paths:
+        (folder / path).write_bytes(path.encode())
+    onnx, xml = (file_ref(folder, folder / path) for path in paths)
+    draft = make_manifest(onnx=onnx)
+    models = (dataclasses.replace(draft.models[0], files=(xml,)),)
+    golden = dataclasses.replace(draft.selftest, frames=onnx, expected=onnx)
+    seal(folder, dataclasses.replace(draft, models=models, selftest=golden))
+    done = CliRunner().invoke(command, [str(folder), "--out", str(tmp_path / "r.html"), "--json"])
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["report"] == str(tmp_path / "r.html")
+    assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
+    for out, words in (("bundle/r.html", "sealed bundle"), ("none/r.html", "existing folder"), (".", "found a folder")):
+        bad = CliRunner().invoke(command, [str(folder), "--out", str(tmp_path / out)])
+        assert isinstance(bad.exception, ConfigError)
+        assert words in str(bad.exception)
+    open_bundle(folder)

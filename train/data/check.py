@@ -1,0 +1,153 @@
+"""Look at a data set without using it: bad files, copies, near copies, and what its published split leaks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from weckd_edge.artifacts import BadFile
+from weckd_edge.config import DataConfig
+from weckd_edge.progress import Progress
+from weckd_edge.schema import to_data
+from weckd_edge.train.data.duplicates import find_ties, group_images
+from weckd_edge.train.data.index import find_contradictions
+from weckd_edge.train.data.listing import data_root, list_images
+from weckd_edge.train.data.phantom import is_phantom
+from weckd_edge.train.data.scan import ScannedImage, scan
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leak:
+    """A test image that holds the same pixels as a training image.
+
+    Attributes:
+        test: Its path.
+        train: The path of the first training image it copies.
+    """
+
+    test: str
+    train: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PublishedSplit:
+    """What the split that a CSV names leaks.
+
+    Attributes:
+        leaking_test_images: Test images that are copies of a training image.
+        test_images: Test images in all.
+        grouped_test_images: Test images in one group with a training image, copies among them.
+    """
+
+    leaking_test_images: int
+    test_images: int
+    grouped_test_images: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataReport:
+    """What ``check`` found.
+
+    Attributes:
+        images: Readable images, copies among them.
+        class_counts: Readable images of each class.
+        groups: What a split would keep together: the user's groups, copies and near duplicates.
+        largest_group: Images in the largest of them.
+        bad_files: Files that cannot be read.
+        contradictions: Images whose pixels also appear under another label.
+        exact_duplicates: Images that copy an earlier one.
+        near_duplicate_groups: Groups of near duplicates with more than one distinct image.
+        separate_ties: Pairs that look alike but belong to groups that stay apart.
+        published_split: None where no CSV names one.
+        leaks: Every test image that copies a training image.
+        synthetic: Whether these are drawn phantoms.
+    """
+
+    images: int
+    class_counts: dict[str, int]
+    groups: int
+    largest_group: int
+    bad_files: tuple[BadFile, ...]
+    contradictions: tuple[BadFile, ...]
+    exact_duplicates: int
+    near_duplicate_groups: int
+    separate_ties: int
+    published_split: PublishedSplit | None
+    leaks: tuple[Leak, ...]
+    synthetic: bool
+
+    def summary(self) -> dict[str, Any]:
+        """Return what ``--json`` prints: stable keys, plain data."""
+        published = self.published_split
+        return {
+            "images": self.images,
+            "labels": sorted(self.class_counts),
+            "class_counts": self.class_counts,
+            "groups": self.groups,
+            "bad_files": to_data(self.bad_files),
+            "exact_duplicates": self.exact_duplicates,
+            "near_duplicate_groups": self.near_duplicate_groups,
+            "published_split": published
+            and {"leaking_test_images": published.leaking_test_images, "test_images": published.test_images},
+        }
+
+
+def check(path: Path, config: DataConfig, progress: Progress) -> DataReport:
+    """Read a data set and report on it; unreadable files are part of the report.
+
+    Args:
+        path: A folder of ``<label>/<image>`` or a CSV; see ``list_images``.
+        config: Its ``near_duplicate_distance`` is used.
+        progress: Where the reading is shown.
+
+    Raises:
+        DataError: Nothing is there, or it is not laid out as a data set.
+    """
+    root = data_root(path)
+    listed = list_images(path)
+    found = scan(root, listed, progress)
+    distance = config.near_duplicate_distance
+    grouping = group_images(found.images, find_ties(found.images, distance) if distance is not None else ())
+    counts = Counter({image.label: 0 for image in listed})
+    counts.update(image.listed.label for image in found.images)
+    leaks = _leaks(found.images)
+    return DataReport(
+        images=len(found.images),
+        class_counts=dict(sorted(counts.items())),
+        groups=len(set(grouping.groups)),
+        largest_group=max(Counter(grouping.groups).values(), default=0),
+        bad_files=found.bad_files,
+        contradictions=find_contradictions(found.images),
+        exact_duplicates=len(found.images) - len({image.pixels_sha256 for image in found.images}),
+        near_duplicate_groups=grouping.near_duplicate_groups,
+        separate_ties=grouping.separate_ties,
+        published_split=_published(found.images, grouping.groups, len(leaks)),
+        leaks=leaks,
+        synthetic=is_phantom(root),
+    )
+
+
+def _leaks(images: Sequence[ScannedImage]) -> tuple[Leak, ...]:
+    train: dict[str, str] = {}
+    for image in images:
+        if image.listed.published_split == "train":
+            train.setdefault(image.pixels_sha256, image.listed.path)
+    return tuple(
+        Leak(test=image.listed.path, train=train[image.pixels_sha256])
+        for image in images
+        if image.listed.published_split == "test" and image.pixels_sha256 in train
+    )
+
+
+def _published(images: Sequence[ScannedImage], groups: Sequence[str], leaks: int) -> PublishedSplit | None:
+    splits = [image.listed.published_split for image in images]
+    if not any(splits):
+        return None
+    train = {group for group, split in zip(groups, splits, strict=True) if split == "train"}
+    test = [group for group, split in zip(groups, splits, strict=True) if split == "test"]
+    return PublishedSplit(
+        leaking_test_images=leaks, test_images=len(test), grouped_test_images=sum(group in train for group in test)
+    )

@@ -1,0 +1,141 @@
+"""The data stage: from a folder or a CSV to an index of which image is used where."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from weckd_edge.artifacts import BadFile, DatasetIndex, ImageRecord
+from weckd_edge.config import DataConfig
+from weckd_edge.errors import DataError
+from weckd_edge.progress import Progress
+from weckd_edge.train.data.duplicates import find_ties, group_images
+from weckd_edge.train.data.listing import data_root, list_images
+from weckd_edge.train.data.phantom import is_phantom
+from weckd_edge.train.data.scan import ScannedImage, scan
+from weckd_edge.train.data.split import Item, split_images
+
+__all__ = ["build_index", "data_root"]
+
+_SHOWN = 10
+
+
+def build_index(
+    path: Path, config: DataConfig, *, shares: int, seed: int, skip_bad: bool, progress: Progress
+) -> DatasetIndex:
+    """Read, group, split and share a data set.
+
+    Of images with the same pixels and label only the first path is kept (with ``use_published_split``, the first in
+    each published split), and the others are counted in ``exact_copies``.
+
+    Args:
+        path: A folder of ``<label>/<image>`` or a CSV; see ``list_images``.
+        config: Fractions and distances.
+        shares: How many disjoint labelled shares to cut from the training images.
+        seed: Of the split.
+        skip_bad: Leave out files that cannot be used, and record them, instead of refusing the data set.
+        progress: Where the reading is shown.
+
+    Raises:
+        DataError: The data cannot be used; one line says why.
+    """
+    root = data_root(path)
+    listed = list_images(path)
+    found = scan(root, listed, progress)
+    bad = [*found.bad_files, *find_contradictions(found.images)]
+    if bad and not skip_bad:
+        raise DataError(_describe_bad(path, bad))
+    dropped = {file.path for file in bad}
+    usable = [image for image in found.images if image.listed.path not in dropped]
+    labels = tuple(sorted({image.label for image in listed}))
+    _refuse_lost_classes(path, labels, usable, len(bad))
+    images = _first_of_copies(usable, per_split=config.use_published_split)
+    distance = config.near_duplicate_distance
+    grouping = group_images(images, find_ties(images, distance) if distance is not None else ())
+    items = [
+        Item(label=image.listed.label, group=group, published_split=image.listed.published_split)
+        for image, group in zip(images, grouping.groups, strict=True)
+    ]
+    places = split_images(items, config, shares=shares, seed=seed)
+    records = tuple(
+        ImageRecord(
+            path=image.listed.path,
+            label=labels.index(item.label),
+            group=item.group,
+            split=place.split,
+            share=place.share,
+            sha256=image.sha256,
+            pixels_sha256=image.pixels_sha256,
+            width=image.width,
+            height=image.height,
+            published_split=item.published_split,
+        )
+        for image, item, place in zip(images, items, places, strict=True)
+    )
+    index = DatasetIndex(
+        name=root.resolve().name,
+        labels=labels,
+        images=records,
+        bad_files=tuple(sorted(bad, key=lambda file: file.path)),
+        synthetic=is_phantom(root),
+        seed=seed,
+        near_duplicate_groups=grouping.near_duplicate_groups,
+        exact_copies=len(usable) - len(images),
+    )
+    _note(index, config, grouping.separate_ties, progress)
+    return index
+
+
+def find_contradictions(images: Sequence[ScannedImage]) -> tuple[BadFile, ...]:
+    """Name every image whose pixels also appear under another label."""
+    labels: dict[str, dict[str, str]] = {}
+    for image in images:
+        labels.setdefault(image.pixels_sha256, {}).setdefault(image.listed.label, image.listed.path)
+    bad = []
+    for image in images:
+        others = [p for label, p in labels[image.pixels_sha256].items() if label != image.listed.label]
+        if others:
+            bad.append(BadFile(path=image.listed.path, reason=f"the same image has another label in {others[0]}"))
+    return tuple(bad)
+
+
+def _describe_bad(path: Path, bad: Sequence[BadFile]) -> str:
+    ordered = sorted(bad, key=lambda file: file.path)
+    shown = "; ".join(f"{file.path}: {file.reason}" for file in ordered[:_SHOWN])
+    more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+    files = "1 file" if len(bad) == 1 else f"{len(bad)} files"
+    return f"{path}: {files} cannot be used ({shown}{more}); repair or remove them, or give --skip-bad to leave them out"
+
+
+def _refuse_lost_classes(path: Path, labels: Sequence[str], usable: Sequence[ScannedImage], bad: int) -> None:
+    lost = sorted(set(labels) - {image.listed.label for image in usable})
+    if lost:
+        raise DataError(
+            f"{path}: expected usable images of every class, none of class '{lost[0]}' is left without the "
+            f"{bad} bad files; repair or replace them"
+        )
+
+
+def _first_of_copies(images: Sequence[ScannedImage], *, per_split: bool) -> list[ScannedImage]:
+    first: dict[tuple[str, str | None], ScannedImage] = {}
+    for image in images:
+        first.setdefault((image.pixels_sha256, image.listed.published_split if per_split else None), image)
+    return list(first.values())
+
+
+def _note(index: DatasetIndex, config: DataConfig, separate_ties: int, progress: Progress) -> None:
+    splits: Counter[str] = Counter(record.split for record in index.images)
+    shared = Counter(record.share for record in index.images if record.share is not None)
+    groups = len({record.group for record in index.images})
+    parts = ", ".join(f"{name} {splits[name]}" for name in ("train", "val", "test"))
+    progress.note(f"{len(index.images)} images in {groups} groups: {parts}; labelled shares {sorted(shared.values())}")
+    if index.bad_files:
+        progress.note(f"{len(index.bad_files)} files were left out because they cannot be used")
+    if separate_ties:
+        progress.note(f"{separate_ties} pairs look alike but lie in groups that stay apart (see docs/data.md)")
+    total = len(index.images)
+    for name, wanted in (("test", config.test_fraction), ("val", config.val_fraction)):
+        got = splits[name] / total
+        if abs(got - wanted) > 0.05 and not config.use_published_split:
+            progress.note(f"the {name} split holds {got:.0%} of the images, not {wanted:.0%}, as groups are never cut")

@@ -1,0 +1,127 @@
+"""Training, validation and test by whole groups, and the disjoint labelled shares of the training images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import Split
+from weckd_edge.config import DataConfig
+from weckd_edge.errors import DataError
+from weckd_edge.train.data.allocate import Bin, allocate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """What splitting needs to know of an image.
+
+    Attributes:
+        label: Class name.
+        group: What must not be cut.
+        published_split: The split the data set came with, if any.
+    """
+
+    label: str
+    group: str
+    published_split: Split | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where an image is used: its split, and its share if it is a training image whose label is used."""
+
+    split: Split
+    share: int | None = None
+
+
+def split_images(items: Sequence[Item], config: DataConfig, *, shares: int, seed: int) -> tuple[Place, ...]:
+    """Give every image its place; the order of ``items`` does not matter to where each goes.
+
+    No group is cut, neither by a split nor by a share; every class is in every split and share; the parts come as
+    near to the wanted fractions as whole groups allow. With ``use_published_split`` the test images (and the validation
+    images, if there are any) are those that the data set names, leaks and all, and only the rest is dealt.
+
+    Raises:
+        DataError: A class has too few groups, or the published split is missing or incomplete.
+    """
+    if config.use_published_split:
+        return _around_published(items, config, shares, seed)
+    train = 1 - config.test_fraction - config.val_fraction
+    bins: list[tuple[Place, Bin]] = [
+        (Place(split="test"), Bin(part=config.test_fraction, needs_all=True)),
+        (Place(split="val"), Bin(part=config.val_fraction, needs_all=True)),
+        *_train_bins(config.share, shares, train),
+    ]
+    return _deal(items, bins, seed)
+
+
+def _train_bins(share: float, shares: int, train: float) -> list[tuple[Place, Bin]]:
+    named = [(Place(split="train", share=k), Bin(part=train * share, needs_all=True)) for k in range(shares)]
+    pool = max(0.0, train * (1 - share * shares))
+    return [*named, (Place(split="train"), Bin(part=pool, needs_all=not shares))]
+
+
+def _deal(items: Sequence[Item], bins: Sequence[tuple[Place, Bin]], seed: int) -> tuple[Place, ...]:
+    labels = sorted({item.label for item in items})
+    names = sorted({item.group for item in items})
+    row, column = {name: i for i, name in enumerate(names)}, {label: i for i, label in enumerate(labels)}
+    counts = np.zeros((len(names), len(labels)), np.int64)
+    for item in items:
+        counts[row[item.group], column[item.label]] += 1
+    _refuse_small_classes(labels, counts, [place for place, one in bins if one.needs_all])
+    chosen = allocate(names, counts, [one for _, one in bins], seed)
+    if chosen is None:
+        raise DataError(
+            "no way was found to give every split and share images of every class, as groups that hold several classes "
+            "cannot be cut; add groups, use fewer links, or lower data.near_duplicate_distance"
+        )
+    return tuple(bins[chosen[row[item.group]]][0] for item in items)
+
+
+def _refuse_small_classes(labels: Sequence[str], counts: NDArray[np.int64], needed: Sequence[Place]) -> None:
+    shares = sum(place.share is not None for place in needed)
+    splits = sorted({place.split for place in needed if place.share is None})
+    wanted = " + ".join(
+        [
+            *(["one for each of " + ", ".join(splits)] if splits else []),
+            *([f"{shares} labelled shares"] if shares else []),
+        ]
+    )
+    for c, label in enumerate(labels):
+        groups = int((counts[:, c] > 0).sum())
+        if groups < len(needed):
+            raise DataError(
+                f"class '{label}' has {groups} groups ({int(counts[:, c].sum())} images) to deal out, at least "
+                f"{len(needed)} are needed ({wanted}; groups are never cut); add images of it, use fewer "
+                "[[link]] tables, or lower data.near_duplicate_distance"
+            )
+
+
+def _around_published(items: Sequence[Item], config: DataConfig, shares: int, seed: int) -> tuple[Place, ...]:
+    found = Counter(item.published_split for item in items)
+    if not found["test"] or not found["train"] or found[None]:
+        got = ", ".join(f"{count} {name or 'unnamed'}" for name, count in sorted(found.items(), key=str)) or "nothing"
+        raise DataError(
+            "data.use_published_split expects a CSV whose split column names train or test (or val) for every image, "
+            f"got {got}; complete the column or leave the setting out"
+        )
+    labels = {item.label for item in items}
+    for split in ("test", "val"):
+        missing = sorted(labels - {item.label for item in items if item.published_split == split})
+        if found[split] and missing:
+            raise DataError(f"the published {split} split holds no image of class '{missing[0]}'; leave the setting out")
+    rest = [i for i, item in enumerate(items) if item.published_split == "train"]
+    bins: list[tuple[Place, Bin]] = []
+    val = 0.0
+    if not found["val"]:
+        val = min(0.5, config.val_fraction * len(items) / len(rest))
+        bins.append((Place(split="val"), Bin(part=val, needs_all=True)))
+    dealt = _deal([items[i] for i in rest], [*bins, *_train_bins(config.share, shares, 1 - val)], seed)
+    places = [Place(split=item.published_split or "train") for item in items]
+    for i, place in zip(rest, dealt, strict=True):
+        places[i] = place
+    return tuple(places)

@@ -1,0 +1,147 @@
+"""``weckd-edge data``: look at a data set and its leaks, write its split, draw the phantom set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from weckd_edge.cli.output import json_option, make_progress, print_json, print_table, quiet_option, say
+
+if TYPE_CHECKING:
+    from weckd_edge.train.data.check import DataReport
+
+_SHOWN = 20
+
+
+@click.group(name="data")
+def command() -> None:
+    """Look at a data set, its leaks and its shares; make the phantom set."""
+
+
+@command.command(name="check")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--distance", type=click.IntRange(0, 16), help="Near-duplicate distance, in place of the default.")
+@json_option
+@quiet_option
+def check_command(path: Path, distance: int | None, as_json: bool, quiet: bool) -> None:
+    """Report bad files, copies, near copies and leaks of PATH: a folder of <label>/<image>, or a CSV."""
+    from weckd_edge.config import DataConfig
+    from weckd_edge.train.data.check import check
+
+    config = DataConfig() if distance is None else DataConfig(near_duplicate_distance=distance)
+    with make_progress(quiet) as progress:
+        report = check(path, config, progress)
+    if as_json:
+        print_json(report.summary())
+    else:
+        _print_report(path, report)
+
+
+def _print_report(path: Path, report: DataReport) -> None:
+    kind = " (synthetic: drawn, not medical images)" if report.synthetic else ""
+    print_table(("class", "images"), report.class_counts.items(), title=f"{path}{kind}")
+    rows: list[tuple[str, object]] = [
+        ("readable images", report.images),
+        ("files that cannot be read", len(report.bad_files)),
+        ("images that copy an earlier one, pixel by pixel", report.exact_duplicates),
+        ("images that also have another label", len(report.contradictions)),
+        ("clusters of near duplicates", report.near_duplicate_groups),
+        ("groups that a split keeps whole", report.groups),
+        ("images in the largest group", report.largest_group),
+        ("pairs that look alike in groups that stay apart", report.separate_ties),
+    ]
+    published = report.published_split
+    if published is not None:
+        rows += [
+            ("test images of the published split", published.test_images),
+            ("LEAK: of these, copies of a training image", published.leaking_test_images),
+            ("LEAK: of these, in one group with a training image", published.grouped_test_images),
+        ]
+    print_table(("found", "number"), rows)
+    if report.bad_files:
+        _print_some(("file", "cannot be used because"), [(f.path, f.reason) for f in report.bad_files])
+    if report.contradictions:
+        _print_some(("file", "contradiction"), [(f.path, f.reason) for f in report.contradictions])
+    if report.leaks:
+        _print_some(("test file", "is a copy of the training file"), [(leak.test, leak.train) for leak in report.leaks])
+
+
+def _print_some(columns: tuple[str, str], rows: list[tuple[str, str]]) -> None:
+    more = f" (the first {_SHOWN} of {len(rows)})" if len(rows) > _SHOWN else ""
+    print_table((columns[0] + more, columns[1]), rows[:_SHOWN])
+
+
+@command.command(name="split")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="JSON file to write.")
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="TOML file with the [data] settings.")
+@click.option("--shares", type=click.IntRange(1), help="Labelled shares; otherwise one for each link of the config.")
+@click.option("--seed", type=click.IntRange(0), help="Seed, in place of the config's.")
+@click.option("--skip-bad", is_flag=True, help="Leave out files that cannot be used, and record them.")
+@json_option
+@quiet_option
+def split_command(
+    path: Path,
+    out: Path,
+    config_path: Path | None,
+    shares: int | None,
+    seed: int | None,
+    skip_bad: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Write which image of PATH is used where: splits, labelled shares and groups, as a build would use them."""
+    from weckd_edge.config import BuildConfig, load_config
+    from weckd_edge.schema import to_json
+    from weckd_edge.store import explain_os_errors, write_atomic
+    from weckd_edge.train.data.index import build_index
+
+    config = load_config(config_path) if config_path is not None else BuildConfig()
+    with make_progress(quiet) as progress:
+        index = build_index(
+            path,
+            config.data,
+            shares=len(config.link) if shares is None else shares,
+            seed=config.seed if seed is None else seed,
+            skip_bad=skip_bad,
+            progress=progress,
+        )
+    with explain_os_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(out, to_json(index))
+    if as_json:
+        print_json(index)
+        return
+    rows = []
+    for label, name in enumerate(index.labels):
+        own = [record for record in index.images if record.label == label]
+        splits = [sum(record.split == split for record in own) for split in ("train", "val", "test")]
+        labelled = sum(record.share is not None for record in own)
+        rows.append((name, *splits, labelled, len({record.group for record in own})))
+    kind = " (synthetic)" if index.synthetic else ""
+    print_table(("class", "train", "val", "test", "of train, labelled", "groups"), rows, title=f"{index.name}{kind}")
+    say(f"written: {out}")
+
+
+@command.command(name="phantom")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
+@click.option("--images", type=int, default=600, show_default=True, help="How many frames.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Equal seeds give equal bytes.")
+@click.option("--size", default="192x256", show_default=True, metavar="HxW", help="Height and width in pixels.")
+@json_option
+@quiet_option
+def phantom_command(out: Path, images: int, seed: int, size: str, as_json: bool, quiet: bool) -> None:
+    """Draw a synthetic set of eardrums in five classes, to try everything on. They are not medical images."""
+    from weckd_edge.train.data.phantom import write_phantoms
+
+    height, _, width = size.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise click.UsageError(f"--size {size}: expected height and width in pixels, such as 192x256")
+    with make_progress(quiet) as progress:
+        ears = write_phantoms(out, progress, images=images, seed=seed, height=int(height), width=int(width))
+    if as_json:
+        print_json({"folder": str(out), "synthetic": True, "images": images, "ears": ears, "seed": seed})
+    else:
+        click.echo(f"{out}: {images} synthetic frames of {ears} drawn ears (not medical images)")

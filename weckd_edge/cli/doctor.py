@@ -1,0 +1,33 @@
+"""``weckd-edge doctor``: what works here, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import click
+
+from weckd_edge.cli.output import json_option, print_json, print_table, say
+
+
+@click.command("doctor")
+@json_option
+def command(as_json: bool) -> None:
+    """Say what works on this machine, what is missing, and what to type to get it.
+
+    Every library is really imported, so this takes a few seconds.
+    """
+    from weckd_edge.devices.doctor import diagnose
+
+    found = diagnose()
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("what", "target", "works here", "to get it"),
+        [(a.name, a.target, "yes" if a.works else "no", a.hint or "") for a in found.abilities],
+        title=f"weckd-edge {found.weckd_edge}, Python {found.python}, {found.device.host}",
+    )
+    print_table(
+        ("library", "state", "version", "detail"),
+        [(x.module, x.state, x.version, x.detail or "") for x in found.libraries],
+    )
+    say(f"device: {found.device.profile} ({'; '.join(found.device.reasons)})")
+    say(f"clock governor: {found.governor}")

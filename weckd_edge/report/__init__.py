@@ -1,0 +1,9 @@
+"""What a bundle says about itself: the report, the model card and the bill of materials, from its evidence alone."""
+
+from __future__ import annotations
+
+from weckd_edge.report.documents import write_documents
+from weckd_edge.report.evidence import Evidence, read_evidence, write_evidence
+from weckd_edge.report.page import Sample, write_report
+
+__all__ = ["Evidence", "Sample", "read_evidence", "write_documents", "write_evidence", "write_report"]

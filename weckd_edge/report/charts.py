@@ -1,0 +1,235 @@
+"""Pictures as plain SVG text. Colours are CSS variables of the page, so that one picture serves light and dark.
+
+Coordinates are rounded to a tenth of a pixel: equal numbers give equal bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from weckd_edge.artifacts import Latency, Rate
+from weckd_edge.report.numbers import NBSP, milliseconds, significant
+
+WIDTH = 480
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """One network in the picture of accuracy against cost.
+
+    Attributes:
+        name: Its label.
+        cost: Multiply-adds, or a time in nanoseconds.
+        accuracy: With its interval.
+        kind: ``link`` is part of the chain, ``shipped`` is the one that ships, ``twin`` stands beside it.
+    """
+
+    name: str
+    cost: float
+    accuracy: Rate
+    kind: str
+
+
+def accuracy_against_cost(points: Sequence[Point], cost_name: str, unit: str, unit_size: float) -> str:
+    """Draw accuracy with its 95 % interval over cost on a logarithmic axis; the chain is joined by a line.
+
+    Args:
+        points: The chain in order, and possibly the twin.
+        cost_name: What the horizontal axis is.
+        unit: Of the axis.
+        unit_size: How much of ``Point.cost`` one unit is.
+    """
+    height, left, right, top, bottom = 310, 52, 18, 44, 48
+    low, high, step = _axis([p.accuracy.low for p in points], [p.accuracy.high for p in points])
+    costs = [math.log10(max(p.cost, 1e-9) / unit_size) for p in points]
+    middle, half = (min(costs) + max(costs)) / 2, max((max(costs) - min(costs)) / 2 * 1.35, 0.3)
+
+    def x(cost: float) -> float:
+        at = math.log10(max(cost, 1e-9) / unit_size)
+        return left + (at - middle + half) / (2 * half) * (WIDTH - left - right)
+
+    def y(value: float) -> float:
+        return top + (high - value) / (high - low) * (height - top - bottom)
+
+    parts = _horizontal_grid(low, high, step, y, left, WIDTH - right)
+    for tick in _log_ticks(10 ** (middle - half), 10 ** (middle + half)):
+        at = x(tick * unit_size)
+        parts.append(_text(at, height - bottom + 18, significant(tick, 2), "tick", "middle"))
+        parts.append(_line(at, height - bottom, at, height - bottom + 4, "axis"))
+    parts.append(_text((left + WIDTH - right) / 2, height - 10, f"{cost_name} ({unit}, logarithmic)", "label", "middle"))
+    parts.append(_text(6, 14, "accuracy on the test split, 95 % interval", "label"))
+    chain = [p for p in points if p.kind != "twin"]
+    path = " ".join(f"{_n(x(p.cost))},{_n(y(p.accuracy.value))}" for p in chain)
+    parts.append(f'<polyline class="chain" points="{path}"/>')
+    for point in points:
+        parts += _marker(point, x(point.cost) + (16 if point.kind == "twin" else 0), y)
+    description = "; ".join(f"{p.name}: {p.accuracy.value:.1%} at {significant(p.cost / unit_size)} {unit}" for p in points)
+    return _svg(height, "Accuracy against cost", description, parts)
+
+
+def _marker(point: Point, x: float, y: Callable[[float], float]) -> list[str]:
+    kind = point.kind
+    upper, lower, at = y(point.accuracy.high), y(point.accuracy.low), y(point.accuracy.value)
+    parts = [_line(x, upper, x, lower, f"whisker {kind}")]
+    parts += [_line(x - 4, end, x + 4, end, f"whisker {kind}") for end in (upper, lower)]
+    parts.append(f'<circle class="dot {kind}" cx="{_n(x)}" cy="{_n(at)}" r="{7 if kind == "shipped" else 5}"/>')
+    if kind == "twin":
+        parts.append(_text(x + 11, at + 4.5, point.name, "name twin"))
+    else:
+        parts.append(_text(x, upper - 8, point.name, f"name {kind}", "middle"))
+    return parts
+
+
+def latency_histogram(latency: Latency, bar_ms: float | None) -> str:
+    """Draw how often each time came, with the median, the 90th and the 99th percentile, and the bar if one was set.
+
+    Times beyond a quarter over the 99th percentile are counted in words, so that one hiccup does not flatten the rest.
+    """
+    height, left, right, top, bottom = 280, 14, 14, 64, 44
+    start = min(latency.samples_ns)
+    end = max(latency.p99_ns * 1.25 - start * 0.25, start * 1.02 + 1)
+    if bar_ms is not None and start < bar_ms * 1e6 < end * 1.6:
+        end = max(end, bar_ms * 1e6 * 1.04)
+    bins = 48
+    counts = [0] * bins
+    slower = 0
+    for sample in latency.samples_ns:
+        index = int((sample - start) / (end - start) * bins)
+        if index < bins:
+            counts[index] += 1
+        else:
+            slower += 1
+
+    def x(time_ns: float) -> float:
+        return left + (time_ns - start) / (end - start) * (WIDTH - left - right)
+
+    floor, peak, parts = height - bottom, max(counts), []
+    step = (WIDTH - left - right) / bins
+    for index, number in enumerate(counts):
+        if number:
+            tall = number / peak * (floor - top)
+            parts.append(
+                f'<rect class="bin" x="{_n(left + index * step + 0.5)}" y="{_n(floor - tall)}" '
+                f'width="{_n(step - 1)}" height="{_n(tall)}"/>'
+            )
+    parts.append(_line(left, floor, WIDTH - right, floor, "axis"))
+    for tick in _ticks(start / 1e6, end / 1e6, 6):
+        parts.append(_line(x(tick * 1e6), floor, x(tick * 1e6), floor + 4, "axis"))
+        parts.append(_text(x(tick * 1e6), floor + 18, significant(tick), "tick", "middle"))
+    more = f"; {slower} slower, up to {milliseconds(max(latency.samples_ns))}" if slower else ""
+    parts.append(_text(WIDTH / 2, height - 8, f"frame to answer (ms){more}", "label", "middle"))
+    marks = [("p50", latency.p50_ns, "mark"), ("p90", latency.p90_ns, "mark strong"), ("p99", latency.p99_ns, "mark")]
+    for row, (name, time_ns, style) in enumerate(marks):
+        parts += _mark(x(time_ns), 14 + row * 17, floor, f"{name} {milliseconds(time_ns)}", style)
+    if bar_ms is not None and bar_ms * 1e6 <= end:
+        parts += _mark(x(bar_ms * 1e6), 14, floor, f"bar {significant(bar_ms)}{NBSP}ms", "mark bar")
+    description = f"{len(latency.samples_ns)} queries; " + ", ".join(f"{n} {milliseconds(t)}" for n, t, _ in marks)
+    return _svg(height, "Histogram of frame-to-answer times", description, parts)
+
+
+def _mark(x: float, y: float, floor: float, text: str, style: str) -> list[str]:
+    anchor, shift = ("end", -5) if x > WIDTH * 0.7 else ("start", 5)
+    return [_line(x, y - 9, x, floor, style), _text(x + shift, y, text, f"{style} text", anchor)]
+
+
+def recall_by_class(labels: Sequence[str], before: Sequence[Rate | None], after: Sequence[Rate | None]) -> str:
+    """Draw each class's recall with its interval, before (hollow) and after (filled) compiling."""
+    row, top, left, right = 46, 34, 18, 20
+    height = top + row * len(labels) + 30
+    lows = [rate.low for rate in (*before, *after) if rate is not None]
+    low = min(0.9, math.floor(min(lows, default=0.0) * 10) / 10)
+
+    def x(value: float) -> float:
+        return left + (value - low) / (1 - low) * (WIDTH - left - right)
+
+    parts = []
+    for tick in _ticks(low, 1.0, 6):
+        parts.append(_line(x(tick), top - 12, x(tick), height - 26, "grid"))
+        parts.append(_text(x(tick), height - 9, f"{tick * 100:.0f}{NBSP}%", "tick", "middle"))
+    parts.append(f'<circle class="dot twin" cx="20" cy="10" r="4.5"/>{_text(30, 14.5, "fp32", "label")}')
+    parts.append(f'<circle class="dot shipped" cx="84" cy="10" r="5"/>{_text(94, 14.5, "as shipped", "label")}')
+    for index, label in enumerate(labels):
+        y = top + index * row
+        pair = ((before[index], "twin", 20), (after[index], "shipped", 32))
+        images = next((rate.images for rate, _, _ in pair if rate is not None), 0)
+        parts.append(_text(left, y + 8, f"{_shorten(label, 40)} ({images})", "name plain"))
+        for rate, kind, shift in pair:
+            if rate is not None:
+                parts.append(_line(x(rate.low), y + shift, x(rate.high), y + shift, f"whisker {kind}"))
+                parts.append(f'<circle class="dot {kind}" cx="{_n(x(rate.value))}" cy="{_n(y + shift)}" r="5"/>')
+    return _svg(height, "Recall of each class, before and after compiling", ", ".join(labels), parts)
+
+
+def share_bar(parts_of_whole: Iterable[tuple[str, int]]) -> str:
+    """Draw how a whole is divided, as one bar."""
+    pieces = [(name, number) for name, number in parts_of_whole if number]
+    total, at, parts = sum(number for _, number in pieces), 0.0, []
+    for index, (name, number) in enumerate(pieces):
+        width = number / total * WIDTH
+        title = f"<title>{escape(name)}: {number}</title>"
+        parts.append(
+            f'<rect class="piece p{index % 6}" x="{_n(at)}" y="0" width="{_n(max(width - 1.5, 0.5))}" height="22">'
+            f"{title}</rect>"
+        )
+        at += width
+    return _svg(22, "How the images are used", ", ".join(f"{n}: {c}" for n, c in pieces), parts)
+
+
+def _axis(lows: Sequence[float], highs: Sequence[float]) -> tuple[float, float, float]:
+    span = max(highs) - min(lows)
+    step = 0.1 if span > 0.35 else 0.05 if span > 0.12 else 0.02
+    low = max(0.0, math.floor((min(lows) - 0.2 * step) / step + 1e-9) * step)
+    return low, min(1.0, math.ceil(max(highs) / step - 1e-9) * step), step
+
+
+def _ticks(low: float, high: float, most: int) -> list[float]:
+    rough = (high - low) / most
+    scale = 10 ** math.floor(math.log10(rough))
+    step = next(scale * m for m in (1, 2, 2.5, 5, 10) if scale * m >= rough)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [index * step for index in range(first, last + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    for steps in ((1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        ticks = [m * 10.0**d for d in decades for m in steps if low <= m * 10.0**d <= high]
+        if len(ticks) >= 3:
+            return ticks
+    return ticks
+
+
+def _horizontal_grid(
+    low: float, high: float, step: float, y: Callable[[float], float], left: float, right: float
+) -> list[str]:
+    parts = []
+    for index in range(round((high - low) / step) + 1):
+        value = low + index * step
+        parts.append(_line(left, y(value), right, y(value), "grid"))
+        parts.append(_text(left - 8, y(value) + 4.5, f"{value * 100:.0f}{NBSP}%", "tick", "end"))
+    return parts
+
+
+def _svg(height: float, title: str, description: str, parts: Sequence[str]) -> str:
+    label = escape(f"{title}. {description}")
+    head = f'<svg class="chart" viewBox="0 0 {WIDTH} {_n(height)}" role="img" aria-label="{label}">'
+    return head + "".join(parts) + "</svg>"
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, style: str) -> str:
+    return f'<line class="{style}" x1="{_n(x1)}" y1="{_n(y1)}" x2="{_n(x2)}" y2="{_n(y2)}"/>'
+
+
+def _text(x: float, y: float, text: str, style: str, anchor: str = "start") -> str:
+    return f'<text class="{style}" x="{_n(x)}" y="{_n(y)}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _shorten(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _n(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")

@@ -1,0 +1,136 @@
+"""The files below ``evidence/`` from which everything in a report is taken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from weckd_edge.artifacts import BuildRecord, ChainRecord, DatasetIndex, Link, Manifest, Measurement, Verification
+from weckd_edge.errors import BundleError
+from weckd_edge.schema import from_json, to_data, to_json
+from weckd_edge.store import write_atomic
+
+EVIDENCE_FOLDER = "evidence"
+DATASET_FILE = "dataset_index.json"
+CHAIN_FILE = "chain.json"
+VERIFICATION_FILE = "verification.json"
+MEASUREMENTS_FILE = "measurements.jsonl"
+BUILD_FILE = "build.json"
+REPORT_FILE = "report.html"
+MODEL_CARD_FILE = "model_card.md"
+SBOM_FILE = "sbom.cdx.json"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """Everything a report is made of, beside the manifest.
+
+    Attributes:
+        dataset: Which images there were and how each was used.
+        chain: The links and the twin.
+        verification: What the compiled artefact answers.
+        measurements: Benches, in the order they were made; may be empty.
+        build: How the bundle was built.
+    """
+
+    dataset: DatasetIndex
+    chain: ChainRecord
+    verification: Verification
+    measurements: tuple[Measurement, ...]
+    build: BuildRecord
+
+    @property
+    def shipped(self) -> Link:
+        """The link that ships."""
+        by_name = {link.name: link for link in self.chain.links}
+        return by_name.get(self.chain.shipped or "", self.chain.links[-1])
+
+    @property
+    def measurement(self) -> Measurement | None:
+        """The bench of what ships; None where it was not measured."""
+        for measurement in self.measurements:
+            if (measurement.backend, measurement.precision) == (self.verification.backend, self.verification.precision):
+                return measurement
+        return None
+
+
+def write_evidence(folder: Path, evidence: Evidence) -> None:
+    """Write the evidence files of a bundle that is not sealed yet.
+
+    Args:
+        folder: The bundle; ``evidence/`` is made where it lacks.
+        evidence: What to write.
+    """
+    below = folder / EVIDENCE_FOLDER
+    below.mkdir(parents=True, exist_ok=True)
+    write_atomic(below / DATASET_FILE, to_json(evidence.dataset))
+    write_atomic(below / CHAIN_FILE, to_json(evidence.chain))
+    write_atomic(below / VERIFICATION_FILE, to_json(evidence.verification))
+    write_atomic(below / MEASUREMENTS_FILE, "".join(measurement_lines(evidence.measurements)))
+    write_atomic(below / BUILD_FILE, to_json(evidence.build))
+
+
+def measurement_lines(measurements: Iterable[Measurement]) -> Iterable[str]:
+    """Yield each measurement as one line of JSON."""
+    for measurement in measurements:
+        yield json.dumps(to_data(measurement), sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_evidence(folder: Path, manifest: Manifest) -> Evidence:
+    """Read the evidence of a bundle, sealed or not.
+
+    Args:
+        folder: The bundle.
+        manifest: Its manifest; its labels must be those of the evidence.
+
+    Raises:
+        BundleError: A file is missing, is not what it should be, or belongs to other labels.
+    """
+    below = folder / EVIDENCE_FOLDER
+    evidence = Evidence(
+        dataset=_read(below / DATASET_FILE, DatasetIndex),
+        chain=_read(below / CHAIN_FILE, ChainRecord),
+        verification=_read(below / VERIFICATION_FILE, Verification),
+        measurements=tuple(
+            from_json(Measurement, line, where=MEASUREMENTS_FILE, error=BundleError)
+            for line in _read_text(below / MEASUREMENTS_FILE).splitlines()
+            if line.strip()
+        ),
+        build=_read(below / BUILD_FILE, BuildRecord),
+    )
+    _check(evidence, manifest)
+    return evidence
+
+
+def _check(evidence: Evidence, manifest: Manifest) -> None:
+    if not evidence.chain.links:
+        raise BundleError(f"{CHAIN_FILE}: expected at least one link, found none")
+    if evidence.dataset.labels != manifest.labels:
+        raise BundleError(
+            f"{DATASET_FILE}: expected the labels {list(manifest.labels)}, found {list(evidence.dataset.labels)}"
+        )
+    classes = len(manifest.labels)
+    for prediction in evidence.verification.predictions:
+        if len(prediction.compiled) != classes or not 0 <= prediction.label < classes:
+            raise BundleError(f"{VERIFICATION_FILE}: {prediction.path}: expected answers for {classes} labels")
+    for recalls in (evidence.verification.recall_fp32, evidence.verification.recall_compiled):
+        if len(recalls) != classes:
+            raise BundleError(f"{VERIFICATION_FILE}: expected the recall of {classes} labels, found {len(recalls)}")
+
+
+def _read(path: Path, kind: type[T]) -> T:
+    return from_json(kind, _read_text(path), where=path.name, error=BundleError)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as err:
+        raise BundleError(f"{path}: expected this evidence file, found none") from err
+    except (OSError, UnicodeDecodeError) as err:
+        raise BundleError(f"{path}: cannot be read ({err})") from err

@@ -1,0 +1,224 @@
+"""What the evidence says, worked out once for the report and the model card: verdict, tables, honest sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from weckd_edge.artifacts import DatasetIndex, Gate, InputContract, Link, Manifest, Prediction, Rate
+from weckd_edge.report.evidence import Evidence
+from weckd_edge.report.numbers import interval, percent, plural, points, significant
+
+GATE_NAMES = {
+    "latency_p90_ms": ("Frame to answer, 90th percentile", "at most", "ms"),
+    "memory_mib": ("Peak memory", "at most", "MiB"),
+    "size_mib": ("Size of what the device loads", "at most", "MiB"),
+    "accuracy": ("Accuracy of what ships", "at least", "%"),
+    "accuracy_drop": ("Accuracy lost by compiling", "at most", "points"),
+}
+"""Title, direction and unit of each bar."""
+
+DISCLAIMER = (
+    "This document reports measurements. It claims no clinical performance and no regulatory compliance: nothing in it "
+    "has been reviewed, cleared or approved by any authority, and a figure on held-out images of one data set says "
+    "nothing about other cameras, sites or patients. Do not use the bundle for diagnosis on the strength of it."
+)
+SYNTHETIC = (
+    "Trained and tested on drawn phantoms. Every figure below shows that the tool chain works, and says nothing about "
+    "real images."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """The outcome of all bars.
+
+    Attributes:
+        kind: ``pass``, ``fail`` or ``open`` (nothing failed, something could not be judged here).
+        title: In a few words.
+        detail: In a sentence.
+    """
+
+    kind: str
+    title: str
+    detail: str
+
+
+def verdict(manifest: Manifest) -> Verdict:
+    """Sum up the bars of a bundle."""
+    tally = Counter(gate.verdict for gate in manifest.gates)
+    missed = [GATE_NAMES.get(g.name, (g.name,))[0].lower() for g in manifest.gates if g.verdict == "FAIL"]
+    if missed or not manifest.passed:
+        detail = f"Missed: {', '.join(missed)}." if missed else "The build marked this bundle as not passing."
+        return Verdict(kind="fail", title="Not passed", detail=detail)
+    if not manifest.gates:
+        return Verdict(kind="open", title="No bar was set", detail="Nothing was asked of this build, so nothing was judged.")
+    cleared = f"{tally['PASS']} of {plural(len(manifest.gates), 'bar')} cleared"
+    if tally["INCONCLUSIVE"]:
+        rest = plural(tally["INCONCLUSIVE"], "can", "can")
+        detail = f"{cleared}; {rest} only be judged on {manifest.device} itself."
+        return Verdict(kind="open", title="Nothing failed, not everything judged", detail=detail)
+    return Verdict(kind="pass", title="Passed", detail=f"{cleared}.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GateRow:
+    """One bar in words."""
+
+    title: str
+    bar: str
+    got: str
+    verdict: str
+    margin: str
+    reason: str
+
+
+def gate_rows(gates: Sequence[Gate]) -> list[GateRow]:
+    """Word every bar: the limit, the figure, and by how much it was cleared or missed."""
+    rows = []
+    for gate in gates:
+        title, direction, unit = GATE_NAMES.get(gate.name, (gate.name, "bar", ""))
+        scale = 100 if unit in ("%", "points") else 1
+        suffix = f"\u00a0{unit}" if unit else ""
+        margin = "\u2013"
+        if gate.got is not None and gate.verdict != "INCONCLUSIVE":
+            gap = significant(abs(gate.got - gate.bar) * scale, 2)
+            unit_of_gap = "\u00a0points" if unit == "%" else suffix
+            margin = f"{gap}{unit_of_gap} to spare" if gate.verdict == "PASS" else f"missed by {gap}{unit_of_gap}"
+        rows.append(
+            GateRow(
+                title=title,
+                bar=f"{direction} {gate.bar * scale:g}{suffix}",
+                got="not measured" if gate.got is None else f"{significant(gate.got * scale)}{suffix}",
+                verdict=gate.verdict,
+                margin=margin,
+                reason=gate.reason,
+            )
+        )
+    return rows
+
+
+def chain_sentence(evidence: Evidence) -> str:
+    """Answer "did the chain help?" as far as one run can."""
+    twin, last = evidence.chain.twin, evidence.chain.links[-1]
+    if twin is None:
+        return (
+            "Whether the chain helped is not known: the build left out the twin, the same network trained without a teacher."
+        )
+    ours, alone = last.test_accuracy, twin.test_accuracy
+    gap = ours.value - alone.value
+    apart = ours.low > alone.high or alone.low > ours.high
+    if abs(gap) < 5e-4:
+        answer = "No difference was seen"
+    elif not apart:
+        answer = "Not shown" if gap > 0 else "It does not look so"
+    else:
+        answer = "Yes, on this test split" if gap > 0 else "No"
+    overlap = "do not overlap" if apart else "overlap, so that this may be chance"
+    labels = sum(link.labels_used for link in evidence.chain.links)
+    return (
+        f"{answer}: {last.name} with its predecessors answers {percent(ours.value)} correctly, the same network alone "
+        f"{percent(alone.value)}, a difference of {points(gap)}; the two 95\u00a0% intervals {overlap}. The chain as a "
+        f"whole has used {plural(labels, 'label')}, the network alone {plural(twin.labels_used, 'label')}, and this is "
+        "one seed."
+    )
+
+
+def confusion(predictions: Sequence[Prediction], classes: int, abstain_below: float) -> tuple[list[list[int]], list[int]]:
+    """Count decisions by true class.
+
+    Returns:
+        Counts ``[true][decided]`` and, for each true class, how often no probability reached ``abstain_below``.
+    """
+    counts = [[0] * classes for _ in range(classes)]
+    abstained = [0] * classes
+    for prediction in predictions:
+        best = max(prediction.compiled)
+        if best < abstain_below:
+            abstained[prediction.label] += 1
+        else:
+            counts[prediction.label][prediction.compiled.index(best)] += 1
+    return counts, abstained
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataFacts:
+    """What the data set is like.
+
+    Attributes:
+        splits: Name and number of images of each use, shares apart.
+        rows: For each label: its name and its images in train, val and test.
+        groups: Distinct groups.
+        exact_copies: Images whose pixels another image has too.
+        cut_groups: Groups that lie in more than one split; anything but 0 is a leak.
+        published_leaks: Test images of the published split whose pixels, or whose group, its training part holds too;
+            None where the data set came without a split.
+        published_test: Test images of the published split.
+    """
+
+    splits: tuple[tuple[str, int], ...]
+    rows: tuple[tuple[str, int, int, int], ...]
+    groups: int
+    exact_copies: int
+    cut_groups: int
+    published_leaks: tuple[int, int] | None
+    published_test: int
+
+
+def data_facts(index: DatasetIndex) -> DataFacts:
+    """Work out the data section from the index."""
+    uses = Counter((image.split, image.share if image.split == "train" else None) for image in index.images)
+    shares = sorted(share for split, share in uses if split == "train" and share is not None)
+    splits = [(f"train, share {share + 1}", uses["train", share]) for share in shares]
+    splits += [("train, label unused", uses["train", None]), ("val", uses["val", None]), ("test", uses["test", None])]
+    per_label = Counter((image.label, image.split) for image in index.images)
+    where: dict[str, set[str]] = {}
+    for image in index.images:
+        where.setdefault(image.group, set()).add(image.split)
+    published = [image for image in index.images if image.published_split is not None]
+    seen = [image for image in published if image.published_split != "test"]
+    test = [image for image in published if image.published_split == "test"]
+    pixels, groups = {image.pixels_sha256 for image in seen}, {image.group for image in seen}
+    leaks = (sum(i.pixels_sha256 in pixels for i in test), sum(i.group in groups for i in test)) if test else None
+    return DataFacts(
+        splits=tuple(splits),
+        rows=tuple(
+            (label, per_label[k, "train"], per_label[k, "val"], per_label[k, "test"]) for k, label in enumerate(index.labels)
+        ),
+        groups=len(where),
+        exact_copies=len(index.images) - len({image.pixels_sha256 for image in index.images}),
+        cut_groups=sum(len(splits_of) > 1 for splits_of in where.values()),
+        published_leaks=leaks,
+        published_test=len(test),
+    )
+
+
+def loaded_bytes(manifest: Manifest) -> int:
+    """Return the size of what the device loads: the built model, or the graph from which it builds one."""
+    for model in manifest.models:
+        if model.kind == "model":
+            return sum(ref.bytes for ref in model.files)
+    return manifest.onnx.bytes
+
+
+def frame_text(contract: InputContract) -> str:
+    """Describe the frame a caller hands over."""
+    crop = "cropped to its centred square" if contract.crop == "center" else "stretched whole"
+    return (
+        f"uint8 RGB, {contract.frame_width} x {contract.frame_height} pixels, {crop} and resized to "
+        f"{contract.input_size} x {contract.input_size} inside the graph"
+    )
+
+
+def accuracy_text(rate: Rate) -> str:
+    """Write a rate with its interval and what it counts."""
+    return (
+        f"{percent(rate.value)} (95\u00a0% interval {interval(rate)}; {plural(rate.images, 'image')}, "
+        f"{plural(rate.groups, 'group')})"
+    )
+
+
+def teacher_of(link: Link, links: Sequence[Link]) -> str:
+    """Name the link that taught this one."""
+    return next((other.name for other in links if other.weights.sha256 == link.parent), "none")

@@ -1,0 +1,181 @@
+"""The report: one HTML file that needs no network, no script and nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import Latency, Manifest
+from weckd_edge.optional import require
+from weckd_edge.report import charts, findings, numbers
+from weckd_edge.report.evidence import Evidence, read_evidence
+from weckd_edge.store import write_atomic
+
+THUMBNAIL_PIXELS = 240
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One test frame with its answer.
+
+    Attributes:
+        image: uint8 ``[H, W, 3]``, RGB.
+        truth: Its true label.
+        predicted: The decision of what ships.
+        probability: Of that decision, 0..1.
+    """
+
+    image: NDArray[np.uint8]
+    truth: str
+    predicted: str
+    probability: float
+
+
+def write_report(
+    folder: Path,
+    manifest: Manifest,
+    out: Path,
+    samples: Sequence[Sample] = (),
+    *,
+    link_latency: Mapping[str, Latency] | None = None,
+) -> None:
+    """Write the report of a bundle, sealed or not.
+
+    Args:
+        folder: The bundle; only ``evidence/`` is read.
+        manifest: Its manifest, or the draft of it; ``files`` may still be empty.
+        out: The HTML file. It must not lie in a sealed bundle.
+        samples: Test frames to picture; they become part of the file.
+        link_latency: Measured times by link name; with every link in it, the picture of the chain is drawn over time,
+            else over multiply-adds.
+
+    Raises:
+        BundleError: The evidence is incomplete or does not fit the manifest.
+        MissingDependency: The extra ``report`` is not installed.
+        StoreError: The file cannot be written.
+    """
+    evidence = read_evidence(folder, manifest)
+    write_atomic(out, render("report.html.j2", _context(evidence, manifest, samples, link_latency or {})))
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """Fill in one of this package's templates; HTML is escaped.
+
+    Raises:
+        MissingDependency: The extra ``report`` is not installed.
+    """
+    jinja2 = require("jinja2", "write a report")
+    environment = jinja2.Environment(
+        autoescape=template.endswith(".html.j2"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        percent=numbers.percent,
+        interval=numbers.interval,
+        milliseconds=numbers.milliseconds,
+        seconds=numbers.seconds,
+        count=numbers.count,
+        size=numbers.size,
+        significant=numbers.significant,
+        difference=numbers.difference,
+        breakable=_breakable,
+        cell=_cell,
+        accuracy=findings.accuracy_text,
+    )
+    environment.globals["plural"] = numbers.plural
+    text = (files("weckd_edge") / "templates" / template).read_text(encoding="utf-8")
+    filled: str = environment.from_string(text).render(**context)
+    return filled
+
+
+def _context(
+    evidence: Evidence, manifest: Manifest, samples: Sequence[Sample], link_latency: Mapping[str, Latency]
+) -> dict[str, Any]:
+    verification, measurement = evidence.verification, evidence.measurement
+    counts, abstained = findings.confusion(
+        verification.predictions, len(manifest.labels), manifest.operating_point.abstain_below
+    )
+    bar_ms = next((gate.bar for gate in manifest.gates if gate.name == "latency_p90_ms"), None)
+    data = findings.data_facts(evidence.dataset)
+    return {
+        "manifest": manifest,
+        "evidence": evidence,
+        "verification": verification,
+        "measurement": measurement,
+        "shipped": evidence.shipped,
+        "verdict": findings.verdict(manifest),
+        "gates": findings.gate_rows(manifest.gates),
+        "loaded_bytes": findings.loaded_bytes(manifest),
+        "chain_sentence": findings.chain_sentence(evidence),
+        "teachers": {link.name: findings.teacher_of(link, evidence.chain.links) for link in evidence.chain.links},
+        "confusion": counts,
+        "abstained": abstained,
+        "data": data,
+        "frame": findings.frame_text(manifest.input),
+        "disclaimer": findings.DISCLAIMER,
+        "synthetic": findings.SYNTHETIC,
+        "chain_chart": _safe(_chain_chart(evidence, link_latency)),
+        "recall_chart": _safe(
+            charts.recall_by_class(manifest.labels, verification.recall_fp32, verification.recall_compiled)
+        ),
+        "latency_chart": _safe(charts.latency_histogram(measurement.frame_to_answer, bar_ms)) if measurement else None,
+        "share_chart": _safe(charts.share_bar(data.splits)),
+        "samples": [{"url": _data_url(s.image), "sample": s} for s in samples],
+    }
+
+
+def _chain_chart(evidence: Evidence, latency: Mapping[str, Latency]) -> str:
+    links, twin, shipped = evidence.chain.links, evidence.chain.twin, evidence.shipped
+    timed = all(link.name in latency for link in links)
+    points = []
+    for link in (*links, *((twin,) if twin else ())):
+        is_twin = link is twin
+        time_of = links[-1].name if is_twin and link.name not in latency else link.name
+        points.append(
+            charts.Point(
+                name=f"{link.name}{', alone' if is_twin else ', ships' if link is shipped else ''}",
+                cost=latency[time_of].p90_ns if timed else link.macs,
+                accuracy=link.test_accuracy,
+                kind="twin" if is_twin else "shipped" if link is shipped else "link",
+            )
+        )
+    if timed:
+        return charts.accuracy_against_cost(points, "frame to answer, p90", "ms", 1e6)
+    return charts.accuracy_against_cost(points, "multiply-adds of one image", "million", 1e6)
+
+
+def _safe(svg: str) -> Any:
+    return require("markupsafe", "write a report").Markup(svg)
+
+
+def _breakable(name: str) -> Any:
+    """Let a long name wrap after its underscores, hyphens and dots, and nowhere else."""
+    markupsafe = require("markupsafe", "write a report")
+    return markupsafe.Markup(re.sub(r"([_.-]+)", r"\1<wbr>", str(markupsafe.escape(name))))
+
+
+def _cell(text: str) -> str:
+    """Make a name safe in Markdown: no pipes, backticks, brackets or line breaks that mean something there."""
+    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", " ".join(str(text).split()))
+
+
+def _data_url(image: NDArray[np.uint8]) -> str:
+    from PIL import Image
+
+    picture = Image.fromarray(image).convert("RGB")
+    picture.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
