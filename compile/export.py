@@ -153,13 +153,13 @@ def _trace(model: torch.nn.Module, frame: torch.Tensor) -> bytes:
         # The exporter is chosen on purpose (see the module's docstring); the shapes it warns of are constants here.
         warnings.filterwarnings("ignore", message=".*legacy TorchScript-based ONNX export", category=DeprecationWarning)
         warnings.filterwarnings("ignore", message=".*[Cc]onstant folding", category=UserWarning)
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]  # not in its __all__
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.(onnx|jit)\..*")
         try:
             torch.onnx.export(
                 model,
                 (frame,),
-                buffer,
+                buffer,  # type: ignore[arg-type]  # the legacy exporter takes a file object
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=[INPUT_NAME],

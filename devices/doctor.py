@@ -150,7 +150,7 @@ def _abilities(libraries: dict[str, Library], found: Detected) -> tuple[Ability,
             ("tensorrt_rtx",),
             "pip install 'weckd-edge[jetson-preflight]' (x86-64 only)",
         ),
-        ("write the report", None, ("jinja2", "matplotlib", "cyclonedx"), "pip install 'weckd-edge[report]'"),
+        ("write the report", None, ("jinja2", "cyclonedx"), "pip install 'weckd-edge[report]'"),
         ("sign bundles", None, ("model_signing",), "pip install 'weckd-edge[sign]'"),
     )
     abilities = [_ability(libraries, *row) for row in rows if all(name in libraries for name in row[2])]

@@ -58,6 +58,21 @@ def judge(
     return tuple(gates)
 
 
+def judge_parity(verification: Verification) -> tuple[Gate, ...]:
+    """Judge whether every implementation gave the same answers; the pair that comes nearest to its tolerance is named.
+
+    Empty where no pair has a tolerance.
+    """
+    pairs = [(pair, pair.tolerance) for pair in verification.parity if pair.tolerance]
+    if not pairs:
+        return ()
+    worst, bar = max(pairs, key=lambda item: item[0].max_abs / item[1])
+    told = f"{worst.b} differs from {worst.a} by at most {worst.max_abs:.2g} in a probability on {worst.frames} frames"
+    if all(pair.passed for pair, _ in pairs):
+        return (Gate(name="parity", bar=bar, got=worst.max_abs, verdict="PASS", reason=f"{told}, within {bar:g}"),)
+    return (Gate(name="parity", bar=bar, got=worst.max_abs, verdict="FAIL", reason=f"{told}, over {bar:g}"),)
+
+
 def _measured(name: str, bar: float, got: float | None, unit: str, host: str, profile: DeviceProfile, counts: bool) -> Gate:
     if got is None:
         return Gate(name=name, bar=bar, got=None, verdict="INCONCLUSIVE", reason="it could not be measured here")

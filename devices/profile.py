@@ -181,9 +181,10 @@ def load_profile(name_or_path: str | Path) -> DeviceProfile:
 
 def _read(name_or_path: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     where = str(name_or_path)
-    if where in seen:
-        raise DeviceError(f"{where}: profiles extend each other in a circle ({' -> '.join((*seen, where))})")
     is_path = isinstance(name_or_path, Path) or where.endswith(".toml") or "/" in where
+    place = str(Path(where).resolve()) if is_path else where
+    if place in seen:
+        raise DeviceError(f"{where}: profiles extend each other in a circle ({' -> '.join((*seen, place))})")
     data = _parse(_text(where, is_path), where)
     base = data.pop("extends", None)
     if base is None:
@@ -194,7 +195,10 @@ def _read(name_or_path: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
         raise DeviceError(f"{where}: a profile that extends '{base}' needs an 'id' of its own")
     if is_path and base.endswith(".toml"):
         base = str(Path(where).parent / base)
-    return _merge(_read(base, (*seen, where)), data)
+    inherited = _read(base, (*seen, place))
+    for name, table in ((base, inherited), (where, data)):
+        from_data(tuple[Source, ...], table.get("sources", []), where=f"{name}.sources", error=DeviceError)
+    return _merge(inherited, data)
 
 
 def _text(where: str, is_path: bool) -> str:
@@ -210,9 +214,10 @@ def _text(where: str, is_path: bool) -> str:
 
 def _parse(text: str, where: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
+        data: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as err:
         raise DeviceError(f"{where}: expected TOML ({err})") from err
+    return data
 
 
 def _merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

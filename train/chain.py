@@ -121,7 +121,7 @@ class Trainer:
     def link(self, plan: Plan, plans: Sequence[Plan], teacher: Stage[Link] | None) -> Stage[Link]:
         """Train one link, or find it finished."""
         key = {
-            "link": plan.config,
+            "link": replace(plan.config, weights=None),
             "weights": sha256_file(Path(plan.config.weights)) if plan.config.weights else None,
             "contract": plan.contract,
             "share": plan.share,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,8 @@ def create(config: LinkConfig, classes: int) -> Created:
         architecture, options = config.model, dict(config.options)
         if source:
             architecture, options = _source_of(config)
-        trunk = timm.create_model(config.model, pretrained=remote, num_classes=classes, **config.options)
+        given: dict[str, Any] = dict(config.options)
+        trunk = timm.create_model(config.model, pretrained=remote, num_classes=classes, **given)
     except (OSError, RuntimeError, ValueError, TypeError, AssertionError) as err:
         # huggingface_hub has its own kinds of OSError, RuntimeError and ValueError for a hub that cannot be reached.
         if remote:
@@ -105,11 +106,12 @@ def create(config: LinkConfig, classes: int) -> Created:
 def _source_of(config: LinkConfig) -> tuple[str, dict[str, Any]]:
     """Return the architecture and options behind a ``hf_hub:owner/name`` or ``local-dir:path`` name."""
     source, _, name = config.model.partition(":")
-    load = {
+    loaders: dict[str, Callable[[str], Any]] = {
         "hf_hub": load_model_config_from_hf,
         "hf-hub": load_model_config_from_hf,
         "local-dir": load_model_config_from_path,
-    }.get(source)
+    }
+    load = loaders.get(source)
     if load is None:
         raise ModelError(f"{config.model}: expected a timm name, hf_hub:owner/name or local-dir:path")
     _, architecture, options = load(name)

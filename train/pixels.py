@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -49,6 +50,9 @@ def build_cache(
     """Decode ``records`` into ``folder``, cropped as the graph will crop and resized as it will resize."""
     path = folder / "pixels.npy"
     pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(records), side, side, 3))
+    with path.open("rb+") as file:
+        # Writing to a mapped file on a full disk kills the process without a word; asking for the space first does not.
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     with progress.task("decode images", len(records)) as task:
         for i, frame in enumerate(frames_of(root, records, contract)):
             small = crop_and_resize(torch.tensor(frame), contract, side)

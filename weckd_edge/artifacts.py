@@ -412,6 +412,7 @@ class Measurement:
         precision: Precision of the model.
         rules: By which rules, such as ``single-stream, 1024 queries``.
         threads: Processor threads the backend was given.
+        link: The link of the chain that was timed in FP32, for comparison; None: what ships.
         frame_to_answer: From a uint8 frame in memory to probabilities.
         network: The network alone, preprocessing cut away.
         cold_start_ns: From opening the model to its first answer.
@@ -433,6 +434,7 @@ class Measurement:
     cold_start_ns: int
     peak_rss_bytes: int | None
     energy_mj: float | None
+    link: str | None = None
     warnings: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
 

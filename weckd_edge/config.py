@@ -173,7 +173,7 @@ class QuantizeConfig:
     """How activation ranges are found.
 
     Attributes:
-        method: ``minmax``, ``entropy`` or ``percentile``.
+        method: ``minmax``, ``entropy`` or ``percentile``; the latter two hold all images' activations in memory.
         images: How many training images to calibrate on.
     """
 
@@ -240,6 +240,24 @@ class ReportConfig:
 
     sample_frames: int = 12
 
+    def __post_init__(self) -> None:
+        _check(0 <= self.sample_frames <= 200, f"sample_frames = {self.sample_frames}: expected 0 to 200")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SelftestConfig:
+    """The golden frames inside the bundle.
+
+    Attributes:
+        frames: How many validation images travel in the bundle, with the answers they must give. They are real images: where
+            none may leave the clinic, build from images that may.
+    """
+
+    frames: int = 8
+
+    def __post_init__(self) -> None:
+        _check(1 <= self.frames <= 64, f"frames = {self.frames}: expected 1 to 64 golden frames")
+
 
 DEFAULT_LINKS = (
     LinkConfig(model="mobilenetv2_100", input_size=128),
@@ -262,6 +280,7 @@ class BuildConfig:
         quantize: Calibration.
         gates: Bars.
         bench: The latency run.
+        selftest: The golden frames.
         report: The report.
         abstain_below: See ``OperatingPoint``.
     """
@@ -275,6 +294,7 @@ class BuildConfig:
     quantize: QuantizeConfig = QuantizeConfig()
     gates: GateConfig = GateConfig()
     bench: BenchConfig = BenchConfig()
+    selftest: SelftestConfig = SelftestConfig()
     report: ReportConfig = ReportConfig()
     abstain_below: float = 0.0
 

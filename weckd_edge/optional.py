@@ -12,7 +12,6 @@ EXTRA_OF = {
     "cyclonedx": "report",
     "jinja2": "report",
     "lightning_fabric": "train",
-    "matplotlib": "report",
     "model_signing": "sign",
     "onnx": "compile",
     "onnxruntime": "compile",

@@ -78,7 +78,7 @@ def check_ref(folder: Path, ref: FileRef) -> Path:
 
 @contextlib.contextmanager
 def explain_os_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk, a missing permission or a read-only place into one clear line.
+    """Turn a full disk, a missing permission, a read-only place or an impossible name into one clear line.
 
     Raises:
         StoreError: In place of the ``OSError``.
@@ -91,6 +91,8 @@ def explain_os_errors(path: Path) -> Iterator[None]:
             raise StoreError(f"{path}: no space left to write ({free} MiB free); free some and run it again") from err
         if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StoreError(f"{path}: not allowed to write here ({err.strerror}); choose another folder") from err
+        if err.errno in (errno.ENOTDIR, errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP, errno.EEXIST):
+            raise StoreError(f"{path}: cannot be written ({err.strerror}); choose another name") from err
         raise
 
 

@@ -27,7 +27,9 @@ _PURPOSE = "build and run engines on a Jetson"
 _TYPES: dict[str, np.dtype[Any]] = {"UINT8": np.dtype("uint8"), "FLOAT": np.dtype("float32")}
 
 
-def _make_log(trt: Any) -> Any:
+def make_log(trt: Any) -> Any:
+    """Return a logger for a TensorRT module (or TensorRT-RTX, which shares its API)."""
+
     class Log(trt.ILogger):  # type: ignore[misc]  # the binding has no types
         """Hands TensorRT's messages to ``logging`` and keeps the last error for the exception's text."""
 
@@ -69,12 +71,12 @@ def build_engine(
     """
     trt: Any = require("tensorrt", _PURPOSE)
     flags = flags_for(recipe, trt.__version__)
-    log = _make_log(trt)
+    log = make_log(trt)
     with (progress or SilentProgress()).task(f"TensorRT {trt.__version__} engine", total=3) as task:
         builder = trt.Builder(log)
         creation = sum(1 << int(getattr(trt.NetworkDefinitionCreationFlag, name)) for name in flags.network)
         network = builder.create_network(creation)
-        _parse(trt, network, log, onnx)
+        parse_network(trt, network, log, onnx)
         task.advance()
         config = builder.create_builder_config()
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, recipe.workspace_mib << 20)
@@ -91,20 +93,32 @@ def build_engine(
     return bytes(engine)
 
 
-def _parse(trt: Any, network: Any, log: Any, onnx: Path) -> None:
+def parse_network(trt: Any, network: Any, log: Any, onnx: Path, name: str = "TensorRT") -> None:
+    """Read an ONNX graph into a network definition.
+
+    Args:
+        trt: The TensorRT module.
+        network: An empty definition.
+        log: What ``make_log`` gave.
+        onnx: The graph.
+        name: How the library is called in messages.
+
+    Raises:
+        ModelError: The parser refuses it, with the node it refuses.
+    """
     require_file(onnx, (".onnx",), NAME)
     parser = trt.OnnxParser(network, log)
     if parser.parse_from_file(str(onnx)):
         return
     if not parser.num_errors:
-        raise ModelError(f"{onnx.name}: TensorRT {trt.__version__} refuses it ({log.last_error})")
+        raise ModelError(f"{onnx.name}: {name} {trt.__version__} refuses it ({log.last_error})")
     error = parser.get_error(0)
     named = getattr(error, "node_name", None)
     operator = getattr(error, "node_operator", None)
     node = (named() if named else "") or f"number {error.node()}"
     kind = f" ({operator()})" if operator and operator() else ""
     raise ModelError(
-        f"{onnx.name}: TensorRT {trt.__version__} refuses node {node}{kind}: {error.desc()}; "
+        f"{onnx.name}: {name} {trt.__version__} refuses node {node}{kind}: {error.desc()}; "
         "replace that operator in the network, or choose another model"
     )
 
@@ -184,7 +198,7 @@ def open_model(model: Path, *, threads: int, cache_dir: Path | None, reference: 
     require_file(model, (".engine",), NAME)
     trt: Any = require("tensorrt", _PURPOSE)
     cuda = load_cuda_runtime()
-    log = _make_log(trt)
+    log = make_log(trt)
     runtime = trt.Runtime(log)
     engine = runtime.deserialize_cuda_engine(model.read_bytes())
     if engine is None:

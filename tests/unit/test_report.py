@@ -465,10 +465,15 @@ def test_without_a_bench_the_report_says_not_measured(tmp_path: Path) -> None:
 
 
 def test_link_times_replace_multiply_adds_only_where_every_link_has_one(tmp_path: Path) -> None:
-    times = {name: latency(scale) for name, scale in (("M1", 3.1), ("M2", 1.6), ("M3", 0.84))}
-    assert "frame to answer, p90 (ms" in write(tmp_path, make_evidence(), make_manifest(), link_latency=times)
-    del times["M2"]
-    assert "multiply-adds of one image (million" in write(tmp_path, make_evidence(), make_manifest(), link_latency=times)
+    evidence = make_evidence()
+    times = tuple(
+        dataclasses.replace(evidence.measurements[0], link=name, precision="fp32", frame_to_answer=latency(scale))
+        for name, scale in (("M1", 3.1), ("M2", 1.6), ("M3", 0.84))
+    )
+    all_timed = dataclasses.replace(evidence, measurements=(*evidence.measurements, *times))
+    assert "frame to answer in fp32, p90 (ms" in write(tmp_path, all_timed, make_manifest())
+    one_missing = dataclasses.replace(evidence, measurements=(*evidence.measurements, *times[:2]))
+    assert "multiply-adds of one image (million" in write(tmp_path, one_missing, make_manifest())
 
 
 def test_missing_torn_and_foreign_evidence_is_one_clear_error(tmp_path: Path) -> None:

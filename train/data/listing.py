@@ -49,9 +49,13 @@ def data_root(path: Path) -> Path:
     Raises:
         DataError: There is no such folder or CSV.
     """
-    if path.is_dir():
-        return path
-    if not path.exists():
+    try:
+        if path.is_dir():
+            return path
+        exists = path.exists()
+    except OSError as err:
+        raise DataError(f"{path}: expected a folder of <label>/<image> or a CSV file ({err.strerror})") from err
+    if not exists:
         raise DataError(f"{path}: expected a folder of <label>/<image> or a CSV file, found nothing there")
     if path.suffix.lower() not in (".csv", ".tsv", ".txt"):
         raise DataError(f"{path}: expected a folder of <label>/<image> or a CSV file, got another kind of file")
@@ -88,10 +92,18 @@ def fingerprint(path: Path) -> str:
     root = data_root(path)
     entries = []
     for image in list_images(path):
-        file = root / image.path
-        entry = file.stat() if file.exists() else None
-        entries.append((image.path, entry.st_size if entry else -1, entry.st_mtime_ns if entry else -1))
+        try:
+            entry = (root / image.path).stat()
+        except (OSError, ValueError):  # it is not there, or nothing can be called so; reading it says which
+            entries.append((utf8_path(image.path), -1, -1))
+        else:
+            entries.append((utf8_path(image.path), entry.st_size, entry.st_mtime_ns))
     return digest_of([entries, None if path.is_dir() else sha256_file(path)])
+
+
+def utf8_path(path: str) -> str:
+    """Return a path with the bytes that are not UTF-8 written as escapes, so that it can be printed and stored."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _refuse_clashes(path: Path, labels: Iterable[str]) -> None:

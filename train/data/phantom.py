@@ -16,7 +16,7 @@ from weckd_edge.artifacts import SCHEMA_VERSION
 from weckd_edge.errors import ConfigError, DataError
 from weckd_edge.progress import Progress
 from weckd_edge.schema import to_json
-from weckd_edge.store import atomic_folder, write_atomic
+from weckd_edge.store import atomic_folder, explain_os_errors, write_atomic
 from weckd_edge.train.data.phantom_draw import CLASSES, draw_frame, make_ear
 
 MARKER = "PHANTOM.json"
@@ -57,10 +57,11 @@ def write_phantoms(
         raise ConfigError(f"size = {height}x{width}: expected 32 to 2048 pixels in height and width")
     if seed < 0:
         raise ConfigError(f"seed = {seed}: expected 0 or more")
-    if out.exists() and not out.is_dir():
-        raise DataError(f"{out}: expected a folder to write to, found a file; choose another name")
-    if out.is_dir() and any(out.iterdir()) and not is_phantom(out):
-        raise DataError(f"{out}: holds something other than a phantom set; choose a new or empty folder")
+    with explain_os_errors(out):
+        if out.exists() and not out.is_dir():
+            raise DataError(f"{out}: expected a folder to write to, found a file; choose another name")
+        if out.is_dir() and any(out.iterdir()) and not is_phantom(out):
+            raise DataError(f"{out}: holds something other than a phantom set; choose a new or empty folder")
     with atomic_folder(out) as folder, progress.task("draw synthetic frames", images) as task:
         rows: list[tuple[str, str, str]] = []
         counts = dict.fromkeys(CLASSES, 0)

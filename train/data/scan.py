@@ -16,7 +16,7 @@ from weckd_edge.devices.frames import decode_bytes, pixels_sha256, read_file
 from weckd_edge.errors import DataError
 from weckd_edge.progress import Progress
 from weckd_edge.store import sha256_bytes
-from weckd_edge.train.data.listing import ListedImage
+from weckd_edge.train.data.listing import ListedImage, utf8_path
 
 GREY_SIDE = 32
 COLOUR_SIDE = 16
@@ -73,11 +73,16 @@ def scan(root: Path, listed: Sequence[ListedImage], progress: Progress) -> Scan:
 
 
 def _scan_one(root: Path, listed: ListedImage) -> ScannedImage | BadFile:
+    name = utf8_path(listed.path)
+    if name != listed.path:
+        return BadFile(path=name, reason="its name is not UTF-8; rename it")
     try:
         data = read_file(root / listed.path)
         pixels = decode_bytes(data)
     except DataError as err:
-        return BadFile(path=listed.path, reason=str(err))
+        return BadFile(path=name, reason=str(err))
+    except OSError as err:
+        return BadFile(path=name, reason=f"cannot be opened ({err.strerror})")
     image = Image.fromarray(pixels)
     grey = image.convert("L").resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
     colour = image.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX)

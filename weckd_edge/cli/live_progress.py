@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from weckd_edge.cli.output import one_line
 from weckd_edge.progress import Progress, Task
 
 
@@ -18,7 +19,9 @@ class _LiveTask:
 
     def advance(self, steps: int = 1, **figures: float) -> None:
         shown = "  ".join(f"{key} {value:.3f}" for key, value in figures.items())
-        self._progress.update(self._id, advance=steps, **({"figures": shown} if shown else {}))
+        if shown:
+            self._progress.update(self._id, figures=shown)
+        self._progress.advance(self._id, steps)
 
 
 class _LiveProgress:
@@ -27,26 +30,26 @@ class _LiveProgress:
 
     @contextmanager
     def task(self, name: str, total: int, done: int = 0) -> Iterator[Task]:
-        task_id = self._progress.add_task(name, total=total, completed=done, figures="")
+        task_id = self._progress.add_task(one_line(name), total=total, completed=done, figures="")
         try:
             yield _LiveTask(self._progress, task_id)
         finally:
             self._progress.stop_task(task_id)
 
     def note(self, text: str) -> None:
-        self._progress.console.print(text, highlight=False, markup=False)
+        self._progress.console.print(one_line(text), highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 @contextmanager
 def live_progress() -> Iterator[Progress]:
     """Show progress on stderr while the block runs."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=28),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}", style="dim"),
+        TextColumn("{task.fields[figures]}", style="dim", markup=False),
     )
     with RichProgress(*columns, console=Console(stderr=True), refresh_per_second=5) as progress:
         yield _LiveProgress(progress)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import sys
 from typing import Any, NamedTuple
 
@@ -75,7 +74,8 @@ def cli(verbose: bool) -> None:
 def main(args: list[str] | None = None) -> None:
     """Run the command line; the one place where errors become exit codes.
 
-    Exit codes: 0 done, 1 failed, 2 wrong request, 3 a gate was missed, 130 interrupted.
+    Exit codes: 0 done, 1 failed, 2 wrong request, 3 a gate was missed, 130 interrupted. Where the reader of our output
+    has gone, click ends with 1 and without a word: there is nobody left to tell.
     """
     try:
         code: Any = cli.main(args=args, prog_name="weckd-edge", standalone_mode=False)
@@ -91,16 +91,14 @@ def main(args: list[str] | None = None) -> None:
         _exit(err.exit_code)
     except WeckdError as err:
         _leave(f"error: {err}", err.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has gone; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _exit(0)
     else:
         _exit(code if isinstance(code, int) else 0)
 
 
 def _leave(message: str, code: int) -> None:
-    click.echo(message, err=True)
+    from weckd_edge.cli.output import say
+
+    say(message)
     _exit(code)
 
 

@@ -13,6 +13,9 @@ import click
 from weckd_edge.progress import Progress, SilentProgress, Task
 from weckd_edge.schema import to_json
 
+_NO_TERMINAL_WIDTH = 100_000
+"""Columns of a table that goes to a file or a pipe: more than any row needs, so that no cell is broken."""
+
 F = TypeVar("F", bound="Callable[..., Any] | click.Command")
 
 
@@ -32,23 +35,33 @@ def print_json(value: object) -> None:
     click.echo(to_json(value), nl=False)
 
 
+def one_line(text: str) -> str:
+    """Return text with every character that would break the line or command the terminal written as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def say(text: str) -> None:
     """Say one line to the person at the terminal (stderr)."""
-    click.echo(text, err=True)
+    click.echo(one_line(text), err=True)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
     """Print a table on stdout; it takes the terminal's width, or as much as it needs where there is none."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", header_style="bold")
+    # Names of files come in here: as Text, nothing in them is taken for markup.
+    heading = None if title is None else Text(one_line(title), style="table.title")
+    table = Table(title=heading, title_justify="left", header_style="bold")
     for column in columns:
-        table.add_column(column)
+        table.add_column(Text(column))
     for row in rows:
-        table.add_row(*("-" if cell is None else str(cell) for cell in row))
-    console = Console() if sys.stdout.isatty() else Console(width=160)
-    console.print(table)
+        table.add_row(*(Text("-" if cell is None else one_line(str(cell))) for cell in row))
+    console = Console() if sys.stdout.isatty() else Console(width=_NO_TERMINAL_WIDTH)
+    with console.capture() as capture:
+        console.print(table)
+    click.echo(capture.get(), nl=False)
 
 
 def make_progress(quiet: bool) -> AbstractContextManager[Progress]:
@@ -63,7 +76,7 @@ def make_progress(quiet: bool) -> AbstractContextManager[Progress]:
 
 
 class PlainProgress:
-    """One line when a piece of work starts and ends, and about every tenth part or ten seconds between."""
+    """One line when a piece of work starts and ends, and every ten seconds between."""
 
     @contextmanager
     def task(self, name: str, total: int, done: int = 0) -> Iterator[Task]:

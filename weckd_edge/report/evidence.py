@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from weckd_edge.artifacts import BuildRecord, ChainRecord, DatasetIndex, Link, Manifest, Measurement, Verification
+from weckd_edge.artifacts import BuildRecord, ChainRecord, DatasetIndex, Latency, Link, Manifest, Measurement, Verification
 from weckd_edge.errors import BundleError
 from weckd_edge.schema import from_json, to_data, to_json
 from weckd_edge.store import write_atomic
@@ -54,9 +54,18 @@ class Evidence:
     def measurement(self) -> Measurement | None:
         """The bench of what ships; None where it was not measured."""
         for measurement in self.measurements:
-            if (measurement.backend, measurement.precision) == (self.verification.backend, self.verification.precision):
+            if (measurement.link, measurement.backend, measurement.precision) == (
+                None,
+                self.verification.backend,
+                self.verification.precision,
+            ):
                 return measurement
         return None
+
+    @property
+    def link_latency(self) -> dict[str, Latency]:
+        """Measured times of the links in FP32, by name."""
+        return {m.link: m.frame_to_answer for m in self.measurements if m.link is not None}
 
 
 def write_evidence(folder: Path, evidence: Evidence) -> None:

@@ -15,6 +15,7 @@ GATE_NAMES = {
     "memory_mib": ("Peak memory", "at most", "MiB"),
     "size_mib": ("Size of what the device loads", "at most", "MiB"),
     "accuracy": ("Accuracy of what ships", "at least", "%"),
+    "parity": ("Difference between implementations", "at most", ""),
     "accuracy_drop": ("Accuracy lost by compiling", "at most", "points"),
 }
 """Title, direction and unit of each bar."""

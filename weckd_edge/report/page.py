@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import Latency, Manifest
+from weckd_edge.artifacts import Manifest
 from weckd_edge.optional import require
 from weckd_edge.report import charts, findings, numbers
 from weckd_edge.report.evidence import Evidence, read_evidence
@@ -45,8 +45,6 @@ def write_report(
     manifest: Manifest,
     out: Path,
     samples: Sequence[Sample] = (),
-    *,
-    link_latency: Mapping[str, Latency] | None = None,
 ) -> None:
     """Write the report of a bundle, sealed or not.
 
@@ -55,8 +53,6 @@ def write_report(
         manifest: Its manifest, or the draft of it; ``files`` may still be empty.
         out: The HTML file. It must not lie in a sealed bundle.
         samples: Test frames to picture; they become part of the file.
-        link_latency: Measured times by link name; with every link in it, the picture of the chain is drawn over time,
-            else over multiply-adds.
 
     Raises:
         BundleError: The evidence is incomplete or does not fit the manifest.
@@ -64,7 +60,7 @@ def write_report(
         StoreError: The file cannot be written.
     """
     evidence = read_evidence(folder, manifest)
-    write_atomic(out, render("report.html.j2", _context(evidence, manifest, samples, link_latency or {})))
+    write_atomic(out, render("report.html.j2", _context(evidence, manifest, samples)))
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
@@ -100,9 +96,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
     return filled
 
 
-def _context(
-    evidence: Evidence, manifest: Manifest, samples: Sequence[Sample], link_latency: Mapping[str, Latency]
-) -> dict[str, Any]:
+def _context(evidence: Evidence, manifest: Manifest, samples: Sequence[Sample]) -> dict[str, Any]:
     verification, measurement = evidence.verification, evidence.measurement
     counts, abstained = findings.confusion(
         verification.predictions, len(manifest.labels), manifest.operating_point.abstain_below
@@ -126,7 +120,7 @@ def _context(
         "frame": findings.frame_text(manifest.input),
         "disclaimer": findings.DISCLAIMER,
         "synthetic": findings.SYNTHETIC,
-        "chain_chart": _safe(_chain_chart(evidence, link_latency)),
+        "chain_chart": _safe(_chain_chart(evidence)),
         "recall_chart": _safe(
             charts.recall_by_class(manifest.labels, verification.recall_fp32, verification.recall_compiled)
         ),
@@ -136,7 +130,9 @@ def _context(
     }
 
 
-def _chain_chart(evidence: Evidence, latency: Mapping[str, Latency]) -> str:
+def _chain_chart(evidence: Evidence) -> str:
+    """Draw the chain over measured time where every link was timed, else over multiply-adds."""
+    latency = evidence.link_latency
     links, twin, shipped = evidence.chain.links, evidence.chain.twin, evidence.shipped
     timed = all(link.name in latency for link in links)
     points = []
@@ -152,7 +148,7 @@ def _chain_chart(evidence: Evidence, latency: Mapping[str, Latency]) -> str:
             )
         )
     if timed:
-        return charts.accuracy_against_cost(points, "frame to answer, p90", "ms", 1e6)
+        return charts.accuracy_against_cost(points, "frame to answer in fp32, p90", "ms", 1e6)
     return charts.accuracy_against_cost(points, "multiply-adds of one image", "million", 1e6)
 
 

@@ -1,0 +1,221 @@
+"""The last stage of a build: everything that was made, laid out as a bundle, judged, described, sealed and signed."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import weckd_edge
+from weckd_edge.artifacts import (
+    BuildRecord,
+    BuiltModel,
+    ChainRecord,
+    DatasetIndex,
+    ExportedModel,
+    FileRef,
+    Gate,
+    GoldenFrames,
+    Manifest,
+    Measurement,
+    OperatingPoint,
+    Prediction,
+    QuantizedModel,
+    StageTime,
+    Verification,
+)
+from weckd_edge.bundle import seal
+from weckd_edge.config import BuildConfig
+from weckd_edge.devices.detect import detect, is_same_device
+from weckd_edge.devices.frames import frame_from_file
+from weckd_edge.devices.gates import judge, judge_parity, merge_bars
+from weckd_edge.devices.profile import DeviceProfile
+from weckd_edge.report import Evidence, Sample, write_documents, write_evidence, write_report
+from weckd_edge.report.evidence import EVIDENCE_FOLDER, REPORT_FILE
+from weckd_edge.schema import to_json
+from weckd_edge.signing import sign
+from weckd_edge.store import atomic_folder
+
+T = TypeVar("T")
+
+LIBRARIES = ("torch", "timm", "onnx", "onnxruntime", "openvino", "tensorrt-rtx", "numpy", "pillow")
+_FOLDERS = {"openvino": "openvino", "tensorrt": "tensorrt"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Generic[T]):
+    """An artefact and the folder its files lie in."""
+
+    artifact: T
+    folder: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parts:
+    """Everything a bundle is made of.
+
+    Attributes:
+        out: Where the bundle goes.
+        root: The data set's folder, for the sample frames of the report.
+        config: The build's settings.
+        profile: The device.
+        key: PEM private key; None leaves the bundle unsigned.
+        index: The data set.
+        chain: Links and twin.
+        exported: The FP32 graph of the link that ships.
+        quantized: Its int8 graph.
+        built: What backends made of it.
+        verification: Accuracy, parity and flips.
+        golden: The self-test.
+        measurements: Of what ships first, then of each link.
+        stages: How long everything took.
+    """
+
+    out: Path
+    root: Path
+    config: BuildConfig
+    profile: DeviceProfile
+    key: Path | None
+    index: DatasetIndex
+    chain: ChainRecord
+    exported: ExportedModel
+    quantized: Part[QuantizedModel]
+    built: tuple[Part[BuiltModel], ...]
+    verification: Verification
+    golden: Part[GoldenFrames]
+    measurements: tuple[Measurement, ...]
+    stages: tuple[StageTime, ...]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this software and of the libraries whose results depend on them, where installed."""
+    found = {"weckd-edge": weckd_edge.__version__, "python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def assemble(parts: Parts) -> Manifest:
+    """Write the bundle: whole, or not at all.
+
+    Returns:
+        The manifest as sealed; its ``passed`` is False where a gate failed.
+
+    Raises:
+        StoreError: It cannot be written.
+        ConfigError: The key cannot be used.
+    """
+    with atomic_folder(parts.out) as folder:
+        onnx = _copy(parts.quantized.artifact.onnx, parts.quantized.folder, folder, "model")
+        models = tuple(_copy_model(part, folder) for part in parts.built)
+        golden = parts.golden.artifact
+        selftest = replace(
+            golden,
+            frames=_copy(golden.frames, parts.golden.folder, folder, "selftest"),
+            expected=_copy(golden.expected, parts.golden.folder, folder, "selftest"),
+        )
+        gates = _judge(parts, models, onnx)
+        draft = Manifest(
+            name=parts.out.name,
+            target=parts.profile.target,
+            device=parts.profile.id,
+            labels=parts.exported.labels,
+            input=parts.exported.input,
+            input_name=parts.exported.input_name,
+            network_input_name=parts.exported.network_input_name,
+            output_name=parts.exported.output_name,
+            operating_point=OperatingPoint(abstain_below=parts.config.abstain_below),
+            models=models,
+            onnx=onnx,
+            selftest=selftest,
+            gates=gates,
+            passed=all(gate.verdict != "FAIL" for gate in gates),
+            synthetic=parts.index.synthetic,
+            files=(),
+            versions=versions(),
+        )
+        _write_evidence(parts, draft, folder)
+        manifest = seal(folder, draft)
+        if parts.key is not None:
+            sign(folder, parts.key)
+    return manifest
+
+
+def _copy(ref: FileRef, source: Path, bundle: Path, below: str) -> FileRef:
+    target = bundle / below / ref.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source / ref.path, target)
+    return replace(ref, path=f"{below}/{ref.path}")
+
+
+def _copy_model(part: Part[BuiltModel], bundle: Path) -> BuiltModel:
+    built = part.artifact
+    if not built.files:
+        return built
+    below = f"model/{_FOLDERS[built.backend]}"
+    return replace(built, files=tuple(_copy(ref, part.folder, bundle, below) for ref in built.files))
+
+
+def _judge(parts: Parts, models: Sequence[BuiltModel], onnx: FileRef) -> tuple[Gate, ...]:
+    measured = parts.measurements[0]
+    loaded = [ref.bytes for model in models if model.kind == "model" for ref in model.files] or [onnx.bytes]
+    gates = judge(
+        merge_bars(parts.config.gates, parts.profile.bars),
+        parts.profile,
+        measured,
+        parts.verification,
+        sum(loaded),
+        is_same_device(parts.profile, detect()),
+    )
+    return (*gates, *judge_parity(parts.verification))
+
+
+def _write_evidence(parts: Parts, draft: Manifest, folder: Path) -> None:
+    # A path of this machine has no place in a bundle; the weights' digests are in the chain's record.
+    links = tuple(replace(link, weights=Path(link.weights).name if link.weights else None) for link in parts.config.link)
+    config = replace(parts.config, link=links)
+    evidence = Evidence(
+        dataset=parts.index,
+        chain=parts.chain,
+        verification=parts.verification,
+        measurements=parts.measurements,
+        build=BuildRecord(config=to_json(config), stages=parts.stages, data_name=parts.index.name),
+    )
+    write_evidence(folder, evidence)
+    write_documents(folder, draft)
+    samples = tuple(_samples(parts, draft))
+    write_report(folder, draft, folder / EVIDENCE_FOLDER / REPORT_FILE, samples)
+
+
+def _samples(parts: Parts, draft: Manifest) -> Iterator[Sample]:
+    """Yield test frames for the report: wrong answers for at most half of them, then right ones, each class in turn."""
+    count = parts.config.report.sample_frames
+    digest = {record.path: record.sha256 for record in parts.index.images}
+    ordered = sorted(parts.verification.predictions, key=lambda p: digest[p.path])
+    wrong: list[Prediction] = []
+    right: list[Prediction] = []
+    for prediction in ordered:
+        decided = prediction.compiled.index(max(prediction.compiled))
+        (right if decided == prediction.label else wrong).append(prediction)
+    shown = wrong[: count // 2]
+    turn: dict[int, int] = {}
+    place = {}
+    for prediction in right:
+        place[prediction.path] = (turn.setdefault(prediction.label, 0), prediction.label)
+        turn[prediction.label] += 1
+    shown += sorted(right, key=lambda p: place[p.path])[: count - len(shown)]
+    for prediction in shown:
+        best = max(prediction.compiled)
+        yield Sample(
+            image=frame_from_file(parts.root / prediction.path, draft.input)[0],
+            truth=draft.labels[prediction.label],
+            predicted=draft.labels[prediction.compiled.index(best)],
+            probability=best,
+        )
