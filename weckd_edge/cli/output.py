@@ -31,8 +31,8 @@ quiet_option: Option = click.option("-q", "--quiet", is_flag=True, help="Show no
 
 
 def print_json(value: object) -> None:
-    """Print one JSON document on stdout."""
-    click.echo(to_json(value), nl=False)
+    """Print one JSON document on stdout; a file name that is not UTF-8 keeps its bytes as the escapes Python reads back."""
+    click.echo(to_json(value).encode("utf-8", "backslashreplace"), nl=False)
 
 
 def one_line(text: str) -> str:

@@ -1,0 +1,330 @@
+"""What ``data check`` and ``data split`` do with data sets that are not as they should be: one line, and nothing left."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from weckd_edge.cli.main import main
+
+Run = Callable[..., tuple[int, str, str]]
+
+LABELS = ("normal", "wax")
+
+
+def encoded(seed: int, kind: str = "PNG") -> bytes:
+    cells = np.random.default_rng(seed).integers(0, 255, (6, 6, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(cells).resize((40, 30), Image.Resampling.BICUBIC).save(file, kind)
+    return file.getvalue()
+
+
+IMAGES = {f"{label}/{i:02d}.png": encoded(100 * c + i) for c, label in enumerate(LABELS) for i in range(12)}
+WHOLE = IMAGES["wax/00.png"]
+JPEG = encoded(1000, "JPEG")
+
+BAD = {
+    "normal/cut.png": (WHOLE[: len(WHOLE) // 2], "damaged"),
+    "normal/notes.txt": (b"hello", "not an image (unknown format)"),
+    "wax/cut.jpg": (JPEG[: len(JPEG) // 2], "damaged"),
+    "wax/empty.png": (b"", "empty file (0 bytes)"),
+    "wax/scrambled.png": (WHOLE[:90] + bytes(byte ^ 0x5A for byte in WHOLE[90:]), "damaged"),
+    "wax/zip.jpg": (b"PK\x03\x04" + bytes(200), "not an image (unknown format)"),
+}
+"""Files that cannot be used, and how the reason begins."""
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line as the installed script does; return the exit code, stdout and stderr."""
+
+    def run(*args: str | Path) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main([str(arg) for arg in args])
+        out, err = capsys.readouterr()
+        assert isinstance(left.value.code, int)
+        return left.value.code, out, err
+
+    return run
+
+
+def write(root: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return root
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+@pytest.fixture
+def ears(tmp_path: Path) -> Path:
+    return write(tmp_path / "ears", IMAGES)
+
+
+@pytest.fixture
+def bad_ears(ears: Path) -> Path:
+    return write(ears, {name: data for name, (data, _) in BAD.items()})
+
+
+def assert_one_line(err: str, *parts: str) -> None:
+    assert err.startswith("error: ")
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    for part in parts:
+        assert part in err
+
+
+LAYOUTS: dict[str, tuple[dict[str, bytes], str]] = {
+    "an empty folder": ({}, "expected one sub-folder for each class with its images inside, found no sub-folder"),
+    "files alone": ({"1.png": WHOLE, "2.png": WHOLE}, "found no sub-folder"),
+    "one class": ({"wax/1.png": WHOLE}, "expected images of at least two classes, got only 'wax'"),
+    "a class without images": (
+        {"wax/1.png": WHOLE, "normal/.keep": b""},
+        "expected images of the class 'normal', found none",
+    ),
+    "splits for classes": ({"train/a/1.png": WHOLE, "test/a/1.png": WHOLE}, "found the splits test, train"),
+    "a name no terminal can show": ({"a\nb/1.png": WHOLE, "wax/1.png": WHOLE}, "cannot be printed"),
+}
+
+TABLES: dict[str, tuple[str, str]] = {
+    "no column path": ("image,label\na.png,wax\n", "expected a column 'path (or file)', got the columns image, label"),
+    "no column label": ("path,class\na.png,wax\n", "expected a column 'label', got the columns path, class"),
+    "nothing at all": ("", "got the columns none"),
+    "a header alone": ("path,label\n", "expected one line for each image below the header, found none"),
+    "an unknown split": ("path,label,split\na.png,wax,tran\n", "line 2: unknown split 'tran'; did you mean 'train'?"),
+    "a path above": ("path,label\n../a.png,wax\n", "line 2: ../a.png does not lie below the CSV's folder"),
+    "a path above, hidden": ("path,label\nwax/../../a.png,wax\n", "line 2: wax/../../a.png does not lie below"),
+    "a path elsewhere": ("path,label\n/etc/passwd,wax\n", "line 2: /etc/passwd does not lie below the CSV's folder"),
+    "no label": ("path,label\na.png,\n", "line 2: expected a label for a.png, got an empty cell"),
+    "one image twice": ("path,label\na.png,wax\n./a.png,normal\n", "line 3: a.png is named a second time"),
+    "one class": ("path,label\na.png,wax\nb.png,wax\n", "expected images of at least two classes, got only 'wax'"),
+}
+
+
+@pytest.fixture(params=["check", "split"])
+def refused(request: pytest.FixtureRequest, run: Run, tmp_path: Path) -> Callable[..., None]:
+    """Check that both commands refuse a data set in one line, print no data, and leave the disk as it was."""
+
+    def refused(path: Path, *parts: str, code: int = 1) -> None:
+        before = tree(tmp_path)
+        output = ("--out", tmp_path / "new" / "index.json") if request.param == "split" else ()
+        for options in ((), ("--json",)):
+            got, out, err = run("data", request.param, path, *output, "-q", *options)
+            assert (got, out) == (code, "")
+            assert_one_line(err, *parts)
+        assert tree(tmp_path) == before
+
+    return refused
+
+
+def test_a_missing_folder_is_refused(refused: Callable[..., None], tmp_path: Path) -> None:
+    refused(
+        tmp_path / "none", f"{tmp_path / 'none'}: expected a folder of <label>/<image> or a CSV file, found nothing there"
+    )
+
+
+def test_a_name_no_file_can_have_is_refused(refused: Callable[..., None], tmp_path: Path) -> None:
+    refused(tmp_path / ("x" * 300), "expected a folder of <label>/<image> or a CSV file (File name too long)")
+
+
+def test_a_file_of_another_kind_is_refused(refused: Callable[..., None], ears: Path) -> None:
+    refused(ears / "wax" / "00.png", "expected a folder of <label>/<image> or a CSV file, got another kind of file")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_folder_laid_out_otherwise_is_refused(layout: str, refused: Callable[..., None], tmp_path: Path) -> None:
+    files, message = LAYOUTS[layout]
+    (tmp_path / "set").mkdir()
+    refused(write(tmp_path / "set", files), message)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_csv_that_names_no_data_set_is_refused(table: str, refused: Callable[..., None], tmp_path: Path) -> None:
+    text, message = TABLES[table]
+    (tmp_path / "set.csv").write_text(text)
+    refused(tmp_path / "set.csv", f"{tmp_path / 'set.csv'}", message)
+
+
+def test_a_csv_in_another_encoding_is_refused(refused: Callable[..., None], tmp_path: Path) -> None:
+    (tmp_path / "set.csv").write_bytes("path,label\né.png,wax\n".encode("utf-16"))
+    refused(tmp_path / "set.csv", "expected a CSV in UTF-8")
+
+
+def test_check_lists_every_file_that_cannot_be_used(run: Run, bad_ears: Path) -> None:
+    before = tree(bad_ears)
+    code, out, err = run("data", "check", bad_ears, "--json", "-q")
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    assert report["images"] == len(IMAGES)
+    found = {file["path"]: file["reason"] for file in report["bad_files"]}
+    assert list(found) == sorted(BAD)
+    assert {name: reason for name, (_, reason) in BAD.items() if not found[name].startswith(reason)} == {}
+    code, table, _ = run("data", "check", bad_ears, "-q")
+    assert code == 0
+    assert all(f"│ {name} " in table for name in BAD)
+    assert tree(bad_ears) == before
+
+
+def test_split_refuses_bad_files_naming_each_and_the_way_on(run: Run, bad_ears: Path, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+    code, out, err = run("data", "split", bad_ears, "--out", tmp_path / "index.json", "-q")
+    assert (code, out) == (1, "")
+    assert_one_line(err, "6 files cannot be used", "--skip-bad", *(f"{name}: {reason}" for name, (_, reason) in BAD.items()))
+    assert tree(tmp_path) == before
+
+
+def test_split_goes_on_without_bad_files_and_records_them(run: Run, bad_ears: Path, tmp_path: Path) -> None:
+    out = tmp_path / "index.json"
+    code, printed, err = run("data", "split", bad_ears, "--out", out, "--shares", "1", "--skip-bad")
+    assert code == 0
+    assert "6 files were left out because they cannot be used" in err
+    assert f"written: {out}" in err
+    assert "normal" in printed
+    index = json.loads(out.read_text())
+    assert [file["path"] for file in index["bad_files"]] == sorted(BAD)
+    assert {image["path"] for image in index["images"]} == set(IMAGES)
+    assert [path.name for path in tmp_path.iterdir() if path != bad_ears] == ["index.json"]
+
+
+def test_an_index_that_is_there_survives_a_refused_split(run: Run, bad_ears: Path, tmp_path: Path) -> None:
+    (tmp_path / "index.json").write_text("years of work")
+    assert run("data", "split", bad_ears, "--out", tmp_path / "index.json", "-q")[0] == 1
+    assert (tmp_path / "index.json").read_text() == "years of work"
+
+
+def test_a_class_that_is_all_bad_is_refused_even_when_skipping(run: Run, ears: Path, tmp_path: Path) -> None:
+    write(ears, {name: b"" for name in IMAGES if name.startswith("wax/")})
+    before = tree(tmp_path)
+    code, out, err = run("data", "split", ears, "--out", tmp_path / "new" / "index.json", "--skip-bad", "-q")
+    assert (code, out) == (1, "")
+    assert_one_line(err, "none of class 'wax' is left without the 12 bad files")
+    assert tree(tmp_path) == before
+
+
+def csv_of(names: list[str]) -> str:
+    return "".join(["path,label\n", *(f"{name},{name.partition('/')[0]}\n" for name in names)])
+
+
+def test_csv_rows_without_a_file_are_bad_files(run: Run, ears: Path, tmp_path: Path) -> None:
+    long = f"wax/{'x' * 300}.png"
+    (ears / "set.csv").write_text(csv_of([*IMAGES, "wax/gone.png", "wax/nul\0.png", long]))
+    code, out, _ = run("data", "check", ears / "set.csv", "--json", "-q")
+    assert code == 0
+    found = {file["path"]: file["reason"] for file in json.loads(out)["bad_files"]}
+    assert found == {
+        "wax/gone.png": "no such file",
+        "wax/nul\0.png": "no such file",
+        long: "cannot be opened (File name too long)",
+    }
+    code, out, err = run("data", "split", ears / "set.csv", "--out", tmp_path / "i.json", "--shares", "1", "-q")
+    assert (code, out) == (1, "")
+    assert_one_line(err, "3 files cannot be used", "wax/gone.png: no such file", "wax/nul\\x00.png: no such file")
+    assert run("data", "split", ears / "set.csv", "--out", tmp_path / "i.json", "--shares", "1", "-q", "--skip-bad")[0] == 0
+    assert {image["path"] for image in json.loads((tmp_path / "i.json").read_text())["images"]} == set(IMAGES)
+
+
+def test_a_name_that_is_not_utf_8_is_a_bad_file(run: Run, ears: Path, tmp_path: Path) -> None:
+    try:
+        Path(os.fsdecode(os.fsencode(ears / "wax") + b"/\xff.png")).write_bytes(WHOLE)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    code, out, _ = run("data", "check", ears, "--json", "-q")
+    assert code == 0
+    assert json.loads(out)["bad_files"] == [{"path": "wax/\\udcff.png", "reason": "its name is not UTF-8; rename it"}]
+    assert run("data", "check", ears, "-q")[0] == 0
+    args = ("data", "split", ears, "--out", tmp_path / "i.json", "--shares", "1", "-q")
+    code, _, err = run(*args)
+    assert code == 1
+    assert_one_line(err, "wax/\\udcff.png: its name is not UTF-8; rename it")
+    assert run(*args, "--skip-bad")[0] == 0
+    assert {image["path"] for image in json.loads((tmp_path / "i.json").read_text())["images"]} == set(IMAGES)
+
+
+def test_a_line_break_in_a_file_name_does_not_break_the_line(run: Run, ears: Path, tmp_path: Path) -> None:
+    write(ears, {"wax/a\nb.png": b""})
+    code, _, err = run("data", "split", ears, "--out", tmp_path / "i.json", "-q")
+    assert code == 1
+    assert_one_line(err, "wax/a\\nb.png: empty file")
+
+
+def split(run: Run, ears: Path, out: Path, *options: str) -> tuple[int, str, str]:
+    return run("data", "split", ears, "--out", out, "--shares", "1", "-q", *options)
+
+
+def test_the_folder_of_the_output_is_made(run: Run, ears: Path, tmp_path: Path) -> None:
+    out = tmp_path / "not" / "there" / "index.json"
+    assert split(run, ears, out)[0] == 0
+    assert [path.name for path in out.parent.iterdir()] == ["index.json"]
+
+
+def test_an_output_that_cannot_be_written_is_one_line_and_leaves_nothing(run: Run, ears: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    before = tree(tmp_path)
+    for out in (tmp_path / "file" / "index.json", tmp_path / "file" / "below" / "index.json", tmp_path / ("x" * 252)):
+        code, printed, err = split(run, ears, out, "--json")
+        assert (code, printed) == (1, "")
+        assert_one_line(err, f"{out}: cannot be written (", "choose another name")
+    assert tree(tmp_path) == before
+
+
+def test_a_folder_where_the_output_should_be_is_a_wrong_request(run: Run, ears: Path, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+    code, out, err = split(run, ears, ears)
+    assert (code, out) == (2, "")
+    assert "is a directory" in err
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "build.toml"),
+        ("[data]\ntest_fractoin = 0.2\n", "test_fractoin"),
+        ("[data]\ntest_fraction = 2.0\n", "test_fraction"),
+        ("[data\n", "build.toml"),
+    ],
+    ids=["missing", "unknown key", "out of range", "not TOML"],
+)
+def test_a_wrong_config_is_a_wrong_request(text: str | None, message: str, run: Run, ears: Path, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "build.toml").write_text(text)
+    before = tree(tmp_path)
+    code, out, err = split(run, ears, tmp_path / "index.json", "--config", str(tmp_path / "build.toml"))
+    assert (code, out) == (2, "")
+    assert_one_line(err, message)
+    assert tree(tmp_path) == before
+
+
+def test_too_few_images_for_the_shares_are_refused_with_the_way_on(run: Run, ears: Path, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+    code, out, err = run("data", "split", ears, "--out", tmp_path / "index.json", "--shares", "40", "-q")
+    assert (code, out) == (1, "")
+    assert_one_line(err, "class 'normal' has 12 groups (12 images)", "[[link]]")
+    assert tree(tmp_path) == before
+
+
+def test_phantoms_are_drawn_nowhere_but_in_a_folder_of_their_own(run: Run, ears: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    before = tree(tmp_path)
+    cases = {
+        tmp_path / "file": (2, "is a file"),
+        tmp_path / "file" / "below": (1, "cannot be written (Not a directory)"),
+        tmp_path / ("x" * 300): (1, "cannot be written (File name too long)"),
+        ears: (1, "holds something other than a phantom set"),
+    }
+    for out, (expected, message) in cases.items():
+        code, printed, err = run("data", "phantom", "--out", out, "--images", "20", "--size", "32x32", "-q", "--json")
+        assert (code, printed) == (expected, "")
+        assert message in err
+    assert tree(tmp_path) == before
