@@ -60,6 +60,16 @@ def current_record(bundle: Path) -> EngineRecord | None:
     return _load(bundle, bundle / DEVICE_FOLDER / RECORD_FILE)
 
 
+def record_before(bundle: Path, key: str) -> str | None:
+    """Return the key of the engine to go back to from the one of ``key``: the last in use that is another and whole."""
+    named = _read(bundle / DEVICE_FOLDER / RECORD_FILE)
+    candidates = (named.key, named.previous) if named is not None else ()
+    for candidate in candidates:
+        if candidate is not None and candidate != key and kept_record(bundle, candidate) is not None:
+            return candidate
+    return None
+
+
 def kept_record(bundle: Path, key: str) -> EngineRecord | None:
     """Return the engine that was built under a key, its file checked; None where there is none."""
     record = _load(bundle, engine_folder(bundle, key) / RECORD_FILE)
@@ -92,9 +102,17 @@ def make_current(bundle: Path, record: EngineRecord) -> None:
 
 
 def _load(bundle: Path, path: Path) -> EngineRecord | None:
+    record = _read(path)
     try:
-        record = from_json(EngineRecord, path.read_bytes(), where=path.name, error=DeviceError)
-        check_ref(bundle / DEVICE_FOLDER, record.engine)
+        if record is not None:
+            check_ref(bundle / DEVICE_FOLDER, record.engine)
     except (OSError, WeckdError):
         return None
     return record
+
+
+def _read(path: Path) -> EngineRecord | None:
+    try:
+        return from_json(EngineRecord, path.read_bytes(), where=path.name, error=DeviceError)
+    except (OSError, WeckdError):
+        return None

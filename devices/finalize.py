@@ -5,6 +5,7 @@ Not yet run on a Jetson: tested with a folder that looks like one and a stand-in
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from weckd_edge.devices.engines import (
     ENGINE_FILE,
     RECORD_FILE,
     EngineRecord,
-    current_record,
     engine_folder,
     kept_record,
     make_current,
+    record_before,
 )
 from weckd_edge.devices.jetson import EngineIdentity, full_tensorrt_version, read_module, read_power_mode
 from weckd_edge.devices.recipe import RECIPE_FILE, TensorRTRecipe, flags_for, read_recipe
@@ -30,6 +31,8 @@ from weckd_edge.optional import is_installed, require
 from weckd_edge.progress import Progress, SilentProgress
 from weckd_edge.schema import to_json
 from weckd_edge.store import Workspace, atomic_folder, sha256_bytes, write_atomic
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,19 +86,25 @@ def finalize(bundle: Bundle, *, root: Path = Path("/"), progress: Progress | Non
     identity = _identity(recipe, root)
     warnings = _warnings(recipe, identity)
     with Workspace(bundle.folder / DEVICE_FOLDER).locked():
-        before = current_record(bundle.folder)
-        kept = kept_record(bundle.folder, identity.key())
-        if kept is not None:
-            _test(bundle, bundle.folder / DEVICE_FOLDER / kept.engine.path, tolerance)
-            record = kept
-        else:
-            record = _build(bundle, recipe, identity, tolerance, show)
-        if before is not None and before.key != record.key:
-            record = replace(record, previous=before.key)
-        elif before is not None:
-            record = replace(record, previous=before.previous)
+        kept = _kept(bundle, identity.key(), tolerance)
+        record = _build(bundle, recipe, identity, tolerance, show) if kept is None else kept
+        record = replace(record, previous=record_before(bundle.folder, record.key))
         make_current(bundle.folder, record)
     return Finalized(record=record, reused=kept is not None, warnings=warnings)
+
+
+def _kept(bundle: Bundle, key: str, tolerance: float) -> EngineRecord | None:
+    """Return the engine that was built under a key and still passes; None where one must be built."""
+    kept = kept_record(bundle.folder, key)
+    if kept is None:
+        return None
+    try:
+        _test(bundle, bundle.folder / DEVICE_FOLDER / kept.engine.path, tolerance)
+    except DeviceError as err:
+        # The key may not tell two builds of TensorRT apart (see full_tensorrt_version): the engine may refuse to load.
+        logger.warning("the engine that was built here is built again: %s", err)
+        return None
+    return kept
 
 
 def _recipe(bundle: Bundle) -> TensorRTRecipe:
@@ -144,7 +153,8 @@ def _warnings(recipe: TensorRTRecipe, identity: EngineIdentity) -> tuple[str, ..
 def _build(
     bundle: Bundle, recipe: TensorRTRecipe, identity: EngineIdentity, tolerance: float, progress: Progress
 ) -> EngineRecord:
-    cache = bundle.folder / DEVICE_FOLDER / f"{identity.tensorrt_version}-{recipe.timing_cache}"
+    clocks = replace(identity, onnx_sha256="", flags=()).key()  # timings hold for one module in one power mode
+    cache = bundle.folder / DEVICE_FOLDER / f"{clocks[:16]}-{recipe.timing_cache}"
     engine = build_engine(bundle.folder / bundle.manifest.onnx.path, recipe, progress, timing_cache=cache)
     key = identity.key()
     final = engine_folder(bundle.folder, key)

@@ -70,8 +70,8 @@ def read_power_mode(root: Path) -> str:
         DeviceError: nvpmodel has left no status, or its configuration does not name that mode.
     """
     try:
-        status = (root / _STATUS).read_text(encoding="utf-8")
-        modes = (root / _MODES).read_text(encoding="utf-8")
+        status = (root / _STATUS).read_text(encoding="utf-8", errors="replace")
+        modes = (root / _MODES).read_text(encoding="utf-8", errors="replace")
     except OSError as err:
         raise DeviceError(
             f"the power mode is unknown ({err.filename}: {err.strerror}); set one with: sudo nvpmodel -m ID "
@@ -82,7 +82,7 @@ def read_power_mode(root: Path) -> str:
         raise DeviceError(
             f"/{_STATUS}: expected pmode:NNNN, got '{status.strip()[:40]}'; set a mode with: sudo nvpmodel -m ID"
         )
-    for entry in re.findall(r"<\s*POWER_MODEL\s+([^>]*)>", modes):
+    for entry in re.findall(r"^[ \t]*<\s*POWER_MODEL\s+([^>]*)>", modes, re.MULTILINE):
         values = dict(re.findall(r"(\w+)\s*=\s*(\S+)", entry))
         if values.get("ID", "").isdigit() and int(values["ID"]) == int(number[1]) and "NAME" in values:
             return str(values["NAME"])
@@ -99,8 +99,9 @@ def full_tensorrt_version(root: Path, binding_version: str) -> str:
         status = (root / "var/lib/dpkg/status").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return binding_version
-    found = re.search(r"^Package: libnvinfer\d+\n(?:\S.*\n| .*\n)*?Version: (\d+(?:\.\d+)+)", status, re.MULTILINE)
     plain = binding_version.partition("+")[0]
-    if found and (found[1] == plain or found[1].startswith(f"{plain}.")):
-        return found[1]
+    # An upgrade leaves the older package's record behind, so that there may be several.
+    for found in re.finditer(r"^Package: libnvinfer\d+\n(?:\S.*\n| .*\n)*?Version: (\d+(?:\.\d+)+)", status, re.MULTILINE):
+        if found[1] == plain or found[1].startswith(f"{plain}."):
+            return found[1]
     return binding_version

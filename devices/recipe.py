@@ -82,7 +82,8 @@ class TensorRTRecipe:
         minimum_tensorrt: Older ones cannot cast the uint8 frame inside the graph.
         workspace_mib: Largest scratch memory a layer may use.
         rules: Flags by TensorRT version.
-        timing_cache: File name below the bundle's ``device`` folder, kept between builds of one TensorRT version.
+        timing_cache: File name below the bundle's ``device`` folder, kept between builds of one TensorRT version on one
+            module in one power mode.
         key_ingredients: What the engine's key is digested from, in this order.
         schema_version: Of this record.
     """
@@ -143,7 +144,7 @@ def flags_for(recipe: TensorRTRecipe, tensorrt_version: str) -> BuildFlags:
     Raises:
         DeviceError: It is older than the recipe asks for.
     """
-    found = version_tuple(tensorrt_version)[:2]
+    found = version_tuple(tensorrt_version)
     if found < version_tuple(recipe.minimum_tensorrt):
         raise DeviceError(
             f"TensorRT {tensorrt_version} is older than {recipe.minimum_tensorrt}, the first that casts a uint8 frame "

@@ -18,7 +18,7 @@ from weckd_edge.bundle import DEVICE_FOLDER, Bundle, open_bundle
 from weckd_edge.devices.backends.base import Runner
 from weckd_edge.devices.backends.table import BACKENDS, open_runner
 from weckd_edge.devices.engines import current_record
-from weckd_edge.errors import BundleError, MissingDependency, ModelError
+from weckd_edge.errors import BundleError, DeviceError, MissingDependency, ModelError
 from weckd_edge.signing import SIGNATURE_FILE, SignatureError
 
 Signature = Literal["valid", "unsigned", "unchecked", "invalid"]
@@ -191,11 +191,11 @@ def _run(backend: str, path: Path, manifest: Manifest, frames: NDArray[np.uint8]
         runner = open_runner(backend, path, threads=1)
     except MissingDependency as err:
         return SelfTest(backend=backend, tolerance=tolerance, reason=str(err))
-    except ModelError as err:
+    except (ModelError, DeviceError) as err:
         return SelfTest(backend=backend, tolerance=tolerance, passed=False, reason=str(err))
     try:
         return self_test(runner, frames, expected, tolerance)
-    except ModelError as err:
+    except (ModelError, DeviceError) as err:
         return SelfTest(backend=backend, tolerance=tolerance, passed=False, reason=str(err))
     finally:
         runner.close()
@@ -208,7 +208,7 @@ def _candidates(bundle: Bundle) -> list[tuple[str, Path | None, str]]:
         if model.kind == "model":
             found.append(_built(bundle.folder, model))
         elif model.kind == "recipe":
-            found.append(_recipe(bundle.folder, model))
+            found.append(_recipe(bundle, model))
     seen = {backend for backend, _, _ in found}
     for name, row in BACKENDS.items():
         if name not in seen and ".onnx" in row.suffixes and name in bundle.manifest.selftest.tolerance:
@@ -225,11 +225,11 @@ def _built(folder: Path, model: BuiltModel) -> tuple[str, Path | None, str]:
     return model.backend, None, f"this weckd-edge has no way to run a model of {model.backend}"
 
 
-def _recipe(folder: Path, model: BuiltModel) -> tuple[str, Path | None, str]:
-    record = current_record(folder)
-    if record is None:
-        return model.backend, None, f"not built yet; on the device, run: weckd-edge finalize {folder}"
-    return model.backend, folder / DEVICE_FOLDER / record.engine.path, ""
+def _recipe(bundle: Bundle, model: BuiltModel) -> tuple[str, Path | None, str]:
+    record = current_record(bundle.folder)
+    if record is None or record.identity.onnx_sha256 != bundle.manifest.onnx.sha256:
+        return model.backend, None, f"not built yet; on the device, run: weckd-edge finalize {bundle.folder}"
+    return model.backend, bundle.folder / DEVICE_FOLDER / record.engine.path, ""
 
 
 def _load_array(path: Path) -> NDArray[Any]:

@@ -54,9 +54,9 @@ class OpenVINORunner:
             raise ModelError(f"{where}: OpenVINO {self.version} cannot compile it ({_first_line(err)})") from err
 
     def run(self, frame: NDArray[Any]) -> Probabilities:
-        """Run once; the frame's own memory is read, no copy is made. Returns ``[classes]``."""
+        """Run once; the frame's own memory is read, and copied only where it is read-only. Returns ``[classes]``."""
         check_tensor(frame, self.input_shape, self.dtype)
-        self._request.set_input_tensor(self._ov.Tensor(frame, shared_memory=True))
+        self._request.set_input_tensor(self._ov.Tensor(frame, shared_memory=frame.flags.writeable))
         self._request.infer()
         answer: Probabilities = self._request.get_output_tensor(0).data.reshape(-1).astype(np.float32, copy=True)
         return answer

@@ -1,0 +1,54 @@
+"""Helpers for every test folder, as fixtures: under ``--import-mode=importlib`` test files cannot import each other."""
+
+import ctypes
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+_HERE = Path(__file__).parent
+
+
+def _load(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up by its name
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def machines() -> ModuleType:
+    """Folders that look like ``/`` of some machine: see ``support/machines.py``."""
+    return _load("weckd_tests_machines", _HERE / "support/machines.py")
+
+
+@pytest.fixture(scope="session")
+def toy() -> ModuleType:
+    """A toy graph and bundles of it: see ``support/toy.py``."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    return _load("weckd_tests_toy", _HERE / "support/toy.py")
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A stand-in for ``libcudart``, found in place of a real one: see ``stand_ins/cuda_runtime.py``."""
+    module = _load("weckd_tests_cuda_runtime", _HERE / "stand_ins/cuda_runtime.py")
+    real = ctypes.CDLL
+    monkeypatch.setattr(ctypes, "CDLL", lambda name, *args, **kw: module.load(name) or real(name, *args, **kw))
+    return module
+
+
+@pytest.fixture
+def tensorrt(monkeypatch: pytest.MonkeyPatch, cuda: ModuleType) -> ModuleType:
+    """A stand-in for the binding ``tensorrt``, version 10.3.0, with its CUDA: see ``stand_ins/tensorrt.py``."""
+    pytest.importorskip("onnxruntime")
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    module = _load("tensorrt", _HERE / "stand_ins/tensorrt.py")
+    monkeypatch.setitem(sys.modules, "tensorrt", module)
+    return module

@@ -1,0 +1,174 @@
+import dataclasses
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from weckd_edge.devices.detect import detect, is_same_device, read_governors, read_l4t
+from weckd_edge.devices.profile import DeviceProfile, load_profile
+
+
+def test_x86_without_vnni_is_generic_and_needs_the_overflow_fix(machines: ModuleType, tmp_path: Path) -> None:
+    found = detect(machines.x86(tmp_path, flags="avx avx2 fma avx512f", cores=3))
+    assert (found.profile, found.recognised, found.architecture) == ("generic-x86", False, "x86_64")
+    assert found.overflow_fix_needed is True
+    assert found.instruction_sets == ("sse4_2", "avx2", "fma", "avx512f")
+    assert (found.cores, found.host) == (3, "Intel(R) Xeon(R) Processor @ 2.10GHz")
+    assert (found.module, found.l4t, found.governors) == (None, None, ())
+    assert found.reasons == ("no profile names this board or processor; its architecture is x86_64",)
+
+
+@pytest.mark.parametrize("flag", ["avx_vnni", "avx512_vnni", "amx_int8"])
+def test_x86_with_8_bit_dot_products_needs_no_overflow_fix(machines: ModuleType, tmp_path: Path, flag: str) -> None:
+    found = detect(machines.x86(tmp_path, flags=f"avx2 {flag}"))
+    assert found.overflow_fix_needed is False
+    assert flag in found.instruction_sets
+
+
+def test_a_flag_is_matched_whole_not_by_a_part_of_its_name(machines: ModuleType, tmp_path: Path) -> None:
+    found = detect(machines.x86(tmp_path, flags="avx2_like xavx_vnni"))
+    assert found.instruction_sets == ("sse4_2",)
+
+
+def test_the_processors_own_name_finds_its_profile(machines: ModuleType, tmp_path: Path) -> None:
+    found = detect(machines.x86(tmp_path, model="Intel(R) N100", flags="avx2 fma avx_vnni"))
+    assert (found.profile, found.recognised) == ("intel-n100", True)
+    assert "Intel(R) N100" in found.reasons[0]
+
+
+def test_a_processor_whose_name_only_starts_alike_is_not_recognised(machines: ModuleType, tmp_path: Path) -> None:
+    assert detect(machines.x86(tmp_path, model="Intel(R) N1000")).profile == "generic-x86"
+
+
+def test_a_raspberry_pi_5_is_recognised_by_its_device_tree(machines: ModuleType, tmp_path: Path) -> None:
+    found = detect(machines.raspberry_pi_5(tmp_path))
+    assert (found.profile, found.recognised, found.architecture) == ("raspberry-pi-5", True, "aarch64")
+    assert (found.host, found.cores) == ("Raspberry Pi 5 Model B Rev 1.0", 4)
+    assert found.instruction_sets == ("neon", "fp16", "dotprod")
+    assert (found.overflow_fix_needed, found.module, found.l4t) == (False, None, None)
+    assert "raspberrypi,5-model-b" in found.reasons[0]
+
+
+def test_another_board_of_the_same_chip_is_any_arm_computer(machines: ModuleType, tmp_path: Path) -> None:
+    root = machines.raspberry_pi_5(tmp_path)
+    machines.device_tree(root, model="Pi 500", compatible=("raspberrypi,500", "brcm,bcm2712"))
+    assert detect(root).profile == "generic-arm64"
+
+
+@pytest.mark.parametrize("module", ["p3767-0003", "p3767-0005"])
+def test_a_jetson_orin_nano_is_recognised_by_its_module(machines: ModuleType, tmp_path: Path, module: str) -> None:
+    found = detect(machines.jetson(tmp_path, module=module))
+    assert (found.profile, found.recognised) == ("jetson-orin-nano-8gb", True)
+    assert (found.module, found.l4t, found.cores) == (module, "36.4.3", 6)
+    assert found.overflow_fix_needed is False
+    assert module in found.reasons[0]
+
+
+def test_the_super_suffix_of_a_device_tree_does_not_hide_the_module(machines: ModuleType, tmp_path: Path) -> None:
+    root = machines.jetson(tmp_path)
+    machines.device_tree(root, model="Jetson", compatible=("nvidia,p3768-0000+p3767-0005-super", "nvidia,tegra234"))
+    assert (detect(root).profile, detect(root).module) == ("jetson-orin-nano-8gb", "p3767-0005")
+
+
+def test_a_jetson_agx_orin_is_recognised_on_its_own_carrier(machines: ModuleType, tmp_path: Path) -> None:
+    root = machines.jetson(tmp_path, module="p3701-0005", carrier="p3737-0000", cores=12, l4t=("35", "6.0"))
+    found = detect(root)
+    assert (found.profile, found.module, found.l4t) == ("jetson-agx-orin-64gb", "p3701-0005", "35.6.0")
+
+
+def test_an_unknown_jetson_is_named_and_told_how_to_get_a_profile(machines: ModuleType, tmp_path: Path) -> None:
+    found = detect(machines.jetson(tmp_path, module="p3767-0000"))
+    assert (found.profile, found.recognised) == ("generic-arm64", False)
+    assert (found.module, found.l4t) == ("p3767-0000", "36.4.3")
+    assert "p3767-0000 has no profile" in found.reasons[0]
+    assert "extends" in found.reasons[0]
+
+
+def test_a_jetson_that_names_no_module_has_none(machines: ModuleType, tmp_path: Path) -> None:
+    found = detect(machines.jetson(tmp_path, module=""))
+    assert (found.module, found.profile) == (None, "generic-arm64")
+    assert "(not named)" in found.reasons[0]
+
+
+def test_a_profile_of_ones_own_is_found_for_its_module(machines: ModuleType, tmp_path: Path) -> None:
+    own = DeviceProfile(
+        id="jetson-orin-nx", name="NX", target="jetson", architecture="aarch64", part_numbers=("p3767-0000",)
+    )
+    found = detect(machines.jetson(tmp_path, module="p3767-0000"), profiles=(own,))
+    assert (found.profile, found.recognised, found.module) == ("jetson-orin-nx", True, "p3767-0000")
+
+
+@pytest.mark.parametrize(
+    "cpuinfo",
+    [
+        "processor\t: 0\nhart\t\t: 0\nisa\t\t: rv64imafdc\n",
+        "processor\t: 0\nmodel name\t: ARMv7 Processor rev 3 (v7l)\nFeatures\t: half thumb fastmult vfp neon vfpv4\n",
+        "processor\t: 0\nmodel name\t: Intel(R) Atom(TM) CPU\nflags\t\t: fpu vme sse sse2\n",
+    ],
+    ids=["risc-v", "32-bit arm", "32-bit x86"],
+)
+def test_an_architecture_without_a_profile_is_unknown(machines: ModuleType, tmp_path: Path, cpuinfo: str) -> None:
+    machines.write(tmp_path, "proc/cpuinfo", cpuinfo)
+    found = detect(tmp_path)
+    assert (found.profile, found.recognised, found.architecture, found.cores) == ("unknown", False, None, 1)
+    assert (found.overflow_fix_needed, found.instruction_sets) == (None, ())
+    assert "neither x86-64 nor 64-bit Arm" in found.reasons[-1]
+
+
+def test_a_root_without_any_file_is_unknown_not_an_error(tmp_path: Path) -> None:
+    found = detect(tmp_path)
+    assert (found.profile, found.cores, found.governors, found.l4t) == ("unknown", 0, (), None)
+    assert found.host.startswith("a machine of architecture")
+
+
+def test_files_that_are_no_text_are_read_as_far_as_they_go(machines: ModuleType, tmp_path: Path) -> None:
+    machines.jetson(tmp_path)
+    machines.write(tmp_path, "proc/device-tree/model", b"NVIDIA \xff\xfe\0")
+    machines.write(tmp_path, "etc/nv_tegra_release", b"\xff\xfe")
+    found = detect(tmp_path)
+    assert (found.profile, found.l4t) == ("jetson-orin-nano-8gb", None)
+    assert found.host.startswith("NVIDIA")
+
+
+def test_l4t_is_none_where_there_is_no_release_file(tmp_path: Path) -> None:
+    assert read_l4t(tmp_path) is None
+
+
+def test_governors_are_named_once_each_and_sorted(machines: ModuleType, tmp_path: Path) -> None:
+    machines.set_governors(tmp_path, "schedutil", "performance", "schedutil")
+    machines.write(tmp_path, "sys/devices/system/cpu/cpufreq/cpufreq/scaling_governor", "powersave")
+    assert read_governors(tmp_path) == ("performance", "schedutil")
+
+
+def test_an_empty_governor_file_counts_as_not_shown(machines: ModuleType, tmp_path: Path) -> None:
+    machines.set_governors(tmp_path, "")
+    assert read_governors(tmp_path) == ()
+
+
+def test_a_generic_profile_takes_any_machine_of_its_architecture(machines: ModuleType, tmp_path: Path) -> None:
+    n100 = detect(machines.x86(tmp_path / "a", model="Intel(R) N100"))
+    pi = detect(machines.raspberry_pi_5(tmp_path / "b"))
+    assert is_same_device(load_profile("generic-x86"), n100)
+    assert not is_same_device(load_profile("generic-x86"), pi)
+    assert is_same_device(load_profile("generic-arm64"), pi)
+    assert not is_same_device(load_profile("generic-arm64"), detect(tmp_path / "nothing"))
+
+
+def test_a_named_board_takes_itself_alone(machines: ModuleType, tmp_path: Path) -> None:
+    xeon, n100 = detect(machines.x86(tmp_path / "a")), detect(machines.x86(tmp_path / "b", model="Intel(R) N100"))
+    assert is_same_device(load_profile("intel-n100"), n100)
+    assert not is_same_device(load_profile("intel-n100"), xeon)
+    assert not is_same_device(load_profile("raspberry-pi-5"), n100)
+
+
+def test_a_jetson_is_told_from_another_by_its_module(machines: ModuleType, tmp_path: Path) -> None:
+    nano, agx = load_profile("jetson-orin-nano-8gb"), load_profile("jetson-agx-orin-64gb")
+    found = detect(machines.jetson(tmp_path))
+    assert is_same_device(nano, found)
+    assert not is_same_device(agx, found)
+    stranger = dataclasses.replace(found, module="p3767-0000", profile="jetson-orin-nano-8gb")
+    assert not is_same_device(nano, stranger)
+
+
+def test_a_host_is_never_a_jetson(machines: ModuleType, tmp_path: Path) -> None:
+    assert not is_same_device(load_profile("jetson-orin-nano-8gb"), detect(machines.x86(tmp_path)))
