@@ -43,7 +43,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 def bundle(toy: ModuleType, tmp_path: Path) -> Bundle:
     """A bundle with an OpenVINO model, a preflight of it that is no model, and the ONNX graph."""
     folder = tmp_path / "b"
-    proof = built(folder, backend="tensorrt-rtx", path="model/rtx/proof.engine", kind="preflight")
+    proof = built(folder, backend="openvino", path="model/proof/proof.xml", kind="preflight")
     ir = built(folder, backend="openvino", path="model/openvino/model.xml")
     found: Bundle = toy.write_bundle(folder, models=(proof, ir))
     return found
