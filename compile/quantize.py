@@ -126,7 +126,7 @@ def _quantize(graph: ModelProto, reader: _Reader, method: str, outside: Sequence
                 per_channel=True,
                 activation_type=quantization.QuantType.QInt8,
                 weight_type=quantization.QuantType.QInt8,
-                calibrate_method={"minmax": methods.MinMax, "entropy": methods.Entropy, "percentile": methods.Percentile}[
+                calibrate_method={"minmax": methods.MinMax, "percentile": methods.Percentile}[
                     method
                 ],
                 extra_options={

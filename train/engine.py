@@ -87,8 +87,10 @@ def fit(
         The same student, in evaluation mode, on the CPU.
     """
     fabric = Fabric(accelerator=config.accelerator, devices=1, precision="32-true")
+    # Channels last: the convolutions of small networks train about 1.6 times as fast on a CPU (see benchmarks/).
+    student.to(memory_format=torch.channels_last)
     if isinstance(teacher := getattr(task, "teacher", None), nn.Module):
-        teacher.to(fabric.device)
+        teacher.to(fabric.device).to(memory_format=torch.channels_last)
     optimizer = make_optimizer(student, config)
     peaks = [group["lr"] for group in optimizer.param_groups]
     model, optimizer = fabric.setup(student, optimizer)

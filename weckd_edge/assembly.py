@@ -195,7 +195,9 @@ def _write_evidence(parts: Parts, draft: Manifest, folder: Path) -> None:
 
 
 def _samples(parts: Parts, draft: Manifest) -> Iterator[Sample]:
-    """Yield test frames for the report: wrong answers for at most half of them, then right ones, each class in turn."""
+    """Yield test frames for the report: wrong answers for half of them at most (while there are right ones), then right ones of
+    each class in turn.
+    """
     count = parts.config.report.sample_frames
     digest = {record.path: record.sha256 for record in parts.index.images}
     ordered = sorted(parts.verification.predictions, key=lambda p: digest[p.path])
@@ -204,7 +206,7 @@ def _samples(parts: Parts, draft: Manifest) -> Iterator[Sample]:
     for prediction in ordered:
         decided = prediction.compiled.index(max(prediction.compiled))
         (right if decided == prediction.label else wrong).append(prediction)
-    shown = wrong[: count // 2]
+    shown = wrong[: max(count // 2, count - len(right))]
     turn: dict[int, int] = {}
     place = {}
     for prediction in right:

@@ -83,7 +83,7 @@ class LinkConfig:
         weights: A local checkpoint (safetensors, or a PyTorch file of plain tensors), relative to the config file; its
             classifier is left out where its shape differs.
         pretrained: Ask timm for its own pretrained weights (needs a network or a filled cache).
-        options: Keyword arguments for ``timm.create_model``.
+        options: Keyword arguments for ``timm.create_model``, such as ``{ channels = [16, 32, 64, 128] }`` for a narrow ResNet.
         mean: Per-channel mean the weights were trained with; None takes the model's own.
         std: Likewise.
     """
@@ -92,7 +92,7 @@ class LinkConfig:
     input_size: int = 128
     weights: str | None = None
     pretrained: bool = False
-    options: dict[str, bool | int | float | str] = field(default_factory=dict)
+    options: dict[str, bool | int | float | str | tuple[int, ...]] = field(default_factory=dict)
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
 
@@ -173,11 +173,12 @@ class QuantizeConfig:
     """How activation ranges are found.
 
     Attributes:
-        method: ``minmax``, ``entropy`` or ``percentile``; the latter two hold all images' activations in memory.
+        method: ``minmax``, or ``percentile``, which leaves out the rarest thousandth of a percent and holds the activations of
+            all images in memory.
         images: How many training images to calibrate on.
     """
 
-    method: Literal["minmax", "entropy", "percentile"] = "minmax"
+    method: Literal["minmax", "percentile"] = "minmax"
     images: int = 128
 
     def __post_init__(self) -> None:

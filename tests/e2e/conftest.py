@@ -1,0 +1,127 @@
+"""One small build for each target, shared by every test of this folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CONFIG = """
+seed = 3
+
+[[link]]
+model = "resnet10t"
+input_size = 48
+options = { channels = [16, 16, 32, 32], stem_width = 8 }
+
+[[link]]
+model = "resnet10t"
+input_size = 48
+options = { channels = [16, 16, 16, 16], stem_width = 8 }
+
+[[link]]
+model = "resnet10t"
+input_size = 32
+options = { channels = [16, 16, 16, 16], stem_width = 8 }
+
+[data]
+share = 0.2
+
+[train]
+epochs = 3
+steps_per_epoch = 4
+batch = 16
+
+[quantize]
+images = 16
+
+[bench]
+queries = 64
+warmup = 4
+
+[selftest]
+frames = 5
+
+[gates]
+accuracy_drop = 1.0
+"""
+
+
+def _run(*args: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    command = [sys.executable, "-m", "weckd_edge", *map(str, args)]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment, **more)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished build: its bundle, what it printed, and how to run it again."""
+
+    bundle: Path
+    data: Path
+    config: Path
+    target: str
+    done: subprocess.CompletedProcess[str]
+
+    @property
+    def summary(self) -> Any:
+        return json.loads(self.done.stdout)
+
+    def arguments(self, out: Path) -> tuple[str | Path, ...]:
+        return (
+            *("build", "--data", self.data, "--target", self.target, "--config", self.config),
+            *("--out", out, "--json", "--quiet"),
+        )
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The command line, in a process of its own."""
+    return _run
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a phantom set and the configuration of a tiny build."""
+    folder = tmp_path_factory.mktemp("e2e")
+    done = _run("data", "phantom", "--out", folder / "phantom", "--images", "180", "--size", "64x80", "--quiet")
+    assert done.returncode == 0, done.stderr
+    (folder / "tiny.toml").write_text(CONFIG)
+    return folder
+
+
+def _build(place: Path, target: str) -> Built:
+    built = Built(
+        bundle=place / f"{target}-bundle",
+        data=place / "phantom",
+        config=place / "tiny.toml",
+        target=target,
+        done=subprocess.CompletedProcess([], 0),
+    )
+    done = _run(*built.arguments(built.bundle))
+    assert done.returncode == 0, done.stderr
+    return Built(bundle=built.bundle, data=built.data, config=built.config, target=target, done=done)
+
+
+@pytest.fixture(scope="session")
+def cpu(place: Path) -> Built:
+    """A build for ``--target cpu``."""
+    for module in ("torch", "timm", "onnxruntime", "openvino"):
+        pytest.importorskip(module)
+    return _build(place, "cpu")
+
+
+@pytest.fixture(scope="session")
+def jetson(place: Path) -> Built:
+    """A build for ``--target jetson`` on this host."""
+    for module in ("torch", "timm", "onnxruntime", "tensorrt_rtx"):
+        pytest.importorskip(module)
+    return _build(place, "jetson")

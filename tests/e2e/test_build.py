@@ -1,0 +1,337 @@
+"""A whole build through the command line, and what can be done with its bundle."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+
+FIXED = ("model/", "selftest/", "evidence/dataset_index.json", "evidence/chain.json", "evidence/verification.json")
+"""Files of a bundle that depend on inputs and versions alone; times are kept in the others."""
+
+KEYS = {
+    "build": {"bundle", "passed", "links", "shipped", "accuracy", "gates", "stages"},
+    "accuracy": {"fp32", "compiled", "low", "high", "test_images", "test_groups"},
+    "links": {"name", "parameters", "macs", "labels_used", "accuracy", "twin_accuracy"},
+    "gates": {"name", "bar", "got", "verdict"},
+    "stages": {"name", "seconds", "reused"},
+    "verify": {"bundle", "signature", "digests_ok", "selftest", "passed"},
+    "selftest": {"backend", "frames", "max_abs", "flips", "passed"},
+    "bench": {
+        *("device", "rules", "verdict", "frame_to_answer", "network", "cold_start_ns", "peak_rss_bytes", "energy_mj"),
+        "warnings",
+    },
+    "infer": {"file", "label", "probabilities", "decision", "reason"},
+}
+
+
+def fixed_files(bundle: Path) -> dict[str, bytes]:
+    found = {p.relative_to(bundle).as_posix(): p for p in bundle.rglob("*") if p.is_file()}
+    return {name: path.read_bytes() for name, path in found.items() if name.startswith(FIXED)}
+
+
+def outputs(run: Any, *args: str | Path) -> Any:
+    done = run(*args)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_build_prints_one_object_with_the_promised_keys(cpu: Any) -> None:
+    summary = cpu.summary
+    assert KEYS["build"] <= summary.keys()
+    assert KEYS["accuracy"] <= summary["accuracy"].keys()
+    for name in ("links", "gates", "stages"):
+        assert all(KEYS[name] <= row.keys() for row in summary[name])
+    assert [link["name"] for link in summary["links"]] == ["M1", "M2", "M3"]
+    assert [link["macs"] for link in summary["links"]] == sorted((x["macs"] for x in summary["links"]), reverse=True)
+    assert summary["shipped"] == {"link": "M3", "precision": "int8", "backend": "openvino"}
+    accuracy = summary["accuracy"]
+    assert 0 <= accuracy["low"] <= accuracy["compiled"] <= accuracy["high"] <= 1
+    assert Path(summary["bundle"]) == cpu.bundle
+
+
+def test_links_learn_from_disjoint_shares_and_their_predecessor(cpu: Any) -> None:
+    chain = json.loads((cpu.bundle / "evidence/chain.json").read_text())
+    links = chain["links"]
+    assert [link["parent"] for link in links] == [None, links[0]["weights"]["sha256"], links[1]["weights"]["sha256"]]
+    assert [link["share"] for link in links] == [0, 1, 2]
+    assert chain["twin"]["parent"] is None
+    assert chain["twin"]["model"] == links[-1]["model"]
+    index = json.loads((cpu.bundle / "evidence/dataset_index.json").read_text())
+    for link in links:
+        assert link["labels_used"] == sum(image["share"] == link["share"] for image in index["images"])
+
+
+def test_no_group_is_cut_by_a_split(cpu: Any) -> None:
+    splits: dict[str, set[str]] = {}
+    for image in json.loads((cpu.bundle / "evidence/dataset_index.json").read_text())["images"]:
+        splits.setdefault(image["group"], set()).add(image["split"])
+    assert {len(found) for found in splits.values()} == {1}
+
+
+def test_bundle_is_laid_out_as_described_and_names_no_path_of_this_machine(cpu: Any) -> None:
+    expected = {
+        *("manifest.json", "model/model.onnx", "model/openvino/model.xml", "model/openvino/model.bin"),
+        *("selftest/frames.npy", "selftest/expected.npy", "evidence/report.html", "evidence/model_card.md"),
+        *("evidence/sbom.cdx.json", "evidence/measurements.jsonl", "evidence/dataset_index.json"),
+        *("evidence/chain.json", "evidence/verification.json", "evidence/build.json"),
+    }
+    found = {p.relative_to(cpu.bundle).as_posix() for p in cpu.bundle.rglob("*") if p.is_file()}
+    assert found == expected
+    for name in found:
+        assert str(cpu.data.parent).encode() not in (cpu.bundle / name).read_bytes(), name
+
+
+def test_verify_passes_and_every_backend_here_answers_the_golden_frames(cpu: Any, run: Any) -> None:
+    result = outputs(run, "verify", cpu.bundle, "--json")
+    assert KEYS["verify"] <= result.keys()
+    assert result["passed"] is True
+    assert result["signature"] == "unsigned"
+    assert {test["backend"]: test["passed"] for test in result["selftest"]} == {"openvino": True, "onnxruntime": True}
+    assert all(KEYS["selftest"] <= test.keys() and test["frames"] == 5 for test in result["selftest"])
+
+
+def test_a_changed_byte_is_named_and_refused(cpu: Any, run: Any, tmp_path: Path) -> None:
+    copy = tmp_path / "bundle"
+    shutil.copytree(cpu.bundle, copy)
+    weights = copy / "model/openvino/model.bin"
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(data)
+    for command in (("verify", copy), ("infer", copy, cpu.data), ("bench", copy)):
+        done = run(*command)
+        assert done.returncode == 1
+        assert "model/openvino/model.bin" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_infer_answers_images_and_says_why_it_cannot(cpu: Any, run: Any, tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    image = next(cpu.data.rglob("*.png"), None) or next(cpu.data.rglob("*.jpg"))
+    rows = outputs(run, "infer", cpu.bundle, image, tmp_path / "broken.jpg", "--json")
+    assert all(row.keys() == KEYS["infer"] for row in rows)
+    assert sum(rows[0]["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    assert rows[0]["label"] == max(rows[0]["probabilities"], key=rows[0]["probabilities"].get)
+    assert rows[1]["decision"] == "unable to analyze"
+    assert "not an image" in rows[1]["reason"]
+
+
+def test_infer_gives_the_answers_that_verification_recorded(cpu: Any, run: Any) -> None:
+    predictions = json.loads((cpu.bundle / "evidence/verification.json").read_text())["predictions"][:4]
+    rows = outputs(run, "infer", cpu.bundle, *(cpu.data / p["path"] for p in predictions), "--json")
+    for row, prediction in zip(rows, predictions, strict=True):
+        assert list(row["probabilities"].values()) == pytest.approx(prediction["compiled"], abs=1e-6)
+
+
+def test_bench_prints_percentiles_in_order(cpu: Any, run: Any) -> None:
+    result = outputs(run, "bench", cpu.bundle, "--queries", "64", "--warmup", "2", "--json", "--quiet")
+    assert KEYS["bench"] <= result.keys()
+    for figures in (result["frame_to_answer"], result["network"]):
+        assert 0 < figures["p50_ns"] <= figures["p90_ns"] <= figures["p99_ns"]
+        assert figures["samples"] == 64
+    assert result["cold_start_ns"] > 0
+    assert result["energy_mj"] is None
+
+
+class _Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.targets += [value or "" for name, value in attrs if name in ("src", "href", "action", "srcset")]
+
+
+def test_report_is_self_contained_with_its_four_pictures_and_says_synthetic(cpu: Any) -> None:
+    html = (cpu.bundle / "evidence/report.html").read_text()
+    parser = _Links()
+    parser.feed(html)
+    assert all(target.startswith("data:") for target in parser.targets)
+    assert not re.search(r"url\((?!['\"]?data:)|@import|<script", html)
+    for picture in ("Accuracy against cost", "Histogram of frame-to-answer", "Recall of each class", "How the images"):
+        assert f'aria-label="{picture}' in html
+    assert html.count("<figure>") == 12
+    assert "frame to answer in fp32" in html
+    assert "Synthetic data" in html
+
+
+def test_the_same_build_again_reuses_every_stage_and_writes_the_same_model(cpu: Any, run: Any, tmp_path: Path) -> None:
+    before = fixed_files(cpu.bundle)
+    out = tmp_path / "again"
+    shutil.copytree(cpu.bundle.with_name(f"{cpu.bundle.name}.work"), tmp_path / "again.work")
+    summary = outputs(run, *cpu.arguments(out))
+    assert {stage["name"] for stage in summary["stages"] if not stage["reused"]} == {"bench"}
+    assert fixed_files(out) == before
+
+
+def test_killed_anywhere_and_run_again_it_ends_with_the_same_bytes(cpu: Any, run: Any, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    command = [sys.executable, "-m", "weckd_edge", *map(str, cpu.arguments(out))]
+    work = tmp_path / "bundle.work"
+    marks = ("data-*", "scratch/link-M1-*/checkpoint.pt", "link-M2-*/artifact.json", "quantize-*/artifact.json")
+    for mark in marks:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and not any(work.glob(mark)) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() in (-signal.SIGKILL, 0)
+        assert any(work.glob(mark)), f"{mark} was never made"
+    assert outputs(run, *cpu.arguments(out))["passed"]
+    assert fixed_files(out) == fixed_files(cpu.bundle)
+
+
+def test_ctrl_c_leaves_no_bundle_and_says_that_it_goes_on(cpu: Any, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    command = [sys.executable, "-m", "weckd_edge", *map(str, cpu.arguments(out))]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not any((tmp_path / "bundle.work").glob("pixels-*")):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from here" in err
+    assert "Traceback" not in err
+    assert not out.exists()
+
+
+def test_two_builds_at_once_in_one_place_are_refused(cpu: Any, run: Any, tmp_path: Path) -> None:
+    import fcntl
+
+    out = tmp_path / "bundle"
+    (tmp_path / "bundle.work").mkdir()
+    with (tmp_path / "bundle.work/.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = run(*cpu.arguments(out))
+    assert done.returncode == 1
+    assert "another build is running" in done.stderr
+
+
+def test_a_missed_bar_exits_3_and_the_bundle_is_marked(cpu: Any, run: Any, tmp_path: Path) -> None:
+    out = tmp_path / "strict"
+    shutil.copytree(cpu.bundle.with_name(f"{cpu.bundle.name}.work"), tmp_path / "strict.work")
+    config = tmp_path / "strict.toml"
+    config.write_text(cpu.config.read_text() + "accuracy = 1.0\nlatency_p90_ms = 0.000001\n")
+    done = run("build", "--data", cpu.data, "--target", "cpu", "--config", config, "--out", out, "--quiet")
+    assert done.returncode == 3, done.stderr
+    assert "FAIL" in done.stdout
+    assert "under 100.0%" in done.stdout
+    assert "marked as not passing" in done.stderr
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["passed"] is False
+    assert {gate["name"] for gate in manifest["gates"] if gate["verdict"] == "FAIL"} == {"accuracy", "latency_p90_ms"}
+    assert "Not passed" in (out / "evidence/report.html").read_text()
+    assert run("verify", out).returncode == 0
+
+
+def test_no_space_left_is_one_line_and_leaves_no_bundle(cpu: Any, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)); "
+    code = f"{limit}from weckd_edge.cli.main import main; main({[str(a) for a in cpu.arguments(out)]!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "no space left" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not out.exists()
+
+
+def test_signed_with_a_key_it_verifies_with_that_key_alone(cpu: Any, run: Any, tmp_path: Path) -> None:
+    pytest.importorskip("model_signing")
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    for name in ("ours", "theirs"):
+        key = ec.generate_private_key(ec.SECP256R1())
+        (tmp_path / f"{name}.pem").write_bytes(
+            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        )
+        (tmp_path / f"{name}.pub").write_bytes(
+            key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        )
+    out = tmp_path / "signed"
+    shutil.copytree(cpu.bundle.with_name(f"{cpu.bundle.name}.work"), tmp_path / "signed.work")
+    outputs(run, *cpu.arguments(out), "--sign", tmp_path / "ours.pem")
+    assert outputs(run, "verify", out, "--key", tmp_path / "ours.pub", "--json")["signature"] == "valid"
+    assert run("verify", out, "--key", tmp_path / "theirs.pub").returncode == 1
+    assert run("verify", cpu.bundle, "--key", tmp_path / "ours.pub").returncode == 1
+
+
+def test_jetson_build_proves_the_graph_and_leaves_the_engine_to_the_device(jetson: Any, run: Any) -> None:
+    manifest = json.loads((jetson.bundle / "manifest.json").read_text())
+    kinds = {model["backend"]: model for model in manifest["models"]}
+    assert kinds["tensorrt"]["kind"] == "recipe"
+    assert "finalize" in " ".join(kinds["tensorrt"]["detail"])
+    preflight = kinds["tensorrt-rtx"]
+    assert preflight["kind"] == "preflight"
+    assert preflight["source_sha256"] == manifest["onnx"]["sha256"]
+    read, total = re.match(r"(\d+) of (\d+) convolutions read int8", preflight["detail"][0]).groups()  # type: ignore[union-attr]
+    assert read == total
+    recipe = json.loads((jetson.bundle / "model/tensorrt/recipe.json").read_text())
+    assert recipe["onnx_sha256"] == manifest["onnx"]["sha256"]
+    verdicts = {gate["name"]: gate["verdict"] for gate in manifest["gates"]}
+    assert verdicts["latency_p90_ms"] == verdicts["memory_mib"] == "INCONCLUSIVE"
+    result = outputs(run, "verify", jetson.bundle, "--json")
+    assert {test["backend"]: test["passed"] for test in result["selftest"]} == {
+        "tensorrt": None, "onnxruntime": True,
+        "openvino": True,
+    }
+
+
+def test_jetson_build_tells_where_the_engine_is_built_and_why(jetson: Any, run: Any, tmp_path: Path) -> None:
+    out = tmp_path / "told"
+    shutil.copytree(jetson.bundle.with_name(f"{jetson.bundle.name}.work"), tmp_path / "told.work")
+    done = run("build", "--data", jetson.data, "--target", "jetson", "--config", jetson.config, "--out", out, "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert "only runs on the module, TensorRT and L4T that built it" in done.stdout
+    assert "weckd-edge finalize told" in done.stdout
+
+
+def test_finalize_builds_on_a_recorded_jetson_what_the_host_prepared(
+    jetson: Any, machines: ModuleType, tensorrt: ModuleType, tmp_path: Path
+) -> None:
+    from weckd_edge.bundle import open_bundle
+    from weckd_edge.devices.finalize import finalize
+    from weckd_edge.devices.infer import choose_model
+
+    folder = tmp_path / "bundle"
+    shutil.copytree(jetson.bundle, folder)
+    bundle = open_bundle(folder)
+    done = finalize(bundle, root=machines.jetson(tmp_path / "root"))
+    assert done.record.frames == 5
+    assert choose_model(bundle, "tensorrt").path.read_bytes()
+
+
+def test_finalize_on_this_host_says_where_to_go(jetson: Any, run: Any) -> None:
+    if Path("/etc/nv_tegra_release").exists():
+        pytest.skip("this is a Jetson")
+    done = run("finalize", jetson.bundle)
+    assert done.returncode == 1
+    assert "this is no Jetson" in done.stderr
+
+
+def test_golden_frames_are_validation_images_and_calibration_saw_training_images_only(cpu: Any) -> None:
+    from weckd_edge.devices.frames import decode, fit
+
+    index = json.loads((cpu.bundle / "evidence/dataset_index.json").read_text())
+    frames = np.load(cpu.bundle / "selftest/frames.npy")
+    height, width = frames.shape[1:3]
+    val = [image for image in index["images"] if image["split"] == "val"]
+    known = {fit(decode(cpu.data / image["path"]), height, width).tobytes() for image in val}
+    assert all(frame.tobytes() in known for frame in frames)
+    work = cpu.bundle.with_name(f"{cpu.bundle.name}.work")
+    quantized = json.loads(next(work.glob("quantize-*/artifact.json")).read_text())
+    assert quantized["calibration_images"] == 16
+    assert re.fullmatch("[0-9a-f]{64}", quantized["calibration_sha256"])
