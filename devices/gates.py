@@ -66,11 +66,14 @@ def judge_parity(verification: Verification) -> tuple[Gate, ...]:
     pairs = [(pair, pair.tolerance) for pair in verification.parity if pair.tolerance]
     if not pairs:
         return ()
-    worst, bar = max(pairs, key=lambda item: item[0].max_abs / item[1])
-    told = f"{worst.b} differs from {worst.a} by at most {worst.max_abs:.2g} in a probability on {worst.frames} frames"
+    worst, bar = max(pairs, key=lambda item: item[0].p95_abs / item[1])
+    told = (
+        f"{worst.b} differs from {worst.a} by {worst.p95_abs:.2g} in a probability, 95th percentile of {worst.frames} frames"
+    )
     if all(pair.passed for pair, _ in pairs):
-        return (Gate(name="parity", bar=bar, got=worst.max_abs, verdict="PASS", reason=f"{told}, within {bar:g}"),)
-    return (Gate(name="parity", bar=bar, got=worst.max_abs, verdict="FAIL", reason=f"{told}, over {bar:g}"),)
+        return (Gate(name="parity", bar=bar, got=worst.p95_abs, verdict="PASS", reason=f"{told}, within {bar:g}"),)
+    hint = "; it amplifies int8 rounding: train it longer, or take a shallower one" if "int8" in worst.b else ""
+    return (Gate(name="parity", bar=bar, got=worst.p95_abs, verdict="FAIL", reason=f"{told}, over {bar:g}{hint}"),)
 
 
 def _measured(name: str, bar: float, got: float | None, unit: str, host: str, profile: DeviceProfile, counts: bool) -> Gate:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from weckd_edge.artifacts import SCHEMA_VERSION, Target
 from weckd_edge.config import GateConfig
-from weckd_edge.errors import DeviceError, did_you_mean
+from weckd_edge.errors import ConfigError, DeviceError, did_you_mean
 from weckd_edge.schema import from_data
 
 if sys.version_info >= (3, 11):
@@ -173,7 +173,8 @@ def load_profile(name_or_path: str | Path) -> DeviceProfile:
     extends.
 
     Raises:
-        DeviceError: No profile is called so, or the file is missing, no TOML, or holds an unknown or wrong key.
+        ConfigError: No profile is called so.
+        DeviceError: The file is missing, no TOML, or holds an unknown or wrong key.
     """
     data = _read(name_or_path, seen=())
     return from_data(DeviceProfile, data, where=str(name_or_path), error=DeviceError)
@@ -208,7 +209,7 @@ def _text(where: str, is_path: bool) -> str:
         except (OSError, UnicodeDecodeError) as err:
             raise DeviceError(f"{where}: expected a device profile, cannot read it ({err})") from err
     if where not in profile_names():
-        raise DeviceError(f"unknown device '{where}'{did_you_mean(where, profile_names())}")
+        raise ConfigError(f"unknown device '{where}'{did_you_mean(where, profile_names())}")
     return (resources.files("weckd_edge.devices.profiles") / f"{where}.toml").read_text(encoding="utf-8")
 
 

@@ -316,10 +316,11 @@ class Parity:
         a: Reference, such as ``torch fp32``.
         b: Candidate, such as ``openvino int8``.
         frames: How many frames.
-        max_abs: Largest difference of a probability.
+        max_abs: Largest difference of a probability, over all frames.
+        p95_abs: The same for the 95th percentile of the frames, each by its largest difference.
         sqnr_db: Signal to quantization noise of the probabilities, dB; None where they are equal.
         flips: Frames on which the decision differs.
-        tolerance: Largest difference allowed; None where only reported (quantized against FP32).
+        tolerance: Largest ``p95_abs`` allowed; None where only reported (quantized against FP32).
         passed: Whether it is within the tolerance.
     """
 
@@ -327,6 +328,7 @@ class Parity:
     b: str
     frames: int
     max_abs: float
+    p95_abs: float
     sqnr_db: float | None
     flips: int
     tolerance: float | None

@@ -195,8 +195,9 @@ def _write_evidence(parts: Parts, draft: Manifest, folder: Path) -> None:
 
 
 def _samples(parts: Parts, draft: Manifest) -> Iterator[Sample]:
-    """Yield test frames for the report: wrong answers for half of them at most (while there are right ones), then right ones of
-    each class in turn.
+    """Yield test frames for the report: wrong answers for at most half of them, then right ones, each class in turn.
+
+    Where there are too few right ones, wrong ones take their place.
     """
     count = parts.config.report.sample_frames
     digest = {record.path: record.sha256 for record in parts.index.images}

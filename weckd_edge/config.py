@@ -83,7 +83,8 @@ class LinkConfig:
         weights: A local checkpoint (safetensors, or a PyTorch file of plain tensors), relative to the config file; its
             classifier is left out where its shape differs.
         pretrained: Ask timm for its own pretrained weights (needs a network or a filled cache).
-        options: Keyword arguments for ``timm.create_model``, such as ``{ channels = [16, 32, 64, 128] }`` for a narrow ResNet.
+        options: Keyword arguments for ``timm.create_model``, such as ``{ channels = [16, 32, 64, 128] }``
+            for a narrow ResNet.
         mean: Per-channel mean the weights were trained with; None takes the model's own.
         std: Likewise.
     """
@@ -173,8 +174,8 @@ class QuantizeConfig:
     """How activation ranges are found.
 
     Attributes:
-        method: ``minmax``, or ``percentile``, which leaves out the rarest thousandth of a percent and holds the activations of
-            all images in memory.
+        method: ``minmax``, or ``percentile``, which leaves out the rarest thousandth of a percent and holds all
+            images' activations in memory.
         images: How many training images to calibrate on.
     """
 

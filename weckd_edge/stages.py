@@ -110,7 +110,7 @@ class Stages:
         built = self._compile(quantized)
         as_written, shipped = self._candidates(quantized, built)
         verification = self._verify(chain.links[-1], exported, as_written, shipped, index)
-        golden = self._golden(exported, shipped, index)
+        golden = self._golden(exported, as_written, shipped, index)
         measurements = self._bench(chain, exports, quantized, shipped, golden)
         record = ChainRecord(
             links=tuple(stage.artifact for stage in chain.links), twin=chain.twin.artifact if chain.twin else None
@@ -320,8 +320,12 @@ class Stages:
             ),
         )
 
-    def _golden(self, exported: Stage[ExportedModel], shipped: Candidate, index: Stage[DatasetIndex]) -> Stage[GoldenFrames]:
+    def _golden(
+        self, exported: Stage[ExportedModel], as_written: Candidate, shipped: Candidate, index: Stage[DatasetIndex]
+    ) -> Stage[GoldenFrames]:
         from weckd_edge.compile.golden import make_golden
+
+        other = as_written if shipped != as_written else replace(as_written, reference=False)
 
         return self._stage(
             "golden",
@@ -339,6 +343,7 @@ class Stages:
                 exported.artifact.input,
                 self.config.selftest.frames,
                 shipped,
+                other,
                 folder,
             ),
         )

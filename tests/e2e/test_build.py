@@ -285,7 +285,8 @@ def test_jetson_build_proves_the_graph_and_leaves_the_engine_to_the_device(jetso
     assert verdicts["latency_p90_ms"] == verdicts["memory_mib"] == "INCONCLUSIVE"
     result = outputs(run, "verify", jetson.bundle, "--json")
     assert {test["backend"]: test["passed"] for test in result["selftest"]} == {
-        "tensorrt": None, "onnxruntime": True,
+        "tensorrt": None,
+        "onnxruntime": True,
         "openvino": True,
     }
 

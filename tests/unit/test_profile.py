@@ -5,7 +5,7 @@ import pytest
 
 from weckd_edge.config import GateConfig
 from weckd_edge.devices.profile import DeviceProfile, PowerMode, Source, describe, list_profiles, load_profile, profile_names
-from weckd_edge.errors import DeviceError
+from weckd_edge.errors import ConfigError, DeviceError
 
 MINIMAL = 'id = "mine"\nname = "Mine"\ntarget = "cpu"\narchitecture = "x86_64"\n'
 EXTENDS = 'extends = "jetson-orin-nano-8gb"\nid = "mine"\n'
@@ -85,7 +85,7 @@ def test_no_two_shipped_profiles_claim_the_same_board() -> None:
 
 
 def test_an_unknown_name_gives_the_nearest_and_lists_all() -> None:
-    with pytest.raises(DeviceError) as caught:
+    with pytest.raises(ConfigError) as caught:
         load_profile("jetson-orin-nano")
     assert "did you mean 'jetson-orin-nano-8gb'?" in str(caught.value)
     for name in profile_names():

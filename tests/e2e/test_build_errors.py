@@ -1,0 +1,219 @@
+"""Wrong requests to ``build``: one clear line, the right exit code, and nothing half-written."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from weckd_edge.cli.main import main
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("timm")
+
+Run = Callable[..., tuple[int, str, str]]
+LABELS = ("effusion", "normal", "wax")
+TINY = """
+[[link]]
+model = "resnet10t"
+input_size = 32
+options = { channels = [16, 16, 16, 16], stem_width = 8 }
+
+[[link]]
+model = "resnet10t"
+input_size = 32
+options = { channels = [8, 8, 8, 8], stem_width = 8 }
+
+[train]
+epochs = 1
+steps_per_epoch = 1
+batch = 4
+"""
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command line as the installed script does; return the exit code, stdout and stderr."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+
+    def run(*args: str | Path) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main([str(arg) for arg in args])
+        out, err = capsys.readouterr()
+        assert isinstance(left.value.code, int)
+        return left.value.code, out, err
+
+    return run
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Three classes of eight pictures that do not resemble each other."""
+    root = tmp_path / "ears"
+    for c, label in enumerate(LABELS):
+        (root / label).mkdir(parents=True)
+        for i in range(8):
+            cells = np.random.default_rng(100 * c + i).integers(0, 255, (6, 6, 3), np.uint8)
+            Image.fromarray(cells).resize((40, 36), Image.Resampling.BICUBIC).save(root / label / f"{i}.png")
+    return root
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+def refused(run: Run, tmp_path: Path, *args: str | Path, code: int) -> str:
+    """Run a build that must be refused, and return what it said."""
+    out = tmp_path / "out"
+    got, stdout, err = run("build", "--out", out, "--quiet", *args)
+    assert got == code, err
+    assert stdout == ""
+    assert len(err.strip().splitlines()) == 1, err
+    assert not out.exists()
+    work = tmp_path / "out.work"
+    assert not work.exists() or not any(p for p in work.rglob("*") if ".tmp" in p.name), "something half-written is left"
+    return err
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--target", "gpu"), "unknown target 'gpu'"),
+        (("--target", "jetsom"), "did you mean 'jetson'?"),
+        (("--target", "cpu", "--device", "raspberry-pi5"), "did you mean 'raspberry-pi-5'?"),
+        (("--target", "jetson", "--device", "raspberry-pi-5"), "is for --target cpu, but --target jetson was asked"),
+        (("--target", "cpu", "--config", "missing.toml"), "missing.toml: no such config file"),
+        (("--target", "cpu", "--links", "resnet10t@big"), "expected model, model@pixels or model@pixels=weights"),
+        (("--target", "cpu", "--links", "resnet10t"), "a chain needs at least two links"),
+        (("--target", "cpu", "--sign", "missing.pem"), "missing.pem: no such key file"),
+    ],
+)
+def test_wrong_requests_exit_2_with_one_line(run: Run, tmp_path: Path, data: Path, args: tuple[str, ...], said: str) -> None:
+    assert said in refused(run, tmp_path, "--data", data, *args, code=2)
+    assert not (tmp_path / "out.work").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[train]\nepoch = 3\n", "did you mean 'epochs'?"),
+        ("[trian]\nepochs = 3\n", "did you mean 'train'?"),
+        ("[train]\nepochs = 'many'\n", "wrong.toml.train.epochs: expected a whole number, got 'many'"),
+        ("[train\n", "expected TOML"),
+        ("[data]\nshare = 0.5\n", "shares are disjoint, so at most 0.333 each"),
+        ("[distill]\ntemperature_start = 1.0\ntemperature_end = 4.0\n", "annealing expects 0 < end <= start"),
+        ('[[link]]\nmodel = "a"\nweights = "w"\npretrained = true\n', "weights and pretrained contradict each other"),
+        ("[gates]\naccuracy = 90.0\n", "expected 0 to 1 (0.9 for 90 %)"),
+    ],
+)
+def test_wrong_settings_exit_2_and_name_the_key(run: Run, tmp_path: Path, data: Path, text: str, said: str) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(text)
+    assert said in refused(run, tmp_path, "--data", data, "--target", "cpu", "--config", path, code=2)
+
+
+@pytest.mark.parametrize(
+    ("links", "said"),
+    [
+        ("resnet10tt,resnet10t", "did you mean 'resnet10t'?"),
+        ("mobilenetv2_035@64,mobilenetv2_050@64", "is not smaller than link 1"),
+        ("hf_hub:nobody/nothing,resnet10t", "its pretrained weights cannot be fetched"),
+        ("resnet10t@32=missing.safetensors,resnet10t@32", "missing.safetensors: no such weights file"),
+    ],
+)
+def test_links_that_cannot_be_made_are_refused_before_any_training(
+    run: Run, tmp_path: Path, data: Path, links: str, said: str
+) -> None:
+    assert said in refused(run, tmp_path, "--data", data, "--target", "cpu", "--links", links, code=1)
+    assert not any((tmp_path / "out.work").glob("link-*"))
+
+
+def test_weights_of_the_wrong_shape_name_the_tensor(run: Run, tmp_path: Path, data: Path, config: Path) -> None:
+    import timm
+
+    weights = tmp_path / "other.pt"
+    torch.save(timm.create_model("resnet10t", channels=[24, 16, 16, 16], stem_width=8).state_dict(), weights)
+    config.write_text(TINY.replace("input_size = 32", 'input_size = 32\nweights = "other.pt"', 1))
+    err = refused(run, tmp_path, "--data", data, "--target", "cpu", "--config", config, code=1)
+    assert "has shape [24" in err
+    assert "expects [16" in err
+
+
+def spoil_empty(data: Path) -> None:
+    shutil.rmtree(data)
+    data.mkdir()
+
+
+def spoil_one_class(data: Path) -> None:
+    for label in LABELS[1:]:
+        shutil.rmtree(data / label)
+
+
+def spoil_few(data: Path) -> None:
+    for i in range(3, 8):
+        (data / "wax" / f"{i}.png").unlink()
+
+
+def spoil_files(data: Path) -> None:
+    whole = (data / "wax/0.png").read_bytes()
+    (data / "wax/cut.png").write_bytes(whole[: len(whole) // 2])
+    (data / "wax/empty.png").write_bytes(b"")
+    (data / "normal/notes.txt").write_bytes(b"hello")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (shutil.rmtree, ("found nothing there",)),
+        (spoil_empty, ("expected",)),
+        (spoil_one_class, ("class",)),
+        (spoil_few, ("class 'wax'", "3 groups", "at least 4")),
+        (spoil_files, ("wax/cut.png", "wax/empty.png", "normal/notes.txt", "--skip-bad")),
+    ],
+)
+def test_data_that_cannot_be_used_exit_1_and_say_why(
+    run: Run, tmp_path: Path, data: Path, config: Path, spoil: Callable[[Path], None], said: tuple[str, ...]
+) -> None:
+    spoil(data)
+    err = refused(run, tmp_path, "--data", data, "--target", "cpu", "--config", config, code=1)
+    assert all(part in err for part in said), err
+
+
+def test_an_output_folder_that_holds_something_else_is_left_alone(
+    run: Run, tmp_path: Path, data: Path, config: Path
+) -> None:
+    out = tmp_path / "holiday"
+    out.mkdir()
+    (out / "photo.jpg").write_bytes(b"mine")
+    code, _, err = run("build", "--data", data, "--target", "cpu", "--config", config, "--out", out, "--quiet")
+    assert code == 1
+    assert "holds something that is no bundle" in err
+    assert [path.name for path in out.iterdir()] == ["photo.jpg"]
+    assert not (tmp_path / "holiday.work").exists()
+
+
+def test_skip_bad_goes_on_and_records_what_was_left_out(run: Run, tmp_path: Path, data: Path, config: Path) -> None:
+    pytest.importorskip("openvino")
+    pytest.importorskip("onnxruntime")
+    spoil_files(data)
+    # The pictures are noise and the network hardly trained: only what was recorded matters here.
+    config.write_text(TINY + "\n[quantize]\nimages = 8\n[bench]\nqueries = 64\nwarmup = 0\n[gates]\naccuracy_drop = 1.0\n")
+    out = tmp_path / "out"
+    code, _, err = run(
+        *("build", "--data", data, "--target", "cpu", "--config", config, "--out", out, "--quiet", "--skip-bad")
+    )
+    assert code in (0, 3), err
+    recorded = (out / "evidence/dataset_index.json").read_text()
+    assert all(name in recorded for name in ("wax/cut.png", "wax/empty.png", "normal/notes.txt"))
+    buffer = io.BytesIO((out / "evidence/report.html").read_bytes())
+    assert b"wax/empty.png" in buffer.getvalue()
