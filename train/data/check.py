@@ -91,7 +91,12 @@ class DataReport:
             "exact_duplicates": self.exact_duplicates,
             "near_duplicate_groups": self.near_duplicate_groups,
             "published_split": published
-            and {"leaking_test_images": published.leaking_test_images, "test_images": published.test_images},
+            and {
+                "leaking_test_images": published.leaking_test_images,
+                "grouped_test_images": published.grouped_test_images,
+                "test_images": published.test_images,
+            },
+            "leaks": to_data(self.leaks),
         }
 
 

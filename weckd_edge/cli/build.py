@@ -172,15 +172,22 @@ def show(outcome: BuildOutcome) -> None:
         ]
         print_table(("gate", "bar", "got", "verdict", "why"), gates)
     compiled = verification.accuracy_compiled
+    name = outcome.chain.links[-1].name
+    what = f"Shipped {name}, {verification.precision} on {verification.backend}"
+    if manifest.target == "jetson":
+        what = f"Shipped {name} as an {verification.precision} graph, answered here by {verification.backend}"
     click.echo(
-        f"Shipped {outcome.chain.links[-1].name}, {verification.precision} on {verification.backend}: "
-        f"{compiled.value:.1%} ({compiled.low:.1%} to {compiled.high:.1%}) of {compiled.images} held-out images in "
+        f"{what}: {compiled.value:.1%} ({compiled.low:.1%} to {compiled.high:.1%}) of {compiled.images} held-out images in "
         f"{compiled.groups} groups; {verification.flips} answers differ from FP32."
     )
+    for model in manifest.models:
+        if model.kind == "preflight":
+            click.echo(f"Accepted by {model.backend} {model.backend_version}: {'; '.join(model.detail)}.")
     if manifest.target == "jetson":
         click.echo(
-            "The TensorRT engine is not in this bundle: an engine only runs on the module, TensorRT and L4T that built it. "
-            f"Copy the bundle to the Jetson and run there: weckd-edge finalize {outcome.bundle.name}"
+            "The TensorRT engine is not in this bundle: an engine only runs on the module, TensorRT and L4T that built it, "
+            f"as its builder times the kernels there. Copy the bundle to the Jetson and run: "
+            f"weckd-edge finalize {manifest.name}"
         )
     click.echo(f"Bundle: {outcome.bundle}")
     click.echo(f"Report: {outcome.bundle / 'evidence' / 'report.html'}")

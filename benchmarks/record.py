@@ -1,0 +1,79 @@
+"""What every benchmark here writes: one line of JSON with the environment, the commit and the raw times."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+QUIET = 0.1
+
+
+def append(
+    name: str, what: str, times_ns: dict[str, list[int]], libraries: Sequence[str], **figures: Any
+) -> dict[str, float]:
+    """Append one line to ``results/<name>.jsonl``, print the medians, and return them in nanoseconds.
+
+    Args:
+        name: Of the result file.
+        what: What was measured, in words.
+        times_ns: Raw times of each variant, taken alternately in one run.
+        libraries: Distributions whose versions matter.
+        **figures: Whatever else belongs to the result, such as ratios.
+    """
+    medians = {key: statistics.median(samples) for key, samples in times_ns.items()}
+    spreads = {key: round(spread(samples), 4) for key, samples in times_ns.items()}
+    line = {
+        "what": what,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": _git("rev-parse", "HEAD"),
+        "changed": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "environment": {
+            "python": platform.python_version(),
+            **{library: metadata.version(library) for library in libraries},
+            "system": f"{platform.system()} {platform.release()}",
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "load_average": os.getloadavg()[0],
+        },
+        "times_ns": times_ns,
+        "medians_ns": medians,
+        "iqr_over_median": spreads,
+        **figures,
+    }
+    path = HERE / "results" / f"{name}.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line, sort_keys=True) + "\n")
+    for key, median in medians.items():
+        noisy = f"  (spread {spreads[key]:.0%}: noisy)" if spreads[key] > QUIET else ""
+        print(f"{key:32s} {median / 1e6:9.3f} ms{noisy}")
+    for key, value in figures.items():
+        print(f"{key:32s} {value}")
+    return medians
+
+
+def spread(samples_ns: Sequence[int]) -> float:
+    """Return the interquartile range over the median."""
+    low, _, high = statistics.quantiles(samples_ns, n=4)
+    return (high - low) / statistics.median(samples_ns)
+
+
+def _git(*arguments: str) -> str | None:
+    done = subprocess.run(["git", *arguments], cwd=HERE, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
