@@ -2,13 +2,19 @@
 
 import ctypes
 import importlib.util
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 _HERE = Path(__file__).parent
+
+# Both are read when torch and timm are imported: tests run side by side, and none may wait for a network.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 def _load(name: str, path: Path) -> ModuleType:
@@ -52,3 +58,19 @@ def tensorrt(monkeypatch: pytest.MonkeyPatch, cuda: ModuleType) -> ModuleType:
     module = _load("tensorrt", _HERE / "stand_ins/tensorrt.py")
     monkeypatch.setitem(sys.modules, "tensorrt", module)
     return module
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line as the installed script does; return the exit code, stdout and stderr."""
+    from weckd_edge.cli.main import main
+
+    def run(*args: str | Path) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main([str(arg) for arg in args])
+        out, err = capsys.readouterr()
+        assert isinstance(left.value.code, int)
+        return left.value.code, out, err
+
+    return run

@@ -83,7 +83,7 @@ class Built:
 
 
 @pytest.fixture(scope="session")
-def run() -> Callable[..., subprocess.CompletedProcess[str]]:
+def process() -> Callable[..., subprocess.CompletedProcess[str]]:
     """The command line, in a process of its own."""
     return _run
 

@@ -43,8 +43,8 @@ def fixed_files(bundle: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in found.items() if name.startswith(FIXED)}
 
 
-def outputs(run: Any, *args: str | Path) -> Any:
-    done = run(*args)
+def outputs(process: Any, *args: str | Path) -> Any:
+    done = process(*args)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -95,8 +95,8 @@ def test_bundle_is_laid_out_as_described_and_names_no_path_of_this_machine(cpu: 
         assert str(cpu.data.parent).encode() not in (cpu.bundle / name).read_bytes(), name
 
 
-def test_verify_passes_and_every_backend_here_answers_the_golden_frames(cpu: Any, run: Any) -> None:
-    result = outputs(run, "verify", cpu.bundle, "--json")
+def test_verify_passes_and_every_backend_here_answers_the_golden_frames(cpu: Any, process: Any) -> None:
+    result = outputs(process, "verify", cpu.bundle, "--json")
     assert KEYS["verify"] <= result.keys()
     assert result["passed"] is True
     assert result["signature"] == "unsigned"
@@ -104,7 +104,7 @@ def test_verify_passes_and_every_backend_here_answers_the_golden_frames(cpu: Any
     assert all(KEYS["selftest"] <= test.keys() and test["frames"] == 5 for test in result["selftest"])
 
 
-def test_a_changed_byte_is_named_and_refused(cpu: Any, run: Any, tmp_path: Path) -> None:
+def test_a_changed_byte_is_named_and_refused(cpu: Any, process: Any, tmp_path: Path) -> None:
     copy = tmp_path / "bundle"
     shutil.copytree(cpu.bundle, copy)
     weights = copy / "model/openvino/model.bin"
@@ -112,16 +112,16 @@ def test_a_changed_byte_is_named_and_refused(cpu: Any, run: Any, tmp_path: Path)
     data[len(data) // 2] ^= 1
     weights.write_bytes(data)
     for command in (("verify", copy), ("infer", copy, cpu.data), ("bench", copy)):
-        done = run(*command)
+        done = process(*command)
         assert done.returncode == 1
         assert "model/openvino/model.bin" in done.stderr
         assert done.stderr.count("\n") == 1
 
 
-def test_infer_answers_images_and_says_why_it_cannot(cpu: Any, run: Any, tmp_path: Path) -> None:
+def test_infer_answers_images_and_says_why_it_cannot(cpu: Any, process: Any, tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     image = next(cpu.data.rglob("*.png"), None) or next(cpu.data.rglob("*.jpg"))
-    rows = outputs(run, "infer", cpu.bundle, image, tmp_path / "broken.jpg", "--json")
+    rows = outputs(process, "infer", cpu.bundle, image, tmp_path / "broken.jpg", "--json")
     assert all(row.keys() == KEYS["infer"] for row in rows)
     assert sum(rows[0]["probabilities"].values()) == pytest.approx(1, abs=1e-3)
     assert rows[0]["label"] == max(rows[0]["probabilities"], key=rows[0]["probabilities"].get)
@@ -129,15 +129,15 @@ def test_infer_answers_images_and_says_why_it_cannot(cpu: Any, run: Any, tmp_pat
     assert "not an image" in rows[1]["reason"]
 
 
-def test_infer_gives_the_answers_that_verification_recorded(cpu: Any, run: Any) -> None:
+def test_infer_gives_the_answers_that_verification_recorded(cpu: Any, process: Any) -> None:
     predictions = json.loads((cpu.bundle / "evidence/verification.json").read_text())["predictions"][:4]
-    rows = outputs(run, "infer", cpu.bundle, *(cpu.data / p["path"] for p in predictions), "--json")
+    rows = outputs(process, "infer", cpu.bundle, *(cpu.data / p["path"] for p in predictions), "--json")
     for row, prediction in zip(rows, predictions, strict=True):
         assert list(row["probabilities"].values()) == pytest.approx(prediction["compiled"], abs=1e-6)
 
 
-def test_bench_prints_percentiles_in_order(cpu: Any, run: Any) -> None:
-    result = outputs(run, "bench", cpu.bundle, "--queries", "64", "--warmup", "2", "--json", "--quiet")
+def test_bench_prints_percentiles_in_order(cpu: Any, process: Any) -> None:
+    result = outputs(process, "bench", cpu.bundle, "--queries", "64", "--warmup", "2", "--json", "--quiet")
     assert KEYS["bench"] <= result.keys()
     for figures in (result["frame_to_answer"], result["network"]):
         assert 0 < figures["p50_ns"] <= figures["p90_ns"] <= figures["p99_ns"]
@@ -168,16 +168,16 @@ def test_report_is_self_contained_with_its_four_pictures_and_says_synthetic(cpu:
     assert "Synthetic data" in html
 
 
-def test_the_same_build_again_reuses_every_stage_and_writes_the_same_model(cpu: Any, run: Any, tmp_path: Path) -> None:
+def test_the_same_build_again_reuses_every_stage_and_writes_the_same_model(cpu: Any, process: Any, tmp_path: Path) -> None:
     before = fixed_files(cpu.bundle)
     out = tmp_path / "again"
     shutil.copytree(cpu.bundle.with_name(f"{cpu.bundle.name}.work"), tmp_path / "again.work")
-    summary = outputs(run, *cpu.arguments(out))
+    summary = outputs(process, *cpu.arguments(out))
     assert {stage["name"] for stage in summary["stages"] if not stage["reused"]} == {"bench"}
     assert fixed_files(out) == before
 
 
-def test_killed_anywhere_and_run_again_it_ends_with_the_same_bytes(cpu: Any, run: Any, tmp_path: Path) -> None:
+def test_killed_anywhere_and_run_again_it_ends_with_the_same_bytes(cpu: Any, process: Any, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     command = [sys.executable, "-m", "weckd_edge", *map(str, cpu.arguments(out))]
     work = tmp_path / "bundle.work"
@@ -190,7 +190,7 @@ def test_killed_anywhere_and_run_again_it_ends_with_the_same_bytes(cpu: Any, run
         process.send_signal(signal.SIGKILL)
         assert process.wait() in (-signal.SIGKILL, 0)
         assert any(work.glob(mark)), f"{mark} was never made"
-    assert outputs(run, *cpu.arguments(out))["passed"]
+    assert outputs(process, *cpu.arguments(out))["passed"]
     assert fixed_files(out) == fixed_files(cpu.bundle)
 
 
@@ -208,24 +208,24 @@ def test_ctrl_c_leaves_no_bundle_and_says_that_it_goes_on(cpu: Any, tmp_path: Pa
     assert not out.exists()
 
 
-def test_two_builds_at_once_in_one_place_are_refused(cpu: Any, run: Any, tmp_path: Path) -> None:
+def test_two_builds_at_once_in_one_place_are_refused(cpu: Any, process: Any, tmp_path: Path) -> None:
     import fcntl
 
     out = tmp_path / "bundle"
     (tmp_path / "bundle.work").mkdir()
     with (tmp_path / "bundle.work/.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = run(*cpu.arguments(out))
+        done = process(*cpu.arguments(out))
     assert done.returncode == 1
     assert "another build is running" in done.stderr
 
 
-def test_a_missed_bar_exits_3_and_the_bundle_is_marked(cpu: Any, run: Any, tmp_path: Path) -> None:
+def test_a_missed_bar_exits_3_and_the_bundle_is_marked(cpu: Any, process: Any, tmp_path: Path) -> None:
     out = tmp_path / "strict"
     shutil.copytree(cpu.bundle.with_name(f"{cpu.bundle.name}.work"), tmp_path / "strict.work")
     config = tmp_path / "strict.toml"
     config.write_text(cpu.config.read_text() + "accuracy = 1.0\nlatency_p90_ms = 0.000001\n")
-    done = run("build", "--data", cpu.data, "--target", "cpu", "--config", config, "--out", out, "--quiet")
+    done = process("build", "--data", cpu.data, "--target", "cpu", "--config", config, "--out", out, "--quiet")
     assert done.returncode == 3, done.stderr
     assert "FAIL" in done.stdout
     assert "under 100.0%" in done.stdout
@@ -234,7 +234,7 @@ def test_a_missed_bar_exits_3_and_the_bundle_is_marked(cpu: Any, run: Any, tmp_p
     assert manifest["passed"] is False
     assert {gate["name"] for gate in manifest["gates"] if gate["verdict"] == "FAIL"} == {"accuracy", "latency_p90_ms"}
     assert "Not passed" in (out / "evidence/report.html").read_text()
-    assert run("verify", out).returncode == 0
+    assert process("verify", out).returncode == 0
 
 
 def test_no_space_left_is_one_line_and_leaves_no_bundle(cpu: Any, tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_no_space_left_is_one_line_and_leaves_no_bundle(cpu: Any, tmp_path: Path
     assert not out.exists()
 
 
-def test_signed_with_a_key_it_verifies_with_that_key_alone(cpu: Any, run: Any, tmp_path: Path) -> None:
+def test_signed_with_a_key_it_verifies_with_that_key_alone(cpu: Any, process: Any, tmp_path: Path) -> None:
     pytest.importorskip("model_signing")
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -263,13 +263,13 @@ def test_signed_with_a_key_it_verifies_with_that_key_alone(cpu: Any, run: Any, t
         )
     out = tmp_path / "signed"
     shutil.copytree(cpu.bundle.with_name(f"{cpu.bundle.name}.work"), tmp_path / "signed.work")
-    outputs(run, *cpu.arguments(out), "--sign", tmp_path / "ours.pem")
-    assert outputs(run, "verify", out, "--key", tmp_path / "ours.pub", "--json")["signature"] == "valid"
-    assert run("verify", out, "--key", tmp_path / "theirs.pub").returncode == 1
-    assert run("verify", cpu.bundle, "--key", tmp_path / "ours.pub").returncode == 1
+    outputs(process, *cpu.arguments(out), "--sign", tmp_path / "ours.pem")
+    assert outputs(process, "verify", out, "--key", tmp_path / "ours.pub", "--json")["signature"] == "valid"
+    assert process("verify", out, "--key", tmp_path / "theirs.pub").returncode == 1
+    assert process("verify", cpu.bundle, "--key", tmp_path / "ours.pub").returncode == 1
 
 
-def test_jetson_build_proves_the_graph_and_leaves_the_engine_to_the_device(jetson: Any, run: Any) -> None:
+def test_jetson_build_proves_the_graph_and_leaves_the_engine_to_the_device(jetson: Any, process: Any) -> None:
     manifest = json.loads((jetson.bundle / "manifest.json").read_text())
     kinds = {model["backend"]: model for model in manifest["models"]}
     assert kinds["tensorrt"]["kind"] == "recipe"
@@ -283,7 +283,7 @@ def test_jetson_build_proves_the_graph_and_leaves_the_engine_to_the_device(jetso
     assert recipe["onnx_sha256"] == manifest["onnx"]["sha256"]
     verdicts = {gate["name"]: gate["verdict"] for gate in manifest["gates"]}
     assert verdicts["latency_p90_ms"] == verdicts["memory_mib"] == "INCONCLUSIVE"
-    result = outputs(run, "verify", jetson.bundle, "--json")
+    result = outputs(process, "verify", jetson.bundle, "--json")
     assert {test["backend"]: test["passed"] for test in result["selftest"]} == {
         "tensorrt": None,
         "onnxruntime": True,
@@ -291,10 +291,10 @@ def test_jetson_build_proves_the_graph_and_leaves_the_engine_to_the_device(jetso
     }
 
 
-def test_jetson_build_tells_where_the_engine_is_built_and_why(jetson: Any, run: Any, tmp_path: Path) -> None:
+def test_jetson_build_tells_where_the_engine_is_built_and_why(jetson: Any, process: Any, tmp_path: Path) -> None:
     out = tmp_path / "told"
     shutil.copytree(jetson.bundle.with_name(f"{jetson.bundle.name}.work"), tmp_path / "told.work")
-    done = run("build", "--data", jetson.data, "--target", "jetson", "--config", jetson.config, "--out", out, "--quiet")
+    done = process("build", "--data", jetson.data, "--target", "jetson", "--config", jetson.config, "--out", out, "--quiet")
     assert done.returncode == 0, done.stderr
     assert "only runs on the module, TensorRT and L4T that built it" in done.stdout
     assert "weckd-edge finalize told" in done.stdout
@@ -315,10 +315,10 @@ def test_finalize_builds_on_a_recorded_jetson_what_the_host_prepared(
     assert choose_model(bundle, "tensorrt").path.read_bytes()
 
 
-def test_finalize_on_this_host_says_where_to_go(jetson: Any, run: Any) -> None:
+def test_finalize_on_this_host_says_where_to_go(jetson: Any, process: Any) -> None:
     if Path("/etc/nv_tegra_release").exists():
         pytest.skip("this is a Jetson")
-    done = run("finalize", jetson.bundle)
+    done = process("finalize", jetson.bundle)
     assert done.returncode == 1
     assert "this is no Jetson" in done.stderr
 

@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from weckd_edge.cli.main import main
-
 torch = pytest.importorskip("torch")
 pytest.importorskip("timm")
 
@@ -34,23 +32,6 @@ epochs = 1
 steps_per_epoch = 1
 batch = 4
 """
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command line as the installed script does; return the exit code, stdout and stderr."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
-
-    def run(*args: str | Path) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main([str(arg) for arg in args])
-        out, err = capsys.readouterr()
-        assert isinstance(left.value.code, int)
-        return left.value.code, out, err
-
-    return run
 
 
 @pytest.fixture

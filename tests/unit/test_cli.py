@@ -58,21 +58,6 @@ def command_paths() -> Iterator[tuple[str, ...]]:
 PATHS = tuple(command_paths())
 
 
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line as the installed script does; return the exit code, stdout and stderr."""
-
-    def run(*args: str | Path) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main([str(arg) for arg in args])
-        out, err = capsys.readouterr()
-        assert isinstance(left.value.code, int)
-        return left.value.code, out, err
-
-    return run
-
-
 def python(*args: str, **options: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *args]
     return subprocess.run(command, text=True, timeout=60, check=False, **options)  # type: ignore[call-overload, no-any-return]

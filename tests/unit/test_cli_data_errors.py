@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from weckd_edge.cli.main import main
-
 Run = Callable[..., tuple[int, str, str]]
 
 LABELS = ("normal", "wax")
@@ -39,21 +37,6 @@ BAD = {
     "wax/zip.jpg": (b"PK\x03\x04" + bytes(200), "not an image (unknown format)"),
 }
 """Files that cannot be used, and how the reason begins."""
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line as the installed script does; return the exit code, stdout and stderr."""
-
-    def run(*args: str | Path) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main([str(arg) for arg in args])
-        out, err = capsys.readouterr()
-        assert isinstance(left.value.code, int)
-        return left.value.code, out, err
-
-    return run
 
 
 def write(root: Path, files: dict[str, bytes]) -> Path:
