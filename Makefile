@@ -16,7 +16,7 @@ $(VENV)/.installed: pyproject.toml
 
 demo: install
 	$(BIN)/weckd-edge data phantom --out $(DEMO)/phantom
-	$(BIN)/weckd-edge build --data $(DEMO)/phantom --target cpu --config docs/examples/demo.toml --out $(DEMO)/bundle
+	$(BIN)/weckd-edge build --data $(DEMO)/phantom --target cpu --config docs/examples/demo.toml --out $(DEMO)/phantom-bundle
 
 test: install lint
 	$(BIN)/pytest -n 2

@@ -14,6 +14,8 @@ from weckd_edge.artifacts import Latency, Rate
 from weckd_edge.report.numbers import NBSP, milliseconds, significant
 
 WIDTH = 480
+NAME_ROOM = 48
+"""Two names nearer than this are put one above and one below their intervals."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,13 +66,17 @@ def accuracy_against_cost(points: Sequence[Point], cost_name: str, unit: str, un
     chain = [p for p in points if p.kind != "twin"]
     path = " ".join(f"{_n(x(p.cost))},{_n(y(p.accuracy.value))}" for p in chain)
     parts.append(f'<polyline class="chain" points="{path}"/>')
-    for point in points:
-        parts += _marker(point, x(point.cost) + (16 if point.kind == "twin" else 0), y)
+    named = -math.inf
+    for point in sorted(points, key=lambda p: p.cost):
+        at = x(point.cost) + (16 if point.kind == "twin" else 0)
+        parts += _marker(point, at, y, below=at - named < NAME_ROOM and point.kind != "twin")
+        if point.kind != "twin":
+            named = at
     description = "; ".join(f"{p.name}: {p.accuracy.value:.1%} at {significant(p.cost / unit_size)} {unit}" for p in points)
     return _svg(height, "Accuracy against cost", description, parts)
 
 
-def _marker(point: Point, x: float, y: Callable[[float], float]) -> list[str]:
+def _marker(point: Point, x: float, y: Callable[[float], float], *, below: bool) -> list[str]:
     kind = point.kind
     upper, lower, at = y(point.accuracy.high), y(point.accuracy.low), y(point.accuracy.value)
     parts = [_line(x, upper, x, lower, f"whisker {kind}")]
@@ -79,7 +85,7 @@ def _marker(point: Point, x: float, y: Callable[[float], float]) -> list[str]:
     if kind == "twin":
         parts.append(_text(x + 11, at + 4.5, point.name, "name twin"))
     else:
-        parts.append(_text(x, upper - 8, point.name, f"name {kind}", "middle"))
+        parts.append(_text(x, lower + 16 if below else upper - 8, point.name, f"name {kind}", "middle"))
     return parts
 
 
