@@ -23,11 +23,10 @@ _DISTRIBUTION = {
     "cyclonedx": "cyclonedx-python-lib",
     "lightning_fabric": "lightning-fabric",
     "model_signing": "model-signing",
-    "sklearn": "scikit-learn",
     "tensorrt_rtx": "tensorrt-rtx",
     "torch_tensorrt": "torch-tensorrt",
 }
-_TRAIN = ("torch", "torchvision", "timm", "lightning_fabric", "safetensors", "sklearn")
+_TRAIN = ("torch", "torchvision", "timm", "lightning_fabric", "safetensors", "scipy")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

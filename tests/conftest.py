@@ -41,6 +41,15 @@ def toy() -> ModuleType:
     return _load("weckd_tests_toy", _HERE / "support/toy.py")
 
 
+@pytest.fixture(scope="session")
+def networks() -> ModuleType:
+    """Toy torch networks, frames, and their graphs: see ``support/networks.py``."""
+    pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    return _load("weckd_tests_networks", _HERE / "support/networks.py")
+
+
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """A stand-in for ``libcudart``, found in place of a real one: see ``stand_ins/cuda_runtime.py``."""

@@ -6,50 +6,36 @@ this project's addition.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-import timm
 import torch
 
-from weckd_edge.artifacts import DatasetIndex, ImageRecord, InputContract, Link
-from weckd_edge.config import BuildConfig, InputConfig, LinkConfig
+from weckd_edge.artifacts import DatasetIndex, InputContract, Link
+from weckd_edge.config import BuildConfig, DistillConfig, InputConfig, LinkConfig, TrainConfig
 from weckd_edge.progress import Progress
-from weckd_edge.store import Stage, Workspace, file_ref, sha256_file
-from weckd_edge.train.engine import fit
-from weckd_edge.train.evaluate import accuracy, predict
-from weckd_edge.train.models import Size, Student, check_order, create, load_link, measure, save_weights
-from weckd_edge.train.pixels import PixelCache, build_cache, open_cache
-from weckd_edge.train.sampler import Feed
-from weckd_edge.train.task import ChainTask, LabelTask, Task
-
-CACHE_MARGIN = 1.15
-"""Cached images are this much larger than the largest network input, so that zoomed views stay sharp."""
+from weckd_edge.store import Stage, Workspace
+from weckd_edge.train.losses import choose_soft_loss
+from weckd_edge.train.models import Size, check_order, create, measure
+from weckd_edge.train.strategies import Strategy, find_strategy, links_of, shares_of
+from weckd_edge.train.trainer import Job, Trainer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """One link before it is trained.
+    """One network of the chain before it is trained.
 
     Attributes:
-        name: ``M1``, ... or ``twin``.
         config: As the user asked.
         contract: Its input.
         size: What it costs.
-        share: Whose labels it sees.
-        seed: Of its weights and batches.
     """
 
-    name: str
     config: LinkConfig
     contract: InputContract
     size: Size
-    share: int
-    seed: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +59,10 @@ def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[Plan, ...]:
 
     Raises:
         ModelError: A link cannot be made, or is not smaller than its predecessor.
+        ConfigError: The strategy or the loss does not exist, or the loss says nothing about so few classes.
     """
+    find_strategy(config.distill.strategy)
+    choose_soft_loss(config.distill.loss, len(index.labels))
     height, width = frame_size(index, config.input)
     plans = []
     for i, link in enumerate(config.link):
@@ -87,122 +76,82 @@ def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[Plan, ...]:
             mean=made.mean,
             std=made.std,
         )
-        size = measure(made.student, link.input_size)
-        seed = config.seed * 1000 + i
-        plans.append(Plan(name=f"M{i + 1}", config=link, contract=contract, size=size, share=i, seed=seed))
+        plans.append(Plan(config=link, contract=contract, size=measure(made.student, link.input_size)))
     check_order(config.link, [plan.size for plan in plans])
     return tuple(plans)
 
 
-class Trainer:
-    """Trains the links of one build, each as a stage of its workspace."""
+def make_trainer(
+    workspace: Workspace, root: Path, index: DatasetIndex, plans: Sequence[Plan], progress: Progress
+) -> Trainer:
+    """Return what trains the links of these plans, all from one cache of decoded images."""
+    largest = max(plan.contract.input_size for plan in plans)
+    return Trainer(workspace, root, index, plans[0].contract, largest, progress)
 
-    def __init__(
-        self, workspace: Workspace, root: Path, index: DatasetIndex, config: BuildConfig, progress: Progress
-    ) -> None:
-        self.workspace = workspace
-        self.root = root
-        self.index = index
-        self.config = config
-        self.progress = progress
-        self.train = [r for r in index.images if r.split == "train"]
-        self.labels = np.array([r.label for r in self.train], dtype=np.int64)
 
-    def chain(self, plans: Sequence[Plan]) -> Chain:
-        """Train all links, then the twin."""
-        links: list[Stage[Link]] = []
-        for plan in plans:
-            links.append(self.link(plan, plans, links[-1] if links else None))
-        twin = None
-        if self.config.distill.twin:
-            twin = self.link(replace(plans[-1], name="twin"), plans, None)
-        return Chain(links=tuple(links), twin=twin)
+def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) -> Chain:
+    """Train the chain of a build by its strategy, and the twin.
 
-    def link(self, plan: Plan, plans: Sequence[Plan], teacher: Stage[Link] | None) -> Stage[Link]:
-        """Train one link, or find it finished."""
-        key = {
-            "link": replace(plan.config, weights=None),
-            "weights": sha256_file(Path(plan.config.weights)) if plan.config.weights else None,
-            "contract": plan.contract,
-            "share": plan.share,
-            "seed": plan.seed,
-            "role": plan.name,
-            "teacher": None if teacher is None else teacher.artifact.weights.sha256,
-            "cache_side": self.cache_side(plans),
-            "data": [[r.pixels_sha256, r.label, r.split, r.share] for r in self.index.images],
-            "train": self.config.train,
-            "distill": replace(self.config.distill, twin=True),
-            "versions": [torch.__version__, timm.__version__],
-        }
-        scratch = self.workspace.scratch(f"link-{plan.name}", key)
-        return self.workspace.stage(
-            f"link-{plan.name}", Link, key, lambda folder: self._train(plan, plans, teacher, folder, scratch)
+    The twin is the last network alone on its own share, for as many gradient steps as the whole chain takes.
+    """
+    links = run_strategy(trainer, plans, find_strategy(config.distill.strategy), config)
+    twin = None
+    if config.distill.twin:
+        last = len(plans) - 1
+        twin = trainer.link(
+            Job(
+                name="twin",
+                plan=plans[last],
+                share=last,
+                shares=(last,),
+                seed=config.seed * 1000 + last,
+                train=longer(config.train, len(links)),
+            )
         )
+    return Chain(links=links, twin=twin)
 
-    def cache_side(self, plans: Sequence[Plan]) -> int:
-        """Return the side of the cached training images, pixels."""
-        return round(max(plan.contract.input_size for plan in plans) * CACHE_MARGIN)
 
-    def _feed(self, plan: Plan, plans: Sequence[Plan], pool: bool) -> Feed:
-        side = self.cache_side(plans)
-        contract = plans[0].contract
-        frame = (contract.frame_height, contract.frame_width, contract.crop)
-        stage = self.workspace.stage(
-            "pixels",
-            PixelCache,
-            {"images": [r.pixels_sha256 for r in self.train], "side": side, "frame": frame},
-            lambda folder: build_cache(self.root, self.train, contract, side, folder, self.progress),
-        )
-        in_share = np.array([r.share == plan.share for r in self.train])
-        return Feed(
-            pixels=open_cache(stage.artifact, stage.folder),
-            labels=self.labels,
-            labelled=np.flatnonzero(in_share),
-            pool=np.flatnonzero(~in_share) if pool else np.zeros(0, dtype=np.int64),
-        )
+def run_strategy(
+    trainer: Trainer, plans: Sequence[Plan], strategy: Strategy, config: BuildConfig
+) -> tuple[Stage[Link], ...]:
+    """Train the links of one strategy, in order; those that an earlier run has trained alike are found, not trained.
 
-    def _train(self, plan: Plan, plans: Sequence[Plan], teacher: Stage[Link] | None, folder: Path, scratch: Path) -> Link:
-        torch.manual_seed(plan.seed)
-        made = create(plan.config, len(self.index.labels))
-        task: Task
-        if teacher is None:
-            task = LabelTask(plan.contract)
-        else:
-            teacher_network = load_link(teacher.artifact, teacher.folder)
-            task = ChainTask(teacher_network, teacher.artifact.input, plan.contract, self.config.distill)
-        feed = self._feed(plan, plans, pool=teacher is not None and self.config.distill.use_pool)
-        title = f"train {plan.name} ({plan.config.model}, {plan.contract.input_size} px)"
-        fit(
-            made.student,
-            task,
-            feed,
-            self.config.train,
-            seed=plan.seed,
-            name=title,
-            scratch=scratch,
-            progress=self.progress,
+    Every strategy takes as many gradient steps in all as there are links in the chain: one with fewer networks trains the
+    last of them longer.
+    """
+    positions = links_of(strategy, len(plans))
+    train, distill = _with_overrides(strategy, config)
+    links: list[Stage[Link]] = []
+    for order, position in enumerate(positions):
+        is_last = order == len(positions) - 1
+        teachers = {"none": [], "previous": links[-1:], "earlier": links}[strategy.teachers]
+        links.append(
+            trainer.link(
+                Job(
+                    name=f"M{order + 1}",
+                    plan=plans[position],
+                    share=position,
+                    shares=shares_of(strategy, position, len(plans)),
+                    seed=config.seed * 1000 + order,
+                    train=longer(train, len(plans) - len(positions) + 1) if is_last else train,
+                    teachers=tuple(teachers),
+                    pool=strategy.pool and bool(teachers),
+                    distill=distill,
+                )
+            )
         )
-        path = folder / "weights.safetensors"
-        save_weights(made.student, path)
-        return Link(
-            name=plan.name,
-            model=made.architecture,
-            options=json.dumps(made.options, sort_keys=True),
-            input=plan.contract,
-            labels=self.index.labels,
-            parameters=plan.size.parameters,
-            macs=plan.size.macs,
-            weights=file_ref(folder, path),
-            parent=None if teacher is None else teacher.artifact.weights.sha256,
-            share=plan.share,
-            labels_used=len(feed.labelled),
-            images_used=len(feed.labelled) + len(feed.pool),
-            val_accuracy=accuracy(*self._answers(made.student, plan.contract, "val")),
-            test_accuracy=accuracy(*self._answers(made.student, plan.contract, "test")),
-        )
+    return tuple(links)
 
-    def _answers(
-        self, student: Student, contract: InputContract, split: str
-    ) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], list[ImageRecord]]:
-        records = [r for r in self.index.images if r.split == split]
-        return predict(student, contract, self.root, records), records
+
+def _with_overrides(strategy: Strategy, config: BuildConfig) -> tuple[TrainConfig, DistillConfig]:
+    train, distill = config.train, config.distill
+    if strategy.ema is not None:
+        train = replace(train, ema=strategy.ema)
+    if strategy.mixup is not None:
+        distill = replace(distill, mixup=strategy.mixup)
+    return train, distill
+
+
+def longer(train: TrainConfig, factor: int) -> TrainConfig:
+    """Return the same training with ``factor`` times the epochs."""
+    return replace(train, epochs=train.epochs * factor)

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,16 +87,17 @@ def fit(
     Returns:
         The same student, in evaluation mode, on the CPU.
     """
-    fabric = Fabric(accelerator=config.accelerator, devices=1, precision="32-true")
+    fabric = Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)
     # Channels last: the convolutions of small networks train about 1.6 times as fast on a CPU (see benchmarks/).
     student.to(memory_format=torch.channels_last)
-    if isinstance(teacher := getattr(task, "teacher", None), nn.Module):
-        teacher.to(fabric.device).to(memory_format=torch.channels_last)
+    if isinstance(teachers := getattr(task, "teachers", None), nn.Module):
+        teachers.to(fabric.device).to(memory_format=torch.channels_last)
     optimizer = make_optimizer(student, config)
     peaks = [group["lr"] for group in optimizer.param_groups]
     model, optimizer = fabric.setup(student, optimizer)
     checkpoint = scratch / CHECKPOINT
-    done = _resume(checkpoint, student, optimizer)
+    average = Average(student, config.ema) if config.ema else None
+    done = _resume(checkpoint, student, optimizer, average)
     total = config.epochs * config.steps_per_epoch
     with progress.task(name, total, done * config.steps_per_epoch) as shown, reproducible(config.threads):
         for epoch in range(done, config.epochs):
@@ -108,22 +110,55 @@ def fit(
                 steps=config.steps_per_epoch,
                 batch=config.batch,
                 augment=config.augment,
+                balance=config.balance,
             )
             for step, batch in enumerate(batches, start=epoch * config.steps_per_epoch):
                 part = step / total
                 _set_learning_rate(optimizer, peaks, part, warmup=1 / config.epochs / 2)
                 optimizer.zero_grad(set_to_none=True)
-                result = task(model, _to_device(batch, fabric.device), part)
+                with fabric.autocast():
+                    result = task(model, _to_device(batch, fabric.device), part)
                 fabric.backward(result["loss"])
                 fabric.clip_gradients(model, optimizer, max_norm=5.0)
                 optimizer.step()
+                if average is not None:
+                    average.update(student)
                 shown.advance(1, **{key: value.item() for key, value in result.items()})
-            _save(checkpoint, student, optimizer, epoch + 1)
+            _save(checkpoint, student, optimizer, average, epoch + 1)
+    if average is not None:
+        student.load_state_dict(average.state)
     return student.cpu().eval()
 
 
+class Average:
+    """The exponential moving average of a student's weights and batch-norm statistics.
+
+    The decay starts low, ``(1 + n) / (10 + n)`` after ``n`` steps, so that the first steps do not linger.
+
+    Args:
+        student: Whose weights.
+        decay: After many steps.
+    """
+
+    def __init__(self, student: Student, decay: float) -> None:
+        self.decay = decay
+        self.steps = 0
+        self.state = {key: value.detach().clone() for key, value in student.state_dict().items()}
+
+    def update(self, student: Student) -> None:
+        """Take one step's weights in."""
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        self.steps += 1
+        for key, value in student.state_dict().items():
+            kept = self.state[key]
+            if kept.is_floating_point():
+                kept.lerp_(value.detach().to(kept.device), 1 - decay)
+            else:
+                kept.copy_(value)
+
+
 def _to_device(batch: Batch, device: torch.device) -> Batch:
-    return Batch(images=batch.images.to(device), labels=batch.labels.to(device), views=batch.views.to(device))
+    return replace(batch, images=batch.images.to(device), labels=batch.labels.to(device), views=batch.views.to(device))
 
 
 def _set_learning_rate(optimizer: Any, peaks: list[float], part: float, warmup: float) -> None:
@@ -137,9 +172,11 @@ def _set_learning_rate(optimizer: Any, peaks: list[float], part: float, warmup: 
         group["lr"] = peak * factor
 
 
-def _save(path: Path, student: Student, optimizer: Any, epochs: int) -> None:
+def _save(path: Path, student: Student, optimizer: Any, average: Average | None, epochs: int) -> None:
     temporary = path.with_suffix(".tmp")
     state = {"student": student.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epochs}
+    if average is not None:
+        state |= {"average": average.state, "average_steps": average.steps}
     with explain_os_errors(path):
         try:
             with temporary.open("wb") as file:
@@ -151,13 +188,15 @@ def _save(path: Path, student: Student, optimizer: Any, epochs: int) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _resume(path: Path, student: Student, optimizer: Any) -> int:
+def _resume(path: Path, student: Student, optimizer: Any, average: Average | None) -> int:
     if not path.is_file():
         return 0
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         student.load_state_dict(state["student"])
         optimizer.load_state_dict(state["optimizer"])
+        if average is not None:
+            average.state, average.steps = state["average"], int(state["average_steps"])
     except Exception:  # whatever is wrong with it, training anew is right
         logger.warning("%s cannot be read; this link starts again", path, exc_info=True)
         return 0

@@ -35,7 +35,28 @@ def _endless(indices: NDArray[np.int64], rng: np.random.Generator) -> Iterator[i
         yield from rng.permutation(indices)
 
 
-def epoch_batches(feed: Feed, *, seed: int, epoch: int, steps: int, batch: int, augment: float) -> Iterator[Batch]:
+def _balanced(
+    indices: NDArray[np.int64], labels: NDArray[np.int64], balance: float, rng: np.random.Generator
+) -> Iterator[int]:
+    """Yield labelled images, class by class: a class of ``n`` images is drawn in proportion to ``n ** (1 - balance)``.
+
+    Inside a class every image comes once before any comes twice.
+    """
+    classes, counts = np.unique(labels[indices], return_counts=True)
+    wanted = counts ** (1.0 - balance)
+    streams = [_endless(indices[labels[indices] == c], rng) for c in classes]
+    due = rng.random(len(classes))
+    while True:
+        # Each class runs up credit at its own rate; the one with the most is drawn: no class is ever bunched.
+        due += wanted / wanted.sum()
+        chosen = int(due.argmax())
+        due[chosen] -= 1
+        yield next(streams[chosen])
+
+
+def epoch_batches(
+    feed: Feed, *, seed: int, epoch: int, steps: int, batch: int, augment: float, balance: float = 0.0
+) -> Iterator[Batch]:
     """Yield one epoch's batches: half from the share and half from the pool, or all from the share without a pool.
 
     Args:
@@ -45,11 +66,12 @@ def epoch_batches(feed: Feed, *, seed: int, epoch: int, steps: int, batch: int, 
         steps: Batches in the epoch.
         batch: Images in a batch.
         augment: Strength of the random views.
+        balance: How far rare classes are shown as often as common ones, 0..1.
     """
     rng = np.random.default_rng([seed, epoch])
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     from_pool = batch // 2 if len(feed.pool) else 0
-    labelled, pool = _endless(feed.labelled, rng), _endless(feed.pool, rng)
+    labelled, pool = _balanced(feed.labelled, feed.labels, balance, rng), _endless(feed.pool, rng)
     for _ in range(steps):
         seen = [next(labelled) for _ in range(batch - from_pool)]
         unseen = [next(pool) for _ in range(from_pool)]
@@ -58,4 +80,6 @@ def epoch_batches(feed: Feed, *, seed: int, epoch: int, steps: int, batch: int, 
             images=torch.from_numpy(feed.pixels[seen + unseen]),
             labels=torch.from_numpy(labels),
             views=draw_views(batch, augment, generator),
+            labelled=len(seen),
+            seed=int(torch.randint(2**62, (), generator=generator)),
         )

@@ -118,6 +118,9 @@ class TrainConfig:
         learning_rate: Peak, for the trunk; the classifier takes ten times as much.
         weight_decay: AdamW's.
         augment: Strength of flips, crops, rotation and colour changes, 0 (none) to 1.
+        balance: How far rare classes are shown as often as common ones: 0 as they come, 1 all alike.
+        ema: Decay of the exponential average of the weights that is kept in the end; 0 keeps the last weights.
+        precision: ``32-true``, ``bf16-mixed`` or ``16-mixed`` (a GPU).
         accelerator: Where to train.
         threads: Processor threads; 0 takes all cores.
     """
@@ -128,6 +131,9 @@ class TrainConfig:
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
     augment: float = 0.5
+    balance: float = 0.5
+    ema: float = 0.0
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     threads: int = 0
 
@@ -136,7 +142,9 @@ class TrainConfig:
             _check(getattr(self, name) >= 1, f"{name} = {getattr(self, name)}: expected at least 1")
         _check(self.batch >= 4, f"batch = {self.batch}: expected at least 4")
         _check(0 < self.learning_rate < 1, f"learning_rate = {self.learning_rate}: expected over 0 and under 1")
-        _check(0 <= self.augment <= 1, f"augment = {self.augment}: expected 0 to 1")
+        for name in ("augment", "balance"):
+            _check(0 <= getattr(self, name) <= 1, f"{name} = {getattr(self, name)}: expected 0 to 1")
+        _check(0 <= self.ema < 1, f"ema = {self.ema}: expected 0 up to under 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,19 +152,27 @@ class DistillConfig:
     """How a link learns from its predecessor.
 
     Attributes:
+        strategy: Who teaches whom with which data; see ``weckd_edge.train.strategies``.
+        loss: ``kl`` (soft targets), ``dkd``, ``dist`` or ``standardised``; the last two need three classes or more.
         weight: Part of the loss that comes from the teacher, 0..1; the rest is cross-entropy on the link's own share.
         temperature_start: Softmax temperature in the first epoch.
         temperature_end: Softmax temperature in the last epoch.
         attention: Weight of the spatial-attention term.
-        use_pool: Show teacher and student the training images outside the link's share too, without their labels.
+        mixup: Part of the batches whose images are mixed in pairs, alike for teacher and student (Zhang 2018).
+        teacher_drop: With several teachers, the chance that one is left out of a step (Son 2021, arXiv 2009.08825).
+        refine: Last part of a link's training in which it learns from its labels alone before it teaches, 0..0.5.
         twin: Train the last link's architecture once more without a teacher, to see whether the chain helped.
     """
 
+    strategy: str = "weckd+pool"
+    loss: Literal["kl", "dkd", "dist", "standardised"] = "kl"
     weight: float = 0.7
     temperature_start: float = 4.0
     temperature_end: float = 1.0
     attention: float = 0.1
-    use_pool: bool = True
+    mixup: float = 0.0
+    teacher_drop: float = 0.25
+    refine: float = 0.0
     twin: bool = True
 
     def __post_init__(self) -> None:
@@ -166,6 +182,9 @@ class DistillConfig:
             f"temperature_end = {self.temperature_end}, temperature_start = {self.temperature_start}: "
             "annealing expects 0 < end <= start",
         )
+        for name, most in (("mixup", 1.0), ("teacher_drop", 0.9), ("refine", 0.5)):
+            value = getattr(self, name)
+            _check(0 <= value <= most, f"{name} = {value}: expected 0 to {most:g}")
         _check(self.attention >= 0, f"attention = {self.attention}: expected 0 or more")
 
 

@@ -17,7 +17,7 @@ EXTRA_OF = {
     "onnxruntime": "compile",
     "openvino": "cpu",
     "safetensors": "train",
-    "sklearn": "train",
+    "scipy": "train",
     "tensorrt": "tensorrt",
     "tensorrt_rtx": "jetson-preflight",
     "timm": "train",

@@ -78,7 +78,7 @@ def check_libraries(request: BuildRequest) -> None:
         "timm",
         "safetensors",
         "lightning_fabric",
-        "sklearn",
+        "scipy",
         "onnx",
         "onnxruntime",
         "jinja2",

@@ -181,11 +181,11 @@ class Stages:
         )
 
     def _train(self, index: Stage[DatasetIndex]) -> Chain:
-        from weckd_edge.train.chain import Trainer, plan_chain
+        from weckd_edge.train.chain import make_trainer, plan_chain, train_build
 
         plans = plan_chain(index.artifact, self.config)
-        trainer = Trainer(self.workspace, self.root, index.artifact, self.config, self.progress)
-        chain = trainer.chain(plans)
+        trainer = make_trainer(self.workspace, self.root, index.artifact, plans, self.progress)
+        chain = train_build(trainer, plans, self.config)
         for stage in (*chain.links, *([chain.twin] if chain.twin else [])):
             self._done(f"train {stage.artifact.name}", stage)
         return chain

@@ -16,7 +16,7 @@ from weckd_edge.train.augment import apply_views, draw_views
 from weckd_edge.train.engine import CHECKPOINT, fit
 from weckd_edge.train.models import Student, create
 from weckd_edge.train.sampler import Feed, epoch_batches
-from weckd_edge.train.task import ChainTask, LabelTask
+from weckd_edge.train.task import ChainTask, LabelTask, Teacher
 
 SIDE = 40
 CONTRACT = InputContract(
@@ -101,7 +101,7 @@ def test_a_torn_checkpoint_is_not_trusted(tmp_path: Path) -> None:
 def test_the_teacher_stays_as_it_is_and_no_gradient_reaches_it(tmp_path: Path) -> None:
     teacher = student(9)
     before = {k: v.clone() for k, v in teacher.state_dict().items()}
-    task = ChainTask(teacher, replace(CONTRACT, input_size=40), CONTRACT, DistillConfig())
+    task = ChainTask([Teacher(teacher, replace(CONTRACT, input_size=40))], CONTRACT, DistillConfig(), 2)
     run(CONFIG, tmp_path / "a", task)
     assert equal(before, teacher.state_dict())
     assert all(p.grad is None for p in teacher.parameters())
@@ -112,7 +112,7 @@ def test_a_student_with_only_soft_targets_comes_to_answer_as_its_teacher(tmp_pat
     teacher = student()
     teacher.load_state_dict(run(config, tmp_path / "teacher"))
     distill = DistillConfig(weight=1.0, attention=0.5)
-    weights = run(config, tmp_path / "student", ChainTask(teacher, CONTRACT, CONTRACT, distill))
+    weights = run(config, tmp_path / "student", ChainTask([Teacher(teacher, CONTRACT)], CONTRACT, distill, 2))
     pupil = student()
     pupil.load_state_dict(weights)
     pupil.eval()

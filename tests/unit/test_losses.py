@@ -7,9 +7,13 @@ import math
 import pytest
 import torch
 
+from weckd_edge.errors import ConfigError
 from weckd_edge.train.losses import (
+    SOFT_LOSSES,
     annealed_temperature,
     attention_map,
+    choose_soft_loss,
+    decoupled_loss,
     labelled_cross_entropy,
     soft_target_loss,
     spatial_attention_loss,
@@ -75,3 +79,60 @@ def test_unlabelled_images_teach_no_label() -> None:
     assert logits.grad[0].abs().sum() > 0
     assert labelled_cross_entropy(logits, torch.full((4,), -1)).item() == 0
     assert math.isfinite(loss.item())
+
+
+def random_logits(classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(6, classes, generator=generator), torch.randn(6, classes, generator=generator)
+
+
+@pytest.mark.parametrize("name", SOFT_LOSSES)
+def test_every_loss_is_zero_where_the_student_says_what_the_teacher_says(name: str) -> None:
+    student, teacher = random_logits(4)
+    loss = choose_soft_loss(name, 4)
+    assert loss(teacher, teacher, 2.0).item() == pytest.approx(0, abs=1e-5)
+    assert loss(student, teacher, 2.0).item() > 0.01
+
+
+@pytest.mark.parametrize("name", SOFT_LOSSES)
+def test_every_loss_leads_a_student_to_its_teachers_decisions(name: str) -> None:
+    student, teacher = random_logits(4)
+    student = student.clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([student], lr=0.1)
+    for _ in range(150):
+        optimizer.zero_grad()
+        choose_soft_loss(name, 4)(student, teacher, 2.0).backward()
+        optimizer.step()
+    assert torch.equal(student.argmax(1), teacher.argmax(1))
+
+
+def test_decoupled_equals_plain_soft_targets_with_two_classes() -> None:
+    student, teacher = random_logits(2)
+    assert decoupled_loss(student, teacher, 3.0).item() == pytest.approx(
+        soft_target_loss(student, teacher, 3.0).item(), rel=1e-5
+    )
+
+
+def test_decoupled_with_unit_weights_by_its_parts() -> None:
+    """Equation 7 of the paper: KL = TCKD + (1 - p_target) * NCKD."""
+    student, teacher = random_logits(4)
+    one, other = student[:1], teacher[:1]
+    first = decoupled_loss(one, other, 1.0, beta=0.0)
+    rest = decoupled_loss(one, other, 1.0, beta=1.0) - first
+    missing = 1 - other.softmax(1).max()
+    assert (first + missing * rest).item() == pytest.approx(soft_target_loss(one, other, 1.0).item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["dist", "standardised"])
+def test_losses_that_say_nothing_about_two_classes_are_refused(name: str) -> None:
+    student, teacher = random_logits(2)
+    flipped = SOFT_LOSSES[name](5 * student, teacher, 2.0)
+    if name == "standardised":
+        assert flipped.item() == pytest.approx(SOFT_LOSSES[name](student, teacher, 2.0).item(), abs=1e-4)
+    with pytest.raises(ConfigError, match="use 'kl' or 'dkd'"):
+        choose_soft_loss(name, 2)
+
+
+def test_an_unknown_loss_is_told() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'dkd'"):
+        choose_soft_loss("dkdd", 3)

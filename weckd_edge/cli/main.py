@@ -23,6 +23,7 @@ class Entry(NamedTuple):
 COMMANDS = {
     "build": Entry("weckd_edge.cli.build", "From a folder of labelled images to a verified bundle."),
     "data": Entry("weckd_edge.cli.data", "Look at a data set, its leaks and its shares; make the phantom set."),
+    "study": Entry("weckd_edge.cli.study", "The chain against its controls, on the same groups and seeds."),
     "infer": Entry("weckd_edge.cli.infer", "Classify images with a bundle."),
     "verify": Entry("weckd_edge.cli.verify", "Check a bundle: signature, digests, self-test."),
     "bench": Entry("weckd_edge.cli.bench", "Measure a bundle's latency on this machine."),

@@ -1,0 +1,109 @@
+"""Every strategy is a row that all run through one loop: which networks, whose labels, whose teaching."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from weckd_edge.config import BuildConfig, DistillConfig, TrainConfig
+from weckd_edge.errors import ConfigError
+from weckd_edge.train.chain import run_strategy, train_build
+from weckd_edge.train.strategies import STRATEGIES, find_strategy, links_of, shares_of
+from weckd_edge.train.trainer import Job
+
+PLANS = cast(Any, [SimpleNamespace(name=name) for name in ("large", "middle", "small")])
+CONFIG = BuildConfig(seed=7, train=TrainConfig(epochs=4), distill=DistillConfig(mixup=0.1))
+
+
+@dataclass
+class Recorder:
+    """Stands for the trainer: keeps the jobs, trains nothing."""
+
+    jobs: list[Job] = field(default_factory=list)
+
+    def link(self, job: Job) -> Any:
+        self.jobs.append(job)
+        return SimpleNamespace(name=job.name, plan=job.plan)
+
+
+def jobs_of(name: str) -> list[Job]:
+    trainer = Recorder()
+    run_strategy(cast(Any, trainer), PLANS, find_strategy(name), CONFIG)
+    return trainer.jobs
+
+
+@pytest.mark.parametrize("name", [*STRATEGIES, "weckd+pool", "guided+pool"])
+def test_every_strategy_ends_with_the_small_network_and_takes_as_many_steps(name: str) -> None:
+    jobs = jobs_of(name)
+    assert jobs[-1].plan is PLANS[-1]
+    assert sum(job.train.epochs for job in jobs) == 3 * CONFIG.train.epochs
+    assert len({job.seed for job in jobs}) == len(jobs)
+
+
+@pytest.mark.parametrize(
+    ("name", "networks", "teachers"),
+    [
+        ("single-share", ["small"], [0]),
+        ("one-step", ["large", "small"], [0, 1]),
+        ("takd", ["large", "middle", "small"], [0, 1, 1]),
+        ("dgkd", ["large", "middle", "small"], [0, 1, 2]),
+        ("born-again", ["small", "small", "small"], [0, 1, 1]),
+        ("weckd", ["large", "middle", "small"], [0, 1, 1]),
+    ],
+)
+def test_who_teaches_whom(name: str, networks: list[str], teachers: list[int]) -> None:
+    jobs = jobs_of(name)
+    assert [cast(Any, job.plan).name for job in jobs] == networks
+    assert [len(job.teachers) for job in jobs] == teachers
+
+
+@pytest.mark.parametrize(
+    ("name", "shares"),
+    [
+        ("weckd", [(0,), (1,), (2,)]),
+        ("single-share", [(2,)]),
+        ("single-union", [(0, 1, 2)]),
+        ("single-all", [None]),
+        ("takd", [(0, 1, 2)] * 3),
+    ],
+)
+def test_whose_labels_a_link_sees(name: str, shares: list[tuple[int, ...] | None]) -> None:
+    assert [job.shares for job in jobs_of(name)] == shares
+
+
+def test_the_pool_is_for_links_with_a_teacher() -> None:
+    assert [job.pool for job in jobs_of("weckd+pool")] == [False, True, True]
+    assert not any(job.pool for job in jobs_of("weckd"))
+
+
+def test_a_strategy_may_set_mixing_and_averaging() -> None:
+    guided = jobs_of("guided+pool")
+    assert {job.distill.mixup for job in guided} == {STRATEGIES["guided"].mixup}
+    assert {job.train.ema for job in guided} == {STRATEGIES["guided"].ema}
+    assert {job.distill.mixup for job in jobs_of("takd")} == {0.1}
+
+
+@pytest.mark.parametrize(("name", "said"), [("wekcd", "did you mean 'weckd'"), ("single-share+pool", "without a teacher")])
+def test_names_that_mean_nothing_are_refused(name: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        find_strategy(name)
+
+
+def test_any_number_of_links() -> None:
+    assert links_of(find_strategy("weckd"), 5) == (0, 1, 2, 3, 4)
+    assert links_of(find_strategy("one-step"), 5) == (0, 4)
+    assert shares_of(find_strategy("weckd"), 4, 5) == (4,)
+
+
+def test_the_twin_of_a_build_is_alone_on_its_share_for_as_many_steps_as_the_chain(tmp_path: Path) -> None:
+    trainer = Recorder()
+    chain = train_build(cast(Any, trainer), PLANS, CONFIG)
+    assert [job.name for job in trainer.jobs] == ["M1", "M2", "M3", "twin"]
+    twin = trainer.jobs[-1]
+    assert (twin.teachers, twin.shares, twin.pool) == ((), (2,), False)
+    assert twin.train.epochs == 12
+    assert len(chain.links) == 3

@@ -1,0 +1,127 @@
+"""The study: pairs by seed, honest words, and nothing trained twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, TrainConfig
+from weckd_edge.errors import ConfigError
+from weckd_edge.progress import SilentProgress
+from weckd_edge.train import engine
+from weckd_edge.train.study import Study, Trial, mean_interval, run_study, verdict
+
+
+def trial(strategy: str, seed: int, accuracy: float) -> Trial:
+    return Trial(
+        strategy=strategy,
+        seed=seed,
+        accuracy=accuracy,
+        correct=round(100 * accuracy),
+        test_images=100,
+        test_groups=40,
+        links_accuracy=(accuracy,),
+        labels_used=57,
+        images_used=57,
+        steps=10,
+        seconds=1.0,
+    )
+
+
+def study(**accuracies: list[float]) -> Study:
+    trials = [trial(name, seed, a) for name, found in accuracies.items() for seed, a in enumerate(found)]
+    seeds = len(next(iter(accuracies.values())))
+    return Study(dataset="ears", synthetic=True, share=0.1, seeds=seeds, trials=tuple(trials))
+
+
+def test_interval_is_students() -> None:
+    found = mean_interval([0.1, 0.2, 0.3])
+    assert found.mean == pytest.approx(0.2)
+    assert found.high is not None
+    assert found.high - found.mean == pytest.approx(4.30265 * 0.1 / 3**0.5, rel=1e-5)
+    assert mean_interval([0.4]).low is None
+
+
+def test_differences_are_paired_by_seed() -> None:
+    """Both vary by 20 points between seeds and differ by 5 in each: the pairs see it, the means alone would not."""
+    found = study(alone=[0.5, 0.6, 0.7], chain=[0.55, 0.65, 0.751])
+    (difference,) = found.differences()
+    assert (difference.a, difference.b) == ("chain", "alone")
+    assert difference.low is not None
+    assert 0.04 < difference.low < difference.mean < 0.06
+    wide = found.mean("chain")
+    assert wide.low is not None
+    assert wide.low < 0.5
+
+
+@pytest.mark.parametrize(
+    ("chain", "words"),
+    [
+        ([0.7, 0.8, 0.91], "The chain helped: weckd answers +"),
+        ([0.3, 0.4, 0.51], "The chain hurt: weckd answers -"),
+        ([0.9, 0.3, 0.9], "Not shown that the chain helped"),
+    ],
+)
+def test_the_verdict_follows_the_interval(chain: list[float], words: str) -> None:
+    found = study(**{"single-share": [0.5, 0.6, 0.7], "weckd": chain})
+    assert verdict(found, "weckd").startswith(words)
+    assert verdict(study(**{"weckd": chain, "single-share": [0.5, 0.6, 0.7]}), "weckd").startswith(words)
+
+
+def test_one_seed_is_called_chance_and_a_missing_control_unknown() -> None:
+    assert "may be chance" in verdict(study(**{"single-share": [0.5], "weckd": [0.9]}), "weckd")
+    assert "not known" in verdict(study(weckd=[0.9]), "weckd")
+
+
+@pytest.fixture
+def ears(tmp_path: Path) -> Path:
+    root = tmp_path / "ears"
+    for c, label in enumerate(("dark", "light")):
+        (root / label).mkdir(parents=True)
+        for i in range(12):
+            cells = np.random.default_rng(100 * c + i).integers(120 * c, 120 * c + 130, (5, 5, 3), np.uint8)
+            Image.fromarray(cells).resize((40, 36), Image.Resampling.BICUBIC).save(root / label / f"{i}.png")
+    return root
+
+
+CONFIG = BuildConfig(
+    link=(
+        LinkConfig(model="resnet10t", input_size=32, options={"channels": (16, 16, 16, 16), "stem_width": 8}),
+        LinkConfig(model="resnet10t", input_size=32, options={"channels": (8, 8, 8, 8), "stem_width": 8}),
+    ),
+    data=DataConfig(share=0.25),
+    train=TrainConfig(epochs=1, steps_per_epoch=2, batch=8, accelerator="cpu"),
+)
+NAMES = ["single-share", "weckd", "weckd+pool", "dgkd"]
+
+
+def test_a_second_run_trains_nothing_and_finds_the_same(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "study"
+    first = run_study(ears, CONFIG, NAMES, 2, out, SilentProgress())
+    lines = [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]
+    assert [(line["strategy"], line["seed"]) for line in lines] == [(n, s) for s in (0, 1) for n in NAMES]
+
+    def never(*args: Any, **kw: Any) -> None:
+        raise AssertionError("nothing is left to train")
+
+    monkeypatch.setattr(engine, "epoch_batches", never)
+    assert run_study(ears, CONFIG, NAMES, 2, out, SilentProgress()) == first
+
+
+def test_strategies_share_the_links_that_are_alike(ears: Path, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    run_study(ears, CONFIG, ["weckd", "weckd+pool"], 1, out, SilentProgress())
+    assert len(list(out.glob("link-M1-*"))) == 1
+    assert len(list(out.glob("link-M2-*"))) == 2
+
+
+def test_unknown_and_repeated_strategies_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    for names in (["weckdd"], ["weckd", "weckd"], []):
+        with pytest.raises(ConfigError):
+            run_study(tmp_path / "nothing", CONFIG, names, 1, tmp_path / "out", SilentProgress())
+    assert not (tmp_path / "out").exists()

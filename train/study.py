@@ -1,0 +1,262 @@
+"""A chain against its controls: the same splits, shares and seeds, as many gradient steps each, differences in pairs."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+import weckd_edge
+from weckd_edge.artifacts import SCHEMA_VERSION, DatasetIndex
+from weckd_edge.config import BuildConfig
+from weckd_edge.errors import ConfigError
+from weckd_edge.progress import Progress
+from weckd_edge.schema import to_json
+from weckd_edge.store import Workspace, sha256_file, write_atomic
+from weckd_edge.train.chain import make_trainer, plan_chain, run_strategy
+from weckd_edge.train.data.index import build_index, data_root
+from weckd_edge.train.data.listing import fingerprint
+from weckd_edge.train.strategies import Strategy, find_strategy
+
+REFERENCE = "single-share"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """The last link of one strategy with one seed.
+
+    Attributes:
+        strategy: Its name.
+        seed: Of split, shares, weights and batches.
+        accuracy: On the held-out groups.
+        correct: Test images answered rightly.
+        test_images: Test images.
+        test_groups: Groups among them.
+        links_accuracy: Of every link, in order.
+        labels_used: Distinct training images whose label any link saw.
+        images_used: Distinct training images that the last link saw.
+        steps: Gradient steps of all links.
+        seconds: Wall time of training; links that another strategy had trained alike before cost nothing again.
+        schema_version: Of this record.
+    """
+
+    strategy: str
+    seed: int
+    accuracy: float
+    correct: int
+    test_images: int
+    test_groups: int
+    links_accuracy: tuple[float, ...]
+    labels_used: int
+    images_used: int
+    steps: int
+    seconds: float
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mean:
+    """A mean over seeds with its 95 % interval (Student's t); None where one seed says nothing of the spread."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """How much better ``a`` answers than ``b``, seed by seed."""
+
+    a: str
+    b: str
+    mean: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Study:
+    """What a study found.
+
+    Attributes:
+        dataset: The data set's folder name.
+        synthetic: Whether it is drawn.
+        share: Part of the training images in one labelled share.
+        seeds: How many.
+        trials: One a strategy and seed, in the order they were asked for.
+    """
+
+    dataset: str
+    synthetic: bool
+    share: float
+    seeds: int
+    trials: tuple[Trial, ...]
+
+    def accuracies(self, strategy: str) -> list[float]:
+        """Return the accuracies of a strategy, by seed."""
+        return [t.accuracy for t in self.trials if t.strategy == strategy]
+
+    def strategies(self) -> tuple[str, ...]:
+        """Return the names, as asked for."""
+        return tuple(dict.fromkeys(t.strategy for t in self.trials))
+
+    def mean(self, strategy: str) -> Mean:
+        """Return a strategy's mean accuracy with its interval."""
+        return mean_interval(self.accuracies(strategy))
+
+    def differences(self) -> tuple[Difference, ...]:
+        """Return every strategy against every one named before it, paired by seed."""
+        names = self.strategies()
+        found = []
+        for i, a in enumerate(names):
+            for b in names[:i]:
+                apart = [x - y for x, y in zip(self.accuracies(a), self.accuracies(b), strict=True)]
+                interval = mean_interval(apart)
+                found.append(Difference(a=a, b=b, mean=interval.mean, low=interval.low, high=interval.high))
+        return tuple(found)
+
+
+def mean_interval(values: Sequence[float]) -> Mean:
+    """Return a mean and its 95 % interval by Student's t."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Mean(mean=mean, low=None, high=None)
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    return Mean(mean=mean, low=mean - half, high=mean + half)
+
+
+def run_study(
+    data: Path,
+    config: BuildConfig,
+    names: Sequence[str],
+    seeds: int,
+    out: Path,
+    progress: Progress,
+    *,
+    skip_bad: bool = False,
+) -> Study:
+    """Run every strategy with every seed, or find what an earlier run has finished.
+
+    Args:
+        data: Folder or CSV.
+        config: The chain and its training; the seeds count up from ``config.seed``.
+        names: Strategies; each at most once.
+        seeds: How many splits.
+        out: Folder for the finished links and ``trials.jsonl``; the same command goes on from what is there.
+        progress: Where the work is shown.
+        skip_bad: Leave out files that cannot be used.
+
+    Raises:
+        ConfigError: A strategy does not exist, or is named twice.
+        WeckdError: The data or the links cannot be used.
+    """
+    strategies = [find_strategy(name) for name in names]
+    if len(set(names)) != len(names) or not names:
+        raise ConfigError(f"expected strategies, each once, got {', '.join(names) or 'none'}")
+    root = data_root(data)
+    files = fingerprint(data)
+    workspace = Workspace(out)
+    trials: list[Trial] = []
+    with workspace.locked():
+        for seed in range(config.seed, config.seed + seeds):
+            own = replace(config, seed=seed)
+            stage = workspace.stage(
+                "data",
+                DatasetIndex,
+                {
+                    "files": files,
+                    "data": own.data,
+                    "shares": len(own.link),
+                    "seed": seed,
+                    "skip_bad": skip_bad,
+                    "code": weckd_edge.__version__,
+                },
+                lambda folder, seed=seed, own=own: build_index(  # type: ignore[misc]  # bound now, called now
+                    data, own.data, shares=len(own.link), seed=seed, skip_bad=skip_bad, progress=progress
+                ),
+            )
+            for strategy in strategies:
+                progress.note(f"seed {seed}, {strategy.name}")
+                trials.append(_trial(workspace, root, stage.artifact, own, strategy, progress))
+                _write(out, trials)
+    index = stage.artifact
+    return Study(dataset=index.name, synthetic=index.synthetic, share=config.data.share, seeds=seeds, trials=tuple(trials))
+
+
+def _trial(
+    workspace: Workspace,
+    root: Path,
+    index: DatasetIndex,
+    config: BuildConfig,
+    strategy: Strategy,
+    progress: Progress,
+) -> Trial:
+    """Run one strategy with one seed, or return what an earlier run has found."""
+
+    def run(folder: Path) -> Trial:
+        start_ns = time.monotonic_ns()
+        plans = plan_chain(index, config)
+        trainer = make_trainer(workspace, root, index, plans, progress)
+        links = run_strategy(trainer, plans, strategy, config)
+        last = links[-1].artifact
+        own = {link.artifact.share for link in links}
+        seen = own if strategy.labels == "own" else set(range(len(plans)))
+        train = [record for record in index.images if record.split == "train"]
+        return Trial(
+            strategy=strategy.name,
+            seed=config.seed,
+            accuracy=last.test_accuracy.value,
+            correct=last.test_accuracy.correct,
+            test_images=last.test_accuracy.images,
+            test_groups=last.test_accuracy.groups,
+            links_accuracy=tuple(link.artifact.test_accuracy.value for link in links),
+            labels_used=sum(strategy.labels == "all" or record.share in seen for record in train),
+            images_used=last.images_used,
+            steps=len(plans) * config.train.epochs * config.train.steps_per_epoch,
+            seconds=round((time.monotonic_ns() - start_ns) / 1e9, 1),
+        )
+
+    key = {
+        "strategy": strategy,
+        "links": [replace(link, weights=None) for link in config.link],
+        "weights": [sha256_file(Path(link.weights)) if link.weights else None for link in config.link],
+        "input": config.input,
+        "train": config.train,
+        "distill": config.distill,
+        "data": [[r.pixels_sha256, r.label, r.group, r.split, r.share] for r in index.images],
+        "seed": config.seed,
+        "code": weckd_edge.__version__,
+    }
+    return workspace.stage(f"trial-{strategy.name}", Trial, key, run).artifact
+
+
+def _write(out: Path, trials: Sequence[Trial]) -> None:
+    lines = [json.dumps(json.loads(to_json(trial)), sort_keys=True) for trial in trials]
+    write_atomic(out / "trials.jsonl", "\n".join(lines) + "\n")
+
+
+def verdict(study: Study, chain: str, reference: str = REFERENCE) -> str:
+    """Say in words whether a chain helped, against the same network alone."""
+    difference = next((d for d in study.differences() if {d.a, d.b} == {chain, reference}), None)
+    if difference is None:
+        return f"Whether {chain} helped is not known: {reference} was not run."
+    sign = 1 if difference.a == chain else -1
+    gain = sign * difference.mean
+    low, high = difference.low, difference.high
+    told = f"{chain} answers {100 * gain:+.1f} points against {reference}"
+    if low is None or high is None:
+        return f"{told}, with one seed: no interval, so this may be chance."
+    if sign < 0:
+        low, high = -high, -low
+    told += f" (95 % interval {100 * low:+.1f} to {100 * high:+.1f}, {study.seeds} seeds)"
+    if low > 0:
+        return f"The chain helped: {told}."
+    if high < 0:
+        return f"The chain hurt: {told}."
+    return f"Not shown that the chain helped: {told}."

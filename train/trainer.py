@@ -1,0 +1,186 @@
+"""Train one link, or find it trained: the stage that every strategy is made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import timm
+import torch
+
+from weckd_edge.artifacts import DatasetIndex, ImageRecord, InputContract, Link
+from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
+from weckd_edge.progress import Progress
+from weckd_edge.store import Stage, Workspace, file_ref, sha256_file
+from weckd_edge.train.engine import fit
+from weckd_edge.train.evaluate import accuracy, predict
+from weckd_edge.train.models import Size, Student, create, load_link, save_weights
+from weckd_edge.train.pixels import PixelCache, build_cache, open_cache
+from weckd_edge.train.sampler import Feed
+from weckd_edge.train.task import ChainTask, LabelTask, Task, Teacher
+
+CACHE_MARGIN = 1.15
+"""Cached images are this much larger than the largest network input, so that zoomed views stay sharp."""
+
+
+NO_TEACHING = DistillConfig()
+
+
+class Planned(Protocol):
+    """A network before it is trained: see ``weckd_edge.train.chain.Plan``."""
+
+    @property
+    def config(self) -> LinkConfig: ...
+
+    @property
+    def contract(self) -> InputContract: ...
+
+    @property
+    def size(self) -> Size: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One link to train.
+
+    Attributes:
+        name: ``M1``, ... or ``twin``.
+        plan: The network.
+        share: Its own share.
+        shares: Whose labels it sees; None for those of all training images.
+        seed: Of its weights and batches.
+        train: The loop.
+        teachers: Trained links, the nearest last; empty for a link that learns from labels alone.
+        pool: Whether it sees the other training images, without labels.
+        distill: The teaching; of no account without teachers.
+    """
+
+    name: str
+    plan: Planned
+    share: int
+    shares: tuple[int, ...] | None
+    seed: int
+    train: TrainConfig
+    teachers: tuple[Stage[Link], ...] = ()
+    pool: bool = False
+    distill: DistillConfig = NO_TEACHING
+
+
+class Trainer:
+    """Trains links on one data set, each as a stage of a workspace.
+
+    Args:
+        workspace: Where finished links are kept.
+        root: The data set's folder.
+        index: Which image is used where.
+        contract: Frame size and crop.
+        largest_input: Side of the largest network input among all links, pixels.
+        progress: Where the work is shown.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        root: Path,
+        index: DatasetIndex,
+        contract: InputContract,
+        largest_input: int,
+        progress: Progress,
+    ) -> None:
+        self.workspace = workspace
+        self.root = root
+        self.index = index
+        self.contract = contract
+        self.side = round(largest_input * CACHE_MARGIN)
+        self.progress = progress
+        self.train = [r for r in index.images if r.split == "train"]
+        self.labels = np.array([r.label for r in self.train], dtype=np.int64)
+
+    def link(self, job: Job) -> Stage[Link]:
+        """Train one link, or find it finished."""
+        plan = job.plan
+        key = {
+            "link": replace(plan.config, weights=None),
+            "weights": sha256_file(Path(plan.config.weights)) if plan.config.weights else None,
+            "contract": plan.contract,
+            "name": job.name,
+            "share": job.share,
+            "shares": job.shares,
+            "pool": job.pool,
+            "seed": job.seed,
+            "teachers": [teacher.artifact.weights.sha256 for teacher in job.teachers],
+            "cache_side": self.side,
+            "data": [[r.pixels_sha256, r.label, r.split, r.share] for r in self.index.images],
+            "train": job.train,
+            "distill": replace(job.distill, twin=True, strategy="") if job.teachers else None,
+            "versions": [torch.__version__, timm.__version__],
+        }
+        scratch = self.workspace.scratch(f"link-{job.name}", key)
+        return self.workspace.stage(f"link-{job.name}", Link, key, lambda folder: self._train(job, folder, scratch))
+
+    def _feed(self, job: Job) -> Feed:
+        contract = self.contract
+        frame = (contract.frame_height, contract.frame_width, contract.crop)
+        stage = self.workspace.stage(
+            "pixels",
+            PixelCache,
+            {"images": [r.pixels_sha256 for r in self.train], "side": self.side, "frame": frame},
+            lambda folder: build_cache(self.root, self.train, contract, self.side, folder, self.progress),
+        )
+        seen = np.array([job.shares is None or r.share in job.shares for r in self.train])
+        return Feed(
+            pixels=open_cache(stage.artifact, stage.folder),
+            labels=self.labels,
+            labelled=np.flatnonzero(seen),
+            pool=np.flatnonzero(~seen) if job.pool else np.zeros(0, dtype=np.int64),
+        )
+
+    def _train(self, job: Job, folder: Path, scratch: Path) -> Link:
+        plan = job.plan
+        torch.manual_seed(job.seed)
+        made = create(plan.config, len(self.index.labels))
+        feed = self._feed(job)
+        fit(
+            made.student,
+            self._task(job),
+            feed,
+            job.train,
+            seed=job.seed,
+            name=f"train {job.name} ({plan.config.model}, {plan.contract.input_size} px)",
+            scratch=scratch,
+            progress=self.progress,
+        )
+        path = folder / "weights.safetensors"
+        save_weights(made.student, path)
+        return Link(
+            name=job.name,
+            model=made.architecture,
+            options=json.dumps(made.options, sort_keys=True),
+            input=plan.contract,
+            labels=self.index.labels,
+            parameters=plan.size.parameters,
+            macs=plan.size.macs,
+            weights=file_ref(folder, path),
+            parent=job.teachers[-1].artifact.weights.sha256 if job.teachers else None,
+            share=job.share,
+            labels_used=len(feed.labelled),
+            images_used=len(feed.labelled) + len(feed.pool),
+            val_accuracy=accuracy(*self._answers(made.student, plan.contract, "val")),
+            test_accuracy=accuracy(*self._answers(made.student, plan.contract, "test")),
+        )
+
+    def _task(self, job: Job) -> Task:
+        if not job.teachers:
+            return LabelTask(job.plan.contract)
+        teachers = [Teacher(load_link(t.artifact, t.folder), t.artifact.input) for t in job.teachers]
+        return ChainTask(teachers, job.plan.contract, job.distill, len(self.index.labels))
+
+    def _answers(
+        self, student: Student, contract: InputContract, split: str
+    ) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], Sequence[ImageRecord]]:
+        records = [r for r in self.index.images if r.split == split]
+        return predict(student, contract, self.root, records), records
