@@ -183,12 +183,12 @@ def test_killed_anywhere_and_run_again_it_ends_with_the_same_bytes(cpu: Any, pro
     work = tmp_path / "bundle.work"
     marks = ("data-*", "scratch/link-M1-*/checkpoint.pt", "link-M2-*/artifact.json", "quantize-*/artifact.json")
     for mark in marks:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
-        while process.poll() is None and not any(work.glob(mark)) and time.monotonic() < deadline:
+        while child.poll() is None and not any(work.glob(mark)) and time.monotonic() < deadline:
             time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() in (-signal.SIGKILL, 0)
+        child.send_signal(signal.SIGKILL)
+        assert child.wait() in (-signal.SIGKILL, 0)
         assert any(work.glob(mark)), f"{mark} was never made"
     assert outputs(process, *cpu.arguments(out))["passed"]
     assert fixed_files(out) == fixed_files(cpu.bundle)
@@ -197,12 +197,12 @@ def test_killed_anywhere_and_run_again_it_ends_with_the_same_bytes(cpu: Any, pro
 def test_ctrl_c_leaves_no_bundle_and_says_that_it_goes_on(cpu: Any, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     command = [sys.executable, "-m", "weckd_edge", *map(str, cpu.arguments(out))]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not any((tmp_path / "bundle.work").glob("pixels-*")):
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while child.poll() is None and not any((tmp_path / "bundle.work").glob("pixels-*")):
         time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 130
     assert "the same command goes on from here" in err
     assert "Traceback" not in err
     assert not out.exists()
