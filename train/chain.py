@@ -19,7 +19,7 @@ from weckd_edge.progress import Progress
 from weckd_edge.store import Stage, Workspace
 from weckd_edge.train.losses import choose_soft_loss
 from weckd_edge.train.models import Size, check_order, create, measure
-from weckd_edge.train.strategies import Strategy, find_strategy, links_of, shares_of
+from weckd_edge.train.strategies import Strategy, find_strategy, labels_used, links_of, shares_of
 from weckd_edge.train.trainer import Job, Trainer
 
 
@@ -40,10 +40,11 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chain:
-    """What training ends with: the links in order, and the last one's undistilled twin (None when switched off)."""
+    """What training ends with: the links in order, the last one's undistilled twin (None when switched off), and labels."""
 
     links: tuple[Stage[Link], ...]
     twin: Stage[Link] | None
+    labels_used: int
 
 
 def frame_size(index: DatasetIndex, config: InputConfig) -> tuple[int, int]:
@@ -94,7 +95,8 @@ def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) ->
 
     The twin is the last network alone on its own share, for as many gradient steps as the whole chain takes.
     """
-    links = run_strategy(trainer, plans, find_strategy(config.distill.strategy), config)
+    strategy = find_strategy(config.distill.strategy)
+    links = run_strategy(trainer, plans, strategy, config)
     twin = None
     if config.distill.twin:
         last = len(plans) - 1
@@ -108,7 +110,7 @@ def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) ->
                 train=longer(config.train, len(links)),
             )
         )
-    return Chain(links=links, twin=twin)
+    return Chain(links=links, twin=twin, labels_used=labels_used(strategy, trainer.index, len(plans)))
 
 
 def run_strategy(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.errors import ConfigError, did_you_mean
 
 POOL = "+pool"
@@ -101,3 +102,10 @@ def shares_of(strategy: Strategy, position: int, count: int) -> tuple[int, ...] 
         "union": tuple(range(count)),
         "all": None,
     }[strategy.labels]
+
+
+def labels_used(strategy: Strategy, index: DatasetIndex, count: int) -> int:
+    """Return how many distinct training images show their label to any link of a chain of ``count`` networks."""
+    shares = [shares_of(strategy, position, count) for position in links_of(strategy, count)]
+    seen = {share for some in shares for share in some or ()}
+    return sum(r.split == "train" and (None in shares or r.share in seen) for r in index.images)

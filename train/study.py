@@ -22,7 +22,7 @@ from weckd_edge.store import Workspace, sha256_file, write_atomic
 from weckd_edge.train.chain import make_trainer, plan_chain, run_strategy
 from weckd_edge.train.data.index import build_index, data_root
 from weckd_edge.train.data.listing import fingerprint
-from weckd_edge.train.strategies import Strategy, find_strategy
+from weckd_edge.train.strategies import Strategy, find_strategy, labels_used
 
 REFERENCE = "single-share"
 
@@ -205,9 +205,6 @@ def _trial(
         trainer = make_trainer(workspace, root, index, plans, progress)
         links = run_strategy(trainer, plans, strategy, config)
         last = links[-1].artifact
-        own = {link.artifact.share for link in links}
-        seen = own if strategy.labels == "own" else set(range(len(plans)))
-        train = [record for record in index.images if record.split == "train"]
         return Trial(
             strategy=strategy.name,
             seed=config.seed,
@@ -216,7 +213,7 @@ def _trial(
             test_images=last.test_accuracy.images,
             test_groups=last.test_accuracy.groups,
             links_accuracy=tuple(link.artifact.test_accuracy.value for link in links),
-            labels_used=sum(strategy.labels == "all" or record.share in seen for record in train),
+            labels_used=labels_used(strategy, index, len(plans)),
             images_used=last.images_used,
             steps=len(plans) * config.train.epochs * config.train.steps_per_epoch,
             seconds=round((time.monotonic_ns() - start_ns) / 1e9, 1),

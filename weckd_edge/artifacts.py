@@ -188,12 +188,14 @@ class ChainRecord:
     Attributes:
         links: In training order, largest first.
         twin: The last link's architecture trained without a teacher; None where the build left it out.
+        labels_used: Distinct training images whose label any link saw.
         shipped: Name of the link that ships; None means the last.
         schema_version: Of this record.
     """
 
     links: tuple[Link, ...]
     twin: Link | None
+    labels_used: int
     shipped: str | None = None
     schema_version: int = SCHEMA_VERSION
 

@@ -113,7 +113,9 @@ class Stages:
         golden = self._golden(exported, as_written, shipped, index)
         measurements = self._bench(chain, exports, quantized, shipped, golden)
         record = ChainRecord(
-            links=tuple(stage.artifact for stage in chain.links), twin=chain.twin.artifact if chain.twin else None
+            links=tuple(stage.artifact for stage in chain.links),
+            twin=chain.twin.artifact if chain.twin else None,
+            labels_used=chain.labels_used,
         )
         manifest = assemble(
             Parts(

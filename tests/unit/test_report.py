@@ -154,7 +154,7 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> Evidence:
             bad_files=(BadFile(path="normal/<b>broken</b>.jpg", reason="truncated after 1,204 bytes"),),
             near_duplicate_groups=31,
         ),
-        chain=ChainRecord(links=(m1, m2, m3), twin=twin),
+        chain=ChainRecord(links=(m1, m2, m3), twin=twin, labels_used=186),
         verification=Verification(
             parity=(
                 Parity(
@@ -409,7 +409,7 @@ def test_whether_the_chain_helped_is_answered_no_bolder_than_the_intervals_allow
     last = dataclasses.replace(evidence.chain.links[-1], test_accuracy=rate(chain, groups=groups))
     twin = dataclasses.replace(evidence.chain.links[-1], test_accuracy=rate(alone, groups=groups))
     record = dataclasses.replace(evidence.chain, links=(*evidence.chain.links[:-1], last), twin=twin)
-    sentence = findings.chain_sentence(dataclasses.replace(evidence, chain=record))
+    sentence = findings.chain_sentence(record)
     assert sentence.startswith(answer)
     assert f"intervals {overlap}" in sentence
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,7 +11,7 @@ import pytest
 from weckd_edge.config import BuildConfig, DistillConfig, TrainConfig
 from weckd_edge.errors import ConfigError
 from weckd_edge.train.chain import run_strategy, train_build
-from weckd_edge.train.strategies import STRATEGIES, find_strategy, links_of, shares_of
+from weckd_edge.train.strategies import STRATEGIES, find_strategy, labels_used, links_of, shares_of
 from weckd_edge.train.trainer import Job
 
 PLANS = cast(Any, [SimpleNamespace(name=name) for name in ("large", "middle", "small")])
@@ -24,10 +23,17 @@ class Recorder:
     """Stands for the trainer: keeps the jobs, trains nothing."""
 
     jobs: list[Job] = field(default_factory=list)
+    index: Any = None
 
     def link(self, job: Job) -> Any:
         self.jobs.append(job)
         return SimpleNamespace(name=job.name, plan=job.plan)
+
+
+def index() -> Any:
+    """Three shares of one image each, two training images without a share, and a test image."""
+    places = [("train", 0), ("train", 1), ("train", 2), ("train", None), ("train", None), ("test", None)]
+    return SimpleNamespace(images=[SimpleNamespace(split=split, share=share) for split, share in places])
 
 
 def jobs_of(name: str) -> list[Job]:
@@ -99,11 +105,20 @@ def test_any_number_of_links() -> None:
     assert shares_of(find_strategy("weckd"), 4, 5) == (4,)
 
 
-def test_the_twin_of_a_build_is_alone_on_its_share_for_as_many_steps_as_the_chain(tmp_path: Path) -> None:
-    trainer = Recorder()
+def test_the_twin_of_a_build_is_alone_on_its_share_for_as_many_steps_as_the_chain() -> None:
+    trainer = Recorder(index=index())
     chain = train_build(cast(Any, trainer), PLANS, CONFIG)
     assert [job.name for job in trainer.jobs] == ["M1", "M2", "M3", "twin"]
     twin = trainer.jobs[-1]
     assert (twin.teachers, twin.shares, twin.pool) == ((), (2,), False)
     assert twin.train.epochs == 12
     assert len(chain.links) == 3
+    assert chain.labels_used == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [("single-share", 1), ("single-union", 3), ("single-all", 5), ("weckd", 3), ("takd", 3), ("one-step", 3)],
+)
+def test_labels_are_counted_once_however_many_links_see_them(name: str, labels: int) -> None:
+    assert labels_used(find_strategy(name), index(), 3) == labels

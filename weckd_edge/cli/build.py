@@ -148,6 +148,8 @@ def summary(outcome: BuildOutcome) -> dict[str, Any]:
 
 def show(outcome: BuildOutcome) -> None:
     """Print what a person wants to know."""
+    from weckd_edge.report.findings import chain_sentence
+
     manifest, verification = outcome.manifest, outcome.verification
     twin = outcome.chain.twin
     rows: list[tuple[object, ...]] = []
@@ -180,6 +182,11 @@ def show(outcome: BuildOutcome) -> None:
         f"{what}: {compiled.value:.1%} ({compiled.low:.1%} to {compiled.high:.1%}) of {compiled.images} held-out images in "
         f"{compiled.groups} groups; {verification.flips} answers differ from FP32."
     )
+    sentence = chain_sentence(outcome.chain)
+    if twin is not None and outcome.chain.links[-1].test_accuracy.value <= twin.test_accuracy.value:
+        say(f"warning: the chain did not help here. {sentence}")
+    else:
+        click.echo(f"Did the chain help? {sentence}")
     for model in manifest.models:
         if model.kind == "preflight":
             click.echo(f"Accepted by {model.backend} {model.backend_version}: {'; '.join(model.detail)}.")

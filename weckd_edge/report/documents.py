@@ -41,7 +41,7 @@ def model_card(evidence: Evidence, manifest: Manifest) -> str:
             "shipped": evidence.shipped,
             "verdict": findings.verdict(manifest),
             "gates": findings.gate_rows(manifest.gates),
-            "chain_sentence": findings.chain_sentence(evidence),
+            "chain_sentence": findings.chain_sentence(evidence.chain),
             "data": findings.data_facts(evidence.dataset),
             "frame": findings.frame_text(manifest.input),
             "loaded_bytes": findings.loaded_bytes(manifest),

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from weckd_edge.artifacts import DatasetIndex, Gate, InputContract, Link, Manifest, Prediction, Rate
-from weckd_edge.report.evidence import Evidence
+from weckd_edge.artifacts import ChainRecord, DatasetIndex, Gate, InputContract, Link, Manifest, Prediction, Rate
 from weckd_edge.report.numbers import interval, percent, plural, points, significant
 
 GATE_NAMES = {
@@ -100,9 +99,9 @@ def gate_rows(gates: Sequence[Gate]) -> list[GateRow]:
     return rows
 
 
-def chain_sentence(evidence: Evidence) -> str:
+def chain_sentence(chain: ChainRecord) -> str:
     """Answer "did the chain help?" as far as one run can."""
-    twin, last = evidence.chain.twin, evidence.chain.links[-1]
+    twin, last = chain.twin, chain.links[-1]
     if twin is None:
         return (
             "Whether the chain helped is not known: the build left out the twin, the same network trained without a teacher."
@@ -117,12 +116,11 @@ def chain_sentence(evidence: Evidence) -> str:
     else:
         answer = "Yes, on this test split" if gap > 0 else "No"
     overlap = "do not overlap" if apart else "overlap, so that this may be chance"
-    labels = sum(link.labels_used for link in evidence.chain.links)
     return (
         f"{answer}: {last.name} with its predecessors answers {percent(ours.value)} correctly, the same network alone "
         f"{percent(alone.value)}, a difference of {points(gap)}; the two 95\u00a0% intervals {overlap}. The chain as a "
-        f"whole has used {plural(labels, 'label')}, the network alone {plural(twin.labels_used, 'label')}, and this is "
-        "one seed."
+        f"whole has used {plural(chain.labels_used, 'label')}, the network alone {plural(twin.labels_used, 'label')} and as "
+        "many gradient steps, and this is one seed; weckd-edge study compares over several."
     )
 
 

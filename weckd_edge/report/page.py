@@ -112,7 +112,7 @@ def _context(evidence: Evidence, manifest: Manifest, samples: Sequence[Sample]) 
         "verdict": findings.verdict(manifest),
         "gates": findings.gate_rows(manifest.gates),
         "loaded_bytes": findings.loaded_bytes(manifest),
-        "chain_sentence": findings.chain_sentence(evidence),
+        "chain_sentence": findings.chain_sentence(evidence.chain),
         "teachers": {link.name: findings.teacher_of(link, evidence.chain.links) for link in evidence.chain.links},
         "confusion": counts,
         "abstained": abstained,
