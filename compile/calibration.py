@@ -27,6 +27,7 @@ def choose_images(index: DatasetIndex, count: int, seed: int) -> tuple[ImageReco
     """
     held_out = {record.pixels_sha256 for record in index.images if record.split != "train"}
     train = [r for r in index.images if r.split == "train" and r.pixels_sha256 not in held_out]
+    train.sort(key=lambda r: r.path)
     rng = np.random.default_rng([seed, len(train)])
     place = {record.path: float(at) for record, at in zip(train, rng.permutation(len(train)), strict=True)}
     by_class: dict[int, list[ImageRecord]] = {}

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 ONNX_FILE = "model.onnx"
 WEIGHTED = ("Conv", "Gemm", "MatMul")
-QUANTIZED_TYPES = (*WEIGHTED, "Add", "Mul", "GlobalAveragePool", "AveragePool", "MaxPool", "ReduceMean", "HardSwish")
-"""Operators that get int8 inputs. Others run between them on whatever type they are given."""
+QUANTIZED_TYPES = (*WEIGHTED, "Add", "Mul", "GlobalAveragePool", "AveragePool", "MaxPool", "ReduceMean")
+"""Operators that get int8 inputs. Others run between them on whatever type they are given; so does an activation, which
+belongs to the convolution before it."""
 
 
 class _Reader:
@@ -83,7 +84,7 @@ def quantize(
     chosen = choose_images(index, config.images, seed)
     check_images(index, chosen)
     graph = load_graph(source / exported.onnx.path)
-    outside = [node.name for node in preprocessing_nodes(graph.graph)]
+    outside = [node.name for node in (*preprocessing_nodes(graph.graph), *_self_gated(graph.graph))]
     with progress.task(f"calibrate ({config.method})", len(chosen)) as task:
         reader = _Reader(exported.input_name, root, chosen, exported.input, task)
         model = _quantize(graph, reader, config.method, outside)
@@ -103,6 +104,15 @@ def quantize(
         float_nodes=left,
         source_sha256=exported.onnx.sha256,
     )
+
+
+def _self_gated(graph: GraphProto) -> Iterator[NodeProto]:
+    """Yield the products ``x * Sigmoid(x)``: SiLU is an activation, although it is written with a product."""
+    made_by = producers(graph)
+    for node in graph.node:
+        gates = [made_by[name] for name in node.input if name in made_by] if node.op_type == "Mul" else []
+        if any(gate.op_type in ("Sigmoid", "HardSigmoid") and gate.input[0] in node.input for gate in gates):
+            yield node
 
 
 def _quantize(graph: ModelProto, reader: _Reader, method: str, outside: Sequence[str]) -> ModelProto:

@@ -33,6 +33,7 @@ def build(onnx: Path, precision: str, folder: Path) -> BuiltModel:
     try:
         core = ov.Core()
         model = core.read_model(str(onnx))
+        _name_by_place(model)
         path = folder / MODEL_FILE
         ov.save_model(model, str(path), compress_to_fp16=False)
         precisions = executed_precisions(core.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
@@ -47,6 +48,13 @@ def build(onnx: Path, precision: str, folder: Path) -> BuiltModel:
         source_sha256=sha256_file(onnx),
         detail=describe(precisions),
     )
+
+
+def _name_by_place(model: Any) -> None:
+    """Give each operator without a name of its own one by its place: OpenVINO counts them over the whole process."""
+    for place, op in enumerate(model.get_ordered_ops()):
+        if op.get_friendly_name() == op.get_name():
+            op.set_friendly_name(f"{op.get_type_name()}_{place}")
 
 
 def executed_precisions(compiled: Any) -> Counter[tuple[str, str]]:
