@@ -20,8 +20,7 @@ from weckd_edge.progress import Progress
 from weckd_edge.schema import to_json
 from weckd_edge.store import Workspace, sha256_file, write_atomic
 from weckd_edge.train.chain import make_trainer, plan_chain, run_strategy
-from weckd_edge.train.data.index import build_index, data_root
-from weckd_edge.train.data.listing import fingerprint
+from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.strategies import Strategy, find_strategy, labels_used
 
 REFERENCE = "single-share"
@@ -160,27 +159,12 @@ def run_study(
     if len(set(names)) != len(names) or not names:
         raise ConfigError(f"expected strategies, each once, got {', '.join(names) or 'none'}")
     root = data_root(data)
-    files = fingerprint(data)
     workspace = Workspace(out)
     trials: list[Trial] = []
     with workspace.locked():
         for seed in range(config.seed, config.seed + seeds):
             own = replace(config, seed=seed)
-            stage = workspace.stage(
-                "data",
-                DatasetIndex,
-                {
-                    "files": files,
-                    "data": own.data,
-                    "shares": len(own.link),
-                    "seed": seed,
-                    "skip_bad": skip_bad,
-                    "code": weckd_edge.__version__,
-                },
-                lambda folder, seed=seed, own=own: build_index(  # type: ignore[misc]  # bound now, called now
-                    data, own.data, shares=len(own.link), seed=seed, skip_bad=skip_bad, progress=progress
-                ),
-            )
+            stage = cached_index(workspace, data, own, skip_bad=skip_bad, progress=progress)
             for strategy in strategies:
                 progress.note(f"seed {seed}, {strategy.name}")
                 trials.append(_trial(workspace, root, stage.artifact, own, strategy, progress))

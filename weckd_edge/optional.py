@@ -16,6 +16,7 @@ EXTRA_OF = {
     "onnx": "compile",
     "onnxruntime": "compile",
     "openvino": "cpu",
+    "optuna": "train",
     "safetensors": "train",
     "scipy": "train",
     "tensorrt": "tensorrt",

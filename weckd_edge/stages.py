@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-import weckd_edge
 from weckd_edge.artifacts import (
     BuiltModel,
     ChainRecord,
@@ -155,32 +154,18 @@ class Stages:
         self.progress.note(f"{name}: {how}")
 
     def _data(self) -> Stage[DatasetIndex]:
-        from weckd_edge.train.data.index import build_index, data_root
-        from weckd_edge.train.data.listing import fingerprint
+        from weckd_edge.train.data.index import cached_index, data_root
 
-        config = self.config
         self.root = data_root(self.request.data)
-        key = {
-            "files": fingerprint(self.request.data),
-            "data": config.data,
-            "shares": len(config.link),
-            "seed": config.seed,
-            "skip_bad": self.request.skip_bad,
-            "code": weckd_edge.__version__,
-        }
-        return self._stage(
-            "data",
-            DatasetIndex,
-            key,
-            lambda folder: build_index(
-                self.request.data,
-                config.data,
-                shares=len(config.link),
-                seed=config.seed,
-                skip_bad=self.request.skip_bad,
-                progress=self.progress,
-            ),
+        stage = cached_index(
+            self.workspace,
+            self.request.data,
+            self.config,
+            skip_bad=self.request.skip_bad,
+            progress=self.progress,
         )
+        self._done("data", stage)
+        return stage
 
     def _train(self, index: Stage[DatasetIndex]) -> Chain:
         from weckd_edge.train.chain import make_trainer, plan_chain, train_build

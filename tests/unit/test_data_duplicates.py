@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -111,11 +110,11 @@ def test_a_chain_of_look_alikes_does_not_swallow_the_set() -> None:
     assert len(set(group_images(images[:30], dense).groups)) == 1
 
 
-OTOSCOPY = Path(os.environ.get("WECKD_SHARED", "../shared")) / "data" / "otoscopy_chile"
+OTOSCOPY = Path(__file__).resolve().parents[3] / "shared/data/otoscopy_chile"
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (OTOSCOPY / "groups.csv").is_file(), reason="needs the otoscopy_chile images (WECKD_SHARED)")
+@pytest.mark.skipif(not (OTOSCOPY / "groups.csv").is_file(), reason="the real images are not beside this checkout")
 def test_the_published_otoscopy_split_is_seen_to_leak(tmp_path: Path) -> None:
     # The CSV's own groups and duplicate marks are cut away: what is found, is found in the pixels.
     rows = (OTOSCOPY / "groups.csv").read_text().splitlines()[1:]

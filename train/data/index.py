@@ -6,17 +6,19 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import weckd_edge
 from weckd_edge.artifacts import BadFile, DatasetIndex, ImageRecord
-from weckd_edge.config import DataConfig
+from weckd_edge.config import BuildConfig, DataConfig
 from weckd_edge.errors import DataError
 from weckd_edge.progress import Progress
+from weckd_edge.store import Stage, Workspace
 from weckd_edge.train.data.duplicates import find_ties, group_images
-from weckd_edge.train.data.listing import data_root, list_images
+from weckd_edge.train.data.listing import data_root, fingerprint, list_images
 from weckd_edge.train.data.phantom import is_phantom
 from weckd_edge.train.data.scan import ScannedImage, scan
 from weckd_edge.train.data.split import Item, split_images
 
-__all__ = ["build_index", "data_root"]
+__all__ = ["build_index", "cached_index", "data_root"]
 
 _SHOWN = 10
 
@@ -85,6 +87,34 @@ def build_index(
     )
     _note(index, config, grouping.separate_ties, progress)
     return index
+
+
+def cached_index(
+    workspace: Workspace, path: Path, config: BuildConfig, *, skip_bad: bool, progress: Progress
+) -> Stage[DatasetIndex]:
+    """Return the index of a data set for a configuration's chain and seed, as a stage of a workspace.
+
+    It is made anew where a file's name, size or time has changed.
+
+    Raises:
+        DataError: See ``build_index``.
+    """
+    key = {
+        "files": fingerprint(path),
+        "data": config.data,
+        "shares": len(config.link),
+        "seed": config.seed,
+        "skip_bad": skip_bad,
+        "code": weckd_edge.__version__,
+    }
+    return workspace.stage(
+        "data",
+        DatasetIndex,
+        key,
+        lambda folder: build_index(
+            path, config.data, shares=len(config.link), seed=config.seed, skip_bad=skip_bad, progress=progress
+        ),
+    )
 
 
 def find_contradictions(images: Sequence[ScannedImage]) -> tuple[BadFile, ...]:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from weckd_edge.cli.output import json_option, make_progress, print_json, print_table, quiet_option, say
+from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 
 if TYPE_CHECKING:
     from weckd_edge.artifacts import Latency
 
 
-@click.command("bench")
+@click.command("bench", context_settings=HELP)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--queries", default=1024, show_default=True, type=click.IntRange(min=1), help="Frames that are timed.")
 @click.option("--warmup", default=50, show_default=True, type=click.IntRange(min=0), help="Frames before those, untimed.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from weckd_edge.cli.output import json_option, make_progress, print_json, print_table, quiet_option, say
+from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 from weckd_edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EXIT_GATE_MISSED = 3
 
 
-@click.command("build")
+@click.command("build", context_settings=HELP)
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of <label>/<image>, or a CSV.")
 @click.option("--target", required=True, help="Where the bundle will run: cpu or jetson.")
 @click.option("--device", help="Device profile: a name from 'devices list', or a TOML file of your own.")

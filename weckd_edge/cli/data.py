@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from weckd_edge.cli.output import json_option, make_progress, print_json, print_table, quiet_option, say
+from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 
 if TYPE_CHECKING:
     from weckd_edge.train.data.check import DataReport
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
-@click.group(name="data")
+@click.group(name="data", context_settings=HELP)
 def command() -> None:
     """Look at a data set, its leaks and its shares; make the phantom set."""
 
 
-@command.command(name="check")
+@command.command(name="check", context_settings=HELP)
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--distance", type=click.IntRange(0, 16), help="Near-duplicate distance, in place of the default.")
 @json_option
@@ -73,7 +73,7 @@ def _print_some(columns: tuple[str, str], rows: list[tuple[str, str]]) -> None:
     print_table((columns[0] + more, columns[1]), rows[:_SHOWN])
 
 
-@command.command(name="split")
+@command.command(name="split", context_settings=HELP)
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="JSON file to write.")
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="TOML file with the [data] settings.")
@@ -125,7 +125,7 @@ def split_command(
     say(f"written: {out}")
 
 
-@command.command(name="phantom")
+@command.command(name="phantom", context_settings=HELP)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
 @click.option("--images", type=int, default=600, show_default=True, help="How many frames.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Equal seeds give equal bytes.")

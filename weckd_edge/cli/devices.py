@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import click
 
-from weckd_edge.cli.output import json_option, print_json, print_table, say
+from weckd_edge.cli.output import HELP, json_option, print_json, print_table, say
 
 
-@click.group("devices")
+@click.group("devices", context_settings=HELP)
 def command() -> None:
     """List, show and detect device profiles."""
 
 
-@command.command("list")
+@command.command("list", context_settings=HELP)
 @json_option
 def list_command(as_json: bool) -> None:
     """List the device profiles that come with this software."""
@@ -33,7 +33,7 @@ def list_command(as_json: bool) -> None:
     )
 
 
-@command.command("show")
+@command.command("show", context_settings=HELP)
 @click.argument("name")
 @json_option
 def show_command(name: str, as_json: bool) -> None:
@@ -48,7 +48,7 @@ def show_command(name: str, as_json: bool) -> None:
     say("confidence: V read in a primary source, S in a secondary one, U not confirmed, choice: this project's own")
 
 
-@command.command("detect")
+@command.command("detect", context_settings=HELP)
 @json_option
 def detect_command(as_json: bool) -> None:
     """Say which device this machine is, and why."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from weckd_edge.cli.output import json_option, print_json, print_table, say
+from weckd_edge.cli.output import HELP, json_option, print_json, print_table, say
 
 
-@click.command("doctor")
+@click.command("doctor", context_settings=HELP)
 @json_option
 def command(as_json: bool) -> None:
     """Say what works on this machine, what is missing, and what to type to get it.

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from weckd_edge.cli.output import json_option, make_progress, print_json, print_table, quiet_option, say
+from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 
 
-@click.command("finalize")
+@click.command("finalize", context_settings=HELP)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @json_option
 @quiet_option

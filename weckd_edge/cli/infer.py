@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from weckd_edge.cli.output import json_option, print_json, print_table
+from weckd_edge.cli.output import HELP, json_option, print_json, print_table
 
 
-@click.command("infer")
+@click.command("infer", context_settings=HELP)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import click
 
 import weckd_edge
+from weckd_edge.cli.output import HELP, say
 from weckd_edge.errors import WeckdError, did_you_mean
 
 
@@ -24,6 +25,7 @@ COMMANDS = {
     "build": Entry("weckd_edge.cli.build", "From a folder of labelled images to a verified bundle."),
     "data": Entry("weckd_edge.cli.data", "Look at a data set, its leaks and its shares; make the phantom set."),
     "study": Entry("weckd_edge.cli.study", "The chain against its controls, on the same groups and seeds."),
+    "search": Entry("weckd_edge.cli.search", "Find the settings of the teaching, on validation groups."),
     "infer": Entry("weckd_edge.cli.infer", "Classify images with a bundle."),
     "verify": Entry("weckd_edge.cli.verify", "Check a bundle: signature, digests, self-test."),
     "bench": Entry("weckd_edge.cli.bench", "Measure a bundle's latency on this machine."),
@@ -57,7 +59,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=LazyGroup, context_settings={**HELP, "max_content_width": 110})
 @click.version_option(weckd_edge.__version__, prog_name="weckd-edge")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is going on inside (log lines on stderr).")
 def cli(verbose: bool) -> None:
@@ -97,8 +99,6 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _leave(message: str, code: int) -> None:
-    from weckd_edge.cli.output import say
-
     say(message)
     _exit(code)
 

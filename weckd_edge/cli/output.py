@@ -16,6 +16,9 @@ from weckd_edge.schema import to_json
 _NO_TERMINAL_WIDTH = 100_000
 """Columns of a table that goes to a file or a pipe: more than any row needs, so that no cell is broken."""
 
+HELP = {"help_option_names": ["-h", "--help"]}
+"""Of every command, so that it answers -h also where it is called by itself."""
+
 F = TypeVar("F", bound="Callable[..., Any] | click.Command")
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from weckd_edge.cli.output import json_option, print_json
+from weckd_edge.cli.output import HELP, json_option, print_json
 
 
-@click.command("report")
+@click.command("report", context_settings=HELP)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True, help="HTML file.")
 @json_option

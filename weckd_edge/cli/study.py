@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from weckd_edge.cli.build import with_options
-from weckd_edge.cli.output import json_option, make_progress, print_json, print_table, quiet_option
+from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option
 
 if TYPE_CHECKING:
     from weckd_edge.train.study import Study
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DEFAULT = "single-share,single-union,single-all,one-step+pool,takd+pool,dgkd+pool,weckd,weckd+pool,guided+pool"
 
 
-@click.command("study")
+@click.command("study", context_settings=HELP)
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of <label>/<image>, or a CSV.")
 @click.option("--strategies", default=DEFAULT, show_default=True, help="Names, separated by commas; +pool behind a name.")
 @click.option("--seeds", default=5, show_default=True, type=click.IntRange(1), help="Splits, shares and weights to try.")

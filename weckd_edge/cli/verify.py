@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from weckd_edge.cli.output import json_option, print_json, print_table, say
+from weckd_edge.cli.output import HELP, json_option, print_json, print_table, say
 
 
-@click.command("verify")
+@click.command("verify", context_settings=HELP)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--key", type=click.Path(path_type=Path), help="PEM public key; a bundle it did not sign does not pass.")
 @json_option

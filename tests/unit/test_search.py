@@ -1,0 +1,90 @@
+"""The search of settings: shared by a database, resumed, and blind to test images."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, LinkConfig, TrainConfig, load_config
+from weckd_edge.errors import ConfigError
+from weckd_edge.progress import SilentProgress
+from weckd_edge.train import search as module
+from weckd_edge.train.search import search
+
+pytest.importorskip("optuna")
+
+CONFIG = BuildConfig(
+    link=(
+        LinkConfig(model="resnet10t", input_size=32, options={"channels": (16, 16, 16, 16), "stem_width": 8}),
+        LinkConfig(model="resnet10t", input_size=32, options={"channels": (8, 8, 8, 8), "stem_width": 8}),
+    ),
+    data=DataConfig(share=0.25),
+    train=TrainConfig(epochs=1, steps_per_epoch=1, batch=8, accelerator="cpu"),
+    distill=DistillConfig(strategy="weckd"),
+)
+
+
+@pytest.fixture
+def ears(tmp_path: Path) -> Path:
+    root = tmp_path / "ears"
+    for c, label in enumerate(("dark", "light")):
+        (root / label).mkdir(parents=True)
+        for i in range(12):
+            cells = np.random.default_rng(100 * c + i).integers(120 * c, 120 * c + 130, (5, 5, 3), np.uint8)
+            Image.fromarray(cells).resize((40, 36), Image.Resampling.BICUBIC).save(root / label / f"{i}.png")
+    return root
+
+
+def test_machines_that_share_a_storage_share_the_trials(ears: Path, tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    first = search(ears, CONFIG, 2, storage, tmp_path / "one", SilentProgress())
+    second = search(ears, CONFIG, 3, storage, tmp_path / "two", SilentProgress())
+    assert (first.trials, second.trials) == (2, 3)
+    assert first.name == second.name
+    assert len(list((tmp_path / "two").glob("link-M2-*"))) == 1
+    assert second.val_accuracy >= first.val_accuracy
+
+
+def test_a_finished_search_trains_nothing(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    found = search(ears, CONFIG, 1, storage, tmp_path / "one", SilentProgress())
+
+    def never(*args: object) -> None:
+        raise AssertionError("nothing is left to try")
+
+    monkeypatch.setattr(module, "run_strategy", never)
+    assert search(ears, CONFIG, 1, storage, tmp_path / "one", SilentProgress()) == found
+
+
+def test_other_settings_are_another_search(ears: Path, tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    one = search(ears, CONFIG, 1, storage, tmp_path / "one", SilentProgress())
+    other = replace(CONFIG, train=replace(CONFIG.train, batch=12))
+    assert search(ears, other, 1, storage, tmp_path / "one", SilentProgress()).name != one.name
+
+
+def test_what_is_found_is_a_file_to_build_with(ears: Path, tmp_path: Path) -> None:
+    found = search(ears, CONFIG, 1, f"sqlite:///{tmp_path / 'a.db'}", tmp_path / "out", SilentProgress())
+    config = load_config(Path(found.best_file))
+    assert config.train.learning_rate == pytest.approx(found.learning_rate, rel=1e-4)
+    assert config.distill.weight == pytest.approx(found.weight, rel=1e-3)
+    assert config.distill.temperature_start == pytest.approx(found.temperature_start, rel=1e-3)
+
+
+def test_a_storage_that_cannot_be_opened_is_one_line(ears: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected a storage that Optuna can open") as caught:
+        search(ears, CONFIG, 1, "nowhere://x", tmp_path / "out", SilentProgress())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_optuna_names_its_extra(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from weckd_edge.errors import MissingDependency
+
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(MissingDependency, match=r"weckd-edge\[train\]"):
+        search(ears, CONFIG, 1, "sqlite://", tmp_path / "out", SilentProgress())
