@@ -109,16 +109,15 @@ class Study:
         """Return a strategy's mean accuracy with its interval."""
         return mean_interval(self.accuracies(strategy))
 
+    def difference(self, a: str, b: str) -> Difference:
+        """Return how much better one strategy answers than another, paired by seed."""
+        apart = mean_interval([x - y for x, y in zip(self.accuracies(a), self.accuracies(b), strict=True)])
+        return Difference(a=a, b=b, mean=apart.mean, low=apart.low, high=apart.high)
+
     def differences(self) -> tuple[Difference, ...]:
-        """Return every strategy against every one named before it, paired by seed."""
+        """Return every strategy against every one named before it."""
         names = self.strategies()
-        found = []
-        for i, a in enumerate(names):
-            for b in names[:i]:
-                apart = [x - y for x, y in zip(self.accuracies(a), self.accuracies(b), strict=True)]
-                interval = mean_interval(apart)
-                found.append(Difference(a=a, b=b, mean=interval.mean, low=interval.low, high=interval.high))
-        return tuple(found)
+        return tuple(self.difference(a, b) for i, a in enumerate(names) for b in names[:i])
 
 
 def mean_interval(values: Sequence[float]) -> Mean:
@@ -224,20 +223,15 @@ def _write(out: Path, trials: Sequence[Trial]) -> None:
 
 def verdict(study: Study, chain: str, reference: str = REFERENCE) -> str:
     """Say in words whether a chain helped, against the same network alone."""
-    difference = next((d for d in study.differences() if {d.a, d.b} == {chain, reference}), None)
-    if difference is None:
+    if not {chain, reference} <= set(study.strategies()):
         return f"Whether {chain} helped is not known: {reference} was not run."
-    sign = 1 if difference.a == chain else -1
-    gain = sign * difference.mean
-    low, high = difference.low, difference.high
-    told = f"{chain} answers {100 * gain:+.1f} points against {reference}"
-    if low is None or high is None:
+    gain = study.difference(chain, reference)
+    told = f"{chain} answers {100 * gain.mean:+.1f} points against {reference}"
+    if gain.low is None or gain.high is None:
         return f"{told}, with one seed: no interval, so this may be chance."
-    if sign < 0:
-        low, high = -high, -low
-    told += f" (95 % interval {100 * low:+.1f} to {100 * high:+.1f}, {study.seeds} seeds)"
-    if low > 0:
+    told += f" (95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, {study.seeds} seeds)"
+    if gain.low > 0:
         return f"The chain helped: {told}."
-    if high < 0:
+    if gain.high < 0:
         return f"The chain hurt: {told}."
     return f"Not shown that the chain helped: {told}."

@@ -12,6 +12,7 @@ from weckd_edge.cli.build import with_options
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option
 
 if TYPE_CHECKING:
+    from weckd_edge.report.study_page import StudyPage
     from weckd_edge.train.study import Study
 
 DEFAULT = "single-share,single-union,single-all,one-step+pool,takd+pool,dgkd+pool,weckd,weckd+pool,guided+pool"
@@ -49,66 +50,97 @@ def command(
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from weckd_edge.config import BuildConfig, load_config
-    from weckd_edge.train.study import run_study, verdict
+    from weckd_edge.report.study_page import write_study
+    from weckd_edge.train.study import run_study
 
     config = with_options(load_config(config_file) if config_file else BuildConfig(), links, seed)
     names = [name.strip() for name in strategies.split(",") if name.strip()]
     with make_progress(quiet) as progress:
         study = run_study(data, config, names, seeds, out, progress, skip_bad=skip_bad)
-    chains = [name for name in study.strategies() if not name.startswith("single")]
-    verdicts = {name: verdict(study, name) for name in chains}
+    page = page_of(study)
+    write_study(page, out / "study.html")
     if as_json:
-        print_json(summary(study, verdicts))
+        print_json(summary(page, study))
     else:
-        show(study, verdicts)
+        show(page)
+        click.echo(f"Page: {out / 'study.html'}")
 
 
-def summary(study: Study, verdicts: dict[str, str]) -> dict[str, Any]:
+def summary(page: StudyPage, study: Study) -> dict[str, Any]:
     """Return what ``--json`` prints."""
-    first = {t.strategy: t for t in reversed(study.trials)}
     return {
-        "dataset": study.dataset,
-        "synthetic": study.synthetic,
-        "share": study.share,
-        "seeds": study.seeds,
+        "dataset": page.dataset,
+        "synthetic": page.synthetic,
+        "share": page.share,
+        "seeds": page.seeds,
         "strategies": [
             {
-                "name": name,
-                "accuracy": study.mean(name),
-                "labels_used": first[name].labels_used,
-                "steps": first[name].steps,
-                "seconds": sum(t.seconds for t in study.trials if t.strategy == name),
-                "by_seed": study.accuracies(name),
+                "name": row.name,
+                "accuracy": {"mean": row.mean, "low": row.low, "high": row.high},
+                "labels_used": row.labels,
+                "seconds": row.seconds,
+                "by_seed": row.by_seed,
             }
-            for name in study.strategies()
+            for row in page.rows
         ],
         "differences": study.differences(),
-        "verdicts": verdicts,
+        "verdicts": page.verdicts,
     }
 
 
-def show(study: Study, verdicts: dict[str, str]) -> None:
-    """Print the table and the words."""
+def page_of(study: Study) -> StudyPage:
+    """Work out what is shown, controls first."""
+    from weckd_edge.report.study_page import StudyPage, StudyRow, order_of
+    from weckd_edge.train.study import verdict
+
+    names = order_of(study.strategies())
     first = {t.strategy: t for t in reversed(study.trials)}
-    base = study.strategies()[0]
-    gains = {d.a: d for d in study.differences() if d.b == base}
     rows = []
-    for name in study.strategies():
-        mean, gain = study.mean(name), gains.get(name)
+    for name in names:
+        mean = study.mean(name)
+        gain = study.difference(name, names[0]) if name != names[0] else None
         rows.append(
-            (
-                name,
-                first[name].labels_used,
-                first[name].images_used,
-                _points(mean.mean, mean.low, mean.high),
-                "" if gain is None else _points(gain.mean, gain.low, gain.high, sign="+"),
-                f"{sum(t.seconds for t in study.trials if t.strategy == name):.0f}",
+            StudyRow(
+                name=name,
+                labels=first[name].labels_used,
+                images=first[name].images_used,
+                by_seed=tuple(study.accuracies(name)),
+                mean=mean.mean,
+                low=mean.low,
+                high=mean.high,
+                gain=gain.mean if gain else None,
+                gain_low=gain.low if gain else None,
+                gain_high=gain.high if gain else None,
+                seconds=sum(t.seconds for t in study.trials if t.strategy == name),
             )
         )
-    title = f"{study.dataset}{' (synthetic)' if study.synthetic else ''}, {study.seeds} seeds, last link on held-out groups"
-    columns = ("strategy", "labels", "images", "accuracy %, 95 % interval", f"points over {base}", "seconds")
+    return StudyPage(
+        dataset=study.dataset,
+        synthetic=study.synthetic,
+        share=study.share,
+        seeds=study.seeds,
+        rows=tuple(rows),
+        verdicts=tuple(verdict(study, name) for name in names if not name.startswith("single")),
+    )
+
+
+def show(page: StudyPage) -> None:
+    """Print the table and the words."""
+    rows = [
+        (
+            row.name,
+            row.labels,
+            row.images,
+            _points(row.mean, row.low, row.high),
+            "" if row.gain is None else _points(row.gain, row.gain_low, row.gain_high, sign="+"),
+            f"{row.seconds:.0f}",
+        )
+        for row in page.rows
+    ]
+    title = f"{page.dataset}{' (synthetic)' if page.synthetic else ''}, {page.seeds} seeds, last link on held-out groups"
+    columns = ("strategy", "labels", "images", "accuracy %, 95 % interval", f"points over {page.rows[0].name}", "seconds")
     print_table(columns, rows, title=title)
-    for words in verdicts.values():
+    for words in page.verdicts:
         click.echo(words)
 
 

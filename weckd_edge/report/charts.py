@@ -169,6 +169,40 @@ def recall_by_class(labels: Sequence[str], before: Sequence[Rate | None], after:
     return _svg(height, "Recall of each class, before and after compiling", ", ".join(labels), parts)
 
 
+def accuracy_by_strategy(
+    rows: Sequence[tuple[str, Sequence[float], float, float | None, float | None]],
+) -> str:
+    """Draw the mean of each strategy with its interval, and every seed beside it.
+
+    Args:
+        rows: Name, accuracy by seed, mean, lower and upper bound (None without an interval).
+    """
+    row_height, top, left, right = 34, 12, 132, 16
+    height = top + row_height * len(rows) + 30
+    low, high, _ = _axis(
+        [min(*seeds, lo if lo is not None else mean) for _, seeds, mean, lo, _ in rows],
+        [max(*seeds, hi if hi is not None else mean) for _, seeds, mean, _, hi in rows],
+    )
+
+    def x(value: float) -> float:
+        return left + (min(max(value, low), high) - low) / (high - low) * (WIDTH - left - right)
+
+    parts = []
+    for tick in _ticks(low, high, 6):
+        parts.append(_line(x(tick), top - 6, x(tick), height - 26, "grid"))
+        parts.append(_text(x(tick), height - 9, f"{tick * 100:.0f}{NBSP}%", "tick", "middle"))
+    for index, (name, seeds, mean, lo, hi) in enumerate(rows):
+        y = top + index * row_height + row_height / 2
+        kind = "twin" if name.startswith("single") else "shipped"
+        parts.append(_text(left - 12, y + 4.5, name, "name plain", "end"))
+        parts += [f'<circle class="dot twin" cx="{_n(x(s))}" cy="{_n(y + 7)}" r="2.5"/>' for s in seeds]
+        if lo is not None and hi is not None:
+            parts.append(_line(x(lo), y, x(hi), y, f"whisker {kind}"))
+        parts.append(f'<circle class="dot {kind}" cx="{_n(x(mean))}" cy="{_n(y)}" r="5"/>')
+    description = "; ".join(f"{name}: {mean:.1%}" for name, _, mean, _, _ in rows)
+    return _svg(height, "Accuracy of the last link by strategy", description, parts)
+
+
 def share_bar(parts_of_whole: Iterable[tuple[str, int]]) -> str:
     """Draw how a whole is divided, as one bar."""
     pieces = [(name, number) for name, number in parts_of_whole if number]

@@ -70,7 +70,9 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         MissingDependency: The extra ``report`` is not installed.
     """
     jinja2 = require("jinja2", "write a report")
+    folder = files("weckd_edge") / "templates"
     environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
         autoescape=template.endswith(".html.j2"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -86,13 +88,13 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         size=numbers.size,
         significant=numbers.significant,
         difference=numbers.difference,
+        points=numbers.points,
         breakable=_breakable,
         cell=_cell,
         accuracy=findings.accuracy_text,
     )
     environment.globals["plural"] = numbers.plural
-    text = (files("weckd_edge") / "templates" / template).read_text(encoding="utf-8")
-    filled: str = environment.from_string(text).render(**context)
+    filled: str = environment.get_template(template).render(**context)
     return filled
 
 
@@ -120,12 +122,12 @@ def _context(evidence: Evidence, manifest: Manifest, samples: Sequence[Sample]) 
         "frame": findings.frame_text(manifest.input),
         "disclaimer": findings.DISCLAIMER,
         "synthetic": findings.SYNTHETIC,
-        "chain_chart": _safe(_chain_chart(evidence)),
-        "recall_chart": _safe(
+        "chain_chart": safe(_chain_chart(evidence)),
+        "recall_chart": safe(
             charts.recall_by_class(manifest.labels, verification.recall_fp32, verification.recall_compiled)
         ),
-        "latency_chart": _safe(charts.latency_histogram(measurement.frame_to_answer, bar_ms)) if measurement else None,
-        "share_chart": _safe(charts.share_bar(data.splits)),
+        "latency_chart": safe(charts.latency_histogram(measurement.frame_to_answer, bar_ms)) if measurement else None,
+        "share_chart": safe(charts.share_bar(data.splits)),
         "samples": [{"url": _data_url(s.image), "sample": s} for s in samples],
     }
 
@@ -152,7 +154,8 @@ def _chain_chart(evidence: Evidence) -> str:
     return charts.accuracy_against_cost(points, "multiply-adds of one image", "million", 1e6)
 
 
-def _safe(svg: str) -> Any:
+def safe(svg: str) -> Any:
+    """Mark a picture as HTML that is not to be escaped."""
     return require("markupsafe", "write a report").Markup(svg)
 
 

@@ -1,0 +1,71 @@
+"""The page of a study: one picture, the words, the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from weckd_edge.report import charts, findings
+from weckd_edge.report.page import render, safe
+from weckd_edge.store import write_atomic
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyRow:
+    """One strategy. Rates are 0..1; bounds are None where one seed says nothing of the spread.
+
+    Attributes:
+        name: Of the strategy.
+        labels: Distinct labels any link saw.
+        images: Distinct training images the last link saw.
+        by_seed: Accuracy of the last link.
+        mean: Over seeds.
+        low: Of its 95 % interval.
+        high: Of its 95 % interval.
+        gain: Over the first strategy, paired by seed; None for the first itself.
+        gain_low: Of its 95 % interval.
+        gain_high: Of its 95 % interval.
+        seconds: Of training, all seeds.
+    """
+
+    name: str
+    labels: int
+    images: int
+    by_seed: tuple[float, ...]
+    mean: float
+    low: float | None
+    high: float | None
+    gain: float | None
+    gain_low: float | None
+    gain_high: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyPage:
+    """What the page shows."""
+
+    dataset: str
+    synthetic: bool
+    share: float
+    seeds: int
+    rows: tuple[StudyRow, ...]
+    verdicts: tuple[str, ...]
+
+
+def write_study(page: StudyPage, out: Path) -> None:
+    """Write the page as one HTML file that needs no network.
+
+    Raises:
+        MissingDependency: The extra ``report`` is not installed.
+        StoreError: The file cannot be written.
+    """
+    chart = charts.accuracy_by_strategy([(r.name, r.by_seed, r.mean, r.low, r.high) for r in page.rows])
+    context = {"page": page, "chart": safe(chart), "synthetic": findings.SYNTHETIC}
+    write_atomic(out, render("study.html.j2", context))
+
+
+def order_of(names: Sequence[str]) -> tuple[str, ...]:
+    """Return strategies as they are shown: controls first, in the order they were asked for."""
+    return tuple(sorted(names, key=lambda name: not name.startswith("single")))
