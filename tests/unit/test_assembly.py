@@ -150,7 +150,9 @@ def make_parts(
             )
         )
         predictions.append(
-            Prediction(path=path, group=path, label=int(label), fp32=answer(int(label)), compiled=answer(int(given)))
+            Prediction(
+                path=path, group=path, label=int(label), fp32=answer((int(label) + 1) % 3), compiled=answer(int(given))
+            )
         )
     for number in range(6):
         sha = f"{900 + number:064}"

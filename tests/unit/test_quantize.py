@@ -306,14 +306,13 @@ def test_the_same_settings_give_the_same_bytes(cases: Any, open_sums: bool) -> N
 def test_nothing_is_printed_and_the_log_level_is_as_before(
     cases: Any, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    root = logging.getLogger()
-    before = root.level
+    caplog.set_level(logging.INFO)
     for method in ("minmax", "percentile"):
         cases("inverted").make(open_sums=False, method=method, name="-silent")
     out, _ = capfd.readouterr()
     assert out == ""
     assert caplog.records == []
-    assert root.level == before
+    assert logging.getLogger().level == logging.INFO
 
 
 def test_calibration_shows_one_step_an_image(cases: Any, tmp_path: Path) -> None:
