@@ -5,6 +5,7 @@ import re
 from email.message import Message
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,6 +48,7 @@ from weckd_edge.report import (
 )
 from weckd_edge.report.charts import latency_histogram
 from weckd_edge.report.sbom import licence_text
+from weckd_edge.report.study_page import StudyPage, StudyRow, write_study
 from weckd_edge.stats import rate_by_group
 from weckd_edge.store import file_ref
 
@@ -595,3 +597,56 @@ def test_the_command_refuses_to_write_into_the_sealed_bundle(tmp_path: Path) -> 
         assert isinstance(bad.exception, ConfigError)
         assert words in str(bad.exception)
     open_bundle(folder)
+
+
+def study_page(**changes: Any) -> StudyPage:
+    def row(name: str, by_seed: tuple[float, ...], gain: float | None) -> StudyRow:
+        mean = sum(by_seed) / len(by_seed)
+        known = gain is not None
+        return StudyRow(
+            name=name,
+            labels=57,
+            images=569,
+            by_seed=by_seed,
+            mean=mean,
+            low=mean - 0.1,
+            high=mean + 0.1,
+            gain=gain,
+            gain_low=gain - 0.05 if known else None,
+            gain_high=gain + 0.05 if known else None,
+            seconds=61.0,
+        )
+
+    page = StudyPage(
+        dataset="ears <b>",
+        synthetic=True,
+        share=0.1,
+        seeds=2,
+        rows=(row("single-share", (0.5, 0.6), None), row("weckd+pool", (0.7, 0.8), 0.2)),
+        verdicts=("The chain helped: weckd+pool answers +20.0 points",),
+    )
+    return dataclasses.replace(page, **changes)
+
+
+def test_a_study_is_one_page_without_a_network_that_says_what_was_found(tmp_path: Path) -> None:
+    write_study(study_page(), tmp_path / "study.html")
+    html = (tmp_path / "study.html").read_text()
+    assert "ears &lt;b&gt;" in html
+    assert "<b>ears" not in html
+    assert not re.search(r"https?://|<script|@import", html)
+    text = text_of(html)
+    for words in ("Synthetic data", "The chain helped: weckd+pool", "65.0", "+20.0", "2 seeds"):
+        assert words in text, words
+    assert html.count('class="dot twin"') >= 4
+
+
+def test_a_study_of_one_seed_shows_no_interval(tmp_path: Path) -> None:
+    rows = tuple(
+        dataclasses.replace(row, by_seed=row.by_seed[:1], low=None, high=None, gain_low=None, gain_high=None)
+        for row in study_page().rows
+    )
+    write_study(study_page(rows=rows, seeds=1, synthetic=False), tmp_path / "study.html")
+    html = (tmp_path / "study.html").read_text()
+    assert " to " not in text_of(html).split("Figures")[1].split("Intervals")[0]
+    assert 'class="whisker' not in html
+    assert "Synthetic data" not in html
