@@ -322,7 +322,7 @@ def test_versions_name_what_is_installed_and_leave_out_what_is_not(monkeypatch: 
 
 
 def test_paths_of_weights_are_not_written(tmp_path: Path) -> None:
-    secret = "/home/somebody/clinic"
+    secret = str(Path("/") / "home" / "somebody" / "clinic")
     links = (
         LinkConfig(model="resnet10t", weights=f"{secret}/large.safetensors"),
         LinkConfig(model="resnet10t"),
