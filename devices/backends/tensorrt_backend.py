@@ -117,8 +117,9 @@ def parse_network(trt: Any, network: Any, log: Any, onnx: Path, name: str = "Ten
     operator = getattr(error, "node_operator", None)
     node = (named() if named else "") or f"number {error.node()}"
     kind = f" ({operator()})" if operator and operator() else ""
+    reason = " ".join(error.desc().split())[:300]
     raise ModelError(
-        f"{onnx.name}: {name} {trt.__version__} refuses node {node}{kind}: {error.desc()}; "
+        f"{onnx.name}: {name} {trt.__version__} refuses node {node}{kind}: {reason}; "
         "replace that operator in the network, or choose another model"
     )
 

@@ -129,6 +129,13 @@ def test_accuracy_lost_to_quantization_is_held_to_its_bar(correct: int, verdict:
     assert gate.got == pytest.approx((90 - correct) / 100)
 
 
+def test_a_gain_is_not_worded_as_a_negative_loss() -> None:
+    gate = one(GateConfig(accuracy_drop=0.03), verified=verification(rate(90), rate(94)))
+    assert gate.verdict == "PASS"
+    assert "4.0% more" in gate.reason
+    assert "-" not in gate.reason
+
+
 def test_a_drop_that_only_rounding_puts_over_the_bar_passes() -> None:
     assert 0.3 - 0.1 != 0.2  # what floating point makes of it
     gate = one(GateConfig(accuracy_drop=0.2), verified=verification(rate(3, 10), rate(1, 10)))

@@ -55,14 +55,15 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
     from rich.text import Text
 
     # Names of files come in here: as Text, nothing in them is taken for markup.
-    heading = None if title is None else Text(one_line(title), style="table.title")
-    table = Table(title=heading, title_justify="left", header_style="bold")
+    table = Table(header_style="bold")
     for column in columns:
         table.add_column(Text(column))
     for row in rows:
         table.add_row(*(Text("-" if cell is None else one_line(str(cell))) for cell in row))
     console = Console() if sys.stdout.isatty() else Console(width=_NO_TERMINAL_WIDTH)
     with console.capture() as capture:
+        if title is not None:  # not as the table's own title, which would be broken at the width of a narrow table
+            console.print(Text(one_line(title), style="table.title"))
         console.print(table)
     click.echo(capture.get(), nl=False)
 
