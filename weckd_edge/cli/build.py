@@ -53,7 +53,7 @@ def command(
     Run the same command again after a stop: it goes on from the last finished stage or epoch (kept in OUT.work).
     Exits 3 when a bar of the device profile was missed; the bundle is written all the same, marked as not passing.
     """
-    # Threads that wait without spinning: as fast alone, and up to nine times as fast on a machine that others use too.
+    # Threads that wait without spinning: as fast alone, and nearly twice as fast beside another run (see benchmarks/).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from weckd_edge.config import BuildConfig, load_config
     from weckd_edge.pipeline import BuildRequest, build
