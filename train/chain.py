@@ -93,7 +93,7 @@ def make_trainer(
 def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) -> Chain:
     """Train the chain of a build by its strategy, and the twin.
 
-    The twin is the last network alone on its own share, for as many gradient steps as the whole chain takes.
+    The twin is the last network alone, on the labels that the last link sees, for as many gradient steps as the whole chain.
     """
     strategy = find_strategy(config.distill.strategy)
     links = run_strategy(trainer, plans, strategy, config)
@@ -105,7 +105,7 @@ def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) ->
                 name="twin",
                 plan=plans[last],
                 share=last,
-                shares=(last,),
+                shares=shares_of(strategy, last, len(plans)),
                 seed=config.seed * 1000 + last,
                 train=longer(config.train, len(links)),
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -105,12 +105,16 @@ def test_any_number_of_links() -> None:
     assert shares_of(find_strategy("weckd"), 4, 5) == (4,)
 
 
-def test_the_twin_of_a_build_is_alone_on_its_share_for_as_many_steps_as_the_chain() -> None:
+@pytest.mark.parametrize(("strategy", "shares"), [("weckd", (2,)), ("takd+pool", (0, 1, 2))])
+def test_the_twin_of_a_build_is_alone_on_the_last_links_labels_for_as_many_steps_as_the_chain(
+    strategy: str, shares: tuple[int, ...]
+) -> None:
     trainer = Recorder(index=index())
-    chain = train_build(cast(Any, trainer), PLANS, CONFIG)
+    config = replace(CONFIG, distill=replace(CONFIG.distill, strategy=strategy))
+    chain = train_build(cast(Any, trainer), PLANS, config)
     assert [job.name for job in trainer.jobs] == ["M1", "M2", "M3", "twin"]
     twin = trainer.jobs[-1]
-    assert (twin.teachers, twin.shares, twin.pool) == ((), (2,), False)
+    assert (twin.teachers, twin.shares, twin.pool) == ((), shares, False)
     assert twin.train.epochs == 12
     assert len(chain.links) == 3
     assert chain.labels_used == 3

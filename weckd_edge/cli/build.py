@@ -182,7 +182,7 @@ def show(outcome: BuildOutcome) -> None:
         f"{what}: {compiled.value:.1%} ({compiled.low:.1%} to {compiled.high:.1%}) of {compiled.images} held-out images in "
         f"{compiled.groups} groups; {verification.flips} answers differ from FP32."
     )
-    sentence = chain_sentence(outcome.chain)
+    sentence = chain_sentence(outcome.chain).replace("\u00a0", " ")
     if twin is not None and outcome.chain.links[-1].test_accuracy.value <= twin.test_accuracy.value:
         say(f"warning: the chain did not help here. {sentence}")
     else:
