@@ -83,11 +83,16 @@ def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[Plan, ...]:
 
 
 def make_trainer(
-    workspace: Workspace, root: Path, index: DatasetIndex, plans: Sequence[Plan], progress: Progress
+    workspace: Workspace,
+    root: Path,
+    index: DatasetIndex,
+    plans: Sequence[Plan],
+    progress: Progress,
+    unlabelled: str | None = None,
 ) -> Trainer:
     """Return what trains the links of these plans, all from one cache of decoded images."""
     largest = max(plan.contract.input_size for plan in plans)
-    return Trainer(workspace, root, index, plans[0].contract, largest, progress)
+    return Trainer(workspace, root, index, plans[0].contract, largest, progress, Path(unlabelled) if unlabelled else None)
 
 
 def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) -> Chain:

@@ -22,7 +22,7 @@ def predict(student: Student, contract: InputContract, root: Path, records: Sequ
     """Return probabilities ``[N, classes]`` of images on disk."""
     answers: list[NDArray[np.float32]] = []
     student.eval()
-    frames = frames_of(root, records, contract)
+    frames = frames_of([root / record.path for record in records], contract)
     with torch.inference_mode():
         for start in range(0, len(records), BATCH):
             block = [next(frames) for _ in records[start : start + BATCH]]

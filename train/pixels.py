@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, ImageRecord, InputContract
+from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, InputContract
 from weckd_edge.devices.frames import frame_from_file
 from weckd_edge.progress import Progress
 from weckd_edge.store import file_ref
@@ -24,7 +24,7 @@ class PixelCache:
     """Training images at one size.
 
     Attributes:
-        file: uint8 ``[N, side, side, 3]`` as ``.npy``, in the order of the index's training images.
+        file: uint8 ``[N, side, side, 3]`` as ``.npy``, the index's training images in order, then the unlabelled ones.
         side: Pixels.
         schema_version: Of this record.
     """
@@ -34,27 +34,22 @@ class PixelCache:
     schema_version: int = SCHEMA_VERSION
 
 
-def frames_of(
-    root: Path, records: Sequence[ImageRecord], contract: InputContract, ahead: int = 16
-) -> Iterator[NDArray[np.uint8]]:
+def frames_of(paths: Sequence[Path], contract: InputContract, ahead: int = 16) -> Iterator[NDArray[np.uint8]]:
     """Yield each image as a camera frame ``[1, frame_height, frame_width, 3]``, decoded in threads, in order."""
     with ThreadPoolExecutor(4) as pool:
-        for start in range(0, len(records), ahead):
-            block = records[start : start + ahead]
-            yield from pool.map(lambda record: frame_from_file(root / record.path, contract), block)
+        for start in range(0, len(paths), ahead):
+            yield from pool.map(lambda path: frame_from_file(path, contract), paths[start : start + ahead])
 
 
-def build_cache(
-    root: Path, records: Sequence[ImageRecord], contract: InputContract, side: int, folder: Path, progress: Progress
-) -> PixelCache:
-    """Decode ``records`` into ``folder``, cropped as the graph will crop and resized as it will resize."""
+def build_cache(paths: Sequence[Path], contract: InputContract, side: int, folder: Path, progress: Progress) -> PixelCache:
+    """Decode images into ``folder``, cropped as the graph will crop and resized as it will resize."""
     path = folder / "pixels.npy"
-    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(records), side, side, 3))
+    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(paths), side, side, 3))
     with path.open("rb+") as file:
         # Writing to a mapped file on a full disk kills the process without a word; asking for the space first does not.
         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    with progress.task("decode images", len(records)) as task:
-        for i, frame in enumerate(frames_of(root, records, contract)):
+    with progress.task("decode images", len(paths)) as task:
+        for i, frame in enumerate(frames_of(paths, contract)):
             small = crop_and_resize(torch.tensor(frame), contract, side)
             pixels[i] = small[0].permute(1, 2, 0).round().to(torch.uint8).numpy()
             task.advance()

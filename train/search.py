@@ -14,7 +14,7 @@ from weckd_edge.config import BuildConfig
 from weckd_edge.errors import ConfigError
 from weckd_edge.optional import require
 from weckd_edge.progress import Progress
-from weckd_edge.store import Workspace, digest_of, write_atomic
+from weckd_edge.store import Workspace, digest_of, sha256_file, write_atomic
 from weckd_edge.train.chain import make_trainer, plan_chain, run_strategy
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.strategies import find_strategy
@@ -82,10 +82,13 @@ def search(
     with workspace.locked():
         index = cached_index(workspace, data, config, skip_bad=skip_bad, progress=progress).artifact
         plans = plan_chain(index, config)
-        trainer = make_trainer(workspace, root, index, plans, progress)
+        trainer = make_trainer(workspace, root, index, plans, progress, config.data.unlabelled)
         links = tuple(replace(link, weights=None) for link in config.link)
+        weights = [sha256_file(Path(link.weights)) if link.weights else None for link in config.link]
+        pool = [r.pixels_sha256 for r in index.unlabelled]
         images = [[r.pixels_sha256, r.label, r.split, r.share] for r in index.images]
-        name = f"weckd-edge-{digest_of([replace(config, link=links), images])[:16]}"
+        settings = replace(config, link=links, data=replace(config.data, unlabelled=None))
+        name = f"weckd-edge-{digest_of([settings, weights, images, pool])[:16]}"
         study = _open(optuna, storage, name, config.seed)
 
         def objective(trial: Any) -> float:

@@ -185,7 +185,7 @@ def _trial(
     def run(folder: Path) -> Trial:
         start_ns = time.monotonic_ns()
         plans = plan_chain(index, config)
-        trainer = make_trainer(workspace, root, index, plans, progress)
+        trainer = make_trainer(workspace, root, index, plans, progress, config.data.unlabelled)
         links = run_strategy(trainer, plans, strategy, config)
         last = links[-1].artifact
         return Trial(
@@ -210,6 +210,7 @@ def _trial(
         "train": config.train,
         "distill": config.distill,
         "data": [[r.pixels_sha256, r.label, r.group, r.split, r.share] for r in index.images],
+        "unlabelled": [r.pixels_sha256 for r in index.unlabelled],
         "seed": config.seed,
         "code": weckd_edge.__version__,
     }

@@ -14,6 +14,7 @@ import torch
 
 from weckd_edge.artifacts import DatasetIndex, ImageRecord, InputContract, Link
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
+from weckd_edge.errors import DataError
 from weckd_edge.progress import Progress
 from weckd_edge.store import Stage, Workspace, file_ref, sha256_file
 from weckd_edge.train.engine import fit
@@ -80,6 +81,10 @@ class Trainer:
         contract: Frame size and crop.
         largest_input: Side of the largest network input among all links, pixels.
         progress: Where the work is shown.
+        unlabelled: Folder of the index's unlabelled frames; None where it has none.
+
+    Raises:
+        DataError: The index names unlabelled frames and no folder is given.
     """
 
     def __init__(
@@ -90,6 +95,7 @@ class Trainer:
         contract: InputContract,
         largest_input: int,
         progress: Progress,
+        unlabelled: Path | None = None,
     ) -> None:
         self.workspace = workspace
         self.root = root
@@ -98,7 +104,12 @@ class Trainer:
         self.side = round(largest_input * CACHE_MARGIN)
         self.progress = progress
         self.train = [r for r in index.images if r.split == "train"]
-        self.labels = np.array([r.label for r in self.train], dtype=np.int64)
+        # Unlabelled frames stand behind the training images, with a label that no loss reads.
+        self.labels = np.array([r.label for r in self.train] + [-1] * len(index.unlabelled), dtype=np.int64)
+        self.paths = [root / r.path for r in self.train]
+        if index.unlabelled and unlabelled is None:
+            raise DataError("the index names unlabelled frames: expected the folder they lie in, got none")
+        self.paths += [unlabelled / r.path for r in index.unlabelled if unlabelled is not None]
 
     def link(self, job: Job) -> Stage[Link]:
         """Train one link, or find it finished."""
@@ -115,6 +126,7 @@ class Trainer:
             "teachers": [teacher.artifact.weights.sha256 for teacher in job.teachers],
             "cache_side": self.side,
             "data": [[r.pixels_sha256, r.label, r.split, r.share] for r in self.index.images],
+            "unlabelled": [r.pixels_sha256 for r in self.index.unlabelled] if job.pool else None,
             "train": job.train,
             "distill": replace(job.distill, twin=True, strategy="") if job.teachers else None,
             "versions": [torch.__version__, timm.__version__],
@@ -128,10 +140,15 @@ class Trainer:
         stage = self.workspace.stage(
             "pixels",
             PixelCache,
-            {"images": [r.pixels_sha256 for r in self.train], "side": self.side, "frame": frame},
-            lambda folder: build_cache(self.root, self.train, contract, self.side, folder, self.progress),
+            {
+                "images": [r.pixels_sha256 for r in self.train] + [r.pixels_sha256 for r in self.index.unlabelled],
+                "side": self.side,
+                "frame": frame,
+            },
+            lambda folder: build_cache(self.paths, contract, self.side, folder, self.progress),
         )
-        seen = np.array([job.shares is None or r.share in job.shares for r in self.train])
+        seen = np.zeros(len(self.labels), dtype=bool)
+        seen[: len(self.train)] = [job.shares is None or r.share in job.shares for r in self.train]
         return Feed(
             pixels=open_cache(stage.artifact, stage.folder),
             labels=self.labels,

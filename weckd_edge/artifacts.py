@@ -61,6 +61,21 @@ class ImageRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class UnlabelledImage:
+    """One frame without a label, which only teachers comment on.
+
+    Attributes:
+        path: Relative to the folder of unlabelled frames, POSIX.
+        sha256: Digest of the file.
+        pixels_sha256: Digest of size and decoded RGB pixels.
+    """
+
+    path: str
+    sha256: str
+    pixels_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BadFile:
     """A file that is named as data and cannot be used, with the reason in words."""
 
@@ -81,6 +96,8 @@ class DatasetIndex:
         seed: Seed of the split and the shares.
         near_duplicate_groups: Number of groups of more than one image that near-duplicate search found.
         exact_copies: Images left out because an earlier path holds the same pixels under the same label.
+        unlabelled: Frames of the folder of unlabelled ones, sorted by path.
+        unlabelled_left_out: Frames of that folder that copy another image or resemble a held-out one.
         schema_version: Of this record.
     """
 
@@ -92,6 +109,8 @@ class DatasetIndex:
     seed: int = 0
     near_duplicate_groups: int = 0
     exact_copies: int = 0
+    unlabelled: tuple[UnlabelledImage, ...] = ()
+    unlabelled_left_out: int = 0
     schema_version: int = SCHEMA_VERSION
 
 

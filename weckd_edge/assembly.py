@@ -180,7 +180,9 @@ def _judge(parts: Parts, models: Sequence[BuiltModel], onnx: FileRef) -> tuple[G
 def _write_evidence(parts: Parts, draft: Manifest, folder: Path) -> None:
     # A path of this machine has no place in a bundle; the weights' digests are in the chain's record.
     links = tuple(replace(link, weights=Path(link.weights).name if link.weights else None) for link in parts.config.link)
-    config = replace(parts.config, link=links)
+    pool = parts.config.data.unlabelled
+    data = replace(parts.config.data, unlabelled=Path(pool).name if pool else None)
+    config = replace(parts.config, link=links, data=data)
     evidence = Evidence(
         dataset=parts.index,
         chain=parts.chain,

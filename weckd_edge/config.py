@@ -35,6 +35,8 @@ class DataConfig:
         near_duplicate_distance: Largest Hamming distance of two 64-bit perceptual hashes at which two images are compared
             as near duplicates; None looks for exact copies only. At 10, of the pairs of frames that otoscopy_chile's own
             clusters keep together 83 % are found and 98 % of the found are right (at 6: 69 % and 100 %).
+        unlabelled: A folder of frames without labels, relative to the config file: shown to links with a teacher where the
+            strategy ends in ``+pool``. Copies, and frames that resemble a held-out image, are left out.
         use_published_split: Keep the test split that the CSV names instead of making one (its leaks are reported).
     """
 
@@ -42,6 +44,7 @@ class DataConfig:
     test_fraction: float = 0.2
     val_fraction: float = 0.1
     near_duplicate_distance: int | None = 10
+    unlabelled: str | None = None
     use_published_split: bool = False
 
     def __post_init__(self) -> None:
@@ -348,4 +351,7 @@ def load_config(path: Path) -> BuildConfig:
     links = tuple(
         replace(link, weights=str((path.parent / link.weights).resolve())) if link.weights else link for link in config.link
     )
-    return replace(config, link=links)
+    data_config = config.data
+    if data_config.unlabelled:
+        data_config = replace(data_config, unlabelled=str((path.parent / data_config.unlabelled).resolve()))
+    return replace(config, link=links, data=data_config)

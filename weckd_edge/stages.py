@@ -171,7 +171,7 @@ class Stages:
         from weckd_edge.train.chain import make_trainer, plan_chain, train_build
 
         plans = plan_chain(index.artifact, self.config)
-        trainer = make_trainer(self.workspace, self.root, index.artifact, plans, self.progress)
+        trainer = make_trainer(self.workspace, self.root, index.artifact, plans, self.progress, self.config.data.unlabelled)
         chain = train_build(trainer, plans, self.config)
         for stage in (*chain.links, *([chain.twin] if chain.twin else [])):
             self._done(f"train {stage.artifact.name}", stage)

@@ -17,6 +17,7 @@ from weckd_edge.train.data.listing import data_root, fingerprint, list_images
 from weckd_edge.train.data.phantom import is_phantom
 from weckd_edge.train.data.scan import ScannedImage, scan
 from weckd_edge.train.data.split import Item, split_images
+from weckd_edge.train.data.unlabelled import Unlabelled, read_unlabelled, unlabelled_fingerprint
 
 __all__ = ["build_index", "cached_index", "data_root"]
 
@@ -75,18 +76,30 @@ def build_index(
         )
         for image, item, place in zip(images, items, places, strict=True)
     )
+    pool = _read_pool(images, [place.split for place in places], config, progress)
+    if pool.bad_files and not skip_bad:
+        raise DataError(_describe_bad(Path(config.unlabelled or ""), pool.bad_files))
     index = DatasetIndex(
         name=root.resolve().name,
         labels=labels,
         images=records,
-        bad_files=tuple(sorted(bad, key=lambda file: file.path)),
+        bad_files=tuple(sorted((*bad, *pool.bad_files), key=lambda file: file.path)),
         synthetic=is_phantom(root),
         seed=seed,
         near_duplicate_groups=grouping.near_duplicate_groups,
         exact_copies=len(usable) - len(images),
+        unlabelled=pool.images,
+        unlabelled_left_out=pool.left_out,
     )
     _note(index, config, grouping.separate_ties, progress)
     return index
+
+
+def _read_pool(images: Sequence[ScannedImage], splits: Sequence[str], config: DataConfig, progress: Progress) -> Unlabelled:
+    if config.unlabelled is None:
+        return Unlabelled(images=(), bad_files=(), left_out=0)
+    held_out = [image for image, split in zip(images, splits, strict=True) if split != "train"]
+    return read_unlabelled(Path(config.unlabelled), images, held_out, config.near_duplicate_distance, progress)
 
 
 def cached_index(
@@ -101,6 +114,7 @@ def cached_index(
     """
     key = {
         "files": fingerprint(path),
+        "pool": unlabelled_fingerprint(Path(config.data.unlabelled)) if config.data.unlabelled else None,
         "data": config.data,
         "shares": len(config.link),
         "seed": config.seed,
@@ -162,6 +176,11 @@ def _note(index: DatasetIndex, config: DataConfig, separate_ties: int, progress:
     progress.note(f"{len(index.images)} images in {groups} groups: {parts}; labelled shares {sorted(shared.values())}")
     if index.bad_files:
         progress.note(f"{len(index.bad_files)} files were left out because they cannot be used")
+    if config.unlabelled is not None:
+        progress.note(
+            f"{len(index.unlabelled)} unlabelled frames; {index.unlabelled_left_out} left out: they copy another image or "
+            "resemble a held-out one"
+        )
     if separate_ties:
         progress.note(f"{separate_ties} pairs look alike but lie in groups that stay apart (see docs/data.md)")
     total = len(index.images)

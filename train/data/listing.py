@@ -132,7 +132,7 @@ def _from_folder(root: Path) -> list[ListedImage]:
         )
     images = []
     for folder in folders:
-        files = list(_walk(folder, (_identity(folder),)))
+        files = list(walk_files(folder))
         if not files:
             raise DataError(f"{folder}: expected images of the class '{folder.name}', found none; fill or remove it")
         images += [ListedImage(path=file.relative_to(root).as_posix(), label=folder.name) for file in files]
@@ -149,6 +149,15 @@ def _entries(folder: Path) -> list[Path]:
 def _identity(folder: Path) -> tuple[int, int]:
     stat = folder.stat()
     return stat.st_dev, stat.st_ino
+
+
+def walk_files(folder: Path) -> Iterator[Path]:
+    """Yield every file below a folder, sorted, hidden names left out.
+
+    Raises:
+        DataError: A folder cannot be listed.
+    """
+    return _walk(folder, (_identity(folder),))
 
 
 def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
