@@ -20,7 +20,8 @@ import weckd_edge
 from weckd_edge.cli import live_progress as live_progress_module
 from weckd_edge.cli.live_progress import live_progress
 from weckd_edge.cli.main import COMMANDS, Entry, main
-from weckd_edge.cli.output import PlainProgress, make_progress, one_line, print_json, print_table
+from weckd_edge.cli.output import PlainProgress, make_progress, print_json, print_table
+from weckd_edge.cli.text import one_line
 from weckd_edge.errors import (
     BundleError,
     ConfigError,

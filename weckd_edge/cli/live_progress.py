@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from weckd_edge.cli.output import one_line
+from weckd_edge.cli.text import one_line
 from weckd_edge.progress import Progress, Task
 
 

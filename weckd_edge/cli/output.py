@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 import click
 
+from weckd_edge.cli.text import one_line
 from weckd_edge.progress import Progress, SilentProgress, Task
 from weckd_edge.schema import to_json
 
@@ -36,11 +37,6 @@ quiet_option: Option = click.option("-q", "--quiet", is_flag=True, help="Show no
 def print_json(value: object) -> None:
     """Print one JSON document on stdout; a file name that is not UTF-8 keeps its bytes as the escapes Python reads back."""
     click.echo(to_json(value).encode("utf-8", "backslashreplace"), nl=False)
-
-
-def one_line(text: str) -> str:
-    """Return text with every character that would break the line or command the terminal written as an escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def say(text: str) -> None:
