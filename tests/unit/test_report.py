@@ -555,7 +555,7 @@ def test_the_bill_of_materials_is_reproducible_and_names_model_metrics_and_licen
     metrics = model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
     assert [m["type"] for m in metrics] == ["accuracy", "accuracy", "recall", "recall", "recall", "recall"]
     libraries = {c["name"]: c for c in bom["components"]}
-    assert "BSD-3-Clause" in json.dumps(libraries["numpy"]["licenses"])
+    assert "BSD" in json.dumps(libraries["numpy"]["licenses"])
     assert "licenses" not in libraries["click"], "another version is installed here, so its licence is not known"
     assert libraries["python"]["type"] == "platform"
 
