@@ -96,9 +96,9 @@ def fit(
     peaks = [group["lr"] for group in optimizer.param_groups]
     model, optimizer = fabric.setup(student, optimizer)
     checkpoint = scratch / CHECKPOINT
-    average = Average(student, config.ema) if config.ema else None
-    done = _resume(checkpoint, student, optimizer, average)
     total = config.epochs * config.steps_per_epoch
+    average = Average(student, 1 - 1 / max(1.0, config.ema * total)) if config.ema else None
+    done = _resume(checkpoint, student, optimizer, average)
     with progress.task(name, total, done * config.steps_per_epoch) as shown, reproducible(config.threads):
         for epoch in range(done, config.epochs):
             torch.manual_seed(seed * 1_000_003 + epoch)

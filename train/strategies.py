@@ -27,7 +27,7 @@ class Strategy:
         teachers: ``previous`` link, every ``earlier`` one, or ``none``.
         pool: Whether a taught link also sees the other training images, without labels.
         mixup: Mixes this part of the batches; None leaves it to the configuration.
-        ema: Decay of the weights' average; None leaves it to the configuration.
+        ema: Part of the training over which weights are averaged; None leaves it to the configuration.
         source: Where it is from.
     """
 
@@ -59,9 +59,8 @@ STRATEGIES: dict[str, Strategy] = {
             links="chain",
             labels="union",
             teachers="earlier",
-            mixup=0.5,
-            ema=0.99,
-            source="this project: every share's labels, every earlier link, mixed images, averaged weights",
+            ema=0.05,
+            source="this project: every share's labels, every earlier link, averaged weights",
         ),
     )
 }

@@ -122,7 +122,8 @@ class TrainConfig:
         weight_decay: AdamW's.
         augment: Strength of flips, crops, rotation and colour changes, 0 (none) to 1.
         balance: How far rare classes are shown as often as common ones: 0 as they come, 1 all alike.
-        ema: Decay of the exponential average of the weights that is kept in the end; 0 keeps the last weights.
+        ema: Part of the training over which weights are averaged, exponentially, towards its end; 0 keeps the last weights.
+            A part, not a number of steps, so that a short training is not left with its first weights.
         precision: ``32-true``, ``bf16-mixed`` or ``16-mixed`` (a GPU).
         accelerator: Where to train.
         threads: Processor threads; 0 takes all cores.
@@ -147,7 +148,7 @@ class TrainConfig:
         _check(0 < self.learning_rate < 1, f"learning_rate = {self.learning_rate}: expected over 0 and under 1")
         for name in ("augment", "balance"):
             _check(0 <= getattr(self, name) <= 1, f"{name} = {getattr(self, name)}: expected 0 to 1")
-        _check(0 <= self.ema < 1, f"ema = {self.ema}: expected 0 up to under 1")
+        _check(0 <= self.ema <= 0.5, f"ema = {self.ema}: expected 0 to 0.5 of the training")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

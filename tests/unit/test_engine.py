@@ -13,10 +13,10 @@ from weckd_edge.artifacts import InputContract
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.progress import SilentProgress
 from weckd_edge.train.augment import apply_views, draw_views
-from weckd_edge.train.engine import CHECKPOINT, fit
+from weckd_edge.train.engine import CHECKPOINT, Average, fit
 from weckd_edge.train.models import Student, create
 from weckd_edge.train.sampler import Feed, epoch_batches
-from weckd_edge.train.task import ChainTask, LabelTask, Teacher
+from weckd_edge.train.task import ChainTask, LabelTask, Teacher, draw_mix
 
 SIDE = 40
 CONTRACT = InputContract(
@@ -146,3 +146,80 @@ def test_teacher_and_student_sizes_see_the_same_view() -> None:
     views = draw_views(2, 1.0, torch.Generator().manual_seed(3))
     large, small = apply_views(ramp, views, 64), apply_views(ramp, views, 32)
     assert torch.allclose(torch.nn.functional.avg_pool2d(large, 2), small, atol=6)
+
+
+def test_averaged_weights_follow_the_definition() -> None:
+    one = student(0)
+    average = Average(one, 0.9)
+    start = {key: value.clone() for key, value in one.state_dict().items()}
+    for value in one.state_dict().values():
+        if value.is_floating_point():
+            value.add_(1.0)
+    average.update(one)
+    first = min(0.9, 1 / 10)
+    for key, value in average.state.items():
+        if value.is_floating_point():
+            assert torch.allclose(value, start[key] * first + (start[key] + 1) * (1 - first), atol=1e-5)
+
+
+def test_a_killed_run_with_averaged_weights_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    config = replace(CONFIG, ema=0.5)
+    whole = run(config, tmp_path / "whole")
+
+    class Dies(LabelTask):
+        steps = 0
+
+        def __call__(self, *args: object) -> dict[str, torch.Tensor]:
+            Dies.steps += 1
+            if Dies.steps == 5:
+                raise KilledError
+            return super().__call__(*args)  # type: ignore[arg-type]
+
+    with pytest.raises(KilledError):
+        run(config, tmp_path / "torn", Dies(CONTRACT))
+    assert equal(run(config, tmp_path / "torn"), whole)
+    assert not equal(whole, run(CONFIG, tmp_path / "last"))
+
+
+def counts(balance: float, steps: int = 200) -> tuple[int, int]:
+    data = replace(feed(), labelled=np.array([0, 2, 4, 6, 8, 10, 12, 14, 1]), pool=np.zeros(0, dtype=np.int64))
+    seen = [
+        int(label)
+        for batch in epoch_batches(data, seed=1, epoch=0, steps=steps, batch=8, augment=0, balance=balance)
+        for label in batch.labels
+    ]
+    return seen.count(0), seen.count(1)
+
+
+@pytest.mark.parametrize(("balance", "ratio"), [(0.0, 8.0), (0.5, 8**0.5), (1.0, 1.0)])
+def test_a_rare_class_is_shown_as_often_as_its_balance_asks(balance: float, ratio: float) -> None:
+    common, rare = counts(balance)
+    assert common / rare == pytest.approx(ratio, rel=0.02)
+
+
+def test_mixed_images_are_mixed_alike_for_teacher_and_student_and_keep_labels_apart() -> None:
+    data = feed()
+    (batch,) = epoch_batches(data, seed=1, epoch=0, steps=1, batch=8, augment=0)
+    generator = torch.Generator().manual_seed(batch.seed)
+    mix = draw_mix(batch, 1.0, generator)
+    assert mix is not None
+    assert sorted(mix.partner.tolist()) == list(range(8))
+    assert set(mix.partner[: batch.labelled].tolist()) == set(range(batch.labelled))
+    assert draw_mix(batch, 0.0, generator) is None
+
+
+def test_with_several_teachers_one_always_takes_part() -> None:
+    teachers = [Teacher(student(i), CONTRACT) for i in range(3)]
+    task = ChainTask(teachers, CONTRACT, DistillConfig(teacher_drop=0.9), 2)
+    chosen = [task._choose(torch.Generator().manual_seed(seed)) for seed in range(300)]
+    assert min(len(some) for some in chosen) == 1
+    assert max(len(some) for some in chosen) > 1
+    assert {position for some in chosen for position in some} == {0, 1, 2}
+
+
+def test_in_the_last_part_a_refined_link_hears_its_labels_alone() -> None:
+    task = ChainTask([Teacher(student(1), CONTRACT)], CONTRACT, DistillConfig(refine=0.25), 2)
+    (batch,) = epoch_batches(feed(), seed=1, epoch=0, steps=1, batch=8, augment=0)
+    one = student(0)
+    assert "soft" in task(one, batch, 0.74)
+    assert set(task(one, batch, 0.75)) == {"loss"}
