@@ -128,10 +128,12 @@ def run_strategy(
     """
     positions = links_of(strategy, len(plans))
     train, distill = _with_overrides(strategy, config)
+    epochs = share_epochs(config.train.epochs * len(plans), len(positions), config.train.epochs, late=strategy.late)
     links: list[Stage[Link]] = []
     for order, position in enumerate(positions):
-        is_last = order == len(positions) - 1
         teachers = {"none": [], "previous": links[-1:], "earlier": links}[strategy.teachers]
+        before = plans[positions[order - 1]].config if order else None
+        same = before is not None and is_same_network(before, plans[position].config)
         links.append(
             trainer.link(
                 Job(
@@ -140,14 +142,36 @@ def run_strategy(
                     share=position,
                     shares=shares_of(strategy, position, len(plans)),
                     seed=config.seed * 1000 + order,
-                    train=longer(train, len(plans) - len(positions) + 1) if is_last else train,
+                    train=replace(train, epochs=epochs[order]),
+                    start=links[-1] if strategy.inherit and same else None,
                     teachers=tuple(teachers),
                     pool=strategy.pool and bool(teachers),
                     distill=distill,
+                    trust=strategy.trust,
                 )
             )
         )
     return tuple(links)
+
+
+def share_epochs(total: int, links: int, each: int, *, late: bool) -> tuple[int, ...]:
+    """Deal a chain's epochs out to its links, each at least one.
+
+    Args:
+        total: Epochs of all links.
+        links: How many there are.
+        each: An even part; what every link but the last gets unless ``late``.
+        late: Half for the last, an even part for the first, the rest among those between.
+    """
+    if not late or links < 3:
+        return (*[each] * (links - 1), total - each * (links - 1))
+    between = max(1, (total - total // 2 - each) // (links - 2))
+    return (each, *[between] * (links - 2), max(1, total - each - between * (links - 2)))
+
+
+def is_same_network(one: LinkConfig, other: LinkConfig) -> bool:
+    """Tell whether two links are the same network, whatever size of image each is given."""
+    return (one.model, one.options, one.mean, one.std) == (other.model, other.options, other.mean, other.std)
 
 
 def _with_overrides(strategy: Strategy, config: BuildConfig) -> tuple[TrainConfig, DistillConfig]:

@@ -28,6 +28,10 @@ class Strategy:
         pool: Whether a taught link also sees the other training images, without labels.
         mixup: Mixes this part of the batches; None leaves it to the configuration.
         ema: Part of the training over which weights are averaged; None leaves it to the configuration.
+        late: Whether the last link, the cheapest to train, gets half of all gradient steps, the first its even part, and
+            those between the rest.
+        inherit: Whether a link starts from its predecessor's weights where both are the same network, at another size.
+        trust: Whether teachers count by their accuracy on the validation groups, and not all alike.
         source: Where it is from.
     """
 
@@ -38,6 +42,9 @@ class Strategy:
     pool: bool = False
     mixup: float | None = None
     ema: float | None = None
+    late: bool = False
+    inherit: bool = False
+    trust: bool = False
     source: str = ""
 
 
@@ -60,7 +67,10 @@ STRATEGIES: dict[str, Strategy] = {
             labels="union",
             teachers="earlier",
             ema=0.05,
-            source="this project: every share's labels, every earlier link, averaged weights",
+            late=True,
+            inherit=True,
+            trust=True,
+            source="this project: every share's labels, every earlier link by its merit, most steps for the last link",
         ),
     )
 }

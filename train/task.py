@@ -63,23 +63,25 @@ class LabelTask:
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """A trained link and the input it expects."""
+    """A trained link, the input it expects, and what it counts beside others."""
 
     student: Student
     contract: InputContract
+    weight: float = 1.0
 
 
 class ChainTask:
     """A link learns from one or more earlier ones, under the same view, and from the labels it may see.
 
-    ``(1 - weight) * cross-entropy + weight * soft targets + attention * spatial attention``. The soft targets are the mean
-    over the teachers that take part in the step; attention is compared with the last of them. In the last part of the
-    training (``refine``) the labels are alone.
+    ``(1 - weight) * cross-entropy + weight * soft targets + attention * spatial attention``. The soft targets are the
+    weighted mean over the teachers that take part in the step; attention is compared with the last of them. In the last
+    part of the training (``refine``) the labels are alone.
     """
 
     def __init__(self, teachers: Sequence[Teacher], contract: InputContract, config: DistillConfig, classes: int) -> None:
         self.teachers = nn.ModuleList(t.student.eval().requires_grad_(False) for t in teachers)
         self.contracts = [t.contract for t in teachers]
+        self.weights = [t.weight for t in teachers]
         self.contract = contract
         self.config = config
         self.soft_loss = choose_soft_loss(config.loss, classes)
@@ -99,10 +101,11 @@ class ChainTask:
             hard = mix.part * hard + (1 - mix.part) * labelled_cross_entropy(logits, batch.labels[mix.partner])
         soft, attention = torch.zeros_like(hard), torch.zeros_like(hard)
         taking_part = self._choose(generator)
+        together = sum(self.weights[position] for position in taking_part)
         for position in taking_part:
             with torch.no_grad():
                 answer, map_ = self.teachers[position](self._shown(batch, self.contracts[position], mix))
-            soft = soft + self.soft_loss(logits, answer, temperature) / len(taking_part)
+            soft = soft + self.soft_loss(logits, answer, temperature) * (self.weights[position] / together)
             if position == taking_part[-1] and config.attention and features is not None and map_ is not None:
                 attention = config.attention * spatial_attention_loss(features, map_)
         loss = (1 - config.weight) * hard + config.weight * soft + attention

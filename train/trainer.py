@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,15 @@ CACHE_MARGIN = 1.15
 
 NO_TEACHING = DistillConfig()
 
+TRUST_SCALE = 20.0
+"""How steeply trust falls: a teacher that answers ten points fewer validation images than the best counts a seventh."""
+
+
+def trust(accuracies: Sequence[float]) -> list[float]:
+    """Return what each teacher counts, the best 1, by their accuracy (0..1) on the validation groups."""
+    best = max(accuracies)
+    return [math.exp(TRUST_SCALE * (accuracy - best)) for accuracy in accuracies]
+
 
 class Planned(Protocol):
     """A network before it is trained: see ``weckd_edge.train.chain.Plan``."""
@@ -55,9 +65,11 @@ class Job:
         shares: Whose labels it sees; None for those of all training images.
         seed: Of its weights and batches.
         train: The loop.
+        start: A trained link of the same network to start from; None starts from the network's own weights.
         teachers: Trained links, the nearest last; empty for a link that learns from labels alone.
         pool: Whether it sees the other training images, without labels.
         distill: The teaching; of no account without teachers.
+        trust: Whether teachers count by their accuracy on the validation groups.
     """
 
     name: str
@@ -66,9 +78,11 @@ class Job:
     shares: tuple[int, ...] | None
     seed: int
     train: TrainConfig
+    start: Stage[Link] | None = None
     teachers: tuple[Stage[Link], ...] = ()
     pool: bool = False
     distill: DistillConfig = NO_TEACHING
+    trust: bool = False
 
 
 class Trainer:
@@ -123,6 +137,8 @@ class Trainer:
             "shares": job.shares,
             "pool": job.pool,
             "seed": job.seed,
+            "start": job.start.artifact.weights.sha256 if job.start else None,
+            "trust": job.trust,
             "teachers": [teacher.artifact.weights.sha256 for teacher in job.teachers],
             "cache_side": self.side,
             "data": [[r.pixels_sha256, r.label, r.split, r.share] for r in self.index.images],
@@ -160,6 +176,8 @@ class Trainer:
         plan = job.plan
         torch.manual_seed(job.seed)
         made = create(plan.config, len(self.index.labels))
+        if job.start is not None:
+            made.student.load_state_dict(load_link(job.start.artifact, job.start.folder).state_dict())
         feed = self._feed(job)
         fit(
             made.student,
@@ -193,7 +211,11 @@ class Trainer:
     def _task(self, job: Job) -> Task:
         if not job.teachers:
             return LabelTask(job.plan.contract)
-        teachers = [Teacher(load_link(t.artifact, t.folder), t.artifact.input) for t in job.teachers]
+        weights = trust([t.artifact.val_accuracy.value for t in job.teachers]) if job.trust else [1.0] * len(job.teachers)
+        teachers = [
+            Teacher(load_link(t.artifact, t.folder), t.artifact.input, weight)
+            for t, weight in zip(job.teachers, weights, strict=True)
+        ]
         return ChainTask(teachers, job.plan.contract, job.distill, len(self.index.labels))
 
     def _answers(
