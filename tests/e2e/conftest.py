@@ -31,6 +31,9 @@ model = "resnet10t"
 input_size = 32
 options = { channels = [16, 16, 16, 16], stem_width = 8 }
 
+[distill]
+strategy = "weckd+pool"
+
 [data]
 share = 0.2
 
