@@ -107,8 +107,8 @@ def _accuracy_drop(bar: float, verification: Verification | None) -> Gate:
     if verification is None:
         return Gate(name="accuracy_drop", bar=bar, got=None, verdict="INCONCLUSIVE", reason="no test image was answered")
     drop = _drop(verification.accuracy_fp32, verification.accuracy_compiled)
-    how = f"{drop:.1%} fewer" if drop >= 0 else f"{-drop:.1%} more"
-    told = f"{verification.precision} answers {how} test images correctly than FP32"
+    how = "as many" if not drop else f"{drop:.1%} fewer" if drop > 0 else f"{-drop:.1%} more"
+    told = f"{verification.precision} answers {how} test images correctly {'as' if not drop else 'than'} FP32"
     if drop <= bar + _ROUNDING:
         return Gate(name="accuracy_drop", bar=bar, got=drop, verdict="PASS", reason=f"{told}, within {bar:.1%}")
     reason = f"{told}, {drop - bar:.1%} over {bar:.1%}"

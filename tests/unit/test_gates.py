@@ -134,6 +134,8 @@ def test_a_gain_is_not_worded_as_a_negative_loss() -> None:
     assert gate.verdict == "PASS"
     assert "4.0% more" in gate.reason
     assert "-" not in gate.reason
+    same = one(GateConfig(accuracy_drop=0.03), verified=verification(rate(90), rate(90)))
+    assert "as many test images correctly as FP32" in same.reason
 
 
 def test_a_drop_that_only_rounding_puts_over_the_bar_passes() -> None:

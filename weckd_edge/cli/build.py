@@ -175,12 +175,13 @@ def show(outcome: BuildOutcome) -> None:
         print_table(("gate", "bar", "got", "verdict", "why"), gates)
     compiled = verification.accuracy_compiled
     name = outcome.chain.links[-1].name
+    flips = "1 answer differs" if verification.flips == 1 else f"{verification.flips} answers differ"
     what = f"Shipped {name}, {verification.precision} on {verification.backend}"
     if manifest.target == "jetson":
         what = f"Shipped {name} as an {verification.precision} graph, answered here by {verification.backend}"
     click.echo(
         f"{what}: {compiled.value:.1%} ({compiled.low:.1%} to {compiled.high:.1%}) of {compiled.images} held-out images in "
-        f"{compiled.groups} groups; {verification.flips} answers differ from FP32."
+        f"{compiled.groups} groups; {flips} from FP32."
     )
     sentence = chain_sentence(outcome.chain).replace("\u00a0", " ")
     if twin is not None and outcome.chain.links[-1].test_accuracy.value <= twin.test_accuracy.value:
