@@ -106,8 +106,11 @@ class Study:
         return tuple(dict.fromkeys(t.strategy for t in self.trials))
 
     def mean(self, strategy: str) -> Mean:
-        """Return a strategy's mean accuracy with its interval."""
-        return mean_interval(self.accuracies(strategy))
+        """Return a strategy's mean accuracy with its interval, within 0..1."""
+        found = mean_interval(self.accuracies(strategy))
+        if found.low is None or found.high is None:
+            return found
+        return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
     def difference(self, a: str, b: str) -> Difference:
         """Return how much better one strategy answers than another, paired by seed."""

@@ -59,6 +59,11 @@ def test_differences_are_paired_by_seed() -> None:
     assert wide.low < 0.5
 
 
+def test_an_accuracy_never_reaches_beyond_all_or_nothing() -> None:
+    found = study(alone=[0.1, 0.9]).mean("alone")
+    assert (found.low, found.high) == (0.0, 1.0)
+
+
 @pytest.mark.parametrize(
     ("chain", "words"),
     [
