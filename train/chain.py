@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from weckd_edge.artifacts import DatasetIndex, InputContract, Link
-from weckd_edge.config import BuildConfig, DistillConfig, InputConfig, LinkConfig, TrainConfig
+from weckd_edge.config import BuildConfig, InputConfig, LinkConfig, TrainConfig
 from weckd_edge.progress import Progress
 from weckd_edge.store import Stage, Workspace
 from weckd_edge.train.losses import choose_soft_loss
@@ -123,11 +123,11 @@ def run_strategy(
 ) -> tuple[Stage[Link], ...]:
     """Train the links of one strategy, in order; those that an earlier run has trained alike are found, not trained.
 
-    Every strategy takes as many gradient steps in all as there are links in the chain: one with fewer networks trains the
-    last of them longer.
+    Every strategy takes as many gradient steps in all as the whole chain: one with fewer networks trains the last of them
+    longer.
     """
     positions = links_of(strategy, len(plans))
-    train, distill = _with_overrides(strategy, config)
+    train = config.train if strategy.ema is None else replace(config.train, ema=strategy.ema)
     epochs = share_epochs(config.train.epochs * len(plans), len(positions), config.train.epochs, late=strategy.late)
     links: list[Stage[Link]] = []
     for order, position in enumerate(positions):
@@ -146,7 +146,7 @@ def run_strategy(
                     start=links[-1] if strategy.inherit and same else None,
                     teachers=tuple(teachers),
                     pool=strategy.pool and bool(teachers),
-                    distill=distill,
+                    distill=config.distill,
                     trust=strategy.trust,
                 )
             )
@@ -172,15 +172,6 @@ def share_epochs(total: int, links: int, each: int, *, late: bool) -> tuple[int,
 def is_same_network(one: LinkConfig, other: LinkConfig) -> bool:
     """Tell whether two links are the same network, whatever size of image each is given."""
     return (one.model, one.options, one.mean, one.std) == (other.model, other.options, other.mean, other.std)
-
-
-def _with_overrides(strategy: Strategy, config: BuildConfig) -> tuple[TrainConfig, DistillConfig]:
-    train, distill = config.train, config.distill
-    if strategy.ema is not None:
-        train = replace(train, ema=strategy.ema)
-    if strategy.mixup is not None:
-        distill = replace(distill, mixup=strategy.mixup)
-    return train, distill
 
 
 def longer(train: TrainConfig, factor: int) -> TrainConfig:

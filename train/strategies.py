@@ -22,11 +22,9 @@ class Strategy:
         name: On the command line.
         links: Which networks are trained: the whole ``chain``, its two ``ends``, only the ``last``, or the last one as
             often as the chain has links (``same``).
-        labels: Whose labels a link sees: its ``own`` share, its own and those of the links ``before``, the ``union`` of all
-            shares, or ``all`` training labels.
+        labels: Whose labels a link sees: its ``own`` share, the ``union`` of all shares, or ``all`` training labels.
         teachers: ``previous`` link, every ``earlier`` one, or ``none``.
         pool: Whether a taught link also sees the other training images, without labels.
-        mixup: Mixes this part of the batches; None leaves it to the configuration.
         ema: Part of the training over which weights are averaged; None leaves it to the configuration.
         late: Whether the last link, the cheapest to train, gets half of all gradient steps, the first its even part, and
             those between the rest.
@@ -37,10 +35,9 @@ class Strategy:
 
     name: str
     links: Literal["chain", "ends", "last", "same"]
-    labels: Literal["own", "before", "union", "all"]
+    labels: Literal["own", "union", "all"]
     teachers: Literal["previous", "earlier", "none"]
     pool: bool = False
-    mixup: float | None = None
     ema: float | None = None
     late: bool = False
     inherit: bool = False
@@ -107,7 +104,6 @@ def shares_of(strategy: Strategy, position: int, count: int) -> tuple[int, ...] 
     """Return the shares whose labels the link at a position sees; None for the labels of all training images."""
     return {
         "own": (position,),
-        "before": tuple(range(position + 1)),
         "union": tuple(range(count)),
         "all": None,
     }[strategy.labels]

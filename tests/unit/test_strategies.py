@@ -86,14 +86,10 @@ def test_the_pool_is_for_links_with_a_teacher() -> None:
     assert not any(job.pool for job in jobs_of("weckd"))
 
 
-def test_a_strategy_may_set_mixing_and_averaging() -> None:
+def test_a_strategy_may_set_the_averaging() -> None:
     guided = jobs_of("guided+pool")
     assert {job.train.ema for job in guided} == {STRATEGIES["guided"].ema}
     assert {job.train.ema for job in jobs_of("takd")} == {CONFIG.train.ema}
-    mixed = replace(find_strategy("takd"), mixup=0.5)
-    trainer = Recorder()
-    run_strategy(cast(Any, trainer), PLANS, mixed, CONFIG)
-    assert {job.distill.mixup for job in trainer.jobs} == {0.5}
 
 
 @pytest.mark.parametrize(("name", "said"), [("wekcd", "did you mean 'weckd'"), ("single-share+pool", "without a teacher")])
