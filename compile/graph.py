@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -155,15 +154,3 @@ def preprocessing_nodes(graph: GraphProto) -> tuple[NodeProto, ...]:
             before.add(node.output[0])
             wanted.extend(node.input)
     return tuple(node for node in graph.node if node.output[0] in before)
-
-
-def initializer_names(graph: GraphProto) -> set[str]:
-    """Return the names of the constant tensors."""
-    return {tensor.name for tensor in graph.initializer}
-
-
-def shapes(graph: GraphProto) -> Iterator[tuple[str, tuple[int | None, ...]]]:
-    """Yield the name and shape of inputs, outputs and inferred tensors; None stands for a dimension that may vary."""
-    for info in (*graph.input, *graph.output, *graph.value_info):
-        dims = info.type.tensor_type.shape.dim
-        yield info.name, tuple(d.dim_value if d.HasField("dim_value") else None for d in dims)

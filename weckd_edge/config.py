@@ -29,7 +29,7 @@ class DataConfig:
     """How images are split.
 
     Attributes:
-        share: Part of the training images whose labels one link sees, 0..1.
+        share: Part of the training images in one labelled share, 0..1; there is one share for each link.
         test_fraction: Part of all images held out for the final figures, by whole groups.
         val_fraction: Part of all images held out for choosing, by whole groups.
         near_duplicate_distance: Largest Hamming distance of two 64-bit perceptual hashes at which two images are compared
@@ -158,7 +158,7 @@ class DistillConfig:
     Attributes:
         strategy: Who teaches whom with which data; see ``weckd_edge.train.strategies``.
         loss: ``kl`` (soft targets), ``dkd``, ``dist`` or ``standardised``; the last two need three classes or more.
-        weight: Part of the loss that comes from the teacher, 0..1; the rest is cross-entropy on the link's own share.
+        weight: Part of the loss that comes from the teacher, 0..1; the rest is cross-entropy on the labels the link may see.
         temperature_start: Softmax temperature in the first epoch.
         temperature_end: Softmax temperature in the last epoch.
         attention: Weight of the spatial-attention term.

@@ -6,9 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, LinkConfig, TrainConfig, load_config
 from weckd_edge.errors import ConfigError
@@ -27,17 +25,6 @@ CONFIG = BuildConfig(
     train=TrainConfig(epochs=1, steps_per_epoch=1, batch=8, accelerator="cpu"),
     distill=DistillConfig(strategy="weckd"),
 )
-
-
-@pytest.fixture
-def ears(tmp_path: Path) -> Path:
-    root = tmp_path / "ears"
-    for c, label in enumerate(("dark", "light")):
-        (root / label).mkdir(parents=True)
-        for i in range(12):
-            cells = np.random.default_rng(100 * c + i).integers(120 * c, 120 * c + 130, (5, 5, 3), np.uint8)
-            Image.fromarray(cells).resize((40, 36), Image.Resampling.BICUBIC).save(root / label / f"{i}.png")
-    return root
 
 
 def test_machines_that_share_a_storage_share_the_trials(ears: Path, tmp_path: Path) -> None:

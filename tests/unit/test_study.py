@@ -6,9 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, TrainConfig
 from weckd_edge.errors import ConfigError
@@ -81,17 +79,6 @@ def test_the_verdict_follows_the_interval(chain: list[float], words: str) -> Non
 def test_one_seed_is_called_chance_and_a_missing_control_unknown() -> None:
     assert "may be chance" in verdict(study(**{"single-share": [0.5], "weckd": [0.9]}), "weckd")
     assert "not known" in verdict(study(weckd=[0.9]), "weckd")
-
-
-@pytest.fixture
-def ears(tmp_path: Path) -> Path:
-    root = tmp_path / "ears"
-    for c, label in enumerate(("dark", "light")):
-        (root / label).mkdir(parents=True)
-        for i in range(12):
-            cells = np.random.default_rng(100 * c + i).integers(120 * c, 120 * c + 130, (5, 5, 3), np.uint8)
-            Image.fromarray(cells).resize((40, 36), Image.Resampling.BICUBIC).save(root / label / f"{i}.png")
-    return root
 
 
 CONFIG = BuildConfig(
