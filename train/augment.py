@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -26,13 +27,20 @@ class Views:
     contrast: Tensor
     saturation: Tensor
 
+    def at(self, positions: Tensor) -> Views:
+        """Return the views of some images, by their positions ``[b]``."""
+        return self._each(lambda values: values[positions])
+
     def to(self, device: torch.device) -> Views:
         """Return the same views on another device."""
+        return self._each(lambda values: values.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Views:
         return Views(
-            affine=self.affine.to(device),
-            brightness=self.brightness.to(device),
-            contrast=self.contrast.to(device),
-            saturation=self.saturation.to(device),
+            affine=change(self.affine),
+            brightness=change(self.brightness),
+            contrast=change(self.contrast),
+            saturation=change(self.saturation),
         )
 
 

@@ -22,6 +22,9 @@ from weckd_edge.train.models import Size, check_order, create, measure
 from weckd_edge.train.strategies import Strategy, find_strategy, labels_used, links_of, shares_of
 from weckd_edge.train.trainer import Job, Trainer
 
+INHERITED_RATE = 0.5
+"""Part of the learning rate for a link that starts from its predecessor's weights: it has less to learn and more to lose."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
@@ -127,13 +130,16 @@ def run_strategy(
     longer.
     """
     positions = links_of(strategy, len(plans))
-    train = config.train if strategy.ema is None else replace(config.train, ema=strategy.ema)
-    epochs = share_epochs(config.train.epochs * len(plans), len(positions), config.train.epochs, late=strategy.late)
+    each = config.train.epochs
+    epochs = [each] * (len(positions) - 1) + [each * (len(plans) - len(positions) + 1)]
+    distill = config.distill if strategy.weight is None else replace(config.distill, weight=strategy.weight)
     links: list[Stage[Link]] = []
     for order, position in enumerate(positions):
         teachers = {"none": [], "previous": links[-1:], "earlier": links}[strategy.teachers]
         before = plans[positions[order - 1]].config if order else None
         same = before is not None and is_same_network(before, plans[position].config)
+        inherits = strategy.inherit and same
+        rate = INHERITED_RATE if inherits else 1.0
         links.append(
             trainer.link(
                 Job(
@@ -142,31 +148,23 @@ def run_strategy(
                     share=position,
                     shares=shares_of(strategy, position, len(plans)),
                     seed=config.seed * 1000 + order,
-                    train=replace(train, epochs=epochs[order]),
-                    start=links[-1] if strategy.inherit and same else None,
+                    train=replace(config.train, epochs=epochs[order], learning_rate=config.train.learning_rate * rate),
+                    start=links[-1] if inherits else None,
                     teachers=tuple(teachers),
                     pool=strategy.pool and bool(teachers),
-                    distill=config.distill,
-                    trust=strategy.trust,
+                    distill=distill,
+                    corrected=strategy.corrected,
+                    merge=_same_networks(links, positions, plans) if strategy.merge and order == len(positions) - 1 else (),
                 )
             )
         )
     return tuple(links)
 
 
-def share_epochs(total: int, links: int, each: int, *, late: bool) -> tuple[int, ...]:
-    """Deal a chain's epochs out to its links, each at least one.
-
-    Args:
-        total: Epochs of all links.
-        links: How many there are.
-        each: An even part; what every link but the last gets unless ``late``.
-        late: Half for the last, an even part for the first, the rest among those between.
-    """
-    if not late or links < 3:
-        return (*[each] * (links - 1), total - each * (links - 1))
-    between = max(1, (total - total // 2 - each) // (links - 2))
-    return (each, *[between] * (links - 2), max(1, total - each - between * (links - 2)))
+def _same_networks(links: Sequence[Stage[Link]], positions: Sequence[int], plans: Sequence[Plan]) -> tuple[Stage[Link], ...]:
+    """Return the links before the last one that are the same network as it."""
+    last = plans[positions[-1]].config
+    return tuple(link for link, at in zip(links, positions, strict=False) if is_same_network(plans[at].config, last))
 
 
 def is_same_network(one: LinkConfig, other: LinkConfig) -> bool:

@@ -18,7 +18,8 @@ from weckd_edge.config import TrainConfig
 from weckd_edge.progress import Progress
 from weckd_edge.store import explain_os_errors
 from weckd_edge.train.models import Student
-from weckd_edge.train.sampler import Feed, epoch_batches
+from weckd_edge.train.processes import check_batch, fabric_for, synchronised
+from weckd_edge.train.sampler import Feed, batch_parts, epoch_batches
 from weckd_edge.train.task import Batch, Task
 
 logger = logging.getLogger(__name__)
@@ -39,8 +40,14 @@ def reproducible(threads: int) -> Iterator[None]:
         torch.use_deterministic_algorithms(before[1])
 
 
-def make_optimizer(student: Student, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return AdamW: weight decay on matrices only, ten times the learning rate for the classifier."""
+RANDOM_CLASSIFIER = 10.0
+"""How many times the trunk's learning rate a classifier takes that starts from random weights."""
+
+
+def make_optimizer(
+    student: Student, config: TrainConfig, classifier_rate: float = RANDOM_CLASSIFIER
+) -> torch.optim.Optimizer:
+    """Return AdamW: weight decay on matrices only, ``classifier_rate`` times the learning rate for the classifier."""
     head = {id(p) for p in _classifier(student).parameters()}
     groups = []
     for in_head in (False, True):
@@ -49,7 +56,7 @@ def make_optimizer(student: Student, config: TrainConfig) -> torch.optim.Optimiz
             groups.append(
                 {
                     "params": chosen,
-                    "lr": config.learning_rate * (10 if in_head else 1),
+                    "lr": config.learning_rate * (classifier_rate if in_head else 1),
                     "weight_decay": config.weight_decay if decayed else 0.0,
                 }
             )
@@ -71,6 +78,7 @@ def fit(
     name: str,
     scratch: Path,
     progress: Progress,
+    classifier_rate: float = RANDOM_CLASSIFIER,
 ) -> Student:
     """Train a student; a checkpoint after every epoch lets the next call with the same arguments go on from there.
 
@@ -83,22 +91,28 @@ def fit(
         name: Shown beside the progress.
         scratch: Where the checkpoint is kept.
         progress: Where the work is shown.
+        classifier_rate: How many times the trunk's learning rate the classifier takes.
 
     Returns:
         The same student, in evaluation mode, on the CPU.
     """
-    fabric = Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)
+    fabric = fabric_for(config)
+    check_batch(*batch_parts(feed, config.batch), config)
+    given = student
+    if fabric.world_size > 1:
+        student = synchronised(student, fabric)
     # Channels last: the convolutions of small networks train about 1.5 times as fast on a CPU (see benchmarks/).
     student.to(memory_format=torch.channels_last)
     if isinstance(teachers := getattr(task, "teachers", None), nn.Module):
         teachers.to(fabric.device).to(memory_format=torch.channels_last)
-    optimizer = make_optimizer(student, config)
+    optimizer = make_optimizer(student, config, classifier_rate)
     peaks = [group["lr"] for group in optimizer.param_groups]
-    model, optimizer = fabric.setup(student, optimizer)
+    compiled: nn.Module = torch.compile(student) if config.compile else student  # type: ignore[assignment]  # a module still
+    model, optimizer = fabric.setup(compiled, optimizer)
     checkpoint = scratch / CHECKPOINT
     total = config.epochs * config.steps_per_epoch
     average = Average(student, 1 - 1 / max(1.0, config.ema * total)) if config.ema else None
-    done = _resume(checkpoint, student, optimizer, average)
+    done = _resume(fabric, checkpoint, student, optimizer, average)
     with progress.task(name, total, done * config.steps_per_epoch) as shown, reproducible(config.threads):
         for epoch in range(done, config.epochs):
             torch.manual_seed(seed * 1_000_003 + epoch)
@@ -111,23 +125,30 @@ def fit(
                 batch=config.batch,
                 augment=config.augment,
                 balance=config.balance,
+                uses=task.view_uses,
             )
             for step, batch in enumerate(batches, start=epoch * config.steps_per_epoch):
                 part = step / total
                 _set_learning_rate(optimizer, peaks, part, warmup=1 / config.epochs / 2)
                 optimizer.zero_grad(set_to_none=True)
-                with fabric.autocast():
-                    result = task(model, _to_device(batch, fabric.device), part)
-                fabric.backward(result["loss"])
+                own = _to_device(batch.part(fabric.global_rank, fabric.world_size), fabric.device)
+                for which in range(config.accumulate):
+                    last = which == config.accumulate - 1
+                    with fabric.no_backward_sync(model, enabled=not last), fabric.autocast():
+                        result = task(model, own.part(which, config.accumulate), part)
+                        fabric.backward(result["loss"] / config.accumulate)
                 fabric.clip_gradients(model, optimizer, max_norm=5.0)
                 optimizer.step()
                 if average is not None:
                     average.update(student)
                 shown.advance(1, **{key: value.item() for key, value in result.items()})
-            _save(checkpoint, student, optimizer, average, epoch + 1)
+            if fabric.global_rank == 0:
+                _save(checkpoint, student, optimizer, average, epoch + 1)
     if average is not None:
         student.load_state_dict(average.state)
-    return student.cpu().eval()
+    if given is not student:
+        given.load_state_dict(student.state_dict())
+    return given.cpu().eval()
 
 
 class Average:
@@ -172,6 +193,17 @@ def _set_learning_rate(optimizer: Any, peaks: list[float], part: float, warmup: 
         group["lr"] = peak * factor
 
 
+def _read(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # whatever is wrong with it, training anew is right
+        logger.warning("%s cannot be read; this link starts again", path, exc_info=True)
+        return None
+    return state
+
+
 def _save(path: Path, student: Student, optimizer: Any, average: Average | None, epochs: int) -> None:
     temporary = path.with_suffix(".tmp")
     state = {"student": student.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epochs}
@@ -188,11 +220,12 @@ def _save(path: Path, student: Student, optimizer: Any, average: Average | None,
             temporary.unlink(missing_ok=True)
 
 
-def _resume(path: Path, student: Student, optimizer: Any, average: Average | None) -> int:
-    if not path.is_file():
+def _resume(fabric: Fabric, path: Path, student: Student, optimizer: Any, average: Average | None) -> int:
+    """Take up the first process's checkpoint in every process; return how many epochs it holds."""
+    state = fabric.broadcast(_read(path) if fabric.global_rank == 0 else None)
+    if state is None:
         return 0
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
         student.load_state_dict(state["student"])
         optimizer.load_state_dict(state["optimizer"])
         if average is not None:

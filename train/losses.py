@@ -27,23 +27,22 @@ def soft_target_loss(student: Tensor, teacher: Tensor, temperature: float) -> Te
     return F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True) * temperature**2
 
 
-def attention_map(features: Tensor) -> Tensor:
-    """Return where a feature map ``[B, C, h, w]`` found evidence: channel mean of squares, ``[B, h, w]``, norm 1."""
-    energy = features.pow(2).mean(dim=1)
-    return F.normalize(energy.flatten(1), dim=1).view_as(energy)
+def evidence(features: Tensor) -> Tensor:
+    """Return where a feature map ``[B, C, h, w]`` found evidence: the channels' mean square, ``[B, 1, h, w]``."""
+    return features.pow(2).mean(dim=1, keepdim=True)
 
 
 def spatial_attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Distance of two attention maps (Zagoruyko and Komodakis 2017, arXiv 1612.03928, their equation 2, squared).
 
     Args:
-        student: Features ``[B, C, h, w]``.
-        teacher: Features ``[B, C', h', w']``; its map is resized to the student's where they differ.
+        student: Evidence ``[B, 1, h, w]``.
+        teacher: Evidence ``[B, 1, h', w']``; resized to the student's where they differ.
     """
     if teacher.shape[2:] != student.shape[2:]:
-        energy = teacher.pow(2).mean(dim=1, keepdim=True)
-        teacher = F.interpolate(energy, size=student.shape[2:], mode="bilinear", align_corners=False).sqrt()
-    return (attention_map(student) - attention_map(teacher)).pow(2).sum(dim=(1, 2)).mean()
+        teacher = F.interpolate(teacher, size=student.shape[2:], mode="bilinear", align_corners=False)
+    a, b = F.normalize(student.flatten(1), dim=1), F.normalize(teacher.flatten(1), dim=1)
+    return (a - b).pow(2).sum(dim=1).mean()
 
 
 def annealed_temperature(start: float, end: float, progress: float) -> float:

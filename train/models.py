@@ -103,6 +103,11 @@ def create(config: LinkConfig, classes: int) -> Created:
     return Created(student=Student(trunk), architecture=architecture, options=options, mean=mean, std=std)
 
 
+def has_pretrained_trunk(config: LinkConfig) -> bool:
+    """Tell whether a network starts from weights that were trained before."""
+    return bool(config.weights or config.pretrained or ":" in config.model)
+
+
 def _source_of(config: LinkConfig) -> tuple[str, dict[str, Any]]:
     """Return the architecture and options behind a ``hf_hub:owner/name`` or ``local-dir:path`` name."""
     source, _, name = config.model.partition(":")

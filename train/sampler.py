@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -54,10 +55,19 @@ def _balanced(
         yield next(streams[chosen])
 
 
+def batch_parts(feed: Feed, batch: int) -> tuple[int, int]:
+    """Return how many images of a batch carry a label and how many come from the pool."""
+    from_pool = batch // 2 if len(feed.pool) else 0
+    return batch - from_pool, from_pool
+
+
 def epoch_batches(
-    feed: Feed, *, seed: int, epoch: int, steps: int, batch: int, augment: float, balance: float = 0.0
+    feed: Feed, *, seed: int, epoch: int, steps: int, batch: int, augment: float, balance: float = 0.0, uses: int = 1
 ) -> Iterator[Batch]:
     """Yield one epoch's batches: half from the share and half from the pool, or all from the share without a pool.
+
+    With ``uses`` over 1 every view of an image comes that often within the epoch, each time among other images: what a
+    teacher said of it the first time holds for the next.
 
     Args:
         feed: What may be seen.
@@ -67,19 +77,32 @@ def epoch_batches(
         batch: Images in a batch.
         augment: Strength of the random views.
         balance: How far rare classes are shown as often as common ones, 0..1.
+        uses: How often each view is shown.
     """
     rng = np.random.default_rng([seed, epoch])
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    from_pool = batch // 2 if len(feed.pool) else 0
+    with_label, from_pool = batch_parts(feed, batch)
     labelled, pool = _balanced(feed.labelled, feed.labels, balance, rng), _endless(feed.pool, rng)
-    for _ in range(steps):
-        seen = [next(labelled) for _ in range(batch - from_pool)]
-        unseen = [next(pool) for _ in range(from_pool)]
-        labels = np.concatenate([feed.labels[seen], np.full(len(unseen), -1, dtype=np.int64)])
+    rows = math.ceil(steps / uses)
+    drawn = np.array(
+        [[next(labelled) for _ in range(with_label)] + [next(pool) for _ in range(from_pool)] for _ in range(rows)]
+    )
+    views = draw_views(rows * batch, augment, generator)
+    seeds = torch.randint(2**62, (steps,), generator=generator).tolist()
+    labels = np.where(np.arange(batch) < with_label, feed.labels[drawn], -1)
+    columns = np.arange(batch)
+    for step in range(steps):
+        if step % rows == 0:
+            # Shuffled down each column, so that an image keeps its place in the batch and changes its companions.
+            order = rng.permuted(np.tile(np.arange(rows)[:, None], batch), axis=0) if step else None
+        row = np.full(batch, step) if order is None else order[step % rows]
+        slots = torch.from_numpy(row * batch + columns)
         yield Batch(
-            images=torch.from_numpy(feed.pixels[seen + unseen]),
-            labels=torch.from_numpy(labels),
-            views=draw_views(batch, augment, generator),
-            labelled=len(seen),
-            seed=int(torch.randint(2**62, (), generator=generator)),
+            images=torch.from_numpy(feed.pixels[drawn[row, columns]]),
+            labels=torch.from_numpy(labels[row, columns]),
+            views=views.at(slots),
+            slots=slots,
+            epoch=epoch,
+            labelled=with_label,
+            seed=seeds[step],
         )

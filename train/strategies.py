@@ -25,11 +25,11 @@ class Strategy:
         labels: Whose labels a link sees: its ``own`` share, the ``union`` of all shares, or ``all`` training labels.
         teachers: ``previous`` link, every ``earlier`` one, or ``none``.
         pool: Whether a taught link also sees the other training images, without labels.
-        ema: Part of the training over which weights are averaged; None leaves it to the configuration.
-        late: Whether the last link, the cheapest to train, gets half of all gradient steps, the first its even part, and
-            those between the rest.
         inherit: Whether a link starts from its predecessor's weights where both are the same network, at another size.
-        trust: Whether teachers count by their accuracy on the validation groups, and not all alike.
+        merge: Whether the last link ends as the mean of the weights of all links that are the same network (Wortsman et al.
+            2022, arXiv 2203.05482): what one share taught is not unlearned on the next.
+        corrected: Whether a teacher is left out on images whose label the student sees and the teacher misses.
+        weight: Part of the loss that comes from the teachers; None leaves it to the configuration.
         source: Where it is from.
     """
 
@@ -38,10 +38,10 @@ class Strategy:
     labels: Literal["own", "union", "all"]
     teachers: Literal["previous", "earlier", "none"]
     pool: bool = False
-    ema: float | None = None
-    late: bool = False
     inherit: bool = False
-    trust: bool = False
+    merge: bool = False
+    corrected: bool = False
+    weight: float | None = None
     source: str = ""
 
 
@@ -59,15 +59,25 @@ STRATEGIES: dict[str, Strategy] = {
         ),
         Strategy(name="weckd", links="chain", labels="own", teachers="previous", source="Rahman 2025, arXiv 2510.14668"),
         Strategy(
+            name="relay",
+            links="chain",
+            labels="own",
+            teachers="earlier",
+            inherit=True,
+            merge=True,
+            corrected=True,
+            weight=0.3,
+            source="this project: weckd's shares, handed on in the weights; a teacher counts where it is right",
+        ),
+        Strategy(
             name="guided",
             links="chain",
             labels="union",
             teachers="earlier",
-            ema=0.05,
-            late=True,
             inherit=True,
-            trust=True,
-            source="this project: every share's labels, every earlier link by its merit, most steps for the last link",
+            merge=True,
+            corrected=True,
+            source="this project: a relay in which every link sees the labels of all shares",
         ),
     )
 }

@@ -21,6 +21,7 @@ from weckd_edge.schema import to_json
 from weckd_edge.store import Workspace, sha256_file, write_atomic
 from weckd_edge.train.chain import make_trainer, plan_chain, run_strategy
 from weckd_edge.train.data.index import cached_index, data_root
+from weckd_edge.train.processes import shared_stage
 from weckd_edge.train.strategies import Strategy, find_strategy, labels_used
 
 REFERENCE = "single-share"
@@ -217,7 +218,7 @@ def _trial(
         "seed": config.seed,
         "code": weckd_edge.__version__,
     }
-    return workspace.stage(f"trial-{strategy.name}", Trial, key, run).artifact
+    return shared_stage(config.train, workspace, f"trial-{strategy.name}", Trial, key, run).artifact
 
 
 def _write(out: Path, trials: Sequence[Trial]) -> None:

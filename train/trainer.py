@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +17,13 @@ from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.errors import DataError
 from weckd_edge.progress import Progress
 from weckd_edge.store import Stage, Workspace, file_ref, sha256_file
-from weckd_edge.train.engine import fit
+from weckd_edge.train.engine import RANDOM_CLASSIFIER, fit
 from weckd_edge.train.evaluate import accuracy, predict
-from weckd_edge.train.models import Size, Student, create, load_link, save_weights
+from weckd_edge.train.merge import merge
+from weckd_edge.train.models import Size, Student, create, has_pretrained_trunk, load_link, save_weights
 from weckd_edge.train.pixels import PixelCache, build_cache, open_cache
+from weckd_edge.train.probe import probe
+from weckd_edge.train.processes import shared_stage
 from weckd_edge.train.sampler import Feed
 from weckd_edge.train.task import ChainTask, LabelTask, Task, Teacher
 
@@ -30,15 +32,6 @@ CACHE_MARGIN = 1.15
 
 
 NO_TEACHING = DistillConfig()
-
-TRUST_SCALE = 20.0
-"""How steeply trust falls: a teacher that answers ten points fewer validation images than the best counts a seventh."""
-
-
-def trust(accuracies: Sequence[float]) -> list[float]:
-    """Return what each teacher counts, the best 1, by their accuracy (0..1) on the validation groups."""
-    best = max(accuracies)
-    return [math.exp(TRUST_SCALE * (accuracy - best)) for accuracy in accuracies]
 
 
 class Planned(Protocol):
@@ -69,7 +62,8 @@ class Job:
         teachers: Trained links, the nearest last; empty for a link that learns from labels alone.
         pool: Whether it sees the other training images, without labels.
         distill: The teaching; of no account without teachers.
-        trust: Whether teachers count by their accuracy on the validation groups.
+        corrected: Whether a teacher is left out where it misses a label that this link sees.
+        merge: Links of the same network whose weights are averaged with this one's when it is trained.
     """
 
     name: str
@@ -82,7 +76,8 @@ class Job:
     teachers: tuple[Stage[Link], ...] = ()
     pool: bool = False
     distill: DistillConfig = NO_TEACHING
-    trust: bool = False
+    corrected: bool = False
+    merge: tuple[Stage[Link], ...] = ()
 
 
 class Trainer:
@@ -138,7 +133,8 @@ class Trainer:
             "pool": job.pool,
             "seed": job.seed,
             "start": job.start.artifact.weights.sha256 if job.start else None,
-            "trust": job.trust,
+            "corrected": job.corrected,
+            "merge": [link.artifact.weights.sha256 for link in job.merge],
             "teachers": [teacher.artifact.weights.sha256 for teacher in job.teachers],
             "cache_side": self.side,
             "data": [[r.pixels_sha256, r.label, r.split, r.share] for r in self.index.images],
@@ -148,7 +144,9 @@ class Trainer:
             "versions": [torch.__version__, timm.__version__],
         }
         scratch = self.workspace.scratch(f"link-{job.name}", key)
-        return self.workspace.stage(f"link-{job.name}", Link, key, lambda folder: self._train(job, folder, scratch))
+        return shared_stage(
+            job.train, self.workspace, f"link-{job.name}", Link, key, lambda folder: self._train(job, folder, scratch)
+        )
 
     def _feed(self, job: Job) -> Feed:
         contract = self.contract
@@ -179,6 +177,12 @@ class Trainer:
         if job.start is not None:
             made.student.load_state_dict(load_link(job.start.artifact, job.start.folder).state_dict())
         feed = self._feed(job)
+        probed = (
+            job.train.linear_probe
+            and job.start is None
+            and has_pretrained_trunk(plan.config)
+            and probe(made.student, feed, plan.contract, len(self.index.labels))
+        )
         fit(
             made.student,
             self._task(job),
@@ -188,7 +192,10 @@ class Trainer:
             name=f"train {job.name} ({plan.config.model}, {plan.contract.input_size} px)",
             scratch=scratch,
             progress=self.progress,
+            classifier_rate=1.0 if probed or job.start else RANDOM_CLASSIFIER,
         )
+        if job.merge:
+            merge(made.student, [load_link(link.artifact, link.folder) for link in job.merge], feed, plan.contract)
         path = folder / "weights.safetensors"
         save_weights(made.student, path)
         return Link(
@@ -211,12 +218,8 @@ class Trainer:
     def _task(self, job: Job) -> Task:
         if not job.teachers:
             return LabelTask(job.plan.contract)
-        weights = trust([t.artifact.val_accuracy.value for t in job.teachers]) if job.trust else [1.0] * len(job.teachers)
-        teachers = [
-            Teacher(load_link(t.artifact, t.folder), t.artifact.input, weight)
-            for t, weight in zip(job.teachers, weights, strict=True)
-        ]
-        return ChainTask(teachers, job.plan.contract, job.distill, len(self.index.labels))
+        teachers = [Teacher(load_link(t.artifact, t.folder), t.artifact.input) for t in job.teachers]
+        return ChainTask(teachers, job.plan.contract, job.distill, len(self.index.labels), corrected=job.corrected)
 
     def _answers(
         self, student: Student, contract: InputContract, split: str

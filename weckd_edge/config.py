@@ -118,7 +118,9 @@ class TrainConfig:
         epochs: How often the schedule moves on and a checkpoint is written.
         steps_per_epoch: Gradient steps in one epoch.
         batch: Images in one step.
-        learning_rate: Peak, for the trunk; the classifier takes ten times as much.
+        learning_rate: Peak. A classifier that starts from random weights takes ten times as much.
+        linear_probe: Start the classifier of a pretrained trunk from a ridge regression on its features (linear probing
+            before fine-tuning, arXiv 2202.10054).
         weight_decay: AdamW's.
         augment: Strength of flips, crops, rotation and colour changes, 0 (none) to 1.
         balance: How far rare classes are shown as often as common ones: 0 as they come, 1 all alike.
@@ -126,6 +128,9 @@ class TrainConfig:
             A part, not a number of steps, so that a short training is not left with its first weights.
         precision: ``32-true``, ``bf16-mixed`` or ``16-mixed`` (a GPU).
         accelerator: Where to train.
+        accumulate: Parts that a step's batch is worked through in, one after another, where it does not fit the device;
+            batch norms see one part at a time.
+        compile: Let ``torch.compile`` write the student's kernels: pays on a GPU from some thousand steps on.
         threads: Processor threads; 0 takes all cores.
     """
 
@@ -133,17 +138,21 @@ class TrainConfig:
     steps_per_epoch: int = 20
     batch: int = 32
     learning_rate: float = 1e-3
+    linear_probe: bool = True
     weight_decay: float = 0.02
     augment: float = 0.5
     balance: float = 0.5
     ema: float = 0.0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    accumulate: int = 1
+    compile: bool = False
     threads: int = 0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "steps_per_epoch"):
             _check(getattr(self, name) >= 1, f"{name} = {getattr(self, name)}: expected at least 1")
+        _check(self.accumulate >= 1, f"accumulate = {self.accumulate}: expected at least 1")
         _check(self.batch >= 4, f"batch = {self.batch}: expected at least 4")
         _check(0 < self.learning_rate < 1, f"learning_rate = {self.learning_rate}: expected over 0 and under 1")
         for name in ("augment", "balance"):
@@ -163,6 +172,8 @@ class DistillConfig:
         temperature_end: Softmax temperature in the last epoch.
         attention: Weight of the spatial-attention term.
         mixup: Part of the batches whose images are mixed in pairs, alike for teacher and student (Zhang 2018).
+        view_uses: How often each random view of an image is shown within an epoch, among other images each time: a teacher
+            need look at it only once. 1 shows every view once.
         teacher_drop: With several teachers, the chance that one is left out of a step (Son 2021, arXiv 2009.08825).
         refine: Last part of a link's training in which it learns from its labels alone before it teaches, 0..0.5.
         twin: Train the last link's architecture once more without a teacher, to see whether the chain helped.
@@ -175,6 +186,7 @@ class DistillConfig:
     temperature_end: float = 1.0
     attention: float = 0.1
     mixup: float = 0.0
+    view_uses: int = 2
     teacher_drop: float = 0.25
     refine: float = 0.0
     twin: bool = True
@@ -189,6 +201,7 @@ class DistillConfig:
         for name, most in (("mixup", 1.0), ("teacher_drop", 0.9), ("refine", 0.5)):
             value = getattr(self, name)
             _check(0 <= value <= most, f"{name} = {value}: expected 0 to {most:g}")
+        _check(1 <= self.view_uses <= 16, f"view_uses = {self.view_uses}: expected 1 to 16")
         _check(self.attention >= 0, f"attention = {self.attention}: expected 0 or more")
 
 

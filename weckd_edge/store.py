@@ -214,7 +214,7 @@ class Workspace:
             make: Called with an empty folder; writes its files there and returns the artefact.
         """
         start_ns = time.monotonic_ns()
-        folder = self.root / f"{name}-{digest_of(key)[:16]}"
+        folder = self._folder(name, key)
         artifact = self._load(folder, kind)
         reused = artifact is not None
         if artifact is None:
@@ -224,6 +224,15 @@ class Workspace:
             shutil.rmtree(self.root / "scratch" / folder.name, ignore_errors=True)
         seconds = (time.monotonic_ns() - start_ns) / 1e9
         return Stage(name=name, artifact=artifact, folder=folder, seconds=seconds, reused=reused)
+
+    def find(self, name: str, kind: type[T], key: object) -> Stage[T] | None:
+        """Return a stage that an earlier run has finished, or None."""
+        folder = self._folder(name, key)
+        artifact = self._load(folder, kind)
+        return None if artifact is None else Stage(name=name, artifact=artifact, folder=folder, seconds=0.0, reused=True)
+
+    def _folder(self, name: str, key: object) -> Path:
+        return self.root / f"{name}-{digest_of(key)[:16]}"
 
     def _load(self, folder: Path, kind: type[T]) -> T | None:
         path = folder / ARTIFACT_FILE

@@ -16,7 +16,7 @@ from weckd_edge.train.augment import apply_views, draw_views
 from weckd_edge.train.engine import CHECKPOINT, Average, fit
 from weckd_edge.train.models import Student, create
 from weckd_edge.train.sampler import Feed, epoch_batches
-from weckd_edge.train.task import ChainTask, LabelTask, Teacher, draw_mix
+from weckd_edge.train.task import Batch, ChainTask, LabelTask, Teacher, draw_mix
 
 SIDE = 40
 CONTRACT = InputContract(
@@ -223,3 +223,45 @@ def test_in_the_last_part_a_refined_link_hears_its_labels_alone() -> None:
     one = student(0)
     assert "soft" in task(one, batch, 0.74)
     assert set(task(one, batch, 0.75)) == {"loss"}
+
+
+def batches_of(uses: int, steps: int = 7, epoch: int = 0) -> list[Batch]:
+    return list(epoch_batches(feed(), seed=3, epoch=epoch, steps=steps, batch=8, augment=0.5, uses=uses))
+
+
+def test_a_view_that_is_shown_twice_is_the_same_image_and_view_among_others() -> None:
+    shown: dict[int, list[tuple[bytes, bytes, int, frozenset[int]]]] = {}
+    for batch in batches_of(2):
+        for i, slot in enumerate(batch.slots.tolist()):
+            pixels, affine = batch.images[i].numpy().tobytes(), batch.views.affine[i].numpy().tobytes()
+            shown.setdefault(slot, []).append((pixels, affine, int(batch.labels[i]), frozenset(batch.slots.tolist())))
+    assert len(shown) == 4 * 8
+    twice = [seen for seen in shown.values() if len(seen) == 2]
+    assert len(twice) == 3 * 8
+    assert all(first[:3] == second[:3] for first, second in twice)
+    assert sum(first[3] != second[3] for first, second in twice) > len(twice) / 2
+
+
+def test_every_place_in_a_batch_is_filled_from_the_share_or_from_the_pool_as_before() -> None:
+    for batch in batches_of(3):
+        assert (batch.labels[:4] >= 0).all()
+        assert (batch.labels[4:] == -1).all()
+
+
+@pytest.mark.parametrize("mixup", [0.0, 1.0])
+def test_a_teacher_looks_at_a_view_once_and_what_it_said_is_used_unless_images_are_mixed(mixup: float) -> None:
+    teacher, pupil = student(1), student(2).eval()
+    looked = 0
+
+    def count(module: object, images: tuple[torch.Tensor, ...]) -> None:
+        nonlocal looked
+        looked += len(images[0])
+
+    def losses(uses: int) -> list[float]:
+        task = ChainTask([Teacher(teacher, CONTRACT)], CONTRACT, DistillConfig(mixup=mixup, view_uses=uses), 2)
+        return [task(pupil, batch, 0.3)["loss"].item() for epoch in (0, 1) for batch in batches_of(2, 6, epoch)]
+
+    teacher.register_forward_pre_hook(count)
+    kept = losses(2)
+    assert looked == (2 * 6 * 8 if mixup else 2 * 3 * 8)
+    assert kept == pytest.approx(losses(1), rel=1e-5)

@@ -11,9 +11,9 @@ from weckd_edge.errors import ConfigError
 from weckd_edge.train.losses import (
     SOFT_LOSSES,
     annealed_temperature,
-    attention_map,
     choose_soft_loss,
     decoupled_loss,
+    evidence,
     labelled_cross_entropy,
     soft_target_loss,
     spatial_attention_loss,
@@ -45,22 +45,23 @@ def test_the_gradient_keeps_its_scale_over_temperatures() -> None:
     assert norms[0] == pytest.approx(norms[1], rel=0.1)
 
 
-def test_attention_maps_have_norm_one_and_ignore_scale() -> None:
+def test_evidence_is_where_features_are_large_and_its_scale_does_not_count() -> None:
     features = torch.rand(2, 8, 4, 5, generator=torch.Generator().manual_seed(1))
-    maps = attention_map(features)
-    assert maps.shape == (2, 4, 5)
-    assert torch.allclose(maps.flatten(1).norm(dim=1), torch.ones(2))
-    assert torch.allclose(maps, attention_map(7 * features))
+    found = evidence(features)
+    assert found.shape == (2, 1, 4, 5)
+    assert torch.allclose(found[:, 0], (features**2).mean(1))
+    assert spatial_attention_loss(found, evidence(7 * features)).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_attention_of_the_same_place_costs_nothing_at_any_width_or_size() -> None:
     place = torch.zeros(1, 1, 4, 4)
     place[..., :2, :2] = 1
-    same = spatial_attention_loss(place.repeat(1, 3, 1, 1), 5 * place.repeat(1, 16, 1, 1))
-    moved = spatial_attention_loss(place.flip(3).repeat(1, 3, 1, 1), place.repeat(1, 16, 1, 1))
+    here = evidence(place.repeat(1, 3, 1, 1))
+    same = spatial_attention_loss(here, evidence(5 * place.repeat(1, 16, 1, 1)))
+    moved = spatial_attention_loss(here.flip(3), evidence(place.repeat(1, 16, 1, 1)))
     larger = torch.zeros(1, 6, 8, 8)
     larger[..., :4, :4] = 1
-    resized = spatial_attention_loss(place.repeat(1, 3, 1, 1), larger)
+    resized = spatial_attention_loss(here, evidence(larger))
     assert same.item() == pytest.approx(0, abs=1e-6)
     assert moved.item() == pytest.approx(2, abs=1e-4)
     assert resized.item() < 0.2 < moved.item()

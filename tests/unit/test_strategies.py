@@ -10,9 +10,9 @@ import pytest
 
 from weckd_edge.config import BuildConfig, DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.errors import ConfigError
-from weckd_edge.train.chain import run_strategy, share_epochs, train_build
+from weckd_edge.train.chain import run_strategy, train_build
 from weckd_edge.train.strategies import STRATEGIES, find_strategy, labels_used, links_of, shares_of
-from weckd_edge.train.trainer import Job, trust
+from weckd_edge.train.trainer import Job
 
 PLANS = cast(Any, [SimpleNamespace(name=name, config=LinkConfig(model=name)) for name in ("large", "middle", "small")])
 CONFIG = BuildConfig(seed=7, train=TrainConfig(epochs=4), distill=DistillConfig(mixup=0.1))
@@ -86,10 +86,9 @@ def test_the_pool_is_for_links_with_a_teacher() -> None:
     assert not any(job.pool for job in jobs_of("weckd"))
 
 
-def test_a_strategy_may_set_the_averaging() -> None:
-    guided = jobs_of("guided+pool")
-    assert {job.train.ema for job in guided} == {STRATEGIES["guided"].ema}
-    assert {job.train.ema for job in jobs_of("takd")} == {CONFIG.train.ema}
+def test_a_strategy_may_set_what_the_teachers_count() -> None:
+    assert {job.distill.weight for job in jobs_of("relay")} == {STRATEGIES["relay"].weight}
+    assert {job.distill.weight for job in jobs_of("takd")} == {CONFIG.distill.weight}
 
 
 @pytest.mark.parametrize(("name", "said"), [("wekcd", "did you mean 'weckd'"), ("single-share+pool", "without a teacher")])
@@ -127,36 +126,15 @@ def test_labels_are_counted_once_however_many_links_see_them(name: str, labels: 
     assert labels_used(find_strategy(name), index(), 3) == labels
 
 
-@pytest.mark.parametrize(
-    ("total", "links", "each", "late", "epochs"),
-    [
-        (18, 3, 6, False, (6, 6, 6)),
-        (18, 2, 6, False, (6, 12)),
-        (18, 1, 6, False, (18,)),
-        (18, 3, 6, True, (6, 3, 9)),
-        (40, 4, 10, True, (10, 5, 5, 20)),
-        (12, 2, 6, True, (6, 6)),
-        (18, 1, 6, True, (18,)),
-    ],
-)
-def test_epochs_are_dealt_out_and_none_is_lost(
-    total: int, links: int, each: int, late: bool, epochs: tuple[int, ...]
-) -> None:
-    assert share_epochs(total, links, each, late=late) == epochs
-
-
-def test_trust_falls_with_validation_accuracy() -> None:
-    best, worse = trust([0.9, 0.8])
-    assert best == 1.0
-    assert worse == pytest.approx(1 / 7.4, rel=0.01)
-
-
 def test_a_link_inherits_only_from_the_same_network() -> None:
     links = ("a", "b", "b")
     plans = cast(Any, [SimpleNamespace(config=LinkConfig(model=m, input_size=64 - i)) for i, m in enumerate(links)])
     trainer = Recorder()
     run_strategy(cast(Any, trainer), plans, find_strategy("guided"), CONFIG)
     assert [job.start is not None for job in trainer.jobs] == [False, False, True]
+    assert [job.train.learning_rate / CONFIG.train.learning_rate for job in trainer.jobs] == [1, 1, 0.5]
+    assert [len(job.merge) for job in trainer.jobs] == [0, 0, 1]
+    assert all(job.corrected for job in trainer.jobs)
     trainer = Recorder()
     run_strategy(cast(Any, trainer), plans, find_strategy("takd"), CONFIG)
     assert [job.start for job in trainer.jobs] == [None, None, None]

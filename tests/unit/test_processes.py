@@ -1,0 +1,52 @@
+"""Two processes train as one: the same weights within rounding, and the second receives what the first has finished."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from weckd_edge.config import TrainConfig
+from weckd_edge.errors import ConfigError
+from weckd_edge.train import processes
+
+PROGRAM = Path(__file__).parents[1] / "support/trains.py"
+
+
+def train(folder: Path, count: int) -> dict[str, torch.Tensor]:
+    folder.mkdir(exist_ok=True)
+    together = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"] if count > 1 else []
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [sys.executable, *together, str(PROGRAM), str(folder)], check=True, timeout=300, env=environment, capture_output=True
+    )
+    return load_file(folder / "weights.safetensors")
+
+
+def test_two_processes_end_where_one_does(tmp_path: Path) -> None:
+    alone, together = train(tmp_path / "one", 1), train(tmp_path / "two", 2)
+    assert alone.keys() == together.keys()
+    for key, value in alone.items():
+        assert torch.allclose(value.float(), together[key].float(), rtol=1e-3, atol=2e-4), key
+
+
+def test_a_batch_that_cannot_be_dealt_evenly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "count", lambda: 3)
+    with pytest.raises(ConfigError, match="16 labelled and 16 unlabelled images cannot be dealt evenly to 3 processes"):
+        processes.check_batch(16, 16, TrainConfig())
+    processes.check_batch(24, 24, TrainConfig(batch=48))
+
+
+def test_the_launchers_are_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (processes.count(), processes.is_first()) == (1, True)
+    for key, value in {"SLURM_NTASKS": "8", "SLURM_PROCID": "5", "SLURM_NNODES": "2", "SLURM_JOB_NAME": "train"}.items():
+        monkeypatch.setenv(key, value)
+    with pytest.raises(ConfigError, match="ntasks-per-node"):
+        processes.count()
+    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "4")
+    assert (processes.count(), processes.is_first()) == (8, False)
