@@ -75,9 +75,8 @@ STRATEGIES: dict[str, Strategy] = {
             labels="union",
             teachers="earlier",
             inherit=True,
-            merge=True,
             corrected=True,
-            source="this project: a relay in which every link sees the labels of all shares",
+            source="this project: handed on in the weights, with the labels of all shares",
         ),
     )
 }

@@ -19,7 +19,7 @@ from weckd_edge.progress import Progress
 from weckd_edge.store import Stage, Workspace, file_ref, sha256_file
 from weckd_edge.train.engine import RANDOM_CLASSIFIER, fit
 from weckd_edge.train.evaluate import accuracy, predict
-from weckd_edge.train.merge import merge
+from weckd_edge.train.merge import average_weights, measure_batch_norms
 from weckd_edge.train.models import Size, Student, create, has_pretrained_trunk, load_link, save_weights
 from weckd_edge.train.pixels import PixelCache, build_cache, open_cache
 from weckd_edge.train.probe import probe
@@ -195,7 +195,8 @@ class Trainer:
             classifier_rate=1.0 if probed or job.start else RANDOM_CLASSIFIER,
         )
         if job.merge:
-            merge(made.student, [load_link(link.artifact, link.folder) for link in job.merge], feed, plan.contract)
+            average_weights(made.student, [load_link(link.artifact, link.folder) for link in job.merge])
+        measure_batch_norms(made.student, feed, plan.contract)
         path = folder / "weights.safetensors"
         save_weights(made.student, path)
         return Link(

@@ -133,8 +133,11 @@ def test_a_link_inherits_only_from_the_same_network() -> None:
     run_strategy(cast(Any, trainer), plans, find_strategy("guided"), CONFIG)
     assert [job.start is not None for job in trainer.jobs] == [False, False, True]
     assert [job.train.learning_rate / CONFIG.train.learning_rate for job in trainer.jobs] == [1, 1, 0.5]
-    assert [len(job.merge) for job in trainer.jobs] == [0, 0, 1]
+    assert [len(job.merge) for job in trainer.jobs] == [0, 0, 0]
     assert all(job.corrected for job in trainer.jobs)
+    trainer = Recorder()
+    run_strategy(cast(Any, trainer), plans, find_strategy("relay"), CONFIG)
+    assert [len(job.merge) for job in trainer.jobs] == [0, 0, 1]
     trainer = Recorder()
     run_strategy(cast(Any, trainer), plans, find_strategy("takd"), CONFIG)
     assert [job.start for job in trainer.jobs] == [None, None, None]
