@@ -5,18 +5,17 @@ Machines that name the same storage share one search: each takes the next trial 
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from weckd_edge.config import BuildConfig
-from weckd_edge.errors import ConfigError
 from weckd_edge.optional import require
 from weckd_edge.progress import Progress
 from weckd_edge.store import Workspace, digest_of, sha256_file, write_atomic
 from weckd_edge.train.chain import make_trainer, plan_chain, run_strategy
 from weckd_edge.train.data.index import cached_index, data_root
+from weckd_edge.train.shared import open_study
 from weckd_edge.train.strategies import find_strategy
 
 BEST_FILE = "best.toml"
@@ -75,7 +74,6 @@ def search(
         MissingDependency: Optuna is not installed.
     """
     optuna: Any = require("optuna", "search for settings")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     strategy = find_strategy(config.distill.strategy)
     root = data_root(data)
     workspace = Workspace(out)
@@ -89,7 +87,7 @@ def search(
         images = [[r.pixels_sha256, r.label, r.split, r.share] for r in index.images]
         settings = replace(config, link=links, data=replace(config.data, unlabelled=None))
         name = f"weckd-edge-{digest_of([settings, weights, images, pool])[:16]}"
-        study = _open(optuna, storage, name, config.seed)
+        study = open_study(storage, name, config.seed)
 
         def objective(trial: Any) -> float:
             train = replace(config.train, learning_rate=trial.suggest_float("learning_rate", *LEARNING_RATE, log=True))
@@ -123,18 +121,3 @@ def search(
         temperature_start=best["temperature_start"],
         best_file=str(path),
     )
-
-
-def _open(optuna: Any, storage: str, name: str, seed: int) -> Any:
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    try:
-        return optuna.create_study(
-            study_name=name,
-            storage=storage,
-            direction="maximize",
-            load_if_exists=True,
-            sampler=optuna.samplers.TPESampler(seed=seed),
-        )
-    except Exception as err:  # SQLAlchemy and its drivers have their own kinds of error
-        reason = (str(err).strip().splitlines() or [type(err).__name__])[0][:160]
-        raise ConfigError(f"--storage {storage}: expected a storage that Optuna can open ({reason})") from err

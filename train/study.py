@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,13 +14,15 @@ from scipy import stats
 import weckd_edge
 from weckd_edge.artifacts import SCHEMA_VERSION, DatasetIndex
 from weckd_edge.config import BuildConfig
-from weckd_edge.errors import ConfigError
+from weckd_edge.errors import ConfigError, StoreError
 from weckd_edge.progress import Progress
-from weckd_edge.schema import to_json
-from weckd_edge.store import Workspace, sha256_file, write_atomic
+from weckd_edge.schema import from_data, to_json
+from weckd_edge.store import Workspace, digest_of, sha256_file, write_atomic
 from weckd_edge.train.chain import make_trainer, plan_chain, run_strategy
+from weckd_edge.train.cost import total
 from weckd_edge.train.data.index import cached_index, data_root
-from weckd_edge.train.processes import shared_stage
+from weckd_edge.train.processes import count, shared_stage
+from weckd_edge.train.shared import open_study, share_out
 from weckd_edge.train.strategies import Strategy, find_strategy, labels_used
 
 REFERENCE = "single-share"
@@ -42,7 +43,9 @@ class Trial:
         labels_used: Distinct training images whose label any link saw.
         images_used: Distinct training images that the last link saw.
         steps: Gradient steps of all links.
-        seconds: Wall time of training; links that another strategy had trained alike before cost nothing again.
+        seconds: Wall time of training all links, also those that another strategy had trained alike before.
+        cpu_seconds: Processor time of the same.
+        joules: Energy of the same; None where the machine does not tell.
         schema_version: Of this record.
     """
 
@@ -57,6 +60,8 @@ class Trial:
     images_used: int
     steps: int
     seconds: float
+    cpu_seconds: float
+    joules: float | None
     schema_version: int = SCHEMA_VERSION
 
 
@@ -142,8 +147,9 @@ def run_study(
     progress: Progress,
     *,
     skip_bad: bool = False,
+    storage: str | None = None,
 ) -> Study:
-    """Run every strategy with every seed, or find what an earlier run has finished.
+    """Run every strategy with every seed, or find what an earlier run, or another machine, has finished.
 
     Args:
         data: Folder or CSV.
@@ -153,9 +159,11 @@ def run_study(
         out: Folder for the finished links and ``trials.jsonl``; the same command goes on from what is there.
         progress: Where the work is shown.
         skip_bad: Leave out files that cannot be used.
+        storage: Optuna's storage, through which machines that are given the same command share the seeds. A machine takes a
+            seed with all its strategies, as these share links.
 
     Raises:
-        ConfigError: A strategy does not exist, or is named twice.
+        ConfigError: The storage cannot be opened, a strategy does not exist, or is named twice.
         WeckdError: The data or the links cannot be used.
     """
     strategies = [find_strategy(name) for name in names]
@@ -163,17 +171,62 @@ def run_study(
         raise ConfigError(f"expected strategies, each once, got {', '.join(names) or 'none'}")
     root = data_root(data)
     workspace = Workspace(out)
-    trials: list[Trial] = []
+    numbers = range(config.seed, config.seed + seeds)
+
+    def one_seed(seed: int) -> list[Trial]:
+        own = replace(config, seed=seed)
+        index = index_of(own)
+        trials = []
+        for strategy in strategies:
+            progress.note(f"seed {seed}, {strategy.name}")
+            trials.append(_trial(workspace, root, index, own, strategy, progress))
+        return trials
+
+    def index_of(own: BuildConfig) -> DatasetIndex:
+        return cached_index(workspace, data, own, skip_bad=skip_bad, progress=progress).artifact
+
     with workspace.locked():
-        for seed in range(config.seed, config.seed + seeds):
-            own = replace(config, seed=seed)
-            stage = cached_index(workspace, data, own, skip_bad=skip_bad, progress=progress)
-            for strategy in strategies:
-                progress.note(f"seed {seed}, {strategy.name}")
-                trials.append(_trial(workspace, root, stage.artifact, own, strategy, progress))
+        if storage is None:
+            trials: list[Trial] = []
+            for seed in numbers:
+                trials += one_seed(seed)
                 _write(out, trials)
-    index = stage.artifact
+        else:
+            found = _share(storage, config, strategies, index_of(config), numbers, one_seed, progress)
+            trials = [trial for seed in numbers for trial in found[seed]]
+            _write(out, trials)
+        index = index_of(config)
     return Study(dataset=index.name, synthetic=index.synthetic, share=config.data.share, seeds=seeds, trials=tuple(trials))
+
+
+def _share(
+    storage: str,
+    config: BuildConfig,
+    strategies: Sequence[Strategy],
+    index: DatasetIndex,
+    seeds: Sequence[int],
+    one_seed: Callable[[int], list[Trial]],
+    progress: Progress,
+) -> dict[int, list[Trial]]:
+    """Share the seeds with the machines that name the same storage, data, chain, settings and strategies."""
+    if count() > 1:
+        raise ConfigError("--storage: machines share whole seeds; start one process on each, without torchrun")
+    links = tuple(replace(link, weights=None) for link in config.link)
+    settings = replace(config, seed=0, link=links, data=replace(config.data, unlabelled=None))
+    weights = [sha256_file(Path(link.weights)) if link.weights else None for link in config.link]
+    images = sorted((r.pixels_sha256, r.label) for r in index.images)
+    pool = [r.pixels_sha256 for r in index.unlabelled]
+    name = f"weckd-edge-study-{digest_of([settings, strategies, weights, images, pool, weckd_edge.__version__])[:16]}"
+
+    def work(seed: int) -> tuple[str, float]:
+        trials = one_seed(seed)
+        return json.dumps([json.loads(to_json(trial)) for trial in trials]), max(trial.accuracy for trial in trials)
+
+    found = share_out(open_study(storage, name, 0, heartbeat=True), seeds, work, progress)
+    return {
+        seed: [from_data(Trial, line, where=storage, error=StoreError) for line in json.loads(text)]
+        for seed, text in found.items()
+    }
 
 
 def _trial(
@@ -187,11 +240,11 @@ def _trial(
     """Run one strategy with one seed, or return what an earlier run has found."""
 
     def run(folder: Path) -> Trial:
-        start_ns = time.monotonic_ns()
         plans = plan_chain(index, config)
         trainer = make_trainer(workspace, root, index, plans, progress, config.data.unlabelled)
         links = run_strategy(trainer, plans, strategy, config)
         last = links[-1].artifact
+        cost = total(link.folder for link in links)
         return Trial(
             strategy=strategy.name,
             seed=config.seed,
@@ -203,7 +256,9 @@ def _trial(
             labels_used=labels_used(strategy, index, len(plans)),
             images_used=last.images_used,
             steps=len(plans) * config.train.epochs * config.train.steps_per_epoch,
-            seconds=round((time.monotonic_ns() - start_ns) / 1e9, 1),
+            seconds=cost.seconds,
+            cpu_seconds=cost.cpu_seconds,
+            joules=cost.joules,
         )
 
     key = {

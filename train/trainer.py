@@ -17,6 +17,7 @@ from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.errors import DataError
 from weckd_edge.progress import Progress
 from weckd_edge.store import Stage, Workspace, file_ref, sha256_file
+from weckd_edge.train.cost import metered
 from weckd_edge.train.engine import RANDOM_CLASSIFIER, fit
 from weckd_edge.train.evaluate import accuracy, predict
 from weckd_edge.train.merge import average_weights, measure_batch_norms
@@ -144,9 +145,12 @@ class Trainer:
             "versions": [torch.__version__, timm.__version__],
         }
         scratch = self.workspace.scratch(f"link-{job.name}", key)
-        return shared_stage(
-            job.train, self.workspace, f"link-{job.name}", Link, key, lambda folder: self._train(job, folder, scratch)
-        )
+
+        def make(folder: Path) -> Link:
+            with metered(folder):
+                return self._train(job, folder, scratch)
+
+        return shared_stage(job.train, self.workspace, f"link-{job.name}", Link, key, make)
 
     def _feed(self, job: Job) -> Feed:
         contract = self.contract

@@ -5,23 +5,27 @@ The one place where training and compiling meet, and they meet in artefacts.
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from weckd_edge.artifacts import Target
 from weckd_edge.bundle import is_bundle
 from weckd_edge.devices.profile import DeviceProfile, load_profile
 from weckd_edge.errors import ConfigError, MissingDependency, StoreError
 from weckd_edge.optional import is_installed
-from weckd_edge.progress import Progress
+from weckd_edge.progress import Progress, SilentProgress
 from weckd_edge.stages import BuildOutcome, BuildRequest, Stages
 from weckd_edge.store import Workspace
 
-__all__ = ["BuildOutcome", "BuildRequest", "build"]
+__all__ = ["BuildOutcome", "BuildRequest", "build", "keeps_results", "train_along"]
 
 
 def build(request: BuildRequest, progress: Progress) -> BuildOutcome:
     """Run a build, or go on with one that was stopped.
+
+    Where several processes train together, this is for the first of them, and ``train_along`` for the others.
 
     Raises:
         WeckdError: Anything a user can mend; nothing half-written is left, and finished stages are kept.
@@ -36,6 +40,22 @@ def build(request: BuildRequest, progress: Progress) -> BuildOutcome:
             return Stages(request, profile, workspace, out, progress).run()
     finally:
         workspace.remove_if_empty()
+
+
+def keeps_results() -> bool:
+    """Tell whether this process keeps what is made: of several that train together, as a launcher starts them, the first."""
+    if not {"TORCHELASTIC_RUN_ID", "SLURM_NTASKS"} & os.environ.keys():
+        return True
+    from weckd_edge.train.processes import is_first
+
+    return is_first()
+
+
+def train_along(request: BuildRequest) -> None:
+    """Take part in a build's training, as one of several processes, and keep nothing."""
+    profile = choose_profile(request.target, request.device)
+    with TemporaryDirectory() as folder:
+        Stages(request, profile, Workspace(Path(folder)), request.out, SilentProgress()).train()
 
 
 def choose_profile(target: Target, device: str | None) -> DeviceProfile:

@@ -101,8 +101,7 @@ class Stages:
         self.times: list[StageTime] = []
 
     def run(self) -> BuildOutcome:
-        index = self._data()
-        chain = self._train(index)
+        index, chain = self.train()
         exports = [self._export(link) for link in chain.links]
         exported = exports[-1]
         quantized = self._quantize(exported, index)
@@ -142,6 +141,11 @@ class Stages:
             verification=verification.artifact,
             stages=tuple(self.times),
         )
+
+    def train(self) -> tuple[Stage[DatasetIndex], Chain]:
+        """Run the first two stages: what other processes of a training take part in."""
+        index = self._data()
+        return index, self._train(index)
 
     def _stage(self, name: str, kind: type[T], key: object, make: Callable[[Path], T]) -> Stage[T]:
         stage = self.workspace.stage(name, kind, key, make)

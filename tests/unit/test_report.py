@@ -599,7 +599,7 @@ def test_the_command_refuses_to_write_into_the_sealed_bundle(tmp_path: Path) -> 
     open_bundle(folder)
 
 
-def study_page(**changes: Any) -> StudyPage:
+def study_page(*, joules: float | None = None, **changes: Any) -> StudyPage:
     def row(name: str, by_seed: tuple[float, ...], gain: float | None) -> StudyRow:
         mean = sum(by_seed) / len(by_seed)
         known = gain is not None
@@ -615,6 +615,8 @@ def study_page(**changes: Any) -> StudyPage:
             gain_low=gain - 0.05 if known else None,
             gain_high=gain + 0.05 if known else None,
             seconds=61.0,
+            cpu_seconds=120.0,
+            joules=joules,
         )
 
     page = StudyPage(
@@ -638,6 +640,9 @@ def test_a_study_is_one_page_without_a_network_that_says_what_was_found(tmp_path
     for words in ("Synthetic data", "The chain helped: weckd+pool", "65.0", "+20.0", "2 seeds"):
         assert words in text, words
     assert html.count('class="dot twin"') >= 4
+    assert "energy" not in text
+    write_study(study_page(joules=1234.0), tmp_path / "study.html")
+    assert "1,234 J" in text_of((tmp_path / "study.html").read_text())
 
 
 def test_a_study_of_one_seed_shows_no_interval(tmp_path: Path) -> None:

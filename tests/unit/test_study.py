@@ -11,7 +11,8 @@ import pytest
 from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, TrainConfig
 from weckd_edge.errors import ConfigError
 from weckd_edge.progress import SilentProgress
-from weckd_edge.train import engine
+from weckd_edge.train import engine, shared
+from weckd_edge.train import study as module
 from weckd_edge.train.study import Study, Trial, mean_interval, run_study, verdict
 
 
@@ -28,6 +29,8 @@ def trial(strategy: str, seed: int, accuracy: float) -> Trial:
         images_used=57,
         steps=10,
         seconds=1.0,
+        cpu_seconds=2.0,
+        joules=None,
     )
 
 
@@ -117,3 +120,53 @@ def test_unknown_and_repeated_strategies_are_refused_before_anything_is_read(tmp
         with pytest.raises(ConfigError):
             run_study(tmp_path / "nothing", CONFIG, names, 1, tmp_path / "out", SilentProgress())
     assert not (tmp_path / "out").exists()
+
+
+def test_every_trial_tells_what_its_links_took_and_shared_ones_count_for_each(ears: Path, tmp_path: Path) -> None:
+    found = run_study(ears, CONFIG, ["takd", "dgkd"], 1, tmp_path / "study", SilentProgress())
+    assert [trial.seconds for trial in found.trials] == [found.trials[0].seconds] * 2
+    assert all(trial.cpu_seconds > 0 for trial in found.trials)
+
+
+class WaitingError(Exception):
+    pass
+
+
+def test_machines_that_share_a_storage_take_a_seed_each_and_both_end_with_all(
+    ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, real, met = f"sqlite:///{tmp_path / 'study.db'}", module.run_strategy, []
+
+    def wait(seconds: float) -> None:
+        raise WaitingError
+
+    def while_the_first_trains(*args: Any) -> Any:
+        if not met:
+            met.append(1)
+            with pytest.raises(WaitingError):
+                run_study(ears, CONFIG, ["single-share"], 2, tmp_path / "b", SilentProgress(), storage=storage)
+        return real(*args)
+
+    monkeypatch.setattr(shared.time, "sleep", wait)
+    monkeypatch.setattr(module, "run_strategy", while_the_first_trains)
+    first = run_study(ears, CONFIG, ["single-share"], 2, tmp_path / "a", SilentProgress(), storage=storage)
+    assert [trial.seed for trial in first.trials] == [0, 1]
+    assert [len(list((tmp_path / out).glob("link-M1-*"))) for out in ("a", "b")] == [1, 1]
+    monkeypatch.setattr(module, "run_strategy", None)
+    assert run_study(ears, CONFIG, ["single-share"], 2, tmp_path / "b", SilentProgress(), storage=storage) == first
+
+
+def test_a_seed_that_failed_on_one_machine_is_taken_by_the_next(
+    ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+
+    def dies(*args: Any) -> Any:
+        raise WaitingError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "run_strategy", dies)
+        with pytest.raises(WaitingError):
+            run_study(ears, CONFIG, ["single-share"], 1, tmp_path / "a", SilentProgress(), storage=storage)
+    found = run_study(ears, CONFIG, ["single-share"], 1, tmp_path / "b", SilentProgress(), storage=storage)
+    assert len(found.trials) == 1

@@ -56,13 +56,16 @@ def command(
     # Threads that wait without spinning: as fast alone, and nearly twice as fast beside another run (see benchmarks/).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from weckd_edge.config import BuildConfig, load_config
-    from weckd_edge.pipeline import BuildRequest, build
+    from weckd_edge.pipeline import BuildRequest, build, keeps_results, train_along
 
     config = load_config(config_file) if config_file else BuildConfig()
     config = with_options(config, links, seed)
     request = BuildRequest(
         data=data, target=_target(target), device=device, out=out, config=config, skip_bad=skip_bad, key=key
     )
+    if not keeps_results():
+        train_along(request)
+        return 0
     with make_progress(quiet) as progress:
         outcome = build(request, progress)
     if as_json:

@@ -27,6 +27,7 @@ DEFAULT = "single-share,single-union,single-all,one-step+pool,takd+pool,dgkd+poo
 )
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file with the chain and its training.")
 @click.option("--links", help="The chain, largest first: model[@pixels][=weights file], separated by commas.")
+@click.option("--storage", help="Optuna storage through which machines share the seeds: sqlite:///file.db, or a server's.")
 @click.option("--seed", type=click.IntRange(0), help="The first seed.")
 @click.option("--skip-bad", is_flag=True, help="Go on without files that cannot be used.")
 @quiet_option
@@ -38,6 +39,7 @@ def command(
     out: Path,
     config_file: Path | None,
     links: str | None,
+    storage: str | None,
     seed: int | None,
     skip_bad: bool,
     quiet: bool,
@@ -49,14 +51,23 @@ def command(
     labels, on the union of the shares, on all labels.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from tempfile import TemporaryDirectory
+
     from weckd_edge.config import BuildConfig, load_config
+    from weckd_edge.pipeline import keeps_results
+    from weckd_edge.progress import SilentProgress
     from weckd_edge.report.study_page import write_study
     from weckd_edge.train.study import run_study
 
     config = with_options(load_config(config_file) if config_file else BuildConfig(), links, seed)
     names = [name.strip() for name in strategies.split(",") if name.strip()]
+    if not keeps_results():
+        # One of several processes that train together: the first keeps the results and says what there is to say.
+        with TemporaryDirectory() as folder:
+            run_study(data, config, names, seeds, Path(folder), SilentProgress(), skip_bad=skip_bad)
+        return
     with make_progress(quiet) as progress:
-        study = run_study(data, config, names, seeds, out, progress, skip_bad=skip_bad)
+        study = run_study(data, config, names, seeds, out, progress, skip_bad=skip_bad, storage=storage)
     page = page_of(study)
     write_study(page, out / "study.html")
     if as_json:
@@ -79,6 +90,8 @@ def summary(page: StudyPage, study: Study) -> dict[str, Any]:
                 "accuracy": {"mean": row.mean, "low": row.low, "high": row.high},
                 "labels_used": row.labels,
                 "seconds": row.seconds,
+                "cpu_seconds": row.cpu_seconds,
+                "joules": row.joules,
                 "by_seed": row.by_seed,
             }
             for row in page.rows
@@ -112,6 +125,8 @@ def page_of(study: Study) -> StudyPage:
                 gain_low=gain.low if gain else None,
                 gain_high=gain.high if gain else None,
                 seconds=sum(t.seconds for t in study.trials if t.strategy == name),
+                cpu_seconds=sum(t.cpu_seconds for t in study.trials if t.strategy == name),
+                joules=_sum_or_none([t.joules for t in study.trials if t.strategy == name]),
             )
         )
     return StudyPage(
@@ -122,6 +137,11 @@ def page_of(study: Study) -> StudyPage:
         rows=tuple(rows),
         verdicts=tuple(verdict(study, name) for name in names if not name.startswith("single")),
     )
+
+
+def _sum_or_none(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
 
 
 def show(page: StudyPage) -> None:

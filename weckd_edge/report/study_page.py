@@ -26,7 +26,9 @@ class StudyRow:
         gain: Over the first strategy, paired by seed; None for the first itself.
         gain_low: Of its 95 % interval.
         gain_high: Of its 95 % interval.
-        seconds: Of training, all seeds.
+        seconds: Of training all links, all seeds.
+        cpu_seconds: Processor time of the same.
+        joules: Energy of the same; None where the machine does not tell.
     """
 
     name: str
@@ -40,6 +42,8 @@ class StudyRow:
     gain_low: float | None
     gain_high: float | None
     seconds: float
+    cpu_seconds: float
+    joules: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
