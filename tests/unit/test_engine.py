@@ -141,6 +141,20 @@ def test_no_augmentation_is_the_plain_image() -> None:
     assert torch.allclose(shown, images.permute(0, 3, 1, 2).float(), atol=1e-2)
 
 
+def test_views_are_what_their_parts_say_one_after_another() -> None:
+    images = torch.randint(0, 256, (3, 20, 20, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    views = draw_views(3, 1.0, torch.Generator().manual_seed(1))
+    grid = torch.nn.functional.affine_grid(views.affine, [3, 3, 16, 16], align_corners=False)
+    pixels = images.permute(0, 3, 1, 2).float()
+    x = torch.nn.functional.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
+    x = x * views.brightness.view(-1, 1, 1, 1)
+    mean = x.mean(dim=(1, 2, 3), keepdim=True)
+    x = mean + (x - mean) * views.contrast.view(-1, 1, 1, 1)
+    grey = x.mean(dim=1, keepdim=True)
+    x = (grey + (x - grey) * views.saturation.view(-1, 1, 1, 1)).clamp(0, 255)
+    assert torch.allclose(apply_views(images, views, 16), x, atol=1e-2)
+
+
 def test_teacher_and_student_sizes_see_the_same_view() -> None:
     ramp = torch.linspace(0, 255, 64).view(1, 1, 64, 1).expand(2, 64, 64, 3).to(torch.uint8).contiguous()
     views = draw_views(2, 1.0, torch.Generator().manual_seed(3))
