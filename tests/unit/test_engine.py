@@ -11,6 +11,7 @@ import torch
 
 from weckd_edge.artifacts import InputContract
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
+from weckd_edge.errors import ConfigError
 from weckd_edge.progress import SilentProgress
 from weckd_edge.train.augment import apply_views, draw_views
 from weckd_edge.train.engine import CHECKPOINT, Average, fit
@@ -279,3 +280,22 @@ def test_a_teacher_looks_at_a_view_once_and_what_it_said_is_used_unless_images_a
     kept = losses(2)
     assert looked == (2 * 6 * 8 if mixup else 2 * 3 * 8)
     assert kept == pytest.approx(losses(1), rel=1e-5)
+
+
+def test_a_step_in_parts_is_the_same_step_where_no_batch_norm_sees_them(tmp_path: Path) -> None:
+    """In evaluation mode the parts' gradients add up to the whole batch's."""
+    pupil, task = student().eval(), LabelTask(CONTRACT)
+    whole = batches_of(1, 1)[0]
+    task(pupil, whole, 0.0)["loss"].backward()
+    wanted = [p.grad.clone() for p in pupil.parameters() if p.grad is not None]
+    pupil.zero_grad()
+    for which in range(2):
+        (task(pupil, whole.part(which, 2), 0.0)["loss"] / 2).backward()
+    found = [p.grad for p in pupil.parameters() if p.grad is not None]
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(wanted, found, strict=True))
+    assert not equal(run(CONFIG, tmp_path / "a"), run(replace(CONFIG, accumulate=2), tmp_path / "b"))
+
+
+def test_a_batch_that_cannot_be_parted_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="accumulate = 3"):
+        run(replace(CONFIG, accumulate=3), tmp_path / "a")
