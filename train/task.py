@@ -61,8 +61,8 @@ class Batch:
         """Return every ``of``-th image from ``which`` on, with and without labels alike."""
         if of == 1:
             return self
-        labelled = torch.arange(which, self.labelled, of)
-        return self.at(torch.cat([labelled, torch.arange(self.labelled + which, len(self.images), of)]))
+        labelled, rest = torch.arange(len(self.images)).tensor_split([self.labelled])
+        return self.at(torch.cat([labelled[which::of], rest[which::of]]))
 
 
 class Task(Protocol):

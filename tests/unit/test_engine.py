@@ -296,6 +296,19 @@ def test_a_step_in_parts_is_the_same_step_where_no_batch_norm_sees_them(tmp_path
     assert not equal(run(CONFIG, tmp_path / "a"), run(replace(CONFIG, accumulate=2), tmp_path / "b"))
 
 
+def test_the_parts_of_a_batch_are_its_images_once_each_with_or_without_a_pool() -> None:
+    for batch in (batches_of(1, 1)[0], replace(batches_of(1, 1)[0], labelled=8)):
+        parts = [batch.part(which, 4) for which in range(4)]
+        assert sorted(slot for part in parts for slot in part.slots.tolist()) == list(range(8))
+        assert {(len(part.images), part.labelled) for part in parts} == {(2, batch.labelled // 4)}
+
+
 def test_a_batch_that_cannot_be_parted_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="accumulate = 3"):
         run(replace(CONFIG, accumulate=3), tmp_path / "a")
+
+
+def test_compiled_kernels_train_alike(tmp_path: Path) -> None:
+    config = replace(CONFIG, epochs=1)
+    plain, compiled = run(config, tmp_path / "a"), run(replace(config, compile=True), tmp_path / "b")
+    assert all(torch.allclose(value.float(), compiled[key].float(), atol=1e-3) for key, value in plain.items())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -50,3 +52,39 @@ def test_the_launchers_are_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
         processes.count()
     monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "4")
     assert (processes.count(), processes.is_first()) == (8, False)
+
+
+CHAIN = """
+link = [
+  { model = "resnet10t", input_size = 32, options = { channels = [16, 16, 16, 16], stem_width = 8 } },
+  { model = "resnet10t", input_size = 32, options = { channels = [8, 8, 8, 8], stem_width = 8 } },
+]
+data = { share = 0.25 }
+train = { epochs = 1, steps_per_epoch = 2, batch = 8, threads = 1, accelerator = "cpu" }
+"""
+
+
+def test_a_study_of_two_processes_goes_on_from_what_the_first_has_kept(ears: Path, tmp_path: Path) -> None:
+    (tmp_path / "chain.toml").write_text(CHAIN)
+
+    def study(strategies: str, *launcher: str) -> list[dict[str, Any]]:
+        names = ["--strategies", strategies, "--seeds", "1", "--out", str(tmp_path / f"out{len(launcher)}")]
+        given = ["study", "--data", str(ears), "--config", str(tmp_path / "chain.toml"), *names, "--json", "--quiet"]
+        done = subprocess.run(
+            [sys.executable, *launcher, "-m", "weckd_edge", *given],
+            check=True,
+            timeout=300,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+        )
+        found: list[dict[str, Any]] = json.loads(done.stdout)["strategies"]
+        return found
+
+    two = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    study("takd", *two)
+    together = study("takd,dgkd+pool", *two)
+    alone = study("takd,dgkd+pool")
+    assert [row["name"] for row in together] == ["takd", "dgkd+pool"]
+    assert together[0]["by_seed"] == pytest.approx(alone[0]["by_seed"], abs=0.1)
+    assert len(list((tmp_path / "out4").glob("link-M1-*"))) == 1
