@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-import torch.distributed.nn.functional as collective
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from timm.layers.norm_act import convert_sync_batchnorm
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from weckd_edge.config import TrainConfig
 from weckd_edge.errors import ConfigError
@@ -143,5 +142,23 @@ def _norm_of_all(norm: Callable[[Tensor], Tensor], rank: int, images: Tensor) ->
     """Normalise this process's images ``[b, ...]`` among those of all: torch's own synchronised norm needs a GPU."""
     if not torch.is_grad_enabled():
         return norm(images)
-    together = torch.cat(collective.all_gather(images))  # type: ignore[no-untyped-call]  # untyped in torch
+    together: Tensor = _Gather.apply(images)
     return norm(together)[rank * len(images) : (rank + 1) * len(images)]
+
+
+class _Gather(torch.autograd.Function):
+    """All processes' images, in order; what each process's loss asks of them is summed on the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor) -> Tensor:
+        parts = [torch.empty_like(images) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(parts, images.contiguous())
+        ctx.count = len(images)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous()
+        distributed.all_reduce(gradient)
+        start = distributed.get_rank() * ctx.count
+        return gradient[start : start + ctx.count]

@@ -645,6 +645,15 @@ def test_a_study_is_one_page_without_a_network_that_says_what_was_found(tmp_path
     assert "1,234 J" in text_of((tmp_path / "study.html").read_text())
 
 
+@pytest.mark.parametrize("accuracy", [0.0, 0.5, 1.0])
+def test_a_study_in_which_all_answer_alike_is_drawn_too(tmp_path: Path, accuracy: float) -> None:
+    rows = tuple(
+        dataclasses.replace(row, by_seed=(accuracy,), mean=accuracy, low=None, high=None) for row in study_page().rows
+    )
+    write_study(study_page(rows=rows, seeds=1), tmp_path / "study.html")
+    assert "nan" not in (tmp_path / "study.html").read_text()
+
+
 def test_a_study_of_one_seed_shows_no_interval(tmp_path: Path) -> None:
     rows = tuple(
         dataclasses.replace(row, by_seed=row.by_seed[:1], low=None, high=None, gain_low=None, gain_high=None)

@@ -222,7 +222,7 @@ def _axis(lows: Sequence[float], highs: Sequence[float]) -> tuple[float, float, 
     span = max(highs) - min(lows)
     step = 0.1 if span > 0.35 else 0.05 if span > 0.12 else 0.02
     low = max(0.0, math.floor((min(lows) - 0.2 * step) / step + 1e-9) * step)
-    return low, min(1.0, math.ceil(max(highs) / step - 1e-9) * step), step
+    return low, min(1.0, max(low + step, math.ceil(max(highs) / step - 1e-9) * step)), step
 
 
 def _ticks(low: float, high: float, most: int) -> list[float]:
