@@ -1,13 +1,13 @@
-"""After the last step: the mean of several networks of a kind, and batch norms that fit the images a device will see."""
+"""After the last step: a mean of several networks of a kind, and batch norms that fit the images a device will see."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from weckd_edge.artifacts import InputContract
 from weckd_edge.train.models import Student
@@ -19,16 +19,40 @@ ENOUGH = 256
 """Images from which on batch-norm statistics are worth measuring: those of a share of some dozen are worse than the old."""
 
 
-def average_weights(student: Student, others: Sequence[Student]) -> None:
-    """Give a student the mean of its own weights and those of others of the same network, batch-norm statistics included.
+def merge(student: Student, others: Sequence[Student], judge: Callable[[Student], float]) -> int:
+    """Give a student the mean of its own weights and of those others' that make it no worse: a greedy soup.
 
-    Wortsman et al. 2022, arXiv 2203.05482.
+    Wortsman et al. 2022, arXiv 2203.05482. Batch-norm statistics are averaged too.
+
+    Args:
+        student: On the CPU.
+        others: Of the same network, in the order in which they are tried.
+        judge: How well a student answers images that no training has seen; higher is better.
+
+    Returns:
+        How many of the others were taken in.
     """
-    states = [student.state_dict(), *(other.state_dict() for other in others)]
-    with torch.no_grad():
-        for key, value in states[0].items():
-            if value.is_floating_point():
-                value.copy_(torch.stack([state[key] for state in states]).mean(dim=0))
+    chosen = [_copy(student)]
+    best = judge(student)
+    for other in others:
+        student.load_state_dict(_mean([*chosen, other.state_dict()]))
+        if (found := judge(student)) >= best:
+            best = found
+            chosen.append(other.state_dict())
+        else:
+            student.load_state_dict(_mean(chosen))
+    return len(chosen) - 1
+
+
+def _copy(student: Student) -> dict[str, Tensor]:
+    return {key: value.detach().clone() for key, value in student.state_dict().items()}
+
+
+def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {
+        key: torch.stack([state[key] for state in states]).mean(dim=0) if value.is_floating_point() else value
+        for key, value in states[0].items()
+    }
 
 
 def measure_batch_norms(student: Student, feed: Feed, contract: InputContract) -> bool:

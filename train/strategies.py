@@ -26,8 +26,8 @@ class Strategy:
         teachers: ``previous`` link, every ``earlier`` one, or ``none``.
         pool: Whether a taught link also sees the other training images, without labels.
         inherit: Whether a link starts from its predecessor's weights where both are the same network, at another size.
-        merge: Whether the last link ends as the mean of the weights of all links that are the same network (Wortsman et al.
-            2022, arXiv 2203.05482): what one share taught is not unlearned on the next.
+        merge: Whether the last link ends as the mean of its weights and of those of earlier links of the same network that
+            make it no worse on the validation groups: what one share taught is not unlearned on the next.
         corrected: Whether a teacher is left out on images whose label the student sees and the teacher misses.
         weight: Part of the loss that comes from the teachers; None leaves it to the configuration.
         source: Where it is from.

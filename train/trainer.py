@@ -20,7 +20,7 @@ from weckd_edge.store import Stage, Workspace, file_ref, sha256_file
 from weckd_edge.train.cost import metered
 from weckd_edge.train.engine import RANDOM_CLASSIFIER, fit
 from weckd_edge.train.evaluate import accuracy, predict
-from weckd_edge.train.merge import average_weights, measure_batch_norms
+from weckd_edge.train.merge import measure_batch_norms, merge
 from weckd_edge.train.models import Size, Student, create, has_pretrained_trunk, load_link, save_weights
 from weckd_edge.train.pixels import PixelCache, build_cache, open_cache
 from weckd_edge.train.probe import probe
@@ -64,7 +64,7 @@ class Job:
         pool: Whether it sees the other training images, without labels.
         distill: The teaching; of no account without teachers.
         corrected: Whether a teacher is left out where it misses a label that this link sees.
-        merge: Links of the same network whose weights are averaged with this one's when it is trained.
+        merge: Links of the same network whose weights are averaged with this one's when it is trained, where that helps.
     """
 
     name: str
@@ -199,7 +199,11 @@ class Trainer:
             classifier_rate=1.0 if probed or job.start else RANDOM_CLASSIFIER,
         )
         if job.merge:
-            average_weights(made.student, [load_link(link.artifact, link.folder) for link in job.merge])
+            merge(
+                made.student,
+                [load_link(link.artifact, link.folder) for link in reversed(job.merge)],
+                lambda student: accuracy(*self._answers(student, plan.contract, "val")).value,
+            )
         measure_batch_norms(made.student, feed, plan.contract)
         path = folder / "weights.safetensors"
         save_weights(made.student, path)

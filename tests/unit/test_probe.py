@@ -13,7 +13,7 @@ from weckd_edge.artifacts import InputContract
 from weckd_edge.config import LinkConfig
 from weckd_edge.errors import StoreError
 from weckd_edge.train import cost
-from weckd_edge.train.merge import ENOUGH, average_weights, measure_batch_norms
+from weckd_edge.train.merge import ENOUGH, measure_batch_norms, merge
 from weckd_edge.train.models import Student, create
 from weckd_edge.train.probe import plain_inputs, probe, ridge
 from weckd_edge.train.sampler import Feed
@@ -70,13 +70,14 @@ def test_a_classifier_that_is_no_linear_layer_is_left_alone() -> None:
     assert not probe(network, feed(30), CONTRACT, 3)
 
 
-def test_the_mean_of_networks_is_the_mean_of_all_their_numbers() -> None:
-    one, other = student(1), student(2)
+def test_networks_are_merged_one_by_one_as_long_as_that_makes_it_no_worse() -> None:
+    one, good, bad = student(1), student(2), student(3)
     wanted = {
-        key: (value + other.state_dict()[key]) / 2 for key, value in one.state_dict().items() if value.is_floating_point()
+        key: (value + good.state_dict()[key]) / 2 for key, value in one.state_dict().items() if value.is_floating_point()
     }
-    average_weights(one, [other])
-    assert all(torch.allclose(one.state_dict()[key], value) for key, value in wanted.items())
+    scores = iter([0.7, 0.6, 0.7])
+    assert merge(one, [bad, good], lambda network: next(scores)) == 1
+    assert all(torch.allclose(one.state_dict()[key], value, atol=1e-6) for key, value in wanted.items())
 
 
 def test_batch_norms_are_those_of_the_plain_images() -> None:
