@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from weckd_edge.config import BuildConfig
+from weckd_edge.errors import ConfigError
 from weckd_edge.optional import require
 from weckd_edge.progress import Progress
 from weckd_edge.store import Workspace, digest_of, sha256_file, write_atomic
 from weckd_edge.train.chain import make_trainer, plan_chain, run_strategy
 from weckd_edge.train.data.index import cached_index, data_root
+from weckd_edge.train.processes import count
 from weckd_edge.train.shared import open_study
 from weckd_edge.train.strategies import find_strategy
 
@@ -69,11 +71,13 @@ def search(
         skip_bad: Leave out files that cannot be used.
 
     Raises:
-        ConfigError: The storage cannot be opened.
+        ConfigError: The storage cannot be opened, or several processes were started to train together.
         WeckdError: The data or the links cannot be used.
         MissingDependency: Optuna is not installed.
     """
     optuna: Any = require("optuna", "search for settings")
+    if count() > 1:
+        raise ConfigError("search: machines share trials through --storage; start one process on each, without torchrun")
     strategy = find_strategy(config.distill.strategy)
     root = data_root(data)
     workspace = Workspace(out)

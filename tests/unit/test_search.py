@@ -75,3 +75,9 @@ def test_a_missing_optuna_names_its_extra(ears: Path, tmp_path: Path, monkeypatc
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(MissingDependency, match=r"weckd-edge\[train\]"):
         search(ears, CONFIG, 1, "sqlite://", tmp_path / "out", SilentProgress())
+
+
+def test_processes_that_train_together_cannot_search(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "count", lambda: 2)
+    with pytest.raises(ConfigError, match="without torchrun"):
+        search(ears, CONFIG, 1, f"sqlite:///{tmp_path / 'a.db'}", tmp_path / "out", SilentProgress())
