@@ -26,6 +26,8 @@ from weckd_edge.train.shared import open_study, share_out
 from weckd_edge.train.strategies import Strategy, find_strategy, labels_used
 
 REFERENCE = "single-share"
+SAME_LABELS = "single-union"
+"""The control that has cost a clinic as many labels as a chain has."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -279,6 +281,12 @@ def _trial(
 def _write(out: Path, trials: Sequence[Trial]) -> None:
     lines = [json.dumps(json.loads(to_json(trial)), sort_keys=True) for trial in trials]
     write_atomic(out / "trials.jsonl", "\n".join(lines) + "\n")
+
+
+def verdicts(study: Study, chain: str) -> tuple[str, ...]:
+    """Say whether a chain helped, against one share of labels and, where that was run, against as many as the chain saw."""
+    references = [REFERENCE, *([SAME_LABELS] if SAME_LABELS in study.strategies() else [])]
+    return tuple(verdict(study, chain, reference) for reference in references)
 
 
 def verdict(study: Study, chain: str, reference: str = REFERENCE) -> str:

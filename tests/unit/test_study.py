@@ -13,7 +13,7 @@ from weckd_edge.errors import ConfigError
 from weckd_edge.progress import SilentProgress
 from weckd_edge.train import engine, shared
 from weckd_edge.train import study as module
-from weckd_edge.train.study import Study, Trial, mean_interval, run_study, verdict
+from weckd_edge.train.study import Study, Trial, mean_interval, run_study, verdict, verdicts
 
 
 def trial(strategy: str, seed: int, accuracy: float) -> Trial:
@@ -77,6 +77,15 @@ def test_the_verdict_follows_the_interval(chain: list[float], words: str) -> Non
     found = study(**{"single-share": [0.5, 0.6, 0.7], "weckd": chain})
     assert verdict(found, "weckd").startswith(words)
     assert verdict(study(**{"weckd": chain, "single-share": [0.5, 0.6, 0.7]}), "weckd").startswith(words)
+
+
+def test_a_chain_is_also_held_against_the_control_that_cost_as_many_labels() -> None:
+    found = study(**{"single-share": [0.5, 0.6, 0.7], "single-union": [0.9, 0.9, 0.91], "weckd": [0.7, 0.8, 0.91]})
+    one, same = verdicts(found, "weckd")
+    assert one.startswith("The chain helped: weckd answers +20.3 points against single-share")
+    assert "against single-union" in same
+    assert not same.startswith("The chain helped")
+    assert len(verdicts(study(weckd=[0.9]), "weckd")) == 1
 
 
 def test_one_seed_is_called_chance_and_a_missing_control_unknown() -> None:

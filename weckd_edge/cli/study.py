@@ -104,7 +104,7 @@ def summary(page: StudyPage, study: Study) -> dict[str, Any]:
 def page_of(study: Study) -> StudyPage:
     """Work out what is shown, controls first."""
     from weckd_edge.report.study_page import StudyPage, StudyRow, order_of
-    from weckd_edge.train.study import verdict
+    from weckd_edge.train.study import verdicts
 
     names = order_of(study.strategies())
     first = {t.strategy: t for t in reversed(study.trials)}
@@ -135,7 +135,7 @@ def page_of(study: Study) -> StudyPage:
         share=study.share,
         seeds=study.seeds,
         rows=tuple(rows),
-        verdicts=tuple(verdict(study, name) for name in names if not name.startswith("single")),
+        verdicts=tuple(words for name in names if not name.startswith("single") for words in verdicts(study, name)),
     )
 
 
