@@ -5,8 +5,8 @@ The one place where training and compiling meet, and they meet in artefacts.
 
 from __future__ import annotations
 
-import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -42,9 +42,9 @@ def build(request: BuildRequest, progress: Progress) -> BuildOutcome:
         workspace.remove_if_empty()
 
 
-def keeps_results() -> bool:
+def keeps_results(environment: Mapping[str, str]) -> bool:
     """Tell whether this process keeps what is made: of several that train together, as a launcher starts them, the first."""
-    if not {"TORCHELASTIC_RUN_ID", "SLURM_NTASKS"} & os.environ.keys():
+    if not {"TORCHELASTIC_RUN_ID", "SLURM_NTASKS"} & environment.keys():
         return True
     from weckd_edge.train.processes import is_first
 

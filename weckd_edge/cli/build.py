@@ -63,7 +63,7 @@ def command(
     request = BuildRequest(
         data=data, target=_target(target), device=device, out=out, config=config, skip_bad=skip_bad, key=key
     )
-    if not keeps_results():
+    if not keeps_results(os.environ):
         train_along(request)
         return 0
     with make_progress(quiet) as progress:

@@ -61,7 +61,7 @@ def command(
 
     config = with_options(load_config(config_file) if config_file else BuildConfig(), links, seed)
     names = [name.strip() for name in strategies.split(",") if name.strip()]
-    if not keeps_results():
+    if not keeps_results(os.environ):
         # One of several processes that train together: the first keeps the results and says what there is to say.
         with TemporaryDirectory() as folder:
             run_study(data, config, names, seeds, Path(folder), SilentProgress(), skip_bad=skip_bad)
