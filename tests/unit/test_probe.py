@@ -24,9 +24,9 @@ CONTRACT = InputContract(
 )
 
 
-def student(seed: int = 0, model: str = "test_resnet") -> Student:
+def student(seed: int = 0) -> Student:
     torch.manual_seed(seed)
-    return create(LinkConfig(model=model, input_size=32), 3).student
+    return create(LinkConfig(model="test_resnet", input_size=32), 3).student
 
 
 def feed(count: int) -> Feed:
