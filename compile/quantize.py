@@ -1,6 +1,6 @@
 """int8 by calibration: explicit symmetric Q/DQ nodes that both TensorRT and OpenVINO read, from one set of ranges.
 
-ONNX Runtime's quantizer finds the ranges and places the nodes; logits stay in floating point.
+ONNX Runtime's quantizer places the nodes; logits stay in floating point.
 """
 
 from __future__ import annotations
@@ -10,48 +10,63 @@ import io
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from weckd_edge.artifacts import DatasetIndex, ExportedModel, ImageRecord, InputContract, QuantizedModel
+from weckd_edge.compile.bias import correct_biases
 from weckd_edge.compile.calibration import calibration_digest, calibration_frames, check_images, choose_images
-from weckd_edge.compile.graph import check, consumers, load_graph, preprocessing_nodes, producers
+from weckd_edge.compile.graph import check, load_graph, preprocessing_nodes, producers
+from weckd_edge.compile.pairs import WEIGHTED, open_residual_sums, split, store_int8_weights
 from weckd_edge.compile.qdq_rules import require_rules
+from weckd_edge.compile.ranges import Histogram, Method, observe
 from weckd_edge.config import QuantizeConfig
 from weckd_edge.errors import ModelError
 from weckd_edge.optional import require
-from weckd_edge.progress import Progress, Task
+from weckd_edge.progress import Progress
 from weckd_edge.store import file_ref, write_atomic
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
 ONNX_FILE = "model.onnx"
-WEIGHTED = ("Conv", "Gemm", "MatMul")
+BIAS_IMAGES = 32
+"""On how many of the calibration images, about, the means for bias correction are taken."""
+
 QUANTIZED_TYPES = (*WEIGHTED, "Add", "Mul", "GlobalAveragePool", "AveragePool", "MaxPool", "ReduceMean")
 """Operators that get int8 inputs. Others run between them on whatever type they are given; so does an activation, which
 belongs to the convolution before it."""
 
 
-class _Reader:
-    """Hands calibration frames to ONNX Runtime, one at a time."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calibration:
+    """What the calibration frames showed of one FP32 graph.
 
-    def __init__(self, name: str, root: Path, chosen: Sequence[ImageRecord], contract: InputContract, task: Task) -> None:
-        self._name, self._task = name, task
-        self._frames = calibration_frames(root, chosen, contract)
+    Attributes:
+        graph: The FP32 graph.
+        input_name: Of its frame.
+        contract: The frame.
+        root: The data set's folder.
+        chosen: The training images that were answered.
+        outside: Names of the nodes that take no part: the preprocessing, and activations written as products.
+        histograms: By tensor.
+        source_sha256: Digest of the FP32 graph's file.
+    """
 
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        frame = next(self._frames, None)
-        if frame is None:
-            return None
-        self._task.advance()
-        return {self._name: frame}
+    graph: ModelProto
+    input_name: str
+    contract: InputContract
+    root: Path
+    chosen: tuple[ImageRecord, ...]
+    outside: tuple[str, ...]
+    histograms: dict[str, Histogram]
+    source_sha256: str
 
 
-def quantize(
+def calibrate(
     exported: ExportedModel,
     source: Path,
     index: DatasetIndex,
@@ -59,50 +74,106 @@ def quantize(
     config: QuantizeConfig,
     *,
     seed: int,
-    open_sums: bool,
-    folder: Path,
     progress: Progress,
-) -> QuantizedModel:
-    """Write the int8 graph: activations per tensor, weights per channel, zero points 0, calibrated on training images.
+) -> Calibration:
+    """Answer training images once and keep what every tensor held.
 
     Args:
         exported: The FP32 graph.
         source: The folder it lies in.
         index: The data set; only its training images are read.
         root: The data set's folder.
-        config: How ranges are found, and on how many images.
+        config: How many images.
         seed: Of the choice of images.
-        open_sums: Leave nothing between a convolution and the residual sum it feeds, as TensorRT's int8 fusion asks.
-            OpenVINO fuses the sum with the pair in place and runs it apart without.
-        folder: Where to write; exists.
         progress: Where the reading is shown.
 
     Raises:
         DataError: A calibration image cannot be read or is not the one of the index.
-        ModelError: The graph cannot be quantized.
+        ModelError: The graph cannot be run.
     """
     chosen = choose_images(index, config.images, seed)
     check_images(index, chosen)
     graph = load_graph(source / exported.onnx.path)
-    outside = [node.name for node in (*preprocessing_nodes(graph.graph), *_self_gated(graph.graph))]
-    with progress.task(f"calibrate ({config.method})", len(chosen)) as task:
-        reader = _Reader(exported.input_name, root, chosen, exported.input, task)
-        model = _quantize(graph, reader, config.method, outside)
+    outside = tuple(node.name for node in (*preprocessing_nodes(graph.graph), *_self_gated(graph.graph)))
+    with progress.task("calibrate", len(chosen)) as task:
+        frames = calibration_frames(root, chosen, exported.input)
+        histograms = observe(graph, _tensors(graph.graph, outside), exported.input_name, frames, task)
+    return Calibration(
+        graph=graph,
+        input_name=exported.input_name,
+        contract=exported.input,
+        root=root,
+        chosen=chosen,
+        outside=outside,
+        histograms=histograms,
+        source_sha256=exported.onnx.sha256,
+    )
+
+
+def _tensors(graph: GraphProto, outside: Sequence[str]) -> list[str]:
+    """Return the float tensors that the quantized operators read and write, in graph order."""
+    onnx = require("onnx", "quantize a network")
+    known = {info.name: info.type.tensor_type.elem_type for info in (*graph.value_info, *graph.output)}
+    kept = [node for node in graph.node if node.op_type in QUANTIZED_TYPES and node.name not in outside]
+    names = dict.fromkeys(name for node in kept for name in (*node.input, *node.output))
+    return [name for name in names if known.get(name) == onnx.TensorProto.FLOAT]
+
+
+def quantize(
+    calibration: Calibration, method: Method, *, open_sums: bool, reduce_range: bool = False, progress: Progress
+) -> ModelProto:
+    """Make the int8 graph: activations per tensor, weights per channel, zero points 0, biases corrected.
+
+    Args:
+        calibration: Of the FP32 graph.
+        method: How ranges are clipped; see ``weckd_edge.compile.ranges``.
+        open_sums: Leave nothing between a convolution and the residual sum it feeds, as TensorRT's int8 fusion asks.
+            OpenVINO fuses the sum with the pair in place and runs it apart without.
+        reduce_range: Keep weights to seven bits, for processors whose 16-bit sums of 8-bit products overflow (x86 without
+            VNNI).
+        progress: Where it is shown.
+
+    Raises:
+        DataError: A calibration image cannot be read.
+        ModelError: The graph cannot be quantized.
+    """
+    model = _place_pairs(calibration, method, reduce_range)
+    chosen = calibration.chosen[:: max(1, len(calibration.chosen) // BIAS_IMAGES)]
+    with progress.task(f"int8 {method}", len(chosen)) as task:
+        frames = calibration_frames(calibration.root, chosen, calibration.contract)
+        correct_biases(model, calibration.graph, calibration.input_name, frames, task)
     if open_sums:
-        _open_residual_sums(model.graph)
+        open_residual_sums(model.graph)
     check(model)
     require_rules(model)
+    return model
+
+
+def write_quantized(
+    calibration: Calibration, model: ModelProto, method: Method, *, small: bool, folder: Path
+) -> QuantizedModel:
+    """Write an int8 graph as ``model.onnx`` into a folder that exists.
+
+    Args:
+        calibration: Where its ranges are from.
+        model: The graph; ``small`` changes it.
+        method: How its ranges were clipped.
+        small: Keep weights as int8 instead of a pair behind floating point.
+        folder: Where to write.
+    """
     path = folder / ONNX_FILE
+    if small:
+        store_int8_weights(model)
     write_atomic(path, model.SerializeToString(deterministic=True))
-    quantized, left = _split(model.graph)
+    quantized, left = split(model.graph)
     return QuantizedModel(
         onnx=file_ref(folder, path),
-        method=config.method,
-        calibration_images=len(chosen),
-        calibration_sha256=calibration_digest(chosen),
+        method=method,
+        calibration_images=len(calibration.chosen),
+        calibration_sha256=calibration_digest(calibration.chosen),
         quantized_nodes=quantized,
         float_nodes=left,
-        source_sha256=exported.onnx.sha256,
+        source_sha256=calibration.source_sha256,
     )
 
 
@@ -115,32 +186,32 @@ def _self_gated(graph: GraphProto) -> Iterator[NodeProto]:
             yield node
 
 
-def _quantize(graph: ModelProto, reader: _Reader, method: str, outside: Sequence[str]) -> ModelProto:
+def _place_pairs(calibration: Calibration, method: Method, reduce_range: bool) -> ModelProto:
+    """Let ONNX Runtime's quantizer place the pairs, with these ranges: it reads them as its own calibration's."""
     quantization: Any = require("onnxruntime.quantization", "quantize a network")
-
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # the library ships no types
-        def get_next(self) -> Any:
-            return reader.get_next()
-
-    methods = quantization.CalibrationMethod
+    calibrate: Any = require("onnxruntime.quantization.calibrate", "quantize a network")
+    limits = {name: np.float32(seen.limit(method)) for name, seen in calibration.histograms.items()}
+    minmax = quantization.CalibrationMethod.MinMax
+    ranges = calibrate.TensorsData(minmax, {name: (-limit, limit) for name, limit in limits.items()})
     with tempfile.TemporaryDirectory(prefix="weckd-") as folder, _quiet():
-        path = Path(folder) / "int8.onnx"
+        path, cache = Path(folder) / "int8.onnx", Path(folder) / "ranges.json"
+        calibrate.save_tensors_data(ranges, cache)
         try:
             quantization.quantize_static(
-                graph,
+                calibration.graph,
                 str(path),
-                Reader(),
                 quant_format=quantization.QuantFormat.QDQ,
                 op_types_to_quantize=list(QUANTIZED_TYPES),
-                nodes_to_exclude=list(outside),
+                nodes_to_exclude=list(calibration.outside),
                 per_channel=True,
+                reduce_range=reduce_range,
                 activation_type=quantization.QuantType.QInt8,
                 weight_type=quantization.QuantType.QInt8,
-                calibrate_method={"minmax": methods.MinMax, "percentile": methods.Percentile}[method],
+                calibrate_method=minmax,
+                calibration_cache_path=cache,
                 extra_options={
                     "ActivationSymmetric": True,
                     "WeightSymmetric": True,
-                    "CalibTensorRangeSymmetric": True,
                     "QuantizeBias": False,
                     "AddQDQPairToWeight": True,
                     # Only what an operator reads is quantized: a pair behind a convolution would part it from its
@@ -164,64 +235,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         root.setLevel(before)
-
-
-def _open_residual_sums(graph: GraphProto) -> None:
-    """Take the Q/DQ pair from between a convolution and a sum whose other branch is quantized.
-
-    TensorRT then fuses convolution, sum and the following Q into one int8 kernel; with the pair it cannot.
-    """
-    made_by, read_by = producers(graph), consumers(graph)
-    order = {node.output[0]: at for at, node in enumerate(graph.node)}
-    dropped: list[NodeProto] = []
-    for add in [n for n in graph.node if n.op_type == "Add"]:
-        pairs = [_pair_after_conv(name, made_by, read_by) for name in add.input]
-        branches = [
-            name for name in add.input if made_by.get(name) is not None and made_by[name].op_type == "DequantizeLinear"
-        ]
-        candidates = [pair for pair in pairs if pair is not None]
-        if len(branches) != 2 or not candidates:
-            continue
-        q, dq = max(candidates, key=lambda pair: order[pair[0].input[0]])
-        for position, name in enumerate(add.input):
-            if name == dq.output[0]:
-                add.input[position] = q.input[0]
-        dropped += [q, dq]
-    for node in dropped:
-        graph.node.remove(node)
-    _drop_unused(graph)
-
-
-def _pair_after_conv(
-    name: str, made_by: dict[str, NodeProto], read_by: dict[str, list[NodeProto]]
-) -> tuple[NodeProto, NodeProto] | None:
-    """Return the Q and DQ that stand between a convolution and the tensor, if nothing else reads either."""
-    dq = made_by.get(name)
-    q = made_by.get(dq.input[0]) if dq is not None and dq.op_type == "DequantizeLinear" else None
-    conv = made_by.get(q.input[0]) if q is not None and q.op_type == "QuantizeLinear" else None
-    if dq is None or q is None or conv is None or conv.op_type != "Conv":
-        return None
-    alone = all(len(read_by.get(tensor, [])) == 1 for tensor in (name, dq.input[0], q.input[0]))
-    return (q, dq) if alone else None
-
-
-def _drop_unused(graph: GraphProto) -> None:
-    used = {name for node in graph.node for name in node.input}
-    for tensor in [t for t in graph.initializer if t.name not in used]:
-        graph.initializer.remove(tensor)
-    made = {name for node in graph.node for name in node.output}
-    for info in [i for i in graph.value_info if i.name not in made]:
-        graph.value_info.remove(info)
-
-
-def _split(graph: GraphProto) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names of the operators that read int8 values, and of the weighted ones that do not."""
-    made_by = producers(graph)
-
-    def reads_int8(node: NodeProto) -> bool:
-        maker = made_by.get(node.input[0])
-        return maker is not None and maker.op_type == "DequantizeLinear"
-
-    operators = [n for n in graph.node if n.op_type not in ("QuantizeLinear", "DequantizeLinear") and n.input]
-    quantized = tuple(n.name for n in operators if reads_int8(n))
-    return quantized, tuple(n.name for n in operators if n.op_type in WEIGHTED and not reads_int8(n))

@@ -118,14 +118,8 @@ def _choices(bundle: Bundle) -> list[ModelChoice]:
     done = {choice.backend for choice in found}
     for name, row in BACKENDS.items():
         if ".onnx" in row.suffixes and name not in done:
-            found.append(ModelChoice(backend=name, path=onnx, precision=_graph_precision(manifest)))
+            found.append(ModelChoice(backend=name, path=onnx, precision=manifest.onnx_precision))
     return found
-
-
-def _graph_precision(manifest: Manifest) -> str:
-    """Return the precision of the bundle's ONNX graph, as the models that were made from it say."""
-    made = [model.precision for model in manifest.models if model.source_sha256 == manifest.onnx.sha256]
-    return made[0] if made else "int8"
 
 
 def open_bundle_model(folder: Path, *, backend: str | None = None, threads: int = 1) -> OpenModel:

@@ -330,6 +330,72 @@ class BuiltModel:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """One precision that was tried for the graph.
+
+    Attributes:
+        name: Such as ``int8 minmax``.
+        precision: ``int8``, ``fp16`` or ``fp32``.
+        method: How int8 ranges were found; None for the others.
+        float_nodes: Layers with weights that an int8 graph leaves in floating point, because they hurt the answers most.
+        accuracy: On the validation images; None where it could not be made.
+        lost: Validation images that FP32 answers rightly and this one does not, less the opposite.
+        divergence: Mean Kullback-Leibler divergence of its answers from FP32's on the validation images, nats.
+        bytes: Size of what would ship.
+        median_ns: Frame to answer; None where it was not timed.
+        relative_time: Its time divided by FP32's, both timed in turn; the median over rounds.
+        relative_low: First quartile of the rounds.
+        relative_high: Third quartile.
+        within: Whether it keeps to the bars.
+        note: Why it does not, or why it could not be made; ``""`` where there is nothing to say.
+    """
+
+    name: str
+    precision: str
+    method: str | None
+    float_nodes: tuple[str, ...] = ()
+    accuracy: Rate | None = None
+    lost: int | None = None
+    divergence: float | None = None
+    bytes: int | None = None
+    median_ns: int | None = None
+    relative_time: float | None = None
+    relative_low: float | None = None
+    relative_high: float | None = None
+    within: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """Which precision ships, out of those that were tried, and why.
+
+    Attributes:
+        trials: FP32 first.
+        chosen: Name of the one that ships.
+        reason: In a sentence.
+        images: Validation images it was judged on; calibration never saw them.
+        timed_on: The machine whose times decided; None where none were taken.
+        precision: Of what ships.
+        onnx: Its graph.
+        quantized: How that graph was quantized; None where it was not.
+        built: What ships, where it was built for the trial already.
+        schema_version: Of this record.
+    """
+
+    trials: tuple[Trial, ...]
+    chosen: str
+    reason: str
+    images: int
+    timed_on: str | None
+    precision: str
+    onnx: FileRef
+    quantized: QuantizedModel | None
+    built: BuiltModel | None
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Parity:
     """Two implementations of one model on the same frames.
 
@@ -524,7 +590,8 @@ class Manifest:
         output_name: Name of the graph's output.
         operating_point: How a decision is made.
         models: What each backend runs, or builds on the device.
-        onnx: The quantized graph, source of every engine.
+        onnx: The graph, source of every engine.
+        onnx_precision: Of that graph: what OpenVINO runs may be int8 of another make, from a graph in FP32.
         selftest: Golden frames.
         gates: Every bar with its verdict.
         passed: True when no gate failed.
@@ -554,4 +621,5 @@ class Manifest:
     files: tuple[FileRef, ...]
     versions: dict[str, str]
     manifest_sha256: str = ""
+    onnx_precision: str = "int8"
     schema_version: int = SCHEMA_VERSION

@@ -24,7 +24,7 @@ from weckd_edge.artifacts import (
     Measurement,
     OperatingPoint,
     Prediction,
-    QuantizedModel,
+    Selection,
     StageTime,
     Verification,
 )
@@ -67,7 +67,7 @@ class Parts:
         index: The data set.
         chain: Links and twin.
         exported: The FP32 graph of the link that ships.
-        quantized: Its int8 graph.
+        selected: The precision that was chosen, and its graph.
         built: What backends made of it.
         verification: Accuracy, parity and flips.
         golden: The self-test.
@@ -83,7 +83,7 @@ class Parts:
     index: DatasetIndex
     chain: ChainRecord
     exported: ExportedModel
-    quantized: Part[QuantizedModel]
+    selected: Part[Selection]
     built: tuple[Part[BuiltModel], ...]
     verification: Verification
     golden: Part[GoldenFrames]
@@ -113,7 +113,7 @@ def assemble(parts: Parts) -> Manifest:
         ConfigError: The key cannot be used.
     """
     with atomic_folder(parts.out) as folder:
-        onnx = _copy(parts.quantized.artifact.onnx, parts.quantized.folder, folder, "model")
+        onnx = _copy(parts.selected.artifact.onnx, parts.selected.folder, folder, "model")
         models = tuple(_copy_model(part, folder) for part in parts.built)
         golden = parts.golden.artifact
         selftest = replace(
@@ -134,6 +134,7 @@ def assemble(parts: Parts) -> Manifest:
             operating_point=OperatingPoint(abstain_below=parts.config.abstain_below),
             models=models,
             onnx=onnx,
+            onnx_precision=_onnx_precision(parts.selected.artifact),
             selftest=selftest,
             gates=gates,
             passed=all(gate.verdict != "FAIL" for gate in gates),
@@ -146,6 +147,11 @@ def assemble(parts: Parts) -> Manifest:
         if parts.key is not None:
             sign(folder, parts.key)
     return manifest
+
+
+def _onnx_precision(selection: Selection) -> str:
+    """Return the precision of the graph itself; int8 without a quantized graph stands in NNCF's IR alone."""
+    return "int8" if selection.quantized is not None else "fp32"
 
 
 def _copy(ref: FileRef, source: Path, bundle: Path, below: str) -> FileRef:
@@ -189,6 +195,7 @@ def _write_evidence(parts: Parts, draft: Manifest, folder: Path) -> None:
         verification=parts.verification,
         measurements=parts.measurements,
         build=BuildRecord(config=to_json(config), stages=parts.stages, data_name=parts.index.name),
+        selection=parts.selected.artifact,
     )
     write_evidence(folder, evidence)
     write_documents(folder, draft)

@@ -207,19 +207,35 @@ class DistillConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuantizeConfig:
-    """How activation ranges are found.
+    """Which precisions are tried, and what one may cost. The fastest within the bars ships.
 
     Attributes:
-        method: ``minmax``, or ``percentile``, which leaves out the rarest thousandth of a percent and holds all
-            images' activations in memory.
+        precision: ``auto`` tries int8, float16 and float32; the others leave no choice.
+        method: How activation ranges are found: see ``weckd_edge.compile.ranges``. ``auto`` takes the one whose answers on
+            the validation images stay closest.
         images: How many training images to calibrate on.
+        accuracy_drop: Accuracy on the validation images that may be lost against FP32, 0..1; never less than one image.
+        accuracy_kept: Part of FP32's accuracy that must be kept, 0..1 (MLPerf asks for 0.99).
+        recall_drop: Sensitivity that any class may lose, 0..1; never less than one image.
+        float_layers: Where int8 as a whole breaks a bar, at most so many of the layers it hurts most stay in floating point.
+        nncf: Also try NNCF's own int8, where it is installed and the target is a processor.
     """
 
-    method: Literal["minmax", "percentile"] = "minmax"
+    precision: Literal["auto", "int8", "fp16", "fp32"] = "auto"
+    method: Literal["auto", "minmax", "percentile", "entropy", "mse"] = "auto"
     images: int = 128
+    accuracy_drop: float = 0.005
+    accuracy_kept: float = 0.99
+    recall_drop: float = 0.02
+    float_layers: int = 8
+    nncf: bool = True
 
     def __post_init__(self) -> None:
         _check(self.images >= 8, f"images = {self.images}: expected at least 8 calibration images")
+        _check(self.float_layers >= 0, f"float_layers = {self.float_layers}: expected 0 or more")
+        for name in ("accuracy_drop", "accuracy_kept", "recall_drop"):
+            value = getattr(self, name)
+            _check(0 <= value <= 1, f"{name} = {value}: expected 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,7 +19,7 @@ from weckd_edge.artifacts import (
     Link,
     Manifest,
     Measurement,
-    QuantizedModel,
+    Selection,
     StageTime,
     Target,
     Verification,
@@ -76,6 +76,7 @@ class BuildOutcome:
         manifest: Its manifest.
         chain: Links and twin.
         verification: Accuracy, parity and flips of what ships.
+        selection: Which precisions were tried, and why this one ships.
         stages: Seconds of every stage.
     """
 
@@ -83,6 +84,7 @@ class BuildOutcome:
     manifest: Manifest
     chain: ChainRecord
     verification: Verification
+    selection: Selection
     stages: tuple[StageTime, ...]
 
 
@@ -104,12 +106,12 @@ class Stages:
         index, chain = self.train()
         exports = [self._export(link) for link in chain.links]
         exported = exports[-1]
-        quantized = self._quantize(exported, index)
-        built = self._compile(quantized)
-        as_written, shipped = self._candidates(quantized, built)
+        selected = self._select(exported, index)
+        built = self._compile(selected)
+        as_written, shipped = self._candidates(selected)
         verification = self._verify(chain.links[-1], exported, as_written, shipped, index)
         golden = self._golden(exported, as_written, shipped, index)
-        measurements = self._bench(chain, exports, quantized, shipped, golden)
+        measurements = self._bench(chain, exports, selected, shipped, golden)
         record = ChainRecord(
             links=tuple(stage.artifact for stage in chain.links),
             twin=chain.twin.artifact if chain.twin else None,
@@ -125,8 +127,8 @@ class Stages:
                 index=index.artifact,
                 chain=record,
                 exported=exported.artifact,
-                quantized=Part(quantized.artifact, quantized.folder),
-                built=tuple(Part(stage.artifact, stage.folder) for stage in built),
+                selected=Part(selected.artifact, selected.folder),
+                built=built,
                 verification=verification.artifact,
                 golden=Part(golden.artifact, golden.folder),
                 measurements=measurements,
@@ -139,6 +141,7 @@ class Stages:
             manifest=manifest,
             chain=record,
             verification=verification.artifact,
+            selection=selected.artifact,
             stages=tuple(self.times),
         )
 
@@ -204,51 +207,50 @@ class Stages:
             ),
         )
 
-    def _quantize(self, exported: Stage[ExportedModel], index: Stage[DatasetIndex]) -> Stage[QuantizedModel]:
-        from weckd_edge.compile.quantize import quantize
+    def _select(self, exported: Stage[ExportedModel], index: Stage[DatasetIndex]) -> Stage[Selection]:
+        from weckd_edge.compile.select import Selector
 
-        open_sums = self.request.target == "jetson"
         return self._stage(
-            "quantize",
-            QuantizedModel,
+            "select",
+            Selection,
             {
                 "onnx": exported.artifact.onnx.sha256,
                 "quantize": self.config.quantize,
-                "images": [[r.pixels_sha256, r.split] for r in index.artifact.images],
+                "images": [[r.pixels_sha256, r.split, r.label, r.group] for r in index.artifact.images if r.split != "test"],
                 "seed": self.config.seed,
-                "open_sums": open_sums,
+                "target": self.request.target,
+                "threads": self.config.bench.threads,
                 "versions": versions(),
             },
-            lambda folder: quantize(
+            lambda folder: Selector(
                 exported.artifact,
                 exported.folder,
                 index.artifact,
                 self.root,
                 self.config.quantize,
-                seed=self.config.seed,
-                open_sums=open_sums,
+                target=self.request.target,
                 folder=folder,
+                seed=self.config.seed,
+                threads=self.config.bench.threads,
                 progress=self.progress,
-            ),
+            ).run(),
         )
 
-    def _compile(self, quantized: Stage[QuantizedModel]) -> list[Stage[BuiltModel]]:
-        onnx = quantized.folder / quantized.artifact.onnx.path
-        key = {"onnx": quantized.artifact.onnx.sha256, "profile": self.profile, "versions": versions()}
-        if self.request.target == "cpu":
-            from weckd_edge.compile.backends import openvino_backend
-
-            return [
-                self._stage("compile-openvino", BuiltModel, key, lambda folder: openvino_backend.build(onnx, "int8", folder))
-            ]
+    def _compile(self, selected: Stage[Selection]) -> tuple[Part[BuiltModel], ...]:
+        """Return what ships: built for the selection already, or, for a Jetson, the recipe and what proves it."""
+        chosen = selected.artifact
+        if chosen.built is not None:
+            return (Part(chosen.built, selected.folder),)
         from weckd_edge.compile.backends import tensorrt_backend, tensorrt_rtx_backend
 
+        onnx = selected.folder / chosen.onnx.path
+        key = {"onnx": chosen.onnx.sha256, "profile": self.profile, "versions": versions()}
         stages = [
             self._stage(
                 "recipe-tensorrt",
                 BuiltModel,
                 key,
-                lambda folder: tensorrt_backend.recipe(quantized.artifact.onnx, self.profile, folder),
+                lambda folder: tensorrt_backend.recipe(chosen.onnx, self.profile, folder),
             ),
             self._stage("preflight-tensorrt-rtx", BuiltModel, key, lambda folder: tensorrt_rtx_backend.preflight(onnx)),
         ]
@@ -261,19 +263,21 @@ class Stages:
                     lambda folder: tensorrt_backend.preflight(onnx, stages[0].folder, self.progress),
                 )
             )
-        return stages
+        return tuple(Part(stage.artifact, stage.folder) for stage in stages)
 
-    def _candidates(self, quantized: Stage[QuantizedModel], built: list[Stage[BuiltModel]]) -> tuple[Candidate, Candidate]:
-        """Return the quantized graph as it is written, and what ships (the same, where the device builds its own)."""
+    def _candidates(self, selected: Stage[Selection]) -> tuple[Candidate, Candidate]:
+        """Return the graph as it is written, and what ships (the same, where the device builds its own)."""
         from weckd_edge.compile.verify import Candidate
 
-        onnx = quantized.folder / quantized.artifact.onnx.path
-        as_written = Candidate(backend="onnxruntime", model=onnx, precision="int8", reference=True)
-        for stage in built:
-            if stage.artifact.kind == "model":
-                model = stage.folder / stage.artifact.files[0].path
-                return as_written, Candidate(backend=stage.artifact.backend, model=model, precision="int8")
-        return as_written, as_written
+        chosen = selected.artifact
+        onnx = selected.folder / chosen.onnx.path
+        as_written = Candidate(backend="onnxruntime", model=onnx, precision=chosen.precision, reference=True)
+        if chosen.built is None:
+            return as_written, as_written
+        model = selected.folder / chosen.built.files[0].path
+        if chosen.quantized is None and chosen.precision == "int8":  # NNCF's int8 stands in its own IR alone
+            as_written = Candidate(backend=chosen.built.backend, model=model, precision="int8", reference=True)
+        return as_written, Candidate(backend=chosen.built.backend, model=model, precision=chosen.precision)
 
     def _verify(
         self,
@@ -315,8 +319,12 @@ class Stages:
         self, exported: Stage[ExportedModel], as_written: Candidate, shipped: Candidate, index: Stage[DatasetIndex]
     ) -> Stage[GoldenFrames]:
         from weckd_edge.compile.golden import make_golden
+        from weckd_edge.compile.verify import Candidate
 
         other = as_written if shipped != as_written else replace(as_written, reference=False)
+        if other.backend == shipped.backend == "openvino":  # an IR of NNCF's: what other backends run is the graph in FP32
+            onnx = exported.folder / exported.artifact.onnx.path
+            other = Candidate(backend="onnxruntime", model=onnx, precision="fp32")
 
         return self._stage(
             "golden",
@@ -343,7 +351,7 @@ class Stages:
         self,
         chain: Chain,
         exports: list[Stage[ExportedModel]],
-        quantized: Stage[QuantizedModel],
+        selected: Stage[Selection],
         shipped: Candidate,
         golden: Stage[GoldenFrames],
     ) -> tuple[Measurement, ...]:
@@ -359,7 +367,7 @@ class Stages:
                 frames,
                 precision=shipped.precision,
                 network_input_name=name,
-                onnx=quantized.folder / quantized.artifact.onnx.path,
+                onnx=selected.folder / selected.artifact.onnx.path,
                 queries=bench.queries,
                 warmup=bench.warmup,
                 threads=bench.threads,

@@ -18,34 +18,61 @@ _INT8 = ("i8", "u8")
 
 
 def build(onnx: Path, precision: str, folder: Path) -> BuiltModel:
-    """Write ``model.xml`` and ``model.bin``; weights keep their precision (no float16 compression).
+    """Write ``model.xml`` and ``model.bin`` from a graph.
 
     Args:
         onnx: The graph.
-        precision: ``int8`` or ``fp32``, for the record.
+        precision: ``int8``, ``fp16`` (weights alone; the processor computes in FP32) or ``fp32``.
         folder: Where to write; exists.
 
     Raises:
         ModelError: OpenVINO cannot read or compile the graph.
         MissingDependency: The extra ``cpu`` is not installed.
     """
+    return save(read(onnx), precision, sha256_file(onnx), folder)
+
+
+def read(onnx: Path) -> Any:
+    """Return a graph as an ``openvino.Model``.
+
+    Raises:
+        ModelError: OpenVINO cannot read it.
+        MissingDependency: The extra ``cpu`` is not installed.
+    """
     ov = require("openvino", "build an OpenVINO IR")
     try:
-        core = ov.Core()
-        model = core.read_model(str(onnx))
-        _name_by_place(model)
-        path = folder / MODEL_FILE
-        ov.save_model(model, str(path), compress_to_fp16=False)
-        precisions = executed_precisions(core.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
+        return ov.Core().read_model(str(onnx))
     except RuntimeError as err:
-        raise ModelError(f"{onnx.name}: OpenVINO cannot build it ({str(err).strip().splitlines()[-1][:200]})") from err
+        raise ModelError(f"{onnx.name}: OpenVINO cannot read it ({str(err).strip().splitlines()[-1][:200]})") from err
+
+
+def save(model: Any, precision: str, source_sha256: str, folder: Path) -> BuiltModel:
+    """Write an OpenVINO model and compile it once, to tell what the processor makes of it.
+
+    Args:
+        model: An ``openvino.Model``.
+        precision: See ``build``.
+        source_sha256: Digest of the graph it came from.
+        folder: Where to write; exists.
+
+    Raises:
+        ModelError: OpenVINO cannot compile it.
+    """
+    ov = require("openvino", "build an OpenVINO IR")
+    path = folder / MODEL_FILE
+    try:
+        _name_by_place(model)
+        ov.save_model(model, str(path), compress_to_fp16=precision == "fp16")
+        precisions = executed_precisions(ov.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
+    except RuntimeError as err:
+        raise ModelError(f"{path.name}: OpenVINO cannot build it ({str(err).strip().splitlines()[-1][:200]})") from err
     return BuiltModel(
         backend=NAME,
         backend_version=str(ov.__version__).partition("-")[0],
         precision=precision,
         kind="model",
         files=(file_ref(folder, path), file_ref(folder, path.with_suffix(".bin"))),
-        source_sha256=sha256_file(onnx),
+        source_sha256=source_sha256,
         detail=describe(precisions),
     )
 

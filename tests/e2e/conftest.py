@@ -43,6 +43,8 @@ steps_per_epoch = 4
 batch = 16
 
 [quantize]
+precision = "int8"
+method = "minmax"
 images = 16
 
 [bench]

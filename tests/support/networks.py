@@ -14,7 +14,8 @@ from torch import nn
 
 from weckd_edge.artifacts import DatasetIndex, ExportedModel, ImageRecord, InputContract, QuantizedModel, Split
 from weckd_edge.compile.export import export_onnx
-from weckd_edge.compile.quantize import quantize
+from weckd_edge.compile.quantize import calibrate, quantize, write_quantized
+from weckd_edge.compile.ranges import Method
 from weckd_edge.config import QuantizeConfig
 from weckd_edge.devices.frames import pixels_sha256
 from weckd_edge.progress import SilentProgress
@@ -201,20 +202,12 @@ def quantized(
     folder: Path,
     *,
     open_sums: bool = False,
-    method: str = "minmax",
+    method: Method = "minmax",
     images: int = 8,
 ) -> QuantizedModel:
     """Write the int8 graph into a folder that need not be there yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = QuantizeConfig(method=method, images=images)  # type: ignore[arg-type]  # a test's own parameter
-    return quantize(
-        exported,
-        source,
-        index,
-        root,
-        config,
-        seed=3,
-        open_sums=open_sums,
-        folder=folder,
-        progress=SilentProgress(),
-    )
+    config, progress = QuantizeConfig(images=images), SilentProgress()
+    calibration = calibrate(exported, source, index, root, config, seed=3, progress=progress)
+    model = quantize(calibration, method, open_sums=open_sums, progress=progress)
+    return write_quantized(calibration, model, method, small=False, folder=folder)

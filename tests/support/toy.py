@@ -79,6 +79,7 @@ def write_bundle(
     tolerance: dict[str, float] | None = None,
     abstain_below: float = 0.0,
     recipe: bool | None = None,
+    onnx_precision: str = "int8",
     **graph: Any,
 ) -> Bundle:
     """Write, seal and open a bundle; for a Jetson it holds a recipe.
@@ -90,6 +91,7 @@ def write_bundle(
         tolerance: Of the self-test, by backend.
         abstain_below: The operating point.
         recipe: Whether there is a recipe; None: where the profile is a Jetson.
+        onnx_precision: Of the graph.
         graph: For ``write_graph``.
     """
     profile = load_profile(device)
@@ -131,6 +133,7 @@ def write_bundle(
             operating_point=OperatingPoint(abstain_below=abstain_below),
             models=tuple(built),
             onnx=onnx_ref,
+            onnx_precision=onnx_precision,
             selftest=GoldenFrames(
                 frames=file_ref(folder, folder / "selftest/frames.npy"),
                 expected=file_ref(folder, folder / "selftest/expected.npy"),

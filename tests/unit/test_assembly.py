@@ -32,7 +32,9 @@ from weckd_edge.artifacts import (
     Prediction,
     QuantizedModel,
     Rate,
+    Selection,
     StageTime,
+    Trial,
     Verification,
 )
 from weckd_edge.assembly import Part, Parts, assemble, versions
@@ -207,23 +209,34 @@ def make_parts(
             labels=LABELS,
             link_sha256="2" * 64,
         ),
-        quantized=Part(
-            QuantizedModel(
-                onnx=onnx,
-                method="minmax",
-                calibration_images=6,
-                calibration_sha256="0" * 64,
-                quantized_nodes=("conv",),
-                float_nodes=(),
-                source_sha256="0" * 64,
-            ),
-            place / "quantize",
-        ),
+        selected=Part(_selection(onnx), place / "quantize"),
         built=built,
         verification=verification,
         golden=Part(golden, place / "golden"),
         measurements=(replace(MEASUREMENT, backend=backend),),
         stages=(StageTime(name="data", seconds=1.5, reused=False),),
+    )
+
+
+def _selection(onnx: FileRef) -> Selection:
+    return Selection(
+        trials=(Trial(name="fp32", precision="fp32", method=None), Trial(name="int8 mse", precision="int8", method="mse")),
+        chosen="int8 mse",
+        reason="int8 mse takes 1 ms where FP32 takes 2 ms",
+        images=12,
+        timed_on="Xeon",
+        precision="int8",
+        onnx=onnx,
+        quantized=QuantizedModel(
+            onnx=onnx,
+            method="mse",
+            calibration_images=6,
+            calibration_sha256="0" * 64,
+            quantized_nodes=("conv",),
+            float_nodes=(),
+            source_sha256="0" * 64,
+        ),
+        built=None,
     )
 
 
@@ -270,7 +283,7 @@ def test_a_bundle_for_a_processor_holds_each_part_where_it_belongs(tmp_path: Pat
         *("manifest.json", "model/model.onnx", "model/openvino/model.xml", "model/openvino/model.bin"),
         *("selftest/frames.npy", "selftest/expected.npy", "evidence/report.html", "evidence/model_card.md"),
         *("evidence/sbom.cdx.json", "evidence/measurements.jsonl", "evidence/dataset_index.json"),
-        *("evidence/chain.json", "evidence/verification.json", "evidence/build.json"),
+        *("evidence/chain.json", "evidence/verification.json", "evidence/build.json", "evidence/selection.json"),
     }
     assert open_bundle(parts.out).manifest == manifest
     for reference in refs_in(manifest):
@@ -471,7 +484,7 @@ def break_the_answers(parts: Parts) -> Parts:
 
 
 def change_the_graph_behind_its_digest(parts: Parts) -> Parts:
-    (parts.quantized.folder / "model.onnx").write_bytes(b"another")
+    (parts.selected.folder / "model.onnx").write_bytes(b"another")
     return parts
 
 

@@ -113,7 +113,7 @@ class TestOpenVINO:
 
     def test_bytes_that_are_no_graph_are_one_clear_error(self, tmp_path: Path) -> None:
         (tmp_path / "broken.onnx").write_bytes(b"\xff" * 64)
-        with pytest.raises(ModelError, match=r"^broken\.onnx: OpenVINO cannot build it \(.+\)$") as caught:
+        with pytest.raises(ModelError, match=r"^broken\.onnx: OpenVINO cannot read it \(.+\)$") as caught:
             openvino_backend.build(tmp_path / "broken.onnx", "int8", tmp_path)
         assert "\n" not in str(caught.value)
 
@@ -127,7 +127,7 @@ class TestOpenVINO:
         )
         opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("somewhere", 1)]
         onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "odd.onnx")
-        with pytest.raises(ModelError, match=r"^odd\.onnx: OpenVINO cannot build it") as caught:
+        with pytest.raises(ModelError, match=r"^odd\.onnx: OpenVINO cannot read it") as caught:
             openvino_backend.build(tmp_path / "odd.onnx", "int8", tmp_path)
         assert "\n" not in str(caught.value)
 

@@ -71,7 +71,7 @@ def test_a_bundle_without_built_models_runs_its_onnx_graph(toy: ModuleType, tmp_
     assert (choice.backend, choice.path.name) == ("openvino", "model.onnx")
 
 
-def test_the_graphs_precision_is_that_of_the_models_made_from_it(
+def test_the_graphs_precision_is_that_of_the_manifest_whatever_was_made_from_it(
     toy: ModuleType, tmp_path: Path, installed: set[str]
 ) -> None:
     toy.write_graph(tmp_path / "b/model/model.onnx")
@@ -80,12 +80,14 @@ def test_the_graphs_precision_is_that_of_the_models_made_from_it(
     model = BuiltModel(
         backend="openvino",
         backend_version="1",
-        precision="fp32",
+        precision="int8",
         kind="model",
         files=(file_ref(tmp_path / "b", tmp_path / "b/model/x.xml"),),
         source_sha256=digest,
     )
-    assert choose_model(toy.write_bundle(tmp_path / "b", models=(model,)), "onnxruntime").precision == "fp32"
+    bundle = toy.write_bundle(tmp_path / "b", models=(model,), onnx_precision="fp32")
+    assert choose_model(bundle, "onnxruntime").precision == "fp32"
+    assert choose_model(bundle, "openvino").precision == "int8"
 
 
 def test_a_backend_that_is_asked_for_is_taken_or_the_reason_told(bundle: Bundle, installed: set[str]) -> None:

@@ -18,7 +18,7 @@ from weckd_edge.artifacts import DatasetIndex, ExportedModel, QuantizedModel
 from weckd_edge.compile.calibration import calibration_digest, choose_images
 from weckd_edge.compile.graph import consumers, preprocessing_nodes, producers
 from weckd_edge.compile.qdq_rules import find_violations
-from weckd_edge.compile.quantize import quantize
+from weckd_edge.compile.quantize import calibrate, quantize
 from weckd_edge.compile.verify import INT8_TOLERANCE
 from weckd_edge.config import QuantizeConfig
 from weckd_edge.devices.backends.table import open_runner
@@ -262,14 +262,14 @@ def test_the_answers_stay_near_fp32(cases: Any, name: str, method: str, open_sum
 
 
 def test_the_methods_find_different_ranges(cases: Any) -> None:
-    graphs = [onnx.load(cases("inverted").make(open_sums=False, method=m)[1]).graph for m in ("minmax", "percentile")]
-    minmax, percentile = (
+    graphs = [onnx.load(cases("inverted").make(open_sums=False, method=m)[1]).graph for m in ("minmax", "mse")]
+    minmax, mse = (
         {t.name: onnx.numpy_helper.to_array(t) for t in g.initializer if t.name.endswith("Clip_output_0_scale")}
         for g in graphs
     )
-    assert minmax.keys() == percentile.keys()
-    assert any(percentile[name] < minmax[name] for name in minmax)
-    assert all(percentile[name] <= minmax[name] * 1.001 for name in minmax)
+    assert minmax.keys() == mse.keys()
+    assert any(mse[name] < minmax[name] for name in minmax)
+    assert all(mse[name] <= minmax[name] * 1.001 for name in minmax)
 
 
 def test_the_range_of_the_network_input_is_that_of_the_calibration_images(cases: Any) -> None:
@@ -315,7 +315,7 @@ def test_nothing_is_printed_and_the_log_level_is_as_before(
     assert logging.getLogger().level == logging.INFO
 
 
-def test_calibration_shows_one_step_an_image(cases: Any, tmp_path: Path) -> None:
+def test_calibration_shows_one_step_an_image(cases: Any) -> None:
     seen: list[tuple[str, int]] = []
     steps: list[int] = []
 
@@ -329,16 +329,11 @@ def test_calibration_shows_one_step_an_image(cases: Any, tmp_path: Path) -> None
             steps.append(count)
 
     case = cases("inverted")
-    config = QuantizeConfig(images=9)
-    quantize(
-        *(case.exported, case.folder, case.index, case.root, config),
-        seed=0,
-        open_sums=False,
-        folder=tmp_path,
-        progress=Watched(),
-    )
-    assert seen == [("calibrate (minmax)", 9)]
-    assert steps == [1] * 9
+    progress = Watched()
+    found = calibrate(case.exported, case.folder, case.index, case.root, QuantizeConfig(images=9), seed=0, progress=progress)
+    quantize(found, "mse", open_sums=False, progress=progress)
+    assert seen == [("calibrate", 9), ("int8 mse", 9)]
+    assert steps == [1] * 18
 
 
 def test_a_calibration_image_that_was_changed_stops_it_and_nothing_is_written(

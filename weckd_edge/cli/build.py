@@ -186,6 +186,7 @@ def show(outcome: BuildOutcome) -> None:
         f"{what}: {compiled.value:.1%} ({compiled.low:.1%} to {compiled.high:.1%}) of {compiled.images} held-out images in "
         f"{compiled.groups} groups; {flips} from FP32."
     )
+    click.echo(f"Why {verification.precision}? {outcome.selection.reason}.")
     sentence = chain_sentence(outcome.chain).replace("\u00a0", " ")
     if twin is not None and outcome.chain.links[-1].test_accuracy.value <= twin.test_accuracy.value:
         say(f"warning: the chain did not help here. {sentence}")

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from weckd_edge.artifacts import BuildRecord, ChainRecord, DatasetIndex, Latency, Link, Manifest, Measurement, Verification
+from weckd_edge.artifacts import (
+    BuildRecord,
+    ChainRecord,
+    DatasetIndex,
+    Latency,
+    Link,
+    Manifest,
+    Measurement,
+    Selection,
+    Verification,
+)
 from weckd_edge.errors import BundleError
 from weckd_edge.schema import from_json, to_data, to_json
 from weckd_edge.store import write_atomic
@@ -19,6 +29,7 @@ CHAIN_FILE = "chain.json"
 VERIFICATION_FILE = "verification.json"
 MEASUREMENTS_FILE = "measurements.jsonl"
 BUILD_FILE = "build.json"
+SELECTION_FILE = "selection.json"
 REPORT_FILE = "report.html"
 MODEL_CARD_FILE = "model_card.md"
 SBOM_FILE = "sbom.cdx.json"
@@ -36,6 +47,7 @@ class Evidence:
         verification: What the compiled artefact answers.
         measurements: Benches, in the order they were made; may be empty.
         build: How the bundle was built.
+        selection: Which precisions were tried and why this one ships.
     """
 
     dataset: DatasetIndex
@@ -43,6 +55,7 @@ class Evidence:
     verification: Verification
     measurements: tuple[Measurement, ...]
     build: BuildRecord
+    selection: Selection
 
     @property
     def shipped(self) -> Link:
@@ -82,6 +95,7 @@ def write_evidence(folder: Path, evidence: Evidence) -> None:
     write_atomic(below / VERIFICATION_FILE, to_json(evidence.verification))
     write_atomic(below / MEASUREMENTS_FILE, "".join(measurement_lines(evidence.measurements)))
     write_atomic(below / BUILD_FILE, to_json(evidence.build))
+    write_atomic(below / SELECTION_FILE, to_json(evidence.selection))
 
 
 def measurement_lines(measurements: Iterable[Measurement]) -> Iterable[str]:
@@ -111,6 +125,7 @@ def read_evidence(folder: Path, manifest: Manifest) -> Evidence:
             if line.strip()
         ),
         build=_read(below / BUILD_FILE, BuildRecord),
+        selection=_read(below / SELECTION_FILE, Selection),
     )
     _check(evidence, manifest)
     return evidence

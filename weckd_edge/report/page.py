@@ -109,6 +109,7 @@ def _context(evidence: Evidence, manifest: Manifest, samples: Sequence[Sample]) 
         "manifest": manifest,
         "evidence": evidence,
         "verification": verification,
+        "selection": evidence.selection,
         "measurement": measurement,
         "shipped": evidence.shipped,
         "verdict": findings.verdict(manifest),

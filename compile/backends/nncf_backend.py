@@ -1,0 +1,72 @@
+"""int8 as NNCF makes it for processors alone: ranges and places of its own, straight to OpenVINO IR.
+
+Its activations may be unsigned and, before depthwise convolutions, quantized per channel: OpenVINO runs that, TensorRT and
+ONNX Runtime do not, so it is a candidate for processors and never the source of an engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import BuiltModel
+from weckd_edge.compile.backends import openvino_backend
+from weckd_edge.errors import ModelError
+from weckd_edge.optional import require
+from weckd_edge.store import sha256_file
+
+LIBRARY = "nncf"
+
+
+def build(onnx: Path, frames: Iterable[NDArray[np.uint8]], count: int, first: str | None, folder: Path) -> BuiltModel:
+    """Write an int8 IR.
+
+    Args:
+        onnx: The FP32 graph.
+        frames: Calibration frames ``[1, H, W, 3]``.
+        count: How many there are.
+        first: Name of the network's input tensor inside the graph; what lies before it is left in floating point.
+        folder: Where to write; exists.
+
+    Raises:
+        ModelError: NNCF or OpenVINO refuses the graph.
+        MissingDependency: NNCF is not installed.
+    """
+    for name in (LIBRARY, "torch.utils.cpp_extension"):  # it looks for a CUDA compiler that nothing here needs
+        logging.getLogger(name).setLevel(logging.ERROR)
+    nncf: Any = require(LIBRARY, "try NNCF's int8")
+    model = openvino_backend.read(onnx)
+    try:
+        dataset = nncf.Dataset(list(frames))
+        scope = nncf.IgnoredScope(names=_before(model, first), validate=False) if first else None
+        with contextlib.redirect_stdout(io.StringIO()):
+            small = nncf.quantize(
+                model,
+                dataset,
+                preset=nncf.QuantizationPreset.MIXED,
+                target_device=nncf.TargetDevice.CPU,
+                subset_size=count,
+                ignored_scope=scope,
+            )
+    except Exception as err:  # NNCF's errors and OpenVINO's have no common base class
+        raise ModelError(f"NNCF cannot quantize this network ({str(err).strip().splitlines()[0][:200]})") from err
+    return openvino_backend.save(small, "int8", sha256_file(onnx), folder)
+
+
+def _before(model: Any, tensor: str) -> list[str]:
+    """Return the names of the operators that make a tensor."""
+    makers = {name: output.get_node() for op in model.get_ops() for output in op.outputs() for name in output.get_names()}
+    waiting, found = [makers[tensor]] if tensor in makers else [], dict[str, None]()
+    while waiting:
+        op = waiting.pop()
+        if op.get_friendly_name() not in found:
+            found[op.get_friendly_name()] = None
+            waiting.extend(value.get_node() for value in op.input_values())
+    return list(found)

@@ -1,0 +1,393 @@
+"""The precision that ships: candidates are made, judged on validation images and timed; the fastest within the bars wins.
+
+Calibration never sees the validation images, and the test images take no part here, so that what they say afterwards is
+not flattered by the choice.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import (
+    BuiltModel,
+    DatasetIndex,
+    ExportedModel,
+    ImageRecord,
+    QuantizedModel,
+    Selection,
+    Target,
+    Trial,
+)
+from weckd_edge.compile.backends import nncf_backend, openvino_backend
+from weckd_edge.compile.calibration import calibration_frames, choose_images
+from weckd_edge.compile.pairs import leave_float
+from weckd_edge.compile.quantize import ONNX_FILE, Calibration, calibrate, quantize, write_quantized
+from weckd_edge.compile.ranges import METHODS, Method
+from weckd_edge.compile.sensitivity import divergence, rank
+from weckd_edge.compile.verify import Answers, Candidate
+from weckd_edge.config import QuantizeConfig
+from weckd_edge.devices.backends.base import Runner
+from weckd_edge.devices.backends.table import open_runner
+from weckd_edge.devices.detect import detect
+from weckd_edge.devices.frames import frame_from_file
+from weckd_edge.devices.race import race
+from weckd_edge.errors import DataError, ModelError
+from weckd_edge.optional import is_installed
+from weckd_edge.progress import Progress
+from weckd_edge.stats import rate_by_group
+from weckd_edge.store import file_ref
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+MARGIN = 0.03
+"""Two candidates whose times differ by less are as fast as each other."""
+
+LARGER = 1.25
+"""Of those as fast as each other and at most so many times as large as the smallest, the one closest to FP32 ships."""
+
+_RANKED_FRAMES = 32
+_RACED_FRAMES = 8
+
+
+@dataclass(kw_only=True, slots=True)
+class _Made:
+    """One candidate under way: its record, its files, and, for our int8, its graph with weights in floating point."""
+
+    trial: Trial
+    folder: Path
+    onnx: Path
+    graph: ModelProto | None = None
+    method: Method | None = None
+    quantized: QuantizedModel | None = None
+    built: BuiltModel | None = None
+    answers: Answers | None = None
+
+
+class Selector:
+    """The search for one graph.
+
+    Args:
+        exported: The FP32 graph.
+        source: The folder it lies in.
+        index: The data set.
+        root: Its folder.
+        config: What to try, and the bars.
+        target: ``cpu`` builds and times every candidate; a Jetson builds its own engine, so that here only the graphs are
+            judged, as they are written.
+        folder: Where the chosen files go; exists and is empty.
+        seed: Of the choice of calibration images.
+        threads: Processor threads of the timing.
+        progress: Where to show it.
+        reduce_range: See ``quantize``.
+    """
+
+    def __init__(
+        self,
+        exported: ExportedModel,
+        source: Path,
+        index: DatasetIndex,
+        root: Path,
+        config: QuantizeConfig,
+        *,
+        target: Target,
+        folder: Path,
+        seed: int,
+        threads: int,
+        progress: Progress,
+        reduce_range: bool = False,
+    ) -> None:
+        self.exported, self.index, self.root, self.config = exported, index, root, config
+        self.fp32_onnx = source / exported.onnx.path
+        self.source = source
+        self.target: Target = target
+        self.folder = folder
+        self.seed, self.threads, self.progress, self.reduce_range = seed, threads, progress, reduce_range
+        self.records = [record for record in index.images if record.split == "val"]
+        if not self.records:
+            raise DataError("expected validation images to choose a precision on, the index has none")
+        self.truth = np.array([record.label for record in self.records])
+        self.made: list[_Made] = []
+
+    def run(self) -> Selection:
+        """Try, judge, time and choose.
+
+        Raises:
+            DataError: An image cannot be read.
+            ModelError: Nothing could be made of the graph in the precision that was asked for.
+        """
+        wanted = self.config.precision
+        self._float("fp32")
+        self._answer(self.made)
+        if wanted in ("auto", "fp16") and self.target == "cpu":
+            self._float("fp16")
+        if wanted in ("auto", "int8"):
+            self._int8()
+        self._answer(self.made)
+        eligible = [m for m in self.made if m.answers is not None and wanted in ("auto", m.trial.precision)]
+        if not eligible:
+            notes = "; ".join(f"{m.trial.name}: {m.trial.note}" for m in self.made if m.trial.note)
+            raise ModelError(f"no {wanted} form of this network could be made ({notes})")
+        if wanted == "auto":
+            eligible = [m for m in eligible if m.trial.within]
+        timed_on = self._time(eligible)
+        chosen = self._choose(eligible)
+        return self._keep(chosen, self._reason(chosen, eligible), timed_on)
+
+    def _float(self, precision: str) -> None:
+        """Add a candidate that needs no calibration."""
+        made = self._new(precision, precision, None)
+        made.onnx = self.fp32_onnx
+        if self.target == "cpu":
+            self._build(made)
+
+    def _int8(self) -> None:
+        """Add int8 candidates: the best of the ranges, NNCF's, and a mixed one where the best breaks a bar."""
+        calibration = calibrate(
+            self.exported, self.source, self.index, self.root, self.config, seed=self.seed, progress=self.progress
+        )
+        methods: Sequence[Method] = METHODS if self.config.method == "auto" else (self.config.method,)
+        for method in methods:
+            made = self._new(f"int8 {method}", "int8", method)
+            try:
+                graph = quantize(
+                    calibration,
+                    method,
+                    open_sums=self.target == "jetson",
+                    reduce_range=self.reduce_range,
+                    progress=self.progress,
+                )
+            except ModelError as err:
+                made.trial = replace(made.trial, note=str(err))
+                continue
+            self._write(made, calibration, graph, method)
+        if self.target == "cpu" and self.config.nncf and self.config.method == "auto" and is_installed("nncf"):
+            self._nncf()
+        self._answer(self.made)
+        best = self._closest([m for m in self.made if m.quantized is not None and m.answers is not None])
+        if best is not None and best.graph is not None and best.method is not None and not best.trial.within:
+            self._mixed(calibration, best.graph, best.method)
+
+    def _nncf(self) -> None:
+        made = self._new("int8 nncf", "int8", "nncf")
+        made.onnx = self.fp32_onnx
+        chosen = choose_images(self.index, self.config.images, self.seed)
+        frames = calibration_frames(self.root, chosen, self.exported.input)
+        try:
+            with self.progress.task("int8 by NNCF", 1):
+                made.built = nncf_backend.build(
+                    self.fp32_onnx, frames, len(chosen), self.exported.network_input_name, made.folder
+                )
+        except ModelError as err:
+            made.trial = replace(made.trial, note=str(err))
+
+    def _write(self, made: _Made, calibration: Calibration, graph: ModelProto, method: Method) -> None:
+        made.graph, made.method = graph, method
+        written = type(graph)()
+        written.CopyFrom(graph)
+        made.quantized = write_quantized(calibration, written, method, small=self.target == "cpu", folder=made.folder)
+        if self.target == "cpu":
+            self._build(made)
+
+    def _mixed(self, calibration: Calibration, int8: ModelProto, method: Method) -> None:
+        """Leave one more of the most sensitive layers in floating point until the bars hold, twice as many each time."""
+        chosen = choose_images(self.index, _RANKED_FRAMES, self.seed)
+        frames = list(calibration_frames(self.root, chosen, self.exported.input))
+        order = [s.node for s in rank(int8, calibration.graph, self.exported.input_name, frames, self.progress)]
+        count = 1
+        while count <= min(self.config.float_layers, len(order) - 1):
+            left = tuple(order[:count])
+            layers = "1 layer" if count == 1 else f"{count} layers"
+            made = self._new(f"int8 {method}, {layers} in float", "int8", method, left)
+            self._write(made, calibration, leave_float(int8, left), method)
+            self._answer([made])
+            if made.trial.within:
+                return
+            count *= 2
+
+    def _new(self, name: str, precision: str, method: str | None, float_nodes: tuple[str, ...] = ()) -> _Made:
+        folder = self.folder / f"trial-{len(self.made)}"
+        folder.mkdir()
+        trial = Trial(name=name, precision=precision, method=method, float_nodes=float_nodes)
+        made = _Made(trial=trial, folder=folder, onnx=folder / ONNX_FILE)
+        self.made.append(made)
+        return made
+
+    def _build(self, made: _Made) -> None:
+        try:
+            made.built = openvino_backend.build(made.onnx, made.trial.precision, made.folder)
+        except ModelError as err:
+            made.trial = replace(made.trial, note=str(err))
+
+    def _answer(self, some: Sequence[_Made]) -> None:
+        """Answer every validation image with the candidates that have not yet, and judge them."""
+        waiting = [m for m in some if m.answers is None and not m.trial.note and (m.built or self.target == "jetson")]
+        if not waiting:
+            return
+        rows: list[list[Answers]] = [[] for _ in waiting]
+        with self._opened(waiting) as runners, self.progress.task("answer validation images", len(self.records)) as task:
+            for frame in self._frames(self.records):
+                for row, runner in zip(rows, runners, strict=True):
+                    row.append(runner.run(frame))
+                task.advance()
+        for made, row in zip(waiting, rows, strict=True):
+            made.answers = np.stack(row)
+        reference = self.made[0].answers
+        if reference is not None:
+            for made in waiting:
+                made.trial = self._judged(made, reference)
+
+    def _frames(self, records: Sequence[ImageRecord]) -> Iterator[NDArray[np.uint8]]:
+        for record in records:
+            yield np.ascontiguousarray(frame_from_file(self.root / record.path, self.exported.input))
+
+    @contextmanager
+    def _opened(self, some: Sequence[_Made]) -> Iterator[list[Runner]]:
+        runners: list[Runner] = []
+        try:
+            for made in some:
+                candidate = self.candidate(made)
+                threads = self.threads
+                runners.append(
+                    open_runner(candidate.backend, candidate.model, threads=threads, reference=candidate.reference)
+                )
+            yield runners
+        finally:
+            for runner in runners:
+                runner.close()
+
+    def candidate(self, made: _Made) -> Candidate:
+        """Return how a candidate is answered here."""
+        precision = made.trial.precision
+        if made.built is not None:
+            model = made.folder / made.built.files[0].path
+            return Candidate(backend=made.built.backend, model=model, precision=precision)
+        return Candidate(backend="onnxruntime", model=made.onnx, precision=precision, reference=True)
+
+    def _judged(self, made: _Made, reference: Answers) -> Trial:
+        assert made.answers is not None
+        before, after = reference.argmax(axis=1) == self.truth, made.answers.argmax(axis=1) == self.truth
+        lost = int(before.sum() - after.sum())
+        allowed = max(1, int(min(self.config.accuracy_drop * len(after), (1 - self.config.accuracy_kept) * before.sum())))
+        reasons = []
+        if lost > allowed:
+            reasons.append(f"loses {lost} of {len(after)} validation images (at most {allowed})")
+        for label, name in enumerate(self.exported.labels):
+            own = self.truth == label
+            gone = int(before[own].sum() - after[own].sum())
+            most = max(1, int(self.config.recall_drop * own.sum()))
+            if gone > most:
+                reasons.append(f"loses {gone} of {int(own.sum())} images of {name} (at most {most})")
+        refs = made.built.files if made.built else (file_ref(made.onnx.parent, made.onnx),)
+        return replace(
+            made.trial,
+            accuracy=rate_by_group(after, [record.group for record in self.records]),
+            lost=lost,
+            divergence=divergence(reference, made.answers),
+            bytes=sum(ref.bytes for ref in refs),
+            within=not reasons,
+            note="; ".join(reasons),
+        )
+
+    def _closest(self, some: Sequence[_Made]) -> _Made | None:
+        """Return the candidate whose answers stay closest to FP32's, one within the bars before one that is not."""
+        return min(some, key=lambda m: (not m.trial.within, m.trial.divergence or 0.0), default=None)
+
+    def _time(self, eligible: Sequence[_Made]) -> str | None:
+        """Time FP32 and what may ship, in turn; of whole int8 graphs, which are equally fast, the closest alone."""
+        if self.target != "cpu":
+            return None
+        whole = [m for m in eligible if m.quantized is not None and not m.trial.float_nodes]
+        closest = self._closest(whole)
+        runners_up = [m for m in eligible if m not in whole and m is not self.made[0]]
+        field = [self.made[0], *([closest] if closest else []), *runners_up]
+        frames = list(self._frames(self.records[:_RACED_FRAMES]))
+        with self._opened(field) as runners, self.progress.task("time candidates", 1):
+            lanes = race(runners, frames)
+        for made, lane in zip(field, lanes, strict=True):
+            made.trial = replace(
+                made.trial,
+                median_ns=lane.median_ns,
+                relative_time=lane.relative,
+                relative_low=lane.low,
+                relative_high=lane.high,
+            )
+        return detect().host
+
+    def _choose(self, eligible: Sequence[_Made]) -> _Made:
+        timed = [m for m in eligible if m.trial.relative_time is not None]
+        if timed:
+            best = min(m.trial.relative_time or 0.0 for m in timed)
+            tied = [m for m in timed if (m.trial.relative_time or 0.0) <= best * (1 + MARGIN)]
+            least = min(m.trial.bytes or 0 for m in tied)
+            return min((m for m in tied if (m.trial.bytes or 0) <= least * LARGER), key=lambda m: m.trial.divergence or 0.0)
+        whole = [m for m in eligible if m.quantized is not None and not m.trial.float_nodes]
+        mixed = [m for m in eligible if m.trial.float_nodes]
+        return self._closest(whole) or self._closest(mixed) or eligible[-1]
+
+    def _reason(self, chosen: _Made, eligible: Sequence[_Made]) -> str:
+        trial, fp32 = chosen.trial, self.made[0].trial
+        parts = []
+        if self.config.precision != "auto":
+            parts.append(f"{trial.precision} was asked for")
+            if not trial.within:
+                parts.append(f"it {trial.note}")
+        elif self.target == "jetson":
+            parts.append(
+                f"{trial.name} keeps to the bars on {len(self.records)} validation images; "
+                "not timed, as the device builds its own engine"
+            )
+        if trial.precision != "fp32" and trial.median_ns is not None and fp32.median_ns is not None:
+            parts.append(f"{trial.name} takes {_ms(trial)} where FP32 takes {_ms(fp32)}, and {_lost(trial.lost)}")
+        for precision in ("int8", "fp16"):
+            others = [m.trial for m in self.made if m.trial.precision == precision]
+            if self.config.precision != "auto" or not others or trial.precision == precision:
+                continue
+            timed = [t for t in others if t.median_ns is not None]
+            if timed:
+                fastest = min(timed, key=lambda t: t.relative_time or 0.0)
+                slower = (fastest.relative_time or 0.0) > (trial.relative_time or 1.0)
+                word = "slower here" if slower else "no faster here"
+                parts.append(f"{precision} is {word}: {_ms(fastest)} against {_ms(trial)}")
+            else:
+                parts.append(f"{precision} {others[-1].note}")
+        return "; ".join(parts) or f"{trial.name} is the only one within the bars"
+
+    def _keep(self, chosen: _Made, reason: str, timed_on: str | None) -> Selection:
+        """Move the chosen files to the folder, and drop the others."""
+        path = self.folder / ONNX_FILE
+        shutil.copyfile(chosen.onnx, path)
+        for ref in chosen.built.files if chosen.built else ():
+            shutil.copyfile(chosen.folder / ref.path, self.folder / ref.path)
+        for made in self.made:
+            shutil.rmtree(made.folder)
+        return Selection(
+            trials=tuple(made.trial for made in self.made),
+            chosen=chosen.trial.name,
+            reason=reason,
+            images=len(self.records),
+            timed_on=timed_on,
+            precision=chosen.trial.precision,
+            onnx=file_ref(self.folder, path),
+            quantized=chosen.quantized,
+            built=chosen.built,
+        )
+
+
+def _ms(trial: Trial) -> str:
+    return f"{(trial.median_ns or 0) / 1e6:.2f} ms"
+
+
+def _lost(lost: int | None) -> str:
+    if not lost:
+        return "loses no validation image" if lost == 0 else "was not judged"
+    word = "loses" if lost > 0 else "gains"
+    return f"{word} {abs(lost)} validation image{'s' if abs(lost) != 1 else ''}"

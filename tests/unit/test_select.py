@@ -1,0 +1,267 @@
+"""Which precision ships, on small networks: made, judged, timed, chosen, and the reason given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from weckd_edge.artifacts import DatasetIndex, ExportedModel, Selection
+from weckd_edge.compile import select
+from weckd_edge.compile.calibration import calibration_frames
+from weckd_edge.compile.pairs import leave_float, store_int8_weights
+from weckd_edge.compile.quantize import Calibration, calibrate, quantize
+from weckd_edge.compile.select import Selector
+from weckd_edge.compile.sensitivity import divergence, quantized_nodes, rank
+from weckd_edge.config import QuantizeConfig
+from weckd_edge.devices.race import Lane
+from weckd_edge.errors import DataError, ModelError
+from weckd_edge.progress import SilentProgress
+from weckd_edge.store import check_ref
+
+onnx = pytest.importorskip("onnx")
+ort = pytest.importorskip("onnxruntime")
+pytest.importorskip("torch")
+pytest.importorskip("openvino")
+
+SILENT = SilentProgress()
+PLAIN = QuantizeConfig(images=8, nncf=False)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("select")
+
+
+@pytest.fixture(scope="module")
+def index(networks: ModuleType, place: Path) -> DatasetIndex:
+    """Half of the training images as validation images."""
+    made: DatasetIndex = networks.write_images(place / "images")
+    train = [r.path for r in made.images if r.split == "train"]
+    images = tuple(replace(r, split="val") if r.path in train[::2] else r for r in made.images)
+    return replace(made, images=images)
+
+
+@pytest.fixture(scope="module")
+def exported(networks: ModuleType, place: Path) -> ExportedModel:
+    made: ExportedModel = networks.export(networks.inverted(), place / "fp32")
+    return made
+
+
+@pytest.fixture(scope="module")
+def calibration(exported: ExportedModel, index: DatasetIndex, place: Path) -> Calibration:
+    return calibrate(exported, place / "fp32", index, place / "images", PLAIN, seed=0, progress=SILENT)
+
+
+@pytest.fixture
+def selector(exported: ExportedModel, index: DatasetIndex, place: Path, tmp_path: Path) -> Callable[..., Selector]:
+    def make(target: str = "cpu", **settings: Any) -> Selector:
+        folder = tmp_path / "out"
+        folder.mkdir()
+        return Selector(
+            exported,
+            place / "fp32",
+            index,
+            place / "images",
+            replace(PLAIN, **settings),
+            target=target,  # type: ignore[arg-type]  # a test's own parameter
+            folder=folder,
+            seed=0,
+            threads=1,
+            progress=SILENT,
+        )
+
+    return make
+
+
+@pytest.fixture
+def times(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set what each runner will take, in milliseconds, in the order they are timed."""
+
+    def set_times(*milliseconds: float) -> None:
+        def race(runners: Sequence[Any], frames: Any) -> list[Lane]:
+            assert len(runners) == len(milliseconds)
+            ratios = [ms / milliseconds[0] for ms in milliseconds]
+            return [
+                Lane(median_ns=int(ms * 1e6), relative=r, low=r, high=r) for ms, r in zip(milliseconds, ratios, strict=True)
+            ]
+
+        monkeypatch.setattr(select, "race", race)
+
+    return set_times
+
+
+def answers(model: Any, frames: Sequence[Any]) -> Any:
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run(None, {"frame": frame})[0] for frame in frames])
+
+
+def some_frames(exported: ExportedModel, count: int = 12) -> list[Any]:
+    random = np.random.default_rng(5)
+    shape = (1, exported.input.frame_height, exported.input.frame_width, 3)
+    return [random.integers(0, 256, shape, dtype=np.uint8) for _ in range(count)]
+
+
+def test_the_fastest_within_the_bars_ships_with_its_files_and_a_reason(
+    selector: Callable[..., Selector], times: Callable[..., None]
+) -> None:
+    times(2.0, 1.0, 2.0)
+    search = selector(accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0)
+    found = search.run()
+    assert found.precision == "int8"
+    assert found.chosen.startswith("int8 ")
+    assert "1.00 ms where FP32 takes 2.00 ms" in found.reason
+    assert [t.name for t in found.trials] == ["fp32", "fp16", *(f"int8 {m}" for m in select.METHODS)]
+    assert found.built is not None
+    for ref in (found.onnx, *found.built.files):
+        check_ref(search.folder, ref)
+    assert sorted(p.name for p in search.folder.iterdir()) == ["model.bin", "model.onnx", "model.xml"]
+
+
+def test_where_int8_is_slower_float_ships_and_says_so(selector: Callable[..., Selector], times: Callable[..., None]) -> None:
+    times(5.6, 7.1, 5.6)
+    found = selector(accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0).run()
+    assert found.precision in ("fp16", "fp32"), "as fast as each other; of this size there is little between them"
+    assert "int8 is slower here: 7.10 ms against 5.60 ms" in found.reason
+
+
+def test_an_int8_that_costs_too_much_does_not_ship(
+    selector: Callable[..., Selector], times: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times(2.0, 2.0)
+
+    def judged(search: Selector, made: Any, reference: Any) -> Any:
+        bad = made.trial.precision == "int8"
+        return replace(made.trial, divergence=1.0, bytes=1, within=not bad, note="loses 9 images" if bad else "")
+
+    monkeypatch.setattr(Selector, "_judged", judged)
+    found = selector().run()
+    assert found.precision in ("fp16", "fp32")
+    assert "int8 loses 9 images" in found.reason
+    mixed = [t for t in found.trials if t.float_nodes]
+    assert [len(t.float_nodes) for t in mixed] == [1, 2, 4, 8][: len(mixed)]
+    assert mixed, "layers were left in float to save it"
+
+
+@pytest.mark.parametrize(("precision", "trials"), [("fp32", ["fp32"]), ("fp16", ["fp32", "fp16"])])
+def test_a_precision_that_was_asked_for_ships(
+    selector: Callable[..., Selector], times: Callable[..., None], precision: str, trials: list[str]
+) -> None:
+    times(*[2.0] * len(trials))
+    found = selector(precision=precision).run()
+    assert found.precision == precision
+    assert [t.name for t in found.trials] == trials
+    assert found.reason.startswith(f"{precision} was asked for")
+
+
+def test_for_a_jetson_the_graph_is_judged_and_not_timed(selector: Callable[..., Selector]) -> None:
+    found = selector("jetson", accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0).run()
+    assert found.timed_on is None
+    assert found.built is None
+    assert found.precision == "int8"
+    assert "not timed" in found.reason
+    chosen = next(t for t in found.trials if t.name == found.chosen)
+    whole = [t for t in found.trials if t.method is not None]
+    assert chosen.divergence == min(t.divergence for t in whole if t.divergence is not None and t.within)
+
+
+def test_nncf_is_a_candidate_for_processors(selector: Callable[..., Selector], times: Callable[..., None]) -> None:
+    pytest.importorskip("nncf")
+    times(3.0, 2.0, 3.0, 1.0)
+    search = selector(nncf=True, accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0)
+    found: Selection = search.run()
+    assert found.chosen == "int8 nncf"
+    assert found.quantized is None
+    assert found.built is not None
+    assert found.onnx.sha256 == search.exported.onnx.sha256, "what other backends run is the graph in FP32"
+
+
+def test_without_validation_images_nothing_is_chosen(
+    exported: ExportedModel, index: DatasetIndex, place: Path, tmp_path: Path
+) -> None:
+    bare = replace(index, images=tuple(r for r in index.images if r.split != "val"))
+    with pytest.raises(DataError, match="expected validation images"):
+        Selector(
+            *(exported, place / "fp32", bare, place / "images", PLAIN),
+            target="cpu",
+            folder=tmp_path,
+            seed=0,
+            threads=1,
+            progress=SILENT,
+        )
+
+
+def test_an_int8_that_cannot_be_made_is_told_and_the_rest_goes_on(
+    selector: Callable[..., Selector], times: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise ModelError("an operator nobody knows")
+
+    monkeypatch.setattr(select, "quantize", refuse)
+    times(2.0, 2.0)
+    assert "int8 an operator nobody knows" in selector().run().reason
+
+
+def test_asked_for_alone_such_an_int8_stops_the_build(
+    selector: Callable[..., Selector], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise ModelError("an operator nobody knows")
+
+    monkeypatch.setattr(select, "quantize", refuse)
+    with pytest.raises(ModelError, match=r"no int8 form of this network could be made .*nobody knows"):
+        selector(precision="int8").run()
+
+
+def test_biases_take_back_what_rounding_shifts(calibration: Calibration) -> None:
+    model = quantize(calibration, "minmax", open_sums=False, progress=SILENT)
+    plain = {t.name: onnx.numpy_helper.to_array(t) for t in calibration.graph.graph.initializer}
+    uncorrected = type(model)()
+    uncorrected.CopyFrom(model)
+    changed = 0
+    for tensor in uncorrected.graph.initializer:
+        if tensor.name in plain and not np.array_equal(plain[tensor.name], onnx.numpy_helper.to_array(tensor)):
+            changed += 1
+            tensor.CopyFrom(onnx.numpy_helper.from_array(plain[tensor.name], tensor.name))
+    assert changed >= 5
+    frames = list(calibration_frames(calibration.root, calibration.chosen, calibration.contract))
+    wanted = answers(calibration.graph, frames)
+    assert divergence(wanted, answers(model, frames)) < divergence(wanted, answers(uncorrected, frames))
+
+
+def test_int8_weights_alone_answer_as_their_pairs_do(calibration: Calibration, exported: ExportedModel) -> None:
+    model = quantize(calibration, "mse", open_sums=False, progress=SILENT)
+    small = type(model)()
+    small.CopyFrom(model)
+    store_int8_weights(small)
+    frames = some_frames(exported)
+    assert np.array_equal(answers(model, frames), answers(small, frames))
+    assert small.ByteSize() < model.ByteSize()
+
+
+def test_layers_left_in_float_read_no_pair_and_the_last_one_leaves_the_fp32_graph(
+    calibration: Calibration, exported: ExportedModel
+) -> None:
+    model = quantize(calibration, "mse", open_sums=False, progress=SILENT)
+    before = quantized_nodes(model.graph)
+    one = min(before)
+    assert quantized_nodes(leave_float(model, {one}).graph) == before - {one}
+    bare = leave_float(model, before)
+    assert quantized_nodes(bare.graph) == set()
+    assert not [n for n in bare.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
+
+
+def test_layers_are_ranked_by_what_each_alone_does_to_the_answers(calibration: Calibration, exported: ExportedModel) -> None:
+    model = quantize(calibration, "mse", open_sums=False, progress=SILENT)
+    frames = some_frames(exported)
+    ranked = rank(model, calibration.graph, "frame", frames, SILENT)
+    assert [s.divergence for s in ranked] == sorted((s.divergence for s in ranked), reverse=True)
+    worst = ranked[0].node
+    alone = leave_float(model, quantized_nodes(model.graph) - {worst})
+    again = divergence(answers(calibration.graph, frames), answers(alone, frames))
+    assert ranked[0].divergence == pytest.approx(again, rel=1e-3, abs=1e-9)
