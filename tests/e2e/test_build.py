@@ -87,7 +87,7 @@ def test_bundle_is_laid_out_as_described_and_names_no_path_of_this_machine(cpu: 
         *("manifest.json", "model/model.onnx", "model/openvino/model.xml", "model/openvino/model.bin"),
         *("selftest/frames.npy", "selftest/expected.npy", "evidence/report.html", "evidence/model_card.md"),
         *("evidence/sbom.cdx.json", "evidence/measurements.jsonl", "evidence/dataset_index.json"),
-        *("evidence/chain.json", "evidence/verification.json", "evidence/build.json"),
+        *("evidence/chain.json", "evidence/verification.json", "evidence/build.json", "evidence/selection.json"),
     }
     found = {p.relative_to(cpu.bundle).as_posix() for p in cpu.bundle.rglob("*") if p.is_file()}
     assert found == expected
