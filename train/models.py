@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,16 @@ def create(config: LinkConfig, classes: int) -> Created:
     mean = config.mean or _three(defaults.get("mean", (0.485, 0.456, 0.406)))
     std = config.std or _three(defaults.get("std", (0.229, 0.224, 0.225)))
     return Created(student=Student(trunk), architecture=architecture, options=options, mean=mean, std=std)
+
+
+def can_fetch(timeout_s: float = 5.0) -> bool:
+    """Tell whether the hub that timm's pretrained weights come from can be reached."""
+    constants = require("huggingface_hub.constants", "fetch pretrained weights")
+    try:
+        with urllib.request.urlopen(constants.ENDPOINT, timeout=timeout_s):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def has_pretrained_trunk(config: LinkConfig) -> bool:

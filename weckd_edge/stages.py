@@ -28,7 +28,8 @@ from weckd_edge.assembly import Part, Parts, assemble, versions
 from weckd_edge.bundle import open_bundle
 from weckd_edge.config import BuildConfig
 from weckd_edge.devices.bench import bench_model
-from weckd_edge.devices.detect import detect
+from weckd_edge.devices.detect import detect, is_same_device
+from weckd_edge.devices.gates import merge_bars
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.optional import is_installed
 from weckd_edge.progress import Progress
@@ -56,6 +57,7 @@ class BuildRequest:
         config: Everything else.
         skip_bad: Go on without the files that cannot be used, and record them.
         key: PEM private key to sign with; None leaves the bundle unsigned.
+        auto_links: Pick the chain from the ladder of students, as many links as the configuration names.
     """
 
     data: Path
@@ -65,6 +67,7 @@ class BuildRequest:
     config: BuildConfig
     skip_bad: bool = False
     key: Path | None = None
+    auto_links: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,6 +151,8 @@ class Stages:
     def train(self) -> tuple[Stage[DatasetIndex], Chain]:
         """Run the first two stages: what other processes of a training take part in."""
         index = self._data()
+        if self.request.auto_links:
+            self._pick_links(index)
         return index, self._train(index)
 
     def _stage(self, name: str, kind: type[T], key: object, make: Callable[[Path], T]) -> Stage[T]:
@@ -173,6 +178,39 @@ class Stages:
         )
         self._done("data", stage)
         return stage
+
+    def _pick_links(self, index: Stage[DatasetIndex]) -> None:
+        """Replace the configured links by those that this machine's times say are worth it."""
+        from weckd_edge.ladder import RUNGS, Ladder, measure_ladder, pick_chain
+
+        stage = self._stage(
+            "ladder",
+            Ladder,
+            {
+                "rungs": RUNGS,
+                "labels": len(index.artifact.labels),
+                "input": self.config.input,
+                "images": [[r.height, r.width] for r in index.artifact.images],
+                "threads": self.config.bench.threads,
+                "versions": versions(),
+                "host": detect().host,
+            },
+            lambda _: measure_ladder(index.artifact, self.root, self.config, self.progress),
+        )
+        bar = merge_bars(self.config.gates, self.profile.bars).latency_p90_ms
+        if not is_same_device(self.profile, detect()):
+            bar = None
+        links = pick_chain(stage.artifact, bar, len(self.config.link))
+        self.config = replace(self.config, link=links)
+        times = {rung.link.model + str(rung.link.input_size): rung.int8_ns / 1e6 for rung in stage.artifact.rungs}
+        chain = " > ".join(f"{x.model} at {x.input_size} px ({times[x.model + str(x.input_size)]:.2f} ms)" for x in links)
+        fit = f"the last within {bar:g} ms" if bar is not None else "the fastest last, as no latency bar can be judged here"
+        self.progress.note(f"links: {chain}; int8 times on {stage.artifact.host}, {fit}")
+        if not stage.artifact.pretrained:
+            self.progress.note(
+                "links: their pretrained weights cannot be fetched, so they start from nothing and need many more images "
+                "and steps; connect to a network once, or name links with local weights"
+            )
 
     def _train(self, index: Stage[DatasetIndex]) -> Chain:
         from weckd_edge.train.chain import make_trainer, plan_chain, train_build

@@ -27,7 +27,10 @@ EXIT_GATE_MISSED = 3
     "--out", type=click.Path(path_type=Path), required=True, help="Folder for the bundle: new, empty, or a bundle."
 )
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file with every other setting.")
-@click.option("--links", help="The chain, largest first: model[@pixels][=weights file], separated by commas.")
+@click.option(
+    "--links",
+    help="The chain, largest first: model[@pixels][=weights file], separated by commas; or auto, by measured time.",
+)
 @click.option("--seed", type=int, help="Seed of splits, weights and batches.")
 @click.option("--skip-bad", is_flag=True, help="Go on without files that cannot be used, and record them.")
 @click.option(
@@ -61,7 +64,14 @@ def command(
     config = load_config(config_file) if config_file else BuildConfig()
     config = with_options(config, links, seed)
     request = BuildRequest(
-        data=data, target=_target(target), device=device, out=out, config=config, skip_bad=skip_bad, key=key
+        data=data,
+        target=_target(target),
+        device=device,
+        out=out,
+        config=config,
+        skip_bad=skip_bad,
+        key=key,
+        auto_links=links == "auto",
     )
     if not keeps_results(os.environ):
         train_along(request)
@@ -87,7 +97,7 @@ def with_options(config: BuildConfig, links: str | None, seed: int | None) -> Bu
     """Return the configuration with what the command line says put over it."""
     if seed is not None:
         config = replace(config, seed=seed)
-    if links is not None:
+    if links is not None and links != "auto":
         config = replace(config, link=tuple(parse_link(text) for text in links.split(",")))
     return config
 
