@@ -130,8 +130,7 @@ def run_strategy(
     longer.
     """
     positions = links_of(strategy, len(plans))
-    each = config.train.epochs
-    epochs = [each] * (len(positions) - 1) + [each * (len(plans) - len(positions) + 1)]
+    epochs = _epochs(config, len(plans), len(positions))
     distill = config.distill if strategy.weight is None else replace(config.distill, weight=strategy.weight)
     links: list[Stage[Link]] = []
     for order, position in enumerate(positions):
@@ -159,6 +158,14 @@ def run_strategy(
             )
         )
     return tuple(links)
+
+
+def _epochs(config: BuildConfig, whole: int, links: int) -> list[int]:
+    """Return the epochs of each of a strategy's links; a chain of ``whole`` links and a shorter one take as many in all."""
+    total, early = whole * config.train.epochs, config.train.epochs
+    if config.distill.last_part is not None and whole > 1:
+        early = max(1, round(total * (1 - config.distill.last_part) / (whole - 1)))
+    return [early] * (links - 1) + [max(1, total - early * (links - 1))]
 
 
 def _same_networks(links: Sequence[Stage[Link]], positions: Sequence[int], plans: Sequence[Plan]) -> tuple[Stage[Link], ...]:

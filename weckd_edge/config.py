@@ -175,6 +175,8 @@ class DistillConfig:
         view_uses: How often each random view of an image is shown within an epoch, among other images each time: a teacher
             need look at it only once. 1 shows every view once.
         teacher_drop: With several teachers, the chance that one is left out of a step (Son 2021, arXiv 2009.08825).
+        last_part: Part of the whole chain's gradient steps that its last link takes, the earlier ones alike; None: all links
+            alike. What ships needs its steps; a teacher is good after fewer.
         refine: Last part of a link's training in which it learns from its labels alone before it teaches, 0..0.5.
         twin: Train the last link's architecture once more without a teacher, to see whether the chain helped.
     """
@@ -188,6 +190,7 @@ class DistillConfig:
     mixup: float = 0.0
     view_uses: int = 2
     teacher_drop: float = 0.25
+    last_part: float | None = None
     refine: float = 0.0
     twin: bool = True
 
@@ -201,6 +204,8 @@ class DistillConfig:
         for name, most in (("mixup", 1.0), ("teacher_drop", 0.9), ("refine", 0.5)):
             value = getattr(self, name)
             _check(0 <= value <= most, f"{name} = {value}: expected 0 to {most:g}")
+        last = self.last_part
+        _check(last is None or 0 < last < 1, f"last_part = {last}: expected a part of the steps, over 0 and under 1")
         _check(1 <= self.view_uses <= 16, f"view_uses = {self.view_uses}: expected 1 to 16")
         _check(self.attention >= 0, f"attention = {self.attention}: expected 0 or more")
 
