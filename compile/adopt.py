@@ -1,5 +1,6 @@
-"""From an ONNX classifier that was read to this project's graph: one network, raised to the opset of both targets, then
-wrapped with the same preprocessing as a network that was trained here.
+"""From an ONNX classifier that was read to this project's graph.
+
+It is brought to the opset of both targets, then wrapped with the same preprocessing as a network that was trained here.
 """
 
 from __future__ import annotations
@@ -300,7 +301,14 @@ def count_parameters(graph: GraphProto) -> int:
     sizes = {tensor.name: math.prod(tensor.dims) for tensor in graph.initializer}
     counted: set[str] = set()
     for node in graph.node:
-        places = {"Conv": (1, 2), "Gemm": (1, 2), "MatMul": (0, 1), "BatchNormalization": (1, 2), "Add": (0, 1), "Mul": (0, 1)}
+        places = {
+            "Conv": (1, 2),
+            "Gemm": (1, 2),
+            "MatMul": (0, 1),
+            "BatchNormalization": (1, 2),
+            "Add": (0, 1),
+            "Mul": (0, 1),
+        }
         at = places.get(node.op_type, ())
         counted.update(node.input[place] for place in at if place < len(node.input))
     return sum(size for name, size in sizes.items() if name in counted)

@@ -106,12 +106,13 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
         model = onnx.inliner.inline_local_functions(model)
         _check_operators(path.name, model)
     _check_weights(path.name, model)
+    _refuse_quantized(path.name, model)
     entry, _ = _only_input(path.name, model.graph), _only_output(path.name, model.graph)
     types = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.UINT8: "uint8"}
     code = entry.type.tensor_type.elem_type
     if code not in types:
         raise ModelError(
-            f"{path.name}: expected an input of type float32 or uint8, found {_type_name(code)}; export it with a float32 input"
+            f"{path.name}: expected an input of type float32 or uint8, found {_type_name(code)}; export it with float32"
         )
     kind: Literal["float32", "uint8"] = "uint8" if types[code] == "uint8" else "float32"
     layout, side = _shape(path.name, entry, hints)
@@ -203,7 +204,9 @@ def _beside(path: Path, name: str) -> Path:
         raise ModelError(f"{path.name}: its weights are said to lie in '{name}'; expected a file beside it, export it again")
     found = path.parent / plain
     if not found.is_file():
-        raise ModelError(f"{path.name}: its weights are said to lie in {name}, found no such file; put it beside {path.name}")
+        raise ModelError(
+            f"{path.name}: its weights are said to lie in {name}, found no such file; put it beside {path.name}"
+        )
     if not found.resolve().is_relative_to(path.parent.resolve()):
         raise ModelError(f"{path.name}: its weights in {name} are a link out of its folder; put the file itself there")
     return found
@@ -235,14 +238,16 @@ def _check_operators(name: str, model: ModelProto) -> int:
     versions = {entry.domain: entry.version for entry in model.opset_import if entry.domain in _STANDARD}
     if not versions:
         raise ModelError(f"{name}: expected standard ONNX operators, it names no version of them; export it again")
-    opset, newest = max(versions.values()), onnx.defs.onnx_opset_version()
+    opset, newest = int(max(versions.values())), int(onnx.defs.onnx_opset_version())
     if opset > newest:
         raise ModelError(
             f"{name}: opset {opset} is newer than {newest}, the newest that onnx {onnx.__version__} knows; "
             "export it with opset_version=17, or update onnx"
         )
     if opset < OLDEST_OPSET:
-        raise ModelError(f"{name}: opset {opset} is too old; expected {OLDEST_OPSET} or newer, export it with opset_version=17")
+        raise ModelError(
+            f"{name}: opset {opset} is too old; expected {OLDEST_OPSET} or newer, export it with opset_version=17"
+        )
     local = {(function.domain, function.name) for function in model.functions}
     nodes = list(model.graph.node)
     own = [n for n in nodes if n.domain not in _STANDARD and (n.domain, n.op_type) not in local]
@@ -255,14 +260,14 @@ def _check_operators(name: str, model: ModelProto) -> int:
     flow = [n for n in nodes if any(a.HasField("g") or a.graphs for a in n.attribute)]
     if flow:
         raise ModelError(
-            f"{name}: '{flow[0].name}' ({flow[0].op_type}) decides at run time what is computed, which TensorRT and OpenVINO "
-            "cannot compile into one network; export it without branches and loops"
+            f"{name}: '{flow[0].name}' ({flow[0].op_type}) decides at run time what is computed, which TensorRT and "
+            "OpenVINO cannot compile into one network; export it without branches and loops"
         )
-    _refuse_quantized(name, model, nodes)
     return opset
 
 
-def _refuse_quantized(name: str, model: ModelProto, nodes: Sequence[NodeProto]) -> None:
+def _refuse_quantized(name: str, model: ModelProto) -> None:
+    nodes = list(model.graph.node)
     integer = [n for n in nodes if n.op_type in _QUANTIZED_OPERATORS]
     pairs = [n for n in nodes if n.op_type in _QUANTIZED]
     advice = "bring the float network it was made from: int8 is calibrated and compared with it here"
@@ -301,17 +306,21 @@ def _only_input(name: str, graph: GraphProto) -> ValueInfoProto:
     inputs = [entry for entry in graph.input if entry.name not in constants]
     if len(inputs) != 1:
         shown = ", ".join(f"'{entry.name}'" for entry in inputs[:5]) or "none"
-        raise ModelError(f"{name}: expected one input, an image, found {len(inputs)} ({shown}); export it with the image alone")
-    return inputs[0]
+        raise ModelError(
+            f"{name}: expected one input, an image, found {len(inputs)} ({shown}); export it with the image alone"
+        )
+    only: ValueInfoProto = inputs[0]
+    return only
 
 
 def _only_output(name: str, graph: GraphProto) -> ValueInfoProto:
     if len(graph.output) != 1:
         shown = ", ".join(f"'{entry.name}'" for entry in list(graph.output)[:5]) or "none"
         raise ModelError(
-            f"{name}: expected one output, the classes, found {len(graph.output)} ({shown}); export it with the classes alone"
+            f"{name}: expected one output, the classes, found {len(graph.output)} ({shown}); export these alone"
         )
-    return graph.output[0]
+    only: ValueInfoProto = graph.output[0]
+    return only
 
 
 def _type_name(code: int) -> str:
@@ -325,7 +334,9 @@ def _shape(name: str, entry: ValueInfoProto, hints: InputHints) -> tuple[Layout,
     if len(dims) != 4:
         raise ModelError(f"{name}: expected an image as input, [1, 3, S, S] or [1, S, S, 3], found {shown}")
     if dims[0] not in (None, 1):
-        raise ModelError(f"{name}: expected one image at a time, found a batch of {dims[0]}; export it with batch 1 or dynamic")
+        raise ModelError(
+            f"{name}: expected one image at a time, found a batch of {dims[0]}; export it with batch 1 or dynamic"
+        )
     first, last = dims[1] == 3, dims[3] == 3
     layout: Layout
     if hints.layout is not None:

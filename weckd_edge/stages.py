@@ -35,7 +35,7 @@ from weckd_edge.progress import Progress
 from weckd_edge.store import Stage, Workspace
 
 if TYPE_CHECKING:
-    from weckd_edge.compile.verify import Candidate
+    from weckd_edge.compile.verify import Candidate, Predictor
     from weckd_edge.train.chain import Chain
 
 T = TypeVar("T")
@@ -89,6 +89,9 @@ class BuildOutcome:
 class Stages:
     """One build under way: what the stages hand to each other lives here."""
 
+    trained_name = "torch fp32"
+    """What answers as the trained network, in reports."""
+
     def __init__(
         self, request: BuildRequest, profile: DeviceProfile, workspace: Workspace, out: Path, progress: Progress
     ) -> None:
@@ -110,11 +113,7 @@ class Stages:
         verification = self._verify(chain.links[-1], exported, as_written, shipped, index)
         golden = self._golden(exported, as_written, shipped, index)
         measurements = self._bench(chain, exports, quantized, shipped, golden)
-        record = ChainRecord(
-            links=tuple(stage.artifact for stage in chain.links),
-            twin=chain.twin.artifact if chain.twin else None,
-            labels_used=chain.labels_used,
-        )
+        record = self._record(chain)
         manifest = assemble(
             Parts(
                 out=self.out,
@@ -146,6 +145,13 @@ class Stages:
         """Run the first two stages: what other processes of a training take part in."""
         index = self._data()
         return index, self._train(index)
+
+    def _record(self, chain: Chain) -> ChainRecord:
+        return ChainRecord(
+            links=tuple(stage.artifact for stage in chain.links),
+            twin=chain.twin.artifact if chain.twin else None,
+            labels_used=chain.labels_used,
+        )
 
     def _stage(self, name: str, kind: type[T], key: object, make: Callable[[Path], T]) -> Stage[T]:
         stage = self.workspace.stage(name, kind, key, make)
@@ -204,17 +210,22 @@ class Stages:
             ),
         )
 
+    def _calibration(self, index: Stage[DatasetIndex]) -> tuple[DatasetIndex, Path]:
+        """Return the images that activation ranges are found on, as an index, and their folder."""
+        return index.artifact, self.root
+
     def _quantize(self, exported: Stage[ExportedModel], index: Stage[DatasetIndex]) -> Stage[QuantizedModel]:
         from weckd_edge.compile.quantize import quantize
 
         open_sums = self.request.target == "jetson"
+        images, root = self._calibration(index)
         return self._stage(
             "quantize",
             QuantizedModel,
             {
                 "onnx": exported.artifact.onnx.sha256,
                 "quantize": self.config.quantize,
-                "images": [[r.pixels_sha256, r.split] for r in index.artifact.images],
+                "images": [[r.pixels_sha256, r.split] for r in images.images],
                 "seed": self.config.seed,
                 "open_sums": open_sums,
                 "versions": versions(),
@@ -222,8 +233,8 @@ class Stages:
             lambda folder: quantize(
                 exported.artifact,
                 exported.folder,
-                index.artifact,
-                self.root,
+                images,
+                root,
                 self.config.quantize,
                 seed=self.config.seed,
                 open_sums=open_sums,
@@ -275,6 +286,12 @@ class Stages:
                 return as_written, Candidate(backend=stage.artifact.backend, model=model, precision="int8")
         return as_written, as_written
 
+    def _trained(self, link: Stage[Link]) -> Predictor:
+        """Return the trained network in FP32, from a frame to probabilities."""
+        from weckd_edge.train.evaluate import frame_predictor
+
+        return frame_predictor(link.artifact, link.folder)
+
     def _verify(
         self,
         link: Stage[Link],
@@ -284,7 +301,6 @@ class Stages:
         index: Stage[DatasetIndex],
     ) -> Stage[Verification]:
         from weckd_edge.compile.verify import Candidate, verify
-        from weckd_edge.train.evaluate import frame_predictor
 
         onnx = exported.folder / exported.artifact.onnx.path
         backends = ["onnxruntime", *(["openvino"] if self.request.target == "cpu" else [])]
@@ -300,7 +316,7 @@ class Stages:
                 "versions": versions(),
             },
             lambda folder: verify(
-                frame_predictor(link.artifact, link.folder),
+                self._trained(link),
                 fp32,
                 as_written,
                 shipped,
@@ -308,6 +324,7 @@ class Stages:
                 self.root,
                 exported.artifact.input,
                 self.progress,
+                trained_name=self.trained_name,
             ),
         )
 
