@@ -90,12 +90,14 @@ def adopt_network(
             f"{brought.name}: brought from opset {brought.opset} to {OPSET} it answers otherwise, by {apart:.2g} of a "
             f"probability; export it with opset_version={OPSET}"
         )
+    folded = clean_up(model)
+    _require_fixed_shapes(folded.graph, brought.name)
     raised = "" if brought.opset == OPSET else f"Brought from opset {brought.opset} to {OPSET}. "
     proof = f"{raised}On {len(shown)} images its answers differ from those of the file by at most {apart:.1g}."
     return AdoptedNetwork(
         onnx=file_ref(folder, path),
         parameters=count_parameters(model.graph),
-        macs=count_macs(model),
+        macs=count_macs(folded.graph),
         said=(*brought.said, why, proof),
     )
 
@@ -314,13 +316,29 @@ def count_parameters(graph: GraphProto) -> int:
     return sum(size for name, size in sizes.items() if name in counted)
 
 
-def count_macs(model: ModelProto) -> int:
-    """Count the multiply-adds of convolutions and matrix products, for one image."""
-    onnx = require("onnx", "adopt a network")
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+def _shapes(graph: GraphProto) -> dict[str, list[int]]:
     shapes: dict[str, list[int]] = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
     for info in (*graph.value_info, *graph.input, *graph.output):
-        shapes[info.name] = [d.dim_value for d in info.type.tensor_type.shape.dim]
+        if info.type.tensor_type.HasField("shape"):
+            shapes[info.name] = [d.dim_value for d in info.type.tensor_type.shape.dim]
+    return shapes
+
+
+def _require_fixed_shapes(graph: GraphProto, name: str) -> None:
+    """Refuse a network in which the size of a tensor is only known when an image is there."""
+    shapes = _shapes(graph)
+    for node in graph.node:
+        for made in node.output:
+            if made and not all(shapes.get(made, [0])):
+                raise ModelError(
+                    f"{name}: the size of what '{node.name}' ({node.op_type}) makes depends on the image, which TensorRT "
+                    "and OpenVINO cannot compile; export it with a fixed input size"
+                )
+
+
+def count_macs(graph: GraphProto) -> int:
+    """Count the multiply-adds of convolutions and matrix products, for one image, in a graph whose shapes are known."""
+    shapes = _shapes(graph)
     total = 0
     for node in graph.node:
         made = math.prod(shapes.get(node.output[0], [0]))

@@ -382,6 +382,7 @@ def _normalisation(
     if hints.mean is None or hints.std is None:
         raise ConfigError(
             f"{name}: an ONNX file does not tell how its pixels are normalised; give --mean and --std as it was trained, "
-            "of values in 0..1 (ImageNet's are --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225)"
+            "of values in 0..1 (ImageNet's are --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225; "
+            "for plain 0 to 255 --mean 0 --std 1/255)"
         )
     return hints.mean, hints.std, "Mean and standard deviation of its pixels are as the user said."

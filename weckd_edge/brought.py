@@ -165,26 +165,21 @@ class BroughtOnnx:
 
 
 def _inputs(root: Path, records: Sequence[ImageRecord], contract: InputContract) -> list[NDArray[np.float32]]:
-    import torch
-
+    from weckd_edge.train.evaluate import network_pixels
     from weckd_edge.train.pixels import frames_of
-    from weckd_edge.train.preprocess import network_input
 
     frames = frames_of([root / record.path for record in records], contract)
-    return [network_input(torch.from_numpy(frame), contract).numpy() for frame in frames]
+    return [network_pixels(frame, contract) for frame in frames]
 
 
 def _onnx_predictor(network: Path, contract: InputContract) -> Predictor:
-    import torch
-
     from weckd_edge.devices.backends.table import open_runner
-    from weckd_edge.train.preprocess import network_input
+    from weckd_edge.train.evaluate import network_pixels
 
     runner = open_runner("onnxruntime", network, reference=True)
 
     def answer(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-        pixels = network_input(torch.tensor(frame), contract).contiguous().numpy()
-        return runner.run(pixels)
+        return runner.run(network_pixels(frame, contract))
 
     return answer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("--input-size", type=int, help="Side of the network's input, where the file leaves it open, pixels.")
 @click.option("--layout", type=click.Choice(("nchw", "nhwc")), help="Where the channels are, if an ONNX file does not tell.")
 @click.option("--mean", help="Of the pixels it was trained with, in 0..1: one number or r,g,b.")
-@click.option("--std", help="Likewise, their standard deviation.")
+@click.option("--std", help="Likewise, their standard deviation; 1/255 leaves 0 to 255.")
 @click.option(
     "--calibrate-on", type=click.Path(path_type=Path), help="Other labelled images to calibrate on, none of them held out."
 )
@@ -113,8 +114,8 @@ def _three(option: str, text: str | None) -> tuple[float, float, float] | None:
     if text is None:
         return None
     try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError as err:
+        values = [float(Fraction(part.strip())) for part in text.split(",")]
+    except (ValueError, ZeroDivisionError, OverflowError) as err:
         raise ConfigError(f"{option} {text}: expected one number or three, such as 0.485,0.456,0.406") from err
     if len(values) not in (1, 3):
         raise ConfigError(f"{option} {text}: expected one number or three, got {len(values)}")
