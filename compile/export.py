@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,9 @@ from weckd_edge.compile.graph import INPUT_NAME, NETWORK_INPUT_NAME, OPSET, OUTP
 from weckd_edge.errors import ModelError
 from weckd_edge.optional import require
 from weckd_edge.store import file_ref, write_atomic
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 ONNX_FILE = "model.onnx"
 
@@ -114,7 +118,7 @@ def export_onnx(
     model = FrameModel(network, contract).eval()
     frame = torch.zeros(1, contract.frame_height, contract.frame_width, 3, dtype=torch.uint8)
     _check_output(model, frame, len(labels))
-    proto = clean_up(onnx.load_from_string(_trace(_TwoOutputs(model).eval(), frame)))
+    proto = clean_up(onnx.load_from_string(_trace(_TwoOutputs(model).eval(), frame, [OUTPUT_NAME, NETWORK_INPUT_NAME])))
     preprocessing_nodes(proto.graph)
     path = folder / ONNX_FILE
     write_atomic(path, proto.SerializeToString(deterministic=True))
@@ -128,6 +132,14 @@ def export_onnx(
         labels=labels,
         link_sha256=link_sha256,
     )
+
+
+def preprocessing_graph(contract: InputContract) -> ModelProto:
+    """Return what stands before a network as a graph of its own, from ``frame`` to ``network_input``."""
+    onnx = require("onnx", "export a network")
+    frame = torch.zeros(1, contract.frame_height, contract.frame_width, 3, dtype=torch.uint8)
+    model: ModelProto = onnx.load_from_string(_trace(Preprocess(contract).eval(), frame, [NETWORK_INPUT_NAME]))
+    return model
 
 
 def _check_output(model: FrameModel, frame: torch.Tensor, classes: int) -> None:
@@ -147,7 +159,7 @@ def _check_output(model: FrameModel, frame: torch.Tensor, classes: int) -> None:
         )
 
 
-def _trace(model: torch.nn.Module, frame: torch.Tensor) -> bytes:
+def _trace(model: torch.nn.Module, frame: torch.Tensor, outputs: list[str]) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # The exporter is chosen on purpose (see the module's docstring); the shapes it warns of are constants here.
@@ -163,7 +175,7 @@ def _trace(model: torch.nn.Module, frame: torch.Tensor) -> bytes:
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=[INPUT_NAME],
-                output_names=[OUTPUT_NAME, NETWORK_INPUT_NAME],
+                output_names=outputs,
             )
         except (torch.onnx.errors.UnsupportedOperatorError, torch.onnx.errors.SymbolicValueError) as err:
             raise ModelError(

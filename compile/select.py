@@ -81,6 +81,7 @@ class Selector:
         index: The data set.
         root: Its folder.
         config: What to try, and the bars.
+        calibration: Where ranges are found instead of on this data set's training images, and the folder.
         target: ``cpu`` builds and times every candidate; a Jetson builds its own engine, so that here only the graphs are
             judged, as they are written.
         folder: Where the chosen files go; exists and is empty.
@@ -98,6 +99,7 @@ class Selector:
         root: Path,
         config: QuantizeConfig,
         *,
+        calibration: tuple[DatasetIndex, Path] | None = None,
         target: Target,
         folder: Path,
         seed: int,
@@ -105,7 +107,8 @@ class Selector:
         progress: Progress,
         reduce_range: bool = False,
     ) -> None:
-        self.exported, self.index, self.root, self.config = exported, index, root, config
+        self.exported, self.root, self.config = exported, root, config
+        self.seen, self.seen_root = calibration or (index, root)
         self.fp32_onnx = source / exported.onnx.path
         self.source = source
         self.target: Target = target
@@ -152,7 +155,7 @@ class Selector:
     def _int8(self) -> None:
         """Add int8 candidates: the best of the ranges, NNCF's, and a mixed one where the best breaks a bar."""
         calibration = calibrate(
-            self.exported, self.source, self.index, self.root, self.config, seed=self.seed, progress=self.progress
+            self.exported, self.source, self.seen, self.seen_root, self.config, seed=self.seed, progress=self.progress
         )
         methods: Sequence[Method] = METHODS if self.config.method == "auto" else (self.config.method,)
         for method in methods:
@@ -179,8 +182,8 @@ class Selector:
     def _nncf(self) -> None:
         made = self._new("int8 nncf", "int8", "nncf")
         made.onnx = self.fp32_onnx
-        chosen = choose_images(self.index, self.config.images, self.seed)
-        frames = calibration_frames(self.root, chosen, self.exported.input)
+        chosen = choose_images(self.seen, self.config.images, self.seed)
+        frames = calibration_frames(self.seen_root, chosen, self.exported.input)
         try:
             with self.progress.task("int8 by NNCF", 1):
                 made.built = nncf_backend.build(
@@ -199,8 +202,8 @@ class Selector:
 
     def _mixed(self, calibration: Calibration, int8: ModelProto, method: Method) -> None:
         """Leave one more of the most sensitive layers in floating point until the bars hold, twice as many each time."""
-        chosen = choose_images(self.index, _RANKED_FRAMES, self.seed)
-        frames = list(calibration_frames(self.root, chosen, self.exported.input))
+        chosen = choose_images(self.seen, _RANKED_FRAMES, self.seed)
+        frames = list(calibration_frames(self.seen_root, chosen, self.exported.input))
         order = [s.node for s in rank(int8, calibration.graph, self.exported.input_name, frames, self.progress)]
         count = 1
         while count <= min(self.config.float_layers, len(order) - 1):

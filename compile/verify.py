@@ -60,6 +60,8 @@ def verify(
     root: Path,
     contract: InputContract,
     progress: Progress,
+    *,
+    trained_name: str = "torch fp32",
 ) -> Verification:
     """Answer every test image with every implementation and compare them.
 
@@ -72,6 +74,7 @@ def verify(
         root: Its folder.
         contract: The frame.
         progress: Where to show it.
+        trained_name: What ``trained`` is called in a report.
 
     Raises:
         DataError: There is no test image, or one cannot be read.
@@ -80,21 +83,22 @@ def verify(
     records = [record for record in index.images if record.split == "test"]
     if not records:
         raise DataError("expected test images to verify on, the index has none")
+    exported = [candidate for candidate in exported if candidate.name != shipped.name]  # FP32 may be what ships
     candidates = list(dict.fromkeys((*exported, quantized, shipped)))
-    answers: dict[str, list[Answers]] = {"torch fp32": [], **{c.name: [] for c in candidates}}
+    answers: dict[str, list[Answers]] = {trained_name: [], **{c.name: [] for c in candidates}}
     with progress.task("verify on test images", len(records)) as task, _opened(candidates) as runners:
         for record in records:
             frame = np.ascontiguousarray(frame_from_file(root / record.path, contract))
-            answers["torch fp32"].append(trained(frame))
+            answers[trained_name].append(trained(frame))
             for candidate, run in runners:
                 answers[candidate.name].append(run(frame))
             task.advance()
     found = {name: np.stack(rows) for name, rows in answers.items()}
-    pairs = [compare("torch fp32", c.name, found, FLOAT_TOLERANCE) for c in exported]
+    pairs = [compare(trained_name, c.name, found, FLOAT_TOLERANCE) for c in exported]
     if shipped != quantized:
         pairs.append(compare(quantized.name, shipped.name, found, INT8_TOLERANCE))
-    pairs.append(compare("torch fp32", shipped.name, found, None))
-    return _verification(records, index.labels, found["torch fp32"], found[shipped.name], tuple(pairs), shipped)
+    pairs.append(compare(trained_name, shipped.name, found, None))
+    return _verification(records, index.labels, found[trained_name], found[shipped.name], tuple(pairs), shipped)
 
 
 @contextmanager

@@ -37,6 +37,12 @@ def accuracy(probabilities: NDArray[np.float32], records: Sequence[ImageRecord])
     return rate_by_group(probabilities.argmax(axis=1) == truth, [r.group for r in records])
 
 
+def network_pixels(frame: NDArray[np.uint8], contract: InputContract) -> NDArray[np.float32]:
+    """Return one frame ``[1, H, W, 3]`` as a network's input ``[1, 3, S, S]``, for networks that torch does not run."""
+    pixels: NDArray[np.float32] = network_input(torch.tensor(frame), contract).contiguous().numpy()
+    return pixels
+
+
 def frame_predictor(link: Link, folder: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     """Return a function from one frame ``[1, H, W, 3]`` to probabilities ``[classes]``, for comparison with exports."""
     student = load_link(link, folder)

@@ -149,7 +149,7 @@ def load_weights(trunk: nn.Module, path: Path, name: str) -> None:
     Raises:
         ModelError: The file is missing or unreadable, lacks tensors, or holds tensors of another shape.
     """
-    found = _read_tensors(path)
+    found = read_tensors(path)
     wanted = trunk.state_dict()
     head = _head_prefix(trunk)
     usable: dict[str, Tensor] = {}
@@ -177,7 +177,12 @@ def _head_prefix(trunk: nn.Module) -> str:
     return name if isinstance(name, str) else str(name[0])
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a table of tensors from a safetensors file, or a PyTorch file of plain tensors.
+
+    Raises:
+        ModelError: The file is missing, or holds something else.
+    """
     if not path.is_file():
         raise ModelError(f"{path}: no such weights file")
     try:
@@ -213,7 +218,7 @@ def load_link(link: Link, folder: Path) -> Student:
     require("safetensors", "read a link's weights")
     options: dict[str, Any] = json.loads(link.options)
     student = Student(timm.create_model(link.model, num_classes=len(link.labels), **options))
-    student.trunk.load_state_dict(_read_tensors(folder / link.weights.path))
+    student.trunk.load_state_dict(read_tensors(folder / link.weights.path))
     return student.eval()
 
 

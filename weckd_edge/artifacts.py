@@ -89,7 +89,7 @@ class DatasetIndex:
 
     Attributes:
         name: The data set's folder name, for reports.
-        labels: Class names, sorted; ``ImageRecord.label`` indexes them.
+        labels: Class names, sorted, or in the order of a brought network's outputs; ``ImageRecord.label`` indexes them.
         images: Sorted by path.
         bad_files: Files that were skipped.
         synthetic: True for drawn phantoms; every report that uses them says so.
@@ -166,18 +166,18 @@ class Link:
     """One trained student of the chain.
 
     Attributes:
-        name: ``M1``, ``M2``, ... or ``twin``.
-        model: timm name.
+        name: ``M1``, ``M2``, ... or ``twin``; ``brought`` for a network that was not trained here.
+        model: timm name; of a brought ONNX file its own.
         options: JSON text of the keyword arguments for ``timm.create_model``.
         input: The frame and the preprocessing it was trained with.
         labels: Class names in the order of its outputs.
         parameters: Number of weights, head included.
         macs: Multiply-adds of one image.
-        weights: safetensors file with this student's weights alone.
+        weights: safetensors file with this student's weights alone; of a brought ONNX file the network as ONNX.
         parent: SHA-256 of the teacher's weights; None for the first link and the twin.
         share: Which labelled share it learned from.
-        labels_used: Number of labels it saw.
-        images_used: Number of distinct training images it saw, labelled or not.
+        labels_used: Number of labels it saw; 0 for a network that was brought, of which it is not known.
+        images_used: Number of distinct training images it saw, labelled or not; likewise.
         val_accuracy: On the validation split.
         test_accuracy: On the held-out test split, in FP32.
         schema_version: Of this record.
@@ -209,6 +209,7 @@ class ChainRecord:
         twin: The last link's architecture trained without a teacher; None where the build left it out.
         labels_used: Distinct training images whose label any link saw.
         shipped: Name of the link that ships; None means the last.
+        brought: Where the one link was not trained here but brought: what was found in it and decided, in words.
         schema_version: Of this record.
     """
 
@@ -216,6 +217,7 @@ class ChainRecord:
     twin: Link | None
     labels_used: int
     shipped: str | None = None
+    brought: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
 

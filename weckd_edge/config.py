@@ -331,7 +331,7 @@ class BuildConfig:
 
     Attributes:
         seed: Of splits, weights, batches and phantoms.
-        link: The chain, largest first.
+        link: The chain, largest first; empty where a network is brought instead.
         data: Splits and shares.
         input: The camera frame.
         train: The loop.
@@ -358,13 +358,13 @@ class BuildConfig:
     abstain_below: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(len(self.link) >= 2, f"a chain needs at least two links, got {len(self.link)}")
+        _check(len(self.link) != 1, f"a chain needs at least two links, got {len(self.link)}")
         _check(0 <= self.abstain_below < 1, f"abstain_below = {self.abstain_below}: expected 0 up to under 1")
         total = self.data.share * len(self.link)
         _check(
             total <= 1 + 1e-9,
             f"share = {self.data.share} for each of {len(self.link)} links asks for {total:.0%} of the training images; "
-            f"shares are disjoint, so at most {1 / len(self.link):.3f} each",
+            f"shares are disjoint, so at most {1 / max(1, len(self.link)):.3f} each",
         )
 
 
@@ -383,6 +383,7 @@ def load_config(path: Path) -> BuildConfig:
     except tomllib.TOMLDecodeError as err:
         raise ConfigError(f"{path}: expected TOML ({err})") from err
     config = from_data(BuildConfig, data, where=path.name)
+    _check(bool(config.link), f"{path.name}: a chain needs at least two links, got 0")
     links = tuple(
         replace(link, weights=str((path.parent / link.weights).resolve())) if link.weights else link for link in config.link
     )

@@ -36,7 +36,7 @@ from weckd_edge.progress import Progress
 from weckd_edge.store import Stage, Workspace
 
 if TYPE_CHECKING:
-    from weckd_edge.compile.verify import Candidate
+    from weckd_edge.compile.verify import Candidate, Predictor
     from weckd_edge.train.chain import Chain
 
 T = TypeVar("T")
@@ -94,6 +94,9 @@ class BuildOutcome:
 class Stages:
     """One build under way: what the stages hand to each other lives here."""
 
+    trained_name = "torch fp32"
+    """What answers as the trained network, in reports."""
+
     def __init__(
         self, request: BuildRequest, profile: DeviceProfile, workspace: Workspace, out: Path, progress: Progress
     ) -> None:
@@ -115,11 +118,7 @@ class Stages:
         verification = self._verify(chain.links[-1], exported, as_written, shipped, index)
         golden = self._golden(exported, as_written, shipped, index)
         measurements = self._bench(chain, exports, selected, shipped, golden)
-        record = ChainRecord(
-            links=tuple(stage.artifact for stage in chain.links),
-            twin=chain.twin.artifact if chain.twin else None,
-            labels_used=chain.labels_used,
-        )
+        record = self._record(chain)
         manifest = assemble(
             Parts(
                 out=self.out,
@@ -154,6 +153,13 @@ class Stages:
         if self.request.auto_links:
             self._pick_links(index)
         return index, self._train(index)
+
+    def _record(self, chain: Chain) -> ChainRecord:
+        return ChainRecord(
+            links=tuple(stage.artifact for stage in chain.links),
+            twin=chain.twin.artifact if chain.twin else None,
+            labels_used=chain.labels_used,
+        )
 
     def _stage(self, name: str, kind: type[T], key: object, make: Callable[[Path], T]) -> Stage[T]:
         stage = self.workspace.stage(name, kind, key, make)
@@ -245,9 +251,14 @@ class Stages:
             ),
         )
 
+    def _calibration(self, index: Stage[DatasetIndex]) -> tuple[DatasetIndex, Path]:
+        """Return the images that activation ranges are found on, as an index, and their folder."""
+        return index.artifact, self.root
+
     def _select(self, exported: Stage[ExportedModel], index: Stage[DatasetIndex]) -> Stage[Selection]:
         from weckd_edge.compile.select import Selector
 
+        images, root = self._calibration(index)
         return self._stage(
             "select",
             Selection,
@@ -255,6 +266,7 @@ class Stages:
                 "onnx": exported.artifact.onnx.sha256,
                 "quantize": self.config.quantize,
                 "images": [[r.pixels_sha256, r.split, r.label, r.group] for r in index.artifact.images if r.split != "test"],
+                "calibration": [[r.pixels_sha256, r.split] for r in images.images if r.split == "train"],
                 "seed": self.config.seed,
                 "target": self.request.target,
                 "threads": self.config.bench.threads,
@@ -266,6 +278,7 @@ class Stages:
                 index.artifact,
                 self.root,
                 self.config.quantize,
+                calibration=(images, root),
                 target=self.request.target,
                 folder=folder,
                 seed=self.config.seed,
@@ -317,6 +330,12 @@ class Stages:
             as_written = Candidate(backend=chosen.built.backend, model=model, precision="int8", reference=True)
         return as_written, Candidate(backend=chosen.built.backend, model=model, precision=chosen.precision)
 
+    def _trained(self, link: Stage[Link]) -> Predictor:
+        """Return the trained network in FP32, from a frame to probabilities."""
+        from weckd_edge.train.evaluate import frame_predictor
+
+        return frame_predictor(link.artifact, link.folder)
+
     def _verify(
         self,
         link: Stage[Link],
@@ -326,7 +345,6 @@ class Stages:
         index: Stage[DatasetIndex],
     ) -> Stage[Verification]:
         from weckd_edge.compile.verify import Candidate, verify
-        from weckd_edge.train.evaluate import frame_predictor
 
         onnx = exported.folder / exported.artifact.onnx.path
         backends = ["onnxruntime", *(["openvino"] if self.request.target == "cpu" else [])]
@@ -342,7 +360,7 @@ class Stages:
                 "versions": versions(),
             },
             lambda folder: verify(
-                frame_predictor(link.artifact, link.folder),
+                self._trained(link),
                 fp32,
                 as_written,
                 shipped,
@@ -350,6 +368,7 @@ class Stages:
                 self.root,
                 exported.artifact.input,
                 self.progress,
+                trained_name=self.trained_name,
             ),
         )
 

@@ -336,3 +336,38 @@ def test_golden_frames_are_validation_images_and_calibration_saw_training_images
     quantized = json.loads(next(work.glob("select-*/artifact.json")).read_text())["quantized"]
     assert quantized["calibration_images"] == 16
     assert re.fullmatch("[0-9a-f]{64}", quantized["calibration_sha256"])
+
+
+def test_a_link_of_a_build_compiles_on_the_split_it_was_trained_with(cpu: Any, process: Any, tmp_path: Path) -> None:
+    (folder,) = cpu.bundle.with_name(cpu.bundle.name + ".work").glob("link-M3-*")
+    config = ("--config", cpu.config, "--seed", "99")
+    for source in (folder, cpu.bundle):
+        done = process(
+            *(
+                "compile",
+                source,
+                "--data",
+                cpu.data,
+                "--target",
+                "cpu",
+                *config,
+                "--out",
+                tmp_path / "out",
+                "--json",
+                "--quiet",
+            )
+        )
+        assert done.returncode in (0, 3), done.stderr
+        found = json.loads(done.stdout)
+        assert found["links"][0]["name"] == "M3"
+        assert found["links"][0]["labels_used"] == cpu.summary["links"][2]["labels_used"]
+        assert found["accuracy"]["fp32"] == cpu.summary["accuracy"]["fp32"]
+        assert "its split is kept" in found["brought"][0]
+    uses = [
+        {
+            image["path"]: image["split"]
+            for image in json.loads((bundle / "evidence/dataset_index.json").read_text())["images"]
+        }
+        for bundle in (cpu.bundle, tmp_path / "out")
+    ]
+    assert uses[0] == uses[1]

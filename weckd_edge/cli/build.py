@@ -65,7 +65,7 @@ def command(
     config = with_options(config, links, seed)
     request = BuildRequest(
         data=data,
-        target=_target(target),
+        target=parse_target(target),
         device=device,
         out=out,
         config=config,
@@ -85,7 +85,12 @@ def command(
     return 0 if outcome.manifest.passed else EXIT_GATE_MISSED
 
 
-def _target(name: str) -> Any:
+def parse_target(name: str) -> Any:
+    """Return the target a user named.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
     from weckd_edge.errors import did_you_mean
 
     if name not in ("cpu", "jetson"):
@@ -174,7 +179,7 @@ def show(outcome: BuildOutcome) -> None:
                 f"{link.model} at {link.input.input_size} px",
                 f"{link.parameters:,}",
                 f"{link.macs / 1e6:.1f} M",
-                link.labels_used,
+                "not known" if outcome.chain.brought and not link.labels_used else link.labels_used,
                 f"{rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})",
             )
         )
@@ -198,7 +203,9 @@ def show(outcome: BuildOutcome) -> None:
     )
     click.echo(f"Why {verification.precision}? {outcome.selection.reason}.")
     sentence = chain_sentence(outcome.chain).replace("\u00a0", " ")
-    if twin is not None and outcome.chain.links[-1].test_accuracy.value <= twin.test_accuracy.value:
+    if outcome.chain.brought:
+        click.echo(sentence)
+    elif twin is not None and outcome.chain.links[-1].test_accuracy.value <= twin.test_accuracy.value:
         say(f"warning: the chain did not help here. {sentence}")
     else:
         click.echo(f"Did the chain help? {sentence}")

@@ -23,6 +23,7 @@ class Entry(NamedTuple):
 
 COMMANDS = {
     "build": Entry("weckd_edge.cli.build", "From a folder of labelled images to a verified bundle."),
+    "compile": Entry("weckd_edge.cli.compiling", "From a network you bring to a verified bundle."),
     "data": Entry("weckd_edge.cli.data", "Look at a data set, its leaks and its shares; make the phantom set."),
     "study": Entry("weckd_edge.cli.study", "The chain against its controls, on the same groups and seeds."),
     "search": Entry("weckd_edge.cli.search", "Find the settings of the teaching, on validation groups."),

@@ -100,7 +100,9 @@ def gate_rows(gates: Sequence[Gate]) -> list[GateRow]:
 
 
 def chain_sentence(chain: ChainRecord) -> str:
-    """Answer "did the chain help?" as far as one run can."""
+    """Answer "did the chain help?" as far as one run can; of a network that was brought, say what was found in it."""
+    if chain.brought:
+        return " ".join(chain.brought)
     twin, last = chain.twin, chain.links[-1]
     if twin is None:
         return (

@@ -1,0 +1,334 @@
+"""``weckd-edge compile``: from a network that a user brings to a bundle, and one line for every wrong request."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+timm = pytest.importorskip("timm")
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from safetensors.torch import save_file  # noqa: E402 - behind the skips
+
+from weckd_edge import compiling  # noqa: E402 - likewise
+from weckd_edge.artifacts import DatasetIndex  # noqa: E402 - likewise
+from weckd_edge.brought import open_link  # noqa: E402 - likewise
+from weckd_edge.compiling import check_tensorrt, in_order  # noqa: E402 - likewise
+from weckd_edge.devices.frames import decode, pixels_sha256  # noqa: E402 - likewise
+from weckd_edge.devices.profile import JetPackRelease, load_profile  # noqa: E402 - likewise
+from weckd_edge.errors import ConfigError, DeviceError  # noqa: E402 - likewise
+from weckd_edge.store import digest_of  # noqa: E402 - likewise
+
+Run = Callable[..., tuple[int, str, str]]
+QUICK = """
+[[link]]
+model = "test_resnet"
+[[link]]
+model = "test_resnet"
+[quantize]
+precision = "int8"
+method = "mse"
+images = 8
+[bench]
+queries = 64
+warmup = 0
+[selftest]
+frames = 2
+[report]
+sample_frames = 2
+"""
+
+
+class Brightness(torch.nn.Module):  # type: ignore[name-defined, misc]  # torch is imported behind a skip
+    """Tells light pictures from dark ones; its first class is ``dark``, or ``light`` where it is turned around."""
+
+    def __init__(self, networks: ModuleType, *, turned: bool = False) -> None:
+        super().__init__()
+        self.conv = networks.conv(3, 4, 3, act=torch.nn.ReLU)
+        self.pool = torch.nn.AdaptiveAvgPool2d(1)
+        self.head = torch.nn.Linear(4, 2)
+        with torch.no_grad():
+            self.conv[0].weight.fill_(1 / 27)
+            self.head.weight.copy_(torch.tensor([[-5.0] * 4, [5.0] * 4]) * (-1 if turned else 1))
+            self.head.bias.copy_(torch.tensor([10.0, -10.0]) * (-1 if turned else 1))
+
+    def forward(self, x: Any) -> Any:
+        return self.head(self.pool(self.conv(x)).flatten(1))
+
+
+@pytest.fixture
+def brought(networks: ModuleType, tmp_path: Path) -> Callable[..., Path]:
+    """Write the toy classifier as an ONNX file."""
+
+    def write(**options: Any) -> Path:
+        path = tmp_path / "toy.onnx"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                Brightness(networks, **options).eval(),
+                (torch.zeros(1, 3, 16, 16),),
+                str(path),
+                dynamo=False,
+                opset_version=13,
+            )
+        return path
+
+    return write
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "quick.toml"
+    path.write_text(QUICK)
+    return path
+
+
+PLAIN = ("--mean", "0", "--std", "1")
+
+
+def compiled(run: Run, out: Path, *args: str | Path, target: str = "cpu") -> Any:
+    code, stdout, err = run("compile", *args, "--target", target, "--out", out, "--json", "--quiet")
+    assert code in (0, 3), err  # a toy may be noisy; what it answers is checked
+    return json.loads(stdout)
+
+
+@pytest.mark.parametrize("target", ["cpu", "jetson"])
+def test_an_onnx_file_becomes_a_bundle_that_verifies_itself(
+    run: Run, tmp_path: Path, ears: Path, config: Path, brought: Callable[..., Path], target: str
+) -> None:
+    pytest.importorskip("openvino" if target == "cpu" else "tensorrt_rtx")
+    out = tmp_path / "out"
+    found = compiled(run, out, brought(), "--data", ears, "--config", config, *PLAIN, target=target)
+    assert found["accuracy"]["fp32"] == found["accuracy"]["compiled"] == 1.0
+    assert any("its outputs are logits; a softmax was added" in line for line in found["brought"])
+    assert found["links"][0]["model"] == "toy"
+    assert [stage["name"] for stage in found["stages"]][:3] == ["data", "adopt", "export-brought"]
+    code, stdout, err = run("verify", out, "--json")
+    assert code == 0, err
+    assert json.loads(stdout)["passed"] is True
+    report = (out / "evidence/report.html").read_text()
+    assert "What was brought" in report
+    assert "Did the chain help?" not in report
+    assert "brought onnx fp32" in report
+    assert str(tmp_path) not in report
+    again = compiled(run, out, brought(), "--data", ears, "--config", config, *PLAIN, target=target)
+    assert all(stage["reused"] for stage in again["stages"] if stage["name"] != "bench")
+
+
+def test_labels_in_another_order_than_sorted_are_kept_in_that_order(
+    run: Run, tmp_path: Path, ears: Path, config: Path, brought: Callable[..., Path]
+) -> None:
+    pytest.importorskip("openvino")
+    found = compiled(
+        run, tmp_path / "out", brought(turned=True), "--data", ears, "--config", config, *PLAIN, "--labels", "light,dark"
+    )
+    assert found["accuracy"]["fp32"] == 1.0
+    assert json.loads((tmp_path / "out/manifest.json").read_text())["labels"] == ["light", "dark"]
+
+
+def test_a_checkpoint_compiles_and_its_bundle_leads_back_to_it(run: Run, tmp_path: Path, ears: Path, config: Path) -> None:
+    pytest.importorskip("openvino")
+    weights = tmp_path / "tiny.safetensors"
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_resnet", num_classes=2).state_dict(), weights)
+    common = ("--data", ears, "--config", config)
+    first = compiled(run, tmp_path / "a", weights, "--model", "test_resnet", "--input-size", "32", *common)
+    assert first["brought"][0] == "Checkpoint tiny.safetensors of timm's test_resnet: every tensor fits."
+    back = open_link(tmp_path / "a")
+    assert back.link.test_accuracy.value == first["accuracy"]["fp32"]
+    assert back.former is None, "nobody knows what it was trained on"
+    shutil.rmtree(tmp_path / "a.work")
+    code, _, err = run("compile", tmp_path / "a", *common, "--target", "cpu", "--out", tmp_path / "c", "--quiet")
+    assert code == 1
+    assert "are no longer in a.work beside it" in err
+    assert not (tmp_path / "c").exists()
+
+
+def test_other_images_calibrate_where_they_are_asked_for(
+    run: Run, tmp_path: Path, ears: Path, config: Path, brought: Callable[..., Path]
+) -> None:
+    pytest.importorskip("openvino")
+    more = calibration(tmp_path)
+    out = tmp_path / "out"
+    compiled(run, out, brought(), "--data", ears, "--config", config, *PLAIN, "--calibrate-on", more)
+    (kept,) = (tmp_path / "out.work").glob("select-*/artifact.json")
+    found = json.loads(kept.read_text())["quantized"]
+    pixels = {pixels_sha256(decode(path)) for path in more.rglob("*.png")}
+    assert found["calibration_images"] == 8
+    assert found["calibration_sha256"] in {calibration_digest_of(some) for some in combinations(sorted(pixels), 8)}
+
+
+def calibration(tmp_path: Path, *, count: int = 6, labels: tuple[str, ...] = ("dark", "light")) -> Path:
+    root = tmp_path / "more"
+    for c, label in enumerate(labels):
+        (root / label).mkdir(parents=True)
+        for i in range(count):
+            cells = np.random.default_rng(5000 + 100 * c + i).integers(120 * c, 120 * c + 130, (5, 5, 3), np.uint8)
+            Image.fromarray(cells).resize((40, 36), Image.Resampling.BICUBIC).save(root / label / f"{i}.png")
+    return root
+
+
+def calibration_digest_of(pixels: Sequence[str]) -> str:
+    return digest_of(sorted(pixels))
+
+
+def refused(run: Run, tmp_path: Path, *args: str | Path, code: int) -> str:
+    """Run what must be refused; return what it said."""
+    out = tmp_path / "out"
+    got, stdout, err = run("compile", *args, "--out", out, "--quiet")
+    assert got == code, err
+    assert stdout == ""
+    assert len(err.strip().splitlines()) == 1, err
+    assert not out.exists()
+    return err
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        ((), 2, "give --mean and --std"),
+        (("--mean", "0,1", "--std", "1"), 2, "expected one number or three, got 2"),
+        (("--mean", "grey", "--std", "1"), 2, "expected one number or three"),
+        ((*PLAIN, "--labels", "dark"), 2, "expected at least two class names"),
+        ((*PLAIN, "--labels", "dark,dark"), 2, "names a class twice"),
+        ((*PLAIN, "--model", "test_resnet"), 2, "--model is for a checkpoint"),
+        ((*PLAIN, "--model-options", "{}"), 2, "give its --model too"),
+        ((*PLAIN, "--target", "gpu"), 2, "unknown target 'gpu'"),
+        ((*PLAIN, "--device", "raspberry-pi5"), 2, "did you mean 'raspberry-pi-5'?"),
+        ((*PLAIN, "--input-size", "64"), 2, "contradicts its input [1, 3, 16, 16]"),
+    ],
+)
+def test_wrong_requests_are_one_line_and_leave_nothing(
+    run: Run, tmp_path: Path, ears: Path, brought: Callable[..., Path], args: tuple[str, ...], code: int, said: str
+) -> None:
+    base = ("--data", ears, *(() if "--target" in args else ("--target", "cpu")))
+    assert said in refused(run, tmp_path, brought(), *base, *args, code=code)
+    assert not (tmp_path / "out.work").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("weights.bin", 2, "a checkpoint with --model TIMM_NAME"),
+        ("missing.onnx", 1, "found nothing there"),
+        ("ears", 1, "expected a link of a former build"),
+    ],
+)
+def test_what_is_no_network_is_refused(run: Run, tmp_path: Path, ears: Path, name: str, code: int, said: str) -> None:
+    (tmp_path / "weights.bin").write_bytes(b"0")
+    assert said in refused(run, tmp_path, tmp_path / name, "--data", ears, "--target", "cpu", code=code)
+    assert not (tmp_path / "out.work").exists()
+
+
+def spoil_empty(more: Path, ears: Path) -> None:
+    shutil.rmtree(more)
+    more.mkdir()
+
+
+def spoil_few(more: Path, ears: Path) -> None:
+    for i in range(2, 6):
+        (more / "dark" / f"{i}.png").unlink()
+        (more / "light" / f"{i}.png").unlink()
+
+
+def spoil_classes(more: Path, ears: Path) -> None:
+    (more / "dark").rename(more / "grey")
+
+
+def spoil_files(more: Path, ears: Path) -> None:
+    (more / "dark/0.png").write_bytes(b"no image")
+
+
+def spoil_overlap(more: Path, ears: Path) -> None:
+    for path in (ears / "dark").iterdir():
+        Image.open(path).save(more / "dark" / f"copy{path.stem}.bmp")  # another file around the same pixels
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (spoil_empty, "expected"),
+        (spoil_few, "holds 4 different images, expected at least 8"),
+        (
+            spoil_classes,
+            "holds the classes grey, light, expected those of the data set (dark, light); 'dark' is in one alone",
+        ),
+        (spoil_files, "1 files of"),
+        (spoil_overlap, "has the very pixels of the"),
+    ],
+)
+def test_a_calibration_folder_that_cannot_be_used_is_refused(
+    run: Run,
+    tmp_path: Path,
+    ears: Path,
+    config: Path,
+    brought: Callable[..., Path],
+    spoil: Callable[[Path, Path], None],
+    said: str,
+) -> None:
+    more = calibration(tmp_path)
+    spoil(more, ears)
+    args = (brought(), "--data", ears, "--target", "cpu", "--config", config, *PLAIN, "--calibrate-on", more)
+    assert said in refused(run, tmp_path, *args, code=1)
+    assert not list((tmp_path / "out.work").glob("adopt-*"))
+
+
+def test_labels_that_are_not_those_of_the_data_set_name_the_odd_ones(
+    run: Run, tmp_path: Path, ears: Path, brought: Callable[..., Path]
+) -> None:
+    args = (brought(), "--data", ears, "--target", "cpu", *PLAIN, "--labels", "dark,grey")
+    said = refused(run, tmp_path, *args, code=2)
+    assert "the data set's light is not among the network's; the network's grey is not in the data set" in said
+
+
+def test_a_full_disk_is_found_before_any_work(
+    run: Run, tmp_path: Path, ears: Path, brought: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = brought()
+    monkeypatch.setattr(compiling.shutil, "disk_usage", lambda _: SimpleNamespace(free=5 << 20))
+    said = refused(run, tmp_path, path, "--data", ears, "--target", "cpu", *PLAIN, code=1)
+    assert "expected 64 MiB of free space to work with, found 5 MiB" in said
+    assert not (tmp_path / "out.work").exists()
+
+
+def test_a_jetson_whose_every_tensorrt_is_off_the_table_is_refused() -> None:
+    from dataclasses import replace
+
+    profile = load_profile("jetson-orin-nano-8gb")
+    check_tensorrt(profile)
+    old = replace(profile, tensorrt=(JetPackRelease(jetpack="4.6", l4t="32.7", tensorrt="8.2.1.8"),))
+    with pytest.raises(DeviceError, match=r"TensorRT 8\.2\.1\.8 is off the table, which starts at 8\.6"):
+        check_tensorrt(old)
+
+
+def test_test_images_that_a_former_build_trained_on_are_refused(networks: ModuleType) -> None:
+    from weckd_edge.compiling import _refuse_trained_on
+    from weckd_edge.errors import DataError
+
+    def index(split: Any) -> DatasetIndex:
+        return networks.index_of(networks.record("a.png", 0, split), networks.record("b.png", 1, "val"))  # type: ignore[no-any-return]
+
+    _refuse_trained_on(index("test"), index("test"))
+    with pytest.raises(DataError, match=r"1 of 1 test images were trained on .* \(the first is a\.png\)"):
+        _refuse_trained_on(index("train"), index("test"))
+
+
+def test_classes_are_put_in_the_order_of_the_outputs(networks: ModuleType) -> None:
+    index = networks.index_of(networks.record("a.png", 0, "test"), networks.record("b.png", 2, "test"))
+    turned = in_order(index, ("wax", "normal", "effusion"))
+    assert [turned.labels[r.label] for r in turned.images] == [index.labels[r.label] for r in index.images]
+    assert [r.label for r in turned.images] == [2, 0]
+    with pytest.raises(ConfigError, match="expected the same 3 classes"):
+        in_order(index, ("wax", "normal"))

@@ -1,0 +1,269 @@
+"""Reading an ONNX file from elsewhere: what is found in it, and one clear line for everything that cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402 - behind the skips
+
+from weckd_edge.compile import onnx_file  # noqa: E402 - likewise
+from weckd_edge.compile.onnx_file import InputHints, read_onnx  # noqa: E402 - likewise
+from weckd_edge.errors import ConfigError, ModelError  # noqa: E402 - likewise
+
+HINTS = InputHints(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+SHAPE = (1, 3, 8, 8)
+
+
+def classifier(shape: tuple[Any, ...] = SHAPE, *, opset: int = 17, kind: int = TensorProto.FLOAT) -> Any:
+    """A convolution, a mean over the image, and three logits."""
+    weights = np.random.default_rng(0).standard_normal((3, 3, 3, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["map"], "conv", pads=[1, 1, 1, 1]),
+        helper.make_node("GlobalAveragePool", ["map"], ["mean"], "pool"),
+        helper.make_node("Flatten", ["mean"], ["y"], "flat"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "toy",
+        [helper.make_tensor_value_info("x", kind, list(shape))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def save(model: Any, folder: Path) -> Path:
+    path = folder / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def refused(path: Path, hints: InputHints = HINTS, kind: type[Exception] = ModelError) -> str:
+    before = sorted(path.parent.rglob("*"))
+    with pytest.raises(kind) as caught:
+        read_onnx(path, hints)
+    assert "\n" not in str(caught.value)
+    assert sorted(path.parent.rglob("*")) == before
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "hints", "layout", "side"),
+    [
+        ((1, 3, 8, 8), {}, "nchw", 8),
+        (("N", 3, 8, 8), {}, "nchw", 8),
+        ((1, 8, 8, 3), {}, "nhwc", 8),
+        (("N", "H", "W", 3), {"input_size": 24}, "nhwc", 24),
+        (("N", 3, "H", "W"), {"input_size": 24}, "nchw", 24),
+        (("N", 3, 8, "W"), {}, "nchw", 8),
+        ((1, 3, 3, 3), {"layout": "nhwc", "input_size": None}, "nhwc", 3),
+        (("N", "C", "H", "W"), {"layout": "nchw", "input_size": 16}, "nchw", 16),
+    ],
+)
+def test_layout_and_size_are_read_from_the_shape_where_it_tells(
+    tmp_path: Path, shape: tuple[Any, ...], hints: dict[str, Any], layout: str, side: int
+) -> None:
+    found = read_onnx(save(classifier(shape), tmp_path), InputHints(mean=HINTS.mean, std=HINTS.std, **hints))
+    assert (found.layout, found.input_size, found.kind) == (layout, side, "float32")
+    fixed = [d.dim_value for d in found.model.graph.input[0].type.tensor_type.shape.dim]
+    assert fixed == ([1, 3, side, side] if layout == "nchw" else [1, side, side, 3])
+    assert (found.mean, found.std) == (HINTS.mean, HINTS.std)
+
+
+@pytest.mark.parametrize(
+    ("shape", "hints", "kind", "said"),
+    [
+        ((1, 3, 3, 3), {}, ConfigError, "does not tell where the channels are; give --layout"),
+        (("N", "C", "H", "W"), {}, ConfigError, "give --layout"),
+        (("N", 3, "H", "W"), {}, ConfigError, "leaves height and width open; give --input-size"),
+        ((1, 3, 8, 8), {"input_size": 16}, ConfigError, "--input-size 16 contradicts its input [1, 3, 8, 8]"),
+        ((1, 3, 8, 8), {"layout": "nhwc"}, ConfigError, "change --layout"),
+        ((1, 1, 8, 8), {}, ModelError, "expected 3 channels (RGB)"),
+        ((1, 3, 8, 10), {}, ModelError, "expected a square input, found [1, 3, 8, 10]"),
+        ((4, 3, 8, 8), {}, ModelError, "found a batch of 4"),
+        ((1, 192), {}, ModelError, "expected an image as input"),
+    ],
+)
+def test_a_shape_that_does_not_fit_is_refused_with_the_shape(
+    tmp_path: Path, shape: tuple[Any, ...], hints: dict[str, Any], kind: type[Exception], said: str
+) -> None:
+    path = save(classifier(shape), tmp_path)
+    assert said in refused(path, InputHints(mean=HINTS.mean, std=HINTS.std, **hints), kind)
+
+
+def test_a_float_input_needs_mean_and_std_and_a_uint8_input_takes_none(tmp_path: Path) -> None:
+    assert "give --mean and --std" in refused(save(classifier(), tmp_path), InputHints(), ConfigError)
+    path = save(classifier(kind=TensorProto.UINT8), tmp_path)
+    assert "leave --mean and --std out" in refused(path, HINTS, ConfigError)
+    found = read_onnx(path, InputHints())
+    assert (found.kind, found.mean, found.std) == ("uint8", (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))
+
+
+@pytest.mark.parametrize("code", [TensorProto.FLOAT16, TensorProto.INT64])
+def test_another_type_of_input_is_refused_by_its_name(tmp_path: Path, code: int) -> None:
+    said = refused(save(classifier(kind=code), tmp_path))
+    assert f"found {TensorProto.DataType.Name(code).lower()}" in said
+
+
+def test_no_file_a_folder_and_what_is_no_onnx_are_refused(tmp_path: Path) -> None:
+    assert "found nothing there" in refused(tmp_path / "net.onnx")
+    (tmp_path / "a.onnx").mkdir()
+    assert "found a folder" in refused(tmp_path / "a.onnx")
+    for data in (b"", b"hello, this is text", b"\x89PNG\r\n\x1a\n" + bytes(64), bytes(100)):
+        path = tmp_path / "net.onnx"
+        path.write_bytes(data)
+        assert "expected an ONNX file" in refused(path)
+
+
+def test_a_file_that_is_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
+    whole = classifier().SerializeToString()
+    path = tmp_path / "net.onnx"
+    for end in range(8, len(whole) - 1, 23):
+        path.write_bytes(whole[:end])
+        refused(path)
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    with path.open("wb") as file:
+        file.truncate(onnx_file.MOST_BYTES + (1 << 20))  # takes no space on the disk
+    assert "expected at most 1024 MiB" in refused(path)
+
+
+@pytest.mark.parametrize(("opset", "said"), [(99, "opset 99 is newer than"), (6, "opset 6 is too old")])
+def test_an_opset_off_the_range_is_refused(tmp_path: Path, opset: int, said: str) -> None:
+    message = refused(save(classifier(opset=opset), tmp_path))
+    assert said in message
+    assert "opset_version=17" in message
+
+
+def add_input(model: Any) -> None:
+    model.graph.input.append(helper.make_tensor_value_info("age", TensorProto.FLOAT, [1, 1]))
+
+
+def add_output(model: Any) -> None:
+    model.graph.output.append(helper.make_tensor_value_info("map", TensorProto.FLOAT, [1, 3, 8, 8]))
+
+
+def add_custom(model: Any) -> None:
+    model.graph.node[1].domain = "com.acme"
+    model.opset_import.append(helper.make_opsetid("com.acme", 1))
+
+
+def add_nan(model: Any) -> None:
+    weights = numpy_helper.to_array(model.graph.initializer[0]).copy()
+    weights[0, 0] = np.nan
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weights, "w"))
+
+
+def add_branch(model: Any) -> None:
+    out = helper.make_tensor_value_info("same", TensorProto.FLOAT, None)
+    branch = helper.make_graph([helper.make_node("Identity", ["map"], ["same"])], "branch", [], [out])
+    model.graph.node.append(helper.make_node("If", ["w"], ["z"], "choice", then_branch=branch, else_branch=branch))
+
+
+def add_integer(model: Any) -> None:
+    model.graph.node[0].op_type = "ConvInteger"
+
+
+def add_pair(zero: np.dtype[Any]) -> Callable[[Any], None]:
+    def add(model: Any) -> None:
+        graph = model.graph
+        graph.initializer.append(numpy_helper.from_array(np.float32(0.1), "s"))
+        graph.initializer.append(numpy_helper.from_array(np.zeros((), zero), "z"))
+        graph.node.insert(0, helper.make_node("QuantizeLinear", ["x", "s", "z"], ["xq"], "q"))
+        graph.node.insert(1, helper.make_node("DequantizeLinear", ["xq", "s", "z"], ["xd"], "dq"))
+        graph.node[2].input[0] = "xd"
+
+    return add
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (add_input, "expected one input, an image, found 2 ('x', 'age')"),
+        (add_output, "expected one output, the classes, found 2 ('y', 'map')"),
+        (add_custom, "1 operators are not standard ONNX (com.acme::GlobalAveragePool; the first is 'pool')"),
+        (add_nan, "'w' holds 9 values that are NaN or infinite"),
+        (add_branch, "'choice' (If) decides at run time"),
+        (add_integer, "with integer operators ('conv' is ConvInteger)"),
+        (add_pair(np.dtype(np.uint8)), "break the rules of both targets (q: its zero point must be int8, not uint8)"),
+        (add_pair(np.dtype(np.int8)), "its Q/DQ nodes keep the rules of both targets"),
+    ],
+)
+def test_a_graph_that_cannot_be_used_is_refused_and_the_culprit_named(
+    tmp_path: Path, spoil: Callable[[Any], None], said: str
+) -> None:
+    model = classifier()
+    spoil(model)
+    assert said in refused(save(model, tmp_path))
+
+
+def external(folder: Path, location: str = "weights.bin", **changes: str) -> Path:
+    """Put the weights of the toy into a file beside it."""
+    model = classifier()
+    tensor = model.graph.initializer[0]
+    data = tensor.raw_data
+    if location == "weights.bin":
+        (folder / location).write_bytes(data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": location, "offset": "0", "length": str(len(data)), **changes}.items():
+        tensor.external_data.add(key=key, value=value)
+    return save(model, folder)
+
+
+def test_weights_beside_the_file_are_read_and_are_part_of_its_digest(tmp_path: Path) -> None:
+    path = external(tmp_path)
+    found = read_onnx(path, HINTS)
+    inside = numpy_helper.to_array(classifier().graph.initializer[0])
+    assert np.array_equal(numpy_helper.to_array(found.model.graph.initializer[0]), inside)
+    assert found.bytes == path.stat().st_size + inside.nbytes
+    (tmp_path / "weights.bin").write_bytes((inside * 2).tobytes())
+    assert read_onnx(path, HINTS).sha256 != found.sha256
+
+
+@pytest.mark.parametrize("location", ["../weights.bin", "/etc/hostname", "a/../../b", "C:\\w.bin", "", "..\\w.bin"])
+def test_weights_outside_of_the_folder_are_never_opened(tmp_path: Path, location: str) -> None:
+    below = tmp_path / "below"
+    below.mkdir()
+    (tmp_path / "weights.bin").write_bytes(bytes(1000))
+    assert "expected a file beside it" in refused(external(below, location))
+
+
+def test_weights_that_are_missing_short_or_a_link_out_are_refused(tmp_path: Path) -> None:
+    below = tmp_path / "below"
+    below.mkdir()
+    path = external(below)
+    data = (below / "weights.bin").read_bytes()
+    (below / "weights.bin").write_bytes(data[:-1])
+    assert "which has 323; is it whole?" in refused(path)
+    (below / "weights.bin").unlink()
+    assert "found no such file; put it beside net.onnx" in refused(path)
+    (tmp_path / "elsewhere").write_bytes(data)
+    (below / "weights.bin").symlink_to(tmp_path / "elsewhere")
+    assert "a link out of its folder" in refused(path)
+    assert "which has 324" in refused(external(tmp_path, offset="8"))
+    assert "is no number" in refused(external(tmp_path, length="many"))
+
+
+@pytest.mark.parametrize(
+    ("hints", "said"),
+    [
+        ({"mean": (0.5, 0.5, 0.5)}, "both --mean and --std"),
+        ({"mean": (0.5, 0.5, 0.5), "std": (0.2, 0.0, 0.2)}, "expected three numbers over 0"),
+        ({"mean": (float("nan"), 0.5, 0.5), "std": (0.2, 0.2, 0.2)}, "expected three finite numbers"),
+        ({"input_size": 4}, "expected 8 to 2048 pixels"),
+    ],
+)
+def test_hints_that_contradict_themselves_are_refused(hints: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        InputHints(**hints)

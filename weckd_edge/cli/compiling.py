@@ -1,0 +1,148 @@
+"""``weckd-edge compile``: a network that a user brings, compiled, verified and sealed."""
+
+from __future__ import annotations
+
+import json
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from weckd_edge.cli.build import EXIT_GATE_MISSED, parse_target, show, summary
+from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, quiet_option
+from weckd_edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from weckd_edge.config import LinkConfig
+
+
+@click.command("compile", context_settings=HELP)
+@click.argument("source", metavar="MODEL", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of <label>/<image>, or a CSV: calibration on its training images, verification on its test images.",
+)
+@click.option("--target", required=True, help="Where the bundle will run: cpu or jetson.")
+@click.option("--device", help="Device profile: a name from 'devices list', or a TOML file of your own.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder for the bundle: new, empty, or a bundle."
+)
+@click.option("--model", help="timm name of the network, where MODEL is a checkpoint.")
+@click.option("--model-options", help='Its options as JSON, such as {"channels": [16, 32, 64, 128]}.')
+@click.option("--labels", help="Classes in the order of the outputs, separated by commas; else as sorted by name.")
+@click.option("--input-size", type=int, help="Side of the network's input, where the file leaves it open, pixels.")
+@click.option("--layout", type=click.Choice(("nchw", "nhwc")), help="Where the channels are, if an ONNX file does not tell.")
+@click.option("--mean", help="Of the pixels it was trained with, in 0..1: one number or r,g,b.")
+@click.option("--std", help="Likewise, their standard deviation; 1/255 leaves 0 to 255.")
+@click.option(
+    "--calibrate-on", type=click.Path(path_type=Path), help="Other labelled images to calibrate on, none of them held out."
+)
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), help="TOML file of a build, for its other settings."
+)
+@click.option("--seed", type=int, help="Seed of the split and of the choice of calibration images.")
+@click.option("--skip-bad", is_flag=True, help="Go on without files that cannot be used, and record them.")
+@click.option(
+    "--sign", "key", type=click.Path(path_type=Path), help="PEM private key (elliptic curve) to sign the bundle with."
+)
+@quiet_option
+@json_option
+def command(
+    source: Path,
+    data: Path,
+    target: str,
+    device: str | None,
+    out: Path,
+    model: str | None,
+    model_options: str | None,
+    labels: str | None,
+    input_size: int | None,
+    layout: Any,
+    mean: str | None,
+    std: str | None,
+    calibrate_on: Path | None,
+    config_file: Path | None,
+    seed: int | None,
+    skip_bad: bool,
+    key: Path | None,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Compile a network you bring, verify it against the device profile, and seal a bundle.
+
+    MODEL is an .onnx classifier, a checkpoint of a timm network (with --model; safetensors, or a PyTorch file of plain
+    tensors), or the folder of a former build's link or bundle. Exits 3 when a bar was missed, as build does.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from dataclasses import replace
+
+    from weckd_edge.compile.onnx_file import InputHints
+    from weckd_edge.compiling import CompileRequest, compile_network
+    from weckd_edge.config import BuildConfig, load_config
+
+    config = load_config(config_file) if config_file else BuildConfig(link=())
+    if seed is not None:
+        config = replace(config, seed=seed)
+    request = CompileRequest(
+        source=source,
+        data=data,
+        target=parse_target(target),
+        device=device,
+        out=out,
+        hints=InputHints(input_size=input_size, layout=layout, mean=_three("--mean", mean), std=_three("--std", std)),
+        config=config,
+        model=_model(model, model_options),
+        labels=_labels(labels),
+        calibrate_on=calibrate_on,
+        skip_bad=skip_bad,
+        key=key,
+    )
+    with make_progress(quiet) as progress:
+        outcome = compile_network(request, progress)
+    if as_json:
+        print_json({**summary(outcome), "brought": list(outcome.chain.brought)})
+    else:
+        show(outcome)
+    return 0 if outcome.manifest.passed else EXIT_GATE_MISSED
+
+
+def _three(option: str, text: str | None) -> tuple[float, float, float] | None:
+    if text is None:
+        return None
+    try:
+        values = [float(Fraction(part.strip())) for part in text.split(",")]
+    except (ValueError, ZeroDivisionError, OverflowError) as err:
+        raise ConfigError(f"{option} {text}: expected one number or three, such as 0.485,0.456,0.406") from err
+    if len(values) not in (1, 3):
+        raise ConfigError(f"{option} {text}: expected one number or three, got {len(values)}")
+    return (values[0], values[0], values[0]) if len(values) == 1 else (values[0], values[1], values[2])
+
+
+def _labels(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    labels = tuple(part.strip() for part in text.split(","))
+    if len(labels) < 2 or "" in labels:
+        raise ConfigError(f"--labels '{text}': expected at least two class names, separated by commas")
+    return labels
+
+
+def _model(name: str | None, options: str | None) -> LinkConfig | None:
+    from weckd_edge.config import LinkConfig
+    from weckd_edge.schema import from_data
+
+    if name is None:
+        if options is not None:
+            raise ConfigError("--model-options is for a checkpoint; give its --model too")
+        return None
+    if ":" in name:
+        raise ConfigError(f"--model {name}: expected a timm name; weights come from the file alone, nothing is fetched")
+    try:
+        found = json.loads(options) if options else {}
+    except ValueError as err:
+        raise ConfigError(f'--model-options: expected JSON such as {{"width": 8}}, found something else ({err})') from err
+    return from_data(LinkConfig, {"model": name, "options": found}, where="--model-options")
