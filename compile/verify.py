@@ -83,7 +83,8 @@ def verify(
     records = [record for record in index.images if record.split == "test"]
     if not records:
         raise DataError("expected test images to verify on, the index has none")
-    exported = [candidate for candidate in exported if candidate.name != shipped.name]  # FP32 may be what ships
+    # Where FP32 ships, it stands for the exported graph in that backend.
+    exported = [c for c in exported if c.name != shipped.name or c == shipped]
     candidates = list(dict.fromkeys((*exported, quantized, shipped)))
     answers: dict[str, list[Answers]] = {trained_name: [], **{c.name: [] for c in candidates}}
     with progress.task("verify on test images", len(records)) as task, _opened(candidates) as runners:
