@@ -16,6 +16,7 @@ from weckd_edge.artifacts import (
     DatasetIndex,
     ExportedModel,
     GoldenFrames,
+    InputContract,
     Link,
     Manifest,
     Measurement,
@@ -32,13 +33,16 @@ from weckd_edge.devices.detect import detect
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.optional import is_installed
 from weckd_edge.progress import Progress
-from weckd_edge.store import Stage, Workspace
+from weckd_edge.store import Stage, Workspace, sha256_file
 
 if TYPE_CHECKING:
     from weckd_edge.compile.verify import Candidate
     from weckd_edge.train.chain import Chain
 
 T = TypeVar("T")
+
+FORM_FRAMES = 16
+"""Training images on which a further form of the graph is compared with it."""
 
 LINK_QUERIES = 256
 """Frames on which each link is timed in FP32, for the picture of accuracy against latency."""
@@ -105,7 +109,7 @@ class Stages:
         exports = [self._export(link) for link in chain.links]
         exported = exports[-1]
         quantized = self._quantize(exported, index)
-        built = self._compile(quantized)
+        built = self._compile(quantized, exported.artifact.input, index.artifact)
         as_written, shipped = self._candidates(quantized, built)
         verification = self._verify(chain.links[-1], exported, as_written, shipped, index)
         golden = self._golden(exported, as_written, shipped, index)
@@ -232,7 +236,9 @@ class Stages:
             ),
         )
 
-    def _compile(self, quantized: Stage[QuantizedModel]) -> list[Stage[BuiltModel]]:
+    def _compile(
+        self, quantized: Stage[QuantizedModel], contract: InputContract, index: DatasetIndex
+    ) -> list[Stage[BuiltModel]]:
         onnx = quantized.folder / quantized.artifact.onnx.path
         key = {"onnx": quantized.artifact.onnx.sha256, "profile": self.profile, "versions": versions()}
         if self.request.target == "cpu":
@@ -242,23 +248,34 @@ class Stages:
                 self._stage("compile-openvino", BuiltModel, key, lambda folder: openvino_backend.build(onnx, "int8", folder))
             ]
         from weckd_edge.compile.backends import tensorrt_backend, tensorrt_rtx_backend
+        from weckd_edge.compile.calibration import calibration_digest, calibration_frames, choose_images
 
-        stages = [
-            self._stage(
-                "recipe-tensorrt",
-                BuiltModel,
-                key,
-                lambda folder: tensorrt_backend.recipe(quantized.artifact.onnx, self.profile, folder),
+        chosen = choose_images(index, FORM_FRAMES, self.config.seed)
+        recipe = self._stage(
+            "recipe-tensorrt",
+            BuiltModel,
+            {**key, "frames": calibration_digest(chosen)},
+            lambda folder: tensorrt_backend.recipe(
+                quantized.artifact.onnx, onnx, self.profile, folder, calibration_frames(self.root, chosen, contract)
             ),
-            self._stage("preflight-tensorrt-rtx", BuiltModel, key, lambda folder: tensorrt_rtx_backend.preflight(onnx)),
-        ]
+        )
+        stages = [recipe]
+        for name, graph in tensorrt_backend.graphs_to_prove(onnx, recipe.artifact, recipe.folder).items():
+            stages.append(
+                self._stage(
+                    f"preflight-tensorrt-rtx-{name}",
+                    BuiltModel,
+                    {**key, "graph": sha256_file(graph)},
+                    lambda folder, graph=graph: tensorrt_rtx_backend.preflight(graph, folder),  # type: ignore[misc]
+                )
+            )
         if tensorrt_backend.can_build_here():
             stages.append(
                 self._stage(
                     "preflight-tensorrt",
                     BuiltModel,
                     {**key, "tensorrt": tensorrt_backend.version()},
-                    lambda folder: tensorrt_backend.preflight(onnx, stages[0].folder, self.progress),
+                    lambda folder: tensorrt_backend.preflight(onnx, recipe.folder, self.progress),
                 )
             )
         return stages
