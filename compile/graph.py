@@ -121,6 +121,11 @@ def load_graph(path: Path) -> ModelProto:
     return model
 
 
+def opset_of(model: ModelProto) -> int:
+    """Return the version of the standard operators that a graph uses; 0 where it names none."""
+    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+
+
 def producers(graph: GraphProto) -> dict[str, NodeProto]:
     """Return the node that makes each tensor."""
     return {name: node for node in graph.node for name in node.output if name}

@@ -21,6 +21,7 @@ from weckd_edge.artifacts import (
     DatasetIndex,
     ExportedModel,
     ImageRecord,
+    Precision,
     QuantizedModel,
     Selection,
     Target,
@@ -28,6 +29,8 @@ from weckd_edge.artifacts import (
 )
 from weckd_edge.compile.backends import nncf_backend, openvino_backend
 from weckd_edge.compile.calibration import calibration_frames, choose_images
+from weckd_edge.compile.graph import load_graph
+from weckd_edge.compile.half import make_half
 from weckd_edge.compile.pairs import leave_float
 from weckd_edge.compile.quantize import ONNX_FILE, Calibration, calibrate, quantize, write_quantized
 from weckd_edge.compile.ranges import METHODS, Method
@@ -43,7 +46,7 @@ from weckd_edge.errors import DataError, ModelError
 from weckd_edge.optional import is_installed
 from weckd_edge.progress import Progress
 from weckd_edge.stats import rate_by_group
-from weckd_edge.store import file_ref
+from weckd_edge.store import file_ref, write_atomic
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -60,11 +63,24 @@ _RACED_FRAMES = 8
 
 @dataclass(kw_only=True, slots=True)
 class _Made:
-    """One candidate under way: its record, its files, and, for our int8, its graph with weights in floating point."""
+    """One candidate under way.
+
+    Attributes:
+        trial: Its record.
+        folder: Where its files lie.
+        onnx: Its graph, as it would ship.
+        answered: What stands for that graph here, where the device builds its own from it.
+        graph: For our int8, its graph with weights in floating point.
+        method: How its ranges were clipped.
+        quantized: Its record as an int8 graph.
+        built: What the processor runs.
+        answers: Its answers on the validation images.
+    """
 
     trial: Trial
     folder: Path
     onnx: Path
+    answered: Path | None = None
     graph: ModelProto | None = None
     method: Method | None = None
     quantized: QuantizedModel | None = None
@@ -130,7 +146,7 @@ class Selector:
         wanted = self.config.precision
         self._float("fp32")
         self._answer(self.made)
-        if wanted in ("auto", "fp16") and self.target == "cpu":
+        if wanted in ("auto", "fp16"):
             self._float("fp16")
         if wanted in ("auto", "int8"):
             self._int8()
@@ -145,12 +161,18 @@ class Selector:
         chosen = self._choose(eligible)
         return self._keep(chosen, self._reason(chosen, eligible), timed_on)
 
-    def _float(self, precision: str) -> None:
+    def _float(self, precision: Precision) -> None:
         """Add a candidate that needs no calibration."""
         made = self._new(precision, precision, None)
         made.onnx = self.fp32_onnx
         if self.target == "cpu":
             self._build(made)
+        elif precision == "fp16":
+            made.answered = made.folder / "half.onnx"
+            try:
+                write_atomic(made.answered, make_half(load_graph(made.onnx)).SerializeToString(deterministic=True))
+            except ModelError as err:
+                made.trial = replace(made.trial, note=str(err))
 
     def _int8(self) -> None:
         """Add int8 candidates: the best of the ranges, NNCF's, and a mixed one where the best breaks a bar."""
@@ -216,7 +238,7 @@ class Selector:
                 return
             count *= 2
 
-    def _new(self, name: str, precision: str, method: str | None, float_nodes: tuple[str, ...] = ()) -> _Made:
+    def _new(self, name: str, precision: Precision, method: str | None, float_nodes: tuple[str, ...] = ()) -> _Made:
         folder = self.folder / f"trial-{len(self.made)}"
         folder.mkdir()
         trial = Trial(name=name, precision=precision, method=method, float_nodes=float_nodes)
@@ -273,7 +295,7 @@ class Selector:
         if made.built is not None:
             model = made.folder / made.built.files[0].path
             return Candidate(backend=made.built.backend, model=model, precision=precision)
-        return Candidate(backend="onnxruntime", model=made.onnx, precision=precision, reference=True)
+        return Candidate(backend="onnxruntime", model=made.answered or made.onnx, precision=precision, reference=True)
 
     def _judged(self, made: _Made, reference: Answers) -> Trial:
         assert made.answers is not None

@@ -7,18 +7,33 @@ back (or switching between two power modes) builds nothing.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from weckd_edge.artifacts import SCHEMA_VERSION, FileRef
 from weckd_edge.bundle import DEVICE_FOLDER
 from weckd_edge.devices.jetson import EngineIdentity
+from weckd_edge.devices.layers import EngineLayer, Processor
 from weckd_edge.errors import DeviceError, WeckdError
 from weckd_edge.schema import from_json, to_json
 from weckd_edge.store import check_ref, write_atomic
 
 ENGINE_FILE = "model.engine"
 RECORD_FILE = "engine.json"
+LAYERS_FILE = "layers.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerTable:
+    """Where each layer of an engine runs, kept beside it as ``layers.json``.
+
+    Attributes:
+        layers: In the engine's order; empty where TensorRT does not say.
+        schema_version: Of this record.
+    """
+
+    layers: tuple[EngineLayer, ...]
+    schema_version: int = SCHEMA_VERSION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +49,11 @@ class EngineRecord:
         max_abs: Largest difference of a probability from the golden answers.
         flips: Golden frames whose decision differs.
         tolerance: Largest difference allowed.
+        target: The processor it was built for.
+        float_layers: Convolutions and matrix products of an int8 graph that run in floating point all the same.
+        fallback_layers: Layers of a DLA's engine that run on the GPU.
+        latency_ns: Median time of one golden frame by target, where both were tried; the faster is in use.
+        rival: Key of the engine for the other target, kept for the next comparison.
         previous: Key of the engine that was in use before; None for the first.
         schema_version: Of this record.
     """
@@ -46,6 +66,11 @@ class EngineRecord:
     max_abs: float
     flips: int
     tolerance: float
+    target: Processor = "GPU"
+    float_layers: tuple[str, ...] = ()
+    fallback_layers: tuple[str, ...] = ()
+    latency_ns: dict[str, float] = field(default_factory=dict)
+    rival: str | None = None
     previous: str | None = None
     schema_version: int = SCHEMA_VERSION
 
@@ -60,13 +85,21 @@ def current_record(bundle: Path) -> EngineRecord | None:
     return _load(bundle, bundle / DEVICE_FOLDER / RECORD_FILE)
 
 
-def record_before(bundle: Path, key: str) -> str | None:
-    """Return the key of the engine to go back to from the one of ``key``: the last in use that is another and whole."""
-    named = _read(bundle / DEVICE_FOLDER / RECORD_FILE)
-    candidates = (named.key, named.previous) if named is not None else ()
-    for candidate in candidates:
-        if candidate is not None and candidate != key and kept_record(bundle, candidate) is not None:
-            return candidate
+def named_record(bundle: Path) -> EngineRecord | None:
+    """Return what ``device/engine.json`` says, whether or not the engine is whole; None where it says nothing."""
+    return _read(bundle / DEVICE_FOLDER / RECORD_FILE)
+
+
+def record_before(bundle: Path, identity: EngineIdentity) -> EngineRecord | None:
+    """Return the engine to go back to from that of an identity: the last in use that is another, whole, of this module.
+
+    An engine of another module is none to go back to: the folder was copied from another device.
+    """
+    named = named_record(bundle)
+    for key in (named.key, named.previous) if named is not None else ():
+        kept = kept_record(bundle, key) if key is not None and key != identity.key() else None
+        if kept is not None and kept.identity.module == identity.module:
+            return kept
     return None
 
 
@@ -89,13 +122,13 @@ def current_engine(bundle: Path) -> Path:
 
 
 def make_current(bundle: Path, record: EngineRecord) -> None:
-    """Put an engine in use, and forget every other but the one before it.
+    """Put an engine in use, and forget every other but its rival and the one before it.
 
     Raises:
         StoreError: The bundle cannot be written.
     """
     write_atomic(bundle / DEVICE_FOLDER / RECORD_FILE, to_json(record))
-    keep = {record.key[:16], (record.previous or "")[:16]}
+    keep = {record.key[:16], (record.previous or "")[:16], (record.rival or "")[:16]}
     for folder in (bundle / DEVICE_FOLDER / "engines").iterdir():
         if folder.is_dir() and folder.name not in keep:
             shutil.rmtree(folder, ignore_errors=True)

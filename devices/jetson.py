@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from weckd_edge.store import digest_of
 
 _STATUS = "var/lib/nvpmodel/status"
 _MODES = "etc/nvpmodel.conf"
+_TIMES_THE_GRAPH, _ROOM_MIB = 3, 32
+"""Room that is asked for: the graph's size so many times, and on the disk so much more for kernels and timings."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,16 +22,18 @@ class EngineIdentity:
     """Everything an engine depends on; equal identities may share an engine.
 
     Attributes:
-        onnx_sha256: Digest of the graph.
+        onnx_sha256: Digest of the quantized graph.
+        graph_sha256: Digest of its form that this TensorRT reads.
         tensorrt_version: In full, with the build number where the package manager tells it.
         module: Part number of the module.
         compute_capability: Of its GPU.
         l4t: Release of NVIDIA's Linux.
         power_mode: Name of the power mode: the builder times kernels at that mode's clocks.
-        flags: Build flags by name, then the workspace cap.
+        flags: Build flags by name, the DLA where it is one, then the workspace cap.
     """
 
     onnx_sha256: str
+    graph_sha256: str
     tensorrt_version: str
     module: str
     compute_capability: str
@@ -105,3 +110,36 @@ def full_tensorrt_version(root: Path, binding_version: str) -> str:
         if found[1] == plain or found[1].startswith(f"{plain}."):
             return found[1]
     return binding_version
+
+
+def check_room(folder: Path, graph_bytes: int, workspace_mib: int, root: Path) -> None:
+    """Refuse to build where memory or disk would not last: a build that runs out of memory is killed without a word.
+
+    Args:
+        folder: Of the bundle.
+        graph_bytes: Size of the graph; an engine and what the builder holds beside its workspace grow with it.
+        workspace_mib: The builder's cap.
+        root: Where ``proc`` lies; a machine that does not tell its free memory is not refused.
+
+    Raises:
+        DeviceError: Saying how much there is and how much is needed.
+    """
+    needed = _TIMES_THE_GRAPH * graph_bytes + _ROOM_MIB * 2**20
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DeviceError(
+            f"{folder}: {free / 2**20:.0f} MiB are free on its disk, building an engine needs {needed / 2**20:.0f} MiB; "
+            "delete what is not needed"
+        )
+    try:
+        text = (root / "proc/meminfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
+    available = int(found[1]) * 1024 if found else None
+    needed = _TIMES_THE_GRAPH * graph_bytes + workspace_mib * 2**20
+    if available is not None and available < needed:
+        raise DeviceError(
+            f"{available / 2**20:.0f} MiB of memory are available, building an engine may take {needed / 2**20:.0f} MiB; "
+            "close other programs (sudo systemctl isolate multi-user.target stops the desktop)"
+        )

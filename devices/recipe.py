@@ -5,18 +5,20 @@ An engine is only valid on the module, TensorRT and L4T that built it, so a host
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from weckd_edge.artifacts import SCHEMA_VERSION, FileRef
+from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, Precision
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.errors import ConfigError, DeviceError
 from weckd_edge.schema import from_json, to_json
 from weckd_edge.store import file_ref, write_atomic
 
 RECIPE_FILE = "recipe.json"
-MINIMUM_TENSORRT = "8.6"
+
+Form = Literal["float32", "float32-frame", "float16", "dla"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,41 +27,62 @@ class VersionRule:
 
     Attributes:
         since: First version, such as ``8.6``.
-        below: First version it no longer holds for; None: none is known.
+        below: First version it no longer holds for.
+        form: The graph these versions read: ``float32`` takes the uint8 frame, Q/DQ scales and all else in FP32;
+            ``float32-frame`` is the same with a float frame; ``float16`` has FP16 scales and an FP16 body. (``dla``, of no
+            rule, is the graph without its Q/DQ nodes, which a DLA does not read; the recipe holds the ranges.)
         network_flags: Names of ``NetworkDefinitionCreationFlag``.
-        builder_flags: Names of ``BuilderFlag`` for an int8 graph; an fp32 graph takes none.
-        trtexec: The same, for building by hand with ``trtexec``.
+        builder_flags: Names of ``BuilderFlag`` for an int8 graph; an fp16 one takes ``FP16`` alone, an fp32 one none.
+        progress_monitor: Whether the builder tells how far it is (``IProgressMonitor``, from 10.0).
+        dla: Whether this version builds for a DLA by tensor ranges, where the module has one.
     """
 
     since: str
-    below: str | None
-    network_flags: tuple[str, ...]
-    builder_flags: tuple[str, ...]
-    trtexec: tuple[str, ...]
+    below: str
+    form: Form
+    network_flags: tuple[str, ...] = ()
+    builder_flags: tuple[str, ...] = ()
+    progress_monitor: bool = True
+    dla: bool = False
 
+
+_WEAK = ("INT8", "FP16")
+_STRONG = ("STRONGLY_TYPED",)
+_BATCH = ("EXPLICIT_BATCH",)
 
 RULES = (
     VersionRule(
-        since="8.6",
-        below="10.0",
-        network_flags=("EXPLICIT_BATCH",),
-        builder_flags=("INT8", "FP16"),
-        trtexec=("--int8", "--fp16"),
+        since="8.5",
+        below="8.6",
+        form="float32-frame",
+        network_flags=_BATCH,
+        builder_flags=_WEAK,
+        progress_monitor=False,
+        dla=True,
     ),
     VersionRule(
-        since="10.0",
-        below="11.0",
-        network_flags=(),
-        builder_flags=("INT8", "FP16"),
-        trtexec=("--int8", "--fp16"),
+        since="8.6",
+        below="9.0",
+        form="float32",
+        network_flags=_BATCH,
+        builder_flags=_WEAK,
+        progress_monitor=False,
+        dla=True,
     ),
-    VersionRule(since="11.0", below=None, network_flags=(), builder_flags=(), trtexec=()),
+    VersionRule(since="10.0", below="10.8", form="float32", builder_flags=_WEAK, dla=True),
+    VersionRule(since="10.8", below="10.12", form="float32", builder_flags=_WEAK),
+    VersionRule(since="10.12", below="11.0", form="float16", network_flags=_STRONG),
+    VersionRule(since="11.0", below="12.0", form="float16"),
 )
-"""Up to 10.x the network is weakly typed: Q/DQ nodes fix int8, the rest may run in FP16. TensorRT 11 has dropped both
-flags and types every tensor as the graph says, so that there the rest of an int8 graph stays in FP32."""
+"""Up to 10.11 the network is weakly typed: Q/DQ nodes fix int8, the rest may run in FP16. From 10.12 it is strongly typed,
+on request, and in 11 always: every tensor has the type the graph says, so that the graph itself must say FP16. TensorRT 9
+was never part of a JetPack. 10.7 was the last 10.x with a DLA; 11.4.1 has it again on AGX Orin, in FP16 and strongly typed,
+which is not offered here. From NVIDIA's migration pages 10.x to 11.x, "Working with DLA", and sampleOptions.cpp of the
+release branches."""
 
 KEY_INGREDIENTS = (
     "onnx_sha256",
+    "graph_sha256",
     "tensorrt_version",
     "module",
     "compute_capability",
@@ -70,16 +93,34 @@ KEY_INGREDIENTS = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TensorRTRecipe:
-    """Everything the device needs beside the graph.
+class GraphFile:
+    """One form of the quantized graph.
 
     Attributes:
-        onnx_sha256: Digest of the graph.
+        form: See ``VersionRule``.
+        name: File name; the bundle's manifest says where it lies.
+        sha256: Its digest.
+        opset: Its operator set; None where the host did not say.
+    """
+
+    form: Form
+    name: str
+    sha256: str
+    opset: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TensorRTRecipe:
+    """Everything the device needs beside the graphs.
+
+    Attributes:
+        onnx_sha256: Digest of the quantized graph that every form was derived from.
+        graphs: Its forms; each was derived from it and holds the same scales.
         precision: Of the graph.
-        opset: Of the graph; None where the host did not say.
         device: Id of the profile it was written for.
         part_numbers: Modules the profile names; finalize says so where it runs on another.
-        minimum_tensorrt: Older ones cannot cast the uint8 frame inside the graph.
+        left_out: Why a form is not there, by its name.
+        ranges: Largest absolute value by tensor, for the form ``dla``; the scale of its Q/DQ pair times 127.
         workspace_mib: Largest scratch memory a layer may use.
         rules: Flags by TensorRT version.
         timing_cache: File name below the bundle's ``device`` folder, kept between builds of one TensorRT version on one
@@ -89,11 +130,12 @@ class TensorRTRecipe:
     """
 
     onnx_sha256: str
-    precision: Literal["int8", "fp32"]
-    opset: int | None
+    graphs: tuple[GraphFile, ...]
+    precision: Precision
     device: str
     part_numbers: tuple[str, ...]
-    minimum_tensorrt: str = MINIMUM_TENSORRT
+    left_out: dict[str, str] = field(default_factory=dict)
+    ranges: dict[str, float] = field(default_factory=dict)
     workspace_mib: int = 512
     rules: tuple[VersionRule, ...] = RULES
     timing_cache: str = "timing.cache"
@@ -105,17 +147,33 @@ class TensorRTRecipe:
             raise ConfigError(f"workspace_mib = {self.workspace_mib}: expected at least 16")
         if "/" in self.timing_cache or self.timing_cache in ("", ".", ".."):
             raise ConfigError(f"timing_cache = '{self.timing_cache}': expected a plain file name")
+        forms = [graph.form for graph in self.graphs]
+        if len(set(forms)) != len(forms) or "float32" not in forms:
+            raise ConfigError(f"graphs = {forms}: expected 'float32' and each form once")
+
+    def find(self, form: Form) -> GraphFile | None:
+        """Return a form of the graph; None where there is none."""
+        return next((graph for graph in self.graphs if graph.form == form), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BuildFlags:
-    """The flags one TensorRT version is given, by name."""
+class BuildPlan:
+    """What one TensorRT version is given.
 
+    Attributes:
+        rule: Its row of the table.
+        graph: The form it reads.
+        network: Creation flags by name.
+        builder: Builder flags by name.
+    """
+
+    rule: VersionRule
+    graph: GraphFile
     network: tuple[str, ...]
     builder: tuple[str, ...]
 
     def names(self) -> tuple[str, ...]:
-        """Return all of them, as the engine's key takes them."""
+        """Return all flags, as the engine's key takes them."""
         return (*self.network, *self.builder)
 
 
@@ -138,23 +196,44 @@ def version_tuple(version: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def flags_for(recipe: TensorRTRecipe, tensorrt_version: str) -> BuildFlags:
-    """Return the flags for a TensorRT version.
+def plan_for(recipe: TensorRTRecipe, tensorrt_version: str) -> BuildPlan:
+    """Return the graph and the flags for a TensorRT version.
 
     Raises:
-        DeviceError: It is older than the recipe asks for.
+        DeviceError: It is not in the recipe's table, or the recipe has no graph that it reads.
     """
-    found = version_tuple(tensorrt_version)
-    if found < version_tuple(recipe.minimum_tensorrt):
+    rule = _rule(recipe.rules, tensorrt_version)
+    form: Form = rule.form if recipe.precision != "fp32" or rule.form != "float16" else "float32"
+    graph = recipe.find(form)
+    if graph is None:
+        reason = recipe.left_out.get(form, "the build did not make one")
+        raise DeviceError(f"TensorRT {tensorrt_version} {_NEEDS[form]}, and this bundle has none ({reason})")
+    kept = {"int8": rule.builder_flags, "fp16": tuple(f for f in rule.builder_flags if f != "INT8"), "fp32": ()}
+    return BuildPlan(rule=rule, graph=graph, network=rule.network_flags, builder=kept[recipe.precision])
+
+
+_NEEDS: dict[Form, str] = {
+    "float32": "reads the graph with FP32 scales",
+    "float32-frame": "cannot cast a uint8 frame in the graph (8.6, in JetPack 6.0, can) and needs one with a float frame",
+    "float16": "types every tensor as the graph says and needs one with an FP16 body",
+}
+
+
+def _rule(rules: tuple[VersionRule, ...], version: str) -> VersionRule:
+    found = version_tuple(version)
+    for rule in rules:
+        if version_tuple(rule.since) <= found < version_tuple(rule.below):
+            return rule
+    if rules and found < version_tuple(rules[0].since):
         raise DeviceError(
-            f"TensorRT {tensorrt_version} is older than {recipe.minimum_tensorrt}, the first that casts a uint8 frame "
-            "inside the graph; install JetPack 6.0 or newer"
+            f"TensorRT {version} is older than {rules[0].since}, the oldest in the recipe's table; install a newer JetPack "
+            "(5.1 has 8.5, 6.0 has 8.6, 6.1 has 10.3)"
         )
-    for rule in recipe.rules:
-        if version_tuple(rule.since) <= found and (rule.below is None or found < version_tuple(rule.below)):
-            builder = rule.builder_flags if recipe.precision == "int8" else ()
-            return BuildFlags(network=rule.network_flags, builder=builder)
-    raise DeviceError(f"the recipe has no flags for TensorRT {tensorrt_version}; build the bundle again")
+    known = ", ".join(f"{rule.since} up to {rule.below}" for rule in rules)
+    raise DeviceError(
+        f"TensorRT {version} is not in the recipe's table ({known}); use the TensorRT of a JetPack, or update weckd-edge "
+        "and build the bundle again"
+    )
 
 
 def write_recipe(
@@ -162,7 +241,10 @@ def write_recipe(
     onnx: FileRef,
     profile: DeviceProfile,
     *,
-    precision: Literal["int8", "fp32"] = "int8",
+    graphs: Sequence[GraphFile] = (),
+    left_out: Mapping[str, str] | None = None,
+    ranges: Mapping[str, float] | None = None,
+    precision: Precision = "int8",
     opset: int | None = None,
     workspace_mib: int = 512,
 ) -> FileRef:
@@ -170,8 +252,11 @@ def write_recipe(
 
     Args:
         folder: Where to write; must exist.
-        onnx: The graph.
+        onnx: The graph, form ``float32``.
         profile: The device it is meant for; its target must be ``jetson``.
+        graphs: The other forms.
+        left_out: Why a form is not there, by its name.
+        ranges: Largest absolute value by tensor, for the form ``dla``.
         precision: Of the graph.
         opset: Of the graph.
         workspace_mib: Largest scratch memory a layer may use.
@@ -184,12 +269,15 @@ def write_recipe(
     """
     if profile.target != "jetson":
         raise DeviceError(f"{profile.id}: a TensorRT recipe expects a jetson profile, this one's target is {profile.target}")
+    plain = GraphFile(form="float32", name=Path(onnx.path).name, sha256=onnx.sha256, opset=opset)
     recipe = TensorRTRecipe(
         onnx_sha256=onnx.sha256,
+        graphs=(plain, *graphs),
         precision=precision,
-        opset=opset,
         device=profile.id,
         part_numbers=profile.part_numbers,
+        left_out=dict(left_out or {}),
+        ranges=dict(ranges or {}),
         workspace_mib=workspace_mib,
     )
     path = folder / RECIPE_FILE

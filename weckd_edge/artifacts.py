@@ -14,6 +14,7 @@ SCHEMA_VERSION = 1
 Split = Literal["train", "val", "test"]
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 Target = Literal["cpu", "jetson"]
+Precision = Literal["int8", "fp16", "fp32"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -337,7 +338,7 @@ class Trial:
 
     Attributes:
         name: Such as ``int8 minmax``.
-        precision: ``int8``, ``fp16`` or ``fp32``.
+        precision: Of the network.
         method: How int8 ranges were found; None for the others.
         float_nodes: Layers with weights that an int8 graph leaves in floating point, because they hurt the answers most.
         accuracy: On the validation images; None where it could not be made.
@@ -353,7 +354,7 @@ class Trial:
     """
 
     name: str
-    precision: str
+    precision: Precision
     method: str | None
     float_nodes: tuple[str, ...] = ()
     accuracy: Rate | None = None
@@ -390,7 +391,7 @@ class Selection:
     reason: str
     images: int
     timed_on: str | None
-    precision: str
+    precision: Precision
     onnx: FileRef
     quantized: QuantizedModel | None
     built: BuiltModel | None

@@ -43,7 +43,7 @@ from weckd_edge.store import atomic_folder
 T = TypeVar("T")
 
 LIBRARIES = ("torch", "timm", "onnx", "onnxruntime", "openvino", "tensorrt-rtx", "numpy", "pillow")
-_FOLDERS = {"openvino": "openvino", "tensorrt": "tensorrt"}
+_FOLDERS = {"openvino": "openvino", "tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt"}
 
 
 @dataclass(frozen=True, slots=True)

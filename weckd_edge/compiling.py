@@ -14,7 +14,7 @@ from weckd_edge.assembly import versions
 from weckd_edge.brought import Adopted, Brought
 from weckd_edge.config import BuildConfig, LinkConfig
 from weckd_edge.devices.profile import DeviceProfile
-from weckd_edge.devices.recipe import MINIMUM_TENSORRT, RULES, version_tuple
+from weckd_edge.devices.recipe import RULES, version_tuple
 from weckd_edge.errors import ConfigError, DataError, DeviceError, StoreError
 from weckd_edge.pipeline import check_libraries, check_output, choose_profile
 from weckd_edge.progress import Progress
@@ -151,7 +151,7 @@ def check_tensorrt(profile: DeviceProfile) -> None:
     if not known:
         found = ", ".join(release.tensorrt for release in profile.tensorrt)
         raise DeviceError(
-            f"{profile.id}: TensorRT {found} is off the table, which starts at {MINIMUM_TENSORRT}; name the version of a "
+            f"{profile.id}: TensorRT {found} is off the table, which starts at {RULES[0].since}; name the version of a "
             "newer JetPack in the profile"
         )
 

@@ -16,6 +16,7 @@ from weckd_edge.artifacts import (
     DatasetIndex,
     ExportedModel,
     GoldenFrames,
+    InputContract,
     Link,
     Manifest,
     Measurement,
@@ -33,13 +34,16 @@ from weckd_edge.devices.gates import merge_bars
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.optional import is_installed
 from weckd_edge.progress import Progress
-from weckd_edge.store import Stage, Workspace
+from weckd_edge.store import Stage, Workspace, sha256_file
 
 if TYPE_CHECKING:
     from weckd_edge.compile.verify import Candidate, Predictor
     from weckd_edge.train.chain import Chain
 
 T = TypeVar("T")
+
+FORM_FRAMES = 16
+"""Training images on which a further form of the graph is compared with it."""
 
 LINK_QUERIES = 256
 """Frames on which each link is timed in FP32, for the picture of accuracy against latency."""
@@ -113,7 +117,7 @@ class Stages:
         exports = [self._export(link) for link in chain.links]
         exported = exports[-1]
         selected = self._select(exported, index)
-        built = self._compile(selected)
+        built = self._compile(selected, exported.artifact.input, index)
         as_written, shipped = self._candidates(selected)
         verification = self._verify(chain.links[-1], exported, as_written, shipped, index)
         golden = self._golden(exported, as_written, shipped, index)
@@ -287,31 +291,50 @@ class Stages:
             ).run(),
         )
 
-    def _compile(self, selected: Stage[Selection]) -> tuple[Part[BuiltModel], ...]:
+    def _compile(
+        self, selected: Stage[Selection], contract: InputContract, index: Stage[DatasetIndex]
+    ) -> tuple[Part[BuiltModel], ...]:
         """Return what ships: built for the selection already, or, for a Jetson, the recipe and what proves it."""
         chosen = selected.artifact
         if chosen.built is not None:
             return (Part(chosen.built, selected.folder),)
         from weckd_edge.compile.backends import tensorrt_backend, tensorrt_rtx_backend
+        from weckd_edge.compile.calibration import calibration_digest, calibration_frames, choose_images
 
         onnx = selected.folder / chosen.onnx.path
         key = {"onnx": chosen.onnx.sha256, "profile": self.profile, "versions": versions()}
-        stages = [
-            self._stage(
-                "recipe-tensorrt",
-                BuiltModel,
-                key,
-                lambda folder: tensorrt_backend.recipe(chosen.onnx, self.profile, folder),
+        images, root = self._calibration(index)
+        frames = choose_images(images, FORM_FRAMES, self.config.seed)
+        recipe = self._stage(
+            "recipe-tensorrt",
+            BuiltModel,
+            {**key, "frames": calibration_digest(frames)},
+            lambda folder: tensorrt_backend.recipe(
+                chosen.onnx,
+                onnx,
+                self.profile,
+                folder,
+                calibration_frames(root, frames, contract),
+                precision=chosen.precision,
             ),
-            self._stage("preflight-tensorrt-rtx", BuiltModel, key, lambda folder: tensorrt_rtx_backend.preflight(onnx)),
-        ]
+        )
+        stages = [recipe]
+        for name, graph in tensorrt_backend.graphs_to_prove(onnx, recipe.artifact, recipe.folder).items():
+            stages.append(
+                self._stage(
+                    f"preflight-tensorrt-rtx-{name}",
+                    BuiltModel,
+                    {**key, "graph": sha256_file(graph)},
+                    lambda folder, graph=graph: tensorrt_rtx_backend.preflight(graph, folder),  # type: ignore[misc]
+                )
+            )
         if tensorrt_backend.can_build_here():
             stages.append(
                 self._stage(
                     "preflight-tensorrt",
                     BuiltModel,
                     {**key, "tensorrt": tensorrt_backend.version()},
-                    lambda folder: tensorrt_backend.preflight(onnx, stages[0].folder, self.progress),
+                    lambda folder: tensorrt_backend.preflight(onnx, recipe.folder, self.progress),
                 )
             )
         return tuple(Part(stage.artifact, stage.folder) for stage in stages)

@@ -274,13 +274,18 @@ def test_jetson_build_proves_the_graph_and_leaves_the_engine_to_the_device(jetso
     kinds = {model["backend"]: model for model in manifest["models"]}
     assert kinds["tensorrt"]["kind"] == "recipe"
     assert "finalize" in " ".join(kinds["tensorrt"]["detail"])
-    preflight = kinds["tensorrt-rtx"]
-    assert preflight["kind"] == "preflight"
-    assert preflight["source_sha256"] == manifest["onnx"]["sha256"]
-    read, total = re.match(r"(\d+) of (\d+) convolutions read int8", preflight["detail"][0]).groups()  # type: ignore[union-attr]
-    assert read == total
     recipe = json.loads((jetson.bundle / "model/tensorrt/recipe.json").read_text())
     assert recipe["onnx_sha256"] == manifest["onnx"]["sha256"]
+    forms = {graph["form"]: graph["sha256"] for graph in recipe["graphs"]}
+    assert (forms.keys(), recipe["left_out"]) == ({"float32", "float16", "float32-frame"}, {})
+    assert forms.items() <= {("float32", manifest["onnx"]["sha256"])} | {
+        (form, ref["sha256"]) for form in forms for ref in kinds["tensorrt"]["files"]
+    }
+    proven = {model["source_sha256"]: model["detail"][0] for model in manifest["models"] if model["kind"] == "preflight"}
+    assert proven.keys() == {forms["float32"], forms["float16"]}
+    for told in proven.values():
+        read, total = re.match(r"(\d+) of (\d+) convolutions and matrix", told).groups()  # type: ignore[union-attr]
+        assert read == total
     verdicts = {gate["name"]: gate["verdict"] for gate in manifest["gates"]}
     assert verdicts["latency_p90_ms"] == verdicts["memory_mib"] == "INCONCLUSIVE"
     result = outputs(process, "verify", jetson.bundle, "--json")
@@ -300,8 +305,9 @@ def test_jetson_build_tells_where_the_engine_is_built_and_why(jetson: Any, proce
     assert "weckd-edge finalize told" in done.stdout
 
 
+@pytest.mark.parametrize("version", ["8.5.2", "8.6.2", "10.3.0", "10.13.3", "11.4.1"])
 def test_finalize_builds_on_a_recorded_jetson_what_the_host_prepared(
-    jetson: Any, machines: ModuleType, tensorrt: ModuleType, tmp_path: Path
+    jetson: Any, machines: ModuleType, tensorrt: ModuleType, tmp_path: Path, version: str
 ) -> None:
     from weckd_edge.bundle import open_bundle
     from weckd_edge.devices.finalize import finalize
@@ -310,7 +316,8 @@ def test_finalize_builds_on_a_recorded_jetson_what_the_host_prepared(
     folder = tmp_path / "bundle"
     shutil.copytree(jetson.bundle, folder)
     bundle = open_bundle(folder)
-    done = finalize(bundle, root=machines.jetson(tmp_path / "root"))
+    tensorrt.become(version)
+    done = finalize(bundle, root=machines.jetson(tmp_path / "root", tensorrt=f"{version}.2"))
     assert done.record.frames == 5
     assert choose_model(bundle, "tensorrt").path.read_bytes()
 

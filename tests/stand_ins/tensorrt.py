@@ -7,6 +7,7 @@ alone, as a real one does.
 import ctypes
 import enum
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,13 @@ parser_error: tuple[int, str, str, str] | None = None
 build_error: str | None = None
 out_of_memory = False
 launch_fails = False
+num_dla_cores = 0
+stays_on_gpu: tuple[str, ...] = ()
+"""Layers that a DLA cannot run."""
+float_layers: tuple[str, ...] = ()
+"""Convolutions that the engines built from now on run in floating point."""
+slow_ns: dict[str, int] = {"GPU": 0, "DLA": 0}
+"""What engines for either processor, built from now on, take for a frame beside their arithmetic."""
 
 
 def become(version: str) -> None:
@@ -29,8 +37,11 @@ def become(version: str) -> None:
     global __version__, BuilderFlag, NetworkDefinitionCreationFlag
     __version__ = version
     major = int(version.partition(".")[0])
-    builder = ("TF32",) if major >= 11 else ("FP16", "INT8", "TF32")
+    builder = ("GPU_FALLBACK", "TF32") if major >= 11 else ("FP16", "INT8", "GPU_FALLBACK", "TF32")
     network = {8: ("EXPLICIT_BATCH",), 10: ("EXPLICIT_BATCH", "STRONGLY_TYPED")}.get(major, ("STRONGLY_TYPED",))
+    globals().pop("IProgressMonitor", None)
+    if major >= 10:
+        globals()["IProgressMonitor"] = _ProgressMonitor
     BuilderFlag = enum.Enum("BuilderFlag", builder)  # type: ignore[misc]
     NetworkDefinitionCreationFlag = enum.IntEnum("NetworkDefinitionCreationFlag", network, start=0)  # type: ignore[misc]
 
@@ -55,6 +66,34 @@ class TensorIOMode(enum.Enum):
 
 class MemoryPoolType(enum.Enum):
     WORKSPACE = 0
+
+
+class DeviceType(enum.Enum):
+    GPU = 0
+    DLA = 1
+
+
+class ProfilingVerbosity(enum.Enum):
+    LAYER_NAMES_ONLY = 0
+    DETAILED = 2
+
+
+class LayerInformationFormat(enum.Enum):
+    ONELINE = 0
+    JSON = 1
+
+
+class LayerType(enum.Enum):
+    CONVOLUTION = 0
+    CONSTANT = 1
+    ELEMENTWISE = 2
+
+
+class _ProgressMonitor:
+    """``IProgressMonitor``, which is there from version 10 on."""
+
+    def __init__(self) -> None:
+        self.ready = True
 
 
 class ILogger:
@@ -83,24 +122,114 @@ class Builder:
 
     def build_serialized_network(self, network: "INetworkDefinition", config: "IBuilderConfig") -> Any:
         calls.append(("build_serialized_network", [flag.name for flag in config.enabled]))
+        calls.append(("ranges", {tensor.name: tensor.dynamic_range for tensor in network.tensors() if tensor.dynamic_range}))
+        if config.progress_monitor is not None and not self._report(config.progress_monitor):
+            return None
         if build_error is not None:
             self._logger.log(ILogger.Severity.ERROR, build_error + "\nand more")
             return None
-        header = {"version": __version__, "error": answer_error, "built": len(told("build_serialized_network"))}
+        processor = config.default_device_type.name
+        header = {
+            "version": __version__,
+            "error": answer_error,
+            "built": len(told("build_serialized_network")),
+            "layers": [_describe(layer, processor, config.profiling_verbosity) for layer in network.layers()],
+            "slow_ns": slow_ns[processor],
+        }
         return memoryview(json.dumps(header).encode() + b"\n" + network.graph)
+
+    def _report(self, monitor: Any) -> bool:
+        """Tell a monitor of a build of four steps, the second of which has phases of its own."""
+        assert monitor.ready, "IProgressMonitor.__init__ was not called"
+        monitor.phase_start("Building Engine", None, 4)
+        going = True
+        for step in range(4):
+            if step == 1:
+                monitor.phase_start("Tactics", "Building Engine", 9)
+                going = going and monitor.step_complete("Tactics", 8)
+                monitor.phase_finish("Tactics")
+            going = going and monitor.step_complete("Building Engine", step)
+        monitor.phase_finish("Building Engine")
+        return going
+
+
+def _describe(layer: "ILayer", processor: str, verbosity: ProfilingVerbosity) -> Any:
+    if verbosity != ProfilingVerbosity.DETAILED:
+        return layer.name
+    kind = "Int8" if "Conv" in layer.name and layer.name not in float_layers else "FP16"
+    on_dla = processor == "DLA" and layer.name not in stays_on_gpu
+    return {
+        "Name": layer.name,
+        "LayerType": "DLA" if on_dla else {"CONVOLUTION": "CaskConvolution"}.get(layer.type.name, "Constant"),
+        "Inputs": [{"Name": "in", "Dimensions": [1], "Format/Datatype": f"Row major linear {kind} format"}],
+        "Outputs": [{"Name": "out", "Dimensions": [1], "Format/Datatype": f"Row major linear {kind} format"}],
+    }
+
+
+class ITensor:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.dynamic_range: tuple[float, float] | None = None
+
+
+class ILayer:
+    num_inputs = num_outputs = 1
+
+    def __init__(self, name: str, kind: LayerType) -> None:
+        self.name = name
+        self.type = kind
+        self._output = ITensor(f"out of {name}")
+
+    def get_input(self, index: int) -> ITensor:
+        return ITensor(f"in of {self.name}")
+
+    def get_output(self, index: int) -> ITensor:
+        return self._output
 
 
 class INetworkDefinition:
+    """A frame, a constant and two convolutions, whatever the graph."""
+
     graph = b""
+    num_inputs = 1
+
+    def __init__(self) -> None:
+        self._input = ITensor("frame")
+        convolutions = [ILayer(f"Conv_{number}", LayerType.CONVOLUTION) for number in (1, 2)]
+        self._layers = [ILayer("weights", LayerType.CONSTANT), *convolutions]
+
+    def layers(self) -> list[ILayer]:
+        return self._layers
+
+    def tensors(self) -> list[ITensor]:
+        return [self._input, *(layer.get_output(0) for layer in self._layers)]
+
+    def get_input(self, index: int) -> ITensor:
+        return self._input
+
+    @property
+    def num_layers(self) -> int:
+        return len(self._layers)
+
+    def get_layer(self, index: int) -> ILayer:
+        return self._layers[index]
 
 
 class IBuilderConfig:
+    progress_monitor: Any = None
+    profiling_verbosity = ProfilingVerbosity.LAYER_NAMES_ONLY
+    default_device_type = DeviceType.GPU
+    DLA_core = -1
+
     def __init__(self) -> None:
         self.enabled: list[Any] = []
         self._cache: ITimingCache | None = None
 
     def set_memory_pool_limit(self, pool: MemoryPoolType, size: int) -> None:
         calls.append(("set_memory_pool_limit", (pool.name, size)))
+
+    def can_run_on_DLA(self, layer: ILayer) -> bool:  # noqa: N802
+        return layer.name not in stays_on_gpu
 
     def set_flag(self, flag: Any) -> None:
         assert flag in BuilderFlag
@@ -163,6 +292,10 @@ class Runtime:
     def __init__(self, logger: ILogger) -> None:
         self._logger: Any = logger
 
+    @property
+    def num_DLA_cores(self) -> int:  # noqa: N802
+        return num_dla_cores
+
     def deserialize_cuda_engine(self, serialized: bytes) -> Any:
         head, _, graph = serialized.partition(b"\n")
         if not head.startswith(b"{"):
@@ -181,6 +314,8 @@ class Runtime:
 class ICudaEngine:
     def __init__(self, header: dict[str, Any], graph: bytes) -> None:
         self.error: float = header["error"]
+        self.slow_ns: int = header["slow_ns"]
+        self.layers: list[Any] = header["layers"]
         self.session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         self._tensors = [
             *((tensor, TensorIOMode.INPUT) for tensor in self.session.get_inputs()),
@@ -204,11 +339,23 @@ class ICudaEngine:
         kinds = {"tensor(uint8)": DataType.UINT8, "tensor(float)": DataType.FLOAT, "tensor(int32)": DataType.INT32}
         return kinds[next(tensor.type for tensor, _ in self._tensors if tensor.name == name)]
 
+    def create_engine_inspector(self) -> "EngineInspector":
+        return EngineInspector(self)
+
     def create_execution_context(self) -> Any:
         return None if out_of_memory else IExecutionContext(self)
 
     def __del__(self) -> None:
         calls.append(("freed", "engine"))
+
+
+class EngineInspector:
+    def __init__(self, engine: ICudaEngine) -> None:
+        self._engine = engine
+
+    def get_engine_information(self, format: LayerInformationFormat) -> str:  # noqa: A002
+        assert format == LayerInformationFormat.JSON
+        return json.dumps({"Layers": self._engine.layers, "Bindings": []})
 
 
 class IExecutionContext:
@@ -226,8 +373,10 @@ class IExecutionContext:
             return False
         (source,), (target,) = self._engine.session.get_inputs(), self._engine.session.get_outputs()
         shape = self._engine.get_tensor_shape(source.name)
-        raw = ctypes.string_at(self._addresses[source.name], int(np.prod(shape)))
-        frame = np.frombuffer(raw, np.uint8).reshape(shape)
+        kind = np.dtype({"tensor(uint8)": "uint8", "tensor(float)": "float32"}[source.type])
+        raw = ctypes.string_at(self._addresses[source.name], int(np.prod(shape)) * kind.itemsize)
+        frame = np.frombuffer(raw, kind).reshape(shape)
+        time.sleep(self._engine.slow_ns / 1e9)
         answer = self._engine.session.run(None, {source.name: frame})[0] + np.float32(self._engine.error)
         ctypes.memmove(self._addresses[target.name], answer.tobytes(), answer.nbytes)
         return True

@@ -88,6 +88,7 @@ def jetson(
         "# KERNEL_VARIANT: oot\nTARGET_USERSPACE_LIB_DIR=nvidia\n",
     )
     write(root, "etc/nvpmodel.conf", _NVPMODEL)
+    set_memory(root, 5_000)
     set_power_mode(root, power_mode)
     set_tensorrt(root, tensorrt)
     return root
@@ -110,6 +111,15 @@ def set_tensorrt(root: Path, version: str) -> None:
         f"Package: libnvinfer{major}\nStatus: install ok installed\nPriority: optional\nSection: Multimedia\n"
         f"Architecture: arm64\nSource: tensorrt\nVersion: {version}-1+cuda12.5\nDepends: libc6\n"
         "Description: TensorRT runtime libraries\n for deep learning\n\n",
+    )
+
+
+def set_memory(root: Path, available_mib: int) -> None:
+    """What the kernel says of its memory."""
+    write(
+        root,
+        "proc/meminfo",
+        f"MemTotal:        7802076 kB\nMemFree:    123456 kB\nMemAvailable:   {available_mib * 1024} kB\n",
     )
 
 

@@ -12,12 +12,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from weckd_edge.artifacts import BuiltModel, GoldenFrames, InputContract, Manifest, OperatingPoint
 from weckd_edge.bundle import Bundle, open_bundle, seal
+from weckd_edge.compile.half import take_float_frame
 from weckd_edge.devices.profile import load_profile
-from weckd_edge.devices.recipe import write_recipe
+from weckd_edge.devices.recipe import Form, GraphFile, write_recipe
 from weckd_edge.store import file_ref
 
 SIDE = 8
 LABELS = ("effusion", "normal", "wax")
+FORMS: tuple[Form, ...] = ("float32-frame", "float16", "dla")
+RANGES = {"frame": 255.0, "out of Conv_1": 3.5, "a tensor that was fused away": 1.0}
 TOLERANCE = {"openvino": 1e-3, "onnxruntime": 1e-3, "tensorrt": 0.02}
 
 
@@ -55,6 +58,17 @@ def write_graph(path: Path, *, seed: int = 0, image: str = "image", dynamic: boo
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, path)
     return path
+
+
+def write_form(folder: Path, graph: Path, form: Form) -> GraphFile:
+    """Write another form of a graph: the same arithmetic, told apart by a word in its documentation, or a float frame."""
+    model = onnx.load(graph)
+    model.doc_string = form
+    if form == "float32-frame":
+        model = take_float_frame(model)
+    path = folder / f"model-{form}.onnx"
+    onnx.save(model, path)
+    return GraphFile(form=form, name=path.name, sha256=file_ref(folder, path).sha256, opset=17)
 
 
 def frames(count: int = 4, *, side: int = SIDE) -> NDArray[np.uint8]:
@@ -102,14 +116,15 @@ def write_bundle(
     built = list(models)
     if profile.target == "jetson" if recipe is None else recipe:
         (folder / "model/tensorrt").mkdir(exist_ok=True)
-        write_recipe(folder / "model/tensorrt", onnx_ref, profile, opset=17)
+        forms = [write_form(folder / "model/tensorrt", model, form) for form in FORMS]
+        write_recipe(folder / "model/tensorrt", onnx_ref, profile, opset=17, graphs=forms, ranges=RANGES)
         built.append(
             BuiltModel(
                 backend="tensorrt",
                 backend_version="",
                 precision="int8",
                 kind="recipe",
-                files=(file_ref(folder, folder / "model/tensorrt/recipe.json"),),
+                files=tuple(file_ref(folder, path) for path in sorted((folder / "model/tensorrt").iterdir())),
                 source_sha256=onnx_ref.sha256,
             )
         )

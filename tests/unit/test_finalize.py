@@ -2,10 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,11 @@ from weckd_edge.bundle import Bundle, open_bundle
 from weckd_edge.cli.finalize import command
 from weckd_edge.devices import finalize as finalize_module
 from weckd_edge.devices.engines import current_engine, current_record, kept_record
-from weckd_edge.devices.finalize import Finalized, finalize
+from weckd_edge.devices.finalize import Finalized, finalize, go_back
 from weckd_edge.devices.infer import choose_model, open_bundle_model
 from weckd_edge.devices.verify_bundle import verify_bundle
 from weckd_edge.errors import BundleError, DeviceError, MissingDependency, ModelError, StoreError
+from weckd_edge.progress import SilentProgress
 from weckd_edge.store import Workspace, sha256_file
 
 TESTS = Path(__file__).parents[1]
@@ -94,19 +96,26 @@ def test_what_was_sealed_is_still_whole_and_nothing_is_left_behind(jetson: Jetso
 
 
 @pytest.mark.parametrize(
-    ("version", "package", "network", "builder"),
+    ("version", "package", "graph", "network", "builder"),
     [
-        ("8.6.2", "8.6.2.3", ["EXPLICIT_BATCH"], ["INT8", "FP16"]),
-        ("10.3.0", "10.3.0.30", [], ["INT8", "FP16"]),
-        ("10.16.2", "10.16.2.10", [], ["INT8", "FP16"]),
-        ("11.4.1", "11.4.1.5", [], []),
+        ("8.5.2", "8.5.2.2", "tensorrt/model-float32-frame", ["EXPLICIT_BATCH"], ["INT8", "FP16"]),
+        ("8.6.2", "8.6.2.3", "model", ["EXPLICIT_BATCH"], ["INT8", "FP16"]),
+        ("10.3.0", "10.3.0.30", "model", [], ["INT8", "FP16"]),
+        ("10.16.2", "10.16.2.10", "tensorrt/model-float16", ["STRONGLY_TYPED"], []),
+        ("11.4.1", "11.4.1.5", "tensorrt/model-float16", [], []),
     ],
 )
-def test_each_version_is_told_the_flags_of_its_rule(
-    jetson: Jetson, version: str, package: str, network: list[str], builder: list[str]
+def test_each_version_is_given_the_graph_and_the_flags_of_its_rule(
+    jetson: Jetson, version: str, package: str, graph: str, network: list[str], builder: list[str]
 ) -> None:
     jetson.tensorrt(version, package)
-    identity = jetson.finalize().record.identity
+    record = jetson.finalize().record
+    identity = record.identity
+    path = jetson.bundle.folder / f"model/{graph}.onnx"
+    assert identity.graph_sha256 == sha256_file(path)
+    assert identity.onnx_sha256 == jetson.bundle.manifest.onnx.sha256
+    assert current_engine(jetson.bundle.folder).read_bytes().partition(b"\n")[2] == path.read_bytes()
+    assert (record.frames, record.flips) == (4, 0)
     assert jetson.trt.told("create_network") == [network]
     assert jetson.trt.told("build_serialized_network") == [builder]
     assert jetson.trt.told("set_memory_pool_limit") == [("WORKSPACE", 512 << 20)]
@@ -401,10 +410,19 @@ def test_a_broken_binding_is_not_called_absent(jetson: Jetson, monkeypatch: pyte
         jetson.finalize()
 
 
-def test_a_tensorrt_that_is_too_old_is_told_in_one_line(jetson: Jetson) -> None:
-    jetson.tensorrt("8.5.2", "8.5.2.2")
-    with one_line(DeviceError, "TensorRT 8.5.2.2 is older than 8.6", "install JetPack 6.0 or newer"):
+@pytest.mark.parametrize(
+    ("version", "package", "told"),
+    [
+        ("8.4.1", "8.4.1.5", "TensorRT 8.4.1.5 is older than 8.5"),
+        ("9.2.0", "9.2.0.5", "TensorRT 9.2.0.5 is not in the recipe's table"),
+        ("12.1.0", "12.1.0.3", "TensorRT 12.1.0.3 is not in the recipe's table"),
+    ],
+)
+def test_a_tensorrt_off_the_table_is_told_in_one_line(jetson: Jetson, version: str, package: str, told: str) -> None:
+    jetson.tensorrt(version, package)
+    with one_line(DeviceError, told, "JetPack"):
         jetson.finalize()
+    assert not (jetson.bundle.folder / "device").exists()
     assert jetson.builds == 0
 
 
@@ -503,7 +521,7 @@ def test_the_command_prints_the_engine_and_the_warnings(jetson: Jetson, monkeypa
     jetson.machines.jetson(jetson.root, module="p3701-0005")
     monkeypatch.setattr(
         "weckd_edge.devices.finalize.finalize",
-        lambda bundle, progress: finalize(bundle, root=jetson.root, progress=progress),
+        lambda bundle, **options: finalize(bundle, root=jetson.root, **options),
     )
     folder = str(jetson.bundle.folder)
     shown = CliRunner().invoke(command, [folder, "--quiet"])
@@ -513,3 +531,238 @@ def test_the_command_prints_the_engine_and_the_warnings(jetson: Jetson, monkeypa
     data = json.loads(CliRunner().invoke(command, [folder, "--quiet", "--json"]).stdout)
     assert data.keys() == {"bundle", "reused", "warnings", "engine"}
     assert (data["reused"], data["engine"]["identity"]["power_mode"]) == (True, "25W")
+
+
+def test_the_layers_of_an_engine_are_kept_beside_it(jetson: Jetson) -> None:
+    record = jetson.finalize().record
+    table = json.loads((current_engine(jetson.bundle.folder).parent / "layers.json").read_text())
+    assert [layer["name"] for layer in table["layers"]] == ["weights", "Conv_1", "Conv_2"]
+    assert {layer["processor"] for layer in table["layers"]} == {"GPU"}
+    assert (record.target, record.float_layers, record.fallback_layers) == ("GPU", (), ())
+
+
+def test_a_layer_that_runs_in_floating_point_is_named(jetson: Jetson) -> None:
+    jetson.trt.float_layers = ("Conv_2",)
+    done = jetson.finalize()
+    assert done.record.float_layers == ("Conv_2",)
+    assert done.warnings == ("1 weighted layers run in floating point: Conv_2",)
+    assert jetson.finalize().warnings == done.warnings
+
+
+def test_a_full_disk_is_told_before_anything_is_built(jetson: Jetson, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = jetson.finalize()
+    jetson.power_mode(2)
+    usage = shutil.disk_usage(jetson.bundle.folder)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=31 << 20))
+    with one_line(DeviceError, "31 MiB are free on its disk, building an engine needs 32 MiB"):
+        jetson.finalize()
+    assert (jetson.builds, current_record(jetson.bundle.folder)) == (1, first.record)
+
+
+@pytest.mark.parametrize(("available", "enough"), [(511, False), (513, True)])
+def test_too_little_memory_is_told_before_anything_is_built(jetson: Jetson, available: int, enough: bool) -> None:
+    jetson.machines.set_memory(jetson.root, available)
+    if enough:
+        assert not jetson.finalize().reused
+    else:
+        with one_line(DeviceError, "511 MiB of memory are available, building an engine may take 512 MiB"):
+            jetson.finalize()
+        assert jetson.builds == 0
+
+
+def test_a_machine_that_does_not_tell_its_memory_is_not_refused(jetson: Jetson) -> None:
+    (jetson.root / "proc/meminfo").unlink()
+    assert not jetson.finalize().reused
+
+
+def test_a_bundle_copied_from_another_device_does_not_use_its_engine(jetson: Jetson) -> None:
+    foreign = jetson.finalize().record
+    jetson.machines.jetson(jetson.root, module="p3701-0005", carrier="p3737-0000")
+    done = jetson.finalize()
+    assert (done.reused, done.record.previous) == (False, None)
+    assert any("was built on module p3767-0005 and is not used" in warning for warning in done.warnings)
+    assert foreign.key[:16] not in jetson.engines()
+
+
+def spoil(jetson: Jetson) -> None:
+    """Make the engine in use one that loads and answers wrongly, with its digests in order."""
+    engine = current_engine(jetson.bundle.folder)
+    before = sha256_file(engine)
+    engine.write_bytes(engine.read_bytes().replace(b'"error": 0.0', b'"error": 0.9'))
+    for path in (jetson.bundle.folder / "device").rglob("engine.json"):
+        path.write_text(path.read_text().replace(before, sha256_file(engine)))
+
+
+@pytest.mark.parametrize("failure", ["build", "self-test"])
+def test_where_the_engine_in_use_fails_and_no_new_one_passes_the_last_good_one_comes_back(
+    jetson: Jetson, failure: str
+) -> None:
+    good = jetson.finalize().record
+    jetson.power_mode(2)
+    jetson.finalize()
+    spoil(jetson)
+    if failure == "build":
+        jetson.trt.build_error = "no tactics"
+    else:
+        jetson.trt.answer_error = 0.9
+    with pytest.raises(
+        (DeviceError, ModelError), match=r"the last good engine is in use again \(power mode 25W, TensorRT 10\.3"
+    ):
+        jetson.finalize()
+    record = current_record(jetson.bundle.folder)
+    assert record is not None
+    assert (record.key, record.previous) == (good.key, None)
+    assert jetson.engines() == {good.key[:16]}
+
+
+def test_where_the_one_before_it_does_not_pass_either_nothing_is_changed(jetson: Jetson) -> None:
+    jetson.finalize()
+    spoil(jetson)
+    jetson.power_mode(2)
+    jetson.finalize()
+    spoil(jetson)
+    before = (jetson.bundle.folder / "device/engine.json").read_bytes()
+    jetson.trt.answer_error = 0.9
+    with one_line(DeviceError, "failed its self-test"):
+        jetson.finalize()
+    assert (jetson.bundle.folder / "device/engine.json").read_bytes() == before
+
+
+def test_going_back_uses_the_engine_before_and_builds_nothing(jetson: Jetson) -> None:
+    first = jetson.finalize().record
+    jetson.power_mode(2)
+    second = jetson.finalize().record
+    record = go_back(open_bundle(jetson.bundle.folder), root=jetson.root)
+    assert (record.key, record.previous, jetson.builds) == (first.key, second.key, 2)
+    assert current_record(jetson.bundle.folder) == record
+    assert go_back(open_bundle(jetson.bundle.folder), root=jetson.root).key == second.key
+
+
+def test_going_back_where_there_is_nothing_is_told(jetson: Jetson) -> None:
+    with one_line(DeviceError, "there is no engine before the one in use"):
+        go_back(jetson.bundle, root=jetson.root)
+    jetson.finalize()
+    with one_line(DeviceError, "there is no engine before the one in use"):
+        go_back(open_bundle(jetson.bundle.folder), root=jetson.root)
+
+
+@pytest.fixture
+def dla(jetson: Jetson) -> Jetson:
+    """The same with two DLA cores."""
+    jetson.trt.num_dla_cores = 2
+    return jetson
+
+
+def with_dla(jetson: Jetson, **options: bool) -> Finalized:
+    return finalize(open_bundle(jetson.bundle.folder), root=jetson.root, dla=True, **options)
+
+
+def test_a_dla_that_is_faster_is_used(dla: Jetson) -> None:
+    dla.trt.slow_ns = {"GPU": 3_000_000, "DLA": 0}
+    done = with_dla(dla)
+    record = done.record
+    assert (record.target, record.identity.flags[-1]) == ("DLA", "DLA0")
+    assert record.latency_ns["DLA"] < record.latency_ns["GPU"]
+    assert record.identity.graph_sha256 == sha256_file(dla.bundle.folder / "model/tensorrt/model-dla.onnx")
+    assert dla.trt.told("ranges") == [{}, {"frame": (-255.0, 255.0), "out of Conv_1": (-3.5, 3.5)}]
+    assert "DLA is used: a golden frame takes it" in done.warnings[0]
+    again = with_dla(dla)
+    assert (again.reused, again.record.target, dla.builds) == (True, "DLA", 2)
+    plain = dla.finalize()
+    assert (plain.reused, plain.record.target, dla.builds) == (True, "GPU", 2)
+
+
+def test_a_dla_that_is_slower_is_not_used(dla: Jetson) -> None:
+    dla.trt.slow_ns = {"GPU": 0, "DLA": 3_000_000}
+    done = with_dla(dla)
+    assert (done.record.target, done.record.latency_ns["GPU"] < done.record.latency_ns["DLA"]) == ("GPU", True)
+    assert "GPU is used: a golden frame takes it" in done.warnings[0]
+
+
+def test_a_layer_that_the_dla_cannot_run_is_named_and_the_gpu_used(dla: Jetson) -> None:
+    dla.trt.stays_on_gpu = ("Conv_2",)
+    done = with_dla(dla)
+    assert done.record.target == "GPU"
+    assert done.warnings == (
+        "the DLA is not used, the GPU is: model-dla.onnx: 1 layers (Conv_2) cannot run on the DLA; "
+        "gpu_fallback would run them on the GPU",
+    )
+    assert dla.builds == 1
+
+
+def test_with_leave_those_layers_run_on_the_gpu_and_are_named(dla: Jetson) -> None:
+    dla.trt.stays_on_gpu = ("Conv_2",)
+    dla.trt.slow_ns = {"GPU": 3_000_000, "DLA": 0}
+    done = with_dla(dla, gpu_fallback=True)
+    assert done.record.target == "DLA"
+    assert "Conv_2" in done.record.fallback_layers
+    assert "layers of the DLA's engine run on the GPU: Conv_2" in done.warnings[0]
+    assert done.record.identity.flags[-2:] == ("DLA0", "GPU_FALLBACK")
+    assert dla.trt.told("build_serialized_network")[-1] == ["INT8", "FP16", "GPU_FALLBACK"]
+
+
+def test_a_dla_whose_answers_differ_is_not_used(dla: Jetson, monkeypatch: pytest.MonkeyPatch) -> None:
+    dla.finalize()
+    dla.trt.answer_error = 0.5
+    done = with_dla(dla)
+    assert (done.record.target, done.reused) == ("GPU", True)
+    assert "the DLA is not used, the GPU is: the engine failed its self-test" in done.warnings[0]
+
+
+@pytest.mark.parametrize(("version", "package"), [("10.8.0", "10.8.0.43"), ("11.4.1", "11.4.1.5")])
+def test_a_tensorrt_without_a_dla_says_so(dla: Jetson, version: str, package: str) -> None:
+    dla.tensorrt(version, package)
+    done = with_dla(dla)
+    assert done.record.target == "GPU"
+    assert f"TensorRT {version} does not build int8 engines for a DLA (8.5 to 10.7 do)" in done.warnings[0]
+
+
+def test_a_module_without_a_dla_says_so(jetson: Jetson) -> None:
+    assert with_dla(jetson).warnings == ("this module has no DLA that TensorRT sees; the GPU is used",)
+
+
+def test_an_interrupt_stops_the_builder_and_leaves_the_engine_in_use(jetson: Jetson) -> None:
+    first = jetson.finalize()
+    jetson.power_mode(2)
+
+    class Pressed(SilentProgress):
+        @contextmanager
+        def task(self, name: str, total: int, done: int = 0) -> Iterator[Any]:
+            yield self
+
+        def advance(self, steps: int = 1, **figures: float) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finalize(open_bundle(jetson.bundle.folder), root=jetson.root, progress=Pressed())
+    assert current_record(jetson.bundle.folder) == first.record
+
+
+@pytest.mark.parametrize(("version", "package", "steps"), [("8.6.2", "8.6.2.3", [100]), ("10.3.0", "10.3.0.30", [25] * 4)])
+def test_the_builders_own_steps_are_shown_where_it_tells_them(
+    jetson: Jetson, version: str, package: str, steps: list[int]
+) -> None:
+    seen: list[int] = []
+
+    class Watched(SilentProgress):
+        @contextmanager
+        def task(self, name: str, total: int, done: int = 0) -> Iterator[Any]:
+            assert (name, total) == (f"TensorRT {version} engine", 100)
+            yield self
+
+        def advance(self, steps: int = 1, **figures: float) -> None:
+            seen.append(steps)
+
+    jetson.tensorrt(version, package)
+    finalize(open_bundle(jetson.bundle.folder), root=jetson.root, progress=Watched())
+    assert seen == steps
+
+
+def test_the_command_goes_back_and_refuses_contradictions(run: Callable[..., tuple[int, str, str]], jetson: Jetson) -> None:
+    for arguments, told in (
+        (("--back", "--dla"), "--back builds nothing"),
+        (("--gpu-fallback",), "--gpu-fallback is for --dla"),
+    ):
+        code, _, err = run("finalize", jetson.bundle.folder, *arguments)
+        assert code == 2
+        assert told in err

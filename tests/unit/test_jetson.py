@@ -10,6 +10,7 @@ from weckd_edge.errors import DeviceError
 
 IDENTITY = EngineIdentity(
     onnx_sha256="ab",
+    graph_sha256="cd",
     tensorrt_version="10.3.0.30",
     module="p3767-0005",
     compute_capability="8.7",

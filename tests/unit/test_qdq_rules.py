@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weckd_edge.compile.qdq_rules import Violation, find_violations, require_rules
+from weckd_edge.compile.qdq_rules import WHOLE_GRAPH, Violation, check_rules, find_violations, require_rules
 from weckd_edge.errors import ModelError
 
 onnx = pytest.importorskip("onnx")
@@ -230,3 +230,182 @@ def test_violations_come_in_graph_order(spoilt: list[str]) -> None:
     found = [v.node for v in find_violations(model)]
     assert found == sorted(found, key=NAMES.index)
     assert set(found) == {f"{q}_{name[2:]}" for name in spoilt for q in ("q", "dq")}
+
+
+class Builder:
+    """Small int8 networks, node by node."""
+
+    def __init__(self, *, frame: int = onnx.TensorProto.FLOAT, opset: int = 17, channels: int = 16) -> None:
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        self.opset, self.channels = opset, channels
+        self.input = onnx.helper.make_tensor_value_info("x", frame, [1, channels, 8, 8])
+
+    def add(self, kind: str, *inputs: str, name: str, **attributes: Any) -> str:
+        self.nodes.append(onnx.helper.make_node(kind, list(inputs), [f"{name}_out"], name=name, **attributes))
+        return f"{name}_out"
+
+    def constant(self, name: str, value: Any) -> str:
+        self.constants.append(onnx.numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def pair(self, tensor: str, name: str, kind: Any = np.float32) -> str:
+        scale, zero = self.constant(f"{name}_s", kind(0.5)), self.constant(f"{name}_z", np.int8(0))
+        return self.add(
+            "DequantizeLinear",
+            self.add("QuantizeLinear", tensor, scale, zero, name=f"{name}_q"),
+            scale,
+            zero,
+            name=f"{name}_dq",
+        )
+
+    def conv(
+        self, tensor: str, name: str, shape: tuple[int, ...] = (16, 16, 3, 3), *, group: int = 1, int8: bool = True
+    ) -> str:
+        weights = self.constant(f"{name}_w", np.ones(shape, np.float32))
+        return self.add("Conv", tensor, self.pair(weights, f"{name}_w") if int8 else weights, name=name, group=group)
+
+    def model(self, output: str) -> Any:
+        answer = onnx.helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, None)
+        graph = onnx.helper.make_graph(self.nodes, "toy", [self.input], [answer], self.constants)
+        return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", self.opset)])
+
+
+def said(model: Any, version: str = "10.3.0") -> list[tuple[str, str, str]]:
+    return [(found.severity, found.node, found.rule) for found in check_rules(model, tensorrt=version)]
+
+
+def test_a_fused_network_has_nothing_to_be_said_of() -> None:
+    b = Builder()
+    skip = b.pair("x", "in")
+    act = b.add("Relu", b.conv(skip, "one"), name="act")
+    total = b.add("Add", b.conv(b.pair(act, "mid"), "two"), skip, name="sum")
+    model = b.model(b.pair(b.add("Relu", total, name="end"), "out"))
+    assert check_rules(model, tensorrt="10.3.0") == ()
+    assert check_rules(model) == ()
+
+
+def test_a_pair_between_a_convolution_and_its_activation_is_named() -> None:
+    b = Builder()
+    model = b.model(b.add("Relu", b.pair(b.conv(b.pair("x", "in"), "one"), "mid"), name="act"))
+    ((severity, node_name, rule),) = said(model)
+    assert (severity, node_name) == ("fusion", "mid_q")
+    assert rule.startswith("a pair between one and its activation act parts")
+    assert find_violations(model, tensorrt="10.3.0") == ()
+    assert check_rules(model) == ()
+
+
+def test_a_pair_between_a_convolution_and_a_sum_is_named() -> None:
+    b = Builder()
+    skip = b.pair("x", "in")
+    model = b.model(b.add("Add", b.pair(b.conv(skip, "one"), "mid"), skip, name="sum"))
+    assert said(model) == [("fusion", "mid_q", "a pair between one and the sum sum parts what is one kernel; leave it out")]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_skip_branch_that_is_not_quantized_is_named(order: tuple[int, int]) -> None:
+    b = Builder()
+    branches = (b.conv(b.pair("x", "in"), "one"), "x")
+    model = b.model(b.add("Add", *(branches[at] for at in order), name="sum"))
+    assert said(model) == [
+        ("fusion", "sum", "its other branch 'x' must be quantized too, or one writes floating point"),
+    ]
+
+
+def test_weights_left_in_floating_point_are_named() -> None:
+    b = Builder()
+    assert said(b.model(b.conv(b.pair("x", "in"), "one", int8=False))) == [
+        ("fusion", "one", "its input is quantized and its weights are not: it runs in floating point"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("channels", "shape", "group", "told"),
+    [
+        (24, (16, 24, 1, 1), 1, ["24 input channels"]),
+        (16, (20, 16, 1, 1), 1, ["20 output channels"]),
+        (24, (20, 24, 1, 1), 1, ["24 input and 20 output channels"]),
+        (3, (16, 3, 3, 3), 1, []),
+        (16, (16, 1, 3, 3), 16, []),
+        (16, (16, 1, 1, 3), 16, ["a depthwise 1x3 convolution has no fast int8 kernel"]),
+        (16, (16, 1, 2, 2), 16, ["a depthwise 2x2 convolution"]),
+        (16, (16, 4, 3, 3), 4, ["4 groups run apart in int8"]),
+    ],
+)
+def test_what_tensorrt_runs_badly_is_advice_and_no_error(
+    channels: int, shape: tuple[int, ...], group: int, told: list[str]
+) -> None:
+    b = Builder(channels=channels)
+    found = said(b.model(b.conv(b.pair("x", "in"), "one", shape, group=group)))
+    assert [severity for severity, _, _ in found] == ["advice"] * len(told)
+    for (_, node_name, rule), words in zip(found, told, strict=True):
+        assert node_name == "one"
+        assert rule.startswith(words)
+    require_rules(b.model("one_out"), tensorrt="10.3.0")
+
+
+def test_a_quantizer_that_nothing_reads_back_is_named() -> None:
+    b = Builder()
+    out = b.add("QuantizeLinear", "x", b.constant("s", np.float32(1)), b.constant("z", np.int8(0)), name="q")
+    assert find_violations(b.model(out)) == (
+        Violation(node="q", rule="a DequantizeLinear must read it; the graph's answer is floating point"),
+    )
+
+
+def test_weights_quantized_along_another_axis_are_named() -> None:
+    model = sound()
+    for name in WEIGHTS:
+        node(model, name).attribute[0].i = 1
+    assert Violation(
+        node="dq_weights", rule="a convolution's weights take one scale an output channel, axis 0; its axis is 1"
+    ) in find_violations(model)
+
+
+@pytest.mark.parametrize(
+    ("opset", "version", "newest"), [(18, "8.6.2", 17), (21, "10.3.0", 20), (23, "10.9.0", 22), (25, "10.16.2", 24)]
+)
+def test_an_opset_that_the_version_does_not_read_is_named(opset: int, version: str, newest: int) -> None:
+    b = Builder(opset=opset)
+    model = b.model(b.conv(b.pair("x", "in"), "one"))
+    assert ("error", WHOLE_GRAPH, f"opset {opset}: TensorRT {version} reads up to {newest}") in said(model, version)
+    model.opset_import[0].version = newest
+    assert not [found for found in said(model, version) if found[0] == "error"]
+
+
+def test_half_scales_need_their_opset_and_their_version() -> None:
+    b = Builder(opset=17)
+    model = b.model(b.conv(b.pair("x", "in", np.float16), "one"))
+    rules = [rule for severity, _, rule in said(model, "8.6.2") if severity == "error"]
+    assert rules == [
+        "an FP16 scale needs opset 19 or newer, the graph is of 17",
+        "TensorRT 8.6.2 takes FP32 scales; FP16 ones from 10.0 on",
+    ]
+
+
+def test_single_scales_are_advised_against_where_types_are_strong() -> None:
+    b = Builder()
+    model = b.model(b.conv(b.pair("x", "in"), "one"))
+    ((severity, where, rule),) = said(model, "10.13.3")
+    assert (severity, where) == ("advice", WHOLE_GRAPH)
+    assert "use the FP16 form" in rule
+
+
+def test_a_uint8_frame_must_be_cast_first_and_by_a_version_that_can() -> None:
+    b = Builder(frame=onnx.TensorProto.UINT8)
+    b.add("Transpose", "x", name="turn", perm=[0, 1, 3, 2])
+    model = b.model(b.conv(b.pair(b.add("Cast", "x", name="cast", to=1), "in"), "one"))
+    assert said(model, "10.3.0") == [("error", "turn", "TensorRT's parser refuses Transpose of uint8; cast the frame first")]
+    assert ("error", "cast", "TensorRT 8.5.2 cannot cast uint8 (8.6 can); take a float frame") in said(model, "8.5.2")
+
+
+def test_stored_int8_weights_are_read_from_10_on() -> None:
+    model = sound()
+    dequantize_a_constant(model)
+    assert find_violations(model, tensorrt="10.0.1") == ()
+    assert [v.node for v in find_violations(model, tensorrt="8.6.2")] == ["dq_weights"]
+
+
+def test_errors_come_first_then_what_is_not_fused_then_advice() -> None:
+    b = Builder(channels=24, opset=21)
+    model = b.model(b.add("Add", b.conv(b.pair("x", "in"), "one", (24, 24, 3, 3)), "x", name="sum"))
+    assert [severity for severity, _, _ in said(model)] == ["error", "fusion", "advice"]

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from weckd_edge.devices.profile import load_profile
 from weckd_edge.devices.recipe import (
     KEY_INGREDIENTS,
     RULES,
+    Form,
+    GraphFile,
     TensorRTRecipe,
-    VersionRule,
-    flags_for,
+    plan_for,
     read_recipe,
     version_tuple,
     write_recipe,
@@ -22,58 +24,101 @@ from weckd_edge.errors import ConfigError, DeviceError
 ONNX = FileRef(path="model/model.onnx", sha256="ab" * 32, bytes=1)
 
 
-def recipe(**changes: Any) -> TensorRTRecipe:
-    plain = TensorRTRecipe(onnx_sha256=ONNX.sha256, precision="int8", opset=17, device="d", part_numbers=())
+FORMS: tuple[Form, ...] = ("float32", "float32-frame", "float16")
+
+
+def graph(form: Form) -> GraphFile:
+    sha256 = ONNX.sha256 if form == "float32" else form
+    return GraphFile(form=form, name=f"model-{form}.onnx", sha256=sha256, opset=17)
+
+
+def recipe(*, forms: tuple[Form, ...] = FORMS, **changes: Any) -> TensorRTRecipe:
+    graphs = tuple(graph(form) for form in forms)
+    plain = TensorRTRecipe(onnx_sha256=ONNX.sha256, graphs=graphs, precision="int8", device="d", part_numbers=())
     return dataclasses.replace(plain, **changes)
 
 
 @pytest.mark.parametrize(
-    ("version", "network", "builder"),
+    ("version", "form", "network", "builder"),
     [
-        ("8.6.1", ("EXPLICIT_BATCH",), ("INT8", "FP16")),
-        ("8.6.2.3", ("EXPLICIT_BATCH",), ("INT8", "FP16")),
-        ("10.0.0b6", (), ("INT8", "FP16")),
-        ("10.3.0", (), ("INT8", "FP16")),
-        ("10.3.0.30", (), ("INT8", "FP16")),
-        ("10.16.2.10", (), ("INT8", "FP16")),
-        ("11.0.0", (), ()),
-        ("11.4.1", (), ()),
+        ("8.5.2.2", "float32-frame", ("EXPLICIT_BATCH",), ("INT8", "FP16")),
+        ("8.6.1", "float32", ("EXPLICIT_BATCH",), ("INT8", "FP16")),
+        ("8.6.2.3", "float32", ("EXPLICIT_BATCH",), ("INT8", "FP16")),
+        ("10.0.0b6", "float32", (), ("INT8", "FP16")),
+        ("10.3.0.30", "float32", (), ("INT8", "FP16")),
+        ("10.11.0", "float32", (), ("INT8", "FP16")),
+        ("10.12.0", "float16", ("STRONGLY_TYPED",), ()),
+        ("10.13.3.9", "float16", ("STRONGLY_TYPED",), ()),
+        ("10.16.2.10", "float16", ("STRONGLY_TYPED",), ()),
+        ("11.0.0", "float16", (), ()),
+        ("11.4.1", "float16", (), ()),
     ],
 )
-def test_each_version_gets_the_flags_it_knows(version: str, network: tuple[str, ...], builder: tuple[str, ...]) -> None:
-    flags = flags_for(recipe(), version)
-    assert (flags.network, flags.builder) == (network, builder)
-    assert flags.names() == (*network, *builder)
+def test_each_version_gets_the_graph_it_reads_and_the_flags_it_knows(
+    version: str, form: str, network: tuple[str, ...], builder: tuple[str, ...]
+) -> None:
+    plan = plan_for(recipe(), version)
+    assert (plan.graph.form, plan.network, plan.builder) == (form, network, builder)
+    assert plan.names() == (*network, *builder)
 
 
-@pytest.mark.parametrize("version", ["8.6.2", "10.3.0", "11.4.1"])
-def test_an_fp32_graph_gets_no_precision_flag(version: str) -> None:
-    assert flags_for(recipe(precision="fp32"), version).builder == ()
+@pytest.mark.parametrize(
+    ("version", "monitor", "dla"), [("8.5.2", False, True), ("8.6.2", False, True), ("10.3.0", True, True)]
+)
+def test_what_a_version_can_do_is_in_its_row(version: str, monitor: bool, dla: bool) -> None:
+    rule = plan_for(recipe(), version).rule
+    assert (rule.progress_monitor, rule.dla) == (monitor, dla)
+    assert not plan_for(recipe(), "10.8.0").rule.dla
+    assert not plan_for(recipe(), "11.4.1").rule.dla
 
 
-@pytest.mark.parametrize("version", ["8.5.2.2", "8.5.9", "7.1.3", "5.1"])
-def test_a_version_that_cannot_cast_the_frame_is_refused_with_what_to_install(version: str) -> None:
-    with pytest.raises(DeviceError, match=rf"{version} is older than 8\.6.*install JetPack 6\.0"):
-        flags_for(recipe(), version)
+@pytest.mark.parametrize(
+    ("version", "form", "builder"),
+    [("8.6.2", "float32", ()), ("10.3.0", "float32", ()), ("10.13.0", "float32", ()), ("11.4.1", "float32", ())],
+)
+def test_an_fp32_graph_gets_no_precision_flag_and_stays_as_it_is(version: str, form: str, builder: tuple[str, ...]) -> None:
+    plan = plan_for(recipe(precision="fp32"), version)
+    assert (plan.graph.form, plan.builder) == (form, builder)
 
 
-def test_a_minimum_with_a_build_number_takes_that_version_and_newer() -> None:
-    strict = recipe(minimum_tensorrt="8.6.2")
-    assert flags_for(strict, "8.6.2.3").network == ("EXPLICIT_BATCH",)
-    assert flags_for(strict, "10.3.0").network == ()
-    with pytest.raises(DeviceError, match=r"8\.6\.1 is older than 8\.6\.2"):
-        flags_for(strict, "8.6.1")
+@pytest.mark.parametrize(("version", "form", "builder"), [("10.3.0", "float32", ("FP16",)), ("10.13.0", "float16", ())])
+def test_an_fp16_graph_gets_the_flag_of_its_own_where_types_are_weak(
+    version: str, form: str, builder: tuple[str, ...]
+) -> None:
+    plan = plan_for(recipe(precision="fp16"), version)
+    assert (plan.graph.form, plan.builder) == (form, builder)
 
 
-def test_a_version_without_a_rule_is_refused() -> None:
-    old = VersionRule(since="8.6", below="10.0", network_flags=(), builder_flags=(), trtexec=())
-    with pytest.raises(DeviceError, match=r"no flags for TensorRT 10\.3\.0; build the bundle again"):
-        flags_for(recipe(rules=(old,)), "10.3.0")
+@pytest.mark.parametrize("version", ["8.4.1", "8.2.1", "7.1.3", "5.1"])
+def test_a_version_older_than_the_table_is_refused_with_what_to_install(version: str) -> None:
+    with pytest.raises(DeviceError, match=rf"{version} is older than 8\.5.*newer JetPack \(5\.1 has 8\.5"):
+        plan_for(recipe(), version)
 
 
-def test_the_rules_follow_on_each_other_without_gap_or_overlap() -> None:
-    assert version_tuple(RULES[0].since) == version_tuple(recipe().minimum_tensorrt)
-    assert [rule.below for rule in RULES] == [*(rule.since for rule in RULES[1:]), None]
+@pytest.mark.parametrize("version", ["9.0.0", "9.3.0", "12.0.0", "13.1"])
+def test_a_version_off_the_table_is_refused_with_the_table(version: str) -> None:
+    with pytest.raises(
+        DeviceError, match=rf"{version} is not in the recipe's table \(8\.5 up to 8\.6, .*11\.0 up to 12\.0\)"
+    ):
+        plan_for(recipe(), version)
+
+
+def test_a_version_whose_graph_was_left_out_is_refused_with_the_reason() -> None:
+    with pytest.raises(DeviceError, match=r"10\.13\.3 types every tensor.*has none \(FP16 would overflow: x\)"):
+        plan_for(recipe(forms=("float32",), left_out={"float16": "FP16 would overflow: x"}), "10.13.3")
+    with pytest.raises(DeviceError, match=r"8\.5\.2 cannot cast a uint8 frame.*JetPack 6\.0.*the build did not make one"):
+        plan_for(recipe(forms=("float32",)), "8.5.2")
+
+
+def test_the_rules_follow_on_each_other_without_overlap_and_leave_out_9_alone() -> None:
+    for one, other in itertools.pairwise(RULES):
+        assert one.below == other.since or (one.below, other.since) == ("9.0", "10.0")
+
+
+def test_a_recipe_without_the_graph_itself_or_with_a_form_twice_is_refused() -> None:
+    for forms in (("float16",), ("float32", "float32")):
+        with pytest.raises(ConfigError, match="expected 'float32' and each form once"):
+            recipe(forms=forms)  # type: ignore[arg-type]  # mypy reads the loop as of texts
 
 
 @pytest.mark.parametrize(
@@ -104,9 +149,10 @@ def test_a_written_recipe_reads_back_with_the_modules_of_its_profile(tmp_path: P
     profile = load_profile("jetson-orin-nano-8gb")
     ref = write_recipe(tmp_path, ONNX, profile, precision="fp32", opset=17, workspace_mib=256)
     found = read_recipe(tmp_path / ref.path)
+    plain = GraphFile(form="float32", name="model.onnx", sha256=ONNX.sha256, opset=17)
     assert ref.path == "recipe.json"
     assert (found.onnx_sha256, found.device, found.part_numbers) == (ONNX.sha256, profile.id, profile.part_numbers)
-    assert (found.precision, found.opset, found.workspace_mib) == ("fp32", 17, 256)
+    assert (found.precision, found.graphs, found.workspace_mib) == ("fp32", (plain,), 256)
     assert found.rules == RULES
     assert found.key_ingredients == KEY_INGREDIENTS
 

@@ -11,19 +11,29 @@ from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, 
 
 @click.command("finalize", context_settings=HELP)
 @click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--dla", is_flag=True, help="Build for the DLA too, and use it where it is faster than the GPU.")
+@click.option("--gpu-fallback", is_flag=True, help="With --dla: let layers that it cannot run go to the GPU.")
+@click.option("--back", is_flag=True, help="Put the engine before the present one in use again; builds nothing.")
 @json_option
 @quiet_option
-def command(bundle: Path, as_json: bool, quiet: bool) -> None:
+def command(bundle: Path, dla: bool, gpu_fallback: bool, back: bool, as_json: bool, quiet: bool) -> None:
     """On the Jetson: build the TensorRT engine of a BUNDLE, self-test it on the golden frames, put it in use.
 
     An engine that exists already for this module, TensorRT, L4T and power mode is tested and used again. An engine that
     fails its self-test is thrown away, and the one before it stays in use.
     """
     from weckd_edge.bundle import open_bundle
-    from weckd_edge.devices.finalize import finalize
+    from weckd_edge.devices.finalize import Finalized, finalize, go_back
 
+    if back and (dla or gpu_fallback):
+        raise click.UsageError("--back builds nothing; leave out --dla and --gpu-fallback")
+    if gpu_fallback and not dla:
+        raise click.UsageError("--gpu-fallback is for --dla")
     with make_progress(quiet) as progress:
-        done = finalize(open_bundle(bundle), progress=progress)
+        if back:
+            done = Finalized(record=go_back(open_bundle(bundle)), reused=True)
+        else:
+            done = finalize(open_bundle(bundle), progress=progress, dla=dla, gpu_fallback=gpu_fallback)
     record = done.record
     if as_json:
         print_json({"bundle": str(bundle), "reused": done.reused, "warnings": done.warnings, "engine": record})
@@ -33,6 +43,7 @@ def command(bundle: Path, as_json: bool, quiet: bool) -> None:
         ("what", "is"),
         [
             ("engine", f"{bundle}/device/{record.engine.path}" + (" (used again)" if done.reused else "")),
+            ("processor", record.target),
             ("module", identity.module),
             ("TensorRT", identity.tensorrt_version),
             ("L4T", identity.l4t),

@@ -1,0 +1,65 @@
+"""Another way to an engine, where CUDA is present: torch-tensorrt converts the network itself, without ONNX between.
+
+It adds nothing to the ONNX path for a plain network and costs a torch on the machine that builds, so it is never taken by
+itself. The network runs in the type its weights have; for int8, quantize the ONNX graph. Not yet run: no GPU was at hand.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from weckd_edge.artifacts import InputContract
+from weckd_edge.devices.backends.cudart import load_cuda_runtime
+from weckd_edge.errors import ModelError, WeckdError
+from weckd_edge.optional import is_installed, require
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+NAME = "torch-tensorrt"
+_PURPOSE = "build an engine from the torch network"
+
+
+def can_build_here() -> bool:
+    """Tell whether torch-tensorrt and a GPU are present."""
+    if not is_installed("torch_tensorrt"):
+        return False
+    try:
+        load_cuda_runtime().compute_capability()
+    except WeckdError:
+        return False
+    return True
+
+
+def build_engine(network: Module, contract: InputContract, *, workspace_mib: int = 512) -> bytes:
+    """Build an engine for this machine's GPU that takes a uint8 frame and gives probabilities.
+
+    Args:
+        network: Takes normalised ``[1, 3, S, S]``, gives logits ``[1, classes]``.
+        contract: The frame the engine takes, ``[1, frame_height, frame_width, 3]``.
+        workspace_mib: Largest scratch memory a layer may use.
+
+    Returns:
+        The serialized engine, as TensorRT's runtime loads it; valid for this GPU and the TensorRT of torch-tensorrt alone.
+
+    Raises:
+        ModelError: torch or TensorRT cannot convert the network as a whole.
+        MissingDependency: The extra ``torch-tensorrt`` is not installed.
+    """
+    library: Any = require("torch_tensorrt", _PURPOSE)
+    torch: Any = require("torch", _PURPOSE)
+    from weckd_edge.compile.export import FrameModel
+
+    model = FrameModel(network, contract).eval().cuda()
+    frame = torch.zeros(1, contract.frame_height, contract.frame_width, 3, dtype=torch.uint8, device="cuda")
+    try:
+        exported = torch.export.export(model, (frame,))
+        engine = library.dynamo.convert_exported_program_to_serialized_trt_engine(
+            exported, arg_inputs=(frame,), workspace_size=workspace_mib << 20
+        )
+    except Exception as err:  # both libraries raise whatever their parts raise
+        reason = str(err).strip().splitlines()
+        raise ModelError(
+            f"torch-tensorrt cannot convert this network ({reason[0] if reason else type(err).__name__})"
+        ) from err
+    return bytes(engine)
