@@ -60,6 +60,7 @@ def quantize(
     *,
     seed: int,
     open_sums: bool,
+    reduce_range: bool = False,
     folder: Path,
     progress: Progress,
 ) -> QuantizedModel:
@@ -74,6 +75,7 @@ def quantize(
         seed: Of the choice of images.
         open_sums: Leave nothing between a convolution and the residual sum it feeds, as TensorRT's int8 fusion asks.
             OpenVINO fuses the sum with the pair in place and runs it apart without.
+        reduce_range: Keep weights within 7 bits, for a processor whose 8-bit sums saturate; see ``needs_half_range``.
         folder: Where to write; exists.
         progress: Where the reading is shown.
 
@@ -87,7 +89,7 @@ def quantize(
     outside = [node.name for node in (*preprocessing_nodes(graph.graph), *_self_gated(graph.graph))]
     with progress.task(f"calibrate ({config.method})", len(chosen)) as task:
         reader = _Reader(exported.input_name, root, chosen, exported.input, task)
-        model = _quantize(graph, reader, config.method, outside)
+        model = _quantize(graph, reader, config.method, outside, reduce_range)
     if open_sums:
         _open_residual_sums(model.graph)
     check(model)
@@ -115,7 +117,7 @@ def _self_gated(graph: GraphProto) -> Iterator[NodeProto]:
             yield node
 
 
-def _quantize(graph: ModelProto, reader: _Reader, method: str, outside: Sequence[str]) -> ModelProto:
+def _quantize(graph: ModelProto, reader: _Reader, method: str, outside: Sequence[str], reduce_range: bool) -> ModelProto:
     quantization: Any = require("onnxruntime.quantization", "quantize a network")
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # the library ships no types
@@ -134,6 +136,7 @@ def _quantize(graph: ModelProto, reader: _Reader, method: str, outside: Sequence
                 op_types_to_quantize=list(QUANTIZED_TYPES),
                 nodes_to_exclude=list(outside),
                 per_channel=True,
+                reduce_range=reduce_range,
                 activation_type=quantization.QuantType.QInt8,
                 weight_type=quantization.QuantType.QInt8,
                 calibrate_method={"minmax": methods.MinMax, "percentile": methods.Percentile}[method],

@@ -20,6 +20,7 @@ from weckd_edge.artifacts import (
     Manifest,
     Measurement,
     QuantizedModel,
+    Recalibration,
     StageTime,
     Target,
     Verification,
@@ -28,7 +29,7 @@ from weckd_edge.assembly import Part, Parts, assemble, versions
 from weckd_edge.bundle import open_bundle
 from weckd_edge.config import BuildConfig
 from weckd_edge.devices.bench import bench_model
-from weckd_edge.devices.detect import detect
+from weckd_edge.devices.detect import detect, needs_half_range
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.optional import is_installed
 from weckd_edge.progress import Progress
@@ -105,9 +106,18 @@ class Stages:
         exports = [self._export(link) for link in chain.links]
         exported = exports[-1]
         quantized = self._quantize(exported, index)
+        # A device that builds its own engine is recalibrated as the graph is written.
+        built = self._compile(quantized) if self.request.target == "cpu" else []
+        _, uncalibrated = self._candidates(quantized, built)
+        recalibrated = self._recalibrate(exported, quantized, uncalibrated, index)
+        quantized = replace(
+            quantized, artifact=replace(quantized.artifact, onnx=recalibrated.artifact.onnx), folder=recalibrated.folder
+        )
         built = self._compile(quantized)
         as_written, shipped = self._candidates(quantized, built)
-        verification = self._verify(chain.links[-1], exported, as_written, shipped, index)
+        verification = self._verify(
+            chain.links[-1], exported, as_written, shipped, index, uncalibrated, recalibrated.artifact
+        )
         golden = self._golden(exported, as_written, shipped, index)
         measurements = self._bench(chain, exports, quantized, shipped, golden)
         record = ChainRecord(
@@ -208,6 +218,7 @@ class Stages:
         from weckd_edge.compile.quantize import quantize
 
         open_sums = self.request.target == "jetson"
+        half_range = needs_half_range(self.profile, detect())
         return self._stage(
             "quantize",
             QuantizedModel,
@@ -217,6 +228,7 @@ class Stages:
                 "images": [[r.pixels_sha256, r.split] for r in index.artifact.images],
                 "seed": self.config.seed,
                 "open_sums": open_sums,
+                "reduce_range": half_range,
                 "versions": versions(),
             },
             lambda folder: quantize(
@@ -227,6 +239,7 @@ class Stages:
                 self.config.quantize,
                 seed=self.config.seed,
                 open_sums=open_sums,
+                reduce_range=half_range,
                 folder=folder,
                 progress=self.progress,
             ),
@@ -275,6 +288,36 @@ class Stages:
                 return as_written, Candidate(backend=stage.artifact.backend, model=model, precision="int8")
         return as_written, as_written
 
+    def _recalibrate(
+        self,
+        exported: Stage[ExportedModel],
+        quantized: Stage[QuantizedModel],
+        shipped: Candidate,
+        index: Stage[DatasetIndex],
+    ) -> Stage[Recalibration]:
+        from weckd_edge.compile.recalibrate import recalibrate
+
+        return self._stage(
+            "recalibrate",
+            Recalibration,
+            {
+                "shipped": [shipped.name, shipped.model.parent.name],
+                "onnx": quantized.artifact.onnx.sha256,
+                "images": [[r.pixels_sha256, r.label, r.group] for r in index.artifact.images if r.split == "val"],
+                "versions": versions(),
+            },
+            lambda folder: recalibrate(
+                quantized.artifact,
+                quantized.folder,
+                shipped,
+                index.artifact,
+                self.root,
+                exported.artifact.input,
+                folder,
+                self.progress,
+            ),
+        )
+
     def _verify(
         self,
         link: Stage[Link],
@@ -282,6 +325,8 @@ class Stages:
         as_written: Candidate,
         shipped: Candidate,
         index: Stage[DatasetIndex],
+        uncalibrated: Candidate,
+        recalibration: Recalibration,
     ) -> Stage[Verification]:
         from weckd_edge.compile.verify import Candidate, verify
         from weckd_edge.train.evaluate import frame_predictor
@@ -289,6 +334,11 @@ class Stages:
         onnx = exported.folder / exported.artifact.onnx.path
         backends = ["onnxruntime", *(["openvino"] if self.request.target == "cpu" else [])]
         fp32 = [Candidate(backend=name, model=onnx, precision="fp32") for name in backends]
+        others: list[Candidate] = []
+        if shipped == as_written:  # the device builds its own: what else runs the graph here says how far it can be trusted
+            others = [
+                replace(as_written, backend=n, reference=False) for n in ("onnxruntime", "openvino") if is_installed(n)
+            ]
         return self._stage(
             "verify",
             Verification,
@@ -296,7 +346,10 @@ class Stages:
                 "link": link.artifact.weights.sha256,
                 "fp32": exported.artifact.onnx.sha256,
                 "shipped": [shipped.name, shipped.model.parent.name],
+                "others": [other.name for other in others],
                 "images": [[r.pixels_sha256, r.label, r.group] for r in index.artifact.images if r.split == "test"],
+                "recalibration": recalibration,
+                "layers": self.config.verify.layers,
                 "versions": versions(),
             },
             lambda folder: verify(
@@ -308,6 +361,10 @@ class Stages:
                 self.root,
                 exported.artifact.input,
                 self.progress,
+                uncalibrated=uncalibrated,
+                recalibration=recalibration,
+                others=others,
+                layers=self.config.verify.layers,
             ),
         )
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import weckd_edge.compile.verify as module
-from weckd_edge.artifacts import DatasetIndex, InputContract, Verification
+from weckd_edge.artifacts import DatasetIndex, ExecutedLayer, InputContract, Parting, Verification
 from weckd_edge.compile.verify import FLOAT_TOLERANCE, INT8_TOLERANCE, Candidate, compare, verify
 from weckd_edge.devices.frames import frame_from_file
 from weckd_edge.errors import DataError, ModelError
@@ -23,6 +23,7 @@ RIGHT = {0: (0.8, 0.1, 0.1), 1: (0.1, 0.8, 0.1), 2: (0.1, 0.1, 0.8)}
 FP32 = Candidate(backend="onnxruntime", model=Path("fp32.onnx"), precision="fp32")
 WRITTEN = Candidate(backend="onnxruntime", model=Path("int8.onnx"), precision="int8", reference=True)
 SHIPPED = Candidate(backend="openvino", model=Path("model.xml"), precision="int8")
+EXECUTED = ExecutedLayer(name="conv", kind="Convolution", precision="u8", kernel="jit")
 
 
 def pair(a: Any, b: Any, tolerance: float | None = None) -> Any:
@@ -77,6 +78,14 @@ class Implementations:
         self.opened: list[tuple[str, Path, bool]] = []
         self.closed: list[Path] = []
         self.fails: Path | None = None
+        self.parted: list[tuple[Path, Path, str, tuple[str, str], float, int]] = []
+
+    def find_parting(
+        self, onnx: Path, other: Path, backend: str, frames: Any, *, names: tuple[str, str], threshold_db: float
+    ) -> Parting:
+        self.parted.append((onnx, other, backend, names, threshold_db, len(frames)))
+        a, b = names
+        return Parting(a=a, b=b, frames=len(frames), threshold_db=threshold_db, first=None, steepest=None, layers=())
 
     def open_runner(self, backend: str, model: Path, *, reference: bool = False) -> Any:
         if model == self.fails:
@@ -102,6 +111,8 @@ class Implementations:
 def stub(monkeypatch: pytest.MonkeyPatch) -> Implementations:
     implementations = Implementations()
     monkeypatch.setattr(module, "open_runner", implementations.open_runner)
+    monkeypatch.setattr(module, "find_parting", implementations.find_parting)
+    monkeypatch.setattr(module.openvino_backend, "executed_layers", lambda model: (EXECUTED,))
     return implementations
 
 
