@@ -203,6 +203,7 @@ def quantized(
     open_sums: bool = False,
     method: str = "minmax",
     images: int = 8,
+    reduce_range: bool = False,
 ) -> QuantizedModel:
     """Write the int8 graph into a folder that need not be there yet."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -215,6 +216,7 @@ def quantized(
         config,
         seed=3,
         open_sums=open_sums,
+        reduce_range=reduce_range,
         folder=folder,
         progress=SilentProgress(),
     )

@@ -281,20 +281,19 @@ def layers(parting: Parting) -> str:
 
 def two_answers(labels: Sequence[str], a: Sequence[float], b: Sequence[float], truth: int) -> str:
     """Draw two answers to one frame as bars, one above the other for each class; the true class is marked."""
-    row, left, width = 34, 4, 210
+    row, width, room = 36, 150, 24
     parts = []
     for index, label in enumerate(labels):
         y = index * row
         mark = " ✓" if index == truth else ""
-        parts.append(_text(left, y + 12, _shorten(label, 26) + mark, "name plain" if index == truth else "tick"))
+        parts.append(_text(0, y + 12, _shorten(label, 24) + mark, "name plain" if index == truth else "tick"))
         for shift, value, kind in ((16, a[index], "before"), (23, b[index], "after")):
-            parts.append(
-                f'<rect class="answer {kind}" x="{left}" y="{y + shift}" width="{_n(max(value * width, 0.5))}" height="6"/>'
-            )
+            at = f'x="0" y="{y + shift}" width="{_n(max(value * width, 0.5))}" height="6"'
+            parts.append(f'<rect class="answer {kind}" {at}/>')
             if value >= 0.005:
-                parts.append(_text(left + value * width + 3, y + shift + 6, f"{value * 100:.0f}", "digit"))
+                parts.append(_text(value * width + 3, y + shift + 7, f"{value * 100:.0f}", "digit"))
     text = "; ".join(f"{n}: {p:.1%} and {q:.1%}" for n, p, q in zip(labels, a, b, strict=True))
-    return _svg(row * len(labels), "Two answers to one frame", text, parts).replace(f"0 0 {WIDTH} ", f"0 0 {width + 30} ")
+    return _svg(row * len(labels), "Two answers to one frame", text, parts).replace(f"0 0 {WIDTH} ", f"0 0 {width + room} ")
 
 
 def share_bar(parts_of_whole: Iterable[tuple[str, int]]) -> str:

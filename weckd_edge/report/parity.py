@@ -86,7 +86,7 @@ def calibration_sentence(check: CalibrationCheck) -> str:
     how = "less sure" if check.temperature > 1 else "surer"
     return (
         f"Logits are divided by {significant(check.temperature)} inside the graph, which makes answers {how} and changes no "
-        f"decision; {check.note}, answered by {check.answered_by}. Their negative log likelihood went from "
+        f"decision; {check.note}. {check.answered_by} answered them; on them the negative log likelihood went from "
         f"{significant(check.val_nll_before)} to {significant(check.val_nll_after)}."
     )
 
