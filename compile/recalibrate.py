@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from weckd_edge.artifacts import DatasetIndex, ImageRecord, InputContract, QuantizedModel, Recalibration
+from weckd_edge.artifacts import DatasetIndex, ImageRecord, InputContract, Recalibration
 from weckd_edge.calibrated import fit_temperature
 from weckd_edge.compile.graph import check, load_graph, producers
 from weckd_edge.compile.verify import Answers, Candidate
@@ -17,7 +17,7 @@ from weckd_edge.devices.frames import frame_from_file
 from weckd_edge.errors import DataError
 from weckd_edge.optional import require
 from weckd_edge.progress import Progress
-from weckd_edge.store import file_ref, write_atomic
+from weckd_edge.store import file_ref, sha256_file, write_atomic
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -29,8 +29,7 @@ SCALED_NAME = "scaled_logits"
 
 
 def recalibrate(
-    quantized: QuantizedModel,
-    source: Path,
+    onnx: Path,
     shipped: Candidate,
     index: DatasetIndex,
     root: Path,
@@ -41,8 +40,7 @@ def recalibrate(
     """Find a temperature on the validation images, as what ships answers them, and write the graph with it inside.
 
     Args:
-        quantized: The graph.
-        source: The folder it lies in.
+        onnx: The graph.
         shipped: What was made of it and will ship, or the graph as it is written where the device builds its own.
         index: The data set; its validation images are used.
         root: Its folder.
@@ -57,7 +55,7 @@ def recalibrate(
     records = [record for record in index.images if record.split == "val"]
     if not records:
         raise DataError("expected validation images to recalibrate on, the index has none")
-    graph = load_graph(source / quantized.onnx.path)
+    graph = load_graph(onnx)
     labels = np.array([record.label for record in records])
     found = fit_temperature(
         _answers(shipped, records, root, contract, progress), labels, [record.group for record in records]
@@ -67,7 +65,7 @@ def recalibrate(
         temperature, note, after = 1.0, "left at 1: the graph does not end in a Softmax of its logits", found.nll_before
     path = folder / ONNX_FILE
     if temperature == 1.0:
-        write_atomic(path, (source / quantized.onnx.path).read_bytes())
+        write_atomic(path, onnx.read_bytes())
     else:
         set_temperature(graph, temperature)
         check(graph)
@@ -82,7 +80,7 @@ def recalibrate(
         val_nll_after=after,
         answered_by=shipped.name,
         note=note,
-        source_sha256=quantized.onnx.sha256,
+        source_sha256=sha256_file(onnx),
     )
 
 

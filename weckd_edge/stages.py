@@ -307,8 +307,7 @@ class Stages:
                 "versions": versions(),
             },
             lambda folder: recalibrate(
-                quantized.artifact,
-                quantized.folder,
+                quantized.folder / quantized.artifact.onnx.path,
                 shipped,
                 index.artifact,
                 self.root,

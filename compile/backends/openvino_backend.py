@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from weckd_edge.artifacts import BuiltModel, ExecutedLayer
+from weckd_edge.artifacts import BuiltModel, ExecutedLayer, FileRef
 from weckd_edge.compile.backends.layers import LayerReader, LayerValues
 from weckd_edge.devices.backends.base import Frame
 from weckd_edge.devices.backends.openvino_backend import PRECISION_SETTINGS, settings_for
@@ -63,6 +63,38 @@ def _name_by_place(model: Any) -> None:
     for place, op in enumerate(model.get_ordered_ops()):
         if op.get_friendly_name() == op.get_name():
             op.set_friendly_name(f"{op.get_type_name()}_{place}")
+
+
+def set_temperature(model: Path, temperature: float, folder: Path) -> tuple[FileRef, FileRef]:
+    """Write an IR again with ``1 / temperature`` in front of the Softmax that makes its output; all before it is the same.
+
+    For an IR that no ONNX graph stands for; one that was built from a graph is built again from ``recalibrate``'s.
+
+    Args:
+        model: The IR.
+        temperature: Over 0.
+        folder: Where to write ``model.xml`` and ``model.bin``; exists, and is another one.
+
+    Raises:
+        ModelError: OpenVINO cannot read it, or it does not end in a Softmax.
+    """
+    ov = require("openvino", "recalibrate an IR")
+    try:
+        graph = ov.Core().read_model(str(model))
+    except RuntimeError as err:
+        raise ModelError(f"{model.name}: OpenVINO cannot read it ({str(err).strip().splitlines()[-1][:200]})") from err
+    softmax = graph.get_results()[0].input_value(0).get_node()
+    if not softmax.get_type_name().lower().startswith("softmax"):
+        raise ModelError(f"{model.name}: expected an IR that ends in a Softmax, found {softmax.get_type_name()}")
+    logits = softmax.input_value(0)
+    inverse = ov.opset13.constant(np.array(1.0 / temperature, np.float32))
+    inverse.set_friendly_name("inverse_temperature")
+    scaled = ov.opset13.multiply(logits, inverse)
+    scaled.set_friendly_name("temperature")
+    softmax.input(0).replace_source_output(scaled.output(0))
+    path = folder / MODEL_FILE
+    ov.save_model(graph, str(path), compress_to_fp16=False)
+    return file_ref(folder, path), file_ref(folder, path.with_suffix(".bin"))
 
 
 def executed_layers(model: Path) -> tuple[ExecutedLayer, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,8 +44,7 @@ class Case:
         shipped = Candidate(backend="onnxruntime", model=self.path, precision="int8", reference=True)
         arguments = {"shipped": shipped, "index": self.index, **changes}
         return recalibrate(
-            self.quantized,
-            self.path.parent,
+            self.path,
             root=self.place / "images",
             contract=self.networks.contract(),
             folder=out,
@@ -105,6 +105,21 @@ def test_openvino_answers_at_the_temperature_with_as_many_layers_in_int8(
     assert built[0].detail == built[1].detail
     before, after = (case.answers("openvino", tmp_path / name / "model.xml") for name in ("before", "after"))
     np.testing.assert_allclose(after, scale(before, temperature), atol=1e-5)
+
+
+def test_an_ir_without_a_graph_of_its_own_takes_the_temperature_too(case: Case, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+    before = openvino_backend.build(case.path, "int8", tmp_path / "before")
+    refs = openvino_backend.set_temperature(tmp_path / "before/model.xml", 2.5, tmp_path / "after")
+    assert [ref.path for ref in refs] == ["model.xml", "model.bin"]
+    for ref in refs:
+        check_ref(tmp_path / "after", ref)
+    a, b = (case.answers("openvino", tmp_path / name / "model.xml") for name in ("before", "after"))
+    np.testing.assert_allclose(b, scale(a, 2.5), atol=1e-5)
+    layers = openvino_backend.executed_layers(tmp_path / "after/model.xml")
+    assert openvino_backend.describe(Counter((layer.kind, layer.precision) for layer in layers)) == before.detail
 
 
 def test_where_the_temperature_is_one_the_bytes_are_those_that_came(
