@@ -261,7 +261,7 @@ def layers(parting: Parting) -> str:
         parts.append(_text(left - 8, y(tick) + 4.5, f"{tick:.0f}{NBSP}dB", "tick", "end"))
     bar = y(parting.threshold_db)
     parts.append(_line(left, bar, WIDTH - right, bar, "mark bar"))
-    parts.append(_text(WIDTH - right, bar + 15, f"{parting.threshold_db:g}{NBSP}dB", "mark bar text", "end"))
+    parts.append(_text(left + 4, bar + 15, f"{parting.threshold_db:g}{NBSP}dB", "mark bar text"))
     path = " ".join(f"{_n(x(at))},{_n(y(value))}" for at, value in enumerate(values))
     parts.append(f'<polyline class="thread shipped" points="{path}"/>')
     for at, layer in enumerate(parting.layers):
