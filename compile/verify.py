@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import DatasetIndex, ImageRecord, InputContract, Parity, Prediction, Rate, Verification
+from weckd_edge.artifacts import (
+    ApartFrame,
+    CalibrationCheck,
+    DatasetIndex,
+    ImageRecord,
+    InputContract,
+    Parity,
+    Parting,
+    Prediction,
+    Rate,
+    Recalibration,
+    Verification,
+)
+from weckd_edge.calibrated import calibration_figures, mcnemar, scale
+from weckd_edge.compile.backends import openvino_backend
+from weckd_edge.compile.parting import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB, OPENERS, find_parting
 from weckd_edge.devices.backends.table import open_runner
 from weckd_edge.devices.frames import frame_from_file
 from weckd_edge.errors import DataError
@@ -27,6 +43,13 @@ FLOAT_TOLERANCE = 1e-3
 INT8_TOLERANCE = 0.1
 """The same for two implementations of one int8 graph. A value between two steps may be rounded either way, and the network
 carries that on: changing twenty pixels of a frame by one grey level moves some int8 answers as much."""
+
+
+WORST_FRAMES = 6
+"""So many of the frames that differ most are kept with both answers, for a pair that a report shows."""
+
+PARTING_FRAMES = 6
+"""Layers are compared on so many of the frames whose answers differ most."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,8 +85,15 @@ def verify(
     progress: Progress,
     *,
     trained_name: str = "torch fp32",
+    uncalibrated: Candidate | None = None,
+    recalibration: Recalibration | None = None,
+    others: Sequence[Candidate] = (),
+    layers: Literal["on-failure", "always"] = "on-failure",
 ) -> Verification:
     """Answer every test image with every implementation and compare them.
+
+    What ships is held to the trained network at the temperature that ships, and to what was compiled without a temperature:
+    scaled by it, that must answer the same, which proves that the int8 part was not touched.
 
     Args:
         trained: The trained network in FP32: from a frame ``[1, H, W, 3]`` to probabilities ``[classes]``.
@@ -75,6 +105,11 @@ def verify(
         contract: The frame.
         progress: Where to show it.
         trained_name: What ``trained`` is called in a report.
+        uncalibrated: What would ship without the temperature.
+        recalibration: The temperature inside ``quantized`` and ``shipped``; given together with ``uncalibrated``.
+        others: More implementations of the quantized graph, compared with it and reported only.
+        layers: When the quantized graph and the others are compared layer by layer: where their answers differ too much,
+            or always.
 
     Raises:
         DataError: There is no test image, or one cannot be read.
@@ -83,23 +118,100 @@ def verify(
     records = [record for record in index.images if record.split == "test"]
     if not records:
         raise DataError("expected test images to verify on, the index has none")
-    # Where FP32 ships, it stands for the exported graph in that backend.
-    exported = [c for c in exported if c.name != shipped.name or c == shipped]
-    candidates = list(dict.fromkeys((*exported, quantized, shipped)))
-    answers: dict[str, list[Answers]] = {trained_name: [], **{c.name: [] for c in candidates}}
+    before = () if uncalibrated is None else (uncalibrated,)
+    candidates = list(dict.fromkeys((*exported, quantized, shipped, *others, *before)))
+    answers: list[list[Answers]] = [[] for _ in range(1 + len(candidates))]
     with progress.task("verify on test images", len(records)) as task, _opened(candidates) as runners:
         for record in records:
             frame = np.ascontiguousarray(frame_from_file(root / record.path, contract))
-            answers[trained_name].append(trained(frame))
-            for candidate, run in runners:
-                answers[candidate.name].append(run(frame))
+            answers[0].append(trained(frame))
+            for rows, (_, run) in zip(answers[1:], runners, strict=True):
+                rows.append(run(frame))
             task.advance()
-    found = {name: np.stack(rows) for name, rows in answers.items()}
-    pairs = [compare(trained_name, c.name, found, FLOAT_TOLERANCE) for c in exported]
+    fp32, *rest = (np.stack(rows) for rows in answers)
+    found = dict(zip(candidates, rest, strict=True))
+
+    def against(a: tuple[str, NDArray[Any]], b: tuple[str, Answers], tolerance: float | None, worst: int = 0) -> Parity:
+        return compare(a[0], b[0], {a[0]: a[1], b[0]: b[1]}, tolerance, records=records, worst=worst)
+
+    def named(candidate: Candidate) -> tuple[str, Answers]:
+        return candidate.name, found[candidate]
+
+    pairs = [against((trained_name, fp32), named(c), FLOAT_TOLERANCE) for c in exported]
     if shipped != quantized:
-        pairs.append(compare(quantized.name, shipped.name, found, INT8_TOLERANCE))
-    pairs.append(compare(trained_name, shipped.name, found, None))
-    return _verification(records, index.labels, found[trained_name], found[shipped.name], tuple(pairs), shipped)
+        pairs.append(against(named(quantized), named(shipped), INT8_TOLERANCE, WORST_FRAMES))
+    pairs += [against(named(quantized), named(c), None, WORST_FRAMES) for c in others]
+    temperature = recalibration.temperature if recalibration is not None else 1.0
+    if uncalibrated is not None and temperature != 1:
+        scaled = (f"{uncalibrated.name} without temperature, scaled", scale(found[uncalibrated], temperature))
+        pairs.append(against(scaled, named(shipped), FLOAT_TOLERANCE))
+        pairs.append(
+            against((f"{trained_name} at that temperature", scale(fp32, temperature)), named(shipped), None, WORST_FRAMES)
+        )
+    else:
+        pairs.append(against((trained_name, fp32), named(shipped), None, WORST_FRAMES))
+    verification = _verification(records, index.labels, fp32, found[shipped], tuple(pairs), shipped)
+    return replace(
+        verification,
+        calibration=_calibration(records, found, shipped, uncalibrated, recalibration),
+        partings=_partings(exported, quantized, (shipped, *others), pairs, found, records, root, contract, layers),
+        executed=openvino_backend.executed_layers(shipped.model) if shipped.backend == openvino_backend.NAME else (),
+    )
+
+
+def _calibration(
+    records: Sequence[ImageRecord],
+    found: dict[Candidate, Answers],
+    shipped: Candidate,
+    uncalibrated: Candidate | None,
+    recalibration: Recalibration | None,
+) -> CalibrationCheck | None:
+    if uncalibrated is None or recalibration is None:
+        return None
+    labels, groups = np.array([record.label for record in records]), [record.group for record in records]
+    return CalibrationCheck(
+        temperature=recalibration.temperature,
+        val_images=recalibration.val_images,
+        val_groups=recalibration.val_groups,
+        val_nll_before=recalibration.val_nll_before,
+        val_nll_after=recalibration.val_nll_after,
+        answered_by=recalibration.answered_by,
+        note=recalibration.note,
+        before=calibration_figures(found[uncalibrated], labels, groups),
+        after=calibration_figures(found[shipped], labels, groups),
+    )
+
+
+def _partings(
+    exported: Sequence[Candidate],
+    quantized: Candidate,
+    compiled: Sequence[Candidate],
+    pairs: Sequence[Parity],
+    found: dict[Candidate, Answers],
+    records: Sequence[ImageRecord],
+    root: Path,
+    contract: InputContract,
+    layers: Literal["on-failure", "always"],
+) -> tuple[Parting, ...]:
+    """Compare layer by layer each graph with what backends make of it, where a pair failed or where it is always asked."""
+    failed = {pair.b for pair in pairs if not pair.passed} | {
+        pair.b for pair in pairs if pair.a == quantized.name and pair.p95_abs > INT8_TOLERANCE
+    }
+    wanted = [(quantized, c, INT8_THRESHOLD_DB) for c in compiled if c.name in failed or layers == "always"]
+    if any(c.name in failed for c in exported):
+        wanted += [(exported[0], c, FLOAT_THRESHOLD_DB) for c in exported if c != exported[0]]
+    partings = []
+    for written, other, threshold_db in wanted:
+        if other == written or other.backend not in OPENERS or written.model.suffix != ".onnx":
+            continue
+        apart = np.abs(found[written].astype(np.float64) - found[other]).max(axis=1)
+        worst = np.argsort(-apart, kind="stable")[:PARTING_FRAMES]
+        frames = [frame_from_file(root / records[int(row)].path, contract) for row in worst]
+        names = (written.name, other.name)
+        partings.append(
+            find_parting(written.model, other.model, other.backend, frames, names=names, threshold_db=threshold_db)
+        )
+    return tuple(partings)
 
 
 @contextmanager
@@ -114,12 +226,32 @@ def _opened(candidates: Sequence[Candidate]) -> Iterator[list[tuple[Candidate, P
             runner.close()
 
 
-def compare(a: str, b: str, answers: dict[str, Answers], tolerance: float | None) -> Parity:
-    """Compare two implementations' answers ``[N, classes]`` on the same frames."""
+def compare(
+    a: str,
+    b: str,
+    answers: Mapping[str, NDArray[Any]],
+    tolerance: float | None,
+    *,
+    records: Sequence[ImageRecord] = (),
+    worst: int = 0,
+) -> Parity:
+    """Compare two implementations' answers ``[N, classes]`` on the same frames.
+
+    Args:
+        a: The reference, a key of ``answers``.
+        b: The other.
+        answers: By implementation.
+        tolerance: Largest 95th percentile allowed; None: reported only.
+        records: The frames' images; without them nobody knows which answer is right.
+        worst: How many of the frames that differ most are kept.
+    """
     one, other = answers[a].astype(np.float64), answers[b].astype(np.float64)
     noise = float(((one - other) ** 2).sum())
     per_frame = np.abs(one - other).max(axis=1)
     p95_abs = float(np.quantile(per_frame, 0.95))
+    truth = np.array([record.label for record in records])
+    split = mcnemar(one.argmax(axis=1) == truth, other.argmax(axis=1) == truth) if records else (None, None, None)
+    far = [int(row) for row in np.argsort(-per_frame, kind="stable")[:worst] if records and per_frame[row] > 0]
     return Parity(
         a=a,
         b=b,
@@ -130,6 +262,18 @@ def compare(a: str, b: str, answers: dict[str, Answers], tolerance: float | None
         flips=int((one.argmax(axis=1) != other.argmax(axis=1)).sum()),
         tolerance=tolerance,
         passed=tolerance is None or p95_abs <= tolerance,
+        only_a_right=split[0],
+        only_b_right=split[1],
+        mcnemar_p=split[2],
+        worst=tuple(
+            ApartFrame(
+                path=records[row].path,
+                label=records[row].label,
+                a=tuple(float(p) for p in one[row]),
+                b=tuple(float(p) for p in other[row]),
+            )
+            for row in far
+        ),
     )
 
 

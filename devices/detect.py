@@ -106,6 +106,23 @@ def is_same_device(profile: DeviceProfile, detected: Detected) -> bool:
     return detected.recognised and detected.profile == profile.id
 
 
+def needs_half_range(profile: DeviceProfile, detected: Detected) -> bool:
+    """Tell whether int8 weights for a device must keep within 7 bits, as its 8-bit sums of products can saturate.
+
+    x86 processors without VNNI add two products of 8 bits in 16 (``vpmaddubsw``), which holds 255 * 127 once and not twice;
+    with half the weights' range both fit. NNCF calls the same ``overflow_fix``. The profile says so, by itself or by its
+    instruction sets; a generic one says nothing, and then the processor that builds decides, if it is of that kind.
+    """
+    if profile.target == "jetson" or profile.architecture == "aarch64":
+        return False
+    if profile.overflow_fix_needed is not None:
+        return profile.overflow_fix_needed
+    said = _overflow(profile.architecture, profile.instruction_sets)
+    if said is None and is_same_device(profile, detected):
+        said = detected.overflow_fix_needed
+    return bool(said)
+
+
 def read_l4t(root: Path) -> str | None:
     """Return the release of NVIDIA's Linux, such as ``36.4.3``; None on anything that is no Jetson."""
     found = _L4T.search(_read(root / "etc/nv_tegra_release"))

@@ -73,6 +73,9 @@ def judge_parity(verification: Verification) -> tuple[Gate, ...]:
     if all(pair.passed for pair, _ in pairs):
         return (Gate(name="parity", bar=bar, got=worst.p95_abs, verdict="PASS", reason=f"{told}, within {bar:g}"),)
     hint = "; it amplifies int8 rounding: train it longer, or take a shallower one" if "int8" in worst.b else ""
+    for parting in verification.partings:
+        if parting.b == worst.b and parting.first is not None:
+            hint = f"; the first layer where they part is {parting.layers[parting.first].name}{hint}"
     return (Gate(name="parity", bar=bar, got=worst.p95_abs, verdict="FAIL", reason=f"{told}, over {bar:g}{hint}"),)
 
 

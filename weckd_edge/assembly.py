@@ -200,7 +200,10 @@ def _write_evidence(parts: Parts, draft: Manifest, folder: Path) -> None:
     write_evidence(folder, evidence)
     write_documents(folder, draft)
     samples = tuple(_samples(parts, draft))
-    write_report(folder, draft, folder / EVIDENCE_FOLDER / REPORT_FILE, samples)
+    apart = {frame.path for pair in parts.verification.parity for frame in pair.worst}
+    shown = sorted(apart) if parts.config.report.sample_frames else []
+    pictures = {path: frame_from_file(parts.root / path, draft.input)[0] for path in shown}
+    write_report(folder, draft, folder / EVIDENCE_FOLDER / REPORT_FILE, samples, pictures)
 
 
 def _samples(parts: Parts, draft: Manifest) -> Iterator[Sample]:

@@ -290,6 +290,17 @@ class BenchConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyConfig:
+    """What verification does beyond comparing answers.
+
+    Attributes:
+        layers: Compare the int8 graph and what ships layer by layer: where their answers differ too much, or always.
+    """
+
+    layers: Literal["on-failure", "always"] = "on-failure"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ReportConfig:
     """What the report shows.
 
@@ -340,6 +351,7 @@ class BuildConfig:
         gates: Bars.
         bench: The latency run.
         selftest: The golden frames.
+        verify: The comparison of implementations.
         report: The report.
         abstain_below: See ``OperatingPoint``.
     """
@@ -354,6 +366,7 @@ class BuildConfig:
     gates: GateConfig = GateConfig()
     bench: BenchConfig = BenchConfig()
     selftest: SelftestConfig = SelftestConfig()
+    verify: VerifyConfig = VerifyConfig()
     report: ReportConfig = ReportConfig()
     abstain_below: float = 0.0
 

@@ -20,6 +20,7 @@ from weckd_edge.artifacts import (
     Link,
     Manifest,
     Measurement,
+    Recalibration,
     Selection,
     StageTime,
     Target,
@@ -29,7 +30,7 @@ from weckd_edge.assembly import Part, Parts, assemble, versions
 from weckd_edge.bundle import open_bundle
 from weckd_edge.config import BuildConfig
 from weckd_edge.devices.bench import bench_model
-from weckd_edge.devices.detect import detect, is_same_device
+from weckd_edge.devices.detect import detect, is_same_device, needs_half_range
 from weckd_edge.devices.gates import merge_bars
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.optional import is_installed
@@ -117,9 +118,17 @@ class Stages:
         exports = [self._export(link) for link in chain.links]
         exported = exports[-1]
         selected = self._select(exported, index)
+        _, uncalibrated = self._candidates(selected)
+        recalibrated = self._recalibrate(exported, selected, uncalibrated, index)
+        with_temperature = recalibrated.artifact
+        selected = replace(
+            selected,
+            artifact=replace(selected.artifact, onnx=with_temperature.onnx, built=with_temperature.built),
+            folder=recalibrated.folder,
+        )
         built = self._compile(selected, exported.artifact.input, index)
         as_written, shipped = self._candidates(selected)
-        verification = self._verify(chain.links[-1], exported, as_written, shipped, index)
+        verification = self._verify(chain.links[-1], exported, as_written, shipped, index, uncalibrated, with_temperature)
         golden = self._golden(exported, as_written, shipped, index)
         measurements = self._bench(chain, exports, selected, shipped, golden)
         record = self._record(chain)
@@ -262,6 +271,7 @@ class Stages:
     def _select(self, exported: Stage[ExportedModel], index: Stage[DatasetIndex]) -> Stage[Selection]:
         from weckd_edge.compile.select import Selector
 
+        half_range = needs_half_range(self.profile, detect())
         images, root = self._calibration(index)
         return self._stage(
             "select",
@@ -274,6 +284,7 @@ class Stages:
                 "seed": self.config.seed,
                 "target": self.request.target,
                 "threads": self.config.bench.threads,
+                "reduce_range": half_range,
                 "versions": versions(),
             },
             lambda folder: Selector(
@@ -284,6 +295,7 @@ class Stages:
                 self.config.quantize,
                 calibration=(images, root),
                 target=self.request.target,
+                reduce_range=half_range,
                 folder=folder,
                 seed=self.config.seed,
                 threads=self.config.bench.threads,
@@ -359,6 +371,36 @@ class Stages:
 
         return frame_predictor(link.artifact, link.folder)
 
+    def _recalibrate(
+        self,
+        exported: Stage[ExportedModel],
+        selected: Stage[Selection],
+        shipped: Candidate,
+        index: Stage[DatasetIndex],
+    ) -> Stage[Recalibration]:
+        from weckd_edge.compile.recalibrate import recalibrate
+
+        return self._stage(
+            "recalibrate",
+            Recalibration,
+            {
+                "shipped": [shipped.name, shipped.model.parent.name],
+                "onnx": selected.artifact.onnx.sha256,
+                "images": [[r.pixels_sha256, r.label, r.group] for r in index.artifact.images if r.split == "val"],
+                "versions": versions(),
+            },
+            lambda folder: recalibrate(
+                selected.artifact,
+                selected.folder,
+                shipped,
+                index.artifact,
+                self.root,
+                exported.artifact.input,
+                folder,
+                self.progress,
+            ),
+        )
+
     def _verify(
         self,
         link: Stage[Link],
@@ -366,12 +408,19 @@ class Stages:
         as_written: Candidate,
         shipped: Candidate,
         index: Stage[DatasetIndex],
+        uncalibrated: Candidate,
+        recalibration: Recalibration,
     ) -> Stage[Verification]:
         from weckd_edge.compile.verify import Candidate, verify
 
         onnx = exported.folder / exported.artifact.onnx.path
         backends = ["onnxruntime", *(["openvino"] if self.request.target == "cpu" else [])]
         fp32 = [Candidate(backend=name, model=onnx, precision="fp32") for name in backends]
+        others: list[Candidate] = []
+        if shipped == as_written:  # the device builds its own: what else runs the graph here says how far it can be trusted
+            others = [
+                replace(as_written, backend=n, reference=False) for n in ("onnxruntime", "openvino") if is_installed(n)
+            ]
         return self._stage(
             "verify",
             Verification,
@@ -379,7 +428,10 @@ class Stages:
                 "link": link.artifact.weights.sha256,
                 "fp32": exported.artifact.onnx.sha256,
                 "shipped": [shipped.name, shipped.model.parent.name],
+                "others": [other.name for other in others],
                 "images": [[r.pixels_sha256, r.label, r.group] for r in index.artifact.images if r.split == "test"],
+                "recalibration": recalibration,
+                "layers": self.config.verify.layers,
                 "versions": versions(),
             },
             lambda folder: verify(
@@ -392,6 +444,10 @@ class Stages:
                 exported.artifact.input,
                 self.progress,
                 trained_name=self.trained_name,
+                uncalibrated=uncalibrated,
+                recalibration=recalibration,
+                others=others,
+                layers=self.config.verify.layers,
             ),
         )
 

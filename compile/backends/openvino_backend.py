@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from weckd_edge.artifacts import BuiltModel
+import numpy as np
+
+from weckd_edge.artifacts import BuiltModel, ExecutedLayer, FileRef
+from weckd_edge.compile.backends.layers import LayerReader, LayerValues
+from weckd_edge.devices.backends.base import Frame
+from weckd_edge.devices.backends.openvino_backend import PRECISION_SETTINGS, settings_for
 from weckd_edge.errors import ModelError
 from weckd_edge.optional import require
 from weckd_edge.store import file_ref, sha256_file
@@ -15,6 +21,7 @@ NAME = "openvino"
 MODEL_FILE = "model.xml"
 _WEIGHTED = ("Convolution", "GroupConvolution", "FullyConnected", "MatMul")
 _INT8 = ("i8", "u8")
+_NO_LAYERS = ("Const", "Input", "Output")
 
 
 def build(onnx: Path, precision: str, folder: Path) -> BuiltModel:
@@ -63,7 +70,7 @@ def save(model: Any, precision: str, source_sha256: str, folder: Path) -> BuiltM
     try:
         _name_by_place(model)
         ov.save_model(model, str(path), compress_to_fp16=precision == "fp16")
-        precisions = executed_precisions(ov.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
+        precisions = executed_precisions(ov.Core().compile_model(str(path), "CPU", settings_for(threads=1)))
     except RuntimeError as err:
         raise ModelError(f"{path.name}: OpenVINO cannot build it ({str(err).strip().splitlines()[-1][:200]})") from err
     return BuiltModel(
@@ -74,6 +81,7 @@ def save(model: Any, precision: str, source_sha256: str, folder: Path) -> BuiltM
         files=(file_ref(folder, path), file_ref(folder, path.with_suffix(".bin"))),
         source_sha256=source_sha256,
         detail=describe(precisions),
+        settings=dict(PRECISION_SETTINGS),
     )
 
 
@@ -84,13 +92,66 @@ def _name_by_place(model: Any) -> None:
             op.set_friendly_name(f"{op.get_type_name()}_{place}")
 
 
-def executed_precisions(compiled: Any) -> Counter[tuple[str, str]]:
-    """Count a compiled model's layers by type and by the precision they really run in."""
-    layers: Counter[tuple[str, str]] = Counter()
+def set_temperature(model: Path, temperature: float, folder: Path) -> tuple[FileRef, FileRef]:
+    """Write an IR again with ``1 / temperature`` in front of the Softmax that makes its output; all before it is the same.
+
+    For an IR that no ONNX graph stands for; one that was built from a graph is built again from ``recalibrate``'s.
+
+    Args:
+        model: The IR.
+        temperature: Over 0.
+        folder: Where to write ``model.xml`` and ``model.bin``; exists, and is another one.
+
+    Raises:
+        ModelError: OpenVINO cannot read it, or it does not end in a Softmax.
+    """
+    ov = require("openvino", "recalibrate an IR")
+    try:
+        graph = ov.Core().read_model(str(model))
+    except RuntimeError as err:
+        raise ModelError(f"{model.name}: OpenVINO cannot read it ({str(err).strip().splitlines()[-1][:200]})") from err
+    softmax = graph.get_results()[0].input_value(0).get_node()
+    if not softmax.get_type_name().lower().startswith("softmax"):
+        raise ModelError(f"{model.name}: expected an IR that ends in a Softmax, found {softmax.get_type_name()}")
+    logits = softmax.input_value(0)
+    inverse = ov.opset13.constant(np.array(1.0 / temperature, np.float32))
+    inverse.set_friendly_name("inverse_temperature")
+    scaled = ov.opset13.multiply(logits, inverse)
+    scaled.set_friendly_name("temperature")
+    softmax.input(0).replace_source_output(scaled.output(0))
+    path = folder / MODEL_FILE
+    ov.save_model(graph, str(path), compress_to_fp16=False)
+    return file_ref(folder, path), file_ref(folder, path.with_suffix(".bin"))
+
+
+def executed_layers(model: Path) -> tuple[ExecutedLayer, ...]:
+    """Return the layers of an IR or ONNX graph as this processor runs them, in order; constants are left out.
+
+    Raises:
+        ModelError: OpenVINO cannot read or compile the graph.
+        MissingDependency: The extra ``cpu`` is not installed.
+    """
+    ov = require("openvino", "tell in which precision layers run")
+    try:
+        core = ov.Core()
+        return _executed(core.compile_model(core.read_model(str(model)), "CPU", settings_for(threads=1)))
+    except RuntimeError as err:
+        raise ModelError(f"{model.name}: OpenVINO cannot run it ({str(err).strip().splitlines()[-1][:200]})") from err
+
+
+def _executed(compiled: Any) -> tuple[ExecutedLayer, ...]:
+    layers = []
     for op in compiled.get_runtime_model().get_ordered_ops():
         info = op.get_rt_info()
-        layers[str(info["layerType"].value), str(info["runtimePrecision"].value)] += 1
-    return layers
+        kind, precision, kernel = (str(info[key].value) for key in ("layerType", "runtimePrecision", "primitiveType"))
+        if kind not in _NO_LAYERS:
+            layers.append(ExecutedLayer(name=str(op.get_friendly_name()), kind=kind, precision=precision, kernel=kernel))
+    return tuple(layers)
+
+
+def executed_precisions(compiled: Any) -> Counter[tuple[str, str]]:
+    """Count a compiled model's layers by type and by the precision they really run in."""
+    return Counter((layer.kind, layer.precision) for layer in _executed(compiled))
 
 
 def describe(layers: Counter[tuple[str, str]]) -> tuple[str, ...]:
@@ -102,3 +163,30 @@ def describe(layers: Counter[tuple[str, str]]) -> tuple[str, ...]:
         if total:
             lines.append(f"{small} of {total} {kind} layers run in int8 on the processor that built it")
     return tuple(lines)
+
+
+def open_layers(model: Path, names: Sequence[str]) -> LayerReader:
+    """Open an IR or ONNX graph so that it also hands out these tensors; see ``layers.LayerReader``.
+
+    Raises:
+        ModelError: OpenVINO cannot read or compile it, or it has no such tensor.
+    """
+    ov = require("openvino", "compare layers")
+    try:
+        core = ov.Core()
+        graph = core.read_model(str(model))
+        if names:
+            graph.add_outputs(list(names))
+        compiled = core.compile_model(graph, "CPU", settings_for(threads=1))
+    except RuntimeError as err:
+        raise ModelError(
+            f"{model.name}: OpenVINO cannot hand out its layers ({str(err).strip().splitlines()[-1][:200]})"
+        ) from err
+    request = compiled.create_infer_request()
+
+    def read(frame: Frame) -> LayerValues:
+        request.infer([frame])
+        answer = request.get_output_tensor(0).data.reshape(-1).astype(np.float32)
+        return LayerValues(answer=answer, tensors={name: request.get_tensor(name).data.astype(np.float32) for name in names})
+
+    return read

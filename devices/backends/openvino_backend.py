@@ -20,12 +20,21 @@ NAME = "openvino"
 _SUFFIXES = (".xml", ".onnx")
 
 
-def _config(threads: int, cache_dir: Path | None, reference: bool) -> dict[str, Any]:
+PRECISION_SETTINGS = {"INFERENCE_PRECISION_HINT": "f32"}
+"""What decides the answers, and so is written into the manifest beside the model. An IR cannot carry it: the CPU plugin
+reads no such option from the file."""
+
+
+def settings_for(*, threads: int, cache_dir: Path | None = None, reference: bool = False) -> dict[str, Any]:
+    """Return the settings a model is compiled with: see ``table.open_runner`` for the arguments.
+
+    The cache holds the graph before its precision is settled, so that a file written under another hint does no harm.
+    """
     config: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
         "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": "f32",
+        **PRECISION_SETTINGS,
     }
     if cache_dir is not None:
         config["CACHE_DIR"] = str(cache_dir)
@@ -73,7 +82,9 @@ def open_model(model: Path, *, threads: int, cache_dir: Path | None, reference: 
         ModelError: The file is missing or OpenVINO refuses it.
     """
     ov = require("openvino", "run a model on this processor")
-    return OpenVINORunner(ov, _read(ov, model), _config(threads, cache_dir, reference), str(model))
+    return OpenVINORunner(
+        ov, _read(ov, model), settings_for(threads=threads, cache_dir=cache_dir, reference=reference), str(model)
+    )
 
 
 def open_network(model: Path, tensor_name: str, *, threads: int) -> OpenVINORunner:
@@ -97,7 +108,7 @@ def open_network(model: Path, tensor_name: str, *, threads: int) -> OpenVINORunn
     for reader in source.get_target_inputs():
         reader.replace_source_output(parameter.output(0))
     part = ov.Model(whole.get_results(), [parameter], "network")
-    return OpenVINORunner(ov, part, _config(threads, None, False), str(model))
+    return OpenVINORunner(ov, part, settings_for(threads=threads), str(model))
 
 
 def _read(ov: Any, model: Path) -> Any:

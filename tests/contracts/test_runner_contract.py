@@ -198,6 +198,26 @@ class TestOpenVINO(RunnerContract):
         assert any((tmp_path / "cache").iterdir())
         np.testing.assert_array_equal(answers[0], answers[1])
 
+    @pytest.mark.parametrize("harm", ["another precision", "damaged", "cut short"])
+    def test_a_cache_that_is_not_its_own_changes_no_answer(
+        self, model: Path, tmp_path: Path, toy: ModuleType, harm: str
+    ) -> None:
+        import openvino as ov
+
+        folder = tmp_path / "cache"
+        if harm == "another precision":  # the default of this processor: bfloat16 where it has it
+            ov.Core().compile_model(ov.Core().read_model(model), "CPU", {"CACHE_DIR": str(folder)})
+        else:
+            open_runner("openvino", model, cache_dir=folder).close()
+            for blob in folder.glob("*.blob"):
+                data = bytearray(blob.read_bytes())
+                data[len(data) // 2] ^= 0xFF
+                blob.write_bytes(data if harm == "damaged" else data[:200])
+        assert any(folder.glob("*.blob"))
+        runners = [open_runner("openvino", model, cache_dir=at) for at in (None, folder)]
+        answers = [runner.run(toy.frames(1)) for runner in runners]
+        np.testing.assert_array_equal(answers[0], answers[1])
+
     @pytest.mark.parametrize("from_onnx", [False, True])
     def test_the_network_behind_a_tensor_answers_as_the_whole(
         self, model: Path, graph: Path, toy: ModuleType, from_onnx: bool

@@ -136,6 +136,29 @@ def test_infer_gives_the_answers_that_verification_recorded(cpu: Any, process: A
         assert list(row["probabilities"].values()) == pytest.approx(prediction["compiled"], abs=1e-6)
 
 
+def test_probabilities_are_recalibrated_inside_the_graph_and_the_evidence_says_how(cpu: Any) -> None:
+    onnx = pytest.importorskip("onnx")
+    verification = json.loads((cpu.bundle / "evidence/verification.json").read_text())
+    check = verification["calibration"]
+    assert check["answered_by"] == "openvino int8"
+    assert check["val_nll_after"] <= check["val_nll_before"]
+    graph = onnx.load(cpu.bundle / "model/model.onnx").graph
+    inverse = [onnx.numpy_helper.to_array(t) for t in graph.initializer if t.name == "inverse_temperature"]
+    assert [float(1 / value) for value in inverse] == (
+        [] if check["temperature"] == 1 else [pytest.approx(check["temperature"])]
+    )
+    if inverse:
+        assert verification["parity"][-2]["a"] == "openvino int8 without temperature, scaled"
+    assert all(pair["passed"] for pair in verification["parity"])
+
+
+def test_the_manifest_and_the_evidence_say_in_which_precision_it_runs(cpu: Any) -> None:
+    (model,) = json.loads((cpu.bundle / "manifest.json").read_text())["models"]
+    assert model["settings"] == {"INFERENCE_PRECISION_HINT": "f32"}
+    executed = json.loads((cpu.bundle / "evidence/verification.json").read_text())["executed"]
+    assert sum(layer["kind"] == "Convolution" for layer in executed) > 10
+
+
 def test_bench_prints_percentiles_in_order(cpu: Any, process: Any) -> None:
     result = outputs(process, "bench", cpu.bundle, "--queries", "64", "--warmup", "2", "--json", "--quiet")
     assert KEYS["bench"] <= result.keys()

@@ -204,10 +204,11 @@ def quantized(
     open_sums: bool = False,
     method: Method = "minmax",
     images: int = 8,
+    reduce_range: bool = False,
 ) -> QuantizedModel:
     """Write the int8 graph into a folder that need not be there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     config, progress = QuantizeConfig(images=images), SilentProgress()
     calibration = calibrate(exported, source, index, root, config, seed=3, progress=progress)
-    model = quantize(calibration, method, open_sums=open_sums, progress=progress)
+    model = quantize(calibration, method, open_sums=open_sums, reduce_range=reduce_range, progress=progress)
     return write_quantized(calibration, model, method, small=False, folder=folder)

@@ -104,6 +104,20 @@ class TestOpenVINO:
             "0 of 1 FullyConnected layers run in int8 on the processor that built it",
         )
 
+    def test_the_layers_that_really_run_are_named_with_precision_and_kernel(
+        self, graphs: dict[str, Path], tmp_path: Path
+    ) -> None:
+        built = openvino_backend.build(graphs["cpu"], "int8", tmp_path)
+        layers = openvino_backend.executed_layers(tmp_path / "model.xml")
+        convolutions = [layer for layer in layers if layer.kind == "Convolution"]
+        assert len(convolutions) == 8
+        assert {layer.precision for layer in convolutions} <= {"i8", "u8"}
+        assert all(layer.kernel and layer.name for layer in layers)
+        assert {layer.kind for layer in layers}.isdisjoint({"Const", "Input", "Output"})
+        assert built.settings == {"INFERENCE_PRECISION_HINT": "f32"}
+        floats = openvino_backend.executed_layers(graphs["fp32"])
+        assert {layer.precision for layer in floats if layer.kind == "Convolution"} == {"f32"}, "never bfloat16"
+
     def test_the_same_graph_gives_the_same_bytes_wherever_it_lies(self, graphs: dict[str, Path], tmp_path: Path) -> None:
         built = []
         for name in ("a", "b"):

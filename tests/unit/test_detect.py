@@ -4,7 +4,7 @@ from types import ModuleType
 
 import pytest
 
-from weckd_edge.devices.detect import detect, is_same_device, read_governors, read_l4t
+from weckd_edge.devices.detect import detect, is_same_device, needs_half_range, read_governors, read_l4t
 from weckd_edge.devices.profile import DeviceProfile, load_profile
 
 
@@ -172,3 +172,35 @@ def test_a_jetson_is_told_from_another_by_its_module(machines: ModuleType, tmp_p
 
 def test_a_host_is_never_a_jetson(machines: ModuleType, tmp_path: Path) -> None:
     assert not is_same_device(load_profile("jetson-orin-nano-8gb"), detect(machines.x86(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("profile", "flags", "half"),
+    [
+        ("atom-x6425e", "avx2 avx_vnni", True),
+        ("intel-n100", "avx2", False),
+        ("generic-x86", "avx2", True),
+        ("generic-x86", "avx512f avx512_vnni", False),
+        ("generic-arm64", "avx2", False),
+        ("jetson-orin-nano-8gb", "avx2", False),
+    ],
+)
+def test_weights_keep_half_their_range_where_the_device_lacks_vnni(
+    machines: ModuleType, tmp_path: Path, profile: str, flags: str, half: bool
+) -> None:
+    assert needs_half_range(load_profile(profile), detect(machines.x86(tmp_path, flags=flags))) is half
+
+
+@pytest.mark.parametrize(("instruction_sets", "half"), [(("avx2",), True), (("avx2", "avx_vnni"), False)])
+def test_a_profile_that_names_its_instruction_sets_need_not_say_more(
+    machines: ModuleType, tmp_path: Path, instruction_sets: tuple[str, ...], half: bool
+) -> None:
+    own = dataclasses.replace(load_profile("generic-x86"), id="own", cpu_models=("Own",), instruction_sets=instruction_sets)
+    assert needs_half_range(own, detect(machines.x86(tmp_path, flags="avx2 avx_vnni"))) is half
+
+
+def test_of_a_board_that_says_nothing_the_processor_that_builds_says_nothing_either(
+    machines: ModuleType, tmp_path: Path
+) -> None:
+    own = dataclasses.replace(load_profile("generic-x86"), id="own", cpu_models=("Own",))
+    assert needs_half_range(own, detect(machines.x86(tmp_path, flags="avx2"))) is False

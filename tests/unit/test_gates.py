@@ -4,10 +4,10 @@ from types import ModuleType
 
 import pytest
 
-from weckd_edge.artifacts import Gate, Latency, Measurement, Rate, Verification
+from weckd_edge.artifacts import Gate, Latency, LayerParity, Measurement, Parity, Parting, Rate, Verification
 from weckd_edge.config import GateConfig
 from weckd_edge.devices.detect import detect, is_same_device
-from weckd_edge.devices.gates import judge, merge_bars
+from weckd_edge.devices.gates import judge, judge_parity, merge_bars
 from weckd_edge.devices.profile import load_profile
 
 NANO = load_profile("jetson-orin-nano-8gb")
@@ -153,3 +153,25 @@ def test_accuracies_on_unlike_numbers_of_images_are_compared_as_rates() -> None:
 def test_accuracy_that_nobody_tested_is_inconclusive(bars: GateConfig) -> None:
     gate = one(bars)
     assert (gate.verdict, gate.got) == ("INCONCLUSIVE", None)
+
+
+def test_parity_that_fails_names_the_layer_where_two_implementations_part() -> None:
+    pair = Parity(
+        a="onnxruntime int8 as written",
+        b="openvino int8",
+        frames=40,
+        max_abs=0.9,
+        p95_abs=0.4,
+        sqnr_db=9.0,
+        flips=11,
+        tolerance=0.1,
+        passed=False,
+    )
+    layer = LayerParity(name="/blocks.1/Add", kind="Add", sqnr_db=12.0, max_abs=2.0, peak=6.0, disturbed=0.0)
+    parting = Parting(a=pair.a, b=pair.b, frames=6, threshold_db=20.0, first=0, steepest=0, layers=(layer,))
+    verified = dataclasses.replace(verification(rate(90), rate(80)), parity=(pair,), partings=(parting,))
+    (gate,) = judge_parity(verified)
+    assert (gate.verdict, gate.got) == ("FAIL", 0.4)
+    assert "over 0.1; the first layer where they part is /blocks.1/Add; it amplifies int8 rounding" in gate.reason
+    (plain,) = judge_parity(dataclasses.replace(verified, partings=()))
+    assert "the first layer" not in plain.reason

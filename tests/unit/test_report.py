@@ -12,24 +12,32 @@ import pytest
 from click.testing import CliRunner
 
 from weckd_edge.artifacts import (
+    ApartFrame,
     BadFile,
     BuildRecord,
     BuiltModel,
+    CalibrationCheck,
+    CalibrationFigures,
     ChainRecord,
     DatasetIndex,
+    Estimate,
+    ExecutedLayer,
     FileRef,
     Gate,
     GoldenFrames,
     ImageRecord,
     InputContract,
     Latency,
+    LayerParity,
     Link,
     Manifest,
     Measurement,
     OperatingPoint,
     Parity,
+    Parting,
     Prediction,
     Rate,
+    ReliabilityBin,
     Selection,
     StageTime,
     Trial,
@@ -43,6 +51,7 @@ from weckd_edge.report import (
     Sample,
     findings,
     numbers,
+    parity,
     read_evidence,
     write_documents,
     write_evidence,
@@ -683,3 +692,150 @@ def test_a_study_of_one_seed_shows_no_interval(tmp_path: Path) -> None:
     assert " to " not in text_of(html).split("Figures")[1].split("Intervals")[0]
     assert 'class="whisker' not in html
     assert "Synthetic data" not in html
+
+
+def figures(ece: float) -> CalibrationFigures:
+    one = Estimate(value=ece, low=ece / 2, high=ece * 2)
+    filled = ReliabilityBin(images=40, confidence=0.9, accuracy=0.8)
+    return CalibrationFigures(ece=one, rms_debiased=one, brier=one, nll=one, bins=(filled,) * 15)
+
+
+def check(temperature: float = 1.62) -> CalibrationCheck:
+    return CalibrationCheck(
+        temperature=temperature,
+        val_images=88,
+        val_groups=31,
+        val_nll_before=0.52,
+        val_nll_after=0.47,
+        answered_by="openvino int8",
+        note="few validation images",
+        before=figures(0.112),
+        after=figures(0.041),
+    )
+
+
+def layer(name: str, sqnr_db: float | None, disturbed: float = 0.0) -> LayerParity:
+    return LayerParity(name=name, kind="Conv", sqnr_db=sqnr_db, max_abs=0.25, peak=6.0, disturbed=disturbed)
+
+
+def parting(*, first: int | None = 2, disturbed: float = 0.0) -> Parting:
+    layers = (layer("stem", None), layer("block.0", 44.0), layer("block.1", 12.5, disturbed), layer("head", 11.0))
+    return Parting(a="written", b="openvino int8", frames=6, threshold_db=20.0, first=first, steepest=2, layers=layers)
+
+
+def full_evidence() -> Evidence:
+    evidence = make_evidence()
+    verification = evidence.verification
+    far = tuple(
+        ApartFrame(path=p.path, label=p.label, a=(0.7, 0.1, 0.1, 0.1), b=(0.2, 0.6, 0.1, 0.1))
+        for p in verification.predictions[:2]
+    )
+    pair = dataclasses.replace(verification.parity[1], only_a_right=6, only_b_right=0, mcnemar_p=0.03125, worst=far)
+    executed = (
+        ExecutedLayer(name="conv_1", kind="Convolution", precision="u8", kernel="brgconv_avx512_I8"),
+        ExecutedLayer(name="conv_2", kind="Convolution", precision="f32", kernel="jit_avx512"),
+        ExecutedLayer(name="softmax", kind="Softmax", precision="f32", kernel="jit"),
+    )
+    return dataclasses.replace(
+        evidence,
+        verification=dataclasses.replace(
+            verification,
+            parity=(verification.parity[0], pair, verification.parity[2]),
+            calibration=check(),
+            partings=(parting(),),
+            executed=executed,
+        ),
+    )
+
+
+def test_the_frames_that_differ_most_are_shown_with_both_answers(tmp_path: Path) -> None:
+    evidence = full_evidence()
+    first, second = evidence.verification.parity[1].worst
+    pictures = {first.path: np.zeros((380, 420, 3), np.uint8)}
+    html = write(tmp_path, evidence, make_manifest(), pictures=pictures)
+    checker = Checker()
+    checker.feed(html)
+    assert checker.open == []
+    assert html.count('class="apart"') == 2
+    assert html.count("Two answers to one frame. chronic_otitis_media: 70.0% and 20.0%") == 2
+    words = text_of(html).replace(" ", "")
+    assert "Framesthatdiffermost:onnxruntimeint8andopenvinoint8" in words
+    assert second.path in words, "a frame without a picture is named"
+    assert first.path not in words
+    assert "0.5apart" in words
+
+
+def test_a_report_without_pictures_names_every_frame(tmp_path: Path) -> None:
+    evidence = full_evidence()
+    words = text_of(write(tmp_path, evidence, make_manifest())).replace(" ", "")
+    assert all(frame.path in words for frame in evidence.verification.parity[1].worst)
+
+
+def test_the_layer_where_two_implementations_part_is_named(tmp_path: Path) -> None:
+    words = text_of(write(tmp_path, full_evidence(), make_manifest()))
+    assert "The first layer under 20.0 dB is block.1 (Conv), with 12.5 dB." in words
+    assert 'aria-label="SQNR of every layer. first under it: block.1"' in (tmp_path / "r.html").read_text()
+
+
+def test_what_is_said_of_parting_is_no_bolder_than_what_was_seen() -> None:
+    assert parity.parting_sentence(parting(first=None)).startswith("No layer's SQNR is under 20.0\u00a0dB.")
+    told = parity.parting_sentence(parting(disturbed=0.03))
+    assert "Reading it made openvino int8 fuse otherwise, which alone moves a probability by 0.030." in told
+    assert "They fall apart most at block.1 (Conv), to 12.5\u00a0dB." in told
+
+
+@pytest.mark.parametrize(
+    ("only_a", "only_b", "p", "words"),
+    [
+        (6, 0, 0.03125, "p\u00a0=\u00a00.031, a difference."),
+        (3, 1, 0.625, "p\u00a0=\u00a00.62, no difference that could not be chance."),
+        (0, 0, 1.0, "are right on the same frames."),
+    ],
+)
+def test_flips_are_called_a_difference_only_where_the_test_says_so(only_a: int, only_b: int, p: float, words: str) -> None:
+    pair = dataclasses.replace(make_evidence().verification.parity[0], only_a_right=only_a, only_b_right=only_b, mcnemar_p=p)
+    assert parity.flips_sentence(pair).endswith(words)
+
+
+def test_calibration_is_shown_before_and_after(tmp_path: Path) -> None:
+    words = text_of(write(tmp_path, full_evidence(), make_manifest()))
+    assert "Logits are divided by 1.62 inside the graph, which makes answers less sure and changes no decision" in words
+    assert re.search(
+        r"Expected calibration error +15 bins of equal width +0\.112 *0\.056\u20130\.224 +0\.041 *0\.021\u20130\.082", words
+    )
+    assert "not recalibrated" in text_of(write(tmp_path, make_evidence(), make_manifest()))
+
+
+def test_a_temperature_of_one_says_why() -> None:
+    assert parity.calibration_sentence(check(1.0)) == "No temperature was put into the graph: few validation images."
+    assert "surer" in parity.calibration_sentence(check(0.8))
+
+
+def test_executed_precisions_are_counted_by_kind_with_8_bits_first(tmp_path: Path) -> None:
+    evidence = full_evidence()
+    table = parity.precision_table(evidence.verification.executed)
+    assert table.precisions == ("u8", "f32")
+    assert table.rows == (("Convolution", (1, 1)), ("Softmax", (0, 1)))
+    html = write(tmp_path, evidence, make_manifest())
+    assert "brgconv_<wbr>avx512_<wbr>I8" in html
+    assert "Precisions really executed" not in write(tmp_path, make_evidence(), make_manifest())
+
+
+def test_the_settings_a_model_must_be_opened_with_are_named(tmp_path: Path) -> None:
+    manifest = make_manifest()
+    models = (dataclasses.replace(manifest.models[0], settings={"INFERENCE_PRECISION_HINT": "f32"}),)
+    html = write(tmp_path, make_evidence(), dataclasses.replace(manifest, models=models))
+    assert "opened with INFERENCE_<wbr>PRECISION_<wbr>HINT = f32" in html
+
+
+def test_the_model_card_names_the_temperature_and_the_calibration_error(tmp_path: Path) -> None:
+    write_evidence(tmp_path, full_evidence())
+    write_documents(tmp_path, make_manifest())
+    card = (tmp_path / "evidence/model_card.md").read_text()
+    assert "| expected calibration error, before / as shipped | 0.112 / 0.041 (temperature 1.62, inside the graph) |" in card
+
+
+def test_full_evidence_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    evidence = full_evidence()
+    write_evidence(tmp_path, evidence)
+    assert read_evidence(tmp_path, make_manifest()) == evidence

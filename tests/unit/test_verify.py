@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 import weckd_edge.compile.verify as module
-from weckd_edge.artifacts import DatasetIndex, InputContract, Verification
+from weckd_edge.artifacts import DatasetIndex, ExecutedLayer, FileRef, InputContract, Parting, Recalibration, Verification
+from weckd_edge.calibrated import scale
+from weckd_edge.compile.parting import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB
 from weckd_edge.compile.verify import FLOAT_TOLERANCE, INT8_TOLERANCE, Candidate, compare, verify
 from weckd_edge.devices.frames import frame_from_file
 from weckd_edge.errors import DataError, ModelError
@@ -23,6 +25,8 @@ RIGHT = {0: (0.8, 0.1, 0.1), 1: (0.1, 0.8, 0.1), 2: (0.1, 0.1, 0.8)}
 FP32 = Candidate(backend="onnxruntime", model=Path("fp32.onnx"), precision="fp32")
 WRITTEN = Candidate(backend="onnxruntime", model=Path("int8.onnx"), precision="int8", reference=True)
 SHIPPED = Candidate(backend="openvino", model=Path("model.xml"), precision="int8")
+UNCALIBRATED = Candidate(backend="openvino", model=Path("before/model.xml"), precision="int8")
+EXECUTED = ExecutedLayer(name="conv", kind="Convolution", precision="u8", kernel="jit")
 
 
 def pair(a: Any, b: Any, tolerance: float | None = None) -> Any:
@@ -77,6 +81,14 @@ class Implementations:
         self.opened: list[tuple[str, Path, bool]] = []
         self.closed: list[Path] = []
         self.fails: Path | None = None
+        self.parted: list[tuple[Path, Path, str, tuple[str, str], float, int]] = []
+
+    def find_parting(
+        self, onnx: Path, other: Path, backend: str, frames: Any, *, names: tuple[str, str], threshold_db: float
+    ) -> Parting:
+        self.parted.append((onnx, other, backend, names, threshold_db, len(frames)))
+        a, b = names
+        return Parting(a=a, b=b, frames=len(frames), threshold_db=threshold_db, first=None, steepest=None, layers=())
 
     def open_runner(self, backend: str, model: Path, *, reference: bool = False) -> Any:
         if model == self.fails:
@@ -102,6 +114,8 @@ class Implementations:
 def stub(monkeypatch: pytest.MonkeyPatch) -> Implementations:
     implementations = Implementations()
     monkeypatch.setattr(module, "open_runner", implementations.open_runner)
+    monkeypatch.setattr(module, "find_parting", implementations.find_parting)
+    monkeypatch.setattr(module.openvino_backend, "executed_layers", lambda model: (EXECUTED,))
     return implementations
 
 
@@ -127,12 +141,14 @@ class Ears:
 
         return look_up
 
-    def verify(self, trained: Any, *, exported: Any = (FP32,), quantized: Any = WRITTEN, shipped: Any = SHIPPED) -> Any:
+    def verify(
+        self, trained: Any, *, exported: Any = (FP32,), quantized: Any = WRITTEN, shipped: Any = SHIPPED, **more: Any
+    ) -> Any:
         def predictor(frame: Any) -> Any:
             return np.array(trained(int(frame.sum())), np.float32)
 
         found: Verification = verify(
-            predictor, exported, quantized, shipped, self.index, self.root, self.contract, SilentProgress()
+            predictor, exported, quantized, shipped, self.index, self.root, self.contract, SilentProgress(), **more
         )
         return found
 
@@ -270,6 +286,116 @@ def test_only_test_images_are_answered_each_once(ears: Ears, stub: Implementatio
 
     ears.verify(trained)
     assert asked == ears.light
+
+
+def test_of_each_pair_it_is_counted_which_alone_is_right_and_the_worst_frames_are_kept(
+    ears: Ears, stub: Implementations
+) -> None:
+    stub.answers[SHIPPED.model] = ears.answer(
+        (2, (0.0, 0.0, 1.0) if ears.test[2].label != 2 else (1.0, 0.0, 0.0)), (4, (0.4, 0.3, 0.3))
+    )
+    stub.answers[WRITTEN.model] = ears.answer((5, RIGHT[(ears.test[5].label + 1) % 3]))
+    found = ears.verify(ears.answer())
+    written, last = found.parity[1], found.parity[2]
+    wrong = {2} | ({4} if ears.test[4].label != 0 else set())
+    assert (written.only_a_right, written.only_b_right) == (len(wrong), 1)
+    assert (last.only_a_right, last.only_b_right) == (len(wrong), 0)
+    assert last.mcnemar_p == 1.0 if len(wrong) == 1 else 0.5
+    assert [frame.path for frame in last.worst] == [ears.test[2].path, ears.test[4].path]
+    assert last.worst[0].a == pytest.approx(RIGHT[ears.test[2].label])
+    assert max(last.worst[0].b) == 1.0
+    assert found.parity[0].worst == ()
+
+
+def recalibration(temperature: float) -> Recalibration:
+    return Recalibration(
+        onnx=FileRef(path="model.onnx", sha256="0" * 64, bytes=1),
+        temperature=temperature,
+        unpulled=temperature,
+        val_images=40,
+        val_groups=40,
+        val_nll_before=0.9,
+        val_nll_after=0.7,
+        answered_by="openvino int8",
+        note="found on 40 validation images in 40 groups",
+        source_sha256="1" * 64,
+    )
+
+
+def test_what_ships_is_held_to_what_it_was_at_the_temperature(ears: Ears, stub: Implementations) -> None:
+    plain = ears.answer()
+    stub.answers[UNCALIBRATED.model] = plain
+
+    def scaled(light: int) -> tuple[float, ...]:
+        return tuple(float(v) for v in scale(np.array([plain(light)]), 2.0)[0])
+
+    stub.answers[SHIPPED.model] = scaled
+    found = ears.verify(plain, uncalibrated=UNCALIBRATED, recalibration=recalibration(2.0))
+    untouched, last = found.parity[-2:]
+    assert (untouched.a, untouched.b) == ("openvino int8 without temperature, scaled", "openvino int8")
+    assert (untouched.tolerance, untouched.passed) == (FLOAT_TOLERANCE, True)
+    assert untouched.max_abs < 1e-6
+    assert (last.a, last.b) == ("torch fp32 at that temperature", "openvino int8")
+    assert last.max_abs < 1e-6
+    check = found.calibration
+    assert (check.temperature, check.val_images, check.val_nll_after) == (2.0, 40, 0.7)
+    assert check.before.nll.value == pytest.approx(-math.log(0.8), abs=1e-6)
+    assert check.after.nll.value == pytest.approx(-math.log(scale(np.array([RIGHT[0]]), 2.0)[0, 0]), abs=1e-6)
+    assert found.flips == 0
+
+
+def test_an_int8_part_that_changed_with_the_temperature_does_not_pass(ears: Ears, stub: Implementations) -> None:
+    stub.answers[UNCALIBRATED.model] = ears.answer(shift=0.02)
+    found = ears.verify(ears.answer(), uncalibrated=UNCALIBRATED, recalibration=recalibration(1.5))
+    assert not found.parity[-2].passed
+
+
+def test_at_a_temperature_of_one_nothing_is_held_to_itself(ears: Ears, stub: Implementations) -> None:
+    stub.answers[UNCALIBRATED.model] = ears.answer()
+    found = ears.verify(ears.answer(), uncalibrated=UNCALIBRATED, recalibration=recalibration(1.0))
+    assert [(p.a, p.b) for p in found.parity[1:]] == [
+        ("onnxruntime int8 as written", "openvino int8"),
+        ("torch fp32", "openvino int8"),
+    ]
+    assert found.calibration.before == found.calibration.after
+
+
+def test_without_a_recalibration_none_is_reported(ears: Ears) -> None:
+    assert ears.verify(ears.answer()).calibration is None
+
+
+def test_layers_are_compared_where_a_pair_fails_and_on_request(ears: Ears, stub: Implementations) -> None:
+    assert ears.verify(ears.answer()).partings == ()
+    assert stub.parted == []
+    ears.verify(ears.answer(), layers="always")
+    names = ("onnxruntime int8 as written", "openvino int8")
+    assert stub.parted == [(WRITTEN.model, SHIPPED.model, "openvino", names, INT8_THRESHOLD_DB, 6)]
+    stub.parted.clear()
+    stub.answers[SHIPPED.model] = ears.answer(shift=0.3)
+    found = ears.verify(ears.answer())
+    assert len(stub.parted) == 1
+    assert [(p.a, p.b) for p in found.partings] == [names]
+
+
+def test_two_float32_implementations_are_compared_with_each_other_where_one_fails(ears: Ears, stub: Implementations) -> None:
+    second = Candidate(backend="openvino", model=FP32.model, precision="fp32")
+    stub.answers[FP32.model] = ears.answer(shift=0.01)
+    ears.verify(ears.answer(), exported=(FP32, second))
+    names = ("onnxruntime fp32", "openvino fp32")
+    assert stub.parted == [(FP32.model, FP32.model, "openvino", names, FLOAT_THRESHOLD_DB, 6)]
+
+
+def test_other_implementations_of_the_quantized_graph_are_reported_and_never_fail(ears: Ears, stub: Implementations) -> None:
+    other = Candidate(backend="openvino", model=WRITTEN.model, precision="int8")
+    stub.answers[WRITTEN.model] = ears.answer()
+    found = ears.verify(ears.answer(), shipped=WRITTEN, others=(other,))
+    pair = found.parity[1]
+    assert (pair.a, pair.b, pair.tolerance, pair.passed) == ("onnxruntime int8 as written", "openvino int8", None, True)
+
+
+def test_the_layers_that_really_run_are_those_of_what_ships(ears: Ears) -> None:
+    assert ears.verify(ears.answer()).executed == (EXECUTED,)
+    assert ears.verify(ears.answer(), shipped=WRITTEN).executed == ()
 
 
 @pytest.mark.parametrize(

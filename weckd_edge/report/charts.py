@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from weckd_edge.artifacts import Latency, Rate
+from weckd_edge.artifacts import CalibrationFigures, Latency, Parting, Rate
 from weckd_edge.report.numbers import NBSP, milliseconds, significant
 
 WIDTH = 480
@@ -201,6 +201,99 @@ def accuracy_by_strategy(
         parts.append(f'<circle class="dot {kind}" cx="{_n(x(mean))}" cy="{_n(y)}" r="5"/>')
     description = "; ".join(f"{name}: {mean:.1%}" for name, _, mean, _, _ in rows)
     return _svg(height, "Accuracy of the last link by strategy", description, parts)
+
+
+def reliability(before: CalibrationFigures, after: CalibrationFigures) -> str:
+    """Draw how often answers are right over how sure they are, before (hollow) and after (filled) recalibration.
+
+    A dot's area grows with the images in its bin; on the dashed line answers are as right as they are sure.
+    """
+    height, left, right, top, bottom = 300, 46, 16, 34, 46
+    most = max(b.images for figures in (before, after) for b in figures.bins)
+
+    def x(value: float) -> float:
+        return left + value * (WIDTH - left - right)
+
+    def y(value: float) -> float:
+        return top + (1 - value) * (height - top - bottom)
+
+    parts = _horizontal_grid(0.0, 1.0, 0.25, y, left, WIDTH - right)
+    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+        parts.append(_text(x(tick), height - bottom + 18, f"{tick * 100:.0f}{NBSP}%", "tick", "middle"))
+    parts.append(_text(x(0.5), height - 8, "how sure: mean of the largest probability", "label", "middle"))
+    parts.append(_line(x(0), y(0), x(1), y(1), "mark"))
+    for figures, kind in ((before, "twin"), (after, "shipped")):
+        filled = [b for b in figures.bins if b.images]
+        path = " ".join(f"{_n(x(b.confidence))},{_n(y(b.accuracy))}" for b in filled)
+        parts.append(f'<polyline class="thread {kind}" points="{path}"/>')
+        for b in filled:
+            radius = 2.5 + 6 * math.sqrt(b.images / most)
+            at = f'cx="{_n(x(b.confidence))}" cy="{_n(y(b.accuracy))}"'
+            parts.append(f'<circle class="dot {kind}" {at} r="{_n(radius)}"><title>{b.images} images</title></circle>')
+    parts.append(f'<circle class="dot twin" cx="20" cy="12" r="4.5"/>{_text(30, 16.5, "before", "label")}')
+    parts.append(f'<circle class="dot shipped" cx="96" cy="12" r="5"/>{_text(106, 16.5, "as shipped", "label")}')
+    parts.append(_text(WIDTH - right, 16.5, "how often right", "label", "end"))
+    text = f"expected calibration error {before.ece.value:.3f} before, {after.ece.value:.3f} as shipped"
+    return _svg(height, "How often answers are right over how sure they are", text, parts)
+
+
+def layers(parting: Parting) -> str:
+    """Draw every layer's SQNR in graph order, with the threshold; hollow dots are layers that reading disturbed.
+
+    Layers that are equal lie on the upper edge.
+    """
+    height, left, right, top, bottom = 250, 46, 16, 34, 34
+    values = [layer.sqnr_db for layer in parting.layers]
+    known = [value for value in values if value is not None]
+    high = max(parting.threshold_db * 2, min(max(known, default=0.0), 80.0)) + 8
+    low = min(0.0, max(min(known, default=0.0), -40.0))
+
+    def x(at: int) -> float:
+        return left + (at + 0.5) / len(values) * (WIDTH - left - right)
+
+    def y(value: float | None) -> float:
+        held = high if value is None else min(max(value, low), high)
+        return top + (high - held) / (high - low) * (height - top - bottom)
+
+    parts = []
+    for tick in _ticks(low, high, 5):
+        parts.append(_line(left, y(tick), WIDTH - right, y(tick), "grid"))
+        parts.append(_text(left - 8, y(tick) + 4.5, f"{tick:.0f}{NBSP}dB", "tick", "end"))
+    bar = y(parting.threshold_db)
+    parts.append(_line(left, bar, WIDTH - right, bar, "mark bar"))
+    parts.append(_text(left + 4, bar + 15, f"{parting.threshold_db:g}{NBSP}dB", "mark bar text"))
+    path = " ".join(f"{_n(x(at))},{_n(y(value))}" for at, value in enumerate(values))
+    parts.append(f'<polyline class="thread shipped" points="{path}"/>')
+    for at, layer in enumerate(parting.layers):
+        kind, radius = "twin" if layer.disturbed else "shipped", 6 if at == parting.first else 3.5
+        parts.append(
+            f'<circle class="dot {kind}" cx="{_n(x(at))}" cy="{_n(y(layer.sqnr_db))}" r="{radius}">'
+            f"<title>{escape(layer.name)}</title></circle>"
+        )
+    parts.append(f'<circle class="dot shipped" cx="20" cy="12" r="4"/>{_text(30, 16.5, "layer", "label")}')
+    parts.append(
+        f'<circle class="dot twin" cx="84" cy="12" r="4"/>{_text(94, 16.5, "reading it changed the fusion", "label")}'
+    )
+    parts.append(_text(x(len(values) // 2), height - 8, "layers in graph order, upper edge: equal", "label", "middle"))
+    first = "none under the threshold" if parting.first is None else f"first under it: {parting.layers[parting.first].name}"
+    return _svg(height, "SQNR of every layer", first, parts)
+
+
+def two_answers(labels: Sequence[str], a: Sequence[float], b: Sequence[float], truth: int) -> str:
+    """Draw two answers to one frame as bars, one above the other for each class; the true class is marked."""
+    row, width, room = 36, 150, 24
+    parts = []
+    for index, label in enumerate(labels):
+        y = index * row
+        mark = " ✓" if index == truth else ""
+        parts.append(_text(0, y + 12, _shorten(label, 24) + mark, "name plain" if index == truth else "tick"))
+        for shift, value, kind in ((16, a[index], "before"), (23, b[index], "after")):
+            at = f'x="0" y="{y + shift}" width="{_n(max(value * width, 0.5))}" height="6"'
+            parts.append(f'<rect class="answer {kind}" {at}/>')
+            if value >= 0.005:
+                parts.append(_text(value * width + 3, y + shift + 7, f"{value * 100:.0f}", "digit"))
+    text = "; ".join(f"{n}: {p:.1%} and {q:.1%}" for n, p, q in zip(labels, a, b, strict=True))
+    return _svg(row * len(labels), "Two answers to one frame", text, parts).replace(f"0 0 {WIDTH} ", f"0 0 {width + room} ")
 
 
 def share_bar(parts_of_whole: Iterable[tuple[str, int]]) -> str:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import Manifest
+from weckd_edge.artifacts import Manifest, Verification
 from weckd_edge.optional import require
-from weckd_edge.report import charts, findings, numbers
+from weckd_edge.report import charts, findings, numbers, parity
 from weckd_edge.report.evidence import Evidence, read_evidence
 from weckd_edge.store import write_atomic
 
@@ -45,6 +45,7 @@ def write_report(
     manifest: Manifest,
     out: Path,
     samples: Sequence[Sample] = (),
+    pictures: Mapping[str, NDArray[np.uint8]] | None = None,
 ) -> None:
     """Write the report of a bundle, sealed or not.
 
@@ -53,6 +54,8 @@ def write_report(
         manifest: Its manifest, or the draft of it; ``files`` may still be empty.
         out: The HTML file. It must not lie in a sealed bundle.
         samples: Test frames to picture; they become part of the file.
+        pictures: Frames, uint8 ``[H, W, 3]``, by the path of their image: those on which two implementations differ most.
+            They become part of the file; where one is not there, its path is shown.
 
     Raises:
         BundleError: The evidence is incomplete or does not fit the manifest.
@@ -60,7 +63,7 @@ def write_report(
         StoreError: The file cannot be written.
     """
     evidence = read_evidence(folder, manifest)
-    write_atomic(out, render("report.html.j2", _context(evidence, manifest, samples)))
+    write_atomic(out, render("report.html.j2", _context(evidence, manifest, samples, pictures or {})))
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
@@ -92,13 +95,17 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         breakable=_breakable,
         cell=_cell,
         accuracy=findings.accuracy_text,
+        p_value=parity.p_value,
+        decibel=parity.decibel,
     )
     environment.globals["plural"] = numbers.plural
     filled: str = environment.get_template(template).render(**context)
     return filled
 
 
-def _context(evidence: Evidence, manifest: Manifest, samples: Sequence[Sample]) -> dict[str, Any]:
+def _context(
+    evidence: Evidence, manifest: Manifest, samples: Sequence[Sample], pictures: Mapping[str, NDArray[np.uint8]]
+) -> dict[str, Any]:
     verification, measurement = evidence.verification, evidence.measurement
     counts, abstained = findings.confusion(
         verification.predictions, len(manifest.labels), manifest.operating_point.abstain_below
@@ -129,7 +136,45 @@ def _context(evidence: Evidence, manifest: Manifest, samples: Sequence[Sample]) 
         ),
         "latency_chart": safe(charts.latency_histogram(measurement.frame_to_answer, bar_ms)) if measurement else None,
         "share_chart": safe(charts.share_bar(data.splits)),
+        **_parity(verification, manifest, pictures),
         "samples": [{"url": _data_url(s.image), "sample": s} for s in samples],
+    }
+
+
+def _parity(verification: Verification, manifest: Manifest, pictures: Mapping[str, NDArray[np.uint8]]) -> dict[str, Any]:
+    """Return what the report shows of parity, calibration and precisions."""
+    check = verification.calibration
+    urls = {path: _data_url(image) for path, image in pictures.items()}
+    apart = [
+        {
+            "pair": pair,
+            "frames": [
+                {
+                    "url": urls.get(frame.path),
+                    "path": frame.path,
+                    "truth": manifest.labels[frame.label],
+                    "gap": max(abs(p - q) for p, q in zip(frame.a, frame.b, strict=True)),
+                    "bars": safe(charts.two_answers(manifest.labels, frame.a, frame.b, frame.label)),
+                }
+                for frame in pair.worst
+            ],
+        }
+        for pair in verification.parity
+        if pair.worst
+    ]
+    return {
+        "apart": apart,
+        "flips": [sentence for pair in verification.parity if pair.worst and (sentence := parity.flips_sentence(pair))],
+        "partings": [
+            {"parting": found, "sentence": parity.parting_sentence(found), "chart": safe(charts.layers(found))}
+            for found in verification.partings
+            if found.layers
+        ],
+        "calibration": check,
+        "calibration_sentence": parity.calibration_sentence(check) if check else "",
+        "calibration_rows": parity.calibration_rows(check) if check else [],
+        "reliability_chart": safe(charts.reliability(check.before, check.after)) if check else None,
+        "precisions": parity.precision_table(verification.executed),
     }
 
 

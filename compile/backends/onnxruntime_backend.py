@@ -1,0 +1,46 @@
+"""ONNX Runtime with tensors from inside the graph, for a comparison layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from weckd_edge.compile.backends.layers import LayerReader, LayerValues
+from weckd_edge.compile.graph import load_graph
+from weckd_edge.devices.backends.base import Frame
+from weckd_edge.errors import ModelError
+from weckd_edge.optional import require
+
+
+def open_layers(model: Path, names: Sequence[str]) -> LayerReader:
+    """Open an ONNX graph as it is written, without any fusion, so that it also hands out these tensors.
+
+    Raises:
+        ModelError: It cannot be read, or ONNX Runtime refuses it.
+    """
+    onnx, ort = require("onnx", "compare layers"), require("onnxruntime", "compare layers")
+    graph = load_graph(model)
+    output = graph.graph.output[0].name
+    for name in names:
+        if name != output:
+            graph.graph.output.append(onnx.ValueInfoProto(name=name))
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    try:
+        session = ort.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as err:  # ONNX Runtime's errors share no base class but Exception
+        raise ModelError(
+            f"{model.name}: ONNX Runtime cannot hand out its layers ({str(err).splitlines()[0][:200]})"
+        ) from err
+    frame_name = session.get_inputs()[0].name
+
+    def read(frame: Frame) -> LayerValues:
+        answer, *tensors = session.run([output, *names], {frame_name: frame})
+        found = {name: tensor.astype(np.float32) for name, tensor in zip(names, tensors, strict=True)}
+        return LayerValues(answer=answer.reshape(-1), tensors=found)
+
+    return read
