@@ -319,6 +319,7 @@ def recalibration(temperature: float) -> Recalibration:
         answered_by="openvino int8",
         note="found on 40 validation images in 40 groups",
         source_sha256="1" * 64,
+        built=None,
     )
 
 
