@@ -235,7 +235,7 @@ class QuantizeAwareConfig:
     """
 
     epochs: int = 3
-    learning_rate: float = 3e-5
+    learning_rate: float = 1e-5
     teacher: Literal["itself", "predecessor"] = "itself"
     weight: float = 1.0
     augment: float = 0.5

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from weckd_edge.train.quantize_aware import refine_for_int8  # noqa: E402
 from weckd_edge.train.rounding import RoundedStudent, round_activation, round_weight  # noqa: E402
 from weckd_edge.train.strategies import find_strategy  # noqa: E402
 from weckd_edge.train.task import ChainTask  # noqa: E402
+from weckd_edge.train.trainer import Job  # noqa: E402
 
 CALIBRATION = 8
 CALIBRATION_SEED = 3
@@ -172,9 +174,9 @@ def test_the_ranges_follow_the_weights_in_training_alone_and_batch_norms_stay(ne
 def chain(data: tuple[DatasetIndex, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, Any]:
     """A trainer, its plans, and a trained chain of two links, each with its own share."""
     index, root = data
-    halves = iter(range(1000))
-    images = tuple(replace(r, share=next(halves) % 3) if r.split == "train" else r for r in index.images)
-    shared = replace(index, images=tuple(replace(r, share=None) if r.share == 2 else r for r in images))
+    turns = itertools.cycle((0, 1, None))
+    images = tuple(replace(r, share=next(turns)) if r.split == "train" else r for r in index.images)
+    shared = replace(index, images=images)
     plans = plan_chain(shared, CONFIG)
     trainer = make_trainer(Workspace(tmp_path_factory.mktemp("work")), root, shared, plans, SilentProgress())
     return trainer, plans, run_strategy(trainer, plans, find_strategy(CONFIG.distill.strategy), CONFIG)
@@ -200,17 +202,34 @@ def test_the_refined_link_is_a_link_like_any_other(chain: tuple[Any, Any, Any]) 
     assert refine_for_int8(trainer, plans, CONFIG, links).reused
 
 
-def test_the_predecessor_teaches_where_that_is_asked(chain: tuple[Any, Any, Any]) -> None:
-    trainer, plans, links = chain
-    config = replace(CONFIG, quantize_aware=replace(CONFIG.quantize_aware, teacher="predecessor"))
-    assert refine_for_int8(trainer, plans, config, links).artifact.parent == links[0].artifact.weights.sha256
+class Recorder:
+    """Stands for the trainer: hands back the job, trains nothing."""
+
+    def link(self, job: Job) -> Job:
+        return job
 
 
-def test_a_chain_of_one_is_its_own_teacher(chain: tuple[Any, Any, Any]) -> None:
-    trainer, plans, links = chain
-    settings = replace(CONFIG.quantize_aware, teacher="predecessor", epochs=1)
-    config = replace(CONFIG, quantize_aware=settings, distill=replace(CONFIG.distill, strategy="single-share"))
-    assert refine_for_int8(trainer, plans, config, links[-1:]).artifact.parent == links[-1].artifact.weights.sha256
+def job_of(links: list[Any], **settings: Any) -> Job:
+    config = replace(CONFIG, quantize_aware=replace(CONFIG.quantize_aware, **settings))
+    plans: Any = [SimpleNamespace(name=name) for name in ("large", "small")]
+    job: Any = refine_for_int8(cast(Any, Recorder()), plans, config, links)
+    return cast(Job, job)
+
+
+@pytest.mark.parametrize(("teacher", "at"), [("itself", 1), ("predecessor", 0)])
+def test_who_teaches(teacher: str, at: int) -> None:
+    links: list[Any] = [SimpleNamespace(artifact=SimpleNamespace(name=name)) for name in ("M1", "M2")]
+    job = job_of(links, teacher=teacher)
+    assert job.start is links[1]
+    assert job.teachers == (links[at],)
+    assert job_of(links[1:], teacher=teacher).teachers == (links[1],), "a chain of one is its own teacher"
+
+
+def test_settings_reach_the_loop_and_nothing_rounds_beside_int8() -> None:
+    links: list[Any] = [SimpleNamespace(artifact=SimpleNamespace(name="M1"))]
+    job = job_of(links, epochs=7, learning_rate=2e-5, augment=0.25, weight=0.5)
+    assert (job.train.epochs, job.train.learning_rate, job.train.augment, job.distill.weight) == (7, 2e-5, 0.25, 0.5)
+    assert (job.train.precision, job.train.compile, job.rounded) == ("32-true", False, True)
 
 
 def test_a_refinement_that_was_killed_ends_with_the_same_bytes(
@@ -219,7 +238,7 @@ def test_a_refinement_that_was_killed_ends_with_the_same_bytes(
     trainer, plans, links = chain
     whole = refine_for_int8(trainer, plans, CONFIG, links)
     elsewhere = make_trainer(Workspace(tmp_path), trainer.root, trainer.index, plans, SilentProgress())
-    steps = iter(range(1000))
+    steps = itertools.count()
 
     class KilledError(Exception):
         pass
