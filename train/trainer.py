@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,14 +24,18 @@ from weckd_edge.train.evaluate import accuracy, predict
 from weckd_edge.train.merge import measure_batch_norms, merge
 from weckd_edge.train.models import Size, Student, create, has_pretrained_trunk, load_link, save_weights
 from weckd_edge.train.pixels import PixelCache, build_cache, open_cache
-from weckd_edge.train.probe import probe
+from weckd_edge.train.probe import plain_inputs, probe
 from weckd_edge.train.processes import shared_stage
+from weckd_edge.train.rounding import RoundedStudent
 from weckd_edge.train.sampler import Feed
 from weckd_edge.train.task import ChainTask, LabelTask, Task, Teacher
 
 CACHE_MARGIN = 1.15
 """Cached images are this much larger than the largest network input, so that zoomed views stay sharp."""
 
+RANGE_IMAGES = 128
+"""Images on which a rounded network's first ranges are found."""
+RANGE_BATCH = 32
 
 NO_TEACHING = DistillConfig()
 
@@ -65,6 +70,7 @@ class Job:
         distill: The teaching; of no account without teachers.
         corrected: Whether a teacher is left out where it misses a label that this link sees.
         merge: Links of the same network whose weights are averaged with this one's when it is trained, where that helps.
+        rounded: Whether it learns with its values rounded as int8 will round them.
     """
 
     name: str
@@ -79,6 +85,7 @@ class Job:
     distill: DistillConfig = NO_TEACHING
     corrected: bool = False
     merge: tuple[Stage[Link], ...] = ()
+    rounded: bool = False
 
 
 class Trainer:
@@ -136,6 +143,7 @@ class Trainer:
             "start": job.start.artifact.weights.sha256 if job.start else None,
             "corrected": job.corrected,
             "merge": [link.artifact.weights.sha256 for link in job.merge],
+            "rounded": job.rounded,
             "teachers": [teacher.artifact.weights.sha256 for teacher in job.teachers],
             "cache_side": self.side,
             "data": [[r.pixels_sha256, r.label, r.split, r.share] for r in self.index.images],
@@ -188,7 +196,7 @@ class Trainer:
             and probe(made.student, feed, plan.contract, len(self.index.labels))
         )
         fit(
-            made.student,
+            self._rounded(made.student, feed, plan.contract) if job.rounded else made.student,
             self._task(job),
             feed,
             job.train,
@@ -204,7 +212,8 @@ class Trainer:
                 [load_link(link.artifact, link.folder) for link in reversed(job.merge)],
                 lambda student: accuracy(*self._answers(student, plan.contract, "val")).value,
             )
-        measure_batch_norms(made.student, feed, plan.contract)
+        if not job.rounded:  # the batch norms of a rounded network were fixed while it learned
+            measure_batch_norms(made.student, feed, plan.contract)
         path = folder / "weights.safetensors"
         save_weights(made.student, path)
         return Link(
@@ -223,6 +232,11 @@ class Trainer:
             val_accuracy=accuracy(*self._answers(made.student, plan.contract, "val")),
             test_accuracy=accuracy(*self._answers(made.student, plan.contract, "test")),
         )
+
+    def _rounded(self, student: Student, feed: Feed, contract: InputContract) -> RoundedStudent:
+        seen = np.random.default_rng(0).permutation(np.concatenate([feed.labelled, feed.pool]))[:RANGE_IMAGES]
+        parts = np.array_split(seen, math.ceil(len(seen) / RANGE_BATCH))
+        return RoundedStudent(student.trunk, (plain_inputs(feed, part, contract) for part in parts))
 
     def _task(self, job: Job) -> Task:
         if not job.teachers:

@@ -244,6 +244,31 @@ class QuantizeConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class QuantizeAwareConfig:
+    """Quantization-aware distillation: how the last link goes on learning under int8 rounding.
+
+    Attributes:
+        epochs: As long as those of ``train``.
+        learning_rate: Peak. Small, as the link is trained already: AdamW's steps are this long however small the loss is.
+        teacher: The link ``itself``, as it was without rounding, or its ``predecessor``.
+        weight: Part of the loss that comes from the teacher, 0..1; the rest is cross-entropy on the labels the link may see.
+        augment: Strength of the random views, 0..1.
+    """
+
+    epochs: int = 3
+    learning_rate: float = 1e-5
+    teacher: Literal["itself", "predecessor"] = "itself"
+    weight: float = 1.0
+    augment: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check(self.epochs >= 1, f"epochs = {self.epochs}: expected at least 1")
+        _check(0 < self.learning_rate < 1, f"learning_rate = {self.learning_rate}: expected over 0 and under 1")
+        for name in ("weight", "augment"):
+            _check(0 <= getattr(self, name) <= 1, f"{name} = {getattr(self, name)}: expected 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GateConfig:
     """Bars that the build must clear; None takes the device profile's, and where that has none, nothing is asked.
 
@@ -348,6 +373,7 @@ class BuildConfig:
         train: The loop.
         distill: The teaching.
         quantize: Calibration.
+        quantize_aware: The last link's training under int8 rounding.
         gates: Bars.
         bench: The latency run.
         selftest: The golden frames.
@@ -363,6 +389,7 @@ class BuildConfig:
     train: TrainConfig = TrainConfig()
     distill: DistillConfig = DistillConfig()
     quantize: QuantizeConfig = QuantizeConfig()
+    quantize_aware: QuantizeAwareConfig = QuantizeAwareConfig()
     gates: GateConfig = GateConfig()
     bench: BenchConfig = BenchConfig()
     selftest: SelftestConfig = SelftestConfig()
