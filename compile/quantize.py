@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import DatasetIndex, ExportedModel, ImageRecord, InputContract, QuantizedModel
 from weckd_edge.compile.calibration import calibration_digest, calibration_frames, check_images, choose_images
+from weckd_edge.compile.frontend import keep_pixels_whole
 from weckd_edge.compile.graph import check, consumers, load_graph, preprocessing_nodes, producers
 from weckd_edge.compile.qdq_rules import require_rules
 from weckd_edge.config import QuantizeConfig
@@ -90,6 +91,7 @@ def quantize(
         model = _quantize(graph, reader, config.method, outside)
     if open_sums:
         _open_residual_sums(model.graph)
+    keep_pixels_whole(model)
     check(model)
     require_rules(model)
     path = folder / ONNX_FILE
