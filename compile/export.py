@@ -25,8 +25,8 @@ from weckd_edge.store import file_ref, write_atomic
 
 ONNX_FILE = "model.onnx"
 
-SHORTEST_PIECE = 64
-"""Bytes from which on copying a row in pieces is no slower than copying it whole."""
+LONGEST_PATTERN = 64
+"""Rows of pixels after which the places they are taken from must repeat, or their table leaves the processor's cache."""
 
 
 class Preprocess(torch.nn.Module):
@@ -41,7 +41,7 @@ class Preprocess(torch.nn.Module):
     mean: torch.Tensor
     scale: torch.Tensor
     rows: torch.Tensor
-    columns: torch.Tensor
+    places: torch.Tensor
 
     def __init__(self, contract: InputContract, *, cast_first: bool = False) -> None:
         super().__init__()
@@ -50,20 +50,26 @@ class Preprocess(torch.nn.Module):
         self.register_buffer("mean", _channels(255 * v for v in contract.mean), persistent=False)
         self.register_buffer("scale", _channels(1 / (255 * v) for v in contract.std), persistent=False)
         if contract.resize == "diagonal":
-            top, left, height, width = crop_box(contract)
-            rows = np.array(diagonal_positions(height, contract.input_size)) + top
-            columns = np.array(diagonal_positions(width, contract.input_size))
-            # Rows are copied in pieces, where these are long enough to pay, so that what is cropped away is not.
-            whole, used, before = 3 * contract.frame_width, 3 * width, 3 * left
-            self.piece = math.gcd(whole, used, before)
-            if self.piece < SHORTEST_PIECE:
-                self.piece, used, before = whole, whole, 0
-                columns += left
-            pieces = np.arange(before // self.piece, (before + used) // self.piece)
-            rows = rows.reshape(-1, 1) * (whole // self.piece) + pieces
-            taken = columns.T[:, :, None] * 3 + np.arange(3) + np.array([0, used])[:, None, None]
-            self.register_buffer("rows", torch.from_numpy(rows.reshape(-1)), persistent=False)
-            self.register_buffer("columns", torch.from_numpy(taken.reshape(2, -1)), persistent=False)
+            self._plan_diagonal()
+
+    def _plan_diagonal(self) -> None:
+        contract, size, width = self.contract, self.contract.input_size, self.contract.frame_width
+        top, left, kept_height, kept_width = crop_box(contract)
+        down, across = (np.array(diagonal_positions(side, size)) for side in (kept_height, kept_width))
+        # Every ``old`` rows of the frame the same pattern gives ``new`` rows of pixels: one table of places serves them all.
+        bands = math.gcd(kept_height, size)
+        old, new = kept_height // bands, size // bands
+        rows = np.zeros(0, np.int64)
+        if kept_height < contract.frame_height or new > LONGEST_PATTERN:
+            # Copy the two rows of each row of pixels beside each other first.
+            rows, down = (down + top).reshape(-1), np.array([[0, 1]])
+            old, new = 2, 1
+        places = [
+            (width * down[:new, k, None] + left + across[None, :, k]).reshape(-1, 1) * 3 + np.arange(3) for k in (0, 1)
+        ]
+        self.band = old * width * 3
+        self.register_buffer("rows", torch.from_numpy(rows), persistent=False)
+        self.register_buffer("places", torch.from_numpy(np.stack(places).reshape(2, -1)), persistent=False)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Turn frames, uint8 RGB ``[B, frame_height, frame_width, 3]``, into float32 ``[B, 3, S, S]``, normalised."""
@@ -71,11 +77,12 @@ class Preprocess(torch.nn.Module):
         return (pixels - self.mean) * self.scale
 
     def _diagonal(self, frames: torch.Tensor) -> torch.Tensor:
-        contract, size = self.contract, self.contract.input_size
+        size = self.contract.input_size
         x = frames.to(torch.float32) if self.cast_first else frames
-        x = x.reshape(-1, contract.frame_height * contract.frame_width * 3 // self.piece, self.piece)
-        x = x.index_select(1, self.rows).reshape(-1, size, len(self.rows) * self.piece // size)
-        one, other = (x.index_select(2, columns).to(torch.float32) for columns in self.columns)
+        if len(self.rows):
+            x = x.index_select(1, self.rows)
+        x = x.reshape(len(frames), -1, self.band)
+        one, other = (x.index_select(2, places).to(torch.float32) for places in self.places)
         return ((one + other) * 0.5).round().reshape(-1, size, size, 3).permute(0, 3, 1, 2)
 
     def _bilinear(self, frames: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from weckd_edge.compile.graph import NETWORK_INPUT_NAME, consumers, producers
+from weckd_edge.compile.graph import NETWORK_INPUT_NAME, consumers, preprocessing_nodes, producers
 from weckd_edge.optional import require
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def _has_own_weights(conv: NodeProto, constants: dict[str, TensorProto], graph: 
 
 
 def keep_pixels_whole(model: ModelProto) -> bool:
-    """Let the network's input be quantized in steps of one grey level, where it then fits int8: no pixel is rounded.
+    """Let the network's input be quantized in steps of one grey level, where it then fits int8: no pixel is changed.
+
+    What rounded the mean of two pixels to a whole level is left out: quantizing now does the very same.
 
     Args:
         model: A Q/DQ graph of which ``fold_scale`` took the product.
@@ -74,8 +76,19 @@ def keep_pixels_whole(model: ModelProto) -> bool:
     if (onnx.numpy_helper.to_array(constants[centred.input[1]]) != MIDDLE).any():
         return False
     quantizers = [n for n in consumers(graph).get(NETWORK_INPUT_NAME, []) if n.op_type == "QuantizeLinear"]
+    if not quantizers:
+        return False
+    _leave_out(graph, "Round")
     for node in quantizers:
         scale = constants[node.input[1]]
         one = np.ones_like(onnx.numpy_helper.to_array(scale))
         scale.CopyFrom(onnx.numpy_helper.from_array(one, scale.name))
-    return bool(quantizers)
+    return True
+
+
+def _leave_out(graph: GraphProto, kind: str) -> None:
+    """Take the preprocessing's only operator of a kind out of it, if it has one."""
+    for node in [n for n in preprocessing_nodes(graph) if n.op_type == kind]:
+        for reader in consumers(graph)[node.output[0]]:
+            reader.input[:] = [node.input[0] if name == node.output[0] else name for name in reader.input]
+        graph.node.remove(node)

@@ -94,6 +94,7 @@ def exported_pixels(kind: InputContract, frame: NDArray[np.uint8], *, cast_first
 @example(kind=contract(480, 640, 128), cast_first=True)
 @example(kind=contract(381, 419, 45, "stretch"), cast_first=False)
 @example(kind=contract(90, 21, 32), cast_first=False)
+@example(kind=contract(97, 120, 67), cast_first=False)
 @example(kind=contract(10, 13, 32), cast_first=True)
 @example(kind=contract(32, 32, 32), cast_first=False)
 def test_training_and_the_exported_graph_see_the_same_pixels(kind: InputContract, cast_first: bool) -> None:
