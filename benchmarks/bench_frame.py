@@ -11,6 +11,7 @@ few frames each, of which the first does not count:
 - ``NAME``: any other tool's classifier, for which IR is an OpenVINO file that takes float32 ``[1, 3, SIDE, SIDE]`` in 0..1:
   fed by OpenCV, divided by 255. It is timed beside every network.
 
+On a machine that others use too, ``chrt --rr 10 python ...`` keeps them off the core while it runs (the line says so).
 Appends one line for each network and size to results/frame.jsonl.
 """
 
@@ -179,7 +180,8 @@ def main() -> None:
                 "frame",
                 f"one {WIDTH}x{HEIGHT} frame to {model} at {side} px, int8, OpenVINO, one core",
                 times,
-                ["openvino", "numpy", *(["opencv-python-headless"] if "opencv" in runs else [])],
+                ["openvino", "numpy", "timm", *(["opencv-python-headless"] if "opencv" in runs else [])],
+                realtime_priority=os.sched_getparam(0).sched_priority,
                 **{f"ratio_{name}_over_network": ratio(times[name], times["network"]) for name in runs if name != "network"},
                 **{f"ratio_{name}_over_frame": ratio(times[name], times["frame"]) for name in others if name in runs},
             )

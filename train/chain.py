@@ -78,7 +78,7 @@ def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[Plan, ...]:
             frame_width=width,
             crop=config.input.crop,
             input_size=link.input_size,
-            mean=made.mean if link.mean else suited_mean(made.mean, fresh=not _starts_trained(link, config.link)),
+            mean=suited_mean(made.mean, fresh=link.mean is None and not _starts_trained(link, config.link)),
             std=made.std,
             resize=config.input.resize,
         )

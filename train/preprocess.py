@@ -18,8 +18,9 @@ def suited_mean(mean: tuple[float, float, float], *, fresh: bool) -> tuple[float
     """Return the mean a network is trained with: middle grey, where its weights do not expect another.
 
     Args:
-        mean: Per RGB channel, the architecture's own.
-        fresh: Its weights are random. Trained ones keep their own, unless that is middle grey to half a grey level.
+        mean: Per RGB channel, the architecture's own or the user's.
+        fresh: The weights are random and the user named no mean. Others keep theirs, unless it is middle grey to half a
+            grey level, such as 0.5.
     """
     near = all(abs(255 * (value - MIDDLE_GREY)) <= 0.5 for value in mean)
     return (MIDDLE_GREY, MIDDLE_GREY, MIDDLE_GREY) if fresh or near else mean
