@@ -63,8 +63,8 @@ class InputConfig:
     Attributes:
         frame: ``[height, width]`` in pixels; None takes the commonest size in the data set.
         crop: Keep the centred square of the frame, or stretch the whole of it.
-        resize: ``diagonal`` means two of the frame's pixels into one of the network's, in a fraction of the time that ``bilinear``
-            takes, which suits networks that were trained elsewhere.
+        resize: ``diagonal`` means two of the frame's pixels into one of the network's, in a fraction of the time of
+            ``bilinear``, which suits networks that were trained elsewhere.
     """
 
     frame: tuple[int, int] | None = None
