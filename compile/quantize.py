@@ -19,6 +19,7 @@ import numpy as np
 from weckd_edge.artifacts import DatasetIndex, ExportedModel, ImageRecord, InputContract, QuantizedModel
 from weckd_edge.compile.bias import correct_biases
 from weckd_edge.compile.calibration import calibration_digest, calibration_frames, check_images, choose_images
+from weckd_edge.compile.frontend import keep_pixels_whole
 from weckd_edge.compile.graph import check, load_graph, preprocessing_nodes, producers
 from weckd_edge.compile.pairs import WEIGHTED, open_residual_sums, split, store_int8_weights
 from weckd_edge.compile.qdq_rules import require_rules
@@ -138,6 +139,7 @@ def quantize(
         ModelError: The graph cannot be quantized.
     """
     model = _place_pairs(calibration, method, reduce_range)
+    keep_pixels_whole(model)
     chosen = calibration.chosen[:: max(1, len(calibration.chosen) // BIAS_IMAGES)]
     with progress.task(f"int8 {method}", len(chosen)) as task:
         frames = calibration_frames(calibration.root, chosen, calibration.contract)

@@ -18,7 +18,8 @@ from weckd_edge.config import BuildConfig, InputConfig, LinkConfig, TrainConfig
 from weckd_edge.progress import Progress
 from weckd_edge.store import Stage, Workspace
 from weckd_edge.train.losses import choose_soft_loss
-from weckd_edge.train.models import Size, check_order, create, measure
+from weckd_edge.train.models import Size, check_order, create, has_pretrained_trunk, measure
+from weckd_edge.train.preprocess import suited_mean
 from weckd_edge.train.strategies import Strategy, find_strategy, labels_used, links_of, shares_of
 from weckd_edge.train.trainer import Job, Trainer
 
@@ -77,12 +78,18 @@ def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[Plan, ...]:
             frame_width=width,
             crop=config.input.crop,
             input_size=link.input_size,
-            mean=made.mean,
+            mean=suited_mean(made.mean, fresh=link.mean is None and not _starts_trained(link, config.link)),
             std=made.std,
+            resize=config.input.resize,
         )
         plans.append(Plan(config=link, contract=contract, size=measure(made.student, link.input_size)))
     check_order(config.link, [plan.size for plan in plans])
     return tuple(plans)
+
+
+def _starts_trained(link: LinkConfig, chain: Sequence[LinkConfig]) -> bool:
+    """Tell whether a link's weights, or those it may take over from another link, were trained before."""
+    return any(has_pretrained_trunk(other) and is_same_network(link, other) for other in chain)
 
 
 def make_trainer(

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import InputContract, crop_box, diagonal_positions
+
+MIDDLE_GREY = 128 / 255
+"""A mean that makes whole numbers from -128 to 127 of pixels, which int8 holds without rounding."""
+
+
+def suited_mean(mean: tuple[float, float, float], *, fresh: bool) -> tuple[float, float, float]:
+    """Return the mean a network is trained with: middle grey, where its weights do not expect another.
+
+    Args:
+        mean: Per RGB channel, the architecture's own or the user's.
+        fresh: The weights are random and the user named no mean. Others keep theirs, unless it is middle grey to half a
+            grey level, such as 0.5.
+    """
+    near = all(abs(255 * (value - MIDDLE_GREY)) <= 0.5 for value in mean)
+    return (MIDDLE_GREY, MIDDLE_GREY, MIDDLE_GREY) if fresh or near else mean
 
 
 def crop_and_resize(frames: Tensor, contract: InputContract, size: int) -> Tensor:
@@ -14,21 +31,34 @@ def crop_and_resize(frames: Tensor, contract: InputContract, size: int) -> Tenso
 
     Args:
         frames: uint8 ``[B, H, W, 3]``.
-        contract: Whose ``crop`` is applied.
+        contract: Whose ``crop`` and ``resize`` are applied.
         size: Side of the result.
 
     Returns:
-        float32 ``[B, 3, size, size]`` in 0..255.
+        float32 ``[B, 3, size, size]`` in 0..255; whole numbers where two pixels are averaged.
     """
+    if contract.resize == "diagonal":
+        return _mean_of_two(frames, contract, size)
     x = frames.float().permute(0, 3, 1, 2)
-    height, width = x.shape[2:]
-    if contract.crop == "center":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        x = x[:, :, top : top + side, left : left + side]
+    top, left, height, width = _box(frames, contract)
+    x = x[:, :, top : top + height, left : left + width]
     if x.shape[2:] != (size, size):
         x = F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False, antialias=False)
     return x
+
+
+def _mean_of_two(frames: Tensor, contract: InputContract, size: int) -> Tensor:
+    top, left, height, width = _box(frames, contract)
+    rows = torch.tensor(diagonal_positions(height, size), device=frames.device) + top
+    columns = torch.tensor(diagonal_positions(width, size), device=frames.device) + left
+    one, other = (frames[:, rows[:, i, None], columns[None, :, i]].float() for i in (0, 1))
+    return ((one + other) / 2).round().permute(0, 3, 1, 2)
+
+
+def _box(frames: Tensor, contract: InputContract) -> tuple[int, int, int, int]:
+    """Return what is kept of frames ``[B, H, W, 3]``: ``top, left, height, width``."""
+    height, width = frames.shape[1:3]
+    return crop_box(replace(contract, frame_height=height, frame_width=width))
 
 
 def normalise(images: Tensor, contract: InputContract) -> Tensor:

@@ -162,7 +162,7 @@ class Trainer:
 
     def _feed(self, job: Job) -> Feed:
         contract = self.contract
-        frame = (contract.frame_height, contract.frame_width, contract.crop)
+        frame = (contract.frame_height, contract.frame_width, contract.crop, contract.resize)
         stage = self.workspace.stage(
             "pixels",
             PixelCache,

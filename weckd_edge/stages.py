@@ -246,6 +246,7 @@ class Stages:
         from weckd_edge.train.models import load_link
 
         artifact = link.artifact
+        cast_first = self.request.target == "jetson"
         return self._stage(
             f"export-{artifact.name}",
             ExportedModel,
@@ -253,6 +254,7 @@ class Stages:
                 "link": artifact.weights.sha256,
                 "input": artifact.input,
                 "labels": artifact.labels,
+                "cast_first": cast_first,
                 "versions": versions(),
             },
             lambda folder: export_onnx(
@@ -261,6 +263,7 @@ class Stages:
                 artifact.labels,
                 artifact.weights.sha256,
                 folder,
+                cast_first=cast_first,
             ),
         )
 

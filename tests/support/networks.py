@@ -188,10 +188,12 @@ def write_images(root: Path, *, train: int = 12, val: int = 6, test: int = 9) ->
     return index_of(*records)
 
 
-def export(network: nn.Module, folder: Path, kind: InputContract | None = None) -> ExportedModel:
+def export(
+    network: nn.Module, folder: Path, kind: InputContract | None = None, *, cast_first: bool = False
+) -> ExportedModel:
     """Write ``model.onnx`` into a folder that need not be there yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    return export_onnx(network, kind or contract(), LABELS, LINK_SHA256, folder)
+    return export_onnx(network, kind or contract(), LABELS, LINK_SHA256, folder, cast_first=cast_first)
 
 
 def quantized(

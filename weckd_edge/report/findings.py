@@ -208,7 +208,7 @@ def frame_text(contract: InputContract) -> str:
     crop = "cropped to its centred square" if contract.crop == "center" else "stretched whole"
     return (
         f"uint8 RGB, {contract.frame_width} x {contract.frame_height} pixels, {crop} and resized to "
-        f"{contract.input_size} x {contract.input_size} inside the graph"
+        f"{contract.input_size} x {contract.input_size} ({contract.resize}) inside the graph"
     )
 
 
