@@ -39,7 +39,7 @@ from record import append
 from weckd_edge.artifacts import DatasetIndex, InputContract
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.export import export_onnx
-from weckd_edge.compile.quantize import quantize
+from weckd_edge.compile.quantize import calibrate, quantize, write_quantized
 from weckd_edge.config import DataConfig, QuantizeConfig
 from weckd_edge.devices.backends.table import open_network, open_runner
 from weckd_edge.progress import SilentProgress
@@ -66,20 +66,12 @@ def build(
     )
     folder.mkdir(parents=True)
     exported = export_onnx(network, contract, data[1].labels, "0" * 64, folder)
-    config = QuantizeConfig(images=8)
+    silent = SilentProgress()
     out = folder / "int8"
     out.mkdir()
-    quantize(
-        exported,
-        folder,
-        data[1],
-        data[0],
-        config,
-        seed=0,
-        open_sums=False,
-        folder=out,
-        progress=SilentProgress(),
-    )
+    seen = calibrate(exported, folder, data[1], data[0], QuantizeConfig(images=8), seed=0, progress=silent)
+    int8 = quantize(seen, "minmax", open_sums=False, progress=silent)
+    write_quantized(seen, int8, "minmax", small=True, folder=out)
     openvino_backend.build(out / "model.onnx", "int8", out)
     return out
 

@@ -7,7 +7,7 @@ not flattered by the choice.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from weckd_edge.artifacts import (
     DatasetIndex,
     ExportedModel,
     ImageRecord,
+    Link,
     Precision,
     QuantizedModel,
     Selection,
@@ -29,12 +30,13 @@ from weckd_edge.artifacts import (
 )
 from weckd_edge.compile.backends import nncf_backend, openvino_backend
 from weckd_edge.compile.calibration import calibration_frames, choose_images
+from weckd_edge.compile.choosing import choose, closest, explain, is_whole_int8, judge
 from weckd_edge.compile.graph import load_graph
 from weckd_edge.compile.half import make_half
 from weckd_edge.compile.pairs import leave_float
 from weckd_edge.compile.quantize import ONNX_FILE, Calibration, calibrate, quantize, write_quantized
 from weckd_edge.compile.ranges import METHODS, Method
-from weckd_edge.compile.sensitivity import divergence, rank
+from weckd_edge.compile.sensitivity import rank
 from weckd_edge.compile.verify import Answers, Candidate
 from weckd_edge.config import QuantizeConfig
 from weckd_edge.devices.backends.base import Runner
@@ -45,20 +47,28 @@ from weckd_edge.devices.race import race
 from weckd_edge.errors import DataError, ModelError
 from weckd_edge.optional import is_installed
 from weckd_edge.progress import Progress
-from weckd_edge.stats import rate_by_group
 from weckd_edge.store import file_ref, write_atomic
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-MARGIN = 0.03
-"""Two candidates whose times differ by less are as fast as each other."""
-
-LARGER = 1.25
-"""Of those as fast as each other and at most so many times as large as the smallest, the one closest to FP32 ships."""
-
 _RANKED_FRAMES = 32
 _RACED_FRAMES = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Aware:
+    """A network trained further under int8 rounding.
+
+    Attributes:
+        link: Its record.
+        exported: Its FP32 graph, which is good for nothing but int8.
+        folder: Where the graph lies.
+    """
+
+    link: Link
+    exported: ExportedModel
+    folder: Path
 
 
 @dataclass(kw_only=True, slots=True)
@@ -75,6 +85,7 @@ class _Made:
         quantized: Its record as an int8 graph.
         built: What the processor runs.
         answers: Its answers on the validation images.
+        aware: The network it was made from, where that is not the FP32 one.
     """
 
     trial: Trial
@@ -86,6 +97,7 @@ class _Made:
     quantized: QuantizedModel | None = None
     built: BuiltModel | None = None
     answers: Answers | None = None
+    aware: Link | None = None
 
 
 class Selector:
@@ -105,6 +117,7 @@ class Selector:
         threads: Processor threads of the timing.
         progress: Where to show it.
         reduce_range: See ``quantize``.
+        aware: Trains the network further under int8 rounding and exports it; None: that cannot be done.
     """
 
     def __init__(
@@ -122,12 +135,14 @@ class Selector:
         threads: int,
         progress: Progress,
         reduce_range: bool = False,
+        aware: Callable[[], Aware] | None = None,
     ) -> None:
         self.exported, self.root, self.config = exported, root, config
         self.seen, self.seen_root = calibration or (index, root)
         self.fp32_onnx = source / exported.onnx.path
         self.source = source
         self.target: Target = target
+        self.aware = aware
         self.folder = folder
         self.seed, self.threads, self.progress, self.reduce_range = seed, threads, progress, reduce_range
         self.records = [record for record in index.images if record.split == "val"]
@@ -158,8 +173,18 @@ class Selector:
         if wanted == "auto":
             eligible = [m for m in eligible if m.trial.within]
         timed_on = self._time(eligible)
-        chosen = self._choose(eligible)
-        return self._keep(chosen, self._reason(chosen, eligible), timed_on)
+        chosen = self._of(choose([m.trial for m in eligible]))
+        reason = explain(
+            chosen.trial,
+            [m.trial for m in self.made],
+            len(self.records),
+            asked=wanted != "auto",
+            timed=self.target == "cpu",
+        )
+        return self._keep(chosen, reason, timed_on)
+
+    def _of(self, trial: Trial) -> _Made:
+        return next(made for made in self.made if made.trial is trial)
 
     def _float(self, precision: Precision) -> None:
         """Add a candidate that needs no calibration."""
@@ -179,9 +204,31 @@ class Selector:
         calibration = calibrate(
             self.exported, self.source, self.seen, self.seen_root, self.config, seed=self.seed, progress=self.progress
         )
+        self._ranges(calibration)
+        if self.target == "cpu" and self.config.nncf and self.config.method == "auto" and is_installed("nncf"):
+            self._nncf()
+        self._answer(self.made)
+        best = closest([m.trial for m in self.made if is_whole_int8(m.trial) and m.answers is not None])
+        within = best is not None and best.within
+        if self.aware is not None and (self.config.aware == "always" or (self.config.aware == "when-needed" and not within)):
+            self._trained_for_it(self.aware())
+        if best is not None and not any(m.trial.within and is_whole_int8(m.trial) for m in self.made):
+            self._mixed(calibration, self._of(best))
+
+    def _trained_for_it(self, aware: Aware) -> None:
+        """Add the same kinds of int8 of the network that was trained further for it."""
+        calibration = calibrate(
+            aware.exported, aware.folder, self.seen, self.seen_root, self.config, seed=self.seed, progress=self.progress
+        )
+        self._ranges(calibration, aware.link)
+        self._answer(self.made)
+
+    def _ranges(self, calibration: Calibration, aware: Link | None = None) -> None:
+        """Add an int8 candidate for each kind of range."""
         methods: Sequence[Method] = METHODS if self.config.method == "auto" else (self.config.method,)
         for method in methods:
-            made = self._new(f"int8 {method}", "int8", method)
+            made = self._new(f"int8 {method}" + (", trained for it" if aware else ""), "int8", method)
+            made.aware = aware
             try:
                 graph = quantize(
                     calibration,
@@ -194,12 +241,6 @@ class Selector:
                 made.trial = replace(made.trial, note=str(err))
                 continue
             self._write(made, calibration, graph, method)
-        if self.target == "cpu" and self.config.nncf and self.config.method == "auto" and is_installed("nncf"):
-            self._nncf()
-        self._answer(self.made)
-        best = self._closest([m for m in self.made if m.quantized is not None and m.answers is not None])
-        if best is not None and best.graph is not None and best.method is not None and not best.trial.within:
-            self._mixed(calibration, best.graph, best.method)
 
     def _nncf(self) -> None:
         made = self._new("int8 nncf", "int8", "nncf")
@@ -222,8 +263,11 @@ class Selector:
         if self.target == "cpu":
             self._build(made)
 
-    def _mixed(self, calibration: Calibration, int8: ModelProto, method: Method) -> None:
+    def _mixed(self, calibration: Calibration, whole: _Made) -> None:
         """Leave one more of the most sensitive layers in floating point until the bars hold, twice as many each time."""
+        int8, method = whole.graph, whole.method
+        if int8 is None or method is None:
+            return
         chosen = choose_images(self.seen, _RANKED_FRAMES, self.seed)
         frames = list(calibration_frames(self.seen_root, chosen, self.exported.input))
         order = [s.node for s in rank(int8, calibration.graph, self.exported.input_name, frames, self.progress)]
@@ -263,12 +307,17 @@ class Selector:
                 for row, runner in zip(rows, runners, strict=True):
                     row.append(runner.run(frame))
                 task.advance()
-        for made, row in zip(waiting, rows, strict=True):
-            made.answers = np.stack(row)
+        stacked = [np.stack(row) for row in rows]
+        for made, answers in zip(waiting, stacked, strict=True):
+            made.answers = answers
         reference = self.made[0].answers
-        if reference is not None:
-            for made in waiting:
-                made.trial = self._judged(made, reference)
+        if reference is None:
+            return
+        groups = [record.group for record in self.records]
+        for made, answers in zip(waiting, stacked, strict=True):
+            refs = made.built.files if made.built else (file_ref(made.onnx.parent, made.onnx),)
+            trial = replace(made.trial, bytes=sum(ref.bytes for ref in refs))
+            made.trial = judge(trial, answers, reference, self.truth, self.exported.labels, groups, self.config)
 
     def _frames(self, records: Sequence[ImageRecord]) -> Iterator[NDArray[np.uint8]]:
         for record in records:
@@ -297,43 +346,14 @@ class Selector:
             return Candidate(backend=made.built.backend, model=model, precision=precision)
         return Candidate(backend="onnxruntime", model=made.answered or made.onnx, precision=precision, reference=True)
 
-    def _judged(self, made: _Made, reference: Answers) -> Trial:
-        assert made.answers is not None
-        before, after = reference.argmax(axis=1) == self.truth, made.answers.argmax(axis=1) == self.truth
-        lost = int(before.sum() - after.sum())
-        allowed = max(1, int(min(self.config.accuracy_drop * len(after), (1 - self.config.accuracy_kept) * before.sum())))
-        reasons = []
-        if lost > allowed:
-            reasons.append(f"loses {lost} of {len(after)} validation images (at most {allowed})")
-        for label, name in enumerate(self.exported.labels):
-            own = self.truth == label
-            gone = int(before[own].sum() - after[own].sum())
-            most = max(1, int(self.config.recall_drop * own.sum()))
-            if gone > most:
-                reasons.append(f"loses {gone} of {int(own.sum())} images of {name} (at most {most})")
-        refs = made.built.files if made.built else (file_ref(made.onnx.parent, made.onnx),)
-        return replace(
-            made.trial,
-            accuracy=rate_by_group(after, [record.group for record in self.records]),
-            lost=lost,
-            divergence=divergence(reference, made.answers),
-            bytes=sum(ref.bytes for ref in refs),
-            within=not reasons,
-            note="; ".join(reasons),
-        )
-
-    def _closest(self, some: Sequence[_Made]) -> _Made | None:
-        """Return the candidate whose answers stay closest to FP32's, one within the bars before one that is not."""
-        return min(some, key=lambda m: (not m.trial.within, m.trial.divergence or 0.0), default=None)
-
     def _time(self, eligible: Sequence[_Made]) -> str | None:
         """Time FP32 and what may ship, in turn; of whole int8 graphs, which are equally fast, the closest alone."""
         if self.target != "cpu":
             return None
-        whole = [m for m in eligible if m.quantized is not None and not m.trial.float_nodes]
-        closest = self._closest(whole)
-        runners_up = [m for m in eligible if m not in whole and m is not self.made[0]]
-        field = [self.made[0], *([closest] if closest else []), *runners_up]
+        whole = [m.trial for m in eligible if is_whole_int8(m.trial)]
+        best = closest(whole)
+        others = [m for m in eligible if m.trial not in whole and m is not self.made[0]]
+        field = [self.made[0], *([self._of(best)] if best else []), *others]
         frames = list(self._frames(self.records[:_RACED_FRAMES]))
         with self._opened(field) as runners, self.progress.task("time candidates", 1):
             lanes = race(runners, frames)
@@ -346,45 +366,6 @@ class Selector:
                 relative_high=lane.high,
             )
         return detect().host
-
-    def _choose(self, eligible: Sequence[_Made]) -> _Made:
-        timed = [m for m in eligible if m.trial.relative_time is not None]
-        if timed:
-            best = min(m.trial.relative_time or 0.0 for m in timed)
-            tied = [m for m in timed if (m.trial.relative_time or 0.0) <= best * (1 + MARGIN)]
-            least = min(m.trial.bytes or 0 for m in tied)
-            return min((m for m in tied if (m.trial.bytes or 0) <= least * LARGER), key=lambda m: m.trial.divergence or 0.0)
-        whole = [m for m in eligible if m.quantized is not None and not m.trial.float_nodes]
-        mixed = [m for m in eligible if m.trial.float_nodes]
-        return self._closest(whole) or self._closest(mixed) or eligible[-1]
-
-    def _reason(self, chosen: _Made, eligible: Sequence[_Made]) -> str:
-        trial, fp32 = chosen.trial, self.made[0].trial
-        parts = []
-        if self.config.precision != "auto":
-            parts.append(f"{trial.precision} was asked for")
-            if not trial.within:
-                parts.append(f"it {trial.note}")
-        elif self.target == "jetson":
-            parts.append(
-                f"{trial.name} keeps to the bars on {len(self.records)} validation images; "
-                "not timed, as the device builds its own engine"
-            )
-        if trial.precision != "fp32" and trial.median_ns is not None and fp32.median_ns is not None:
-            parts.append(f"{trial.name} takes {_ms(trial)} where FP32 takes {_ms(fp32)}, and {_lost(trial.lost)}")
-        for precision in ("int8", "fp16"):
-            others = [m.trial for m in self.made if m.trial.precision == precision]
-            if self.config.precision != "auto" or not others or trial.precision == precision:
-                continue
-            timed = [t for t in others if t.median_ns is not None]
-            if timed:
-                fastest = min(timed, key=lambda t: t.relative_time or 0.0)
-                slower = (fastest.relative_time or 0.0) > (trial.relative_time or 1.0)
-                word = "slower here" if slower else "no faster here"
-                parts.append(f"{precision} is {word}: {_ms(fastest)} against {_ms(trial)}")
-            else:
-                parts.append(f"{precision} {others[-1].note}")
-        return "; ".join(parts) or f"{trial.name} is the only one within the bars"
 
     def _keep(self, chosen: _Made, reason: str, timed_on: str | None) -> Selection:
         """Move the chosen files to the folder, and drop the others."""
@@ -404,15 +385,5 @@ class Selector:
             onnx=file_ref(self.folder, path),
             quantized=chosen.quantized,
             built=chosen.built,
+            aware=chosen.aware,
         )
-
-
-def _ms(trial: Trial) -> str:
-    return f"{(trial.median_ns or 0) / 1e6:.2f} ms"
-
-
-def _lost(lost: int | None) -> str:
-    if not lost:
-        return "loses no validation image" if lost == 0 else "was not judged"
-    word = "loses" if lost > 0 else "gains"
-    return f"{word} {abs(lost)} validation image{'s' if abs(lost) != 1 else ''}"

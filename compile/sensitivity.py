@@ -83,6 +83,8 @@ def _answer(model: ModelProto, input_name: str, frames: Sequence[NDArray[Any]]) 
     ort: Any = require("onnxruntime", "rank a network's layers")
     options = ort.SessionOptions()
     options.log_severity_level = 3
+    # Its fusions would round otherwise than is written.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return np.concatenate([session.run(None, {input_name: frame})[0] for frame in frames])

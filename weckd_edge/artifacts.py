@@ -413,6 +413,7 @@ class Selection:
         onnx: Its graph.
         quantized: How that graph was quantized; None where it was not.
         built: What ships, where it was built for the trial already.
+        aware: The last link as it was trained further for int8, where the graph was made from that one.
         schema_version: Of this record.
     """
 
@@ -425,6 +426,7 @@ class Selection:
     onnx: FileRef
     quantized: QuantizedModel | None
     built: BuiltModel | None
+    aware: Link | None = None
     schema_version: int = SCHEMA_VERSION
 
 

@@ -227,6 +227,8 @@ class QuantizeConfig:
         accuracy_kept: Part of FP32's accuracy that must be kept, 0..1 (MLPerf asks for 0.99).
         recall_drop: Sensitivity that any class may lose, 0..1; never less than one image.
         float_layers: Where int8 as a whole breaks a bar, at most so many of the layers it hurts most stay in floating point.
+        aware: Whether the last link is also trained a little further under int8 rounding (``quantize_aware``):
+            ``when-needed`` does so where int8 as a whole breaks a bar.
         nncf: Also try NNCF's own int8, where it is installed and the target is a processor.
     """
 
@@ -237,6 +239,7 @@ class QuantizeConfig:
     accuracy_kept: float = 0.99
     recall_drop: float = 0.02
     float_layers: int = 8
+    aware: Literal["never", "when-needed", "always"] = "when-needed"
     nncf: bool = True
 
     def __post_init__(self) -> None:

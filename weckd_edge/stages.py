@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -112,6 +113,7 @@ class Stages:
         self.out = out
         self.progress = progress
         self.times: list[StageTime] = []
+        self.refine: Callable[[], Stage[Link]] | None = None
 
     def run(self) -> BuildOutcome:
         index, chain = self.train()
@@ -233,10 +235,14 @@ class Stages:
 
     def _train(self, index: Stage[DatasetIndex]) -> Chain:
         from weckd_edge.train.chain import make_trainer, plan_chain, train_build
+        from weckd_edge.train.processes import count
+        from weckd_edge.train.quantize_aware import refine_for_int8
 
         plans = plan_chain(index.artifact, self.config)
         trainer = make_trainer(self.workspace, self.root, index.artifact, plans, self.progress, self.config.data.unlabelled)
         chain = train_build(trainer, plans, self.config)
+        if count() == 1:  # a launcher's other processes end with the chain
+            self.refine = partial(refine_for_int8, trainer, plans, self.config, chain.links)
         for stage in (*chain.links, *([chain.twin] if chain.twin else [])):
             self._done(f"train {stage.artifact.name}", stage)
         return chain
@@ -272,7 +278,13 @@ class Stages:
         return index.artifact, self.root
 
     def _select(self, exported: Stage[ExportedModel], index: Stage[DatasetIndex]) -> Stage[Selection]:
-        from weckd_edge.compile.select import Selector
+        from weckd_edge.compile.select import Aware, Selector
+
+        def aware(refine: Callable[[], Stage[Link]]) -> Aware:
+            link = refine()
+            self._done(f"train {link.artifact.name}", link)
+            made = self._export(link)
+            return Aware(link=link.artifact, exported=made.artifact, folder=made.folder)
 
         half_range = needs_half_range(self.profile, detect())
         images, root = self._calibration(index)
@@ -282,6 +294,7 @@ class Stages:
             {
                 "onnx": exported.artifact.onnx.sha256,
                 "quantize": self.config.quantize,
+                "aware": self.config.quantize_aware,
                 "images": [[r.pixels_sha256, r.split, r.label, r.group] for r in index.artifact.images if r.split != "test"],
                 "calibration": [[r.pixels_sha256, r.split] for r in images.images if r.split == "train"],
                 "seed": self.config.seed,
@@ -299,6 +312,7 @@ class Stages:
                 calibration=(images, root),
                 target=self.request.target,
                 reduce_range=half_range,
+                aware=partial(aware, self.refine) if self.refine is not None else None,
                 folder=folder,
                 seed=self.config.seed,
                 threads=self.config.bench.threads,
