@@ -116,10 +116,14 @@ def times(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return set_times
 
 
-def answers(model: Any, frames: Sequence[Any]) -> Any:
+def as_written() -> Any:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return options
+
+
+def answers(model: Any, frames: Sequence[Any]) -> Any:
+    session = ort.InferenceSession(model.SerializeToString(), as_written(), providers=["CPUExecutionProvider"])
     return np.concatenate([session.run(None, {"frame": frame})[0] for frame in frames])
 
 
@@ -313,7 +317,7 @@ def test_biases_take_back_what_rounding_shifts(calibration: Calibration) -> None
     def mean(graph: Any, layer: Any) -> Any:
         alone = graph if graph is calibration.graph else leave_float(graph, quantized_nodes(graph.graph) - {layer.name})
         watched = with_outputs(alone, [layer.output[0]]).SerializeToString()
-        session = ort.InferenceSession(watched, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(watched, as_written(), providers=["CPUExecutionProvider"])
         values = np.concatenate([session.run([layer.output[0]], {"frame": frame})[0] for frame in frames])
         return values.mean(axis=(0, *range(2, values.ndim)))
 
