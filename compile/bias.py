@@ -6,6 +6,7 @@ int8 holds it, through the weights as they are and as int8 holds them. Borders a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,12 @@ def correct_biases(
     graph = int8.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     made_by = producers(graph)
-    layers = [_Layer(node, made_by, constants) for node in graph.node if _is_layer(node, made_by, constants)]
+    readers = Counter(name for node in graph.node for name in node.input)
+    layers = [
+        _Layer(node, made_by, constants)
+        for node in graph.node
+        if _is_layer(node, made_by, constants) and readers[node.input[2]] == 1
+    ]
     plain, held = _means(fp32, input_name, layers, frames, task)
     for layer in layers:
         shift = layer.outputs(layer.held_weights, held[layer.source]) - layer.outputs(layer.weights, plain[layer.source])

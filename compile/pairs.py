@@ -18,13 +18,24 @@ PAIR = ("QuantizeLinear", "DequantizeLinear")
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 
 
-def leave_float(model: ModelProto, nodes: Collection[str]) -> ModelProto:
-    """Return a copy of an int8 graph in which the named operators read floating point again."""
+def leave_float(model: ModelProto, nodes: Collection[str], fp32: ModelProto) -> ModelProto:
+    """Return a copy of an int8 graph in which the named operators read floating point again, with the biases they had.
+
+    Args:
+        model: The int8 graph, weights in floating point behind a pair of their own.
+        nodes: Names of operators.
+        fp32: The graph it came from.
+    """
     mixed = type(model)()
     mixed.CopyFrom(model)
     graph = mixed.graph
     made_by = producers(graph)
+    before = {tensor.name: tensor for tensor in fp32.graph.initializer}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
     for node in [n for n in graph.node if n.name in nodes]:
+        for name in node.input[2:3]:
+            if name in before and name in constants:
+                constants[name].CopyFrom(before[name])
         for place, name in enumerate(node.input):
             dq = made_by.get(name)
             q = made_by.get(dq.input[0]) if dq is not None and dq.op_type == "DequantizeLinear" else None

@@ -276,7 +276,7 @@ class Selector:
             left = tuple(order[:count])
             layers = "1 layer" if count == 1 else f"{count} layers"
             made = self._new(f"int8 {method}, {layers} in float", "int8", method, left)
-            self._write(made, calibration, leave_float(int8, left), method)
+            self._write(made, calibration, leave_float(int8, left, calibration.graph), method)
             self._answer([made])
             if made.trial.within:
                 return

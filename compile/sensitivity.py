@@ -55,7 +55,7 @@ def rank(
     found = []
     with progress.task("rank layers", len(weighted)) as task:
         for name in weighted:
-            alone = leave_float(int8, nodes - {name})
+            alone = leave_float(int8, nodes - {name}, fp32)
             got = _answer(alone, input_name, frames)
             found.append(Sensitivity(node=name, divergence=divergence(wanted, got)))
             task.advance()

@@ -315,13 +315,14 @@ def test_biases_take_back_what_rounding_shifts(calibration: Calibration) -> None
     frames = list(calibration_frames(calibration.root, calibration.chosen, calibration.contract))
 
     def mean(graph: Any, layer: Any) -> Any:
-        alone = graph if graph is calibration.graph else leave_float(graph, quantized_nodes(graph.graph) - {layer.name})
+        alone = leave_float(graph, quantized_nodes(graph.graph) - {layer.name}, calibration.graph)
         watched = with_outputs(alone, [layer.output[0]]).SerializeToString()
         session = ort.InferenceSession(watched, as_written(), providers=["CPUExecutionProvider"])
         values = np.concatenate([session.run([layer.output[0]], {"frame": frame})[0] for frame in frames])
         return values.mean(axis=(0, *range(2, values.ndim)))
 
-    wanted = [mean(calibration.graph, layer) for layer in layers]
+    bare = leave_float(uncorrected, quantized_nodes(uncorrected.graph), calibration.graph)
+    wanted = [mean(bare, layer) for layer in layers]
     for layer, want in zip(layers, wanted, strict=True):
         np.testing.assert_allclose(mean(model, layer), want, atol=1e-4)
     shifts = [np.abs(mean(uncorrected, layer) - want).max() for layer, want in zip(layers, wanted, strict=True)]
@@ -344,8 +345,8 @@ def test_layers_left_in_float_read_no_pair_and_the_last_one_leaves_the_fp32_grap
     model = quantize(calibration, "mse", open_sums=False, progress=SILENT)
     before = quantized_nodes(model.graph)
     one = min(before)
-    assert quantized_nodes(leave_float(model, {one}).graph) == before - {one}
-    bare = leave_float(model, before)
+    assert quantized_nodes(leave_float(model, {one}, calibration.graph).graph) == before - {one}
+    bare = leave_float(model, before, calibration.graph)
     assert quantized_nodes(bare.graph) == set()
     assert not [n for n in bare.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
 
@@ -356,6 +357,6 @@ def test_layers_are_ranked_by_what_each_alone_does_to_the_answers(calibration: C
     ranked = rank(model, calibration.graph, "frame", frames, SILENT)
     assert [s.divergence for s in ranked] == sorted((s.divergence for s in ranked), reverse=True)
     worst = ranked[0].node
-    alone = leave_float(model, quantized_nodes(model.graph) - {worst})
+    alone = leave_float(model, quantized_nodes(model.graph) - {worst}, calibration.graph)
     again = divergence(answers(calibration.graph, frames), answers(alone, frames))
     assert ranked[0].divergence == pytest.approx(again, rel=1e-3, abs=1e-9)
