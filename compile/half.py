@@ -27,8 +27,12 @@ HALF_OPSET = 19
 HALF_IR_VERSION = 9
 
 SMALLEST_SCALE = 2.0**-14
-"""The smallest FP16 number with all its digits. A smaller scale (of a channel that is nearly dead, or of a tensor that never
-exceeds 0.008) is raised to it, so that neither it nor its reciprocal is lost."""
+"""The smallest FP16 number with all its digits. A smaller scale (of a tensor that never exceeds 0.008) is raised to it, so
+that neither it nor its reciprocal is lost."""
+
+SMALLEST_WEIGHT_SCALE = 2.0**-18
+"""Nothing divides by the scale of stored weights. Down to here FP16 rounds one by a hundredth at most; those of the first
+convolution, which hold the normalisation of the pixels, lie between the two."""
 
 LARGEST_HALF = 65504.0
 HEADROOM = 4.0
@@ -237,8 +241,9 @@ def _put(onnx: Any, graph: GraphProto, name: str, value: NDArray[Any]) -> None:
 
 
 def _to_half(scale: NDArray[Any]) -> NDArray[np.float32]:
-    """Return scales as FP16 holds them, in FP32."""
-    return np.asarray(np.maximum(scale.astype(np.float16).astype(np.float32), np.float32(SMALLEST_SCALE)))
+    """Return scales as FP16 holds them, in FP32: one of a tensor, or those of a weight's channels."""
+    smallest = np.float32(SMALLEST_WEIGHT_SCALE if scale.ndim else SMALLEST_SCALE)
+    return np.asarray(np.maximum(scale.astype(np.float16).astype(np.float32), smallest))
 
 
 def _store_weights(onnx: Any, graph: GraphProto) -> None:
@@ -250,7 +255,7 @@ def _store_weights(onnx: Any, graph: GraphProto) -> None:
     constants, read_by = _constants(onnx, graph), consumers(graph)
     for node in [n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] in constants]:
         weights, scale = constants[node.input[0]].astype(np.float32), constants[node.input[1]].astype(np.float32)
-        scale = np.where(scale < SMALLEST_SCALE, np.float32(SMALLEST_SCALE), scale)
+        scale = np.maximum(scale, np.float32(SMALLEST_WEIGHT_SCALE))
         axis = next((a.i for a in node.attribute if a.name == "axis"), 1) % max(weights.ndim, 1)
         if scale.size > 1:
             shape = [1] * weights.ndim

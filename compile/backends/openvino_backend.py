@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -145,7 +146,9 @@ def _executed(compiled: Any) -> tuple[ExecutedLayer, ...]:
         info = op.get_rt_info()
         kind, precision, kernel = (str(info[key].value) for key in ("layerType", "runtimePrecision", "primitiveType"))
         if kind not in _NO_LAYERS:
-            layers.append(ExecutedLayer(name=str(op.get_friendly_name()), kind=kind, precision=precision, kernel=kernel))
+            # What a fusion makes is named by a count over the whole process: by its place it is always the same.
+            name = re.sub(r"^[A-Za-z]+_\d+$", f"{kind}_{len(layers)}", str(op.get_friendly_name()))
+            layers.append(ExecutedLayer(name=name, kind=kind, precision=precision, kernel=kernel))
     return tuple(layers)
 
 

@@ -207,7 +207,7 @@ class TestTensorRTRTX:
         # Hardswish is a product with the convolution's own output; the head's answer goes to the softmax.
         assert "/network/neck/neck.0/Conv (the other branch of" in detail[3]
         assert "/network/head/Gemm (/Softmax (SOFTMAX) reads it)" in detail[3]
-        assert "network_input_QuantizeLinear (behind /preprocess/Add (ELEMENTWISE))" in detail[4]
+        assert "network_input_QuantizeLinear (behind /preprocess/Sub (ELEMENTWISE))" in detail[4]
 
     def test_convolutions_in_float_are_counted_as_such(self, graphs: dict[str, Path], tmp_path: Path) -> None:
         detail = tensorrt_rtx_backend.preflight(graphs["fp32"], tmp_path).detail

@@ -67,7 +67,11 @@ def test_tensorrts_parser_reads_the_jetsons_form(networks: ModuleType, tmp_path:
     from weckd_edge.compile.backends.tensorrt_rtx_backend import preflight
 
     int8(networks, tmp_path, open_sums=True, cast_first=True)
-    assert preflight(tmp_path / "int8" / "model.onnx").detail[0].startswith("8 of 8 convolutions read int8")
+    assert (
+        preflight(tmp_path / "int8" / "model.onnx", tmp_path)
+        .detail[0]
+        .startswith("9 of 9 convolutions and matrix products read int8")
+    )
 
 
 def test_a_pixel_is_not_rounded_where_the_middle_of_the_scale_is_the_mean(networks: ModuleType, tmp_path: Path) -> None:

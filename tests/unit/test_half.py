@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from weckd_edge.compile import half as module
-from weckd_edge.compile.half import SMALLEST_SCALE, check_half, make_half, take_float_frame, take_pairs_out
+from weckd_edge.compile.half import SMALLEST_WEIGHT_SCALE, check_half, make_half, take_float_frame, take_pairs_out
 from weckd_edge.compile.qdq_rules import find_violations
 from weckd_edge.errors import ModelError
 
@@ -119,7 +119,7 @@ def test_a_scale_too_small_for_half_is_raised_and_its_weights_take_new_codes(gra
         next(t for t in model.graph.initializer if t.name == name).CopyFrom(onnx.numpy_helper.from_array(value, name))
     made = make_half(model)
     (dq,) = [n for n in made.graph.node if n.op_type == "DequantizeLinear" and n.input[0] == f"{q.output[0]}_codes"]
-    assert constants(made)[dq.input[1]][0] == SMALLEST_SCALE
+    assert constants(made)[dq.input[1]][0] == SMALLEST_WEIGHT_SCALE
     assert not constants(made)[dq.input[0]][0].any()
     assert constants(made)[dq.input[0]][1].any()
 
