@@ -39,9 +39,9 @@ def build(onnx: Path, frames: Iterable[NDArray[np.uint8]], count: int, first: st
         ModelError: NNCF or OpenVINO refuses the graph.
         MissingDependency: NNCF is not installed.
     """
-    for name in (LIBRARY, "torch.utils.cpp_extension"):  # it looks for a CUDA compiler that nothing here needs
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it looks for a CUDA compiler, not needed here
     nncf: Any = require(LIBRARY, "try NNCF's int8")
+    logging.getLogger(LIBRARY).setLevel(logging.ERROR)  # it sets its own level as it is imported
     model = openvino_backend.read(onnx)
     try:
         dataset = nncf.Dataset(list(frames))
