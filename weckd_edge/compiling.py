@@ -22,6 +22,8 @@ from weckd_edge.stages import BuildOutcome, BuildRequest, Stages
 from weckd_edge.store import Stage, Workspace, sha256_file
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from weckd_edge.compile.onnx_file import InputHints
     from weckd_edge.compile.verify import Predictor
     from weckd_edge.train.chain import Chain
@@ -273,6 +275,9 @@ class CompileStages(Stages):
             key,
             lambda folder: self.brought.export(artifact, link.folder, folder),
         )
+
+    def _network(self, link: Stage[Link]) -> Module | None:
+        return None
 
     def _trained(self, link: Stage[Link]) -> Predictor:
         return self.brought.predictor(link.artifact, link.folder)

@@ -39,6 +39,8 @@ from weckd_edge.progress import Progress
 from weckd_edge.store import Stage, Workspace, sha256_file
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from weckd_edge.compile.verify import Candidate, Predictor
     from weckd_edge.train.chain import Chain
 
@@ -128,7 +130,7 @@ class Stages:
             artifact=replace(selected.artifact, onnx=with_temperature.onnx, built=with_temperature.built),
             folder=recalibrated.folder,
         )
-        built = self._compile(selected, exported.artifact.input, index)
+        built = (*self._compile(selected, exported.artifact.input, index), *self._convert(chain.links[-1]))
         as_written, shipped = self._candidates(selected)
         verification = self._verify(chain.links[-1], exported, as_written, shipped, index, uncalibrated, with_temperature)
         golden = self._golden(exported, as_written, shipped, index)
@@ -367,6 +369,30 @@ class Stages:
                 )
             )
         return tuple(Part(stage.artifact, stage.folder) for stage in stages)
+
+    def _convert(self, link: Stage[Link]) -> tuple[Part[BuiltModel], ...]:
+        """Try torch-tensorrt on the network itself, for a Jetson and where it and a GPU are at hand."""
+        from weckd_edge.compile.backends import torch_tensorrt_backend
+
+        network = (
+            self._network(link) if self.request.target == "jetson" and torch_tensorrt_backend.can_build_here() else None
+        )
+        if network is None:
+            return ()
+        weights = link.artifact.weights.sha256
+        stage = self._stage(
+            "preflight-torch-tensorrt",
+            BuiltModel,
+            {"link": weights, "input": link.artifact.input, "versions": versions()},
+            lambda _: torch_tensorrt_backend.preflight(network, link.artifact.input, weights),
+        )
+        return (Part(stage.artifact, stage.folder),)
+
+    def _network(self, link: Stage[Link]) -> Module | None:
+        """Return the trained network, where it is one of torch."""
+        from weckd_edge.train.models import load_link
+
+        return load_link(link.artifact, link.folder).trunk
 
     def _candidates(self, selected: Stage[Selection]) -> tuple[Candidate, Candidate]:
         """Return the graph as it is written, and what ships (the same, where the device builds its own)."""

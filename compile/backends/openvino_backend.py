@@ -141,7 +141,7 @@ def executed_layers(model: Path) -> tuple[ExecutedLayer, ...]:
 
 
 def _executed(compiled: Any) -> tuple[ExecutedLayer, ...]:
-    layers = []
+    layers: list[ExecutedLayer] = []
     for op in compiled.get_runtime_model().get_ordered_ops():
         info = op.get_rt_info()
         kind, precision, kernel = (str(info[key].value) for key in ("layerType", "runtimePrecision", "primitiveType"))

@@ -1,14 +1,15 @@
 """Another way to an engine, where CUDA is present: torch-tensorrt converts the network itself, without ONNX between.
 
-It adds nothing to the ONNX path for a plain network and costs a torch on the machine that builds, so it is never taken by
-itself. The network runs in the type its weights have; for int8, quantize the ONNX graph. Not yet run: no GPU was at hand.
+It adds nothing to the ONNX path for a plain network and costs a torch on the machine that builds, so no engine of its making
+ships: a build for a Jetson tries it where it can, and says how it went. The network runs in the type its weights have; for
+int8, quantize the ONNX graph. Not yet run: no GPU was at hand.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import BuiltModel, InputContract
 from weckd_edge.devices.backends.cudart import load_cuda_runtime
 from weckd_edge.errors import ModelError, WeckdError
 from weckd_edge.optional import is_installed, require
@@ -29,6 +30,30 @@ def can_build_here() -> bool:
     except WeckdError:
         return False
     return True
+
+
+def preflight(network: Module, contract: InputContract, weights_sha256: str) -> BuiltModel:
+    """Build an engine from the torch network for the GPU of this host, and keep only whether it could be built.
+
+    Args:
+        network: See ``build_engine``.
+        contract: See ``build_engine``.
+        weights_sha256: Digest of the network's weights.
+    """
+    try:
+        size = len(build_engine(network, contract)) / 2**20
+        found = f"built for this host's own GPU from the torch network ({size:.1f} MiB, not kept)"
+    except ModelError as err:  # another way to the same end: that it is closed stops nothing
+        found = str(err)
+    return BuiltModel(
+        backend=NAME,
+        backend_version=str(require("torch_tensorrt", _PURPOSE).__version__),
+        precision="fp32",
+        kind="preflight",
+        files=(),
+        source_sha256=weights_sha256,
+        detail=(found,),
+    )
 
 
 def build_engine(network: Module, contract: InputContract, *, workspace_mib: int = 512) -> bytes:

@@ -401,7 +401,8 @@ class TestTorchTensorRT:
                 raise RuntimeError("no converter for aten.x\nmore")
             return b"engine"
 
-        stand_in = SimpleNamespace(dynamo=SimpleNamespace(convert_exported_program_to_serialized_trt_engine=convert))
+        dynamo = SimpleNamespace(convert_exported_program_to_serialized_trt_engine=convert)
+        stand_in = SimpleNamespace(dynamo=dynamo, __version__="2.14.0")
         monkeypatch.setitem(sys.modules, "torch_tensorrt", stand_in)  # type: ignore[arg-type]  # all of it that is used
         monkeypatch.setattr(torch.nn.Module, "cuda", lambda self: self)
         zeros = torch.zeros
@@ -421,6 +422,14 @@ class TestTorchTensorRT:
         library["fails"] = True
         with pytest.raises(ModelError, match=r"^torch-tensorrt cannot convert this network \(no converter for aten\.x\)$"):
             torch_tensorrt_backend.build_engine(networks.inverted(), networks.contract())
+
+    def test_a_build_keeps_how_it_went_and_goes_on(self, networks: ModuleType, library: dict[str, Any]) -> None:
+        built = torch_tensorrt_backend.preflight(networks.inverted(), networks.contract(), "0" * 64)
+        assert (built.kind, built.files, built.backend_version) == ("preflight", (), "2.14.0")
+        assert built.detail == ("built for this host's own GPU from the torch network (0.0 MiB, not kept)",)
+        library["fails"] = True
+        refused = torch_tensorrt_backend.preflight(networks.inverted(), networks.contract(), "0" * 64)
+        assert refused.detail == ("torch-tensorrt cannot convert this network (no converter for aten.x)",)
 
     def test_it_builds_only_where_library_and_gpu_are_there(self, cuda: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(torch_tensorrt_backend, "is_installed", lambda name: False)
