@@ -15,11 +15,14 @@ from weckd_edge.train.probe import plain_inputs
 from weckd_edge.train.sampler import Feed
 
 BATCH = 32
-ENOUGH = 256
+ENOUGH = 128
 """Images from which on batch-norm statistics are worth measuring: those of a share of some dozen are worse than the old."""
 
+Judge = Callable[[Student], float]
+"""How well a student answers images that no training has seen; higher is better."""
 
-def merge(student: Student, others: Sequence[Student], judge: Callable[[Student], float]) -> int:
+
+def merge(student: Student, others: Sequence[Student], judge: Judge) -> int:
     """Give a student the mean of its own weights and of those others' that make it no worse: a greedy soup.
 
     Wortsman et al. 2022, arXiv 2203.05482. Batch-norm statistics are averaged too.
@@ -27,7 +30,7 @@ def merge(student: Student, others: Sequence[Student], judge: Callable[[Student]
     Args:
         student: On the CPU.
         others: Of the same network, in the order in which they are tried.
-        judge: How well a student answers images that no training has seen; higher is better.
+        judge: Of the student.
 
     Returns:
         How many of the others were taken in.
@@ -55,22 +58,26 @@ def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     }
 
 
-def measure_batch_norms(student: Student, feed: Feed, contract: InputContract) -> bool:
-    """Set every batch norm's running mean and variance to their average over a feed's images, seen plainly.
+def measure_batch_norms(student: Student, feed: Feed, contract: InputContract, judge: Judge) -> bool:
+    """Set every batch norm's running mean and variance to their average over a feed's images, seen plainly, if that helps.
 
-    The running statistics of a short training are of views, turned and coloured, not of the frames a camera sends.
+    The running statistics of a short training are of views, turned and coloured, not of the frames a camera sends. On
+    otoscope frames plain ones answered up to eight points more correctly; on blood cells up to seven points less.
 
     Args:
         student: On the CPU; ends in evaluation mode.
         feed: All its images are looked at, with a label or without.
         contract: How the network wants its input.
+        judge: Of the student: where it is worse with the new statistics, the old ones are put back.
 
     Returns:
-        Whether it was done: not with fewer than ``ENOUGH`` images.
+        Whether they were changed: not with fewer than ``ENOUGH`` images.
     """
     shown = np.random.default_rng(0).permutation(np.concatenate([feed.labelled, feed.pool]))
     if len(shown) < ENOUGH:
         return False
+    student.eval()
+    kept, before_score = _copy(student), judge(student)
     norms = [module for module in student.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     before = [norm.momentum for norm in norms]
     for norm in norms:
@@ -83,4 +90,7 @@ def measure_batch_norms(student: Student, feed: Feed, contract: InputContract) -
     for norm, momentum in zip(norms, before, strict=True):
         norm.momentum = momentum
     student.eval()
+    if judge(student) < before_score:
+        student.load_state_dict(kept)
+        return False
     return True

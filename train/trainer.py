@@ -206,14 +206,18 @@ class Trainer:
             progress=self.progress,
             classifier_rate=1.0 if probed or job.start else RANDOM_CLASSIFIER,
         )
+
+        def judge(student: Student) -> float:
+            return accuracy(*self._answers(student, plan.contract, "val")).value
+
         if job.merge:
             merge(
                 made.student,
                 [load_link(link.artifact, link.folder) for link in reversed(job.merge)],
-                lambda student: accuracy(*self._answers(student, plan.contract, "val")).value,
+                judge,
             )
         if not job.rounded:  # the batch norms of a rounded network were fixed while it learned
-            measure_batch_norms(made.student, feed, plan.contract)
+            measure_batch_norms(made.student, feed, plan.contract, judge)
         path = folder / "weights.safetensors"
         save_weights(made.student, path)
         return Link(

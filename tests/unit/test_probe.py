@@ -86,7 +86,7 @@ def test_batch_norms_are_those_of_the_plain_images() -> None:
     norm = next(module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
     momentum = norm.momentum
     handle = norm.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
-    assert measure_batch_norms(network, images, CONTRACT)
+    assert measure_batch_norms(network, images, CONTRACT, lambda student: 0.5)
     handle.remove()
     assert sum(map(len, seen)) == ENOUGH + 8
     assert norm.running_mean is not None
@@ -97,8 +97,17 @@ def test_batch_norms_are_those_of_the_plain_images() -> None:
 def test_few_images_change_no_batch_norm() -> None:
     network = student()
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    assert not measure_batch_norms(network, feed(ENOUGH - 1), CONTRACT)
+    assert not measure_batch_norms(network, feed(ENOUGH - 1), CONTRACT, lambda student: 0.5)
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+def test_statistics_that_make_it_worse_are_put_back() -> None:
+    network = student()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    scores = iter([0.9, 0.8])
+    assert not measure_batch_norms(network, feed(ENOUGH), CONTRACT, lambda student: next(scores))
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert not network.training
 
 
 def test_work_is_measured_beside_its_artefact_and_summed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
