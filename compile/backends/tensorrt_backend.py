@@ -16,7 +16,7 @@ from weckd_edge.artifacts import BuiltModel, FileRef, Precision
 from weckd_edge.compile.graph import load_graph, opset_of
 from weckd_edge.compile.half import check_half, make_half, take_float_frame, take_pairs_out
 from weckd_edge.compile.qdq_rules import check_rules
-from weckd_edge.devices.backends.cudart import load_cuda_runtime
+from weckd_edge.devices.backends.cudart import has_gpu
 from weckd_edge.devices.backends.tensorrt_backend import build_engine
 from weckd_edge.devices.layers import in_floating_point
 from weckd_edge.devices.profile import DeviceProfile
@@ -30,7 +30,7 @@ from weckd_edge.devices.recipe import (
     write_recipe,
 )
 from weckd_edge.devices.trtexec import TRTEXEC_FILE, describe_by_hand
-from weckd_edge.errors import ModelError, WeckdError
+from weckd_edge.errors import ModelError
 from weckd_edge.optional import is_installed, require
 from weckd_edge.progress import Progress
 from weckd_edge.store import file_ref, sha256_file, write_atomic
@@ -162,13 +162,7 @@ def graphs_to_prove(onnx: Path, recipe: BuiltModel, folder: Path) -> dict[str, P
 
 def can_build_here() -> bool:
     """Tell whether TensorRT and a GPU are present."""
-    if not is_installed("tensorrt"):
-        return False
-    try:
-        load_cuda_runtime().compute_capability()
-    except WeckdError:
-        return False
-    return True
+    return is_installed("tensorrt") and has_gpu()
 
 
 def version() -> str:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from weckd_edge.artifacts import BuiltModel, InputContract
-from weckd_edge.devices.backends.cudart import load_cuda_runtime
-from weckd_edge.errors import ModelError, WeckdError
+from weckd_edge.devices.backends.cudart import has_gpu
+from weckd_edge.errors import ModelError
 from weckd_edge.optional import is_installed, require
 
 if TYPE_CHECKING:
@@ -23,13 +23,7 @@ _PURPOSE = "build an engine from the torch network"
 
 def can_build_here() -> bool:
     """Tell whether torch-tensorrt and a GPU are present."""
-    if not is_installed("torch_tensorrt"):
-        return False
-    try:
-        load_cuda_runtime().compute_capability()
-    except WeckdError:
-        return False
-    return True
+    return is_installed("torch_tensorrt") and has_gpu()
 
 
 def preflight(network: Module, contract: InputContract, weights_sha256: str) -> BuiltModel:

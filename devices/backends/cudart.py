@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from weckd_edge.errors import DeviceError, MissingDependency
+from weckd_edge.errors import DeviceError, MissingDependency, WeckdError
 
 _NAMES = (
     "libcudart.so",
@@ -103,3 +103,12 @@ def load_cuda_runtime() -> CudaRuntime:
         "libcudart (the CUDA runtime) is needed to run an engine and is not here; on a Jetson: "
         "sudo apt install nvidia-jetpack"
     )
+
+
+def has_gpu() -> bool:
+    """Tell whether CUDA's runtime and a GPU are present."""
+    try:
+        load_cuda_runtime().compute_capability()
+    except WeckdError:
+        return False
+    return True
