@@ -19,7 +19,7 @@ EXPECTED_FILE = "expected.npy"
 
 TOLERANCE_FACTOR = 4.0
 LEAST_TOLERANCE = 0.02
-"""What a self-test allows is this many times what two implementations on the host differ by on the same frames, and at least
+"""What a self-test allows is this many times what implementations on the host differ by on the same frames, and at least
 this much of a probability."""
 
 LEAST_TENSORRT_TOLERANCE = 0.1
@@ -34,10 +34,10 @@ def make_golden(
     contract: InputContract,
     count: int,
     shipped: Candidate,
-    other: Candidate,
+    others: Sequence[Candidate],
     folder: Path,
 ) -> GoldenFrames:
-    """Write ``frames.npy`` and ``expected.npy``: validation frames on which two implementations agree best.
+    """Write ``frames.npy`` and ``expected.npy``: validation frames on which implementations agree best.
 
     On such frames a small tolerance tells a broken device from a value that was rounded the other way.
 
@@ -47,7 +47,7 @@ def make_golden(
         contract: The frame.
         count: How many frames.
         shipped: Whose answers are expected.
-        other: Another implementation of the same graph.
+        others: Other implementations of the same graph: those that a bundle's reader may run instead.
         folder: Where to write; exists.
 
     Raises:
@@ -59,7 +59,7 @@ def make_golden(
         raise DataError("expected validation images for the self-test, the index has none")
     frames = np.concatenate([frame_from_file(root / record.path, contract) for record in records])
     expected, version = _answers(shipped, frames)
-    apart = np.abs(expected - _answers(other, frames)[0]).max(axis=1)
+    apart = np.max([np.abs(expected - _answers(other, frames)[0]).max(axis=1) for other in others], axis=0)
     steady = sorted(range(len(records)), key=lambda k: (float(apart[k]), records[k].sha256))
     chosen = [records.index(record) for record in in_turn([records[k] for k in steady])[:count]]
     for name, array in ((FRAMES_FILE, frames[chosen]), (EXPECTED_FILE, expected[chosen])):

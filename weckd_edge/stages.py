@@ -459,11 +459,8 @@ class Stages:
         onnx = exported.folder / exported.artifact.onnx.path
         backends = ["onnxruntime", *(["openvino"] if self.request.target == "cpu" else [])]
         fp32 = [Candidate(backend=name, model=onnx, precision="fp32") for name in backends]
-        others: list[Candidate] = []
-        if shipped == as_written:  # the device builds its own: what else runs the graph here says how far it can be trusted
-            others = [
-                replace(as_written, backend=n, reference=False) for n in ("onnxruntime", "openvino") if is_installed(n)
-            ]
+        # Where the device builds its own, what else runs the graph here says how far it can be trusted.
+        others = self._runners_here(as_written) if shipped == as_written else []
         return self._stage(
             "verify",
             Verification,
@@ -494,22 +491,27 @@ class Stages:
             ),
         )
 
+    def _runners_here(self, as_written: Candidate) -> list[Candidate]:
+        """Return what runs a graph on this machine, in whatever way is fastest."""
+        return [replace(as_written, backend=n, reference=False) for n in ("onnxruntime", "openvino") if is_installed(n)]
+
     def _golden(
         self, exported: Stage[ExportedModel], as_written: Candidate, shipped: Candidate, index: Stage[DatasetIndex]
     ) -> Stage[GoldenFrames]:
         from weckd_edge.compile.golden import make_golden
         from weckd_edge.compile.verify import Candidate
 
-        other = as_written if shipped != as_written else replace(as_written, reference=False)
-        if other.backend == shipped.backend == "openvino":  # an IR of NNCF's: what other backends run is the graph in FP32
+        others = [as_written] if shipped != as_written else self._runners_here(as_written)
+        if as_written.backend == shipped.backend == "openvino":  # NNCF's IR: what other backends run is the graph in FP32
             onnx = exported.folder / exported.artifact.onnx.path
-            other = Candidate(backend="onnxruntime", model=onnx, precision="fp32")
+            others = [Candidate(backend="onnxruntime", model=onnx, precision="fp32")]
 
         return self._stage(
             "golden",
             GoldenFrames,
             {
                 "shipped": [shipped.name, shipped.model.parent.name],
+                "others": [other.name for other in others],
                 "frames": self.config.selftest.frames,
                 "input": exported.artifact.input,
                 "images": [[r.sha256, r.label] for r in index.artifact.images if r.split == "val"],
@@ -521,7 +523,7 @@ class Stages:
                 exported.artifact.input,
                 self.config.selftest.frames,
                 shipped,
-                other,
+                others,
                 folder,
             ),
         )

@@ -80,7 +80,7 @@ class Ears:
             self.stub.apart[self.frame(record)[None].tobytes()] = differences.get(record.path, 0.0)
 
     def make(self, count: int) -> tuple[GoldenFrames, Any, Any]:
-        golden = make_golden(self.index, self.root, self.networks.contract(), count, SHIPPED, OTHER, self.out)
+        golden = make_golden(self.index, self.root, self.networks.contract(), count, SHIPPED, [OTHER], self.out)
         check_ref(self.out, golden.frames)
         check_ref(self.out, golden.expected)
         return golden, np.load(self.out / golden.frames.path), np.load(self.out / golden.expected.path)
