@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -167,6 +168,16 @@ def test_of_a_large_validation_split_each_class_has_candidates(
 def test_the_same_again_gives_the_same_bytes(ears: Ears) -> None:
     first = ears.make(5)[0]
     assert ears.make(5)[0] == first
+
+
+def test_of_several_implementations_the_furthest_counts(ears: Ears, stub: Implementations) -> None:
+    ears.part({record.path: 0.05 for record in ears.val})
+    agreeing = replace(OTHER, model=Path("agrees.onnx"))
+    contract = ears.networks.contract()
+    golden = make_golden(ears.index, ears.root, contract, 3, SHIPPED, [agreeing, OTHER], ears.out)
+    assert golden.tolerance["openvino"] == pytest.approx(4 * 0.05, rel=1e-3)
+    alone = make_golden(ears.index, ears.root, contract, 3, SHIPPED, [agreeing], ears.out)
+    assert alone.tolerance["openvino"] == 0.02
 
 
 def test_both_implementations_are_opened_as_asked_and_closed(ears: Ears, stub: Implementations) -> None:
