@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.compile.graph import producers
-from weckd_edge.compile.pairs import axis_of, rounded
-from weckd_edge.compile.ranges import with_outputs
-from weckd_edge.errors import ModelError, WeckdError
+from weckd_edge.compile.pairs import across, axis_of, rounded
+from weckd_edge.compile.ranges import watch
 from weckd_edge.optional import require
 from weckd_edge.progress import Task
 
@@ -91,8 +90,7 @@ class _Layer:
         weights = array(constants[q_weights.input[0]])
         attributes = {a.name: a for a in node.attribute}
         steps, axis = array(constants[q_weights.input[1]]), axis_of(q_weights)
-        wide = steps if steps.ndim == 0 else np.expand_dims(steps, tuple(d for d in range(weights.ndim) if d != axis))
-        held = rounded(weights, steps, axis) * wide.astype(np.float64)
+        held = rounded(weights, steps, axis) * across(steps, weights.ndim, axis).astype(np.float64)
         if node.op_type == "Gemm" and not ("transB" in attributes and attributes["transB"].i):
             weights, held = weights.T, held.T
         taps = tuple(range(2, weights.ndim))
@@ -111,27 +109,14 @@ def _means(
     fp32: ModelProto, input_name: str, layers: Sequence[_Layer], frames: Iterable[NDArray[Any]], task: Task
 ) -> tuple[Means, Means]:
     """Return the mean of every channel of the layers' inputs, as it is and rounded."""
-    ort: Any = require("onnxruntime", "correct biases")
-    steps = {layer.source: layer.step for layer in layers}
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
+    steps = {layer.source: np.asarray(layer.step, dtype=np.float32) for layer in layers}
     plain: dict[str, list[NDArray[np.float64]]] = {name: [] for name in steps}
     int8: dict[str, list[NDArray[np.float64]]] = {name: [] for name in steps}
-    try:
-        watched = with_outputs(fp32, list(steps)).SerializeToString()
-        session = ort.InferenceSession(watched, options, providers=["CPUExecutionProvider"])
-        for frame in frames:
-            for name, values in zip(steps, session.run(list(steps), {input_name: frame}), strict=True):
-                step = np.asarray(steps[name], dtype=np.float32)
-                held = rounded(values, step, 1) * step
-                over = (0, *range(2, values.ndim))
-                plain[name].append(values.mean(axis=over, dtype=np.float64))
-                int8[name].append(held.mean(axis=over, dtype=np.float64))
-            task.advance()
-    except WeckdError:
-        raise
-    except Exception as err:  # ONNX Runtime's own errors have no common base class
-        raise ModelError(f"ONNX Runtime cannot run this network ({str(err).splitlines()[0][:200]})") from err
+    for arrays in watch(fp32, list(steps), input_name, frames, task):
+        for (name, step), values in zip(steps.items(), arrays, strict=True):
+            over = (0, *range(2, values.ndim))
+            plain[name].append(values.mean(axis=over, dtype=np.float64))
+            int8[name].append((rounded(values, step, 1) * step).mean(axis=over, dtype=np.float64))
     return _averaged(plain), _averaged(int8)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.compile.graph import check, consumers, load_graph, opset_of, producers
+from weckd_edge.compile.pairs import axis_of, rounded
 from weckd_edge.devices.backends.table import open_runner
 from weckd_edge.errors import ModelError
 from weckd_edge.optional import require
@@ -256,12 +257,7 @@ def _store_weights(onnx: Any, graph: GraphProto) -> None:
     for node in [n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] in constants]:
         weights, scale = constants[node.input[0]].astype(np.float32), constants[node.input[1]].astype(np.float32)
         scale = np.maximum(scale, np.float32(SMALLEST_WEIGHT_SCALE))
-        axis = next((a.i for a in node.attribute if a.name == "axis"), 1) % max(weights.ndim, 1)
-        if scale.size > 1:
-            shape = [1] * weights.ndim
-            shape[axis] = scale.size
-            scale = scale.reshape(shape)
-        codes = np.clip(np.rint(weights / scale), -128, 127).astype(np.int8)
+        codes = rounded(weights, scale, axis_of(node))
         stored = f"{node.output[0]}_codes"
         _put(onnx, graph, stored, codes)
         for reader in read_by.get(node.output[0], []):

@@ -73,9 +73,15 @@ def store_int8_weights(model: ModelProto) -> None:
 
 def rounded(values: NDArray[np.float32], steps: NDArray[np.float32], axis: int) -> NDArray[np.int8]:
     """Return what QuantizeLinear makes of values: int8, zero point 0, one step or one for each index of ``axis``."""
-    across = steps if steps.ndim == 0 else np.expand_dims(steps, tuple(d for d in range(values.ndim) if d != axis))
-    small: NDArray[np.int8] = np.clip(np.rint(values / across), -128, 127).astype(np.int8)
+    small: NDArray[np.int8] = np.clip(np.rint(values / across(steps, values.ndim, axis)), -128, 127).astype(np.int8)
     return small
+
+
+def across(steps: NDArray[np.float32], dimensions: int, axis: int) -> NDArray[np.float32]:
+    """Return steps in a shape that meets a tensor of so many dimensions: one step, or one for each index of ``axis``."""
+    if steps.ndim == 0:
+        return steps
+    return np.expand_dims(steps, tuple(d for d in range(dimensions) if d != axis % dimensions))
 
 
 def axis_of(node: NodeProto) -> int:

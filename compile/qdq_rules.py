@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from weckd_edge.compile.graph import consumers, opset_of, producers
+from weckd_edge.compile.pairs import axis_of
 from weckd_edge.devices.recipe import version_tuple
 from weckd_edge.errors import ModelError
 from weckd_edge.optional import require
@@ -129,7 +130,7 @@ class _Rules:
         return stored is not None and stored.dtype == np.int8 and self._version is not None and self._version >= (10, 0)
 
     def _check_axis(self, node: NodeProto) -> None:
-        axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+        axis = axis_of(node)
         for reader in self._read_by.get(node.output[0], []):
             if (
                 reader.op_type == "Conv"

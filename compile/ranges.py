@@ -11,7 +11,7 @@ A pass keeps one histogram of magnitudes a tensor, so that its memory does not g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -133,25 +133,38 @@ def observe(
         DataError: A frame cannot be read.
         ModelError: ONNX Runtime cannot run the graph, or a tensor holds a value that is not finite.
     """
+    found = {name: Histogram() for name in names}
+    for arrays in watch(model, names, input_name, frames, task):
+        for name, values in zip(names, arrays, strict=True):
+            try:
+                found[name].add(values)
+            except ValueError as err:
+                raise ModelError(f"calibration: tensor '{name}' holds a value that is not finite; train again") from err
+    return found
+
+
+def watch(
+    model: ModelProto, names: Sequence[str], input_name: str, frames: Iterable[NDArray[Any]], task: Task
+) -> Iterator[list[NDArray[Any]]]:
+    """Answer frames, and yield for each what the named tensors hold. The arguments are those of ``observe``.
+
+    Raises:
+        DataError: A frame cannot be read.
+        ModelError: ONNX Runtime cannot run the graph.
+    """
     ort: Any = require("onnxruntime", "quantize a network")
     watched = with_outputs(model, names)
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    found = {name: Histogram() for name in names}
     try:
         session = ort.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
         for frame in frames:
-            for name, values in zip(names, session.run(list(names), {input_name: frame}), strict=True):
-                try:
-                    found[name].add(values)
-                except ValueError as err:
-                    raise ModelError(f"calibration: tensor '{name}' holds a value that is not finite; train again") from err
+            yield session.run(list(names), {input_name: frame})
             task.advance()
     except WeckdError:
         raise
     except Exception as err:  # ONNX Runtime's own errors have no common base class
         raise ModelError(f"ONNX Runtime cannot run this network ({str(err).splitlines()[0][:200]})") from err
-    return found
 
 
 def with_outputs(model: ModelProto, names: Sequence[str]) -> ModelProto:

@@ -6,11 +6,8 @@ Not yet run on a Jetson: tested with a folder that looks like one and a stand-in
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from weckd_edge.artifacts import BuiltModel, FileRef
 from weckd_edge.bundle import DEVICE_FOLDER, Bundle
@@ -31,6 +28,7 @@ from weckd_edge.devices.engines import (
 )
 from weckd_edge.devices.jetson import EngineIdentity, check_room, full_tensorrt_version, read_module, read_power_mode
 from weckd_edge.devices.layers import beside_the_dla, in_floating_point
+from weckd_edge.devices.race import race
 from weckd_edge.devices.recipe import RECIPE_FILE, GraphFile, TensorRTRecipe, plan_for, read_recipe
 from weckd_edge.devices.verify_bundle import SelfTest, load_golden, self_test
 from weckd_edge.errors import BundleError, DeviceError, ModelError, WeckdError
@@ -314,19 +312,13 @@ def _race(device: _Device, engines: dict[str, EngineRecord]) -> dict[str, float]
     frames, _ = load_golden(device.bundle)
     folder = device.bundle.folder / DEVICE_FOLDER
     runners = {name: open_runner("tensorrt", folder / record.engine.path) for name, record in engines.items()}
-    times: dict[str, list[int]] = {name: [] for name in engines}
     try:
-        for turn in range(RACE_WARMUP + RACE_FRAMES):
-            frame = frames[turn % len(frames)][None]
-            for name, runner in runners.items():
-                start_ns = time.monotonic_ns()
-                runner.run(frame)
-                if turn >= RACE_WARMUP:
-                    times[name].append(time.monotonic_ns() - start_ns)
+        single = [frame[None] for frame in frames]
+        lanes = race(list(runners.values()), single, rounds=RACE_FRAMES, queries=1, warmup=RACE_WARMUP)
     finally:
         for runner in runners.values():
             runner.close()
-    return {name: float(np.median(taken)) for name, taken in times.items()}
+    return {name: float(lane.median_ns) for name, lane in zip(runners, lanes, strict=True)}
 
 
 def _test(bundle: Bundle, engine: Path, tolerance: float) -> SelfTest:

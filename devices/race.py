@@ -35,22 +35,26 @@ class Lane:
     high: float
 
 
-def race(runners: Sequence[_Runnable], frames: Sequence[NDArray[Any]], *, rounds: int = 24, queries: int = 8) -> list[Lane]:
+def race(
+    runners: Sequence[_Runnable], frames: Sequence[NDArray[Any]], *, rounds: int = 24, queries: int = 8, warmup: int = 1
+) -> list[Lane]:
     """Time models round by round: each answers a few frames, then the next one does.
 
     Args:
         runners: The models; the first is what the others are compared with.
         frames: Inputs as the runners take them, used in turn; the same ones for all models of a round.
-        rounds: How often each model's turn comes, at least 4. One more round before them is not counted.
+        rounds: How often each model's turn comes, at least 4.
         queries: How many queries a turn has.
+        warmup: How many rounds before them are not counted.
 
     Raises:
         ConfigError: No model, no frame, or too few rounds.
     """
     if not runners or not frames or rounds < 4 or queries < 1:
         raise ConfigError(f"expected models, frames and 4 rounds or more; got {len(runners)}, {len(frames)} and {rounds}")
-    for runner in runners:
-        _turn(runner, frames, 0, queries)
+    for index in range(warmup):
+        for runner in runners:
+            _turn(runner, frames, index * queries, queries)
     collecting = gc.isenabled()
     gc.disable()
     try:
