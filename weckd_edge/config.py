@@ -285,6 +285,8 @@ class GateConfig:
         size_mib: Size of what the device loads, at most.
         accuracy: Accuracy of the compiled artefact on the test split, at least (0..1).
         accuracy_drop: Accuracy lost between FP32 and the compiled artefact, at most (0..1).
+        energy_mj: Energy of one frame above idle, at most, millijoule.
+        recall: Sensitivity of the class that is recognised worst, by the compiled artefact on the test split, at least (0..1).
     """
 
     latency_p90_ms: float | None = None
@@ -292,12 +294,14 @@ class GateConfig:
     size_mib: float | None = None
     accuracy: float | None = None
     accuracy_drop: float | None = None
+    energy_mj: float | None = None
+    recall: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("latency_p90_ms", "memory_mib", "size_mib"):
+        for name in ("latency_p90_ms", "memory_mib", "size_mib", "energy_mj"):
             value = getattr(self, name)
             _check(value is None or value > 0, f"{name} = {value}: expected over 0")
-        for name in ("accuracy", "accuracy_drop"):
+        for name in ("accuracy", "accuracy_drop", "recall"):
             value = getattr(self, name)
             _check(value is None or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1 (0.9 for 90 %)")
 
