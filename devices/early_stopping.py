@@ -1,7 +1,7 @@
 """What a run of n queries proves about a percentile: MLPerf's early stopping, and how many queries would decide.
 
-A query is over the true percentile p with probability 1 - p, whatever the times' distribution is. So the number of queries over
-it is binomial, and an estimate that leaves few enough queries above itself is too low only with probability 1 - confidence.
+A query is over the true percentile p with probability 1 - p, however times are distributed. So the number of queries over it
+is binomial, and an estimate that leaves few enough queries above itself is too low only with probability 1 - confidence.
 MLPerf Inference defines this for queries that are independent of each other; where slow queries come in bursts, the true
 confidence is smaller. The binomial tail is summed here, so that no SciPy is needed on a device.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from weckd_edge.artifacts import PowerFigures
 from weckd_edge.devices.power.base import PowerSource, Reading
@@ -45,7 +46,9 @@ def energy_of(
     gross_mj = run_mw * seconds / frames
     resolution_mj = gross_mj / inside
     if idle_mw is None:
-        return _figures(source, None, run_mw, inside, "idle power was not read before the run", gross_mj, None, resolution_mj)
+        return _figures(
+            source, None, run_mw, inside, "idle power was not read before the run", gross_mj, None, resolution_mj
+        )
     net_mj = (run_mw - idle_mw) * seconds / frames
     if net_mj <= 0:
         reason = f"the run drew {run_mw:.0f} mW, no more than idle ({idle_mw:.0f} mW): what one frame adds is not seen"
@@ -85,7 +88,11 @@ def distinct(readings: Sequence[Reading]) -> list[Reading]:
     for reading in readings:
         if found and reading.at_ns <= found[-1].at_ns:
             continue
-        if len(found) > 1 and reading.energy_mj is not None and found[-2].energy_mj == found[-1].energy_mj == reading.energy_mj:
+        if (
+            len(found) > 1
+            and reading.energy_mj is not None
+            and found[-2].energy_mj == found[-1].energy_mj == reading.energy_mj
+        ):
             found[-1] = reading
             continue
         found.append(reading)
@@ -100,7 +107,7 @@ def mean_power_mw(readings: Sequence[Reading], start_ns: int, end_ns: int) -> fl
     if end_ns <= start_ns or len(readings) < 2 or readings[0].at_ns > start_ns or readings[-1].at_ns < end_ns:
         return None
     total = 0.0
-    for before, after in zip(readings, readings[1:], strict=False):
+    for before, after in pairwise(readings):
         begin, finish = max(before.at_ns, start_ns), min(after.at_ns, end_ns)
         if finish <= begin:
             continue

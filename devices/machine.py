@@ -55,7 +55,9 @@ class Machine:
         self._alarms = self._hold(sorted(root.glob("sys/class/hwmon/hwmon*/curr*_crit_alarm")))
         self._pi = self._hold([root / _PI_THROTTLED])
         self._load = self._hold([root / "proc/loadavg"])
-        self._counters = [(path, file) for pattern in _COUNTERS for path in sorted(root.glob(pattern)) for file in self._hold([path])]
+        self._counters = [
+            (path, file) for pattern in _COUNTERS for path in sorted(root.glob(pattern)) for file in self._hold([path])
+        ]
         watched = {
             "processor clock": self._cpu,
             "GPU clock": self._gpu,
@@ -94,7 +96,9 @@ class Machine:
         )
 
     def _throttling(self) -> tuple[str, ...]:
-        found = [f"{name} lowers its clock (step {state})" for name, file in self._cooling if (state := _number(file) or 0) > 0]
+        found = [
+            f"{name} lowers its clock (step {state})" for name, file in self._cooling if (state := _number(file) or 0) > 0
+        ]
         bits = self._pi_bits()
         found += [text for bit, text in _PI_BITS.items() if bits >> bit & 1]
         if any(_number(file) for file in self._alarms):
@@ -120,7 +124,7 @@ class Machine:
             return 0
 
     def mode(self) -> str | None:
-        """Return power mode, governors and turbo in one text that changes when one of them does; None where none is shown."""
+        """Return power mode, governors and turbo in one text that changes when one does; None where none is shown."""
         parts = []
         try:
             parts.append(f"power mode {read_power_mode(self._root)}")

@@ -75,8 +75,8 @@ RULES = {
 """By name.
 
 ``mlperf``: LoadGen 6.0.17 carries ``mlperf.conf``, whose lines ``*.SingleStream.min_duration = 600000`` and
-``*.SingleStream.target_latency_percentile = 90`` hold for every model; it names no count for single-stream, so that LoadGen's
-own 100 (``TestSettings.min_query_count``) holds, and its early stopping asks for 64. A test reads these from LoadGen.
+``*.SingleStream.target_latency_percentile = 90`` hold for every model; it names no count for single-stream, so that
+LoadGen's own 100 (``TestSettings.min_query_count``) holds, and its early stopping asks for 64. A test reads these.
 
 ``mobile``: 1024 queries and 60 s, as the MLPerf Mobile app sets them.
 

@@ -19,7 +19,7 @@ from weckd_edge.errors import ConfigError
 FLUSH_NS = 1_000_000_000
 """How often times are handed on while a run goes on, nanoseconds."""
 
-Sink = Callable[[array[int]], None]
+Sink = Callable[["array[int]"], None]
 """Takes times, nanoseconds, in order; each is handed over once."""
 
 

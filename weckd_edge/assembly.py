@@ -179,6 +179,7 @@ def _judge(parts: Parts, models: Sequence[BuiltModel], onnx: FileRef) -> tuple[G
         parts.verification,
         sum(loaded),
         is_same_device(parts.profile, detect()),
+        parts.index.labels,
     )
     return (*gates, *judge_parity(parts.verification))
 

@@ -286,7 +286,7 @@ class GateConfig:
         accuracy: Accuracy of the compiled artefact on the test split, at least (0..1).
         accuracy_drop: Accuracy lost between FP32 and the compiled artefact, at most (0..1).
         energy_mj: Energy of one frame above idle, at most, millijoule.
-        recall: Sensitivity of the class that is recognised worst, by the compiled artefact on the test split, at least (0..1).
+        recall: Sensitivity of the compiled artefact for the class it recognises worst, on the test split, at least (0..1).
     """
 
     latency_p90_ms: float | None = None

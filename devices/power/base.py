@@ -9,7 +9,7 @@ from typing import Protocol
 from weckd_edge.errors import DeviceError
 
 
-class PowerUnavailable(DeviceError):
+class PowerSourceError(DeviceError):
     """A source that is not there, or may not be read; the message says what to do."""
 
 
@@ -45,7 +45,7 @@ class PowerSource(Protocol):
         """Return a reading; None where there is nothing to read, now and for ever after.
 
         Raises:
-            PowerUnavailable: It could be read before and cannot be now.
+            PowerSourceError: It could be read before and cannot be now.
         """
 
     def close(self) -> None:
@@ -56,17 +56,17 @@ def read_number(path: Path) -> float:
     """Return the number a file shows.
 
     Raises:
-        PowerUnavailable: The file cannot be read, or shows something else.
+        PowerSourceError: The file cannot be read, or shows something else.
     """
     try:
         text = path.read_text(encoding="ascii", errors="replace").strip()
     except PermissionError as err:
-        raise PowerUnavailable(
+        raise PowerSourceError(
             f"{path}: this user may not read it; run as root, or allow it once: sudo chmod a+r {path}"
         ) from err
     except OSError as err:
-        raise PowerUnavailable(f"{path}: cannot be read ({err.strerror}); the power source has gone") from err
+        raise PowerSourceError(f"{path}: cannot be read ({err.strerror}); the power source has gone") from err
     try:
         return float(text)
     except ValueError as err:
-        raise PowerUnavailable(f"{path}: expected a number, got '{text[:40]}'; the driver shows no power there") from err
+        raise PowerSourceError(f"{path}: expected a number, got '{text[:40]}'; the driver shows no power there") from err

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from weckd_edge.devices.power.base import PowerUnavailable, Reading, read_number
+from weckd_edge.devices.power.base import PowerSourceError, Reading, read_number
 
 _DEVICES = "sys/bus/i2c/devices"
 RAIL = "VIN"
@@ -26,7 +26,7 @@ class Ina238Source:
             for path in sorted(name.parent.glob("hwmon/hwmon*/power1_input"))
         ]
         if not found:
-            raise PowerUnavailable(f"no ina238 is shown under /{_DEVICES}; name another source, or none")
+            raise PowerSourceError(f"no ina238 is shown under /{_DEVICES}; name another source, or none")
         self._file, self._clock = found[0], clock
         self.rails: tuple[str, ...] = (RAIL,)
         self.read()

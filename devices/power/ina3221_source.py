@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from weckd_edge.devices.power.base import PowerUnavailable, Reading, read_number
+from weckd_edge.devices.power.base import PowerSourceError, Reading, read_number
 
 _DEVICES = "sys/bus/i2c/devices"
 _WHOLE_BOARD = ("VDD_IN", "VIN", "POM_5V_IN")
-"""Rails that carry everything: Orin Nano and NX and Xavier NX; Thor; the first Nano. Boards without one have rails to sum."""
+"""Rails that carry everything: Orin Nano and NX and Xavier NX; Thor; the first Nano. Others have rails to sum."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +36,7 @@ class Ina3221Source:
     def __init__(self, root: Path = Path("/"), clock: Callable[[], int] = time.monotonic_ns) -> None:
         found = sorted(find_rails(root), key=lambda rail: rail.name)
         if not found:
-            raise PowerUnavailable(f"no ina3221 is shown under /{_DEVICES}; name another source, or none")
+            raise PowerSourceError(f"no ina3221 is shown under /{_DEVICES}; name another source, or none")
         whole = [rail for rail in found if rail.name in _WHOLE_BOARD]
         self._rails = whole[:1] or found
         self._clock = clock

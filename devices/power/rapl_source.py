@@ -1,7 +1,7 @@
 """RAPL on x86: counters of energy under ``powercap``, in microjoule, that wrap around.
 
-Linux shows one folder a package, ``intel-rapl:N`` (AMD's too), and its parts below: ``core``, ``uncore``, ``dram``. Memory is
-not in the package's figure and is added. What the rest of the board takes is not measured.
+Linux shows one folder a package, ``intel-rapl:N`` (AMD's too), and one each for its parts: ``core``, ``uncore``, ``dram``.
+Memory is not in the package's figure and is added. What the rest of the board takes is not measured.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from weckd_edge.devices.power.base import PowerUnavailable, Reading, read_number
+from weckd_edge.devices.power.base import PowerSourceError, Reading, read_number
 
 _POWERCAP = "sys/class/powercap"
 
@@ -52,7 +52,7 @@ class RaplSource:
                 self._counters.append(_Counter(file=file, range_uj=range_uj, last_uj=read_number(file)))
                 names.append(name)
         if not names:
-            raise PowerUnavailable(
+            raise PowerSourceError(
                 f"no processor package is shown under /{_POWERCAP}/intel-rapl:*; a virtual machine shows none; "
                 "name another source, or none"
             )

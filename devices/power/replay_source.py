@@ -9,9 +9,10 @@ import json
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
 
-from weckd_edge.devices.power.base import PowerUnavailable, Reading
+from weckd_edge.devices.power.base import PowerSourceError, Reading
 from weckd_edge.errors import ConfigError, WeckdError
 from weckd_edge.schema import from_data, to_data
 
@@ -27,7 +28,7 @@ class ReplaySource:
         self._path, self._clock = path, clock
         self._start_ns: int | None = None
         self.rails: tuple[str, ...] = (path.name,)
-        steps = [after - before for before, after in zip(self._times, self._times[1:], strict=False)]
+        steps = [after - before for before, after in pairwise(self._times)]
         self.period_s = max(min(steps, default=1_000_000_000) / 1e9, 0.001)
 
     def read(self) -> Reading | None:
@@ -37,7 +38,7 @@ class ReplaySource:
         passed = now - self._start_ns
         index = bisect_right(self._times, passed) - 1
         if index == len(self._times) - 1 and passed > self._times[-1] + self.period_s * 1e9:
-            raise PowerUnavailable(f"{self._path}: the record ends after {self._times[-1] / 1e9:.1f} s; record a longer run")
+            raise PowerSourceError(f"{self._path}: the record ends after {self._times[-1] / 1e9:.1f} s; record a longer run")
         found = self._readings[index]
         return Reading(at_ns=self._start_ns + self._times[index], power_mw=found.power_mw, energy_mj=found.energy_mj)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from weckd_edge.devices.power.base import PowerSource, PowerUnavailable
+from weckd_edge.devices.power.base import PowerSource, PowerSourceError
 from weckd_edge.devices.power.ina238_source import Ina238Source
 from weckd_edge.devices.power.ina3221_source import Ina3221Source
 from weckd_edge.devices.power.null_source import NullSource
@@ -34,7 +34,7 @@ def open_source(name: str, root: Path = Path("/"), clock: Callable[[], int] = ti
 
     Raises:
         ConfigError: No source has that name, or the recorded file is wrong.
-        PowerUnavailable: The meter that was named cannot be read; ``auto`` gives a source that reads nothing instead.
+        PowerSourceError: The meter that was named cannot be read; ``auto`` gives a source that reads nothing instead.
     """
     if name == NONE:
         return NullSource()
@@ -48,7 +48,7 @@ def open_source(name: str, root: Path = Path("/"), clock: Callable[[], int] = ti
     for opener in METERS.values():
         try:
             return opener(root, clock)
-        except PowerUnavailable as err:
+        except PowerSourceError as err:
             reasons.append(str(err))
     denied = [reason for reason in reasons if "may not read" in reason]
     return NullSource(denied[0] if denied else f"this machine shows no power meter ({', '.join(METERS)})")
