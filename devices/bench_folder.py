@@ -110,7 +110,7 @@ def read_bench(folder: Path) -> Measurement:
         raise StoreError(f"{folder}: expected {RECORD}, found none; {hint}")
     record = _read(folder / RECORD)
     try:
-        with np.load(folder / SAMPLES, allow_pickle=False) as file:
+        with (folder / SAMPLES).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             found: dict[str, NDArray[np.int64]] = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as err:
         raise StoreError(f"{folder / SAMPLES}: expected the times of this bench, but it cannot be read ({err})") from err

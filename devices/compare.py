@@ -3,6 +3,9 @@
 Times that follow each other resemble each other, so that single times are not independent; whole blocks of them are drawn
 again instead (moving blocks: Kuensch 1989, Annals of Statistics 17:1217). Where both runs used the same frames in the same
 turn, query i of one is set against query i of the other, and what differs between frames cancels.
+
+The interval speaks of these two runs. Two runs of one and the same model differ by more than it: where a process lies in
+memory and what else the machine does are drawn once a run. So a difference counts only where it is larger than a margin.
 """
 
 from __future__ import annotations
@@ -19,6 +22,9 @@ from weckd_edge.devices.verdict import doubts
 from weckd_edge.errors import ConfigError
 
 DRAWS = 2000
+MARGIN = 0.05
+"""Of the time. ``docs/benchmarking.md`` says by how much runs of one model were seen to differ."""
+
 _LARGEST = 20_000
 """Pairs that are drawn from; of a longer run every second, third, ... is taken, from its first to its last."""
 
@@ -28,7 +34,8 @@ class Comparison:
     """The second bench against the first. Differences are second minus first, nanoseconds, frame to answer.
 
     Attributes:
-        verdict: ``faster`` or ``slower`` where the interval leaves 0 out and both benches are VALID; else ``not shown``.
+        verdict: ``faster`` or ``slower`` where the whole interval of the ratio is beyond the margin and both benches are
+            VALID; else ``not shown``.
         reason: In words.
         queries: Pairs that were compared.
         block: Length of a block.
@@ -60,18 +67,23 @@ class Comparison:
     unlike: tuple[str, ...]
 
 
-def compare(first: Measurement, second: Measurement, *, any_device: bool = False, seed: int = 0) -> Comparison:
+def compare(
+    first: Measurement, second: Measurement, *, any_device: bool = False, margin: float = MARGIN, seed: int = 0
+) -> Comparison:
     """Compare two benches, frame to answer.
 
     Args:
         first: The one to beat.
         second: The one that is judged.
         any_device: Compare although the devices are not alike.
+        margin: Smallest difference that counts, of the time, 0 up to under 1.
         seed: Of the bootstrap.
 
     Raises:
-        ConfigError: The devices are not alike, or there are too few queries.
+        ConfigError: The devices are not alike, there are too few queries, or the margin is out of range.
     """
+    if not 0 <= margin < 1:
+        raise ConfigError(f"margin = {margin}: expected 0 up to under 1 (0.05 for 5 %)")
     unlike = differences(first, second)
     if unlike and not any_device:
         raise ConfigError(
@@ -92,7 +104,7 @@ def compare(first: Measurement, second: Measurement, *, any_device: bool = False
         draws[index] = _figures(a[places], b[places])
     difference, ratio, p90 = _figures(a, b)
     low, high = np.percentile(draws, [2.5, 97.5], axis=0)
-    verdict, reason = _verdict(first, second, float(low[0]), float(high[0]), float(ratio), (float(low[1]), float(high[1])))
+    verdict, reason = _verdict(first, second, ratio, (float(low[1]), float(high[1])), margin)
     return Comparison(
         verdict=verdict,
         reason=reason,
@@ -124,7 +136,7 @@ def differences(first: Measurement, second: Measurement) -> tuple[str, ...]:
 
 
 def _verdict(
-    first: Measurement, second: Measurement, low: float, high: float, ratio: float, span: tuple[float, float]
+    first: Measurement, second: Measurement, ratio: float, span: tuple[float, float], margin: float
 ) -> tuple[Literal["faster", "slower", "not shown"], str]:
     told = f"the second takes {ratio:.3f} times as long (95 % interval {span[0]:.3f} to {span[1]:.3f})"
     invalid = [
@@ -134,11 +146,13 @@ def _verdict(
     ]
     if invalid:
         return "not shown", f"{told}, but {'; '.join(invalid)}"
-    if high < 0:
+    if span[1] < 1 - margin:
         return "faster", told
-    if low > 0:
+    if span[0] > 1 + margin:
         return "slower", told
-    return "not shown", f"{told}, and the interval of the difference holds 0"
+    if span[0] <= 1 <= span[1]:
+        return "not shown", f"{told}, and the interval holds 1"
+    return "not shown", f"{told}; two runs of one model may differ by {margin:.0%}"
 
 
 def _figures(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float, float]:

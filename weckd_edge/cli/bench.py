@@ -47,6 +47,13 @@ _MISSED = 3
 @click.option(
     "--compare", nargs=2, type=click.Path(path_type=Path), metavar="A B", help="Compare two such folders; nothing is run."
 )
+@click.option(
+    "--margin",
+    default=0.05,
+    show_default=True,
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Smallest difference that counts when two are compared, of the time.",
+)
 @click.option("--any-device", is_flag=True, help="Compare although the two devices are not alike.")
 @json_option
 @quiet_option
@@ -61,6 +68,7 @@ def command(
     power: str,
     out: Path | None,
     compare: tuple[Path, Path] | None,
+    margin: float,
     any_device: bool,
     as_json: bool,
     quiet: bool,
@@ -72,7 +80,7 @@ def command(
     if compare is not None:
         if bundle is not None:
             raise click.UsageError("--compare reads two folders and runs nothing: leave BUNDLE out")
-        return _compare(compare, any_device, as_json)
+        return _compare(compare, any_device, margin, as_json)
     if bundle is None:
         raise click.UsageError("Missing argument 'BUNDLE'.")
     from weckd_edge.bundle import open_bundle
@@ -147,12 +155,12 @@ def summary(found: Measurement, verdict: str, reason: str) -> dict[str, Any]:
     }
 
 
-def _compare(folders: tuple[Path, Path], any_device: bool, as_json: bool) -> int:
+def _compare(folders: tuple[Path, Path], any_device: bool, margin: float, as_json: bool) -> int:
     from weckd_edge.devices.bench_folder import read_bench
     from weckd_edge.devices.compare import compare
 
     first, second = (read_bench(folder) for folder in folders)
-    found = compare(first, second, any_device=any_device)
+    found = compare(first, second, any_device=any_device, margin=margin)
     if as_json:
         print_json(found)
     else:
