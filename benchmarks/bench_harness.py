@@ -1,0 +1,97 @@
+"""What the bench itself takes of each query: ``python benchmarks/bench_harness.py``.
+
+A bare loop (frame in, answer out, nothing timed), our own single-stream loop, the same with a file that takes the times and the
+machine watched once a second, and MLPerf's LoadGen drive the same tiny runner in turns. Rounds are short and alternate, so that
+whatever else the machine does meets all of them. Appends one line to results/harness.jsonl: the times are of one query.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from record import append
+
+from weckd_edge.devices.backends.loadgen_backend import run_loadgen
+from weckd_edge.devices.machine import Machine
+from weckd_edge.devices.rules import find_rules
+from weckd_edge.devices.single_stream import no_collection, run_single_stream
+from weckd_edge.devices.watch import Watch
+
+ROUNDS, QUERIES, WORK_NS = 30, 3000, 50_000
+MOST_NS = 20_000
+
+
+class Works:
+    """A runner that keeps the processor busy for a set time, as a small network does, and so has no spread of its own."""
+
+    def run(self, frame: np.ndarray) -> int:
+        until = time.monotonic_ns() + WORK_NS
+        while time.monotonic_ns() < until:
+            pass
+        return 0
+
+
+def main() -> None:
+    runner, frames = Works(), [np.zeros((1, 480, 640, 3), np.uint8)] * 8
+    rules = find_rules("quick", queries=QUERIES, warmup=0)
+
+    def bare() -> None:
+        run, count = runner.run, len(frames)
+        with no_collection():
+            for index in range(QUERIES):
+                run(frames[index % count])
+
+    def own() -> None:
+        run_single_stream(runner, frames, rules)
+
+    def watched() -> None:
+        with tempfile.TemporaryFile() as file, Machine() as machine, Watch(machine.look, 1.0):
+
+            def keep(samples_ns: array[int]) -> None:
+                file.write(samples_ns.tobytes())
+
+            run_single_stream(runner, frames, rules, keep)
+
+    def loadgen() -> None:
+        run_loadgen(runner, frames, rules, WORK_NS)
+
+    loops: dict[str, Callable[[], None]] = {"bare": bare, "own": own, "own_watched": watched, "loadgen": loadgen}
+    times: dict[str, list[int]] = {name: [] for name in loops}
+    for round_ in range(ROUNDS + 1):
+        for name, loop in loops.items():
+            start_ns = time.monotonic_ns()
+            loop()
+            if round_:
+                times[name].append((time.monotonic_ns() - start_ns) // QUERIES)
+    overhead = {
+        name: statistics.median(b - a for a, b in zip(times["bare"], times[name], strict=True))
+        for name in loops
+        if name != "bare"
+    }
+    bare_ns = statistics.median(times["bare"])
+    append(
+        "harness",
+        f"{QUERIES} queries of {WORK_NS / 1e3:g} us of work a round, time of one query; LoadGen with its start and its log",
+        times,
+        ["numpy", "mlcommons-loadgen"],
+        overhead_ns=overhead,
+        ratio_to_bare={name: round(1 + ns / bare_ns, 4) for name, ns in overhead.items()},
+        within_20_us={name: ns <= MOST_NS for name, ns in overhead.items()},
+        machine_files=_files(),
+    )
+
+
+def _files() -> int:
+    """Return how many files a look reads on this machine."""
+    with Machine(Path("/")) as machine:
+        return len(machine._open)
+
+
+if __name__ == "__main__":
+    main()
