@@ -1,9 +1,9 @@
 """What the bench itself takes of each query: ``python benchmarks/bench_harness.py``.
 
 A bare loop (frame in, answer out, nothing timed), our own single-stream loop, the same with a file that takes the times and
-the machine watched once a second, and MLPerf's LoadGen drive the same tiny runner in turns, in short rounds. What is compared
-is processor time of the whole process, all its threads, so that other programs do not count; LoadGen's holds its start and its
-log. Appends one line to results/harness.jsonl: the times are of one query.
+the machine watched once a second, and MLPerf's LoadGen drive the same tiny runner in turns, in short rounds. Compared is
+processor time of the whole process, all its threads, so that other programs do not count; LoadGen's holds its start and
+its log. Appends one line to results/harness.jsonl: the times are of one query.
 """
 
 from __future__ import annotations

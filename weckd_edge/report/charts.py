@@ -138,9 +138,9 @@ def latency_histogram(latency: Latency, bar_ms: float | None) -> str:
 
 
 def time_line(latency: Latency, states: Sequence[MachineState] = ()) -> str:
-    """Draw each time over the moment of the run it came in: of every column's times the span, and their median.
+    """Draw each time over the moment of the run it came in, column by column: the median and the middle eight tenths.
 
-    A dot below the axis is a moment at which the machine was throttled. Columns are wide enough to hold many times.
+    A dot on the upper edge is a moment at which the machine was throttled; a single hiccup is counted in words.
 
     Args:
         latency: With every time, in order.
@@ -153,8 +153,8 @@ def time_line(latency: Latency, states: Sequence[MachineState] = ()) -> str:
     held: list[list[int]] = [[] for _ in range(columns)]
     for end, sample in zip(ends, latency.samples_ns, strict=True):
         held[min(columns - 1, (end - sample) * columns // max(total, 1))].append(sample)
-    low = 0.0
-    high = max(latency.p99_ns * 1.3, latency.p50_ns * 1.1, 1.0)
+    spans = [_eight_tenths(sorted(times)) if times else None for times in held]
+    low, high = 0.0, max(latency.p90_ns, min(latency.p99_ns, max(span[2] for span in spans if span)), 1) * 1.25
     slower = sum(sample > high for sample in latency.samples_ns)
 
     def x(time_ns: float) -> float:
@@ -172,11 +172,11 @@ def time_line(latency: Latency, states: Sequence[MachineState] = ()) -> str:
         parts.append(_line(x(tick * 1e9), floor, x(tick * 1e9), floor + 4, "axis"))
         parts.append(_text(x(tick * 1e9), floor + 18, f"{tick:g}", "tick", "middle"))
     medians = []
-    for index, times in enumerate(held):
-        if times:
-            ordered, at = sorted(times), x((index + 0.5) / columns * total)
-            parts.append(_line(at, y(ordered[-1]), at, y(ordered[0]), "whisker"))
-            medians.append(f"{_n(at)},{_n(y(ordered[len(ordered) // 2]))}")
+    for index, span in enumerate(spans):
+        if span:
+            at = x((index + 0.5) / columns * total)
+            parts.append(_line(at, y(span[2]), at, y(span[0]), "whisker"))
+            medians.append(f"{_n(at)},{_n(y(span[1]))}")
     parts.append(f'<polyline class="thread shipped" points="{" ".join(medians)}"/>')
     parts.append(_line(left, y(latency.p90_ns), WIDTH - right, y(latency.p90_ns), "mark strong"))
     parts.append(
@@ -184,12 +184,17 @@ def time_line(latency: Latency, states: Sequence[MachineState] = ()) -> str:
     )
     throttled = [state for state in states if state.throttling]
     for state in throttled:
-        parts.append(f'<circle class="dot shipped" cx="{_n(x(max(state.at_ns, 0)))}" cy="{_n(floor + 7)}" r="3.5"/>')
+        parts.append(f'<circle class="dot shipped" cx="{_n(x(max(state.at_ns, 0)))}" cy="{_n(top - 5)}" r="3.5"/>')
     note = f"; {slower} above the picture, up to {milliseconds(max(latency.samples_ns))}" if slower else ""
     note += "; dots: throttled" if throttled else ""
-    parts.append(_text(6, 14, "ms: shortest to longest, and median", "label"))
+    parts.append(_text(6, 14, "ms: median, and the middle eight tenths", "label"))
     parts.append(_text(WIDTH / 2, height - 8, f"seconds of answering{note}", "label", "middle"))
     return _svg(height, "Times over the run", f"{len(ends)} queries in {total / 1e9:.1f} s", parts)
+
+
+def _eight_tenths(ordered: Sequence[int]) -> tuple[int, int, int]:
+    last = len(ordered) - 1
+    return ordered[round(last * 0.1)], ordered[round(last * 0.5)], ordered[round(last * 0.9)]
 
 
 def _mark(x: float, y: float, floor: float, text: str, style: str) -> list[str]:
