@@ -24,7 +24,7 @@ import weckd_edge
 from weckd_edge.artifacts import Latency, MachineRecord, Measurement, PowerFigures
 from weckd_edge.bundle import Bundle
 from weckd_edge.devices.backends.base import NetworkRunner
-from weckd_edge.devices.backends.loadgen_backend import LIBRARY, run_loadgen
+from weckd_edge.devices.backends.loadgen_backend import LIBRARY, MOST_BYTES, memory_bytes, run_loadgen
 from weckd_edge.devices.backends.table import BACKENDS, open_network, open_runner
 from weckd_edge.devices.bench_folder import FRAME, NETWORK, BenchFolder
 from weckd_edge.devices.detect import Detected, detect
@@ -51,6 +51,9 @@ _COLD_TIMEOUT_S = 300
 _WATCH_PERIOD_S = 1.0
 _END_TOLERANCE_S = 0.1
 """LoadGen counts its minimum from a moment before the first query."""
+
+_EXPECTED_NS = 1_000_000
+"""Of one query, where none was run before."""
 
 _NO_TIME = Latency(samples_ns=(), p50_ns=0, p90_ns=0, p99_ns=0, iqr_over_median=0.0)
 
@@ -179,7 +182,7 @@ def bench_model(
         try:
             single = [np.ascontiguousarray(frame[None]) for frame in frames]
             with kept.stream(FRAME, draft) if kept else nullcontext() as sink:
-                timed = _timed_run(runner, single, held, use_loadgen, power or NullSource(), sink, root)
+                timed = _timed_run(runner, single, held, use_loadgen, generator == "auto", power or NullSource(), sink, root)
         finally:
             runner.close()
         task.advance()
@@ -204,6 +207,7 @@ class _Timed:
     machine: MachineRecord
     power: PowerFigures
     readings: tuple[Reading, ...]
+    note: str
 
 
 def _timed_run(
@@ -211,6 +215,7 @@ def _timed_run(
     frames: Sequence[NDArray[Any]],
     rules: Rules,
     use_loadgen: bool,
+    may_choose: bool,
     source: PowerSource,
     sink: Sink | None,
     root: Path,
@@ -223,12 +228,14 @@ def _timed_run(
         if measures:
             time.sleep(rules.idle_seconds)
         idle_end_ns = time.monotonic_ns()
-        warm_up(runner, frames, rules.warmup)
-        spent_ns = time.monotonic_ns() - idle_end_ns
-        expected_ns = spent_ns // rules.warmup if rules.warmup else 1_000_000
+        fastest_ns = warm_up(runner, frames, rules.warmup) or _EXPECTED_NS
+        note = ""
+        if use_loadgen and may_choose and memory_bytes(rules, fastest_ns) > MOST_BYTES:
+            use_loadgen = False
+            note = "the model answers too fast for LoadGen, which makes every query beforehand; our own loop sent them"
         with Watch(machine.look, _WATCH_PERIOD_S) as watch:
             if use_loadgen:
-                run = run_loadgen(runner, frames, rules, expected_ns, sink)
+                run = run_loadgen(runner, frames, rules, fastest_ns, sink)
             else:
                 run = run_single_stream(runner, frames, rules, sink)
         after, mode_after, rose = machine.look(), machine.mode(), rises(counts, machine.counters())
@@ -257,7 +264,7 @@ def _timed_run(
         throttle_events=rose,
         shown=shown,
     )
-    return _Timed(run=run, machine=record, power=figures, readings=readings)
+    return _Timed(run=run, machine=record, power=figures, readings=readings, note=note)
 
 
 def _with_run(draft: Measurement, timed: _Timed, rules: Rules) -> Measurement:
@@ -275,6 +282,7 @@ def _with_run(draft: Measurement, timed: _Timed, rules: Rules) -> Measurement:
         rules_met=met or (rules.max_seconds is not None and seconds >= rules.max_seconds),
         early_stopping=tuple(early_stop(samples, percent) for percent in (90, 99)),
         loadgen=run.loadgen,
+        warnings=(*draft.warnings, timed.note) if timed.note else draft.warnings,
         power=timed.power,
         machine=timed.machine,
     )

@@ -49,10 +49,15 @@ class Run:
     loadgen: LoadgenFigures | None = None
 
 
-def warm_up(runner: Runnable, frames: Sequence[NDArray[Any]], queries: int) -> None:
-    """Answer frames in turn, untimed."""
+def warm_up(runner: Runnable, frames: Sequence[NDArray[Any]], queries: int) -> int | None:
+    """Answer frames in turn, and return the fastest time, nanoseconds; None where there are no queries."""
+    fastest_ns = None
     for index in range(queries):
+        start_ns = time.monotonic_ns()
         runner.run(frames[index % len(frames)])
+        taken_ns = time.monotonic_ns() - start_ns
+        fastest_ns = taken_ns if fastest_ns is None else min(fastest_ns, taken_ns)
+    return fastest_ns
 
 
 @contextmanager

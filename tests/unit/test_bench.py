@@ -308,6 +308,16 @@ def test_mlperfs_rules_run_in_loadgen_where_it_is_installed(tmp_path: Path, fake
     assert run_fake(tmp_path, rules="mlperf", generator="own").generator == "own loop"
 
 
+def test_a_model_too_fast_for_loadgen_is_timed_by_our_own_loop(
+    tmp_path: Path, fakes: dict[str, FakeRunner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlperf_loadgen")
+    monkeypatch.setattr(bench_module, "MOST_BYTES", 1000)
+    found = run_fake(tmp_path, rules="mlperf", queries=64, warmup=2)
+    assert found.generator == "own loop"
+    assert "too fast for LoadGen" in found.warnings[0]
+
+
 def test_a_bench_that_breaks_leaves_what_it_had(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
     fakes["whole"].fail_at = 3
     with pytest.raises(ModelError, match="broken"):

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from weckd_edge.devices import single_stream
+from weckd_edge.devices.cold_start import peak_rss_bytes
 from weckd_edge.devices.rules import Rules, find_rules
 from weckd_edge.devices.single_stream import Run, run_single_stream, warm_up
 from weckd_edge.errors import ConfigError, MissingDependency, ModelError
@@ -184,8 +185,49 @@ def test_loadgens_own_figures_are_of_the_same_run() -> None:
 
 def test_warming_up_takes_frames_in_turn() -> None:
     runner = Remembers()
-    warm_up(runner, FRAMES, 5)
+    assert warm_up(runner, FRAMES, 0) is None
+    fastest_ns = warm_up(runner, FRAMES, 5)
     assert runner.seen == [0, 1, 2, 0, 1]
+    assert fastest_ns is not None
+    assert fastest_ns > 0
+
+
+def test_loadgen_is_not_asked_for_more_queries_than_memory_holds() -> None:
+    pytest.importorskip("mlperf_loadgen")
+    from weckd_edge.devices.backends.loadgen_backend import MOST_BYTES, memory_bytes, run_loadgen
+
+    rules = find_rules("mlperf")
+    assert memory_bytes(rules, 1_000_000) < MOST_BYTES / 3
+    with pytest.raises(ModelError, match=r"LoadGen would take about \d+ MiB.*--generator own"):
+        run_loadgen(Remembers(), FRAMES, rules, 10_000)
+
+
+def test_loadgen_takes_no_more_memory_than_was_reckoned() -> None:
+    pytest.importorskip("mlperf_loadgen")
+    if peak_rss_bytes() is None:
+        pytest.skip("needs Linux to tell its largest resident memory")
+    done = subprocess.run([sys.executable, "-c", _LOADGEN], capture_output=True, text=True, check=True, timeout=300)
+    grown, reckoned = map(int, done.stdout.split())
+    assert 0.5 * reckoned < grown < 1.3 * reckoned
+
+
+_LOADGEN = """
+import dataclasses
+import numpy as np
+from weckd_edge.devices.backends.loadgen_backend import memory_bytes, run_loadgen
+from weckd_edge.devices.cold_start import peak_rss_bytes
+from weckd_edge.devices.rules import RULES
+
+class Tiny:
+    def run(self, frame):
+        return 0
+
+rules = dataclasses.replace(RULES["mobile"], min_seconds=0.5, min_queries=100)
+run_loadgen(Tiny(), [np.zeros(4)], dataclasses.replace(rules, min_seconds=0.01), 1000)
+before = peak_rss_bytes()
+run_loadgen(Tiny(), [np.zeros(4)], rules, 1000)
+print(peak_rss_bytes() - before, memory_bytes(rules, 1000))
+"""
 
 
 _GROWTH = """
