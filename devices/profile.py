@@ -71,9 +71,8 @@ class DeviceProfile:
         part_numbers: NVIDIA module part numbers.
         compatible: Strings of the device tree's ``compatible`` that name exactly this board, or exactly this chip.
         cpu_models: Words of ``model name`` in ``/proc/cpuinfo`` that name exactly this processor.
-        dmi_products: Names of the product as its firmware tells them (``/sys/class/dmi/id/product_name``); a profile that has
-            any takes only machines of such a name.
-        cpu_parts: Kinds of core, as ``implementer:part`` of ``/proc/cpuinfo``; a machine that shows others is another device.
+        dmi_products: Names in ``/sys/class/dmi/id/product_name``; a profile that has any takes only machines of such a name.
+        cpu_parts: Kinds of core, as ``implementer:part`` of ``/proc/cpuinfo``; with others it is another device.
         cpu: Kinds of core, their number and clocks, in words.
         cores: Processor cores.
         cpu_mhz_max: Highest clock of the fastest core.
@@ -96,7 +95,7 @@ class DeviceProfile:
         power: What is known of its power, in words.
         power_modes: By name.
         power_sensors: What on the board tells its power.
-        throttle_c: Temperature at which the kernel starts to slow the chip down.
+        throttle_c: Temperature, degrees Celsius, at which the kernel starts to slow the chip down.
         shutdown_c: Temperature at which it is switched off.
         tensorrt: By release of JetPack.
         published: Latencies that others have published; each carries its own source.
@@ -155,7 +154,7 @@ class DeviceProfile:
             raise DeviceError(f"schema_version = {self.schema_version}: this version reads {SCHEMA_VERSION}")
         if self.ram_gib_sold and (len(self.ram_gib_sold) != 2 or self.ram_gib_sold[0] >= self.ram_gib_sold[1]):
             raise DeviceError(
-                f"ram_gib_sold = {list(self.ram_gib_sold)}: expected the smallest and the largest; one size goes into ram_gib"
+                f"ram_gib_sold = {list(self.ram_gib_sold)}: expected smallest and largest; one size goes into ram_gib"
             )
         known = {field.name for field in fields(self)}
         for source in self.sources:
@@ -167,7 +166,9 @@ class DeviceProfile:
                 raise DeviceError(f"unknown speaks of '{gap.of}'{did_you_mean(gap.of, known)}")
             value = getattr(self, gap.of)
             if is_said(value) and not isinstance(value, (tuple, Gpu)):
-                raise DeviceError(f"unknown says that '{gap.of}' is not confirmed, yet it is {value!r}; take one of them out")
+                raise DeviceError(
+                    f"unknown says that '{gap.of}' is not confirmed, yet it is {value!r}; take one of them out"
+                )
         names = [mode.name for mode in self.power_modes]
         if len(set(names)) != len(names):
             raise DeviceError(f"power_modes: a name appears twice in {names}")
@@ -215,7 +216,7 @@ def load_profile(name_or_path: str | Path) -> DeviceProfile:
 
     A file may say ``extends = "jetson-orin-nano-8gb"`` (an id, or another file beside it) and then gives only what
     differs; tables are merged key by key, lists are replaced. What it changes loses the sources of the profile it
-    extends, and what that one called unknown. Published latencies are kept only where nothing of the device itself is changed.
+    extends, and what that one called unknown. Published latencies are kept only where nothing of the device is changed.
 
     Raises:
         ConfigError: No profile is called so.

@@ -97,6 +97,15 @@ class JetPackRelease:
     cudnn: str | None = None
     bundled: bool = True
 
+    def holds(self, l4t: str) -> bool:
+        """Tell whether a release of NVIDIA's Linux, such as ``36.4.3``, is this one or lies in its span."""
+        first, _, last = (_numbers(part) for part in (self.l4t.partition(" - ")))
+        return first <= _numbers(l4t) <= (last or first)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.strip().split(".") if part.isdigit())
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryBandwidth:
@@ -141,8 +150,8 @@ class PowerSensor:
     """Something on the board that tells its power.
 
     Attributes:
-        chip: ``ina3221`` and ``ina238`` are read below ``/sys/bus/i2c``, ``rapl`` below ``/sys/class/powercap``; ``pmic`` is asked
-            by the board's own tool; ``none``: it is known that there is no sensor.
+        chip: ``ina3221`` and ``ina238`` are below ``/sys/bus/i2c``, ``rapl`` below ``/sys/class/powercap``; ``pmic``:
+            the board's own tool; ``none``: it is known that there is no sensor.
         rails: Names of what is measured, as the sensor calls them; more than these may be there.
         total: The rails that add up to the whole board or package; empty where that is not known.
     """
@@ -204,6 +213,8 @@ class PublishedLatency:
         if (self.latency_ms is None) == (None in span) or (self.latency_ms is not None and span != (None, None)):
             raise DeviceError(f"published: {self.model}: expected latency_ms, or both low_ms and high_ms, and not all three")
         if self.low_ms is not None and self.high_ms is not None and self.low_ms > self.high_ms:
-            raise DeviceError(f"published: {self.model}: low_ms {self.low_ms:g} is more than high_ms {self.high_ms:g}; swap them")
+            raise DeviceError(
+                f"published: {self.model}: low_ms {self.low_ms:g} is more than high_ms {self.high_ms:g}; swap them"
+            )
         if min(value for value in (self.latency_ms, *span) if value is not None) <= 0 or self.batch < 1:
             raise DeviceError(f"published: {self.model}: expected times above 0 and a batch of at least 1")
