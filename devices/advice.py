@@ -72,7 +72,7 @@ def _release(detected: Detected, profile: DeviceProfile | None) -> Advice:
     told = f"L4T {detected.l4t} (JetPack {row.jetpack}): {brings}, the system's Python is {row.python or 'not known'}"
     if row.python is not None and tuple(int(part) for part in row.python.split(".")) < _LEAST_PYTHON:
         hint = (
-            "TensorRT's binding is for that Python alone, and finalize needs 3.10: build the engine by the lines in the bundle's "
+            "TensorRT's binding is for that Python alone, and finalize needs 3.10: build by the lines in the bundle's "
             "trtexec.txt, or flash JetPack 6 where the module takes it"
         )
         return Advice(topic=topic, state="improve", found=told, hint=hint)
@@ -176,7 +176,8 @@ def _swap(root: Path, jetson: bool) -> Advice:
         return Advice(topic=topic, state="unknown", found="/proc/swaps cannot be read")
     if not swap.devices:
         return Advice(topic=topic, state="good", found="none")
-    told = f"{swap.used_mib:.0f} of {swap.total_mib:.0f} MiB used on {', '.join(swap.devices[:_SHOWN])}{' and more' if len(swap.devices) > _SHOWN else ''}"
+    names = ", ".join(swap.devices[:_SHOWN]) + (" and more" if len(swap.devices) > _SHOWN else "")
+    told = f"{swap.used_mib:.0f} of {swap.total_mib:.0f} MiB used on {names}"
     if swap.used_mib < _SWAPPED_MIB:
         return Advice(topic=topic, state="good", found=told)
     if swap.is_zram:
