@@ -128,9 +128,7 @@ def _why_not(
     if identity.cores_in_words:
         reasons.append(f"its cores are {identity.cores_in_words}" + _alike(profiles, identity))
     if identity.l4t and not identity.compatible:
-        reasons.append(
-            "/etc/nv_tegra_release is there and no device tree: in a container, mount /proc/device-tree (or /sys/firmware)"
-        )
+        reasons.append("/etc/nv_tegra_release is there and no device tree: in a container, mount /sys/firmware")
     if identity.vendor or identity.product:
         reasons.append(f"its firmware calls it {' '.join(filter(None, (identity.vendor, identity.product)))}")
     return reasons

@@ -97,7 +97,7 @@ def _agx(module: str, cores: int) -> Board:
 
 
 BOARDS: dict[str, Board] = {
-    "jetson-nano": Board(
+    "jetson-nano-4gb": Board(
         module="p3448-0000",
         compatible=("nvidia,p3449-0000-b00+p3448-0000-b00", "nvidia,jetson-nano", "nvidia,tegra210"),
         model="NVIDIA Jetson Nano Developer Kit",
@@ -202,11 +202,20 @@ RELEASES = {
 }
 """By JetPack: L4T and TensorRT."""
 
+JETPACKS = {
+    "nvidia,tegra210": ("4.6.1",),
+    "nvidia,tegra186": ("4.6.1",),
+    "nvidia,tegra194": ("4.6.1", "5.1.1", "5.1.3"),
+    "nvidia,tegra234": ("5.1.1", "5.1.3", "6.0", "7.2", "6.2"),
+    "nvidia,tegra264": ("7.0", "7.1", "7.2"),
+}
+"""By chip: what runs on it, the usual one last."""
+
 
 def build(
     root: Path,
     board: str = "jetson-orin-nano-8gb",
-    jetpack: str = "6.2",
+    jetpack: str | None = None,
     *,
     mode: int | None = None,
     governor: str = "schedutil",
@@ -221,7 +230,7 @@ def build(
     Args:
         root: An empty folder.
         board: A key of ``BOARDS``.
-        jetpack: A key of ``RELEASES``.
+        jetpack: A key of ``RELEASES``; None takes the usual one of its chip.
         mode: Number of the power mode; None takes the board's default.
         governor: Of every core.
         pinned: As ``jetson_clocks`` leaves it: lowest clocks equal the highest.
@@ -229,8 +238,15 @@ def build(
         throttling: A passive trip is passed, and a cooling device is at work.
         zram: The memory is swapped into itself, as JetPack does where nobody turns it off.
         overlay: Names to put in front of ``compatible``.
+
+    Raises:
+        ValueError: That release does not run on that board.
     """
-    made, (l4t, tensorrt) = BOARDS[board], RELEASES[jetpack]
+    made, chip = BOARDS[board], BOARDS[board].compatible[-1]
+    jetpack = JETPACKS[chip][-1] if jetpack is None else jetpack
+    if jetpack not in JETPACKS[chip]:
+        raise ValueError(f"JetPack {jetpack} does not run on {board}; take one of {', '.join(JETPACKS[chip])}")
+    l4t, tensorrt = RELEASES[jetpack]
     _processor(root, made, governor, pinned)
     tree = root / "proc/device-tree"
     _write(tree / "model", f"{made.model}\0")

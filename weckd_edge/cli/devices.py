@@ -40,9 +40,7 @@ def list_command(as_json: bool) -> None:
         )
         return
     print_table(("device", "target", "processor", "int8", "GiB", "published"), [summarize(p) for p in profiles])
-    say(
-        "int8: native pays, emulated gains less, none has no path; published: latencies by others to hold predictions against"
-    )
+    say("int8: native pays, emulated gains less, none: no path; published: latencies that others measured")
     say("-: not known. More of one, with every source: weckd-edge devices show DEVICE")
 
 
