@@ -23,6 +23,7 @@ _UNITS = {
     "_bits": "bit",
     "_gflops": "GFLOPS",
     "_tflops": "TFLOPS",
+    "_tflops_sparse": "TFLOPS",
 }
 
 
@@ -120,7 +121,7 @@ def _with_unit(name: str, value: Any) -> str:
         return joined.join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
     if not isinstance(value, (int, float)):
         return str(value)
-    unit = next((unit for suffix, unit in _UNITS.items() if name.endswith(suffix)), "")
+    unit = next((unit for suffix, unit in _UNITS.items() if f"_{name}".endswith(suffix)), "")
     return f"{value:g} {unit}".strip()
 
 
@@ -141,8 +142,8 @@ def _power_modes(profile: DeviceProfile) -> list[Table]:
         sparse = [f"{mode.int8_tops_sparse:g} int8 TOPS with sparsity" if mode.int8_tops_sparse is not None else ""]
         sparse.append(f"DLA {mode.dla_int8_tops_sparse:g}" if mode.dla_int8_tops_sparse is not None else "")
         remarks.append("; ".join(text for text in (", ".join(filter(None, sparse)), mode.note or "") if text))
-        numbers = (mode.gpu_mhz, mode.gpu_sms, mode.int8_tops_dense, mode.fp32_gflops)
-        numbers += (mode.cpu_cores, mode.cpu_mhz, mode.memory_mhz)
+        gpu = (mode.gpu_mhz, mode.gpu_sms, mode.int8_tops_dense, mode.fp32_gflops)
+        numbers = (*gpu, mode.cpu_cores, mode.cpu_mhz, mode.memory_mhz)
         rows.append((mode.name, *("" if number is None else f"{number:g}" for number in numbers)))
     title = f"Power modes; TOPS in int8, dense{_trust(profile, 'power_modes')}"
     return _tables(title, columns, rows, remarks)

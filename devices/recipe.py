@@ -252,8 +252,8 @@ def check_tensorrt(profile: DeviceProfile) -> None:
         return
     found = ", ".join(release.tensorrt for release in releases)
     raise DeviceError(
-        f"{profile.id}: TensorRT {found} is off the table, which starts at {RULES[0].since}; take a device with a newer JetPack "
-        "(devices list), or name the version of one in a profile of your own"
+        f"{profile.id}: TensorRT {found} is off the table, which starts at {RULES[0].since}; take a device with a newer "
+        "JetPack (devices list), or name the version of one in a profile of your own"
     )
 
 
