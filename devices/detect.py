@@ -96,11 +96,11 @@ def is_same_device(profile: DeviceProfile, detected: Detected) -> bool:
     """
     if profile.is_generic:
         return detected.architecture == profile.architecture
-    if detected.module is not None and profile.part_numbers:
-        return detected.module in profile.part_numbers
-    if detected.recognised and detected.profile == profile.id:
-        return True
-    return detected.identity is not None and claim(profile, detected.identity) is not None
+    if detected.module is not None and profile.part_numbers and detected.module not in profile.part_numbers:
+        return False
+    if detected.identity is not None:
+        return claim(profile, detected.identity) is not None
+    return detected.recognised and detected.profile == profile.id
 
 
 def needs_half_range(profile: DeviceProfile, detected: Detected) -> bool:

@@ -28,7 +28,19 @@ def claim(profile: DeviceProfile, identity: Identity) -> str | None:
 
 
 def contradiction(profile: DeviceProfile, identity: Identity) -> str | None:
-    """Return what is wrong where a machine shows other kinds of core than a profile names; None where they agree."""
+    """Return what speaks against a machine that names itself as a profile does; None where nothing does.
+
+    That is another module of the same family in the device tree, as overlays for several leave it, or kinds of core that
+    the profile does not name.
+    """
+    named = {part for part in profile.part_numbers if part in identity.modules}
+    families = {part.partition("-")[0] for part in named}
+    others = [part for part in identity.modules if part.partition("-")[0] in families and part not in profile.part_numbers]
+    if others:
+        several = ", ".join(part for part in identity.modules if part.partition("-")[0] in families)
+        return (
+            f"the device tree names several modules ({several}): which is there cannot be told; flash the board's own tree"
+        )
     shown = set(identity.cpu_parts)
     if not profile.cpu_parts or not shown or shown <= set(profile.cpu_parts):
         return None
@@ -47,12 +59,11 @@ def match(profiles: Sequence[DeviceProfile], identity: Identity) -> tuple[Device
         reasons, the most important first.
     """
     claims = [(profile, reason) for profile in profiles if (reason := claim(profile, identity)) is not None]
-    own = [(profile, reason) for profile, reason in claims if profile.dmi_products] or claims
-    remarks = identity.remarks
-    if own and not _differ(own, identity):
-        found, reason = min(own, key=lambda pair: _rank(pair[0], identity))
-        return found, (reason, *remarks)
-    reasons = [*_why_not(profiles, own, identity), *remarks]
+    exact = [(profile, reason) for profile, reason in claims if profile.dmi_products] or claims
+    if exact:
+        found, reason = min(exact, key=lambda pair: _rank(pair[0], identity))
+        return found, (reason, *identity.remarks)
+    reasons = [*_why_not(profiles, identity), *identity.remarks]
     for profile in profiles:
         if profile.is_generic and profile.architecture == identity.architecture:
             return profile, (
@@ -94,27 +105,10 @@ def _rank(profile: DeviceProfile, identity: Identity) -> int:
     )
 
 
-def _differ(claims: Sequence[tuple[DeviceProfile, str]], identity: Identity) -> bool:
-    """Tell whether a device tree names modules of several profiles, so that nothing tells which of them is there."""
-    return (
-        len({part for profile, _ in claims for part in profile.part_numbers if part in identity.modules}) > 1
-        and len(claims) > 1
-    )
-
-
-def _why_not(
-    profiles: Sequence[DeviceProfile], claims: Sequence[tuple[DeviceProfile, str]], identity: Identity
-) -> list[str]:
+def _why_not(profiles: Sequence[DeviceProfile], identity: Identity) -> list[str]:
     """Say why no profile is taken, as far as that helps: what contradicts, what is missing, which profiles are near."""
-    reasons = []
-    if claims:
-        named = ", ".join(f"{part} ({p.id})" for p, _ in claims for part in p.part_numbers if part in identity.modules)
-        return [f"the device tree names several modules, {named}: which is there cannot be told; flash the board's own tree"]
-    for profile in profiles:
-        if identity.architecture not in (None, profile.architecture):
-            continue
-        if _named(profile, identity) and (wrong := contradiction(profile, identity)):
-            reasons.append(wrong)
+    fits = [p for p in profiles if identity.architecture in (None, p.architecture) and _named(p, identity)]
+    reasons = list(dict.fromkeys(wrong for p in fits if (wrong := contradiction(p, identity))))
     near = [profile.id for profile in profiles if profile.soc in identity.socs and profile.soc is not None]
     if identity.is_tegra and not reasons:
         reasons.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, fields
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -206,8 +207,9 @@ def profile_names() -> tuple[str, ...]:
     return tuple(sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".toml")))
 
 
+@cache
 def list_profiles() -> tuple[DeviceProfile, ...]:
-    """Return every profile that comes with the package, sorted by id."""
+    """Return every profile that comes with the package, sorted by id; read once a process."""
     return tuple(load_profile(name) for name in profile_names())
 
 
