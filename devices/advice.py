@@ -124,7 +124,7 @@ def _jetson_clocks(root: Path) -> Advice:
         if there
     )
     hint = (
-        "sudo jetson_clocks (until the next start; draws more power when idle): the first frames after a pause are slow else"
+        "sudo jetson_clocks (until the next start; draws more power when idle); else the first frames after a pause are slow"
     )
     return Advice(topic=topic, state="improve", found=f"clocks of the {what} move with the load", hint=hint)
 

@@ -41,6 +41,11 @@ class Board:
     gpu_hz: tuple[int, int]
     zones: tuple[str, ...]
     ina238: tuple[Rail, ...] = ()
+    modes_before_super: tuple[tuple[str, int], ...] = ()
+
+    def modes_of(self, jetpack: str) -> tuple[tuple[str, int], ...]:
+        """Return the power modes of a release: JetPack 6.2 brought the Super modes to Orin NX and Nano."""
+        return self.modes if jetpack in ("6.2", "7.2") or not self.modes_before_super else self.modes_before_super
 
 
 _A57 = "fp asimd evtstrm aes pmull sha1 sha2 crc32"
@@ -59,7 +64,14 @@ _AGX_RAILS: dict[str, tuple[Rail, ...]] = {
 _NANO_MODES = (("15W", 612_000_000), ("25W", 918_000_000), ("MAXN_SUPER", -1), ("7W", 408_000_000))
 
 
-def _orin(module: str, model: str, modes: tuple[tuple[str, int], ...], default: int, cores: int) -> Board:
+def _orin(
+    module: str,
+    model: str,
+    modes: tuple[tuple[str, int], ...],
+    default: int,
+    cores: int,
+    before: tuple[tuple[str, int], ...] = (),
+) -> Board:
     gpu, clocks = _ORIN_GPU
     return Board(
         module=module,
@@ -75,6 +87,7 @@ def _orin(module: str, model: str, modes: tuple[tuple[str, int], ...], default: 
         gpu=gpu,
         gpu_hz=clocks,
         zones=_ORIN_ZONES,
+        modes_before_super=before,
     )
 
 
@@ -146,7 +159,12 @@ BOARDS: dict[str, Board] = {
         zones=("AO-therm", "CPU-therm", "GPU-therm", "AUX-therm", "PMIC-Die"),
     ),
     "jetson-orin-nano-8gb": _orin(
-        "p3767-0005", "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super", _NANO_MODES, 1, 6
+        "p3767-0005",
+        "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super",
+        _NANO_MODES,
+        1,
+        6,
+        before=(("15W", -1), ("7W", 408_000_000)),
     ),
     "jetson-orin-nano-4gb": _orin(
         "p3767-0004",
@@ -158,9 +176,10 @@ BOARDS: dict[str, Board] = {
     "jetson-orin-nx-16gb": _orin(
         "p3767-0000",
         "NVIDIA Jetson Orin NX",
-        (("MAXN", -1), ("10W", 612_000_000), ("15W", 612_000_000), ("25W", 408_000_000), ("40W", 1_173_000_000)),
+        (("MAXN_SUPER", -1), ("10W", 612_000_000), ("15W", 612_000_000), ("25W", 408_000_000), ("40W", 1_173_000_000)),
         4,
         8,
+        before=(("MAXN", -1), ("10W", 612_000_000), ("15W", 612_000_000), ("25W", 408_000_000)),
     ),
     "jetson-orin-nx-8gb": _orin(
         "p3767-0001",
@@ -231,7 +250,7 @@ def build(
         root: An empty folder.
         board: A key of ``BOARDS``.
         jetpack: A key of ``RELEASES``; None takes the usual one of its chip.
-        mode: Number of the power mode; None takes the board's default.
+        mode: Number of the power mode; None takes the default of the board and release.
         governor: Of every core.
         pinned: As ``jetson_clocks`` leaves it: lowest clocks equal the highest.
         celsius: Of every thermal zone.
@@ -258,7 +277,7 @@ def build(
         "DATE: Wed Jan  8 01:49:37 UTC 2025\n"
         + ("# KERNEL_VARIANT: oot\nTARGET_USERSPACE_LIB_DIR=nvidia\n" if int(major) >= 36 else ""),
     )
-    _modes(root, made, made.default_mode if mode is None else mode)
+    _modes(root, made, jetpack, mode)
     _packages(root, tensorrt)
     _memory(root, zram)
     _gpu(root, made, pinned)
@@ -308,18 +327,20 @@ def _processor(root: Path, board: Board, governor: str, pinned: bool) -> None:
         _write(folder / "cpuinfo_max_freq", "1728000\n")
 
 
-def _modes(root: Path, board: Board, number: int) -> None:
+def _modes(root: Path, board: Board, jetpack: str, mode: int | None) -> None:
+    modes = board.modes_of(jetpack)
+    default = min(board.default_mode, len(modes) - 1)
     entries = "".join(
         f"< POWER_MODEL ID={n} NAME={name} >\nCPU_ONLINE CORE_0 1\nGPU MIN_FREQ 0\nGPU MAX_FREQ {clock}\n\n"
-        for n, (name, clock) in enumerate(board.modes)
+        for n, (name, clock) in enumerate(modes)
     )
     _write(
         root / "etc/nvpmodel.conf",
         "# < PARAM TYPE=PARAM_TYPE NAME=PARAM_NAME >\n# < POWER_MODEL ID=id_num NAME=mode_name >\n\n"
         "< PARAM TYPE=FILE NAME=CPU_ONLINE >\nCORE_0 /sys/devices/system/cpu/cpu0/online\n\n"
-        f"{entries}# mandatory section to configure the default power mode\n< PM_CONFIG DEFAULT={board.default_mode} >\n",
+        f"{entries}# mandatory section to configure the default power mode\n< PM_CONFIG DEFAULT={default} >\n",
     )
-    set_power_mode(root, number)
+    set_power_mode(root, default if mode is None else mode)
 
 
 def _packages(root: Path, tensorrt: str) -> None:

@@ -50,6 +50,12 @@ def test_the_best_power_mode_is_good(fake_jetson: ModuleType, tmp_path: Path, bo
     assert by_topic(fake_jetson.build(tmp_path, board, mode=mode))["power mode"].state == "good"
 
 
+def test_a_mode_that_this_release_does_not_have_is_not_advised(fake_jetson: ModuleType, tmp_path: Path) -> None:
+    advice = by_topic(fake_jetson.build(tmp_path, "jetson-orin-nano-8gb", "6.0", mode=1))["power mode"]
+    assert advice.found.startswith("7W: ")
+    assert "sudo nvpmodel -m 0 (15W: 20.1" in str(advice.hint)
+
+
 def test_a_mode_whose_peak_is_not_known_is_called_unknown_and_not_good(fake_jetson: ModuleType, tmp_path: Path) -> None:
     advice = by_topic(fake_jetson.build(tmp_path, "jetson-orin-nx-8gb", mode=0))["power mode"]
     assert (advice.state, advice.found) == ("unknown", "MAXN, of which no arithmetic peak is known")

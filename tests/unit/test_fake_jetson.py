@@ -37,8 +37,8 @@ def test_every_power_mode_is_read_by_its_name(
     fake_jetson: ModuleType, tmp_path: Path, board: str, jetpack: str, l4t: str, tensorrt: str
 ) -> None:
     root = fake_jetson.build(tmp_path, board, jetpack)
-    names = [name for name, _ in fake_jetson.BOARDS[board].modes]
-    assert read_power_mode(root) == names[fake_jetson.BOARDS[board].default_mode]
+    names = [name for name, _ in fake_jetson.BOARDS[board].modes_of(jetpack)]
+    assert read_power_mode(root) in names
     assert read_power_modes(root) == {name: number for number, name in enumerate(names)}
     for number, name in enumerate(names):
         fake_jetson.set_power_mode(root, number)
@@ -76,6 +76,12 @@ def test_the_carrier_of_a_thor_tells_its_input_in_microwatts(fake_jetson: Module
 def test_a_release_that_does_not_run_on_a_board_is_refused(fake_jetson: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"JetPack 6\.2 does not run on jetson-thor-t5000; take one of 7\.0, 7\.1, 7\.2"):
         fake_jetson.build(tmp_path, "jetson-thor-t5000", "6.2")
+
+
+def test_the_super_modes_are_there_from_jetpack_6_2(fake_jetson: ModuleType, tmp_path: Path) -> None:
+    modes = {jp: set(read_power_modes(fake_jetson.build(tmp_path / jp, "jetson-orin-nx-16gb", jp))) for jp in ("6.0", "6.2")}
+    assert ("MAXN" in modes["6.0"], "MAXN_SUPER" in modes["6.0"], "40W" in modes["6.0"]) == (True, False, False)
+    assert ("MAXN" in modes["6.2"], "MAXN_SUPER" in modes["6.2"], "40W" in modes["6.2"]) == (False, True, True)
 
 
 def test_power_modes_of_a_machine_without_nvpmodel_are_none(tmp_path: Path) -> None:

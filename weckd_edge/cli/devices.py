@@ -79,12 +79,7 @@ def detect_command(as_json: bool) -> None:
         ("device", found.profile),
         ("recognised", "this very device" if found.recognised else "by its architecture alone"),
         ("host", found.host),
-        (
-            "cores",
-            f"{found.cores}, {found.identity.cores_in_words}"
-            if found.identity and found.identity.cpu_parts
-            else found.cores,
-        ),
+        ("cores", (found.identity.cores_in_words if found.identity else "") or found.cores),
         ("instruction sets", " ".join(found.instruction_sets)),
     ]
     if found.module or found.l4t:
