@@ -326,6 +326,25 @@ class BenchConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ShipConfig:
+    """Which link of the chain ships.
+
+    Attributes:
+        link: ``smallest``: every link is quantized, compiled, timed and held against the bars on validation images, and the
+            smallest that misses none ships. Else ``last``, or a link's name such as ``M2``, and no other is compiled.
+        queries: Frames on which each link is timed for that.
+    """
+
+    link: str = "smallest"
+    queries: int = 256
+
+    def __post_init__(self) -> None:
+        named = self.link[:1] == "M" and self.link[1:].isdecimal()
+        _check(named or self.link in ("smallest", "last"), f"link = '{self.link}': expected smallest, last, or such as M2")
+        _check(self.queries >= 64, f"queries = {self.queries}: a 90th percentile needs at least 64")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyConfig:
     """What verification does beyond comparing answers.
 
@@ -387,6 +406,7 @@ class BuildConfig:
         quantize_aware: The last link's training under int8 rounding.
         gates: Bars.
         bench: The latency run.
+        ship: Which link ships.
         selftest: The golden frames.
         verify: The comparison of implementations.
         report: The report.
@@ -403,6 +423,7 @@ class BuildConfig:
     quantize_aware: QuantizeAwareConfig = QuantizeAwareConfig()
     gates: GateConfig = GateConfig()
     bench: BenchConfig = BenchConfig()
+    ship: ShipConfig = ShipConfig()
     selftest: SelftestConfig = SelftestConfig()
     verify: VerifyConfig = VerifyConfig()
     report: ReportConfig = ReportConfig()
@@ -411,6 +432,11 @@ class BuildConfig:
     def __post_init__(self) -> None:
         _check(len(self.link) != 1, f"a chain needs at least two links, got {len(self.link)}")
         _check(0 <= self.abstain_below < 1, f"abstain_below = {self.abstain_below}: expected 0 up to under 1")
+        number = int(self.ship.link[1:]) if self.ship.link[:1] == "M" else 1
+        _check(
+            not self.link or 1 <= number <= len(self.link),
+            f"ship.link = '{self.ship.link}': the chain has the links M1 to M{len(self.link)}",
+        )
         total = self.data.share * len(self.link)
         _check(
             total <= 1 + 1e-9,
