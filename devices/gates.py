@@ -38,6 +38,7 @@ def judge(
     size_bytes: int,
     measured_here_counts: bool,
     labels: Sequence[str] = (),
+    split: str = "test",
 ) -> tuple[Gate, ...]:
     """Judge every bar that is set; bars that are None are left out.
 
@@ -49,6 +50,7 @@ def judge(
         size_bytes: Of what the device loads.
         measured_here_counts: Whether this machine is that device; see ``detect.is_same_device``.
         labels: Class names, for reasons; empty: classes are called by their number.
+        split: What ``verification`` was made on, for reasons: ``test``, or ``validation`` where links are still compared.
     """
     gates: list[Gate] = []
     rss = measurement.peak_rss_bytes if measurement else None
@@ -73,11 +75,11 @@ def judge(
     if bars.size_mib is not None:
         gates.append(_at_most("size_mib", bars.size_mib, size_bytes / 2**20, "MiB"))
     if bars.accuracy is not None:
-        gates.append(_accuracy(bars.accuracy, verification))
+        gates.append(_accuracy(bars.accuracy, verification, split))
     if bars.accuracy_drop is not None:
-        gates.append(_accuracy_drop(bars.accuracy_drop, verification))
+        gates.append(_accuracy_drop(bars.accuracy_drop, verification, split))
     if bars.recall is not None:
-        gates.append(_recall(bars.recall, verification, labels))
+        gates.append(_recall(bars.recall, verification, labels, split))
     return tuple(gates)
 
 
@@ -187,16 +189,16 @@ def _at_most(name: str, bar: float, got: float, unit: str) -> Gate:
     return Gate(name=name, bar=bar, got=got, verdict="FAIL", reason=reason)
 
 
-def _accuracy(bar: float, verification: Verification | None) -> Gate:
+def _accuracy(bar: float, verification: Verification | None, split: str) -> Gate:
     if verification is None:
-        return _unknown("accuracy", bar, "no test image was answered")
-    return _at_least("accuracy", bar, verification.accuracy_compiled, "test images")
+        return _unknown("accuracy", bar, f"no {split} image was answered")
+    return _at_least("accuracy", bar, verification.accuracy_compiled, f"{split} images")
 
 
-def _recall(bar: float, verification: Verification | None, labels: Sequence[str]) -> Gate:
+def _recall(bar: float, verification: Verification | None, labels: Sequence[str], split: str) -> Gate:
     """Judge the class that is recognised worst; one that no test image shows leaves it open."""
     if verification is None or not verification.recall_compiled:
-        return _unknown("recall", bar, "no test image was answered")
+        return _unknown("recall", bar, f"no {split} image was answered")
 
     def name(index: int) -> str:
         return labels[index] if index < len(labels) else f"class {index}"
@@ -204,11 +206,11 @@ def _recall(bar: float, verification: Verification | None, labels: Sequence[str]
     known = [(rate, index) for index, rate in enumerate(verification.recall_compiled) if rate is not None]
     unseen = [name(index) for index, rate in enumerate(verification.recall_compiled) if rate is None]
     if not known:
-        return _unknown("recall", bar, "no test image was answered")
+        return _unknown("recall", bar, f"no {split} image was answered")
     worst, index = min(known, key=lambda pair: (pair[0].value, pair[1]))
-    gate = _at_least("recall", bar, worst, f"test images of {name(index)}")
+    gate = _at_least("recall", bar, worst, f"{split} images of {name(index)}")
     if unseen and gate.verdict == "PASS":
-        reason = f"{gate.reason}, but the test split has no image of {', '.join(unseen)}"
+        reason = f"{gate.reason}, but the {split} split has no image of {', '.join(unseen)}"
         return Gate(name="recall", bar=bar, got=worst.value, verdict="INCONCLUSIVE", reason=reason)
     return gate
 
@@ -226,12 +228,12 @@ def _at_least(name: str, bar: float, rate: Rate, what: str) -> Gate:
     return Gate(name=name, bar=bar, got=rate.value, verdict="FAIL", reason=reason)
 
 
-def _accuracy_drop(bar: float, verification: Verification | None) -> Gate:
+def _accuracy_drop(bar: float, verification: Verification | None, split: str) -> Gate:
     if verification is None:
-        return Gate(name="accuracy_drop", bar=bar, got=None, verdict="INCONCLUSIVE", reason="no test image was answered")
+        return Gate(name="accuracy_drop", bar=bar, got=None, verdict="INCONCLUSIVE", reason=f"no {split} image was answered")
     drop = _drop(verification.accuracy_fp32, verification.accuracy_compiled)
     how = "as many" if not drop else f"{drop:.1%} fewer" if drop > 0 else f"{-drop:.1%} more"
-    told = f"{verification.precision} answers {how} test images correctly {'as' if not drop else 'than'} FP32"
+    told = f"{verification.precision} answers {how} {split} images correctly {'as' if not drop else 'than'} FP32"
     if drop <= bar + _ROUNDING:
         return Gate(name="accuracy_drop", bar=bar, got=drop, verdict="PASS", reason=f"{told}, within {bar:.1%}")
     reason = f"{told}, {drop - bar:.1%} over {bar:.1%}"

@@ -849,7 +849,7 @@ class Measurement:
         precision: Precision of the model.
         rules: By which rules, such as ``single-stream, 1024 queries``.
         threads: Processor threads the backend was given.
-        link: The link of the chain that was timed in FP32, for comparison; None: what ships.
+        link: The link that was timed as it would ship, for the choice between links; None: what ships.
         frame_to_answer: From a uint8 frame in memory to probabilities.
         network: The network alone, preprocessing cut away.
         cold_start_ns: From opening the model to its first answer.
