@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from weckd_edge.config import BuildConfig
 from weckd_edge.devices.bench import bench_model
 from weckd_edge.devices.detect import detect, is_same_device, needs_half_range
 from weckd_edge.devices.gates import merge_bars
+from weckd_edge.devices.power.table import open_source
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.optional import is_installed
 from weckd_edge.progress import Progress
@@ -541,8 +543,8 @@ class Stages:
         bench = self.config.bench
         frames = np.load(golden.folder / golden.artifact.frames.path, allow_pickle=False)
         name = exports[-1].artifact.network_input_name
-        found = [
-            bench_model(
+        with closing(open_source("auto")) as meter:
+            what_ships = bench_model(
                 shipped.backend,
                 shipped.model,
                 frames,
@@ -552,9 +554,10 @@ class Stages:
                 queries=bench.queries,
                 warmup=bench.warmup,
                 threads=bench.threads,
+                power=meter,
                 progress=self.progress,
             )
-        ]
+        found = [what_ships]
         for link, exported in zip(chain.links, exports, strict=True):
             measured = bench_model(
                 shipped.backend,
