@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,7 @@ from weckd_edge.config import BuildConfig
 from weckd_edge.devices.bench import bench_model
 from weckd_edge.devices.detect import detect, is_same_device, needs_half_range
 from weckd_edge.devices.gates import merge_bars
+from weckd_edge.devices.power.table import open_source
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.optional import is_installed
 from weckd_edge.progress import Progress
@@ -550,18 +552,20 @@ class Stages:
         """Measure what ships; never reused, as machines change."""
         start_ns = time.monotonic_ns()
         bench = self.config.bench
-        found = bench_model(
-            shipped.backend,
-            shipped.model,
-            np.load(golden.folder / golden.artifact.frames.path, allow_pickle=False),
-            precision=shipped.precision,
-            network_input_name=exported.artifact.network_input_name,
-            onnx=selected.folder / selected.artifact.onnx.path,
-            queries=bench.queries,
-            warmup=bench.warmup,
-            threads=bench.threads,
-            progress=self.progress,
-        )
+        with closing(open_source("auto")) as meter:
+            found = bench_model(
+                shipped.backend,
+                shipped.model,
+                np.load(golden.folder / golden.artifact.frames.path, allow_pickle=False),
+                precision=shipped.precision,
+                network_input_name=exported.artifact.network_input_name,
+                onnx=selected.folder / selected.artifact.onnx.path,
+                queries=bench.queries,
+                warmup=bench.warmup,
+                threads=bench.threads,
+                power=meter,
+                progress=self.progress,
+            )
         seconds = (time.monotonic_ns() - start_ns) / 1e9
         self.times.append(StageTime(name="bench", seconds=round(seconds, 3), reused=False))
         self.progress.note(f"bench: {seconds:.1f} s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from weckd_edge.devices.bench import bench_model
 from weckd_edge.devices.detect import detect, is_same_device
 from weckd_edge.devices.frames import frame_from_file
 from weckd_edge.devices.gates import judge, merge_bars
+from weckd_edge.devices.power.table import open_source
 from weckd_edge.shipping import choose_link, named_link, without_choice
 from weckd_edge.store import Stage
 
@@ -87,18 +89,21 @@ def weigh_link(
         ),
     ).artifact
     records = [record for record in index.artifact.images if record.split == "val"][:_FRAMES]
-    measured = bench_model(
-        compiled.backend,
-        compiled.model,
-        np.concatenate([frame_from_file(stages.root / record.path, contract) for record in records]),
-        precision=compiled.precision,
-        network_input_name=exported.artifact.network_input_name,
-        onnx=selected.folder / chosen.onnx.path,
-        queries=stages.config.ship.queries,
-        warmup=stages.config.bench.warmup,
-        threads=stages.config.bench.threads,
-        progress=stages.progress,
-    )
+    frames = np.concatenate([frame_from_file(stages.root / record.path, contract) for record in records])
+    with closing(open_source("auto")) as meter:
+        measured = bench_model(
+            compiled.backend,
+            compiled.model,
+            frames,
+            precision=compiled.precision,
+            network_input_name=exported.artifact.network_input_name,
+            onnx=selected.folder / chosen.onnx.path,
+            queries=stages.config.ship.queries,
+            warmup=stages.config.bench.warmup,
+            threads=stages.config.bench.threads,
+            power=meter,
+            progress=stages.progress,
+        )
     bars, here = merge_bars(stages.config.gates, stages.profile.bars), is_same_device(stages.profile, detect())
     size = sum(ref.bytes for ref in (chosen.built.files if chosen.built else (chosen.onnx,)))
     labels = index.artifact.labels

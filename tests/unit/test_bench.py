@@ -266,7 +266,7 @@ def test_the_machine_is_watched_before_during_and_after(tmp_path: Path, fakes: d
     assert machine is not None
     assert machine.shown == ("processor clock",)
     assert machine.before.at_ns < 0 < machine.after.at_ns
-    assert len(machine.during) == 2  # at once, and after a second of 1.3
+    assert len(machine.during) >= 2  # at once, and after a second of 1.3
     assert {state.cpu_khz for state in machine.during} == {1_000_000}
 
 

@@ -12,7 +12,6 @@ from weckd_edge.artifacts import (
     BuildRecord,
     ChainRecord,
     DatasetIndex,
-    Latency,
     Link,
     Manifest,
     Measurement,
