@@ -12,7 +12,9 @@ from typing import Literal
 
 import weckd_edge
 from weckd_edge.artifacts import Target
+from weckd_edge.devices.advice import Advice, advise
 from weckd_edge.devices.detect import Detected, detect
+from weckd_edge.devices.profile import load_profile
 from weckd_edge.errors import MissingDependency
 from weckd_edge.optional import EXTRA_OF, is_installed, require
 
@@ -26,6 +28,7 @@ _DISTRIBUTION = {
     "tensorrt_rtx": "tensorrt-rtx",
     "torch_tensorrt": "torch-tensorrt",
 }
+_QUANTIZE, _OPENVINO, _FINALIZE = "export and quantize", "build and run OpenVINO models", "build the engine (finalize)"
 _TRAIN = ("torch", "torchvision", "timm", "lightning_fabric", "safetensors", "scipy")
 
 
@@ -66,6 +69,23 @@ class Ability:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TargetState:
+    """What works here for one target.
+
+    Attributes:
+        target: Which one.
+        builds: Whether a bundle for it can be built here, from a network that is there.
+        runs: Whether a bundle for it can be run here.
+        note: What is missing, or where the rest is done; None where both work.
+    """
+
+    target: Target
+    builds: bool
+    runs: bool
+    note: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Diagnosis:
     """Everything doctor found.
 
@@ -76,6 +96,8 @@ class Diagnosis:
         governor: Clock governors in words.
         libraries: Every library, base first.
         abilities: What works here.
+        targets: The same by target; empty where not every library was looked at.
+        advice: What to set so that this machine answers fast and evenly.
     """
 
     weckd_edge: str
@@ -84,25 +106,32 @@ class Diagnosis:
     governor: str
     libraries: tuple[Library, ...]
     abilities: tuple[Ability, ...]
+    targets: tuple[TargetState, ...] = ()
+    advice: tuple[Advice, ...] = ()
 
 
-def diagnose(root: Path = Path("/"), modules: Sequence[str] | None = None) -> Diagnosis:
+def diagnose(root: Path = Path("/"), modules: Sequence[str] | None = None, folder: Path = Path()) -> Diagnosis:
     """Look at this machine. Each library is really imported, which takes a few seconds.
 
     Args:
         root: Where ``proc``, ``sys`` and ``etc`` lie.
         modules: Libraries to look at; None takes all that this package can use.
+        folder: Whose disk is looked at: where bundles and engines are put.
     """
     found = detect(root)
     names = (*_BASE, *sorted(EXTRA_OF)) if modules is None else tuple(modules)
     libraries = tuple(check_library(name) for name in names)
+    profile = load_profile(found.profile) if found.recognised else None
+    abilities = _abilities({library.module: library for library in libraries}, found)
     return Diagnosis(
         weckd_edge=weckd_edge.__version__,
         python=".".join(str(part) for part in sys.version_info[:3]),
         device=found,
         governor=", ".join(found.governors) or "not shown here (usual in a virtual machine or container)",
         libraries=libraries,
-        abilities=_abilities({library.module: library for library in libraries}, found),
+        abilities=abilities,
+        targets=_targets({ability.name: ability for ability in abilities}),
+        advice=advise(root, found, profile, folder),
     )
 
 
@@ -141,8 +170,8 @@ def _how_to_get(module: str) -> str:
 def _abilities(libraries: dict[str, Library], found: Detected) -> tuple[Ability, ...]:
     rows: tuple[tuple[str, Target | None, tuple[str, ...], str], ...] = (
         ("train a chain", None, _TRAIN, "pip install 'weckd-edge[train]'"),
-        ("export and quantize", None, ("onnx", "onnxruntime"), "pip install 'weckd-edge[compile]'"),
-        ("build and run OpenVINO models", "cpu", ("openvino",), "pip install 'weckd-edge[cpu]'"),
+        (_QUANTIZE, None, ("onnx", "onnxruntime"), "pip install 'weckd-edge[compile]'"),
+        (_OPENVINO, "cpu", ("openvino",), "pip install 'weckd-edge[cpu]'"),
         (
             "prove a graph with TensorRT's parser, without a GPU",
             "jetson",
@@ -154,12 +183,31 @@ def _abilities(libraries: dict[str, Library], found: Detected) -> tuple[Ability,
     )
     abilities = [_ability(libraries, *row) for row in rows if all(name in libraries for name in row[2])]
     if "tensorrt" in libraries:
-        engine = _ability(libraries, "build the engine (finalize)", "jetson", ("tensorrt",), _how_to_get("tensorrt"))
+        engine = _ability(libraries, _FINALIZE, "jetson", ("tensorrt",), _how_to_get("tensorrt"))
         if found.l4t is None:
             hint = "copy the bundle to the Jetson and run weckd-edge finalize there: an engine runs where it was built"
             engine = Ability(name=engine.name, target="jetson", works=False, missing=engine.missing, hint=hint)
         abilities.append(engine)
     return tuple(abilities)
+
+
+def _targets(abilities: dict[str, Ability]) -> tuple[TargetState, ...]:
+    if not {_QUANTIZE, _OPENVINO, _FINALIZE} <= abilities.keys():
+        return ()
+    quantize, openvino, finalize = abilities[_QUANTIZE], abilities[_OPENVINO], abilities[_FINALIZE]
+    rows: tuple[tuple[Target, tuple[Ability, ...], Ability], ...] = (
+        ("cpu", (quantize, openvino), openvino),
+        ("jetson", (quantize,), finalize),
+    )
+    return tuple(
+        TargetState(
+            target=target,
+            builds=all(ability.works for ability in needs),
+            runs=runner.works,
+            note="; ".join(dict.fromkeys(a.hint for a in (*needs, runner) if a.hint is not None)) or None,
+        )
+        for target, needs, runner in rows
+    )
 
 
 def _ability(libraries: dict[str, Library], name: str, target: Target | None, needs: tuple[str, ...], hint: str) -> Ability:

@@ -87,11 +87,27 @@ def read_power_mode(root: Path) -> str:
         raise DeviceError(
             f"/{_STATUS}: expected pmode:NNNN, got '{status.strip()[:40]}'; set a mode with: sudo nvpmodel -m ID"
         )
-    for entry in re.findall(r"^[ \t]*<\s*POWER_MODEL\s+([^>]*)>", modes, re.MULTILINE):
-        values = dict(re.findall(r"(\w+)\s*=\s*(\S+)", entry))
-        if values.get("ID", "").isdigit() and int(values["ID"]) == int(number[1]) and "NAME" in values:
-            return str(values["NAME"])
+    for name, known in _modes_in(modes).items():
+        if known == int(number[1]):
+            return name
     raise DeviceError(f"/{_MODES} names no power mode {int(number[1])}; set a known one with: sudo nvpmodel -m ID")
+
+
+def read_power_modes(root: Path) -> dict[str, int]:
+    """Return the power modes of a board with their numbers, as its nvpmodel names them; empty where there is none."""
+    try:
+        return _modes_in((root / _MODES).read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return {}
+
+
+def _modes_in(text: str) -> dict[str, int]:
+    modes: dict[str, int] = {}
+    for entry in re.findall(r"^[ \t]*<\s*POWER_MODEL\s+([^>]*)>", text, re.MULTILINE):
+        values = dict(re.findall(r"(\w+)\s*=\s*(\S+)", entry))
+        if values.get("ID", "").isdigit() and "NAME" in values:
+            modes.setdefault(str(values["NAME"]), int(values["ID"]))
+    return modes
 
 
 def full_tensorrt_version(root: Path, binding_version: str) -> str:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 from weckd_edge.artifacts import SCHEMA_VERSION, Target
 from weckd_edge.config import GateConfig
+from weckd_edge.devices.profile_records import (
+    Confidence,
+    Gpu,
+    JetPackRelease,
+    MemoryBandwidth,
+    PowerMode,
+    PowerSensor,
+    PublishedLatency,
+    Source,
+    Unknown,
+)
 from weckd_edge.errors import ConfigError, DeviceError, did_you_mean
 from weckd_edge.schema import from_data
 
@@ -18,58 +30,32 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+__all__ = [
+    "NO_BARS",
+    "PLAIN",
+    "Architecture",
+    "Confidence",
+    "DeviceProfile",
+    "Gpu",
+    "JetPackRelease",
+    "MemoryBandwidth",
+    "PowerMode",
+    "PowerSensor",
+    "PublishedLatency",
+    "Source",
+    "Unknown",
+    "is_said",
+    "list_profiles",
+    "load_profile",
+    "profile_names",
+]
+
 Architecture = Literal["x86_64", "aarch64"]
 NO_BARS = GateConfig()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
-    """Where some of a profile's values come from.
-
-    Attributes:
-        of: Names of the profile's fields.
-        text: The source in words, or its address.
-        date: When it was read, ``YYYY-MM-DD``.
-        confidence: ``V`` read in a primary source, or derived from one as the text says; ``S`` a secondary source;
-            ``U`` not confirmed; ``choice``: decided by this project, nothing to confirm.
-    """
-
-    of: tuple[str, ...]
-    text: str
-    date: str
-    confidence: Literal["V", "S", "U", "choice"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PowerMode:
-    """One setting of the board's power; modes are matched by name, as their numbers differ between boards and releases.
-
-    Attributes:
-        name: As ``nvpmodel -q`` prints it.
-        gpu_mhz: Highest clock of the GPU.
-        gpu_sms: Streaming multiprocessors left on.
-        int8_tops_dense: Arithmetic peak of the GPU, without sparsity.
-        cpu_cores: Processor cores left on.
-        cpu_mhz: Their highest clock.
-        memory_mhz: Clock of the memory.
-    """
-
-    name: str
-    gpu_mhz: float | None = None
-    gpu_sms: int | None = None
-    int8_tops_dense: float | None = None
-    cpu_cores: int | None = None
-    cpu_mhz: float | None = None
-    memory_mhz: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JetPackRelease:
-    """Which TensorRT a release of JetPack brings."""
-
-    jetpack: str
-    l4t: str
-    tensorrt: str
+PLAIN = frozenset({"id", "name", "target", "architecture", "summary", "published", "unknown", "sources", "schema_version"})
+"""Fields that need no entry in ``sources``: they name the profile, or carry their own source."""
+_SAME_DEVICE = frozenset({"id", "name", "summary", "dmi_products", "bars", "unknown", "sources", "schema_version"})
+"""What a profile may change of the one it extends and still be the device that others have published figures of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,21 +68,40 @@ class DeviceProfile:
         target: What is built for it.
         architecture: Instruction set of the processor.
         summary: What it is, in one line.
+        soc: Name of the chip or of the processor's design.
         part_numbers: NVIDIA module part numbers.
-        compatible: Strings of the device tree's ``compatible`` that name exactly this board.
+        compatible: Strings of the device tree's ``compatible`` that name exactly this board, or exactly this chip.
         cpu_models: Words of ``model name`` in ``/proc/cpuinfo`` that name exactly this processor.
-        compute_capability: Of the GPU.
-        instruction_sets: Extensions that matter for inference, such as ``avx2``, ``avx_vnni``, ``neon``, ``dotprod``.
+        dmi_products: Names in ``/sys/class/dmi/id/product_name``; a profile that has any takes only machines of such a name.
+        cpu_parts: Kinds of core, as ``implementer:part`` of ``/proc/cpuinfo``; with others it is another device.
+        cpu: Kinds of core, their number and clocks, in words.
         cores: Processor cores.
-        ram_gib: Memory of the board.
-        memory_bandwidth_gbps: Peak, gigabyte a second.
-        tdp_w: Thermal design power.
-        power_modes: By name.
-        tensorrt: By release of JetPack.
+        cpu_mhz_max: Highest clock of the fastest core.
+        instruction_sets: Extensions that matter for inference, such as ``avx2``, ``avx_vnni``, ``neon``, ``dotprod``.
+        compute_capability: Of the GPU.
+        gpu: The GPU that inference runs on.
         dla_cores: Deep learning accelerators.
+        npu: A neural processor beside the cores, in words; nothing here builds for one.
         int8: ``native``: 8-bit dot products or tensor cores; ``emulated``: wider arithmetic; ``none``: no int8 path.
+        fp16: Whether what inference runs on (a Jetson's GPU, else the cores) computes in FP16.
+        fp8: The same for FP8.
         overflow_fix_needed: Whether 8-bit sums can saturate (x86 without VNNI), so that weights need 7 bits.
+        memory: Kind of memory, in words.
+        ram_gib: Memory of the board.
+        ram_gib_sold: Smallest and largest, where the board is sold with several sizes.
+        memory_bus_bits: Width of the memory's bus.
+        memory_bandwidth_gbps: Peak, gigabytes (1e9) a second; of the slowest memory it is sold with.
+        memory_bandwidths: The same by clock or kind of memory.
+        tdp_w: Thermal design power.
+        power: What is known of its power, in words.
+        power_modes: By name.
+        power_sensors: What on the board tells its power.
+        throttle_c: Temperature, degrees Celsius, at which the kernel starts to slow the chip down.
+        shutdown_c: Temperature at which it is switched off.
+        tensorrt: By release of JetPack.
+        published: Latencies that others have published; each carries its own source.
         bars: What a build must clear where its config says nothing else.
+        unknown: What no source that was read confirms.
         sources: Of everything above.
         schema_version: Of this record.
     """
@@ -106,21 +111,40 @@ class DeviceProfile:
     target: Target
     architecture: Architecture
     summary: str = ""
+    soc: str | None = None
     part_numbers: tuple[str, ...] = ()
     compatible: tuple[str, ...] = ()
     cpu_models: tuple[str, ...] = ()
-    compute_capability: str | None = None
-    instruction_sets: tuple[str, ...] = ()
+    dmi_products: tuple[str, ...] = ()
+    cpu_parts: tuple[str, ...] = ()
+    cpu: str | None = None
     cores: int | None = None
-    ram_gib: float | None = None
-    memory_bandwidth_gbps: float | None = None
-    tdp_w: float | None = None
-    power_modes: tuple[PowerMode, ...] = ()
-    tensorrt: tuple[JetPackRelease, ...] = ()
+    cpu_mhz_max: float | None = None
+    instruction_sets: tuple[str, ...] = ()
+    compute_capability: str | None = None
+    gpu: Gpu | None = None
     dla_cores: int | None = None
+    npu: str | None = None
     int8: Literal["native", "emulated", "none"] | None = None
+    fp16: bool | None = None
+    fp8: bool | None = None
     overflow_fix_needed: bool | None = None
+    memory: str | None = None
+    ram_gib: float | None = None
+    ram_gib_sold: tuple[float, ...] = ()
+    memory_bus_bits: int | None = None
+    memory_bandwidth_gbps: float | None = None
+    memory_bandwidths: tuple[MemoryBandwidth, ...] = ()
+    tdp_w: float | None = None
+    power: str | None = None
+    power_modes: tuple[PowerMode, ...] = ()
+    power_sensors: tuple[PowerSensor, ...] = ()
+    throttle_c: float | None = None
+    shutdown_c: float | None = None
+    tensorrt: tuple[JetPackRelease, ...] = ()
+    published: tuple[PublishedLatency, ...] = ()
     bars: GateConfig = NO_BARS
+    unknown: tuple[Unknown, ...] = ()
     sources: tuple[Source, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
@@ -129,29 +153,52 @@ class DeviceProfile:
             raise DeviceError(f"target = jetson: expected architecture aarch64, got {self.architecture}")
         if self.schema_version != SCHEMA_VERSION:
             raise DeviceError(f"schema_version = {self.schema_version}: this version reads {SCHEMA_VERSION}")
+        if self.ram_gib_sold and (len(self.ram_gib_sold) != 2 or self.ram_gib_sold[0] >= self.ram_gib_sold[1]):
+            raise DeviceError(
+                f"ram_gib_sold = {list(self.ram_gib_sold)}: expected smallest and largest; one size goes into ram_gib"
+            )
         known = {field.name for field in fields(self)}
         for source in self.sources:
             for name in source.of:
                 if name not in known:
                     raise DeviceError(f"a source speaks of '{name}'{did_you_mean(name, known)}")
+        for gap in self.unknown:
+            if gap.of not in known:
+                raise DeviceError(f"unknown speaks of '{gap.of}'{did_you_mean(gap.of, known)}")
+            value = getattr(self, gap.of)
+            if is_said(value) and not isinstance(value, (tuple, Gpu)):
+                raise DeviceError(
+                    f"unknown says that '{gap.of}' is not confirmed, yet it is {value!r}; take one of them out"
+                )
         names = [mode.name for mode in self.power_modes]
         if len(set(names)) != len(names):
             raise DeviceError(f"power_modes: a name appears twice in {names}")
 
     @property
+    def names_itself(self) -> bool:
+        """Whether a machine can be recognised as this device."""
+        return bool(self.part_numbers or self.compatible or self.cpu_models or self.dmi_products)
+
+    @property
     def is_generic(self) -> bool:
         """Whether it stands for any machine of its architecture rather than for one board."""
-        return not (self.part_numbers or self.compatible or self.cpu_models)
+        return not (self.names_itself or self.soc)
 
     def unsourced(self) -> tuple[str, ...]:
         """Return the fields that say something and name no source."""
-        named = {name for source in self.sources for name in source.of}
-        plain = {"id", "name", "target", "architecture", "summary", "sources", "schema_version"}
-        return tuple(
-            field.name
-            for field in fields(self)
-            if field.name not in plain | named and getattr(self, field.name) not in (None, (), NO_BARS)
-        )
+        named = PLAIN.union(*(source.of for source in self.sources))
+        return tuple(f.name for f in fields(self) if f.name not in named and is_said(getattr(self, f.name)))
+
+    def confidence(self, field: str) -> Confidence | None:
+        """Return how far a field's value can be trusted: the weakest of its sources; None where none speaks of it."""
+        given = {source.confidence for source in self.sources if field in source.of}
+        order: tuple[Confidence, ...] = ("U", "S", "choice", "V")
+        return next((level for level in order if level in given), None)
+
+
+def is_said(value: object) -> bool:
+    """Tell whether a field's value says anything; 0 and False do."""
+    return value is not None and value not in ((), NO_BARS)
 
 
 def profile_names() -> tuple[str, ...]:
@@ -160,8 +207,9 @@ def profile_names() -> tuple[str, ...]:
     return tuple(sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".toml")))
 
 
+@cache
 def list_profiles() -> tuple[DeviceProfile, ...]:
-    """Return every profile that comes with the package, sorted by id."""
+    """Return every profile that comes with the package, sorted by id; read once a process."""
     return tuple(load_profile(name) for name in profile_names())
 
 
@@ -170,7 +218,7 @@ def load_profile(name_or_path: str | Path) -> DeviceProfile:
 
     A file may say ``extends = "jetson-orin-nano-8gb"`` (an id, or another file beside it) and then gives only what
     differs; tables are merged key by key, lists are replaced. What it changes loses the sources of the profile it
-    extends.
+    extends, and what that one called unknown. Published latencies are kept only where nothing of the device is changed.
 
     Raises:
         ConfigError: No profile is called so.
@@ -198,7 +246,8 @@ def _read(name_or_path: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
         base = str(Path(where).parent / base)
     inherited = _read(base, (*seen, place))
     for name, table in ((base, inherited), (where, data)):
-        from_data(tuple[Source, ...], table.get("sources", []), where=f"{name}.sources", error=DeviceError)
+        for key, kind in (("sources", tuple[Source, ...]), ("unknown", tuple[Unknown, ...])):
+            from_data(kind, table.get(key, []), where=f"{name}.{key}", error=DeviceError)
     return _merge(inherited, data)
 
 
@@ -226,28 +275,12 @@ def _merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     for key, value in own.items():
         inherited = merged.get(key)
         merged[key] = {**inherited, **value} if isinstance(inherited, dict) and isinstance(value, dict) else value
-    kept = [{**source, "of": [name for name in source["of"] if name not in own]} for source in base.get("sources", [])]
+    replaced = set(own)
+    if not set(own) <= _SAME_DEVICE and "published" not in own:
+        merged.pop("published", None)
+        replaced.add("published")
+    kept = [{**source, "of": [name for name in source["of"] if name not in replaced]} for source in base.get("sources", [])]
     merged["sources"] = [source for source in kept if source["of"]] + list(own.get("sources", []))
+    gaps = [gap for gap in base.get("unknown", []) if gap["of"] not in replaced]
+    merged["unknown"] = gaps + list(own.get("unknown", []))
     return merged
-
-
-def describe(profile: DeviceProfile) -> tuple[tuple[str, str, str, str], ...]:
-    """Return a profile as rows for people: field, value, source, confidence."""
-    rows = []
-    for field in fields(profile):
-        value = getattr(profile, field.name)
-        if field.name in ("sources", "schema_version") or value in (None, (), NO_BARS):
-            continue
-        given = [source for source in profile.sources if field.name in source.of]
-        text = "; ".join(f"{source.text} ({source.date})" for source in given)
-        rows.append((field.name, _words(value), text, ", ".join(source.confidence for source in given)))
-    return tuple(rows)
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, tuple):
-        return "\n".join(_words(item) for item in value) if is_dataclass(value[0]) else ", ".join(map(str, value))
-    if is_dataclass(value):
-        pairs = [(field.name, getattr(value, field.name)) for field in fields(value)]
-        return ", ".join(f"{name} {item}" for name, item in pairs if item is not None)
-    return str(value)

@@ -219,11 +219,16 @@ _NEEDS: dict[Form, str] = {
 }
 
 
+def _row(rules: tuple[VersionRule, ...], version: str) -> VersionRule | None:
+    found = version_tuple(version)
+    return next((rule for rule in rules if version_tuple(rule.since) <= found < version_tuple(rule.below)), None)
+
+
 def _rule(rules: tuple[VersionRule, ...], version: str) -> VersionRule:
     found = version_tuple(version)
-    for rule in rules:
-        if version_tuple(rule.since) <= found < version_tuple(rule.below):
-            return rule
+    rule = _row(rules, version)
+    if rule is not None:
+        return rule
     if rules and found < version_tuple(rules[0].since):
         raise DeviceError(
             f"TensorRT {version} is older than {rules[0].since}, the oldest in the recipe's table; install a newer JetPack "
@@ -233,6 +238,22 @@ def _rule(rules: tuple[VersionRule, ...], version: str) -> VersionRule:
     raise DeviceError(
         f"TensorRT {version} is not in the recipe's table ({known}); use the TensorRT of a JetPack, or update weckd-edge "
         "and build the bundle again"
+    )
+
+
+def check_tensorrt(profile: DeviceProfile) -> None:
+    """Refuse a Jetson for none of whose TensorRT versions a recipe can be written.
+
+    Raises:
+        DeviceError: All its versions are older than the table of flags, or newer.
+    """
+    releases = profile.tensorrt
+    if not releases or any(_row(RULES, release.tensorrt) for release in releases):
+        return
+    found = ", ".join(release.tensorrt for release in releases)
+    raise DeviceError(
+        f"{profile.id}: TensorRT {found} is off the table, which starts at {RULES[0].since}; take a device with a newer "
+        "JetPack (devices list), or name the version of one in a profile of your own"
     )
 
 

@@ -34,6 +34,12 @@ def machines() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def fake_jetson() -> ModuleType:
+    """A folder that looks like ``/`` of a Jetson, by board and JetPack: see ``support/fake_jetson.py``."""
+    return _load("weckd_tests_fake_jetson", _HERE / "support/fake_jetson.py")
+
+
+@pytest.fixture(scope="session")
 def toy() -> ModuleType:
     """A toy graph and bundles of it: see ``support/toy.py``."""
     pytest.importorskip("onnx")

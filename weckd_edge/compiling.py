@@ -14,8 +14,7 @@ from weckd_edge.assembly import versions
 from weckd_edge.brought import Adopted, Brought
 from weckd_edge.config import BuildConfig, LinkConfig
 from weckd_edge.devices.profile import DeviceProfile
-from weckd_edge.devices.recipe import RULES, version_tuple
-from weckd_edge.errors import ConfigError, DataError, DeviceError, StoreError
+from weckd_edge.errors import ConfigError, DataError, StoreError
 from weckd_edge.pipeline import check_libraries, check_output, choose_profile
 from weckd_edge.progress import Progress
 from weckd_edge.stages import BuildOutcome, BuildRequest, Stages
@@ -92,7 +91,6 @@ def compile_network(request: CompileRequest, progress: Progress) -> BuildOutcome
     profile = choose_profile(request.target, request.device)
     check_output(out)
     check_libraries(build)
-    check_tensorrt(profile)
     brought = open_brought(request)
     check_disk(out, brought.bytes)
     workspace = Workspace(out.with_name(out.name + ".work"))
@@ -131,31 +129,6 @@ def open_brought(request: CompileRequest) -> Brought:
             f"{source}: expected an .onnx file, a checkpoint with --model TIMM_NAME, or the folder of a former build's link"
         )
     return open_checkpoint(source, request.model, request.hints, request.labels)
-
-
-def check_tensorrt(profile: DeviceProfile) -> None:
-    """Refuse a Jetson for none of whose TensorRT versions a recipe can be written.
-
-    Raises:
-        DeviceError: All its versions are older than the table of flags, or newer.
-    """
-    if not profile.tensorrt:
-        return
-    known = [
-        release.tensorrt
-        for release in profile.tensorrt
-        if any(
-            version_tuple(rule.since) <= version_tuple(release.tensorrt)
-            and (rule.below is None or version_tuple(release.tensorrt) < version_tuple(rule.below))
-            for rule in RULES
-        )
-    ]
-    if not known:
-        found = ", ".join(release.tensorrt for release in profile.tensorrt)
-        raise DeviceError(
-            f"{profile.id}: TensorRT {found} is off the table, which starts at {RULES[0].since}; name the version of a "
-            "newer JetPack in the profile"
-        )
 
 
 def check_disk(out: Path, weights: int) -> None:

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from weckd_edge.artifacts import Target
 from weckd_edge.bundle import is_bundle
 from weckd_edge.devices.profile import DeviceProfile, load_profile
+from weckd_edge.devices.recipe import check_tensorrt
 from weckd_edge.errors import ConfigError, MissingDependency, StoreError
 from weckd_edge.optional import is_installed
 from weckd_edge.progress import Progress, SilentProgress
@@ -63,6 +64,7 @@ def choose_profile(target: Target, device: str | None) -> DeviceProfile:
 
     Raises:
         ConfigError: The profile is for another target.
+        DeviceError: It is a Jetson for none of whose TensorRT versions a recipe can be written.
     """
     if device is None:
         arm = platform.machine() in ("aarch64", "arm64")
@@ -72,6 +74,7 @@ def choose_profile(target: Target, device: str | None) -> DeviceProfile:
         raise ConfigError(
             f"device '{profile.id}' is for --target {profile.target}, but --target {target} was asked; change one of the two"
         )
+    check_tensorrt(profile)
     return profile
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 _X86 = "fpu vme de pse tsc msr pae cx8 sse sse2 ht syscall nx lm constant_tsc ssse3 sse4_1 sse4_2 popcnt aes"
 _ORIN = "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp uscat flagm"
+_A53 = "fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid"
 _PI5 = "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp"
 
 _NVPMODEL = """\
@@ -46,10 +47,18 @@ def x86(root: Path, *, model: str = "Intel(R) Xeon(R) Processor @ 2.10GHz", flag
     return root
 
 
-def arm(root: Path, *, features: str, cores: int) -> Path:
-    """Any 64-bit Arm machine."""
-    block = "processor\t: {}\nBogoMIPS\t: 62.50\nFeatures\t: {}\nCPU implementer\t: 0x41\nCPU part\t: 0xd42\n\n"
-    write(root, "proc/cpuinfo", "".join(block.format(core, features) for core in range(cores)))
+def arm(root: Path, *, features: str, cores: int = 4, parts: tuple[str, ...] = ()) -> Path:
+    """Any 64-bit Arm machine; ``parts`` is the kind of each core, Cortex-A78AE where none is given."""
+    block = "processor\t: {}\nBogoMIPS\t: 62.50\nFeatures\t: {}\nCPU implementer\t: 0x41\nCPU part\t: {}\n\n"
+    kinds = parts or ("0xd42",) * cores
+    write(root, "proc/cpuinfo", "".join(block.format(core, features, part) for core, part in enumerate(kinds)))
+    return root
+
+
+def dmi(root: Path, *, vendor: str, product: str) -> Path:
+    """What the firmware calls the machine."""
+    write(root, "sys/class/dmi/id/sys_vendor", f"{vendor}\n")
+    write(root, "sys/class/dmi/id/product_name", f"{product}\n")
     return root
 
 
@@ -61,8 +70,43 @@ def device_tree(root: Path, *, model: str, compatible: tuple[str, ...]) -> None:
 
 def raspberry_pi_5(root: Path) -> Path:
     """A Raspberry Pi 5 with its usual system."""
-    arm(root, features=_PI5, cores=4)
-    device_tree(root, model="Raspberry Pi 5 Model B Rev 1.0", compatible=("raspberrypi,5-model-b", "brcm,bcm2712"))
+    return board(root, "raspberry-pi-5")
+
+
+_ARM_BOARDS = {
+    "raspberry-pi-4": (("0xd08",) * 4, _A53, "Raspberry Pi 4 Model B Rev 1.4", ("raspberrypi,4-model-b", "brcm,bcm2711")),
+    "raspberry-pi-5": (("0xd0b",) * 4, _PI5, "Raspberry Pi 5 Model B Rev 1.0", ("raspberrypi,5-model-b", "brcm,bcm2712")),
+    "nxp-imx8mp": (("0xd03",) * 4, _A53, "NXP i.MX8MPlus EVK board", ("fsl,imx8mp-evk", "fsl,imx8mp")),
+    "nxp-imx93": (("0xd05",) * 2, _PI5, "NXP i.MX93 11X11 EVK board", ("fsl,imx93-11x11-evk", "fsl,imx93")),
+    "rockchip-rk3588": (("0xd05",) * 4 + ("0xd0b",) * 4, _PI5, "Radxa ROCK 5B", ("radxa,rock-5b", "rockchip,rk3588")),
+    "qualcomm-qcs6490": (
+        ("0xd05",) * 4 + ("0xd41",) * 4,
+        _PI5,
+        "Robotics RB3gen2",
+        ("qcom,qcs6490-rb3gen2", "qcom,qcm6490"),
+    ),
+}
+_X86_MODELS = {
+    "intel-n100": ("Intel(R) N100", "avx2 fma avx_vnni"),
+    "intel-n97": ("Intel(R) N97", "avx2 fma avx_vnni"),
+    "intel-n150": ("Intel(R) N150", "avx2 fma avx_vnni"),
+    "atom-x7425e": ("Intel Atom(R) x7425E", "avx2 fma avx_vnni"),
+    "atom-x6425e": ("Intel Atom(R) x6425E Processor @ 2.00GHz", ""),
+    "celeron-j4125": ("Intel(R) Celeron(R) J4125 CPU @ 2.00GHz", ""),
+    "core-i3-1215u": ("12th Gen Intel(R) Core(TM) i3-1215U", "avx2 fma avx_vnni"),
+}
+BOARDS = (*_ARM_BOARDS, *_X86_MODELS)
+"""Ids of the profiles that ``board`` can make a machine for; Jetsons are made by ``fake_jetson``."""
+
+
+def board(root: Path, name: str) -> Path:
+    """A machine that is the device of a profile."""
+    if name in _X86_MODELS:
+        model, flags = _X86_MODELS[name]
+        return x86(root, model=model, flags=flags, cores=4)
+    parts, features, model, compatible = _ARM_BOARDS[name]
+    arm(root, features=features, parts=parts)
+    device_tree(root, model=model, compatible=compatible)
     return root
 
 

@@ -263,10 +263,47 @@ def test_devices_list_prints_json_alone(run: Run) -> None:
     rows = json.loads(out)
     assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
     assert {"generic-x86", "jetson-orin-nano-8gb"} <= {row["id"] for row in rows}
-    assert all(set(row) == {"id", "name", "target", "architecture", "summary"} for row in rows)
+    keys = {"id", "name", "target", "architecture", "summary", "int8", "ram_gib", "published"}
+    assert all(set(row) == keys for row in rows)
     code, table, err = run("devices", "list")
-    assert (code, err) == (0, "")
-    assert all(row["summary"] in table for row in rows)
+    assert code == 0
+    assert "weckd-edge devices show" in err
+    shown = {line.split("│")[1].strip(): line for line in table.splitlines() if line.startswith("│")}
+    assert shown.keys() == {row["id"] for row in rows}
+    assert [x.strip() for x in shown["jetson-orin-nano-8gb"].split("│")[2:6]] == ["jetson", "GPU, 8 SM", "native", "8"]
+    assert [x.strip() for x in shown["jetson-nano-4gb"].split("│")[4:7]] == ["none", "4", "6"]
+    assert [x.strip() for x in shown["nxp-imx93"].split("│")[2:7]] == [
+        "cpu",
+        "2x Cortex-A55",
+        "native",
+        "-",
+        "8 of its kind",
+    ]
+
+
+def test_devices_show_gives_every_value_with_its_source_and_what_is_not_known(run: Run) -> None:
+    code, out, err = run("devices", "show", "jetson-orin-nano-8gb")
+    assert code == 0
+    for text in (
+        "102.4 GB/s",
+        "MAXN_SUPER",
+        "10.16.2.10",
+        "3.49",
+        "nvpmodel_p3767_0003(_super).conf",
+        "Not known",
+        "TensorRT 11",
+    ):
+        assert text in out
+    assert "sure: V read in a primary source" in err
+    assert "without a source" not in err
+
+
+def test_devices_show_of_a_profile_of_ones_own_tells_what_has_no_source(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('extends = "intel-n100"\nid = "own"\ntdp_w = 7\n')
+    code, out, err = run("devices", "show", tmp_path / "own.toml")
+    assert code == 0
+    assert "7 W" in out
+    assert "without a source: tdp_w" in err
 
 
 def test_doctor_prints_json_alone_and_names_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,10 +25,9 @@ from safetensors.torch import save_file  # noqa: E402 - behind the skips
 from weckd_edge import compiling  # noqa: E402 - likewise
 from weckd_edge.artifacts import DatasetIndex  # noqa: E402 - likewise
 from weckd_edge.brought import open_link  # noqa: E402 - likewise
-from weckd_edge.compiling import check_tensorrt, in_order  # noqa: E402 - likewise
+from weckd_edge.compiling import in_order  # noqa: E402 - likewise
 from weckd_edge.devices.frames import decode, pixels_sha256  # noqa: E402 - likewise
-from weckd_edge.devices.profile import JetPackRelease, load_profile  # noqa: E402 - likewise
-from weckd_edge.errors import ConfigError, DeviceError  # noqa: E402 - likewise
+from weckd_edge.errors import ConfigError  # noqa: E402 - likewise
 from weckd_edge.store import digest_of  # noqa: E402 - likewise
 
 Run = Callable[..., tuple[int, str, str]]
@@ -301,16 +300,6 @@ def test_a_full_disk_is_found_before_any_work(
     said = refused(run, tmp_path, path, "--data", ears, "--target", "cpu", *PLAIN, code=1)
     assert "expected 64 MiB of free space to work with, found 5 MiB" in said
     assert not (tmp_path / "out.work").exists()
-
-
-def test_a_jetson_whose_every_tensorrt_is_off_the_table_is_refused() -> None:
-    from dataclasses import replace
-
-    profile = load_profile("jetson-orin-nano-8gb")
-    check_tensorrt(profile)
-    old = replace(profile, tensorrt=(JetPackRelease(jetpack="4.6", l4t="32.7", tensorrt="8.2.1.8"),))
-    with pytest.raises(DeviceError, match=r"TensorRT 8\.2\.1\.8 is off the table, which starts at 8\.5"):
-        check_tensorrt(old)
 
 
 def test_test_images_that_a_former_build_trained_on_are_refused(networks: ModuleType) -> None:

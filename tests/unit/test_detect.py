@@ -77,11 +77,12 @@ def test_a_jetson_agx_orin_is_recognised_on_its_own_carrier(machines: ModuleType
 
 
 def test_an_unknown_jetson_is_named_and_told_how_to_get_a_profile(machines: ModuleType, tmp_path: Path) -> None:
-    found = detect(machines.jetson(tmp_path, module="p3767-0000"))
+    found = detect(machines.jetson(tmp_path, module="p3767-0009"))
     assert (found.profile, found.recognised) == ("generic-arm64", False)
-    assert (found.module, found.l4t) == ("p3767-0000", "36.4.3")
-    assert "p3767-0000 has no profile" in found.reasons[0]
-    assert "extends" in found.reasons[0]
+    assert (found.module, found.l4t) == ("p3767-0009", "36.4.3")
+    assert "p3767-0009 has no profile" in found.reasons[0]
+    assert 'extends = "jetson-agx-orin-32gb" (of the same chip: ' in found.reasons[0]
+    assert "jetson-orin-nano-8gb" in found.reasons[0]
 
 
 def test_a_jetson_that_names_no_module_has_none(machines: ModuleType, tmp_path: Path) -> None:
@@ -204,3 +205,170 @@ def test_of_a_board_that_says_nothing_the_processor_that_builds_says_nothing_eit
 ) -> None:
     own = dataclasses.replace(load_profile("generic-x86"), id="own", cpu_models=("Own",))
     assert needs_half_range(own, detect(machines.x86(tmp_path, flags="avx2"))) is False
+
+
+@pytest.mark.parametrize("release", ["4.6.1", "5.1.1", "5.1.3", "6.0", "6.2", "7.0", "7.1", "7.2"])
+def test_a_jetson_is_recognised_under_every_release_of_jetpack(
+    machines: ModuleType, fake_jetson: ModuleType, tmp_path: Path, release: str
+) -> None:
+    tried = 0
+    for name, board in fake_jetson.BOARDS.items():
+        if release not in fake_jetson.JETPACKS[board.compatible[-1]] or name == "jetson-tx2":
+            continue
+        found = detect(fake_jetson.build(tmp_path / name, name, release))
+        assert (found.profile, found.module, found.l4t) == (name, board.module, fake_jetson.RELEASES[release][0])
+        assert (found.cores, found.host) == (board.cores, board.model)
+        tried += 1
+    assert tried
+
+
+def test_a_jetson_without_a_profile_is_told_its_module_and_cores(fake_jetson: ModuleType, tmp_path: Path) -> None:
+    found = detect(fake_jetson.build(tmp_path, "jetson-tx2"))
+    assert (found.profile, found.recognised, found.module, found.l4t) == ("generic-arm64", False, "p3310-1000", "32.7.1")
+    assert any("4 Cortex-A57, as those of jetson-nano-4gb" in reason for reason in found.reasons)
+
+
+def test_a_device_tree_of_another_board_is_not_believed(
+    fake_jetson: ModuleType, machines: ModuleType, tmp_path: Path
+) -> None:
+    root = fake_jetson.build(tmp_path, "jetson-orin-nano-8gb")
+    machines.device_tree(root, model="Raspberry Pi 5", compatible=("raspberrypi,5-model-b", "brcm,bcm2712"))
+    found = detect(root)
+    assert (found.profile, found.recognised) == ("generic-arm64", False)
+    assert not is_same_device(load_profile("raspberry-pi-5"), found)
+    assert "raspberry-pi-5, which has Cortex-A76 cores, and this machine shows 6 Cortex-A78AE" in found.reasons[0]
+
+
+def test_a_device_tree_that_names_several_modules_names_none(
+    fake_jetson: ModuleType, machines: ModuleType, tmp_path: Path
+) -> None:
+    root = fake_jetson.build(tmp_path, overlay=("nvidia,p3768-0000+p3767-0000",))
+    found = detect(root)
+    assert (found.profile, found.recognised) == ("generic-arm64", False)
+    assert "several modules (p3767-0000, p3767-0005)" in found.reasons[0]
+    assert len([reason for reason in found.reasons if "several modules" in reason]) == 1
+    assert not any(is_same_device(load_profile(name), found) for name in ("jetson-orin-nano-8gb", "jetson-orin-nx-16gb"))
+
+
+def test_part_of_the_cores_offline_is_no_contradiction(machines: ModuleType, tmp_path: Path) -> None:
+    root = machines.board(tmp_path, "rockchip-rk3588")
+    machines.arm(root, features="fp asimd asimdhp asimddp", parts=("0xd05",) * 4)
+    assert detect(root).profile == "rockchip-rk3588"
+
+
+def test_a_board_of_the_same_chip_is_told_the_profile_to_extend(machines: ModuleType, tmp_path: Path) -> None:
+    root = machines.board(tmp_path, "raspberry-pi-5")
+    machines.device_tree(root, model="Raspberry Pi 500", compatible=("raspberrypi,500", "brcm,bcm2712"))
+    found = detect(root)
+    assert (found.profile, found.recognised) == ("generic-arm64", False)
+    assert "the chip is that of raspberry-pi-5" in found.reasons[0]
+
+
+def test_without_a_device_tree_the_cores_are_named_by_their_numbers(machines: ModuleType, tmp_path: Path) -> None:
+    found = detect(machines.arm(tmp_path, features="fp asimd asimddp", parts=("0xd05", "0xd05", "0xfff")))
+    assert (found.profile, found.host) == ("generic-arm64", "2 Cortex-A55 and 1 0x41:0xfff")
+    assert "its cores are 2 Cortex-A55 and 1 0x41:0xfff" in found.reasons
+    same = detect(machines.arm(tmp_path, features="fp asimd asimddp", parts=("0xd05",) * 2))
+    assert "its cores are 2 Cortex-A55, as those of nxp-imx93" in same.reasons
+
+
+def test_a_jetson_container_without_a_device_tree_is_told_what_to_mount(fake_jetson: ModuleType, tmp_path: Path) -> None:
+    root = fake_jetson.build(tmp_path)
+    for name in ("model", "compatible"):
+        (root / "proc/device-tree" / name).unlink()
+    found = detect(root)
+    assert (found.profile, found.module, found.l4t) == ("generic-arm64", None, "36.4.3")
+    assert any("mount /sys/firmware" in reason for reason in found.reasons)
+
+
+def test_the_device_tree_is_also_read_where_the_kernel_keeps_it(fake_jetson: ModuleType, tmp_path: Path) -> None:
+    root = fake_jetson.build(tmp_path)
+    (root / "sys/firmware/devicetree").mkdir(parents=True)
+    (root / "proc/device-tree").rename(root / "sys/firmware/devicetree/base")
+    assert detect(root).profile == "jetson-orin-nano-8gb"
+
+
+def test_a_file_that_is_there_and_cannot_be_read_is_told(fake_jetson: ModuleType, tmp_path: Path) -> None:
+    root = fake_jetson.build(tmp_path)
+    (root / "proc/device-tree/compatible").unlink()
+    (root / "proc/device-tree/compatible").mkdir()
+    found = detect(root)
+    assert found.profile == "generic-arm64"
+    assert any("/proc/device-tree/compatible cannot be read (Is a directory)" in reason for reason in found.reasons)
+
+
+def test_a_release_file_of_another_form_is_told(fake_jetson: ModuleType, machines: ModuleType, tmp_path: Path) -> None:
+    root = fake_jetson.build(tmp_path)
+    machines.write(root, "etc/nv_tegra_release", "R36 REVISION 4.3\n")
+    found = detect(root)
+    assert (found.profile, found.l4t) == ("jetson-orin-nano-8gb", None)
+    assert "does not tell the release" in found.reasons[-1]
+
+
+def test_a_tree_of_an_arm_board_on_an_x86_machine_is_not_believed(machines: ModuleType, tmp_path: Path) -> None:
+    root = machines.x86(tmp_path)
+    machines.device_tree(root, model="Raspberry Pi 5", compatible=("raspberrypi,5-model-b",))
+    assert (detect(root).profile, detect(root).recognised) == ("generic-x86", False)
+
+
+def test_the_firmwares_name_is_told_unless_nobody_filled_it_in(machines: ModuleType, tmp_path: Path) -> None:
+    root = machines.dmi(machines.x86(tmp_path), vendor="AZW", product="MINI S")
+    assert "its firmware calls it AZW MINI S" in detect(root).reasons
+    for empty in ("To Be Filled By O.E.M.", "Default string", "System Product Name", " "):
+        machines.dmi(root, vendor=empty, product=empty)
+        assert not any("firmware" in reason for reason in detect(root).reasons)
+
+
+def test_a_profile_of_ones_own_is_told_by_the_firmwares_name(machines: ModuleType, tmp_path: Path) -> None:
+    shipped = load_profile("intel-n100")
+    own = dataclasses.replace(shipped, id="otoscope", dmi_products=("OTO-1",))
+    there = machines.dmi(machines.board(tmp_path / "a", "intel-n100"), vendor="Oto", product="OTO-1")
+    other = machines.dmi(machines.board(tmp_path / "b", "intel-n100"), vendor="AZW", product="MINI S")
+    wrong = machines.dmi(machines.board(tmp_path / "c", "intel-n97"), vendor="Oto", product="OTO-1")
+    found = detect(there, profiles=(shipped, own))
+    assert (found.profile, found.reasons) == ("otoscope", ("its firmware names the product 'OTO-1'",))
+    assert detect(other, profiles=(shipped, own)).profile == "intel-n100"
+    assert not detect(wrong, profiles=(shipped, own)).recognised
+    assert [is_same_device(own, detect(root)) for root in (there, other, wrong)] == [True, False, False]
+
+
+def test_a_profile_of_ones_own_under_another_id_is_still_this_machine(machines: ModuleType, tmp_path: Path) -> None:
+    own = dataclasses.replace(load_profile("intel-n100"), id="mine")
+    assert is_same_device(own, detect(machines.board(tmp_path / "a", "intel-n100")))
+    assert not is_same_device(own, detect(machines.board(tmp_path / "b", "intel-n97")))
+
+
+def test_a_profile_that_names_no_machine_is_never_this_one(fake_jetson: ModuleType, tmp_path: Path) -> None:
+    found = detect(fake_jetson.build(tmp_path, "jetson-thor-t5000"))
+    assert not is_same_device(load_profile("jetson-thor-t4000"), found)
+
+
+def test_two_names_of_one_family_that_one_profile_knows_are_no_contradiction(
+    fake_jetson: ModuleType, tmp_path: Path
+) -> None:
+    root = fake_jetson.build(tmp_path, "jetson-xavier-nx", overlay=("nvidia,p3509-0000+p3668-0000",))
+    assert detect(root).profile == "jetson-xavier-nx"
+
+
+def test_a_module_with_the_cores_of_another_chip_is_not_that_device(
+    fake_jetson: ModuleType, machines: ModuleType, tmp_path: Path
+) -> None:
+    root = machines.arm(fake_jetson.build(tmp_path), features="fp asimd", parts=("0xd08",) * 4)
+    found = detect(root)
+    assert (found.recognised, found.module) == (False, "p3767-0005")
+    assert not is_same_device(load_profile("jetson-orin-nano-8gb"), found)
+
+
+def test_a_jetson_profile_of_ones_own_with_a_product_takes_only_that(
+    fake_jetson: ModuleType, machines: ModuleType, tmp_path: Path
+) -> None:
+    own = dataclasses.replace(load_profile("jetson-orin-nano-8gb"), id="own", dmi_products=("OTO-J",))
+    root = fake_jetson.build(tmp_path)
+    assert not is_same_device(own, detect(root))
+    assert is_same_device(own, detect(machines.dmi(root, vendor="Oto", product="OTO-J")))
+
+
+def test_a_record_without_an_identity_is_judged_by_what_it_recognised(machines: ModuleType, tmp_path: Path) -> None:
+    found = dataclasses.replace(detect(machines.board(tmp_path, "intel-n100")), identity=None)
+    assert is_same_device(load_profile("intel-n100"), found)
+    assert not is_same_device(load_profile("intel-n97"), found)

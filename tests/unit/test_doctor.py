@@ -133,3 +133,44 @@ def test_the_command_prints_one_object_and_a_table(monkeypatch: pytest.MonkeyPat
     assert shown.exit_code == 0
     assert "sign bundles" in shown.stdout
     assert "clock governor" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("jetson", "absent", "expected"),
+    [
+        (False, (), {"cpu": (True, True), "jetson": (True, False)}),
+        (False, ("openvino",), {"cpu": (False, False), "jetson": (True, False)}),
+        (False, ("onnx",), {"cpu": (False, True), "jetson": (False, False)}),
+        (True, ("onnx", "openvino"), {"cpu": (False, False), "jetson": (False, True)}),
+        (True, ("tensorrt",), {"cpu": (True, True), "jetson": (True, False)}),
+    ],
+)
+def test_what_works_is_told_by_target(
+    machines: ModuleType,
+    fake_jetson: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    jetson: bool,
+    absent: tuple[str, ...],
+    expected: dict[str, tuple[bool, bool]],
+) -> None:
+    monkeypatch.setattr(doctor, "is_installed", lambda module: module not in absent)
+    monkeypatch.setattr(doctor, "require", lambda module, purpose: None)
+    root = fake_jetson.build(tmp_path) if jetson else machines.x86(tmp_path)
+    found = diagnose(root, modules=("onnx", "onnxruntime", "openvino", "tensorrt"))
+    assert {target.target: (target.builds, target.runs) for target in found.targets} == expected
+    assert all((target.note is None) == (target.builds and target.runs) for target in found.targets)
+
+
+def test_targets_are_not_judged_where_not_all_libraries_were_looked_at(machines: ModuleType, tmp_path: Path) -> None:
+    assert diagnose(machines.x86(tmp_path), modules=("numpy",)).targets == ()
+
+
+def test_the_command_shows_targets_and_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "is_installed", lambda module: False)
+    data = json.loads(CliRunner().invoke(command, ["--json"]).stdout)
+    assert [target["target"] for target in data["targets"]] == ["cpu", "jetson"]
+    assert {"throttling", "swap", "memory", "free disk"} <= {advice["topic"] for advice in data["advice"]}
+    shown = CliRunner().invoke(command, []).stdout
+    assert "build for it" in shown
+    assert "free disk" in shown

@@ -1,10 +1,17 @@
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from weckd_edge.config import GateConfig
-from weckd_edge.devices.profile import DeviceProfile, PowerMode, Source, describe, list_profiles, load_profile, profile_names
+from weckd_edge.devices.profile import (
+    DeviceProfile,
+    JetPackRelease,
+    PublishedLatency,
+    Source,
+    load_profile,
+    profile_names,
+)
 from weckd_edge.errors import ConfigError, DeviceError
 
 MINIMAL = 'id = "mine"\nname = "Mine"\ntarget = "cpu"\narchitecture = "x86_64"\n'
@@ -24,64 +31,6 @@ def refusal(path: Path, named: str | None = None) -> str:
     assert "\n" not in text
     assert (path.name if named is None else named) in text
     return text
-
-
-@pytest.mark.parametrize("name", profile_names())
-def test_a_shipped_profile_loads_under_the_name_of_its_file(name: str) -> None:
-    assert load_profile(name).id == name
-
-
-@pytest.mark.parametrize("name", profile_names())
-def test_every_value_of_a_shipped_profile_names_its_source(name: str) -> None:
-    profile = load_profile(name)
-    assert profile.unsourced() == ()
-    for source in profile.sources:
-        assert source.of
-        assert source.text
-        assert len(source.date.split("-")) == 3
-
-
-@pytest.mark.parametrize("name", profile_names())
-def test_no_source_of_a_shipped_profile_speaks_of_a_value_that_is_not_there(name: str) -> None:
-    profile = load_profile(name)
-    for source in profile.sources:
-        for field in source.of:
-            assert getattr(profile, field) not in (None, (), GateConfig()), field
-
-
-@pytest.mark.parametrize("name", profile_names())
-def test_a_shipped_profile_sets_bars_and_says_that_they_are_a_choice(name: str) -> None:
-    profile = load_profile(name)
-    assert profile.bars.latency_p90_ms is not None
-    assert profile.bars.accuracy_drop is not None
-    assert [source.confidence for source in profile.sources if "bars" in source.of] == ["choice"]
-
-
-@pytest.mark.parametrize("name", profile_names())
-def test_a_shipped_jetson_lists_tensorrt_by_jetpack_and_what_an_engine_needs(name: str) -> None:
-    profile = load_profile(name)
-    if profile.target != "jetson":
-        assert (profile.tensorrt, profile.power_modes, profile.part_numbers) == ((), (), ())
-        return
-    assert profile.part_numbers
-    assert profile.compute_capability
-    assert profile.power_modes
-    assert [release.jetpack[0] for release in profile.tensorrt[:3]] == ["5", "6", "6"]
-    for release in profile.tensorrt:
-        assert release.l4t
-        assert release.tensorrt.count(".") >= 2
-
-
-def test_the_shipped_profiles_are_of_both_targets_and_sorted() -> None:
-    profiles = list_profiles()
-    assert [p.id for p in profiles] == sorted(p.id for p in profiles)
-    assert {p.target for p in profiles} == {"cpu", "jetson"}
-    assert {p.id for p in profiles if p.is_generic} == {"generic-x86", "generic-arm64"}
-
-
-def test_no_two_shipped_profiles_claim_the_same_board() -> None:
-    claims = [claim for p in list_profiles() for claim in (*p.part_numbers, *p.compatible, *p.cpu_models)]
-    assert len(claims) == len(set(claims))
 
 
 def test_an_unknown_name_gives_the_nearest_and_lists_all() -> None:
@@ -181,26 +130,92 @@ def test_a_file_that_is_missing_or_no_text_is_told(tmp_path: Path) -> None:
     assert "cannot read it" in refusal(tmp_path / "binary.toml")
 
 
-def test_describe_gives_every_value_with_its_source_and_leaves_out_the_unknown() -> None:
+def test_a_profile_that_changes_the_device_loses_its_published_latencies(tmp_path: Path) -> None:
+    base = load_profile("atom-x7425e")
+    assert base.published
+    renamed = load_profile(write(tmp_path, 'extends = "atom-x7425e"\nid = "mine"\n[bars]\nmemory_mib = 64\n', "a.toml"))
+    assert renamed.published == base.published
+    other = load_profile(write(tmp_path, 'extends = "atom-x7425e"\nid = "mine"\ncores = 2\n', "b.toml"))
+    assert other.published == ()
+    assert not [source for source in other.sources if "published" in source.of]
+
+
+def test_what_a_profile_sets_is_no_longer_unknown(tmp_path: Path) -> None:
+    assert "cpu_mhz_max" in {gap.of for gap in load_profile("atom-x7425e").unknown}
+    own = load_profile(write(tmp_path, 'extends = "atom-x7425e"\nid = "mine"\ncpu_mhz_max = 3000\n'))
+    assert "cpu_mhz_max" not in {gap.of for gap in own.unknown}
+    assert "memory_bandwidth_gbps" in {gap.of for gap in own.unknown}
+
+
+def test_a_table_that_is_extended_is_merged_key_by_key(tmp_path: Path) -> None:
+    own = load_profile(write(tmp_path, EXTENDS + "[gpu]\nsms = 4\n"))
+    assert own.gpu is not None
+    assert (own.gpu.sms, own.gpu.tensor_cores) == (4, 32)
+    assert own.unsourced() == ("gpu",)
+
+
+def test_a_profile_without_a_name_for_its_machine_is_generic_only_where_no_chip_is_named(tmp_path: Path) -> None:
+    assert load_profile(write(tmp_path, MINIMAL)).is_generic
+    chip = load_profile(write(tmp_path, MINIMAL + 'soc = "z80"\n'))
+    assert (chip.is_generic, chip.names_itself) == (False, False)
+
+
+def test_the_weakest_source_decides_how_far_a_value_is_trusted() -> None:
+    def source(confidence: Literal["V", "S", "U"]) -> Source:
+        return Source(of=("cores",), text="counted", date="2026-11-24", confidence=confidence)
+
     profile = DeviceProfile(
-        id="mine",
-        name="Mine",
-        target="cpu",
-        architecture="aarch64",
-        cores=4,
-        power_modes=(PowerMode(name="7W", cpu_cores=2), PowerMode(name="15W", cpu_cores=4)),
-        bars=GateConfig(memory_mib=256.0),
-        sources=(Source(of=("cores",), text="counted", date="2026-11-24", confidence="V"),),
+        id="mine", name="Mine", target="cpu", architecture="aarch64", cores=4, sources=(source("V"), source("S"))
     )
-    rows = {name: (value, source, confidence) for name, value, source, confidence in describe(profile)}
-    assert rows["cores"] == ("4", "counted (2026-11-24)", "V")
-    assert rows["power_modes"][0] == "name 7W, cpu_cores 2\nname 15W, cpu_cores 4"
-    assert rows["bars"][0] == "memory_mib 256.0"
-    assert "tdp_w" not in rows
-    assert "sources" not in rows
+    assert (profile.confidence("cores"), profile.confidence("ram_gib")) == ("S", None)
 
 
-@pytest.mark.parametrize("name", profile_names())
-def test_describe_shows_a_confidence_for_every_number_of_a_shipped_profile(name: str) -> None:
-    plain = {"id", "name", "target", "architecture", "summary"}
-    assert all(confidence for field, _, _, confidence in describe(load_profile(name)) if field not in plain)
+LATENCY = '[[published]]\nmodel = "m"\nprecision = "int8"\nruntime = "r"\nstatistic = "mean"\nsource = "s"\n'
+LATENCY += 'date = "2026-11-24"\nconfidence = "V"\n'
+
+
+def test_a_published_latency_may_be_a_span(tmp_path: Path) -> None:
+    (row,) = load_profile(write(tmp_path, MINIMAL + LATENCY + "low_ms = 1\nhigh_ms = 2\n")).published
+    assert isinstance(row, PublishedLatency)
+    assert (row.low_ms, row.high_ms, row.latency_ms, row.batch, row.processor) == (1.0, 2.0, None, 1, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (LATENCY, "m: expected latency_ms, or both low_ms and high_ms"),
+        (LATENCY + "latency_ms = 1\nlow_ms = 1\n", "m: expected latency_ms, or both"),
+        (LATENCY + "latency_ms = 1\nlow_ms = 1\nhigh_ms = 2\n", "and not all three"),
+        (LATENCY + "low_ms = 1\n", "m: expected latency_ms, or both"),
+        (LATENCY + "low_ms = 2\nhigh_ms = 1\n", "low_ms 2 is more than high_ms 1; swap them"),
+        (LATENCY + "latency_ms = 0\n", "expected times above 0"),
+        (LATENCY + "latency_ms = 1\nbatch = 0\n", "a batch of at least 1"),
+        ('[[unknown]]\nof = "core"\nreason = "x"\n', "unknown speaks of 'core'; did you mean 'cores'?"),
+        ('cores = 4\n[[unknown]]\nof = "cores"\nreason = "x"\n', "not confirmed, yet it is 4; take one of them out"),
+        ('[[power_sensors]]\nchip = "ina3221"\ntotal = ["VIN"]\n', "total names VIN, which rails does not; add it there"),
+        ("ram_gib_sold = [8.0]\n", "ram_gib_sold = [8.0]: expected smallest and largest; one size goes into ram_gib"),
+        ("ram_gib_sold = [8.0, 4.0]\n", "expected smallest and largest"),
+    ],
+)
+def test_a_record_that_contradicts_itself_is_told_in_one_line(tmp_path: Path, text: str, told: str) -> None:
+    assert told in refusal(write(tmp_path, MINIMAL + text))
+
+
+def test_a_base_with_unsound_gaps_is_told_and_not_a_crash(tmp_path: Path) -> None:
+    write(tmp_path, MINIMAL.replace("mine", "base") + "unknown = [3]\n", "base.toml")
+    assert "unknown" in refusal(write(tmp_path, 'extends = "base.toml"\nid = "mine"\n'), named="base.toml")
+
+
+@pytest.mark.parametrize(
+    ("span", "l4t", "inside"),
+    [
+        ("36.4.0 - 36.5.2", "36.4.3", True),
+        ("36.4.0 - 36.5.2", "36.5.2", True),
+        ("36.4.0 - 36.5.2", "36.10.0", False),
+        ("36.4.0 - 36.5.2", "36.3.0", False),
+        ("38.4.0", "38.4.0", True),
+        ("38.4.0", "38.4.1", False),
+    ],
+)
+def test_a_release_holds_what_lies_in_its_span(span: str, l4t: str, inside: bool) -> None:
+    assert JetPackRelease(jetpack="x", l4t=span, tensorrt="10.3.0").holds(l4t) is inside

@@ -14,12 +14,14 @@ from weckd_edge.devices.recipe import (
     Form,
     GraphFile,
     TensorRTRecipe,
+    check_tensorrt,
     plan_for,
     read_recipe,
     version_tuple,
     write_recipe,
 )
 from weckd_edge.errors import ConfigError, DeviceError
+from weckd_edge.pipeline import choose_profile
 
 ONNX = FileRef(path="model/model.onnx", sha256="ab" * 32, bytes=1)
 
@@ -202,3 +204,18 @@ def test_a_missing_recipe_and_one_that_is_no_json_are_told(tmp_path: Path) -> No
     (tmp_path / "recipe.json").write_text("{")
     with pytest.raises(DeviceError, match="expected JSON"):
         read_recipe(tmp_path / "recipe.json")
+
+
+def test_a_jetson_whose_every_tensorrt_is_off_the_table_is_refused() -> None:
+    check_tensorrt(load_profile("jetson-orin-nano-8gb"))
+    check_tensorrt(load_profile("generic-x86"))
+    with pytest.raises(
+        DeviceError, match=r"jetson-nano-4gb: TensorRT 8\.0\.1, 8\.2\.1 is off the table, which starts at 8\.5"
+    ):
+        check_tensorrt(load_profile("jetson-nano-4gb"))
+
+
+def test_a_build_for_such_a_jetson_is_refused_before_it_starts() -> None:
+    assert choose_profile("jetson", "jetson-thor-t5000").id == "jetson-thor-t5000"
+    with pytest.raises(DeviceError, match="off the table"):
+        choose_profile("jetson", "jetson-nano-4gb")

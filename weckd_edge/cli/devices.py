@@ -6,6 +6,8 @@ import click
 
 from weckd_edge.cli.output import HELP, json_option, print_json, print_table, say
 
+_SURE = "V read in a primary source, S in a secondary one, U not confirmed, choice: this project's own"
+
 
 @click.group("devices", context_settings=HELP)
 def command() -> None:
@@ -17,20 +19,29 @@ def command() -> None:
 def list_command(as_json: bool) -> None:
     """List the device profiles that come with this software."""
     from weckd_edge.devices.profile import list_profiles
+    from weckd_edge.devices.profile_text import summarize
 
     profiles = list_profiles()
     if as_json:
         print_json(
             [
-                {"id": p.id, "name": p.name, "target": p.target, "architecture": p.architecture, "summary": p.summary}
+                {
+                    "id": p.id,
+                    "name": p.name,
+                    "target": p.target,
+                    "architecture": p.architecture,
+                    "summary": p.summary,
+                    "int8": p.int8,
+                    "ram_gib": p.ram_gib,
+                    "published": len(p.published),
+                }
                 for p in profiles
             ]
         )
         return
-    print_table(
-        ("device", "target", "processor", "cores", "memory GiB", "what it is"),
-        [(p.id, p.target, p.architecture, p.cores, p.ram_gib, p.summary) for p in profiles],
-    )
+    print_table(("device", "target", "processor", "int8", "GiB", "published"), [summarize(p) for p in profiles])
+    say("int8: native pays, emulated gains less, none: no path; published: latencies that others measured")
+    say("-: not known. More of one, with every source: weckd-edge devices show DEVICE")
 
 
 @command.command("show", context_settings=HELP)
@@ -38,14 +49,20 @@ def list_command(as_json: bool) -> None:
 @json_option
 def show_command(name: str, as_json: bool) -> None:
     """Show one profile with the source of every value. NAME is a device, or a TOML file of your own."""
-    from weckd_edge.devices.profile import describe, load_profile
+    from weckd_edge.devices.profile import load_profile
+    from weckd_edge.devices.profile_text import describe
 
     profile = load_profile(name)
     if as_json:
         print_json(profile)
         return
-    print_table(("field", "value", "source", "confidence"), describe(profile), title=profile.name)
-    say("confidence: V read in a primary source, S in a secondary one, U not confirmed, choice: this project's own")
+    for number, table in enumerate(describe(profile)):
+        title = f"{profile.name}. {profile.summary}".strip() if number == 0 else table.title
+        print_table(table.columns, table.rows, title=title)
+    say(f"sure: {_SURE}")
+    missing = profile.unsourced()
+    if missing:
+        say(f"without a source: {', '.join(missing)}")
 
 
 @command.command("detect", context_settings=HELP)
@@ -62,7 +79,7 @@ def detect_command(as_json: bool) -> None:
         ("device", found.profile),
         ("recognised", "this very device" if found.recognised else "by its architecture alone"),
         ("host", found.host),
-        ("cores", found.cores),
+        ("cores", (found.identity.cores_in_words if found.identity else "") or found.cores),
         ("instruction sets", " ".join(found.instruction_sets)),
     ]
     if found.module or found.l4t:

@@ -25,6 +25,12 @@ def command(as_json: bool) -> None:
         [(a.name, a.target, "yes" if a.works else "no", a.hint or "") for a in found.abilities],
         title=f"weckd-edge {found.weckd_edge}, Python {found.python}, {found.device.host}",
     )
+    if found.targets:
+        print_table(
+            ("target", "build for it", "run it", "how"),
+            [(t.target, "yes" if t.builds else "no", "yes" if t.runs else "no", t.note or "") for t in found.targets],
+        )
+    print_table(("setting", "", "now", "what to do"), [(a.topic, a.state, a.found, a.hint or "") for a in found.advice])
     print_table(
         ("library", "state", "version", "detail"),
         [(x.module, x.state, x.version, x.detail or "") for x in found.libraries],

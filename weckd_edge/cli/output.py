@@ -53,7 +53,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
     # Names of files come in here: as Text, nothing in them is taken for markup.
     table = Table(header_style="bold")
     for column in columns:
-        table.add_column(Text(column))
+        table.add_column(Text(column), overflow="fold")  # nothing of a long word is left out
     for row in rows:
         table.add_row(*(Text("-" if cell is None else one_line(str(cell))) for cell in row))
     console = Console() if sys.stdout.isatty() else Console(width=_NO_TERMINAL_WIDTH)
