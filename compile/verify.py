@@ -150,7 +150,7 @@ def verify(
         )
     else:
         pairs.append(against((trained_name, fp32), named(shipped), None, WORST_FRAMES))
-    verification = _verification(records, index.labels, fp32, found[shipped], tuple(pairs), shipped)
+    verification = summarize(records, index.labels, fp32, found[shipped], tuple(pairs), shipped)
     return replace(
         verification,
         calibration=_calibration(records, found, shipped, uncalibrated, recalibration),
@@ -277,7 +277,28 @@ def compare(
     )
 
 
-def _verification(
+def answer(
+    candidates: Sequence[Candidate], records: Sequence[ImageRecord], root: Path, contract: InputContract
+) -> list[Answers]:
+    """Answer images with several implementations.
+
+    Returns:
+        One array a candidate, float32 ``[N, classes]``.
+
+    Raises:
+        DataError: An image cannot be read.
+        ModelError: A backend refuses its model.
+    """
+    found: list[list[Answers]] = [[] for _ in candidates]
+    with _opened(candidates) as runners:
+        for record in records:
+            frame = np.ascontiguousarray(frame_from_file(root / record.path, contract))
+            for rows, (_, run) in zip(found, runners, strict=True):
+                rows.append(run(frame))
+    return [np.stack(rows) for rows in found]
+
+
+def summarize(
     records: Sequence[ImageRecord],
     labels: Sequence[str],
     fp32: Answers,
@@ -285,6 +306,7 @@ def _verification(
     parity: tuple[Parity, ...],
     shipped: Candidate,
 ) -> Verification:
+    """Return accuracies, recalls and flips of what ships, from answers ``[N, classes]`` of FP32 and of its own."""
     truth = np.array([record.label for record in records])
     groups = [record.group for record in records]
     before, after = fp32.argmax(axis=1), compiled.argmax(axis=1)

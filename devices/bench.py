@@ -6,113 +6,69 @@ largest resident memory, come from a process of its own, so that nothing this pr
 
 from __future__ import annotations
 
-import gc
 import json
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 import weckd_edge
-from weckd_edge.artifacts import Latency, Measurement
+from weckd_edge.artifacts import Latency, MachineRecord, Measurement, PowerFigures
 from weckd_edge.bundle import Bundle
 from weckd_edge.devices.backends.base import NetworkRunner
+from weckd_edge.devices.backends.loadgen_backend import LIBRARY, MOST_BYTES, memory_bytes, run_loadgen
 from weckd_edge.devices.backends.table import BACKENDS, open_network, open_runner
+from weckd_edge.devices.bench_folder import FRAME, NETWORK, BenchFolder
 from weckd_edge.devices.detect import Detected, detect
+from weckd_edge.devices.early_stopping import early_stop
+from weckd_edge.devices.energy import energy_of
 from weckd_edge.devices.infer import choose_model
+from weckd_edge.devices.machine import Machine, rises
+from weckd_edge.devices.percentiles import summarize
+from weckd_edge.devices.power.base import PowerSource, Reading
+from weckd_edge.devices.power.null_source import NullSource
+from weckd_edge.devices.rules import Rules, find_rules
+from weckd_edge.devices.single_stream import Run, Runnable, Sink, run_single_stream, warm_up
+from weckd_edge.devices.verdict import LARGEST_SPREAD, spread_text
 from weckd_edge.devices.verify_bundle import load_golden
-from weckd_edge.errors import ConfigError, ModelError
+from weckd_edge.devices.watch import Watch
+from weckd_edge.errors import ModelError
+from weckd_edge.optional import EXTRA_OF, is_installed
 from weckd_edge.progress import Progress, SilentProgress
 
-MINIMUM_QUERIES = 64
-LARGEST_SPREAD = 0.1
+Generator = Literal["auto", "own", "loadgen"]
+"""What sends the queries; ``auto``: LoadGen where it is installed and the rules are MLPerf's, else our own loop."""
+
 _COLD_TIMEOUT_S = 300
+_WATCH_PERIOD_S = 1.0
+_END_TOLERANCE_S = 0.1
+"""LoadGen counts its minimum from a moment before the first query."""
 
+_EXPECTED_NS = 1_000_000
+"""Of one query, where none was run before."""
 
-class _Runnable(Protocol):
-    def run(self, frame: Any) -> Any: ...
-
-
-def measure_runner(runner: _Runnable, frames: Sequence[NDArray[Any]], *, queries: int, warmup: int) -> Latency:
-    """Time single queries, one after another, with the garbage collector at rest.
-
-    Args:
-        runner: What answers.
-        frames: Inputs as the runner takes them, used in turn.
-        queries: How many are timed, at least 1.
-        warmup: How many run before, untimed.
-
-    Raises:
-        ConfigError: No frame, no query, or a negative warm-up.
-    """
-    if not frames or queries < 1 or warmup < 0:
-        raise ConfigError(f"expected frames, queries >= 1 and warmup >= 0; got {len(frames)}, {queries} and {warmup}")
-    run, clock, count = runner.run, time.monotonic_ns, len(frames)
-    order = [frames[index % count] for index in range(queries)]
-    samples: list[int] = []
-    for index in range(warmup):
-        run(frames[index % count])
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        for frame in order:
-            start = clock()
-            run(frame)
-            samples.append(clock() - start)
-    finally:
-        if collecting:
-            gc.enable()
-    return summarize(samples)
-
-
-def summarize(samples_ns: Sequence[int]) -> Latency:
-    """Return the percentiles of raw times, by nearest rank: each is a time that was really measured."""
-    ordered = sorted(samples_ns)
-    median = nearest_rank(ordered, 50)
-    spread = (nearest_rank(ordered, 75) - nearest_rank(ordered, 25)) / median if median else 0.0
-    return Latency(
-        samples_ns=tuple(samples_ns),
-        p50_ns=median,
-        p90_ns=nearest_rank(ordered, 90),
-        p99_ns=nearest_rank(ordered, 99),
-        iqr_over_median=spread,
-    )
-
-
-def nearest_rank(ordered: Sequence[int], percent: int) -> int:
-    """Return the smallest value that at least ``percent`` of the sorted values do not exceed."""
-    return ordered[max(0, -(-percent * len(ordered) // 100) - 1)]
-
-
-def verdict_of(measurement: Measurement) -> tuple[str, str]:
-    """Return ``VALID`` or ``INVALID`` and the reason: may the times be quoted?"""
-    latency = measurement.frame_to_answer
-    count = len(latency.samples_ns)
-    if count < MINIMUM_QUERIES:
-        return "INVALID", f"{count} queries; a 90th percentile needs at least {MINIMUM_QUERIES}"
-    if latency.iqr_over_median > LARGEST_SPREAD:
-        return "INVALID", f"{_spread(latency)}; close other programs and run it again"
-    return "VALID", f"{count} queries, {_spread(latency)}"
-
-
-def _spread(latency: Latency) -> str:
-    bar = f"at most {LARGEST_SPREAD:g} is quiet"
-    return f"the middle half of the times spans {latency.iqr_over_median:.2f} of the median ({bar})"
+_NO_TIME = Latency(samples_ns=(), p50_ns=0, p90_ns=0, p99_ns=0, iqr_over_median=0.0)
 
 
 def bench(
     bundle: Bundle,
     *,
-    queries: int = 1024,
-    warmup: int = 50,
+    rules: str = "quick",
+    queries: int | None = None,
+    warmup: int | None = None,
     threads: int = 1,
     backend: str | None = None,
+    generator: Generator = "auto",
+    power: PowerSource | None = None,
+    out: Path | None = None,
     root: Path = Path("/"),
     progress: Progress | None = None,
 ) -> Measurement:
@@ -120,10 +76,14 @@ def bench(
 
     Args:
         bundle: An opened bundle.
-        queries: How many frames are timed.
-        warmup: How many before, untimed.
+        rules: How long: ``mlperf``, ``mobile`` or ``quick``; see ``rules.RULES``.
+        queries: Exactly so many, in place of what the rules say.
+        warmup: How many before, untimed, in place of what the rules say.
         threads: Processor threads one query may use.
         backend: See ``infer.choose_model``.
+        generator: What sends the queries.
+        power: Where power is read; None: nowhere. It stays open.
+        out: Folder to keep the bench in; see ``bench_folder``.
         root: Where ``proc``, ``sys`` and ``etc`` lie.
         progress: Where to show it.
 
@@ -140,9 +100,13 @@ def bench(
         precision=choice.precision,
         network_input_name=manifest.network_input_name,
         onnx=bundle.folder / manifest.onnx.path,
+        rules=rules,
         queries=queries,
         warmup=warmup,
         threads=threads,
+        generator=generator,
+        power=power,
+        out=out,
         root=root,
         progress=progress,
     )
@@ -156,9 +120,13 @@ def bench_model(
     precision: str,
     network_input_name: str,
     onnx: Path | None = None,
-    queries: int = 1024,
-    warmup: int = 50,
+    rules: str = "quick",
+    queries: int | None = None,
+    warmup: int | None = None,
     threads: int = 1,
+    generator: Generator = "auto",
+    power: PowerSource | None = None,
+    out: Path | None = None,
     root: Path = Path("/"),
     progress: Progress | None = None,
 ) -> Measurement:
@@ -171,52 +139,182 @@ def bench_model(
         precision: Of the model, for the record.
         network_input_name: Where to cut the graph to time the network alone.
         onnx: The graph the model came from, to cut where the built model has lost that name.
-        queries: How many frames are timed.
+        rules: As for ``bench``, like all that follow.
+        queries: Exactly so many.
         warmup: How many before, untimed.
         threads: Processor threads one query may use.
+        generator: What sends the queries.
+        power: Where power is read.
+        out: Folder to keep the bench in.
         root: Where ``proc``, ``sys`` and ``etc`` lie.
         progress: Where to show it.
 
     Raises:
         WeckdError: The model cannot be opened here.
     """
+    held = find_rules(rules, queries=queries, warmup=warmup)
+    kept = BenchFolder(out) if out is not None else None
     found = detect(root)
     warnings = _machine_warnings(found, threads)
+    use_loadgen, note = _choose_generator(generator, held)
+    warnings += [note] if note else []
     with (progress or SilentProgress()).task(f"bench {backend}", total=3) as task:
         cold_start_ns, peak_rss_bytes = _cold_start(backend, model, frames[:1], threads)
         task.advance()
         runner = open_runner(backend, model, threads=threads)
+        draft = Measurement(
+            device=found.profile,
+            host=found.host,
+            backend=backend,
+            backend_version=runner.version,
+            precision=precision,
+            rules=held.text(0, 0.0),
+            threads=threads,
+            frame_to_answer=_NO_TIME,
+            network=None,
+            cold_start_ns=cold_start_ns,
+            peak_rss_bytes=peak_rss_bytes,
+            energy_mj=None,
+            warnings=tuple(warnings),
+            rule_set=held.name,
+            rules_met=False,
+        )
         try:
             single = [np.ascontiguousarray(frame[None]) for frame in frames]
-            whole = measure_runner(runner, single, queries=queries, warmup=warmup)
-            version = runner.version
+            with kept.stream(FRAME, draft) if kept else nullcontext() as sink:
+                timed = _timed_run(runner, single, held, use_loadgen, generator == "auto", power or NullSource(), sink, root)
         finally:
             runner.close()
         task.advance()
-        network, note = _network_alone(backend, model, onnx, network_input_name, queries, warmup, threads)
+        draft = _with_run(draft, timed, held)
+        alone = find_rules("quick", queries=queries, warmup=warmup)
+        with kept.stream(NETWORK, draft) if kept else nullcontext() as sink:
+            network, note = _network_alone(backend, model, onnx, network_input_name, alone, threads, sink)
         task.advance()
+    measurement = replace(
+        draft, network=network, warnings=(*draft.warnings, *_closing_warnings(draft, network, note, found))
+    )
+    if kept is not None:
+        kept.finish(measurement, timed.readings)
+    return measurement
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Timed:
+    """A run with what was watched around it."""
+
+    run: Run
+    machine: MachineRecord
+    power: PowerFigures
+    readings: tuple[Reading, ...]
+    note: str
+
+
+def _timed_run(
+    runner: Runnable,
+    frames: Sequence[NDArray[Any]],
+    rules: Rules,
+    use_loadgen: bool,
+    may_choose: bool,
+    source: PowerSource,
+    sink: Sink | None,
+    root: Path,
+) -> _Timed:
+    """Read idle power, warm up, and time the queries while the machine is watched."""
+    measures = source.read() is not None
+    with Machine(root) as machine, Watch(source.read, source.period_s) if measures else nullcontext() as meter:
+        before, mode_before, counts = machine.look(), machine.mode(), machine.counters()
+        idle_start_ns = time.monotonic_ns()
+        if measures:
+            time.sleep(rules.idle_seconds)
+        idle_end_ns = time.monotonic_ns()
+        fastest_ns = warm_up(runner, frames, rules.warmup) or _EXPECTED_NS
+        note = ""
+        if use_loadgen and may_choose and memory_bytes(rules, fastest_ns) > MOST_BYTES:
+            use_loadgen = False
+            note = "the model answers too fast for LoadGen, which makes every query beforehand; our own loop sent them"
+        with Watch(machine.look, _WATCH_PERIOD_S) as watch:
+            if use_loadgen:
+                run = run_loadgen(runner, frames, rules, fastest_ns, sink)
+            else:
+                run = run_single_stream(runner, frames, rules, sink)
+        after, mode_after, rose = machine.look(), machine.mode(), rises(counts, machine.counters())
+        if measures:
+            time.sleep(2 * source.period_s)  # so that readings span the run
+        shown = machine.shown
+    readings = tuple(reading for reading in meter.readings if reading is not None) if meter is not None else ()
+    if isinstance(source, NullSource):
+        trouble: str | None = source.reason
+    else:
+        trouble = str(meter.failure) if meter is not None and meter.failure is not None else None
+    figures = energy_of(
+        source,
+        readings,
+        idle=(idle_start_ns, idle_end_ns),
+        run=(run.start_ns, run.end_ns),
+        frames=len(run.samples_ns),
+        trouble=trouble,
+    )
+    record = MachineRecord(
+        before=replace(before, at_ns=before.at_ns - run.start_ns),
+        during=tuple(replace(state, at_ns=state.at_ns - run.start_ns) for state in watch.readings),
+        after=replace(after, at_ns=after.at_ns - run.start_ns),
+        mode_before=mode_before,
+        mode_after=mode_after,
+        throttle_events=rose,
+        shown=shown,
+    )
+    return _Timed(run=run, machine=record, power=figures, readings=readings, note=note)
+
+
+def _with_run(draft: Measurement, timed: _Timed, rules: Rules) -> Measurement:
+    run = timed.run
+    samples = run.samples_ns.tolist()
+    seconds = (run.end_ns - run.start_ns) / 1e9
+    met = len(samples) >= rules.min_queries and seconds >= rules.min_seconds - _END_TOLERANCE_S
+    return replace(
+        draft,
+        rules=rules.text(len(samples), seconds),
+        frame_to_answer=summarize(samples),
+        energy_mj=timed.power.net_mj,
+        generator=run.generator,
+        duration_ns=run.end_ns - run.start_ns,
+        rules_met=met or (rules.max_seconds is not None and seconds >= rules.max_seconds),
+        early_stopping=tuple(early_stop(samples, percent) for percent in (90, 99)),
+        loadgen=run.loadgen,
+        warnings=(*draft.warnings, timed.note) if timed.note else draft.warnings,
+        power=timed.power,
+        machine=timed.machine,
+    )
+
+
+def _choose_generator(generator: Generator, rules: Rules) -> tuple[bool, str]:
+    """Return whether LoadGen sends the queries, and what is to be said where it cannot."""
+    if generator != "auto":
+        return generator == "loadgen", ""
+    if rules.name == "quick":
+        return False, ""
+    if is_installed(LIBRARY):
+        return True, ""
+    extra = f"pip install 'weckd-edge[{EXTRA_OF[LIBRARY]}]'"
+    return False, f"MLPerf's LoadGen is not installed ({extra}); our own loop sent the queries, by the same rules"
+
+
+def _closing_warnings(draft: Measurement, network: Latency | None, note: str, found: Detected) -> list[str]:
+    warnings = []
     if network is None:
         warnings.append(f"the network alone was not timed: {note}")
     elif note:
         warnings.append(note)
-    for name, latency in (("frame to answer", whole), ("network alone", network)):
+    for name, latency in (("frame to answer", draft.frame_to_answer), ("network alone", network)):
         if latency is not None and latency.iqr_over_median > LARGEST_SPREAD:
-            warnings.append(f"{name}: {_spread(latency)}; this machine was too noisy to trust the figures")
-    return Measurement(
-        device=found.profile,
-        host=found.host,
-        backend=backend,
-        backend_version=version,
-        precision=precision,
-        rules=f"single-stream, {queries} queries after {warmup}, nearest-rank percentiles",
-        threads=threads,
-        frame_to_answer=whole,
-        network=network,
-        cold_start_ns=cold_start_ns,
-        peak_rss_bytes=peak_rss_bytes,
-        energy_mj=None,
-        warnings=tuple(warnings),
-    )
+            warnings.append(f"{name}: {spread_text(latency)}; this machine was too noisy to trust the figures")
+    load = draft.machine.before.load_average if draft.machine else None
+    if load is not None and found.cores and load > found.cores / 2:
+        warnings.append(
+            f"the load average was {load:.1f} on {found.cores} cores before the run: other programs were running"
+        )
+    return warnings
 
 
 def _machine_warnings(found: Detected, threads: int) -> list[str]:
@@ -233,7 +331,7 @@ def _machine_warnings(found: Detected, threads: int) -> list[str]:
 
 
 def _network_alone(
-    backend: str, model: Path, onnx: Path | None, tensor_name: str, queries: int, warmup: int, threads: int
+    backend: str, model: Path, onnx: Path | None, tensor_name: str, rules: Rules, threads: int, sink: Sink | None
 ) -> tuple[Latency | None, str]:
     """Return the time of the network without its preprocessing, and what is to be said about it."""
     if not BACKENDS[backend].network_only:
@@ -250,7 +348,9 @@ def _network_alone(
             return None, str(second)
         note = f"the network alone was timed on {onnx.name}: in {model.name} it cannot be told from the preprocessing"
     try:
-        return measure_runner(runner, [_any_tensor(runner)], queries=queries, warmup=warmup), note
+        tensors = [_any_tensor(runner)]
+        warm_up(runner, tensors, rules.warmup)
+        return summarize(run_single_stream(runner, tensors, rules, sink).samples_ns), note
     finally:
         runner.close()
 

@@ -1,12 +1,22 @@
-"""Every bar a build must clear, against what was reached. A figure of another machine never clears a device's bar."""
+"""Every bar a build must clear, against what was reached.
+
+A figure of another machine never clears a device's bar, and a bench that is INVALID clears none. A latency bar is cleared or
+missed only where the run proves it at 99 % confidence; else the gate says how many more queries would.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import fields
 
 from weckd_edge.artifacts import Gate, Measurement, Rate, Verification
 from weckd_edge.config import GateConfig
+from weckd_edge.devices.early_stopping import CONFIDENCE, decide, more_queries
 from weckd_edge.devices.profile import DeviceProfile
+from weckd_edge.devices.rules import MINIMUM_QUERIES
+from weckd_edge.devices.verdict import doubts
+from weckd_edge.stats import images_to_decide
 
 _ROUNDING = 1e-9
 
@@ -27,6 +37,8 @@ def judge(
     verification: Verification | None,
     size_bytes: int,
     measured_here_counts: bool,
+    labels: Sequence[str] = (),
+    split: str = "test",
 ) -> tuple[Gate, ...]:
     """Judge every bar that is set; bars that are None are left out.
 
@@ -37,24 +49,37 @@ def judge(
         verification: Accuracy of the compiled artefact; None where none was made.
         size_bytes: Of what the device loads.
         measured_here_counts: Whether this machine is that device; see ``detect.is_same_device``.
+        labels: Class names, for reasons; empty: classes are called by their number.
+        split: What ``verification`` was made on, for reasons: ``test``, or ``validation`` where links are still compared.
     """
     gates: list[Gate] = []
-    latency_ms = measurement.frame_to_answer.p90_ns / 1e6 if measurement else None
     rss = measurement.peak_rss_bytes if measurement else None
-    memory_mib = rss / 2**20 if rss is not None else None
-    host = measurement.host if measurement else "this machine"
     for name, bar, got, unit in (
-        ("latency_p90_ms", bars.latency_p90_ms, latency_ms, "ms"),
-        ("memory_mib", bars.memory_mib, memory_mib, "MiB"),
+        ("latency_p90_ms", bars.latency_p90_ms, measurement.frame_to_answer.p90_ns / 1e6 if measurement else None, "ms"),
+        ("memory_mib", bars.memory_mib, rss / 2**20 if rss is not None else None, "MiB"),
+        ("energy_mj", bars.energy_mj, measurement.energy_mj if measurement else None, "mJ"),
     ):
-        if bar is not None:
-            gates.append(_measured(name, bar, got, unit, host, profile, measured_here_counts))
+        if bar is None:
+            continue
+        if measurement is None or got is None:
+            gates.append(_unknown(name, bar, _why_unknown(name, measurement)))
+        elif not measured_here_counts:
+            reason = f"{got:.3g} {unit} measured on {measurement.host}, not on {profile.id}; run weckd-edge bench there"
+            gates.append(_unknown(name, bar, reason))
+        elif name == "latency_p90_ms":
+            gates.append(_latency(bar, measurement))
+        elif name == "energy_mj":
+            gates.append(_energy(bar, got, measurement))
+        else:
+            gates.append(_no_quiet_pass(_at_most(name, bar, got, unit), measurement))
     if bars.size_mib is not None:
         gates.append(_at_most("size_mib", bars.size_mib, size_bytes / 2**20, "MiB"))
     if bars.accuracy is not None:
-        gates.append(_accuracy(bars.accuracy, verification))
+        gates.append(_accuracy(bars.accuracy, verification, split))
     if bars.accuracy_drop is not None:
-        gates.append(_accuracy_drop(bars.accuracy_drop, verification))
+        gates.append(_accuracy_drop(bars.accuracy_drop, verification, split))
+    if bars.recall is not None:
+        gates.append(_recall(bars.recall, verification, labels, split))
     return tuple(gates)
 
 
@@ -79,13 +104,82 @@ def judge_parity(verification: Verification) -> tuple[Gate, ...]:
     return (Gate(name="parity", bar=bar, got=worst.p95_abs, verdict="FAIL", reason=f"{told}, over {bar:g}{hint}"),)
 
 
-def _measured(name: str, bar: float, got: float | None, unit: str, host: str, profile: DeviceProfile, counts: bool) -> Gate:
-    if got is None:
-        return Gate(name=name, bar=bar, got=None, verdict="INCONCLUSIVE", reason="it could not be measured here")
-    if not counts:
-        reason = f"{got:.3g} {unit} measured on {host}, not on {profile.id}; run weckd-edge bench there"
-        return Gate(name=name, bar=bar, got=None, verdict="INCONCLUSIVE", reason=reason)
-    return _at_most(name, bar, got, unit)
+def _unknown(name: str, bar: float, reason: str) -> Gate:
+    return Gate(name=name, bar=bar, got=None, verdict="INCONCLUSIVE", reason=reason)
+
+
+def _why_unknown(name: str, measurement: Measurement | None) -> str:
+    power = measurement.power if measurement else None
+    if name == "energy_mj" and power is not None and power.reason is not None:
+        return f"it could not be measured here: {power.reason}"
+    return "it could not be measured here"
+
+
+def _latency(bar: float, measurement: Measurement) -> Gate:
+    """Judge the 90th percentile by how many queries were over the bar, which is binomial."""
+    latency = measurement.frame_to_answer
+    samples, got, bar_ns = latency.samples_ns, latency.p90_ns / 1e6, bar * 1e6
+    over = sum(sample > bar_ns * (1 + _ROUNDING) for sample in samples)
+    told = f"{got:.3g} ms is {'within' if got <= bar + _ROUNDING else f'{got - bar:.3g} ms over'} {bar:g} ms"
+    told += f" ({over} of {len(samples)} queries over it)"
+    found = doubts(measurement)
+    if len(samples) >= MINIMUM_QUERIES and found:
+        if min(samples) > bar_ns * (1 + _ROUNDING):
+            reason = f"{told}; the bench is INVALID, but even its fastest query is over"
+            return Gate(name="latency_p90_ms", bar=bar, got=got, verdict="FAIL", reason=reason)
+        reason = f"{told}; the bench is INVALID: {'; '.join(found)}"
+        return Gate(name="latency_p90_ms", bar=bar, got=got, verdict="INCONCLUSIVE", reason=reason)
+    verdict = decide(over, len(samples), 0.9)
+    if verdict == "PASS" and found:
+        verdict = "INCONCLUSIVE"
+    if verdict != "INCONCLUSIVE":
+        return Gate(
+            name="latency_p90_ms", bar=bar, got=got, verdict=verdict, reason=f"{told}, at {CONFIDENCE:.0%} confidence"
+        )
+    more = more_queries(over, len(samples), 0.9)
+    more = None if more is None else max(more, MINIMUM_QUERIES - len(samples))
+    reason = f"{told}; this proves neither at {CONFIDENCE:.0%} confidence, {_more(more, 'quer', 'y', 'ies')}"
+    return Gate(name="latency_p90_ms", bar=bar, got=got, verdict="INCONCLUSIVE", reason=reason)
+
+
+def _energy(bar: float, got: float, measurement: Measurement) -> Gate:
+    """Judge energy; it is known to its resolution, which a longer run makes finer."""
+    power = measurement.power
+    fine = power.resolution_mj if power is not None and power.resolution_mj is not None else 0.0
+    told = f"{got:.3g} mJ a frame (known to {fine:.2g} mJ)"
+    if got - fine <= bar + _ROUNDING < got + fine:
+        # Over a longer run the same readings' worth of doubt is spread over more frames.
+        queries = len(measurement.frame_to_answer.samples_ns)
+        apart = abs(bar - got)
+        more = math.ceil(queries * (fine / apart - 1)) + 1 if apart > fine * 1e-3 else None
+        reason = f"{told} cannot be told from {bar:g} mJ; {_more(more, 'quer', 'y', 'ies')}"
+        return Gate(name="energy_mj", bar=bar, got=got, verdict="INCONCLUSIVE", reason=reason)
+    if got <= bar:
+        gate = Gate(name="energy_mj", bar=bar, got=got, verdict="PASS", reason=f"{told} is within {bar:g} mJ")
+        return _no_quiet_pass(gate, measurement)
+    return _no_quiet_fail(
+        Gate(name="energy_mj", bar=bar, got=got, verdict="FAIL", reason=f"{told} is {got - bar:.3g} mJ over {bar:g} mJ"),
+        measurement,
+    )
+
+
+def _no_quiet_pass(gate: Gate, measurement: Measurement) -> Gate:
+    """Return the gate, INCONCLUSIVE where it passed on a bench that is INVALID."""
+    return _no_quiet_fail(gate, measurement) if gate.verdict == "PASS" else gate
+
+
+def _no_quiet_fail(gate: Gate, measurement: Measurement) -> Gate:
+    found = doubts(measurement)
+    if not found:
+        return gate
+    reason = f"{gate.reason}; the bench is INVALID: {'; '.join(found)}"
+    return Gate(name=gate.name, bar=gate.bar, got=gate.got, verdict="INCONCLUSIVE", reason=reason)
+
+
+def _more(number: int | None, stem: str, one: str, many: str) -> str:
+    if number is None:
+        return f"and no number of {stem}{many} would decide: it lies on the bar"
+    return f"about {number:,} more {stem}{one if number == 1 else many} would decide"
 
 
 def _at_most(name: str, bar: float, got: float, unit: str) -> Gate:
@@ -95,23 +189,51 @@ def _at_most(name: str, bar: float, got: float, unit: str) -> Gate:
     return Gate(name=name, bar=bar, got=got, verdict="FAIL", reason=reason)
 
 
-def _accuracy(bar: float, verification: Verification | None) -> Gate:
+def _accuracy(bar: float, verification: Verification | None, split: str) -> Gate:
     if verification is None:
-        return Gate(name="accuracy", bar=bar, got=None, verdict="INCONCLUSIVE", reason="no test image was answered")
-    rate = verification.accuracy_compiled
-    told = f"{rate.value:.1%} of {rate.images} test images (95 % interval {rate.low:.1%} to {rate.high:.1%})"
+        return _unknown("accuracy", bar, f"no {split} image was answered")
+    return _at_least("accuracy", bar, verification.accuracy_compiled, f"{split} images")
+
+
+def _recall(bar: float, verification: Verification | None, labels: Sequence[str], split: str) -> Gate:
+    """Judge the class that is recognised worst; one that no test image shows leaves it open."""
+    if verification is None or not verification.recall_compiled:
+        return _unknown("recall", bar, f"no {split} image was answered")
+
+    def name(index: int) -> str:
+        return labels[index] if index < len(labels) else f"class {index}"
+
+    known = [(rate, index) for index, rate in enumerate(verification.recall_compiled) if rate is not None]
+    unseen = [name(index) for index, rate in enumerate(verification.recall_compiled) if rate is None]
+    if not known:
+        return _unknown("recall", bar, f"no {split} image was answered")
+    worst, index = min(known, key=lambda pair: (pair[0].value, pair[1]))
+    gate = _at_least("recall", bar, worst, f"{split} images of {name(index)}")
+    if unseen and gate.verdict == "PASS":
+        reason = f"{gate.reason}, but the {split} split has no image of {', '.join(unseen)}"
+        return Gate(name="recall", bar=bar, got=worst.value, verdict="INCONCLUSIVE", reason=reason)
+    return gate
+
+
+def _at_least(name: str, bar: float, rate: Rate, what: str) -> Gate:
+    """Judge a rate by its point; where the interval spans the bar, the reason says what would settle it."""
+    told = f"{rate.value:.1%} of {rate.images} {what} (95 % interval {rate.low:.1%} to {rate.high:.1%})"
+    open_ = ""
+    if rate.low < bar < rate.high:
+        more = images_to_decide(rate, bar)
+        open_ = f"; the interval spans the bar, {_more(more, 'image', '', 's')}" if more is not None else ""
     if rate.value >= bar - _ROUNDING:
-        return Gate(name="accuracy", bar=bar, got=rate.value, verdict="PASS", reason=f"{told} reaches {bar:.1%}")
-    reason = f"{told} is {bar - rate.value:.1%} under {bar:.1%}"
-    return Gate(name="accuracy", bar=bar, got=rate.value, verdict="FAIL", reason=reason)
+        return Gate(name=name, bar=bar, got=rate.value, verdict="PASS", reason=f"{told} reaches {bar:.1%}{open_}")
+    reason = f"{told} is {bar - rate.value:.1%} under {bar:.1%}{open_}"
+    return Gate(name=name, bar=bar, got=rate.value, verdict="FAIL", reason=reason)
 
 
-def _accuracy_drop(bar: float, verification: Verification | None) -> Gate:
+def _accuracy_drop(bar: float, verification: Verification | None, split: str) -> Gate:
     if verification is None:
-        return Gate(name="accuracy_drop", bar=bar, got=None, verdict="INCONCLUSIVE", reason="no test image was answered")
+        return Gate(name="accuracy_drop", bar=bar, got=None, verdict="INCONCLUSIVE", reason=f"no {split} image was answered")
     drop = _drop(verification.accuracy_fp32, verification.accuracy_compiled)
     how = "as many" if not drop else f"{drop:.1%} fewer" if drop > 0 else f"{-drop:.1%} more"
-    told = f"{verification.precision} answers {how} test images correctly {'as' if not drop else 'than'} FP32"
+    told = f"{verification.precision} answers {how} {split} images correctly {'as' if not drop else 'than'} FP32"
     if drop <= bar + _ROUNDING:
         return Gate(name="accuracy_drop", bar=bar, got=drop, verdict="PASS", reason=f"{told}, within {bar:.1%}")
     reason = f"{told}, {drop - bar:.1%} over {bar:.1%}"

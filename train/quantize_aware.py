@@ -1,4 +1,4 @@
-"""Quantization-aware distillation: the last link goes on learning, rounded as int8 will round it.
+"""Quantization-aware distillation: a link goes on learning, rounded as int8 will round it.
 
 Its teacher is not rounded, and the loss is the distance from the teacher's answers (Xin et al. 2026, arXiv 2601.20088). What
 comes out is a link like any other, of plain FP32 weights that lose less when they are calibrated and quantized.
@@ -17,31 +17,32 @@ from weckd_edge.train.trainer import Job, Planned, Trainer
 
 
 def refine_for_int8(
-    trainer: Trainer, plans: Sequence[Planned], config: BuildConfig, links: Sequence[Stage[Link]]
+    trainer: Trainer, plans: Sequence[Planned], config: BuildConfig, links: Sequence[Stage[Link]], at: int
 ) -> Stage[Link]:
-    """Train the last link of a chain a little further under int8 rounding, or find that done.
+    """Train one link of a chain a little further under int8 rounding, or find that done.
 
-    It sees what its strategy lets the last link see: labels of its shares, and the pool without labels.
+    It sees what its strategy lets that link see: labels of its shares, and the pool without labels.
 
     Args:
         trainer: Of the chain.
         plans: The chain's networks.
         config: ``quantize_aware`` says how, ``train`` with what loop.
         links: What ``run_strategy`` returned for them.
+        at: Place of the link.
 
     Returns:
         A link of the same network, called after it (``M3-int8``), its parent the teacher.
     """
     settings, strategy = config.quantize_aware, find_strategy(config.distill.strategy)
-    link, last = links[-1], len(plans) - 1
-    predecessor = links[-2] if len(links) > 1 else link
+    link = links[at]
+    predecessor = links[at - 1] if at else link
     return trainer.link(
         Job(
             name=f"{link.artifact.name}-int8",
-            plan=plans[last],
-            share=last,
-            shares=shares_of(strategy, last, len(plans)),
-            seed=config.seed * 1000 + len(links),
+            plan=plans[at],
+            share=at,
+            shares=shares_of(strategy, at, len(plans)),
+            seed=config.seed * 1000 + at + 1,
             train=replace(
                 config.train,
                 epochs=settings.epochs,

@@ -237,7 +237,7 @@ class ChainRecord:
         links: In training order, largest first.
         twin: The last link's architecture trained without a teacher; None where the build left it out.
         labels_used: Distinct training images whose label any link saw.
-        shipped: Name of the link that ships; None means the last.
+        shipped: Name of the link that ships; None means the last, as bundles had it that weighed no link.
         brought: Where the one link was not trained here but brought: what was found in it and decided, in words.
         schema_version: Of this record.
     """
@@ -723,6 +723,121 @@ class Latency:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EarlyStop:
+    """What a run proves about a percentile: MLPerf's early-stopping estimate.
+
+    Attributes:
+        percent: Which percentile, 1 to 99.
+        estimate_ns: The percentile lies under this time, with that confidence; None: too few queries to say so of any.
+        confidence: Between 0 and 1, for queries that are independent of each other.
+        over: How many of the slowest queries stand at or above the estimate.
+        needed: Fewest queries that give an estimate.
+    """
+
+    percent: int
+    estimate_ns: int | None
+    confidence: float
+    over: int
+    needed: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadgenFigures:
+    """What MLPerf's LoadGen says of a run; its times hold its own call into Python.
+
+    Attributes:
+        version: Of LoadGen.
+        valid: Its own verdict.
+        queries: How many it counted.
+        p90_ns: 90th percentile.
+        p99_ns: 99th percentile.
+        early_stopping_p90_ns: Its estimate of the 90th percentile; None: too few queries.
+        early_stopping_p99_ns: Likewise of the 99th.
+    """
+
+    version: str
+    valid: bool
+    queries: int
+    p90_ns: int
+    p99_ns: int
+    early_stopping_p90_ns: int | None
+    early_stopping_p99_ns: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PowerFigures:
+    """Power and energy of a run. None means that it cannot be measured there, and ``reason`` says why.
+
+    Attributes:
+        source: What was read, such as ``ina3221``.
+        rails: What it measures, such as ``VDD_IN``.
+        idle_mw: Mean power before the run, model open and nothing running.
+        run_mw: Mean power over the timed run.
+        gross_mj: Energy of one frame, idle power included.
+        net_mj: Energy of one frame above idle.
+        resolution_mj: What one reading more or less at each end would change in either.
+        readings: How many fell into the timed run.
+        reason: In words, where something is None.
+    """
+
+    source: str
+    rails: tuple[str, ...]
+    idle_mw: float | None
+    run_mw: float | None
+    gross_mj: float | None
+    net_mj: float | None
+    resolution_mj: float | None
+    readings: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MachineState:
+    """One look at the machine. None means that the machine does not show it.
+
+    Attributes:
+        at_ns: When, counted from the start of the timed run; negative before it.
+        cpu_khz: Clock of the core that runs fastest.
+        gpu_hz: Clock of the GPU.
+        hottest_celsius: Temperature of the hottest zone.
+        hottest_zone: Its name.
+        load_average: Of the last minute.
+        throttling: What slows the machine down at this moment, in words.
+    """
+
+    at_ns: int
+    cpu_khz: int | None
+    gpu_hz: int | None
+    hottest_celsius: float | None
+    hottest_zone: str | None
+    load_average: float | None
+    throttling: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MachineRecord:
+    """The machine before, during and after a timed run.
+
+    Attributes:
+        before: Before the warm-up.
+        during: Once a second.
+        after: After the run.
+        mode_before: Power mode and clock governors before; None where none is shown.
+        mode_after: The same after.
+        throttle_events: Counters of throttling that went up during the run, with how much, in words.
+        shown: What the machine shows, in words such as ``clocks``; what is not here could not be watched.
+    """
+
+    before: MachineState
+    during: tuple[MachineState, ...]
+    after: MachineState
+    mode_before: str | None
+    mode_after: str | None
+    throttle_events: tuple[str, ...]
+    shown: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
     """One bench of one bundle on one machine. None means that it cannot be measured there.
 
@@ -734,13 +849,21 @@ class Measurement:
         precision: Precision of the model.
         rules: By which rules, such as ``single-stream, 1024 queries``.
         threads: Processor threads the backend was given.
-        link: The link of the chain that was timed in FP32, for comparison; None: what ships.
+        link: The link that was timed as it would ship, for the choice between links; None: what ships.
         frame_to_answer: From a uint8 frame in memory to probabilities.
         network: The network alone, preprocessing cut away.
         cold_start_ns: From opening the model to its first answer.
         peak_rss_bytes: Largest resident memory of the process.
-        energy_mj: Energy of one frame, millijoule.
+        energy_mj: Energy of one frame above idle, millijoule; ``power`` has the whole of it.
         warnings: What makes the figures doubtful.
+        rule_set: Name of the rules the run was made by.
+        generator: What sent the queries: ``own loop`` or LoadGen with its version.
+        duration_ns: Of the timed run, frame to answer.
+        rules_met: Whether the run was as long as its rules ask; False for one that was cut off.
+        early_stopping: What the run proves about the 90th and the 99th percentile, frame to answer.
+        loadgen: What LoadGen says of the same run; None where our own loop sent the queries.
+        power: Power and energy; None where nobody asked for it.
+        machine: The machine's state around the run; None where nobody watched.
         schema_version: Of this record.
     """
 
@@ -758,6 +881,14 @@ class Measurement:
     energy_mj: float | None
     link: str | None = None
     warnings: tuple[str, ...] = ()
+    rule_set: str = "quick"
+    generator: str = "own loop"
+    duration_ns: int | None = None
+    rules_met: bool = True
+    early_stopping: tuple[EarlyStop, ...] = ()
+    loadgen: LoadgenFigures | None = None
+    power: PowerFigures | None = None
+    machine: MachineRecord | None = None
     schema_version: int = SCHEMA_VERSION
 
 
@@ -778,6 +909,78 @@ class Gate:
     got: float | None
     verdict: Verdict
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LinkLatency:
+    """Frame to answer of one link on the device that is built for, and how that is known.
+
+    Attributes:
+        label: ``measured`` on that device, ``predicted`` for it, or ``unknown``.
+        p90_ns: 90th percentile where it was measured, the expected time where it was predicted.
+        low_ns: Lower end of the predicted 90 % interval.
+        high_ns: Upper end.
+        reason: Where the figure is from, or why there is none.
+    """
+
+    label: Literal["measured", "predicted", "unknown"]
+    p90_ns: float | None
+    low_ns: float | None
+    high_ns: float | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeighedLink:
+    """One link as it would ship: quantized, compiled, and held against every bar, on images no training has seen.
+
+    Attributes:
+        name: Such as ``M2``.
+        precision: The one its own search chose.
+        backend: What answered and was timed.
+        method: Name of the chosen trial.
+        bytes: Size of what the device would load.
+        val_accuracy: On the validation images, compiled: what the choice between links hangs on.
+        test_accuracy: On the test images, compiled: for the picture, never for the choice.
+        latency: On the device that is built for.
+        here_p90_ns: Frame to answer on the machine that builds, 90th percentile.
+        gates: The bars, accuracies on the validation images.
+    """
+
+    name: str
+    precision: Precision
+    backend: str
+    method: str
+    bytes: int
+    val_accuracy: Rate
+    test_accuracy: Rate
+    latency: LinkLatency
+    here_p90_ns: int
+    gates: tuple[Gate, ...]
+
+    @property
+    def passes(self) -> bool:
+        """Whether no bar was missed; one that could not be judged is not missed."""
+        return all(gate.verdict != "FAIL" for gate in self.gates)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shipping:
+    """Which link ships and why.
+
+    Attributes:
+        chosen: Its name.
+        reason: In a sentence.
+        links: Every link that was weighed, largest first; empty where there was nothing to choose.
+        advice: Where none passes: what is closest, and what to change.
+        schema_version: Of this record.
+    """
+
+    chosen: str
+    reason: str
+    links: tuple[WeighedLink, ...] = ()
+    advice: tuple[str, ...] = ()
+    schema_version: int = SCHEMA_VERSION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,6 +25,7 @@ from weckd_edge.artifacts import (
     OperatingPoint,
     Prediction,
     Selection,
+    Shipping,
     StageTime,
     Verification,
 )
@@ -68,6 +69,7 @@ class Parts:
         chain: Links and twin.
         exported: The FP32 graph of the link that ships.
         selected: The precision that was chosen, and its graph.
+        shipping: Which link was chosen, and why.
         built: What backends made of it.
         verification: Accuracy, parity and flips.
         golden: The self-test.
@@ -84,6 +86,7 @@ class Parts:
     chain: ChainRecord
     exported: ExportedModel
     selected: Part[Selection]
+    shipping: Shipping
     built: tuple[Part[BuiltModel], ...]
     verification: Verification
     golden: Part[GoldenFrames]
@@ -179,6 +182,7 @@ def _judge(parts: Parts, models: Sequence[BuiltModel], onnx: FileRef) -> tuple[G
         parts.verification,
         sum(loaded),
         is_same_device(parts.profile, detect()),
+        parts.index.labels,
     )
     return (*gates, *judge_parity(parts.verification))
 
@@ -196,6 +200,7 @@ def _write_evidence(parts: Parts, draft: Manifest, folder: Path) -> None:
         measurements=parts.measurements,
         build=BuildRecord(config=to_json(config), stages=parts.stages, data_name=parts.index.name),
         selection=parts.selected.artifact,
+        shipping=parts.shipping,
     )
     write_evidence(folder, evidence)
     write_documents(folder, draft)

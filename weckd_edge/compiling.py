@@ -181,7 +181,7 @@ class CompileStages(Stages):
         self.config = replace(self.config, link=())
         if self.asked.calibrate_on is not None:
             self.calibration = read_calibration(self.asked.calibrate_on, index.artifact, self.config, self.progress)
-        adopted = self._stage(
+        adopted = self.stage(
             "adopt",
             Adopted,
             {
@@ -215,7 +215,7 @@ class CompileStages(Stages):
     def _data(self) -> Stage[DatasetIndex]:
         former = self.brought.former
         if former is not None and self._holds(former):
-            index = self._stage("data", DatasetIndex, {"former": former}, lambda folder: former)
+            index = self.stage("data", DatasetIndex, {"former": former}, lambda folder: former)
             self.progress.note("the split of the build that trained it is kept")
         else:
             index = super()._data()
@@ -242,7 +242,7 @@ class CompileStages(Stages):
             "labels": artifact.labels,
             "versions": versions(),
         }
-        return self._stage(
+        return self.stage(
             f"export-{artifact.name}",
             ExportedModel,
             key,

@@ -285,6 +285,8 @@ class GateConfig:
         size_mib: Size of what the device loads, at most.
         accuracy: Accuracy of the compiled artefact on the test split, at least (0..1).
         accuracy_drop: Accuracy lost between FP32 and the compiled artefact, at most (0..1).
+        energy_mj: Energy of one frame above idle, at most, millijoule.
+        recall: Sensitivity of the compiled artefact for the class it recognises worst, on the test split, at least (0..1).
     """
 
     latency_p90_ms: float | None = None
@@ -292,12 +294,14 @@ class GateConfig:
     size_mib: float | None = None
     accuracy: float | None = None
     accuracy_drop: float | None = None
+    energy_mj: float | None = None
+    recall: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("latency_p90_ms", "memory_mib", "size_mib"):
+        for name in ("latency_p90_ms", "memory_mib", "size_mib", "energy_mj"):
             value = getattr(self, name)
             _check(value is None or value > 0, f"{name} = {value}: expected over 0")
-        for name in ("accuracy", "accuracy_drop"):
+        for name in ("accuracy", "accuracy_drop", "recall"):
             value = getattr(self, name)
             _check(value is None or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1 (0.9 for 90 %)")
 
@@ -319,6 +323,25 @@ class BenchConfig:
     def __post_init__(self) -> None:
         _check(self.queries >= 64, f"queries = {self.queries}: a 90th percentile needs at least 64")
         _check(self.threads >= 1, f"threads = {self.threads}: expected at least 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShipConfig:
+    """Which link of the chain ships.
+
+    Attributes:
+        link: ``smallest``: every link is quantized, compiled, timed and held against the bars on validation images, and the
+            smallest that misses none ships. Else ``last``, or a link's name such as ``M2``, and no other is compiled.
+        queries: Frames on which each link is timed for that.
+    """
+
+    link: str = "smallest"
+    queries: int = 256
+
+    def __post_init__(self) -> None:
+        named = self.link[:1] == "M" and self.link[1:].isdecimal()
+        _check(named or self.link in ("smallest", "last"), f"link = '{self.link}': expected smallest, last, or such as M2")
+        _check(self.queries >= 64, f"queries = {self.queries}: a 90th percentile needs at least 64")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -383,6 +406,7 @@ class BuildConfig:
         quantize_aware: The last link's training under int8 rounding.
         gates: Bars.
         bench: The latency run.
+        ship: Which link ships.
         selftest: The golden frames.
         verify: The comparison of implementations.
         report: The report.
@@ -399,6 +423,7 @@ class BuildConfig:
     quantize_aware: QuantizeAwareConfig = QuantizeAwareConfig()
     gates: GateConfig = GateConfig()
     bench: BenchConfig = BenchConfig()
+    ship: ShipConfig = ShipConfig()
     selftest: SelftestConfig = SelftestConfig()
     verify: VerifyConfig = VerifyConfig()
     report: ReportConfig = ReportConfig()
@@ -407,6 +432,11 @@ class BuildConfig:
     def __post_init__(self) -> None:
         _check(len(self.link) != 1, f"a chain needs at least two links, got {len(self.link)}")
         _check(0 <= self.abstain_below < 1, f"abstain_below = {self.abstain_below}: expected 0 up to under 1")
+        number = int(self.ship.link[1:]) if self.ship.link[:1] == "M" else 1
+        _check(
+            not self.link or 1 <= number <= len(self.link),
+            f"ship.link = '{self.ship.link}': the chain has the links M1 to M{len(self.link)}",
+        )
         total = self.data.share * len(self.link)
         _check(
             total <= 1 + 1e-9,

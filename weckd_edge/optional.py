@@ -12,6 +12,7 @@ EXTRA_OF = {
     "cyclonedx": "report",
     "jinja2": "report",
     "lightning_fabric": "train",
+    "mlperf_loadgen": "bench",
     "model_signing": "sign",
     "onnx": "compile",
     "onnxruntime": "compile",

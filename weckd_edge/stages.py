@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from weckd_edge.artifacts import (
     Measurement,
     Recalibration,
     Selection,
+    Shipping,
     StageTime,
     Target,
     Verification,
@@ -33,10 +35,12 @@ from weckd_edge.config import BuildConfig
 from weckd_edge.devices.bench import bench_model
 from weckd_edge.devices.detect import detect, is_same_device, needs_half_range
 from weckd_edge.devices.gates import merge_bars
+from weckd_edge.devices.power.table import open_source
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.optional import is_installed
 from weckd_edge.progress import Progress
 from weckd_edge.store import Stage, Workspace, sha256_file
+from weckd_edge.weighing import ship
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -48,9 +52,6 @@ T = TypeVar("T")
 
 FORM_FRAMES = 16
 """Training images on which a further form of the graph is compared with it."""
-
-LINK_QUERIES = 256
-"""Frames on which each link is timed in FP32, for the picture of accuracy against latency."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +89,7 @@ class BuildOutcome:
         chain: Links and twin.
         verification: Accuracy, parity and flips of what ships.
         selection: Which precisions were tried, and why this one ships.
+        shipping: Which links were weighed, and why this one ships.
         stages: Seconds of every stage.
     """
 
@@ -96,6 +98,7 @@ class BuildOutcome:
     chain: ChainRecord
     verification: Verification
     selection: Selection
+    shipping: Shipping
     stages: tuple[StageTime, ...]
 
 
@@ -115,14 +118,14 @@ class Stages:
         self.out = out
         self.progress = progress
         self.times: list[StageTime] = []
-        self.refine: Callable[[], Stage[Link]] | None = None
+        self.refine: Callable[[int], Stage[Link]] | None = None
 
     def run(self) -> BuildOutcome:
         index, chain = self.train()
         exports = [self._export(link) for link in chain.links]
-        exported = exports[-1]
-        selected = self._select(exported, index)
-        _, uncalibrated = self._candidates(selected)
+        shipped_link = ship(self, chain, exports, index)
+        link, exported, selected = chain.links[shipped_link.at], exports[shipped_link.at], shipped_link.selected
+        _, uncalibrated = self.candidates(selected)
         recalibrated = self._recalibrate(exported, selected, uncalibrated, index)
         with_temperature = recalibrated.artifact
         selected = replace(
@@ -130,12 +133,12 @@ class Stages:
             artifact=replace(selected.artifact, onnx=with_temperature.onnx, built=with_temperature.built),
             folder=recalibrated.folder,
         )
-        built = (*self._compile(selected, exported.artifact.input, index), *self._convert(chain.links[-1]))
-        as_written, shipped = self._candidates(selected)
-        verification = self._verify(chain.links[-1], exported, as_written, shipped, index, uncalibrated, with_temperature)
+        built = (*self._compile(selected, exported.artifact.input, index), *self._convert(link))
+        as_written, shipped = self.candidates(selected)
+        verification = self._verify(link, exported, as_written, shipped, index, uncalibrated, with_temperature)
         golden = self._golden(exported, as_written, shipped, index)
-        measurements = self._bench(chain, exports, selected, shipped, golden)
-        record = self._record(chain)
+        measurements = (self._bench(exported, selected, shipped, golden), *shipped_link.measurements)
+        record = replace(self._record(chain), shipped=link.artifact.name)
         manifest = assemble(
             Parts(
                 out=self.out,
@@ -147,6 +150,7 @@ class Stages:
                 chain=record,
                 exported=exported.artifact,
                 selected=Part(selected.artifact, selected.folder),
+                shipping=shipped_link.shipping,
                 built=built,
                 verification=verification.artifact,
                 golden=Part(golden.artifact, golden.folder),
@@ -161,6 +165,7 @@ class Stages:
             chain=record,
             verification=verification.artifact,
             selection=selected.artifact,
+            shipping=shipped_link.shipping,
             stages=tuple(self.times),
         )
 
@@ -178,7 +183,7 @@ class Stages:
             labels_used=chain.labels_used,
         )
 
-    def _stage(self, name: str, kind: type[T], key: object, make: Callable[[Path], T]) -> Stage[T]:
+    def stage(self, name: str, kind: type[T], key: object, make: Callable[[Path], T]) -> Stage[T]:
         stage = self.workspace.stage(name, kind, key, make)
         self._done(name, stage)
         return stage
@@ -206,7 +211,7 @@ class Stages:
         """Replace the configured links by those that this machine's times say are worth it."""
         from weckd_edge.ladder import RUNGS, Ladder, measure_ladder, pick_chain
 
-        stage = self._stage(
+        stage = self.stage(
             "ladder",
             Ladder,
             {
@@ -255,7 +260,7 @@ class Stages:
 
         artifact = link.artifact
         cast_first = self.request.target == "jetson"
-        return self._stage(
+        return self.stage(
             f"export-{artifact.name}",
             ExportedModel,
             {
@@ -279,8 +284,17 @@ class Stages:
         """Return the images that activation ranges are found on, as an index, and their folder."""
         return index.artifact, self.root
 
-    def _select(self, exported: Stage[ExportedModel], index: Stage[DatasetIndex]) -> Stage[Selection]:
+    def select(self, at: int, exports: Sequence[Stage[ExportedModel]], index: Stage[DatasetIndex]) -> Stage[Selection]:
+        """Choose the precision of one link, and make its graph.
+
+        Args:
+            at: Its place in the chain.
+            exports: The FP32 graphs of the whole chain.
+            index: The data set.
+        """
         from weckd_edge.compile.select import Aware, Selector
+
+        exported = exports[at]
 
         def aware(refine: Callable[[], Stage[Link]]) -> Aware:
             link = refine()
@@ -290,8 +304,8 @@ class Stages:
 
         half_range = needs_half_range(self.profile, detect())
         images, root = self._calibration(index)
-        return self._stage(
-            "select",
+        return self.stage(
+            f"select-M{at + 1}" if len(exports) > 1 else "select",
             Selection,
             {
                 "onnx": exported.artifact.onnx.sha256,
@@ -314,7 +328,7 @@ class Stages:
                 calibration=(images, root),
                 target=self.request.target,
                 reduce_range=half_range,
-                aware=partial(aware, self.refine) if self.refine is not None else None,
+                aware=partial(aware, partial(self.refine, at)) if self.refine is not None else None,
                 folder=folder,
                 seed=self.config.seed,
                 threads=self.config.bench.threads,
@@ -336,7 +350,7 @@ class Stages:
         key = {"onnx": chosen.onnx.sha256, "profile": self.profile, "versions": versions()}
         images, root = self._calibration(index)
         frames = choose_images(images, FORM_FRAMES, self.config.seed)
-        recipe = self._stage(
+        recipe = self.stage(
             "recipe-tensorrt",
             BuiltModel,
             {**key, "frames": calibration_digest(frames)},
@@ -352,7 +366,7 @@ class Stages:
         stages = [recipe]
         for name, graph in tensorrt_backend.graphs_to_prove(onnx, recipe.artifact, recipe.folder).items():
             stages.append(
-                self._stage(
+                self.stage(
                     f"preflight-tensorrt-rtx-{name}",
                     BuiltModel,
                     {**key, "graph": sha256_file(graph)},
@@ -361,7 +375,7 @@ class Stages:
             )
         if tensorrt_backend.can_build_here():
             stages.append(
-                self._stage(
+                self.stage(
                     "preflight-tensorrt",
                     BuiltModel,
                     {**key, "tensorrt": tensorrt_backend.version()},
@@ -380,7 +394,7 @@ class Stages:
         if network is None:
             return ()
         weights = link.artifact.weights.sha256
-        stage = self._stage(
+        stage = self.stage(
             "preflight-torch-tensorrt",
             BuiltModel,
             {"link": weights, "input": link.artifact.input, "versions": versions()},
@@ -394,7 +408,7 @@ class Stages:
 
         return load_link(link.artifact, link.folder).trunk
 
-    def _candidates(self, selected: Stage[Selection]) -> tuple[Candidate, Candidate]:
+    def candidates(self, selected: Stage[Selection]) -> tuple[Candidate, Candidate]:
         """Return the graph as it is written, and what ships (the same, where the device builds its own)."""
         from weckd_edge.compile.verify import Candidate
 
@@ -423,7 +437,7 @@ class Stages:
     ) -> Stage[Recalibration]:
         from weckd_edge.compile.recalibrate import recalibrate
 
-        return self._stage(
+        return self.stage(
             "recalibrate",
             Recalibration,
             {
@@ -461,7 +475,7 @@ class Stages:
         fp32 = [Candidate(backend=name, model=onnx, precision="fp32") for name in backends]
         # Where the device builds its own, what else runs the graph here says how far it can be trusted.
         others = self._runners_here(as_written) if shipped == as_written else []
-        return self._stage(
+        return self.stage(
             "verify",
             Verification,
             {
@@ -506,7 +520,7 @@ class Stages:
             onnx = exported.folder / exported.artifact.onnx.path
             others = [Candidate(backend="onnxruntime", model=onnx, precision="fp32")]
 
-        return self._stage(
+        return self.stage(
             "golden",
             GoldenFrames,
             {
@@ -530,48 +544,32 @@ class Stages:
 
     def _bench(
         self,
-        chain: Chain,
-        exports: list[Stage[ExportedModel]],
+        exported: Stage[ExportedModel],
         selected: Stage[Selection],
         shipped: Candidate,
         golden: Stage[GoldenFrames],
-    ) -> tuple[Measurement, ...]:
-        """Measure what ships, and each link in FP32 for comparison; never reused, as machines change."""
+    ) -> Measurement:
+        """Measure what ships; never reused, as machines change."""
         start_ns = time.monotonic_ns()
         bench = self.config.bench
-        frames = np.load(golden.folder / golden.artifact.frames.path, allow_pickle=False)
-        name = exports[-1].artifact.network_input_name
-        found = [
-            bench_model(
+        with closing(open_source("auto")) as meter:
+            found = bench_model(
                 shipped.backend,
                 shipped.model,
-                frames,
+                np.load(golden.folder / golden.artifact.frames.path, allow_pickle=False),
                 precision=shipped.precision,
-                network_input_name=name,
+                network_input_name=exported.artifact.network_input_name,
                 onnx=selected.folder / selected.artifact.onnx.path,
                 queries=bench.queries,
                 warmup=bench.warmup,
                 threads=bench.threads,
+                power=meter,
                 progress=self.progress,
             )
-        ]
-        for link, exported in zip(chain.links, exports, strict=True):
-            measured = bench_model(
-                shipped.backend,
-                exported.folder / exported.artifact.onnx.path,
-                frames,
-                precision="fp32",
-                network_input_name=name,
-                queries=min(LINK_QUERIES, bench.queries),
-                warmup=bench.warmup,
-                threads=bench.threads,
-                progress=self.progress,
-            )
-            found.append(replace(measured, link=link.artifact.name))
         seconds = (time.monotonic_ns() - start_ns) / 1e9
         self.times.append(StageTime(name="bench", seconds=round(seconds, 3), reused=False))
         self.progress.note(f"bench: {seconds:.1f} s")
-        return tuple(found)
+        return found
 
     def _finalize_on_jetson(self) -> None:
         """Where this very machine is a Jetson with TensorRT, build its engine at once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,3 +61,39 @@ def rate_by_group(correct: NDArray[np.bool_], groups: Sequence[str]) -> Rate:
     return Rate(
         value=right / images, low=low, high=high, correct=right, images=images, groups=len(set(groups)) if images else 0
     )
+
+
+def images_to_decide(rate: Rate, bar: float) -> int | None:
+    """Return how many more images would take a bar out of a rate's 95 % interval, if as large a share of them is right.
+
+    Args:
+        rate: With an interval that holds the bar; images of a group count together as they did in it.
+        bar: 0..1.
+
+    Returns:
+        None where no number would (the rate is the bar), or where the interval says nothing of how much images count.
+    """
+    if rate.images < 1 or rate.high - rate.low >= 1 or abs(rate.value - bar) < 1e-6:
+        return None
+
+    def bounds(trials: float) -> tuple[float, float]:
+        return wilson(rate.value * trials, trials)
+
+    def width(trials: float) -> float:
+        low, high = bounds(trials)
+        return high - low
+
+    effective = _first(lambda trials: width(trials) <= rate.high - rate.low)
+    needed = _first(lambda trials: not bounds(trials)[0] < bar < bounds(trials)[1])
+    return max(1, math.ceil(rate.images * (needed / effective - 1)))
+
+
+def _first(holds: Callable[[float], bool]) -> float:
+    """Return about the smallest number from which on something holds that holds for ever after."""
+    low, high = 1e-3, 1.0
+    while not holds(high):
+        low, high = high, high * 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high

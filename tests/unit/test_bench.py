@@ -1,8 +1,10 @@
 import dataclasses
-import gc
 import json
+import subprocess
+import sys
+import time
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,21 +17,23 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import Measurement
 from weckd_edge.cli.bench import command
 from weckd_edge.devices import bench as bench_module
-from weckd_edge.devices.bench import bench, bench_model, measure_runner, nearest_rank, summarize, verdict_of
+from weckd_edge.devices import single_stream
+from weckd_edge.devices.bench import bench, bench_model
+from weckd_edge.devices.bench_folder import BenchFolder, read_bench, recover
 from weckd_edge.devices.cold_start import first_answer_ns, peak_rss_bytes
-from weckd_edge.errors import ConfigError, ModelError
-
-FRAMES = [np.full((1, 2, 2, 3), value, np.uint8) for value in range(3)]
+from weckd_edge.devices.percentiles import nearest_rank, summarize
+from weckd_edge.devices.power.base import PowerSourceError, Reading
+from weckd_edge.devices.verdict import verdict_of
+from weckd_edge.errors import ModelError
 
 
 class FakeRunner:
-    """Remembers the frames it is given, and whether the garbage collector was at rest."""
+    """Counts the frames it is given, and whether it was closed."""
 
     name, version, input_shape = "openvino", "1", (1, 2, 2, 3)
 
     def __init__(self, fail_at: int | None = None) -> None:
         self.seen: list[int] = []
-        self.collecting: set[bool] = set()
         self.fail_at = fail_at
         self.closed = False
 
@@ -37,30 +41,10 @@ class FakeRunner:
         if len(self.seen) == self.fail_at:
             raise ModelError("broken")
         self.seen.append(int(frame.flat[0]))
-        self.collecting.add(gc.isenabled())
         return np.zeros(3, np.float32)
 
     def close(self) -> None:
         self.closed = True
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterable[int]], None]:
-    """Set how long each query is to take, in nanoseconds, by a clock of our own."""
-
-    def set_durations(durations: Iterable[int]) -> None:
-        def ticks() -> Iterable[int]:
-            now = 1000
-            for duration in durations:
-                yield now
-                now += duration
-                yield now
-                now += 7  # between two queries: not counted
-
-        source = iter(ticks())
-        monkeypatch.setattr(bench_module, "time", types.SimpleNamespace(monotonic_ns=lambda: next(source)))
-
-    return set_durations
 
 
 @pytest.mark.parametrize(
@@ -101,43 +85,6 @@ def test_the_summary_keeps_the_raw_times_in_their_order() -> None:
 
 def test_times_that_a_coarse_clock_calls_nought_have_no_spread() -> None:
     assert summarize([0, 0, 0]).iqr_over_median == 0.0
-
-
-def test_only_the_queries_are_timed_and_frames_are_used_in_turn(clock: Callable[[Iterable[int]], None]) -> None:
-    clock([5, 9, 1, 4])
-    runner = FakeRunner()
-    found = measure_runner(runner, FRAMES, queries=4, warmup=2)
-    assert found.samples_ns == (5, 9, 1, 4)
-    assert runner.seen == [0, 1, 0, 1, 2, 0]
-
-
-def test_the_garbage_collector_rests_while_queries_are_timed() -> None:
-    runner = FakeRunner()
-    assert gc.isenabled()
-    measure_runner(runner, FRAMES, queries=3, warmup=0)
-    assert runner.collecting == {False}
-    assert gc.isenabled()
-
-
-def test_the_garbage_collector_works_again_after_a_query_that_failed() -> None:
-    with pytest.raises(ModelError, match="broken"):
-        measure_runner(FakeRunner(fail_at=1), FRAMES, queries=3, warmup=0)
-    assert gc.isenabled()
-
-
-def test_a_garbage_collector_that_was_off_stays_off() -> None:
-    gc.disable()
-    try:
-        measure_runner(FakeRunner(), FRAMES, queries=1, warmup=0)
-        assert not gc.isenabled()
-    finally:
-        gc.enable()
-
-
-@pytest.mark.parametrize(("frames", "queries", "warmup"), [([], 1, 0), (FRAMES, 0, 0), (FRAMES, 1, -1)])
-def test_a_measurement_of_nothing_is_refused(frames: list[Any], queries: int, warmup: int) -> None:
-    with pytest.raises(ConfigError, match="expected frames, queries >= 1 and warmup >= 0"):
-        measure_runner(FakeRunner(), frames, queries=queries, warmup=warmup)
 
 
 def measured(samples: Iterable[int]) -> Measurement:
@@ -190,7 +137,9 @@ def test_a_bundle_is_measured_on_its_golden_frames(toy: ModuleType, machines: Mo
     found = bench(bundle, queries=9, warmup=1, root=root)
     assert (found.backend, found.precision, found.threads) == ("openvino", "int8", 1)
     assert (found.device, found.host) == ("generic-x86", "Intel(R) Xeon(R) Processor @ 2.10GHz")
-    assert found.rules == "single-stream, 9 queries after 1, nearest-rank percentiles"
+    assert found.rules.startswith("quick (seconds, for builds; shorter than any MLPerf run): single-stream, 9 queries in ")
+    assert found.rules.endswith(" s after 1, nearest-rank percentiles")
+    assert (found.rule_set, found.generator, found.rules_met) == ("quick", "own loop", True)
     assert len(found.frame_to_answer.samples_ns) == 9
     assert found.network is not None
     assert len(found.network.samples_ns) == 9
@@ -252,12 +201,136 @@ def test_a_runner_that_fails_is_closed(tmp_path: Path, fakes: dict[str, FakeRunn
 
 
 def test_noise_is_told_in_the_warnings_of_the_measurement(
-    tmp_path: Path, fakes: dict[str, FakeRunner], clock: Callable[[Iterable[int]], None]
+    tmp_path: Path, fakes: dict[str, FakeRunner], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock([100, 100, 200, 200, 100, 100, 100, 100])
-    (warning,) = run_fake(tmp_path).warnings
+    now = [0]
+    monkeypatch.setattr(single_stream, "time", types.SimpleNamespace(monotonic_ns=lambda: now[0]))
+    for runner, durations in zip(fakes.values(), ([100, 100, 200, 200], [100] * 4), strict=True):
+        left = iter(durations)
+        monkeypatch.setattr(runner, "run", lambda frame, left=left: now.__setitem__(0, now[0] + next(left)))
+    found = run_fake(tmp_path)
+    assert found.frame_to_answer.samples_ns == (100, 100, 200, 200)
+    (warning,) = found.warnings
     assert "frame to answer: the middle half of the times spans 1.00" in warning
     assert "too noisy" in warning
+
+
+class Meter:
+    """Reads 2 W while nothing runs and 6 W from the first query on."""
+
+    name, rails, period_s = "meter", ("ALL",), 0.005
+
+    def __init__(self, runner: FakeRunner, fail_after: int | None = None) -> None:
+        self.runner, self.fail_after, self.reads = runner, fail_after, 0
+
+    def read(self) -> Reading:
+        self.reads += 1
+        if self.reads == self.fail_after:
+            raise PowerSourceError("the cable fell out")
+        return Reading(at_ns=time.monotonic_ns(), power_mw=6000.0 if self.runner.seen else 2000.0)
+
+    def close(self) -> None:
+        return None
+
+
+def slowly(runner: FakeRunner, seconds: float) -> None:
+    run = runner.run
+    runner.run = lambda frame: (time.sleep(seconds), run(frame))[1]  # type: ignore[method-assign]
+
+
+def test_energy_is_what_a_frame_takes_above_idle(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
+    slowly(fakes["whole"], 0.01)
+    found = run_fake(tmp_path, queries=64, power=Meter(fakes["whole"]))
+    assert found.power is not None
+    assert found.power.idle_mw == pytest.approx(2000)
+    assert found.power.run_mw == pytest.approx(6000, rel=0.05)  # the first query's first reading is still idle
+    assert found.duration_ns is not None
+    frame_s = found.duration_ns / 1e9 / 64
+    assert found.energy_mj == found.power.net_mj == pytest.approx(4000 * frame_s, rel=0.1)
+    assert found.power.gross_mj == pytest.approx(6000 * frame_s, rel=0.1)
+
+
+def test_a_meter_that_breaks_leaves_the_times_and_says_why(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
+    found = run_fake(tmp_path, power=Meter(fakes["whole"], fail_after=5))
+    assert (found.energy_mj, len(found.frame_to_answer.samples_ns)) == (None, 4)
+    assert found.power is not None
+    assert found.power.reason == "the cable fell out"
+
+
+def test_the_machine_is_watched_before_during_and_after(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
+    clock_file = tmp_path / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"
+    clock_file.parent.mkdir(parents=True)
+    clock_file.write_text("1000000\n")
+    slowly(fakes["whole"], 0.02)
+    machine = run_fake(tmp_path, queries=64).machine
+    assert machine is not None
+    assert machine.shown == ("processor clock",)
+    assert machine.before.at_ns < 0 < machine.after.at_ns
+    assert len(machine.during) >= 2  # at once, and after a second of 1.3
+    assert {state.cpu_khz for state in machine.during} == {1_000_000}
+
+
+def test_a_clock_that_falls_during_the_run_makes_it_invalid(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
+    clock_file = tmp_path / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"
+    clock_file.parent.mkdir(parents=True)
+    clock_file.write_text("1500000\n")
+    run = fakes["whole"].run
+
+    def falling(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+        time.sleep(0.02)
+        if len(fakes["whole"].seen) == 20:
+            clock_file.write_text("600000\n")
+        return run(frame)
+
+    fakes["whole"].run = falling  # type: ignore[method-assign]
+    verdict, reason = verdict_of(run_fake(tmp_path, queries=64))
+    assert verdict == "INVALID"
+    assert "the processor clock changed during the run, 600 to 1500 MHz" in reason
+
+
+def test_mlperfs_rules_without_loadgen_run_in_our_own_loop_and_say_so(
+    tmp_path: Path, fakes: dict[str, FakeRunner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_module, "is_installed", lambda module: False)
+    found = run_fake(tmp_path, rules="mlperf")
+    assert found.generator == "own loop"
+    assert "LoadGen is not installed (pip install 'weckd-edge[bench]'); our own loop sent the queries" in found.warnings[0]
+    assert "LoadGen" not in " ".join(run_fake(tmp_path).warnings)
+
+
+def test_mlperfs_rules_run_in_loadgen_where_it_is_installed(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
+    pytest.importorskip("mlperf_loadgen")
+    found = run_fake(tmp_path, rules="mlperf", queries=64)
+    assert found.generator.startswith("LoadGen ")
+    assert found.loadgen is not None
+    assert found.loadgen.queries == len(found.frame_to_answer.samples_ns) == 64
+    assert found.early_stopping[0].estimate_ns == max(found.frame_to_answer.samples_ns)
+    assert run_fake(tmp_path, rules="mlperf", generator="own").generator == "own loop"
+
+
+def test_a_model_too_fast_for_loadgen_is_timed_by_our_own_loop(
+    tmp_path: Path, fakes: dict[str, FakeRunner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlperf_loadgen")
+    monkeypatch.setattr(bench_module, "MOST_BYTES", 1000)
+    found = run_fake(tmp_path, rules="mlperf", queries=64, warmup=2)
+    assert found.generator == "own loop"
+    assert "too fast for LoadGen" in found.warnings[0]
+
+
+def test_a_bench_that_breaks_leaves_what_it_had(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
+    fakes["whole"].fail_at = 3
+    with pytest.raises(ModelError, match="broken"):
+        run_fake(tmp_path, out=tmp_path / "kept")
+    found = recover(tmp_path / "kept")
+    assert len(found.frame_to_answer.samples_ns) == 3
+    assert (found.backend, found.cold_start_ns, found.rules_met) == ("openvino", 5, False)
+
+
+def test_a_bench_that_is_kept_is_the_one_that_was_returned(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
+    found = run_fake(tmp_path, queries=64, out=tmp_path / "kept")
+    assert read_bench(tmp_path / "kept") == found
+    assert not (tmp_path / "kept/power.jsonl").exists()
 
 
 def test_a_model_that_lost_the_tensors_name_is_cut_in_its_onnx_graph(
@@ -328,3 +401,58 @@ def test_the_command_prints_one_object(toy: ModuleType, tmp_path: Path, monkeypa
     shown = CliRunner().invoke(command, [str(tmp_path / "b")])
     assert "frame to answer" in shown.stdout
     assert "VALID: 64 queries" in shown.stderr
+
+
+def keep_bench(folder: Path, samples: Iterable[int], **kw: Any) -> Path:
+    kept = dataclasses.replace(measured(samples), **kw)
+    BenchFolder(folder).finish(kept)
+    return folder
+
+
+def test_two_benches_are_compared_and_a_slower_one_ends_with_3(tmp_path: Path, run: Any) -> None:
+    fast, slow = keep_bench(tmp_path / "a", [1000, 1001] * 50), keep_bench(tmp_path / "b", [1300, 1301] * 50)
+    code, out, _ = run("bench", "--compare", fast, slow)
+    assert code == 3
+    assert "slower: the second takes 1.3" in out
+    code, out, _ = run("bench", "--compare", slow, fast, "--json")
+    assert code == 0
+    data = json.loads(out)
+    assert data["verdict"] == "faster"
+    assert data["difference_ns"] == -300
+    assert run("bench", "--compare", fast, fast)[0] == 0
+    assert "not shown" in run("bench", "--compare", fast, slow, "--margin", "0.5")[1]
+
+
+def test_unlike_devices_are_a_wrong_request_unless_told(tmp_path: Path, run: Any) -> None:
+    here, there = keep_bench(tmp_path / "a", [1000] * 64), keep_bench(tmp_path / "b", [1000] * 64, host="another")
+    code, out, err = run("bench", "--compare", here, there)
+    assert (code, out) == (2, "")
+    assert "host: h and another" in err
+    code, out, err = run("bench", "--compare", here, there, "--any-device")
+    assert code == 0
+    assert "unlike devices, host: h and another" in err
+
+
+def test_a_bundle_and_two_folders_are_not_asked_for_at_once(tmp_path: Path, run: Any) -> None:
+    assert run("bench", "b", "--compare", "x", "y")[0] == 2
+    assert run("bench")[0] == 2
+    code, _, err = run("bench", "--compare", tmp_path / "x", tmp_path / "y")
+    assert code == 1
+    assert "expected measurement.json" in err
+
+
+def test_unknown_rules_and_power_sources_are_wrong_requests(toy: ModuleType, tmp_path: Path, run: Any) -> None:
+    toy.write_bundle(tmp_path / "b")
+    for option, told in (("--rules", "no rules are called"), ("--power", "no power source is called")):
+        code, _, err = run("bench", tmp_path / "b", option, "x", "-q")
+        assert code == 2
+        assert told in err
+
+
+def test_the_bench_can_be_imported_without_the_command_line() -> None:
+    code = (
+        "import sys; sys.modules.update(click=None, rich=None, jinja2=None, mlperf_loadgen=None); "
+        "import weckd_edge.devices.bench, weckd_edge.devices.compare, weckd_edge.devices.power.table"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,14 +1,28 @@
 import dataclasses
+import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from weckd_edge.artifacts import Gate, Latency, LayerParity, Measurement, Parity, Parting, Rate, Verification
+from weckd_edge.artifacts import (
+    Gate,
+    Latency,
+    LayerParity,
+    Measurement,
+    Parity,
+    Parting,
+    PowerFigures,
+    Rate,
+    Verification,
+)
 from weckd_edge.config import GateConfig
 from weckd_edge.devices.detect import detect, is_same_device
 from weckd_edge.devices.gates import judge, judge_parity, merge_bars
+from weckd_edge.devices.percentiles import summarize
 from weckd_edge.devices.profile import load_profile
+from weckd_edge.errors import ConfigError
+from weckd_edge.stats import images_to_decide, wilson
 
 NANO = load_profile("jetson-orin-nano-8gb")
 LATENCY = Latency(samples_ns=(10_000_000,) * 64, p50_ns=9_000_000, p90_ns=10_000_000, p99_ns=11_000_000, iqr_over_median=0.0)
@@ -74,7 +88,9 @@ def test_latency_is_held_to_its_90th_percentile(bar: float, verdict: str) -> Non
 
 
 def test_a_miss_says_by_how_much() -> None:
-    assert one(GateConfig(latency_p90_ms=8.0)).reason == "10 ms is 2 ms over 8 ms"
+    assert one(GateConfig(latency_p90_ms=8.0)).reason == (
+        "10 ms is 2 ms over 8 ms (64 of 64 queries over it), at 99% confidence"
+    )
 
 
 @pytest.mark.parametrize(("bar", "verdict"), [(100.0, "PASS"), (99.0, "FAIL")])
@@ -175,3 +191,170 @@ def test_parity_that_fails_names_the_layer_where_two_implementations_part() -> N
     assert "over 0.1; the first layer where they part is /blocks.1/Add; it amplifies int8 rounding" in gate.reason
     (plain,) = judge_parity(dataclasses.replace(verified, partings=()))
     assert "the first layer" not in plain.reason
+
+
+def timed(over: int, queries: int) -> Measurement:
+    """So many queries of 10.2 ms among others of 9.9 ms: a bar of 10 ms, and nothing noisy."""
+    samples = [10_200_000] * over + [9_900_000] * (queries - over)
+    return dataclasses.replace(MEASUREMENT, frame_to_answer=summarize(samples))
+
+
+@pytest.mark.parametrize(
+    ("over", "queries", "verdict"),
+    [
+        (1, 64, "PASS"),
+        (2, 64, "INCONCLUSIVE"),
+        (6, 64, "INCONCLUSIVE"),
+        (20, 64, "FAIL"),
+        (70, 1024, "PASS"),
+        (140, 1024, "FAIL"),
+    ],
+)
+def test_latency_is_judged_by_what_the_run_proves(over: int, queries: int, verdict: str) -> None:
+    assert one(GateConfig(latency_p90_ms=10.0), measurement=timed(over, queries)).verdict == verdict
+
+
+def test_an_open_latency_says_how_many_more_queries_would_decide_and_they_do() -> None:
+    gate = one(GateConfig(latency_p90_ms=10.0), measurement=timed(90, 1024))
+    assert gate.verdict == "INCONCLUSIVE"
+    assert gate.reason.startswith(
+        "9.9 ms is within 10 ms (90 of 1024 queries over it); this proves neither at 99% confidence"
+    )
+    (more,) = re.findall(r"about ([\d,]+) more queries would decide", gate.reason)
+    total = 1024 + int(more.replace(",", ""))
+    decided = one(GateConfig(latency_p90_ms=10.0), measurement=timed(round(90 / 1024 * total), total))
+    assert decided.verdict == "PASS"
+
+
+def test_too_few_queries_say_how_many_more_there_must_be() -> None:
+    gate = one(GateConfig(latency_p90_ms=10.0), measurement=timed(0, 10))
+    assert gate.verdict == "INCONCLUSIVE"
+    assert "about 54 more queries would decide" in gate.reason
+    quick = one(GateConfig(latency_p90_ms=10.0), measurement=timed(0, 50))
+    assert quick.verdict == "INCONCLUSIVE"  # proven, but by a bench that is INVALID
+    assert "about 14 more queries" in quick.reason
+
+
+NOISY = dataclasses.replace(
+    MEASUREMENT,
+    frame_to_answer=summarize([5_000_000] * 600 + [9_000_000] * 424),
+    energy_mj=1.0,
+    power=PowerFigures(
+        source="meter",
+        rails=(),
+        idle_mw=1.0,
+        run_mw=2.0,
+        gross_mj=2.0,
+        net_mj=1.0,
+        resolution_mj=0.1,
+        readings=20,
+    ),
+)
+
+
+@pytest.mark.parametrize("bars", [{"latency_p90_ms": 100.0}, {"memory_mib": 1000.0}, {"energy_mj": 50.0}])
+def test_an_invalid_bench_passes_nothing(bars: dict[str, float]) -> None:
+    gate = one(GateConfig(**bars), measurement=NOISY)
+    assert gate.verdict == "INCONCLUSIVE"
+    assert "the bench is INVALID: the middle half of the times spans 0.80" in gate.reason
+
+
+def test_an_invalid_bench_fails_only_what_noise_cannot_explain() -> None:
+    assert one(GateConfig(latency_p90_ms=7.0), measurement=NOISY).verdict == "INCONCLUSIVE"
+    gate = one(GateConfig(latency_p90_ms=4.0), measurement=NOISY)
+    assert gate.verdict == "FAIL"
+    assert "even its fastest query is over" in gate.reason
+    assert one(GateConfig(memory_mib=1.0), measurement=NOISY).verdict == "FAIL"
+    assert one(GateConfig(energy_mj=0.5), measurement=NOISY).verdict == "INCONCLUSIVE"
+
+
+def drawing(net_mj: float | None, resolution_mj: float | None = 0.1, reason: str | None = None) -> Measurement:
+    power = PowerFigures(
+        source="meter",
+        rails=(),
+        idle_mw=None,
+        run_mw=None,
+        gross_mj=None,
+        net_mj=net_mj,
+        resolution_mj=resolution_mj,
+        readings=0,
+        reason=reason,
+    )
+    return dataclasses.replace(MEASUREMENT, energy_mj=net_mj, power=power)
+
+
+@pytest.mark.parametrize(
+    ("net_mj", "verdict"), [(1.85, "PASS"), (1.95, "INCONCLUSIVE"), (2.05, "INCONCLUSIVE"), (2.15, "FAIL")]
+)
+def test_energy_is_judged_to_its_resolution(net_mj: float, verdict: str) -> None:
+    gate = one(GateConfig(energy_mj=2.0), measurement=drawing(net_mj))
+    assert (gate.name, gate.verdict, gate.got) == ("energy_mj", verdict, net_mj)
+
+
+def test_open_energy_says_how_many_more_queries_would_decide() -> None:
+    # Known to 0.1 mJ by 64 queries and 0.05 off the bar: twice as many queries know it to 0.05.
+    gate = one(GateConfig(energy_mj=2.0), measurement=drawing(1.95))
+    assert "about 65 more queries would decide" in gate.reason
+    assert "no number of queries" in one(GateConfig(energy_mj=2.0), measurement=drawing(2.0)).reason
+
+
+def test_energy_that_could_not_be_measured_says_why() -> None:
+    gate = one(GateConfig(energy_mj=2.0), measurement=drawing(None, None, "this machine shows no power meter"))
+    assert (gate.verdict, gate.got) == ("INCONCLUSIVE", None)
+    assert gate.reason == "it could not be measured here: this machine shows no power meter"
+    away = one(GateConfig(energy_mj=2.0), measurement=drawing(1.0), counts=False)
+    assert "1 mJ measured on Xeon, not on jetson-orin-nano-8gb" in away.reason
+
+
+def seen(correct: int, images: int) -> Rate:
+    low, high = wilson(correct, images)
+    return Rate(value=correct / images, low=low, high=high, correct=correct, images=images, groups=images)
+
+
+def recalls(*rates: Rate | None) -> Verification:
+    return dataclasses.replace(verification(rate(90), rate(90)), recall_compiled=rates)
+
+
+@pytest.mark.parametrize(("worst", "verdict"), [(80, "PASS"), (79, "FAIL")])
+def test_sensitivity_is_held_to_the_class_recognised_worst(worst: int, verdict: str) -> None:
+    verified = recalls(seen(95, 100), seen(worst, 100), seen(99, 100))
+    (gate,) = judge(GateConfig(recall=0.8), NANO, None, verified, 0, True, ("normal", "effusion", "wax"))
+    assert (gate.name, gate.verdict, gate.got) == ("recall", verdict, worst / 100)
+    assert "of 100 test images of effusion" in gate.reason
+    assert "class 1" in one(GateConfig(recall=0.8), verified=verified).reason
+
+
+def test_a_class_without_test_images_leaves_sensitivity_open_unless_another_fails() -> None:
+    gate = one(GateConfig(recall=0.8), verified=recalls(seen(95, 100), None))
+    assert gate.verdict == "INCONCLUSIVE"
+    assert "no image of class 1" in gate.reason
+    assert one(GateConfig(recall=0.8), verified=recalls(seen(70, 100), None)).verdict == "FAIL"
+    assert one(GateConfig(recall=0.8), verified=recalls(None)).verdict == "INCONCLUSIVE"
+    assert one(GateConfig(recall=0.8)).verdict == "INCONCLUSIVE"
+
+
+def test_a_rate_whose_interval_spans_its_bar_says_how_many_more_images_would_decide() -> None:
+    gate = one(GateConfig(accuracy=0.9), verified=verification(rate(100), seen(92, 100)))
+    assert gate.verdict == "PASS"  # the point decides
+    (more,) = re.findall(r"the interval spans the bar, about ([\d,]+) more images would decide", gate.reason)
+    total = 100 + int(more.replace(",", ""))
+    assert wilson(0.92 * total, total)[0] == pytest.approx(0.9, abs=1e-3)
+    clear = one(GateConfig(accuracy=0.5), verified=verification(rate(100), seen(92, 100)))
+    assert "spans the bar" not in clear.reason
+
+
+def test_images_that_count_together_need_more_of_their_kind() -> None:
+    alone = images_to_decide(seen(92, 100), 0.9)
+    low, high = wilson(46, 50)
+    grouped = Rate(value=0.92, low=low, high=high, correct=92, images=100, groups=50)
+    pairs = images_to_decide(grouped, 0.9)
+    assert alone is not None
+    assert pairs is not None
+    assert 100 + pairs == pytest.approx(2 * (100 + alone), rel=0.01)
+    assert images_to_decide(seen(90, 100), 0.9) is None
+
+
+@pytest.mark.parametrize("bad", [{"energy_mj": 0.0}, {"recall": 1.1}, {"recall": -0.1}])
+def test_bars_out_of_range_are_refused(bad: dict[str, float]) -> None:
+    with pytest.raises(ConfigError):
+        GateConfig(**bad)

@@ -1,4 +1,4 @@
-"""``weckd-edge bench``: the latency of a bundle on this machine."""
+"""``weckd-edge bench``: a bundle's latency, memory and energy on this machine, and two benches against each other."""
 
 from __future__ import annotations
 
@@ -10,58 +10,179 @@ import click
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 
 if TYPE_CHECKING:
-    from weckd_edge.artifacts import Latency
+    from weckd_edge.artifacts import Latency, Measurement
+
+_MISSED = 3
 
 
 @click.command("bench", context_settings=HELP)
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--queries", default=1024, show_default=True, type=click.IntRange(min=1), help="Frames that are timed.")
-@click.option("--warmup", default=50, show_default=True, type=click.IntRange(min=0), help="Frames before those, untimed.")
+@click.argument("bundle", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--rules",
+    default="quick",
+    show_default=True,
+    help="How long: mlperf (10 minutes), mobile (1 minute) or quick (seconds).",
+)
+@click.option("--queries", type=click.IntRange(min=1), help="Exactly so many frames, in place of what the rules say.")
+@click.option("--warmup", type=click.IntRange(min=0), help="Frames before those, untimed; the default is the rules' 50.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Processor threads.")
 @click.option(
     "--backend", help="Run with this one: openvino, onnxruntime or tensorrt; the default is the best that is here."
 )
+@click.option(
+    "--generator",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "own", "loadgen"]),
+    help="What sends the queries: our own loop, or MLPerf's LoadGen.",
+)
+@click.option(
+    "--power",
+    default="auto",
+    show_default=True,
+    metavar="SOURCE",
+    help="Read power from: ina3221, ina238, rapl, replay:FILE, none, or auto for what is here.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the record, every time and a page.")
+@click.option(
+    "--compare", nargs=2, type=click.Path(path_type=Path), metavar="A B", help="Compare two such folders; nothing is run."
+)
+@click.option(
+    "--margin",
+    default=0.05,
+    show_default=True,
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Smallest difference that counts when two are compared, of the time.",
+)
+@click.option("--any-device", is_flag=True, help="Compare although the two devices are not alike.")
 @json_option
 @quiet_option
-def command(bundle: Path, queries: int, warmup: int, threads: int, backend: str | None, as_json: bool, quiet: bool) -> None:
-    """Measure a BUNDLE on this machine: one frame after another, every time kept."""
-    from weckd_edge.bundle import open_bundle
-    from weckd_edge.devices.bench import bench, verdict_of
+def command(
+    bundle: Path | None,
+    rules: str,
+    queries: int | None,
+    warmup: int | None,
+    threads: int,
+    backend: str | None,
+    generator: str,
+    power: str,
+    out: Path | None,
+    compare: tuple[Path, Path] | None,
+    margin: float,
+    any_device: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Measure a BUNDLE on this machine: one frame after another, every time kept.
 
-    with make_progress(quiet) as progress:
-        found = bench(
-            open_bundle(bundle), queries=queries, warmup=warmup, threads=threads, backend=backend, progress=progress
-        )
+    With --compare A B: was B faster than A? Exits with 3 where B is shown to be slower.
+    """
+    if compare is not None:
+        if bundle is not None:
+            raise click.UsageError("--compare reads two folders and runs nothing: leave BUNDLE out")
+        return _compare(compare, any_device, margin, as_json)
+    if bundle is None:
+        raise click.UsageError("Missing argument 'BUNDLE'.")
+    from weckd_edge.bundle import open_bundle
+    from weckd_edge.devices.bench import bench
+    from weckd_edge.devices.power.table import open_source
+    from weckd_edge.devices.verdict import verdict_of
+
+    source = open_source(power)
+    try:
+        with make_progress(quiet) as progress:
+            found = bench(
+                open_bundle(bundle),
+                rules=rules,
+                queries=queries,
+                warmup=warmup,
+                threads=threads,
+                backend=backend,
+                generator=generator,  # type: ignore[arg-type]  # click has held it to the choices
+                power=source,
+                out=out,
+                progress=progress,
+            )
+    finally:
+        source.close()
     verdict, reason = verdict_of(found)
     if as_json:
-        print_json(
-            {
-                "device": found.device,
-                "host": found.host,
-                "backend": found.backend,
-                "backend_version": found.backend_version,
-                "precision": found.precision,
-                "threads": found.threads,
-                "rules": found.rules,
-                "verdict": verdict,
-                "reason": reason,
-                "frame_to_answer": _figures(found.frame_to_answer),
-                "network": _figures(found.network),
-                "cold_start_ns": found.cold_start_ns,
-                "peak_rss_bytes": found.peak_rss_bytes,
-                "energy_mj": found.energy_mj,
-                "warnings": found.warnings,
-            }
-        )
-        return
+        print_json(summary(found, verdict, reason))
+        return 0
     rows = [("frame to answer", *_row(found.frame_to_answer)), ("network alone", *_row(found.network))]
     print_table(("", "p50 ms", "p90 ms", "p99 ms", "frames"), rows, title=f"{found.device} ({found.host})")
     rss = "unknown" if found.peak_rss_bytes is None else f"{found.peak_rss_bytes / 2**20:.0f} MiB"
-    say(f"{found.backend} {found.backend_version}, {found.precision}, {found.threads} thread(s); {found.rules}")
-    say(f"open to first answer {found.cold_start_ns / 1e6:.1f} ms, peak memory {rss}, energy not measured here")
+    say(f"{found.backend} {found.backend_version}, {found.precision}, {found.threads} thread(s), {found.generator}")
+    say(found.rules)
+    for stop in found.early_stopping:
+        if stop.estimate_ns is not None:
+            say(f"p{stop.percent} is at most {stop.estimate_ns / 1e6:.3f} ms, with {stop.confidence:.0%} confidence")
+    say(f"open to first answer {found.cold_start_ns / 1e6:.1f} ms, peak memory {rss}, {_energy(found)}")
     for warning in found.warnings:
         say(f"warning: {warning}")
     say(f"{verdict}: {reason}")
+    if out is not None:
+        click.echo(f"Page: {out / 'bench.html'}")
+    return 0
+
+
+def summary(found: Measurement, verdict: str, reason: str) -> dict[str, Any]:
+    """Return what ``--json`` prints of a bench."""
+    return {
+        "device": found.device,
+        "host": found.host,
+        "backend": found.backend,
+        "backend_version": found.backend_version,
+        "precision": found.precision,
+        "threads": found.threads,
+        "rules": found.rules,
+        "rule_set": found.rule_set,
+        "rules_met": found.rules_met,
+        "generator": found.generator,
+        "verdict": verdict,
+        "reason": reason,
+        "frame_to_answer": _figures(found.frame_to_answer),
+        "network": _figures(found.network),
+        "early_stopping": found.early_stopping,
+        "loadgen": found.loadgen,
+        "duration_ns": found.duration_ns,
+        "cold_start_ns": found.cold_start_ns,
+        "peak_rss_bytes": found.peak_rss_bytes,
+        "energy_mj": found.energy_mj,
+        "power": found.power,
+        "machine": found.machine,
+        "warnings": found.warnings,
+    }
+
+
+def _compare(folders: tuple[Path, Path], any_device: bool, margin: float, as_json: bool) -> int:
+    from weckd_edge.devices.bench_folder import read_bench
+    from weckd_edge.devices.compare import compare
+
+    first, second = (read_bench(folder) for folder in folders)
+    found = compare(first, second, any_device=any_device, margin=margin)
+    if as_json:
+        print_json(found)
+    else:
+        rows = [
+            ("median of differences", *_span(found.difference_ns, found.low_ns, found.high_ns)),
+            ("difference of p90", *_span(found.p90_difference_ns, found.p90_low_ns, found.p90_high_ns)),
+        ]
+        print_table(("B minus A", "ms", "95 % from", "to"), rows, title=f"{folders[0]} and {folders[1]}")
+        for text in found.unlike:
+            say(f"warning: unlike devices, {text}")
+        click.echo(f"{found.verdict}: {found.reason}")
+    return _MISSED if found.verdict == "slower" else 0
+
+
+def _span(*times_ns: float) -> tuple[str, ...]:
+    return tuple(f"{ns / 1e6:+.4f}" for ns in times_ns)
+
+
+def _energy(found: Measurement) -> str:
+    if found.energy_mj is not None:
+        return f"{found.energy_mj:.3g} mJ a frame above idle"
+    return f"energy not measured: {found.power.reason}" if found.power and found.power.reason else "energy not measured here"
 
 
 def _figures(latency: Latency | None) -> dict[str, Any] | None:

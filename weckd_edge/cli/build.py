@@ -145,10 +145,31 @@ def summary(outcome: BuildOutcome) -> dict[str, Any]:
             for link in chain.links
         ],
         "shipped": {
-            "link": chain.links[-1].name,
+            "link": outcome.shipping.chosen,
             "precision": verification.precision,
             "backend": verification.backend,
+            "reason": outcome.shipping.reason,
         },
+        "weighed": [
+            {
+                "name": link.name,
+                "precision": link.precision,
+                "bytes": link.bytes,
+                "val_accuracy": link.val_accuracy.value,
+                "test_accuracy": link.test_accuracy.value,
+                "latency": {
+                    "label": link.latency.label,
+                    "p90_ns": link.latency.p90_ns,
+                    "low_ns": link.latency.low_ns,
+                    "high_ns": link.latency.high_ns,
+                    "reason": link.latency.reason,
+                },
+                "here_p90_ns": link.here_p90_ns,
+                "passes": link.passes,
+                "gates": [{"name": g.name, "bar": g.bar, "got": g.got, "verdict": g.verdict} for g in link.gates],
+            }
+            for link in outcome.shipping.links
+        ],
         "accuracy": {
             "fp32": verification.accuracy_fp32.value,
             "compiled": compiled.value,
@@ -166,7 +187,8 @@ def summary(outcome: BuildOutcome) -> dict[str, Any]:
 
 def show(outcome: BuildOutcome) -> None:
     """Print what a person wants to know."""
-    from weckd_edge.report.findings import chain_sentence
+    from weckd_edge.report.findings import chain_sentence, weighed_row
+    from weckd_edge.report.numbers import size
 
     manifest, verification = outcome.manifest, outcome.verification
     twin = outcome.chain.twin
@@ -185,6 +207,15 @@ def show(outcome: BuildOutcome) -> None:
         )
     title = "Accuracy on held-out groups, FP32" + (" (synthetic phantoms)" if manifest.synthetic else "")
     print_table(("link", "model", "parameters", "multiply-adds", "labels", "accuracy, 95 % interval"), rows, title=title)
+    if outcome.shipping.links:
+        print_table(
+            ("link", "compiled as", "size", "accuracy, validation", "frame to answer", "bars", "why"),
+            [
+                (r.name, r.form, size(r.bytes), r.accuracy, r.time, r.verdict, r.why or r.known)
+                for r in map(weighed_row, outcome.shipping.links)
+            ],
+            title="Links as they would ship",
+        )
     if manifest.gates:
         gates = [
             (g.name, f"{g.bar:g}", "unknown" if g.got is None else f"{g.got:.4g}", g.verdict, g.reason)
@@ -192,7 +223,7 @@ def show(outcome: BuildOutcome) -> None:
         ]
         print_table(("gate", "bar", "got", "verdict", "why"), gates)
     compiled = verification.accuracy_compiled
-    name = outcome.chain.links[-1].name
+    name = outcome.shipping.chosen
     flips = "1 answer differs" if verification.flips == 1 else f"{verification.flips} answers differ"
     what = f"Shipped {name}, {verification.precision} on {verification.backend}"
     if manifest.target == "jetson":
@@ -201,6 +232,10 @@ def show(outcome: BuildOutcome) -> None:
         f"{what}: {compiled.value:.1%} ({compiled.low:.1%} to {compiled.high:.1%}) of {compiled.images} held-out images in "
         f"{compiled.groups} groups; {flips} from FP32."
     )
+    if outcome.shipping.links:
+        click.echo(f"Why {name}? {outcome.shipping.reason}.")
+        for line in outcome.shipping.advice:
+            say(f"to change: {line}")
     click.echo(f"Why {verification.precision}? {outcome.selection.reason}.")
     sentence = chain_sentence(outcome.chain).replace("\u00a0", " ")
     if outcome.chain.brought:

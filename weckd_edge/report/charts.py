@@ -9,8 +9,9 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import accumulate
 
-from weckd_edge.artifacts import CalibrationFigures, Latency, Parting, Rate
+from weckd_edge.artifacts import CalibrationFigures, Latency, MachineState, Parting, Rate
 from weckd_edge.report.numbers import NBSP, milliseconds, significant
 
 WIDTH = 480
@@ -134,6 +135,66 @@ def latency_histogram(latency: Latency, bar_ms: float | None) -> str:
         parts += _mark(x(bar_ms * 1e6), 14, floor, f"bar {significant(bar_ms)}{NBSP}ms", "mark bar")
     description = f"{len(latency.samples_ns)} queries; " + ", ".join(f"{n} {milliseconds(t)}" for n, t, _ in marks)
     return _svg(height, "Histogram of frame-to-answer times", description, parts)
+
+
+def time_line(latency: Latency, states: Sequence[MachineState] = ()) -> str:
+    """Draw each time over the moment of the run it came in, column by column: the median and the middle eight tenths.
+
+    A dot on the upper edge is a moment at which the machine was throttled; a single hiccup is counted in words.
+
+    Args:
+        latency: With every time, in order.
+        states: The machine during the run.
+    """
+    height, left, right, top, bottom = 250, 46, 14, 30, 50
+    ends = list(accumulate(latency.samples_ns))
+    total = ends[-1]
+    columns = min(140, max(1, len(ends) // 4))
+    held: list[list[int]] = [[] for _ in range(columns)]
+    for end, sample in zip(ends, latency.samples_ns, strict=True):
+        held[min(columns - 1, (end - sample) * columns // max(total, 1))].append(sample)
+    spans = [_eight_tenths(sorted(times)) if times else None for times in held]
+    low, high = 0.0, max(latency.p90_ns, min(latency.p99_ns, max(span[2] for span in spans if span)), 1) * 1.25
+    slower = sum(sample > high for sample in latency.samples_ns)
+
+    def x(time_ns: float) -> float:
+        return left + min(time_ns / max(total, 1), 1.0) * (WIDTH - left - right)
+
+    def y(value_ns: float) -> float:
+        return top + (high - min(value_ns, high)) / (high - low) * (height - top - bottom)
+
+    floor, parts = height - bottom, []
+    for tick in _ticks(low / 1e6, high / 1e6, 4):
+        parts.append(_line(left, y(tick * 1e6), WIDTH - right, y(tick * 1e6), "grid"))
+        parts.append(_text(left - 8, y(tick * 1e6) + 4.5, significant(tick, 2), "tick", "end"))
+    parts.append(_line(left, floor, WIDTH - right, floor, "axis"))
+    for tick in _ticks(0.0, total / 1e9, 6):
+        parts.append(_line(x(tick * 1e9), floor, x(tick * 1e9), floor + 4, "axis"))
+        parts.append(_text(x(tick * 1e9), floor + 18, f"{tick:g}", "tick", "middle"))
+    medians = []
+    for index, span in enumerate(spans):
+        if span:
+            at = x((index + 0.5) / columns * total)
+            parts.append(_line(at, y(span[2]), at, y(span[0]), "whisker"))
+            medians.append(f"{_n(at)},{_n(y(span[1]))}")
+    parts.append(f'<polyline class="thread shipped" points="{" ".join(medians)}"/>')
+    parts.append(_line(left, y(latency.p90_ns), WIDTH - right, y(latency.p90_ns), "mark strong"))
+    parts.append(
+        _text(WIDTH - right - 4, y(latency.p90_ns) - 5, f"p90 {milliseconds(latency.p90_ns)}", "mark strong text", "end")
+    )
+    throttled = [state for state in states if state.throttling]
+    for state in throttled:
+        parts.append(f'<circle class="dot shipped" cx="{_n(x(max(state.at_ns, 0)))}" cy="{_n(top - 5)}" r="3.5"/>')
+    note = f"; {slower} above the picture, up to {milliseconds(max(latency.samples_ns))}" if slower else ""
+    note += "; dots: throttled" if throttled else ""
+    parts.append(_text(6, 14, "ms: median, and the middle eight tenths", "label"))
+    parts.append(_text(WIDTH / 2, height - 8, f"seconds of answering{note}", "label", "middle"))
+    return _svg(height, "Times over the run", f"{len(ends)} queries in {total / 1e9:.1f} s", parts)
+
+
+def _eight_tenths(ordered: Sequence[int]) -> tuple[int, int, int]:
+    last = len(ordered) - 1
+    return ordered[round(last * 0.1)], ordered[round(last * 0.5)], ordered[round(last * 0.9)]
 
 
 def _mark(x: float, y: float, floor: float, text: str, style: str) -> list[str]:

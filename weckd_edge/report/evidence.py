@@ -12,11 +12,11 @@ from weckd_edge.artifacts import (
     BuildRecord,
     ChainRecord,
     DatasetIndex,
-    Latency,
     Link,
     Manifest,
     Measurement,
     Selection,
+    Shipping,
     Verification,
 )
 from weckd_edge.errors import BundleError
@@ -30,6 +30,7 @@ VERIFICATION_FILE = "verification.json"
 MEASUREMENTS_FILE = "measurements.jsonl"
 BUILD_FILE = "build.json"
 SELECTION_FILE = "selection.json"
+SHIPPING_FILE = "shipping.json"
 REPORT_FILE = "report.html"
 MODEL_CARD_FILE = "model_card.md"
 SBOM_FILE = "sbom.cdx.json"
@@ -48,6 +49,7 @@ class Evidence:
         measurements: Benches, in the order they were made; may be empty.
         build: How the bundle was built.
         selection: Which precisions were tried and why this one ships.
+        shipping: Which links were weighed and why this one ships.
     """
 
     dataset: DatasetIndex
@@ -56,6 +58,7 @@ class Evidence:
     measurements: tuple[Measurement, ...]
     build: BuildRecord
     selection: Selection
+    shipping: Shipping
 
     @property
     def shipped(self) -> Link:
@@ -75,11 +78,6 @@ class Evidence:
                 return measurement
         return None
 
-    @property
-    def link_latency(self) -> dict[str, Latency]:
-        """Measured times of the links in FP32, by name."""
-        return {m.link: m.frame_to_answer for m in self.measurements if m.link is not None}
-
 
 def write_evidence(folder: Path, evidence: Evidence) -> None:
     """Write the evidence files of a bundle that is not sealed yet.
@@ -96,6 +94,7 @@ def write_evidence(folder: Path, evidence: Evidence) -> None:
     write_atomic(below / MEASUREMENTS_FILE, "".join(measurement_lines(evidence.measurements)))
     write_atomic(below / BUILD_FILE, to_json(evidence.build))
     write_atomic(below / SELECTION_FILE, to_json(evidence.selection))
+    write_atomic(below / SHIPPING_FILE, to_json(evidence.shipping))
 
 
 def measurement_lines(measurements: Iterable[Measurement]) -> Iterable[str]:
@@ -126,6 +125,7 @@ def read_evidence(folder: Path, manifest: Manifest) -> Evidence:
         ),
         build=_read(below / BUILD_FILE, BuildRecord),
         selection=_read(below / SELECTION_FILE, Selection),
+        shipping=_read(below / SHIPPING_FILE, Shipping),
     )
     _check(evidence, manifest)
     return evidence

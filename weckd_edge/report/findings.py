@@ -6,8 +6,19 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from weckd_edge.artifacts import ChainRecord, DatasetIndex, Gate, InputContract, Link, Manifest, Prediction, Rate
-from weckd_edge.report.numbers import interval, percent, plural, points, significant
+from weckd_edge.artifacts import (
+    ChainRecord,
+    DatasetIndex,
+    Gate,
+    InputContract,
+    Link,
+    LinkLatency,
+    Manifest,
+    Prediction,
+    Rate,
+    WeighedLink,
+)
+from weckd_edge.report.numbers import interval, milliseconds, percent, plural, points, significant
 
 GATE_NAMES = {
     "latency_p90_ms": ("Frame to answer, 90th percentile", "at most", "ms"),
@@ -16,6 +27,8 @@ GATE_NAMES = {
     "accuracy": ("Accuracy of what ships", "at least", "%"),
     "parity": ("Difference between implementations", "at most", ""),
     "accuracy_drop": ("Accuracy lost by compiling", "at most", "points"),
+    "energy_mj": ("Energy of one frame, above idle", "at most", "mJ"),
+    "recall": ("Sensitivity for the class it recognises worst", "at least", "%"),
 }
 """Title, direction and unit of each bar."""
 
@@ -97,6 +110,47 @@ def gate_rows(gates: Sequence[Gate]) -> list[GateRow]:
             )
         )
     return rows
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeighedRow:
+    """One link of the choice in words."""
+
+    name: str
+    form: str
+    bytes: int
+    accuracy: str
+    time: str
+    known: str
+    verdict: str
+    why: str
+
+
+def weighed_row(link: WeighedLink) -> WeighedRow:
+    """Word what one link would be if it shipped."""
+    verdicts = {gate.verdict for gate in link.gates}
+    verdict = "FAIL" if "FAIL" in verdicts else "INCONCLUSIVE" if "INCONCLUSIVE" in verdicts else "PASS"
+    return WeighedRow(
+        name=link.name,
+        form=f"{link.method}, {link.backend}"
+        if link.method.startswith(link.precision)
+        else f"{link.precision} {link.method}",
+        bytes=link.bytes,
+        accuracy=accuracy_text(link.val_accuracy),
+        time=latency_text(link.latency, link.here_p90_ns),
+        known=f"{link.latency.label}: {link.latency.reason}",
+        verdict=verdict,
+        why="; ".join(gate.reason for gate in link.gates if gate.verdict == "FAIL"),
+    )
+
+
+def latency_text(latency: LinkLatency, here_p90_ns: int) -> str:
+    """Word a time, with the interval where it was predicted; where it is unknown, what this machine takes."""
+    if latency.p90_ns is None:
+        return f"{milliseconds(here_p90_ns)} on the machine that built it"
+    if latency.low_ns is None or latency.high_ns is None:
+        return milliseconds(latency.p90_ns)
+    return f"{milliseconds(latency.p90_ns)} ({milliseconds(latency.low_ns)} to {milliseconds(latency.high_ns)})"
 
 
 def chain_sentence(chain: ChainRecord) -> str:

@@ -117,6 +117,8 @@ def _context(
         "evidence": evidence,
         "verification": verification,
         "selection": evidence.selection,
+        "shipping": evidence.shipping,
+        "weighed": [findings.weighed_row(link) for link in evidence.shipping.links],
         "measurement": measurement,
         "shipped": evidence.shipped,
         "verdict": findings.verdict(manifest),
@@ -130,7 +132,7 @@ def _context(
         "frame": findings.frame_text(manifest.input),
         "disclaimer": findings.DISCLAIMER,
         "synthetic": findings.SYNTHETIC,
-        "chain_chart": safe(_chain_chart(evidence)),
+        "chain_chart": safe(_chain_chart(evidence, manifest.device)),
         "recall_chart": safe(
             charts.recall_by_class(manifest.labels, verification.recall_fp32, verification.recall_compiled)
         ),
@@ -178,26 +180,33 @@ def _parity(verification: Verification, manifest: Manifest, pictures: Mapping[st
     }
 
 
-def _chain_chart(evidence: Evidence) -> str:
-    """Draw the chain over measured time where every link was timed, else over multiply-adds."""
-    latency = evidence.link_latency
+def _chain_chart(evidence: Evidence, device: str) -> str:
+    """Draw the chain over its time where every link was compiled and weighed, else over multiply-adds."""
     links, twin, shipped = evidence.chain.links, evidence.chain.twin, evidence.shipped
-    timed = all(link.name in latency for link in links)
+    weighed = {link.name: link for link in evidence.shipping.links}
+    known = bool(weighed) and all(link.latency.p90_ns is not None for link in weighed.values())
     points = []
-    for link in (*links, *((twin,) if twin else ())):
-        is_twin = link is twin
-        time_of = links[-1].name if is_twin and link.name not in latency else link.name
+    for link in links:
+        found = weighed.get(link.name)
+        time_ns = None if found is None else found.latency.p90_ns if known else found.here_p90_ns
         points.append(
             charts.Point(
-                name=f"{link.name}{', alone' if is_twin else ', ships' if link is shipped else ''}",
-                cost=latency[time_of].p90_ns if timed else link.macs,
-                accuracy=link.test_accuracy,
-                kind="twin" if is_twin else "shipped" if link is shipped else "link",
+                name=f"{link.name}{f' {found.precision}' if found else ''}{', ships' if link is shipped else ''}",
+                cost=link.macs if time_ns is None else time_ns,
+                accuracy=found.test_accuracy if found else link.test_accuracy,
+                kind="shipped" if link is shipped else "link",
             )
         )
-    if timed:
-        return charts.accuracy_against_cost(points, "frame to answer in fp32, p90", "ms", 1e6)
-    return charts.accuracy_against_cost(points, "multiply-adds of one image", "million", 1e6)
+    if twin is not None:
+        name = f"{links[-1].name} alone{', fp32' if weighed else ''}"
+        points.append(charts.Point(name=name, cost=points[-1].cost, accuracy=twin.test_accuracy, kind="twin"))
+    if not weighed:
+        return charts.accuracy_against_cost(points, "multiply-adds of one image", "million", 1e6)
+    how = evidence.shipping.links[-1].latency.label
+    where = f"frame to answer, {'p90, ' if how == 'measured' else ''}{how} for {device}"
+    if not known:
+        where = "frame to answer, p90, on the machine that built it"
+    return charts.accuracy_against_cost(points, where, "ms", 1e6)
 
 
 def safe(svg: str) -> Any:

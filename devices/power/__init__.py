@@ -1,0 +1,1 @@
+"""Where power and energy are read: one file a kind of source, all with the contract of ``base``."""

@@ -1,0 +1,127 @@
+"""The page of one bench: how often each time came, when it came, and what the machine did.
+
+Written without a template, as a device that runs only the base package writes it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+
+from weckd_edge.artifacts import MachineRecord, MachineState, Measurement
+from weckd_edge.report import charts
+from weckd_edge.report.numbers import milliseconds, plural, significant, size
+
+_HEAD = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<link rel="icon" href="data:,">
+"""
+
+
+def bench_page(measurement: Measurement, verdict: str | None = None, reason: str | None = None) -> str:
+    """Return the page as HTML that needs no network.
+
+    Args:
+        measurement: With its times.
+        verdict: ``VALID`` or ``INVALID``; None leaves it out.
+        reason: Of the verdict.
+    """
+    style = (files("weckd_edge") / "templates/style.css.j2").read_text(encoding="utf-8")
+    latency, machine = measurement.frame_to_answer, measurement.machine
+    states = machine.during if machine else ()
+    banner = ""
+    if verdict is not None:
+        kind = "pass" if verdict == "VALID" else "open"
+        banner = f'<div class="verdict {kind}"><div><b>{escape(verdict)}</b><span>{escape(reason or "")}</span></div></div>'
+    warnings = "".join(f"<li>{escape(warning)}</li>" for warning in measurement.warnings)
+    body = [
+        f'<header class="card"><p class="kicker">Bench</p><h1>{escape(measurement.host)}</h1>'
+        f'<p class="soft" style="margin: 6px 0 0">{escape(measurement.rules)}. {escape(measurement.backend)} '
+        f"{escape(measurement.backend_version)}, {escape(measurement.precision)}, {plural(measurement.threads, 'thread')}; "
+        f"queries by {escape(measurement.generator)}.</p>{banner}</header>",
+        f'<section class="card"><h2>How often each time came</h2>{charts.latency_histogram(latency, None)}</section>',
+        f'<section class="card"><h2>When it came</h2>{charts.time_line(latency, states)}</section>',
+        f'<section class="card"><h2>Figures</h2>{_facts(_figures(measurement))}'
+        + (f'<ul class="plain small">{warnings}</ul>' if warnings else "")
+        + "</section>",
+    ]
+    if machine is not None:
+        body.append(f'<section class="card"><h2>The machine</h2>{_machine(machine)}</section>')
+    title = f"<title>{escape(measurement.host)}: bench</title>\n<style>\n{style}</style>\n</head>\n"
+    return _HEAD + title + "<body>\n<main>\n" + "\n".join(body) + "\n</main>\n</body>\n</html>\n"
+
+
+def _figures(measurement: Measurement) -> list[tuple[str, str]]:
+    latency, power = measurement.frame_to_answer, measurement.power
+    times = " / ".join(milliseconds(ns) for ns in (latency.p50_ns, latency.p90_ns, latency.p99_ns))
+    rows = [("frame to answer, p50 / p90 / p99", times)]
+    for stop in measurement.early_stopping:
+        proven = f"at most {milliseconds(stop.estimate_ns)}" if stop.estimate_ns is not None else "not shown"
+        rows.append((f"p{stop.percent} with {stop.confidence:.0%} confidence", f"{proven} (needs {stop.needed} queries)"))
+    if measurement.network is not None:
+        network = measurement.network
+        shown = " / ".join(milliseconds(ns) for ns in (network.p50_ns, network.p90_ns, network.p99_ns))
+        rows.append(("network alone, p50 / p90 / p99", shown))
+    rows.append(("open to first answer", milliseconds(measurement.cold_start_ns)))
+    rss = measurement.peak_rss_bytes
+    rows.append(("peak memory", "cannot be measured there" if rss is None else size(rss)))
+    if measurement.energy_mj is not None:
+        rows.append(("energy a frame, above idle", f"{significant(measurement.energy_mj)} mJ"))
+    if power is not None:
+        if power.gross_mj is not None and power.resolution_mj is not None:
+            known = f"{significant(power.gross_mj)} mJ, known to {significant(power.resolution_mj, 2)} mJ"
+            rows.append(("energy a frame, idle included", known))
+        for name, mw in (("idle power", power.idle_mw), ("power in the run", power.run_mw)):
+            if mw is not None:
+                rows.append((name, f"{significant(mw / 1000)} W ({power.source}: {', '.join(power.rails)})"))
+        if power.reason is not None:
+            rows.append(("energy", power.reason))
+    rows.append(("spread (IQR / median)", significant(latency.iqr_over_median, 2)))
+    return rows
+
+
+def _machine(machine: MachineRecord) -> str:
+    states = [
+        ("before", machine.before),
+        *(("during", state) for state in _spread_out(machine.during)),
+        ("after", machine.after),
+    ]
+    rows = []
+    for name, state in states:
+        cells = (
+            name,
+            f"{state.at_ns / 1e9:.1f} s",
+            "-" if state.cpu_khz is None else f"{state.cpu_khz / 1e3:.0f} MHz",
+            "-" if state.gpu_hz is None else f"{state.gpu_hz / 1e6:.0f} MHz",
+            "-" if state.hottest_celsius is None else f"{state.hottest_celsius:.1f} °C ({state.hottest_zone})",
+            "-" if state.load_average is None else f"{state.load_average:.2f}",
+            ", ".join(state.throttling) or "-",
+        )
+        rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
+    heads = ("", "at", "processor", "GPU", "hottest", "load", "throttling")
+    table = "".join(f"<th>{head}</th>" for head in heads)
+    facts = [
+        ("power mode", machine.mode_before or "not shown"),
+        ("watched", ", ".join(machine.shown) or "nothing is shown here"),
+    ]
+    if machine.mode_after != machine.mode_before:
+        facts.append(("power mode after", machine.mode_after or "not shown"))
+    if machine.throttle_events:
+        facts.append(("throttling counted", ", ".join(machine.throttle_events)))
+    body = f"<thead><tr>{table}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return f'<div class="scroll"><table>{body}</table></div>{_facts(facts)}'
+
+
+def _spread_out(states: Sequence[MachineState], most: int = 12) -> list[MachineState]:
+    step = max(1, -(-len(states) // most))
+    return list(states[::step])
+
+
+def _facts(rows: Sequence[tuple[str, str]]) -> str:
+    return '<dl class="facts">' + "".join(f"<dt>{escape(a)}</dt><dd>{escape(b)}</dd>" for a, b in rows) + "</dl>"
