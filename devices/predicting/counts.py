@@ -6,13 +6,14 @@ ONNX is needed where it is used.
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from weckd_edge.artifacts import SCHEMA_VERSION
 from weckd_edge.errors import ModelError
-from weckd_edge.schema import from_json, to_json
+from weckd_edge.schema import from_data, to_json
 from weckd_edge.store import digest_of, write_atomic
 
 Precision = Literal["float32", "int8"]
@@ -81,6 +82,10 @@ class LayerCount:
                 raise ModelError(f"{field.name} = {value}: expected a count")
 
 
+COLUMNS = tuple(field.name for field in fields(LayerCount))
+"""Of the table that is written."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkCounts:
     """A network's layers, those that are alike put together, in the order of their first place in the graph.
@@ -146,6 +151,36 @@ def as_int8(counts: NetworkCounts) -> NetworkCounts:
     return NetworkCounts(layers=merge_alike(layers))
 
 
+def counts_to_data(counts: NetworkCounts) -> dict[str, Any]:
+    """Return counts as JSON data: one row a layer, in the order of ``COLUMNS``, so that a file of many stays small."""
+    rows = [[getattr(layer, name) for name in COLUMNS] for layer in counts.layers]
+    return {"columns": list(COLUMNS), "layers": rows, "schema_version": counts.schema_version}
+
+
+def counts_from_data(data: object, *, where: str) -> NetworkCounts:
+    """Build counts from what ``counts_to_data`` gave.
+
+    Args:
+        data: Read from JSON.
+        where: How the place is called in messages.
+
+    Raises:
+        ModelError: A column or a value is not what was expected.
+    """
+    if not isinstance(data, dict) or set(data) != {"columns", "layers", "schema_version"}:
+        raise ModelError(f"{where}: expected the counts of a network (columns, layers, schema_version)")
+    columns, rows = data["columns"], data["layers"]
+    if not isinstance(columns, list) or not isinstance(rows, list):
+        raise ModelError(f"{where}: expected lists of columns and layers")
+    table = []
+    for place, row in enumerate(rows):
+        if not isinstance(row, list) or len(row) != len(columns):
+            raise ModelError(f"{where}: layer {place}: expected {len(columns)} values; count the network again")
+        table.append(dict(zip(map(str, columns), row, strict=True)))
+    whole = {"layers": table, "schema_version": data["schema_version"]}
+    return from_data(NetworkCounts, whole, where=where, error=ModelError)
+
+
 def read_counts(path: Path) -> NetworkCounts:
     """Read a counts file.
 
@@ -153,10 +188,10 @@ def read_counts(path: Path) -> NetworkCounts:
         ModelError: It is missing or no counts file of this version.
     """
     try:
-        text = path.read_bytes()
-    except OSError as err:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError) as err:
         raise ModelError(f"{path}: expected the counts of a network, cannot read them ({err})") from err
-    return from_json(NetworkCounts, text, where=str(path), error=ModelError)
+    return counts_from_data(data, where=str(path))
 
 
 def write_counts(path: Path, counts: NetworkCounts) -> None:
@@ -165,7 +200,7 @@ def write_counts(path: Path, counts: NetworkCounts) -> None:
     Raises:
         StoreError: It cannot be written.
     """
-    write_atomic(path, to_json(counts))
+    write_atomic(path, to_json(counts_to_data(counts)))
 
 
 def totals(counts: NetworkCounts) -> dict[str, dict[str, int]]:
