@@ -20,7 +20,7 @@ from weckd_edge.optional import require
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-Block = Literal["plain", "residual", "bottleneck", "inverted", "separable", "dense", "aggregate", "wide"]
+Block = Literal["plain", "residual", "bottleneck", "inverted", "separable", "dense", "aggregate", "partial", "wide"]
 Activation = Literal["Relu", "Relu6", "HardSwish", "SiLU", "none"]
 
 
@@ -112,6 +112,7 @@ def _recipes() -> Iterator[Recipe]:
         yield Recipe(block="dense", width=width, side=side, depth=depth)
     for width, side, activation in _AGGREGATE:
         yield Recipe(block="aggregate", width=width, side=side, activation=activation, growth=1.5)
+        yield Recipe(block="partial", width=width + 8, side=side, activation=activation, depth=(1, 2, 2, 1))
     yield Recipe(block="inverted", width=12, side=128, depth=(1, 2, 3, 2), activation="Relu6", head=640, frame=(480, 640))
     yield Recipe(block="separable", width=24, side=96, depth=(1, 2, 3, 2), frame=(480, 640))
     yield Recipe(block="residual", width=24, side=160, frame=(480, 640))
@@ -142,7 +143,13 @@ _SEPARABLE: tuple[tuple[int, int, int, Activation], ...] = (
     (40, 224, 5, "Relu"),
     (64, 128, 5, "SiLU"),
 )
-_AGGREGATE: tuple[tuple[int, int, Activation], ...] = ((24, 128, "Relu"), (40, 96, "Relu"), (32, 160, "SiLU"), (16, 224, "Relu"))
+_AGGREGATE: tuple[tuple[int, int, Activation], ...] = (
+    (24, 128, "Relu"),
+    (40, 96, "Relu"),
+    (32, 160, "SiLU"),
+    (16, 224, "Relu"),
+    (48, 128, "HardSwish"),
+)
 
 RECIPES: tuple[Recipe, ...] = tuple(_recipes())
 """The ladder."""
@@ -239,16 +246,33 @@ class _Writer:
             z = self.conv(self.act(self.conv(z, wider, wider * 3, 1)), wider * 3, wider, 1)
             y = self.node("Add", z, y)
         elif kind == "aggregate":
-            y, parts = x, []
+            y = self.halve(x) if stride == 2 else x
+            parts = [y]
             for place in range(3):
-                y = self.act(self.conv(y, width if place == 0 else wider, wider, 3, stride=stride if place == 0 else 1))
+                y = self.act(self.conv(y, width if place == 0 else wider, wider, 3))
                 parts.append(y)
-            y = self.act(self.conv(self.node("Concat", *parts, axis=1), 3 * wider, wider, 1))
+            y = self.act(self.conv(self.node("Concat", *parts, axis=1), width + 3 * wider, wider, 1))
+        elif kind == "partial":
+            y = x if same else self.act(self.conv(x, width, wider, 3, stride=stride))
+            one, other = self.split(y, wider // 2, wider - wider // 2)
+            z = self.node("Concat", self.conv(one, wider // 2, wider // 2, 3), other, axis=1)
+            z = self.conv(self.act(self.conv(z, wider, wider * 2, 1)), wider * 2, wider, 1)
+            y = self.node("Add", z, y)
         else:
-            y = self.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4) if stride == 2 else x
+            y = self.halve(x) if stride == 2 else x
             z = self.act(self.conv(self.act(self.conv(y, width, recipe.width * 2, 1)), recipe.width * 2, recipe.width, 3))
             return self.node("Concat", y, z, axis=1), width + recipe.width
         return y, wider
+
+    def halve(self, x: str) -> str:
+        return self.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
+
+    def split(self, x: str, *widths: int) -> tuple[str, ...]:
+        name = f"Split_{len(self.nodes)}"
+        parts = [f"{name}_{place}" for place in range(len(widths))]
+        sizes = self._keep(np.array(widths, np.int64))
+        self.nodes.append(self.onnx.helper.make_node("Split", [x, sizes], parts, name, axis=1))
+        return tuple(parts)
 
     def conv(self, x: str, inputs: int, outputs: int, side: int, *, stride: int = 1, groups: int = 1) -> str:
         weights = self.constant((outputs, inputs // groups, side, side), inputs // groups * side * side)

@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.compile.graph import NETWORK_INPUT_NAME
+from weckd_edge.bundle import open_bundle
+from weckd_edge.compile.graph import NETWORK_INPUT_NAME, load_graph
+from weckd_edge.compile.ir_counting import count_ir
 from weckd_edge.compile.ladder_networks import RECIPES, Recipe, build_network
 from weckd_edge.compile.onnx_counting import count_onnx
 from weckd_edge.compile.quantize import quantize_for_timing
 from weckd_edge.devices.backends.table import find_backend, open_runner
 from weckd_edge.devices.detect import detect
-from weckd_edge.devices.predicting.counts import NetworkCounts
+from weckd_edge.devices.predicting.counts import NetworkCounts, read_counts
 from weckd_edge.devices.predicting.measurements import TimedNetwork
 from weckd_edge.devices.predicting.timing import summarise, time_in_rounds
+from weckd_edge.errors import ConfigError
 from weckd_edge.progress import Progress
 
 BACKEND = "openvino"
@@ -89,19 +92,29 @@ def measure_ladder(
 
 
 def count_file(path: Path, *, network_alone: bool = False) -> NetworkCounts:
-    """Count the layers of an ONNX file or of an OpenVINO IR.
+    """Count the layers of a model.
 
     Args:
-        path: ``.onnx`` or ``.xml``.
+        path: ``.onnx``, an IR's ``.xml``, a ``.json`` of counts, or a bundle's folder: there it is what the processor runs, the
+            IR if there is one, else the graph.
         network_alone: Leave out the preprocessing in front of the network.
 
     Raises:
+        BundleError: The folder is no bundle, or one that was changed.
+        ConfigError: The counts of a file cannot be cut.
         ModelError: It cannot be read or counted.
     """
-    from weckd_edge.compile.graph import load_graph
-    from weckd_edge.compile.ir_counting import count_ir
-
     behind = NETWORK_INPUT_NAME if network_alone else None
+    if path.is_dir():
+        bundle = open_bundle(path)
+        manifest = bundle.manifest
+        models = [file.path for built in manifest.models if built.backend == "openvino" for file in built.files]
+        irs = [name for name in models if name.endswith(".xml")]
+        path = bundle.folder / (irs[0] if irs else manifest.onnx.path)
+    if path.suffix == ".json":
+        if network_alone:
+            raise ConfigError(f"{path}: counts are of a whole model already; leave --network-alone out, or give the model")
+        return read_counts(path)
     if path.suffix == ".xml":
         return count_ir(path, behind=behind)
     return count_onnx(load_graph(path), behind=behind)
