@@ -1,7 +1,7 @@
 """Counts of a graph's layers, fused as runtimes fuse them, for the prediction of latency.
 
-What is fused: an activation, a product or sum with a constant, and a quantize pair into the layer before; a residual sum into
-the convolution whose output nothing else reads; ``x * Sigmoid(x)`` is one activation. What only renames axes costs nothing.
+What is fused: an activation, a product or sum with a constant, and a quantize pair into the layer before; a residual sum
+into the convolution whose output nothing else reads; ``x * Sigmoid(x)`` is one activation. What only renames axes costs nothing.
 Seen on OpenVINO's executed graphs of MobileNetV2 and EfficientNet-B0 in int8.
 """
 
@@ -125,7 +125,7 @@ def _layer(step: Step) -> LayerCount:
 
 
 def _kind(step: Step) -> Kind:
-    if step.role in ("plain", "curved", "binary"):
+    if step.role == "plain" or step.role == "curved" or step.role == "binary":
         return "elementwise"
     if step.role != "weighted":
         return step.role

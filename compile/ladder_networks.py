@@ -31,8 +31,8 @@ class Recipe:
     Attributes:
         block: What its stages repeat.
         width: Channels of the first stage.
-        growth: How many times as many each further stage has, rounded to whole eights: real networks seldom have whole powers
-            of two, and kernels that work on many channels at once pay for it.
+        growth: How many times as many each further stage has, rounded to whole eights: real networks seldom have powers of
+            two, and kernels that work on many channels at once pay for it.
         side: Pixels of the input.
         depth: Blocks of each of the four stages.
         activation: Behind every convolution but a block's last.
@@ -80,7 +80,12 @@ def _recipes() -> Iterator[Recipe]:
     ):
         yield Recipe(block="plain", width=width, side=side, depth=depth, growth=growth)
         yield Recipe(
-            block="residual", width=width, side=side, depth=depth, growth=growth, activation="SiLU" if width == 32 else "Relu"
+            block="residual",
+            width=width,
+            side=side,
+            depth=depth,
+            growth=growth,
+            activation="SiLU" if width == 32 else "Relu",
         )
     for width, side, group, growth in (
         (16, 128, 0, 2.0),
@@ -108,7 +113,12 @@ def _recipes() -> Iterator[Recipe]:
         )
     for width, side, window, activation in _SEPARABLE:
         yield Recipe(block="separable", width=width, side=side, depth=(1, 2, 3, 2), window=window, activation=activation)
-    for width, side, depth in ((16, 128, (2, 3, 4, 3)), (24, 160, (3, 3, 3, 3)), (32, 96, (4, 6, 6, 4)), (12, 224, (2, 2, 4, 4))):
+    for width, side, depth in (
+        (16, 128, (2, 3, 4, 3)),
+        (24, 160, (3, 3, 3, 3)),
+        (32, 96, (4, 6, 6, 4)),
+        (12, 224, (2, 2, 4, 4)),
+    ):
         yield Recipe(block="dense", width=width, side=side, depth=depth)
     for width, side, activation in _AGGREGATE:
         yield Recipe(block="aggregate", width=width, side=side, activation=activation, growth=1.5)
@@ -116,7 +126,9 @@ def _recipes() -> Iterator[Recipe]:
     yield Recipe(block="inverted", width=12, side=128, depth=(1, 2, 3, 2), activation="Relu6", head=640, frame=(480, 640))
     yield Recipe(block="separable", width=24, side=96, depth=(1, 2, 3, 2), frame=(480, 640))
     yield Recipe(block="residual", width=24, side=160, frame=(480, 640))
-    yield Recipe(block="inverted", width=16, side=224, depth=(1, 2, 3, 2), activation="HardSwish", gate=True, frame=(480, 640))
+    yield Recipe(
+        block="inverted", width=16, side=224, depth=(1, 2, 3, 2), activation="HardSwish", gate=True, frame=(480, 640)
+    )
     for width, side, window in ((24, 128, 7), (40, 96, 7), (32, 160, 7), (32, 128, 9)):
         yield Recipe(block="wide", width=width, side=side, depth=(1, 1, 3, 1), window=window, activation="SiLU", head=768)
 
@@ -202,10 +214,14 @@ class _Writer:
         side = self.recipe.side
         bands = math.gcd(height, side)
         x = self.node("Reshape", x, self._keep(np.array([1, bands, -1], np.int64)))
-        rows, columns = (np.arange(count) * old // count for count, old in ((side // bands, height // bands), (side, height)))
+        rows, columns = (
+            np.arange(count) * old // count for count, old in ((side // bands, height // bands), (side, height))
+        )
         halves = []
         for step in (0, 1):
-            places = ((rows[:, None] + step) % (height // bands) * width + columns[None] + step).reshape(-1, 1) * 3 + np.arange(3)
+            places = ((rows[:, None] + step) % (height // bands) * width + columns[None] + step).reshape(
+                -1, 1
+            ) * 3 + np.arange(3)
             picked = self.node("Gather", x, self._keep(places.reshape(-1).astype(np.int64)), axis=2)
             halves.append(self.node("Cast", picked, to=self.onnx.TensorProto.FLOAT))
         mean = self.node("Round", self.node("Mul", self.node("Add", *halves), self.scalar(0.5)))

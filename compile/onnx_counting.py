@@ -14,14 +14,46 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
 _FREE = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout")
-_PLAIN = ("Relu", "Clip", "LeakyRelu", "PRelu", "HardSwish", "HardSigmoid", "Abs", "Neg", "Sqrt", "Reciprocal", "Round", "Floor")
+_PLAIN = (
+    "Relu",
+    "Clip",
+    "LeakyRelu",
+    "PRelu",
+    "HardSwish",
+    "HardSigmoid",
+    "Abs",
+    "Neg",
+    "Sqrt",
+    "Reciprocal",
+    "Round",
+    "Floor",
+)
 _CURVED = ("Sigmoid", "Tanh", "Erf", "Elu", "Selu", "Exp", "Log", "Softplus", "Gelu", "Mish", "Celu")
 _BINARY = ("Add", "Mul", "Sub", "Div", "Pow", "Max", "Min", "Where")
 _POOLS = ("MaxPool", "AveragePool", "LpPool")
 _REDUCES = ("GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2")
-_COPIES = ("Concat", "Slice", "Split", "Transpose", "Resize", "Pad", "Expand", "Tile", "DepthToSpace", "SpaceToDepth", "Cast")
+_COPIES = (
+    "Concat",
+    "Slice",
+    "Split",
+    "Transpose",
+    "Resize",
+    "Pad",
+    "Expand",
+    "Tile",
+    "DepthToSpace",
+    "SpaceToDepth",
+    "Cast",
+)
 _CARRIES = ("MaxPool", "Concat", "Slice", "Split", "Transpose")
-_NORMALISES = ("Softmax", "LayerNormalization", "InstanceNormalization", "BatchNormalization", "GroupNormalization", "LogSoftmax")
+_NORMALISES = (
+    "Softmax",
+    "LayerNormalization",
+    "InstanceNormalization",
+    "BatchNormalization",
+    "GroupNormalization",
+    "LogSoftmax",
+)
 _PAIR = ("QuantizeLinear", "DequantizeLinear")
 _IGNORED = ("Constant", "Shape", "ConstantOfShape", "Range")
 
@@ -124,7 +156,9 @@ class _Reader:
         if root in self.constants or not name:
             return True
         node = self.made_by.get(root)
-        return node is not None and (node.op_type in _IGNORED or (bool(node.input) and all(map(self.is_constant, node.input))))
+        return node is not None and (
+            node.op_type in _IGNORED or (bool(node.input) and all(map(self.is_constant, node.input)))
+        )
 
     def is_int8(self, name: str) -> bool:
         """Tell whether what a name stands for was quantized on the way."""
@@ -138,16 +172,17 @@ class _Reader:
         return False
 
     def _self_gates(self) -> dict[str, str]:
-        """Return for the output of each product ``x * Sigmoid(x)`` the kind of its gate."""
+        """Return for the output of each product ``x * Sigmoid(x)`` its gate's."""
         found = {}
         for node in self.graph.node:
             if node.op_type != "Mul":
                 continue
             for gate_name, other in (node.input, reversed(node.input)):
                 gate = self.made_by.get(self.root(gate_name))
-                if gate is not None and gate.op_type in ("Sigmoid", "HardSigmoid"):
-                    if self.root(gate.input[0]) == self.root(other):
-                        found[node.output[0]] = gate.output[0]
+                if gate is None or gate.op_type not in ("Sigmoid", "HardSigmoid"):
+                    continue
+                if self.root(gate.input[0]) == self.root(other):
+                    found[node.output[0]] = gate.output[0]
         return found
 
     def steps(self) -> list[Step]:

@@ -95,8 +95,8 @@ def count_file(path: Path, *, network_alone: bool = False) -> NetworkCounts:
     """Count the layers of a model.
 
     Args:
-        path: ``.onnx``, an IR's ``.xml``, a ``.json`` of counts, or a bundle's folder: there it is what the processor runs, the
-            IR if there is one, else the graph.
+        path: ``.onnx``, an IR's ``.xml``, a ``.json`` of counts, or a bundle's folder: there it is what the processor runs,
+            the IR if there is one, else the graph.
         network_alone: Leave out the preprocessing in front of the network.
 
     Raises:

@@ -33,10 +33,10 @@ Kind = Literal[
     "gather",
     "other",
 ]
-"""``stem``: a convolution over at most four channels; ``dense``: one over all channels and several pixels; ``pointwise``: over
-one pixel; ``grouped``: in groups of several channels; ``depthwise``: in groups of one; ``fully_connected``: weights that are
-used once; ``product``: of two tensors neither of which is a constant; ``pool``: windows and means; ``normalise``: layer norms
-and softmax; ``copy``: what only moves values; ``gather``: what picks them one by one."""
+"""``stem``: a convolution over at most four channels; ``dense``: one over all channels and several pixels; ``pointwise``:
+over one pixel; ``grouped``: in groups of several channels; ``depthwise``: in groups of one; ``fully_connected``: weights that
+are used once; ``product``: of two tensors neither of which is a constant; ``pool``: windows and means; ``normalise``: layer
+norms and softmax; ``copy``: what only moves values; ``gather``: what picks them one by one."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -112,7 +112,9 @@ class NetworkCounts:
     @property
     def precision(self) -> Precision:
         """``int8`` where most multiply-adds are, else ``float32``."""
-        small = sum(layer.macs * layer.times for layer in self.layers if layer.kind in WEIGHTED_KINDS and layer.precision == "int8")
+        small = sum(
+            layer.macs * layer.times for layer in self.layers if layer.kind in WEIGHTED_KINDS and layer.precision == "int8"
+        )
         return "int8" if small * 2 > self.macs else "float32"
 
     @property
@@ -207,7 +209,9 @@ def totals(counts: NetworkCounts) -> dict[str, dict[str, int]]:
     """Return by kind: layers, multiply-adds, bytes moved and bytes of weights, for people."""
     found: dict[str, dict[str, int]] = {}
     for layer in counts.layers:
-        row = found.setdefault(f"{layer.kind} {layer.precision}", {"layers": 0, "macs": 0, "moved_bytes": 0, "weight_bytes": 0})
+        row = found.setdefault(
+            f"{layer.kind} {layer.precision}", {"layers": 0, "macs": 0, "moved_bytes": 0, "weight_bytes": 0}
+        )
         one = asdict(layer)
         row["layers"] += layer.times
         row["macs"] += layer.macs * layer.times

@@ -32,8 +32,8 @@ TRAFFIC = (
     "gather",
     "layers",
 )
-"""What is bound by memory or by being there: depthwise multiply-adds (channels rounded up), elements of pools, bytes that are
-only copied, bytes of activations, bytes of weights, elements through an exponential, through a norm, picked, and layers."""
+"""What is bound by memory or by being there: depthwise multiply-adds (channels rounded up), elements of pools, bytes that
+are only copied, bytes of activations, bytes of weights, elements through an exponential, through a norm, picked, and layers."""
 
 FEATURES = (*COMPUTE, *TRAFFIC)
 
@@ -56,9 +56,7 @@ def _of_layer(layer: LayerCount) -> dict[str, float]:
     precision, moved = layer.precision, float(layer.read_bytes + layer.written_bytes)
     found = {"weights": float(layer.weight_bytes), "curved": float(layer.curved), "layers": 1.0, f"moved {precision}": moved}
     kind = layer.kind
-    if kind in ("stem", "dense", "pointwise", "grouped", "product"):
-        found[f"{kind} {precision}"] = layer.macs * _padding(layer.out_channels)
-    elif kind == "depthwise":
+    if kind in ("stem", "dense", "pointwise", "grouped", "product") or kind == "depthwise":
         found[f"{kind} {precision}"] = layer.macs * _padding(layer.out_channels)
     elif kind == "pool":
         found[f"{kind} {precision}"] = float(layer.macs)

@@ -122,8 +122,8 @@ def group_errors(
 def conformal_width(errors: Floats, coverage: float = COVERAGE) -> float | None:
     """Return the half width of an interval, in logarithms, that holds a new network with at least this probability.
 
-    The ``ceil((n + 1) * coverage)``-th smallest absolute error on networks that the prices were not fitted to (split conformal
-    prediction; Lei et al. 2018, JASA 113:1094). It asks that new networks are like those; nothing of how errors are spread.
+    The ``ceil((n + 1) * coverage)``-th smallest absolute error on networks that the prices were not fitted to (split
+    conformal prediction; Lei et al. 2018, JASA 113:1094). It asks that new networks are like those; nothing of how errors are spread.
 
     Returns:
         None where there are too few errors for this coverage.

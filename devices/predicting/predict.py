@@ -108,7 +108,7 @@ def predict(
     if rows:
         return _from_published(counts, profile, rows)
     return _unknown(
-        f"{left}no measurement of {profile.id}, no published latency of a known network on it and no peak of its arithmetic; "
+        f"{left}no measurement of {profile.id}, no published latency of a known network on it, no peak of its arithmetic; "
         f"run 'weckd-edge predict --calibrate FILE' on the device, then give the file with --measurements"
     )
 
@@ -122,7 +122,7 @@ def _from_measurements(counts: NetworkCounts, profile: DeviceProfile, measured: 
                 "measured",
                 timed.latency_ns,
                 math.log1p(spread),
-                f"{timed.network} has just these layers and was timed on {timed.host} ({_how(timed)}); the interval is its noise",
+                f"{timed.network} has just these layers and was timed on {timed.host} ({_how(timed)}); interval: its noise",
             )
     alike = [timed for timed in measured if timed.precision == counts.precision]
     where = f"{measured[0].host} ({_how(measured[0])})"
@@ -159,13 +159,15 @@ def _from_measurements(counts: NetworkCounts, profile: DeviceProfile, measured: 
         "predicted",
         guess,
         width * (2 if outside else 1),
-        f"fitted to {len(measured)} networks timed on {where}{stands}, {int(same.sum())} of them in {counts.precision}; interval "
-        f"from families left out{note}",
+        f"fitted to {len(measured)} networks timed on {where}{stands}, {int(same.sum())} of them in {counts.precision}; "
+        f"interval from families left out{note}",
     )
 
 
 def _from_published(counts: NetworkCounts, profile: DeviceProfile, rows: Sequence[PublishedRow]) -> Prediction:
-    best = max(rows, key=lambda row: (row.precision == counts.precision, row.device == profile.id, len(row.ms), row.threads or 0))
+    best = max(
+        rows, key=lambda row: (row.precision == counts.precision, row.device == profile.id, len(row.ms), row.threads or 0)
+    )
     figures = len(best.ms)
     width = transfer_width(figures)
     doubts = []
@@ -182,8 +184,8 @@ def _from_published(counts: NetworkCounts, profile: DeviceProfile, rows: Sequenc
         "predicted",
         predict_row(best, counts),
         width,
-        f"the reference machine scaled to {figures} published figure(s) of {best.name} ({best.runtime}{threads}; {best.source})"
-        f"{said}; measure on the device for a better one",
+        f"the reference machine scaled to {figures} published figure(s) of {best.name} ({best.runtime}{threads}; "
+        f"{best.source}){said}; measure on the device for a better one",
     )
 
 
@@ -192,8 +194,8 @@ def _from_peak(counts: NetworkCounts, mode: str, tops: float) -> Prediction:
         "predicted",
         roofline_ns(counts, tops),
         roofline_width(),
-        f"from the {tops:g} dense int8 TOPS of power mode {mode} and a price a layer, both settled by two published ResNet-50 "
-        "figures of Orin modules with TensorRT 8.5; no other network's figure tells how far it is off",
+        f"from the {tops:g} dense int8 TOPS of power mode {mode} and a price a layer, both settled by two published "
+        "ResNet-50 figures of Orin modules with TensorRT 8.5; no other network's figure tells how far it is off",
     )
 
 

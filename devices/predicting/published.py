@@ -79,7 +79,9 @@ def published_rows() -> tuple[PublishedRow, ...]:
     for row in rows:
         for network in row.ms:
             if network not in published_counts():
-                raise DeviceError(f"published.toml: '{network}' of {row.name} was not counted; known: {list(published_counts())}")
+                raise DeviceError(
+                    f"published.toml: '{network}' of {row.name} was not counted; known: {list(published_counts())}"
+                )
     return rows
 
 

@@ -1,7 +1,7 @@
 """The reference machine: what a unit of each kind of work takes on one core of an AMD EPYC with AVX-512 and VNNI, OpenVINO.
 
-Fitted by ``benchmarks/bench_predict.py`` to every network that was timed there; its results are kept, and a test fits again and
-compares. Other devices are this one times a factor or two, until they are measured themselves.
+Fitted by ``benchmarks/bench_predict.py`` to every network that was timed there; its results are kept, and a test fits again
+and compares. Other devices are this one times a factor or two, until they are measured themselves.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """TensorRT in int8 on Orin modules, from the arithmetic peak of a power mode: the little that two published figures allow.
 
-``latency = layers * price + 2 * multiply-adds / (part of the peak * peak)``. The two unknowns are settled by MLPerf's ResNet-50
-on AGX Orin and Orin NX. Layers that are bound by memory, as depthwise ones, are not priced apart, for want of any figure.
+``latency = layers * price + 2 * multiply-adds / (part of the peak * peak)``. The two unknowns are settled by MLPerf's
+ResNet-50 on AGX Orin and Orin NX. Layers that are bound by memory, as depthwise ones, are not priced apart, for want of any figure.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def roofline_width() -> float:
 def settled() -> tuple[float, float]:
     """Return the price of a layer, nanoseconds, and the part of the peak that convolutions reach."""
     rows = [row for row in published_rows() if row.runtime == "tensorrt" and row.int8_tops_dense is not None]
-    known = [(counts_of(network, "int8"), row.int8_tops_dense or 0.0, ms * 1e6) for row in rows for network, ms in row.ms.items()]
+    known = [
+        (counts_of(network, "int8"), row.int8_tops_dense or 0.0, ms * 1e6) for row in rows for network, ms in row.ms.items()
+    ]
     work = np.array([[_layers(counts), _peak_ns(counts, tops)] for counts, tops, _ in known])
     layer_ns, slowdown = np.linalg.lstsq(work, np.array([latency for *_, latency in known]), rcond=None)[0]
     return float(layer_ns), float(1 / slowdown)

@@ -51,7 +51,9 @@ def command(
         _calibrate(target, devices[0] if devices else None, backend, threads, as_json, quiet)
         return
     if model is None or not devices:
-        raise click.UsageError("expected a MODEL and a --device, or --calibrate FILE; 'weckd-edge devices list' shows devices")
+        raise click.UsageError(
+            "expected a MODEL and a --device, or --calibrate FILE; 'weckd-edge devices list' shows devices"
+        )
     _predict(model, devices, measurements, backend, threads, power_mode, network_alone, as_json)
 
 
@@ -115,7 +117,9 @@ def _predict(
         (profile.id, guess.label, *(_ms(ns) for ns in (guess.latency_ns, guess.low_ns, guess.high_ns)))
         for profile, guess in found
     ]
-    print_table(("device", "label", "ms", "low", "high"), rows, title=f"{model}: {counts.macs / 1e6:.1f} M MACs, {counts.precision}")
+    print_table(
+        ("device", "label", "ms", "low", "high"), rows, title=f"{model}: {counts.macs / 1e6:.1f} M MACs, {counts.precision}"
+    )
     for profile, guess in found:
         say(f"{profile.id}: {guess.reason}")
 
