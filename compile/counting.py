@@ -1,8 +1,8 @@
 """Counts of a graph's layers, fused as runtimes fuse them, for the prediction of latency.
 
 What is fused: an activation, a product or sum with a constant, and a quantize pair into the layer before; a residual sum
-into the convolution whose output nothing else reads; ``x * Sigmoid(x)`` is one activation. What only renames axes costs nothing.
-Seen on OpenVINO's executed graphs of MobileNetV2 and EfficientNet-B0 in int8.
+into the convolution whose output nothing else reads; ``x * Sigmoid(x)`` is one activation. What only renames axes costs
+nothing. Seen on OpenVINO's executed graphs of MobileNetV2 and EfficientNet-B0 in int8.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Step:
         in_shape: Of the first tensor it reads.
         out_shape: Of its output.
         precision: Of the first tensor it reads.
-        read_bytes: Of all tensors it reads.
+        read_bytes: Of each tensor it reads.
         written_bytes: Of its output, one byte an element where every reader quantizes it.
         macs: Multiply-adds, or elements touched.
         window: Pixels of a kernel.
@@ -54,7 +54,7 @@ class Step:
     in_shape: tuple[int, ...]
     out_shape: tuple[int, ...]
     precision: Precision
-    read_bytes: int
+    read_bytes: tuple[int, ...]
     written_bytes: int
     macs: int
     window: int = 1
@@ -84,11 +84,13 @@ def fuse(steps: list[Step]) -> NetworkCounts:
             continue
         before = layers[host]
         elements = _size(step.out_shape)
+        named = zip(step.reads, step.read_bytes, strict=True)
+        further = sum(count for name, count in named if made_by.get(name) != host)
         layers[host] = replace(
             before,
             fused=before.fused + 1,
             curved=before.curved + (elements if step.role == "curved" else 0),
-            read_bytes=before.read_bytes + (step.read_bytes // 2 if len(step.reads) > 1 else 0),
+            read_bytes=before.read_bytes + further,
             weight_bytes=before.weight_bytes + step.weight_bytes,
             written_bytes=step.written_bytes,
         )
@@ -99,12 +101,12 @@ def fuse(steps: list[Step]) -> NetworkCounts:
 
 
 def _host(step: Step, layers: list[LayerCount], made_by: dict[str, int], readers: dict[str, int]) -> int | None:
-    """Return the layer that a step is fused into, or None."""
+    """Return the layer that a step is fused into, or None; of two, the larger one, whatever order they stand in."""
     if step.role not in ("plain", "curved", "binary") or (step.role == "binary" and len(step.reads) > 1 and not step.adds):
         return None
     hosts = [made_by[name] for name in step.reads if name in made_by and readers[name] == 1]
     hosts = [host for host in hosts if layers[host].kind in _TAKES_IN]
-    return max(hosts, default=None)
+    return max(hosts, key=lambda host: (layers[host].macs, host), default=None)
 
 
 def _layer(step: Step) -> LayerCount:
@@ -117,7 +119,7 @@ def _layer(step: Step) -> LayerCount:
         out_channels=channels[1],
         window=step.window,
         out_pixels=_pixels(step.out_shape),
-        read_bytes=step.read_bytes,
+        read_bytes=sum(step.read_bytes),
         weight_bytes=step.weight_bytes,
         written_bytes=step.written_bytes,
         curved=_size(step.out_shape) if step.role in ("curved", "normalise") else 0,

@@ -271,14 +271,15 @@ class _Reader:
             macs = _size(in_shape)
         written = sum(_size(self.shape(name)) for name in node.output if name) if role == "copy" else _size(out_shape)
         narrow = output in small or self.types.get(output) in (self.onnx.TensorProto.UINT8, self.onnx.TensorProto.INT8)
+        read = {self.root(name): self._bytes(name) for name in inputs}
         return Step(
             role=role,
-            reads=tuple(dict.fromkeys(self.root(name) for name in inputs)),
+            reads=tuple(read),
             writes=output,
             in_shape=in_shape,
             out_shape=out_shape,
             precision="int8" if self.is_int8(inputs[0]) else "float32",
-            read_bytes=sum(self._bytes(name) for name in inputs),
+            read_bytes=tuple(read.values()),
             written_bytes=written * (1 if narrow else 4),
             macs=macs,
             window=window,

@@ -34,9 +34,9 @@ Kind = Literal[
     "other",
 ]
 """``stem``: a convolution over at most four channels; ``dense``: one over all channels and several pixels; ``pointwise``:
-over one pixel; ``grouped``: in groups of several channels; ``depthwise``: in groups of one; ``fully_connected``: weights that
-are used once; ``product``: of two tensors neither of which is a constant; ``pool``: windows and means; ``normalise``: layer
-norms and softmax; ``copy``: what only moves values; ``gather``: what picks them one by one."""
+over one pixel; ``grouped``: in groups of several channels; ``depthwise``: in groups of one; ``fully_connected``: weights
+that are used once; ``product``: of two tensors neither of which is a constant; ``pool``: windows and means;
+``normalise``: layer norms and softmax; ``copy``: what only moves values; ``gather``: what picks them one by one."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 

@@ -33,7 +33,8 @@ TRAFFIC = (
     "layers",
 )
 """What is bound by memory or by being there: depthwise multiply-adds (channels rounded up), elements of pools, bytes that
-are only copied, bytes of activations, bytes of weights, elements through an exponential, through a norm, picked, and layers."""
+are only copied, bytes of activations, bytes of weights, elements through an exponential, through a norm, picked, and
+layers."""
 
 FEATURES = (*COMPUTE, *TRAFFIC)
 

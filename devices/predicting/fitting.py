@@ -88,7 +88,7 @@ def fit_prices(work: Floats, latency_ns: Floats, *, known: Floats | None = None,
         solution = nonnegative_least_squares(stacked, target)
         weights = 1 / np.sqrt(np.maximum(np.abs(used @ solution - 1), _ROBUST))
         weights /= weights.mean()
-    prices = centre.copy()
+    prices: Floats = centre.copy()
     prices[seen] = solution / scale[seen]
     return prices
 
@@ -123,7 +123,8 @@ def conformal_width(errors: Floats, coverage: float = COVERAGE) -> float | None:
     """Return the half width of an interval, in logarithms, that holds a new network with at least this probability.
 
     The ``ceil((n + 1) * coverage)``-th smallest absolute error on networks that the prices were not fitted to (split
-    conformal prediction; Lei et al. 2018, JASA 113:1094). It asks that new networks are like those; nothing of how errors are spread.
+    conformal prediction; Lei et al. 2018, JASA 113:1094). It asks that new networks are like those; nothing of how
+    errors are spread.
 
     Returns:
         None where there are too few errors for this coverage.
