@@ -45,6 +45,7 @@ class Step:
         groups: Of a convolution.
         channels: In and out, of a convolution or matrix product.
         weight_bytes: Constants it reads.
+        joins: Whether it reads what was put together or cut out of other tensors.
         adds: Whether a ``binary`` step is a sum of two tensors of one shape.
     """
 
@@ -61,6 +62,7 @@ class Step:
     groups: int = 1
     channels: tuple[int, int] = (0, 0)
     weight_bytes: int = 0
+    joins: bool = False
     adds: bool = False
 
 
@@ -123,6 +125,7 @@ def _layer(step: Step) -> LayerCount:
         weight_bytes=step.weight_bytes,
         written_bytes=step.written_bytes,
         curved=_size(step.out_shape) if step.role in ("curved", "normalise") else 0,
+        joined=step.macs if step.joins and step.role == "weighted" else 0,
     )
 
 

@@ -271,6 +271,7 @@ class _Reader:
             macs = _size(in_shape)
         written = sum(_size(self.shape(name)) for name in node.output if name) if role == "copy" else _size(out_shape)
         narrow = output in small or self.types.get(output) in (self.onnx.TensorProto.UINT8, self.onnx.TensorProto.INT8)
+        source = self.made_by.get(self.root(inputs[0]))
         read = {self.root(name): self._bytes(name) for name in inputs}
         return Step(
             role=role,
@@ -286,6 +287,7 @@ class _Reader:
             groups=groups,
             channels=channels,
             weight_bytes=sum(self._weight_bytes(name) for name in constants) if role in ("weighted", "binary") else 0,
+            joins=source is not None and source.op_type in ("Concat", "Split", "Slice"),
             adds=node.op_type == "Add" and len(inputs) == 2 and self.shape(inputs[0]) == self.shape(inputs[1]),
         )
 

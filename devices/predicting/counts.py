@@ -58,6 +58,8 @@ class LayerCount:
         written_bytes: Activations written, bytes.
         curved: Elements that pass an exponential (Sigmoid, SiLU, GELU, Tanh, Softmax).
         fused: Further operators that run inside it.
+        joined: Multiply-adds, where the layer reads what was put together or cut out of other tensors: some of those run in
+            float32 although they are quantized (seen with OpenVINO).
         times: How many layers are just like this.
     """
 
@@ -73,6 +75,7 @@ class LayerCount:
     written_bytes: int
     curved: int = 0
     fused: int = 0
+    joined: int = 0
     times: int = 1
 
     def __post_init__(self) -> None:

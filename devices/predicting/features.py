@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 
 from weckd_edge.devices.predicting.counts import LayerCount, NetworkCounts
 
+_PRECISIONS = ("float32", "int8")
 _LANES = 16
 """Channels that a kernel works on at once: fewer cost as much."""
 
-COMPUTE = tuple(
-    f"{kind} {precision}"
-    for kind in ("stem", "dense", "pointwise", "grouped", "product")
-    for precision in ("float32", "int8")
+COMPUTE = (
+    *(f"{kind} {precision}" for kind in ("stem", "dense", "pointwise", "grouped", "product") for precision in _PRECISIONS),
+    "joined int8",
 )
-"""Multiply-adds of what is bound by arithmetic, output channels rounded up to whole lanes."""
+"""Multiply-adds of what is bound by arithmetic, output channels rounded up to whole lanes; ``joined``: of those in int8 what
+reads joined or cut tensors, once more."""
 
 TRAFFIC = (
-    *(f"{kind} {precision}" for kind in ("depthwise", "pool", "copy", "moved") for precision in ("float32", "int8")),
+    *(f"{kind} {precision}" for kind in ("depthwise", "pool", "copy", "moved") for precision in _PRECISIONS),
     "weights",
     "curved",
     "normalise",
@@ -57,8 +58,10 @@ def _of_layer(layer: LayerCount) -> dict[str, float]:
     precision, moved = layer.precision, float(layer.read_bytes + layer.written_bytes)
     found = {"weights": float(layer.weight_bytes), "curved": float(layer.curved), "layers": 1.0, f"moved {precision}": moved}
     kind = layer.kind
-    if kind in ("stem", "dense", "pointwise", "grouped", "product") or kind == "depthwise":
+    if kind in ("stem", "dense", "pointwise", "grouped", "product", "depthwise"):
         found[f"{kind} {precision}"] = layer.macs * _padding(layer.out_channels)
+        if precision == "int8":
+            found["joined int8"] = layer.joined * _padding(layer.out_channels)
     elif kind == "pool":
         found[f"{kind} {precision}"] = float(layer.macs)
     elif kind == "copy":

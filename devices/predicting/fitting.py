@@ -15,6 +15,10 @@ Floats = NDArray[np.float64]
 COVERAGE = 0.9
 """What part of new networks an interval is to hold."""
 
+RANK = 0.95
+"""Which of the errors on networks that were left out sets an interval's width: more than ``COVERAGE``, as new networks are
+never quite like the measured ones."""
+
 PULL = 3e-4
 """Weight of the prices known before against one measured network, in squared relative error."""
 
@@ -119,7 +123,7 @@ def group_errors(
     return errors
 
 
-def conformal_width(errors: Floats, coverage: float = COVERAGE) -> float | None:
+def conformal_width(errors: Floats, coverage: float = RANK) -> float | None:
     """Return the half width of an interval, in logarithms, that holds a new network with at least this probability.
 
     The ``ceil((n + 1) * coverage)``-th smallest absolute error on networks that the prices were not fitted to (split

@@ -31,8 +31,8 @@ class TimedNetwork:
         precision: ``int8`` or ``float32``: of most of its multiply-adds.
         network: Its name, for people.
         family: Networks of one family are held out together, as their errors are alike.
-        latency_ns: Median of the rounds' medians.
-        noise: Interquartile range of the rounds' medians over ``latency_ns``.
+        latency_ns: Lowest of the turns' medians: of the turn that was disturbed least.
+        noise: Interquartile range of the turns' medians over the middle one.
         counts: Of its layers.
         schema_version: Of this record.
     """

@@ -23,6 +23,7 @@ PRICES_NS: dict[str, float] = {
     "grouped float32": 0.008307,
     "grouped int8": 0.002311,
     "product float32": 0.0,
+    "joined int8": 0.0,
     "product int8": 0.08688,
     "depthwise float32": 0.01119,
     "depthwise int8": 0.01027,

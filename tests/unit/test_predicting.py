@@ -356,7 +356,7 @@ def test_counts_that_were_changed_are_refused() -> None:
     [
         ({"layers": []}, "at least one layer, got none"),
         ({"schema_version": 99}, "schema_version = 99: this version reads"),
-        ({"layers": [[1]]}, "layer 0: expected 13 values; count the network again"),
+        ({"layers": [[1]]}, "layer 0: expected 14 values; count the network again"),
         ({"columns": "kind"}, "expected lists of columns and layers"),
     ],
 )
