@@ -168,7 +168,9 @@ def test_a_conformal_width_needs_enough_errors() -> None:
     errors = np.linspace(-1, 1, 19)
     assert conformal_width(errors) == pytest.approx(1.0)
     assert conformal_width(errors[:8]) is None
-    assert conformal_width(np.arange(1, 20, dtype=float)) == 18.0
+    assert conformal_width(np.arange(1, 20, dtype=float), 0.9) == 18.0
+    assert conformal_width(np.arange(1, 41, dtype=float)) == 39.0
+    assert conformal_width(np.arange(ENOUGH, dtype=float)) is not None
 
 
 def test_errors_come_from_fits_without_the_family() -> None:
@@ -414,8 +416,8 @@ def test_networks_take_turns_and_are_closed_after_each() -> None:
         list(time_in_rounds([(opener, image)], rounds=2))
 
 
-def test_a_time_is_the_middle_turn_with_its_spread() -> None:
+def test_a_time_is_that_of_the_least_disturbed_turn_with_the_spread_of_all() -> None:
     assert summarise([100, 100, 100]) == (100, 0.0)
-    latency_ns, noise = summarise([90, 100, 110])
-    assert latency_ns == 100
+    latency_ns, noise = summarise([110, 90, 100])
+    assert latency_ns == 90
     assert noise == pytest.approx(0.2)
