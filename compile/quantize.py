@@ -15,19 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from weckd_edge.artifacts import DatasetIndex, ExportedModel, ImageRecord, InputContract, QuantizedModel
 from weckd_edge.compile.bias import correct_biases
 from weckd_edge.compile.calibration import calibration_digest, calibration_frames, check_images, choose_images
 from weckd_edge.compile.frontend import keep_pixels_whole
-from weckd_edge.compile.graph import check, load_graph, preprocessing_nodes, producers
+from weckd_edge.compile.graph import NETWORK_INPUT_NAME, check, load_graph, preprocessing_nodes, producers
 from weckd_edge.compile.pairs import WEIGHTED, open_residual_sums, split, store_int8_weights
 from weckd_edge.compile.qdq_rules import require_rules
 from weckd_edge.compile.ranges import Histogram, Method, observe
 from weckd_edge.config import QuantizeConfig
 from weckd_edge.errors import ModelError
 from weckd_edge.optional import require
-from weckd_edge.progress import Progress
+from weckd_edge.progress import Progress, SilentProgress
 from weckd_edge.store import file_ref, write_atomic
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def quantize(
         DataError: A calibration image cannot be read.
         ModelError: The graph cannot be quantized.
     """
-    model = _place_pairs(calibration, method, reduce_range)
+    model = _place_pairs(calibration.graph, calibration.histograms, calibration.outside, method, reduce_range)
     keep_pixels_whole(model)
     chosen = calibration.chosen[:: max(1, len(calibration.chosen) // BIAS_IMAGES)]
     with progress.task(f"int8 {method}", len(chosen)) as task:
@@ -188,11 +189,41 @@ def _self_gated(graph: GraphProto) -> Iterator[NodeProto]:
             yield node
 
 
-def _place_pairs(calibration: Calibration, method: Method, reduce_range: bool) -> ModelProto:
+def quantize_for_timing(graph: ModelProto, frames: Sequence[NDArray[Any]], *, reduce_range: bool = False) -> ModelProto:
+    """Make an int8 graph that runs as ``quantize``'s would and is of no other use: any frames will do, no bias is corrected.
+
+    Args:
+        graph: The FP32 graph, with the types of its tensors; with or without preprocessing.
+        frames: What the ranges are taken from.
+        reduce_range: See ``quantize``.
+
+    Raises:
+        ModelError: The graph cannot be run or quantized.
+    """
+    has_frontend = NETWORK_INPUT_NAME in producers(graph.graph)
+    before = preprocessing_nodes(graph.graph) if has_frontend else ()
+    outside = tuple(node.name for node in (*before, *_self_gated(graph.graph)))
+    names, image = _tensors(graph.graph, outside), graph.graph.input[0]
+    with SilentProgress().task("ranges", 1) as task:
+        histograms = observe(graph, names, image.name, frames, task)
+    if image.type.tensor_type.elem_type == require("onnx", "quantize a network").TensorProto.FLOAT:
+        histograms[image.name] = Histogram()
+        for frame in frames:
+            histograms[image.name].add(frame)
+    model = _place_pairs(graph, histograms, outside, "minmax", reduce_range)
+    keep_pixels_whole(model)
+    check(model)
+    store_int8_weights(model)
+    return model
+
+
+def _place_pairs(
+    graph: ModelProto, histograms: dict[str, Histogram], outside: Sequence[str], method: Method, reduce_range: bool
+) -> ModelProto:
     """Let ONNX Runtime's quantizer place the pairs, with these ranges: it reads them as its own calibration's."""
     quantization: Any = require("onnxruntime.quantization", "quantize a network")
     calibrate: Any = require("onnxruntime.quantization.calibrate", "quantize a network")
-    limits = {name: np.float32(seen.limit(method)) for name, seen in calibration.histograms.items()}
+    limits = {name: np.float32(seen.limit(method)) for name, seen in histograms.items()}
     minmax = quantization.CalibrationMethod.MinMax
     ranges = calibrate.TensorsData(minmax, {name: (-limit, limit) for name, limit in limits.items()})
     with tempfile.TemporaryDirectory(prefix="weckd-") as folder, _quiet():
@@ -200,11 +231,11 @@ def _place_pairs(calibration: Calibration, method: Method, reduce_range: bool) -
         calibrate.save_tensors_data(ranges, cache)
         try:
             quantization.quantize_static(
-                calibration.graph,
+                graph,
                 str(path),
                 quant_format=quantization.QuantFormat.QDQ,
                 op_types_to_quantize=list(QUANTIZED_TYPES),
-                nodes_to_exclude=list(calibration.outside),
+                nodes_to_exclude=list(outside),
                 per_channel=True,
                 reduce_range=reduce_range,
                 activation_type=quantization.QuantType.QInt8,

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import fields
 
-from weckd_edge.artifacts import Gate, Measurement, Rate, Verification
+from weckd_edge.artifacts import Gate, LinkLatency, Measurement, Rate, Verification
 from weckd_edge.config import GateConfig
 from weckd_edge.devices.early_stopping import CONFIDENCE, decide, more_queries
 from weckd_edge.devices.profile import DeviceProfile
@@ -39,6 +39,7 @@ def judge(
     measured_here_counts: bool,
     labels: Sequence[str] = (),
     split: str = "test",
+    predicted: LinkLatency | None = None,
 ) -> tuple[Gate, ...]:
     """Judge every bar that is set; bars that are None are left out.
 
@@ -50,6 +51,7 @@ def judge(
         size_bytes: Of what the device loads.
         measured_here_counts: Whether this machine is that device; see ``detect.is_same_device``.
         labels: Class names, for reasons; empty: classes are called by their number.
+        predicted: What the device is expected to take, where it is not this machine; never enough to pass or fail.
         split: What ``verification`` was made on, for reasons: ``test``, or ``validation`` where links are still compared.
     """
     gates: list[Gate] = []
@@ -65,7 +67,10 @@ def judge(
             gates.append(_unknown(name, bar, _why_unknown(name, measurement)))
         elif not measured_here_counts:
             reason = f"{got:.3g} {unit} measured on {measurement.host}, not on {profile.id}; run weckd-edge bench there"
-            gates.append(_unknown(name, bar, reason))
+            if name == "latency_p90_ms" and predicted is not None and predicted.label == "predicted":
+                gates.append(_predicted(bar, predicted, profile))
+            else:
+                gates.append(_unknown(name, bar, reason))
         elif name == "latency_p90_ms":
             gates.append(_latency(bar, measurement))
         elif name == "energy_mj":
@@ -106,6 +111,17 @@ def judge_parity(verification: Verification) -> tuple[Gate, ...]:
 
 def _unknown(name: str, bar: float, reason: str) -> Gate:
     return Gate(name=name, bar=bar, got=None, verdict="INCONCLUSIVE", reason=reason)
+
+
+def _predicted(bar: float, predicted: LinkLatency, profile: DeviceProfile) -> Gate:
+    """Hold a prediction against the bar: it is told on which side it lies, and the gate stays open."""
+    guess, low, high = (1e-6 * (ns or 0.0) for ns in (predicted.p90_ns, predicted.low_ns, predicted.high_ns))
+    side = "within" if high <= bar else "over" if low > bar else "around"
+    reason = (
+        f"predicted for {profile.id}: {guess:.3g} ms, 90 % interval {low:.3g} to {high:.3g} ms, {side} {bar:g} ms; "
+        "run weckd-edge bench there"
+    )
+    return Gate(name="latency_p90_ms", bar=bar, got=guess, verdict="INCONCLUSIVE", reason=reason)
 
 
 def _why_unknown(name: str, measurement: Measurement | None) -> str:

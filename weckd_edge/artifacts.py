@@ -917,7 +917,7 @@ class LinkLatency:
 
     Attributes:
         label: ``measured`` on that device, ``predicted`` for it, or ``unknown``.
-        p90_ns: 90th percentile where it was measured, the expected time where it was predicted.
+        p90_ns: 90th percentile where it was measured; where it was predicted, the median of undisturbed queries.
         low_ns: Lower end of the predicted 90 % interval.
         high_ns: Upper end.
         reason: Where the figure is from, or why there is none.

@@ -183,6 +183,7 @@ def _judge(parts: Parts, models: Sequence[BuiltModel], onnx: FileRef) -> tuple[G
         sum(loaded),
         is_same_device(parts.profile, detect()),
         parts.index.labels,
+        predicted=next((link.latency for link in parts.shipping.links if link.name == parts.shipping.chosen), None),
     )
     return (*gates, *judge_parity(parts.verification))
 
@@ -192,7 +193,9 @@ def _write_evidence(parts: Parts, draft: Manifest, folder: Path) -> None:
     links = tuple(replace(link, weights=Path(link.weights).name if link.weights else None) for link in parts.config.link)
     pool = parts.config.data.unlabelled
     data = replace(parts.config.data, unlabelled=Path(pool).name if pool else None)
-    config = replace(parts.config, link=links, data=data)
+    timed = parts.config.ship.measurements
+    ship = replace(parts.config.ship, measurements=Path(timed).name if timed else None)
+    config = replace(parts.config, link=links, data=data, ship=ship)
     evidence = Evidence(
         dataset=parts.index,
         chain=parts.chain,

@@ -333,10 +333,13 @@ class ShipConfig:
         link: ``smallest``: every link is quantized, compiled, timed and held against the bars on validation images, and the
             smallest that misses none ships. Else ``last``, or a link's name such as ``M2``, and no other is compiled.
         queries: Frames on which each link is timed for that.
+        measurements: What ``weckd-edge predict --calibrate`` wrote on the device, relative to the config file: where the
+            build does not run on the device, latencies are predicted from it.
     """
 
     link: str = "smallest"
     queries: int = 256
+    measurements: str | None = None
 
     def __post_init__(self) -> None:
         named = self.link[:1] == "M" and self.link[1:].isdecimal()
@@ -467,4 +470,7 @@ def load_config(path: Path) -> BuildConfig:
     data_config = config.data
     if data_config.unlabelled:
         data_config = replace(data_config, unlabelled=str((path.parent / data_config.unlabelled).resolve()))
-    return replace(config, link=links, data=data_config)
+    ship = config.ship
+    if ship.measurements:
+        ship = replace(ship, measurements=str((path.parent / ship.measurements).resolve()))
+    return replace(config, link=links, data=data_config, ship=ship)

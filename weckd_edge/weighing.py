@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
 from weckd_edge.artifacts import DatasetIndex, ExportedModel, LinkLatency, Measurement, Selection, Shipping, WeighedLink
 from weckd_edge.assembly import versions
+from weckd_edge.config import BuildConfig
 from weckd_edge.devices.bench import bench_model
 from weckd_edge.devices.detect import detect, is_same_device
 from weckd_edge.devices.frames import frame_from_file
 from weckd_edge.devices.gates import judge, merge_bars
 from weckd_edge.devices.power.table import open_source
+from weckd_edge.devices.predicting.measurements import read_measurements
+from weckd_edge.devices.predicting.predict import predict
+from weckd_edge.devices.profile import DeviceProfile
+from weckd_edge.errors import ModelError
+from weckd_edge.latency_ladder import count_file
+from weckd_edge.progress import Progress
 from weckd_edge.shipping import choose_link, named_link, without_choice
 from weckd_edge.store import Stage
 
 if TYPE_CHECKING:
-    from weckd_edge.stages import Stages
+    from weckd_edge.compile.verify import Candidate
     from weckd_edge.train.chain import Chain
 
+T = TypeVar("T")
+
 _FRAMES = 8
+
+
+class Workshop(Protocol):
+    """What a build lends to the weighing: its settings, its store, and how a link is made ready to ship."""
+
+    config: BuildConfig
+    profile: DeviceProfile
+    progress: Progress
+    root: Path
+
+    def stage(self, name: str, kind: type[T], key: object, make: Callable[[Path], T]) -> Stage[T]: ...
+
+    def select(self, at: int, exports: Sequence[Stage[ExportedModel]], index: Stage[DatasetIndex]) -> Stage[Selection]: ...
+
+    def candidates(self, selected: Stage[Selection]) -> tuple[Candidate, Candidate]: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,24 +68,24 @@ class Shipped:
     measurements: tuple[Measurement, ...]
 
 
-def ship(stages: Stages, chain: Chain, exports: Sequence[Stage[ExportedModel]], index: Stage[DatasetIndex]) -> Shipped:
+def ship(build: Workshop, chain: Chain, exports: Sequence[Stage[ExportedModel]], index: Stage[DatasetIndex]) -> Shipped:
     """Choose the link that ships; compile and weigh all of them where the bars are to decide."""
     names = [link.artifact.name for link in chain.links]
-    named = named_link(stages.config.ship, names)
+    named = named_link(build.config.ship, names)
     if named is not None:
         at = names.index(named)
-        selected = stages.select(at, exports, index)
+        selected = build.select(at, exports, index)
         return Shipped(at=at, selected=selected, shipping=without_choice(named, names), measurements=())
-    selections = [stages.select(at, exports, index) for at in range(len(names))]
-    pairs = [weigh_link(stages, *each, index) for each in zip(names, exports, selections, strict=True)]
+    selections = [build.select(at, exports, index) for at in range(len(names))]
+    pairs = [weigh_link(build, *each, index) for each in zip(names, exports, selections, strict=True)]
     shipping = choose_link([weighed for weighed, _ in pairs])
-    stages.progress.note(f"ships: {shipping.reason}")
+    build.progress.note(f"ships: {shipping.reason}")
     at = names.index(shipping.chosen)
     return Shipped(at=at, selected=selections[at], shipping=shipping, measurements=tuple(found for _, found in pairs))
 
 
 def weigh_link(
-    stages: Stages, name: str, exported: Stage[ExportedModel], selected: Stage[Selection], index: Stage[DatasetIndex]
+    build: Workshop, name: str, exported: Stage[ExportedModel], selected: Stage[Selection], index: Stage[DatasetIndex]
 ) -> tuple[WeighedLink, Measurement]:
     """Answer, time and judge one compiled link.
 
@@ -70,9 +95,9 @@ def weigh_link(
     from weckd_edge.compile.weigh import Weight, weigh
 
     chosen, contract = selected.artifact, exported.artifact.input
-    _, compiled = stages.candidates(selected)
+    _, compiled = build.candidates(selected)
     onnx = exported.folder / exported.artifact.onnx.path
-    weight = stages.stage(
+    weight = build.stage(
         f"weigh-{name}",
         Weight,
         {
@@ -84,12 +109,12 @@ def weigh_link(
             Candidate(backend=compiled.backend, model=onnx, precision="fp32"),
             compiled,
             index.artifact,
-            stages.root,
+            build.root,
             contract,
         ),
     ).artifact
     records = [record for record in index.artifact.images if record.split == "val"][:_FRAMES]
-    frames = np.concatenate([frame_from_file(stages.root / record.path, contract) for record in records])
+    frames = np.concatenate([frame_from_file(build.root / record.path, contract) for record in records])
     with closing(open_source("auto")) as meter:
         measured = bench_model(
             compiled.backend,
@@ -98,16 +123,27 @@ def weigh_link(
             precision=compiled.precision,
             network_input_name=exported.artifact.network_input_name,
             onnx=selected.folder / chosen.onnx.path,
-            queries=stages.config.ship.queries,
-            warmup=stages.config.bench.warmup,
-            threads=stages.config.bench.threads,
+            queries=build.config.ship.queries,
+            warmup=build.config.bench.warmup,
+            threads=build.config.bench.threads,
             power=meter,
-            progress=stages.progress,
+            progress=build.progress,
         )
-    bars, here = merge_bars(stages.config.gates, stages.profile.bars), is_same_device(stages.profile, detect())
+    bars, here = merge_bars(build.config.gates, build.profile.bars), is_same_device(build.profile, detect())
     size = sum(ref.bytes for ref in (chosen.built.files if chosen.built else (chosen.onnx,)))
     labels = index.artifact.labels
-    gates = judge(bars, stages.profile, measured, weight.validation, size, here, labels, split="validation")
+    latency = _latency(build, compiled.model, measured, here)
+    gates = judge(
+        bars,
+        build.profile,
+        measured,
+        weight.validation,
+        size,
+        here,
+        labels,
+        split="validation",
+        predicted=latency,
+    )
     weighed = WeighedLink(
         name=name,
         precision=chosen.precision,
@@ -116,15 +152,23 @@ def weigh_link(
         bytes=size,
         val_accuracy=weight.validation.accuracy_compiled,
         test_accuracy=weight.test.accuracy_compiled,
-        latency=_latency(measured, here),
+        latency=latency,
         here_p90_ns=measured.frame_to_answer.p90_ns,
         gates=gates,
     )
     return weighed, replace(measured, link=name)
 
 
-def _latency(measured: Measurement, here: bool) -> LinkLatency:
+def _latency(build: Workshop, model: Path, measured: Measurement, here: bool) -> LinkLatency:
+    """Return what is known of a link's time on the device: measured where this is that device, else predicted."""
     if here:
         p90 = float(measured.frame_to_answer.p90_ns)
         return LinkLatency(label="measured", p90_ns=p90, low_ns=None, high_ns=None, reason=f"on {measured.host}")
-    return LinkLatency(label="unknown", p90_ns=None, low_ns=None, high_ns=None, reason="the device is not attached")
+    timed = build.config.ship.measurements
+    try:
+        found = predict(count_file(model), build.profile, read_measurements(Path(timed)) if timed else ())
+    except ModelError as err:  # a graph with layers nobody has priced
+        return LinkLatency(label="unknown", p90_ns=None, low_ns=None, high_ns=None, reason=str(err))
+    return LinkLatency(
+        label=found.label, p90_ns=found.latency_ns, low_ns=found.low_ns, high_ns=found.high_ns, reason=found.reason
+    )

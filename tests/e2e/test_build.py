@@ -57,7 +57,15 @@ def test_build_prints_one_object_with_the_promised_keys(cpu: Any) -> None:
         assert all(KEYS[name] <= row.keys() for row in summary[name])
     assert [link["name"] for link in summary["links"]] == ["M1", "M2", "M3"]
     assert [link["macs"] for link in summary["links"]] == sorted((x["macs"] for x in summary["links"]), reverse=True)
-    assert summary["shipped"] == {"link": "M3", "precision": "int8", "backend": "openvino"}
+    shipped = summary["shipped"]
+    assert {key: shipped[key] for key in ("link", "precision", "backend")} == {
+        "link": "M3",
+        "precision": "int8",
+        "backend": "openvino",
+    }
+    assert [link["name"] for link in summary["weighed"]] == ["M1", "M2", "M3"]
+    assert [link["bytes"] for link in summary["weighed"]] == sorted((x["bytes"] for x in summary["weighed"]), reverse=True)
+    assert all(link["latency"]["label"] == "measured" and link["here_p90_ns"] > 0 for link in summary["weighed"])
     accuracy = summary["accuracy"]
     assert 0 <= accuracy["low"] <= accuracy["compiled"] <= accuracy["high"] <= 1
     assert Path(summary["bundle"]) == cpu.bundle
@@ -88,6 +96,7 @@ def test_bundle_is_laid_out_as_described_and_names_no_path_of_this_machine(cpu: 
         *("selftest/frames.npy", "selftest/expected.npy", "evidence/report.html", "evidence/model_card.md"),
         *("evidence/sbom.cdx.json", "evidence/measurements.jsonl", "evidence/dataset_index.json"),
         *("evidence/chain.json", "evidence/verification.json", "evidence/build.json", "evidence/selection.json"),
+        "evidence/shipping.json",
     }
     found = {p.relative_to(cpu.bundle).as_posix() for p in cpu.bundle.rglob("*") if p.is_file()}
     assert found == expected
@@ -187,7 +196,8 @@ def test_report_is_self_contained_with_its_four_pictures_and_says_synthetic(cpu:
     for picture in ("Accuracy against cost", "Histogram of frame-to-answer", "Recall of each class", "How the images"):
         assert f'aria-label="{picture}' in html
     assert html.count("<figure>") == 12
-    assert "frame to answer in fp32" in html
+    assert "frame to answer, p90, measured for generic-x86" in html
+    assert "Which link ships, and why" in html
     assert "Synthetic data" in html
 
 

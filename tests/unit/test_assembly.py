@@ -33,6 +33,7 @@ from weckd_edge.artifacts import (
     QuantizedModel,
     Rate,
     Selection,
+    Shipping,
     StageTime,
     Trial,
     Verification,
@@ -210,6 +211,7 @@ def make_parts(
             link_sha256="2" * 64,
         ),
         selected=Part(_selection(onnx), place / "quantize"),
+        shipping=Shipping(chosen="M2", reason="M2 was asked for"),
         built=built,
         verification=verification,
         golden=Part(golden, place / "golden"),
@@ -284,6 +286,7 @@ def test_a_bundle_for_a_processor_holds_each_part_where_it_belongs(tmp_path: Pat
         *("selftest/frames.npy", "selftest/expected.npy", "evidence/report.html", "evidence/model_card.md"),
         *("evidence/sbom.cdx.json", "evidence/measurements.jsonl", "evidence/dataset_index.json"),
         *("evidence/chain.json", "evidence/verification.json", "evidence/build.json", "evidence/selection.json"),
+        "evidence/shipping.json",
     }
     assert open_bundle(parts.out).manifest == manifest
     for reference in refs_in(manifest):

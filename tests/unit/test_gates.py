@@ -9,6 +9,7 @@ from weckd_edge.artifacts import (
     Gate,
     Latency,
     LayerParity,
+    LinkLatency,
     Measurement,
     Parity,
     Parting,
@@ -358,3 +359,20 @@ def test_images_that_count_together_need_more_of_their_kind() -> None:
 def test_bars_out_of_range_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         GateConfig(**bad)
+
+
+@pytest.mark.parametrize(("low", "high", "side"), [(20, 30, "within 33"), (30, 40, "around 33"), (34, 50, "over 33")])
+def test_a_prediction_tells_its_side_of_the_bar_and_decides_nothing(low: float, high: float, side: str) -> None:
+    predicted = LinkLatency(label="predicted", p90_ns=(low + high) / 2e-6, low_ns=low * 1e6, high_ns=high * 1e6, reason="")
+    (gate,) = judge(GateConfig(latency_p90_ms=33.0), NANO, MEASUREMENT, None, 1, False, predicted=predicted)
+    assert (gate.verdict, gate.got) == ("INCONCLUSIVE", (low + high) / 2)
+    assert f"90 % interval {low} to {high} ms, {side} ms" in gate.reason
+    (here,) = judge(GateConfig(latency_p90_ms=33.0), NANO, MEASUREMENT, None, 1, True, predicted=predicted)
+    assert (here.verdict, here.got) == ("PASS", 10.0), "what was measured on the device itself counts"
+
+
+def test_links_are_told_apart_from_what_ships_by_the_split_they_were_judged_on() -> None:
+    bars, found = GateConfig(accuracy=0.8, accuracy_drop=0.1), verification(rate(90), rate(85))
+    for gate in judge(bars, NANO, MEASUREMENT, found, 1, True, split="validation"):
+        assert "validation images" in gate.reason
+        assert "test" not in gate.reason

@@ -203,7 +203,7 @@ def weights(stage: Stage[Link]) -> bytes:
 
 def test_the_refined_link_is_a_link_like_any_other(chain: tuple[Any, Any, Any]) -> None:
     trainer, plans, links = chain
-    refined = refine_for_int8(trainer, plans, CONFIG, links)
+    refined = refine_for_int8(trainer, plans, CONFIG, links, 1)
     link, last = refined.artifact, links[-1].artifact
     assert (link.name, link.parent) == ("M2-int8", last.weights.sha256)
     for same in ("model", "options", "input", "labels", "parameters", "macs", "share", "labels_used", "images_used"):
@@ -214,7 +214,7 @@ def test_the_refined_link_is_a_link_like_any_other(chain: tuple[Any, Any, Any]) 
         load_link(link, refined.folder).trunk.state_dict().keys()
         == load_link(last, links[-1].folder).trunk.state_dict().keys()
     )
-    assert refine_for_int8(trainer, plans, CONFIG, links).reused
+    assert refine_for_int8(trainer, plans, CONFIG, links, 1).reused
 
 
 class Recorder:
@@ -224,10 +224,10 @@ class Recorder:
         return job
 
 
-def job_of(links: list[Any], **settings: Any) -> Job:
+def job_of(links: list[Any], at: int = -1, **settings: Any) -> Job:
     config = replace(CONFIG, quantize_aware=replace(CONFIG.quantize_aware, **settings))
     plans: Any = [SimpleNamespace(name=name) for name in ("large", "small")]
-    job: Any = refine_for_int8(cast(Any, Recorder()), plans, config, links)
+    job: Any = refine_for_int8(cast(Any, Recorder()), plans, config, links, at % len(links))
     return cast(Job, job)
 
 
@@ -238,6 +238,9 @@ def test_who_teaches(teacher: str, at: int) -> None:
     assert job.start is links[1]
     assert job.teachers == (links[at],)
     assert job_of(links[1:], teacher=teacher).teachers == (links[1],), "a chain of one is its own teacher"
+    first = job_of(links, 0, teacher=teacher)
+    assert (first.start, first.teachers, first.share) == (links[0], (links[0],), 0), "so is the first link of any"
+    assert first.plan.name == "large"
 
 
 def test_settings_reach_the_loop_and_nothing_rounds_beside_int8() -> None:
@@ -251,7 +254,7 @@ def test_a_refinement_that_was_killed_ends_with_the_same_bytes(
     chain: tuple[Any, Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer, plans, links = chain
-    whole = refine_for_int8(trainer, plans, CONFIG, links)
+    whole = refine_for_int8(trainer, plans, CONFIG, links, 1)
     elsewhere = make_trainer(Workspace(tmp_path), trainer.root, trainer.index, plans, SilentProgress())
     steps = itertools.count()
 
@@ -267,9 +270,9 @@ def test_a_refinement_that_was_killed_ends_with_the_same_bytes(
     with monkeypatch.context() as patched:
         patched.setattr(trainer_module, "ChainTask", Dies)
         with pytest.raises(KilledError):
-            refine_for_int8(elsewhere, plans, CONFIG, links)
+            refine_for_int8(elsewhere, plans, CONFIG, links, 1)
     assert list(tmp_path.glob("scratch/link-M2-int8-*/checkpoint.pt"))
-    assert weights(refine_for_int8(elsewhere, plans, CONFIG, links)) == weights(whole)
+    assert weights(refine_for_int8(elsewhere, plans, CONFIG, links, 1)) == weights(whole)
 
 
 class Lopsided(torch.nn.Module):  # type: ignore[misc,name-defined]  # torch is imported where it is installed

@@ -30,6 +30,7 @@ from weckd_edge.artifacts import (
     Latency,
     LayerParity,
     Link,
+    LinkLatency,
     Manifest,
     Measurement,
     OperatingPoint,
@@ -39,9 +40,11 @@ from weckd_edge.artifacts import (
     Rate,
     ReliabilityBin,
     Selection,
+    Shipping,
     StageTime,
     Trial,
     Verification,
+    WeighedLink,
 )
 from weckd_edge.bundle import open_bundle, seal
 from weckd_edge.cli.report import command
@@ -60,6 +63,7 @@ from weckd_edge.report import (
 from weckd_edge.report.charts import latency_histogram
 from weckd_edge.report.sbom import licence_text
 from weckd_edge.report.study_page import StudyPage, StudyRow, write_study
+from weckd_edge.shipping import choose_link
 from weckd_edge.stats import rate_by_group
 from weckd_edge.store import file_ref
 
@@ -256,6 +260,7 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> Evidence:
             data_name="ears",
         ),
         selection=SELECTION,
+        shipping=Shipping(chosen="M3", reason="M3 was asked for"),
     )
 
 
@@ -497,16 +502,54 @@ def test_without_a_bench_the_report_says_not_measured(tmp_path: Path) -> None:
     assert "weckd-edge bench" in page
 
 
-def test_link_times_replace_multiply_adds_only_where_every_link_has_one(tmp_path: Path) -> None:
-    evidence = make_evidence()
-    times = tuple(
-        dataclasses.replace(evidence.measurements[0], link=name, precision="fp32", frame_to_answer=latency(scale))
-        for name, scale in (("M1", 3.1), ("M2", 1.6), ("M3", 0.84))
+def weighed(name: str, scale: float, *, label: str = "measured", bar_ms: float = 2.0) -> WeighedLink:
+    got = 0.84 * scale
+    known: dict[str, Any] = {"p90_ns": got * 1e6, "low_ns": None, "high_ns": None}
+    if label == "predicted":
+        known = {"p90_ns": got * 1e6, "low_ns": got * 8e5, "high_ns": got * 13e5}
+    if label == "unknown":
+        known = dict.fromkeys(known)
+    verdict: Any = "INCONCLUSIVE" if label != "measured" else "PASS" if got <= bar_ms else "FAIL"
+    gate = Gate(name="latency_p90_ms", bar=bar_ms, got=got, verdict=verdict, reason=f"{got:.3g} ms against {bar_ms:g} ms")
+    return WeighedLink(
+        name=name,
+        precision="int8",
+        backend="openvino",
+        method="int8 mse",
+        bytes=int(1e6 * scale),
+        val_accuracy=rate(70, 80, 30),
+        test_accuracy=rate(141),
+        latency=LinkLatency(label=label, reason="on this very board", **known),  # type: ignore[arg-type]  # a test's text
+        here_p90_ns=int(got * 1e6),
+        gates=(gate,),
     )
-    all_timed = dataclasses.replace(evidence, measurements=(*evidence.measurements, *times))
-    assert "frame to answer in fp32, p90 (ms" in write(tmp_path, all_timed, make_manifest())
-    one_missing = dataclasses.replace(evidence, measurements=(*evidence.measurements, *times[:2]))
-    assert "multiply-adds of one image (million" in write(tmp_path, one_missing, make_manifest())
+
+
+@pytest.mark.parametrize(
+    ("label", "axis"),
+    [
+        ("measured", "frame to answer, p90, measured for generic-x86 (ms"),
+        ("predicted", "frame to answer, predicted for generic-x86 (ms"),
+        ("unknown", "frame to answer, p90, on the machine that built it (ms"),
+    ],
+)
+def test_weighed_links_are_drawn_over_their_time_and_told_in_a_table(tmp_path: Path, label: str, axis: str) -> None:
+    evidence = make_evidence()
+    links = tuple(weighed(name, scale, label=label) for name, scale in (("M1", 3.1), ("M2", 1.6), ("M3", 0.84)))
+    page = write(tmp_path, dataclasses.replace(evidence, shipping=choose_link(links)), make_manifest())
+    assert axis in page
+    text = text_of(page)
+    assert "Which link ships, and why" in text
+    assert "M3 alone, fp32" in page
+    assert ("M1 int8" in page, "M3 int8, ships" in page) == (True, True)
+    if label == "predicted":
+        assert "0.706\u00a0ms (0.564\u00a0ms to 0.917\u00a0ms)" in page
+
+
+def test_without_weighed_links_the_chain_is_drawn_over_multiply_adds(tmp_path: Path) -> None:
+    page = write(tmp_path, make_evidence(), make_manifest())
+    assert "multiply-adds of one image (million" in page
+    assert "Which link ships" not in page
 
 
 def test_missing_torn_and_foreign_evidence_is_one_clear_error(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, 
 from weckd_edge.errors import ConfigError
 
 if TYPE_CHECKING:
+    from weckd_edge.artifacts import Rate
     from weckd_edge.config import BuildConfig, LinkConfig
     from weckd_edge.pipeline import BuildOutcome
 
@@ -185,9 +186,14 @@ def summary(outcome: BuildOutcome) -> dict[str, Any]:
     }
 
 
+def brief(rate: Rate) -> str:
+    """Write a rate with its interval."""
+    return f"{rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})"
+
+
 def show(outcome: BuildOutcome) -> None:
     """Print what a person wants to know."""
-    from weckd_edge.report.findings import chain_sentence, weighed_row
+    from weckd_edge.report.findings import chain_sentence, latency_text, weighed_row
     from weckd_edge.report.numbers import size
 
     manifest, verification = outcome.manifest, outcome.verification
@@ -202,20 +208,30 @@ def show(outcome: BuildOutcome) -> None:
                 f"{link.parameters:,}",
                 f"{link.macs / 1e6:.1f} M",
                 "not known" if outcome.chain.brought and not link.labels_used else link.labels_used,
-                f"{rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})",
+                brief(rate),
             )
         )
     title = "Accuracy on held-out groups, FP32" + (" (synthetic phantoms)" if manifest.synthetic else "")
     print_table(("link", "model", "parameters", "multiply-adds", "labels", "accuracy, 95 % interval"), rows, title=title)
-    if outcome.shipping.links:
+    weighed = outcome.shipping.links
+    if weighed:
+        rows = [
+            (
+                link.name,
+                link.method,
+                size(link.bytes),
+                brief(link.val_accuracy),
+                latency_text(link.latency, link.here_p90_ns),
+                bars,
+            )
+            for link, bars in ((link, weighed_row(link).verdict) for link in weighed)
+        ]
         print_table(
-            ("link", "compiled as", "size", "accuracy, validation", "frame to answer", "bars", "why"),
-            [
-                (r.name, r.form, size(r.bytes), r.accuracy, r.time, r.verdict, r.why or r.known)
-                for r in map(weighed_row, outcome.shipping.links)
-            ],
+            ("link", "compiled as", "size", "accuracy, validation", "frame to answer", "bars"),
+            [tuple(str(cell).replace("\u00a0", " ") for cell in row) for row in rows],
             title="Links as they would ship",
         )
+        click.echo(f"Frame to answer, {weighed[-1].latency.label}: {weighed[-1].latency.reason}.")
     if manifest.gates:
         gates = [
             (g.name, f"{g.bar:g}", "unknown" if g.got is None else f"{g.got:.4g}", g.verdict, g.reason)
@@ -246,7 +262,8 @@ def show(outcome: BuildOutcome) -> None:
         click.echo(f"Did the chain help? {sentence}")
     for model in manifest.models:
         if model.kind == "preflight":
-            click.echo(f"Accepted by {model.backend} {model.backend_version}: {'; '.join(model.detail)}.")
+            graph = next((Path(file.path).stem.removeprefix("layers-") for file in model.files), "the graph")
+            click.echo(f"{graph} accepted by {model.backend} {model.backend_version}: {'; '.join(model.detail)}.")
     if manifest.target == "jetson":
         click.echo(
             "The TensorRT engine is not in this bundle: an engine only runs on the module, TensorRT and L4T that built it, "

@@ -1,0 +1,104 @@
+"""How far predictions are off on networks they were not calibrated on, from kept measurements; nothing is timed here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from weckd_edge.compile.ladder_networks import RECIPES
+from weckd_edge.devices.predicting.features import FEATURES, feature_matrix
+from weckd_edge.devices.predicting.fitting import conformal_width, fit_prices, group_errors
+from weckd_edge.devices.predicting.measurements import TimedNetwork, read_measurements
+
+KEPT = Path(__file__).resolve().parent / "results" / "predict_networks.jsonl"
+FRAME = " frame"
+FOLDS = 5
+PRECISIONS = ("float32", "int8")
+
+
+def kept_measurements(path: Path = KEPT) -> list[TimedNetwork]:
+    """Return the newest measurement of each network and precision."""
+    newest = {(timed.network, timed.precision): timed for timed in read_measurements(path)}
+    return list(newest.values())
+
+
+def figures(measured: Sequence[TimedNetwork], late: frozenset[str]) -> dict[str, Any]:
+    """Return every claimed figure.
+
+    Args:
+        measured: The ladder and the networks of timm.
+        late: Names of networks that were first timed when the ladder and the model had been settled.
+    """
+    ladder_names = {recipe.name for recipe in RECIPES}
+    ladder = [timed for timed in measured if timed.network in ladder_names]
+    networks = [timed for timed in measured if timed.network not in ladder_names and not timed.network.endswith(FRAME)]
+    frames = [timed for timed in measured if timed.network.endswith(FRAME)]
+    first = [timed for timed in networks if timed.network not in late]
+    last = [timed for timed in networks if timed.network in late]
+    families = sorted({timed.family for timed in networks})
+    return {
+        "ladder_alone": _held_out([(ladder, first)]),
+        "ladder_alone_later_networks": _held_out([(ladder, last)]),
+        "ladder_alone_all_networks": _held_out([(ladder, networks)]),
+        "ladder_alone_frame_to_answer": _held_out([(ladder, frames)]),
+        "families_left_out": _held_out(_folds(ladder, networks, lambda timed: families.index(timed.family) % FOLDS, FOLDS)),
+        "networks_left_out": _held_out(_folds(ladder, networks, _by_name(networks), 2)),
+    }
+
+
+def reference_prices(measured: Sequence[TimedNetwork]) -> dict[str, float]:
+    """Return prices fitted to every measurement, to four digits: those of the reference machine."""
+    prices = fit_prices(feature_matrix([timed.counts for timed in measured]), _times(measured))
+    return {name: float(f"{price:.4g}") for name, price in zip(FEATURES, prices, strict=True)}
+
+
+def _by_name(networks: Sequence[TimedNetwork]) -> Callable[[TimedNetwork], int]:
+    names = sorted({timed.network for timed in networks})
+    return lambda timed: names.index(timed.network) % 2
+
+
+def _folds(
+    ladder: list[TimedNetwork], networks: list[TimedNetwork], fold_of: Callable[[TimedNetwork], int], count: int
+) -> list[tuple[list[TimedNetwork], list[TimedNetwork]]]:
+    return [
+        ([*ladder, *(t for t in networks if fold_of(t) != fold)], [t for t in networks if fold_of(t) == fold])
+        for fold in range(count)
+    ]
+
+
+def _held_out(splits: Sequence[tuple[Sequence[TimedNetwork], Sequence[TimedNetwork]]]) -> dict[str, Any]:
+    """Calibrate on the first of each pair, predict the second, put the errors together."""
+    errors: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
+    inside: dict[str, list[bool]] = {precision: [] for precision in PRECISIONS}
+    widths: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
+    for known, wanted in splits:
+        work, times = feature_matrix([timed.counts for timed in known]), _times(known)
+        prices = fit_prices(work, times)
+        left_out = group_errors(work, times, [timed.family for timed in known])
+        off = np.log(feature_matrix([timed.counts for timed in wanted]) @ prices / _times(wanted))
+        for precision in PRECISIONS:
+            width = conformal_width(left_out[[timed.precision == precision for timed in known]])
+            if width is None:
+                raise ValueError(f"too few {precision} networks to calibrate on: {len(known)}")
+            mine = off[[timed.precision == precision for timed in wanted]]
+            errors[precision] += list(mine)
+            inside[precision] += list(np.abs(mine) <= width)
+            widths[precision].append(width)
+    return {
+        precision: {
+            "networks": len(errors[precision]),
+            "median_absolute_error": round(float(np.median(np.abs(np.expm1(errors[precision])))), 4),
+            "p90_absolute_error": round(float(np.quantile(np.abs(np.expm1(errors[precision])), 0.9)), 4),
+            "inside": int(sum(inside[precision])),
+            "coverage": round(float(np.mean(inside[precision])), 4),
+            "interval_factor": round(float(np.exp(np.mean(widths[precision]))), 3),
+        }
+        for precision in PRECISIONS
+    }
+
+
+def _times(timed: Sequence[TimedNetwork]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.array([one.latency_ns for one in timed], dtype=np.float64)
