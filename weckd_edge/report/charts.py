@@ -68,9 +68,11 @@ def accuracy_against_cost(points: Sequence[Point], cost_name: str, unit: str, un
     path = " ".join(f"{_n(x(p.cost))},{_n(y(p.accuracy.value))}" for p in chain)
     parts.append(f'<polyline class="chain" points="{path}"/>')
     named = -math.inf
+    beside_twin = {p.cost for p in points if p.kind == "twin"}
     for point in sorted(points, key=lambda p: p.cost):
         at = x(point.cost) + (16 if point.kind == "twin" else 0)
-        parts += _marker(point, at, y, below=at - named < NAME_ROOM and point.kind != "twin")
+        near = at - named < NAME_ROOM or point.cost in beside_twin  # a twin stands at the right of its own link's name
+        parts += _marker(point, at, y, below=near and point.kind != "twin")
         if point.kind != "twin":
             named = at
     description = "; ".join(f"{p.name}: {p.accuracy.value:.1%} at {significant(p.cost / unit_size)} {unit}" for p in points)

@@ -69,8 +69,7 @@ def verdict(manifest: Manifest) -> Verdict:
         return Verdict(kind="open", title="No bar was set", detail="Nothing was asked of this build, so nothing was judged.")
     cleared = f"{tally['PASS']} of {plural(len(manifest.gates), 'bar')} cleared"
     if tally["INCONCLUSIVE"]:
-        rest = plural(tally["INCONCLUSIVE"], "can", "can")
-        detail = f"{cleared}; {rest} only be judged on {manifest.device} itself."
+        detail = f"{cleared}; {plural(tally['INCONCLUSIVE'], 'bar')} could not be judged here, for the reasons below."
         return Verdict(kind="open", title="Nothing failed, not everything judged", detail=detail)
     return Verdict(kind="pass", title="Passed", detail=f"{cleared}.")
 
