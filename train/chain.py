@@ -23,9 +23,6 @@ from weckd_edge.train.preprocess import suited_mean
 from weckd_edge.train.strategies import Strategy, find_strategy, labels_used, links_of, shares_of
 from weckd_edge.train.trainer import Job, Trainer
 
-INHERITED_RATE = 0.5
-"""Part of the learning rate for a link that starts from its predecessor's weights: it has less to learn and more to lose."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
@@ -144,8 +141,6 @@ def run_strategy(
         teachers = {"none": [], "previous": links[-1:], "earlier": links}[strategy.teachers]
         before = plans[positions[order - 1]].config if order else None
         same = before is not None and is_same_network(before, plans[position].config)
-        inherits = strategy.inherit and same
-        rate = INHERITED_RATE if inherits else 1.0
         links.append(
             trainer.link(
                 Job(
@@ -154,8 +149,8 @@ def run_strategy(
                     share=position,
                     shares=shares_of(strategy, position, len(plans)),
                     seed=config.seed * 1000 + order,
-                    train=replace(config.train, epochs=epochs[order], learning_rate=config.train.learning_rate * rate),
-                    start=links[-1] if inherits else None,
+                    train=replace(config.train, epochs=epochs[order]),
+                    start=links[-1] if strategy.inherit and same else None,
                     teachers=tuple(teachers),
                     pool=strategy.pool and bool(teachers),
                     distill=distill,

@@ -174,7 +174,7 @@ class DistillConfig:
         weight: Part of the loss that comes from the teacher, 0..1; the rest is cross-entropy on the labels the link may see.
         temperature_start: Softmax temperature in the first epoch.
         temperature_end: Softmax temperature in the last epoch.
-        attention: Weight of the spatial-attention term.
+        attention: Weight of the spatial-attention term; 0 leaves it out.
         mixup: Part of the batches whose images are mixed in pairs, alike for teacher and student (Zhang 2018).
         view_uses: How often each random view of an image is shown within an epoch, among other images each time: a teacher
             need look at it only once. 1 shows every view once.
@@ -190,7 +190,7 @@ class DistillConfig:
     weight: float = 0.7
     temperature_start: float = 4.0
     temperature_end: float = 1.0
-    attention: float = 0.1
+    attention: float = 0.0
     mixup: float = 0.0
     view_uses: int = 2
     teacher_drop: float = 0.25
