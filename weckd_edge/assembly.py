@@ -75,6 +75,7 @@ class Parts:
         golden: The self-test.
         measurements: Of what ships first, then of each link.
         stages: How long everything took.
+        bundle_version: Of the bundle; 0: none.
     """
 
     out: Path
@@ -92,6 +93,7 @@ class Parts:
     golden: Part[GoldenFrames]
     measurements: tuple[Measurement, ...]
     stages: tuple[StageTime, ...]
+    bundle_version: int = 0
 
 
 def versions() -> dict[str, str]:
@@ -138,6 +140,7 @@ def assemble(parts: Parts) -> Manifest:
             models=models,
             onnx=onnx,
             onnx_precision=_onnx_precision(parts.selected.artifact),
+            version=parts.bundle_version,
             selftest=selftest,
             gates=gates,
             passed=all(gate.verdict != "FAIL" for gate in gates),

@@ -37,6 +37,12 @@ EXIT_GATE_MISSED = 3
 @click.option(
     "--sign", "key", type=click.Path(path_type=Path), help="PEM private key (elliptic curve) to sign the bundle with."
 )
+@click.option(
+    "--bundle-version",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Whole number that firmware never goes back from; raise it with each release.",
+)
 @quiet_option
 @json_option
 def command(
@@ -49,6 +55,7 @@ def command(
     seed: int | None,
     skip_bad: bool,
     key: Path | None,
+    bundle_version: int,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -72,6 +79,7 @@ def command(
         config=config,
         skip_bad=skip_bad,
         key=key,
+        bundle_version=bundle_version,
         auto_links=links == "auto",
     )
     if not keeps_results(os.environ):

@@ -49,6 +49,12 @@ if TYPE_CHECKING:
 @click.option(
     "--sign", "key", type=click.Path(path_type=Path), help="PEM private key (elliptic curve) to sign the bundle with."
 )
+@click.option(
+    "--bundle-version",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Whole number that firmware never goes back from; raise it with each release.",
+)
 @quiet_option
 @json_option
 def command(
@@ -69,6 +75,7 @@ def command(
     seed: int | None,
     skip_bad: bool,
     key: Path | None,
+    bundle_version: int,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -100,6 +107,7 @@ def command(
         calibrate_on=calibrate_on,
         skip_bad=skip_bad,
         key=key,
+        bundle_version=bundle_version,
     )
     with make_progress(quiet) as progress:
         outcome = compile_network(request, progress)
