@@ -1036,8 +1036,8 @@ class Manifest:
         versions: Of this software and of the libraries that made the bundle.
         manifest_sha256: SHA-256 of the bytes of ``manifest.json`` itself with this value written as 64 zeros; filled in when
             the bundle is sealed. It finds a damaged manifest in a bundle without a signature.
-        version: Of the bundle's content, for firmware that never goes back to a lower one; 0: it has none. It is worth as much
-            as the signature over it.
+        version: Of the bundle's content, for firmware that never goes back to a lower one; 0: it has none. It is worth as
+            much as the signature over it.
         schema_version: Of the bundle's format.
     """
 

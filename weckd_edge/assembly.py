@@ -35,6 +35,7 @@ from weckd_edge.devices.detect import detect, is_same_device
 from weckd_edge.devices.frames import frame_from_file
 from weckd_edge.devices.gates import judge, judge_parity, merge_bars
 from weckd_edge.devices.profile import DeviceProfile
+from weckd_edge.devices.sdk import write_sdk
 from weckd_edge.report import Evidence, Sample, write_documents, write_evidence, write_report
 from weckd_edge.report.evidence import EVIDENCE_FOLDER, REPORT_FILE
 from weckd_edge.schema import to_json
@@ -149,6 +150,7 @@ def assemble(parts: Parts) -> Manifest:
             versions=versions(),
         )
         _write_evidence(parts, draft, folder)
+        write_sdk(folder)
         manifest = seal(folder, draft)
         if parts.key is not None:
             sign(folder, parts.key)

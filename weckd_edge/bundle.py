@@ -86,8 +86,8 @@ def open_bundle(folder: Path, *, key: Path | None = None, at_least: int = 0) -> 
         at_least: Lowest version that is taken; only a signed version keeps an attacker from going back.
 
     Raises:
-        BundleError: It is no bundle, of a newer format, of a lower version, changed, incomplete, or holds a link or a file of no entry; the
-            message names the file. A ``SignatureError`` where the signature is at fault.
+        BundleError: It is no bundle, of a newer format, of a lower version, changed, incomplete, or holds a link or a file
+            of no entry; the message names the file. A ``SignatureError`` where the signature is at fault.
         ConfigError: The key cannot be used.
         MissingDependency: A key was given and the extra ``sign`` is not installed.
     """
@@ -99,7 +99,8 @@ def open_bundle(folder: Path, *, key: Path | None = None, at_least: int = 0) -> 
     manifest = _read_manifest(folder)
     if manifest.version < at_least:
         raise BundleError(
-            f"{folder}: expected version {at_least} or newer, found {manifest.version}; build it with a higher --bundle-version"
+            f"{folder}: expected version {at_least} or newer, found {manifest.version}; build it with a higher "
+            "--bundle-version"
         )
     _check_listing(manifest)
     _check_files(folder, manifest)
