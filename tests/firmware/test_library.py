@@ -132,6 +132,12 @@ BAD: dict[str, tuple[int, Callable[[Path], object]]] = {
     "deep nesting": (-3, deep),
     "an unknown key": (-3, edit(lambda data: data.update(new=1))),
     "a missing key": (-3, edit(lambda data: data.pop("labels"))),
+    **{
+        f"no {key}": (-3, edit(lambda data, key=key: data.pop(key)))
+        for key in ("target", "device", "network_input_name", "gates", "versions", "passed", "selftest", "models", "input")
+    },
+    "a target that is none": (-3, edit(lambda data: data.update(target="phone"))),
+    "an input size in words": (-3, edit(lambda data: data["input"].update(input_size="8"))),
     "a newer format": (-4, edit(lambda data: data.update(schema_version=2))),
     "format 0": (-3, edit(lambda data: data.update(schema_version=0))),
     "a link": (-7, link),

@@ -171,7 +171,9 @@ static int read_input(weckd_manifest *manifest, weckd_why why) {
                                                        "resize", NULL}) ||
         !weckd_json_count(input, "frame_height", INT32_MAX, &height) ||
         !weckd_json_count(input, "frame_width", INT32_MAX, &width) ||
-        !weckd_json_count(input, "input_size", INT32_MAX, &size) || height == 0 || width == 0) {
+        !weckd_json_count(input, "input_size", INT32_MAX, &size) || height == 0 || width == 0 || size == 0 ||
+        weckd_json_text(input, "crop", 16) == NULL || json_array_size(json_object_get(input, "mean")) != 3 ||
+        json_array_size(json_object_get(input, "std")) != 3) {
         return bad(why, "'input' is no frame contract");
     }
     if (height > WECKD_MAX_SIDE || width > WECKD_MAX_SIDE) {
@@ -191,6 +193,7 @@ static int read_selftest(weckd_manifest *manifest, weckd_why why) {
     const json_t *test = json_object_get(manifest->root, "selftest");
     manifest->tolerance = json_object_get(test, "tolerance");
     if (!weckd_json_only(test, (const char *const[]){"frames", "expected", "reference", "tolerance", NULL}) ||
+        weckd_json_text(test, "reference", SIZE_MAX) == NULL ||
         !json_is_object(manifest->tolerance)) {
         return bad(why, "'selftest' is no {frames, expected, reference, tolerance}");
     }
@@ -208,8 +211,11 @@ static int read_models(weckd_manifest *manifest, weckd_why why) {
     }
     for (size_t i = 0; i < json_array_size(manifest->models); i++) {
         const json_t *model = json_array_get(manifest->models, i), *files = json_object_get(model, "files");
+        const json_t *settings = json_object_get(model, "settings");
         if (!weckd_json_only(model, keys) || weckd_json_text(model, "backend", 64) == NULL ||
-            weckd_json_text(model, "kind", 16) == NULL || !json_is_array(files)) {
+            weckd_json_text(model, "kind", 16) == NULL || weckd_json_text(model, "precision", 16) == NULL ||
+            weckd_json_text(model, "backend_version", 64) == NULL || weckd_json_text(model, "source_sha256", DIGITS) == NULL ||
+            (settings != NULL && !json_is_object(settings)) || !json_is_array(files)) {
             return bad(why, "a model is not as this format has it");
         }
         for (size_t k = 0; k < json_array_size(files); k++) {
@@ -223,6 +229,14 @@ static int read_models(weckd_manifest *manifest, weckd_why why) {
     return WECKD_OK;
 }
 
+static bool has_the_others(const json_t *root) {
+    const char *target = weckd_json_text(root, "target", 16);
+    const json_t *precision = json_object_get(root, "onnx_precision");
+    return target != NULL && (strcmp(target, "cpu") == 0 || strcmp(target, "jetson") == 0) &&
+           weckd_json_text(root, "network_input_name", SIZE_MAX) != NULL && (precision == NULL || json_is_string(precision)) &&
+           json_is_array(json_object_get(root, "gates")) && json_is_object(json_object_get(root, "versions"));
+}
+
 static int read_rest(weckd_manifest *manifest, uint64_t format, weckd_why why) {
     weckd_contract *contract = &manifest->contract;
     const char *name = weckd_json_text(manifest->root, "name", SIZE_MAX);
@@ -231,7 +245,7 @@ static int read_rest(weckd_manifest *manifest, uint64_t format, weckd_why why) {
     manifest->input_name = weckd_json_text(manifest->root, "input_name", SIZE_MAX);
     manifest->output_name = weckd_json_text(manifest->root, "output_name", SIZE_MAX);
     if (name == NULL || device == NULL || manifest->input_name == NULL || manifest->output_name == NULL ||
-        !json_is_boolean(passed) || !json_is_boolean(drawn)) {
+        !json_is_boolean(passed) || !json_is_boolean(drawn) || !has_the_others(manifest->root)) {
         return bad(why, "a key is missing or of another type");
     }
     if (json_object_get(manifest->root, "version") != NULL &&
