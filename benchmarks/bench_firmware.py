@@ -153,11 +153,13 @@ def bench_sizes(built: Built, bundle: Path, frames: Path, size: tuple[int, int],
         "-d",
         "CPU",
         "-hint",
-        "latency",
-        "-niter",
-        50,
+        "none",
+        "-nstreams",
+        1,
         "-nthreads",
         1,
+        "-niter",
+        50,
     ]
     bare = [built.folder / "tests/bare_openvino", xml, "-", frames, *size, 50, built.openvino]
     commands = {

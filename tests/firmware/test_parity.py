@@ -190,3 +190,29 @@ def test_the_library_is_small(library: Any) -> None:
 
     subprocess.run(["strip", "-o", stripped, path], check=True)
     assert stripped.stat().st_size <= 200_000
+
+
+def test_a_compiled_model_that_was_kept_answers_the_same(
+    firmware: ModuleType, library: Any, network_bundle: Path, toy: ModuleType, tmp_path: Path
+) -> None:
+    require_openvino(library)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    raw = tmp_path / "raw"
+    raw.write_bytes(toy.frames(20).tobytes())
+    options = ("--backend", "openvino", "--library", library.openvino)
+
+    def answers(*more: object) -> str:
+        return str(library.run("runner", network_bundle, *options, *more, "frames", raw, toy.SIDE, toy.SIDE, 0, 0))
+
+    expected = answers()
+    assert answers("--cache", cache) == expected
+    (blob,) = cache.iterdir()
+    good = blob.read_bytes()
+    assert answers("--cache", cache) == expected
+    assert list(cache.iterdir()) == [blob]
+    for bad in (b"", good[:20], good[:-1], good[:100] + bytes([good[100] ^ 1]) + good[101:]):
+        blob.write_bytes(bad)
+        assert answers("--cache", cache) == expected
+        assert len(blob.read_bytes()) == len(good)  # compiled again, and kept
+    assert answers("--cache", tmp_path / "nosuch") == expected

@@ -85,7 +85,7 @@ typedef struct weckd_options {
     const char *backend;         /* "openvino" or "tensorrt"; NULL: the first of this build that can run the bundle here */
     const char *library;         /* file of the backend's runtime library; NULL: the usual names */
     const char *cache_dir;       /* where a backend keeps what it compiled; NULL: nowhere. It must be the caller's alone:
-                                    what lies there is trusted */
+                                    what lies there is trusted. What was kept is read into memory of its own, on the heap */
     uint32_t threads;            /* processor threads one frame may use; 0: 1 */
     uint32_t max_source_width;   /* see weckd_sizes; 0: WECKD_FIT_COVER is refused */
     uint32_t max_source_height;

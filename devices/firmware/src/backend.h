@@ -17,6 +17,7 @@ typedef struct weckd_blob {
     const char *path; /* as the manifest has it */
     const uint8_t *data;
     size_t bytes;
+    const uint8_t *sha256; /* of the bytes */
 } weckd_blob;
 
 typedef struct weckd_setting {

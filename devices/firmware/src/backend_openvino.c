@@ -2,8 +2,12 @@
  *
  * The model comes from the bytes that were hashed, never from its file again. Its answers are float32 where a layer is not
  * int8 (INFERENCE_PRECISION_HINT), as the bundle was verified; the manifest's settings say so, and are set last.
+ * What it compiled is kept by the digests of what it was compiled from (compiled_cache.h), so that a warm start reads no
+ * model at all. OpenVINO's own cache (CACHE_DIR) would parse it first.
  */
 #include "backend.h"
+
+#include "compiled_cache.h"
 
 #include <dlfcn.h>
 #include <openvino/c/openvino.h>
@@ -19,7 +23,9 @@
                     call(ov_infer_request_set_output_tensor_by_index) call(ov_infer_request_infer) call(ov_model_free)       \
                         call(ov_tensor_create_from_host_ptr) call(ov_tensor_free) call(ov_port_get_element_type)             \
                             call(ov_const_port_get_shape) call(ov_shape_free) call(ov_output_const_port_free)                \
-                                call(ov_get_openvino_version) call(ov_version_free) call(ov_get_last_err_msg)
+                                call(ov_get_openvino_version) call(ov_version_free)  \
+                                    call(ov_core_get_property) call(ov_core_import_model)                                    \
+                                        call(ov_compiled_model_export_model) call(ov_free) call(ov_get_last_err_msg)
 
 typedef struct calls {
 #define FIELD(name) __typeof__(name) *name;
@@ -35,6 +41,7 @@ typedef struct session {
     ov_compiled_model_t *compiled;
     ov_infer_request_t *request;
     ov_tensor_t *frame, *answer, *weights;
+    char *blob; /* a compiled model from the cache: OpenVINO reads its weights where they lie */
 } session;
 
 static int refused(const calls *api, weckd_why why, int status, const char *step) {
@@ -105,6 +112,7 @@ static void close_session(void *opened) {
     if (own->core != NULL) {
         api->ov_core_free(own->core);
     }
+    free(own->blob);
     free(own);
 }
 
@@ -126,9 +134,6 @@ static int configure(session *own, const weckd_session_request *request, weckd_w
     status = status != WECKD_OK ? status : set(own, "NUM_STREAMS", "1", why);
     status = status != WECKD_OK ? status : set(own, "INFERENCE_NUM_THREADS", threads, why);
     status = status != WECKD_OK ? status : set(own, "INFERENCE_PRECISION_HINT", "f32", why);
-    if (status == WECKD_OK && request->cache_dir != NULL) {
-        status = set(own, "CACHE_DIR", request->cache_dir, why);
-    }
     for (size_t i = 0; status == WECKD_OK && i < request->settings_count; i++) {
         status = set(own, request->settings[i].name, request->settings[i].value, why);
     }
@@ -200,14 +205,57 @@ static int check_ports(session *own, const int64_t *frame, const int64_t *answer
                                                    "(uint8 [1, height, width, 3] to float32 [1, classes])");
 }
 
-static int prepare(session *own, const weckd_session_request *request, weckd_why why) {
-    const calls *api = own->api;
-    int64_t frame[4] = {1, request->frame_height, request->frame_width, 3}, answer[2] = {1, request->classes};
-    if (api->ov_core_create(&own->core) != OK) {
-        return refused(api, why, WECKD_ERR_BACKEND, "starting");
+/* What a compiled model depends on beside its files: the processor, the version, and every setting. */
+static void name_cache(session *own, const weckd_session_request *request, weckd_cache_key *key) {
+    char text[WECKD_VERSION_BYTES] = "";
+    char *processor = NULL;
+    version((void *)(uintptr_t)own->api, text);
+    weckd_cache_key_start(key);
+    weckd_cache_key_add(key, text);
+    if (own->api->ov_core_get_property(own->core, "CPU", "FULL_DEVICE_NAME", &processor) == OK && processor != NULL) {
+        weckd_cache_key_add(key, processor);
+        own->api->ov_free(processor);
     }
-    int status = configure(own, request, why);
-    status = status != WECKD_OK ? status : read_model(own, request, why);
+    (void)snprintf(text, sizeof text, "threads %u", request->threads);
+    weckd_cache_key_add(key, text);
+    for (size_t i = 0; i < request->settings_count; i++) {
+        weckd_cache_key_add(key, request->settings[i].name);
+        weckd_cache_key_add(key, request->settings[i].value);
+    }
+    weckd_cache_key_end(key, request);
+}
+
+static bool import(session *own, const weckd_session_request *request, const weckd_cache_key *key) {
+    size_t bytes = 0;
+    own->blob = weckd_cache_read(request->cache_dir, key, &bytes);
+    if (own->blob != NULL &&
+        own->api->ov_core_import_model(own->core, own->blob, bytes, "CPU", &own->compiled) == OK) {
+        return true;
+    }
+    own->compiled = NULL;
+    free(own->blob);
+    own->blob = NULL;
+    return false;
+}
+
+static void export(session *own, const weckd_session_request *request, const weckd_cache_key *key) {
+    char path[WECKD_CACHE_PATH_BYTES];
+    if (weckd_cache_begin(request->cache_dir, key, path)) {
+        weckd_cache_end(request->cache_dir, key, path,
+                        own->api->ov_compiled_model_export_model(own->compiled, path) == OK);
+    }
+}
+
+static int compile(session *own, const weckd_session_request *request, weckd_why why) {
+    const calls *api = own->api;
+    weckd_cache_key key;
+    if (request->cache_dir != NULL) {
+        name_cache(own, request, &key);
+        if (import(own, request, &key)) {
+            return WECKD_OK;
+        }
+    }
+    int status = read_model(own, request, why);
     if (status != WECKD_OK) {
         return status;
     }
@@ -216,6 +264,23 @@ static int prepare(session *own, const weckd_session_request *request, weckd_why
     }
     api->ov_model_free(own->model);
     own->model = NULL;
+    if (request->cache_dir != NULL) {
+        export(own, request, &key); /* where it cannot be kept, the next start is slower, and no more */
+    }
+    return WECKD_OK;
+}
+
+static int prepare(session *own, const weckd_session_request *request, weckd_why why) {
+    const calls *api = own->api;
+    int64_t frame[4] = {1, request->frame_height, request->frame_width, 3}, answer[2] = {1, request->classes};
+    if (api->ov_core_create(&own->core) != OK) {
+        return refused(api, why, WECKD_ERR_BACKEND, "starting");
+    }
+    int status = configure(own, request, why);
+    status = status != WECKD_OK ? status : compile(own, request, why);
+    if (status != WECKD_OK) {
+        return status;
+    }
     status = check_ports(own, frame, answer, why);
     if (status != WECKD_OK) {
         return status;

@@ -31,7 +31,7 @@ static void place(keeping *kept, const weckd_model *model, uint8_t *at) {
     kept->model = model;
     for (size_t i = 0; i < model->count; i++) {
         kept->places[i] = at;
-        kept->blobs[i] = (weckd_blob){model->files[i].path, at, (size_t)model->files[i].bytes};
+        kept->blobs[i] = (weckd_blob){model->files[i].path, at, (size_t)model->files[i].bytes, model->files[i].sha256};
         at += (model->files[i].bytes + WECKD_ALIGN - 1) / WECKD_ALIGN * WECKD_ALIGN;
     }
 }
