@@ -1,4 +1,4 @@
-"""The C library beside Python and beside OpenVINO alone: ``python benchmarks/bench_firmware.py BUNDLE``.
+"""The C library beside Python and OpenVINO alone: ``python benchmarks/bench_firmware.py BUNDLE [frames] [start] [sizes]``.
 
 The bundle is one for a CPU, built here or elsewhere. Four figures, each a ratio within one run or a size:
 
@@ -11,7 +11,6 @@ The bundle is one for a CPU, built here or elsewhere. Four figures, each a ratio
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -46,9 +45,13 @@ def main() -> None:
         random = np.random.default_rng(0)
         images = random.integers(0, 256, (8, *size, 3), np.uint8)
         frames.write_bytes(images.tobytes())
-        bench_frames(built, bundle, images, frames)
-        bench_start(built, bundle, frames, size, folder / "cache")
-        bench_sizes(built, bundle, frames, size, folder)
+        wanted = sys.argv[2:] or ["frames", "start", "sizes"]
+        if "frames" in wanted:
+            bench_frames(built, bundle, images, frames)
+        if "start" in wanted:
+            bench_start(built, bundle, frames, size, folder / "cache")
+        if "sizes" in wanted:
+            bench_sizes(built, bundle, frames, size, folder)
 
 
 def command(built: Built, bundle: Path, *args: object) -> list[str]:
@@ -127,14 +130,20 @@ def bench_start(built: Built, bundle: Path, frames: Path, size: tuple[int, int],
     )
 
 
+_PEAK = """
+import resource, subprocess, sys
+done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+sys.exit(done.returncode)
+"""
+
+
 def peak_bytes(words: list[str]) -> int:
-    """Return the largest resident memory of a command."""
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{words[0]} left with {process.returncode}")
-    return usage.ru_maxrss * 1024
+    """Return the largest resident memory of a command, started by a small process: a child begins with its parent's."""
+    done = subprocess.run([sys.executable, "-S", "-c", _PEAK, *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{words[0]} left with {done.returncode}")
+    return int(done.stdout)
 
 
 def bench_sizes(built: Built, bundle: Path, frames: Path, size: tuple[int, int], folder: Path) -> None:
