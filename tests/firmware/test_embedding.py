@@ -1,6 +1,8 @@
 """What an embedder does: install, find the package, build against it, call it from C, C++ and Python."""
 
 import importlib.util
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -130,3 +132,45 @@ def test_what_a_bundle_carries_builds_on_its_own(tmp_path: Path, library: Any) -
 @pytest.mark.skipif(shutil.which("clang") is None, reason="clang is not installed")
 def test_clang_takes_it_too(firmware: ModuleType, tmp_path: Path) -> None:
     firmware.build(tmp_path / "build", compiler=("clang", "clang++"))
+
+
+BEFORE = """
+#include <weckd_edge.h>
+#include <stdio.h>
+static const char KEY[] = "";
+int use(const uint8_t *nv12, uint64_t lowest_version_seen);
+int use(const uint8_t *nv12, uint64_t lowest_version_seen) {
+"""
+BEFORE_README = """
+#include <weckd_edge.h>
+static const char KEY[] = "";
+void use(weckd_frame frame, float *probabilities, uint32_t classes, uint64_t lowest_version_seen);
+void use(weckd_frame frame, float *probabilities, uint32_t classes, uint64_t lowest_version_seen) {
+"""
+
+
+@pytest.mark.parametrize(
+    ("page", "before", "after"),
+    [("docs/firmware.md", BEFORE, "return 0;\n}\n"), ("README.md", BEFORE_README, "}\n")],
+)
+def test_what_the_guides_show_compiles(firmware: ModuleType, tmp_path: Path, page: str, before: str, after: str) -> None:
+    text = (firmware.SOURCE.parents[1] / page).read_text(encoding="utf-8")
+    (block,) = re.findall(r"```c\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "shown.c").write_text(before + block + after)
+    run("cc", "-std=c11", "-Wall", "-Wextra", "-I", firmware.SOURCE / "include", "-fsyntax-only", tmp_path / "shown.c")
+
+
+def test_the_watchdog_is_told(firmware: ModuleType, tmp_path: Path) -> None:
+    import ctypes
+    import socket
+
+    library = tmp_path / "watchdog.so"
+    run("cc", "-shared", "-fPIC", "-o", library, firmware.SOURCE / "examples/watchdog.c")
+    tell = ctypes.CDLL(str(library)).watchdog_tell
+    for address in (str(tmp_path / "notify"), f"\0weckd-{os.getpid()}"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+            systemd.settimeout(5)
+            systemd.bind(address)
+            tell(address.replace("\0", "@").encode(), b"WATCHDOG=1")
+            assert systemd.recv(64) == b"WATCHDOG=1"
+    tell(None, b"READY=1")  # no systemd: nothing happens
