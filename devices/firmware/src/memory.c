@@ -25,6 +25,7 @@ bool weckd_layout_of(const weckd_sizes *sizes, weckd_layout *layout) {
     layout->golden = take(&at, classes * sizeof(float));
     layout->frame = take(&at, width * height * 3);
     layout->model = take(&at, sizes->model_bytes + (uint64_t)WECKD_MAX_MODEL_FILES * WECKD_ALIGN);
+    layout->after_model = at;
     if (covers) {
         uint64_t source[2] = {sizes->max_source_width, sizes->max_source_height}, target[2] = {width, height};
         layout->row = take(&at, source[0] * 3);

@@ -71,7 +71,9 @@ static void keep_file(weckd_kept_file *to, const weckd_file_ref *from) {
 static weckd_bundle *lay_out(uint8_t *block, const weckd_layout *layout, const weckd_manifest *manifest,
                              const weckd_options *options) {
     weckd_bundle *bundle = (weckd_bundle *)(void *)block;
-    memset(block, 0, layout->model); /* pages of the model are written when it is read */
+    /* Every page is written once, so that no frame waits for one; the model's are written when it is read. */
+    memset(block, 0, layout->model);
+    memset(block + layout->after_model, 0, layout->bytes - layout->after_model);
     bundle->contract = manifest->contract;
     bundle->clock_ns = options->clock_ns != NULL ? options->clock_ns : monotonic_ns;
     bundle->clock_context = options->clock_context;
