@@ -46,12 +46,27 @@ def test_another_project_finds_the_installed_package(installed: Path, tmp_path: 
     run(tmp_path / "build/user")
 
 
-def test_pkg_config_names_it(installed: Path) -> None:
-    folder = next(installed.rglob("weckd_edge.pc")).parent
-    out = run(
-        "pkg-config", "--cflags", "--libs", "weckd_edge", env={"PKG_CONFIG_PATH": str(folder), "PATH": "/usr/bin:/bin"}
-    )
-    assert "-lweckd_edge" in out
+def flags_of(prefix: Path, *more: str) -> list[str]:
+    folder = next(prefix.rglob("weckd_edge.pc")).parent
+    env = {**os.environ, "PKG_CONFIG_PATH": str(folder)}
+    return run("pkg-config", "--cflags", "--libs", *more, "weckd_edge", env=env).split()
+
+
+def test_pkg_config_tells_how_to_build_against_it(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "user.c").write_text(USER)
+    run("cc", tmp_path / "user.c", *flags_of(installed), "-o", tmp_path / "user")
+    folder = next(installed.rglob("libweckd_edge.so")).parent
+    run(tmp_path / "user", env={**os.environ, "LD_LIBRARY_PATH": str(folder)})
+
+
+def test_a_static_library_links(firmware: ModuleType, tmp_path: Path) -> None:
+    build, prefix = tmp_path / "build", tmp_path / "prefix"
+    run("cmake", "-S", firmware.SOURCE, "-B", build, "-DBUILD_SHARED_LIBS=OFF", "-DWECKD_OPENVINO=OFF")
+    run("cmake", "--build", build, "--parallel", "2")
+    run("cmake", "--install", build, "--prefix", prefix)
+    (tmp_path / "user.c").write_text(USER.replace("weckd_api_version()", "(weckd_close(NULL), weckd_api_version())"))
+    run("cc", tmp_path / "user.c", *flags_of(prefix, "--static"), "-o", tmp_path / "user")
+    run(tmp_path / "user")
 
 
 def test_c_and_cpp_examples_answer_a_golden_frame(library: Any, bundle: Path, toy: ModuleType, tmp_path: Path) -> None:
