@@ -42,6 +42,11 @@ async def connect(host: Host, access: Access) -> Session:
             return False
 
     options: dict[str, Any] = {}
+    matched = known.match(host.name, "", host.port if host.port != SSH_PORT else None)
+    if matched[0] and not matched[1]:
+        # Kinds that are known first, but not alone: a device with a key of another kind is to be named, not hung up on.
+        kinds = [alg for key in matched[0] for alg in key.sig_algorithms] + library.public_key.get_default_public_key_algs()
+        options["server_host_key_algs"] = [alg.decode() for alg in dict.fromkeys(kinds)]
     if host.user is not None:
         options["username"] = host.user
     if host.port is not None:
@@ -69,12 +74,6 @@ async def connect(host: Host, access: Access) -> Session:
         raise RefusedError(
             f"{host.text}: the login was refused: {tried} {'is not' if access.identity else 'is'} accepted there; put its "
             "public half into ~/.ssh/authorized_keys on the device, or name another with --identity FILE"
-        ) from err
-    except library.KeyExchangeFailed as err:
-        forget = f"ssh-keygen -f {access.known_hosts[0]} -R '{_entry(host.name, host.port or SSH_PORT)}'"
-        raise RefusedError(
-            f"{host.text}: expected a host key of a kind that {access.known_hosts[0]} knows, got none ({err}); if the "
-            f"device was set up anew: {forget}"
         ) from err
     except (library.KeyImportError, library.KeyEncryptionError) as err:
         raise ConfigError(

@@ -108,10 +108,13 @@ class Device:
             DeviceError: It has no Python, or one that is too old.
             LostError: It does not answer.
         """
-        start_ns = time.monotonic_ns()
-        wall_ns = time.time_ns()
-        found = json.loads(self._checked(await self._ask("look", *modules)).stdout)
+        process = await self._start("look", *modules)
+        ready = await _in_time(process.line(), _ANSWER_S, "start Python")
+        wall_ns, start_ns = time.time_ns(), time.monotonic_ns()
+        line = await self._answer_to(process, b"\n") if ready else b""
         took_ns = time.monotonic_ns() - start_ns
+        self._checked(await _in_time(process.finish(), _ANSWER_S, "answer"))
+        found = json.loads(line)
         return Look(
             python=found["python"],
             executable=found["executable"],
@@ -179,6 +182,11 @@ class Device:
         process = await _in_time(self._session.start(" ".join(map(shlex.quote, words))), _ANSWER_S, "start a command")
         await _in_time(process.send(b"%d\n" % len(self._source) + self._source), _ANSWER_S, "read")
         return process
+
+    @staticmethod
+    async def _answer_to(process: Process, question: bytes) -> bytes:
+        await process.send(question)
+        return await _in_time(process.line(), _ANSWER_S, "answer")
 
     async def _ask(self, verb: str, *arguments: str, sink: BinaryIO | None = None, limit_s: float = _ANSWER_S) -> Finished:
         process = await self._start(verb, *arguments)

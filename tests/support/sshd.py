@@ -82,9 +82,8 @@ class Sshd:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         sshd = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:{SBIN}")
         assert sshd is not None
-        self.process = subprocess.Popen(
-            [sshd, "-D", "-e", "-f", folder / "config"], stderr=(folder / "log").open("wb"), start_new_session=True
-        )
+        with (folder / "log").open("wb") as log:
+            self.process = subprocess.Popen([sshd, "-D", "-e", "-f", folder / "config"], stderr=log, start_new_session=True)
         self._wait()
 
     def _wait(self) -> None:
@@ -124,10 +123,10 @@ class Sshd:
                     found.append(int(path.name))
         return found
 
-    def drop_connections(self) -> None:
-        """Kill the processes that serve logged-in clients; the server itself goes on."""
+    def signal_connections(self, number: signal.Signals) -> None:
+        """Signal the processes that serve logged-in clients; the server itself goes on."""
         for pid in self._children():
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
 
     def _children(self) -> list[int]:
         """Return every sshd process below the server, and none of the commands that they started."""
