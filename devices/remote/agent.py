@@ -27,6 +27,9 @@ from typing import Any
 
 PREFIX = "weckd-bench-"
 CODE, OUT = "code", "out"
+MARK = b'{"tar": true}\n'
+"""Stands before a tar; a login shell may have written something before."""
+
 _CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from weckd_edge.devices.remote.on_device import main; main()"
 _POLL_S = 0.2
 
@@ -110,7 +113,7 @@ def _leave(number: int, frame: object) -> None:
 
 
 def _wait_for_the_end_of_stdin(pid: int, gone: threading.Event) -> None:
-    while sys.stdin.buffer.read(1):
+    while os.read(0, 1):  # not by sys.stdin, whose lock would be in the way of leaving
         pass
     gone.set()
     _kill_group(pid)
@@ -173,6 +176,7 @@ def stop(word: str) -> None:
 def fetch(token: str) -> None:
     """Stop the bench and send what it has written as a tar; its guard goes on."""
     stop(f"{PREFIX}{token}-")
+    sys.stdout.buffer.write(MARK)
     with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
         for folder in _folders(token):
             out = os.path.join(folder, OUT)  # noqa: PTH118 - likewise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from weckd_edge.artifacts import Measurement
 from weckd_edge.devices.backends.table import BACKENDS
 from weckd_edge.devices.bench_folder import PAGE, RECORD, STARTED, close_cut_off, read_bench
 from weckd_edge.devices.remote.base import LostError, Process
-from weckd_edge.devices.remote.device import Device, Look
+from weckd_edge.devices.remote.device import SLOWEST_BYTES_PER_S, Device, Look, told
 from weckd_edge.devices.remote.job import Job
 from weckd_edge.devices.remote.records import HOST_FILE, HostRecord, HostResult
 from weckd_edge.devices.rules import find_rules
@@ -150,26 +149,25 @@ async def _listen(process: Process, errand: Errand) -> str | None:
     """
     loop = asyncio.get_running_loop()
     end_s = loop.time() + errand.limit_s
+    allowed_s = errand.patience_s + len(errand.parcel) / SLOWEST_BYTES_PER_S  # for what is still on its way
     while True:
-        patience_s = min(errand.patience_s, end_s - loop.time())
+        left_s = end_s - loop.time()
         try:
-            line = await asyncio.wait_for(process.line(), max(patience_s, 0))
+            line = await asyncio.wait_for(process.line(), max(min(allowed_s, left_s), 0))
         except asyncio.TimeoutError:
-            if patience_s < errand.patience_s:
+            if left_s < allowed_s:
                 return f"the bench was not done after {errand.limit_s:.0f} s, more than its rules can take; it was stopped"
-            return f"the device was silent for {errand.patience_s:g} s, as if it hung; the bench was stopped"
-        try:
-            told = json.loads(line) if line else {"ended": None}
-        except ValueError:
-            continue  # a library there wrote to stdout
-        if not isinstance(told, dict):
+            return f"the device was silent for {allowed_s:.0f} s, as if it hung; the bench was stopped"
+        said = told(line) if line else {"ended": None}
+        if said is None:  # some library there wrote to stdout
             continue
-        if told.get("done"):
+        allowed_s = errand.patience_s
+        if said.get("done"):
             return None
-        if "error" in told:
-            return str(told["error"])
-        if "ended" in told:
-            code, last = told["ended"], process.complaint()
+        if "error" in said:
+            return str(said["error"])
+        if "ended" in said:
+            code, last = said["ended"], process.complaint()
             how = "" if code is None else f" with {code}"
             return f"the bench on the device ended{how}, without a word of its own{f' ({last})' if last else ''}"
 

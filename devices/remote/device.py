@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shlex
+import shutil
 import tarfile
 import time
 from collections.abc import Coroutine
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from weckd_edge.devices.bench_folder import FRAME, NETWORK, POWER, RECORD, SAMPLES, STARTED
+from weckd_edge.devices.remote.agent import MARK
 from weckd_edge.devices.remote.base import Access, Connect, Finished, LostError, Process, Session
 from weckd_edge.devices.remote.hosts import Host
 from weckd_edge.errors import DeviceError
@@ -31,8 +33,11 @@ LINGER_S = 60.0
 
 _ANSWER_S = 60.0
 _FETCH_S = 600.0
-_SLOWEST_BYTES_PER_S = 50_000
+SLOWEST_BYTES_PER_S = 50_000
+"""Of a connection over which a bundle is still sent."""
+
 _AGAIN_S = 2.0
+_LARGEST_GREETING = 1 << 16
 
 _NEEDED = f"{OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]}"
 _OLD = f"expected Python {_NEEDED} or newer, got"
@@ -109,12 +114,13 @@ class Device:
             LostError: It does not answer.
         """
         process = await self._start("look", *modules)
-        ready = await _in_time(process.line(), _ANSWER_S, "start Python")
+        ready = await self._answer_to(process, b"")
         wall_ns, start_ns = time.time_ns(), time.monotonic_ns()
-        line = await self._answer_to(process, b"\n") if ready else b""
+        found = await self._answer_to(process, b"\n") if ready else None
         took_ns = time.monotonic_ns() - start_ns
         self._checked(await _in_time(process.finish(), _ANSWER_S, "answer"))
-        found = json.loads(line)
+        if found is None:
+            raise DeviceError(f"{self.host.text}: '{self._python}' said nothing there; is it a Python?")
         return Look(
             python=found["python"],
             executable=found["executable"],
@@ -131,7 +137,7 @@ class Device:
         Raises:
             LostError: The device takes too long, or the connection broke.
         """
-        limit_s = _ANSWER_S + len(parcel) / _SLOWEST_BYTES_PER_S
+        limit_s = _ANSWER_S + len(parcel) / SLOWEST_BYTES_PER_S
         process = await self._start("run", self._token, str(LINGER_S))
         await _in_time(process.send(b"%d\n" % len(parcel) + parcel), limit_s, f"take {len(parcel)} bytes")
         return process
@@ -145,8 +151,7 @@ class Device:
         """
         with TemporaryFile() as packed:
             self._checked(await self._ask("fetch", self._token, sink=packed, limit_s=_FETCH_S))
-            packed.seek(0)
-            _unpack(packed, folder)
+            unpack(packed, folder)
 
     async def remove(self) -> None:
         """Leave nothing on the device.
@@ -155,7 +160,8 @@ class Device:
             DeviceError: Something is left.
             LostError: The connection broke.
         """
-        left = json.loads(self._checked(await self._ask("remove", self._token)).stdout)["left"]
+        said = self._checked(await self._ask("remove", self._token)).stdout.splitlines()
+        left = [path for line in said for path in (told(line) or {}).get("left", ())]
         if left:
             raise DeviceError(f"{self.host.text}: could not be removed: {', '.join(left)}; remove it there")
 
@@ -184,9 +190,15 @@ class Device:
         return process
 
     @staticmethod
-    async def _answer_to(process: Process, question: bytes) -> bytes:
-        await process.send(question)
-        return await _in_time(process.line(), _ANSWER_S, "answer")
+    async def _answer_to(process: Process, question: bytes) -> dict[str, Any] | None:
+        """Return the next thing that the agent says, whatever a login shell has said before; None where it has ended."""
+        if question:
+            await process.send(question)
+        while line := await _in_time(process.line(), _ANSWER_S, "answer"):
+            found = told(line)
+            if found is not None:
+                return found
+        return None
 
     async def _ask(self, verb: str, *arguments: str, sink: BinaryIO | None = None, limit_s: float = _ANSWER_S) -> Finished:
         process = await self._start(verb, *arguments)
@@ -214,17 +226,35 @@ async def _in_time(work: Coroutine[Any, Any, T], limit_s: float, what: str) -> T
         raise LostError(f"it did not {what} within {limit_s:.0f} s") from err
 
 
-def _unpack(packed: IO[bytes], folder: Path) -> None:
-    """Take the files a bench may have, and nothing else, from what a device has sent."""
+def told(line: bytes) -> dict[str, Any] | None:
+    """Return what the agent or the bench says by a line; None where it is not theirs."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def unpack(packed: BinaryIO, folder: Path) -> None:
+    """Take the files a bench may have, and nothing else, from what a device has sent.
+
+    Raises:
+        LostError: It is not whole.
+        StoreError: It cannot be written here.
+    """
+    packed.seek(0)
+    start = packed.read(_LARGEST_GREETING).find(MARK)
+    if start < 0:
+        raise LostError("what the device has measured did not come")
+    packed.seek(start + len(MARK))
     with explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            with tarfile.open(fileobj=packed, mode="r:") as archive:
+            with tarfile.open(fileobj=packed, mode="r|") as archive:
                 for member in archive:
                     data = archive.extractfile(member) if member.isfile() and member.name in WANTED else None
                     if data is not None:
                         with (folder / member.name).open("wb") as file:
-                            while chunk := data.read(1 << 20):
-                                file.write(chunk)
+                            shutil.copyfileobj(data, file)
         except (tarfile.TarError, EOFError) as err:
             raise LostError(f"what the device has measured did not come whole ({err})") from err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from weckd_edge.errors import DeviceError, WeckdError
 from weckd_edge.schema import from_json
 
 _BEAT_S = 1.0
+_SCRATCH = "scratch"
 
 
 def run_job(folder: Path) -> None:
@@ -60,10 +62,13 @@ def main() -> None:
     ended = threading.Event()
     beats = threading.Thread(target=_beat, args=(ended,), daemon=True)
     beats.start()
+    folder = Path(sys.argv[2])
     try:
-        run_job(Path(sys.argv[2]))
+        (folder / _SCRATCH).mkdir()
+        tempfile.tempdir = str(folder / _SCRATCH)  # so that nothing lies elsewhere where this process is killed
+        run_job(folder)
         outcome: dict[str, Any] = {"done": True}
-    except WeckdError as err:
+    except (WeckdError, OSError) as err:
         outcome = {"error": str(err)}
     ended.set()
     beats.join()

@@ -23,9 +23,9 @@ def missing() -> str | None:
     return None
 
 
-def make_key(path: Path, kind: str = "ed25519") -> Path:
+def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
     """Write a private key and, beside it, its public half."""
-    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", path], check=True, capture_output=True)
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-f", path], check=True, capture_output=True)
     return path
 
 

@@ -22,8 +22,8 @@ import pytest
 
 from weckd_edge.bundle import Bundle
 from weckd_edge.devices.bench_folder import read_bench
-from weckd_edge.devices.remote import course, device, fleet
-from weckd_edge.devices.remote.base import Access
+from weckd_edge.devices.remote import agent, course, device, fleet
+from weckd_edge.devices.remote.base import Access, LostError
 from weckd_edge.devices.remote.course import Errand, run_limit_s
 from weckd_edge.devices.remote.fleet import bench_hosts
 from weckd_edge.devices.remote.hosts import Host, parse_hosts
@@ -270,12 +270,32 @@ def test_a_wrong_identity_is_refused(
     assert "--identity" in reason
 
 
+def test_a_key_that_needs_a_passphrase_is_refused(
+    serve: Callable[..., Any], remote: Callable[..., Any], sshd: ModuleType, tmp_path: Path
+) -> None:
+    locked = sshd.make_key(tmp_path / "locked", passphrase="secret")
+    reason = failure(remote(serve(), identity=locked))
+    assert f"{locked}: expected a private key without a passphrase" in reason
+
+
 # What a device lacks
 
 
 def test_a_device_without_python_says_so(serve: Callable[..., Any], remote: Callable[..., Any]) -> None:
     server = serve()
     assert "expected Python as 'no-such-python', found none" in failure(remote(server, python="no-such-python"))
+
+
+def test_a_login_shell_that_talks_does_no_harm(
+    serve: Callable[..., Any], remote: Callable[..., Any], tmp_path: Path
+) -> None:
+    python = wrapper(tmp_path / "python", f'echo "Welcome!"; exec {sys.executable} "$@"')
+    (found,) = remote(serve(), python=python)
+    assert (found.record.state, found.record.reason) == ("finished", None)
+
+
+def test_what_is_no_python_says_so(serve: Callable[..., Any], remote: Callable[..., Any], tmp_path: Path) -> None:
+    assert "is it a Python?" in failure(remote(serve(), python=wrapper(tmp_path / "python", "exit 0")))
 
 
 def test_a_device_with_an_old_python_says_so(serve: Callable[..., Any], remote: Callable[..., Any], tmp_path: Path) -> None:
@@ -344,7 +364,7 @@ def test_a_host_that_hangs_does_not_stop_the_others(
     start = time.monotonic()
     bad, found = remote(hanging, good, python=python, patience_s=6.0)
     assert (bad.record.state, found.record.state) == ("failed", "finished")
-    assert "silent for 6 s" in bad.record.reason
+    assert "silent for 9 s" in bad.record.reason
     assert time.monotonic() - start < 40
 
 
@@ -524,26 +544,21 @@ def test_every_module_of_the_parcel_can_be_imported_without_the_rest_of_the_pack
 
 def test_nothing_but_what_a_bench_writes_is_taken_from_a_device(tmp_path: Path) -> None:
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name in (
-            "started.json",
-            "bench.html",
-            "../measurement.json",
-            "/tmp/measurement.json",
-            "x/samples.npz",
-            ".bashrc",
-        ):
+    packed.write(b"Welcome to the device\n" + agent.MARK)
+    with tarfile.open(fileobj=packed, mode="w|") as archive:
+        for name in ("started.json", "bench.html", "../measurement.json", "/measurement.json", "x/samples.npz", ".bashrc"):
             archive.addfile(tarfile.TarInfo(name), io.BytesIO())
         link = tarfile.TarInfo("samples.npz")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
-    packed.seek(0)
-    device._unpack(packed, tmp_path / "kept/here")
-    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == [
-        "kept",
-        "kept/here",
-        "kept/here/started.json",
-    ]
+    device.unpack(packed, tmp_path / "kept")
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["kept", "kept/started.json"]
+
+
+@pytest.mark.parametrize("data", [b"", b"Welcome", agent.MARK + b"\1" * 700])
+def test_what_did_not_come_whole_is_told(data: bytes, tmp_path: Path) -> None:
+    with pytest.raises(LostError, match="did not come"):
+        device.unpack(io.BytesIO(data), tmp_path / "kept")
 
 
 def test_the_time_limit_follows_the_rules() -> None:
