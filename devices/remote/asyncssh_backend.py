@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -104,7 +105,7 @@ def _untrusted(host: Host, access: Access, known: Any, shown: list[tuple[str, st
     if not shown:
         return f"{host.text}: its host key is not trusted ({why})"
     name, address, port, key = shown[-1]
-    file, entry, fingerprint = access.known_hosts[0], _entry(name, port), key.get_fingerprint()
+    file, entry, fingerprint = shlex.quote(str(access.known_hosts[0])), _entry(name, port), key.get_fingerprint()
     line = f"{entry} {key.export_public_key().decode().strip()}"
     check = "compare it on the device: for f in /etc/ssh/ssh_host_*.pub; do ssh-keygen -lf $f; done"
     matched = known.match(name, address, port if port != SSH_PORT else None)
