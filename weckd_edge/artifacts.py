@@ -864,6 +864,7 @@ class Measurement:
         loadgen: What LoadGen says of the same run; None where our own loop sent the queries.
         power: Power and energy; None where nobody asked for it.
         machine: The machine's state around the run; None where nobody watched.
+        cut_off: Why the run ended before its time; None: it did not. Its times are never VALID.
         schema_version: Of this record.
     """
 
@@ -889,6 +890,7 @@ class Measurement:
     loadgen: LoadgenFigures | None = None
     power: PowerFigures | None = None
     machine: MachineRecord | None = None
+    cut_off: str | None = None
     schema_version: int = SCHEMA_VERSION
 
 

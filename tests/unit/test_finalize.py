@@ -20,9 +20,10 @@ from click.testing import CliRunner
 from weckd_edge.bundle import Bundle, open_bundle
 from weckd_edge.cli.finalize import command
 from weckd_edge.devices import finalize as finalize_module
+from weckd_edge.devices.choice import choose_model
 from weckd_edge.devices.engines import current_engine, current_record, kept_record
 from weckd_edge.devices.finalize import Finalized, finalize, go_back
-from weckd_edge.devices.infer import choose_model, open_bundle_model
+from weckd_edge.devices.infer import open_bundle_model
 from weckd_edge.devices.verify_bundle import verify_bundle
 from weckd_edge.errors import BundleError, DeviceError, MissingDependency, ModelError, StoreError
 from weckd_edge.progress import SilentProgress
