@@ -18,13 +18,8 @@ from weckd_edge.devices.predicting.counts import NetworkCounts
 from weckd_edge.devices.predicting.features import feature_matrix, features
 from weckd_edge.devices.predicting.fitting import conformal_width, fit_prices, group_errors
 from weckd_edge.devices.predicting.measurements import TimedNetwork, settings_of
-from weckd_edge.devices.predicting.published import (
-    PublishedRow,
-    predict_row,
-    published_rows,
-    scale_to,
-    transfer_width,
-)
+from weckd_edge.devices.predicting.published import predict_row, scale_to, transfer_width
+from weckd_edge.devices.predicting.published_rows import PublishedRow, published_rows, rows_of
 from weckd_edge.devices.predicting.reference import reference_prices
 from weckd_edge.devices.predicting.tensorrt_roofline import highest_mode, roofline_ns, roofline_width
 from weckd_edge.devices.profile import DeviceProfile
@@ -77,7 +72,7 @@ def predict(
         backend: Take only measurements by this one; None: the backend and threads with the most measurements.
         threads: Take only measurements with so many threads.
         power_mode: Of a Jetson; None: the one with the highest peak.
-        published: Rows to use in place of the package's own table.
+        published: Rows to use in place of the profile's and the package's own.
 
     Raises:
         ConfigError: The device has no power mode of that name.
@@ -93,7 +88,7 @@ def predict(
     left = f"{len(here)} measurements of it are by another backend or number of threads; " if here else ""
     rows = [
         row
-        for row in (published_rows() if published is None else published)
+        for row in (_known_rows(profile) if published is None else published)
         if profile.id in (row.device, *row.stands_for) and threads in (None, row.threads) and backend in (None, row.runtime)
     ]
     if profile.target == "jetson":
@@ -111,6 +106,12 @@ def predict(
         f"{left}no measurement of {profile.id}, no published latency of a known network on it, no peak of its arithmetic; "
         f"run 'weckd-edge predict --calibrate FILE' on the device, then give the file with --measurements"
     )
+
+
+def _known_rows(profile: DeviceProfile) -> tuple[PublishedRow, ...]:
+    """Return what the profile itself says, which may be a file of the user's own, and the rows of other devices."""
+    own = rows_of(profile)
+    return (*own, *(row for row in published_rows() if row.device != profile.id and row not in own))
 
 
 def _from_measurements(counts: NetworkCounts, profile: DeviceProfile, measured: list[TimedNetwork]) -> Prediction:
