@@ -95,15 +95,16 @@ def predict(
         rows = [row for row in rows if row.runtime == "tensorrt"]
     if power_mode is None and any(row.runtime != "tensorrt" for row in rows):
         return _from_published(counts, profile, rows)
+    peak = "no peak of its arithmetic"
     mode = highest_mode(profile) if power_mode is None else next(m for m in profile.power_modes if m.name == power_mode)
     if profile.target == "jetson" and backend in (None, "tensorrt") and mode is not None and mode.int8_tops_dense:
         if counts.precision == "int8":
             return _from_peak(counts, mode.name, mode.int8_tops_dense)
-        left += "the peak of a power mode is known for int8 alone; "
+        peak = "the peak of its power modes is known for int8 alone"
     if rows:
         return _from_published(counts, profile, rows)
     return _unknown(
-        f"{left}no measurement of {profile.id}, no published latency of a known network on it, no peak of its arithmetic; "
+        f"{left}no measurement of {profile.id}, no published latency of a known network on it, {peak}; "
         f"run 'weckd-edge predict --calibrate FILE' on the device, then give the file with --measurements"
     )
 
