@@ -39,6 +39,8 @@ def doubts(measurement: Measurement) -> tuple[str, ...]:
 def machine_doubts(machine: MachineRecord) -> list[str]:
     """Return what the machine did during the run that makes its times another machine's."""
     found = []
+    if machine.emulated is not None:
+        found.append(f"an emulator ran it ({machine.emulated}): its times say nothing about a device; run it on the device")
     slowed = dict.fromkeys(text for state in (*machine.during, machine.after) for text in state.throttling)
     slowed |= dict.fromkeys(machine.throttle_events)
     if slowed:
