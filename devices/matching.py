@@ -110,8 +110,8 @@ def _why_not(profiles: Sequence[DeviceProfile], identity: Identity) -> list[str]
     """Say why no profile is taken, as far as that helps: what contradicts, what is missing, which profiles are near."""
     if identity.emulated_on is not None:
         return [
-            f"an emulated machine: programs run as {identity.architecture} on {identity.emulated_on} hardware; answers can be "
-            "checked here, times and energy say nothing about a device"
+            f"an emulated machine: programs run as {identity.architecture} on {identity.emulated_on} hardware; answers can "
+            "be checked here, times and energy say nothing about a device"
         ]
     fits = [p for p in profiles if identity.architecture in (None, p.architecture) and _named(p, identity)]
     reasons = list(dict.fromkeys(wrong for p in fits if (wrong := contradiction(p, identity))))

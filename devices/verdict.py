@@ -25,6 +25,9 @@ def doubts(measurement: Measurement) -> tuple[str, ...]:
     """Return why the times may not be quoted; empty where they may."""
     latency = measurement.frame_to_answer
     count, found = len(latency.samples_ns), []
+    if measurement.machine is not None and measurement.machine.emulated is not None:
+        told = measurement.machine.emulated
+        found.append(f"an emulator ran it ({told}), whose times say nothing about a device; run it on the device")
     if count < MINIMUM_QUERIES:
         found.append(f"{count} queries; a 90th percentile needs at least {MINIMUM_QUERIES}")
     if not measurement.rules_met:
@@ -39,8 +42,6 @@ def doubts(measurement: Measurement) -> tuple[str, ...]:
 def machine_doubts(machine: MachineRecord) -> list[str]:
     """Return what the machine did during the run that makes its times another machine's."""
     found = []
-    if machine.emulated is not None:
-        found.append(f"an emulator ran it ({machine.emulated}): its times say nothing about a device; run it on the device")
     slowed = dict.fromkeys(text for state in (*machine.during, machine.after) for text in state.throttling)
     slowed |= dict.fromkeys(machine.throttle_events)
     if slowed:

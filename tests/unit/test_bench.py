@@ -297,7 +297,7 @@ def test_a_bench_under_an_emulator_is_invalid(tmp_path: Path, machines: ModuleTy
     assert (found.device, found.machine is not None and found.machine.emulated) == ("generic-arm64", "aarch64 on x86_64")
     verdict, reason = verdict_of(found)
     assert verdict == "INVALID"
-    assert "an emulator ran it (aarch64 on x86_64)" in reason
+    assert reason.startswith("an emulator ran it (aarch64 on x86_64), whose times say nothing about a device")
 
 
 def test_mlperfs_rules_without_loadgen_run_in_our_own_loop_and_say_so(

@@ -160,7 +160,6 @@ def test_a_machine_that_keeps_its_clocks_is_not_doubted() -> None:
         ({"throttle_events": ("oc1_event_cnt +2",)}, "the machine throttled (oc1_event_cnt +2)"),
         ({"mode_after": "governor powersave"}, "from governor performance to governor powersave"),
         ({"during": (state(), state(1_200_000))}, "the processor clock changed during the run, 1000 to 1200 MHz"),
-        ({"emulated": "aarch64 on x86_64"}, "an emulator ran it (aarch64 on x86_64): its times say nothing about a device"),
         ({"during": (state(gpu_hz=600_000_000), state(gpu_hz=300_000_000))}, "the GPU clock changed"),
     ],
 )
