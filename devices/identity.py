@@ -107,7 +107,7 @@ class Identity:
         machine = " ".join(word for word in (self.vendor, self.product) if word)
         named = self.model or self.cpu_model or machine or self.cores_in_words
         named = named or f"a machine of architecture {self.architecture or platform.machine()}"
-        return f"{named}, emulating {self.architecture}" if self.emulated_on else named
+        return f"{named} ({self.architecture} emulated on {self.emulated_on})" if self.emulated_on else named
 
     @property
     def emulation(self) -> str | None:

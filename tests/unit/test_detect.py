@@ -384,7 +384,7 @@ def test_arm_programs_on_an_x86_machine_are_emulated(machines: ModuleType, tmp_p
     assert found.identity is not None
     assert (found.identity.emulated_on, found.identity.emulation) == ("x86_64", "aarch64 on x86_64")
     assert (found.instruction_sets, found.overflow_fix_needed) == ((), False)
-    assert found.host == "Intel(R) Xeon(R) Processor @ 2.10GHz, emulating aarch64"
+    assert found.host == "Intel(R) Xeon(R) Processor @ 2.10GHz (aarch64 emulated on x86_64)"
     assert "run as aarch64 on x86_64 hardware" in found.reasons[0]
     assert not is_same_device(load_profile("generic-arm64"), found)
 
@@ -403,7 +403,7 @@ def test_x86_programs_emulated_on_a_board_are_not_that_board(machines: ModuleTyp
     machines.write(root, "sys/devices/system/cpu/modalias", ARM_ALIAS)
     found = detect(root, machine="x86_64")
     assert (found.profile, found.architecture, found.overflow_fix_needed) == ("generic-x86", "x86_64", None)
-    assert found.host == "Raspberry Pi 5 Model B Rev 1.0, emulating x86_64"
+    assert found.host == "Raspberry Pi 5 Model B Rev 1.0 (x86_64 emulated on aarch64)"
     assert not needs_half_range(load_profile("generic-x86"), found)
 
 
