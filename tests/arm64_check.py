@@ -88,7 +88,7 @@ class ArmCheck:
         if not (self.root / "lib").exists():
             (self.root / "lib").symlink_to("usr/lib")
         (libc,) = (self.work / "apt/cache/archives").glob("libc6_*.deb")
-        self.glibc = libc.name.split("_")[1].split("-")[0].removeprefix("2%3a")
+        self.glibc = libc.name.split("_")[1].split("-")[0]
         self.emulator = found or self._fetch_the_emulator(apt)
         told = run([self.emulator, "--version"], cwd=self.work).stdout.splitlines()[0]
         try:
