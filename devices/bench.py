@@ -186,7 +186,7 @@ def bench_model(
         finally:
             runner.close()
         task.advance()
-        draft = _with_run(draft, timed, held)
+        draft = _with_run(draft, timed, held, found)
         alone = find_rules("quick", queries=queries, warmup=warmup)
         with kept.stream(NETWORK, draft) if kept else nullcontext() as sink:
             network, note = _network_alone(backend, model, onnx, network_input_name, alone, threads, sink)
@@ -267,7 +267,7 @@ def _timed_run(
     return _Timed(run=run, machine=record, power=figures, readings=readings, note=note)
 
 
-def _with_run(draft: Measurement, timed: _Timed, rules: Rules) -> Measurement:
+def _with_run(draft: Measurement, timed: _Timed, rules: Rules, found: Detected) -> Measurement:
     run = timed.run
     samples = run.samples_ns.tolist()
     seconds = (run.end_ns - run.start_ns) / 1e9
@@ -284,7 +284,7 @@ def _with_run(draft: Measurement, timed: _Timed, rules: Rules) -> Measurement:
         loadgen=run.loadgen,
         warnings=(*draft.warnings, timed.note) if timed.note else draft.warnings,
         power=timed.power,
-        machine=timed.machine,
+        machine=replace(timed.machine, emulated=found.identity.emulation if found.identity else None),
     )
 
 

@@ -826,6 +826,7 @@ class MachineRecord:
         mode_after: The same after.
         throttle_events: Counters of throttling that went up during the run, with how much, in words.
         shown: What the machine shows, in words such as ``clocks``; what is not here could not be watched.
+        emulated: As what on what, in words, where an emulator ran the model; None where nothing shows one.
     """
 
     before: MachineState
@@ -835,6 +836,7 @@ class MachineRecord:
     mode_after: str | None
     throttle_events: tuple[str, ...]
     shown: tuple[str, ...]
+    emulated: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
