@@ -298,6 +298,14 @@ def test_memory_is_judged_whatever_the_clock_did(measurement: Measurement, bar: 
     assert (gate.verdict, "INVALID" in gate.reason) == (verdict, False)
 
 
+@pytest.mark.parametrize("bar", [1000.0, 1.0])
+def test_memory_under_an_emulator_is_not_the_devices(bar: float) -> None:
+    machine = dataclasses.replace(THROTTLED.machine, emulated="aarch64 on x86_64")  # type: ignore[type-var]
+    gate = one(GateConfig(memory_mib=bar), measurement=dataclasses.replace(MEASUREMENT, machine=machine))
+    assert gate.verdict == "INCONCLUSIVE"
+    assert "an emulator ran it (aarch64 on x86_64)" in gate.reason
+
+
 def drawing(net_mj: float | None, resolution_mj: float | None = 0.1, reason: str | None = None) -> Measurement:
     power = PowerFigures(
         source="meter",
