@@ -21,7 +21,6 @@ from weckd_edge.signing import MANIFEST_FILE, SIGNATURE_FILE
 
 MODULES = (
     "__init__",
-    "artifacts",
     "bundle",
     "config",
     "errors",
@@ -34,7 +33,7 @@ MODULES = (
 )
 """Modules of the package itself that a bench imports."""
 
-PACKAGES = ("devices", "devices.backends", "devices.power", "devices.profiles", "report")
+PACKAGES = ("artifacts", "devices", "devices.backends", "devices.power", "devices.profiles", "report")
 ON_DEVICE = ("__init__", "agent", "job", "on_device")
 """Modules of ``devices.remote`` that run on the device."""
 

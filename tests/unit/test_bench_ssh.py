@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -364,7 +365,8 @@ def test_a_host_that_hangs_does_not_stop_the_others(
     start = time.monotonic()
     bad, found = remote(hanging, good, python=python, patience_s=4.0)
     assert (bad.record.state, found.record.state) == ("failed", "finished")
-    assert "silent for 7 s" in bad.record.reason
+    # Four seconds, and as many more as sending the code may take.
+    assert re.search(r"silent for (?:[5-9]|1\d) s, as if it hung", bad.record.reason or "")
     assert time.monotonic() - start < 40
 
 

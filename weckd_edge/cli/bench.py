@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
+from weckd_edge.cli.output import HELP, fitted, json_option, make_progress, print_json, print_table, quiet_option, say
 
 if TYPE_CHECKING:
     from weckd_edge.artifacts import Latency, Measurement
@@ -177,7 +178,8 @@ def command(
     rows = [("frame to answer", *_row(found.frame_to_answer)), ("network alone", *_row(found.network))]
     print_table(("", "p50 ms", "p90 ms", "p99 ms", "frames"), rows, title=f"{found.device} ({found.host})")
     rss = "unknown" if found.peak_rss_bytes is None else f"{found.peak_rss_bytes / 2**20:.0f} MiB"
-    say(f"{found.backend} {found.backend_version}, {found.precision}, {found.threads} thread(s), {found.generator}")
+    threads_used = f"{found.threads} thread{'' if found.threads == 1 else 's'}"
+    say(f"{found.backend} {found.backend_version}, {found.precision}, {threads_used}, {found.generator}")
     say(found.rules)
     for stop in found.early_stopping:
         if stop.estimate_ns is not None:
@@ -237,7 +239,7 @@ def _compare(folders: tuple[Path, Path], any_device: bool, margin: float, as_jso
         print_table(("B minus A", "ms", "95 % from", "to"), rows, title=f"{folders[0]} and {folders[1]}")
         for text in found.unlike:
             say(f"warning: unlike devices, {text}")
-        click.echo(f"{found.verdict}: {found.reason}")
+        click.echo(fitted(f"{found.verdict}: {found.reason}", sys.stdout))
     return _MISSED if found.verdict == "slower" else 0
 
 
