@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test lint dist-test install clean
+.PHONY: demo test lint dist-test arm64-test install clean
 
 install: $(VENV)/.installed
 
@@ -21,6 +21,7 @@ demo: install
 test: install lint
 	$(BIN)/pytest -n 2
 	$(MAKE) dist-test
+	$(MAKE) arm64-test
 
 lint: install
 	$(BIN)/ruff format --check .
@@ -30,6 +31,10 @@ lint: install
 
 dist-test: install
 	$(BIN)/python tests/dist_check.py
+
+# Says why it is skipped where there is no apt with arm64 packages; ARM64=--required makes that a failure.
+arm64-test: install
+	$(BIN)/python tests/arm64_check.py $(ARM64)
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info

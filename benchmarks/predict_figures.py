@@ -12,6 +12,7 @@ from weckd_edge.compile.ladder_networks import RECIPES
 from weckd_edge.devices.predicting.features import FEATURES, feature_matrix
 from weckd_edge.devices.predicting.fitting import conformal_width, fit_prices, group_errors
 from weckd_edge.devices.predicting.measurements import TimedNetwork, read_measurements
+from weckd_edge.devices.predicting.published import LeftOut, left_out_one, transfer_width
 
 KEPT = Path(__file__).resolve().parent / "results" / "predict_networks.jsonl"
 FRAME = " frame"
@@ -53,6 +54,21 @@ def reference_prices(measured: Sequence[TimedNetwork]) -> dict[str, float]:
     """Return prices fitted to every measurement, to four digits: those of the reference machine."""
     prices = fit_prices(feature_matrix([timed.counts for timed in measured]), _times(measured))
     return {name: float(f"{price:.4g}") for name, price in zip(FEATURES, prices, strict=True)}
+
+
+def published_lines() -> tuple[str, list[str]]:
+    """Return what docs/predicting.md says of published figures that were left out: the count, and the table's lines."""
+    found = [(left, transfer_width(left.figures, left.row.device)) for left in left_out_one()]
+    inside = sum(abs(left.error) <= width for left, width in found)
+    return f"{inside} of {len(found)} are inside ({inside / len(found):.1%})", [_line(left, width) for left, width in found]
+
+
+def _line(left: LeftOut, width: float) -> str:
+    ms, factor = left.predicted_ns / 1e6, float(np.exp(width))
+    threads = "" if left.row.threads is None else f", {left.row.threads} thread{'s' if left.row.threads > 1 else ''}"
+    verdict = "hit" if abs(left.error) <= width else "**miss**"
+    where = f"| {left.row.name} | {left.row.runtime}{threads} | {left.row.precision} | {left.network}"
+    return f"{where} | {ms:.2f} | {ms / factor:.2f} to {ms * factor:.2f} | {left.published_ns / 1e6:g} | {verdict} |"
 
 
 def _by_name(networks: Sequence[TimedNetwork]) -> Callable[[TimedNetwork], int]:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from weckd_edge.artifacts import DatasetIndex, GoldenFrames, ImageRecord, InputContract
+from weckd_edge.artifacts import DatasetIndex, GoldenFrames, InputContract
 from weckd_edge.compile.verify import Answers, Candidate
 from weckd_edge.devices.backends.table import open_runner
 from weckd_edge.devices.frames import frame_from_file
 from weckd_edge.errors import DataError
 from weckd_edge.store import file_ref
+from weckd_edge.turns import in_turn
 
 FRAMES_FILE = "frames.npy"
 EXPECTED_FILE = "expected.npy"
@@ -75,16 +76,6 @@ def make_golden(
             "tensorrt": max(LEAST_TENSORRT_TOLERANCE, tolerance),
         },
     )
-
-
-def in_turn(records: Sequence[ImageRecord]) -> list[ImageRecord]:
-    """Put images in an order that takes one of each class in turn, keeping the order inside a class."""
-    seen: dict[int, int] = {}
-    place = []
-    for record in records:
-        seen[record.label] = seen.get(record.label, -1) + 1
-        place.append((seen[record.label], record.label))
-    return [record for _, record in sorted(zip(place, records, strict=True), key=lambda item: item[0])]
 
 
 def _answers(candidate: Candidate, frames: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> tuple[Answers, str]:

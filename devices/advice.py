@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from weckd_edge.devices import conditions
+from weckd_edge.devices import room
+from weckd_edge.devices.clocks import read_core_clocks, read_gpu_clocks
 from weckd_edge.devices.detect import Detected
 from weckd_edge.devices.identity import read_text
 from weckd_edge.devices.jetson import read_power_mode, read_power_modes
 from weckd_edge.devices.profile import DeviceProfile, PowerMode
+from weckd_edge.devices.throttling import read_throttled_before, read_throttling
 from weckd_edge.errors import DeviceError
 
 _LEAST_DISK_MIB = 1024
@@ -110,8 +112,8 @@ def _peak(mode: PowerMode) -> str:
 
 def _jetson_clocks(root: Path) -> Advice:
     topic = "jetson_clocks"
-    clocks = [*conditions.read_core_clocks(root)]
-    gpu = conditions.read_gpu_clocks(root)
+    clocks = read_core_clocks(root)
+    gpu = read_gpu_clocks(root)
     if gpu is None and not clocks:
         hint = "in a container, mount /sys; on the board itself, look with: sudo jetson_clocks --show"
         return Advice(topic=topic, state="unknown", found="no clock is shown here", hint=hint)
@@ -141,7 +143,7 @@ def _governor(root: Path, detected: Detected, jetson: bool) -> Advice:
             hint = "echo 0 | sudo tee /sys/devices/system/cpu/intel_pstate/no_turbo (where cooling is good)"
             return Advice(topic=topic, state="improve", found=f"{told}, with turbo clocks turned off", hint=hint)
         return Advice(topic=topic, state="good", found=told)
-    clocks = conditions.read_core_clocks(root)
+    clocks = read_core_clocks(root)
     if jetson and clocks and all(clock.pinned for clock in clocks):
         return Advice(topic=topic, state="good", found=f"{told}; the clocks are pinned all the same")
     if "powersave" in names and read_text(root / "sys/devices/system/cpu/intel_pstate/status") != "active":
@@ -152,7 +154,7 @@ def _governor(root: Path, detected: Detected, jetson: bool) -> Advice:
 
 def _throttling(root: Path) -> Advice:
     topic = "throttling"
-    now, before = conditions.read_throttling(root), conditions.read_throttled_before(root)
+    now, before = read_throttling(root), read_throttled_before(root)
     if now:
         hint = "let it cool down, give it more air or a stronger supply, or take a lower power mode; do not measure now"
         return Advice(topic=topic, state="improve", found=_some(now), hint=hint)
@@ -171,7 +173,7 @@ def _some(said: tuple[str, ...]) -> str:
 
 def _swap(root: Path, jetson: bool) -> Advice:
     topic = "swap"
-    swap = conditions.read_swap(root)
+    swap = room.read_swap(root)
     if swap is None:
         return Advice(topic=topic, state="unknown", found="/proc/swaps cannot be read")
     if not swap.devices:
@@ -191,7 +193,7 @@ def _swap(root: Path, jetson: bool) -> Advice:
 
 def _memory(root: Path) -> Advice:
     topic = "memory"
-    memory = conditions.read_memory_mib(root)
+    memory = room.read_memory_mib(root)
     if memory is None:
         return Advice(topic=topic, state="unknown", found="/proc/meminfo does not tell")
     available, total = memory
@@ -204,7 +206,7 @@ def _memory(root: Path) -> Advice:
 
 def _disk(folder: Path) -> Advice:
     topic = "free disk"
-    free = conditions.read_free_disk_mib(folder)
+    free = room.read_free_disk_mib(folder)
     if free is None:
         return Advice(topic=topic, state="unknown", found=f"the disk of {folder} cannot be asked")
     told = f"{free / 1024:.1f} GiB free"

@@ -27,10 +27,10 @@ from weckd_edge.devices.backends.base import NetworkRunner
 from weckd_edge.devices.backends.loadgen_backend import LIBRARY, MOST_BYTES, memory_bytes, run_loadgen
 from weckd_edge.devices.backends.table import BACKENDS, open_network, open_runner
 from weckd_edge.devices.bench_folder import FRAME, NETWORK, BenchFolder
+from weckd_edge.devices.choice import choose_model
 from weckd_edge.devices.detect import Detected, detect
 from weckd_edge.devices.early_stopping import early_stop
 from weckd_edge.devices.energy import energy_of
-from weckd_edge.devices.infer import choose_model
 from weckd_edge.devices.machine import Machine, rises
 from weckd_edge.devices.percentiles import summarize
 from weckd_edge.devices.power.base import PowerSource, Reading
@@ -80,7 +80,7 @@ def bench(
         queries: Exactly so many, in place of what the rules say.
         warmup: How many before, untimed, in place of what the rules say.
         threads: Processor threads one query may use.
-        backend: See ``infer.choose_model``.
+        backend: See ``choice.choose_model``.
         generator: What sends the queries.
         power: Where power is read; None: nowhere. It stays open.
         out: Folder to keep the bench in; see ``bench_folder``.
@@ -186,7 +186,7 @@ def bench_model(
         finally:
             runner.close()
         task.advance()
-        draft = _with_run(draft, timed, held)
+        draft = _with_run(draft, timed, held, found)
         alone = find_rules("quick", queries=queries, warmup=warmup)
         with kept.stream(NETWORK, draft) if kept else nullcontext() as sink:
             network, note = _network_alone(backend, model, onnx, network_input_name, alone, threads, sink)
@@ -267,7 +267,7 @@ def _timed_run(
     return _Timed(run=run, machine=record, power=figures, readings=readings, note=note)
 
 
-def _with_run(draft: Measurement, timed: _Timed, rules: Rules) -> Measurement:
+def _with_run(draft: Measurement, timed: _Timed, rules: Rules, found: Detected) -> Measurement:
     run = timed.run
     samples = run.samples_ns.tolist()
     seconds = (run.end_ns - run.start_ns) / 1e9
@@ -284,7 +284,7 @@ def _with_run(draft: Measurement, timed: _Timed, rules: Rules) -> Measurement:
         loadgen=run.loadgen,
         warnings=(*draft.warnings, timed.note) if timed.note else draft.warnings,
         power=timed.power,
-        machine=timed.machine,
+        machine=replace(timed.machine, emulated=found.identity.emulation if found.identity else None),
     )
 
 
@@ -366,7 +366,10 @@ def _any_tensor(runner: NetworkRunner) -> NDArray[Any]:
 def _cold_start(backend: str, model: Path, frames: NDArray[np.uint8], threads: int) -> tuple[int, int | None]:
     """Open and answer once in a fresh process; return the time it took and the process's largest resident memory."""
     package = Path(weckd_edge.__file__).parent.parent
-    code = f"import sys; sys.path.append({str(package)!r}); from weckd_edge.devices.cold_start import main; main()"
+    code = (  # ours first, as another version may be installed; behind everything else for whatever is imported next
+        f"import sys; sys.path.insert(0, {str(package)!r}); import weckd_edge; sys.path.append(sys.path.pop(0)); "
+        "from weckd_edge.devices.cold_start import main; main()"
+    )
     with tempfile.TemporaryDirectory(prefix="weckd-bench-") as folder:
         path = Path(folder) / "frame.npy"
         np.save(path, frames)

@@ -51,6 +51,13 @@ class BenchFolder:
         with explain_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
+    @classmethod
+    def go_on(cls, folder: Path) -> BenchFolder:
+        """Return the folder of a run that was cut off, to finish it."""
+        found = cls.__new__(cls)
+        found.folder = folder
+        return found
+
     @contextmanager
     def stream(self, name: str, draft: Measurement) -> Iterator[_Stream]:
         """Write times to a file while a run goes on, with what is known of it beside them.
@@ -119,6 +126,21 @@ def read_bench(folder: Path) -> Measurement:
     whole = _with_samples(folder, record.frame_to_answer, found[FRAME])
     network = None if record.network is None else _with_samples(folder, record.network, found[NETWORK])
     return replace(record, frame_to_answer=whole, network=network)
+
+
+def close_cut_off(folder: Path, reason: str) -> Measurement:
+    """Make a finished bench of what a run had that was cut off: readable as any other, never VALID.
+
+    Args:
+        folder: Of the run.
+        reason: Why it ended before its time.
+
+    Raises:
+        StoreError: As ``recover``; or a file cannot be written.
+    """
+    found = replace(recover(folder), cut_off=reason)
+    BenchFolder.go_on(folder).finish(found)
+    return found
 
 
 def recover(folder: Path) -> Measurement:

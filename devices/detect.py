@@ -62,15 +62,18 @@ class Detected:
     identity: Identity | None = None
 
 
-def detect(root: Path = Path("/"), profiles: tuple[DeviceProfile, ...] | None = None) -> Detected:
+def detect(
+    root: Path = Path("/"), profiles: tuple[DeviceProfile, ...] | None = None, machine: str | None = None
+) -> Detected:
     """Find the profile that fits this machine.
 
     Args:
         root: Where ``proc``, ``sys`` and ``etc`` lie.
         profiles: Those to choose from; None takes the ones that come with the package.
+        machine: Architecture that the kernel tells programs; see ``identity.read_identity``.
     """
-    identity = read_identity(root)
-    extensions = _extensions(read_text(root / "proc/cpuinfo"))
+    identity = read_identity(root, machine)
+    extensions = _extensions(read_text(root / "proc/cpuinfo"), identity.architecture)
     found, reasons = match(list_profiles() if profiles is None else profiles, identity)
     return Detected(
         profile=found.id if found else "unknown",
@@ -92,8 +95,10 @@ def is_same_device(profile: DeviceProfile, detected: Detected) -> bool:
     """Tell whether a figure measured on the detected machine counts for a profile.
 
     For a generic profile an equal architecture is enough; a board must have been recognised as itself, or say of itself what
-    a profile of the user's own asks for.
+    a profile of the user's own asks for. An emulated machine is no device at all.
     """
+    if detected.identity is not None and detected.identity.emulated_on is not None:
+        return False
     if profile.is_generic:
         return detected.architecture == profile.architecture
     if detected.module is not None and profile.part_numbers and detected.module not in profile.part_numbers:
@@ -131,8 +136,9 @@ def read_governors(root: Path) -> tuple[str, ...]:
     return tuple(sorted({text for file in files if (text := read_text(file))}))
 
 
-def _extensions(cpuinfo: str) -> tuple[str, ...]:
-    flags = set(field_of(cpuinfo, "flags").split()) | set(field_of(cpuinfo, "Features").split())
+def _extensions(cpuinfo: str, architecture: Architecture | None) -> tuple[str, ...]:
+    """Return the extensions of an architecture; empty where the file shows the processor of another, which emulates it."""
+    flags = set(field_of(cpuinfo, "Features" if architecture == "aarch64" else "flags").split())
     return tuple(name for flag, name in _EXTENSIONS.items() if flag in flags)
 
 

@@ -1,4 +1,8 @@
-"""What a machine says of itself: its device tree, processor, module, release and firmware, below a ``root``."""
+"""What a machine says of itself: its device tree, processor, module, release and firmware, below a ``root``.
+
+Programs may run on an emulated processor (``qemu-user`` or a container of another architecture): the kernel then tells them
+the architecture they were built for, and most files still show the processor that does the work. Both are kept apart.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,9 @@ _PART = re.compile(r"p\d{4}-\d{4}")
 _L4T = re.compile(r"# R(\d+) \(release\), REVISION: ([\d.]+)")
 _TREES = ("proc/device-tree", "sys/firmware/devicetree/base")
 _DMI = "sys/class/dmi/id"
+_MODALIAS = "sys/devices/system/cpu/modalias"
+_MODALIAS_KINDS: dict[str, Architecture] = {"x86": "x86_64", "aarch64": "aarch64"}
+_MACHINES: dict[str, Architecture] = {"x86_64": "x86_64", "AMD64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 _FILLED_IN_BY_NOBODY = re.compile(
     r"to be filled|default string|system (product|manufacturer)|not specified|^\W*$|^(none|n/a|oem)$", re.I
 )
@@ -55,7 +62,7 @@ class Identity:
     """What a machine says of itself; empty where it says nothing.
 
     Attributes:
-        architecture: Of the processor; None where it is neither x86-64 nor 64-bit Arm.
+        architecture: Programs here are run as; None where it is neither x86-64 nor 64-bit Arm.
         model: Of the device tree: the board in words.
         compatible: Of the device tree, the most exact name first.
         modules: NVIDIA part numbers among them, carriers too.
@@ -67,6 +74,7 @@ class Identity:
         product: Of the machine, as its firmware tells it.
         l4t: Release of NVIDIA's Linux, such as ``36.4.3``.
         remarks: What is there and could not be read, in words.
+        emulated_on: Architecture of the processor that emulates the other; None where nothing shows that one does.
     """
 
     architecture: Architecture | None
@@ -81,6 +89,7 @@ class Identity:
     product: str
     l4t: str | None
     remarks: tuple[str, ...]
+    emulated_on: Architecture | None = None
 
     @property
     def is_tegra(self) -> bool:
@@ -97,11 +106,23 @@ class Identity:
         """The machine in words: its board, else its processor, else its firmware's name."""
         machine = " ".join(word for word in (self.vendor, self.product) if word)
         named = self.model or self.cpu_model or machine or self.cores_in_words
-        return named or f"a machine of architecture {self.architecture or platform.machine()}"
+        named = named or f"a machine of architecture {self.architecture or platform.machine()}"
+        return f"{named} ({self.architecture} emulated on {self.emulated_on})" if self.emulated_on else named
+
+    @property
+    def emulation(self) -> str | None:
+        """What is emulated on what, such as ``aarch64 on x86_64``; None where nothing shows an emulator."""
+        return f"{self.architecture} on {self.emulated_on}" if self.emulated_on else None
 
 
-def read_identity(root: Path = Path("/")) -> Identity:
-    """Read what a machine says of itself; a file that is missing or unreadable leaves its part empty."""
+def read_identity(root: Path = Path("/"), machine: str | None = None) -> Identity:
+    """Read what a machine says of itself; a file that is missing or unreadable leaves its part empty.
+
+    Args:
+        root: Where ``proc``, ``sys`` and ``etc`` lie.
+        machine: Architecture that the kernel tells programs, such as ``aarch64``; None asks it where ``root`` is ``/``, and
+            takes the files' word elsewhere.
+    """
     remarks: list[str] = []
     cpuinfo = _read(root / "proc/cpuinfo", remarks, root)
     model = _first(root, "model", "", remarks)
@@ -115,8 +136,11 @@ def read_identity(root: Path = Path("/")) -> Identity:
             f"got '{release[:40]}')"
         )
     cores = _core_kinds(cpuinfo)
+    if machine is None and root == Path("/"):
+        machine = platform.machine()
+    told = _MACHINES.get(machine or "")
     return Identity(
-        architecture=_architecture(root, cpuinfo),
+        architecture=told or _architecture_in(cpuinfo),
         model=model,
         compatible=compatible,
         modules=tuple(
@@ -130,6 +154,7 @@ def read_identity(root: Path = Path("/")) -> Identity:
         product=_dmi(root, "product_name"),
         l4t=f"{found[1]}.{found[2]}" if found else None,
         remarks=tuple(dict.fromkeys(remarks)),
+        emulated_on=_emulated_on(told, cpuinfo, read_text(root / _MODALIAS)),
     )
 
 
@@ -168,15 +193,20 @@ def _dmi(root: Path, name: str) -> str:
     return "" if _FILLED_IN_BY_NOBODY.search(text) else text
 
 
-def _architecture(root: Path, cpuinfo: str) -> Architecture | None:
+def _architecture_in(cpuinfo: str) -> Architecture | None:
     if re.search(r"^flags\s*:.*\blm\b", cpuinfo, re.MULTILINE):
         return "x86_64"
-    if re.search(r"^Features\s*:.*\basimd\b", cpuinfo, re.MULTILINE):
-        return "aarch64"
-    machine = platform.machine() if root == Path("/") else ""
-    if machine in ("x86_64", "AMD64"):
-        return "x86_64"
-    return "aarch64" if machine in ("aarch64", "arm64") else None
+    return "aarch64" if re.search(r"^Features\s*:.*\basimd\b", cpuinfo, re.MULTILINE) else None
+
+
+def _emulated_on(told: Architecture | None, cpuinfo: str, modalias: str) -> Architecture | None:
+    """Return the architecture that does the work, where it is not the one that programs are told.
+
+    ``modalias`` comes first, as an emulator may show a ``/proc/cpuinfo`` of what it emulates; /sys it leaves as it is.
+    """
+    kind = re.match(r"cpu:type:(x86|aarch64)\b", modalias)
+    shown = _MODALIAS_KINDS[kind[1]] if kind else _architecture_in(cpuinfo)
+    return shown if told is not None and shown != told else None
 
 
 def _read(path: Path, remarks: list[str], root: Path, separator: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Answer images with a bundle: which model of it to open here, and how probabilities become a decision."""
+"""Answer images with a bundle: open the model that runs here, and turn probabilities into a decision."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import numpy as np
 from weckd_edge.artifacts import Manifest
 from weckd_edge.bundle import Bundle, open_bundle
 from weckd_edge.devices.backends.base import Probabilities, Runner
-from weckd_edge.devices.backends.table import BACKENDS, find_backend, open_runner
-from weckd_edge.devices.engines import current_engine, current_record
+from weckd_edge.devices.backends.table import open_runner
+from weckd_edge.devices.choice import ModelChoice, choose_model
 from weckd_edge.devices.frames import frame_from_file
-from weckd_edge.errors import DataError, DeviceError, MissingDependency, ModelError
-from weckd_edge.optional import is_installed
+from weckd_edge.errors import DataError, ModelError
 
 ABSTAIN = "unable to analyze"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
@@ -41,21 +40,6 @@ class Inference:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelChoice:
-    """Which file of a bundle is run by what.
-
-    Attributes:
-        backend: A name of the backend table.
-        path: The model file.
-        precision: ``int8`` or ``fp32``.
-    """
-
-    backend: str
-    path: Path
-    precision: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class OpenModel:
     """A bundle with one of its models open.
 
@@ -68,58 +52,6 @@ class OpenModel:
     bundle: Bundle
     choice: ModelChoice
     runner: Runner
-
-
-def choose_model(bundle: Bundle, backend: str | None = None) -> ModelChoice:
-    """Choose what to run of a bundle on this machine.
-
-    The engine that finalize built here comes first, then the models that were built for the bundle, then its ONNX graph
-    in whatever reads ONNX here.
-
-    Args:
-        bundle: The bundle.
-        backend: Only this one; None takes the first whose library is installed.
-
-    Raises:
-        ConfigError: No backend is called so.
-        DeviceError: The bundle's engine is not built yet and nothing else is asked for.
-        MissingDependency: No library that could run the bundle is installed.
-    """
-    if backend is not None:
-        find_backend(backend)
-    choices = _choices(bundle)
-    wanted = [choice for choice in choices if backend in (None, choice.backend)]
-    for choice in wanted:
-        if backend is not None or is_installed(BACKENDS[choice.backend].library):
-            return choice
-    if backend == "tensorrt":
-        current_engine(bundle.folder)  # says why there is none
-    if backend is not None:
-        raise DeviceError(
-            f"{bundle.folder}: holds nothing that {backend} runs; it has {', '.join(c.backend for c in choices)}"
-        )
-    rows = [BACKENDS[choice.backend] for choice in choices]
-    extras = " or ".join(dict.fromkeys(f"pip install 'weckd-edge[{row.extra}]'" for row in rows))
-    names = ", ".join(dict.fromkeys(row.library for row in rows))
-    raise MissingDependency(f"one of {names} is needed to run this bundle and none is installed; {extras}")
-
-
-def _choices(bundle: Bundle) -> list[ModelChoice]:
-    manifest, found = bundle.manifest, []
-    record = current_record(bundle.folder)
-    if record is not None and record.identity.onnx_sha256 == manifest.onnx.sha256:
-        found.append(ModelChoice(backend="tensorrt", path=current_engine(bundle.folder), precision=record.precision))
-    for model in manifest.models:
-        for name, row in BACKENDS.items():
-            for ref in model.files:
-                if model.kind == "model" and model.backend in row.runs and Path(ref.path).suffix in row.suffixes:
-                    found.append(ModelChoice(backend=name, path=bundle.folder / ref.path, precision=model.precision))
-    onnx = bundle.folder / manifest.onnx.path
-    done = {choice.backend for choice in found}
-    for name, row in BACKENDS.items():
-        if ".onnx" in row.suffixes and name not in done:
-            found.append(ModelChoice(backend=name, path=onnx, precision=manifest.onnx_precision))
-    return found
 
 
 def open_bundle_model(folder: Path, *, backend: str | None = None, threads: int = 1) -> OpenModel:

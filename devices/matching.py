@@ -13,9 +13,10 @@ def claim(profile: DeviceProfile, identity: Identity) -> str | None:
     """Return why a machine is the device of a profile, in words; None where nothing says so, or something contradicts it.
 
     A product's name that the profile asks for must be there; then the module, the board or the processor decide, the most
-    exact first. A device tree that names the board of a profile while the cores are of another kind is not believed.
+    exact first. A device tree that names the board of a profile while the cores are of another kind is not believed, and an
+    emulated processor is no device.
     """
-    if identity.architecture not in (None, profile.architecture):
+    if identity.architecture not in (None, profile.architecture) or identity.emulated_on is not None:
         return None
     product = identity.product if identity.product in profile.dmi_products else None
     if profile.dmi_products and product is None:
@@ -107,6 +108,11 @@ def _rank(profile: DeviceProfile, identity: Identity) -> int:
 
 def _why_not(profiles: Sequence[DeviceProfile], identity: Identity) -> list[str]:
     """Say why no profile is taken, as far as that helps: what contradicts, what is missing, which profiles are near."""
+    if identity.emulated_on is not None:
+        return [
+            f"an emulated machine: programs run as {identity.architecture} on {identity.emulated_on} hardware; answers can "
+            "be checked here, times and energy say nothing about a device"
+        ]
     fits = [p for p in profiles if identity.architecture in (None, p.architecture) and _named(p, identity)]
     reasons = list(dict.fromkeys(wrong for p in fits if (wrong := contradiction(p, identity))))
     near = [profile.id for profile in profiles if profile.soc in identity.socs and profile.soc is not None]

@@ -185,6 +185,7 @@ class PublishedLatency:
         batch: Images at once.
         processor: What of the device ran it.
         threads: Of a processor's cores.
+        part: What of the device ran it, where that is not what a build runs on, such as its slow cores; in words.
         power_mode: By name.
         measured_on: Another device it was really measured on, which stands for this one's class; None: on the device itself.
         note: What else is to be known, in words.
@@ -204,6 +205,7 @@ class PublishedLatency:
     batch: int = 1
     processor: Literal["cpu", "gpu", "dla", "npu"] = "cpu"
     threads: int | None = None
+    part: str | None = None
     power_mode: str | None = None
     measured_on: str | None = None
     note: str | None = None

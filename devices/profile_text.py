@@ -167,7 +167,7 @@ def _published(profile: DeviceProfile) -> list[Table]:
         rows.append([row.model, size, row.precision, row.runtime, where, time, what, row.confidence])
         batch = f"batch {row.batch}" if row.batch != 1 else ""
         stand_in = f"measured on {row.measured_on}" if row.measured_on else ""
-        remarks.append("; ".join(text for text in (row.power_mode, batch, stand_in, row.note) if text))
+        remarks.append("; ".join(text for text in (row.part, row.power_mode, batch, stand_in, row.note) if text))
     title = "Published latencies, measured by others"
     # What all rows have in common is said once, so that they fit a narrow terminal.
     for name in ("px", "runtime", "is", "sure"):

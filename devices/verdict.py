@@ -25,9 +25,14 @@ def doubts(measurement: Measurement) -> tuple[str, ...]:
     """Return why the times may not be quoted; empty where they may."""
     latency = measurement.frame_to_answer
     count, found = len(latency.samples_ns), []
+    if measurement.cut_off is not None:
+        found.append(f"the run was cut off after {count} queries: {measurement.cut_off}")
+    if measurement.machine is not None and measurement.machine.emulated is not None:
+        told = measurement.machine.emulated
+        found.append(f"an emulator ran it ({told}), whose times say nothing about a device; run it on the device")
     if count < MINIMUM_QUERIES:
         found.append(f"{count} queries; a 90th percentile needs at least {MINIMUM_QUERIES}")
-    if not measurement.rules_met:
+    if not measurement.rules_met and measurement.cut_off is None:
         found.append("the run was shorter than its rules ask")
     if latency.iqr_over_median > LARGEST_SPREAD:
         found.append(f"{spread_text(latency)}; close other programs and run it again")

@@ -48,6 +48,17 @@ def toy() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def sshd() -> ModuleType:
+    """Real ssh servers on loopback: see ``support/sshd.py``."""
+    pytest.importorskip("asyncssh")
+    module = _load("weckd_tests_sshd", _HERE / "support/sshd.py")
+    reason = module.missing()
+    if reason is not None:
+        pytest.skip(reason)
+    return module
+
+
+@pytest.fixture(scope="session")
 def networks() -> ModuleType:
     """Toy torch networks, frames, and their graphs: see ``support/networks.py``."""
     pytest.importorskip("torch")

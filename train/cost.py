@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weckd_edge.artifacts import SCHEMA_VERSION
+from weckd_edge.devices.power.base import PowerSource, PowerSourceError, Reading
+from weckd_edge.devices.power.null_source import NullSource
+from weckd_edge.devices.power.table import open_source
+from weckd_edge.devices.watch import Watch
 from weckd_edge.errors import StoreError
 from weckd_edge.schema import from_json, to_json
 from weckd_edge.store import write_atomic
+from weckd_edge.train.nvml_backend import read_gpu_joules
 
 FILE = "cost.json"
-POWERCAP = Path("/sys/class/powercap")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +28,8 @@ class Cost:
     Attributes:
         seconds: Wall time.
         cpu_seconds: Processor time of all threads of this process.
-        joules: Of the processor packages and the GPU, whoever used them meanwhile; None where neither can be read.
+        joules: Of the processor packages with their memory and the GPUs, whoever used them meanwhile; None where neither
+            can be read.
         schema_version: Of this record.
     """
 
@@ -35,11 +40,19 @@ class Cost:
 
 
 @contextmanager
-def metered(folder: Path) -> Iterator[None]:
-    """Write what the block took to ``cost.json`` in a folder: beside the artefact, which must not depend on it."""
-    start_ns, cpu_ns, energy = time.monotonic_ns(), time.process_time_ns(), read_joules()
-    yield
-    spent = spent_joules(energy, read_joules())
+def metered(folder: Path, root: Path = Path("/"), period_s: float = 10.0) -> Iterator[None]:
+    """Write what the block took to ``cost.json`` in a folder: beside the artefact, which must not depend on it.
+
+    Args:
+        folder: Where the file is put.
+        root: Where ``sys`` lies.
+        period_s: How often the processor's counters are read meanwhile; they wrap around, after a minute at the least.
+    """
+    start_ns, cpu_ns, gpus = time.monotonic_ns(), time.process_time_ns(), read_gpu_joules()
+    packages = _open_rapl(root)
+    with Watch(packages.read, period_s) as watch:
+        yield
+    spent = _sum_known(_package_joules(packages, watch), spent_joules(gpus, read_gpu_joules()))
     cost = Cost(
         seconds=round((time.monotonic_ns() - start_ns) / 1e9, 1),
         cpu_seconds=round((time.process_time_ns() - cpu_ns) / 1e9, 1),
@@ -60,29 +73,29 @@ def total(folders: Iterable[Path]) -> Cost:
     )
 
 
-def read_joules() -> dict[str, float]:
-    """Return the energy counters that can be read, joules since some moment, by name (Linux powercap, NVML)."""
-    found = {}
-    for counter in sorted(POWERCAP.glob("*-rapl:*/energy_uj")):
-        if counter.parent.name.count(":") > 1:
-            continue  # a part of a package that is counted already
-        try:
-            found[counter.parent.name] = int(counter.read_text()) / 1e6
-        except (OSError, ValueError):
-            continue  # since 2020 only the superuser may read it
-    return found | _gpu_joules()
-
-
-def _gpu_joules() -> dict[str, float]:
+def _open_rapl(root: Path) -> PowerSource:
     try:
-        import pynvml
+        return open_source("rapl", root)
+    except PowerSourceError as err:  # a virtual machine has none, and since 2020 only the superuser may read it
+        return NullSource(str(err))
 
-        pynvml.nvmlInit()
-        count = pynvml.nvmlDeviceGetCount()
-        handles = {f"gpu{i}": pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(count)}
-        return {name: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3 for name, handle in handles.items()}
-    except Exception:  # no library, no driver, or a GPU too old to count
-        return {}
+
+def _package_joules(packages: PowerSource, watch: Watch[Reading | None]) -> float | None:
+    """Return what the processor's packages took since they were opened; None where not every reading was made."""
+    if watch.failure is not None:
+        return None
+    try:
+        last = packages.read()
+    except PowerSourceError:
+        return None
+    finally:
+        packages.close()
+    return None if last is None or last.energy_mj is None else last.energy_mj / 1e3
+
+
+def _sum_known(*parts: float | None) -> float | None:
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None
 
 
 def spent_joules(before: dict[str, float], after: dict[str, float]) -> float | None:

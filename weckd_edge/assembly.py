@@ -41,6 +41,7 @@ from weckd_edge.report.evidence import EVIDENCE_FOLDER, REPORT_FILE
 from weckd_edge.schema import to_json
 from weckd_edge.signing import sign
 from weckd_edge.store import atomic_folder
+from weckd_edge.turns import in_turn
 
 T = TypeVar("T")
 
@@ -233,12 +234,7 @@ def _samples(parts: Parts, draft: Manifest) -> Iterator[Sample]:
         decided = prediction.compiled.index(max(prediction.compiled))
         (right if decided == prediction.label else wrong).append(prediction)
     shown = wrong[: max(count // 2, count - len(right))]
-    turn: dict[int, int] = {}
-    place = {}
-    for prediction in right:
-        place[prediction.path] = (turn.setdefault(prediction.label, 0), prediction.label)
-        turn[prediction.label] += 1
-    shown += sorted(right, key=lambda p: place[p.path])[: count - len(shown)]
+    shown += in_turn(right)[: count - len(shown)]
     for prediction in shown:
         best = max(prediction.compiled)
         yield Sample(

@@ -9,6 +9,7 @@ from types import ModuleType
 from weckd_edge.errors import MissingDependency
 
 EXTRA_OF = {
+    "asyncssh": "remote",
     "cyclonedx": "report",
     "jinja2": "report",
     "lightning_fabric": "train",

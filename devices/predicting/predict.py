@@ -18,13 +18,8 @@ from weckd_edge.devices.predicting.counts import NetworkCounts
 from weckd_edge.devices.predicting.features import feature_matrix, features
 from weckd_edge.devices.predicting.fitting import conformal_width, fit_prices, group_errors
 from weckd_edge.devices.predicting.measurements import TimedNetwork, settings_of
-from weckd_edge.devices.predicting.published import (
-    PublishedRow,
-    predict_row,
-    published_rows,
-    scale_to,
-    transfer_width,
-)
+from weckd_edge.devices.predicting.published import predict_row, scale_to, transfer_width
+from weckd_edge.devices.predicting.published_rows import PublishedRow, published_rows, rows_of
 from weckd_edge.devices.predicting.reference import reference_prices
 from weckd_edge.devices.predicting.tensorrt_roofline import highest_mode, roofline_ns, roofline_width
 from weckd_edge.devices.profile import DeviceProfile
@@ -77,7 +72,7 @@ def predict(
         backend: Take only measurements by this one; None: the backend and threads with the most measurements.
         threads: Take only measurements with so many threads.
         power_mode: Of a Jetson; None: the one with the highest peak.
-        published: Rows to use in place of the package's own table.
+        published: Rows to use in place of the profile's and the package's own.
 
     Raises:
         ConfigError: The device has no power mode of that name.
@@ -93,24 +88,31 @@ def predict(
     left = f"{len(here)} measurements of it are by another backend or number of threads; " if here else ""
     rows = [
         row
-        for row in (published_rows() if published is None else published)
+        for row in (_known_rows(profile) if published is None else published)
         if profile.id in (row.device, *row.stands_for) and threads in (None, row.threads) and backend in (None, row.runtime)
     ]
     if profile.target == "jetson":
         rows = [row for row in rows if row.runtime == "tensorrt"]
     if power_mode is None and any(row.runtime != "tensorrt" for row in rows):
         return _from_published(counts, profile, rows)
+    peak = "no peak of its arithmetic"
     mode = highest_mode(profile) if power_mode is None else next(m for m in profile.power_modes if m.name == power_mode)
     if profile.target == "jetson" and backend in (None, "tensorrt") and mode is not None and mode.int8_tops_dense:
         if counts.precision == "int8":
             return _from_peak(counts, mode.name, mode.int8_tops_dense)
-        left += "the peak of a power mode is known for int8 alone; "
+        peak = "the peak of its power modes is known for int8 alone"
     if rows:
         return _from_published(counts, profile, rows)
     return _unknown(
-        f"{left}no measurement of {profile.id}, no published latency of a known network on it, no peak of its arithmetic; "
+        f"{left}no measurement of {profile.id}, no published latency of a known network on it, {peak}; "
         f"run 'weckd-edge predict --calibrate FILE' on the device, then give the file with --measurements"
     )
+
+
+def _known_rows(profile: DeviceProfile) -> tuple[PublishedRow, ...]:
+    """Return what the profile itself says, which may be a file of the user's own, and the rows of other devices."""
+    own = rows_of(profile)
+    return (*own, *(row for row in published_rows() if row.device != profile.id and row not in own))
 
 
 def _from_measurements(counts: NetworkCounts, profile: DeviceProfile, measured: list[TimedNetwork]) -> Prediction:

@@ -1,4 +1,4 @@
-"""Published latencies of known networks: for a device that nobody measured with this software, the only thing to go by.
+"""From published latencies of known networks: for a device that nobody measured with this software, the only thing to go by.
 
 A device is taken for the reference machine with two factors, one on arithmetic and one on everything else, fitted to what is
 published of it. How far that is off is told by leaving published figures out and predicting them from the others.
@@ -7,96 +7,23 @@ published of it. How far that is off is told by leaving published figures out an
 from __future__ import annotations
 
 import functools
-import json
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from importlib import resources
+from dataclasses import dataclass
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 
-from weckd_edge.devices.predicting.counts import NetworkCounts, Precision, as_int8, counts_from_data
+from weckd_edge.devices.predicting.counts import NetworkCounts
 from weckd_edge.devices.predicting.features import COMPUTE, FEATURES, feature_matrix
 from weckd_edge.devices.predicting.fitting import COVERAGE, Floats, conformal_width, fit_prices
+from weckd_edge.devices.predicting.published_rows import PublishedRow, counts_of, published_rows
 from weckd_edge.devices.predicting.reference import reference_prices
 from weckd_edge.errors import DeviceError
-from weckd_edge.schema import from_data
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 PULL_TOGETHER = 0.03
 """How strongly the two factors are held alike, in squared relative error of one figure."""
 
 _COMPUTE = np.array([name in COMPUTE for name in FEATURES])
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PublishedRow:
-    """What one source says of one device with one runtime: batch 1, 224 x 224 pixels.
-
-    Attributes:
-        device: A profile's id, or a name of its own where there is no profile.
-        name: For people.
-        runtime: Such as ``ncnn``.
-        precision: Of the network; ``float32`` also stands for FP16 where a runtime chose it by itself.
-        ms: Latency by network, milliseconds; names of ``published_counts``.
-        source: Where it was read.
-        threads: Of the processor; None: all, or not a processor.
-        int8_tops_dense: Of the power mode it was measured in.
-        stands_for: Devices of the same class without a figure of their own.
-    """
-
-    device: str
-    name: str
-    runtime: str
-    precision: Precision
-    ms: dict[str, float]
-    source: str
-    threads: int | None = None
-    int8_tops_dense: float | None = None
-    stands_for: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Table:
-    rows: tuple[PublishedRow, ...] = field(default=())
-
-
-@functools.cache
-def published_rows() -> tuple[PublishedRow, ...]:
-    """Return the table that comes with the package.
-
-    Raises:
-        DeviceError: A row is not what was expected, or names a network that was not counted.
-    """
-    text = (resources.files("weckd_edge.devices.predicting") / "published.toml").read_text(encoding="utf-8")
-    rows = from_data(_Table, tomllib.loads(text), where="published.toml", error=DeviceError).rows
-    for row in rows:
-        for network in row.ms:
-            if network not in published_counts():
-                raise DeviceError(
-                    f"published.toml: '{network}' of {row.name} was not counted; known: {list(published_counts())}"
-                )
-    return rows
-
-
-@functools.cache
-def published_counts() -> dict[str, NetworkCounts]:
-    """Return the counts, in float32 at 224 pixels and with 1000 classes, of the networks whose latencies are published."""
-    text = (resources.files("weckd_edge.devices.predicting") / "published_networks.jsonl").read_text(encoding="utf-8")
-    lines: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
-    return {line["network"]: counts_from_data(line["counts"], where=line["network"]) for line in lines}
-
-
-def counts_of(network: str, precision: Precision) -> NetworkCounts:
-    """Return a published network's counts in a precision."""
-    counts = published_counts()[network]
-    return as_int8(counts) if precision == "int8" else counts
 
 
 def two_parts(networks: Sequence[NetworkCounts]) -> Floats:

@@ -12,7 +12,8 @@ import functools
 import numpy as np
 
 from weckd_edge.devices.predicting.counts import NetworkCounts
-from weckd_edge.devices.predicting.published import counts_of, published_rows, transfer_width
+from weckd_edge.devices.predicting.published import transfer_width
+from weckd_edge.devices.predicting.published_rows import counts_of, published_rows
 from weckd_edge.devices.profile import DeviceProfile, PowerMode
 
 

@@ -343,8 +343,8 @@ def test_finalize_builds_on_a_recorded_jetson_what_the_host_prepared(
     jetson: Any, machines: ModuleType, tensorrt: ModuleType, tmp_path: Path, version: str
 ) -> None:
     from weckd_edge.bundle import open_bundle
+    from weckd_edge.devices.choice import choose_model
     from weckd_edge.devices.finalize import finalize
-    from weckd_edge.devices.infer import choose_model
 
     folder = tmp_path / "bundle"
     shutil.copytree(jetson.bundle, folder)

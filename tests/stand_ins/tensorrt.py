@@ -7,7 +7,6 @@ alone, as a real one does.
 import ctypes
 import enum
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,9 @@ stays_on_gpu: tuple[str, ...] = ()
 float_layers: tuple[str, ...] = ()
 """Convolutions that the engines built from now on run in floating point."""
 slow_ns: dict[str, int] = {"GPU": 0, "DLA": 0}
-"""What engines for either processor, built from now on, take for a frame beside their arithmetic."""
+"""What engines for either processor, built from now on, take for a frame."""
+elapsed_ns = 0
+"""What all frames so far took: a clock that no other program can disturb."""
 
 
 def become(version: str) -> None:
@@ -376,7 +377,8 @@ class IExecutionContext:
         kind = np.dtype({"tensor(uint8)": "uint8", "tensor(float)": "float32"}[source.type])
         raw = ctypes.string_at(self._addresses[source.name], int(np.prod(shape)) * kind.itemsize)
         frame = np.frombuffer(raw, kind).reshape(shape)
-        time.sleep(self._engine.slow_ns / 1e9)
+        global elapsed_ns
+        elapsed_ns += self._engine.slow_ns
         answer = self._engine.session.run(None, {source.name: frame})[0] + np.float32(self._engine.error)
         ctypes.memmove(self._addresses[target.name], answer.tobytes(), answer.nbytes)
         return True

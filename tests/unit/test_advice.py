@@ -3,7 +3,7 @@ from types import ModuleType
 
 import pytest
 
-from weckd_edge.devices import conditions
+from weckd_edge.devices import room
 from weckd_edge.devices.advice import Advice
 from weckd_edge.devices.doctor import diagnose
 
@@ -206,5 +206,5 @@ def test_little_memory_is_told(machines: ModuleType, tmp_path: Path, available: 
 def test_a_full_disk_is_told(
     machines: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: float | None, state: str
 ) -> None:
-    monkeypatch.setattr(conditions, "read_free_disk_mib", lambda folder: free)
+    monkeypatch.setattr(room, "read_free_disk_mib", lambda folder: free)
     assert by_topic(machines.x86(tmp_path))["free disk"].state == state

@@ -21,6 +21,7 @@ from weckd_edge.devices import single_stream
 from weckd_edge.devices.bench import bench, bench_model
 from weckd_edge.devices.bench_folder import BenchFolder, read_bench, recover
 from weckd_edge.devices.cold_start import first_answer_ns, peak_rss_bytes
+from weckd_edge.devices.detect import detect
 from weckd_edge.devices.percentiles import nearest_rank, summarize
 from weckd_edge.devices.power.base import PowerSourceError, Reading
 from weckd_edge.devices.verdict import verdict_of
@@ -286,6 +287,17 @@ def test_a_clock_that_falls_during_the_run_makes_it_invalid(tmp_path: Path, fake
     verdict, reason = verdict_of(run_fake(tmp_path, queries=64))
     assert verdict == "INVALID"
     assert "the processor clock changed during the run, 600 to 1500 MHz" in reason
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_bench_under_an_emulator_is_invalid(tmp_path: Path, machines: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = machines.x86(tmp_path)
+    monkeypatch.setattr(bench_module, "detect", lambda root: detect(root, machine="aarch64"))
+    found = run_fake(root, queries=64)
+    assert (found.device, found.machine is not None and found.machine.emulated) == ("generic-arm64", "aarch64 on x86_64")
+    verdict, reason = verdict_of(found)
+    assert verdict == "INVALID"
+    assert reason.startswith("an emulator ran it (aarch64 on x86_64), whose times say nothing about a device")
 
 
 def test_mlperfs_rules_without_loadgen_run_in_our_own_loop_and_say_so(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from weckd_edge.artifacts import EarlyStop, LoadgenFigures, MachineRecord, MachineState, Measurement, PowerFigures
-from weckd_edge.devices.bench_folder import FRAME, NETWORK, BenchFolder, read_bench, recover
+from weckd_edge.devices.bench_folder import FRAME, NETWORK, BenchFolder, close_cut_off, read_bench, recover
 from weckd_edge.devices.percentiles import summarize
 from weckd_edge.devices.power.base import Reading
 from weckd_edge.devices.power.replay_source import read_file
@@ -187,6 +187,8 @@ def test_the_page_shows_both_pictures_and_is_safe(tmp_path: Path) -> None:
         assert words in page, words
     assert re.search(r"https?://", page) is None
     assert "dots: throttled" in page
+    heads = re.findall("<th>([^<]*)</th>", page)
+    assert heads == ["", "at", "processor", "hottest", "load", "throttling"]  # this machine shows no GPU's clock
 
 
 def test_a_page_of_little_is_written_too(tmp_path: Path) -> None:
@@ -204,3 +206,25 @@ def test_a_page_of_little_is_written_too(tmp_path: Path) -> None:
     page = (write(tmp_path / "b", bare) / "bench.html").read_text()
     assert "cannot be measured there" in page
     assert "The machine" not in page
+
+
+def test_a_run_that_was_cut_off_becomes_a_bench_that_is_never_valid(tmp_path: Path) -> None:
+    kept = BenchFolder(tmp_path / "b")
+    with kept.stream(FRAME, FULL) as sink:
+        sink(array("q", SAMPLES))
+    found = close_cut_off(tmp_path / "b", "the connection was lost")
+    assert found.frame_to_answer.samples_ns == tuple(SAMPLES)
+    assert read_bench(tmp_path / "b") == found
+    verdict, reason = verdict_of(found)
+    assert verdict == "INVALID"
+    assert "the run was cut off after 500 queries: the connection was lost" in reason
+    assert "shorter than its rules" not in reason
+    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["bench.html", "measurement.json", "samples.npz"]
+
+
+def test_a_run_that_was_cut_off_before_its_first_times_stays_what_it_is(tmp_path: Path) -> None:
+    with BenchFolder(tmp_path / "b").stream(FRAME, FULL):
+        pass
+    with pytest.raises(StoreError, match="before its first times"):
+        close_cut_off(tmp_path / "b", "the connection was lost")
+    assert (tmp_path / "b/started.json").exists()

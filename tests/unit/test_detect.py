@@ -372,3 +372,61 @@ def test_a_record_without_an_identity_is_judged_by_what_it_recognised(machines: 
     found = dataclasses.replace(detect(machines.board(tmp_path, "intel-n100")), identity=None)
     assert is_same_device(load_profile("intel-n100"), found)
     assert not is_same_device(load_profile("intel-n97"), found)
+
+
+X86_ALIAS = "cpu:type:x86,ven0002fam001Amod0002:feature:,0000,0001,0002\n"
+ARM_ALIAS = "cpu:type:aarch64:feature:,0000,0001,0002\n"
+
+
+def test_arm_programs_on_an_x86_machine_are_emulated(machines: ModuleType, tmp_path: Path) -> None:
+    found = detect(machines.x86(tmp_path, flags="avx2 avx512_vnni"), machine="aarch64")
+    assert (found.profile, found.recognised, found.architecture) == ("generic-arm64", False, "aarch64")
+    assert found.identity is not None
+    assert (found.identity.emulated_on, found.identity.emulation) == ("x86_64", "aarch64 on x86_64")
+    assert (found.instruction_sets, found.overflow_fix_needed) == ((), False)
+    assert found.host == "Intel(R) Xeon(R) Processor @ 2.10GHz (aarch64 emulated on x86_64)"
+    assert "run as aarch64 on x86_64 hardware" in found.reasons[0]
+    assert not is_same_device(load_profile("generic-arm64"), found)
+
+
+def test_an_emulator_that_draws_up_a_cpuinfo_is_told_by_sysfs(machines: ModuleType, tmp_path: Path) -> None:
+    root = machines.arm(tmp_path, features="fp asimd asimddp", parts=("0xd0b",))
+    machines.write(root, "sys/devices/system/cpu/modalias", X86_ALIAS)
+    found = detect(root, machine="aarch64")
+    assert found.identity is not None
+    assert found.identity.emulation == "aarch64 on x86_64"
+    assert (found.profile, found.instruction_sets) == ("generic-arm64", ("neon", "dotprod"))
+
+
+def test_x86_programs_emulated_on_a_board_are_not_that_board(machines: ModuleType, tmp_path: Path) -> None:
+    root = machines.raspberry_pi_5(tmp_path)
+    machines.write(root, "sys/devices/system/cpu/modalias", ARM_ALIAS)
+    found = detect(root, machine="x86_64")
+    assert (found.profile, found.architecture, found.overflow_fix_needed) == ("generic-x86", "x86_64", None)
+    assert found.host == "Raspberry Pi 5 Model B Rev 1.0 (x86_64 emulated on aarch64)"
+    assert not needs_half_range(load_profile("generic-x86"), found)
+
+
+@pytest.mark.parametrize("alias", [ARM_ALIAS, "", "cpu:type:arm\n"])
+def test_a_board_that_says_what_its_kernel_says_is_itself(machines: ModuleType, tmp_path: Path, alias: str) -> None:
+    root = machines.raspberry_pi_5(tmp_path)
+    machines.write(root, "sys/devices/system/cpu/modalias", alias)
+    found = detect(root, machine="aarch64")
+    assert (found.profile, found.host) == ("raspberry-pi-5", "Raspberry Pi 5 Model B Rev 1.0")
+    assert found.identity is not None
+    assert found.identity.emulation is None
+
+
+def test_nothing_to_compare_with_is_no_emulator(machines: ModuleType, tmp_path: Path) -> None:
+    bare = detect(tmp_path, machine="arm64").identity
+    narrow = detect(machines.x86(tmp_path), machine="i686").identity
+    assert bare is not None
+    assert narrow is not None
+    assert (bare.architecture, bare.emulated_on) == ("aarch64", None)
+    assert (narrow.architecture, narrow.emulated_on) == ("x86_64", None)
+
+
+def test_the_firmwares_name_makes_no_device_of_an_emulated_machine(machines: ModuleType, tmp_path: Path) -> None:
+    root = machines.dmi(machines.x86(tmp_path), vendor="Ours", product="OTO-2")
+    own = dataclasses.replace(load_profile("generic-arm64"), id="our-otoscope", dmi_products=("OTO-2",))
+    assert detect(root, (own, load_profile("generic-arm64")), machine="aarch64").profile == "generic-arm64"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,11 @@ from click.testing import CliRunner
 from weckd_edge.bundle import Bundle, open_bundle
 from weckd_edge.cli.finalize import command
 from weckd_edge.devices import finalize as finalize_module
+from weckd_edge.devices import race as race_module
+from weckd_edge.devices.choice import choose_model
 from weckd_edge.devices.engines import current_engine, current_record, kept_record
 from weckd_edge.devices.finalize import Finalized, finalize, go_back
-from weckd_edge.devices.infer import choose_model, open_bundle_model
+from weckd_edge.devices.infer import open_bundle_model
 from weckd_edge.devices.verify_bundle import verify_bundle
 from weckd_edge.errors import BundleError, DeviceError, MissingDependency, ModelError, StoreError
 from weckd_edge.progress import SilentProgress
@@ -647,9 +649,10 @@ def test_going_back_where_there_is_nothing_is_told(jetson: Jetson) -> None:
 
 
 @pytest.fixture
-def dla(jetson: Jetson) -> Jetson:
-    """The same with two DLA cores."""
+def dla(jetson: Jetson, monkeypatch: pytest.MonkeyPatch) -> Jetson:
+    """The same with two DLA cores, on which nothing takes time but what the engines say they take."""
     jetson.trt.num_dla_cores = 2
+    monkeypatch.setattr(race_module, "time", SimpleNamespace(monotonic_ns=lambda: jetson.trt.elapsed_ns))
     return jetson
 
 
@@ -658,7 +661,7 @@ def with_dla(jetson: Jetson, **options: bool) -> Finalized:
 
 
 def test_a_dla_that_is_faster_is_used(dla: Jetson) -> None:
-    dla.trt.slow_ns = {"GPU": 3_000_000, "DLA": 0}
+    dla.trt.slow_ns = {"GPU": 3_000_000, "DLA": 1_000_000}
     done = with_dla(dla)
     record = done.record
     assert (record.target, record.identity.flags[-1]) == ("DLA", "DLA0")
@@ -673,7 +676,7 @@ def test_a_dla_that_is_faster_is_used(dla: Jetson) -> None:
 
 
 def test_a_dla_that_is_slower_is_not_used(dla: Jetson) -> None:
-    dla.trt.slow_ns = {"GPU": 0, "DLA": 3_000_000}
+    dla.trt.slow_ns = {"GPU": 1_000_000, "DLA": 3_000_000}
     done = with_dla(dla)
     assert (done.record.target, done.record.latency_ns["GPU"] < done.record.latency_ns["DLA"]) == ("GPU", True)
     assert "GPU is used: a golden frame takes it" in done.warnings[0]
@@ -692,7 +695,7 @@ def test_a_layer_that_the_dla_cannot_run_is_named_and_the_gpu_used(dla: Jetson) 
 
 def test_with_leave_those_layers_run_on_the_gpu_and_are_named(dla: Jetson) -> None:
     dla.trt.stays_on_gpu = ("Conv_2",)
-    dla.trt.slow_ns = {"GPU": 3_000_000, "DLA": 0}
+    dla.trt.slow_ns = {"GPU": 3_000_000, "DLA": 1_000_000}
     done = with_dla(dla, gpu_fallback=True)
     assert done.record.target == "DLA"
     assert "Conv_2" in done.record.fallback_layers

@@ -10,6 +10,8 @@ from weckd_edge.artifacts import (
     Latency,
     LayerParity,
     LinkLatency,
+    MachineRecord,
+    MachineState,
     Measurement,
     Parity,
     Parting,
@@ -22,6 +24,7 @@ from weckd_edge.devices.detect import detect, is_same_device
 from weckd_edge.devices.gates import judge, judge_parity, merge_bars
 from weckd_edge.devices.percentiles import summarize
 from weckd_edge.devices.profile import load_profile
+from weckd_edge.devices.verdict import doubts
 from weckd_edge.errors import ConfigError
 from weckd_edge.stats import images_to_decide, wilson
 
@@ -253,8 +256,8 @@ NOISY = dataclasses.replace(
 )
 
 
-@pytest.mark.parametrize("bars", [{"latency_p90_ms": 100.0}, {"memory_mib": 1000.0}, {"energy_mj": 50.0}])
-def test_an_invalid_bench_passes_nothing(bars: dict[str, float]) -> None:
+@pytest.mark.parametrize("bars", [{"latency_p90_ms": 100.0}, {"energy_mj": 50.0}])
+def test_an_invalid_bench_passes_nothing_that_hangs_on_the_clock(bars: dict[str, float]) -> None:
     gate = one(GateConfig(**bars), measurement=NOISY)
     assert gate.verdict == "INCONCLUSIVE"
     assert "the bench is INVALID: the middle half of the times spans 0.80" in gate.reason
@@ -265,8 +268,42 @@ def test_an_invalid_bench_fails_only_what_noise_cannot_explain() -> None:
     gate = one(GateConfig(latency_p90_ms=4.0), measurement=NOISY)
     assert gate.verdict == "FAIL"
     assert "even its fastest query is over" in gate.reason
-    assert one(GateConfig(memory_mib=1.0), measurement=NOISY).verdict == "FAIL"
     assert one(GateConfig(energy_mj=0.5), measurement=NOISY).verdict == "INCONCLUSIVE"
+
+
+STATE = MachineState(at_ns=0, cpu_khz=None, gpu_hz=None, hottest_celsius=None, hottest_zone=None, load_average=None)
+THROTTLED = dataclasses.replace(
+    MEASUREMENT,
+    machine=MachineRecord(
+        before=STATE,
+        during=(),
+        after=STATE,
+        mode_before=None,
+        mode_after=None,
+        throttle_events=("oc1_event_cnt +2",),
+        shown=(),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    "measurement",
+    [NOISY, THROTTLED, dataclasses.replace(MEASUREMENT, cut_off="stopped")],
+    ids=["noisy", "throttled", "cut off"],
+)
+@pytest.mark.parametrize(("bar", "verdict"), [(1000.0, "PASS"), (1.0, "FAIL")])
+def test_memory_is_judged_whatever_the_clock_did(measurement: Measurement, bar: float, verdict: str) -> None:
+    assert doubts(measurement)
+    gate = one(GateConfig(memory_mib=bar), measurement=measurement)
+    assert (gate.verdict, "INVALID" in gate.reason) == (verdict, False)
+
+
+@pytest.mark.parametrize("bar", [1000.0, 1.0])
+def test_memory_under_an_emulator_is_not_the_devices(bar: float) -> None:
+    machine = dataclasses.replace(THROTTLED.machine, emulated="aarch64 on x86_64")  # type: ignore[type-var]
+    gate = one(GateConfig(memory_mib=bar), measurement=dataclasses.replace(MEASUREMENT, machine=machine))
+    assert gate.verdict == "INCONCLUSIVE"
+    assert "an emulator ran it (aarch64 on x86_64)" in gate.reason
 
 
 def drawing(net_mj: float | None, resolution_mj: float | None = 0.1, reason: str | None = None) -> Measurement:

@@ -12,11 +12,12 @@ import pytest
 
 import weckd_edge.compile.golden as module
 from weckd_edge.artifacts import DatasetIndex, GoldenFrames
-from weckd_edge.compile.golden import LEAST_TENSORRT_TOLERANCE, LEAST_TOLERANCE, TOLERANCE_FACTOR, in_turn, make_golden
+from weckd_edge.compile.golden import LEAST_TENSORRT_TOLERANCE, LEAST_TOLERANCE, TOLERANCE_FACTOR, make_golden
 from weckd_edge.compile.verify import Candidate
 from weckd_edge.devices.frames import frame_from_file
 from weckd_edge.errors import DataError, ModelError
 from weckd_edge.store import check_ref
+from weckd_edge.turns import in_turn
 
 SHIPPED = Candidate(backend="openvino", model=Path("shipped.xml"), precision="int8")
 OTHER = Candidate(backend="onnxruntime", model=Path("other.onnx"), precision="int8", reference=True)

@@ -12,8 +12,10 @@ from PIL import Image
 from weckd_edge.artifacts import BuiltModel
 from weckd_edge.bundle import Bundle
 from weckd_edge.cli.infer import command
+from weckd_edge.devices import choice as choice_module
 from weckd_edge.devices import infer as infer_module
-from weckd_edge.devices.infer import ABSTAIN, choose_model, decide, find_images, infer, open_bundle_model
+from weckd_edge.devices.choice import choose_model
+from weckd_edge.devices.infer import ABSTAIN, decide, find_images, infer, open_bundle_model
 from weckd_edge.errors import BundleError, ConfigError, DataError, DeviceError, MissingDependency, ModelError
 from weckd_edge.store import file_ref
 
@@ -35,7 +37,7 @@ def built(folder: Path, *, backend: str, path: str, kind: Any = "model", precisi
 def installed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The libraries that count as installed; a test takes some away."""
     names = {"openvino", "onnxruntime", "tensorrt"}
-    monkeypatch.setattr(infer_module, "is_installed", lambda name: name in names)
+    monkeypatch.setattr(choice_module, "is_installed", lambda name: name in names)
     return names
 
 

@@ -71,7 +71,7 @@ def test_a_fan_is_no_throttling_and_a_lowered_clock_is(orin: Path) -> None:
     with Machine(orin) as machine:
         assert machine.look().throttling == ()
         put(orin, "sys/class/thermal/cooling_device1/cur_state", 2)
-        assert machine.look().throttling == ("cpufreq-cpu0 lowers its clock (step 2)",)
+        assert machine.look().throttling == ("cpufreq-cpu0 is held back (step 2)",)
 
 
 def test_over_current_events_are_counted(orin: Path) -> None:
@@ -85,8 +85,9 @@ def test_over_current_events_are_counted(orin: Path) -> None:
 def test_an_alarm_of_the_supply_is_throttling(orin: Path) -> None:
     put(orin, "sys/bus/i2c/unused", 0)
     put(orin, "sys/class/hwmon/hwmon3/curr1_crit_alarm", 1)
+    put(orin, "sys/class/hwmon/hwmon3/in1_label", "VDD_IN")
     with Machine(orin) as machine:
-        assert machine.look().throttling == ("the supply's current is over its critical limit",)
+        assert machine.look().throttling == ("VDD_IN draws more current than its limit",)
 
 
 def test_x86_counts_its_thermal_interrupts(tmp_path: Path, machines: ModuleType) -> None:

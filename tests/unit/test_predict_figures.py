@@ -71,3 +71,12 @@ def test_the_figures_are_those_of_the_kept_line(figures: dict[str, Any], line: d
 
 def test_the_reference_prices_are_those_of_the_kept_measurements(module: ModuleType, kept: list[Any]) -> None:
     assert module.reference_prices(kept) == pytest.approx(PRICES_NS, rel=1e-2, abs=1e-6)
+
+
+def test_the_documentation_says_what_published_figures_come_to(module: ModuleType) -> None:
+    text = (BENCHMARKS.parent / "docs" / "predicting.md").read_text(encoding="utf-8")
+    count, lines = module.published_lines()
+    assert count in " ".join(text.split())
+    told = [line for line in text.splitlines() if line.endswith(("| hit |", "| **miss** |"))]
+    assert told == lines
+    assert text.count("\n- ", text.index("## Against published")) == sum("miss" in line for line in lines)

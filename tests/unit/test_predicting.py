@@ -1,5 +1,6 @@
 """Fit, intervals, labels and refusals of predicted latencies, and the published figures they are held against."""
 
+import dataclasses
 import json
 import math
 from dataclasses import replace
@@ -33,19 +34,14 @@ from weckd_edge.devices.predicting.measurements import (
     to_line,
 )
 from weckd_edge.devices.predicting.predict import ENOUGH, Prediction, predict
-from weckd_edge.devices.predicting.published import (
-    PublishedRow,
-    counts_of,
-    left_out_one,
-    published_counts,
-    published_rows,
-    transfer_width,
-)
+from weckd_edge.devices.predicting.published import left_out_one, transfer_width
+from weckd_edge.devices.predicting.published_rows import PublishedRow, counts_of, published_counts, published_rows, rows_of
 from weckd_edge.devices.predicting.reference import PRICES_NS, reference_prices
 from weckd_edge.devices.predicting.tensorrt_roofline import roofline_ns, settled
 from weckd_edge.devices.predicting.timing import summarise, time_in_rounds
 from weckd_edge.devices.profile import DeviceProfile, PowerMode, load_profile
-from weckd_edge.errors import ConfigError, ModelError
+from weckd_edge.devices.profile_records import PublishedLatency
+from weckd_edge.errors import ConfigError, DeviceError, ModelError
 
 DEVICE = DeviceProfile(id="board", name="a board", target="cpu", architecture="aarch64", cpu_models=("board",))
 
@@ -278,7 +274,7 @@ def test_a_published_device_is_predicted_from_its_figures() -> None:
     found = predict(counts_of("resnet50", "int8"), load_profile("atom-x6425e"))
     assert found.label == "predicted"
     assert found.latency_ns == pytest.approx(52.0e6, rel=0.15)
-    assert "2 published figure(s) of Atom x6425E (openvino" in found.reason
+    assert "2 published figure(s) of Intel Atom x6425E (Elkhart Lake) (openvino" in found.reason
 
 
 def test_a_device_that_another_stands_for_gets_a_wider_interval() -> None:
@@ -287,7 +283,10 @@ def test_a_device_that_another_stands_for_gets_a_wider_interval() -> None:
         return math.log((found.high_ns or 0) / (found.low_ns or 1))
 
     assert width("intel-n100") > 1.4 * width("atom-x6425e")
-    assert "Atom x7425E stands for it" in predict(counts_of("resnet50", "int8"), load_profile("intel-n100")).reason
+    assert (
+        "Intel Atom x7425E (Alder Lake-N) stands for it"
+        in predict(counts_of("resnet50", "int8"), load_profile("intel-n100")).reason
+    )
 
 
 def test_a_jetson_is_predicted_from_its_peak_and_only_in_int8() -> None:
@@ -328,6 +327,76 @@ def test_rows_of_ones_own_take_the_place_of_the_table() -> None:
     )
     found = predict(counts_of("resnet18", "float32"), DEVICE, published=[row])
     assert found.latency_ns == pytest.approx(50e6, rel=0.01)
+
+
+def figure(model: str = "resnet50", **values: Any) -> PublishedLatency:
+    given = {"precision": "int8", "runtime": "ncnn 1.2", "statistic": "mean", "latency_ms": 4.0, "input_size": 224}
+    said = {"source": "a sheet", "date": "2026-11-24", "confidence": "V"}
+    return PublishedLatency(model=model, **{**given, **said, **values})
+
+
+def rows_with(*figures: PublishedLatency, **values: Any) -> tuple[PublishedRow, ...]:
+    return rows_of(dataclasses.replace(DEVICE, published=figures, **values))
+
+
+def test_figures_of_one_setting_are_one_row_and_a_median_comes_before_a_mean() -> None:
+    (row,) = rows_with(figure(), figure("mobilenet"), figure(statistic="median", latency_ms=3.0))
+    assert (row.device, row.runtime, row.precision) == ("board", "ncnn", "int8")
+    assert row.ms == {"resnet50": 3.0, "mobilenetv1": 4.0}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"model": "yolov8n"},
+        {"input_size": 640},
+        {"input_size": None},
+        {"batch": 8},
+        {"statistic": "p99"},
+        {"latency_ms": None, "low_ms": 1.0, "high_ms": 2.0},
+    ],
+)
+def test_a_figure_that_no_prediction_can_be_held_against_makes_no_row(values: dict[str, Any]) -> None:
+    assert rows_with(figure(**values)) == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "device", "stands_for"),
+    [
+        ({"threads": 4}, "board", ()),
+        ({"part": "the slow cores"}, "a board, the slow cores", ()),
+        ({"processor": "npu"}, "a board, NPU", ()),
+        ({"measured_on": "its twin"}, "its twin", ("board",)),
+        ({"measured_on": "its twin", "processor": "npu"}, "its twin, NPU", ()),
+    ],
+)
+def test_only_what_a_build_runs_on_speaks_for_a_device(
+    values: dict[str, Any], device: str, stands_for: tuple[str, ...]
+) -> None:
+    (row,) = rows_with(figure(**values))
+    assert (row.device, row.stands_for) == (device, stands_for)
+
+
+def test_a_figure_gets_the_peak_of_its_power_mode_and_a_mode_that_is_none_is_refused() -> None:
+    modes = (PowerMode(name="15W", int8_tops_dense=20.0),)
+    (row,) = rows_with(figure(power_mode="15W"), power_modes=modes)
+    assert row.int8_tops_dense == 20.0
+    with pytest.raises(DeviceError, match=r"board: published: no power mode '15'.*add it to power_modes, or leave it out"):
+        rows_with(figure(power_mode="15"), power_modes=modes)
+
+
+def test_what_a_profile_of_ones_own_says_is_used() -> None:
+    own = dataclasses.replace(DEVICE, published=(figure(latency_ms=50.0),))
+    assert predict(counts_of("resnet50", "int8"), own).latency_ns == pytest.approx(50e6, rel=0.01)
+
+
+def test_no_figure_is_kept_twice() -> None:
+    told = [(row.name, row.runtime, row.precision, row.threads, network) for row in published_rows() for network in row.ms]
+    assert len(told) == len(set(told))
+
+
+def test_an_accelerator_that_nothing_builds_for_does_not_predict_the_processor() -> None:
+    assert predict(counts_of("mobilenetv2", "int8"), load_profile("qualcomm-qcs6490")).label == "unknown"
 
 
 def test_every_feature_has_a_price_on_the_reference_machine() -> None:

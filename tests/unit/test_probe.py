@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -110,25 +111,65 @@ def test_statistics_that_make_it_worse_are_put_back() -> None:
     assert not network.training
 
 
-def test_work_is_measured_beside_its_artefact_and_summed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    counter = tmp_path / "power/intel-rapl:0"
-    counter.mkdir(parents=True)
-    monkeypatch.setattr(cost, "POWERCAP", counter.parent)
+def count(counter: Path, microjoule: int) -> None:
+    """Set a counter in one step, as the kernel does: another thread reads it meanwhile."""
+    fresh = counter.with_name("fresh")
+    fresh.write_text(f"{microjoule}\n")
+    fresh.replace(counter)
+
+
+@pytest.fixture
+def energy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The counter of a machine with one package and no GPU; it wraps at 20 J."""
+    monkeypatch.setattr(cost, "read_gpu_joules", dict)
+    folder = tmp_path / "sys/class/powercap/intel-rapl:0"
+    folder.mkdir(parents=True)
+    (folder / "name").write_text("package-0\n")
+    (folder / "max_energy_range_uj").write_text("20000000\n")
+    (folder / "energy_uj").write_text("5000000\n")
+    return folder / "energy_uj"
+
+
+def test_work_is_measured_beside_its_artefact_and_summed(tmp_path: Path, energy: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        (counter / "energy_uj").write_text("5000000")
-        with cost.metered(tmp_path / name):
-            (counter / "energy_uj").write_text("12000000")
+        count(energy, 5_000_000)
+        with cost.metered(tmp_path / name, tmp_path):
+            count(energy, 12_000_000)
     total = cost.total([tmp_path / "a", tmp_path / "b", tmp_path / "nothing"])
     assert total.joules == 14.0
     assert total.seconds >= 0
 
 
-def test_a_counter_that_began_anew_or_cannot_be_read_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_counter_that_wraps_twice_during_one_link_is_read_often_enough(tmp_path: Path, energy: Path) -> None:
+    with cost.metered(tmp_path, tmp_path, period_s=0.01):
+        for microjoule in (15_000_000, 1_000_000, 11_000_000, 1_000_000):
+            count(energy, microjoule)
+            time.sleep(0.1)
+    assert cost.total([tmp_path]).joules == 36.0
+
+
+def test_a_counter_that_goes_meanwhile_tells_nothing(tmp_path: Path, energy: Path) -> None:
+    with cost.metered(tmp_path, tmp_path):
+        energy.unlink()
+    assert cost.total([tmp_path]).joules is None
+
+
+def test_gpus_are_added_and_one_that_began_anew_is_not(
+    tmp_path: Path, energy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpus = iter([{"gpu0": 10.0}, {"gpu0": 13.0}])
+    monkeypatch.setattr(cost, "read_gpu_joules", lambda: next(gpus))
+    with cost.metered(tmp_path, tmp_path):
+        count(energy, 6_000_000)
+    assert cost.total([tmp_path]).joules == 4.0
     assert cost.spent_joules({"a": 10.0}, {"a": 1.0}) is None
     assert cost.spent_joules({"a": 10.0, "b": 1.0}, {"a": 12.0}) == 2.0
-    monkeypatch.setattr(cost, "POWERCAP", tmp_path)
-    with cost.metered(tmp_path):
+
+
+def test_where_nothing_can_be_read_no_energy_is_told(tmp_path: Path, energy: Path) -> None:
+    energy.unlink()
+    with cost.metered(tmp_path, tmp_path):
         pass
     assert cost.total([tmp_path]).joules is None
     (tmp_path / cost.FILE).write_text("{}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from dataclasses import dataclass
 from typing import Literal
 
 import pytest
 
+from weckd_edge import artifacts
 from weckd_edge.artifacts import FileRef, Rate
 from weckd_edge.config import BuildConfig, LinkConfig
 from weckd_edge.errors import ConfigError, StoreError
@@ -71,3 +74,16 @@ def test_json_is_canonical() -> None:
     rate = Rate(value=0.5, low=0.1, high=0.9, correct=1, images=2, groups=2)
     assert to_json(rate) == to_json(from_json(Rate, to_json(rate), where="x", error=StoreError))
     assert to_json(rate).splitlines()[1] == ' "correct": 1,'
+
+
+def test_every_record_is_imported_from_the_package_itself() -> None:
+    modules = [importlib.import_module(f"weckd_edge.artifacts.{m.name}") for m in pkgutil.iter_modules(artifacts.__path__)]
+    here = {
+        name
+        for module in modules
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", None) == module.__name__
+    }
+    assert here
+    assert here <= set(artifacts.__all__)
+    assert all(getattr(artifacts, name) is not None for name in artifacts.__all__)

@@ -132,7 +132,7 @@ def test_a_link_inherits_only_from_the_same_network() -> None:
     trainer = Recorder()
     run_strategy(cast(Any, trainer), plans, find_strategy("guided"), CONFIG)
     assert [job.start is not None for job in trainer.jobs] == [False, False, True]
-    assert [job.train.learning_rate / CONFIG.train.learning_rate for job in trainer.jobs] == [1, 1, 0.5]
+    assert all(job.train.learning_rate == CONFIG.train.learning_rate for job in trainer.jobs)
     assert [len(job.merge) for job in trainer.jobs] == [0, 0, 0]
     assert all(job.corrected for job in trainer.jobs)
     trainer = Recorder()

@@ -1,13 +1,14 @@
-"""``weckd-edge bench``: a bundle's latency, memory and energy on this machine, and two benches against each other."""
+"""``weckd-edge bench``: a bundle's latency, memory and energy, here or over ssh, and two benches against each other."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
+from weckd_edge.cli.output import HELP, fitted, json_option, make_progress, print_json, print_table, quiet_option, say
 
 if TYPE_CHECKING:
     from weckd_edge.artifacts import Latency, Measurement
@@ -54,6 +55,32 @@ _MISSED = 3
     type=click.FloatRange(0, 1, max_open=True),
     help="Smallest difference that counts when two are compared, of the time.",
 )
+@click.option(
+    "--ssh",
+    multiple=True,
+    metavar="USER@HOST[:PORT]",
+    help="Measure there and not here; several hosts parted by commas. Needs nothing there but Python, numpy and a backend.",
+)
+@click.option("--on-device", is_flag=True, help="With --ssh: BUNDLE is a folder on the devices; nothing of it is sent.")
+@click.option("--identity", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="With --ssh: private key.")
+@click.option(
+    "--known-hosts",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="With --ssh: file with the host keys that are trusted; the default is ~/.ssh/known_hosts.",
+)
+@click.option(
+    "--remote-python", default="python3", show_default=True, metavar="PATH", help="With --ssh: interpreter on the devices."
+)
+@click.option(
+    "--at-once", default=16, show_default=True, type=click.IntRange(min=1), help="With --ssh: most hosts at one time."
+)
+@click.option(
+    "--patience",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(min=3),
+    help="With --ssh: seconds a device may be silent.",
+)
 @click.option("--any-device", is_flag=True, help="Compare although the two devices are not alike.")
 @json_option
 @quiet_option
@@ -70,19 +97,58 @@ def command(
     compare: tuple[Path, Path] | None,
     margin: float,
     any_device: bool,
+    ssh: tuple[str, ...],
+    on_device: bool,
+    identity: Path | None,
+    known_hosts: Path | None,
+    remote_python: str,
+    at_once: int,
+    patience: float,
     as_json: bool,
     quiet: bool,
 ) -> int:
     """Measure a BUNDLE on this machine: one frame after another, every time kept.
 
-    With --compare A B: was B faster than A? Exits with 3 where B is shown to be slower.
+    With --ssh: on other machines, all at once; exits with 1 where one of them was not finished. With --compare A B: was B
+    faster than A? Exits with 3 where B is shown to be slower.
     """
+    if not ssh and (on_device or identity or known_hosts):
+        raise click.UsageError("--on-device, --identity and --known-hosts need --ssh")
     if compare is not None:
+        if ssh:
+            raise click.UsageError("--compare reads two folders and runs nothing: leave --ssh out")
         if bundle is not None:
             raise click.UsageError("--compare reads two folders and runs nothing: leave BUNDLE out")
         return _compare(compare, any_device, margin, as_json)
     if bundle is None:
         raise click.UsageError("Missing argument 'BUNDLE'.")
+    if ssh:
+        from weckd_edge.cli.bench_ssh import bench_over_ssh
+        from weckd_edge.devices.remote.job import Job
+
+        job = Job(
+            bundle=str(bundle) if on_device else None,
+            rules=rules,
+            queries=queries,
+            warmup=warmup,
+            threads=threads,
+            backend=backend,
+            generator=generator,  # type: ignore[arg-type]  # click has held it to the choices
+            power=power,
+        )
+        return bench_over_ssh(
+            bundle,
+            ssh,
+            job=job,
+            known_hosts=known_hosts,
+            identity=identity,
+            python=remote_python,
+            at_once=at_once,
+            patience_s=patience,
+            out=out,
+            as_json=as_json,
+            quiet=quiet,
+        )
     from weckd_edge.bundle import open_bundle
     from weckd_edge.devices.bench import bench
     from weckd_edge.devices.power.table import open_source
@@ -112,7 +178,8 @@ def command(
     rows = [("frame to answer", *_row(found.frame_to_answer)), ("network alone", *_row(found.network))]
     print_table(("", "p50 ms", "p90 ms", "p99 ms", "frames"), rows, title=f"{found.device} ({found.host})")
     rss = "unknown" if found.peak_rss_bytes is None else f"{found.peak_rss_bytes / 2**20:.0f} MiB"
-    say(f"{found.backend} {found.backend_version}, {found.precision}, {found.threads} thread(s), {found.generator}")
+    threads_used = f"{found.threads} thread{'' if found.threads == 1 else 's'}"
+    say(f"{found.backend} {found.backend_version}, {found.precision}, {threads_used}, {found.generator}")
     say(found.rules)
     for stop in found.early_stopping:
         if stop.estimate_ns is not None:
@@ -151,6 +218,7 @@ def summary(found: Measurement, verdict: str, reason: str) -> dict[str, Any]:
         "energy_mj": found.energy_mj,
         "power": found.power,
         "machine": found.machine,
+        "cut_off": found.cut_off,
         "warnings": found.warnings,
     }
 
@@ -171,7 +239,7 @@ def _compare(folders: tuple[Path, Path], any_device: bool, margin: float, as_jso
         print_table(("B minus A", "ms", "95 % from", "to"), rows, title=f"{folders[0]} and {folders[1]}")
         for text in found.unlike:
             say(f"warning: unlike devices, {text}")
-        click.echo(f"{found.verdict}: {found.reason}")
+        click.echo(fitted(f"{found.verdict}: {found.reason}", sys.stdout))
     return _MISSED if found.verdict == "slower" else 0
 
 

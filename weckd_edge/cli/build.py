@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from weckd_edge.cli.options import (
+    bundle_out_option,
+    bundle_version_option,
+    data_option,
+    device_option,
+    key_option,
+    skip_bad_option,
+    target_option,
+)
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 from weckd_edge.errors import ConfigError
 
@@ -21,28 +30,19 @@ EXIT_GATE_MISSED = 3
 
 
 @click.command("build", context_settings=HELP)
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of <label>/<image>, or a CSV.")
-@click.option("--target", required=True, help="Where the bundle will run: cpu or jetson.")
-@click.option("--device", help="Device profile: a name from 'devices list', or a TOML file of your own.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder for the bundle: new, empty, or a bundle."
-)
+@data_option
+@target_option
+@device_option
+@bundle_out_option
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file with every other setting.")
 @click.option(
     "--links",
     help="The chain, largest first: model[@pixels][=weights file], separated by commas; or auto, by measured time.",
 )
 @click.option("--seed", type=int, help="Seed of splits, weights and batches.")
-@click.option("--skip-bad", is_flag=True, help="Go on without files that cannot be used, and record them.")
-@click.option(
-    "--sign", "key", type=click.Path(path_type=Path), help="PEM private key (elliptic curve) to sign the bundle with."
-)
-@click.option(
-    "--bundle-version",
-    type=click.IntRange(min=0),
-    default=0,
-    help="Whole number that firmware never goes back from; raise it with each release.",
-)
+@skip_bad_option
+@key_option
+@bundle_version_option
 @quiet_option
 @json_option
 def command(

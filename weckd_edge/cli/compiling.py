@@ -11,6 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from weckd_edge.cli.build import EXIT_GATE_MISSED, parse_target, show, summary
+from weckd_edge.cli.options import (
+    bundle_out_option,
+    bundle_version_option,
+    device_option,
+    key_option,
+    skip_bad_option,
+    target_option,
+)
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, quiet_option
 from weckd_edge.errors import ConfigError
 
@@ -26,11 +34,9 @@ if TYPE_CHECKING:
     required=True,
     help="Folder of <label>/<image>, or a CSV: calibration on its training images, verification on its test images.",
 )
-@click.option("--target", required=True, help="Where the bundle will run: cpu or jetson.")
-@click.option("--device", help="Device profile: a name from 'devices list', or a TOML file of your own.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder for the bundle: new, empty, or a bundle."
-)
+@target_option
+@device_option
+@bundle_out_option
 @click.option("--model", help="timm name of the network, where MODEL is a checkpoint.")
 @click.option("--model-options", help='Its options as JSON, such as {"channels": [16, 32, 64, 128]}.')
 @click.option("--labels", help="Classes in the order of the outputs, separated by commas; else as sorted by name.")
@@ -45,16 +51,9 @@ if TYPE_CHECKING:
     "--config", "config_file", type=click.Path(path_type=Path), help="TOML file of a build, for its other settings."
 )
 @click.option("--seed", type=int, help="Seed of the split and of the choice of calibration images.")
-@click.option("--skip-bad", is_flag=True, help="Go on without files that cannot be used, and record them.")
-@click.option(
-    "--sign", "key", type=click.Path(path_type=Path), help="PEM private key (elliptic curve) to sign the bundle with."
-)
-@click.option(
-    "--bundle-version",
-    type=click.IntRange(min=0),
-    default=0,
-    help="Whole number that firmware never goes back from; raise it with each release.",
-)
+@skip_bad_option
+@key_option
+@bundle_version_option
 @quiet_option
 @json_option
 def command(

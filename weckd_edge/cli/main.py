@@ -29,7 +29,7 @@ COMMANDS = {
     "search": Entry("weckd_edge.cli.search", "Find the settings of the teaching, on validation groups."),
     "infer": Entry("weckd_edge.cli.infer", "Classify images with a bundle."),
     "verify": Entry("weckd_edge.cli.verify", "Check a bundle: signature, digests, self-test."),
-    "bench": Entry("weckd_edge.cli.bench", "Measure a bundle's latency on this machine."),
+    "bench": Entry("weckd_edge.cli.bench", "Measure a bundle's latency, on this machine or over ssh."),
     "predict": Entry("weckd_edge.cli.predict", "The latency to expect on a device that is not attached."),
     "finalize": Entry("weckd_edge.cli.finalize", "On the Jetson: build the engine, self-test it, swap it in."),
     "devices": Entry("weckd_edge.cli.devices", "List, show and detect device profiles."),

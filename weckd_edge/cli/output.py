@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TextIO, TypeVar
 
 import click
 
@@ -40,8 +42,19 @@ def print_json(value: object) -> None:
 
 
 def say(text: str) -> None:
-    """Say one line to the person at the terminal (stderr)."""
-    click.echo(one_line(text), err=True)
+    """Say one thing to the person at the terminal (stderr): one line, broken between words where a terminal is narrower."""
+    click.echo(fitted(one_line(text), sys.stderr), err=True)
+
+
+def fitted(text: str, stream: TextIO) -> str:
+    """Return a line broken between words at a terminal's width; as it is where the stream is none.
+
+    A word that is longer than a line, such as a path, stays whole, so that it can be copied.
+    """
+    if not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False) or text
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
@@ -51,17 +64,40 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
     from rich.text import Text
 
     # Names of files come in here: as Text, nothing in them is taken for markup.
-    table = Table(header_style="bold")
-    for column in columns:
-        table.add_column(Text(column), overflow="fold")  # nothing of a long word is left out
-    for row in rows:
-        table.add_row(*(Text("-" if cell is None else one_line(str(cell))) for cell in row))
     console = Console() if sys.stdout.isatty() else Console(width=_NO_TERMINAL_WIDTH)
+    cells = [["-" if cell is None else one_line(str(cell)) for cell in row] for row in rows]
+    texts = [[column, *(row[n] for row in cells)] for n, column in enumerate(columns)]
+    table = Table(header_style="bold")
+    for column, width in zip(columns, fit_widths(texts, console.width - 3 * len(columns) - 1), strict=True):
+        table.add_column(Text(column), overflow="fold", width=width)  # nothing of a long word is left out
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
     with console.capture() as capture:
         if title is not None:  # not as the table's own title, which would be broken at the width of a narrow table
             console.print(Text(one_line(title), style="table.title"))
         console.print(table)
     click.echo(capture.get(), nl=False)
+
+
+def fit_widths(columns: Sequence[Sequence[str]], space: int) -> list[int]:
+    """Return how wide each column of a table may be, in characters, so that all fit and no word is broken in vain.
+
+    The widest column gives way first, but none below its longest word while another can; only where the longest words do
+    not fit side by side are words broken.
+
+    Args:
+        columns: The texts of each, its head among them; none is without.
+        space: Between all the lines.
+    """
+    from rich.cells import cell_len
+
+    widths = [max(cell_len(text) for text in texts) for texts in columns]
+    least = [max(cell_len(word) for text in texts for word in text.split(" ")) for texts in columns]
+    while sum(widths) > space and max(widths) > 1:
+        loose = [n for n, width in enumerate(widths) if width > least[n]]
+        widest = max(loose or range(len(widths)), key=lambda n: widths[n])
+        widths[widest] -= 1
+    return widths
 
 
 def make_progress(quiet: bool) -> AbstractContextManager[Progress]:

@@ -95,6 +95,7 @@ def _predict(
     from weckd_edge.devices.predicting.predict import predict
     from weckd_edge.devices.profile import load_profile
     from weckd_edge.latency_ladder import count_file
+    from weckd_edge.report.numbers import significant
 
     counts = count_file(model, network_alone=network_alone)
     known = () if measurements is None else read_measurements(measurements)
@@ -118,7 +119,9 @@ def _predict(
         for profile, guess in found
     ]
     print_table(
-        ("device", "label", "ms", "low", "high"), rows, title=f"{model}: {counts.macs / 1e6:.1f} M MACs, {counts.precision}"
+        ("device", "label", "ms", "low", "high"),
+        rows,
+        title=f"{model}: {significant(counts.macs / 1e6)} M MACs, {counts.precision}",
     )
     for profile, guess in found:
         say(f"{profile.id}: {guess.reason}")

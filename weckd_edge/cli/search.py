@@ -8,18 +8,19 @@ from pathlib import Path
 import click
 
 from weckd_edge.cli.build import with_options
+from weckd_edge.cli.options import chain_option, data_option, skip_bad_option
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option
 
 
 @click.command("search", context_settings=HELP)
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of <label>/<image>, or a CSV.")
+@data_option
 @click.option("--trials", default=20, show_default=True, type=click.IntRange(1), help="How many in all, on all machines.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for this machine's links and best.toml.")
 @click.option("--storage", help="Optuna's storage, to share with other machines; the default is a file in --out.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file with everything else.")
-@click.option("--links", help="The chain, largest first: model[@pixels][=weights file], separated by commas.")
+@chain_option
 @click.option("--seed", type=click.IntRange(0), help="Seed of split, weights and search.")
-@click.option("--skip-bad", is_flag=True, help="Go on without files that cannot be used.")
+@skip_bad_option
 @quiet_option
 @json_option
 def command(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from weckd_edge.cli.build import with_options
+from weckd_edge.cli.options import chain_option, data_option, skip_bad_option
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option
 
 if TYPE_CHECKING:
@@ -19,17 +20,17 @@ DEFAULT = "single-share,single-union,single-all,one-step+pool,takd+pool,dgkd+poo
 
 
 @click.command("study", context_settings=HELP)
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of <label>/<image>, or a CSV.")
+@data_option
 @click.option("--strategies", default=DEFAULT, show_default=True, help="Names, separated by commas; +pool behind a name.")
 @click.option("--seeds", default=5, show_default=True, type=click.IntRange(1), help="Splits, shares and weights to try.")
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder for results; a second run goes on there."
 )
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file with the chain and its training.")
-@click.option("--links", help="The chain, largest first: model[@pixels][=weights file], separated by commas.")
+@chain_option
 @click.option("--storage", help="Optuna storage through which machines share the seeds: sqlite:///file.db, or a server's.")
 @click.option("--seed", type=click.IntRange(0), help="The first seed.")
-@click.option("--skip-bad", is_flag=True, help="Go on without files that cannot be used.")
+@skip_bad_option
 @quiet_option
 @json_option
 def command(

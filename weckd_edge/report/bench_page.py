@@ -5,7 +5,7 @@ Written without a template, as a device that runs only the base package writes i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from importlib.resources import files
 
@@ -45,8 +45,10 @@ def bench_page(measurement: Measurement, verdict: str | None = None, reason: str
         f'<p class="soft" style="margin: 6px 0 0">{escape(measurement.rules)}. {escape(measurement.backend)} '
         f"{escape(measurement.backend_version)}, {escape(measurement.precision)}, {plural(measurement.threads, 'thread')}; "
         f"queries by {escape(measurement.generator)}.</p>{banner}</header>",
-        f'<section class="card"><h2>How often each time came</h2>{charts.latency_histogram(latency, None)}</section>',
-        f'<section class="card"><h2>When it came</h2>{charts.time_line(latency, states)}</section>',
+        '<div class="pair">'
+        f'<section class="card"><h2>How often each time came</h2>{charts.latency_histogram(latency, None)}</section>'
+        f'<section class="card"><h2>When it came</h2>{charts.time_line(latency, states)}</section>'
+        "</div>",
         f'<section class="card"><h2>Figures</h2>{_facts(_figures(measurement))}'
         + (f'<ul class="plain small">{warnings}</ul>' if warnings else "")
         + "</section>",
@@ -54,7 +56,7 @@ def bench_page(measurement: Measurement, verdict: str | None = None, reason: str
     if machine is not None:
         body.append(f'<section class="card"><h2>The machine</h2>{_machine(machine)}</section>')
     title = f"<title>{escape(measurement.host)}: bench</title>\n<style>\n{style}</style>\n</head>\n"
-    return _HEAD + title + "<body>\n<main>\n" + "\n".join(body) + "\n</main>\n</body>\n</html>\n"
+    return _HEAD + title + '<body>\n<main class="bench">\n' + "\n".join(body) + "\n</main>\n</body>\n</html>\n"
 
 
 def _figures(measurement: Measurement) -> list[tuple[str, str]]:
@@ -92,20 +94,24 @@ def _machine(machine: MachineRecord) -> str:
         *(("during", state) for state in _spread_out(machine.during)),
         ("after", machine.after),
     ]
+    columns: list[tuple[str, Callable[[MachineState], str]]] = [
+        ("at", lambda state: f"{round(state.at_ns / 1e9, 1) + 0.0:.1f} s"),  # + 0.0: a moment before is 0.0, not -0.0
+        ("processor", lambda state: "" if state.cpu_khz is None else f"{state.cpu_khz / 1e3:.0f} MHz"),
+        ("GPU", lambda state: "" if state.gpu_hz is None else f"{state.gpu_hz / 1e6:.0f} MHz"),
+        ("hottest", _hottest),
+        ("load", lambda state: "" if state.load_average is None else f"{state.load_average:.2f}"),
+        ("throttling", lambda state: ", ".join(state.throttling)),
+    ]
+    # What this machine never shows would be a column of dashes; the facts below say what was watched.
+    shown = [(head, cell) for head, cell in columns if any(cell(state) for _, state in states)]
+    table = "".join(f"<th>{head}</th>" for head in ("", *(head for head, _ in shown)))
     rows = []
     for name, state in states:
-        cells = (
-            name,
-            f"{state.at_ns / 1e9:.1f} s",
-            "-" if state.cpu_khz is None else f"{state.cpu_khz / 1e3:.0f} MHz",
-            "-" if state.gpu_hz is None else f"{state.gpu_hz / 1e6:.0f} MHz",
-            "-" if state.hottest_celsius is None else f"{state.hottest_celsius:.1f} °C ({state.hottest_zone})",
-            "-" if state.load_average is None else f"{state.load_average:.2f}",
-            ", ".join(state.throttling) or "-",
+        told = "".join(
+            f'<td class="{"words" if head == "throttling" else "whole"}">{escape(cell(state) or "-")}</td>'
+            for head, cell in shown
         )
-        rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
-    heads = ("", "at", "processor", "GPU", "hottest", "load", "throttling")
-    table = "".join(f"<th>{head}</th>" for head in heads)
+        rows.append(f'<tr><td class="whole">{name}</td>{told}</tr>')
     facts = [
         ("power mode", machine.mode_before or "not shown"),
         ("watched", ", ".join(machine.shown) or "nothing is shown here"),
@@ -116,6 +122,10 @@ def _machine(machine: MachineRecord) -> str:
         facts.append(("throttling counted", ", ".join(machine.throttle_events)))
     body = f"<thead><tr>{table}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f'<div class="scroll"><table>{body}</table></div>{_facts(facts)}'
+
+
+def _hottest(state: MachineState) -> str:
+    return "" if state.hottest_celsius is None else f"{state.hottest_celsius:.1f} °C ({state.hottest_zone})"
 
 
 def _spread_out(states: Sequence[MachineState], most: int = 12) -> list[MachineState]:

@@ -181,16 +181,15 @@ def time_line(latency: Latency, states: Sequence[MachineState] = ()) -> str:
             medians.append(f"{_n(at)},{_n(y(span[1]))}")
     parts.append(f'<polyline class="thread shipped" points="{" ".join(medians)}"/>')
     parts.append(_line(left, y(latency.p90_ns), WIDTH - right, y(latency.p90_ns), "mark strong"))
-    parts.append(
-        _text(WIDTH - right - 4, y(latency.p90_ns) - 5, f"p90 {milliseconds(latency.p90_ns)}", "mark strong text", "end")
-    )
+    # Above the picture, where no time is drawn over it.
+    parts.append(_text(WIDTH - right, 14, f"line: p90 {milliseconds(latency.p90_ns)}", "mark strong text", "end"))
     throttled = [state for state in states if state.throttling]
     for state in throttled:
         parts.append(f'<circle class="dot shipped" cx="{_n(x(max(state.at_ns, 0)))}" cy="{_n(top - 5)}" r="3.5"/>')
-    note = f"; {slower} above the picture, up to {milliseconds(max(latency.samples_ns))}" if slower else ""
+    note = f"; {slower} above, up to {milliseconds(max(latency.samples_ns))}" if slower else ""
     note += "; dots: throttled" if throttled else ""
-    parts.append(_text(6, 14, "ms: median, and the middle eight tenths", "label"))
-    parts.append(_text(WIDTH / 2, height - 8, f"seconds of answering{note}", "label", "middle"))
+    parts.append(_text(6, 14, f"ms: median, middle 80{NBSP}%", "label"))
+    parts.append(_text(WIDTH / 2, height - 8, f"seconds{note}", "label", "middle"))
     return _svg(height, "Times over the run", f"{len(ends)} queries in {total / 1e9:.1f} s", parts)
 
 

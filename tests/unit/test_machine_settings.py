@@ -3,16 +3,10 @@ from types import ModuleType
 
 import pytest
 
-from weckd_edge.devices.conditions import (
-    Clocks,
-    read_core_clocks,
-    read_free_disk_mib,
-    read_gpu_clocks,
-    read_memory_mib,
-    read_swap,
-    read_throttled_before,
-    read_throttling,
-)
+from weckd_edge.devices.clocks import Clocks, read_core_clocks, read_gpu_clocks
+from weckd_edge.devices.machine import Machine
+from weckd_edge.devices.room import read_free_disk_mib, read_memory_mib, read_swap
+from weckd_edge.devices.throttling import find_signs, read_throttled_before, read_throttling
 
 PI = "sys/devices/platform/soc/soc:firmware/get_throttled"
 BOARDS = ["jetson-nano-4gb", "jetson-tx2", "jetson-xavier-nx", "jetson-orin-nano-8gb", "jetson-thor-t5000"]
@@ -59,7 +53,7 @@ def test_a_hot_jetson_is_told_where_and_how_far(fake_jetson: ModuleType, tmp_pat
     said = read_throttling(fake_jetson.build(tmp_path, board, throttling=True))
     assert said is not None
     zone = fake_jetson.BOARDS[board].zones[0]
-    assert f"{zone} is at 100 C, its limit is 99 C" in said
+    assert f"{zone} has reached its limit of 99 C" in said
     assert "cpufreq-cpu0 is held back (step 3)" in said
 
 
@@ -77,7 +71,7 @@ def test_the_lowest_passive_trip_is_the_limit_and_others_are_none(machines: Modu
         machines.write(tmp_path, f"{zone}/trip_point_{n}_type", f"{kind}\n")
         machines.write(tmp_path, f"{zone}/trip_point_{n}_temp", f"{degrees}000\n")
     machines.write(tmp_path, f"{zone}/type", "cpu\n")
-    for degrees, said in ((79_000, ()), (80_000, ("cpu is at 80 C, its limit is 80 C",))):
+    for degrees, said in ((79_000, ()), (80_000, ("cpu has reached its limit of 80 C",))):
         machines.write(tmp_path, f"{zone}/temp", f"{degrees}\n")
         assert read_throttling(tmp_path) == said
 
@@ -93,9 +87,9 @@ def test_a_rail_over_its_limit_is_named(fake_jetson: ModuleType, tmp_path: Path)
     ("bits", "now", "before"),
     [
         ("0", (), ()),
-        ("0x5", ("its voltage is too low", "it is throttled"), ()),
-        ("50000", (), ("its voltage was too low once", "it was throttled once")),
-        ("80008", ("its soft limit of temperature is reached",), ("its soft limit of temperature was reached once",)),
+        ("0x5", ("under-voltage", "throttled"), ()),
+        ("50000", (), ("under-voltage since the start", "throttled since the start")),
+        ("80008", ("soft temperature limit",), ("soft temperature limit since the start",)),
     ],
 )
 def test_the_bits_of_a_raspberry_pi_are_told_in_words(
@@ -144,3 +138,37 @@ def test_free_disk_is_that_of_the_folder(tmp_path: Path) -> None:
     free = read_free_disk_mib(tmp_path)
     assert free is not None
     assert free > 0
+
+
+def test_an_alarm_that_is_shown_twice_is_told_once(fake_jetson: ModuleType, tmp_path: Path) -> None:
+    root = fake_jetson.build(tmp_path)
+    (alarm,) = root.glob("sys/bus/i2c/devices/*/hwmon/hwmon*/curr1_max_alarm")
+    before = len(find_signs(root))
+    link = root / "sys/class/hwmon" / alarm.parent.name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(alarm.parent)
+    assert len(find_signs(root)) == before
+
+
+def test_settings_and_accelerators_are_no_throttling(machines: ModuleType, tmp_path: Path) -> None:
+    for n, kind in enumerate(("TCC Offset", "cpu-fan", "iwlwifi_1")):
+        machines.write(tmp_path, f"sys/class/thermal/cooling_device{n}/type", f"{kind}\n")
+        machines.write(tmp_path, f"sys/class/thermal/cooling_device{n}/cur_state", "10\n")
+    assert read_throttling(tmp_path) is None
+    machines.write(tmp_path, "sys/class/thermal/cooling_device3/type", "cv0-throttle-alert\n")
+    machines.write(tmp_path, "sys/class/thermal/cooling_device3/cur_state", "1\n")
+    assert read_throttling(tmp_path) == ("cv0-throttle-alert is held back (step 1)",)
+
+
+def test_over_current_events_since_the_start_are_told(machines: ModuleType, tmp_path: Path) -> None:
+    machines.write(tmp_path, "sys/class/hwmon/hwmon4/oc1_event_cnt", "0\n")
+    assert read_throttled_before(tmp_path) == ()
+    machines.write(tmp_path, "sys/class/hwmon/hwmon4/oc2_event_cnt", "3\n")
+    assert read_throttled_before(tmp_path) == ("the supply's current was over its limit 3 times",)
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_a_bench_sees_the_same_throttling_as_doctor(fake_jetson: ModuleType, tmp_path: Path, board: str) -> None:
+    root = fake_jetson.build(tmp_path, board, throttling=True)
+    with Machine(root) as machine:
+        assert machine.look().throttling == read_throttling(root) != ()

@@ -1,0 +1,112 @@
+"""What the course of a bench needs of an ssh library: a session that runs commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from weckd_edge.devices.remote.hosts import Host
+from weckd_edge.errors import DeviceError
+
+
+class RefusedError(DeviceError):
+    """The host cannot be reached, is not the one that is known, or does not let us in; trying again would not help."""
+
+
+class LostError(DeviceError):
+    """The connection broke, or a command did not answer in time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Access:
+    """How to log in, the same for every host.
+
+    Attributes:
+        known_hosts: Files with the host keys that are trusted; one that is missing holds none. The first is named where a
+            key is not known.
+        identity: Private key; None: the agent's, and those that ssh would try.
+        connect_s: How long reaching a host and logging in may take, each.
+        keepalive_s: How often a silent host is asked whether it is there; three questions without an answer are the end.
+    """
+
+    known_hosts: tuple[Path, ...]
+    identity: Path | None = None
+    connect_s: float = 15.0
+    keepalive_s: float = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    """A command that has ended.
+
+    Attributes:
+        stdout: What it wrote, unless that went to a file.
+        stderr: The last of what it complained about.
+        code: Exit code; None where a signal ended it.
+    """
+
+    stdout: bytes
+    stderr: str
+    code: int | None
+
+
+class Process(Protocol):
+    """A command under way on a host."""
+
+    async def send(self, data: bytes) -> None:
+        """Write to its stdin, which stays open; nothing happens where the command has ended.
+
+        Raises:
+            LostError: The connection broke.
+        """
+
+    async def line(self) -> bytes:
+        """Return the next line of its stdout; empty at its end.
+
+        Raises:
+            LostError: The connection broke.
+        """
+
+    def complaint(self) -> str:
+        """Return the last line of its stderr so far."""
+
+    async def finish(self, sink: BinaryIO | None = None) -> Finished:
+        """Close its stdin and wait for its end.
+
+        Args:
+            sink: Where its stdout goes.
+
+        Raises:
+            LostError: The connection broke.
+        """
+
+
+class Session(Protocol):
+    """One login on a host."""
+
+    @property
+    def host_key(self) -> str:
+        """The key the host has shown, as its SHA-256."""
+
+    async def start(self, command: str) -> Process:
+        """Start a command.
+
+        Raises:
+            LostError: The connection broke, or the host starts no command.
+        """
+
+    async def close(self) -> None:
+        """Leave; a command that is under way sees the end of its stdin."""
+
+
+class Connect(Protocol):
+    """Logs in."""
+
+    async def __call__(self, host: Host, access: Access) -> Session:
+        """Return a session.
+
+        Raises:
+            RefusedError: The host key is unknown or another than the known one, or the login is refused.
+            LostError: The host cannot be reached.
+        """

@@ -1,0 +1,260 @@
+"""The agent's verbs as calls over one session; lost sessions are opened again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+import shutil
+import tarfile
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO, TypeVar
+
+from weckd_edge.devices.bench_folder import FRAME, NETWORK, POWER, RECORD, SAMPLES, STARTED
+from weckd_edge.devices.remote.agent import MARK
+from weckd_edge.devices.remote.base import Access, Connect, Finished, LostError, Process, Session
+from weckd_edge.devices.remote.hosts import Host
+from weckd_edge.errors import DeviceError
+from weckd_edge.store import explain_os_errors
+
+T = TypeVar("T")
+
+OLDEST_PYTHON = (3, 10)
+WANTED = frozenset({RECORD, STARTED, SAMPLES, POWER, f"{FRAME}.ns.partial", f"{NETWORK}.ns.partial"})
+"""Files that are taken from a device; the page is written anew here, as it would be opened here."""
+
+LINGER_S = 60.0
+"""How long a device keeps what it has measured for a host that has gone."""
+
+_ANSWER_S = 60.0
+_FETCH_S = 600.0
+SLOWEST_BYTES_PER_S = 50_000
+"""Of a connection over which a bundle is still sent."""
+
+_AGAIN_S = 2.0
+_LARGEST_GREETING = 1 << 16
+
+_NEEDED = f"{OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]}"
+_OLD = f"expected Python {_NEEDED} or newer, got"
+_LOADER = (
+    f'import sys; sys.version_info < {OLDEST_PYTHON} and sys.exit("{_OLD} %d.%d" % sys.version_info[:2]); '
+    "n = int(sys.stdin.buffer.readline()); "
+    'exec(compile(sys.stdin.buffer.read(n).decode(), "weckd-agent", "exec"), {"__name__": "__main__"})'
+)
+"""Kept to what every Python 3 reads, so that one that is too old can say so."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """What a device has.
+
+    Attributes:
+        python: Version of the interpreter.
+        executable: Where it lies.
+        modules: Which of those that were asked for can be found.
+        temporary: Where temporary folders are made.
+        free_bytes: Room there.
+        clock_offset_ns: How far its clock is ahead of the one here.
+        clock_uncertainty_ns: Half of how long the question took.
+    """
+
+    python: str
+    executable: str
+    modules: tuple[str, ...]
+    temporary: str
+    free_bytes: int
+    clock_offset_ns: int
+    clock_uncertainty_ns: int
+
+
+class Device:
+    """One host, logged in.
+
+    Args:
+        host: Where.
+        access: How.
+        connect: Logs in.
+        python: Interpreter there: a name on its path, or a path.
+        token: Names this run there.
+    """
+
+    def __init__(self, host: Host, access: Access, connect: Connect, *, python: str, token: str) -> None:
+        self.host, self.host_key = host, ""
+        self._access, self._connect, self._python, self._token = access, connect, python, token
+        self._session: Session | None = None
+        self._source = (files("weckd_edge.devices.remote") / "agent.py").read_bytes()
+
+    async def log_in(self) -> None:
+        """Open a session, in place of the one there was.
+
+        Raises:
+            RefusedError: The host is not the one that is known, or does not let us in.
+            LostError: It cannot be reached.
+        """
+        await self.leave()
+        self._session = await self._connect(self.host, self._access)
+        self.host_key = self._session.host_key
+
+    async def leave(self) -> None:
+        """Close the session, if there is one."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def look(self, modules: tuple[str, ...]) -> Look:
+        """Ask what the device has.
+
+        Raises:
+            DeviceError: It has no Python, or one that is too old.
+            LostError: It does not answer.
+        """
+        process = await self._start("look", *modules)
+        ready = await self._answer_to(process, b"")
+        wall_ns, start_ns = time.time_ns(), time.monotonic_ns()
+        found = await self._answer_to(process, b"\n") if ready else None
+        took_ns = time.monotonic_ns() - start_ns
+        self._checked(await _in_time(process.finish(), _ANSWER_S, "answer"))
+        if found is None:
+            raise DeviceError(f"{self.host.text}: '{self._python}' said nothing there; is it a Python?")
+        return Look(
+            python=found["python"],
+            executable=found["executable"],
+            modules=tuple(found["modules"]),
+            temporary=found["temporary"],
+            free_bytes=found["free_bytes"],
+            clock_offset_ns=found["wall_ns"] - (wall_ns + took_ns // 2),
+            clock_uncertainty_ns=took_ns // 2,
+        )
+
+    async def run(self, parcel: bytes) -> Process:
+        """Send a parcel and start its bench.
+
+        Raises:
+            LostError: The device takes too long, or the connection broke.
+        """
+        limit_s = _ANSWER_S + len(parcel) / SLOWEST_BYTES_PER_S
+        process = await self._start("run", self._token, str(LINGER_S))
+        await _in_time(process.send(b"%d\n" % len(parcel) + parcel), limit_s, f"take {len(parcel)} bytes")
+        return process
+
+    async def fetch(self, folder: Path) -> None:
+        """Stop the bench, and bring what it has written into a folder.
+
+        Raises:
+            LostError: The connection broke, or what came is not whole.
+            StoreError: It cannot be written here.
+        """
+        with TemporaryFile() as packed:
+            self._checked(await self._ask("fetch", self._token, sink=packed, limit_s=_FETCH_S))
+            unpack(packed, folder)
+
+    async def remove(self) -> None:
+        """Leave nothing on the device.
+
+        Raises:
+            DeviceError: Something is left.
+            LostError: The connection broke.
+        """
+        said = self._checked(await self._ask("remove", self._token)).stdout.splitlines()
+        left = [path for line in said for path in (told(line) or {}).get("left", ())]
+        if left:
+            raise DeviceError(f"{self.host.text}: could not be removed: {', '.join(left)}; remove it there")
+
+    async def come_back(self, within_s: float) -> None:
+        """Log in again, trying until it is too late.
+
+        Raises:
+            LostError: The host cannot be reached.
+            RefusedError: It is not the one that is known.
+        """
+        end = time.monotonic() + within_s
+        while True:
+            try:
+                return await self.log_in()
+            except LostError:
+                if time.monotonic() + _AGAIN_S > end:
+                    raise
+                await asyncio.sleep(_AGAIN_S)
+
+    async def _start(self, verb: str, *arguments: str) -> Process:
+        if self._session is None:
+            raise LostError("the connection was lost")
+        words = (self._python, "-c", _LOADER, verb, *arguments)
+        process = await _in_time(self._session.start(" ".join(map(shlex.quote, words))), _ANSWER_S, "start a command")
+        await _in_time(process.send(b"%d\n" % len(self._source) + self._source), _ANSWER_S, "read")
+        return process
+
+    @staticmethod
+    async def _answer_to(process: Process, question: bytes) -> dict[str, Any] | None:
+        """Return the next thing that the agent says, whatever a login shell has said before; None where it has ended."""
+        if question:
+            await process.send(question)
+        while line := await _in_time(process.line(), _ANSWER_S, "answer"):
+            found = told(line)
+            if found is not None:
+                return found
+        return None
+
+    async def _ask(self, verb: str, *arguments: str, sink: BinaryIO | None = None, limit_s: float = _ANSWER_S) -> Finished:
+        process = await self._start(verb, *arguments)
+        return await _in_time(process.finish(sink), limit_s, f"answer '{verb}'")
+
+    def _checked(self, done: Finished) -> Finished:
+        if done.code == 0:
+            return done
+        last = (done.stderr.splitlines() or [f"exit code {done.code}"])[-1]
+        if done.code in (126, 127):
+            what = f"expected Python as '{self._python}', found none ({last})"
+        elif _OLD in last:
+            what = f"'{self._python}': {last}"
+        else:
+            raise DeviceError(f"{self.host.text}: '{self._python}' failed there ({last})")
+        raise DeviceError(
+            f"{self.host.text}: {what}; install Python {_NEEDED} or newer there, or name one with --remote-python PATH"
+        )
+
+
+async def _in_time(work: Coroutine[Any, Any, T], limit_s: float, what: str) -> T:
+    try:
+        return await asyncio.wait_for(work, limit_s)
+    except asyncio.TimeoutError as err:
+        raise LostError(f"it did not {what} within {limit_s:.0f} s") from err
+
+
+def told(line: bytes) -> dict[str, Any] | None:
+    """Return what the agent or the bench says by a line; None where it is not theirs."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def unpack(packed: BinaryIO, folder: Path) -> None:
+    """Take the files a bench may have, and nothing else, from what a device has sent.
+
+    Raises:
+        LostError: It is not whole.
+        StoreError: It cannot be written here.
+    """
+    packed.seek(0)
+    start = packed.read(_LARGEST_GREETING).find(MARK)
+    if start < 0:
+        raise LostError("what the device has measured did not come")
+    packed.seek(start + len(MARK))
+    with explain_os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with tarfile.open(fileobj=packed, mode="r|") as archive:
+                for member in archive:
+                    data = archive.extractfile(member) if member.isfile() and member.name in WANTED else None
+                    if data is not None:
+                        with (folder / member.name).open("wb") as file:
+                            shutil.copyfileobj(data, file)
+        except (tarfile.TarError, EOFError) as err:
+            raise LostError(f"what the device has measured did not come whole ({err})") from err

@@ -1,0 +1,75 @@
+"""The bench as a process on the device: says once a second on stdout that it lives, and at the end how it went."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from weckd_edge.devices.remote.agent import OUT
+from weckd_edge.devices.remote.job import BUNDLE, JOB_FILE, Job
+from weckd_edge.errors import DeviceError, WeckdError
+from weckd_edge.schema import from_json
+
+_BEAT_S = 1.0
+_SCRATCH = "scratch"
+
+
+def run_job(folder: Path) -> None:
+    """Run the bench that a folder asks for, and keep it there.
+
+    Raises:
+        WeckdError: It cannot be run here.
+    """
+    # Imported late, as a slow device takes seconds over it and must be heard meanwhile.
+    from weckd_edge.bundle import open_bundle
+    from weckd_edge.devices.bench import bench
+    from weckd_edge.devices.power.table import open_source
+
+    job = from_json(Job, (folder / JOB_FILE).read_bytes(), where=JOB_FILE, error=DeviceError)
+    source = open_source(job.power)
+    try:
+        bench(
+            open_bundle(folder / BUNDLE if job.bundle is None else Path(job.bundle)),
+            rules=job.rules,
+            queries=job.queries,
+            warmup=job.warmup,
+            threads=job.threads,
+            backend=job.backend,
+            generator=job.generator,
+            power=source,
+            out=folder / OUT,
+        )
+    finally:
+        source.close()
+
+
+def _say(fields: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(fields) + "\n")
+    sys.stdout.flush()
+
+
+def _beat(ended: threading.Event) -> None:
+    while not ended.wait(_BEAT_S):
+        _say({"beat": True})
+
+
+def main() -> None:
+    """Run the job of the folder that the second argument names; write JSON lines."""
+    ended = threading.Event()
+    beats = threading.Thread(target=_beat, args=(ended,), daemon=True)
+    beats.start()
+    folder = Path(sys.argv[2])
+    try:
+        (folder / _SCRATCH).mkdir()
+        tempfile.tempdir = str(folder / _SCRATCH)  # so that nothing lies elsewhere where this process is killed
+        run_job(folder)
+        outcome: dict[str, Any] = {"done": True}
+    except (WeckdError, OSError) as err:
+        outcome = {"error": str(err)}
+    ended.set()
+    beats.join()
+    _say(outcome)

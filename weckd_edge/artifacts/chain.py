@@ -1,0 +1,100 @@
+"""The links of a chain, and the record of the build that made them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from weckd_edge.artifacts.base import SCHEMA_VERSION, FileRef, Rate
+from weckd_edge.artifacts.frame import InputContract
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Link:
+    """One trained student of the chain.
+
+    Attributes:
+        name: ``M1``, ``M2``, ... or ``twin``; ``brought`` for a network that was not trained here.
+        model: timm name; of a brought ONNX file its own.
+        options: JSON text of the keyword arguments for ``timm.create_model``.
+        input: The frame and the preprocessing it was trained with.
+        labels: Class names in the order of its outputs.
+        parameters: Number of weights, head included.
+        macs: Multiply-adds of one image.
+        weights: safetensors file with this student's weights alone; of a brought ONNX file the network as ONNX.
+        parent: SHA-256 of the teacher's weights; None for the first link and the twin.
+        share: Which labelled share it learned from.
+        labels_used: Number of labels it saw; 0 for a network that was brought, of which it is not known.
+        images_used: Number of distinct training images it saw, labelled or not; likewise.
+        val_accuracy: On the validation split.
+        test_accuracy: On the held-out test split, in FP32.
+        schema_version: Of this record.
+    """
+
+    name: str
+    model: str
+    options: str
+    input: InputContract
+    labels: tuple[str, ...]
+    parameters: int
+    macs: int
+    weights: FileRef
+    parent: str | None
+    share: int
+    labels_used: int
+    images_used: int
+    val_accuracy: Rate
+    test_accuracy: Rate
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChainRecord:
+    """The whole chain as evidence: what each link is and reached, and what stands beside it.
+
+    Attributes:
+        links: In training order, largest first.
+        twin: The last link's architecture trained without a teacher; None where the build left it out.
+        labels_used: Distinct training images whose label any link saw.
+        shipped: Name of the link that ships; None means the last, as bundles had it that weighed no link.
+        brought: Where the one link was not trained here but brought: what was found in it and decided, in words.
+        schema_version: Of this record.
+    """
+
+    links: tuple[Link, ...]
+    twin: Link | None
+    labels_used: int
+    shipped: str | None = None
+    brought: tuple[str, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageTime:
+    """How long one stage of a build took.
+
+    Attributes:
+        name: The stage.
+        seconds: In this run.
+        reused: Whether an earlier run had made it.
+    """
+
+    name: str
+    seconds: float
+    reused: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildRecord:
+    """How a bundle was built.
+
+    Attributes:
+        config: JSON text of the whole ``BuildConfig``.
+        stages: In order.
+        data_name: The data set's folder name.
+        schema_version: Of this record.
+    """
+
+    config: str
+    stages: tuple[StageTime, ...]
+    data_name: str
+    schema_version: int = SCHEMA_VERSION

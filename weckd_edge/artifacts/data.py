@@ -1,0 +1,90 @@
+"""The data set: which image is used where, by digest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from weckd_edge.artifacts.base import SCHEMA_VERSION, Split
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageRecord:
+    """One labelled image.
+
+    Attributes:
+        path: Relative to the data set's root, POSIX.
+        label: Index into ``DatasetIndex.labels``.
+        group: What a split must never cut: a patient, an exam, or a cluster of near-identical frames.
+        split: Where the image is used.
+        share: Index of the labelled share it belongs to (training images only); None: its label is not used in training.
+        sha256: Digest of the file.
+        pixels_sha256: Digest of size and decoded RGB pixels: equal for copies, whatever the file around them.
+        width: Pixels, after the EXIF orientation is applied.
+        height: Pixels, after the EXIF orientation is applied.
+        published_split: The split the data set came with, if its CSV names one.
+    """
+
+    path: str
+    label: int
+    group: str
+    split: Split
+    share: int | None
+    sha256: str
+    pixels_sha256: str
+    width: int
+    height: int
+    published_split: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnlabelledImage:
+    """One frame without a label, which only teachers comment on.
+
+    Attributes:
+        path: Relative to the folder of unlabelled frames, POSIX.
+        sha256: Digest of the file.
+        pixels_sha256: Digest of size and decoded RGB pixels.
+    """
+
+    path: str
+    sha256: str
+    pixels_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BadFile:
+    """A file that is named as data and cannot be used, with the reason in words."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatasetIndex:
+    """Which images there are and how each is used.
+
+    Attributes:
+        name: The data set's folder name, for reports.
+        labels: Class names, sorted, or in the order of a brought network's outputs; ``ImageRecord.label`` indexes them.
+        images: Sorted by path.
+        bad_files: Files that were skipped.
+        synthetic: True for drawn phantoms; every report that uses them says so.
+        seed: Seed of the split and the shares.
+        near_duplicate_groups: Number of groups of more than one image that near-duplicate search found.
+        exact_copies: Images left out because an earlier path holds the same pixels under the same label.
+        unlabelled: Frames of the folder of unlabelled ones, sorted by path.
+        unlabelled_left_out: Frames of that folder that copy another image or resemble a held-out one.
+        schema_version: Of this record.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    images: tuple[ImageRecord, ...]
+    bad_files: tuple[BadFile, ...] = ()
+    synthetic: bool = False
+    seed: int = 0
+    near_duplicate_groups: int = 0
+    exact_copies: int = 0
+    unlabelled: tuple[UnlabelledImage, ...] = ()
+    unlabelled_left_out: int = 0
+    schema_version: int = SCHEMA_VERSION

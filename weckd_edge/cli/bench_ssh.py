@@ -1,0 +1,101 @@
+"""``weckd-edge bench --ssh``: the same bench on other machines, one row a host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from weckd_edge.cli.output import make_progress, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from weckd_edge.devices.remote.job import Job
+    from weckd_edge.devices.remote.records import HostResult
+
+_FAILED = 1
+_LARGE_OFFSET_NS = 2_000_000_000
+
+
+def bench_over_ssh(
+    bundle: Path,
+    hosts: Sequence[str],
+    *,
+    job: Job,
+    known_hosts: Path | None,
+    identity: Path | None,
+    python: str,
+    at_once: int,
+    patience_s: float,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Bench on every host and print what came of it; 1 where one was not finished."""
+    from weckd_edge.bundle import open_bundle
+    from weckd_edge.devices.remote.asyncssh_backend import connect, load
+    from weckd_edge.devices.remote.base import Access
+    from weckd_edge.devices.remote.fleet import bench_hosts
+    from weckd_edge.devices.remote.hosts import parse_hosts
+
+    load()
+    with make_progress(quiet) as progress:
+        found = bench_hosts(
+            None if job.bundle is not None else open_bundle(bundle),
+            parse_hosts(hosts),
+            job=job,
+            access=Access(known_hosts=(known_hosts or Path.home() / ".ssh/known_hosts",), identity=identity),
+            connect=connect,
+            out=out,
+            python=python,
+            at_once=at_once,
+            patience_s=patience_s,
+            progress=progress,
+        )
+    if as_json:
+        print_json([_summary(result) for result in found])
+    else:
+        _show(found)
+    return 0 if all(result.record.state == "finished" for result in found) else _FAILED
+
+
+def _show(found: Sequence[HostResult]) -> None:
+    from weckd_edge.devices.verdict import verdict_of
+
+    rows: list[tuple[object, ...]] = []
+    for result in found:
+        record, measured = result.record, result.measurement
+        if measured is None:
+            rows.append((record.host, *[None] * 6, record.state))
+            continue
+        latency = measured.frame_to_answer
+        times = [f"{ns / 1e6:.3f}" for ns in (latency.p50_ns, latency.p90_ns, latency.p99_ns)]
+        runs = f"{measured.backend} {measured.precision}"
+        verdict = verdict_of(measured)[0] + ("" if record.state == "finished" else f", {record.state}")
+        rows.append((record.host, measured.device, runs, *times, len(latency.samples_ns), verdict))
+    print_table(("host", "device", "runs", "p50 ms", "p90 ms", "p99 ms", "frames", ""), rows, title="frame to answer")
+    for result in found:
+        record, measured = result.record, result.measurement
+        if measured is not None:
+            for warning in measured.warnings:
+                say(f"{record.host}: warning: {warning}")
+            say(f"{record.host}: {': '.join(verdict_of(measured))}")
+        elif record.reason is not None:
+            say(f"{record.host}: error: {record.reason}")
+        if record.clock_offset_ns is not None and abs(record.clock_offset_ns) > _LARGE_OFFSET_NS:
+            say(f"{record.host}: its clock is {record.clock_offset_ns / 1e9:+.0f} s off; no time here depends on it")
+        if measured is not None and result.folder is not None:
+            click.echo(f"Page: {result.folder / 'bench.html'}")
+
+
+def _summary(result: HostResult) -> dict[str, Any]:
+    from weckd_edge.cli.bench import summary
+    from weckd_edge.devices.verdict import verdict_of
+
+    measured = result.measurement
+    return {
+        "remote": result.record,
+        "folder": None if result.folder is None else str(result.folder),
+        "bench": None if measured is None else summary(measured, *verdict_of(measured)),
+    }
