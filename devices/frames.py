@@ -165,7 +165,10 @@ def fit(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     wide, high = width / scale, height / scale
     left, top = (columns - wide) / 2, (rows - high) / 2
     box = (max(0.0, left), max(0.0, top), min(float(columns), left + wide), min(float(rows), top + high))
-    scaled = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR, box=box)
+    # Along the rows first, then along the columns: which of them Pillow takes first in one call depends on its version and
+    # on the shape, and a grey level here and there depends on that.
+    narrow = Image.fromarray(image).resize((width, rows), Image.Resampling.BILINEAR, box=(box[0], 0, box[2], rows))
+    scaled = narrow.resize((width, height), Image.Resampling.BILINEAR, box=(0, box[1], width, box[3]))
     return np.array(scaled, dtype=np.uint8)
 
 

@@ -68,7 +68,7 @@ class VerifyResult:
     problem: str | None = None
 
 
-def verify_bundle(folder: Path, key: Path | None = None) -> VerifyResult:
+def verify_bundle(folder: Path, key: Path | None = None, at_least: int = 0) -> VerifyResult:
     """Check signature, digests and self-test of a bundle.
 
     A bundle that fails any of them is a result, not an exception.
@@ -76,6 +76,7 @@ def verify_bundle(folder: Path, key: Path | None = None) -> VerifyResult:
     Args:
         folder: The bundle.
         key: PEM public key; with it, an unsigned bundle does not pass.
+        at_least: Lowest version that passes.
 
     Raises:
         ConfigError: The key cannot be used.
@@ -83,7 +84,7 @@ def verify_bundle(folder: Path, key: Path | None = None) -> VerifyResult:
     """
     signed = (folder / SIGNATURE_FILE).is_file()
     try:
-        bundle = open_bundle(folder, key=key)
+        bundle = open_bundle(folder, key=key, at_least=at_least)
     except BundleError as err:
         signature: Signature
         if isinstance(err, SignatureError):

@@ -115,3 +115,13 @@ def ears(tmp_path: Path) -> Path:
             cells = np.random.default_rng(100 * c + i).integers(120 * c, 120 * c + 130, (5, 5, 3), np.uint8)
             Image.fromarray(cells).resize((40, 36), Image.Resampling.BICUBIC).save(root / label / f"{i}.png")
     return root
+
+
+@pytest.fixture(scope="session")
+def firmware() -> ModuleType:
+    """What builds the C library: see ``support/firmware.py``."""
+    module = _load("weckd_tests_firmware", _HERE / "support/firmware.py")
+    reason = module.missing()
+    if reason is not None:
+        pytest.skip(f"the C library cannot be built here: {reason}")
+    return module

@@ -35,6 +35,7 @@ from weckd_edge.devices.detect import detect, is_same_device
 from weckd_edge.devices.frames import frame_from_file
 from weckd_edge.devices.gates import judge, judge_parity, merge_bars
 from weckd_edge.devices.profile import DeviceProfile
+from weckd_edge.devices.sdk import write_sdk
 from weckd_edge.report import Evidence, Sample, write_documents, write_evidence, write_report
 from weckd_edge.report.evidence import EVIDENCE_FOLDER, REPORT_FILE
 from weckd_edge.schema import to_json
@@ -76,6 +77,7 @@ class Parts:
         golden: The self-test.
         measurements: Of what ships first, then of each link.
         stages: How long everything took.
+        bundle_version: Of the bundle; 0: none.
     """
 
     out: Path
@@ -93,6 +95,7 @@ class Parts:
     golden: Part[GoldenFrames]
     measurements: tuple[Measurement, ...]
     stages: tuple[StageTime, ...]
+    bundle_version: int = 0
 
 
 def versions() -> dict[str, str]:
@@ -139,6 +142,7 @@ def assemble(parts: Parts) -> Manifest:
             models=models,
             onnx=onnx,
             onnx_precision=_onnx_precision(parts.selected.artifact),
+            version=parts.bundle_version,
             selftest=selftest,
             gates=gates,
             passed=all(gate.verdict != "FAIL" for gate in gates),
@@ -147,6 +151,7 @@ def assemble(parts: Parts) -> Manifest:
             versions=versions(),
         )
         _write_evidence(parts, draft, folder)
+        write_sdk(folder)
         manifest = seal(folder, draft)
         if parts.key is not None:
             sign(folder, parts.key)

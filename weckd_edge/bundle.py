@@ -77,16 +77,17 @@ def seal(folder: Path, draft: Manifest) -> Manifest:
     return sealed
 
 
-def open_bundle(folder: Path, *, key: Path | None = None) -> Bundle:
+def open_bundle(folder: Path, *, key: Path | None = None, at_least: int = 0) -> Bundle:
     """Open a bundle, checking the signature first, then every file.
 
     Args:
         folder: The bundle.
         key: PEM public key. With it, a bundle that its owner did not sign is refused.
+        at_least: Lowest version that is taken; only a signed version keeps an attacker from going back.
 
     Raises:
-        BundleError: It is no bundle, of a newer format, changed, incomplete, or holds a link or a file of no entry; the
-            message names the file. A ``SignatureError`` where the signature is at fault.
+        BundleError: It is no bundle, of a newer format, of a lower version, changed, incomplete, or holds a link or a file
+            of no entry; the message names the file. A ``SignatureError`` where the signature is at fault.
         ConfigError: The key cannot be used.
         MissingDependency: A key was given and the extra ``sign`` is not installed.
     """
@@ -96,6 +97,11 @@ def open_bundle(folder: Path, *, key: Path | None = None) -> Bundle:
     if key is not None:
         check_signature(folder, key)
     manifest = _read_manifest(folder)
+    if manifest.version < at_least:
+        raise BundleError(
+            f"{folder}: expected version {at_least} or newer, found {manifest.version}; build it with a higher "
+            "--bundle-version"
+        )
     _check_listing(manifest)
     _check_files(folder, manifest)
     return Bundle(folder=folder, manifest=manifest, signature="valid" if key else "unchecked" if signed else "unsigned")
@@ -110,6 +116,13 @@ def _read_manifest(folder: Path) -> Manifest:
     raw = path.read_bytes()
     _refuse_newer(path, raw)
     manifest = from_json(Manifest, raw, where=MANIFEST_FILE, error=BundleError)
+    if manifest.schema_version < 1 or manifest.version < 0:
+        raise BundleError(
+            f"{path}: expected a format of at least 1 and a version of at least 0, found {manifest.schema_version} and "
+            f"{manifest.version}"
+        )
+    if not manifest.labels:
+        raise BundleError(f"{path}: expected at least one label, found none")
     places = [match.span(1) for match in _SELF_DIGEST.finditer(raw)]
     if len(places) != 1:
         raise BundleError(f"{path}: expected its own SHA-256 once, found it {len(places)} times; it was never sealed")

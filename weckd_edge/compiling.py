@@ -52,6 +52,7 @@ class CompileRequest:
         calibrate_on: Other images to calibrate on, labelled like ``data``.
         skip_bad: Go on without the files that cannot be used, and record them.
         key: PEM private key to sign with; None leaves the bundle unsigned.
+        bundle_version: Of the bundle, for firmware that never goes back; 0: none.
     """
 
     source: Path
@@ -66,6 +67,7 @@ class CompileRequest:
     calibrate_on: Path | None = None
     skip_bad: bool = False
     key: Path | None = None
+    bundle_version: int = 0
 
     def as_build(self) -> BuildRequest:
         """Return the same request in the terms of a build."""
@@ -77,6 +79,7 @@ class CompileRequest:
             config=self.config,
             skip_bad=self.skip_bad,
             key=self.key,
+            bundle_version=self.bundle_version,
         )
 
 

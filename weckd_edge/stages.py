@@ -66,6 +66,7 @@ class BuildRequest:
         config: Everything else.
         skip_bad: Go on without the files that cannot be used, and record them.
         key: PEM private key to sign with; None leaves the bundle unsigned.
+        bundle_version: Of the bundle, for firmware that never goes back; 0: none.
         auto_links: Pick the chain from the ladder of students, as many links as the configuration names.
     """
 
@@ -76,6 +77,7 @@ class BuildRequest:
     config: BuildConfig
     skip_bad: bool = False
     key: Path | None = None
+    bundle_version: int = 0
     auto_links: bool = False
 
 
@@ -146,6 +148,7 @@ class Stages:
                 config=self.config,
                 profile=self.profile,
                 key=self.request.key,
+                bundle_version=self.request.bundle_version,
                 index=index.artifact,
                 chain=record,
                 exported=exported.artifact,

@@ -43,6 +43,7 @@ from weckd_edge.bundle import open_bundle
 from weckd_edge.config import BuildConfig, GateConfig, LinkConfig, ReportConfig
 from weckd_edge.devices.detect import detect
 from weckd_edge.devices.profile import load_profile
+from weckd_edge.devices.sdk import sdk_files
 from weckd_edge.errors import BundleError, ConfigError, DataError, StoreError
 from weckd_edge.store import check_ref, file_ref, refs_in
 
@@ -287,7 +288,9 @@ def test_a_bundle_for_a_processor_holds_each_part_where_it_belongs(tmp_path: Pat
         *("evidence/sbom.cdx.json", "evidence/measurements.jsonl", "evidence/dataset_index.json"),
         *("evidence/chain.json", "evidence/verification.json", "evidence/build.json", "evidence/selection.json"),
         "evidence/shipping.json",
+        *(f"sdk/{path.as_posix()}" for path in sdk_files()),
     }
+    assert "sdk/include/weckd_edge.h" in {file.path for file in manifest.files}
     assert open_bundle(parts.out).manifest == manifest
     for reference in refs_in(manifest):
         check_ref(parts.out, reference)

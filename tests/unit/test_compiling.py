@@ -109,14 +109,18 @@ def test_an_onnx_file_becomes_a_bundle_that_verifies_itself(
 ) -> None:
     pytest.importorskip("openvino" if target == "cpu" else "tensorrt_rtx")
     out = tmp_path / "out"
-    found = compiled(run, out, brought(), "--data", ears, "--config", config, *PLAIN, target=target)
+    version = ("--bundle-version", "3")
+    found = compiled(run, out, brought(), "--data", ears, "--config", config, *version, *PLAIN, target=target)
     assert found["accuracy"]["fp32"] == found["accuracy"]["compiled"] == 1.0
     assert any("its outputs are logits; a softmax was added" in line for line in found["brought"])
     assert found["links"][0]["model"] == "toy"
     assert [stage["name"] for stage in found["stages"]][:3] == ["data", "adopt", "export-brought"]
-    code, stdout, err = run("verify", out, "--json")
+    code, stdout, err = run("verify", out, "--json", "--at-least", "3")
     assert code == 0, err
     assert json.loads(stdout)["passed"] is True
+    code, _, err = run("verify", out, "--at-least", "4")
+    assert code == 1
+    assert "expected version 4 or newer, found 3" in err
     report = (out / "evidence/report.html").read_text()
     assert "What was brought" in report
     assert "Did the chain help?" not in report

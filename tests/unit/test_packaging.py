@@ -23,6 +23,7 @@ else:
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("weckd_edge", "train", "compile", "devices")
 LINKED = FOLDERS[1:]
+FIRMWARE = ROOT / "devices/firmware"
 STANDS_APART = {"tensorrt", "torch-tensorrt"}  # from the vendor's index or from JetPack: not for everyone
 DISTRIBUTION_OF = {"sklearn": "scikit-learn", "cyclonedx": "cyclonedx-python-lib", "mlperf_loadgen": "mlcommons-loadgen"}
 
@@ -48,6 +49,8 @@ def sources() -> list[str]:
     found = []
     for folder in FOLDERS:
         for parent, _, names in os.walk(ROOT / folder):  # does not follow the links
+            if FIRMWARE in Path(parent).parents:
+                continue  # the C library: its one Python file is an example that stands alone
             found += [(Path(parent) / name).relative_to(ROOT).as_posix() for name in names if name.endswith(".py")]
     return sorted(found)
 

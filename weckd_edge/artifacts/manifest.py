@@ -63,6 +63,8 @@ class Manifest:
         versions: Of this software and of the libraries that made the bundle.
         manifest_sha256: SHA-256 of the bytes of ``manifest.json`` itself with this value written as 64 zeros; filled in when
             the bundle is sealed. It finds a damaged manifest in a bundle without a signature.
+        version: Of the bundle's content, for firmware that never goes back to a lower one; 0: it has none. It is worth as
+            much as the signature over it.
         schema_version: Of the bundle's format.
     """
 
@@ -85,4 +87,5 @@ class Manifest:
     versions: dict[str, str]
     manifest_sha256: str = ""
     onnx_precision: str = "int8"
+    version: int = 0
     schema_version: int = SCHEMA_VERSION

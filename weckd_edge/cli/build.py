@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from weckd_edge.cli.options import bundle_out_option, data_option, device_option, key_option, skip_bad_option, target_option
+from weckd_edge.cli.options import (
+    bundle_out_option,
+    bundle_version_option,
+    data_option,
+    device_option,
+    key_option,
+    skip_bad_option,
+    target_option,
+)
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 from weckd_edge.errors import ConfigError
 
@@ -34,6 +42,7 @@ EXIT_GATE_MISSED = 3
 @click.option("--seed", type=int, help="Seed of splits, weights and batches.")
 @skip_bad_option
 @key_option
+@bundle_version_option
 @quiet_option
 @json_option
 def command(
@@ -46,6 +55,7 @@ def command(
     seed: int | None,
     skip_bad: bool,
     key: Path | None,
+    bundle_version: int,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -69,6 +79,7 @@ def command(
         config=config,
         skip_bad=skip_bad,
         key=key,
+        bundle_version=bundle_version,
         auto_links=links == "auto",
     )
     if not keeps_results(os.environ):

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from weckd_edge.cli.build import EXIT_GATE_MISSED, parse_target, show, summary
-from weckd_edge.cli.options import bundle_out_option, device_option, key_option, skip_bad_option, target_option
+from weckd_edge.cli.options import (
+    bundle_out_option,
+    bundle_version_option,
+    device_option,
+    key_option,
+    skip_bad_option,
+    target_option,
+)
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, quiet_option
 from weckd_edge.errors import ConfigError
 
@@ -46,6 +53,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, help="Seed of the split and of the choice of calibration images.")
 @skip_bad_option
 @key_option
+@bundle_version_option
 @quiet_option
 @json_option
 def command(
@@ -66,6 +74,7 @@ def command(
     seed: int | None,
     skip_bad: bool,
     key: Path | None,
+    bundle_version: int,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -97,6 +106,7 @@ def command(
         calibrate_on=calibrate_on,
         skip_bad=skip_bad,
         key=key,
+        bundle_version=bundle_version,
     )
     with make_progress(quiet) as progress:
         outcome = compile_network(request, progress)

@@ -21,6 +21,12 @@ bundle_out_option: Option = click.option(
 chain_option: Option = click.option(
     "--links", help="The chain, largest first: model[@pixels][=weights file], separated by commas."
 )
+bundle_version_option: Option = click.option(
+    "--bundle-version",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Whole number that firmware never goes back from; raise it with each release.",
+)
 skip_bad_option: Option = click.option(
     "--skip-bad", is_flag=True, help="Go on without files that cannot be used; a bundle records them."
 )

@@ -12,13 +12,14 @@ from weckd_edge.cli.output import HELP, json_option, print_json, print_table, sa
 @click.command("verify", context_settings=HELP)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--key", type=click.Path(path_type=Path), help="PEM public key; a bundle it did not sign does not pass.")
+@click.option("--at-least", type=click.IntRange(min=0), default=0, help="Lowest version of a bundle that passes.")
 @json_option
-def command(bundle: Path, key: Path | None, as_json: bool) -> None:
+def command(bundle: Path, key: Path | None, at_least: int, as_json: bool) -> None:
     """Check a bundle's signature, every file's digest, and its golden frames on each backend that runs here."""
     from weckd_edge.devices.verify_bundle import verify_bundle
     from weckd_edge.errors import BundleError
 
-    result = verify_bundle(bundle, key)
+    result = verify_bundle(bundle, key, at_least)
     if as_json:
         print_json(result)
     elif result.digests_ok:

@@ -1,0 +1,200 @@
+"""The C library beside Python and OpenVINO alone: ``python benchmarks/bench_firmware.py BUNDLE [frames] [start] [sizes]``.
+
+The bundle is one for a CPU, built here or elsewhere. Four figures, each a ratio within one run or a size:
+
+* frame to answer, C beside the Python runner (bar 1.05), rounds in turn, one processor thread;
+* from the program's start to its first answer with a warm model cache, beside a C program that calls OpenVINO and checks
+  nothing (bar 1.5), new processes in turn;
+* the library's size, stripped (bar 200 kB);
+* largest resident memory after some frames, beside OpenVINO's benchmark_app (bar 1.3) and beside that C program.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from record import append
+
+from weckd_edge.bundle import open_bundle
+from weckd_edge.devices.backends.table import open_runner
+from weckd_edge.devices.infer import choose_model
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from support.firmware import Built, build, missing
+
+ROUNDS, FRAMES, STARTS = 15, 300, 15
+
+
+def main() -> None:
+    reason = missing()
+    if reason is not None:
+        sys.exit(f"the C library cannot be built here: {reason}")
+    bundle = Path(sys.argv[1]).absolute()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        built = build(folder / "build", "-DCMAKE_BUILD_TYPE=Release")
+        frames = folder / "frames.raw"
+        manifest = open_bundle(bundle).manifest
+        size = (manifest.input.frame_height, manifest.input.frame_width)
+        random = np.random.default_rng(0)
+        images = random.integers(0, 256, (8, *size, 3), np.uint8)
+        frames.write_bytes(images.tobytes())
+        wanted = sys.argv[2:] or ["frames", "start", "sizes"]
+        if "frames" in wanted:
+            bench_frames(built, bundle, images, frames)
+        if "start" in wanted:
+            bench_start(built, bundle, frames, size, folder / "cache")
+        if "sizes" in wanted:
+            bench_sizes(built, bundle, frames, size, folder)
+
+
+def command(built: Built, bundle: Path, *args: object) -> list[str]:
+    words = [built.folder / "tests/runner", bundle, "--backend", "openvino", "--library", built.openvino, *args]
+    return [str(word) for word in words]
+
+
+def bench_frames(built: Built, bundle: Path, images: np.ndarray, frames: Path) -> None:
+    choice = choose_model(open_bundle(bundle), "openvino")
+    runner = open_runner(choice.backend, choice.path)
+    batch = [np.ascontiguousarray(image[None]) for image in images]
+    times_ns: dict[str, list[int]] = {"python": [], "c": [], "c, camera writes into the block": []}
+    ratios: dict[str, list[float]] = {"c": [], "c, camera writes into the block": []}
+    for _ in range(ROUNDS):
+        for frame in batch * 3:
+            runner.run(frame)
+        python: list[int] = []
+        for i in range(FRAMES):
+            start_ns = time.monotonic_ns()
+            runner.run(batch[i % len(batch)])
+            python.append(time.monotonic_ns() - start_ns)
+        times_ns["python"] += python
+        for name, own in (("c", ()), ("c, camera writes into the block", ("own",))):
+            done = subprocess.run(
+                command(built, bundle, "bench", frames, FRAMES, *own), capture_output=True, text=True, check=True
+            )
+            samples = [int(word) for word in done.stdout.split()]
+            times_ns[name] += samples
+            ratios[name].append(statistics.median(samples) / statistics.median(python))
+    runner.close()
+    append(
+        "firmware",
+        f"frame to answer, {bundle.name}, {images.shape[2]}x{images.shape[1]}, one thread",
+        times_ns,
+        ["openvino", "numpy"],
+        bar=1.05,
+        ratio=round(statistics.median(ratios["c"]), 4),
+        ratio_rounds=[round(ratio, 4) for ratio in ratios["c"]],
+        ratio_own_buffer=round(statistics.median(ratios["c, camera writes into the block"]), 4),
+    )
+
+
+def bench_start(built: Built, bundle: Path, frames: Path, size: tuple[int, int], cache: Path) -> None:
+    xml = next(
+        bundle / ref.path
+        for model in open_bundle(bundle).manifest.models
+        for ref in model.files
+        if ref.path.endswith(".xml")
+    )
+    ours = command(built, bundle, "--cache", cache / "ours", "first", frames)
+    bare = [built.folder / "tests/bare_openvino", xml, cache / "bare", frames, *size, 1, built.openvino]
+    plain = [built.folder / "tests/bare_openvino", xml, "-", frames, *size, 1, built.openvino]
+    commands = {
+        "ours, warm cache": ours,
+        "bare, warm cache": [str(word) for word in bare],
+        "ours, no cache": command(built, bundle, "first", frames),
+        "bare, no cache": [str(word) for word in plain],
+    }
+    for folder in ("ours", "bare"):
+        (cache / folder).mkdir(parents=True)
+    times_ns: dict[str, list[int]] = {name: [] for name in commands}
+    for i in range(STARTS + 2):
+        for name, words in commands.items():
+            done = subprocess.run(words, capture_output=True, text=True, check=True)
+            if i >= 2:  # the first two fill the caches
+                times_ns[name].append(int(done.stdout))
+    medians = {name: statistics.median(samples) for name, samples in times_ns.items()}
+    append(
+        "firmware",
+        f"program start to first answer, {bundle.name}, one thread",
+        times_ns,
+        ["openvino"],
+        bar=1.5,
+        ratio=round(medians["ours, warm cache"] / medians["bare, warm cache"], 4),
+        ratio_no_cache=round(medians["ours, no cache"] / medians["bare, no cache"], 4),
+    )
+
+
+_PEAK = """
+import resource, subprocess, sys
+done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+sys.exit(done.returncode)
+"""
+
+
+def peak_bytes(words: list[str]) -> int:
+    """Return the largest resident memory of a command, started by a small process: a child begins with its parent's."""
+    done = subprocess.run([sys.executable, "-S", "-c", _PEAK, *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{words[0]} left with {done.returncode}")
+    return int(done.stdout)
+
+
+def bench_sizes(built: Built, bundle: Path, frames: Path, size: tuple[int, int], folder: Path) -> None:
+    stripped = folder / "stripped.so"
+    subprocess.run(["strip", "-o", stripped, built.folder / "libweckd_edge.so"], check=True)
+    xml = next(
+        bundle / ref.path
+        for model in open_bundle(bundle).manifest.models
+        for ref in model.files
+        if ref.path.endswith(".xml")
+    )
+    app = [
+        Path(sys.executable).with_name("benchmark_app"),
+        "-m",
+        xml,
+        "-d",
+        "CPU",
+        "-hint",
+        "none",
+        "-nstreams",
+        1,
+        "-nthreads",
+        1,
+        "-niter",
+        50,
+    ]
+    bare = [built.folder / "tests/bare_openvino", xml, "-", frames, *size, 50, built.openvino]
+    commands = {
+        "ours": command(built, bundle, "bench", frames, 50),
+        "benchmark_app": [str(word) for word in app],
+        "bare": [str(word) for word in bare],
+    }
+    peaks: dict[str, list[int]] = {name: [] for name in commands}
+    start_ns = time.monotonic_ns()
+    for _ in range(5):
+        for name, words in commands.items():
+            peaks[name].append(peak_bytes(words))
+    medians = {name: statistics.median(values) for name, values in peaks.items()}
+    append(
+        "firmware",
+        f"sizes, {bundle.name}",
+        {"in all": [time.monotonic_ns() - start_ns] * 2},
+        ["openvino"],
+        library_bytes=stripped.stat().st_size,
+        library_bar_bytes=200_000,
+        peak_resident_bytes=peaks,
+        ratio_to_benchmark_app=round(medians["ours"] / medians["benchmark_app"], 4),
+        ratio_to_benchmark_app_bar=1.3,
+        ratio_to_bare=round(medians["ours"] / medians["bare"], 4),
+    )
+
+
+if __name__ == "__main__":
+    main()

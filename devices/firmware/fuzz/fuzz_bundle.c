@@ -1,0 +1,123 @@
+/* A bundle in a folder, one file of which is any bytes, with right digests; opened, tested, closed.
+ *
+ * The first byte says which: golden frames, golden answers, the signature, the engine's record, the graph, or a piece of
+ * the manifest. SPDX-License-Identifier: Apache-2.0 */
+#include "repair.h"
+#include "weckd_edge.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FRAMES, ANSWERS, SIGNATURE, RECORD, GRAPH, PIECE, KINDS };
+
+static const char PUBLIC_KEY[] = "-----BEGIN PUBLIC KEY-----\n"
+                                 "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYP7UuiVanTHJYet0xjVtaMBJuJI7\n"
+                                 "Yfps5mliLmDyn7Z5A/4QCLi8maQa6elWKLxk8vGyDC1+n1F3o8KU1EYimQ==\n"
+                                 "-----END PUBLIC KEY-----\n";
+
+static const char MANIFEST[] =
+    "{\n \"device\": \"generic-x86\",\n \"files\": [\n"
+    "  {\"bytes\": %zu, \"path\": \"model/model.onnx\", \"sha256\": \"%s\"},\n"
+    "  {\"bytes\": %zu, \"path\": \"selftest/expected.npy\", \"sha256\": \"%s\"},\n"
+    "  {\"bytes\": %zu, \"path\": \"selftest/frames.npy\", \"sha256\": \"%s\"}],\n"
+    " \"gates\": [],\n \"input\": {\"crop\": \"center\", \"frame_height\": 4, \"frame_width\": 4, \"input_size\": 4, \"mean\": "
+    "[0.0, 0.0, 0.0], \"std\": [1.0, 1.0, 1.0]},\n \"input_name\": \"frame\",\n \"labels\": [\"a\", \"b\"],\n"
+    " \"manifest_sha256\": \"0000000000000000000000000000000000000000000000000000000000000000\",\n \"models\": [],\n"
+    " \"name\": \"toy\",\n \"network_input_name\": \"image\",\n"
+    " \"onnx\": {\"bytes\": %zu, \"path\": \"model/model.onnx\", \"sha256\": \"%s\"},\n \"onnx_precision\": \"int8\",\n"
+    " \"operating_point\": {\"abstain_below\": 0.5},\n \"output_name\": \"p\",\n \"passed\": true,\n \"schema_version\": 1,\n"
+    " \"selftest\": {\"expected\": {\"bytes\": %zu, \"path\": \"selftest/expected.npy\", \"sha256\": \"%s\"},\n"
+    "  \"frames\": {\"bytes\": %zu, \"path\": \"selftest/frames.npy\", \"sha256\": \"%s\"}, \"reference\": \"x\",\n"
+    "  \"tolerance\": {\"echo\": 1.0}},\n \"synthetic\": true,\n \"target\": \"cpu\",\n \"version\": 1,\n \"versions\": {}%.*s\n}\n";
+
+static char folder[] = "/tmp/weckd-fuzz-XXXXXX";
+
+static void spill(const char *name, const void *data, size_t bytes) {
+    char path[256];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (fd < 0 || write(fd, data, bytes) != (ssize_t)bytes || close(fd) != 0) {
+        abort();
+    }
+}
+
+static size_t npy(char *to, const char *type, const char *shape, size_t data) {
+    char head[118];
+    int written = snprintf(head, sizeof head, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", type, shape);
+    memset(head + written, ' ', sizeof head - (size_t)written - 1);
+    head[sizeof head - 1] = '\n';
+    memcpy(to, "\x93NUMPY\x01\x00v\x00", 10);
+    memcpy(to + 10, head, sizeof head);
+    memset(to + 10 + sizeof head, 1, data);
+    return 10 + sizeof head + data;
+}
+
+static void remove_folder(void) {
+    char command[64];
+    (void)snprintf(command, sizeof command, "rm -rf %s", folder);
+    (void)!system(command);
+}
+
+static void make_folder(void) {
+    static const char *const below[] = {"model", "selftest", "device"};
+    if (mkdtemp(folder) == NULL) {
+        abort();
+    }
+    for (size_t i = 0; i < 3; i++) {
+        char path[256];
+        (void)snprintf(path, sizeof path, "%s/%s", folder, below[i]);
+        (void)mkdir(path, 0700);
+    }
+    (void)atexit(remove_folder);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static char frames[512], answers[512], manifest[1 << 17];
+    static int made;
+    if (made == 0) {
+        make_folder();
+        made = 1;
+    }
+    if (size < 1 || size > 1 << 16) {
+        return 0;
+    }
+    int kind = data[0] % KINDS;
+    const void *content[3] = {"graph", answers, frames};
+    size_t bytes[3] = {5, npy(answers, "<f4", "1, 2", 8), npy(frames, "|u1", "1, 4, 4, 3", 48)};
+    int replaced = kind == GRAPH ? 0 : kind == ANSWERS ? 1 : kind == FRAMES ? 2 : -1;
+    if (replaced >= 0) {
+        content[replaced] = data + 1;
+        bytes[replaced] = size - 1;
+    }
+    char hex[3][65];
+    for (int i = 0; i < 3; i++) {
+        hex_of(content[i], bytes[i], hex[i]);
+    }
+    int piece = kind == PIECE ? (int)size - 1 : 0;
+    int length = snprintf(manifest, sizeof manifest, MANIFEST, bytes[0], hex[0], bytes[1], hex[1], bytes[2], hex[2], bytes[0],
+                          hex[0], bytes[1], hex[1], bytes[2], hex[2], piece, (const char *)data + 1);
+    repair_digest(manifest, (size_t)length);
+    spill("model/model.onnx", content[0], bytes[0]);
+    spill("selftest/expected.npy", content[1], bytes[1]);
+    spill("selftest/frames.npy", content[2], bytes[2]);
+    spill("manifest.json", manifest, (size_t)length);
+    spill("device/engine.json", kind == RECORD ? (const void *)(data + 1) : "", kind == RECORD ? size - 1 : 0);
+    spill("signature", kind == SIGNATURE ? (const void *)(data + 1) : "", kind == SIGNATURE ? size - 1 : 0);
+    char why[WECKD_MESSAGE_BYTES];
+    weckd_options options = {.message = why, .public_key_pem = kind == SIGNATURE ? PUBLIC_KEY : NULL};
+    weckd_bundle *bundle = NULL;
+    if (weckd_open(folder, &options, &bundle) == WECKD_OK) {
+        if (kind == SIGNATURE) {
+            abort(); /* nobody has the private key */
+        }
+        (void)weckd_selftest(bundle, NULL);
+    }
+    weckd_close(bundle);
+    return 0;
+}

@@ -1,0 +1,91 @@
+/* Any geometry over exactly the bytes it describes: what is accepted reads no byte beyond. SPDX-License-Identifier: Apache-2.0 */
+#include "frame.h"
+#include "memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_BYTES (1u << 20)
+#define MOST_SIDE 512
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void cover(const weckd_region *region, uint32_t width, uint32_t height) {
+    weckd_sizes sizes = {.frame_width = width, .frame_height = height, .classes = 1, .max_source_width = region->width,
+                         .max_source_height = region->height};
+    weckd_layout layout = {0};
+    if (!weckd_layout_of(&sizes, &layout)) {
+        return;
+    }
+    /* Every table in memory of its own, so that a step beyond one of them is seen. */
+    weckd_cover_space space;
+    uint32_t source[2] = {region->width, region->height}, target[2] = {width, height};
+    space.row = malloc((size_t)region->width * 3);
+    space.half = malloc((size_t)region->height * width * 3);
+    uint8_t *frame = malloc((size_t)width * height * 3);
+    for (int axis = 0; axis < 2; axis++) {
+        space.first[axis] = malloc(target[axis] * sizeof(int32_t));
+        space.count[axis] = malloc(target[axis] * sizeof(int32_t));
+        space.weights[axis] = malloc((size_t)target[axis] * weckd_cover_taps(source[axis], target[axis]) * sizeof(int32_t));
+    }
+    weckd_cover(region, width, height, &space, frame);
+    for (int axis = 0; axis < 2; axis++) {
+        free(space.first[axis]);
+        free(space.count[axis]);
+        free(space.weights[axis]);
+    }
+    free(space.row);
+    free(space.half);
+    free(frame);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    uint32_t number[14];
+    char why[WECKD_MESSAGE_BYTES];
+    if (size < sizeof number) {
+        return 0;
+    }
+    memcpy(number, data, sizeof number);
+    weckd_frame frame = {
+        .width = number[0], .height = number[1], .stride_bytes = number[2], .chroma_stride_bytes = number[3],
+        .format = (weckd_format)(number[4] % 5), .matrix = (weckd_matrix)(number[5] % 5), .roi_x = number[6],
+        .roi_y = number[7], .roi_width = number[8], .roi_height = number[9], .fit = (weckd_fit)(number[10] % 3),
+    };
+    uint64_t row = frame.width * (uint64_t)(frame.format <= WECKD_BGR ? 3 : 1);
+    uint64_t stride = frame.stride_bytes == 0 ? row : frame.stride_bytes;
+    uint64_t chroma_stride = frame.chroma_stride_bytes == 0 ? stride : frame.chroma_stride_bytes;
+    /* The last row needs no padding behind it; nor does the last of the chroma. */
+    uint64_t luma = frame.height == 0 ? 0 : stride * (frame.height - 1) + row;
+    uint64_t pairs = frame.format == WECKD_NV12 && frame.height >= 2 ? chroma_stride * (frame.height / 2 - 1) + frame.width : 0;
+    if (frame.height > MOST_BYTES || luma > MOST_BYTES || pairs > MOST_BYTES) {
+        luma = pairs = 0;
+        frame.pixels = frame.chroma = (const uint8_t *)""; /* may be refused only, or is not read */
+        weckd_region region;
+        (void)weckd_frame_region(&frame, &region, (weckd_why){why});
+        return 0;
+    }
+    uint8_t *pixels = malloc((size_t)luma + 1), *chroma = malloc((size_t)pairs + 1);
+    if (pixels == NULL || chroma == NULL) {
+        abort();
+    }
+    pixels = realloc(pixels, luma == 0 ? 1 : (size_t)luma);
+    chroma = realloc(chroma, pairs == 0 ? 1 : (size_t)pairs);
+    memset(pixels, 77, luma == 0 ? 1 : (size_t)luma);
+    memset(chroma, 140, pairs == 0 ? 1 : (size_t)pairs);
+    frame.pixels = pixels;
+    frame.chroma = chroma;
+    weckd_region region;
+    if (weckd_frame_region(&frame, &region, (weckd_why){why}) == WECKD_OK) {
+        uint8_t *rgb = malloc((size_t)region.width * 3);
+        for (uint32_t y = 0; y < region.height; y++) {
+            weckd_region_row(&region, y, rgb);
+        }
+        free(rgb);
+        if (region.width <= MOST_SIDE && region.height <= MOST_SIDE) {
+            cover(&region, 1 + number[11] % 64, 1 + number[12] % 64);
+        }
+    }
+    free(pixels);
+    free(chroma);
+    return 0;
+}

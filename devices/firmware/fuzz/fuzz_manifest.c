@@ -1,0 +1,30 @@
+/* Any bytes as manifest.json, with a right digest of their own. SPDX-License-Identifier: Apache-2.0 */
+#include "manifest.h"
+#include "repair.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    char why[WECKD_MESSAGE_BYTES];
+    weckd_manifest manifest;
+    weckd_model model;
+    char *text = malloc(size + 1);
+    if (text == NULL) {
+        return 0;
+    }
+    memcpy(text, data, size);
+    text[size] = '\0';
+    repair_digest(text, size);
+    if (weckd_manifest_read(text, size, &manifest, (weckd_why){why}) == WECKD_OK) {
+        (void)weckd_manifest_model(&manifest, "openvino", &model);
+        if (weckd_manifest_find(&manifest, manifest.onnx.path) == NULL) {
+            abort(); /* what is used is listed */
+        }
+    }
+    weckd_manifest_free(&manifest);
+    free(text);
+    return 0;
+}

@@ -1,0 +1,92 @@
+// libweckd_edge for C++17: the same calls, with an owner and exceptions. SPDX-License-Identifier: Apache-2.0
+#ifndef WECKD_EDGE_HPP
+#define WECKD_EDGE_HPP
+
+#include "weckd_edge.h"
+
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace weckd {
+
+// A call failed; `status` is a weckd_status.
+class Error : public std::runtime_error {
+public:
+    Error(int failed, const std::string &why)
+        : std::runtime_error(std::string(weckd_status_text(failed)) + (why.empty() ? "" : ": " + why)), status(failed) {}
+    const int status;
+};
+
+struct Answer {
+    std::optional<std::string> decision; // nothing: unable to analyze
+    weckd_result result;
+    std::vector<float> probabilities;    // by label
+};
+
+// Prove a bundle whole; throws Error.
+inline weckd_contract check(const std::string &folder, weckd_options options = {}) {
+    char why[WECKD_MESSAGE_BYTES] = "";
+    options.message = why;
+    weckd_contract contract{};
+    if (int status = weckd_check(folder.c_str(), &options, &contract); status != WECKD_OK) {
+        throw Error(status, why);
+    }
+    return contract;
+}
+
+// An open bundle; one thread at a time. Moving is fine, copying is not.
+class Bundle {
+public:
+    explicit Bundle(const std::string &folder, weckd_options options = {}) {
+        char why[WECKD_MESSAGE_BYTES] = "";
+        options.message = why;
+        weckd_bundle *opened = nullptr;
+        if (int status = weckd_open(folder.c_str(), &options, &opened); status != WECKD_OK) {
+            throw Error(status, why);
+        }
+        own_.reset(opened);
+    }
+
+    const weckd_contract &contract() const { return *weckd_contract_of(own_.get()); }
+    std::string backend() const { return weckd_backend_name(own_.get()); }
+    std::string label(std::uint32_t index) const {
+        const char *text = weckd_label(own_.get(), index);
+        return text == nullptr ? "" : text;
+    }
+    std::uint8_t *frame_buffer() { return weckd_frame_buffer(own_.get()); }
+
+    weckd_selftest_result selftest() {
+        weckd_selftest_result result{};
+        require(weckd_selftest(own_.get(), &result));
+        return result;
+    }
+
+    // Allocates the answer's vector and text; weckd_classify itself does not.
+    Answer classify(const weckd_frame &frame) {
+        Answer answer{std::nullopt, {}, std::vector<float>(contract().classes)};
+        require(weckd_classify(own_.get(), &frame, &answer.result, answer.probabilities.data(), contract().classes));
+        if (answer.result.decision != WECKD_UNABLE) {
+            answer.decision = label(static_cast<std::uint32_t>(answer.result.decision));
+        }
+        return answer;
+    }
+
+    weckd_bundle *get() const { return own_.get(); }
+
+private:
+    struct Close {
+        void operator()(weckd_bundle *bundle) const { weckd_close(bundle); }
+    };
+    void require(int status) const {
+        if (status != WECKD_OK) {
+            throw Error(status, weckd_message(own_.get()));
+        }
+    }
+    std::unique_ptr<weckd_bundle, Close> own_;
+};
+
+} // namespace weckd
+#endif

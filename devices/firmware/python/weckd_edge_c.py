@@ -1,0 +1,219 @@
+"""The C library from Python, through ctypes and nothing else: an example of a binding, and a way to try the library.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+
+_TEXT = 128
+_MESSAGE = 256
+
+
+class Options(ctypes.Structure):
+    """``weckd_options``; what is left out is zero, and zero is the default."""
+
+    _fields_ = [
+        ("public_key_pem", ctypes.c_char_p),
+        ("at_least", ctypes.c_uint64),
+        ("backend", ctypes.c_char_p),
+        ("library", ctypes.c_char_p),
+        ("cache_dir", ctypes.c_char_p),
+        ("threads", ctypes.c_uint32),
+        ("max_source_width", ctypes.c_uint32),
+        ("max_source_height", ctypes.c_uint32),
+        ("memory", ctypes.c_void_p),
+        ("memory_bytes", ctypes.c_size_t),
+        ("clock_ns", ctypes.c_void_p),
+        ("clock_context", ctypes.c_void_p),
+        ("message", ctypes.c_char_p),
+        ("reserved", ctypes.c_uint64 * 4),
+    ]
+
+
+class Contract(ctypes.Structure):
+    """``weckd_contract``."""
+
+    _fields_ = [
+        ("frame_width", ctypes.c_uint32),
+        ("frame_height", ctypes.c_uint32),
+        ("input_size", ctypes.c_uint32),
+        ("classes", ctypes.c_uint32),
+        ("format", ctypes.c_uint32),
+        ("version", ctypes.c_uint64),
+        ("model_bytes", ctypes.c_uint64),
+        ("abstain_below", ctypes.c_double),
+        ("signature", ctypes.c_int),
+        ("passed", ctypes.c_uint8),
+        ("synthetic", ctypes.c_uint8),
+        ("name", ctypes.c_char * _TEXT),
+        ("device", ctypes.c_char * _TEXT),
+    ]
+
+
+class Sizes(ctypes.Structure):
+    """``weckd_sizes``."""
+
+    _fields_ = [
+        ("frame_width", ctypes.c_uint32),
+        ("frame_height", ctypes.c_uint32),
+        ("classes", ctypes.c_uint32),
+        ("max_source_width", ctypes.c_uint32),
+        ("max_source_height", ctypes.c_uint32),
+        ("model_bytes", ctypes.c_uint64),
+    ]
+
+
+class Frame(ctypes.Structure):
+    """``weckd_frame``."""
+
+    _fields_ = [
+        ("pixels", ctypes.c_char_p),
+        ("chroma", ctypes.c_char_p),
+        ("width", ctypes.c_uint32),
+        ("height", ctypes.c_uint32),
+        ("stride_bytes", ctypes.c_uint32),
+        ("chroma_stride_bytes", ctypes.c_uint32),
+        ("format", ctypes.c_int),
+        ("matrix", ctypes.c_int),
+        ("roi_x", ctypes.c_uint32),
+        ("roi_y", ctypes.c_uint32),
+        ("roi_width", ctypes.c_uint32),
+        ("roi_height", ctypes.c_uint32),
+        ("fit", ctypes.c_int),
+        ("reserved", ctypes.c_uint32 * 4),
+    ]
+
+
+class Result(ctypes.Structure):
+    """``weckd_result``."""
+
+    _fields_ = [
+        ("decision", ctypes.c_int32),
+        ("likeliest", ctypes.c_int32),
+        ("probability", ctypes.c_float),
+        ("reason", ctypes.c_int),
+        ("fit_ns", ctypes.c_uint64),
+        ("run_ns", ctypes.c_uint64),
+        ("decide_ns", ctypes.c_uint64),
+    ]
+
+
+class WeckdCError(Exception):
+    """A call failed; ``status`` is a ``weckd_status``."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The answer to one frame.
+
+    Attributes:
+        decision: The label; None where it is unable to analyze.
+        probabilities: By label.
+        reason: Why it is unable, in words.
+    """
+
+    decision: str | None
+    probabilities: dict[str, float]
+    reason: str
+
+
+class Bundle:
+    """An open bundle; use it in one thread at a time.
+
+    Args:
+        library: Path of ``libweckd_edge.so``.
+        folder: The bundle.
+        options: Fields of ``Options``, as keyword arguments.
+
+    Raises:
+        WeckdCError: It cannot be opened.
+    """
+
+    def __init__(self, library: str, folder: str, **options: object) -> None:
+        self._lib = load(library)
+        self._handle = ctypes.c_void_p()
+        why = ctypes.create_string_buffer(_MESSAGE)
+        given = Options(message=ctypes.cast(why, ctypes.c_char_p), **options)
+        status = self._lib.weckd_open(folder.encode(), ctypes.byref(given), ctypes.byref(self._handle))
+        if status:
+            raise WeckdCError(status, f"{self._lib.weckd_status_text(status).decode()}: {why.value.decode()}")
+        self.contract: Contract = self._lib.weckd_contract_of(self._handle).contents
+        self.labels = [self._lib.weckd_label(self._handle, i).decode() for i in range(self.contract.classes)]
+
+    def selftest(self) -> None:
+        """Run the golden frames.
+
+        Raises:
+            WeckdCError: An answer is off.
+        """
+        self._require(self._lib.weckd_selftest(self._handle, None))
+
+    def classify(self, pixels: bytes, **frame: int) -> Answer:
+        """Answer one frame.
+
+        Args:
+            pixels: Its bytes.
+            frame: Fields of ``Frame``; width and height are the contract's where they are left out.
+
+        Raises:
+            WeckdCError: The frame does not fit.
+        """
+        size = {"width": self.contract.frame_width, "height": self.contract.frame_height}
+        result = Result()
+        probabilities = (ctypes.c_float * self.contract.classes)()
+        given = Frame(pixels=pixels, **{**size, **frame})
+        self._require(
+            self._lib.weckd_classify(
+                self._handle, ctypes.byref(given), ctypes.byref(result), probabilities, self.contract.classes
+            )
+        )
+        return Answer(
+            decision=None if result.decision < 0 else self.labels[result.decision],
+            probabilities=dict(zip(self.labels, probabilities, strict=True)),
+            reason=self._lib.weckd_reason_text(result.reason).decode(),
+        )
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._lib.weckd_close(self._handle)
+        self._handle = ctypes.c_void_p()
+
+    def _require(self, status: int) -> None:
+        if status:
+            text = self._lib.weckd_message(self._handle).decode()
+            raise WeckdCError(status, f"{self._lib.weckd_status_text(status).decode()}: {text}")
+
+
+def load(library: str) -> ctypes.CDLL:
+    """Load the library and say what its functions return."""
+    lib = ctypes.CDLL(library)
+    for name in ("weckd_status_text", "weckd_message", "weckd_label", "weckd_reason_text"):
+        getattr(lib, name).restype = ctypes.c_char_p
+    lib.weckd_message.argtypes = [ctypes.c_void_p]
+    lib.weckd_label.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+    lib.weckd_contract_of.argtypes = [ctypes.c_void_p]
+    lib.weckd_contract_of.restype = ctypes.POINTER(Contract)
+    lib.weckd_close.argtypes = [ctypes.c_void_p]
+    lib.weckd_close.restype = None
+    lib.weckd_selftest.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+    lib.weckd_memory_bytes.restype = ctypes.c_size_t
+    lib.weckd_classify.argtypes = [
+        ctypes.c_void_p,
+        ctypes.POINTER(Frame),
+        ctypes.POINTER(Result),
+        ctypes.c_void_p,
+        ctypes.c_uint32,
+    ]
+    return lib
+
+
+def memory_bytes(library: str, **sizes: int) -> int:
+    """Return the bytes of the block that a device needs: the same on every machine with 64-bit pointers."""
+    return int(load(library).weckd_memory_bytes(ctypes.byref(Sizes(**sizes))))

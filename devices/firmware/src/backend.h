@@ -1,0 +1,63 @@
+/* What a backend is: a row of functions. SPDX-License-Identifier: Apache-2.0 */
+#ifndef WECKD_BACKEND_H
+#define WECKD_BACKEND_H
+
+#include "fail.h"
+
+#include <stdbool.h>
+
+#define WECKD_VERSION_BYTES 64
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A file of the model, hashed while it was read; the bytes live until the session is closed. */
+typedef struct weckd_blob {
+    const char *path; /* as the manifest has it */
+    const uint8_t *data;
+    size_t bytes;
+    const uint8_t *sha256; /* of the bytes */
+} weckd_blob;
+
+typedef struct weckd_setting {
+    const char *name, *value;
+} weckd_setting;
+
+/* What a backend opens. */
+typedef struct weckd_session_request {
+    const weckd_blob *files;
+    size_t count;
+    const weckd_setting *settings; /* of the manifest, in the runtime's own names; they come before the backend's own */
+    size_t settings_count;
+    const char *cache_dir;         /* may be NULL */
+    uint32_t threads, frame_height, frame_width, classes;
+    uint8_t *frame;                /* [1, frame_height, frame_width, 3], 64-byte aligned; every run reads it */
+    float *answer;                 /* [1, classes], 64-byte aligned; every run writes it */
+} weckd_session_request;
+
+typedef struct weckd_backend {
+    const char *name;
+    bool reads_onnx;   /* runs the bundle's ONNX graph where the bundle has no model for it */
+    bool from_device;  /* runs the engine that was built on the device */
+    /* Load the runtime's library, or find that it is not here. */
+    int (*load)(const char *library, void **runtime, weckd_why why);
+    int (*open)(void *runtime, const weckd_session_request *request, void **session, weckd_why why);
+    int (*run)(void *session, weckd_why why); /* frame to answer; allocates nothing of ours */
+    void (*close)(void *session);
+    void (*unload)(void *runtime);
+    void (*version)(void *runtime, char text[WECKD_VERSION_BYTES]);
+} weckd_backend;
+
+/* The backends of this build, in the order in which they are tried; ended by NULL. */
+extern const weckd_backend *const weckd_backends[];
+
+extern const weckd_backend weckd_openvino_backend, weckd_tensorrt_backend, weckd_echo_backend;
+
+/* Open the first library of a list (ended by NULL) that loads; `library` alone where it is not NULL. */
+void *weckd_library_open(const char *library, const char *const *names, weckd_why why);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

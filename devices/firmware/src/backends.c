@@ -1,0 +1,39 @@
+/* The table of backends; the build says which are in it. SPDX-License-Identifier: Apache-2.0 */
+#include "backend.h"
+
+#include <dlfcn.h>
+
+const weckd_backend *const weckd_backends[] = {
+#ifdef WECKD_WITH_TENSORRT
+    &weckd_tensorrt_backend,
+#endif
+#ifdef WECKD_WITH_OPENVINO
+    &weckd_openvino_backend,
+#endif
+#ifdef WECKD_WITH_ECHO
+    &weckd_echo_backend,
+#endif
+    NULL,
+};
+
+const char *weckd_backend_at(uint32_t index) {
+    for (uint32_t i = 0; weckd_backends[i] != NULL; i++) {
+        if (i == index) {
+            return weckd_backends[i]->name;
+        }
+    }
+    return NULL;
+}
+
+void *weckd_library_open(const char *library, const char *const *names, weckd_why why) {
+    const char *const only[] = {library, NULL};
+    for (const char *const *name = library != NULL ? only : names; *name != NULL; name++) {
+        void *handle = dlopen(*name, RTLD_NOW | RTLD_LOCAL);
+        if (handle != NULL) {
+            return handle;
+        }
+    }
+    const char *reason = dlerror();
+    (void)weckd_fail(why, WECKD_ERR_BACKEND, "%.200s", reason != NULL ? reason : "the runtime's library cannot be loaded");
+    return NULL;
+}

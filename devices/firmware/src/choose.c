@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "choose.h"
+
+#include "files.h"
+#include "json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RECORD_FILE WECKD_DEVICE_FOLDER "/engine.json"
+#define MOST_RECORD_BYTES (1ull << 20)
+
+void weckd_choice_free(weckd_choice *choice) {
+    if (choice->runtime != NULL) {
+        choice->backend->unload(choice->runtime);
+    }
+    memset(choice, 0, sizeof *choice);
+}
+
+/* A part of the record's path must not leave the device's folder. */
+static bool is_below(const char *path) {
+    return path[0] != '/' && path[0] != '\0' && strstr(path, "..") == NULL && strchr(path, '\\') == NULL;
+}
+
+/* The engine that `weckd-edge finalize` has built here of this very graph. */
+static bool find_engine(int folder_fd, const weckd_manifest *manifest, weckd_choice *choice) {
+    char *text = NULL;
+    size_t bytes = 0;
+    if (weckd_file_slurp(folder_fd, RECORD_FILE, MOST_RECORD_BYTES, &text, &bytes, (weckd_why){NULL}) != WECKD_OK) {
+        return false;
+    }
+    json_t *root = weckd_json_read(text, bytes, RECORD_FILE, (weckd_why){NULL});
+    free(text);
+    const json_t *engine = json_object_get(root, "engine");
+    const char *path = weckd_json_text(engine, "path", WECKD_MAX_PATH - sizeof WECKD_DEVICE_FOLDER - 1);
+    const char *digest = weckd_json_text(engine, "sha256", 64);
+    const char *of = weckd_json_text(json_object_get(root, "identity"), "onnx_sha256", 64);
+    uint8_t graph[WECKD_SHA256_BYTES];
+    weckd_file_ref *file = &choice->model.files[0];
+    bool good = path != NULL && is_below(path) && digest != NULL && weckd_hex_read(digest, strlen(digest), file->sha256) &&
+                weckd_json_count(engine, "bytes", WECKD_MAX_MODEL_BYTES, &file->bytes) && of != NULL &&
+                weckd_hex_read(of, strlen(of), graph) && memcmp(graph, manifest->onnx.sha256, sizeof graph) == 0;
+    if (good) {
+        (void)snprintf(choice->device_path, sizeof choice->device_path, "%s/%s", WECKD_DEVICE_FOLDER, path);
+        file->path = choice->device_path;
+        choice->model.count = 1;
+    }
+    json_decref(root);
+    return good;
+}
+
+static bool find_files(int folder_fd, const weckd_manifest *manifest, const weckd_backend *backend, weckd_choice *choice) {
+    memset(&choice->model, 0, sizeof choice->model);
+    choice->model.backend = backend->name;
+    if (backend->from_device) {
+        return find_engine(folder_fd, manifest, choice);
+    }
+    if (weckd_manifest_model(manifest, backend->name, &choice->model)) {
+        return true;
+    }
+    if (backend->reads_onnx) {
+        choice->model.files[0] = manifest->onnx;
+        choice->model.count = 1;
+    }
+    return backend->reads_onnx;
+}
+
+int weckd_choose(int folder_fd, const weckd_manifest *manifest, const weckd_options *options, bool load,
+                 weckd_choice *choice, weckd_why why) {
+    memset(choice, 0, sizeof *choice);
+    bool named = false;
+    int status = WECKD_ERR_BACKEND;
+    (void)weckd_fail(why, status, "this build has no backend with a model in the bundle");
+    for (size_t i = 0; weckd_backends[i] != NULL; i++) {
+        const weckd_backend *backend = weckd_backends[i];
+        if (options->backend != NULL && strcmp(options->backend, backend->name) != 0) {
+            continue;
+        }
+        named = true;
+        if (!find_files(folder_fd, manifest, backend, choice)) {
+            continue;
+        }
+        choice->backend = backend;
+        choice->bytes = 0;
+        for (size_t k = 0; k < choice->model.count; k++) {
+            choice->bytes += choice->model.files[k].bytes;
+        }
+        status = load ? backend->load(options->library, &choice->runtime, why) : WECKD_OK;
+        if (status == WECKD_OK) {
+            return WECKD_OK;
+        }
+    }
+    if (options->backend != NULL && !named) {
+        return weckd_fail(why, WECKD_ERR_BACKEND, "this build has no backend called '%.60s'", options->backend);
+    }
+    return status;
+}

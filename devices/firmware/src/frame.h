@@ -1,0 +1,23 @@
+/* A caller's frame: is it what it says, and its pixels as RGB rows. SPDX-License-Identifier: Apache-2.0 */
+#ifndef WECKD_FRAME_H
+#define WECKD_FRAME_H
+
+#include "fail.h"
+
+/* The region of a frame that was found sound: every address below is inside what the caller described. */
+typedef struct weckd_region {
+    const uint8_t *pixels; /* of the region's first pixel */
+    const uint8_t *chroma; /* NV12: of its first chroma pair */
+    size_t stride, chroma_stride;
+    uint32_t width, height;
+    weckd_format format;
+    weckd_matrix matrix;
+} weckd_region;
+
+/* Check a frame's geometry and find its region. */
+int weckd_frame_region(const weckd_frame *frame, weckd_region *region, weckd_why why);
+
+/* Write row `y` of a region as RGB, `width * 3` bytes. */
+void weckd_region_row(const weckd_region *region, uint32_t y, uint8_t *rgb);
+
+#endif

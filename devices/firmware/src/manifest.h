@@ -1,0 +1,54 @@
+/* manifest.json, read and found sound. SPDX-License-Identifier: Apache-2.0 */
+#ifndef WECKD_MANIFEST_H
+#define WECKD_MANIFEST_H
+
+#include "bounds.h"
+#include "digest.h"
+#include "fail.h"
+
+#include <jansson.h>
+
+#define WECKD_MANIFEST_FILE "manifest.json"
+#define WECKD_SIGNATURE_FILE "signature"
+#define WECKD_DEVICE_FOLDER "device"
+
+/* A file the manifest lists. The path lies in the JSON tree. */
+typedef struct weckd_file_ref {
+    const char *path;
+    uint64_t bytes;
+    uint8_t sha256[WECKD_SHA256_BYTES];
+} weckd_file_ref;
+
+/* A model that runs as it is. */
+typedef struct weckd_model {
+    const char *backend;      /* "openvino", ... */
+    const json_t *settings;   /* object of texts, or NULL */
+    weckd_file_ref files[WECKD_MAX_MODEL_FILES];
+    size_t count;
+} weckd_model;
+
+/* The manifest. Everything points into `root` and `files`, which weckd_manifest_free gives back. */
+typedef struct weckd_manifest {
+    json_t *root;
+    weckd_file_ref *files;   /* sorted by path */
+    size_t count;
+    weckd_contract contract; /* its `signature` is filled in later */
+    weckd_file_ref onnx, golden_frames, golden_answers;
+    const char *input_name, *output_name;
+    const json_t *labels, *tolerance, *models;
+} weckd_manifest;
+
+/* Read the bytes of manifest.json. The caller frees, whatever is returned. */
+int weckd_manifest_read(const char *text, size_t bytes, weckd_manifest *manifest, weckd_why why);
+void weckd_manifest_free(weckd_manifest *manifest);
+
+/* Find a listed file by its path; NULL: not listed. */
+const weckd_file_ref *weckd_manifest_find(const weckd_manifest *manifest, const char *path);
+
+/* Tell whether a path belongs to the folder that is built on the device and is not sealed. */
+bool weckd_is_device_path(const char *path);
+
+/* Find the model that a backend of that name runs as it is; false: there is none. */
+bool weckd_manifest_model(const weckd_manifest *manifest, const char *backend, weckd_model *model);
+
+#endif

@@ -1,0 +1,254 @@
+/* Opening a bundle: prove it, lay out its block, open its model. SPDX-License-Identifier: Apache-2.0 */
+#include "bundle.h"
+#include "choose.h"
+#include "files.h"
+#include "prove.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static uint64_t monotonic_ns(void *context) {
+    (void)context;
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+bool weckd_enter(weckd_bundle *bundle) { return !atomic_flag_test_and_set_explicit(&bundle->busy, memory_order_acquire); }
+
+void weckd_leave(weckd_bundle *bundle) { atomic_flag_clear_explicit(&bundle->busy, memory_order_release); }
+
+/* Where the bytes of the chosen model's files go. */
+typedef struct keeping {
+    const weckd_model *model;
+    weckd_blob blobs[WECKD_MAX_MODEL_FILES];
+    uint8_t *places[WECKD_MAX_MODEL_FILES];
+} keeping;
+
+static void place(keeping *kept, const weckd_model *model, uint8_t *at) {
+    kept->model = model;
+    for (size_t i = 0; i < model->count; i++) {
+        kept->places[i] = at;
+        kept->blobs[i] = (weckd_blob){model->files[i].path, at, (size_t)model->files[i].bytes, model->files[i].sha256};
+        at += (model->files[i].bytes + WECKD_ALIGN - 1) / WECKD_ALIGN * WECKD_ALIGN;
+    }
+}
+
+static void *keep(const char *path, void *context) {
+    const keeping *kept = context;
+    for (size_t i = 0; i < kept->model->count; i++) {
+        if (strcmp(kept->model->files[i].path, path) == 0) {
+            return kept->places[i];
+        }
+    }
+    return NULL;
+}
+
+static int take_block(const weckd_options *options, size_t bytes, uint8_t **block, weckd_why why) {
+    if (options->memory == NULL) {
+        *block = aligned_alloc(WECKD_ALIGN, bytes);
+        return *block != NULL ? WECKD_OK : weckd_fail(why, WECKD_ERR_MEMORY, "no memory for %zu bytes", bytes);
+    }
+    if ((uintptr_t)options->memory % WECKD_ALIGN != 0) {
+        return weckd_fail(why, WECKD_ERR_ARGUMENT, "options: the block is not aligned to %d bytes", WECKD_ALIGN);
+    }
+    if (options->memory_bytes < bytes) {
+        return weckd_fail(why, WECKD_ERR_MEMORY, "options: expected a block of %zu bytes, got %zu", bytes,
+                          options->memory_bytes);
+    }
+    *block = options->memory;
+    return WECKD_OK;
+}
+
+static void keep_file(weckd_kept_file *to, const weckd_file_ref *from) {
+    memcpy(to->path, from->path, strlen(from->path) + 1);
+    to->bytes = from->bytes;
+    memcpy(to->sha256, from->sha256, sizeof to->sha256);
+}
+
+static weckd_bundle *lay_out(uint8_t *block, const weckd_layout *layout, const weckd_manifest *manifest,
+                             const weckd_options *options) {
+    weckd_bundle *bundle = (weckd_bundle *)(void *)block;
+    /* Every page is written once, so that no frame waits for one; the model's are written when it is read. */
+    memset(block, 0, layout->model);
+    memset(block + layout->after_model, 0, layout->bytes - layout->after_model);
+    bundle->contract = manifest->contract;
+    bundle->clock_ns = options->clock_ns != NULL ? options->clock_ns : monotonic_ns;
+    bundle->clock_context = options->clock_context;
+    bundle->labels = (char *)block + layout->labels;
+    bundle->answer = (float *)(void *)(block + layout->answer);
+    bundle->golden = (float *)(void *)(block + layout->golden);
+    bundle->frame = block + layout->frame;
+    bundle->max_source_width = options->max_source_width;
+    bundle->max_source_height = options->max_source_height;
+    bundle->cover.row = block + layout->row;
+    bundle->cover.half = block + layout->half;
+    for (int axis = 0; axis < 2; axis++) {
+        bundle->cover.first[axis] = (int32_t *)(void *)(block + layout->first[axis]);
+        bundle->cover.count[axis] = (int32_t *)(void *)(block + layout->count[axis]);
+        bundle->cover.weights[axis] = (int32_t *)(void *)(block + layout->weights[axis]);
+    }
+    bundle->owns_memory = options->memory == NULL;
+    bundle->folder_fd = -1;
+    atomic_flag_clear(&bundle->busy);
+    keep_file(&bundle->golden_frames, &manifest->golden_frames);
+    keep_file(&bundle->golden_answers, &manifest->golden_answers);
+    for (uint32_t i = 0; i < manifest->contract.classes; i++) {
+        const char *label = json_string_value(json_array_get(manifest->labels, i));
+        memcpy(bundle->labels + (size_t)i * WECKD_MAX_LABEL_BYTES, label, strlen(label) + 1);
+    }
+    return bundle;
+}
+
+static int read_settings(const json_t *from, weckd_setting *settings, size_t *count, weckd_why why) {
+    const char *name;
+    json_t *value;
+    *count = 0;
+    json_object_foreach((json_t *)(uintptr_t)from, name, value) {
+        if (!json_is_string(value) || *count == WECKD_MAX_SETTINGS) {
+            return weckd_fail(why, WECKD_ERR_FORMAT, "manifest.json: a model's settings are not at most %d texts",
+                              WECKD_MAX_SETTINGS);
+        }
+        settings[(*count)++] = (weckd_setting){name, json_string_value(value)};
+    }
+    return WECKD_OK;
+}
+
+static int open_model(weckd_bundle *bundle, weckd_choice *choice, const keeping *kept, const weckd_options *options,
+                      weckd_why why) {
+    weckd_setting settings[WECKD_MAX_SETTINGS];
+    weckd_session_request request = {
+        .files = kept->blobs,
+        .count = choice->model.count,
+        .settings = settings,
+        .cache_dir = options->cache_dir,
+        .threads = options->threads == 0 ? 1 : options->threads,
+        .frame_height = bundle->contract.frame_height,
+        .frame_width = bundle->contract.frame_width,
+        .classes = bundle->contract.classes,
+        .frame = bundle->frame,
+        .answer = bundle->answer,
+    };
+    int status = read_settings(choice->model.settings, settings, &request.settings_count, why);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    bundle->backend = choice->backend;
+    bundle->runtime = choice->runtime;
+    choice->runtime = NULL; /* the bundle's from here on */
+    bundle->backend->version(bundle->runtime, bundle->backend_version);
+    return bundle->backend->open(bundle->runtime, &request, &bundle->session, why);
+}
+
+static int open_proved(int folder_fd, const weckd_options *options, weckd_manifest *manifest, weckd_choice *choice,
+                       weckd_bundle **opened, weckd_why why) {
+    weckd_sizes sizes = {
+        .frame_width = manifest->contract.frame_width,
+        .frame_height = manifest->contract.frame_height,
+        .classes = manifest->contract.classes,
+        .max_source_width = options->max_source_width,
+        .max_source_height = options->max_source_height,
+        .model_bytes = choice->bytes,
+    };
+    weckd_layout layout = {0};
+    if (!weckd_layout_of(&sizes, &layout)) {
+        return weckd_fail(why, WECKD_ERR_LIMIT, "the model's files have %llu bytes; more than is taken",
+                          (unsigned long long)choice->bytes);
+    }
+    uint8_t *block = NULL;
+    int status = take_block(options, layout.bytes, &block, why);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    manifest->contract.model_bytes = choice->bytes;
+    weckd_bundle *bundle = lay_out(block, &layout, manifest, options);
+    keeping kept = {0};
+    place(&kept, &choice->model, block + layout.model);
+    const json_t *tolerance = json_object_get(manifest->tolerance, choice->backend->name);
+    bundle->tolerance = json_is_number(tolerance) ? json_number_value(tolerance) : -1.0;
+    status = weckd_prove_files(folder_fd, manifest, keep, &kept, why);
+    if (status == WECKD_OK && choice->backend->from_device) {
+        const weckd_file_ref *engine = &choice->model.files[0];
+        status = weckd_file_check(folder_fd, engine->path, engine->bytes, engine->sha256, kept.places[0], why);
+    }
+    status = status != WECKD_OK ? status : open_model(bundle, choice, &kept, options, why);
+    if (status != WECKD_OK) {
+        weckd_close(bundle);
+        return status;
+    }
+    bundle->folder_fd = dup(folder_fd);
+    *opened = bundle;
+    return WECKD_OK;
+}
+
+int weckd_open(const char *folder, const weckd_options *options, weckd_bundle **bundle) {
+    static const weckd_options defaults = {0};
+    options = options != NULL ? options : &defaults;
+    weckd_why why = {options->message};
+    if (folder == NULL || bundle == NULL) {
+        return weckd_fail(why, WECKD_ERR_ARGUMENT, "weckd_open: expected a folder and a place for the bundle, got NULL");
+    }
+    *bundle = NULL;
+    int status = weckd_options_check(options, why);
+    int folder_fd = status != WECKD_OK ? status : weckd_folder_open(folder, why);
+    if (folder_fd < 0) {
+        return folder_fd;
+    }
+    weckd_manifest manifest;
+    weckd_choice choice = {0};
+    status = weckd_prove_manifest(folder_fd, options, &manifest, why);
+    status = status != WECKD_OK ? status : weckd_choose(folder_fd, &manifest, options, true, &choice, why);
+    status = status != WECKD_OK ? status : open_proved(folder_fd, options, &manifest, &choice, bundle, why);
+    weckd_choice_free(&choice);
+    weckd_manifest_free(&manifest);
+    (void)close(folder_fd);
+    return status;
+}
+
+int weckd_check(const char *folder, const weckd_options *options, weckd_contract *contract) {
+    static const weckd_options defaults = {0};
+    options = options != NULL ? options : &defaults;
+    weckd_why why = {options->message};
+    if (folder == NULL) {
+        return weckd_fail(why, WECKD_ERR_ARGUMENT, "weckd_check: expected a folder, got NULL");
+    }
+    int status = weckd_options_check(options, why);
+    int folder_fd = status != WECKD_OK ? status : weckd_folder_open(folder, why);
+    if (folder_fd < 0) {
+        return folder_fd;
+    }
+    weckd_manifest manifest;
+    status = weckd_prove_manifest(folder_fd, options, &manifest, why);
+    status = status != WECKD_OK ? status : weckd_prove_files(folder_fd, &manifest, NULL, NULL, why);
+    if (status == WECKD_OK && contract != NULL) {
+        weckd_choice choice;
+        *contract = manifest.contract;
+        if (weckd_choose(folder_fd, &manifest, options, false, &choice, (weckd_why){NULL}) == WECKD_OK) {
+            contract->model_bytes = choice.bytes;
+        }
+        weckd_choice_free(&choice);
+    }
+    weckd_manifest_free(&manifest);
+    (void)close(folder_fd);
+    return status;
+}
+
+void weckd_close(weckd_bundle *bundle) {
+    if (bundle == NULL) {
+        return;
+    }
+    if (bundle->session != NULL) {
+        bundle->backend->close(bundle->session);
+    }
+    if (bundle->runtime != NULL) {
+        bundle->backend->unload(bundle->runtime);
+    }
+    if (bundle->folder_fd >= 0) {
+        (void)close(bundle->folder_fd);
+    }
+    if (bundle->owns_memory) {
+        free(bundle);
+    }
+}

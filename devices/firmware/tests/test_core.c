@@ -1,0 +1,206 @@
+/* What needs no bundle: memory, geometry, colours, base64, JSON. Prints one line a check that fails; 0: none did.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "base64.h"
+#include "bundle.h"
+#include "json.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int failures, checks;
+
+static void check(bool holds, const char *what, int line) {
+    checks++;
+    if (!holds) {
+        failures++;
+        printf("line %d: %s\n", line, what);
+    }
+}
+#define CHECK(what) check((what), #what, __LINE__)
+
+static void memory(void) {
+    weckd_sizes sizes = {.frame_width = 640, .frame_height = 480, .classes = 3, .model_bytes = 1000};
+    size_t plain = weckd_memory_bytes(&sizes);
+    CHECK(plain > 640 * 480 * 3 + 1000 && plain < 640 * 480 * 3 + 16384);
+    sizes.max_source_width = 1920;
+    CHECK(weckd_memory_bytes(&sizes) == 0); /* one side without the other */
+    sizes.max_source_height = 1080;
+    CHECK(weckd_memory_bytes(&sizes) > plain + 1080 * 640 * 3);
+    sizes.classes = WECKD_MAX_CLASSES + 1;
+    CHECK(weckd_memory_bytes(&sizes) == 0);
+    sizes.classes = 1;
+    sizes.frame_width = WECKD_MAX_SIDE + 1;
+    CHECK(weckd_memory_bytes(&sizes) == 0);
+    sizes.frame_width = 0;
+    CHECK(weckd_memory_bytes(&sizes) == 0);
+    CHECK(weckd_memory_bytes(NULL) == 0);
+}
+
+static int region_of(const weckd_frame *frame, weckd_region *region) {
+    return weckd_frame_region(frame, region, (weckd_why){NULL});
+}
+
+static void geometry(void) {
+    static uint8_t pixels[4096];
+    weckd_region region;
+    weckd_frame good = {.pixels = pixels, .width = 8, .height = 6};
+    CHECK(region_of(&good, &region) == WECKD_OK && region.stride == 24 && region.width == 8 && region.height == 6);
+    weckd_frame frame = good;
+    frame.stride_bytes = 23;
+    CHECK(region_of(&frame, &region) == WECKD_ERR_GEOMETRY);
+    frame = good;
+    frame.roi_x = 1;
+    CHECK(region_of(&frame, &region) == WECKD_ERR_GEOMETRY);
+    frame.roi_width = 8;
+    CHECK(region_of(&frame, &region) == WECKD_ERR_GEOMETRY); /* a width without a height */
+    frame.roi_height = 6;
+    CHECK(region_of(&frame, &region) == WECKD_ERR_GEOMETRY); /* leaves the frame */
+    frame.roi_width = 7;
+    CHECK(region_of(&frame, &region) == WECKD_OK && region.pixels == pixels + 3);
+    frame.roi_x = UINT32_MAX;
+    CHECK(region_of(&frame, &region) == WECKD_ERR_GEOMETRY);
+    frame = good;
+    frame.width = UINT32_MAX;
+    CHECK(region_of(&frame, &region) == WECKD_ERR_GEOMETRY);
+    frame = good;
+    frame.height = 0;
+    CHECK(region_of(&frame, &region) == WECKD_ERR_GEOMETRY);
+    frame = good;
+    frame.format = (weckd_format)4;
+    CHECK(region_of(&frame, &region) == WECKD_ERR_ARGUMENT);
+    frame = good;
+    frame.reserved[3] = 1;
+    CHECK(region_of(&frame, &region) == WECKD_ERR_ARGUMENT);
+    frame = good;
+    frame.format = WECKD_NV12;
+    CHECK(region_of(&frame, &region) == WECKD_OK && region.chroma == pixels + 48);
+    frame.roi_x = 2;
+    frame.roi_y = 2;
+    frame.roi_width = 4;
+    frame.roi_height = 2;
+    CHECK(region_of(&frame, &region) == WECKD_OK && region.pixels == pixels + 18 && region.chroma == pixels + 48 + 8 + 2);
+    frame.roi_x = 1;
+    CHECK(region_of(&frame, &region) == WECKD_ERR_GEOMETRY);
+}
+
+/* Every luma and chroma against the textbook's sums in double. */
+static void colours(void) {
+    static const double reds[4] = {1.402, 1.402, 1.5748, 1.5748}, blues[4] = {1.772, 1.772, 1.8556, 1.8556};
+    static const double kr[4] = {0.299, 0.299, 0.2126, 0.2126}, kb[4] = {0.114, 0.114, 0.0722, 0.0722};
+    double worst = 0.0;
+    for (int m = 0; m < 4; m++) {
+        bool limited = m == WECKD_BT601_LIMITED || m == WECKD_BT709_LIMITED;
+        for (int y = 0; y < 256; y += 5) {
+            for (int u = 0; u < 256; u += 5) {
+                for (int v = 0; v < 256; v += 5) {
+                    uint8_t pixels[6] = {(uint8_t)y, (uint8_t)y, (uint8_t)y, (uint8_t)y, (uint8_t)u, (uint8_t)v}, rgb[6];
+                    weckd_frame frame = {.pixels = pixels, .width = 2, .height = 2, .format = WECKD_NV12,
+                                         .matrix = (weckd_matrix)m};
+                    weckd_region region;
+                    if (region_of(&frame, &region) != WECKD_OK) {
+                        CHECK(false);
+                        return;
+                    }
+                    weckd_region_row(&region, 1, rgb);
+                    double light = limited ? (y - 16) * 255.0 / 219.0 : y;
+                    double cb = (u - 128) * (limited ? 255.0 / 224.0 : 1.0), cr = (v - 128) * (limited ? 255.0 / 224.0 : 1.0);
+                    double kg = 1.0 - kr[m] - kb[m];
+                    double exact[3] = {light + reds[m] * cr,
+                                       light - blues[m] * kb[m] / kg * cb - reds[m] * kr[m] / kg * cr,
+                                       light + blues[m] * cb};
+                    for (int c = 0; c < 3; c++) {
+                        double clipped = exact[c] < 0 ? 0 : exact[c] > 255 ? 255 : exact[c];
+                        worst = fmax(worst, fabs(rgb[3 + c] - clipped));
+                    }
+                }
+            }
+        }
+    }
+    CHECK(worst < 0.51); /* rounding to nearest, and a hundredth for the fixed point */
+}
+
+static void rows(void) {
+    uint8_t bgr[6] = {1, 2, 3, 4, 5, 6}, grey[2] = {7, 9}, rgb[6];
+    weckd_region region;
+    weckd_frame frame = {.pixels = bgr, .width = 2, .height = 1, .format = WECKD_BGR};
+    CHECK(region_of(&frame, &region) == WECKD_OK);
+    weckd_region_row(&region, 0, rgb);
+    CHECK(memcmp(rgb, (uint8_t[]){3, 2, 1, 6, 5, 4}, 6) == 0);
+    frame.pixels = grey;
+    frame.format = WECKD_GREY;
+    CHECK(region_of(&frame, &region) == WECKD_OK);
+    weckd_region_row(&region, 0, rgb);
+    CHECK(memcmp(rgb, (uint8_t[]){7, 7, 7, 9, 9, 9}, 6) == 0);
+}
+
+static bool decodes(const char *text) {
+    uint8_t out[64];
+    size_t bytes = 0;
+    return weckd_base64_read(text, strlen(text), out, &bytes);
+}
+
+static void base64(void) {
+    uint8_t out[8];
+    size_t bytes = 0;
+    CHECK(weckd_base64_read("aGk=", 4, out, &bytes) && bytes == 2 && memcmp(out, "hi", 2) == 0);
+    CHECK(decodes("aGlo") && decodes("aA=="));
+    CHECK(!decodes("aGl=") && !decodes("aB==")); /* stray bits */
+    CHECK(!decodes("") && !decodes("aGk") && !decodes("a===") && !decodes("aG=k") && !decodes("aG k") && !decodes("aGk=aGk="));
+}
+
+static bool parses(const char *text) {
+    json_t *root = weckd_json_read(text, strlen(text), "text", (weckd_why){NULL});
+    json_decref(root);
+    return root != NULL;
+}
+
+static void json(void) {
+    char deep[256] = "{\"a\":";
+    size_t at = strlen(deep);
+    memset(deep + at, '[', 100);
+    memset(deep + at + 100, ']', 100);
+    deep[at + 200] = '}';
+    deep[at + 201] = '\0';
+    CHECK(parses("{\"a\": [1, 2.5, true, null, \"[[[[\"]}"));
+    CHECK(!parses(deep));
+    CHECK(!parses("{\"a\": 1, \"a\": 2}") && !parses("[1]") && !parses("{\"a\": NaN}") && !parses("{} x") && !parses(""));
+    CHECK(!parses("{\"a\": \"\xff\"}") && !parses("{\"a\": \"\\u0000\"}"));
+}
+
+static void *leave_and_enter(void *bundle) { return weckd_enter(bundle) ? bundle : NULL; }
+
+static void threads(void) {
+    weckd_bundle *bundle = calloc(1, sizeof *bundle);
+    pthread_t other;
+    void *got = NULL;
+    if (bundle == NULL) {
+        CHECK(false);
+        return;
+    }
+    atomic_flag_clear(&bundle->busy);
+    CHECK(weckd_enter(bundle));
+    CHECK(pthread_create(&other, NULL, leave_and_enter, bundle) == 0 && pthread_join(other, &got) == 0 && got == NULL);
+    weckd_leave(bundle);
+    CHECK(weckd_enter(bundle));
+    free(bundle);
+}
+
+int main(void) {
+    memory();
+    geometry();
+    colours();
+    rows();
+    base64();
+    json();
+    threads();
+    CHECK(weckd_classify(NULL, NULL, NULL, NULL, 0) == WECKD_ERR_ARGUMENT && weckd_selftest(NULL, NULL) == WECKD_ERR_ARGUMENT);
+    weckd_close(NULL);
+    for (int status = WECKD_ERR_RUN; status <= 0; status++) {
+        CHECK(strcmp(weckd_status_text(status), "unknown status") != 0);
+    }
+    printf("%d checks, %d failed\n", checks, failures);
+    return failures == 0 ? 0 : 1;
+}

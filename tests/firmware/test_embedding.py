@@ -1,0 +1,191 @@
+"""What an embedder does: install, find the package, build against it, call it from C, C++ and Python."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from weckd_edge.devices.sdk import SDK_FOLDER, sdk_files, write_sdk
+
+PROJECT = """
+cmake_minimum_required(VERSION 3.18)
+project(user LANGUAGES C CXX)
+find_package(weckd_edge 0.1 REQUIRED)
+add_executable(user user.c)
+target_link_libraries(user PRIVATE weckd_edge::weckd_edge)
+"""
+USER = "#include <weckd_edge.h>\nint main(void) { return weckd_api_version() == WECKD_API_VERSION ? 0 : 1; }\n"
+
+
+def run(*command: object, **more: Any) -> str:
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300, check=False, **more)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(library: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    prefix = tmp_path_factory.mktemp("prefix")
+    run("cmake", "--install", library.folder, "--prefix", prefix)
+    return prefix
+
+
+def test_another_project_finds_the_installed_package(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "CMakeLists.txt").write_text(PROJECT)
+    (tmp_path / "user.c").write_text(USER)
+    run("cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={installed}")
+    run("cmake", "--build", tmp_path / "build")
+    run(tmp_path / "build/user")
+
+
+def flags_of(prefix: Path, *more: str) -> list[str]:
+    folder = next(prefix.rglob("weckd_edge.pc")).parent
+    env = {**os.environ, "PKG_CONFIG_PATH": str(folder)}
+    return run("pkg-config", "--cflags", "--libs", *more, "weckd_edge", env=env).split()
+
+
+def test_pkg_config_tells_how_to_build_against_it(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "user.c").write_text(USER)
+    run("cc", tmp_path / "user.c", *flags_of(installed), "-o", tmp_path / "user")
+    folder = next(installed.rglob("libweckd_edge.so")).parent
+    run(tmp_path / "user", env={**os.environ, "LD_LIBRARY_PATH": str(folder)})
+
+
+def test_a_static_library_links(firmware: ModuleType, tmp_path: Path) -> None:
+    build, prefix = tmp_path / "build", tmp_path / "prefix"
+    run("cmake", "-S", firmware.SOURCE, "-B", build, "-DBUILD_SHARED_LIBS=OFF", "-DWECKD_OPENVINO=OFF")
+    run("cmake", "--build", build, "--parallel", "2")
+    run("cmake", "--install", build, "--prefix", prefix)
+    (tmp_path / "user.c").write_text(USER.replace("weckd_api_version()", "(weckd_close(NULL), weckd_api_version())"))
+    run("cc", tmp_path / "user.c", *flags_of(prefix, "--static"), "-o", tmp_path / "user")
+    run(tmp_path / "user")
+
+
+def test_c_and_cpp_examples_answer_a_golden_frame(library: Any, bundle: Path, toy: ModuleType, tmp_path: Path) -> None:
+    if library.openvino is None:
+        pytest.skip("OpenVINO's wheel is not installed")
+    frame = np.load(bundle / "selftest/frames.npy")[0]
+    expected = np.load(bundle / "selftest/expected.npy")[0]
+    (tmp_path / "frame.rgb").write_bytes(frame.tobytes())
+    label = toy.LABELS[int(expected.argmax())]
+    examples = library.folder / "examples"
+    out = run(examples / "classify_frame", bundle, tmp_path / "frame.rgb", "", library.openvino)
+    assert out.startswith(f"{label} ({expected.max():.3f}) in ")
+    assert run(examples / "classify_cpp", bundle, tmp_path / "frame.rgb", library.openvino) == f"{label}\n"
+
+
+def binding(firmware: ModuleType) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("weckd_edge_c", firmware.SOURCE / "python/weckd_edge_c.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["weckd_edge_c"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_python_binding_answers_and_tells_memory(
+    firmware: ModuleType, library: Any, bundle: Path, toy: ModuleType
+) -> None:
+    module = binding(firmware)
+    path = str(library.folder / "libweckd_edge.so")
+    sizes = {"frame_width": toy.SIDE, "frame_height": toy.SIDE, "classes": 3, "model_bytes": 2000}
+    small = module.memory_bytes(path, **sizes)
+    assert 8192 < small < module.memory_bytes(path, **sizes, max_source_width=640, max_source_height=480)
+    opened = module.Bundle(path, str(bundle), backend=b"echo")
+    assert (opened.contract.frame_width, opened.contract.classes, opened.labels) == (toy.SIDE, 3, list(toy.LABELS))
+    frame = toy.frames()[0]
+    sums = np.array([frame.reshape(-1)[k::3].sum() for k in range(3)], np.float32)
+    answer = opened.classify(frame.tobytes())
+    assert list(answer.probabilities.values()) == pytest.approx(list(sums / sums.sum()), abs=1e-6)
+    with pytest.raises(module.WeckdCError, match="expected a region"):
+        opened.classify(bytes(3 * 10 * 10), width=10, height=10)
+    with pytest.raises(module.WeckdCError, match="no tolerance for echo"):
+        opened.selftest()
+    opened.close()
+    with pytest.raises(module.WeckdCError, match="expected a bundle, found none"):
+        module.Bundle(path, str(bundle / "model"))
+
+
+def test_a_block_of_the_callers_must_be_large_enough(
+    firmware: ModuleType, library: Any, bundle: Path, toy: ModuleType
+) -> None:
+    import ctypes
+
+    module = binding(firmware)
+    path = str(library.folder / "libweckd_edge.so")
+    model = (bundle / "model/model.onnx").stat().st_size
+    need = module.memory_bytes(path, frame_width=toy.SIDE, frame_height=toy.SIDE, classes=3, model_bytes=model)
+    block = (ctypes.c_uint8 * (need + 128))()
+    start = -(-ctypes.addressof(block) // 64) * 64
+    with pytest.raises(module.WeckdCError, match=f"expected a block of {need} bytes, got {need - 1}"):
+        module.Bundle(path, str(bundle), backend=b"echo", memory=start, memory_bytes=need - 1)
+    with pytest.raises(module.WeckdCError, match="not aligned"):
+        module.Bundle(path, str(bundle), backend=b"echo", memory=start + 1, memory_bytes=need)
+    opened = module.Bundle(path, str(bundle), backend=b"echo", memory=start, memory_bytes=need)
+    opened.classify(toy.frames()[0].tobytes())
+    opened.close()
+    assert bytes(block)[start - ctypes.addressof(block) + need :].strip(b"\0") == b""  # nothing was written behind it
+
+
+def test_what_a_bundle_carries_builds_on_its_own(tmp_path: Path, library: Any) -> None:
+    write_sdk(tmp_path)
+    assert {str(path) for path in sdk_files()} >= {"CMakeLists.txt", "include/weckd_edge.h", "src/open.c"}
+    source = tmp_path / SDK_FOLDER
+    run("cmake", "-S", source, "-B", tmp_path / "build", "-DWECKD_OPENVINO=OFF", "-DWECKD_EXAMPLES=ON")
+    run("cmake", "--build", tmp_path / "build", "--parallel", "2")
+
+
+@pytest.mark.skipif(shutil.which("clang") is None, reason="clang is not installed")
+def test_clang_takes_it_too(firmware: ModuleType, tmp_path: Path) -> None:
+    firmware.build(tmp_path / "build", compiler=("clang", "clang++"))
+
+
+BEFORE = """
+#include <weckd_edge.h>
+#include <stdio.h>
+static const char KEY[] = "";
+int use(const uint8_t *nv12, uint64_t lowest_version_seen);
+int use(const uint8_t *nv12, uint64_t lowest_version_seen) {
+"""
+BEFORE_README = """
+#include <weckd_edge.h>
+static const char KEY[] = "";
+void use(weckd_frame frame, float *probabilities, uint32_t classes, uint64_t lowest_version_seen);
+void use(weckd_frame frame, float *probabilities, uint32_t classes, uint64_t lowest_version_seen) {
+"""
+
+
+@pytest.mark.parametrize(
+    ("page", "before", "after"),
+    [("docs/firmware.md", BEFORE, "return 0;\n}\n"), ("README.md", BEFORE_README, "}\n")],
+)
+def test_what_the_guides_show_compiles(firmware: ModuleType, tmp_path: Path, page: str, before: str, after: str) -> None:
+    text = (firmware.SOURCE.parents[1] / page).read_text(encoding="utf-8")
+    (block,) = re.findall(r"```c\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "shown.c").write_text(before + block + after)
+    run("cc", "-std=c11", "-Wall", "-Wextra", "-I", firmware.SOURCE / "include", "-fsyntax-only", tmp_path / "shown.c")
+
+
+def test_the_watchdog_is_told(firmware: ModuleType, tmp_path: Path) -> None:
+    import ctypes
+    import socket
+
+    library = tmp_path / "watchdog.so"
+    run("cc", "-shared", "-fPIC", "-o", library, firmware.SOURCE / "examples/watchdog.c")
+    tell = ctypes.CDLL(str(library)).watchdog_tell
+    for address in (str(tmp_path / "notify"), f"\0weckd-{os.getpid()}"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+            systemd.settimeout(5)
+            systemd.bind(address)
+            tell(address.replace("\0", "@").encode(), b"WATCHDOG=1")
+            assert systemd.recv(64) == b"WATCHDOG=1"
+    tell(None, b"READY=1")  # no systemd: nothing happens

@@ -1,0 +1,215 @@
+"""The C library: what it refuses, and that it refuses as the Python reader does."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from weckd_edge.bundle import open_bundle, seal
+from weckd_edge.errors import BundleError
+from weckd_edge.signing import sign
+
+FILES = ("manifest.json", "model/model.onnx", "selftest/frames.npy", "selftest/expected.npy")
+
+
+def refused(library: Any, folder: Path, status: int, *options: object) -> str:
+    out = library.run("runner", folder, *options, "check", expect=1)
+    assert out.startswith(f"status {status}:"), out
+    return str(out)
+
+
+def reseal(folder: Path, **changes: Any) -> None:
+    manifest = open_bundle(folder).manifest
+    seal(folder, replace(manifest, **changes))
+
+
+def test_what_needs_no_bundle(library: Any) -> None:
+    assert re.search(r"^\d{2,} checks, 0 failed$", library.run("test_core"), re.MULTILINE)
+
+
+def test_memory_and_undefined_behaviour_are_sound(sanitized: Any, bundle: Path, keys: dict[str, Path]) -> None:
+    sign(bundle, keys["p256"])
+    sanitized.run("test_core")
+    key = ("--key", keys["p256.pub"])
+    assert "signature 2" in sanitized.run("runner", bundle, *key, "check")
+    sanitized.run("runner", bundle, *key, "selftest", expect=1)  # the stand-in has no tolerance; everything else ran
+    out = sanitized.run("flips", bundle, 60, 2, keys["p256.pub"], *FILES, "signature")
+    assert out.strip() == "refused 300 accepted 0"
+
+
+def test_flipped_bits_and_cuts_of_every_file_are_refused(library: Any, bundle: Path, keys: dict[str, Path]) -> None:
+    out = library.run("flips", bundle, 120, 1, "-", *FILES)
+    assert out.strip() == "refused 480 accepted 0"
+    sign(bundle, keys["p256"])
+    out = library.run("flips", bundle, 120, 1, keys["p256.pub"], *FILES, "signature")
+    assert out.strip() == "refused 600 accepted 0"
+    open_bundle(bundle)  # the files were put back
+
+
+@pytest.mark.parametrize("curve", ["p256", "p384", "p521"])
+def test_signatures_of_every_curve_are_checked(library: Any, bundle: Path, keys: dict[str, Path], curve: str) -> None:
+    public = keys[f"{curve}.pub"]
+    assert "signature 0" in library.run("runner", bundle, "check")
+    refused(library, bundle, -8, "--key", public)  # unsigned, and a key is configured
+    sign(bundle, keys[curve])
+    assert "signature 1" in library.run("runner", bundle, "check")
+    assert "signature 2" in library.run("runner", bundle, "--key", public, "check")
+    assert "another key" in refused(library, bundle, -9, "--key", keys["other.pub"])
+    reseal(bundle, name="another")  # removes the signature
+    shutil.copy(bundle / "manifest.json", bundle.parent / "kept")
+    sign(bundle, keys[curve])
+    (bundle / "manifest.json").write_bytes((bundle.parent / "kept").read_bytes().replace(b"another", b"anothes"))
+    assert "manifest.json is not what was signed" in refused(library, bundle, -9, "--key", public)
+
+
+def test_a_key_that_is_none_is_told_apart_from_a_bad_signature(library: Any, bundle: Path, keys: dict[str, Path]) -> None:
+    sign(bundle, keys["p256"])
+    text = bundle.parent / "key.txt"
+    text.write_text("not a key")
+    refused(library, bundle, -10, "--key", text)
+
+
+def test_an_older_version_than_the_caller_takes_is_refused(library: Any, bundle: Path) -> None:
+    reseal(bundle, version=7)
+    assert "version 7" in library.run("runner", bundle, "--at-least", 7, "check")
+    assert "expected version 8 or newer, found 7" in refused(library, bundle, -11, "--at-least", 8)
+
+
+def edit(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
+    """Return what changes the manifest and gives it a right digest again."""
+
+    def run(folder: Path) -> None:
+        import hashlib
+
+        path = folder / "manifest.json"
+        data = json.loads(path.read_bytes())
+        change(data)
+        data["manifest_sha256"] = "0" * 64
+        text = json.dumps(data, indent=1, sort_keys=True) + "\n"
+        path.write_text(text.replace("0" * 64, hashlib.sha256(text.encode()).hexdigest()))
+
+    return run
+
+
+def listed(path: str) -> Callable[[dict[str, Any]], None]:
+    return lambda data: data["files"].append({"path": path, "sha256": "0" * 63 + "1", "bytes": 0})
+
+
+def link(folder: Path) -> None:
+    (folder / "model/link").symlink_to("model.onnx")
+
+
+def link_for_file(folder: Path) -> None:
+    (folder / "model/model.onnx").rename(folder.parent / "moved")
+    (folder / "model/model.onnx").symlink_to(folder.parent / "moved")
+
+
+def link_for_folder(folder: Path) -> None:
+    (folder / "model").rename(folder.parent / "moved")
+    (folder / "model").symlink_to(folder.parent / "moved")
+
+
+def twice(folder: Path) -> None:
+    path = folder / "manifest.json"
+    path.write_text(path.read_text().replace('"passed": true', '"passed": true, "passed": true'))
+
+
+def deep(folder: Path) -> None:
+    path = folder / "manifest.json"
+    path.write_text(path.read_text().replace('"gates": []', '"gates": ' + "[" * 50000 + "]" * 50000))
+
+
+BAD: dict[str, tuple[int, Callable[[Path], object]]] = {
+    "no manifest": (-3, lambda folder: (folder / "manifest.json").unlink()),
+    "a key twice": (-3, twice),
+    "deep nesting": (-3, deep),
+    "an unknown key": (-3, edit(lambda data: data.update(new=1))),
+    "a missing key": (-3, edit(lambda data: data.pop("labels"))),
+    **{
+        f"no {key}": (-3, edit(lambda data, key=key: data.pop(key)))
+        for key in ("target", "device", "network_input_name", "gates", "versions", "passed", "selftest", "models", "input")
+    },
+    "a target that is none": (-3, edit(lambda data: data.update(target="phone"))),
+    "an input size in words": (-3, edit(lambda data: data["input"].update(input_size="8"))),
+    "a newer format": (-4, edit(lambda data: data.update(schema_version=2))),
+    "format 0": (-3, edit(lambda data: data.update(schema_version=0))),
+    "a link": (-7, link),
+    "a link in place of a file": (-7, link_for_file),
+    "a link in place of a folder": (-7, link_for_folder),
+    "a pipe": (-7, lambda folder: os.mkfifo(folder / "pipe")),
+    "a file too many": (-6, lambda folder: (folder / "more").write_text("")),
+    "a file too few": (-6, lambda folder: (folder / "model/model.onnx").unlink()),
+    "a way out": (-6, edit(listed("../passwd"))),
+    "an absolute path": (-6, edit(listed("/etc/passwd"))),
+    "a dot": (-6, edit(listed("model/./model.onnx"))),
+    "an empty part": (-6, edit(listed("model//model.onnx"))),
+    "a backslash": (-6, edit(listed("model\\model.onnx"))),
+    "a line break": (-6, edit(listed("model\nmodel.onnx"))),
+    "a path of the device": (-6, edit(listed("device/engine"))),
+    "the manifest listed": (-6, edit(listed("manifest.json"))),
+    "a file listed twice": (-6, edit(lambda data: data["files"].append(data["files"][0]))),
+    "a path too long": (-3, edit(listed("a/" * 300 + "a"))),
+    "a negative size": (-3, edit(lambda data: data["files"][0].update(bytes=-1))),
+    "a size beyond 64 bits": (-3, edit(lambda data: data["files"][0].update(bytes=1 << 64))),
+    "a larger size": (-6, edit(lambda data: data["files"][0].update(bytes=1 << 40))),
+    "an unlisted use": (-6, edit(lambda data: data["onnx"].update(path="model/other.onnx"))),
+    "a huge frame": (-13, edit(lambda data: data["input"].update(frame_width=1 << 20))),
+    "no labels": (-3, edit(lambda data: data.update(labels=[]))),
+    "labels by the thousand": (-13, edit(lambda data: data.update(labels=["a"] * 2000))),
+    "a label without an end": (-13, edit(lambda data: data.update(labels=["a" * 500]))),
+    "files by the thousand": (-13, edit(lambda data: data.update(files=data["files"] * 2000))),
+    "a version below 0": (-3, edit(lambda data: data.update(version=-1))),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_crafted_bundle_is_refused(library: Any, bundle: Path, what: str) -> None:
+    status, change = BAD[what]
+    change(bundle)
+    refused(library, bundle, status)
+
+
+@pytest.mark.parametrize("what", [what for what, (status, _) in BAD.items() if status != -13])
+def test_python_refuses_it_too(bundle: Path, what: str) -> None:
+    BAD[what][1](bundle)
+    with pytest.raises(BundleError):
+        open_bundle(bundle)
+
+
+def test_what_the_device_built_is_not_part_of_the_seal(library: Any, bundle: Path) -> None:
+    (bundle / "device/engines").mkdir(parents=True)
+    (bundle / "device/engines/anything").write_text("built here")
+    library.run("runner", bundle, "check")
+
+
+def test_nothing_is_allocated_after_opening(library: Any, bundle: Path) -> None:
+    out = library.run("no_allocation", bundle, "echo", "-")
+    in_open, first, second = map(int, re.findall(r"\d+", out))
+    assert in_open > 0
+    assert (first, second) == (0, 0)
+
+
+def test_a_bundle_without_a_backend_says_which_there_are_not(library: Any, bundle: Path) -> None:
+    out = library.run("runner", bundle, "--backend", "nosuch", "selftest", expect=1)
+    assert "no backend called 'nosuch'" in out
+    out = library.run("runner", bundle, "--backend", "openvino", "--library", "/nosuch/lib.so", "selftest", expect=1)
+    assert out.startswith("status -14:")
+    assert "/nosuch/lib.so" in out or library.openvino is None
+
+
+def test_a_black_frame_that_gives_no_number_is_not_decided(library: Any, bundle: Path, toy: ModuleType) -> None:
+    raw = bundle.parent / "black"
+    raw.write_bytes(bytes(toy.SIDE * toy.SIDE * 3))
+    out = library.run("runner", bundle, "--backend", "echo", "frames", raw, toy.SIDE, toy.SIDE, 0, 0)
+    assert out.split()[:3] == ["-1", "-1", "2"]
+
+
+def test_the_camera_queue_drops_the_oldest(library: Any) -> None:
+    assert library.run("../examples/test_frame_queue") == "ok\n"

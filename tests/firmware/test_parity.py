@@ -1,0 +1,218 @@
+"""The C library and ``weckd-edge infer`` give the same answers, to the bit, on the same backend."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from weckd_edge.artifacts import BuiltModel, Manifest
+from weckd_edge.bundle import open_bundle
+from weckd_edge.devices.backends.table import open_runner
+from weckd_edge.devices.frames import fit
+from weckd_edge.devices.infer import Inference, choose_model, decide, infer
+from weckd_edge.store import file_ref
+
+REAL = Path(__file__).parents[2].parent / "shared/data/otoscopy_chile"
+
+
+def c_answers(
+    firmware: ModuleType, library: Any, folder: Path, images: Sequence[NDArray[np.uint8]], *where: object, **more: Any
+) -> list[tuple[int, int, int, list[float]]]:
+    """Answer images of one size with the C library."""
+    raw = folder.parent / "frames.raw"
+    raw.write_bytes(b"".join(np.ascontiguousarray(image).tobytes() for image in images))
+    backend = more.get("backend", "openvino")
+    options = ["--backend", backend, "--source", "4000x4000"]
+    options += ["--library", library.openvino] if backend == "openvino" else []
+    height, width = more.get("size", images[0].shape[:2])
+    out = library.run("runner", folder, *options, "frames", raw, width, height, *where)
+    return list(firmware.read_answers(out))
+
+
+def is_same(answer: tuple[int, int, int, list[float]], by_python: Inference, manifest: Manifest) -> bool:
+    """Compare decision, likeliest label, reason and every probability, to the bit."""
+    decision, likeliest, reason, probabilities = answer
+    labels = manifest.labels
+    said = None if decision == -1 else labels[decision]
+    return (
+        (said or "unable to analyze") == by_python.decision
+        and labels[likeliest] == by_python.label
+        and (reason != 0) == (by_python.reason is not None)
+        and probabilities == [by_python.probabilities[label] for label in labels]
+    )
+
+
+def require_openvino(library: Any) -> None:
+    if library.openvino is None:
+        pytest.skip("OpenVINO's wheel is not installed")
+
+
+@pytest.fixture(scope="module")
+def network_bundle(toy: ModuleType, networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle whose model is OpenVINO IR of a toy network."""
+    import openvino as ov
+
+    folder = tmp_path_factory.mktemp("parity") / "bundle"
+    toy.write_graph(folder / "model/model.onnx", seed=5)
+    (folder / "model/openvino").mkdir()
+    ov.save_model(ov.convert_model(folder / "model/model.onnx"), folder / "model/openvino/model.xml", compress_to_fp16=False)
+    built = BuiltModel(
+        backend="openvino",
+        backend_version="0",
+        precision="fp32",
+        kind="model",
+        files=tuple(file_ref(folder, folder / "model/openvino" / name) for name in ("model.bin", "model.xml")),
+        source_sha256=file_ref(folder, folder / "model/model.onnx").sha256,
+        settings={"INFERENCE_PRECISION_HINT": "f32"},
+    )
+    likeliest = toy.answers(folder / "model/model.onnx", toy.frames(200)).max(axis=1)
+    toy.write_bundle(folder, models=[built], abstain_below=float(np.median(likeliest)))
+    return folder
+
+
+def test_every_probability_and_decision_is_pythons(
+    firmware: ModuleType, library: Any, network_bundle: Path, toy: ModuleType
+) -> None:
+    require_openvino(library)
+    images = list(toy.frames(200))
+    bundle = open_bundle(network_bundle)
+    choice = choose_model(bundle, "openvino")
+    assert choice.path.suffix == ".xml"
+    runner = open_runner(choice.backend, choice.path)
+    by_c = c_answers(firmware, library, network_bundle, images, 0, 0)
+    assert len(by_c) == len(images)
+    decided = 0
+    for image, answer in zip(images, by_c, strict=True):
+        by_python = decide("", runner.run(np.ascontiguousarray(image[None])), bundle.manifest)
+        assert is_same(answer, by_python, bundle.manifest), (answer, by_python)
+        decided += answer[0] != -1
+    runner.close()
+    assert 0 < decided < len(images)  # both a decision and none were compared
+
+
+def test_the_self_test_gives_pythons_figure(library: Any, network_bundle: Path) -> None:
+    require_openvino(library)
+    from weckd_edge.devices.verify_bundle import self_tests
+
+    by_python = next(test for test in self_tests(open_bundle(network_bundle)) if test.backend == "openvino")
+    out = library.run("runner", network_bundle, "--backend", "openvino", "--library", library.openvino, "selftest").split()
+    assert by_python.passed
+    assert (int(out[1]), int(out[3]), float.fromhex(out[5])) == (by_python.frames, by_python.flips, by_python.max_abs)
+
+
+@pytest.mark.parametrize(
+    "size", [(8, 8), (48, 64), (64, 48), (9, 8), (8, 9), (5, 7), (3, 100), (100, 3), (479, 641), (16, 16)]
+)
+def test_covering_gives_pillows_pixels_to_the_bit(
+    firmware: ModuleType, library: Any, bundle: Path, toy: ModuleType, size: tuple[int, int]
+) -> None:
+    random = np.random.default_rng(size[0] * 1000 + size[1])
+    image = random.integers(0, 256, (*size, 3), np.uint8)
+    frame = fit(image, toy.SIDE, toy.SIDE)
+    covered = c_answers(firmware, library, bundle, [image], 0, 1, backend="echo")
+    exact = c_answers(firmware, library, bundle, [frame], 0, 0, backend="echo")
+    assert covered == exact
+
+
+@pytest.mark.parametrize("side", [5, 7, 96, 128])
+def test_covering_larger_frames_gives_pillows_pixels(
+    firmware: ModuleType, library: Any, tmp_path: Path, toy: ModuleType, side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toy, "SIDE", side)
+    monkeypatch.setattr(toy, "frames", lambda count=4: np.zeros((count, side, side, 3), np.uint8))
+    folder = toy.write_bundle(tmp_path / "bundle").folder
+    random = np.random.default_rng(side)
+    for _ in range(12):
+        height, width = random.integers(1, 400, 2)
+        image = random.integers(0, 256, (int(height), int(width), 3), np.uint8)
+        covered = c_answers(firmware, library, folder, [image], 0, 1, backend="echo")
+        assert covered == c_answers(firmware, library, folder, [fit(image, side, side)], 0, 0, backend="echo")
+
+
+def test_a_region_and_other_formats_give_the_same_pixels(
+    firmware: ModuleType, library: Any, bundle: Path, toy: ModuleType
+) -> None:
+    random = np.random.default_rng(3)
+    image = random.integers(0, 256, (40, 60, 3), np.uint8)
+    side = toy.SIDE
+
+    def answers(*args: Any, **more: Any) -> Any:
+        return c_answers(firmware, library, bundle, *args, backend="echo", **more)
+
+    expected = answers([image[10 : 10 + side, 20 : 20 + side]], 0, 0)
+    assert answers([image], 0, 0, 20, 10, side, side) == expected
+    assert answers([image[..., ::-1]], 1, 0, 20, 10, side, side) == expected
+    region = image[4:34, 6:56]
+    assert answers([image], 0, 1, 6, 4, 50, 30) == answers([fit(region, side, side)], 0, 0)
+    grey = np.repeat(image[..., :1], 3, axis=2)
+    assert answers([image[..., 0]], 2, 1) == answers([grey], 0, 1)
+    light, chroma = image[..., 0], np.full((20, 60), 128, np.uint8)  # no colour: 16..235 become 0..255
+    nv12 = np.concatenate([light, chroma])
+    wide = np.clip(np.floor((light.astype(np.int64) - 16) * 76309 / 65536 + 0.5), 0, 255).astype(np.uint8)
+    rgb = np.repeat(wide[..., None], 3, axis=2)
+    assert answers([nv12], 3, 1, size=(40, 60)) == answers([rgb], 0, 1)
+
+
+def test_another_size_is_refused_unless_covering_is_asked_for(library: Any, bundle: Path) -> None:
+    raw = bundle.parent / "raw"
+    raw.write_bytes(bytes(20 * 20 * 3))
+    out = library.run("runner", bundle, "--backend", "echo", "frames", raw, 20, 20, 0, 0, expect=1)
+    assert "expected a region of 8 x 8 pixels, got 20 x 20" in out
+    out = library.run("runner", bundle, "--backend", "echo", "--source", "19x20", "frames", raw, 20, 20, 0, 1, expect=1)
+    assert "takes at most 19 x 20" in out
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the otoscope images are not here")
+def test_real_images_are_answered_as_infer_answers_them(
+    firmware: ModuleType, library: Any, network_bundle: Path, tmp_path: Path
+) -> None:
+    require_openvino(library)
+    files = sorted(REAL.rglob("*.jpg"))[::10] + sorted(REAL.rglob("*.png"))[::10]
+    assert files
+    manifest = open_bundle(network_bundle).manifest
+    folder = tmp_path / "bundle"
+    shutil.copytree(network_bundle, folder)
+    for file, by_python in zip(files, infer(folder, files, backend="openvino"), strict=True):
+        image = np.asarray(Image.open(file).convert("RGB"))
+        assert is_same(c_answers(firmware, library, folder, [image], 0, 1)[0], by_python, manifest), file
+
+
+def test_the_library_is_small(library: Any) -> None:
+    path = library.folder / "libweckd_edge.so"
+    stripped = library.folder / "stripped.so"
+    import subprocess
+
+    subprocess.run(["strip", "-o", stripped, path], check=True)
+    assert stripped.stat().st_size <= 200_000
+
+
+def test_a_compiled_model_that_was_kept_answers_the_same(
+    firmware: ModuleType, library: Any, network_bundle: Path, toy: ModuleType, tmp_path: Path
+) -> None:
+    require_openvino(library)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    raw = tmp_path / "raw"
+    raw.write_bytes(toy.frames(20).tobytes())
+    options = ("--backend", "openvino", "--library", library.openvino)
+
+    def answers(*more: object) -> str:
+        return str(library.run("runner", network_bundle, *options, *more, "frames", raw, toy.SIDE, toy.SIDE, 0, 0))
+
+    expected = answers()
+    assert answers("--cache", cache) == expected
+    (blob,) = cache.iterdir()
+    good = blob.read_bytes()
+    assert answers("--cache", cache) == expected
+    assert list(cache.iterdir()) == [blob]
+    for bad in (b"", good[:20], good[:-1], good[:100] + bytes([good[100] ^ 1]) + good[101:]):
+        blob.write_bytes(bad)
+        assert answers("--cache", cache) == expected
+        assert len(blob.read_bytes()) == len(good)  # compiled again, and kept
+    assert answers("--cache", tmp_path / "nosuch") == expected
