@@ -85,8 +85,6 @@ def _export(
         print_json(done)
     else:
         click.echo(done.file)
-        say(
-            f"{done.format}: for {done.compatible}, version {done.version}, {done.bytes} bytes, SHA-256 {done.sha256[:16]}..."
-        )
+        say(f"{name}: for {done.compatible}, version {done.version}, {done.bytes} bytes, SHA-256 {done.sha256[:16]}...")
     for warning in done.warnings:
         say(f"warning: {warning}")

@@ -16,7 +16,7 @@ from weckd_edge.updates.tools import run_tool
 MODULE = "weckd-bundle"
 """Name of the update module, which is the payload's type."""
 
-_HINT = "expected an RSA key, or a P-256 key that begins with 'BEGIN EC PRIVATE KEY' (openssl ec -in KEY -out NEW)"
+_HINT = "expected a key that begins with 'BEGIN EC PRIVATE KEY' or 'BEGIN RSA PRIVATE KEY' (openssl ec -in KEY -out NEW)"
 
 
 def artifact_name_of(bundle: Bundle) -> str:

@@ -1,7 +1,7 @@
 """A RAUC bundle: a signed manifest and one image for a slot, in the format ``verity`` (RAUC 1.5 or newer).
 
-The image is the tar, which RAUC unpacks into a slot whose file system it makes anew (``type=ext4``). Which of the two slots runs is
-decided by RAUC and the boot loader, so that ``weckd-update`` is not needed there.
+The image is the tar, which RAUC unpacks into a slot whose file system it makes anew (``type=ext4``). Which of the two slots
+runs is decided by RAUC and the boot loader, so that ``weckd-update`` is not needed there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """An SWUpdate file: ``sw-description``, the tar, and a script that hands the tar to ``weckd-update``.
 
-SWUpdate puts the tar beside the store; what is atomic, and what goes back, is ``weckd-update``'s part. It is signed by CMS, as
-``openssl cms`` does it; SWUpdate must be built with ``CONFIG_SIGALG_CMS``, as Debian's is.
+SWUpdate puts the tar beside the store; what is atomic, and what goes back, is ``weckd-update``'s part. It is signed by CMS,
+as ``openssl cms`` does it; SWUpdate must be built with ``CONFIG_SIGALG_CMS``, as Debian's is.
 """
 
 from __future__ import annotations

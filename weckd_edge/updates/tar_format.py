@@ -1,7 +1,7 @@
 """A plain tar of a bundle: equal bundles give equal bytes, and the reader in firmware can be small.
 
-POSIX ustar; plain files alone, sorted by path behind ``manifest.json`` and ``signature``; no owner, no time. What was built on a
-device (``device/``) is left out.
+POSIX ustar; plain files alone, sorted by path behind ``manifest.json`` and ``signature``; no owner, no time. What was built
+on a device (``device/``) is left out.
 """
 
 from __future__ import annotations

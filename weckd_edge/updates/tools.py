@@ -34,7 +34,7 @@ def run_tool(tool: str, arguments: Sequence[str | Path], *, package: str, hint: 
     except subprocess.TimeoutExpired as err:
         raise ConfigError(f"{tool}: expected it to end within {_TIMEOUT_S} s; it did not") from err
     if done.returncode != 0:
-        lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         reason = lines[-1][:300] if lines else f"exit code {done.returncode}"
         raise ConfigError(f"{tool}: refuses what it was given ({reason}); {hint}")
     return done.stdout
