@@ -1,6 +1,7 @@
 /* A power cut, for tests: preloaded into a program, it ends it right before its N-th change to the disk.
  *
- *   WECKD_CUT_AT=N       the change that no longer happens (of a write, half still does); 0: count alone
+ *   WECKD_CUT_AT=N       the change that no longer happens (of a write, half still does); one more than there are:
+ *                        right behind the end; 0: count alone
  *   WECKD_CUT_COUNT=FILE where the number of changes is written at a normal end
  *   WECKD_CUT_LOSE=DIR   harder: whatever was not brought to the disk by fsync is lost too. A file written and not synced is
  *                        empty afterwards; a name made, moved or removed whose folder was not synced is as it was before.
@@ -110,6 +111,10 @@ static void step(void) {
 }
 
 __attribute__((destructor)) static void report(void) {
+    if (is_last()) {
+        cut(); /* right behind the end */
+    }
+    done--;
     const char *path = setting("WECKD_CUT_COUNT");
     int fd = path == NULL ? -1 : REAL(openat)(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd >= 0) {
