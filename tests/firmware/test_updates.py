@@ -21,6 +21,7 @@ import pytest
 
 from weckd_edge.bundle import open_bundle, seal
 from weckd_edge.signing import sign
+from weckd_edge.updates.base import Signer
 from weckd_edge.updates.export import export_bundle
 
 MODULE = Path(__file__).parents[2] / "devices/firmware/update/mender/weckd-bundle"
@@ -685,3 +686,54 @@ def test_the_units_are_understood_by_systemd(tool: Tool, tmp_path: Path) -> None
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
     said = [line for line in done.stderr.splitlines() if "weckd" in line and "/weckd-camera.service:" not in line]
     assert said == []
+
+
+IN_A_ROOT_OF_ITS_OWN = """
+set -e
+mount -t tmpfs none "$SCRATCH"
+mkdir "$SCRATCH/etc" "$SCRATCH/etc.work" "$SCRATCH/bin" "$SCRATCH/bin.work"
+mount -t tmpfs none /var/lib
+mount -t overlay overlay -o "lowerdir=/etc,upperdir=$SCRATCH/etc,workdir=$SCRATCH/etc.work" /etc
+mount -t overlay overlay -o "lowerdir=/usr/bin,upperdir=$SCRATCH/bin,workdir=$SCRATCH/bin.work" /usr/bin
+mkdir /etc/weckd /var/lib/weckd
+cp "$PROGRAM" /usr/bin/weckd-update
+echo 'WECKD_UPDATE_OPTIONS="--store /var/lib/weckd/store --key /etc/weckd/key.pem --backend echo"' > /etc/weckd/update.conf
+cp "$KEY" /etc/weckd/key.pem
+[ "$1" = probe ] && exit 0
+for update; do
+    swupdate -i "$update" -k "$CERTIFICATE" -H weckd:generic-x86 && echo "took $update" || echo "refused $update"
+done
+ls /var/lib/weckd/incoming | wc -l
+. /etc/weckd/update.conf
+weckd-update status $WECKD_UPDATE_OPTIONS
+"""
+
+
+def test_swupdate_itself_installs_the_update(tool: Tool, make: Callable[..., Path], tmp_path: Path) -> None:
+    for program in ("swupdate", "openssl", "unshare"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    key, certificate, scratch = tmp_path / "k.pem", tmp_path / "c.pem", tmp_path / "scratch"
+    scratch.mkdir()
+    request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=updates", "-keyout", key, "-out", certificate]
+    subprocess.run(["openssl", *map(str, request)], check=True, capture_output=True)
+    signer = Signer(key=key, certificate=certificate)
+    for name, bundle in (("good", make(2)), ("wrong", make(3, wrong=True))):
+        export_bundle(bundle, tmp_path / f"{name}.swu", format_name="swupdate", signer=signer)
+    env = {
+        **os.environ,
+        "SCRATCH": str(scratch),
+        "PROGRAM": str(tool.program),
+        "KEY": str(tool.key),
+        "CERTIFICATE": str(certificate),
+    }
+    shell = ["unshare", "--map-root-user", "--mount", "sh", "-c", IN_A_ROOT_OF_ITS_OWN, "sh"]
+    if subprocess.run([*shell, "probe"], env=env, capture_output=True, check=False).returncode:
+        pytest.skip("no file systems of its own may be mounted here")
+    updates = [str(tmp_path / f"{name}.swu") for name in ("good", "wrong")]
+    done = subprocess.run([*shell, *updates], env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert f"took {updates[0]}" in lines
+    assert f"refused {updates[1]}" in lines
+    assert lines[lines.index("0") + 1].startswith(f"current {digest_of(make(2))} version 2")  # and no tar is left
