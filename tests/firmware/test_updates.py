@@ -591,6 +591,34 @@ def test_a_power_cut_at_any_change_leaves_a_bundle_that_runs(
     assert ended == (whole.store / "state").read_bytes()  # the last cut was behind the end: all of it is on the disk
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("lose", [False, True], ids=["all is kept", "what is not synced is lost"])
+def test_power_cuts_one_after_the_other_leave_a_bundle_that_runs(
+    tool: Tool, make: Callable[..., Path], tmp_path: Path, lose: bool
+) -> None:
+    before, command, versions = scenarios(make, tmp_path)["an update"]
+    for step in before:
+        tool.done(*step)
+    template = tool.store.rename(tmp_path / "template")
+    shim = str(next((Path(tool.built.folder) / "update").glob("libweckd_cut.*")))
+    twice = 0
+    for at, after in cuts(tool, template, command, tmp_path, lose=lose):
+        for again in range(1, 40):  # each start gets one change further than the one before
+            env = {"LD_PRELOAD": shim, "WECKD_CUT_AT": str(again)}
+            if lose:
+                env["WECKD_CUT_LOSE"] = str(restore(None, tmp_path / "saved"))
+            code = after.call("boot", env=env).returncode
+            if code == 0:
+                break
+            assert code == CUT, (at, again)
+            twice += 1
+        else:
+            pytest.fail(f"cut {at}: no start came to its end")
+        after.done("boot")
+        assert open_bundle(after.store / "current", key=tool.key).manifest.version in versions
+    assert twice > 10
+
+
 def test_the_cut_misses_no_call_that_changes_the_disk(updates: Any) -> None:
     """What weckd-update imports of the C library, other than what the shim stands in for, changes no file."""
     if shutil.which("nm") is None:
@@ -609,10 +637,14 @@ def test_the_cut_misses_no_call_that_changes_the_disk(updates: Any) -> None:
     assert stood_in - {"mkdir", "open"} <= imports
 
 
+@pytest.mark.parametrize("compiler", [("cc", "c++"), ("clang", "clang++")], ids=lambda pair: pair[0])
 def test_memory_and_undefined_behaviour_are_sound(
-    firmware: ModuleType, key_pair: tuple[Path, Path], make: Callable[..., Path], tmp_path: Path
+    compiler: tuple[str, str], firmware: ModuleType, key_pair: tuple[Path, Path], make: Callable[..., Path], tmp_path: Path
 ) -> None:
-    built = firmware.build(tmp_path / "build", "-DWECKD_UPDATE=ON", "-DWECKD_OPENVINO=OFF", "-DWECKD_SANITIZE=ON")
+    if shutil.which(compiler[0]) is None:
+        pytest.skip(f"{compiler[0]} is not installed")
+    options = ("-DWECKD_UPDATE=ON", "-DWECKD_OPENVINO=OFF", "-DWECKD_SANITIZE=ON")
+    built = firmware.build(tmp_path / "build", *options, compiler=compiler)
     tool = Tool(built=built, store=tmp_path / "store", key=key_pair[1])
     tool.done("install", tar_of(make(1), tmp_path / "1.tar"))
     tool.done("confirm")

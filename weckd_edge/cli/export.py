@@ -67,7 +67,10 @@ def swupdate(
 @_sign_key
 @json_option
 def mender(bundle: Path, out: Path, key: Path | None, sign_key: Path | None, as_json: bool) -> None:
-    """A Mender artifact for the update module "weckd-bundle"; needs mender-artifact."""
+    """A Mender artifact, read by our update module on the device.
+
+    The tool mender-artifact makes it; the module is called weckd-bundle.
+    """
     _export("mender", bundle, out, key, sign_key, None, as_json)
 
 
