@@ -21,6 +21,7 @@ import pytest
 
 from weckd_edge.bundle import open_bundle, seal
 from weckd_edge.signing import sign
+from weckd_edge.store import file_ref
 from weckd_edge.updates.base import Signer
 from weckd_edge.updates.export import export_bundle
 
@@ -45,7 +46,7 @@ class Tool:
         self, *args: object, env: dict[str, str] | None = None, key: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         key = key or self.key
-        command = [self.program, *args, "--store", self.store, "--key", key, "--backend", "echo"]
+        command = [self.program, "--store", self.store, "--key", key, "--backend", "echo", *args]
         return subprocess.run(
             list(map(str, command)),
             capture_output=True,
@@ -83,7 +84,7 @@ def digest_of(folder: Path) -> str:
 
 @pytest.fixture(scope="session")
 def updates(firmware: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return firmware.build(tmp_path_factory.mktemp("updates") / "build", "-DWECKD_UPDATE=ON", "-DWECKD_OPENVINO=OFF")
+    return firmware.build(tmp_path_factory.mktemp("updates") / "build", "-DWECKD_UPDATE=ON")
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +121,6 @@ def make(toy: ModuleType, key_pair: tuple[Path, Path], tmp_path_factory: pytest.
             bundle / "selftest/expected.npy",
             answers[:, ::-1].copy().astype(np.float32) if wrong else answers.astype(np.float32),
         )
-        from weckd_edge.store import file_ref
-
         golden = replace(draft.selftest, expected=file_ref(bundle, bundle / "selftest/expected.npy"))
         seal(bundle, replace(draft, version=version, selftest=golden))
         if signed:
@@ -368,6 +367,26 @@ def test_a_self_test_that_crashes_or_hangs_has_failed(tool: Tool, make: Callable
     assert "within 1 s" in tool.refused("install", make(2), "--timeout", 1, env={**bad, "HANG": "1"})
     assert time.monotonic() - start < 30
     assert tool.current() == digest_of(make(1))
+
+
+def test_a_real_runtime_tests_what_is_installed(
+    tool: Tool, toy: ModuleType, key_pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    if tool.built.openvino is None:
+        pytest.skip("OpenVINO's wheel is not installed")
+    runtime = ("--backend", "openvino", "--library", tool.built.openvino)
+    good = toy.write_bundle(tmp_path / "good").folder
+    sign(good, key_pair[0])
+    tool.done("install", tar_of(good, tmp_path / "good.tar"), *runtime)
+    assert "runs" in tool.done("boot", *runtime)
+    strict = toy.write_bundle(tmp_path / "strict", seed=1).folder
+    np.save(strict / "selftest/expected.npy", np.full((4, 3), 1 / 3, np.float32))
+    draft = open_bundle(good).manifest
+    golden = replace(draft.selftest, expected=file_ref(strict, strict / "selftest/expected.npy"))
+    seal(strict, replace(draft, selftest=golden, onnx=file_ref(strict, strict / "model/model.onnx")))
+    sign(strict, key_pair[0])
+    assert "a probability differs by" in tool.refused("install", strict, *runtime)
+    assert tool.current() == digest_of(good)
 
 
 def test_one_at_a_time(tool: Tool, make: Callable[..., Path]) -> None:
