@@ -185,7 +185,7 @@ class DistillConfig:
         twin: Train the last link's architecture once more without a teacher, to see whether the chain helped.
     """
 
-    strategy: str = "takd+pool"
+    strategy: str = "dgkd+pool"
     loss: Literal["kl", "dkd", "dist", "standardised"] = "kl"
     weight: float = 0.7
     temperature_start: float = 4.0

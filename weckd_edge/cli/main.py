@@ -34,6 +34,7 @@ COMMANDS = {
     "finalize": Entry("weckd_edge.cli.finalize", "On the Jetson: build the engine, self-test it, swap it in."),
     "devices": Entry("weckd_edge.cli.devices", "List, show and detect device profiles."),
     "doctor": Entry("weckd_edge.cli.doctor", "What works here, what is missing, how to get it."),
+    "export": Entry("weckd_edge.cli.export", "Pack a bundle for an update system: tar, RAUC, SWUpdate, Mender."),
     "report": Entry("weckd_edge.cli.report", "Write a bundle's report again."),
 }
 

@@ -1,0 +1,1 @@
+"""Bundles in the formats of update systems: a plain tar, RAUC, SWUpdate, Mender. See docs/updates.md."""

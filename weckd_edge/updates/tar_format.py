@@ -1,0 +1,52 @@
+"""A plain tar of a bundle: equal bundles give equal bytes, and the reader in firmware can be small.
+
+POSIX ustar; plain files alone, sorted by path behind ``manifest.json`` and ``signature``; no owner, no time. What was built
+on a device (``device/``) is left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+
+from weckd_edge.bundle import Bundle
+from weckd_edge.errors import BundleError
+from weckd_edge.signing import MANIFEST_FILE, SIGNATURE_FILE
+from weckd_edge.updates.base import Signer
+
+
+def write(bundle: Bundle, out: Path, signer: Signer | None = None) -> None:
+    """Write the tar.
+
+    Args:
+        bundle: Proved whole.
+        out: Where.
+        signer: Not used; a tar has no signature.
+
+    Raises:
+        BundleError: A file was changed since the bundle was opened, or its path is too long for a tar.
+    """
+    del signer
+    digests = {ref.path: ref.sha256 for ref in bundle.manifest.files}
+    first = [name for name in (MANIFEST_FILE, SIGNATURE_FILE) if (bundle.folder / name).is_file()]
+    with tarfile.open(out, "w", format=tarfile.USTAR_FORMAT, encoding="utf-8", errors="strict") as tar:
+        for path in (*first, *sorted(digests)):
+            data = (bundle.folder / path).read_bytes()
+            if path in digests and hashlib.sha256(data).hexdigest() != digests[path]:
+                raise BundleError(f"{bundle.folder}: {path} was changed while it was packed; verify the bundle")
+            _check_path(bundle, path)
+            entry = tarfile.TarInfo(path)
+            entry.size, entry.mode = len(data), 0o644
+            try:
+                tar.addfile(entry, io.BytesIO(data))
+            except ValueError as err:
+                raise BundleError(
+                    f"{bundle.folder}: {path} cannot be named in a tar ({err}); give it a shorter path"
+                ) from err
+
+
+def _check_path(bundle: Bundle, path: str) -> None:
+    if path.count("/") > 16 or any(len(part.encode()) > 255 for part in path.split("/")):
+        raise BundleError(f"{bundle.folder}: {path} lies deeper, or is longer, than a device takes; give it a shorter path")
