@@ -3,6 +3,7 @@
 import ctypes
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,9 @@ _HERE = Path(__file__).parent
 # Both are read when torch and timm are imported: tests run side by side, and none may wait for a network.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+# A shell lets what it starts in the background ignore Ctrl-C, and every program started from here would too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _load(name: str, path: Path) -> ModuleType:
