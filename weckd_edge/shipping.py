@@ -8,14 +8,15 @@ from weckd_edge.artifacts import Gate, Shipping, WeighedLink
 from weckd_edge.config import ShipConfig
 
 _WORDS = {
-    "latency_p90_ms": ("frame to answer", "ms", "a smaller link, a lower input_size, or a faster power mode"),
-    "memory_mib": ("peak memory", "MiB", "a smaller link or a lower input_size"),
-    "size_mib": ("size", "MiB", "a narrower link"),
-    "energy_mj": ("energy of a frame", "mJ", "a smaller link or a lower power mode"),
-    "accuracy": ("accuracy", "", "more labels, longer training, or a larger last link"),
-    "recall": ("sensitivity for the class it recognises worst", "", "more labels of that class, or train.balance = 1"),
-    "accuracy_drop": ("accuracy lost by compiling", "", 'quantize.precision = "fp16", or quantize_aware for the link'),
+    "latency_p90_ms": ("frame to answer", "a smaller link, a lower input_size, or a faster power mode"),
+    "memory_mib": ("peak memory", "a smaller link or a lower input_size"),
+    "size_mib": ("size", "a narrower link"),
+    "energy_mj": ("energy of a frame", "a smaller link or a lower power mode"),
+    "accuracy": ("accuracy", "more labels, longer training, or a larger last link"),
+    "recall": ("sensitivity for the class it recognises worst", "more labels of that class, or train.balance = 1"),
+    "accuracy_drop": ("accuracy lost by compiling", 'quantize.precision = "fp16", or quantize_aware for the link'),
 }
+"""Each bar in words, and what to try where it is missed."""
 _HIGHER_IS_BETTER = frozenset({"accuracy", "recall"})
 
 
@@ -77,6 +78,6 @@ def _missed(link: WeighedLink) -> str:
 
 
 def _advice(gate: Gate) -> str:
-    name, _, what = _WORDS[gate.name]
+    name, what = _WORDS[gate.name]
     word = "raise" if gate.name not in _HIGHER_IS_BETTER else "lower"
     return f"{name}: {gate.reason}; try {what}, or {word} gates.{gate.name}"
