@@ -12,9 +12,11 @@ from tempfile import TemporaryDirectory
 
 from weckd_edge.artifacts import Target
 from weckd_edge.bundle import is_bundle
+from weckd_edge.config import BuildConfig
+from weckd_edge.devices.predicting.measurements import read_measurements
 from weckd_edge.devices.profile import DeviceProfile, load_profile
 from weckd_edge.devices.recipe import check_tensorrt
-from weckd_edge.errors import ConfigError, MissingDependency, StoreError
+from weckd_edge.errors import ConfigError, MissingDependency, ModelError, StoreError
 from weckd_edge.optional import is_installed
 from weckd_edge.progress import Progress, SilentProgress
 from weckd_edge.stages import BuildOutcome, BuildRequest, Stages
@@ -35,6 +37,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildOutcome:
     profile = choose_profile(request.target, request.device)
     check_output(out)
     check_libraries(request)
+    check_measurements(request.config)
     workspace = Workspace(out.with_name(out.name + ".work"))
     try:
         with workspace.locked():
@@ -114,3 +117,17 @@ def check_libraries(request: BuildRequest) -> None:
         )
     if request.key is not None and not request.key.is_file():
         raise ConfigError(f"{request.key}: no such key file")
+
+
+def check_measurements(config: BuildConfig) -> None:
+    """Find out before hours of training that the times a prediction shall rest on cannot be read.
+
+    Raises:
+        ConfigError: The file that ``[ship] measurements`` names cannot be read, or holds something else.
+    """
+    if config.ship.measurements is None:
+        return
+    try:
+        read_measurements(Path(config.ship.measurements))
+    except ModelError as err:
+        raise ConfigError(f"[ship] measurements: {err}") from err

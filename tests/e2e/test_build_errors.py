@@ -95,6 +95,7 @@ def test_wrong_requests_exit_2_with_one_line(run: Run, tmp_path: Path, data: Pat
         ("[distill]\ntemperature_start = 1.0\ntemperature_end = 4.0\n", "annealing expects 0 < end <= start"),
         ('[[link]]\nmodel = "a"\nweights = "w"\npretrained = true\n', "weights and pretrained contradict each other"),
         ("[gates]\naccuracy = 90.0\n", "expected 0 to 1 (0.9 for 90 %)"),
+        ("[ship]\nmeasurements = 'absent.jsonl'\n", "absent.jsonl: expected a file of measurements"),
     ],
 )
 def test_wrong_settings_exit_2_and_name_the_key(run: Run, tmp_path: Path, data: Path, text: str, said: str) -> None:
