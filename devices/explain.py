@@ -31,8 +31,8 @@ class Covering:
     """How parts of a frame are covered.
 
     Attributes:
-        patch: Side of a cover over the shorter side of the part that is looked at, 0..1. Covers fade out: half as wide
-            they cover half.
+        patch: Side of a cover over the shorter side of the part that is looked at, 0..1. Covers fade out
+            in their outer half.
         stride: Distance of two covers over the same side, 0..1.
         fill: What covers: the part's mean colour, or the part itself, blurred until only colour and light are left.
     """
@@ -113,9 +113,7 @@ def attention(
     found = np.zeros(frame.shape[1:3], np.float32)
     weights = np.outer(rows.sum(0), columns.sum(0))
     found[top : top + height, left : left + width] = rows.T @ falls @ columns / np.maximum(weights, 1e-6)
-    return Attention(
-        label=label, probability=probability, box=box, map=found, covering=covering, queries=falls.size + 1
-    )
+    return Attention(label=label, probability=probability, box=box, map=found, covering=covering, queries=falls.size + 1)
 
 
 def cover_of(crop: NDArray[np.uint8], fill: Fill) -> NDArray[np.uint8]:
@@ -143,11 +141,11 @@ def probability_of(runner: Runner, frame: Frame, label: int) -> float:
 
 
 def _windows(length: int, side: int, covering: Covering) -> NDArray[np.float32]:
-    """Return the covers along one axis, ``[covers, length]``, each a raised cosine of height 1."""
+    """Return the covers along one axis, ``[covers, length]``: 1 in the inner half, a raised cosine down to 0 outside it."""
     count = max(2, round(length / (covering.stride * side)) + 1)
     centres = np.linspace(0, length, count)[:, None]
     half = max(covering.patch * side, 2.0) / 2
-    away = np.minimum(np.abs(np.arange(length)[None] + 0.5 - centres) / half, 1)
+    away = np.clip(2 * np.abs(np.arange(length)[None] + 0.5 - centres) / half - 1, 0, 1)
     return (0.5 + 0.5 * np.cos(np.pi * away)).astype(np.float32)
 
 

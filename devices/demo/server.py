@@ -228,5 +228,5 @@ class _Handler(BaseHTTPRequestHandler):
     def version_string(self) -> str:
         return "weckd-edge"
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is http.server's
         _LOG.info(format, *args)

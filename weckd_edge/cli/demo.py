@@ -21,9 +21,7 @@ _INTERRUPTED = 130
 )
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Processor threads.")
 @json_option
-def command(
-    bundle: Path, port: int, host: str, open_browser: bool, backend: str | None, threads: int, as_json: bool
-) -> int:
+def command(bundle: Path, port: int, host: str, open_browser: bool, backend: str | None, threads: int, as_json: bool) -> int:
     """Answer images with a BUNDLE on a page in your browser: drop a file, choose one, or take one with the camera.
 
     Prints the page's address and serves it until Ctrl-C. Images stay on this machine; none is written or logged.
@@ -31,7 +29,10 @@ def command(
     from weckd_edge.devices.demo.server import DemoServer
     from weckd_edge.devices.demo.session import DemoSession
 
-    with DemoSession(bundle, backend=backend, threads=threads) as session, DemoServer(session, host=host, port=port) as server:
+    with (
+        DemoSession(bundle, backend=backend, threads=threads) as session,
+        DemoServer(session, host=host, port=port) as server,
+    ):
         if not server.is_local:
             say(f"warning: anyone who reaches {host} over the network can send images to this page, and read their answers")
             say("the camera works only on this machine's own address, as browsers ask for https elsewhere")
