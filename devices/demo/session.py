@@ -6,6 +6,8 @@ import base64
 import io
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,7 +21,7 @@ from weckd_edge.devices.explaining import explain_frame, method_words, sanity_wo
 from weckd_edge.devices.frames import decode_bytes, fit
 from weckd_edge.devices.infer import answer_frame, open_bundle_model, unreadable
 from weckd_edge.devices.overlay import LEAST, Picture, draw_overlay, draw_seen
-from weckd_edge.errors import DataError
+from weckd_edge.errors import DataError, DeviceError
 from weckd_edge.report.findings import SYNTHETIC, verdict
 from weckd_edge.schema import to_data
 
@@ -46,6 +48,7 @@ class DemoSession:
     def __init__(self, folder: Path, *, backend: str | None = None, threads: int = 1) -> None:
         self.model = open_bundle_model(folder, backend=backend, threads=threads)
         self._one_at_a_time = threading.Lock()
+        self._closed = False
         self.model.runner.run(np.zeros(self.model.runner.input_shape, np.uint8))  # so that the first answer is as fast
 
     def __enter__(self) -> DemoSession:
@@ -53,6 +56,7 @@ class DemoSession:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         with self._one_at_a_time:
+            self._closed = True
             self.model.runner.close()
 
     def describe(self) -> dict[str, Any]:
@@ -74,7 +78,7 @@ class DemoSession:
 
     def answer(self, data: bytes) -> dict[str, Any]:
         """Answer an image file's bytes; one that cannot be read is "unable to analyze" and says why."""
-        with self._one_at_a_time:
+        with self._turn():
             start_ns = time.monotonic_ns()
             try:
                 image = decode_bytes(data)
@@ -99,7 +103,7 @@ class DemoSession:
         Raises:
             DataError: It cannot be read, or the model answers nothing that could be explained.
         """
-        with self._one_at_a_time:
+        with self._turn():
             start_ns = time.monotonic_ns()
             frame = self._frame(decode_bytes(data))
             answer = answer_frame(self.model, frame)
@@ -117,6 +121,13 @@ class DemoSession:
             "deletion": to_data(check),
             "ns": took_ns,
         }
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        with self._one_at_a_time:
+            if self._closed:
+                raise DeviceError("the demo is ending; start it again")
+            yield
 
     def _frame(self, image: Picture) -> Frame:
         contract = self.model.bundle.manifest.input
