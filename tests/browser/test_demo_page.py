@@ -111,7 +111,10 @@ def test_the_map_is_shown_on_request_and_put_away_again(tab: Any) -> None:
     before = seen.get_attribute("src")
     tab.page.get_by_role("button", name="Where it looks").click()
     tab.page.locator("#sanity").wait_for()
-    assert "moved copies" in tab.page.locator("#sanity").inner_text() or "no one place" in tab.page.locator("#sanity").inner_text()
+    assert (
+        "moved copies" in tab.page.locator("#sanity").inner_text()
+        or "no one place" in tab.page.locator("#sanity").inner_text()
+    )
     assert seen.get_attribute("src") != before
     assert "speaks most for" in seen.get_attribute("alt")
     tab.page.get_by_role("button", name="What the model sees").click()
@@ -162,7 +165,7 @@ def test_all_of_it_works_with_the_keyboard_alone(tab: Any) -> None:
     keys.press("Tab")
     assert tab.page.evaluate("document.activeElement.id") == "choose"
     with tab.page.expect_file_chooser() as chooser:
-        keys.press("Enter")
+        keys.press("Space")
     chooser.value.set_files({"name": "ear.png", "mimeType": "image/png", "buffer": png()})
     decision(tab)
     keys.press("Shift+Tab")

@@ -126,7 +126,9 @@ def test_the_bundle_is_described(server: DemoServer) -> None:
     assert "phantoms" in found["synthetic"]
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "10.0.0.9", "[::1", "a:b:c"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "10.0.0.9", "[::1", "a:b:c"]
+)
 def test_a_name_that_anyone_can_point_here_is_refused(server: DemoServer, host: str) -> None:
     for method, path in (("GET", "/"), ("GET", "/api/bundle"), ("POST", "/api/answer")):
         status, _, found = ask(server, method, path, picture() if method == "POST" else None, Host=host)
@@ -207,7 +209,10 @@ def test_on_a_network_addresses_are_welcome_and_foreign_names_are_not(bundle: Pa
 
 
 def test_a_port_that_is_taken_says_what_to_do(server: DemoServer, bundle: Path) -> None:
-    with DemoSession(bundle, backend="onnxruntime") as session, pytest.raises(DeviceError, match="--port 0 takes a free one"):
+    with (
+        DemoSession(bundle, backend="onnxruntime") as session,
+        pytest.raises(DeviceError, match="--port 0 takes a free one"),
+    ):
         DemoServer(session, port=server.server_address[1])
 
 
