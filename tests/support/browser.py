@@ -64,7 +64,10 @@ class Tab:
         return [f"{one['id']}: {one['help']}: {[node['target'] for node in one['nodes']]}" for one in found]
 
     def until(self, expression: str, patience_s: float = 60) -> None:
-        """Wait until a line of JavaScript is true (Playwright's own waiting evaluates text in the page, which its policy forbids)."""
+        """Wait until a line of JavaScript is true.
+
+        Playwright's own waiting evaluates text inside the page, which the page's policy may forbid.
+        """
         end = time.monotonic() + patience_s
         while not self.page.evaluate(expression):
             assert time.monotonic() < end, f"never true: {expression}"
