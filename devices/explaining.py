@@ -121,7 +121,9 @@ def sanity_words(found: Attention, check: Deletion, label: str) -> str:
         return f"Covering no single part changes the answer: there is no one place that {label} is read from."
     beaten = f"{check.maps_beaten} of {check.maps_by_chance}"
     if check.maps_beaten == check.maps_by_chance:
-        return f"Deleting what is marked takes the evidence away sooner than all of {beaten} moved copies of the map."
+        return (
+            f"Deleting what is marked takes the evidence away sooner than all {check.maps_beaten} moved copies of the map."
+        )
     if check.maps_beaten >= 0.8 * check.maps_by_chance:
         return f"Deleting what is marked takes the evidence away sooner than {beaten} moved copies of the map."
     return f"Not to be relied on: deleting what is marked beats only {beaten} moved copies of the map."

@@ -20,7 +20,7 @@ from weckd_edge.devices.backends.base import Frame
 from weckd_edge.devices.explaining import explain_frame, method_words, sanity_words
 from weckd_edge.devices.frames import decode_bytes, fit
 from weckd_edge.devices.infer import answer_frame, open_bundle_model, unreadable
-from weckd_edge.devices.overlay import LEAST, Picture, draw_overlay, draw_seen
+from weckd_edge.devices.overlay import LEAST, Picture, draw_overlay, draw_seen, encode_png
 from weckd_edge.errors import DataError, DeviceError
 from weckd_edge.report.findings import SYNTHETIC, verdict
 from weckd_edge.schema import to_data
@@ -49,7 +49,10 @@ class DemoSession:
         self.model = open_bundle_model(folder, backend=backend, threads=threads)
         self._one_at_a_time = threading.Lock()
         self._closed = False
-        self.model.runner.run(np.zeros(self.model.runner.input_shape, np.uint8))  # so that the first answer is as fast
+        # Once for nothing, so that the first answer takes no longer than the others.
+        empty = np.zeros(self.model.runner.input_shape, np.uint8)
+        decode_bytes(encode_png(empty[0]))
+        self.model.runner.run(empty)
 
     def __enter__(self) -> DemoSession:
         return self
@@ -62,6 +65,7 @@ class DemoSession:
     def describe(self) -> dict[str, Any]:
         """Say which bundle answers."""
         manifest, choice = self.model.bundle.manifest, self.model.choice
+        judged = verdict(manifest)
         return {
             "name": manifest.name,
             "device": manifest.device,
@@ -71,7 +75,7 @@ class DemoSession:
             "labels": list(manifest.labels),
             "abstain_below": manifest.operating_point.abstain_below,
             "frame": [manifest.input.frame_height, manifest.input.frame_width],
-            "verdict": to_data(verdict(manifest)),
+            "verdict": {**to_data(judged), "detail": judged.detail.replace("reasons below", "reasons in its report")},
             "synthetic": SYNTHETIC if manifest.synthetic else None,
             "notice": NOTICE,
         }
