@@ -117,7 +117,7 @@ def test_the_map_is_shown_on_request_and_put_away_again(tab: Any) -> None:
     )
     assert seen.get_attribute("src") != before
     assert "speaks most for" in seen.get_attribute("alt")
-    tab.page.get_by_role("button", name="What the model sees").click()
+    tab.page.get_by_role("button", name="What it sees").click()
     assert seen.get_attribute("src") == before
     assert not tab.page.locator("#explained").is_visible()
 
