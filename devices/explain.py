@@ -37,7 +37,7 @@ class Covering:
         fill: What covers: the part's mean colour, or the part itself, blurred until only colour and light are left.
     """
 
-    patch: float = 0.3
+    patch: float = 0.35
     stride: float = 0.07
     fill: Fill = "mean"
 
