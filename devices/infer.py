@@ -10,7 +10,7 @@ import numpy as np
 
 from weckd_edge.artifacts import Manifest
 from weckd_edge.bundle import Bundle, open_bundle
-from weckd_edge.devices.backends.base import Probabilities, Runner
+from weckd_edge.devices.backends.base import Frame, Probabilities, Runner
 from weckd_edge.devices.backends.table import open_runner
 from weckd_edge.devices.choice import ModelChoice, choose_model
 from weckd_edge.devices.frames import frame_from_file
@@ -117,19 +117,35 @@ def infer(bundle: Path, images: Sequence[Path], *, backend: str | None = None, t
     """
     files = find_images(images)
     model = open_bundle_model(bundle, backend=backend, threads=threads)
-    manifest = model.bundle.manifest
     try:
-        return tuple(_answer(file, model.runner, manifest) for file in files)
+        return tuple(answer_file(model, file) for file in files)
     finally:
         model.runner.close()
 
 
-def _answer(file: Path, runner: Runner, manifest: Manifest) -> Inference:
+def answer_file(model: OpenModel, file: Path) -> Inference:
+    """Answer an image file; one that cannot be read is "unable to analyze"."""
     try:
-        frame = frame_from_file(file, manifest.input)
+        frame = frame_from_file(file, model.bundle.manifest.input)
     except DataError as err:
-        return Inference(file=str(file), label=None, probabilities={}, decision=ABSTAIN, reason=str(err))
-    return decide(str(file), runner.run(np.ascontiguousarray(frame)), manifest)
+        return unreadable(str(file), str(err))
+    return answer_frame(model, np.ascontiguousarray(frame), file=str(file))
+
+
+def answer_frame(model: OpenModel, frame: Frame, *, file: str = "") -> Inference:
+    """Answer one frame: everything that stands between pixels and a decision, whoever asks.
+
+    Args:
+        model: The bundle, open.
+        frame: uint8 ``[1, frame_height, frame_width, 3]``, contiguous.
+        file: How the image is called in the answer.
+    """
+    return decide(file, model.runner.run(frame), model.bundle.manifest)
+
+
+def unreadable(file: str, reason: str) -> Inference:
+    """Return the answer to an image that cannot be read."""
+    return Inference(file=file, label=None, probabilities={}, decision=ABSTAIN, reason=reason)
 
 
 def decide(file: str, probabilities: Probabilities, manifest: Manifest) -> Inference:

@@ -5,9 +5,10 @@ import importlib.util
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -129,3 +130,20 @@ def firmware() -> ModuleType:
     if reason is not None:
         pytest.skip(f"the C library cannot be built here: {reason}")
     return module
+
+
+@pytest.fixture(scope="session")
+def browser_support() -> ModuleType:
+    """What drives a headless Chromium: see ``support/browser.py``."""
+    module = _load("weckd_tests_browser", _HERE / "support/browser.py")
+    reason = module.missing()
+    if reason is not None:
+        pytest.skip(reason)
+    return module
+
+
+@pytest.fixture(scope="module")
+def browser(browser_support: ModuleType) -> Iterator[Any]:
+    """A running Chromium: ``with browser.tab() as tab``."""
+    with browser_support.running() as running:
+        yield running

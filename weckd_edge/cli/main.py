@@ -28,6 +28,7 @@ COMMANDS = {
     "study": Entry("weckd_edge.cli.study", "The chain against its controls, on the same groups and seeds."),
     "search": Entry("weckd_edge.cli.search", "Find the settings of the teaching, on validation groups."),
     "infer": Entry("weckd_edge.cli.infer", "Classify images with a bundle."),
+    "demo": Entry("weckd_edge.cli.demo", "A local page that answers images with a bundle."),
     "verify": Entry("weckd_edge.cli.verify", "Check a bundle: signature, digests, self-test."),
     "bench": Entry("weckd_edge.cli.bench", "Measure a bundle's latency, on this machine or over ssh."),
     "predict": Entry("weckd_edge.cli.predict", "The latency to expect on a device that is not attached."),

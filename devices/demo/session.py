@@ -1,0 +1,144 @@
+"""What the page asks for, as plain data: one bundle held open, one query at a time, nothing kept."""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from weckd_edge.artifacts.frame import crop_box
+from weckd_edge.devices.backends.base import Frame
+from weckd_edge.devices.explaining import explain_frame, method_words, sanity_words
+from weckd_edge.devices.frames import decode_bytes, fit
+from weckd_edge.devices.infer import answer_frame, open_bundle_model, unreadable
+from weckd_edge.devices.overlay import LEAST, Picture, draw_overlay, draw_seen, encode_png
+from weckd_edge.errors import DataError, DeviceError
+from weckd_edge.report.findings import SYNTHETIC, verdict
+from weckd_edge.schema import to_data
+
+NOTICE = (
+    "Not a medical device. It claims no clinical performance and no regulatory compliance, and nothing in it was reviewed, "
+    "cleared or approved by any authority. Do not use its answers for diagnosis."
+)
+SHOWN_PIXELS = 640
+"""Width of the pictures that are sent back."""
+
+
+class DemoSession:
+    """A bundle that is open for a page; use it as a context.
+
+    Args:
+        folder: The bundle; it is verified first.
+        backend: See ``choose_model``.
+        threads: Processor threads one query may use.
+
+    Raises:
+        WeckdError: The bundle cannot be opened.
+    """
+
+    def __init__(self, folder: Path, *, backend: str | None = None, threads: int = 1) -> None:
+        self.model = open_bundle_model(folder, backend=backend, threads=threads)
+        self._one_at_a_time = threading.Lock()
+        self._closed = False
+        # Once for nothing, so that the first answer takes no longer than the others.
+        empty = np.zeros(self.model.runner.input_shape, np.uint8)
+        decode_bytes(encode_png(empty[0]))
+        self.model.runner.run(empty)
+
+    def __enter__(self) -> DemoSession:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        with self._one_at_a_time:
+            self._closed = True
+            self.model.runner.close()
+
+    def describe(self) -> dict[str, Any]:
+        """Say which bundle answers."""
+        manifest, choice = self.model.bundle.manifest, self.model.choice
+        judged = verdict(manifest)
+        return {
+            "name": manifest.name,
+            "device": manifest.device,
+            "target": manifest.target,
+            "backend": f"{choice.backend} {self.model.runner.version}".strip(),
+            "precision": choice.precision,
+            "labels": list(manifest.labels),
+            "abstain_below": manifest.operating_point.abstain_below,
+            "frame": [manifest.input.frame_height, manifest.input.frame_width],
+            "verdict": {**to_data(judged), "detail": judged.detail.replace("reasons below", "reasons in its report")},
+            "synthetic": SYNTHETIC if manifest.synthetic else None,
+            "notice": NOTICE,
+        }
+
+    def answer(self, data: bytes) -> dict[str, Any]:
+        """Answer an image file's bytes; one that cannot be read is "unable to analyze" and says why."""
+        with self._turn():
+            start_ns = time.monotonic_ns()
+            try:
+                image = decode_bytes(data)
+            except DataError as err:
+                return {"answer": to_data(unreadable("", str(err))), "stages": [], "seen": None}
+            decoded_ns = time.monotonic_ns()
+            frame = self._frame(image)
+            framed_ns = time.monotonic_ns()
+            answer = answer_frame(self.model, frame)
+            end_ns = time.monotonic_ns()
+            seen = draw_seen(frame[0], crop_box(self.model.bundle.manifest.input), width_pixels=SHOWN_PIXELS)
+        stages = [
+            {"name": "Decode the file", "ns": decoded_ns - start_ns},
+            {"name": "Fit to the camera frame", "ns": framed_ns - decoded_ns},
+            {"name": "Frame to answer", "ns": end_ns - framed_ns},
+        ]
+        return {"answer": to_data(answer), "stages": stages, "seen": _data_url(seen)}
+
+    def explain(self, data: bytes) -> dict[str, Any]:
+        """Map where the model finds its evidence in an image file's bytes.
+
+        Raises:
+            DataError: It cannot be read, or the model answers nothing that could be explained.
+        """
+        with self._turn():
+            start_ns = time.monotonic_ns()
+            frame = self._frame(decode_bytes(data))
+            answer = answer_frame(self.model, frame)
+            if answer.label is None:
+                raise DataError(f"there is no answer to explain: {answer.reason}")
+            found, check = explain_frame(self.model, frame, self.model.bundle.manifest.labels.index(answer.label))
+            overlay = draw_overlay(frame[0], found, width_pixels=SHOWN_PIXELS)
+            took_ns = time.monotonic_ns() - start_ns
+        return {
+            "label": answer.label,
+            "overlay": _data_url(overlay),
+            "marked": bool(found.map.max() > LEAST),
+            "method": method_words(found),
+            "sanity": sanity_words(found, check, answer.label),
+            "deletion": to_data(check),
+            "ns": took_ns,
+        }
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        with self._one_at_a_time:
+            if self._closed:
+                raise DeviceError("the demo is ending; start it again")
+            yield
+
+    def _frame(self, image: Picture) -> Frame:
+        contract = self.model.bundle.manifest.input
+        return np.ascontiguousarray(fit(image, contract.frame_height, contract.frame_width)[None])
+
+
+def _data_url(picture: Picture) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=90)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
