@@ -1,1 +1,1 @@
-"""Probes of a labelled set: leaks, shortcuts and doubtful labels, from frozen features and linear classifiers, in seconds."""
+"""Leaks, shortcuts and doubtful labels of a labelled set, from frozen features and linear classifiers, in seconds."""

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import ImageRecord, InputContract, crop_box
 from weckd_edge.devices.frames import decode, fit
 from weckd_edge.errors import DataError
+from weckd_edge.store import digest_of
+from weckd_edge.train.data.listing import utf8_path, walk_files
 
 Region = NDArray[np.bool_]
 """``[frame_height, frame_width]``, True where the region is."""
@@ -78,10 +80,17 @@ def find_masks(folder: Path, records: tuple[ImageRecord, ...]) -> dict[str, Path
                 found[record.path] = stem.with_suffix(suffix)
                 break
     if not found:
-        raise DataError(
-            f"{folder}: expected a mask for each image, such as {PurePosixPath(records[0].path).with_suffix('.png')}, found none"
-        )
+        such = PurePosixPath(records[0].path).with_suffix(".png")
+        raise DataError(f"{folder}: expected a mask for each image, such as {such}, found none")
     return found
+
+
+def masks_fingerprint(folder: str | None) -> str | None:
+    """Return a digest that changes when a mask is added, removed, renamed or written (by its size and time)."""
+    if folder is None or not Path(folder).is_dir():
+        return None
+    stats = [(file.relative_to(folder).as_posix(), file.stat()) for file in walk_files(Path(folder))]
+    return digest_of([(utf8_path(name), stat.st_size, stat.st_mtime_ns) for name, stat in stats])
 
 
 def regions_of_files(files: Mapping[str, Path], contract: InputContract) -> RegionOf:

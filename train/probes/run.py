@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from weckd_edge.artifacts import DatasetIndex, Fingerprint, ImageRecord, InputContract, Probes, SplitLeaks
-from weckd_edge.config import BuildConfig
+from weckd_edge.config import BuildConfig, ProbesConfig
 from weckd_edge.errors import DataError
 from weckd_edge.progress import Progress
 from weckd_edge.train.chain import frame_size
@@ -59,6 +59,17 @@ def probe_folder(path: Path, config: BuildConfig, progress: Progress) -> Probes:
         return probe(path, index, config, progress)
     # Few groups or few classes: there is no split to look at, but the rest can be.
     return probe(path, None, config, progress, note=f"no split was made: {reason}")
+
+
+def check_settings(path: Path, index: DatasetIndex, config: ProbesConfig) -> None:
+    """Find out before hours of training that the probes cannot be made as they are set.
+
+    Raises:
+        DataError: Masks, boxes or the source column are amiss.
+    """
+    columns = read_columns(path)
+    choose_source(columns, config.source)
+    Masking(config, columns.get(BOX_COLUMN, {}), index, choose(index.images), 0)
 
 
 def probe(
@@ -226,9 +237,7 @@ def _choose(index: DatasetIndex, config: BuildConfig) -> tuple[Chosen, list[str]
         if groups[c] == 1:
             notes.append(f"class '{name}' has one group alone: nothing of it would be left to learn from, it is left out")
         elif 1 < groups[c] < FOLDS:
-            notes.append(
-                f"class '{name}' has {groups[c]} groups: not every one of {FOLDS} folds holds it, its part is rough"
-            )
+            notes.append(f"class '{name}' has {groups[c]} groups: not every one of {FOLDS} folds holds it")
     if (groups == 1).any() and (groups > 1).any():
         chosen = chosen.where(groups[chosen.labels] > 1)
     return chosen, notes

@@ -1,4 +1,4 @@
-"""Labels that a classifier surely contradicts which has not seen the image's group (Northcutt et al. 2021, arXiv 1911.00068)."""
+"""Labels that a classifier surely contradicts without having seen the group (Northcutt et al. 2021, arXiv 1911.00068)."""
 
 from __future__ import annotations
 

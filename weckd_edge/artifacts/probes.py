@@ -76,13 +76,13 @@ class MaskFigure:
     """What is answered where a part of every picture is covered by the middle colour.
 
     Attributes:
-        shows: ``whole``: all of it; ``surroundings``: without the centre; ``centre``: nothing else; ``shape``: the outline of
-            the given region alone.
+        shows: ``whole``: all of it; ``surroundings``: without the centre; ``centre``: nothing else; ``shape``: the outline
+            of the given region alone.
         disc: Diameter of the centred disc, in parts of the picture's side; None where the region was given for each image.
         visible: Mean part of the picture that is left, 0..1.
         accuracy: Of a linear classifier trained and tested on such pictures, by group folds.
         auc: Its area under the ROC curve, mean over the classes; None where it is not defined.
-        shipped: Accuracy on the test images of the trained network, which has never seen a covered picture; None without one.
+        shipped: Accuracy on the test images of the trained network, which never saw a covered picture; None without one.
     """
 
     shows: Literal["whole", "surroundings", "centre", "shape"]
