@@ -71,9 +71,7 @@ def _leaks(title: str, name: str, leaks: SplitLeaks) -> ProbeSection:
         if leaks.grouped == leaks.copies == 0:
             answer += " No copy and no group is cut; the look-alikes lie in groups that were kept apart on purpose."
     else:
-        answer = (
-            f"No: of {plural(leaks.held_out, 'held-out image')} none copies, resembles or is grouped with another's."
-        )
+        answer = f"No: of {plural(leaks.held_out, 'held-out image')} none copies, resembles or is grouped with another's."
     if any(pair.how == "features" for pair in leaks.pairs):
         answer += " The nearest pairs are listed for you to look at: they are the likeliest leaks if there are any."
     how = {"pixels": "the same pixels", "picture": "look alike", "features": "nearest by features"}
@@ -100,9 +98,7 @@ def folds_sentence(folds: FoldComparison) -> str:
         )
     if gap.high < 0:
         return f"Random splits come out {size} lower than splits by groups, which is not what leaks do."
-    return (
-        f"Random splits are not shown to flatter: {points(gap.value)} (95{NBSP}% interval {_points(gap)})."
-    )
+    return f"Random splits are not shown to flatter: {points(gap.value)} (95{NBSP}% interval {_points(gap)})."
 
 
 def _folds(folds: FoldComparison) -> ProbeSection:
@@ -203,8 +199,7 @@ def _fingerprints(probes: Probes) -> ProbeSection:
         told = ", ".join(f"{f.name} {percent(f.accuracy.value)}" for f in telling)
         answer = (
             f"Some tell the label better than the commonest class ({percent(base)}): {told}. Colour may belong to the "
-            "finding; 
-            "size, compression and the source cannot: where they tell the label, classes come from different cameras or hands."
+            "finding; size, compression and source cannot: where they tell the label, classes come from different cameras."
         )
     else:
         answer = f"No: none of them tells the label better than the commonest class ({percent(base)})."
@@ -229,7 +224,7 @@ def _sources(probe: SourceProbe | None) -> ProbeSection:
     answer = f"Each '{probe.column}' is left out of the training in turn."
     if both:
         source, left, seen = min(both, key=lambda item: item[1].value - item[2].value)
-        answer += f" The largest loss: {source.source}, from {percent(seen.value)} (trained on too) to {percent(left.value)}."
+        answer += f" The largest loss: {source.source}, {percent(seen.value)} (trained on too) to {percent(left.value)}."
     return ProbeSection(
         title=title,
         answer=answer,
