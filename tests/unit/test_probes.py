@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from weckd_edge.artifacts import InputContract, Probes
-from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, ProbesConfig
+from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, ProbesConfig, TrainConfig
 from weckd_edge.errors import ConfigError, DataError
 from weckd_edge.progress import SilentProgress
 from weckd_edge.report.probes import folds_sentence, masking_sentence, sections
@@ -43,6 +43,7 @@ def config(**probes: object) -> BuildConfig:
     return BuildConfig(
         link=LINKS,
         data=DataConfig(share=0.2, near_duplicate_distance=None),
+        train=TrainConfig(threads=1),
         probes=ProbesConfig(**values),  # type: ignore[arg-type]
     )
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import Suspect, SuspectProbe
 
-KEPT = 200
+KEPT = 500
 _STEEPNESS = np.geomspace(1.0, 64.0, 49)
 
 

@@ -193,7 +193,7 @@ class SuspectProbe:
     Attributes:
         images: How many were looked at.
         found: How many are doubted.
-        suspects: The most doubtful first, at most 200.
+        suspects: The most doubtful first, at most 500.
     """
 
     images: int
