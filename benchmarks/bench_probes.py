@@ -1,7 +1,7 @@
 """What the probes find in a data set, what they cost, and how many flipped labels they name.
 
-``python benchmarks/bench_probes.py SET.csv MODEL@PIXELS=WEIGHTS [--flip 0.05]`` appends one line to results/probes.jsonl. The
-weights are those of a trunk that TensorFlow's padding and middle grey belong to, as of docs/examples/otoscopy.toml.
+``python benchmarks/bench_probes.py SET.csv MODEL@PIXELS=WEIGHTS [--flip 0.05]`` appends one line to results/probes.jsonl.
+The weights are those of a trunk that TensorFlow's padding and middle grey belong to, as of docs/examples/otoscopy.toml.
 """
 
 from __future__ import annotations
