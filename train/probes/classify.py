@@ -25,6 +25,7 @@ class Ridge:
         shifted = features.astype(np.float64)
         shifted -= shifted.mean(0)
         self._features = shifted
+        self.classes = classes
         self._targets: Array = np.eye(classes)[labels]
         self._few = len(shifted) <= shifted.shape[1]
         self._gram: Array = shifted @ shifted.T if self._few else shifted.T @ shifted

@@ -42,7 +42,7 @@ def compare_folds(
         seed: Of the dealing.
         repeats: How often.
     """
-    total = np.zeros((len(labels), int(labels.max()) + 1))
+    total = np.zeros((len(labels), ridge.classes))
     right = np.zeros((2, len(labels)))
     differences = []
     for repeat in range(repeats):

@@ -99,5 +99,5 @@ def corrected_half_width(differences: Array, folds: int) -> float:
     """
     count = len(differences)
     variance = (1 / count + 1 / (folds - 1)) * float(differences.var(ddof=1))
-    quantile: float = require("scipy.stats", "work out an interval").t.ppf(0.975, count - 1)
+    quantile = float(require("scipy.stats", "work out an interval").t.ppf(0.975, count - 1))
     return quantile * math.sqrt(variance)

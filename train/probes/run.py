@@ -129,7 +129,7 @@ def probe(
             "no pretrained trunk was given: a fixed description of colours and edges tells less apart, so that leaks and "
             "shortcuts may be greater than is found here"
         )
-    foldable = chosen.group_count >= 2 and len(np.unique(chosen.labels)) >= 2
+    foldable = int((chosen.groups_of_classes(len(whole.labels)) > 1).sum()) > 1
     masking = Masking(config.probes, columns.get(BOX_COLUMN, {}), whole, chosen, config.seed) if foldable else None
     masks = masking.masks(describer.contract) if masking else ()
     with reproducible(config.train.threads):
@@ -238,7 +238,7 @@ def _choose(index: DatasetIndex, config: BuildConfig) -> tuple[Chosen, list[str]
             notes.append(f"class '{name}' has one group alone: nothing of it would be left to learn from, it is left out")
         elif 1 < groups[c] < FOLDS:
             notes.append(f"class '{name}' has {groups[c]} groups: not every one of {FOLDS} folds holds it")
-    if (groups == 1).any() and (groups > 1).any():
+    if (groups == 1).any() and (groups > 1).sum() > 1:
         chosen = chosen.where(groups[chosen.labels] > 1)
     return chosen, notes
 
