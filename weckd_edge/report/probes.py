@@ -127,9 +127,10 @@ def masking_sentence(probe: MaskProbe) -> str:
     given = [row for row in probe.rows if row.disc is None and row.shows == "surroundings"]
     discs = [row for row in probe.rows if row.disc is not None and row.shows == "surroundings"]
     told = [row for row in discs if row.accuracy.low > base]
-    outside = (given or told[-1:] or discs[-1:] or [None])[0]
-    if outside is None:
+    applied = given or told[-1:] or discs[-1:]
+    if not applied:
         return "No mask was applied."
+    outside = applied[0]
     where = "the given regions" if outside.disc is None else f"a centred disc of {percent(outside.disc, 0)} of the side"
     kept = max(0.0, (outside.accuracy.value - base) / above)
     facts = (
@@ -198,8 +199,8 @@ def _fingerprints(probes: Probes) -> ProbeSection:
     if telling:
         told = ", ".join(f"{f.name} {percent(f.accuracy.value)}" for f in telling)
         answer = (
-            f"Some tell the label better than the commonest class ({percent(base)}): {told}. Colour may belong to the "
-            "finding; size, compression and source cannot: where they tell the label, classes come from different cameras."
+            f"Some tell the label better than the commonest class ({percent(base)}): {told}. Colour and file size may "
+            "follow from the finding; image size, compression and source cannot: where they tell the label, classes come from different cameras."
         )
     else:
         answer = f"No: none of them tells the label better than the commonest class ({percent(base)})."
@@ -251,6 +252,8 @@ def _suspects(probe: SuspectProbe) -> ProbeSection:
         f"{plural(probe.found, 'label')} of {probe.images:,} {'is' if probe.found == 1 else 'are'} surely contradicted by a "
         "classifier that has not seen the image's group. It may be the classifier that errs: look before you change a label."
     )
+    if not probe.found:
+        answer = f"No label of {probe.images:,} is surely contradicted by a classifier that has not seen the image's group."
     if probe.found > SUSPECTS_SHOWN:
         answer += f" The {SUSPECTS_SHOWN} most doubtful:"
     return ProbeSection(
