@@ -61,7 +61,8 @@ def _resampled(groups: NDArray[np.int64]) -> Array:
     drawn = random.multinomial(len(present), np.full(len(present), 1 / len(present)), RESAMPLES)
     of_group = np.zeros((RESAMPLES, number))
     of_group[:, present] = drawn
-    return of_group[:, groups]
+    result: Array = of_group[:, groups]
+    return result
 
 
 def _area(score: Array, positive: NDArray[np.bool_], weights: Array) -> Array:
@@ -74,7 +75,8 @@ def _area(score: Array, positive: NDArray[np.bool_], weights: Array) -> Array:
     own = weights[:, order][:, hit]
     pairs = own.sum(1) * negative[:, -1]
     won: Array = (own * (below + until) / 2).sum(1)
-    return np.divide(won, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    area: Array = np.divide(won, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    return area
 
 
 def mean_by_group(values: Array, groups: NDArray[np.int64]) -> Estimate:

@@ -35,7 +35,7 @@ def find_suspects(
     )
     sure = np.where(probabilities >= bars, probabilities, -1.0)
     likelier = sure.argmax(1)
-    found = np.flatnonzero((sure.max(1) >= 0) & (likelier != labels))
+    found: list[int] = np.flatnonzero((sure.max(1) >= 0) & (likelier != labels)).tolist()
     given, other = probabilities[rows, labels], probabilities[rows, likelier]
     order = sorted(found, key=lambda i: (round(float(given[i] - other[i]), 9), paths[i]))
     return SuspectProbe(
@@ -44,8 +44,8 @@ def find_suspects(
         suspects=tuple(
             Suspect(
                 path=paths[i],
-                label=names[labels[i]],
-                likelier=names[likelier[i]],
+                label=names[int(labels[i])],
+                likelier=names[int(likelier[i])],
                 given_probability=round(float(given[i]), 4),
                 likelier_probability=round(float(other[i]), 4),
             )

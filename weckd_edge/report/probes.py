@@ -200,7 +200,8 @@ def _fingerprints(probes: Probes) -> ProbeSection:
         told = ", ".join(f"{f.name} {percent(f.accuracy.value)}" for f in telling)
         answer = (
             f"Some tell the label better than the commonest class ({percent(base)}): {told}. Colour and file size may "
-            "follow from the finding; image size, compression and source cannot: where they tell the label, classes come from different cameras."
+            "follow from the finding; image size, compression and source cannot: where they tell the label, classes come "
+            "from different cameras."
         )
     else:
         answer = f"No: none of them tells the label better than the commonest class ({percent(base)})."
