@@ -26,17 +26,19 @@ PLAIN_SIZE = 96
 
 
 class Describer(Protocol):
-    """Turns pictures into features, always alike.
+    """Turns pictures into features, always alike."""
 
-    Attributes:
-        name: In words.
-        pretrained: Whether it has learned from other images.
-        contract: How it wants its pictures.
-    """
+    @property
+    def name(self) -> str:
+        """What it is, in words."""
 
-    name: str
-    pretrained: bool
-    contract: InputContract
+    @property
+    def pretrained(self) -> bool:
+        """Whether it has learned from other images."""
+
+    @property
+    def contract(self) -> InputContract:
+        """How it wants its pictures."""
 
     def describe(self, pictures: Tensor, keep: Tensor | None = None) -> Tensor:
         """Return features ``[B, D]``.

@@ -100,7 +100,7 @@ def describe(
                 for n, mask in enumerate(masks):
                     keep = constant[n]
                     if keep is None:
-                        keep = _squeeze(np.stack([mask.shown(block[i]) for i in chosen]), contract)[:, None]
+                        keep = _squeeze(np.stack([mask.shown(block[int(i)]) for i in chosen]), contract)[:, None]
                     visible[n] += float(keep.mean()) * len(chosen)
                     if mask.shows == "shape":
                         masked[n].append(describer.describe((255 * keep).expand(-1, 3, -1, -1)))
