@@ -24,6 +24,7 @@ from weckd_edge.artifacts import (
     Measurement,
     OperatingPoint,
     Prediction,
+    Probes,
     Selection,
     Shipping,
     StageTime,
@@ -78,6 +79,7 @@ class Parts:
         measurements: Of what ships first, then of each link.
         stages: How long everything took.
         bundle_version: Of the bundle; 0: none.
+        probes: Of the data set; None where they are switched off.
     """
 
     out: Path
@@ -96,6 +98,7 @@ class Parts:
     measurements: tuple[Measurement, ...]
     stages: tuple[StageTime, ...]
     bundle_version: int = 0
+    probes: Probes | None = None
 
 
 def versions() -> dict[str, str]:
@@ -201,7 +204,9 @@ def _write_evidence(parts: Parts, draft: Manifest, folder: Path) -> None:
     data = replace(parts.config.data, unlabelled=Path(pool).name if pool else None)
     timed = parts.config.ship.measurements
     ship = replace(parts.config.ship, measurements=Path(timed).name if timed else None)
-    config = replace(parts.config, link=links, data=data, ship=ship)
+    masks = parts.config.probes.masks
+    probes = replace(parts.config.probes, masks=Path(masks).name if masks else None)
+    config = replace(parts.config, link=links, data=data, ship=ship, probes=probes)
     evidence = Evidence(
         dataset=parts.index,
         chain=parts.chain,
@@ -210,6 +215,7 @@ def _write_evidence(parts: Parts, draft: Manifest, folder: Path) -> None:
         build=BuildRecord(config=to_json(config), stages=parts.stages, data_name=parts.index.name),
         selection=parts.selected.artifact,
         shipping=parts.shipping,
+        probes=parts.probes,
     )
     write_evidence(folder, evidence)
     write_documents(folder, draft)

@@ -180,6 +180,10 @@ class CompileStages(Stages):
         from weckd_edge.train.chain import Chain
 
         index = self._data()
+        if self.config.probes.enabled:
+            from weckd_edge.train.probes.run import check_settings
+
+            check_settings(self.request.data, index.artifact, self.config.probes)
         # The chain of the settings was not trained: it has no place in what is recorded of this bundle.
         self.config = replace(self.config, link=())
         if self.asked.calibrate_on is not None:

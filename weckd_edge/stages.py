@@ -22,6 +22,7 @@ from weckd_edge.artifacts import (
     Link,
     Manifest,
     Measurement,
+    Probes,
     Recalibration,
     Selection,
     Shipping,
@@ -140,6 +141,7 @@ class Stages:
         verification = self._verify(link, exported, as_written, shipped, index, uncalibrated, with_temperature)
         golden = self._golden(exported, as_written, shipped, index)
         measurements = (self._bench(exported, selected, shipped, golden), *shipped_link.measurements)
+        probes = self._probe(link, index)
         record = replace(self._record(chain), shipped=link.artifact.name)
         manifest = assemble(
             Parts(
@@ -159,6 +161,7 @@ class Stages:
                 golden=Part(golden.artifact, golden.folder),
                 measurements=measurements,
                 stages=tuple(self.times),
+                probes=probes,
             )
         )
         self._finalize_on_jetson()
@@ -175,6 +178,10 @@ class Stages:
     def train(self) -> tuple[Stage[DatasetIndex], Chain]:
         """Run the first two stages: what other processes of a training take part in."""
         index = self._data()
+        if self.config.probes.enabled:
+            from weckd_edge.train.probes.run import check_settings
+
+            check_settings(self.request.data, index.artifact, self.config.probes)
         if self.request.auto_links:
             self._pick_links(index)
         return index, self._train(index)
@@ -507,6 +514,38 @@ class Stages:
                 layers=self.config.verify.layers,
             ),
         )
+
+    def _probe(self, link: Stage[Link], index: Stage[DatasetIndex]) -> Probes | None:
+        """Look for leaks, shortcuts and doubtful labels in the data set, and show covered images to what ships, in FP32."""
+        config = self.config.probes
+        if not config.enabled:
+            return None
+        from weckd_edge.train.data.listing import fingerprint
+        from weckd_edge.train.probes.covered import Shipped
+        from weckd_edge.train.probes.masks import masks_fingerprint
+        from weckd_edge.train.probes.run import probe
+
+        stage = self.stage(
+            "probes",
+            Probes,
+            {
+                "files": fingerprint(self.request.data),
+                "masks": masks_fingerprint(config.masks),
+                "index": index.artifact,
+                "config": [config, self.config.data, self.config.input, self.config.link, self.config.seed],
+                "weights": [sha256_file(Path(x.weights)) if x.weights else None for x in self.config.link],
+                "link": link.artifact.weights.sha256,
+                "versions": versions(),
+            },
+            lambda _: probe(
+                self.request.data,
+                index.artifact,
+                self.config,
+                self.progress,
+                shipped=Shipped(answer=self._trained(link), contract=link.artifact.input),
+            ),
+        )
+        return stage.artifact
 
     def _runners_here(self, as_written: Candidate) -> list[Candidate]:
         """Return what runs a graph on this machine, in whatever way is fastest."""

@@ -23,6 +23,8 @@ from weckd_edge.artifacts import (
     Estimate,
     ExecutedLayer,
     FileRef,
+    Fingerprint,
+    FoldComparison,
     Gate,
     GoldenFrames,
     ImageRecord,
@@ -37,11 +39,13 @@ from weckd_edge.artifacts import (
     Parity,
     Parting,
     Prediction,
+    Probes,
     Rate,
     ReliabilityBin,
     Selection,
     Shipping,
     StageTime,
+    SuspectProbe,
     Trial,
     Verification,
     WeighedLink,
@@ -882,3 +886,35 @@ def test_full_evidence_reads_back_as_it_was_written(tmp_path: Path) -> None:
     evidence = full_evidence()
     write_evidence(tmp_path, evidence)
     assert read_evidence(tmp_path, make_manifest()) == evidence
+
+
+def probes() -> Probes:
+    some = Estimate(value=0.07, low=0.03, high=0.11)
+    return Probes(
+        features="frozen mobilenetv2_035 at 96 px",
+        pretrained=True,
+        images=811,
+        groups=309,
+        labels=LABELS,
+        majority=0.27,
+        published=None,
+        own=None,
+        folds=FoldComparison(folds=5, repeats=5, images=811, by_image=some, by_group=some, flattery=some),
+        masking=None,
+        fingerprints=(Fingerprint(name="size", features="width, height", accuracy=rate(140), auc=None),),
+        sources=None,
+        suspects=SuspectProbe(images=811, found=0, suspects=()),
+        notes=("<i>one</i> note",),
+    )
+
+
+def test_probes_are_told_in_words_and_a_bundle_without_them_still_has_a_report(tmp_path: Path) -> None:
+    evidence = make_evidence()
+    assert "Would the figures lie?" not in write(tmp_path, evidence, make_manifest())
+    probed = dataclasses.replace(evidence, probes=probes())
+    page = write(tmp_path, probed, make_manifest())
+    words = text_of(page).replace("\u00a0", " ")
+    assert "Random splits would have flattered this by 7.0 points (95 % interval 3.0 to 11.0)" in words
+    assert "Not known: the data set names no source" in words
+    assert "&lt;i&gt;one&lt;/i&gt; note" in page
+    assert read_evidence(tmp_path, make_manifest()) == probed

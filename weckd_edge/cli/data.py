@@ -1,7 +1,8 @@
-"""``weckd-edge data``: look at a data set and its leaks, write its split, draw the phantom set."""
+"""``weckd-edge data``: look at a data set, its leaks and shortcuts, write its split, draw the phantom set."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,6 +124,63 @@ def split_command(
     kind = " (synthetic)" if index.synthetic else ""
     print_table(("class", "train", "val", "test", "of train, labelled", "groups"), rows, title=f"{index.name}{kind}")
     say(f"written: {out}")
+
+
+@command.command(name="probe", context_settings=HELP)
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="TOML file of a build; see [probes].")
+@click.option("--trunk", metavar="MODEL[@PIXELS]=FILE", help="A pretrained network to describe images by.")
+@click.option("--masks", type=click.Path(path_type=Path), help="Folder of masks, named as the images.")
+@click.option("--source", help="Column of the CSV that names where an image comes from.")
+@json_option
+@quiet_option
+def probe_command(
+    path: Path,
+    config_path: Path | None,
+    trunk: str | None,
+    masks: Path | None,
+    source: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Ask whether figures measured on PATH would lie: leaks, random splits, cameras, sites, doubtful labels.
+
+    No network is trained: a linear classifier tells the labels from what a frozen one sees. Name that one by --trunk or by
+    the links of --config; without it, colours and edges are described.
+    """
+    from weckd_edge.config import BuildConfig, load_config
+    from weckd_edge.report.probes import about, sections
+    from weckd_edge.train.probes.run import probe_folder
+
+    config = load_config(config_path) if config_path is not None else BuildConfig()
+    if trunk is not None:
+        from weckd_edge.cli.build import parse_link
+
+        config = replace(config, link=(*config.link[:-1], parse_link(trunk)))
+    probes = config.probes
+    config = replace(
+        config,
+        probes=replace(probes, masks=str(masks) if masks else probes.masks, source=source or probes.source),
+    )
+    with make_progress(quiet) as progress:
+        found = probe_folder(path, config, progress)
+    if as_json:
+        print_json(found)
+        return
+    click.echo(_plain(about(found)))
+    for section in sections(found):
+        click.echo()
+        click.echo(section.title)
+        click.echo(_plain(section.answer))
+        if section.rows:
+            print_table([_plain(name) for name in section.columns], [[_plain(cell) for cell in row] for row in section.rows])
+    for note in found.notes:
+        say(f"note: {note}")
+
+
+def _plain(text: str) -> str:
+    """Return text for a terminal, without the no-break spaces of a page."""
+    return text.replace("\u00a0", " ")
 
 
 @command.command(name="phantom", context_settings=HELP)

@@ -15,6 +15,7 @@ from weckd_edge.artifacts import (
     Link,
     Manifest,
     Measurement,
+    Probes,
     Selection,
     Shipping,
     Verification,
@@ -31,6 +32,7 @@ MEASUREMENTS_FILE = "measurements.jsonl"
 BUILD_FILE = "build.json"
 SELECTION_FILE = "selection.json"
 SHIPPING_FILE = "shipping.json"
+PROBES_FILE = "probes.json"
 REPORT_FILE = "report.html"
 MODEL_CARD_FILE = "model_card.md"
 SBOM_FILE = "sbom.cdx.json"
@@ -50,6 +52,7 @@ class Evidence:
         build: How the bundle was built.
         selection: Which precisions were tried and why this one ships.
         shipping: Which links were weighed and why this one ships.
+        probes: What was found of leaks, shortcuts and doubtful labels; None where the build did not look.
     """
 
     dataset: DatasetIndex
@@ -59,6 +62,7 @@ class Evidence:
     build: BuildRecord
     selection: Selection
     shipping: Shipping
+    probes: Probes | None = None
 
     @property
     def shipped(self) -> Link:
@@ -95,6 +99,8 @@ def write_evidence(folder: Path, evidence: Evidence) -> None:
     write_atomic(below / BUILD_FILE, to_json(evidence.build))
     write_atomic(below / SELECTION_FILE, to_json(evidence.selection))
     write_atomic(below / SHIPPING_FILE, to_json(evidence.shipping))
+    if evidence.probes is not None:
+        write_atomic(below / PROBES_FILE, to_json(evidence.probes))
 
 
 def measurement_lines(measurements: Iterable[Measurement]) -> Iterable[str]:
@@ -126,6 +132,7 @@ def read_evidence(folder: Path, manifest: Manifest) -> Evidence:
         build=_read(below / BUILD_FILE, BuildRecord),
         selection=_read(below / SELECTION_FILE, Selection),
         shipping=_read(below / SHIPPING_FILE, Shipping),
+        probes=_read(below / PROBES_FILE, Probes) if (below / PROBES_FILE).is_file() else None,
     )
     _check(evidence, manifest)
     return evidence

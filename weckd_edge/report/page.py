@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import Manifest, Verification
 from weckd_edge.optional import require
-from weckd_edge.report import charts, findings, numbers, parity
+from weckd_edge.report import charts, findings, numbers, parity, probes
 from weckd_edge.report.evidence import Evidence, read_evidence
 from weckd_edge.store import write_atomic
 
@@ -139,6 +139,8 @@ def _context(
         "latency_chart": safe(charts.latency_histogram(measurement.frame_to_answer, bar_ms)) if measurement else None,
         "share_chart": safe(charts.share_bar(data.splits)),
         **_parity(verification, manifest, pictures),
+        "probes_about": probes.about(evidence.probes) if evidence.probes else "",
+        "probe_sections": probes.sections(evidence.probes) if evidence.probes else (),
         "samples": [{"url": _data_url(s.image), "sample": s} for s in samples],
     }
 

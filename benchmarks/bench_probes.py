@@ -1,0 +1,91 @@
+"""What the probes find in a data set, what they cost, and how many flipped labels they name.
+
+``python benchmarks/bench_probes.py SET.csv MODEL@PIXELS=WEIGHTS [--flip 0.05]`` appends one line to results/probes.jsonl.
+The weights are those of a trunk that TensorFlow's padding and middle grey belong to, as of docs/examples/otoscopy.toml.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import numpy as np
+from record import append
+
+from weckd_edge.artifacts import DatasetIndex, Probes
+from weckd_edge.cli.build import parse_link
+from weckd_edge.config import BuildConfig, TrainConfig
+from weckd_edge.progress import SilentProgress
+from weckd_edge.schema import to_data
+from weckd_edge.train.data.index import build_index
+from weckd_edge.train.probes.run import probe
+
+OPTIONS: dict[str, bool | int | float | str | tuple[int, ...]] = {"pad_type": "same", "bn_eps": 1e-3}
+
+
+def flip(index: DatasetIndex, part: float) -> tuple[DatasetIndex, set[str]]:
+    """Give a part of the images another label, by chance."""
+    random = np.random.default_rng(0)
+    chosen = set(random.choice(len(index.images), round(part * len(index.images)), replace=False).tolist())
+    classes = len(index.labels)
+    images = tuple(
+        replace(record, label=(record.label + int(random.integers(1, classes))) % classes) if i in chosen else record
+        for i, record in enumerate(index.images)
+    )
+    return replace(index, images=images), {index.images[i].path for i in chosen}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    parser.add_argument("trunk")
+    parser.add_argument("--flip", type=float, default=0.05)
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    link = replace(parse_link(given.trunk), options=OPTIONS, mean=(0.5,) * 3, std=(0.5,) * 3)
+    config = BuildConfig(link=(link, link), train=TrainConfig(threads=given.threads))
+    quiet = SilentProgress()
+    index = build_index(given.data, config.data, shares=2, seed=0, skip_bad=True, progress=quiet)
+    wall_ns, cpu_ns = time.monotonic_ns(), time.process_time_ns()
+    found = probe(given.data, index, config, quiet)
+    times = {"wall": [time.monotonic_ns() - wall_ns], "processor": [time.process_time_ns() - cpu_ns]}
+    if given.flip:
+        wrong, paths = flip(index, given.flip)
+        # The masks take most of the time, and have nothing to do with labels.
+        plain = replace(config, probes=replace(config.probes, discs=()))
+        named = probe(given.data, wrong, plain, quiet).suspects
+        assert named is not None
+        listed = [suspect.path for suspect in named.suspects]
+        hits = sum(path in paths for path in listed)
+        top = sum(path in paths for path in listed[: len(paths)])
+        flips = {"flipped": len(paths), "named": named.found, "listed": len(listed), "hits": hits, "top_hits": top}
+    else:
+        flips = {}
+    append(
+        "probes",
+        f"{given.data.parent.name} by {found.features}, {given.threads} threads",
+        times,
+        ("torch", "timm", "numpy"),
+        found=summary(found),
+        flips=flips,
+    )
+
+
+def summary(found: Probes) -> object:
+    """Return the record without the names of images."""
+    bare = replace(
+        found,
+        own=found.own and replace(found.own, pairs=()),
+        published=found.published and replace(found.published, pairs=()),
+        suspects=found.suspects and replace(found.suspects, suspects=()),
+    )
+    return to_data(bare)
+
+
+if __name__ == "__main__":
+    main()

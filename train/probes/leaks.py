@@ -1,0 +1,121 @@
+"""Copies and near copies across a split, and the pairs that a frozen network takes for nearest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import LeakPair, SplitLeaks
+from weckd_edge.train.data.duplicates import Tie
+from weckd_edge.train.data.scan import ScannedImage
+
+SHOWN = 20
+"""Pairs of each kind that are kept."""
+
+_BLOCK = 512
+
+
+def find_leaks(
+    images: Sequence[ScannedImage], splits: Sequence[str | None], groups: Sequence[str], ties: Sequence[Tie]
+) -> SplitLeaks | None:
+    """Count what a split leaks.
+
+    Args:
+        images: All readable images, copies among them.
+        splits: Where each is used; None: nowhere.
+        groups: Of each.
+        ties: Near duplicates among them, by position.
+
+    Returns:
+        None where the split holds nothing out, or nothing to train on.
+    """
+    held_out = [i for i, split in enumerate(splits) if split not in (None, "train")]
+    if not held_out or "train" not in splits:
+        return None
+    copies = _copies(images, splits)
+    apart = {frozenset((tie.a, tie.b)): tie for tie in ties if _parted(splits, tie.a, tie.b)}
+    alike = sorted((tie for tie in apart.values()), key=lambda tie: (-round(tie.likeness, 6), tie.a, tie.b))
+    touched = {i for pair in copies for i in pair} | {i for pair in apart for i in pair}
+    used: dict[str, set[str]] = {}
+    for group, split in zip(groups, splits, strict=True):
+        if split is not None:
+            used.setdefault(group, set()).add(split)
+    same = {frozenset(pair) for pair in copies}
+    return SplitLeaks(
+        held_out=len(held_out),
+        copies=len({i for pair in copies for i in pair} & set(held_out)),
+        near=len(touched & set(held_out)),
+        grouped=sum(len(used[groups[i]]) > 1 for i in held_out),
+        pairs=(
+            *(_pair(images, splits, a, b, 1.0, "pixels") for a, b in copies[:SHOWN]),
+            *[
+                _pair(images, splits, tie.a, tie.b, tie.likeness, "picture")
+                for tie in alike
+                if frozenset((tie.a, tie.b)) not in same
+            ][:SHOWN],
+        ),
+    )
+
+
+def nearest_pairs(
+    features: NDArray[np.float32], images: Sequence[ScannedImage], splits: Sequence[str | None]
+) -> tuple[LeakPair, ...]:
+    """Return the held-out images that lie nearest to an image of another split, each with that one.
+
+    Args:
+        features: ``[N, D]``.
+        images: In the same order.
+        splits: Likewise.
+    """
+    centred = features - features.mean(0)
+    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
+    names = np.array([split or "" for split in splits])
+    held_out = np.flatnonzero((names != "train") & (names != ""))
+    found: list[tuple[float, int, int]] = []
+    for start in range(0, len(held_out), _BLOCK):
+        block = held_out[start : start + _BLOCK]
+        likeness = centred[block] @ centred.T
+        likeness[(names[block][:, None] == names[None, :]) | (names[None, :] == "")] = -2
+        best = likeness.argmax(1)
+        found += [(float(likeness[k, b]), int(block[k]), int(b)) for k, b in enumerate(best) if likeness[k, b] > -2]
+    found.sort(key=lambda item: (-round(item[0], 5), item[1]))
+    once = {frozenset((a, b)): (likeness, a, b) for likeness, a, b in reversed(found)}
+    worst = sorted(once.values(), key=lambda item: (-round(item[0], 5), item[1]))[:SHOWN]
+    return tuple(_pair(images, splits, a, b, min(1.0, likeness), "features") for likeness, a, b in worst)
+
+
+def _parted(splits: Sequence[str | None], a: int, b: int) -> bool:
+    return splits[a] is not None and splits[b] is not None and splits[a] != splits[b]
+
+
+def _copies(images: Sequence[ScannedImage], splits: Sequence[str | None]) -> list[tuple[int, int]]:
+    """Return every held-out image with the first image of another split that has its pixels."""
+    first: dict[str, dict[str, int]] = {}
+    for i, image in enumerate(images):
+        split = splits[i]
+        if split is not None:
+            first.setdefault(image.pixels_sha256, {}).setdefault(split, i)
+    pairs = []
+    for i, image in enumerate(images):
+        if splits[i] not in (None, "train"):
+            others = {split: at for split, at in first[image.pixels_sha256].items() if split != splits[i]}
+            if others:
+                pairs.append((i, others[min(others, key=lambda split: (split != "train", split))]))
+    return pairs
+
+
+def _pair(
+    images: Sequence[ScannedImage], splits: Sequence[str | None], a: int, b: int, likeness: float, how: str
+) -> LeakPair:
+    if splits[a] == "train":
+        a, b = b, a
+    return LeakPair(
+        held_out=images[a].listed.path,
+        other=images[b].listed.path,
+        splits=f"{splits[a]}, {splits[b]}",
+        same_label=images[a].listed.label == images[b].listed.label,
+        likeness=round(likeness, 4),
+        how=how,  # type: ignore[arg-type]  # one of the three words above
+    )
