@@ -40,6 +40,7 @@ static weckd_ort_status *make_status(int code, const char *text) {
 }
 
 static int get_code(const weckd_ort_status *status) { return status->code; }
+static int get_another(const weckd_ort_status *status) { return status->code + 1; }
 static const char *get_message(const weckd_ort_status *status) { return status->text; }
 
 static weckd_ort_status *fails(int place) {
@@ -263,7 +264,8 @@ static const void *get_api(uint32_t version) {
     WECKD_ORT_CALLS(PUT)
 #undef PUT
     if (said("shuffled")) {
-        table[0] = table[3]; /* returns NULL, which is no status */
+        int (*another)(const weckd_ort_status *) = get_another;
+        memcpy(&table[1], &another, sizeof table[1]);
     }
     if (said("holes")) {
         table[130] = NULL;
