@@ -191,7 +191,7 @@ def test_python_refuses_it_too(bundle: Path, what: str) -> None:
 def test_sizes_that_wrap_around_are_no_small_model(library: Any, bundle: Path) -> None:
     """Together these are 0 modulo 2**64: a sum that wrapped would take a small block, and a model be read far behind it."""
     sizes = (2**63 - 1, 2**63 - 1, 2)
-    files = [{"path": f"model/{i}", "sha256": "0" * 64, "bytes": size} for i, size in enumerate(sizes)]
+    files = [{"path": f"model/{i}", "sha256": "1" * 64, "bytes": size} for i, size in enumerate(sizes)]
     model = {"backend": "echo", "kind": "model", "files": files}
     model |= dict.fromkeys(("backend_version", "precision", "source_sha256"), "x")
     for file in files:

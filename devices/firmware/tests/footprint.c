@@ -1,15 +1,13 @@
-/* Stack and heap of every call. Each runs on a stack of its own that was painted before; the heap is counted by functions of
- * this program that stand in front of the C library's.
+/* Stack and heap of every call. Each runs on a stack of its own that was painted before; the heap is counted by heap.c.
  *
  *   footprint BUNDLE BACKEND LIBRARY|- KEY|-     prints "check stack N heap N", ... in bytes
  *
  * "heap" is the most that was held at once beyond what was held before the call; "kept" what it leaves behind.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "heap.h"
 #include "weckd_edge.h"
 
-#include <malloc.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,40 +16,6 @@
 #define STACK_BYTES (4u << 20)
 #define PAINT 0xA5
 #define KEPT_BYTES 256 /* of the frame that paints; a call that takes less is told as this */
-#define SEEN __attribute__((visibility("default"))) /* or the libraries would not find these */
-
-extern void *__libc_malloc(size_t bytes);
-extern void *__libc_calloc(size_t count, size_t bytes);
-extern void *__libc_realloc(void *old, size_t bytes);
-extern void *__libc_memalign(size_t align, size_t bytes);
-extern void __libc_free(void *data);
-
-static atomic_long held, most;
-
-static void *took(void *data) {
-    long now = atomic_fetch_add(&held, data == NULL ? 0 : (long)malloc_usable_size(data)) +
-               (data == NULL ? 0 : (long)malloc_usable_size(data));
-    long top = atomic_load(&most);
-    while (now > top && !atomic_compare_exchange_weak(&most, &top, now)) {
-    }
-    return data;
-}
-
-SEEN void *malloc(size_t bytes) { return took(__libc_malloc(bytes)); }
-SEEN void *calloc(size_t count, size_t bytes) { return took(__libc_calloc(count, bytes)); }
-SEEN void *aligned_alloc(size_t align, size_t bytes) { return took(__libc_memalign(align, bytes)); }
-SEEN void *realloc(void *old, size_t bytes) {
-    atomic_fetch_sub(&held, old == NULL ? 0 : (long)malloc_usable_size(old));
-    return took(__libc_realloc(old, bytes));
-}
-SEEN int posix_memalign(void **to, size_t align, size_t bytes) {
-    *to = took(__libc_memalign(align, bytes));
-    return *to == NULL ? 12 : 0;
-}
-SEEN void free(void *data) {
-    atomic_fetch_sub(&held, data == NULL ? 0 : (long)malloc_usable_size(data));
-    __libc_free(data);
-}
 
 static struct {
     const char *folder;
@@ -98,10 +62,10 @@ static __attribute__((noinline)) void *on_paint(void *step) {
     void *(*call)(void *) = NULL;
     memcpy(&call, step, sizeof call);
     memset(stack, PAINT, (size_t)(top - stack) - KEPT_BYTES);
-    before = atomic_load(&held);
-    atomic_store(&most, before);
+    before = heap_held();
+    heap_forget_most();
     (void)call(NULL);
-    after = atomic_load(&held);
+    after = heap_held();
     size_t clean = 0;
     while (stack[clean] == PAINT) {
         clean++;
@@ -127,7 +91,7 @@ static void run(void *(*step)(void *)) {
 
 static void measure(const char *name, void *(*step)(void *)) {
     run(step);
-    printf("%s stack %zu heap %ld kept %ld\n", name, used, atomic_load(&most) - before, after - before);
+    printf("%s stack %zu heap %ld kept %ld\n", name, used, heap_most() - before, after - before);
 }
 
 int main(int argc, char **argv) {

@@ -4,27 +4,28 @@
  *
  * Prints "frames N in S s: heap A to B, resident A to B, descriptors A to B" and the same of openings, in bytes.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "heap.h"
 #include "weckd_edge.h"
 
 #include <dirent.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#define SIDE 64
+#define SIDE 16
 #define WARM_UP 200 /* what a runtime or the C library takes once is no growth */
 
 typedef struct held {
-    size_t heap, resident;
+    long heap;
+    size_t resident;
     int descriptors;
     double seconds;
 } held;
 
-static held look_once(void) {
-    held now = {.heap = mallinfo2().uordblks + mallinfo2().hblkhd};
+static held look(void) {
+    held now = {.heap = heap_held()};
     unsigned long all = 0, resident = 0;
     FILE *file = fopen("/proc/self/statm", "r");
     if (file == NULL || fscanf(file, "%lu %lu", &all, &resident) != 2) {
@@ -44,14 +45,8 @@ static held look_once(void) {
     return now;
 }
 
-/* Twice: what looking itself leaves in the C library's lists of free blocks counts as held. */
-static held look(void) {
-    (void)look_once();
-    return look_once();
-}
-
 static void tell(const char *what, unsigned long count, held from, held to) {
-    printf("%s %lu in %.1f s: heap %zu to %zu, resident %zu to %zu, descriptors %d to %d\n", what, count,
+    printf("%s %lu in %.1f s: heap %ld to %ld, resident %zu to %zu, descriptors %d to %d\n", what, count,
            to.seconds - from.seconds, from.heap, to.heap, from.resident, to.resident, from.descriptors, to.descriptors);
 }
 
