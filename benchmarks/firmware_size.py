@@ -1,4 +1,6 @@
-"""Write size, stack and heap of the C library, here and on arm64, into docs/firmware.md: ``python benchmarks/firmware_size.py``.
+"""Write size, stack and heap of the C library, here and on arm64, into docs/firmware.md.
+
+``python benchmarks/firmware_size.py``, with a compiler for arm64 and apt for its packages.
 
 The build is the one that tests use: Release, OpenVINO's and ONNX Runtime's backends and the stand-in for a model. Stacks are
 painted before a call and looked at after it; the heap is counted by functions in front of the C library's. What is opened is
@@ -14,12 +16,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from arm64_check import DEFAULT_CPU, ArmCheck, Skipped
 from support import footprint, toy
 from support.firmware import build, missing
+
+HERE = Path(__file__).resolve().parent
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
 """Install the package on an emulated 64-bit Arm processor and use it there: ``make arm64-test``.
 
 Debian's arm64 packages are unpacked into a folder, the wheel of this checkout and OpenVINO's for aarch64 beside them, and
-``qemu-user`` runs them; the system is left as it is. It proves that the package installs there and answers rightly, and that
-the C library does, which is built across (``arm64_firmware.py``). Times under an emulator say nothing about a device; what is
-checked of ``bench`` is that it says so.
+``qemu-user`` runs them; the system is left as it is. It proves that the package installs there and answers rightly, and
+that the C library does, which is built across (``arm64_firmware.py``). Times under an emulator say nothing about a device;
+what is checked of ``bench`` is that it says so.
 
 Where there is no apt, or it has no arm64 packages, it says why it is skipped; ``--required`` makes that a failure.
 """

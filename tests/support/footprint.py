@@ -1,4 +1,4 @@
-"""What the C library takes of a device: bytes of code and data, stack and heap of its calls, and the table that tells them."""
+"""What the C library takes of a device: code, data, stack and heap in bytes, and the documentation's table of them."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ from typing import Any
 DOCS = Path(__file__).parents[2] / "docs/firmware.md"
 MOST_SHARED_OBJECT_BYTES = 200_000
 MARGIN, MARGIN_BYTES = 0.1, 2048
-"""A figure may be apart from the table's by a tenth or 2 KiB, whichever is more: compilers differ from release to release."""
+"""A figure may be apart from the table's by a tenth or 2 KiB, whichever is more: compilers differ."""
 
 FIGURES = {
     "text": "code and constants (`size`: text)",
@@ -114,7 +114,9 @@ def what_is_apart(measured: Mapping[str, int], told: Mapping[str, int]) -> list[
     if measured["classify_heap"] != 0:
         wrong.append(f"an answer takes {measured['classify_heap']} bytes of the heap")
     if measured["stripped"] > MOST_SHARED_OBJECT_BYTES:
-        wrong.append(f"the shared object has {measured['stripped']:,} bytes, at most {MOST_SHARED_OBJECT_BYTES:,} are allowed")
+        wrong.append(
+            f"the shared object has {measured['stripped']:,} bytes, at most {MOST_SHARED_OBJECT_BYTES:,} are allowed"
+        )
     return wrong
 
 
