@@ -22,12 +22,12 @@ TOOLS = "aarch64-linux-gnu-"
 TRIPLET = "aarch64-linux-gnu"
 
 ANSWERS = """
-import json, sys
+import json, pathlib, sys
 import numpy as np
 from weckd_edge.bundle import open_bundle
 from weckd_edge.devices.backends.table import open_runner
 from weckd_edge.devices.infer import choose_model
-bundle = open_bundle(sys.argv[1])
+bundle = open_bundle(pathlib.Path(sys.argv[1]))
 choice = choose_model(bundle, "openvino")
 runner = open_runner(choice.backend, choice.path)
 frames = np.load(bundle.folder / "selftest/frames.npy")
