@@ -1,8 +1,9 @@
 """Install the package on an emulated 64-bit Arm processor and use it there: ``make arm64-test``.
 
 Debian's arm64 packages are unpacked into a folder, the wheel of this checkout and OpenVINO's for aarch64 beside them, and
-``qemu-user`` runs them; the system is left as it is. It proves that the package installs there and answers rightly. Times
-under an emulator say nothing about a device; what is checked of ``bench`` is that it says so.
+``qemu-user`` runs them; the system is left as it is. It proves that the package installs there and answers rightly, and
+that the C library does, which is built across (``arm64_firmware.py``). Times under an emulator say nothing about a device;
+what is checked of ``bench`` is that it says so.
 
 Where there is no apt, or it has no arm64 packages, it says why it is skipped; ``--required`` makes that a failure.
 """
@@ -24,13 +25,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import arm64_firmware
 from dist_check import ROOT, Check, CheckFailed, ensure, run
 
 EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
 DEFAULT_CPU = "cortex-a76"
 """A core that devices have. qemu's own ``max`` has SME, which qemu 7.2 computes wrongly: see docs/devices.md."""
 
-PACKAGES = ("python3", "libstdc++6", "zlib1g")
+PACKAGES = ("python3", "libstdc++6", "zlib1g", *arm64_firmware.PACKAGES)
 FAST = '[quantize]\nprecision = "int8"\nmethod = "minmax"\nnncf = false\n'
 NOISE = re.compile(r".*xbyak_aarch64.*Can't open MIDR_EL1.*\n?")
 """What OpenVINO's code generator says on stderr where /sys shows no Arm core."""
@@ -71,6 +73,7 @@ class ArmCheck:
         self.python = self.root / "usr/bin/weckd-python"
         self.emulator = self.version = self.glibc = ""
         self.tolerance = 0.0
+        self.firmware = arm64_firmware.FirmwareCheck(work, self.root, self.site, self._emulate, self._the_bundle)
 
     def fetch_the_arm_system(self) -> str:
         if platform.machine() in ("aarch64", "arm64"):
@@ -256,6 +259,9 @@ class ArmCheck:
         ensure(found["verdict"] == "INVALID" and "an emulator ran it" in found["reason"], f"the verdict is {found}")
         return f"{found['verdict']}: {found['reason'].partition(';')[0]}, {len(found['warnings'])} warnings"
 
+    def _emulate(self) -> list[Any]:
+        return [self.emulator, "-cpu", self.cpu, "-L", self.root, "-E", f"LD_LIBRARY_PATH={self.site}/openvino/libs"]
+
     def _the_bundle(self) -> Path:
         ensure(self.bundle is not None, "there is no bundle")
         return self.bundle  # type: ignore[return-value]  # it was made
@@ -302,6 +308,15 @@ def main() -> int:
             check.see_what_runs_in_int8,
             check.see_a_bench_refused,
         ]
+        lacking = check.firmware.lacks()
+        if lacking is None:
+            steps += [
+                check.firmware.build_the_c_library_across,
+                check.firmware.try_what_needs_no_model_there,
+                check.firmware.selftest_a_bundle_through_c_there,
+                check.firmware.answer_through_c_as_python_does_here,
+                check.firmware.size_stack_and_heap_there,
+            ]
         for step in steps:
             began_ns = time.monotonic_ns()
             title = step.__name__.replace("_", " ")
@@ -315,6 +330,10 @@ def main() -> int:
                 return 1
             sys.stdout.write(f"ok {(time.monotonic_ns() - began_ns) / 1e9:5.1f} s  {title}: {found}\n")
             sys.stdout.flush()
+    if lacking is not None:
+        sys.stdout.write(f"skipped the C library on arm64: {lacking}\n")
+        if asked.required:
+            return 1
     sys.stdout.write(f"all checks on arm64 passed in {(time.monotonic_ns() - start_ns) / 1e9:.0f} s\n")
     return 0
 

@@ -77,7 +77,7 @@ def test_c_and_cpp_examples_answer_a_golden_frame(library: Any, bundle: Path, to
     (tmp_path / "frame.rgb").write_bytes(frame.tobytes())
     label = toy.LABELS[int(expected.argmax())]
     examples = library.folder / "examples"
-    out = run(examples / "classify_frame", bundle, tmp_path / "frame.rgb", "", library.openvino)
+    out = run(examples / "classify_frame", bundle, tmp_path / "frame.rgb", "--library", library.openvino)
     assert out.startswith(f"{label} ({expected.max():.3f}) in ")
     assert run(examples / "classify_cpp", bundle, tmp_path / "frame.rgb", library.openvino) == f"{label}\n"
 

@@ -441,6 +441,7 @@ BAD_TARS: dict[str, tuple[str, Callable[[list[Entry]], bytes]]] = {
     "a device": ("holds a link", lambda e: packed(typed(e, tarfile.CHRTYPE))),
     "a pipe": ("holds a link", lambda e: packed(typed(e, tarfile.FIFOTYPE))),
     "an engine of another device": ("not part of an update", lambda e: packed(renamed(e, "device/engine"))),
+    "a file in the place of what a device builds": ("not part of an update", lambda e: packed(renamed(e, "device"))),
     "a file twice": ("cannot be made", lambda e: packed([*e, e[1]])),
     "a file more": ("it was added", lambda e: packed(renamed(e, "model/more"))),
     "a file less": ("missing", lambda e: packed(e[:-1])),

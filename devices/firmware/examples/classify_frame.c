@@ -1,28 +1,48 @@
-/* Answer one raw RGB frame of the contract's size: classify_frame BUNDLE FRAME [KEY.pem [LIBRARY]]
+/* Answer one raw RGB frame of the contract's size:
+ *   classify_frame BUNDLE FRAME [--key PEM] [--backend NAME] [--library FILE]
  * SPDX-License-Identifier: Apache-2.0 */
 #include <weckd_edge.h>
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static char key[4096];
 
-int main(int argc, char **argv) {
-    char why[WECKD_MESSAGE_BYTES] = "";
-    weckd_options options = {.message = why, .library = argc > 4 ? argv[4] : NULL};
-    weckd_bundle *bundle = NULL;
-    if (argc < 3) {
-        (void)fprintf(stderr, "usage: classify_frame BUNDLE FRAME.rgb [KEY.pem [LIBRARY]]\n");
+static int wrong(void) {
+    (void)fprintf(stderr, "usage: classify_frame BUNDLE FRAME.rgb [--key PEM] [--backend NAME] [--library FILE]\n");
+    return 2;
+}
+
+static int read_key(const char *path) {
+    FILE *file = fopen(path, "rb");
+    if (file == NULL || fread(key, 1, sizeof key - 1, file) == 0) {
+        perror(path);
         return 2;
     }
-    if (argc > 3 && argv[3][0] != '\0') {
-        FILE *file = fopen(argv[3], "rb");
-        if (file == NULL || fread(key, 1, sizeof key - 1, file) == 0) {
-            perror(argv[3]);
+    (void)fclose(file);
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    char why[WECKD_MESSAGE_BYTES] = "";
+    weckd_options options = {.message = why};
+    weckd_bundle *bundle = NULL;
+    if (argc < 3 || argc % 2 == 0) {
+        return wrong();
+    }
+    for (int i = 3; i < argc; i += 2) {
+        if (strcmp(argv[i], "--backend") == 0) {
+            options.backend = argv[i + 1];
+        } else if (strcmp(argv[i], "--library") == 0) {
+            options.library = argv[i + 1];
+        } else if (strcmp(argv[i], "--key") != 0) {
+            return wrong();
+        } else if (read_key(argv[i + 1]) != 0) {
             return 2;
+        } else {
+            options.public_key_pem = key;
         }
-        (void)fclose(file);
-        options.public_key_pem = key;
     }
     int status = weckd_open(argv[1], &options, &bundle);
     if (status != WECKD_OK) {

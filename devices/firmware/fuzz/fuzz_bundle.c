@@ -34,7 +34,7 @@ static const char MANIFEST[] =
     "  \"frames\": {\"bytes\": %zu, \"path\": \"selftest/frames.npy\", \"sha256\": \"%s\"}, \"reference\": \"x\",\n"
     "  \"tolerance\": {\"echo\": 1.0}},\n \"synthetic\": true,\n \"target\": \"cpu\",\n \"version\": 1,\n \"versions\": {}%.*s\n}\n";
 
-static char folder[] = "/tmp/weckd-fuzz-XXXXXX";
+static char folder[128]; /* below TMPDIR: in memory, such as /dev/shm, it runs several times as many */
 
 static void spill(const char *name, const void *data, size_t bytes) {
     char path[256];
@@ -57,14 +57,16 @@ static size_t npy(char *to, const char *type, const char *shape, size_t data) {
 }
 
 static void remove_folder(void) {
-    char command[64];
-    (void)snprintf(command, sizeof command, "rm -rf %s", folder);
+    char command[160];
+    (void)snprintf(command, sizeof command, "rm -rf '%s'", folder);
     (void)!system(command);
 }
 
 static void make_folder(void) {
     static const char *const below[] = {"model", "selftest", "device"};
-    if (mkdtemp(folder) == NULL) {
+    const char *below_this = getenv("TMPDIR");
+    int length = snprintf(folder, sizeof folder, "%s/weckd-fuzz-XXXXXX", below_this != NULL ? below_this : "/tmp");
+    if (length < 0 || (size_t)length >= sizeof folder || mkdtemp(folder) == NULL) {
         abort();
     }
     for (size_t i = 0; i < 3; i++) {

@@ -82,7 +82,7 @@ WECKD_EXPORT size_t weckd_memory_bytes(const weckd_sizes *sizes);
 typedef struct weckd_options {
     const char *public_key_pem;  /* PEM text of the owner's key; NULL: signatures are not checked */
     uint64_t at_least;           /* lowest `version` that is taken, against going back; only a signed version means much */
-    const char *backend;         /* "openvino" or "tensorrt"; NULL: the first of this build that can run the bundle here */
+    const char *backend;         /* "openvino", "onnxruntime" or "tensorrt"; NULL: the first of this build that can run the bundle here */
     const char *library;         /* file of the backend's runtime library; NULL: the usual names */
     const char *cache_dir;       /* where a backend keeps what it compiled; NULL: nowhere. It must be the caller's alone:
                                     what lies there is trusted. What was kept is read into memory of its own, on the heap */

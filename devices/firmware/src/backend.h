@@ -52,7 +52,7 @@ typedef struct weckd_backend {
 /* The backends of this build, in the order in which they are tried; ended by NULL. */
 extern const weckd_backend *const weckd_backends[];
 
-extern const weckd_backend weckd_openvino_backend, weckd_tensorrt_backend, weckd_echo_backend;
+extern const weckd_backend weckd_openvino_backend, weckd_tensorrt_backend, weckd_onnxruntime_backend, weckd_echo_backend;
 
 /* Open the first library of a list (ended by NULL) that loads; `library` alone where it is not NULL. */
 void *weckd_library_open(const char *library, const char *const *names, weckd_why why);

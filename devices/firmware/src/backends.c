@@ -10,6 +10,9 @@ const weckd_backend *const weckd_backends[] = {
 #ifdef WECKD_WITH_OPENVINO
     &weckd_openvino_backend,
 #endif
+#ifdef WECKD_WITH_ONNXRUNTIME
+    &weckd_onnxruntime_backend,
+#endif
 #ifdef WECKD_WITH_ECHO
     &weckd_echo_backend,
 #endif

@@ -66,10 +66,22 @@ static bool find_files(int folder_fd, const weckd_manifest *manifest, const weck
     return backend->reads_onnx;
 }
 
+/* Sizes come from a file that may be anybody's: their sum must not wrap around to a small one. */
+static uint64_t bytes_of(const weckd_model *model) {
+    uint64_t sum = 0;
+    for (size_t k = 0; k < model->count; k++) {
+        if (model->files[k].bytes > WECKD_MAX_MODEL_BYTES) {
+            return UINT64_MAX; /* more than a block's layout takes */
+        }
+        sum += model->files[k].bytes;
+    }
+    return sum;
+}
+
 int weckd_choose(int folder_fd, const weckd_manifest *manifest, const weckd_options *options, bool load,
                  weckd_choice *choice, weckd_why why) {
     memset(choice, 0, sizeof *choice);
-    bool named = false;
+    bool named = false, tried = false;
     int status = WECKD_ERR_BACKEND;
     (void)weckd_fail(why, status, "this build has no backend with a model in the bundle");
     for (size_t i = 0; weckd_backends[i] != NULL; i++) {
@@ -82,14 +94,13 @@ int weckd_choose(int folder_fd, const weckd_manifest *manifest, const weckd_opti
             continue;
         }
         choice->backend = backend;
-        choice->bytes = 0;
-        for (size_t k = 0; k < choice->model.count; k++) {
-            choice->bytes += choice->model.files[k].bytes;
-        }
-        status = load ? backend->load(options->library, &choice->runtime, why) : WECKD_OK;
-        if (status == WECKD_OK) {
+        choice->bytes = bytes_of(&choice->model);
+        int loaded = load ? backend->load(options->library, &choice->runtime, tried ? (weckd_why){NULL} : why) : WECKD_OK;
+        if (loaded == WECKD_OK) {
             return WECKD_OK;
         }
+        status = tried ? status : loaded;
+        tried = true; /* where none loads, the first one's reason is told: it is the one that would have been taken */
     }
     if (options->backend != NULL && !named) {
         return weckd_fail(why, WECKD_ERR_BACKEND, "this build has no backend called '%.60s'", options->backend);

@@ -19,7 +19,7 @@ int weckd_folder_open(const char *folder, weckd_why why) {
 
 /* Go down one folder of a path after the other, so that none of them can be a link. */
 static int open_below(int folder_fd, const char *path) {
-    int at = dup(folder_fd);
+    int at = fcntl(folder_fd, F_DUPFD_CLOEXEC, 0);
     const char *rest = path;
     for (const char *slash = strchr(rest, '/'); at >= 0 && slash != NULL; slash = strchr(rest, '/')) {
         char part[WECKD_MAX_PATH];

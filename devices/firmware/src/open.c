@@ -4,6 +4,7 @@
 #include "files.h"
 #include "prove.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -32,6 +33,12 @@ static void place(keeping *kept, const weckd_model *model, uint8_t *at) {
     for (size_t i = 0; i < model->count; i++) {
         kept->places[i] = at;
         kept->blobs[i] = (weckd_blob){model->files[i].path, at, (size_t)model->files[i].bytes, model->files[i].sha256};
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(model->files[k].path, model->files[i].path) == 0) { /* listed twice: read once, lies once */
+                kept->places[i] = kept->places[k];
+                kept->blobs[i].data = kept->places[k];
+            }
+        }
         at += (model->files[i].bytes + WECKD_ALIGN - 1) / WECKD_ALIGN * WECKD_ALIGN;
     }
 }
@@ -178,7 +185,7 @@ static int open_proved(int folder_fd, const weckd_options *options, weckd_manife
         weckd_close(bundle);
         return status;
     }
-    bundle->folder_fd = dup(folder_fd);
+    bundle->folder_fd = fcntl(folder_fd, F_DUPFD_CLOEXEC, 0);
     *opened = bundle;
     return WECKD_OK;
 }

@@ -148,7 +148,7 @@ int tar_unpack(updater *u, int tar_fd, int to_fd, tree_budget *budget) {
         if (!read_path(&header, path)) {
             return update_fail(u, WECKD_ERR_LISTING, "the tar holds a path that a bundle may not hold");
         }
-        if (strncmp(path, "device/", 7) == 0) {
+        if (strcmp(path, "device") == 0 || strncmp(path, "device/", 7) == 0) {
             return update_fail(u, WECKD_ERR_LISTING, "%.260s: what is built on a device is not part of an update", path);
         }
         if (budget->files_left == 0 || bytes > budget->bytes_left) {

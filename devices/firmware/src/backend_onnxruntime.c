@@ -1,0 +1,265 @@
+/* ONNX Runtime on the CPU, through its C API, loaded when a bundle is opened. SPDX-License-Identifier: Apache-2.0
+ *
+ * It runs the bundle's ONNX graph, the one that every other backend was compared with, from the bytes that were hashed. The
+ * session is set as Python's runner sets it (threads, sequential, every optimisation), so that the same version gives the
+ * same numbers. Threads never spin while they wait for a frame: a battery would pay for it.
+ */
+#include "backend.h"
+#include "onnxruntime_api.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct runtime {
+    weckd_ort_api api;
+    const char *version;
+    weckd_ort_env *env;
+} runtime;
+
+typedef struct session {
+    const runtime *ort;
+    weckd_ort_session *opened;
+    weckd_ort_allocator *allocator; /* ONNX Runtime's own; nothing to give back */
+    weckd_ort_value *frame, *answer;
+    char *input, *output;
+} session;
+
+/* Take over a status: WECKD_OK, or `kind` with the reason told. */
+static int check(const weckd_ort_api *api, weckd_ort_status *status, int kind, weckd_why why) {
+    if (status == NULL) {
+        return WECKD_OK;
+    }
+    (void)weckd_fail(why, kind, "ONNX Runtime: %.220s", api->GetErrorMessage(status));
+    api->ReleaseStatus(status);
+    return kind;
+}
+
+/* Try calls whose effect is known: a table of another order would answer otherwise. */
+static bool is_in_order(const weckd_ort_api *api) {
+    static const char text[] = "a status of weckd_edge";
+    weckd_ort_status *status = api->CreateStatus(WECKD_ORT_FAIL, text);
+    if (status == NULL) {
+        return false;
+    }
+    bool good = api->GetErrorCode(status) == WECKD_ORT_FAIL && strcmp(api->GetErrorMessage(status), text) == 0;
+    api->ReleaseStatus(status);
+    return good;
+}
+
+static bool find_calls(const void *table, weckd_ort_api *api) {
+    void *const *entries = table; /* POSIX: a function's address fits an object's */
+    bool whole = true;
+#define FIND(place, type, name, parameters)                                                                                  \
+    whole = whole && entries[place] != NULL;                                                                                 \
+    memcpy(&api->name, &entries[place], sizeof api->name);
+    WECKD_ORT_CALLS(FIND)
+#undef FIND
+    return whole && is_in_order(api);
+}
+
+static int start(void *library, runtime *ort, weckd_why why) {
+    const weckd_ort_base *(*get_base)(void) = NULL;
+    void *found = dlsym(library, "OrtGetApiBase");
+    memcpy(&get_base, &found, sizeof found);
+    const weckd_ort_base *base = found != NULL ? get_base() : NULL;
+    const void *table = base != NULL ? base->get_api(WECKD_ORT_API) : NULL;
+    if (table == NULL) {
+        return weckd_fail(why, WECKD_ERR_BACKEND, "the library is not ONNX Runtime 1.5 or newer: it has no table of version %d",
+                          WECKD_ORT_API);
+    }
+    ort->version = base->get_version();
+    if (ort->version == NULL || strncmp(ort->version, "1.", 2) != 0 || !find_calls(table, &ort->api)) {
+        return weckd_fail(why, WECKD_ERR_BACKEND, "ONNX Runtime %.40s: its table of calls is not the one of versions 1.x",
+                          ort->version != NULL ? ort->version : "without a version");
+    }
+    return check(&ort->api, ort->api.CreateEnv(WECKD_ORT_ERRORS_ONLY, "weckd_edge", &ort->env), WECKD_ERR_BACKEND, why);
+}
+
+static int load(const char *library, void **loaded, weckd_why why) {
+    static const char *const names[] = {"libonnxruntime.so.1", "libonnxruntime.so", NULL};
+    void *handle = weckd_library_open(library, names, why); /* stays loaded, as OpenVINO does */
+    if (handle == NULL) {
+        return WECKD_ERR_BACKEND;
+    }
+    runtime *ort = calloc(1, sizeof *ort);
+    if (ort == NULL) {
+        return weckd_fail(why, WECKD_ERR_MEMORY, "no memory for ONNX Runtime's table of calls");
+    }
+    int status = start(handle, ort, why);
+    if (status != WECKD_OK) {
+        free(ort);
+        return status;
+    }
+    *loaded = ort;
+    return WECKD_OK;
+}
+
+static void unload(void *loaded) {
+    runtime *ort = loaded;
+    ort->api.ReleaseEnv(ort->env);
+    free(ort);
+}
+
+static void version(void *loaded, char text[WECKD_VERSION_BYTES]) {
+    (void)snprintf(text, WECKD_VERSION_BYTES, "%s", ((const runtime *)loaded)->version);
+}
+
+static void close_session(void *opened) {
+    session *own = opened;
+    const weckd_ort_api *api = &own->ort->api;
+    char *names[2] = {own->input, own->output};
+    for (int i = 0; i < 2; i++) {
+        if (names[i] != NULL) {
+            (void)check(api, api->AllocatorFree(own->allocator, names[i]), WECKD_ERR_MODEL, (weckd_why){NULL});
+        }
+    }
+    if (own->frame != NULL) {
+        api->ReleaseValue(own->frame);
+    }
+    if (own->answer != NULL) {
+        api->ReleaseValue(own->answer);
+    }
+    if (own->opened != NULL) {
+        api->ReleaseSession(own->opened);
+    }
+    free(own);
+}
+
+static int configure(const weckd_ort_api *api, const weckd_session_request *request, weckd_ort_options *options,
+                     weckd_why why) {
+    static const weckd_setting quiet[] = {{"session.intra_op.allow_spinning", "0"}, {"session.inter_op.allow_spinning", "0"}};
+    int kind = WECKD_ERR_MODEL;
+    int status = check(api, api->SetIntraOpNumThreads(options, (int)request->threads), kind, why);
+    status = status != WECKD_OK ? status : check(api, api->SetInterOpNumThreads(options, 1), kind, why);
+    status = status != WECKD_OK ? status : check(api, api->SetSessionExecutionMode(options, WECKD_ORT_SEQUENTIAL), kind, why);
+    status = status != WECKD_OK ? status : check(api, api->SetSessionLogSeverityLevel(options, WECKD_ORT_ERRORS_ONLY), kind, why);
+    for (size_t i = 0; status == WECKD_OK && i < 2 + request->settings_count; i++) {
+        const weckd_setting *setting = i < 2 ? &quiet[i] : &request->settings[i - 2];
+        status = check(api, api->AddSessionConfigEntry(options, setting->name, setting->value), kind, why);
+    }
+    return status;
+}
+
+static int read_model(session *own, const weckd_session_request *request, weckd_why why) {
+    const weckd_ort_api *api = &own->ort->api;
+    weckd_ort_options *options = NULL;
+    int status = check(api, api->CreateSessionOptions(&options), WECKD_ERR_MODEL, why);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    status = configure(api, request, options, why);
+    if (status == WECKD_OK) {
+        status = check(api, api->CreateSessionFromArray(own->ort->env, request->files[0].data, request->files[0].bytes,
+                                                        options, &own->opened), WECKD_ERR_MODEL, why);
+    }
+    api->ReleaseSessionOptions(options);
+    return status;
+}
+
+/* Compare the type of an input or output with what the manifest promises; what comes from it is given back. */
+static int check_type(const weckd_ort_api *api, weckd_ort_type *type, int element, const int64_t *sides, size_t rank,
+                      weckd_why why) {
+    const weckd_ort_shape *shape = NULL;
+    int found = 0;
+    size_t found_rank = 0;
+    int64_t found_sides[4] = {0};
+    int status = check(api, api->CastTypeInfoToTensorInfo(type, &shape), WECKD_ERR_MODEL, why);
+    bool same = status == WECKD_OK && shape != NULL;
+    same = same && check(api, api->GetTensorElementType(shape, &found), WECKD_ERR_MODEL, why) == WECKD_OK && found == element;
+    same = same && check(api, api->GetDimensionsCount(shape, &found_rank), WECKD_ERR_MODEL, why) == WECKD_OK &&
+           found_rank == rank;
+    same = same && check(api, api->GetDimensions(shape, found_sides, rank), WECKD_ERR_MODEL, why) == WECKD_OK &&
+           memcmp(found_sides, sides, rank * sizeof *sides) == 0;
+    api->ReleaseTypeInfo(type);
+    return same ? WECKD_OK
+                : weckd_fail(why, WECKD_ERR_MODEL, "the graph's input or output is not what the manifest says "
+                                                   "(uint8 [1, height, width, 3] to float32 [1, classes])");
+}
+
+static int check_ports(session *own, const int64_t frame[4], const int64_t answer[2], weckd_why why) {
+    const weckd_ort_api *api = &own->ort->api;
+    size_t inputs = 0, outputs = 0;
+    weckd_ort_type *type = NULL;
+    int status = check(api, api->SessionGetInputCount(own->opened, &inputs), WECKD_ERR_MODEL, why);
+    status = status != WECKD_OK ? status : check(api, api->SessionGetOutputCount(own->opened, &outputs), WECKD_ERR_MODEL, why);
+    if (status == WECKD_OK && (inputs != 1 || outputs != 1)) {
+        status = weckd_fail(why, WECKD_ERR_MODEL, "expected a graph of one input and one output, got %zu and %zu", inputs,
+                            outputs);
+    }
+    status = status != WECKD_OK ? status : check(api, api->SessionGetInputTypeInfo(own->opened, 0, &type), WECKD_ERR_MODEL, why);
+    status = status != WECKD_OK ? status : check_type(api, type, WECKD_ORT_UINT8, frame, 4, why);
+    status = status != WECKD_OK ? status : check(api, api->SessionGetOutputTypeInfo(own->opened, 0, &type), WECKD_ERR_MODEL, why);
+    return status != WECKD_OK ? status : check_type(api, type, WECKD_ORT_FLOAT, answer, 2, why);
+}
+
+/* The block's own frame and answer as tensors, so that a frame is read and an answer written where they lie. */
+static int bind(session *own, const weckd_session_request *request, const int64_t frame[4], const int64_t answer[2],
+                weckd_why why) {
+    const weckd_ort_api *api = &own->ort->api;
+    weckd_ort_memory *memory = NULL;
+    int kind = WECKD_ERR_MODEL;
+    int status = check(api, api->GetAllocatorWithDefaultOptions(&own->allocator), kind, why);
+    status = status != WECKD_OK
+                 ? status
+                 : check(api, api->SessionGetInputName(own->opened, 0, own->allocator, &own->input), kind, why);
+    status = status != WECKD_OK
+                 ? status
+                 : check(api, api->SessionGetOutputName(own->opened, 0, own->allocator, &own->output), kind, why);
+    status = status != WECKD_OK
+                 ? status
+                 : check(api, api->CreateCpuMemoryInfo(WECKD_ORT_DEVICE_ALLOCATOR, WECKD_ORT_DEFAULT_MEMORY, &memory), kind, why);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    size_t frame_bytes = (size_t)request->frame_height * request->frame_width * 3;
+    status = check(api, api->CreateTensorWithDataAsOrtValue(memory, request->frame, frame_bytes, frame, 4, WECKD_ORT_UINT8,
+                                                            &own->frame), kind, why);
+    status = status != WECKD_OK
+                 ? status
+                 : check(api, api->CreateTensorWithDataAsOrtValue(memory, request->answer, request->classes * sizeof(float),
+                                                                  answer, 2, WECKD_ORT_FLOAT, &own->answer), kind, why);
+    api->ReleaseMemoryInfo(memory);
+    return status;
+}
+
+static int open_session(void *loaded, const weckd_session_request *request, void **opened, weckd_why why) {
+    const int64_t frame[4] = {1, request->frame_height, request->frame_width, 3}, answer[2] = {1, request->classes};
+    if (request->count != 1) {
+        return weckd_fail(why, WECKD_ERR_MODEL, "expected one ONNX graph, got %zu files", request->count);
+    }
+    session *own = calloc(1, sizeof *own);
+    if (own == NULL) {
+        return weckd_fail(why, WECKD_ERR_MEMORY, "no memory for an ONNX Runtime session");
+    }
+    own->ort = loaded;
+    int status = read_model(own, request, why);
+    status = status != WECKD_OK ? status : check_ports(own, frame, answer, why);
+    status = status != WECKD_OK ? status : bind(own, request, frame, answer, why);
+    if (status != WECKD_OK) {
+        close_session(own);
+        return status;
+    }
+    *opened = own;
+    return WECKD_OK;
+}
+
+static int run(void *opened, weckd_why why) {
+    session *own = opened;
+    const weckd_ort_api *api = &own->ort->api;
+    const char *const inputs[] = {own->input}, *const outputs[] = {own->output};
+    const weckd_ort_value *const frame[] = {own->frame};
+    return check(api, api->Run(own->opened, NULL, inputs, frame, 1, outputs, 1, &own->answer), WECKD_ERR_RUN, why);
+}
+
+const weckd_backend weckd_onnxruntime_backend = {
+    .name = "onnxruntime",
+    .reads_onnx = true,
+    .load = load,
+    .open = open_session,
+    .run = run,
+    .close = close_session,
+    .unload = unload,
+    .version = version,
+};

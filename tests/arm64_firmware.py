@@ -1,0 +1,140 @@
+"""The C library on an emulated 64-bit Arm processor: built across, run under qemu; steps of ``arm64_check.py``.
+
+Debian's cross compiler builds it against the headers in the arm64 packages and in OpenVINO's wheel for aarch64.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dist_check import ROOT, CheckFailed, ensure, run
+
+PACKAGES = ("libjansson-dev", "libmbedtls-dev")
+TOOLS = "aarch64-linux-gnu-"
+TRIPLET = "aarch64-linux-gnu"
+
+ANSWERS = """
+import json, pathlib, sys
+import numpy as np
+from weckd_edge.bundle import open_bundle
+from weckd_edge.devices.backends.table import open_runner
+from weckd_edge.devices.infer import choose_model
+bundle = open_bundle(pathlib.Path(sys.argv[1]))
+choice = choose_model(bundle, "openvino")
+runner = open_runner(choice.backend, choice.path)
+frames = np.load(bundle.folder / "selftest/frames.npy")
+frames.tofile(sys.argv[2])
+print(json.dumps({"size": frames.shape[1:3], "answers": [runner.run(frame[None]).tolist() for frame in frames]}))
+"""
+
+
+class FirmwareCheck:
+    """The checks, in order; each uses what those before it made."""
+
+    def __init__(
+        self, work: Path, root: Path, site: Path, emulate: Callable[[], Sequence[object]], bundle: Callable[[], Path]
+    ) -> None:
+        """Take what is there already.
+
+        Args:
+            work: Where to build.
+            root: The unpacked arm64 packages.
+            site: Where the wheels for aarch64 are installed.
+            emulate: Gives the command that runs an arm64 program.
+            bundle: Gives a bundle for OpenVINO on arm64.
+        """
+        self.work, self.root, self.site = work, root, site
+        self.emulate, self.bundle = emulate, bundle
+        self.build = work / "firmware"
+        self.frames = work / "frames.raw"
+
+    def lacks(self) -> str | None:
+        """Say which tool is missing for a build, or None."""
+        missing = [name for name in ("cmake", "pkg-config", f"{TOOLS}gcc", f"{TOOLS}g++") if shutil.which(name) is None]
+        return f"{', '.join(missing)} not here: apt install cmake pkg-config g++-aarch64-linux-gnu" if missing else None
+
+    def build_the_c_library_across(self) -> str:
+        openvino = self.site / "openvino"
+        (self.soname,) = (path.name for path in (openvino / "libs").glob("libopenvino_c.so.*"))
+        folder = self.root / "usr/lib" / TRIPLET
+        configure = [
+            *("cmake", "-S", ROOT / "devices/firmware", "-B", self.build, "-DCMAKE_SYSTEM_NAME=Linux"),
+            "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+            f"-DCMAKE_C_COMPILER={TOOLS}gcc",
+            f"-DCMAKE_CXX_COMPILER={TOOLS}g++",
+            f"-DMBEDTLS_INCLUDE_DIR={self.root}/usr/include",
+            f"-DMBEDCRYPTO_LIBRARY={folder}/libmbedcrypto.so",
+            f"-DOPENVINO_C_INCLUDE_DIR={openvino}/include",
+            f"-DWECKD_OPENVINO_SONAME={self.soname}",
+            # Libraries that those need in turn lie in the same folder.
+            f"-DCMAKE_EXE_LINKER_FLAGS=-Wl,-rpath-link,{folder}",
+            *("-DWECKD_TESTS=ON", "-DWECKD_ECHO=ON", "-DWECKD_EXAMPLES=ON"),
+        ]
+        found = {"PKG_CONFIG_LIBDIR": str(folder / "pkgconfig"), "PKG_CONFIG_SYSROOT_DIR": str(self.root)}
+        for command in (configure, ["cmake", "--build", self.build, "--parallel", "2"]):
+            done = subprocess.run(
+                [str(word) for word in command], env={**os.environ, **found}, capture_output=True, text=True, check=False
+            )
+            ensure(done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+        told = run([f"{TOOLS}gcc", "-dumpfullversion"], cwd=self.work).stdout.strip()
+        return f"gcc {told}, warnings as errors"
+
+    def _run(self, program: str, *arguments: object) -> str:
+        command = [*self.emulate(), self.build / "tests" / program, *arguments]
+        return run([str(word) for word in command], cwd=self.work).stdout
+
+    def try_what_needs_no_model_there(self) -> str:
+        told = self._run("test_core")
+        found = re.search(r"^(\d+) checks, 0 failed$", told, re.MULTILINE)
+        ensure(found, f"test_core says {told}")
+        return str(found and found[0])
+
+    def _with_openvino(self, *arguments: object) -> str:
+        library = self.site / "openvino/libs" / self.soname
+        return self._run("runner", self.bundle(), "--backend", "openvino", "--library", library, *arguments)
+
+    def selftest_a_bundle_through_c_there(self) -> str:
+        told = self._with_openvino("selftest")
+        found = re.match(r"frames (\d+) flips (\d+) max_abs (\S+) tolerance (\S+) backend openvino (\S+)$", told)
+        ensure(found, f"the self-test says {told}")
+        frames, flips, worst, tolerance, version = found.groups()  # type: ignore[union-attr]  # ensured
+        ensure(int(frames) > 0 and float.fromhex(worst) <= float(tolerance), told)
+        self.tolerance = float(tolerance)
+        return f"{frames} golden frames with OpenVINO {version}, at most {float.fromhex(worst):.2g} apart, {flips} flips"
+
+    def answer_through_c_as_python_does_here(self) -> str:
+        done = run([sys.executable, "-c", ANSWERS, self.bundle(), self.frames], cwd=ROOT)
+        here: Any = json.loads(done.stdout)
+        height, width = here["size"]
+        lines = self._with_openvino("frames", self.frames, width, height, 0, 0).splitlines()
+        there = [[float.fromhex(word) for word in line.split()[3:]] for line in lines]
+        worst = max(abs(a - b) for x, y in zip(there, here["answers"], strict=True) for a, b in zip(x, y, strict=True))
+        ensure(worst <= self.tolerance, f"answers differ from this machine's by {worst}, allowed is {self.tolerance}")
+        return f"{len(there)} frames, at most {worst:.2g} from this machine's answers"
+
+    def measure_the_c_library(self) -> dict[str, int]:
+        """Return size, stack and heap in bytes."""
+        sys.path.insert(0, str(ROOT / "tests"))
+        from support import footprint, toy
+
+        toy_folder = self.work / "signed-toy"
+        toy_folder.mkdir()
+        signed = footprint.write_signed_toy(toy, toy_folder)
+        return footprint.measure(self.build, signed, tools=TOOLS, emulator=self.emulate())
+
+    def size_stack_and_heap_there(self) -> str:
+        measured = self.measure_the_c_library()
+        from support import footprint
+
+        wrong = footprint.what_is_apart(measured, footprint.read_table()["arm64"])
+        if wrong:
+            raise CheckFailed("; ".join(wrong) + "; python benchmarks/firmware_size.py writes the table anew")
+        return f"{measured['stripped']:,} bytes stripped, {measured['open_stack']:,} of stack to open"

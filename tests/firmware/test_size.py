@@ -1,0 +1,57 @@
+"""What the C library takes of a device stays what docs/firmware.md says, and long runs take no more."""
+
+import platform
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def footprint() -> ModuleType:
+    import importlib.util
+    import sys
+
+    path = Path(__file__).parents[1] / "support/footprint.py"
+    spec = importlib.util.spec_from_file_location("weckd_tests_footprint", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_size_stack_and_heap_are_as_the_table_says(
+    library: Any, footprint: ModuleType, toy: ModuleType, tmp_path: Path
+) -> None:
+    pytest.importorskip("model_signing")
+    which = {"x86_64": "x86-64", "aarch64": "arm64"}.get(platform.machine())
+    if which is None or library.openvino is None:
+        pytest.skip("the table tells builds for x86-64 and arm64 with OpenVINO's backend")
+    measured = footprint.measure(library.folder, footprint.write_signed_toy(toy, tmp_path))
+    told = footprint.read_table()[which]
+    assert not footprint.what_is_apart(measured, told), "python benchmarks/firmware_size.py writes the table anew"
+
+
+def test_a_table_that_is_off_is_told(footprint: ModuleType) -> None:
+    told = footprint.read_table()["x86-64"]
+    assert not footprint.what_is_apart(told, told)
+    (words,) = footprint.what_is_apart({**told, "open_stack": told["open_stack"] * 2}, told)
+    assert words.startswith("stack: `weckd_open`: measured")
+    assert any("at most 200,000" in words for words in footprint.what_is_apart({**told, "stripped": 200_001}, told))
+    assert any("of the heap" in words for words in footprint.what_is_apart({**told, "classify_heap": 8}, told))
+
+
+def test_many_answers_and_openings_take_no_more(library: Any, bundle: Path) -> None:
+    """The million is run by hand: docs/firmware.md. Pages of code may be touched late; a heap that grew would leak."""
+    lines = library.run("soak", bundle, "echo", "-", 20_000, 100).splitlines()
+    assert [line.split()[:2] for line in lines] == [["frames", "20000"], ["openings", "100"]]
+    for line in lines:
+        found = re.search(r"heap (\d+) to (\d+), resident (\d+) to (\d+), descriptors (\d+) to (\d+)$", line)
+        assert found is not None, line
+        heap, heap_after, resident, resident_after, descriptors, descriptors_after = map(int, found.groups())
+        assert (heap_after, descriptors_after) == (heap, descriptors), line
+        assert resident_after - resident <= 512 * 1024, line
