@@ -109,20 +109,22 @@ def is_same_device(profile: DeviceProfile, detected: Detected) -> bool:
 
 
 def needs_half_range(profile: DeviceProfile, detected: Detected) -> bool:
-    """Tell whether int8 weights for a device must keep within 7 bits, as its 8-bit sums of products can saturate.
+    """Tell whether int8 weights must keep within 7 bits, as 8-bit sums can saturate on the device or where it is built.
 
     x86 processors without VNNI add two products of 8 bits in 16 (``vpmaddubsw``), which holds 255 * 127 once and not twice;
     with half the weights' range both fit. NNCF calls the same ``overflow_fix``. The profile says so, by itself or by its
-    instruction sets; a generic one says nothing, and then the processor that builds decides, if it is of that kind.
+    instruction sets. The processor that builds also decides, as it gives the answers by which a bundle is judged and tested.
+
+    Args:
+        profile: Of the device. A Jetson's answers come from the graph as it is written, so its weights keep their range.
+        detected: The machine that builds.
     """
-    if profile.target == "jetson" or profile.architecture == "aarch64":
+    if profile.target == "jetson":
         return False
-    if profile.overflow_fix_needed is not None:
-        return profile.overflow_fix_needed
-    said = _overflow(profile.architecture, profile.instruction_sets)
-    if said is None and is_same_device(profile, detected):
-        said = detected.overflow_fix_needed
-    return bool(said)
+    said = profile.overflow_fix_needed
+    if said is None:
+        said = _overflow(profile.architecture, profile.instruction_sets)
+    return bool(said or detected.overflow_fix_needed)
 
 
 def read_l4t(root: Path) -> str | None:
