@@ -15,6 +15,7 @@ from weckd_edge.brought import Adopted, Brought
 from weckd_edge.config import BuildConfig, LinkConfig
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.errors import ConfigError, DataError, StoreError
+from weckd_edge.performance import check_report
 from weckd_edge.pipeline import check_libraries, check_output, choose_profile
 from weckd_edge.progress import Progress
 from weckd_edge.stages import BuildOutcome, BuildRequest, Stages
@@ -220,6 +221,7 @@ class CompileStages(Stages):
         if former is not None and self._holds(former):
             index = self.stage("data", DatasetIndex, {"former": former}, lambda folder: former)
             self.progress.note("the split of the build that trained it is kept")
+            check_report(self.config.report, former)
         else:
             index = super()._data()
             if former is not None:

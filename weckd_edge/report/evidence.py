@@ -15,6 +15,7 @@ from weckd_edge.artifacts import (
     Link,
     Manifest,
     Measurement,
+    Performance,
     Selection,
     Shipping,
     Verification,
@@ -31,6 +32,7 @@ MEASUREMENTS_FILE = "measurements.jsonl"
 BUILD_FILE = "build.json"
 SELECTION_FILE = "selection.json"
 SHIPPING_FILE = "shipping.json"
+PERFORMANCE_FILE = "performance.json"
 REPORT_FILE = "report.html"
 MODEL_CARD_FILE = "model_card.md"
 SBOM_FILE = "sbom.cdx.json"
@@ -50,6 +52,7 @@ class Evidence:
         build: How the bundle was built.
         selection: Which precisions were tried and why this one ships.
         shipping: Which links were weighed and why this one ships.
+        performance: Clinical figures, by class and slice; None in a bundle that was made before they were kept.
     """
 
     dataset: DatasetIndex
@@ -59,6 +62,7 @@ class Evidence:
     build: BuildRecord
     selection: Selection
     shipping: Shipping
+    performance: Performance | None = None
 
     @property
     def shipped(self) -> Link:
@@ -95,6 +99,8 @@ def write_evidence(folder: Path, evidence: Evidence) -> None:
     write_atomic(below / BUILD_FILE, to_json(evidence.build))
     write_atomic(below / SELECTION_FILE, to_json(evidence.selection))
     write_atomic(below / SHIPPING_FILE, to_json(evidence.shipping))
+    if evidence.performance is not None:
+        write_atomic(below / PERFORMANCE_FILE, to_json(evidence.performance))
 
 
 def measurement_lines(measurements: Iterable[Measurement]) -> Iterable[str]:
@@ -126,6 +132,7 @@ def read_evidence(folder: Path, manifest: Manifest) -> Evidence:
         build=_read(below / BUILD_FILE, BuildRecord),
         selection=_read(below / SELECTION_FILE, Selection),
         shipping=_read(below / SHIPPING_FILE, Shipping),
+        performance=_read(below / PERFORMANCE_FILE, Performance) if (below / PERFORMANCE_FILE).exists() else None,
     )
     _check(evidence, manifest)
     return evidence
@@ -142,6 +149,8 @@ def _check(evidence: Evidence, manifest: Manifest) -> None:
     for prediction in evidence.verification.predictions:
         if len(prediction.compiled) != classes or not 0 <= prediction.label < classes:
             raise BundleError(f"{VERIFICATION_FILE}: {prediction.path}: expected answers for {classes} labels")
+    if evidence.performance is not None and len(evidence.performance.compiled.classes) != classes:
+        raise BundleError(f"{PERFORMANCE_FILE}: expected the figures of {classes} labels")
     for recalls in (evidence.verification.recall_fp32, evidence.verification.recall_compiled):
         if len(recalls) != classes:
             raise BundleError(f"{VERIFICATION_FILE}: expected the recall of {classes} labels, found {len(recalls)}")
