@@ -1,9 +1,9 @@
 """How often the intervals of a report hold the truth: answers are drawn from a known law, over and over.
 
-Each scenario draws groups of images, sizes as those of a real data set, answers that are alike within a group (``alike``: the
-correlation of logits), and classes of different difficulty. The truth is what the same law gives on very many groups. For each
-figure the line tells in what share of the repeats the 95 % interval of ``weckd_edge.performance`` held it, and, to compare, a
-bootstrap's plain percentiles.
+Each scenario draws groups of images, sizes as those of a real data set, answers that are alike within a group (``alike``:
+the correlation of logits), and classes of different difficulty. The truth is what the same law gives on very many groups.
+For each figure the line tells in what share of the repeats the 95 % interval of ``weckd_edge.performance`` held it, and, to
+compare, a bootstrap's plain percentiles.
 
     python benchmarks/bench_intervals.py [repeats]
 """
@@ -23,11 +23,13 @@ from weckd_edge.performance.counts import Answers, Drawn, draw_weights, figures_
 from weckd_edge.performance.measure import compare, measure
 
 SIZES = {
-    "otoscopy_chile": ((1, 157), (2, 54), (3, 28), (4, 18), (5, 18), (6, 9), (7, 7), (8, 2), (9, 4), (10, 4), (11, 4), (13, 1),
-                       (15, 2), (18, 1)),
+    "otoscopy_chile": (
+        *((1, 157), (2, 54), (3, 28), (4, 18), (5, 18), (6, 9), (7, 7), (8, 2), (9, 4), (10, 4), (11, 4)),
+        *((13, 1), (15, 2), (18, 1)),
+    ),
     "one image": ((1, 1),),
     "patients": ((10, 28), (11, 15), (13, 8), (15, 8), (17, 7), (20, 44)),
-}  # fmt: skip
+}
 """How many images groups have, and how many groups have so many: frames of one ear, by near-identity; independent images;
 cells of one patient (a quarter of those that malaria_cells has)."""
 
@@ -63,13 +65,61 @@ class Scenario:
 
 FOUR, TWO = (0.25, 0.25, 0.25, 0.25), (0.3, 0.7)
 SCENARIOS = (
-    Scenario(name="four classes, few groups, easy", sizes="otoscopy_chile", groups=80, mix=FOUR, signal=(3.2, 2.6, 2.2, 1.8), alike=0.5, pure=True),
-    Scenario(name="four classes, few groups, hard", sizes="otoscopy_chile", groups=80, mix=FOUR, signal=(1.9, 2.0, 2.5, 1.6), alike=0.5, pure=True),
-    Scenario(name="four classes, many groups", sizes="otoscopy_chile", groups=300, mix=FOUR, signal=(3.2, 2.6, 2.2, 1.8), alike=0.5, pure=True),
-    Scenario(name="two classes, very alike", sizes="otoscopy_chile", groups=150, mix=TWO, signal=(1.0, 2.6), alike=0.7, pure=True),
-    Scenario(name="two classes in each patient", sizes="patients", groups=80, mix=TWO, signal=(1.3, 2.4), alike=0.2, pure=False),
-    Scenario(name="one image a group", sizes="one image", groups=200, mix=TWO, signal=(1.0, 2.4), alike=0.0, pure=True),
-)  # fmt: skip
+    Scenario(
+        name="four classes, few groups, easy",
+        sizes="otoscopy_chile",
+        groups=80,
+        mix=FOUR,
+        signal=(3.2, 2.6, 2.2, 1.8),
+        alike=0.5,
+        pure=True,
+    ),
+    Scenario(
+        name="four classes, few groups, hard",
+        sizes="otoscopy_chile",
+        groups=80,
+        mix=FOUR,
+        signal=(1.9, 2.0, 2.5, 1.6),
+        alike=0.5,
+        pure=True,
+    ),
+    Scenario(
+        name="four classes, many groups",
+        sizes="otoscopy_chile",
+        groups=300,
+        mix=FOUR,
+        signal=(3.2, 2.6, 2.2, 1.8),
+        alike=0.5,
+        pure=True,
+    ),
+    Scenario(
+        name="two classes, very alike",
+        sizes="otoscopy_chile",
+        groups=150,
+        mix=TWO,
+        signal=(1.0, 2.6),
+        alike=0.7,
+        pure=True,
+    ),
+    Scenario(
+        name="two classes in each patient",
+        sizes="patients",
+        groups=80,
+        mix=TWO,
+        signal=(1.3, 2.4),
+        alike=0.2,
+        pure=False,
+    ),
+    Scenario(
+        name="one image a group",
+        sizes="one image",
+        groups=200,
+        mix=TWO,
+        signal=(1.0, 2.4),
+        alike=0.0,
+        pure=True,
+    ),
+)
 
 
 def draw(scenario: Scenario, groups: int, random: np.random.Generator) -> tuple[Answers, Answers]:

@@ -314,7 +314,7 @@ def summarize(
     shipped: Candidate,
     teacher: Answers | None = None,
 ) -> Verification:
-    """Return accuracies, recalls and flips of what ships, from answers ``[N, classes]`` of FP32, of its own, of a teacher."""
+    """Return accuracies, recalls and flips of what ships, from answers ``[N, classes]`` of FP32, itself, a teacher."""
     truth = np.array([record.label for record in records])
     groups = [record.group for record in records]
     before, after = fp32.argmax(axis=1), compiled.argmax(axis=1)

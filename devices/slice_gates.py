@@ -1,8 +1,8 @@
 """Bars for the slice that is served worst: a site, a device, an age for which the rest must not pay.
 
-Every slice that is large enough is held against the bar. The bar is cleared where the 95 % intervals of all of them lie above
-it; it is missed where one lies under it by an interval that allows for having looked at several (Bonferroni); else the gate
-stays open. Slices too small for an interval are named and not judged.
+Every slice that is large enough is held against the bar. The bar is cleared where the 95 % intervals of all of them lie
+above it; it is missed where one lies under it by an interval that allows for having looked at several (Bonferroni); else
+the gate stays open. Slices too small for an interval are named and not judged.
 """
 
 from __future__ import annotations
