@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import Rate
 
 Z_95 = 1.959963984540054
-MIN_GROUPS = 2.0
+MIN_FREEDOM = 1.0
 
 
 def wilson(correct: float, trials: float, z: float = Z_95) -> tuple[float, float]:
@@ -47,16 +47,27 @@ def equal_groups(sizes: NDArray[Any]) -> float:
     return total**2 / float((sizes.astype(np.float64) ** 2).sum()) if total else 0.0
 
 
+def hidden_spread(sizes: NDArray[Any]) -> float:
+    """Return by how much groups of these sizes vary more than is seen, as large ones draw the mean towards themselves.
+
+    The CR2 correction (Bell and McCaffrey 2002, Survey Methodology 28:169) of a mean; ``k / (k - 1)`` for k equal groups.
+    """
+    share = np.minimum(sizes / sizes.sum(), 0.5)
+    return float((share**2 / (1 - share)).sum() / (share**2).sum())
+
+
 def few_groups_factor(sizes: NDArray[Any]) -> float:
     """Return by how much a variance that was estimated between groups of these sizes is to be raised before 1.96 holds.
 
-    Large groups draw the mean towards themselves, which hides part of their own spread: it is given back as a jackknife
-    over groups would (Bell and McCaffrey 2002, Survey Methodology 28:169); and Student's t takes the place of the normal
-    quantile, with as many groups as would tell as much if all were equally large (Dean and Pagano 2015).
+    By what is hidden, and as Student's t takes the place of the normal quantile, with as many groups as would tell as much
+    if all were equally large (Dean and Pagano 2015).
     """
-    share = np.minimum(sizes / sizes.sum(), 0.5)
-    hidden = float((share**2 / (1 - share) ** 2).sum() / (share**2).sum())
-    return hidden * (student_t_95(max(equal_groups(sizes), MIN_GROUPS) - 1) / Z_95) ** 2
+    return hidden_spread(sizes) * t_factor(equal_groups(sizes) - 1)
+
+
+def t_factor(freedom: float) -> float:
+    """Return by how much a variance is to be raised for Student's t to take the place of the normal quantile."""
+    return (student_t_95(max(freedom, MIN_FREEDOM)) / Z_95) ** 2
 
 
 def design_effect(correct: NDArray[np.bool_], groups: Sequence[Hashable]) -> float:

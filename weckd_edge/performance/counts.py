@@ -35,12 +35,13 @@ class Answers:
     @property
     def decided(self) -> NDArray[np.intp]:
         """The likeliest class of each image ``[N]``."""
-        return self.probabilities.argmax(axis=1)
+        likeliest: NDArray[np.intp] = self.probabilities.argmax(axis=1)
+        return likeliest
 
     @property
     def classes(self) -> int:
         """How many classes there are."""
-        return self.probabilities.shape[1]
+        return int(self.probabilities.shape[1])
 
     @property
     def groups(self) -> int:

@@ -10,13 +10,14 @@ instead. Percentiles of the draws are not used: near 1 they leave out the truth 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import Estimate
-from weckd_edge.stats import Z_95, equal_groups, few_groups_factor, wilson
+from weckd_edge.stats import Z_95, equal_groups, few_groups_factor, hidden_spread, t_factor, wilson
 
 Floats = NDArray[np.float64]
 
@@ -33,15 +34,16 @@ def group_sizes(member: NDArray[np.intp], mass: Floats) -> Floats:
     return sizes[sizes > 0]
 
 
-def bounded(draws: Floats, sizes: Floats, *, logit: bool = False) -> tuple[float, float]:
+def bounded(draws: Floats, sizes: Floats, *, logit: bool = False, factor: float | None = None) -> tuple[float, float]:
     """Return the interval of a figure between 0 and 1.
 
     Args:
         draws: The figure itself, then as it came out of each draw of groups ``[1 + B]``; draws that are NaN are left out.
         sizes: How much each group counts in it.
         logit: Take the interval on the logit scale.
+        factor: By how much the variance is raised as there are few groups; None: as few as ``sizes`` says.
     """
-    value, trials = float(draws[0]), effective_images(draws, sizes)
+    value, trials = float(draws[0]), effective_images(draws, sizes, factor)
     if not logit:
         return wilson(value * trials, trials)
     centre = value if 0 < value < 1 else (value * trials + 1) / (trials + 2)
@@ -50,16 +52,31 @@ def bounded(draws: Floats, sizes: Floats, *, logit: bool = False) -> tuple[float
     return min(low, value), max(high, value)
 
 
-def effective_images(draws: Floats, sizes: Floats) -> float:
+def mean_factor(by_class: Floats, sizes: Sequence[Floats]) -> float:
+    """Return by how much the variance of a mean over classes is raised, as each class has few groups of its own.
+
+    The degrees of freedom of a sum of variances (Satterthwaite 1946, Biometrics Bulletin 2:110).
+
+    Args:
+        by_class: Draws of each class's figure ``[1 + B, classes]``.
+        sizes: How much each group counts in it, by class.
+    """
+    variances = np.array([_variance(draws) for draws in by_class.T]) + _NO_SPREAD
+    freedom = np.array([max(equal_groups(of_class) - 1, 1.0) for of_class in sizes])
+    hidden = np.array([hidden_spread(of_class) for of_class in sizes])
+    together = variances.sum()
+    return float((variances * hidden).sum() / together) * t_factor(float(together**2 / (variances**2 / freedom).sum()))
+
+
+def effective_images(draws: Floats, sizes: Floats, factor: float | None = None) -> float:
     """Return how many independent images would leave as much doubt about a figure as its draws show.
 
     Where the draws show none, because every answer is right or wrong, images of a group are taken to count as one.
     """
-    value, again = float(draws[0]), draws[1:][np.isfinite(draws[1:])]
-    variance = float(again.var()) if len(again) > 1 else 0.0
+    value, variance = float(draws[0]), _variance(draws)
     if variance < _NO_SPREAD or not 0 < value < 1:
         return max(equal_groups(sizes), 1.0)
-    return value * (1 - value) / (variance * few_groups_factor(sizes))
+    return value * (1 - value) / (variance * (few_groups_factor(sizes) if factor is None else factor))
 
 
 def difference(before: Floats, after: Floats, sizes: Floats, *, counted: bool = True) -> Estimate | None:
@@ -82,6 +99,12 @@ def difference(before: Floats, after: Floats, sizes: Floats, *, counted: bool = 
         variance += 1 / (equal_groups(sizes) + 2) ** 2
     half = Z_95 * math.sqrt(variance)
     return Estimate(value=value, low=max(-1.0, value - half), high=min(1.0, value + half))
+
+
+def _variance(draws: Floats) -> float:
+    """Return the variance of the draws behind the figure itself, those left out that are NaN."""
+    again = draws[1:][np.isfinite(draws[1:])]
+    return float(again.var()) if len(again) > 1 else 0.0
 
 
 def enough(groups: int, images: int) -> bool:

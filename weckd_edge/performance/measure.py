@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import ClassFigures, Differences, Estimate, Figure, Figures
 from weckd_edge.performance.counts import Answers, Bools, Drawn, Floats, figures_drawn
-from weckd_edge.performance.intervals import as_mass, bounded, difference, enough, group_sizes, smaller
+from weckd_edge.performance.intervals import as_mass, bounded, difference, enough, group_sizes, mean_factor, smaller
 from weckd_edge.stats import equal_groups, rate_by_group
 
 
@@ -24,18 +24,29 @@ def measure(answers: Answers, weights: Floats, prevalence: Floats | None = None)
     truth, decided, member = answers.truth, answers.decided, answers.member
     counts = np.bincount(truth, minlength=answers.classes)
     drawn = figures_drawn(answers, weights, prevalence if (counts > 0).all() else None)
-    fewest, least_told = int(counts[counts > 0].min()), _least_told(truth, member, counts)
     classes = tuple(_class_figures(label, answers, drawn) for label in range(answers.classes))
 
-    def macro(draws: Floats, *, logit: bool = False) -> Figure:
-        ends = bounded(draws, least_told, logit=logit) if enough(len(least_told), fewest) else (None, None)
+    present = np.flatnonzero(counts)
+    by_class = [group_sizes(member, as_mass(truth == label)) for label in present]
+    all_groups = group_sizes(member, 1.0 / counts[truth])
+
+    def macro(draws: Floats, each: Floats, *, logit: bool = False) -> Figure:
+        known = enough(min(len(sizes) for sizes in by_class), int(counts[present].min()))
+        factor = mean_factor(each[:, present], by_class)
+        ends = bounded(draws, all_groups, logit=logit, factor=factor) if known else (None, None)
         return Figure(value=float(draws[0]), low=ends[0], high=ends[1], images=len(member), groups=answers.groups)
 
+    if not math.isfinite(drawn.macro_auc[0]):
+        macro_auc = None
+    elif len(present) == 2 and answers.classes == 2:
+        macro_auc = classes[0].auc  # both classes have the same curve
+    else:
+        macro_auc = macro(drawn.macro_auc, drawn.auc, logit=True)
     return Figures(
         accuracy=_rate(decided == truth, member),
-        balanced_accuracy=macro(drawn.balanced_accuracy),
-        macro_f1=macro(drawn.macro_f1),
-        macro_auc=macro(drawn.macro_auc, logit=True) if math.isfinite(drawn.macro_auc[0]) else None,
+        balanced_accuracy=macro(drawn.balanced_accuracy, drawn.sensitivity),
+        macro_f1=macro(drawn.macro_f1, drawn.f1),
+        macro_auc=macro_auc,
         classes=classes,
     ), drawn
 
