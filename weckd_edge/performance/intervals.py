@@ -30,7 +30,7 @@ _NO_SPREAD = 1e-12
 
 def group_sizes(member: NDArray[np.intp], mass: Floats) -> Floats:
     """Return how much each group counts that counts at all, from how much each of its images does."""
-    sizes = np.bincount(member, weights=mass)
+    sizes: Floats = np.bincount(member, weights=mass).astype(np.float64)
     return sizes[sizes > 0]
 
 

@@ -94,9 +94,8 @@ def performance_text(performance: Performance | None, labels: Sequence[str]) -> 
 
 def headline(performance: Performance, labels: Sequence[str]) -> tuple[str, ...]:
     """Name the class and the slice that are served worst, and what compiling changed."""
-    return tuple(
-        line for line in (worst_class(performance, labels), worst_slice(performance), flips_line(performance)) if line
-    )
+    worst = (worst_class(performance, labels), worst_slice(performance))
+    return (*(line for line in worst if line), *(flips_sentence(flips) for flips in performance.flips))
 
 
 def worst_class(performance: Performance, labels: Sequence[str]) -> str:
@@ -121,13 +120,8 @@ def worst_slice(performance: Performance) -> str:
     return f"Worst slice: {one.name}, accuracy {_text(accuracy)}, {overall} over all{unjudged}."
 
 
-def flips_line(performance: Performance) -> str:
-    """Say how many decisions each step of compression changed, and whether that can be chance."""
-    return " ".join(flips_sentence(flips) for flips in performance.flips)
-
-
 def flips_sentence(flips: Flips) -> str:
-    """Say what changed between two implementations."""
+    """Say how many decisions changed between two implementations, and whether that can be chance."""
     total = flips.total
     changed = total.better + total.worse + total.other
     if not changed:
