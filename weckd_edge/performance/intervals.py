@@ -79,26 +79,25 @@ def effective_images(draws: Floats, sizes: Floats, factor: float | None = None) 
     return value * (1 - value) / (variance * (few_groups_factor(sizes) if factor is None else factor))
 
 
-def difference(before: Floats, after: Floats, sizes: Floats, *, counted: bool = True) -> Estimate | None:
+def difference(before: Floats, after: Floats, factor: float, *, unseen: float = 0.0) -> Estimate | None:
     """Return how much a figure changed between two implementations on the same images, by a bootstrap on the pair.
 
     Args:
         before: Draws of the figure ``[1 + B]``.
         after: Draws of the same groups.
-        sizes: How much each group counts in it.
-        counted: Whether the figure counts decisions. Then no change was seen where no decision flipped, and the interval
-            still holds what half a flipped group would do (as Agresti and Min 2005, Stat Med 24:729, add half an image).
+        factor: By how much the variance is raised, as there are few groups.
+        unseen: Variance that is added, so that no flip seen is not taken for none possible; see ``half_an_image``.
     """
     apart = after - before
-    again = apart[1:][np.isfinite(apart[1:])]
-    value = float(apart[0])
-    if not math.isfinite(value) or len(again) < 2:
+    if not math.isfinite(float(apart[0])):
         return None
-    variance = float(again.var()) * few_groups_factor(sizes)
-    if counted:
-        variance += 1 / (equal_groups(sizes) + 2) ** 2
-    half = Z_95 * math.sqrt(variance)
+    value, half = float(apart[0]), Z_95 * math.sqrt(_variance(apart) * factor + unseen)
     return Estimate(value=value, low=max(-1.0, value - half), high=min(1.0, value + half))
+
+
+def half_an_image(images: int) -> float:
+    """Return the variance that half an image more on either side gives a difference (Agresti and Min 2005)."""
+    return 1 / (images + 2) ** 2
 
 
 def _variance(draws: Floats) -> float:

@@ -9,8 +9,17 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import ClassFigures, Differences, Estimate, Figure, Figures
 from weckd_edge.performance.counts import Answers, Bools, Drawn, Floats, figures_drawn
-from weckd_edge.performance.intervals import as_mass, bounded, difference, enough, group_sizes, mean_factor, smaller
-from weckd_edge.stats import equal_groups, rate_by_group
+from weckd_edge.performance.intervals import (
+    as_mass,
+    bounded,
+    difference,
+    enough,
+    group_sizes,
+    half_an_image,
+    mean_factor,
+    smaller,
+)
+from weckd_edge.stats import few_groups_factor, rate_by_group
 
 
 def measure(answers: Answers, weights: Floats, prevalence: Floats | None = None) -> tuple[Figures, Drawn]:
@@ -54,38 +63,37 @@ def measure(answers: Answers, weights: Floats, prevalence: Floats | None = None)
 def compare(before: Drawn, after: Drawn, answers: Answers) -> Differences:
     """Return what ships less FP32, from draws with the same weights."""
     member, counts = answers.member, np.bincount(answers.truth, minlength=answers.classes)
-    fewest = int(counts[counts > 0].min())
+    present = np.flatnonzero(counts)
+    by_class = {int(label): group_sizes(member, as_mass(answers.truth == label)) for label in present}
+    everyone = group_sizes(member, np.ones(len(member)))
+    known = enough(min(len(sizes) for sizes in by_class.values()), int(counts[present].min()))
+    unseen = sum(half_an_image(int(counts[label])) for label in present) / len(present) ** 2
 
-    def apart(a: Floats, b: Floats, sizes: Floats, *, least: int, counted: bool = True) -> Estimate | None:
-        return difference(a, b, sizes, counted=counted) if enough(len(sizes), least) else None
+    def macro(name: str, each: str, added: float) -> Estimate | None:
+        apart = (getattr(after, each) - getattr(before, each))[:, present]
+        factor = mean_factor(apart, list(by_class.values()))
+        return difference(getattr(before, name), getattr(after, name), factor, unseen=added) if known else None
 
-    alike, least_told = group_sizes(member, np.ones(len(member))), _least_told(answers.truth, member, counts)
+    def one(label: int) -> Estimate | None:
+        sizes = by_class.get(label)
+        if sizes is None or not enough(len(sizes), int(counts[label])):
+            return None
+        draws = before.sensitivity[:, label], after.sensitivity[:, label]
+        return difference(*draws, few_groups_factor(sizes), unseen=half_an_image(int(counts[label])))
+
+    accuracy = difference(before.accuracy, after.accuracy, few_groups_factor(everyone), unseen=half_an_image(len(member)))
     return Differences(
-        accuracy=apart(before.accuracy, after.accuracy, alike, least=len(member)),
-        balanced_accuracy=apart(before.balanced_accuracy, after.balanced_accuracy, least_told, least=fewest),
-        macro_f1=apart(before.macro_f1, after.macro_f1, least_told, least=fewest),
-        macro_auc=apart(before.macro_auc, after.macro_auc, least_told, least=fewest, counted=False),
-        sensitivity=tuple(
-            apart(
-                before.sensitivity[:, label],
-                after.sensitivity[:, label],
-                group_sizes(member, as_mass(answers.truth == label)),
-                least=int(counts[label]),
-            )
-            for label in range(answers.classes)
-        ),
+        accuracy=accuracy if enough(len(everyone), len(member)) else None,
+        balanced_accuracy=macro("balanced_accuracy", "sensitivity", unseen),
+        macro_f1=macro("macro_f1", "f1", unseen),
+        macro_auc=macro("macro_auc", "auc", 0.0),
+        sensitivity=tuple(one(label) for label in range(answers.classes)),
     )
 
 
 def share(mask: Bools, among: Bools, member: NDArray[np.intp]) -> Figure | None:
     """Return the share of the images of ``among`` that are in ``mask`` too; None where there is no such image."""
     return _rate(mask[among], member[among]) if among.any() else None
-
-
-def _least_told(truth: NDArray[np.intp], member: NDArray[np.intp], counts: NDArray[np.intp]) -> Floats:
-    """Return the groups of the class of which they tell least: a mean over classes hangs on it most."""
-    each = [group_sizes(member, as_mass(truth == label)) for label in np.flatnonzero(counts)]
-    return min(each, key=equal_groups)
 
 
 def _class_figures(label: int, answers: Answers, drawn: Drawn) -> ClassFigures:

@@ -40,12 +40,11 @@ def check_report(config: ReportConfig, index: DatasetIndex) -> None:
         ConfigError: A column or a class is not there, has too many values, or is not made of numbers.
     """
     columns = columns_of(index)
-    known = ", ".join(columns) or "none: only a CSV has further columns"
     for column in (*(config.slices or ()), *(band.column for band in config.bands)):
         if column not in columns:
             raise ConfigError(
                 f"report: the data set has no column '{column}' beside path, label, group and split"
-                f"{did_you_mean(column, columns)}; it has {known}"
+                + (did_you_mean(column, columns) if columns else "; only a CSV has further columns")
             )
     for column in config.slices or ():
         values = _values(index, column)
