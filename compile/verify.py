@@ -89,6 +89,7 @@ def verify(
     recalibration: Recalibration | None = None,
     others: Sequence[Candidate] = (),
     layers: Literal["on-failure", "always"] = "on-failure",
+    teacher: Predictor | None = None,
 ) -> Verification:
     """Answer every test image with every implementation and compare them.
 
@@ -110,6 +111,7 @@ def verify(
         others: More implementations of the quantized graph, compared with it and reported only.
         layers: When the quantized graph and the others are compared layer by layer: where their answers differ too much,
             or always.
+        teacher: The first link of the chain, in FP32, like ``trained``; what it answers is kept beside.
 
     Raises:
         DataError: There is no test image, or one cannot be read.
@@ -121,12 +123,15 @@ def verify(
     before = () if uncalibrated is None else (uncalibrated,)
     candidates = list(dict.fromkeys((*exported, quantized, shipped, *others, *before)))
     answers: list[list[Answers]] = [[] for _ in range(1 + len(candidates))]
+    taught: list[Answers] = []
     with progress.task("verify on test images", len(records)) as task, _opened(candidates) as runners:
         for record in records:
             frame = np.ascontiguousarray(frame_from_file(root / record.path, contract))
             answers[0].append(trained(frame))
             for rows, (_, run) in zip(answers[1:], runners, strict=True):
                 rows.append(run(frame))
+            if teacher is not None:
+                taught.append(teacher(frame))
             task.advance()
     fp32, *rest = (np.stack(rows) for rows in answers)
     found = dict(zip(candidates, rest, strict=True))
@@ -150,7 +155,9 @@ def verify(
         )
     else:
         pairs.append(against((trained_name, fp32), named(shipped), None, WORST_FRAMES))
-    verification = summarize(records, index.labels, fp32, found[shipped], tuple(pairs), shipped)
+    verification = summarize(
+        records, index.labels, fp32, found[shipped], tuple(pairs), shipped, np.stack(taught) if taught else None
+    )
     return replace(
         verification,
         calibration=_calibration(records, found, shipped, uncalibrated, recalibration),
@@ -305,8 +312,9 @@ def summarize(
     compiled: Answers,
     parity: tuple[Parity, ...],
     shipped: Candidate,
+    teacher: Answers | None = None,
 ) -> Verification:
-    """Return accuracies, recalls and flips of what ships, from answers ``[N, classes]`` of FP32 and of its own."""
+    """Return accuracies, recalls and flips of what ships, from answers ``[N, classes]`` of FP32, itself, a teacher."""
     truth = np.array([record.label for record in records])
     groups = [record.group for record in records]
     before, after = fp32.argmax(axis=1), compiled.argmax(axis=1)
@@ -324,6 +332,7 @@ def summarize(
                 label=record.label,
                 fp32=tuple(float(p) for p in fp32[row]),
                 compiled=tuple(float(p) for p in compiled[row]),
+                teacher=None if teacher is None else tuple(float(p) for p in teacher[row]),
             )
             for row, record in enumerate(records)
         ),

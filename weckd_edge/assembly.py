@@ -23,6 +23,7 @@ from weckd_edge.artifacts import (
     Manifest,
     Measurement,
     OperatingPoint,
+    Performance,
     Prediction,
     Probes,
     Selection,
@@ -37,6 +38,7 @@ from weckd_edge.devices.frames import frame_from_file
 from weckd_edge.devices.gates import judge, judge_parity, merge_bars
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.devices.sdk import write_sdk
+from weckd_edge.devices.slice_gates import judge_slices
 from weckd_edge.report import Evidence, Sample, write_documents, write_evidence, write_report
 from weckd_edge.report.evidence import EVIDENCE_FOLDER, REPORT_FILE
 from weckd_edge.schema import to_json
@@ -75,6 +77,7 @@ class Parts:
         shipping: Which link was chosen, and why.
         built: What backends made of it.
         verification: Accuracy, parity and flips.
+        performance: Clinical figures, by class and slice.
         golden: The self-test.
         measurements: Of what ships first, then of each link.
         stages: How long everything took.
@@ -94,6 +97,7 @@ class Parts:
     shipping: Shipping
     built: tuple[Part[BuiltModel], ...]
     verification: Verification
+    performance: Performance
     golden: Part[GoldenFrames]
     measurements: tuple[Measurement, ...]
     stages: tuple[StageTime, ...]
@@ -184,8 +188,9 @@ def _copy_model(part: Part[BuiltModel], bundle: Path) -> BuiltModel:
 def _judge(parts: Parts, models: Sequence[BuiltModel], onnx: FileRef) -> tuple[Gate, ...]:
     measured = parts.measurements[0]
     loaded = [ref.bytes for model in models if model.kind == "model" for ref in model.files] or [onnx.bytes]
+    bars = merge_bars(parts.config.gates, parts.profile.bars)
     gates = judge(
-        merge_bars(parts.config.gates, parts.profile.bars),
+        bars,
         parts.profile,
         measured,
         parts.verification,
@@ -194,7 +199,8 @@ def _judge(parts: Parts, models: Sequence[BuiltModel], onnx: FileRef) -> tuple[G
         parts.index.labels,
         predicted=next((link.latency for link in parts.shipping.links if link.name == parts.shipping.chosen), None),
     )
-    return (*gates, *judge_parity(parts.verification))
+    slices = judge_slices(bars, parts.performance.slices, parts.index.labels)
+    return (*gates, *slices, *judge_parity(parts.verification))
 
 
 def _write_evidence(parts: Parts, draft: Manifest, folder: Path) -> None:
@@ -216,6 +222,7 @@ def _write_evidence(parts: Parts, draft: Manifest, folder: Path) -> None:
         selection=parts.selected.artifact,
         shipping=parts.shipping,
         probes=parts.probes,
+        performance=parts.performance,
     )
     write_evidence(folder, evidence)
     write_documents(folder, draft)

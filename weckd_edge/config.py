@@ -5,6 +5,7 @@ Each class refuses what contradicts itself when it is made, so that a wrong sett
 
 from __future__ import annotations
 
+import itertools
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -287,6 +288,9 @@ class GateConfig:
         accuracy_drop: Accuracy lost between FP32 and the compiled artefact, at most (0..1).
         energy_mj: Energy of one frame above idle, at most, millijoule.
         recall: Sensitivity of the compiled artefact for the class it recognises worst, on the test split, at least (0..1).
+        slice_accuracy: Accuracy of the compiled artefact in the slice it serves worst, on the test split, at least (0..1);
+            see ``ReportConfig.slices``.
+        slice_recall: Sensitivity in the slice and for the class where it is lowest, likewise.
     """
 
     latency_p90_ms: float | None = None
@@ -296,12 +300,14 @@ class GateConfig:
     accuracy_drop: float | None = None
     energy_mj: float | None = None
     recall: float | None = None
+    slice_accuracy: float | None = None
+    slice_recall: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("latency_p90_ms", "memory_mib", "size_mib", "energy_mj"):
             value = getattr(self, name)
             _check(value is None or value > 0, f"{name} = {value}: expected over 0")
-        for name in ("accuracy", "accuracy_drop", "recall"):
+        for name in ("accuracy", "accuracy_drop", "recall", "slice_accuracy", "slice_recall"):
             value = getattr(self, name)
             _check(value is None or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1 (0.9 for 90 %)")
 
@@ -390,17 +396,65 @@ class ProbesConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BandConfig:
+    """Where a column of numbers is cut into slices.
+
+    Attributes:
+        column: Of the data CSV, such as ``age``.
+        edges: Rising; a number on an edge belongs to the band above it.
+    """
+
+    column: str
+    edges: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        rising = all(low < high for low, high in itertools.pairwise(self.edges))
+        _check(bool(self.edges) and rising, f"edges = {list(self.edges)}: expected at least one number, rising")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrevalenceConfig:
+    """How frequent a class is where the device will be used.
+
+    Attributes:
+        label: The class.
+        share: Of all examined, over 0 and under 1.
+    """
+
+    label: str
+    share: float
+
+    def __post_init__(self) -> None:
+        _check(0 < self.share < 1, f"share = {self.share}: expected over 0 and under 1 (0.2 for 20 %)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ReportConfig:
     """What the report shows.
 
     Attributes:
         sample_frames: How many test frames to picture with their answers; 0 keeps every image out of the bundle's report.
+        slices: Columns of the data CSV whose values are judged apart, such as ``["site", "age"]``; None: every further
+            column with 2 to 20 values, and columns of numbers.
+        bands: Where columns of numbers are cut; others are cut at their terciles.
+        prevalence: Of every class, in the clinic, for predictive values there; empty: only those of the test images' own
+            mix are given.
     """
 
     sample_frames: int = 12
+    slices: tuple[str, ...] | None = None
+    bands: tuple[BandConfig, ...] = ()
+    prevalence: tuple[PrevalenceConfig, ...] = ()
 
     def __post_init__(self) -> None:
         _check(0 <= self.sample_frames <= 200, f"sample_frames = {self.sample_frames}: expected 0 to 200")
+        for name, named in (("slices", self.slices or ()), ("bands", tuple(band.column for band in self.bands))):
+            _check(len(set(named)) == len(named), f"{name} = {list(named)}: names a column twice")
+        total = sum(entry.share for entry in self.prevalence)
+        _check(
+            not self.prevalence or abs(total - 1) < 1e-6,
+            f"prevalence: the shares add up to {total:g}, expected 1; name every class once",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

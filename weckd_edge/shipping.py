@@ -14,10 +14,12 @@ _WORDS = {
     "energy_mj": ("energy of a frame", "a smaller link or a lower power mode"),
     "accuracy": ("accuracy", "more labels, longer training, or a larger last link"),
     "recall": ("sensitivity for the class it recognises worst", "more labels of that class, or train.balance = 1"),
+    "slice_accuracy": ("accuracy in the slice it serves worst", "more labels of that slice, or a larger last link"),
+    "slice_recall": ("sensitivity in the slice and for the class where it is lowest", "more labels of that class there"),
     "accuracy_drop": ("accuracy lost by compiling", 'quantize.precision = "fp16", or quantize_aware for the link'),
 }
 """Each bar in words, and what to try where it is missed."""
-_HIGHER_IS_BETTER = frozenset({"accuracy", "recall"})
+_HIGHER_IS_BETTER = frozenset({"accuracy", "recall", "slice_accuracy", "slice_recall"})
 
 
 def named_link(config: ShipConfig, names: Sequence[str]) -> str | None:

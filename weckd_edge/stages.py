@@ -22,6 +22,7 @@ from weckd_edge.artifacts import (
     Link,
     Manifest,
     Measurement,
+    Performance,
     Probes,
     Recalibration,
     Selection,
@@ -39,6 +40,7 @@ from weckd_edge.devices.gates import merge_bars
 from weckd_edge.devices.power.table import open_source
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.optional import is_installed
+from weckd_edge.performance import check_report, measure_performance
 from weckd_edge.progress import Progress
 from weckd_edge.store import Stage, Workspace, sha256_file
 from weckd_edge.weighing import ship
@@ -91,6 +93,7 @@ class BuildOutcome:
         manifest: Its manifest.
         chain: Links and twin.
         verification: Accuracy, parity and flips of what ships.
+        performance: Clinical figures of what ships, by class and slice.
         selection: Which precisions were tried, and why this one ships.
         shipping: Which links were weighed, and why this one ships.
         stages: Seconds of every stage.
@@ -100,6 +103,7 @@ class BuildOutcome:
     manifest: Manifest
     chain: ChainRecord
     verification: Verification
+    performance: Performance
     selection: Selection
     shipping: Shipping
     stages: tuple[StageTime, ...]
@@ -138,7 +142,9 @@ class Stages:
         )
         built = (*self._compile(selected, exported.artifact.input, index), *self._convert(link))
         as_written, shipped = self.candidates(selected)
-        verification = self._verify(link, exported, as_written, shipped, index, uncalibrated, with_temperature)
+        teacher = chain.links[0] if shipped_link.at else None
+        verification = self._verify(link, exported, as_written, shipped, index, uncalibrated, with_temperature, teacher)
+        performance = self._performance(link, shipped, verification, index, teacher).artifact
         golden = self._golden(exported, as_written, shipped, index)
         measurements = (self._bench(exported, selected, shipped, golden), *shipped_link.measurements)
         probes = self._probe(link, index)
@@ -158,6 +164,7 @@ class Stages:
                 shipping=shipped_link.shipping,
                 built=built,
                 verification=verification.artifact,
+                performance=performance,
                 golden=Part(golden.artifact, golden.folder),
                 measurements=measurements,
                 stages=tuple(self.times),
@@ -170,6 +177,7 @@ class Stages:
             manifest=manifest,
             chain=record,
             verification=verification.artifact,
+            performance=performance,
             selection=selected.artifact,
             shipping=shipped_link.shipping,
             stages=tuple(self.times),
@@ -181,7 +189,7 @@ class Stages:
         if self.config.probes.enabled:
             from weckd_edge.train.probes.run import check_settings
 
-            check_settings(self.request.data, index.artifact, self.config.probes)
+            check_settings(index.artifact, self.config.probes)
         if self.request.auto_links:
             self._pick_links(index)
         return index, self._train(index)
@@ -215,6 +223,7 @@ class Stages:
             progress=self.progress,
         )
         self._done("data", stage)
+        check_report(self.config.report, stage.artifact)
         return stage
 
     def _pick_links(self, index: Stage[DatasetIndex]) -> None:
@@ -477,6 +486,7 @@ class Stages:
         index: Stage[DatasetIndex],
         uncalibrated: Candidate,
         recalibration: Recalibration,
+        teacher: Stage[Link] | None,
     ) -> Stage[Verification]:
         from weckd_edge.compile.verify import Candidate, verify
 
@@ -495,6 +505,7 @@ class Stages:
                 "others": [other.name for other in others],
                 "images": [[r.pixels_sha256, r.label, r.group] for r in index.artifact.images if r.split == "test"],
                 "recalibration": recalibration,
+                "teacher": teacher.artifact.weights.sha256 if teacher else None,
                 "layers": self.config.verify.layers,
                 "versions": versions(),
             },
@@ -512,6 +523,42 @@ class Stages:
                 recalibration=recalibration,
                 others=others,
                 layers=self.config.verify.layers,
+                teacher=self._trained(teacher) if teacher else None,
+            ),
+        )
+
+    def _performance(
+        self,
+        link: Stage[Link],
+        shipped: Candidate,
+        verification: Stage[Verification],
+        index: Stage[DatasetIndex],
+        teacher: Stage[Link] | None,
+    ) -> Stage[Performance]:
+        name = link.artifact.name
+        names = (
+            f"{teacher.artifact.name} {self.trained_name}" if teacher else None,
+            f"{name} {self.trained_name}",
+            f"{name} {shipped.name}",
+        )
+        return self.stage(
+            "performance",
+            Performance,
+            {
+                "verification": verification.artifact,
+                "images": [[r.path, r.attributes] for r in index.artifact.images],
+                "named_groups": index.artifact.named_groups,
+                "report": self.config.report,
+                "abstain_below": self.config.abstain_below,
+                "names": names,
+                "versions": versions(),
+            },
+            lambda _: measure_performance(
+                verification.artifact,
+                index.artifact,
+                self.config.report,
+                abstain_below=self.config.abstain_below,
+                names=names,
             ),
         )
 

@@ -21,8 +21,10 @@ from weckd_edge.devices.power.table import open_source
 from weckd_edge.devices.predicting.measurements import read_measurements
 from weckd_edge.devices.predicting.predict import predict
 from weckd_edge.devices.profile import DeviceProfile
+from weckd_edge.devices.slice_gates import judge_slices
 from weckd_edge.errors import ModelError
 from weckd_edge.latency_ladder import count_file
+from weckd_edge.performance import measure_slices
 from weckd_edge.progress import Progress
 from weckd_edge.shipping import choose_link, named_link, without_choice
 from weckd_edge.store import Stage
@@ -144,6 +146,9 @@ def weigh_link(
         split="validation",
         predicted=latency,
     )
+    if bars.slice_accuracy is not None or bars.slice_recall is not None:
+        slices = measure_slices(weight.validation, index.artifact, build.config.report)
+        gates = (*gates, *judge_slices(bars, slices, labels, split="validation"))
     weighed = WeighedLink(
         name=name,
         precision=chosen.precision,

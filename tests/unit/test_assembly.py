@@ -45,6 +45,7 @@ from weckd_edge.devices.detect import detect
 from weckd_edge.devices.profile import load_profile
 from weckd_edge.devices.sdk import sdk_files
 from weckd_edge.errors import BundleError, ConfigError, DataError, StoreError
+from weckd_edge.performance import measure_performance
 from weckd_edge.store import check_ref, file_ref, refs_in
 
 pytest.importorskip("jinja2")
@@ -193,13 +194,15 @@ def make_parts(
         reference=f"{backend} int8 (1)",
         tolerance={"openvino": 0.02},
     )
+    index = DatasetIndex(name="ears", labels=LABELS, images=tuple(sorted(records, key=lambda r: r.path)), synthetic=True)
+    report = ReportConfig(sample_frames=samples)
     return Parts(
         out=place / "bundle",
         root=root,
-        config=BuildConfig(gates=gates, report=ReportConfig(sample_frames=samples), **config),
+        config=BuildConfig(gates=gates, report=report, **config),
         profile=load_profile("generic-x86" if target == "cpu" else "jetson-orin-nano-8gb"),
         key=None,
-        index=DatasetIndex(name="ears", labels=LABELS, images=tuple(sorted(records, key=lambda r: r.path)), synthetic=True),
+        index=index,
         chain=ChainRecord(links=(link("M1", None, 0), link("M2", "1" * 64, 1)), twin=None, labels_used=2),
         exported=ExportedModel(
             onnx=onnx,
@@ -215,6 +218,7 @@ def make_parts(
         shipping=Shipping(chosen="M2", reason="M2 was asked for"),
         built=built,
         verification=verification,
+        performance=measure_performance(verification, index, report),
         golden=Part(golden, place / "golden"),
         measurements=(replace(MEASUREMENT, backend=backend),),
         stages=(StageTime(name="data", seconds=1.5, reused=False),),
@@ -287,6 +291,7 @@ def test_a_bundle_for_a_processor_holds_each_part_where_it_belongs(tmp_path: Pat
         *("selftest/frames.npy", "selftest/expected.npy", "evidence/report.html", "evidence/model_card.md"),
         *("evidence/sbom.cdx.json", "evidence/measurements.jsonl", "evidence/dataset_index.json"),
         *("evidence/chain.json", "evidence/verification.json", "evidence/build.json", "evidence/selection.json"),
+        "evidence/performance.json",
         "evidence/shipping.json",
         *(f"sdk/{path.as_posix()}" for path in sdk_files()),
     }

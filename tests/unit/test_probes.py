@@ -287,11 +287,12 @@ def test_a_folder_of_masks_serves_too_and_images_without_one_are_left_out(tmp_pa
     ("settings", "said"),
     [
         ({"masks": "nowhere"}, "expected a folder of masks"),
-        ({"source": "grup"}, "expected a column 'grup' in the CSV; did you mean 'group'"),
+        ({"source": "clinc"}, "expected a CSV with a further column 'clinc'; did you mean 'clinic'"),
     ],
 )
 def test_wrong_settings_are_refused_with_what_to_do(tmp_path: Path, settings: Row, said: str) -> None:
-    path = write(tmp_path, told_by(ring(), 40))
+    rows = [(pixels, {**row, "clinic": "north"}) for pixels, row in told_by(ring(), 40)]
+    path = write(tmp_path, rows)
     with pytest.raises(DataError, match=said):
         run(path, config(**settings))
 
@@ -330,7 +331,7 @@ def test_a_trained_network_is_shown_covered_test_images(tmp_path: Path) -> None:
     mask = Mask(shows="centre", disc=1.2, region=np.ones((SIDE, SIDE), np.bool_))
     test = [record for record in index.images if record.split == "test"]
     assert answers_under(shipped, tmp_path, test, [mask], SilentProgress()).all()
-    check_settings(path, index, settings.probes)
+    check_settings(index, settings.probes)
 
 
 def test_the_classifier_answers_as_the_probe_of_a_link_does_solved_either_way() -> None:

@@ -73,6 +73,7 @@ def build_index(
             width=image.width,
             height=image.height,
             published_split=item.published_split,
+            attributes=image.listed.attributes,
         )
         for image, item, place in zip(images, items, places, strict=True)
     )
@@ -90,6 +91,7 @@ def build_index(
         exact_copies=len(usable) - len(images),
         unlabelled=pool.images,
         unlabelled_left_out=pool.left_out,
+        named_groups=sum(image.listed.group is not None for image in images),
     )
     _note(index, config, grouping.separate_ties, progress)
     return index
@@ -120,6 +122,7 @@ def cached_index(
         "seed": config.seed,
         "skip_bad": skip_bad,
         "code": weckd_edge.__version__,
+        "kept": "attributes",
     }
     return workspace.stage(
         "data",

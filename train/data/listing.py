@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from weckd_edge.artifacts import Split
+from weckd_edge.artifacts import Attribute, Split
 from weckd_edge.errors import DataError, did_you_mean
 from weckd_edge.store import digest_of, sha256_file
 
@@ -25,6 +25,9 @@ SPLIT_NAMES: dict[str, Split] = {
 }
 """How a CSV may call its splits (in any case)."""
 
+OWN_COLUMNS = frozenset({"path", "file", "label", "group", "split", "published_split"})
+"""Columns of a CSV that have a meaning of their own; all others are kept as they are."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListedImage:
@@ -35,12 +38,14 @@ class ListedImage:
         label: Class name.
         group: The group the user named, or None.
         published_split: The split the user named, or None.
+        attributes: What further columns say of it, by column.
     """
 
     path: str
     label: str
     group: str | None = None
     published_split: Split | None = None
+    attributes: tuple[Attribute, ...] = ()
 
 
 def data_root(path: Path) -> Path:
@@ -68,7 +73,7 @@ def list_images(path: Path) -> tuple[ListedImage, ...]:
     Args:
         path: A folder of ``<label>/<image>`` (folders below a label count for it; hidden names and files beside
             the label folders do not), or a CSV with the columns ``path`` (or ``file``) and ``label`` and, if wanted,
-            ``group`` and ``split`` (or ``published_split``).
+            ``group`` and ``split`` (or ``published_split``); what other columns say is kept beside each image.
 
     Raises:
         DataError: Nothing is there, it is not laid out like that, or there are fewer than two classes.
@@ -180,6 +185,7 @@ def _from_csv(path: Path) -> list[ListedImage]:
             known = ", ".join(rows.columns) or "none"
             wanted = "path (or file)" if column == file_column else column
             raise DataError(f"{path}: expected a column '{wanted}', got the columns {known}")
+    further = sorted({c for c in rows.columns if c} - OWN_COLUMNS)
     images: dict[str, ListedImage] = {}
     for line, row in rows.values:
         where = f"{path}, line {line}"
@@ -194,6 +200,7 @@ def _from_csv(path: Path) -> list[ListedImage]:
             label=label,
             group=row.get("group") or None,
             published_split=_split_name(row.get(split_column, ""), where),
+            attributes=tuple(Attribute(column=column, value=row.get(column, "")) for column in further),
         )
     if not images:
         raise DataError(f"{path}: expected one line for each image below the header, found none")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
+from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.errors import DataError, did_you_mean
-from weckd_edge.train.data.listing import _relative, _rows
 from weckd_edge.train.probes.masks import Box
 
 SOURCE_COLUMNS = ("source", "site", "hospital", "device")
@@ -15,17 +14,12 @@ SOURCE_COLUMNS = ("source", "site", "hospital", "device")
 BOX_COLUMN = "box"
 
 
-def read_columns(path: Path) -> dict[str, dict[str, str]]:
-    """Return every column of a CSV: for each image, by its path, what stands in it; nothing for a folder."""
-    if path.is_dir():
-        return {}
-    table = _rows(path)
-    file_column = "path" if "path" in table.columns else "file"
-    found: dict[str, dict[str, str]] = {column: {} for column in table.columns}
-    for line, row in table.values:
-        name = _relative(row.get(file_column, ""), path.parent, f"{path}, line {line}")
-        for column, value in row.items():
-            found[column][name] = value
+def columns_of(index: DatasetIndex) -> dict[str, dict[str, str]]:
+    """Return every further column of a data set: for each image, by its path, what stands in it."""
+    found: dict[str, dict[str, str]] = {}
+    for record in index.images:
+        for attribute in record.attributes:
+            found.setdefault(attribute.column, {})[record.path] = attribute.value
     return found
 
 
@@ -37,7 +31,8 @@ def choose_source(columns: Mapping[str, Mapping[str, str]], asked: str | None) -
     """
     if asked is not None:
         if asked.lower() not in columns:
-            raise DataError(f"probes.source: expected a column '{asked}' in the CSV{did_you_mean(asked, columns)}")
+            known = did_you_mean(asked, columns) if columns else "; it has none, and a folder of images never has one"
+            raise DataError(f"probes.source: expected a CSV with a further column '{asked}'{known}")
         return asked.lower()
     return next((name for name in SOURCE_COLUMNS if name in columns), None)
 

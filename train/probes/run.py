@@ -20,7 +20,7 @@ from weckd_edge.train.data.scan import ScannedImage, scan
 from weckd_edge.train.engine import reproducible
 from weckd_edge.train.probes.chosen import Chosen, choose, sample_groups
 from weckd_edge.train.probes.classify import Ridge
-from weckd_edge.train.probes.columns import BOX_COLUMN, choose_source, read_columns
+from weckd_edge.train.probes.columns import BOX_COLUMN, choose_source, columns_of
 from weckd_edge.train.probes.compare import FOLDS, compare_folds
 from weckd_edge.train.probes.covered import Shipped
 from weckd_edge.train.probes.describe import choose_describer
@@ -61,13 +61,13 @@ def probe_folder(path: Path, config: BuildConfig, progress: Progress) -> Probes:
     return probe(path, None, config, progress, note=f"no split was made: {reason}")
 
 
-def check_settings(path: Path, index: DatasetIndex, config: ProbesConfig) -> None:
+def check_settings(index: DatasetIndex, config: ProbesConfig) -> None:
     """Find out before hours of training that the probes cannot be made as they are set.
 
     Raises:
         DataError: Masks, boxes or the source column are amiss.
     """
-    columns = read_columns(path)
+    columns = columns_of(index)
     choose_source(columns, config.source)
     Masking(config, columns.get(BOX_COLUMN, {}), index, choose(index.images), 0)
 
@@ -96,13 +96,13 @@ def probe(
         ModelError: The trunk's weights cannot be read.
     """
     root = data_root(path)
-    columns = read_columns(path)
-    column = choose_source(columns, config.probes.source)
     found = scan(root, list_images(path), progress).images
     distance = config.data.near_duplicate_distance
     ties = find_ties(found, distance) if distance is not None else ()
     grouped = group_images(found, ties).groups
     whole = index if index is not None else _without_split(root, found, grouped)
+    columns = columns_of(whole)
+    column = choose_source(columns, config.probes.source)
     notes = [note] if note else []
     if not any(image.listed.group for image in found):
         notes.append(NO_GROUPS)
@@ -209,6 +209,7 @@ def _without_split(root: Path, found: Sequence[ScannedImage], groups: Sequence[s
                 pixels_sha256=image.pixels_sha256,
                 width=image.width,
                 height=image.height,
+                attributes=image.listed.attributes,
             )
             for image, group in first.values()
         ),

@@ -8,7 +8,7 @@ Each module here describes one thing; everything is imported from ``weckd_edge.a
 
 from weckd_edge.artifacts.base import SCHEMA_VERSION, FileRef, Precision, Rate, Split, Target, Verdict
 from weckd_edge.artifacts.chain import BuildRecord, ChainRecord, Link, StageTime
-from weckd_edge.artifacts.data import BadFile, DatasetIndex, ImageRecord, UnlabelledImage
+from weckd_edge.artifacts.data import Attribute, BadFile, DatasetIndex, ImageRecord, UnlabelledImage
 from weckd_edge.artifacts.frame import InputContract, crop_box, diagonal_positions
 from weckd_edge.artifacts.graphs import BuiltModel, ExportedModel, QuantizedModel, Recalibration, Selection, Trial
 from weckd_edge.artifacts.manifest import GoldenFrames, Manifest, OperatingPoint
@@ -20,6 +20,18 @@ from weckd_edge.artifacts.measuring import (
     MachineState,
     Measurement,
     PowerFigures,
+)
+from weckd_edge.artifacts.performance import (
+    Answered,
+    ClassFigures,
+    Differences,
+    Figure,
+    Figures,
+    FlipCount,
+    FlippedFrame,
+    Flips,
+    Performance,
+    Slice,
 )
 from weckd_edge.artifacts.probes import (
     Fingerprint,
@@ -51,20 +63,29 @@ from weckd_edge.artifacts.verification import (
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Answered",
     "ApartFrame",
+    "Attribute",
     "BadFile",
     "BuildRecord",
     "BuiltModel",
     "CalibrationCheck",
     "CalibrationFigures",
     "ChainRecord",
+    "ClassFigures",
     "DatasetIndex",
+    "Differences",
     "EarlyStop",
     "Estimate",
     "ExecutedLayer",
     "ExportedModel",
+    "Figure",
+    "Figures",
     "FileRef",
     "Fingerprint",
+    "FlipCount",
+    "FlippedFrame",
+    "Flips",
     "FoldComparison",
     "Gate",
     "GoldenFrames",
@@ -85,6 +106,7 @@ __all__ = [
     "OperatingPoint",
     "Parity",
     "Parting",
+    "Performance",
     "PowerFigures",
     "Precision",
     "Prediction",
@@ -95,6 +117,7 @@ __all__ = [
     "ReliabilityBin",
     "Selection",
     "Shipping",
+    "Slice",
     "SourceFigure",
     "SourceProbe",
     "Split",

@@ -8,6 +8,19 @@ from weckd_edge.artifacts.base import SCHEMA_VERSION, Split
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Attribute:
+    """What a further column of the data CSV says of an image, such as site or age.
+
+    Attributes:
+        column: The column's name, lower case.
+        value: As it is written; empty where the cell is.
+    """
+
+    column: str
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ImageRecord:
     """One labelled image.
 
@@ -22,6 +35,7 @@ class ImageRecord:
         width: Pixels, after the EXIF orientation is applied.
         height: Pixels, after the EXIF orientation is applied.
         published_split: The split the data set came with, if its CSV names one.
+        attributes: What the CSV's further columns say of it, by column; empty without any.
     """
 
     path: str
@@ -34,6 +48,7 @@ class ImageRecord:
     width: int
     height: int
     published_split: str | None = None
+    attributes: tuple[Attribute, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +89,7 @@ class DatasetIndex:
         exact_copies: Images left out because an earlier path holds the same pixels under the same label.
         unlabelled: Frames of the folder of unlabelled ones, sorted by path.
         unlabelled_left_out: Frames of that folder that copy another image or resemble a held-out one.
+        named_groups: How many of the images had a group named by the user; None in an index that did not count them.
         schema_version: Of this record.
     """
 
@@ -87,4 +103,5 @@ class DatasetIndex:
     exact_copies: int = 0
     unlabelled: tuple[UnlabelledImage, ...] = ()
     unlabelled_left_out: int = 0
+    named_groups: int | None = None
     schema_version: int = SCHEMA_VERSION

@@ -203,6 +203,8 @@ class Prediction:
         label: Its true label index.
         fp32: Probabilities before quantization.
         compiled: Probabilities of the artefact that ships.
+        teacher: Probabilities of the chain's first link in FP32; None where that is the link that ships, or where nothing
+            was taught.
     """
 
     path: str
@@ -210,6 +212,7 @@ class Prediction:
     label: int
     fp32: tuple[float, ...]
     compiled: tuple[float, ...]
+    teacher: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

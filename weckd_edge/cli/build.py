@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, 
 from weckd_edge.errors import ConfigError
 
 if TYPE_CHECKING:
-    from weckd_edge.artifacts import Rate
+    from weckd_edge.artifacts import Figure, Performance, Rate
     from weckd_edge.config import BuildConfig, LinkConfig
     from weckd_edge.pipeline import BuildOutcome
 
@@ -187,10 +188,56 @@ def summary(outcome: BuildOutcome) -> dict[str, Any]:
             "test_images": compiled.images,
             "test_groups": compiled.groups,
         },
+        "performance": performance_summary(outcome.performance, manifest.labels),
         "gates": [
             {"name": g.name, "bar": g.bar, "got": g.got, "verdict": g.verdict, "reason": g.reason} for g in manifest.gates
         ],
         "stages": [{"name": s.name, "seconds": s.seconds, "reused": s.reused} for s in outcome.stages],
+    }
+
+
+def performance_summary(performance: Performance, labels: Sequence[str]) -> dict[str, Any]:
+    """Return the clinical figures that ``--json`` prints; every figure is in ``evidence/performance.json``."""
+
+    def figure(found: Figure | None) -> dict[str, Any] | None:
+        return None if found is None else {"value": found.value, "low": found.low, "high": found.high}
+
+    compiled = performance.compiled
+    slices = [
+        {
+            "column": one.column,
+            "value": one.value,
+            "images": one.images,
+            "groups": one.groups,
+            "right": one.right,
+            "accuracy": figure(one.compiled.accuracy) if one.compiled else None,
+            "note": one.note,
+        }
+        for one in performance.slices
+    ]
+    return {
+        "balanced_accuracy": figure(compiled.balanced_accuracy),
+        "macro_f1": figure(compiled.macro_f1),
+        "macro_auc": figure(compiled.macro_auc),
+        "classes": [
+            {"label": labels[c.label], "sensitivity": figure(c.sensitivity), "specificity": figure(c.specificity)}
+            for c in compiled.classes
+        ],
+        "worst_class": None if performance.worst_class is None else labels[performance.worst_class],
+        "worst_slice": None if performance.worst_slice is None else slices[performance.worst_slice],
+        "slices": slices,
+        "flips": [
+            {
+                "before": f.before,
+                "after": f.after,
+                "better": f.total.better,
+                "worse": f.total.worse,
+                "other": f.total.other,
+                "mcnemar_p": f.mcnemar_p,
+            }
+            for f in performance.flips
+        ],
+        "notes": list(performance.notes),
     }
 
 
@@ -203,6 +250,7 @@ def show(outcome: BuildOutcome) -> None:
     """Print what a person wants to know."""
     from weckd_edge.report.findings import chain_sentence, latency_text, weighed_row
     from weckd_edge.report.numbers import size
+    from weckd_edge.report.performance_rows import headline
 
     manifest, verification = outcome.manifest, outcome.verification
     twin = outcome.chain.twin
@@ -256,6 +304,10 @@ def show(outcome: BuildOutcome) -> None:
         f"{what}: {compiled.value:.1%} ({compiled.low:.1%} to {compiled.high:.1%}) of {compiled.images} held-out images in "
         f"{compiled.groups} groups; {flips} from FP32."
     )
+    for line in headline(outcome.performance, manifest.labels):
+        click.echo(line.replace("\u00a0", " "))
+    for note in outcome.performance.notes:
+        say(f"note: {note}")
     if outcome.shipping.links:
         click.echo(f"Why {name}? {outcome.shipping.reason}.")
         for line in outcome.shipping.advice:

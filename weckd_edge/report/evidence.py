@@ -15,6 +15,7 @@ from weckd_edge.artifacts import (
     Link,
     Manifest,
     Measurement,
+    Performance,
     Probes,
     Selection,
     Shipping,
@@ -33,6 +34,7 @@ BUILD_FILE = "build.json"
 SELECTION_FILE = "selection.json"
 SHIPPING_FILE = "shipping.json"
 PROBES_FILE = "probes.json"
+PERFORMANCE_FILE = "performance.json"
 REPORT_FILE = "report.html"
 MODEL_CARD_FILE = "model_card.md"
 SBOM_FILE = "sbom.cdx.json"
@@ -53,6 +55,7 @@ class Evidence:
         selection: Which precisions were tried and why this one ships.
         shipping: Which links were weighed and why this one ships.
         probes: What was found of leaks, shortcuts and doubtful labels; None where the build did not look.
+        performance: Clinical figures, by class and slice; None in a bundle that was made before they were kept.
     """
 
     dataset: DatasetIndex
@@ -63,6 +66,7 @@ class Evidence:
     selection: Selection
     shipping: Shipping
     probes: Probes | None = None
+    performance: Performance | None = None
 
     @property
     def shipped(self) -> Link:
@@ -101,6 +105,8 @@ def write_evidence(folder: Path, evidence: Evidence) -> None:
     write_atomic(below / SHIPPING_FILE, to_json(evidence.shipping))
     if evidence.probes is not None:
         write_atomic(below / PROBES_FILE, to_json(evidence.probes))
+    if evidence.performance is not None:
+        write_atomic(below / PERFORMANCE_FILE, to_json(evidence.performance))
 
 
 def measurement_lines(measurements: Iterable[Measurement]) -> Iterable[str]:
@@ -133,6 +139,7 @@ def read_evidence(folder: Path, manifest: Manifest) -> Evidence:
         selection=_read(below / SELECTION_FILE, Selection),
         shipping=_read(below / SHIPPING_FILE, Shipping),
         probes=_read(below / PROBES_FILE, Probes) if (below / PROBES_FILE).is_file() else None,
+        performance=_read(below / PERFORMANCE_FILE, Performance) if (below / PERFORMANCE_FILE).exists() else None,
     )
     _check(evidence, manifest)
     return evidence
@@ -149,6 +156,8 @@ def _check(evidence: Evidence, manifest: Manifest) -> None:
     for prediction in evidence.verification.predictions:
         if len(prediction.compiled) != classes or not 0 <= prediction.label < classes:
             raise BundleError(f"{VERIFICATION_FILE}: {prediction.path}: expected answers for {classes} labels")
+    if evidence.performance is not None and len(evidence.performance.compiled.classes) != classes:
+        raise BundleError(f"{PERFORMANCE_FILE}: expected the figures of {classes} labels")
     for recalls in (evidence.verification.recall_fp32, evidence.verification.recall_compiled):
         if len(recalls) != classes:
             raise BundleError(f"{VERIFICATION_FILE}: expected the recall of {classes} labels, found {len(recalls)}")

@@ -29,6 +29,8 @@ GATE_NAMES = {
     "accuracy_drop": ("Accuracy lost by compiling", "at most", "points"),
     "energy_mj": ("Energy of one frame, above idle", "at most", "mJ"),
     "recall": ("Sensitivity for the class it recognises worst", "at least", "%"),
+    "slice_accuracy": ("Accuracy in the slice it serves worst", "at least", "%"),
+    "slice_recall": ("Sensitivity in the slice and for the class where it is lowest", "at least", "%"),
 }
 """Title, direction and unit of each bar."""
 

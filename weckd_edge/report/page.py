@@ -18,6 +18,7 @@ from weckd_edge.artifacts import Manifest, Verification
 from weckd_edge.optional import require
 from weckd_edge.report import charts, findings, numbers, parity, probes
 from weckd_edge.report.evidence import Evidence, read_evidence
+from weckd_edge.report.performance_rows import performance_text
 from weckd_edge.store import write_atomic
 
 THUMBNAIL_PIXELS = 240
@@ -126,6 +127,7 @@ def _context(
         "loaded_bytes": findings.loaded_bytes(manifest),
         "chain_sentence": findings.chain_sentence(evidence.chain),
         "teachers": {link.name: findings.teacher_of(link, evidence.chain.links) for link in evidence.chain.links},
+        "performance": performance_text(evidence.performance, manifest.labels),
         "confusion": counts,
         "abstained": abstained,
         "data": data,

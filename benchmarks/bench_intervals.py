@@ -1,0 +1,238 @@
+"""How often the intervals of a report hold the truth: answers are drawn from a known law, over and over.
+
+Each scenario draws groups of images, sizes as those of a real data set, answers that are alike within a group (``alike``:
+the correlation of logits), and classes of different difficulty. The truth is what the same law gives on very many groups.
+For each figure the line tells in what share of the repeats the 95 % interval of ``weckd_edge.performance`` held it, and, to
+compare, a bootstrap's plain percentiles.
+
+    python benchmarks/bench_intervals.py [repeats]
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import record
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import Figure, Figures
+from weckd_edge.performance.counts import Answers, Drawn, draw_weights
+from weckd_edge.performance.measure import compare, measure
+
+SIZES = {
+    "otoscopy_chile": (
+        *((1, 157), (2, 54), (3, 28), (4, 18), (5, 18), (6, 9), (7, 7), (8, 2), (9, 4), (10, 4), (11, 4)),
+        *((13, 1), (15, 2), (18, 1)),
+    ),
+    "one image": ((1, 1),),
+    "patients": ((10, 28), (11, 15), (13, 8), (15, 8), (17, 7), (20, 44)),
+}
+"""How many images groups have, and how many groups have so many: frames of one ear, by near-identity; independent images;
+cells of one patient (a quarter of those that malaria_cells has)."""
+
+ENOUGH_IMAGES = 100_000
+RESAMPLES = 200
+"""Fewer than a build takes, as there are thousands of repeats."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scenario:
+    """One law that answers are drawn from.
+
+    Attributes:
+        name: In words.
+        sizes: Key of ``SIZES``.
+        groups: How many groups a test split has.
+        mix: Share of each class.
+        signal: How far the true class's logit stands out, by class.
+        alike: Correlation of logits within a group, 0..1.
+        pure: Whether all images of a group are of one class.
+        drift: Spread of what compiling adds to logits, for differences.
+    """
+
+    name: str
+    sizes: str
+    groups: int
+    mix: tuple[float, ...]
+    signal: tuple[float, ...]
+    alike: float
+    pure: bool
+    drift: float = 0.3
+
+
+FOUR, TWO = (0.25, 0.25, 0.25, 0.25), (0.3, 0.7)
+SCENARIOS = (
+    Scenario(
+        name="four classes, few groups, easy",
+        sizes="otoscopy_chile",
+        groups=80,
+        mix=FOUR,
+        signal=(3.2, 2.6, 2.2, 1.8),
+        alike=0.5,
+        pure=True,
+    ),
+    Scenario(
+        name="four classes, few groups, hard",
+        sizes="otoscopy_chile",
+        groups=80,
+        mix=FOUR,
+        signal=(1.9, 2.0, 2.5, 1.6),
+        alike=0.5,
+        pure=True,
+    ),
+    Scenario(
+        name="four classes, many groups",
+        sizes="otoscopy_chile",
+        groups=300,
+        mix=FOUR,
+        signal=(3.2, 2.6, 2.2, 1.8),
+        alike=0.5,
+        pure=True,
+    ),
+    Scenario(
+        name="two classes, very alike",
+        sizes="otoscopy_chile",
+        groups=150,
+        mix=TWO,
+        signal=(1.0, 2.6),
+        alike=0.7,
+        pure=True,
+    ),
+    Scenario(
+        name="two classes in each patient",
+        sizes="patients",
+        groups=80,
+        mix=TWO,
+        signal=(1.3, 2.4),
+        alike=0.2,
+        pure=False,
+    ),
+    Scenario(
+        name="one image a group",
+        sizes="one image",
+        groups=200,
+        mix=TWO,
+        signal=(1.0, 2.4),
+        alike=0.0,
+        pure=True,
+    ),
+)
+
+
+def draw(scenario: Scenario, groups: int, random: np.random.Generator) -> tuple[Answers, Answers]:
+    """Draw a test split: FP32's answers and those of what it was compiled to."""
+    sizes, counts = np.array(SIZES[scenario.sizes]).T
+    member = np.repeat(np.arange(groups), random.choice(sizes, groups, p=counts / counts.sum()))
+    images, classes = len(member), len(scenario.mix)
+    of_groups = random.choice(classes, groups, p=scenario.mix)
+    truth = of_groups[member] if scenario.pure else random.choice(classes, images, p=scenario.mix)
+    logits = np.sqrt(scenario.alike) * random.standard_normal((groups, classes))[member]
+    logits += np.sqrt(1 - scenario.alike) * random.standard_normal((images, classes))
+    logits[np.arange(images), truth] += np.array(scenario.signal)[truth]
+    moved = logits + scenario.drift * random.standard_normal((images, classes))
+    return Answers(truth, _softmax(logits), member), Answers(truth, _softmax(moved), member)
+
+
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    raised = np.exp(2 * (logits - logits.max(axis=1, keepdims=True)))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+def named(figures: Figures) -> dict[str, Figure | None]:
+    """Return the figures that are followed; of the classes the first."""
+    first = figures.classes[0]
+    return {
+        "accuracy": figures.accuracy,
+        "balanced accuracy": figures.balanced_accuracy,
+        "macro F1": figures.macro_f1,
+        "macro AUC": figures.macro_auc,
+        "sensitivity": first.sensitivity,
+        "specificity": first.specificity,
+        "PPV": first.ppv,
+        "NPV": first.npv,
+        "F1": first.f1,
+        "AUC": first.auc,
+        "PPV at prevalence": first.ppv_at_prevalence,
+    }
+
+
+def accuracies(answers: Answers, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the accuracy of each draw, alone."""
+    right = np.bincount(answers.member, weights=answers.decided == answers.truth)
+    return np.asarray(weights @ right / (weights @ np.bincount(answers.member)))
+
+
+def percentiles(drawn: Drawn) -> dict[str, NDArray[np.float64]]:
+    """Return the draws whose plain percentiles are compared."""
+    return {
+        "accuracy": drawn.accuracy,
+        "balanced accuracy": drawn.balanced_accuracy,
+        "macro F1": drawn.macro_f1,
+        "macro AUC": drawn.macro_auc,
+        "sensitivity": drawn.sensitivity[:, 0],
+        "F1": drawn.f1[:, 0],
+        "AUC": drawn.auc[:, 0],
+    }
+
+
+def coverage(scenario: Scenario, repeats: int, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, dict[str, float]]:
+    """Return, by figure, its true value, the share of intervals that held it, and that of plain percentiles."""
+    random = np.random.default_rng(seed)
+    prevalence = np.array([0.1, *(0.9 * np.array(scenario.mix[1:]) / sum(scenario.mix[1:]))])
+    sizes, counts = np.array(SIZES[scenario.sizes]).T
+    many = round(ENOUGH_IMAGES / (sizes @ counts / counts.sum()))
+    whole, once = draw(scenario, many, random), np.ones((1, many))
+    true = {name: f.value for name, f in named(measure(whole[1], once, prevalence)[0]).items() if f is not None}
+    apart = float(accuracies(whole[1], once)[0] - accuracies(whole[0], once)[0])
+    held: dict[str, list[bool]] = {}
+    plain: dict[str, list[bool]] = {}
+    for _ in range(repeats):
+        before, after = draw(scenario, scenario.groups, random)
+        weights = draw_weights(scenario.groups, int(random.integers(2**31)), resamples)
+        figures, drawn = measure(after, weights, prevalence)
+        for name, figure in named(figures).items():
+            if figure is not None and figure.low is not None and figure.high is not None:
+                held.setdefault(name, []).append(figure.low <= true[name] <= figure.high)
+        for name, draws in percentiles(drawn).items():
+            low, high = np.nanquantile(draws[1:], (0.025, 0.975))
+            plain.setdefault(name, []).append(bool(low <= true[name] <= high))
+        difference = compare(replace(drawn, accuracy=accuracies(before, weights)), drawn, after).accuracy
+        if difference is not None:
+            held.setdefault("difference of accuracies", []).append(difference.low <= apart <= difference.high)
+    return {
+        name: {
+            "true": round(true.get(name, apart), 4),
+            "intervals": len(hits),
+            "held": round(float(np.mean(hits)), 4),
+            **({"percentiles_held": round(float(np.mean(plain[name])), 4)} if name in plain else {}),
+        }
+        for name, hits in held.items()
+    }
+
+
+def main(repeats: int) -> None:
+    for scenario in SCENARIOS:
+        start_ns = time.monotonic_ns()
+        found = coverage(scenario, repeats)
+        took_ns = time.monotonic_ns() - start_ns
+        for name, line in found.items():
+            print(f"{scenario.name:32s} {name:26s} {line}", flush=True)
+        record.append(
+            "intervals",
+            f"share of 95 % intervals that hold the truth: {scenario.name}",
+            {"all repeats": [took_ns, took_ns]},
+            ("numpy",),
+            repeats=repeats,
+            resamples=RESAMPLES,
+            groups=scenario.groups,
+            sizes=scenario.sizes,
+            alike=scenario.alike,
+            coverage=found,
+        )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)

@@ -1,0 +1,140 @@
+"""Figures of answers for many weightings of the groups at once: what a bootstrap over groups asks for.
+
+A weighting says how often each group was drawn. Decisions are counted once a group, and the counts multiplied by the
+weights; areas under ROC curves come from weighted ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """One implementation's answers to some images.
+
+    Attributes:
+        truth: True label indices ``[N]``.
+        probabilities: ``[N, classes]``.
+        member: The group of each image ``[N]``, counted from 0.
+    """
+
+    truth: NDArray[np.intp]
+    probabilities: Floats
+    member: NDArray[np.intp]
+
+    @property
+    def decided(self) -> NDArray[np.intp]:
+        """The likeliest class of each image ``[N]``."""
+        likeliest: NDArray[np.intp] = self.probabilities.argmax(axis=1)
+        return likeliest
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return int(self.probabilities.shape[1])
+
+    @property
+    def groups(self) -> int:
+        """How many groups there are."""
+        return int(self.member.max()) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Figures for each weighting ``[B]`` or ``[B, classes]``, NaN where a weighting leaves nothing to divide by."""
+
+    accuracy: Floats
+    balanced_accuracy: Floats
+    macro_f1: Floats
+    macro_auc: Floats
+    sensitivity: Floats
+    f1: Floats
+    auc: Floats
+    ppv_at: Floats | None
+    npv_at: Floats | None
+
+
+def group_numbers(groups: Sequence[str]) -> NDArray[np.intp]:
+    """Number groups from 0, in the order of their names ``[N]``."""
+    return np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.intp)
+
+
+def draw_weights(groups: int, seed: int, resamples: int = RESAMPLES) -> Floats:
+    """Return weightings ``[1 + resamples, groups]``: each group once, then as a bootstrap draws them with replacement."""
+    drawn = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), resamples)
+    return np.vstack([np.ones(groups), drawn])
+
+
+def figures_drawn(answers: Answers, weights: Floats, prevalence: Floats | None = None) -> Drawn:
+    """Return every figure that needs a bootstrap.
+
+    Args:
+        answers: Of N images.
+        weights: How often each group counts, ``[B, groups]``.
+        prevalence: Of each class, summing to 1; every class must have images.
+    """
+    classes = answers.classes
+    cells = np.zeros((answers.groups, classes, classes))
+    np.add.at(cells, (answers.member, answers.truth, answers.decided), 1.0)
+    matrix = (weights @ cells.reshape(len(cells), -1)).reshape(-1, classes, classes)
+    seen, said = matrix.sum(axis=2), matrix.sum(axis=1)
+    hit = np.einsum("bcc->bc", matrix)
+    present = cells.sum(axis=(0, 2)) > 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sensitivity = hit / seen
+        f1 = 2 * hit / (seen + said)
+        accuracy = hit.sum(axis=1) / seen.sum(axis=1)
+        ppv_at, npv_at = (None, None) if prevalence is None else _at_prevalence(matrix / seen[:, :, None], prevalence)
+    auc = np.full_like(seen, np.nan)
+    for label in np.flatnonzero(present) if present.sum() > 1 else ():
+        auc[:, label] = weighted_auc(answers.probabilities[:, label], answers.truth == label, answers.member, weights)
+    return Drawn(
+        accuracy=accuracy,
+        balanced_accuracy=sensitivity[:, present].mean(axis=1),
+        macro_f1=f1[:, present].mean(axis=1),
+        macro_auc=auc[:, present].mean(axis=1),
+        sensitivity=sensitivity,
+        f1=f1,
+        auc=auc,
+        ppv_at=ppv_at,
+        npv_at=npv_at,
+    )
+
+
+def _at_prevalence(rates: Floats, prevalence: Floats) -> tuple[Floats, Floats]:
+    """Return predictive values ``[B, classes]`` by Bayes' rule from the shares ``[B, truth, decision]`` of each class."""
+    mixed = rates * prevalence[:, None]
+    said, hit = mixed.sum(axis=1), np.einsum("bcc->bc", mixed)
+    return hit / said, (1 - said - (prevalence - hit)) / (1 - said)
+
+
+def weighted_auc(score: Floats, positive: Bools, member: NDArray[np.intp], weights: Floats) -> Floats:
+    """Return the area under the ROC curve ``[B]``: the weighted share of pairs that are in order, ties counted half.
+
+    Args:
+        score: Of each image ``[N]``.
+        positive: Which images are of the class ``[N]``.
+        member: The group of each image ``[N]``.
+        weights: ``[B, groups]``.
+    """
+    order = np.argsort(score, kind="stable")
+    ranked, positive, member = score[order], positive[order], member[order]
+    new = np.r_[True, ranked[1:] != ranked[:-1]]
+    start = np.flatnonzero(new)
+    drawn = weights[:, member]
+    up = np.add.reduceat(drawn * positive, start, axis=1)
+    down = np.add.reduceat(drawn * ~positive, start, axis=1)
+    below = np.cumsum(down, axis=1) - down / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        area: Floats = (up * below).sum(axis=1) / (up.sum(axis=1) * down.sum(axis=1))
+    return area
