@@ -11,6 +11,7 @@ from weckd_edge.artifacts.chain import BuildRecord, ChainRecord, Link, StageTime
 from weckd_edge.artifacts.data import BadFile, DatasetIndex, ImageRecord, UnlabelledImage
 from weckd_edge.artifacts.frame import InputContract, crop_box, diagonal_positions
 from weckd_edge.artifacts.graphs import BuiltModel, ExportedModel, QuantizedModel, Recalibration, Selection, Trial
+from weckd_edge.artifacts.guarding import FrameGuard, QualityBars, QualityFigures
 from weckd_edge.artifacts.manifest import GoldenFrames, Manifest, OperatingPoint
 from weckd_edge.artifacts.measuring import (
     EarlyStop,
@@ -51,6 +52,7 @@ __all__ = [
     "ExecutedLayer",
     "ExportedModel",
     "FileRef",
+    "FrameGuard",
     "Gate",
     "GoldenFrames",
     "ImageRecord",
@@ -70,6 +72,8 @@ __all__ = [
     "PowerFigures",
     "Precision",
     "Prediction",
+    "QualityBars",
+    "QualityFigures",
     "QuantizedModel",
     "Rate",
     "Recalibration",
