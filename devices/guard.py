@@ -11,13 +11,13 @@ of the frame, not of the network: it costs little, runs before the network and i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import FrameGuard, InputContract, QualityFigures, crop_box
+from weckd_edge.artifacts import SCHEMA_VERSION, FrameGuard, InputContract, QualityFigures, crop_box
 from weckd_edge.bundle import Bundle
 from weckd_edge.errors import BundleError
 from weckd_edge.schema import from_json
@@ -222,11 +222,14 @@ class OpenGuard:
         self._whitening = np.zeros((FEATURES, FEATURES))
         for row, values in enumerate(guard.whitening):
             self._whitening[row, : row + 1] = values
-        if not (np.isfinite(self._mean).all() and np.isfinite(self._whitening).all()):
+        bars = (*astuple(guard.bars), guard.most_unfamiliar)
+        if guard.schema_version != SCHEMA_VERSION:
+            raise BundleError(f"guard: expected format {SCHEMA_VERSION}, found {guard.schema_version}; update weckd-edge")
+        if not all(np.isfinite(v).all() for v in (self._mean, self._whitening, [b for b in bars if b is not None])):
             raise BundleError("guard: expected numbers, got one that is not finite")
 
     def judge(self, frame: NDArray[np.uint8]) -> Sight:
-        """Look at a frame, uint8 ``[frame_height, frame_width, 3]`` or with a leading 1, and say whether it may be answered."""
+        """Say whether a frame may be answered: uint8 ``[frame_height, frame_width, 3]``, or with a leading 1."""
         look = look_at(frame, self.contract)
         score = float(distances(look.features[None], self._mean, self._whitening)[0])
         code, words = self._refuse(look.quality, score)
@@ -247,6 +250,6 @@ class OpenGuard:
             told = f"{quality.sharpness:.3g} grey levels of fine detail, at least {bars.least_sharpness:.3g} are needed"
             return "blurred", f"blurred: {told}"
         most = self.guard.most_unfamiliar
-        if most is not None and score > most:
+        if most is not None and not score <= most:
             return "unfamiliar", f"not like the frames it was trained on: {score:.4g} away, at most {most:.4g} is taken"
         return None, None

@@ -72,7 +72,7 @@ static void geometry(void) {
     frame.format = (weckd_format)4;
     CHECK(region_of(&frame, &region) == WECKD_ERR_ARGUMENT);
     frame = good;
-    frame.reserved[3] = 1;
+    frame.reserved[2] = 1;
     CHECK(region_of(&frame, &region) == WECKD_ERR_ARGUMENT);
     frame = good;
     frame.format = WECKD_NV12;
