@@ -50,6 +50,8 @@ FEATURES = 3 + 3 + 2 + 3 + 2 * len(LAGS) + BINS + CELLS**2 + 4
 
 COUNT = GRID * GRID
 
+_TINY = 1e-9
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameLook:
@@ -234,6 +236,16 @@ class OpenGuard:
         score = float(distances(look.features[None], self._mean, self._whitening)[0])
         code, words = self._refuse(look.quality, score)
         return Sight(code=code, words=words, quality=look.quality, unfamiliarity=score)
+
+    def strain(self, sight: Sight) -> float:
+        """Return how far a frame is towards being refused: 1 is at the bar it comes nearest to, more is over it."""
+        bars, quality, most = self.guard.bars, sight.quality, self.guard.most_unfamiliar
+        parts = [(sight.unfamiliarity, most), (quality.dark_share, bars.most_dark), (quality.bright_share, bars.most_bright)]
+        if bars.least_contrast is not None:
+            parts.append((bars.least_contrast, quality.contrast))
+        if bars.least_sharpness is not None:
+            parts.append((bars.least_sharpness, quality.sharpness))
+        return max((got / max(bar, _TINY) for got, bar in parts if bar is not None), default=0.0)
 
     def _refuse(self, quality: QualityFigures, score: float) -> tuple[str | None, str | None]:
         bars = self.guard.bars

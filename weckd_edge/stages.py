@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from weckd_edge.artifacts import (
+    Abstention,
     BuiltModel,
     ChainRecord,
     DatasetIndex,
     ExportedModel,
     GoldenFrames,
+    GuardRecord,
     InputContract,
     Link,
     Manifest,
@@ -35,8 +37,10 @@ from weckd_edge.config import BuildConfig
 from weckd_edge.devices.bench import bench_model
 from weckd_edge.devices.detect import detect, is_same_device, needs_half_range
 from weckd_edge.devices.gates import merge_bars
+from weckd_edge.devices.guard import OpenGuard
 from weckd_edge.devices.power.table import open_source
 from weckd_edge.devices.profile import DeviceProfile
+from weckd_edge.guarding import Trial, check_labels, judge_abstention, judge_threshold, make_guard
 from weckd_edge.optional import is_installed
 from weckd_edge.progress import Progress
 from weckd_edge.store import Stage, Workspace, sha256_file
@@ -92,6 +96,7 @@ class BuildOutcome:
         verification: Accuracy, parity and flips of what ships.
         selection: Which precisions were tried, and why this one ships.
         shipping: Which links were weighed, and why this one ships.
+        abstention: What is not answered, and what that is worth.
         stages: Seconds of every stage.
     """
 
@@ -101,6 +106,7 @@ class BuildOutcome:
     verification: Verification
     selection: Selection
     shipping: Shipping
+    abstention: Abstention
     stages: tuple[StageTime, ...]
 
 
@@ -139,7 +145,9 @@ class Stages:
         as_written, shipped = self.candidates(selected)
         verification = self._verify(link, exported, as_written, shipped, index, uncalibrated, with_temperature)
         golden = self._golden(exported, as_written, shipped, index)
-        measurements = (self._bench(exported, selected, shipped, golden), *shipped_link.measurements)
+        guard = self._guard(exported.artifact.input, index)
+        abstention = self._abstention(exported, shipped, verification, guard, index)
+        measurements = (self._bench(exported, selected, shipped, golden, guard.artifact), *shipped_link.measurements)
         record = replace(self._record(chain), shipped=link.artifact.name)
         manifest = assemble(
             Parts(
@@ -159,6 +167,9 @@ class Stages:
                 golden=Part(golden.artifact, golden.folder),
                 measurements=measurements,
                 stages=tuple(self.times),
+                guard=guard.artifact.guard,
+                abstention=abstention.artifact,
+                more_gates=judge_threshold(abstention.artifact.threshold, self.config.abstain),
             )
         )
         self._finalize_on_jetson()
@@ -169,12 +180,14 @@ class Stages:
             verification=verification.artifact,
             selection=selected.artifact,
             shipping=shipped_link.shipping,
+            abstention=abstention.artifact,
             stages=tuple(self.times),
         )
 
     def train(self) -> tuple[Stage[DatasetIndex], Chain]:
         """Run the first two stages: what other processes of a training take part in."""
         index = self._data()
+        check_labels(self.config.guard, index.artifact.labels)
         if self.request.auto_links:
             self._pick_links(index)
         return index, self._train(index)
@@ -545,12 +558,57 @@ class Stages:
             ),
         )
 
+    def _guard(self, contract: InputContract, index: Stage[DatasetIndex]) -> Stage[GuardRecord]:
+        asked = replace(self.config.guard, other_frames=())
+        images = [[r.pixels_sha256, r.split, r.group] for r in index.artifact.images if r.split != "test"]
+        return self.stage(
+            "guard",
+            GuardRecord,
+            {"input": contract, "guard": asked, "images": images, "seed": self.config.seed, "versions": versions()},
+            lambda _: make_guard(index.artifact, self.root, contract, asked, self.config.seed, self.progress),
+        )
+
+    def _abstention(
+        self,
+        exported: Stage[ExportedModel],
+        shipped: Candidate,
+        verification: Stage[Verification],
+        guard: Stage[GuardRecord],
+        index: Stage[DatasetIndex],
+    ) -> Stage[Abstention]:
+        def judge(_: Path) -> Abstention:
+            with closing(shipped.open()) as runner:
+                trial = Trial(
+                    index=index.artifact,
+                    root=self.root,
+                    contract=exported.artifact.input,
+                    config=self.config,
+                    predictions=verification.artifact.predictions,
+                    answer=runner.run,
+                )
+                return judge_abstention(trial, guard.artifact, self.progress)
+
+        return self.stage(
+            "abstention",
+            Abstention,
+            {
+                "guard": guard.folder.name,
+                "verification": verification.folder.name,
+                "others": self.config.guard.other_frames,
+                "refuse": self.config.guard.refuse_labels,
+                "abstain": [self.config.abstain, self.config.abstain_below],
+                "seed": self.config.seed,
+            },
+            judge,
+        )
+
     def _bench(
         self,
         exported: Stage[ExportedModel],
         selected: Stage[Selection],
         shipped: Candidate,
         golden: Stage[GoldenFrames],
+        guard: GuardRecord,
     ) -> Measurement:
         """Measure what ships; never reused, as machines change."""
         start_ns = time.monotonic_ns()
@@ -567,6 +625,7 @@ class Stages:
                 warmup=bench.warmup,
                 threads=bench.threads,
                 power=meter,
+                guard=OpenGuard(guard.guard, exported.artifact.input) if guard.guard is not None else None,
                 progress=self.progress,
             )
         seconds = (time.monotonic_ns() - start_ns) / 1e9

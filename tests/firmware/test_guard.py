@@ -18,7 +18,16 @@ from weckd_edge.devices.infer import OpenModel, answer_frame, open_bundle_model
 from weckd_edge.schema import to_json
 
 REAL = Path(__file__).parents[2].parent / "shared/data"
-REASONS = {None: 0, "unsure": 1, "too_dark": 3, "too_bright": 4, "flat": 5, "blurred": 6, "unfamiliar": 7, "refused_label": 8}
+REASONS = {
+    None: 0,
+    "unsure": 1,
+    "too_dark": 3,
+    "too_bright": 4,
+    "flat": 5,
+    "blurred": 6,
+    "unfamiliar": 7,
+    "refused_label": 8,
+}
 
 
 def make_guard(seed: int = 0, **more: Any) -> FrameGuard:

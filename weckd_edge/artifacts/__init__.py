@@ -6,6 +6,13 @@ Paths in an artefact are relative to the folder it lies in, and nothing in it de
 Each module here describes one thing; everything is imported from ``weckd_edge.artifacts`` itself.
 """
 
+from weckd_edge.artifacts.abstaining import (
+    Abstention,
+    CoveragePoint,
+    FarKind,
+    GuardRecord,
+    ThresholdRecord,
+)
 from weckd_edge.artifacts.base import SCHEMA_VERSION, FileRef, Precision, Rate, Split, Target, Verdict
 from weckd_edge.artifacts.chain import BuildRecord, ChainRecord, Link, StageTime
 from weckd_edge.artifacts.data import BadFile, DatasetIndex, ImageRecord, UnlabelledImage
@@ -39,6 +46,7 @@ from weckd_edge.artifacts.verification import (
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Abstention",
     "ApartFrame",
     "BadFile",
     "BuildRecord",
@@ -46,15 +54,18 @@ __all__ = [
     "CalibrationCheck",
     "CalibrationFigures",
     "ChainRecord",
+    "CoveragePoint",
     "DatasetIndex",
     "EarlyStop",
     "Estimate",
     "ExecutedLayer",
     "ExportedModel",
+    "FarKind",
     "FileRef",
     "FrameGuard",
     "Gate",
     "GoldenFrames",
+    "GuardRecord",
     "ImageRecord",
     "InputContract",
     "Latency",
@@ -83,6 +94,7 @@ __all__ = [
     "Split",
     "StageTime",
     "Target",
+    "ThresholdRecord",
     "Trial",
     "UnlabelledImage",
     "Verdict",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from weckd_edge.artifacts import (
+    Abstention,
     BuildRecord,
     ChainRecord,
     DatasetIndex,
@@ -31,6 +32,7 @@ MEASUREMENTS_FILE = "measurements.jsonl"
 BUILD_FILE = "build.json"
 SELECTION_FILE = "selection.json"
 SHIPPING_FILE = "shipping.json"
+ABSTENTION_FILE = "abstention.json"
 REPORT_FILE = "report.html"
 MODEL_CARD_FILE = "model_card.md"
 SBOM_FILE = "sbom.cdx.json"
@@ -50,6 +52,7 @@ class Evidence:
         build: How the bundle was built.
         selection: Which precisions were tried and why this one ships.
         shipping: Which links were weighed and why this one ships.
+        abstention: What is not answered; None in bundles from before there were guards.
     """
 
     dataset: DatasetIndex
@@ -59,6 +62,7 @@ class Evidence:
     build: BuildRecord
     selection: Selection
     shipping: Shipping
+    abstention: Abstention | None = None
 
     @property
     def shipped(self) -> Link:
@@ -95,6 +99,8 @@ def write_evidence(folder: Path, evidence: Evidence) -> None:
     write_atomic(below / BUILD_FILE, to_json(evidence.build))
     write_atomic(below / SELECTION_FILE, to_json(evidence.selection))
     write_atomic(below / SHIPPING_FILE, to_json(evidence.shipping))
+    if evidence.abstention is not None:
+        write_atomic(below / ABSTENTION_FILE, to_json(evidence.abstention))
 
 
 def measurement_lines(measurements: Iterable[Measurement]) -> Iterable[str]:
@@ -126,6 +132,7 @@ def read_evidence(folder: Path, manifest: Manifest) -> Evidence:
         build=_read(below / BUILD_FILE, BuildRecord),
         selection=_read(below / SELECTION_FILE, Selection),
         shipping=_read(below / SHIPPING_FILE, Shipping),
+        abstention=_read(below / ABSTENTION_FILE, Abstention) if (below / ABSTENTION_FILE).exists() else None,
     )
     _check(evidence, manifest)
     return evidence
