@@ -148,7 +148,7 @@ def bench_model(
         threads: Processor threads one query may use.
         generator: What sends the queries.
         power: Where power is read.
-        guard: Looks at each frame first, and its time counts; every frame is answered, whatever it says. None: there is none.
+        guard: Looks at each frame first, and its time counts; every frame is answered, whatever it says.
         out: Folder to keep the bench in.
         root: Where ``proc``, ``sys`` and ``etc`` lie.
         progress: Where to show it.

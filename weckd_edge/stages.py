@@ -34,6 +34,7 @@ from weckd_edge.artifacts import (
 from weckd_edge.assembly import Part, Parts, assemble, versions
 from weckd_edge.bundle import open_bundle
 from weckd_edge.config import BuildConfig
+from weckd_edge.devices.backends.table import open_runner
 from weckd_edge.devices.bench import bench_model
 from weckd_edge.devices.detect import detect, is_same_device, needs_half_range
 from weckd_edge.devices.gates import merge_bars
@@ -127,6 +128,7 @@ class Stages:
         self.progress = progress
         self.times: list[StageTime] = []
         self.refine: Callable[[int], Stage[Link]] | None = None
+        self._guard: Stage[GuardRecord] | None = None
 
     def run(self) -> BuildOutcome:
         index, chain = self.train()
@@ -145,7 +147,7 @@ class Stages:
         as_written, shipped = self.candidates(selected)
         verification = self._verify(link, exported, as_written, shipped, index, uncalibrated, with_temperature)
         golden = self._golden(exported, as_written, shipped, index)
-        guard = self._guard(exported.artifact.input, index)
+        guard = self.guard(exported.artifact.input, index)
         abstention = self._abstention(exported, shipped, verification, guard, index)
         measurements = (self._bench(exported, selected, shipped, golden, guard.artifact), *shipped_link.measurements)
         record = replace(self._record(chain), shipped=link.artifact.name)
@@ -558,15 +560,19 @@ class Stages:
             ),
         )
 
-    def _guard(self, contract: InputContract, index: Stage[DatasetIndex]) -> Stage[GuardRecord]:
+    def guard(self, contract: InputContract, index: Stage[DatasetIndex]) -> Stage[GuardRecord]:
+        """Fit the frame guard: one for all links, as it looks at the frame alone."""
+        contract = replace(contract, input_size=1, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
         asked = replace(self.config.guard, other_frames=())
         images = [[r.pixels_sha256, r.split, r.group] for r in index.artifact.images if r.split != "test"]
-        return self.stage(
-            "guard",
-            GuardRecord,
-            {"input": contract, "guard": asked, "images": images, "seed": self.config.seed, "versions": versions()},
-            lambda _: make_guard(index.artifact, self.root, contract, asked, self.config.seed, self.progress),
-        )
+        if self._guard is None:
+            self._guard = self.stage(
+                "guard",
+                GuardRecord,
+                {"input": contract, "guard": asked, "images": images, "seed": self.config.seed, "versions": versions()},
+                lambda _: make_guard(index.artifact, self.root, contract, asked, self.config.seed, self.progress),
+            )
+        return self._guard
 
     def _abstention(
         self,
@@ -577,7 +583,7 @@ class Stages:
         index: Stage[DatasetIndex],
     ) -> Stage[Abstention]:
         def judge(_: Path) -> Abstention:
-            with closing(shipped.open()) as runner:
+            with closing(open_runner(shipped.backend, shipped.model, reference=shipped.reference)) as runner:
                 trial = Trial(
                     index=index.artifact,
                     root=self.root,

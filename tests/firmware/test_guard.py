@@ -39,7 +39,7 @@ def make_guard(seed: int = 0, **more: Any) -> FrameGuard:
 
 
 def sights(library: Any, folder: Path, frames: NDArray[np.uint8], *options: object) -> list[list[float]]:
-    """Return decision, likeliest, reason, guard's reason, score, and four figures of quality of each frame, by the C library."""
+    """Return what C says of each frame: decision, likeliest, reason, guard's reason, score, four figures of quality."""
     raw = folder.parent / "frames.raw"
     raw.write_bytes(frames.tobytes())
     height, width = frames.shape[1:3]
