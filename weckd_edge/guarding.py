@@ -224,7 +224,7 @@ def judge_threshold(threshold: ThresholdRecord | None, config: AbstainConfig) ->
     hint = (
         f"about {more} more groups of validation images might show it (there are {threshold.val_groups})"
         if more is not None
-        else f"of the surest {threshold.answered_groups} groups {threshold.val_risk:.1%} are wrong: train longer, or ask less"
+        else f"of the surest {threshold.answered_groups} groups {threshold.val_risk:.1%} are wrong; train longer or ask less"
     )
     reason = f"no threshold keeps the risk with {threshold.confidence:.0%} confidence; {hint}"
     verdict = "FAIL" if config.unmet == "fail" else "INCONCLUSIVE"

@@ -2,7 +2,9 @@
 
 The threshold is found by Learn then Test (Angelopoulos et al. 2021, arXiv 2110.01052): hypotheses "at this threshold more
 than ``risk`` of the answered groups are wrong", tested in a fixed sequence from the strictest threshold down, each at the
-full level, until one cannot be rejected.
+full level, until one cannot be rejected. With many groups there are two such sequences, at half the level each: one from
+the strictest threshold at which anything can be proved, where a single wrong group ends it, and one from where half of the
+groups are answered.
 
 What is counted are groups: a group of which at least one image is answered has as its loss the part of its answered images
 that are wrong, 0..1. Groups are independent, images of a group are not. Where every group has one image the p value is the
@@ -28,6 +30,10 @@ Bools = NDArray[np.bool_]
 
 GRID = tuple(round(1 - 0.005 * step, 3) for step in range(1, 200))
 """Thresholds on the largest probability, strictest first; fixed, whatever the images."""
+
+
+TWO_STARTS = 3
+"""From so many times the least number of groups on there are two sequences."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,25 +73,44 @@ def find_threshold(
         MissingDependency: scipy is not installed.
     """
     total = len(set(groups)) if all_groups is None else all_groups
-    names, member, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    _, member, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     single = bool((sizes == 1).all())
-    least = math.ceil(math.log(level) / math.log(1 - risk))
+    least = _least(level, risk)
+    starts = [least]
+    if total >= TWO_STARTS * least:
+        level /= 2
+        starts = [_least(level, risk), total // 2]
+    paths = [_descend(confidence, wrong, member, single, risk, level, start) for start in starts]
+    found = [path[0] for path in paths if path[0] is not None]
+    if found:
+        return min(found, key=lambda threshold: threshold.value or 0.0)
+    nearest = [path[1] for path in paths if path[1] is not None]
+    closest = min(nearest, key=lambda threshold: threshold.p_value) if nearest else None
+    return _unmet(closest, total, least, single, risk, level)
+
+
+def _least(level: float, risk: float) -> int:
+    """Return how many groups it takes to prove the risk where not one is wrong."""
+    return math.ceil(math.log(level) / math.log(1 - risk) - 1e-9)
+
+
+def _descend(
+    confidence: Floats, wrong: Bools, member: NDArray[np.int64], single: bool, risk: float, level: float, start: int
+) -> tuple[Threshold | None, Threshold | None]:
+    """Test from the first threshold that answers ``start`` groups; return the last that holds and the first that does not."""
     found: Threshold | None = None
-    nearest: Threshold | None = None
+    groups = int(member.max()) + 1 if len(member) else 0
     for at in (*GRID, 0.0):
-        losses = group_losses(confidence >= at, wrong, member, len(names))
-        if len(losses) < least:
+        losses = group_losses(confidence >= at, wrong, member, groups)
+        if len(losses) < start:
             continue
         mean = float(losses.mean())
         p_value = binomial_p(losses, risk) if single else hoeffding_bentkus(mean, len(losses), risk)
         here = Threshold(value=at, groups=len(losses), risk=mean, p_value=p_value)
         if p_value > level:
-            nearest = here
-            break
+            return found, here
         found = here
-    if found is not None:
-        return found
-    return _unmet(nearest, total, least, single, risk, level)
+    return found, None
 
 
 def _unmet(nearest: Threshold | None, total: int, least: int, single: bool, risk: float, level: float) -> Threshold:
