@@ -32,7 +32,7 @@ GRID = tuple(round(1 - 0.005 * step, 3) for step in range(1, 200))
 """Thresholds on the largest probability, strictest first; fixed, whatever the images."""
 
 
-TWO_STARTS = 3
+TWO_STARTS = 10
 """From so many times the least number of groups on there are two sequences."""
 
 
@@ -97,7 +97,7 @@ def _least(level: float, risk: float) -> int:
 def _descend(
     confidence: Floats, wrong: Bools, member: NDArray[np.int64], single: bool, risk: float, level: float, start: int
 ) -> tuple[Threshold | None, Threshold | None]:
-    """Test from the first threshold that answers ``start`` groups; return the last that holds and the first that does not."""
+    """Test from where ``start`` groups are answered on; return the last threshold that holds, the first that does not."""
     found: Threshold | None = None
     groups = int(member.max()) + 1 if len(member) else 0
     for at in (*GRID, 0.0):

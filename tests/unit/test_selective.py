@@ -53,17 +53,17 @@ def test_a_near_miss_says_how_many_groups_would_do() -> None:
     assert 100 < found.more_groups < 500
 
 
-@pytest.mark.parametrize("size", [1, 4])
-def test_the_promise_holds_in_at_least_95_of_100_worlds(size: int) -> None:
+@pytest.mark.parametrize(("size", "groups"), [(1, 150), (4, 150), (1, 600)])
+def test_the_promise_holds_in_at_least_95_of_100_worlds(size: int, groups: int) -> None:
     broken = answered = 0
     for seed in range(200):
-        found = find_threshold(*world(seed, 150, size), risk=0.1, level=0.05)
+        found = find_threshold(*world(seed, groups, size), risk=0.1, level=0.05)
         if found.value is not None:
             sure, wrong, _ = world(10_000 + seed, 20_000)
             given = sure >= found.value
             answered += 1
             broken += wrong[given].mean() > 0.1
-    assert answered > 100
+    assert answered > 60
     assert broken <= 17  # 5 % of 200, and what chance adds in one case of a hundred
 
 
