@@ -1,21 +1,21 @@
 """What the frame guard refuses, and what it costs: ``python benchmarks/bench_guard.py DATA [RUNNER]``.
 
-DATA holds data sets, each with a groups.csv of file, label, group and duplicate_of. For each set the guard is fitted on 70 % of
-the groups and its bar on 10 % more, as a build does; the rest are its familiar frames. Frames of the other sets, drawn ones
-and spoiled ones should be refused. Of Python and, with the C library's test program RUNNER, of C one frame of 640x480 is
-timed. Appends one line to results/guard.jsonl.
+DATA holds data sets, each with a groups.csv of file, label, group and duplicate_of. For each set the guard is fitted on 70 %
+of the groups and its bar on 10 % more, as a build does; the rest are its familiar frames. Frames of the other sets, drawn
+ones and spoiled ones should be refused. Frames of 640x480 are timed in Python and, with the C library's test program
+``time_guard`` as RUNNER, in C. Appends one line to results/guard.jsonl.
 """
 
 from __future__ import annotations
 
 import csv
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from record import append
 from weckd_edge.artifacts import DatasetIndex, InputContract, Prediction
 from weckd_edge.config import BuildConfig, GuardConfig
 from weckd_edge.devices.frames import decode, fit
-from weckd_edge.devices.guard import OpenGuard, look_at
+from weckd_edge.devices.guard import OpenGuard, Sight, look_at
 from weckd_edge.guard_fit import fit_guard, looks_of
 from weckd_edge.guarding import KIND_FRAMES, Trial, far_frames
 from weckd_edge.selective import auroc
@@ -51,9 +51,8 @@ def commonest_size(files: list[Path]) -> tuple[int, int]:
 
 def contract_of(height: int, width: int) -> InputContract:
     """Return a contract of a frame of that size."""
-    return InputContract(
-        frame_height=height, frame_width=width, crop="center", input_size=96, mean=(0.0,) * 3, std=(1.0,) * 3
-    )
+    nothing, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    return InputContract(frame_height=height, frame_width=width, crop="center", input_size=96, mean=nothing, std=one)
 
 
 def judge_set(name: str, sets: dict[str, list[tuple[Path, str]]]) -> dict[str, object]:
@@ -64,7 +63,7 @@ def judge_set(name: str, sets: dict[str, list[tuple[Path, str]]]) -> dict[str, o
     groups = sorted({group for _, group in rows})
     random.Random(1).shuffle(groups)
     cuts = [0, int(0.7 * len(groups)), int(0.8 * len(groups)), len(groups)]
-    parts = [set(groups[a:b]) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    parts = [set(groups[a:b]) for a, b in pairwise(cuts)]
     chosen = [[row for row in rows if row[1] in part] for part in parts]
     looks = [
         looks_of([look_at(fit(decode(file), height, width), contract) for file, _ in part], [group for _, group in part])
@@ -120,12 +119,12 @@ def others(
             yield other, (fit(decode(file), height, width) for file, _ in rows[: 6 * KIND_FRAMES])
 
 
-def scores(sights: list) -> NDArray[np.float64]:  # type: ignore[type-arg]
+def scores(sights: Sequence[Sight]) -> NDArray[np.float64]:
     """Return each frame's score."""
     return np.array([sight.unfamiliarity for sight in sights])
 
 
-def strains(guard: OpenGuard, sights: list) -> NDArray[np.float64]:  # type: ignore[type-arg]
+def strains(guard: OpenGuard, sights: Sequence[Sight]) -> NDArray[np.float64]:
     """Return how near each frame is to being refused."""
     return np.array([guard.strain(sight) for sight in sights])
 
@@ -134,9 +133,8 @@ def time_python() -> list[int]:
     """Time frames of 640x480, nanoseconds."""
     contract = contract_of(480, 640)
     frames = [np.random.default_rng(k).integers(0, 256, (480, 640, 3), np.uint8) for k in range(20)]
-    looks = looks_of(
-        [look_at(np.roll(frame, k, 0) // (1 + k % 3), contract) for k, frame in enumerate(frames * 2)], range(40)
-    )  # type: ignore[arg-type]
+    seen = [look_at(np.roll(frame, k, 0) // (1 + k % 3), contract) for k, frame in enumerate(frames * 2)]
+    looks = looks_of(seen, [str(k) for k in range(len(seen))])
     fitted = fit_guard(looks, looks_of([], []), GuardConfig())
     assert fitted is not None
     guard = OpenGuard(fitted.guard, contract)
@@ -170,12 +168,9 @@ def main() -> None:
     for name, result in found.items():
         print(f"\n{name}: {result['test_refused']:.1%} of {result['test_frames']} familiar frames refused")
         for kind, row in result["kinds"].items():  # type: ignore[attr-defined]
-            print(
-                f"  {kind:16s} score {row['score_auroc']:.4f}  guard {row['guard_auroc']:.4f}  refused {row['refused']:.1%}"
-            )
-    print(
-        {name: f"{statistics.median(values) / 1e6:.3f} ms, least {min(values) / 1e6:.3f}" for name, values in times.items()}
-    )
+            aurocs = f"score {row['score_auroc']:.4f}  guard {row['guard_auroc']:.4f}"
+            print(f"  {kind:16s} {aurocs}  refused {row['refused']:.1%}")
+    print({name: f"least {min(values) / 1e6:.3f} ms" for name, values in times.items()})
 
 
 if __name__ == "__main__":

@@ -36,40 +36,73 @@ void weckd_guard_place(weckd_guard_space *space, const weckd_manifest *manifest)
 
 static int32_t luminance(const uint8_t *pixel) { return (77 * pixel[0] + 150 * pixel[1] + 29 * pixel[2] + 128) >> 8; }
 
-static void count_point(counts *sums, const uint8_t *pixel, int32_t light, int32_t bend) {
-    int32_t red = pixel[0], green = pixel[1], blue = pixel[2];
-    sums->colour[0] += red;
-    sums->colour[1] += green;
-    sums->colour[2] += blue;
-    sums->colour2[0] += red * red;
-    sums->colour2[1] += green * green;
-    sums->colour2[2] += blue * blue;
-    sums->gap2[0] += (red - green) * (red - green);
-    sums->gap2[1] += (green - blue) * (green - blue);
-    sums->bend += bend;
-    sums->bend2 += bend * bend;
-    sums->light += light;
-    sums->light2 += light * light;
-    sums->levels[light]++;
+static int64_t sum(const int32_t values[GRID]) {
+    int32_t total = 0;
+    for (int j = 0; j < GRID; j++) {
+        total += values[j];
+    }
+    return total;
+}
+
+/* Of a row: the largest square, a Laplacian's, has 21 bits, and 64 of them 27. */
+static int64_t sum2(const int32_t values[GRID]) {
+    int32_t total = 0;
+    for (int j = 0; j < GRID; j++) {
+        total += values[j] * values[j];
+    }
+    return total;
+}
+
+static int64_t gap2(const int32_t one[GRID], const int32_t other[GRID]) {
+    int32_t total = 0;
+    for (int j = 0; j < GRID; j++) {
+        total += (one[j] - other[j]) * (one[j] - other[j]);
+    }
+    return total;
+}
+
+static void count_row(counts *sums, int i, int32_t colour[3][GRID], const int32_t light[GRID], const int32_t bend[GRID]) {
+    for (int c = 0; c < 3; c++) {
+        sums->colour[c] += sum(colour[c]);
+        sums->colour2[c] += sum2(colour[c]);
+    }
+    sums->gap2[0] += gap2(colour[0], colour[1]);
+    sums->gap2[1] += gap2(colour[1], colour[2]);
+    sums->bend += sum(bend);
+    sums->light += sum(light);
+    sums->light2 += sum2(light);
+    for (int j = 0; j < GRID; j++) {
+        sums->levels[light[j]]++;
+        sums->cells[i / (GRID / WECKD_GUARD_CELLS)][j / (GRID / WECKD_GUARD_CELLS)] += light[j];
+        sums->rough[i / (GRID / 2)][j / (GRID / 2)] += bend[j] * bend[j];
+    }
 }
 
 static void count(weckd_guard_space *space, const uint8_t *frame, counts *sums) {
     size_t row_bytes = (size_t)space->frame_width * 3;
+    int32_t colour[3][GRID], light[GRID], bend[GRID], up[GRID], down[GRID], before[GRID], after[GRID];
     memset(sums, 0, sizeof *sums);
     for (int i = 0; i < GRID; i++) {
         const uint8_t *row = frame + space->rows[i] * row_bytes;
         for (int j = 0; j < GRID; j++) {
             const uint8_t *pixel = row + (size_t)space->columns[j] * 3;
-            int32_t light = luminance(pixel), up = luminance(pixel - row_bytes), down = luminance(pixel + row_bytes);
-            int32_t before = luminance(pixel - 3), after = luminance(pixel + 3);
-            int32_t bend = 4 * light - up - down - before - after;
-            space->light[i][j] = (uint8_t)light;
-            count_point(sums, pixel, light, bend);
-            sums->across2 += (after - before) * (after - before);
-            sums->along2 += (down - up) * (down - up);
-            sums->cells[i / (GRID / WECKD_GUARD_CELLS)][j / (GRID / WECKD_GUARD_CELLS)] += light;
-            sums->rough[i / (GRID / 2)][j / (GRID / 2)] += bend * bend;
+            colour[0][j] = pixel[0];
+            colour[1][j] = pixel[1];
+            colour[2][j] = pixel[2];
+            light[j] = luminance(pixel);
+            up[j] = luminance(pixel - row_bytes);
+            down[j] = luminance(pixel + row_bytes);
+            before[j] = luminance(pixel - 3);
+            after[j] = luminance(pixel + 3);
+            bend[j] = 4 * light[j] - up[j] - down[j] - before[j] - after[j];
+            space->light[i][j] = (uint8_t)light[j];
         }
+        count_row(sums, i, colour, light, bend);
+        sums->across2 += gap2(after, before);
+        sums->along2 += gap2(down, up);
+    }
+    for (int i = 0; i < 4; i++) {
+        sums->bend2 += sums->rough[i / 2][i % 2];
     }
 }
 
