@@ -1,11 +1,10 @@
 """Does the threshold keep its promise? ``python benchmarks/bench_abstain.py [PREDICTIONS.npz ...]``.
 
-500 trials each: groups are drawn for validation, the threshold is sought for a risk of 5 and of 10 % with 95 % confidence, and
-the error rate of what it answers is taken from the truth: in worlds that are drawn, from a hundred thousand further answers;
-with real predictions (``probabilities`` [N, classes], ``labels`` [N], ``groups`` [N], each answered by a network that was not
-trained on its group), by letting as many groups as there are, drawn with replacement, be validation and all of them the truth
-(so the trials draw from a world whose truth is known). A trial without a threshold keeps its promise. Appends one line to
-results/abstain.jsonl.
+500 trials each: groups are drawn for validation, the threshold is sought for a risk of 5 and of 10 % with 95 % confidence,
+and the error rate of what it answers is taken from the truth. In worlds that are drawn the truth is a hundred thousand further
+answers. With real predictions (``probabilities`` [N, classes], ``labels`` [N], ``groups`` [N], each answered by a network that
+was not trained on its group) as many groups as there are are drawn with replacement, and all of them are the truth. A trial
+without a threshold keeps its promise. Appends one line to results/abstain.jsonl.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ Drawn = tuple[NDArray[np.float64], NDArray[np.bool_], list[str]]
 
 
 def world(kind: str, random: np.random.Generator, groups: int, size: int) -> Drawn:
-    """Draw answers. ``honest``: as often wrong as they say; ``vain``: three times as often; ``clusters``: by whole groups."""
+    """Draw answers: wrong as often as they say (``honest``), three times as often (``vain``), by groups (``clusters``)."""
     sure = random.beta(12, 1, (groups, size)) if kind != "clusters" else np.repeat(random.beta(12, 1, (groups, 1)), size, 1)
     rate = (1 - sure) * (3 if kind == "vain" else 1)
     chance = np.repeat(random.random((groups, 1)), size, 1) if kind == "clusters" else random.random((groups, size))

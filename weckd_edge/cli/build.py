@@ -201,6 +201,7 @@ def brief(rate: Rate) -> str:
 
 def show(outcome: BuildOutcome) -> None:
     """Print what a person wants to know."""
+    from weckd_edge.report.abstaining import brief as abstaining_brief
     from weckd_edge.report.findings import chain_sentence, latency_text, weighed_row
     from weckd_edge.report.numbers import size
 
@@ -256,6 +257,7 @@ def show(outcome: BuildOutcome) -> None:
         f"{what}: {compiled.value:.1%} ({compiled.low:.1%} to {compiled.high:.1%}) of {compiled.images} held-out images in "
         f"{compiled.groups} groups; {flips} from FP32."
     )
+    click.echo(abstaining_brief(outcome.abstention))
     if outcome.shipping.links:
         click.echo(f"Why {name}? {outcome.shipping.reason}.")
         for line in outcome.shipping.advice:
