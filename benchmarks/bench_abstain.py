@@ -1,10 +1,10 @@
 """Does the threshold keep its promise? ``python benchmarks/bench_abstain.py [PREDICTIONS.npz ...]``.
 
 500 trials each: groups are drawn for validation, the threshold is sought for a risk of 5 and of 10 % with 95 % confidence,
-and the error rate of what it answers is taken from the truth. In worlds that are drawn the truth is a hundred thousand further
-answers. With real predictions (``probabilities`` [N, classes], ``labels`` [N], ``groups`` [N], each answered by a network that
-was not trained on its group) as many groups as there are are drawn with replacement, and all of them are the truth. A trial
-without a threshold keeps its promise. Appends one line to results/abstain.jsonl.
+and the error rate of what it answers is taken from the truth. In worlds that are drawn the truth is a hundred thousand
+further answers. With real predictions (``probabilities`` [N, classes], ``labels`` [N], ``groups`` [N], each answered by a
+network that was not trained on its group) as many groups as there are are drawn with replacement, and all of them are the
+truth. A trial without a threshold keeps its promise. Appends one line to results/abstain.jsonl.
 """
 
 from __future__ import annotations
