@@ -33,10 +33,9 @@ def world(kind: str, random: np.random.Generator, groups: int, size: int) -> Dra
     return sure.reshape(-1), wrong.reshape(-1), [str(k // size) for k in range(groups * size)]
 
 
-def group_risk(drawn: Drawn, threshold: float) -> float:
+def group_risk(drawn: Drawn, member: NDArray[np.int64], threshold: float) -> float:
     """Return the mean over answered groups of the part of their answered images that is wrong."""
-    sure, wrong, groups = drawn
-    _, member = np.unique(groups, return_inverse=True)
+    sure, wrong, _ = drawn
     given = sure >= threshold
     count, errors = (np.bincount(member[rows], minlength=member.max() + 1) for rows in (given, given & wrong))
     return float((errors[count > 0] / count[count > 0]).mean()) if given.any() else 0.0
@@ -44,6 +43,7 @@ def group_risk(drawn: Drawn, threshold: float) -> float:
 
 def trials(risk: float, draw: Callable[[np.random.Generator], Drawn], truth: Drawn) -> dict[str, float]:
     """Run the trials of one world."""
+    _, member = np.unique(truth[2], return_inverse=True)
     kept = found = covered = images = 0.0
     for seed in range(TRIALS):
         drawn = draw(np.random.default_rng(seed))
@@ -52,7 +52,7 @@ def trials(risk: float, draw: Callable[[np.random.Generator], Drawn], truth: Dra
             kept += 1
             continue
         found += 1
-        kept += group_risk(truth, threshold) <= risk
+        kept += group_risk(truth, member, threshold) <= risk
         given = truth[0] >= threshold
         covered += given.mean()
         images += truth[1][given].mean() if given.any() else 0.0
