@@ -95,7 +95,14 @@ def test_bundle_is_laid_out_as_described_and_names_no_path_of_this_machine(cpu: 
         *("manifest.json", "model/model.onnx", "model/openvino/model.xml", "model/openvino/model.bin"),
         *("selftest/frames.npy", "selftest/expected.npy", "evidence/report.html", "evidence/model_card.md"),
         *("evidence/sbom.cdx.json", "evidence/measurements.jsonl", "evidence/dataset_index.json"),
-        *("evidence/chain.json", "evidence/verification.json", "evidence/build.json", "evidence/selection.json"),
+        *(
+            "evidence/chain.json",
+            "evidence/verification.json",
+            "evidence/abstention.json",
+            "guard/guard.json",
+            "evidence/build.json",
+            "evidence/selection.json",
+        ),
         "evidence/shipping.json",
     }
     found = {p.relative_to(cpu.bundle).as_posix() for p in cpu.bundle.rglob("*") if p.is_file()}
