@@ -31,6 +31,7 @@ from weckd_edge.devices.choice import choose_model
 from weckd_edge.devices.detect import Detected, detect
 from weckd_edge.devices.early_stopping import early_stop
 from weckd_edge.devices.energy import energy_of
+from weckd_edge.devices.guard import OpenGuard, open_guard
 from weckd_edge.devices.machine import Machine, rises
 from weckd_edge.devices.percentiles import summarize
 from weckd_edge.devices.power.base import PowerSource, Reading
@@ -106,6 +107,7 @@ def bench(
         threads=threads,
         generator=generator,
         power=power,
+        guard=open_guard(bundle),
         out=out,
         root=root,
         progress=progress,
@@ -126,6 +128,7 @@ def bench_model(
     threads: int = 1,
     generator: Generator = "auto",
     power: PowerSource | None = None,
+    guard: OpenGuard | None = None,
     out: Path | None = None,
     root: Path = Path("/"),
     progress: Progress | None = None,
@@ -145,6 +148,7 @@ def bench_model(
         threads: Processor threads one query may use.
         generator: What sends the queries.
         power: Where power is read.
+        guard: Looks at each frame first, and its time counts; every frame is answered, whatever it says.
         out: Folder to keep the bench in.
         root: Where ``proc``, ``sys`` and ``etc`` lie.
         progress: Where to show it.
@@ -182,7 +186,10 @@ def bench_model(
         try:
             single = [np.ascontiguousarray(frame[None]) for frame in frames]
             with kept.stream(FRAME, draft) if kept else nullcontext() as sink:
-                timed = _timed_run(runner, single, held, use_loadgen, generator == "auto", power or NullSource(), sink, root)
+                answering = runner if guard is None else _Guarded(runner, guard)
+                timed = _timed_run(
+                    answering, single, held, use_loadgen, generator == "auto", power or NullSource(), sink, root
+                )
         finally:
             runner.close()
         task.advance()
@@ -197,6 +204,18 @@ def bench_model(
     if kept is not None:
         kept.finish(measurement, timed.readings)
     return measurement
+
+
+@dataclass(frozen=True, slots=True)
+class _Guarded:
+    """A model behind its guard, for timing."""
+
+    runner: Runnable
+    guard: OpenGuard
+
+    def run(self, frame: Any) -> Any:
+        self.guard.judge(frame)
+        return self.runner.run(frame)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -41,7 +41,13 @@ class Explained:
 
 
 def explain_images(
-    bundle: Path, images: Sequence[Path], out: Path, *, backend: str | None = None, threads: int = 1
+    bundle: Path,
+    images: Sequence[Path],
+    out: Path,
+    *,
+    backend: str | None = None,
+    threads: int = 1,
+    answer_anyway: bool = False,
 ) -> tuple[Explained, ...]:
     """Answer images as ``infer`` does, and write a picture for each that could be read.
 
@@ -51,6 +57,7 @@ def explain_images(
         out: Folder for the pictures, ``<image's name>.png``; made where it is missing.
         backend: See ``choose_model``.
         threads: Processor threads one query may use.
+        answer_anyway: Answer also frames that the bundle's guard refuses; of the others there is a picture only then.
 
     Raises:
         StoreError: A picture of that name is there already, or ``out`` cannot be written or lies in the bundle.
@@ -67,7 +74,7 @@ def explain_images(
     try:
         with explain_os_errors(out):
             out.mkdir(parents=True, exist_ok=True)
-        return tuple(_explain(model, file, picture) for file, picture in zip(files, pictures, strict=True))
+        return tuple(_explain(model, file, picture, answer_anyway) for file, picture in zip(files, pictures, strict=True))
     finally:
         model.runner.close()
 
@@ -129,13 +136,13 @@ def sanity_words(found: Attention, check: Deletion, label: str) -> str:
     return f"Not to be relied on: deleting what is marked beats only {beaten} moved copies of the map."
 
 
-def _explain(model: OpenModel, file: Path, picture: Path) -> Explained:
+def _explain(model: OpenModel, file: Path, picture: Path, answer_anyway: bool) -> Explained:
     manifest = model.bundle.manifest
     try:
         frame = np.ascontiguousarray(frame_from_file(file, manifest.input))
     except DataError:
         return Explained(answer=answer_file(model, file), overlay=None, method=None, deletion=None)
-    answer = answer_frame(model, frame, file=str(file))
+    answer = answer_frame(model, frame, file=str(file), answer_anyway=answer_anyway)
     if answer.label is None:
         return Explained(answer=answer, overlay=None, method=None, deletion=None)
     found, check = explain_frame(model, frame, manifest.labels.index(answer.label))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from weckd_edge.artifacts import Manifest
+from weckd_edge.artifacts import Manifest, QualityFigures
 from weckd_edge.bundle import Bundle, open_bundle
 from weckd_edge.devices.backends.base import Frame, Probabilities, Runner
 from weckd_edge.devices.backends.table import open_runner
 from weckd_edge.devices.choice import ModelChoice, choose_model
 from weckd_edge.devices.frames import frame_from_file
+from weckd_edge.devices.guard import OpenGuard, Sight, open_guard
 from weckd_edge.errors import DataError, ModelError
 
 ABSTAIN = "unable to analyze"
@@ -29,7 +30,12 @@ class Inference:
         label: The likeliest label; None where the image could not be read.
         probabilities: By label; empty where the image could not be read.
         decision: The label, or "unable to analyze".
-        reason: Why it could not be analyzed; None where a decision was made.
+        reason: Why it could not be analyzed, in words; None where a decision was made.
+        code: The same as a name: ``unreadable``, what the guard says (``too_dark``, ``too_bright``, ``flat``, ``blurred``,
+            ``unfamiliar``), or what became of the answer: ``no_number``, ``unsure``, ``refused_label``.
+        guard: What the guard says; where it refuses, there is an answer only if one was asked for all the same.
+        quality: How good the frame is; None where the bundle has no guard or the image could not be read.
+        unfamiliarity: How far the frame is from the training frames, at least 0; None likewise.
     """
 
     file: str
@@ -37,6 +43,10 @@ class Inference:
     probabilities: dict[str, float]
     decision: str
     reason: str | None
+    code: str | None = None
+    guard: str | None = None
+    quality: QualityFigures | None = None
+    unfamiliarity: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,11 +57,13 @@ class OpenModel:
         bundle: The bundle, verified.
         choice: What was opened.
         runner: The model; the caller closes it.
+        guard: The bundle's guard; None: it has none.
     """
 
     bundle: Bundle
     choice: ModelChoice
     runner: Runner
+    guard: OpenGuard | None
 
 
 def open_bundle_model(folder: Path, *, backend: str | None = None, threads: int = 1) -> OpenModel:
@@ -67,6 +79,7 @@ def open_bundle_model(folder: Path, *, backend: str | None = None, threads: int 
         WeckdError: See ``choose_model`` and ``open_runner``.
     """
     bundle = open_bundle(folder)
+    guard = open_guard(bundle)
     choice = choose_model(bundle, backend)
     runner = open_runner(choice.backend, choice.path, threads=threads)
     contract = bundle.manifest.input
@@ -76,7 +89,7 @@ def open_bundle_model(folder: Path, *, backend: str | None = None, threads: int 
         raise ModelError(
             f"{choice.path.name}: expected frames {list(expected)} as the manifest says, takes {list(runner.input_shape)}"
         )
-    return OpenModel(bundle=bundle, choice=choice, runner=runner)
+    return OpenModel(bundle=bundle, choice=choice, runner=runner, guard=guard)
 
 
 def find_images(paths: Sequence[Path]) -> tuple[Path, ...]:
@@ -101,7 +114,14 @@ def find_images(paths: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def infer(bundle: Path, images: Sequence[Path], *, backend: str | None = None, threads: int = 1) -> tuple[Inference, ...]:
+def infer(
+    bundle: Path,
+    images: Sequence[Path],
+    *,
+    backend: str | None = None,
+    threads: int = 1,
+    answer_anyway: bool = False,
+) -> tuple[Inference, ...]:
     """Answer images.
 
     An image that cannot be read gets an entry that says so; the others are answered all the same.
@@ -111,6 +131,7 @@ def infer(bundle: Path, images: Sequence[Path], *, backend: str | None = None, t
         images: Image files and folders.
         backend: See ``choose_model``.
         threads: Processor threads one query may use.
+        answer_anyway: Answer also what the guard refuses.
 
     Raises:
         WeckdError: The bundle cannot be opened, or a named path does not exist.
@@ -118,34 +139,52 @@ def infer(bundle: Path, images: Sequence[Path], *, backend: str | None = None, t
     files = find_images(images)
     model = open_bundle_model(bundle, backend=backend, threads=threads)
     try:
-        return tuple(answer_file(model, file) for file in files)
+        return tuple(answer_file(model, file, answer_anyway=answer_anyway) for file in files)
     finally:
         model.runner.close()
 
 
-def answer_file(model: OpenModel, file: Path) -> Inference:
+def answer_file(model: OpenModel, file: Path, *, answer_anyway: bool = False) -> Inference:
     """Answer an image file; one that cannot be read is "unable to analyze"."""
     try:
         frame = frame_from_file(file, model.bundle.manifest.input)
     except DataError as err:
         return unreadable(str(file), str(err))
-    return answer_frame(model, np.ascontiguousarray(frame), file=str(file))
+    return answer_frame(model, np.ascontiguousarray(frame), file=str(file), answer_anyway=answer_anyway)
 
 
-def answer_frame(model: OpenModel, frame: Frame, *, file: str = "") -> Inference:
-    """Answer one frame: everything that stands between pixels and a decision, whoever asks.
+def answer_frame(model: OpenModel, frame: Frame, *, file: str = "", answer_anyway: bool = False) -> Inference:
+    """Answer one camera frame: the guard first, then the network, then the operating point, whoever asks.
 
     Args:
         model: The bundle, open.
         frame: uint8 ``[1, frame_height, frame_width, 3]``, contiguous.
-        file: How the image is called in the answer.
+        file: How the frame is called in the answer.
+        answer_anyway: Answer also what the guard refuses.
+
+    Raises:
+        ModelError: See ``decide``.
     """
-    return decide(file, model.runner.run(frame), model.bundle.manifest)
+    sight = model.guard.judge(frame) if model.guard is not None else None
+    if sight is not None and sight.code is not None and not answer_anyway:
+        return _with_sight(_unable(file, sight.code, sight.words or ""), sight)
+    decided = decide(file, model.runner.run(frame), model.bundle.manifest)
+    return decided if sight is None else _with_sight(decided, sight)
 
 
 def unreadable(file: str, reason: str) -> Inference:
     """Return the answer to an image that cannot be read."""
-    return Inference(file=file, label=None, probabilities={}, decision=ABSTAIN, reason=reason)
+    return _unable(file, "unreadable", reason)
+
+
+def _with_sight(answer: Inference, sight: Sight) -> Inference:
+    return replace(answer, guard=sight.code, quality=sight.quality, unfamiliarity=sight.unfamiliarity)
+
+
+def _unable(
+    file: str, code: str, reason: str, label: str | None = None, probabilities: dict[str, float] | None = None
+) -> Inference:
+    return Inference(file=file, label=label, probabilities=probabilities or {}, decision=ABSTAIN, reason=reason, code=code)
 
 
 def decide(file: str, probabilities: Probabilities, manifest: Manifest) -> Inference:
@@ -158,10 +197,12 @@ def decide(file: str, probabilities: Probabilities, manifest: Manifest) -> Infer
         raise ModelError(f"expected {len(manifest.labels)} probabilities, got shape {list(probabilities.shape)}")
     values = {label: float(value) for label, value in zip(manifest.labels, probabilities, strict=True)}
     if not np.isfinite(probabilities).all():
-        return Inference(file=file, label=None, probabilities={}, decision=ABSTAIN, reason="the model answered no number")
+        return _unable(file, "no_number", "the model answered no number")
     label = manifest.labels[int(probabilities.argmax())]
-    floor = manifest.operating_point.abstain_below
-    if values[label] < floor:
-        reason = f"the likeliest label, {label}, has {values[label]:.3f}; a decision needs {floor:g}"
-        return Inference(file=file, label=label, probabilities=values, decision=ABSTAIN, reason=reason)
+    point = manifest.operating_point
+    if values[label] < point.abstain_below:
+        told = f"the likeliest label, {label}, has {values[label]:.3f}; a decision needs {point.abstain_below:g}"
+        return _unable(file, "unsure", f"not sure enough: {told}", label, values)
+    if label in point.refuse_labels:
+        return _unable(file, "refused_label", label, label, values)
     return Inference(file=file, label=label, probabilities=values, decision=label, reason=None)

@@ -12,12 +12,14 @@ from typing import Generic, TypeVar
 
 import weckd_edge
 from weckd_edge.artifacts import (
+    Abstention,
     BuildRecord,
     BuiltModel,
     ChainRecord,
     DatasetIndex,
     ExportedModel,
     FileRef,
+    FrameGuard,
     Gate,
     GoldenFrames,
     Manifest,
@@ -43,10 +45,12 @@ from weckd_edge.report import Evidence, Sample, write_documents, write_evidence,
 from weckd_edge.report.evidence import EVIDENCE_FOLDER, REPORT_FILE
 from weckd_edge.schema import to_json
 from weckd_edge.signing import sign
-from weckd_edge.store import atomic_folder
+from weckd_edge.store import atomic_folder, file_ref, write_atomic
 from weckd_edge.turns import in_turn
 
 T = TypeVar("T")
+
+GUARD_FILE = "guard/guard.json"
 
 LIBRARIES = ("torch", "timm", "onnx", "onnxruntime", "openvino", "tensorrt-rtx", "numpy", "pillow")
 _FOLDERS = {"openvino": "openvino", "tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt"}
@@ -83,6 +87,9 @@ class Parts:
         stages: How long everything took.
         bundle_version: Of the bundle; 0: none.
         probes: Of the data set; None where they are switched off.
+        guard: The frame guard; None: none ships.
+        abstention: What is not answered, and what that is worth; None: nobody looked.
+        more_gates: Judged elsewhere.
     """
 
     out: Path
@@ -103,6 +110,9 @@ class Parts:
     stages: tuple[StageTime, ...]
     bundle_version: int = 0
     probes: Probes | None = None
+    guard: FrameGuard | None = None
+    abstention: Abstention | None = None
+    more_gates: tuple[Gate, ...] = ()
 
 
 def versions() -> dict[str, str]:
@@ -145,10 +155,14 @@ def assemble(parts: Parts) -> Manifest:
             input_name=parts.exported.input_name,
             network_input_name=parts.exported.network_input_name,
             output_name=parts.exported.output_name,
-            operating_point=OperatingPoint(abstain_below=parts.config.abstain_below),
+            operating_point=OperatingPoint(
+                abstain_below=parts.abstention.abstain_below if parts.abstention else parts.config.abstain_below,
+                refuse_labels=parts.config.guard.refuse_labels,
+            ),
             models=models,
             onnx=onnx,
             onnx_precision=_onnx_precision(parts.selected.artifact),
+            guard=_write_guard(parts.guard, folder),
             version=parts.bundle_version,
             selftest=selftest,
             gates=gates,
@@ -200,7 +214,16 @@ def _judge(parts: Parts, models: Sequence[BuiltModel], onnx: FileRef) -> tuple[G
         predicted=next((link.latency for link in parts.shipping.links if link.name == parts.shipping.chosen), None),
     )
     slices = judge_slices(bars, parts.performance.slices, parts.index.labels)
-    return (*gates, *slices, *judge_parity(parts.verification))
+    return (*gates, *slices, *judge_parity(parts.verification), *parts.more_gates)
+
+
+def _write_guard(guard: FrameGuard | None, bundle: Path) -> FileRef | None:
+    if guard is None:
+        return None
+    path = bundle / GUARD_FILE
+    path.parent.mkdir(exist_ok=True)
+    write_atomic(path, to_json(guard))
+    return file_ref(bundle, path)
 
 
 def _write_evidence(parts: Parts, draft: Manifest, folder: Path) -> None:
@@ -212,7 +235,9 @@ def _write_evidence(parts: Parts, draft: Manifest, folder: Path) -> None:
     ship = replace(parts.config.ship, measurements=Path(timed).name if timed else None)
     masks = parts.config.probes.masks
     probes = replace(parts.config.probes, masks=Path(masks).name if masks else None)
-    config = replace(parts.config, link=links, data=data, ship=ship, probes=probes)
+    others = tuple(Path(folder).name for folder in parts.config.guard.other_frames)
+    guard = replace(parts.config.guard, other_frames=others)
+    config = replace(parts.config, link=links, data=data, ship=ship, guard=guard, probes=probes)
     evidence = Evidence(
         dataset=parts.index,
         chain=parts.chain,
@@ -223,6 +248,7 @@ def _write_evidence(parts: Parts, draft: Manifest, folder: Path) -> None:
         shipping=parts.shipping,
         probes=parts.probes,
         performance=parts.performance,
+        abstention=parts.abstention,
     )
     write_evidence(folder, evidence)
     write_documents(folder, draft)

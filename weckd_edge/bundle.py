@@ -123,6 +123,9 @@ def _read_manifest(folder: Path) -> Manifest:
         )
     if not manifest.labels:
         raise BundleError(f"{path}: expected at least one label, found none")
+    for label in manifest.operating_point.refuse_labels:
+        if label not in manifest.labels:
+            raise BundleError(f"{path}: refuses the label '{label}', which is none of its labels")
     places = [match.span(1) for match in _SELF_DIGEST.finditer(raw)]
     if len(places) != 1:
         raise BundleError(f"{path}: expected its own SHA-256 once, found it {len(places)} times; it was never sealed")

@@ -312,6 +312,65 @@ class GateConfig:
             _check(value is None or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1 (0.9 for 90 %)")
 
 
+Bar = float | Literal["auto", "off"]
+"""A bar of quality: a figure, found from the training frames, or none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GuardConfig:
+    """The frame guard: which frames are refused before the network sees them.
+
+    Attributes:
+        use: Fit a guard and ship it.
+        refused: Part of familiar frames that may be refused as unfamiliar, 0..1; 0: no frame is refused for that.
+        least_sharpness: Grey levels, or ``auto``, or ``off``; see ``QualityFigures``, as for the next three.
+        least_contrast: Grey levels.
+        most_dark: Part of the frame, 0..1.
+        most_bright: Part of the frame, 0..1.
+        refuse_labels: Classes that are no answer: "unable to analyze" and the label, such as wax that covers the drum.
+        other_frames: Folders of frames that should be refused, relative to the config file: how well they are is measured.
+    """
+
+    use: bool = True
+    refused: float = 0.01
+    least_sharpness: Bar = "auto"
+    least_contrast: Bar = "auto"
+    most_dark: Bar = "auto"
+    most_bright: Bar = "auto"
+    refuse_labels: tuple[str, ...] = ()
+    other_frames: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.refused <= 0.5, f"refused = {self.refused}: expected 0 to 0.5 (0.01 for one frame in a hundred)")
+        for name in ("least_sharpness", "least_contrast"):
+            value = getattr(self, name)
+            _check(isinstance(value, str) or value >= 0, f"{name} = {value}: expected 0 or more, 'auto' or 'off'")
+        for name in ("most_dark", "most_bright"):
+            value = getattr(self, name)
+            _check(isinstance(value, str) or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1, 'auto' or 'off'")
+        _check(len(set(self.refuse_labels)) == len(self.refuse_labels), "refuse_labels: a label stands there twice")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AbstainConfig:
+    """How sure an answer must be.
+
+    Attributes:
+        risk: Largest part of the answered groups that may be answered wrongly, 0..1; the lowest threshold that keeps it is
+            sought on validation images. None: none is sought.
+        confidence: With which probability over draws of validation images it must hold, 0..1.
+        unmet: Where no threshold keeps it, the build fails, or only says so.
+    """
+
+    risk: float | None = None
+    confidence: float = 0.95
+    unmet: Literal["fail", "report"] = "fail"
+
+    def __post_init__(self) -> None:
+        _check(self.risk is None or 0 < self.risk < 1, f"risk = {self.risk}: expected over 0 and under 1 (0.05 for 5 %)")
+        _check(0.5 <= self.confidence < 1, f"confidence = {self.confidence}: expected 0.5 up to under 1")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchConfig:
     """The latency run of a build.
@@ -499,6 +558,8 @@ class BuildConfig:
         verify: The comparison of implementations.
         probes: The probes of the data set.
         report: The report.
+        guard: The frame guard.
+        abstain: How sure an answer must be.
         abstain_below: See ``OperatingPoint``.
     """
 
@@ -517,11 +578,17 @@ class BuildConfig:
     verify: VerifyConfig = VerifyConfig()
     probes: ProbesConfig = ProbesConfig()
     report: ReportConfig = ReportConfig()
+    guard: GuardConfig = GuardConfig()
+    abstain: AbstainConfig = AbstainConfig()
     abstain_below: float = 0.0
 
     def __post_init__(self) -> None:
         _check(len(self.link) != 1, f"a chain needs at least two links, got {len(self.link)}")
         _check(0 <= self.abstain_below < 1, f"abstain_below = {self.abstain_below}: expected 0 up to under 1")
+        _check(
+            self.abstain.risk is None or self.abstain_below == 0,
+            "abstain_below and abstain.risk contradict each other: the one sets the threshold, the other finds it; keep one",
+        )
         number = int(self.ship.link[1:]) if self.ship.link[:1] == "M" else 1
         _check(
             not self.link or 1 <= number <= len(self.link),
@@ -563,4 +630,6 @@ def load_config(path: Path) -> BuildConfig:
     probes = config.probes
     if probes.masks:
         probes = replace(probes, masks=str((path.parent / probes.masks).resolve()))
-    return replace(config, link=links, data=data_config, ship=ship, probes=probes)
+    others = tuple(str((path.parent / folder).resolve()) for folder in config.guard.other_frames)
+    guard = replace(config.guard, other_frames=others)
+    return replace(config, link=links, data=data_config, ship=ship, guard=guard, probes=probes)

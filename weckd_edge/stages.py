@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from weckd_edge.artifacts import (
+    Abstention,
     BuiltModel,
     ChainRecord,
     DatasetIndex,
     ExportedModel,
     GoldenFrames,
+    GuardRecord,
     InputContract,
     Link,
     Manifest,
@@ -34,11 +36,14 @@ from weckd_edge.artifacts import (
 from weckd_edge.assembly import Part, Parts, assemble, versions
 from weckd_edge.bundle import open_bundle
 from weckd_edge.config import BuildConfig
+from weckd_edge.devices.backends.table import open_runner
 from weckd_edge.devices.bench import bench_model
 from weckd_edge.devices.detect import detect, is_same_device, needs_half_range
 from weckd_edge.devices.gates import merge_bars
+from weckd_edge.devices.guard import OpenGuard
 from weckd_edge.devices.power.table import open_source
 from weckd_edge.devices.profile import DeviceProfile
+from weckd_edge.guarding import Trial, check_labels, judge_abstention, judge_threshold, make_guard
 from weckd_edge.optional import is_installed
 from weckd_edge.performance import check_report, measure_performance
 from weckd_edge.progress import Progress
@@ -96,6 +101,7 @@ class BuildOutcome:
         performance: Clinical figures of what ships, by class and slice.
         selection: Which precisions were tried, and why this one ships.
         shipping: Which links were weighed, and why this one ships.
+        abstention: What is not answered, and what that is worth.
         stages: Seconds of every stage.
     """
 
@@ -106,6 +112,7 @@ class BuildOutcome:
     performance: Performance
     selection: Selection
     shipping: Shipping
+    abstention: Abstention
     stages: tuple[StageTime, ...]
 
 
@@ -126,6 +133,7 @@ class Stages:
         self.progress = progress
         self.times: list[StageTime] = []
         self.refine: Callable[[int], Stage[Link]] | None = None
+        self._guard: Stage[GuardRecord] | None = None
 
     def run(self) -> BuildOutcome:
         index, chain = self.train()
@@ -146,7 +154,9 @@ class Stages:
         verification = self._verify(link, exported, as_written, shipped, index, uncalibrated, with_temperature, teacher)
         performance = self._performance(link, shipped, verification, index, teacher).artifact
         golden = self._golden(exported, as_written, shipped, index)
-        measurements = (self._bench(exported, selected, shipped, golden), *shipped_link.measurements)
+        guard = self.guard(exported.artifact.input, index)
+        abstention = self._abstention(exported, shipped, verification, guard, index)
+        measurements = (self._bench(exported, selected, shipped, golden, guard.artifact), *shipped_link.measurements)
         probes = self._probe(link, index)
         record = replace(self._record(chain), shipped=link.artifact.name)
         manifest = assemble(
@@ -169,6 +179,9 @@ class Stages:
                 measurements=measurements,
                 stages=tuple(self.times),
                 probes=probes,
+                guard=guard.artifact.guard,
+                abstention=abstention.artifact,
+                more_gates=judge_threshold(abstention.artifact.threshold, self.config.abstain),
             )
         )
         self._finalize_on_jetson()
@@ -180,6 +193,7 @@ class Stages:
             performance=performance,
             selection=selected.artifact,
             shipping=shipped_link.shipping,
+            abstention=abstention.artifact,
             stages=tuple(self.times),
         )
 
@@ -190,6 +204,7 @@ class Stages:
             from weckd_edge.train.probes.run import check_settings
 
             check_settings(index.artifact, self.config.probes)
+        check_labels(self.config.guard, index.artifact.labels)
         if self.request.auto_links:
             self._pick_links(index)
         return index, self._train(index)
@@ -631,12 +646,61 @@ class Stages:
             ),
         )
 
+    def guard(self, contract: InputContract, index: Stage[DatasetIndex]) -> Stage[GuardRecord]:
+        """Fit the frame guard: one for all links, as it looks at the frame alone."""
+        contract = replace(contract, input_size=1, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+        asked = replace(self.config.guard, other_frames=())
+        images = [[r.pixels_sha256, r.split, r.group] for r in index.artifact.images if r.split != "test"]
+        if self._guard is None:
+            self._guard = self.stage(
+                "guard",
+                GuardRecord,
+                {"input": contract, "guard": asked, "images": images, "seed": self.config.seed, "versions": versions()},
+                lambda _: make_guard(index.artifact, self.root, contract, asked, self.config.seed, self.progress),
+            )
+        return self._guard
+
+    def _abstention(
+        self,
+        exported: Stage[ExportedModel],
+        shipped: Candidate,
+        verification: Stage[Verification],
+        guard: Stage[GuardRecord],
+        index: Stage[DatasetIndex],
+    ) -> Stage[Abstention]:
+        def judge(_: Path) -> Abstention:
+            with closing(open_runner(shipped.backend, shipped.model, reference=shipped.reference)) as runner:
+                trial = Trial(
+                    index=index.artifact,
+                    root=self.root,
+                    contract=exported.artifact.input,
+                    config=self.config,
+                    predictions=verification.artifact.predictions,
+                    answer=runner.run,
+                )
+                return judge_abstention(trial, guard.artifact, self.progress)
+
+        return self.stage(
+            "abstention",
+            Abstention,
+            {
+                "guard": guard.folder.name,
+                "verification": verification.folder.name,
+                "others": self.config.guard.other_frames,
+                "refuse": self.config.guard.refuse_labels,
+                "abstain": [self.config.abstain, self.config.abstain_below],
+                "seed": self.config.seed,
+            },
+            judge,
+        )
+
     def _bench(
         self,
         exported: Stage[ExportedModel],
         selected: Stage[Selection],
         shipped: Candidate,
         golden: Stage[GoldenFrames],
+        guard: GuardRecord,
     ) -> Measurement:
         """Measure what ships; never reused, as machines change."""
         start_ns = time.monotonic_ns()
@@ -653,6 +717,7 @@ class Stages:
                 warmup=bench.warmup,
                 threads=bench.threads,
                 power=meter,
+                guard=OpenGuard(guard.guard, exported.artifact.input) if guard.guard is not None else None,
                 progress=self.progress,
             )
         seconds = (time.monotonic_ns() - start_ns) / 1e9

@@ -10,13 +10,24 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
-from weckd_edge.artifacts import DatasetIndex, ExportedModel, LinkLatency, Measurement, Selection, Shipping, WeighedLink
+from weckd_edge.artifacts import (
+    DatasetIndex,
+    ExportedModel,
+    GuardRecord,
+    InputContract,
+    LinkLatency,
+    Measurement,
+    Selection,
+    Shipping,
+    WeighedLink,
+)
 from weckd_edge.assembly import versions
 from weckd_edge.config import BuildConfig
 from weckd_edge.devices.bench import bench_model
 from weckd_edge.devices.detect import detect, is_same_device
 from weckd_edge.devices.frames import frame_from_file
 from weckd_edge.devices.gates import judge, merge_bars
+from weckd_edge.devices.guard import OpenGuard
 from weckd_edge.devices.power.table import open_source
 from weckd_edge.devices.predicting.measurements import read_measurements
 from weckd_edge.devices.predicting.predict import predict
@@ -49,6 +60,8 @@ class Workshop(Protocol):
     def stage(self, name: str, kind: type[T], key: object, make: Callable[[Path], T]) -> Stage[T]: ...
 
     def select(self, at: int, exports: Sequence[Stage[ExportedModel]], index: Stage[DatasetIndex]) -> Stage[Selection]: ...
+
+    def guard(self, contract: InputContract, index: Stage[DatasetIndex]) -> Stage[GuardRecord]: ...
 
     def candidates(self, selected: Stage[Selection]) -> tuple[Candidate, Candidate]: ...
 
@@ -117,6 +130,7 @@ def weigh_link(
     ).artifact
     records = [record for record in index.artifact.images if record.split == "val"][:_FRAMES]
     frames = np.concatenate([frame_from_file(build.root / record.path, contract) for record in records])
+    guard = build.guard(contract, index).artifact.guard
     with closing(open_source("auto")) as meter:
         measured = bench_model(
             compiled.backend,
@@ -129,6 +143,7 @@ def weigh_link(
             warmup=build.config.bench.warmup,
             threads=build.config.bench.threads,
             power=meter,
+            guard=OpenGuard(guard, contract) if guard is not None else None,
             progress=build.progress,
         )
     bars, here = merge_bars(build.config.gates, build.profile.bars), is_same_device(build.profile, detect())

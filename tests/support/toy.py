@@ -10,11 +10,12 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from weckd_edge.artifacts import BuiltModel, GoldenFrames, InputContract, Manifest, OperatingPoint
+from weckd_edge.artifacts import BuiltModel, FrameGuard, GoldenFrames, InputContract, Manifest, OperatingPoint
 from weckd_edge.bundle import Bundle, open_bundle, seal
 from weckd_edge.compile.half import take_float_frame
 from weckd_edge.devices.profile import load_profile
 from weckd_edge.devices.recipe import Form, GraphFile, write_recipe
+from weckd_edge.schema import to_json
 from weckd_edge.store import file_ref
 
 SIDE = 8
@@ -92,6 +93,8 @@ def write_bundle(
     models: Sequence[BuiltModel] = (),
     tolerance: dict[str, float] | None = None,
     abstain_below: float = 0.0,
+    refuse_labels: tuple[str, ...] = (),
+    guard: FrameGuard | None = None,
     recipe: bool | None = None,
     onnx_precision: str = "int8",
     **graph: Any,
@@ -104,6 +107,8 @@ def write_bundle(
         models: Built models beside the ONNX graph.
         tolerance: Of the self-test, by backend.
         abstain_below: The operating point.
+        refuse_labels: Likewise.
+        guard: The frame guard.
         recipe: Whether there is a recipe; None: where the profile is a Jetson.
         onnx_precision: Of the graph.
         graph: For ``write_graph``.
@@ -128,6 +133,9 @@ def write_bundle(
                 source_sha256=onnx_ref.sha256,
             )
         )
+    if guard is not None:
+        (folder / "guard").mkdir(exist_ok=True)
+        (folder / "guard/guard.json").write_text(to_json(guard))
     (folder / "selftest").mkdir(exist_ok=True)
     golden = frames()
     np.save(folder / "selftest/frames.npy", golden)
@@ -145,7 +153,8 @@ def write_bundle(
             input_name="frame",
             network_input_name="image",
             output_name="probabilities",
-            operating_point=OperatingPoint(abstain_below=abstain_below),
+            operating_point=OperatingPoint(abstain_below=abstain_below, refuse_labels=refuse_labels),
+            guard=file_ref(folder, folder / "guard/guard.json") if guard is not None else None,
             models=tuple(built),
             onnx=onnx_ref,
             onnx_precision=onnx_precision,

@@ -161,7 +161,8 @@ def test_an_unsure_answer_abstains_and_keeps_its_probabilities(toy: ModuleType, 
     unsure = decide("x", np.array([0.1, 0.85, 0.05], np.float32), bundle.manifest)
     assert (unsure.label, unsure.decision) == ("normal", ABSTAIN)
     assert set(unsure.probabilities) == set(toy.LABELS)
-    assert unsure.reason == "the likeliest label, normal, has 0.850; a decision needs 0.9"
+    assert unsure.reason == "not sure enough: the likeliest label, normal, has 0.850; a decision needs 0.9"
+    assert unsure.code == "unsure"
 
 
 def test_an_answer_that_is_no_number_abstains_even_where_nothing_else_would(toy: ModuleType, tmp_path: Path) -> None:
@@ -246,6 +247,8 @@ def test_the_command_prints_a_list_and_fails_where_no_image_was_answered(toy: Mo
     save(tmp_path / "images/b.png")
     good = CliRunner().invoke(command, arguments)
     assert good.exit_code == 0
-    assert [set(row) for row in json.loads(good.stdout)] == [{"file", "label", "probabilities", "decision", "reason"}] * 2
+    assert [set(row) for row in json.loads(good.stdout)] == [
+        {"file", "label", "probabilities", "decision", "reason", "code", "guard", "quality", "unfamiliarity"}
+    ] * 2
     shown = CliRunner().invoke(command, arguments[:-1])
     assert ABSTAIN in shown.stdout

@@ -6,11 +6,19 @@ Paths in an artefact are relative to the folder it lies in, and nothing in it de
 Each module here describes one thing; everything is imported from ``weckd_edge.artifacts`` itself.
 """
 
+from weckd_edge.artifacts.abstaining import (
+    Abstention,
+    CoveragePoint,
+    FarKind,
+    GuardRecord,
+    ThresholdRecord,
+)
 from weckd_edge.artifacts.base import SCHEMA_VERSION, FileRef, Precision, Rate, Split, Target, Verdict
 from weckd_edge.artifacts.chain import BuildRecord, ChainRecord, Link, StageTime
 from weckd_edge.artifacts.data import Attribute, BadFile, DatasetIndex, ImageRecord, UnlabelledImage
 from weckd_edge.artifacts.frame import InputContract, crop_box, diagonal_positions
 from weckd_edge.artifacts.graphs import BuiltModel, ExportedModel, QuantizedModel, Recalibration, Selection, Trial
+from weckd_edge.artifacts.guarding import FrameGuard, QualityBars, QualityFigures
 from weckd_edge.artifacts.manifest import GoldenFrames, Manifest, OperatingPoint
 from weckd_edge.artifacts.measuring import (
     EarlyStop,
@@ -63,6 +71,7 @@ from weckd_edge.artifacts.verification import (
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Abstention",
     "Answered",
     "ApartFrame",
     "Attribute",
@@ -73,12 +82,14 @@ __all__ = [
     "CalibrationFigures",
     "ChainRecord",
     "ClassFigures",
+    "CoveragePoint",
     "DatasetIndex",
     "Differences",
     "EarlyStop",
     "Estimate",
     "ExecutedLayer",
     "ExportedModel",
+    "FarKind",
     "Figure",
     "Figures",
     "FileRef",
@@ -87,8 +98,10 @@ __all__ = [
     "FlippedFrame",
     "Flips",
     "FoldComparison",
+    "FrameGuard",
     "Gate",
     "GoldenFrames",
+    "GuardRecord",
     "ImageRecord",
     "InputContract",
     "Latency",
@@ -111,6 +124,8 @@ __all__ = [
     "Precision",
     "Prediction",
     "Probes",
+    "QualityBars",
+    "QualityFigures",
     "QuantizedModel",
     "Rate",
     "Recalibration",
@@ -126,6 +141,7 @@ __all__ = [
     "Suspect",
     "SuspectProbe",
     "Target",
+    "ThresholdRecord",
     "Trial",
     "UnlabelledImage",
     "Verdict",

@@ -33,9 +33,11 @@ class OperatingPoint:
 
     Attributes:
         abstain_below: The decision is "unable to analyze" where no probability reaches this; 0 never abstains.
+        refuse_labels: The decision is "unable to analyze" where it would be one of these.
     """
 
     abstain_below: float = 0.0
+    refuse_labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +65,7 @@ class Manifest:
         versions: Of this software and of the libraries that made the bundle.
         manifest_sha256: SHA-256 of the bytes of ``manifest.json`` itself with this value written as 64 zeros; filled in when
             the bundle is sealed. It finds a damaged manifest in a bundle without a signature.
+        guard: The frame guard, a ``FrameGuard`` as JSON; None: every frame is given to the network.
         version: Of the bundle's content, for firmware that never goes back to a lower one; 0: it has none. It is worth as
             much as the signature over it.
         schema_version: Of the bundle's format.
@@ -87,5 +90,6 @@ class Manifest:
     versions: dict[str, str]
     manifest_sha256: str = ""
     onnx_precision: str = "int8"
+    guard: FileRef | None = None
     version: int = 0
     schema_version: int = SCHEMA_VERSION

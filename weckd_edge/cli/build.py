@@ -248,6 +248,7 @@ def brief(rate: Rate) -> str:
 
 def show(outcome: BuildOutcome) -> None:
     """Print what a person wants to know."""
+    from weckd_edge.report.abstaining import brief as abstaining_brief
     from weckd_edge.report.findings import chain_sentence, latency_text, weighed_row
     from weckd_edge.report.numbers import size
     from weckd_edge.report.performance_rows import headline
@@ -306,6 +307,7 @@ def show(outcome: BuildOutcome) -> None:
     )
     for line in headline(outcome.performance, manifest.labels):
         click.echo(line.replace("\u00a0", " "))
+    click.echo(abstaining_brief(outcome.abstention))
     for note in outcome.performance.notes:
         say(f"note: {note}")
     if outcome.shipping.links:

@@ -16,6 +16,7 @@ from weckd_edge.cli.output import HELP, json_option, print_json, print_table, sa
     "--backend", help="Run with this one: openvino, onnxruntime or tensorrt; the default is the best that is here."
 )
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Processor threads.")
+@click.option("--answer-anyway", is_flag=True, help="Answer also frames that the bundle's guard refuses.")
 @click.option(
     "--explain",
     "pictures",
@@ -25,7 +26,13 @@ from weckd_edge.cli.output import HELP, json_option, print_json, print_table, sa
 )
 @json_option
 def command(
-    bundle: Path, images: tuple[Path, ...], backend: str | None, threads: int, pictures: Path | None, as_json: bool
+    bundle: Path,
+    images: tuple[Path, ...],
+    backend: str | None,
+    threads: int,
+    answer_anyway: bool,
+    pictures: Path | None,
+    as_json: bool,
 ) -> None:
     """Answer IMAGES (files and folders) with a BUNDLE.
 
@@ -35,13 +42,13 @@ def command(
     from weckd_edge.errors import DataError
 
     if pictures is None:
-        answers = infer(bundle, images, backend=backend, threads=threads)
+        answers = infer(bundle, images, backend=backend, threads=threads, answer_anyway=answer_anyway)
         found: list[object] = list(answers)
     else:
         from weckd_edge.devices.explaining import explain_images
         from weckd_edge.schema import to_data
 
-        explained = explain_images(bundle, images, pictures, backend=backend, threads=threads)
+        explained = explain_images(bundle, images, pictures, backend=backend, threads=threads, answer_anyway=answer_anyway)
         answers = tuple(one.answer for one in explained)
         found = [
             {**to_data(one.answer), "overlay": one.overlay, "method": one.method, "deletion": to_data(one.deletion)}
@@ -57,5 +64,5 @@ def command(
         print_table(("image", "decision", "probability", "why not"), rows)
     if pictures is not None:
         say(f"pictures: {sum(one.overlay is not None for one in explained)} of {len(answers)} in {pictures}")
-    if all(answer.label is None for answer in answers):
+    if all(answer.code in ("unreadable", "no_number") for answer in answers):
         raise DataError(f"none of {len(answers)} images could be answered; the first: {answers[0].reason}")

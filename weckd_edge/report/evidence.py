@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from weckd_edge.artifacts import (
+    Abstention,
     BuildRecord,
     ChainRecord,
     DatasetIndex,
@@ -35,6 +36,7 @@ SELECTION_FILE = "selection.json"
 SHIPPING_FILE = "shipping.json"
 PROBES_FILE = "probes.json"
 PERFORMANCE_FILE = "performance.json"
+ABSTENTION_FILE = "abstention.json"
 REPORT_FILE = "report.html"
 MODEL_CARD_FILE = "model_card.md"
 SBOM_FILE = "sbom.cdx.json"
@@ -56,6 +58,7 @@ class Evidence:
         shipping: Which links were weighed and why this one ships.
         probes: What was found of leaks, shortcuts and doubtful labels; None where the build did not look.
         performance: Clinical figures, by class and slice; None in a bundle that was made before they were kept.
+        abstention: What is not answered; None in bundles from before there were guards.
     """
 
     dataset: DatasetIndex
@@ -67,6 +70,7 @@ class Evidence:
     shipping: Shipping
     probes: Probes | None = None
     performance: Performance | None = None
+    abstention: Abstention | None = None
 
     @property
     def shipped(self) -> Link:
@@ -107,6 +111,8 @@ def write_evidence(folder: Path, evidence: Evidence) -> None:
         write_atomic(below / PROBES_FILE, to_json(evidence.probes))
     if evidence.performance is not None:
         write_atomic(below / PERFORMANCE_FILE, to_json(evidence.performance))
+    if evidence.abstention is not None:
+        write_atomic(below / ABSTENTION_FILE, to_json(evidence.abstention))
 
 
 def measurement_lines(measurements: Iterable[Measurement]) -> Iterable[str]:
@@ -140,6 +146,7 @@ def read_evidence(folder: Path, manifest: Manifest) -> Evidence:
         shipping=_read(below / SHIPPING_FILE, Shipping),
         probes=_read(below / PROBES_FILE, Probes) if (below / PROBES_FILE).is_file() else None,
         performance=_read(below / PERFORMANCE_FILE, Performance) if (below / PERFORMANCE_FILE).exists() else None,
+        abstention=_read(below / ABSTENTION_FILE, Abstention) if (below / ABSTENTION_FILE).exists() else None,
     )
     _check(evidence, manifest)
     return evidence

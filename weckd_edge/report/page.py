@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import Manifest, Verification
 from weckd_edge.optional import require
-from weckd_edge.report import charts, findings, numbers, parity, probes
+from weckd_edge.report import abstaining, charts, findings, numbers, parity, probes
 from weckd_edge.report.evidence import Evidence, read_evidence
 from weckd_edge.report.performance_rows import performance_text
 from weckd_edge.store import write_atomic
@@ -131,6 +131,9 @@ def _context(
         "confusion": counts,
         "abstained": abstained,
         "data": data,
+        "abstention": evidence.abstention,
+        "abstaining": abstaining.sentences(evidence.abstention) if evidence.abstention else [],
+        "far_kinds": abstaining.kind_rows(evidence.abstention) if evidence.abstention else [],
         "frame": findings.frame_text(manifest.input),
         "disclaimer": findings.DISCLAIMER,
         "synthetic": findings.SYNTHETIC,

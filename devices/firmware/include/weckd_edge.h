@@ -25,7 +25,7 @@
 extern "C" {
 #endif
 
-#define WECKD_API_VERSION 1     /* of this header; grows when a call changes */
+#define WECKD_API_VERSION 2     /* of this header; grows when a call changes */
 #define WECKD_BUNDLE_FORMAT 1   /* newest `schema_version` of a manifest that this library reads */
 #define WECKD_VERSION "0.1.0"   /* of the library */
 
@@ -116,6 +116,7 @@ typedef struct weckd_contract {
     weckd_signature signature;
     uint8_t passed;          /* no bar of the device profile was missed */
     uint8_t synthetic;       /* trained on drawn phantoms: for trying out, nothing else */
+    uint8_t guarded;         /* the bundle has a frame guard */
     char name[WECKD_MAX_LABEL_BYTES];
     char device[WECKD_MAX_LABEL_BYTES]; /* id of the device profile it was built for */
 } weckd_contract;
@@ -171,8 +172,11 @@ typedef struct weckd_frame {
     uint32_t roi_x, roi_y, roi_width, roi_height; /* the region of interest; roi_width and roi_height 0: all of it.
                                                      Of NV12 all four are even */
     weckd_fit fit;
-    uint32_t reserved[4];      /* zero */
+    uint32_t flags;            /* WECKD_ANSWER_ANYWAY or 0 */
+    uint32_t reserved[3];      /* zero */
 } weckd_frame;
+
+#define WECKD_ANSWER_ANYWAY 1u /* run the network also where the guard refuses the frame */
 
 /* The block's own frame, RGB, rows without padding, `frame_height * frame_width * 3` bytes. A camera that writes there
  * saves a copy: pass it as `pixels` with fit EXACT. It is overwritten by every other frame and by the self-test. */
@@ -183,21 +187,39 @@ WECKD_EXPORT uint8_t *weckd_frame_buffer(weckd_bundle *bundle);
 typedef enum weckd_reason {
     WECKD_REASON_NONE = 0,
     WECKD_REASON_LOW_PROBABILITY = 1, /* no probability reaches `abstain_below` */
-    WECKD_REASON_NOT_A_NUMBER = 2     /* the model answered no number */
+    WECKD_REASON_NOT_A_NUMBER = 2,    /* the model answered no number */
+    WECKD_REASON_TOO_DARK = 3,        /* the guard: too much of the frame is near black */
+    WECKD_REASON_TOO_BRIGHT = 4,      /* the guard: too much of it is near white */
+    WECKD_REASON_FLAT = 5,            /* the guard: too little contrast */
+    WECKD_REASON_BLURRED = 6,         /* the guard: too little fine detail */
+    WECKD_REASON_UNFAMILIAR = 7,      /* the guard: not like the frames the network was trained on */
+    WECKD_REASON_REFUSED_LABEL = 8    /* the likeliest label is one that the bundle says is no answer */
 } weckd_reason;
+
+/* How good a frame is, counted on a grid of its points. */
+typedef struct weckd_quality {
+    double sharpness;      /* standard deviation of the luminance's Laplacian, grey levels */
+    double contrast;       /* standard deviation of the luminance, grey levels */
+    double dark_share;     /* part of the points that are near black, 0..1 */
+    double bright_share;   /* near white */
+} weckd_quality;
 
 typedef struct weckd_result {
     int32_t decision;      /* index of a label, or WECKD_UNABLE */
     int32_t likeliest;     /* index of the likeliest label, the first of equals; -1: not a number */
     float probability;     /* of the likeliest label */
     weckd_reason reason;   /* why it is unable */
+    weckd_reason guard;    /* what the guard says; where it refuses, the network is run only with WECKD_ANSWER_ANYWAY */
+    weckd_quality quality; /* zeros where the bundle has no guard */
+    double unfamiliarity;  /* squared distance from the training frames; negative: the bundle has no guard */
     uint64_t fit_ns;       /* pixels into the frame */
-    uint64_t run_ns;       /* frame to probabilities */
+    uint64_t guard_ns;     /* frame to the guard's verdict */
+    uint64_t run_ns;       /* frame to probabilities; 0: the network was not run */
     uint64_t decide_ns;    /* probabilities to decision */
 } weckd_result;
 
 /* Answer one frame. `probabilities` takes `classes` floats and may be NULL. "Unable to analyze" is an answer: 0 is
- * returned. After a failure `*result` says WECKD_UNABLE. */
+ * returned; where the network was not run, `probabilities` are zeros. After a failure `*result` says WECKD_UNABLE. */
 WECKD_EXPORT int weckd_classify(weckd_bundle *bundle, const weckd_frame *frame, weckd_result *result,
                                 float *probabilities, uint32_t classes);
 

@@ -21,7 +21,7 @@ public:
 };
 
 struct Answer {
-    std::optional<std::string> decision; // nothing: unable to analyze
+    std::optional<std::string> decision; // nothing: unable to analyze, and result.reason says why
     weckd_result result;
     std::vector<float> probabilities;    // by label
 };

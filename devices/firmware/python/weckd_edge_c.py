@@ -48,6 +48,7 @@ class Contract(ctypes.Structure):
         ("signature", ctypes.c_int),
         ("passed", ctypes.c_uint8),
         ("synthetic", ctypes.c_uint8),
+        ("guarded", ctypes.c_uint8),
         ("name", ctypes.c_char * _TEXT),
         ("device", ctypes.c_char * _TEXT),
     ]
@@ -83,7 +84,19 @@ class Frame(ctypes.Structure):
         ("roi_width", ctypes.c_uint32),
         ("roi_height", ctypes.c_uint32),
         ("fit", ctypes.c_int),
-        ("reserved", ctypes.c_uint32 * 4),
+        ("flags", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32 * 3),
+    ]
+
+
+class Quality(ctypes.Structure):
+    """``weckd_quality``."""
+
+    _fields_ = [
+        ("sharpness", ctypes.c_double),
+        ("contrast", ctypes.c_double),
+        ("dark_share", ctypes.c_double),
+        ("bright_share", ctypes.c_double),
     ]
 
 
@@ -95,7 +108,11 @@ class Result(ctypes.Structure):
         ("likeliest", ctypes.c_int32),
         ("probability", ctypes.c_float),
         ("reason", ctypes.c_int),
+        ("guard", ctypes.c_int),
+        ("quality", Quality),
+        ("unfamiliarity", ctypes.c_double),
         ("fit_ns", ctypes.c_uint64),
+        ("guard_ns", ctypes.c_uint64),
         ("run_ns", ctypes.c_uint64),
         ("decide_ns", ctypes.c_uint64),
     ]
@@ -117,11 +134,15 @@ class Answer:
         decision: The label; None where it is unable to analyze.
         probabilities: By label.
         reason: Why it is unable, in words.
+        quality: How good the frame is; zeros where the bundle has no guard.
+        unfamiliarity: How far the frame is from the training frames; negative where the bundle has no guard.
     """
 
     decision: str | None
     probabilities: dict[str, float]
     reason: str
+    quality: Quality
+    unfamiliarity: float
 
 
 class Bundle:
@@ -178,6 +199,8 @@ class Bundle:
             decision=None if result.decision < 0 else self.labels[result.decision],
             probabilities=dict(zip(self.labels, probabilities, strict=True)),
             reason=self._lib.weckd_reason_text(result.reason).decode(),
+            quality=result.quality,
+            unfamiliarity=result.unfamiliarity,
         )
 
     def close(self) -> None:

@@ -5,6 +5,7 @@
 #include "backend.h"
 #include "bounds.h"
 #include "digest.h"
+#include "guard.h"
 #include "memory.h"
 
 #include <stdatomic.h>
@@ -22,6 +23,8 @@ struct weckd_bundle {
     void *runtime, *session;
     uint64_t (*clock_ns)(void *context);
     void *clock_context;
+    weckd_guard_space *guard; /* NULL: the bundle has none */
+    uint8_t *refused;    /* one a class: 1 where that label is no answer */
     char *labels;        /* classes texts of WECKD_MAX_LABEL_BYTES */
     float *answer;       /* what the backend writes */
     float *golden;       /* one golden answer */

@@ -53,10 +53,11 @@ static int fit(weckd_bundle *bundle, const weckd_frame *frame, weckd_why why) {
     return WECKD_OK;
 }
 
-/* The likeliest label where it is likely enough. A comparison with a number that is none is false: hence the test first. */
-static void decide(const float *answer, uint32_t classes, double abstain_below, weckd_result *result) {
+/* The likeliest label where it is likely enough and an answer at all. A comparison with a number that is none is false: hence the test first. */
+static void decide(const weckd_bundle *bundle, weckd_result *result) {
+    const float *answer = bundle->answer;
     uint32_t best = 0;
-    for (uint32_t i = 0; i < classes; i++) {
+    for (uint32_t i = 0; i < bundle->contract.classes; i++) {
         if (!isfinite(answer[i])) {
             result->reason = WECKD_REASON_NOT_A_NUMBER;
             return;
@@ -65,8 +66,10 @@ static void decide(const float *answer, uint32_t classes, double abstain_below, 
     }
     result->likeliest = (int32_t)best;
     result->probability = answer[best];
-    if ((double)answer[best] < abstain_below) {
+    if ((double)answer[best] < bundle->contract.abstain_below) {
         result->reason = WECKD_REASON_LOW_PROBABILITY;
+    } else if (bundle->refused[best] != 0) {
+        result->reason = WECKD_REASON_REFUSED_LABEL;
     } else {
         result->decision = (int32_t)best;
     }
@@ -84,18 +87,30 @@ static int answer(weckd_bundle *bundle, const weckd_frame *frame, weckd_result *
     if (status != WECKD_OK) {
         return status;
     }
-    uint64_t fitted = bundle->clock_ns(bundle->clock_context);
+    uint64_t fitted = bundle->clock_ns(bundle->clock_context), looked = fitted;
+    result->fit_ns = fitted - start;
+    if (bundle->guard != NULL) {
+        result->guard = weckd_guard_look(bundle->guard, bundle->frame, &result->quality, &result->unfamiliarity);
+        looked = bundle->clock_ns(bundle->clock_context);
+        result->guard_ns = looked - fitted;
+    }
+    if (result->guard != WECKD_REASON_NONE && (frame->flags & WECKD_ANSWER_ANYWAY) == 0) {
+        result->reason = result->guard;
+        if (probabilities != NULL) {
+            memset(probabilities, 0, classes * sizeof *probabilities);
+        }
+        return WECKD_OK;
+    }
     status = bundle->backend->run(bundle->session, why);
     if (status != WECKD_OK) {
         return status;
     }
     uint64_t ran = bundle->clock_ns(bundle->clock_context);
-    decide(bundle->answer, bundle->contract.classes, bundle->contract.abstain_below, result);
+    decide(bundle, result);
     if (probabilities != NULL) {
         memcpy(probabilities, bundle->answer, classes * sizeof *probabilities);
     }
-    result->fit_ns = fitted - start;
-    result->run_ns = ran - fitted;
+    result->run_ns = ran - looked;
     result->decide_ns = bundle->clock_ns(bundle->clock_context) - ran;
     return WECKD_OK;
 }
@@ -103,7 +118,7 @@ static int answer(weckd_bundle *bundle, const weckd_frame *frame, weckd_result *
 int weckd_classify(weckd_bundle *bundle, const weckd_frame *frame, weckd_result *result, float *probabilities,
                    uint32_t classes) {
     if (result != NULL) {
-        *result = (weckd_result){.decision = WECKD_UNABLE, .likeliest = -1};
+        *result = (weckd_result){.decision = WECKD_UNABLE, .likeliest = -1, .unfamiliarity = -1.0};
     }
     if (bundle == NULL || frame == NULL || result == NULL) {
         return WECKD_ERR_ARGUMENT;

@@ -16,10 +16,10 @@ static bool is_odd(const weckd_frame *frame) {
 }
 
 int weckd_frame_region(const weckd_frame *frame, weckd_region *region, weckd_why why) {
-    uint32_t set = frame->reserved[0] | frame->reserved[1] | frame->reserved[2] | frame->reserved[3];
+    uint32_t set = frame->reserved[0] | frame->reserved[1] | frame->reserved[2] | (frame->flags & ~WECKD_ANSWER_ANYWAY);
     if (frame->pixels == NULL || (unsigned)frame->format > WECKD_NV12 || (unsigned)frame->matrix > WECKD_BT709_FULL ||
         (unsigned)frame->fit > WECKD_FIT_COVER || set != 0) {
-        return weckd_fail(why, WECKD_ERR_ARGUMENT, "frame: no pixels, an unknown format, matrix or fit, or reserved is not 0");
+        return weckd_fail(why, WECKD_ERR_ARGUMENT, "frame: no pixels, an unknown format, matrix, fit or flag, or reserved is not 0");
     }
     bool planes = frame->format == WECKD_NV12;
     uint64_t row = frame->width * (uint64_t)pixel_bytes(frame->format);

@@ -12,7 +12,7 @@
 static const char *const KEYS[] = {
     "schema_version", "name", "target", "device", "labels", "input", "input_name", "output_name", "network_input_name",
     "operating_point", "models", "onnx", "onnx_precision", "selftest", "gates", "passed", "synthetic", "files", "versions",
-    "manifest_sha256", "version", NULL,
+    "manifest_sha256", "version", "guard", NULL,
 };
 
 static int bad(weckd_why why, const char *what) { return weckd_fail(why, WECKD_ERR_FORMAT, "manifest.json: %s", what); }
@@ -164,6 +164,25 @@ static int read_labels(weckd_manifest *manifest, weckd_why why) {
     return WECKD_OK;
 }
 
+/* Labels that are no answer are labels of the bundle. */
+static int read_refused(weckd_manifest *manifest, const json_t *list, weckd_why why) {
+    if (list != NULL && !json_is_array(list)) {
+        return bad(why, "'refuse_labels' is no list of labels");
+    }
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *refused = json_array_get(list, i);
+        size_t at = 0;
+        while (at < manifest->contract.classes && !json_equal(refused, json_array_get(manifest->labels, at))) {
+            at++;
+        }
+        if (at == manifest->contract.classes) {
+            return bad(why, "'refuse_labels' names what is no label");
+        }
+    }
+    manifest->refused = list;
+    return WECKD_OK;
+}
+
 static int read_input(weckd_manifest *manifest, weckd_why why) {
     const json_t *input = json_object_get(manifest->root, "input"), *point = json_object_get(manifest->root, "operating_point");
     uint64_t height = 0, width = 0, size = 0;
@@ -179,14 +198,28 @@ static int read_input(weckd_manifest *manifest, weckd_why why) {
     if (height > WECKD_MAX_SIDE || width > WECKD_MAX_SIDE) {
         return weckd_fail(why, WECKD_ERR_LIMIT, "manifest.json: frames of more than %d pixels a side", WECKD_MAX_SIDE);
     }
-    if (!weckd_json_only(point, (const char *const[]){"abstain_below", NULL}) ||
+    if (!weckd_json_only(point, (const char *const[]){"abstain_below", "refuse_labels", NULL}) ||
         !weckd_json_number(point, "abstain_below", &manifest->contract.abstain_below)) {
-        return bad(why, "'operating_point' is no {abstain_below}");
+        return bad(why, "'operating_point' is no {abstain_below, refuse_labels}");
     }
     manifest->contract.frame_height = (uint32_t)height;
     manifest->contract.frame_width = (uint32_t)width;
     manifest->contract.input_size = (uint32_t)size;
-    return WECKD_OK;
+    return read_refused(manifest, json_object_get(point, "refuse_labels"), why);
+}
+
+static int read_guard(weckd_manifest *manifest, weckd_why why) {
+    const json_t *guard = json_object_get(manifest->root, "guard");
+    const char *crop = weckd_json_text(json_object_get(manifest->root, "input"), "crop", 16);
+    if (guard == NULL || json_is_null(guard)) {
+        return WECKD_OK;
+    }
+    manifest->is_stretched = strcmp(crop, "stretch") == 0;
+    if (!manifest->is_stretched && strcmp(crop, "center") != 0) {
+        return bad(why, "'crop' is neither center nor stretch");
+    }
+    manifest->contract.guarded = 1;
+    return read_listed(manifest, guard, &manifest->guard, why);
 }
 
 static int read_selftest(weckd_manifest *manifest, weckd_why why) {
@@ -285,6 +318,7 @@ int weckd_manifest_read(const char *text, size_t bytes, weckd_manifest *manifest
     status = status != WECKD_OK ? status : read_labels(manifest, why);
     status = status != WECKD_OK ? status : read_input(manifest, why);
     status = status != WECKD_OK ? status : read_listed(manifest, json_object_get(manifest->root, "onnx"), &manifest->onnx, why);
+    status = status != WECKD_OK ? status : read_guard(manifest, why);
     status = status != WECKD_OK ? status : read_selftest(manifest, why);
     status = status != WECKD_OK ? status : read_models(manifest, why);
     return status != WECKD_OK ? status : read_rest(manifest, format, why);

@@ -7,6 +7,7 @@
 #include "fail.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #define WECKD_MANIFEST_FILE "manifest.json"
 #define WECKD_SIGNATURE_FILE "signature"
@@ -34,6 +35,9 @@ typedef struct weckd_manifest {
     size_t count;
     weckd_contract contract; /* its `signature` is filled in later */
     weckd_file_ref onnx, golden_frames, golden_answers;
+    weckd_file_ref guard;    /* its path is NULL where there is none */
+    bool is_stretched;       /* the whole frame is taken, not its centred square */
+    const json_t *refused;   /* list of labels that are no answer, or NULL */
     const char *input_name, *output_name;
     const json_t *labels, *tolerance, *models;
 } weckd_manifest;

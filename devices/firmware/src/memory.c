@@ -2,6 +2,7 @@
 #include "memory.h"
 
 #include "bounds.h"
+#include "guard.h"
 
 static size_t take(size_t *at, uint64_t bytes) {
     size_t here = *at;
@@ -20,6 +21,8 @@ bool weckd_layout_of(const weckd_sizes *sizes, weckd_layout *layout) {
         return false;
     }
     size_t at = WECKD_HEAD_BYTES;
+    layout->guard = take(&at, sizeof(weckd_guard_space));
+    layout->refused = take(&at, classes);
     layout->labels = take(&at, classes * WECKD_MAX_LABEL_BYTES);
     layout->answer = take(&at, classes * sizeof(float));
     layout->golden = take(&at, classes * sizeof(float));

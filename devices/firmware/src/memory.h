@@ -11,7 +11,7 @@
 
 /* Where everything lies, as distances from the block's start. */
 typedef struct weckd_layout {
-    size_t labels, answer, golden, frame, model, after_model;
+    size_t guard, refused, labels, answer, golden, frame, model, after_model;
     size_t row, half, first[2], count[2], weights[2];
     size_t bytes; /* in all */
 } weckd_layout;

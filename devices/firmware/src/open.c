@@ -84,6 +84,8 @@ static weckd_bundle *lay_out(uint8_t *block, const weckd_layout *layout, const w
     bundle->contract = manifest->contract;
     bundle->clock_ns = options->clock_ns != NULL ? options->clock_ns : monotonic_ns;
     bundle->clock_context = options->clock_context;
+    bundle->guard = manifest->guard.path != NULL ? (weckd_guard_space *)(void *)(block + layout->guard) : NULL;
+    bundle->refused = block + layout->refused;
     bundle->labels = (char *)block + layout->labels;
     bundle->answer = (float *)(void *)(block + layout->answer);
     bundle->golden = (float *)(void *)(block + layout->golden);
@@ -105,6 +107,12 @@ static weckd_bundle *lay_out(uint8_t *block, const weckd_layout *layout, const w
     for (uint32_t i = 0; i < manifest->contract.classes; i++) {
         const char *label = json_string_value(json_array_get(manifest->labels, i));
         memcpy(bundle->labels + (size_t)i * WECKD_MAX_LABEL_BYTES, label, strlen(label) + 1);
+        for (size_t k = 0; k < json_array_size(manifest->refused); k++) {
+            bundle->refused[i] |= (uint8_t)(strcmp(label, json_string_value(json_array_get(manifest->refused, k))) == 0);
+        }
+    }
+    if (bundle->guard != NULL) {
+        weckd_guard_place(bundle->guard, manifest);
     }
     return bundle;
 }
@@ -176,6 +184,9 @@ static int open_proved(int folder_fd, const weckd_options *options, weckd_manife
     const json_t *tolerance = json_object_get(manifest->tolerance, choice->backend->name);
     bundle->tolerance = json_is_number(tolerance) ? json_number_value(tolerance) : -1.0;
     status = weckd_prove_files(folder_fd, manifest, keep, &kept, why);
+    if (status == WECKD_OK && bundle->guard != NULL) {
+        status = weckd_guard_read(folder_fd, manifest, &bundle->guard->guard, why);
+    }
     if (status == WECKD_OK && choice->backend->from_device) {
         const weckd_file_ref *engine = &choice->model.files[0];
         status = weckd_file_check(folder_fd, engine->path, engine->bytes, engine->sha256, kept.places[0], why);
@@ -229,6 +240,7 @@ int weckd_check(const char *folder, const weckd_options *options, weckd_contract
     weckd_manifest manifest;
     status = weckd_prove_manifest(folder_fd, options, &manifest, why);
     status = status != WECKD_OK ? status : weckd_prove_files(folder_fd, &manifest, NULL, NULL, why);
+    status = status != WECKD_OK ? status : weckd_guard_read(folder_fd, &manifest, NULL, why);
     if (status == WECKD_OK && contract != NULL) {
         weckd_choice choice;
         *contract = manifest.contract;

@@ -32,6 +32,12 @@ const char *weckd_reason_text(weckd_reason reason) {
     case WECKD_REASON_NONE: return "a decision was made";
     case WECKD_REASON_LOW_PROBABILITY: return "no label is likely enough";
     case WECKD_REASON_NOT_A_NUMBER: return "the model answered no number";
+    case WECKD_REASON_TOO_DARK: return "too dark; is the lens covered or the light off?";
+    case WECKD_REASON_TOO_BRIGHT: return "too bright";
+    case WECKD_REASON_FLAT: return "too little contrast";
+    case WECKD_REASON_BLURRED: return "blurred";
+    case WECKD_REASON_UNFAMILIAR: return "not like the frames it was trained on";
+    case WECKD_REASON_REFUSED_LABEL: return "the likeliest label is no answer here";
     default: return "unknown reason";
     }
 }

@@ -1,8 +1,8 @@
 /* Answers raw frames and prints what a test compares: one line a frame, every float in hexadecimal.
  *
  *   runner BUNDLE [--backend B] [--library L] [--key PEM] [--at-least N] [--cache DIR] [--source WxH] COMMAND...
- *   check | selftest | frames FILE WIDTH HEIGHT FORMAT FIT [X Y W H] | bench FILE COUNT [own] | first FILE
- * SPDX-License-Identifier: Apache-2.0 */
+ *   check | selftest | frames FILE WIDTH HEIGHT FORMAT FIT [X Y W H] | sights FILE WIDTH HEIGHT FORMAT FIT | bench FILE COUNT [own] | first FILE
+ * sights: what the guard saw, and with --anyway 1 also an answer to what it refuses. SPDX-License-Identifier: Apache-2.0 */
 #include "weckd_edge.h"
 
 #include <stdbool.h>
@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+static bool anyway, sights;
 
 static int failed(int status, const char *why) {
     printf("status %d: %s: %s\n", status, weckd_status_text(status), why);
@@ -45,6 +47,11 @@ static int number(const char *text) { return (int)strtol(text, NULL, 10); }
 
 static void show(const weckd_bundle *bundle, const weckd_result *result, const float *probabilities) {
     printf("%d %d %d", result->decision, result->likeliest, (int)result->reason);
+    if (sights) {
+        printf(" %d %a %a %a %a %a\n", (int)result->guard, result->unfamiliarity, result->quality.sharpness,
+               result->quality.contrast, result->quality.dark_share, result->quality.bright_share);
+        return;
+    }
     for (uint32_t i = 0; i < weckd_contract_of(bundle)->classes; i++) {
         printf(" %a", (double)probabilities[i]);
     }
@@ -59,6 +66,7 @@ static int run_frames(weckd_bundle *bundle, char **rest, int count) {
         .height = (uint32_t)number(rest[2]),
         .format = (weckd_format)number(rest[3]),
         .fit = (weckd_fit)number(rest[4]),
+        .flags = anyway ? WECKD_ANSWER_ANYWAY : 0,
     };
     if (count >= 9) {
         frame.roi_x = (uint32_t)number(rest[5]);
@@ -131,6 +139,8 @@ int main(int argc, char **argv) {
             options.at_least = strtoull(value, NULL, 10);
         } else if (strcmp(argv[at], "--key") == 0) {
             options.public_key_pem = key = slurp(value, &key_bytes);
+        } else if (strcmp(argv[at], "--anyway") == 0) {
+            anyway = true;
         } else if (strcmp(argv[at], "--source") == 0) {
             options.max_source_width = (uint32_t)number(value);
             options.max_source_height = (uint32_t)number(strchr(value, 'x') + 1);
@@ -162,7 +172,8 @@ int main(int argc, char **argv) {
         printf("frames %u flips %u max_abs %a tolerance %g backend %s %s\n", result.frames, result.flips, result.max_abs,
                result.tolerance, weckd_backend_name(bundle), weckd_backend_version(bundle));
         code = status == WECKD_OK ? 0 : failed(status, weckd_message(bundle));
-    } else if (strcmp(argv[at], "frames") == 0 && argc - at > 5) {
+    } else if ((strcmp(argv[at], "frames") == 0 || strcmp(argv[at], "sights") == 0) && argc - at > 5) {
+        sights = argv[at][0] == 's';
         code = run_frames(bundle, argv + at + 1, argc - at - 1);
     } else if (strcmp(argv[at], "bench") == 0 && argc - at > 2) {
         code = bench(bundle, argv + at + 1, argc - at - 1);

@@ -1,0 +1,177 @@
+"""What the frame guard refuses, and what it costs: ``python benchmarks/bench_guard.py DATA [RUNNER]``.
+
+DATA holds data sets, each with a groups.csv of file, label, group and duplicate_of. For each set the guard is fitted on 70 %
+of the groups and its bar on 10 % more, as a build does; the rest are its familiar frames. Frames of the other sets, drawn
+ones and spoiled ones should be refused. Frames of 640x480 are timed in Python and, with the C library's test program
+``time_guard`` as RUNNER, in C. Appends one line to results/guard.jsonl.
+"""
+
+from __future__ import annotations
+
+import csv
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from record import append
+
+from weckd_edge.artifacts import DatasetIndex, InputContract, Prediction
+from weckd_edge.config import BuildConfig, GuardConfig
+from weckd_edge.devices.frames import decode, fit
+from weckd_edge.devices.guard import OpenGuard, Sight, look_at
+from weckd_edge.guard_fit import fit_guard, looks_of
+from weckd_edge.guarding import KIND_FRAMES, Trial, far_frames
+from weckd_edge.selective import auroc
+from weckd_edge.stats import wilson
+
+MOST = 1500
+"""Frames of a set at most."""
+
+
+def listed(folder: Path) -> list[tuple[Path, str]]:
+    """Return files and groups, no copies."""
+    with (folder / "groups.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if not row.get("duplicate_of")]
+    random.Random(0).shuffle(rows)
+    return [(folder / row["file"], row["group"]) for row in rows[:MOST]]
+
+
+def commonest_size(files: list[Path]) -> tuple[int, int]:
+    """Return height and width."""
+    sizes = [decode(file).shape[:2] for file in files[:50]]
+    return max(set(sizes), key=sizes.count)
+
+
+def contract_of(height: int, width: int) -> InputContract:
+    """Return a contract of a frame of that size."""
+    nothing, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    return InputContract(frame_height=height, frame_width=width, crop="center", input_size=96, mean=nothing, std=one)
+
+
+def judge_set(name: str, sets: dict[str, list[tuple[Path, str]]]) -> dict[str, object]:
+    """Fit on one set and look at everything else."""
+    rows = sets[name]
+    height, width = commonest_size([file for file, _ in rows])
+    contract = contract_of(height, width)
+    groups = sorted({group for _, group in rows})
+    random.Random(1).shuffle(groups)
+    cuts = [0, int(0.7 * len(groups)), int(0.8 * len(groups)), len(groups)]
+    parts = [set(groups[a:b]) for a, b in pairwise(cuts)]
+    chosen = [[row for row in rows if row[1] in part] for part in parts]
+    looks = [
+        looks_of([look_at(fit(decode(file), height, width), contract) for file, _ in part], [group for _, group in part])
+        for part in chosen[:2]
+    ]
+    fitted = fit_guard(looks[0], looks[1], GuardConfig())
+    if fitted is None:
+        return {}
+    guard = OpenGuard(fitted.guard, contract)
+    test = chosen[2]
+    familiar = [guard.judge(fit(decode(file), height, width)) for file, _ in test]
+    refused = sum(sight.code is not None for sight in familiar)
+    unfamiliar = sum(sight.code == "unfamiliar" for sight in familiar)
+    low, high = wilson(refused, len(familiar))
+    trial = Trial(
+        index=DatasetIndex(name=name, labels=("a",), images=()),
+        root=Path("/"),
+        contract=contract,
+        config=BuildConfig(),
+        predictions=tuple(
+            Prediction(path=str(file.resolve()), group=group, label=0, fp32=(1.0,), compiled=(1.0,)) for file, group in test
+        ),
+        answer=lambda frame: np.ones(1, np.float32),
+    )
+    kinds: dict[str, dict[str, float]] = {}
+    for kind, frames in (*far_frames(trial), *others(name, sets, height, width)):
+        seen = [guard.judge(frame) for frame in frames]
+        kinds[kind] = {
+            "frames": len(seen),
+            "score_auroc": auroc(scores(familiar), scores(seen)),
+            "guard_auroc": auroc(strains(guard, familiar), strains(guard, seen)),
+            "refused": sum(sight.code is not None for sight in seen) / len(seen),
+        }
+    return {
+        "frame": [height, width],
+        "train_frames": len(chosen[0]),
+        "groups": fitted.groups,
+        "promised": fitted.promised,
+        "test_frames": len(familiar),
+        "test_refused": refused / len(familiar),
+        "test_refused_95": [low, high],
+        "test_unfamiliar": unfamiliar / len(familiar),
+        "kinds": kinds,
+    }
+
+
+def others(
+    name: str, sets: dict[str, list[tuple[Path, str]]], height: int, width: int
+) -> Iterator[tuple[str, Iterator[NDArray[np.uint8]]]]:
+    """Yield frames of the other sets."""
+    for other, rows in sets.items():
+        if other != name:
+            yield other, (fit(decode(file), height, width) for file, _ in rows[: 6 * KIND_FRAMES])
+
+
+def scores(sights: Sequence[Sight]) -> NDArray[np.float64]:
+    """Return each frame's score."""
+    return np.array([sight.unfamiliarity for sight in sights])
+
+
+def strains(guard: OpenGuard, sights: Sequence[Sight]) -> NDArray[np.float64]:
+    """Return how near each frame is to being refused."""
+    return np.array([guard.strain(sight) for sight in sights])
+
+
+def time_python() -> list[int]:
+    """Time frames of 640x480, nanoseconds."""
+    contract = contract_of(480, 640)
+    frames = [np.random.default_rng(k).integers(0, 256, (480, 640, 3), np.uint8) for k in range(20)]
+    seen = [look_at(np.roll(frame, k, 0) // (1 + k % 3), contract) for k, frame in enumerate(frames * 2)]
+    looks = looks_of(seen, [str(k) for k in range(len(seen))])
+    fitted = fit_guard(looks, looks_of([], []), GuardConfig())
+    assert fitted is not None
+    guard = OpenGuard(fitted.guard, contract)
+    times = []
+    for k in range(-20, 300):
+        start = time.perf_counter_ns()
+        guard.judge(frames[k % len(frames)])
+        if k >= 0:
+            times.append(time.perf_counter_ns() - start)
+    return times
+
+
+def time_c(runner: Path) -> list[int]:
+    """Time the same in C; RUNNER is ``time_guard`` of the library's tests."""
+    with tempfile.NamedTemporaryFile() as file:
+        frames = [np.random.default_rng(k).integers(0, 256, (480, 640, 3), np.uint8) for k in range(20)]
+        file.write(b"".join(frame.tobytes() for frame in frames))
+        file.flush()
+        done = subprocess.run([runner, file.name, "640", "480", "300"], capture_output=True, text=True, check=True)
+    return [int(part) for part in done.stdout.split()]
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    sets = {path.parent.name: listed(path.parent) for path in sorted(folder.glob("*/groups.csv"))}
+    times = {"python 640x480": time_python()}
+    if len(sys.argv) > 2:
+        times["c 640x480"] = time_c(Path(sys.argv[2]))
+    found = {name: judge_set(name, sets) for name in sets}
+    append("guard", "the frame guard", times, ("numpy", "pillow"), sets=found)
+    for name, result in found.items():
+        print(f"\n{name}: {result['test_refused']:.1%} of {result['test_frames']} familiar frames refused")
+        for kind, row in result["kinds"].items():  # type: ignore[attr-defined]
+            aurocs = f"score {row['score_auroc']:.4f}  guard {row['guard_auroc']:.4f}"
+            print(f"  {kind:16s} {aurocs}  refused {row['refused']:.1%}")
+    print({name: f"least {min(values) / 1e6:.3f} ms" for name, values in times.items()})
+
+
+if __name__ == "__main__":
+    main()

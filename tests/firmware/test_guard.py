@@ -1,0 +1,227 @@
+"""The frame guard in C: the same figures as in Python, to the bit, and the network left alone where it refuses."""
+
+import ctypes
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import FrameGuard, QualityBars
+from weckd_edge.bundle import open_bundle
+from weckd_edge.devices.frames import decode, fit
+from weckd_edge.devices.guard import FEATURES, open_guard
+from weckd_edge.devices.infer import OpenModel, answer_frame, open_bundle_model
+from weckd_edge.schema import to_json
+
+REAL = Path(__file__).parents[2].parent / "shared/data"
+REASONS = {
+    None: 0,
+    "unsure": 1,
+    "too_dark": 3,
+    "too_bright": 4,
+    "flat": 5,
+    "blurred": 6,
+    "unfamiliar": 7,
+    "refused_label": 8,
+}
+
+
+def make_guard(seed: int = 0, **more: Any) -> FrameGuard:
+    """Return a guard of random numbers of the size that real ones have."""
+    random = np.random.default_rng(seed)
+    rows = [tuple((random.standard_normal(row + 1) / 7).tolist()) for row in range(FEATURES)]
+    mean = tuple((random.random(FEATURES) * 90).tolist())
+    return FrameGuard(**{"bars": QualityBars(), "mean": mean, "whitening": tuple(rows), "most_unfamiliar": None, **more})
+
+
+def sights(library: Any, folder: Path, frames: NDArray[np.uint8], *options: object) -> list[list[float]]:
+    """Return what C says of each frame: decision, likeliest, reason, guard's reason, score, four figures of quality."""
+    raw = folder.parent / "frames.raw"
+    raw.write_bytes(frames.tobytes())
+    height, width = frames.shape[1:3]
+    out = library.run("runner", folder, "--backend", "echo", *options, "sights", raw, width, height, 0, 0)
+    return [[float.fromhex(part) for part in line.split()] for line in out.splitlines()]
+
+
+def by_python(folder: Path, frames: NDArray[np.uint8]) -> list[list[float]]:
+    """Return the guard's reason, score and figures of quality of each frame."""
+    guard = open_guard(open_bundle(folder))
+    assert guard is not None
+    found = []
+    for frame in frames:
+        seen = guard.judge(frame)
+        quality = seen.quality
+        found.append(
+            [
+                float(REASONS[seen.code]),
+                seen.unfamiliarity,
+                quality.sharpness,
+                quality.contrast,
+                quality.dark_share,
+                quality.bright_share,
+            ]
+        )
+    return found
+
+
+@pytest.mark.parametrize(("height", "width"), [(3, 3), (5, 400), (64, 64), (65, 130), (97, 61), (480, 640)])
+def test_every_figure_is_pythons_to_the_bit(
+    library: Any, toy: ModuleType, tmp_path: Path, height: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = sized_bundle(toy, tmp_path, monkeypatch, height, width)
+    random = np.random.default_rng(height)
+    noise = random.integers(0, 256, (4, height, width, 3), np.uint8)
+    flat = np.full((1, height, width, 3), 200, np.uint8)
+    black = np.zeros((1, height, width, 3), np.uint8)
+    ramp = np.broadcast_to((np.arange(width) % 256).astype(np.uint8)[:, None], (1, height, width, 3))
+    frames = np.concatenate([noise, flat, black, ramp])
+    assert [row[3:] for row in sights(library, folder, frames)] == by_python(folder, frames)
+
+
+def sized_bundle(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, height: int, width: int) -> Path:
+    """Return a bundle of frames of a size, by the stand-in for a model, which takes any."""
+    make = toy.InputContract
+    monkeypatch.setattr(
+        toy, "InputContract", lambda **given: make(**{**given, "frame_height": height, "frame_width": width})
+    )
+    folder: Path = tmp_path / "bundle"
+    toy.write_graph(folder / "model/model.onnx")
+    toy.write_bundle(folder, guard=make_guard(height))
+    return folder
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real images are not here")
+@pytest.mark.parametrize(("name", "height", "width"), [("otoscopy_chile", 380, 420), ("brain_mri", 224, 224)])
+def test_real_frames_have_pythons_figures_to_the_bit(
+    library: Any, toy: ModuleType, tmp_path: Path, name: str, height: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = sized_bundle(toy, tmp_path, monkeypatch, height, width)
+    files = sorted((REAL / name).rglob("*.jpg"))[::20]
+    assert files
+    frames = np.stack([fit(decode(file), height, width) for file in files])
+    assert [row[3:] for row in sights(library, folder, frames)] == by_python(folder, frames)
+
+
+def bars_bundle(toy: ModuleType, tmp_path: Path, bars: QualityBars, most: float | None, **more: Any) -> Path:
+    folder: Path = toy.write_bundle(tmp_path / "bundle", guard=make_guard(bars=bars, most_unfamiliar=most), **more).folder
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("code", "bars", "most"),
+    [
+        ("too_dark", QualityBars(most_dark=-1.0), 0.0),
+        ("too_bright", QualityBars(most_bright=-1.0, least_contrast=999.0), 0.0),
+        ("flat", QualityBars(least_contrast=999.0, least_sharpness=999.0), 0.0),
+        ("blurred", QualityBars(least_sharpness=999.0), 0.0),
+        ("unfamiliar", QualityBars(), 0.0),
+    ],
+)
+def test_a_refused_frame_is_not_given_to_the_network_unless_asked(
+    library: Any, toy: ModuleType, tmp_path: Path, code: str, bars: QualityBars, most: float | None
+) -> None:
+    folder = bars_bundle(toy, tmp_path, bars, most)
+    frames = toy.frames(3)
+    for decision, likeliest, reason, guard, *_ in sights(library, folder, frames):
+        assert (decision, likeliest, reason, guard) == (-1, -1, REASONS[code], REASONS[code])
+    for decision, likeliest, reason, guard, *_ in sights(library, folder, frames, "--anyway", 1):
+        assert decision == likeliest >= 0
+        assert (reason, guard) == (0, REASONS[code])
+    model = open_bundle_model(folder, backend="onnxruntime")
+    refused = answer_frame(model, frames[:1])
+    assert (refused.code, refused.guard, refused.label, refused.probabilities) == (code, code, None, {})
+    answered = answer_frame(model, frames[:1], answer_anyway=True)
+    assert (answered.code, answered.guard, answered.decision) == (None, code, answered.label)
+    model.runner.close()
+
+
+def test_a_refused_label_is_no_answer_in_both_languages(library: Any, toy: ModuleType, tmp_path: Path) -> None:
+    frames = toy.frames(40)
+    plain = toy.write_bundle(tmp_path / "plain").folder
+    likeliest = [int(row[1]) for row in sights(library, plain, frames)]
+    refused = max(set(likeliest), key=likeliest.count)
+    folder = toy.write_bundle(tmp_path / "bundle", refuse_labels=(toy.LABELS[refused],)).folder
+    for row, best in zip(sights(library, folder, frames), likeliest, strict=True):
+        expected = (-1, best, 8) if best == refused else (best, best, 0)
+        assert tuple(row[:3]) == expected
+        assert row[4] < 0  # no guard, no score
+    model: OpenModel = open_bundle_model(folder, backend="onnxruntime")
+    codes = [answer_frame(model, frame[None]) for frame in frames]
+    model.runner.close()
+    assert {a.code for a in codes if a.label == toy.LABELS[refused]} <= {"refused_label"}
+
+
+def test_a_refused_label_that_is_none_is_refused_itself(library: Any, toy: ModuleType, tmp_path: Path) -> None:
+    from weckd_edge.errors import BundleError
+
+    with pytest.raises(BundleError, match="none of its labels"):
+        toy.write_bundle(tmp_path / "bundle", refuse_labels=("foot",))
+    assert "names what is no label" in library.run("runner", tmp_path / "bundle", "check", expect=1)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda text: text.replace('"bars"', '"bars": {}, "bars"', 1), "guard"),
+        (lambda text: text.replace('"most_unfamiliar": null', '"most_unfamiliar": "far"'), "guard"),
+        (lambda text: text.replace('"schema_version": 1', '"schema_version": 2'), "expected format 1"),
+        (lambda text: text.replace('"mean": [', '"mean": [\n  1.0,'), "guard"),
+        (lambda text: text.replace('"mean"', '"means"'), "guard"),
+        (lambda text: text[: len(text) // 2], "guard"),
+        (lambda text: '{"a":' * 40 + "1" + "}" * 40, "guard"),
+    ],
+)
+def test_a_guard_that_is_not_sound_is_refused_by_both(
+    library: Any, toy: ModuleType, tmp_path: Path, spoil: Any, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from weckd_edge.errors import BundleError
+
+    text = spoil(to_json(make_guard()))
+    monkeypatch.setattr(toy, "to_json", lambda _: text)
+    folder = toy.write_bundle(tmp_path / "bundle", guard=make_guard()).folder
+    assert words in library.run("runner", folder, "check", expect=1)
+    with pytest.raises(BundleError):
+        open_guard(open_bundle(folder))
+
+
+def test_the_binding_tells_what_the_guard_saw(library: Any, toy: ModuleType, tmp_path: Path) -> None:
+    import importlib.util
+
+    path = Path(__file__).parents[2] / "devices/firmware/python/weckd_edge_c.py"
+    spec = importlib.util.spec_from_file_location("weckd_edge_c_guard", path)
+    assert spec is not None
+    assert spec.loader is not None
+    binding = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules[spec.name] = binding
+    spec.loader.exec_module(binding)
+    folder = bars_bundle(toy, tmp_path, QualityBars(), 0.0)
+    frames = toy.frames(2)
+    opened = binding.Bundle(str(library.folder / "libweckd_edge.so"), str(folder), backend=b"echo")
+    assert opened.contract.guarded == 1
+    answer = opened.classify(frames[0].tobytes())
+    expected = by_python(folder, frames[:1])[0]
+    assert answer.decision is None
+    assert "not like the frames" in answer.reason
+    assert [answer.unfamiliarity, answer.quality.sharpness, answer.quality.contrast] == expected[1:4]
+    assert opened.classify(frames[0].tobytes(), flags=1).decision is not None
+    opened.close()
+
+
+def test_the_block_has_room_for_the_guard_whatever_the_bundle(library: Any) -> None:
+    lib = ctypes.CDLL(str(library.folder / "libweckd_edge.so"))
+    assert lib.weckd_api_version() == 2
+
+
+def test_a_guard_of_another_size_is_refused(toy: ModuleType, tmp_path: Path) -> None:
+    from weckd_edge.errors import BundleError
+
+    short = replace(make_guard(), mean=(1.0,))
+    folder = toy.write_bundle(tmp_path / "bundle", guard=short).folder
+    with pytest.raises(BundleError, match="expected the mean of"):
+        open_guard(open_bundle(folder))
