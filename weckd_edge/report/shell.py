@@ -1,4 +1,4 @@
-"""The page around every report: head, colours, contents, scripts. Plain text, as a device without templates writes pages too.
+"""The page around every report: head, colours, contents, scripts. Without templates, as devices write pages too.
 
 A page may run the scripts and use the styles whose digests its own policy names, and nothing else; it may fetch nothing.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from weckd_edge.report.charts.accuracy import Point, accuracy_against_cost, accuracy_by_strategy, recall_by_class
 from weckd_edge.report.charts.answers import layers, reliability, share_bar, two_answers
+from weckd_edge.report.charts.doubt import risk_coverage, threshold_curves
 from weckd_edge.report.charts.times import latency_histogram, time_line
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "layers",
     "recall_by_class",
     "reliability",
+    "risk_coverage",
     "share_bar",
+    "threshold_curves",
     "time_line",
     "two_answers",
 ]

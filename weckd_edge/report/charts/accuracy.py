@@ -117,7 +117,7 @@ def recall_by_class(labels: Sequence[str], before: Sequence[Rate | None], after:
                 parts.append(
                     f'<circle class="dot {kind}" cx="{draw.number(x(rate.value))}" cy="{draw.number(y + shift)}" r="5"/>'
                 )
-    return draw.svg(height, "Recall of each class, before and after compiling", ", ".join(labels), parts)
+    return draw.svg(height, "Sensitivity of each class, before and after compiling", ", ".join(labels), parts)
 
 
 def accuracy_by_strategy(

@@ -115,10 +115,8 @@ def share_bar(parts_of_whole: Iterable[tuple[str, int]]) -> str:
     total, at, parts = sum(number for _, number in pieces), 0.0, []
     for index, (name, number) in enumerate(pieces):
         width = number / total * WIDTH
+        shape = f'x="{draw.number(at)}" y="0" width="{draw.number(max(width - 1.5, 0.5))}" height="22"'
         title = f"<title>{escape(name)}: {number}</title>"
-        parts.append(
-            f'<rect class="piece p{index % 6}" x="{draw.number(at)}" y="0" width="{draw.number(max(width - 1.5, 0.5))}" height="22">'
-            f"{title}</rect>"
-        )
+        parts.append(f'<rect class="piece p{index % 6}" {shape}>{title}</rect>')
         at += width
     return draw.svg(22, "How the images are used", ", ".join(f"{n}: {c}" for n, c in pieces), parts)

@@ -80,16 +80,16 @@
     if (k < 0) {
       const sure = (i) => best[i] >= t;
       return [
-        ["answered", "of all test images", rate(everyone, sure)],
-        ["wrong", "of those answered", rate(sure, wrong)],
-        ["given up", "of the images it would have got right", rate((i) => !wrong(i), (i) => !sure(i))],
+        ["answered", "test images", rate(everyone, sure)],
+        ["wrong among answered", "answered images", rate(sure, wrong)],
+        ["right, yet given up", "images it decides rightly", rate((i) => !wrong(i), (i) => !sure(i))],
       ];
     }
     const called = (i) => probabilities[i * classes + k] >= t;
     return [
-      ["sensitivity", `of the images of ${labels[k]}`, rate((i) => truth[i] === k, called)],
-      ["specificity", "of the other images", rate((i) => truth[i] !== k, (i) => !called(i))],
-      ["right calls", `of the images called ${labels[k]}`, rate(called, (i) => truth[i] === k)],
+      ["sensitivity", `images of ${labels[k]}`, rate((i) => truth[i] === k, called)],
+      ["specificity", "other images", rate((i) => truth[i] !== k, (i) => !called(i))],
+      ["right calls", `images called ${labels[k]}`, rate(called, (i) => truth[i] === k)],
     ];
   };
   const curve = (value) => {
@@ -137,7 +137,7 @@
       tile.querySelector(".value").textContent = found ? percent(found.value) : "–";
       tile.querySelector(".about").textContent = found
         ? `${(found.low * 100).toFixed(1)}–${percent(found.high)}; ${found.right} of ${found.total} ${of}`
-        : `none ${of}`;
+        : `no ${of}`;
       told.push(found ? `${name} ${percent(found.value)}` : `${name}: none`);
     });
     at("threshold-value").textContent = text;
@@ -198,6 +198,9 @@
     } else found.sort((a, b) => doubt(b) - doubt(a) || a - b);
     state.page = 0;
   };
+  const breakable = (element, text) => {
+    for (const part of text.split(/(?<=[_./-])(?![_./-])/)) element.append(part, document.createElement("wbr"));
+  };
   const cell = (text, kind) => {
     const made = document.createElement("td");
     made.textContent = text;
@@ -210,7 +213,7 @@
       const row = document.createElement("tr");
       const head = document.createElement("th");
       head.scope = "row";
-      head.textContent = name(i);
+      breakable(head, name(i));
       const mark = given(i) === classes ? "" : wrong(i) ? "✗ " : "✓ ";
       row.append(head, cell(word(truth[i])), cell(mark + word(given(i)), mark === "✗ " ? "no" : mark ? "ok" : ""));
       row.append(cell((best[i] / scale).toFixed(3), "n"), cell(word(fp32[i])));
