@@ -56,7 +56,7 @@ def safe(svg: str) -> Any:
 def _breakable(name: str) -> Any:
     """Let a long name wrap after its underscores, hyphens, slashes and dots, and nowhere else."""
     markupsafe = require("markupsafe", "write a report")
-    return markupsafe.Markup(re.sub(r"([_./-]+)", r"\1<wbr>", str(markupsafe.escape(name))))
+    return markupsafe.Markup(re.sub(r"([_/-]+|\.(?!\d))", r"\1<wbr>", str(markupsafe.escape(name))))
 
 
 def _cell(text: str) -> str:
