@@ -886,6 +886,14 @@ def test_calibration_is_shown_before_and_after(tmp_path: Path) -> None:
     assert "not recalibrated" in text_of(write(tmp_path, make_evidence(), make_manifest()))
 
 
+def test_what_chance_alone_would_show_stands_beside_the_calibration_error() -> None:
+    kept = Estimate(value=0.03, low=0.02, high=0.04)
+    told = dataclasses.replace(check(), after=dataclasses.replace(figures(0.041), ece_by_chance=kept))
+    assert "0.030 by chance alone" in parity.chance_sentence(told)
+    assert parity.chance_sentence(told).endswith("as shipped it is 0.041, more than that.")
+    assert parity.chance_sentence(check()) == ""
+
+
 def test_a_temperature_of_one_says_why() -> None:
     assert parity.calibration_sentence(check(1.0)) == "No temperature was put into the graph: few validation images."
     assert "surer" in parity.calibration_sentence(check(0.8))

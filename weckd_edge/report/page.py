@@ -218,6 +218,7 @@ def _parity(
         ],
         "calibration": check,
         "calibration_sentence": parity.calibration_sentence(check) if check else "",
+        "chance_sentence": parity.chance_sentence(check) if check else "",
         "calibration_rows": parity.calibration_rows(check) if check else [],
         "reliability_chart": safe(charts.reliability(check.before, check.after)) if check else None,
         "reliability_rows": list(zip(check.before.bins, check.after.bins, strict=True)) if check else [],
