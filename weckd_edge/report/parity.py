@@ -100,8 +100,8 @@ def chance_sentence(check: CalibrationCheck) -> str:
     more = "more than that" if found > chance.high else "no more than that"
     return (
         f"As many images whose probabilities are true to the word would show an expected calibration error of "
-        f"{chance.value:.3f} by chance alone (95{NBSP}% of the time {chance.low:.3f} to {chance.high:.3f}); as shipped it is "
-        f"{found:.3f}, {more}."
+        f"{chance.value:.3f} by chance alone (95{NBSP}% of the time {chance.low:.3f} to {chance.high:.3f}); "
+        f"as shipped it is {found:.3f}, {more}."
     )
 
 
