@@ -41,6 +41,7 @@ from weckd_edge.devices.gates import judge, judge_parity, merge_bars
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.devices.sdk import write_sdk
 from weckd_edge.devices.slice_gates import judge_slices
+from weckd_edge.environment import read_environment
 from weckd_edge.report import Evidence, Sample, write_documents, write_evidence, write_report
 from weckd_edge.report.evidence import EVIDENCE_FOLDER, REPORT_FILE
 from weckd_edge.schema import to_json
@@ -249,6 +250,7 @@ def _write_evidence(parts: Parts, draft: Manifest, folder: Path) -> None:
         probes=parts.probes,
         performance=parts.performance,
         abstention=parts.abstention,
+        environment=read_environment(parts.config.link, host=detect().host),
     )
     write_evidence(folder, evidence)
     write_documents(folder, draft)

@@ -16,6 +16,7 @@ from weckd_edge.artifacts.abstaining import (
 from weckd_edge.artifacts.base import SCHEMA_VERSION, FileRef, Precision, Rate, Split, Target, Verdict
 from weckd_edge.artifacts.chain import BuildRecord, ChainRecord, Link, StageTime
 from weckd_edge.artifacts.data import Attribute, BadFile, DatasetIndex, ImageRecord, UnlabelledImage
+from weckd_edge.artifacts.environment import Distribution, Environment, TrunkLicence
 from weckd_edge.artifacts.frame import InputContract, crop_box, diagonal_positions
 from weckd_edge.artifacts.graphs import BuiltModel, ExportedModel, QuantizedModel, Recalibration, Selection, Trial
 from weckd_edge.artifacts.guarding import FrameGuard, QualityBars, QualityFigures
@@ -85,6 +86,8 @@ __all__ = [
     "CoveragePoint",
     "DatasetIndex",
     "Differences",
+    "Distribution",
+    "Environment",
     "EarlyStop",
     "Estimate",
     "ExecutedLayer",
@@ -143,6 +146,7 @@ __all__ = [
     "Target",
     "ThresholdRecord",
     "Trial",
+    "TrunkLicence",
     "UnlabelledImage",
     "Verdict",
     "Verification",
