@@ -95,8 +95,8 @@ class LinkConfig:
         mean: Per-channel mean the weights were trained with; None takes the model's own, or middle grey (128/255) for random
             weights. 0.5 is taken as middle grey, which int8 holds without rounding.
         std: Likewise.
-        weights_licence: Under which licence the weights it starts from were given, in words or as SPDX says it; it is written
-            into the model card. None: not stated.
+        weights_licence: Under which licence the weights it starts from were given, in words or as SPDX says it; it is
+            written into the model card. None: not stated.
     """
 
     model: str

@@ -34,13 +34,13 @@ class Installed(Protocol):
     """What is read of an installed distribution."""
 
     @property
-    def metadata(self) -> Metadata: ...  # noqa: D102
+    def metadata(self) -> Metadata: ...
 
     @property
-    def version(self) -> str: ...  # noqa: D102
+    def version(self) -> str: ...
 
     @property
-    def requires(self) -> list[str] | None: ...  # noqa: D102
+    def requires(self) -> list[str] | None: ...
 
 
 def read_environment(links: Sequence[LinkConfig], *, host: str) -> Environment:

@@ -133,9 +133,10 @@ def _others(
 ) -> Iterator[Finding]:
     """Yield what the folder holds beyond the images of the index."""
     known = {record.pixels_sha256: record for record in index.images}
+    left_out = {file.path for file in index.bad_files}
     for image in images:
         record = known.get(image.pixels_sha256)
-        if image.listed.path in taken:
+        if image.listed.path in taken or image.listed.path in left_out:
             continue
         if record is None:
             yield Finding(kind="added", path=image.listed.path, detail=image.listed.label)
@@ -144,7 +145,7 @@ def _others(
             yield Finding(kind="relabelled", path=image.listed.path, detail=detail)
         else:
             yield _found("copy", record, path=image.listed.path, detail=record.path)
-    named = {record.path for record in index.images} | {file.path for file in index.bad_files}
+    named = {record.path for record in index.images} | left_out
     for path, reason in bad.items():
         if path not in named:
             yield Finding(kind="unreadable", path=path, detail=reason)

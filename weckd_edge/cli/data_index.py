@@ -23,8 +23,9 @@ _SHOWN = 20
 def command(bundle: Path, data: Path, as_json: bool, quiet: bool) -> None:
     """Check that DATA holds the images that the index of BUNDLE names, by the digest of their pixels.
 
-    BUNDLE is a bundle, or a file that 'data split' wrote; DATA a folder of <label>/<image>, or a CSV. An image that is missing,
-    changed, added or relabelled ends it with exit code 1. One that was only moved, or saved anew with the same pixels, is told.
+    BUNDLE is a bundle, or a file that 'data split' wrote; DATA a folder of <label>/<image>, or a CSV. An image that is
+    missing, changed, added or relabelled ends it with exit code 1. One that was only moved, or saved anew with the same
+    pixels, is told.
     """
     from weckd_edge.errors import DataError
     from weckd_edge.train.data.verify_index import DIFFERENCES, WORDS, verify_index

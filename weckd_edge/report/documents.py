@@ -15,7 +15,6 @@ from weckd_edge.report.stated import NOT_STATED, stated
 from weckd_edge.store import write_atomic
 
 
-
 def write_documents(folder: Path, manifest: Manifest) -> None:
     """Write ``evidence/model_card.md`` and ``evidence/sbom.cdx.json`` of a bundle that is not sealed yet.
 

@@ -44,8 +44,8 @@ def _of_data(evidence: Evidence) -> Iterator[str]:
     if data.published_leaks is not None and any(data.published_leaks):
         copies, grouped = data.published_leaks
         yield (
-            f"The split that the data set came with leaks: of its {plural(data.published_test, 'test image')} {copies} hold the "
-            f"pixels of a training image, and {grouped} share a group with one."
+            f"The split that the data set came with leaks: of its {plural(data.published_test, 'test image')} {copies} hold "
+            f"the pixels of a training image, and {grouped} share a group with one."
         )
     probes = evidence.probes
     if probes is None:

@@ -84,7 +84,9 @@ def _metrics(evidence: Evidence, manifest: Manifest) -> Iterator[Metric]:
         if evidence.abstention.wrong is not None:
             yield _rate("share wrong among answered", evidence.abstention.wrong, "test split, answered images")
     if verification.calibration is not None:
-        yield _estimate("expected calibration error", verification.calibration.before.ece, "test split, before a temperature")
+        yield _estimate(
+            "expected calibration error", verification.calibration.before.ece, "test split, before a temperature"
+        )
         yield _estimate("expected calibration error", verification.calibration.after.ece, "test split, as shipped")
     measured = evidence.measurement
     if measured is not None:
@@ -135,7 +137,9 @@ def _figure(kind: str, figure: Figure, where: str) -> Metric:
 
 
 def _rate(kind: str, rate: Rate, where: str) -> Metric:
-    return _metric(kind, f"{rate.value:.4f}", f"{where}; {rate.images} images in {rate.groups} groups", (rate.low, rate.high))
+    return _metric(
+        kind, f"{rate.value:.4f}", f"{where}; {rate.images} images in {rate.groups} groups", (rate.low, rate.high)
+    )
 
 
 def _estimate(kind: str, found: Estimate, where: str) -> Metric:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import Manifest, Verification
 from weckd_edge.optional import require
 from weckd_edge.report import abstaining, charts, findings, numbers, parity, probes
+from weckd_edge.report.change_rows import ChangeText
 from weckd_edge.report.evidence import Evidence, read_evidence
 from weckd_edge.report.performance_rows import performance_text
 from weckd_edge.store import write_atomic
@@ -47,6 +48,7 @@ def write_report(
     out: Path,
     samples: Sequence[Sample] = (),
     pictures: Mapping[str, NDArray[np.uint8]] | None = None,
+    change: ChangeText | None = None,
 ) -> None:
     """Write the report of a bundle, sealed or not.
 
@@ -57,6 +59,7 @@ def write_report(
         samples: Test frames to picture; they become part of the file.
         pictures: Frames, uint8 ``[H, W, 3]``, by the path of their image: those on which two implementations differ most.
             They become part of the file; where one is not there, its path is shown.
+        change: What changed since another bundle, as a section of its own.
 
     Raises:
         BundleError: The evidence is incomplete or does not fit the manifest.
@@ -64,7 +67,7 @@ def write_report(
         StoreError: The file cannot be written.
     """
     evidence = read_evidence(folder, manifest)
-    write_atomic(out, render("report.html.j2", _context(evidence, manifest, samples, pictures or {})))
+    write_atomic(out, render("report.html.j2", {**_context(evidence, manifest, samples, pictures or {}), "change": change}))
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """The bill of materials: CycloneDX 1.6 JSON with the model, the files it ships as, its data and the software that made it.
 
-The model's licence is its owner's to state, and so is who governs the data: what was not stated is left out, and called so. The
-licences of libraries are those that ``evidence/environment.json`` names.
+The model's licence is its owner's to state, and so is who governs the data: what was not stated is left out, and called so.
+The licences of libraries are those that ``evidence/environment.json`` names.
 """
 
 from __future__ import annotations
