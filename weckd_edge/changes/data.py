@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from weckd_edge.artifacts import DataChange, DatasetIndex, ImageChange, ImageRecord
 
@@ -99,5 +99,5 @@ def _regrouped(before: Mapping[str, ImageRecord], after: Mapping[str, ImageRecor
     return sum(mates[0][before[key].group] != mates[1][after[key].group] for key in common)
 
 
-def _sorted(changes: object) -> tuple[ImageChange, ...]:
-    return tuple(sorted(changes, key=lambda one: one.path))  # type: ignore[call-overload, no-any-return]
+def _sorted(changes: Iterable[ImageChange]) -> tuple[ImageChange, ...]:
+    return tuple(sorted(changes, key=lambda one: one.path))

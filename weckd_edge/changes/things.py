@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from weckd_edge.artifacts import Changed
-from weckd_edge.changes.sides import Side
+from weckd_edge.changes.sides import Data, Side
 
 Facts = dict[str, str]
 Reader = Callable[[Side], Facts | None]
@@ -43,7 +43,7 @@ def compare_things(old: Side, new: Side, sources: Mapping[str, Reader]) -> tuple
 
 def _manifest(side: Side) -> Facts:
     data = side.manifest
-    kept = {key: data.get(key) for key in ("target", "device", "labels", "input", "onnx_precision") if key in data}
+    kept: Data = {key: data.get(key) for key in ("target", "device", "labels", "input", "onnx_precision") if key in data}
     facts = dict(flatten(kept))
     facts |= {"onnx.sha256": str(_at(data, "onnx", "sha256")), "onnx.bytes": str(_at(data, "onnx", "bytes"))}
     for model in _list(data.get("models")):

@@ -173,16 +173,18 @@ def _results(results: ResultChange | None) -> ChangeSection:
         return ChangeSection(title=title, sentences=("Not compared; the reason is under what is not known.",))
     flips = results.flips.total
     sure = "no difference that could not be chance" if results.flips.mcnemar_p >= SURE else "a difference"
-    left = results.relabelled + results.foreign
-    without = (
-        f"; {left} more were left out: {results.relabelled} with another label, {results.foreign} of a label of one alone"
-    )
+    left = ""
+    if results.relabelled or results.foreign:
+        left = (
+            f"; {results.relabelled + results.foreign} more were left out: {results.relabelled} with another label, "
+            f"{results.foreign} of a label of one alone"
+        )
     changed = plural(flips.better + flips.worse + flips.other, "decision")
     p = p_value(results.flips.mcnemar_p)
     sentences = [
-        f"{plural(results.images, 'test image')} in {plural(results.groups, 'group')}, both as they ship{without}.",
-        f"{changed} changed, {flips.better} to the better, {flips.worse} to the worse (McNemar p{NBSP}={NBSP}{p}, images taken as "
-        f"independent: {sure}).",
+        f"{plural(results.images, 'test image')} in {plural(results.groups, 'group')}, both as they ship{left}.",
+        f"{changed} changed, {flips.better} to the better, {flips.worse} to the worse (McNemar p{NBSP}={NBSP}{p}, images "
+        f"taken as independent: {sure}).",
         *(_ended(note) for note in results.notes),
     ]
     return ChangeSection(title=title, sentences=tuple(sentences), tables=(_overall(results), _classes(results)))
