@@ -117,8 +117,8 @@ class LinkConfig:
         _check((self.mean is None) == (self.std is None), f"{self.model}: give both mean and std, or neither")
         _check(self.std is None or min(self.std) > 0, f"{self.model}: std must be over 0")
         _check(
-            self.weights_licence is None or bool(self.weights or self.pretrained),
-            f"{self.model}: weights_licence is given, but no weights; name the weights, or leave it out",
+            self.weights_licence is None or bool(self.weights_licence.strip()),
+            f"{self.model}: weights_licence holds no words; leave it out instead",
         )
 
 
