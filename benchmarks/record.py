@@ -30,7 +30,7 @@ def append(
         **figures: Whatever else belongs to the result, such as ratios.
     """
     medians = {key: statistics.median(samples) for key, samples in times_ns.items()}
-    spreads = {key: round(spread(samples), 4) for key, samples in times_ns.items()}
+    spreads = {key: round(spread(samples), 4) for key, samples in times_ns.items() if len(samples) > 1}
     line = {
         "what": what,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -54,7 +54,7 @@ def append(
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, sort_keys=True) + "\n")
     for key, median in medians.items():
-        noisy = f"  (spread {spreads[key]:.0%}: noisy)" if spreads[key] > QUIET else ""
+        noisy = f"  (spread {spreads[key]:.0%}: noisy)" if spreads.get(key, 0) > QUIET else ""
         print(f"{key:32s} {median / 1e6:9.3f} ms{noisy}")
     for key, value in figures.items():
         print(f"{key:32s} {value}")

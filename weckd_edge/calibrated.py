@@ -159,7 +159,18 @@ def calibration_figures(
         brier=_estimate(mean(brier(probabilities, labels))),
         nll=_estimate(mean(nll(probabilities, labels))),
         bins=tuple(_bin(confidence[width_bin == k], right[width_bin == k]) for k in range(BINS)),
+        ece_by_chance=_ece_by_chance(confidence, width_bin, np.random.default_rng(seed)),
     )
+
+
+def _ece_by_chance(confidence: Floats, bins: NDArray[np.int64], random: np.random.Generator) -> Estimate:
+    """Return the calibration error of answers that are right exactly as often as they say: what few images alone make."""
+    gap = np.zeros(RESAMPLES)
+    for held in (confidence[bins == k] for k in range(BINS)):
+        right = (random.random((RESAMPLES, len(held)), dtype=np.float32) < held).sum(axis=1)
+        gap += np.abs(right - held.sum()) / len(confidence)
+    low, high = (float(q) for q in np.quantile(gap, (0.025, 0.975)))
+    return Estimate(value=float(gap.mean()), low=low, high=high)
 
 
 def _rms_debiased(sums: Callable[..., Floats], confidence: Floats, right: Floats, bins: NDArray[np.int64]) -> Floats:

@@ -156,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _is_welcome(self) -> bool:
         if self.server.knows(self.headers.get("Host", "")):
             return True
-        self._refuse(HTTPStatus.MISDIRECTED_REQUEST, f"this page is at {self.server.url}, under no other name")
+        self._turn_away(HTTPStatus.MISDIRECTED_REQUEST, f"this page is at {self.server.url}, under no other name")
         return False
 
     def _is_ours(self) -> bool:
@@ -164,18 +164,17 @@ class _Handler(BaseHTTPRequestHandler):
         site = self.headers.get("Sec-Fetch-Site", "same-origin")
         if (origin is None or origin == f"http://{host}") and site in ("same-origin", "none"):
             return True
-        self._refuse(HTTPStatus.FORBIDDEN, "images are taken from this page only, not from another site's")
+        self._turn_away(HTTPStatus.FORBIDDEN, "images are taken from this page only, not from another site's")
         return False
 
     def _body(self) -> bytes | None:
         text = self.headers.get("Content-Length", "")
         if not re.fullmatch(r"[0-9]{1,15}", text) or "Transfer-Encoding" in self.headers:
-            self._refuse(HTTPStatus.LENGTH_REQUIRED, "expected the image with its length")
+            self._turn_away(HTTPStatus.LENGTH_REQUIRED, "expected the image with its length")
             return None
         if int(text) > MAX_BYTES:
             limit = f"the limit is {MAX_BYTES >> 20} MiB"
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the file has {int(text) / 2**20:.1f} MiB; {limit}")
-            self._let_them_read()
+            self._turn_away(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the file has {int(text) / 2**20:.1f} MiB; {limit}")
             return None
         data = self.rfile.read(int(text))
         if len(data) < int(text):
@@ -183,18 +182,24 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         return data
 
-    def _let_them_read(self) -> None:
-        """Take what is still being sent for a moment: closing at once would take the reply away from the sender."""
+    def _turn_away(self, status: HTTPStatus, message: str) -> None:
+        """Refuse a request whose image, if it brings one, stays unread.
+
+        What is still being sent is taken for a moment: closing at once would take the reply away from the sender.
+        """
+        self._refuse(status, message)
+        if self.command != "POST":
+            return
         until = time.monotonic() + 2
         self.wfile.flush()
-        self.connection.shutdown(socket.SHUT_WR)
-        self.connection.settimeout(0.5)
         with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(0.5)
             while time.monotonic() < until and self.connection.recv(1 << 16):
                 pass
 
     def _no_such_page(self) -> None:
-        self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
+        self._turn_away(HTTPStatus.NOT_FOUND, "there is no such page")
 
     def _refuse(self, status: HTTPStatus, message: str) -> None:
         self.close_connection = True  # what was sent may not have been read

@@ -78,6 +78,9 @@ def test_figures_are_those_worked_out_by_hand() -> None:
     assert found.ece.value == pytest.approx((abs(1.8 - 1) + abs(0.65 - 1)) / 3)
     assert found.brier.value == pytest.approx((2 * 0.01 + 2 * 0.81 + 2 * 0.35**2) / 3)
     assert found.nll.value == pytest.approx(-(math.log(0.9) + math.log(0.1) + math.log(0.65)) / 3)
+    by_chance = 0.81 * 0.2 + 0.18 * 0.8 + 0.01 * 1.8 + 0.65 * 0.35 + 0.35 * 0.65
+    assert found.ece_by_chance is not None
+    assert found.ece_by_chance.value == pytest.approx(by_chance / 3, abs=0.02)
     filled = {k: (b.images, round(b.confidence, 6), b.accuracy) for k, b in enumerate(found.bins) if b.images}
     assert filled == {9: (1, 0.65, 1.0), 13: (2, 0.9, 0.5)}
 
@@ -87,6 +90,17 @@ def test_a_sound_classifier_has_no_error_beyond_chance_and_an_overconfident_one_
     assert sound.rms_debiased.value < 0.02 < 0.1 < over.rms_debiased.value
     assert sound.ece.value < 0.03 < 0.1 < over.ece.value
     assert over.ece.low > sound.ece.high
+    assert sound.ece_by_chance is not None
+    assert over.ece_by_chance is not None
+    assert sound.ece_by_chance.low < sound.ece.value < sound.ece_by_chance.high
+    assert over.ece_by_chance.high < over.ece.low
+
+
+def test_few_images_alone_make_a_calibration_error() -> None:
+    few, many = (calibration_figures(*sample(n, 1.0)).ece_by_chance for n in (100, 3000))
+    assert few is not None
+    assert many is not None
+    assert few.value > 3 * many.value
 
 
 def test_intervals_hold_their_value_and_widen_where_groups_are_few() -> None:

@@ -42,6 +42,9 @@ class CalibrationFigures:
         brier: Brier score summed over classes, 0 to 2.
         nll: Negative log likelihood of the true class, nat.
         bins: The bins of ``ece``, from 0 to 1.
+        ece_by_chance: ``ece`` of as many images with the same probabilities, were each true as often as it says, by chance
+            alone (images taken as independent; where groups hold several it would be larger): mean, and where 95 % of
+            the draws lie. None in records from before it was kept.
     """
 
     ece: Estimate
@@ -49,6 +52,7 @@ class CalibrationFigures:
     brier: Estimate
     nll: Estimate
     bins: tuple[ReliabilityBin, ...]
+    ece_by_chance: Estimate | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
