@@ -65,7 +65,7 @@ def read_environment(links: Sequence[LinkConfig], *, host: str) -> Environment:
                 link=f"M{number}",
                 model=link.model,
                 weights=Path(link.weights).name if link.weights else "pretrained",
-                sha256=sha256_file(Path(link.weights)) if link.weights else None,
+                sha256=sha256_file(Path(link.weights)) if link.weights and Path(link.weights).is_file() else None,
                 licence=link.weights_licence,
             )
             for number, link in enumerate(links, start=1)

@@ -292,6 +292,7 @@ def test_a_bundle_for_a_processor_holds_each_part_where_it_belongs(tmp_path: Pat
         *("evidence/sbom.cdx.json", "evidence/measurements.jsonl", "evidence/dataset_index.json"),
         *("evidence/chain.json", "evidence/verification.json", "evidence/build.json", "evidence/selection.json"),
         "evidence/performance.json",
+        "evidence/environment.json",
         "evidence/shipping.json",
         *(f"sdk/{path.as_posix()}" for path in sdk_files()),
     }
