@@ -38,12 +38,14 @@ from weckd_edge.config import BuildConfig
 from weckd_edge.devices.detect import detect, is_same_device
 from weckd_edge.devices.frames import frame_from_file
 from weckd_edge.devices.gates import judge, judge_parity, merge_bars
+from weckd_edge.devices.picturing import picture_frames
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.devices.sdk import write_sdk
 from weckd_edge.devices.slice_gates import judge_slices
 from weckd_edge.environment import read_environment
-from weckd_edge.report import Evidence, Sample, write_documents, write_evidence, write_report
+from weckd_edge.report import Evidence, Picture, Sample, write_documents, write_evidence, write_report
 from weckd_edge.report.evidence import EVIDENCE_FOLDER, REPORT_FILE
+from weckd_edge.report.gallery import MOST_FRAMES, by_harm
 from weckd_edge.schema import to_json
 from weckd_edge.signing import sign
 from weckd_edge.store import atomic_folder, file_ref, write_atomic
@@ -255,10 +257,15 @@ def _write_evidence(parts: Parts, draft: Manifest, folder: Path) -> None:
     write_evidence(folder, evidence)
     write_documents(folder, draft)
     samples = tuple(_samples(parts, draft))
-    apart = {frame.path for pair in parts.verification.parity for frame in pair.worst}
-    shown = sorted(apart) if parts.config.report.sample_frames else []
-    pictures = {path: frame_from_file(parts.root / path, draft.input)[0] for path in shown}
-    write_report(folder, draft, folder / EVIDENCE_FOLDER / REPORT_FILE, samples, pictures)
+    frames = _frames(parts, draft, folder) if parts.config.report.sample_frames else None
+    write_report(folder, draft, folder / EVIDENCE_FOLDER / REPORT_FILE, samples, frames)
+
+
+def _frames(parts: Parts, draft: Manifest, folder: Path) -> dict[str, Picture]:
+    """Return pictures of the frames whose decision changed, and of those on which implementations differ most."""
+    changed = [frame.path for frame in by_harm(parts.performance)][:MOST_FRAMES]
+    apart = sorted({frame.path for pair in parts.verification.parity for frame in pair.worst})
+    return picture_frames(folder, draft, parts.root, changed, apart)
 
 
 def _samples(parts: Parts, draft: Manifest) -> Iterator[Sample]:

@@ -447,7 +447,7 @@ class ProbesConfig:
 
     enabled: bool = True
     images: int = 4000
-    masked_images: int = 1000
+    masked_images: int = 400
     discs: tuple[float, ...] = (0.3, 0.5, 0.7, 0.9)
     masks: str | None = None
     source: str | None = None

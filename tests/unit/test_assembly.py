@@ -85,9 +85,9 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     found: list[Any] = []
     real = module.write_report
 
-    def watch(folder: Path, manifest: Manifest, out: Path, samples: Any = (), pictures: Any = None) -> None:
+    def watch(folder: Path, manifest: Manifest, out: Path, samples: Any = (), frames: Any = None) -> None:
         found.extend(samples)
-        real(folder, manifest, out, samples, pictures)
+        real(folder, manifest, out, samples, frames)
 
     monkeypatch.setattr(module, "write_report", watch)
     return found

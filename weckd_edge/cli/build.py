@@ -248,10 +248,10 @@ def brief(rate: Rate) -> str:
 
 def show(outcome: BuildOutcome) -> None:
     """Print what a person wants to know."""
-    from weckd_edge.report.abstaining import brief as abstaining_brief
+    from weckd_edge.report.evidence import read_evidence
     from weckd_edge.report.findings import chain_sentence, latency_text, weighed_row
     from weckd_edge.report.numbers import size
-    from weckd_edge.report.performance_rows import headline
+    from weckd_edge.report.summary import summarize, terminal_lines
 
     manifest, verification = outcome.manifest, outcome.verification
     twin = outcome.chain.twin
@@ -295,19 +295,16 @@ def show(outcome: BuildOutcome) -> None:
             for g in manifest.gates
         ]
         print_table(("gate", "bar", "got", "verdict", "why"), gates)
-    compiled = verification.accuracy_compiled
     name = outcome.shipping.chosen
-    flips = "1 answer differs" if verification.flips == 1 else f"{verification.flips} answers differ"
-    what = f"Shipped {name}, {verification.precision} on {verification.backend}"
+    what = f"Shipped {name}, {verification.precision} on {verification.backend}."
     if manifest.target == "jetson":
-        what = f"Shipped {name} as an {verification.precision} graph, answered here by {verification.backend}"
-    click.echo(
-        f"{what}: {compiled.value:.1%} ({compiled.low:.1%} to {compiled.high:.1%}) of {compiled.images} held-out images in "
-        f"{compiled.groups} groups; {flips} from FP32."
-    )
-    for line in headline(outcome.performance, manifest.labels):
-        click.echo(line.replace("\u00a0", " "))
-    click.echo(abstaining_brief(outcome.abstention))
+        what = f"Shipped {name} as an {verification.precision} graph, answered here by {verification.backend}."
+    click.echo(what)
+    summary = summarize(manifest, read_evidence(outcome.bundle, manifest))
+    for line in terminal_lines(summary):
+        click.echo(line)
+    for warning in summary.warnings:
+        say(f"warning: {warning}".replace("\u00a0", " "))
     for note in outcome.performance.notes:
         say(f"note: {note}")
     if outcome.shipping.links:

@@ -78,7 +78,7 @@ def _check_out(out: Path, bundle: Path, against: Path | None) -> None:
 
 def _write(out: Path, opened: Bundle, text: ChangeText | None) -> None:
     from weckd_edge.report import write_report
-    from weckd_edge.report.page import render
+    from weckd_edge.report.rendering import render
     from weckd_edge.store import write_atomic
 
     if out.suffix.lower() == ".md":

@@ -5,5 +5,6 @@ from __future__ import annotations
 from weckd_edge.report.documents import write_documents
 from weckd_edge.report.evidence import Evidence, read_evidence, write_evidence
 from weckd_edge.report.page import Sample, write_report
+from weckd_edge.report.pictures import Picture
 
-__all__ = ["Evidence", "Sample", "read_evidence", "write_documents", "write_evidence", "write_report"]
+__all__ = ["Evidence", "Picture", "Sample", "read_evidence", "write_documents", "write_evidence", "write_report"]

@@ -7,21 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
-from importlib.resources import files
 
 from weckd_edge.artifacts import MachineRecord, MachineState, Measurement
 from weckd_edge.report import charts
 from weckd_edge.report.numbers import milliseconds, plural, significant, size
-
-_HEAD = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<link rel="icon" href="data:,">
-"""
+from weckd_edge.report.shell import document
 
 
 def bench_page(measurement: Measurement, verdict: str | None = None, reason: str | None = None) -> str:
@@ -32,7 +22,6 @@ def bench_page(measurement: Measurement, verdict: str | None = None, reason: str
         verdict: ``VALID`` or ``INVALID``; None leaves it out.
         reason: Of the verdict.
     """
-    style = (files("weckd_edge") / "templates/style.css.j2").read_text(encoding="utf-8")
     latency, machine = measurement.frame_to_answer, measurement.machine
     states = machine.during if machine else ()
     banner = ""
@@ -42,7 +31,7 @@ def bench_page(measurement: Measurement, verdict: str | None = None, reason: str
     warnings = "".join(f"<li>{escape(warning)}</li>" for warning in measurement.warnings)
     body = [
         f'<header class="card"><p class="kicker">Bench</p><h1>{escape(measurement.host)}</h1>'
-        f'<p class="soft" style="margin: 6px 0 0">{escape(measurement.rules)}. {escape(measurement.backend)} '
+        f'<p class="lead">{escape(measurement.rules)}. {escape(measurement.backend)} '
         f"{escape(measurement.backend_version)}, {escape(measurement.precision)}, {plural(measurement.threads, 'thread')}; "
         f"queries by {escape(measurement.generator)}.</p>{banner}</header>",
         '<div class="pair">'
@@ -55,8 +44,7 @@ def bench_page(measurement: Measurement, verdict: str | None = None, reason: str
     ]
     if machine is not None:
         body.append(f'<section class="card"><h2>The machine</h2>{_machine(machine)}</section>')
-    title = f"<title>{escape(measurement.host)}: bench</title>\n<style>\n{style}</style>\n</head>\n"
-    return _HEAD + title + '<body>\n<main class="bench">\n' + "\n".join(body) + "\n</main>\n</body>\n</html>\n"
+    return document(f"{measurement.host}: bench", "\n".join(body), kind="bench")
 
 
 def _figures(measurement: Measurement) -> list[tuple[str, str]]:
@@ -104,14 +92,14 @@ def _machine(machine: MachineRecord) -> str:
     ]
     # What this machine never shows would be a column of dashes; the facts below say what was watched.
     shown = [(head, cell) for head, cell in columns if any(cell(state) for _, state in states)]
-    table = "".join(f"<th>{head}</th>" for head in ("", *(head for head, _ in shown)))
+    table = "".join(f'<th scope="col">{head}</th>' for head in ("when", *(head for head, _ in shown)))
     rows = []
     for name, state in states:
         told = "".join(
             f'<td class="{"words" if head == "throttling" else "whole"}">{escape(cell(state) or "-")}</td>'
             for head, cell in shown
         )
-        rows.append(f'<tr><td class="whole">{name}</td>{told}</tr>')
+        rows.append(f'<tr><th scope="row">{name}</th>{told}</tr>')
     facts = [
         ("power mode", machine.mode_before or "not shown"),
         ("watched", ", ".join(machine.shown) or "nothing is shown here"),
@@ -121,7 +109,9 @@ def _machine(machine: MachineRecord) -> str:
     if machine.throttle_events:
         facts.append(("throttling counted", ", ".join(machine.throttle_events)))
     body = f"<thead><tr>{table}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    return f'<div class="scroll"><table>{body}</table></div>{_facts(facts)}'
+    caption = '<caption class="quiet">The machine before, during and after the run</caption>'
+    scroll = '<div class="scroll" role="region" aria-label="The machine" tabindex="0">'
+    return f"{scroll}<table>{caption}{body}</table></div>{_facts(facts)}"
 
 
 def _hottest(state: MachineState) -> str:

@@ -8,8 +8,8 @@ from weckd_edge.artifacts import Manifest
 from weckd_edge.report import abstaining, findings, parity, probes
 from weckd_edge.report.evidence import EVIDENCE_FOLDER, MODEL_CARD_FILE, SBOM_FILE, Evidence, read_evidence
 from weckd_edge.report.limits import limits
-from weckd_edge.report.page import render
 from weckd_edge.report.performance_rows import performance_text
+from weckd_edge.report.rendering import render
 from weckd_edge.report.sbom import write_sbom
 from weckd_edge.report.stated import NOT_STATED, stated
 from weckd_edge.store import write_atomic

@@ -181,20 +181,35 @@ def chain_sentence(chain: ChainRecord) -> str:
     )
 
 
-def confusion(predictions: Sequence[Prediction], classes: int, abstain_below: float) -> tuple[list[list[int]], list[int]]:
+def confusion(
+    predictions: Sequence[Prediction],
+    classes: int,
+    abstain_below: float,
+    refuse_labels: Sequence[str] = (),
+    labels: Sequence[str] = (),
+) -> tuple[list[list[int]], list[int]]:
     """Count decisions by true class.
 
+    Args:
+        predictions: Of the test images.
+        classes: How many there are.
+        abstain_below: See ``OperatingPoint``.
+        refuse_labels: Likewise; names out of ``labels``.
+        labels: Class names; needed where some are refused.
+
     Returns:
-        Counts ``[true][decided]`` and, for each true class, how often no probability reached ``abstain_below``.
+        Counts ``[true][decided]`` and, for each true class, how many images are not answered.
     """
+    refused = {labels.index(label) for label in refuse_labels}
     counts = [[0] * classes for _ in range(classes)]
     abstained = [0] * classes
     for prediction in predictions:
         best = max(prediction.compiled)
-        if best < abstain_below:
+        decided = prediction.compiled.index(best)
+        if best < abstain_below or decided in refused:
             abstained[prediction.label] += 1
         else:
-            counts[prediction.label][prediction.compiled.index(best)] += 1
+            counts[prediction.label][decided] += 1
     return counts, abstained
 
 

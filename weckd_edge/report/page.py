@@ -1,13 +1,9 @@
-"""The report: one HTML file that needs no network, no script and nothing beside it."""
+"""The report: one HTML file that needs no network and nothing beside it, and tells the essential without a script."""
 
 from __future__ import annotations
 
-import base64
-import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +11,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import Manifest, Verification
-from weckd_edge.optional import require
-from weckd_edge.report import abstaining, charts, findings, numbers, parity, probes
+from weckd_edge.report import abstaining, charts, explorer, findings, operating, parity, pictures, probes
+from weckd_edge.report.chain_chart import chain_chart
 from weckd_edge.report.change_rows import ChangeText
 from weckd_edge.report.evidence import Evidence, read_evidence
-from weckd_edge.report.performance_rows import performance_text
+from weckd_edge.report.gallery import by_harm, gallery
+from weckd_edge.report.performance_rows import flips_sentence, performance_text, recall_table
+from weckd_edge.report.pictures import Picture
+from weckd_edge.report.rendering import render, safe
+from weckd_edge.report.shell import document
+from weckd_edge.report.summary import summarize
 from weckd_edge.store import write_atomic
 
-THUMBNAIL_PIXELS = 240
+CONTENTS = (
+    ("top", "Summary"),
+    ("change", "What changed"),
+    ("bars", "Bars"),
+    ("performance", "Classes and slices"),
+    ("operating", "Threshold"),
+    ("confusion", "Confusion and images"),
+    ("harm", "Harm of compressing"),
+    ("calibration", "Calibration"),
+    ("unable", "Unable to analyze"),
+    ("probes", "Leaks and shortcuts"),
+    ("chain", "Chain and twin"),
+    ("precision", "Precision and parity"),
+    ("speed", "Latency and memory"),
+    ("data", "Data"),
+    ("documents", "Digests"),
+    ("limits", "Limits"),
+)
+"""Identifier and short name of each section; the template ``report/IDENTIFIER.html.j2`` writes it."""
+
+__all__ = ["Picture", "Sample", "render", "safe", "write_report"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +68,7 @@ def write_report(
     manifest: Manifest,
     out: Path,
     samples: Sequence[Sample] = (),
-    pictures: Mapping[str, NDArray[np.uint8]] | None = None,
+    frames: Mapping[str, Picture] | None = None,
     change: ChangeText | None = None,
 ) -> None:
     """Write the report of a bundle, sealed or not.
@@ -57,8 +78,8 @@ def write_report(
         manifest: Its manifest, or the draft of it; ``files`` may still be empty.
         out: The HTML file. It must not lie in a sealed bundle.
         samples: Test frames to picture; they become part of the file.
-        pictures: Frames, uint8 ``[H, W, 3]``, by the path of their image: those on which two implementations differ most.
-            They become part of the file; where one is not there, its path is shown.
+        frames: Pictures by the path of their image: of those whose decision changed, and on which two implementations
+            differ most. They become part of the file; where one is not there, its place says so.
         change: What changed since another bundle, as a section of its own.
 
     Raises:
@@ -67,56 +88,29 @@ def write_report(
         StoreError: The file cannot be written.
     """
     evidence = read_evidence(folder, manifest)
-    write_atomic(out, render("report.html.j2", {**_context(evidence, manifest, samples, pictures or {}), "change": change}))
-
-
-def render(template: str, context: Mapping[str, Any]) -> str:
-    """Fill in one of this package's templates; HTML is escaped.
-
-    Raises:
-        MissingDependency: The extra ``report`` is not installed.
-    """
-    jinja2 = require("jinja2", "write a report")
-    folder = files("weckd_edge") / "templates"
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
-        autoescape=template.endswith(".html.j2"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(
-        percent=numbers.percent,
-        interval=numbers.interval,
-        milliseconds=numbers.milliseconds,
-        seconds=numbers.seconds,
-        count=numbers.count,
-        size=numbers.size,
-        significant=numbers.significant,
-        difference=numbers.difference,
-        points=numbers.points,
-        breakable=_breakable,
-        cell=_cell,
-        accuracy=findings.accuracy_text,
-        p_value=parity.p_value,
-        decibel=parity.decibel,
-    )
-    environment.globals["plural"] = numbers.plural
-    filled: str = environment.get_template(template).render(**context)
-    return filled
+    sections = tuple(section for section in CONTENTS if section[0] != "change" or change is not None)
+    context = {
+        **_context(evidence, manifest, samples, frames or {}),
+        "change": change,
+        "sections": [name for name, _ in sections],
+    }
+    title = f"{manifest.name}: build report"
+    data = context["answers"]
+    scripts = () if data is None else ("report.js",)
+    body = render("report/report.html.j2", context)
+    write_atomic(out, document(title, body, contents=sections, scripts=scripts, data=data))
 
 
 def _context(
-    evidence: Evidence, manifest: Manifest, samples: Sequence[Sample], pictures: Mapping[str, NDArray[np.uint8]]
+    evidence: Evidence, manifest: Manifest, samples: Sequence[Sample], frames: Mapping[str, Picture]
 ) -> dict[str, Any]:
-    verification, measurement = evidence.verification, evidence.measurement
-    counts, abstained = findings.confusion(
-        verification.predictions, len(manifest.labels), manifest.operating_point.abstain_below
-    )
+    verification, measurement, performance = evidence.verification, evidence.measurement, evidence.performance
     bar_ms = next((gate.bar for gate in manifest.gates if gate.name == "latency_p90_ms"), None)
     data = findings.data_facts(evidence.dataset)
+    urls = pictures.encode(_images(evidence, samples, frames))
+    found = evidence.abstention
     return {
+        "summary": summarize(manifest, evidence),
         "manifest": manifest,
         "evidence": evidence,
         "verification": verification,
@@ -125,44 +119,92 @@ def _context(
         "weighed": [findings.weighed_row(link) for link in evidence.shipping.links],
         "measurement": measurement,
         "shipped": evidence.shipped,
-        "verdict": findings.verdict(manifest),
         "gates": findings.gate_rows(manifest.gates),
         "loaded_bytes": findings.loaded_bytes(manifest),
         "chain_sentence": findings.chain_sentence(evidence.chain),
         "teachers": {link.name: findings.teacher_of(link, evidence.chain.links) for link in evidence.chain.links},
-        "performance": performance_text(evidence.performance, manifest.labels),
-        "confusion": counts,
-        "abstained": abstained,
+        "performance": performance_text(performance, manifest.labels),
+        "flip_sentences": [flips_sentence(flips) for flips in performance.flips] if performance else [],
+        "recall_table": recall_table(verification, manifest.labels),
         "data": data,
-        "abstention": evidence.abstention,
-        "abstaining": abstaining.sentences(evidence.abstention) if evidence.abstention else [],
-        "far_kinds": abstaining.kind_rows(evidence.abstention) if evidence.abstention else [],
+        "abstention": found,
+        "abstaining": abstaining.sentences(found) if found else [],
+        "far_kinds": abstaining.kind_rows(found) if found else [],
+        "risk_chart": safe(charts.risk_coverage(found.curve, found.aurc)) if found and found.curve else None,
         "frame": findings.frame_text(manifest.input),
         "disclaimer": findings.DISCLAIMER,
         "synthetic": findings.SYNTHETIC,
-        "chain_chart": safe(_chain_chart(evidence, manifest.device)),
+        "chain_chart": safe(chain_chart(evidence, manifest.device)),
         "recall_chart": safe(
             charts.recall_by_class(manifest.labels, verification.recall_fp32, verification.recall_compiled)
         ),
         "latency_chart": safe(charts.latency_histogram(measurement.frame_to_answer, bar_ms)) if measurement else None,
         "share_chart": safe(charts.share_bar(data.splits)),
-        **_parity(verification, manifest, pictures),
+        **_answers(verification, manifest),
+        **_parity(verification, manifest, frames, urls),
+        "gallery": gallery(performance, verification, manifest.labels, frames, urls) if performance else None,
         "probes_about": probes.about(evidence.probes) if evidence.probes else "",
         "probe_sections": probes.sections(evidence.probes) if evidence.probes else (),
-        "samples": [{"url": _data_url(s.image), "sample": s} for s in samples],
+        "samples": [{"url": urls.get(f"sample:{n}"), "sample": s} for n, s in enumerate(samples)],
     }
 
 
-def _parity(verification: Verification, manifest: Manifest, pictures: Mapping[str, NDArray[np.uint8]]) -> dict[str, Any]:
+def _images(evidence: Evidence, samples: Sequence[Sample], frames: Mapping[str, Picture]) -> dict[str, NDArray[np.uint8]]:
+    """Return every image of the page by the name of its place, those of changed decisions first."""
+    paths = [frame.path for frame in by_harm(evidence.performance)] if evidence.performance else []
+    paths += [path for path in frames if path not in set(paths)]
+    images = {}
+    for path in paths:
+        picture = frames.get(path)
+        if picture is not None and picture.frame is not None:
+            images[f"frame:{path}"] = picture.frame
+            if picture.overlay is not None:
+                images[f"overlay:{path}"] = picture.overlay
+    return {**images, **{f"sample:{n}": sample.image for n, sample in enumerate(samples)}}
+
+
+def _answers(verification: Verification, manifest: Manifest) -> dict[str, Any]:
+    """Return what the report shows of single answers, and of the threshold on them."""
+    predictions, labels, point = verification.predictions, manifest.labels, manifest.operating_point
+    counts, abstained = findings.confusion(predictions, len(labels), point.abstain_below, point.refuse_labels, labels)
+    data = explorer.answers(predictions, manifest)
+    rows = [
+        {
+            "path": p.path,
+            "truth": labels[p.label],
+            "decided": labels[explorer.likeliest(p.compiled)],
+            "right": explorer.likeliest(p.compiled) == p.label,
+            "probability": f"{max(p.compiled):.3f}",
+            "fp32": labels[explorer.likeliest(p.fp32)],
+            "teacher": labels[explorer.likeliest(p.teacher)] if p.teacher else "",
+        }
+        for p in explorer.first_rows(predictions)
+    ]
+    return {
+        "answers": data,
+        "confusion": counts,
+        "abstained": abstained,
+        "abstains": point.abstain_below > 0 or bool(point.refuse_labels),
+        "has_teacher": bool(predictions) and all(p.teacher is not None for p in predictions),
+        "first_images": rows,
+        "point_sentence": operating.point_sentence(point.abstain_below),
+        "thresholds": operating.threshold_rows(predictions, point.abstain_below) if predictions else [],
+        "curves": safe(charts.threshold_curves(predictions, point.abstain_below)) if data else None,
+    }
+
+
+def _parity(
+    verification: Verification, manifest: Manifest, frames: Mapping[str, Picture], urls: Mapping[str, str]
+) -> dict[str, Any]:
     """Return what the report shows of parity, calibration and precisions."""
     check = verification.calibration
-    urls = {path: _data_url(image) for path, image in pictures.items()}
     apart = [
         {
             "pair": pair,
             "frames": [
                 {
-                    "url": urls.get(frame.path),
+                    "url": urls.get(f"frame:{frame.path}"),
+                    "note": frames[frame.path].note if frame.path in frames else "the page was written without the images",
                     "path": frame.path,
                     "truth": manifest.labels[frame.label],
                     "gap": max(abs(p - q) for p, q in zip(frame.a, frame.b, strict=True)),
@@ -184,62 +226,9 @@ def _parity(verification: Verification, manifest: Manifest, pictures: Mapping[st
         ],
         "calibration": check,
         "calibration_sentence": parity.calibration_sentence(check) if check else "",
+        "chance_sentence": parity.chance_sentence(check) if check else "",
         "calibration_rows": parity.calibration_rows(check) if check else [],
         "reliability_chart": safe(charts.reliability(check.before, check.after)) if check else None,
+        "reliability_rows": list(zip(check.before.bins, check.after.bins, strict=True)) if check else [],
         "precisions": parity.precision_table(verification.executed),
     }
-
-
-def _chain_chart(evidence: Evidence, device: str) -> str:
-    """Draw the chain over its time where every link was compiled and weighed, else over multiply-adds."""
-    links, twin, shipped = evidence.chain.links, evidence.chain.twin, evidence.shipped
-    weighed = {link.name: link for link in evidence.shipping.links}
-    known = bool(weighed) and all(link.latency.p90_ns is not None for link in weighed.values())
-    points = []
-    for link in links:
-        found = weighed.get(link.name)
-        time_ns = None if found is None else found.latency.p90_ns if known else found.here_p90_ns
-        points.append(
-            charts.Point(
-                name=f"{link.name}{f' {found.precision}' if found else ''}{', ships' if link is shipped else ''}",
-                cost=link.macs if time_ns is None else time_ns,
-                accuracy=found.test_accuracy if found else link.test_accuracy,
-                kind="shipped" if link is shipped else "link",
-            )
-        )
-    if twin is not None:
-        name = f"{links[-1].name} alone{', fp32' if weighed else ''}"
-        points.append(charts.Point(name=name, cost=points[-1].cost, accuracy=twin.test_accuracy, kind="twin"))
-    if not weighed:
-        return charts.accuracy_against_cost(points, "multiply-adds of one image", "million", 1e6)
-    how = evidence.shipping.links[-1].latency.label
-    where = f"frame to answer, {'p90, ' if how == 'measured' else ''}{how} for {device}"
-    if not known:
-        where = "frame to answer, p90, on the machine that built it"
-    return charts.accuracy_against_cost(points, where, "ms", 1e6)
-
-
-def safe(svg: str) -> Any:
-    """Mark a picture as HTML that is not to be escaped."""
-    return require("markupsafe", "write a report").Markup(svg)
-
-
-def _breakable(name: str) -> Any:
-    """Let a long name wrap after its underscores, hyphens and dots, and nowhere else."""
-    markupsafe = require("markupsafe", "write a report")
-    return markupsafe.Markup(re.sub(r"([_.-]+)", r"\1<wbr>", str(markupsafe.escape(name))))
-
-
-def _cell(text: str) -> str:
-    """Make a name safe in Markdown: no pipes, backticks, brackets or line breaks that mean something there."""
-    return re.sub(r"([\\`*\[\]<>|])", r"\\\1", " ".join(str(text).split()))
-
-
-def _data_url(image: NDArray[np.uint8]) -> str:
-    from PIL import Image
-
-    picture = Image.fromarray(image).convert("RGB")
-    picture.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

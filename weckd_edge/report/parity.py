@@ -91,6 +91,20 @@ def calibration_sentence(check: CalibrationCheck) -> str:
     )
 
 
+def chance_sentence(check: CalibrationCheck) -> str:
+    """Say which calibration error chance alone would make of as many images; empty where it was not kept."""
+    chance = check.after.ece_by_chance
+    if chance is None:
+        return ""
+    found = check.after.ece.value
+    more = "more than that" if found > chance.high else "no more than that"
+    return (
+        f"As many images whose probabilities are true to the word would show an expected calibration error of "
+        f"{chance.value:.3f} by chance alone (95{NBSP}% of the time {chance.low:.3f} to {chance.high:.3f}); "
+        f"as shipped it is {found:.3f}, {more}."
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrecisionTable:
     """How many layers of each kind run in which precision.

@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from weckd_edge.artifacts import Differences, Estimate, Figure, Figures, FlipCount, Flips, Performance, Slice
-from weckd_edge.report.numbers import EN_DASH, NBSP, percent, plural, points
+from weckd_edge.artifacts import (
+    Differences,
+    Estimate,
+    Figure,
+    Figures,
+    FlipCount,
+    Flips,
+    Performance,
+    Rate,
+    Slice,
+    Verification,
+)
+from weckd_edge.report.numbers import EN_DASH, MINUS, NBSP, interval, percent, plural, points
 from weckd_edge.report.parity import SURE, p_value
 
 OLD_BUNDLE = (
     "This bundle was made before figures by class and slice were kept; build it again to have them. "
-    "Accuracy and recall are above."
+    "Accuracy and sensitivity are all there is."
 )
 
 
@@ -65,18 +76,20 @@ class PerformanceText:
     Attributes:
         headline: The worst class, the worst slice and the flips, a sentence each.
         tables: In order.
+        flips: Decisions that changed, by class and slice; None of an old bundle.
         notes: What cannot be told, and why.
     """
 
     headline: tuple[str, ...]
     tables: tuple[Table, ...]
+    flips: Table | None
     notes: tuple[str, ...]
 
 
 def performance_text(performance: Performance | None, labels: Sequence[str]) -> PerformanceText:
     """Word a performance record; None: of a bundle that was made before there were any."""
     if performance is None:
-        return PerformanceText(headline=(), tables=(), notes=(OLD_BUNDLE,))
+        return PerformanceText(headline=(), tables=(), flips=None, notes=(OLD_BUNDLE,))
     tables = [_overall(performance), _classes("Each class against the rest, as it ships", performance.compiled, labels)]
     if performance.prevalence is not None:
         tables.append(_at_prevalence(performance, labels))
@@ -84,12 +97,30 @@ def performance_text(performance: Performance | None, labels: Sequence[str]) -> 
         tables.append(_answered(performance, labels))
     if performance.slices:
         tables.append(_slices(performance.slices, labels))
-    tables.append(_flips(performance.flips))
     return PerformanceText(
         headline=headline(performance, labels),
         tables=tuple(tables),
+        flips=_flips(performance.flips),
         notes=(*performance.notes, *(f"{one.name}: {one.note}" for one in performance.slices if one.note)),
     )
+
+
+def recall_table(verification: Verification, labels: Sequence[str]) -> Table:
+    """Return the sensitivity of each class, for a bundle that kept nothing more."""
+
+    def cell(rate: Rate | None) -> Cell:
+        return Cell(value=EN_DASH) if rate is None else Cell(value=percent(rate.value), interval=interval(rate))
+
+    pairs = zip(labels, verification.recall_fp32, verification.recall_compiled, strict=True)
+    rows = tuple(
+        Row(
+            name=label,
+            about=plural(after.images, "image") if after else "no test image",
+            cells=(cell(before), cell(after)),
+        )
+        for label, before, after in pairs
+    )
+    return Table(title="Sensitivity of each class", columns=("class", "FP32", "as it ships"), rows=rows)
 
 
 def headline(performance: Performance, labels: Sequence[str]) -> tuple[str, ...]:
@@ -149,7 +180,9 @@ def _cell(figure: Figure | None) -> Cell:
 def _apart(estimate: Estimate | None) -> Cell:
     if estimate is None:
         return Cell(value=EN_DASH)
-    return Cell(value=points(estimate.value), interval=f"{estimate.low * 100:+.1f} to {estimate.high * 100:+.1f}")
+    return Cell(
+        value=points(estimate.value), interval=f"{estimate.low * 100:+.1f} to {estimate.high * 100:+.1f}".replace("-", MINUS)
+    )
 
 
 def _overall(performance: Performance) -> Table:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weckd_edge.report import charts, findings
-from weckd_edge.report.page import render, safe
+from weckd_edge.report.rendering import render, safe
+from weckd_edge.report.shell import document
 from weckd_edge.store import write_atomic
 
 
@@ -67,7 +68,8 @@ def write_study(page: StudyPage, out: Path) -> None:
     """
     chart = charts.accuracy_by_strategy([(r.name, r.by_seed, r.mean, r.low, r.high) for r in page.rows])
     context = {"page": page, "chart": safe(chart), "synthetic": findings.SYNTHETIC}
-    write_atomic(out, render("study.html.j2", context))
+    body = render("report/study.html.j2", context)
+    write_atomic(out, document(f"{page.dataset}: study", body))
 
 
 def order_of(names: Sequence[str]) -> tuple[str, ...]:

@@ -1,0 +1,79 @@
+"""The pages of a study and a bench stand in the same frame as the report: they are tried for the same readers."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from weckd_edge.artifacts import Latency, MachineRecord, MachineState, Measurement
+from weckd_edge.report.bench_page import bench_page
+from weckd_edge.report.study_page import StudyPage, StudyRow, write_study
+
+pytestmark = pytest.mark.slow
+
+
+def study(path: Path) -> None:
+    rows = tuple(
+        StudyRow(
+            name=name,
+            labels=57,
+            images=569,
+            by_seed=(mean - 0.03, mean + 0.03),
+            mean=mean,
+            low=mean - 0.1,
+            high=mean + 0.1,
+            gain=gain,
+            gain_low=None if gain is None else gain - 0.05,
+            gain_high=None if gain is None else gain + 0.05,
+            seconds=61.0,
+            cpu_seconds=120.0,
+            joules=None,
+        )
+        for name, mean, gain in (("single-share", 0.6, None), ("weckd", 0.7, 0.1))
+    )
+    write_study(StudyPage(dataset="ears", synthetic=True, share=0.1, seeds=2, rows=rows, verdicts=("It helped.",)), path)
+
+
+def bench(path: Path) -> None:
+    times = np.random.default_rng(0).gamma(40, 2e4, 400).astype(int)
+    p50, p90, p99 = (int(np.percentile(times, q)) for q in (50, 90, 99))
+    state = MachineState(
+        at_ns=0, cpu_khz=2_400_000, gpu_hz=None, hottest_celsius=51.5, hottest_zone="cpu", load_average=0.2, throttling=()
+    )
+    record = MachineRecord(
+        before=state, during=(state,), after=state, mode_before=None, mode_after=None, throttle_events=(), shown=("clocks",)
+    )
+    found = Measurement(
+        device="raspberry-pi-5",
+        host="Raspberry Pi 5",
+        backend="openvino",
+        backend_version="1",
+        precision="int8",
+        rules="single-stream, 400 queries",
+        threads=1,
+        frame_to_answer=Latency(
+            samples_ns=tuple(int(t) for t in times), p50_ns=p50, p90_ns=p90, p99_ns=p99, iqr_over_median=0.2
+        ),
+        network=None,
+        cold_start_ns=1_000_000,
+        peak_rss_bytes=100 << 20,
+        energy_mj=None,
+        warnings=("the clock was not fixed",),
+        machine=record,
+    )
+    path.write_text(bench_page(found, "INVALID", "a noisy machine"), encoding="utf-8")
+
+
+@pytest.mark.parametrize("write", [study, bench])
+@pytest.mark.parametrize(("size", "dark"), [((1280, 900), False), ((390, 844), True)])
+def test_everyone_can_read_it(browser: Any, tmp_path: Path, write: Any, size: tuple[int, int], dark: bool) -> None:
+    path = tmp_path / "page.html"
+    write(path)
+    with browser.tab(size=size, dark=dark) as tab:
+        tab.page.goto(path.as_uri())
+        assert tab.page.locator("#theme").is_visible()
+        assert tab.violations() == []
+        assert tab.overflow() == 0
+        assert tab.complaints == []
+        assert tab.requests == [path.as_uri()]

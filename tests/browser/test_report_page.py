@@ -1,0 +1,417 @@
+"""The report in a real browser: what its controls show is what Python works out, by keyboard, fast, and for every reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from weckd_edge.artifacts import (
+    Abstention,
+    BuildRecord,
+    ChainRecord,
+    CoveragePoint,
+    DatasetIndex,
+    FarKind,
+    FileRef,
+    Gate,
+    GoldenFrames,
+    GuardRecord,
+    ImageRecord,
+    InputContract,
+    Latency,
+    Link,
+    Manifest,
+    Measurement,
+    OperatingPoint,
+    Prediction,
+    Rate,
+    Selection,
+    Shipping,
+    Verification,
+)
+from weckd_edge.config import ReportConfig
+from weckd_edge.performance import measure_performance
+from weckd_edge.report import Evidence, Picture, write_evidence, write_report
+from weckd_edge.stats import rate_by_group
+
+pytestmark = pytest.mark.slow
+
+LABELS = ("effusion", "normal", "wax")
+INPUT = InputContract(frame_height=48, frame_width=64, crop="center", input_size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
+REF = FileRef(path="model/model.onnx", sha256="1" * 64, bytes=1000)
+BELOW = 0.62
+
+
+def softmax(logits: Any) -> tuple[float, ...]:
+    p = np.exp(logits - logits.max())
+    return tuple(float(v) for v in p / p.sum())
+
+
+def answers(count: int) -> tuple[Prediction, ...]:
+    random = np.random.default_rng(0)
+    found = []
+    for number in range(count):
+        label = number % len(LABELS)
+        logits = random.normal(0, 1, len(LABELS))
+        logits[label] += 1.5
+        found.append(
+            Prediction(
+                path=f"{LABELS[label]}/{number:05}.png",
+                group=f"g{number // 4}",
+                label=label,
+                fp32=softmax(logits),
+                compiled=softmax(logits + random.normal(0, 0.15, len(LABELS))),
+                teacher=softmax(logits + random.normal(0, 0.4, len(LABELS))),
+            )
+        )
+    return tuple(found)
+
+
+def rate(flags: Any, predictions: tuple[Prediction, ...]) -> Rate:
+    return rate_by_group(np.asarray(flags, bool), [p.group for p in predictions])
+
+
+def link(name: str, macs: int, accuracy: Rate, parent: str | None) -> Link:
+    return Link(
+        name=name,
+        model="resnet10t",
+        options="{}",
+        input=INPUT,
+        labels=LABELS,
+        parameters=macs // 10,
+        macs=macs,
+        weights=FileRef(path="w", sha256=name[-1] * 64, bytes=4),
+        parent=parent,
+        share=0,
+        labels_used=20,
+        images_used=100,
+        val_accuracy=accuracy,
+        test_accuracy=accuracy,
+    )
+
+
+def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]:
+    """Write a whole report of drawn answers; its file lies in ``folder``."""
+    predictions = answers(count)
+    before = rate([p.fp32.index(max(p.fp32)) == p.label for p in predictions], predictions)
+    after = rate([p.compiled.index(max(p.compiled)) == p.label for p in predictions], predictions)
+    verification = Verification(
+        parity=(),
+        accuracy_fp32=before,
+        accuracy_compiled=after,
+        recall_fp32=(before,) * 3,
+        recall_compiled=(after,) * 3,
+        flips=0,
+        predictions=predictions,
+        precision="int8",
+        backend="openvino",
+    )
+    images = tuple(
+        ImageRecord(
+            path=p.path,
+            label=p.label,
+            group=p.group,
+            split="test",
+            share=None,
+            sha256="0" * 64,
+            pixels_sha256=f"{n:064}",
+            width=64,
+            height=48,
+        )
+        for n, p in enumerate(predictions)
+    )
+    index = DatasetIndex(name="ears", labels=LABELS, images=images)
+    times = tuple(int(v) for v in np.random.default_rng(1).normal(9e5, 3e4, 256))
+    latency = Latency(samples_ns=times, p50_ns=900_000, p90_ns=940_000, p99_ns=970_000, iqr_over_median=0.04)
+    evidence = Evidence(
+        dataset=index,
+        chain=ChainRecord(
+            links=(link("M1", 9_000_000, before, None), link("M2", 2_000_000, before, "1" * 64)), twin=None, labels_used=40
+        ),
+        verification=verification,
+        measurements=(
+            Measurement(
+                device="generic-x86",
+                host="Xeon",
+                backend="openvino",
+                backend_version="1",
+                precision="int8",
+                rules="single-stream, 256 queries",
+                threads=1,
+                frame_to_answer=latency,
+                network=None,
+                cold_start_ns=1_000_000,
+                peak_rss_bytes=100 << 20,
+                energy_mj=None,
+            ),
+        ),
+        build=BuildRecord(config="{}", stages=(), data_name="ears"),
+        selection=Selection(
+            trials=(),
+            chosen="int8",
+            reason="int8 was asked for",
+            images=30,
+            timed_on=None,
+            precision="int8",
+            onnx=REF,
+            quantized=None,
+            built=None,
+        ),
+        shipping=Shipping(chosen="M2", reason="M2 was asked for"),
+        performance=measure_performance(
+            verification,
+            index,
+            ReportConfig(),
+            abstain_below=BELOW,
+            names=("M1 torch fp32", "M2 torch fp32", "M2 openvino int8"),
+        ),
+        abstention=Abstention(
+            guard=GuardRecord(guard=None, frames=300, groups=80, asked=0.01, promised=0.02, note="a drawn one"),
+            threshold=None,
+            abstain_below=BELOW,
+            refuse_labels=(),
+            refused_test=after,
+            refused_for={"blurred": 2},
+            answered=after,
+            wrong=after,
+            group_risk=0.1,
+            curve=tuple(CoveragePoint(coverage=c / 10, risk=c / 50) for c in range(1, 11)),
+            aurc=0.1,
+            kinds=(
+                FarKind(name="black frames", frames=20, score_auroc=1.0, guard_auroc=1.0, network_auroc=0.6, refused=1.0),
+            ),
+        ),
+    )
+    manifest = Manifest(
+        name="ears",
+        target="cpu",
+        device="generic-x86",
+        labels=LABELS,
+        input=INPUT,
+        input_name="frame",
+        network_input_name="image",
+        output_name="probabilities",
+        operating_point=OperatingPoint(abstain_below=BELOW),
+        models=(),
+        onnx=REF,
+        selftest=GoldenFrames(frames=REF, expected=REF, reference="openvino", tolerance={}),
+        gates=(Gate(name="latency_p90_ms", bar=33.0, got=0.94, verdict="PASS", reason="0.94 ms is within 33 ms"),),
+        passed=True,
+        synthetic=False,
+        files=(),
+        versions={"weckd-edge": "0.1.0"},
+    )
+    write_evidence(folder, evidence)
+    frame = np.random.default_rng(2).integers(0, 255, (48, 64, 3), np.uint8)
+    assert evidence.performance is not None
+    frames = {f.path: Picture(frame=frame, overlay=frame[:, ::-1].copy()) for f in evidence.performance.frames[:24]}
+    write_report(folder, manifest, folder / "report.html", frames=frames)
+    return folder / "report.html", predictions
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[Prediction, ...]]:
+    return make_report(tmp_path_factory.mktemp("report"), 240)
+
+
+@pytest.fixture
+def tab(browser: Any, report: tuple[Path, Any]) -> Any:
+    """The page, open; whatever a test does, it complains of nothing and asks for nothing but itself."""
+    with browser.tab() as tab:
+        tab.page.goto(report[0].as_uri())
+        yield tab
+        assert tab.complaints == []
+        assert tab.requests == [report[0].as_uri()]
+
+
+def tile(tab: Any, number: int) -> tuple[str, str]:
+    at = tab.page.locator(f"#figure-{number}")
+    return at.locator(".value").inner_text(), at.locator(".about").inner_text()
+
+
+def words(found: Rate) -> tuple[str, str]:
+    """The figure and the start of its small print, as the page writes them."""
+    start = f"{found.low * 100:.1f}\u2013{found.high * 100:.1f}\u00a0%; {found.correct} of {found.images} "
+    return f"{found.value * 100:.1f}\u00a0%", start
+
+
+def agrees(tab: Any, number: int, found: Rate) -> None:
+    value, about = tile(tab, number)
+    expected, start = words(found)
+    assert value == expected
+    assert about.startswith(start), (about, start)
+
+
+def test_the_threshold_moves_by_keyboard_and_its_figures_are_those_that_python_finds(
+    tab: Any, report: tuple[Path, tuple[Prediction, ...]]
+) -> None:
+    predictions = report[1]
+    best = np.array([max(p.compiled) for p in predictions])
+    wrong = np.array([p.compiled.index(max(p.compiled)) != p.label for p in predictions])
+    groups = np.array([p.group for p in predictions])
+
+    def check(threshold: float) -> None:
+        sure = best >= threshold
+        agrees(tab, 0, rate(sure, predictions))
+        agrees(tab, 1, rate_by_group(wrong[sure], groups[sure].tolist()))
+        agrees(tab, 2, rate_by_group(~sure[~wrong], groups[~wrong].tolist()))
+
+    check(BELOW)
+    slider = tab.page.locator("#threshold")
+    slider.focus()
+    for _ in range(30):
+        tab.page.keyboard.press("ArrowRight")
+    assert slider.get_attribute("aria-valuetext") == "0.650"
+    check(0.65)
+    tab.until("document.getElementById('threshold-status').textContent.startsWith('Threshold 0.650: answered')")
+    tab.page.keyboard.press("Home")
+    check(0.0)
+    tab.page.get_by_role("button", name="Back to the build's").press("Enter")
+    check(BELOW)
+
+
+def test_the_threshold_on_one_class_gives_its_sensitivity_and_specificity(
+    tab: Any, report: tuple[Path, tuple[Prediction, ...]]
+) -> None:
+    predictions = report[1]
+    tab.page.select_option("#what", "2")
+    tab.page.locator("#threshold").focus()
+    tab.page.keyboard.press("Home")
+    for _ in range(2):
+        tab.page.keyboard.press("PageUp")
+    threshold = float(tab.page.locator("#threshold-value").inner_text())
+    assert threshold == 0.2
+    called = np.array([p.compiled[2] >= threshold for p in predictions])
+    own = np.array([p.label == 2 for p in predictions])
+    groups = np.array([p.group for p in predictions])
+    agrees(tab, 0, rate_by_group(called[own], groups[own].tolist()))
+    agrees(tab, 1, rate_by_group(~called[~own], groups[~own].tolist()))
+    agrees(tab, 2, rate_by_group(own[called], groups[called].tolist()))
+    assert tab.page.locator("#name-first").inner_text() == "sensitivity"
+
+
+def test_a_cell_of_the_matrix_lists_its_images_and_lets_them_go(
+    tab: Any, report: tuple[Path, tuple[Prediction, ...]]
+) -> None:
+    predictions = report[1]
+    inside = [p for p in predictions if p.label == 0 and p.compiled.index(max(p.compiled)) == 1 and max(p.compiled) >= BELOW]
+    assert inside
+    cell = tab.page.locator('.matrix button[data-truth="0"][data-given="1"]')
+    assert cell.locator("b").inner_text() == str(len(inside))
+    cell.press("Enter")
+    assert cell.get_attribute("aria-pressed") == "true"
+    assert tab.page.locator("#images-status").inner_text() == f"{len(inside)} of 240 test images"
+    listed = tab.page.locator("#images-rows th").all_inner_texts()
+    assert sorted(listed) == sorted(p.path for p in inside)
+    shown = tab.page.locator("#gallery figure:not([hidden])").all()
+    assert all(figure.get_attribute("data-truth") == "0" for figure in shown)
+    cell.press("Enter")
+    assert tab.page.locator("#images-status").inner_text() == "240 of 240 test images"
+    refused = tab.page.locator('.matrix button[data-truth="0"][data-given="3"]')
+    refused.click()
+    assert tab.page.locator("#images-rows tr").first.locator("td").nth(1).inner_text() == "unable to analyze"
+
+
+def test_images_are_sorted_filtered_and_paged(tab: Any, report: tuple[Path, tuple[Prediction, ...]]) -> None:
+    predictions = report[1]
+    by_probability = tab.page.get_by_role("button", name="probability", exact=True)
+    by_probability.click()
+    head = tab.page.locator('th[data-key="probability"]')
+    assert head.get_attribute("aria-sort") == "descending"
+    values = [float(text) for text in tab.page.locator("#images-rows td.n").all_inner_texts()]
+    best = sorted((max(p.compiled) for p in predictions), reverse=True)
+    assert values == pytest.approx(best[:25], abs=6e-4)
+    by_probability.click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert float(tab.page.locator("#images-rows td.n").first.inner_text()) == pytest.approx(best[-1], abs=6e-4)
+    assert tab.page.locator("#images-page").inner_text() == "page 1 of 10"
+    tab.page.locator("#images-on").click()
+    assert tab.page.locator("#images-page").inner_text() == "page 2 of 10"
+    tab.page.fill("#filter-text", "wax/0000")
+    assert tab.page.locator("#images-status").inner_text() == "3 of 240 test images"
+    tab.page.locator("#images-clear").click()
+    tab.page.select_option("#filter-kind", "wrong")
+    wrong = sum(p.compiled.index(max(p.compiled)) != p.label for p in predictions)
+    assert tab.page.locator("#images-status").inner_text() == f"{wrong} of 240 test images"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("size", [(1280, 900), (390, 844)])
+def test_everyone_can_read_it_in_every_width_and_colour(
+    browser: Any, report: tuple[Path, Any], dark: bool, size: tuple[int, int]
+) -> None:
+    with browser.tab(size=size, dark=dark) as tab:
+        tab.page.goto(report[0].as_uri())
+        tab.page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+        assert tab.violations() == []
+        assert tab.overflow() == 0
+        assert tab.complaints == []
+
+
+def test_the_colours_that_were_chosen_are_kept(browser: Any, report: tuple[Path, Any]) -> None:
+    with browser.tab() as tab:
+        tab.page.goto(report[0].as_uri())
+        ground = "getComputedStyle(document.body).backgroundColor"
+        light = tab.page.evaluate(ground)
+        tab.page.get_by_role("button", name="Dark colours").press("Enter")
+        dark = tab.page.evaluate(ground)
+        assert dark != light
+        tab.page.reload()
+        assert tab.page.evaluate(ground) == dark
+        tab.page.emulate_media(media="print")
+        assert tab.page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--card').trim()") == "#fff"
+
+
+def test_without_scripts_the_essential_is_there(browser: Any, report: tuple[Path, Any]) -> None:
+    context = browser.browser.new_context(java_script_enabled=False)
+    try:
+        page = context.new_page()
+        page.goto(report[0].as_uri())
+        assert page.locator("#confusion .matrix td b").first.is_visible()
+        assert page.locator("#images-rows tr").count() == 25
+        assert page.locator("#operating tr.shipped").count() == 1
+        assert page.locator("#curves").is_visible()
+        assert not page.locator("#threshold").is_visible()
+        assert not page.locator("#theme").is_visible()
+    finally:
+        context.close()
+
+
+def test_it_prints_with_everything_open(tab: Any) -> None:
+    pdf = tab.page.pdf(format="A4", print_background=True)
+    assert pdf.startswith(b"%PDF")
+    assert len(pdf) > 20_000
+    tab.page.emulate_media(media="print")
+    assert not tab.page.locator(".side").is_visible()
+    tab.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert tab.page.locator("details:not([open])").count() == 0
+
+
+TIME_OF_A_MOVE = """
+() => new Promise((done) => {
+  const slider = document.getElementById("threshold");
+  const start = performance.now();
+  slider.value = 300 + Math.round(Math.random() * 600);
+  slider.dispatchEvent(new Event("input", { bubbles: true }));
+  requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - start)));
+})
+"""
+
+
+def test_ten_thousand_images_are_small_and_quick(browser: Any, tmp_path: Path) -> None:
+    path, _ = make_report(tmp_path, 10_000)
+    assert path.stat().st_size < 3_000_000
+    with browser.tab() as tab:
+        ready = []
+        for _ in range(4):  # the quickest: other work on the machine only ever adds
+            tab.page.goto(path.as_uri())
+            tab.until("document.documentElement.dataset.ready === 'true'")
+            ready.append(tab.page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"))
+        moves = sorted(tab.page.evaluate(TIME_OF_A_MOVE) for _ in range(9))
+        tab.page.get_by_role("button", name="probability", exact=True).click()
+        assert min(ready) < 1000
+        assert moves[4] < 1000
+        assert tab.complaints == []

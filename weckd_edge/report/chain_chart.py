@@ -1,0 +1,35 @@
+"""The one picture of the first screen: the chain over what it costs, and which link ships."""
+
+from __future__ import annotations
+
+from weckd_edge.report import charts
+from weckd_edge.report.evidence import Evidence
+
+
+def chain_chart(evidence: Evidence, device: str) -> str:
+    """Draw the chain over its time where every link was compiled and weighed, else over multiply-adds."""
+    links, twin, shipped = evidence.chain.links, evidence.chain.twin, evidence.shipped
+    weighed = {link.name: link for link in evidence.shipping.links}
+    known = bool(weighed) and all(link.latency.p90_ns is not None for link in weighed.values())
+    points = []
+    for link in links:
+        found = weighed.get(link.name)
+        time_ns = None if found is None else found.latency.p90_ns if known else found.here_p90_ns
+        points.append(
+            charts.Point(
+                name=f"{link.name}{f' {found.precision}' if found else ''}{', ships' if link is shipped else ''}",
+                cost=link.macs if time_ns is None else time_ns,
+                accuracy=found.test_accuracy if found else link.test_accuracy,
+                kind="shipped" if link is shipped else "link",
+            )
+        )
+    if twin is not None:
+        name = f"{links[-1].name} alone{', fp32' if weighed else ''}"
+        points.append(charts.Point(name=name, cost=points[-1].cost, accuracy=twin.test_accuracy, kind="twin"))
+    if not weighed:
+        return charts.accuracy_against_cost(points, "multiply-adds of one image", "million", 1e6)
+    how = evidence.shipping.links[-1].latency.label
+    where = f"frame to answer, {'p90, ' if how == 'measured' else ''}{how} for {device}"
+    if not known:
+        where = "frame to answer, p90, on the machine that built it"
+    return charts.accuracy_against_cost(points, where, "ms", 1e6)

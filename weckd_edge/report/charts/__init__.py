@@ -1,0 +1,23 @@
+"""Pictures as plain SVG text, one module a subject."""
+
+from __future__ import annotations
+
+from weckd_edge.report.charts.accuracy import Point, accuracy_against_cost, accuracy_by_strategy, recall_by_class
+from weckd_edge.report.charts.answers import layers, reliability, share_bar, two_answers
+from weckd_edge.report.charts.doubt import risk_coverage, threshold_curves
+from weckd_edge.report.charts.times import latency_histogram, time_line
+
+__all__ = [
+    "Point",
+    "accuracy_against_cost",
+    "accuracy_by_strategy",
+    "latency_histogram",
+    "layers",
+    "recall_by_class",
+    "reliability",
+    "risk_coverage",
+    "share_bar",
+    "threshold_curves",
+    "time_line",
+    "two_answers",
+]

@@ -1,0 +1,75 @@
+"""The test images' answers as the page's scripts read them: columns of small integers, so that 10,000 images stay small."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from weckd_edge.artifacts import Manifest, Prediction
+
+SCALE = 10_000
+"""Probabilities are kept as whole ten-thousandths, rounded down: a threshold of so many is met exactly where it was."""
+MOST_BYTES = 1_500_000
+"""Over this the names of the files are left out, and over twice this the whole."""
+FIRST_ROWS = 25
+
+
+def answers(predictions: Sequence[Prediction], manifest: Manifest) -> dict[str, Any] | None:
+    """Return every test image's truth and answers; None where there are too many for a page.
+
+    Args:
+        predictions: Of the test split.
+        manifest: Class names and operating point.
+    """
+    if not predictions:
+        return None
+    point = manifest.operating_point
+    refused = {manifest.labels.index(label) for label in point.refuse_labels}
+    decided = [likeliest(p.compiled) for p in predictions]
+    parts = [p.path.rpartition("/") for p in predictions]
+    folders = sorted({head + slash for head, slash, _ in parts})
+    number = {folder: at for at, folder in enumerate(folders)}
+    groups = {group: at for at, group in enumerate(sorted({p.group for p in predictions}))}
+    taught = [p.teacher for p in predictions]
+    found: dict[str, Any] = {
+        "labels": list(manifest.labels),
+        "truth": [p.label for p in predictions],
+        "decided": decided,
+        "unanswered": [
+            at for at, p in enumerate(predictions) if max(p.compiled) < point.abstain_below or decided[at] in refused
+        ],
+        "fp32": [likeliest(p.fp32) for p in predictions],
+        "teacher": [likeliest(answer) for answer in taught if answer is not None] if None not in taught else None,
+        "member": [groups[p.group] for p in predictions],
+        "groups": len(groups),
+        "scale": SCALE,
+        "below": math.ceil(point.abstain_below * SCALE - 1e-9),
+        "probabilities": [min(SCALE, math.floor(value * SCALE)) for p in predictions for value in p.compiled],
+        "folders": folders,
+        "folder": [number[head + slash] for head, slash, _ in parts],
+        "names": [name for _, _, name in parts],
+    }
+    if _bytes(found) > MOST_BYTES:
+        found.update(folders=[], folder=[], names=None)
+    return found if _bytes(found) <= 2 * MOST_BYTES * 0.9 else None
+
+
+def first_rows(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Return the images that are listed before a script runs: wrong answers first, the surest on top."""
+
+    def doubt(prediction: Prediction) -> tuple[bool, int]:
+        wrong = likeliest(prediction.compiled) != prediction.label
+        return (not wrong, -math.floor(max(prediction.compiled) * SCALE))
+
+    return sorted(predictions, key=doubt)[:FIRST_ROWS]
+
+
+def likeliest(probabilities: Sequence[float]) -> int:
+    """Return the label index of the largest probability, the first of several."""
+    return probabilities.index(max(probabilities))
+
+
+def _bytes(found: dict[str, Any]) -> int:
+    return len(json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode())
