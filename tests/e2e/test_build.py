@@ -98,6 +98,7 @@ def test_bundle_is_laid_out_as_described_and_names_no_path_of_this_machine(cpu: 
         *(
             "evidence/chain.json",
             "evidence/verification.json",
+            "evidence/environment.json",
             "evidence/abstention.json",
             "guard/guard.json",
             "evidence/build.json",

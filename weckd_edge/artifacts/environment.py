@@ -30,7 +30,7 @@ class TrunkLicence:
         link: Such as ``M1``.
         model: Of the link.
         weights: Name of their file, or ``pretrained`` where the model library's own were asked for.
-        sha256: Digest of that file; None where the model library fetched it.
+        sha256: Digest of that file; None where the model library fetched it, or where it is no longer there.
         licence: As the builder stated it; None: not stated.
     """
 
