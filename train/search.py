@@ -85,7 +85,7 @@ def search(
         index = cached_index(workspace, data, config, skip_bad=skip_bad, progress=progress).artifact
         plans = plan_chain(index, config)
         trainer = make_trainer(workspace, root, index, plans, progress, config.data.unlabelled)
-        links = tuple(replace(link, weights=None) for link in config.link)
+        links = tuple(replace(link, weights=None, weights_licence=None) for link in config.link)
         weights = [sha256_file(Path(link.weights)) if link.weights else None for link in config.link]
         pool = [r.pixels_sha256 for r in index.unlabelled]
         images = [[r.pixels_sha256, r.label, r.split, r.share] for r in index.images]

@@ -213,7 +213,7 @@ def _share(
     """Share the seeds with the machines that name the same storage, data, chain, settings and strategies."""
     if count() > 1:
         raise ConfigError("--storage: machines share whole seeds; start one process on each, without torchrun")
-    links = tuple(replace(link, weights=None) for link in config.link)
+    links = tuple(replace(link, weights=None, weights_licence=None) for link in config.link)
     settings = replace(config, seed=0, link=links, data=replace(config.data, unlabelled=None))
     weights = [sha256_file(Path(link.weights)) if link.weights else None for link in config.link]
     images = sorted((r.pixels_sha256, r.label) for r in index.images)
@@ -265,7 +265,7 @@ def _trial(
 
     key = {
         "strategy": strategy,
-        "links": [replace(link, weights=None) for link in config.link],
+        "links": [replace(link, weights=None, weights_licence=None) for link in config.link],
         "weights": [sha256_file(Path(link.weights)) if link.weights else None for link in config.link],
         "input": config.input,
         "train": config.train,

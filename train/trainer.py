@@ -132,7 +132,7 @@ class Trainer:
         """Train one link, or find it finished."""
         plan = job.plan
         key = {
-            "link": replace(plan.config, weights=None),
+            "link": replace(plan.config, weights=None, weights_licence=None),
             "weights": sha256_file(Path(plan.config.weights)) if plan.config.weights else None,
             "contract": plan.contract,
             "name": job.name,

@@ -42,6 +42,7 @@ from weckd_edge.devices.picturing import picture_frames
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.devices.sdk import write_sdk
 from weckd_edge.devices.slice_gates import judge_slices
+from weckd_edge.environment import read_environment
 from weckd_edge.report import Evidence, Picture, Sample, write_documents, write_evidence, write_report
 from weckd_edge.report.evidence import EVIDENCE_FOLDER, REPORT_FILE
 from weckd_edge.report.gallery import MOST_FRAMES, by_harm
@@ -251,6 +252,7 @@ def _write_evidence(parts: Parts, draft: Manifest, folder: Path) -> None:
         probes=parts.probes,
         performance=parts.performance,
         abstention=parts.abstention,
+        environment=read_environment(parts.config.link, host=detect().host),
     )
     write_evidence(folder, evidence)
     write_documents(folder, draft)

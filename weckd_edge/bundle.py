@@ -13,11 +13,11 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, Manifest
 from weckd_edge.errors import BundleError, StoreError
-from weckd_edge.schema import from_json, to_json
+from weckd_edge.schema import from_data, from_json, to_json
 from weckd_edge.signing import MANIFEST_FILE, SIGNATURE_FILE, check_signature
 from weckd_edge.store import check_ref, file_ref, refs_in, sha256_bytes, write_atomic
 
@@ -103,11 +103,29 @@ def open_bundle(folder: Path, *, key: Path | None = None, at_least: int = 0) -> 
             "--bundle-version"
         )
     _check_listing(manifest)
-    _check_files(folder, manifest)
+    _check_files(folder, manifest.files)
     return Bundle(folder=folder, manifest=manifest, signature="valid" if key else "unchecked" if signed else "unsigned")
 
 
-def _read_manifest(folder: Path) -> Manifest:
+def read_any_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a bundle of this or an older format as plain data, once its bytes and its files' are checked.
+
+    Unlike ``open_bundle`` it takes keys that this version does not know, or lacks; nothing that runs may rest on it.
+
+    Raises:
+        BundleError: It is no bundle, of a newer format, changed or incomplete.
+    """
+    path, raw = _read_raw(folder)
+    data = json.loads(raw)
+    if not isinstance(data, dict):
+        raise BundleError(f"{path}: expected a manifest, found something else")
+    _check_own_digest(path, raw, str(data.get("manifest_sha256")))
+    kind = tuple[FileRef, ...]
+    _check_files(folder, from_data(kind, data.get("files"), where=f"{MANIFEST_FILE}: files", error=BundleError))
+    return data
+
+
+def _read_raw(folder: Path) -> tuple[Path, bytes]:
     path = folder / MANIFEST_FILE
     if path.is_symlink() or not path.is_file():
         raise BundleError(f"{folder}: expected a bundle, found no {MANIFEST_FILE}")
@@ -115,6 +133,11 @@ def _read_manifest(folder: Path) -> Manifest:
         raise BundleError(f"{path}: expected at most {_MAX_MANIFEST_BYTES >> 20} MiB, found {path.stat().st_size} bytes")
     raw = path.read_bytes()
     _refuse_newer(path, raw)
+    return path, raw
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path, raw = _read_raw(folder)
     manifest = from_json(Manifest, raw, where=MANIFEST_FILE, error=BundleError)
     if manifest.schema_version < 1 or manifest.version < 0:
         raise BundleError(
@@ -126,13 +149,17 @@ def _read_manifest(folder: Path) -> Manifest:
     for label in manifest.operating_point.refuse_labels:
         if label not in manifest.labels:
             raise BundleError(f"{path}: refuses the label '{label}', which is none of its labels")
+    _check_own_digest(path, raw, manifest.manifest_sha256)
+    return manifest
+
+
+def _check_own_digest(path: Path, raw: bytes, named: str) -> None:
     places = [match.span(1) for match in _SELF_DIGEST.finditer(raw)]
     if len(places) != 1:
         raise BundleError(f"{path}: expected its own SHA-256 once, found it {len(places)} times; it was never sealed")
     start, end = places[0]
-    if sha256_bytes(raw[:start] + _ZEROS.encode() + raw[end:]) != manifest.manifest_sha256:
+    if sha256_bytes(raw[:start] + _ZEROS.encode() + raw[end:]) != named:
         raise BundleError(f"{path}: its bytes do not match the SHA-256 it names; it was changed")
-    return manifest
 
 
 def _refuse_newer(path: Path, raw: bytes) -> None:
@@ -161,14 +188,14 @@ def _check_listing(manifest: Manifest) -> None:
             raise BundleError(f"{MANIFEST_FILE}: uses '{ref.path}', which is not the file of that name in its list")
 
 
-def _check_files(folder: Path, manifest: Manifest) -> None:
-    listed = {ref.path for ref in manifest.files}
+def _check_files(folder: Path, refs: tuple[FileRef, ...]) -> None:
+    listed = {ref.path for ref in refs}
     found = {p for p in _walk(folder) if p not in (MANIFEST_FILE, SIGNATURE_FILE) and not _is_device(p)}
     for path in sorted(listed - found):
         raise BundleError(f"{folder}: {path} is missing")
     for path in sorted(found - listed):
         raise BundleError(f"{folder}: {path} is not listed in {MANIFEST_FILE}; it was added")
-    for ref in manifest.files:
+    for ref in refs:
         try:
             check_ref(folder, ref)
         except StoreError as err:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,6 +95,8 @@ class LinkConfig:
         mean: Per-channel mean the weights were trained with; None takes the model's own, or middle grey (128/255) for random
             weights. 0.5 is taken as middle grey, which int8 holds without rounding.
         std: Likewise.
+        weights_licence: Under which licence the weights it starts from were given, in words or as SPDX says it; it is
+            written into the model card. None: not stated.
     """
 
     model: str
@@ -104,6 +106,7 @@ class LinkConfig:
     options: dict[str, bool | int | float | str | tuple[int, ...]] = field(default_factory=dict)
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
+    weights_licence: str | None = None
 
     def __post_init__(self) -> None:
         _check(32 <= self.input_size <= 1024, f"input_size = {self.input_size}: expected 32 to 1024 pixels")
@@ -113,6 +116,10 @@ class LinkConfig:
         )
         _check((self.mean is None) == (self.std is None), f"{self.model}: give both mean and std, or neither")
         _check(self.std is None or min(self.std) > 0, f"{self.model}: std must be over 0")
+        _check(
+            self.weights_licence is None or bool(self.weights_licence.strip()),
+            f"{self.model}: weights_licence holds no words; leave it out instead",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -440,7 +447,7 @@ class ProbesConfig:
 
     enabled: bool = True
     images: int = 4000
-    masked_images: int = 1000
+    masked_images: int = 400
     discs: tuple[float, ...] = (0.3, 0.5, 0.7, 0.9)
     masks: str | None = None
     source: str | None = None
@@ -517,6 +524,45 @@ class ReportConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CardConfig:
+    """What only the builder can say of the model; it is written into the model card and the bill of materials as it is.
+
+    What is left out stands there as "not stated by the builder".
+
+    Attributes:
+        owner: Who answers for the model.
+        contact: Where to ask, such as a mail address.
+        licence: Of the model itself.
+        intended_use: What it is made for.
+        intended_users: By whom it is to be used.
+        out_of_scope: What it is not made for, one entry each.
+        data_origin: Where the images are from: sites, devices, years, how they were labelled.
+        data_owner: Who holds the images.
+        data_licence: Under which terms they may be used.
+        ethical: What was weighed: consent, privacy, who could be harmed and how.
+        caveats: What else a user must know, one entry each.
+    """
+
+    owner: str | None = None
+    contact: str | None = None
+    licence: str | None = None
+    intended_use: str | None = None
+    intended_users: str | None = None
+    out_of_scope: tuple[str, ...] = ()
+    data_origin: str | None = None
+    data_owner: str | None = None
+    data_licence: str | None = None
+    ethical: str | None = None
+    caveats: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            texts = value if isinstance(value, tuple) else () if value is None else (value,)
+            _check(all(text.strip() for text in texts), f"{item.name}: expected some words, got none; leave it out instead")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SelftestConfig:
     """The golden frames inside the bundle.
 
@@ -560,6 +606,7 @@ class BuildConfig:
         report: The report.
         guard: The frame guard.
         abstain: How sure an answer must be.
+        card: What the builder says of the model.
         abstain_below: See ``OperatingPoint``.
     """
 
@@ -580,6 +627,7 @@ class BuildConfig:
     report: ReportConfig = ReportConfig()
     guard: GuardConfig = GuardConfig()
     abstain: AbstainConfig = AbstainConfig()
+    card: CardConfig = CardConfig()
     abstain_below: float = 0.0
 
     def __post_init__(self) -> None:

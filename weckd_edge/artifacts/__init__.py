@@ -15,7 +15,9 @@ from weckd_edge.artifacts.abstaining import (
 )
 from weckd_edge.artifacts.base import SCHEMA_VERSION, FileRef, Precision, Rate, Split, Target, Verdict
 from weckd_edge.artifacts.chain import BuildRecord, ChainRecord, Link, StageTime
+from weckd_edge.artifacts.change import Change, Changed, ComparedBundle, DataChange, ImageChange, ResultChange
 from weckd_edge.artifacts.data import Attribute, BadFile, DatasetIndex, ImageRecord, UnlabelledImage
+from weckd_edge.artifacts.environment import Distribution, Environment, TrunkLicence
 from weckd_edge.artifacts.frame import InputContract, crop_box, diagonal_positions
 from weckd_edge.artifacts.graphs import BuiltModel, ExportedModel, QuantizedModel, Recalibration, Selection, Trial
 from weckd_edge.artifacts.guarding import FrameGuard, QualityBars, QualityFigures
@@ -81,11 +83,17 @@ __all__ = [
     "CalibrationCheck",
     "CalibrationFigures",
     "ChainRecord",
+    "Change",
+    "Changed",
     "ClassFigures",
+    "ComparedBundle",
     "CoveragePoint",
+    "DataChange",
     "DatasetIndex",
     "Differences",
+    "Distribution",
     "EarlyStop",
+    "Environment",
     "Estimate",
     "ExecutedLayer",
     "ExportedModel",
@@ -102,6 +110,7 @@ __all__ = [
     "Gate",
     "GoldenFrames",
     "GuardRecord",
+    "ImageChange",
     "ImageRecord",
     "InputContract",
     "Latency",
@@ -130,6 +139,7 @@ __all__ = [
     "Rate",
     "Recalibration",
     "ReliabilityBin",
+    "ResultChange",
     "Selection",
     "Shipping",
     "Slice",
@@ -143,6 +153,7 @@ __all__ = [
     "Target",
     "ThresholdRecord",
     "Trial",
+    "TrunkLicence",
     "UnlabelledImage",
     "Verdict",
     "Verification",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from weckd_edge.cli import data_index
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 
 if TYPE_CHECKING:
@@ -181,6 +182,9 @@ def probe_command(
 def _plain(text: str) -> str:
     """Return text for a terminal, without the no-break spaces of a page."""
     return text.replace("\u00a0", " ")
+
+
+command.add_command(data_index.command)
 
 
 @command.command(name="phantom", context_settings=HELP)

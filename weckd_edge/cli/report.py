@@ -1,36 +1,112 @@
-"""``weckd-edge report``: write a bundle's report again, outside the bundle."""
+"""``weckd-edge report``: write a bundle's report again, outside the bundle; tell what changed since another one."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from weckd_edge.cli.output import HELP, json_option, print_json
+from weckd_edge.cli.output import HELP, json_option, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from weckd_edge.bundle import Bundle
+    from weckd_edge.report.change_rows import ChangeText
 
 
 @click.command("report", context_settings=HELP)
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True, help="HTML file.")
+@click.option(
+    "--out",
+    "outs",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="HTML file; with --against also a Markdown file (.md), and it may be given twice.  [default: report.html, or with "
+    "--against none]",
+)
+@click.option(
+    "--against", type=click.Path(path_type=Path), metavar="OLD", help="Another bundle: tell what changed since it."
+)
 @json_option
-def command(bundle: Path, out: Path, as_json: bool) -> None:
-    """Write the report of a bundle again from the evidence it holds.
+def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, as_json: bool) -> None:
+    """Write the report of a bundle again from the evidence it holds, or tell what changed since an old bundle.
 
-    A bundle is sealed, so the report is written outside it; sample frames are only in the report that the build wrote.
+    A bundle is sealed, so the report is written outside it; sample frames are only in the report that the build wrote. What
+    changed is told in data, model, thresholds and results, here, in Markdown, and as a section of the HTML report.
     """
     from weckd_edge.bundle import open_bundle
-    from weckd_edge.errors import ConfigError
-    from weckd_edge.report import write_report
 
     opened = open_bundle(bundle)
-    if out.resolve().is_relative_to(bundle.resolve()):
-        raise ConfigError(f"{out}: lies in the sealed bundle; choose an --out outside {bundle}")
+    if against is None and not outs:
+        outs = (Path("report.html"),)
+    for out in outs:
+        _check_out(out, bundle, against)
+    text: ChangeText | None = None
+    if against is not None:
+        from weckd_edge.changes import compare_bundles
+        from weckd_edge.report.change_rows import change_text
+
+        change = compare_bundles(against, bundle)
+        text = change_text(change)
+    for out in outs:
+        _write(out, opened, text)
+    if as_json:
+        told: dict[str, object] = {"bundle": str(bundle), "report": str(outs[0]) if outs else None}
+        if against is not None:
+            told |= {"against": str(against), "written": [str(out) for out in outs], "change": change}
+        print_json(told)
+        return
+    if text is not None:
+        _print(text)
+    for out in outs:
+        click.echo(str(out)) if text is None else say(f"written: {out}")
+
+
+def _check_out(out: Path, bundle: Path, against: Path | None) -> None:
+    from weckd_edge.errors import ConfigError
+
+    for sealed in (bundle, *([against] if against is not None else [])):
+        if out.resolve().is_relative_to(sealed.resolve()):
+            raise ConfigError(f"{out}: lies in the sealed bundle; choose an --out outside {sealed}")
     if out.is_dir():
         raise ConfigError(f"{out}: expected a file to write, found a folder; name a file in it")
     if not out.absolute().parent.is_dir():
         raise ConfigError(f"{out}: expected an existing folder for it, found none; make {out.absolute().parent} first")
-    write_report(opened.folder, opened.manifest, out)
-    if as_json:
-        print_json({"bundle": str(bundle), "report": str(out)})
+    if out.suffix.lower() == ".md" and against is None:
+        raise ConfigError(f"{out}: Markdown is written of what changed; give --against too, or name an HTML file")
+
+
+def _write(out: Path, opened: Bundle, text: ChangeText | None) -> None:
+    from weckd_edge.report import write_report
+    from weckd_edge.report.rendering import render
+    from weckd_edge.store import write_atomic
+
+    if out.suffix.lower() == ".md":
+        write_atomic(out, render("change_log.md.j2", {"change": text}))
     else:
-        click.echo(str(out))
+        write_report(opened.folder, opened.manifest, out, change=text)
+
+
+def _print(text: ChangeText) -> None:
+    click.echo(text.title)
+    for line in (*text.warnings, text.purpose):
+        click.echo(_plain(line))
+    for section in text.sections:
+        click.echo()
+        click.echo(section.title)
+        for line in section.sentences:
+            click.echo(_plain(line))
+        for table in section.tables:
+            rows = [
+                (_both(row.name, row.about), *(_both(cell.value, cell.interval) for cell in row.cells)) for row in table.rows
+            ]
+            print_table([_plain(column) for column in table.columns], rows, title=_plain(table.title))
+
+
+def _both(text: str, more: str) -> str:
+    return _plain(f"{text} ({more})" if more else text)
+
+
+def _plain(text: str) -> str:
+    """Return text for a terminal, without the no-break spaces of a page."""
+    return text.replace("\u00a0", " ")

@@ -13,6 +13,7 @@ from weckd_edge.artifacts import (
     BuildRecord,
     ChainRecord,
     DatasetIndex,
+    Environment,
     Link,
     Manifest,
     Measurement,
@@ -37,6 +38,7 @@ SHIPPING_FILE = "shipping.json"
 PROBES_FILE = "probes.json"
 PERFORMANCE_FILE = "performance.json"
 ABSTENTION_FILE = "abstention.json"
+ENVIRONMENT_FILE = "environment.json"
 REPORT_FILE = "report.html"
 MODEL_CARD_FILE = "model_card.md"
 SBOM_FILE = "sbom.cdx.json"
@@ -59,6 +61,7 @@ class Evidence:
         probes: What was found of leaks, shortcuts and doubtful labels; None where the build did not look.
         performance: Clinical figures, by class and slice; None in a bundle that was made before they were kept.
         abstention: What is not answered; None in bundles from before there were guards.
+        environment: What built it; None in a bundle that was made before this was kept.
     """
 
     dataset: DatasetIndex
@@ -71,6 +74,7 @@ class Evidence:
     probes: Probes | None = None
     performance: Performance | None = None
     abstention: Abstention | None = None
+    environment: Environment | None = None
 
     @property
     def shipped(self) -> Link:
@@ -113,6 +117,8 @@ def write_evidence(folder: Path, evidence: Evidence) -> None:
         write_atomic(below / PERFORMANCE_FILE, to_json(evidence.performance))
     if evidence.abstention is not None:
         write_atomic(below / ABSTENTION_FILE, to_json(evidence.abstention))
+    if evidence.environment is not None:
+        write_atomic(below / ENVIRONMENT_FILE, to_json(evidence.environment))
 
 
 def measurement_lines(measurements: Iterable[Measurement]) -> Iterable[str]:
@@ -147,6 +153,7 @@ def read_evidence(folder: Path, manifest: Manifest) -> Evidence:
         probes=_read(below / PROBES_FILE, Probes) if (below / PROBES_FILE).is_file() else None,
         performance=_read(below / PERFORMANCE_FILE, Performance) if (below / PERFORMANCE_FILE).exists() else None,
         abstention=_read(below / ABSTENTION_FILE, Abstention) if (below / ABSTENTION_FILE).exists() else None,
+        environment=_read(below / ENVIRONMENT_FILE, Environment) if (below / ENVIRONMENT_FILE).exists() else None,
     )
     _check(evidence, manifest)
     return evidence

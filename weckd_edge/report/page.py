@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import Manifest, Verification
 from weckd_edge.report import abstaining, charts, explorer, findings, operating, parity, pictures, probes
 from weckd_edge.report.chain_chart import chain_chart
+from weckd_edge.report.change_rows import ChangeText
 from weckd_edge.report.evidence import Evidence, read_evidence
 from weckd_edge.report.gallery import by_harm, gallery
 from weckd_edge.report.performance_rows import flips_sentence, performance_text, recall_table
@@ -24,6 +25,7 @@ from weckd_edge.store import write_atomic
 
 CONTENTS = (
     ("top", "Summary"),
+    ("change", "What changed"),
     ("bars", "Bars"),
     ("performance", "Classes and slices"),
     ("operating", "Threshold"),
@@ -67,6 +69,7 @@ def write_report(
     out: Path,
     samples: Sequence[Sample] = (),
     frames: Mapping[str, Picture] | None = None,
+    change: ChangeText | None = None,
 ) -> None:
     """Write the report of a bundle, sealed or not.
 
@@ -77,6 +80,7 @@ def write_report(
         samples: Test frames to picture; they become part of the file.
         frames: Pictures by the path of their image: of those whose decision changed, and on which two implementations
             differ most. They become part of the file; where one is not there, its place says so.
+        change: What changed since another bundle, as a section of its own.
 
     Raises:
         BundleError: The evidence is incomplete or does not fit the manifest.
@@ -84,12 +88,17 @@ def write_report(
         StoreError: The file cannot be written.
     """
     evidence = read_evidence(folder, manifest)
-    context = _context(evidence, manifest, samples, frames or {})
+    sections = tuple(section for section in CONTENTS if section[0] != "change" or change is not None)
+    context = {
+        **_context(evidence, manifest, samples, frames or {}),
+        "change": change,
+        "sections": [name for name, _ in sections],
+    }
     title = f"{manifest.name}: build report"
     data = context["answers"]
     scripts = () if data is None else ("report.js",)
     body = render("report/report.html.j2", context)
-    write_atomic(out, document(title, body, contents=CONTENTS, scripts=scripts, data=data))
+    write_atomic(out, document(title, body, contents=sections, scripts=scripts, data=data))
 
 
 def _context(
@@ -101,7 +110,6 @@ def _context(
     urls = pictures.encode(_images(evidence, samples, frames))
     found = evidence.abstention
     return {
-        "sections": [name for name, _ in CONTENTS],
         "summary": summarize(manifest, evidence),
         "manifest": manifest,
         "evidence": evidence,

@@ -1,8 +1,7 @@
-"""The bill of materials: CycloneDX 1.6 JSON with the model, the files it ships as, and the software that made it.
+"""The bill of materials: CycloneDX 1.6 JSON with the model, the files it ships as, its data and the software that made it.
 
-The model's licence is its owner's to state, so none is written for it. The licence of a library is what the installed
-distribution says of itself (its ``License-Expression``, else a short ``License`` field, else its classifiers), and is
-left out where the version that made the bundle is not installed here.
+The model's licence is its owner's to state, and so is who governs the data: what was not stated is left out, and called so.
+The licences of libraries are those that ``evidence/environment.json`` names.
 """
 
 from __future__ import annotations
@@ -10,152 +9,182 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import replace
-from email.message import Message
-from importlib.metadata import PackageNotFoundError, metadata
 from typing import Any
 
-from weckd_edge.artifacts import Manifest, Rate
+from weckd_edge.artifacts import DatasetIndex, Distribution, Environment, Manifest, TrunkLicence
+from weckd_edge.config import CardConfig
 from weckd_edge.optional import require
 from weckd_edge.report.evidence import Evidence
-from weckd_edge.report.findings import DISCLAIMER, SYNTHETIC, frame_text
+from weckd_edge.report.model_card_json import DATASET_REF, model_card_json
+from weckd_edge.report.numbers import plural
+from weckd_edge.report.stated import NOT_STATED, stated
 from weckd_edge.store import digest_of
 
 _MODEL_REF = "model"
+_PURPOSE = "write a bill of materials"
+_UNKNOWN = "unknown"
 
 
 def write_sbom(evidence: Evidence, manifest: Manifest) -> str:
-    """Return the bill of materials as JSON text; equal inputs on an equal installation give equal bytes.
+    """Return the bill of materials as JSON text; equal inputs give equal bytes.
 
     Args:
         evidence: Of the bundle.
-        manifest: Of the bundle, or the draft of it; the serial number is derived from its digest.
+        manifest: Of the bundle, or the draft of it; its list of files does not matter. The serial number is derived from all
+            that is written.
 
     Raises:
         MissingDependency: The extra ``report`` is not installed.
     """
-    model = require("cyclonedx.model", "write a bill of materials")
-    bom = require("cyclonedx.model.bom", "write a bill of materials")
-    component = require("cyclonedx.model.component", "write a bill of materials")
-    output = require("cyclonedx.output", "write a bill of materials")
-    schema = require("cyclonedx.schema", "write a bill of materials")
+    model = require("cyclonedx.model", _PURPOSE)
+    bom = require("cyclonedx.model.bom", _PURPOSE)
+    component = require("cyclonedx.model.component", _PURPOSE)
+    output = require("cyclonedx.output", _PURPOSE)
+    schema = require("cyclonedx.schema", _PURPOSE)
+    kind, card = component.ComponentType, stated(evidence.build)
 
-    def sha256(value: str) -> Any:
-        return model.HashType(alg=model.HashAlgorithm.SHA_256, content=value)
-
-    kind = component.ComponentType
     refs = {ref.path: ref for built in manifest.models for ref in built.files} | {manifest.onnx.path: manifest.onnx}
+    refs |= {manifest.guard.path: manifest.guard} if manifest.guard else {}
     subject = component.Component(
         name=manifest.name,
         version=manifest.onnx.sha256[:12],
         type=kind.MACHINE_LEARNING_MODEL,
         bom_ref=_MODEL_REF,
         description=f"{evidence.shipped.model}, {evidence.verification.precision}, for {manifest.device}",
-        hashes=[sha256(manifest.onnx.sha256)],
+        hashes=[_sha256(manifest.onnx.sha256)],
+        licenses=_licences(card.licence),
+        supplier=_organisation(card),
         components=[
-            component.Component(name=path, type=kind.FILE, bom_ref=f"file:{path}", hashes=[sha256(ref.sha256)])
+            component.Component(name=path, type=kind.FILE, bom_ref=f"file:{path}", hashes=[_sha256(ref.sha256)])
             for path, ref in sorted(refs.items())
         ],
+        properties=[
+            model.Property(name="weckd-edge:bundle-version", value=str(manifest.version)),
+            model.Property(name="weckd-edge:weights-sha256", value=evidence.shipped.weights.sha256),
+            model.Property(name="weckd-edge:model-licence", value=card.licence or NOT_STATED),
+        ],
     )
-    document = bom.Bom(
-        serial_number=uuid.uuid5(uuid.NAMESPACE_OID, digest_of(replace(manifest, files=(), manifest_sha256=""))),
-        metadata=bom.BomMetaData(component=subject),
-        components=[_library(name, version) for name, version in sorted(manifest.versions.items())],
-    )
+    parts = [_dataset(evidence.dataset, card)]
+    if evidence.environment is not None:
+        parts += [_trunk(trunk) for trunk in evidence.environment.trunks]
+    parts += _software(manifest, evidence.environment)
+    document = bom.Bom(metadata=bom.BomMetaData(component=subject), components=parts)
     document.register_dependency(subject, document.components)
     text = output.make_outputter(document, output.OutputFormat.JSON, schema.SchemaVersion.V1_6).output_as_string()
-    data = json.loads(text)
-    # The library stamps the time and knows no model card; without the one and with the other the file is both
-    # reproducible and complete.
-    del data["metadata"]["timestamp"]
-    data["metadata"]["component"]["modelCard"] = _model_card(evidence, manifest)
+    return _finish(json.loads(text), evidence, replace(manifest, files=(), manifest_sha256=""), card)
+
+
+def _finish(data: dict[str, Any], evidence: Evidence, manifest: Manifest, card: CardConfig) -> str:
+    """Add what the library has no classes for, and put a serial number made from the content in place of time and chance."""
+    del data["metadata"]["timestamp"], data["serialNumber"]
+    data["metadata"]["component"]["modelCard"] = model_card_json(evidence, manifest, card)
+    for part in data["components"]:
+        if part["bom-ref"] == DATASET_REF:
+            part["data"] = [_data(evidence.dataset, card)]
+    digest = digest_of([data, manifest])
+    data["serialNumber"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, digest)}"
     return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _library(name: str, version: str) -> Any:
-    component = require("cyclonedx.model.component", "write a bill of materials")
-    purl = require("packageurl", "write a bill of materials").PackageURL
-    if name == "python":
-        return component.Component(
-            name=name, version=version, type=component.ComponentType.PLATFORM, bom_ref=f"{name}@{version}"
-        )
+def _sha256(value: str) -> Any:
+    model = require("cyclonedx.model", _PURPOSE)
+    return model.HashType(alg=model.HashAlgorithm.SHA_256, content=value)
+
+
+def _organisation(card: CardConfig) -> Any:
+    if card.owner is None:
+        return None
+    contact = require("cyclonedx.model.contact", _PURPOSE)
+    who = [contact.OrganizationalContact(name=card.contact)] if card.contact else []
+    return contact.OrganizationalEntity(name=card.owner, contacts=who)
+
+
+def _dataset(index: DatasetIndex, card: CardConfig) -> Any:
+    component = require("cyclonedx.model.component", _PURPOSE)
     return component.Component(
-        name=name,
-        version=version,
-        type=component.ComponentType.LIBRARY,
-        bom_ref=f"{name}@{version}",
-        purl=purl(type="pypi", name=name.lower().replace("_", "-"), version=version.partition("+")[0]),
-        licenses=_licenses(name, version),
+        name=index.name,
+        type=component.ComponentType.DATA,
+        bom_ref=DATASET_REF,
+        version=digest_of(index)[:12],
+        description=f"{plural(len(index.images), 'image')}, by digest in evidence/dataset_index.json".replace("\u00a0", " "),
+        hashes=[_sha256(digest_of(index))],
+        licenses=_licences(card.data_licence),
     )
 
 
-def _licenses(name: str, version: str) -> list[Any]:
-    try:
-        about = metadata(name)
-    except PackageNotFoundError:
-        return []
-    if about["Version"] != version:
-        return []
-    text = licence_text(about)  # type: ignore[arg-type]  # PackageMetadata is an email Message at run time
+def _data(index: DatasetIndex, card: CardConfig) -> dict[str, Any]:
+    uses = {split: sum(image.split == split for image in index.images) for split in ("train", "val", "test")}
+    properties = {
+        "images": str(len(index.images)),
+        **{f"images-{split}": str(number) for split, number in uses.items()},
+        "images-unlabelled": str(len(index.unlabelled)),
+        "groups": str(len({image.group for image in index.images})),
+        "labels": ", ".join(index.labels),
+        "synthetic": "true" if index.synthetic else "false",
+        "origin": card.data_origin or NOT_STATED,
+        "governance": "as stated by the builder" if card.data_owner else NOT_STATED,
+    }
+    data: dict[str, Any] = {
+        "type": "dataset",
+        "name": index.name,
+        "contents": {"properties": [{"name": f"weckd-edge:{k}", "value": v} for k, v in properties.items()]},
+    }
+    if card.data_owner:
+        data["governance"] = {"owners": [{"organization": {"name": card.data_owner}}]}
+    return data
+
+
+def _trunk(trunk: TrunkLicence) -> Any:
+    component = require("cyclonedx.model.component", _PURPOSE)
+    return component.Component(
+        name=trunk.weights,
+        type=component.ComponentType.MACHINE_LEARNING_MODEL,
+        bom_ref=f"trunk:{trunk.link}",
+        description=f"pretrained weights that {trunk.link} ({trunk.model}) started from",
+        hashes=[_sha256(trunk.sha256)] if trunk.sha256 else [],
+        licenses=_licences(trunk.licence),
+    )
+
+
+def _software(manifest: Manifest, environment: Environment | None) -> list[Any]:
+    component = require("cyclonedx.model.component", _PURPOSE)
+    kind = component.ComponentType
+    if environment is None:
+        found = [Distribution(name=n, version=v, licence=_UNKNOWN) for n, v in manifest.versions.items() if n != "python"]
+        python, system = manifest.versions.get("python", ""), []
+    else:
+        found, python = list(environment.distributions), environment.python.rpartition(" ")[2]
+        system = [
+            component.Component(
+                name=environment.system, version=environment.kernel, type=kind.OPERATING_SYSTEM, bom_ref="operating-system"
+            )
+        ]
+    platforms = [component.Component(name="python", version=python, type=kind.PLATFORM, bom_ref=f"python@{python}")]
+    return [*(_library(one) for one in sorted(found, key=lambda d: d.name.lower())), *(platforms if python else []), *system]
+
+
+def _library(about: Distribution) -> Any:
+    component = require("cyclonedx.model.component", _PURPOSE)
+    purl = require("packageurl", _PURPOSE).PackageURL
+    return component.Component(
+        name=about.name,
+        version=about.version,
+        type=component.ComponentType.LIBRARY,
+        bom_ref=f"{about.name}@{about.version}",
+        purl=purl(type="pypi", name=about.name.lower().replace("_", "-"), version=about.version.partition("+")[0]),
+        licenses=_licences(None if about.licence == _UNKNOWN else about.licence),
+    )
+
+
+def _licences(text: str | None) -> list[Any]:
+    """Return a licence as an SPDX identifier or expression where it is one, else by its name; none without any."""
     if not text:
         return []
-    spdx = require("cyclonedx.spdx", "write a bill of materials")
-    licences = require("cyclonedx.model.license", "write a bill of materials")
+    spdx = require("cyclonedx.spdx", _PURPOSE)
+    licences = require("cyclonedx.model.license", _PURPOSE)
     identifier = spdx.fixup_id(text)
     if identifier:
         return [licences.DisjunctiveLicense(id=identifier)]
     if spdx.is_expression(text):
         return [licences.LicenseExpression(text)]
     return [licences.DisjunctiveLicense(name=text)]
-
-
-def licence_text(about: Message) -> str | None:
-    """Return what a distribution says its licence is: an SPDX expression, a short name, or None.
-
-    Args:
-        about: The distribution's metadata.
-    """
-    expression = about.get("License-Expression")
-    if expression:
-        return str(expression)
-    named = str(about.get("License") or "").strip()
-    if named and "\n" not in named and len(named) <= 80 and named.upper() != "UNKNOWN":
-        return named
-    classifiers = [str(line) for line in about.get_all("Classifier") or [] if str(line).startswith("License ::")]
-    names = [line.split(" :: ")[-1] for line in classifiers if line.count("::") > 1]
-    return " and ".join(names) or None
-
-
-def _model_card(evidence: Evidence, manifest: Manifest) -> dict[str, Any]:
-    verification = evidence.verification
-    metrics = [_metric("accuracy", verification.accuracy_compiled, "test split, as shipped")]
-    metrics.append(_metric("accuracy", verification.accuracy_fp32, "test split, fp32"))
-    for label, rate in zip(manifest.labels, verification.recall_compiled, strict=True):
-        if rate is not None:
-            metrics.append(_metric("recall", rate, f"test split, as shipped, {label}"))
-    return {
-        "modelParameters": {
-            "task": "image classification",
-            "approach": {"type": "supervised"},
-            "modelArchitecture": evidence.shipped.model,
-            "datasets": [
-                {
-                    "type": "dataset",
-                    "name": evidence.dataset.name,
-                    "description": f"{len(evidence.dataset.images)} images; index SHA-256 {digest_of(evidence.dataset)}",
-                }
-            ],
-            "inputs": [{"format": frame_text(manifest.input)}],
-            "outputs": [{"format": f"float32 probabilities of {', '.join(manifest.labels)}"}],
-        },
-        "quantitativeAnalysis": {"performanceMetrics": metrics},
-        "considerations": {"technicalLimitations": [DISCLAIMER, *([SYNTHETIC] if manifest.synthetic else [])]},
-    }
-
-
-def _metric(kind: str, rate: Rate, where: str) -> dict[str, Any]:
-    return {
-        "type": kind,
-        "value": f"{rate.value:.4f}",
-        "slice": f"{where}, {rate.images} images in {rate.groups} groups",
-        "confidenceInterval": {"lowerBound": f"{rate.low:.4f}", "upperBound": f"{rate.high:.4f}"},
-    }

@@ -1,0 +1,155 @@
+"""Is a folder the data set that an index names? By the digest of pixels, so that a file saved anew is the same image."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from weckd_edge.artifacts import DatasetIndex, ImageRecord
+from weckd_edge.progress import Progress
+from weckd_edge.train.data.listing import data_root, list_images
+from weckd_edge.train.data.scan import ScannedImage, scan
+
+Kind = Literal["changed", "missing", "added", "relabelled", "unreadable", "moved", "rewritten", "copy"]
+DIFFERENCES: tuple[Kind, ...] = ("changed", "missing", "added", "relabelled", "unreadable")
+"""What makes a folder another data set; the other kinds are only told."""
+
+WORDS: Mapping[Kind, str] = {
+    "changed": "in the index by this path, with other pixels",
+    "missing": "in the index, and its pixels are nowhere in the folder",
+    "added": "in the folder, and its pixels are not in the index",
+    "relabelled": "the same pixels under another label",
+    "unreadable": "cannot be read",
+    "moved": "the same pixels under another path",
+    "rewritten": "the same pixels in another file",
+    "copy": "a further copy of an image that the index names",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One image that is not exactly as the index has it.
+
+    Attributes:
+        kind: See ``WORDS``.
+        path: In the folder; of a missing one, in the index.
+        split: Where the index uses the image; None where the index does not name it.
+        detail: The other path or label, or why it cannot be read; empty where there is nothing to say.
+    """
+
+    kind: Kind
+    path: str
+    split: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexCheck:
+    """What became of the images of an index.
+
+    Attributes:
+        indexed: Images that the index names.
+        present: Of these, how many are in the folder, by their pixels and under their label.
+        images: Images of the folder, copies among them.
+        findings: Sorted by kind, then path.
+        passed: Whether the folder holds the images of the index, all of them and no others.
+    """
+
+    indexed: int
+    present: int
+    images: int
+    findings: tuple[Finding, ...]
+    passed: bool
+
+    def count(self, kind: Kind) -> int:
+        """Return how many findings are of a kind."""
+        return Counter(finding.kind for finding in self.findings)[kind]
+
+
+def verify_index(index: DatasetIndex, path: Path, progress: Progress) -> IndexCheck:
+    """Compare a data set with an index; of its unlabelled frames nothing is asked.
+
+    Args:
+        index: Of a bundle, or as ``data split`` writes it.
+        path: A folder of ``<label>/<image>`` or a CSV; see ``list_images``.
+        progress: Where the reading is shown.
+
+    Raises:
+        DataError: Nothing is there, or it is not laid out as a data set.
+    """
+    found = scan(data_root(path), list_images(path), progress)
+    findings = list(_findings(index, found.images, {file.path: file.reason for file in found.bad_files}))
+    findings.sort(key=lambda f: (list(WORDS).index(f.kind), f.path))
+    lost = sum(f.kind in ("changed", "missing", "relabelled") and f.split is not None for f in findings)
+    lost += sum(f.kind == "unreadable" and f.split is not None for f in findings)
+    return IndexCheck(
+        indexed=len(index.images),
+        present=len(index.images) - lost,
+        images=len(found.images),
+        findings=tuple(findings),
+        passed=not any(f.kind in DIFFERENCES for f in findings),
+    )
+
+
+def _findings(index: DatasetIndex, images: tuple[ScannedImage, ...], bad: Mapping[str, str]) -> Iterator[Finding]:
+    here = {image.listed.path: image for image in images}
+    by_pixels: dict[str, list[ScannedImage]] = {}
+    for image in images:
+        by_pixels.setdefault(image.pixels_sha256, []).append(image)
+    taken = set()  # paths of the folder that stand for an image of the index
+    for record in index.images:
+        same, label = here.get(record.path), index.labels[record.label]
+        if same is not None and same.pixels_sha256 == record.pixels_sha256:
+            taken.add(record.path)
+            if same.listed.label != label:
+                yield _found("relabelled", record, detail=f"{label} in the index, {same.listed.label} in the folder")
+            elif same.sha256 != record.sha256:
+                yield _found("rewritten", record)
+    for record in index.images:
+        if record.path in taken:
+            continue
+        label = index.labels[record.label]
+        others = [image for image in by_pixels.get(record.pixels_sha256, ()) if image.listed.path not in taken]
+        others.sort(key=lambda image: (image.listed.label != label, image.listed.path))
+        if others:
+            taken.add(others[0].listed.path)
+            kind: Kind = "moved" if others[0].listed.label == label else "relabelled"
+            yield _found(kind, record, path=others[0].listed.path, detail=f"{record.path} ({label}) in the index")
+        elif record.path in bad:
+            yield _found("unreadable", record, detail=bad[record.path])
+        elif record.path in here:
+            taken.add(record.path)
+            yield _found("changed", record)
+        else:
+            yield _found("missing", record)
+    yield from _others(index, images, taken, bad)
+
+
+def _others(
+    index: DatasetIndex, images: tuple[ScannedImage, ...], taken: set[str], bad: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Yield what the folder holds beyond the images of the index."""
+    known = {record.pixels_sha256: record for record in index.images}
+    left_out = {file.path for file in index.bad_files}
+    for image in images:
+        record = known.get(image.pixels_sha256)
+        if image.listed.path in taken or image.listed.path in left_out:
+            continue
+        if record is None:
+            yield Finding(kind="added", path=image.listed.path, detail=image.listed.label)
+        elif image.listed.label != index.labels[record.label]:
+            detail = f"{index.labels[record.label]} in the index by {record.path}, {image.listed.label} here"
+            yield Finding(kind="relabelled", path=image.listed.path, detail=detail)
+        else:
+            yield _found("copy", record, path=image.listed.path, detail=record.path)
+    named = {record.path for record in index.images} | left_out
+    for path, reason in bad.items():
+        if path not in named:
+            yield Finding(kind="unreadable", path=path, detail=reason)
+
+
+def _found(kind: Kind, record: ImageRecord, *, path: str | None = None, detail: str = "") -> Finding:
+    return Finding(kind=kind, path=path or record.path, split=record.split, detail=detail)

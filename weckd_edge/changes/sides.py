@@ -1,0 +1,132 @@
+"""One of the two bundles, read as far as it can be: what cannot be read is None, and a line says why."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from weckd_edge.artifacts import ComparedBundle, DatasetIndex, Verification
+from weckd_edge.bundle import open_bundle, read_any_manifest
+from weckd_edge.errors import BundleError
+from weckd_edge.report.evidence import (
+    ABSTENTION_FILE,
+    BUILD_FILE,
+    CHAIN_FILE,
+    DATASET_FILE,
+    ENVIRONMENT_FILE,
+    EVIDENCE_FOLDER,
+    SELECTION_FILE,
+    VERIFICATION_FILE,
+)
+from weckd_edge.schema import from_json
+
+T = TypeVar("T")
+Data = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Side:
+    """What is known of one bundle; None: not there, or not readable.
+
+    Attributes:
+        manifest: As plain data, of whatever format.
+        dataset: Which images there were.
+        verification: The answers to the test images.
+        chain: As plain data.
+        selection: As plain data.
+        answers: The verification as plain data.
+        config: Of the build, as plain data.
+        guard: Of ``guard/guard.json``, as plain data.
+        abstention: As plain data.
+        environment: As plain data.
+        unknown: What cannot be read, and why.
+    """
+
+    manifest: Data
+    dataset: DatasetIndex | None = None
+    verification: Verification | None = None
+    chain: Data | None = None
+    selection: Data | None = None
+    answers: Data | None = None
+    config: Data | None = None
+    guard: Data | None = None
+    abstention: Data | None = None
+    environment: Data | None = None
+    unknown: tuple[str, ...] = field(default=())
+
+    @property
+    def identity(self) -> ComparedBundle:
+        """What names the bundle."""
+        versions = self.manifest.get("versions")
+        software = versions.get("weckd-edge") if isinstance(versions, dict) else None
+        return ComparedBundle(
+            name=str(self.manifest.get("name", "unknown")),
+            version=int(self.manifest.get("version", 0)),
+            software=str(software or "unknown"),
+            manifest_sha256=str(self.manifest.get("manifest_sha256", "")),
+            synthetic=bool(self.manifest.get("synthetic", False)),
+        )
+
+
+def read_side(folder: Path, called: str) -> Side:
+    """Read a bundle; one of an older format too, if every byte is as it was sealed.
+
+    Args:
+        folder: The bundle.
+        called: How it is called in messages: ``old`` or ``new``.
+
+    Raises:
+        BundleError: It is no bundle, was changed, is incomplete, or is newer than what this version reads.
+    """
+    unknown: list[str] = []
+    manifest = read_any_manifest(folder)
+    try:
+        open_bundle(folder)
+    except BundleError as err:
+        unknown.append(
+            f"the manifest of the {called} bundle is of another format ({err}); what it shares with this one is used"
+        )
+    below = folder / EVIDENCE_FOLDER
+
+    def typed(name: str, kind: type[T]) -> T | None:
+        try:
+            return from_json(kind, (below / name).read_bytes(), where=name, error=BundleError)
+        except FileNotFoundError:
+            unknown.append(f"the {called} bundle has no {name}")
+        except BundleError as err:
+            unknown.append(f"{name} of the {called} bundle is of another format ({err})")
+        return None
+
+    answers = _plain(below / VERIFICATION_FILE)
+    build = _plain(below / BUILD_FILE)
+    return Side(
+        manifest=manifest,
+        dataset=typed(DATASET_FILE, DatasetIndex),
+        verification=typed(VERIFICATION_FILE, Verification),
+        chain=_plain(below / CHAIN_FILE),
+        selection=_plain(below / SELECTION_FILE),
+        answers=answers,
+        config=_config(build),
+        guard=_plain(folder / "guard/guard.json"),
+        abstention=_plain(below / ABSTENTION_FILE),
+        environment=_plain(below / ENVIRONMENT_FILE),
+        unknown=tuple(unknown),
+    )
+
+
+def _plain(path: Path) -> Data | None:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _config(build: Data | None) -> Data | None:
+    try:
+        found = json.loads(str((build or {})["config"]))
+    except (KeyError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,75 @@
+"""``weckd-edge data verify-index``: whether a folder holds the images that a bundle was made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
+
+if TYPE_CHECKING:
+    from weckd_edge.artifacts import DatasetIndex
+
+_SHOWN = 20
+
+
+@click.command("verify-index", context_settings=HELP)
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@json_option
+@quiet_option
+def command(bundle: Path, data: Path, as_json: bool, quiet: bool) -> None:
+    """Check that DATA holds the images that the index of BUNDLE names, by the digest of their pixels.
+
+    BUNDLE is a bundle, or a file that 'data split' wrote; DATA a folder of <label>/<image>, or a CSV. An image that is
+    missing, changed, added or relabelled ends it with exit code 1. One that was only moved, or saved anew with the same
+    pixels, is told.
+    """
+    from weckd_edge.errors import DataError
+    from weckd_edge.train.data.verify_index import DIFFERENCES, WORDS, verify_index
+
+    index = _read_index(bundle)
+    with make_progress(quiet) as progress:
+        found = verify_index(index, data, progress)
+    if as_json:
+        print_json(found)
+    else:
+        rows: list[tuple[object, ...]] = [
+            ("images in the index", found.indexed, ""),
+            ("of these in the folder", found.present, "by their pixels and under their label"),
+            ("images in the folder", found.images, ""),
+        ]
+        rows += [(kind, found.count(kind), words) for kind, words in WORDS.items()]
+        print_table(("what", "images", "meaning"), rows, title=f"{bundle} and {data}")
+        told = [(f.kind, f.path, f.split, f.detail) for f in found.findings if f.kind != "copy"]
+        if told:
+            more = f" (the first {_SHOWN} of {len(told)}; --json has all)" if len(told) > _SHOWN else ""
+            print_table(("what", "image" + more, "used for", "detail"), told[:_SHOWN])
+        if index.unlabelled:
+            say(f"note: {len(index.unlabelled)} unlabelled frames of the index were not looked for")
+    if not found.passed:
+        counted = ", ".join(f"{found.count(kind)} {kind}" for kind in DIFFERENCES if found.count(kind))
+        raise DataError(f"{data}: expected the {found.indexed} images of the index, found {counted}; it is another data set")
+    if not as_json:
+        say(f"{data}: holds the images of the index, and no others")
+
+
+def _read_index(path: Path) -> DatasetIndex:
+    from weckd_edge.artifacts import DatasetIndex
+    from weckd_edge.bundle import open_bundle
+    from weckd_edge.errors import BundleError
+    from weckd_edge.report.evidence import DATASET_FILE, EVIDENCE_FOLDER
+    from weckd_edge.schema import from_json
+
+    if path.is_file():
+        file = path
+    else:
+        open_bundle(path)
+        file = path / EVIDENCE_FOLDER / DATASET_FILE
+    try:
+        text = file.read_bytes()
+    except OSError as err:
+        raise BundleError(f"{file}: expected the index of a data set, cannot read it ({err.strerror})") from err
+    return from_json(DatasetIndex, text, where=str(file), error=BundleError)
