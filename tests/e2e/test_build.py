@@ -105,7 +105,6 @@ def test_bundle_is_laid_out_as_described_and_names_no_path_of_this_machine(cpu: 
             "evidence/selection.json",
         ),
         *("evidence/shipping.json", "evidence/performance.json", "evidence/probes.json"),
-        "evidence/environment.json",
     }
     found = {p.relative_to(cpu.bundle).as_posix() for p in cpu.bundle.rglob("*") if p.is_file()}
     sdk = {name for name in found if name.startswith("sdk/")}
