@@ -41,6 +41,11 @@ def doubts(measurement: Measurement) -> tuple[str, ...]:
     return tuple(found)
 
 
+def only_noisy(measurement: Measurement) -> bool:
+    """Tell whether the spread of the times is the one doubt: other work on the machine, which only adds time."""
+    return measurement.frame_to_answer.iqr_over_median > LARGEST_SPREAD and len(doubts(measurement)) == 1
+
+
 def machine_doubts(machine: MachineRecord) -> list[str]:
     """Return what the machine did during the run that makes its times another machine's."""
     found = []
