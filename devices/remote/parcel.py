@@ -33,7 +33,7 @@ MODULES = (
 )
 """Modules of the package itself that a bench imports."""
 
-PACKAGES = ("artifacts", "devices", "devices.backends", "devices.power", "devices.profiles", "report")
+PACKAGES = ("artifacts", "devices", "devices.backends", "devices.power", "devices.profiles", "report", "report.charts")
 ON_DEVICE = ("__init__", "agent", "job", "on_device")
 """Modules of ``devices.remote`` that run on the device."""
 
@@ -45,8 +45,8 @@ def code_files() -> Iterator[tuple[str, Path]]:
     top = _place("weckd_edge")
     for name in MODULES:
         yield f"weckd_edge/{name}.py", top / f"{name}.py"
-    for path in sorted((top / "templates").iterdir()):
-        yield f"weckd_edge/templates/{path.name}", path
+    for path in sorted(p for p in (top / "templates").rglob("*") if p.is_file()):
+        yield path.relative_to(top.parent).as_posix(), path
     for package in PACKAGES:
         for path in sorted(_place(f"weckd_edge.{package}").iterdir()):
             if path.suffix in (".py", ".toml"):

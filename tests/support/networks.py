@@ -17,6 +17,7 @@ from weckd_edge.compile.export import export_onnx
 from weckd_edge.compile.quantize import calibrate, quantize, write_quantized
 from weckd_edge.compile.ranges import Method
 from weckd_edge.config import QuantizeConfig
+from weckd_edge.devices.detect import detect
 from weckd_edge.devices.frames import pixels_sha256
 from weckd_edge.progress import SilentProgress
 from weckd_edge.store import file_ref
@@ -194,6 +195,11 @@ def export(
     """Write ``model.onnx`` into a folder that need not be there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     return export_onnx(network, kind or contract(), LABELS, LINK_SHA256, folder, cast_first=cast_first)
+
+
+def saturates() -> bool:
+    """Tell whether this processor's 8-bit sums can saturate, so that only weights of 7 bits are answered right here."""
+    return bool(detect().overflow_fix_needed)
 
 
 def quantized(

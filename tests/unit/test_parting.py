@@ -30,7 +30,8 @@ def place(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("parting")
     index = networks.write_images(folder / "images")
     exported = networks.export(networks.inverted(), folder / "fp32")
-    networks.quantized(exported, folder / "fp32", index, folder / "images", folder / "int8")
+    half = networks.saturates()
+    networks.quantized(exported, folder / "fp32", index, folder / "images", folder / "int8", reduce_range=half)
     for name in ("fp32", "int8"):
         (folder / f"ov-{name}").mkdir()
         openvino_backend.build(folder / name / "model.onnx", name, folder / f"ov-{name}")
