@@ -9,7 +9,7 @@ import pytest
 
 @pytest.mark.parametrize("target", ["manifest", "bundle", "frame"])
 def test_the_kept_corpus_runs_through(sanitized: Any, firmware: ModuleType, target: str, tmp_path: Any) -> None:
-    folder = firmware.SOURCE / "fuzz/corpus" / target
+    folder = Path(__file__).with_name("corpus") / target
     files = list(folder.iterdir())
     assert len(files) > 10
     out = sanitized.run(f"replay_fuzz_{target}", folder, env={**os.environ, "TMPDIR": str(tmp_path)})
