@@ -41,6 +41,12 @@ share = 0.2
 epochs = 3
 steps_per_epoch = 4
 batch = 16
+threads = 1
+
+[probes]
+images = 64
+masked_images = 16
+discs = [0.5]
 
 [quantize]
 precision = "int8"

@@ -1,6 +1,7 @@
 """What fuzzing found stays found: the kept corpus runs through each target once, under the sanitizers."""
 
 import os
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
