@@ -19,7 +19,7 @@ demo: install
 	$(BIN)/weckd-edge build --data $(DEMO)/phantom --target cpu --config docs/examples/demo.toml --out $(DEMO)/phantom-bundle
 
 test: install lint
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2
 	$(MAKE) dist-test
 	$(MAKE) arm64-test
 

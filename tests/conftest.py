@@ -22,18 +22,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-DEAR = ("e2e", "firmware", "browser")
-"""Folders whose tests share builds that take a minute: one process runs all of a folder, so that each is made once."""
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a folder's tests together where several processes share the work (``--dist loadgroup``)."""
-    for item in items:
-        if item.path.parent.name in DEAR:
-            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
-
-
 def _load(name: str, path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
