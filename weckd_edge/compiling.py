@@ -15,7 +15,6 @@ from weckd_edge.brought import Adopted, Brought
 from weckd_edge.config import BuildConfig, LinkConfig
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.errors import ConfigError, DataError, StoreError
-from weckd_edge.performance import check_report
 from weckd_edge.pipeline import check_libraries, check_output, choose_profile
 from weckd_edge.progress import Progress
 from weckd_edge.stages import BuildOutcome, BuildRequest, Stages
@@ -181,10 +180,7 @@ class CompileStages(Stages):
         from weckd_edge.train.chain import Chain
 
         index = self._data()
-        if self.config.probes.enabled:
-            from weckd_edge.train.probes.run import check_settings
-
-            check_settings(index.artifact, self.config.probes)
+        self.check_data(index.artifact)
         # The chain of the settings was not trained: it has no place in what is recorded of this bundle.
         self.config = replace(self.config, link=())
         if self.asked.calibrate_on is not None:
@@ -225,7 +221,6 @@ class CompileStages(Stages):
         if former is not None and self._holds(former):
             index = self.stage("data", DatasetIndex, {"former": former}, lambda folder: former)
             self.progress.note("the split of the build that trained it is kept")
-            check_report(self.config.report, former)
         else:
             index = super()._data()
             if former is not None:

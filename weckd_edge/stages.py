@@ -200,14 +200,23 @@ class Stages:
     def train(self) -> tuple[Stage[DatasetIndex], Chain]:
         """Run the first two stages: what other processes of a training take part in."""
         index = self._data()
-        if self.config.probes.enabled:
-            from weckd_edge.train.probes.run import check_settings
-
-            check_settings(index.artifact, self.config.probes)
-        check_labels(self.config.guard, index.artifact.labels)
+        self.check_data(index.artifact)
         if self.request.auto_links:
             self._pick_links(index)
         return index, self._train(index)
+
+    def check_data(self, index: DatasetIndex) -> None:
+        """Find out before hours of training which settings name what the data set does not have.
+
+        Raises:
+            WeckdError: Slices, bands, prevalences, refused labels, masks, boxes or the source column are amiss.
+        """
+        check_report(self.config.report, index)
+        check_labels(self.config.guard, index.labels)
+        if self.config.probes.enabled:
+            from weckd_edge.train.probes.run import check_settings
+
+            check_settings(index, self.config.probes)
 
     def _record(self, chain: Chain) -> ChainRecord:
         return ChainRecord(
@@ -238,7 +247,6 @@ class Stages:
             progress=self.progress,
         )
         self._done("data", stage)
-        check_report(self.config.report, stage.artifact)
         return stage
 
     def _pick_links(self, index: Stage[DatasetIndex]) -> None:

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from weckd_edge.artifacts import Change, Changed, ComparedBundle, DataChange, Estimate, Figure, ImageChange, ResultChange
-from weckd_edge.report.numbers import EN_DASH, NBSP, percent, plural, points
+from weckd_edge.artifacts import Change, Changed, ComparedBundle, DataChange, Estimate, ImageChange, ResultChange
+from weckd_edge.report.numbers import EN_DASH, NBSP, plural, points
 from weckd_edge.report.parity import SURE, p_value
-from weckd_edge.report.performance_rows import Cell, Row, Table
+from weckd_edge.report.performance_rows import Cell, Row, Table, figure_cell
 
 IMAGES_SHOWN = 20
 PURPOSE = (
@@ -202,8 +202,8 @@ def _overall(results: ResultChange) -> Table:
             name=name,
             about="",
             cells=(
-                _cell(getattr(results.old, key)),
-                _cell(getattr(results.new, key)),
+                figure_cell(getattr(results.old, key)),
+                figure_cell(getattr(results.new, key)),
                 _apart(getattr(results.difference, key)),
             ),
         )
@@ -213,7 +213,11 @@ def _overall(results: ResultChange) -> Table:
         Row(
             name="Share answered",
             about="by threshold and refused labels, without the frame guard",
-            cells=(_cell(results.old_answered), _cell(results.new_answered), _apart(results.answered_difference)),
+            cells=(
+                figure_cell(results.old_answered),
+                figure_cell(results.new_answered),
+                _apart(results.answered_difference),
+            ),
         )
     )
     columns = ("figure", "old", "new", f"new less old, 95{NBSP}% interval")
@@ -227,11 +231,11 @@ def _classes(results: ResultChange) -> Table:
             continue
         flips = results.flips.classes[new.label]
         cells = (
-            _cell(old.sensitivity),
-            _cell(new.sensitivity),
+            figure_cell(old.sensitivity),
+            figure_cell(new.sensitivity),
             _apart(results.difference.sensitivity[new.label]),
-            _cell(old.specificity),
-            _cell(new.specificity),
+            figure_cell(old.specificity),
+            figure_cell(new.specificity),
             _apart(results.specificity[new.label]),
             Cell(value=f"+{flips.better} \u2212{flips.worse}", interval=f"of {flips.images}"),
         )
@@ -241,14 +245,6 @@ def _classes(results: ResultChange) -> Table:
         *("specificity, old", "new", f"new less old, 95{NBSP}% interval", "decisions to the better and worse"),
     )
     return Table(title="Each class", columns=columns, rows=tuple(rows))
-
-
-def _cell(figure: Figure | None) -> Cell:
-    if figure is None:
-        return Cell(value=EN_DASH)
-    if figure.low is None or figure.high is None:
-        return Cell(value=percent(figure.value), interval=f"of{NBSP}{figure.images}, too few")
-    return Cell(value=percent(figure.value), interval=f"{figure.low * 100:.1f}{EN_DASH}{figure.high * 100:.1f}{NBSP}%")
 
 
 def _apart(estimate: Estimate | None) -> Cell:

@@ -43,8 +43,6 @@ CONTENTS = (
 )
 """Identifier and short name of each section; the template ``report/IDENTIFIER.html.j2`` writes it."""
 
-__all__ = ["Picture", "Sample", "render", "safe", "write_report"]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:

@@ -165,11 +165,12 @@ def flips_sentence(flips: Flips) -> str:
 
 
 def _text(figure: Figure | None) -> str:
-    cell = _cell(figure)
+    cell = figure_cell(figure)
     return f"{cell.value} ({cell.interval})" if cell.interval else cell.value
 
 
-def _cell(figure: Figure | None) -> Cell:
+def figure_cell(figure: Figure | None) -> Cell:
+    """Return a figure with its interval; a dash where there is none, the number of images where they are too few for one."""
     if figure is None:
         return Cell(value=EN_DASH)
     if figure.low is None or figure.high is None:
@@ -198,8 +199,8 @@ def _overall(performance: Performance) -> Table:
             name=name,
             about=about,
             cells=(
-                _cell(getattr(performance.fp32, key)),
-                _cell(getattr(performance.compiled, key)),
+                figure_cell(getattr(performance.fp32, key)),
+                figure_cell(getattr(performance.compiled, key)),
                 _apart(getattr(difference, key)),
             ),
         )
@@ -214,7 +215,7 @@ def _classes(title: str, figures: Figures, labels: Sequence[str]) -> Table:
         Row(
             name=labels[c.label],
             about=plural(c.images, "image"),
-            cells=tuple(_cell(f) for f in (c.sensitivity, c.specificity, c.ppv, c.npv, c.f1, c.auc)),
+            cells=tuple(figure_cell(f) for f in (c.sensitivity, c.specificity, c.ppv, c.npv, c.f1, c.auc)),
         )
         for c in figures.classes
     )
@@ -226,7 +227,7 @@ def _at_prevalence(performance: Performance, labels: Sequence[str]) -> Table:
         Row(
             name=labels[c.label],
             about=f"{percent(share)} of all",
-            cells=(_cell(c.ppv_at_prevalence), _cell(c.npv_at_prevalence)),
+            cells=(figure_cell(c.ppv_at_prevalence), figure_cell(c.npv_at_prevalence)),
         )
         for c, share in zip(performance.compiled.classes, performance.prevalence or (), strict=True)
     )
@@ -242,14 +243,17 @@ def _answered(performance: Performance, labels: Sequence[str]) -> Table:
         Row(
             name="all",
             about="accuracy among answered",
-            cells=(_cell(answered.coverage), _cell(figures.accuracy if figures else None)),
+            cells=(figure_cell(answered.coverage), figure_cell(figures.accuracy if figures else None)),
         )
     ]
     rows += [
         Row(
             name=label,
             about="sensitivity among answered",
-            cells=(_cell(answered.class_coverage[k]), _cell(figures.classes[k].sensitivity if figures else None)),
+            cells=(
+                figure_cell(answered.class_coverage[k]),
+                figure_cell(figures.classes[k].sensitivity if figures else None),
+            ),
         )
         for k, label in enumerate(labels)
     ]
@@ -273,15 +277,15 @@ def _slices(slices: Sequence[Slice], labels: Sequence[str]) -> Table:
         worst = min(known, key=lambda c: c.sensitivity.value if c.sensitivity else 1.0, default=None)
         lowest = Cell(value=EN_DASH)
         if worst is not None:
-            cell = _cell(worst.sensitivity)
+            cell = figure_cell(worst.sensitivity)
             lowest = Cell(value=cell.value, interval=f"{labels[worst.label]}, {cell.interval}")
         rows.append(
             Row(
                 name=one.name,
                 about=about,
                 cells=(
-                    _cell(one.compiled.accuracy),
-                    _cell(one.compiled.balanced_accuracy),
+                    figure_cell(one.compiled.accuracy),
+                    figure_cell(one.compiled.balanced_accuracy),
                     lowest,
                     _apart(one.difference.accuracy),
                 ),
