@@ -152,10 +152,11 @@ class Stages:
         as_written, shipped = self.candidates(selected)
         teacher = chain.links[0] if shipped_link.at else None
         verification = self._verify(link, exported, as_written, shipped, index, uncalibrated, with_temperature, teacher)
-        performance = self._performance(link, shipped, verification, index, teacher).artifact
         golden = self._golden(exported, as_written, shipped, index)
         guard = self.guard(exported.artifact.input, index)
         abstention = self._abstention(exported, shipped, verification, guard, index)
+        threshold = abstention.artifact.abstain_below
+        performance = self._performance(link, shipped, verification, index, teacher, threshold).artifact
         measurements = (self._bench(exported, selected, shipped, golden, guard.artifact), *shipped_link.measurements)
         probes = self._probe(link, index)
         record = replace(self._record(chain), shipped=link.artifact.name)
@@ -557,6 +558,7 @@ class Stages:
         verification: Stage[Verification],
         index: Stage[DatasetIndex],
         teacher: Stage[Link] | None,
+        abstain_below: float,
     ) -> Stage[Performance]:
         name = link.artifact.name
         names = (
@@ -572,7 +574,7 @@ class Stages:
                 "images": [[r.path, r.attributes] for r in index.artifact.images],
                 "named_groups": index.artifact.named_groups,
                 "report": self.config.report,
-                "abstain_below": self.config.abstain_below,
+                "abstain_below": abstain_below,
                 "names": names,
                 "versions": versions(),
             },
@@ -580,7 +582,7 @@ class Stages:
                 verification.artifact,
                 index.artifact,
                 self.config.report,
-                abstain_below=self.config.abstain_below,
+                abstain_below=abstain_below,
                 names=names,
             ),
         )
