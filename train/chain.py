@@ -138,9 +138,10 @@ def run_strategy(
     distill = config.distill if strategy.weight is None else replace(config.distill, weight=strategy.weight)
     links: list[Stage[Link]] = []
     for order, position in enumerate(positions):
-        teachers = {"none": [], "previous": links[-1:], "earlier": links}[strategy.teachers]
         before = plans[positions[order - 1]].config if order else None
-        same = before is not None and is_same_network(before, plans[position].config)
+        inherits = strategy.inherit and before is not None and is_same_network(before, plans[position].config)
+        others = links[:-1] if inherits and order > 1 else links
+        teachers = {"none": [], "previous": links[-1:], "earlier": links, "others": others}[strategy.teachers]
         links.append(
             trainer.link(
                 Job(
@@ -150,7 +151,7 @@ def run_strategy(
                     shares=shares_of(strategy, position, len(plans)),
                     seed=config.seed * 1000 + order,
                     train=replace(config.train, epochs=epochs[order]),
-                    start=links[-1] if strategy.inherit and same else None,
+                    start=links[-1] if inherits else None,
                     teachers=tuple(teachers),
                     pool=strategy.pool and bool(teachers),
                     distill=distill,

@@ -233,13 +233,16 @@ def measure(student: Student, input_size: int) -> Size:
 
 
 def check_order(links: Sequence[LinkConfig], sizes: Sequence[Size]) -> None:
-    """Refuse a chain that does not shrink.
+    """Refuse a chain that does not shrink. A link may be the same network at the same size as the one before it.
 
     Raises:
         ModelError: A link is smaller than its predecessor neither in parameters nor in multiply-adds.
     """
     for i in range(1, len(links)):
         before, here = sizes[i - 1], sizes[i]
+        one, other = links[i - 1], links[i]
+        if (one.model, one.options, one.input_size) == (other.model, other.options, other.input_size):
+            continue
         if here.parameters >= before.parameters and here.macs >= before.macs:
             raise ModelError(
                 f"link {i + 1} ({links[i].model} at {links[i].input_size} px: {here.parameters:,} parameters, "

@@ -23,12 +23,14 @@ class Feed:
         labels: int64 ``[N]``.
         labelled: Indices whose label the link may see (its share).
         pool: Further indices it may see without their label; empty for none.
+        pool_ratio: How many of these a step shows beside each labelled image.
     """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     labelled: NDArray[np.int64]
     pool: NDArray[np.int64]
+    pool_ratio: float = 1.0
 
 
 def _endless(indices: NDArray[np.int64], rng: np.random.Generator) -> Iterator[int]:
@@ -56,15 +58,14 @@ def _balanced(
 
 
 def batch_parts(feed: Feed, batch: int) -> tuple[int, int]:
-    """Return how many images of a batch carry a label and how many come from the pool."""
-    from_pool = batch // 2 if len(feed.pool) else 0
-    return batch - from_pool, from_pool
+    """Return how many images of a step carry a label, which is the batch, and how many come from the pool beside them."""
+    return batch, max(1, round(batch * feed.pool_ratio)) if len(feed.pool) else 0
 
 
 def epoch_batches(
     feed: Feed, *, seed: int, epoch: int, steps: int, batch: int, augment: float, balance: float = 0.0, uses: int = 1
 ) -> Iterator[Batch]:
-    """Yield one epoch's batches: half from the share and half from the pool, or all from the share without a pool.
+    """Yield one epoch's batches: images of the share, and beside them, where there is a pool, images of that.
 
     With ``uses`` over 1 every view of an image comes that often within the epoch, each time among other images: what a
     teacher said of it the first time holds for the next.
@@ -74,7 +75,7 @@ def epoch_batches(
         seed: Of the link.
         epoch: From 0.
         steps: Batches in the epoch.
-        batch: Images in a batch.
+        batch: Labelled images in a step.
         augment: Strength of the random views.
         balance: How far rare classes are shown as often as common ones, 0..1.
         uses: How often each view is shown.
@@ -83,20 +84,20 @@ def epoch_batches(
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     with_label, from_pool = batch_parts(feed, batch)
     labelled, pool = _balanced(feed.labelled, feed.labels, balance, rng), _endless(feed.pool, rng)
-    rows = math.ceil(steps / uses)
+    shown, rows = with_label + from_pool, math.ceil(steps / uses)
     drawn = np.array(
         [[next(labelled) for _ in range(with_label)] + [next(pool) for _ in range(from_pool)] for _ in range(rows)]
     )
-    views = draw_views(rows * batch, augment, generator)
+    views = draw_views(rows * shown, augment, generator)
     seeds = torch.randint(2**62, (steps,), generator=generator).tolist()
-    labels = np.where(np.arange(batch) < with_label, feed.labels[drawn], -1)
-    columns = np.arange(batch)
+    labels = np.where(np.arange(shown) < with_label, feed.labels[drawn], -1)
+    columns = np.arange(shown)
     for step in range(steps):
         if step % rows == 0:
             # Shuffled down each column, so that an image keeps its place in the batch and changes its companions.
-            order = rng.permuted(np.tile(np.arange(rows)[:, None], batch), axis=0) if step else None
-        row = np.full(batch, step) if order is None else order[step % rows]
-        slots = torch.from_numpy(row * batch + columns)
+            order = rng.permuted(np.tile(np.arange(rows)[:, None], shown), axis=0) if step else None
+        row = np.full(shown, step) if order is None else order[step % rows]
+        slots = torch.from_numpy(row * shown + columns)
         yield Batch(
             images=torch.from_numpy(feed.pixels[drawn[row, columns]]),
             labels=torch.from_numpy(labels[row, columns]),

@@ -180,6 +180,7 @@ class Trainer:
             labels=self.labels,
             labelled=np.flatnonzero(seen),
             pool=np.flatnonzero(~seen) if job.pool else np.zeros(0, dtype=np.int64),
+            pool_ratio=job.distill.pool_ratio,
         )
 
     def _train(self, job: Job, folder: Path, scratch: Path) -> Link:

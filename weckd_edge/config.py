@@ -129,7 +129,7 @@ class TrainConfig:
     Attributes:
         epochs: How often the schedule moves on and a checkpoint is written.
         steps_per_epoch: Gradient steps in one epoch.
-        batch: Images in one step.
+        batch: Labelled images in one step; those without a label come on top, see ``distill.pool_ratio``.
         learning_rate: Peak. A classifier that starts from random weights takes ten times as much.
         linear_probe: Start the classifier of a pretrained trunk from a ridge regression on its features (linear probing
             before fine-tuning, arXiv 2202.10054).
@@ -186,6 +186,8 @@ class DistillConfig:
         mixup: Part of the batches whose images are mixed in pairs, alike for teacher and student (Zhang 2018).
         view_uses: How often each random view of an image is shown within an epoch, among other images each time: a teacher
             need look at it only once. 1 shows every view once.
+        pool_ratio: How many images without a label each step of a taught link shows beside each labelled one, where its
+            strategy ends in ``+pool``. In their place rather than beside them they cost four-class MRI slices two points.
         teacher_drop: With several teachers, the chance that one is left out of a step (Son 2021, arXiv 2009.08825).
         last_part: Part of the whole chain's gradient steps that its last link takes, the earlier ones alike; None: all links
             alike. What ships needs its steps; a teacher is good after fewer.
@@ -201,6 +203,7 @@ class DistillConfig:
     attention: float = 0.0
     mixup: float = 0.0
     view_uses: int = 2
+    pool_ratio: float = 1.0
     teacher_drop: float = 0.25
     last_part: float | None = None
     refine: float = 0.0
@@ -218,6 +221,7 @@ class DistillConfig:
             _check(0 <= value <= most, f"{name} = {value}: expected 0 to {most:g}")
         last = self.last_part
         _check(last is None or 0 < last < 1, f"last_part = {last}: expected a part of the steps, over 0 and under 1")
+        _check(0 < self.pool_ratio <= 16, f"pool_ratio = {self.pool_ratio}: expected over 0, at most 16")
         _check(1 <= self.view_uses <= 16, f"view_uses = {self.view_uses}: expected 1 to 16")
         _check(self.attention >= 0, f"attention = {self.attention}: expected 0 or more")
 

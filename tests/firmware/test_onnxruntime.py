@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from weckd_edge.bundle import open_bundle, seal
+from weckd_edge.bundle import Bundle, open_bundle, seal
 from weckd_edge.devices.backends.table import open_runner
 from weckd_edge.devices.infer import choose_model
 from weckd_edge.store import file_ref
@@ -107,13 +108,41 @@ def test_another_library_is_no_onnx_runtime(library: Any, bundle: Path, toy: Mod
     assert "not ONNX Runtime 1.5 or newer" in out
 
 
+class Calibration:
+    """What ONNX Runtime's quantizer reads: one frame after another."""
+
+    def __init__(self, images: NDArray[np.uint8]) -> None:
+        self.images = iter(images)
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        image = next(self.images, None)
+        return None if image is None else {"frame": image[None]}
+
+
+def quantize(bundle: Bundle, images: NDArray[np.uint8]) -> None:
+    """Make a bundle's graph int8, with quantizers around its convolution, and seal it anew."""
+    import onnx
+    from onnxruntime.quantization import QuantFormat, quantize_static
+
+    folder, graph = bundle.folder, bundle.folder / "model/model.onnx"
+    quantize_static(graph, graph, Calibration(images), quant_format=QuantFormat.QDQ, per_channel=True)
+    kinds = {node.op_type for node in onnx.load(graph).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear", "Conv"} <= kinds
+    seal(folder, replace(bundle.manifest, onnx=file_ref(folder, graph)))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_answers_are_pythons_to_the_bit_where_versions_are_equal(
-    library: Any, firmware: ModuleType, bundle: Path, toy: ModuleType, tmp_path: Path
+    precision: str, library: Any, firmware: ModuleType, toy: ModuleType, tmp_path: Path
 ) -> None:
     runtime = real()
     images = toy.frames(100)
     raw = tmp_path / "raw"
     raw.write_bytes(images.tobytes())
+    made = toy.write_bundle(tmp_path / "bundle", tolerance={**toy.TOLERANCE, "onnxruntime": 0.1})
+    if precision == "int8":
+        quantize(made, images[:32])
+    bundle = made.folder
     choice = choose_model(open_bundle(bundle), "onnxruntime")
     runner = open_runner(choice.backend, choice.path)
     by_python = [[float(value) for value in runner.run(np.ascontiguousarray(image[None]))] for image in images]

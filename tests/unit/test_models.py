@@ -123,3 +123,10 @@ def test_a_chain_must_shrink_in_one_measure_at_least() -> None:
         ModelError, match=r"link 2 \(b at 64 px: 10 parameters, 10 multiply-adds\) is not smaller than link 1"
     ):
         check_order(links, [Size(parameters=10, macs=10), Size(parameters=10, macs=10)])
+
+
+def test_a_link_may_be_the_same_network_at_the_same_size_as_the_one_before_it() -> None:
+    size = Size(parameters=10, macs=10)
+    check_order([link(model="a"), link(model="a"), link(model="a")], [size, size, size])
+    with pytest.raises(ModelError, match="is not smaller than link 1"):
+        check_order([link(model="a", input_size=64), link(model="a", input_size=96)], [size, Size(parameters=10, macs=20)])
