@@ -20,8 +20,7 @@ demo: install
 
 test: install lint
 	$(BIN)/pytest -n 2
-	$(MAKE) dist-test
-	$(MAKE) arm64-test
+	$(MAKE) --jobs=2 --output-sync=target dist-test arm64-test
 
 lint: install
 	$(BIN)/ruff format --check .

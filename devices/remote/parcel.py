@@ -22,7 +22,6 @@ from weckd_edge.signing import MANIFEST_FILE, SIGNATURE_FILE
 MODULES = (
     "__init__",
     "bundle",
-    "config",
     "errors",
     "optional",
     "progress",
@@ -33,7 +32,16 @@ MODULES = (
 )
 """Modules of the package itself that a bench imports."""
 
-PACKAGES = ("artifacts", "devices", "devices.backends", "devices.power", "devices.profiles", "report", "report.charts")
+PACKAGES = (
+    "artifacts",
+    "config",
+    "devices",
+    "devices.backends",
+    "devices.power",
+    "devices.profiles",
+    "report",
+    "report.charts",
+)
 ON_DEVICE = ("__init__", "agent", "job", "on_device")
 """Modules of ``devices.remote`` that run on the device."""
 

@@ -1,0 +1,121 @@
+"""All of them together, read from TOML."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from weckd_edge.config.base import check
+from weckd_edge.config.compiling import BenchConfig, GateConfig, QuantizeConfig, SelftestConfig, ShipConfig, VerifyConfig
+from weckd_edge.config.data import DataConfig, InputConfig
+from weckd_edge.config.evidence import CardConfig, ProbesConfig, ReportConfig
+from weckd_edge.config.refusing import AbstainConfig, GuardConfig
+from weckd_edge.config.training import DEFAULT_LINKS, DistillConfig, LinkConfig, QuantizeAwareConfig, TrainConfig
+from weckd_edge.errors import ConfigError
+from weckd_edge.schema import from_data
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildConfig:
+    """A whole build. Each attribute is a table of the TOML file; ``link`` is a list of tables.
+
+    Attributes:
+        seed: Of splits, weights, batches and phantoms.
+        link: The chain, largest first; empty where a network is brought instead.
+        data: Splits and shares.
+        input: The camera frame.
+        train: The loop.
+        distill: The teaching.
+        quantize: Calibration.
+        quantize_aware: The last link's training under int8 rounding.
+        gates: Bars.
+        bench: The latency run.
+        ship: Which link ships.
+        selftest: The golden frames.
+        verify: The comparison of implementations.
+        probes: The probes of the data set.
+        report: The report.
+        guard: The frame guard.
+        abstain: How sure an answer must be.
+        card: What the builder says of the model.
+        abstain_below: See ``OperatingPoint``.
+    """
+
+    seed: int = 0
+    link: tuple[LinkConfig, ...] = DEFAULT_LINKS
+    data: DataConfig = DataConfig()
+    input: InputConfig = InputConfig()
+    train: TrainConfig = TrainConfig()
+    distill: DistillConfig = DistillConfig()
+    quantize: QuantizeConfig = QuantizeConfig()
+    quantize_aware: QuantizeAwareConfig = QuantizeAwareConfig()
+    gates: GateConfig = GateConfig()
+    bench: BenchConfig = BenchConfig()
+    ship: ShipConfig = ShipConfig()
+    selftest: SelftestConfig = SelftestConfig()
+    verify: VerifyConfig = VerifyConfig()
+    probes: ProbesConfig = ProbesConfig()
+    report: ReportConfig = ReportConfig()
+    guard: GuardConfig = GuardConfig()
+    abstain: AbstainConfig = AbstainConfig()
+    card: CardConfig = CardConfig()
+    abstain_below: float = 0.0
+
+    def __post_init__(self) -> None:
+        check(len(self.link) != 1, f"a chain needs at least two links, got {len(self.link)}")
+        check(0 <= self.abstain_below < 1, f"abstain_below = {self.abstain_below}: expected 0 up to under 1")
+        check(
+            self.abstain.risk is None or self.abstain_below == 0,
+            "abstain_below and abstain.risk contradict each other: the one sets the threshold, the other finds it; keep one",
+        )
+        number = int(self.ship.link[1:]) if self.ship.link[:1] == "M" else 1
+        check(
+            not self.link or 1 <= number <= len(self.link),
+            f"ship.link = '{self.ship.link}': the chain has the links M1 to M{len(self.link)}",
+        )
+        total = self.data.share * len(self.link)
+        check(
+            total <= 1 + 1e-9,
+            f"share = {self.data.share} for each of {len(self.link)} links asks for {total:.0%} of the training images; "
+            f"shares are disjoint, so at most {1 / max(1, len(self.link)):.3f} each",
+        )
+
+
+def load_config(path: Path) -> BuildConfig:
+    """Read a TOML file; relative ``weights`` are taken from the file's own folder.
+
+    Raises:
+        ConfigError: The file is missing, is not TOML, or holds an unknown, wrong or contradictory setting.
+    """
+    try:
+        data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as err:
+        raise ConfigError(f"{path}: no such config file") from err
+    except (OSError, UnicodeDecodeError) as err:
+        raise ConfigError(f"{path}: cannot be read ({err})") from err
+    except tomllib.TOMLDecodeError as err:
+        raise ConfigError(f"{path}: expected TOML ({err})") from err
+    config = from_data(BuildConfig, data, where=path.name)
+    check(bool(config.link), f"{path.name}: a chain needs at least two links, got 0")
+    links = tuple(
+        replace(link, weights=str((path.parent / link.weights).resolve())) if link.weights else link for link in config.link
+    )
+    data_config = config.data
+    if data_config.unlabelled:
+        data_config = replace(data_config, unlabelled=str((path.parent / data_config.unlabelled).resolve()))
+    ship = config.ship
+    if ship.measurements:
+        ship = replace(ship, measurements=str((path.parent / ship.measurements).resolve()))
+    probes = config.probes
+    if probes.masks:
+        probes = replace(probes, masks=str((path.parent / probes.masks).resolve()))
+    others = tuple(str((path.parent / folder).resolve()) for folder in config.guard.other_frames)
+    guard = replace(config.guard, other_frames=others)
+    return replace(config, link=links, data=data_config, ship=ship, guard=guard, probes=probes)
