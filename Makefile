@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
+# Nothing is compiled at installation, so what is imported must be kept compiled: torch and timm take ten seconds more without.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint dist-test arm64-test install clean
 
