@@ -140,8 +140,7 @@ def run_strategy(
     for order, position in enumerate(positions):
         before = plans[positions[order - 1]].config if order else None
         inherits = strategy.inherit and before is not None and is_same_network(before, plans[position].config)
-        others = links[:-1] if inherits and order > 1 else links
-        teachers = {"none": [], "previous": links[-1:], "earlier": links, "others": others}[strategy.teachers]
+        teachers = {"none": [], "previous": links[-1:], "earlier": links}[strategy.teachers]
         links.append(
             trainer.link(
                 Job(

@@ -23,8 +23,7 @@ class Strategy:
         links: Which networks are trained: the whole ``chain``, its two ``ends``, only the ``last``, or the last one as
             often as the chain has links (``same``).
         labels: Whose labels a link sees: its ``own`` share, the ``union`` of all shares, or ``all`` training labels.
-        teachers: ``previous`` link, every ``earlier`` one, the ``others``, or ``none``. The others are the earlier ones
-            without that whose weights a link starts from, as it answers like that one already; they are never none.
+        teachers: ``previous`` link, every ``earlier`` one, or ``none``.
         pool: Whether a taught link also sees the other training images, without labels.
         inherit: Whether a link starts from its predecessor's weights where both are the same network, at another size.
         merge: Whether the last link ends as the mean of its weights and of those of earlier links of the same network that
@@ -37,7 +36,7 @@ class Strategy:
     name: str
     links: Literal["chain", "ends", "last", "same"]
     labels: Literal["own", "union", "all"]
-    teachers: Literal["previous", "earlier", "others", "none"]
+    teachers: Literal["previous", "earlier", "none"]
     pool: bool = False
     inherit: bool = False
     merge: bool = False
@@ -74,10 +73,11 @@ STRATEGIES: dict[str, Strategy] = {
             name="guided",
             links="chain",
             labels="union",
-            teachers="others",
+            teachers="earlier",
             inherit=True,
             merge=True,
             corrected=True,
+            weight=0.3,
             source="this project: handed on in the weights and merged, with the labels of all shares",
         ),
     )
