@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from weckd_edge.train.study import REFERENCE, SAME_LABELS, Mean, mean_interval
 
 RESULTS = Path(__file__).with_name("results") / "study.jsonl"
 ALL_LABELS = "single-all"
+GAP = 0.02
+"""Between one share and all labels: where it is less, a part of it says nothing."""
 
 
 def told(found: Mean, sign: str = "") -> str:
@@ -26,6 +29,12 @@ def told(found: Mean, sign: str = "") -> str:
     return f"{100 * found.mean:{sign}.1f} ({between})"
 
 
+def mean_of(values: Sequence[float]) -> Mean:
+    """Return a mean, with its interval from three seeds on: that of two spans everything."""
+    found = mean_interval(values)
+    return found if len(values) > 2 else replace(found, low=None, high=None)
+
+
 class Study:
     """The lines of one study: accuracy by strategy and seed."""
 
@@ -35,17 +44,22 @@ class Study:
         self.seeds = sorted({line["seed"] for line in lines})
         self.accuracy = {(line["strategy"], line["seed"]): line["accuracy"] for line in lines}
 
+    def common(self, *names: str) -> list[int]:
+        """Return the seeds that all of some strategies were run with."""
+        return [seed for seed in self.seeds if {(name, seed) for name in names} <= self.accuracy.keys()]
+
     def over(self, one: str, other: str) -> Mean | None:
         """Return how much better one strategy is than another over the seeds that both were run with."""
-        both = [seed for seed in self.seeds if {(one, seed), (other, seed)} <= self.accuracy.keys()]
+        both = self.common(one, other)
         if one == other or not both:
             return None
-        return mean_interval([self.accuracy[one, seed] - self.accuracy[other, seed] for seed in both])
+        return mean_of([self.accuracy[one, seed] - self.accuracy[other, seed] for seed in both])
 
     def closed(self, name: str) -> float | None:
-        """Return the part of the gap between one share and all labels that a strategy closes in the mean."""
-        mine, whole = self.over(name, REFERENCE), self.over(ALL_LABELS, REFERENCE)
-        return None if mine is None or whole is None else mine.mean / whole.mean
+        """Return the part of the gap between one share and all labels that a strategy closes; None where there is no gap."""
+        seeds = self.common(name, REFERENCE, ALL_LABELS)
+        mine, low, high = (sum(self.accuracy[which, seed] for seed in seeds) for which in (name, REFERENCE, ALL_LABELS))
+        return (mine - low) / (high - low) if high - low >= GAP * len(seeds) > 0 else None
 
     def table(self) -> list[str]:
         """Return the study as a table in Markdown, one strategy a row."""
@@ -57,7 +71,7 @@ class Study:
             found = [self.accuracy.get((name, seed)) for seed in self.seeds]
             cells = [f"`{name}`", str(mine[0]["labels_used"]), str(mine[0]["images_used"])]
             cells += ["" if value is None else f"{100 * value:.1f}" for value in found]
-            cells.append(told(mean_interval([value for value in found if value is not None])))
+            cells.append(told(mean_of([value for value in found if value is not None])))
             apart = [self.over(name, other) for other in against]
             cells += ["" if one is None else told(one, "+") for one in apart]
             part = None if name in (REFERENCE, ALL_LABELS) else self.closed(name)
