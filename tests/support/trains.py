@@ -34,7 +34,7 @@ def main(folder: Path) -> None:
         labelled=np.arange(16),
         pool=np.arange(16, 32),
     )
-    config = TrainConfig(epochs=2, steps_per_epoch=4, batch=8, learning_rate=1e-3, ema=0.2, accelerator="cpu", threads=1)
+    config = TrainConfig(epochs=2, steps_per_epoch=4, batch=4, learning_rate=1e-3, ema=0.2, accelerator="cpu", threads=1)
     task = ChainTask([Teacher(student(1), CONTRACT)], CONTRACT, DistillConfig(), 2)
     scratch = folder if is_first() else folder / "other"
     scratch.mkdir(exist_ok=True)

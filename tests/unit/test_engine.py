@@ -318,9 +318,6 @@ def test_a_batch_that_cannot_be_parted_is_refused(tmp_path: Path) -> None:
 
 
 def test_compiled_kernels_train_alike(tmp_path: Path) -> None:
-    config = replace(CONFIG, epochs=1)
+    config = replace(CONFIG, epochs=1, batch=4)
     plain, compiled = run(config, tmp_path / "a"), run(replace(config, compile=True), tmp_path / "b")
-    apart = torch.cat([(value.float() - compiled[key].float()).abs().flatten() for key, value in plain.items()])
-    # AdamW moves a weight whose gradient is next to nothing by the whole learning rate, one way or the other.
-    assert apart.mean() <= 1e-5
-    assert (apart <= 1e-3).float().mean() >= 0.999
+    assert all(torch.allclose(value.float(), compiled[key].float(), atol=1e-3) for key, value in plain.items())

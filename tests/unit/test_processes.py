@@ -33,10 +33,8 @@ def train(folder: Path, count: int) -> dict[str, torch.Tensor]:
 def test_two_processes_end_where_one_does(tmp_path: Path) -> None:
     alone, together = train(tmp_path / "one", 1), train(tmp_path / "two", 2)
     assert alone.keys() == together.keys()
-    one, two = (torch.cat([weights[key].float().flatten() for key in sorted(weights)]) for weights in (alone, together))
-    # AdamW moves a weight whose gradient is next to nothing by the whole learning rate, one way or the other.
-    assert torch.isclose(one, two, rtol=1e-3, atol=2e-4).float().mean() >= 0.999
-    assert (one - two).abs().mean() <= 1e-5
+    for key, value in alone.items():
+        assert torch.allclose(value.float(), together[key].float(), rtol=1e-3, atol=2e-4), key
 
 
 def test_a_batch_that_cannot_be_dealt_evenly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
