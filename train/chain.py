@@ -135,7 +135,7 @@ def run_strategy(
     """
     positions = links_of(strategy, len(plans))
     epochs = _epochs(config, len(plans), len(positions))
-    distill = config.distill if strategy.weight is None else replace(config.distill, weight=strategy.weight)
+    distill = replace(config.distill, weight=strategy.weight) if config.distill.weight is None else config.distill
     links: list[Stage[Link]] = []
     for order, position in enumerate(positions):
         before = plans[positions[order - 1]].config if order else None

@@ -150,7 +150,7 @@ class ChainTask:
             soft = soft + self._soft(logits, answer, batch, mix, temperature) / len(taking_part)
             if position == taking_part[-1] and config.attention and features is not None and map_ is not None:
                 attention = config.attention * spatial_attention_loss(evidence(features), map_)
-        loss = (1 - config.weight) * hard + config.weight * soft + attention
+        loss = (1 - config.teachers_part) * hard + config.teachers_part * soft + attention
         return {"loss": loss, "soft": soft.detach()}
 
     def _soft(self, logits: Tensor, answer: Tensor, batch: Batch, mix: Mix | None, temperature: float) -> Tensor:

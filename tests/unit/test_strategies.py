@@ -36,9 +36,9 @@ def index() -> Any:
     return SimpleNamespace(images=[SimpleNamespace(split=split, share=share) for split, share in places])
 
 
-def jobs_of(name: str) -> list[Job]:
+def jobs_of(name: str, config: BuildConfig = CONFIG) -> list[Job]:
     trainer = Recorder()
-    run_strategy(cast(Any, trainer), PLANS, find_strategy(name), CONFIG)
+    run_strategy(cast(Any, trainer), PLANS, find_strategy(name), config)
     return trainer.jobs
 
 
@@ -86,9 +86,12 @@ def test_the_pool_is_for_links_with_a_teacher() -> None:
     assert not any(job.pool for job in jobs_of("weckd"))
 
 
-def test_a_strategy_may_set_what_the_teachers_count() -> None:
-    assert {job.distill.weight for job in jobs_of("relay")} == {STRATEGIES["relay"].weight}
-    assert {job.distill.weight for job in jobs_of("takd")} == {CONFIG.distill.weight}
+def test_a_strategy_says_what_the_teachers_count_unless_the_configuration_does() -> None:
+    asked = replace(CONFIG, distill=replace(CONFIG.distill, weight=0.55))
+    assert {job.distill.teachers_part for job in jobs_of("relay")} == {STRATEGIES["relay"].weight}
+    assert {job.distill.teachers_part for job in jobs_of("takd")} == {0.7}
+    for name in ("relay", "takd"):
+        assert {job.distill.teachers_part for job in jobs_of(name, asked)} == {0.55}
 
 
 @pytest.mark.parametrize(("name", "said"), [("wekcd", "did you mean 'weckd'"), ("single-share+pool", "without a teacher")])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from weckd_edge.report.study_page import StudyPage
     from weckd_edge.train.study import Study
 
-DEFAULT = "single-share,single-union,single-all,one-step+pool,takd+pool,dgkd+pool,weckd,relay,guided+pool"
+DEFAULT = "single-share,single-union,single-all,one-step+pool,takd+pool,dgkd+pool,weckd,relay,guided,guided+pool"
 
 
 @click.command("study", context_settings=HELP)

@@ -115,6 +115,7 @@ class DistillConfig:
         strategy: Who teaches whom with which data; see ``weckd_edge.train.strategies``.
         loss: ``kl`` (soft targets), ``dkd``, ``dist`` or ``standardised``; the last two need three classes or more.
         weight: Part of the loss that comes from the teacher, 0..1; the rest is cross-entropy on the labels the link may see.
+            None: what the strategy asks for, else 0.7.
         temperature_start: Softmax temperature in the first epoch.
         temperature_end: Softmax temperature in the last epoch.
         attention: Weight of the spatial-attention term; 0 leaves it out.
@@ -130,9 +131,9 @@ class DistillConfig:
         twin: Train the last link's architecture once more without a teacher, to see whether the chain helped.
     """
 
-    strategy: str = "dgkd+pool"
+    strategy: str = "guided+pool"
     loss: Literal["kl", "dkd", "dist", "standardised"] = "kl"
-    weight: float = 0.7
+    weight: float | None = None
     temperature_start: float = 4.0
     temperature_end: float = 1.0
     attention: float = 0.0
@@ -145,7 +146,7 @@ class DistillConfig:
     twin: bool = True
 
     def __post_init__(self) -> None:
-        check(0 <= self.weight <= 1, f"weight = {self.weight}: expected 0 to 1")
+        check(self.weight is None or 0 <= self.weight <= 1, f"weight = {self.weight}: expected 0 to 1")
         check(
             0 < self.temperature_end <= self.temperature_start,
             f"temperature_end = {self.temperature_end}, temperature_start = {self.temperature_start}: "
@@ -159,6 +160,11 @@ class DistillConfig:
         check(0 < self.pool_ratio <= 16, f"pool_ratio = {self.pool_ratio}: expected over 0, at most 16")
         check(1 <= self.view_uses <= 16, f"view_uses = {self.view_uses}: expected 1 to 16")
         check(self.attention >= 0, f"attention = {self.attention}: expected 0 or more")
+
+    @property
+    def teachers_part(self) -> float:
+        """Part of the loss that comes from the teachers, 0..1."""
+        return 0.7 if self.weight is None else self.weight
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
