@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from weckd_edge.cli.build import command
 from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, LinkConfig, TrainConfig, load_config
-from weckd_edge.errors import DataError
+from weckd_edge.errors import ConfigError, DataError
 from weckd_edge.progress import SilentProgress
 from weckd_edge.store import Workspace
 from weckd_edge.train.chain import make_trainer, plan_chain, run_strategy
@@ -108,6 +110,14 @@ def test_a_new_frame_makes_a_new_index(ears: Path, pool: Path, tmp_path: Path) -
 def test_the_folder_is_found_beside_the_config_file(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text('[data]\nunlabelled = "pool"\n')
     assert load_config(tmp_path / "a.toml").data.unlabelled == str(tmp_path / "pool")
+
+
+def test_a_build_whose_strategy_would_not_look_at_them_is_refused(ears: Path, pool: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('[data]\nunlabelled = "pool"\n')
+    line = ["--data", str(ears), "--target", "cpu", "--config", str(tmp_path / "a.toml"), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(command, line)
+    assert isinstance(done.exception, ConfigError)
+    assert "strategy = 'guided' shows no link an image without a label" in str(done.exception)
 
 
 def test_links_with_a_teacher_see_them_where_the_strategy_has_the_pool(ears: Path, pool: Path, tmp_path: Path) -> None:

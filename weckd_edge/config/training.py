@@ -131,7 +131,7 @@ class DistillConfig:
         twin: Train the last link's architecture once more without a teacher, to see whether the chain helped.
     """
 
-    strategy: str = "guided+pool"
+    strategy: str = "guided"
     loss: Literal["kl", "dkd", "dist", "standardised"] = "kl"
     weight: float | None = None
     temperature_start: float = 4.0

@@ -10,6 +10,7 @@ from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.assembly import versions
 from weckd_edge.devices.detect import detect, is_same_device
 from weckd_edge.devices.gates import merge_bars
+from weckd_edge.errors import ConfigError
 from weckd_edge.guarding import check_labels
 from weckd_edge.performance import check_report
 from weckd_edge.stages.base import StageRunner
@@ -24,11 +25,22 @@ class TrainingStages(StageRunner):
 
     def train(self) -> tuple[Stage[DatasetIndex], Chain]:
         """Run the first two stages: what other processes of a training take part in."""
+        self._check_strategy()
         index = self._data()
         self.check_data(index.artifact)
         if self.request.auto_links:
             self._pick_links(index)
         return index, self._train(index)
+
+    def _check_strategy(self) -> None:
+        from weckd_edge.train.strategies import POOL, find_strategy
+
+        strategy = find_strategy(self.config.distill.strategy)
+        if self.config.data.unlabelled and not strategy.pool:
+            raise ConfigError(
+                f"data.unlabelled names a folder, but distill.strategy = '{strategy.name}' shows no link an image without a "
+                f"label; name a strategy that does, such as 'guided{POOL}', or leave the folder out"
+            )
 
     def check_data(self, index: DatasetIndex) -> None:
         """Find out before hours of training which settings name what the data set does not have.
