@@ -1,0 +1,57 @@
+"""Files that somebody else wrote: only regular ones are read, and never more bytes than such a file may have."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from weckd_edge.errors import StoreError, WeckdError
+
+
+def read_bounded(path: Path, *, at_most: int, where: str = "", error: type[WeckdError] = StoreError) -> bytes:
+    """Return a regular file's bytes, once its size is known to be within bounds.
+
+    A pipe or a device is never waited for, and a file that grows while it is read is refused as too large.
+
+    Args:
+        path: The file; a link to one is followed.
+        at_most: Bytes that such a file may have.
+        where: What the error's message begins with, usually the path.
+        error: The kind of error that is raised.
+
+    Returns:
+        All of the file's bytes; they may be none.
+
+    Raises:
+        WeckdError: Of the kind ``error``: there is no such file, it is no regular file, it is larger than ``at_most``, or
+            it cannot be read. The message says which.
+    """
+    before = f"{where}: " if where else ""
+    try:
+        # Without O_NONBLOCK, opening a pipe waits for its writer.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as err:
+        found = "a link to a file that does not exist" if path.is_symlink() else "no such file"
+        raise error(f"{before}{found}") from err
+    except OSError as err:
+        raise error(f"{before}cannot be read ({err.strerror})") from err
+    except ValueError as err:  # a name with a NUL
+        raise error(f"{before}no such file ({err})") from err
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise error(f"{before}not a regular file")
+        if status.st_size > at_most:
+            raise error(f"{before}expected at most {_size(at_most)}, found {status.st_size} bytes")
+        try:
+            data = file.read(at_most + 1)
+        except OSError as err:
+            raise error(f"{before}cannot be read ({err.strerror})") from err
+    if len(data) > at_most:
+        raise error(f"{before}expected at most {_size(at_most)}, found more")
+    return data
+
+
+def _size(count: int) -> str:
+    return f"{count >> 20} MiB" if count >= 1 << 20 and count % (1 << 20) == 0 else f"{count} bytes"
