@@ -156,6 +156,15 @@ def test_a_folder_with_its_own_config_is_refused(trap: Trap, tmp_path: Path, lin
     assert not trap.marker.exists()
 
 
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "other.pth"])
+def test_a_folder_whose_weights_would_run_code_is_refused(trap: Trap, tmp_path: Path, name: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": TINY, "num_classes": 2, "pretrained_cfg": {}}))
+    trap.file.rename(tmp_path / name)
+    with pytest.raises(ModelError, match="local-dir"):
+        create(LinkConfig(model=f"local-dir:{tmp_path}"), 2)
+    assert not trap.marker.exists()
+
+
 def test_a_folder_with_its_own_config_keeps_options_that_shape_it(tmp_path: Path) -> None:
     shape = {"channels": [8, 8, 8, 8], "stem_width": 8, "drop_rate": None}
     network = timm.create_model("resnet10t", num_classes=2, channels=(8, 8, 8, 8), stem_width=8)
