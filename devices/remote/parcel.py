@@ -23,6 +23,7 @@ MODULES = (
     "__init__",
     "bundle",
     "errors",
+    "network_options",
     "optional",
     "progress",
     "schema",
