@@ -2,7 +2,8 @@
 
 Nothing is installed, and no other Python is needed: uv reads the package index as that Python on that machine would.
 Wheels alone count, so that nobody needs a compiler. The floors are what ``pyproject.toml`` names, the ceilings what is
-newest today.
+newest today. All extras are resolved together, which proves each: what holds for all of them holds for fewer. The very
+versions that are named are resolved for each extra alone, as one may need more than another names.
 
 Where the index cannot be reached, it says why it is skipped; ``--required`` makes that a failure.
 """
@@ -22,7 +23,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from packaging.requirements import Requirement
-from packaging.version import Version
 from uv import find_uv_bin
 
 if sys.version_info >= (3, 11):
@@ -36,7 +36,6 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 MACHINES = {"x86_64": "x86_64-manylinux_2_28", "aarch64": "aarch64-manylinux_2_35"}
 """Machines by uv's name for them; the second is JetPack 6's, whose Python is 3.10."""
 
-BASE = "(none)"
 STANDS_APART = {"tensorrt", "torch-tensorrt"}
 """Extras for which PyPI has no wheels: their libraries come with JetPack or from the vendor's index."""
 
@@ -59,24 +58,40 @@ class Skipped(Exception):  # noqa: N818 - it says what happened
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One extra on one Python of one machine, at one end of its versions."""
+    """Some extras on one Python of one machine, at one end of their versions.
 
-    extra: str
+    Attributes:
+        extras: None of them: the package alone.
+        python: Its version.
+        machine: A key of ``MACHINES``.
+        end: The lowest versions that there are for this Python, the newest, or the very versions that are named.
+        pins: Of the named versions.
+    """
+
+    extras: tuple[str, ...]
     python: str
     machine: str
-    end: Literal["floor", "ceiling"]
+    end: Literal["lowest", "newest", "named"]
+    pins: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.extra} at its {self.end} for Python {self.python} on {self.machine}"
+        names = f"weckd-edge[{','.join(self.extras)}]" if self.extras else "weckd-edge"
+        return f"{names}, {self.end} versions, for Python {self.python} on {self.machine}"
 
 
-def jobs(extras: list[str]) -> Iterator[Job]:
-    for extra in (BASE, *(name for name in extras if name not in STANDS_APART)):
-        for end in ("floor", "ceiling"):
-            for python in PYTHONS:
-                yield Job(extra=extra, python=python, machine="x86_64", end=end)  # type: ignore[arg-type]  # a literal
-            if extra not in NOT_ON_ARM:
-                yield Job(extra=extra, python=PYTHONS[0], machine="aarch64", end=end)  # type: ignore[arg-type]  # likewise
+def jobs(base: list[str], extras: dict[str, list[str]]) -> Iterator[Job]:
+    named = {name: lines for name, lines in extras.items() if name not in STANDS_APART}
+    everything = ("all", *sorted(set(named) - {"all"}))
+    for python in PYTHONS:
+        yield Job(extras=everything, python=python, machine="x86_64", end="lowest")
+        yield Job(extras=everything, python=python, machine="x86_64", end="newest")
+    on_arm = tuple(sorted(set(named) - NOT_ON_ARM))
+    yield Job(extras=on_arm, python=PYTHONS[0], machine="aarch64", end="lowest")
+    yield Job(extras=on_arm, python=PYTHONS[0], machine="aarch64", end="newest")
+    for name, lines in {"": base, **named}.items():
+        if pins := floors(lines):
+            extra = (name,) if name else ()
+            yield Job(extras=extra, python=PYTHONS[0], machine="x86_64", end="named", pins=tuple(pins))
 
 
 def uv(arguments: list[str]) -> subprocess.CompletedProcess[str]:
@@ -90,8 +105,8 @@ def wheels_alone() -> list[str]:
     return ["--only-binary", ":all:", *(part for name in FROM_SOURCE for part in ("--no-binary", name))]
 
 
-def resolve(job: Job, pins: Path) -> dict[str, Version]:
-    """Return the versions that would be installed.
+def resolve(job: Job) -> int:
+    """Return how many packages would be installed.
 
     Raises:
         CheckFailed: There is no set of versions.
@@ -99,20 +114,21 @@ def resolve(job: Job, pins: Path) -> dict[str, Version]:
     """
     command = ["pip", "compile", str(PROJECT), *wheels_alone(), "--no-header", "--no-annotate"]
     command += ["--python-version", job.python, "--python-platform", MACHINES[job.machine]]
-    command += ["--resolution", "lowest-direct" if job.end == "floor" else "highest"]
-    if job.extra != BASE:
-        command += ["--extra", job.extra]
-    own = pins / f"{job.extra}.txt"
-    if job.end == "floor" and job.python == PYTHONS[0] and own.exists():
-        command += ["--constraint", str(own)]
-    done = uv(command)
+    command += ["--resolution", "highest" if job.end == "newest" else "lowest-direct"]
+    command += [part for extra in job.extras for part in ("--extra", extra)]
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as pins:
+        pins.write("\n".join(job.pins) + "\n")
+        pins.flush()
+        done = uv([*command, "--constraint", pins.name])
     if done.returncode:
         reason = [line for line in done.stderr.splitlines() if not line.startswith("warning:")]
         if any(word in done.stderr for word in UNREACHABLE):
             raise Skipped(f"the package index cannot be reached ({' '.join(reason)[:200]})")
         raise CheckFailed(f"{job}: cannot be installed\n" + "\n".join(reason))
-    lines = [line.partition(" ")[0].partition("==") for line in done.stdout.splitlines() if "==" in line]
-    return {name.partition("[")[0]: Version(version) for name, _, version in lines}
+    found = [line for line in done.stdout.splitlines() if "==" in line]
+    if len(found) < len(job.pins):
+        raise CheckFailed(f"{job}: uv named no versions")
+    return len(found)
 
 
 def floors(requirements: list[str]) -> list[str]:
@@ -134,32 +150,23 @@ def floors(requirements: list[str]) -> list[str]:
     return pins
 
 
-def check(extras: dict[str, list[str]], base: list[str], threads: int) -> str:
-    with tempfile.TemporaryDirectory(prefix="weckd-resolve-") as folder:
-        for name, requirements in {BASE: base, **extras}.items():
-            # The oldest Python gets the very versions that are named. Others get the lowest there is for them; "all" is
-            # the extras together, of which one may need more than another names.
-            if pins := floors(requirements):
-                (Path(folder) / f"{name}.txt").write_text("\n".join(pins) + "\n")
-        todo = list(jobs(list(extras)))
-        # One after the other first: it meets an index that cannot be reached, and fills uv's cache.
-        found = [resolve(todo[0], Path(folder))]
-        with ThreadPoolExecutor(threads) as pool:
-            found += pool.map(lambda job: resolve(job, Path(folder)), todo[1:])
-    if not all(found):
-        raise CheckFailed("uv named no versions")
-    return f"{len(todo)} sets of versions: {len(extras) + 1 - len(STANDS_APART)} extras, Python {', '.join(PYTHONS)}"
+def check(base: list[str], extras: dict[str, list[str]], threads: int) -> str:
+    todo = list(jobs(base, extras))
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(resolve, todo))
+    sets = f"{len(todo)} sets of {min(found)} to {max(found)} packages"
+    return f"{sets}; {len(extras) - len(STANDS_APART)} extras, Python {', '.join(PYTHONS)}"
 
 
 def main() -> int:
     asked = argparse.ArgumentParser(description="Resolve every extra for every Python.")
     asked.add_argument("--required", action="store_true", help="fail where the package index cannot be reached")
-    asked.add_argument("--threads", type=int, default=4, help="resolutions at a time")
+    asked.add_argument("--threads", type=int, default=2, help="resolutions at a time")
     given = asked.parse_args()
     start_ns = time.monotonic_ns()
     project: dict[str, Any] = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
     try:
-        told = check(project["optional-dependencies"], project["dependencies"], given.threads)
+        told = check(project["dependencies"], project["optional-dependencies"], given.threads)
     except Skipped as err:
         sys.stdout.write(f"skipped  resolve every extra: {err}\n")
         return 1 if given.required else 0
