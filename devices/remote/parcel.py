@@ -21,14 +21,17 @@ from weckd_edge.signing import MANIFEST_FILE, SIGNATURE_FILE
 
 MODULES = (
     "__init__",
+    "bounds",
     "bundle",
     "errors",
+    "files",
     "optional",
     "progress",
     "schema",
     "signing",
     "stats",
     "store",
+    "toml_file",
 )
 """Modules of the package itself that a bench imports."""
 
