@@ -12,8 +12,8 @@ MOST_LABEL_BYTES = 127
 """Of a class's name, in UTF-8."""
 
 MOST_CLASSES = 1024
-MOST_SIDE = 8192
-"""Of a frame, pixels."""
+LEAST_SIDE, MOST_SIDE = 3, 8192
+"""Of a frame, pixels: the guard looks at a pixel's neighbours."""
 
 MOST_NAME = 100
 """Letters in the name of a bundle or a device, as update systems take them."""

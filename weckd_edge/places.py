@@ -55,7 +55,10 @@ def check_place(out: Path, sources: Iterable[Source] = (), *, option: str = "--o
 
 
 def _check_source(place: Path, source: Source, before: str, makes: Made) -> None:
-    read = source.path.resolve()
+    try:
+        read = source.path.resolve()
+    except (OSError, RuntimeError, ValueError):  # whoever reads it says what is wrong with it
+        return
     if read.is_relative_to(place):
         raise ConfigError(f"{before}: {source.what} ({source.path}) lies there and would be replaced; choose another place")
     if not read.is_dir() or not place.is_relative_to(read):
