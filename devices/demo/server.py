@@ -92,7 +92,9 @@ class DemoServer(ThreadingHTTPServer):
         if self.is_local:
             return False
         own = socket.gethostname().lower()
-        return name in (own, f"{own}.local", socket.getfqdn().lower()) or _is_address(name)
+        if name in (own, f"{own}.local") or _is_address(name):
+            return True
+        return name.startswith(f"{own}.") and name == socket.getfqdn().lower()  # only now is a name server asked
 
     def server_bind(self) -> None:
         """Listen without asking a name server for the address's name, as ``http.server``'s own does."""

@@ -49,7 +49,9 @@ def test_the_updaters_self_test_keeps_to_itself(
     assert seen.is_quiet, seen
 
 
-def test_the_library_keeps_to_itself_below_python(library: Any, runtime: tuple[str, ...], toy: ModuleType, watch: Any) -> None:
+def test_the_library_keeps_to_itself_below_python(
+    library: Any, runtime: tuple[str, ...], toy: ModuleType, watch: Any
+) -> None:
     bundle = toy.write_bundle(watch.work / "bundle").folder
     np.save(watch.work / "frame.npy", toy.frames()[0])
     binding = Path(__file__).parents[2] / "devices/firmware/python"
@@ -75,6 +77,14 @@ def test_onnx_runtime_finds_its_telemetry_off_unless_somebody_wrote_0(
     stand_in = library.folder / "tests/libonnxruntime_stand_in.so"
     words = ("env", "WECKD_STAND_IN=telemetry", *([] if before is None else [f"ORT_DISABLE_TELEMETRY={before}"]))
     seen = watch.run(
-        *words, library.folder / "tests/runner", bundle, "--backend", "onnxruntime", "--library", stand_in, "selftest", expect=1
+        *words,
+        library.folder / "tests/runner",
+        bundle,
+        "--backend",
+        "onnxruntime",
+        "--library",
+        stand_in,
+        "selftest",
+        expect=1,
     )
     assert ("not a graph" if quiet else "it reports to its maker") in seen.output

@@ -46,7 +46,9 @@ def missing() -> str | None:
     """Say why no program can be watched here, or None."""
     if shutil.which("strace") is None:
         return "strace is not installed"
-    done = subprocess.run(["strace", *_OPTIONS, _CALLS, "-o", os.devnull, "true"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["strace", *_OPTIONS, _CALLS, "-o", os.devnull, "true"], capture_output=True, text=True, check=False
+    )
     return f"strace cannot be used here: {done.stderr.strip()[:200]}" if done.returncode else None
 
 
@@ -70,15 +72,17 @@ class Watch:
         return {**kept, **{name: str(place) for name, place in own.items()}, "OMP_WAIT_POLICY": "passive"}
 
     def command(self, name: str, words: Sequence[object]) -> list[str]:
-        """Return what runs a program under strace; ``$$`` in the name gives each process that a shell starts its own file."""
+        """Return what runs a program under strace; its trace gets the name."""
         return ["strace", *_OPTIONS, _CALLS, "-o", f"{self._traces}/{name}", *map(str, words)]
 
     def wrapper(self, program: str) -> Path:
         """Write a shell script that stands for a program and runs it watched, whoever calls it."""
-        variables = " ".join(shlex.quote(f"{name}={value}") for name, value in self.environment.items())
-        words = shlex.join(self.command("", [program])).replace(f"{self._traces}/", f'"{self._traces}/$$"', 1)
+        variables = [f"{name}={value}" for name, value in self.environment.items()]
+        before, place, after = shlex.join(["env", "-i", *variables, *self.command("@", [program])]).partition(
+            f"{self._traces}/@"
+        )
         path = self.work / "watched"
-        path.write_text(f'#!/bin/sh\nexec env -i {variables} {words} "$@"\n')
+        path.write_text(f'#!/bin/sh\nexec {before}{place[:-1]}$$ {after} "$@"\n')  # $$: every call has a trace of its own
         path.chmod(0o755)
         return path
 
@@ -104,9 +108,15 @@ class Watch:
         return Watched(
             output=output,
             reached=tuple(line for line in lines if _LOOKS_UP.search(line) or _reaches_out(line)),
-            written=tuple(place for line in lines if _MAKES.search(line) for place in _places(line) if not self._may(place)),
+            written=tuple(
+                place for line in lines if _MAKES.search(line) for place in self._places(line) if not self._may(place)
+            ),
             left=tuple(str(path) for place in (self.home, self.cache) for path in sorted(place.rglob("*"))),
         )
+
+    def _places(self, line: str) -> list[str]:
+        """Return the paths of a line; what starts nowhere starts where programs do."""
+        return [os.path.normpath(Path(self.work, folder, name or alone)) for folder, name, alone in _PLACE.findall(line)]
 
     def _may(self, place: str) -> bool:
         """Tell whether a place is the program's own: its work, devices, and what Python keeps compiled."""
@@ -115,7 +125,3 @@ class Watch:
 
 def _reaches_out(line: str) -> bool:
     return bool(_REACHES.search(line)) and any(not a.startswith("127.") and a != "::1" for a in _ADDRESS.findall(line))
-
-
-def _places(line: str) -> list[str]:
-    return [os.path.normpath(os.path.join(folder, name or alone)) for folder, name, alone in _PLACE.findall(line)]

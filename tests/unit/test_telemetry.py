@@ -115,7 +115,7 @@ def test_what_reports_to_its_maker_is_imported_nowhere_else(folder: str) -> None
     files = list((ROOT / folder).rglob("*.py"))
     assert len(files) > 10
     reporting = {"onnxruntime", "openvino", "nncf", *telemetry.MODULES}
-    assert {(path.name, name) for path in files for name in imports(path)} & {(p.name, n) for p in files for n in reporting} == set()
+    assert [(path.name, name) for path in files for name in imports(path) if name in reporting] == []
 
 
 # What is seen of a process
@@ -219,9 +219,7 @@ print(nncf_backend.build(pathlib.Path(sys.argv[1]), frames, 4, None, pathlib.Pat
     assert seen.is_quiet, seen
 
 
-def test_a_bench_on_another_machine_keeps_to_itself(
-    sshd: ModuleType, bundle: Bundle, watch: Any, tmp_path: Path
-) -> None:
+def test_a_bench_on_another_machine_keeps_to_itself(sshd: ModuleType, bundle: Bundle, watch: Any, tmp_path: Path) -> None:
     from weckd_edge.devices.remote.asyncssh_backend import connect
     from weckd_edge.devices.remote.base import Access
     from weckd_edge.devices.remote.fleet import bench_hosts
