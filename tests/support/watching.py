@@ -120,7 +120,7 @@ class Watch:
 
     def _may(self, place: str) -> bool:
         """Tell whether a place is the program's own: its work, devices, and what Python keeps compiled."""
-        return place.startswith((f"{self.work}/", "/dev/", "/proc/")) or "/__pycache__" in place
+        return f"{place}/".startswith((f"{self.work}/", "/dev/", "/proc/")) or "/__pycache__" in place
 
 
 def _reaches_out(line: str) -> bool:

@@ -212,7 +212,9 @@ TELEMETRY = "weckd_edge/telemetry.py"
 """Libraries ask variables of the environment whether they may report to their makers, and nothing else."""
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if not p.startswith("weckd_edge/cli/") and p not in (LAUNCHED, TELEMETRY)])
+@pytest.mark.parametrize(
+    "path", [p for p in SOURCES if not p.startswith("weckd_edge/cli/") and p not in (LAUNCHED, TELEMETRY)]
+)
 def test_only_the_command_line_prints_reads_the_environment_or_exits(path: str) -> None:
     allowed = {"sys.stdout"} if path in STDOUT_ALLOWED else set()
     assert front_door_uses((ROOT / path).read_text()) <= allowed
