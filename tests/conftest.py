@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from weckd_edge import telemetry
+
 _HERE = Path(__file__).parent
 
 # Both are read when torch and timm are imported: tests run side by side, and none may wait for a network.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+telemetry.switch_off()  # tests import the libraries themselves too
 
 # A shell lets what it starts in the background ignore Ctrl-C, and every program started from here would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -120,6 +123,16 @@ def ears(tmp_path: Path) -> Path:
             cells = np.random.default_rng(100 * c + i).integers(120 * c, 120 * c + 130, (5, 5, 3), np.uint8)
             Image.fromarray(cells).resize((40, 36), Image.Resampling.BICUBIC).save(root / label / f"{i}.png")
     return root
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> Any:
+    """Programs that are watched in an empty home folder: see ``support/watching.py``."""
+    module = _load("weckd_tests_watching", _HERE / "support/watching.py")
+    reason = module.missing()
+    if reason is not None:
+        pytest.skip(f"no program can be watched: {reason}")
+    return module.Watch(tmp_path / "watched")
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from socketserver import TCPServer
 from types import TracebackType
 from typing import Any
 
@@ -91,7 +92,14 @@ class DemoServer(ThreadingHTTPServer):
         if self.is_local:
             return False
         own = socket.gethostname().lower()
-        return name in (own, f"{own}.local", socket.getfqdn().lower()) or _is_address(name)
+        if name in (own, f"{own}.local") or _is_address(name):
+            return True
+        return name.startswith(f"{own}.") and name == socket.getfqdn().lower()  # only now is a name server asked
+
+    def server_bind(self) -> None:
+        """Listen without asking a name server for the address's name, as ``http.server``'s own does."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.host, int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no event."""

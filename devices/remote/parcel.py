@@ -29,6 +29,7 @@ MODULES = (
     "signing",
     "stats",
     "store",
+    "telemetry",
 )
 """Modules of the package itself that a bench imports."""
 

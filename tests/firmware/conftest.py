@@ -10,7 +10,7 @@ import pytest
 @pytest.fixture(scope="session")
 def library(firmware: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Build with warnings as errors."""
-    return firmware.build(tmp_path_factory.mktemp("firmware") / "build")
+    return firmware.build(tmp_path_factory.mktemp("firmware") / "build", "-DWECKD_UPDATE=ON")
 
 
 @pytest.fixture(scope="session")

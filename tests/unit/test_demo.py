@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -206,6 +207,19 @@ def test_on_a_network_addresses_are_welcome_and_foreign_names_are_not(bundle: Pa
         assert not server.knows("evil.example:8765")
     assert is_loopback("127.0.0.2")
     assert not is_loopback("example.org")
+
+
+def test_a_name_server_is_asked_for_this_machines_own_name_alone(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(socket, "gethostname", lambda: "Booth")
+    monkeypatch.setattr(socket, "getfqdn", lambda name="": asked.append(name) or "booth.clinic.example")
+    with DemoSession(bundle, backend="onnxruntime") as session, DemoServer(session, host="0.0.0.0") as server:
+        assert server.knows("booth:8765")
+        assert not server.knows("evil.example:8765")
+        assert asked == []
+        assert server.knows("booth.clinic.example:8765")
+        assert not server.knows("booth.evil.example:8765")
+    assert asked == ["", ""]
 
 
 def test_a_port_that_is_taken_says_what_to_do(server: DemoServer, bundle: Path) -> None:

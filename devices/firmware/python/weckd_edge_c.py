@@ -157,7 +157,7 @@ class Bundle:
         WeckdCError: It cannot be opened.
     """
 
-    def __init__(self, library: str, folder: str, **options: object) -> None:
+    def __init__(self, library: str, folder: str, /, **options: object) -> None:
         self._lib = load(library)
         self._handle = ctypes.c_void_p()
         why = ctypes.create_string_buffer(_MESSAGE)
