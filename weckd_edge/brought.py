@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from weckd_edge.train.checkpoint import Checkpoint
 
 Predictor = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 SAMPLES = 16
 """Validation images on which a brought ONNX file and what was made of it must answer alike."""
@@ -72,6 +73,10 @@ class Brought(Protocol):
     trained_name: str
 
     @property
+    def takes_bytes(self) -> bool:
+        """Tell whether it takes whole grey levels, so that no mean and standard deviation apply."""
+
+    @property
     def bytes(self) -> int:
         """Return the size of its weights."""
 
@@ -86,6 +91,9 @@ class Brought(Protocol):
 
     def predictor(self, adopted: Link, source: Path) -> Predictor:
         """Return what it answers to one frame, without anything that compiling does."""
+
+    def run(self, adopted: Link, source: Path) -> Run:
+        """Return what it predicts of one normalised image ``[1, 3, S, S]``: probabilities ``[classes]``."""
 
 
 def _contract(
@@ -116,6 +124,10 @@ class BroughtOnnx:
     labels: tuple[str, ...] | None
     former: DatasetIndex | None = None
     trained_name: str = "brought onnx fp32"
+
+    @property
+    def takes_bytes(self) -> bool:
+        return self.network.kind == "uint8"
 
     @property
     def bytes(self) -> int:
@@ -163,6 +175,11 @@ class BroughtOnnx:
     def predictor(self, adopted: Link, source: Path) -> Predictor:
         return _onnx_predictor(source / adopted.weights.path, adopted.input)
 
+    def run(self, adopted: Link, source: Path) -> Run:
+        from weckd_edge.devices.backends.table import open_runner
+
+        return open_runner("onnxruntime", source / adopted.weights.path).run  # type: ignore[return-value]  # takes float32
+
 
 def _inputs(root: Path, records: Sequence[ImageRecord], contract: InputContract) -> list[NDArray[np.float32]]:
     from weckd_edge.train.evaluate import network_pixels
@@ -194,6 +211,7 @@ class _TorchNetwork:
     """What a checkpoint and a former link have in common: torch answers them, and the usual export writes them."""
 
     trained_name = "torch fp32"
+    takes_bytes = False
 
     def export(self, adopted: Link, source: Path, folder: Path) -> ExportedModel:
         from weckd_edge.compile.export import export_onnx
@@ -206,6 +224,11 @@ class _TorchNetwork:
         from weckd_edge.train.evaluate import frame_predictor
 
         return frame_predictor(adopted, source)
+
+    def run(self, adopted: Link, source: Path) -> Run:
+        from weckd_edge.train.evaluate import network_predictor
+
+        return network_predictor(adopted, source)
 
 
 @dataclass(kw_only=True)
