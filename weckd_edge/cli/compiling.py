@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.option("--model-options", help='Its options as JSON, such as {"channels": [16, 32, 64, 128]}.')
 @click.option(
     "--labels",
-    help="Classes in the order of the outputs, separated by commas, in double quotes where they hold one; else sorted by name.",
+    help="Classes in the order of the outputs, separated by commas (quoted where they hold one); else sorted by name.",
 )
 @click.option("--input-size", type=int, help="Side of the network's input, where the file leaves it open, pixels.")
 @click.option("--layout", type=click.Choice(("nchw", "nhwc")), help="Where the channels are, if an ONNX file does not tell.")
