@@ -86,8 +86,8 @@ class Brought(Protocol):
     def adopt(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> Adopted:
         """Evaluate it and write it into ``folder``."""
 
-    def export(self, adopted: Link, source: Path, folder: Path) -> ExportedModel:
-        """Write the graph from frame to probabilities."""
+    def export(self, adopted: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
+        """Write the graph from frame to probabilities; ``cast_first`` as TensorRT asks for it."""
 
     def predictor(self, adopted: Link, source: Path) -> Predictor:
         """Return what it answers to one frame, without anything that compiling does."""
@@ -109,6 +109,7 @@ def _contract(
         input_size=size,
         mean=(mean[0], mean[1], mean[2]),
         std=(std[0], std[1], std[2]),
+        resize=config.input.resize or "bilinear",
     )
 
 
@@ -166,11 +167,13 @@ class BroughtOnnx:
         )
         return Adopted(link=link, said=(*made.said, _UNKNOWN))
 
-    def export(self, adopted: Link, source: Path, folder: Path) -> ExportedModel:
+    def export(self, adopted: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
         from weckd_edge.compile.adopt import wrap_network
 
         weights = adopted.weights
-        return wrap_network(source / weights.path, adopted.input, adopted.labels, weights.sha256, folder)
+        return wrap_network(
+            source / weights.path, adopted.input, adopted.labels, weights.sha256, folder, cast_first=cast_first
+        )
 
     def predictor(self, adopted: Link, source: Path) -> Predictor:
         return _onnx_predictor(source / adopted.weights.path, adopted.input)
@@ -213,12 +216,12 @@ class _TorchNetwork:
     trained_name = "torch fp32"
     takes_bytes = False
 
-    def export(self, adopted: Link, source: Path, folder: Path) -> ExportedModel:
+    def export(self, adopted: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
         from weckd_edge.compile.export import export_onnx
         from weckd_edge.train.models import load_link
 
         trunk = load_link(adopted, source).trunk
-        return export_onnx(trunk, adopted.input, adopted.labels, adopted.weights.sha256, folder)
+        return export_onnx(trunk, adopted.input, adopted.labels, adopted.weights.sha256, folder, cast_first=cast_first)
 
     def predictor(self, adopted: Link, source: Path) -> Predictor:
         from weckd_edge.train.evaluate import frame_predictor

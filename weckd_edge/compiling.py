@@ -265,17 +265,19 @@ class CompileStages(Stages):
 
     def _export(self, link: Stage[Link]) -> Stage[ExportedModel]:
         artifact = link.artifact
+        cast_first = self.request.target == "jetson"
         key = {
             "link": artifact.weights.sha256,
             "input": artifact.input,
             "labels": artifact.labels,
+            "cast_first": cast_first,
             "versions": versions(),
         }
         return self.stage(
             f"export-{artifact.name}",
             ExportedModel,
             key,
-            lambda folder: self.brought.export(artifact, link.folder, folder),
+            lambda folder: self.brought.export(artifact, link.folder, folder, cast_first=cast_first),
         )
 
     def _network(self, link: Stage[Link]) -> Module | None:
