@@ -121,7 +121,7 @@ def probe(
             input_size=128,
             mean=grey,
             std=grey,
-            resize=config.input.resize,
+            resize=config.input.resize or "diagonal",
         ),
     )
     if not describer.pretrained:
