@@ -52,7 +52,7 @@ def check_file(data: bytes) -> None:
         tags = check_tags(data)
         for side, tile in ((_WIDTH, _TILE_WIDTH), (_HEIGHT, _TILE_HEIGHT)):
             if tags.get(tile, 0) > max(ROOMY_TILE, tags.get(side, 0)):
-                raise DataError(f"tiles of {tags[tile]} pixels in a picture of {tags.get(side, 0)}: it is damaged or crafted")
+                raise DataError(f"tiles of {tags[tile]} pixels, the picture has {tags.get(side, 0)}: damaged or crafted")
 
 
 def check_tags(data: bytes) -> dict[int, int]:
@@ -67,13 +67,14 @@ def check_tags(data: bytes) -> dict[int, int]:
     Raises:
         DataError: With a short reason.
     """
-    found, held = {}, 0
+    found: dict[int, int] = {}
+    held = 0
     for tag in _tags(data):
         if tag.kind not in _KEPT_AS_BYTES and tag.count > MAX_VALUES:
             raise DataError(f"{tag.count} numbers in one tag of its head; expected at most {MAX_VALUES}")
         held += tag.bytes
         if held > len(data):
-            raise DataError("the tags of its head share their bytes and hold more than the file: it is damaged or crafted")
+            raise DataError("the tags of its head hold more than the whole file: damaged or crafted")
         found.setdefault(tag.number, tag.value)
     return found
 

@@ -127,7 +127,7 @@ def test_missing_files_folders_and_dead_links_have_a_reason(tmp_path: Path) -> N
 @pytest.mark.parametrize(("width", "height"), [(9_248, 6_936), (1, 8193), (20_000, 20_000), (80_000_000, 1)])
 def test_a_side_over_the_limit_is_refused_before_decoding(width: int, height: int) -> None:
     header = f"P6 {width} {height} 255\n".encode()
-    with pytest.raises(DataError, match="a side may have 8192, save it smaller|may have 8192 pixels a side"):
+    with pytest.raises(DataError, match=r"may have 8192( pixels a side)?, save it smaller"):
         decode_bytes(header + b"\x00" * 30)
 
 
