@@ -27,12 +27,18 @@ MAX_SIDE = 8192
 MAX_FILE_BYTES = 256 << 20
 """Larger files are refused unread; the largest image, 3 bytes a pixel, takes 192 MiB where nothing is compressed."""
 
+MAX_DECODING_BYTES = 12 * MAX_SIDE * MAX_SIDE
+"""Memory that images may take while they are decoded, all threads together: the largest one of most formats."""
+
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000")
 """Formats that are tried: pictures only (Pillow would also start a PostScript interpreter)."""
 
 Pixels = NDArray[np.uint8]
 
 _STRIP_PIXELS = 1 << 20
+_BYTES_A_PIXEL = 12
+_MORE_BYTES_A_PIXEL = {"JPEG2000": 24, "WEBP": 16}
+"""What decoders take for a pixel at most, Pillow's and our own copy included, as it was measured."""
 _ORIENTATION = 0x0112
 
 _STORED: dict[int, Callable[[Pixels], Pixels]] = {
@@ -48,7 +54,7 @@ _STORED: dict[int, Callable[[Pixels], Pixels]] = {
 """An upright picture seen in the rows and columns that the file stores it in, by EXIF orientation."""
 
 _opening = threading.Lock()
-_room = Room(MAX_SIDE * MAX_SIDE)
+_room = Room(MAX_DECODING_BYTES)
 
 
 def decode(path: Path) -> Pixels:
@@ -94,15 +100,15 @@ def decode_bytes(data: bytes) -> Pixels:
 def decoded(data: bytes) -> Iterator[Pixels]:
     """Decode an image file's bytes for a block of code: uint8 ``[H, W, 3]``, as ``decode`` does.
 
-    All threads together hold no more pixels at one time than the largest image has: the others wait. So no block decodes
-    a second image.
+    All threads together take no more than ``MAX_DECODING_BYTES`` at one time: the others wait. So no block decodes a
+    second image.
 
     Raises:
         DataError: With a short reason; also where the block finds too little memory.
     """
     try:
         image = open_image(data)
-        with _room.taken(image.width * image.height):
+        with _room.taken(_memory_of(image)):
             pixels = _decode(image)
             del image  # its own pixels are not needed any more
             yield pixels
@@ -134,7 +140,15 @@ def open_image(data: bytes) -> Image.Image:
         raise DataError(f"damaged header ({_brief(err)})") from err
     if max(image.size) > MAX_SIDE:
         raise DataError(f"{image.width} x {image.height} pixels; a side may have {MAX_SIDE}, save it smaller")
+    if _memory_of(image) > MAX_DECODING_BYTES:
+        sides = f"{image.width} x {image.height} pixels of {image.format}"
+        raise DataError(f"{sides} take more than {MAX_DECODING_BYTES >> 20} MiB; save it smaller, or as PNG")
     return image
+
+
+def _memory_of(image: Image.Image) -> int:
+    """Return the bytes that an image takes while it is decoded, at most."""
+    return image.width * image.height * _MORE_BYTES_A_PIXEL.get(image.format or "", _BYTES_A_PIXEL)
 
 
 def _decode(image: Image.Image) -> Pixels:

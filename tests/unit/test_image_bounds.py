@@ -43,6 +43,18 @@ def test_the_largest_sides_are_read_and_one_more_is_not(crafted: ModuleType) -> 
             decode_bytes(crafted.png_of(width, height))
 
 
+@pytest.mark.parametrize(("kind", "most"), [("JPEG2000", 70), ("WEBP", 86)])
+def test_formats_whose_decoders_take_more_memory_have_fewer_pixels(
+    crafted: ModuleType, kind: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert frames.MAX_DECODING_BYTES == 768 << 20
+    monkeypatch.setattr(frames, "MAX_DECODING_BYTES", 12 * 100 * 100)
+    assert decode_bytes(crafted.png_of(100, 100)).shape == (100, 100, 3)
+    assert decode_bytes(crafted.encoded(Image.new("RGB", (most, most)), kind)).shape == (most, most, 3)
+    with pytest.raises(DataError, match=rf"pixels of {kind} take more than .* save it smaller, or as PNG"):
+        decode_bytes(crafted.encoded(Image.new("RGB", (most + 1, most + 1)), kind))
+
+
 def test_a_picture_that_was_never_a_file_is_bounded_too() -> None:
     with pytest.raises(DataError, match="a side may have 8192"):
         fit(np.zeros((MAX_SIDE + 1, 1, 3), np.uint8), 480, 640)
@@ -202,7 +214,7 @@ def test_threads_hold_no_more_pixels_at_one_time_than_there_is_room_for(
         threading.Event().wait(0.01)
         return decode_whole(image)
 
-    monkeypatch.setattr(frames, "_room", Watched(2500))
+    monkeypatch.setattr(frames, "_room", Watched(12 * 2500))
     monkeypatch.setattr(frames, "_decode", slowly)
     sides = [30, 50, 10, 40, 20, 50, 30, 30, 10, 10, 20, 60]
     for n, side in enumerate(sides):
@@ -210,7 +222,7 @@ def test_threads_hold_no_more_pixels_at_one_time_than_there_is_room_for(
     listed = [ListedImage(path=f"{n:02d}.png", label="a") for n in range(len(sides))]
     found = scan(tmp_path, listed, SilentProgress())
     assert [image.width for image in found.images] == sides
-    assert most <= 60 * 60  # the one that is larger than the room was alone
+    assert most <= 12 * 60 * 60  # the one that is larger than the room was alone
     assert held == 0
 
 
