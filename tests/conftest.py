@@ -56,6 +56,12 @@ def toy() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def crafted() -> ModuleType:
+    """Image files that are none, or claim too much: see ``support/crafted.py``."""
+    return _load("weckd_tests_crafted", _HERE / "support/crafted.py")
+
+
+@pytest.fixture(scope="session")
 def sshd() -> ModuleType:
     """Real ssh servers on loopback: see ``support/sshd.py``."""
     pytest.importorskip("asyncssh")

@@ -190,7 +190,9 @@ class CompileStages(Stages):
         # The chain of the settings was not trained: it has no place in what is recorded of this bundle.
         self.config = replace(self.config, link=())
         if self.asked.calibrate_on is not None:
-            self.calibration = read_calibration(self.asked.calibrate_on, index.artifact, self.config, self.progress)
+            self.calibration = read_calibration(
+                self.asked.calibrate_on, index.artifact, self.config, self.progress, skip_bad=self.asked.skip_bad
+            )
         adopted = self.stage(
             "adopt",
             Adopted,
@@ -347,8 +349,17 @@ def _refuse_trained_on(former: DatasetIndex, index: DatasetIndex) -> None:
         )
 
 
-def read_calibration(path: Path, index: DatasetIndex, config: BuildConfig, progress: Progress) -> tuple[DatasetIndex, Path]:
+def read_calibration(
+    path: Path, index: DatasetIndex, config: BuildConfig, progress: Progress, *, skip_bad: bool = False
+) -> tuple[DatasetIndex, Path]:
     """Read a separate calibration folder or CSV.
+
+    Args:
+        path: A folder of ``<label>/<image>`` or a CSV.
+        index: The data set.
+        config: Its quantize table says how many images are wanted.
+        progress: Where the reading is shown.
+        skip_bad: Leave out files that cannot be read, and say how many.
 
     Returns:
         Its images, all for calibration, and the folder they lie in.
@@ -371,10 +382,10 @@ def read_calibration(path: Path, index: DatasetIndex, config: BuildConfig, progr
     found = scan(root, listed, progress)
     if found.bad_files:
         first = found.bad_files[0]
-        raise DataError(
-            f"calibration: {len(found.bad_files)} files of {path} cannot be used (such as {first.path}: {first.reason}); "
-            "repair or remove them"
-        )
+        told = f"calibration: {len(found.bad_files)} files of {path} cannot be used (such as {first.path}: {first.reason})"
+        if not skip_bad:
+            raise DataError(f"{told}; repair or remove them, or give --skip-bad to leave them out")
+        progress.note(f"{told}; they are left out")
     held_out = {record.pixels_sha256: record for record in index.images if record.split != "train"}
     for image in found.images:
         twin = held_out.get(image.pixels_sha256)

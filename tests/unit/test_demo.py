@@ -24,8 +24,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from weckd_edge.devices.demo import server as server_module
-from weckd_edge.devices.demo.server import DemoServer, is_loopback, load_page
+from weckd_edge.devices.demo.server import DemoServer, Limits, is_loopback, load_page
 from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.infer import ABSTAIN, infer
 from weckd_edge.errors import BundleError, DeviceError
@@ -158,7 +157,7 @@ def test_another_sites_page_cannot_send_images(server: DemoServer) -> None:
 
 
 def test_too_much_and_what_has_no_length_are_refused(server: DemoServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(server, "limits", Limits(body_bytes=1 << 20))
     status, headers, found = ask(server, "POST", "/api/answer", bytes((1 << 20) + 1))
     assert (status, found) == (413, {"error": "the file has 1.0 MiB; the limit is 1 MiB"})
     assert headers["Connection"] == "close"
