@@ -1,14 +1,15 @@
-"""The C library beside Python and OpenVINO alone: ``python benchmarks/bench_firmware.py BUNDLE [frames] [start] [sizes] [runtimes]``.
+"""The C library beside Python and OpenVINO alone: ``python benchmarks/bench_firmware.py BUNDLE [WHAT ...]``.
 
-The bundle is one for a CPU, built here or elsewhere. Five figures, each a ratio within one run, a size, or this machine's own:
+``WHAT`` is ``frames``, ``start``, ``sizes``, ``runtimes``, or nothing for all. The bundle is one for a CPU, built here or
+elsewhere. Five figures, each a ratio within one run, a size, or this machine's own:
 
 * frame to answer, C beside the Python runner (bar 1.05), rounds in turn, one processor thread;
 * from the program's start to its first answer with a warm model cache, beside a C program that calls OpenVINO and checks
   nothing (bar 1.5), new processes in turn;
 * the library's size, stripped (bar 200 kB);
 * largest resident memory after some frames, beside OpenVINO's benchmark_app (bar 1.3) and beside that C program;
-* with each runtime: program start to first answer without a cache, largest resident memory, and the bytes of the shared
-  libraries of the runtime that the process had mapped. They hold for the processor that the line names.
+* with each runtime: program start to first answer (by the clock, and time of the processor), largest resident memory, and
+  the bytes of the runtime's shared libraries that the process had mapped. They hold for the processor that the line names.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def main() -> None:
         if "sizes" in wanted:
             bench_sizes(built, bundle, frames, size, folder)
         if "runtimes" in wanted:
-            bench_runtimes(built, bundle, frames)
+            bench_runtimes(built, bundle, frames, folder / "kept")
 
 
 def command(built: Built, bundle: Path, *args: object) -> list[str]:
@@ -135,20 +136,25 @@ def bench_start(built: Built, bundle: Path, frames: Path, size: tuple[int, int],
     )
 
 
-_PEAK = """
+_USAGE = """
 import resource, subprocess, sys
 done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_maxrss * 1024, int((used.ru_utime + used.ru_stime) * 1e9))
 sys.exit(done.returncode)
 """
 
 
-def peak_bytes(words: list[str]) -> int:
-    """Return the largest resident memory of a command, started by a small process: a child begins with its parent's."""
-    done = subprocess.run([sys.executable, "-S", "-c", _PEAK, *words], capture_output=True, text=True, check=False)
+def usage(words: list[str]) -> tuple[int, int]:
+    """Return a command's largest resident memory in bytes and its processor time in nanoseconds.
+
+    It is started by a small process: a child begins with its parent's memory.
+    """
+    done = subprocess.run([sys.executable, "-S", "-c", _USAGE, *words], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{words[0]} left with {done.returncode}")
-    return int(done.stdout)
+    peak_bytes, processor_ns = map(int, done.stdout.split())
+    return peak_bytes, processor_ns
 
 
 def bench_sizes(built: Built, bundle: Path, frames: Path, size: tuple[int, int], folder: Path) -> None:
@@ -185,7 +191,7 @@ def bench_sizes(built: Built, bundle: Path, frames: Path, size: tuple[int, int],
     start_ns = time.monotonic_ns()
     for _ in range(5):
         for name, words in commands.items():
-            peaks[name].append(peak_bytes(words))
+            peaks[name].append(usage(words)[0])
     medians = {name: statistics.median(values) for name, values in peaks.items()}
     append(
         "firmware",
@@ -221,29 +227,37 @@ def mapped_bytes(words: list[str], folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in sorted(mapped) if path.is_relative_to(folder)}
 
 
-def bench_runtimes(built: Built, bundle: Path, frames: Path) -> None:
+def bench_runtimes(built: Built, bundle: Path, frames: Path, cache: Path) -> None:
+    cache.mkdir()
     libraries = runtime_libraries(built)
     words = {
         name: [str(built.folder / "tests/runner"), str(bundle), "--backend", name, "--library", str(path)]
         for name, path in libraries.items()
     }
+    words["openvino, warm cache"] = [*words["openvino"], "--cache", str(cache)]
     times_ns: dict[str, list[int]] = {name: [] for name in words}
+    processor_ns: dict[str, list[int]] = {name: [] for name in words}
     peaks: dict[str, list[int]] = {name: [] for name in words}
     for i in range(STARTS + 2):
         for name, start in words.items():
             done = subprocess.run([*start, "first", frames], capture_output=True, text=True, check=True)
-            if i >= 2:  # the first two bring the files into the page cache
+            used = usage([*start, "first", str(frames)])
+            peak, _ = usage([*start, "bench", str(frames), "50"])
+            if i >= 2:  # the first two bring the files into the page cache, and fill the cache of compiled models
                 times_ns[name].append(int(done.stdout))
-                peaks[name].append(peak_bytes([*start, "bench", str(frames), "50"]))
+                processor_ns[name].append(used[1])
+                peaks[name].append(peak)
     append(
         "firmware",
-        f"start and memory with each runtime, {bundle.name}, one thread, no cache, files in the page cache",
+        f"start and memory with each runtime, {bundle.name}, one thread, files in the page cache",
         times_ns,
         ["openvino", "onnxruntime"],
+        fastest_ns={name: min(samples) for name, samples in times_ns.items()},
+        processor_ns={name: int(statistics.median(values)) for name, values in processor_ns.items()},
         peak_resident_bytes={name: int(statistics.median(values)) for name, values in peaks.items()},
         libraries_bytes={
-            name: mapped_bytes([*start, "bench", str(frames), "10000000"], libraries[name].resolve().parent)
-            for name, start in words.items()
+            name: mapped_bytes([*words[name], "bench", str(frames), "10000000"], path.resolve().parent)
+            for name, path in libraries.items()
         },
     )
 

@@ -1,4 +1,4 @@
-"""What the guides say about building the C library holds when it is typed: from a bundle's sdk/, for another processor, installed."""
+"""What the guides say about building the C library holds when it is typed: from a bundle, across, installed."""
 
 import importlib.util
 import os
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from weckd_edge.bundle import open_bundle
-from weckd_edge.devices.sdk import SDK_FOLDER, SOURCE, sdk_files, write_sdk
+from weckd_edge.devices.sdk import SOURCE, sdk_files, write_sdk
 from weckd_edge.errors import BundleError
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +70,9 @@ def installed(carrying: Path, firmware: ModuleType) -> Path:
     assert sum("cmake -S ear-bundle/sdk -B weckd-build" in line for line in commands) == 2
     for line in commands:
         line = line.replace("/usr/local", str(prefix))
-        line = line.replace(".../openvino/cmake", str(wheel / "cmake")) if wheel else re.sub(r" -DOpenVINO_DIR=\S+", "", line)
+        line = (
+            line.replace(".../openvino/cmake", str(wheel / "cmake")) if wheel else re.sub(r" -DOpenVINO_DIR=\S+", "", line)
+        )
         run("sh", "-e", "-c", line, cwd=carrying, env={**os.environ, "CMAKE_BUILD_PARALLEL_LEVEL": "2"})
     return prefix
 
@@ -91,7 +93,12 @@ def test_an_installed_program_finds_its_library_also_where_the_tree_was_moved(in
 
 def test_every_program_that_a_unit_starts_is_installed(installed: Path) -> None:
     units = [path for path in (installed / "lib/systemd/system").rglob("*") if path.is_file()]
-    assert {path.name for path in units} == {"weckd-camera.service", "update.conf", "weckd-confirm.service", "weckd-confirm.timer"}
+    assert {path.name for path in units} == {
+        "weckd-camera.service",
+        "update.conf",
+        "weckd-confirm.service",
+        "weckd-confirm.timer",
+    }
     started = {
         word.lstrip("+-!@:")
         for path in units
@@ -212,7 +219,8 @@ def test_a_build_for_another_processor_takes_headers_and_no_name_from_the_host(t
     for name in ("jansson", "mbedcrypto"):
         run("aarch64-linux-gnu-gcc", "-shared", "-o", place / f"lib{name}.so", "-x", "c", os.devnull)
     (place / "pkgconfig/jansson.pc").write_text(
-        "Name: jansson\nDescription: JSON\nVersion: 2.14\nLibs: -L/usr/lib/aarch64-linux-gnu -ljansson\nCflags: -I/usr/include\n"
+        "Name: jansson\nDescription: JSON\nVersion: 2.14\nCflags: -I/usr/include\n"
+        "Libs: -L/usr/lib/aarch64-linux-gnu -ljansson\n"
     )
     openvino = openvino_of_the_host(tmp_path / "openvino")
     toolchain = (f"-DCMAKE_TOOLCHAIN_FILE={SOURCE}/cmake/aarch64-linux-gnu.cmake", f"-DWECKD_ROOT={root}")

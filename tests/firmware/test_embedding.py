@@ -33,7 +33,9 @@ def test_a_static_library_links(firmware: ModuleType, tmp_path: Path) -> None:
     run("cmake", "-S", firmware.SOURCE, "-B", build, "-DBUILD_SHARED_LIBS=OFF", "-DWECKD_OPENVINO=OFF")
     run("cmake", "--build", build, "--parallel", "2")
     run("cmake", "--install", build, "--prefix", prefix)
-    symbols = {line.split()[-1] for line in run("nm", "-g", "--defined-only", next(prefix.rglob("*.a"))).splitlines() if " " in line}
+    symbols = {
+        line.split()[-1] for line in run("nm", "-g", "--defined-only", next(prefix.rglob("*.a"))).splitlines() if " " in line
+    }
     assert not [name for name in symbols if not name.startswith("weckd_")]  # a program's own names stay free
     (tmp_path / "user.c").write_text(USER.replace("weckd_api_version()", "(weckd_close(NULL), weckd_api_version())"))
     run("cc", tmp_path / "user.c", *flags_of(prefix, "--static"), "-o", tmp_path / "user")

@@ -92,9 +92,7 @@ def test_a_key_on_a_curve_that_signs_no_bundle_is_refused(
     sign(bundle, keys["p256"])
     public = bundle.parent / "curve.pub"
     key = ec.generate_private_key(getattr(ec, curve)()).public_key()
-    public.write_bytes(
-        key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
+    public.write_bytes(key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
     assert "on no curve that signs bundles" in refused(library, bundle, -10, "--key", public)
 
 

@@ -1,4 +1,4 @@
-"""What a program that was built against the C library's header relies on, as text: ``python tests/support/abi.py`` writes it.
+"""What a program built against the C library's header relies on: ``python tests/support/abi.py`` writes it.
 
 Every struct with size and places of its fields (on a 64-bit processor), every constant with its value, every function.
 ``tests/firmware/abi.txt`` is what the API version in its first line promises.
@@ -48,7 +48,9 @@ def constants(header: str) -> list[str]:
     """Return every enumerator and every number that is defined."""
     text = without_comments(header)
     enumerators = [
-        name for body in re.findall(r"typedef enum \w+ \{(.*?)\}", text, re.DOTALL) for name in re.findall(r"(WECKD_\w+) =", body)
+        name
+        for body in re.findall(r"typedef enum \w+ \{(.*?)\}", text, re.DOTALL)
+        for name in re.findall(r"(WECKD_\w+) =", body)
     ]
     return enumerators + re.findall(r"^#define (WECKD_\w+) \(?-?\d", text, re.MULTILINE)
 

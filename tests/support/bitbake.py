@@ -1,7 +1,8 @@
-"""Read the Yocto recipe with BitBake's own parser, and lay its sources out with BitBake's own fetcher: run in a process of its own.
+"""Read the Yocto recipe with BitBake's own parser, and lay its sources out with its fetcher.
 
-``python tests/support/bitbake.py LAYER WORK "PACKAGECONFIG"`` prints one JSON object. The classes that the recipe inherits are
-OpenEmbedded's and are not here: they are empty, and what they do with PACKAGECONFIG is done below as base.bbclass does it.
+``python tests/support/bitbake.py LAYER WORK "PACKAGECONFIG"`` prints one JSON object; BitBake changes its process,
+so that tests run this in one of its own. The classes that the recipe inherits are OpenEmbedded's and are not here: they
+are empty, and what they do with PACKAGECONFIG is done below as base.bbclass does it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,18 @@ WORKDIR = "${TOPDIR}/work"
 DL_DIR = "${TOPDIR}/downloads"
 PERSISTENT_DIR = "${TOPDIR}/cache"
 """
-WANTED = ("PN", "PV", "SUMMARY", "LICENSE", "LIC_FILES_CHKSUM", "DEPENDS", "SRC_URI", "S", "EXTRA_OECMAKE", "FILES:weckd-edge")
+WANTED = (
+    "PN",
+    "PV",
+    "SUMMARY",
+    "LICENSE",
+    "LIC_FILES_CHKSUM",
+    "DEPENDS",
+    "SRC_URI",
+    "S",
+    "EXTRA_OECMAKE",
+    "FILES:weckd-edge",
+)
 
 
 def read(layer: Path, work: Path, chosen: str | None) -> dict[str, Any]:
@@ -47,7 +59,13 @@ def read(layer: Path, work: Path, chosen: str | None) -> dict[str, Any]:
     (work / "conf/bitbake.conf").write_text(CONFIGURATION)
     data = bb.data.init()
     bb.parse.siggen = bb.siggen.init(data)
-    for name, value in {"__bbclasstype": "recipe", "TOPDIR": str(work), "BBPATH": str(work), "BBFILES": "", "LAYERDIR": str(layer)}.items():
+    for name, value in {
+        "__bbclasstype": "recipe",
+        "TOPDIR": str(work),
+        "BBPATH": str(work),
+        "BBFILES": "",
+        "LAYERDIR": str(layer),
+    }.items():
         data.setVar(name, value)
     data = bb.parse.handle(str(work / "conf/bitbake.conf"), data, True)
     data = bb.parse.handle(str(layer / "conf/layer.conf"), data, True)
@@ -61,7 +79,7 @@ def read(layer: Path, work: Path, chosen: str | None) -> dict[str, Any]:
     told["SYSTEMD_SERVICE"] = data.getVar(f"SYSTEMD_SERVICE:{told['PN']}")
     flags = {name: words.split(",") for name, words in data.getVarFlags("PACKAGECONFIG").items()}
     on = told["PACKAGECONFIG"].split()
-    told["choices"] = {name: words for name, words in flags.items()}
+    told["choices"] = flags
     told["options"] = told["EXTRA_OECMAKE"].split() + [words[0 if name in on else 1] for name, words in flags.items()]
     told["BBFILES"] = data.getVar("BBFILES").split()
     told["recipe"] = str(recipe)
@@ -72,4 +90,5 @@ def read(layer: Path, work: Path, chosen: str | None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(read(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)))
+    found = read(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)
+    sys.stdout.write(json.dumps(found) + "\n")
