@@ -235,10 +235,12 @@ def test_a_build_for_another_processor_takes_headers_and_no_name_from_the_host(t
     assert "openvino (libopenvino_c.so, libopenvino_c.so.2541)" in said
 
 
-def test_it_builds_without_a_cpp_compiler_and_with_warnings_that_are_none_of_ours(tmp_path: Path) -> None:
+def test_no_cpp_compiler_is_needed_and_warnings_are_no_errors(tmp_path: Path) -> None:
     """``/nosuch`` as a C++ compiler would end a project that asks for one."""
-    said, cache = configure(tmp_path, "-DCMAKE_CXX_COMPILER=/nosuch", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON")
+    options = ("-DCMAKE_CXX_COMPILER=/nosuch", "-DWECKD_EXAMPLES=ON", "-DWECKD_UPDATE=ON")
+    said, cache = configure(tmp_path, *options, "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON")
     assert "CMAKE_CXX_FLAGS" not in cache
+    assert "The example in C++ is left out" in said
     assert "-Werror" not in (tmp_path / "build/compile_commands.json").read_text(encoding="utf-8")
     assert "weckd_edge 0.1.0" in said
 
