@@ -32,11 +32,15 @@ CUT = 86
 
 @dataclass(frozen=True)
 class Tool:
-    """A build of weckd-update, and the store and key it is called with."""
+    """A build of weckd-update, the store and key it is called with, and the folder in memory where the camera looks."""
 
     built: Any
     store: Path
     key: Path
+
+    @property
+    def run(self) -> Path:
+        return self.store.with_name(self.store.name + ".run")
 
     @property
     def program(self) -> Path:
@@ -45,8 +49,7 @@ class Tool:
     def call(
         self, *args: object, env: dict[str, str] | None = None, key: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
-        key = key or self.key
-        command = [self.program, "--store", self.store, "--key", key, "--backend", "echo", *args]
+        command = [self.program, *self.options(key), *args]
         return subprocess.run(
             list(map(str, command)),
             capture_output=True,
@@ -55,6 +58,9 @@ class Tool:
             check=False,
             env={**os.environ, **(env or {})},
         )
+
+    def options(self, key: Path | None = None) -> list[object]:
+        return ["--store", self.store, "--run", self.run, "--key", key or self.key, "--backend", "echo"]
 
     def done(self, *args: object, **more: Any) -> str:
         result = self.call(*args, **more)
@@ -66,12 +72,32 @@ class Tool:
         assert result.returncode == 1, result.stdout + result.stderr
         return result.stderr
 
+    def take(self, bundle: Path) -> None:
+        """Install a bundle, start it, and call it good."""
+        for step in (("install", bundle), ("boot",), ("confirm",)):
+            self.done(*step)
+
     def status(self) -> dict[str, str]:
         return dict(line.split(" ", 1) for line in self.done("status").splitlines())
 
-    def current(self) -> str:
-        """Return the digest that the bundle under the link names."""
-        return digest_of(self.store / "current")
+    def refused_ids(self) -> list[str]:
+        return [line.split()[1] for line in self.done("status").splitlines() if line.startswith("refused ")]
+
+    def wanted(self) -> str:
+        """Return the digest of the bundle that is to run from the next start on."""
+        return self.status()["current"].split()[0]
+
+    def kept(self, bundle: Path) -> Path:
+        return self.store / "bundles" / digest_of(bundle)
+
+    def runs(self) -> str:
+        """Return the digest that the bundle names which the camera finds."""
+        return digest_of(self.run / "current")
+
+    def version(self) -> int:
+        """Prove the bundle that the camera finds, and return its version."""
+        found: int = open_bundle(self.run / "current", key=self.key).manifest.version
+        return found
 
     def elsewhere(self, store: Path) -> Tool:
         return replace(self, store=store)
@@ -147,24 +173,28 @@ def tar_of(bundle: Path, out: Path) -> Path:
 def test_a_tar_is_installed_tried_and_confirmed(tool: Tool, make: Callable[..., Path], tmp_path: Path) -> None:
     first, second = make(1), make(2)
     assert "on trial" in tool.done("install", tar_of(first, tmp_path / "1.tar"))
-    assert tool.current() == digest_of(first)
+    assert tool.wanted() == digest_of(first)
     assert "on trial" in tool.done("boot")
+    assert tool.runs() == digest_of(first)
     tool.done("confirm")
     assert (tool.status()["trial"], tool.status()["lowest"]) == ("no", "version 1")
     tool.done("install", tar_of(second, tmp_path / "2.tar"))
-    assert tool.current() == digest_of(second)
+    assert tool.runs() == digest_of(first)  # until the camera is started again
+    tool.done("boot")
+    assert tool.runs() == digest_of(second)
     status = tool.status()
+    assert status["runs"] == digest_of(second)
     assert status["good"].split()[0] == digest_of(first)
     assert (status["trial"], status["current"].split()[1:4]) == ("yes", ["version", "2", "generic-x86"])
     tool.done("confirm")
     assert tool.status()["previous"].split()[0] == digest_of(first)
-    assert open_bundle(tool.store / "current", key=tool.key).manifest.version == 2
+    assert tool.version() == 2
 
 
 def test_what_is_installed_is_byte_for_byte_what_was_exported(tool: Tool, make: Callable[..., Path], tmp_path: Path) -> None:
     tool.done("install", tar_of(make(1), tmp_path / "1.tar"))
     below = {p.relative_to(make(1)): p.read_bytes() for p in make(1).rglob("*") if p.is_file()}
-    kept = (tool.store / "current").resolve()
+    kept = tool.kept(make(1))
     assert {p.relative_to(kept): p.read_bytes() for p in kept.rglob("*") if p.is_file()} == below
 
 
@@ -175,14 +205,13 @@ def test_a_folder_is_installed_without_what_another_device_built(
     (folder / "device").mkdir()
     (folder / "device/engine").write_text("of another device")
     tool.done("install", folder)
-    assert not (tool.store / "current/device").exists()
+    assert not (tool.kept(make(1)) / "device").exists()
 
 
 def test_what_is_not_the_owners_is_refused_and_nothing_changes(
     tool: Tool, make: Callable[..., Path], tmp_path: Path
 ) -> None:
-    tool.done("install", make(3))
-    tool.done("confirm")
+    tool.take(make(3))
     before = (tool.store / "state").read_bytes()
     changed = shutil.copytree(make(4), tmp_path / "changed")
     (changed / "model/model.onnx").write_bytes(b"other")
@@ -195,7 +224,7 @@ def test_what_is_not_the_owners_is_refused_and_nothing_changes(
     ):
         assert words in tool.refused("install", source)
         assert (tool.store / "state").read_bytes() == before
-        assert tool.current() == digest_of(make(3))
+        assert tool.wanted() == digest_of(make(3))
         assert not (tool.store / "staging").exists()
     assert len(list((tool.store / "bundles").iterdir())) == 1
 
@@ -224,35 +253,34 @@ def test_a_wrong_request_shows_the_usage(tool: Tool, args: tuple[str, ...]) -> N
 
 
 def test_a_bundle_that_fails_at_boot_gives_way_and_is_not_taken_again(tool: Tool, make: Callable[..., Path]) -> None:
-    tool.done("install", make(1))
-    tool.done("confirm")
+    tool.take(make(1))
     tool.done("install", make(2))
-    damage(tool.store / "current")
+    damage(tool.kept(make(2)))
     out = tool.done("boot")
     assert out.startswith(f"rolled back to {digest_of(make(1))}")
-    assert tool.current() == digest_of(make(1))
+    assert tool.runs() == digest_of(make(1))
+    assert not tool.kept(make(2)).exists()
     assert (tool.status()["trial"], tool.status()["refused"]) == ("no", digest_of(make(2)))
     assert "--again" in tool.refused("install", make(2))
     tool.done("install", make(2), "--again")
-    assert tool.current() == digest_of(make(2))
+    assert tool.wanted() == digest_of(make(2))
 
 
 def damage(folder: Path) -> None:
-    path = folder.resolve() / "model/model.onnx"
+    path = folder / "model/model.onnx"
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 2] ^= 1
     path.write_bytes(raw)
 
 
 def test_a_bundle_that_is_never_confirmed_gives_way(tool: Tool, make: Callable[..., Path]) -> None:
-    tool.done("install", make(1))
-    tool.done("confirm")
+    tool.take(make(1))
     tool.done("install", make(2))
     for tries in range(1, 4):
         assert "on trial" in tool.done("boot")
         assert tool.status()["tries"] == f"{tries} of 3"
     assert "started 3 times and never confirmed" in tool.done("boot")
-    assert tool.current() == digest_of(make(1))
+    assert tool.runs() == digest_of(make(1))
 
 
 def test_the_first_bundle_stays_as_there_is_no_other(tool: Tool, make: Callable[..., Path]) -> None:
@@ -264,53 +292,43 @@ def test_the_first_bundle_stays_as_there_is_no_other(tool: Tool, make: Callable[
 
 def test_a_confirmed_bundle_that_wears_out_gives_way_to_the_one_before(tool: Tool, make: Callable[..., Path]) -> None:
     for version in (1, 2):
-        tool.done("install", make(version))
-        tool.done("confirm")
-    damage(tool.store / "current")
+        tool.take(make(version))
+    damage(tool.kept(make(2)))
     assert "rolled back" in tool.done("boot")
-    assert tool.current() == digest_of(make(1))
-    damage(tool.store / "current")
+    assert tool.runs() == digest_of(make(1))
+    damage(tool.kept(make(1)))
     assert "was changed" in tool.refused("boot")
 
 
 def test_a_missing_key_or_runtime_changes_nothing(tool: Tool, make: Callable[..., Path]) -> None:
     for version in (1, 2):
-        tool.done("install", make(version))
-        tool.done("confirm")
+        tool.take(make(version))
     before = (tool.store / "state").read_bytes()
-    result = subprocess.run(
-        [tool.program, "boot", "--store", tool.store, "--key", tool.key, "--backend", "none"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 1
-    assert "no backend called 'none'" in result.stderr
+    assert "no backend called 'none'" in tool.refused("boot", "--backend", "none")
     assert (tool.store / "state").read_bytes() == before
 
 
 def test_rollback_goes_back_and_forth(tool: Tool, make: Callable[..., Path]) -> None:
     tool.done("install", make(1))
     assert "no earlier bundle" in tool.refused("rollback")
+    tool.done("boot")
     tool.done("confirm")
     tool.done("install", make(2))
     tool.done("rollback")  # from trial
-    assert tool.current() == digest_of(make(1))
-    tool.done("install", make(3))
-    tool.done("confirm")
+    assert tool.wanted() == digest_of(make(1))
+    tool.take(make(3))
     tool.done("rollback")  # from a confirmed one
-    assert tool.current() == digest_of(make(1))
+    assert tool.wanted() == digest_of(make(1))
     assert "runs" in tool.done("boot")
     assert "expected version 3 or newer" in tool.refused("install", make(2))
     tool.done("rollback")
-    assert tool.current() == digest_of(make(3))
+    assert tool.wanted() == digest_of(make(3))
 
 
 @pytest.mark.parametrize("how", ["empty", "cut", "flipped", "gone", "a link"])
 def test_a_damaged_state_is_made_again_from_what_is_proved(tool: Tool, make: Callable[..., Path], how: str) -> None:
     for version in (1, 2):
-        tool.done("install", make(version))
-        tool.done("confirm")
+        tool.take(make(version))
     path = tool.store / "state"
     raw = path.read_bytes()
     flipped = raw.replace(b"tries 0", b"tries 1")
@@ -319,13 +337,14 @@ def test_a_damaged_state_is_made_again_from_what_is_proved(tool: Tool, make: Cal
         path.symlink_to("lock")
     elif how != "gone":
         path.write_bytes({"empty": b"", "cut": raw[:-20], "flipped": flipped}[how])
-    assert "found in the store" in tool.done("boot")
-    assert tool.current() == digest_of(make(2))
-    (tool.store / "current").unlink()
+    assert "on trial" in tool.done("boot")  # nobody knows any more that it was confirmed
+    assert tool.runs() == digest_of(make(2))
+    assert tool.status()["good"].split()[0] == digest_of(make(1))
     path.unlink()
-    damage(tool.store / "bundles" / digest_of(make(2)))
+    damage(tool.kept(make(2)))
     tool.done("boot")
-    assert tool.current() == digest_of(make(1))
+    assert tool.runs() == digest_of(make(1))
+    assert tool.status()["trial"] == "no"
 
 
 def test_a_store_without_a_bundle_says_so(tool: Tool) -> None:
@@ -338,10 +357,10 @@ def test_the_preparing_program_is_run_on_the_staged_bundle(tool: Tool, make: Cal
     script.write_text('#!/bin/sh\nmkdir "$1/device" && echo built > "$1/device/engine"\n')
     script.chmod(0o755)
     tool.done("install", make(1), "--prepare", script)
-    assert (tool.store / "current/device/engine").read_text() == "built\n"
+    assert (tool.kept(make(1)) / "device/engine").read_text() == "built\n"
     script.write_text("#!/bin/sh\nexit 1\n")
     assert "prepare the bundle" in tool.refused("install", make(2), "--prepare", script)
-    assert tool.current() == digest_of(make(1))
+    assert tool.wanted() == digest_of(make(1))
 
 
 def test_only_what_is_signed_reaches_the_preparing_program(tool: Tool, make: Callable[..., Path], tmp_path: Path) -> None:
@@ -353,8 +372,7 @@ def test_only_what_is_signed_reaches_the_preparing_program(tool: Tool, make: Cal
 
 
 def test_a_self_test_that_crashes_or_hangs_has_failed(tool: Tool, make: Callable[..., Path], tmp_path: Path) -> None:
-    tool.done("install", make(1))
-    tool.done("confirm")
+    tool.take(make(1))
     source = tmp_path / "bad.c"
     source.write_text(
         "#include <stdlib.h>\n#include <unistd.h>\n"
@@ -366,7 +384,7 @@ def test_a_self_test_that_crashes_or_hangs_has_failed(tool: Tool, make: Callable
     start = time.monotonic()
     assert "within 1 s" in tool.refused("install", make(2), "--timeout", 1, env={**bad, "HANG": "1"})
     assert time.monotonic() - start < 30
-    assert tool.current() == digest_of(make(1))
+    assert tool.wanted() == digest_of(make(1))
 
 
 def test_a_real_runtime_tests_what_is_installed(
@@ -386,7 +404,7 @@ def test_a_real_runtime_tests_what_is_installed(
     seal(strict, replace(draft, selftest=golden, onnx=file_ref(strict, strict / "model/model.onnx")))
     sign(strict, key_pair[0])
     assert "a probability differs by" in tool.refused("install", strict, *runtime)
-    assert tool.current() == digest_of(good)
+    assert tool.wanted() == digest_of(good)
 
 
 def test_one_at_a_time(tool: Tool, make: Callable[..., Path]) -> None:
@@ -475,7 +493,7 @@ def test_a_crafted_tar_is_refused(tool: Tool, make: Callable[..., Path], tmp_pat
     bad = tmp_path / "bad.tar"
     bad.write_bytes(craft(entries_of(tar_of(make(1), tmp_path / "good.tar"))))
     assert words in tool.refused("install", bad)
-    assert {path.name for path in tool.store.iterdir()} == {"lock", "bundles"}
+    assert {path.name for path in tool.store.iterdir()} == {"lock"}
     assert {path.name for path in tmp_path.iterdir()} == {"store", "bad.tar", "good.tar"}
 
 
@@ -486,7 +504,7 @@ def test_every_cut_of_a_tar_is_refused(tool: Tool, make: Callable[..., Path], tm
     for length in range(0, whole, 311):
         cut.write_bytes(raw[:length])
         tool.refused("install", cut)
-    assert not (tool.store / "current").exists()
+    assert {path.name for path in tool.store.iterdir()} == {"lock"}
 
 
 def test_limits_hold(tool: Tool, make: Callable[..., Path], tmp_path: Path) -> None:
@@ -510,20 +528,22 @@ Scenario = tuple[list[tuple[object, ...]], tuple[object, ...], set[int]]
 def scenarios(make: Callable[..., Path], folder: Path) -> dict[str, Scenario]:
     """Name: what was done before, the command that is cut, and the versions of which one must run afterwards."""
     tars = {version: tar_of(make(version), folder / f"{version}.tar") for version in (1, 2, 3)}
-    with_two: list[tuple[object, ...]] = [("install", tars[1]), ("confirm",), ("install", tars[2]), ("confirm",)]
+    one: list[tuple[object, ...]] = [("install", tars[1]), ("boot",), ("confirm",)]
+    trial: list[tuple[object, ...]] = [*one, ("install", tars[2])]
+    two: list[tuple[object, ...]] = [*trial, ("boot",), ("confirm",)]
     return {
         "the first install": ([], ("install", tars[1]), {1}),
-        "an update": ([("install", tars[1]), ("confirm",)], ("install", tars[2]), {1, 2}),
-        "an update of three": (with_two, ("install", tars[3]), {2, 3}),
-        "an update over one on trial": ([*with_two[:3]], ("install", tars[3]), {2, 3}),
-        "a folder": ([("install", tars[1]), ("confirm",)], ("install", make(2)), {1, 2}),
-        "confirming": (with_two[:3], ("confirm",), {2}),
-        "confirming the third": ([*with_two, ("install", tars[3])], ("confirm",), {3}),
-        "rolling back": (with_two[:3], ("rollback",), {1, 2}),
-        "rolling back what was confirmed": (with_two, ("rollback",), {1, 2}),
-        "a start on trial": (with_two[:3], ("boot",), {2}),
-        "a start that gives up": ([*with_two[:3], ("boot",), ("boot",), ("boot",)], ("boot",), {1}),
-        "a start without a state": ([*with_two, ("lose", "state")], ("boot",), {2}),
+        "an update": (one, ("install", tars[2]), {1, 2}),
+        "an update of three": (two, ("install", tars[3]), {2, 3}),
+        "an update over one on trial": ([*trial, ("boot",)], ("install", tars[3]), {2, 3}),
+        "a folder": (one, ("install", make(2)), {1, 2}),
+        "confirming": ([*trial, ("boot",)], ("confirm",), {2}),
+        "confirming the third": ([*two, ("install", tars[3]), ("boot",)], ("confirm",), {3}),
+        "rolling back": (trial, ("rollback",), {1, 2}),
+        "rolling back what was confirmed": (two, ("rollback",), {1, 2}),
+        "a start on trial": (trial, ("boot",), {2}),
+        "a start that gives up": ([*trial, ("boot",), ("boot",), ("boot",)], ("boot",), {1}),
+        "a start without a state": ([*two, ("lose", "state")], ("boot",), {2}),
     }
 
 
@@ -597,13 +617,12 @@ def test_a_power_cut_at_any_change_leaves_a_bundle_that_runs(
             seen.add(0)
         else:
             assert started.returncode == 0, (at, started.stdout, started.stderr)
-            version = open_bundle(after.store / "current", key=tool.key).manifest.version
-            assert version in versions, at
-            seen.add(version)
+            assert after.version() in versions, at
+            seen.add(after.version())
         ended = (after.store / "state").read_bytes() if started.returncode == 0 else b""
         if command[0] == "install":  # and the same update goes through now
             after.done(*command)
-            assert after.current() == digest_of(make(max(versions)))
+            assert after.wanted() == digest_of(make(max(versions)))
             assert not (after.store / "staging").exists()
     assert seen - {0} == versions
     whole = tool.elsewhere(tmp_path / "whole")
@@ -635,7 +654,7 @@ def test_power_cuts_one_after_the_other_leave_a_bundle_that_runs(
         else:
             pytest.fail(f"cut {at}: no start came to its end")
         after.done("boot")
-        assert open_bundle(after.store / "current", key=tool.key).manifest.version in versions
+        assert after.version() in versions
     assert twice > 10
 
 
@@ -666,10 +685,9 @@ def test_memory_and_undefined_behaviour_are_sound(
     options = ("-DWECKD_UPDATE=ON", "-DWECKD_OPENVINO=OFF", "-DWECKD_SANITIZE=ON")
     built = firmware.build(tmp_path / "build", *options, compiler=compiler)
     tool = Tool(built=built, store=tmp_path / "store", key=key_pair[1])
-    tool.done("install", tar_of(make(1), tmp_path / "1.tar"))
-    tool.done("confirm")
+    tool.take(tar_of(make(1), tmp_path / "1.tar"))
     tool.done("install", make(2))
-    for command in ("boot", "status", "rollback", "confirm", "boot"):
+    for command in ("boot", "status", "rollback", "boot", "confirm"):
         tool.done(command)
     (tool.store / "state").write_bytes(b"x" * 3000)
     tool.done("boot")
