@@ -100,7 +100,9 @@ int update_boot(updater *u) {
     char reason[sizeof u->why] = "";
     if (!may) {
         memcpy(reason, u->why, sizeof reason);
-        update_warn("%.16s%s%s", state.current, state.current[0] == '\0' ? "" : ": ", reason);
+        if (state.current[0] != '\0' || u->factory != NULL) {
+            update_warn("%.16s%s%s", state.current, state.current[0] == '\0' ? "" : ": ", reason);
+        }
     }
     bundle_id order[3];
     size_t count = line_up(&state, may, order);

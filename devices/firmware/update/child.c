@@ -21,7 +21,7 @@ int64_t child_now_ms(void) {
 }
 
 void child_nap(void) {
-    const struct timespec nap = {.tv_nsec = 5000000};
+    const struct timespec nap = {.tv_nsec = 2000000};
     (void)nanosleep(&nap, NULL);
 }
 
