@@ -530,7 +530,16 @@ def test_memory_and_undefined_behaviour_are_sound(
     for command in ("boot", "status", "rollback", "boot", "confirm"):
         tool.done(command)
     (tool.store / "state").write_bytes(b"x" * 3000)
+    tool.done("boot", "--wait", 1)
+    tool.done("install", make(3))
+    tool.damage(make(3))
     tool.done("boot")
+    assert "--again" in tool.refused("install", make(3))
+    raw = (tool.store / "state").read_bytes()
+    for length in range(0, len(raw), 7):
+        (tool.store / "state").write_bytes(raw[:length])
+        assert "damaged" in tool.refused("status")
+    (tool.store / "state").write_bytes(raw)
     entries = entries_of(tmp_path / "1.tar")
     for words, craft in BAD_TARS.values():
         (tmp_path / "bad.tar").write_bytes(craft(entries))
@@ -550,7 +559,7 @@ def test_memory_and_undefined_behaviour_are_sound(
 
 def test_the_mender_module_installs_commits_and_goes_back(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
     conf = tmp_path / "update.conf"
-    conf.write_text(f'WECKD_UPDATE_OPTIONS="--store {tool.store} --key {tool.key} --backend echo"\n')
+    conf.write_text(f'WECKD_UPDATE_OPTIONS="{" ".join(map(str, tool.options()))}"\n')
 
     def module(state: str, bundle: Path | None = None, expect: int = 0) -> str:
         tree = tmp_path / "tree"
@@ -565,15 +574,26 @@ def test_the_mender_module_installs_commits_and_goes_back(tool: Any, make: Calla
     assert module("SupportsRollback") == "Yes\n"
     assert module("NeedsArtifactReboot") == "Automatic\n"
     module("ArtifactInstall", make(1))
+    module("ArtifactCommit", expect=1)  # not before the machine has started with it
+    tool.done("boot")
+    module("ArtifactVerifyReboot")
     module("ArtifactCommit")
     assert tool.status()["trial"] == "no"
     module("ArtifactInstall", make(2))
-    module("ArtifactVerifyReboot")
+    module("ArtifactVerifyReboot", expect=1)
     module("ArtifactRollback")
-    assert tool.current() == tool.digest(make(1))
+    assert tool.wanted() == tool.digest(make(1))
     module("ArtifactRollback")  # a second time does no harm
-    assert tool.current() == tool.digest(make(1))
-    assert module("ArtifactInstall", make(3, wrong=True), expect=1) == ""
+    assert tool.wanted() == tool.digest(make(1))
+    module("ArtifactInstall", make(3))
+    tool.damage(make(3))
+    assert "rolled back" in tool.done("boot")
+    module("ArtifactVerifyReboot", expect=1)  # and what came back is not taken for the update
+    module("ArtifactCommit", expect=1)
+    module("ArtifactInstall", make(1))  # what runs already is no failure
+    module("ArtifactVerifyReboot")
+    module("ArtifactCommit")
+    assert module("ArtifactInstall", make(4, wrong=True), expect=1) == ""
     assert os.access(MODULE, os.X_OK)
 
 
