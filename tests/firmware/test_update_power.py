@@ -1,4 +1,4 @@
-"""weckd-update: a power cut at any change to the disk, and a disk that fails from any change on, leave a bundle that runs."""
+"""weckd-update: a power cut at any change to the disk, or a disk that fails from then on, leaves a bundle that runs."""
 
 from __future__ import annotations
 
@@ -126,9 +126,7 @@ def test_a_power_cut_at_any_change_leaves_a_bundle_that_runs(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lose", [False, True], ids=["all is kept", "what is not synced is lost"])
-def test_power_cuts_one_after_the_other_leave_a_bundle_that_runs(
-    tool: Any, make: Make, tmp_path: Path, lose: bool
-) -> None:
+def test_power_cuts_one_after_the_other_leave_a_bundle_that_runs(tool: Any, make: Make, tmp_path: Path, lose: bool) -> None:
     before, command, versions = scenario(tool, make, tmp_path, "an update")
     template = prepared(tool, before, command, tmp_path / "template")
     twice = 0

@@ -12,8 +12,8 @@ import subprocess
 import tarfile
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -69,9 +69,7 @@ def test_a_folder_is_installed_without_what_another_device_built(
     assert not (tool.kept(make(1)) / "device").exists()
 
 
-def test_what_is_not_the_owners_is_refused_and_nothing_changes(
-    tool: Any, make: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_what_is_not_the_owners_is_refused_and_nothing_changes(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
     tool.take(make(3))
     before = (tool.store / "state").read_bytes()
     changed = shutil.copytree(make(4), tmp_path / "changed")
@@ -616,6 +614,21 @@ def test_the_units_are_understood_by_systemd(tool: Any, tmp_path: Path) -> None:
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
     said = [line for line in done.stderr.splitlines() if "weckd" in line and "/weckd-camera.service:" not in line]
     assert said == []
+
+
+def test_the_unit_gives_a_start_more_time_than_it_may_take(tool: Any) -> None:
+    usage = tool.call("--help").stdout
+    timeout, wait = (int(re.search(rf"--{name} S .*\((\d+)\)$", usage, re.M)[1]) for name in ("timeout", "wait"))  # type: ignore[index]
+    source = SYSTEMD.parent
+    grace, proofs = (
+        int((source / name).read_text().split(f"#define {word} ")[1].split()[0])
+        for name, word in (("child.h", "CHILD_GRACE_S"), ("recover.h", "RECOVER_MOST"))
+    )
+    longest = wait + (proofs + 4) * (timeout + grace)  # three of the store and the factory's are tested
+    unit = (SYSTEMD / "weckd-camera.service.d-update.conf").read_text()
+    minutes = int(unit.split("TimeoutStartSec=")[1].split("min")[0])
+    assert longest < minutes * 60
+    assert f"= {longest} s" in (source.parents[2] / "docs/updates.md").read_text()
 
 
 IN_A_ROOT_OF_ITS_OWN = """
