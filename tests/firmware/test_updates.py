@@ -239,6 +239,17 @@ def test_a_factory_bundle_runs_where_the_store_has_none(tool: Any, make: Callabl
     assert "was changed" in tool.refused("boot", "--factory", make(1, signed=False))
 
 
+def test_a_folder_in_memory_that_cannot_be_written_is_no_fault_of_the_bundle(tool: Any, make: Callable[..., Path]) -> None:
+    tool.take(make(1))
+    tool.done("install", make(2))
+    tool.power_off()
+    tool.run.touch()  # no folder can be made there
+    assert f"{tool.run}/current: cannot be pointed" in tool.refused("boot")
+    tool.run.unlink()
+    assert "on trial" in tool.done("boot")
+    assert tool.refused_ids() == []
+
+
 def test_only_the_bundle_that_runs_is_confirmed(tool: Any, make: Callable[..., Path]) -> None:
     tool.done("install", make(1))
     assert "expected " in tool.refused("confirm")

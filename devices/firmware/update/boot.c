@@ -50,20 +50,15 @@ static void go_back(updater *u, store_state *state, const char *id, const char *
     }
 }
 
-/* Test a bundle, and have the camera's program find it. */
-static int start(updater *u, const char *path) {
-    int status = trial_run(u, path, 0);
-    return status != WECKD_OK ? status : store_point(u, path);
-}
-
 static int start_factory(updater *u) {
     char path[PATH_MAX];
     if (u->factory == NULL) {
         return WECKD_ERR_LISTING;
     }
     int status = realpath(u->factory, path) != NULL && strlen(path) < UPDATE_PATH_BYTES
-                     ? start(u, path)
+                     ? trial_run(u, path, 0)
                      : update_fail(u, WECKD_ERR_LISTING, "there is no bundle");
+    status = status != WECKD_OK ? status : store_point(u, path);
     if (status == WECKD_OK) {
         update_say("runs %.500s, which is not of the store", path);
     } else {
@@ -108,24 +103,27 @@ int update_boot(updater *u) {
     size_t count = line_up(&state, may, order);
     for (size_t i = 0; i < count; i++) {
         char path[UPDATE_PATH_BYTES];
-        if (store_path(u, "bundles/", order[i], path) != WECKD_OK || start(u, path) != WECKD_OK) {
+        if (store_path(u, "bundles/", order[i], path) != WECKD_OK || trial_run(u, path, 0) != WECKD_OK) {
             update_warn("%.16s: %s", order[i], u->why);
             if (reason[0] == '\0') {
                 memcpy(reason, u->why, sizeof reason);
             }
-        } else if (strcmp(order[i], state.current) == 0) {
+            continue;
+        }
+        if (store_point(u, path) != WECKD_OK) {
+            return WECKD_ERR_IO; /* no fault of the bundle */
+        }
+        if (strcmp(order[i], state.current) == 0) {
             if (how == RECOVER_MADE && !state_on_trial(&state) && store_write(u, &state) != WECKD_OK) {
                 update_warn("%s", u->why);
             }
             update_say("runs %s%s", order[i], state_on_trial(&state) ? " on trial" : "");
-            return WECKD_OK;
         } else if (may || spent) {
             go_back(u, &state, order[i], reason);
-            return WECKD_OK;
         } else {
             update_say("runs %s, the last good one: %s", order[i], reason);
-            return WECKD_OK;
         }
+        return WECKD_OK;
     }
     int status = start_factory(u);
     if (status != WECKD_OK) {
