@@ -184,9 +184,10 @@ def test_closed_standard_files_are_not_mixed_up_with_the_store(
     tool.take(make(1))
     tool.done("install", make(2))
     tool.damage(make(2))
-    words = " ".join(map(str, [tool.program, *tool.options(), "boot"]))
     closed = " ".join(f"{one}>&-" for one in descriptors)
-    assert subprocess.run(["sh", "-c", f"{words} {closed}"], capture_output=True, check=False).returncode == 0
+    for command in ("boot", "status"):
+        words = " ".join(map(str, [tool.program, *tool.options(), command]))
+        assert subprocess.run(["sh", "-c", f"{words} {closed}"], capture_output=True, check=False).returncode == 0
     assert tool.version() == 1
     assert tool.status()["trial"] == "no"  # the state is whole
     assert (tool.store / "lock").read_bytes() == b""  # and nothing was said into another file
