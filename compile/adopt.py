@@ -125,7 +125,13 @@ def adopt_network(
 
 
 def wrap_network(
-    network: Path, contract: InputContract, labels: tuple[str, ...], link_sha256: str, folder: Path
+    network: Path,
+    contract: InputContract,
+    labels: tuple[str, ...],
+    link_sha256: str,
+    folder: Path,
+    *,
+    cast_first: bool = False,
 ) -> ExportedModel:
     """Write ``model.onnx`` into ``folder``: preprocessing and an adopted network in one graph, as ``export_onnx`` does.
 
@@ -135,12 +141,13 @@ def wrap_network(
         labels: Class names in the order of the network's outputs.
         link_sha256: Digest of ``network``.
         folder: Where to write; exists.
+        cast_first: Turn the whole frame into floating point first, as TensorRT's parser asks for.
 
     Raises:
         ModelError: The graph is not valid.
     """
     onnx = require("onnx", "adopt a network")
-    before = preprocessing_graph(contract)
+    before = preprocessing_graph(contract, cast_first=cast_first)
     behind = load_graph(network)
     before.ir_version = behind.ir_version = max(before.ir_version, behind.ir_version)
     merged = onnx.compose.merge_models(

@@ -95,23 +95,30 @@ def open_bundle_model(folder: Path, *, backend: str | None = None, threads: int 
 def find_images(paths: Sequence[Path]) -> tuple[Path, ...]:
     """Return the image files that are named, and those below the folders that are named (sorted, by their suffix).
 
+    What is called an image and is none, such as a pipe, a link to nothing or an empty folder, is among them: reading it
+    says why it cannot be answered.
+
     Raises:
-        DataError: Nothing is named, a path does not exist, or a folder holds no image.
+        DataError: Nothing is named, a path does not exist, or a folder that is not called an image holds none.
     """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-            if not inside:
+            inside = sorted(p for p in path.rglob("*") if _is_called_image(p) and not p.is_dir())
+            if not inside and not _is_called_image(path):
                 raise DataError(f"{path}: expected images in this folder ({', '.join(IMAGE_SUFFIXES)}), found none")
-            found += inside
-        elif path.exists():
+            found += inside or [path]
+        elif path.is_symlink() or path.exists():
             found.append(path)
         else:
             raise DataError(f"{path}: expected an image or a folder, found nothing")
     if not found:
         raise DataError("expected at least one image or folder, got none")
     return tuple(found)
+
+
+def _is_called_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def infer(

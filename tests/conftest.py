@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from weckd_edge import telemetry
+
 _HERE = Path(__file__).parent
 
 # Both are read when torch and timm are imported: tests run side by side, and none may wait for a network.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+telemetry.switch_off()  # tests import the libraries themselves too
 
 # A shell lets what it starts in the background ignore Ctrl-C, and every program started from here would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -50,6 +53,12 @@ def toy() -> ModuleType:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     return _load("weckd_tests_toy", _HERE / "support/toy.py")
+
+
+@pytest.fixture(scope="session")
+def crafted() -> ModuleType:
+    """Image files that are none, or claim too much: see ``support/crafted.py``."""
+    return _load("weckd_tests_crafted", _HERE / "support/crafted.py")
 
 
 @pytest.fixture(scope="session")
@@ -130,6 +139,16 @@ def ears(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.fixture
+def watch(tmp_path: Path) -> Any:
+    """Programs that are watched in an empty home folder: see ``support/watching.py``."""
+    module = _load("weckd_tests_watching", _HERE / "support/watching.py")
+    reason = module.missing()
+    if reason is not None:
+        pytest.skip(f"no program can be watched: {reason}")
+    return module.Watch(tmp_path / "watched")
+
+
 @pytest.fixture(scope="session")
 def firmware() -> ModuleType:
     """What builds the C library: see ``support/firmware.py``."""
@@ -138,6 +157,12 @@ def firmware() -> ModuleType:
     if reason is not None:
         pytest.skip(f"the C library cannot be built here: {reason}")
     return module
+
+
+@pytest.fixture(scope="session")
+def update_support() -> ModuleType:
+    """What calls ``weckd-update``: see ``support/updates.py``."""
+    return _load("weckd_tests_updates", _HERE / "support/updates.py")
 
 
 @pytest.fixture(scope="session")

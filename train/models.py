@@ -105,8 +105,10 @@ def create(config: LinkConfig, classes: int) -> Created:
 
 
 def can_fetch(timeout_s: float = 5.0) -> bool:
-    """Tell whether the hub that timm's pretrained weights come from can be reached."""
+    """Tell whether the hub that timm's pretrained weights come from can be reached, and may be (``HF_HUB_OFFLINE``)."""
     constants = require("huggingface_hub.constants", "fetch pretrained weights")
+    if constants.HF_HUB_OFFLINE:
+        return False
     try:
         with urllib.request.urlopen(constants.ENDPOINT, timeout=timeout_s):
             return True

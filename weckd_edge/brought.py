@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from weckd_edge.train.checkpoint import Checkpoint
 
 Predictor = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 T = TypeVar("T")
 
@@ -78,6 +79,10 @@ class Brought(Protocol):
     trained_name: str
 
     @property
+    def takes_bytes(self) -> bool:
+        """Tell whether it takes whole grey levels, so that no mean and standard deviation apply."""
+
+    @property
     def bytes(self) -> int:
         """Return the size of its weights."""
 
@@ -87,11 +92,14 @@ class Brought(Protocol):
     def adopt(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> Adopted:
         """Evaluate it and write it into ``folder``."""
 
-    def export(self, adopted: Link, source: Path, folder: Path) -> ExportedModel:
-        """Write the graph from frame to probabilities."""
+    def export(self, adopted: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
+        """Write the graph from frame to probabilities; ``cast_first`` as TensorRT asks for it."""
 
     def predictor(self, adopted: Link, source: Path) -> Predictor:
         """Return what it answers to one frame, without anything that compiling does."""
+
+    def run(self, adopted: Link, source: Path) -> Run:
+        """Return what it predicts of one normalised image ``[1, 3, S, S]``: probabilities ``[classes]``."""
 
 
 def _contract(
@@ -107,6 +115,7 @@ def _contract(
         input_size=size,
         mean=(mean[0], mean[1], mean[2]),
         std=(std[0], std[1], std[2]),
+        resize=config.input.resize or "bilinear",
     )
 
 
@@ -122,6 +131,10 @@ class BroughtOnnx:
     labels: tuple[str, ...] | None
     former: DatasetIndex | None = None
     trained_name: str = "brought onnx fp32"
+
+    @property
+    def takes_bytes(self) -> bool:
+        return self.network.kind == "uint8"
 
     @property
     def bytes(self) -> int:
@@ -160,14 +173,21 @@ class BroughtOnnx:
         )
         return Adopted(link=link, said=(*made.said, _UNKNOWN))
 
-    def export(self, adopted: Link, source: Path, folder: Path) -> ExportedModel:
+    def export(self, adopted: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
         from weckd_edge.compile.adopt import wrap_network
 
         weights = adopted.weights
-        return wrap_network(source / weights.path, adopted.input, adopted.labels, weights.sha256, folder)
+        return wrap_network(
+            source / weights.path, adopted.input, adopted.labels, weights.sha256, folder, cast_first=cast_first
+        )
 
     def predictor(self, adopted: Link, source: Path) -> Predictor:
         return _onnx_predictor(source / adopted.weights.path, adopted.input)
+
+    def run(self, adopted: Link, source: Path) -> Run:
+        from weckd_edge.devices.backends.table import open_runner
+
+        return open_runner("onnxruntime", source / adopted.weights.path).run  # type: ignore[return-value]  # takes float32
 
 
 def _inputs(root: Path, records: Sequence[ImageRecord], contract: InputContract) -> list[NDArray[np.float32]]:
@@ -200,18 +220,24 @@ class _TorchNetwork:
     """What a checkpoint and a former link have in common: torch answers them, and the usual export writes them."""
 
     trained_name = "torch fp32"
+    takes_bytes = False
 
-    def export(self, adopted: Link, source: Path, folder: Path) -> ExportedModel:
+    def export(self, adopted: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
         from weckd_edge.compile.export import export_onnx
         from weckd_edge.train.models import load_link
 
         trunk = load_link(adopted, source).trunk
-        return export_onnx(trunk, adopted.input, adopted.labels, adopted.weights.sha256, folder)
+        return export_onnx(trunk, adopted.input, adopted.labels, adopted.weights.sha256, folder, cast_first=cast_first)
 
     def predictor(self, adopted: Link, source: Path) -> Predictor:
         from weckd_edge.train.evaluate import frame_predictor
 
         return frame_predictor(adopted, source)
+
+    def run(self, adopted: Link, source: Path) -> Run:
+        from weckd_edge.train.evaluate import network_predictor
+
+        return network_predictor(adopted, source)
 
 
 @dataclass(kw_only=True)

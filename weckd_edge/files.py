@@ -39,16 +39,18 @@ def read_bounded(path: Path, *, at_most: int, where: str = "", error: type[Weckd
         raise error(f"{before}cannot be read ({err.strerror})") from err
     except ValueError as err:  # a name with a NUL
         raise error(f"{before}no such file ({err})") from err
-    with os.fdopen(handle, "rb") as file:
+    try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise error(f"{before}not a regular file")
         if status.st_size > at_most:
             raise error(f"{before}expected at most {_size(at_most)}, found {status.st_size} bytes")
-        try:
+        with os.fdopen(handle, "rb", closefd=False) as file:
             data = file.read(at_most + 1)
-        except OSError as err:
-            raise error(f"{before}cannot be read ({err.strerror})") from err
+    except OSError as err:
+        raise error(f"{before}cannot be read ({err.strerror})") from err
+    finally:
+        os.close(handle)
     if len(data) > at_most:
         raise error(f"{before}expected at most {_size(at_most)}, found more")
     return data

@@ -31,6 +31,7 @@ MODULES = (
     "signing",
     "stats",
     "store",
+    "telemetry",
     "toml_file",
 )
 """Modules of the package itself that a bench imports."""

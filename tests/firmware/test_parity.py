@@ -29,7 +29,7 @@ def c_answers(
     raw = folder.parent / "frames.raw"
     raw.write_bytes(b"".join(np.ascontiguousarray(image).tobytes() for image in images))
     backend = more.get("backend", "openvino")
-    options = ["--backend", backend, "--source", "4000x4000"]
+    options = ["--backend", backend, "--source", "8192x8192"]
     options += ["--library", library.openvino] if backend == "openvino" else []
     height, width = more.get("size", images[0].shape[:2])
     out = library.run("runner", folder, *options, "frames", raw, width, height, *where)
@@ -120,7 +120,8 @@ def test_a_file_that_a_model_lists_twice_is_read_once(library: Any, network_bund
 
 
 @pytest.mark.parametrize(
-    "size", [(8, 8), (48, 64), (64, 48), (9, 8), (8, 9), (5, 7), (3, 100), (100, 3), (479, 641), (16, 16)]
+    "size",
+    [(8, 8), (48, 64), (64, 48), (9, 8), (8, 9), (5, 7), (3, 100), (100, 3), (479, 641), (16, 16), (8192, 1), (1, 8192)],
 )
 def test_covering_gives_pillows_pixels_to_the_bit(
     firmware: ModuleType, library: Any, bundle: Path, toy: ModuleType, size: tuple[int, int]

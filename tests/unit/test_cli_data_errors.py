@@ -207,8 +207,8 @@ def test_csv_rows_without_a_file_are_bad_files(run: Run, ears: Path, tmp_path: P
     found = {file["path"]: file["reason"] for file in json.loads(out)["bad_files"]}
     assert found == {
         "wax/gone.png": "no such file",
-        "wax/nul\0.png": "no such file",
-        long: "cannot be opened (File name too long)",
+        "wax/nul\0.png": "no such file (embedded null byte)",
+        long: "cannot be read (File name too long)",
     }
     code, out, err = run("data", "split", ears / "set.csv", "--out", tmp_path / "i.json", "--shares", "1", "-q")
     assert (code, out) == (1, "")

@@ -104,15 +104,17 @@ def fingerprint(path: Path) -> str:
         DataError: As ``list_images`` does.
     """
     root = data_root(path)
-    entries = []
-    for image in list_images(path):
-        try:
-            entry = (root / image.path).stat()
-        except (OSError, ValueError):  # it is not there, or nothing can be called so; reading it says which
-            entries.append((utf8_path(image.path), -1, -1))
-        else:
-            entries.append((utf8_path(image.path), entry.st_size, entry.st_mtime_ns))
+    entries = [stamp(root, image.path) for image in list_images(path)]
     return digest_of([entries, None if path.is_dir() else sha256_file(path)])
+
+
+def stamp(root: Path, path: str) -> tuple[str, int, int]:
+    """Return a file's path, size in bytes and time in ns, which change where it was written; -1 where there is none."""
+    try:
+        entry = (root / path).stat()
+    except (OSError, ValueError):  # it is not there, or nothing can be called so; reading it says which
+        return utf8_path(path), -1, -1
+    return utf8_path(path), entry.st_size, entry.st_mtime_ns
 
 
 def utf8_path(path: str) -> str:

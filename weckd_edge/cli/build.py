@@ -138,12 +138,17 @@ def parse_link(text: str) -> LinkConfig:
 
 def summary(outcome: BuildOutcome) -> dict[str, Any]:
     """Return what ``--json`` prints."""
+    from weckd_edge.report.evidence import read_evidence
+    from weckd_edge.report.summary import summarize
+
+    warnings = summarize(outcome.manifest, read_evidence(outcome.bundle, outcome.manifest)).warnings
     manifest, verification, chain = outcome.manifest, outcome.verification, outcome.chain
     compiled = verification.accuracy_compiled
     twin = chain.twin
     return {
         "bundle": str(outcome.bundle),
         "passed": manifest.passed,
+        "warnings": [warning.replace("\u00a0", " ") for warning in warnings],
         "links": [
             {
                 "name": link.name,

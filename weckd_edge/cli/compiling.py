@@ -23,6 +23,7 @@ from weckd_edge.cli.options import (
 )
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, quiet_option
 from weckd_edge.errors import ConfigError
+from weckd_edge.names import split_names
 
 if TYPE_CHECKING:
     from weckd_edge.config import LinkConfig
@@ -41,7 +42,10 @@ if TYPE_CHECKING:
 @bundle_out_option
 @click.option("--model", help="timm name of the network, where MODEL is a checkpoint.")
 @click.option("--model-options", help='Its options as JSON, such as {"channels": [16, 32, 64, 128]}.')
-@click.option("--labels", help="Classes in the order of the outputs, separated by commas; else as sorted by name.")
+@click.option(
+    "--labels",
+    help="Classes in the order of the outputs, separated by commas (quoted where they hold one); else sorted by name.",
+)
 @click.option(
     "--input-size", type=click.IntRange(8, 2048), help="Side of the network's input, where the file leaves it open, pixels."
 )
@@ -132,9 +136,12 @@ def _three(option: str, text: str | None) -> tuple[float, float, float] | None:
 def _labels(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
-    labels = tuple(part.strip() for part in text.split(","))
+    labels = split_names(text)
     if len(labels) < 2 or "" in labels:
-        raise ConfigError(f"--labels '{text}': expected at least two class names, separated by commas")
+        raise ConfigError(
+            f"--labels '{text}': expected at least two class names, separated by commas; one that holds a comma stands in "
+            "double quotes"
+        )
     return labels
 
 

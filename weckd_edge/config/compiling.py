@@ -63,6 +63,8 @@ class GateConfig:
         slice_accuracy: Accuracy of the compiled artefact in the slice it serves worst, on the test split, at least (0..1);
             see ``ReportConfig.slices``.
         slice_recall: Sensitivity in the slice and for the class where it is lowest, likewise.
+        better_than_guessing: Whether predictions on the test split must be better than guessing, and than the best constant
+            prediction; on where neither the build nor the device profile says ``false``.
     """
 
     latency_p90_ms: float | None = None
@@ -74,6 +76,7 @@ class GateConfig:
     recall: float | None = None
     slice_accuracy: float | None = None
     slice_recall: float | None = None
+    better_than_guessing: bool | None = None
 
     def __post_init__(self) -> None:
         for name in ("latency_p90_ms", "memory_mib", "size_mib", "energy_mj"):

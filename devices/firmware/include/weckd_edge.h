@@ -14,6 +14,12 @@
  * Threads: one bundle may be used by one thread at a time; a second call meanwhile returns WECKD_ERR_BUSY and changes
  * nothing. Different bundles are independent. `weckd_contract_of`, `weckd_label` and `weckd_backend_name` may be called
  * from any thread between open and close. `weckd_close` must not overlap any other call on that bundle.
+ *
+ * Telemetry: none. ONNX Runtime's packages report to their maker unless ORT_DISABLE_TELEMETRY is 1 while they load, so
+ * `weckd_open` sets it to 1 in this process before it loads that library, unless it is 1, or 0 by somebody's own wish.
+ * Changing the environment must not meet a `getenv` of another thread: set the variable yourself where the program is
+ * started (systemd: Environment=ORT_DISABLE_TELEMETRY=1), and it is only read; or open the first bundle before other
+ * threads start. A library that the program loaded itself before does as it was told then.
  */
 #ifndef WECKD_EDGE_H
 #define WECKD_EDGE_H
@@ -119,6 +125,7 @@ typedef struct weckd_contract {
     uint8_t guarded;         /* the bundle has a frame guard */
     char name[WECKD_MAX_LABEL_BYTES];
     char device[WECKD_MAX_LABEL_BYTES]; /* id of the device profile it was built for */
+    char id[65];             /* names this bundle among all: its `manifest_sha256`, 64 digits */
 } weckd_contract;
 
 typedef struct weckd_bundle weckd_bundle;

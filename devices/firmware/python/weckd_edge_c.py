@@ -51,6 +51,7 @@ class Contract(ctypes.Structure):
         ("guarded", ctypes.c_uint8),
         ("name", ctypes.c_char * _TEXT),
         ("device", ctypes.c_char * _TEXT),
+        ("id", ctypes.c_char * 65),
     ]
 
 
@@ -157,7 +158,7 @@ class Bundle:
         WeckdCError: It cannot be opened.
     """
 
-    def __init__(self, library: str, folder: str, **options: object) -> None:
+    def __init__(self, library: str, folder: str, /, **options: object) -> None:
         self._lib = load(library)
         self._handle = ctypes.c_void_p()
         why = ctypes.create_string_buffer(_MESSAGE)

@@ -8,6 +8,7 @@
 #include "onnxruntime_api.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,8 +78,24 @@ static int start(void *library, runtime *ort, weckd_why why) {
     return check(&ort->api, ort->api.CreateEnv(WECKD_ORT_ERRORS_ONLY, "weckd_edge", &ort->env), WECKD_ERR_BACKEND, why);
 }
 
+/* Its packages report to their maker unless this variable is 1 while they load; "0" is somebody's own wish and stays. The
+ * environment is changed only where it must be, by one thread at a time: weckd_edge.h says what the caller owes to it. */
+static bool switch_telemetry_off(void) {
+    static const char name[] = "ORT_DISABLE_TELEMETRY";
+    static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
+    (void)pthread_mutex_lock(&changing);
+    const char *said = getenv(name);
+    bool settled = said != NULL && (strcmp(said, "0") == 0 || strcmp(said, "1") == 0);
+    bool done = settled || setenv(name, "1", 1) == 0;
+    (void)pthread_mutex_unlock(&changing);
+    return done;
+}
+
 static int load(const char *library, void **loaded, weckd_why why) {
     static const char *const names[] = {"libonnxruntime.so.1", "libonnxruntime.so", NULL};
+    if (!switch_telemetry_off()) {
+        return weckd_fail(why, WECKD_ERR_MEMORY, "no memory to switch ONNX Runtime's telemetry off");
+    }
     void *handle = weckd_library_open(library, names, why); /* stays loaded, as OpenVINO does */
     if (handle == NULL) {
         return WECKD_ERR_BACKEND;

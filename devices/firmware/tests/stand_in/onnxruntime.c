@@ -2,7 +2,7 @@
  * uint8 or float, and answers as the stand-in for a model does: sums of bytes by place.
  *
  * WECKD_STAND_IN says how it misbehaves: "old" has no table, "shuffled" one of another order, "holes" one with a hole, "version" calls itself 2.0, and
- * a number lets the call at that place fail. SPDX-License-Identifier: Apache-2.0 */
+ * a number lets the call at that place fail. "telemetry" refuses to start where it would report to its maker. SPDX-License-Identifier: Apache-2.0 */
 #include "onnxruntime_api.h"
 
 #include <stdbool.h>
@@ -68,9 +68,19 @@ static weckd_ort_status *take(int place, void *to) {
     return NULL;
 }
 
+static bool quiet_when_loaded;
+__attribute__((constructor)) static void look_as_the_real_one_does(void) {
+    const char *said = getenv("ORT_DISABLE_TELEMETRY");
+    quiet_when_loaded = said != NULL && strcmp(said, "1") == 0;
+}
+
 static weckd_ort_status *create_env(int severity, const char *name, weckd_ort_env **env) {
     (void)severity;
     (void)name;
+    const char *mode = getenv("WECKD_STAND_IN");
+    if (mode != NULL && strcmp(mode, "telemetry") == 0 && !quiet_when_loaded) {
+        return make_status(WECKD_ORT_FAIL, "it reports to its maker");
+    }
     return take(3, env);
 }
 
