@@ -72,8 +72,8 @@ class Frame(ctypes.Structure):
     """``weckd_frame``."""
 
     _fields_ = [
-        ("pixels", ctypes.c_char_p),
-        ("chroma", ctypes.c_char_p),
+        ("pixels", ctypes.c_void_p),
+        ("chroma", ctypes.c_void_p),
         ("width", ctypes.c_uint32),
         ("height", ctypes.c_uint32),
         ("stride_bytes", ctypes.c_uint32),
@@ -177,20 +177,30 @@ class Bundle:
         """
         self._require(self._lib.weckd_selftest(self._handle, None))
 
-    def classify(self, pixels: bytes, **frame: int) -> Answer:
+    def frame_buffer(self) -> ctypes.Array[ctypes.c_uint8]:
+        """Return the bundle's own frame, for a camera to write into: ``[frame_height, frame_width, 3]``, flat.
+
+        It takes a whole frame of RGB or BGR. It is overwritten by every other frame and by the self-test, and is the
+        bundle's: it must not be used after ``close``.
+        """
+        size = self.contract.frame_height * self.contract.frame_width * 3
+        return (ctypes.c_uint8 * size).from_address(self._lib.weckd_frame_buffer(self._handle))
+
+    def classify(self, pixels: bytes | ctypes.Array[ctypes.c_uint8], **frame: int) -> Answer:
         """Answer one frame.
 
         Args:
-            pixels: Its bytes.
+            pixels: Its bytes, or what ``frame_buffer`` returned, filled.
             frame: Fields of ``Frame``; width and height are the contract's where they are left out.
 
         Raises:
-            WeckdCError: The frame does not fit.
+            WeckdCError: The frame does not fit, or lies in the bundle's own frame as neither RGB nor BGR.
         """
         size = {"width": self.contract.frame_width, "height": self.contract.frame_height}
         result = Result()
         probabilities = (ctypes.c_float * self.contract.classes)()
-        given = Frame(pixels=pixels, **{**size, **frame})
+        address = ctypes.addressof(pixels) if isinstance(pixels, ctypes.Array) else ctypes.cast(pixels, ctypes.c_void_p).value
+        given = Frame(pixels=address, **{**size, **frame})
         self._require(
             self._lib.weckd_classify(
                 self._handle, ctypes.byref(given), ctypes.byref(result), probabilities, self.contract.classes
@@ -224,6 +234,8 @@ def load(library: str) -> ctypes.CDLL:
     lib.weckd_label.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
     lib.weckd_contract_of.argtypes = [ctypes.c_void_p]
     lib.weckd_contract_of.restype = ctypes.POINTER(Contract)
+    lib.weckd_frame_buffer.argtypes = [ctypes.c_void_p]
+    lib.weckd_frame_buffer.restype = ctypes.c_void_p
     lib.weckd_close.argtypes = [ctypes.c_void_p]
     lib.weckd_close.restype = None
     lib.weckd_selftest.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
