@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from typing import Any
 
 _TEXT = 128
 _MESSAGE = 256
@@ -165,7 +166,9 @@ class Bundle:
         given = Options(message=ctypes.cast(why, ctypes.c_char_p), **options)
         status = self._lib.weckd_open(folder.encode(), ctypes.byref(given), ctypes.byref(self._handle))
         if status:
-            raise WeckdCError(status, f"{self._lib.weckd_status_text(status).decode()}: {why.value.decode()}")
+            raise WeckdCError(
+                status, f"{self._lib.weckd_status_text(status).decode()}: {why.value.decode(errors='replace')}"
+            )
         self.contract: Contract = self._lib.weckd_contract_of(self._handle).contents
         self.labels = [self._lib.weckd_label(self._handle, i).decode() for i in range(self.contract.classes)]
 
@@ -177,16 +180,17 @@ class Bundle:
         """
         self._require(self._lib.weckd_selftest(self._handle, None))
 
-    def frame_buffer(self) -> ctypes.Array[ctypes.c_uint8]:
+    def frame_buffer(self) -> ctypes.Array[Any]:
         """Return the bundle's own frame, for a camera to write into: ``[frame_height, frame_width, 3]``, flat.
 
         It takes a whole frame of RGB or BGR. It is overwritten by every other frame and by the self-test, and is the
         bundle's: it must not be used after ``close``.
         """
-        size = self.contract.frame_height * self.contract.frame_width * 3
-        return (ctypes.c_uint8 * size).from_address(self._lib.weckd_frame_buffer(self._handle))
+        frame = ctypes.c_uint8 * (self.contract.frame_height * self.contract.frame_width * 3)
+        found: ctypes.Array[Any] = frame.from_address(self._lib.weckd_frame_buffer(self._handle))
+        return found
 
-    def classify(self, pixels: bytes | ctypes.Array[ctypes.c_uint8], **frame: int) -> Answer:
+    def classify(self, pixels: bytes | ctypes.Array[Any], **frame: int) -> Answer:
         """Answer one frame.
 
         Args:
@@ -199,8 +203,8 @@ class Bundle:
         size = {"width": self.contract.frame_width, "height": self.contract.frame_height}
         result = Result()
         probabilities = (ctypes.c_float * self.contract.classes)()
-        address = ctypes.addressof(pixels) if isinstance(pixels, ctypes.Array) else ctypes.cast(pixels, ctypes.c_void_p).value
-        given = Frame(pixels=address, **{**size, **frame})
+        held = pixels if isinstance(pixels, ctypes.Array) else ctypes.c_char_p(pixels)
+        given = Frame(pixels=ctypes.cast(held, ctypes.c_void_p), **{**size, **frame})
         self._require(
             self._lib.weckd_classify(
                 self._handle, ctypes.byref(given), ctypes.byref(result), probabilities, self.contract.classes
@@ -221,7 +225,7 @@ class Bundle:
 
     def _require(self, status: int) -> None:
         if status:
-            text = self._lib.weckd_message(self._handle).decode()
+            text = self._lib.weckd_message(self._handle).decode(errors="replace")
             raise WeckdCError(status, f"{self._lib.weckd_status_text(status).decode()}: {text}")
 
 
