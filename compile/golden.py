@@ -13,6 +13,7 @@ from weckd_edge.compile.verify import Answers, Candidate
 from weckd_edge.devices.backends.table import open_runner
 from weckd_edge.devices.frames import frame_from_file
 from weckd_edge.errors import DataError
+from weckd_edge.manifest_rules import MOST_TOLERANCE
 from weckd_edge.store import file_ref, write_atomic
 from weckd_edge.turns import in_turn
 
@@ -68,7 +69,7 @@ def make_golden(
         written = io.BytesIO()  # NumPy's own writer leaves out why it could not write
         np.save(written, array, allow_pickle=False)
         write_atomic(folder / name, written.getvalue())
-    tolerance = max(LEAST_TOLERANCE, TOLERANCE_FACTOR * float(apart[chosen].max()))
+    tolerance = min(max(LEAST_TOLERANCE, TOLERANCE_FACTOR * float(apart[chosen].max())), MOST_TOLERANCE)
     return GoldenFrames(
         frames=file_ref(folder, folder / FRAMES_FILE),
         expected=file_ref(folder, folder / EXPECTED_FILE),

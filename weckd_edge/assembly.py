@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import weckd_edge
 from weckd_edge.artifacts import (
@@ -183,7 +183,7 @@ def assemble(parts: Parts) -> Manifest:
     return manifest
 
 
-def _onnx_precision(selection: Selection) -> str:
+def _onnx_precision(selection: Selection) -> Literal["int8", "fp32"]:
     """Return the precision of the graph itself; int8 without a quantized graph stands in NNCF's IR alone."""
     return "int8" if selection.quantized is not None else "fp32"
 

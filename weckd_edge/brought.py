@@ -367,9 +367,11 @@ def open_link(folder: Path) -> BroughtLink:
 
 
 def _link_of_bundle(folder: Path) -> BroughtLink:
-    manifest: Manifest = open_bundle(folder).manifest
-    below = folder / EVIDENCE_FOLDER
-    chain, index = _read(ChainRecord, below / CHAIN_FILE), _read(DatasetIndex, below / DATASET_FILE)
+    bundle = open_bundle(folder)
+    manifest: Manifest = bundle.manifest
+    records = {name: bundle.read_path(f"{EVIDENCE_FOLDER}/{name}") or b"" for name in (CHAIN_FILE, DATASET_FILE)}
+    chain = from_json(ChainRecord, records[CHAIN_FILE], where=CHAIN_FILE, error=StoreError)
+    index = from_json(DatasetIndex, records[DATASET_FILE], where=DATASET_FILE, error=StoreError)
     shipped = next((link for link in chain.links if link.name == chain.shipped), chain.links[-1])
     workspace = folder.absolute().with_name(folder.absolute().name + ".work")
     for place in sorted(workspace.glob("*/" + ARTIFACT_FILE)) if workspace.is_dir() else []:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from weckd_edge.cli.options import PATH, THREADS, AnyPath, FiniteRange
+from weckd_edge.cli.options import PATH, THREADS, AnyPath, FiniteRange, at_least_option, owner_key_option
 from weckd_edge.cli.output import HELP, fitted, json_option, make_progress, print_json, print_table, quiet_option, say
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ _MISSED = 3
     metavar="SOURCE",
     help="Read power from: ina3221, ina238, rapl, replay:FILE, none, or auto for what is here.",
 )
+@owner_key_option
+@at_least_option
 @click.option("--out", type=PATH, help="Folder for the record, every time and a page.")
 @click.option("--compare", nargs=2, type=PATH, metavar="A B", help="Compare two such folders; nothing is run.")
 @click.option(
@@ -96,6 +98,8 @@ def command(
     backend: str | None,
     generator: str,
     power: str,
+    key: Path | None,
+    at_least: int,
     out: Path | None,
     compare: tuple[Path, Path] | None,
     margin: float,
@@ -117,6 +121,8 @@ def command(
     """
     if not ssh and (on_device or identity or known_hosts):
         raise click.UsageError("--on-device, --identity and --known-hosts need --ssh")
+    if (key is not None or at_least) and (on_device or compare is not None):
+        raise click.UsageError("--key and --at-least are for a BUNDLE here: leave --on-device and --compare out")
     if compare is not None:
         if ssh:
             raise click.UsageError("--compare reads two folders and runs nothing: leave --ssh out")
@@ -147,6 +153,8 @@ def command(
             bundle,
             ssh,
             job=job,
+            key=key,
+            at_least=at_least,
             known_hosts=known_hosts,
             identity=identity,
             python=remote_python,
@@ -165,7 +173,7 @@ def command(
     try:
         with make_progress(quiet) as progress:
             found = bench(
-                open_bundle(bundle),
+                open_bundle(bundle, key=key, at_least=at_least),
                 rules=rules,
                 queries=queries,
                 warmup=warmup,

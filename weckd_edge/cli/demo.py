@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from weckd_edge.cli.options import PATH, THREADS
+from weckd_edge.cli.options import PATH, THREADS, at_least_option, owner_key_option
 from weckd_edge.cli.output import HELP, json_option, print_json, say
 
 _INTERRUPTED = 130
@@ -21,8 +21,20 @@ _INTERRUPTED = 130
     "--backend", help="Run with this one: openvino, onnxruntime or tensorrt; the default is the best that is here."
 )
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Processor threads.")
+@owner_key_option
+@at_least_option
 @json_option
-def command(bundle: Path, port: int, host: str, open_browser: bool, backend: str | None, threads: int, as_json: bool) -> int:
+def command(
+    bundle: Path,
+    port: int,
+    host: str,
+    open_browser: bool,
+    backend: str | None,
+    threads: int,
+    key: Path | None,
+    at_least: int,
+    as_json: bool,
+) -> int:
     """Answer images with a BUNDLE on a page in your browser: drop a file, choose one, or take one with the camera.
 
     Prints the page's address and serves it until Ctrl-C. Images stay on this machine; none is written or logged.
@@ -31,7 +43,7 @@ def command(bundle: Path, port: int, host: str, open_browser: bool, backend: str
     from weckd_edge.devices.demo.session import DemoSession
 
     with (
-        DemoSession(bundle, backend=backend, threads=threads) as session,
+        DemoSession(bundle, backend=backend, threads=threads, key=key, at_least=at_least) as session,
         DemoServer(session, host=host, port=port) as server,
     ):
         if not server.is_local:

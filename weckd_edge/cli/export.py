@@ -6,12 +6,11 @@ from pathlib import Path
 
 import click
 
-from weckd_edge.cli.options import PATH
+from weckd_edge.cli.options import PATH, owner_key_option
 from weckd_edge.cli.output import HELP, json_option, print_json, say
 
 _bundle = click.argument("bundle", type=PATH)
 _out = click.option("--out", type=PATH, required=True, help="The update file; replaced where it exists.")
-_key = click.option("--key", type=PATH, help="PEM public key of the bundle's owner; another's is refused.")
 _sign_key = click.option("--sign-key", type=PATH, help="PEM private key that signs the update itself.")
 _sign_cert = click.option("--sign-cert", type=PATH, help="PEM certificate of that key.")
 
@@ -24,7 +23,7 @@ def command() -> None:
 @command.command("tar", context_settings=HELP)
 @_bundle
 @_out
-@_key
+@owner_key_option
 @json_option
 def tar(bundle: Path, out: Path, key: Path | None, as_json: bool) -> None:
     """A plain tar, the same bytes each time: what weckd-update installs on the device."""
@@ -34,7 +33,7 @@ def tar(bundle: Path, out: Path, key: Path | None, as_json: bool) -> None:
 @command.command("rauc", context_settings=HELP)
 @_bundle
 @_out
-@_key
+@owner_key_option
 @_sign_key
 @_sign_cert
 @json_option
@@ -46,7 +45,7 @@ def rauc(bundle: Path, out: Path, key: Path | None, sign_key: Path | None, sign_
 @command.command("swupdate", context_settings=HELP)
 @_bundle
 @_out
-@_key
+@owner_key_option
 @_sign_key
 @_sign_cert
 @json_option
@@ -60,7 +59,7 @@ def swupdate(
 @command.command("mender", context_settings=HELP)
 @_bundle
 @_out
-@_key
+@owner_key_option
 @_sign_key
 @json_option
 def mender(bundle: Path, out: Path, key: Path | None, sign_key: Path | None, as_json: bool) -> None:

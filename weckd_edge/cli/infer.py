@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from weckd_edge.cli.options import PATH, THREADS
+from weckd_edge.cli.options import PATH, THREADS, at_least_option, owner_key_option
 from weckd_edge.cli.output import HELP, json_option, print_json, print_table, say
 
 
@@ -17,6 +18,8 @@ from weckd_edge.cli.output import HELP, json_option, print_json, print_table, sa
     "--backend", help="Run with this one: openvino, onnxruntime or tensorrt; the default is the best that is here."
 )
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Processor threads.")
+@owner_key_option
+@at_least_option
 @click.option("--answer-anyway", is_flag=True, help="Answer also frames that the bundle's guard refuses.")
 @click.option(
     "--explain",
@@ -31,6 +34,8 @@ def command(
     images: tuple[Path, ...],
     backend: str | None,
     threads: int,
+    key: Path | None,
+    at_least: int,
     answer_anyway: bool,
     pictures: Path | None,
     as_json: bool,
@@ -47,14 +52,15 @@ def command(
         check_place(
             pictures, [Source("the folder of images", image) for image in images if image.is_dir()], option="--explain"
         )
+    opening: dict[str, Any] = {"backend": backend, "threads": threads, "key": key, "at_least": at_least}
     if pictures is None:
-        answers = infer(bundle, images, backend=backend, threads=threads, answer_anyway=answer_anyway)
+        answers = infer(bundle, images, answer_anyway=answer_anyway, **opening)
         found: list[object] = list(answers)
     else:
         from weckd_edge.devices.explaining import explain_images
         from weckd_edge.schema import to_data
 
-        explained = explain_images(bundle, images, pictures, backend=backend, threads=threads, answer_anyway=answer_anyway)
+        explained = explain_images(bundle, images, pictures, answer_anyway=answer_anyway, **opening)
         answers = tuple(one.answer for one in explained)
         found = [
             {**to_data(one.answer), "overlay": one.overlay, "method": one.method, "deletion": to_data(one.deletion)}

@@ -67,6 +67,12 @@ bundle_version_option: Option = click.option(
 skip_bad_option: Option = click.option(
     "--skip-bad", is_flag=True, help="Go on without files that cannot be used; a bundle records them."
 )
+owner_key_option: Option = click.option(
+    "--key", type=PATH, help="PEM public key of the bundle's owner: what it did not sign is refused."
+)
+at_least_option: Option = click.option(
+    "--at-least", type=click.IntRange(0, MOST_VERSION), default=0, help="Lowest version of a bundle that is taken."
+)
 key_option: Option = click.option(
     "--sign", "key", type=PATH, help="PEM private key (elliptic curve) to sign the bundle with."
 )

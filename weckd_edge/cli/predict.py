@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from weckd_edge.cli.options import PATH, THREADS
+from weckd_edge.cli.options import PATH, THREADS, owner_key_option
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 
 
@@ -24,6 +24,7 @@ from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, 
 @click.option("--threads", type=THREADS, help="Processor threads, as with --backend.")
 @click.option("--power-mode", help="Of a Jetson; the default is the one with the highest peak.")
 @click.option("--network-alone", is_flag=True, help="Leave out the preprocessing in front of the network.")
+@owner_key_option
 @json_option
 @quiet_option
 def command(
@@ -35,6 +36,7 @@ def command(
     threads: int | None,
     power_mode: str | None,
     network_alone: bool,
+    key: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -53,7 +55,7 @@ def command(
         raise click.UsageError(
             "expected a MODEL and a --device, or --calibrate FILE; 'weckd-edge devices list' shows devices"
         )
-    _predict(model, devices, measurements, backend, threads, power_mode, network_alone, as_json)
+    _predict(model, devices, measurements, backend, threads, power_mode, network_alone, key, as_json)
 
 
 def _calibrate(
@@ -90,6 +92,7 @@ def _predict(
     threads: int | None,
     power_mode: str | None,
     network_alone: bool,
+    key: Path | None,
     as_json: bool,
 ) -> None:
     from weckd_edge.devices.predicting.measurements import read_measurements
@@ -98,7 +101,7 @@ def _predict(
     from weckd_edge.latency_ladder import count_file
     from weckd_edge.report.numbers import significant
 
-    counts = count_file(model, network_alone=network_alone)
+    counts = count_file(model, network_alone=network_alone, key=key)
     known = () if measurements is None else read_measurements(measurements)
     found = [
         (profile, predict(counts, profile, known, backend=backend, threads=threads, power_mode=power_mode))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from weckd_edge.cli.options import PATH
+from weckd_edge.cli.options import PATH, owner_key_option
 from weckd_edge.cli.output import HELP, json_option, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     "--against none]",
 )
 @click.option("--against", type=PATH, metavar="OLD", help="Another bundle: tell what changed since it.")
+@owner_key_option
 @json_option
-def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, as_json: bool) -> None:
+def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, key: Path | None, as_json: bool) -> None:
     """Write the report of a bundle again from the evidence it holds, or tell what changed since an old bundle.
 
     A bundle is sealed, so the report is written outside it; sample frames are only in the report that the build wrote. What
@@ -35,7 +36,7 @@ def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, as_json:
     """
     from weckd_edge.bundle import open_bundle
 
-    opened = open_bundle(bundle)
+    opened = open_bundle(bundle, key=key)
     if against is None and not outs:
         outs = (Path("report.html"),)
     for out in outs:
@@ -45,7 +46,7 @@ def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, as_json:
         from weckd_edge.changes import compare_bundles
         from weckd_edge.report.change_rows import change_text
 
-        change = compare_bundles(against, bundle)
+        change = compare_bundles(against, bundle, key)
         text = change_text(change)
     for out in outs:
         _write(out, opened, text)
@@ -82,7 +83,7 @@ def _write(out: Path, opened: Bundle, text: ChangeText | None) -> None:
     if out.suffix.lower() == ".md":
         write_atomic(out, render("change_log.md.j2", {"change": text}))
     else:
-        write_report(opened.folder, opened.manifest, out, change=text)
+        write_report(opened.read_path, opened.manifest, out, change=text)
 
 
 def _print(text: ChangeText) -> None:
