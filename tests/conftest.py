@@ -62,6 +62,25 @@ def crafted() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def crafted_bundles() -> ModuleType:
+    """Parts of bundles that are shown to both readers: see ``support/crafted_bundles.py``."""
+    return _load("weckd_tests_crafted_bundles", _HERE / "support/crafted_bundles.py")
+
+
+@pytest.fixture(scope="session")
+def outside() -> ModuleType:
+    """Graphs that take data from outside their file: see ``support/outside.py``."""
+    pytest.importorskip("onnx")
+    return _load("weckd_tests_outside", _HERE / "support/outside.py")
+
+
+@pytest.fixture(scope="session")
+def readers() -> ModuleType:
+    """The C library's reader and Python's, side by side: see ``support/readers.py``."""
+    return _load("weckd_tests_readers", _HERE / "support/readers.py")
+
+
+@pytest.fixture(scope="session")
 def sshd() -> ModuleType:
     """Real ssh servers on loopback: see ``support/sshd.py``."""
     pytest.importorskip("asyncssh")
