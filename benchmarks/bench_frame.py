@@ -42,6 +42,7 @@ from weckd_edge.compile.export import export_onnx
 from weckd_edge.compile.quantize import calibrate, quantize, write_quantized
 from weckd_edge.config import DataConfig, QuantizeConfig
 from weckd_edge.devices.backends.table import open_network, open_runner
+from weckd_edge.optional import require
 from weckd_edge.progress import SilentProgress
 from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.phantom import write_phantoms
@@ -124,8 +125,7 @@ def variants(
 
 def open_network_of(path: Path) -> Any:
     """Open a file whose input is no frame."""
-    import openvino as ov
-
+    ov = require("openvino", "compare with the graph as it is written")
     model = ov.Core().read_model(str(path))
     return open_network("openvino", path, next(iter(model.input(0).get_names())))
 

@@ -28,6 +28,7 @@ from weckd_edge.devices.frames import decode, fit
 from weckd_edge.devices.guard import OpenGuard, Sight, look_at
 from weckd_edge.guard_fit import fit_guard, looks_of
 from weckd_edge.guarding import KIND_FRAMES, Trial, far_frames
+from weckd_edge.progress import SilentProgress
 from weckd_edge.selective import auroc
 from weckd_edge.stats import wilson
 
@@ -89,7 +90,7 @@ def judge_set(name: str, sets: dict[str, list[tuple[Path, str]]]) -> dict[str, o
         answer=lambda frame: np.ones(1, np.float32),
     )
     kinds: dict[str, dict[str, float]] = {}
-    for kind, frames in (*far_frames(trial), *others(name, sets, height, width)):
+    for kind, frames in (*far_frames(trial, SilentProgress()), *others(name, sets, height, width)):
         seen = [guard.judge(frame) for frame in frames]
         kinds[kind] = {
             "frames": len(seen),

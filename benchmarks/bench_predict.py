@@ -40,6 +40,7 @@ from weckd_edge.devices.detect import detect
 from weckd_edge.devices.predicting.measurements import NOISY, TimedNetwork, append_measurements
 from weckd_edge.devices.predicting.timing import summarise, time_in_rounds
 from weckd_edge.errors import WeckdError
+from weckd_edge.optional import require
 
 ROUNDS = 6
 HEIGHT, WIDTH = 480, 640
@@ -276,8 +277,7 @@ def time_all(work: Path) -> dict[str, list[int]]:
 
 def store(work: Path, turns: dict[str, list[int]], failed: dict[str, str]) -> None:
     """Append the measurements and the figures to the results."""
-    import openvino
-
+    openvino = require("openvino", "tell its version")
     found, recipes = detect(), {recipe.name: recipe for recipe in RECIPES}
     measured = []
     for key, medians in sorted(turns.items()):

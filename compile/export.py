@@ -186,11 +186,13 @@ def export_onnx(
     )
 
 
-def preprocessing_graph(contract: InputContract) -> ModelProto:
+def preprocessing_graph(contract: InputContract, *, cast_first: bool = False) -> ModelProto:
     """Return what stands before a network as a graph of its own, from ``frame`` to ``network_input``."""
     onnx = require("onnx", "export a network")
     frame = torch.zeros(1, contract.frame_height, contract.frame_width, 3, dtype=torch.uint8)
-    model: ModelProto = onnx.load_from_string(_trace(Preprocess(contract).eval(), frame, [NETWORK_INPUT_NAME]))
+    model: ModelProto = onnx.load_from_string(
+        _trace(Preprocess(contract, cast_first=cast_first).eval(), frame, [NETWORK_INPUT_NAME])
+    )
     return model
 
 

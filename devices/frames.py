@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,28 +16,48 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from weckd_edge.artifacts import InputContract
+from weckd_edge.devices.image_headers import check_file, check_tags
+from weckd_edge.devices.sharing import Room
 from weckd_edge.errors import DataError
+from weckd_edge.files import read_bounded
 
-MAX_PIXELS = 80_000_000
-"""Larger images are refused before they are decoded (a frame has a few million; a crafted file can claim any)."""
+MAX_SIDE = 8192
+"""Pixels that a side of an image may have, as in the C library (``WECKD_MAX_SIDE``); larger ones are never decoded."""
+
+MAX_FILE_BYTES = 256 << 20
+"""Larger files are refused unread; the largest image, 3 bytes a pixel, takes 192 MiB where nothing is compressed."""
+
+MAX_DECODING_BYTES = 12 * MAX_SIDE * MAX_SIDE
+"""Memory that images may take while they are decoded, all threads together: the largest one of most formats."""
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000")
 """Formats that are tried: pictures only (Pillow would also start a PostScript interpreter)."""
 
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+Pixels = NDArray[np.uint8]
+
+_STRIP_PIXELS = 1 << 20
+_BYTES_A_PIXEL = 12
+_MORE_BYTES_A_PIXEL = {"JPEG2000": 24, "WEBP": 16}
+"""What decoders take for a pixel at most, Pillow's and our own copy included, as it was measured."""
+_ORIENTATION = 0x0112
+
+_STORED: dict[int, Callable[[Pixels], Pixels]] = {
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.transpose(1, 0, 2),
+    6: lambda upright: upright.transpose(1, 0, 2)[::-1],
+    7: lambda upright: upright.transpose(1, 0, 2)[::-1, ::-1],
+    8: lambda upright: upright.transpose(1, 0, 2)[:, ::-1],
 }
+"""An upright picture seen in the rows and columns that the file stores it in, by EXIF orientation."""
 
 _opening = threading.Lock()
+_room = Room(MAX_DECODING_BYTES)
 
 
-def decode(path: Path) -> NDArray[np.uint8]:
+def decode(path: Path) -> Pixels:
     """Read an image file.
 
     Args:
@@ -56,29 +77,54 @@ def decode(path: Path) -> NDArray[np.uint8]:
 
 
 def read_file(path: Path) -> bytes:
-    """Return a regular file's bytes.
+    """Return an image file's bytes.
 
     Raises:
-        DataError: With a short reason that does not name the path.
+        DataError: It is no regular file, it has more than ``MAX_FILE_BYTES``, or it cannot be read; a short reason that
+            does not name the path.
     """
-    if not path.exists():
-        raise DataError("no such file" if not path.is_symlink() else "a link to a file that does not exist")
-    if not path.is_file():
-        raise DataError("not a regular file")
-    try:
-        return path.read_bytes()
-    except OSError as err:
-        raise DataError(f"cannot be read ({err.strerror})") from err
+    return read_bounded(path, at_most=MAX_FILE_BYTES, error=DataError)
 
 
-def decode_bytes(data: bytes) -> NDArray[np.uint8]:
+def decode_bytes(data: bytes) -> Pixels:
     """Decode an image file's bytes to uint8 ``[H, W, 3]``, as ``decode`` does.
 
     Raises:
         DataError: With a short reason.
     """
+    with decoded(data) as pixels:
+        return pixels
+
+
+@contextmanager
+def decoded(data: bytes) -> Iterator[Pixels]:
+    """Decode an image file's bytes for a block of code: uint8 ``[H, W, 3]``, as ``decode`` does.
+
+    All threads together take no more than ``MAX_DECODING_BYTES`` at one time: the others wait. So no block decodes a
+    second image.
+
+    Raises:
+        DataError: With a short reason; also where the block finds too little memory.
+    """
+    try:
+        image = open_image(data)
+        with _room.taken(_memory_of(image)):
+            pixels = _decode(image)
+            del image  # its own pixels are not needed any more
+            yield pixels
+    except MemoryError as err:
+        raise DataError("needs more memory than there is") from err
+
+
+def open_image(data: bytes) -> Image.Image:
+    """Read an image file's head and leave its pixels undecoded.
+
+    Raises:
+        DataError: With a short reason: it is no image, or it claims more than an image may have.
+    """
     if not data:
         raise DataError("empty file (0 bytes)")
+    check_file(data)
     try:
         with _no_warnings():
             Image.init()  # a Pillow may be built without one of them
@@ -87,15 +133,38 @@ def decode_bytes(data: bytes) -> NDArray[np.uint8]:
     except UnidentifiedImageError as err:
         raise DataError("not an image (unknown format)") from err
     except Image.DecompressionBombError as err:
-        raise DataError(f"more pixels than the limit of {MAX_PIXELS // 1_000_000} million") from err
+        raise DataError(f"too large; an image may have {MAX_SIDE} pixels a side, save it smaller") from err
+    except MemoryError:
+        raise
     except Exception as err:  # a decoder may raise anything on damaged bytes
         raise DataError(f"damaged header ({_brief(err)})") from err
-    if image.width * image.height > MAX_PIXELS:
-        raise DataError(f"more pixels than the limit of {MAX_PIXELS // 1_000_000} million")
+    if max(image.size) > MAX_SIDE:
+        raise DataError(f"{image.width} x {image.height} pixels; a side may have {MAX_SIDE}, save it smaller")
+    if _memory_of(image) > MAX_DECODING_BYTES:
+        sides = f"{image.width} x {image.height} pixels of {image.format}"
+        raise DataError(f"{sides} take more than {MAX_DECODING_BYTES >> 20} MiB; save it smaller, or as PNG")
+    return image
+
+
+def _memory_of(image: Image.Image) -> int:
+    """Return the bytes that an image takes while it is decoded, at most."""
+    return image.width * image.height * _MORE_BYTES_A_PIXEL.get(image.format or "", _BYTES_A_PIXEL)
+
+
+def _decode(image: Image.Image) -> Pixels:
+    """Return an image's upright pixels, made a strip of rows at a time, so that no second form of all of them is held."""
     try:
         image.load()
-        return np.array(_upright(_to_rgb(image), image), dtype=np.uint8)
-    except DataError:
+        orientation = _orientation(image)
+        width, height = image.size
+        upright = np.empty((width, height, 3) if orientation >= 5 else (height, width, 3), np.uint8)
+        stored = _STORED[orientation](upright)
+        rows = max(1, _STRIP_PIXELS // width)
+        for top in range(0, height, rows):
+            strip = image.crop((0, top, width, min(top + rows, height)))
+            stored[top : top + rows] = _to_rgb(strip, is_png=image.format == "PNG")
+        return upright
+    except (DataError, MemoryError):
         raise
     except Exception as err:
         raise DataError(f"damaged or cut short ({_brief(err)})") from err
@@ -113,30 +182,41 @@ def _brief(err: Exception) -> str:
     return (str(err).splitlines() or [type(err).__name__])[0][:80] or type(err).__name__
 
 
-def _upright(rgb: Image.Image, source: Image.Image) -> Image.Image:
+def _orientation(image: Image.Image) -> int:
+    """Return what EXIF says of how an image was held, 1 to 8; 1 where it says nothing, or nothing that can be read.
+
+    Raises:
+        DataError: It claims more than EXIF data may.
+    """
     try:
+        profile = image.info.pop("Raw profile type exif", None)  # how some programs keep it in a PNG: hexadecimal
+        if profile is not None and "exif" not in image.info:
+            image.info["exif"] = bytes.fromhex("".join(profile.split("\n")[3:]))
+        check_tags(image.info.get("exif", b"").removeprefix(b"Exif\0\0"))
         with _no_warnings():
-            orientation = source.getexif().get(0x0112, 1)
+            found = image.getexif().get(_ORIENTATION, 1)
+    except (DataError, MemoryError):
+        raise
     except Exception:  # damaged EXIF data beside whole pixels
-        orientation = 1
-    turn = _TURNS.get(orientation)
-    return rgb if turn is None else rgb.transpose(turn)
+        return 1
+    return found if found in _STORED else 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        values = np.asarray(image).astype(np.float64)
-        return Image.fromarray(np.rint(values / 257).clip(0, 255).astype(np.uint8)).convert("RGB")
+def _to_rgb(image: Image.Image, *, is_png: bool) -> Pixels:
+    if image.mode.startswith("I;16") or (image.mode == "I" and is_png):
+        values = np.asarray(image).astype(np.int32)
+        grey = ((values + 128) // 257).clip(0, 255).astype(np.uint8)  # no value lies halfway
+        return np.repeat(grey[:, :, None], 3, axis=2)
     if image.mode in ("I", "F"):
         raise DataError("32 bits a channel; expected 8 or 16, save it as such")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        return Image.alpha_composite(black, image).convert("RGB")
-    return image.convert("RGB")
+        image = Image.alpha_composite(black, image)
+    return np.asarray(image.convert("RGB"))
 
 
-def pixels_sha256(image: NDArray[np.uint8]) -> str:
+def pixels_sha256(image: Pixels) -> str:
     """Return the digest of an image's size and pixels: equal for copies, whatever the file around them.
 
     Args:
@@ -147,18 +227,23 @@ def pixels_sha256(image: NDArray[np.uint8]) -> str:
     return digest.hexdigest()
 
 
-def fit(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+def fit(image: Pixels, height: int, width: int) -> Pixels:
     """Bring an image to a frame's size: scaled to cover it, then the centre kept.
 
     Args:
-        image: uint8 ``[H, W, 3]``.
+        image: uint8 ``[H, W, 3]``, at most ``MAX_SIDE`` pixels a side.
         height: Pixels.
         width: Pixels.
 
     Returns:
         uint8 ``[height, width, 3]``; the very same array where the size is right already.
+
+    Raises:
+        DataError: The image or the frame has a longer side.
     """
     rows, columns = image.shape[:2]
+    if max(rows, columns, height, width) > MAX_SIDE:
+        raise DataError(f"{columns} x {rows} pixels for {width} x {height}; a side may have {MAX_SIDE}")
     if (rows, columns) == (height, width):
         return image
     scale = max(height / rows, width / columns)
@@ -166,13 +251,20 @@ def fit(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     left, top = (columns - wide) / 2, (rows - high) / 2
     box = (max(0.0, left), max(0.0, top), min(float(columns), left + wide), min(float(rows), top + high))
     # Along the rows first, then along the columns: which of them Pillow takes first in one call depends on its version and
-    # on the shape, and a grey level here and there depends on that.
-    narrow = Image.fromarray(image).resize((width, rows), Image.Resampling.BILINEAR, box=(box[0], 0, box[2], rows))
+    # on the shape, and a grey level here and there depends on that. Rows that no pixel of the frame is made from are left
+    # black above and left out below; they are not cut off above, as the weights of the others depend on their numbers.
+    reach = max(1.0, (box[3] - box[1]) / height) + 1
+    first, last = max(0, math.floor(box[1] - reach)), min(rows, math.ceil(box[3] + reach))
+    used = Image.fromarray(image[first:last])
+    narrow = Image.new("RGB", (width, last))
+    narrow.paste(
+        used.resize((width, last - first), Image.Resampling.BILINEAR, box=(box[0], 0, box[2], last - first)), (0, first)
+    )
     scaled = narrow.resize((width, height), Image.Resampling.BILINEAR, box=(0, box[1], width, box[3]))
     return np.array(scaled, dtype=np.uint8)
 
 
-def frame_from_file(path: Path, contract: InputContract) -> NDArray[np.uint8]:
+def frame_from_file(path: Path, contract: InputContract) -> Pixels:
     """Read an image file as the camera frame a model expects.
 
     Returns:
@@ -181,4 +273,8 @@ def frame_from_file(path: Path, contract: InputContract) -> NDArray[np.uint8]:
     Raises:
         DataError: The file cannot be read as an image.
     """
-    return fit(decode(path), contract.frame_height, contract.frame_width)[None]
+    try:
+        with decoded(read_file(path)) as pixels:
+            return fit(pixels, contract.frame_height, contract.frame_width)[None]
+    except DataError as err:
+        raise DataError(f"{path}: {err}") from err

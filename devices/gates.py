@@ -13,12 +13,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import fields
 
+import numpy as np
+
 from weckd_edge.artifacts import Gate, LinkLatency, Measurement, Rate, Verdict, Verification
 from weckd_edge.config import GateConfig
 from weckd_edge.devices.early_stopping import CONFIDENCE, decide, more_queries
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.devices.rules import MINIMUM_QUERIES
 from weckd_edge.devices.verdict import doubts, only_noisy
+from weckd_edge.performance import compare_with_guessing
 from weckd_edge.stats import images_to_decide
 
 _ROUNDING = 1e-9
@@ -88,6 +91,8 @@ def judge(
         gates.append(_accuracy_drop(bars.accuracy_drop, verification, split))
     if bars.recall is not None:
         gates.append(_recall(bars.recall, verification, labels, split))
+    if bars.better_than_guessing is not False and verification is not None and verification.predictions:
+        gates.append(_better_than_guessing(verification, labels, split))
     return tuple(gates)
 
 
@@ -232,6 +237,36 @@ def _recall(bar: float, verification: Verification | None, labels: Sequence[str]
         reason = f"{gate.reason}, but the {split} split has no image of {', '.join(unseen)}"
         return Gate(name="recall", bar=bar, got=worst.value, verdict="INCONCLUSIVE", reason=reason)
     return gate
+
+
+def _better_than_guessing(verification: Verification, labels: Sequence[str], split: str) -> Gate:
+    """Judge whether what ships tells the classes apart at all."""
+    rows = verification.predictions
+    found = compare_with_guessing(
+        np.array([np.argmax(row.compiled) for row in rows]),
+        np.array([row.label for row in rows]),
+        [row.group for row in rows],
+        len(rows[0].compiled),
+    )
+    told = (
+        f"balanced accuracy {found.balanced_accuracy:.1%} over {found.groups} groups of {split} images, where guessing "
+        f"reaches {found.chance:.1%} (p = {found.p_value:.2g})"
+    )
+    verdict: Verdict = "PASS"
+    if not found.is_better:
+        verdict = "FAIL" if found.can_tell else "INCONCLUSIVE"
+        told += (
+            ": no better than guessing; are the labels, their order and the preprocessing those it was trained with?"
+            if found.can_tell
+            else ": too few groups to tell any model from guessing; add images of further patients"
+        )
+    elif found.accuracy <= found.constant_accuracy:
+        always = labels[found.constant] if found.constant < len(labels) else f"class {found.constant}"
+        told += (
+            f"; yet its accuracy of {found.accuracy:.1%} is not above the {found.constant_accuracy:.1%} of always "
+            f"predicting {always}: judge it by the sensitivity of each class"
+        )
+    return Gate(name="better_than_guessing", bar=found.chance, got=found.balanced_accuracy, verdict=verdict, reason=told)
 
 
 def _at_least(name: str, bar: float, rate: Rate, what: str) -> Gate:

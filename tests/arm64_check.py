@@ -39,14 +39,17 @@ NOISE = re.compile(r".*xbyak_aarch64.*Can't open MIDR_EL1.*\n?")
 
 WHERE_AM_I = """
 import json, platform, sys
-import numpy, openvino
+import numpy
+from weckd_edge.optional import require
+openvino = require("openvino", "see its devices")
 core = openvino.Core()
 print(json.dumps({"machine": platform.machine(), "python": platform.python_version(), "numpy": numpy.__version__,
     "openvino": openvino.__version__, "devices": core.available_devices}))
 """
 LAYERS = """
 import json, sys
-import openvino
+from weckd_edge.optional import require
+openvino = require("openvino", "see its layers")
 core = openvino.Core()
 config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
 found = []

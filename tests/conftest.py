@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from weckd_edge import telemetry
+
 _HERE = Path(__file__).parent
 
 # Both are read when torch and timm are imported: tests run side by side, and none may wait for a network.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+telemetry.switch_off()  # tests import the libraries themselves too
 
 # A shell lets what it starts in the background ignore Ctrl-C, and every program started from here would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -50,6 +53,31 @@ def toy() -> ModuleType:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     return _load("weckd_tests_toy", _HERE / "support/toy.py")
+
+
+@pytest.fixture(scope="session")
+def crafted() -> ModuleType:
+    """Image files that are none, or claim too much: see ``support/crafted.py``."""
+    return _load("weckd_tests_crafted", _HERE / "support/crafted.py")
+
+
+@pytest.fixture(scope="session")
+def crafted_bundles() -> ModuleType:
+    """Parts of bundles that are shown to both readers: see ``support/crafted_bundles.py``."""
+    return _load("weckd_tests_crafted_bundles", _HERE / "support/crafted_bundles.py")
+
+
+@pytest.fixture(scope="session")
+def outside() -> ModuleType:
+    """Graphs that take data from outside their file: see ``support/outside.py``."""
+    pytest.importorskip("onnx")
+    return _load("weckd_tests_outside", _HERE / "support/outside.py")
+
+
+@pytest.fixture(scope="session")
+def readers() -> ModuleType:
+    """The C library's reader and Python's, side by side: see ``support/readers.py``."""
+    return _load("weckd_tests_readers", _HERE / "support/readers.py")
 
 
 @pytest.fixture(scope="session")
@@ -92,9 +120,17 @@ def tensorrt(monkeypatch: pytest.MonkeyPatch, cuda: ModuleType) -> ModuleType:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run the command line as the installed script does; return the exit code, stdout and stderr."""
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line as the installed script does; return the exit code, stdout and stderr.
+
+    An error that nobody has foreseen is raised here, where the command line would make one line of it.
+    """
     from weckd_edge.cli.main import main
+
+    def raise_defect(err: Exception) -> None:
+        raise err
+
+    monkeypatch.setattr("weckd_edge.cli.main.tell_defect", raise_defect)
 
     def run(*args: str | Path) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -122,6 +158,16 @@ def ears(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.fixture
+def watch(tmp_path: Path) -> Any:
+    """Programs that are watched in an empty home folder: see ``support/watching.py``."""
+    module = _load("weckd_tests_watching", _HERE / "support/watching.py")
+    reason = module.missing()
+    if reason is not None:
+        pytest.skip(f"no program can be watched: {reason}")
+    return module.Watch(tmp_path / "watched")
+
+
 @pytest.fixture(scope="session")
 def firmware() -> ModuleType:
     """What builds the C library: see ``support/firmware.py``."""
@@ -130,6 +176,12 @@ def firmware() -> ModuleType:
     if reason is not None:
         pytest.skip(f"the C library cannot be built here: {reason}")
     return module
+
+
+@pytest.fixture(scope="session")
+def update_support() -> ModuleType:
+    """What calls ``weckd-update``: see ``support/updates.py``."""
+    return _load("weckd_tests_updates", _HERE / "support/updates.py")
 
 
 @pytest.fixture(scope="session")

@@ -77,7 +77,7 @@ def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[Plan, ...]:
             input_size=link.input_size,
             mean=suited_mean(made.mean, fresh=link.mean is None and not _starts_trained(link, config.link)),
             std=made.std,
-            resize=config.input.resize,
+            resize=config.input.resize or "diagonal",
         )
         plans.append(Plan(config=link, contract=contract, size=measure(made.student, link.input_size)))
     check_order(config.link, [plan.size for plan in plans])

@@ -13,7 +13,7 @@ from weckd_edge.artifacts import ImageRecord, InputContract, Link, Rate
 from weckd_edge.stats import rate_by_group
 from weckd_edge.train.models import Student, load_link
 from weckd_edge.train.pixels import frames_of
-from weckd_edge.train.preprocess import network_input
+from weckd_edge.train.preprocess import crop_and_resize, network_input
 
 BATCH = 32
 
@@ -43,6 +43,14 @@ def network_pixels(frame: NDArray[np.uint8], contract: InputContract) -> NDArray
     return pixels
 
 
+def network_images(paths: Sequence[Path], contract: InputContract) -> list[NDArray[np.float32]]:
+    """Return images as ``[1, 3, S, S]`` in 0..255: cropped and resized for a network, and not yet normalised."""
+    return [
+        crop_and_resize(torch.tensor(frame), contract, contract.input_size).contiguous().numpy()
+        for frame in frames_of(paths, contract)
+    ]
+
+
 def frame_predictor(link: Link, folder: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     """Return a function from one frame ``[1, H, W, 3]`` to probabilities ``[classes]``, for comparison with exports."""
     student = load_link(link, folder)
@@ -54,3 +62,16 @@ def frame_predictor(link: Link, folder: Path) -> Callable[[NDArray[np.uint8]], N
         return result
 
     return answer
+
+
+def network_predictor(link: Link, folder: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Return a function from one normalised image ``[1, 3, S, S]`` to probabilities ``[classes]``."""
+    student = load_link(link, folder)
+
+    def predict_one(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits, _ = student(torch.from_numpy(image))
+            result: NDArray[np.float32] = logits.softmax(dim=1)[0].numpy()
+        return result
+
+    return predict_one

@@ -21,6 +21,7 @@ from weckd_edge.errors import ConfigError, ModelError, WeckdError, did_you_mean
 from weckd_edge.network_options import NetworkOptions, check_network_options
 from weckd_edge.optional import require
 from weckd_edge.schema import from_data
+from weckd_edge.store import write_atomic
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ def create(config: LinkConfig, classes: int) -> Created:
         trunk = timm.create_model(config.model, pretrained=remote, num_classes=classes, **given)
     except WeckdError:
         raise
-    except Exception as err:  # timm and huggingface_hub let any kind of error through
+    except Exception as err:  # what timm's networks raise of an option, and huggingface_hub of a hub, has no common kind
         if remote:
             raise ModelError(
                 f"{config.model}: its pretrained weights cannot be fetched ({_first_line(err)}); connect to a network "
@@ -107,8 +108,10 @@ def create(config: LinkConfig, classes: int) -> Created:
 
 
 def can_fetch(timeout_s: float = 5.0) -> bool:
-    """Tell whether the hub that timm's pretrained weights come from can be reached."""
+    """Tell whether the hub that timm's pretrained weights come from can be reached, and may be (``HF_HUB_OFFLINE``)."""
     constants = require("huggingface_hub.constants", "fetch pretrained weights")
+    if constants.HF_HUB_OFFLINE:
+        return False
     try:
         with urllib.request.urlopen(constants.ENDPOINT, timeout=timeout_s):
             return True
@@ -215,9 +218,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def save_weights(student: Student, path: Path) -> None:
     """Write a student's weights, and nothing else, as safetensors."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    save_file({k: v.detach().cpu().contiguous() for k, v in student.trunk.state_dict().items()}, path)
+    write_atomic(path, save({k: v.detach().cpu().contiguous() for k, v in student.trunk.state_dict().items()}))
 
 
 def load_link(link: Link, folder: Path) -> Student:
@@ -246,13 +249,31 @@ def load_link(link: Link, folder: Path) -> Student:
 
 
 def measure(student: Student, input_size: int) -> Size:
-    """Count a student's parameters and the multiply-adds of one ``[1, 3, S, S]`` image."""
+    """Count a student's parameters and the multiply-adds of one ``[1, 3, S, S]`` image.
+
+    Raises:
+        ModelError: It cannot answer such an image: its options or the size do not suit it.
+    """
     training = student.training
     student.eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        student(torch.zeros(1, 3, input_size, input_size))
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            logits, _ = student(torch.zeros(1, 3, input_size, input_size))
+    except Exception as err:  # whatever a network raises of an option that it took
+        raise ModelError(
+            f"{_name(student)}: cannot answer an image of {input_size} by {input_size} pixels ({_first_line(err)}); are its "
+            "options and input_size right?"
+        ) from err
+    if logits.ndim != 2:
+        raise ModelError(
+            f"{_name(student)}: expected a number for each class, answers {list(logits.shape)}; change its options"
+        )
     student.train(training)
     return Size(parameters=sum(p.numel() for p in student.parameters()), macs=counter.get_total_flops() // 2)
+
+
+def _name(student: Student) -> str:
+    return str(getattr(student.trunk, "pretrained_cfg", {}).get("architecture") or type(student.trunk).__name__)
 
 
 def check_order(links: Sequence[LinkConfig], sizes: Sequence[Size]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from weckd_edge.artifacts import (
 from weckd_edge.bundle import is_bundle, open_bundle
 from weckd_edge.config import BuildConfig, LinkConfig
 from weckd_edge.errors import ConfigError, ModelError, StoreError, WeckdError
+from weckd_edge.files import read_bounded
 from weckd_edge.report.evidence import CHAIN_FILE, DATASET_FILE, EVIDENCE_FOLDER
 from weckd_edge.schema import from_json
 from weckd_edge.store import ARTIFACT_FILE, check_ref, sha256_file
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
     from weckd_edge.train.checkpoint import Checkpoint
 
 Predictor = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+T = TypeVar("T")
+
+_MOST_BYTES = 1 << 30
+"""Of a record: an index of some two million images."""
 
 SAMPLES = 16
 """Validation images on which a brought ONNX file and what was made of it must answer alike."""
@@ -72,6 +79,10 @@ class Brought(Protocol):
     trained_name: str
 
     @property
+    def takes_bytes(self) -> bool:
+        """Tell whether it takes whole grey levels, so that no mean and standard deviation apply."""
+
+    @property
     def bytes(self) -> int:
         """Return the size of its weights."""
 
@@ -81,11 +92,14 @@ class Brought(Protocol):
     def adopt(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> Adopted:
         """Evaluate it and write it into ``folder``."""
 
-    def export(self, adopted: Link, source: Path, folder: Path) -> ExportedModel:
-        """Write the graph from frame to probabilities."""
+    def export(self, adopted: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
+        """Write the graph from frame to probabilities; ``cast_first`` as TensorRT asks for it."""
 
     def predictor(self, adopted: Link, source: Path) -> Predictor:
         """Return what it answers to one frame, without anything that compiling does."""
+
+    def run(self, adopted: Link, source: Path) -> Run:
+        """Return what it predicts of one normalised image ``[1, 3, S, S]``: probabilities ``[classes]``."""
 
 
 def _contract(
@@ -101,6 +115,7 @@ def _contract(
         input_size=size,
         mean=(mean[0], mean[1], mean[2]),
         std=(std[0], std[1], std[2]),
+        resize=config.input.resize or "bilinear",
     )
 
 
@@ -116,6 +131,10 @@ class BroughtOnnx:
     labels: tuple[str, ...] | None
     former: DatasetIndex | None = None
     trained_name: str = "brought onnx fp32"
+
+    @property
+    def takes_bytes(self) -> bool:
+        return self.network.kind == "uint8"
 
     @property
     def bytes(self) -> int:
@@ -154,14 +173,21 @@ class BroughtOnnx:
         )
         return Adopted(link=link, said=(*made.said, _UNKNOWN))
 
-    def export(self, adopted: Link, source: Path, folder: Path) -> ExportedModel:
+    def export(self, adopted: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
         from weckd_edge.compile.adopt import wrap_network
 
         weights = adopted.weights
-        return wrap_network(source / weights.path, adopted.input, adopted.labels, weights.sha256, folder)
+        return wrap_network(
+            source / weights.path, adopted.input, adopted.labels, weights.sha256, folder, cast_first=cast_first
+        )
 
     def predictor(self, adopted: Link, source: Path) -> Predictor:
         return _onnx_predictor(source / adopted.weights.path, adopted.input)
+
+    def run(self, adopted: Link, source: Path) -> Run:
+        from weckd_edge.devices.backends.table import open_runner
+
+        return open_runner("onnxruntime", source / adopted.weights.path).run  # type: ignore[return-value]  # takes float32
 
 
 def _inputs(root: Path, records: Sequence[ImageRecord], contract: InputContract) -> list[NDArray[np.float32]]:
@@ -194,18 +220,24 @@ class _TorchNetwork:
     """What a checkpoint and a former link have in common: torch answers them, and the usual export writes them."""
 
     trained_name = "torch fp32"
+    takes_bytes = False
 
-    def export(self, adopted: Link, source: Path, folder: Path) -> ExportedModel:
+    def export(self, adopted: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
         from weckd_edge.compile.export import export_onnx
         from weckd_edge.train.models import load_link
 
         trunk = load_link(adopted, source).trunk
-        return export_onnx(trunk, adopted.input, adopted.labels, adopted.weights.sha256, folder)
+        return export_onnx(trunk, adopted.input, adopted.labels, adopted.weights.sha256, folder, cast_first=cast_first)
 
     def predictor(self, adopted: Link, source: Path) -> Predictor:
         from weckd_edge.train.evaluate import frame_predictor
 
         return frame_predictor(adopted, source)
+
+    def run(self, adopted: Link, source: Path) -> Run:
+        from weckd_edge.train.evaluate import network_predictor
+
+        return network_predictor(adopted, source)
 
 
 @dataclass(kw_only=True)
@@ -329,16 +361,17 @@ def open_link(folder: Path) -> BroughtLink:
             f"{folder}: expected a link of a former build (such as OUT.work/link-M3-...) or a bundle, found neither; give "
             "an .onnx file, or a checkpoint with --model"
         )
-    link = from_json(Link, artifact.read_bytes(), where=str(artifact), error=StoreError)
+    link = _read(Link, artifact)
     check_ref(folder, link.weights)
     return BroughtLink(link=link, folder=folder, former=_index_beside(folder))
 
 
 def _link_of_bundle(folder: Path) -> BroughtLink:
-    manifest: Manifest = open_bundle(folder).manifest
-    below = folder / EVIDENCE_FOLDER
-    chain = from_json(ChainRecord, (below / CHAIN_FILE).read_bytes(), where=CHAIN_FILE, error=StoreError)
-    index = from_json(DatasetIndex, (below / DATASET_FILE).read_bytes(), where=DATASET_FILE, error=StoreError)
+    bundle = open_bundle(folder)
+    manifest: Manifest = bundle.manifest
+    records = {name: bundle.read_path(f"{EVIDENCE_FOLDER}/{name}") or b"" for name in (CHAIN_FILE, DATASET_FILE)}
+    chain = from_json(ChainRecord, records[CHAIN_FILE], where=CHAIN_FILE, error=StoreError)
+    index = from_json(DatasetIndex, records[DATASET_FILE], where=DATASET_FILE, error=StoreError)
     shipped = next((link for link in chain.links if link.name == chain.shipped), chain.links[-1])
     workspace = folder.absolute().with_name(folder.absolute().name + ".work")
     for place in sorted(workspace.glob("*/" + ARTIFACT_FILE)) if workspace.is_dir() else []:
@@ -356,12 +389,17 @@ def _link_of_bundle(folder: Path) -> BroughtLink:
     )
 
 
+def _read(kind: type[T], path: Path) -> T:
+    data = read_bounded(path, at_most=_MOST_BYTES, where=str(path), error=StoreError)
+    return from_json(kind, data, where=str(path), error=StoreError)
+
+
 def _index_beside(folder: Path) -> DatasetIndex | None:
     """Return the data set of a workspace's build, where it kept only one."""
     found = []
     for artifact in sorted(folder.absolute().parent.glob("data-*/" + ARTIFACT_FILE)):
         try:
-            found.append(from_json(DatasetIndex, artifact.read_bytes(), where=str(artifact), error=StoreError))
+            found.append(_read(DatasetIndex, artifact))
         except WeckdError:
             continue
     return found[0] if len(found) == 1 else None

@@ -9,13 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weckd_edge.artifacts import ChainRecord, DatasetIndex, ExportedModel, ImageRecord, Link, Target
+import numpy as np
+
+from weckd_edge.artifacts import SCHEMA_VERSION, ChainRecord, DatasetIndex, ExportedModel, ImageRecord, Link, Target
 from weckd_edge.assembly import versions
 from weckd_edge.brought import Adopted, Brought
 from weckd_edge.config import BuildConfig, LinkConfig
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.errors import ConfigError, DataError, StoreError
-from weckd_edge.pipeline import check_libraries, check_output, choose_profile
+from weckd_edge.pipeline import check_libraries, check_output, choose_profile, sources_of, workspace_of
+from weckd_edge.places import Source, normal_path
 from weckd_edge.progress import Progress
 from weckd_edge.stages import BuildOutcome, BuildRequest, Stages
 from weckd_edge.store import Stage, Workspace, sha256_file
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
 DISK_MIB = 64
 DISK_FACTOR = 16
 """Free space asked for: this many MiB for frames and reports, and this many times the weights, which every stage writes."""
+
+MOST_WITNESSES = 128
+"""So many images, none of the test split, are shown to an imported network under other descriptions."""
 
 FEWEST_CALIBRATION = 32
 """A separate calibration folder holds at least so many images, or ``quantize.images`` where that is less."""
@@ -89,14 +95,15 @@ def compile_network(request: CompileRequest, progress: Progress) -> BuildOutcome
     Raises:
         WeckdError: Anything a user can mend. Where the network, the request or the disk is at fault, nothing is changed.
     """
-    out = request.out.absolute()
+    out = normal_path(request.out)
     build = request.as_build()
     profile = choose_profile(request.target, request.device)
-    check_output(out)
+    more = () if request.calibrate_on is None else (Source("--calibrate-on", request.calibrate_on),)
+    check_output(out, (*sources_of(build), *more))
     check_libraries(build)
     brought = open_brought(request)
     check_disk(out, brought.bytes)
-    workspace = Workspace(out.with_name(out.name + ".work"))
+    workspace = Workspace(workspace_of(out))
     try:
         with workspace.locked():
             return CompileStages(request, brought, profile, workspace, out, progress).run()
@@ -174,6 +181,7 @@ class CompileStages(Stages):
         self.brought = brought
         self.trained_name = brought.trained_name
         self.calibration: tuple[DatasetIndex, Path] | None = None
+        self.doubts: tuple[str, ...] = ()
 
     def train(self) -> tuple[Stage[DatasetIndex], Chain]:
         """Read the data set and adopt the network, as a chain of one."""
@@ -184,7 +192,9 @@ class CompileStages(Stages):
         # The chain of the settings was not trained: it has no place in what is recorded of this bundle.
         self.config = replace(self.config, link=())
         if self.asked.calibrate_on is not None:
-            self.calibration = read_calibration(self.asked.calibrate_on, index.artifact, self.config, self.progress)
+            self.calibration = read_calibration(
+                self.asked.calibrate_on, index.artifact, self.config, self.progress, skip_bad=self.asked.skip_bad
+            )
         adopted = self.stage(
             "adopt",
             Adopted,
@@ -203,18 +213,37 @@ class CompileStages(Stages):
         link = adopted.artifact.link
         for line in self.said:
             self.progress.note(line)
-        self._doubt(link)
+        self.doubts = self._look_for_mistakes(adopted, index.artifact).sentences
         stage = Stage(name="adopt", artifact=link, folder=adopted.folder, seconds=adopted.seconds, reused=adopted.reused)
         return index, Chain(links=(stage,), twin=None, labels_used=link.labels_used)
 
-    def _doubt(self, link: Link) -> None:
-        """Say so where a network answers as badly as guessing does: then its labels or its input are not as was said."""
-        chance = 1 / len(link.labels)
-        if link.val_accuracy.high < 1.5 * chance or link.val_accuracy.value <= chance:
-            self.progress.note(
-                f"it answers {link.val_accuracy.value:.0%} of the validation images correctly, no better than guessing; are "
-                "the order of --labels, --mean, --std and --layout those it was trained with?"
-            )
+    def _look_for_mistakes(self, adopted: Stage[Adopted], index: DatasetIndex) -> Doubts:
+        """Try other descriptions of the network on images that are no test images."""
+        records = choose_witnesses(index, self.config.seed)
+        link = adopted.artifact.link
+        stage = self.stage(
+            "doubts",
+            Doubts,
+            {"link": link, "images": [[r.pixels_sha256, r.label] for r in records], "versions": versions()},
+            lambda _: Doubts(sentences=self._mistakes(link, adopted.folder, records)),
+        )
+        for sentence in stage.artifact.sentences:
+            self.progress.note(sentence)
+        return stage.artifact
+
+    def _mistakes(self, link: Link, folder: Path, records: Sequence[ImageRecord]) -> tuple[str, ...]:
+        from weckd_edge.compile.mistakes import Description, find_mistakes
+        from weckd_edge.train.evaluate import network_images
+
+        return find_mistakes(
+            self.brought.run(link, folder),
+            network_images([self.root / record.path for record in records], link.input),
+            np.array([record.label for record in records]),
+            Description(mean=link.input.mean, std=link.input.std),
+            link.labels,
+            self.progress,
+            takes_bytes=self.brought.takes_bytes,
+        )
 
     def _data(self) -> Stage[DatasetIndex]:
         former = self.brought.former
@@ -240,17 +269,19 @@ class CompileStages(Stages):
 
     def _export(self, link: Stage[Link]) -> Stage[ExportedModel]:
         artifact = link.artifact
+        cast_first = self.request.target == "jetson"
         key = {
             "link": artifact.weights.sha256,
             "input": artifact.input,
             "labels": artifact.labels,
+            "cast_first": cast_first,
             "versions": versions(),
         }
         return self.stage(
             f"export-{artifact.name}",
             ExportedModel,
             key,
-            lambda folder: self.brought.export(artifact, link.folder, folder),
+            lambda folder: self.brought.export(artifact, link.folder, folder, cast_first=cast_first),
         )
 
     def _network(self, link: Stage[Link]) -> Module | None:
@@ -260,7 +291,30 @@ class CompileStages(Stages):
         return self.brought.predictor(link.artifact, link.folder)
 
     def _record(self, chain: Chain) -> ChainRecord:
-        return replace(super()._record(chain), brought=self.said)
+        return replace(super()._record(chain), brought=self.said, doubts=self.doubts)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doubts:
+    """What may be wrong with how a network was described.
+
+    Attributes:
+        sentences: One for each doubt.
+        schema_version: Of this record.
+    """
+
+    sentences: tuple[str, ...]
+    schema_version: int = SCHEMA_VERSION
+
+
+def choose_witnesses(index: DatasetIndex, seed: int) -> list[ImageRecord]:
+    """Return up to ``MOST_WITNESSES`` images, none of the test split: validation images first, then training images."""
+    found: list[ImageRecord] = []
+    for split in ("val", "train"):
+        records = [record for record in index.images if record.split == split]
+        order = np.random.default_rng(seed).permutation(len(records))
+        found += [records[at] for at in order]
+    return found[:MOST_WITNESSES]
 
 
 def in_order(index: DatasetIndex, labels: tuple[str, ...] | None) -> DatasetIndex:
@@ -297,8 +351,17 @@ def _refuse_trained_on(former: DatasetIndex, index: DatasetIndex) -> None:
         )
 
 
-def read_calibration(path: Path, index: DatasetIndex, config: BuildConfig, progress: Progress) -> tuple[DatasetIndex, Path]:
+def read_calibration(
+    path: Path, index: DatasetIndex, config: BuildConfig, progress: Progress, *, skip_bad: bool = False
+) -> tuple[DatasetIndex, Path]:
     """Read a separate calibration folder or CSV.
+
+    Args:
+        path: A folder of ``<label>/<image>`` or a CSV.
+        index: The data set.
+        config: Its quantize table says how many images are wanted.
+        progress: Where the reading is shown.
+        skip_bad: Leave out files that cannot be read, and say how many.
 
     Returns:
         Its images, all for calibration, and the folder they lie in.
@@ -321,10 +384,10 @@ def read_calibration(path: Path, index: DatasetIndex, config: BuildConfig, progr
     found = scan(root, listed, progress)
     if found.bad_files:
         first = found.bad_files[0]
-        raise DataError(
-            f"calibration: {len(found.bad_files)} files of {path} cannot be used (such as {first.path}: {first.reason}); "
-            "repair or remove them"
-        )
+        told = f"calibration: {len(found.bad_files)} files of {path} cannot be used (such as {first.path}: {first.reason})"
+        if not skip_bad:
+            raise DataError(f"{told}; repair or remove them, or give --skip-bad to leave them out")
+        progress.note(f"{told}; they are left out")
     held_out = {record.pixels_sha256: record for record in index.images if record.split != "train"}
     for image in found.images:
         twin = held_out.get(image.pixels_sha256)

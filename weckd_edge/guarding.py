@@ -29,7 +29,7 @@ from weckd_edge.config import AbstainConfig, BuildConfig, GuardConfig
 from weckd_edge.devices.frames import fit, frame_from_file
 from weckd_edge.devices.guard import LEAST_SIDE, OpenGuard, Sight, look_at
 from weckd_edge.devices.infer import find_images
-from weckd_edge.errors import ConfigError, did_you_mean
+from weckd_edge.errors import ConfigError, DataError, did_you_mean
 from weckd_edge.guard_fit import LEAST_GROUPS, Looks, fit_guard, looks_of
 from weckd_edge.progress import Progress
 from weckd_edge.selective import aurc, auroc, find_threshold, group_losses, risk_coverage
@@ -161,7 +161,8 @@ def judge_abstention(trial: Trial, record: GuardRecord, progress: Progress) -> A
         kept = [group for group, is_answered in zip(groups, answered, strict=True) if is_answered]
         _, member = np.unique(np.asarray(groups), return_inverse=True)
         losses = group_losses(answered, wrong, member, int(member.max()) + 1)
-        kinds = tuple(_kinds(trial, guard, [s for s in sights if s is not None], confidence)) if guard is not None else ()
+        seen = [sight for sight in sights if sight is not None]
+        kinds = tuple(_kinds(trial, guard, seen, confidence, progress)) if guard is not None else ()
         task.advance()
     return Abstention(
         guard=replace(record, guard=None),
@@ -237,10 +238,12 @@ def _curve(confidence: NDArray[np.float64], wrong: NDArray[np.bool_]) -> tuple[C
     return tuple(CoveragePoint(coverage=float(coverage[k]), risk=float(risk[k])) for k in shown)
 
 
-def _kinds(trial: Trial, guard: OpenGuard, familiar: Sequence[Sight], confidence: NDArray[np.float64]) -> Iterator[FarKind]:
+def _kinds(
+    trial: Trial, guard: OpenGuard, familiar: Sequence[Sight], confidence: NDArray[np.float64], progress: Progress
+) -> Iterator[FarKind]:
     scores = np.array([sight.unfamiliarity for sight in familiar])
     strains = np.array([guard.strain(sight) for sight in familiar])
-    for name, frames in far_frames(trial):
+    for name, frames in far_frames(trial, progress):
         seen, doubt = [], []
         for frame in frames:
             seen.append(guard.judge(frame))
@@ -256,7 +259,7 @@ def _kinds(trial: Trial, guard: OpenGuard, familiar: Sequence[Sight], confidence
             )
 
 
-def far_frames(trial: Trial) -> Iterator[tuple[str, Iterator[Frame]]]:
+def far_frames(trial: Trial, progress: Progress) -> Iterator[tuple[str, Iterator[Frame]]]:
     """Yield kinds of frames that should be refused: drawn ones, spoiled test frames, and folders that are named."""
     height, width = trial.contract.frame_height, trial.contract.frame_width
     draw = np.random.default_rng(trial.config.seed)
@@ -277,7 +280,18 @@ def far_frames(trial: Trial) -> Iterator[tuple[str, Iterator[Frame]]]:
     for folder in trial.config.guard.other_frames:
         files = find_images([Path(folder)])
         step = max(1, len(files) // (4 * KIND_FRAMES))
-        yield Path(folder).name, (frame_from_file(file, trial.contract)[0] for file in files[::step][: 4 * KIND_FRAMES])
+        yield Path(folder).name, _readable(files[::step][: 4 * KIND_FRAMES], trial.contract, progress)
+
+
+def _readable(files: Sequence[Path], contract: InputContract, progress: Progress) -> Iterator[Frame]:
+    """Yield the frames of those files that can be read, and name the others."""
+    for file in files:
+        try:
+            frame = frame_from_file(file, contract)[0]
+        except DataError as err:
+            progress.note(f"a frame that should be refused is left out: {err}")
+        else:
+            yield frame
 
 
 def _covered(draw: np.random.Generator, height: int, width: int) -> Frame:

@@ -148,7 +148,7 @@ def _build(link: LinkConfig, index: DatasetIndex, root: Path, config: BuildConfi
         frame_height=height,
         frame_width=width,
         crop=config.input.crop,
-        resize=config.input.resize,
+        resize=config.input.resize or "diagonal",
         input_size=link.input_size,
         mean=made.mean,
         std=made.std,

@@ -1,4 +1,4 @@
-"""Import an optional library where it is used, and say plainly which extra brings it when it is missing."""
+"""Import an optional library where it is used: with its telemetry off, and in plain words where it is missing."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import importlib
 from importlib.util import find_spec
 from types import ModuleType
 
+from weckd_edge import telemetry
 from weckd_edge.errors import MissingDependency
 
 EXTRA_OF = {
     "asyncssh": "remote",
+    "cryptography": "sign",
     "cyclonedx": "report",
     "jinja2": "report",
     "lightning_fabric": "train",
@@ -37,7 +39,7 @@ def is_installed(module: str) -> bool:
 
 
 def require(module: str, purpose: str) -> ModuleType:
-    """Import ``module`` or say what is missing.
+    """Import ``module``, which then reports to nobody, or say what is missing.
 
     Args:
         module: Dotted module name; its first part is looked up in ``EXTRA_OF``.
@@ -46,6 +48,7 @@ def require(module: str, purpose: str) -> ModuleType:
     Raises:
         MissingDependency: The library is absent, or is there and fails to import (two different messages).
     """
+    telemetry.switch_off()
     top = module.partition(".")[0]
     extra = EXTRA_OF.get(top)
     command = f"pip install 'weckd-edge[{extra}]'" if extra else f"pip install {top}"

@@ -16,10 +16,14 @@ _WORDS = {
     "recall": ("sensitivity for the class it recognises worst", "more labels of that class, or train.balance = 1"),
     "slice_accuracy": ("accuracy in the slice it serves worst", "more labels of that slice, or a larger last link"),
     "slice_recall": ("sensitivity in the slice and for the class where it is lowest", "more labels of that class there"),
+    "better_than_guessing": (
+        "balanced accuracy",
+        "more labels or longer training; for an imported network, its description",
+    ),
     "accuracy_drop": ("accuracy lost by compiling", 'quantize.precision = "fp16", or quantize_aware for the link'),
 }
 """Each bar in words, and what to try where it is missed."""
-_HIGHER_IS_BETTER = frozenset({"accuracy", "recall", "slice_accuracy", "slice_recall"})
+_HIGHER_IS_BETTER = frozenset({"accuracy", "recall", "slice_accuracy", "slice_recall", "better_than_guessing"})
 
 
 def named_link(config: ShipConfig, names: Sequence[str]) -> str | None:

@@ -2,6 +2,8 @@
 
 A page of another site must not reach it: requests must name this machine as their host (or else a name that an attacker
 points here would do), and whoever sends an image must come from this very page.
+
+What all clients together can take is bounded, and so is the time that one request may take: see ``Limits``.
 """
 
 from __future__ import annotations
@@ -9,28 +11,52 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import io
 import ipaddress
 import json
 import logging
 import re
 import socket
+import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from socketserver import TCPServer
 from types import TracebackType
 from typing import Any
 
 from weckd_edge.devices.demo.session import DemoSession
+from weckd_edge.devices.sharing import Room
 from weckd_edge.errors import DeviceError, WeckdError
-
-MAX_BYTES = 32 << 20
-"""Larger request bodies are refused, unread."""
-SILENCE_S = 30
-"""A connection that says nothing for so long is closed."""
 
 _LOG = logging.getLogger(__name__)
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What clients may take; beyond it they are told that the server is busy, or their connection is closed.
+
+    Attributes:
+        body_bytes: A larger image is refused, unread.
+        all_bodies_bytes: Images of all clients that are held at one time; others wait ``wait_s`` for room.
+        head_bytes: A request's line and headers.
+        connections: At one time; a further one is closed, with the reply that the server is busy.
+        silence_s: A connection that says nothing for so long, or takes no more of a reply, is closed.
+        request_s: From a request's first byte to its last; a slower one is dropped.
+        wait_s: How long an image waits for room.
+    """
+
+    body_bytes: int = 32 << 20
+    all_bodies_bytes: int = 128 << 20
+    head_bytes: int = 64 << 10
+    connections: int = 32
+    silence_s: float = 30
+    request_s: float = 60
+    wait_s: float = 20
 
 
 def load_page() -> tuple[bytes, str]:
@@ -55,6 +81,7 @@ class DemoServer(ThreadingHTTPServer):
         session: The bundle, open.
         host: Address or name to listen on.
         port: 0 takes a free one.
+        limits: What clients may take.
 
     Raises:
         DeviceError: It cannot listen there.
@@ -62,8 +89,12 @@ class DemoServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, session: DemoSession, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        self.session, self.host = session, host
+    def __init__(
+        self, session: DemoSession, *, host: str = "127.0.0.1", port: int = 0, limits: Limits | None = None
+    ) -> None:
+        self.session, self.host, self.limits = session, host, limits or Limits()
+        self.bodies = Room(self.limits.all_bodies_bytes)
+        self._connections = threading.BoundedSemaphore(self.limits.connections)
         self.page, self.policy = load_page()
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -91,7 +122,35 @@ class DemoServer(ThreadingHTTPServer):
         if self.is_local:
             return False
         own = socket.gethostname().lower()
-        return name in (own, f"{own}.local", socket.getfqdn().lower()) or _is_address(name)
+        if name in (own, f"{own}.local") or _is_address(name):
+            return True
+        return name.startswith(f"{own}.") and name == socket.getfqdn().lower()  # only now is a name server asked
+
+    def server_bind(self) -> None:
+        """Listen without asking a name server for the address's name, as ``http.server``'s own does."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.host, int(self.server_address[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer a connection in a thread of its own, where there may be one more."""
+        if not self._connections.acquire(blocking=False):
+            with contextlib.suppress(OSError):
+                request.settimeout(0)  # whoever is not taken is not waited for either
+                request.sendall(_BUSY)
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # there is no thread that would do it
+            self._connections.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer a connection until it ends."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._connections.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no event."""
@@ -119,10 +178,78 @@ def _is_address(name: str) -> bool:
     return True
 
 
+_BUSY_JSON = b'{"error": "too many connections at one time; try again in a moment"}'
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(_BUSY_JSON), _BUSY_JSON)
+)
+
+
+class _TooLongError(Exception):
+    """A request is longer than it may be."""
+
+
+class _BoundedReader(io.RawIOBase):
+    """What a connection sends, within a request's time and length.
+
+    Args:
+        connection: Where it comes from.
+        limits: See ``Limits``.
+    """
+
+    def __init__(self, connection: socket.socket, limits: Limits) -> None:
+        self._connection, self._limits = connection, limits
+        self.begin()
+
+    def begin(self) -> None:
+        """Wait for a new request; its time begins with its first byte."""
+        self._until: float | None = None
+        self._left = self._limits.head_bytes
+
+    def expect(self, count: int) -> None:
+        """Let a request have a body of so many bytes."""
+        self._left += count
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what there is.
+
+        Raises:
+            TimeoutError: Nothing came for too long, or the request's time is over.
+            _TooLongError: The request is longer than it may be.
+        """
+        left_s = self._limits.silence_s if self._until is None else self._until - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("the request took too long")
+        self._connection.settimeout(min(left_s, self._limits.silence_s))
+        count = self._connection.recv_into(buffer)
+        if self._until is None:
+            self._until = time.monotonic() + self._limits.request_s
+        self._left -= count
+        if self._left < 0:
+            raise _TooLongError
+        return count
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: DemoServer
     protocol_version = "HTTP/1.1"
-    timeout = SILENCE_S
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile.close()
+        self._reader = _BoundedReader(self.connection, self.server.limits)
+        self.rfile = io.BufferedReader(self._reader)
+
+    def handle_one_request(self) -> None:
+        self._reader.begin()
+        self.command = self.requestline = self.request_version = ""  # a request that is refused early tells none of them
+        try:
+            super().handle_one_request()
+        except _TooLongError:
+            self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def do_GET(self) -> None:
         if not self._is_welcome():
@@ -143,8 +270,22 @@ class _Handler(BaseHTTPRequestHandler):
         if work is None:
             self._no_such_page()
             return
-        data = self._body()
-        if data is None:
+        length = self._length()
+        if length is None:
+            return
+        if not self.server.bodies.acquire(length, wait_s=self.server.limits.wait_s):
+            self._turn_away(HTTPStatus.SERVICE_UNAVAILABLE, "other images are still being taken; send this one again")
+            return
+        try:
+            self._answer(work, length)
+        finally:
+            self.server.bodies.release(length)
+
+    def _answer(self, work: Callable[[bytes], dict[str, Any]], length: int) -> None:
+        self._reader.expect(length)
+        data = self.rfile.read(length)
+        if len(data) < length:
+            self._refuse(HTTPStatus.BAD_REQUEST, "the image was cut short on its way")
             return
         try:
             self._send_json(HTTPStatus.OK, work(data))
@@ -167,20 +308,17 @@ class _Handler(BaseHTTPRequestHandler):
         self._turn_away(HTTPStatus.FORBIDDEN, "images are taken from this page only, not from another site's")
         return False
 
-    def _body(self) -> bytes | None:
+    def _length(self) -> int | None:
         text = self.headers.get("Content-Length", "")
         if not re.fullmatch(r"[0-9]{1,15}", text) or "Transfer-Encoding" in self.headers:
             self._turn_away(HTTPStatus.LENGTH_REQUIRED, "expected the image with its length")
             return None
-        if int(text) > MAX_BYTES:
-            limit = f"the limit is {MAX_BYTES >> 20} MiB"
-            self._turn_away(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the file has {int(text) / 2**20:.1f} MiB; {limit}")
+        most = self.server.limits.body_bytes
+        if int(text) > most:
+            told = f"the file has {int(text) / 2**20:.1f} MiB; the limit is {most >> 20} MiB"
+            self._turn_away(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, told)
             return None
-        data = self.rfile.read(int(text))
-        if len(data) < int(text):
-            self._refuse(HTTPStatus.BAD_REQUEST, "the image was cut short on its way")
-            return None
-        return data
+        return int(text)
 
     def _turn_away(self, status: HTTPStatus, message: str) -> None:
         """Refuse a request whose image, if it brings one, stays unread.
@@ -209,6 +347,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, json.dumps(value, allow_nan=False).encode(), "application/json")
 
     def _send(self, status: HTTPStatus, body: bytes, kind: str) -> None:
+        self.connection.settimeout(self.server.limits.silence_s)
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))

@@ -114,7 +114,7 @@ def test_an_onnx_file_becomes_a_bundle_that_verifies_itself(
     assert found["accuracy"]["fp32"] == found["accuracy"]["compiled"] == 1.0
     assert any("its outputs are logits; a softmax was added" in line for line in found["brought"])
     assert found["links"][0]["model"] == "toy"
-    assert [stage["name"] for stage in found["stages"]][:3] == ["data", "adopt", "export-brought"]
+    assert [stage["name"] for stage in found["stages"]][:4] == ["data", "adopt", "doubts", "export-brought"]
     code, stdout, err = run("verify", out, "--json", "--at-least", "3")
     assert code == 0, err
     assert json.loads(stdout)["passed"] is True
@@ -139,6 +139,23 @@ def test_labels_in_another_order_than_sorted_are_kept_in_that_order(
     )
     assert found["accuracy"]["fp32"] == 1.0
     assert json.loads((tmp_path / "out/manifest.json").read_text())["labels"] == ["light", "dark"]
+
+
+def test_classes_in_the_wrong_order_are_doubted_wherever_somebody_may_look(
+    run: Run, tmp_path: Path, ears: Path, config: Path, brought: Callable[..., Path]
+) -> None:
+    pytest.importorskip("openvino")
+    out = tmp_path / "out"
+    config.write_text(QUICK + '[input]\nresize = "diagonal"\n')
+    found = compiled(run, out, brought(turned=True), "--data", ears, "--config", config, *PLAIN)
+    (doubt,) = found["warnings"][:1]
+    assert doubt.startswith("With --labels 'light,dark' it would predict 100% of 20 images correctly instead of 0%")
+    assert doubt.split(";")[0] in (out / "evidence/report.html").read_text().replace("&#39;", "'")
+    assert doubt.split(";")[0] in (out / "evidence/model_card.md").read_text()
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["labels"] == ["dark", "light"], "nothing is changed unasked"
+    assert manifest["input"]["resize"] == "diagonal", "the setting is heeded for an imported network"
+    assert any(gate["name"] == "better_than_guessing" and gate["verdict"] != "PASS" for gate in manifest["gates"])
 
 
 def test_a_checkpoint_compiles_and_its_bundle_leads_back_to_it(run: Run, tmp_path: Path, ears: Path, config: Path) -> None:

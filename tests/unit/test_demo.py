@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,8 +24,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from weckd_edge.devices.demo import server as server_module
-from weckd_edge.devices.demo.server import DemoServer, is_loopback, load_page
+from weckd_edge.devices.demo.server import DemoServer, Limits, is_loopback, load_page
 from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.infer import ABSTAIN, infer
 from weckd_edge.errors import BundleError, DeviceError
@@ -157,7 +157,7 @@ def test_another_sites_page_cannot_send_images(server: DemoServer) -> None:
 
 
 def test_too_much_and_what_has_no_length_are_refused(server: DemoServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(server, "limits", Limits(body_bytes=1 << 20))
     status, headers, found = ask(server, "POST", "/api/answer", bytes((1 << 20) + 1))
     assert (status, found) == (413, {"error": "the file has 1.0 MiB; the limit is 1 MiB"})
     assert headers["Connection"] == "close"
@@ -206,6 +206,19 @@ def test_on_a_network_addresses_are_welcome_and_foreign_names_are_not(bundle: Pa
         assert not server.knows("evil.example:8765")
     assert is_loopback("127.0.0.2")
     assert not is_loopback("example.org")
+
+
+def test_a_name_server_is_asked_for_this_machines_own_name_alone(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(socket, "gethostname", lambda: "Booth")
+    monkeypatch.setattr(socket, "getfqdn", lambda name="": asked.append(name) or "booth.clinic.example")
+    with DemoSession(bundle, backend="onnxruntime") as session, DemoServer(session, host="0.0.0.0") as server:
+        assert server.knows("booth:8765")
+        assert not server.knows("evil.example:8765")
+        assert asked == []
+        assert server.knows("booth.clinic.example:8765")
+        assert not server.knows("booth.evil.example:8765")
+    assert asked == ["", ""]
 
 
 def test_a_port_that_is_taken_says_what_to_do(server: DemoServer, bundle: Path) -> None:

@@ -47,5 +47,5 @@ def test_a_missing_file_and_a_link_to_nothing_are_told_apart(tmp_path: Path) -> 
 
 def test_a_name_with_a_nul_and_a_name_too_long_are_refused_in_words(tmp_path: Path) -> None:
     for name in ("a\0b", "a" * 300):
-        with pytest.raises(StoreError, match="no such file|cannot be read"):
+        with pytest.raises(StoreError, match=r"no such file|cannot be read"):
             read_bounded(tmp_path / name, at_most=10)

@@ -16,6 +16,7 @@ from weckd_edge.artifacts import (
     Parity,
     Parting,
     PowerFigures,
+    Prediction,
     Rate,
     Verification,
 )
@@ -422,3 +423,52 @@ def test_links_are_told_apart_from_what_ships_by_the_split_they_were_judged_on()
     for gate in judge(bars, NANO, MEASUREMENT, found, 1, True, split="validation"):
         assert "validation images" in gate.reason
         assert "test" not in gate.reason
+
+
+def predicted(rows: list[tuple[int, int]]) -> Verification:
+    """A verification of images by true and by predicted class, each a group of its own."""
+    predictions = tuple(
+        Prediction(
+            path=f"{at}.png",
+            group=str(at),
+            label=label,
+            fp32=(1.0, 0.0),
+            compiled=(float(found == 0), float(found == 1)),
+            teacher=None,
+        )
+        for at, (label, found) in enumerate(rows)
+    )
+    return dataclasses.replace(verification(rate(90), rate(90)), predictions=predictions)
+
+
+def guessing_gate(rows: list[tuple[int, int]], bars: GateConfig | None = None) -> tuple[Gate, ...]:
+    return judge(bars or GateConfig(), NANO, None, predicted(rows), 0, False, ("red", "normal"))
+
+
+def test_a_model_that_tells_the_classes_apart_passes_without_being_asked_to() -> None:
+    (gate,) = guessing_gate([(at % 2, at % 2) for at in range(20)])
+    assert (gate.name, gate.verdict, gate.bar, gate.got) == ("better_than_guessing", "PASS", 0.5, 1.0)
+
+
+def test_a_model_that_always_says_the_same_fails() -> None:
+    (gate,) = guessing_gate([(int(at < 18), 1) for at in range(20)])
+    assert gate.verdict == "FAIL"
+    assert "no better than guessing" in gate.reason
+
+
+def test_too_few_groups_leave_it_open() -> None:
+    (gate,) = guessing_gate([(at % 2, at % 2) for at in range(4)])
+    assert gate.verdict == "INCONCLUSIVE"
+
+
+def test_a_model_that_a_constant_beats_in_accuracy_passes_and_says_so() -> None:
+    (gate,) = guessing_gate([(int(at < 190), int(10 < at < 190)) for at in range(200)])
+    assert gate.verdict == "PASS"
+    assert "is not above the 95.0% of always predicting normal" in gate.reason
+
+
+@pytest.mark.parametrize("where", ["build", "profile"])
+def test_the_test_against_guessing_can_be_turned_off(where: str) -> None:
+    off, unsaid = GateConfig(better_than_guessing=False), GateConfig()
+    bars = merge_bars(off, unsaid) if where == "build" else merge_bars(unsaid, off)
+    assert guessing_gate([(0, 1)] * 20, bars) == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import socket
 import threading
+import urllib.request
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -94,6 +95,7 @@ def test_whether_weights_can_be_fetched_is_found_out_quickly(monkeypatch: pytest
 
     from weckd_edge.train.models import can_fetch
 
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", False)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         monkeypatch.setattr(hub, "ENDPOINT", f"http://127.0.0.1:{taken.getsockname()[1]}")
@@ -103,3 +105,17 @@ def test_whether_weights_can_be_fetched_is_found_out_quickly(monkeypatch: pytest
     monkeypatch.setattr(hub, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     assert can_fetch(5)
     server.server_close()
+
+
+def test_whoever_is_offline_by_choice_asks_nobody_for_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    import huggingface_hub.constants as hub
+
+    from weckd_edge.train.models import can_fetch
+
+    def reach(*args: object, **more: object) -> None:
+        raise AssertionError("a host was asked")
+
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(urllib.request, "urlopen", reach)
+    assert not can_fetch(5)

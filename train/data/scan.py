@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from weckd_edge.artifacts import BadFile
-from weckd_edge.devices.frames import decode_bytes, pixels_sha256, read_file
+from weckd_edge.devices.frames import decoded, pixels_sha256, read_file
 from weckd_edge.errors import DataError
 from weckd_edge.progress import Progress
 from weckd_edge.store import sha256_bytes
@@ -78,20 +78,18 @@ def _scan_one(root: Path, listed: ListedImage) -> ScannedImage | BadFile:
         return BadFile(path=name, reason="its name is not UTF-8; rename it")
     try:
         data = read_file(root / listed.path)
-        pixels = decode_bytes(data)
+        with decoded(data) as pixels:
+            image = Image.fromarray(pixels)
+            grey = image.convert("L").resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
+            colour = image.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX)
+            return ScannedImage(
+                listed=listed,
+                sha256=sha256_bytes(data),
+                pixels_sha256=pixels_sha256(pixels),
+                width=pixels.shape[1],
+                height=pixels.shape[0],
+                grey=np.array(grey, dtype=np.uint8),
+                colour=np.array(colour, dtype=np.uint8),
+            )
     except DataError as err:
         return BadFile(path=name, reason=str(err))
-    except OSError as err:
-        return BadFile(path=name, reason=f"cannot be opened ({err.strerror})")
-    image = Image.fromarray(pixels)
-    grey = image.convert("L").resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
-    colour = image.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX)
-    return ScannedImage(
-        listed=listed,
-        sha256=sha256_bytes(data),
-        pixels_sha256=pixels_sha256(pixels),
-        width=pixels.shape[1],
-        height=pixels.shape[0],
-        grey=np.array(grey, dtype=np.uint8),
-        colour=np.array(colour, dtype=np.uint8),
-    )

@@ -11,7 +11,7 @@ from weckd_edge.errors import DataError
 from weckd_edge.progress import Progress
 from weckd_edge.store import digest_of
 from weckd_edge.train.data.duplicates import find_ties
-from weckd_edge.train.data.listing import ListedImage, utf8_path, walk_files
+from weckd_edge.train.data.listing import ListedImage, stamp, walk_files
 from weckd_edge.train.data.scan import ScannedImage, scan
 
 
@@ -46,8 +46,7 @@ def list_unlabelled(folder: Path) -> tuple[ListedImage, ...]:
 
 def unlabelled_fingerprint(folder: Path) -> str:
     """Return a digest that changes when a file is added, removed, renamed or written (by its size and time)."""
-    stats = [(utf8_path(image.path), (folder / image.path).stat()) for image in list_unlabelled(folder)]
-    return digest_of([(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats])
+    return digest_of([stamp(folder, image.path) for image in list_unlabelled(folder)])
 
 
 def read_unlabelled(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import math
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from weckd_edge.artifacts import Fingerprint, ImageRecord
-from weckd_edge.devices.frames import decode_bytes, read_file
+from weckd_edge.devices.frames import decoded, open_image, read_file
 from weckd_edge.progress import Progress
 from weckd_edge.train.probes.classify import Ridge
 from weckd_edge.train.probes.figures import accuracy, auc
@@ -50,12 +48,7 @@ def read_traces(root: Path, records: Sequence[ImageRecord], progress: Progress) 
         progress: Where the reading is shown.
     """
     found = []
-    with (
-        ThreadPoolExecutor(4) as pool,
-        progress.task("read traces of cameras", len(records)) as task,
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore")  # of Pillow, on headers that were read once already
+    with ThreadPoolExecutor(4) as pool, progress.task("read traces of cameras", len(records)) as task:
         for traces in pool.map(lambda record: _traces(root / record.path), records):
             found.append(traces)
             task.advance()
@@ -76,9 +69,9 @@ _NAMES = (
 
 def _traces(path: Path) -> tuple[list[float], ...]:
     data = read_file(path)
-    pixels = decode_bytes(data)
-    height, width = pixels.shape[:2]
-    small = np.asarray(Image.fromarray(pixels).resize((_SMALL, _SMALL), Image.Resampling.BOX)).astype(np.float64) / 255
+    with decoded(data) as pixels:
+        height, width = pixels.shape[:2]
+        small = np.asarray(Image.fromarray(pixels).resize((_SMALL, _SMALL), Image.Resampling.BOX)).astype(np.float64) / 255
     area = height * width
     return (
         [math.log(width), math.log(height), math.log(width / height)],
@@ -90,7 +83,7 @@ def _traces(path: Path) -> tuple[list[float], ...]:
 
 
 def _compression(data: bytes) -> list[float]:
-    with Image.open(io.BytesIO(data)) as image:
+    with open_image(data) as image:
         tables: dict[int, list[int]] = getattr(image, "quantization", None) or {}
         kinds = [float(image.format == kind) for kind in ("JPEG", "PNG", "BMP", "TIFF", "WEBP")]
         modes = [float(image.mode == mode) for mode in ("RGB", "L", "P", "RGBA")]

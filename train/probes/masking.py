@@ -12,6 +12,7 @@ import numpy as np
 
 from weckd_edge.artifacts import DatasetIndex, InputContract, MaskFigure, MaskProbe, Rate
 from weckd_edge.config import ProbesConfig
+from weckd_edge.errors import DataError
 from weckd_edge.progress import Progress
 from weckd_edge.stats import rate_by_group
 from weckd_edge.train.probes.chosen import Chosen, choose, sample_groups
@@ -22,7 +23,7 @@ from weckd_edge.train.probes.covered import Shipped, answers_under
 from weckd_edge.train.probes.features import Described, Features, Mask
 from weckd_edge.train.probes.figures import accuracy, auc, majority
 from weckd_edge.train.probes.folds import group_folds
-from weckd_edge.train.probes.masks import disc, find_masks, regions_of_boxes, regions_of_files
+from weckd_edge.train.probes.masks import disc, find_masks, regions_of_boxes, regions_of_files, unusable_masks
 
 
 class Masking:
@@ -60,6 +61,19 @@ class Masking:
             if not has.all():
                 self.notes.append(f"{int((~has).sum())} images have no mask or box, and are left out of the masking probe")
             self.covered &= has
+        self._leave_out_bad_masks(chosen.where(self.covered))
+        if self._files:
+            self.covered &= np.array([record.path in self._files for record in chosen.records])
+
+    def _leave_out_bad_masks(self, chosen: Chosen) -> None:
+        bad = unusable_masks(self._files, chosen.records)
+        if not bad:
+            return
+        first = next(iter(bad.values()))
+        if len(bad) == len(chosen.records):
+            raise DataError(f"expected masks that can be used (probes.masks), none of {len(bad)} can: {first}")
+        self._files = {path: file for path, file in self._files.items() if path not in bad}
+        self.notes.append(f"{len(bad)} masks cannot be used and are left out of the masking probe, such as {first}")
 
     def masks(self, contract: InputContract) -> tuple[Mask, ...]:
         """Return every mask for the frame of a contract."""
@@ -126,4 +140,8 @@ class Masking:
     def _tested(self) -> Chosen:
         given = self._files.keys() | self._boxes.keys()
         tested = choose([r for r in self._index.images if r.split == "test" and (not given or r.path in given)])
-        return tested.where(sample_groups(tested, self._config.masked_images, self._seed)) if tested.records else tested
+        if not tested.records:
+            return tested
+        sample = tested.where(sample_groups(tested, self._config.masked_images, self._seed))
+        bad = unusable_masks(self._files, sample.records)
+        return sample.where(np.array([record.path not in bad for record in sample.records]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +13,7 @@ from weckd_edge.artifacts import ImageRecord, InputContract, crop_box
 from weckd_edge.devices.frames import decode, fit
 from weckd_edge.errors import DataError
 from weckd_edge.store import digest_of
-from weckd_edge.train.data.listing import utf8_path, walk_files
+from weckd_edge.train.data.listing import stamp, walk_files
 
 Region = NDArray[np.bool_]
 """``[frame_height, frame_width]``, True where the region is."""
@@ -89,23 +89,38 @@ def masks_fingerprint(folder: str | None) -> str | None:
     """Return a digest that changes when a mask is added, removed, renamed or written (by its size and time)."""
     if folder is None or not Path(folder).is_dir():
         return None
-    stats = [(file.relative_to(folder).as_posix(), file.stat()) for file in walk_files(Path(folder))]
-    return digest_of([(utf8_path(name), stat.st_size, stat.st_mtime_ns) for name, stat in stats])
+    return digest_of([stamp(Path(folder), file.relative_to(folder).as_posix()) for file in walk_files(Path(folder))])
+
+
+def unusable_masks(files: Mapping[str, Path], records: Sequence[ImageRecord]) -> dict[str, str]:
+    """Return why masks cannot be used, by the image's path; of images without a mask nothing is said."""
+    bad = {}
+    for record in records:
+        if record.path in files:
+            try:
+                _read_mask(files[record.path], record)
+            except DataError as err:
+                bad[record.path] = str(err)
+    return bad
 
 
 def regions_of_files(files: Mapping[str, Path], contract: InputContract) -> RegionOf:
     """Return what gives each image's mask file as a region of its frame; anything brighter than black is inside."""
 
     def region(record: ImageRecord) -> Region:
-        picture = decode(files[record.path]).max(2) > 0
-        if picture.shape != (record.height, record.width):
-            raise DataError(
-                f"{files[record.path]}: expected a mask of {record.width} x {record.height} pixels, as its image has, got "
-                f"{picture.shape[1]} x {picture.shape[0]}"
-            )
-        return _as_frame(picture, contract)
+        return _as_frame(_read_mask(files[record.path], record), contract)
 
     return region
+
+
+def _read_mask(file: Path, record: ImageRecord) -> Region:
+    picture: Region = decode(file).max(2) > 0
+    if picture.shape != (record.height, record.width):
+        raise DataError(
+            f"{file}: expected a mask of {record.width} x {record.height} pixels, as its image has, got "
+            f"{picture.shape[1]} x {picture.shape[0]}"
+        )
+    return picture
 
 
 def _as_frame(picture: Region, contract: InputContract) -> Region:

@@ -96,7 +96,8 @@ def probe(
         ModelError: The trunk's weights cannot be read.
     """
     root = data_root(path)
-    found = scan(root, list_images(path), progress).images
+    read = scan(root, list_images(path), progress)
+    found = read.images
     distance = config.data.near_duplicate_distance
     ties = find_ties(found, distance) if distance is not None else ()
     grouped = group_images(found, ties).groups
@@ -104,6 +105,9 @@ def probe(
     columns = columns_of(whole)
     column = choose_source(columns, config.probes.source)
     notes = [note] if note else []
+    if read.bad_files:
+        first = read.bad_files[0]
+        notes.append(f"{len(read.bad_files)} files cannot be read and are left out, such as {first.path}: {first.reason}")
     if not any(image.listed.group for image in found):
         notes.append(NO_GROUPS)
     if contradictions := find_contradictions(found):
@@ -121,7 +125,7 @@ def probe(
             input_size=128,
             mean=grey,
             std=grey,
-            resize=config.input.resize,
+            resize=config.input.resize or "diagonal",
         ),
     )
     if not describer.pretrained:

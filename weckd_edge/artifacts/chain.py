@@ -62,6 +62,7 @@ class ChainRecord:
         labels_used: Distinct training images whose label any link saw.
         shipped: Name of the link that ships; None means the last, as bundles had it that weighed no link.
         brought: Where the one link was not trained here but brought: what was found in it and decided, in words.
+        doubts: What may be wrong with how that link was described, a sentence each.
         schema_version: Of this record.
     """
 
@@ -70,6 +71,7 @@ class ChainRecord:
     labels_used: int
     shipped: str | None = None
     brought: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
 

@@ -48,12 +48,13 @@ class InputConfig:
         frame: ``[height, width]`` in pixels; None takes the commonest size in the data set.
         crop: Keep the centred square of the frame, or stretch the whole of it.
         resize: ``diagonal`` means two of the frame's pixels into one of the network's, in a fraction of the time of
-            ``bilinear``, which suits networks that were trained elsewhere.
+            ``bilinear``, which suits networks that were trained elsewhere. None takes ``diagonal`` for what a build trains
+            and ``bilinear`` for an imported network.
     """
 
     frame: tuple[int, int] | None = None
     crop: Literal["center", "stretch"] = "center"
-    resize: Literal["diagonal", "bilinear"] = "diagonal"
+    resize: Literal["diagonal", "bilinear"] | None = None
 
     def __post_init__(self) -> None:
         if self.frame is not None:

@@ -30,6 +30,7 @@ GATE_NAMES = {
     "energy_mj": ("Energy of one frame, above idle", "at most", "mJ"),
     "recall": ("Sensitivity for the class it recognises worst", "at least", "%"),
     "slice_accuracy": ("Accuracy in the slice it serves worst", "at least", "%"),
+    "better_than_guessing": ("Balanced accuracy by groups, against guessing", "over", "%"),
     "slice_recall": ("Sensitivity in the slice and for the class where it is lowest", "at least", "%"),
 }
 """Title, direction and unit of each bar."""

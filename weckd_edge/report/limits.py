@@ -21,6 +21,7 @@ def limits(evidence: Evidence, manifest: Manifest) -> tuple[str, ...]:
 
 def _of_figures(evidence: Evidence, manifest: Manifest) -> Iterator[str]:
     rate, performance = evidence.verification.accuracy_compiled, evidence.performance
+    yield from evidence.chain.doubts
     if rate.high - rate.low > WIDE:
         yield (
             f"{plural(rate.images, 'test image')} in {plural(rate.groups, 'group')} leave the accuracy uncertain by "

@@ -48,6 +48,7 @@ def _considerations(evidence: Evidence, manifest: Manifest, card: CardConfig) ->
     performance, probes = evidence.performance, evidence.probes
     limits = [DISCLAIMER, *([SYNTHETIC] if manifest.synthetic else []), *card.caveats]
     limits += [f"Out of scope: {what}" for what in card.out_of_scope]
+    limits += [*evidence.chain.doubts, *(gate.reason for gate in manifest.gates if gate.verdict == "FAIL")]
     limits += list(performance.notes) if performance else []
     limits += list(probes.notes) if probes else []
     found: dict[str, Any] = {"technicalLimitations": [_plain(line) for line in limits]}

@@ -5,9 +5,11 @@
  * same numbers. Threads never spin while they wait for a frame: a battery would pay for it.
  */
 #include "backend.h"
+#include "onnx.h"
 #include "onnxruntime_api.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,8 +79,24 @@ static int start(void *library, runtime *ort, weckd_why why) {
     return check(&ort->api, ort->api.CreateEnv(WECKD_ORT_ERRORS_ONLY, "weckd_edge", &ort->env), WECKD_ERR_BACKEND, why);
 }
 
+/* Its packages report to their maker unless this variable is 1 while they load; "0" is somebody's own wish and stays. The
+ * environment is changed only where it must be, by one thread at a time: weckd_edge.h says what the caller owes to it. */
+static bool switch_telemetry_off(void) {
+    static const char name[] = "ORT_DISABLE_TELEMETRY";
+    static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
+    (void)pthread_mutex_lock(&changing);
+    const char *said = getenv(name);
+    bool settled = said != NULL && (strcmp(said, "0") == 0 || strcmp(said, "1") == 0);
+    bool done = settled || setenv(name, "1", 1) == 0;
+    (void)pthread_mutex_unlock(&changing);
+    return done;
+}
+
 static int load(const char *library, void **loaded, weckd_why why) {
     static const char *const names[] = {"libonnxruntime.so.1", "libonnxruntime.so", NULL};
+    if (!switch_telemetry_off()) {
+        return weckd_fail(why, WECKD_ERR_MEMORY, "no memory to switch ONNX Runtime's telemetry off");
+    }
     void *handle = weckd_library_open(library, names, why); /* stays loaded, as OpenVINO does */
     if (handle == NULL) {
         return WECKD_ERR_BACKEND;
@@ -129,15 +147,18 @@ static void close_session(void *opened) {
 
 static int configure(const weckd_ort_api *api, const weckd_session_request *request, weckd_ort_options *options,
                      weckd_why why) {
-    static const weckd_setting quiet[] = {{"session.intra_op.allow_spinning", "0"}, {"session.inter_op.allow_spinning", "0"}};
+    static const char *const entries[][2] = {
+        {"session.intra_op.allow_spinning", "0"},
+        {"session.inter_op.allow_spinning", "0"},
+        {"session.load_model_format", "ONNX"}, /* nothing else was looked at */
+    };
     int kind = WECKD_ERR_MODEL;
     int status = check(api, api->SetIntraOpNumThreads(options, (int)request->threads), kind, why);
     status = status != WECKD_OK ? status : check(api, api->SetInterOpNumThreads(options, 1), kind, why);
     status = status != WECKD_OK ? status : check(api, api->SetSessionExecutionMode(options, WECKD_ORT_SEQUENTIAL), kind, why);
     status = status != WECKD_OK ? status : check(api, api->SetSessionLogSeverityLevel(options, WECKD_ORT_ERRORS_ONLY), kind, why);
-    for (size_t i = 0; status == WECKD_OK && i < 2 + request->settings_count; i++) {
-        const weckd_setting *setting = i < 2 ? &quiet[i] : &request->settings[i - 2];
-        status = check(api, api->AddSessionConfigEntry(options, setting->name, setting->value), kind, why);
+    for (size_t i = 0; status == WECKD_OK && i < sizeof entries / sizeof entries[0]; i++) {
+        status = check(api, api->AddSessionConfigEntry(options, entries[i][0], entries[i][1]), kind, why);
     }
     return status;
 }
@@ -145,7 +166,8 @@ static int configure(const weckd_ort_api *api, const weckd_session_request *requ
 static int read_model(session *own, const weckd_session_request *request, weckd_why why) {
     const weckd_ort_api *api = &own->ort->api;
     weckd_ort_options *options = NULL;
-    int status = check(api, api->CreateSessionOptions(&options), WECKD_ERR_MODEL, why);
+    int status = weckd_onnx_check(request->files[0].data, request->files[0].bytes, why);
+    status = status != WECKD_OK ? status : check(api, api->CreateSessionOptions(&options), WECKD_ERR_MODEL, why);
     if (status != WECKD_OK) {
         return status;
     }

@@ -1,0 +1,105 @@
+"""Whether a model's predictions have anything to do with the images: a permutation test over groups.
+
+A model that guesses, and one that always predicts the same class, both have an expected balanced accuracy of one over the
+number of classes, however unequal the classes are. Accuracy has no such fixed value: on a set of which nine tenths are
+normal, "always normal" is right nine times out of ten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+PERMUTATIONS = (1999, 199)
+"""How many shuffles a test takes, of up to ``MANY_GROUPS`` groups and of more."""
+MANY_GROUPS = 5000
+SIGNIFICANT = 0.05
+"""Largest p value at which predictions count as better than guessing, one-sided."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GuessingTest:
+    """Predictions held against guessing and against the best constant prediction.
+
+    Attributes:
+        balanced_accuracy: Mean sensitivity over the classes that occur, each group counted once, 0..1.
+        chance: What guessing, and any constant prediction, reaches of it: one over the number of classes that occur.
+        p_value: Share of shuffles of the predictions among the groups that reach as much, 0..1.
+        best_possible_p: The p value of predictions that are all right: above ``SIGNIFICANT`` there are too few groups.
+        accuracy: Share of images predicted correctly, 0..1.
+        constant_accuracy: Share of images that the best constant prediction gets right, 0..1.
+        constant: Index of that class.
+        groups: How many groups there are.
+    """
+
+    balanced_accuracy: float
+    chance: float
+    p_value: float
+    best_possible_p: float
+    accuracy: float
+    constant_accuracy: float
+    constant: int
+    groups: int
+
+    @property
+    def is_better(self) -> bool:
+        """Tell whether the predictions are better than guessing."""
+        return self.p_value <= SIGNIFICANT
+
+    @property
+    def can_tell(self) -> bool:
+        """Tell whether there are groups enough for right predictions to be told from guessing."""
+        return self.best_possible_p <= SIGNIFICANT
+
+
+def compare_with_guessing(
+    predicted: NDArray[np.intp], truth: NDArray[np.intp], groups: Sequence[Hashable], classes: int
+) -> GuessingTest:
+    """Test predictions against guessing.
+
+    If predictions were independent of the images' classes, they could be shuffled among the groups without a loss. Each
+    group is one unit, as its images resemble each other. The shuffles are the same in every call.
+
+    Args:
+        predicted: Class of each image as predicted ``[N]``, N at least 1.
+        truth: Class of each image ``[N]``.
+        groups: Group of each image ``[N]``.
+        classes: Number of classes.
+    """
+    _, member = np.unique(np.array([str(group) for group in groups]), return_inverse=True)
+    count = int(member.max()) + 1
+    said, real = _shares(predicted, member, count, classes), _shares(truth, member, count, classes)
+    occur = real.sum(axis=0) > 0
+    weights = np.divide(real, real.sum(axis=0), out=np.zeros_like(real), where=occur) / int(occur.sum())
+    found = float((weights * said).sum())
+    tally = np.bincount(truth, minlength=classes)
+    return GuessingTest(
+        balanced_accuracy=found,
+        chance=1 / int(occur.sum()),
+        p_value=_p_value(weights, said),
+        best_possible_p=_p_value(weights, real),
+        accuracy=float((predicted == truth).mean()),
+        constant_accuracy=float(tally.max() / len(truth)),
+        constant=int(tally.argmax()),
+        groups=count,
+    )
+
+
+def _shares(labels: NDArray[np.intp], member: NDArray[np.intp], groups: int, classes: int) -> NDArray[np.float64]:
+    """Return which share of each group has each label, ``[groups, classes]``."""
+    found = np.zeros((groups, classes))
+    np.add.at(found, (member, labels), 1.0)
+    shares: NDArray[np.float64] = found / found.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _p_value(weights: NDArray[np.float64], said: NDArray[np.float64]) -> float:
+    """Return the one-sided p value of ``(weights * said).sum()`` among shuffles of the rows of ``said``."""
+    reached = (weights * said).sum() - 1e-12
+    draw = np.random.default_rng(0)
+    shuffles = PERMUTATIONS[len(said) > MANY_GROUPS]
+    as_much = sum((weights * said[draw.permutation(len(said))]).sum() >= reached for _ in range(shuffles))
+    return float((as_much + 1) / (shuffles + 1))
