@@ -311,3 +311,13 @@ def test_phantoms_are_drawn_nowhere_but_in_a_folder_of_their_own(run: Run, ears:
         assert (code, printed) == (expected, "")
         assert message in err
     assert tree(tmp_path) == before
+
+
+def test_a_data_set_of_which_nothing_can_be_read_ends_the_check_with_1(run: Run, tmp_path: Path) -> None:
+    write(tmp_path / "set", {f"{label}/{i}.png": b"no image" for label in LABELS for i in range(2)})
+    for options in ((), ("--json",)):
+        code, out, err = run("data", "check", tmp_path / "set", "-q", *options)
+        assert code == 1
+        assert_one_line(err, "none of 4 files can be read; the first is normal/0.png: not an image")
+        assert "wax/1.png" in out
+    assert json.loads(out)["images"] == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -116,3 +118,94 @@ def test_the_fingerprint_follows_names_sizes_and_the_csv(tmp_path: Path) -> None
     assert after != table
     (tmp_path / "s.csv").write_text("path,label,group\na/1.png,a,g\nb/1.png,b,g\n")
     assert fingerprint(tmp_path / "s.csv") != after
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ("x" * 128, "at most 127 bytes in UTF-8, .* found one of 128"),
+        ("é" * 64, "found one of 128"),
+        ("a\udcff", "cannot be printed"),
+    ],
+)
+def test_a_class_name_that_no_bundle_can_hold_is_refused(tmp_path: Path, label: str, message: str) -> None:
+    touch(tmp_path, f"{label}/1.png", "b/1.png")
+    with pytest.raises(DataError, match=message) as caught:
+        list_images(tmp_path)
+    assert "\n" not in str(caught.value)
+    (tmp_path / "set.csv").write_text(f"path,label\n1.png,{label}\n2.png,b\n", encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(DataError):
+        list_images(tmp_path / "set.csv")
+
+
+def test_the_longest_class_name_that_a_bundle_can_hold_is_taken(tmp_path: Path) -> None:
+    touch(tmp_path, f"{'x' * 127}/1.png", "b/1.png")
+    assert [image.label for image in list_images(tmp_path)] == ["b", "x" * 127]
+
+
+def test_more_classes_than_a_bundle_can_hold_are_refused(tmp_path: Path) -> None:
+    rows = [f"{i}.png,class {i}" for i in range(1025)]
+    (tmp_path / "set.csv").write_text("path,label\n" + "\n".join(rows))
+    with pytest.raises(DataError, match="at most 1024 classes, as a bundle holds no more, found 1025"):
+        list_images(tmp_path / "set.csv")
+    (tmp_path / "set.csv").write_text("path,label\n" + "\n".join(rows[:1024]))
+    assert len(list_images(tmp_path / "set.csv")) == 1024
+
+
+def test_links_that_double_the_way_to_a_folder_are_followed_once(tmp_path: Path) -> None:
+    """Each folder has two links to the next: 2 to the 30th power ways lead to the last one."""
+    touch(tmp_path, "a/0/1.png", "b/1.png", "c/1.png")
+    for depth in range(30):
+        touch(tmp_path, f"steps/{depth + 1}/1.png")
+        here = tmp_path / ("a/0" if depth == 0 else f"steps/{depth}")
+        for name in ("one", "two"):
+            (here / name).symlink_to(tmp_path / f"steps/{depth + 1}")
+    (tmp_path / "steps").rename(tmp_path / ".steps")
+    for link in [*(tmp_path / "a").rglob("*"), *(tmp_path / ".steps").rglob("*")]:
+        if link.is_symlink():
+            target = link.readlink()
+            link.unlink()
+            link.symlink_to(tmp_path / ".steps" / target.name)
+    found = [image.path for image in list_images(tmp_path)]
+    assert len(found) == 33
+    assert found[0] == "a/0/1.png"
+
+
+def test_a_folder_is_named_by_its_own_path_where_a_link_leads_there_too(tmp_path: Path) -> None:
+    touch(tmp_path, "a/z/1.png", "b/1.png")
+    (tmp_path / "a" / "again").symlink_to(tmp_path / "a" / "z")
+    assert [image.path for image in list_images(tmp_path)] == ["a/z/1.png", "b/1.png"]
+
+
+def test_folders_without_end_below_each_other_are_one_line(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png", "b/1.png")
+    here = os.open(tmp_path / "a", os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    with pytest.raises(DataError, match="at most 64 folders below each other"):
+        list_images(tmp_path)
+    subprocess.run(["rm", "-rf", tmp_path / "a"], check=True)  # Python's own would need as many levels
+
+
+def test_a_csv_that_never_ends_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "zero.csv").symlink_to("/dev/zero")
+    with (tmp_path / "sparse.csv").open("wb") as file:
+        file.truncate(6 << 30)
+    for name, message in (("pipe", "not a regular file"), ("zero", "not a regular file"), ("sparse", "at most 256 MiB")):
+        with pytest.raises(DataError, match=message):
+            list_images(tmp_path / f"{name}.csv")
+
+
+def test_a_csv_of_too_many_lines_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("weckd_edge.train.data.listing.MOST_FILES", 3)
+    (tmp_path / "set.csv").write_text("path,label\n1,a\n2,b\n3,a\n4,b\n")
+    touch(tmp_path / "set", *(f"{label}/{i}.png" for label in "ab" for i in range(4)))
+    with pytest.raises(DataError, match="at most 3 lines"):
+        list_images(tmp_path / "set.csv")
+    with pytest.raises(DataError, match="at most 3 files"):
+        list_images(tmp_path / "set")
