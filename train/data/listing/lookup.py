@@ -1,0 +1,127 @@
+"""Where the images lie that a CSV names: by their paths, or by names without ending or folder."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from weckd_edge.artifacts import DataNote
+from weckd_edge.errors import DataError
+from weckd_edge.train.data.listing.columns import has_ending
+from weckd_edge.train.data.listing.masks import is_mask_folder
+from weckd_edge.train.data.listing.notes import counted, note, some
+from weckd_edge.train.data.listing.system_files import IMAGE_ENDINGS, walk
+
+
+def relative(name: str, root: Path, where: str) -> str:
+    """Return the path of an image below a CSV's folder, POSIX.
+
+    Raises:
+        DataError: It is empty, or does not lie below the folder.
+    """
+    if not name:
+        raise DataError(f"{where}: expected the path of an image, got an empty cell")
+    plain = PurePosixPath(name.replace("\\", "/"))
+    if plain.is_absolute():
+        try:
+            plain = PurePosixPath(Path(os.path.normpath(plain)).relative_to(root.resolve()).as_posix())
+        except ValueError as err:
+            raise DataError(f"{where}: {name} does not lie below the CSV's folder; paths are relative to it") from err
+    parts = [part for part in plain.parts if part != "."]
+    if ".." in parts or not parts:
+        raise DataError(f"{where}: {name} does not lie below the CSV's folder; put the CSV above its images")
+    return "/".join(parts)
+
+
+def is_file(root: Path, name: str) -> bool:
+    """Tell whether a file lies at a path below a folder."""
+    try:
+        return (root / name).is_file()
+    except (OSError, ValueError):  # nothing can be called so
+        return False
+
+
+def find_files(names: Sequence[str], root: Path, path: Path) -> tuple[dict[str, str], list[DataNote]]:
+    """Find the files of images that do not lie where they are named.
+
+    A name without the ending of an image, or all names where none of them is a file, are looked for below the folder: the
+    whole name, or the name and an ending, is the end of a file's path.
+
+    Args:
+        names: Relative paths, as ``relative`` returns them.
+        root: The CSV's folder.
+        path: The CSV, for messages.
+
+    Returns:
+        The files by name, for those that were found elsewhere; and notes.
+
+    Raises:
+        DataError: Several files may be meant.
+    """
+    lost = [name for name in names if not is_file(root, name)]
+    wanted = lost if len(lost) == len(names) else [name for name in lost if not has_ending(name)]
+    if not wanted:
+        return {}, _missing(lost, names, root)
+    by_last: dict[str, list[str]] = defaultdict(list)
+    for file in _images_below(root):
+        by_last[PurePosixPath(file).name].append(file)
+        by_last[PurePosixPath(file).stem].append(file)
+    found: dict[str, str] = {}
+    for name in wanted:
+        close = sorted({file for file in by_last[PurePosixPath(name).name] if _ends_with(file, name)})
+        if len(close) > 1:
+            close = [file for file in close if not any(map(is_mask_folder, PurePosixPath(file).parts[:-1]))] or close
+        if len(close) > 1:
+            raise DataError(
+                f"{path}: '{name}' may be {some(close)}; expected one file of this name below the CSV's folder: write paths "
+                "with folder and ending, or move the others away"
+            )
+        if close:
+            found[name] = close[0]
+    notes = []
+    if found:
+        first = next(iter(found))
+        endings = Counter(PurePosixPath(file).suffix for name, file in found.items() if not has_ending(name))
+        what = f"without an extension ({', '.join(sorted(endings))})" if endings else "without their folders"
+        notes.append(
+            note(
+                "I_FILES_FOUND_BY_NAME",
+                f"{counted(len(found), 'image')} {'is' if len(found) == 1 else 'are'} named {what}; the files were found by "
+                f"name: {first} is {found[first]}",
+            )
+        )
+    return found, [*notes, *_missing([name for name in lost if name not in found], names, root)]
+
+
+def _ends_with(file: str, name: str) -> bool:
+    parts, wanted = PurePosixPath(file).parts, PurePosixPath(name).parts
+    end = parts[-len(wanted) :]
+    return end[:-1] == wanted[:-1] and wanted[-1] in (end[-1], PurePosixPath(end[-1]).stem)
+
+
+def _missing(lost: Sequence[str], names: Sequence[str], root: Path) -> list[DataNote]:
+    """Say why none of the images is there, if none is."""
+    if not lost or len(lost) < len(names):
+        return []
+    text = f"none of the {counted(len(names), 'image')} is there: paths are relative to the CSV's folder"
+    top = PurePosixPath(lost[0]).parts[0]
+    if is_file(root, top) and top != lost[0]:
+        text += f", where '{top}' is a file and no folder (a link that was copied as text?)"
+    elif not any(map(has_ending, lost)):
+        text += ", and no file below it is called so with an extension such as .jpg or .png"
+    else:
+        text += f", where {lost[0]} was looked for, and no file below it is called so"
+    return [note("W_FILES_MISSING", text)]
+
+
+def _images_below(root: Path) -> Iterator[str]:
+    """Yield the images below a folder; none where it cannot be gone through, or holds too much."""
+    try:
+        found = walk(root).files
+    except DataError:
+        return
+    for file in found:
+        if file.suffix.lower() in IMAGE_ENDINGS:
+            yield file.relative_to(root).as_posix()

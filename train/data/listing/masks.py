@@ -1,0 +1,100 @@
+"""Which files are masks by their names: drawn beside an image to show where something is, and no images themselves."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from weckd_edge.train.data.listing.splits import FILLERS, word_set, words_of
+
+WORDS = word_set(
+    "mask masks seg segm segmentation segmentations segmented gt groundtruth annotation annotations annotated annot roi "
+    "contour contours outline matte silhouette labelmap trimap"
+)
+"""Words that mean a mask in the name of a file or a folder."""
+
+_BESIDE = frozenset({"binary", "bin", "ground", "truth", "lesion", "label", "final", "instance", "semantic", *FILLERS})
+"""Words that may stand beside them."""
+
+_PARTS = re.compile(r"[^\W_]+")
+_ENDS_IN = re.compile(r"(?i)(.+?)(mask|masks|gt|seg)\d*")
+
+
+def is_mask_folder(name: str) -> bool:
+    """Tell whether a folder's name says that masks lie there."""
+    words = words_of(name)
+    return any(word in WORDS for word in words) or {"ground", "truth"} <= set(words)
+
+
+def find_masks(paths: Iterable[str]) -> dict[str, str]:
+    """Return which files are masks of which image, by their names alone.
+
+    A mask has the name of an image with a word such as ``mask`` or ``segmentation`` before or behind it, in the same
+    folder or beside it; or the very name, in a folder called so; or the very name with another ending, of which the image
+    is the first in alphabetical order.
+
+    Args:
+        paths: POSIX, relative to one folder.
+
+    Returns:
+        The image by mask.
+    """
+    everything = [PurePosixPath(path) for path in sorted(paths)]
+    by_stem: dict[str, list[PurePosixPath]] = defaultdict(list)
+    for path in everything:
+        by_stem[path.stem.lower()].append(path)
+    found: dict[str, str] = {}
+    for path in everything:
+        in_folder = any(map(is_mask_folder, path.parts[:-1]))
+        names = [path.stem.lower()] if in_folder else []
+        names += _without_words(path.stem)
+        for name in names:
+            images = [image for image in by_stem.get(name, ()) if image != path and _is_beside(image, path, in_folder)]
+            if images:
+                found[str(path)] = str(images[0])
+                break
+    for twins in by_stem.values():
+        first: dict[PurePosixPath, PurePosixPath] = {}
+        for path in twins:
+            if first.setdefault(path.parent, path) != path:
+                found.setdefault(str(path), str(first[path.parent]))
+    return found
+
+
+def _is_beside(image: PurePosixPath, mask: PurePosixPath, in_folder: bool) -> bool:
+    """Tell whether a file lies where the image of a mask does: no mask itself, and in the same folder or near it."""
+    if any(map(is_mask_folder, image.parts[:-1])):
+        return False
+    if image.parent == mask.parent:
+        return True
+    own = [part for part in mask.parts[:-1] if not is_mask_folder(part)]
+    other = [part for part in image.parts[:-1] if not all(word in FILLERS for word in words_of(part))]
+    return in_folder and [part for part in own if not all(word in FILLERS for word in words_of(part))] == other
+
+
+def _without_words(stem: str) -> list[str]:
+    """Return what names an image may have whose mask is called so, in lower case."""
+    found = []
+    parts = [(match.start(), match.end(), match[0].lower()) for match in _PARTS.finditer(stem)]
+    said = False
+    for n in range(len(parts) - 1, 0, -1):  # from behind, as long as the words mean a mask or stand beside one
+        word = parts[n][2].rstrip("0123456789")
+        if word and word not in WORDS and word not in _BESIDE:
+            break
+        said = said or word in WORDS or (word == "truth" and parts[n - 1][2] == "ground")
+        if said:
+            found.append(stem[: parts[n - 1][1]].lower())
+            found.append(stem[: parts[n][0]].rstrip(" _-.").lower())
+    said = False
+    for n in range(len(parts) - 1):
+        word = parts[n][2].rstrip("0123456789")
+        if word and word not in WORDS and word not in _BESIDE:
+            break
+        said = said or word in WORDS
+        if said:
+            found.append(stem[parts[n + 1][0] :].lower())
+    if match := _ENDS_IN.fullmatch(stem):
+        found.append(match[1].rstrip(" _-.").lower())
+    return found
