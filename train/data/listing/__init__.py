@@ -6,8 +6,9 @@ from pathlib import Path
 
 from weckd_edge.config import DataConfig
 from weckd_edge.errors import ConfigError, DataError
-from weckd_edge.store import digest_of, sha256_file
+from weckd_edge.store import digest_of
 from weckd_edge.train.data.listing.base import ListedImage, Listing, refuse_labels, stamp, utf8_path
+from weckd_edge.train.data.listing.described import read_described
 from weckd_edge.train.data.listing.folders import read_folder
 from weckd_edge.train.data.listing.rows import read_csv
 from weckd_edge.train.data.listing.system_files import walk_files
@@ -53,7 +54,8 @@ def list_data(path: Path, config: DataConfig = _DEFAULT) -> Listing:
     Args:
         path: A folder, or a CSV. A folder holds ``<label>/<image>`` (folders below a label count for it), or splits that do,
             ``<split>/<label>/<image>``, or labels that hold splits; all of it may lie in folders of its own. Splits are told
-            by the words of their names, and by holding the same classes. A CSV has a row for each image; see
+            by the words of their names, and by holding the same classes. Images without folders of classes may lie beside a
+            table that names their classes, called as Hugging Face or Roboflow call it. A CSV has a row for each image; see
             ``choose_columns`` for its columns. What systems leave in folders, files that are no images by their names,
             folders of masks and splits without labels are left out, with a note.
         config: Which columns the user named.
@@ -65,10 +67,11 @@ def list_data(path: Path, config: DataConfig = _DEFAULT) -> Listing:
     root = data_root(path)
     if not path.is_dir():
         listing = read_csv(path, config)
-    elif config.names_columns:
-        raise ConfigError(f"{path}: a folder has no columns; give a CSV, or leave the options that name columns out")
     else:
-        listing = read_folder(root)
+        described = read_described(root, config)
+        if described is None and config.names_columns:
+            raise ConfigError(f"{path}: a folder has no columns; give a CSV, or leave the options that name columns out")
+        listing = described or read_folder(root)
     if listing.images:
         refuse_labels(path, listing.images)
     elif not listing.bad_files:
@@ -86,11 +89,11 @@ def list_images(path: Path, config: DataConfig = _DEFAULT) -> tuple[ListedImage,
 
 
 def fingerprint(path: Path, config: DataConfig = _DEFAULT) -> str:
-    """Return a digest that changes when a file is added, removed, renamed or written (by its size and time).
+    """Return a digest that changes when a file is added, removed, renamed, written (by its size and time) or labelled anew.
 
     Raises:
         DataError: As ``list_data`` does.
     """
     root = data_root(path)
-    entries = [stamp(root, image.path) for image in list_images(path, config)]
-    return digest_of([entries, None if path.is_dir() else sha256_file(path)])
+    listing = list_data(path, config)
+    return digest_of([[stamp(root, image.path) for image in listing.images], listing])

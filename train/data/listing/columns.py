@@ -168,7 +168,7 @@ def _find_path(table: Table, taken: set[str], path: Path, is_file: Callable[[str
     if len(sure) == 1:
         return sure[0]
     known = ", ".join(table.columns) or "none"
-    told = f"expected a column 'path' (or file), got the columns {known}; name it by --path-column (path_column)"
+    told = f"expected a column 'path (or file)', got the columns {known}; name it by --path-column (path_column)"
     if any(has_ending(name) for name in table.columns):
         told = f"expected a first line of column names such as path,label, found one that names an image ({known})"
     raise DataError(f"{path}: {told}")

@@ -69,6 +69,8 @@ def read_folder(root: Path) -> Listing:
             f"{_tables(root, tree)}"
         )
     classes = _Layout(root, notes).read(tree)
+    if not classes:
+        raise DataError(f"{root}: expected one sub-folder for each class with its images inside, found none with images")
     images = [
         ListedImage(path=file, label=one.label, published_split=None if one.split == "unlabelled" else one.split)
         for one in classes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from weckd_edge.artifacts import DataNote
@@ -69,20 +69,20 @@ def find_files(names: Sequence[str], root: Path, path: Path) -> tuple[dict[str, 
         by_last[PurePosixPath(file).name].append(file)
         by_last[PurePosixPath(file).stem].append(file)
     found: dict[str, str] = {}
-    for name in wanted:
-        close = sorted({file for file in by_last[PurePosixPath(name).name] if _ends_with(file, name)})
-        if len(close) > 1:
-            close = [file for file in close if not any(map(is_mask_folder, PurePosixPath(file).parts[:-1]))] or close
-        if len(close) > 1:
+    close = {name: _close(by_last[PurePosixPath(name).name], name) for name in wanted}
+    home = _home(close.values())
+    for name, files in close.items():
+        likely = [file for file in files if str(PurePosixPath(file).parent) == home] if len(files) > 1 else files
+        if len(files) > 1 and len(likely) != 1:
             raise DataError(
-                f"{path}: '{name}' may be {some(close)}; expected one file of this name below the CSV's folder: write paths "
+                f"{path}: '{name}' may be {some(files)}; expected one file of this name below the CSV's folder: write paths "
                 "with folder and ending, or move the others away"
             )
-        if close:
-            found[name] = close[0]
+        if likely:
+            found[name] = likely[0]
     notes = []
     if found:
-        first = next(iter(found))
+        first = min(found)
         endings = Counter(PurePosixPath(file).suffix for name, file in found.items() if not has_ending(name))
         what = f"without an extension ({', '.join(sorted(endings))})" if endings else "without their folders"
         notes.append(
@@ -93,6 +93,22 @@ def find_files(names: Sequence[str], root: Path, path: Path) -> tuple[dict[str, 
             )
         )
     return found, [*notes, *_missing([name for name in lost if name not in found], names, root)]
+
+
+def _close(files: Sequence[str], name: str) -> list[str]:
+    """Return the files that a name may mean; those in folders of masks only where there are no others."""
+    found = sorted({file for file in files if _ends_with(file, name)})
+    return [file for file in found if not any(map(is_mask_folder, PurePosixPath(file).parts[:-1]))] or found
+
+
+def _home(close: Collection[Sequence[str]]) -> str | None:
+    """Return the folder in which all names are found, each once, if there is just one such: of train and test, say."""
+    homes: Counter[str] = Counter()
+    for files in close:
+        here = Counter(str(PurePosixPath(file).parent) for file in files)
+        homes.update(folder for folder, count in here.items() if count == 1)
+    full = [folder for folder, count in homes.items() if count == len(close)]
+    return full[0] if len(full) == 1 else None
 
 
 def _ends_with(file: str, name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from weckd_edge.artifacts import Attribute, BadFile, DataNote, Split
 from weckd_edge.config import DataConfig
@@ -28,17 +28,18 @@ def read_csv(path: Path, config: DataConfig) -> Listing:
     """
     table = read_table(path)
     if not table.columns:
-        raise DataError(f"{path}: expected a column 'path' (or file), got the columns none")
+        raise DataError(f"{path}: expected a column 'path (or file)', got the columns none")
     roles = choose_columns(table, config, path, lambda cell: _is_named(path.parent, cell))
     names = _names(table, roles, path)
     if not names:
         raise DataError(f"{path}: expected one line for each image below the header, found none")
     found, notes = find_files(names, path.parent, path)
+    files = [found.get(name, name) for name in names]
+    splits, said = _splits(table, roles, files, path)
     labels, reasons = _labels(table, roles, path)
     further = sorted(set(table.columns) - roles.used)
     images, bad = [], []
-    for name, label, reason, (line, row) in zip(names, labels, reasons, table.rows, strict=True):
-        file = found.get(name, name)
+    for file, label, reason, split, (line, row) in zip(files, labels, reasons, splits, table.rows, strict=True):
         if reason:
             bad.append(BadFile(path=file, reason=f"{reason} (line {line})"))
             continue
@@ -47,14 +48,14 @@ def read_csv(path: Path, config: DataConfig) -> Listing:
                 path=file,
                 label=label,
                 group=_group(row.get(roles.group or "", "")),
-                published_split=_split(row.get(roles.split or "", ""), f"{path}, line {line}"),
+                published_split=split,
                 attributes=tuple(Attribute(column=column, value=row.get(column, "")) for column in further),
             )
         )
     twice = [file for file, count in Counter([i.path for i in images] + [b.path for b in bad]).items() if count > 1]
     if twice:
         raise DataError(f"{path}: {twice[0]} is named by several lines; keep one line for each image")
-    notes = [*table.notes, *roles.notes, *notes, *_label_notes(reasons, [image.label for image in images])]
+    notes = [*table.notes, *roles.notes, *notes, *said, *_label_notes(reasons, [image.label for image in images])]
     return Listing(images=tuple(images), bad_files=tuple(bad), notes=tuple(notes))
 
 
@@ -144,6 +145,21 @@ def label_notes(labels: Sequence[str]) -> list[DataNote]:
 
 def _group(text: str) -> str | None:
     return None if is_missing(text) else text
+
+
+def _splits(table: Table, roles: Roles, files: Sequence[str], path: Path) -> tuple[list[Split | None], list[DataNote]]:
+    """Return the split that each image came with: by its column, or by the folders that all images lie in."""
+    if roles.split is not None:
+        return [_split(row.get(roles.split, ""), f"{path}, line {line}") for line, row in table.rows], []
+    by_folder = [_split_of_folders(file) for file in files]
+    if None in by_folder or len(set(by_folder)) < 2:
+        return [None] * len(files), []
+    return by_folder, [note("I_SPLIT_FOLDERS", "the folders in the images' paths are read as published splits")]
+
+
+def _split_of_folders(file: str) -> Split | None:
+    found = {split for part in PurePosixPath(file).parts[:-1] if (split := split_of_cell(part)) is not None}
+    return found.pop() if len(found) == 1 else None
 
 
 def _split(text: str, where: str) -> Split | None:
