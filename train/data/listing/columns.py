@@ -154,6 +154,10 @@ def _own(table: Table, role: str, name: str | None, path: Path) -> str | None:
 
 def _find_path(table: Table, taken: set[str], path: Path, is_file: Callable[[str], bool]) -> str:
     free = [name for name in table.columns if name not in taken]
+    if first := next((name for name in free if has_ending(name)), None):
+        raise DataError(
+            f"{path}: expected column names such as path,label in the first line, found one of an image: {first}"
+        )
     for names in _PATHS:
         close = [name for name in free if plain(name) in names]
         if len(close) > 1:
@@ -168,10 +172,9 @@ def _find_path(table: Table, taken: set[str], path: Path, is_file: Callable[[str
     if len(sure) == 1:
         return sure[0]
     known = ", ".join(table.columns) or "none"
-    told = f"expected a column 'path (or file)', got the columns {known}; name it by --path-column (path_column)"
-    if any(has_ending(name) for name in table.columns):
-        told = f"expected a first line of column names such as path,label, found one that names an image ({known})"
-    raise DataError(f"{path}: {told}")
+    raise DataError(
+        f"{path}: expected a column 'path (or file)', got the columns {known}; name it by --path-column (path_column)"
+    )
 
 
 def _names_files(table: Table, name: str, is_file: Callable[[str], bool]) -> bool:
@@ -252,7 +255,7 @@ def _who(table: Table, name: str, label: str | None) -> str:
     images = max(count.values(), default=0)
     if len(count) < 2 or images < 2 or 2 * len(cells) < len(table.rows):
         return ""
-    words = set(words_of(name)) | {plain(name)}
+    words = {*words_of(_title(table, name)), *words_of(name), plain(name)}
     named = bool(words & _WHO)
     numbered = bool(words & _NUMBER) or sum(bool(_CODE.fullmatch(cell)) for cell in count) >= 0.9 * len(count)
     classes = len(set(column(table, label))) if label else 0

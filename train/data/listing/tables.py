@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 import json
@@ -89,16 +90,14 @@ def _decode(data: bytes, path: Path) -> tuple[str, list[DataNote]]:
                 raise DataError(f"{path}: expected a CSV in {name}, as its first bytes say, cannot read it ({err})") from err
             said = [] if name == "UTF-8" else [note("I_ENCODING", f"the CSV is read as {name}; UTF-8 is what others expect")]
             return _plain(text, path), said
+    for encoding in ("utf-16-le", "utf-16-be"):
+        if _nul_share(data, encoding) > 0.3:
+            with contextlib.suppress(UnicodeDecodeError):
+                return _plain(data.decode(encoding), path), [note("I_ENCODING", "the CSV is read as UTF-16")]
     try:
         return _plain(data.decode("utf-8"), path), []
     except UnicodeDecodeError as err:
         place = err.start
-    for encoding in ("utf-16-le", "utf-16-be"):
-        if _nul_share(data, encoding) > 0.3:
-            try:
-                return _plain(data.decode(encoding), path), [note("I_ENCODING", "the CSV is read as UTF-16")]
-            except UnicodeDecodeError:
-                continue
     try:
         text = _plain(data.decode("cp1252"), path)
     except UnicodeDecodeError:
