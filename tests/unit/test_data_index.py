@@ -149,8 +149,8 @@ def test_check_names_the_leak_on_stdout_and_in_json(folder: Path) -> None:
             {"code": "I_SPLIT_USED", "text": "the split that the data set came with is used (train 22, test 7)"},
             {
                 "code": "W_SPLIT_LEAKS",
-                "text": "the split that the data set came with leaks: of 7 test images 1 are copies of a training image and 1 "
-                "share a group with one; --no-published-split deals a new one by whole groups",
+                "text": "the split that the data set came with leaks: of 7 test images 1 are copies of a training image and "
+                "1 share a group with one; --no-published-split deals a new one by whole groups",
             },
         ],
     }

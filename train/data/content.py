@@ -7,8 +7,10 @@ from collections.abc import Sequence
 LEAST_SIDE = 8
 """Pixels; of an image with a shorter side nobody can tell what it shows."""
 
-_NEAR = 8
-_SHARE = 0.97
+_NEAR = 16
+_SHARE = 0.96
+"""Of the pixels, so near to one of two grey levels. Of 589 images of ears, brains and blood cells, none reached 0.953; a
+disc as JPEG of quality 75 has 0.98 at 40 x 30 pixels, and more where it is larger."""
 
 
 def is_two_levels(histogram: Sequence[int]) -> bool:

@@ -88,12 +88,12 @@ def _mask_notes(named: dict[str, str], masks: set[str], flat: set[str], images: 
         notes.append(
             note(
                 "W_NAMED_LIKE_MASKS",
-                f"{counted(len(called), 'file')} are named like masks of images beside them and are used as images, as they "
-                f"do not look like masks: {some(called)}",
+                f"named like masks of images beside them, {counted(len(called), 'file')}: {some(called)}; used as images, "
+                "as they do not look like masks",
             )
         )
     rest = sorted(flat & here)
-    if rest and 2 * len(rest) < len(here):
+    if rest and 10 * len(rest) < 9 * len(here):
         notes.append(
             note(
                 "W_TWO_GREY_LEVELS",

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from weckd_edge.train.data.listing.splits import FILLERS, word_set, words_of
+from weckd_edge.train.data.listing.splits import FILLERS, is_filler, word_set, words_of
 
 WORDS = word_set(
     "mask masks seg segm segmentation segmentations segmented gt groundtruth annotation annotations annotated annot roi "
@@ -31,9 +31,8 @@ def is_mask_folder(name: str) -> bool:
 def find_masks(paths: Iterable[str]) -> dict[str, str]:
     """Return which files are masks of which image, by their names alone.
 
-    A mask has the name of an image with a word such as ``mask`` or ``segmentation`` before or behind it, in the same
-    folder or beside it; or the very name, in a folder called so; or the very name with another ending, of which the image
-    is the first in alphabetical order.
+    A mask has the name of an image with a word such as ``mask`` or ``segmentation`` before or behind it; or the very name,
+    in a folder called so; or the very name with another ending in the same folder: then either may be the other's.
 
     Args:
         paths: POSIX, relative to one folder.
@@ -48,30 +47,23 @@ def find_masks(paths: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in everything:
         in_folder = any(map(is_mask_folder, path.parts[:-1]))
-        names = [path.stem.lower()] if in_folder else []
-        names += _without_words(path.stem)
-        for name in names:
-            images = [image for image in by_stem.get(name, ()) if image != path and _is_beside(image, path, in_folder)]
-            if images:
-                found[str(path)] = str(images[0])
-                break
+        same = [image for image in by_stem[path.stem.lower()] if _place(image) == _place(path)] if in_folder else []
+        named = [image for name in _without_words(path.stem) for image in by_stem.get(name, ())]
+        images = [image for image in (*same, *named) if image != path and not any(map(is_mask_folder, image.parts[:-1]))]
+        images.sort(key=lambda image: image.parent != path.parent)
+        if images:
+            found[str(path)] = str(images[0])
     for twins in by_stem.values():
-        first: dict[PurePosixPath, PurePosixPath] = {}
         for path in twins:
-            if first.setdefault(path.parent, path) != path:
-                found.setdefault(str(path), str(first[path.parent]))
+            others = [other for other in twins if other != path and other.parent == path.parent]
+            if others:
+                found.setdefault(str(path), str(others[0]))
     return found
 
 
-def _is_beside(image: PurePosixPath, mask: PurePosixPath, in_folder: bool) -> bool:
-    """Tell whether a file lies where the image of a mask does: no mask itself, and in the same folder or near it."""
-    if any(map(is_mask_folder, image.parts[:-1])):
-        return False
-    if image.parent == mask.parent:
-        return True
-    own = [part for part in mask.parts[:-1] if not is_mask_folder(part)]
-    other = [part for part in image.parts[:-1] if not all(word in FILLERS for word in words_of(part))]
-    return in_folder and [part for part in own if not all(word in FILLERS for word in words_of(part))] == other
+def _place(file: PurePosixPath) -> list[str]:
+    """Return the folders of a file that say more than that images, or masks of them, lie there."""
+    return [part for part in file.parts[:-1] if not is_mask_folder(part) and not is_filler(part)]
 
 
 def _without_words(stem: str) -> list[str]:
