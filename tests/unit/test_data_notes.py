@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -287,3 +288,12 @@ def test_the_config_file_names_columns_too(ears: Path, run: Run, tmp_path: Path)
 
 def test_a_check_of_a_plain_folder_notices_nothing(ears: Path) -> None:
     assert check(ears, DataConfig(), SilentProgress()).notes == ()
+
+
+def test_every_code_is_documented() -> None:
+    here = Path(__file__).parents[2]
+    said = {
+        code for file in (here / "train/data").rglob("*.py") for code in re.findall(r"\"([IW]_[A-Z_]+)\"", file.read_text())
+    }
+    assert len(said) > 20
+    assert said == set(re.findall(r"`([IW]_[A-Z_]+)`", (here / "docs/data.md").read_text()))

@@ -207,7 +207,7 @@ def test_a_row_with_too_many_cells_is_refused(root: Path) -> None:
 def test_another_encoding_is_read_and_told_with_the_word_it_gives(root: Path) -> None:
     listing = listed(root, written().replace("wax", "c\xe9rumen").encode("latin-1"))
     assert set(labels(listing).values()) == {"normal", "cérumen"}
-    assert "'cérumen'" in said(listing, "W_ENCODING")
+    assert "is 'é'" in said(listing, "W_ENCODING")
 
 
 @pytest.mark.parametrize("cell", ["NaN", "nan", "NA", "N/A", "None", "null", "NULL", "?", "", "<NA>", "#N/A", "-"])
@@ -251,6 +251,7 @@ def test_a_row_with_several_ones_or_none_is_no_class(root: Path) -> None:
     assert set(labels(listing).values()) == {"normal", "wax"}
     reasons = [file.reason for file in listing.bad_files]
     assert reasons == ["several labels: normal, wax (line 2)", "no label: no class has a 1 (line 3)"]
+    assert said(listing, "W_CLASS_WITHOUT_IMAGES") == "no image has the class 'other'; it is left out"
 
 
 def test_a_name_that_several_files_have_is_refused_unless_one_folder_holds_all(root: Path) -> None:

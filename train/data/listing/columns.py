@@ -13,7 +13,7 @@ from weckd_edge.bounds import MOST_CLASSES
 from weckd_edge.config import DataConfig
 from weckd_edge.errors import DataError, did_you_mean
 from weckd_edge.train.data.listing.labels import is_flag, is_missing, ones
-from weckd_edge.train.data.listing.notes import counted, note, quoted, some
+from weckd_edge.train.data.listing.notes import counted, note, quoted
 from weckd_edge.train.data.listing.splits import split_of_cell, word_set, words_of
 from weckd_edge.train.data.listing.system_files import IMAGE_ENDINGS
 from weckd_edge.train.data.listing.tables import Table, column
@@ -263,4 +263,4 @@ def _who(table: Table, name: str, label: str | None) -> str:
         return ""
     if not named and len(count) < len(cells) / 50:  # a device, a site: few values for many images
         return ""
-    return f"{counted(len(count), 'value')} for {counted(len(cells), 'image')}, such as {some(sorted(count), 2)}"
+    return f"{counted(len(count), 'value')} for {counted(len(cells), 'image')}"  # notes go into reports: no patient's number

@@ -55,7 +55,13 @@ def read_csv(path: Path, config: DataConfig) -> Listing:
     twice = [file for file, count in Counter([i.path for i in images] + [b.path for b in bad]).items() if count > 1]
     if twice:
         raise DataError(f"{path}: {twice[0]} is named by several lines; keep one line for each image")
-    notes = [*table.notes, *roles.notes, *notes, *said, *_label_notes(reasons, [image.label for image in images])]
+    notes = [
+        *table.notes,
+        *roles.notes,
+        *notes,
+        *said,
+        *_label_notes(reasons, [image.label for image in images], [title for _, title in roles.classes]),
+    ]
     return Listing(images=tuple(images), bad_files=tuple(bad), notes=tuple(notes))
 
 
@@ -104,7 +110,7 @@ def _labels(table: Table, roles: Roles, path: Path) -> tuple[list[str], list[str
     return labels, reasons
 
 
-def _label_notes(reasons: Sequence[str], labels: Sequence[str]) -> list[DataNote]:
+def _label_notes(reasons: Sequence[str], labels: Sequence[str], classes: Sequence[str]) -> list[DataNote]:
     notes = []
     told = Counter(reason for reason in reasons if reason)
     for start, code, text in (
@@ -119,6 +125,8 @@ def _label_notes(reasons: Sequence[str], labels: Sequence[str]) -> list[DataNote
         if kinds:
             images = counted(sum(kinds.values()), "image has", "images have")
             notes.append(note(code, text.format(images, some(sorted(kinds, key=lambda kind: (-kinds[kind], kind))))))
+    if classes and (idle := sorted(set(classes) - set(labels))):
+        notes.append(note("W_CLASS_WITHOUT_IMAGES", f"no image has the class {quoted(idle)}; it is left out"))
     return [*notes, *label_notes(labels)]
 
 

@@ -102,12 +102,10 @@ def _decode(data: bytes, path: Path) -> tuple[str, list[DataNote]]:
         text = _plain(data.decode("cp1252"), path)
     except UnicodeDecodeError:
         text = _plain(data.decode("latin-1"), path)
-    word = re.search(r"[^\s,;|]*$", text[:place])
-    around = (word[0] if word else "") + re.split(r"[\s,;|]", text[place:], maxsplit=1)[0]
     return text, [
         note(
             "W_ENCODING",
-            f"the CSV is not in UTF-8 and is read as Windows-1252 (Latin-1), in which byte {place} gives '{around[:60]}'; "
+            f"the CSV is not in UTF-8 and is read as Windows-1252 (Latin-1), in which byte {place} is '{text[place]}'; "
             "where that is wrong, save it as UTF-8",
         )
     ]
