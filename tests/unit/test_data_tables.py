@@ -136,6 +136,8 @@ def test_a_column_that_looks_like_a_patient_is_named(root: Path, name: str, cell
     ("name", "cells"),
     [
         ("age", "{half}"),
+        ("Patient Age", "{half}"),
+        ("case type", "t{half}"),
         ("site", "ward {half}"),
         ("note", ""),
         ("patient_id", "{i}"),
@@ -155,6 +157,33 @@ def test_a_column_that_looks_like_a_split_is_named_and_used_when_asked(root: Pat
     assert f"--split-column '{name}'" in said(listing, "W_SPLIT_COLUMN")
     assert {image.published_split for image in listing.images} == {None}
     assert {image.published_split for image in listed(root, text, split_column=name).images} == {"train", "test"}
+
+
+@pytest.mark.parametrize("name", ["is_test", "Train", "in_validation", "fold", "kfold_5"])
+def test_a_split_in_numbers_is_named(root: Path, name: str) -> None:
+    text = "\n".join([f"path,label,{name}", *(f"{row[0]},{row[1]},{i // 2 % 2}" for i, row in enumerate(ROWS))])
+    assert f"'{name}' looks like a split" in said(listed(root, text), "W_SPLIT_COLUMN")
+
+
+@pytest.mark.parametrize("before", ["C:\\Users\\me\\data\\", "/home/me/data/", "data/ears/"])
+def test_paths_that_were_written_elsewhere_are_found_by_their_end(root: Path, before: str) -> None:
+    text = "\n".join(["path,label", *(f"{before}{path},{label}" for path, label, *_ in ROWS)])
+    listing = listed(root, text)
+    assert labels(listing) == WANTED
+    assert "is images/0.jpg" in said(listing, "I_FILES_FOUND_BY_NAME")
+
+
+def test_images_of_another_folder_are_not_taken_for_those_that_are_lost(tmp_path: Path) -> None:
+    (tmp_path / "test").mkdir()
+    for i in range(4):
+        (tmp_path / "test" / f"{i}.jpg").write_bytes(b"x")
+    listing = listed(tmp_path, "path,label\n" + "".join(f"train/{i}.jpg,{'ab'[i % 2]}\n" for i in range(4)))
+    assert sorted(labels(listing)) == [f"train/{i}.jpg" for i in range(4)]
+    assert "train/0.jpg was looked for" in said(listing, "W_FILES_MISSING")
+
+
+def test_endings_in_another_case_are_found(root: Path) -> None:
+    assert labels(listed(root, written().replace(".jpg", ".JPG"))) == WANTED
 
 
 def test_split_folders_in_the_paths_are_a_published_split(tmp_path: Path) -> None:

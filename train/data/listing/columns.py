@@ -14,7 +14,7 @@ from weckd_edge.config import DataConfig
 from weckd_edge.errors import DataError, did_you_mean
 from weckd_edge.train.data.listing.labels import is_flag, is_missing, ones
 from weckd_edge.train.data.listing.notes import counted, note, quoted
-from weckd_edge.train.data.listing.splits import split_of_cell, word_set, words_of
+from weckd_edge.train.data.listing.splits import split_name, split_of_cell, word_set, words_of
 from weckd_edge.train.data.listing.system_files import IMAGE_ENDINGS
 from weckd_edge.train.data.listing.tables import Table, column
 
@@ -41,7 +41,8 @@ _WHO = word_set(
     "clip sequence"
 )
 _NUMBER = word_set("id ids uid uuid guid no nr num number code key hash")
-_CODE = re.compile(r"(?=.*[A-Za-z])(?=.*\d)[\w.\- ]{2,40}")
+_BESIDE = frozenset({"instance", "name", "anonymized", "anonymised", "pseudo"})
+_CODE = re.compile(r"(?=.*[A-Za-z])(?=.*\d)[\w.\-]{2,40}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -224,15 +225,13 @@ def _look_alikes(
         for name in names:
             cells = [cell for cell in column(table, name) if not is_missing(cell)]
             kinds = {split_of_cell(cell) for cell in cells}
-            if cells and None not in kinds and (len(kinds) > 1 or "split" in words_of(name)):
-                title = _title(table, name)
-                notes.append(
-                    note(
-                        "W_SPLIT_COLUMN",
-                        f"the column '{title}' looks like a split and is not used; use it with --split-column '{title}' "
-                        "(split_column)",
-                    )
-                )
+            title = _title(table, name)
+            use = f"use it with --split-column '{title}' (split_column)"
+            if _is_flag_of_split(name, cells):
+                use = "write train, val or test into a column 'split' to use it"
+            elif not cells or None in kinds or (len(kinds) == 1 and "split" not in words_of(name)):
+                continue
+            notes.append(note("W_SPLIT_COLUMN", f"the column '{title}' looks like a split and is not used; {use}"))
     if group is None:
         for name in names:
             said = _who(table, name, label)
@@ -248,6 +247,14 @@ def _look_alikes(
     return notes
 
 
+def _is_flag_of_split(name: str, cells: Sequence[str]) -> bool:
+    """Tell whether a column says by numbers where images go: ``is_test``, or the folds of a cross-validation."""
+    words = set(words_of(name))
+    if words & {"fold", "folds", "kfold"}:
+        return len(set(cells)) > 1 and all(cell.removesuffix(".0").isdecimal() for cell in cells)
+    return split_name(name) is not None and len(set(cells)) == 2 and all(is_flag(cell) for cell in cells)
+
+
 def _who(table: Table, name: str, label: str | None) -> str:
     """Return how a column looks like who or what was pictured; empty where it does not."""
     cells = [cell for cell in column(table, name) if not is_missing(cell)]
@@ -255,12 +262,17 @@ def _who(table: Table, name: str, label: str | None) -> str:
     images = max(count.values(), default=0)
     if len(count) < 2 or images < 2 or 2 * len(cells) < len(table.rows):
         return ""
-    words = {*words_of(_title(table, name)), *words_of(name), plain(name)}
-    named = bool(words & _WHO)
-    numbered = bool(words & _NUMBER) or sum(bool(_CODE.fullmatch(cell)) for cell in count) >= 0.9 * len(count)
+    words = [word for word in words_of(_title(table, name)) if not word.isdecimal()]
+    # Beside who it is there may stand that it is a number; "patient age" is another thing.
+    named = plain(name) in _WHO or (
+        any(word in _WHO for word in words) and all(word in _WHO | _NUMBER | _BESIDE for word in words)
+    )
+    numbered = any(word in _NUMBER for word in words) or sum(bool(_CODE.fullmatch(cell)) for cell in count) >= 0.9 * len(
+        count
+    )
     classes = len(set(column(table, label))) if label else 0
     if not named and not (numbered and len(count) > max(classes, 2) and not any(has_ending(cell) for cell in count)):
         return ""
-    if not named and len(count) < len(cells) / 50:  # a device, a site: few values for many images
+    if not named and len(count) < len(cells) / 20:  # a device, a site: few values for many images
         return ""
     return f"{counted(len(count), 'value')} for {counted(len(cells), 'image')}"  # notes go into reports: no patient's number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -14,25 +15,33 @@ from weckd_edge.train.data.listing.masks import is_mask_folder
 from weckd_edge.train.data.listing.notes import counted, note, some
 from weckd_edge.train.data.listing.system_files import IMAGE_ENDINGS, walk
 
+_DRIVE = re.compile(r"[A-Za-z]:/")
+
 
 def relative(name: str, root: Path, where: str) -> str:
-    """Return the path of an image below a CSV's folder, POSIX.
+    """Return the path of an image below a CSV's folder, POSIX; an absolute path elsewhere is returned as it is.
 
     Raises:
-        DataError: It is empty, or does not lie below the folder.
+        DataError: It is empty, or leads out of the folder.
     """
     if not name:
         raise DataError(f"{where}: expected the path of an image, got an empty cell")
     plain = PurePosixPath(name.replace("\\", "/"))
-    if plain.is_absolute():
-        try:
-            plain = PurePosixPath(Path(os.path.normpath(plain)).relative_to(root.resolve()).as_posix())
-        except ValueError as err:
-            raise DataError(f"{where}: {name} does not lie below the CSV's folder; paths are relative to it") from err
+    if is_elsewhere(str(plain)):
+        plain = PurePosixPath(os.path.normpath(plain))
+        here = root.resolve().as_posix()
+        if not plain.is_relative_to(here):
+            return str(plain)
+        plain = plain.relative_to(here)
     parts = [part for part in plain.parts if part != "."]
     if ".." in parts or not parts:
         raise DataError(f"{where}: {name} does not lie below the CSV's folder; put the CSV above its images")
     return "/".join(parts)
+
+
+def is_elsewhere(name: str) -> bool:
+    """Tell whether a path is an absolute one: of this machine, or of Windows."""
+    return name.startswith("/") or _DRIVE.match(name) is not None
 
 
 def is_file(root: Path, name: str) -> bool:
@@ -46,8 +55,9 @@ def is_file(root: Path, name: str) -> bool:
 def find_files(names: Sequence[str], root: Path, path: Path) -> tuple[dict[str, str], list[DataNote]]:
     """Find the files of images that do not lie where they are named.
 
-    A name without the ending of an image, or all names where none of them is a file, are looked for below the folder: the
-    whole name, or the name and an ending, is the end of a file's path.
+    A name without the ending of an image, an absolute path elsewhere, or all names where none of them is a file, are looked
+    for below the folder. One of both paths must be the end of the other, but for the ending: the CSV may name less than the
+    path, or folders above its own.
 
     Args:
         names: Relative paths, as ``relative`` returns them.
@@ -60,16 +70,17 @@ def find_files(names: Sequence[str], root: Path, path: Path) -> tuple[dict[str, 
     Raises:
         DataError: Several files may be meant.
     """
-    lost = [name for name in names if not is_file(root, name)]
-    wanted = lost if len(lost) == len(names) else [name for name in lost if not has_ending(name)]
+    lost = [name for name in names if is_elsewhere(name) or not is_file(root, name)]
+    everything = len(lost) == len(names)
+    wanted = [name for name in lost if everything or is_elsewhere(name) or not has_ending(name)]
     if not wanted:
         return {}, _missing(lost, names, root)
     by_last: dict[str, list[str]] = defaultdict(list)
     for file in _images_below(root):
-        by_last[PurePosixPath(file).name].append(file)
-        by_last[PurePosixPath(file).stem].append(file)
+        by_last[PurePosixPath(file).name.lower()].append(file)
+        by_last[PurePosixPath(file).stem.lower()].append(file)
     found: dict[str, str] = {}
-    close = {name: _close(by_last[PurePosixPath(name).name], name) for name in wanted}
+    close = {name: _close(by_last[PurePosixPath(name).name.lower()], name) for name in wanted}
     home = _home(close.values())
     for name, files in close.items():
         likely = [file for file in files if str(PurePosixPath(file).parent) == home] if len(files) > 1 else files
@@ -84,7 +95,7 @@ def find_files(names: Sequence[str], root: Path, path: Path) -> tuple[dict[str, 
     if found:
         first = min(found)
         endings = Counter(PurePosixPath(file).suffix for name, file in found.items() if not has_ending(name))
-        what = f"without an extension ({', '.join(sorted(endings))})" if endings else "without their folders"
+        what = f"without an extension ({', '.join(sorted(endings))})" if endings else "with other folders"
         notes.append(
             note(
                 "I_FILES_FOUND_BY_NAME",
@@ -112,9 +123,11 @@ def _home(close: Collection[Sequence[str]]) -> str | None:
 
 
 def _ends_with(file: str, name: str) -> bool:
+    """Tell whether the path of a file and the name of an image are the same, as far as both go."""
     parts, wanted = PurePosixPath(file).parts, PurePosixPath(name).parts
-    end = parts[-len(wanted) :]
-    return end[:-1] == wanted[:-1] and wanted[-1] in (end[-1], PurePosixPath(end[-1]).stem)
+    last = parts[-1] if has_ending(name) else PurePosixPath(parts[-1]).stem
+    both = min(len(parts), len(wanted)) - 1
+    return last.lower() == wanted[-1].lower() and (not both or parts[-1 - both : -1] == wanted[-1 - both : -1])
 
 
 def _missing(lost: Sequence[str], names: Sequence[str], root: Path) -> list[DataNote]:

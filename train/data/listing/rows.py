@@ -12,7 +12,7 @@ from weckd_edge.errors import DataError, did_you_mean
 from weckd_edge.train.data.listing.base import ListedImage, Listing
 from weckd_edge.train.data.listing.columns import Roles, choose_columns
 from weckd_edge.train.data.listing.labels import find_combined, is_flag, is_missing, may_be_missing, ones, parts_of, single
-from weckd_edge.train.data.listing.lookup import find_files, is_file, relative
+from weckd_edge.train.data.listing.lookup import find_files, is_elsewhere, is_file, relative
 from weckd_edge.train.data.listing.notes import counted, note, quoted, some
 from weckd_edge.train.data.listing.splits import split_of_cell
 from weckd_edge.train.data.listing.tables import Table, read_table
@@ -35,6 +35,12 @@ def read_csv(path: Path, config: DataConfig) -> Listing:
         raise DataError(f"{path}: expected one line for each image below the header, found none")
     found, notes = find_files(names, path.parent, path)
     files = [found.get(name, name) for name in names]
+    for file, (line, _) in zip(files, table.rows, strict=True):
+        if is_elsewhere(file):
+            raise DataError(
+                f"{path}, line {line}: {file} does not lie below the CSV's folder, nor does a file of this name; paths are "
+                "relative to it"
+            )
     splits, said = _splits(table, roles, files, path)
     labels, reasons = _labels(table, roles, path)
     further = sorted(set(table.columns) - roles.used)
@@ -121,7 +127,11 @@ def _label_notes(reasons: Sequence[str], labels: Sequence[str], classes: Sequenc
             "{} more than one label ({}) and are left out: classes exclude each other here; keep one label for each image",
         ),
     ):
-        kinds = {reason.partition(": ")[2]: count for reason, count in told.items() if reason.startswith(start)}
+        kinds = {
+            reason.partition(": ")[2].replace(", ", " and "): count
+            for reason, count in told.items()
+            if reason.startswith(start)
+        }
         if kinds:
             images = counted(sum(kinds.values()), "image has", "images have")
             notes.append(note(code, text.format(images, some(sorted(kinds, key=lambda kind: (-kinds[kind], kind))))))
