@@ -1,12 +1,15 @@
-"""The C library beside Python and OpenVINO alone: ``python benchmarks/bench_firmware.py BUNDLE [frames] [start] [sizes]``.
+"""The C library beside Python and OpenVINO alone: ``python benchmarks/bench_firmware.py BUNDLE [WHAT ...]``.
 
-The bundle is one for a CPU, built here or elsewhere. Four figures, each a ratio within one run or a size:
+``WHAT`` is ``frames``, ``start``, ``sizes``, ``runtimes``, or nothing for all. The bundle is one for a CPU, built here or
+elsewhere. Five figures, each a ratio within one run, a size, or this machine's own:
 
 * frame to answer, C beside the Python runner (bar 1.05), rounds in turn, one processor thread;
 * from the program's start to its first answer with a warm model cache, beside a C program that calls OpenVINO and checks
   nothing (bar 1.5), new processes in turn;
 * the library's size, stripped (bar 200 kB);
-* largest resident memory after some frames, beside OpenVINO's benchmark_app (bar 1.3) and beside that C program.
+* largest resident memory after some frames, beside OpenVINO's benchmark_app (bar 1.3) and beside that C program;
+* with each runtime: program start to first answer (by the clock, and time of the processor), largest resident memory, and
+  the bytes of the runtime's shared libraries that the process had mapped. They hold for the processor that the line names.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +49,15 @@ def main() -> None:
         random = np.random.default_rng(0)
         images = random.integers(0, 256, (8, *size, 3), np.uint8)
         frames.write_bytes(images.tobytes())
-        wanted = sys.argv[2:] or ["frames", "start", "sizes"]
+        wanted = sys.argv[2:] or ["frames", "start", "sizes", "runtimes"]
         if "frames" in wanted:
             bench_frames(built, bundle, images, frames)
         if "start" in wanted:
             bench_start(built, bundle, frames, size, folder / "cache")
         if "sizes" in wanted:
             bench_sizes(built, bundle, frames, size, folder)
+        if "runtimes" in wanted:
+            bench_runtimes(built, bundle, frames, folder / "kept")
 
 
 def command(built: Built, bundle: Path, *args: object) -> list[str]:
@@ -130,20 +136,25 @@ def bench_start(built: Built, bundle: Path, frames: Path, size: tuple[int, int],
     )
 
 
-_PEAK = """
+_USAGE = """
 import resource, subprocess, sys
 done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_maxrss * 1024, int((used.ru_utime + used.ru_stime) * 1e9))
 sys.exit(done.returncode)
 """
 
 
-def peak_bytes(words: list[str]) -> int:
-    """Return the largest resident memory of a command, started by a small process: a child begins with its parent's."""
-    done = subprocess.run([sys.executable, "-S", "-c", _PEAK, *words], capture_output=True, text=True, check=False)
+def usage(words: list[str]) -> tuple[int, int]:
+    """Return a command's largest resident memory in bytes and its processor time in nanoseconds.
+
+    It is started by a small process: a child begins with its parent's memory.
+    """
+    done = subprocess.run([sys.executable, "-S", "-c", _USAGE, *words], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{words[0]} left with {done.returncode}")
-    return int(done.stdout)
+    peak_bytes, processor_ns = map(int, done.stdout.split())
+    return peak_bytes, processor_ns
 
 
 def bench_sizes(built: Built, bundle: Path, frames: Path, size: tuple[int, int], folder: Path) -> None:
@@ -182,7 +193,7 @@ def bench_sizes(built: Built, bundle: Path, frames: Path, size: tuple[int, int],
     start_ns = time.monotonic_ns()
     for _ in range(5):
         for name, words in commands.items():
-            peaks[name].append(peak_bytes(words))
+            peaks[name].append(usage(words)[0])
     medians = {name: statistics.median(values) for name, values in peaks.items()}
     append(
         "firmware",
@@ -195,6 +206,61 @@ def bench_sizes(built: Built, bundle: Path, frames: Path, size: tuple[int, int],
         ratio_to_benchmark_app=round(medians["ours"] / medians["benchmark_app"], 4),
         ratio_to_benchmark_app_bar=1.3,
         ratio_to_bare=round(medians["ours"] / medians["bare"], 4),
+    )
+
+
+def runtime_libraries(built: Built) -> dict[str, Path]:
+    """Return the library that is loaded for each runtime which is installed here."""
+    found = {"openvino": built.openvino}
+    spec = find_spec("onnxruntime")
+    if spec is not None and spec.origin is not None:
+        found["onnxruntime"] = next(iter(Path(spec.origin).parent.glob("capi/libonnxruntime.so*")), None)
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def mapped_bytes(words: list[str], folder: Path) -> dict[str, int]:
+    """Return the sizes of the libraries below a folder that a running command has mapped."""
+    running = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    running.stdout.read(1)  # it answers: all is loaded
+    mapped = {Path(line.split()[-1]) for line in Path(f"/proc/{running.pid}/maps").read_text().splitlines() if "/" in line}
+    running.kill()
+    running.wait()
+    return {path.name: path.stat().st_size for path in sorted(mapped) if path.is_relative_to(folder)}
+
+
+def bench_runtimes(built: Built, bundle: Path, frames: Path, cache: Path) -> None:
+    cache.mkdir()
+    libraries = runtime_libraries(built)
+    words = {
+        name: [str(built.folder / "tests/runner"), str(bundle), "--backend", name, "--library", str(path)]
+        for name, path in libraries.items()
+    }
+    words["openvino, warm cache"] = [*words["openvino"], "--cache", str(cache)]
+    times_ns: dict[str, list[int]] = {name: [] for name in words}
+    processor_ns: dict[str, list[int]] = {name: [] for name in words}
+    peaks: dict[str, list[int]] = {name: [] for name in words}
+    for i in range(STARTS + 2):
+        for name, start in words.items():
+            done = subprocess.run([*start, "first", frames], capture_output=True, text=True, check=True)
+            used = usage([*start, "first", str(frames)])
+            peak, _ = usage([*start, "bench", str(frames), "50"])
+            if i >= 2:  # the first two bring the files into the page cache, and fill the cache of compiled models
+                times_ns[name].append(int(done.stdout))
+                processor_ns[name].append(used[1])
+                peaks[name].append(peak)
+    append(
+        "firmware",
+        f"start and memory with each runtime, {bundle.name}, one thread, files in the page cache",
+        times_ns,
+        ["openvino", "onnxruntime"],
+        fastest_ns={name: min(samples) for name, samples in times_ns.items()},
+        processor_ns={name: int(statistics.median(values)) for name, values in processor_ns.items()},
+        peak_resident_bytes={name: int(statistics.median(values)) for name, values in peaks.items()},
+        libraries_bytes={
+            name: mapped_bytes([*words[name], "bench", str(frames), "10000000"], path.resolve().parent)
+            for name, path in libraries.items()
+        },
     )
 
 

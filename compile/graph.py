@@ -121,7 +121,7 @@ def load_graph(path: Path) -> ModelProto:
     onnx = require("onnx", "read a graph")
     from google.protobuf.message import DecodeError
 
-    data = read_bounded(path, at_most=MOST_BYTES, where=str(path), error=ModelError)
+    data = read_bounded(path, at_most=MOST_BYTES, where=f"{path}: expected an ONNX file", error=ModelError)
     try:
         model: ModelProto = onnx.load_model_from_string(data)
         onnx.load_external_data_for_model(model, str(path.parent))

@@ -9,8 +9,9 @@ from weckd_edge.errors import StoreError
 
 SDK_FOLDER = "sdk"
 SOURCE = Path(__file__).parent / "firmware"
-_FOLDERS = ("include", "src", "cmake", "examples", "python")
-_SUFFIXES = (".c", ".h", ".cpp", ".hpp", ".txt", ".in", ".py", ".service")
+_FOLDERS = ("include", "src", "cmake", "examples", "python", "update", "recipes")
+_FILES = ("CMakeLists.txt", "LICENSE")
+_LEFT_OUT = ("tests", "__pycache__")
 
 
 def sdk_files() -> tuple[Path, ...]:
@@ -21,8 +22,9 @@ def sdk_files() -> tuple[Path, ...]:
     """
     if not (SOURCE / "CMakeLists.txt").is_file():
         raise StoreError(f"{SOURCE}: expected the C library's sources, found none; install weckd-edge again")
-    below = [path for name in _FOLDERS for path in (SOURCE / name).rglob("*") if path.suffix in _SUFFIXES and path.is_file()]
-    return tuple(sorted(path.relative_to(SOURCE) for path in [SOURCE / "CMakeLists.txt", *below]))
+    below = [path.relative_to(SOURCE) for name in _FOLDERS for path in (SOURCE / name).rglob("*") if path.is_file()]
+    kept = [path for path in below if not any(part in _LEFT_OUT or part.startswith(".") for part in path.parts)]
+    return tuple(sorted([*map(Path, _FILES), *kept]))
 
 
 def write_sdk(bundle: Path) -> None:

@@ -6,7 +6,6 @@ Debian's cross compiler builds it against the headers in the arm64 packages and 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -19,7 +18,6 @@ from dist_check import ROOT, CheckFailed, ensure, run
 
 PACKAGES = ("libjansson-dev", "libmbedtls-dev")
 TOOLS = "aarch64-linux-gnu-"
-TRIPLET = "aarch64-linux-gnu"
 
 ANSWERS = """
 import json, pathlib, sys
@@ -64,25 +62,15 @@ class FirmwareCheck:
     def build_the_c_library_across(self) -> str:
         openvino = self.site / "openvino"
         (self.soname,) = (path.name for path in (openvino / "libs").glob("libopenvino_c.so.*"))
-        folder = self.root / "usr/lib" / TRIPLET
+        source = ROOT / "devices/firmware"
         configure = [
-            *("cmake", "-S", ROOT / "devices/firmware", "-B", self.build, "-DCMAKE_SYSTEM_NAME=Linux"),
-            "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
-            f"-DCMAKE_C_COMPILER={TOOLS}gcc",
-            f"-DCMAKE_CXX_COMPILER={TOOLS}g++",
-            f"-DMBEDTLS_INCLUDE_DIR={self.root}/usr/include",
-            f"-DMBEDCRYPTO_LIBRARY={folder}/libmbedcrypto.so",
-            f"-DOPENVINO_C_INCLUDE_DIR={openvino}/include",
-            f"-DWECKD_OPENVINO_SONAME={self.soname}",
-            # Libraries that those need in turn lie in the same folder.
-            f"-DCMAKE_EXE_LINKER_FLAGS=-Wl,-rpath-link,{folder}",
-            *("-DWECKD_TESTS=ON", "-DWECKD_ECHO=ON", "-DWECKD_EXAMPLES=ON"),
+            *("cmake", "-S", source, "-B", self.build),
+            *(f"-DCMAKE_TOOLCHAIN_FILE={source}/cmake/aarch64-linux-gnu.cmake", f"-DWECKD_ROOT={self.root}"),
+            *(f"-DOpenVINO_DIR={openvino}/cmake", f"-DWECKD_OPENVINO_SONAME={self.soname}"),
+            *("-DWECKD_WERROR=ON", "-DWECKD_TESTS=ON", "-DWECKD_ECHO=ON", "-DWECKD_EXAMPLES=ON", "-DWECKD_UPDATE=ON"),
         ]
-        found = {"PKG_CONFIG_LIBDIR": str(folder / "pkgconfig"), "PKG_CONFIG_SYSROOT_DIR": str(self.root)}
         for command in (configure, ["cmake", "--build", self.build, "--parallel", "2"]):
-            done = subprocess.run(
-                [str(word) for word in command], env={**os.environ, **found}, capture_output=True, text=True, check=False
-            )
+            done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
             ensure(done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
         told = run([f"{TOOLS}gcc", "-dumpfullversion"], cwd=self.work).stdout.strip()
         return f"gcc {told}, warnings as errors"

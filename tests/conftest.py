@@ -160,6 +160,12 @@ def firmware() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def update_support() -> ModuleType:
+    """What calls ``weckd-update``: see ``support/updates.py``."""
+    return _load("weckd_tests_updates", _HERE / "support/updates.py")
+
+
+@pytest.fixture(scope="session")
 def browser_support() -> ModuleType:
     """What drives a headless Chromium: see ``support/browser.py``."""
     module = _load("weckd_tests_browser", _HERE / "support/browser.py")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from weckd_edge.artifacts import InputContract, Link, Rate
 from weckd_edge.config import LinkConfig
 from weckd_edge.errors import ModelError
+from weckd_edge.network_options import NetworkOptions
 from weckd_edge.store import file_ref
 from weckd_edge.train.models import Student, create, load_link, measure, read_tensors, save_weights
 
@@ -26,7 +26,7 @@ class Checkpoint:
     Attributes:
         student: Ready to answer.
         architecture: timm's name.
-        options: Keyword arguments for ``timm.create_model``, as JSON.
+        options: Keyword arguments for ``timm.create_model``.
         mean: Per RGB channel.
         std: Per RGB channel.
         input_size: Side of the input that timm names for this network, pixels.
@@ -35,7 +35,7 @@ class Checkpoint:
 
     student: Student
     architecture: str
-    options: str
+    options: NetworkOptions
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     input_size: int
@@ -53,6 +53,10 @@ def read_checkpoint(config: LinkConfig, weights: Path, classes: int | None = Non
     Raises:
         ModelError: Unknown network, a file that cannot be read, or weights that are not those of this very network.
     """
+    if ":" in config.model:
+        raise ModelError(
+            f"{config.model}: expected timm's own name of the network; all of its weights are in {weights.name}"
+        )
     found = _unwrapped(read_tensors(weights))
     made = create(LinkConfig(model=config.model, options=config.options, mean=config.mean, std=config.std), classes or 2)
     wanted = made.student.trunk.state_dict()
@@ -75,7 +79,7 @@ def read_checkpoint(config: LinkConfig, weights: Path, classes: int | None = Non
     return Checkpoint(
         student=Student(made.student.trunk).eval(),
         architecture=made.architecture,
-        options=json.dumps(made.options, sort_keys=True),
+        options=made.options,
         mean=made.mean,
         std=made.std,
         input_size=int(size),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -18,8 +17,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from weckd_edge.artifacts import Link
 from weckd_edge.config import LinkConfig
-from weckd_edge.errors import ModelError, did_you_mean
+from weckd_edge.errors import ConfigError, ModelError, WeckdError, did_you_mean
+from weckd_edge.network_options import NetworkOptions, check_network_options
 from weckd_edge.optional import require
+from weckd_edge.schema import from_data
 from weckd_edge.store import write_atomic
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class Created:
 
     student: Student
     architecture: str
-    options: dict[str, Any]
+    options: NetworkOptions
     mean: Colour
     std: Colour
 
@@ -83,12 +84,14 @@ def create(config: LinkConfig, classes: int) -> Created:
     remote = bool(source) or config.pretrained
     if not source and not timm.is_model(config.model):
         raise ModelError(f"unknown model '{config.model}'{did_you_mean(config.model, timm.list_models())}")
+    architecture, options = config.model, config.options
     try:
-        architecture, options = config.model, dict(config.options)
         if source:
             architecture, options = _source_of(config)
         given: dict[str, Any] = dict(config.options)
         trunk = timm.create_model(config.model, pretrained=remote, num_classes=classes, **given)
+    except WeckdError:
+        raise
     except Exception as err:  # what timm's networks raise of an option, and huggingface_hub of a hub, has no common kind
         if remote:
             raise ModelError(
@@ -121,8 +124,12 @@ def has_pretrained_trunk(config: LinkConfig) -> bool:
     return bool(config.weights or config.pretrained or ":" in config.model)
 
 
-def _source_of(config: LinkConfig) -> tuple[str, dict[str, Any]]:
-    """Return the architecture and options behind a ``hf_hub:owner/name`` or ``local-dir:path`` name."""
+def _source_of(config: LinkConfig) -> tuple[str, NetworkOptions]:
+    """Return the architecture and options behind a ``hf_hub:owner/name`` or ``local-dir:path`` name.
+
+    Raises:
+        ModelError: Its ``config.json`` holds options that would do more than shape the network.
+    """
     source, _, name = config.model.partition(":")
     loaders: dict[str, Callable[[str], Any]] = {
         "hf_hub": load_model_config_from_hf,
@@ -132,8 +139,14 @@ def _source_of(config: LinkConfig) -> tuple[str, dict[str, Any]]:
     load = loaders.get(source)
     if load is None:
         raise ModelError(f"{config.model}: expected a timm name, hf_hub:owner/name or local-dir:path")
-    _, architecture, options = load(name)
-    return architecture, {**(options or {}), **config.options}
+    _, architecture, found = load(name)
+    given = {key: value for key, value in (found or {}).items() if value is not None}
+    options: NetworkOptions = from_data(NetworkOptions, given, where=f"{config.model}: options", error=ModelError)
+    try:
+        check_network_options(options)
+    except ConfigError as err:
+        raise ModelError(f"{config.model}: {err}") from err
+    return architecture, {**options, **config.options}
 
 
 def _three(values: Sequence[float]) -> Colour:
@@ -218,17 +231,19 @@ def load_link(link: Link, folder: Path) -> Student:
         folder: Where its weights file lies.
 
     Raises:
-        ModelError: timm refuses its model or options, or its weights are another network's.
+        ModelError: It names no network of timm, options that timm refuses, or weights of another network.
     """
     require("safetensors", "read a link's weights")
-    weights = read_tensors(folder / link.weights.path)
+    if not timm.is_model(link.model):
+        raise ModelError(f"{link.name}: names the network '{link.model[:100]}', which this timm does not have")
+    tensors = read_tensors(folder / link.weights.path)
+    options: dict[str, Any] = dict(link.options)
     try:
-        options: dict[str, Any] = json.loads(link.options)
         student = Student(timm.create_model(link.model, num_classes=len(link.labels), **options))
-        student.trunk.load_state_dict(weights)
-    except Exception as err:  # as in create()
+        student.trunk.load_state_dict(tensors)
+    except Exception as err:  # timm lets any kind of error through
         raise ModelError(
-            f"{link.name}: cannot be made again as {link.model} with the options {link.options} ({_first_line(err)})"
+            f"{link.name}: {link.model} with {options} is not made as its record says ({_first_line(err)})"
         ) from err
     return student.eval()
 

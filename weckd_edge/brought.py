@@ -158,7 +158,7 @@ class BroughtOnnx:
         link = Link(
             name="brought",
             model=found.name,
-            options="{}",
+            options={},
             input=contract,
             labels=index.labels,
             parameters=made.parameters,

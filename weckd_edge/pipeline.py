@@ -115,7 +115,7 @@ def check_output(out: Path, sources: Sequence[Source] = ()) -> None:
     """
     bundle_name(out)
     check_place(out, sources, makes="bundle")
-    check_place(workspace_of(out), [source for source in sources if source.path.is_dir()])
+    check_place(workspace_of(out), sources)
     with explain_os_errors(out):
         _check_content(out)
 

@@ -57,11 +57,12 @@ def check_place(out: Path, sources: Iterable[Source] = (), *, option: str = "--o
 def _check_source(place: Path, source: Source, before: str, makes: Made) -> None:
     try:
         read = source.path.resolve()
+        is_folder = read.is_dir()
     except (OSError, RuntimeError, ValueError):  # whoever reads it says what is wrong with it
         return
-    if read.is_relative_to(place):
+    if makes != "folder" and read.is_relative_to(place):
         raise ConfigError(f"{before}: {source.what} ({source.path}) lies there and would be replaced; choose another place")
-    if not read.is_dir() or not place.is_relative_to(read):
+    if not is_folder or not place.is_relative_to(read):
         return
     below = place.relative_to(read)
     if makes == "file" and len(below.parts) == 1:

@@ -108,11 +108,13 @@ def no_space(path: Path) -> StoreError:
 
 
 def _is_beside(path: Path, name: str | bytes | int) -> bool:
-    """Tell whether an error speaks of a path, of something below it, of what lies beside it, or of a folder it lies in."""
+    """Tell whether an error speaks of a path, of its temporary, of something below, or of a folder it lies in."""
     if isinstance(name, int):
         return True
     place, told = path.absolute(), Path(os.fsdecode(name)).absolute()
-    return told.is_relative_to(place.parent) or place.is_relative_to(told)
+    if told.is_relative_to(place) or place.is_relative_to(told):
+        return True
+    return told.is_relative_to(place.parent) and told.relative_to(place.parent).parts[0].startswith(f".{place.name}.")
 
 
 def _existing_parent(path: Path) -> Path:

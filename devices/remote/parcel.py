@@ -25,6 +25,7 @@ MODULES = (
     "bundle",
     "errors",
     "files",
+    "network_options",
     "optional",
     "progress",
     "schema",

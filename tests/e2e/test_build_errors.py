@@ -73,7 +73,7 @@ def refused(run: Run, tmp_path: Path, *args: str | Path, code: int) -> str:
         (("--target", "jetsom"), "did you mean 'jetson'?"),
         (("--target", "cpu", "--device", "raspberry-pi5"), "did you mean 'raspberry-pi-5'?"),
         (("--target", "jetson", "--device", "raspberry-pi-5"), "is for --target cpu, but --target jetson was asked"),
-        (("--target", "cpu", "--config", "missing.toml"), "missing.toml: no such config file"),
+        (("--target", "cpu", "--config", "missing.toml"), "missing.toml: no such file"),
         (("--target", "cpu", "--links", "resnet10t@big"), "expected model, model@pixels or model@pixels=weights"),
         (("--target", "cpu", "--links", "resnet10t"), "a chain needs at least two links"),
         (("--target", "cpu", "--sign", "missing.pem"), "missing.pem: no such key file"),
@@ -95,7 +95,7 @@ def test_wrong_requests_exit_2_with_one_line(run: Run, tmp_path: Path, data: Pat
         ("[distill]\ntemperature_start = 1.0\ntemperature_end = 4.0\n", "annealing expects 0 < end <= start"),
         ('[[link]]\nmodel = "a"\nweights = "w"\npretrained = true\n', "weights and pretrained contradict each other"),
         ("[gates]\naccuracy = 90.0\n", "expected 0 to 1 (0.9 for 90 %)"),
-        ("[ship]\nmeasurements = 'absent.jsonl'\n", "absent.jsonl: expected a file of measurements"),
+        ("[ship]\nmeasurements = 'absent.jsonl'\n", "absent.jsonl: no such file"),
     ],
 )
 def test_wrong_settings_exit_2_and_name_the_key(run: Run, tmp_path: Path, data: Path, text: str, said: str) -> None:

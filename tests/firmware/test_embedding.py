@@ -1,4 +1,4 @@
-"""What an embedder does: install, find the package, build against it, call it from C, C++ and Python."""
+"""What an embedder does: build against the library, call it from C, C++ and Python."""
 
 import importlib.util
 import os
@@ -13,15 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from weckd_edge.devices.sdk import SDK_FOLDER, sdk_files, write_sdk
-
-PROJECT = """
-cmake_minimum_required(VERSION 3.18)
-project(user LANGUAGES C CXX)
-find_package(weckd_edge 0.1 REQUIRED)
-add_executable(user user.c)
-target_link_libraries(user PRIVATE weckd_edge::weckd_edge)
-"""
 USER = "#include <weckd_edge.h>\nint main(void) { return weckd_api_version() == WECKD_API_VERSION ? 0 : 1; }\n"
 
 
@@ -31,32 +22,10 @@ def run(*command: object, **more: Any) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def installed(library: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    prefix = tmp_path_factory.mktemp("prefix")
-    run("cmake", "--install", library.folder, "--prefix", prefix)
-    return prefix
-
-
-def test_another_project_finds_the_installed_package(installed: Path, tmp_path: Path) -> None:
-    (tmp_path / "CMakeLists.txt").write_text(PROJECT)
-    (tmp_path / "user.c").write_text(USER)
-    run("cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={installed}")
-    run("cmake", "--build", tmp_path / "build")
-    run(tmp_path / "build/user")
-
-
 def flags_of(prefix: Path, *more: str) -> list[str]:
     folder = next(prefix.rglob("weckd_edge.pc")).parent
     env = {**os.environ, "PKG_CONFIG_PATH": str(folder)}
     return run("pkg-config", "--cflags", "--libs", *more, "weckd_edge", env=env).split()
-
-
-def test_pkg_config_tells_how_to_build_against_it(installed: Path, tmp_path: Path) -> None:
-    (tmp_path / "user.c").write_text(USER)
-    run("cc", tmp_path / "user.c", *flags_of(installed), "-o", tmp_path / "user")
-    folder = next(installed.rglob("libweckd_edge.so")).parent
-    run(tmp_path / "user", env={**os.environ, "LD_LIBRARY_PATH": str(folder)})
 
 
 def test_a_static_library_links(firmware: ModuleType, tmp_path: Path) -> None:
@@ -64,6 +33,10 @@ def test_a_static_library_links(firmware: ModuleType, tmp_path: Path) -> None:
     run("cmake", "-S", firmware.SOURCE, "-B", build, "-DBUILD_SHARED_LIBS=OFF", "-DWECKD_OPENVINO=OFF")
     run("cmake", "--build", build, "--parallel", "2")
     run("cmake", "--install", build, "--prefix", prefix)
+    symbols = {
+        line.split()[-1] for line in run("nm", "-g", "--defined-only", next(prefix.rglob("*.a"))).splitlines() if " " in line
+    }
+    assert not [name for name in symbols if not name.startswith("weckd_")]  # a program's own names stay free
     (tmp_path / "user.c").write_text(USER.replace("weckd_api_version()", "(weckd_close(NULL), weckd_api_version())"))
     run("cc", tmp_path / "user.c", *flags_of(prefix, "--static"), "-o", tmp_path / "user")
     run(tmp_path / "user")
@@ -134,14 +107,6 @@ def test_a_block_of_the_callers_must_be_large_enough(
     opened.classify(toy.frames()[0].tobytes())
     opened.close()
     assert bytes(block)[start - ctypes.addressof(block) + need :].strip(b"\0") == b""  # nothing was written behind it
-
-
-def test_what_a_bundle_carries_builds_on_its_own(tmp_path: Path, library: Any) -> None:
-    write_sdk(tmp_path)
-    assert {str(path) for path in sdk_files()} >= {"CMakeLists.txt", "include/weckd_edge.h", "src/open.c"}
-    source = tmp_path / SDK_FOLDER
-    run("cmake", "-S", source, "-B", tmp_path / "build", "-DWECKD_OPENVINO=OFF", "-DWECKD_EXAMPLES=ON")
-    run("cmake", "--build", tmp_path / "build", "--parallel", "2")
 
 
 @pytest.mark.skipif(shutil.which("clang") is None, reason="clang is not installed")

@@ -81,6 +81,21 @@ def test_a_key_that_is_none_is_told_apart_from_a_bad_signature(library: Any, bun
     refused(library, bundle, -10, "--key", text)
 
 
+@pytest.mark.parametrize("curve", ["SECP256K1", "BrainpoolP256R1", "BrainpoolP384R1"])
+def test_a_key_on_a_curve_that_signs_no_bundle_is_refused(
+    library: Any, bundle: Path, keys: dict[str, Path], curve: str
+) -> None:
+    """They have the sizes of P-256 and P-384: the curve itself must be looked at."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    sign(bundle, keys["p256"])
+    public = bundle.parent / "curve.pub"
+    key = ec.generate_private_key(getattr(ec, curve)()).public_key()
+    public.write_bytes(key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
+    assert "on no curve that signs bundles" in refused(library, bundle, -10, "--key", public)
+
+
 def test_an_older_version_than_the_caller_takes_is_refused(library: Any, bundle: Path) -> None:
     reseal(bundle, version=7)
     assert "version 7" in library.run("runner", bundle, "--at-least", 7, "check")

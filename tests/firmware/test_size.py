@@ -36,6 +36,14 @@ def test_size_stack_and_heap_are_as_the_table_says(
     assert not footprint.what_is_apart(measured, told), "python benchmarks/firmware_size.py writes the table anew"
 
 
+def test_the_readme_says_the_size_that_the_table_says(footprint: ModuleType) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (said,) = re.findall(r"C library of about (\d+) kB \(x86-64\), (\d+) kB \(arm64\)", readme)
+    table = footprint.read_table()
+    for kilobytes, which in zip(said, ("x86-64", "arm64"), strict=True):
+        assert int(kilobytes) * 1000 == pytest.approx(table[which]["stripped"], rel=0.1)
+
+
 def test_a_table_that_is_off_is_told(footprint: ModuleType) -> None:
     told = footprint.read_table()["x86-64"]
     assert not footprint.what_is_apart(told, told)

@@ -73,6 +73,7 @@ def build(folder: Path, *options: str, compiler: tuple[str, str] = ("cc", "c++")
         "-DWECKD_TESTS=ON",
         "-DWECKD_ECHO=ON",
         "-DWECKD_EXAMPLES=ON",
+        "-DWECKD_WERROR=ON",
         f"-DCMAKE_C_COMPILER={compiler[0]}",
         f"-DCMAKE_CXX_COMPILER={compiler[1]}",
         f"-DWECKD_OPENVINO={'ON' if wheel else 'OFF'}",

@@ -78,7 +78,8 @@ def test_a_place_and_what_is_read_must_lie_apart(tmp_path: Path) -> None:
             check_place(out, read)
     for out in (data, tmp_path, Path("/")):
         with pytest.raises(ConfigError, match="lies there and would be replaced"):
-            check_place(out, read)
+            check_place(out, read, makes="bundle")
+    check_place(tmp_path, read)  # is added to
     check_place(tmp_path / "b", read)
     check_place(data / "split.json", read, makes="file")  # beside the classes' folders nothing is an image
     with pytest.raises(ConfigError, match="the next run"):

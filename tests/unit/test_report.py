@@ -115,7 +115,7 @@ def link(name: str, model: str, parameters: int, macs: int, correct: int, parent
     return Link(
         name=name,
         model=model,
-        options="{}",
+        options={},
         input=INPUT,
         labels=LABELS,
         parameters=parameters,

@@ -128,9 +128,10 @@ def tell_defect(err: Exception) -> NoReturn:
 def _open_streams() -> None:
     """See to it that what is printed goes somewhere, and that no file of ours gets the number of a closed stream."""
     # The lowest free numbers are given out first: a file that is opened later must not become stdout or stderr.
-    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(handle, True)
-    os.close(handle)
+    with contextlib.suppress(OSError):
+        while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+            os.set_inheritable(handle, True)
+        os.close(handle)
     if sys.stderr is None:  # closed before the start
         sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - open to the end
     if sys.stdout is None:  # likewise

@@ -7,6 +7,7 @@ from typing import Literal
 
 from weckd_edge.bounds import MOST_THREADS
 from weckd_edge.config.base import check, check_within
+from weckd_edge.network_options import NetworkOptions, check_network_options
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,8 +20,8 @@ class LinkConfig:
         weights: A local checkpoint (safetensors, or a PyTorch file of plain tensors), relative to the config file; its
             classifier is left out where its shape differs.
         pretrained: Ask timm for its own pretrained weights (needs a network or a filled cache).
-        options: Keyword arguments for ``timm.create_model``, such as ``{ channels = [16, 32, 64, 128] }``
-            for a narrow ResNet.
+        options: Keyword arguments for ``timm.create_model`` that shape the network, such as
+            ``{ channels = [16, 32, 64, 128] }`` for a narrow ResNet; none that makes timm read, fetch or run something.
         mean: Per-channel mean the weights were trained with; None takes the model's own, or middle grey (128/255) for random
             weights. 0.5 is taken as middle grey, which int8 holds without rounding.
         std: Likewise.
@@ -32,7 +33,7 @@ class LinkConfig:
     input_size: int = 128
     weights: str | None = None
     pretrained: bool = False
-    options: dict[str, bool | int | float | str | tuple[int, ...]] = field(default_factory=dict)
+    options: NetworkOptions = field(default_factory=dict)
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     weights_licence: str | None = None
@@ -43,6 +44,7 @@ class LinkConfig:
             not (self.weights and self.pretrained),
             f"{self.model}: weights and pretrained contradict each other; keep one of the two",
         )
+        check_network_options(self.options)
         check((self.mean is None) == (self.std is None), f"{self.model}: give both mean and std, or neither")
         for name in ("mean", "std"):
             for value in getattr(self, name) or ():

@@ -47,8 +47,8 @@ class TrainingStages(StageRunner):
         """Find out before hours of training which settings name what the data set does not have.
 
         Raises:
-            WeckdError: Slices, bands, prevalences, refused labels, masks, boxes or the source column are amiss, or frames are
-                of a size that no device takes.
+            WeckdError: Slices, bands, prevalences, refused labels, masks, boxes or the source column are amiss, or frames
+                are of a size that no device takes.
         """
         from weckd_edge.train.chain import frame_size
 

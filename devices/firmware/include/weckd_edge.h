@@ -125,6 +125,7 @@ typedef struct weckd_contract {
     uint8_t guarded;         /* the bundle has a frame guard */
     char name[WECKD_MAX_LABEL_BYTES];
     char device[WECKD_MAX_LABEL_BYTES]; /* id of the device profile it was built for */
+    char id[65];             /* names this bundle among all: its `manifest_sha256`, 64 digits */
 } weckd_contract;
 
 typedef struct weckd_bundle weckd_bundle;

@@ -51,6 +51,7 @@ class Contract(ctypes.Structure):
         ("guarded", ctypes.c_uint8),
         ("name", ctypes.c_char * _TEXT),
         ("device", ctypes.c_char * _TEXT),
+        ("id", ctypes.c_char * 65),
     ]
 
 

@@ -112,8 +112,8 @@ static int read_files(weckd_manifest *manifest, weckd_why why) {
 }
 
 /* The file's SHA-256 with its own 64 digits written as zeros. */
-static int check_own_digest(const char *text, size_t bytes, const json_t *root, weckd_why why) {
-    const char *said = weckd_json_text(root, "manifest_sha256", DIGITS);
+static int check_own_digest(const char *text, size_t bytes, weckd_manifest *manifest, weckd_why why) {
+    const char *said = weckd_json_text(manifest->root, "manifest_sha256", DIGITS);
     size_t key = strlen(DIGEST_KEY), found = 0, at = 0;
     uint8_t expected[WECKD_SHA256_BYTES], digest[WECKD_SHA256_BYTES];
     for (size_t i = 0; i + key + DIGITS < bytes; i++) {
@@ -138,6 +138,7 @@ static int check_own_digest(const char *text, size_t bytes, const json_t *root, 
     if (memcmp(digest, expected, sizeof digest) != 0) {
         return weckd_fail(why, WECKD_ERR_DIGEST, "manifest.json: its bytes do not match the SHA-256 it names; it was changed");
     }
+    memcpy(manifest->contract.id, said, DIGITS);
     return WECKD_OK;
 }
 
@@ -313,7 +314,7 @@ int weckd_manifest_read(const char *text, size_t bytes, weckd_manifest *manifest
     if (!weckd_json_only(manifest->root, KEYS)) {
         return bad(why, "a key that this format does not have");
     }
-    int status = check_own_digest(text, bytes, manifest->root, why);
+    int status = check_own_digest(text, bytes, manifest, why);
     status = status != WECKD_OK ? status : read_files(manifest, why);
     status = status != WECKD_OK ? status : read_labels(manifest, why);
     status = status != WECKD_OK ? status : read_input(manifest, why);

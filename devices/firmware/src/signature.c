@@ -4,10 +4,8 @@
 #include "base64.h"
 #include "json.h"
 
-#include <mbedtls/ecp.h>
 #include <mbedtls/md.h>
 #include <mbedtls/pk.h>
-#include <mbedtls/version.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,22 +78,35 @@ static bool is_hint_of(const char *hint, mbedtls_pk_context *key) {
     return weckd_hex_read(hint, strlen(hint), hinted) && memcmp(digest, hinted, sizeof digest) == 0;
 }
 
+/* What a key's DER says between its length and its point: the curve, and the digest that goes with it. Read from what is
+ * written, since no call that tells the curve is in every version of Mbed TLS from 2.28 to 3. */
+#define EC_PUBLIC_KEY 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01
+#define MOST_ALGORITHM 21
+static const struct {
+    size_t bytes;
+    uint8_t der[MOST_ALGORITHM];
+    mbedtls_md_type_t digest;
+} curves[] = {
+    {21, {0x30, 0x13, EC_PUBLIC_KEY, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07}, MBEDTLS_MD_SHA256}, /* P-256 */
+    {18, {0x30, 0x10, EC_PUBLIC_KEY, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22}, MBEDTLS_MD_SHA384},                  /* P-384 */
+    {18, {0x30, 0x10, EC_PUBLIC_KEY, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23}, MBEDTLS_MD_SHA512},                  /* P-521 */
+};
+
 /* The digest that goes with a key's curve; MBEDTLS_MD_NONE: not a curve that signs bundles. */
-static mbedtls_md_type_t digest_for(const mbedtls_pk_context *key) {
-    if (!mbedtls_pk_can_do(key, MBEDTLS_PK_ECDSA)) {
+static mbedtls_md_type_t digest_for(mbedtls_pk_context *key) {
+    unsigned char der[256]; /* written at its end */
+    int bytes = mbedtls_pk_can_do(key, MBEDTLS_PK_ECDSA) ? mbedtls_pk_write_pubkey_der(key, der, sizeof der) : 0;
+    if (bytes < 3 + MOST_ALGORITHM) {
         return MBEDTLS_MD_NONE;
     }
-#if MBEDTLS_VERSION_MAJOR < 3
-    mbedtls_ecp_group_id curve = mbedtls_pk_ec(*key)->grp.id;
-#else
-    mbedtls_ecp_group_id curve = mbedtls_ecp_keypair_get_group_id(mbedtls_pk_ec(*key));
-#endif
-    switch (curve) {
-    case MBEDTLS_ECP_DP_SECP256R1: return MBEDTLS_MD_SHA256;
-    case MBEDTLS_ECP_DP_SECP384R1: return MBEDTLS_MD_SHA384;
-    case MBEDTLS_ECP_DP_SECP521R1: return MBEDTLS_MD_SHA512;
-    default: return MBEDTLS_MD_NONE;
+    const unsigned char *algorithm = der + sizeof der - (size_t)bytes;
+    algorithm += algorithm[1] < 0x80 ? 2 : 3; /* a sequence of at most 255 bytes */
+    for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++) {
+        if (memcmp(algorithm, curves[i].der, curves[i].bytes) == 0) {
+            return curves[i].digest;
+        }
     }
+    return MBEDTLS_MD_NONE;
 }
 
 /* DSSE signs "DSSEv1 <length> <type> <length> <payload>", so that no payload can be taken for one of another type. */

@@ -1,0 +1,33 @@
+################################################################################
+#
+# weckd-edge
+#
+################################################################################
+
+# sdk/ of a bundle, or devices/firmware of the project: copied before it is built.
+WECKD_EDGE_VERSION = 0.1.0
+WECKD_EDGE_SITE = $(BR2_EXTERNAL_WECKD_PATH)/../..
+WECKD_EDGE_SITE_METHOD = local
+WECKD_EDGE_LICENSE = Apache-2.0
+WECKD_EDGE_LICENSE_FILES = LICENSE
+WECKD_EDGE_INSTALL_STAGING = YES
+WECKD_EDGE_DEPENDENCIES = host-pkgconf jansson mbedtls
+
+WECKD_EDGE_CONF_OPTS = \
+	-DBUILD_SHARED_LIBS=ON \
+	-DCMAKE_SKIP_INSTALL_RPATH=ON \
+	-DWECKD_ONNXRUNTIME=$(if $(BR2_PACKAGE_WECKD_EDGE_ONNXRUNTIME),ON,OFF) \
+	-DWECKD_UPDATE=$(if $(BR2_PACKAGE_WECKD_EDGE_UPDATE),ON,OFF) \
+	-DWECKD_EXAMPLES=$(if $(BR2_PACKAGE_WECKD_EDGE_CAMERA),ON,OFF)
+
+WECKD_EDGE_OPENVINO_INCLUDE = $(call qstrip,$(BR2_PACKAGE_WECKD_EDGE_OPENVINO_INCLUDE))
+ifneq ($(WECKD_EDGE_OPENVINO_INCLUDE),)
+WECKD_EDGE_CONF_OPTS += \
+	-DWECKD_OPENVINO=ON \
+	-DOPENVINO_C_INCLUDE_DIR=$(WECKD_EDGE_OPENVINO_INCLUDE) \
+	-DWECKD_OPENVINO_SONAME=$(call qstrip,$(BR2_PACKAGE_WECKD_EDGE_OPENVINO_SONAME))
+else
+WECKD_EDGE_CONF_OPTS += -DWECKD_OPENVINO=OFF
+endif
+
+$(eval $(cmake-package))
