@@ -96,4 +96,4 @@ def fingerprint(path: Path, config: DataConfig = _DEFAULT) -> str:
     """
     root = data_root(path)
     listing = list_data(path, config)
-    return digest_of([[stamp(root, image.path) for image in listing.images], listing])
+    return digest_of([[stamp(root, image.path) for image in listing.images], listing.images, listing.bad_files])

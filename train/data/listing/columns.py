@@ -224,7 +224,7 @@ def _look_alikes(
     if split is None:
         for name in names:
             cells = [cell for cell in column(table, name) if not is_missing(cell)]
-            kinds = {split_of_cell(cell) for cell in cells}
+            kinds = {split_of_cell(cell) for cell in set(cells)}
             title = _title(table, name)
             use = f"use it with --split-column '{title}' (split_column)"
             if _is_flag_of_split(name, cells):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from weckd_edge.train.data.listing.splits import FILLERS, is_filler, word_set, words_of
@@ -22,6 +23,7 @@ _PARTS = re.compile(r"[^\W_]+")
 _ENDS_IN = re.compile(r"(?i)(.+?)(mask|masks|gt|seg)\d*")
 
 
+@lru_cache(4096)
 def is_mask_folder(name: str) -> bool:
     """Tell whether a folder's name says that masks lie there."""
     words = words_of(name)
@@ -40,30 +42,39 @@ def find_masks(paths: Iterable[str]) -> dict[str, str]:
     Returns:
         The image by mask.
     """
+    images: dict[str, PurePosixPath] = {}
+    beside: dict[tuple[PurePosixPath, str], list[PurePosixPath]] = defaultdict(list)
+    placed: dict[tuple[tuple[str, ...], str], PurePosixPath] = {}
+    below_masks = []
     everything = [PurePosixPath(path) for path in sorted(paths)]
-    by_stem: dict[str, list[PurePosixPath]] = defaultdict(list)
     for path in everything:
-        by_stem[path.stem.lower()].append(path)
+        stem = path.stem.lower()
+        beside[path.parent, stem].append(path)
+        if any(map(is_mask_folder, path.parts[:-1])):
+            below_masks.append(path)
+        else:
+            images.setdefault(stem, path)
+            placed.setdefault((_place(path), stem), path)
     found: dict[str, str] = {}
+    for path in below_masks:
+        image = placed.get((_place(path), path.stem.lower()))
+        if image is not None:
+            found[str(path)] = str(image)
     for path in everything:
-        in_folder = any(map(is_mask_folder, path.parts[:-1]))
-        same = [image for image in by_stem[path.stem.lower()] if _place(image) == _place(path)] if in_folder else []
-        named = [image for name in _without_words(path.stem) for image in by_stem.get(name, ())]
-        images = [image for image in (*same, *named) if image != path and not any(map(is_mask_folder, image.parts[:-1]))]
-        images.sort(key=lambda image: image.parent != path.parent)
-        if images:
-            found[str(path)] = str(images[0])
-    for twins in by_stem.values():
-        for path in twins:
-            others = [other for other in twins if other != path and other.parent == path.parent]
-            if others:
-                found.setdefault(str(path), str(others[0]))
+        for name in _without_words(path.stem):
+            near = [image for image in beside.get((path.parent, name), ()) if image != path]
+            image = near[0] if near else images.get(name)
+            if image is not None and image != path:
+                found.setdefault(str(path), str(image))
+    for twins in beside.values():
+        for one, other in zip(twins, reversed(twins), strict=True) if len(twins) > 1 else ():
+            found.setdefault(str(one), str(other if other != one else twins[0]))
     return found
 
 
-def _place(file: PurePosixPath) -> list[str]:
+def _place(file: PurePosixPath) -> tuple[str, ...]:
     """Return the folders of a file that say more than that images, or masks of them, lie there."""
-    return [part for part in file.parts[:-1] if not is_mask_folder(part) and not is_filler(part)]
+    return tuple(part for part in file.parts[:-1] if not is_mask_folder(part) and not is_filler(part))
 
 
 def _without_words(stem: str) -> list[str]:

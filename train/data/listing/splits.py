@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from weckd_edge.artifacts import Split
@@ -54,11 +55,13 @@ def words_of(name: str) -> list[str]:
     return [word.lower() for word in _TOKEN.findall(name)]
 
 
+@lru_cache(4096)
 def is_filler(name: str) -> bool:
     """Tell whether a folder's name says no more than that images lie there."""
     return all(word in FILLERS or word.isdecimal() for word in words_of(name))
 
 
+@lru_cache(4096)
 def split_name(name: str) -> SplitName | None:
     """Return which split a name stands for: None where no word of it means one, or where words mean different ones."""
     found: list[Named] = []
