@@ -204,3 +204,10 @@ def test_a_folder_that_is_no_data_set_says_what_is_missing(tmp_path: Path) -> No
     touch(tmp_path, "docs/a.txt", "src/b.py")
     with pytest.raises(DataError, match="expected"):
         list_data(tmp_path)
+
+
+@pytest.mark.parametrize("names", [("with_mask", "without_mask"), ("with_mask", "bare"), ("mask", "images of faces")])
+def test_faces_with_masks_are_a_class(tmp_path: Path, names: tuple[str, str]) -> None:
+    touch(tmp_path, *(f"{name}/{i}.jpg" for name in names for i in range(4)))
+    assert {label for label, _ in found(tmp_path).values()} == set(names)
+    assert not said(tmp_path, "W_MASKS_LEFT_OUT")

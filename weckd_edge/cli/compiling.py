@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     "--data",
     type=PATH,
     required=True,
-    help="Folder of <label>/<image>, or a CSV: calibration on its training images, verification on its test images.",
+    help="Folder of images by class, or a CSV: calibration on its training images, verification on its test images.",
 )
 @data_options
 @target_option

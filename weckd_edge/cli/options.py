@@ -52,7 +52,9 @@ def seed_option(words: str, default: int | None = None) -> Option:
     return made
 
 
-data_option: Option = click.option("--data", type=PATH, required=True, help="Folder of <label>/<image>, or a CSV.")
+data_option: Option = click.option(
+    "--data", type=PATH, required=True, help="Folder of images by class, or by split and class, or a CSV."
+)
 target_option: Option = click.option("--target", required=True, help="Where the bundle will run: cpu or jetson.")
 device_option: Option = click.option(
     "--device", help="Device profile: a name from 'devices list', or a TOML file of your own."

@@ -138,10 +138,10 @@ def _missing(lost: Sequence[str], names: Sequence[str], root: Path) -> list[Data
     top = PurePosixPath(lost[0]).parts[0]
     if is_file(root, top) and top != lost[0]:
         text += f", where '{top}' is a file and no folder (a link that was copied as text?)"
-    elif not any(map(has_ending, lost)):
-        text += ", and no file below it is called so with an extension such as .jpg or .png"
+    if any(map(has_ending, lost)):
+        text += f"; {lost[0]} was looked for, and no file below it is called so"
     else:
-        text += f", where {lost[0]} was looked for, and no file below it is called so"
+        text += f"; {lost[0]} was looked for, and no file below it is called so, with an extension such as .jpg or without"
     return [note("W_FILES_MISSING", text)]
 
 
