@@ -150,7 +150,7 @@ def spoil_files(data: Path) -> None:
     whole = (data / "wax/0.png").read_bytes()
     (data / "wax/cut.png").write_bytes(whole[: len(whole) // 2])
     (data / "wax/empty.png").write_bytes(b"")
-    (data / "normal/notes.txt").write_bytes(b"hello")
+    (data / "normal/notes").write_bytes(b"hello")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def spoil_files(data: Path) -> None:
         (spoil_empty, ("expected",)),
         (spoil_one_class, ("class",)),
         (spoil_few, ("class 'wax'", "3 groups", "at least 4")),
-        (spoil_files, ("wax/cut.png", "wax/empty.png", "normal/notes.txt", "--skip-bad")),
+        (spoil_files, ("wax/cut.png", "wax/empty.png", "normal/notes", "--skip-bad")),
     ],
 )
 def test_data_that_cannot_be_used_exit_1_and_say_why(
@@ -196,6 +196,6 @@ def test_skip_bad_goes_on_and_records_what_was_left_out(run: Run, tmp_path: Path
     )
     assert code in (0, 3), err
     recorded = (out / "evidence/dataset_index.json").read_text()
-    assert all(name in recorded for name in ("wax/cut.png", "wax/empty.png", "normal/notes.txt"))
+    assert all(name in recorded for name in ("wax/cut.png", "wax/empty.png", "normal/notes"))
     buffer = io.BytesIO((out / "evidence/report.html").read_bytes())
     assert b"wax/empty.png" in buffer.getvalue()

@@ -16,6 +16,7 @@ from weckd_edge.devices.frames import decoded, pixels_sha256, read_file
 from weckd_edge.errors import DataError
 from weckd_edge.progress import Progress
 from weckd_edge.store import sha256_bytes
+from weckd_edge.train.data.content import is_two_levels
 from weckd_edge.train.data.listing import ListedImage, utf8_path
 
 GREY_SIDE = 32
@@ -34,6 +35,7 @@ class ScannedImage:
         height: Pixels.
         grey: uint8 ``[32, 32]``, the whole image squeezed by area averaging.
         colour: uint8 ``[16, 16, 3]``, likewise.
+        two_levels: Whether it has one or two grey levels, as a mask has.
     """
 
     listed: ListedImage
@@ -43,6 +45,7 @@ class ScannedImage:
     height: int
     grey: NDArray[np.uint8]
     colour: NDArray[np.uint8]
+    two_levels: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +83,8 @@ def _scan_one(root: Path, listed: ListedImage) -> ScannedImage | BadFile:
         data = read_file(root / listed.path)
         with decoded(data) as pixels:
             image = Image.fromarray(pixels)
-            grey = image.convert("L").resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
+            whole = image.convert("L")
+            grey = whole.resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
             colour = image.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX)
             return ScannedImage(
                 listed=listed,
@@ -90,6 +94,7 @@ def _scan_one(root: Path, listed: ListedImage) -> ScannedImage | BadFile:
                 height=pixels.shape[0],
                 grey=np.array(grey, dtype=np.uint8),
                 colour=np.array(colour, dtype=np.uint8),
+                two_levels=is_two_levels(whole.histogram()),
             )
     except DataError as err:
         return BadFile(path=name, reason=str(err))

@@ -13,9 +13,11 @@ import click
 
 from weckd_edge.cli.options import (
     PATH,
+    DataOptions,
     bundle_out_option,
     bundle_version_option,
     data_option,
+    data_options,
     device_option,
     key_option,
     seed_option,
@@ -35,6 +37,7 @@ EXIT_GATE_MISSED = 3
 
 @click.command("build", context_settings=HELP)
 @data_option
+@data_options
 @target_option
 @device_option
 @bundle_out_option
@@ -51,6 +54,7 @@ EXIT_GATE_MISSED = 3
 @json_option
 def command(
     data: Path,
+    data_options: DataOptions,
     target: str,
     device: str | None,
     out: Path,
@@ -74,7 +78,7 @@ def command(
     from weckd_edge.pipeline import BuildRequest, build, keeps_results, train_along
 
     config = load_config(config_file) if config_file else BuildConfig()
-    config = with_options(config, links, seed)
+    config = with_options(config, links, seed, data_options)
     request = BuildRequest(
         data=data,
         target=parse_target(target),
@@ -111,8 +115,9 @@ def parse_target(name: str) -> Any:
     return name
 
 
-def with_options(config: BuildConfig, links: str | None, seed: int | None) -> BuildConfig:
+def with_options(config: BuildConfig, links: str | None, seed: int | None, data: DataOptions) -> BuildConfig:
     """Return the configuration with what the command line says put over it."""
+    config = data.over(config)
     if seed is not None:
         config = replace(config, seed=seed)
     if links is not None and links != "auto":

@@ -13,8 +13,10 @@ import click
 from weckd_edge.cli.build import EXIT_GATE_MISSED, parse_target, show, summary
 from weckd_edge.cli.options import (
     PATH,
+    DataOptions,
     bundle_out_option,
     bundle_version_option,
+    data_options,
     device_option,
     key_option,
     seed_option,
@@ -35,8 +37,9 @@ if TYPE_CHECKING:
     "--data",
     type=PATH,
     required=True,
-    help="Folder of <label>/<image>, or a CSV: calibration on its training images, verification on its test images.",
+    help="Folder of images by class, or a CSV: calibration on its training images, verification on its test images.",
 )
+@data_options
 @target_option
 @device_option
 @bundle_out_option
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
 def command(
     source: Path,
     data: Path,
+    data_options: DataOptions,
     target: str,
     device: str | None,
     out: Path,
@@ -95,6 +99,7 @@ def command(
     from weckd_edge.config import BuildConfig, load_config
 
     config = load_config(config_file) if config_file else BuildConfig(link=())
+    config = data_options.over(config)
     if seed is not None:
         config = replace(config, seed=seed)
     request = CompileRequest(

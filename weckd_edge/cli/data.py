@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from weckd_edge.cli import data_index
-from weckd_edge.cli.options import PATH, AnyPath, seed_option
+from weckd_edge.cli.options import PATH, AnyPath, DataOptions, data_options, seed_option
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 
 if TYPE_CHECKING:
@@ -25,19 +25,22 @@ def command() -> None:
 
 @command.command(name="check", context_settings=HELP)
 @click.argument("path", type=PATH)
+@data_options
 @click.option("--distance", type=click.IntRange(0, 16), help="Near-duplicate distance, in place of the default.")
 @json_option
 @quiet_option
-def check_command(path: Path, distance: int | None, as_json: bool, quiet: bool) -> None:
-    """Report bad files, copies, near copies and leaks of PATH: a folder of <label>/<image>, or a CSV.
+def check_command(path: Path, data_options: DataOptions, distance: int | None, as_json: bool, quiet: bool) -> None:
+    """Report bad files, copies, near copies and leaks of PATH: a folder of images by class, or a CSV.
 
     Only where no file can be read does the command fail.
     """
-    from weckd_edge.config import DataConfig
+    from weckd_edge.config import BuildConfig
     from weckd_edge.errors import DataError
     from weckd_edge.train.data.check import check
 
-    config = DataConfig() if distance is None else DataConfig(near_duplicate_distance=distance)
+    config = data_options.over(BuildConfig()).data
+    if distance is not None:
+        config = replace(config, near_duplicate_distance=distance)
     with make_progress(quiet) as progress:
         report = check(path, config, progress)
     if as_json:
@@ -72,6 +75,8 @@ def _print_report(path: Path, report: DataReport) -> None:
             ("LEAK: of these, in one group with a training image", published.grouped_test_images),
         ]
     print_table(("found", "number"), rows)
+    if report.notes:
+        print_table(("code", "noticed"), [(one.code, one.text) for one in report.notes])
     if report.bad_files:
         _print_some(("file", "cannot be used because"), [(f.path, f.reason) for f in report.bad_files])
     if report.contradictions:
@@ -87,6 +92,7 @@ def _print_some(columns: tuple[str, str], rows: list[tuple[str, str]]) -> None:
 
 @command.command(name="split", context_settings=HELP)
 @click.argument("path", type=PATH)
+@data_options
 @click.option("--out", type=AnyPath(dir_okay=False), required=True, help="JSON file to write.")
 @click.option("--config", "config_path", type=PATH, help="TOML file with the [data] settings.")
 @click.option("--shares", type=click.IntRange(1, 1000), help="Labelled shares; otherwise one for each link of the config.")
@@ -96,6 +102,7 @@ def _print_some(columns: tuple[str, str], rows: list[tuple[str, str]]) -> None:
 @quiet_option
 def split_command(
     path: Path,
+    data_options: DataOptions,
     out: Path,
     config_path: Path | None,
     shares: int | None,
@@ -111,7 +118,7 @@ def split_command(
     from weckd_edge.store import explain_os_errors, write_atomic
     from weckd_edge.train.data.index import build_index
 
-    config = load_config(config_path) if config_path is not None else BuildConfig()
+    config = data_options.over(load_config(config_path) if config_path is not None else BuildConfig())
     check_place(out, [Source("the data set", path)], makes="file")
     with make_progress(quiet) as progress:
         index = build_index(
@@ -141,6 +148,7 @@ def split_command(
 
 @command.command(name="probe", context_settings=HELP)
 @click.argument("path", type=PATH)
+@data_options
 @click.option("--config", "config_path", type=PATH, help="TOML file of a build; see [probes].")
 @click.option("--trunk", metavar="MODEL[@PIXELS]=FILE", help="A pretrained network to describe images by.")
 @click.option("--masks", type=PATH, help="Folder of masks, named as the images.")
@@ -149,6 +157,7 @@ def split_command(
 @quiet_option
 def probe_command(
     path: Path,
+    data_options: DataOptions,
     config_path: Path | None,
     trunk: str | None,
     masks: Path | None,
@@ -165,7 +174,7 @@ def probe_command(
     from weckd_edge.report.probes import about, sections
     from weckd_edge.train.probes.run import probe_folder
 
-    config = load_config(config_path) if config_path is not None else BuildConfig()
+    config = data_options.over(load_config(config_path) if config_path is not None else BuildConfig())
     if trunk is not None:
         from weckd_edge.cli.build import parse_link
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from weckd_edge.cli.options import PATH, owner_key_option
+from weckd_edge.cli.options import PATH, DataOptions, data_options, owner_key_option
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 
 if TYPE_CHECKING:
@@ -22,21 +22,23 @@ _MOST_BYTES = 1 << 30
 @click.argument("bundle", type=PATH)
 @click.argument("data", type=PATH)
 @owner_key_option
+@data_options
 @json_option
 @quiet_option
-def command(bundle: Path, data: Path, key: Path | None, as_json: bool, quiet: bool) -> None:
+def command(bundle: Path, data: Path, key: Path | None, data_options: DataOptions, as_json: bool, quiet: bool) -> None:
     """Check that DATA holds the images that the index of BUNDLE names, by the digest of their pixels.
 
     BUNDLE is a bundle, or a file that 'data split' wrote; DATA a folder of <label>/<image>, or a CSV. An image that is
     missing, changed, added or relabelled ends it with exit code 1. One that was only moved, or saved anew with the same
     pixels, is told.
     """
+    from weckd_edge.config import BuildConfig
     from weckd_edge.errors import DataError
     from weckd_edge.train.data.verify_index import DIFFERENCES, WORDS, verify_index
 
     index = _read_index(bundle, key)
     with make_progress(quiet) as progress:
-        found = verify_index(index, data, progress)
+        found = verify_index(index, data, progress, data_options.over(BuildConfig()).data)
     if as_json:
         print_json(found)
     else:

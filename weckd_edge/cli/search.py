@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from weckd_edge.cli.build import with_options
-from weckd_edge.cli.options import PATH, chain_option, data_option, seed_option, skip_bad_option
+from weckd_edge.cli.options import PATH, DataOptions, chain_option, data_option, data_options, seed_option, skip_bad_option
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option
 
 
 @click.command("search", context_settings=HELP)
 @data_option
+@data_options
 @click.option(
     "--trials", default=20, show_default=True, type=click.IntRange(1, 1_000_000), help="How many in all, on all machines."
 )
@@ -27,6 +28,7 @@ from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, 
 @json_option
 def command(
     data: Path,
+    data_options: DataOptions,
     trials: int,
     out: Path,
     storage: str | None,
@@ -46,7 +48,7 @@ def command(
     from weckd_edge.places import Source, check_place
     from weckd_edge.train.search import search
 
-    config = with_options(load_config(config_file) if config_file else BuildConfig(), links, seed)
+    config = with_options(load_config(config_file) if config_file else BuildConfig(), links, seed, data_options)
     check_place(out, [Source("the data set", data)])
     where = storage or f"sqlite:///{out.absolute() / 'search.db'}"
     with make_progress(quiet) as progress:

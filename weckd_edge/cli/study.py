@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from weckd_edge.cli.build import with_options
-from weckd_edge.cli.options import PATH, chain_option, data_option, seed_option, skip_bad_option
+from weckd_edge.cli.options import PATH, DataOptions, chain_option, data_option, data_options, seed_option, skip_bad_option
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ DEFAULT = "single-share,single-union,single-all,one-step+pool,takd+pool,dgkd+poo
 
 @click.command("study", context_settings=HELP)
 @data_option
+@data_options
 @click.option("--strategies", default=DEFAULT, show_default=True, help="Names, separated by commas; +pool behind a name.")
 @click.option(
     "--seeds", default=5, show_default=True, type=click.IntRange(1, 10_000), help="Splits, shares and weights to try."
@@ -35,6 +36,7 @@ DEFAULT = "single-share,single-union,single-all,one-step+pool,takd+pool,dgkd+poo
 @json_option
 def command(
     data: Path,
+    data_options: DataOptions,
     strategies: str,
     seeds: int,
     out: Path,
@@ -61,7 +63,7 @@ def command(
     from weckd_edge.report.study_page import write_study
     from weckd_edge.train.study import run_study
 
-    config = with_options(load_config(config_file) if config_file else BuildConfig(), links, seed)
+    config = with_options(load_config(config_file) if config_file else BuildConfig(), links, seed, data_options)
     check_place(out, [Source("the data set", data)])
     names = [name.strip() for name in strategies.split(",") if name.strip()]
     if not keeps_results(os.environ):

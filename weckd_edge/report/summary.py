@@ -36,8 +36,8 @@ class Summary:
         bars: Which bar decided it, a line each; empty where all were cleared.
         numbers: Accuracy, sensitivity of the worst class, frame to answer.
         lines: Worst slice, flips, unable to analyze: a sentence each.
-        warnings: What may be wrong with an imported network's description, and what leaks and shortcuts may have done to the
-            figures; empty where nothing was found.
+        warnings: What may be wrong with an imported network's description and with the data set, and what leaks and
+            shortcuts may have done to the figures; empty where nothing was found.
     """
 
     verdict: findings.Verdict
@@ -69,7 +69,7 @@ def summarize(manifest: Manifest, evidence: Evidence) -> Summary:
             _time(evidence.measurement, manifest),
         ),
         lines=tuple(lines),
-        warnings=(*evidence.chain.doubts, *warnings(evidence.probes)),
+        warnings=(*evidence.chain.doubts, *findings.data_warnings(evidence.dataset), *warnings(evidence.probes)),
     )
 
 
