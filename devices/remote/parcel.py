@@ -25,6 +25,7 @@ MODULES = (
     "bundle_files",
     "errors",
     "files",
+    "guessing",
     "manifest_rules",
     "network_options",
     "optional",
