@@ -56,7 +56,7 @@ def read_file(path: Path) -> list[Reading]:
     Raises:
         ConfigError: It is missing, is empty, or holds something else.
     """
-    data = read_bounded(path, at_most=MOST_BYTES, where=str(path), error=ConfigError)
+    data = read_bounded(path, at_most=MOST_BYTES, where=f"{path}: expected a recorded power file", error=ConfigError)
     try:
         lines = data.decode().splitlines()
     except UnicodeDecodeError as err:
