@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.devices.backends.base import Probabilities, check_tensor, require_file
+from weckd_edge.devices.backends.openvino_pairs import gather_pairs
 from weckd_edge.errors import ModelError, did_you_mean
 from weckd_edge.optional import require
 
@@ -114,9 +115,21 @@ def open_network(model: Path, tensor_name: str, *, threads: int) -> OpenVINORunn
 def _read(ov: Any, model: Path) -> Any:
     require_file(model, _SUFFIXES, NAME)
     try:
-        return ov.Core().read_model(str(model))
+        return read_model(ov, model)
     except RuntimeError as err:
         raise ModelError(f"{model}: OpenVINO cannot read it ({_first_line(err)})") from err
+
+
+def read_model(ov: Any, model: Path) -> Any:
+    """Return an IR or ONNX graph as an ``openvino.Model`` that answers as it is written; see ``openvino_pairs``.
+
+    Raises:
+        RuntimeError: OpenVINO cannot read it.
+    """
+    read = ov.Core().read_model(str(model))
+    if model.suffix == ".onnx":
+        gather_pairs(ov, read)
+    return read
 
 
 def _first_line(err: Exception) -> str:
