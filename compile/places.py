@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from weckd_edge.compile.pairs import WEIGHTED
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, NodeProto
+    from onnx import GraphProto
 
 QUANTIZED_TYPES = (*WEIGHTED, "Add", "Mul", "GlobalAveragePool", "AveragePool", "MaxPool", "ReduceMean")
 """Operators that may get int8 inputs. Others run between them on whatever type they are given; so does an activation, which
@@ -23,7 +23,19 @@ belongs to the convolution before it."""
 ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh", "Elu", "PRelu", "Mish", "Gelu")
 _POINTWISE = (*ACTIVATIONS, "Add", "Sub", "Mul", "Div", "Pow", "Erf", "Exp", "Log", "Softplus", "Sqrt", "Neg", "Min", "Max")
 _PASSING = (
-    *("Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Concat", "Split", "Slice", "Gather", "Pad"),
+    *(
+        "Add",
+        "Mul",
+        "MaxPool",
+        "AveragePool",
+        "GlobalAveragePool",
+        "ReduceMean",
+        "Concat",
+        "Split",
+        "Slice",
+        "Gather",
+        "Pad",
+    ),
     *("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Resize", "DepthToSpace", "SpaceToDepth"),
 )
 

@@ -33,7 +33,7 @@ from weckd_edge.progress import Progress, SilentProgress
 from weckd_edge.store import file_ref, write_atomic
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto
+    from onnx import GraphProto, ModelProto
 
 ONNX_FILE = "model.onnx"
 BIAS_IMAGES = 32

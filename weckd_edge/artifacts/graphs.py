@@ -99,6 +99,7 @@ class Trial:
         precision: Of the network.
         method: How int8 ranges were found; None for the others.
         float_nodes: Layers with weights that an int8 graph leaves in floating point, because they hurt the answers most.
+        refused: Operators that it leaves in floating point because a backend refuses them in int8.
         accuracy: On the validation images; None where it could not be made.
         lost: Validation images that FP32 answers rightly and this one does not, less the opposite.
         divergence: Mean Kullback-Leibler divergence of its answers from FP32's on the validation images, nats.
@@ -115,6 +116,7 @@ class Trial:
     precision: Precision
     method: str | None
     float_nodes: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
     accuracy: Rate | None = None
     lost: int | None = None
     divergence: float | None = None
