@@ -43,7 +43,7 @@ EQUAL_DB = 40.0
 CHUNK = 32
 """So many tensors are asked for at a time, at first."""
 
-MOST_OPENED = 32
+MOST_OPENED = 24
 """So often a graph is compiled with some of its tensors handed out."""
 
 _PAIR = ("QuantizeLinear", "DequantizeLinear")
@@ -100,14 +100,13 @@ def find_parting(
         raise ModelError("expected frames to compare layers on, got none")
     probes = find_probes(load_graph(onnx).graph)
 
-    def open_written(asked: Sequence[str]) -> LayerReader:
-        return OPENERS["onnxruntime"](onnx, asked)
+    written = OPENERS["onnxruntime"](onnx, [probe.tensor for probe in probes])
 
     def open_other(asked: Sequence[str]) -> LayerReader:
         return OPENERS[backend](other, asked)
 
     plain = [_run(open_other([]), frame).answer for frame in frames]
-    comparison = _Comparison(open_written, open_other, frames, plain)
+    comparison = _Comparison(written, open_other, frames, plain)
     quiet = [probe for probe in probes if not probe.alone]
     for start in range(0, len(quiet), CHUNK):
         comparison.compare(quiet[start : start + CHUNK])
@@ -175,7 +174,7 @@ class _Comparison:
     """What is known so far of the tensors of two implementations.
 
     Args:
-        open_written: Opens the graph as it is written.
+        written: The graph as it is written, with every tensor that will be asked for: nothing is fused in it.
         open_other: Opens the other.
         frames: What both answer.
         plain: The other's answers where it hands out nothing.
@@ -183,12 +182,12 @@ class _Comparison:
 
     def __init__(
         self,
-        open_written: _Open,
+        written: LayerReader,
         open_other: _Open,
         frames: Sequence[NDArray[np.uint8]],
         plain: Sequence[NDArray[np.float32]],
     ) -> None:
-        self._open_written, self._open_other, self._frames, self._plain = open_written, open_other, frames, plain
+        self._written, self._open_other, self._frames, self._plain = written, open_other, frames, plain
         self.opened = 0
         self.found: dict[str, LayerParity] = {}
 
@@ -198,11 +197,11 @@ class _Comparison:
             return
         self.opened += 1
         tensors = [probe.tensor for probe in probes]
-        written, other = self._open_written(tensors), self._open_other(tensors)
+        other = self._open_other(tensors)
         signal, noise, peak, largest = (np.zeros(len(probes)) for _ in range(4))
         disturbed = 0.0
         for frame, answer in zip(self._frames, self._plain, strict=True):
-            a, b = _run(written, frame), _run(other, frame)
+            a, b = _run(self._written, frame), _run(other, frame)
             disturbed = max(disturbed, float(np.abs(b.answer - answer).max()))
             if disturbed and self._may_divide(probes):
                 break
