@@ -10,7 +10,7 @@ import io
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from weckd_edge.compile.graph import NETWORK_INPUT_NAME, check, load_graph, prep
 from weckd_edge.compile.pairs import open_residual_sums, split, store_int8_weights
 from weckd_edge.compile.places import QUANTIZED_TYPES, left_in_float
 from weckd_edge.compile.qdq_rules import require_rules
+from weckd_edge.compile.quantized_file import pair_weights
 from weckd_edge.compile.ranges import Histogram, Method, observe
 from weckd_edge.config import QuantizeConfig
 from weckd_edge.errors import ModelError
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
 ONNX_FILE = "model.onnx"
+BROUGHT = "brought"
+"""In place of a kind of range: the user's own."""
 BIAS_IMAGES = 32
 """On how many of the calibration images, about, the means for bias correction are taken."""
 
@@ -161,6 +164,30 @@ def write_quantized(
         small: Keep weights as int8 instead of a pair behind floating point.
         folder: Where to write.
     """
+    made = _write(model, method, calibration.source_sha256, small, folder)
+    images = len(calibration.chosen)
+    return replace(made, calibration_images=images, calibration_sha256=calibration_digest(calibration.chosen))
+
+
+def write_brought(onnx: Path, source_sha256: str, small: bool, folder: Path) -> QuantizedModel:
+    """Write a graph that a user quantized as ``model.onnx`` into a folder that exists.
+
+    Args:
+        onnx: The graph.
+        source_sha256: Its digest.
+        small: Keep weights as int8 instead of a pair behind floating point.
+        folder: Where to write.
+
+    Raises:
+        ModelError: It breaks a rule of the targets.
+    """
+    model = load_graph(onnx)
+    pair_weights(model)  # folding constants took them apart
+    require_rules(model)
+    return _write(model, BROUGHT, source_sha256, small, folder)
+
+
+def _write(model: ModelProto, method: str, source_sha256: str, small: bool, folder: Path) -> QuantizedModel:
     path = folder / ONNX_FILE
     if small:
         store_int8_weights(model)
@@ -169,11 +196,11 @@ def write_quantized(
     return QuantizedModel(
         onnx=file_ref(folder, path),
         method=method,
-        calibration_images=len(calibration.chosen),
-        calibration_sha256=calibration_digest(calibration.chosen),
+        calibration_images=0,
+        calibration_sha256="",
         quantized_nodes=quantized,
         float_nodes=left,
-        source_sha256=calibration.source_sha256,
+        source_sha256=source_sha256,
     )
 
 

@@ -34,7 +34,15 @@ from weckd_edge.compile.choosing import choose, closest, explain, is_whole_int8,
 from weckd_edge.compile.graph import load_graph
 from weckd_edge.compile.half import make_half
 from weckd_edge.compile.pairs import leave_float
-from weckd_edge.compile.quantize import ONNX_FILE, Calibration, calibrate, quantize, write_quantized
+from weckd_edge.compile.quantize import (
+    BROUGHT,
+    ONNX_FILE,
+    Calibration,
+    calibrate,
+    quantize,
+    write_brought,
+    write_quantized,
+)
 from weckd_edge.compile.ranges import METHODS, Method
 from weckd_edge.compile.refusals import MOST_TRIES, parts_to_leave
 from weckd_edge.compile.sensitivity import rank
@@ -183,6 +191,8 @@ class Selector:
             DataError: An image cannot be read.
             ModelError: Nothing could be made of the graph in the precision that was asked for, or FP32 cannot run.
         """
+        if self.exported.quantized:
+            return self._as_brought()
         wanted = self.config.precision
         self._float("fp32")
         self._answer(self.made)
@@ -208,6 +218,21 @@ class Selector:
             timed=self.target == "cpu",
         )
         return self._keep(chosen, reason, timed_on)
+
+    def _as_brought(self) -> Selection:
+        """Take a graph that is quantized already as it is: nothing is calibrated, and no other precision tried."""
+        made = self._new("int8 as brought", "int8", BROUGHT)
+        made.quantized = write_brought(self.fp32_onnx, self.exported.onnx.sha256, self.target == "cpu", made.folder)
+        if self.target == "cpu":
+            self._build(made)
+        self._answer([made])
+        refusal = self._proof(made) if made.answers is not None else None
+        if made.answers is None or refusal is not None:
+            raise ModelError(f"the network is quantized already, and {refusal or made.trial.note}; bring the float network")
+        made.trial = replace(made.trial, lost=None, divergence=None)
+        timed_on = self._time([made])
+        reason = "the network was quantized already: it is verified and measured as it is, and no other precision was tried"
+        return self._keep(made, reason, timed_on)
 
     def _choose(self, eligible: Sequence[_Made]) -> _Made:
         """Return what ships: the best of those that can be built. Why one cannot is kept as its note.
