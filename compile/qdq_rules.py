@@ -143,9 +143,6 @@ class _Rules:
 
     def _check_axis(self, node: NodeProto, shape: tuple[int, ...], count: int) -> None:
         axis = axis_of(node)
-        if not -len(shape) <= axis < len(shape) or shape[axis] != count:
-            self._blame(node.name, f"it has {count} scales along axis {axis}, which a tensor {list(shape)} does not have")
-            return
         for reader in self._read_by.get(node.output[0], []):
             if (
                 reader.op_type == "Conv"
@@ -156,6 +153,9 @@ class _Rules:
                 self._blame(
                     node.name, f"a convolution's weights take one scale an output channel, axis 0; its axis is {axis}"
                 )
+                return
+        if not -len(shape) <= axis < len(shape) or shape[axis] != count:
+            self._blame(node.name, f"it has {count} scales along axis {axis}, which a tensor {list(shape)} does not have")
 
     def check_for_tensorrt(self, node: NodeProto) -> None:
         if node.op_type == "Conv":
