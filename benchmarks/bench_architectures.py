@@ -52,7 +52,7 @@ RESULTS = HERE / "results" / "architectures.jsonl"
 PAGE = HERE.parent / "docs" / "architectures.md"
 IMAGES = 160
 RIDGE, SHARPNESS = 0.3, 4.0
-SETTINGS = QuantizeConfig(method="mse", images=32, nncf=False, aware="never", float_layers=2)
+SETTINGS = QuantizeConfig(method="mse", images=16, nncf=False, aware="never", float_layers=0)
 
 
 @dataclass(frozen=True)
@@ -319,11 +319,11 @@ def page(results: dict[str, dict[str, Any]]) -> str:
         "",
         "<!-- Written by benchmarks/bench_architectures.py from benchmarks/results/architectures.jsonl. -->",
         "",
-        "Each network went through export, the choice of its precision and, for a Jetson, TensorRT-RTX's parser and builder.",
-        "Weights are random and the last layer is fitted to drawn images, so that no accuracy is told. Times are of one core from",
-        "frame to answer, each form in turn with FP32; the machine had other work, so that only ratios within a row say something.",
-        "*Apart* is the divergence of int8 answers from FP32's in nats, and how many of the validation images it decides",
-        "otherwise; random weights amplify rounding as no trained network does.",
+        "Each network went through export, the choice of its precision and, for a Jetson, TensorRT-RTX's parser and",
+        "builder. Weights are random and the last layer is fitted to drawn images, so that no accuracy is told. Times are of",
+        "one core from frame to answer, each form in turn with FP32; the machine had other work, so that only ratios within a",
+        "row say something. *Apart* is the divergence of int8 answers from FP32's in nats, and how many of the validation",
+        "images it decides otherwise; random weights amplify rounding as no trained network does.",
         "",
         "## For a processor (OpenVINO)",
         "",
@@ -337,8 +337,8 @@ def page(results: dict[str, dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|",
         *(jetson_row(line) for line in results.values()),
         "",
-        "Norms, softmax, activations written out in products (GELU, SiLU), scales by a constant and sums that no layer reads stay",
-        "in floating point in every network: [compiling.md](compiling.md) says why.",
+        "Norms, softmax, activations written out in products (GELU, SiLU), scales by a constant and sums that no layer reads",
+        "stay in floating point in every network: [compiling.md](compiling.md) says why.",
         "",
     ]
     return "\n".join(head)
@@ -362,21 +362,22 @@ def cpu_row(line: dict[str, Any]) -> str:
     start = f"| {name_of(line)} | {line['side']} | {line['parameters'] / 1e6:.1f} M |"
     found = line["cpu"]
     if "error" in found:
-        return f"{start} – | – | – | – | – | {found['error']} |"
+        return f"{start} - | - | - | - | - | {found['error']} |"
     forms = found["forms"]
     fp32, fp16, int8 = forms["fp32"], forms.get("fp16"), best_int8(forms)
     timed = next((f for f in forms.values() if f["precision"] == "int8" and f["relative"]), None)
     if int8 is None:
         notes = "; ".join(form["note"] for form in forms.values() if form["precision"] == "int8")
-        apart, left = "–", f"int8 cannot be built: {notes}"
+        apart, left = "-", f"int8 cannot be built: {notes}"
     else:
         apart, left = f"{int8['divergence']:.2g}; {int8['flips']} of {found['images']}", left_words(int8)
-    return f"{start} {fp32['median_ns'] / 1e6:.2f} ms | {factor(fp16)} | {factor(timed)} | {apart} | {found['chosen']} | {left} |"
+    times = f"{fp32['median_ns'] / 1e6:.2f} ms | {factor(fp16)} | {factor(timed)}"
+    return f"{start} {times} | {apart} | {found['chosen']} | {left} |"
 
 
 def factor(form: dict[str, Any] | None) -> str:
     """Return how many times as fast as FP32 a form is."""
-    return f"{1 / form['relative']:.2f} x" if form and form["relative"] else "–"
+    return f"{1 / form['relative']:.2f} x" if form and form["relative"] else "-"
 
 
 def left_words(form: dict[str, Any]) -> str:
@@ -394,7 +395,7 @@ def jetson_row(line: dict[str, Any]) -> str:
     """Return a row of the second table."""
     found = line["jetson"]
     if "error" in found:
-        return f"| {name_of(line)} | – | – | – | – | {found['error']} |"
+        return f"| {name_of(line)} | - | - | - | - | {found['error']} |"
     forms = found["forms"]
     proofs = {name: "built" if not why else f"refused: {why}" for name, why in found["proofs"].items()}
     int8 = best_int8(forms)
@@ -404,8 +405,8 @@ def jetson_row(line: dict[str, Any]) -> str:
     elif found["precision"] == "int8":
         state = "built"
     else:
-        state = next((f["note"] for f in forms.values() if f["precision"] == "int8"), "–") + " (not built)"
-    apart = f"{int8['divergence']:.2g}" if int8 else "–"
+        state = next((f["note"] for f in forms.values() if f["precision"] == "int8"), "-") + " (not built)"
+    apart = f"{int8['divergence']:.2g}" if int8 else "-"
     return f"| {name_of(line)} | {proofs['fp32']} | {proofs['fp16']} | {state} | {apart} | {found['chosen']} |"
 
 

@@ -136,8 +136,8 @@ class _Rules:
             if reader.op_type not in WEIGHTED or list(reader.input).index(node.output[0]) != 1:
                 self._blame(
                     node.name,
-                    f"of constants only a layer's weights take a pair; {reader.name} ({reader.op_type}) reads this one, which "
-                    "TensorRT cannot build and OpenVINO takes for weights",
+                    f"of constants only a layer's weights take a pair; {reader.name} ({reader.op_type}) reads this one, "
+                    "which TensorRT cannot build and OpenVINO takes for weights",
                 )
                 return
 

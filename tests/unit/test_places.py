@@ -1,4 +1,4 @@
-"""Which operators get int8 values: layers, and what stands between them; nothing that is only written as sums and products."""
+"""Which operators get int8 values: layers and what stands between them, and nothing that is only written out in products."""
 
 from __future__ import annotations
 
