@@ -42,38 +42,20 @@ def swin() -> Any:
 
 
 def convnext() -> Any:
-    return timm.models.ConvNeXt(depths=(1, 1), dims=(16, 32), num_classes=3, patch_size=2)
+    return timm.models.ConvNeXt(depths=(1, 1, 1, 1), dims=(8, 16, 16, 32), num_classes=3)
 
 
 def mobilevit() -> Any:
-    return timm.create_model("mobilevit_xxs", num_classes=3, width_mult=0.5) if False else _small_mobilevit()
+    from timm.models.mobilevit import MobileVitBlock
 
-
-def _small_mobilevit() -> Any:
-    from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
-    from timm.models.mobilevit import MobileVitBlockCfg
-
-    block = MobileVitBlockCfg(num_heads=2, transformer_dim=16, transformer_depth=1, patch_size=2)
-    stages = (
-        ByoBlockCfg("bottle", d=1, c=16, s=2, gs=1, br=2.0),
-        (
-            ByoBlockCfg("bottle", d=1, c=16, s=2, gs=1, br=2.0),
-            ByoBlockCfg("mobilevit", d=1, c=16, s=1, block_kwargs=vars(block)),
-        ),
-    )
-    return ByobNet(ByoModelCfg(blocks=stages, stem_chs=16, stem_type="3x3", act_layer="silu"), num_classes=3)
+    nn = torch.nn
+    block = MobileVitBlock(16, 16, transformer_dim=16, transformer_depth=1, patch_size=2, num_heads=2)
+    stem = nn.Sequential(nn.Conv2d(3, 16, 3, stride=4, padding=1), nn.SiLU())
+    return nn.Sequential(stem, block, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 3))
 
 
 def levit() -> Any:
-    return timm.models.Levit(
-        img_size=64,
-        embed_dim=(16, 24),
-        key_dim=8,
-        depth=(1, 1),
-        num_heads=(2, 2),
-        num_classes=3,
-        down_ops=(("Subsample", 8, 2, 2, 2, 2),),
-    )
+    return timm.models.Levit(img_size=64, embed_dim=(16, 24), key_dim=8, depth=(1, 1), num_heads=(2, 2), num_classes=3)
 
 
 FAMILIES = {"vit": vit, "swin": swin, "convnext": convnext, "mobilevit": mobilevit, "levit": levit}

@@ -126,7 +126,7 @@ def test_ranges_that_are_found_at_run_time_are_refused(plain: Any, tmp_path: Any
     quantization = pytest.importorskip("onnxruntime.quantization")
     onnx.save(plain, tmp_path / "plain.onnx")
     quantization.quantize_dynamic(str(tmp_path / "plain.onnx"), str(tmp_path / "dynamic.onnx"))
-    with pytest.raises(ModelError, match="is quantized already; .* finds its range at run time"):
+    with pytest.raises(ModelError, match=r"is quantized already; .* finds its range at run time"):
         settle_quantized("mine.onnx", onnx.load(tmp_path / "dynamic.onnx"))
 
 

@@ -430,7 +430,7 @@ def test_where_fp32_itself_cannot_be_built_the_reason_is_the_error(
         raise ModelError("an operator nobody knows")
 
     monkeypatch.setattr(select.openvino_backend, "build", refuse)
-    with pytest.raises(ModelError, match="cannot run in FP32, .* an operator nobody knows"):
+    with pytest.raises(ModelError, match=r"cannot run in FP32, .* an operator nobody knows"):
         selector().run()
 
 
