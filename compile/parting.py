@@ -43,7 +43,7 @@ EQUAL_DB = 40.0
 CHUNK = 32
 """So many tensors are asked for at a time, at first."""
 
-MOST_OPENED = 24
+MOST_OPENED = 16
 """So often a graph is compiled with some of its tensors handed out."""
 
 _PAIR = ("QuantizeLinear", "DequantizeLinear")

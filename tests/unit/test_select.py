@@ -15,7 +15,7 @@ from weckd_edge.artifacts import DatasetIndex, ExportedModel, FileRef, InputCont
 from weckd_edge.compile import select
 from weckd_edge.compile.calibration import calibration_frames
 from weckd_edge.compile.pairs import leave_float, store_int8_weights
-from weckd_edge.compile.quantize import Calibration, calibrate, quantize
+from weckd_edge.compile.quantize import Calibration, calibrate, quantize, write_quantized
 from weckd_edge.compile.ranges import with_outputs
 from weckd_edge.compile.select import Selector
 from weckd_edge.compile.sensitivity import divergence, quantized_nodes, rank
@@ -478,3 +478,59 @@ def test_no_layer_is_ranked_where_none_may_stay_in_float(
     monkeypatch.setattr(select, "judge", judged)
     monkeypatch.setattr(select, "rank", ranked)
     assert selector(float_layers=0).run().precision != "int8"
+
+
+@pytest.fixture
+def brought(calibration: Calibration, exported: ExportedModel, tmp_path: Path) -> tuple[ExportedModel, Path]:
+    """An int8 graph that stands for a user's own."""
+    folder = tmp_path / "brought"
+    folder.mkdir()
+    model = quantize(calibration, "minmax", open_sums=False, progress=SILENT)
+    made = write_quantized(calibration, model, "minmax", small=True, folder=folder)
+    return replace(exported, onnx=made.onnx, quantized=True), folder
+
+
+@pytest.mark.parametrize("target", ["cpu", "jetson"])
+def test_int8_of_a_users_own_is_taken_as_it_is_and_nothing_else_is_tried(
+    selector: Callable[..., Selector],
+    brought: tuple[ExportedModel, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    target: str,
+) -> None:
+    search = selector(target, precision="fp16")
+    search.exported, search.source = brought
+    search.fp32_onnx = brought[1] / "model.onnx"
+    monkeypatch.setattr(select, "calibrate", lambda *_, **__: pytest.fail("nothing is to be calibrated"))
+    monkeypatch.setattr(select.tensorrt_rtx_backend, "preflight", lambda *_: None)
+    found = search.run()
+    (trial,) = found.trials
+    assert (trial.name, trial.precision, trial.method, found.precision) == ("int8 as brought", "int8", "brought", "int8")
+    assert (trial.lost, trial.divergence) == (None, None), "there is no FP32 to compare with"
+    assert trial.accuracy is not None
+    assert "quantized already" in found.reason
+    assert found.quantized is not None
+    assert (found.quantized.method, found.quantized.calibration_images, found.quantized.calibration_sha256) == (
+        "brought",
+        0,
+        "",
+    )
+    frames = some_frames(search.exported)
+    shipped, own = onnx.load(search.folder / "model.onnx"), onnx.load(brought[1] / "model.onnx")
+    assert np.array_equal(answers(shipped, frames), answers(own, frames))
+    pairs = [n for n in shipped.graph.node if n.op_type == "QuantizeLinear"]
+    weights = {t.name for t in shipped.graph.initializer if len(t.dims) == 4}
+    assert bool({n.input[0] for n in pairs} & weights) == (target == "jetson"), "TensorRT before 10 reads pairs alone"
+
+
+def test_int8_of_a_users_own_that_the_device_cannot_build_is_refused(
+    selector: Callable[..., Selector], brought: tuple[ExportedModel, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise ModelError("node 'sum' has no implementation")
+
+    search = selector("jetson")
+    search.exported, search.fp32_onnx = brought[0], brought[1] / "model.onnx"
+    monkeypatch.setattr(select, "is_installed", lambda _: True)
+    monkeypatch.setattr(select.tensorrt_rtx_backend, "preflight", refuse)
+    with pytest.raises(ModelError, match="is quantized already, and node 'sum' has no implementation"):
+        search.run()
