@@ -62,6 +62,7 @@ frames = 5
 
 [gates]
 accuracy_drop = 1.0
+better_than_guessing = false
 """
 
 
