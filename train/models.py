@@ -20,6 +20,7 @@ from weckd_edge.artifacts import Link
 from weckd_edge.config import LinkConfig
 from weckd_edge.errors import ModelError, did_you_mean
 from weckd_edge.optional import require
+from weckd_edge.train.weights_file import fit_to, read_weights
 
 logger = logging.getLogger(__name__)
 
@@ -151,9 +152,12 @@ def load_weights(trunk: nn.Module, path: Path, name: str) -> None:
     Raises:
         ModelError: The file is missing or unreadable, lacks tensors, or holds tensors of another shape.
     """
-    found = read_tensors(path)
     wanted = trunk.state_dict()
     head = _head_prefix(trunk)
+    fitted = fit_to(read_weights(path), wanted, spare=(head,))
+    if fitted.place:
+        logger.info("%s: weights are taken from '%s'", path.name, fitted.place)
+    found = fitted.tensors
     usable: dict[str, Tensor] = {}
     for key, value in found.items():
         if key not in wanted:
@@ -179,30 +183,6 @@ def _head_prefix(trunk: nn.Module) -> str:
     return name if isinstance(name, str) else str(name[0])
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a table of tensors from a safetensors file, or a PyTorch file of plain tensors.
-
-    Raises:
-        ModelError: The file is missing, or holds something else.
-    """
-    if not path.is_file():
-        raise ModelError(f"{path}: no such weights file")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as err:  # torch and safetensors raise many kinds for a file that is not what its name says
-        raise ModelError(f"{path.name}: cannot be read as weights ({_first_line(err)})") from err
-    for key in ("state_dict", "model"):
-        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
-            loaded = loaded[key]
-    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise ModelError(f"{path.name}: expected a table of tensors, found something else")
-    return loaded
-
-
 def save_weights(student: Student, path: Path) -> None:
     """Write a student's weights, and nothing else, as safetensors."""
     from safetensors.torch import save_file
@@ -220,7 +200,7 @@ def load_link(link: Link, folder: Path) -> Student:
     require("safetensors", "read a link's weights")
     options: dict[str, Any] = json.loads(link.options)
     student = Student(timm.create_model(link.model, num_classes=len(link.labels), **options))
-    student.trunk.load_state_dict(read_tensors(folder / link.weights.path))
+    student.trunk.load_state_dict(read_weights(folder / link.weights.path).tables[""])
     return student.eval()
 
 
