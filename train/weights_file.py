@@ -153,8 +153,8 @@ def read_weights(path: Path) -> WeightsFile:
     Beside tensors and plain containers, only what ``STAND_INS`` names may be in it; no code of the file is run.
 
     Raises:
-        ModelError: The file is missing, holds anything else, or no tensors. Where it can be converted, the message ends with
-            three lines of Python that do so.
+        ModelError: The file is missing, holds anything else, or no tensors. Where it can be converted, its ``lines`` are the
+            three of Python that do so.
     """
     if not path.is_file():
         raise ModelError(f"{path}: no such weights file")
@@ -289,40 +289,36 @@ def _load(path: Path) -> object:
             warnings.simplefilter("ignore")  # of the pickle's protocol, and of TorchScript
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as err:  # torch raises many kinds for a file that is not what its name says
-        why = _why(path, str(err) or type(err).__name__)
-        raise ModelError(f"{path.name}: cannot be read as weights: {why}") from err
+        why, lines = _why(path, str(err) or type(err).__name__)
+        raise ModelError(f"{path.name}: cannot be read as weights: {why}", lines=lines) from err
 
 
-def _why(path: Path, said: str) -> str:
-    """Say why torch does not read a file, and what to do."""
+def _why(path: Path, said: str) -> tuple[str, tuple[str, ...]]:
+    """Say why torch does not read a file, with the lines of Python that convert it, where there are such."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if not head.startswith((b"PK\x03\x04", b"\x80")) and head[257:262] != b"ustar":  # what torch writes and has written
         kind = picture_kind_of(head) or kind_of(head)
-        return f"it is {kind}" if kind else "it is neither safetensors nor a file that PyTorch wrote"
+        return f"it is {kind}" if kind else "it is neither safetensors nor a file that PyTorch wrote", ()
     if "TorchScript" in said:
         lines = (
             "import torch",
             f"network = torch.jit.load({path.name!r}, map_location='cpu')",
             "torch.save(network.state_dict(), 'weights.pth')",
         )
-        return f"it is a TorchScript program; if you trust it, save its state_dict alone, and give that:{_listed(lines)}"
+        return "it is a TorchScript program; if you trust it, save its state_dict alone, and give that:", lines
     named = re.search(r"GLOBAL (\S+) (?:was not an allowed|whose module)", said)
     if named is not None and named[1].startswith(_CODE):
-        return f"it would run code when it is opened ({named[1]}); do not open it, and ask for its weights as safetensors"
+        return f"it would run code when it is opened ({named[1]}); do not open it, ask for its weights as safetensors", ()
     if named is None and not re.search("nsupported|llowlisted|reduce|allowed", said):
-        return _plain(said).splitlines()[0][:200]
+        return _plain(said).splitlines()[0][:200], ()
     what = f"it holds {named[1]}, and reading that can run code" if named else "it holds more than tensors and settings"
     lines = (
         f"import torch; found = torch.load({path.name!r}, map_location='cpu', weights_only=False)",
         "found = found.get('state_dict', found.get('model', found)) if isinstance(found, dict) else found",
         "torch.save(found.state_dict() if hasattr(found, 'state_dict') else dict(found), 'weights.pth')",
     )
-    return f"{what}; if you trust it, save its state_dict alone, and give that:{_listed(lines)}"
-
-
-def _listed(lines: tuple[str, ...]) -> str:
-    return "".join(f"\n    {line}" for line in lines)
+    return f"{what}; if you trust it, save its state_dict alone, and give that:", lines
 
 
 def _describe(loaded: object) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weckd_edge.artifacts import BadFile
+from weckd_edge.artifacts import BadFile, DataNote
 from weckd_edge.config import DataConfig
 from weckd_edge.progress import Progress
 from weckd_edge.schema import to_data
@@ -64,6 +64,7 @@ class DataReport:
         published_split: None where no CSV names one.
         leaks: Every test image that copies a training image.
         synthetic: Whether these are drawn phantoms.
+        notes: What was decided of the layout, and what may be wrong.
     """
 
     images: int
@@ -78,6 +79,7 @@ class DataReport:
     published_split: PublishedSplit | None
     leaks: tuple[Leak, ...]
     synthetic: bool
+    notes: tuple[DataNote, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """Return what ``--json`` prints: stable keys, plain data."""
@@ -97,6 +99,7 @@ class DataReport:
                 "test_images": published.test_images,
             },
             "leaks": to_data(self.leaks),
+            "notes": to_data(self.notes),
         }
 
 
@@ -132,6 +135,7 @@ def check(path: Path, config: DataConfig, progress: Progress) -> DataReport:
         published_split=_published(found.images, grouping.groups, len(leaks)),
         leaks=leaks,
         synthetic=is_phantom(root),
+        notes=found.notes,
     )
 
 

@@ -92,6 +92,7 @@ def build_index(
         unlabelled=pool.images,
         unlabelled_left_out=pool.left_out,
         named_groups=sum(image.listed.group is not None for image in images),
+        notes=found.notes,
     )
     _note(index, config, grouping.separate_ties, progress)
     return index
@@ -177,6 +178,8 @@ def _note(index: DatasetIndex, config: DataConfig, separate_ties: int, progress:
     groups = len({record.group for record in index.images})
     parts = ", ".join(f"{name} {splits[name]}" for name in ("train", "val", "test"))
     progress.note(f"{len(index.images)} images in {groups} groups: {parts}; labelled shares {sorted(shared.values())}")
+    for one in index.notes:
+        progress.note(one.text)
     if index.bad_files:
         progress.note(f"{len(index.bad_files)} files were left out because they cannot be used")
     if config.unlabelled is not None:

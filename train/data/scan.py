@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from weckd_edge.artifacts import BadFile
+from weckd_edge.artifacts import BadFile, DataNote
 from weckd_edge.devices.frames import decoded, pixels_sha256, read_file
+from weckd_edge.devices.picture_notes import summarise
 from weckd_edge.errors import DataError
 from weckd_edge.progress import Progress
 from weckd_edge.store import sha256_bytes
@@ -34,6 +35,7 @@ class ScannedImage:
         height: Pixels.
         grey: uint8 ``[32, 32]``, the whole image squeezed by area averaging.
         colour: uint8 ``[16, 16, 3]``, likewise.
+        notes: What is worth saying of the picture.
     """
 
     listed: ListedImage
@@ -43,6 +45,7 @@ class ScannedImage:
     height: int
     grey: NDArray[np.uint8]
     colour: NDArray[np.uint8]
+    notes: tuple[DataNote, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +59,11 @@ class Scan:
 
     images: tuple[ScannedImage, ...]
     bad_files: tuple[BadFile, ...]
+
+    @property
+    def notes(self) -> tuple[DataNote, ...]:
+        """What is worth saying of the pictures, one note for each kind."""
+        return summarise({image.listed.path: image.notes for image in self.images})
 
 
 def scan(root: Path, listed: Sequence[ListedImage], progress: Progress) -> Scan:
@@ -78,7 +86,8 @@ def _scan_one(root: Path, listed: ListedImage) -> ScannedImage | BadFile:
         return BadFile(path=name, reason="its name is not UTF-8; rename it")
     try:
         data = read_file(root / listed.path)
-        with decoded(data) as pixels:
+        with decoded(data) as found:
+            pixels = found.pixels
             image = Image.fromarray(pixels)
             grey = image.convert("L").resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
             colour = image.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX)
@@ -90,6 +99,7 @@ def _scan_one(root: Path, listed: ListedImage) -> ScannedImage | BadFile:
                 height=pixels.shape[0],
                 grey=np.array(grey, dtype=np.uint8),
                 colour=np.array(colour, dtype=np.uint8),
+                notes=found.notes,
             )
     except DataError as err:
         return BadFile(path=name, reason=str(err))

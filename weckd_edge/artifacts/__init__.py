@@ -16,7 +16,7 @@ from weckd_edge.artifacts.abstaining import (
 from weckd_edge.artifacts.base import SCHEMA_VERSION, FileRef, Precision, Rate, Split, Target, Verdict
 from weckd_edge.artifacts.chain import BuildRecord, ChainRecord, Link, StageTime
 from weckd_edge.artifacts.change import Change, Changed, ComparedBundle, DataChange, ImageChange, ResultChange
-from weckd_edge.artifacts.data import Attribute, BadFile, DatasetIndex, ImageRecord, UnlabelledImage
+from weckd_edge.artifacts.data import Attribute, BadFile, DataNote, DatasetIndex, ImageRecord, UnlabelledImage
 from weckd_edge.artifacts.environment import Distribution, Environment, TrunkLicence
 from weckd_edge.artifacts.frame import InputContract, crop_box, diagonal_positions
 from weckd_edge.artifacts.graphs import BuiltModel, ExportedModel, QuantizedModel, Recalibration, Selection, Trial
@@ -89,6 +89,7 @@ __all__ = [
     "ComparedBundle",
     "CoveragePoint",
     "DataChange",
+    "DataNote",
     "DatasetIndex",
     "Differences",
     "Distribution",

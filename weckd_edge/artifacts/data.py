@@ -75,6 +75,19 @@ class BadFile:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DataNote:
+    """What is worth saying of a data set as it came.
+
+    Attributes:
+        code: Stable, for scripts: ``I_`` before what was decided, ``W_`` before what may be wrong.
+        text: For people, one line.
+    """
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetIndex:
     """Which images there are and how each is used.
 
@@ -90,6 +103,7 @@ class DatasetIndex:
         unlabelled: Frames of the folder of unlabelled ones, sorted by path.
         unlabelled_left_out: Frames of that folder that copy another image or resemble a held-out one.
         named_groups: How many of the images had a group named by the user; None in an index that did not count them.
+        notes: What was decided where the layout left a choice, and what may be wrong with the data set.
         schema_version: Of this record.
     """
 
@@ -104,4 +118,5 @@ class DatasetIndex:
     unlabelled: tuple[UnlabelledImage, ...] = ()
     unlabelled_left_out: int = 0
     named_groups: int | None = None
+    notes: tuple[DataNote, ...] = ()
     schema_version: int = SCHEMA_VERSION

@@ -62,6 +62,8 @@ def _print_report(path: Path, report: DataReport) -> None:
             ("LEAK: of these, in one group with a training image", published.grouped_test_images),
         ]
     print_table(("found", "number"), rows)
+    if report.notes:
+        print_table(("code", "noticed"), [(one.code, one.text) for one in report.notes])
     if report.bad_files:
         _print_some(("file", "cannot be used because"), [(f.path, f.reason) for f in report.bad_files])
     if report.contradictions:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import click
 
 import weckd_edge
-from weckd_edge.cli.output import HELP, say
+from weckd_edge.cli.output import HELP, say, say_lines
 from weckd_edge.errors import WeckdError, did_you_mean
 
 
@@ -97,7 +97,9 @@ def main(args: list[str] | None = None) -> None:
         err.show()
         _exit(err.exit_code)
     except WeckdError as err:
-        _leave(f"error: {err}", err.exit_code)
+        say(f"error: {err}")
+        say_lines(err.lines)
+        _exit(err.exit_code)
     else:
         _exit(code if isinstance(code, int) else 0)
 
