@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
 from weckd_edge.artifacts import DataNote, InputContract
+from weckd_edge.devices.avif_headers import check_coded_size
 from weckd_edge.devices.file_kinds import HEAD_BYTES, kind_of, picture_kind_of
 from weckd_edge.devices.image_headers import Claims, black_is_zero, check_file, check_tags
 from weckd_edge.devices.picture_notes import Look
@@ -47,7 +48,7 @@ Pixels = NDArray[np.uint8]
 
 _STRIP_PIXELS = 1 << 20
 _BYTES_A_PIXEL = 12
-_MORE_BYTES_A_PIXEL = {"JPEG2000": 24, "WEBP": 16}
+_MORE_BYTES_A_PIXEL = {"JPEG2000": 24, "WEBP": 16, "AVIF": 24, "HEIF": 22}
 """What decoders take for a pixel at most, Pillow's and our own copy included, as it was measured."""
 _ORIENTATION = 0x0112
 _BEGINNINGS = (
@@ -198,6 +199,8 @@ def _open(data: bytes, claims: Claims) -> Image.Image:
         raise DataError(f"damaged header ({_brief(err)})") from err
     if max(image.size) > MAX_SIDE:
         raise DataError(f"{image.width} x {image.height} pixels; a side may have {MAX_SIDE}, save it smaller")
+    if image.format == "AVIF":
+        check_coded_size(data, *image.size)
     if _memory_of(image) > MAX_DECODING_BYTES:
         sides = f"{image.width} x {image.height} pixels of {image.format}"
         raise DataError(f"{sides} take more than {MAX_DECODING_BYTES >> 20} MiB; save it smaller, or as PNG")

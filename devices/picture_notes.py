@@ -117,12 +117,12 @@ def summarise(notes: Mapping[str, Sequence[DataNote]]) -> tuple[DataNote, ...]:
 
 _OF_MANY = {
     FEW_BITS: (
-        f"have 16 bits a channel and use a quarter of that range or less, {MOST_BITS} bits or fewer, so that they are almost "
-        "black; multiply the values of every image by the same number to fill 16 bits, also of those that are predicted later"
+        f"have 16 bits a channel and use a quarter of that range or less ({MOST_BITS} bits), so that they are almost black; "
+        "multiply the values of every image by the same number to fill 16 bits, of those too that are predicted later"
     ),
     HIDDEN: (
-        f"are hidden to {HIDDEN_SHARE:.0%} or more by their own transparency; remove their alpha channel if the picture under "
-        "it is what you mean"
+        f"are hidden to {HIDDEN_SHARE:.0%} or more by their own transparency; remove their alpha channel if the picture "
+        "under it is what you mean"
     ),
     NEARLY_ONE_VALUE: "are nearly of one colour, as black and empty pictures are; look at them",
     SEVERAL: "hold several pages or frames, of which the first is read; save the others as files of their own, if needed",

@@ -389,6 +389,8 @@ def read_calibration(
         if not skip_bad:
             raise DataError(f"{told}; repair or remove them, or give --skip-bad to leave them out")
         progress.note(f"{told}; they are left out")
+    for note in found.notes:
+        progress.note(f"calibration: {note.text}")
     held_out = {record.pixels_sha256: record for record in index.images if record.split != "train"}
     for image in found.images:
         twin = held_out.get(image.pixels_sha256)

@@ -69,6 +69,8 @@ def read_unlabelled(
         DataError: There is no such folder, or nothing in it.
     """
     found = scan(folder, list_unlabelled(folder), progress)
+    for note in found.notes:
+        progress.note(f"unlabelled frames: {note.text}")
     seen = {image.pixels_sha256 for image in labelled}
     fresh = []
     for image in found.images:
