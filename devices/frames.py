@@ -20,7 +20,7 @@ from weckd_edge.artifacts import DataNote, InputContract
 from weckd_edge.devices.avif_headers import check_coded_size
 from weckd_edge.devices.file_kinds import HEAD_BYTES, kind_of, picture_kind_of
 from weckd_edge.devices.image_headers import Claims, black_is_zero, check_file, check_tags
-from weckd_edge.devices.picture_notes import Look
+from weckd_edge.devices.picture_notes import Look, look_at
 from weckd_edge.devices.sharing import Room
 from weckd_edge.errors import DataError, MissingDependency
 from weckd_edge.files import read_bounded
@@ -290,11 +290,11 @@ def _decode(image: Image.Image, claims: Claims) -> Decoded:
         upright = np.empty((width, height, 3) if orientation >= 5 else (height, width, 3), np.uint8)
         stored = _STORED[orientation](upright)
         rows = max(1, _STRIP_PIXELS // width)
-        look = Look()
+        look = look_at(width, height)
         for top in range(0, height, rows):
             strip = image.crop((0, top, width, min(top + rows, height)))
             stored[top : top + rows] = _to_rgb(strip, image.format or "", claims, look)
-        return Decoded(pixels=upright, notes=look.notes(is_deep=claims.bits == 16, several=several))
+        return Decoded(pixels=upright, notes=look.notes(several=several))
     except (DataError, MemoryError):
         raise
     except Exception as err:
@@ -339,20 +339,22 @@ def _to_rgb(image: Image.Image, format_name: str, claims: Claims, look: Look) ->
         top = (1 << claims.bits) - 1 if is_short else 65535
         values = np.asarray(image).astype(np.int32).clip(0, top)
         grey = ((2 * 255 * (top - values if claims.white_is_zero else values) + top) // (2 * top)).astype(np.uint8)
-        look.add_deep(grey, None if is_short else int(values.max()))
+        look.add(grey, largest=None if is_short else int(values.max()))
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.mode in ("I", "F"):
         numbers = claims.numbers or ("floating-point" if image.mode == "F" else "32-bit")
         raise DataError(f"{numbers} values, whose black and white nobody says; scale them to 8 or 16 bits a channel")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
-        look.add_transparent(image)
+        look.add_transparent(np.asarray(image))
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image)
-    image = image.convert("RGB")
-    look.add(image)
-    pixels = np.asarray(image)
-    return 255 - pixels if claims.white_is_zero else pixels
+    pixels = np.asarray(image.convert("RGB"))
+    if claims.white_is_zero:
+        pixels = 255 - pixels
+    # Of 16 bits in colour, the higher byte alone is read.
+    look.add(pixels, largest=int(pixels.max()) * 256 + 255 if claims.bits == 16 else None)
+    return pixels
 
 
 def pixels_sha256(image: Pixels) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from weckd_edge.artifacts import DataNote
 
@@ -20,6 +20,9 @@ SEVERAL = "I_FIRST_OF_SEVERAL"
 NEAR_LEVELS = 16
 NEAR_SHARE = 0.995
 """A picture is nearly of one value where so many of its pixels lie within so many of 256 levels, in every channel."""
+
+SAMPLES = 1 << 14
+"""About so many pixels of a large picture are counted."""
 
 MOST_BITS = 14
 """A file of 16 bits a channel whose values would fit into so many is pointed out."""
@@ -33,44 +36,41 @@ class Look:
     """What is counted while a picture is decoded, strip by strip.
 
     Attributes:
+        step: One pixel in so many along each side is counted.
         colours: Pixels by level ``[3, 256]``, as they come out.
         beneath: The same of a picture with transparency, without it.
         opacity: Pixels by opacity ``[256]``; all zero without transparency.
-        largest: The largest value of a grey file of 16 bits, 0..65535; None of other files.
+        largest: The largest value of all in a file of 16 bits a channel, 0..65535; None of other files.
     """
 
+    step: int
     colours: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 256), np.int64))
     beneath: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 256), np.int64))
     opacity: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
     largest: int | None = None
 
-    def add(self, strip: Image.Image) -> None:
-        """Count the pixels of a strip, RGB."""
-        self.colours += np.array(strip.histogram(), np.int64).reshape(3, 256)
+    def add(self, strip: NDArray[np.uint8], *, largest: int | None = None) -> None:
+        """Count the pixels of a strip.
 
-    def add_transparent(self, strip: Image.Image) -> None:
-        """Count the pixels of a strip before it is laid on black, RGBA."""
-        counts = np.array(strip.histogram(), np.int64).reshape(4, 256)
+        Args:
+            strip: uint8 ``[h, W, 3]``, as they come out, or ``[h, W]`` of a grey one.
+            largest: The largest of the 16-bit values that the strip was made from.
+        """
+        if largest is not None:
+            self.largest = max(self.largest or 0, largest)
+        some = strip[:: self.step, :: self.step]
+        self.colours += _counts(some) if some.ndim == 3 else np.bincount(some.ravel(), minlength=256)
+
+    def add_transparent(self, strip: NDArray[np.uint8]) -> None:
+        """Count the pixels of a strip before it is laid on black: uint8 ``[h, W, 4]``."""
+        counts = _counts(strip[:: self.step, :: self.step])
         self.beneath += counts[:3]
         self.opacity += counts[3]
 
-    def add_deep(self, grey: NDArray[np.uint8], largest: int | None) -> None:
-        """Count a grey strip, scaled from 16 bits; ``largest`` was the largest value, None: that says nothing."""
-        if largest is not None:
-            self.largest = max(self.largest or 0, largest)
-        self.colours += np.bincount(grey.ravel(), minlength=256)
-
-    def notes(self, *, is_deep: bool, several: bool) -> tuple[DataNote, ...]:
-        """Return what is to be said.
-
-        Args:
-            is_deep: Whether the file says that it has 16 bits a channel.
-            several: Whether the file holds further pages or frames.
-        """
+    def notes(self, *, several: bool) -> tuple[DataNote, ...]:
+        """Return what is to be said; ``several``: whether the file holds further pages or frames."""
         found = []
         largest = self.largest
-        if is_deep and largest is None:  # in colour, the lower byte of each channel is not read
-            largest = int(np.flatnonzero(self.colours.sum(0)).max(initial=0)) * 256 + 255
         if largest is not None and largest < 1 << MOST_BITS:
             fits = f"no value over {largest} of 65535 ({largest.bit_length()} bits in 16?)"
             found.append(DataNote(code=FEW_BITS, text=f"16 bits a channel, but {fits}: almost black"))
@@ -84,6 +84,17 @@ class Look:
         if several:
             found.append(DataNote(code=SEVERAL, text="it holds several pages or frames; the first is read"))
         return tuple(found)
+
+
+def look_at(width: int, height: int) -> Look:
+    """Return what counts the pixels of a picture of this size: all of a small one, some of a large one."""
+    return Look(step=max(1, math.isqrt(width * height // SAMPLES)))
+
+
+def _counts(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return how often each level occurs in each channel ``[C, 256]``."""
+    channels = range(pixels.shape[2])
+    return np.stack([np.bincount(pixels[:, :, channel].ravel(), minlength=256) for channel in channels])
 
 
 def is_nearly_one_value(colours: NDArray[np.int64]) -> bool:

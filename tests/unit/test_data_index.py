@@ -145,6 +145,7 @@ def test_check_names_the_leak_on_stdout_and_in_json(folder: Path) -> None:
         "near_duplicate_groups": 0,
         "published_split": {"leaking_test_images": 1, "grouped_test_images": 1, "test_images": 7},
         "leaks": [{"test": "wax/zz.png", "train": "wax/00.png"}],
+        "notes": [],
     }
 
 
