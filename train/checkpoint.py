@@ -16,7 +16,8 @@ from weckd_edge.artifacts import InputContract, Link, Rate
 from weckd_edge.config import LinkConfig
 from weckd_edge.errors import ConfigError, ModelError
 from weckd_edge.store import file_ref
-from weckd_edge.train.models import Colour, Student, create, load_link, measure, save_weights
+from weckd_edge.train.models import Colour, Created, Student, create, load_link, measure, save_weights
+from weckd_edge.train.torchvision_names import TIMM_NAMES, fit_torchvision
 from weckd_edge.train.weights_file import Fitted, WeightsFile, fit_to, read_weights
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -75,17 +76,22 @@ def read_checkpoint(
         ModelError: Unknown network, a file that cannot be read, or weights that are not those of this very network.
     """
     file = read_weights(weights)
-    config, said = _described(config, file, mean, std)
+    config, theirs, said = _described(config, file, mean, std)
     made = create(config, classes or 2)
     trunk = made.student.trunk
     fitted = fit_to(file, trunk.state_dict(), key=key)
+    if theirs is not None and not fitted.tensors.keys() >= {n for n, _ in trunk.named_parameters()}:
+        renamed, made = _from_torchvision(file, theirs, config, key)
+        if renamed is not None:
+            fitted, trunk = renamed, made.student.trunk
+            said.append(f"Its tensors have the names of torchvision's {theirs}; timm's {config.model} answers as that does.")
     answered = next((_rows(fitted.tensors, head) for head in _heads(trunk) if f"{head}.weight" in fitted.tensors), None)
     if classes is not None and answered not in (None, classes):
         raise ModelError(
             f"{weights.name}: its classifier answers {answered} classes, expected one for each of {classes} labels; "
             "train it on these classes, or give the data set of its own"
         )
-    if answered is not None and answered != (classes or 2):
+    if answered is not None and answered != trunk.state_dict()[f"{_heads(trunk)[0]}.weight"].shape[0]:
         made = create(config, answered)
         trunk = made.student.trunk
     _require_fit(fitted.tensors, trunk.state_dict(), weights.name, config.model)
@@ -104,16 +110,29 @@ def read_checkpoint(
     )
 
 
+def _from_torchvision(file: WeightsFile, theirs: str, config: LinkConfig, key: str | None) -> tuple[Fitted | None, Created]:
+    """Look for the weights of torchvision's network of that name, whose classifier is the last tensor of a table."""
+    classes = next((int(list(table.values())[-1].shape[0]) for table in file.tables.values() if _is_bias(table)), 2)
+    made = create(config, classes)
+    return fit_torchvision(file, theirs, made.student.trunk, classes, key=key), made
+
+
+def _is_bias(table: Mapping[str, Tensor]) -> bool:
+    return len(table) > 2 and list(table.values())[-1].ndim == 1
+
+
 def _rows(tensors: Mapping[str, Tensor], head: str) -> int:
     return int(tensors[f"{head}.weight"].shape[0])
 
 
 def _described(
     config: LinkConfig | None, file: WeightsFile, mean: Colour | None, std: Colour | None
-) -> tuple[LinkConfig, list[str]]:
-    """Fill in what is not said of the network from what the file says of itself."""
-    settings, said = file.settings, []
-    named = next((str(settings[name]) for name in _MODEL_NAMES if timm.is_model(str(settings.get(name)))), None)
+) -> tuple[LinkConfig, str | None, list[str]]:
+    """Fill in what is not said of the network from what the file says of itself; torchvision's name of it, if it has one."""
+    settings: Mapping[str, Any] = file.settings
+    said: list[str] = []
+    names = [str(settings[name]) for name in _MODEL_NAMES if name in settings]
+    named = next((name for name in names if timm.is_model(name) or name in TIMM_NAMES), None)
     model = named if config is None else config.model
     if model is None:
         raise ConfigError(
@@ -133,7 +152,9 @@ def _described(
     if (mean is None or std is None) and own[0] is not None and own[1] is not None and min(own[1]) > 0:
         mean, std = mean or own[0], std or own[1]
         said.append("Mean and standard deviation are those that the file names.")
-    return LinkConfig(model=model, options=options, mean=mean, std=std), said
+    theirs = model if model in TIMM_NAMES else None
+    model, alike = TIMM_NAMES.get(model, (model, {}))
+    return LinkConfig(model=model, options={**alike, **options}, mean=mean, std=std), theirs, said
 
 
 def _options(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import json
 import pickle
 import sys
 import types
@@ -301,6 +302,46 @@ def test_the_command_line_shows_the_lines_to_copy(
     assert first.startswith("error: w.pth: cannot be read as weights: it holds ")
     assert lines[0] == "import torch; found = torch.load('w.pth', map_location='cpu', weights_only=False)"
     assert len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "timms", "options"),
+    [
+        ("mobilenet_v2", "mobilenetv2_100", {}),
+        ("mobilenet_v3_small", "mobilenetv3_small_100", {"bn_eps": 1e-3}),
+        ("efficientnet_b0", "efficientnet_b0", {}),
+    ],
+)
+def test_torchvisions_networks_are_opened_under_timms_names(
+    tmp_path: Path, name: str, timms: str, options: dict[str, float]
+) -> None:
+    torchvision = pytest.importorskip("torchvision")
+    torch.manual_seed(0)
+    network = torchvision.models.get_model(name, weights=None, num_classes=3).eval()
+    for one in network.modules():
+        if isinstance(one, torch.nn.BatchNorm2d):
+            one.running_mean.normal_(0, 0.1)
+            one.running_var.uniform_(0.5, 1.5)
+    args = argparse.Namespace(model=name, val_crop_size=96)
+    torch.save({"model": {f"module.{k}": v for k, v in network.state_dict().items()}, "args": args}, tmp_path / "w.pth")
+    image = torch.rand(1, 3, 96, 96)
+    for config in (None, LinkConfig(model=name)):
+        made = read_checkpoint(config, tmp_path / "w.pth", 3)
+        assert (made.architecture, json.loads(made.options), made.classes, made.input_size) == (timms, options, 3, 96)
+        assert f"Its tensors have the names of torchvision's {name}" in " ".join(made.said)
+        with torch.inference_mode():
+            assert torch.allclose(made.student(image)[0], network(image), atol=1e-5)
+    with pytest.raises(ModelError, match="answers 3 classes, expected one for each of 4 labels"):
+        read_checkpoint(None, tmp_path / "w.pth", 4)
+
+
+def test_torchvisions_network_that_timms_does_not_answer_as_is_refused(tmp_path: Path) -> None:
+    torchvision = pytest.importorskip("torchvision")
+    torch.manual_seed(0)
+    network = torchvision.models.mobilenet_v2(num_classes=3)
+    torch.save(network.state_dict(), tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"torchvision's mobilenet_v2 and timm's network answer .* apart; bring it as ONNX"):
+        read_checkpoint(LinkConfig(model="mobilenet_v2", options={"bn_eps": 0.1}), tmp_path / "w.pth")
 
 
 def request(file: Path, **more: Any) -> CompileRequest:
