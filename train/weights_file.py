@@ -299,7 +299,8 @@ def _why(path: Path, said: str) -> tuple[str, tuple[str, ...]]:
         head = file.read(HEAD_BYTES)
     if not head.startswith((b"PK\x03\x04", b"\x80")) and head[257:262] != b"ustar":  # what torch writes and has written
         kind = picture_kind_of(head) or kind_of(head)
-        return f"it is {kind}" if kind else "it is neither safetensors nor a file that PyTorch wrote", ()
+        neither = "neither safetensors nor a file that PyTorch wrote"
+        return f"it is {kind}, {neither}" if kind else f"it is {neither}", ()
     if "TorchScript" in said:
         lines = (
             "import torch",
