@@ -27,7 +27,8 @@ _WHOLE = {3: "H", 4: "I", 16: "Q"}
 _KEPT_AS_BYTES = (1, 2, 7)
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
 _WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 322, 323
-_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT, _SUBFILE, _DNG_VERSION = 258, 262, 339, 254, 50706
+_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLE_FORMAT, _SUBFILE, _DNG_VERSION = 258, 259, 262, 339, 254, 50706
+_YCBCR = 6
 _MOST_PAGES = 100
 
 
@@ -76,6 +77,8 @@ def check_file(data: bytes) -> Claims:
         tags = check_tags(data)
         if _DNG_VERSION in tags:
             raise DataError("DNG (a camera's raw data) is not read; convert it to JPEG or PNG")
+        if tags.get(_PHOTOMETRIC) == _YCBCR and tags.get(_COMPRESSION, 1) == 1:
+            raise DataError("a TIFF of uncompressed YCbCr is not read, as Pillow misreads it up to 12.0; save it as PNG")
         for side, tile in ((_WIDTH, _TILE_WIDTH), (_HEIGHT, _TILE_HEIGHT)):
             if tags.get(tile, 0) > max(ROOMY_TILE, tags.get(side, 0)):
                 raise DataError(f"tiles of {tags[tile]} pixels, the picture has {tags.get(side, 0)}: damaged or crafted")
