@@ -6,7 +6,7 @@ DEMO ?= demo
 # Nothing is compiled at installation, so what is imported must be kept compiled: torch and timm take ten seconds more without.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint dist-test arm64-test install clean
+.PHONY: demo test lint dist-test arm64-test resolve-test lowest-device-test lowest-test install clean
 
 install: $(VENV)/.installed
 
@@ -22,7 +22,7 @@ demo: install
 
 test: install lint
 	$(BIN)/pytest -n 2
-	$(MAKE) --jobs=2 --output-sync=target dist-test arm64-test
+	$(MAKE) --jobs=2 --output-sync=target dist-test arm64-test resolve-test lowest-device-test
 
 lint: install
 	$(BIN)/ruff format --check .
@@ -36,6 +36,17 @@ dist-test: install
 # Says why it is skipped where there is no apt with arm64 packages; ARM64=--required makes that a failure.
 arm64-test: install
 	$(BIN)/python tests/arm64_check.py $(ARM64)
+
+# Each of these three says why it is skipped; CHECK=--required makes that a failure.
+resolve-test: install
+	$(BIN)/python tests/resolve_check.py $(CHECK)
+
+lowest-device-test: install
+	$(BIN)/python tests/lowest_versions_check.py --device $(CHECK)
+
+# About 7 GB and ten minutes: before a release, and after a change of a floor in pyproject.toml.
+lowest-test: install
+	$(BIN)/python tests/lowest_versions_check.py $(CHECK)
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info

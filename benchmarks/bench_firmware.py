@@ -67,7 +67,7 @@ def command(built: Built, bundle: Path, *args: object) -> list[str]:
 
 def bench_frames(built: Built, bundle: Path, images: np.ndarray, frames: Path) -> None:
     choice = choose_model(open_bundle(bundle), "openvino")
-    runner = open_runner(choice.backend, choice.path)
+    runner = open_runner(choice.backend, choice.model)
     batch = [np.ascontiguousarray(image[None]) for image in images]
     times_ns: dict[str, list[int]] = {"python": [], "c": [], "c, camera writes into the block": []}
     ratios: dict[str, list[float]] = {"c": [], "c, camera writes into the block": []}

@@ -16,7 +16,7 @@ from record import append
 
 from weckd_edge.bundle import open_bundle
 from weckd_edge.devices.backends.table import open_network, open_runner
-from weckd_edge.devices.verify_bundle import load_golden
+from weckd_edge.devices.golden_arrays import load_golden
 
 ROUNDS, WARMUP = 1000, 50
 

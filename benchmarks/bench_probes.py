@@ -19,7 +19,7 @@ from record import append
 
 from weckd_edge.artifacts import DatasetIndex, Probes
 from weckd_edge.cli.build import parse_link
-from weckd_edge.config import BuildConfig, TrainConfig
+from weckd_edge.config import BuildConfig, DataConfig, TrainConfig
 from weckd_edge.progress import SilentProgress
 from weckd_edge.schema import to_data
 from weckd_edge.train.data.index import build_index
@@ -48,7 +48,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     link = replace(parse_link(given.trunk), options=OPTIONS, mean=(0.5,) * 3, std=(0.5,) * 3)
-    config = BuildConfig(link=(link, link), train=TrainConfig(threads=given.threads))
+    data = DataConfig(use_published_split=False)
+    config = BuildConfig(link=(link, link), data=data, train=TrainConfig(threads=given.threads))
     quiet = SilentProgress()
     index = build_index(given.data, config.data, shares=2, seed=0, skip_bad=True, progress=quiet)
     wall_ns, cpu_ns = time.monotonic_ns(), time.process_time_ns()

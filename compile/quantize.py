@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -224,24 +223,20 @@ def _place_pairs(
     quantization: Any = require("onnxruntime.quantization", "quantize a network")
     calibrate: Any = require("onnxruntime.quantization.calibrate", "quantize a network")
     limits = {name: np.float32(seen.limit(method)) for name, seen in histograms.items()}
-    minmax = quantization.CalibrationMethod.MinMax
-    ranges = calibrate.TensorsData(minmax, {name: (-limit, limit) for name, limit in limits.items()})
-    with tempfile.TemporaryDirectory(prefix="weckd-") as folder, _quiet():
-        path, cache = Path(folder) / "int8.onnx", Path(folder) / "ranges.json"
-        calibrate.save_tensors_data(ranges, cache)
+    ranges = {name: (-limit, limit) for name, limit in limits.items()}
+    with _quiet():
         try:
-            quantization.quantize_static(
+            # Not quantize_static: the releases that run on Python 3.10 take no ranges that were found elsewhere.
+            quantizer = quantization.QDQQuantizer(
                 graph,
-                str(path),
-                quant_format=quantization.QuantFormat.QDQ,
-                op_types_to_quantize=list(QUANTIZED_TYPES),
-                nodes_to_exclude=list(outside),
                 per_channel=True,
                 reduce_range=reduce_range,
-                activation_type=quantization.QuantType.QInt8,
-                weight_type=quantization.QuantType.QInt8,
-                calibrate_method=minmax,
-                calibration_cache_path=cache,
+                weight_qType=quantization.QuantType.QInt8,
+                activation_qType=quantization.QuantType.QInt8,
+                tensors_range=calibrate.TensorsData(quantization.CalibrationMethod.MinMax, ranges),
+                nodes_to_quantize=[],
+                nodes_to_exclude=list(outside),
+                op_types_to_quantize=list(QUANTIZED_TYPES),
                 extra_options={
                     "ActivationSymmetric": True,
                     "WeightSymmetric": True,
@@ -252,9 +247,12 @@ def _place_pairs(
                     "OpTypesToExcludeOutputQuantization": list(QUANTIZED_TYPES),
                 },
             )
+            quantizer.quantize_model()
         except (ValueError, RuntimeError, KeyError, AttributeError) as err:
             raise ModelError(f"ONNX Runtime cannot quantize this network ({str(err).splitlines()[0][:200]})") from err
-        return load_graph(path)
+    quantizer.model.topological_sort()
+    made: ModelProto = quantizer.model.model
+    return made
 
 
 @contextlib.contextmanager

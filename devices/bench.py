@@ -23,14 +23,15 @@ from numpy.typing import NDArray
 import weckd_edge
 from weckd_edge.artifacts import Latency, MachineRecord, Measurement, PowerFigures
 from weckd_edge.bundle import Bundle
-from weckd_edge.devices.backends.base import NetworkRunner
+from weckd_edge.devices.backends.base import ModelSource, NetworkRunner
 from weckd_edge.devices.backends.loadgen_backend import LIBRARY, MOST_BYTES, memory_bytes, run_loadgen
 from weckd_edge.devices.backends.table import BACKENDS, open_network, open_runner
 from weckd_edge.devices.bench_folder import FRAME, NETWORK, BenchFolder
-from weckd_edge.devices.choice import choose_model
+from weckd_edge.devices.choice import choose_model, read_model
 from weckd_edge.devices.detect import Detected, detect
 from weckd_edge.devices.early_stopping import early_stop
 from weckd_edge.devices.energy import energy_of
+from weckd_edge.devices.golden_arrays import load_golden
 from weckd_edge.devices.guard import OpenGuard, open_guard
 from weckd_edge.devices.machine import Machine, rises
 from weckd_edge.devices.percentiles import summarize
@@ -39,7 +40,6 @@ from weckd_edge.devices.power.null_source import NullSource
 from weckd_edge.devices.rules import Rules, find_rules
 from weckd_edge.devices.single_stream import Run, Runnable, Sink, run_single_stream, warm_up
 from weckd_edge.devices.verdict import LARGEST_SPREAD, spread_text
-from weckd_edge.devices.verify_bundle import load_golden
 from weckd_edge.devices.watch import Watch
 from weckd_edge.errors import ModelError
 from weckd_edge.optional import EXTRA_OF, is_installed
@@ -96,11 +96,11 @@ def bench(
     manifest = bundle.manifest
     return bench_model(
         choice.backend,
-        choice.path,
+        choice.model,
         frames,
         precision=choice.precision,
         network_input_name=manifest.network_input_name,
-        onnx=bundle.folder / manifest.onnx.path,
+        onnx=read_model(bundle, manifest.onnx),
         rules=rules,
         queries=queries,
         warmup=warmup,
@@ -116,12 +116,12 @@ def bench(
 
 def bench_model(
     backend: str,
-    model: Path,
+    model: ModelSource,
     frames: NDArray[np.uint8],
     *,
     precision: str,
     network_input_name: str,
-    onnx: Path | None = None,
+    onnx: ModelSource | None = None,
     rules: str = "quick",
     queries: int | None = None,
     warmup: int | None = None,
@@ -133,11 +133,11 @@ def bench_model(
     root: Path = Path("/"),
     progress: Progress | None = None,
 ) -> Measurement:
-    """Measure one model file.
+    """Measure one model.
 
     Args:
         backend: A name of the backend table.
-        model: What it opens.
+        model: What it opens: a file, or the bytes of a bundle that were proved.
         frames: uint8 ``[N, H, W, 3]``, used in turn.
         precision: Of the model, for the record.
         network_input_name: Where to cut the graph to time the network alone.
@@ -350,7 +350,13 @@ def _machine_warnings(found: Detected, threads: int) -> list[str]:
 
 
 def _network_alone(
-    backend: str, model: Path, onnx: Path | None, tensor_name: str, rules: Rules, threads: int, sink: Sink | None
+    backend: str,
+    model: ModelSource,
+    onnx: ModelSource | None,
+    tensor_name: str,
+    rules: Rules,
+    threads: int,
+    sink: Sink | None,
 ) -> tuple[Latency | None, str]:
     """Return the time of the network without its preprocessing, and what is to be said about it."""
     if not BACKENDS[backend].network_only:
@@ -382,7 +388,7 @@ def _any_tensor(runner: NetworkRunner) -> NDArray[Any]:
     return random.integers(0, 127, runner.input_shape).astype(runner.dtype)
 
 
-def _cold_start(backend: str, model: Path, frames: NDArray[np.uint8], threads: int) -> tuple[int, int | None]:
+def _cold_start(backend: str, model: ModelSource, frames: NDArray[np.uint8], threads: int) -> tuple[int, int | None]:
     """Open and answer once in a fresh process; return the time it took and the process's largest resident memory."""
     package = Path(weckd_edge.__file__).parent.parent
     code = (  # ours first, as another version may be installed; behind everything else for whatever is imported next
@@ -392,7 +398,8 @@ def _cold_start(backend: str, model: Path, frames: NDArray[np.uint8], threads: i
     with tempfile.TemporaryDirectory(prefix="weckd-bench-") as folder:
         path = Path(folder) / "frame.npy"
         np.save(path, frames)
-        command = [sys.executable, "-c", code, backend, str(model.resolve()), str(path), str(threads)]
+        file = model.resolve() if isinstance(model, Path) else model.write(Path(folder))
+        command = [sys.executable, "-c", code, backend, str(file), str(path), str(threads)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_COLD_TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired as err:

@@ -12,15 +12,19 @@ from pathlib import Path
 
 from weckd_edge.artifacts import SCHEMA_VERSION, FileRef
 from weckd_edge.bundle import DEVICE_FOLDER
+from weckd_edge.bundle_files import BundleFolder
+from weckd_edge.devices.backends.base import ModelBytes
 from weckd_edge.devices.jetson import EngineIdentity
 from weckd_edge.devices.layers import EngineLayer, Processor
 from weckd_edge.errors import DeviceError, WeckdError
+from weckd_edge.files import read_bounded
 from weckd_edge.schema import from_json, to_json
 from weckd_edge.store import check_ref, write_atomic
 
 ENGINE_FILE = "model.engine"
 RECORD_FILE = "engine.json"
 LAYERS_FILE = "layers.json"
+_MOST_RECORD_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,6 +113,18 @@ def kept_record(bundle: Path, key: str) -> EngineRecord | None:
     return record if record is not None and record.key == key == record.identity.key() else None
 
 
+def read_engine(bundle: Path, record: EngineRecord) -> ModelBytes:
+    """Return the bytes of an engine whose digest is the recorded one.
+
+    Raises:
+        BundleError: The engine was changed, or is not there any more.
+    """
+    engine = record.engine
+    with BundleFolder(bundle / DEVICE_FOLDER) as below:
+        data = below.prove(engine.path, engine.bytes, engine.sha256, keep=True)
+    return ModelBytes(path=str(bundle / DEVICE_FOLDER / engine.path), graph=data)
+
+
 def current_engine(bundle: Path) -> Path:
     """Return the engine file in use.
 
@@ -146,6 +162,7 @@ def _load(bundle: Path, path: Path) -> EngineRecord | None:
 
 def _read(path: Path) -> EngineRecord | None:
     try:
-        return from_json(EngineRecord, path.read_bytes(), where=path.name, error=DeviceError)
-    except (OSError, WeckdError):
+        raw = read_bounded(path, at_most=_MOST_RECORD_BYTES)
+        return from_json(EngineRecord, raw, where=path.name, error=DeviceError)
+    except WeckdError:
         return None

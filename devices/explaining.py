@@ -48,6 +48,8 @@ def explain_images(
     backend: str | None = None,
     threads: int = 1,
     answer_anyway: bool = False,
+    key: Path | None = None,
+    at_least: int = 0,
 ) -> tuple[Explained, ...]:
     """Answer images as ``infer`` does, and write a picture for each that could be read.
 
@@ -58,6 +60,8 @@ def explain_images(
         backend: See ``choose_model``.
         threads: Processor threads one query may use.
         answer_anyway: Answer also frames that the bundle's guard refuses; of the others there is a picture only then.
+        key: As for ``open_bundle_model``.
+        at_least: As for ``open_bundle_model``.
 
     Raises:
         StoreError: A picture of that name is there already, or ``out`` cannot be written or lies in the bundle.
@@ -70,7 +74,7 @@ def explain_images(
     for picture in pictures:
         if picture.exists():
             raise StoreError(f"{picture}: is there already and is not overwritten; name another folder, or remove it")
-    model = open_bundle_model(bundle, backend=backend, threads=threads)
+    model = open_bundle_model(bundle, backend=backend, threads=threads, key=key, at_least=at_least)
     try:
         with explain_os_errors(out):
             out.mkdir(parents=True, exist_ok=True)

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from weckd_edge.artifacts import BuiltModel, FileRef
 from weckd_edge.bundle import DEVICE_FOLDER, Bundle
+from weckd_edge.devices.backends.base import ModelBytes
 from weckd_edge.devices.backends.cudart import load_cuda_runtime
 from weckd_edge.devices.backends.table import open_runner
 from weckd_edge.devices.backends.tensorrt_backend import DLA, build_engine, dla_cores
+from weckd_edge.devices.choice import read_model
 from weckd_edge.devices.engines import (
     ENGINE_FILE,
     LAYERS_FILE,
@@ -24,13 +26,15 @@ from weckd_edge.devices.engines import (
     kept_record,
     make_current,
     named_record,
+    read_engine,
     record_before,
 )
+from weckd_edge.devices.golden_arrays import load_golden
 from weckd_edge.devices.jetson import EngineIdentity, check_room, full_tensorrt_version, read_module, read_power_mode
 from weckd_edge.devices.layers import beside_the_dla, in_floating_point
 from weckd_edge.devices.race import race
-from weckd_edge.devices.recipe import RECIPE_FILE, GraphFile, TensorRTRecipe, plan_for, read_recipe
-from weckd_edge.devices.verify_bundle import SelfTest, load_golden, self_test
+from weckd_edge.devices.recipe import RECIPE_FILE, GraphFile, TensorRTRecipe, parse_recipe, plan_for
+from weckd_edge.devices.verify_bundle import SelfTest, self_test
 from weckd_edge.errors import BundleError, DeviceError, ModelError, WeckdError
 from weckd_edge.optional import is_installed, require
 from weckd_edge.progress import Progress, SilentProgress
@@ -138,7 +142,7 @@ def go_back(bundle: Bundle, *, root: Path = Path("/")) -> EngineRecord:
         before = record_before(bundle.folder, present.identity) if present is not None else None
         if present is None or before is None or before.identity.module != read_module(root)[0]:
             raise DeviceError(f"{bundle.folder}: there is no engine before the one in use; weckd-edge finalize builds one")
-        _test(bundle, bundle.folder / DEVICE_FOLDER / before.engine.path, tolerance)
+        _test(bundle, read_engine(bundle.folder, before), tolerance)
         record = replace(before, previous=present.key)
         make_current(bundle.folder, record)
     return record
@@ -167,7 +171,7 @@ def _kept(bundle: Bundle, key: str, tolerance: float) -> EngineRecord | None:
     if kept is None:
         return None
     try:
-        _test(bundle, bundle.folder / DEVICE_FOLDER / kept.engine.path, tolerance)
+        _test(bundle, read_engine(bundle.folder, kept), tolerance)
     except DeviceError as err:
         # The key may not tell two builds of TensorRT apart (see full_tensorrt_version): the engine may refuse to load.
         logger.warning("the engine that was built here is built again: %s", err)
@@ -184,7 +188,7 @@ def _after_failure(device: _Device, identity: EngineIdentity, err: WeckdError) -
     if before is None:
         return err
     try:
-        _test(device.bundle, device.bundle.folder / DEVICE_FOLDER / before.engine.path, device.tolerance)
+        _test(device.bundle, read_engine(device.bundle.folder, before), device.tolerance)
     except (DeviceError, ModelError):
         return err
     make_current(device.bundle.folder, replace(before, previous=None))
@@ -196,7 +200,7 @@ def _recipe(bundle: Bundle) -> TensorRTRecipe:
     for model in bundle.manifest.models:
         for ref in model.files:
             if model.backend == "tensorrt" and Path(ref.path).name == RECIPE_FILE:
-                recipe = read_recipe(bundle.folder / ref.path)
+                recipe = parse_recipe(bundle.read(ref), Path(ref.path).name)
                 if recipe.onnx_sha256 != bundle.manifest.onnx.sha256:
                     raise BundleError(f"{ref.path}: was written for another graph than {bundle.manifest.onnx.path}")
                 return recipe
@@ -206,11 +210,11 @@ def _recipe(bundle: Bundle) -> TensorRTRecipe:
     )
 
 
-def _graph(bundle: Bundle, graph: GraphFile) -> Path:
-    """Return where a form of the graph lies: any file of the manifest with its digest."""
+def _graph(bundle: Bundle, graph: GraphFile) -> ModelBytes:
+    """Return a form of the graph: any file of the manifest with its digest."""
     for ref in bundle.manifest.files:
         if ref.sha256 == graph.sha256:
-            return bundle.folder / ref.path
+            return read_model(bundle, ref)
     raise BundleError(f"{bundle.folder}: the recipe names {graph.name}, which is not in the bundle; build the bundle again")
 
 
@@ -257,7 +261,7 @@ def _build(device: _Device, identity: EngineIdentity, dla: DLA | None) -> Engine
     if graph is None:
         raise DeviceError("this bundle has no graph for a DLA; build it again for a profile with DLA cores")
     onnx = _graph(bundle, graph)
-    check_room(bundle.folder, onnx.stat().st_size, recipe.workspace_mib, device.root)
+    check_room(bundle.folder, len(onnx.graph), recipe.workspace_mib, device.root)
     # Timings hold for one module in one power mode, whatever the graph.
     clocks = replace(identity, onnx_sha256="", graph_sha256="", flags=()).key()
     cache = bundle.folder / DEVICE_FOLDER / f"{clocks[:16]}-{recipe.timing_cache}"
@@ -267,7 +271,7 @@ def _build(device: _Device, identity: EngineIdentity, dla: DLA | None) -> Engine
     with atomic_folder(final) as folder:
         write_atomic(folder / ENGINE_FILE, built.data)
         write_atomic(folder / LAYERS_FILE, to_json(LayerTable(layers=built.layers)))
-        result = _test(bundle, folder / ENGINE_FILE, device.tolerance)
+        result = _test(bundle, ModelBytes(path=ENGINE_FILE, graph=built.data), device.tolerance)
         path = (final / ENGINE_FILE).relative_to(bundle.folder / DEVICE_FOLDER).as_posix()
         record = EngineRecord(
             key=key,
@@ -310,8 +314,8 @@ def _with_dla(device: _Device, gpu: EngineRecord, dla: DLA) -> tuple[EngineRecor
 def _race(device: _Device, engines: dict[str, EngineRecord]) -> dict[str, float]:
     """Return the median time of one golden frame by target, ns; measured in turn, so that both see the same clocks."""
     frames, _ = load_golden(device.bundle)
-    folder = device.bundle.folder / DEVICE_FOLDER
-    runners = {name: open_runner("tensorrt", folder / record.engine.path) for name, record in engines.items()}
+    folder = device.bundle.folder
+    runners = {name: open_runner("tensorrt", read_engine(folder, record)) for name, record in engines.items()}
     try:
         single = [frame[None] for frame in frames]
         lanes = race(list(runners.values()), single, rounds=RACE_FRAMES, queries=1, warmup=RACE_WARMUP)
@@ -321,7 +325,7 @@ def _race(device: _Device, engines: dict[str, EngineRecord]) -> dict[str, float]
     return {name: float(lane.median_ns) for name, lane in zip(runners, lanes, strict=True)}
 
 
-def _test(bundle: Bundle, engine: Path, tolerance: float) -> SelfTest:
+def _test(bundle: Bundle, engine: ModelBytes, tolerance: float) -> SelfTest:
     frames, expected = load_golden(bundle)
     runner = open_runner("tensorrt", engine)
     try:

@@ -21,7 +21,7 @@ from weckd_edge.devices.early_stopping import CONFIDENCE, decide, more_queries
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.devices.rules import MINIMUM_QUERIES
 from weckd_edge.devices.verdict import doubts, only_noisy
-from weckd_edge.performance import compare_with_guessing
+from weckd_edge.guessing import compare_with_guessing
 from weckd_edge.stats import images_to_decide
 
 _ROUNDING = 1e-9

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import SCHEMA_VERSION, FrameGuard, InputContract, QualityFigures, crop_box
 from weckd_edge.bundle import Bundle
 from weckd_edge.errors import BundleError
-from weckd_edge.schema import from_json
+from weckd_edge.manifest_rules import MOST_DEPTH
+from weckd_edge.schema import from_data, parse_json
 
 Floats = NDArray[np.float64]
 
@@ -49,6 +50,12 @@ FEATURES = 3 + 3 + 2 + 3 + 2 * len(LAGS) + BINS + CELLS**2 + 4
 """Numbers that describe a frame."""
 
 COUNT = GRID * GRID
+
+MOST_BYTES = 1 << 20
+"""Of the guard's file."""
+
+MOST_NUMBER = 1e30
+"""Of every number in it: no score overflows then, whatever the frame."""
 
 _TINY = 1e-9
 
@@ -193,8 +200,10 @@ def open_guard(bundle: Bundle) -> OpenGuard | None:
     ref = bundle.manifest.guard
     if ref is None:
         return None
-    text = (bundle.folder / ref.path).read_bytes()
-    return OpenGuard(from_json(FrameGuard, text, where=ref.path, error=BundleError), bundle.manifest.input)
+    if ref.bytes > MOST_BYTES:
+        raise BundleError(f"{ref.path}: expected at most {MOST_BYTES} bytes, found {ref.bytes}", fault="limit")
+    data = parse_json(bundle.read(ref), where=ref.path, error=BundleError, deepest=MOST_DEPTH)
+    return OpenGuard(from_data(FrameGuard, data, where=ref.path, error=BundleError), bundle.manifest.input)
 
 
 class OpenGuard:
@@ -226,9 +235,11 @@ class OpenGuard:
             self._whitening[row, : row + 1] = values
         bars = (*astuple(guard.bars), guard.most_unfamiliar)
         if guard.schema_version != SCHEMA_VERSION:
-            raise BundleError(f"guard: expected format {SCHEMA_VERSION}, found {guard.schema_version}; update weckd-edge")
-        if not all(np.isfinite(v).all() for v in (self._mean, self._whitening, [b for b in bars if b is not None])):
-            raise BundleError("guard: expected numbers, got one that is not finite")
+            told = f"expected format {SCHEMA_VERSION}, found {guard.schema_version}; update weckd-edge"
+            raise BundleError(f"guard: {told}", fault="newer")
+        numbers = (*guard.mean, *(value for row in guard.whitening for value in row), *(b for b in bars if b is not None))
+        if not all(abs(number) <= MOST_NUMBER for number in numbers):
+            raise BundleError(f"guard: expected numbers within {MOST_NUMBER:g}, got one that is beyond, or no number")
 
     def judge(self, frame: NDArray[np.uint8]) -> Sight:
         """Say whether a frame may be answered: uint8 ``[frame_height, frame_width, 3]``, or with a leading 1."""

@@ -95,28 +95,32 @@ class OpenModel:
     guard: OpenGuard | None
 
 
-def open_bundle_model(folder: Path, *, backend: str | None = None, threads: int = 1) -> OpenModel:
-    """Verify a bundle and open one of its models.
+def open_bundle_model(
+    folder: Path, *, backend: str | None = None, threads: int = 1, key: Path | None = None, at_least: int = 0
+) -> OpenModel:
+    """Verify a bundle and open one of its models, from the bytes that were verified.
 
     Args:
         folder: The bundle.
         backend: See ``choose_model``.
         threads: Processor threads one query may use.
+        key: PEM public key; with it, a bundle that its owner did not sign is refused.
+        at_least: Lowest version that is taken.
 
     Raises:
-        BundleError: It is no bundle, or was changed.
+        BundleError: It is no bundle, was changed, or is not the owner's.
         WeckdError: See ``choose_model`` and ``open_runner``.
     """
-    bundle = open_bundle(folder)
+    bundle = open_bundle(folder, key=key, at_least=at_least)
     guard = open_guard(bundle)
     choice = choose_model(bundle, backend)
-    runner = open_runner(choice.backend, choice.path, threads=threads)
+    runner = open_runner(choice.backend, choice.model, threads=threads)
     contract = bundle.manifest.input
     expected = (1, contract.frame_height, contract.frame_width, 3)
     if runner.input_shape != expected:
         runner.close()
         raise ModelError(
-            f"{choice.path.name}: expected frames {list(expected)} as the manifest says, takes {list(runner.input_shape)}"
+            f"{choice.model.name}: expected frames {list(expected)} as the manifest says, takes {list(runner.input_shape)}"
         )
     return OpenModel(bundle=bundle, choice=choice, runner=runner, guard=guard)
 
@@ -187,6 +191,8 @@ def infer(
     backend: str | None = None,
     threads: int = 1,
     answer_anyway: bool = False,
+    key: Path | None = None,
+    at_least: int = 0,
 ) -> tuple[Inference, ...]:
     """Answer images.
 
@@ -198,12 +204,14 @@ def infer(
         backend: See ``choose_model``.
         threads: Processor threads one query may use.
         answer_anyway: Answer also what the guard refuses.
+        key: As for ``open_bundle_model``.
+        at_least: As for ``open_bundle_model``.
 
     Raises:
         WeckdError: The bundle cannot be opened, or a named path does not exist.
     """
     files = find_images(images)
-    model = open_bundle_model(bundle, backend=backend, threads=threads)
+    model = open_bundle_model(bundle, backend=backend, threads=threads, key=key, at_least=at_least)
     try:
         return tuple(answer_file(model, file, answer_anyway=answer_anyway) for file in files)
     finally:

@@ -42,7 +42,7 @@ def picture_frames(
 def _open(folder: Path, manifest: Manifest) -> tuple[Runner | None, str]:
     try:
         choice = choose_model(Bundle(folder=folder, manifest=manifest, signature="unsigned"))
-        return open_runner(choice.backend, choice.path), ""
+        return open_runner(choice.backend, choice.model), ""
     except WeckdError:  # its words name files of this machine, which have no place in a bundle
         return None, "what ships cannot be opened on the machine that built it"
 

@@ -307,18 +307,29 @@ def write_recipe(
 
 
 def read_recipe(path: Path) -> TensorRTRecipe:
-    """Read a recipe.
+    """Read a recipe's file.
 
     Raises:
-        DeviceError: It is missing, of another schema, or says something contradictory.
+        DeviceError: It is missing, or as for ``parse_recipe``.
     """
     try:
         text = path.read_bytes()
     except OSError as err:
         raise DeviceError(f"{path}: expected a TensorRT recipe, cannot read it ({err.strerror})") from err
-    recipe = from_json(TensorRTRecipe, text, where=path.name, error=DeviceError)
+    return parse_recipe(text, path.name)
+
+
+def parse_recipe(text: bytes, where: str) -> TensorRTRecipe:
+    """Return the recipe that some bytes are.
+
+    Args:
+        text: The bytes.
+        where: How they are called in messages.
+
+    Raises:
+        DeviceError: They are of another schema, or say something contradictory.
+    """
+    recipe = from_json(TensorRTRecipe, text, where=where, error=DeviceError)
     if recipe.schema_version != SCHEMA_VERSION:
-        raise DeviceError(
-            f"{path.name}: schema {recipe.schema_version}, this version reads {SCHEMA_VERSION}; update weckd-edge"
-        )
+        raise DeviceError(f"{where}: schema {recipe.schema_version}, this version reads {SCHEMA_VERSION}; update weckd-edge")
     return recipe

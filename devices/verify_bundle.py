@@ -6,18 +6,22 @@ that can run here, compared with the answers in the bundle.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import BuiltModel, Manifest
-from weckd_edge.bundle import DEVICE_FOLDER, Bundle, open_bundle
-from weckd_edge.devices.backends.base import Runner
+from weckd_edge.bundle import Bundle, open_bundle
+from weckd_edge.devices.backends.base import ModelBytes, Runner
 from weckd_edge.devices.backends.table import BACKENDS, open_runner
-from weckd_edge.devices.engines import current_record
+from weckd_edge.devices.choice import backend_of, read_model
+from weckd_edge.devices.engines import current_record, read_engine
+from weckd_edge.devices.golden_arrays import load_golden
+from weckd_edge.devices.guard import open_guard
 from weckd_edge.errors import BundleError, DeviceError, MissingDependency, ModelError
 from weckd_edge.signing import SIGNATURE_FILE, SignatureError
 
@@ -82,19 +86,20 @@ def verify_bundle(folder: Path, key: Path | None = None, at_least: int = 0) -> V
         ConfigError: The key cannot be used.
         MissingDependency: A key was given and the extra ``sign`` is not installed.
     """
-    signed = (folder / SIGNATURE_FILE).is_file()
+    signed = os.path.lexists(folder / SIGNATURE_FILE)
     try:
         bundle = open_bundle(folder, key=key, at_least=at_least)
     except BundleError as err:
         signature: Signature
         if isinstance(err, SignatureError):
-            signature = "invalid" if signed else "unsigned"
+            signature = "unsigned" if err.fault == "unsigned" else "invalid"
         elif signed:  # open_bundle() checks the signature before anything else: with a key, it held
             signature = "unchecked" if key is None else "valid"
         else:
             signature = "unsigned"
         return VerifyResult(bundle=str(folder), signature=signature, digests_ok=False, passed=False, problem=str(err))
     try:
+        open_guard(bundle)
         tests = self_tests(bundle)
     except BundleError as err:
         return VerifyResult(bundle=str(folder), signature=bundle.signature, digests_ok=True, passed=False, problem=str(err))
@@ -127,30 +132,12 @@ def self_tests(bundle: Bundle) -> tuple[SelfTest, ...]:
     """
     frames, expected = load_golden(bundle)
     results = []
-    for backend, path, reason in _candidates(bundle):
-        if path is None:
+    for backend, model, reason in _candidates(bundle):
+        if model is None:
             results.append(SelfTest(backend=backend, reason=reason))
         else:
-            results.append(_run(backend, path, bundle.manifest, frames, expected))
+            results.append(_run(backend, model, bundle.manifest, frames, expected))
     return tuple(results)
-
-
-def load_golden(bundle: Bundle) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Return the golden frames ``[N, H, W, 3]`` uint8 and the answers they must give ``[N, classes]`` float32.
-
-    Raises:
-        BundleError: A file is no array, or of another shape or type than the manifest promises.
-    """
-    manifest = bundle.manifest
-    contract = manifest.input
-    frames = _load_array(bundle.folder / manifest.selftest.frames.path)
-    expected = _load_array(bundle.folder / manifest.selftest.expected.path)
-    count = frames.shape[0] if frames.ndim else 0
-    _check_array("selftest frames", frames, (count, contract.frame_height, contract.frame_width, 3), np.uint8)
-    _check_array("selftest answers", expected, (count, len(manifest.labels)), np.float32)
-    if not count or not np.isfinite(expected).all():
-        raise BundleError(f"{bundle.folder}: expected golden frames with finite answers, found {count} frames")
-    return frames, expected
 
 
 def self_test(runner: Runner, frames: NDArray[np.uint8], expected: NDArray[np.float32], tolerance: float) -> SelfTest:
@@ -184,12 +171,14 @@ def self_test(runner: Runner, frames: NDArray[np.uint8], expected: NDArray[np.fl
     )
 
 
-def _run(backend: str, path: Path, manifest: Manifest, frames: NDArray[np.uint8], expected: NDArray[np.float32]) -> SelfTest:
+def _run(
+    backend: str, model: ModelBytes, manifest: Manifest, frames: NDArray[np.uint8], expected: NDArray[np.float32]
+) -> SelfTest:
     tolerance = manifest.selftest.tolerance.get(backend)
     if tolerance is None:
         return SelfTest(backend=backend, passed=False, reason="the bundle names no tolerance for it")
     try:
-        runner = open_runner(backend, path, threads=1)
+        runner = open_runner(backend, model, threads=1)
     except MissingDependency as err:
         return SelfTest(backend=backend, tolerance=tolerance, reason=str(err))
     except (ModelError, DeviceError) as err:
@@ -202,47 +191,30 @@ def _run(backend: str, path: Path, manifest: Manifest, frames: NDArray[np.uint8]
         runner.close()
 
 
-def _candidates(bundle: Bundle) -> list[tuple[str, Path | None, str]]:
+def _candidates(bundle: Bundle) -> list[tuple[str, ModelBytes | None, str]]:
     """List (backend, what it opens or None, why not): built models, then the ONNX graph where a tolerance is set."""
-    found: list[tuple[str, Path | None, str]] = []
+    found: list[tuple[str, ModelBytes | None, str]] = []
     for model in bundle.manifest.models:
         if model.kind == "model":
-            found.append(_built(bundle.folder, model))
+            found.append(_built(bundle, model))
         elif model.kind == "recipe":
             found.append(_recipe(bundle, model))
     seen = {backend for backend, _, _ in found}
     for name, row in BACKENDS.items():
         if name not in seen and ".onnx" in row.suffixes and name in bundle.manifest.selftest.tolerance:
-            found.append((name, bundle.folder / bundle.manifest.onnx.path, ""))
+            found.append((name, read_model(bundle, bundle.manifest.onnx), ""))
     return found
 
 
-def _built(folder: Path, model: BuiltModel) -> tuple[str, Path | None, str]:
-    for name, row in BACKENDS.items():
-        if model.backend in row.runs:
-            for ref in model.files:
-                if Path(ref.path).suffix in row.suffixes:
-                    return name, folder / ref.path, ""
-    return model.backend, None, f"this weckd-edge has no way to run a model of {model.backend}"
+def _built(bundle: Bundle, model: BuiltModel) -> tuple[str, ModelBytes | None, str]:
+    name = backend_of(model)
+    if name is None:
+        return model.backend, None, f"this weckd-edge has no way to run a model of {model.backend}"
+    return name, read_model(bundle, *model.files), ""
 
 
-def _recipe(bundle: Bundle, model: BuiltModel) -> tuple[str, Path | None, str]:
+def _recipe(bundle: Bundle, model: BuiltModel) -> tuple[str, ModelBytes | None, str]:
     record = current_record(bundle.folder)
     if record is None or record.identity.onnx_sha256 != bundle.manifest.onnx.sha256:
         return model.backend, None, f"not built yet; on the device, run: weckd-edge finalize {bundle.folder}"
-    return model.backend, bundle.folder / DEVICE_FOLDER / record.engine.path, ""
-
-
-def _load_array(path: Path) -> NDArray[Any]:
-    try:
-        array: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as err:
-        raise BundleError(f"{path}: expected a NumPy array, found something else ({err})") from err
-    return array
-
-
-def _check_array(what: str, array: NDArray[Any], shape: tuple[int, ...], dtype: type[np.generic]) -> None:
-    if array.shape != shape or array.dtype != dtype:
-        raise BundleError(
-            f"{what}: expected {np.dtype(dtype)} of shape {list(shape)}, found {array.dtype} of {list(array.shape)}"
-        )
+    return model.backend, read_engine(bundle.folder, record), ""

@@ -27,7 +27,7 @@ from weckd_edge.devices.backends.table import open_runner
 from weckd_edge.devices.infer import choose_model
 bundle = open_bundle(pathlib.Path(sys.argv[1]))
 choice = choose_model(bundle, "openvino")
-runner = open_runner(choice.backend, choice.path)
+runner = open_runner(choice.backend, choice.model)
 frames = np.load(bundle.folder / "selftest/frames.npy")
 frames.tofile(sys.argv[2])
 print(json.dumps({"size": frames.shape[1:3], "answers": [runner.run(frame[None]).tolist() for frame in frames]}))

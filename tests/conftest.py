@@ -62,6 +62,25 @@ def crafted() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def crafted_bundles() -> ModuleType:
+    """Parts of bundles that are shown to both readers: see ``support/crafted_bundles.py``."""
+    return _load("weckd_tests_crafted_bundles", _HERE / "support/crafted_bundles.py")
+
+
+@pytest.fixture(scope="session")
+def outside() -> ModuleType:
+    """Graphs that take data from outside their file: see ``support/outside.py``."""
+    pytest.importorskip("onnx")
+    return _load("weckd_tests_outside", _HERE / "support/outside.py")
+
+
+@pytest.fixture(scope="session")
+def readers() -> ModuleType:
+    """The C library's reader and Python's, side by side: see ``support/readers.py``."""
+    return _load("weckd_tests_readers", _HERE / "support/readers.py")
+
+
+@pytest.fixture(scope="session")
 def sshd() -> ModuleType:
     """Real ssh servers on loopback: see ``support/sshd.py``."""
     pytest.importorskip("asyncssh")
@@ -101,9 +120,17 @@ def tensorrt(monkeypatch: pytest.MonkeyPatch, cuda: ModuleType) -> ModuleType:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run the command line as the installed script does; return the exit code, stdout and stderr."""
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line as the installed script does; return the exit code, stdout and stderr.
+
+    An error that nobody has foreseen is raised here, where the command line would make one line of it.
+    """
     from weckd_edge.cli.main import main
+
+    def raise_defect(err: Exception) -> None:
+        raise err
+
+    monkeypatch.setattr("weckd_edge.cli.main.tell_defect", raise_defect)
 
     def run(*args: str | Path) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -149,6 +176,12 @@ def firmware() -> ModuleType:
     if reason is not None:
         pytest.skip(f"the C library cannot be built here: {reason}")
     return module
+
+
+@pytest.fixture(scope="session")
+def update_support() -> ModuleType:
+    """What calls ``weckd-update``: see ``support/updates.py``."""
+    return _load("weckd_tests_updates", _HERE / "support/updates.py")
 
 
 @pytest.fixture(scope="session")

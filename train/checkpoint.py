@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from weckd_edge.artifacts import InputContract, Link, Rate
 from weckd_edge.config import LinkConfig
 from weckd_edge.errors import ConfigError, ModelError
+from weckd_edge.network_options import NetworkOptions
 from weckd_edge.store import file_ref
 from weckd_edge.train.models import Colour, Created, Student, create, load_link, measure, save_weights
 from weckd_edge.train.torchvision_names import TIMM_NAMES, fit_torchvision
@@ -33,7 +34,7 @@ class Checkpoint:
     Attributes:
         student: Ready to answer.
         architecture: timm's name.
-        options: Keyword arguments for ``timm.create_model``, as JSON.
+        options: Keyword arguments for ``timm.create_model``.
         mean: Per RGB channel.
         std: Per RGB channel.
         input_size: Side of the input that the file or timm names for this network, pixels.
@@ -43,7 +44,7 @@ class Checkpoint:
 
     student: Student
     architecture: str
-    options: str
+    options: NetworkOptions
     mean: Colour
     std: Colour
     input_size: int
@@ -75,6 +76,10 @@ def read_checkpoint(
         ConfigError: No network is named, neither by the configuration nor by the file.
         ModelError: Unknown network, a file that cannot be read, or weights that are not those of this very network.
     """
+    if config is not None and ":" in config.model:
+        raise ModelError(
+            f"{config.model}: expected timm's own name of the network; all of its weights are in {weights.name}"
+        )
     file = read_weights(weights)
     config, theirs, said = _described(config, file, mean, std)
     made = create(config, classes or 2)
@@ -91,7 +96,7 @@ def read_checkpoint(
             f"{weights.name}: its classifier answers {answered} classes, expected one for each of {classes} labels; "
             "train it on these classes, or give the data set of its own"
         )
-    if answered is not None and answered != trunk.state_dict()[f"{_heads(trunk)[0]}.weight"].shape[0]:
+    if answered is not None:
         made = create(config, answered)
         trunk = made.student.trunk
     _require_fit(fitted.tensors, trunk.state_dict(), weights.name, config.model)
@@ -101,7 +106,7 @@ def read_checkpoint(
     return Checkpoint(
         student=Student(trunk).eval(),
         architecture=made.architecture,
-        options=json.dumps(made.options, sort_keys=True),
+        options=made.options,
         mean=made.mean,
         std=made.std,
         input_size=size or int(getattr(trunk, "pretrained_cfg", {}).get("input_size", (3, 224, 224))[-1]),

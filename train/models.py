@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -18,8 +17,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from weckd_edge.artifacts import Link
 from weckd_edge.config import LinkConfig
-from weckd_edge.errors import ModelError, did_you_mean
+from weckd_edge.errors import ConfigError, ModelError, WeckdError, did_you_mean
+from weckd_edge.network_options import NetworkOptions, check_network_options
 from weckd_edge.optional import require
+from weckd_edge.schema import from_data
+from weckd_edge.store import write_atomic
 from weckd_edge.train.weights_file import fit_to, read_weights
 
 logger = logging.getLogger(__name__)
@@ -67,7 +69,7 @@ class Created:
 
     student: Student
     architecture: str
-    options: dict[str, Any]
+    options: NetworkOptions
     mean: Colour
     std: Colour
 
@@ -83,14 +85,15 @@ def create(config: LinkConfig, classes: int) -> Created:
     remote = bool(source) or config.pretrained
     if not source and not timm.is_model(config.model):
         raise ModelError(f"unknown model '{config.model}'{did_you_mean(config.model, timm.list_models())}")
+    architecture, options = config.model, config.options
     try:
-        architecture, options = config.model, dict(config.options)
         if source:
             architecture, options = _source_of(config)
         given: dict[str, Any] = dict(config.options)
         trunk = timm.create_model(config.model, pretrained=remote, num_classes=classes, **given)
-    except (OSError, RuntimeError, ValueError, TypeError, AssertionError) as err:
-        # huggingface_hub has its own kinds of OSError, RuntimeError and ValueError for a hub that cannot be reached.
+    except WeckdError:
+        raise
+    except Exception as err:  # what timm's networks raise of an option, and huggingface_hub of a hub, has no common kind
         if remote:
             raise ModelError(
                 f"{config.model}: its pretrained weights cannot be fetched ({_first_line(err)}); connect to a network "
@@ -122,8 +125,12 @@ def has_pretrained_trunk(config: LinkConfig) -> bool:
     return bool(config.weights or config.pretrained or ":" in config.model)
 
 
-def _source_of(config: LinkConfig) -> tuple[str, dict[str, Any]]:
-    """Return the architecture and options behind a ``hf_hub:owner/name`` or ``local-dir:path`` name."""
+def _source_of(config: LinkConfig) -> tuple[str, NetworkOptions]:
+    """Return the architecture and options behind a ``hf_hub:owner/name`` or ``local-dir:path`` name.
+
+    Raises:
+        ModelError: Its ``config.json`` holds options that would do more than shape the network.
+    """
     source, _, name = config.model.partition(":")
     loaders: dict[str, Callable[[str], Any]] = {
         "hf_hub": load_model_config_from_hf,
@@ -133,8 +140,14 @@ def _source_of(config: LinkConfig) -> tuple[str, dict[str, Any]]:
     load = loaders.get(source)
     if load is None:
         raise ModelError(f"{config.model}: expected a timm name, hf_hub:owner/name or local-dir:path")
-    _, architecture, options = load(name)
-    return architecture, {**(options or {}), **config.options}
+    _, architecture, found = load(name)
+    given = {key: value for key, value in (found or {}).items() if value is not None}
+    options: NetworkOptions = from_data(NetworkOptions, given, where=f"{config.model}: options", error=ModelError)
+    try:
+        check_network_options(options)
+    except ConfigError as err:
+        raise ModelError(f"{config.model}: {err}") from err
+    return architecture, {**options, **config.options}
 
 
 def _three(values: Sequence[float]) -> Colour:
@@ -185,9 +198,9 @@ def _head_prefix(trunk: nn.Module) -> str:
 
 def save_weights(student: Student, path: Path) -> None:
     """Write a student's weights, and nothing else, as safetensors."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    save_file({k: v.detach().cpu().contiguous() for k, v in student.trunk.state_dict().items()}, path)
+    write_atomic(path, save({k: v.detach().cpu().contiguous() for k, v in student.trunk.state_dict().items()}))
 
 
 def load_link(link: Link, folder: Path) -> Student:
@@ -196,22 +209,51 @@ def load_link(link: Link, folder: Path) -> Student:
     Args:
         link: The artefact.
         folder: Where its weights file lies.
+
+    Raises:
+        ModelError: It names no network of timm, options that timm refuses, or weights of another network.
     """
     require("safetensors", "read a link's weights")
-    options: dict[str, Any] = json.loads(link.options)
-    student = Student(timm.create_model(link.model, num_classes=len(link.labels), **options))
-    student.trunk.load_state_dict(read_weights(folder / link.weights.path).tables[""])
+    if not timm.is_model(link.model):
+        raise ModelError(f"{link.name}: names the network '{link.model[:100]}', which this timm does not have")
+    tensors = read_weights(folder / link.weights.path).tables[""]
+    options: dict[str, Any] = dict(link.options)
+    try:
+        student = Student(timm.create_model(link.model, num_classes=len(link.labels), **options))
+        student.trunk.load_state_dict(tensors)
+    except Exception as err:  # timm lets any kind of error through
+        raise ModelError(
+            f"{link.name}: {link.model} with {options} is not made as its record says ({_first_line(err)})"
+        ) from err
     return student.eval()
 
 
 def measure(student: Student, input_size: int) -> Size:
-    """Count a student's parameters and the multiply-adds of one ``[1, 3, S, S]`` image."""
+    """Count a student's parameters and the multiply-adds of one ``[1, 3, S, S]`` image.
+
+    Raises:
+        ModelError: It cannot answer such an image: its options or the size do not suit it.
+    """
     training = student.training
     student.eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        student(torch.zeros(1, 3, input_size, input_size))
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            logits, _ = student(torch.zeros(1, 3, input_size, input_size))
+    except Exception as err:  # whatever a network raises of an option that it took
+        raise ModelError(
+            f"{_name(student)}: cannot answer an image of {input_size} by {input_size} pixels ({_first_line(err)}); are its "
+            "options and input_size right?"
+        ) from err
+    if logits.ndim != 2:
+        raise ModelError(
+            f"{_name(student)}: expected a number for each class, answers {list(logits.shape)}; change its options"
+        )
     student.train(training)
     return Size(parameters=sum(p.numel() for p in student.parameters()), macs=counter.get_total_flops() // 2)
+
+
+def _name(student: Student) -> str:
+    return str(getattr(student.trunk, "pretrained_cfg", {}).get("architecture") or type(student.trunk).__name__)
 
 
 def check_order(links: Sequence[LinkConfig], sizes: Sequence[Size]) -> None:

@@ -60,5 +60,5 @@ def build_cache(paths: Sequence[Path], contract: InputContract, side: int, folde
 
 def open_cache(cache: PixelCache, folder: Path) -> NDArray[np.uint8]:
     """Return the cached images ``[N, side, side, 3]``, read from disk as they are touched."""
-    pixels: NDArray[np.uint8] = np.load(folder / cache.file.path, mmap_mode="r")
+    pixels: NDArray[np.uint8] = np.load(folder / cache.file.path, mmap_mode="r", allow_pickle=False)
     return pixels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -224,7 +223,7 @@ class Trainer:
         return Link(
             name=job.name,
             model=made.architecture,
-            options=json.dumps(made.options, sort_keys=True),
+            options=made.options,
             input=plan.contract,
             labels=self.index.labels,
             parameters=plan.size.parameters,

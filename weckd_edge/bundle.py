@@ -6,27 +6,30 @@ builds below ``device/`` is named in the manifest with its size and SHA-256.
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import stat
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
-from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, Manifest
-from weckd_edge.errors import BundleError, StoreError
-from weckd_edge.schema import from_data, from_json, to_json
-from weckd_edge.signing import MANIFEST_FILE, SIGNATURE_FILE, check_signature
-from weckd_edge.store import check_ref, file_ref, refs_in, sha256_bytes, write_atomic
+from weckd_edge.artifacts import FileRef, Manifest
+from weckd_edge.bundle_files import BundleFolder
+from weckd_edge.errors import BundleError
+from weckd_edge.files import read_bounded
+from weckd_edge.manifest_rules import (
+    DEVICE_FOLDER,
+    MOST_MANIFEST_BYTES,
+    ZEROS,
+    check_manifest,
+    check_refs,
+    is_device,
+    read_manifest,
+    read_plain,
+)
+from weckd_edge.schema import from_data, parse_json, to_json
+from weckd_edge.signing import MANIFEST_FILE, MOST_SIGNATURE_BYTES, SIGNATURE_FILE, SignatureError, check_signature
+from weckd_edge.store import file_ref, sha256_bytes, write_atomic
 
-DEVICE_FOLDER = "device"
-"""What is built on the device itself; not part of what was sealed."""
-
-_ZEROS = "0" * 64
-_SELF_DIGEST = re.compile(rb'"manifest_sha256": "([0-9a-f]{64})"')
-_MAX_MANIFEST_BYTES = 64 << 20
+__all__ = ["DEVICE_FOLDER", "AnyBundle", "Bundle", "is_bundle", "open_any_bundle", "open_bundle", "seal", "sealed_files"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,18 +40,56 @@ class Bundle:
         folder: Where it lies.
         manifest: What it holds.
         signature: ``valid`` (by the key that was given), ``unsigned``, or ``unchecked``: signed, and no key was given.
+        manifest_bytes: Of ``manifest.json``: the ones that were proved and parsed. Empty in one that is not sealed yet.
+        signature_bytes: Of the signature that was found valid; None where none was checked.
+        kept: By path, the bytes of what runs: they were read once, to be proved and to be used.
     """
 
     folder: Path
     manifest: Manifest
     signature: Literal["valid", "unsigned", "unchecked"]
+    manifest_bytes: bytes = field(default=b"", repr=False)
+    signature_bytes: bytes | None = field(default=None, repr=False)
+    kept: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    def read(self, ref: FileRef) -> bytes:
+        """Return the proved bytes of a file: the kept ones, or the file's own, read again and proved again.
+
+        Raises:
+            BundleError: The file was changed since the bundle was opened.
+        """
+        if ref.path in self.kept:
+            return self.kept[ref.path]
+        with BundleFolder(self.folder) as below:
+            return below.prove(ref.path, ref.bytes, ref.sha256, keep=True)
+
+    def read_path(self, path: str) -> bytes | None:
+        """Return the proved bytes of a file that the manifest lists by its path; None where it lists none such.
+
+        Raises:
+            BundleError: The file was changed since the bundle was opened.
+        """
+        ref = next((ref for ref in self.manifest.files if ref.path == path), None)
+        return None if ref is None else self.read(ref)
+
+    def read_signature(self) -> bytes | None:
+        """Return the signature's bytes: those that were checked, or where none were, what lies there; None: it is unsigned.
+
+        Raises:
+            BundleError: It is no plain file, or too large.
+        """
+        if self.signature_bytes is not None or self.signature == "unsigned":
+            return self.signature_bytes
+        with BundleFolder(self.folder) as below:
+            return below.read(SIGNATURE_FILE, MOST_SIGNATURE_BYTES)
 
 
 def is_bundle(folder: Path) -> bool:
     """Tell whether a folder looks like a bundle of any version, whole or damaged; nothing is verified."""
     try:
-        data = json.loads((folder / MANIFEST_FILE).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        raw = read_bounded(folder / MANIFEST_FILE, at_most=MOST_MANIFEST_BYTES, error=BundleError)
+        data = parse_json(raw, where=MANIFEST_FILE, error=BundleError)
+    except BundleError:
         return False
     return isinstance(data, dict) and {"schema_version", "labels", "selftest", "files"} <= data.keys()
 
@@ -64,12 +105,14 @@ def seal(folder: Path, draft: Manifest) -> Manifest:
         The manifest as written.
 
     Raises:
-        BundleError: There is a link or a special file, or the draft names a file that is not there or is another.
+        BundleError: There is a link or a special file, or the draft names a file that is not there or is another, or holds
+            what no reader would take.
     """
-    paths = [path for path in _walk(folder) if path not in (MANIFEST_FILE, SIGNATURE_FILE) and not _is_device(path)]
+    with BundleFolder(folder) as below:
+        paths = _listable(below.names())
     files = tuple(file_ref(folder, folder / path) for path in sorted(paths))
-    blank = replace(draft, files=files, manifest_sha256=_ZEROS)
-    _check_listing(blank)
+    blank = replace(draft, files=files, manifest_sha256=ZEROS)
+    check_manifest(blank)
     text = to_json(blank)
     sealed = replace(blank, manifest_sha256=sha256_bytes(text.encode()))
     (folder / SIGNATURE_FILE).unlink(missing_ok=True)
@@ -79,6 +122,9 @@ def seal(folder: Path, draft: Manifest) -> Manifest:
 
 def open_bundle(folder: Path, *, key: Path | None = None, at_least: int = 0) -> Bundle:
     """Open a bundle, checking the signature first, then every file.
+
+    Each file is read once: the bytes of the manifest that are signed are the ones that are parsed, and the bytes of the
+    models and of the guard that are proved are kept, for them to run.
 
     Args:
         folder: The bundle.
@@ -91,146 +137,133 @@ def open_bundle(folder: Path, *, key: Path | None = None, at_least: int = 0) -> 
         ConfigError: The key cannot be used.
         MissingDependency: A key was given and the extra ``sign`` is not installed.
     """
-    if not folder.is_dir():
-        raise BundleError(f"{folder}: expected a bundle, found no such folder")
-    signed = os.path.lexists(folder / SIGNATURE_FILE)
-    if key is not None:
-        check_signature(folder, key)
-    manifest = _read_manifest(folder)
-    if manifest.version < at_least:
-        raise BundleError(
-            f"{folder}: expected version {at_least} or newer, found {manifest.version}; build it with a higher "
-            "--bundle-version"
-        )
-    _check_listing(manifest)
-    _check_files(folder, manifest.files)
-    return Bundle(folder=folder, manifest=manifest, signature="valid" if key else "unchecked" if signed else "unsigned")
-
-
-def read_any_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a bundle of this or an older format as plain data, once its bytes and its files' are checked.
-
-    Unlike ``open_bundle`` it takes keys that this version does not know, or lacks; nothing that runs may rest on it.
-
-    Raises:
-        BundleError: It is no bundle, of a newer format, changed or incomplete.
-    """
-    path, raw = _read_raw(folder)
-    data = json.loads(raw)
-    if not isinstance(data, dict):
-        raise BundleError(f"{path}: expected a manifest, found something else")
-    _check_own_digest(path, raw, str(data.get("manifest_sha256")))
-    kind = tuple[FileRef, ...]
-    _check_files(folder, from_data(kind, data.get("files"), where=f"{MANIFEST_FILE}: files", error=BundleError))
-    return data
-
-
-def _read_raw(folder: Path) -> tuple[Path, bytes]:
-    path = folder / MANIFEST_FILE
-    if path.is_symlink() or not path.is_file():
-        raise BundleError(f"{folder}: expected a bundle, found no {MANIFEST_FILE}")
-    if path.stat().st_size > _MAX_MANIFEST_BYTES:
-        raise BundleError(f"{path}: expected at most {_MAX_MANIFEST_BYTES >> 20} MiB, found {path.stat().st_size} bytes")
-    raw = path.read_bytes()
-    _refuse_newer(path, raw)
-    return path, raw
-
-
-def _read_manifest(folder: Path) -> Manifest:
-    path, raw = _read_raw(folder)
-    manifest = from_json(Manifest, raw, where=MANIFEST_FILE, error=BundleError)
-    if manifest.schema_version < 1 or manifest.version < 0:
-        raise BundleError(
-            f"{path}: expected a format of at least 1 and a version of at least 0, found {manifest.schema_version} and "
-            f"{manifest.version}"
-        )
-    if not manifest.labels:
-        raise BundleError(f"{path}: expected at least one label, found none")
-    for label in manifest.operating_point.refuse_labels:
-        if label not in manifest.labels:
-            raise BundleError(f"{path}: refuses the label '{label}', which is none of its labels")
-    _check_own_digest(path, raw, manifest.manifest_sha256)
-    return manifest
-
-
-def _check_own_digest(path: Path, raw: bytes, named: str) -> None:
-    places = [match.span(1) for match in _SELF_DIGEST.finditer(raw)]
-    if len(places) != 1:
-        raise BundleError(f"{path}: expected its own SHA-256 once, found it {len(places)} times; it was never sealed")
-    start, end = places[0]
-    if sha256_bytes(raw[:start] + _ZEROS.encode() + raw[end:]) != named:
-        raise BundleError(f"{path}: its bytes do not match the SHA-256 it names; it was changed")
-
-
-def _refuse_newer(path: Path, raw: bytes) -> None:
-    try:
-        data = json.loads(raw)
-    except (ValueError, RecursionError) as err:
-        raise BundleError(f"{path}: expected JSON, found something else ({err}); it was changed") from err
-    version = data.get("schema_version") if isinstance(data, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise BundleError(
-            f"{path}: format {version} is newer than the format {SCHEMA_VERSION} that this weckd-edge reads; update it"
-        )
-
-
-def _check_listing(manifest: Manifest) -> None:
-    """Refuse a manifest whose list of files is not sound, or that names a file its list lacks."""
-    listed: dict[str, FileRef] = {}
-    for ref in manifest.files:
-        if not _is_plain(ref.path) or _is_device(ref.path) or ref.path in (MANIFEST_FILE, SIGNATURE_FILE):
-            raise BundleError(f"{MANIFEST_FILE}: '{ref.path}' is not a path that a bundle may list")
-        if ref.path in listed:
-            raise BundleError(f"{MANIFEST_FILE}: lists '{ref.path}' twice")
-        listed[ref.path] = ref
-    for ref in refs_in(replace(manifest, files=())):
-        if listed.get(ref.path) != ref:
-            raise BundleError(f"{MANIFEST_FILE}: uses '{ref.path}', which is not the file of that name in its list")
-
-
-def _check_files(folder: Path, refs: tuple[FileRef, ...]) -> None:
-    listed = {ref.path for ref in refs}
-    found = {p for p in _walk(folder) if p not in (MANIFEST_FILE, SIGNATURE_FILE) and not _is_device(p)}
-    for path in sorted(listed - found):
-        raise BundleError(f"{folder}: {path} is missing")
-    for path in sorted(found - listed):
-        raise BundleError(f"{folder}: {path} is not listed in {MANIFEST_FILE}; it was added")
-    for ref in refs:
-        try:
-            check_ref(folder, ref)
-        except StoreError as err:
-            raise BundleError(f"{folder}: {err}") from err
-        except OSError as err:
-            raise BundleError(f"{folder}: {ref.path} cannot be read ({err.strerror})") from err
-
-
-def _walk(folder: Path, below: str = "") -> Iterator[str]:
-    """Yield the relative path of every file, refusing links and special files wherever they lie."""
-    with os.scandir(folder / below) as entries:
-        for entry in sorted(entries, key=lambda e: e.name):
-            path = f"{below}/{entry.name}" if below else entry.name
-            mode = entry.stat(follow_symlinks=False).st_mode
-            if stat.S_ISDIR(mode):
-                yield from _walk(folder, path)
-            elif stat.S_ISREG(mode):
-                yield path
-            else:
-                kind = "a link" if stat.S_ISLNK(mode) else "a special file"
-                raise BundleError(f"{folder}: {path} is {kind}; a bundle holds plain files only")
-
-
-def _is_plain(path: str) -> bool:
-    """Tell whether a path is relative, stays below its folder, and is written the one usual way."""
-    parts = PurePosixPath(path).parts
-    return (
-        bool(parts)
-        and "/".join(parts) == path
-        and not path.startswith("/")
-        and ".." not in parts
-        and "\\" not in path
-        and path.isprintable()
+    with BundleFolder(folder) as below:
+        raw, signature = _read_signed(below, key)
+        manifest = read_manifest(raw, str(folder / MANIFEST_FILE))
+        if manifest.version < at_least:
+            raise BundleError(
+                f"{folder}: expected version {at_least} or newer, found {manifest.version}; build it with a higher "
+                "--bundle-version",
+                fault="rollback",
+            )
+        names = set(below.names())
+        kept = _prove(below, names, manifest.files, _what_runs(manifest))
+    state: Literal["valid", "unsigned", "unchecked"] = "unchecked" if SIGNATURE_FILE in names else "unsigned"
+    return Bundle(
+        folder=folder,
+        manifest=manifest,
+        signature=state if key is None else "valid",
+        manifest_bytes=raw,
+        signature_bytes=signature,
+        kept=kept,
     )
 
 
-def _is_device(path: str) -> bool:
-    return path.partition("/")[0] == DEVICE_FOLDER
+def sealed_files(bundle: Bundle) -> Iterator[tuple[str, bytes]]:
+    """Yield each file of a bundle by its path, as it was proved: the manifest, the signature, then all others, sorted.
+
+    Raises:
+        BundleError: A file was changed since the bundle was opened.
+    """
+    yield MANIFEST_FILE, bundle.manifest_bytes
+    signature = bundle.read_signature()
+    if signature is not None:
+        yield SIGNATURE_FILE, signature
+    for ref in sorted(bundle.manifest.files, key=lambda ref: ref.path):
+        yield ref.path, bundle.read(ref)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnyBundle:
+    """A bundle of this or an older format whose bytes are as they were sealed; nothing that runs may rest on it.
+
+    Attributes:
+        folder: Where it lies.
+        data: Its manifest as plain data.
+        files: What the manifest lists.
+    """
+
+    folder: Path
+    data: dict[str, Any]
+    files: tuple[FileRef, ...]
+
+    def read_path(self, path: str) -> bytes | None:
+        """Return the proved bytes of a listed file; None where it is not listed.
+
+        Raises:
+            BundleError: The file was changed since the bundle was opened.
+        """
+        for ref in self.files:
+            if ref.path == path:
+                with BundleFolder(self.folder) as below:
+                    return below.prove(ref.path, ref.bytes, ref.sha256, keep=True)
+        return None
+
+
+def open_any_bundle(folder: Path, *, key: Path | None = None) -> AnyBundle:
+    """Open a bundle of this or an older format, once its bytes and its files' are checked.
+
+    Unlike ``open_bundle`` it takes keys that this version does not know, or lacks.
+
+    Args:
+        folder: The bundle.
+        key: PEM public key. With it, a bundle that its owner did not sign is refused.
+
+    Raises:
+        BundleError: It is no bundle, of a newer format, changed or incomplete; or as for ``open_bundle``.
+    """
+    with BundleFolder(folder) as below:
+        raw, _ = _read_signed(below, key)
+        data = read_plain(raw, str(folder / MANIFEST_FILE))
+        kind = tuple[FileRef, ...]
+        files = from_data(kind, data.get("files"), where=f"{MANIFEST_FILE}: files", error=BundleError)
+        check_refs(files)
+        _prove(below, set(below.names()), files, frozenset())
+    return AnyBundle(folder=folder, data=data, files=files)
+
+
+def _read_signed(below: BundleFolder, key: Path | None) -> tuple[bytes, bytes | None]:
+    """Return the bytes of the manifest and, with a key, of the signature that holds over them."""
+    try:
+        raw = below.read(MANIFEST_FILE, MOST_MANIFEST_BYTES)
+    except BundleError as err:
+        if err.fault != "listing":
+            raise
+        raise BundleError(f"{below.folder}: expected a bundle, found no {MANIFEST_FILE}") from err
+    if key is None:
+        return raw, None
+    try:
+        signature = below.read(SIGNATURE_FILE, MOST_SIGNATURE_BYTES)
+    except BundleError as err:
+        if err.fault == "listing":
+            raise SignatureError(
+                f"{below.folder}: expected a signature by {key.name}, found an unsigned bundle", fault="unsigned"
+            ) from err
+        raise SignatureError(str(err), fault="signature" if err.fault == "limit" else err.fault) from err
+    check_signature(raw, signature, key, where=str(below.folder / SIGNATURE_FILE))
+    return raw, signature
+
+
+def _what_runs(manifest: Manifest) -> frozenset[str]:
+    models = [ref for model in manifest.models if model.kind == "model" for ref in model.files]
+    guard = [manifest.guard] if manifest.guard is not None else []
+    return frozenset(ref.path for ref in (*models, manifest.onnx, *guard))
+
+
+def _prove(below: BundleFolder, names: set[str], refs: tuple[FileRef, ...], keep: frozenset[str]) -> dict[str, bytes]:
+    """Compare what lies in the folder with a list of files, and return the bytes of those to be kept."""
+    listed, found = {ref.path for ref in refs}, _listable(names)
+    for path in sorted(found - listed):
+        raise BundleError(f"{below.folder}: {path} is not listed in {MANIFEST_FILE}; it was added", fault="listing")
+    for path in sorted(listed - found):
+        raise BundleError(f"{below.folder}: {path} is missing", fault="listing")
+    kept = {}
+    for ref in refs:
+        data = below.prove(ref.path, ref.bytes, ref.sha256, keep=ref.path in keep)
+        if ref.path in keep:
+            kept[ref.path] = data
+    return kept
+
+
+def _listable(names: Iterable[str]) -> set[str]:
+    return {path for path in names if path not in (MANIFEST_FILE, SIGNATURE_FILE) and not is_device(path)}

@@ -14,10 +14,11 @@ import numpy as np
 from weckd_edge.artifacts import SCHEMA_VERSION, ChainRecord, DatasetIndex, ExportedModel, ImageRecord, Link, Target
 from weckd_edge.assembly import versions
 from weckd_edge.brought import Adopted, Brought
-from weckd_edge.config import BuildConfig, LinkConfig
+from weckd_edge.config import BuildConfig, DataConfig, LinkConfig
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.errors import ConfigError, DataError, StoreError
-from weckd_edge.pipeline import check_libraries, check_output, choose_profile
+from weckd_edge.pipeline import check_libraries, check_output, choose_profile, sources_of, workspace_of
+from weckd_edge.places import Source, normal_path
 from weckd_edge.progress import Progress
 from weckd_edge.stages import BuildOutcome, BuildRequest, Stages
 from weckd_edge.store import Stage, Workspace, sha256_file
@@ -96,14 +97,15 @@ def compile_network(request: CompileRequest, progress: Progress) -> BuildOutcome
     Raises:
         WeckdError: Anything a user can mend. Where the network, the request or the disk is at fault, nothing is changed.
     """
-    out = request.out.absolute()
+    out = normal_path(request.out)
     build = request.as_build()
     profile = choose_profile(request.target, request.device)
-    check_output(out)
+    more = () if request.calibrate_on is None else (Source("--calibrate-on", request.calibrate_on),)
+    check_output(out, (*sources_of(build), *more))
     check_libraries(build)
     brought = open_brought(request)
     check_disk(out, brought.bytes)
-    workspace = Workspace(out.with_name(out.name + ".work"))
+    workspace = Workspace(workspace_of(out))
     try:
         with workspace.locked():
             return CompileStages(request, brought, profile, workspace, out, progress).run()
@@ -370,19 +372,17 @@ def read_calibration(
     Raises:
         DataError: It cannot be read, holds too few images or other classes, or images of the validation or test split.
     """
-    from weckd_edge.train.data.listing import data_root, list_images
-    from weckd_edge.train.data.scan import scan
+    from weckd_edge.train.data.reading import read_data
 
-    root = data_root(path)
-    listed = list_images(path)
-    classes = {image.label for image in listed}
+    named = config.data if path.is_file() else DataConfig()
+    found = read_data(path, progress, named)
+    root, classes = found.root, set(found.labels)
     if classes != set(index.labels):
         odd = sorted(classes ^ set(index.labels))
         raise DataError(
             f"calibration: {path} holds the classes {', '.join(sorted(classes))}, expected those of the data set "
             f"({', '.join(index.labels)}); '{odd[0]}' is in one alone"
         )
-    found = scan(root, listed, progress)
     if found.bad_files:
         first = found.bad_files[0]
         told = f"calibration: {len(found.bad_files)} files of {path} cannot be used (such as {first.path}: {first.reason})"

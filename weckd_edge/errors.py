@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Literal
 
 
 class WeckdError(Exception):
@@ -39,8 +40,20 @@ class ModelError(WeckdError):
     """A network cannot be made, loaded, exported or quantized."""
 
 
+BundleFault = Literal["format", "newer", "limit", "digest", "listing", "link", "io", "unsigned", "signature", "rollback"]
+"""What is wrong with a bundle, as a name: the C library's statuses of the same names mean the same."""
+
+
 class BundleError(WeckdError):
-    """A bundle is incomplete, changed, of another schema, or not meant for this device."""
+    """A bundle is incomplete, changed, of another schema, or not meant for this device.
+
+    Attributes:
+        fault: What is wrong, as a name.
+    """
+
+    def __init__(self, message: str, *, fault: BundleFault = "format") -> None:
+        super().__init__(message)
+        self.fault: BundleFault = fault
 
 
 class DeviceError(WeckdError):

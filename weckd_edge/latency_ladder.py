@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,7 @@ from weckd_edge.compile.ladder_networks import RECIPES, Recipe, build_network
 from weckd_edge.compile.onnx_counting import count_onnx
 from weckd_edge.compile.quantize import quantize_for_timing
 from weckd_edge.devices.backends.table import find_backend, open_runner
+from weckd_edge.devices.choice import backend_of, read_model
 from weckd_edge.devices.detect import detect
 from weckd_edge.devices.predicting.counts import NetworkCounts, read_counts
 from weckd_edge.devices.predicting.measurements import TimedNetwork
@@ -91,26 +93,29 @@ def measure_ladder(
     return tuple(timed)
 
 
-def count_file(path: Path, *, network_alone: bool = False) -> NetworkCounts:
+def count_file(path: Path, *, network_alone: bool = False, key: Path | None = None) -> NetworkCounts:
     """Count the layers of a model.
 
     Args:
         path: ``.onnx``, an IR's ``.xml``, a ``.json`` of counts, or a bundle's folder: there it is what the processor runs,
             the IR if there is one, else the graph.
         network_alone: Leave out the preprocessing in front of the network.
+        key: PEM public key; with it, ``path`` is a bundle that its owner signed, or is refused.
 
     Raises:
-        BundleError: The folder is no bundle, or one that was changed.
+        BundleError: The folder is no bundle, one that was changed, or not the owner's.
         ConfigError: The counts of a file cannot be cut.
         ModelError: It cannot be read or counted.
     """
     behind = NETWORK_INPUT_NAME if network_alone else None
     if path.is_dir():
-        bundle = open_bundle(path)
-        manifest = bundle.manifest
-        models = [file.path for built in manifest.models if built.backend == "openvino" for file in built.files]
-        irs = [name for name in models if name.endswith(".xml")]
-        path = bundle.folder / (irs[0] if irs else manifest.onnx.path)
+        bundle = open_bundle(path, key=key)
+        built = next((built for built in bundle.manifest.models if backend_of(built) == "openvino"), None)
+        model = read_model(bundle, *(built.files if built is not None else (bundle.manifest.onnx,)))
+        with tempfile.TemporaryDirectory(prefix="weckd-counts-") as own:
+            return count_file(model.write(Path(own)), network_alone=network_alone)
+    if key is not None:
+        raise ConfigError(f"{path}: a key is for a bundle, this is none; leave the key out")
     if path.suffix == ".json":
         if network_alone:
             raise ConfigError(f"{path}: counts are of a whole model already; leave --network-alone out, or give the model")

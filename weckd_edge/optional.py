@@ -11,6 +11,7 @@ from weckd_edge.errors import MissingDependency
 
 EXTRA_OF = {
     "asyncssh": "remote",
+    "cryptography": "sign",
     "cyclonedx": "report",
     "jinja2": "report",
     "lightning_fabric": "train",

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import re
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -54,12 +56,82 @@ def from_data(kind: type[T], data: object, *, where: str = "", error: type[Weckd
 
 
 def from_json(kind: type[T], text: str | bytes, *, where: str, error: type[WeckdError]) -> T:
-    """Parse JSON text, refusing duplicate keys, and build ``kind`` from it."""
+    """Parse JSON as ``parse_json`` does, and build ``kind`` from it."""
+    return from_data(kind, parse_json(text, where=where, error=error), where=where, error=error)
+
+
+def parse_json(text: str | bytes, *, where: str, error: type[WeckdError], deepest: int | None = None) -> Any:
+    """Parse JSON strictly: what one reader takes and another refuses is refused here.
+
+    Refused are: bytes that are not UTF-8 or begin with a byte order mark, a key twice in one object, ``NaN``, infinities,
+    numbers that are infinite as doubles, whole numbers of more than 63 bits and a sign, and texts with U+0000 or with half
+    of a surrogate pair.
+
+    Args:
+        text: The text; bytes are UTF-8.
+        where: How the place is called in messages.
+        error: The error to raise.
+        deepest: How many lists and objects may lie in each other; None: what the parser takes.
+
+    Raises:
+        WeckdError: ``error``, with what was found.
+    """
     try:
-        data = json.loads(text, object_pairs_hook=_no_duplicates)
+        if isinstance(text, bytes):
+            text = text.decode("utf-8")
+        data = json.loads(
+            text, object_pairs_hook=_no_duplicates, parse_constant=_no_number, parse_float=_finite, parse_int=_whole
+        )
     except (ValueError, RecursionError) as err:
         raise error(f"{where}: expected JSON, found something else ({err})") from err
-    return from_data(kind, data, where=where, error=error)
+    if "\\u" in text and (bad := next((found for found in _texts(data) if _NO_TEXT.search(found)), None)) is not None:
+        raise error(f"{where}: expected texts of whole characters, got {ascii(bad)[:60]}")
+    if deepest is not None and _depth(data) > deepest:
+        raise error(f"{where}: expected at most {deepest} lists and objects in each other, found more")
+    return data
+
+
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""What an escape in JSON can write and UTF-8, or a text of C, cannot."""
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:40]} is too large a number")
+    return value
+
+
+def _whole(text: str) -> int:
+    # The length first: turning thousands of digits into a number takes long, and Python refuses more still.
+    if len(text) > 20 or not -(1 << 63) <= int(text) < 1 << 63:
+        raise ValueError(f"{text[:40]} does not fit into 64 bits")
+    return int(text)
+
+
+def _texts(data: Any) -> Iterator[str]:
+    waiting = [data]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            yield from value
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+
+
+def _depth(data: Any) -> int:
+    depth, level = 0, [data]
+    while level := [value for value in level if isinstance(value, (dict, list))]:
+        depth += 1
+        level = [inner for value in level for inner in (value.values() if isinstance(value, dict) else value)]
+    return depth
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -120,7 +192,10 @@ def _build_tuple(kind: Any, data: Any, where: str, error: type[WeckdError]) -> t
 
 def _build_scalar(kind: Any, data: Any, where: str, error: type[WeckdError]) -> Any:
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
-        return float(data)
+        try:
+            return float(data)
+        except OverflowError as err:
+            raise error(f"{where}: expected a number, got one that is too large") from err
     if (kind in (int, float) and isinstance(data, bool)) or not isinstance(data, kind):
         raise error(f"{where}: expected {_NAMES.get(kind, kind.__name__)}, got {_describe(data)}")
     return data

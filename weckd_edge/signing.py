@@ -7,18 +7,29 @@ The file ``signature`` is a Sigstore bundle: a DSSE envelope around an in-toto s
 from __future__ import annotations
 
 import base64
-import contextlib
-import io
-import json
+import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
-from weckd_edge.errors import BundleError, ConfigError
+from weckd_edge.errors import BundleError, ConfigError, WeckdError
+from weckd_edge.files import read_bounded
 from weckd_edge.optional import require
+from weckd_edge.schema import parse_json
 from weckd_edge.store import explain_os_errors
 
 MANIFEST_FILE = "manifest.json"
 SIGNATURE_FILE = "signature"
+MOST_SIGNATURE_BYTES = 1 << 20
+
+_MOST_KEY_BYTES = 1 << 16
+_MOST_DEPTH = 32
+_MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+_PAYLOAD_TYPE = "application/vnd.in-toto+json"
+_STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+_PREDICATE_TYPE = "https://model_signing/signature/v1.0"
+_HASHES = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}
+"""Which digest goes with a key's curve: nothing inside the signature chooses it."""
 
 
 class SignatureError(BundleError):
@@ -55,39 +66,122 @@ def sign(folder: Path, private_key: Path) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def check_signature(folder: Path, public_key: Path) -> None:
-    """Check that the owner of a key signed the bundle's manifest, byte for byte.
+def check_signature(manifest: bytes, signature: bytes, public_key: Path, *, where: str) -> None:
+    """Check that the owner of a key signed a manifest, byte for byte: docs/SPEC.md, section 4.
 
     Args:
-        folder: A bundle.
+        manifest: Bytes of ``manifest.json``.
+        signature: Bytes of ``signature``.
         public_key: PEM file of the elliptic-curve public key.
+        where: How the signature is called in messages.
 
     Raises:
-        SignatureError: There is no signature, it is damaged, or it is not this key's over this manifest.
+        SignatureError: It is damaged, or not this key's over this manifest.
         ConfigError: The key cannot be used.
         MissingDependency: The extra ``sign`` is not installed.
     """
-    verifying = require("model_signing.verifying", "check a bundle's signature")
-    hashing = require("model_signing.hashing", "check a bundle's signature")
-    _require_key(public_key)
+    key = _load_key(public_key)
     try:
-        verifier = verifying.Config().use_elliptic_key_verifier(public_key=public_key)
-    except Exception as err:  # the library lets through whatever its own libraries raise
-        raise _unusable(public_key, "an elliptic-curve public key", err) from err
-    # Fixed here, so that nothing inside the signature can choose what is hashed.
-    verifier.set_hashing_config(hashing.Config().use_file_serialization(hashing_algorithm="sha256"))
-    path = folder / SIGNATURE_FILE
-    if path.is_symlink() or not path.is_file():
-        raise SignatureError(f"{folder}: expected a signature by {public_key.name}, found an unsigned bundle")
-    try:
-        _require_canonical(path)
-        with contextlib.redirect_stdout(io.StringIO()):  # the library prints warnings on stdout
-            verifier.verify(folder / MANIFEST_FILE, path)
-    except Exception as err:  # a signature is hostile input: JSON, base64, schema and curve errors all mean "no"
+        _check(manifest, signature, key)
+    except _RefusedError as err:
         raise SignatureError(
-            f"{path}: not a valid signature of {MANIFEST_FILE} by {public_key.name} ({_reason(err)}); "
-            "the bundle was changed, or another key signed it"
+            f"{where}: not a valid signature of {MANIFEST_FILE} by {public_key.name} ({err}); "
+            "the bundle was changed, or another key signed it",
+            fault="signature",
         ) from err
+
+
+class _RefusedError(WeckdError):
+    """Why a signature does not hold, in words."""
+
+
+def _load_key(path: Path) -> Any:
+    keys = require("cryptography.hazmat.primitives.serialization", "check a bundle's signature")
+    curves = require("cryptography.hazmat.primitives.asymmetric.ec", "check a bundle's signature")
+    text = read_bounded(path, at_most=_MOST_KEY_BYTES, where=f"{path}: expected a PEM key file", error=ConfigError)
+    try:
+        key = keys.load_pem_public_key(text)
+    except Exception as err:  # the library lets through whatever its own libraries raise
+        raise _unusable(path, "an elliptic-curve public key", err) from err
+    if not isinstance(key, curves.EllipticCurvePublicKey) or key.curve.name not in _HASHES:
+        raise _unusable(path, "an elliptic-curve public key", TypeError("it is another kind of key"))
+    return key
+
+
+def _check(manifest: bytes, signature: bytes, key: Any) -> None:
+    """Take the envelope apart, check its signature, and then that what is signed is this manifest."""
+    ec = require("cryptography.hazmat.primitives.asymmetric.ec", "check a bundle's signature")
+    hashes = require("cryptography.hazmat.primitives.hashes", "check a bundle's signature")
+    keys = require("cryptography.hazmat.primitives.serialization", "check a bundle's signature")
+    pem = key.public_bytes(keys.Encoding.PEM, keys.PublicFormat.SubjectPublicKeyInfo)
+    payload, sig, hint = _take_apart(signature)
+    if hint != hashlib.sha256(pem).hexdigest():
+        raise _RefusedError("it was made by another key")
+    signed = b"DSSEv1 %d %s %d %s" % (len(_PAYLOAD_TYPE), _PAYLOAD_TYPE.encode(), len(payload), payload)
+    try:
+        key.verify(sig, signed, ec.ECDSA(getattr(hashes, _HASHES[key.curve.name])()))
+    except Exception as err:  # hostile bytes: whatever is raised means "no"
+        raise _RefusedError("it does not fit its content") from err
+    digest = hashlib.sha256(manifest).digest()
+    statement = _parse(payload)
+    subject = _only_item(statement.get("subject"))
+    predicate = statement.get("predicate")
+    resource = _only_item(predicate.get("resources")) if isinstance(predicate, dict) else {}
+    named = subject.get("digest")
+    if (
+        (statement.get("_type"), statement.get("predicateType")) != (_STATEMENT_TYPE, _PREDICATE_TYPE)
+        or not isinstance(named, dict)
+        or named.get("sha256") != hashlib.sha256(digest).hexdigest()
+        or (resource.get("algorithm"), resource.get("digest")) != ("sha256", digest.hex())
+    ):
+        raise _RefusedError(f"{MANIFEST_FILE} is not what was signed")
+
+
+def _take_apart(signature: bytes) -> tuple[bytes, bytes, str]:
+    """Return the payload, the signature over it, and the hint at the key."""
+    root = _object(_parse(signature), {"mediaType", "verificationMaterial", "dsseEnvelope"})
+    material = _object(root["verificationMaterial"], {"publicKey"}, {"tlogEntries": []})
+    hint = _object(material["publicKey"], {"hint"})["hint"]
+    envelope = _object(root["dsseEnvelope"], {"payload", "payloadType", "signatures"})
+    entry = _object(_only_item(envelope["signatures"]), {"sig"}, {"keyid": ""})
+    if root["mediaType"] != _MEDIA_TYPE or envelope["payloadType"] != _PAYLOAD_TYPE:
+        raise _RefusedError("it is of another type")
+    return _canonical(envelope["payload"]), _canonical(entry["sig"]), str(hint)
+
+
+def _parse(text: bytes) -> dict[str, Any]:
+    data = parse_json(text, where=SIGNATURE_FILE, error=_RefusedError, deepest=_MOST_DEPTH)
+    if not isinstance(data, dict):
+        raise _RefusedError("it is no JSON object")
+    return data
+
+
+def _object(data: object, keys: set[str], optional: dict[str, object] | None = None) -> dict[str, Any]:
+    """Return an object that has these keys, and at most the optional ones beside them, with these values."""
+    if not isinstance(data, dict) or not keys <= data.keys():
+        raise _RefusedError(f"it lacks {' or '.join(sorted(keys))}")
+    for key in data.keys() - keys:
+        if optional is None or key not in optional or data[key] != optional[key]:
+            raise _RefusedError(f"it has a '{key[:40]}' that does not belong there")
+    return data
+
+
+def _only_item(data: object) -> dict[str, Any]:
+    if not isinstance(data, list) or len(data) != 1 or not isinstance(data[0], dict):
+        raise _RefusedError("it has not one signature of one manifest")
+    found: dict[str, Any] = data[0]
+    return found
+
+
+def _canonical(text: object) -> bytes:
+    """Refuse base64 with stray bits, so that no byte of the file can change unnoticed."""
+    try:
+        data = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
+    except ValueError as err:
+        raise _RefusedError("its base64 is damaged") from err
+    if not data or base64.b64encode(data).decode() != text:
+        raise _RefusedError("its base64 is not canonical")
+    return data
 
 
 def _require_key(path: Path) -> None:
@@ -102,11 +196,3 @@ def _unusable(path: Path, expected: str, err: Exception) -> ConfigError:
 def _reason(err: Exception) -> str:
     lines = [line for line in str(err).splitlines() if line.strip()]
     return (lines[0] if lines else type(err).__name__)[:160]
-
-
-def _require_canonical(path: Path) -> None:
-    """Refuse base64 with stray bits, so that no byte of the file can change unnoticed."""
-    envelope = json.loads(path.read_bytes())["dsseEnvelope"]
-    for text in (envelope["payload"], *(entry["sig"] for entry in envelope["signatures"])):
-        if base64.b64encode(base64.b64decode(text, validate=True)).decode() != text:
-            raise ValueError("its base64 is not canonical")

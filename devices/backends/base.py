@@ -2,16 +2,58 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from weckd_edge.devices.backends.onnx_bytes import check_onnx
 from weckd_edge.errors import ModelError
 
 Frame = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelBytes:
+    """A model as the bytes that were proved; nothing of it is read from a file again.
+
+    Attributes:
+        path: What it is called in messages; its suffix says what the bytes are.
+        graph: Of the ``.xml``, ``.onnx`` or ``.engine``.
+        weights: Of an IR's ``.bin``; empty for what has none.
+    """
+
+    path: str
+    graph: bytes = field(repr=False)
+    weights: bytes = field(default=b"", repr=False)
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return PurePosixPath(self.path).name
+
+    @property
+    def suffix(self) -> str:
+        """What the name ends in, such as ``.onnx``."""
+        return PurePosixPath(self.path).suffix
+
+    def __str__(self) -> str:
+        return self.path
+
+    def write(self, folder: Path) -> Path:
+        """Write the model into a folder that is the caller's own, for what opens files alone; return the graph's file."""
+        file = folder / self.name
+        file.write_bytes(self.graph)
+        if self.weights:
+            file.with_suffix(".bin").write_bytes(self.weights)
+        return file
+
+
+ModelSource = Path | ModelBytes
+"""A model file, or a model whose bytes are here already."""
 
 
 class Runner(Protocol):
@@ -77,13 +119,18 @@ def check_tensor(array: NDArray[np.generic], shape: tuple[int, ...], dtype: np.d
         raise ModelError("the model expects a contiguous frame, got a view; numpy.ascontiguousarray copies it")
 
 
-def require_file(model: Path, suffixes: tuple[str, ...], backend: str) -> None:
-    """Refuse a model file that is not there or of a kind the backend does not read.
+def require_model(model: ModelSource, suffixes: tuple[str, ...], backend: str) -> None:
+    """Refuse a model that is not there, of a kind the backend does not read, or another kind than its name says.
 
     Raises:
         ModelError: With the kinds it does read.
     """
     if model.suffix not in suffixes:
         raise ModelError(f"{model}: {backend} reads {' or '.join(suffixes)}, got '{model.suffix or model.name}'")
-    if not model.is_file():
+    if isinstance(model, ModelBytes):
+        if model.suffix == ".onnx":
+            check_onnx(model.graph, model.path)
+        elif model.suffix == ".xml" and not model.graph.startswith(b"<"):
+            raise ModelError(f"{model}: expected XML, found something else")  # OpenVINO goes by the content
+    elif not model.is_file():
         raise ModelError(f"{model}: expected a model file, found none")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from weckd_edge.devices.backends.base import Frame, Probabilities, check_tensor, require_file
+from weckd_edge.devices.backends.base import Frame, ModelBytes, ModelSource, Probabilities, check_tensor, require_model
 from weckd_edge.errors import ModelError
 from weckd_edge.optional import require
 
@@ -47,7 +47,7 @@ class OnnxRuntimeRunner:
         del self._session
 
 
-def open_model(model: Path, *, threads: int, cache_dir: Path | None, reference: bool) -> OnnxRuntimeRunner:
+def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, reference: bool) -> OnnxRuntimeRunner:
     """Open an ONNX graph; ``cache_dir`` is not used, as nothing of the session outlives it.
 
     Raises:
@@ -55,16 +55,18 @@ def open_model(model: Path, *, threads: int, cache_dir: Path | None, reference: 
     """
     del cache_dir
     ort = require("onnxruntime", "run an ONNX graph")
-    require_file(model, (".onnx",), NAME)
+    require_model(model, (".onnx",), NAME)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = _ERRORS_ONLY
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # whatever the bytes begin with
     if reference:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = ort.InferenceSession(str(model), sess_options=options, providers=["CPUExecutionProvider"])
+        source = model.graph if isinstance(model, ModelBytes) else str(model)
+        session = ort.InferenceSession(source, sess_options=options, providers=["CPUExecutionProvider"])
     except Exception as err:  # ONNX Runtime's errors share no base class but Exception
         first = str(err).strip().splitlines()[0][:200]
         raise ModelError(f"{model}: ONNX Runtime {ort.__version__} refuses it ({first})") from err

@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.devices.backends.base import Probabilities, check_tensor, require_file
+from weckd_edge.devices.backends.base import ModelBytes, ModelSource, Probabilities, check_tensor, require_model
 from weckd_edge.errors import ModelError, did_you_mean
+from weckd_edge.manifest_rules import SETTINGS
 from weckd_edge.optional import require
 
 NAME = "openvino"
 _SUFFIXES = (".xml", ".onnx")
 
 
-PRECISION_SETTINGS = {"INFERENCE_PRECISION_HINT": "f32"}
+PRECISION_SETTINGS = SETTINGS[NAME]
 """What decides the answers, and so is written into the manifest beside the model. An IR cannot carry it: the CPU plugin
 reads no such option from the file."""
 
@@ -75,7 +76,7 @@ class OpenVINORunner:
         del self._request
 
 
-def open_model(model: Path, *, threads: int, cache_dir: Path | None, reference: bool) -> OpenVINORunner:
+def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, reference: bool) -> OpenVINORunner:
     """Open an IR (``.xml`` with its ``.bin``) or an ONNX graph.
 
     Raises:
@@ -87,7 +88,7 @@ def open_model(model: Path, *, threads: int, cache_dir: Path | None, reference: 
     )
 
 
-def open_network(model: Path, tensor_name: str, *, threads: int) -> OpenVINORunner:
+def open_network(model: ModelSource, tensor_name: str, *, threads: int) -> OpenVINORunner:
     """Open the part of a graph that lies behind a tensor.
 
     Args:
@@ -111,9 +112,11 @@ def open_network(model: Path, tensor_name: str, *, threads: int) -> OpenVINORunn
     return OpenVINORunner(ov, part, settings_for(threads=threads), str(model))
 
 
-def _read(ov: Any, model: Path) -> Any:
-    require_file(model, _SUFFIXES, NAME)
+def _read(ov: Any, model: ModelSource) -> Any:
+    require_model(model, _SUFFIXES, NAME)
     try:
+        if isinstance(model, ModelBytes):
+            return ov.Core().read_model(model.graph, model.weights)
         return ov.Core().read_model(str(model))
     except RuntimeError as err:
         raise ModelError(f"{model}: OpenVINO cannot read it ({_first_line(err)})") from err

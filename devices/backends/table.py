@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
-from weckd_edge.devices.backends.base import NetworkRunner, Runner
+from weckd_edge.devices.backends.base import ModelSource, NetworkRunner, Runner
 from weckd_edge.errors import ConfigError, ModelError, did_you_mean
 
 
@@ -60,9 +60,9 @@ BACKENDS: dict[str, Backend] = {
 
 
 class _Opener(Protocol):
-    def open_model(self, model: Path, *, threads: int, cache_dir: Path | None, reference: bool) -> Runner: ...
+    def open_model(self, model: ModelSource, *, threads: int, cache_dir: Path | None, reference: bool) -> Runner: ...
 
-    def open_network(self, model: Path, tensor_name: str, *, threads: int) -> NetworkRunner: ...
+    def open_network(self, model: ModelSource, tensor_name: str, *, threads: int) -> NetworkRunner: ...
 
 
 def find_backend(name: str) -> Backend:
@@ -77,13 +77,14 @@ def find_backend(name: str) -> Backend:
 
 
 def open_runner(
-    backend: str, model: Path, *, threads: int = 1, cache_dir: Path | None = None, reference: bool = False
+    backend: str, model: ModelSource, *, threads: int = 1, cache_dir: Path | None = None, reference: bool = False
 ) -> Runner:
     """Open a model.
 
     Args:
         backend: A name of the table.
-        model: ``.xml`` or ``.onnx`` for openvino, ``.onnx`` for onnxruntime, ``.engine`` for tensorrt.
+        model: ``.xml`` or ``.onnx`` for openvino, ``.onnx`` for onnxruntime, ``.engine`` for tensorrt; a file, or the bytes
+            that were proved.
         threads: Processor threads one query may use.
         cache_dir: Where a backend that can keeps what it compiled, so that the next opening is faster.
         reference: Answer exactly as the graph is written, however slow: ONNX Runtime evaluates Q/DQ nodes in floating
@@ -91,7 +92,8 @@ def open_runner(
 
     Raises:
         ConfigError: No backend is called so, or fewer than one thread.
-        ModelError: The file is missing, of another kind, or refused by the library.
+        ModelError: The file is missing, of another kind, or refused by the library; or a graph that is given as bytes takes
+            data from elsewhere.
         MissingDependency: The library is absent or broken.
     """
     row = find_backend(backend)
@@ -101,7 +103,7 @@ def open_runner(
     return module.open_model(model, threads=threads, cache_dir=cache_dir, reference=reference)
 
 
-def open_network(backend: str, model: Path, tensor_name: str, *, threads: int = 1) -> NetworkRunner:
+def open_network(backend: str, model: ModelSource, tensor_name: str, *, threads: int = 1) -> NetworkRunner:
     """Open the part of a model behind ``tensor_name``, to time the network without its preprocessing.
 
     Raises:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.devices.backends.base import Probabilities, check_tensor, require_file
+from weckd_edge.devices.backends.base import ModelBytes, ModelSource, Probabilities, check_tensor, require_model
 from weckd_edge.devices.backends.cudart import CudaRuntime, load_cuda_runtime
 from weckd_edge.devices.layers import EngineLayer, beside_the_dla, read_engine_information
 from weckd_edge.devices.recipe import BuildPlan, TensorRTRecipe, plan_for
@@ -100,7 +100,7 @@ def dla_cores() -> int:
 
 
 def build_engine(
-    onnx: Path,
+    onnx: ModelSource,
     recipe: TensorRTRecipe,
     progress: Progress | None = None,
     *,
@@ -247,7 +247,7 @@ def _layers(trt: Any, log: Any, data: bytes) -> tuple[EngineLayer, ...]:
     return read_engine_information(text)
 
 
-def parse_network(trt: Any, network: Any, log: Any, onnx: Path, name: str = "TensorRT") -> None:
+def parse_network(trt: Any, network: Any, log: Any, onnx: ModelSource, name: str = "TensorRT") -> None:
     """Read an ONNX graph into a network definition.
 
     Args:
@@ -260,9 +260,9 @@ def parse_network(trt: Any, network: Any, log: Any, onnx: Path, name: str = "Ten
     Raises:
         ModelError: The parser refuses it, with the node it refuses.
     """
-    require_file(onnx, (".onnx",), NAME)
+    require_model(onnx, (".onnx",), NAME)
     parser = trt.OnnxParser(network, log)
-    if parser.parse_from_file(str(onnx)):
+    if parser.parse(onnx.graph) if isinstance(onnx, ModelBytes) else parser.parse_from_file(str(onnx)):
         return
     if not parser.num_errors:
         raise ModelError(f"{onnx.name}: {name} {trt.__version__} refuses it ({log.last_error})")
@@ -345,7 +345,7 @@ def _type_of(engine: Any, name: str, allowed: tuple[str, ...], where: str) -> st
     return kind
 
 
-def open_model(model: Path, *, threads: int, cache_dir: Path | None, reference: bool) -> TensorRTRunner:
+def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, reference: bool) -> TensorRTRunner:
     """Open an engine; ``threads`` and ``cache_dir`` do not apply to a GPU.
 
     Raises:
@@ -356,12 +356,12 @@ def open_model(model: Path, *, threads: int, cache_dir: Path | None, reference: 
     del threads, cache_dir
     if reference:
         raise ModelError("TensorRT has no reference mode; open the ONNX graph with onnxruntime for reference answers")
-    require_file(model, (".engine",), NAME)
+    require_model(model, (".engine",), NAME)
     trt: Any = require("tensorrt", _PURPOSE)
     cuda = load_cuda_runtime()
     log = make_log(trt)
     runtime = trt.Runtime(log)
-    engine = runtime.deserialize_cuda_engine(model.read_bytes())
+    engine = runtime.deserialize_cuda_engine(model.graph if isinstance(model, ModelBytes) else model.read_bytes())
     if engine is None:
         raise DeviceError(
             f"{model.name}: TensorRT {trt.__version__} cannot load this engine ({log.last_error}); "

@@ -41,13 +41,17 @@ class DemoSession:
         folder: The bundle; it is verified first.
         backend: See ``choose_model``.
         threads: Processor threads one query may use.
+        key: PEM public key; with it, a bundle that its owner did not sign is refused.
+        at_least: Lowest version that is taken.
 
     Raises:
         WeckdError: The bundle cannot be opened.
     """
 
-    def __init__(self, folder: Path, *, backend: str | None = None, threads: int = 1) -> None:
-        self.model = open_bundle_model(folder, backend=backend, threads=threads)
+    def __init__(
+        self, folder: Path, *, backend: str | None = None, threads: int = 1, key: Path | None = None, at_least: int = 0
+    ) -> None:
+        self.model = open_bundle_model(folder, backend=backend, threads=threads, key=key, at_least=at_least)
         self._one_at_a_time = threading.Lock()
         self._closed = False
         # Once for nothing, so that the first answer takes no longer than the others.

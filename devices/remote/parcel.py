@@ -13,16 +13,21 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from weckd_edge.bundle import Bundle
+from weckd_edge.bundle import Bundle, sealed_files
 from weckd_edge.devices.remote.agent import CODE
 from weckd_edge.devices.remote.job import BUNDLE, JOB_FILE, Job
 from weckd_edge.schema import to_json
-from weckd_edge.signing import MANIFEST_FILE, SIGNATURE_FILE
 
 MODULES = (
     "__init__",
+    "bounds",
     "bundle",
+    "bundle_files",
     "errors",
+    "files",
+    "guessing",
+    "manifest_rules",
+    "network_options",
     "optional",
     "progress",
     "schema",
@@ -30,6 +35,7 @@ MODULES = (
     "stats",
     "store",
     "telemetry",
+    "toml_file",
 )
 """Modules of the package itself that a bench imports."""
 
@@ -87,14 +93,9 @@ def make_parcel(bundle: Bundle | None, job: Job) -> bytes:
         for name, path in code_files():
             _add(archive, f"{CODE}/{name}", path.read_bytes())
         if bundle is not None:
-            for name in _bundle_files(bundle):
-                _add(archive, f"{BUNDLE}/{name}", (bundle.folder / name).read_bytes())
+            for name, data in sealed_files(bundle):
+                _add(archive, f"{BUNDLE}/{name}", data)
     return packed.getvalue()
-
-
-def _bundle_files(bundle: Bundle) -> tuple[str, ...]:
-    signed = (SIGNATURE_FILE,) if (bundle.folder / SIGNATURE_FILE).is_file() else ()
-    return (MANIFEST_FILE, *signed, *(ref.path for ref in bundle.manifest.files))
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -78,7 +78,7 @@ def link(name: str, macs: int, accuracy: Rate, parent: str | None) -> Link:
     return Link(
         name=name,
         model="resnet10t",
-        options="{}",
+        options={},
         input=INPUT,
         labels=LABELS,
         parameters=macs // 10,

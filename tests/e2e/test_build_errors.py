@@ -73,7 +73,7 @@ def refused(run: Run, tmp_path: Path, *args: str | Path, code: int) -> str:
         (("--target", "jetsom"), "did you mean 'jetson'?"),
         (("--target", "cpu", "--device", "raspberry-pi5"), "did you mean 'raspberry-pi-5'?"),
         (("--target", "jetson", "--device", "raspberry-pi-5"), "is for --target cpu, but --target jetson was asked"),
-        (("--target", "cpu", "--config", "missing.toml"), "missing.toml: no such config file"),
+        (("--target", "cpu", "--config", "missing.toml"), "missing.toml: no such file"),
         (("--target", "cpu", "--links", "resnet10t@big"), "expected model, model@pixels or model@pixels=weights"),
         (("--target", "cpu", "--links", "resnet10t"), "a chain needs at least two links"),
         (("--target", "cpu", "--sign", "missing.pem"), "missing.pem: no such key file"),
@@ -95,7 +95,7 @@ def test_wrong_requests_exit_2_with_one_line(run: Run, tmp_path: Path, data: Pat
         ("[distill]\ntemperature_start = 1.0\ntemperature_end = 4.0\n", "annealing expects 0 < end <= start"),
         ('[[link]]\nmodel = "a"\nweights = "w"\npretrained = true\n', "weights and pretrained contradict each other"),
         ("[gates]\naccuracy = 90.0\n", "expected 0 to 1 (0.9 for 90 %)"),
-        ("[ship]\nmeasurements = 'absent.jsonl'\n", "absent.jsonl: expected a file of measurements"),
+        ("[ship]\nmeasurements = 'absent.jsonl'\n", "absent.jsonl: no such file"),
     ],
 )
 def test_wrong_settings_exit_2_and_name_the_key(run: Run, tmp_path: Path, data: Path, text: str, said: str) -> None:
@@ -150,7 +150,7 @@ def spoil_files(data: Path) -> None:
     whole = (data / "wax/0.png").read_bytes()
     (data / "wax/cut.png").write_bytes(whole[: len(whole) // 2])
     (data / "wax/empty.png").write_bytes(b"")
-    (data / "normal/notes.txt").write_bytes(b"hello")
+    (data / "normal/notes").write_bytes(b"hello")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def spoil_files(data: Path) -> None:
         (spoil_empty, ("expected",)),
         (spoil_one_class, ("class",)),
         (spoil_few, ("class 'wax'", "3 groups", "at least 4")),
-        (spoil_files, ("wax/cut.png", "wax/empty.png", "normal/notes.txt", "--skip-bad")),
+        (spoil_files, ("wax/cut.png", "wax/empty.png", "normal/notes", "--skip-bad")),
     ],
 )
 def test_data_that_cannot_be_used_exit_1_and_say_why(
@@ -196,6 +196,6 @@ def test_skip_bad_goes_on_and_records_what_was_left_out(run: Run, tmp_path: Path
     )
     assert code in (0, 3), err
     recorded = (out / "evidence/dataset_index.json").read_text()
-    assert all(name in recorded for name in ("wax/cut.png", "wax/empty.png", "normal/notes.txt"))
+    assert all(name in recorded for name in ("wax/cut.png", "wax/empty.png", "normal/notes"))
     buffer = io.BytesIO((out / "evidence/report.html").read_bytes())
     assert b"wax/empty.png" in buffer.getvalue()

@@ -1,10 +1,17 @@
-"""One build of the C library for all tests of this folder, and a bundle of a real network."""
+"""One build of the C library for all tests of this folder, and bundles: of a real network, and for updates."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+
+from weckd_edge.bundle import seal
+from weckd_edge.signing import sign
+from weckd_edge.store import file_ref
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +57,63 @@ def keys(tmp_path: Path) -> dict[str, Path]:
             key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         )
     return found
+
+
+@pytest.fixture(scope="session")
+def updates(firmware: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The library with ``weckd-update``."""
+    return firmware.build(tmp_path_factory.mktemp("updates") / "build", "-DWECKD_UPDATE=ON")
+
+
+@pytest.fixture(scope="session")
+def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The bundles' owner's private and public key."""
+    pytest.importorskip("model_signing")
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    folder = tmp_path_factory.mktemp("keys")
+    key = ec.generate_private_key(ec.SECP256R1())
+    private, public = folder / "key.pem", folder / "key.pub"
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    public.write_bytes(
+        key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    return private, public
+
+
+@pytest.fixture(scope="session")
+def make(toy: ModuleType, key_pair: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Make signed bundles that the stand-in for a model answers; ``wrong``: by other answers than it gives."""
+    folder = tmp_path_factory.mktemp("bundles")
+
+    def make(version: int, *, wrong: bool = False, seed: int = 0, signed: bool = True) -> Path:
+        bundle: Path = folder / f"v{version}-{wrong}-{seed}-{signed}"
+        if bundle.exists():
+            return bundle
+        draft = toy.write_bundle(bundle, tolerance={"echo": 1e-6}, seed=seed).manifest
+        flat = np.load(bundle / "selftest/frames.npy").reshape(draft_frames(bundle), -1).astype(np.float64)
+        answers = np.stack([flat[:, k::3].sum(axis=1) for k in range(3)], axis=1) / flat.sum(axis=1, keepdims=True)
+        np.save(
+            bundle / "selftest/expected.npy",
+            answers[:, ::-1].copy().astype(np.float32) if wrong else answers.astype(np.float32),
+        )
+        golden = replace(draft.selftest, expected=file_ref(bundle, bundle / "selftest/expected.npy"))
+        seal(bundle, replace(draft, version=version, selftest=golden))
+        if signed:
+            sign(bundle, key_pair[0])
+        return bundle
+
+    return make
+
+
+def draft_frames(bundle: Path) -> int:
+    return int(np.load(bundle / "selftest/frames.npy").shape[0])
+
+
+@pytest.fixture
+def tool(updates: Any, update_support: ModuleType, key_pair: tuple[Path, Path], tmp_path: Path) -> Any:
+    """``weckd-update`` with a store that is not there yet: see ``support/updates.py``."""
+    return update_support.Tool(built=updates, store=tmp_path.resolve() / "store", key=key_pair[1])

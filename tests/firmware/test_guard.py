@@ -155,14 +155,6 @@ def test_a_refused_label_is_no_answer_in_both_languages(library: Any, toy: Modul
     assert {a.code for a in codes if a.label == toy.LABELS[refused]} <= {"refused_label"}
 
 
-def test_a_refused_label_that_is_none_is_refused_itself(library: Any, toy: ModuleType, tmp_path: Path) -> None:
-    from weckd_edge.errors import BundleError
-
-    with pytest.raises(BundleError, match="none of its labels"):
-        toy.write_bundle(tmp_path / "bundle", refuse_labels=("foot",))
-    assert "names what is no label" in library.run("runner", tmp_path / "bundle", "check", expect=1)
-
-
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [

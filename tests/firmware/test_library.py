@@ -175,7 +175,7 @@ BAD: dict[str, tuple[int, Callable[[Path], object]]] = {
     "a path of the device": (-6, edit(listed("device/engine"))),
     "the manifest listed": (-6, edit(listed("manifest.json"))),
     "a file listed twice": (-6, edit(lambda data: data["files"].append(data["files"][0]))),
-    "a path too long": (-3, edit(listed("a/" * 300 + "a"))),
+    "a path too long": (-6, edit(listed("a/" * 300 + "a"))),
     "a negative size": (-3, edit(lambda data: data["files"][0].update(bytes=-1))),
     "a size beyond 64 bits": (-3, edit(lambda data: data["files"][0].update(bytes=1 << 64))),
     "a larger size": (-6, edit(lambda data: data["files"][0].update(bytes=1 << 40))),

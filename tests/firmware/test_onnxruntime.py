@@ -38,9 +38,10 @@ def answer(library: Any, runtime: Path, folder: Path, raw: Path, side: int, expe
 
 
 def write_graph(toy: ModuleType, folder: Path, text: str) -> Path:
-    """Seal a bundle whose graph is a text that only the stand-in reads, and return its frames in a file beside it."""
+    """Seal a bundle whose graph is a name that only the stand-in reads, and return its frames in a file beside it."""
     manifest = toy.write_bundle(folder).manifest
-    (folder / "model/model.onnx").write_text(text)
+    name = b"\x12" + bytes([len(text)]) + text.encode()
+    (folder / "model/model.onnx").write_bytes(b"\x3a" + bytes([len(name)]) + name)
     seal(folder, replace(manifest, onnx=file_ref(folder, folder / "model/model.onnx")))
     raw = folder.parent / "raw"
     raw.write_bytes(toy.frames().tobytes())
@@ -144,7 +145,7 @@ def test_answers_are_pythons_to_the_bit_where_versions_are_equal(
         quantize(made, images[:32])
     bundle = made.folder
     choice = choose_model(open_bundle(bundle), "onnxruntime")
-    runner = open_runner(choice.backend, choice.path)
+    runner = open_runner(choice.backend, choice.model)
     by_python = [[float(value) for value in runner.run(np.ascontiguousarray(image[None]))] for image in images]
     runner.close()
     by_c = firmware.read_answers(answer(library, runtime, bundle, raw, toy.SIDE))

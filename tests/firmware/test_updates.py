@@ -1,7 +1,8 @@
-"""weckd-update: what it installs and refuses, and that a power cut at any change to the disk leaves a bundle that runs."""
+"""weckd-update: what it installs, starts, confirms and refuses, and the update systems and units around it."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -10,8 +11,9 @@ import shutil
 import subprocess
 import tarfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,162 +29,48 @@ from weckd_edge.updates.export import export_bundle
 
 MODULE = Path(__file__).parents[2] / "devices/firmware/update/mender/weckd-bundle"
 SYSTEMD = Path(__file__).parents[2] / "devices/firmware/update/systemd"
-CUT = 86
 
 
-@dataclass(frozen=True)
-class Tool:
-    """A build of weckd-update, and the store and key it is called with."""
-
-    built: Any
-    store: Path
-    key: Path
-
-    @property
-    def program(self) -> Path:
-        return Path(self.built.folder) / "update/weckd-update"
-
-    def call(
-        self, *args: object, env: dict[str, str] | None = None, key: Path | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        key = key or self.key
-        command = [self.program, "--store", self.store, "--key", key, "--backend", "echo", *args]
-        return subprocess.run(
-            list(map(str, command)),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-            env={**os.environ, **(env or {})},
-        )
-
-    def done(self, *args: object, **more: Any) -> str:
-        result = self.call(*args, **more)
-        assert result.returncode == 0, result.stdout + result.stderr
-        return result.stdout
-
-    def refused(self, *args: object, **more: Any) -> str:
-        result = self.call(*args, **more)
-        assert result.returncode == 1, result.stdout + result.stderr
-        return result.stderr
-
-    def status(self) -> dict[str, str]:
-        return dict(line.split(" ", 1) for line in self.done("status").splitlines())
-
-    def current(self) -> str:
-        """Return the digest that the bundle under the link names."""
-        return digest_of(self.store / "current")
-
-    def elsewhere(self, store: Path) -> Tool:
-        return replace(self, store=store)
-
-
-def digest_of(folder: Path) -> str:
-    found: str = json.loads((folder / "manifest.json").read_text())["manifest_sha256"]
-    return found
-
-
-@pytest.fixture(scope="session")
-def updates(firmware: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return firmware.build(tmp_path_factory.mktemp("updates") / "build", "-DWECKD_UPDATE=ON")
-
-
-@pytest.fixture(scope="module")
-def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    pytest.importorskip("model_signing")
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    folder = tmp_path_factory.mktemp("keys")
-    key = ec.generate_private_key(ec.SECP256R1())
-    private, public = folder / "key.pem", folder / "key.pub"
-    private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    public.write_bytes(
-        key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
-    return private, public
-
-
-@pytest.fixture(scope="module")
-def make(toy: ModuleType, key_pair: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Make signed bundles that the stand-in for a model answers; ``wrong``: by other answers than it gives."""
-    folder = tmp_path_factory.mktemp("bundles")
-
-    def make(version: int, *, wrong: bool = False, seed: int = 0, signed: bool = True) -> Path:
-        bundle: Path = folder / f"v{version}-{wrong}-{seed}-{signed}"
-        if bundle.exists():
-            return bundle
-        draft = toy.write_bundle(bundle, tolerance={"echo": 1e-6}, seed=seed).manifest
-        flat = np.load(bundle / "selftest/frames.npy").reshape(draft_frames(bundle), -1).astype(np.float64)
-        answers = np.stack([flat[:, k::3].sum(axis=1) for k in range(3)], axis=1) / flat.sum(axis=1, keepdims=True)
-        np.save(
-            bundle / "selftest/expected.npy",
-            answers[:, ::-1].copy().astype(np.float32) if wrong else answers.astype(np.float32),
-        )
-        golden = replace(draft.selftest, expected=file_ref(bundle, bundle / "selftest/expected.npy"))
-        seal(bundle, replace(draft, version=version, selftest=golden))
-        if signed:
-            sign(bundle, key_pair[0])
-        return bundle
-
-    return make
-
-
-def draft_frames(bundle: Path) -> int:
-    return int(np.load(bundle / "selftest/frames.npy").shape[0])
-
-
-@pytest.fixture
-def tool(updates: Any, key_pair: tuple[Path, Path], tmp_path: Path) -> Tool:
-    return Tool(built=updates, store=tmp_path / "store", key=key_pair[1])
-
-
-def tar_of(bundle: Path, out: Path) -> Path:
-    export_bundle(bundle, out, format_name="tar")
-    return out
-
-
-def test_a_tar_is_installed_tried_and_confirmed(tool: Tool, make: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_tar_is_installed_tried_and_confirmed(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
     first, second = make(1), make(2)
-    assert "on trial" in tool.done("install", tar_of(first, tmp_path / "1.tar"))
-    assert tool.current() == digest_of(first)
+    assert "on trial" in tool.done("install", tool.tar(first, tmp_path / "1.tar"))
+    assert tool.wanted() == tool.digest(first)
     assert "on trial" in tool.done("boot")
+    assert tool.runs() == tool.digest(first)
     tool.done("confirm")
     assert (tool.status()["trial"], tool.status()["lowest"]) == ("no", "version 1")
-    tool.done("install", tar_of(second, tmp_path / "2.tar"))
-    assert tool.current() == digest_of(second)
+    tool.done("install", tool.tar(second, tmp_path / "2.tar"))
+    assert tool.runs() == tool.digest(first)  # until the camera is started again
+    tool.done("boot")
+    assert tool.runs() == tool.digest(second)
     status = tool.status()
-    assert status["good"].split()[0] == digest_of(first)
+    assert status["runs"] == tool.digest(second)
+    assert status["good"].split()[0] == tool.digest(first)
     assert (status["trial"], status["current"].split()[1:4]) == ("yes", ["version", "2", "generic-x86"])
     tool.done("confirm")
-    assert tool.status()["previous"].split()[0] == digest_of(first)
-    assert open_bundle(tool.store / "current", key=tool.key).manifest.version == 2
+    assert tool.status()["previous"].split()[0] == tool.digest(first)
+    assert tool.version() == 2
 
 
-def test_what_is_installed_is_byte_for_byte_what_was_exported(tool: Tool, make: Callable[..., Path], tmp_path: Path) -> None:
-    tool.done("install", tar_of(make(1), tmp_path / "1.tar"))
+def test_what_is_installed_is_byte_for_byte_what_was_exported(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
+    tool.done("install", tool.tar(make(1), tmp_path / "1.tar"))
     below = {p.relative_to(make(1)): p.read_bytes() for p in make(1).rglob("*") if p.is_file()}
-    kept = (tool.store / "current").resolve()
+    kept = tool.kept(make(1))
     assert {p.relative_to(kept): p.read_bytes() for p in kept.rglob("*") if p.is_file()} == below
 
 
 def test_a_folder_is_installed_without_what_another_device_built(
-    tool: Tool, make: Callable[..., Path], tmp_path: Path
+    tool: Any, make: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = shutil.copytree(make(1), tmp_path / "folder")
     (folder / "device").mkdir()
     (folder / "device/engine").write_text("of another device")
     tool.done("install", folder)
-    assert not (tool.store / "current/device").exists()
+    assert not (tool.kept(make(1)) / "device").exists()
 
 
-def test_what_is_not_the_owners_is_refused_and_nothing_changes(
-    tool: Tool, make: Callable[..., Path], tmp_path: Path
-) -> None:
-    tool.done("install", make(3))
-    tool.done("confirm")
+def test_what_is_not_the_owners_is_refused_and_nothing_changes(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
+    tool.take(make(3))
     before = (tool.store / "state").read_bytes()
     changed = shutil.copytree(make(4), tmp_path / "changed")
     (changed / "model/model.onnx").write_bytes(b"other")
@@ -195,12 +83,12 @@ def test_what_is_not_the_owners_is_refused_and_nothing_changes(
     ):
         assert words in tool.refused("install", source)
         assert (tool.store / "state").read_bytes() == before
-        assert tool.current() == digest_of(make(3))
+        assert tool.wanted() == tool.digest(make(3))
         assert not (tool.store / "staging").exists()
     assert len(list((tool.store / "bundles").iterdir())) == 1
 
 
-def test_another_owners_key_takes_nothing(tool: Tool, make: Callable[..., Path], tmp_path: Path) -> None:
+def test_another_owners_key_takes_nothing(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -214,103 +102,99 @@ def test_another_owners_key_takes_nothing(tool: Tool, make: Callable[..., Path],
 
 
 @pytest.mark.parametrize(
-    "args", [(), ("fly",), ("install",), ("boot", "x"), ("boot", "--tries", "0"), ("boot", "--unsigned")]
+    "args",
+    [
+        (),
+        ("fly",),
+        ("install",),
+        ("boot", "x"),
+        ("boot", "--tries", "0"),
+        ("boot", "--timeout", "0"),
+        ("boot", "--timeout", "-1"),
+        ("boot", "--timeout", "86401"),
+        ("boot", "--timeout", "99999999999999999999"),
+        ("boot", "--wait", "0"),
+        ("install", "x", "--prepare-timeout", "1s"),
+        ("boot", "--unsigned"),
+    ],
 )
-def test_a_wrong_request_shows_the_usage(tool: Tool, args: tuple[str, ...]) -> None:
+def test_a_wrong_request_shows_the_usage(tool: Any, args: tuple[str, ...]) -> None:
     result = tool.call(*args)
     assert result.returncode == 2
     assert "usage: weckd-update" in result.stderr
     assert not tool.store.exists()
 
 
-def test_a_bundle_that_fails_at_boot_gives_way_and_is_not_taken_again(tool: Tool, make: Callable[..., Path]) -> None:
-    tool.done("install", make(1))
-    tool.done("confirm")
+def test_a_bundle_that_fails_at_boot_gives_way_and_is_not_taken_again(tool: Any, make: Callable[..., Path]) -> None:
+    tool.take(make(1))
     tool.done("install", make(2))
-    damage(tool.store / "current")
+    tool.damage(make(2))
     out = tool.done("boot")
-    assert out.startswith(f"rolled back to {digest_of(make(1))}")
-    assert tool.current() == digest_of(make(1))
-    assert (tool.status()["trial"], tool.status()["refused"]) == ("no", digest_of(make(2)))
+    assert out.startswith(f"rolled back to {tool.digest(make(1))}")
+    assert tool.runs() == tool.digest(make(1))
+    assert not tool.kept(make(2)).exists()
+    assert (tool.status()["trial"], tool.status()["refused"]) == ("no", tool.digest(make(2)))
     assert "--again" in tool.refused("install", make(2))
     tool.done("install", make(2), "--again")
-    assert tool.current() == digest_of(make(2))
+    assert tool.wanted() == tool.digest(make(2))
 
 
-def damage(folder: Path) -> None:
-    path = folder.resolve() / "model/model.onnx"
-    raw = bytearray(path.read_bytes())
-    raw[len(raw) // 2] ^= 1
-    path.write_bytes(raw)
-
-
-def test_a_bundle_that_is_never_confirmed_gives_way(tool: Tool, make: Callable[..., Path]) -> None:
-    tool.done("install", make(1))
-    tool.done("confirm")
+def test_a_bundle_that_is_never_confirmed_gives_way(tool: Any, make: Callable[..., Path]) -> None:
+    tool.take(make(1))
     tool.done("install", make(2))
     for tries in range(1, 4):
         assert "on trial" in tool.done("boot")
         assert tool.status()["tries"] == f"{tries} of 3"
     assert "started 3 times and never confirmed" in tool.done("boot")
-    assert tool.current() == digest_of(make(1))
+    assert tool.runs() == tool.digest(make(1))
 
 
-def test_the_first_bundle_stays_as_there_is_no_other(tool: Tool, make: Callable[..., Path]) -> None:
+def test_the_first_bundle_stays_as_there_is_no_other(tool: Any, make: Callable[..., Path]) -> None:
     tool.done("install", make(1))
     for _ in range(6):
         assert "runs" in tool.done("boot")
     assert tool.status()["tries"] == "3 of 3"  # and the disk is not written again and again
 
 
-def test_a_confirmed_bundle_that_wears_out_gives_way_to_the_one_before(tool: Tool, make: Callable[..., Path]) -> None:
+def test_a_confirmed_bundle_that_wears_out_gives_way_to_the_one_before(tool: Any, make: Callable[..., Path]) -> None:
     for version in (1, 2):
-        tool.done("install", make(version))
-        tool.done("confirm")
-    damage(tool.store / "current")
+        tool.take(make(version))
+    tool.damage(make(2))
     assert "rolled back" in tool.done("boot")
-    assert tool.current() == digest_of(make(1))
-    damage(tool.store / "current")
+    assert tool.runs() == tool.digest(make(1))
+    tool.damage(make(1))
     assert "was changed" in tool.refused("boot")
 
 
-def test_a_missing_key_or_runtime_changes_nothing(tool: Tool, make: Callable[..., Path]) -> None:
+def test_a_missing_key_or_runtime_changes_nothing(tool: Any, make: Callable[..., Path]) -> None:
     for version in (1, 2):
-        tool.done("install", make(version))
-        tool.done("confirm")
+        tool.take(make(version))
     before = (tool.store / "state").read_bytes()
-    result = subprocess.run(
-        [tool.program, "boot", "--store", tool.store, "--key", tool.key, "--backend", "none"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 1
-    assert "no backend called 'none'" in result.stderr
+    assert "no backend called 'none'" in tool.refused("boot", "--backend", "none")
     assert (tool.store / "state").read_bytes() == before
 
 
-def test_rollback_goes_back_and_forth(tool: Tool, make: Callable[..., Path]) -> None:
+def test_rollback_goes_back_and_forth(tool: Any, make: Callable[..., Path]) -> None:
     tool.done("install", make(1))
     assert "no earlier bundle" in tool.refused("rollback")
+    tool.done("boot")
     tool.done("confirm")
     tool.done("install", make(2))
     tool.done("rollback")  # from trial
-    assert tool.current() == digest_of(make(1))
-    tool.done("install", make(3))
-    tool.done("confirm")
+    assert tool.wanted() == tool.digest(make(1))
+    tool.take(make(3))
     tool.done("rollback")  # from a confirmed one
-    assert tool.current() == digest_of(make(1))
+    assert tool.wanted() == tool.digest(make(1))
     assert "runs" in tool.done("boot")
     assert "expected version 3 or newer" in tool.refused("install", make(2))
     tool.done("rollback")
-    assert tool.current() == digest_of(make(3))
+    assert tool.wanted() == tool.digest(make(3))
 
 
 @pytest.mark.parametrize("how", ["empty", "cut", "flipped", "gone", "a link"])
-def test_a_damaged_state_is_made_again_from_what_is_proved(tool: Tool, make: Callable[..., Path], how: str) -> None:
+def test_a_damaged_state_is_made_again_from_what_is_proved(tool: Any, make: Callable[..., Path], how: str) -> None:
     for version in (1, 2):
-        tool.done("install", make(version))
-        tool.done("confirm")
+        tool.take(make(version))
     path = tool.store / "state"
     raw = path.read_bytes()
     flipped = raw.replace(b"tries 0", b"tries 1")
@@ -319,32 +203,168 @@ def test_a_damaged_state_is_made_again_from_what_is_proved(tool: Tool, make: Cal
         path.symlink_to("lock")
     elif how != "gone":
         path.write_bytes({"empty": b"", "cut": raw[:-20], "flipped": flipped}[how])
-    assert "found in the store" in tool.done("boot")
-    assert tool.current() == digest_of(make(2))
-    (tool.store / "current").unlink()
+    assert "on trial" in tool.done("boot")  # nobody knows any more that it was confirmed
+    assert tool.runs() == tool.digest(make(2))
+    assert tool.status()["good"].split()[0] == tool.digest(make(1))
     path.unlink()
-    damage(tool.store / "bundles" / digest_of(make(2)))
+    tool.damage(make(2))
     tool.done("boot")
-    assert tool.current() == digest_of(make(1))
+    assert tool.runs() == tool.digest(make(1))
+    assert tool.status()["trial"] == "no"
 
 
-def test_a_store_without_a_bundle_says_so(tool: Tool) -> None:
+def test_a_store_without_a_bundle_says_so(tool: Any) -> None:
+    for command in ("boot", "status", "confirm", "rollback"):
+        assert tool.refused(command) == f"error: {tool.store}: there is no store; install a bundle\n"
+    assert not tool.store.exists()  # it may be a disk that is not mounted yet
+    tool.store.mkdir()
     assert "install one" in tool.refused("boot")
     assert "state" in tool.refused("status")
 
 
-def test_the_preparing_program_is_run_on_the_staged_bundle(tool: Tool, make: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_factory_bundle_runs_where_the_store_has_none(tool: Any, make: Callable[..., Path]) -> None:
+    factory = ("--factory", make(1, seed=1))
+    assert "not of the store" in tool.done("boot", *factory)
+    assert tool.runs() == tool.digest(make(1, seed=1))
+    assert not tool.store.exists()
+    tool.take(make(2))
+    assert tool.done("boot", *factory) == f"runs {tool.digest(make(2))}\n"
+    tool.damage(make(2))
+    done = tool.call("boot", *factory)
+    assert (done.returncode, tool.version()) == (0, 1)
+    assert "was changed" in done.stderr
+    assert tool.status()["runs"] == str(make(1, seed=1))
+    assert "only what `boot` has started" in tool.refused("confirm")
+    assert "was changed" in tool.refused("boot", "--factory", make(1, wrong=True))
+    assert "was changed" in tool.refused("boot", "--factory", make(1, signed=False))
+
+
+def test_a_folder_in_memory_that_cannot_be_written_is_no_fault_of_the_bundle(tool: Any, make: Callable[..., Path]) -> None:
+    tool.take(make(1))
+    tool.done("install", make(2))
+    tool.power_off()
+    tool.run.touch()  # no folder can be made there
+    assert f"{tool.run}/current: cannot be pointed" in tool.refused("boot")
+    tool.run.unlink()
+    assert "on trial" in tool.done("boot")
+    assert tool.refused_ids() == []
+
+
+def test_only_the_bundle_that_runs_is_confirmed(tool: Any, make: Callable[..., Path]) -> None:
+    tool.done("install", make(1))
+    assert "expected " in tool.refused("confirm")
+    tool.done("boot")
+    tool.done("confirm")
+    tool.done("install", make(2))  # while the first one runs
+    assert "only what `boot` has started" in tool.refused("confirm")
+    assert (tool.status()["trial"], tool.status()["good"].split()[0]) == ("yes", tool.digest(make(1)))
+    tool.done("boot")
+    tool.done("confirm")
+    assert tool.status()["good"].split()[0] == tool.digest(make(2))
+
+
+def test_every_bundle_that_was_given_up_is_remembered(tool: Any, make: Callable[..., Path]) -> None:
+    tool.take(make(1))
+    for version in (2, 3):  # two bad updates, in turn
+        tool.done("install", make(version))
+        for _ in range(4):
+            tool.done("boot")
+        assert tool.runs() == tool.digest(make(1))
+    assert tool.refused_ids() == [tool.digest(make(2)), tool.digest(make(3))]
+    for version in (2, 3, 2):
+        assert "--again" in tool.refused("install", make(version))
+    tool.done("install", make(2), "--again")
+    assert tool.refused_ids() == [tool.digest(make(3))]
+
+
+def test_bundles_that_take_each_others_place_on_trial_do_not_alternate(tool: Any, make: Callable[..., Path]) -> None:
+    tool.take(make(1))
+    tool.done("install", make(2))
+    tool.done("install", make(3))  # the second was never started: nothing is known of it
+    tool.done("install", make(2))
+    tool.done("boot")
+    tool.done("install", make(3))  # it was started, and never confirmed
+    assert tool.refused_ids() == [tool.digest(make(2))]
+    assert "--again" in tool.refused("install", make(2))
+
+
+def test_of_too_many_bundles_that_were_given_up_the_oldest_is_forgotten(tool: Any, make: Callable[..., Path]) -> None:
+    tool.take(make(1))
+    tool.done("install", make(2))
+    ids = [f"{number:064x}" for number in range(16)]
+    lines = (tool.store / "state").read_text().splitlines()[:-1]
+    place = next(at for at, line in enumerate(lines) if line.startswith("tries"))
+    lines[place:place] = [f"refused {one}" for one in ids]
+    text = "".join(f"{line}\n" for line in lines)
+    (tool.store / "state").write_text(f"{text}crc32 {zlib.crc32(text.encode()):08x}\n")
+    assert tool.refused_ids() == ids
+    tool.done("rollback")
+    assert tool.refused_ids() == [*ids[1:], tool.digest(make(2))]
+    more = text.replace("tries", f"refused {'f' * 64}\ntries")
+    (tool.store / "state").write_text(f"{more}crc32 {zlib.crc32(more.encode()):08x}\n")
+    assert "damaged" in tool.refused("status")
+
+
+def test_an_id_is_the_digest_that_was_proved(
+    tool: Any, make: Callable[..., Path], key_pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Another text of the manifest that looks like its digest names no bundle."""
+    bundle = shutil.copytree(make(1), tmp_path / "decoy")
+    path = bundle / "manifest.json"
+    manifest = json.loads(path.read_text())
+    decoy = {"versions": {**manifest.pop("versions"), "manifest_sha256": "f" * 65}}
+    text = json.dumps({**decoy, **manifest, "manifest_sha256": "0" * 64})
+    own = hashlib.sha256(text.encode()).hexdigest()
+    path.write_text(text.replace('"' + "0" * 64 + '"', f'"{own}"'))
+    (bundle / "signature").unlink()
+    sign(bundle, key_pair[0])
+    tool.done("install", bundle)
+    assert [path.name for path in (tool.store / "bundles").iterdir()] == [own]
+    assert "runs" in tool.done("boot")
+
+
+def test_what_is_said_is_printable_ascii(
+    tool: Any, make: Callable[..., Path], key_pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Names in a tar, in a folder and in a manifest give no orders to a terminal, and turn no line around."""
+    hostile = "x\x1b[2J\u202egnp.\x9b\r"
+    bad = tmp_path / "bad.tar"
+    said = []
+    for entries in (
+        renamed(entries_of(tool.tar(make(1), tmp_path / "1.tar")), hostile),
+        typed([], tarfile.SYMTYPE, hostile),
+        renamed([], f"device/{hostile}"),
+    ):
+        bad.write_bytes(packed(entries))
+        said.append(tool.refused("install", bad))
+    folder = shutil.copytree(make(1), tmp_path / "folder")
+    (folder / hostile).symlink_to("manifest.json")
+    said.append(tool.refused("install", folder))
+    said.append(tool.refused("install", tmp_path / hostile))
+    named = shutil.copytree(make(2), tmp_path / "named")
+    (named / "signature").unlink()
+    seal(named, replace(open_bundle(named).manifest, name=hostile))
+    sign(named, key_pair[0])
+    tool.done("install", named)
+    said.append(tool.done("status"))
+    assert "x\\x1b[2J\\xe2\\x80\\xaegnp" in said[-1]
+    for text in said:
+        assert re.fullmatch(r"[ -~\n]+", text), text
+        assert text.count("\n") == 1 or text is said[-1]
+
+
+def test_the_preparing_program_is_run_on_the_staged_bundle(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
     script = tmp_path / "prepare"
     script.write_text('#!/bin/sh\nmkdir "$1/device" && echo built > "$1/device/engine"\n')
     script.chmod(0o755)
     tool.done("install", make(1), "--prepare", script)
-    assert (tool.store / "current/device/engine").read_text() == "built\n"
+    assert (tool.kept(make(1)) / "device/engine").read_text() == "built\n"
     script.write_text("#!/bin/sh\nexit 1\n")
     assert "prepare the bundle" in tool.refused("install", make(2), "--prepare", script)
-    assert tool.current() == digest_of(make(1))
+    assert tool.wanted() == tool.digest(make(1))
 
 
-def test_only_what_is_signed_reaches_the_preparing_program(tool: Tool, make: Callable[..., Path], tmp_path: Path) -> None:
+def test_only_what_is_signed_reaches_the_preparing_program(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
     script = tmp_path / "prepare"
     script.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
     script.chmod(0o755)
@@ -352,9 +372,8 @@ def test_only_what_is_signed_reaches_the_preparing_program(tool: Tool, make: Cal
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_self_test_that_crashes_or_hangs_has_failed(tool: Tool, make: Callable[..., Path], tmp_path: Path) -> None:
-    tool.done("install", make(1))
-    tool.done("confirm")
+def test_a_self_test_that_crashes_or_hangs_has_failed(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
+    tool.take(make(1))
     source = tmp_path / "bad.c"
     source.write_text(
         "#include <stdlib.h>\n#include <unistd.h>\n"
@@ -366,18 +385,18 @@ def test_a_self_test_that_crashes_or_hangs_has_failed(tool: Tool, make: Callable
     start = time.monotonic()
     assert "within 1 s" in tool.refused("install", make(2), "--timeout", 1, env={**bad, "HANG": "1"})
     assert time.monotonic() - start < 30
-    assert tool.current() == digest_of(make(1))
+    assert tool.wanted() == tool.digest(make(1))
 
 
 def test_a_real_runtime_tests_what_is_installed(
-    tool: Tool, toy: ModuleType, key_pair: tuple[Path, Path], tmp_path: Path
+    tool: Any, toy: ModuleType, key_pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
     if tool.built.openvino is None:
         pytest.skip("OpenVINO's wheel is not installed")
     runtime = ("--backend", "openvino", "--library", tool.built.openvino)
     good = toy.write_bundle(tmp_path / "good").folder
     sign(good, key_pair[0])
-    tool.done("install", tar_of(good, tmp_path / "good.tar"), *runtime)
+    tool.done("install", tool.tar(good, tmp_path / "good.tar"), *runtime)
     assert "runs" in tool.done("boot", *runtime)
     strict = toy.write_bundle(tmp_path / "strict", seed=1).folder
     np.save(strict / "selftest/expected.npy", np.full((4, 3), 1 / 3, np.float32))
@@ -386,10 +405,10 @@ def test_a_real_runtime_tests_what_is_installed(
     seal(strict, replace(draft, selftest=golden, onnx=file_ref(strict, strict / "model/model.onnx")))
     sign(strict, key_pair[0])
     assert "a probability differs by" in tool.refused("install", strict, *runtime)
-    assert tool.current() == digest_of(good)
+    assert tool.wanted() == tool.digest(good)
 
 
-def test_one_at_a_time(tool: Tool, make: Callable[..., Path]) -> None:
+def test_one_at_a_time(tool: Any, make: Callable[..., Path]) -> None:
     import fcntl
 
     tool.done("install", make(1))
@@ -420,8 +439,8 @@ def renamed(entries: list[Entry], name: str) -> list[Entry]:
     return [*entries, (more, b"x")]
 
 
-def typed(entries: list[Entry], kind: bytes) -> list[Entry]:
-    more = tarfile.TarInfo("model/more")
+def typed(entries: list[Entry], kind: bytes, name: str = "model/more") -> list[Entry]:
+    more = tarfile.TarInfo(name)
     more.type, more.linkname = kind, "../../../passwd"
     return [*entries, (more, b"")]
 
@@ -470,26 +489,26 @@ def with_size(tar: bytes, size: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("what", BAD_TARS)
-def test_a_crafted_tar_is_refused(tool: Tool, make: Callable[..., Path], tmp_path: Path, what: str) -> None:
+def test_a_crafted_tar_is_refused(tool: Any, make: Callable[..., Path], tmp_path: Path, what: str) -> None:
     words, craft = BAD_TARS[what]
     bad = tmp_path / "bad.tar"
-    bad.write_bytes(craft(entries_of(tar_of(make(1), tmp_path / "good.tar"))))
+    bad.write_bytes(craft(entries_of(tool.tar(make(1), tmp_path / "good.tar"))))
     assert words in tool.refused("install", bad)
-    assert {path.name for path in tool.store.iterdir()} == {"lock", "bundles"}
+    assert {path.name for path in tool.store.iterdir()} == {"lock"}
     assert {path.name for path in tmp_path.iterdir()} == {"store", "bad.tar", "good.tar"}
 
 
-def test_every_cut_of_a_tar_is_refused(tool: Tool, make: Callable[..., Path], tmp_path: Path) -> None:
-    raw = tar_of(make(1), tmp_path / "good.tar").read_bytes()
+def test_every_cut_of_a_tar_is_refused(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
+    raw = tool.tar(make(1), tmp_path / "good.tar").read_bytes()
     whole = len(raw.rstrip(b"\0"))
     cut = tmp_path / "cut.tar"
     for length in range(0, whole, 311):
         cut.write_bytes(raw[:length])
         tool.refused("install", cut)
-    assert not (tool.store / "current").exists()
+    assert {path.name for path in tool.store.iterdir()} == {"lock"}
 
 
-def test_limits_hold(tool: Tool, make: Callable[..., Path], tmp_path: Path) -> None:
+def test_limits_hold(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
     big = tmp_path / "big"
     big.mkdir()
     (big / "file").write_bytes(bytes(2 << 20))
@@ -501,178 +520,35 @@ def test_limits_hold(tool: Tool, make: Callable[..., Path], tmp_path: Path) -> N
     assert "more than the 4096 files" in tool.refused("install", many)
 
 
-# ---- the power is cut at every change to the disk
-
-
-Scenario = tuple[list[tuple[object, ...]], tuple[object, ...], set[int]]
-
-
-def scenarios(make: Callable[..., Path], folder: Path) -> dict[str, Scenario]:
-    """Name: what was done before, the command that is cut, and the versions of which one must run afterwards."""
-    tars = {version: tar_of(make(version), folder / f"{version}.tar") for version in (1, 2, 3)}
-    with_two: list[tuple[object, ...]] = [("install", tars[1]), ("confirm",), ("install", tars[2]), ("confirm",)]
-    return {
-        "the first install": ([], ("install", tars[1]), {1}),
-        "an update": ([("install", tars[1]), ("confirm",)], ("install", tars[2]), {1, 2}),
-        "an update of three": (with_two, ("install", tars[3]), {2, 3}),
-        "an update over one on trial": ([*with_two[:3]], ("install", tars[3]), {2, 3}),
-        "a folder": ([("install", tars[1]), ("confirm",)], ("install", make(2)), {1, 2}),
-        "confirming": (with_two[:3], ("confirm",), {2}),
-        "confirming the third": ([*with_two, ("install", tars[3])], ("confirm",), {3}),
-        "rolling back": (with_two[:3], ("rollback",), {1, 2}),
-        "rolling back what was confirmed": (with_two, ("rollback",), {1, 2}),
-        "a start on trial": (with_two[:3], ("boot",), {2}),
-        "a start that gives up": ([*with_two[:3], ("boot",), ("boot",), ("boot",)], ("boot",), {1}),
-        "a start without a state": ([*with_two, ("lose", "state")], ("boot",), {2}),
-    }
-
-
-NAMES = (
-    "the first install",
-    "an update",
-    "an update of three",
-    "an update over one on trial",
-    "a folder",
-    "confirming",
-    "confirming the third",
-    "rolling back",
-    "rolling back what was confirmed",
-    "a start on trial",
-    "a start that gives up",
-    "a start without a state",
-)
-
-
-def cuts(
-    tool: Tool, template: Path, command: tuple[object, ...], scratch: Path, *, lose: bool
-) -> Iterator[tuple[int, Tool]]:
-    """Yield a store after each possible cut: before change 1, 2, ... of the command, and right behind its end."""
-    shim = str(next((Path(tool.built.folder) / "update").glob("libweckd_cut.*")))
-    fresh = restore(template, scratch / "whole")
-    count = scratch / "count"
-    env = {"LD_PRELOAD": shim, "WECKD_CUT_COUNT": str(count)}
-    tool.elsewhere(fresh).done(*command, env=env)
-    total = int(count.read_text())
-    assert total > 3
-    for at in range(1, total + 2):
-        store = restore(template, scratch / "cut")
-        env = {"LD_PRELOAD": shim, "WECKD_CUT_AT": str(at)}
-        if lose:
-            saved = restore(None, scratch / "saved")
-            env["WECKD_CUT_LOSE"] = str(saved)
-        result = tool.elsewhere(store).call(*command, env=env)
-        assert result.returncode == CUT, (at, result.stdout, result.stderr)
-        yield at, tool.elsewhere(store)
-
-
-def restore(template: Path | None, folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    if template is None:
-        folder.mkdir()
-    elif template.exists():
-        shutil.copytree(template, folder, symlinks=True)
-    return folder
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("lose", [False, True], ids=["all is kept", "what is not synced is lost"])
-@pytest.mark.parametrize("name", NAMES)
-def test_a_power_cut_at_any_change_leaves_a_bundle_that_runs(
-    tool: Tool, make: Callable[..., Path], tmp_path: Path, name: str, lose: bool
-) -> None:
-    before, command, versions = scenarios(make, tmp_path)[name]
-    assert set(scenarios(make, tmp_path)) == set(NAMES)
-    for step in before:
-        if step[0] == "lose":
-            (tool.store / str(step[1])).unlink()
-        else:
-            tool.done(*step)
-    template = tool.store.rename(tmp_path / "template") if tool.store.exists() else tmp_path / "template"
-    seen: set[int] = set()
-    ended = b""
-    for at, after in cuts(tool, template, command, tmp_path, lose=lose):
-        started = after.call("boot")
-        if started.returncode != 0 and name == "the first install":
-            assert "install one" in started.stderr, (at, started.stderr)
-            seen.add(0)
-        else:
-            assert started.returncode == 0, (at, started.stdout, started.stderr)
-            version = open_bundle(after.store / "current", key=tool.key).manifest.version
-            assert version in versions, at
-            seen.add(version)
-        ended = (after.store / "state").read_bytes() if started.returncode == 0 else b""
-        if command[0] == "install":  # and the same update goes through now
-            after.done(*command)
-            assert after.current() == digest_of(make(max(versions)))
-            assert not (after.store / "staging").exists()
-    assert seen - {0} == versions
-    whole = tool.elsewhere(tmp_path / "whole")
-    whole.done("boot")
-    assert ended == (whole.store / "state").read_bytes()  # the last cut was behind the end: all of it is on the disk
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("lose", [False, True], ids=["all is kept", "what is not synced is lost"])
-def test_power_cuts_one_after_the_other_leave_a_bundle_that_runs(
-    tool: Tool, make: Callable[..., Path], tmp_path: Path, lose: bool
-) -> None:
-    before, command, versions = scenarios(make, tmp_path)["an update"]
-    for step in before:
-        tool.done(*step)
-    template = tool.store.rename(tmp_path / "template")
-    shim = str(next((Path(tool.built.folder) / "update").glob("libweckd_cut.*")))
-    twice = 0
-    for at, after in cuts(tool, template, command, tmp_path, lose=lose):
-        for again in range(1, 40):  # each start gets one change further than the one before
-            env = {"LD_PRELOAD": shim, "WECKD_CUT_AT": str(again)}
-            if lose:
-                env["WECKD_CUT_LOSE"] = str(restore(None, tmp_path / "saved"))
-            code = after.call("boot", env=env).returncode
-            if code == 0:
-                break
-            assert code == CUT, (at, again)
-            twice += 1
-        else:
-            pytest.fail(f"cut {at}: no start came to its end")
-        after.done("boot")
-        assert open_bundle(after.store / "current", key=tool.key).manifest.version in versions
-    assert twice > 10
-
-
-def test_the_cut_misses_no_call_that_changes_the_disk(updates: Any) -> None:
-    """What weckd-update imports of the C library, other than what the shim stands in for, changes no file."""
-    if shutil.which("nm") is None:
-        pytest.skip("nm is not installed")
-    program = Path(updates.folder) / "update/weckd-update"
-    listed = subprocess.run(["nm", "-D", "--undefined-only", program], capture_output=True, text=True, check=True).stdout
-    imports = {re.split(r"[ @]", line.strip())[1] for line in listed.splitlines()}
-    stood_in = {"open", "openat", "write", "fsync", "mkdir", "mkdirat", "symlinkat", "unlinkat", "renameat"}
-    others = {
-        "creat", "link", "linkat", "rename", "renameat2", "unlink", "rmdir", "symlink", "truncate", "ftruncate", "pwrite",
-        "writev", "fallocate", "posix_fallocate", "fdatasync", "sync", "syncfs", "copy_file_range", "sendfile", "mknod",
-        "mknodat", "chmod", "fchmod", "fchmodat", "chown", "fchown", "utimensat", "futimens", "mmap", "open64", "openat64",
-        "syscall", "remove", "fwrite_unlocked", "freopen", "mkstemp", "mkdtemp", "setxattr",
-    }  # fmt: skip
-    assert imports & others == set()
-    assert stood_in - {"mkdir", "open"} <= imports
-
-
 @pytest.mark.parametrize("compiler", [("cc", "c++"), ("clang", "clang++")], ids=lambda pair: pair[0])
 def test_memory_and_undefined_behaviour_are_sound(
-    compiler: tuple[str, str], firmware: ModuleType, key_pair: tuple[Path, Path], make: Callable[..., Path], tmp_path: Path
+    compiler: tuple[str, str],
+    firmware: ModuleType,
+    update_support: ModuleType,
+    key_pair: tuple[Path, Path],
+    make: Callable[..., Path],
+    tmp_path: Path,
 ) -> None:
     if shutil.which(compiler[0]) is None:
         pytest.skip(f"{compiler[0]} is not installed")
     options = ("-DWECKD_UPDATE=ON", "-DWECKD_OPENVINO=OFF", "-DWECKD_SANITIZE=ON")
     built = firmware.build(tmp_path / "build", *options, compiler=compiler)
-    tool = Tool(built=built, store=tmp_path / "store", key=key_pair[1])
-    tool.done("install", tar_of(make(1), tmp_path / "1.tar"))
-    tool.done("confirm")
+    tool = update_support.Tool(built=built, store=tmp_path.resolve() / "store", key=key_pair[1])
+    tool.take(tool.tar(make(1), tmp_path / "1.tar"))
     tool.done("install", make(2))
-    for command in ("boot", "status", "rollback", "confirm", "boot"):
+    for command in ("boot", "status", "rollback", "boot", "confirm"):
         tool.done(command)
     (tool.store / "state").write_bytes(b"x" * 3000)
+    tool.done("boot", "--wait", 1)
+    tool.done("install", make(3))
+    tool.damage(make(3))
     tool.done("boot")
+    assert "--again" in tool.refused("install", make(3))
+    raw = (tool.store / "state").read_bytes()
+    for length in range(0, len(raw), 7):
+        (tool.store / "state").write_bytes(raw[:length])
+        assert "damaged" in tool.refused("status")
+    (tool.store / "state").write_bytes(raw)
     entries = entries_of(tmp_path / "1.tar")
     for words, craft in BAD_TARS.values():
         (tmp_path / "bad.tar").write_bytes(craft(entries))
@@ -690,15 +566,15 @@ def test_memory_and_undefined_behaviour_are_sound(
 # ---- what stands around it
 
 
-def test_the_mender_module_installs_commits_and_goes_back(tool: Tool, make: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_mender_module_installs_commits_and_goes_back(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
     conf = tmp_path / "update.conf"
-    conf.write_text(f'WECKD_UPDATE_OPTIONS="--store {tool.store} --key {tool.key} --backend echo"\n')
+    conf.write_text(f'WECKD_UPDATE_OPTIONS="{" ".join(map(str, tool.options()))}"\n')
 
     def module(state: str, bundle: Path | None = None, expect: int = 0) -> str:
         tree = tmp_path / "tree"
         (tree / "files").mkdir(parents=True, exist_ok=True)
         if bundle is not None:
-            tar_of(bundle, tree / "files/weckd-bundle.tar")
+            tool.tar(bundle, tree / "files/weckd-bundle.tar")
         env = {**os.environ, "WECKD_UPDATE_CONF": str(conf), "WECKD_UPDATE": str(tool.program)}
         done = subprocess.run(["sh", MODULE, state, tree], capture_output=True, text=True, env=env, check=False)
         assert done.returncode == expect, done.stdout + done.stderr
@@ -707,19 +583,30 @@ def test_the_mender_module_installs_commits_and_goes_back(tool: Tool, make: Call
     assert module("SupportsRollback") == "Yes\n"
     assert module("NeedsArtifactReboot") == "Automatic\n"
     module("ArtifactInstall", make(1))
+    module("ArtifactCommit", expect=1)  # not before the machine has started with it
+    tool.done("boot")
+    module("ArtifactVerifyReboot")
     module("ArtifactCommit")
     assert tool.status()["trial"] == "no"
     module("ArtifactInstall", make(2))
-    module("ArtifactVerifyReboot")
+    module("ArtifactVerifyReboot", expect=1)
     module("ArtifactRollback")
-    assert tool.current() == digest_of(make(1))
+    assert tool.wanted() == tool.digest(make(1))
     module("ArtifactRollback")  # a second time does no harm
-    assert tool.current() == digest_of(make(1))
-    assert module("ArtifactInstall", make(3, wrong=True), expect=1) == ""
+    assert tool.wanted() == tool.digest(make(1))
+    module("ArtifactInstall", make(3))
+    tool.damage(make(3))
+    assert "rolled back" in tool.done("boot")
+    module("ArtifactVerifyReboot", expect=1)  # and what came back is not taken for the update
+    module("ArtifactCommit", expect=1)
+    module("ArtifactInstall", make(1))  # what runs already is no failure
+    module("ArtifactVerifyReboot")
+    module("ArtifactCommit")
+    assert module("ArtifactInstall", make(4, wrong=True), expect=1) == ""
     assert os.access(MODULE, os.X_OK)
 
 
-def test_the_units_are_understood_by_systemd(tool: Tool, tmp_path: Path) -> None:
+def test_the_units_are_understood_by_systemd(tool: Any, tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
     camera = SYSTEMD.parents[1] / "examples/weckd-camera.service"
@@ -738,6 +625,21 @@ def test_the_units_are_understood_by_systemd(tool: Tool, tmp_path: Path) -> None
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
     said = [line for line in done.stderr.splitlines() if "weckd" in line and "/weckd-camera.service:" not in line]
     assert said == []
+
+
+def test_the_unit_gives_a_start_more_time_than_it_may_take(tool: Any) -> None:
+    usage = tool.call("--help").stdout
+    timeout, wait = (int(re.search(rf"--{name} S .*\((\d+)\)$", usage, re.M)[1]) for name in ("timeout", "wait"))  # type: ignore[index]
+    source = SYSTEMD.parent
+    grace, proofs = (
+        int((source / name).read_text().split(f"#define {word} ")[1].split()[0])
+        for name, word in (("child.h", "CHILD_GRACE_S"), ("recover.h", "RECOVER_MOST"))
+    )
+    longest = wait + (proofs + 4) * (timeout + grace)  # three of the store and the factory's are tested
+    unit = (SYSTEMD / "weckd-camera.service.d-update.conf").read_text()
+    minutes = int(unit.split("TimeoutStartSec=")[1].split("min")[0])
+    assert longest < minutes * 60
+    assert f"= {longest} s" in (source.parents[2] / "docs/updates.md").read_text()
 
 
 IN_A_ROOT_OF_ITS_OWN = """
@@ -761,7 +663,7 @@ weckd-update status $WECKD_UPDATE_OPTIONS
 """
 
 
-def test_swupdate_itself_installs_the_update(tool: Tool, make: Callable[..., Path], tmp_path: Path) -> None:
+def test_swupdate_itself_installs_the_update(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
     for program in ("swupdate", "openssl", "unshare"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
@@ -788,4 +690,4 @@ def test_swupdate_itself_installs_the_update(tool: Tool, make: Callable[..., Pat
     lines = done.stdout.splitlines()
     assert f"took {updates[0]}" in lines
     assert f"refused {updates[1]}" in lines
-    assert lines[lines.index("0") + 1].startswith(f"current {digest_of(make(2))} version 2")  # and no tar is left
+    assert lines[lines.index("0") + 1].startswith(f"current {tool.digest(make(2))} version 2")  # and no tar is left

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from weckd_edge.config import DataConfig
 from weckd_edge.errors import DataError
+from weckd_edge.train.data.published import keeps_published
 from weckd_edge.train.data.split import Item, Place, split_images
 
 SETTINGS = settings(max_examples=60, deadline=None, derandomize=True)
@@ -87,7 +88,7 @@ def test_a_published_test_split_is_kept(items: list[Item], seed: int) -> None:
         )
         for item in items
     ]
-    places = split_images(named, DataConfig(use_published_split=True), shares=2, seed=seed)
+    places = split_images(named, DataConfig(), shares=2, seed=seed, published=True)
     for item, place in zip(named, places, strict=True):
         assert (place.split == "test") == (item.published_split == "test")
     assert {place.split for place in places} == {"train", "val", "test"}
@@ -122,9 +123,9 @@ def test_a_published_split_without_a_class_or_a_name_is_refused(missing: str) ->
     ]
     config = DataConfig(use_published_split=True)
     with pytest.raises(DataError, match=f"published {missing} split holds no image of class 'b'"):
-        split_images(items, config, shares=2, seed=0)
+        keeps_published([item.label for item in items], [item.published_split for item in items], config)
     with pytest.raises(DataError, match="got 16 unnamed"):
-        split_images(pure({"a": 8, "b": 8}), config, shares=2, seed=0)
+        keeps_published(["a"] * 8 + ["b"] * 8, [None] * 16, config)
 
 
 def test_another_seed_deals_otherwise() -> None:

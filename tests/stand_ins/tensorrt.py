@@ -284,6 +284,10 @@ class OnnxParser:
         assert index == 0
         return ParserError()
 
+    def parse(self, data: bytes) -> bool:
+        self._network.graph = data
+        return parser_error is None
+
     def parse_from_file(self, path: str) -> bool:
         self._network.graph = Path(path).read_bytes()
         return parser_error is None

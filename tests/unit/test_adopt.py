@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import warnings
 from pathlib import Path
 from types import ModuleType
@@ -220,3 +221,26 @@ def test_logits_are_told_from_probabilities(answers: list[list[float]], last: st
 def test_outputs_that_are_neither_are_refused(answers: list[list[float]], last: str, said: str) -> None:
     with pytest.raises(ModelError, match=said.replace("?", r"\?")):
         decide_outputs(np.array(answers, np.float32), last, "net")
+
+
+def test_what_a_network_asks_for_at_run_time_cannot_take_the_machines_memory(tmp_path: Path) -> None:
+    """The shape is the exponential of a constant, which no rule of ONNX tells beforehand: 40 GB."""
+    helper, value = onnx.helper, onnx.helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("Exp", ["powers"], ["exact"]),
+        helper.make_node("Cast", ["exact"], ["sides"], to=onnx.TensorProto.INT64),
+        helper.make_node("ConstantOfShape", ["sides"], ["huge"]),
+        helper.make_node("ReduceMax", ["huge"], ["one"], keepdims=0),
+        helper.make_node("Add", ["x", "one"], ["sum"]),
+        helper.make_node("GlobalAveragePool", ["sum"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["y"]),
+    ]
+    powers = onnx.numpy_helper.from_array(np.float32([4.61, 4.61, 6.91, 6.91]), "powers")
+    graph = helper.make_graph(nodes, "toy", [value("x", 1, [1, 3, 8, 8])], [value("y", 1, [1, 3])], [powers])
+    path = tmp_path / "net.onnx"
+    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with pytest.raises(ModelError, match="takes more memory on one image") as caught:
+        adopt_network(read_onnx(path, HINTS), [pixels(1, 8)], 3, tmp_path)
+    assert "\n" not in str(caught.value)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before

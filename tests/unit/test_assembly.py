@@ -107,7 +107,7 @@ def link(name: str, parent: str | None, share: int) -> Link:
     return Link(
         name=name,
         model="resnet10t",
-        options="{}",
+        options={},
         input=INPUT,
         labels=LABELS,
         parameters=1000,

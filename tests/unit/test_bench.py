@@ -4,18 +4,16 @@ import subprocess
 import sys
 import time
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import Measurement
-from weckd_edge.cli.bench import command
 from weckd_edge.devices import bench as bench_module
 from weckd_edge.devices import single_stream
 from weckd_edge.devices.bench import bench, bench_model
@@ -401,18 +399,20 @@ def test_the_first_answer_takes_time(toy: ModuleType, tmp_path: Path) -> None:
     assert first_answer_ns("onnxruntime", model, tmp_path / "frame.npy", 1) > 0
 
 
-def test_the_command_prints_one_object(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_prints_one_object(
+    toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[..., tuple[int, str, str]]
+) -> None:
     toy.write_bundle(tmp_path / "b")
     found = dataclasses.replace(measured([1000] * 64), network=summarize([500] * 64))
     monkeypatch.setattr("weckd_edge.devices.bench.bench", lambda bundle, **kw: found)
-    data = json.loads(CliRunner().invoke(command, [str(tmp_path / "b"), "--json"]).stdout)
+    data = json.loads(run("bench", tmp_path / "b", "--json")[1])
     assert data.keys() >= {"device", "rules", "verdict", "cold_start_ns", "peak_rss_bytes", "energy_mj", "warnings"}
     assert data["frame_to_answer"] == {"p50_ns": 1000, "p90_ns": 1000, "p99_ns": 1000, "samples": 64, "iqr_over_median": 0.0}
     assert data["network"]["p90_ns"] == 500
     assert (data["verdict"], data["peak_rss_bytes"]) == ("VALID", None)
-    shown = CliRunner().invoke(command, [str(tmp_path / "b")])
-    assert "frame to answer" in shown.stdout
-    assert "VALID: 64 queries" in shown.stderr
+    _, out, err = run("bench", tmp_path / "b")
+    assert "frame to answer" in out
+    assert "VALID: 64 queries" in err
 
 
 def keep_bench(folder: Path, samples: Iterable[int], **kw: Any) -> Path:

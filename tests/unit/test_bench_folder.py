@@ -228,3 +228,34 @@ def test_a_run_that_was_cut_off_before_its_first_times_stays_what_it_is(tmp_path
     with pytest.raises(StoreError, match="before its first times"):
         close_cut_off(tmp_path / "b", "the connection was lost")
     assert (tmp_path / "b/started.json").exists()
+
+
+def write_samples(folder: Path, **arrays: Any) -> None:
+    np.savez_compressed(folder / "samples.npz", **arrays)
+
+
+def test_a_few_bytes_that_stand_for_many_times_are_refused_before_they_are_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    BenchFolder(tmp_path / "b").finish(FULL)
+    monkeypatch.setattr("weckd_edge.devices.bench_folder.MOST_BYTES", 1 << 20)
+    write_samples(tmp_path / "b", frame_to_answer=np.zeros(1 << 20, "<i8"))
+    assert (tmp_path / "b/samples.npz").stat().st_size < 1 << 20
+    with pytest.raises(StoreError, match="expected at most 1 MiB of times, found 8"):
+        read_bench(tmp_path / "b")
+
+
+@pytest.mark.parametrize("times", [np.zeros((2, 2), "<i8"), np.zeros(3), np.array(["a"])], ids=["rows", "floats", "texts"])
+def test_times_of_another_kind_are_refused(times: Any, tmp_path: Path) -> None:
+    BenchFolder(tmp_path / "b").finish(FULL)
+    write_samples(tmp_path / "b", frame_to_answer=times, network=times)
+    with pytest.raises(StoreError, match="expected times as a row of int64"):
+        read_bench(tmp_path / "b")
+
+
+def test_an_array_in_place_of_the_archive_of_times_is_refused(tmp_path: Path) -> None:
+    BenchFolder(tmp_path / "b").finish(FULL)
+    with (tmp_path / "b/samples.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(StoreError, match="cannot be read"):
+        read_bench(tmp_path / "b")

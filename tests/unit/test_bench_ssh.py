@@ -23,8 +23,8 @@ import pytest
 
 from weckd_edge.bundle import Bundle
 from weckd_edge.devices.bench_folder import read_bench
-from weckd_edge.devices.remote import agent, course, device, fleet
-from weckd_edge.devices.remote.base import Access, LostError
+from weckd_edge.devices.remote import agent, base, course, device, fleet
+from weckd_edge.devices.remote.base import Access, Finished, LostError
 from weckd_edge.devices.remote.course import Errand, run_limit_s
 from weckd_edge.devices.remote.fleet import bench_hosts
 from weckd_edge.devices.remote.hosts import Host, parse_hosts
@@ -32,7 +32,7 @@ from weckd_edge.devices.remote.job import Job
 from weckd_edge.devices.remote.parcel import code_files, make_parcel
 from weckd_edge.devices.remote.records import HostRecord, HostResult
 from weckd_edge.devices.verdict import verdict_of
-from weckd_edge.errors import ConfigError, StoreError
+from weckd_edge.errors import ConfigError, DeviceError, StoreError
 from weckd_edge.schema import from_json
 
 LONG = Job(rules="mobile", backend="onnxruntime", power="none", generator="own", warmup=3)
@@ -596,3 +596,85 @@ def test_a_wrong_request_is_refused(arguments: tuple[str, ...], said: str, run: 
     code, _, err = run("bench", *arguments)
     assert code == 2
     assert said in err
+
+
+def sparse_tar(name: str, size: int) -> bytes:
+    """A GNU sparse file of a few bytes that unpacks to zeros."""
+    info = tarfile.TarInfo(name)
+    info.size = 0
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[156:157] = tarfile.GNUTYPE_SPARSE
+    header[386:398], header[398:410] = b"%011o\0" % size, b"%011o\0" % 0  # one piece of no bytes, at the end
+    header[483:495] = b"%011o\0" % size
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + bytes(1024)
+
+
+def test_a_file_of_holes_cannot_fill_the_disk_here(tmp_path: Path) -> None:
+    packed = agent.MARK + sparse_tar("samples.npz", 400 << 20)
+    with tarfile.open(fileobj=io.BytesIO(packed[len(agent.MARK) :]), mode="r|") as archive:
+        assert [(member.issparse(), member.size) for member in archive] == [(True, 400 << 20)]
+    with pytest.raises(LostError, match="has holes"):
+        device.unpack(io.BytesIO(packed), tmp_path / "kept")
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) == 0
+
+
+def test_a_line_of_brackets_without_end_is_not_the_agents() -> None:
+    assert device.told(b"[" * 100_000) is None
+    assert device.told(b'{"done": ' + b"[" * 100_000) is None
+    assert device.told(b"1" * 100_000) is None
+
+
+class Endless:
+    """A device's stdout that says the same for ever, as asyncssh hands it out."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.read_bytes = data, 0
+        self.stdin = self.stdout = self.stderr = self
+
+    async def read(self, size: int) -> bytes:
+        self.read_bytes += len(self.data)
+        return self.data
+
+    def is_closing(self) -> bool:
+        return True
+
+
+def test_a_device_that_speaks_without_end_is_left(tmp_path: Path) -> None:
+    pytest.importorskip("asyncssh")
+    from weckd_edge.devices.remote import asyncssh_backend
+
+    async def speak(process: Any, sink: Any) -> None:
+        await (process.line() if sink is None else process.finish(sink))
+
+    for sink, most in ((None, base.MOST_LINE_BYTES), (io.BytesIO(), base.MOST_FETCHED_BYTES)):
+        endless = Endless(bytes(1 << 16) if sink is None else bytes(1 << 22))
+        process = asyncssh_backend._Process.__new__(asyncssh_backend._Process)
+        process._process, process._host, process._unread, process._stderr = endless, Host(name="a"), b"", b""
+        with pytest.raises(DeviceError, match=r"it said a line of more than 1024 KiB|at most 256 MiB from it, more came"):
+            asyncio.run(speak(process, sink))
+        assert endless.read_bytes <= most + 2 * len(endless.data)
+        assert sink is None or sink.getbuffer().nbytes <= base.MOST_FETCHED_BYTES
+
+
+def test_a_device_that_answers_nonsense_is_one_line() -> None:
+    class Session:
+        host_key = ""
+
+        async def start(self, command: str) -> Any:
+            return self
+
+        async def send(self, data: bytes) -> None:
+            return None
+
+        async def line(self) -> bytes:
+            return b'{"python": 3, "modules": 7}\n'
+
+        async def finish(self, sink: Any = None) -> Finished:
+            return Finished(stdout=b"", stderr="", code=0)
+
+    asked = device.Device(Host(name="a"), Access(known_hosts=()), None, python="python3", token="t")  # type: ignore[arg-type]
+    asked._session = Session()  # type: ignore[assignment]
+    with pytest.raises(DeviceError, match="does not answer as a device does"):
+        asyncio.run(asked.look(("numpy",)))

@@ -158,7 +158,21 @@ def test_a_manifest_that_is_a_link_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["../outside", "/etc/passwd", "a/../../b", "model//model.onnx", "./model", "", "a\\b", "a\0b", "device/x"]
+    "path",
+    [
+        "../outside",
+        "/etc/passwd",
+        "a/../../b",
+        "model//model.onnx",
+        "./model",
+        "",
+        "a\\b",
+        "a\x01b",
+        "a\x7fb",
+        "a\u00e9",
+        "a" * 512,
+        "device/x",
+    ],
 )
 def test_a_listed_path_that_could_leave_the_folder_is_refused(folder: Path, path: str) -> None:
     (folder.parent / "outside").write_bytes(b"x")

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from weckd_edge.artifacts import DatasetIndex, ImageRecord, Prediction, Split, UnlabelledImage, Verification
-from weckd_edge.bundle import read_any_manifest, seal
+from weckd_edge.bundle import open_any_bundle, seal
 from weckd_edge.changes import compare_bundles
 from weckd_edge.changes.data import compare_data
 from weckd_edge.changes.results import compare_results
@@ -282,7 +282,7 @@ def test_answers_in_another_format_leave_results_unknown(tmp_path: Path) -> None
     write_bundle(old, data)
     (old / "evidence/verification.json").write_text('{"schema_version": 0}')
     (old / "evidence/dataset_index.json").unlink()
-    manifest = read_any_manifest(new)
+    manifest = open_any_bundle(new).data
     from weckd_edge.artifacts import Manifest
     from weckd_edge.schema import from_data
 

@@ -30,7 +30,7 @@ JPEG = encoded(1000, "JPEG")
 
 BAD = {
     "normal/cut.png": (WHOLE[: len(WHOLE) // 2], "damaged"),
-    "normal/notes.txt": (b"hello", "not an image but text"),
+    "normal/notes": (b"hello", "not an image but text"),
     "wax/cut.jpg": (JPEG[: len(JPEG) // 2], "damaged"),
     "wax/empty.png": (b"", "empty file (0 bytes)"),
     "wax/scrambled.png": (WHOLE[:90] + bytes(byte ^ 0x5A for byte in WHOLE[90:]), "damaged"),
@@ -76,20 +76,19 @@ LAYOUTS: dict[str, tuple[dict[str, bytes], str]] = {
         {"wax/1.png": WHOLE, "normal/.keep": b""},
         "expected images of the class 'normal', found none",
     ),
-    "splits for classes": ({"train/a/1.png": WHOLE, "test/a/1.png": WHOLE}, "found the splits test, train"),
+    "splits without classes": ({"train/1.png": WHOLE, "test/1.png": WHOLE}, "found the splits test, train without any"),
     "a name no terminal can show": ({"a\nb/1.png": WHOLE, "wax/1.png": WHOLE}, "cannot be printed"),
 }
 
 TABLES: dict[str, tuple[str, str]] = {
-    "no column path": ("image,label\na.png,wax\n", "expected a column 'path (or file)', got the columns image, label"),
-    "no column label": ("path,class\na.png,wax\n", "expected a column 'label', got the columns path, class"),
+    "no column path": ("where,label\na,wax\n", "expected a column 'path (or file)', got the columns where, label"),
+    "no column label": ("path,a,b\na.png,wax,1\n", "expected a column 'label', got the columns path, a, b"),
     "nothing at all": ("", "got the columns none"),
     "a header alone": ("path,label\n", "expected one line for each image below the header, found none"),
     "an unknown split": ("path,label,split\na.png,wax,tran\n", "line 2: unknown split 'tran'; did you mean 'train'?"),
     "a path above": ("path,label\n../a.png,wax\n", "line 2: ../a.png does not lie below the CSV's folder"),
     "a path above, hidden": ("path,label\nwax/../../a.png,wax\n", "line 2: wax/../../a.png does not lie below"),
     "a path elsewhere": ("path,label\n/etc/passwd,wax\n", "line 2: /etc/passwd does not lie below the CSV's folder"),
-    "no label": ("path,label\na.png,\n", "line 2: expected a label for a.png, got an empty cell"),
     "one image twice": ("path,label\na.png,wax\n./a.png,normal\n", "line 3: a.png is named a second time"),
     "one class": ("path,label\na.png,wax\nb.png,wax\n", "expected images of at least two classes, got only 'wax'"),
 }
@@ -140,8 +139,8 @@ def test_a_csv_that_names_no_data_set_is_refused(table: str, refused: Callable[.
 
 
 def test_a_csv_in_another_encoding_is_refused(refused: Callable[..., None], tmp_path: Path) -> None:
-    (tmp_path / "set.csv").write_bytes("path,label\né.png,wax\n".encode("utf-16"))
-    refused(tmp_path / "set.csv", "expected a CSV in UTF-8")
+    (tmp_path / "set.csv").write_bytes("path,label\né.png,wax\n".encode("utf-16")[:-1])
+    refused(tmp_path / "set.csv", "expected a CSV in UTF-16")
 
 
 def test_check_lists_every_file_that_cannot_be_used(run: Run, bad_ears: Path) -> None:
@@ -311,3 +310,13 @@ def test_phantoms_are_drawn_nowhere_but_in_a_folder_of_their_own(run: Run, ears:
         assert (code, printed) == (expected, "")
         assert message in err
     assert tree(tmp_path) == before
+
+
+def test_a_data_set_of_which_nothing_can_be_read_ends_the_check_with_1(run: Run, tmp_path: Path) -> None:
+    write(tmp_path / "set", {f"{label}/{i}.png": b"no image" for label in LABELS for i in range(2)})
+    for options in ((), ("--json",)):
+        code, out, err = run("data", "check", tmp_path / "set", "-q", *options)
+        assert code == 1
+        assert_one_line(err, "none of 4 files can be read; the first is normal/0.png: not an image")
+        assert "wax/1.png" in out
+    assert json.loads(out)["images"] == 0

@@ -64,13 +64,13 @@ def test_bad_files_are_all_named_or_skipped_and_recorded(folder: Path) -> None:
     whole = (folder / "wax" / "00.png").read_bytes()
     (folder / "wax" / "empty.png").write_bytes(b"")
     (folder / "wax" / "cut.png").write_bytes(whole[: len(whole) // 2])
-    (folder / "normal" / "notes.txt").write_text("hello")
+    (folder / "normal" / "notes").write_text("hello")
     with pytest.raises(DataError, match="3 files cannot be used") as caught:
         index_of(folder)
-    for name in ("wax/empty.png: empty file", "wax/cut.png: damaged", "normal/notes.txt: not an image", "--skip-bad"):
+    for name in ("wax/empty.png: empty file", "wax/cut.png: damaged", "normal/notes: not an image", "--skip-bad"):
         assert name in str(caught.value)
     index = index_of(folder, skip_bad=True)
-    assert [bad.path for bad in index.bad_files] == ["normal/notes.txt", "wax/cut.png", "wax/empty.png"]
+    assert [bad.path for bad in index.bad_files] == ["normal/notes", "wax/cut.png", "wax/empty.png"]
     assert len(index.images) == 28
 
 
@@ -145,7 +145,14 @@ def test_check_names_the_leak_on_stdout_and_in_json(folder: Path) -> None:
         "near_duplicate_groups": 0,
         "published_split": {"leaking_test_images": 1, "grouped_test_images": 1, "test_images": 7},
         "leaks": [{"test": "wax/zz.png", "train": "wax/00.png"}],
-        "notes": [],
+        "notes": [
+            {"code": "I_SPLIT_USED", "text": "the split that the data set came with is used (train 22, test 7)"},
+            {
+                "code": "W_SPLIT_LEAKS",
+                "text": "the split that the data set came with leaks: of 7 test images 1 are copies of a training image and "
+                "1 share a group with one; --no-published-split deals a new one by whole groups",
+            },
+        ],
     }
 
 

@@ -8,7 +8,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from weckd_edge.bundle import Bundle, open_bundle
+from weckd_edge.bundle import Bundle, open_bundle, seal
 from weckd_edge.cli.finalize import command
 from weckd_edge.devices import finalize as finalize_module
 from weckd_edge.devices import race as race_module
@@ -28,7 +28,7 @@ from weckd_edge.devices.infer import open_bundle_model
 from weckd_edge.devices.verify_bundle import verify_bundle
 from weckd_edge.errors import BundleError, DeviceError, MissingDependency, ModelError, StoreError
 from weckd_edge.progress import SilentProgress
-from weckd_edge.store import Workspace, sha256_file
+from weckd_edge.store import Workspace, file_ref, sha256_file
 
 TESTS = Path(__file__).parents[1]
 
@@ -300,11 +300,16 @@ def test_a_kept_engine_that_no_longer_loads_is_built_again(jetson: Jetson) -> No
 
 def test_a_kept_engine_that_answers_differently_now_and_so_does_a_new_one_is_refused(jetson: Jetson) -> None:
     first = jetson.finalize()
-    np.save(jetson.bundle.folder / "selftest/expected.npy", np.zeros((4, 3), np.float32))  # behind the opened bundle
+    engine = current_engine(jetson.bundle.folder)
+    engine.write_bytes(engine.read_bytes().replace(b'"error": 0.0', b'"error": 0.5'))
+    for path in (jetson.bundle.folder / "device").rglob("engine.json"):
+        path.write_text(path.read_text().replace(first.record.engine.sha256, sha256_file(engine)))
+    kept = current_record(jetson.bundle.folder)
+    assert kept is not None
     jetson.trt.answer_error = 0.5
     with pytest.raises(DeviceError, match="failed its self-test"):
-        finalize(jetson.bundle, root=jetson.root)
-    assert current_record(jetson.bundle.folder) == first.record
+        jetson.finalize()
+    assert current_record(jetson.bundle.folder) == kept
 
 
 def test_the_timings_of_a_build_are_used_for_the_next_of_the_same_kind(jetson: Jetson) -> None:
@@ -362,7 +367,7 @@ def test_a_process_killed_in_the_middle_leaves_the_old_engine_in_use(jetson: Jet
     killed = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=TESTS.parent, env=dict(os.environ))
     assert (killed.returncode, killed.stderr) == (137, "")
     assert current_record(jetson.bundle.folder) == first.record
-    assert choose_model(open_bundle(jetson.bundle.folder)).path == current_engine(jetson.bundle.folder)
+    assert choose_model(open_bundle(jetson.bundle.folder)).model.path == str(current_engine(jetson.bundle.folder))
     again = jetson.finalize()
     assert again.record.previous == first.record.key
     assert again.reused is (where == "swap")
@@ -471,8 +476,12 @@ def test_a_recipe_for_another_graph_is_refused(jetson: Jetson, toy: ModuleType, 
     toy.write_bundle(tmp_path / "x", device="jetson-orin-nano-8gb")
     toy.write_graph(tmp_path / "x/model/model.onnx", seed=9)
     old = (tmp_path / "x/model/tensorrt/recipe.json").read_text()
-    bundle = toy.write_bundle(tmp_path / "y", device="jetson-orin-nano-8gb", seed=9)
-    (bundle.folder / "model/tensorrt/recipe.json").write_text(old)  # behind the opened bundle
+    folder = toy.write_bundle(tmp_path / "y", device="jetson-orin-nano-8gb", seed=9).folder
+    manifest = open_bundle(folder).manifest
+    (folder / "model/tensorrt/recipe.json").write_text(old)
+    models = [replace(m, files=tuple(file_ref(folder, folder / ref.path) for ref in m.files)) for m in manifest.models]
+    seal(folder, replace(manifest, models=tuple(models)))
+    bundle = open_bundle(folder)
     with one_line(BundleError, "was written for another graph"):
         finalize(bundle, root=jetson.root)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from weckd_edge.performance import compare_with_guessing
+from weckd_edge.guessing import compare_with_guessing
 
 
 def _predictions(truth: np.ndarray, right: float, classes: int, seed: int = 1) -> np.ndarray:

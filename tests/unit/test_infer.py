@@ -59,18 +59,18 @@ def save(path: Path, colour: tuple[int, int, int] = (200, 30, 30), size: tuple[i
 
 def test_a_built_model_comes_before_the_onnx_graph(bundle: Bundle, installed: set[str]) -> None:
     choice = choose_model(bundle)
-    assert (choice.backend, choice.path.name, choice.precision) == ("openvino", "model.xml", "fp32")
+    assert (choice.backend, choice.model.name, choice.precision) == ("openvino", "model.xml", "fp32")
 
 
 def test_without_its_library_the_onnx_graph_is_run_by_another(bundle: Bundle, installed: set[str]) -> None:
     installed.remove("openvino")
     choice = choose_model(bundle)
-    assert (choice.backend, choice.path.name, choice.precision) == ("onnxruntime", "model.onnx", "int8")
+    assert (choice.backend, choice.model.name, choice.precision) == ("onnxruntime", "model.onnx", "int8")
 
 
 def test_a_bundle_without_built_models_runs_its_onnx_graph(toy: ModuleType, tmp_path: Path, installed: set[str]) -> None:
     choice = choose_model(toy.write_bundle(tmp_path / "b"))
-    assert (choice.backend, choice.path.name) == ("openvino", "model.onnx")
+    assert (choice.backend, choice.model.name) == ("openvino", "model.onnx")
 
 
 def test_the_graphs_precision_is_that_of_the_manifest_whatever_was_made_from_it(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from weckd_edge.config import LinkConfig
-from weckd_edge.errors import ModelError
+from weckd_edge.errors import ConfigError, ModelError
 from weckd_edge.train.models import Size, check_order, create, measure
 
 TINY = "test_resnet"
@@ -130,3 +131,16 @@ def test_a_link_may_be_the_same_network_at_the_same_size_as_the_one_before_it() 
     check_order([link(model="a"), link(model="a"), link(model="a")], [size, size, size])
     with pytest.raises(ModelError, match="is not smaller than link 1"):
         check_order([link(model="a", input_size=64), link(model="a", input_size=96)], [size, Size(parameters=10, macs=20)])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"channels": (0, 0, 0, 0)}, {"channels": (16,)}, {"block": "x"}, {"act_layer": "none"}, {"features_only": True},
+     {"drop_rate": 5.0}, {"in_chans": 7}, {"layers": (0, 0, 0, 0)}, {"global_pool": ""}],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_options_with_which_no_network_can_answer_are_one_line_before_any_training(options: dict[str, Any]) -> None:
+    with pytest.raises((ModelError, ConfigError), match="options") as caught:
+        measure(create(link(model="resnet18", options=options), 3).student, 64)
+    assert "\n" not in str(caught.value)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ import numpy as np
 import pytest
 
 onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+onnxruntime = pytest.importorskip("onnxruntime")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402 - behind the skips
 
@@ -267,3 +270,102 @@ def test_weights_that_are_missing_short_or_a_link_out_are_refused(tmp_path: Path
 def test_hints_that_contradict_themselves_are_refused(hints: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         InputHints(**hints)
+
+
+def function(name: str, *nodes: Any) -> Any:
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    return helper.make_function("own", name, ["a"], ["b"], nodes, opsets)
+
+
+def with_functions(*functions: Any, called: str) -> Any:
+    """The classifier with a function of its own behind the convolution."""
+    model = classifier()
+    del model.opset_import[:]
+    model.opset_import.extend([helper.make_opsetid("", 17), helper.make_opsetid("own", 1)])
+    model.graph.node.insert(1, helper.make_node(called, ["map"], ["own_map"], "call", domain="own"))
+    model.graph.node[2].input[0] = "own_map"
+    model.functions.extend(functions)
+    return model
+
+
+def test_local_functions_are_written_out_and_the_network_answers_as_before(tmp_path: Path) -> None:
+    twice = function("twice", helper.make_node("Add", ["a", "a"], ["b"]))
+    calls = [helper.make_node("twice", ["a"], ["t"], domain="own"), helper.make_node("Relu", ["t"], ["b"])]
+    model = with_functions(twice, function("both", *calls), called="both")
+    found = read_onnx(save(model, tmp_path), HINTS)
+    assert [node.op_type for node in found.model.graph.node] == ["Conv", "Add", "Relu", "GlobalAveragePool", "Flatten"]
+    assert len(found.model.functions) == 0
+    image = np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32)
+    answers = [
+        onnxruntime.InferenceSession(one.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": image})[0]
+        for one in (model, found.model)
+    ]
+    assert np.abs(answers[0] - answers[1]).max() < 1e-6
+
+
+def test_the_module_that_writes_functions_out_is_imported_by_whoever_needs_it(tmp_path: Path) -> None:
+    """It is no part of ``import onnx``, whatever another library has imported here."""
+    path = save(with_functions(function("f", helper.make_node("Relu", ["a"], ["b"])), called="f"), tmp_path)
+    code = (
+        "import sys; from pathlib import Path; from weckd_edge.compile.onnx_file import InputHints, read_onnx; "
+        "hints = InputHints(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)); "
+        f"print(len(read_onnx(Path({str(path)!r}), hints).model.graph.node))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout.strip()) == (0, "4"), done.stderr
+
+
+def test_functions_that_double_are_counted_before_they_are_written_out(tmp_path: Path) -> None:
+    doubling = [function("f0", helper.make_node("Relu", ["a"], ["b"]))]
+    for n in range(30):
+        calls = [helper.make_node(f"f{n}", [x], [y], domain="own") for x, y in (("a", "t"), ("t", "b"))]
+        doubling.append(function(f"f{n + 1}", *calls))
+    said = refused(save(with_functions(*doubling, called="f30"), tmp_path))
+    assert f"expected at most 20000 operators, found {2**30 + 3}" in said
+
+
+def test_functions_that_call_each_other_in_a_circle_are_refused(tmp_path: Path) -> None:
+    circle = [function(one, helper.make_node(other, ["a"], ["b"], domain="own")) for one, other in (("f", "g"), ("g", "f"))]
+    assert "call each other in a circle" in refused(save(with_functions(*circle, called="f"), tmp_path))
+
+
+def test_a_call_of_a_function_that_is_not_there_is_no_standard_operator(tmp_path: Path) -> None:
+    assert "not standard ONNX (own::gone" in refused(save(with_functions(called="gone"), tmp_path))
+
+
+def test_a_graph_of_more_operators_than_any_device_runs_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_file, "MOST_NODES", 2)
+    assert "expected at most 2 operators, found 3" in refused(save(classifier(), tmp_path))
+    monkeypatch.setattr(onnx_file, "MOST_NODES", 3)
+    read_onnx(save(classifier(), tmp_path), HINTS)
+    monkeypatch.setattr(onnx_file, "MOST_TENSORS", 0)
+    assert "expected at most 0 tensors, found 1" in refused(save(classifier(), tmp_path))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 1 << 20, 1 << 20), (1, 3, 2049, 2049), (1, 4096, 4096, 3)])
+def test_an_input_larger_than_any_image_is_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
+    assert "expected an image of at most 2048 pixels a side" in refused(save(classifier(shape), tmp_path))
+
+
+@pytest.mark.parametrize("sides", [[1, 3, 100_000, 34_000], [1, 3, 50_000, 34_000]])
+def test_a_tensor_that_no_device_could_hold_is_refused_before_it_is_made(sides: list[int], tmp_path: Path) -> None:
+    """Its shape is worked out inside the graph."""
+    model = classifier()
+    graph = model.graph
+    graph.initializer.append(numpy_helper.from_array(np.array(sides, np.int64), "sides"))
+    graph.initializer.append(numpy_helper.from_array(np.array([1, 1, 2, 1], np.int64), "twice"))
+    graph.node.insert(1, helper.make_node("Mul", ["sides", "twice"], ["larger"]))
+    graph.node.insert(2, helper.make_node("ConstantOfShape", ["larger"], ["huge"]))
+    graph.node.insert(3, helper.make_node("ReduceMax", ["huge"], ["one"], keepdims=0))
+    graph.node.insert(4, helper.make_node("Add", ["map", "one"], ["sum"]))
+    graph.node[5].input[0] = "sum"
+    said = refused(save(model, tmp_path))
+    assert "'huge' takes " in said
+    assert "expected at most 1024 MiB" in said
+
+
+def test_a_pipe_is_no_onnx_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "net.onnx")
+    assert "expected an ONNX file" in refused(tmp_path / "net.onnx")

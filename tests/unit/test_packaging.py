@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from weckd_edge.optional import EXTRA_OF
 
@@ -98,6 +99,23 @@ def test_every_extra_that_an_error_names_exists_and_brings_the_library(project: 
     for module, extra in EXTRA_OF.items():
         names = {re.split(r"[<>=!~; \[]", line)[0] for line in extras[extra]}
         assert DISTRIBUTION_OF.get(module, module.replace("_", "-")) in names, f"{module} is not in [{extra}]"
+
+
+def test_every_requirement_names_a_floor_and_no_ceiling(project: dict[str, Any]) -> None:
+    listed = [project["project"]["dependencies"], *project["project"]["optional-dependencies"].values()]
+    for text in (line for lines in listed for line in lines):
+        needed = Requirement(text)
+        if needed.name != project["project"]["name"]:
+            assert [one.operator for one in needed.specifier] == [">="], text
+
+
+def test_the_pythons_that_are_promised_are_those_that_are_resolved(project: dict[str, Any]) -> None:
+    line = re.search(r"^PYTHONS = \((.*)\)$", (ROOT / "tests/resolve_check.py").read_text(encoding="utf-8"), re.MULTILINE)
+    assert line is not None
+    resolved = re.findall(r'"(3\.\d+)"', line[1])
+    named = [text.rpartition(" ")[2] for text in project["project"]["classifiers"] if ":: Python :: 3." in text]
+    assert named == resolved
+    assert project["project"]["requires-python"] == f">={resolved[0]}"
 
 
 def test_all_holds_every_extra_but_those_that_stand_apart(project: dict[str, Any]) -> None:

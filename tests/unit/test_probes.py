@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -215,7 +216,8 @@ def test_copies_across_the_published_split_are_counted_and_a_split_of_ours_has_n
         rows.append((noise(i), {"label": NAMES[i % 2], "group": "", "split": "train" if i < 40 else "test"}))
     rows[50] = (noise(10), rows[50][1])
     rows[52] = (noise(12), rows[52][1])
-    found = run(write(tmp_path, rows))
+    own = replace(config(), data=replace(config().data, use_published_split=False))
+    found = run(write(tmp_path, rows), own)
     assert found.published is not None
     assert (found.published.held_out, found.published.copies, found.published.grouped) == (20, 2, 2)
     assert {Path(pair.held_out).stem for pair in found.published.pairs if pair.how == "pixels"} == {"050", "052"}

@@ -440,3 +440,32 @@ def test_openvino_fuses_silu_with_its_convolution(cases: Any) -> None:
     layers = executed_precisions(ov.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
     apart = sum(count for (kind, _), count in layers.items() if kind in ("Subgraph", "Eltwise", "Swish"))
     assert apart == 3, "the cast, the normalisation and the gate's product"
+
+
+def test_a_network_without_biases_is_quantized_and_answers_as_before(
+    networks: ModuleType, data: tuple[DatasetIndex, Path], tmp_path: Path
+) -> None:
+    """No bias can be corrected: nothing is asked of the FP32 graph, and nothing else changes."""
+    nn = torch.nn
+
+    class Plain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.Conv2d(8, 8, 3, 1, 1, bias=False)
+            self.answer = nn.Linear(8, 3, bias=False)
+
+        def forward(self, x: Any) -> Any:
+            return self.answer(torch.relu(self.second(torch.relu(self.first(x)))).mean((2, 3)))
+
+    torch.manual_seed(0)
+    folders = tmp_path / "fp32", tmp_path / "int8"
+    exported = networks.export(Plain().eval(), folders[0])
+    made = networks.quantized(exported, folders[0], *data, folders[1], reduce_range=networks.saturates())
+    runners = [
+        open_runner("onnxruntime", folder / ref.path, reference=True)
+        for folder, ref in zip(folders, (exported.onnx, made.onnx), strict=True)
+    ]
+    for frame in networks.frames(6, networks.contract()):
+        one, two = (runner.run(frame[None]) for runner in runners)
+        assert np.abs(one - two).max() < 0.05
+    assert any(node.op_type == "QuantizeLinear" for node in onnx.load(folders[1] / made.onnx.path).graph.node)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from weckd_edge.compile.ranges import BINS, LEVELS, METHODS, Histogram
+from weckd_edge.compile.ranges import BINS, LEVELS, METHODS, Histogram, watch
+from weckd_edge.progress import SilentProgress
 
 
 def filled(*arrays: np.ndarray) -> Histogram:
@@ -73,3 +74,10 @@ def test_a_tensor_of_zeros_and_one_of_few_values_have_a_range(method: str) -> No
 def test_values_that_are_not_finite_are_refused() -> None:
     with pytest.raises(ValueError, match="not finite"):
         Histogram().add(np.array([1.0, np.nan], dtype=np.float32))
+
+
+def test_where_nothing_is_named_nothing_is_answered() -> None:
+    """ONNX Runtime takes an empty list of outputs for all of them."""
+    onnx = pytest.importorskip("onnx")
+    with SilentProgress().task("", 0) as task:
+        assert list(watch(onnx.ModelProto(), [], "frame", [np.zeros(1)], task)) == []

@@ -18,6 +18,7 @@ from weckd_edge.artifacts import (
     CalibrationCheck,
     CalibrationFigures,
     ChainRecord,
+    DataNote,
     DatasetIndex,
     Estimate,
     ExecutedLayer,
@@ -66,8 +67,10 @@ from weckd_edge.report import (
     write_report,
 )
 from weckd_edge.report.charts import latency_histogram
+from weckd_edge.report.limits import limits
 from weckd_edge.report.page import CONTENTS
 from weckd_edge.report.study_page import StudyPage, StudyRow, write_study
+from weckd_edge.report.summary import summarize
 from weckd_edge.shipping import choose_link
 from weckd_edge.stats import rate_by_group
 from weckd_edge.store import file_ref
@@ -115,7 +118,7 @@ def link(name: str, model: str, parameters: int, macs: int, correct: int, parent
     return Link(
         name=name,
         model=model,
-        options="{}",
+        options={},
         input=INPUT,
         labels=LABELS,
         parameters=parameters,
@@ -513,6 +516,18 @@ def test_leaks_of_the_published_split_are_counted_by_pixels_and_by_group() -> No
     facts = findings.data_facts(index)
     assert (facts.published_leaks, facts.published_test) == ((1, 2), 4)
     assert (facts.exact_copies, facts.groups, facts.cut_groups) == (1, 2, 1)
+
+
+def test_what_may_be_wrong_with_the_data_set_is_told_on_the_first_screen_and_in_the_card(tmp_path: Path) -> None:
+    notes = (DataNote(code="W_X", text="the column <b>who</b> is not used"), DataNote(code="I_Y", text="read as UTF-16"))
+    evidence = make_evidence()
+    evidence = dataclasses.replace(evidence, dataset=dataclasses.replace(evidence.dataset, notes=notes))
+    assert "Data: the column <b>who</b> is not used." in summarize(make_manifest(), evidence).warnings
+    html = write(tmp_path, evidence, make_manifest())
+    assert html.count("Data: the column &lt;b&gt;who&lt;/b&gt; is not used.") == 1
+    assert "Data: the column <b>who</b> is not used." in limits(evidence, make_manifest())
+    assert "UTF-16" not in html
+    assert not [line for line in summarize(make_manifest(), make_evidence()).warnings if line.startswith("Data")]
 
 
 def test_every_query_is_in_the_histogram_or_in_its_count_of_slower_ones() -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, LinkConfig, TrainConfig, load_config
-from weckd_edge.errors import ConfigError
+from weckd_edge.errors import ConfigError, StoreError
 from weckd_edge.progress import SilentProgress
 from weckd_edge.train import search as module
 from weckd_edge.train.search import search
+from weckd_edge.train.shared import told_storage
 
 pytest.importorskip("optuna")
 
@@ -81,3 +82,19 @@ def test_processes_that_train_together_cannot_search(ears: Path, tmp_path: Path,
     monkeypatch.setattr(module, "count", lambda: 2)
     with pytest.raises(ConfigError, match="without torchrun"):
         search(ears, CONFIG, 1, f"sqlite:///{tmp_path / 'a.db'}", tmp_path / "out", SilentProgress())
+
+
+def test_a_storage_that_fails_on_the_way_is_one_line(tmp_path: Path) -> None:
+    """A full disk, or a server that has gone, is told by whatever library happens to notice it."""
+    import sqlite3
+
+    with (
+        pytest.raises(
+            StoreError, match=r"x\.db: the storage cannot be read or written \(database or disk is full\)"
+        ) as caught,
+        told_storage("x.db"),
+    ):
+        raise sqlite3.OperationalError("database or disk is full")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(KeyError), told_storage("x.db"):
+        raise KeyError("a defect")

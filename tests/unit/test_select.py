@@ -38,7 +38,7 @@ RATE = Rate(value=0.5, low=0.4, high=0.6, correct=5, images=10, groups=10)
 LINK = Link(
     name="M3-int8",
     model="toy",
-    options="{}",
+    options={},
     input=InputContract(frame_height=8, frame_width=8, crop="center", input_size=8, mean=(0.0,) * 3, std=(1.0,) * 3),
     labels=("a", "b"),
     parameters=1,

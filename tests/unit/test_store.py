@@ -149,3 +149,69 @@ def test_the_stage_knows_its_time(tmp_path: Path) -> None:
         return make(folder)
 
     assert Workspace(tmp_path).stage("a", FileRef, 1, slow).seconds >= 0.05
+
+
+def test_a_place_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    with (
+        pytest.raises(StoreError, match=r"/proc/x: cannot be written \(No such file or directory\)"),
+        atomic_folder(Path("/proc/x")),
+    ):
+        pass
+    with pytest.raises(StoreError, match="choose another name or place"):
+        write_atomic(tmp_path / ("x" * 300), b"")
+
+
+def test_a_file_elsewhere_is_not_told_as_the_place_that_is_written_to(tmp_path: Path) -> None:
+    """What is read while a folder is made, such as an image, may not be there any more."""
+    with pytest.raises(FileNotFoundError, match=r"gone\.png"), atomic_folder(tmp_path / "a" / "b"):
+        Path("/nowhere/gone.png").read_bytes()
+    with pytest.raises(OSError, match="cannot identify"), atomic_folder(tmp_path / "a" / "b"):
+        raise OSError("cannot identify image file")
+
+
+def short_of_space(code: str, folder: Path) -> str:
+    """Run code that may write files of 60 kB at most, as on a full disk; return the error it ends in."""
+    lines = (
+        "import resource, sys, warnings\nfrom pathlib import Path\nwarnings.simplefilter('ignore')\n"
+        "from weckd_edge.errors import StoreError\n"
+        f"folder = Path({str(folder)!r})\n{code}\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
+        "try:\n    write()\nexcept StoreError as err:\n    print(err)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+WRITERS = {
+    "a checkpoint": (
+        "torch",
+        "import torch\nfrom weckd_edge.train.engine import _save\n"
+        "trunk = torch.nn.Linear(300, 300)\n"
+        "optimizer = torch.optim.AdamW(trunk.parameters())\n"
+        "def write(): _save(folder / 'c.ckpt', trunk, optimizer, None, 1)",
+    ),
+    "weights": (
+        "safetensors",
+        "import torch\nfrom weckd_edge.train.models import Student, save_weights\n"
+        "def write(): save_weights(Student(torch.nn.Linear(300, 300)), folder / 'w.safetensors')",
+    ),
+    "an OpenVINO IR": (
+        "openvino",
+        "import numpy as np, openvino as ov\nfrom weckd_edge.compile.backends.openvino_backend import save\n"
+        "x = ov.opset13.parameter([1, 300], np.float32)\n"
+        "w = ov.opset13.constant(np.ones((300, 300), np.float32))\n"
+        "model = ov.Model([ov.opset13.matmul(x, w, False, False)], [x])\n"
+        "def write(): save(model, 'fp32', '0' * 64, folder)",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRITERS)
+def test_every_library_that_writes_says_that_the_disk_is_full(what: str, tmp_path: Path) -> None:
+    library, code = WRITERS[what]
+    pytest.importorskip(library)
+    said = short_of_space(code, tmp_path)
+    assert "no space left to write (" in said
+    assert said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("c.")] == []

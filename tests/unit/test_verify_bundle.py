@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import BuiltModel, FileRef, GoldenFrames, InputContract, Manifest, OperatingPoint
 from weckd_edge.bundle import open_bundle, seal
 from weckd_edge.cli.verify import command
-from weckd_edge.devices.verify_bundle import load_golden, self_test, verify_bundle
+from weckd_edge.devices.backends.base import ModelBytes
+from weckd_edge.devices.golden_arrays import load_golden
+from weckd_edge.devices.verify_bundle import self_test, verify_bundle
 from weckd_edge.errors import BundleError, MissingDependency
 from weckd_edge.store import file_ref
 
@@ -104,8 +106,8 @@ def runners(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """What the backend table gives by name: a runner, or an error to raise."""
     found: dict[str, object] = {"openvino": FakeRunner()}
 
-    def open_runner(backend: str, model: Path, *, threads: int) -> FakeRunner:
-        assert model.is_file()
+    def open_runner(backend: str, model: ModelBytes, *, threads: int) -> FakeRunner:
+        assert model.graph
         result = found.get(backend, MissingDependency(f"{backend} is not installed"))
         if isinstance(result, Exception):
             raise result
@@ -185,7 +187,7 @@ def test_golden_frames_of_another_shape_are_refused(tmp_path: Path) -> None:
     refs = {path: file_ref(folder, folder / path) for path in ("selftest/frames.npy", "selftest/expected.npy")}
     golden = dataclasses.replace(manifest.selftest, frames=refs["selftest/frames.npy"])
     seal(folder, dataclasses.replace(manifest, selftest=golden))
-    with pytest.raises(BundleError, match="expected uint8 of shape"):
+    with pytest.raises(BundleError, match=r"expected an array of \|u1 of the shape \(N, 4, 4, 3\)"):
         load_golden(open_bundle(folder))
 
 

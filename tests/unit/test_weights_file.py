@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import collections
-import json
 import pickle
 import sys
 import types
@@ -141,10 +140,10 @@ def test_options_of_the_network_are_read_from_the_trainers_settings(tmp_path: Pa
     tensors = timm.create_model("test_efficientnet", num_classes=3).state_dict()
     torch.save({"state_dict": tensors, "args": args}, tmp_path / "a.pth")
     made = read_checkpoint(None, tmp_path / "a.pth")
-    assert made.options == '{"bn_eps": 0.01, "drop_rate": 0.5}'
+    assert made.options == {"bn_eps": 0.01, "drop_rate": 0.5}
     assert {one.eps for one in made.student.modules() if isinstance(one, torch.nn.BatchNorm2d)} == {0.01}
     given = read_checkpoint(LinkConfig(model="test_efficientnet", options={"bn_eps": 0.02}), tmp_path / "a.pth")
-    assert given.options == '{"bn_eps": 0.02}'
+    assert given.options == {"bn_eps": 0.02}
 
 
 @pytest.mark.parametrize(
@@ -327,7 +326,7 @@ def test_torchvisions_networks_are_opened_under_timms_names(
     image = torch.rand(1, 3, 96, 96)
     for config in (None, LinkConfig(model=name)):
         made = read_checkpoint(config, tmp_path / "w.pth", 3)
-        assert (made.architecture, json.loads(made.options), made.classes, made.input_size) == (timms, options, 3, 96)
+        assert (made.architecture, made.options, made.classes, made.input_size) == (timms, options, 3, 96)
         assert f"Its tensors have the names of torchvision's {name}" in " ".join(made.said)
         with torch.inference_mode():
             assert torch.allclose(made.student(image)[0], network(image), atol=1e-5)

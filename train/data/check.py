@@ -14,9 +14,10 @@ from weckd_edge.progress import Progress
 from weckd_edge.schema import to_data
 from weckd_edge.train.data.duplicates import find_ties, group_images
 from weckd_edge.train.data.index import find_contradictions
-from weckd_edge.train.data.listing import data_root, list_images
 from weckd_edge.train.data.phantom import is_phantom
-from weckd_edge.train.data.scan import ScannedImage, scan
+from weckd_edge.train.data.published import count_leaks, keeps_published, leak_notes, test_part
+from weckd_edge.train.data.reading import read_data
+from weckd_edge.train.data.scan import ScannedImage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +35,7 @@ class Leak:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishedSplit:
-    """What the split that a CSV names leaks.
+    """What the split that the data set came with leaks.
 
     Attributes:
         leaking_test_images: Test images that are copies of a training image.
@@ -61,7 +62,7 @@ class DataReport:
         exact_duplicates: Images that copy an earlier one.
         near_duplicate_groups: Groups of near duplicates with more than one distinct image.
         separate_ties: Pairs that look alike but belong to groups that stay apart.
-        published_split: None where no CSV names one.
+        published_split: None where the data set came with none.
         leaks: Every test image that copies a training image.
         synthetic: Whether these are drawn phantoms.
         notes: What was decided of the layout, and what may be wrong.
@@ -107,21 +108,20 @@ def check(path: Path, config: DataConfig, progress: Progress) -> DataReport:
     """Read a data set and report on it; unreadable files are part of the report.
 
     Args:
-        path: A folder of ``<label>/<image>`` or a CSV; see ``list_images``.
-        config: Its ``near_duplicate_distance`` is used.
+        path: A folder or a CSV; see ``list_data``.
+        config: Its ``near_duplicate_distance`` is used, and the columns it names.
         progress: Where the reading is shown.
 
     Raises:
         DataError: Nothing is there, or it is not laid out as a data set.
     """
-    root = data_root(path)
-    listed = list_images(path)
-    found = scan(root, listed, progress)
+    found = read_data(path, progress, config)
     distance = config.near_duplicate_distance
     grouping = group_images(found.images, find_ties(found.images, distance) if distance is not None else ())
-    counts = Counter({image.label: 0 for image in listed})
+    counts = Counter(dict.fromkeys(found.labels, 0))
     counts.update(image.listed.label for image in found.images)
-    leaks = _leaks(found.images)
+    labels = [image.listed.label for image in found.images]
+    _, said = keeps_published(labels, [image.listed.published_split for image in found.images], DataConfig())
     return DataReport(
         images=len(found.images),
         class_counts=dict(sorted(counts.items())),
@@ -132,14 +132,15 @@ def check(path: Path, config: DataConfig, progress: Progress) -> DataReport:
         exact_duplicates=len(found.images) - len({image.pixels_sha256 for image in found.images}),
         near_duplicate_groups=grouping.near_duplicate_groups,
         separate_ties=grouping.separate_ties,
-        published_split=_published(found.images, grouping.groups, len(leaks)),
-        leaks=leaks,
-        synthetic=is_phantom(root),
-        notes=found.notes,
+        published_split=_published(found.images, grouping.groups),
+        leaks=_leaks(found.images),
+        synthetic=is_phantom(found.root),
+        notes=(*found.notes, *said, *leak_notes(found.images, grouping.groups)),
     )
 
 
 def _leaks(images: Sequence[ScannedImage]) -> tuple[Leak, ...]:
+    part = test_part([image.listed.published_split for image in images])
     train: dict[str, str] = {}
     for image in images:
         if image.listed.published_split == "train":
@@ -147,16 +148,12 @@ def _leaks(images: Sequence[ScannedImage]) -> tuple[Leak, ...]:
     return tuple(
         Leak(test=image.listed.path, train=train[image.pixels_sha256])
         for image in images
-        if image.listed.published_split == "test" and image.pixels_sha256 in train
+        if image.listed.published_split == part and image.pixels_sha256 in train
     )
 
 
-def _published(images: Sequence[ScannedImage], groups: Sequence[str], leaks: int) -> PublishedSplit | None:
-    splits = [image.listed.published_split for image in images]
-    if not any(splits):
+def _published(images: Sequence[ScannedImage], groups: Sequence[str]) -> PublishedSplit | None:
+    if not any(image.listed.published_split for image in images):
         return None
-    train = {group for group, split in zip(groups, splits, strict=True) if split == "train"}
-    test = [group for group, split in zip(groups, splits, strict=True) if split == "test"]
-    return PublishedSplit(
-        leaking_test_images=leaks, test_images=len(test), grouped_test_images=sum(group in train for group in test)
-    )
+    copies, grouped, test = count_leaks(images, groups)
+    return PublishedSplit(leaking_test_images=copies, test_images=test, grouped_test_images=grouped)

@@ -13,9 +13,11 @@ from weckd_edge.errors import DataError
 from weckd_edge.progress import Progress
 from weckd_edge.store import Stage, Workspace
 from weckd_edge.train.data.duplicates import find_ties, group_images
-from weckd_edge.train.data.listing import data_root, fingerprint, list_images
+from weckd_edge.train.data.listing import data_root, fingerprint
 from weckd_edge.train.data.phantom import is_phantom
-from weckd_edge.train.data.scan import ScannedImage, scan
+from weckd_edge.train.data.published import keeps_published, leak_notes
+from weckd_edge.train.data.reading import read_data
+from weckd_edge.train.data.scan import ScannedImage
 from weckd_edge.train.data.split import Item, split_images
 from weckd_edge.train.data.unlabelled import Unlabelled, read_unlabelled, unlabelled_fingerprint
 
@@ -29,12 +31,12 @@ def build_index(
 ) -> DatasetIndex:
     """Read, group, split and share a data set.
 
-    Of images with the same pixels and label only the first path is kept (with ``use_published_split``, the first in
-    each published split), and the others are counted in ``exact_copies``.
+    Of images with the same pixels and label only the first path is kept (where the published split is kept, the first
+    in each part of it), and the others are counted in ``exact_copies``.
 
     Args:
-        path: A folder of ``<label>/<image>`` or a CSV; see ``list_images``.
-        config: Fractions and distances.
+        path: A folder or a CSV; see ``list_data``.
+        config: Fractions, distances and columns.
         shares: How many disjoint labelled shares to cut from the training images.
         seed: Of the split.
         skip_bad: Leave out files that cannot be used, and record them, instead of refusing the data set.
@@ -43,24 +45,27 @@ def build_index(
     Raises:
         DataError: The data cannot be used; one line says why.
     """
-    root = data_root(path)
-    listed = list_images(path)
-    found = scan(root, listed, progress)
+    found = read_data(path, progress, config)
+    root = found.root
     bad = [*found.bad_files, *find_contradictions(found.images)]
     if bad and not skip_bad:
         raise DataError(_describe_bad(path, bad))
     dropped = {file.path for file in bad}
     usable = [image for image in found.images if image.listed.path not in dropped]
-    labels = tuple(sorted({image.label for image in listed}))
+    labels = found.labels
     _refuse_lost_classes(path, labels, usable, len(bad))
-    images = _first_of_copies(usable, per_split=config.use_published_split)
+    kept, said = keeps_published(
+        [image.listed.label for image in usable], [image.listed.published_split for image in usable], config
+    )
+    images = _first_of_copies(usable, per_split=kept)
     distance = config.near_duplicate_distance
     grouping = group_images(images, find_ties(images, distance) if distance is not None else ())
     items = [
         Item(label=image.listed.label, group=group, published_split=image.listed.published_split)
         for image, group in zip(images, grouping.groups, strict=True)
     ]
-    places = split_images(items, config, shares=shares, seed=seed)
+    places = split_images(items, config, shares=shares, seed=seed, published=kept)
+    leaks = leak_notes(images, grouping.groups) if kept else ()
     records = tuple(
         ImageRecord(
             path=image.listed.path,
@@ -92,9 +97,9 @@ def build_index(
         unlabelled=pool.images,
         unlabelled_left_out=pool.left_out,
         named_groups=sum(image.listed.group is not None for image in images),
-        notes=found.notes,
+        notes=(*found.notes, *said, *leaks),
     )
-    _note(index, config, grouping.separate_ties, progress)
+    _tell(index, config, grouping.separate_ties, progress, published=kept)
     return index
 
 
@@ -116,7 +121,7 @@ def cached_index(
         DataError: See ``build_index``.
     """
     key = {
-        "files": fingerprint(path),
+        "files": fingerprint(path, config.data),
         "pool": unlabelled_fingerprint(Path(config.data.unlabelled)) if config.data.unlabelled else None,
         "data": config.data,
         "shares": len(config.link),
@@ -172,7 +177,7 @@ def _first_of_copies(images: Sequence[ScannedImage], *, per_split: bool) -> list
     return list(first.values())
 
 
-def _note(index: DatasetIndex, config: DataConfig, separate_ties: int, progress: Progress) -> None:
+def _tell(index: DatasetIndex, config: DataConfig, separate_ties: int, progress: Progress, *, published: bool) -> None:
     splits: Counter[str] = Counter(record.split for record in index.images)
     shared = Counter(record.share for record in index.images if record.share is not None)
     groups = len({record.group for record in index.images})
@@ -192,5 +197,5 @@ def _note(index: DatasetIndex, config: DataConfig, separate_ties: int, progress:
     total = len(index.images)
     for name, wanted in (("test", config.test_fraction), ("val", config.val_fraction)):
         got = splits[name] / total
-        if abs(got - wanted) > 0.05 and not config.use_published_split:
+        if abs(got - wanted) > 0.05 and not published:
             progress.note(f"the {name} split holds {got:.0%} of the images, not {wanted:.0%}, as groups are never cut")

@@ -17,6 +17,7 @@ from weckd_edge.devices.picture_notes import summarise
 from weckd_edge.errors import DataError
 from weckd_edge.progress import Progress
 from weckd_edge.store import sha256_bytes
+from weckd_edge.train.data.content import is_two_levels
 from weckd_edge.train.data.listing import ListedImage, utf8_path
 
 GREY_SIDE = 32
@@ -35,6 +36,7 @@ class ScannedImage:
         height: Pixels.
         grey: uint8 ``[32, 32]``, the whole image squeezed by area averaging.
         colour: uint8 ``[16, 16, 3]``, likewise.
+        two_levels: Whether it has one or two grey levels, as a mask has.
         notes: What is worth saying of the picture.
     """
 
@@ -45,6 +47,7 @@ class ScannedImage:
     height: int
     grey: NDArray[np.uint8]
     colour: NDArray[np.uint8]
+    two_levels: bool = False
     notes: tuple[DataNote, ...] = ()
 
 
@@ -59,11 +62,6 @@ class Scan:
 
     images: tuple[ScannedImage, ...]
     bad_files: tuple[BadFile, ...]
-
-    @property
-    def notes(self) -> tuple[DataNote, ...]:
-        """What is worth saying of the pictures, one note for each kind."""
-        return summarise({image.listed.path: image.notes for image in self.images})
 
 
 def scan(root: Path, listed: Sequence[ListedImage], progress: Progress) -> Scan:
@@ -80,6 +78,11 @@ def scan(root: Path, listed: Sequence[ListedImage], progress: Progress) -> Scan:
     return Scan(images=tuple(images), bad_files=tuple(bad))
 
 
+def picture_notes(images: Sequence[ScannedImage]) -> tuple[DataNote, ...]:
+    """Return what is worth saying of pictures, one note for each kind."""
+    return summarise({utf8_path(image.listed.path): image.notes for image in images})
+
+
 def _scan_one(root: Path, listed: ListedImage) -> ScannedImage | BadFile:
     name = utf8_path(listed.path)
     if name != listed.path:
@@ -89,7 +92,8 @@ def _scan_one(root: Path, listed: ListedImage) -> ScannedImage | BadFile:
         with decoded(data) as found:
             pixels = found.pixels
             image = Image.fromarray(pixels)
-            grey = image.convert("L").resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
+            whole = image.convert("L")
+            grey = whole.resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
             colour = image.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX)
             return ScannedImage(
                 listed=listed,
@@ -99,6 +103,7 @@ def _scan_one(root: Path, listed: ListedImage) -> ScannedImage | BadFile:
                 height=pixels.shape[0],
                 grey=np.array(grey, dtype=np.uint8),
                 colour=np.array(colour, dtype=np.uint8),
+                two_levels=is_two_levels(whole.histogram()),
                 notes=found.notes,
             )
     except DataError as err:

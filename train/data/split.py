@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from weckd_edge.artifacts import Split
 from weckd_edge.config import DataConfig
 from weckd_edge.errors import DataError
 from weckd_edge.train.data.allocate import Bin, allocate
+from weckd_edge.train.data.published import test_part
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,17 +38,20 @@ class Place:
     share: int | None = None
 
 
-def split_images(items: Sequence[Item], config: DataConfig, *, shares: int, seed: int) -> tuple[Place, ...]:
+def split_images(
+    items: Sequence[Item], config: DataConfig, *, shares: int, seed: int, published: bool = False
+) -> tuple[Place, ...]:
     """Give every image its place; the order of ``items`` does not matter to where each goes.
 
     No group is cut, neither by a split nor by a share; every class is in every split and share; the parts come as
-    near to the wanted fractions as whole groups allow. With ``use_published_split`` the test images (and the validation
-    images, if there are any) are those that the data set names, leaks and all, and only the rest is dealt.
+    near to the wanted fractions as whole groups allow. Where the published split is kept (see ``keeps_published``), the test
+    images, and the validation images, if there are any, are those that the data set names, leaks and all, and only the rest
+    is dealt.
 
     Raises:
-        DataError: A class has too few groups, or the published split is missing or incomplete.
+        DataError: A class has too few groups.
     """
-    if config.use_published_split:
+    if published:
         return _around_published(items, config, shares, seed)
     train = 1 - config.test_fraction - config.val_fraction
     bins: list[tuple[Place, Bin]] = [
@@ -102,26 +105,21 @@ def _refuse_small_classes(labels: Sequence[str], counts: NDArray[np.int64], need
 
 
 def _around_published(items: Sequence[Item], config: DataConfig, shares: int, seed: int) -> tuple[Place, ...]:
-    found = Counter(item.published_split for item in items)
-    if not found["test"] or not found["train"] or found[None]:
-        got = ", ".join(f"{count} {name or 'unnamed'}" for name, count in sorted(found.items(), key=str)) or "nothing"
-        raise DataError(
-            "data.use_published_split expects a CSV whose split column names train or test (or val) for every image, "
-            f"got {got}; complete the column or leave the setting out"
-        )
-    labels = {item.label for item in items}
-    for split in ("test", "val"):
-        missing = sorted(labels - {item.label for item in items if item.published_split == split})
-        if found[split] and missing:
-            raise DataError(f"the published {split} split holds no image of class '{missing[0]}'; leave the setting out")
-    rest = [i for i, item in enumerate(items) if item.published_split == "train"]
+    splits = [item.published_split for item in items]
+    part = test_part(splits)
+    rest = [i for i, split in enumerate(splits) if split == "train"]
     bins: list[tuple[Place, Bin]] = []
     val = 0.0
-    if not found["val"]:
+    if part == "val" or "val" not in splits:
         val = min(0.5, config.val_fraction * len(items) / len(rest))
         bins.append((Place(split="val"), Bin(part=val, needs_all=True)))
-    dealt = _deal([items[i] for i in rest], [*bins, *_train_bins(config.share, shares, 1 - val)], seed)
-    places = [Place(split=item.published_split or "train") for item in items]
+    try:
+        dealt = _deal([items[i] for i in rest], [*bins, *_train_bins(config.share, shares, 1 - val)], seed)
+    except DataError as err:
+        raise DataError(
+            f"{err} (of the training images in the split that the data set came with; --no-published-split deals all anew)"
+        ) from err
+    places = [Place(split="test" if split == part else split or "train") for split in splits]
     for i, place in zip(rest, dealt, strict=True):
         places[i] = place
     return tuple(places)

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from weckd_edge.artifacts import DatasetIndex, ImageRecord
+from weckd_edge.config import DataConfig
 from weckd_edge.progress import Progress
-from weckd_edge.train.data.listing import data_root, list_images
-from weckd_edge.train.data.scan import ScannedImage, scan
+from weckd_edge.train.data.reading import read_data
+from weckd_edge.train.data.scan import ScannedImage
+
+_DEFAULT = DataConfig()
 
 Kind = Literal["changed", "missing", "added", "relabelled", "unreadable", "moved", "rewritten", "copy"]
 DIFFERENCES: tuple[Kind, ...] = ("changed", "missing", "added", "relabelled", "unreadable")
@@ -69,18 +72,19 @@ class IndexCheck:
         return Counter(finding.kind for finding in self.findings)[kind]
 
 
-def verify_index(index: DatasetIndex, path: Path, progress: Progress) -> IndexCheck:
+def verify_index(index: DatasetIndex, path: Path, progress: Progress, config: DataConfig = _DEFAULT) -> IndexCheck:
     """Compare a data set with an index; of its unlabelled frames nothing is asked.
 
     Args:
         index: Of a bundle, or as ``data split`` writes it.
-        path: A folder of ``<label>/<image>`` or a CSV; see ``list_images``.
+        path: A folder or a CSV; see ``list_data``.
         progress: Where the reading is shown.
+        config: Which columns of the CSV the user named.
 
     Raises:
         DataError: Nothing is there, or it is not laid out as a data set.
     """
-    found = scan(data_root(path), list_images(path), progress)
+    found = read_data(path, progress, config)
     findings = list(_findings(index, found.images, {file.path: file.reason for file in found.bad_files}))
     findings.sort(key=lambda f: (list(WORDS).index(f.kind), f.path))
     lost = sum(f.kind in ("changed", "missing", "relabelled") and f.split is not None for f in findings)

@@ -15,8 +15,8 @@ from weckd_edge.progress import Progress
 from weckd_edge.train.chain import frame_size
 from weckd_edge.train.data.duplicates import Tie, find_ties, group_images
 from weckd_edge.train.data.index import build_index, find_contradictions
-from weckd_edge.train.data.listing import data_root, list_images
-from weckd_edge.train.data.scan import ScannedImage, scan
+from weckd_edge.train.data.reading import read_data
+from weckd_edge.train.data.scan import ScannedImage
 from weckd_edge.train.engine import reproducible
 from weckd_edge.train.probes.chosen import Chosen, choose, sample_groups
 from weckd_edge.train.probes.classify import Ridge
@@ -43,7 +43,7 @@ def probe_folder(path: Path, config: BuildConfig, progress: Progress) -> Probes:
     """Probe a data set by itself, before any build; files that cannot be used are left out and counted.
 
     Args:
-        path: A folder of ``<label>/<image>`` or a CSV; see ``list_images``.
+        path: A folder of ``<label>/<image>`` or a CSV; see ``list_data``.
         config: Its data, input, link and probes tables are used.
         progress: Where the work is shown.
 
@@ -95,9 +95,8 @@ def probe(
         DataError: Nothing is there, it is not laid out as a data set, or masks, boxes or the source column are amiss.
         ModelError: The trunk's weights cannot be read.
     """
-    root = data_root(path)
-    read = scan(root, list_images(path), progress)
-    found = read.images
+    read = read_data(path, progress, config.data)
+    root, found = read.root, read.images
     distance = config.data.near_duplicate_distance
     ties = find_ties(found, distance) if distance is not None else ()
     grouped = group_images(found, ties).groups

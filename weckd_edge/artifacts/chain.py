@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from weckd_edge.artifacts.base import SCHEMA_VERSION, FileRef, Rate
 from weckd_edge.artifacts.frame import InputContract
+from weckd_edge.network_options import NetworkOptions, check_network_options
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,7 +16,8 @@ class Link:
     Attributes:
         name: ``M1``, ``M2``, ... or ``twin``; ``brought`` for a network that was not trained here.
         model: timm name; of a brought ONNX file its own.
-        options: JSON text of the keyword arguments for ``timm.create_model``.
+        options: Keyword arguments for ``timm.create_model`` that shape the network; none that makes timm read, fetch or run
+            something.
         input: The frame and the preprocessing it was trained with.
         labels: Class names in the order of its outputs.
         parameters: Number of weights, head included.
@@ -32,7 +34,7 @@ class Link:
 
     name: str
     model: str
-    options: str
+    options: NetworkOptions
     input: InputContract
     labels: tuple[str, ...]
     parameters: int
@@ -45,6 +47,9 @@ class Link:
     val_accuracy: Rate
     test_accuracy: Rate
     schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        check_network_options(self.options)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -34,7 +34,7 @@ class ImageRecord:
         pixels_sha256: Digest of size and decoded RGB pixels: equal for copies, whatever the file around them.
         width: Pixels, after the EXIF orientation is applied.
         height: Pixels, after the EXIF orientation is applied.
-        published_split: The split the data set came with, if its CSV names one.
+        published_split: The split the data set came with, if its folders or its CSV name one.
         attributes: What the CSV's further columns say of it, by column; empty without any.
     """
 

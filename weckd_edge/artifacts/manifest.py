@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from weckd_edge.artifacts.base import SCHEMA_VERSION, FileRef, Target
 from weckd_edge.artifacts.frame import InputContract
@@ -18,7 +19,7 @@ class GoldenFrames:
         frames: uint8 ``[N, frame_height, frame_width, 3]`` as a ``.npy`` file.
         expected: float32 ``[N, classes]`` as a ``.npy`` file: the answers of the reference backend.
         reference: Which backend, version and precision gave them.
-        tolerance: Largest difference of a probability allowed, per backend name.
+        tolerance: Largest difference of a probability allowed, per backend name: 0 to 0.5.
     """
 
     frames: FileRef
@@ -89,7 +90,7 @@ class Manifest:
     files: tuple[FileRef, ...]
     versions: dict[str, str]
     manifest_sha256: str = ""
-    onnx_precision: str = "int8"
+    onnx_precision: Literal["int8", "fp32"] = "int8"
     guard: FileRef | None = None
     version: int = 0
     schema_version: int = SCHEMA_VERSION

@@ -11,18 +11,19 @@ from weckd_edge.changes.sides import read_side
 from weckd_edge.changes.things import MODEL, OWN_RESULTS, SETTINGS, SOFTWARE, THRESHOLDS, compare_things
 
 
-def compare_bundles(old: Path, new: Path) -> Change:
+def compare_bundles(old: Path, new: Path, key: Path | None = None) -> Change:
     """Return what changed from one bundle to another.
 
     Args:
         old: The one that is compared with; it may be of an older format: what cannot be compared is named in ``unknown``.
         new: The one that is looked at.
+        key: PEM public key; with it, a bundle that its owner did not sign is refused, whichever of the two it is.
 
     Raises:
         BundleError: One of them is no bundle, was changed, is incomplete, or is newer than what this version reads.
         MissingDependency: scipy is not installed.
     """
-    before, after = read_side(old, "old"), read_side(new, "new")
+    before, after = read_side(old, "old", key), read_side(new, "new", key)
     model, model_unknown = compare_things(before, after, MODEL)
     settings, settings_unknown = compare_things(before, after, SETTINGS)
     thresholds, thresholds_unknown = compare_things(before, after, THRESHOLDS)

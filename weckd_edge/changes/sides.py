@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from weckd_edge.artifacts import ComparedBundle, DatasetIndex, Verification
-from weckd_edge.bundle import open_bundle, read_any_manifest
+from weckd_edge.bundle import AnyBundle, open_any_bundle, open_bundle
 from weckd_edge.errors import BundleError
 from weckd_edge.report.evidence import (
     ABSTENTION_FILE,
@@ -20,7 +20,7 @@ from weckd_edge.report.evidence import (
     SELECTION_FILE,
     VERIFICATION_FILE,
 )
-from weckd_edge.schema import from_json
+from weckd_edge.schema import from_json, parse_json
 
 T = TypeVar("T")
 Data = dict[str, Any]
@@ -61,65 +61,69 @@ class Side:
         """What names the bundle."""
         versions = self.manifest.get("versions")
         software = versions.get("weckd-edge") if isinstance(versions, dict) else None
+        version = self.manifest.get("version", 0)
         return ComparedBundle(
             name=str(self.manifest.get("name", "unknown")),
-            version=int(self.manifest.get("version", 0)),
+            version=version if isinstance(version, int) else 0,
             software=str(software or "unknown"),
             manifest_sha256=str(self.manifest.get("manifest_sha256", "")),
             synthetic=bool(self.manifest.get("synthetic", False)),
         )
 
 
-def read_side(folder: Path, called: str) -> Side:
+def read_side(folder: Path, called: str, key: Path | None = None) -> Side:
     """Read a bundle; one of an older format too, if every byte is as it was sealed.
 
     Args:
         folder: The bundle.
         called: How it is called in messages: ``old`` or ``new``.
+        key: PEM public key; with it, a bundle that its owner did not sign is refused.
 
     Raises:
         BundleError: It is no bundle, was changed, is incomplete, or is newer than what this version reads.
     """
     unknown: list[str] = []
-    manifest = read_any_manifest(folder)
+    bundle = open_any_bundle(folder, key=key)
     try:
         open_bundle(folder)
     except BundleError as err:
         unknown.append(
             f"the manifest of the {called} bundle is of another format ({err}); what it shares with this one is used"
         )
-    below = folder / EVIDENCE_FOLDER
 
     def typed(name: str, kind: type[T]) -> T | None:
-        try:
-            return from_json(kind, (below / name).read_bytes(), where=name, error=BundleError)
-        except FileNotFoundError:
+        data = bundle.read_path(f"{EVIDENCE_FOLDER}/{name}")
+        if data is None:
             unknown.append(f"the {called} bundle has no {name}")
+            return None
+        try:
+            return from_json(kind, data, where=name, error=BundleError)
         except BundleError as err:
             unknown.append(f"{name} of the {called} bundle is of another format ({err})")
         return None
 
-    answers = _plain(below / VERIFICATION_FILE)
-    build = _plain(below / BUILD_FILE)
+    def plain(name: str) -> Data | None:
+        return _plain(bundle, f"{EVIDENCE_FOLDER}/{name}")
+
     return Side(
-        manifest=manifest,
+        manifest=bundle.data,
         dataset=typed(DATASET_FILE, DatasetIndex),
         verification=typed(VERIFICATION_FILE, Verification),
-        chain=_plain(below / CHAIN_FILE),
-        selection=_plain(below / SELECTION_FILE),
-        answers=answers,
-        config=_config(build),
-        guard=_plain(folder / "guard/guard.json"),
-        abstention=_plain(below / ABSTENTION_FILE),
-        environment=_plain(below / ENVIRONMENT_FILE),
+        chain=plain(CHAIN_FILE),
+        selection=plain(SELECTION_FILE),
+        answers=plain(VERIFICATION_FILE),
+        config=_config(plain(BUILD_FILE)),
+        guard=_plain(bundle, "guard/guard.json"),
+        abstention=plain(ABSTENTION_FILE),
+        environment=plain(ENVIRONMENT_FILE),
         unknown=tuple(unknown),
     )
 
 
-def _plain(path: Path) -> Data | None:
+def _plain(bundle: AnyBundle, path: str) -> Data | None:
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found = parse_json(bundle.read_path(path) or b"", where=path, error=BundleError)
+    except BundleError:
         return None
     return found if isinstance(found, dict) else None
 

@@ -23,6 +23,8 @@ def bench_over_ssh(
     hosts: Sequence[str],
     *,
     job: Job,
+    key: Path | None,
+    at_least: int,
     known_hosts: Path | None,
     identity: Path | None,
     python: str,
@@ -42,7 +44,7 @@ def bench_over_ssh(
     load()
     with make_progress(quiet) as progress:
         found = bench_hosts(
-            None if job.bundle is not None else open_bundle(bundle),
+            None if job.bundle is not None else open_bundle(bundle, key=key, at_least=at_least),
             parse_hosts(hosts),
             job=job,
             access=Access(known_hosts=(known_hosts or Path.home() / ".ssh/known_hosts",), identity=identity),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from weckd_edge.cli.options import (
+    PATH,
+    DataOptions,
     bundle_out_option,
     bundle_version_option,
     data_option,
+    data_options,
     device_option,
     key_option,
+    seed_option,
     skip_bad_option,
     target_option,
 )
@@ -32,15 +37,16 @@ EXIT_GATE_MISSED = 3
 
 @click.command("build", context_settings=HELP)
 @data_option
+@data_options
 @target_option
 @device_option
 @bundle_out_option
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file with every other setting.")
+@click.option("--config", "config_file", type=PATH, help="TOML file with every other setting.")
 @click.option(
     "--links",
     help="The chain, largest first: model[@pixels][=weights file], separated by commas; or auto, by measured time.",
 )
-@click.option("--seed", type=int, help="Seed of splits, weights and batches.")
+@seed_option("Seed of splits, weights and batches.")
 @skip_bad_option
 @key_option
 @bundle_version_option
@@ -48,6 +54,7 @@ EXIT_GATE_MISSED = 3
 @json_option
 def command(
     data: Path,
+    data_options: DataOptions,
     target: str,
     device: str | None,
     out: Path,
@@ -71,7 +78,7 @@ def command(
     from weckd_edge.pipeline import BuildRequest, build, keeps_results, train_along
 
     config = load_config(config_file) if config_file else BuildConfig()
-    config = with_options(config, links, seed)
+    config = with_options(config, links, seed, data_options)
     request = BuildRequest(
         data=data,
         target=parse_target(target),
@@ -108,8 +115,9 @@ def parse_target(name: str) -> Any:
     return name
 
 
-def with_options(config: BuildConfig, links: str | None, seed: int | None) -> BuildConfig:
+def with_options(config: BuildConfig, links: str | None, seed: int | None, data: DataOptions) -> BuildConfig:
     """Return the configuration with what the command line says put over it."""
+    config = data.over(config)
     if seed is not None:
         config = replace(config, seed=seed)
     if links is not None and links != "auto":
@@ -127,7 +135,7 @@ def parse_link(text: str) -> LinkConfig:
 
     name, _, weights = text.strip().partition("=")
     model, at, size = name.partition("@")
-    if not model or (at and not size.isdecimal()):
+    if not model or (at and not (size.isdecimal() and len(size) <= 6)):
         raise ConfigError(f"--links: '{text}': expected model, model@pixels or model@pixels=weights.safetensors")
     link = LinkConfig(model=model, weights=weights or None)
     return replace(link, input_size=int(size)) if size else link
@@ -332,7 +340,7 @@ def show(outcome: BuildOutcome) -> None:
         click.echo(
             "The TensorRT engine is not in this bundle: an engine only runs on the module, TensorRT and L4T that built it, "
             f"as its builder times the kernels there. Copy the bundle to the Jetson and run: "
-            f"weckd-edge finalize {manifest.name}"
+            f"weckd-edge finalize {shlex.quote(outcome.bundle.name)}"
         )
     click.echo(f"Bundle: {outcome.bundle}")
     click.echo(f"Report: {outcome.bundle / 'evidence' / 'report.html'}")

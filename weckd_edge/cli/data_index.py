@@ -7,32 +7,38 @@ from typing import TYPE_CHECKING
 
 import click
 
+from weckd_edge.cli.options import PATH, DataOptions, data_options, owner_key_option
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 
 if TYPE_CHECKING:
     from weckd_edge.artifacts import DatasetIndex
 
 _SHOWN = 20
+_MOST_BYTES = 1 << 30
+"""Of an index: some two million images."""
 
 
 @click.command("verify-index", context_settings=HELP)
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("bundle", type=PATH)
+@click.argument("data", type=PATH)
+@owner_key_option
+@data_options
 @json_option
 @quiet_option
-def command(bundle: Path, data: Path, as_json: bool, quiet: bool) -> None:
+def command(bundle: Path, data: Path, key: Path | None, data_options: DataOptions, as_json: bool, quiet: bool) -> None:
     """Check that DATA holds the images that the index of BUNDLE names, by the digest of their pixels.
 
     BUNDLE is a bundle, or a file that 'data split' wrote; DATA a folder of <label>/<image>, or a CSV. An image that is
     missing, changed, added or relabelled ends it with exit code 1. One that was only moved, or saved anew with the same
     pixels, is told.
     """
+    from weckd_edge.config import BuildConfig
     from weckd_edge.errors import DataError
     from weckd_edge.train.data.verify_index import DIFFERENCES, WORDS, verify_index
 
-    index = _read_index(bundle)
+    index = _read_index(bundle, key)
     with make_progress(quiet) as progress:
-        found = verify_index(index, data, progress)
+        found = verify_index(index, data, progress, data_options.over(BuildConfig()).data)
     if as_json:
         print_json(found)
     else:
@@ -56,20 +62,21 @@ def command(bundle: Path, data: Path, as_json: bool, quiet: bool) -> None:
         say(f"{data}: holds the images of the index, and no others")
 
 
-def _read_index(path: Path) -> DatasetIndex:
+def _read_index(path: Path, key: Path | None) -> DatasetIndex:
     from weckd_edge.artifacts import DatasetIndex
     from weckd_edge.bundle import open_bundle
     from weckd_edge.errors import BundleError
+    from weckd_edge.files import read_bounded
     from weckd_edge.report.evidence import DATASET_FILE, EVIDENCE_FOLDER
     from weckd_edge.schema import from_json
 
     if path.is_file():
-        file = path
+        if key is not None:
+            raise click.UsageError("--key is for a bundle; a file that 'data split' wrote has no signature")
+        text: bytes | None = read_bounded(path, at_most=_MOST_BYTES, where=str(path), error=BundleError)
     else:
-        open_bundle(path)
-        file = path / EVIDENCE_FOLDER / DATASET_FILE
-    try:
-        text = file.read_bytes()
-    except OSError as err:
-        raise BundleError(f"{file}: expected the index of a data set, cannot read it ({err.strerror})") from err
-    return from_json(DatasetIndex, text, where=str(file), error=BundleError)
+        text = open_bundle(path, key=key).read_path(f"{EVIDENCE_FOLDER}/{DATASET_FILE}")
+        path = path / EVIDENCE_FOLDER / DATASET_FILE
+    if text is None:
+        raise BundleError(f"{path}: expected the index of a data set, found none")
+    return from_json(DatasetIndex, text, where=str(path), error=BundleError)

@@ -6,17 +6,29 @@ from pathlib import Path
 
 import click
 
+from weckd_edge.cli.options import PATH, at_least_option, owner_key_option
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 
 
 @click.command("finalize", context_settings=HELP)
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=PATH)
 @click.option("--dla", is_flag=True, help="Build for the DLA too, and use it where it is faster than the GPU.")
 @click.option("--gpu-fallback", is_flag=True, help="With --dla: let layers that it cannot run go to the GPU.")
 @click.option("--back", is_flag=True, help="Put the engine before the present one in use again; builds nothing.")
+@owner_key_option
+@at_least_option
 @json_option
 @quiet_option
-def command(bundle: Path, dla: bool, gpu_fallback: bool, back: bool, as_json: bool, quiet: bool) -> None:
+def command(
+    bundle: Path,
+    dla: bool,
+    gpu_fallback: bool,
+    back: bool,
+    key: Path | None,
+    at_least: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """On the Jetson: build the TensorRT engine of a BUNDLE, self-test it on the golden frames, put it in use.
 
     An engine that exists already for this module, TensorRT, L4T and power mode is tested and used again. An engine that
@@ -29,11 +41,12 @@ def command(bundle: Path, dla: bool, gpu_fallback: bool, back: bool, as_json: bo
         raise click.UsageError("--back builds nothing; leave out --dla and --gpu-fallback")
     if gpu_fallback and not dla:
         raise click.UsageError("--gpu-fallback is for --dla")
+    opened = open_bundle(bundle, key=key, at_least=at_least)
     with make_progress(quiet) as progress:
         if back:
-            done = Finalized(record=go_back(open_bundle(bundle)), reused=True)
+            done = Finalized(record=go_back(opened), reused=True)
         else:
-            done = finalize(open_bundle(bundle), progress=progress, dla=dla, gpu_fallback=gpu_fallback)
+            done = finalize(opened, progress=progress, dla=dla, gpu_fallback=gpu_fallback)
     record = done.record
     if as_json:
         print_json({"bundle": str(bundle), "reused": done.reused, "warnings": done.warnings, "engine": record})

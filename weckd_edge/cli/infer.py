@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from weckd_edge.cli.options import PATH, THREADS, at_least_option, owner_key_option
 from weckd_edge.cli.output import HELP, json_option, print_json, print_table, say
 
 
 @click.command("infer", context_settings=HELP)
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("bundle", type=PATH)
+@click.argument("images", nargs=-1, required=True, type=PATH)
 @click.option(
     "--backend", help="Run with this one: openvino, onnxruntime or tensorrt; the default is the best that is here."
 )
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Processor threads.")
+@click.option("--threads", default=1, show_default=True, type=THREADS, help="Processor threads.")
+@owner_key_option
+@at_least_option
 @click.option("--answer-anyway", is_flag=True, help="Answer also frames that the bundle's guard refuses.")
 @click.option(
     "--explain",
     "pictures",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="Write a picture for each image of where the model finds its evidence; JSON tells how far to rely on it.",
 )
@@ -30,6 +34,8 @@ def command(
     images: tuple[Path, ...],
     backend: str | None,
     threads: int,
+    key: Path | None,
+    at_least: int,
     answer_anyway: bool,
     pictures: Path | None,
     as_json: bool,
@@ -41,16 +47,22 @@ def command(
     """
     from weckd_edge.devices.infer import find_files, infer
     from weckd_edge.errors import DataError
+    from weckd_edge.places import Source, check_place
 
+    if pictures is not None:
+        check_place(
+            pictures, [Source("the folder of images", image) for image in images if image.is_dir()], option="--explain"
+        )
+    opening: dict[str, Any] = {"backend": backend, "threads": threads, "key": key, "at_least": at_least}
     skipped = find_files(images).skipped
     if pictures is None:
-        answers = infer(bundle, images, backend=backend, threads=threads, answer_anyway=answer_anyway)
+        answers = infer(bundle, images, answer_anyway=answer_anyway, **opening)
         found: list[object] = list(answers)
     else:
         from weckd_edge.devices.explaining import explain_images
         from weckd_edge.schema import to_data
 
-        explained = explain_images(bundle, images, pictures, backend=backend, threads=threads, answer_anyway=answer_anyway)
+        explained = explain_images(bundle, images, pictures, answer_anyway=answer_anyway, **opening)
         answers = tuple(one.answer for one in explained)
         found = [
             {**to_data(one.answer), "overlay": one.overlay, "method": one.method, "deletion": to_data(one.deletion)}

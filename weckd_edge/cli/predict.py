@@ -6,25 +6,25 @@ from pathlib import Path
 
 import click
 
+from weckd_edge.cli.options import PATH, THREADS, owner_key_option
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 
 
 @click.command("predict", context_settings=HELP)
-@click.argument("model", required=False, type=click.Path(path_type=Path))
+@click.argument("model", required=False, type=PATH)
 @click.option("--device", "devices", multiple=True, help="A device profile, or a TOML file of your own; may be repeated.")
-@click.option(
-    "--measurements", type=click.Path(path_type=Path), help="What --calibrate wrote on the device, or on one of its kind."
-)
+@click.option("--measurements", type=PATH, help="What --calibrate wrote on the device, or on one of its kind.")
 @click.option(
     "--calibrate",
     "target",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Time a ladder of small networks on this machine and add the times to this file (JSON lines).",
 )
 @click.option("--backend", help="With --calibrate: what runs the networks (openvino); else: take only its measurements.")
-@click.option("--threads", type=click.IntRange(min=1), help="Processor threads, as with --backend.")
+@click.option("--threads", type=THREADS, help="Processor threads, as with --backend.")
 @click.option("--power-mode", help="Of a Jetson; the default is the one with the highest peak.")
 @click.option("--network-alone", is_flag=True, help="Leave out the preprocessing in front of the network.")
+@owner_key_option
 @json_option
 @quiet_option
 def command(
@@ -36,6 +36,7 @@ def command(
     threads: int | None,
     power_mode: str | None,
     network_alone: bool,
+    key: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -54,7 +55,7 @@ def command(
         raise click.UsageError(
             "expected a MODEL and a --device, or --calibrate FILE; 'weckd-edge devices list' shows devices"
         )
-    _predict(model, devices, measurements, backend, threads, power_mode, network_alone, as_json)
+    _predict(model, devices, measurements, backend, threads, power_mode, network_alone, key, as_json)
 
 
 def _calibrate(
@@ -63,7 +64,9 @@ def _calibrate(
     from weckd_edge.devices.predicting.measurements import NOISY, append_measurements
     from weckd_edge.devices.profile import load_profile
     from weckd_edge.latency_ladder import BACKEND, measure_ladder
+    from weckd_edge.places import check_place
 
+    check_place(target, option="--calibrate", makes="file")
     profile = None if device is None else load_profile(device).id
     with make_progress(quiet) as progress:
         timed = measure_ladder(progress, device=profile, backend=backend or BACKEND, threads=threads or 1)
@@ -89,6 +92,7 @@ def _predict(
     threads: int | None,
     power_mode: str | None,
     network_alone: bool,
+    key: Path | None,
     as_json: bool,
 ) -> None:
     from weckd_edge.devices.predicting.measurements import read_measurements
@@ -97,7 +101,7 @@ def _predict(
     from weckd_edge.latency_ladder import count_file
     from weckd_edge.report.numbers import significant
 
-    counts = count_file(model, network_alone=network_alone)
+    counts = count_file(model, network_alone=network_alone, key=key)
     known = () if measurements is None else read_measurements(measurements)
     found = [
         (profile, predict(counts, profile, known, backend=backend, threads=threads, power_mode=power_mode))

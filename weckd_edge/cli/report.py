@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from weckd_edge.cli.options import PATH, owner_key_option
 from weckd_edge.cli.output import HELP, json_option, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -15,20 +16,19 @@ if TYPE_CHECKING:
 
 
 @click.command("report", context_settings=HELP)
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=PATH)
 @click.option(
     "--out",
     "outs",
-    type=click.Path(path_type=Path),
+    type=PATH,
     multiple=True,
     help="HTML file; with --against also a Markdown file (.md), and it may be given twice.  [default: report.html, or with "
     "--against none]",
 )
-@click.option(
-    "--against", type=click.Path(path_type=Path), metavar="OLD", help="Another bundle: tell what changed since it."
-)
+@click.option("--against", type=PATH, metavar="OLD", help="Another bundle: tell what changed since it.")
+@owner_key_option
 @json_option
-def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, as_json: bool) -> None:
+def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, key: Path | None, as_json: bool) -> None:
     """Write the report of a bundle again from the evidence it holds, or tell what changed since an old bundle.
 
     A bundle is sealed, so the report is written outside it; sample frames are only in the report that the build wrote. What
@@ -36,17 +36,17 @@ def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, as_json:
     """
     from weckd_edge.bundle import open_bundle
 
-    opened = open_bundle(bundle)
+    opened = open_bundle(bundle, key=key)
     if against is None and not outs:
         outs = (Path("report.html"),)
     for out in outs:
-        _check_out(out, bundle, against)
+        _check_out(out, against)
     text: ChangeText | None = None
     if against is not None:
         from weckd_edge.changes import compare_bundles
         from weckd_edge.report.change_rows import change_text
 
-        change = compare_bundles(against, bundle)
+        change = compare_bundles(against, bundle, key)
         text = change_text(change)
     for out in outs:
         _write(out, opened, text)
@@ -62,12 +62,11 @@ def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, as_json:
         click.echo(str(out)) if text is None else say(f"written: {out}")
 
 
-def _check_out(out: Path, bundle: Path, against: Path | None) -> None:
+def _check_out(out: Path, against: Path | None) -> None:
     from weckd_edge.errors import ConfigError
+    from weckd_edge.places import check_place
 
-    for sealed in (bundle, *([against] if against is not None else [])):
-        if out.resolve().is_relative_to(sealed.resolve()):
-            raise ConfigError(f"{out}: lies in the sealed bundle; choose an --out outside {sealed}")
+    check_place(out, makes="file")
     if out.is_dir():
         raise ConfigError(f"{out}: expected a file to write, found a folder; name a file in it")
     if not out.absolute().parent.is_dir():
@@ -84,7 +83,7 @@ def _write(out: Path, opened: Bundle, text: ChangeText | None) -> None:
     if out.suffix.lower() == ".md":
         write_atomic(out, render("change_log.md.j2", {"change": text}))
     else:
-        write_report(opened.folder, opened.manifest, out, change=text)
+        write_report(opened.read_path, opened.manifest, out, change=text)
 
 
 def _print(text: ChangeText) -> None:

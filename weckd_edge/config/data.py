@@ -21,7 +21,13 @@ class DataConfig:
             clusters keep together 83 % are found and 98 % of the found are right (at 6: 69 % and 100 %).
         unlabelled: A folder of frames without labels, relative to the config file: shown to links with a teacher where the
             strategy ends in ``+pool``. Copies, and frames that resemble a held-out image, are left out.
-        use_published_split: Keep the test split that the CSV names instead of making one (its leaks are reported).
+        use_published_split: Keep the test split (and the validation split) that the data set came with, as folders or as a
+            column, with its leaks, which are reported; False deals a new one by whole groups. None keeps it where every
+            image is named and each part holds every class, and says why otherwise.
+        path_column: Column of a CSV that names the images; None finds it.
+        label_column: Column that names the class; None finds it.
+        group_column: Column of what no split may cut (a patient, an examination); None takes ``group``.
+        split_column: Column that names the split the data set came with; None takes ``split`` or ``published_split``.
     """
 
     share: float = 0.1
@@ -29,7 +35,11 @@ class DataConfig:
     val_fraction: float = 0.1
     near_duplicate_distance: int | None = 10
     unlabelled: str | None = None
-    use_published_split: bool = False
+    use_published_split: bool | None = None
+    path_column: str | None = None
+    label_column: str | None = None
+    group_column: str | None = None
+    split_column: str | None = None
 
     def __post_init__(self) -> None:
         check(0 < self.share <= 1, f"share = {self.share}: expected a part of the training images, over 0 and at most 1")
@@ -38,6 +48,18 @@ class DataConfig:
             check(0 < value < 0.5, f"{name} = {value}: expected over 0 and under 0.5")
         distance = self.near_duplicate_distance
         check(distance is None or 0 <= distance <= 16, f"near_duplicate_distance = {distance}: expected 0 to 16")
+        named = [name for name in self._columns() if name is not None]
+        check(all(name.strip() for name in named), "expected the name of a column, got an empty text")
+        twice = [name for name in named if sum(name.strip().lower() == other.strip().lower() for other in named) > 1]
+        check(not twice, f"the column '{''.join(twice[:1])}' is named for two things; a column says one")
+
+    @property
+    def names_columns(self) -> bool:
+        """Whether a column of a CSV is named."""
+        return any(name is not None for name in self._columns())
+
+    def _columns(self) -> tuple[str | None, ...]:
+        return self.path_column, self.label_column, self.group_column, self.split_column
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,20 +2,16 @@
 
 ``counts`` turns answers into figures for any weights of the groups, ``intervals`` turns those into intervals, ``measure``
 into artefacts, ``slices`` says which images share a value of a column, ``harm`` which decisions flipped, ``paired`` compares
-two models, ``guessing`` tests whether predictions are better than a guess, and ``record`` puts all of it together. NumPy
-alone does the work, in seconds.
+two models, and ``record`` puts all of it together. NumPy alone does the work, in seconds.
 """
 
-from weckd_edge.performance.guessing import GuessingTest, compare_with_guessing
 from weckd_edge.performance.paired import compare_answers
 from weckd_edge.performance.record import measure_performance, measure_slices
 from weckd_edge.performance.slices import check_report, cut_slices
 
 __all__ = [
-    "GuessingTest",
     "check_report",
     "compare_answers",
-    "compare_with_guessing",
     "cut_slices",
     "measure_performance",
     "measure_slices",

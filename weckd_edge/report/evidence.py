@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -127,36 +127,52 @@ def measurement_lines(measurements: Iterable[Measurement]) -> Iterable[str]:
         yield json.dumps(to_data(measurement), sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def read_evidence(folder: Path, manifest: Manifest) -> Evidence:
+Read = Callable[[str], bytes | None]
+"""Gives the bytes of a file of a bundle by its path; None: there is none."""
+
+
+def read_evidence(source: Path | Read, manifest: Manifest) -> Evidence:
     """Read the evidence of a bundle, sealed or not.
 
     Args:
-        folder: The bundle.
+        source: The folder of a bundle that is being made; or what gives the proved bytes of one that was opened.
         manifest: Its manifest; its labels must be those of the evidence.
 
     Raises:
         BundleError: A file is missing, is not what it should be, or belongs to other labels.
     """
-    below = folder / EVIDENCE_FOLDER
+    read = _reader(source) if isinstance(source, Path) else source
     evidence = Evidence(
-        dataset=_read(below / DATASET_FILE, DatasetIndex),
-        chain=_read(below / CHAIN_FILE, ChainRecord),
-        verification=_read(below / VERIFICATION_FILE, Verification),
+        dataset=_read(read, DATASET_FILE, DatasetIndex),
+        chain=_read(read, CHAIN_FILE, ChainRecord),
+        verification=_read(read, VERIFICATION_FILE, Verification),
         measurements=tuple(
             from_json(Measurement, line, where=MEASUREMENTS_FILE, error=BundleError)
-            for line in _read_text(below / MEASUREMENTS_FILE).splitlines()
+            for line in _read_bytes(read, MEASUREMENTS_FILE).splitlines()
             if line.strip()
         ),
-        build=_read(below / BUILD_FILE, BuildRecord),
-        selection=_read(below / SELECTION_FILE, Selection),
-        shipping=_read(below / SHIPPING_FILE, Shipping),
-        probes=_read(below / PROBES_FILE, Probes) if (below / PROBES_FILE).is_file() else None,
-        performance=_read(below / PERFORMANCE_FILE, Performance) if (below / PERFORMANCE_FILE).exists() else None,
-        abstention=_read(below / ABSTENTION_FILE, Abstention) if (below / ABSTENTION_FILE).exists() else None,
-        environment=_read(below / ENVIRONMENT_FILE, Environment) if (below / ENVIRONMENT_FILE).exists() else None,
+        build=_read(read, BUILD_FILE, BuildRecord),
+        selection=_read(read, SELECTION_FILE, Selection),
+        shipping=_read(read, SHIPPING_FILE, Shipping),
+        probes=_read_if_there(read, PROBES_FILE, Probes),
+        performance=_read_if_there(read, PERFORMANCE_FILE, Performance),
+        abstention=_read_if_there(read, ABSTENTION_FILE, Abstention),
+        environment=_read_if_there(read, ENVIRONMENT_FILE, Environment),
     )
     _check(evidence, manifest)
     return evidence
+
+
+def _reader(folder: Path) -> Read:
+    def read(path: str) -> bytes | None:
+        try:
+            return (folder / path).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as err:
+            raise BundleError(f"{folder / path}: cannot be read ({err})") from err
+
+    return read
 
 
 def _check(evidence: Evidence, manifest: Manifest) -> None:
@@ -177,14 +193,17 @@ def _check(evidence: Evidence, manifest: Manifest) -> None:
             raise BundleError(f"{VERIFICATION_FILE}: expected the recall of {classes} labels, found {len(recalls)}")
 
 
-def _read(path: Path, kind: type[T]) -> T:
-    return from_json(kind, _read_text(path), where=path.name, error=BundleError)
+def _read(read: Read, name: str, kind: type[T]) -> T:
+    return from_json(kind, _read_bytes(read, name), where=name, error=BundleError)
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as err:
-        raise BundleError(f"{path}: expected this evidence file, found none") from err
-    except (OSError, UnicodeDecodeError) as err:
-        raise BundleError(f"{path}: cannot be read ({err})") from err
+def _read_if_there(read: Read, name: str, kind: type[T]) -> T | None:
+    data = read(f"{EVIDENCE_FOLDER}/{name}")
+    return None if data is None else from_json(kind, data, where=name, error=BundleError)
+
+
+def _read_bytes(read: Read, name: str) -> bytes:
+    data = read(f"{EVIDENCE_FOLDER}/{name}")
+    if data is None:
+        raise BundleError(f"{EVIDENCE_FOLDER}/{name}: expected this evidence file, found none")
+    return data

@@ -266,6 +266,11 @@ def data_facts(index: DatasetIndex) -> DataFacts:
     )
 
 
+def data_warnings(index: DatasetIndex) -> tuple[str, ...]:
+    """Return what may be wrong with the data set as it came, a sentence each."""
+    return tuple(f"Data: {note.text}." for note in index.notes if note.code.startswith("W_"))
+
+
 def loaded_bytes(manifest: Manifest) -> int:
     """Return the size of what the device loads: the built model, or the graph from which it builds one."""
     for model in manifest.models:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from weckd_edge.artifacts import Manifest
 from weckd_edge.report.evidence import Evidence
-from weckd_edge.report.findings import GATE_NAMES, data_facts
+from weckd_edge.report.findings import GATE_NAMES, data_facts, data_warnings
 from weckd_edge.report.numbers import plural
 from weckd_edge.report.performance_rows import worst_class, worst_slice
 
@@ -39,6 +39,7 @@ def _of_figures(evidence: Evidence, manifest: Manifest) -> Iterator[str]:
 
 def _of_data(evidence: Evidence) -> Iterator[str]:
     yield "One data set, one seed, one split: what another camera or clinic gives was not measured."
+    yield from data_warnings(evidence.dataset)
     data = data_facts(evidence.dataset)
     if data.cut_groups:
         yield f"A leak: {plural(data.cut_groups, 'group')} of images in more than one split."

@@ -8,7 +8,7 @@ from typing import Any
 from weckd_edge.artifacts import ClassFigures, Estimate, Figure, Figures, Manifest, Performance, Rate
 from weckd_edge.config import CardConfig
 from weckd_edge.report.evidence import Evidence
-from weckd_edge.report.findings import DISCLAIMER, SYNTHETIC, frame_text
+from weckd_edge.report.findings import DISCLAIMER, SYNTHETIC, data_warnings, frame_text
 from weckd_edge.report.performance_rows import flips_sentence, worst_slice
 
 DATASET_REF = "dataset"
@@ -48,7 +48,11 @@ def _considerations(evidence: Evidence, manifest: Manifest, card: CardConfig) ->
     performance, probes = evidence.performance, evidence.probes
     limits = [DISCLAIMER, *([SYNTHETIC] if manifest.synthetic else []), *card.caveats]
     limits += [f"Out of scope: {what}" for what in card.out_of_scope]
-    limits += [*evidence.chain.doubts, *(gate.reason for gate in manifest.gates if gate.verdict == "FAIL")]
+    limits += [
+        *evidence.chain.doubts,
+        *data_warnings(evidence.dataset),
+        *(gate.reason for gate in manifest.gates if gate.verdict == "FAIL"),
+    ]
     limits += list(performance.notes) if performance else []
     limits += list(probes.notes) if probes else []
     found: dict[str, Any] = {"technicalLimitations": [_plain(line) for line in limits]}

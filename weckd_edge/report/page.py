@@ -14,7 +14,7 @@ from weckd_edge.artifacts import Manifest, Verification
 from weckd_edge.report import abstaining, charts, explorer, findings, operating, parity, pictures, probes
 from weckd_edge.report.chain_chart import chain_chart
 from weckd_edge.report.change_rows import ChangeText
-from weckd_edge.report.evidence import Evidence, read_evidence
+from weckd_edge.report.evidence import Evidence, Read, read_evidence
 from weckd_edge.report.gallery import by_harm, gallery
 from weckd_edge.report.performance_rows import flips_sentence, performance_text, recall_table
 from weckd_edge.report.pictures import Picture
@@ -62,7 +62,7 @@ class Sample:
 
 
 def write_report(
-    folder: Path,
+    source: Path | Read,
     manifest: Manifest,
     out: Path,
     samples: Sequence[Sample] = (),
@@ -72,7 +72,8 @@ def write_report(
     """Write the report of a bundle, sealed or not.
 
     Args:
-        folder: The bundle; only ``evidence/`` is read.
+        source: The folder of a bundle that is being made, or what gives the proved bytes of one that was opened; only
+            ``evidence/`` is read.
         manifest: Its manifest, or the draft of it; ``files`` may still be empty.
         out: The HTML file. It must not lie in a sealed bundle.
         samples: Test frames to picture; they become part of the file.
@@ -85,7 +86,7 @@ def write_report(
         MissingDependency: The extra ``report`` is not installed.
         StoreError: The file cannot be written.
     """
-    evidence = read_evidence(folder, manifest)
+    evidence = read_evidence(source, manifest)
     sections = tuple(section for section in CONTENTS if section[0] != "change" or change is not None)
     context = {
         **_context(evidence, manifest, samples, frames or {}),

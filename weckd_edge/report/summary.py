@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.artifacts import DatasetIndex, Manifest, Measurement, Performance, Verification
+from weckd_edge.artifacts import Manifest, Measurement, Performance, Verification
 from weckd_edge.report import abstaining, findings
 from weckd_edge.report.evidence import Evidence
 from weckd_edge.report.numbers import EN_DASH, NBSP, interval, milliseconds, percent, plural, significant
@@ -36,8 +36,8 @@ class Summary:
         bars: Which bar decided it, a line each; empty where all were cleared.
         numbers: Accuracy, sensitivity of the worst class, frame to answer.
         lines: Worst slice, flips, unable to analyze: a sentence each.
-        warnings: What may be wrong with an imported network's description, and what leaks and shortcuts may have done to the
-            figures; empty where nothing was found.
+        warnings: What may be wrong with an imported network's description and with the data set, and what leaks and
+            shortcuts may have done to the figures; empty where nothing was found.
     """
 
     verdict: findings.Verdict
@@ -69,13 +69,8 @@ def summarize(manifest: Manifest, evidence: Evidence) -> Summary:
             _time(evidence.measurement, manifest),
         ),
         lines=tuple(lines),
-        warnings=(*evidence.chain.doubts, *_of_data(evidence.dataset), *warnings(evidence.probes)),
+        warnings=(*evidence.chain.doubts, *findings.data_warnings(evidence.dataset), *warnings(evidence.probes)),
     )
-
-
-def _of_data(dataset: DatasetIndex) -> tuple[str, ...]:
-    """Return what may be wrong with the data set, a sentence each."""
-    return tuple(f"Data: {note.text}." for note in dataset.notes if note.code.startswith("W_"))
 
 
 def terminal_lines(summary: Summary) -> tuple[str, ...]:

@@ -153,7 +153,7 @@ class JudgingStages(StageRunner):
             "probes",
             Probes,
             {
-                "files": fingerprint(self.request.data),
+                "files": fingerprint(self.request.data, self.config.data),
                 "masks": masks_fingerprint(config.masks),
                 "index": index.artifact,
                 "config": [config, self.config.data, self.config.input, self.config.link, self.config.seed],

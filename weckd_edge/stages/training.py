@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.assembly import versions
+from weckd_edge.bounds import LEAST_SIDE, MOST_SIDE
 from weckd_edge.devices.detect import detect, is_same_device
 from weckd_edge.devices.gates import merge_bars
 from weckd_edge.errors import ConfigError
@@ -46,8 +47,17 @@ class TrainingStages(StageRunner):
         """Find out before hours of training which settings name what the data set does not have.
 
         Raises:
-            WeckdError: Slices, bands, prevalences, refused labels, masks, boxes or the source column are amiss.
+            WeckdError: Slices, bands, prevalences, refused labels, masks, boxes or the source column are amiss, or frames
+                are of a size that no device takes.
         """
+        from weckd_edge.train.chain import frame_size
+
+        height, width = frame_size(index, self.config.input)
+        if not (min(height, width) >= LEAST_SIDE and max(height, width) <= MOST_SIDE):
+            raise ConfigError(
+                f"the commonest size of the images is {width} by {height} pixels, but a device takes {LEAST_SIDE} to "
+                f"{MOST_SIDE} a side; name the camera's in the config: [input] frame = [HEIGHT, WIDTH]"
+            )
         check_report(self.config.report, index)
         check_labels(self.config.guard, index.labels)
         if self.config.probes.enabled:

@@ -6,14 +6,12 @@ on a device (``device/``) is left out.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import tarfile
 from pathlib import Path
 
-from weckd_edge.bundle import Bundle
+from weckd_edge.bundle import Bundle, sealed_files
 from weckd_edge.errors import BundleError
-from weckd_edge.signing import MANIFEST_FILE, SIGNATURE_FILE
 from weckd_edge.updates.base import Signer
 
 
@@ -29,13 +27,8 @@ def write(bundle: Bundle, out: Path, signer: Signer | None = None) -> None:
         BundleError: A file was changed since the bundle was opened, or its path is too long for a tar.
     """
     del signer
-    digests = {ref.path: ref.sha256 for ref in bundle.manifest.files}
-    first = [name for name in (MANIFEST_FILE, SIGNATURE_FILE) if (bundle.folder / name).is_file()]
     with tarfile.open(out, "w", format=tarfile.USTAR_FORMAT, encoding="utf-8", errors="strict") as tar:
-        for path in (*first, *sorted(digests)):
-            data = (bundle.folder / path).read_bytes()
-            if path in digests and hashlib.sha256(data).hexdigest() != digests[path]:
-                raise BundleError(f"{bundle.folder}: {path} was changed while it was packed; verify the bundle")
+        for path, data in sealed_files(bundle):
             _check_path(bundle, path)
             entry = tarfile.TarInfo(path)
             entry.size, entry.mode = len(data), 0o644

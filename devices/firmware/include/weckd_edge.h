@@ -47,7 +47,8 @@ extern "C" {
 
 typedef enum weckd_status {
     WECKD_OK = 0,
-    WECKD_ERR_ARGUMENT = -1,   /* a pointer is NULL, an option is unknown, a reserved field is not zero */
+    WECKD_ERR_ARGUMENT = -1,   /* a pointer is NULL, an option is unknown, a reserved field is not zero, pixels overlap
+                                  the block's own frame */
     WECKD_ERR_IO = -2,         /* the system could not open or read a file */
     WECKD_ERR_FORMAT = -3,     /* not a bundle, or its JSON or an array is damaged */
     WECKD_ERR_NEWER = -4,      /* a bundle format newer than WECKD_BUNDLE_FORMAT */
@@ -125,6 +126,7 @@ typedef struct weckd_contract {
     uint8_t guarded;         /* the bundle has a frame guard */
     char name[WECKD_MAX_LABEL_BYTES];
     char device[WECKD_MAX_LABEL_BYTES]; /* id of the device profile it was built for */
+    char id[65];             /* names this bundle among all: its `manifest_sha256`, 64 digits */
 } weckd_contract;
 
 typedef struct weckd_bundle weckd_bundle;
@@ -184,8 +186,10 @@ typedef struct weckd_frame {
 
 #define WECKD_ANSWER_ANYWAY 1u /* run the network also where the guard refuses the frame */
 
-/* The block's own frame, RGB, rows without padding, `frame_height * frame_width * 3` bytes. A camera that writes there
- * saves a copy: pass it as `pixels` with fit EXACT. It is overwritten by every other frame and by the self-test. */
+/* The block's own frame, rows without padding, `frame_height * frame_width * 3` bytes. A camera that writes there saves a
+ * copy: pass it as `pixels`, as RGB, or as BGR, which costs a pass to exchange red and blue where they lie and one to put
+ * them back. It is overwritten by every other frame and by the self-test. A frame that overlaps it in any other way
+ * (another format, a stride, a region, a plane of NV12, another size) is WECKD_ERR_ARGUMENT. */
 WECKD_EXPORT uint8_t *weckd_frame_buffer(weckd_bundle *bundle);
 
 #define WECKD_UNABLE (-1) /* a decision: unable to analyze */

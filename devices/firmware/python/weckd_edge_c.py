@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from typing import Any
 
 _TEXT = 128
 _MESSAGE = 256
@@ -51,6 +52,7 @@ class Contract(ctypes.Structure):
         ("guarded", ctypes.c_uint8),
         ("name", ctypes.c_char * _TEXT),
         ("device", ctypes.c_char * _TEXT),
+        ("id", ctypes.c_char * 65),
     ]
 
 
@@ -71,8 +73,8 @@ class Frame(ctypes.Structure):
     """``weckd_frame``."""
 
     _fields_ = [
-        ("pixels", ctypes.c_char_p),
-        ("chroma", ctypes.c_char_p),
+        ("pixels", ctypes.c_void_p),
+        ("chroma", ctypes.c_void_p),
         ("width", ctypes.c_uint32),
         ("height", ctypes.c_uint32),
         ("stride_bytes", ctypes.c_uint32),
@@ -164,7 +166,9 @@ class Bundle:
         given = Options(message=ctypes.cast(why, ctypes.c_char_p), **options)
         status = self._lib.weckd_open(folder.encode(), ctypes.byref(given), ctypes.byref(self._handle))
         if status:
-            raise WeckdCError(status, f"{self._lib.weckd_status_text(status).decode()}: {why.value.decode()}")
+            raise WeckdCError(
+                status, f"{self._lib.weckd_status_text(status).decode()}: {why.value.decode(errors='replace')}"
+            )
         self.contract: Contract = self._lib.weckd_contract_of(self._handle).contents
         self.labels = [self._lib.weckd_label(self._handle, i).decode() for i in range(self.contract.classes)]
 
@@ -176,20 +180,31 @@ class Bundle:
         """
         self._require(self._lib.weckd_selftest(self._handle, None))
 
-    def classify(self, pixels: bytes, **frame: int) -> Answer:
+    def frame_buffer(self) -> ctypes.Array[Any]:
+        """Return the bundle's own frame, for a camera to write into: ``[frame_height, frame_width, 3]``, flat.
+
+        It takes a whole frame of RGB or BGR. It is overwritten by every other frame and by the self-test, and is the
+        bundle's: it must not be used after ``close``.
+        """
+        frame = ctypes.c_uint8 * (self.contract.frame_height * self.contract.frame_width * 3)
+        found: ctypes.Array[Any] = frame.from_address(self._lib.weckd_frame_buffer(self._handle))
+        return found
+
+    def classify(self, pixels: bytes | ctypes.Array[Any], **frame: int) -> Answer:
         """Answer one frame.
 
         Args:
-            pixels: Its bytes.
+            pixels: Its bytes, or what ``frame_buffer`` returned, filled.
             frame: Fields of ``Frame``; width and height are the contract's where they are left out.
 
         Raises:
-            WeckdCError: The frame does not fit.
+            WeckdCError: The frame does not fit, or lies in the bundle's own frame as neither RGB nor BGR.
         """
         size = {"width": self.contract.frame_width, "height": self.contract.frame_height}
         result = Result()
         probabilities = (ctypes.c_float * self.contract.classes)()
-        given = Frame(pixels=pixels, **{**size, **frame})
+        held = pixels if isinstance(pixels, ctypes.Array) else ctypes.c_char_p(pixels)
+        given = Frame(pixels=ctypes.cast(held, ctypes.c_void_p), **{**size, **frame})
         self._require(
             self._lib.weckd_classify(
                 self._handle, ctypes.byref(given), ctypes.byref(result), probabilities, self.contract.classes
@@ -210,7 +225,7 @@ class Bundle:
 
     def _require(self, status: int) -> None:
         if status:
-            text = self._lib.weckd_message(self._handle).decode()
+            text = self._lib.weckd_message(self._handle).decode(errors="replace")
             raise WeckdCError(status, f"{self._lib.weckd_status_text(status).decode()}: {text}")
 
 
@@ -223,6 +238,8 @@ def load(library: str) -> ctypes.CDLL:
     lib.weckd_label.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
     lib.weckd_contract_of.argtypes = [ctypes.c_void_p]
     lib.weckd_contract_of.restype = ctypes.POINTER(Contract)
+    lib.weckd_frame_buffer.argtypes = [ctypes.c_void_p]
+    lib.weckd_frame_buffer.restype = ctypes.c_void_p
     lib.weckd_close.argtypes = [ctypes.c_void_p]
     lib.weckd_close.restype = None
     lib.weckd_selftest.argtypes = [ctypes.c_void_p, ctypes.c_void_p]

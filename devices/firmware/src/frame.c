@@ -94,6 +94,8 @@ static void nv12_row(const weckd_region *region, uint32_t y, uint8_t *rgb) {
     }
 }
 
+size_t weckd_region_row_bytes(const weckd_region *region) { return region->width * pixel_bytes(region->format); }
+
 void weckd_region_row(const weckd_region *region, uint32_t y, uint8_t *rgb) {
     const uint8_t *row = region->pixels + region->stride * y;
     switch (region->format) {

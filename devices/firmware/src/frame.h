@@ -17,6 +17,9 @@ typedef struct weckd_region {
 /* Check a frame's geometry and find its region. */
 int weckd_frame_region(const weckd_frame *frame, weckd_region *region, weckd_why why);
 
+/* Bytes of one of its rows, padding not counted; of NV12, of its luma. */
+size_t weckd_region_row_bytes(const weckd_region *region);
+
 /* Write row `y` of a region as RGB, `width * 3` bytes. */
 void weckd_region_row(const weckd_region *region, uint32_t y, uint8_t *rgb);
 

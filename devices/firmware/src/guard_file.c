@@ -7,54 +7,62 @@
 #include <string.h>
 
 #define LEAST_SIDE 3 /* of the crop: a point has four neighbours */
+#define MOST_NUMBER 1e30
 
 static int bad(weckd_why why, const char *what) { return weckd_fail(why, WECKD_ERR_FORMAT, "guard: %s", what); }
+
+/* So that no score overflows, whatever the frame. */
+static bool read_number(const json_t *value, double *to) {
+    *to = json_number_value(value);
+    return json_is_number(value) && *to >= -MOST_NUMBER && *to <= MOST_NUMBER;
+}
 
 static bool read_bar(const json_t *object, const char *key, weckd_bar *bar) {
     const json_t *value = json_object_get(object, key);
     bar->is_set = value != NULL && !json_is_null(value);
-    return !bar->is_set || weckd_json_number(object, key, &bar->value);
+    return !bar->is_set || read_number(value, &bar->value);
 }
 
 static bool read_numbers(const json_t *list, size_t count, double *to) {
-    if (!json_is_array(list) || json_array_size(list) != count) {
-        return false;
+    bool good = json_is_array(list) && json_array_size(list) == count;
+    for (size_t i = 0; good && i < count; i++) {
+        good = read_number(json_array_get(list, i), &to[i]);
     }
-    for (size_t i = 0; i < count; i++) {
-        const json_t *value = json_array_get(list, i);
-        if (!json_is_number(value)) { /* a text of JSON holds finite numbers only */
-            return false;
-        }
-        to[i] = json_number_value(value);
-    }
-    return true;
+    return good;
 }
 
 static int read_guard(const json_t *root, weckd_guard *guard, weckd_why why) {
-    static const char *const keys[] = {"bars", "mean", "whitening", "most_unfamiliar", "schema_version", NULL};
-    static const char *const bars[] = {"least_sharpness", "least_contrast", "most_dark", "most_bright", NULL};
+    static const weckd_key keys[] = {{"bars", WECKD_OBJECT, false}, {"mean", WECKD_LIST, false},
+                                     {"whitening", WECKD_LIST, false}, {"most_unfamiliar", WECKD_NUMBER_OR_NULL, false},
+                                     {"schema_version", WECKD_WHOLE, true}, {0}};
+    static const weckd_key bars[] = {{"least_sharpness", WECKD_NUMBER_OR_NULL, true},
+                                     {"least_contrast", WECKD_NUMBER_OR_NULL, true},
+                                     {"most_dark", WECKD_NUMBER_OR_NULL, true},
+                                     {"most_bright", WECKD_NUMBER_OR_NULL, true}, {0}};
     const json_t *quality = json_object_get(root, "bars"), *rows = json_object_get(root, "whitening");
-    uint64_t format = WECKD_BUNDLE_FORMAT;
-    if (!weckd_json_only(root, keys) || !weckd_json_only(quality, bars) || !read_bar(root, "most_unfamiliar", &guard->most_unfamiliar) ||
-        json_object_get(root, "most_unfamiliar") == NULL || !read_bar(quality, bars[0], &guard->least_sharpness) ||
-        !read_bar(quality, bars[1], &guard->least_contrast) || !read_bar(quality, bars[2], &guard->most_dark) ||
-        !read_bar(quality, bars[3], &guard->most_bright)) {
-        return bad(why, "expected {bars, mean, whitening, most_unfamiliar}");
+    const json_t *format = json_object_get(root, "schema_version");
+    int status = weckd_json_expect(root, keys, "guard", why);
+    status = status != WECKD_OK ? status : weckd_json_expect(quality, bars, "guard: bars", why);
+    if (status != WECKD_OK) {
+        return status;
     }
-    if (json_object_get(root, "schema_version") != NULL && !weckd_json_count(root, "schema_version", INT32_MAX, &format)) {
-        return bad(why, "'schema_version' is no whole number");
+    if (format != NULL && json_integer_value(format) != WECKD_BUNDLE_FORMAT) {
+        return weckd_fail(why, WECKD_ERR_NEWER, "guard: expected format %d, found %lld", WECKD_BUNDLE_FORMAT,
+                          (long long)json_integer_value(format));
     }
-    if (format != WECKD_BUNDLE_FORMAT) {
-        return weckd_fail(why, WECKD_ERR_NEWER, "guard: expected format %d, found %llu", WECKD_BUNDLE_FORMAT,
-                          (unsigned long long)format);
+    if (!read_bar(root, "most_unfamiliar", &guard->most_unfamiliar) ||
+        !read_bar(quality, bars[0].name, &guard->least_sharpness) ||
+        !read_bar(quality, bars[1].name, &guard->least_contrast) || !read_bar(quality, bars[2].name, &guard->most_dark) ||
+        !read_bar(quality, bars[3].name, &guard->most_bright)) {
+        return bad(why, "a bar beyond 1e30");
     }
-    if (!read_numbers(json_object_get(root, "mean"), WECKD_GUARD_FEATURES, guard->mean) || !json_is_array(rows) ||
+    if (!read_numbers(json_object_get(root, "mean"), WECKD_GUARD_FEATURES, guard->mean) ||
         json_array_size(rows) != WECKD_GUARD_FEATURES) {
-        return bad(why, "expected the mean of every feature and a triangle as high");
+        return bad(why, "expected the mean of every feature and a triangle as high, no number beyond 1e30");
     }
     for (size_t i = 0; i < WECKD_GUARD_FEATURES; i++) {
         if (!read_numbers(json_array_get(rows, i), i + 1, guard->whitening[i])) {
-            return bad(why, "'whitening' is no triangle of numbers");
+            return bad(why, "'whitening' is no triangle of numbers within 1e30");
         }
     }
     return WECKD_OK;

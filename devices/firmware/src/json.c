@@ -3,7 +3,6 @@
 
 #include "bounds.h"
 
-#include <math.h>
 #include <string.h>
 
 /* The parser calls itself for each level, so that depth is bounded before it starts. */
@@ -47,22 +46,74 @@ json_t *weckd_json_read(const char *text, size_t bytes, const char *where, weckd
     return root;
 }
 
-bool weckd_json_only(const json_t *object, const char *const *keys) {
-    if (!json_is_object(object)) {
-        return false;
+static bool is_of_kind(const json_t *value, weckd_kind kind) {
+    switch (kind) {
+    case WECKD_ANY: return true;
+    case WECKD_BOOLEAN: return json_is_boolean(value);
+    case WECKD_WHOLE: return json_is_integer(value);
+    case WECKD_NUMBER: return json_is_number(value);
+    case WECKD_NUMBER_OR_NULL: return json_is_number(value) || json_is_null(value);
+    case WECKD_TEXT: return json_is_string(value);
+    case WECKD_OBJECT:
+    case WECKD_NUMBERS:
+    case WECKD_TEXTS: return json_is_object(value);
+    case WECKD_LIST:
+    case WECKD_NUMBER_LIST:
+    case WECKD_TEXT_LIST: return json_is_array(value);
     }
+    return false;
+}
+
+/* What a list or an object holds, where its kind says so. */
+static bool holds_its_kind(json_t *value, weckd_kind kind) {
+    bool numbers = kind == WECKD_NUMBERS || kind == WECKD_NUMBER_LIST;
+    bool texts = kind == WECKD_TEXTS || kind == WECKD_TEXT_LIST;
+    weckd_kind inner = numbers ? WECKD_NUMBER : WECKD_TEXT;
     const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, key, value) {
-        size_t i = 0;
-        while (keys[i] != NULL && strcmp(keys[i], key) != 0) {
-            i++;
+    json_t *item;
+    size_t i;
+    if (!numbers && !texts) {
+        return true;
+    }
+    json_array_foreach(value, i, item) {
+        if (!is_of_kind(item, inner)) {
+            return false;
         }
-        if (keys[i] == NULL) {
+    }
+    json_object_foreach(value, key, item) {
+        if (!is_of_kind(item, inner)) {
             return false;
         }
     }
     return true;
+}
+
+int weckd_json_expect(const json_t *object, const weckd_key *keys, const char *where, weckd_why why) {
+    if (!json_is_object(object)) {
+        return weckd_fail(why, WECKD_ERR_FORMAT, "%.120s: no object", where);
+    }
+    size_t known = 0;
+    for (size_t i = 0; keys[i].name != NULL; i++) {
+        json_t *value = json_object_get(object, keys[i].name);
+        if (value == NULL ? !keys[i].is_optional : !is_of_kind(value, keys[i].kind) || !holds_its_kind(value, keys[i].kind)) {
+            return weckd_fail(why, WECKD_ERR_FORMAT, "%.120s: '%s' is %s", where, keys[i].name,
+                              value == NULL ? "missing" : "of another type");
+        }
+        known += value != NULL;
+    }
+    return known == json_object_size(object)
+               ? WECKD_OK
+               : weckd_fail(why, WECKD_ERR_FORMAT, "%.120s: a key that this format does not have", where);
+}
+
+bool weckd_json_is_one_of(const json_t *object, const char *key, const char *const *values) {
+    const json_t *text = json_object_get(object, key);
+    for (size_t i = 0; json_is_string(text) && values[i] != NULL; i++) {
+        if (strcmp(json_string_value(text), values[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 const char *weckd_json_text(const json_t *object, const char *key, size_t most) {
@@ -77,13 +128,4 @@ bool weckd_json_count(const json_t *object, const char *key, uint64_t most, uint
     }
     *value = (uint64_t)json_integer_value(found);
     return true;
-}
-
-bool weckd_json_number(const json_t *object, const char *key, double *value) {
-    const json_t *found = json_object_get(object, key);
-    if (!json_is_number(found)) {
-        return false;
-    }
-    *value = json_number_value(found);
-    return isfinite(*value) != 0;
 }

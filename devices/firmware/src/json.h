@@ -10,16 +10,40 @@
 /* Parse; the root is an object. The caller calls json_decref. NULL: it is not such a text, and the reason is written. */
 json_t *weckd_json_read(const char *text, size_t bytes, const char *where, weckd_why why);
 
-/* Tell whether `object` is an object whose keys are all among `keys` (ended by NULL). */
-bool weckd_json_only(const json_t *object, const char *const *keys);
+/* What a key's value is. A number of JSON is finite: the parser refuses another, and a whole one beyond 63 bits. */
+typedef enum weckd_kind {
+    WECKD_ANY,
+    WECKD_BOOLEAN,
+    WECKD_WHOLE,
+    WECKD_NUMBER,
+    WECKD_NUMBER_OR_NULL,
+    WECKD_TEXT,
+    WECKD_OBJECT,
+    WECKD_NUMBERS, /* object of numbers */
+    WECKD_TEXTS,   /* object of texts */
+    WECKD_LIST,
+    WECKD_NUMBER_LIST,
+    WECKD_TEXT_LIST
+} weckd_kind;
+
+/* A key of an object; a list of them ends with a key that is NULL. */
+typedef struct weckd_key {
+    const char *name;
+    weckd_kind kind;
+    bool is_optional;
+} weckd_key;
+
+/* Hold an object against its keys: each is there or optional, each is of its kind, and there is no other. WECKD_OK, or
+ * WECKD_ERR_FORMAT and the key that is not so; `where` says in words which object it is. */
+int weckd_json_expect(const json_t *object, const weckd_key *keys, const char *where, weckd_why why);
+
+/* Tell whether the text of a key is one of `values` (ended by NULL). */
+bool weckd_json_is_one_of(const json_t *object, const char *key, const char *const *values);
 
 /* Return a text of at most `most` bytes, its NUL not counted; NULL: it is missing, of another type, or longer. */
 const char *weckd_json_text(const json_t *object, const char *key, size_t most);
 
 /* Read a whole number of 0..most. */
 bool weckd_json_count(const json_t *object, const char *key, uint64_t most, uint64_t *value);
-
-/* Read a finite number. */
-bool weckd_json_number(const json_t *object, const char *key, double *value);
 
 #endif

@@ -9,11 +9,46 @@
 #define DIGEST_KEY "\"manifest_sha256\": \""
 #define DIGITS 64
 
-static const char *const KEYS[] = {
-    "schema_version", "name", "target", "device", "labels", "input", "input_name", "output_name", "network_input_name",
-    "operating_point", "models", "onnx", "onnx_precision", "selftest", "gates", "passed", "synthetic", "files", "versions",
-    "manifest_sha256", "version", "guard", NULL,
+static const weckd_key KEYS[] = {
+    {"schema_version", WECKD_WHOLE, false}, {"version", WECKD_WHOLE, true}, {"name", WECKD_TEXT, false},
+    {"target", WECKD_TEXT, false}, {"device", WECKD_TEXT, false}, {"labels", WECKD_TEXT_LIST, false},
+    {"input", WECKD_OBJECT, false}, {"input_name", WECKD_TEXT, false}, {"network_input_name", WECKD_TEXT, false},
+    {"output_name", WECKD_TEXT, false}, {"operating_point", WECKD_OBJECT, false}, {"guard", WECKD_ANY, true},
+    {"models", WECKD_LIST, false}, {"onnx", WECKD_OBJECT, false}, {"onnx_precision", WECKD_TEXT, true},
+    {"selftest", WECKD_OBJECT, false}, {"gates", WECKD_LIST, false}, {"passed", WECKD_BOOLEAN, false},
+    {"synthetic", WECKD_BOOLEAN, false}, {"files", WECKD_LIST, false}, {"versions", WECKD_TEXTS, false},
+    {"manifest_sha256", WECKD_TEXT, false}, {0},
 };
+static const weckd_key FILE_KEYS[] = {
+    {"path", WECKD_TEXT, false}, {"sha256", WECKD_TEXT, false}, {"bytes", WECKD_WHOLE, false}, {0},
+};
+static const weckd_key INPUT_KEYS[] = {
+    {"frame_height", WECKD_WHOLE, false}, {"frame_width", WECKD_WHOLE, false}, {"input_size", WECKD_WHOLE, false},
+    {"crop", WECKD_TEXT, false}, {"resize", WECKD_TEXT, true}, {"mean", WECKD_NUMBER_LIST, false},
+    {"std", WECKD_NUMBER_LIST, false}, {0},
+};
+static const weckd_key POINT_KEYS[] = {
+    {"abstain_below", WECKD_NUMBER, false}, {"refuse_labels", WECKD_TEXT_LIST, true}, {0},
+};
+static const weckd_key SELFTEST_KEYS[] = {
+    {"frames", WECKD_OBJECT, false}, {"expected", WECKD_OBJECT, false}, {"reference", WECKD_TEXT, false},
+    {"tolerance", WECKD_NUMBERS, false}, {0},
+};
+static const weckd_key MODEL_KEYS[] = {
+    {"backend", WECKD_TEXT, false}, {"backend_version", WECKD_TEXT, false}, {"precision", WECKD_TEXT, false},
+    {"kind", WECKD_TEXT, false}, {"files", WECKD_LIST, false}, {"source_sha256", WECKD_TEXT, false},
+    {"detail", WECKD_TEXT_LIST, true}, {"settings", WECKD_TEXTS, true}, {"schema_version", WECKD_WHOLE, true}, {0},
+};
+static const weckd_key GATE_KEYS[] = {
+    {"name", WECKD_TEXT, false}, {"bar", WECKD_NUMBER, false}, {"got", WECKD_NUMBER_OR_NULL, false},
+    {"verdict", WECKD_TEXT, false}, {"reason", WECKD_TEXT, false}, {0},
+};
+
+/* Every setting that a model of a bundle may name. The backend sets each of them itself; nothing else of a manifest reaches
+ * a runtime. */
+static const struct setting {
+    const char *backend, *name, *value;
+} SETTINGS[] = {{"openvino", "INFERENCE_PRECISION_HINT", "f32"}};
 
 static int bad(weckd_why why, const char *what) { return weckd_fail(why, WECKD_ERR_FORMAT, "manifest.json: %s", what); }
 
@@ -54,12 +89,15 @@ const weckd_file_ref *weckd_manifest_find(const weckd_manifest *manifest, const 
 }
 
 static int read_ref(const json_t *from, weckd_file_ref *ref, weckd_why why) {
-    ref->path = weckd_json_text(from, "path", WECKD_MAX_PATH - 1);
+    int status = weckd_json_expect(from, FILE_KEYS, "manifest.json: a file", why);
+    if (status != WECKD_OK) {
+        return status;
+    }
     const char *digest = weckd_json_text(from, "sha256", DIGITS);
-    if (!weckd_json_only(from, (const char *const[]){"path", "sha256", "bytes", NULL}) || ref->path == NULL ||
-        digest == NULL || !weckd_hex_read(digest, strlen(digest), ref->sha256) ||
+    ref->path = weckd_json_text(from, "path", SIZE_MAX);
+    if (digest == NULL || !weckd_hex_read(digest, strlen(digest), ref->sha256) ||
         !weckd_json_count(from, "bytes", INT64_MAX, &ref->bytes)) {
-        return bad(why, "expected a file as {path, sha256, bytes}");
+        return bad(why, "a file's SHA-256 is not 64 lower-case hexadecimal digits, or its size is negative");
     }
     if (!is_plain(ref->path) || weckd_is_device_path(ref->path) || strcmp(ref->path, WECKD_MANIFEST_FILE) == 0 ||
         strcmp(ref->path, WECKD_SIGNATURE_FILE) == 0) {
@@ -85,9 +123,6 @@ static int read_listed(const weckd_manifest *manifest, const json_t *from, weckd
 static int read_files(weckd_manifest *manifest, weckd_why why) {
     const json_t *list = json_object_get(manifest->root, "files");
     size_t count = json_array_size(list);
-    if (!json_is_array(list)) {
-        return bad(why, "'files' is no list");
-    }
     if (count > WECKD_MAX_FILES) {
         return weckd_fail(why, WECKD_ERR_LIMIT, "manifest.json: lists %zu files, at most %d are taken", count, WECKD_MAX_FILES);
     }
@@ -112,8 +147,8 @@ static int read_files(weckd_manifest *manifest, weckd_why why) {
 }
 
 /* The file's SHA-256 with its own 64 digits written as zeros. */
-static int check_own_digest(const char *text, size_t bytes, const json_t *root, weckd_why why) {
-    const char *said = weckd_json_text(root, "manifest_sha256", DIGITS);
+static int check_own_digest(const char *text, size_t bytes, weckd_manifest *manifest, weckd_why why) {
+    const char *said = weckd_json_text(manifest->root, "manifest_sha256", DIGITS);
     size_t key = strlen(DIGEST_KEY), found = 0, at = 0;
     uint8_t expected[WECKD_SHA256_BYTES], digest[WECKD_SHA256_BYTES];
     for (size_t i = 0; i + key + DIGITS < bytes; i++) {
@@ -138,26 +173,32 @@ static int check_own_digest(const char *text, size_t bytes, const json_t *root, 
     if (memcmp(digest, expected, sizeof digest) != 0) {
         return weckd_fail(why, WECKD_ERR_DIGEST, "manifest.json: its bytes do not match the SHA-256 it names; it was changed");
     }
+    memcpy(manifest->contract.id, said, DIGITS);
     return WECKD_OK;
 }
 
 static int read_labels(weckd_manifest *manifest, weckd_why why) {
     manifest->labels = json_object_get(manifest->root, "labels");
     size_t count = json_array_size(manifest->labels);
-    if (!json_is_array(manifest->labels) || count == 0) {
-        return bad(why, "'labels' is no list of class names");
+    if (count == 0) {
+        return bad(why, "'labels' is empty");
     }
     if (count > WECKD_MAX_CLASSES) {
         return weckd_fail(why, WECKD_ERR_LIMIT, "manifest.json: %zu labels, at most %d are taken", count, WECKD_MAX_CLASSES);
     }
     for (size_t i = 0; i < count; i++) {
         const json_t *label = json_array_get(manifest->labels, i);
-        if (!json_is_string(label)) {
-            return bad(why, "a label is no text");
-        }
         if (json_string_length(label) >= WECKD_MAX_LABEL_BYTES) {
             return weckd_fail(why, WECKD_ERR_LIMIT, "manifest.json: label %zu is longer than %d bytes", i,
                               WECKD_MAX_LABEL_BYTES - 1);
+        }
+        if (json_string_length(label) == 0) {
+            return bad(why, "a label is empty");
+        }
+        for (size_t k = 0; k < i; k++) {
+            if (json_equal(label, json_array_get(manifest->labels, k))) {
+                return bad(why, "two labels are equal");
+            }
         }
     }
     manifest->contract.classes = (uint32_t)count;
@@ -166,9 +207,6 @@ static int read_labels(weckd_manifest *manifest, weckd_why why) {
 
 /* Labels that are no answer are labels of the bundle. */
 static int read_refused(weckd_manifest *manifest, const json_t *list, weckd_why why) {
-    if (list != NULL && !json_is_array(list)) {
-        return bad(why, "'refuse_labels' is no list of labels");
-    }
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *refused = json_array_get(list, i);
         size_t at = 0;
@@ -183,106 +221,175 @@ static int read_refused(weckd_manifest *manifest, const json_t *list, weckd_why 
     return WECKD_OK;
 }
 
+static int read_side(const json_t *input, const char *key, uint32_t *side, weckd_why why) {
+    uint64_t pixels = 0;
+    if (!weckd_json_count(input, key, INT64_MAX, &pixels) || pixels == 0) {
+        return weckd_fail(why, WECKD_ERR_FORMAT, "manifest.json: input: '%s' is under 1", key);
+    }
+    if (pixels > WECKD_MAX_SIDE) {
+        return weckd_fail(why, WECKD_ERR_LIMIT, "manifest.json: input: '%s' is over %d pixels", key, WECKD_MAX_SIDE);
+    }
+    *side = (uint32_t)pixels;
+    return WECKD_OK;
+}
+
 static int read_input(weckd_manifest *manifest, weckd_why why) {
     const json_t *input = json_object_get(manifest->root, "input"), *point = json_object_get(manifest->root, "operating_point");
-    uint64_t height = 0, width = 0, size = 0;
-    if (!weckd_json_only(input, (const char *const[]){"frame_height", "frame_width", "crop", "input_size", "mean", "std",
-                                                       "resize", NULL}) ||
-        !weckd_json_count(input, "frame_height", INT32_MAX, &height) ||
-        !weckd_json_count(input, "frame_width", INT32_MAX, &width) ||
-        !weckd_json_count(input, "input_size", INT32_MAX, &size) || height == 0 || width == 0 || size == 0 ||
-        weckd_json_text(input, "crop", 16) == NULL || json_array_size(json_object_get(input, "mean")) != 3 ||
-        json_array_size(json_object_get(input, "std")) != 3) {
-        return bad(why, "'input' is no frame contract");
+    weckd_contract *contract = &manifest->contract;
+    int status = weckd_json_expect(input, INPUT_KEYS, "manifest.json: input", why);
+    status = status != WECKD_OK ? status : read_side(input, "frame_height", &contract->frame_height, why);
+    status = status != WECKD_OK ? status : read_side(input, "frame_width", &contract->frame_width, why);
+    status = status != WECKD_OK ? status : read_side(input, "input_size", &contract->input_size, why);
+    status = status != WECKD_OK ? status : weckd_json_expect(point, POINT_KEYS, "manifest.json: operating_point", why);
+    if (status != WECKD_OK) {
+        return status;
     }
-    if (height > WECKD_MAX_SIDE || width > WECKD_MAX_SIDE) {
-        return weckd_fail(why, WECKD_ERR_LIMIT, "manifest.json: frames of more than %d pixels a side", WECKD_MAX_SIDE);
+    if (!weckd_json_is_one_of(input, "crop", (const char *const[]){"center", "stretch", NULL}) ||
+        (json_object_get(input, "resize") != NULL &&
+         !weckd_json_is_one_of(input, "resize", (const char *const[]){"diagonal", "bilinear", NULL})) ||
+        json_array_size(json_object_get(input, "mean")) != 3 || json_array_size(json_object_get(input, "std")) != 3) {
+        return bad(why, "input: 'crop' or 'resize' is unknown, or 'mean' or 'std' is not 3 numbers");
     }
-    if (!weckd_json_only(point, (const char *const[]){"abstain_below", "refuse_labels", NULL}) ||
-        !weckd_json_number(point, "abstain_below", &manifest->contract.abstain_below)) {
-        return bad(why, "'operating_point' is no {abstain_below, refuse_labels}");
-    }
-    manifest->contract.frame_height = (uint32_t)height;
-    manifest->contract.frame_width = (uint32_t)width;
-    manifest->contract.input_size = (uint32_t)size;
+    manifest->is_stretched = weckd_json_is_one_of(input, "crop", (const char *const[]){"stretch", NULL});
+    contract->abstain_below = json_number_value(json_object_get(point, "abstain_below"));
     return read_refused(manifest, json_object_get(point, "refuse_labels"), why);
 }
 
 static int read_guard(weckd_manifest *manifest, weckd_why why) {
     const json_t *guard = json_object_get(manifest->root, "guard");
-    const char *crop = weckd_json_text(json_object_get(manifest->root, "input"), "crop", 16);
     if (guard == NULL || json_is_null(guard)) {
         return WECKD_OK;
-    }
-    manifest->is_stretched = strcmp(crop, "stretch") == 0;
-    if (!manifest->is_stretched && strcmp(crop, "center") != 0) {
-        return bad(why, "'crop' is neither center nor stretch");
     }
     manifest->contract.guarded = 1;
     return read_listed(manifest, guard, &manifest->guard, why);
 }
 
 static int read_selftest(weckd_manifest *manifest, weckd_why why) {
-    const json_t *test = json_object_get(manifest->root, "selftest");
-    manifest->tolerance = json_object_get(test, "tolerance");
-    if (!weckd_json_only(test, (const char *const[]){"frames", "expected", "reference", "tolerance", NULL}) ||
-        weckd_json_text(test, "reference", SIZE_MAX) == NULL ||
-        !json_is_object(manifest->tolerance)) {
-        return bad(why, "'selftest' is no {frames, expected, reference, tolerance}");
+    json_t *test = json_object_get(manifest->root, "selftest");
+    int status = weckd_json_expect(test, SELFTEST_KEYS, "manifest.json: selftest", why);
+    if (status != WECKD_OK) {
+        return status;
     }
-    int status = read_listed(manifest, json_object_get(test, "frames"), &manifest->golden_frames, why);
+    json_t *tolerances = json_object_get(test, "tolerance");
+    const char *backend;
+    const json_t *tolerance;
+    json_object_foreach(tolerances, backend, tolerance) {
+        if (!(json_number_value(tolerance) >= 0.0 && json_number_value(tolerance) <= WECKD_MAX_TOLERANCE)) {
+            return bad(why, "selftest: a tolerance is not in 0 to 0.5");
+        }
+    }
+    manifest->tolerance = tolerances;
+    status = read_listed(manifest, json_object_get(test, "frames"), &manifest->golden_frames, why);
     return status != WECKD_OK ? status
                               : read_listed(manifest, json_object_get(test, "expected"), &manifest->golden_answers, why);
 }
 
-static int read_models(weckd_manifest *manifest, weckd_why why) {
-    static const char *const keys[] = {"backend", "backend_version", "precision", "kind", "files", "source_sha256",
-                                       "detail", "settings", "schema_version", NULL};
-    manifest->models = json_object_get(manifest->root, "models");
-    if (!json_is_array(manifest->models)) {
-        return bad(why, "'models' is no list");
-    }
-    for (size_t i = 0; i < json_array_size(manifest->models); i++) {
-        const json_t *model = json_array_get(manifest->models, i), *files = json_object_get(model, "files");
-        const json_t *settings = json_object_get(model, "settings");
-        if (!weckd_json_only(model, keys) || weckd_json_text(model, "backend", 64) == NULL ||
-            weckd_json_text(model, "kind", 16) == NULL || weckd_json_text(model, "precision", 16) == NULL ||
-            weckd_json_text(model, "backend_version", 64) == NULL || weckd_json_text(model, "source_sha256", DIGITS) == NULL ||
-            (settings != NULL && !json_is_object(settings)) || !json_is_array(files)) {
-            return bad(why, "a model is not as this format has it");
+static int read_settings(const json_t *model, weckd_why why) {
+    json_t *settings = json_object_get(model, "settings");
+    const char *name;
+    const json_t *value;
+    json_object_foreach(settings, name, value) {
+        size_t i = 0, count = sizeof SETTINGS / sizeof SETTINGS[0];
+        while (i < count && (strcmp(weckd_json_text(model, "backend", SIZE_MAX), SETTINGS[i].backend) != 0 ||
+                             strcmp(name, SETTINGS[i].name) != 0 || strcmp(json_string_value(value), SETTINGS[i].value) != 0)) {
+            i++;
         }
-        for (size_t k = 0; k < json_array_size(files); k++) {
-            weckd_file_ref ref;
-            int status = read_listed(manifest, json_array_get(files, k), &ref, why);
-            if (status != WECKD_OK) {
-                return status;
-            }
+        if (i == count) {
+            return weckd_fail(why, WECKD_ERR_FORMAT, "manifest.json: a model names the setting %.60s = %.60s, which this format "
+                              "does not have", name, json_string_value(value));
         }
     }
     return WECKD_OK;
 }
 
-static bool has_the_others(const json_t *root) {
-    const char *target = weckd_json_text(root, "target", 16);
-    const json_t *precision = json_object_get(root, "onnx_precision");
-    return target != NULL && (strcmp(target, "cpu") == 0 || strcmp(target, "jetson") == 0) &&
-           weckd_json_text(root, "network_input_name", SIZE_MAX) != NULL && (precision == NULL || json_is_string(precision)) &&
-           json_is_array(json_object_get(root, "gates")) && json_is_object(json_object_get(root, "versions"));
+static bool ends_with(const char *path, const char *suffix) {
+    size_t length = strlen(path), end = strlen(suffix);
+    return length >= end && strcmp(path + length - end, suffix) == 0;
+}
+
+/* What a model that runs as it is consists of: few files, not too large, and no doubt which is the graph and which the weights. */
+static int check_model_files(const weckd_manifest *manifest, const json_t *list, weckd_why why) {
+    weckd_file_ref refs[WECKD_MAX_MODEL_FILES];
+    size_t count = json_array_size(list), graphs = 0, weights = 0, twice = 0;
+    uint64_t bytes = 0;
+    if (count > WECKD_MAX_MODEL_FILES) {
+        return weckd_fail(why, WECKD_ERR_LIMIT, "manifest.json: a model of %zu files, at most %d are taken", count,
+                          WECKD_MAX_MODEL_FILES);
+    }
+    for (size_t i = 0; i < count; i++) {
+        int status = read_listed(manifest, json_array_get(list, i), &refs[i], why);
+        if (status != WECKD_OK) {
+            return status;
+        }
+        if (refs[i].bytes > WECKD_MAX_MODEL_BYTES || (bytes += refs[i].bytes) > WECKD_MAX_MODEL_BYTES) {
+            return weckd_fail(why, WECKD_ERR_LIMIT, "manifest.json: a model of more than %llu bytes",
+                              (unsigned long long)WECKD_MAX_MODEL_BYTES);
+        }
+        graphs += ends_with(refs[i].path, ".xml") || ends_with(refs[i].path, ".onnx");
+        weights += ends_with(refs[i].path, ".bin");
+        for (size_t k = 0; k < i; k++) {
+            twice += strcmp(refs[k].path, refs[i].path) == 0;
+        }
+    }
+    return count > 0 && graphs <= 1 && weights <= 1 && twice == 0
+               ? WECKD_OK
+               : bad(why, "a model has no file, a file twice, or more than one graph or one file of weights");
+}
+
+static int read_model(const weckd_manifest *manifest, const json_t *model, weckd_why why) {
+    const json_t *files = json_object_get(model, "files"), *format = json_object_get(model, "schema_version");
+    int status = weckd_json_expect(model, MODEL_KEYS, "manifest.json: a model", why);
+    status = status != WECKD_OK ? status : read_settings(model, why);
+    for (size_t k = 0; status == WECKD_OK && k < json_array_size(files); k++) {
+        weckd_file_ref ref;
+        status = read_listed(manifest, json_array_get(files, k), &ref, why);
+    }
+    if (status != WECKD_OK) {
+        return status;
+    }
+    if (!weckd_json_is_one_of(model, "kind", (const char *const[]){"model", "recipe", "preflight", NULL}) ||
+        (format != NULL && json_integer_value(format) != WECKD_BUNDLE_FORMAT)) {
+        return bad(why, "a model's 'kind' is unknown, or its 'schema_version' is not 1");
+    }
+    return weckd_json_is_one_of(model, "kind", (const char *const[]){"model", NULL}) ? check_model_files(manifest, files, why)
+                                                                                    : WECKD_OK;
+}
+
+static int read_models(weckd_manifest *manifest, weckd_why why) {
+    int status = WECKD_OK;
+    manifest->models = json_object_get(manifest->root, "models");
+    for (size_t i = 0; status == WECKD_OK && i < json_array_size(manifest->models); i++) {
+        status = read_model(manifest, json_array_get(manifest->models, i), why);
+    }
+    return status;
+}
+
+static int read_gates(const json_t *gates, weckd_why why) {
+    for (size_t i = 0; i < json_array_size(gates); i++) {
+        const json_t *gate = json_array_get(gates, i);
+        int status = weckd_json_expect(gate, GATE_KEYS, "manifest.json: a gate", why);
+        if (status != WECKD_OK) {
+            return status;
+        }
+        if (!weckd_json_is_one_of(gate, "verdict", (const char *const[]){"PASS", "FAIL", "INCONCLUSIVE", NULL})) {
+            return bad(why, "a gate's 'verdict' is unknown");
+        }
+    }
+    return WECKD_OK;
 }
 
 static int read_rest(weckd_manifest *manifest, uint64_t format, weckd_why why) {
+    const json_t *root = manifest->root;
     weckd_contract *contract = &manifest->contract;
-    const char *name = weckd_json_text(manifest->root, "name", SIZE_MAX);
-    const char *device = weckd_json_text(manifest->root, "device", SIZE_MAX);
-    const json_t *passed = json_object_get(manifest->root, "passed"), *drawn = json_object_get(manifest->root, "synthetic");
-    manifest->input_name = weckd_json_text(manifest->root, "input_name", SIZE_MAX);
-    manifest->output_name = weckd_json_text(manifest->root, "output_name", SIZE_MAX);
-    if (name == NULL || device == NULL || manifest->input_name == NULL || manifest->output_name == NULL ||
-        !json_is_boolean(passed) || !json_is_boolean(drawn) || !has_the_others(manifest->root)) {
-        return bad(why, "a key is missing or of another type");
+    const char *name = weckd_json_text(root, "name", SIZE_MAX), *device = weckd_json_text(root, "device", SIZE_MAX);
+    manifest->input_name = weckd_json_text(root, "input_name", SIZE_MAX);
+    manifest->output_name = weckd_json_text(root, "output_name", SIZE_MAX);
+    if (!weckd_json_is_one_of(root, "target", (const char *const[]){"cpu", "jetson", NULL}) ||
+        (json_object_get(root, "onnx_precision") != NULL &&
+         !weckd_json_is_one_of(root, "onnx_precision", (const char *const[]){"int8", "fp32", NULL}))) {
+        return bad(why, "'target' or 'onnx_precision' is unknown");
     }
-    if (json_object_get(manifest->root, "version") != NULL &&
-        !weckd_json_count(manifest->root, "version", INT64_MAX, &contract->version)) {
+    if (json_object_get(root, "version") != NULL && !weckd_json_count(root, "version", INT64_MAX, &contract->version)) {
         return bad(why, "'version' is no whole number of at least 0");
     }
     if (strlen(name) >= sizeof contract->name || strlen(device) >= sizeof contract->device) {
@@ -291,9 +398,19 @@ static int read_rest(weckd_manifest *manifest, uint64_t format, weckd_why why) {
     memcpy(contract->name, name, strlen(name) + 1);
     memcpy(contract->device, device, strlen(device) + 1);
     contract->format = (uint32_t)format;
-    contract->passed = (uint8_t)json_is_true(passed);
-    contract->synthetic = (uint8_t)json_is_true(drawn);
-    return WECKD_OK;
+    contract->passed = (uint8_t)json_is_true(json_object_get(root, "passed"));
+    contract->synthetic = (uint8_t)json_is_true(json_object_get(root, "synthetic"));
+    return read_gates(json_object_get(root, "gates"), why);
+}
+
+/* The graph can be run as a model can. */
+static int read_onnx(weckd_manifest *manifest, weckd_why why) {
+    int status = read_listed(manifest, json_object_get(manifest->root, "onnx"), &manifest->onnx, why);
+    if (status == WECKD_OK && manifest->onnx.bytes > WECKD_MAX_MODEL_BYTES) {
+        status = weckd_fail(why, WECKD_ERR_LIMIT, "manifest.json: a graph of more than %llu bytes",
+                            (unsigned long long)WECKD_MAX_MODEL_BYTES);
+    }
+    return status;
 }
 
 int weckd_manifest_read(const char *text, size_t bytes, weckd_manifest *manifest, weckd_why why) {
@@ -303,21 +420,19 @@ int weckd_manifest_read(const char *text, size_t bytes, weckd_manifest *manifest
         return WECKD_ERR_FORMAT;
     }
     uint64_t format = 0;
-    if (!weckd_json_count(manifest->root, "schema_version", INT32_MAX, &format) || format == 0) {
+    if (!weckd_json_count(manifest->root, "schema_version", INT64_MAX, &format) || format == 0) {
         return bad(why, "'schema_version' is no whole number of at least 1");
     }
     if (format > WECKD_BUNDLE_FORMAT) {
         return weckd_fail(why, WECKD_ERR_NEWER, "manifest.json: format %llu is newer than the format %d that is read here",
                           (unsigned long long)format, WECKD_BUNDLE_FORMAT);
     }
-    if (!weckd_json_only(manifest->root, KEYS)) {
-        return bad(why, "a key that this format does not have");
-    }
-    int status = check_own_digest(text, bytes, manifest->root, why);
+    int status = weckd_json_expect(manifest->root, KEYS, "manifest.json", why);
+    status = status != WECKD_OK ? status : check_own_digest(text, bytes, manifest, why);
     status = status != WECKD_OK ? status : read_files(manifest, why);
     status = status != WECKD_OK ? status : read_labels(manifest, why);
     status = status != WECKD_OK ? status : read_input(manifest, why);
-    status = status != WECKD_OK ? status : read_listed(manifest, json_object_get(manifest->root, "onnx"), &manifest->onnx, why);
+    status = status != WECKD_OK ? status : read_onnx(manifest, why);
     status = status != WECKD_OK ? status : read_guard(manifest, why);
     status = status != WECKD_OK ? status : read_selftest(manifest, why);
     status = status != WECKD_OK ? status : read_models(manifest, why);
@@ -333,15 +448,13 @@ void weckd_manifest_free(weckd_manifest *manifest) {
 bool weckd_manifest_model(const weckd_manifest *manifest, const char *backend, weckd_model *model) {
     for (size_t i = 0; i < json_array_size(manifest->models); i++) {
         const json_t *from = json_array_get(manifest->models, i), *files = json_object_get(from, "files");
-        size_t count = json_array_size(files);
-        if (strcmp(weckd_json_text(from, "backend", 64), backend) != 0 ||
-            strcmp(weckd_json_text(from, "kind", 16), "model") != 0 || count == 0 || count > WECKD_MAX_MODEL_FILES) {
+        if (!weckd_json_is_one_of(from, "backend", (const char *const[]){backend, NULL}) ||
+            !weckd_json_is_one_of(from, "kind", (const char *const[]){"model", NULL})) {
             continue;
         }
         model->backend = backend;
-        model->settings = json_object_get(from, "settings");
-        model->count = count;
-        for (size_t k = 0; k < count; k++) {
+        model->count = json_array_size(files);
+        for (size_t k = 0; k < model->count; k++) {
             (void)read_ref(json_array_get(files, k), &model->files[k], (weckd_why){NULL}); /* was read before */
         }
         return true;

@@ -22,8 +22,7 @@ typedef struct weckd_file_ref {
 
 /* A model that runs as it is. */
 typedef struct weckd_model {
-    const char *backend;      /* "openvino", ... */
-    const json_t *settings;   /* object of texts, or NULL */
+    const char *backend; /* "openvino", ... */
     weckd_file_ref files[WECKD_MAX_MODEL_FILES];
     size_t count;
 } weckd_model;

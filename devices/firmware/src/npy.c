@@ -3,7 +3,7 @@
 
 #include "files.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,31 +15,40 @@ static int bad(weckd_why why) {
     return weckd_fail(why, WECKD_ERR_FORMAT, "selftest: an array is not as this format has it");
 }
 
-/* Find what follows `'key': ` in the header's dictionary. */
-static const char *entry(const char *header, const char *key) {
-    const char *found = strstr(header, key);
-    return found == NULL ? NULL : found + strlen(key);
-}
-
-static bool read_shape(const char *text, weckd_npy *array) {
-    array->rank = 0;
-    while (*text >= '0' && *text <= '9') {
-        if (array->rank == 4) {
-            return false;
-        }
-        char *end = NULL;
-        unsigned long long side = strtoull(text, &end, 10);
-        if (side > UINT32_MAX || (*end != ',' && *end != ')')) {
-            return false;
-        }
-        array->shape[array->rank++] = side;
-        text = *end == ',' && end[1] == ' ' ? end + 2 : *end == ',' ? end + 1 : end;
+/* Read a whole number as Python writes it: no sign, no zero in front. */
+static const char *read_count(const char *text, uint64_t *count) {
+    *count = 0;
+    if (*text < '1' || *text > '9') {
+        return NULL;
     }
-    return *text == ')';
+    for (; *text >= '0' && *text <= '9'; text++) {
+        *count = *count * 10 + (uint64_t)(*text - '0');
+        if (*count > UINT32_MAX) {
+            return NULL;
+        }
+    }
+    return text;
 }
 
-int weckd_npy_open(weckd_npy *array, int folder_fd, const weckd_kept_file *file, const char *type, weckd_why why) {
-    uint64_t bytes = 0;
+/* Hold a header against the one that NumPy writes for this type and these sides; only the first side is free. */
+static bool read_header(const char *header, const char *type, const uint32_t *sides, size_t count, uint64_t *first) {
+    char before[96], after[96];
+    int length = snprintf(before, sizeof before, "{'descr': '%s', 'fortran_order': False, 'shape': (", type), at = 0;
+    for (size_t i = 0; i < count; i++) {
+        at += snprintf(after + at, sizeof after - (size_t)at, ", %u", (unsigned)sides[i]);
+    }
+    at += snprintf(after + at, sizeof after - (size_t)at, "), }");
+    const char *rest = strncmp(header, before, (size_t)length) == 0 ? read_count(header + length, first) : NULL;
+    if (rest == NULL || strncmp(rest, after, (size_t)at) != 0) {
+        return false;
+    }
+    rest += at;
+    rest += strspn(rest, " ");
+    return strcmp(rest, "\n") == 0;
+}
+
+int weckd_npy_open(weckd_npy *array, int folder_fd, const weckd_kept_file *file, const weckd_npy_type *type, weckd_why why) {
+    uint64_t bytes = 0, each = type->bytes;
     char head[MAGIC_BYTES + 2], header[MOST_HEADER_BYTES + 1];
     weckd_hash_start(&array->hash);
     array->read = 0;
@@ -63,10 +72,11 @@ int weckd_npy_open(weckd_npy *array, int folder_fd, const weckd_kept_file *file,
         return status;
     }
     header[length] = '\0';
-    const char *kind = entry(header, "'descr': '"), *order = entry(header, "'fortran_order': ");
-    const char *shape = entry(header, "'shape': (");
-    if (kind == NULL || order == NULL || shape == NULL || strncmp(kind, type, strlen(type)) != 0 ||
-        kind[strlen(type)] != '\'' || strncmp(order, "False", 5) != 0 || !read_shape(shape, array)) {
+    for (size_t i = 0; i < type->count; i++) {
+        each *= type->sides[i]; /* of a frame: under 2^28, and there are under 2^32 of them */
+    }
+    if (strlen(header) != length || !read_header(header, type->descr, type->sides, type->count, &array->count) ||
+        array->read + array->count * each != bytes) {
         return bad(why);
     }
     return WECKD_OK;
@@ -83,9 +93,6 @@ int weckd_npy_next(weckd_npy *array, void *to, size_t bytes, weckd_why why) {
 }
 
 int weckd_npy_end(weckd_npy *array, const weckd_kept_file *file, weckd_why why) {
-    if (array->read != file->bytes) {
-        return bad(why);
-    }
     uint8_t digest[WECKD_SHA256_BYTES];
     weckd_hash_end(&array->hash, digest);
     return memcmp(digest, file->sha256, sizeof digest) == 0

@@ -7,18 +7,25 @@
 typedef struct weckd_npy {
     int fd;
     weckd_hash hash;
-    uint64_t read;      /* bytes so far */
-    uint64_t shape[4];
-    size_t rank;
+    uint64_t read;  /* bytes so far */
+    uint64_t count; /* of its first axis, at least 1 */
 } weckd_npy;
 
-/* Open a version 1.0 file in C order. type: "|u1" or "<f4". The caller closes, whatever is returned. */
-int weckd_npy_open(weckd_npy *array, int folder_fd, const weckd_kept_file *file, const char *type, weckd_why why);
+/* What a file must hold: its header is the one that NumPy writes for this, its data end where the file ends. */
+typedef struct weckd_npy_type {
+    const char *descr; /* "|u1", "<f4" */
+    size_t bytes;      /* of one number */
+    uint32_t sides[3]; /* of the axes behind the first */
+    size_t count;      /* of those axes */
+} weckd_npy_type;
+
+/* Open a file of this type. The caller closes, whatever is returned. */
+int weckd_npy_open(weckd_npy *array, int folder_fd, const weckd_kept_file *file, const weckd_npy_type *type, weckd_why why);
 
 /* Read the next bytes of its data. */
 int weckd_npy_next(weckd_npy *array, void *to, size_t bytes, weckd_why why);
 
-/* Check that the file ends here and that its bytes are those that were sealed. */
+/* Check that the bytes that were read are those that were sealed. */
 int weckd_npy_end(weckd_npy *array, const weckd_kept_file *file, weckd_why why);
 
 void weckd_npy_close(weckd_npy *array);

@@ -33,12 +33,6 @@ static void place(keeping *kept, const weckd_model *model, uint8_t *at) {
     for (size_t i = 0; i < model->count; i++) {
         kept->places[i] = at;
         kept->blobs[i] = (weckd_blob){model->files[i].path, at, (size_t)model->files[i].bytes, model->files[i].sha256};
-        for (size_t k = 0; k < i; k++) {
-            if (strcmp(model->files[k].path, model->files[i].path) == 0) { /* listed twice: read once, lies once */
-                kept->places[i] = kept->places[k];
-                kept->blobs[i].data = kept->places[k];
-            }
-        }
         at += (model->files[i].bytes + WECKD_ALIGN - 1) / WECKD_ALIGN * WECKD_ALIGN;
     }
 }
@@ -117,27 +111,11 @@ static weckd_bundle *lay_out(uint8_t *block, const weckd_layout *layout, const w
     return bundle;
 }
 
-static int read_settings(const json_t *from, weckd_setting *settings, size_t *count, weckd_why why) {
-    const char *name;
-    json_t *value;
-    *count = 0;
-    json_object_foreach((json_t *)(uintptr_t)from, name, value) {
-        if (!json_is_string(value) || *count == WECKD_MAX_SETTINGS) {
-            return weckd_fail(why, WECKD_ERR_FORMAT, "manifest.json: a model's settings are not at most %d texts",
-                              WECKD_MAX_SETTINGS);
-        }
-        settings[(*count)++] = (weckd_setting){name, json_string_value(value)};
-    }
-    return WECKD_OK;
-}
-
 static int open_model(weckd_bundle *bundle, weckd_choice *choice, const keeping *kept, const weckd_options *options,
                       weckd_why why) {
-    weckd_setting settings[WECKD_MAX_SETTINGS];
-    weckd_session_request request = {
+    const weckd_session_request request = {
         .files = kept->blobs,
         .count = choice->model.count,
-        .settings = settings,
         .cache_dir = options->cache_dir,
         .threads = options->threads == 0 ? 1 : options->threads,
         .frame_height = bundle->contract.frame_height,
@@ -146,10 +124,6 @@ static int open_model(weckd_bundle *bundle, weckd_choice *choice, const keeping 
         .frame = bundle->frame,
         .answer = bundle->answer,
     };
-    int status = read_settings(choice->model.settings, settings, &request.settings_count, why);
-    if (status != WECKD_OK) {
-        return status;
-    }
     bundle->backend = choice->backend;
     bundle->runtime = choice->runtime;
     choice->runtime = NULL; /* the bundle's from here on */
@@ -182,7 +156,7 @@ static int open_proved(int folder_fd, const weckd_options *options, weckd_manife
     keeping kept = {0};
     place(&kept, &choice->model, block + layout.model);
     const json_t *tolerance = json_object_get(manifest->tolerance, choice->backend->name);
-    bundle->tolerance = json_is_number(tolerance) ? json_number_value(tolerance) : -1.0;
+    bundle->tolerance = tolerance != NULL ? json_number_value(tolerance) : -1.0;
     status = weckd_prove_files(folder_fd, manifest, keep, &kept, why);
     if (status == WECKD_OK && bundle->guard != NULL) {
         status = weckd_guard_read(folder_fd, manifest, &bundle->guard->guard, why);

@@ -43,20 +43,26 @@ static bool is_only_item(const json_t *list, const json_t **item) {
     return json_is_array(list) && json_array_size(list) == 1 && json_is_object(*item);
 }
 
+static bool has_keys(const json_t *object, const weckd_key *keys) {
+    return weckd_json_expect(object, keys, "signature", (weckd_why){NULL}) == WECKD_OK;
+}
+
 static bool take_apart(const json_t *root, envelope *into) {
+    static const weckd_key roots[] = {{"mediaType", WECKD_TEXT, false}, {"verificationMaterial", WECKD_OBJECT, false},
+                                      {"dsseEnvelope", WECKD_OBJECT, false}, {0}};
+    static const weckd_key materials[] = {{"publicKey", WECKD_OBJECT, false}, {"tlogEntries", WECKD_LIST, true}, {0}};
+    static const weckd_key hints[] = {{"hint", WECKD_TEXT, false}, {0}};
+    static const weckd_key envelopes[] = {{"payload", WECKD_TEXT, false}, {"payloadType", WECKD_TEXT, false},
+                                          {"signatures", WECKD_LIST, false}, {0}};
+    static const weckd_key entries[] = {{"sig", WECKD_TEXT, false}, {"keyid", WECKD_TEXT, true}, {0}};
     const json_t *material = json_object_get(root, "verificationMaterial");
     const json_t *key = json_object_get(material, "publicKey");
-    const json_t *logged = json_object_get(material, "tlogEntries");
     const json_t *dsse = json_object_get(root, "dsseEnvelope"), *entry = NULL;
     into->hint = weckd_json_text(key, "hint", 64);
-    if (!weckd_json_only(root, (const char *const[]){"mediaType", "verificationMaterial", "dsseEnvelope", NULL}) ||
-        !weckd_json_only(material, (const char *const[]){"publicKey", "tlogEntries", NULL}) ||
-        !weckd_json_only(key, (const char *const[]){"hint", NULL}) ||
-        !weckd_json_only(dsse, (const char *const[]){"payload", "payloadType", "signatures", NULL}) ||
-        (logged != NULL && (!json_is_array(logged) || json_array_size(logged) != 0)) || into->hint == NULL ||
+    if (!has_keys(root, roots) || !has_keys(material, materials) || !has_keys(key, hints) || !has_keys(dsse, envelopes) ||
+        json_array_size(json_object_get(material, "tlogEntries")) != 0 || into->hint == NULL ||
         !is_text(root, "mediaType", MEDIA_TYPE) || !is_text(dsse, "payloadType", PAYLOAD_TYPE) ||
-        !is_only_item(json_object_get(dsse, "signatures"), &entry) ||
-        !weckd_json_only(entry, (const char *const[]){"sig", "keyid", NULL}) ||
+        !is_only_item(json_object_get(dsse, "signatures"), &entry) || !has_keys(entry, entries) ||
         (json_object_get(entry, "keyid") != NULL && !is_text(entry, "keyid", ""))) {
         return false;
     }

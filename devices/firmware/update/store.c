@@ -1,127 +1,117 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store.h"
 
+#include "child.h"
+#include "say.h"
 #include "tree.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STATE_HEAD "weckd-update 1\n"
-#define STATE_BYTES 1024
+#define FOLDER (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 
-bool store_is_id(const char *text) {
-    return strlen(text) == UPDATE_ID_DIGITS && strspn(text, "0123456789abcdef") == UPDATE_ID_DIGITS;
-}
-
-bool store_on_trial(const store_state *state) {
-    return state->current[0] != '\0' && strcmp(state->current, state->good) != 0;
-}
-
-int store_open(updater *u, bool wait) {
-    u->lock_fd = -1;
-    bool made = mkdir(u->store, 0755) == 0;
-    if (!made && errno != EEXIST) {
-        return update_fail(u, WECKD_ERR_IO, "%.300s: the store cannot be made (%s)", u->store, strerror(errno));
+int store_open(updater *u, bool make) {
+    u->store_fd = open(u->store, FOLDER);
+    if (u->store_fd < 0 && errno == ENOENT && !make) {
+        return update_fail(u, WECKD_ERR_LISTING, "%.300s: there is no store; install a bundle", u->store);
     }
-    u->store_fd = open(u->store, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (u->store_fd < 0) {
+    if (u->store_fd < 0 && errno == ENOENT && mkdir(u->store, 0755) == 0) {
+        u->store_fd = open(u->store, FOLDER);
+        int above = u->store_fd < 0 ? -1 : openat(u->store_fd, "..", FOLDER);
+        if (above >= 0) {
+            (void)fsync(above);
+            (void)close(above);
+        }
+    }
+    char *path = u->store_fd < 0 ? NULL : realpath(u->store, NULL);
+    if (path == NULL || strlen(path) >= sizeof u->root) {
+        errno = path != NULL ? ENAMETOOLONG : errno;
+        free(path);
+        store_close(u);
         return update_fail(u, WECKD_ERR_IO, "%.300s: the store cannot be opened (%s)", u->store, strerror(errno));
     }
-    int above = made ? openat(u->store_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    if (above >= 0) {
-        (void)fsync(above);
-        (void)close(above);
+    memcpy(u->root, path, strlen(path) + 1);
+    free(path);
+    return WECKD_OK;
+}
+
+int store_lock(updater *u, uint32_t seconds) {
+    u->lock_fd = openat(u->store_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    if (u->lock_fd < 0) {
+        int kept = errno;
+        u->lock_fd = openat(u->store_fd, "lock", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (u->lock_fd < 0) {
+            return update_fail(u, WECKD_ERR_IO, "%.300s: the store cannot be locked (%s)", u->store, strerror(kept));
+        }
+        update_warn("%.300s: the store cannot be written (%s)", u->store, strerror(kept));
     }
-    u->lock_fd = openat(u->store_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (u->lock_fd < 0 || flock(u->lock_fd, LOCK_EX | (wait ? 0 : LOCK_NB)) != 0) {
-        int status = u->lock_fd >= 0 && errno == EWOULDBLOCK ? WECKD_ERR_BUSY : WECKD_ERR_IO;
-        return update_fail(u, status, status == WECKD_ERR_BUSY ? "%.300s: another weckd-update is at work; try again later"
-                                                                : "%.300s: the store cannot be locked", u->store);
-    }
-    if (mkdirat(u->store_fd, "bundles", 0755) != 0 && errno != EEXIST) {
-        return update_fail(u, WECKD_ERR_IO, "%.300s/bundles: cannot be made (%s)", u->store, strerror(errno));
+    int64_t end_ms = child_now_ms() + (int64_t)seconds * 1000;
+    while (flock(u->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        int kept = errno;
+        if (kept == EWOULDBLOCK && child_now_ms() < end_ms) {
+            child_nap();
+            continue;
+        }
+        store_unlock(u);
+        return kept == EWOULDBLOCK ? update_fail(u, WECKD_ERR_BUSY, "%.300s: another weckd-update is at work; try again later",
+                                                 u->store)
+                                   : update_fail(u, WECKD_ERR_IO, "%.300s: the store cannot be locked (%s)", u->store,
+                                                 strerror(kept));
     }
     return WECKD_OK;
+}
+
+void store_unlock(updater *u) {
+    if (u->lock_fd >= 0) {
+        (void)close(u->lock_fd);
+        u->lock_fd = -1;
+    }
 }
 
 void store_close(updater *u) {
-    if (u->lock_fd >= 0) {
-        (void)close(u->lock_fd);
-    }
+    int kept = errno;
+    store_unlock(u);
     if (u->store_fd >= 0) {
         (void)close(u->store_fd);
+        u->store_fd = -1;
     }
+    errno = kept;
 }
 
-/* CRC-32 as in zip: against a worn memory, not against people. */
-static uint32_t crc32_of(const char *data, size_t bytes) {
-    uint32_t crc = UINT32_MAX;
-    for (size_t i = 0; i < bytes; i++) {
-        crc ^= (uint8_t)data[i];
-        for (int bit = 0; bit < 8; bit++) {
-            crc = (crc >> 1) ^ ((crc & 1u) != 0 ? 0xEDB88320u : 0u);
-        }
-    }
-    return ~crc;
-}
-
-static const char *shown(const char *id) { return id[0] == '\0' ? "-" : id; }
-
-static bool take_id(const char *text, bundle_id id) {
-    id[0] = '\0';
-    if (strcmp(text, "-") == 0) {
-        return true;
-    }
-    if (!store_is_id(text)) {
-        return false;
-    }
-    memcpy(id, text, sizeof(bundle_id));
-    return true;
-}
-
-static size_t print_state(const store_state *state, char text[STATE_BYTES]) {
-    int length = snprintf(text, STATE_BYTES,
-                          STATE_HEAD "current %s\ngood %s\nprevious %s\nrefused %s\ntries %" PRIu32 "\nfloor %" PRIu64 "\n",
-                          shown(state->current), shown(state->good), shown(state->previous), shown(state->refused),
-                          state->tries, state->floor);
-    uint32_t crc = crc32_of(text, (size_t)length);
-    return (size_t)length + (size_t)snprintf(text + length, STATE_BYTES - (size_t)length, "crc32 %08" PRIx32 "\n", crc);
-}
+/* What a worn disk, or somebody's hand, left there is damaged, and is replaced; a system that has no room for one more open
+ * file is not. */
+static bool is_damage(int error) { return error == EIO || error == ELOOP || error == EISDIR || error == ENXIO || error == EUCLEAN; }
 
 int store_read(updater *u, store_state *state) {
     memset(state, 0, sizeof *state);
-    char text[STATE_BYTES + 1], again[STATE_BYTES];
-    int fd = openat(u->store_fd, "state", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0) {
-        return update_fail(u, errno == ENOENT ? WECKD_ERR_LISTING : WECKD_ERR_FORMAT, "%.300s/state: cannot be opened (%s)",
-                           u->store, strerror(errno));
+    char text[STATE_BYTES + 1];
+    int fd = openat(u->store_fd, "state", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    ssize_t bytes = fd < 0 ? -1 : tree_read(fd, text, STATE_BYTES);
+    int kept = errno;
+    if (fd >= 0) {
+        (void)close(fd);
     }
-    ssize_t bytes = tree_read(fd, text, STATE_BYTES);
-    (void)close(fd);
-    text[bytes > 0 ? bytes : 0] = '\0';
-    char id[4][UPDATE_ID_DIGITS + 1];
-    bool good = sscanf(text, STATE_HEAD "current %64s good %64s previous %64s refused %64s tries %" SCNu32 " floor %" SCNu64,
-                       id[0], id[1], id[2], id[3], &state->tries, &state->floor) == 6 &&
-                take_id(id[0], state->current) && take_id(id[1], state->good) && take_id(id[2], state->previous) &&
-                take_id(id[3], state->refused);
-    /* The same state has one spelling, its checksum included. */
-    if (!good || print_state(state, again) != (size_t)bytes || memcmp(text, again, (size_t)bytes) != 0) {
-        memset(state, 0, sizeof *state);
-        return update_fail(u, WECKD_ERR_FORMAT, "%.300s/state: damaged", u->store);
+    if (bytes < 0) {
+        return update_fail(u, kept == ENOENT ? WECKD_ERR_LISTING : is_damage(kept) ? WECKD_ERR_FORMAT : WECKD_ERR_IO,
+                           "%.300s/state: cannot be read (%s)", u->store, strerror(kept));
     }
-    return WECKD_OK;
+    return state_parse(text, (size_t)bytes, state) ? WECKD_OK
+                                                   : update_fail(u, WECKD_ERR_FORMAT, "%.300s/state: damaged", u->store);
 }
 
 int store_write(updater *u, const store_state *state) {
+    if (u->lock_fd < 0) {
+        return update_fail(u, WECKD_ERR_BUSY, "%.300s/state: is not written, as the store is not locked", u->store);
+    }
     char text[STATE_BYTES];
-    size_t bytes = print_state(state, text);
+    size_t bytes = state_print(state, text);
     int fd = openat(u->store_fd, "state.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
     bool good = fd >= 0 && tree_write(fd, text, bytes) && fsync(fd) == 0;
     int kept = errno;
@@ -136,34 +126,12 @@ int store_write(updater *u, const store_state *state) {
     return WECKD_OK;
 }
 
-void store_linked(updater *u, bundle_id id) {
-    char target[sizeof "bundles/" + UPDATE_ID_DIGITS];
-    ssize_t bytes = readlinkat(u->store_fd, "current", target, sizeof target - 1);
-    target[bytes > 0 ? bytes : 0] = '\0';
-    id[0] = '\0';
-    if (strncmp(target, "bundles/", 8) == 0 && store_is_id(target + 8)) {
-        memcpy(id, target + 8, sizeof(bundle_id));
+void store_clean(updater *u, const store_state *state) {
+    if (u->lock_fd < 0) {
+        return;
     }
-}
-
-int store_link(updater *u, const char *id) {
-    bundle_id linked;
-    store_linked(u, linked);
-    if (strcmp(linked, id) == 0) {
-        return WECKD_OK;
-    }
-    char target[sizeof "bundles/" + UPDATE_ID_DIGITS];
-    (void)snprintf(target, sizeof target, "bundles/%s", id);
-    if ((unlinkat(u->store_fd, "current.new", 0) != 0 && errno != ENOENT) ||
-        symlinkat(target, u->store_fd, "current.new") != 0 ||
-        renameat(u->store_fd, "current.new", u->store_fd, "current") != 0 || fsync(u->store_fd) != 0) {
-        return update_fail(u, WECKD_ERR_IO, "%.300s/current: cannot be pointed at the bundle (%s)", u->store, strerror(errno));
-    }
-    return WECKD_OK;
-}
-
-void store_prune(updater *u, const store_state *state) {
-    int fd = openat(u->store_fd, "bundles", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    (void)tree_remove(u->store_fd, "staging", 0);
+    int fd = openat(u->store_fd, "bundles", FOLDER | O_NOFOLLOW);
     DIR *folder = fd < 0 ? NULL : fdopendir(fd);
     if (folder == NULL) {
         if (fd >= 0) {
@@ -179,4 +147,46 @@ void store_prune(updater *u, const store_state *state) {
         }
     }
     (void)closedir(folder);
+}
+
+int store_path(updater *u, const char *below, const char *name, char path[UPDATE_PATH_BYTES]) {
+    int length = snprintf(path, UPDATE_PATH_BYTES, "%s/%s%s", u->root, below, name);
+    return length > 0 && length < UPDATE_PATH_BYTES ? WECKD_OK
+                                                    : update_fail(u, WECKD_ERR_LIMIT, "the store's path is too long");
+}
+
+void store_pointed(updater *u, char path[UPDATE_PATH_BYTES]) {
+    char link[UPDATE_PATH_BYTES];
+    int length = snprintf(link, sizeof link, "%s/current", u->run);
+    ssize_t bytes = length < 0 || length >= (int)sizeof link ? -1 : readlink(link, path, UPDATE_PATH_BYTES - 1);
+    path[bytes > 0 ? bytes : 0] = '\0';
+}
+
+void store_running(updater *u, bundle_id id) {
+    char path[UPDATE_PATH_BYTES], expected[UPDATE_PATH_BYTES];
+    store_pointed(u, path);
+    const char *name = strrchr(path, '/');
+    id[0] = '\0';
+    if (name != NULL && state_is_id(name + 1) && store_path(u, "bundles/", name + 1, expected) == WECKD_OK &&
+        strcmp(path, expected) == 0) {
+        memcpy(id, name + 1, sizeof(bundle_id));
+    }
+}
+
+int store_point(updater *u, const char *path) {
+    char pointed[UPDATE_PATH_BYTES];
+    store_pointed(u, pointed);
+    if (strcmp(pointed, path) == 0) {
+        return WECKD_OK;
+    }
+    (void)mkdir(u->run, 0755);
+    int fd = open(u->run, FOLDER);
+    bool good = fd >= 0 && (unlinkat(fd, "current.new", 0) == 0 || errno == ENOENT) && symlinkat(path, fd, "current.new") == 0 &&
+                renameat(fd, "current.new", fd, "current") == 0;
+    int kept = errno;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return good ? WECKD_OK : update_fail(u, WECKD_ERR_IO, "%.300s/current: cannot be pointed at the bundle (%s)", u->run,
+                                         strerror(kept));
 }

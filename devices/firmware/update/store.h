@@ -1,40 +1,38 @@
-/* The store: one lock, one state that changes as a whole or not at all, one link. SPDX-License-Identifier: Apache-2.0 */
+/* The store: one lock, and one state that changes as a whole or not at all; and the link to what runs, which lies elsewhere.
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef WECKD_UPDATE_STORE_H
 #define WECKD_UPDATE_STORE_H
 
-#include "update.h"
+#include "state.h"
 
-typedef char bundle_id[UPDATE_ID_DIGITS + 1]; /* "": none */
+/* Open the store; `make`: where there is none, make one. */
+int store_open(updater *u, bool make);
 
-typedef struct store_state {
-    bundle_id current;   /* runs; on trial while it is not `good` */
-    bundle_id good;      /* the last that was confirmed */
-    bundle_id previous;  /* the one that was good before */
-    bundle_id refused;   /* the last that was given up */
-    uint32_t tries;      /* starts of `current` while on trial */
-    uint64_t floor;      /* highest version that was confirmed; nothing older is installed */
-} store_state;
+/* Lock it, within so many seconds. WECKD_ERR_BUSY: another has it. A store that cannot be written can still be locked. */
+int store_lock(updater *u, uint32_t seconds);
+void store_unlock(updater *u);
 
-bool store_is_id(const char *text);
-bool store_on_trial(const store_state *state);
-
-/* Open, or make, the store and take its lock; `wait`: until whoever has it is done. */
-int store_open(updater *u, bool wait);
 void store_close(updater *u);
 
-/* WECKD_ERR_LISTING: there is none. WECKD_ERR_FORMAT: it is damaged. */
+/* WECKD_ERR_LISTING: there is none. WECKD_ERR_FORMAT: it is damaged. WECKD_ERR_IO: the system does not let it be read now. */
 int store_read(updater *u, store_state *state);
 
-/* Replace the state: after a power cut the old one or the new one is there. */
+/* Replace the state: after a power cut the old one or the new one is there. Fails where the store is not locked. */
 int store_write(updater *u, const store_state *state);
 
-/* Point the link at a bundle, unless it does already. */
-int store_link(updater *u, const char *id);
+/* Remove every bundle that the state does not name, and what an installation left; what cannot be removed stays. */
+void store_clean(updater *u, const store_state *state);
 
-/* What the link points at; "" where there is none. */
-void store_linked(updater *u, bundle_id id);
+/* Path of a bundle, or of another `name` in the store; WECKD_ERR_LIMIT: it is too long. */
+int store_path(updater *u, const char *below, const char *name, char path[UPDATE_PATH_BYTES]);
 
-/* Remove every bundle that the state does not name; what cannot be removed stays. */
-void store_prune(updater *u, const store_state *state);
+/* Point the link to what runs at a folder, unless it does already. It is not in the store. */
+int store_point(updater *u, const char *path);
+
+/* What that link points at; "": there is none. */
+void store_pointed(updater *u, char path[UPDATE_PATH_BYTES]);
+
+/* The bundle of the store that the link points at; "": none of them. */
+void store_running(updater *u, bundle_id id);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tar.h"
 
+#include "say.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -25,7 +27,7 @@ bool tar_path_is_good(const char *path) {
         }
         for (size_t i = 0; i < length; i++) {
             unsigned char c = (unsigned char)part[i];
-            if (c < 0x20 || c == 0x7f || c == '\\') {
+            if (c < 0x20 || c > 0x7e || c == '\\') {
                 return false;
             }
         }
@@ -152,8 +154,8 @@ int tar_unpack(updater *u, int tar_fd, int to_fd, tree_budget *budget) {
             return update_fail(u, WECKD_ERR_LISTING, "%.260s: what is built on a device is not part of an update", path);
         }
         if (budget->files_left == 0 || bytes > budget->bytes_left) {
-            return update_fail(u, WECKD_ERR_LIMIT, "the tar holds more than the %u files or %llu MiB that are taken",
-                               UPDATE_MOST_FILES, (unsigned long long)(u->most_bytes >> 20));
+            return update_fail(u, WECKD_ERR_LIMIT, "the tar holds more than the %u files or %u MiB that are taken",
+                               UPDATE_MOST_FILES, u->most_mib);
         }
         budget->files_left--;
         budget->bytes_left -= bytes;

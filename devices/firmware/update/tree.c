@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tree.h"
 
+#include "say.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -146,8 +148,8 @@ typedef struct copying {
 static int copy_file(const copying *job, int from, const char *name, uint64_t bytes) {
     tree_budget *budget = job->budget;
     if (budget->files_left == 0 || bytes > budget->bytes_left) {
-        return update_fail(job->u, WECKD_ERR_LIMIT, "%.200s: the bundle holds more than the %u files or %llu MiB that are taken",
-                           name, UPDATE_MOST_FILES, (unsigned long long)(job->u->most_bytes >> 20));
+        return update_fail(job->u, WECKD_ERR_LIMIT, "%.200s: the bundle holds more than the %u files or %u MiB that are taken",
+                           name, UPDATE_MOST_FILES, job->u->most_mib);
     }
     budget->files_left--;
     budget->bytes_left -= bytes;

@@ -1,4 +1,4 @@
-/* A stand-in for libonnxruntime: its table of calls, over a "graph" that is the text "graph TYPE HEIGHT WIDTH CLASSES", TYPE
+/* A stand-in for libonnxruntime: its table of calls, over a graph whose name is "graph TYPE HEIGHT WIDTH CLASSES", TYPE
  * uint8 or float, and answers as the stand-in for a model does: sums of bytes by place.
  *
  * WECKD_STAND_IN says how it misbehaves: "old" has no table, "shuffled" one of another order, "holes" one with a hole, "version" calls itself 2.0, and
@@ -91,7 +91,9 @@ static weckd_ort_status *create_session(const weckd_ort_env *env, const void *mo
     FAIL_IF_TOLD(8);
     char text[64] = "", type[16] = "";
     weckd_ort_session graph = {0};
-    memcpy(text, model, bytes < sizeof text - 1 ? bytes : sizeof text - 1);
+    const char *name = (const char *)model + 4; /* behind the keys and the lengths of a graph and of its name */
+    size_t length = bytes < 4 ? 0 : bytes - 4;
+    memcpy(text, name, length < sizeof text - 1 ? length : sizeof text - 1);
     if (sscanf(text, "graph %15s %lld %lld %lld", type, &graph.height, &graph.width, &graph.classes) != 4) {
         return make_status(7, "not a graph");
     }
@@ -254,7 +256,9 @@ static void release_options(weckd_ort_options *options) { free(options); }
 static weckd_ort_status *add_entry(weckd_ort_options *options, const char *key, const char *value) {
     (void)options;
     FAIL_IF_TOLD(130);
-    return strncmp(key, "session.", 8) == 0 && strcmp(value, "0") == 0 ? NULL : make_status(2, "an entry that is not known");
+    bool is_known = strcmp(key, "session.load_model_format") == 0 ? strcmp(value, "ONNX") == 0
+                                                                 : strncmp(key, "session.", 8) == 0 && strcmp(value, "0") == 0;
+    return is_known ? NULL : make_status(2, "an entry that is not known");
 }
 
 static bool said(const char *mode) {

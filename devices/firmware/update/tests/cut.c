@@ -1,4 +1,5 @@
-/* A power cut, for tests: preloaded into a program, it ends it right before its N-th change to the disk.
+/* A power cut and a failing disk, for tests: preloaded into a program, it ends it right before its N-th change to the disk, or
+ * has changes fail from the N-th on.
  *
  *   WECKD_CUT_AT=N       the change that no longer happens (of a write, half still does); one more than there are:
  *                        right behind the end; 0: count alone
@@ -6,6 +7,10 @@
  *   WECKD_CUT_LOSE=DIR   harder: whatever was not brought to the disk by fsync is lost too. A file written and not synced is
  *                        empty afterwards; a name made, moved or removed whose folder was not synced is as it was before.
  *                        DIR, on the same file system, keeps what is needed for that.
+ *   WECKD_FAULT=KIND       changes fail: "read-only" (EROFS), "full" (ENOSPC, where room is needed) or "broken" (EIO)
+ *   WECKD_FAULT_BELOW=DIR  the files and folders whose changes fail; no link in the path
+ *   WECKD_FAULT_FROM=N     the first change that fails; 1 where it is not given
+ *   WECKD_FAULT_READ=NAME  no file of that name can be read (EIO)
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include <dlfcn.h>
@@ -123,6 +128,47 @@ __attribute__((destructor)) static void report(void) {
     }
 }
 
+/* Path of a descriptor, or of what lies below it. */
+static void whole_path(int fd, const char *path, char whole[8192]) {
+    char link[64];
+    ssize_t bytes = 0;
+    if (path == NULL || path[0] != '/') {
+        (void)snprintf(link, sizeof link, fd == AT_FDCWD ? "/proc/self/cwd" : "/proc/self/fd/%d", fd);
+        bytes = readlink(link, whole, 4096);
+        must(bytes > 0, link);
+    }
+    (void)snprintf(whole + bytes, 8192 - (size_t)bytes, "%s%s", bytes > 0 && path != NULL ? "/" : "", path == NULL ? "" : path);
+}
+
+/* The error that a change gets which was counted just now; 0: none. */
+static int fault(int fd, const char *path, bool needs_room) {
+    const char *kind = setting("WECKD_FAULT"), *below = setting("WECKD_FAULT_BELOW"), *from = setting("WECKD_FAULT_FROM");
+    if (kind == NULL || (from != NULL && done < strtol(from, NULL, 10))) {
+        return 0;
+    }
+    must(below != NULL, "WECKD_FAULT_BELOW");
+    char whole[8192];
+    whole_path(fd, path, whole);
+    size_t length = strlen(below);
+    if (strncmp(whole, below, length) != 0 || (whole[length] != '/' && whole[length] != '\0')) {
+        return 0;
+    }
+    if (strcmp(kind, "full") == 0) {
+        return needs_room ? ENOSPC : 0;
+    }
+    return strcmp(kind, "read-only") == 0 ? EROFS : EIO;
+}
+
+static int failed(int error) {
+    errno = error;
+    return -1;
+}
+
+static bool cannot_be_read(const char *path) {
+    const char *name = setting("WECKD_FAULT_READ"), *slash = strrchr(path, '/');
+    return name != NULL && strcmp(slash == NULL ? path : slash + 1, name) == 0;
+}
+
 static place at(int fd, const char *path) {
     place where = {.pending = true};
     char above[4096];
@@ -173,6 +219,13 @@ static int open_any(int fd, const char *path, int flags, mode_t mode) {
     if (changing) {
         step();
     }
+    if (cannot_be_read(path)) {
+        return failed(EIO);
+    }
+    int error = is_new || (flags & O_ACCMODE) != O_RDONLY ? fault(fd, path, false) : 0;
+    if (error != 0) {
+        return failed(error);
+    }
     int opened = REAL(openat)(fd, path, flags, mode);
     if (opened >= 0 && changing && setting("WECKD_CUT_LOSE") != NULL) {
         if (is_new) {
@@ -207,6 +260,13 @@ ssize_t write(int fd, const void *data, size_t bytes) {
         return REAL(write)(fd, data, bytes); /* talk, and pipes */
     }
     bool last = is_last();
+    int error = fault(fd, NULL, true);
+    if (error != 0 && last) {
+        cut();
+    }
+    if (error != 0) {
+        return failed(error);
+    }
     if (setting("WECKD_CUT_LOSE") != NULL) {
         soil(fd);
     }
@@ -219,6 +279,10 @@ ssize_t write(int fd, const void *data, size_t bytes) {
 
 int fsync(int fd) {
     step();
+    int error = fault(fd, NULL, false);
+    if (error == EIO) {
+        return failed(error);
+    }
     struct stat about;
     int result = REAL(fsync)(fd);
     must(fstat(fd, &about) == 0, "fstat");
@@ -238,6 +302,11 @@ int fsync(int fd) {
 
 int mkdirat(int fd, const char *path, mode_t mode) {
     step();
+    struct stat about;
+    int error = fstatat(fd, path, &about, AT_SYMLINK_NOFOLLOW) == 0 ? EEXIST : fault(fd, path, true);
+    if (error != 0) {
+        return failed(error);
+    }
     int result = REAL(mkdirat)(fd, path, mode);
     int kept = errno;
     if (result == 0 && setting("WECKD_CUT_LOSE") != NULL) {
@@ -251,6 +320,10 @@ int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode);
 
 int symlinkat(const char *target, int fd, const char *path) {
     step();
+    int error = fault(fd, path, true);
+    if (error != 0) {
+        return failed(error);
+    }
     int result = REAL(symlinkat)(target, fd, path);
     if (result == 0 && setting("WECKD_CUT_LOSE") != NULL) {
         keep((change){.kind = MADE, .from = at(fd, path), .saved = -1});
@@ -260,6 +333,11 @@ int symlinkat(const char *target, int fd, const char *path) {
 
 int unlinkat(int fd, const char *path, int flags) {
     step();
+    struct stat about;
+    int error = fstatat(fd, path, &about, AT_SYMLINK_NOFOLLOW) != 0 ? ENOENT : fault(fd, path, false);
+    if (error != 0) {
+        return failed(error);
+    }
     change one = {.kind = flags == AT_REMOVEDIR ? REMOVED_FOLDER : REMOVED, .saved = -1};
     bool lose = setting("WECKD_CUT_LOSE") != NULL;
     if (lose) {
@@ -277,6 +355,10 @@ int unlinkat(int fd, const char *path, int flags) {
 
 int renameat(int from_fd, const char *from, int to_fd, const char *to) {
     step();
+    int error = fault(to_fd, to, false);
+    if (error != 0) {
+        return failed(error);
+    }
     change one = {.kind = MOVED, .saved = -1};
     bool lose = setting("WECKD_CUT_LOSE") != NULL;
     if (lose) {

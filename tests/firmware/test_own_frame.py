@@ -1,0 +1,107 @@
+"""Pixels in the library's own frame buffer: answered as from anywhere else, or refused; never answered otherwise."""
+
+import ctypes
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+RGB, BGR, GREY, NV12 = range(4)
+COVER = 1
+ARGUMENT = -1
+
+
+@pytest.fixture(scope="module")
+def binding(firmware: ModuleType) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("weckd_edge_c_own", firmware.SOURCE / "python/weckd_edge_c.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["weckd_edge_c_own"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def opened(binding: ModuleType, library: Any, bundle: Path) -> Iterator[Any]:
+    sides = {"max_source_width": 64, "max_source_height": 64}
+    found = binding.Bundle(str(library.folder / "libweckd_edge.so"), str(bundle), backend=b"echo", **sides)
+    yield found
+    found.close()
+
+
+def place(opened: Any, pixels: NDArray[np.uint8]) -> Any:
+    """Write pixels into the bundle's own frame, as a camera's driver does."""
+    own = opened.frame_buffer()
+    data = pixels.tobytes()
+    ctypes.memmove(own, data, len(data))
+    return own
+
+
+def behind(array: Any, offset: int) -> Any:
+    return type(array).from_address(ctypes.addressof(array) + offset)
+
+
+@pytest.mark.parametrize("form", [RGB, BGR])
+def test_a_whole_frame_is_answered_as_from_anywhere_else_and_left_as_it_was(opened: Any, toy: ModuleType, form: int) -> None:
+    for image in toy.frames(8):
+        pixels = np.ascontiguousarray(image[..., ::-1]) if form == BGR else image
+        expected = opened.classify(pixels.tobytes(), format=form)
+        assert expected.probabilities != opened.classify(pixels.tobytes(), format=BGR - form).probabilities
+        own = place(opened, pixels)
+        for _ in range(2):  # asked again about the same pixels, the same answer
+            assert opened.classify(own, format=form).probabilities == expected.probabilities
+        assert bytes(own) == pixels.tobytes()
+
+
+def overlapping(opened: Any, toy: ModuleType) -> dict[str, tuple[Any, dict[str, int]]]:
+    """Frames that share bytes with the block's own, in any other way than one whole frame."""
+    side = toy.SIDE
+    own = place(opened, toy.frames(1)[0])
+    row = 3 * side
+    foreign = ctypes.create_string_buffer(4 * side * side)
+    elsewhere = ctypes.addressof(foreign)
+    half = {"roi_width": side, "roi_height": side}
+    cases: dict[str, tuple[Any, dict[str, int]]] = {
+        "grey": (own, {"format": GREY}),
+        "NV12": (own, {"format": NV12}),
+        "NV12 with its chroma alone there": (foreign, {"format": NV12, "chroma": ctypes.addressof(own)}),
+        "NV12 with its luma alone there": (own, {"format": NV12, "chroma": elsewhere}),
+        "BGR with a stride": (own, {"format": BGR, "stride_bytes": row + 3}),
+        "RGB with a stride": (own, {"stride_bytes": row + 3}),
+        "RGB from the second byte on": (behind(own, 1), {}),
+        "BGR from the second pixel on": (behind(own, 3), {"format": BGR}),
+        "RGB that ends in its first byte": (behind(own, 1 - row * side), {}),
+        "RGB that begins in its last byte": (behind(own, row * side - 1), {}),
+        "a region of a wider frame": (behind(own, -3), {"width": side + 1, "roi_x": 1, **half}),
+        "a smaller one to be scaled": (own, {"width": side // 2, "height": side // 2, "fit": COVER}),
+        "a larger one to be scaled": (own, {"width": side * 2, "height": side * 2, "fit": COVER, "format": BGR}),
+        "a part of it to be scaled": (own, {"roi_width": 3, "roi_height": 5, "fit": COVER}),
+        "grey to be scaled": (own, {"width": 20, "height": 4, "fit": COVER, "format": GREY}),
+    }
+    opened.kept = foreign  # lives as long as the bundle
+    return cases
+
+
+def test_whatever_overlaps_it_otherwise_is_refused(opened: Any, binding: ModuleType, toy: ModuleType) -> None:
+    cases = overlapping(opened, toy)
+    before = bytes(opened.frame_buffer())
+    for what, (pixels, frame) in cases.items():
+        with pytest.raises(binding.WeckdCError, match="overlaps the bundle's own frame buffer") as caught:
+            opened.classify(pixels, **frame)
+        assert caught.value.status == ARGUMENT, what
+        assert bytes(opened.frame_buffer()) == before, what
+
+
+def test_a_region_of_a_frame_of_the_callers_is_no_overlap(opened: Any, toy: ModuleType) -> None:
+    side, image = toy.SIDE, toy.frames(2)[1]
+    wide = np.zeros((side, side + 5, 3), np.uint8)
+    wide[:, 2 : 2 + side] = image
+    region = {"width": side + 5, "roi_x": 2, "roi_width": side, "roi_height": side}
+    assert opened.classify(wide.tobytes(), **region).probabilities == opened.classify(image.tobytes()).probabilities

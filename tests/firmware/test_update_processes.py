@@ -1,0 +1,208 @@
+"""weckd-update and what it starts: nothing waits for ever, and nothing is left behind, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Make = Callable[..., Path]
+
+HANGING = r"""
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+static void leave(const char *name) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", getenv("LEAVE"), name);
+    FILE *file = fopen(path, "w");
+    fprintf(file, "%d\n", (int)getpid());
+    fclose(file);
+}
+int weckd_selftest(void *bundle, void *report) {
+    (void)bundle; (void)report;
+    signal(SIGTERM, SIG_IGN);
+    if (fork() == 0) { leave("grandchild"); sleep(600); _exit(0); }
+    leave("child");
+    sleep(600);
+    return 0;
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def hanging(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-test that heeds no signal, starts another process, and never ends."""
+    folder = tmp_path_factory.mktemp("hanging")
+    (folder / "hanging.c").write_text(HANGING)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", folder / "hanging.so", folder / "hanging.c"], check=True)
+    return folder / "hanging.so"
+
+
+def eventually(true: Callable[[], bool]) -> bool:
+    end = time.monotonic() + 20
+    while not true() and time.monotonic() < end:
+        time.sleep(0.01)
+    return true()
+
+
+def process_in(path: Path) -> int:
+    """Wait for a process to leave its number there."""
+    assert eventually(lambda: path.exists() and path.read_text().endswith("\n")), path
+    return int(path.read_text())
+
+
+def is_gone(process: int) -> bool:
+    """Whether a process has ended; one that nobody has waited for yet has."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except FileNotFoundError:
+        return True
+
+
+@contextmanager
+def held(tool: Any) -> Iterator[None]:
+    """Be another weckd-update that is at work."""
+    with (tool.store / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_an_updater_that_is_ended_holds_up_no_start(
+    tool: Any, make: Make, hanging: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    tool.take(make(1))
+    started = tool.start("install", make(2), env={"LD_PRELOAD": str(hanging), "LEAVE": str(tmp_path)})
+    child, grandchild = process_in(tmp_path / "child"), process_in(tmp_path / "grandchild")
+    started.send_signal(how)
+    started.wait(timeout=60)
+    done = tool.call("boot", "--wait", 1)
+    assert (done.stdout, done.stderr) == (f"runs {tool.digest(make(1))}\n", "")  # nobody was waited for in vain
+    assert eventually(lambda: is_gone(child))
+    if how == signal.SIGKILL:  # then nobody is left who could end it; it holds nothing
+        os.kill(grandchild, signal.SIGKILL)
+    assert eventually(lambda: is_gone(grandchild))
+
+
+def test_a_start_that_is_ended_leaves_a_store_that_starts(tool: Any, make: Make, hanging: Path, tmp_path: Path) -> None:
+    tool.take(make(1))
+    tool.done("install", make(2))
+    for count in range(1, 4):
+        started = tool.start("boot", env={"LD_PRELOAD": str(hanging), "LEAVE": str(tmp_path)})
+        child, grandchild = process_in(tmp_path / "child"), process_in(tmp_path / "grandchild")
+        started.terminate()
+        started.wait(timeout=60)
+        assert started.returncode == 128 + signal.SIGTERM
+        assert eventually(lambda: is_gone(child) and is_gone(grandchild))  # noqa: B023
+        assert tool.status()["tries"] == f"{count} of 3"
+        (tmp_path / "child").unlink()
+        (tmp_path / "grandchild").unlink()
+    assert "rolled back" in tool.done("boot")
+
+
+def test_a_self_test_that_heeds_no_signal_ends_with_all_it_started(
+    tool: Any, make: Make, hanging: Path, tmp_path: Path
+) -> None:
+    env = {"LD_PRELOAD": str(hanging), "LEAVE": str(tmp_path)}
+    assert "within 1 s" in tool.refused("install", make(1), "--timeout", 1, env=env)
+    assert is_gone(process_in(tmp_path / "child"))
+    assert eventually(lambda: is_gone(process_in(tmp_path / "grandchild")))
+
+
+def test_a_preparing_program_has_a_time_limit(tool: Any, make: Make, tmp_path: Path) -> None:
+    script = tmp_path / "prepare"
+    script.write_text(f"#!/bin/sh\ntrap '' TERM\nsleep 600 &\necho $! > {tmp_path}/left\nsleep 600\n")
+    script.chmod(0o755)
+    assert "within 1 s" in tool.refused("install", make(1), "--prepare", script, "--prepare-timeout", 1)
+    assert eventually(lambda: is_gone(process_in(tmp_path / "left")))
+    assert not (tool.store / "staging").exists()
+    script.write_text(f"#!/bin/sh\nsleep 600 &\necho $! > {tmp_path}/other\n")
+    tool.done("install", make(1), "--prepare", script)
+    assert eventually(lambda: is_gone(process_in(tmp_path / "other")))
+
+
+def test_a_preparing_program_is_waited_for_where_children_are_ignored(tool: Any, make: Make, tmp_path: Path) -> None:
+    script = tmp_path / "prepare"
+    install = [*map(str, [tool.program, *tool.options(), "install", make(1), "--prepare", script])]
+    ignoring = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    for code, words in ((1, "but it failed"), (0, "installed ")):
+        script.write_text(f"#!/bin/sh\nexit {code}\n")
+        script.chmod(0o755)
+        done = subprocess.run([sys.executable, "-c", ignoring, *install], capture_output=True, text=True, check=False)
+        assert (done.returncode, words in done.stdout + done.stderr) == (code, True), done.stderr
+
+
+def test_a_start_waits_no_longer_than_it_was_told(tool: Any, make: Make) -> None:
+    tool.take(make(1))
+    with held(tool):
+        done = tool.call("boot", "--wait", 1)
+        assert (done.returncode, tool.version()) == (0, 1)
+        assert "another weckd-update is at work" in done.stderr
+        assert "another weckd-update is at work" in tool.refused("confirm", "--wait", 1)
+        assert "trial no" in tool.done("status", "--wait", 1)
+    tool.done("install", make(2))
+    before = (tool.store / "state").read_bytes()
+    with held(tool):
+        done = tool.call("boot", "--wait", 1)
+    assert (done.returncode, tool.version()) == (0, 1)  # a start of the second could not be counted
+    assert "its start cannot be counted" in done.stderr
+    assert (tool.store / "state").read_bytes() == before
+
+
+@pytest.mark.parametrize("what", ["a folder", "a pipe", "a link", "of nobody"])
+def test_a_lock_of_another_kind_holds_up_no_start(tool: Any, make: Make, what: str) -> None:
+    tool.take(make(1))
+    lock = tool.store / "lock"
+    lock.unlink()
+    if what == "a folder":
+        lock.mkdir()
+    elif what == "a pipe":
+        os.mkfifo(lock)
+    elif what == "a link":
+        lock.symlink_to("/nowhere")
+    else:
+        lock.touch(mode=0)
+    assert "runs" in tool.done("boot")
+    assert tool.version() == 1
+
+
+@pytest.mark.parametrize("descriptors", [(1,), (0, 1), (0, 1, 2)], ids=str)
+def test_closed_standard_files_are_not_mixed_up_with_the_store(
+    tool: Any, make: Make, descriptors: tuple[int, ...], tmp_path: Path
+) -> None:
+    tool.take(make(1))
+    tool.done("install", make(2))
+    tool.damage(make(2))
+    closed = " ".join(f"{one}>&-" for one in descriptors)
+    for command in ("boot", "status"):
+        words = " ".join(map(str, [tool.program, *tool.options(), command]))
+        assert subprocess.run(["sh", "-c", f"{words} {closed}"], capture_output=True, check=False).returncode == 0
+    assert tool.version() == 1
+    assert tool.status()["trial"] == "no"  # the state is whole
+    assert (tool.store / "lock").read_bytes() == b""  # and nothing was said into another file
+
+
+def test_an_answer_that_cannot_be_written_is_no_success_and_a_start_is(tool: Any, make: Make) -> None:
+    tool.take(make(1))
+    for command, code in (("status", 1), ("boot", 0)):
+        words = list(map(str, [tool.program, *tool.options(), command]))
+        with Path("/dev/full").open("w") as full:
+            assert subprocess.run(words, stdout=full, stderr=full, check=False).returncode == code
+
+
+def test_a_key_that_is_a_pipe_is_not_waited_for(tool: Any, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    done = tool.call("boot", key=tmp_path / "pipe")
+    assert done.returncode == 2
+    assert "expected a PEM file" in done.stderr

@@ -1,0 +1,112 @@
+"""What is proved is what runs, in C: no setting, and no byte, gets to a runtime that the format does not name."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from weckd_edge.artifacts import BuiltModel
+from weckd_edge.bundle import open_bundle, seal
+from weckd_edge.store import file_ref
+
+MODEL = -15
+
+
+def runtime(library: Any, backend: str) -> Path:
+    """Return the library of an installed runtime."""
+    if backend == "openvino":
+        if library.openvino is None:
+            pytest.skip("OpenVINO's wheel is not installed")
+        return Path(library.openvino)
+    spec = find_spec("onnxruntime")
+    found = sorted(Path(spec.origin).parent.glob("capi/libonnxruntime.so*")) if spec and spec.origin else []
+    if not found:
+        pytest.skip("the installed onnxruntime has no libonnxruntime.so of its own, or there is none")
+    return found[0]
+
+
+@pytest.fixture(params=["onnxruntime", "openvino"])
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def both(readers: ModuleType, library: Any, bundle: Path, backend: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The library with a runtime, started where a graph's data outside would be found."""
+    monkeypatch.chdir(bundle.parent)
+    with readers.both(library.folder / "tests/verdicts", bundle, library=runtime(library, backend)) as found:
+        yield found
+
+
+def test_a_graph_that_takes_data_from_elsewhere_is_not_loaded(
+    both: Any, backend: str, bundle: Path, outside: ModuleType
+) -> None:
+    """The trap is set: a whole graph is loaded, and the data lie in the working directory."""
+    manifest = open_bundle(bundle).manifest
+    graph = bundle / manifest.onnx.path
+    good = graph.read_bytes()
+    assert both.ask_c(f"load {backend}") == (0, "")
+    for place in outside.PLACES:
+        graph.write_bytes(good)
+        outside.write(graph, place)
+        (graph.parent / outside.FILE).rename(bundle.parent / outside.FILE)
+        seal(bundle, replace(manifest, onnx=file_ref(bundle, graph)))
+        status, message = both.ask_c(f"load {backend}")
+        assert (status, "data from outside its file" in message) == (MODEL, True), (place, message)
+
+
+def test_a_graph_is_a_graph_whatever_it_is_called(
+    readers: ModuleType, library: Any, bundle: Path, outside: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO goes by the content: an ONNX graph with data outside could be called an IR."""
+    manifest = open_bundle(bundle).manifest
+    outside.write(bundle / manifest.onnx.path, "the network's weights")
+    (bundle / "model" / outside.FILE).rename(bundle.parent / outside.FILE)
+    (bundle / manifest.onnx.path).rename(bundle / "model/model.xml")
+    (bundle / "model/model.onnx").write_bytes(b"\x3a\x00")
+    model = BuiltModel(
+        backend="openvino",
+        backend_version="",
+        precision="fp32",
+        kind="model",
+        files=(file_ref(bundle, bundle / "model/model.xml"),),
+        source_sha256="",
+    )
+    seal(bundle, replace(manifest, models=(model,), onnx=file_ref(bundle, bundle / "model/model.onnx")))
+    monkeypatch.chdir(bundle.parent)
+    with readers.both(library.folder / "tests/verdicts", bundle, library=runtime(library, "openvino")) as found:
+        assert found.ask_c("load openvino") == (MODEL, "model/model.xml: is no XML")
+
+
+@pytest.mark.parametrize("data", [b"\x3b\x3c", b"\x3a\x7f", b"\x08\x0a", b"\xff" * 11, b"x", b"\x3a\x02\x2a\x05"])
+def test_what_is_no_graph_is_not_loaded(both: Any, backend: str, bundle: Path, data: bytes) -> None:
+    manifest = open_bundle(bundle).manifest
+    (bundle / manifest.onnx.path).write_bytes(data)
+    seal(bundle, replace(manifest, onnx=file_ref(bundle, bundle / manifest.onnx.path)))
+    status, message = both.ask_c(f"load {backend}")
+    assert (status, message.startswith("the graph is no ONNX")) == (MODEL, True), message
+
+
+def test_no_setting_of_a_manifest_makes_a_cache(readers: ModuleType, library: Any, bundle: Path, tmp_path: Path) -> None:
+    """Until it is opened, nothing but its digests has been looked at; a folder that was made by then tells of it."""
+    model = runtime(library, "openvino")
+    cache = tmp_path / "cache"
+    manifest = open_bundle(bundle).manifest
+    built = BuiltModel(
+        backend="openvino", backend_version="", precision="fp32", kind="model", files=(manifest.onnx,), source_sha256=""
+    )
+    seal(bundle, replace(manifest, models=(built,)))
+    with readers.both(library.folder / "tests/verdicts", bundle, library=model) as found:
+        assert found.ask_c("load openvino") == (0, "")
+        import json
+
+        data = json.loads((bundle / "manifest.json").read_bytes())
+        data["models"][0]["settings"] = {"CACHE_DIR": str(cache)}
+        (bundle / "manifest.json").write_bytes(readers.sealed(data))
+        status, message = found.ask_c("load openvino")
+        assert (status, "names the setting CACHE_DIR" in message) == (-3, True)
+    assert not cache.exists()

@@ -1,0 +1,99 @@
+"""Which files there are and what each is labelled: from folders or from a CSV, laid out as people have them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from weckd_edge.config import DataConfig
+from weckd_edge.errors import ConfigError, DataError
+from weckd_edge.store import digest_of
+from weckd_edge.train.data.listing.base import ListedImage, Listing, refuse_labels, stamp, utf8_path
+from weckd_edge.train.data.listing.described import read_described
+from weckd_edge.train.data.listing.folders import read_folder
+from weckd_edge.train.data.listing.rows import read_csv
+from weckd_edge.train.data.listing.system_files import walk_files
+from weckd_edge.train.data.listing.tables import ENDINGS
+
+__all__ = [
+    "ListedImage",
+    "Listing",
+    "data_root",
+    "fingerprint",
+    "list_data",
+    "list_images",
+    "stamp",
+    "utf8_path",
+    "walk_files",
+]
+
+_DEFAULT = DataConfig()
+
+
+def data_root(path: Path) -> Path:
+    """Return the folder that image paths are relative to: the folder itself, or the one a CSV lies in.
+
+    Raises:
+        DataError: There is no such folder or CSV.
+    """
+    try:
+        if path.is_dir():
+            return path
+        exists = path.exists()
+    except OSError as err:
+        raise DataError(f"{path}: expected a folder of <label>/<image> or a CSV file ({err.strerror})") from err
+    if not exists:
+        raise DataError(f"{path}: expected a folder of <label>/<image> or a CSV file, found nothing there")
+    if path.suffix.lower() not in ENDINGS:
+        raise DataError(f"{path}: expected a folder of <label>/<image> or a CSV file, got another kind of file")
+    return path.parent
+
+
+def list_data(path: Path, config: DataConfig = _DEFAULT) -> Listing:
+    """List a data set: its images sorted by path, and what is worth saying of it.
+
+    Args:
+        path: A folder, or a CSV. A folder holds ``<label>/<image>`` (folders below a label count for it), or splits that do,
+            ``<split>/<label>/<image>``, or labels that hold splits; all of it may lie in folders of its own. Splits are told
+            by the words of their names, and by holding the same classes. Images without folders of classes may lie beside a
+            table that names their classes, called as Hugging Face or Roboflow call it. A CSV has a row for each image; see
+            ``choose_columns`` for its columns. What systems leave in folders, files that are no images by their names,
+            folders of masks and splits without labels are left out, with a note.
+        config: Which columns the user named.
+
+    Raises:
+        ConfigError: Columns are named for a folder.
+        DataError: Nothing is there, it is not laid out like that, or there are fewer than two classes.
+    """
+    root = data_root(path)
+    if not path.is_dir():
+        listing = read_csv(path, config)
+    else:
+        described = read_described(root, config)
+        if described is None and config.names_columns:
+            raise ConfigError(f"{path}: a folder has no columns; give a CSV, or leave the options that name columns out")
+        listing = described or read_folder(root)
+    if listing.images:
+        refuse_labels(path, listing.images)
+    elif not listing.bad_files:
+        raise DataError(f"{path}: expected images of at least two classes, got none; one sub-folder for each class")
+    return Listing(
+        images=tuple(sorted(listing.images, key=lambda image: image.path)),
+        bad_files=tuple(sorted(listing.bad_files, key=lambda file: file.path)),
+        notes=listing.notes,
+    )
+
+
+def list_images(path: Path, config: DataConfig = _DEFAULT) -> tuple[ListedImage, ...]:
+    """List a data set's images, sorted by path; see ``list_data``."""
+    return list_data(path, config).images
+
+
+def fingerprint(path: Path, config: DataConfig = _DEFAULT) -> str:
+    """Return a digest that changes when a file is added, removed, renamed, written (by its size and time) or labelled anew.
+
+    Raises:
+        DataError: As ``list_data`` does.
+    """
+    root = data_root(path)
+    listing = list_data(path, config)
+    return digest_of([[stamp(root, image.path) for image in listing.images], listing.images, listing.bad_files])

@@ -1,0 +1,98 @@
+"""What every layout of a data set is read into."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from weckd_edge.artifacts import Attribute, BadFile, DataNote, Split
+from weckd_edge.bounds import MOST_CLASSES, MOST_LABEL_BYTES
+from weckd_edge.errors import DataError
+
+MOST_CSV_BYTES = 256 << 20
+MOST_FILES = 1_000_000
+"""Files of one data set, and lines of a CSV: some gigabytes of memory."""
+
+DEEPEST = 64
+"""Folders below each other."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListedImage:
+    """One file that is named as data, not yet opened.
+
+    Attributes:
+        path: Relative to the data set's root, POSIX.
+        label: Class name.
+        group: The group the user named, or None.
+        published_split: The split that the data set came with, or None.
+        attributes: What further columns say of it, by column.
+    """
+
+    path: str
+    label: str
+    group: str | None = None
+    published_split: Split | None = None
+    attributes: tuple[Attribute, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """A data set whose files are named and not yet opened.
+
+    Attributes:
+        images: Sorted by path.
+        bad_files: Images that a CSV gives no label, or several, sorted by path.
+        notes: What was decided, and what may be wrong.
+    """
+
+    images: tuple[ListedImage, ...]
+    bad_files: tuple[BadFile, ...] = ()
+    notes: tuple[DataNote, ...] = ()
+
+
+def stamp(root: Path, path: str) -> tuple[str, int, int]:
+    """Return a file's path, size in bytes and time in ns, which change where it was written; -1 where there is none."""
+    try:
+        entry = (root / path).stat()
+    except (OSError, ValueError):  # it is not there, or nothing can be called so; reading it says which
+        return utf8_path(path), -1, -1
+    return utf8_path(path), entry.st_size, entry.st_mtime_ns
+
+
+def utf8_path(path: str) -> str:
+    """Return a path with the bytes that are not UTF-8 written as escapes, so that it can be printed and stored."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def refuse_labels(path: Path, images: Sequence[ListedImage]) -> None:
+    """Refuse classes that no bundle can hold, and names that are one to a reader.
+
+    Raises:
+        DataError: There are fewer than two classes, too many, or names that cannot be told apart, printed or stored.
+    """
+    example = {image.label: utf8_path(image.path) for image in reversed(images)}
+    labels = sorted(example)
+    if len(labels) < 2:
+        only = f"only '{labels[0]}'" if labels else "none"
+        raise DataError(f"{path}: expected images of at least two classes, got {only}; one sub-folder for each class")
+    if len(labels) > MOST_CLASSES:
+        raise DataError(f"{path}: expected at most {MOST_CLASSES} classes, as a bundle holds no more, found {len(labels)}")
+    seen: dict[str, str] = {}
+    for label in labels:
+        plain = " ".join(unicodedata.normalize("NFKC", label).casefold().replace("_", " ").replace("-", " ").split())
+        if plain in seen:
+            raise DataError(
+                f"{path}: the class names '{seen[plain]}' and '{label}' differ only in case, spaces or dashes (such as "
+                f"{example[seen[plain]]} and {example[label]}); if they are one class, give it one name"
+            )
+        seen[plain] = label
+        if not label.isprintable():
+            raise DataError(f"{path}: the class name {label!r} holds characters that cannot be printed; rename it")
+        if len(label.encode()) > MOST_LABEL_BYTES:
+            raise DataError(
+                f"{path}: expected class names of at most {MOST_LABEL_BYTES} bytes in UTF-8, as a bundle holds no longer, "
+                f"found one of {len(label.encode())} ('{label[:40]}...'); rename it"
+            )

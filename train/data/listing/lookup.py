@@ -1,0 +1,156 @@
+"""Where the images lie that a CSV names: by their paths, or by names without ending or folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from weckd_edge.artifacts import DataNote
+from weckd_edge.errors import DataError
+from weckd_edge.train.data.listing.columns import has_ending
+from weckd_edge.train.data.listing.masks import is_mask_folder
+from weckd_edge.train.data.listing.notes import counted, note, some
+from weckd_edge.train.data.listing.system_files import IMAGE_ENDINGS, walk
+
+_DRIVE = re.compile(r"[A-Za-z]:/")
+
+
+def relative(name: str, root: Path, where: str) -> str:
+    """Return the path of an image below a CSV's folder, POSIX; an absolute path elsewhere is returned as it is.
+
+    Raises:
+        DataError: It is empty, or leads out of the folder.
+    """
+    if not name:
+        raise DataError(f"{where}: expected the path of an image, got an empty cell")
+    plain = PurePosixPath(name.replace("\\", "/"))
+    if is_elsewhere(str(plain)):
+        plain = PurePosixPath(os.path.normpath(plain))
+        here = root.resolve().as_posix()
+        if not plain.is_relative_to(here):
+            return str(plain)
+        plain = plain.relative_to(here)
+    parts = [part for part in plain.parts if part != "."]
+    if ".." in parts or not parts:
+        raise DataError(f"{where}: {name} does not lie below the CSV's folder; put the CSV above its images")
+    return "/".join(parts)
+
+
+def is_elsewhere(name: str) -> bool:
+    """Tell whether a path is an absolute one: of this machine, or of Windows."""
+    return name.startswith("/") or _DRIVE.match(name) is not None
+
+
+def is_file(root: Path, name: str) -> bool:
+    """Tell whether a file lies at a path below a folder."""
+    try:
+        return (root / name).is_file()
+    except (OSError, ValueError):  # nothing can be called so
+        return False
+
+
+def find_files(names: Sequence[str], root: Path, path: Path) -> tuple[dict[str, str], list[DataNote]]:
+    """Find the files of images that do not lie where they are named.
+
+    A name without the ending of an image, an absolute path elsewhere, or all names where none of them is a file, are looked
+    for below the folder. One of both paths must be the end of the other, but for the ending: the CSV may name less than the
+    path, or folders above its own.
+
+    Args:
+        names: Relative paths, as ``relative`` returns them.
+        root: The CSV's folder.
+        path: The CSV, for messages.
+
+    Returns:
+        The files by name, for those that were found elsewhere; and notes.
+
+    Raises:
+        DataError: Several files may be meant.
+    """
+    lost = [name for name in names if is_elsewhere(name) or not is_file(root, name)]
+    everything = len(lost) == len(names)
+    wanted = [name for name in lost if everything or is_elsewhere(name) or not has_ending(name)]
+    if not wanted:
+        return {}, _missing(lost, names, root)
+    by_last: dict[str, list[str]] = defaultdict(list)
+    for file in _images_below(root):
+        by_last[PurePosixPath(file).name.lower()].append(file)
+        by_last[PurePosixPath(file).stem.lower()].append(file)
+    found: dict[str, str] = {}
+    close = {name: _close(by_last[PurePosixPath(name).name.lower()], name) for name in wanted}
+    home = _home(close.values())
+    for name, files in close.items():
+        likely = [file for file in files if str(PurePosixPath(file).parent) == home] if len(files) > 1 else files
+        if len(files) > 1 and len(likely) != 1:
+            raise DataError(
+                f"{path}: '{name}' may be {some(files)}; expected one file of this name below the CSV's folder: write paths "
+                "with folder and ending, or move the others away"
+            )
+        if likely:
+            found[name] = likely[0]
+    notes = []
+    if found:
+        first = min(found)
+        endings = Counter(PurePosixPath(file).suffix for name, file in found.items() if not has_ending(name))
+        what = f"without an extension ({', '.join(sorted(endings))})" if endings else "with other folders"
+        notes.append(
+            note(
+                "I_FILES_FOUND_BY_NAME",
+                f"{counted(len(found), 'image')} {'is' if len(found) == 1 else 'are'} named {what}; the files were found by "
+                f"name: {first} is {found[first]}",
+            )
+        )
+    return found, [*notes, *_missing([name for name in lost if name not in found], names, root)]
+
+
+def _close(files: Sequence[str], name: str) -> list[str]:
+    """Return the files that a name may mean; those in folders of masks only where there are no others."""
+    found = sorted({file for file in files if _ends_with(file, name)})
+    return [file for file in found if not any(map(is_mask_folder, PurePosixPath(file).parts[:-1]))] or found
+
+
+def _home(close: Collection[Sequence[str]]) -> str | None:
+    """Return the folder in which all names are found, each once, if there is just one such: of train and test, say."""
+    homes: Counter[str] = Counter()
+    for files in close:
+        here = Counter(str(PurePosixPath(file).parent) for file in files)
+        homes.update(folder for folder, count in here.items() if count == 1)
+    full = [folder for folder, count in homes.items() if count == len(close)]
+    return full[0] if len(full) == 1 else None
+
+
+def _ends_with(file: str, name: str) -> bool:
+    """Tell whether the path of a file and the name of an image are the same, as far as both go."""
+    parts, wanted = PurePosixPath(file).parts, PurePosixPath(name).parts
+    last = parts[-1] if has_ending(name) else PurePosixPath(parts[-1]).stem
+    both = min(len(parts), len(wanted)) - 1
+    return last.lower() == wanted[-1].lower() and (not both or parts[-1 - both : -1] == wanted[-1 - both : -1])
+
+
+def _missing(lost: Sequence[str], names: Sequence[str], root: Path) -> list[DataNote]:
+    """Say why none of the images is there, if none is."""
+    if not lost or len(lost) < len(names):
+        return []
+    text = f"none of the {counted(len(names), 'image')} is there: paths are relative to the CSV's folder"
+    top = PurePosixPath(lost[0]).parts[0]
+    if is_file(root, top) and top != lost[0]:
+        text += f", where '{top}' is a file and no folder (a link that was copied as text?)"
+    if any(map(has_ending, lost)):
+        text += f"; {lost[0]} was looked for, and no file below it is called so"
+    else:
+        text += f"; {lost[0]} was looked for, and no file below it is called so, with an extension such as .jpg or without"
+    return [note("W_FILES_MISSING", text)]
+
+
+def _images_below(root: Path) -> Iterator[str]:
+    """Yield the images below a folder; none where it cannot be gone through, or holds too much."""
+    try:
+        found = walk(root).files
+    except DataError:
+        return
+    for file in found:
+        if file.suffix.lower() in IMAGE_ENDINGS:
+            yield file.relative_to(root).as_posix()

@@ -1,0 +1,189 @@
+"""A data set from a CSV: each row an image, its class and what else is known of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from weckd_edge.artifacts import Attribute, BadFile, DataNote, Split
+from weckd_edge.config import DataConfig
+from weckd_edge.errors import DataError, did_you_mean
+from weckd_edge.train.data.listing.base import ListedImage, Listing
+from weckd_edge.train.data.listing.columns import Roles, choose_columns
+from weckd_edge.train.data.listing.labels import find_combined, is_flag, is_missing, may_be_missing, ones, parts_of, single
+from weckd_edge.train.data.listing.lookup import find_files, is_elsewhere, is_file, relative
+from weckd_edge.train.data.listing.notes import counted, note, quoted, some
+from weckd_edge.train.data.listing.splits import split_of_cell
+from weckd_edge.train.data.listing.tables import Table, read_table
+
+_SPLITS = ("train", "val", "test", "training", "validation", "testing", "valid", "dev")
+
+
+def read_csv(path: Path, config: DataConfig) -> Listing:
+    """Read a data set from a CSV; images without one label are listed as bad files.
+
+    Raises:
+        DataError: It is no such table, or a row names no image, one twice, or an unknown split.
+    """
+    table = read_table(path)
+    if not table.columns:
+        raise DataError(f"{path}: expected a column 'path (or file)', got the columns none")
+    roles = choose_columns(table, config, path, lambda cell: _is_named(path.parent, cell))
+    names = _names(table, roles, path)
+    if not names:
+        raise DataError(f"{path}: expected one line for each image below the header, found none")
+    found, notes = find_files(names, path.parent, path)
+    files = [found.get(name, name) for name in names]
+    for file, (line, _) in zip(files, table.rows, strict=True):
+        if is_elsewhere(file):
+            raise DataError(
+                f"{path}, line {line}: {file} does not lie below the CSV's folder, nor does a file of this name; paths are "
+                "relative to it"
+            )
+    splits, said = _splits(table, roles, files, path)
+    labels, reasons = _labels(table, roles, path)
+    further = sorted(set(table.columns) - roles.used)
+    images, bad = [], []
+    for file, label, reason, split, (line, row) in zip(files, labels, reasons, splits, table.rows, strict=True):
+        if reason:
+            bad.append(BadFile(path=file, reason=f"{reason} (line {line})"))
+            continue
+        images.append(
+            ListedImage(
+                path=file,
+                label=label,
+                group=_group(row.get(roles.group or "", "")),
+                published_split=split,
+                attributes=tuple(Attribute(column=column, value=row.get(column, "")) for column in further),
+            )
+        )
+    twice = [file for file, count in Counter([i.path for i in images] + [b.path for b in bad]).items() if count > 1]
+    if twice:
+        raise DataError(f"{path}: {twice[0]} is named by several lines; keep one line for each image")
+    notes = [
+        *table.notes,
+        *roles.notes,
+        *notes,
+        *said,
+        *_label_notes(reasons, [image.label for image in images], [title for _, title in roles.classes]),
+    ]
+    return Listing(images=tuple(images), bad_files=tuple(bad), notes=tuple(notes))
+
+
+def _is_named(root: Path, cell: str) -> bool:
+    try:
+        return is_file(root, relative(cell, root, ""))
+    except DataError:
+        return False
+
+
+def _names(table: Table, roles: Roles, path: Path) -> list[str]:
+    seen: set[str] = set()
+    names = []
+    for line, row in table.rows:
+        name = relative(row.get(roles.path, ""), path.parent, f"{path}, line {line}")
+        if name in seen:
+            raise DataError(f"{path}, line {line}: {name} is named a second time; keep one line for each image")
+        seen.add(name)
+        names.append(name)
+    return names
+
+
+def _labels(table: Table, roles: Roles, path: Path) -> tuple[list[str], list[str]]:
+    """Return the label of each row, and why it has none."""
+    labels, reasons = [], []
+    if roles.label is None:
+        titles = [title for _, title in roles.classes]
+        for line, row in table.rows:
+            cells = [row.get(name, "") for name, _ in roles.classes]
+            odd = [cell for cell in cells if not is_flag(cell)]
+            if odd:
+                raise DataError(f"{path}, line {line}: expected 0 or 1 in the column of each class, found '{odd[0]}'")
+            said = ones(cells)
+            labels.append(titles[said[0]] if len(said) == 1 else "")
+            told = f"several labels: {', '.join(titles[n] for n in said)}" if said else "no label: no class has a 1"
+            reasons.append("" if len(said) == 1 else told)
+        return labels, reasons
+    cells = [single(row.get(roles.label, "")) for _, row in table.rows]
+    combined = find_combined(cell for cell in cells if not is_missing(cell))
+    for cell in cells:
+        labels.append(cell)
+        if is_missing(cell):
+            reasons.append(f"no label: the cell is '{cell}'" if cell else "no label: the cell is empty")
+        else:
+            reasons.append(f"several labels: {', '.join(parts_of(cell))}" if cell in combined else "")
+    return labels, reasons
+
+
+def _label_notes(reasons: Sequence[str], labels: Sequence[str], classes: Sequence[str]) -> list[DataNote]:
+    notes = []
+    told = Counter(reason for reason in reasons if reason)
+    for start, code, text in (
+        ("no label", "W_NO_LABEL", "{} no label ({}) and are left out; a value that is a class needs another name"),
+        (
+            "several labels",
+            "W_SEVERAL_LABELS",
+            "{} more than one label ({}) and are left out: classes exclude each other here; keep one label for each image",
+        ),
+    ):
+        kinds = {
+            reason.partition(": ")[2].replace(", ", " and "): count
+            for reason, count in told.items()
+            if reason.startswith(start)
+        }
+        if kinds:
+            images = counted(sum(kinds.values()), "image has", "images have")
+            notes.append(note(code, text.format(images, some(sorted(kinds, key=lambda kind: (-kinds[kind], kind))))))
+    if classes and (idle := sorted(set(classes) - set(labels))):
+        notes.append(note("W_CLASS_WITHOUT_IMAGES", f"no image has the class {quoted(idle)}; it is left out"))
+    return [*notes, *label_notes(labels)]
+
+
+def label_notes(labels: Sequence[str]) -> list[DataNote]:
+    """Say which classes may be none, or several in one."""
+    classes = Counter(labels)
+    notes = []
+    if odd := sorted(label for label in classes if may_be_missing(label)):
+        notes.append(
+            note(
+                "W_LABEL_LIKE_MISSING",
+                f"the class {quoted(odd)} may stand for images without a label ({sum(classes[label] for label in odd):,}); "
+                "they are used as a class",
+            )
+        )
+    if combined := sorted(find_combined(classes)):
+        notes.append(
+            note(
+                "W_LABELS_LOOK_COMBINED", f"{quoted(combined[:3])} looks like several labels in one; it is used as one class"
+            )
+        )
+    return notes
+
+
+def _group(text: str) -> str | None:
+    return None if is_missing(text) else text
+
+
+def _splits(table: Table, roles: Roles, files: Sequence[str], path: Path) -> tuple[list[Split | None], list[DataNote]]:
+    """Return the split that each image came with: by its column, or by the folders that all images lie in."""
+    if roles.split is not None:
+        return [_split(row.get(roles.split, ""), f"{path}, line {line}") for line, row in table.rows], []
+    by_folder = [_split_of_folders(file) for file in files]
+    if None in by_folder or len(set(by_folder)) < 2:
+        return [None] * len(files), []
+    return by_folder, [note("I_SPLIT_FOLDERS", "the folders in the images' paths are read as published splits")]
+
+
+def _split_of_folders(file: str) -> Split | None:
+    found = {split for part in PurePosixPath(file).parts[:-1] if (split := split_of_cell(part)) is not None}
+    return found.pop() if len(found) == 1 else None
+
+
+def _split(text: str, where: str) -> Split | None:
+    if is_missing(text):
+        return None
+    split = split_of_cell(text)
+    if split is None:
+        raise DataError(f"{where}: unknown split '{text}'{did_you_mean(text.lower(), _SPLITS)}")
+    return split

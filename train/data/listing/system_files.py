@@ -1,0 +1,141 @@
+"""Files that no person put into a data set, or that are no images by their names; and the walk that leaves them out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from weckd_edge.errors import DataError
+from weckd_edge.train.data.listing import base
+from weckd_edge.train.data.listing.splits import word_set
+
+_MAKERS: dict[str, str] = {
+    **dict.fromkeys(("__macosx", ".ds_store", ".appledouble", ".spotlight-v100", ".fseventsd", "icon\r"), "macOS"),
+    **dict.fromkeys((".trashes", ".temporaryitems", ".apdisk", "network trash folder", "temporary items"), "macOS"),
+    **dict.fromkeys(("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "_desktop.ini"), "Windows"),
+    **dict.fromkeys(("folder.htt", "$recycle.bin", "recycler", "recycled", "found.000"), "Windows"),
+    "system volume information": "Windows",
+    **dict.fromkeys(("lost+found", ".directory"), "Linux"),
+    **dict.fromkeys(("@eadir", "#recycle", "#snapshot", "@recently-snapshot", "@tmp"), "a network drive"),
+    **dict.fromkeys((".ipynb_checkpoints", "__pycache__", ".git", ".svn", ".hg", ".idea", ".vscode"), "a program"),
+    **dict.fromkeys((".thumbnails", ".picasa.ini", "picasa.ini", ".nomedia"), "a program"),
+}
+"""Who makes files and folders of these names, in lower case, without being asked."""
+
+_NO_IMAGES = word_set(
+    ".txt .csv .tsv .json .jsonl .ndjson .xml .md .rst .htm .html .pdf .rtf .doc .docx .xls .xlsx .ods .odt .ppt .pptx .log "
+    ".yaml .yml .toml .ini .cfg .py .ipynb .sh .bat .m .r .url .lnk .tex .bib .sql .sqlite .cache .md5 .sha256"
+)
+"""Endings of files that describe a data set."""
+
+IMAGE_ENDINGS = word_set(
+    ".jpg .jpeg .jpe .jfif .png .bmp .dib .tif .tiff .webp .gif .ppm .pgm .pbm .pnm .jp2 .j2k .jpx .heic .heif .avif .dcm "
+    ".dicom .tga .ico .nii"
+)
+"""Endings of pictures, those that are not read among them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Walk:
+    """What lies below a folder.
+
+    Attributes:
+        files: Sorted; those that are images by their names, or may be.
+        folders: Every folder below it, sorted.
+        others: Files that are no images by their names, sorted.
+        system: How many files and folders of systems and programs, and hidden ones, were left out, by their maker.
+    """
+
+    files: list[Path]
+    folders: list[Path]
+    others: list[Path]
+    system: Counter[str]
+
+
+def maker(name: str) -> str | None:
+    """Return who makes files and folders of such a name unasked; ``hidden`` where they are hidden; else None."""
+    lower = name.lower()
+    if lower in _MAKERS:
+        return _MAKERS[lower]
+    if lower.startswith("._"):
+        return "macOS"
+    if lower.startswith("~$"):
+        return "a program"
+    if lower.startswith((".trash", ".fuse_", ".nfs")):
+        return "Linux"
+    return "hidden" if lower.startswith(".") else None
+
+
+def is_no_image(name: str) -> bool:
+    """Tell whether a file is no image by its name."""
+    return Path(name).suffix.lower() in _NO_IMAGES
+
+
+def entries(folder: Path, system: Counter[str]) -> list[Path]:
+    """Return what a folder holds, sorted; what systems and programs left there is counted instead.
+
+    Raises:
+        DataError: It cannot be listed.
+    """
+    found = []
+    try:
+        for entry in folder.iterdir():
+            made = maker(entry.name)
+            if made is None:
+                found.append(entry)
+            else:
+                system[made] += 1
+    except OSError as err:
+        raise DataError(f"{folder}: cannot be listed ({err.strerror})") from err
+    return sorted(found)
+
+
+def walk(folder: Path) -> Walk:
+    """Go through everything below a folder.
+
+    Each folder is gone through once, however many links lead to it: by its own path where that lies below ``folder``.
+
+    Raises:
+        DataError: A folder cannot be listed, or there are too many files or too many folders below each other.
+    """
+    found = Walk(files=[], folders=[], others=[], system=Counter())
+    seen: set[tuple[int, int]] = set()
+    waiting, links = [folder], list[Path]()
+    while waiting or links:
+        here = waiting.pop() if waiting else links.pop()
+        if len(here.parts) - len(folder.parts) > base.DEEPEST:
+            raise DataError(
+                f"{folder}: expected at most {base.DEEPEST} folders below each other, found more; lay it out flatter"
+            )
+        try:
+            identity = _identity(here)
+            if identity in seen:
+                continue
+            seen.add(identity)
+            if here != folder:
+                found.folders.append(here)
+            for entry in entries(here, found.system):
+                if not entry.is_dir():
+                    (found.others if is_no_image(entry.name) else found.files).append(entry)
+                elif entry.is_symlink():
+                    links.append(entry)
+                else:
+                    waiting.append(entry)
+        except OSError as err:
+            raise DataError(f"{here}: cannot be listed ({err.strerror})") from err
+        if len(found.files) + len(found.others) > base.MOST_FILES:
+            raise DataError(f"{folder}: expected at most {base.MOST_FILES} files, found more")
+    for names in (found.files, found.folders, found.others):
+        names.sort()
+    return found
+
+
+def walk_files(folder: Path) -> list[Path]:
+    """Return every file below a folder that may be an image, sorted; see ``walk``."""
+    return walk(folder).files
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    stat = folder.stat()
+    return stat.st_dev, stat.st_ino

@@ -1,0 +1,195 @@
+"""A CSV as spreadsheets, programs and competitions write it: any usual encoding and delimiter, to rows by column."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import csv
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from weckd_edge.artifacts import DataNote
+from weckd_edge.errors import DataError
+from weckd_edge.files import read_bounded
+from weckd_edge.train.data.listing import base
+from weckd_edge.train.data.listing.notes import note
+
+ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
+"""Of files that are read as tables."""
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig", "UTF-8"),
+    (codecs.BOM_UTF32_LE, "utf-32", "UTF-32"),
+    (codecs.BOM_UTF32_BE, "utf-32", "UTF-32"),
+    (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
+    (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
+)
+"""First bytes of a text, how Python calls its encoding, and how people do; a mark that begins with another comes first."""
+
+_SEP = re.compile(r'\s*"?sep=(.)"?[,;\t]*\r?\n', re.IGNORECASE)
+_UNNAMED = re.compile(r"unnamed: \d+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """The rows of a CSV, or of a file of JSON lines.
+
+    Attributes:
+        columns: Names in lower case, in the file's order; an index that a program wrote without a name is left out.
+        titles: The same as they are written.
+        repeated: Those that stand there more than once; the last one's cells count.
+        rows: Line number, and cells by column, without the spaces around them; a cell may be missing.
+        notes: How the file had to be read.
+    """
+
+    columns: tuple[str, ...]
+    titles: tuple[str, ...]
+    repeated: frozenset[str]
+    rows: tuple[tuple[int, dict[str, str]], ...]
+    notes: tuple[DataNote, ...] = ()
+
+
+def read_table(path: Path) -> Table:
+    """Read a CSV, or a file with one JSON object a line.
+
+    The delimiter is a comma, semicolon, tab or bar: what a line ``sep=`` names, or the commonest in the header. Texts in
+    UTF-8, UTF-16 and UTF-32 are read, and anything else as Windows-1252, with a note.
+
+    Raises:
+        DataError: It is none of these, it is too large, or a row has more cells than the header.
+    """
+    data = read_bounded(path, at_most=base.MOST_CSV_BYTES, where=str(path), error=DataError)
+    text, notes = _decode(data, path)
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        return _from_json_lines(text, path, notes)
+    skipped = 0
+    if sep := _SEP.match(text):
+        delimiter = sep[1]
+        text, skipped = text[sep.end() :], sep[0].count("\n")
+        notes.append(note("I_SEP_LINE", f"the line 'sep={delimiter}' names the delimiter; it is no row"))
+    else:
+        blank = len(text) - len(text.lstrip("\r\n"))
+        text, skipped = text[blank:], text[:blank].count("\n")
+        header = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
+        delimiter = max(",;\t", key=header.count)
+        delimiter = "|" if delimiter not in header and "|" in header else delimiter
+    return _from_lines(text, delimiter, skipped, path, notes)
+
+
+def _decode(data: bytes, path: Path) -> tuple[str, list[DataNote]]:
+    for mark, encoding, name in _MARKS:
+        if data.startswith(mark):
+            try:
+                text = data.decode(encoding)
+            except UnicodeDecodeError as err:
+                raise DataError(f"{path}: expected a CSV in {name}, as its first bytes say, cannot read it ({err})") from err
+            said = [] if name == "UTF-8" else [note("I_ENCODING", f"the CSV is read as {name}; UTF-8 is what others expect")]
+            return _plain(text, path), said
+    for encoding in ("utf-16-le", "utf-16-be"):
+        if _nul_share(data, encoding) > 0.3:
+            with contextlib.suppress(UnicodeDecodeError):
+                return _plain(data.decode(encoding), path), [note("I_ENCODING", "the CSV is read as UTF-16")]
+    try:
+        return _plain(data.decode("utf-8"), path), []
+    except UnicodeDecodeError as err:
+        place = err.start
+    try:
+        text = _plain(data.decode("cp1252"), path)
+    except UnicodeDecodeError:
+        text = _plain(data.decode("latin-1"), path)
+    return text, [
+        note(
+            "W_ENCODING",
+            f"the CSV is not in UTF-8 and is read as Windows-1252 (Latin-1), in which byte {place} is '{text[place]}'; "
+            "where that is wrong, save it as UTF-8",
+        )
+    ]
+
+
+def _nul_share(data: bytes, encoding: str) -> float:
+    high = data[1::2] if encoding.endswith("le") else data[::2]
+    return high.count(0) / max(1, len(high))
+
+
+def _plain(text: str, path: Path) -> str:
+    """Refuse what is no text: of other files, NULs and control characters are among the first."""
+    head = text[:4096]
+    if head.startswith("PK\x03\x04"):
+        raise DataError(f"{path}: expected a CSV in UTF-8, found a workbook or an archive; save the sheet as CSV")
+    odd = sum(c < " " and c not in "\t\r\n\f" for c in head)
+    if odd > len(head) / 100:
+        raise DataError(f"{path}: expected a CSV in UTF-8, found something other than text")
+    return text
+
+
+def _from_lines(text: str, delimiter: str, skipped: int, path: Path, notes: list[DataNote]) -> Table:
+    rows = []
+    try:
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        titles = tuple(cell.strip() for cell in next(lines, ()))
+        columns = tuple(title.lower() for title in titles)
+        for count, cells in enumerate(lines, start=2):
+            if count > base.MOST_FILES + 1:
+                raise DataError(f"{path}: expected at most {base.MOST_FILES} lines, found more")
+            if not any(cell.strip() for cell in cells):
+                continue
+            number = lines.line_num + skipped
+            if any(cell.strip() for cell in cells[len(columns) :]):
+                raise DataError(
+                    f"{path}, line {number}: expected {len(columns)} cells, as the header has, found {len(cells)}; a cell "
+                    f"that holds '{delimiter}' stands in double quotes"
+                )
+            rows.append((number, {key: cell.strip() for key, cell in zip(columns, cells, strict=False)}))
+    except csv.Error as err:
+        raise DataError(f"{path}: expected a CSV, got something else ({err})") from err
+    return _table(titles, rows, path, notes)
+
+
+def _from_json_lines(text: str, path: Path, notes: list[DataNote]) -> Table:
+    titles: dict[str, None] = {}
+    rows = []
+    for number, line in enumerate(io.StringIO(text), start=1):
+        if number > base.MOST_FILES:
+            raise DataError(f"{path}: expected at most {base.MOST_FILES} lines, found more")
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError) as err:
+            raise DataError(f"{path}, line {number}: expected a JSON object, found something else ({err})") from err
+        if not isinstance(found, dict):
+            raise DataError(f"{path}, line {number}: expected a JSON object such as {{'file_name': ..., 'label': ...}}")
+        titles.update(dict.fromkeys(found))
+        rows.append((number, {key.strip().lower(): _cell(value) for key, value in found.items()}))
+    return _table(tuple(title.strip() for title in titles), rows, path, notes)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _table(titles: tuple[str, ...], rows: list[tuple[int, dict[str, str]]], path: Path, notes: list[DataNote]) -> Table:
+    kept = [title for title in titles if title and not _UNNAMED.fullmatch(title.lower())]
+    count = Counter(title.lower() for title in kept)
+    first = {title.lower(): title for title in reversed(kept)}
+    columns = tuple(dict.fromkeys(title.lower() for title in kept))
+    return Table(
+        columns=columns,
+        titles=tuple(first[column] for column in columns),
+        repeated=frozenset(column for column in columns if count[column] > 1),
+        rows=tuple(rows),
+        notes=tuple(notes),
+    )
+
+
+def column(table: Table, name: str) -> Iterator[str]:
+    """Return the cells of a column; empty where a row has none."""
+    for _, row in table.rows:
+        yield row.get(name, "")

@@ -1,0 +1,98 @@
+"""The split that a data set came with: whether it is used, and what it leaks.
+
+A split that somebody made is kept by default. They may know what no search in the pixels finds (patients, sites, dates), a
+network that is brought was trained on its training part, and figures stay comparable. It is said what it leaks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from weckd_edge.artifacts import DataNote, Split
+from weckd_edge.config import DataConfig
+from weckd_edge.errors import DataError
+from weckd_edge.train.data.listing.notes import counted, note
+from weckd_edge.train.data.scan import ScannedImage
+
+
+def test_part(splits: Sequence[Split | None]) -> Split:
+    """Return which published split images are tested on: the validation split where there is no other held-out one."""
+    return "test" if "test" in splits else "val"
+
+
+def keeps_published(
+    labels: Sequence[str], splits: Sequence[Split | None], config: DataConfig
+) -> tuple[bool, tuple[DataNote, ...]]:
+    """Decide whether the split that a data set came with is kept, and say so.
+
+    Args:
+        labels: Class of each image.
+        splits: The published split of each image.
+        config: What was asked.
+
+    Raises:
+        DataError: It was asked for, and is missing or incomplete.
+    """
+    problem = _problem(labels, splits)
+    if config.use_published_split and problem:
+        raise DataError(
+            f"data.use_published_split (--published-split) expects images that are named train or test (or val): {problem}; "
+            "complete the split, or leave the setting out"
+        )
+    if not any(splits):
+        return False, ()
+    parts = ", ".join(f"{name} {count}" for name, count in Counter(name for name in splits if name).most_common())
+    if config.use_published_split is False:
+        return False, (
+            note(
+                "I_SPLIT_NOT_USED",
+                f"the split that the data set came with ({parts}) is not used, as asked; a new one is made",
+            ),
+        )
+    if problem:
+        text = f"the split that the data set came with ({parts}) is not used, and a new one is made: {problem}"
+        code = "I_SPLIT_NOT_USED" if len(set(splits)) == 1 else "W_SPLIT_NOT_USED"  # of one part nothing is lost
+        return False, (note(code, text),)
+    told = "" if "test" in splits else "; its validation images are the test images, as it names no others"
+    return True, (note("I_SPLIT_USED", f"the split that the data set came with is used ({parts}){told}"),)
+
+
+def _problem(labels: Sequence[str], splits: Sequence[Split | None]) -> str:
+    """Return why the published split cannot be used; empty where it can."""
+    count = Counter(splits)
+    if count[None]:
+        return f"got {count[None]} unnamed of {len(splits)} images"
+    if not count["train"]:
+        return "got no training images"
+    if not count["test"] and not count["val"]:
+        return "got training images alone"
+    for split in ("train", "val", "test"):
+        held = {label for label, one in zip(labels, splits, strict=True) if one == split}
+        missing = sorted(set(labels) - held)
+        if held and missing:
+            return f"the published {split} split holds no image of class '{missing[0]}'"
+    return ""
+
+
+def count_leaks(images: Sequence[ScannedImage], groups: Sequence[str]) -> tuple[int, int, int]:
+    """Return how many published test images copy a training image, share a group with one, and there are in all."""
+    splits = [image.listed.published_split for image in images]
+    part = test_part(splits)
+    train = [n for n, split in enumerate(splits) if split == "train"]
+    pixels, named = {images[n].pixels_sha256 for n in train}, {groups[n] for n in train}
+    test = [n for n, split in enumerate(splits) if split == part]
+    copies = sum(images[n].pixels_sha256 in pixels for n in test)
+    return copies, sum(groups[n] in named for n in test), len(test)
+
+
+def leak_notes(images: Sequence[ScannedImage], groups: Sequence[str]) -> tuple[DataNote, ...]:
+    """Say what the published split leaks, if it does."""
+    copies, grouped, test = count_leaks(images, groups)
+    if not copies and not grouped:
+        return ()
+    text = (
+        f"the split that the data set came with leaks: of {counted(test, 'test image')} {copies} are copies of a training "
+        f"image and {grouped} share a group with one; --no-published-split deals a new one by whole groups"
+    )
+    return (note("W_SPLIT_LEAKS", text),)

@@ -1,0 +1,117 @@
+"""A data set listed and decoded, without the masks that lie beside its images: the one way into every command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from weckd_edge.artifacts import BadFile, DataNote
+from weckd_edge.config import DataConfig
+from weckd_edge.errors import DataError
+from weckd_edge.progress import Progress
+from weckd_edge.train.data.content import LEAST_SIDE, is_tiny
+from weckd_edge.train.data.listing import data_root, list_data
+from weckd_edge.train.data.listing.masks import find_masks
+from weckd_edge.train.data.listing.notes import counted, note, some
+from weckd_edge.train.data.scan import ScannedImage, picture_notes, scan
+
+_DEFAULT = DataConfig()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataSet:
+    """A data set after it was read.
+
+    Attributes:
+        root: What paths are relative to.
+        images: Readable ones, sorted by path.
+        bad_files: What cannot be read, or has no label or several, sorted by path.
+        labels: Every class that is named, sorted, those of unreadable images among them.
+        notes: What was decided, and what may be wrong.
+    """
+
+    root: Path
+    images: tuple[ScannedImage, ...]
+    bad_files: tuple[BadFile, ...]
+    labels: tuple[str, ...]
+    notes: tuple[DataNote, ...]
+
+
+def read_data(path: Path, progress: Progress, config: DataConfig = _DEFAULT) -> DataSet:
+    """List and decode a data set; see ``list_data`` for the layouts.
+
+    A mask is left out, and said, where both its name and its pixels tell: it is called as an image beside it is, and has two
+    grey levels, which that image has not.
+
+    Raises:
+        ConfigError: Columns are named for a folder.
+        DataError: Nothing is there, or it is not laid out as a data set.
+    """
+    root = data_root(path)
+    listing = list_data(path, config)
+    found = scan(root, listing.images, progress)
+    named = find_masks(image.path for image in listing.images)
+    flat = {image.listed.path for image in found.images if image.two_levels}
+    masks = {mask for mask, image in named.items() if mask in flat and image not in flat}
+    images = tuple(image for image in found.images if image.listed.path not in masks)
+    labels = sorted({image.label for image in listing.images if image.path not in masks})
+    if len(labels) == 1:
+        raise DataError(
+            f"{path}: expected images of at least two classes, got only '{labels[0]}' beside {counted(len(masks), 'mask')}"
+        )
+    return DataSet(
+        root=root,
+        images=images,
+        bad_files=tuple(sorted((*listing.bad_files, *found.bad_files), key=lambda file: file.path)),
+        labels=tuple(labels),
+        notes=(*listing.notes, *_mask_notes(named, masks, flat, images), *_tiny_notes(images), *picture_notes(images)),
+    )
+
+
+def _mask_notes(named: dict[str, str], masks: set[str], flat: set[str], images: Sequence[ScannedImage]) -> list[DataNote]:
+    notes = []
+    if masks:
+        first = min(masks)
+        notes.append(
+            note(
+                "W_MASKS_LEFT_OUT",
+                f"{counted(len(masks), 'file')} look like masks of the images beside them, by name and by two grey levels, "
+                f"and are left out, such as {first} of {named[first]}; if they are images, rename them",
+            )
+        )
+    here = {image.listed.path for image in images}
+    pairs = {mask: image for mask, image in named.items() if mask in here and image in here}
+    # Of two files that differ in their ending alone, neither is a mask by its name.
+    called = sorted(mask for mask, image in pairs.items() if mask.rpartition(".")[0] != image.rpartition(".")[0])
+    if called:
+        notes.append(
+            note(
+                "W_NAMED_LIKE_MASKS",
+                f"named like masks of images beside them, {counted(len(called), 'file')}: {some(called)}; used as images, "
+                "as they do not look like masks",
+            )
+        )
+    rest = sorted(flat & here)
+    if rest and 10 * len(rest) < 9 * len(here):
+        notes.append(
+            note(
+                "W_TWO_GREY_LEVELS",
+                f"{counted(len(rest), 'image')} of {len(here):,} have one or two grey levels, as masks and empty pictures "
+                f"do, and are used as images: {some(rest)}",
+            )
+        )
+    return notes
+
+
+def _tiny_notes(images: Sequence[ScannedImage]) -> list[DataNote]:
+    tiny = [image.listed.path for image in images if is_tiny(image.width, image.height)]
+    if not tiny:
+        return []
+    return [
+        note(
+            "W_TINY_IMAGES",
+            f"{counted(len(tiny), 'image')} with a side under {LEAST_SIDE} pixels show nothing and are used all the same: "
+            f"{some(tiny)}",
+        )
+    ]
