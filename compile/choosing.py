@@ -65,7 +65,7 @@ def judge(
 
 def is_whole_int8(trial: Trial) -> bool:
     """Tell whether a trial is int8 of our own without a layer left out: all of them are equally fast."""
-    return trial.precision == "int8" and trial.method not in (None, "nncf") and not trial.float_nodes
+    return trial.precision == "int8" and trial.method not in (None, "nncf", "brought") and not trial.float_nodes
 
 
 def closest(trials: Sequence[Trial]) -> Trial | None:

@@ -11,6 +11,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+NAMED = 4
+"""So many layers of a kind are named in a sentence."""
+
 _WEIGHTED = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY", "FULLY_CONNECTED")
 _PASSING = ("ACTIVATION", "SHUFFLE", "IDENTITY", "MAX_POOLING")
 """A quantize layer is moved in front of the largest of several values: it commutes with it."""
@@ -70,7 +73,7 @@ class Fusion:
     lone_dequantize: tuple[Remark, ...]
 
     def sentences(self) -> tuple[str, ...]:
-        """Say it in words, naming every layer that stands out."""
+        """Say it in words, naming the first layers that stand out; the table of layers has all."""
         inside = len(self.weighted) - len(self.float_in)
         said = [f"{inside - len(self.float_out)} of {inside} of them hand on int8 by TensorRT's fusion rules"]
         for what, remarks in (
@@ -79,10 +82,15 @@ class Fusion:
             ("dequantize layers that stand alone", self.lone_dequantize),
         ):
             if remarks:
-                said.append(f"{what}: " + "; ".join(f"{remark.layer} ({remark.why})" for remark in remarks))
+                said.append(f"{what}: " + _first([f"{remark.layer} ({remark.why})" for remark in remarks]))
         if self.float_in:
-            said.append(f"in floating point read: {'; '.join(self.float_in)}")
+            said.append(f"in floating point read: {_first(self.float_in)}")
         return tuple(said)
+
+
+def _first(names: Sequence[str]) -> str:
+    more = [f"and {len(names) - NAMED} more"] if len(names) > NAMED else []
+    return "; ".join([*names[:NAMED], *more])
 
 
 def find_fusions(layers: Sequence[NetworkLayer]) -> Fusion:

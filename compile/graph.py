@@ -29,7 +29,14 @@ INPUT_NAME = "frame"
 NETWORK_INPUT_NAME = "network_input"
 OUTPUT_NAME = "probabilities"
 
-_KEPT_AS_THEY_ARE = ["MatMulAddFusion"]  # would wrap a reshape around every linear layer on three-dimensional tensors
+_KEPT_AS_THEY_ARE = [
+    "MatMulAddFusion",  # would wrap a reshape around every linear layer on three-dimensional tensors
+    # Would move, double and add Q/DQ pairs of a network that was brought with them.
+    "QDQPropagationTransformer",
+    "EnsureUniqueDQForNodeUnit",
+    "WeightBiasQuantization",
+    "DoubleQDQPairsRemover",
+]
 
 
 def clean_up(model: ModelProto) -> ModelProto:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from weckd_edge.compile.graph import MOST_NODES
-from weckd_edge.compile.qdq_rules import find_violations
+from weckd_edge.compile.quantized_file import is_quantized, settle_quantized
 from weckd_edge.errors import ConfigError, ModelError
 from weckd_edge.files import read_bounded
 from weckd_edge.optional import require
@@ -42,8 +42,6 @@ OLDEST_OPSET = 7
 """The oldest operator set that ONNX's own converter raises reliably (broadcasting changed there)."""
 
 _STANDARD = ("", "ai.onnx")
-_QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
-_QUANTIZED_OPERATORS = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
 _EXTERNAL = 1
 
 
@@ -90,6 +88,7 @@ class OnnxNetwork:
         mean: See ``InputHints``; for a uint8 input 0.
         std: See ``InputHints``; for a uint8 input such that the pixels stay as they are.
         said: What was found and decided, in words.
+        quantized: Whether it holds int8 of its own; see ``quantized_file``.
     """
 
     name: str
@@ -103,6 +102,7 @@ class OnnxNetwork:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     said: tuple[str, ...]
+    quantized: bool = False
 
 
 def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
@@ -115,12 +115,11 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
     onnx = require("onnx", "read an ONNX file")
     model, digest, size = _load(path)
     _refuse_many(path.name, model)
-    opset = _check_operators(path.name, model)
     if model.functions:
         model = _inlined(path.name, model)
-        _check_operators(path.name, model)
+    quantized = is_quantized(model)
+    opset = _check_operators(path.name, settle_quantized(path.name, model) if quantized else model)
     _check_weights(path.name, model)
-    _refuse_quantized(path.name, model)
     entry, _ = _only_input(path.name, model.graph), _only_output(path.name, model.graph)
     types = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.UINT8: "uint8"}
     code = entry.type.tensor_type.elem_type
@@ -145,7 +144,12 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
         input_size=side,
         mean=mean,
         std=std,
-        said=(f"ONNX file {path.name}: opset {opset}, {kind} input of {side} by {side} pixels, {order}.", said),
+        said=(
+            f"ONNX file {path.name}: opset {opset}, {kind} input of {side} by {side} pixels, {order}.",
+            *(["It is quantized already: it is verified and measured as it is."] if quantized else []),
+            said,
+        ),
+        quantized=quantized,
     )
 
 
@@ -351,25 +355,6 @@ def _check_operators(name: str, model: ModelProto) -> int:
             "OpenVINO cannot compile into one network; export it without branches and loops"
         )
     return opset
-
-
-def _refuse_quantized(name: str, model: ModelProto) -> None:
-    nodes = list(model.graph.node)
-    integer = [n for n in nodes if n.op_type in _QUANTIZED_OPERATORS]
-    pairs = [n for n in nodes if n.op_type in _QUANTIZED]
-    advice = "bring the float network it was made from: int8 is calibrated and compared with it here"
-    if integer:
-        raise ModelError(
-            f"{name}: is quantized already, with integer operators ('{integer[0].name}' is {integer[0].op_type}) that "
-            f"TensorRT does not read; {advice}"
-        )
-    if not pairs:
-        return
-    broken = find_violations(model)
-    why = "its Q/DQ nodes keep the rules of both targets, but there is no float network to compare them with"
-    if broken:
-        why = f"{len(broken)} Q/DQ nodes break the rules of both targets ({broken[0].node}: {broken[0].rule})"
-    raise ModelError(f"{name}: is quantized already; {why}; {advice}")
 
 
 def _check_weights(name: str, model: ModelProto) -> None:

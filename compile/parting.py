@@ -5,12 +5,15 @@ more reader can change what a backend fuses (a residual sum, say). So the answer
 hands out nothing: where they are the same to the bit on every frame, what was read is what runs. Where they are not, fewer
 tensors are asked for at a time, down to one, and one that disturbs alone is marked with by how much. What a sum reads and
 makes is asked for alone from the start, as it nearly always disturbs.
+
+Each asking compiles the graph once more. After ``MOST_OPENED`` of them what is left is asked for together, and marked; what
+lies next to where the others part comes first.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +42,9 @@ EQUAL_DB = 40.0
 
 CHUNK = 32
 """So many tensors are asked for at a time, at first."""
+
+MOST_OPENED = 16
+"""So often a graph is compiled with some of its tensors handed out."""
 
 _PAIR = ("QuantizeLinear", "DequantizeLinear")
 _READERS = ("Conv", "Gemm", "MatMul", "Add", "Mul", "GlobalAveragePool", "AveragePool", "MaxPool", "ReduceMean", "Softmax")
@@ -94,23 +100,27 @@ def find_parting(
         raise ModelError("expected frames to compare layers on, got none")
     probes = find_probes(load_graph(onnx).graph)
 
-    def open_written(asked: Sequence[str]) -> LayerReader:
-        return OPENERS["onnxruntime"](onnx, asked)
+    written = OPENERS["onnxruntime"](onnx, [probe.tensor for probe in probes])
 
     def open_other(asked: Sequence[str]) -> LayerReader:
         return OPENERS[backend](other, asked)
 
     plain = [_run(open_other([]), frame).answer for frame in frames]
+    comparison = _Comparison(written, open_other, frames, plain)
     quiet = [probe for probe in probes if not probe.alone]
-    chunks = [quiet[start : start + CHUNK] for start in range(0, len(quiet), CHUNK)]
-    chunks += [[probe] for probe in probes if probe.alone]
-    found = {
-        probe.tensor: layer
-        for chunk in chunks
-        for probe, layer in zip(chunk, _compare(chunk, open_written, open_other, frames, plain), strict=True)
-    }
+    for start in range(0, len(quiet), CHUNK):
+        comparison.compare(quiet[start : start + CHUNK])
+    found = comparison.found
+    places = [at for at, p in enumerate(probes) if p.tensor in found and _is_under(found[p.tensor], threshold_db)]
+    near = places[0] if places else 0
+    loud = [(abs(at - near), probe) for at, probe in enumerate(probes) if probe.alone]
+    loud.sort(key=lambda pair: pair[0])
+    left = [probe for _, probe in loud]
+    while left and comparison.opened < MOST_OPENED:
+        comparison.compare([left.pop(0)])
+    comparison.compare(left)
     layers = [found[probe.tensor] for probe in probes]
-    under = [at for at, layer in enumerate(layers) if layer.sqnr_db is not None and layer.sqnr_db < threshold_db]
+    under = [at for at, layer in enumerate(layers) if _is_under(layer, threshold_db)]
     return Parting(
         a=names[0],
         b=names[1],
@@ -120,6 +130,10 @@ def find_parting(
         steepest=_steepest([layer.sqnr_db for layer in layers], threshold_db + EQUAL_DB),
         layers=tuple(layers),
     )
+
+
+def _is_under(layer: LayerParity, threshold_db: float) -> bool:
+    return layer.sqnr_db is not None and layer.sqnr_db < threshold_db
 
 
 def _steepest(sqnr_db: Sequence[float | None], top: float) -> int | None:
@@ -156,42 +170,64 @@ def _source(node: NodeProto, made_by: dict[str, NodeProto]) -> NodeProto | None:
     return None if found is None or found.op_type == "Constant" else found
 
 
-def _compare(
-    probes: Sequence[Probe],
-    open_written: _Open,
-    open_other: _Open,
-    frames: Sequence[NDArray[np.uint8]],
-    plain: Sequence[NDArray[np.float32]],
-) -> Iterator[LayerParity]:
-    tensors = [probe.tensor for probe in probes]
-    written, other = open_written(tensors), open_other(tensors)
-    signal, noise, peak, largest = (np.zeros(len(probes)) for _ in range(4))
-    disturbed = 0.0
-    for frame, answer in zip(frames, plain, strict=True):
-        a, b = _run(written, frame), _run(other, frame)
-        disturbed = max(disturbed, float(np.abs(b.answer - answer).max()))
-        if disturbed and len(probes) > 1:
-            break
-        for at, tensor in enumerate(tensors):
-            one, two = (values.tensors[tensor].astype(np.float64).reshape(-1) for values in (a, b))
-            signal[at] += (one**2).sum()
-            noise[at] += ((one - two) ** 2).sum()
-            peak[at] = max(peak[at], np.abs(one).max())
-            largest[at] = max(largest[at], np.abs(one - two).max())
-    if disturbed and len(probes) > 1:
-        half = len(probes) // 2
-        for part in (probes[:half], probes[half:]):
-            yield from _compare(part, open_written, open_other, frames, plain)
-        return
-    for at, probe in enumerate(probes):
-        yield LayerParity(
-            name=probe.name,
-            kind=probe.kind,
-            sqnr_db=_decibel(signal[at], noise[at]),
-            max_abs=float(largest[at]),
-            peak=float(peak[at]),
-            disturbed=disturbed,
-        )
+class _Comparison:
+    """What is known so far of the tensors of two implementations.
+
+    Args:
+        written: The graph as it is written, with every tensor that will be asked for: nothing is fused in it.
+        open_other: Opens the other.
+        frames: What both answer.
+        plain: The other's answers where it hands out nothing.
+    """
+
+    def __init__(
+        self,
+        written: LayerReader,
+        open_other: _Open,
+        frames: Sequence[NDArray[np.uint8]],
+        plain: Sequence[NDArray[np.float32]],
+    ) -> None:
+        self._written, self._open_other, self._frames, self._plain = written, open_other, frames, plain
+        self.opened = 0
+        self.found: dict[str, LayerParity] = {}
+
+    def compare(self, probes: Sequence[Probe]) -> None:
+        """Compare tensors, fewer at a time where handing them out disturbs, until the graph was opened too often."""
+        if not probes:
+            return
+        self.opened += 1
+        tensors = [probe.tensor for probe in probes]
+        other = self._open_other(tensors)
+        signal, noise, peak, largest = (np.zeros(len(probes)) for _ in range(4))
+        disturbed = 0.0
+        for frame, answer in zip(self._frames, self._plain, strict=True):
+            a, b = _run(self._written, frame), _run(other, frame)
+            disturbed = max(disturbed, float(np.abs(b.answer - answer).max()))
+            if disturbed and self._may_divide(probes):
+                break
+            for at, tensor in enumerate(tensors):
+                one, two = (values.tensors[tensor].astype(np.float64).reshape(-1) for values in (a, b))
+                signal[at] += (one**2).sum()
+                noise[at] += ((one - two) ** 2).sum()
+                peak[at] = max(peak[at], np.abs(one).max())
+                largest[at] = max(largest[at], np.abs(one - two).max())
+        if disturbed and self._may_divide(probes):
+            half = len(probes) // 2
+            self.compare(probes[:half])
+            self.compare(probes[half:])
+            return
+        for at, probe in enumerate(probes):
+            self.found[probe.tensor] = LayerParity(
+                name=probe.name,
+                kind=probe.kind,
+                sqnr_db=_decibel(signal[at], noise[at]),
+                max_abs=float(largest[at]),
+                peak=float(peak[at]),
+                disturbed=disturbed,
+            )
+
+    def _may_divide(self, probes: Sequence[Probe]) -> bool:
+        return len(probes) > 1 and self.opened < MOST_OPENED
 
 
 def _run(reader: LayerReader, frame: NDArray[np.uint8]) -> LayerValues:

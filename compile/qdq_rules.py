@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from weckd_edge.compile.graph import consumers, opset_of, producers
-from weckd_edge.compile.pairs import axis_of
+from weckd_edge.compile.pairs import WEIGHTED, axis_of
 from weckd_edge.devices.recipe import version_tuple
 from weckd_edge.errors import ModelError
 from weckd_edge.optional import require
@@ -110,7 +110,9 @@ class _Rules:
         if scale.size > 1 and source not in self._constants:
             self._blame(node.name, f"an activation takes one scale for the whole tensor, it has {scale.size}")
         elif scale.size > 1:
-            self._check_axis(node)
+            self._check_axis(node, self._constants[source].shape, scale.size)
+        if node.op_type == "DequantizeLinear" and source in self._constants:
+            self._check_constant(node)
         if node.op_type == "QuantizeLinear":
             self._check_readers(node)
         elif (first is None or first.op_type != "QuantizeLinear") and not self._stored(node):
@@ -129,7 +131,17 @@ class _Rules:
         stored = self._constants.get(node.input[0])
         return stored is not None and stored.dtype == np.int8 and self._version is not None and self._version >= (10, 0)
 
-    def _check_axis(self, node: NodeProto) -> None:
+    def _check_constant(self, node: NodeProto) -> None:
+        for reader in self._read_by.get(node.output[0], []):
+            if reader.op_type not in WEIGHTED or list(reader.input).index(node.output[0]) != 1:
+                self._blame(
+                    node.name,
+                    f"of constants only a layer's weights take a pair; {reader.name} ({reader.op_type}) reads this one, "
+                    "which TensorRT cannot build and OpenVINO takes for weights",
+                )
+                return
+
+    def _check_axis(self, node: NodeProto, shape: tuple[int, ...], count: int) -> None:
         axis = axis_of(node)
         for reader in self._read_by.get(node.output[0], []):
             if (
@@ -141,6 +153,9 @@ class _Rules:
                 self._blame(
                     node.name, f"a convolution's weights take one scale an output channel, axis 0; its axis is {axis}"
                 )
+                return
+        if not -len(shape) <= axis < len(shape) or shape[axis] != count:
+            self._blame(node.name, f"it has {count} scales along axis {axis}, which a tensor {list(shape)} does not have")
 
     def check_for_tensorrt(self, node: NodeProto) -> None:
         if node.op_type == "Conv":

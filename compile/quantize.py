@@ -9,7 +9,7 @@ import contextlib
 import io
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,10 @@ from weckd_edge.compile.bias import correct_biases
 from weckd_edge.compile.calibration import calibration_digest, calibration_frames, check_images, choose_images
 from weckd_edge.compile.frontend import keep_pixels_whole
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME, check, load_graph, preprocessing_nodes, producers
-from weckd_edge.compile.pairs import WEIGHTED, open_residual_sums, split, store_int8_weights
+from weckd_edge.compile.pairs import open_residual_sums, split, store_int8_weights
+from weckd_edge.compile.places import QUANTIZED_TYPES, left_in_float
 from weckd_edge.compile.qdq_rules import require_rules
+from weckd_edge.compile.quantized_file import pair_weights
 from weckd_edge.compile.ranges import Histogram, Method, observe
 from weckd_edge.config import QuantizeConfig
 from weckd_edge.errors import ModelError
@@ -31,15 +33,13 @@ from weckd_edge.progress import Progress, SilentProgress
 from weckd_edge.store import file_ref, write_atomic
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto
+    from onnx import GraphProto, ModelProto
 
 ONNX_FILE = "model.onnx"
+BROUGHT = "brought"
+"""In place of a kind of range: the user's own."""
 BIAS_IMAGES = 32
 """On how many of the calibration images, about, the means for bias correction are taken."""
-
-QUANTIZED_TYPES = (*WEIGHTED, "Add", "Mul", "GlobalAveragePool", "AveragePool", "MaxPool", "ReduceMean")
-"""Operators that get int8 inputs. Others run between them on whatever type they are given; so does an activation, which
-belongs to the convolution before it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +52,7 @@ class Calibration:
         contract: The frame.
         root: The data set's folder.
         chosen: The training images that were answered.
-        outside: Names of the nodes that take no part: the preprocessing, and activations written as products.
+        outside: Names of the nodes that take no part: the preprocessing, and what ``places`` leaves out.
         histograms: By tensor.
         source_sha256: Digest of the FP32 graph's file.
     """
@@ -95,7 +95,7 @@ def calibrate(
     chosen = choose_images(index, config.images, seed)
     check_images(index, chosen)
     graph = load_graph(source / exported.onnx.path)
-    outside = tuple(node.name for node in (*preprocessing_nodes(graph.graph), *_self_gated(graph.graph)))
+    outside = (*(node.name for node in preprocessing_nodes(graph.graph)), *left_in_float(graph.graph))
     with progress.task("calibrate", len(chosen)) as task:
         frames = calibration_frames(root, chosen, exported.input)
         histograms = observe(graph, _tensors(graph.graph, outside), exported.input_name, frames, task)
@@ -163,6 +163,30 @@ def write_quantized(
         small: Keep weights as int8 instead of a pair behind floating point.
         folder: Where to write.
     """
+    made = _write(model, method, calibration.source_sha256, small, folder)
+    images = len(calibration.chosen)
+    return replace(made, calibration_images=images, calibration_sha256=calibration_digest(calibration.chosen))
+
+
+def write_brought(onnx: Path, source_sha256: str, small: bool, folder: Path) -> QuantizedModel:
+    """Write a graph that a user quantized as ``model.onnx`` into a folder that exists.
+
+    Args:
+        onnx: The graph.
+        source_sha256: Its digest.
+        small: Keep weights as int8 instead of a pair behind floating point.
+        folder: Where to write.
+
+    Raises:
+        ModelError: It breaks a rule of the targets.
+    """
+    model = load_graph(onnx)
+    pair_weights(model)  # folding constants took them apart
+    require_rules(model)
+    return _write(model, BROUGHT, source_sha256, small, folder)
+
+
+def _write(model: ModelProto, method: str, source_sha256: str, small: bool, folder: Path) -> QuantizedModel:
     path = folder / ONNX_FILE
     if small:
         store_int8_weights(model)
@@ -171,21 +195,12 @@ def write_quantized(
     return QuantizedModel(
         onnx=file_ref(folder, path),
         method=method,
-        calibration_images=len(calibration.chosen),
-        calibration_sha256=calibration_digest(calibration.chosen),
+        calibration_images=0,
+        calibration_sha256="",
         quantized_nodes=quantized,
         float_nodes=left,
-        source_sha256=calibration.source_sha256,
+        source_sha256=source_sha256,
     )
-
-
-def _self_gated(graph: GraphProto) -> Iterator[NodeProto]:
-    """Yield the products ``x * Sigmoid(x)``: SiLU is an activation, although it is written with a product."""
-    made_by = producers(graph)
-    for node in graph.node:
-        gates = [made_by[name] for name in node.input if name in made_by] if node.op_type == "Mul" else []
-        if any(gate.op_type in ("Sigmoid", "HardSigmoid") and gate.input[0] in node.input for gate in gates):
-            yield node
 
 
 def quantize_for_timing(graph: ModelProto, frames: Sequence[NDArray[Any]], *, reduce_range: bool = False) -> ModelProto:
@@ -201,7 +216,7 @@ def quantize_for_timing(graph: ModelProto, frames: Sequence[NDArray[Any]], *, re
     """
     has_frontend = NETWORK_INPUT_NAME in producers(graph.graph)
     before = preprocessing_nodes(graph.graph) if has_frontend else ()
-    outside = tuple(node.name for node in (*before, *_self_gated(graph.graph)))
+    outside = (*(node.name for node in before), *left_in_float(graph.graph))
     names, image = _tensors(graph.graph, outside), graph.graph.input[0]
     with SilentProgress().task("ranges", 1) as task:
         histograms = observe(graph, names, image.name, frames, task)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,14 +28,23 @@ from weckd_edge.artifacts import (
     Target,
     Trial,
 )
-from weckd_edge.compile.backends import nncf_backend, openvino_backend
+from weckd_edge.compile.backends import nncf_backend, openvino_backend, tensorrt_rtx_backend
 from weckd_edge.compile.calibration import calibration_frames, choose_images
 from weckd_edge.compile.choosing import choose, closest, explain, is_whole_int8, judge
 from weckd_edge.compile.graph import load_graph
 from weckd_edge.compile.half import make_half
 from weckd_edge.compile.pairs import leave_float
-from weckd_edge.compile.quantize import ONNX_FILE, Calibration, calibrate, quantize, write_quantized
+from weckd_edge.compile.quantize import (
+    BROUGHT,
+    ONNX_FILE,
+    Calibration,
+    calibrate,
+    quantize,
+    write_brought,
+    write_quantized,
+)
 from weckd_edge.compile.ranges import METHODS, Method
+from weckd_edge.compile.refusals import MOST_TRIES, parts_to_leave
 from weckd_edge.compile.sensitivity import rank
 from weckd_edge.compile.verify import Answers, Candidate
 from weckd_edge.config import QuantizeConfig
@@ -44,7 +53,7 @@ from weckd_edge.devices.backends.table import open_runner
 from weckd_edge.devices.detect import detect
 from weckd_edge.devices.frames import frame_from_file
 from weckd_edge.devices.race import race
-from weckd_edge.errors import DataError, ModelError
+from weckd_edge.errors import DataError, MissingDependency, ModelError
 from weckd_edge.optional import is_installed
 from weckd_edge.progress import Progress
 from weckd_edge.store import file_ref, write_atomic
@@ -54,6 +63,7 @@ if TYPE_CHECKING:
 
 _RANKED_FRAMES = 32
 _RACED_FRAMES = 8
+_PROVER = "tensorrt_rtx"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +81,25 @@ class Aware:
     folder: Path
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Whole:
+    """An int8 graph as it was quantized, before anything of it was left in floating point.
+
+    Attributes:
+        name: Of the candidate it is.
+        graph: With weights in floating point.
+        calibration: Where its ranges are from.
+        method: How they were clipped.
+        aware: The network it was made from, where that is not the FP32 one.
+    """
+
+    name: str
+    graph: ModelProto
+    calibration: Calibration
+    method: Method
+    aware: Link | None
+
+
 @dataclass(kw_only=True, slots=True)
 class _Made:
     """One candidate under way.
@@ -81,11 +110,11 @@ class _Made:
         onnx: Its graph, as it would ship.
         answered: What stands for that graph here, where the device builds its own from it.
         graph: For our int8, its graph with weights in floating point.
-        method: How its ranges were clipped.
+        whole: What that graph was made from.
         quantized: Its record as an int8 graph.
         built: What the processor runs.
         answers: Its answers on the validation images.
-        aware: The network it was made from, where that is not the FP32 one.
+        refusal: What the backend said that could not build it.
     """
 
     trial: Trial
@@ -93,11 +122,11 @@ class _Made:
     onnx: Path
     answered: Path | None = None
     graph: ModelProto | None = None
-    method: Method | None = None
+    whole: _Whole | None = None
     quantized: QuantizedModel | None = None
     built: BuiltModel | None = None
     answers: Answers | None = None
-    aware: Link | None = None
+    refusal: ModelError | None = None
 
 
 class Selector:
@@ -150,30 +179,37 @@ class Selector:
             raise DataError("expected validation images to choose a precision on, the index has none")
         self.truth = np.array([record.label for record in self.records])
         self.made: list[_Made] = []
+        self.refused: tuple[str, ...] = ()
+        """Operators that a backend refuses in int8; every later candidate leaves them in floating point from the start."""
+        self.tries = 0
+        """How often something was refused; see ``MOST_TRIES``."""
 
     def run(self) -> Selection:
         """Try, judge, time and choose.
 
         Raises:
             DataError: An image cannot be read.
-            ModelError: Nothing could be made of the graph in the precision that was asked for.
+            ModelError: Nothing could be made of the graph in the precision that was asked for, or FP32 cannot run.
         """
+        if self.exported.quantized:
+            return self._as_brought()
         wanted = self.config.precision
         self._float("fp32")
         self._answer(self.made)
+        if self.made[0].answers is None:
+            raise ModelError(
+                f"this network cannot run in FP32, which all others are compared with: {self.made[0].trial.note}"
+            )
         if wanted in ("auto", "fp16"):
             self._float("fp16")
         if wanted in ("auto", "int8"):
             self._int8()
         self._answer(self.made)
         eligible = [m for m in self.made if m.answers is not None and wanted in ("auto", m.trial.precision)]
-        if not eligible:
-            notes = "; ".join(f"{m.trial.name}: {m.trial.note}" for m in self.made if m.trial.note)
-            raise ModelError(f"no {wanted} form of this network could be made ({notes})")
         if wanted == "auto":
             eligible = [m for m in eligible if m.trial.within]
         timed_on = self._time(eligible)
-        chosen = self._of(choose([m.trial for m in eligible]))
+        chosen = self._choose(eligible)
         reason = explain(
             chosen.trial,
             [m.trial for m in self.made],
@@ -182,6 +218,81 @@ class Selector:
             timed=self.target == "cpu",
         )
         return self._keep(chosen, reason, timed_on)
+
+    def _as_brought(self) -> Selection:
+        """Take a graph that is quantized already as it is: nothing is calibrated, and no other precision tried."""
+        made = self._new("int8 as brought", "int8", BROUGHT)
+        made.quantized = write_brought(self.fp32_onnx, self.exported.onnx.sha256, self.target == "cpu", made.folder)
+        if self.target == "cpu":
+            self._build(made)
+        self._answer([made])
+        refusal = self._proof(made) if made.answers is not None else None
+        if made.answers is None or refusal is not None:
+            raise ModelError(f"the network is quantized already, and {refusal or made.trial.note}; bring the float network")
+        made.trial = replace(made.trial, lost=None, divergence=None)
+        timed_on = self._time([made])
+        reason = "the network was quantized already: it is verified and measured as it is, and no other precision was tried"
+        return self._keep(made, reason, timed_on)
+
+    def _choose(self, eligible: Sequence[_Made]) -> _Made:
+        """Return what ships: the best of those that can be built. Why one cannot is kept as its note.
+
+        Raises:
+            ModelError: None can.
+        """
+        left = list(eligible)
+        while left:
+            chosen = self._of(choose([m.trial for m in left]))
+            refusal = self._proof(chosen)
+            if refusal is None:
+                return chosen
+            left.remove(chosen)
+            chosen.refusal = refusal
+            chosen.trial = replace(chosen.trial, within=False, note=f"cannot be built: {refusal}")
+            again = self._without_refused(chosen)
+            if again is not None and (again.trial.within or self.config.precision != "auto"):
+                left.append(again)
+        asked = "" if self.config.precision == "auto" else f"{self.config.precision} "
+        notes = "; ".join(f"{m.trial.name}: {m.trial.note}" for m in self.made if m.trial.note)
+        raise ModelError(f"no {asked}form of this network could be made ({notes})")
+
+    def _proof(self, made: _Made) -> ModelError | None:
+        """Return why the device could not build a candidate, as far as this host can tell; what is built here is proved."""
+        if self.target == "cpu" or not is_installed(_PROVER):
+            return None
+        with self.progress.task(f"prove that {made.trial.name} can be built", 1):
+            graphs = [made.onnx]
+            if made.trial.precision != "fp32":
+                half = made.answered or made.folder / "half.onnx"
+                try:
+                    if made.answered is None:
+                        write_atomic(half, make_half(load_graph(made.onnx)).SerializeToString(deterministic=True))
+                    graphs.append(half)
+                except ModelError:
+                    pass  # the recipe leaves this form out, and says so
+            try:
+                for graph in graphs:
+                    tensorrt_rtx_backend.preflight(graph, made.folder)
+            except ModelError as err:
+                return err
+        return None
+
+    def _without_refused(self, made: _Made) -> _Made | None:
+        """Add a candidate once more, with what the device refuses of it in floating point; None where that cannot help."""
+        if made.whole is None or not self._refuse(made):
+            return None
+        again = self._add_int8(made.whole, made.trial.float_nodes)
+        self._answer([again])
+        return again if again.answers is not None else None
+
+    def _refuse(self, made: _Made) -> bool:
+        """Note what a backend refused of an int8 candidate; tell whether it is worth trying without."""
+        self.tries += 1
+        if made.refusal is None or made.graph is None or self.tries > MOST_TRIES:
+            return False
+        more = [name for name in parts_to_leave(made.refusal, made.graph.graph) if name not in self.refused]
+        self.refused = (*self.refused, *more)
+        return bool(more)
 
     def _of(self, trial: Trial) -> _Made:
         return next(made for made in self.made if made.trial is trial)
@@ -213,7 +324,7 @@ class Selector:
         if self.aware is not None and (self.config.aware == "always" or (self.config.aware == "when-needed" and not within)):
             self._trained_for_it(self.aware())
         if best is not None and not any(m.trial.within and is_whole_int8(m.trial) for m in self.made):
-            self._mixed(calibration, self._of(best))
+            self._mixed(self._of(best))
 
     def _trained_for_it(self, aware: Aware) -> None:
         """Add the same kinds of int8 of the network that was trained further for it."""
@@ -227,8 +338,7 @@ class Selector:
         """Add an int8 candidate for each kind of range."""
         methods: Sequence[Method] = METHODS if self.config.method == "auto" else (self.config.method,)
         for method in methods:
-            made = self._new(f"int8 {method}" + (", trained for it" if aware else ""), "int8", method)
-            made.aware = aware
+            name = f"int8 {method}" + (", trained for it" if aware else "")
             try:
                 graph = quantize(
                     calibration,
@@ -238,9 +348,10 @@ class Selector:
                     progress=self.progress,
                 )
             except ModelError as err:
+                made = self._new(name, "int8", method)
                 made.trial = replace(made.trial, note=str(err))
                 continue
-            self._write(made, calibration, graph, method)
+            self._add_int8(_Whole(name=name, graph=graph, calibration=calibration, method=method, aware=aware))
 
     def _nncf(self) -> None:
         made = self._new("int8 nncf", "int8", "nncf")
@@ -252,40 +363,57 @@ class Selector:
                 made.built = nncf_backend.build(
                     self.fp32_onnx, frames, len(chosen), self.exported.network_input_name, made.folder
                 )
-        except ModelError as err:
+        except (ModelError, MissingDependency) as err:
             made.trial = replace(made.trial, note=str(err))
 
-    def _write(self, made: _Made, calibration: Calibration, graph: ModelProto, method: Method) -> None:
-        made.graph, made.method = graph, method
-        written = type(graph)()
-        written.CopyFrom(graph)
-        made.quantized = write_quantized(calibration, written, method, small=self.target == "cpu", folder=made.folder)
-        if self.target == "cpu":
-            self._build(made)
+    def _add_int8(self, whole: _Whole, left: tuple[str, ...] = ()) -> _Made:
+        """Add an int8 candidate; while it cannot be built here, one more with what was refused in floating point.
 
-    def _mixed(self, calibration: Calibration, whole: _Made) -> None:
+        Args:
+            whole: What it is made from.
+            left: Layers to leave in floating point.
+        """
+        fp32 = whole.calibration.graph
+        layers = f", {len(left)} layer{'s' if len(left) > 1 else ''} in float" if left else ""
+        while True:
+            refused = f" without {len(self.refused)} refused" if self.refused else ""
+            made = self._new(whole.name + layers + refused, "int8", whole.method, left, self.refused)
+            made.whole, made.graph = whole, leave_float(whole.graph, {*left, *self.refused}, fp32)
+            written = leave_float(made.graph, (), fp32)  # a copy, which the writing changes
+            small = self.target == "cpu"
+            made.quantized = write_quantized(whole.calibration, written, whole.method, small=small, folder=made.folder)
+            if self.target == "cpu":
+                self._build(made)
+            if made.refusal is None or not self._refuse(made):
+                return made
+
+    def _mixed(self, best: _Made) -> None:
         """Leave one more of the most sensitive layers in floating point until the bars hold, twice as many each time."""
-        int8, method = whole.graph, whole.method
-        if int8 is None or method is None:
+        int8, whole = best.graph, best.whole
+        if int8 is None or whole is None or self.config.float_layers == 0:
             return
         chosen = choose_images(self.seen, _RANKED_FRAMES, self.seed)
         frames = list(calibration_frames(self.seen_root, chosen, self.exported.input))
-        order = [s.node for s in rank(int8, calibration.graph, self.exported.input_name, frames, self.progress)]
+        order = [s.node for s in rank(int8, whole.calibration.graph, self.exported.input_name, frames, self.progress)]
         count = 1
         while count <= min(self.config.float_layers, len(order) - 1):
-            left = tuple(order[:count])
-            layers = "1 layer" if count == 1 else f"{count} layers"
-            made = self._new(f"int8 {method}, {layers} in float", "int8", method, left)
-            self._write(made, calibration, leave_float(int8, left, calibration.graph), method)
+            made = self._add_int8(whole, tuple(order[:count]))
             self._answer([made])
             if made.trial.within:
                 return
             count *= 2
 
-    def _new(self, name: str, precision: Precision, method: str | None, float_nodes: tuple[str, ...] = ()) -> _Made:
+    def _new(
+        self,
+        name: str,
+        precision: Precision,
+        method: str | None,
+        float_nodes: tuple[str, ...] = (),
+        refused: tuple[str, ...] = (),
+    ) -> _Made:
         folder = self.folder / f"trial-{len(self.made)}"
         folder.mkdir()
-        trial = Trial(name=name, precision=precision, method=method, float_nodes=float_nodes)
+        trial = Trial(name=name, precision=precision, method=method, float_nodes=float_nodes, refused=refused)
         made = _Made(trial=trial, folder=folder, onnx=folder / ONNX_FILE)
         self.made.append(made)
         return made
@@ -294,49 +422,62 @@ class Selector:
         try:
             made.built = openvino_backend.build(made.onnx, made.trial.precision, made.folder)
         except ModelError as err:
-            made.trial = replace(made.trial, note=str(err))
+            made.refusal = err
+            made.trial = replace(made.trial, note=f"cannot be built: {err}")
 
     def _answer(self, some: Sequence[_Made]) -> None:
         """Answer every validation image with the candidates that have not yet, and judge them."""
         waiting = [m for m in some if m.answers is None and not m.trial.note and (m.built or self.target == "jetson")]
         if not waiting:
             return
-        rows: list[list[Answers]] = [[] for _ in waiting]
+        rows: dict[int, list[Answers]] = {id(made): [] for made in waiting}
         with self._opened(waiting) as runners, self.progress.task("answer validation images", len(self.records)) as task:
             for frame in self._frames(self.records):
-                for row, runner in zip(rows, runners, strict=True):
-                    row.append(runner.run(frame))
+                for made, runner in runners:
+                    if not made.trial.note:
+                        self._ask(made, runner, frame, rows[id(made)])
                 task.advance()
-        stacked = [np.stack(row) for row in rows]
-        for made, answers in zip(waiting, stacked, strict=True):
-            made.answers = answers
-        reference = self.made[0].answers
-        if reference is None:
-            return
         groups = [record.group for record in self.records]
-        for made, answers in zip(waiting, stacked, strict=True):
+        for made in [made for made in waiting if not made.trial.note]:
+            made.answers = np.stack(rows[id(made)])
+            reference = self.made[0].answers
+            if reference is None:
+                return
             refs = made.built.files if made.built else (file_ref(made.onnx.parent, made.onnx),)
             trial = replace(made.trial, bytes=sum(ref.bytes for ref in refs))
-            made.trial = judge(trial, answers, reference, self.truth, self.exported.labels, groups, self.config)
+            made.trial = judge(trial, made.answers, reference, self.truth, self.exported.labels, groups, self.config)
+
+    def _ask(self, made: _Made, runner: Runner, frame: NDArray[np.uint8], answers: list[Answers]) -> None:
+        """Answer one frame; a candidate that cannot is told and left out."""
+        try:
+            answers.append(runner.run(frame))
+        except Exception as err:  # backends' own errors have no common base class
+            made.trial = replace(made.trial, note=f"cannot answer: {(str(err) or type(err).__name__).splitlines()[0][:200]}")
+            return
+        if not np.isfinite(answers[-1]).all():
+            made.trial = replace(made.trial, note="answers with values that are no numbers")
 
     def _frames(self, records: Sequence[ImageRecord]) -> Iterator[NDArray[np.uint8]]:
         for record in records:
             yield np.ascontiguousarray(frame_from_file(self.root / record.path, self.exported.input))
 
     @contextmanager
-    def _opened(self, some: Sequence[_Made]) -> Iterator[list[Runner]]:
-        runners: list[Runner] = []
-        try:
+    def _opened(self, some: Sequence[_Made]) -> Iterator[list[tuple[_Made, Runner]]]:
+        """Open candidates; one that cannot be opened is told and left out."""
+        with ExitStack() as stack:
+            runners: list[tuple[_Made, Runner]] = []
             for made in some:
                 candidate = self.candidate(made)
-                threads = self.threads
-                runners.append(
-                    open_runner(candidate.backend, candidate.model, threads=threads, reference=candidate.reference)
-                )
+                try:
+                    runner = open_runner(
+                        candidate.backend, candidate.model, threads=self.threads, reference=candidate.reference
+                    )
+                except ModelError as err:
+                    made.trial = replace(made.trial, note=f"cannot be opened: {err}")
+                    continue
+                stack.callback(runner.close)
+                runners.append((made, runner))
             yield runners
-        finally:
-            for runner in runners:
-                runner.close()
 
     def candidate(self, made: _Made) -> Candidate:
         """Return how a candidate is answered here."""
@@ -355,9 +496,9 @@ class Selector:
         others = [m for m in eligible if m.trial not in whole and m is not self.made[0]]
         field = [self.made[0], *([self._of(best)] if best else []), *others]
         frames = list(self._frames(self.records[:_RACED_FRAMES]))
-        with self._opened(field) as runners, self.progress.task("time candidates", 1):
-            lanes = race(runners, frames)
-        for made, lane in zip(field, lanes, strict=True):
+        with self._opened(field) as opened, self.progress.task("time candidates", 1):
+            lanes = race([runner for _, runner in opened], frames)
+        for (made, _), lane in zip(opened, lanes, strict=True):
             made.trial = replace(
                 made.trial,
                 median_ns=lane.median_ns,
@@ -385,5 +526,5 @@ class Selector:
             onnx=file_ref(self.folder, path),
             quantized=chosen.quantized,
             built=chosen.built,
-            aware=chosen.aware,
+            aware=chosen.whole.aware if chosen.whole else None,
         )

@@ -142,7 +142,10 @@ def verify(
     def named(candidate: Candidate) -> tuple[str, Answers]:
         return candidate.name, found[candidate]
 
-    pairs = [against((trained_name, fp32), named(c), FLOAT_TOLERANCE) for c in exported]
+    pairs = [
+        against((trained_name, fp32), named(c), INT8_TOLERANCE if c.precision == "int8" else FLOAT_TOLERANCE)
+        for c in exported
+    ]
     if shipped != quantized:
         pairs.append(against(named(quantized), named(shipped), INT8_TOLERANCE, WORST_FRAMES))
     pairs += [against(named(quantized), named(c), None, WORST_FRAMES) for c in others]

@@ -330,7 +330,10 @@ def open_onnx(path: Path, hints: InputHints, labels: tuple[str, ...] | None) -> 
     """
     from weckd_edge.compile.onnx_file import read_onnx
 
-    return BroughtOnnx(network=read_onnx(path, hints), labels=labels)
+    network = read_onnx(path, hints)
+    return BroughtOnnx(
+        network=network, labels=labels, trained_name=f"brought onnx {'int8' if network.quantized else 'fp32'}"
+    )
 
 
 def open_checkpoint(

@@ -13,7 +13,7 @@ import numpy as np
 from weckd_edge.artifacts import BuiltModel, ExecutedLayer, FileRef
 from weckd_edge.compile.backends.layers import LayerReader, LayerValues
 from weckd_edge.devices.backends.base import Frame
-from weckd_edge.devices.backends.openvino_backend import PRECISION_SETTINGS, settings_for
+from weckd_edge.devices.backends.openvino_backend import PRECISION_SETTINGS, read_model, settings_for
 from weckd_edge.errors import ModelError
 from weckd_edge.optional import require
 from weckd_edge.store import file_ref, no_space, sha256_file
@@ -49,7 +49,7 @@ def read(onnx: Path) -> Any:
     """
     ov = require("openvino", "build an OpenVINO IR")
     try:
-        return ov.Core().read_model(str(onnx))
+        return read_model(ov, onnx)
     except RuntimeError as err:
         raise ModelError(f"{onnx.name}: OpenVINO cannot read it ({str(err).strip().splitlines()[-1][:200]})") from err
 
@@ -144,8 +144,7 @@ def executed_layers(model: Path) -> tuple[ExecutedLayer, ...]:
     """
     ov = require("openvino", "tell in which precision layers run")
     try:
-        core = ov.Core()
-        return _executed(core.compile_model(core.read_model(str(model)), "CPU", settings_for(threads=1)))
+        return _executed(ov.Core().compile_model(read_model(ov, model), "CPU", settings_for(threads=1)))
     except RuntimeError as err:
         raise ModelError(f"{model.name}: OpenVINO cannot run it ({str(err).strip().splitlines()[-1][:200]})") from err
 
@@ -186,11 +185,10 @@ def open_layers(model: Path, names: Sequence[str]) -> LayerReader:
     """
     ov = require("openvino", "compare layers")
     try:
-        core = ov.Core()
-        graph = core.read_model(str(model))
+        graph = read_model(ov, model)
         if names:
             graph.add_outputs(list(names))
-        compiled = core.compile_model(graph, "CPU", settings_for(threads=1))
+        compiled = ov.Core().compile_model(graph, "CPU", settings_for(threads=1))
     except RuntimeError as err:
         raise ModelError(
             f"{model.name}: OpenVINO cannot hand out its layers ({str(err).strip().splitlines()[-1][:200]})"

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.devices.backends.base import ModelBytes, ModelSource, Probabilities, check_tensor, require_model
+from weckd_edge.devices.backends.openvino_pairs import gather_pairs
 from weckd_edge.errors import ModelError, did_you_mean
 from weckd_edge.manifest_rules import SETTINGS
 from weckd_edge.optional import require
@@ -115,11 +116,22 @@ def open_network(model: ModelSource, tensor_name: str, *, threads: int) -> OpenV
 def _read(ov: Any, model: ModelSource) -> Any:
     require_model(model, _SUFFIXES, NAME)
     try:
-        if isinstance(model, ModelBytes):
-            return ov.Core().read_model(model.graph, model.weights)
-        return ov.Core().read_model(str(model))
+        return read_model(ov, model)
     except RuntimeError as err:
         raise ModelError(f"{model}: OpenVINO cannot read it ({_first_line(err)})") from err
+
+
+def read_model(ov: Any, model: ModelSource) -> Any:
+    """Return an IR or ONNX graph as an ``openvino.Model`` that answers as it is written; see ``openvino_pairs``.
+
+    Raises:
+        RuntimeError: OpenVINO cannot read it.
+    """
+    core = ov.Core()
+    read = core.read_model(model.graph, model.weights) if isinstance(model, ModelBytes) else core.read_model(str(model))
+    if model.suffix == ".onnx":
+        gather_pairs(ov, read)
+    return read
 
 
 def _first_line(err: Exception) -> str:

@@ -197,9 +197,8 @@ def add_pair(zero: np.dtype[Any]) -> Callable[[Any], None]:
         (add_custom, "1 operators are not standard ONNX (com.acme::GlobalAveragePool; the first is 'pool')"),
         (add_nan, "'w' holds 9 values that are NaN or infinite"),
         (add_branch, "'choice' (If) decides at run time"),
-        (add_integer, "with integer operators ('conv' is ConvInteger)"),
-        (add_pair(np.dtype(np.uint8)), "break the rules of both targets (q: its zero point must be int8, not uint8)"),
-        (add_pair(np.dtype(np.int8)), "its Q/DQ nodes keep the rules of both targets"),
+        (add_integer, "is quantized already; conv: ConvInteger finds its range at run time"),
+        (add_pair(np.dtype(np.uint8)), "is quantized already; q: its zero point must be int8, not uint8"),
     ],
 )
 def test_a_graph_that_cannot_be_used_is_refused_and_the_culprit_named(

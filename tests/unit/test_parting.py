@@ -150,3 +150,27 @@ def test_a_tensor_that_is_not_there_is_one_clear_error(place: Path) -> None:
         with pytest.raises(ModelError, match=r"model\.onnx: .+ cannot hand out its layers") as caught:
             opener(place / "int8/model.onnx", ["nowhere"])
         assert "\n" not in str(caught.value)
+
+
+def test_a_graph_is_opened_so_often_and_no_more_and_every_layer_is_still_told(
+    place: Path, frames: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = place / "int8/model.onnx"
+    asked: list[int] = []
+
+    def open_shaken(model: Path, names: Sequence[str]) -> Any:
+        inner = onnxruntime_backend.open_layers(model, names)
+        asked.append(len(names))
+
+        def read(frame: Any) -> LayerValues:
+            values = inner(frame)
+            return LayerValues(answer=values.answer + np.float32(0.125 * bool(names)), tensors=values.tensors)
+
+        return read
+
+    monkeypatch.setitem(module.OPENERS, "shaken", open_shaken)
+    monkeypatch.setattr(module, "MOST_OPENED", 6)
+    found = find_parting(path, path, "shaken", frames, names=NAMES)
+    assert [layer.name for layer in found.layers] == [p.name for p in find_probes(onnx.load(path).graph)]
+    assert all(layer.disturbed for layer in found.layers)
+    assert len(asked) < 16, "every tensor disturbs, and asked for one by one they would be more"

@@ -15,7 +15,7 @@ from weckd_edge.artifacts import DatasetIndex, ExportedModel, FileRef, InputCont
 from weckd_edge.compile import select
 from weckd_edge.compile.calibration import calibration_frames
 from weckd_edge.compile.pairs import leave_float, store_int8_weights
-from weckd_edge.compile.quantize import Calibration, calibrate, quantize
+from weckd_edge.compile.quantize import Calibration, calibrate, quantize, write_quantized
 from weckd_edge.compile.ranges import with_outputs
 from weckd_edge.compile.select import Selector
 from weckd_edge.compile.sensitivity import divergence, quantized_nodes, rank
@@ -360,3 +360,177 @@ def test_layers_are_ranked_by_what_each_alone_does_to_the_answers(calibration: C
     alone = leave_float(model, quantized_nodes(model.graph) - {worst}, calibration.graph)
     again = divergence(answers(calibration.graph, frames), answers(alone, frames))
     assert ranked[0].divergence == pytest.approx(again, rel=1e-3, abs=1e-9)
+
+
+def blame(operator: str, message: str) -> Callable[[Path], None]:
+    """A backend that refuses a graph in which an operator of a kind reads int8, and names it."""
+
+    def build(onnx_file: Path, *_: Any) -> None:
+        graph = onnx.load(onnx_file).graph
+        made_by = {output: node for node in graph.node for output in node.output}
+        for node in graph.node:
+            if node.op_type == operator and made_by[node.input[0]].op_type == "DequantizeLinear":
+                raise ModelError(message.format(node.name))
+
+    return build
+
+
+@pytest.mark.parametrize("message", ["no implementation of {}", "out of range"], ids=["named", "unnamed"])
+def test_what_a_backend_refuses_stays_in_float_and_the_rest_is_int8(
+    selector: Callable[..., Selector], times: Callable[..., None], monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    times(2.0, 1.0, 2.0)
+    real, refuse = select.openvino_backend.build, blame("Add", message)
+
+    def build(onnx_file: Path, precision: str, folder: Path) -> Any:
+        refuse(onnx_file)
+        return real(onnx_file, precision, folder)
+
+    monkeypatch.setattr(select.openvino_backend, "build", build)
+    found = selector(accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0).run()
+    chosen = next(t for t in found.trials if t.name == found.chosen)
+    assert found.precision == "int8"
+    assert chosen.refused
+    assert found.quantized is not None
+    assert not set(chosen.refused) & set(found.quantized.quantized_nodes)
+    assert len(found.quantized.quantized_nodes) > 4
+    refusals = [t for t in found.trials if t.note.startswith("cannot be built")]
+    assert refusals
+    assert all(t.accuracy is None for t in refusals)
+    assert len(refusals) <= select.MOST_TRIES
+
+
+def test_a_form_that_fails_while_it_answers_is_a_row_and_the_others_go_on(
+    selector: Callable[..., Selector], times: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times(2.0, 1.0)
+    real = select.open_runner
+
+    class Failing:
+        def run(self, _: Any) -> Any:
+            raise RuntimeError("primitive not found")
+
+        def close(self) -> None:
+            pass
+
+    def opened(backend: str, model: Path, **settings: Any) -> Any:
+        return Failing() if model.parent.name == "trial-1" else real(backend, model, **settings)
+
+    monkeypatch.setattr(select, "open_runner", opened)
+    found = selector(accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0).run()
+    notes = {t.name: t.note for t in found.trials}
+    assert notes["fp16"] == "cannot answer: primitive not found"
+    assert found.precision == "int8"
+
+
+def test_where_fp32_itself_cannot_be_built_the_reason_is_the_error(
+    selector: Callable[..., Selector], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise ModelError("an operator nobody knows")
+
+    monkeypatch.setattr(select.openvino_backend, "build", refuse)
+    with pytest.raises(ModelError, match=r"cannot run in FP32, .* an operator nobody knows"):
+        selector().run()
+
+
+@pytest.mark.parametrize(("refused", "ships"), [("Add", "int8"), ("Conv", "fp16"), ("everything but fp32", "fp32")])
+def test_for_a_jetson_what_its_builder_refuses_stays_in_float_or_the_next_form_ships(
+    selector: Callable[..., Selector], monkeypatch: pytest.MonkeyPatch, refused: str, ships: str
+) -> None:
+    seen: list[str] = []
+
+    def preflight(graph: Path, _: Path) -> None:
+        seen.append(graph.name)
+        model = onnx.load(graph)
+        if refused == "Add":
+            blame("Add", "cannot build {}")(graph)
+        elif any(n.op_type == "QuantizeLinear" for n in model.graph.node):
+            raise ModelError("cannot build it")
+        elif refused != "Conv" and any(t.data_type == onnx.TensorProto.FLOAT16 for t in model.graph.initializer):
+            raise ModelError("cannot build it in FP16")
+
+    monkeypatch.setattr(select, "is_installed", lambda _: True)
+    monkeypatch.setattr(select.tensorrt_rtx_backend, "preflight", preflight)
+    search = selector("jetson", accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0, method="minmax")
+    found = search.run()
+    assert found.precision == ships
+    assert "half.onnx" in seen
+    notes = [t for t in found.trials if t.note.startswith("cannot be built")]
+    assert notes
+    assert not any(t.within for t in notes)
+    chosen = next(t for t in found.trials if t.name == found.chosen)
+    assert bool(chosen.refused) == (refused == "Add")
+    if ships != "int8":
+        assert "int8 cannot be built" in found.reason
+
+
+def test_no_layer_is_ranked_where_none_may_stay_in_float(
+    selector: Callable[..., Selector], times: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judged(trial: Any, *_: Any) -> Any:
+        return replace(trial, divergence=1.0, within=trial.precision != "int8", note="")
+
+    def ranked(*_: Any) -> Any:
+        raise AssertionError("nothing may be left in float")
+
+    times(2.0, 2.0)
+    monkeypatch.setattr(select, "judge", judged)
+    monkeypatch.setattr(select, "rank", ranked)
+    assert selector(float_layers=0).run().precision != "int8"
+
+
+@pytest.fixture
+def brought(calibration: Calibration, exported: ExportedModel, tmp_path: Path) -> tuple[ExportedModel, Path]:
+    """An int8 graph that stands for a user's own."""
+    folder = tmp_path / "brought"
+    folder.mkdir()
+    model = quantize(calibration, "minmax", open_sums=False, progress=SILENT)
+    made = write_quantized(calibration, model, "minmax", small=True, folder=folder)
+    return replace(exported, onnx=made.onnx, quantized=True), folder
+
+
+@pytest.mark.parametrize("target", ["cpu", "jetson"])
+def test_int8_of_a_users_own_is_taken_as_it_is_and_nothing_else_is_tried(
+    selector: Callable[..., Selector],
+    brought: tuple[ExportedModel, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    target: str,
+) -> None:
+    search = selector(target, precision="fp16")
+    search.exported, search.source = brought
+    search.fp32_onnx = brought[1] / "model.onnx"
+    monkeypatch.setattr(select, "calibrate", lambda *_, **__: pytest.fail("nothing is to be calibrated"))
+    monkeypatch.setattr(select.tensorrt_rtx_backend, "preflight", lambda *_: None)
+    found = search.run()
+    (trial,) = found.trials
+    assert (trial.name, trial.precision, trial.method, found.precision) == ("int8 as brought", "int8", "brought", "int8")
+    assert (trial.lost, trial.divergence) == (None, None), "there is no FP32 to compare with"
+    assert trial.accuracy is not None
+    assert "quantized already" in found.reason
+    assert found.quantized is not None
+    assert (found.quantized.method, found.quantized.calibration_images, found.quantized.calibration_sha256) == (
+        "brought",
+        0,
+        "",
+    )
+    frames = some_frames(search.exported)
+    shipped, own = onnx.load(search.folder / "model.onnx"), onnx.load(brought[1] / "model.onnx")
+    assert np.array_equal(answers(shipped, frames), answers(own, frames))
+    pairs = [n for n in shipped.graph.node if n.op_type == "QuantizeLinear"]
+    weights = {t.name for t in shipped.graph.initializer if len(t.dims) == 4}
+    assert bool({n.input[0] for n in pairs} & weights) == (target == "jetson"), "TensorRT before 10 reads pairs alone"
+
+
+def test_int8_of_a_users_own_that_the_device_cannot_build_is_refused(
+    selector: Callable[..., Selector], brought: tuple[ExportedModel, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise ModelError("node 'sum' has no implementation")
+
+    search = selector("jetson")
+    search.exported, search.fp32_onnx = brought[0], brought[1] / "model.onnx"
+    monkeypatch.setattr(select, "is_installed", lambda _: True)
+    monkeypatch.setattr(select.tensorrt_rtx_backend, "preflight", refuse)
+    with pytest.raises(ModelError, match="is quantized already, and node 'sum' has no implementation"):
+        search.run()

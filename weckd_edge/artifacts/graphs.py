@@ -23,6 +23,7 @@ class ExportedModel:
         input: The contract.
         labels: Class names.
         link_sha256: Digest of the weights it was made from.
+        quantized: Whether a user brought it quantized already, so that nothing of it is there in FP32.
         schema_version: Of this record.
     """
 
@@ -34,6 +35,7 @@ class ExportedModel:
     input: InputContract
     labels: tuple[str, ...]
     link_sha256: str
+    quantized: bool = False
     schema_version: int = SCHEMA_VERSION
 
 
@@ -43,9 +45,9 @@ class QuantizedModel:
 
     Attributes:
         onnx: The graph.
-        method: How activation ranges were found.
-        calibration_images: How many training images they were found on.
-        calibration_sha256: Digest of the sorted pixel digests of those images.
+        method: How activation ranges were found; ``brought`` where the graph is the user's own, quantized already.
+        calibration_images: How many training images they were found on; 0 of the user's own.
+        calibration_sha256: Digest of the sorted pixel digests of those images; ``""`` of the user's own.
         quantized_nodes: Names of the operators that read quantized inputs.
         float_nodes: Names of the network's convolutions and matrix products left in floating point.
         source_sha256: Digest of the FP32 graph.
@@ -97,8 +99,9 @@ class Trial:
     Attributes:
         name: Such as ``int8 minmax``.
         precision: Of the network.
-        method: How int8 ranges were found; None for the others.
+        method: How int8 ranges were found; ``brought`` for a user's own int8; None for the others.
         float_nodes: Layers with weights that an int8 graph leaves in floating point, because they hurt the answers most.
+        refused: Operators that it leaves in floating point because a backend refuses them in int8.
         accuracy: On the validation images; None where it could not be made.
         lost: Validation images that FP32 answers rightly and this one does not, less the opposite.
         divergence: Mean Kullback-Leibler divergence of its answers from FP32's on the validation images, nats.
@@ -115,6 +118,7 @@ class Trial:
     precision: Precision
     method: str | None
     float_nodes: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
     accuracy: Rate | None = None
     lost: int | None = None
     divergence: float | None = None

@@ -69,6 +69,8 @@ class JudgingStages(StageRunner):
         onnx = exported.folder / exported.artifact.onnx.path
         backends = ["onnxruntime", *(["openvino"] if self.request.target == "cpu" else [])]
         fp32 = [Candidate(backend=name, model=onnx, precision="fp32") for name in backends]
+        if exported.artifact.quantized:  # it never was in FP32: what is exported must answer as the file that was brought
+            fp32 = [Candidate(backend="onnxruntime", model=onnx, precision="int8", reference=True)]
         # Where the device builds its own, what else runs the graph here says how far it can be trusted.
         others = self._runners_here(as_written) if shipped == as_written else []
         return self.stage(

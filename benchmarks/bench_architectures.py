@@ -1,0 +1,438 @@
+"""Which small classifiers of timm and torchvision can be compiled, and what int8 and FP16 give: one line a network.
+
+``python benchmarks/bench_architectures.py`` goes on where an earlier run was stopped, appends to results/architectures.jsonl
+and writes docs/architectures.md; ``--table`` only writes the page, ``--again NAME ...`` measures some again.
+
+A network has random weights, its batch norms know the images, and its last layer is fitted to drawn phantoms by ridge
+regression. So the answers depend on the image, but rounding is amplified as in no trained network: how far int8 is from
+FP32 is for comparing forms of one network, not networks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import os
+import platform
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import numpy as np
+import timm
+import torch
+import torchvision
+from record import HERE, _git, _processor
+from torch import nn
+
+from weckd_edge.artifacts import DatasetIndex, ExportedModel, InputContract
+from weckd_edge.compile.backends import tensorrt_rtx_backend
+from weckd_edge.compile.export import export_onnx
+from weckd_edge.compile.graph import load_graph
+from weckd_edge.compile.half import make_half
+from weckd_edge.compile.select import Selector
+from weckd_edge.config import DataConfig, QuantizeConfig
+from weckd_edge.devices.detect import detect
+from weckd_edge.devices.frames import frame_from_file
+from weckd_edge.devices.profile import load_profile
+from weckd_edge.errors import ModelError
+from weckd_edge.progress import SilentProgress
+from weckd_edge.train.data.index import build_index
+from weckd_edge.train.data.phantom import write_phantoms
+
+RESULTS = HERE / "results" / "architectures.jsonl"
+PAGE = HERE.parent / "docs" / "architectures.md"
+IMAGES = 160
+RIDGE, SHARPNESS = 0.3, 4.0
+SETTINGS = QuantizeConfig(method="mse", images=16, nncf=False, aware="never", float_layers=0)
+
+
+@dataclass(frozen=True)
+class Network:
+    """One row: timm's name, or torchvision's behind ``torchvision/``, and the side of its input in pixels."""
+
+    family: str
+    name: str
+    side: int = 96
+
+
+NETWORKS = (
+    Network("MobileNetV1", "mobilenetv1_100"),
+    Network("MobileNetV2", "mobilenetv2_050"),
+    Network("MobileNetV2", "torchvision/mobilenet_v2"),
+    Network("MobileNetV3", "mobilenetv3_small_100"),
+    Network("MobileNetV4", "mobilenetv4_conv_small"),
+    Network("MobileNetV4 hybrid", "mobilenetv4_hybrid_medium"),
+    Network("LCNet", "lcnet_050"),
+    Network("MNASNet", "torchvision/mnasnet0_5"),
+    Network("EfficientNet", "efficientnet_b0"),
+    Network("EfficientNet-Lite", "efficientnet_lite0"),
+    Network("RegNetX", "regnetx_002"),
+    Network("RegNetY", "regnety_002"),
+    Network("ResNet", "resnet18"),
+    Network("ResNet", "torchvision/resnet18"),
+    Network("DenseNet", "torchvision/densenet121", 64),
+    Network("SqueezeNet", "torchvision/squeezenet1_1"),
+    Network("ShuffleNetV2", "torchvision/shufflenet_v2_x0_5"),
+    Network("GhostNet", "ghostnet_050"),
+    Network("RepVGG", "repvgg_a0"),
+    Network("MobileOne", "mobileone_s0"),
+    Network("ConvNeXt", "convnext_atto"),
+    Network("EdgeNeXt", "edgenext_xx_small"),
+    Network("FastViT", "fastvit_t8"),
+    Network("MobileViT", "mobilevit_xxs"),
+    Network("MobileViTV2", "mobilevitv2_050"),
+    Network("EfficientFormer", "efficientformer_l1", 224),
+    Network("EfficientFormerV2", "efficientformerv2_s0", 224),
+    Network("LeViT", "levit_128s", 224),
+    Network("TinyViT", "tiny_vit_5m_224"),
+    Network("PoolFormer", "poolformer_s12"),
+    Network("ViT", "vit_tiny_patch16_224"),
+    Network("Swin", "swin_tiny_patch4_window7_224", 64),
+)
+
+
+class Headed(nn.Module):
+    """A trunk that gives features, and one linear layer behind it."""
+
+    def __init__(self, trunk: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.trunk, self.head = trunk, head
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return logits ``[B, classes]``."""
+        logits: torch.Tensor = self.head(torch.flatten(self.trunk(images), 1))
+        return logits
+
+
+def trunk_of(network: Network) -> nn.Module:
+    """Return the network without its last layer, with random weights that are always the same."""
+    torch.manual_seed(0)
+    if network.name.startswith("torchvision/"):
+        made: nn.Module = torchvision.models.get_model(network.name.partition("/")[2], weights=None, num_classes=128)
+        return made
+    try:
+        made = timm.create_model(network.name, pretrained=False, num_classes=0, img_size=network.side)
+    except TypeError:  # most convolutional ones take any size
+        made = timm.create_model(network.name, pretrained=False, num_classes=0)
+    return made
+
+
+def contract_of(network: Network) -> InputContract:
+    """Return a frame of the network's own size and ImageNet's normalisation."""
+    side = network.side
+    return InputContract(
+        frame_height=side,
+        frame_width=side,
+        crop="center",
+        input_size=side,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+    )
+
+
+def fitted(network: Network, index: DatasetIndex, root: Path) -> nn.Module:
+    """Return a network that answers the drawn images, by the training ones of them."""
+    trunk, contract = trunk_of(network), contract_of(network)
+    records = [record for record in index.images if record.split == "train"]
+    frames = np.stack([frame_from_file(root / record.path, contract)[0] for record in records])
+    pixels = (torch.from_numpy(frames).float() / 255 - torch.tensor(contract.mean)) / torch.tensor(contract.std)
+    batches = pixels.permute(0, 3, 1, 2).contiguous().split(32)
+    norms = [m for m in trunk.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    trunk.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    with torch.no_grad():
+        for batch in batches:
+            trunk(batch)
+        trunk.eval()
+        features = torch.cat([torch.flatten(trunk(batch), 1) for batch in batches]).double()
+    wanted = nn.functional.one_hot(torch.tensor([record.label for record in records]), len(index.labels)).double()
+    mean, spread = features.mean(0), features.std(0) + 1e-6
+    scaled = (features - mean) / spread
+    kernel = scaled @ scaled.T + RIDGE * len(scaled) * scaled.shape[1] / 100 * torch.eye(len(scaled)).double()
+    weights = SHARPNESS * scaled.T @ torch.linalg.solve(kernel, wanted - wanted.mean(0)) / spread[:, None]
+    head = nn.Linear(features.shape[1], len(index.labels))
+    with torch.no_grad():
+        head.weight.copy_(weights.T.float())
+        head.bias.copy_((SHARPNESS * wanted.mean(0) - mean @ weights).float())
+    return Headed(trunk, head).eval()
+
+
+def kinds_left(graph: Any, names: tuple[str, ...]) -> dict[str, int]:
+    """Count the layers with weights, and the products of two activations, that an int8 graph leaves in floating point."""
+    constants = {tensor.name for tensor in graph.initializer}
+    made = {output for node in graph.node if node.op_type == "DequantizeLinear" for output in node.output}
+    left = Counter[str]()
+    for node in graph.node:
+        if node.name in names:
+            weighted = any(name in constants or name in made for name in node.input[1:2])
+            left[node.op_type if weighted else "attention"] += 1
+    return dict(left)
+
+
+def on_cpu(exported: ExportedModel, folder: Path, index: DatasetIndex, root: Path) -> dict[str, Any]:
+    """Try every form on this processor."""
+    selector = selector_for("cpu", exported, folder, index, root)
+    found = selector.run()
+    forms: dict[str, Any] = {}
+    for made in selector.made:
+        trial = made.trial
+        forms[trial.name] = {
+            "precision": trial.precision,
+            "note": trial.note,
+            "median_ns": trial.median_ns,
+            "relative": trial.relative_time,
+            "divergence": trial.divergence,
+            "flips": None if made.answers is None else flips(selector.made[0].answers, made.answers),
+            "bytes": trial.bytes,
+            "left": list(trial.float_nodes),
+            "refused": list(trial.refused),
+        }
+        if made.quantized is not None and made.graph is not None:
+            forms[trial.name]["quantized"] = len(made.quantized.quantized_nodes)
+            forms[trial.name]["float"] = kinds_left(made.graph.graph, made.quantized.float_nodes)
+    return {"chosen": found.chosen, "reason": found.reason, "images": found.images, "forms": forms}
+
+
+def flips(one: Any, other: Any) -> int:
+    """Count the images that two forms decide otherwise."""
+    return int((one.argmax(axis=1) != other.argmax(axis=1)).sum())
+
+
+def on_jetson(exported: ExportedModel, folder: Path, index: DatasetIndex, root: Path) -> dict[str, Any]:
+    """Choose for a Jetson, and let TensorRT-RTX parse and build FP32, FP16 and what was chosen."""
+    proofs = {"fp32": proof(folder / exported.onnx.path)}
+    half = folder / "half.onnx"
+    try:
+        half.write_bytes(make_half(load_graph(folder / exported.onnx.path)).SerializeToString())
+        proofs["fp16"] = proof(half)
+    except ModelError as err:
+        proofs["fp16"] = str(err)
+    selector = selector_for("jetson", exported, folder, index, root)
+    found = selector.run()
+    forms = {
+        made.trial.name: {
+            "precision": made.trial.precision,
+            "note": made.trial.note,
+            "divergence": made.trial.divergence,
+            "left": list(made.trial.float_nodes),
+            "refused": list(made.trial.refused),
+        }
+        for made in selector.made
+    }
+    return {"chosen": found.chosen, "precision": found.precision, "proofs": proofs, "forms": forms}
+
+
+def proof(graph: Path) -> str:
+    """Return ``""`` where TensorRT-RTX builds a graph, or why it does not."""
+    try:
+        tensorrt_rtx_backend.preflight(graph, graph.parent)
+    except ModelError as err:
+        return str(err)
+    return ""
+
+
+def selector_for(target: Any, exported: ExportedModel, folder: Path, index: DatasetIndex, root: Path) -> Selector:
+    """Return the search as ``compile`` runs it, with one kind of range."""
+    out = folder / f"select-{target}"
+    out.mkdir()
+    profile = load_profile("generic-x86" if target == "cpu" else "jetson-orin-nano-8gb")
+    from weckd_edge.devices.detect import needs_half_range
+
+    return Selector(
+        exported,
+        folder,
+        index,
+        root,
+        SETTINGS,
+        target=target,
+        folder=out,
+        seed=0,
+        threads=1,
+        progress=SilentProgress(),
+        reduce_range=target == "cpu" and needs_half_range(profile, detect()),
+    )
+
+
+def measure(network: Network, index: DatasetIndex, root: Path) -> dict[str, Any]:
+    """Compile one network for both targets."""
+    trained = fitted(network, index, root)
+    line: dict[str, Any] = {
+        "family": network.family,
+        "network": network.name,
+        "side": network.side,
+        "parameters": sum(p.numel() for p in trained.parameters()),
+    }
+    for target, run in (("cpu", on_cpu), ("jetson", on_jetson)):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            try:
+                exported = export_onnx(
+                    copy.deepcopy(trained),
+                    contract_of(network),
+                    index.labels,
+                    "0" * 64,
+                    folder,
+                    cast_first=target == "jetson",
+                )
+                line[target] = run(exported, folder, index, root)
+            except ModelError as err:
+                line[target] = {"error": str(err)}
+    return {**line, **circumstances()}
+
+
+def circumstances() -> dict[str, Any]:
+    """Return when, of what commit and on what this was measured."""
+    libraries = ("openvino", "onnxruntime", "tensorrt_rtx", "timm", "torch", "torchvision")
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": _git("rev-parse", "HEAD"),
+        "processor": _processor(),
+        "system": platform.system(),
+        "load_average": round(os.getloadavg()[0], 1),
+        "versions": {library: metadata.version(library) for library in libraries},
+    }
+
+
+def read_results() -> dict[str, dict[str, Any]]:
+    """Return the newest line of each network, in the order of ``NETWORKS``."""
+    lines = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()] if RESULTS.exists() else []
+    newest = {line["network"]: line for line in lines}
+    return {network.name: newest[network.name] for network in NETWORKS if network.name in newest}
+
+
+def page(results: dict[str, dict[str, Any]]) -> str:
+    """Return docs/architectures.md."""
+    head = [
+        "# Architectures that were compiled",
+        "",
+        "<!-- Written by benchmarks/bench_architectures.py from benchmarks/results/architectures.jsonl. -->",
+        "",
+        "Each network went through export, the choice of its precision and, for a Jetson, TensorRT-RTX's parser and",
+        "builder. Weights are random and the last layer is fitted to drawn images, so that no accuracy is told. Times",
+        "are of one core from frame to answer, each form in turn with FP32; the machine had other work, so that only",
+        "ratios within a row say something. *Apart* is the divergence of int8 answers from FP32's in nats, and how many",
+        "of the validation images it decides otherwise; random weights amplify rounding as no trained network does.",
+        "",
+        "## For a processor (OpenVINO)",
+        "",
+        "| network | px | parameters | FP32 | FP16 | int8 | int8 apart | chosen here | in float in int8, and why |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(cpu_row(line) for line in results.values()),
+        "",
+        "## For a Jetson (graphs that TensorRT-RTX builds; nothing is timed)",
+        "",
+        "| network | FP32 | FP16 | int8 | int8 apart | chosen |",
+        "|---|---|---|---|---|---|",
+        *(jetson_row(line) for line in results.values()),
+        "",
+        "Norms, softmax, activations written out in products (GELU, SiLU), scales by a constant and sums that no layer",
+        "reads stay in floating point in every network: [compiling.md](compiling.md) says why.",
+        "",
+    ]
+    return "\n".join(head)
+
+
+def name_of(line: dict[str, Any]) -> str:
+    """Return family and name of a network."""
+    return f"{line['family']} `{line['network'].removeprefix('torchvision/')}`" + (
+        " (torchvision)" if line["network"].startswith("torchvision/") else ""
+    )
+
+
+def best_int8(forms: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the int8 form that answers closest to FP32, of those that answer."""
+    answered = [form for form in forms.values() if form["precision"] == "int8" and form["divergence"] is not None]
+    return min(answered, key=lambda form: (len(form["left"]), form["divergence"]), default=None)
+
+
+def cpu_row(line: dict[str, Any]) -> str:
+    """Return a row of the first table."""
+    start = f"| {name_of(line)} | {line['side']} | {line['parameters'] / 1e6:.1f} M |"
+    found = line["cpu"]
+    if "error" in found:
+        return f"{start} - | - | - | - | - | {found['error']} |"
+    forms = found["forms"]
+    fp32, fp16, int8 = forms["fp32"], forms.get("fp16"), best_int8(forms)
+    timed = next((f for f in forms.values() if f["precision"] == "int8" and f["relative"]), None)
+    if int8 is None:
+        notes = "; ".join(form["note"] for form in forms.values() if form["precision"] == "int8")
+        apart, left = "-", f"int8 cannot be built: {notes}"
+    else:
+        apart, left = f"{int8['divergence']:.2g}; {int8['flips']} of {found['images']}", left_words(int8)
+    times = f"{fp32['median_ns'] / 1e6:.2f} ms | {factor(fp16)} | {factor(timed)}"
+    return f"{start} {times} | {apart} | {found['chosen']} | {left} |"
+
+
+def factor(form: dict[str, Any] | None) -> str:
+    """Return how many times as fast as FP32 a form is."""
+    return f"{1 / form['relative']:.2f} x" if form and form["relative"] else "-"
+
+
+def left_words(form: dict[str, Any]) -> str:
+    """Say which layers stay in floating point, and why."""
+    said = []
+    for kind, count in form.get("float", {}).items():
+        if kind == "attention":
+            said.append(f"{count} products of two activations: int8 gains nothing")
+    if form["refused"]:
+        said.append(f"{len(form['refused'])} operators that the backend refuses in int8")
+    return "; ".join(said) or "none"
+
+
+def jetson_row(line: dict[str, Any]) -> str:
+    """Return a row of the second table."""
+    found = line["jetson"]
+    if "error" in found:
+        return f"| {name_of(line)} | - | - | - | - | {found['error']} |"
+    forms = found["forms"]
+    proofs = {name: "built" if not why else f"refused: {why}" for name, why in found["proofs"].items()}
+    int8 = best_int8(forms)
+    refused = [f["note"] for f in forms.values() if f["precision"] == "int8" and f["note"].startswith("cannot be built")]
+    if refused:
+        state = refused[0]
+    elif found["precision"] == "int8":
+        state = "built"
+    else:
+        state = next((f["note"] for f in forms.values() if f["precision"] == "int8"), "-") + " (not built)"
+    apart = f"{int8['divergence']:.2g}" if int8 else "-"
+    return f"| {name_of(line)} | {proofs['fp32']} | {proofs['fp16']} | {state} | {apart} | {found['chosen']} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--table", action="store_true", help="write the page alone")
+    parser.add_argument("--again", nargs="*", default=[], help="networks to measure although they were")
+    asked = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    torch.set_num_threads(1)
+    if not asked.table:
+        done = read_results().keys() - set(asked.again)
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder) / "phantoms"
+            write_phantoms(root, SilentProgress(), images=IMAGES)
+            data = DataConfig(share=0.3)
+            index = build_index(root / "groups.csv", data, shares=1, seed=0, skip_bad=False, progress=SilentProgress())
+            for network in NETWORKS:
+                if network.name in done:
+                    continue
+                line = measure(network, index, root)
+                with RESULTS.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line, sort_keys=True) + "\n")
+                print(network.name, {t: line[t].get("error") or line[t]["chosen"] for t in ("cpu", "jetson")}, flush=True)
+    PAGE.write_text(page(read_results()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
