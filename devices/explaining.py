@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from weckd_edge.artifacts.frame import crop_box
 from weckd_edge.devices.backends.base import Frame, Runner
 from weckd_edge.devices.deletion import Deletion, deletion
 from weckd_edge.devices.explain import Attention, attention
-from weckd_edge.devices.frames import frame_from_file
+from weckd_edge.devices.frames import frame_from_file, frame_of, read_file
 from weckd_edge.devices.infer import Inference, OpenModel, answer_file, answer_frame, find_images, open_bundle_model
 from weckd_edge.devices.overlay import LEAST, draw_figure, draw_overlay, encode_png
 from weckd_edge.errors import DataError, StoreError
@@ -143,14 +143,17 @@ def sanity_words(found: Attention, check: Deletion, label: str) -> str:
 def _explain(model: OpenModel, file: Path, picture: Path, answer_anyway: bool) -> Explained:
     manifest = model.bundle.manifest
     try:
-        frame = np.ascontiguousarray(frame_from_file(file, manifest.input))
+        found_frame = frame_of(read_file(file), manifest.input)
     except DataError:
         return Explained(answer=answer_file(model, file), overlay=None, method=None, deletion=None)
+    frame = found_frame.frame
     answer = answer_frame(model, frame, file=str(file), answer_anyway=answer_anyway)
+    answer = replace(answer, notes=found_frame.notes)
     if answer.label is None:
         return Explained(answer=answer, overlay=None, method=None, deletion=None)
     found, check = explain_frame(model, frame, manifest.labels.index(answer.label))
     lines = [f"{file.name}: {method_words(found)}.", sanity_words(found, check, answer.label)]
+    lines += [f"Note: {note.text}." for note in answer.notes]
     if answer.reason:
         lines.insert(0, f"{answer.reason[0].upper()}{answer.reason[1:]}.")
     title = f"{answer.decision}   {found.probability:.1%}" if answer.reason is None else answer.decision

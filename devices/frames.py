@@ -9,17 +9,22 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
-from weckd_edge.artifacts import InputContract
-from weckd_edge.devices.image_headers import check_file, check_tags
+from weckd_edge.artifacts import DataNote, InputContract
+from weckd_edge.devices.avif_headers import check_coded_size
+from weckd_edge.devices.file_kinds import HEAD_BYTES, kind_of, picture_kind_of
+from weckd_edge.devices.image_headers import Claims, black_is_zero, check_file, check_tags
+from weckd_edge.devices.picture_notes import Look, look_at
 from weckd_edge.devices.sharing import Room
-from weckd_edge.errors import DataError
+from weckd_edge.errors import DataError, MissingDependency
 from weckd_edge.files import read_bounded
+from weckd_edge.optional import is_installed, require
 
 MAX_SIDE = 8192
 """Pixels that a side of an image may have, as in the C library (``WECKD_MAX_SIDE``); larger ones are never decoded."""
@@ -30,16 +35,33 @@ MAX_FILE_BYTES = 256 << 20
 MAX_DECODING_BYTES = 12 * MAX_SIDE * MAX_SIDE
 """Memory that images may take while they are decoded, all threads together: the largest one of most formats."""
 
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000")
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
 """Formats that are tried: pictures only (Pillow would also start a PostScript interpreter)."""
+
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".gif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif", ".heic", ".heif", ".hif"),
+)
+"""How files of these formats are called, lower case."""
 
 Pixels = NDArray[np.uint8]
 
 _STRIP_PIXELS = 1 << 20
 _BYTES_A_PIXEL = 12
-_MORE_BYTES_A_PIXEL = {"JPEG2000": 24, "WEBP": 16}
+_MORE_BYTES_A_PIXEL = {"JPEG2000": 24, "WEBP": 16, "AVIF": 24, "HEIF": 22}
 """What decoders take for a pixel at most, Pillow's and our own copy included, as it was measured."""
 _ORIENTATION = 0x0112
+_BEGINNINGS = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG", "PNG"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"RIFF", "WebP"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+)
 
 _STORED: dict[int, Callable[[Pixels], Pixels]] = {
     1: lambda upright: upright,
@@ -53,19 +75,46 @@ _STORED: dict[int, Callable[[Pixels], Pixels]] = {
 }
 """An upright picture seen in the rows and columns that the file stores it in, by EXIF orientation."""
 
+_NO_CLAIMS = Claims()
 _opening = threading.Lock()
 _room = Room(MAX_DECODING_BYTES)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Decoded:
+    """An image after it was decoded.
+
+    Attributes:
+        pixels: uint8 ``[H, W, 3]``, as ``decode`` returns them.
+        notes: What is worth saying of it.
+    """
+
+    pixels: Pixels
+    notes: tuple[DataNote, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Framed:
+    """An image as a camera frame.
+
+    Attributes:
+        frame: uint8 ``[1, frame_height, frame_width, 3]``, contiguous.
+        notes: What is worth saying of the image.
+    """
+
+    frame: Pixels
+    notes: tuple[DataNote, ...]
 
 
 def decode(path: Path) -> Pixels:
     """Read an image file.
 
     Args:
-        path: JPEG, PNG, TIFF, BMP, WebP, GIF, PPM or JPEG 2000; of several frames the first is taken.
+        path: JPEG, PNG, TIFF, BMP, WebP, GIF, PPM, JPEG 2000, AVIF or HEIC; of several pages or frames the first is taken.
 
     Returns:
         uint8 ``[H, W, 3]``, RGB, with the EXIF orientation applied. Transparent parts lie on black; 16 bits a channel
-        are scaled to 8.
+        are scaled to 8, and fewer where a TIFF or PGM says that there are fewer.
 
     Raises:
         DataError: The file cannot be read as an image; the message is the path and a short reason.
@@ -92,13 +141,13 @@ def decode_bytes(data: bytes) -> Pixels:
     Raises:
         DataError: With a short reason.
     """
-    with decoded(data) as pixels:
-        return pixels
+    with decoded(data) as found:
+        return found.pixels
 
 
 @contextmanager
-def decoded(data: bytes) -> Iterator[Pixels]:
-    """Decode an image file's bytes for a block of code: uint8 ``[H, W, 3]``, as ``decode`` does.
+def decoded(data: bytes) -> Iterator[Decoded]:
+    """Decode an image file's bytes for a block of code, as ``decode`` does, and look at what comes out.
 
     All threads together take no more than ``MAX_DECODING_BYTES`` at one time: the others wait. So no block decodes a
     second image.
@@ -107,11 +156,12 @@ def decoded(data: bytes) -> Iterator[Pixels]:
         DataError: With a short reason; also where the block finds too little memory.
     """
     try:
-        image = open_image(data)
+        claims = _claims(data)
+        image = _open(data, claims)
         with _room.taken(_memory_of(image)):
-            pixels = _decode(image)
+            found = _decode(image, claims)
             del image  # its own pixels are not needed any more
-            yield pixels
+            yield found
     except MemoryError as err:
         raise DataError("needs more memory than there is") from err
 
@@ -122,16 +172,25 @@ def open_image(data: bytes) -> Image.Image:
     Raises:
         DataError: With a short reason: it is no image, or it claims more than an image may have.
     """
+    return _open(data, _claims(data))
+
+
+def _claims(data: bytes) -> Claims:
     if not data:
         raise DataError("empty file (0 bytes)")
-    check_file(data)
+    return check_file(data)
+
+
+def _open(data: bytes, claims: Claims) -> Image.Image:
+    head = data[:HEAD_BYTES]
+    with _no_warnings():
+        Image.init()  # a Pillow may be built without one of them
+    known = _decoders(head)
     try:
         with _no_warnings():
-            Image.init()  # a Pillow may be built without one of them
-            known = [name for name in FORMATS if name in Image.OPEN]
-            image: Image.Image = Image.open(io.BytesIO(data), formats=known)
+            image: Image.Image = Image.open(io.BytesIO(black_is_zero(data) if claims.white_is_zero else data), formats=known)
     except UnidentifiedImageError as err:
-        raise DataError("not an image (unknown format)") from err
+        raise DataError(what_it_is(head, claims)) from err
     except Image.DecompressionBombError as err:
         raise DataError(f"too large; an image may have {MAX_SIDE} pixels a side, save it smaller") from err
     except MemoryError:
@@ -140,10 +199,77 @@ def open_image(data: bytes) -> Image.Image:
         raise DataError(f"damaged header ({_brief(err)})") from err
     if max(image.size) > MAX_SIDE:
         raise DataError(f"{image.width} x {image.height} pixels; a side may have {MAX_SIDE}, save it smaller")
+    if image.format == "AVIF":
+        check_coded_size(data, *image.size)
     if _memory_of(image) > MAX_DECODING_BYTES:
         sides = f"{image.width} x {image.height} pixels of {image.format}"
         raise DataError(f"{sides} take more than {MAX_DECODING_BYTES >> 20} MiB; save it smaller, or as PNG")
     return image
+
+
+def _decoders(head: bytes) -> list[str]:
+    """Return the formats to try; the decoder of HEIC is another library, which is asked for where it is needed.
+
+    Raises:
+        DataError: It is a picture whose format cannot be read here.
+    """
+    if head[4:8] == b"ftyp":
+        kind = picture_kind_of(head)
+        if kind == "AVIF":
+            if "AVIF" not in Image.OPEN or not features.check("avif"):
+                raise DataError(
+                    "AVIF is not read here, as this Pillow is older than 11.3 or built without it; pip install -U pillow, "
+                    "or convert it to JPEG or PNG"
+                )
+            return ["AVIF"]
+        if kind == "HEIC":
+            _learn_heic()
+            return ["HEIF"]
+    if head.startswith(b"II*\0\x10\0\0\0CR"):  # a TIFF too, of which a decoder would take the small picture
+        raise DataError(what_it_is(head))
+    return [name for name in FORMATS if name in Image.OPEN and name not in ("AVIF", "HEIF")]
+
+
+def _learn_heic() -> None:
+    advice = "pip install 'weckd-edge[heic]', or convert it to JPEG or PNG"
+    if not is_installed("pillow_heif"):
+        raise DataError(f"HEIC is not read here; {advice}")
+    try:
+        heif = require("pillow_heif", "read HEIC")
+    except MissingDependency as err:
+        raise DataError(f"HEIC is not read here, as pillow_heif is broken; {advice}") from err
+    with _opening:
+        if "HEIF" not in Image.OPEN:
+            heif.register_heif_opener()
+
+
+def begins_as_picture(head: bytes) -> bool:
+    """Tell whether a file's first bytes are those of a picture, also of one that cannot be read here."""
+    return _beginning(head) is not None or picture_kind_of(head) not in (None, "TGA")  # a TGA has no mark of its own
+
+
+def what_it_is(head: bytes, claims: Claims = _NO_CLAIMS) -> str:
+    """Say what a file is that no decoder takes.
+
+    Args:
+        head: Its first ``HEAD_BYTES``, or all of it.
+        claims: What its head says of its values.
+    """
+    begins = _beginning(head)
+    if begins == "TIFF" and (claims.bits not in (1, 8) or claims.numbers):
+        numbers = f"{claims.numbers} " if claims.numbers else ""
+        return f"a TIFF of {numbers}values of {claims.bits} bits in this form is not read; save it as PNG of 8 or 16 bits"
+    picture = picture_kind_of(head)
+    if picture is not None:
+        return f"{picture} is not read; convert it to {'PNG' if picture == 'DICOM' else 'JPEG or PNG'}"
+    kind = kind_of(head) if begins in ("WebP", "BMP", None) else None
+    if kind is not None:
+        return f"not an image but {kind}"
+    return f"damaged header (it begins as {begins} does)" if begins else "not an image (unknown format)"
+
+
+def _beginning(head: bytes) -> str | None:
+    return next((name for beginning, name in _BEGINNINGS if head.startswith(beginning)), None)
 
 
 def _memory_of(image: Image.Image) -> int:
@@ -151,19 +277,24 @@ def _memory_of(image: Image.Image) -> int:
     return image.width * image.height * _MORE_BYTES_A_PIXEL.get(image.format or "", _BYTES_A_PIXEL)
 
 
-def _decode(image: Image.Image) -> Pixels:
+def _decode(image: Image.Image, claims: Claims) -> Decoded:
     """Return an image's upright pixels, made a strip of rows at a time, so that no second form of all of them is held."""
     try:
+        claimed = image.width * image.height
+        several = claims.several or (image.format != "TIFF" and bool(getattr(image, "is_animated", False)))
         image.load()
-        orientation = _orientation(image)
         width, height = image.size
+        if width * height > claimed:  # memory was asked for by what the head had said
+            raise DataError(f"{width} x {height} pixels are more than its head claims: damaged or crafted")
+        orientation = _orientation(image)
         upright = np.empty((width, height, 3) if orientation >= 5 else (height, width, 3), np.uint8)
         stored = _STORED[orientation](upright)
         rows = max(1, _STRIP_PIXELS // width)
+        look = look_at(width, height)
         for top in range(0, height, rows):
             strip = image.crop((0, top, width, min(top + rows, height)))
-            stored[top : top + rows] = _to_rgb(strip, is_png=image.format == "PNG")
-        return upright
+            stored[top : top + rows] = _to_rgb(strip, image.format or "", claims, look)
+        return Decoded(pixels=upright, notes=look.notes(several=several))
     except (DataError, MemoryError):
         raise
     except Exception as err:
@@ -202,18 +333,28 @@ def _orientation(image: Image.Image) -> int:
     return found if found in _STORED else 1
 
 
-def _to_rgb(image: Image.Image, *, is_png: bool) -> Pixels:
-    if image.mode.startswith("I;16") or (image.mode == "I" and is_png):
-        values = np.asarray(image).astype(np.int32)
-        grey = ((values + 128) // 257).clip(0, 255).astype(np.uint8)  # no value lies halfway
+def _to_rgb(image: Image.Image, format_name: str, claims: Claims, look: Look) -> Pixels:
+    if image.mode.startswith("I;16") or (image.mode == "I" and format_name in ("PNG", "PPM")):
+        is_short = format_name == "TIFF" and 8 < claims.bits < 16  # such as 12 bits, packed
+        top = (1 << claims.bits) - 1 if is_short else 65535
+        values = np.asarray(image).astype(np.int32).clip(0, top)
+        grey = ((2 * 255 * (top - values if claims.white_is_zero else values) + top) // (2 * top)).astype(np.uint8)
+        look.add(grey, largest=None if is_short else int(values.max()))
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.mode in ("I", "F"):
-        raise DataError("32 bits a channel; expected 8 or 16, save it as such")
+        numbers = claims.numbers or ("floating-point" if image.mode == "F" else "32-bit")
+        raise DataError(f"{numbers} values, whose black and white nobody says; scale them to 8 or 16 bits a channel")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
+        look.add_transparent(np.asarray(image))
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image)
-    return np.asarray(image.convert("RGB"))
+    pixels = np.asarray(image.convert("RGB"))
+    if claims.white_is_zero:
+        pixels = 255 - pixels
+    # Of 16 bits in colour, the higher byte alone is read.
+    look.add(pixels, largest=int(pixels.max()) * 256 + 255 if claims.bits == 16 else None)
+    return pixels
 
 
 def pixels_sha256(image: Pixels) -> str:
@@ -274,7 +415,17 @@ def frame_from_file(path: Path, contract: InputContract) -> Pixels:
         DataError: The file cannot be read as an image.
     """
     try:
-        with decoded(read_file(path)) as pixels:
-            return fit(pixels, contract.frame_height, contract.frame_width)[None]
+        return frame_of(read_file(path), contract).frame
     except DataError as err:
         raise DataError(f"{path}: {err}") from err
+
+
+def frame_of(data: bytes, contract: InputContract) -> Framed:
+    """Decode an image file's bytes to the camera frame a model expects, and look at the whole image.
+
+    Raises:
+        DataError: With a short reason that does not name the file.
+    """
+    with decoded(data) as found:
+        fitted = fit(found.pixels, contract.frame_height, contract.frame_width)[None]
+        return Framed(frame=np.ascontiguousarray(fitted), notes=found.notes)

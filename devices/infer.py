@@ -8,17 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from weckd_edge.artifacts import Manifest, QualityFigures
+from weckd_edge.artifacts import DataNote, Manifest, QualityFigures
 from weckd_edge.bundle import Bundle, open_bundle
 from weckd_edge.devices.backends.base import Frame, Probabilities, Runner
 from weckd_edge.devices.backends.table import open_runner
 from weckd_edge.devices.choice import ModelChoice, choose_model
-from weckd_edge.devices.frames import frame_from_file
+from weckd_edge.devices.file_kinds import HEAD_BYTES
+from weckd_edge.devices.frames import SUFFIXES, begins_as_picture, frame_of, read_file, what_it_is
 from weckd_edge.devices.guard import OpenGuard, Sight, open_guard
 from weckd_edge.errors import DataError, ModelError
+from weckd_edge.files import read_start
 
 ABSTAIN = "unable to analyze"
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +37,7 @@ class Inference:
         guard: What the guard says; where it refuses, there is an answer only if one was asked for all the same.
         quality: How good the frame is; None where the bundle has no guard or the image could not be read.
         unfamiliarity: How far the frame is from the training frames, at least 0; None likewise.
+        notes: What is worth saying of the image itself, such as that it is nearly of one colour.
     """
 
     file: str
@@ -47,6 +49,33 @@ class Inference:
     guard: str | None = None
     quality: QualityFigures | None = None
     unfamiliarity: float | None = None
+    notes: tuple[DataNote, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Skipped:
+    """A file in a folder that was asked for, which is not called an image and was not opened as one.
+
+    Attributes:
+        file: Its path.
+        reason: What it is, in words.
+    """
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What is to be answered.
+
+    Attributes:
+        images: Files, those of folders sorted.
+        skipped: What else lies in the folders; hidden files and folders are not looked at.
+    """
+
+    images: tuple[Path, ...]
+    skipped: tuple[Skipped, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,32 +126,62 @@ def open_bundle_model(
 
 
 def find_images(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the image files that are named, and those below the folders that are named (sorted, by their suffix).
+    """Return the image files that ``find_files`` finds."""
+    return find_files(paths).images
 
-    What is called an image and is none, such as a pipe, a link to nothing or an empty folder, is among them: reading it
-    says why it cannot be answered.
+
+def find_files(paths: Sequence[Path]) -> Found:
+    """Find the image files that are named, and those below the folders that are named.
+
+    In a folder, an image is what is called one (by its suffix) and what begins as one. What is called an image and is none,
+    such as a pipe, a link to nothing or an empty folder, is among them: reading it says why it cannot be answered.
 
     Raises:
         DataError: Nothing is named, a path does not exist, or a folder that is not called an image holds none.
     """
     found: list[Path] = []
+    skipped: list[Skipped] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if _is_called_image(p) and not p.is_dir())
+            inside, others = _inside(path)
             if not inside and not _is_called_image(path):
-                raise DataError(f"{path}: expected images in this folder ({', '.join(IMAGE_SUFFIXES)}), found none")
+                told = f"; {len(others)} other files, such as {others[0].file}: {others[0].reason}" if others else ""
+                raise DataError(f"{path}: expected images in this folder ({', '.join(SUFFIXES)}), found none{told}")
             found += inside or [path]
+            skipped += others
         elif path.is_symlink() or path.exists():
             found.append(path)
         else:
             raise DataError(f"{path}: expected an image or a folder, found nothing")
     if not found:
         raise DataError("expected at least one image or folder, got none")
-    return tuple(found)
+    return Found(images=tuple(found), skipped=tuple(skipped))
+
+
+def _inside(folder: Path) -> tuple[list[Path], list[Skipped]]:
+    images, skipped = [], []
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir() or any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        reason = None if _is_called_image(path) else _why_no_image(path)
+        if reason is None:
+            images.append(path)
+        else:
+            skipped.append(Skipped(file=str(path), reason=reason))
+    return images, skipped
 
 
 def _is_called_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES
+    return path.suffix.lower() in SUFFIXES
+
+
+def _why_no_image(path: Path) -> str | None:
+    """Say what a file is that is not called an image; None: an image, by its first bytes."""
+    try:
+        head = read_start(path, HEAD_BYTES, error=DataError)
+    except DataError as err:
+        return str(err)
+    return None if begins_as_picture(head) else what_it_is(head)
 
 
 def infer(
@@ -162,10 +221,11 @@ def infer(
 def answer_file(model: OpenModel, file: Path, *, answer_anyway: bool = False) -> Inference:
     """Answer an image file; one that cannot be read is "unable to analyze"."""
     try:
-        frame = frame_from_file(file, model.bundle.manifest.input)
+        found = frame_of(read_file(file), model.bundle.manifest.input)
     except DataError as err:
-        return unreadable(str(file), str(err))
-    return answer_frame(model, np.ascontiguousarray(frame), file=str(file), answer_anyway=answer_anyway)
+        return unreadable(str(file), f"{file}: {err}")
+    answer = answer_frame(model, found.frame, file=str(file), answer_anyway=answer_anyway)
+    return replace(answer, notes=found.notes)
 
 
 def answer_frame(model: OpenModel, frame: Frame, *, file: str = "", answer_anyway: bool = False) -> Inference:

@@ -235,9 +235,9 @@ class ArmCheck:
         for image, frame in zip(images, np.load(self._the_bundle() / "selftest/frames.npy"), strict=False):
             Image.fromarray(frame).save(image)
         arguments = ["infer", self._the_bundle(), *(image for image in images if image.exists()), "--json"]
-        there = self._json(self._weckd(*arguments))
+        there = self._json(self._weckd(*arguments))["answers"]
         done = run([sys.executable, "-m", "weckd_edge", *arguments], cwd=self.dist.source)
-        here = json.loads(done.stdout)
+        here = json.loads(done.stdout)["answers"]
         worst = max(
             abs(a["probabilities"][label] - b["probabilities"][label])
             for a, b in zip(there, here, strict=True)

@@ -22,6 +22,7 @@ from weckd_edge.network_options import NetworkOptions, check_network_options
 from weckd_edge.optional import require
 from weckd_edge.schema import from_data
 from weckd_edge.store import write_atomic
+from weckd_edge.train.weights_file import fit_to, read_weights
 
 logger = logging.getLogger(__name__)
 
@@ -164,9 +165,12 @@ def load_weights(trunk: nn.Module, path: Path, name: str) -> None:
     Raises:
         ModelError: The file is missing or unreadable, lacks tensors, or holds tensors of another shape.
     """
-    found = read_tensors(path)
     wanted = trunk.state_dict()
     head = _head_prefix(trunk)
+    fitted = fit_to(read_weights(path), wanted, spare=(head,))
+    if fitted.place:
+        logger.info("%s: weights are taken from '%s'", path.name, fitted.place)
+    found = fitted.tensors
     usable: dict[str, Tensor] = {}
     for key, value in found.items():
         if key not in wanted:
@@ -192,30 +196,6 @@ def _head_prefix(trunk: nn.Module) -> str:
     return name if isinstance(name, str) else str(name[0])
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a table of tensors from a safetensors file, or a PyTorch file of plain tensors.
-
-    Raises:
-        ModelError: The file is missing, or holds something else.
-    """
-    if not path.is_file():
-        raise ModelError(f"{path}: no such weights file")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as err:  # torch and safetensors raise many kinds for a file that is not what its name says
-        raise ModelError(f"{path.name}: cannot be read as weights ({_first_line(err)})") from err
-    for key in ("state_dict", "model"):
-        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
-            loaded = loaded[key]
-    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise ModelError(f"{path.name}: expected a table of tensors, found something else")
-    return loaded
-
-
 def save_weights(student: Student, path: Path) -> None:
     """Write a student's weights, and nothing else, as safetensors."""
     from safetensors.torch import save
@@ -236,7 +216,7 @@ def load_link(link: Link, folder: Path) -> Student:
     require("safetensors", "read a link's weights")
     if not timm.is_model(link.model):
         raise ModelError(f"{link.name}: names the network '{link.model[:100]}', which this timm does not have")
-    tensors = read_tensors(folder / link.weights.path)
+    tensors = read_weights(folder / link.weights.path).tables[""]
     options: dict[str, Any] = dict(link.options)
     try:
         student = Student(timm.create_model(link.model, num_classes=len(link.labels), **options))

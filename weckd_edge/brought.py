@@ -248,6 +248,7 @@ class BroughtCheckpoint(_TorchNetwork):
     file: Path
     input_size: int
     labels: tuple[str, ...] | None
+    weights_key: str | None = None
     former: DatasetIndex | None = None
 
     def __post_init__(self) -> None:
@@ -259,7 +260,8 @@ class BroughtCheckpoint(_TorchNetwork):
 
     def key(self) -> object:
         made = self.checkpoint
-        return ["checkpoint", self.sha256, made.architecture, made.options, made.mean, made.std, self.input_size]
+        described = [made.architecture, made.options, made.mean, made.std, self.input_size]
+        return ["checkpoint", self.sha256, self.weights_key, *described]
 
     def adopt(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> Adopted:
         from weckd_edge.train.checkpoint import write_link
@@ -280,6 +282,7 @@ class BroughtCheckpoint(_TorchNetwork):
         numbers = [", ".join(f"{value:g}" for value in values) for values in (made.mean, made.std)]
         said = (
             f"Checkpoint {self.file.name} of timm's {made.architecture}: every tensor fits.",
+            *made.said,
             f"Input of {self.input_size} by {self.input_size} pixels, mean {numbers[0]}, standard deviation {numbers[1]}.",
             _UNKNOWN,
         )
@@ -333,20 +336,32 @@ def open_onnx(path: Path, hints: InputHints, labels: tuple[str, ...] | None) -> 
     )
 
 
-def open_checkpoint(path: Path, model: LinkConfig, hints: InputHints, labels: tuple[str, ...] | None) -> BroughtCheckpoint:
+def open_checkpoint(
+    path: Path,
+    model: LinkConfig | None,
+    hints: InputHints,
+    labels: tuple[str, ...] | None,
+    *,
+    weights_key: str | None = None,
+) -> BroughtCheckpoint:
     """Open a checkpoint of a timm network.
 
     Raises:
-        ConfigError: A hint does not apply to it.
+        ConfigError: A hint does not apply to it, or nothing says which network it is of.
         ModelError: See ``weckd_edge.train.checkpoint.read_checkpoint``.
     """
     from weckd_edge.train.checkpoint import read_checkpoint
 
     if hints.layout is not None:
         raise ConfigError(f"--layout is for ONNX files; {path.name} is a checkpoint, leave it out")
-    asked = replace(model, mean=hints.mean or model.mean, std=hints.std or model.std)
-    made = read_checkpoint(asked, path, len(labels) if labels else None)
-    return BroughtCheckpoint(checkpoint=made, file=path, input_size=hints.input_size or made.input_size, labels=labels)
+    made = read_checkpoint(model, path, len(labels) if labels else None, key=weights_key, mean=hints.mean, std=hints.std)
+    return BroughtCheckpoint(
+        checkpoint=made,
+        file=path,
+        input_size=hints.input_size or made.input_size,
+        labels=labels,
+        weights_key=weights_key,
+    )
 
 
 def open_link(folder: Path) -> BroughtLink:

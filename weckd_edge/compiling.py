@@ -53,7 +53,8 @@ class CompileRequest:
         out: The bundle's folder.
         hints: What the file does not tell of its input.
         config: Splits, calibration, bars and bench; its chain only counts for how many shares a build would cut.
-        model: timm name and options of a checkpoint.
+        model: timm name and options of a checkpoint; None: the checkpoint says it itself.
+        weights_key: Which of a checkpoint's tables of weights to take; None decides.
         labels: Classes in the order of the network's outputs; None: as the data set's are sorted.
         calibrate_on: Other images to calibrate on, labelled like ``data``.
         skip_bad: Go on without the files that cannot be used, and record them.
@@ -69,6 +70,7 @@ class CompileRequest:
     hints: InputHints
     config: BuildConfig
     model: LinkConfig | None = None
+    weights_key: str | None = None
     labels: tuple[str, ...] | None = None
     calibrate_on: Path | None = None
     skip_bad: bool = False
@@ -126,19 +128,20 @@ def open_brought(request: CompileRequest) -> Brought:
     if request.labels is not None and len(set(request.labels)) != len(request.labels):
         raise ConfigError("--labels: names a class twice; expected each once, in the order of the network's outputs")
     is_onnx = source.suffix.lower() == ".onnx"
-    if request.model is not None and (is_onnx or source.is_dir()):
-        raise ConfigError(f"{source.name}: --model is for a checkpoint; an ONNX file or a link says itself what it is")
+    for option, value in (("--model", request.model), ("--weights-key", request.weights_key)):
+        if value is not None and (is_onnx or source.is_dir()):
+            raise ConfigError(f"{source.name}: {option} is for a checkpoint; an ONNX file or a link says itself what it is")
     if source.is_dir():
         if request.hints != InputHints() or request.labels is not None:
             raise ConfigError(f"{source.name}: a link says itself how its input and labels are; leave those options out")
         return open_link(source)
     if is_onnx:
         return open_onnx(source, request.hints, request.labels)
-    if request.model is None:
+    if not source.is_file():
         raise ConfigError(
             f"{source}: expected an .onnx file, a checkpoint with --model TIMM_NAME, or the folder of a former build's link"
         )
-    return open_checkpoint(source, request.model, request.hints, request.labels)
+    return open_checkpoint(source, request.model, request.hints, request.labels, weights_key=request.weights_key)
 
 
 def check_disk(out: Path, weights: int) -> None:
@@ -386,6 +389,8 @@ def read_calibration(
         if not skip_bad:
             raise DataError(f"{told}; repair or remove them, or give --skip-bad to leave them out")
         progress.note(f"{told}; they are left out")
+    for note in found.notes:
+        progress.note(f"calibration: {note.text}")
     held_out = {record.pixels_sha256: record for record in index.images if record.split != "train"}
     for image in found.images:
         twin = held_out.get(image.pixels_sha256)

@@ -16,9 +16,14 @@ class WeckdError(Exception):
 
     Attributes:
         exit_code: What the command line exits with: 1 for a failure, 2 for a wrong request, 3 for a missed gate.
+        lines: Of a program that mends it, to be copied; shown below the message, each on a line of its own.
     """
 
     exit_code = 1
+
+    def __init__(self, *args: object, lines: tuple[str, ...] = ()) -> None:
+        super().__init__(*args)
+        self.lines = lines
 
 
 class ConfigError(WeckdError):

@@ -56,6 +56,29 @@ def read_bounded(path: Path, *, at_most: int, where: str = "", error: type[Weckd
     return data
 
 
+def read_start(path: Path, count: int, *, error: type[WeckdError] = StoreError) -> bytes:
+    """Return a regular file's first bytes, or all of them where there are fewer.
+
+    Args:
+        path: The file; a link to one is followed.
+        count: So many bytes.
+        error: The kind of error that is raised.
+
+    Raises:
+        WeckdError: Of the kind ``error``: it is no regular file, or it cannot be read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise error("not a regular file")
+            return os.read(handle, count)
+        finally:
+            os.close(handle)
+    except OSError as err:
+        raise error(f"cannot be read ({err.strerror})") from err
+
+
 def explain_os_error(err: OSError) -> str:
     """Return what the system has refused, with the file where it is known, and what to do, in one line."""
     names = [os.fsdecode(name) for name in (err.filename, err.filename2) if isinstance(name, (str, bytes))]

@@ -21,6 +21,7 @@ EXTRA_OF = {
     "onnxruntime": "compile",
     "openvino": "cpu",
     "optuna": "train",
+    "pillow_heif": "heic",
     "safetensors": "train",
     "scipy": "train",
     "tensorrt": "tensorrt",

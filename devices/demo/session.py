@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,7 +19,7 @@ from PIL import Image
 from weckd_edge.artifacts.frame import crop_box
 from weckd_edge.devices.backends.base import Frame
 from weckd_edge.devices.explaining import explain_frame, method_words, sanity_words
-from weckd_edge.devices.frames import decode_bytes, fit
+from weckd_edge.devices.frames import decode_bytes, decoded, fit
 from weckd_edge.devices.infer import answer_frame, open_bundle_model, unreadable
 from weckd_edge.devices.overlay import LEAST, Picture, draw_overlay, draw_seen, encode_png
 from weckd_edge.errors import DataError, DeviceError
@@ -89,13 +90,14 @@ class DemoSession:
         with self._turn():
             start_ns = time.monotonic_ns()
             try:
-                image = decode_bytes(data)
+                with decoded(data) as found:
+                    image = found.pixels
             except DataError as err:
                 return {"answer": to_data(unreadable("", str(err))), "stages": [], "seen": None}
             decoded_ns = time.monotonic_ns()
             frame = self._frame(image)
             framed_ns = time.monotonic_ns()
-            answer = answer_frame(self.model, frame)
+            answer = replace(answer_frame(self.model, frame), notes=found.notes)
             end_ns = time.monotonic_ns()
             seen = draw_seen(frame[0], crop_box(self.model.bundle.manifest.input), width_pixels=SHOWN_PIXELS)
         stages = [

@@ -125,7 +125,7 @@ def test_the_map_is_shown_on_request_and_put_away_again(tab: Any) -> None:
 def test_a_file_that_is_no_image_is_unable_to_analyze_with_its_reason(tab: Any) -> None:
     choose(tab, b"no image")
     assert decision(tab) == "Unable to analyze"
-    assert tab.page.locator("#why").inner_text() == "Because: not an image (unknown format)."
+    assert tab.page.locator("#why").inner_text() == "Because: not an image but text."
     assert not tab.page.locator("#bars").is_visible()
     assert not tab.page.locator("#views").is_visible()
     choose(tab, png())

@@ -34,7 +34,7 @@ KEYS = {
         *("device", "rules", "verdict", "frame_to_answer", "network", "cold_start_ns", "peak_rss_bytes", "energy_mj"),
         "warnings",
     },
-    "infer": {"file", "label", "probabilities", "decision", "reason", "code", "guard", "quality", "unfamiliarity"},
+    "infer": {"file", "label", "probabilities", "decision", "reason", "code", "guard", "quality", "unfamiliarity", "notes"},
 }
 
 
@@ -140,7 +140,7 @@ def test_a_changed_byte_is_named_and_refused(cpu: Any, process: Any, tmp_path: P
 def test_infer_answers_images_and_says_why_it_cannot(cpu: Any, process: Any, tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     image = next(cpu.data.rglob("*.png"), None) or next(cpu.data.rglob("*.jpg"))
-    rows = outputs(process, "infer", cpu.bundle, image, tmp_path / "broken.jpg", "--json", "--answer-anyway")
+    rows = outputs(process, "infer", cpu.bundle, image, tmp_path / "broken.jpg", "--json", "--answer-anyway")["answers"]
     assert all(row.keys() == KEYS["infer"] for row in rows)
     assert sum(rows[0]["probabilities"].values()) == pytest.approx(1, abs=1e-3)
     assert rows[0]["label"] == max(rows[0]["probabilities"], key=rows[0]["probabilities"].get)
@@ -151,7 +151,7 @@ def test_infer_answers_images_and_says_why_it_cannot(cpu: Any, process: Any, tmp
 def test_infer_gives_the_answers_that_verification_recorded(cpu: Any, process: Any) -> None:
     predictions = json.loads((cpu.bundle / "evidence/verification.json").read_text())["predictions"][:4]
     rows = outputs(process, "infer", cpu.bundle, *(cpu.data / p["path"] for p in predictions), "--json", "--answer-anyway")
-    for row, prediction in zip(rows, predictions, strict=True):
+    for row, prediction in zip(rows["answers"], predictions, strict=True):
         assert list(row["probabilities"].values()) == pytest.approx(prediction["compiled"], abs=1e-6)
 
 

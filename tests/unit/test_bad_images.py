@@ -67,7 +67,7 @@ def test_infer_answers_the_others(
     (root / "light/folder.png").mkdir()
     more = ("--explain", tmp_path / "pictures") if explained else ()
     code, out, _ = run("infer", bundle, root, "--backend", "onnxruntime", "--json", *more)
-    answers = {Path(row["file"]).relative_to(root).as_posix(): row for row in json.loads(out)}
+    answers = {Path(row["file"]).relative_to(root).as_posix(): row for row in json.loads(out)["answers"]}
     assert code == 0
     assert sum(row["code"] is None or row["probabilities"] != {} for row in answers.values()) == 10
     refused = {name: row for name, row in answers.items() if row["code"] == "unreadable"}
@@ -80,7 +80,7 @@ def test_infer_takes_what_a_shell_makes_of_a_pattern(run: Run, bundle: Path, bad
     (root / "light/folder.png").mkdir()
     named = sorted((root / "light").glob("*.png"))
     code, out, _ = run("infer", bundle, *named, "--backend", "onnxruntime", "--json")
-    rows = {Path(row["file"]).name: row for row in json.loads(out)}
+    rows = {Path(row["file"]).name: row for row in json.loads(out)["answers"]}
     assert code == 0
     assert len(rows) == len(named)
     assert "not a regular file" in rows["folder.png"]["reason"]

@@ -30,11 +30,11 @@ JPEG = encoded(1000, "JPEG")
 
 BAD = {
     "normal/cut.png": (WHOLE[: len(WHOLE) // 2], "damaged"),
-    "normal/notes": (b"hello", "not an image (unknown format)"),
+    "normal/notes": (b"hello", "not an image but text"),
     "wax/cut.jpg": (JPEG[: len(JPEG) // 2], "damaged"),
     "wax/empty.png": (b"", "empty file (0 bytes)"),
     "wax/scrambled.png": (WHOLE[:90] + bytes(byte ^ 0x5A for byte in WHOLE[90:]), "damaged"),
-    "wax/zip.jpg": (b"PK\x03\x04" + bytes(200), "not an image (unknown format)"),
+    "wax/zip.jpg": (b"PK\x03\x04" + bytes(200), "not an image but a ZIP archive"),
 }
 """Files that cannot be used, and how the reason begins."""
 

@@ -241,7 +241,7 @@ def test_wrong_requests_are_one_line_and_leave_nothing(
 @pytest.mark.parametrize(
     ("name", "code", "said"),
     [
-        ("weights.bin", 2, "a checkpoint with --model TIMM_NAME"),
+        ("weights.bin", 1, "it is text, neither safetensors nor a file that PyTorch wrote"),
         ("missing.onnx", 1, "found nothing there"),
         ("ears", 1, "expected a link of a former build"),
     ],

@@ -114,7 +114,7 @@ def test_an_explanation_has_an_overlay_and_its_sanity_figure(server: DemoServer)
     assert found["deletion"]["maps_by_chance"] == 19
     assert found["label"] in ("effusion", "normal", "wax")
     status, _, found = ask(server, "POST", "/api/explain", b"no image")
-    assert (status, found) == (422, {"error": "not an image (unknown format)"})
+    assert (status, found) == (422, {"error": "not an image but text"})
 
 
 def test_the_bundle_is_described(server: DemoServer) -> None:

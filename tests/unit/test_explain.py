@@ -277,7 +277,7 @@ def test_the_command_writes_pictures_and_its_json_says_how_far_to_rely_on_them(
     args = ("infer", bundle, images, "--backend", "onnxruntime", "--explain")
     code, out, err = run(*args, tmp_path / "out", "--json")
     assert code == 0
-    rows = json.loads(out)
+    rows = json.loads(out)["answers"]
     assert [row["overlay"] is None for row in rows] == [False, False, True, False]
     assert set(rows[0]["deletion"]) >= {"area", "area_by_chance", "maps_beaten", "maps_by_chance", "probability"}
     assert rows[0]["method"].startswith("occlusion: ")

@@ -57,7 +57,9 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
 
 
 def test_float_pixels_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="32 bits a channel; expected 8 or 16"):
+    with pytest.raises(
+        DataError, match="floating-point values, whose black and white nobody says; scale them to 8 or 16 bits"
+    ):
         decode(save(tmp_path / "f.tif", Image.fromarray(np.ones((2, 2), np.float32))))
 
 
@@ -102,7 +104,7 @@ def jpeg() -> bytes:
     [
         (b"", "empty file"),
         (b"just a text file", "not an image"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript is not read; convert it to JPEG or PNG"),
         (jpeg()[:1500], "damaged or cut short"),
         (jpeg()[:30], "not an image|damaged"),
         (b"\x89PNG\r\n\x1a\n" + b"\x00" * 40, "not an image|damaged"),

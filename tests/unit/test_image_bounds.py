@@ -210,9 +210,9 @@ def test_threads_hold_no_more_pixels_at_one_time_than_there_is_room_for(
                 held -= units
             super().release(units)
 
-    def slowly(image: Image.Image) -> np.ndarray:
+    def slowly(*args: object) -> frames.Decoded:
         threading.Event().wait(0.01)
-        return decode_whole(image)
+        return decode_whole(*args)
 
     monkeypatch.setattr(frames, "_room", Watched(12 * 2500))
     monkeypatch.setattr(frames, "_decode", slowly)

@@ -243,12 +243,12 @@ def test_the_command_prints_a_list_and_fails_where_no_image_was_answered(toy: Mo
     bad = CliRunner().invoke(command, arguments)
     assert isinstance(bad.exception, DataError)
     assert "none of 1 images could be answered" in str(bad.exception)
-    assert json.loads(bad.stdout)[0]["decision"] == ABSTAIN
+    assert json.loads(bad.stdout)["answers"][0]["decision"] == ABSTAIN
     save(tmp_path / "images/b.png")
     good = CliRunner().invoke(command, arguments)
     assert good.exit_code == 0
-    assert [set(row) for row in json.loads(good.stdout)] == [
-        {"file", "label", "probabilities", "decision", "reason", "code", "guard", "quality", "unfamiliarity"}
+    assert [set(row) for row in json.loads(good.stdout)["answers"]] == [
+        {"file", "label", "probabilities", "decision", "reason", "code", "guard", "quality", "unfamiliarity", "notes"}
     ] * 2
     shown = CliRunner().invoke(command, arguments[:-1])
     assert ABSTAIN in shown.stdout

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = ("weckd_edge", "train", "compile", "devices")
 LINKED = FOLDERS[1:]
 FIRMWARE = ROOT / "devices/firmware"
-STANDS_APART = {"tensorrt", "torch-tensorrt"}  # from the vendor's index or from JetPack: not for everyone
+STANDS_APART = {"tensorrt", "torch-tensorrt", "heic"}  # the vendor's index, JetPack, or a GPL encoder: not for everyone
 DISTRIBUTION_OF = {"sklearn": "scikit-learn", "cyclonedx": "cyclonedx-python-lib", "mlperf_loadgen": "mlcommons-loadgen"}
 
 TRAINING = ("torch", "torchvision", "timm", "lightning_fabric")

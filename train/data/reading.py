@@ -14,7 +14,7 @@ from weckd_edge.train.data.content import LEAST_SIDE, is_tiny
 from weckd_edge.train.data.listing import data_root, list_data
 from weckd_edge.train.data.listing.masks import find_masks
 from weckd_edge.train.data.listing.notes import counted, note, some
-from weckd_edge.train.data.scan import ScannedImage, scan
+from weckd_edge.train.data.scan import ScannedImage, picture_notes, scan
 
 _DEFAULT = DataConfig()
 
@@ -65,7 +65,7 @@ def read_data(path: Path, progress: Progress, config: DataConfig = _DEFAULT) -> 
         images=images,
         bad_files=tuple(sorted((*listing.bad_files, *found.bad_files), key=lambda file: file.path)),
         labels=tuple(labels),
-        notes=(*listing.notes, *_mask_notes(named, masks, flat, images), *_tiny_notes(images)),
+        notes=(*listing.notes, *_mask_notes(named, masks, flat, images), *_tiny_notes(images), *picture_notes(images)),
     )
 
 

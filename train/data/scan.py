@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from weckd_edge.artifacts import BadFile
+from weckd_edge.artifacts import BadFile, DataNote
 from weckd_edge.devices.frames import decoded, pixels_sha256, read_file
+from weckd_edge.devices.picture_notes import summarise
 from weckd_edge.errors import DataError
 from weckd_edge.progress import Progress
 from weckd_edge.store import sha256_bytes
@@ -36,6 +37,7 @@ class ScannedImage:
         grey: uint8 ``[32, 32]``, the whole image squeezed by area averaging.
         colour: uint8 ``[16, 16, 3]``, likewise.
         two_levels: Whether it has one or two grey levels, as a mask has.
+        notes: What is worth saying of the picture.
     """
 
     listed: ListedImage
@@ -46,6 +48,7 @@ class ScannedImage:
     grey: NDArray[np.uint8]
     colour: NDArray[np.uint8]
     two_levels: bool = False
+    notes: tuple[DataNote, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,13 +78,19 @@ def scan(root: Path, listed: Sequence[ListedImage], progress: Progress) -> Scan:
     return Scan(images=tuple(images), bad_files=tuple(bad))
 
 
+def picture_notes(images: Sequence[ScannedImage]) -> tuple[DataNote, ...]:
+    """Return what is worth saying of pictures, one note for each kind."""
+    return summarise({utf8_path(image.listed.path): image.notes for image in images})
+
+
 def _scan_one(root: Path, listed: ListedImage) -> ScannedImage | BadFile:
     name = utf8_path(listed.path)
     if name != listed.path:
         return BadFile(path=name, reason="its name is not UTF-8; rename it")
     try:
         data = read_file(root / listed.path)
-        with decoded(data) as pixels:
+        with decoded(data) as found:
+            pixels = found.pixels
             image = Image.fromarray(pixels)
             whole = image.convert("L")
             grey = whole.resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
@@ -95,6 +104,7 @@ def _scan_one(root: Path, listed: ListedImage) -> ScannedImage | BadFile:
                 grey=np.array(grey, dtype=np.uint8),
                 colour=np.array(colour, dtype=np.uint8),
                 two_levels=is_two_levels(whole.histogram()),
+                notes=found.notes,
             )
     except DataError as err:
         return BadFile(path=name, reason=str(err))

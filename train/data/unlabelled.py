@@ -12,7 +12,7 @@ from weckd_edge.progress import Progress
 from weckd_edge.store import digest_of
 from weckd_edge.train.data.duplicates import find_ties
 from weckd_edge.train.data.listing import ListedImage, stamp, walk_files
-from weckd_edge.train.data.scan import ScannedImage, scan
+from weckd_edge.train.data.scan import ScannedImage, picture_notes, scan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +69,8 @@ def read_unlabelled(
         DataError: There is no such folder, or nothing in it.
     """
     found = scan(folder, list_unlabelled(folder), progress)
+    for note in picture_notes(found.images):
+        progress.note(f"unlabelled frames: {note.text}")
     seen = {image.pixels_sha256 for image in labelled}
     fresh = []
     for image in found.images:

@@ -69,7 +69,8 @@ _NAMES = (
 
 def _traces(path: Path) -> tuple[list[float], ...]:
     data = read_file(path)
-    with decoded(data) as pixels:
+    with decoded(data) as found:
+        pixels = found.pixels
         height, width = pixels.shape[:2]
         small = np.asarray(Image.fromarray(pixels).resize((_SMALL, _SMALL), Image.Resampling.BOX)).astype(np.float64) / 255
     area = height * width

@@ -43,8 +43,9 @@ if TYPE_CHECKING:
 @target_option
 @device_option
 @bundle_out_option
-@click.option("--model", help="timm name of the network, where MODEL is a checkpoint.")
+@click.option("--model", help="timm name of the network, where MODEL is a checkpoint that does not say it.")
 @click.option("--model-options", help='Its options as JSON, such as {"channels": [16, 32, 64, 128]}.')
+@click.option("--weights-key", help="Which of a checkpoint's tables of weights to take, such as state_dict.")
 @click.option(
     "--labels",
     help="Classes in the order of the outputs, separated by commas (quoted where they hold one); else sorted by name.",
@@ -72,6 +73,7 @@ def command(
     out: Path,
     model: str | None,
     model_options: str | None,
+    weights_key: str | None,
     labels: str | None,
     input_size: int | None,
     layout: Any,
@@ -88,8 +90,8 @@ def command(
 ) -> int:
     """Compile a network you bring, verify it against the device profile, and seal a bundle.
 
-    MODEL is an .onnx classifier, a checkpoint of a timm network (with --model; safetensors, or a PyTorch file of plain
-    tensors), or the folder of a former build's link or bundle. Exits 3 when a bar was missed, as build does.
+    MODEL is an .onnx classifier, a checkpoint of a timm network (safetensors, or what a PyTorch trainer wrote; with
+    --model), or the folder of a former build's link or bundle. Exits 3 when a bar was missed, as build does.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from dataclasses import replace
@@ -111,6 +113,7 @@ def command(
         hints=InputHints(input_size=input_size, layout=layout, mean=_three("--mean", mean), std=_three("--std", std)),
         config=config,
         model=_model(model, model_options),
+        weights_key=weights_key,
         labels=_labels(labels),
         calibrate_on=calibrate_on,
         skip_bad=skip_bad,

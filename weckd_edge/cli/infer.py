@@ -42,9 +42,10 @@ def command(
 ) -> None:
     """Answer IMAGES (files and folders) with a BUNDLE.
 
-    An image that cannot be read is listed as "unable to analyze"; only where none can be read does the command fail.
+    An image that cannot be read is listed as "unable to analyze"; only where none can be read does the command fail. What
+    else lies in a folder is listed as skipped, with what it is.
     """
-    from weckd_edge.devices.infer import infer
+    from weckd_edge.devices.infer import find_files, infer
     from weckd_edge.errors import DataError
     from weckd_edge.places import Source, check_place
 
@@ -53,6 +54,7 @@ def command(
             pictures, [Source("the folder of images", image) for image in images if image.is_dir()], option="--explain"
         )
     opening: dict[str, Any] = {"backend": backend, "threads": threads, "key": key, "at_least": at_least}
+    skipped = find_files(images).skipped
     if pictures is None:
         answers = infer(bundle, images, answer_anyway=answer_anyway, **opening)
         found: list[object] = list(answers)
@@ -67,13 +69,18 @@ def command(
             for one in explained
         ]
     if as_json:
-        print_json(found)
+        print_json({"answers": found, "skipped": list(skipped)})
     else:
         rows = [
             (a.file, a.decision, f"{max(a.probabilities.values()):.3f}" if a.probabilities else None, a.reason or "")
             for a in answers
         ]
         print_table(("image", "decision", "probability", "why not"), rows)
+        noted = [(a.file, note.text) for a in answers for note in a.notes]
+        if noted:
+            print_table(("image", "noticed"), noted)
+        if skipped:
+            print_table(("skipped", "as it is"), [(one.file, one.reason) for one in skipped])
     if pictures is not None:
         say(f"pictures: {sum(one.overlay is not None for one in explained)} of {len(answers)} in {pictures}")
     if all(answer.code in ("unreadable", "no_number") for answer in answers):

@@ -14,7 +14,7 @@ import click
 
 import weckd_edge
 from weckd_edge.cli.failing import describe_defect, explain
-from weckd_edge.cli.output import HELP, say
+from weckd_edge.cli.output import HELP, say, say_lines
 from weckd_edge.errors import WeckdError, did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ def main(args: list[str] | None = None) -> None:
             err.show()
         _exit(err.exit_code)
     except WeckdError as err:
-        _leave(f"error: {err}", err.exit_code)
+        _leave(f"error: {err}", err.exit_code, err.lines)
     except BrokenPipeError:
         _exit(EXIT_FAILED)
     except Exception as err:
@@ -143,9 +143,10 @@ def _open_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _leave(message: str, code: int) -> NoReturn:
+def _leave(message: str, code: int, lines: tuple[str, ...] = ()) -> NoReturn:
     with contextlib.suppress(OSError):
         say(message)
+        say_lines(lines)
     _exit(code)
 
 

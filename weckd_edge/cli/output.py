@@ -46,6 +46,12 @@ def say(text: str) -> None:
     click.echo(fitted(one_line(text), sys.stderr), err=True)
 
 
+def say_lines(lines: Iterable[str]) -> None:
+    """Show lines of a program (stderr), none of them broken, so that they can be copied."""
+    for line in lines:
+        click.echo(one_line(line), err=True)
+
+
 def fitted(text: str, stream: TextIO) -> str:
     """Return a line broken between words at a terminal's width; as it is where the stream is none.
 

@@ -1,0 +1,141 @@
+"""What is worth saying of a picture as it was decoded: that it shows nearly nothing, or that there is more in its file."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import DataNote
+
+NEARLY_ONE_VALUE = "W_NEARLY_ONE_VALUE"
+FEW_BITS = "W_FEW_BITS"
+HIDDEN = "W_HIDDEN_BY_TRANSPARENCY"
+SEVERAL = "I_FIRST_OF_SEVERAL"
+
+NEAR_LEVELS = 16
+NEAR_SHARE = 0.995
+"""A picture is nearly of one value where so many of its pixels lie within so many of 256 levels, in every channel."""
+
+SAMPLES = 1 << 14
+"""About so many pixels of a large picture are counted."""
+
+MOST_BITS = 14
+"""A file of 16 bits a channel whose values would fit into so many is pointed out."""
+
+HIDDEN_SHARE = 0.5
+"""Transparency is pointed out where it takes away this much of a picture that there is."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Look:
+    """What is counted while a picture is decoded, strip by strip.
+
+    Attributes:
+        step: One pixel in so many along each side is counted.
+        colours: Pixels by level ``[3, 256]``, as they come out.
+        beneath: The same of a picture with transparency, without it.
+        opacity: Pixels by opacity ``[256]``; all zero without transparency.
+        largest: The largest value of all in a file of 16 bits a channel, 0..65535; None of other files.
+    """
+
+    step: int
+    colours: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 256), np.int64))
+    beneath: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 256), np.int64))
+    opacity: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+    largest: int | None = None
+
+    def add(self, strip: NDArray[np.uint8], *, largest: int | None = None) -> None:
+        """Count the pixels of a strip.
+
+        Args:
+            strip: uint8 ``[h, W, 3]``, as they come out, or ``[h, W]`` of a grey one.
+            largest: The largest of the 16-bit values that the strip was made from.
+        """
+        if largest is not None:
+            self.largest = max(self.largest or 0, largest)
+        some = strip[:: self.step, :: self.step]
+        self.colours += _counts(some) if some.ndim == 3 else np.bincount(some.ravel(), minlength=256)
+
+    def add_transparent(self, strip: NDArray[np.uint8]) -> None:
+        """Count the pixels of a strip before it is laid on black: uint8 ``[h, W, 4]``."""
+        counts = _counts(strip[:: self.step, :: self.step])
+        self.beneath += counts[:3]
+        self.opacity += counts[3]
+
+    def notes(self, *, several: bool) -> tuple[DataNote, ...]:
+        """Return what is to be said; ``several``: whether the file holds further pages or frames."""
+        found = []
+        largest = self.largest
+        if largest is not None and largest < 1 << MOST_BITS:
+            fits = f"no value over {largest} of 65535 ({largest.bit_length()} bits in 16?)"
+            found.append(DataNote(code=FEW_BITS, text=f"16 bits a channel, but {fits}: almost black"))
+        hidden = 1 - float(self.opacity @ np.arange(256)) / 255 / max(1, int(self.opacity.sum()))
+        if self.opacity.any() and hidden >= HIDDEN_SHARE and not is_nearly_one_value(self.beneath):
+            text = f"transparency hides {hidden:.0%} of a picture; transparent parts are black here"
+            found.append(DataNote(code=HIDDEN, text=text))
+        if not found and is_nearly_one_value(self.colours):
+            text = f"nearly one colour: {NEAR_SHARE:.1%} of its pixels lie within {NEAR_LEVELS} of 256 levels"
+            found.append(DataNote(code=NEARLY_ONE_VALUE, text=text))
+        if several:
+            found.append(DataNote(code=SEVERAL, text="it holds several pages or frames; the first is read"))
+        return tuple(found)
+
+
+def look_at(width: int, height: int) -> Look:
+    """Return what counts the pixels of a picture of this size: all of a small one, some of a large one."""
+    return Look(step=max(1, math.isqrt(width * height // SAMPLES)))
+
+
+def _counts(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return how often each level occurs in each channel ``[C, 256]``."""
+    channels = range(pixels.shape[2])
+    return np.stack([np.bincount(pixels[:, :, channel].ravel(), minlength=256) for channel in channels])
+
+
+def is_nearly_one_value(colours: NDArray[np.int64]) -> bool:
+    """Tell whether nearly all pixels have nearly the same value, in every channel.
+
+    Args:
+        colours: Pixels by level ``[3, 256]``.
+    """
+    near = np.stack([np.convolve(one, np.ones(NEAR_LEVELS, np.int64)) for one in colours]).max(1)
+    return bool((near >= NEAR_SHARE * colours.sum(1)).all())
+
+
+def summarise(notes: Mapping[str, Sequence[DataNote]]) -> tuple[DataNote, ...]:
+    """Return what is to be said of many pictures: one note for each kind, with how many there are and what to do.
+
+    Args:
+        notes: Of every picture, by its path; of those without any too.
+    """
+    first: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for path, own in notes.items():
+        for note in own:
+            counts[note.code] += 1
+            first.setdefault(note.code, f"{path}: {note.text}")
+    return tuple(
+        DataNote(code=code, text=f"{counts[code]} of {len(notes)} images {words} ({first[code]})")
+        for code, words in _OF_MANY.items()
+        if code in counts
+    )
+
+
+_OF_MANY = {
+    FEW_BITS: (
+        f"have 16 bits a channel and use a quarter of that range or less ({MOST_BITS} bits), so that they are almost black; "
+        "multiply the values of every image by the same number to fill 16 bits, of those too that are predicted later"
+    ),
+    HIDDEN: (
+        f"are hidden to {HIDDEN_SHARE:.0%} or more by their own transparency; remove their alpha channel if the picture "
+        "under it is what you mean"
+    ),
+    NEARLY_ONE_VALUE: "are nearly of one colour, as black and empty pictures are; look at them",
+    SEVERAL: "hold several pages or frames, of which the first is read; save the others as files of their own, if needed",
+}
+"""What is said of several pictures, after how many of how many they are."""
