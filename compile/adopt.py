@@ -5,9 +5,11 @@ It is brought to the opset of both targets, then wrapped with the same preproces
 
 from __future__ import annotations
 
+import contextlib
 import math
+import resource
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import ExportedModel, FileRef, InputContract
 from weckd_edge.compile.export import ONNX_FILE, preprocessing_graph
 from weckd_edge.compile.graph import INPUT_NAME, NETWORK_INPUT_NAME, OPSET, OUTPUT_NAME, check, clean_up, load_graph
-from weckd_edge.compile.onnx_file import OnnxNetwork
+from weckd_edge.compile.onnx_file import OnnxNetwork, check_sizes
 from weckd_edge.devices.backends.table import open_runner
 from weckd_edge.errors import ModelError
 from weckd_edge.optional import require
@@ -34,6 +36,24 @@ SAME = 1e-4
 """Largest difference of a probability allowed between the file as it was brought and the network made of it."""
 
 _SUM_TOLERANCE = 1e-3
+
+
+MOST_WORKING_BYTES = 8 << 30
+"""What a network that nobody has run yet may take beside what this process has."""
+
+
+@contextlib.contextmanager
+def bounded_memory(more: int) -> Iterator[None]:
+    """Let this process take so many bytes more, and no more: what asks for them fails, instead of the whole machine."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
+    wanted = pages * resource.getpagesize() + more
+    known = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min([wanted, *known]), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +88,8 @@ def adopt_network(
         ModelError: It cannot run, has another number of outputs, or its operators cannot be brought to opset 17.
     """
     shown = [np.rint(sample) if brought.kind == "uint8" else sample for sample in samples]
-    raw = _answers(brought.model, [_as_brought(brought, sample) for sample in shown], brought.name)
+    with bounded_memory(MOST_WORKING_BYTES):  # shapes that only show at run time
+        raw = _answers(brought.model, [_as_brought(brought, sample) for sample in shown], brought.name)
     if raw.shape[1] != classes:
         raise ModelError(
             f"{brought.name}: expected one output for each of {classes} labels, found {raw.shape[1]}; "
@@ -78,6 +99,7 @@ def adopt_network(
         raise ModelError(f"{brought.name}: it answers with values that are no numbers; are mean, std and layout right?")
     softmax, why = decide_outputs(raw, _last_operator(brought.model.graph), brought.name)
     model = _raise_opset(brought)
+    check_sizes(brought.name, model)
     _plain_input(brought, model)
     _plain_output(model, softmax, classes)
     check(model)
@@ -203,6 +225,10 @@ def _answers(model: ModelProto, inputs: Sequence[NDArray[np.float32] | NDArray[n
         try:
             return np.stack([runner.run(image) for image in inputs])  # type: ignore[arg-type]  # it takes what the graph does
         except Exception as err:  # ONNX Runtime's own errors have no common base class
+            if "allocate memory" in str(err) or "bad_alloc" in str(err):
+                raise ModelError(
+                    f"{name}: it takes more memory on one image than there is, or than a device could have"
+                ) from err
             raise ModelError(f"{name}: it cannot run on one image ({str(err).splitlines()[0][:200]})") from err
         finally:
             runner.close()

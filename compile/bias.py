@@ -54,6 +54,8 @@ def correct_biases(
         for node in graph.node
         if _is_layer(node, made_by, constants) and readers[node.input[2]] == 1
     ]
+    if not layers:
+        return ()
     plain, held = _means(fp32, input_name, layers, frames, task)
     for layer in layers:
         shift = layer.outputs(layer.held_weights, held[layer.source]) - layer.outputs(layer.weights, plain[layer.source])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from weckd_edge.compile.verify import Answers, Candidate
 from weckd_edge.devices.backends.table import open_runner
 from weckd_edge.devices.frames import frame_from_file
 from weckd_edge.errors import DataError
-from weckd_edge.store import file_ref
+from weckd_edge.store import file_ref, write_atomic
 from weckd_edge.turns import in_turn
 
 FRAMES_FILE = "frames.npy"
@@ -64,7 +65,9 @@ def make_golden(
     steady = sorted(range(len(records)), key=lambda k: (float(apart[k]), records[k].sha256))
     chosen = [records.index(record) for record in in_turn([records[k] for k in steady])[:count]]
     for name, array in ((FRAMES_FILE, frames[chosen]), (EXPECTED_FILE, expected[chosen])):
-        np.save(folder / name, array, allow_pickle=False)
+        written = io.BytesIO()  # NumPy's own writer leaves out why it could not write
+        np.save(written, array, allow_pickle=False)
+        write_atomic(folder / name, written.getvalue())
     tolerance = max(LEAST_TOLERANCE, TOLERANCE_FACTOR * float(apart[chosen].max()))
     return GoldenFrames(
         frames=file_ref(folder, folder / FRAMES_FILE),

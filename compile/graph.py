@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weckd_edge.errors import ModelError
+from weckd_edge.files import read_bounded
 from weckd_edge.optional import require
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
+
+MOST_BYTES = (2 << 30) - 1
+"""Of an ONNX file, as its format has it."""
+
+MOST_NODES = 20_000
+"""Operators of a graph that somebody brings: some seconds of work for each step."""
 
 OPSET = 17
 """The newest operator set that the TensorRT of JetPack 5 and 6.0 (8.4 to 8.6) reads."""
@@ -114,9 +121,11 @@ def load_graph(path: Path) -> ModelProto:
     onnx = require("onnx", "read a graph")
     from google.protobuf.message import DecodeError
 
+    data = read_bounded(path, at_most=MOST_BYTES, where=str(path), error=ModelError)
     try:
-        model: ModelProto = onnx.load(path)
-    except (OSError, DecodeError) as err:
+        model: ModelProto = onnx.load_model_from_string(data)
+        onnx.load_external_data_for_model(model, str(path.parent))
+    except (OSError, ValueError, DecodeError, onnx.checker.ValidationError) as err:
         raise ModelError(f"{path}: expected an ONNX file, found none that can be read ({err})") from err
     return model
 

@@ -14,7 +14,11 @@ from weckd_edge.compile.graph import OPSET
 from weckd_edge.compile.onnx_counting import count_onnx
 from weckd_edge.devices.predicting.counts import NetworkCounts
 from weckd_edge.errors import ModelError
+from weckd_edge.files import read_bounded
 from weckd_edge.optional import require
+
+MOST_BYTES = 64 << 20
+"""Of an IR's XML."""
 
 _NAMES = {
     "Convolution": "Conv",
@@ -66,16 +70,25 @@ def count_ir(path: Path, *, behind: str | None = None) -> NetworkCounts:
         ModelError: It is no IR, has an open shape, or no such tensor.
         MissingDependency: ``onnx`` is not installed.
     """
-    return count_onnx(_Skeleton(path).model(), behind=behind)
+    try:
+        model = _Skeleton(path).model()
+    except (LookupError, ValueError, RecursionError) as err:
+        raise ModelError(f"{path}: expected an OpenVINO IR, found one whose parts do not fit ({_first_line(err)})") from err
+    return count_onnx(model, behind=behind)
+
+
+def _first_line(err: BaseException) -> str:
+    return (str(err).splitlines() or [type(err).__name__])[0][:160]
 
 
 class _Skeleton:
     def __init__(self, path: Path) -> None:
         self.onnx: Any = require("onnx", "count the layers of an IR")
         self.path = path
+        data = read_bounded(path, at_most=MOST_BYTES, where=str(path), error=ModelError)
         try:
-            root = ElementTree.parse(path).getroot()
-        except (OSError, ElementTree.ParseError) as err:
+            root = ElementTree.fromstring(data)
+        except ElementTree.ParseError as err:
             raise ModelError(f"{path}: expected an OpenVINO IR (.xml), cannot read it ({err})") from err
         layers, edges = root.find("layers"), root.find("edges")
         if layers is None or edges is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from weckd_edge.compile.counting import Role, Step, fuse
-from weckd_edge.compile.graph import consumers, producers
+from weckd_edge.compile.graph import MOST_NODES, consumers, producers
 from weckd_edge.devices.predicting.counts import NetworkCounts
 from weckd_edge.errors import ModelError, did_you_mean
 from weckd_edge.optional import require
@@ -79,7 +79,12 @@ def count_onnx(model: ModelProto, *, behind: str | None = None) -> NetworkCounts
     Raises:
         ModelError: A shape is open, the tensor is not there, or the graph has no operators.
     """
-    return fuse(_Reader(model, behind).steps())
+    if len(model.graph.node) > MOST_NODES:
+        raise ModelError(f"expected at most {MOST_NODES} operators, found {len(model.graph.node)}")
+    try:
+        return fuse(_Reader(model, behind).steps())
+    except (LookupError, ValueError) as err:
+        raise ModelError(f"the operators of the graph do not fit together ({type(err).__name__}: {err})") from err
 
 
 class _Reader:
@@ -107,6 +112,10 @@ class _Reader:
                 self._take_constant(node)
             elif node.op_type in _PAIR and node.input[0] in self.shapes:
                 self.shapes[node.output[0]] = self.shapes[node.input[0]]
+        self.roots: dict[str, str] = {}
+        self.fixed: set[str] = set(self.constants)
+        self.small: set[str] = set()
+        self._follow()
         self.wanted = self._behind(behind)
         self.gates = self._self_gates()
 
@@ -129,14 +138,24 @@ class _Reader:
                 places.add(place)
         return places
 
+    def _follow(self) -> None:
+        """Find for every tensor, in graph order, what it stands for, whether it is constant, and whether it is in int8."""
+        for node in self.graph.node:
+            first = node.input[0] if node.input else ""
+            renames = bool(node.input) and self._renames(node)
+            constant = node.op_type in _IGNORED or (bool(node.input) and all(map(self.is_constant, node.input)))
+            for name in node.output:
+                if node.input and (renames or node.op_type in _PAIR):
+                    self.roots[name] = self.root(first)
+                    constant = self.is_constant(first)
+                if constant:
+                    self.fixed.add(name)
+                if node.op_type == "DequantizeLinear" or (first in self.small and (renames or node.op_type in _CARRIES)):
+                    self.small.add(name)
+
     def root(self, name: str) -> str:
         """Return the tensor that a name stands for, before pairs and changes of axes."""
-        while name in self.made_by:
-            node = self.made_by[name]
-            if node.op_type not in _PAIR and not self._renames(node):
-                break
-            name = node.input[0]
-        return name
+        return self.roots.get(name, name)
 
     def _renames(self, node: NodeProto) -> bool:
         """Tell whether a node moves nothing: another shape, axes of one element, a slice of the whole."""
@@ -152,24 +171,11 @@ class _Reader:
         return kept == sorted(kept)
 
     def is_constant(self, name: str) -> bool:
-        root = self.root(name)
-        if root in self.constants or not name:
-            return True
-        node = self.made_by.get(root)
-        return node is not None and (
-            node.op_type in _IGNORED or (bool(node.input) and all(map(self.is_constant, node.input)))
-        )
+        return not name or name in self.fixed
 
     def is_int8(self, name: str) -> bool:
         """Tell whether what a name stands for was quantized on the way."""
-        while name in self.made_by:
-            node = self.made_by[name]
-            if node.op_type == "DequantizeLinear":
-                return True
-            if node.op_type not in _CARRIES and not self._renames(node):
-                return False
-            name = node.input[0]
-        return False
+        return name in self.small
 
     def _self_gates(self) -> dict[str, str]:
         """Return for the output of each product ``x * Sigmoid(x)`` its gate's."""

@@ -6,6 +6,7 @@ Nothing in the file is trusted: it may be cut short, name files outside of its f
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from weckd_edge.compile.graph import MOST_NODES
 from weckd_edge.compile.qdq_rules import find_violations
 from weckd_edge.errors import ConfigError, ModelError
+from weckd_edge.files import read_bounded
 from weckd_edge.optional import require
 
 if TYPE_CHECKING:
@@ -24,6 +27,16 @@ Layout = Literal["nchw", "nhwc"]
 
 MOST_BYTES = 1 << 30
 """Of the file and the weights beside it; an ONNX file itself cannot be larger than 2 GiB."""
+
+MOST_SIDE = 2048
+"""Of the network's input, pixels."""
+
+MOST_TENSORS = 100_000
+DEEPEST_CALLS = 32
+"""Functions inside each other."""
+
+MOST_TENSOR_BYTES = 1 << 30
+"""Of one tensor that the graph makes."""
 
 OLDEST_OPSET = 7
 """The oldest operator set that ONNX's own converter raises reliably (broadcasting changed there)."""
@@ -51,8 +64,8 @@ class InputHints:
     std: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.input_size is not None and not 8 <= self.input_size <= 2048:
-            raise ConfigError(f"--input-size {self.input_size}: expected 8 to 2048 pixels")
+        if self.input_size is not None and not 8 <= self.input_size <= MOST_SIDE:
+            raise ConfigError(f"--input-size {self.input_size}: expected 8 to {MOST_SIDE} pixels")
         if (self.mean is None) != (self.std is None):
             raise ConfigError("give both --mean and --std, or neither")
         if self.std is not None and not all(np.isfinite(v) and v > 0 for v in self.std):
@@ -101,9 +114,10 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
     """
     onnx = require("onnx", "read an ONNX file")
     model, digest, size = _load(path)
+    _refuse_many(path.name, model)
     opset = _check_operators(path.name, model)
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        model = _inlined(path.name, model)
         _check_operators(path.name, model)
     _check_weights(path.name, model)
     _refuse_quantized(path.name, model)
@@ -117,6 +131,7 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
     kind: Literal["float32", "uint8"] = "uint8" if types[code] == "uint8" else "float32"
     layout, side = _shape(path.name, entry, hints)
     _fix_shape(model.graph, entry, layout, side)
+    check_sizes(path.name, model)
     mean, std, said = _normalisation(path.name, kind, hints)
     order = "channels first" if layout == "nchw" else "channels last"
     return OnnxNetwork(
@@ -142,11 +157,9 @@ def _load(path: Path) -> tuple[ModelProto, str, int]:
         raise ModelError(f"{path}: expected an ONNX file, found {'a folder' if path.is_dir() else 'nothing there'}")
     size = path.stat().st_size
     _refuse_huge(path.name, size)
+    data = read_bounded(path, at_most=MOST_BYTES, where=str(path), error=ModelError)
     try:
-        data = path.read_bytes()
         model: ModelProto = onnx.load_model_from_string(data)
-    except OSError as err:
-        raise ModelError(f"{path}: cannot be read ({err.strerror})") from err
     except (DecodeError, ValueError) as err:
         raise ModelError(f"{path.name}: expected an ONNX file, found none that can be read; is it whole?") from err
     if not model.ir_version or not model.graph.node or not model.opset_import:
@@ -162,6 +175,80 @@ def _refuse_huge(name: str, size: int) -> None:
             f"{name}: expected at most {MOST_BYTES >> 20} MiB of weights, found {size >> 20} MiB; "
             "a network for a small device is a hundred times smaller: distil it with weckd-edge build"
         )
+
+
+def _refuse_many(name: str, model: ModelProto) -> None:
+    """Refuse a graph of more operators or tensors than can be worked through in seconds, functions written out."""
+    bodies = {(function.domain, function.name): function.node for function in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(nodes: Sequence[NodeProto], depth: int) -> int:
+        if depth > DEEPEST_CALLS:
+            raise ModelError(
+                f"{name}: its functions call each other in a circle, or more than {DEEPEST_CALLS} deep; export it without them"
+            )
+        total = 0
+        for node in nodes:
+            called = (node.domain, node.op_type)
+            if called in bodies and called not in sizes:
+                sizes[called] = size(bodies[called], depth + 1)
+            total += sizes.get(called, 1)
+            for attribute in node.attribute:
+                graphs = [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+                total += sum(size(graph.node, depth + 1) for graph in graphs)
+        return total
+
+    for what, found, most in (
+        ("operators", size(model.graph.node, 0), MOST_NODES),
+        ("tensors", sum(1 for _ in _tensors(model)), MOST_TENSORS),
+    ):
+        if found > most:
+            raise ModelError(
+                f"{name}: expected at most {most} {what}, found {found}; a network for a small device has hundreds of them"
+            )
+
+
+def _inlined(name: str, model: ModelProto) -> ModelProto:
+    """Return a model with its local functions written out."""
+    inliner = require("onnx.inliner", "write local functions out")
+    try:
+        written: ModelProto = inliner.inline_local_functions(model)
+    except Exception as err:  # its C++ side raises errors of its own
+        raise ModelError(
+            f"{name}: its local functions cannot be written out ({str(err).splitlines()[0][:160]}); export it without them"
+        ) from err
+    del written.functions[:]  # a call that is left is no standard operator
+    return written
+
+
+def check_sizes(name: str, model: ModelProto) -> None:
+    """Refuse a graph that makes a tensor larger than any device could hold, as far as its shapes can be told beforehand.
+
+    Raises:
+        ModelError: It does.
+    """
+    onnx = require("onnx", "read an ONNX file")
+    try:
+        graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    except Exception:  # what is wrong with its shapes is told when it is adopted
+        return
+    for info in (*graph.value_info, *graph.output):
+        kind = info.type.tensor_type
+        dims = [max(dim.dim_value, 1) for dim in kind.shape.dim]
+        needed = math.prod(dims) * _item_bytes(kind.elem_type)
+        if needed > MOST_TENSOR_BYTES:
+            raise ModelError(
+                f"{name}: '{info.name}' takes {needed >> 20} MiB ({dims}), expected at most {MOST_TENSOR_BYTES >> 20} MiB; "
+                "is its shape right?"
+            )
+
+
+def _item_bytes(code: int) -> int:
+    onnx = require("onnx", "read an ONNX file")
+    try:
+        return int(onnx.helper.tensor_dtype_to_np_dtype(code).itemsize)
+    except (KeyError, ValueError):
+        return 1
 
 
 def _load_beside(path: Path, model: ModelProto, digest: hashlib._Hash, already: int) -> int:
@@ -186,7 +273,7 @@ def _load_beside(path: Path, model: ModelProto, digest: hashlib._Hash, already: 
     total = sum(place.stat().st_size for place in places.values())
     _refuse_huge(path.name, already + total)
     for name in sorted(places):
-        digest.update(places[name].read_bytes())
+        digest.update(read_bounded(places[name], at_most=MOST_BYTES, where=name, error=ModelError))
     try:
         for tensor in tensors:
             onnx.external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
@@ -350,6 +437,8 @@ def _shape(name: str, entry: ValueInfoProto, hints: InputHints) -> tuple[Layout,
     channels = dims[1] if layout == "nchw" else dims[3]
     if channels not in (None, 3):
         raise ConfigError(f"{name}: expected 3 channels where {layout} has them, found an input of {shown}; change --layout")
+    if any(d is not None and d > MOST_SIDE for d in dims):
+        raise ModelError(f"{name}: expected an image of at most {MOST_SIDE} pixels a side, found an input of {shown}")
     sides = set(dims[2:] if layout == "nchw" else dims[1:3]) - {None}
     if len(sides) > 1:
         raise ModelError(f"{name}: expected a square input, found {shown}; export it for a square image")

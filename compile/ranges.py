@@ -148,10 +148,14 @@ def watch(
 ) -> Iterator[list[NDArray[Any]]]:
     """Answer frames, and yield for each what the named tensors hold. The arguments are those of ``observe``.
 
+    Where nothing is named, nothing is answered.
+
     Raises:
         DataError: A frame cannot be read.
         ModelError: ONNX Runtime cannot run the graph.
     """
+    if not names:  # ONNX Runtime would take that for every output
+        return
     ort: Any = require("onnxruntime", "quantize a network")
     watched = with_outputs(model, names)
     options = ort.SessionOptions()

@@ -7,8 +7,10 @@ so far, 8 bytes each). At the end these two give way to ``measurement.json`` and
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
+import zlib
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,11 +27,15 @@ from weckd_edge.devices.power.base import Reading
 from weckd_edge.devices.power.replay_source import to_lines
 from weckd_edge.devices.verdict import verdict_of
 from weckd_edge.errors import StoreError
+from weckd_edge.files import read_bounded
 from weckd_edge.report.bench_page import bench_page
 from weckd_edge.schema import from_json, to_json
 from weckd_edge.store import explain_os_errors, write_atomic
 
 RECORD, STARTED, SAMPLES, POWER, PAGE = "measurement.json", "started.json", "samples.npz", "power.jsonl", "bench.html"
+MOST_BYTES = 256 << 20
+"""Of a record, and of the times beside it."""
+
 FRAME, NETWORK = "frame_to_answer", "network"
 _PARTIAL = ".ns.partial"
 
@@ -116,16 +122,30 @@ def read_bench(folder: Path) -> Measurement:
         hint = "the run was cut off" if (folder / STARTED).exists() else "weckd-edge bench BUNDLE --out FOLDER makes one"
         raise StoreError(f"{folder}: expected {RECORD}, found none; {hint}")
     record = _read(folder / RECORD)
-    try:
-        with (folder / SAMPLES).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            found: dict[str, NDArray[np.int64]] = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as err:
-        raise StoreError(f"{folder / SAMPLES}: expected the times of this bench, but it cannot be read ({err})") from err
+    found = _read_samples(folder / SAMPLES)
     if FRAME not in found or (record.network is None) != (NETWORK not in found):
         raise StoreError(f"{folder / SAMPLES}: expected the times that {RECORD} tells of, got {', '.join(found) or 'none'}")
     whole = _with_samples(folder, record.frame_to_answer, found[FRAME])
     network = None if record.network is None else _with_samples(folder, record.network, found[NETWORK])
     return replace(record, frame_to_answer=whole, network=network)
+
+
+def _read_samples(path: Path) -> dict[str, NDArray[np.int64]]:
+    before = f"{path}: expected the times of this bench, but it cannot be read"
+    packed = io.BytesIO(read_bounded(path, at_most=MOST_BYTES, where=before, error=StoreError))
+    try:
+        unpacked = sum(entry.file_size for entry in zipfile.ZipFile(packed).infolist())
+        if unpacked > MOST_BYTES:  # a few bytes may stand for any number of zeros
+            raise StoreError(f"{path}: expected at most {MOST_BYTES >> 20} MiB of times, found {unpacked >> 20}")
+        packed.seek(0)
+        with np.load(packed, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as err:
+        raise StoreError(f"{before} ({err})") from err
+    for name, times in found.items():
+        if times.ndim != 1 or times.dtype != np.dtype("<i8"):
+            raise StoreError(f"{path}: expected times as a row of int64, found {times.dtype} {list(times.shape)} ({name})")
+    return found
 
 
 def close_cut_off(folder: Path, reason: str) -> Measurement:
@@ -153,8 +173,7 @@ def recover(folder: Path) -> Measurement:
     parts = {}
     for name in (FRAME, NETWORK):
         path = folder / f"{name}{_PARTIAL}"
-        with explain_os_errors(path):
-            data = path.read_bytes() if path.exists() else b""
+        data = read_bounded(path, at_most=MOST_BYTES, where=str(path)) if path.exists() else b""
         parts[name] = np.frombuffer(data[: len(data) // 8 * 8], "<i8").tolist()
     if not parts[FRAME]:
         raise StoreError(f"{folder}: the run was cut off before its first times were written; run it again")
@@ -170,8 +189,7 @@ def recover(folder: Path) -> Measurement:
 
 
 def _read(path: Path) -> Measurement:
-    with explain_os_errors(path):
-        text = path.read_bytes()
+    text = read_bounded(path, at_most=MOST_BYTES, where=str(path))
     return from_json(Measurement, text, where=str(path), error=StoreError)
 
 

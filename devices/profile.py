@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from weckd_edge.artifacts import SCHEMA_VERSION, Target
+from weckd_edge.bounds import MOST_NAME, PLAIN_NAME
 from weckd_edge.config import GateConfig
 from weckd_edge.devices.profile_records import (
     Confidence,
@@ -24,11 +24,7 @@ from weckd_edge.devices.profile_records import (
 )
 from weckd_edge.errors import ConfigError, DeviceError, did_you_mean
 from weckd_edge.schema import from_data
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from weckd_edge.toml_file import parse_toml, read_toml
 
 __all__ = [
     "NO_BARS",
@@ -149,6 +145,11 @@ class DeviceProfile:
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
+        if not PLAIN_NAME.fullmatch(self.id):
+            raise DeviceError(
+                f"id = '{self.id}': expected up to {MOST_NAME} letters, digits, '.', '_' and '-', which is what update "
+                "systems take"
+            )
         if self.target == "jetson" and self.architecture != "aarch64":
             raise DeviceError(f"target = jetson: expected architecture aarch64, got {self.architecture}")
         if self.schema_version != SCHEMA_VERSION:
@@ -234,7 +235,7 @@ def _read(name_or_path: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     place = str(Path(where).resolve()) if is_path else where
     if place in seen:
         raise DeviceError(f"{where}: profiles extend each other in a circle ({' -> '.join((*seen, place))})")
-    data = _parse(_text(where, is_path), where)
+    data = _table(where, is_path)
     base = data.pop("extends", None)
     if base is None:
         return data
@@ -251,23 +252,13 @@ def _read(name_or_path: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     return _merge(inherited, data)
 
 
-def _text(where: str, is_path: bool) -> str:
+def _table(where: str, is_path: bool) -> dict[str, Any]:
     if is_path:
-        try:
-            return Path(where).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as err:
-            raise DeviceError(f"{where}: expected a device profile, cannot read it ({err})") from err
+        return read_toml(Path(where), error=DeviceError)
     if where not in profile_names():
         raise ConfigError(f"unknown device '{where}'{did_you_mean(where, profile_names())}")
-    return (resources.files("weckd_edge.devices.profiles") / f"{where}.toml").read_text(encoding="utf-8")
-
-
-def _parse(text: str, where: str) -> dict[str, Any]:
-    try:
-        data: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as err:
-        raise DeviceError(f"{where}: expected TOML ({err})") from err
-    return data
+    text = (resources.files("weckd_edge.devices.profiles") / f"{where}.toml").read_text(encoding="utf-8")
+    return parse_toml(text, where=where, error=DeviceError)
 
 
 def _merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

@@ -95,9 +95,17 @@ def tensorrt(monkeypatch: pytest.MonkeyPatch, cuda: ModuleType) -> ModuleType:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run the command line as the installed script does; return the exit code, stdout and stderr."""
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line as the installed script does; return the exit code, stdout and stderr.
+
+    An error that nobody has foreseen is raised here, where the command line would make one line of it.
+    """
     from weckd_edge.cli.main import main
+
+    def raise_defect(err: Exception) -> None:
+        raise err
+
+    monkeypatch.setattr("weckd_edge.cli.main.tell_defect", raise_defect)
 
     def run(*args: str | Path) -> tuple[int, str, str]:
         capsys.readouterr()

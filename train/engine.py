@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from torch import nn
 
 from weckd_edge.config import TrainConfig
 from weckd_edge.progress import Progress
-from weckd_edge.store import explain_os_errors
+from weckd_edge.store import write_atomic
 from weckd_edge.train.models import Student
 from weckd_edge.train.processes import check_batch, fabric_for, synchronised
 from weckd_edge.train.sampler import Feed, batch_parts, epoch_batches
@@ -205,19 +206,13 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _save(path: Path, student: Student, optimizer: Any, average: Average | None, epochs: int) -> None:
-    temporary = path.with_suffix(".tmp")
     state = {"student": student.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epochs}
     if average is not None:
         state |= {"average": average.state, "average_steps": average.steps}
-    with explain_os_errors(path):
-        try:
-            with temporary.open("wb") as file:
-                torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    # In memory first: torch's own writer ends in an error of its own kind where the disk is full.
+    written = io.BytesIO()
+    torch.save(state, written)
+    write_atomic(path, written.getvalue())
 
 
 def _resume(fabric: Fabric, path: Path, student: Student, optimizer: Any, average: Average | None) -> int:

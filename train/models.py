@@ -20,6 +20,7 @@ from weckd_edge.artifacts import Link
 from weckd_edge.config import LinkConfig
 from weckd_edge.errors import ModelError, did_you_mean
 from weckd_edge.optional import require
+from weckd_edge.store import write_atomic
 
 logger = logging.getLogger(__name__)
 
@@ -88,8 +89,7 @@ def create(config: LinkConfig, classes: int) -> Created:
             architecture, options = _source_of(config)
         given: dict[str, Any] = dict(config.options)
         trunk = timm.create_model(config.model, pretrained=remote, num_classes=classes, **given)
-    except (OSError, RuntimeError, ValueError, TypeError, AssertionError) as err:
-        # huggingface_hub has its own kinds of OSError, RuntimeError and ValueError for a hub that cannot be reached.
+    except Exception as err:  # what timm's networks raise of an option, and huggingface_hub of a hub, has no common kind
         if remote:
             raise ModelError(
                 f"{config.model}: its pretrained weights cannot be fetched ({_first_line(err)}); connect to a network "
@@ -205,9 +205,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def save_weights(student: Student, path: Path) -> None:
     """Write a student's weights, and nothing else, as safetensors."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    save_file({k: v.detach().cpu().contiguous() for k, v in student.trunk.state_dict().items()}, path)
+    write_atomic(path, save({k: v.detach().cpu().contiguous() for k, v in student.trunk.state_dict().items()}))
 
 
 def load_link(link: Link, folder: Path) -> Student:
@@ -216,22 +216,49 @@ def load_link(link: Link, folder: Path) -> Student:
     Args:
         link: The artefact.
         folder: Where its weights file lies.
+
+    Raises:
+        ModelError: timm refuses its model or options, or its weights are another network's.
     """
     require("safetensors", "read a link's weights")
-    options: dict[str, Any] = json.loads(link.options)
-    student = Student(timm.create_model(link.model, num_classes=len(link.labels), **options))
-    student.trunk.load_state_dict(read_tensors(folder / link.weights.path))
+    weights = read_tensors(folder / link.weights.path)
+    try:
+        options: dict[str, Any] = json.loads(link.options)
+        student = Student(timm.create_model(link.model, num_classes=len(link.labels), **options))
+        student.trunk.load_state_dict(weights)
+    except Exception as err:  # as in create()
+        raise ModelError(
+            f"{link.name}: cannot be made again as {link.model} with the options {link.options} ({_first_line(err)})"
+        ) from err
     return student.eval()
 
 
 def measure(student: Student, input_size: int) -> Size:
-    """Count a student's parameters and the multiply-adds of one ``[1, 3, S, S]`` image."""
+    """Count a student's parameters and the multiply-adds of one ``[1, 3, S, S]`` image.
+
+    Raises:
+        ModelError: It cannot answer such an image: its options or the size do not suit it.
+    """
     training = student.training
     student.eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        student(torch.zeros(1, 3, input_size, input_size))
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            logits, _ = student(torch.zeros(1, 3, input_size, input_size))
+    except Exception as err:  # whatever a network raises of an option that it took
+        raise ModelError(
+            f"{_name(student)}: cannot answer an image of {input_size} by {input_size} pixels ({_first_line(err)}); are its "
+            "options and input_size right?"
+        ) from err
+    if logits.ndim != 2:
+        raise ModelError(
+            f"{_name(student)}: expected a number for each class, answers {list(logits.shape)}; change its options"
+        )
     student.train(training)
     return Size(parameters=sum(p.numel() for p in student.parameters()), macs=counter.get_total_flops() // 2)
+
+
+def _name(student: Student) -> str:
+    return str(getattr(student.trunk, "pretrained_cfg", {}).get("architecture") or type(student.trunk).__name__)
 
 
 def check_order(links: Sequence[LinkConfig], sizes: Sequence[Size]) -> None:

@@ -17,7 +17,7 @@ from weckd_edge.store import Workspace, digest_of, sha256_file, write_atomic
 from weckd_edge.train.chain import make_trainer, plan_chain, run_strategy
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.processes import count
-from weckd_edge.train.shared import open_study
+from weckd_edge.train.shared import open_study, told_storage
 from weckd_edge.train.strategies import find_strategy
 
 BEST_FILE = "best.toml"
@@ -106,10 +106,11 @@ def search(
             return run_strategy(trainer, plans, strategy, tried)[-1].artifact.val_accuracy.value
 
         finished = optuna.trial.TrialState.COMPLETE
-        while (done := len(study.get_trials(deepcopy=False, states=(finished,)))) < trials:
-            progress.note(f"search: trial {done + 1} of {trials}")
-            study.optimize(objective, n_trials=1)
-    best = study.best_trial.params
+        with told_storage(storage):
+            while (done := len(study.get_trials(deepcopy=False, states=(finished,)))) < trials:
+                progress.note(f"search: trial {done + 1} of {trials}")
+                study.optimize(objective, n_trials=1)
+            best = study.best_trial.params
     path = out / BEST_FILE
     write_atomic(
         path,

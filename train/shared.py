@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from weckd_edge.errors import ConfigError
+from weckd_edge.errors import ConfigError, StoreError
 from weckd_edge.optional import require
 from weckd_edge.progress import Progress
 
@@ -49,6 +50,25 @@ def open_study(storage: str, name: str, seed: int, *, heartbeat: bool = False) -
     except Exception as err:  # SQLAlchemy and its drivers have their own kinds of error
         reason = (str(err).strip().splitlines() or [type(err).__name__])[0][:160]
         raise ConfigError(f"--storage {storage}: expected a storage that Optuna can open ({reason})") from err
+
+
+@contextlib.contextmanager
+def told_storage(storage: str) -> Iterator[None]:
+    """Say in one line that a storage cannot be read or written any more, such as a file on a full disk.
+
+    Raises:
+        StoreError: In place of what Optuna and SQLAlchemy raise.
+    """
+    try:
+        yield
+    except Exception as err:
+        if type(err).__module__.partition(".")[0] not in ("optuna", "sqlalchemy", "sqlite3"):
+            raise
+        reason = (str(err.__cause__ or err).strip().splitlines() or [type(err).__name__])[0][:160]
+        raise StoreError(
+            f"{storage}: the storage cannot be read or written ({reason}); see whether it is in reach and has room, and run "
+            "the same command again"
+        ) from err
 
 
 def share_out(

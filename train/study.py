@@ -22,7 +22,7 @@ from weckd_edge.train.chain import make_trainer, plan_chain, run_strategy
 from weckd_edge.train.cost import total
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.processes import count, shared_stage
-from weckd_edge.train.shared import open_study, share_out
+from weckd_edge.train.shared import open_study, share_out, told_storage
 from weckd_edge.train.strategies import Strategy, find_strategy, labels_used
 
 REFERENCE = "single-share"
@@ -224,7 +224,8 @@ def _share(
         trials = one_seed(seed)
         return json.dumps([json.loads(to_json(trial)) for trial in trials]), max(trial.accuracy for trial in trials)
 
-    found = share_out(open_study(storage, name, 0, heartbeat=True), seeds, work, progress)
+    with told_storage(storage):
+        found = share_out(open_study(storage, name, 0, heartbeat=True), seeds, work, progress)
     return {
         seed: [from_data(Trial, line, where=storage, error=StoreError) for line in json.loads(text)]
         for seed, text in found.items()

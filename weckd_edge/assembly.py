@@ -43,6 +43,7 @@ from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.devices.sdk import write_sdk
 from weckd_edge.devices.slice_gates import judge_slices
 from weckd_edge.environment import read_environment
+from weckd_edge.places import bundle_name
 from weckd_edge.report import Evidence, Picture, Sample, write_documents, write_evidence, write_report
 from weckd_edge.report.evidence import EVIDENCE_FOLDER, REPORT_FILE
 from weckd_edge.report.gallery import MOST_FRAMES, by_harm
@@ -150,7 +151,7 @@ def assemble(parts: Parts) -> Manifest:
         )
         gates = _judge(parts, models, onnx)
         draft = Manifest(
-            name=parts.out.name,
+            name=bundle_name(parts.out),
             target=parts.profile.target,
             device=parts.profile.id,
             labels=parts.exported.labels,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from weckd_edge.artifacts import (
 from weckd_edge.bundle import is_bundle, open_bundle
 from weckd_edge.config import BuildConfig, LinkConfig
 from weckd_edge.errors import ConfigError, ModelError, StoreError, WeckdError
+from weckd_edge.files import read_bounded
 from weckd_edge.report.evidence import CHAIN_FILE, DATASET_FILE, EVIDENCE_FOLDER
 from weckd_edge.schema import from_json
 from weckd_edge.store import ARTIFACT_FILE, check_ref, sha256_file
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
 
 Predictor = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+T = TypeVar("T")
+
+_MOST_BYTES = 1 << 30
+"""Of a record: an index of some two million images."""
 
 SAMPLES = 16
 """Validation images on which a brought ONNX file and what was made of it must answer alike."""
@@ -355,7 +361,7 @@ def open_link(folder: Path) -> BroughtLink:
             f"{folder}: expected a link of a former build (such as OUT.work/link-M3-...) or a bundle, found neither; give "
             "an .onnx file, or a checkpoint with --model"
         )
-    link = from_json(Link, artifact.read_bytes(), where=str(artifact), error=StoreError)
+    link = _read(Link, artifact)
     check_ref(folder, link.weights)
     return BroughtLink(link=link, folder=folder, former=_index_beside(folder))
 
@@ -363,8 +369,7 @@ def open_link(folder: Path) -> BroughtLink:
 def _link_of_bundle(folder: Path) -> BroughtLink:
     manifest: Manifest = open_bundle(folder).manifest
     below = folder / EVIDENCE_FOLDER
-    chain = from_json(ChainRecord, (below / CHAIN_FILE).read_bytes(), where=CHAIN_FILE, error=StoreError)
-    index = from_json(DatasetIndex, (below / DATASET_FILE).read_bytes(), where=DATASET_FILE, error=StoreError)
+    chain, index = _read(ChainRecord, below / CHAIN_FILE), _read(DatasetIndex, below / DATASET_FILE)
     shipped = next((link for link in chain.links if link.name == chain.shipped), chain.links[-1])
     workspace = folder.absolute().with_name(folder.absolute().name + ".work")
     for place in sorted(workspace.glob("*/" + ARTIFACT_FILE)) if workspace.is_dir() else []:
@@ -382,12 +387,17 @@ def _link_of_bundle(folder: Path) -> BroughtLink:
     )
 
 
+def _read(kind: type[T], path: Path) -> T:
+    data = read_bounded(path, at_most=_MOST_BYTES, where=str(path), error=StoreError)
+    return from_json(kind, data, where=str(path), error=StoreError)
+
+
 def _index_beside(folder: Path) -> DatasetIndex | None:
     """Return the data set of a workspace's build, where it kept only one."""
     found = []
     for artifact in sorted(folder.absolute().parent.glob("data-*/" + ARTIFACT_FILE)):
         try:
-            found.append(from_json(DatasetIndex, artifact.read_bytes(), where=str(artifact), error=StoreError))
+            found.append(_read(DatasetIndex, artifact))
         except WeckdError:
             continue
     return found[0] if len(found) == 1 else None

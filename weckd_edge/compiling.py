@@ -17,7 +17,8 @@ from weckd_edge.brought import Adopted, Brought
 from weckd_edge.config import BuildConfig, LinkConfig
 from weckd_edge.devices.profile import DeviceProfile
 from weckd_edge.errors import ConfigError, DataError, StoreError
-from weckd_edge.pipeline import check_libraries, check_output, choose_profile
+from weckd_edge.pipeline import check_libraries, check_output, choose_profile, sources_of, workspace_of
+from weckd_edge.places import Source, normal_path
 from weckd_edge.progress import Progress
 from weckd_edge.stages import BuildOutcome, BuildRequest, Stages
 from weckd_edge.store import Stage, Workspace, sha256_file
@@ -94,14 +95,15 @@ def compile_network(request: CompileRequest, progress: Progress) -> BuildOutcome
     Raises:
         WeckdError: Anything a user can mend. Where the network, the request or the disk is at fault, nothing is changed.
     """
-    out = request.out.absolute()
+    out = normal_path(request.out)
     build = request.as_build()
     profile = choose_profile(request.target, request.device)
-    check_output(out)
+    more = () if request.calibrate_on is None else (Source("--calibrate-on", request.calibrate_on),)
+    check_output(out, (*sources_of(build), *more))
     check_libraries(build)
     brought = open_brought(request)
     check_disk(out, brought.bytes)
-    workspace = Workspace(out.with_name(out.name + ".work"))
+    workspace = Workspace(workspace_of(out))
     try:
         with workspace.locked():
             return CompileStages(request, brought, profile, workspace, out, progress).run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -53,6 +54,22 @@ def read_bounded(path: Path, *, at_most: int, where: str = "", error: type[Weckd
     if len(data) > at_most:
         raise error(f"{before}expected at most {_size(at_most)}, found more")
     return data
+
+
+def explain_os_error(err: OSError) -> str:
+    """Return what the system has refused, with the file where it is known, and what to do, in one line."""
+    names = [os.fsdecode(name) for name in (err.filename, err.filename2) if isinstance(name, (str, bytes))]
+    where = " and ".join(names) or "the output or a file"
+    said = err.strerror or str(err) or type(err).__name__
+    if err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"{where}: no space left to write ({said}); free some and run it again"
+    if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{where}: not allowed ({said}); change its permissions, or name another place"
+    if err.errno == errno.ENAMETOOLONG:
+        return f"{where}: no file can be called so ({said}); choose a shorter name"
+    if err.errno in (errno.EMFILE, errno.ENFILE):
+        return f"{where}: {said}; raise the limit (ulimit -n) and run it again"
+    return f"{where}: {said}; see whether it is there, whole and in reach, and run it again"
 
 
 def _size(count: int) -> str:

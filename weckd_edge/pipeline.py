@@ -6,7 +6,7 @@ The one place where training and compiling meet, and they meet in artefacts.
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,9 +18,10 @@ from weckd_edge.devices.profile import DeviceProfile, load_profile
 from weckd_edge.devices.recipe import check_tensorrt
 from weckd_edge.errors import ConfigError, MissingDependency, ModelError, StoreError
 from weckd_edge.optional import is_installed
+from weckd_edge.places import Source, bundle_name, check_place, normal_path
 from weckd_edge.progress import Progress, SilentProgress
 from weckd_edge.stages import BuildOutcome, BuildRequest, Stages
-from weckd_edge.store import Workspace
+from weckd_edge.store import Workspace, explain_os_errors
 
 __all__ = ["BuildOutcome", "BuildRequest", "build", "keeps_results", "train_along"]
 
@@ -33,12 +34,12 @@ def build(request: BuildRequest, progress: Progress) -> BuildOutcome:
     Raises:
         WeckdError: Anything a user can mend; nothing half-written is left, and finished stages are kept.
     """
-    out = request.out.absolute()
+    out = normal_path(request.out)
     profile = choose_profile(request.target, request.device)
-    check_output(out)
+    check_output(out, sources_of(request))
     check_libraries(request)
     check_measurements(request.config)
-    workspace = Workspace(out.with_name(out.name + ".work"))
+    workspace = Workspace(workspace_of(out))
     try:
         with workspace.locked():
             return Stages(request, profile, workspace, out, progress).run()
@@ -81,12 +82,45 @@ def choose_profile(target: Target, device: str | None) -> DeviceProfile:
     return profile
 
 
-def check_output(out: Path) -> None:
-    """Refuse an output folder that holds something other than an earlier bundle.
+def workspace_of(out: Path) -> Path:
+    """Return the folder in which a bundle's build keeps its stages: beside the bundle's own."""
+    return out.with_name(out.name + ".work")
+
+
+def sources_of(request: BuildRequest) -> tuple[Source, ...]:
+    """Return everything a build reads, by the words for it."""
+    config = request.config
+    named = [
+        ("the data set", request.data),
+        ("data.unlabelled", config.data.unlabelled),
+        ("probes.masks", config.probes.masks),
+        ("ship.measurements", config.ship.measurements),
+        *(("guard.other_frames", folder) for folder in config.guard.other_frames),
+        *(("a link's weights", link.weights) for link in config.link),
+        ("the key", request.key),
+    ]
+    return tuple(Source(what, Path(path)) for what, path in named if path)
+
+
+def check_output(out: Path, sources: Sequence[Source] = ()) -> None:
+    """Refuse an output folder that holds something other than an earlier bundle, that is read, or that no bundle can have.
+
+    Args:
+        out: The bundle's folder, absolute.
+        sources: What is read to make it.
 
     Raises:
-        StoreError: It does, or it is a file.
+        ConfigError: It, or the workspace beside it, lies in what is read or in a bundle; or no bundle can be called so.
+        StoreError: It holds something else, is a file, or cannot be looked at.
     """
+    bundle_name(out)
+    check_place(out, sources, makes="bundle")
+    check_place(workspace_of(out), [source for source in sources if source.path.is_dir()])
+    with explain_os_errors(out):
+        _check_content(out)
+
+
+def _check_content(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise StoreError(f"{out}: expected a folder to write the bundle to, found a file; choose another --out")
     if out.is_dir() and any(out.iterdir()) and not is_bundle(out):

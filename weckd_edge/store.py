@@ -23,12 +23,14 @@ from typing import Generic, TypeVar
 
 from weckd_edge.artifacts import FileRef
 from weckd_edge.errors import StoreError, WeckdError
+from weckd_edge.files import read_bounded
 from weckd_edge.schema import from_json, to_json
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 ARTIFACT_FILE = "artifact.json"
+_MOST_ARTIFACT_BYTES = 1 << 30
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -80,6 +82,8 @@ def check_ref(folder: Path, ref: FileRef) -> Path:
 def explain_os_errors(path: Path) -> Iterator[None]:
     """Turn a full disk, a missing permission, a read-only place or an impossible name into one clear line.
 
+    An error that names a file elsewhere, such as an image that is read meanwhile, is left as it is.
+
     Raises:
         StoreError: In place of the ``OSError``.
     """
@@ -87,18 +91,33 @@ def explain_os_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as err:
         if err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            free = shutil.disk_usage(_existing_parent(path)).free >> 20
-            raise StoreError(f"{path}: no space left to write ({free} MiB free); free some and run it again") from err
+            raise no_space(path) from err
+        if err.errno is None or isinstance(err, ConnectionError):  # of a picture's decoder, or of whoever reads our output
+            raise
+        if err.filename is not None and not _is_beside(path, err.filename):
+            raise
         if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StoreError(f"{path}: not allowed to write here ({err.strerror}); choose another folder") from err
-        if err.errno in (errno.ENOTDIR, errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP, errno.EEXIST):
-            raise StoreError(f"{path}: cannot be written ({err.strerror}); choose another name") from err
-        raise
+        raise StoreError(f"{path}: cannot be written ({err.strerror or err}); choose another name or place") from err
+
+
+def no_space(path: Path) -> StoreError:
+    """Return the error that says that the disk a path lies on is full."""
+    free = shutil.disk_usage(_existing_parent(path)).free >> 20
+    return StoreError(f"{path}: no space left to write ({free} MiB free); free some and run it again")
+
+
+def _is_beside(path: Path, name: str | bytes | int) -> bool:
+    """Tell whether an error speaks of a path, of something below it, of what lies beside it, or of a folder it lies in."""
+    if isinstance(name, int):
+        return True
+    place, told = path.absolute(), Path(os.fsdecode(name)).absolute()
+    return told.is_relative_to(place.parent) or place.is_relative_to(told)
 
 
 def _existing_parent(path: Path) -> Path:
     path = path.absolute()
-    while not path.exists():
+    while not os.path.exists(path):  # noqa: PTH110 - Path's own raises where a name is too long
         path = path.parent
     return path
 
@@ -239,7 +258,8 @@ class Workspace:
         if not path.is_file():
             return None
         try:
-            artifact = from_json(kind, path.read_bytes(), where=str(path), error=StoreError)
+            data = read_bounded(path, at_most=_MOST_ARTIFACT_BYTES, where=str(path), error=StoreError)
+            artifact = from_json(kind, data, where=str(path), error=StoreError)
             for ref in refs_in(artifact):
                 check_ref(folder, ref)
         except WeckdError as err:

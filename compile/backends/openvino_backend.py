@@ -16,7 +16,7 @@ from weckd_edge.devices.backends.base import Frame
 from weckd_edge.devices.backends.openvino_backend import PRECISION_SETTINGS, settings_for
 from weckd_edge.errors import ModelError
 from weckd_edge.optional import require
-from weckd_edge.store import file_ref, sha256_file
+from weckd_edge.store import file_ref, no_space, sha256_file
 
 NAME = "openvino"
 MODEL_FILE = "model.xml"
@@ -70,7 +70,7 @@ def save(model: Any, precision: str, source_sha256: str, folder: Path) -> BuiltM
     path = folder / MODEL_FILE
     try:
         _name_by_place(model)
-        ov.save_model(model, str(path), compress_to_fp16=precision == "fp16")
+        _write(model, path, compress=precision == "fp16")
         precisions = executed_precisions(ov.Core().compile_model(str(path), "CPU", settings_for(threads=1)))
     except RuntimeError as err:
         raise ModelError(f"{path.name}: OpenVINO cannot build it ({str(err).strip().splitlines()[-1][:200]})") from err
@@ -84,6 +84,16 @@ def save(model: Any, precision: str, source_sha256: str, folder: Path) -> BuiltM
         detail=describe(precisions),
         settings=dict(PRECISION_SETTINGS),
     )
+
+
+def _write(model: Any, path: Path, *, compress: bool) -> None:
+    ov = require("openvino", "build an OpenVINO IR")
+    try:
+        ov.save_model(model, str(path), compress_to_fp16=compress)
+    except RuntimeError as err:
+        if "iostream" in str(err):  # all that a C++ stream says of a file that could not be written
+            raise no_space(path) from err
+        raise
 
 
 def _name_by_place(model: Any) -> None:
@@ -121,7 +131,7 @@ def set_temperature(model: Path, temperature: float, folder: Path) -> tuple[File
     scaled.set_friendly_name("temperature")
     softmax.input(0).replace_source_output(scaled.output(0))
     path = folder / MODEL_FILE
-    ov.save_model(graph, str(path), compress_to_fp16=False)
+    _write(graph, path, compress=False)
     return file_ref(folder, path), file_ref(folder, path.with_suffix(".bin"))
 
 

@@ -14,7 +14,11 @@ from pathlib import Path
 
 from weckd_edge.devices.power.base import PowerSourceError, Reading
 from weckd_edge.errors import ConfigError, WeckdError
+from weckd_edge.files import read_bounded
 from weckd_edge.schema import from_data, to_data
+
+MOST_BYTES = 256 << 20
+"""Of a recorded file."""
 
 
 class ReplaySource:
@@ -52,15 +56,16 @@ def read_file(path: Path) -> list[Reading]:
     Raises:
         ConfigError: It is missing, is empty, or holds something else.
     """
+    data = read_bounded(path, at_most=MOST_BYTES, where=str(path), error=ConfigError)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as err:
+        lines = data.decode().splitlines()
+    except UnicodeDecodeError as err:
         raise ConfigError(f"{path}: expected a recorded power file, but it cannot be read ({err})") from err
     found: list[Reading] = []
     for number, line in enumerate(lines, start=1):
         try:
             reading = from_data(Reading, json.loads(line))
-        except (ValueError, WeckdError) as err:
+        except (ValueError, RecursionError, WeckdError) as err:
             raise ConfigError(f"{path}:{number}: expected at_ns with power_mw or energy_mj ({err})") from err
         if (reading.power_mw is None) == (reading.energy_mj is None):
             raise ConfigError(f"{path}:{number}: expected either power_mw or energy_mj")

@@ -13,8 +13,12 @@ from typing import Any, Literal, get_args
 
 from weckd_edge.artifacts import SCHEMA_VERSION
 from weckd_edge.errors import ModelError
+from weckd_edge.files import read_bounded
 from weckd_edge.schema import from_data, to_json
 from weckd_edge.store import digest_of, write_atomic
+
+MOST_BYTES = 64 << 20
+"""Of a counts file."""
 
 Precision = Literal["float32", "int8"]
 
@@ -193,8 +197,8 @@ def read_counts(path: Path) -> NetworkCounts:
         ModelError: It is missing or no counts file of this version.
     """
     try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError) as err:
+        data = json.loads(read_bounded(path, at_most=MOST_BYTES, where=str(path), error=ModelError))
+    except (ValueError, RecursionError) as err:
         raise ModelError(f"{path}: expected the counts of a network, cannot read them ({err})") from err
     return counts_from_data(data, where=str(path))
 

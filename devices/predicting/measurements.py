@@ -11,8 +11,12 @@ from typing import Any
 from weckd_edge.artifacts import SCHEMA_VERSION
 from weckd_edge.devices.predicting.counts import NetworkCounts, counts_from_data, counts_to_data
 from weckd_edge.errors import ModelError
+from weckd_edge.files import read_bounded
 from weckd_edge.schema import from_data
 from weckd_edge.store import explain_os_errors
+
+MOST_BYTES = 256 << 20
+"""Of a file of measurements."""
 
 NOISY = 0.1
 """Spread over which a time is doubtful."""
@@ -78,7 +82,7 @@ def from_line(line: str, *, where: str) -> TimedNetwork:
     """
     try:
         data = json.loads(line)
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise ModelError(f"{where}: expected a JSON line, found something else ({err})") from err
     if not isinstance(data, dict) or "counts" not in data:
         raise ModelError(f"{where}: expected a measurement with the counts of its network")
@@ -96,9 +100,10 @@ def read_measurements(path: Path) -> tuple[TimedNetwork, ...]:
     Raises:
         ModelError: It cannot be read, or a line is no measurement.
     """
+    data = read_bounded(path, at_most=MOST_BYTES, where=str(path), error=ModelError)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as err:
+        text = data.decode()
+    except UnicodeDecodeError as err:
         raise ModelError(f"{path}: expected a file of measurements, cannot read it ({err})") from err
     lines = enumerate(text.splitlines(), start=1)
     return tuple(from_line(line, where=f"{path}:{number}") for number, line in lines if line.strip())

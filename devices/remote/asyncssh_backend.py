@@ -8,9 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from weckd_edge.devices.remote.base import Access, Finished, LostError, Process, RefusedError, Session
+from weckd_edge.devices.remote.base import (
+    MOST_FETCHED_BYTES,
+    MOST_LINE_BYTES,
+    Access,
+    Finished,
+    LostError,
+    Process,
+    RefusedError,
+    Session,
+)
 from weckd_edge.devices.remote.hosts import SSH_PORT, Host
-from weckd_edge.errors import ConfigError
+from weckd_edge.errors import ConfigError, DeviceError
 from weckd_edge.optional import require
 
 if TYPE_CHECKING:
@@ -153,7 +162,7 @@ class _Session:
 class _Process:
     def __init__(self, process: Any, connection: asyncssh.SSHClientConnection, host: Host) -> None:
         self._process, self._connection, self._host = process, connection, host
-        self._stderr = b""
+        self._stderr = self._unread = b""
         self._listener = asyncio.ensure_future(self._listen())
 
     async def _listen(self) -> None:
@@ -176,21 +185,36 @@ class _Process:
 
     async def line(self) -> bytes:
         with _told(self._host):
-            data: bytes = await self._process.stdout.readline()
-        if not data:
+            while b"\n" not in self._unread:
+                if len(self._unread) > MOST_LINE_BYTES:
+                    raise DeviceError(f"{self._host.text}: it said a line of more than {MOST_LINE_BYTES >> 10} KiB")
+                data: bytes = await self._process.stdout.read(_CHUNK)
+                if not data:
+                    break
+                self._unread += data
+        line, end, self._unread = self._unread.partition(b"\n")
+        if not line + end:
             self._refuse_lost()
-        return data
+        return line + end
 
     def complaint(self) -> str:
         return (self._stderr.decode(errors="replace").strip().splitlines() or [""])[-1]
 
     async def finish(self, sink: BinaryIO | None = None) -> Finished:
-        stdout = b""
+        most = MOST_LINE_BYTES if sink is None else MOST_FETCHED_BYTES
+        stdout, self._unread = self._unread, b""
+        came = len(stdout)
+        if sink is not None:
+            sink.write(stdout)
+            stdout = b""
         with _told(self._host):
             if not self._process.stdin.is_closing():
                 with suppress(BrokenPipeError):
                     self._process.stdin.write_eof()
             while data := await self._process.stdout.read(_CHUNK):
+                came += len(data)
+                if came > most:
+                    raise DeviceError(f"{self._host.text}: expected at most {most >> 20} MiB from it, more came")
                 if sink is not None:
                     sink.write(data)
                 else:

@@ -9,6 +9,12 @@ from typing import BinaryIO, Protocol
 from weckd_edge.devices.remote.hosts import Host
 from weckd_edge.errors import DeviceError
 
+MOST_LINE_BYTES = 1 << 20
+"""Of a line that a device may say, and of all it may say beside what is fetched."""
+
+MOST_FETCHED_BYTES = 256 << 20
+"""Of what a bench has written: some millions of times."""
+
 
 class RefusedError(DeviceError):
     """The host cannot be reached, is not the one that is known, or does not let us in; trying again would not help."""
@@ -65,6 +71,7 @@ class Process(Protocol):
         """Return the next line of its stdout; empty at its end.
 
         Raises:
+            DeviceError: It is longer than ``MOST_LINE_BYTES``.
             LostError: The connection broke.
         """
 
@@ -78,6 +85,7 @@ class Process(Protocol):
             sink: Where its stdout goes.
 
         Raises:
+            DeviceError: It says more than ``MOST_LINE_BYTES``, or sends more than ``MOST_FETCHED_BYTES`` to the sink.
             LostError: The connection broke.
         """
 

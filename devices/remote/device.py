@@ -121,15 +121,20 @@ class Device:
         self._checked(await _in_time(process.finish(), _ANSWER_S, "answer"))
         if found is None:
             raise DeviceError(f"{self.host.text}: '{self._python}' said nothing there; is it a Python?")
-        return Look(
-            python=found["python"],
-            executable=found["executable"],
-            modules=tuple(found["modules"]),
-            temporary=found["temporary"],
-            free_bytes=found["free_bytes"],
-            clock_offset_ns=found["wall_ns"] - (wall_ns + took_ns // 2),
-            clock_uncertainty_ns=took_ns // 2,
-        )
+        try:
+            return Look(
+                python=str(found["python"]),
+                executable=str(found["executable"]),
+                modules=tuple(map(str, found["modules"])),
+                temporary=str(found["temporary"]),
+                free_bytes=int(found["free_bytes"]),
+                clock_offset_ns=int(found["wall_ns"]) - (wall_ns + took_ns // 2),
+                clock_uncertainty_ns=took_ns // 2,
+            )
+        except (KeyError, TypeError, ValueError, OverflowError) as err:
+            raise DeviceError(
+                f"{self.host.text}: it does not answer as a device does ({type(err).__name__}: {err})"
+            ) from err
 
     async def run(self, parcel: bytes) -> Process:
         """Send a parcel and start its bench.
@@ -163,7 +168,7 @@ class Device:
         said = self._checked(await self._ask("remove", self._token)).stdout.splitlines()
         left = [path for line in said for path in (told(line) or {}).get("left", ())]
         if left:
-            raise DeviceError(f"{self.host.text}: could not be removed: {', '.join(left)}; remove it there")
+            raise DeviceError(f"{self.host.text}: could not be removed: {', '.join(map(str, left))}; remove it there")
 
     async def come_back(self, within_s: float) -> None:
         """Log in again, trying until it is too late.
@@ -230,7 +235,7 @@ def told(line: bytes) -> dict[str, Any] | None:
     """Return what the agent or the bench says by a line; None where it is not theirs."""
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
@@ -252,9 +257,11 @@ def unpack(packed: BinaryIO, folder: Path) -> None:
         try:
             with tarfile.open(fileobj=packed, mode="r|") as archive:
                 for member in archive:
+                    if member.issparse():  # a few bytes that stand for any number of zeros
+                        raise LostError(f"what the device has measured did not come whole ('{member.name}' has holes)")
                     data = archive.extractfile(member) if member.isfile() and member.name in WANTED else None
                     if data is not None:
                         with (folder / member.name).open("wb") as file:
                             shutil.copyfileobj(data, file)
-        except (tarfile.TarError, EOFError) as err:
+        except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as err:
             raise LostError(f"what the device has measured did not come whole ({err})") from err

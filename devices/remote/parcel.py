@@ -21,8 +21,10 @@ from weckd_edge.signing import MANIFEST_FILE, SIGNATURE_FILE
 
 MODULES = (
     "__init__",
+    "bounds",
     "bundle",
     "errors",
+    "files",
     "optional",
     "progress",
     "schema",
@@ -30,6 +32,7 @@ MODULES = (
     "stats",
     "store",
     "telemetry",
+    "toml_file",
 )
 """Modules of the package itself that a bench imports."""
 

@@ -229,10 +229,24 @@ def test_an_interrupt_exits_130_and_says_how_to_go_on(
     assert err.strip() == "interrupted; the same command goes on from here"
 
 
-def test_a_defect_is_not_dressed_up_as_an_error_of_the_user(command_that: Callable[..., None]) -> None:
-    command_that(raises(RuntimeError("a defect")))
-    with pytest.raises(RuntimeError, match="a defect"):
+def test_a_defect_is_one_line_that_asks_for_a_report_and_has_an_exit_code_of_its_own(
+    command_that: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command_that(raises(KeyError("gone\nwrong")))
+    with pytest.raises(SystemExit) as left:
         main(["try"])
+    assert left.value.code == 70
+    err = capsys.readouterr().err
+    assert err.startswith("error: a defect of weckd-edge in ")
+    assert "KeyError: 'gone\\nwrong'" in err
+    assert "weckd-edge -v" in err
+    assert err.count("\n") == 1
+
+
+def test_the_tests_of_commands_fail_where_an_error_was_not_foreseen(command_that: Callable[..., None], run: Run) -> None:
+    command_that(raises(KeyError("gone wrong")))
+    with pytest.raises(KeyError, match="gone wrong"):
+        run("try")
 
 
 def test_an_error_that_quotes_a_strange_name_stays_one_line(run: Run, command_that: Callable[..., None]) -> None:
@@ -351,7 +365,7 @@ def test_names_with_markup_and_control_characters_are_shown_as_they_are(run: Run
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     code, out, _ = run("data", "check", tmp_path, "-q")
-    assert code == 0
+    assert code == 1  # none of them can be read
     for shown in ("│ [red]x │", "[red]x/[bold]1.png", "y/:ear:\\x1b[31m.png", "y/[/].png", f"y/{'long' * 55}.png"):
         assert shown in out
     assert "\x1b" not in out

@@ -46,7 +46,7 @@ def test_a_wrong_setting_is_one_clear_line(tmp_path: Path, text: str, part: str)
 
 
 def test_a_missing_config_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nowhere\.toml: no such config file"):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: no such file"):
         load_config(tmp_path / "nowhere.toml")
 
 

@@ -184,5 +184,5 @@ def test_what_is_no_ir_is_refused(tmp_path: Path) -> None:
     (tmp_path / "g.xml").write_text("<net/>")
     with pytest.raises(ModelError, match="expected an OpenVINO IR with layers and edges, found <net>"):
         count_ir(tmp_path / "g.xml")
-    with pytest.raises(ModelError, match="cannot read it"):
+    with pytest.raises(ModelError, match="no such file"):
         count_ir(tmp_path / "none.xml")

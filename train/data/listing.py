@@ -6,12 +6,14 @@ import csv
 import io
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from weckd_edge.artifacts import Attribute, Split
+from weckd_edge.bounds import MOST_CLASSES, MOST_LABEL_BYTES
 from weckd_edge.errors import DataError, did_you_mean
+from weckd_edge.files import read_bounded
 from weckd_edge.store import digest_of, sha256_file
 
 SPLIT_NAMES: dict[str, Split] = {
@@ -24,6 +26,13 @@ SPLIT_NAMES: dict[str, Split] = {
     "testing": "test",
 }
 """How a CSV may call its splits (in any case)."""
+
+MOST_CSV_BYTES = 256 << 20
+MOST_FILES = 1_000_000
+"""Files of one data set, and lines of a CSV: some gigabytes of memory."""
+
+DEEPEST = 64
+"""Folders below each other."""
 
 OWN_COLUMNS = frozenset({"path", "file", "label", "group", "split", "published_split"})
 """Columns of a CSV that have a meaning of their own; all others are kept as they are."""
@@ -84,7 +93,7 @@ def list_images(path: Path) -> tuple[ListedImage, ...]:
     if len(labels) < 2:
         only = f"only '{labels[0]}'" if labels else "none"
         raise DataError(f"{path}: expected images of at least two classes, got {only}; one sub-folder for each class")
-    _refuse_clashes(path, labels)
+    _refuse_labels(path, labels)
     return tuple(sorted(images, key=lambda image: image.path))
 
 
@@ -111,7 +120,10 @@ def utf8_path(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
 
 
-def _refuse_clashes(path: Path, labels: Iterable[str]) -> None:
+def _refuse_labels(path: Path, labels: Sequence[str]) -> None:
+    """Refuse classes that no bundle can hold, and names that are one to a reader."""
+    if len(labels) > MOST_CLASSES:
+        raise DataError(f"{path}: expected at most {MOST_CLASSES} classes, as a bundle holds no more, found {len(labels)}")
     seen: dict[str, str] = {}
     for label in labels:
         plain = " ".join(unicodedata.normalize("NFKC", label).casefold().replace("_", " ").replace("-", " ").split())
@@ -123,6 +135,11 @@ def _refuse_clashes(path: Path, labels: Iterable[str]) -> None:
         seen[plain] = label
         if not label.isprintable():
             raise DataError(f"{path}: the class name {label!r} holds characters that cannot be printed; rename it")
+        if len(label.encode()) > MOST_LABEL_BYTES:
+            raise DataError(
+                f"{path}: expected class names of at most {MOST_LABEL_BYTES} bytes in UTF-8, as a bundle holds no longer, "
+                f"found one of {len(label.encode())} ('{label[:40]}...'); rename it"
+            )
 
 
 def _from_folder(root: Path) -> list[ListedImage]:
@@ -156,24 +173,38 @@ def _identity(folder: Path) -> tuple[int, int]:
     return stat.st_dev, stat.st_ino
 
 
-def walk_files(folder: Path) -> Iterator[Path]:
-    """Yield every file below a folder, sorted, hidden names left out.
+def walk_files(folder: Path) -> list[Path]:
+    """Return every file below a folder, sorted, hidden names left out.
+
+    Each folder is gone through once, however many links lead to it: by its own path where that lies below ``folder``.
 
     Raises:
-        DataError: A folder cannot be listed.
+        DataError: A folder cannot be listed, or there are too many files or too many folders below each other.
     """
-    return _walk(folder, (_identity(folder),))
-
-
-def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
-    """Yield every file below a folder; a link back to a folder we are in is not followed."""
-    for entry in _entries(folder):
-        if entry.is_dir():
-            identity = _identity(entry)
-            if identity not in above:
-                yield from _walk(entry, (*above, identity))
-        else:
-            yield entry
+    found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    waiting, links = [folder], list[Path]()
+    while waiting or links:
+        here = waiting.pop() if waiting else links.pop()
+        if len(here.parts) - len(folder.parts) > DEEPEST:
+            raise DataError(f"{folder}: expected at most {DEEPEST} folders below each other, found more; lay it out flatter")
+        try:
+            identity = _identity(here)
+            if identity in seen:
+                continue
+            seen.add(identity)
+            for entry in _entries(here):
+                if not entry.is_dir():
+                    found.append(entry)
+                elif entry.is_symlink():
+                    links.append(entry)
+                else:
+                    waiting.append(entry)
+        except OSError as err:
+            raise DataError(f"{here}: cannot be listed ({err.strerror})") from err
+        if len(found) > MOST_FILES:
+            raise DataError(f"{folder}: expected at most {MOST_FILES} files, found more")
+    return sorted(found)
 
 
 def _from_csv(path: Path) -> list[ListedImage]:
@@ -214,23 +245,25 @@ class _Table:
 
 
 def _rows(path: Path) -> _Table:
+    data = read_bounded(path, at_most=MOST_CSV_BYTES, where=str(path), error=DataError)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as err:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as err:
         raise DataError(f"{path}: expected a CSV in UTF-8, cannot read it ({err})") from err
     header = text.partition("\n")[0]
     delimiter = max(",;\t", key=header.count)
+    values = []
     try:
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        columns = tuple(cell.strip().lower() for cell in next(lines, ()))
+        for number, cells in enumerate(lines, start=2):
+            if number > MOST_FILES + 1:
+                raise DataError(f"{path}: expected at most {MOST_FILES} lines, found more")
+            if any(cell.strip() for cell in cells):
+                values.append((number, {key: cell.strip() for key, cell in zip(columns, cells, strict=False)}))
     except csv.Error as err:
         raise DataError(f"{path}: expected a CSV, got something else ({err})") from err
-    columns = tuple(cell.strip().lower() for cell in lines[0]) if lines else ()
-    values = tuple(
-        (number, {key: cell.strip() for key, cell in zip(columns, cells, strict=False)})
-        for number, cells in enumerate(lines[1:], start=2)
-        if any(cell.strip() for cell in cells)
-    )
-    return _Table(columns=columns, values=values)
+    return _Table(columns=columns, values=tuple(values))
 
 
 def _relative(name: str, root: Path, where: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from weckd_edge.cli.options import PATH, THREADS, AnyPath, FiniteRange
 from weckd_edge.cli.output import HELP, fitted, json_option, make_progress, print_json, print_table, quiet_option, say
 
 if TYPE_CHECKING:
@@ -17,16 +18,20 @@ _MISSED = 3
 
 
 @click.command("bench", context_settings=HELP)
-@click.argument("bundle", type=click.Path(path_type=Path), required=False)
+@click.argument("bundle", type=PATH, required=False)
 @click.option(
     "--rules",
     default="quick",
     show_default=True,
     help="How long: mlperf (10 minutes), mobile (1 minute) or quick (seconds).",
 )
-@click.option("--queries", type=click.IntRange(min=1), help="Exactly so many frames, in place of what the rules say.")
-@click.option("--warmup", type=click.IntRange(min=0), help="Frames before those, untimed; the default is the rules' 50.")
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Processor threads.")
+@click.option(
+    "--queries", type=click.IntRange(1, 1_000_000_000), help="Exactly so many frames, in place of what the rules say."
+)
+@click.option(
+    "--warmup", type=click.IntRange(0, 1_000_000_000), help="Frames before those, untimed; the default is the rules' 50."
+)
+@click.option("--threads", default=1, show_default=True, type=THREADS, help="Processor threads.")
 @click.option(
     "--backend", help="Run with this one: openvino, onnxruntime or tensorrt; the default is the best that is here."
 )
@@ -44,15 +49,13 @@ _MISSED = 3
     metavar="SOURCE",
     help="Read power from: ina3221, ina238, rapl, replay:FILE, none, or auto for what is here.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the record, every time and a page.")
-@click.option(
-    "--compare", nargs=2, type=click.Path(path_type=Path), metavar="A B", help="Compare two such folders; nothing is run."
-)
+@click.option("--out", type=PATH, help="Folder for the record, every time and a page.")
+@click.option("--compare", nargs=2, type=PATH, metavar="A B", help="Compare two such folders; nothing is run.")
 @click.option(
     "--margin",
     default=0.05,
     show_default=True,
-    type=click.FloatRange(0, 1, max_open=True),
+    type=FiniteRange(0, 1, max_open=True),
     help="Smallest difference that counts when two are compared, of the time.",
 )
 @click.option(
@@ -62,23 +65,23 @@ _MISSED = 3
     help="Measure there and not here; several hosts parted by commas. Needs nothing there but Python, numpy and a backend.",
 )
 @click.option("--on-device", is_flag=True, help="With --ssh: BUNDLE is a folder on the devices; nothing of it is sent.")
-@click.option("--identity", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="With --ssh: private key.")
+@click.option("--identity", type=AnyPath(exists=True, dir_okay=False), help="With --ssh: private key.")
 @click.option(
     "--known-hosts",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=AnyPath(exists=True, dir_okay=False),
     help="With --ssh: file with the host keys that are trusted; the default is ~/.ssh/known_hosts.",
 )
 @click.option(
     "--remote-python", default="python3", show_default=True, metavar="PATH", help="With --ssh: interpreter on the devices."
 )
 @click.option(
-    "--at-once", default=16, show_default=True, type=click.IntRange(min=1), help="With --ssh: most hosts at one time."
+    "--at-once", default=16, show_default=True, type=click.IntRange(1, 1024), help="With --ssh: most hosts at one time."
 )
 @click.option(
     "--patience",
     default=30.0,
     show_default=True,
-    type=click.FloatRange(min=3),
+    type=FiniteRange(3, 86_400),
     help="With --ssh: seconds a device may be silent.",
 )
 @click.option("--any-device", is_flag=True, help="Compare although the two devices are not alike.")
@@ -122,6 +125,10 @@ def command(
         return _compare(compare, any_device, margin, as_json)
     if bundle is None:
         raise click.UsageError("Missing argument 'BUNDLE'.")
+    if out is not None:
+        from weckd_edge.places import check_place
+
+        check_place(out)
     if ssh:
         from weckd_edge.cli.bench_ssh import bench_over_ssh
         from weckd_edge.devices.remote.job import Job

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from weckd_edge.cli.options import (
+    PATH,
     bundle_out_option,
     bundle_version_option,
     data_option,
     device_option,
     key_option,
+    seed_option,
     skip_bad_option,
     target_option,
 )
@@ -35,12 +38,12 @@ EXIT_GATE_MISSED = 3
 @target_option
 @device_option
 @bundle_out_option
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file with every other setting.")
+@click.option("--config", "config_file", type=PATH, help="TOML file with every other setting.")
 @click.option(
     "--links",
     help="The chain, largest first: model[@pixels][=weights file], separated by commas; or auto, by measured time.",
 )
-@click.option("--seed", type=int, help="Seed of splits, weights and batches.")
+@seed_option("Seed of splits, weights and batches.")
 @skip_bad_option
 @key_option
 @bundle_version_option
@@ -127,7 +130,7 @@ def parse_link(text: str) -> LinkConfig:
 
     name, _, weights = text.strip().partition("=")
     model, at, size = name.partition("@")
-    if not model or (at and not size.isdecimal()):
+    if not model or (at and not (size.isdecimal() and len(size) <= 6)):
         raise ConfigError(f"--links: '{text}': expected model, model@pixels or model@pixels=weights.safetensors")
     link = LinkConfig(model=model, weights=weights or None)
     return replace(link, input_size=int(size)) if size else link
@@ -332,7 +335,7 @@ def show(outcome: BuildOutcome) -> None:
         click.echo(
             "The TensorRT engine is not in this bundle: an engine only runs on the module, TensorRT and L4T that built it, "
             f"as its builder times the kernels there. Copy the bundle to the Jetson and run: "
-            f"weckd-edge finalize {manifest.name}"
+            f"weckd-edge finalize {shlex.quote(outcome.bundle.name)}"
         )
     click.echo(f"Bundle: {outcome.bundle}")
     click.echo(f"Report: {outcome.bundle / 'evidence' / 'report.html'}")

@@ -12,10 +12,12 @@ import click
 
 from weckd_edge.cli.build import EXIT_GATE_MISSED, parse_target, show, summary
 from weckd_edge.cli.options import (
+    PATH,
     bundle_out_option,
     bundle_version_option,
     device_option,
     key_option,
+    seed_option,
     skip_bad_option,
     target_option,
 )
@@ -28,10 +30,10 @@ if TYPE_CHECKING:
 
 
 @click.command("compile", context_settings=HELP)
-@click.argument("source", metavar="MODEL", type=click.Path(path_type=Path))
+@click.argument("source", metavar="MODEL", type=PATH)
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     help="Folder of <label>/<image>, or a CSV: calibration on its training images, verification on its test images.",
 )
@@ -44,17 +46,15 @@ if TYPE_CHECKING:
     "--labels",
     help="Classes in the order of the outputs, separated by commas (quoted where they hold one); else sorted by name.",
 )
-@click.option("--input-size", type=int, help="Side of the network's input, where the file leaves it open, pixels.")
+@click.option(
+    "--input-size", type=click.IntRange(8, 2048), help="Side of the network's input, where the file leaves it open, pixels."
+)
 @click.option("--layout", type=click.Choice(("nchw", "nhwc")), help="Where the channels are, if an ONNX file does not tell.")
 @click.option("--mean", help="Of the pixels it was trained with, in 0..1: one number or r,g,b.")
 @click.option("--std", help="Likewise, their standard deviation; 1/255 leaves 0 to 255.")
-@click.option(
-    "--calibrate-on", type=click.Path(path_type=Path), help="Other labelled images to calibrate on, none of them held out."
-)
-@click.option(
-    "--config", "config_file", type=click.Path(path_type=Path), help="TOML file of a build, for its other settings."
-)
-@click.option("--seed", type=int, help="Seed of the split and of the choice of calibration images.")
+@click.option("--calibrate-on", type=PATH, help="Other labelled images to calibrate on, none of them held out.")
+@click.option("--config", "config_file", type=PATH, help="TOML file of a build, for its other settings.")
+@seed_option("Seed of the split and of the choice of calibration images.")
 @skip_bad_option
 @key_option
 @bundle_version_option
@@ -157,6 +157,6 @@ def _model(name: str | None, options: str | None) -> LinkConfig | None:
         raise ConfigError(f"--model {name}: expected a timm name; weights come from the file alone, nothing is fetched")
     try:
         found = json.loads(options) if options else {}
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise ConfigError(f'--model-options: expected JSON such as {{"width": 8}}, found something else ({err})') from err
     return from_data(LinkConfig, {"model": name, "options": found}, where="--model-options")

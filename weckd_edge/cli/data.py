@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from weckd_edge.cli import data_index
+from weckd_edge.cli.options import PATH, AnyPath, seed_option
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 
 if TYPE_CHECKING:
@@ -23,13 +24,17 @@ def command() -> None:
 
 
 @command.command(name="check", context_settings=HELP)
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=PATH)
 @click.option("--distance", type=click.IntRange(0, 16), help="Near-duplicate distance, in place of the default.")
 @json_option
 @quiet_option
 def check_command(path: Path, distance: int | None, as_json: bool, quiet: bool) -> None:
-    """Report bad files, copies, near copies and leaks of PATH: a folder of <label>/<image>, or a CSV."""
+    """Report bad files, copies, near copies and leaks of PATH: a folder of <label>/<image>, or a CSV.
+
+    Only where no file can be read does the command fail.
+    """
     from weckd_edge.config import DataConfig
+    from weckd_edge.errors import DataError
     from weckd_edge.train.data.check import check
 
     config = DataConfig() if distance is None else DataConfig(near_duplicate_distance=distance)
@@ -39,6 +44,11 @@ def check_command(path: Path, distance: int | None, as_json: bool, quiet: bool) 
         print_json(report.summary())
     else:
         _print_report(path, report)
+    if report.images == 0:
+        first = report.bad_files[0]
+        raise DataError(
+            f"{path}: none of {len(report.bad_files)} files can be read; the first is {first.path}: {first.reason}"
+        )
 
 
 def _print_report(path: Path, report: DataReport) -> None:
@@ -76,11 +86,11 @@ def _print_some(columns: tuple[str, str], rows: list[tuple[str, str]]) -> None:
 
 
 @command.command(name="split", context_settings=HELP)
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="JSON file to write.")
-@click.option("--config", "config_path", type=click.Path(path_type=Path), help="TOML file with the [data] settings.")
-@click.option("--shares", type=click.IntRange(1), help="Labelled shares; otherwise one for each link of the config.")
-@click.option("--seed", type=click.IntRange(0), help="Seed, in place of the config's.")
+@click.argument("path", type=PATH)
+@click.option("--out", type=AnyPath(dir_okay=False), required=True, help="JSON file to write.")
+@click.option("--config", "config_path", type=PATH, help="TOML file with the [data] settings.")
+@click.option("--shares", type=click.IntRange(1, 1000), help="Labelled shares; otherwise one for each link of the config.")
+@seed_option("Seed, in place of the config's.")
 @click.option("--skip-bad", is_flag=True, help="Leave out files that cannot be used, and record them.")
 @json_option
 @quiet_option
@@ -96,11 +106,13 @@ def split_command(
 ) -> None:
     """Write which image of PATH is used where: splits, labelled shares and groups, as a build would use them."""
     from weckd_edge.config import BuildConfig, load_config
+    from weckd_edge.places import Source, check_place
     from weckd_edge.schema import to_json
     from weckd_edge.store import explain_os_errors, write_atomic
     from weckd_edge.train.data.index import build_index
 
     config = load_config(config_path) if config_path is not None else BuildConfig()
+    check_place(out, [Source("the data set", path)], makes="file")
     with make_progress(quiet) as progress:
         index = build_index(
             path,
@@ -128,10 +140,10 @@ def split_command(
 
 
 @command.command(name="probe", context_settings=HELP)
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--config", "config_path", type=click.Path(path_type=Path), help="TOML file of a build; see [probes].")
+@click.argument("path", type=PATH)
+@click.option("--config", "config_path", type=PATH, help="TOML file of a build; see [probes].")
 @click.option("--trunk", metavar="MODEL[@PIXELS]=FILE", help="A pretrained network to describe images by.")
-@click.option("--masks", type=click.Path(path_type=Path), help="Folder of masks, named as the images.")
+@click.option("--masks", type=PATH, help="Folder of masks, named as the images.")
 @click.option("--source", help="Column of the CSV that names where an image comes from.")
 @json_option
 @quiet_option
@@ -188,19 +200,21 @@ command.add_command(data_index.command)
 
 
 @command.command(name="phantom", context_settings=HELP)
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
-@click.option("--images", type=int, default=600, show_default=True, help="How many frames.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Equal seeds give equal bytes.")
+@click.option("--out", type=AnyPath(file_okay=False), required=True, help="Folder to write.")
+@click.option("--images", type=click.IntRange(20, 100_000), default=600, show_default=True, help="How many frames.")
+@seed_option("Equal seeds give equal bytes.", default=0)
 @click.option("--size", default="192x256", show_default=True, metavar="HxW", help="Height and width in pixels.")
 @json_option
 @quiet_option
 def phantom_command(out: Path, images: int, seed: int, size: str, as_json: bool, quiet: bool) -> None:
     """Draw a synthetic set of eardrums in five classes, to try everything on. They are not medical images."""
+    from weckd_edge.places import check_place
     from weckd_edge.train.data.phantom import write_phantoms
 
     height, _, width = size.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
+    if not (height.isdecimal() and width.isdecimal() and len(size) < 20):
         raise click.UsageError(f"--size {size}: expected height and width in pixels, such as 192x256")
+    check_place(out)
     with make_progress(quiet) as progress:
         ears = write_phantoms(out, progress, images=images, seed=seed, height=int(height), width=int(width))
     if as_json:

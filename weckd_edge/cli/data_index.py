@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from weckd_edge.cli.options import PATH
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 
 if TYPE_CHECKING:
     from weckd_edge.artifacts import DatasetIndex
 
 _SHOWN = 20
+_MOST_BYTES = 1 << 30
+"""Of an index: some two million images."""
 
 
 @click.command("verify-index", context_settings=HELP)
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("bundle", type=PATH)
+@click.argument("data", type=PATH)
 @json_option
 @quiet_option
 def command(bundle: Path, data: Path, as_json: bool, quiet: bool) -> None:
@@ -60,6 +63,7 @@ def _read_index(path: Path) -> DatasetIndex:
     from weckd_edge.artifacts import DatasetIndex
     from weckd_edge.bundle import open_bundle
     from weckd_edge.errors import BundleError
+    from weckd_edge.files import read_bounded
     from weckd_edge.report.evidence import DATASET_FILE, EVIDENCE_FOLDER
     from weckd_edge.schema import from_json
 
@@ -68,8 +72,5 @@ def _read_index(path: Path) -> DatasetIndex:
     else:
         open_bundle(path)
         file = path / EVIDENCE_FOLDER / DATASET_FILE
-    try:
-        text = file.read_bytes()
-    except OSError as err:
-        raise BundleError(f"{file}: expected the index of a data set, cannot read it ({err.strerror})") from err
+    text = read_bounded(file, at_most=_MOST_BYTES, where=str(file), error=BundleError)
     return from_json(DatasetIndex, text, where=str(file), error=BundleError)

@@ -6,20 +6,21 @@ from pathlib import Path
 
 import click
 
+from weckd_edge.cli.options import PATH, THREADS
 from weckd_edge.cli.output import HELP, json_option, print_json, say
 
 _INTERRUPTED = 130
 
 
 @click.command("demo", context_settings=HELP)
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=PATH)
 @click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; the default is this machine.")
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in a browser.")
 @click.option(
     "--backend", help="Run with this one: openvino, onnxruntime or tensorrt; the default is the best that is here."
 )
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Processor threads.")
+@click.option("--threads", default=1, show_default=True, type=THREADS, help="Processor threads.")
 @json_option
 def command(bundle: Path, port: int, host: str, open_browser: bool, backend: str | None, threads: int, as_json: bool) -> int:
     """Answer images with a BUNDLE on a page in your browser: drop a file, choose one, or take one with the camera.

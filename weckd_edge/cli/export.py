@@ -6,17 +6,14 @@ from pathlib import Path
 
 import click
 
+from weckd_edge.cli.options import PATH
 from weckd_edge.cli.output import HELP, json_option, print_json, say
 
-_bundle = click.argument("bundle", type=click.Path(path_type=Path))
-_out = click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="The update file; replaced where it exists."
-)
-_key = click.option(
-    "--key", type=click.Path(path_type=Path), help="PEM public key of the bundle's owner; another's is refused."
-)
-_sign_key = click.option("--sign-key", type=click.Path(path_type=Path), help="PEM private key that signs the update itself.")
-_sign_cert = click.option("--sign-cert", type=click.Path(path_type=Path), help="PEM certificate of that key.")
+_bundle = click.argument("bundle", type=PATH)
+_out = click.option("--out", type=PATH, required=True, help="The update file; replaced where it exists.")
+_key = click.option("--key", type=PATH, help="PEM public key of the bundle's owner; another's is refused.")
+_sign_key = click.option("--sign-key", type=PATH, help="PEM private key that signs the update itself.")
+_sign_cert = click.option("--sign-cert", type=PATH, help="PEM certificate of that key.")
 
 
 @click.group("export", context_settings=HELP)
@@ -77,11 +74,13 @@ def mender(bundle: Path, out: Path, key: Path | None, sign_key: Path | None, as_
 def _export(
     name: str, bundle: Path, out: Path, key: Path | None, sign_key: Path | None, sign_cert: Path | None, as_json: bool
 ) -> None:
+    from weckd_edge.places import check_place
     from weckd_edge.updates.base import Signer
     from weckd_edge.updates.export import export_bundle
 
     if sign_key is None and sign_cert is not None:
         raise click.UsageError("--sign-cert is for --sign-key")
+    check_place(out, makes="file")
     signer = None if sign_key is None else Signer(key=sign_key, certificate=sign_cert)
     done = export_bundle(bundle, out, format_name=name, key=key, signer=signer)
     if as_json:

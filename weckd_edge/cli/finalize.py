@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from weckd_edge.cli.options import PATH
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 
 
 @click.command("finalize", context_settings=HELP)
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=PATH)
 @click.option("--dla", is_flag=True, help="Build for the DLA too, and use it where it is faster than the GPU.")
 @click.option("--gpu-fallback", is_flag=True, help="With --dla: let layers that it cannot run go to the GPU.")
 @click.option("--back", is_flag=True, help="Put the engine before the present one in use again; builds nothing.")

@@ -6,21 +6,22 @@ from pathlib import Path
 
 import click
 
+from weckd_edge.cli.options import PATH, THREADS
 from weckd_edge.cli.output import HELP, json_option, print_json, print_table, say
 
 
 @click.command("infer", context_settings=HELP)
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("bundle", type=PATH)
+@click.argument("images", nargs=-1, required=True, type=PATH)
 @click.option(
     "--backend", help="Run with this one: openvino, onnxruntime or tensorrt; the default is the best that is here."
 )
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Processor threads.")
+@click.option("--threads", default=1, show_default=True, type=THREADS, help="Processor threads.")
 @click.option("--answer-anyway", is_flag=True, help="Answer also frames that the bundle's guard refuses.")
 @click.option(
     "--explain",
     "pictures",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="Write a picture for each image of where the model finds its evidence; JSON tells how far to rely on it.",
 )
@@ -40,7 +41,12 @@ def command(
     """
     from weckd_edge.devices.infer import infer
     from weckd_edge.errors import DataError
+    from weckd_edge.places import Source, check_place
 
+    if pictures is not None:
+        check_place(
+            pictures, [Source("the folder of images", image) for image in images if image.is_dir()], option="--explain"
+        )
     if pictures is None:
         answers = infer(bundle, images, backend=backend, threads=threads, answer_anyway=answer_anyway)
         found: list[object] = list(answers)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import logging
+import os
 import sys
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import click
 
 import weckd_edge
+from weckd_edge.cli.failing import describe_defect, explain
 from weckd_edge.cli.output import HELP, say
 from weckd_edge.errors import WeckdError, did_you_mean
+
+logger = logging.getLogger(__name__)
+
+EXIT_FAILED = 1
+EXIT_DEFECT = 70
+EXIT_INTERRUPTED = 130
 
 
 class Entry(NamedTuple):
@@ -81,31 +91,72 @@ def cli(verbose: bool) -> None:
 def main(args: list[str] | None = None) -> None:
     """Run the command line; the one place where errors become exit codes.
 
-    Exit codes: 0 done, 1 failed, 2 wrong request, 3 a gate was missed, 130 interrupted. Where the reader of our output
-    has gone, click ends with 1 and without a word: there is nobody left to tell.
+    Exit codes: 0 done, 1 failed, 2 wrong request, 3 a gate was missed, 70 a defect of this software, 130 interrupted. Every
+    failure is told in one line; ``-v`` shows the traceback of those that are no ``WeckdError``. Where the reader of our
+    output has gone, it ends with 1 and without a word: there is nobody left to tell.
     """
+    _open_streams()
     try:
         code: Any = cli.main(args=args, prog_name="weckd-edge", standalone_mode=False)
-    except click.exceptions.Abort:
-        _leave("interrupted; the same command goes on from here", 130)
-    except KeyboardInterrupt:
-        _leave("interrupted; the same command goes on from here", 130)
-    except click.UsageError as err:
-        err.show()
-        _exit(err.exit_code)
+        sys.stdout.flush()
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _leave("interrupted; the same command goes on from here", EXIT_INTERRUPTED)
     except click.ClickException as err:
-        err.show()
+        with contextlib.suppress(OSError):
+            err.show()
         _exit(err.exit_code)
     except WeckdError as err:
         _leave(f"error: {err}", err.exit_code)
+    except BrokenPipeError:
+        _exit(EXIT_FAILED)
+    except Exception as err:
+        said = explain(err)
+        if said is None:
+            tell_defect(err)
+        logger.info("where it failed", exc_info=err)
+        _leave(f"error: {said}", EXIT_FAILED)
     else:
         _exit(code if isinstance(code, int) else 0)
 
 
-def _leave(message: str, code: int) -> None:
-    say(message)
+def tell_defect(err: Exception) -> NoReturn:
+    """Leave with one line about an error that nobody has foreseen."""
+    logger.info("where it failed", exc_info=err)
+    _leave(f"error: {describe_defect(err)}", EXIT_DEFECT)
+
+
+def _open_streams() -> None:
+    """See to it that what is printed goes somewhere, and that no file of ours gets the number of a closed stream."""
+    # The lowest free numbers are given out first: a file that is opened later must not become stdout or stderr.
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(handle, True)
+    os.close(handle)
+    if sys.stderr is None:  # closed before the start
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - open to the end
+    if sys.stdout is None:  # likewise
+        _leave(
+            "error: stdout is closed, so that no result could be printed; send it to a file, or to /dev/null", EXIT_FAILED
+        )
+    # A name of a file that the terminal's encoding lacks is printed as an escape.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    with contextlib.suppress(OSError):
+        say(message)
     _exit(code)
 
 
-def _exit(code: int) -> None:
+def _exit(code: int) -> NoReturn:
+    """Leave; what a full or closed stream still holds back is dropped, so that Python does not complain of it again."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                handle = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(handle, stream.fileno())
+                os.close(handle)
     sys.exit(code)

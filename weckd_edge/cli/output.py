@@ -32,7 +32,7 @@ class Option(Protocol):
         """Add the option to a command's function."""
 
 
-json_option: Option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else.")
+json_option: Option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, nothing else.")
 quiet_option: Option = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 
 

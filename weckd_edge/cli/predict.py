@@ -6,23 +6,22 @@ from pathlib import Path
 
 import click
 
+from weckd_edge.cli.options import PATH, THREADS
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 
 
 @click.command("predict", context_settings=HELP)
-@click.argument("model", required=False, type=click.Path(path_type=Path))
+@click.argument("model", required=False, type=PATH)
 @click.option("--device", "devices", multiple=True, help="A device profile, or a TOML file of your own; may be repeated.")
-@click.option(
-    "--measurements", type=click.Path(path_type=Path), help="What --calibrate wrote on the device, or on one of its kind."
-)
+@click.option("--measurements", type=PATH, help="What --calibrate wrote on the device, or on one of its kind.")
 @click.option(
     "--calibrate",
     "target",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Time a ladder of small networks on this machine and add the times to this file (JSON lines).",
 )
 @click.option("--backend", help="With --calibrate: what runs the networks (openvino); else: take only its measurements.")
-@click.option("--threads", type=click.IntRange(min=1), help="Processor threads, as with --backend.")
+@click.option("--threads", type=THREADS, help="Processor threads, as with --backend.")
 @click.option("--power-mode", help="Of a Jetson; the default is the one with the highest peak.")
 @click.option("--network-alone", is_flag=True, help="Leave out the preprocessing in front of the network.")
 @json_option
@@ -63,7 +62,9 @@ def _calibrate(
     from weckd_edge.devices.predicting.measurements import NOISY, append_measurements
     from weckd_edge.devices.profile import load_profile
     from weckd_edge.latency_ladder import BACKEND, measure_ladder
+    from weckd_edge.places import check_place
 
+    check_place(target, option="--calibrate", makes="file")
     profile = None if device is None else load_profile(device).id
     with make_progress(quiet) as progress:
         timed = measure_ladder(progress, device=profile, backend=backend or BACKEND, threads=threads or 1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from weckd_edge.cli.options import PATH
 from weckd_edge.cli.output import HELP, json_option, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -15,18 +16,16 @@ if TYPE_CHECKING:
 
 
 @click.command("report", context_settings=HELP)
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=PATH)
 @click.option(
     "--out",
     "outs",
-    type=click.Path(path_type=Path),
+    type=PATH,
     multiple=True,
     help="HTML file; with --against also a Markdown file (.md), and it may be given twice.  [default: report.html, or with "
     "--against none]",
 )
-@click.option(
-    "--against", type=click.Path(path_type=Path), metavar="OLD", help="Another bundle: tell what changed since it."
-)
+@click.option("--against", type=PATH, metavar="OLD", help="Another bundle: tell what changed since it.")
 @json_option
 def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, as_json: bool) -> None:
     """Write the report of a bundle again from the evidence it holds, or tell what changed since an old bundle.
@@ -40,7 +39,7 @@ def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, as_json:
     if against is None and not outs:
         outs = (Path("report.html"),)
     for out in outs:
-        _check_out(out, bundle, against)
+        _check_out(out, against)
     text: ChangeText | None = None
     if against is not None:
         from weckd_edge.changes import compare_bundles
@@ -62,12 +61,11 @@ def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, as_json:
         click.echo(str(out)) if text is None else say(f"written: {out}")
 
 
-def _check_out(out: Path, bundle: Path, against: Path | None) -> None:
+def _check_out(out: Path, against: Path | None) -> None:
     from weckd_edge.errors import ConfigError
+    from weckd_edge.places import check_place
 
-    for sealed in (bundle, *([against] if against is not None else [])):
-        if out.resolve().is_relative_to(sealed.resolve()):
-            raise ConfigError(f"{out}: lies in the sealed bundle; choose an --out outside {sealed}")
+    check_place(out, makes="file")
     if out.is_dir():
         raise ConfigError(f"{out}: expected a file to write, found a folder; name a file in it")
     if not out.absolute().parent.is_dir():

@@ -8,18 +8,20 @@ from pathlib import Path
 import click
 
 from weckd_edge.cli.build import with_options
-from weckd_edge.cli.options import chain_option, data_option, skip_bad_option
+from weckd_edge.cli.options import PATH, chain_option, data_option, seed_option, skip_bad_option
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option
 
 
 @click.command("search", context_settings=HELP)
 @data_option
-@click.option("--trials", default=20, show_default=True, type=click.IntRange(1), help="How many in all, on all machines.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for this machine's links and best.toml.")
+@click.option(
+    "--trials", default=20, show_default=True, type=click.IntRange(1, 1_000_000), help="How many in all, on all machines."
+)
+@click.option("--out", type=PATH, required=True, help="Folder for this machine's links and best.toml.")
 @click.option("--storage", help="Optuna's storage, to share with other machines; the default is a file in --out.")
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file with everything else.")
+@click.option("--config", "config_file", type=PATH, help="TOML file with everything else.")
 @chain_option
-@click.option("--seed", type=click.IntRange(0), help="Seed of split, weights and search.")
+@seed_option("Seed of split, weights and search.")
 @skip_bad_option
 @quiet_option
 @json_option
@@ -41,9 +43,11 @@ def command(
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from weckd_edge.config import BuildConfig, load_config
+    from weckd_edge.places import Source, check_place
     from weckd_edge.train.search import search
 
     config = with_options(load_config(config_file) if config_file else BuildConfig(), links, seed)
+    check_place(out, [Source("the data set", data)])
     where = storage or f"sqlite:///{out.absolute() / 'search.db'}"
     with make_progress(quiet) as progress:
         found = search(data, config, trials, where, out, progress, skip_bad=skip_bad)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from weckd_edge.cli.build import with_options
-from weckd_edge.cli.options import chain_option, data_option, skip_bad_option
+from weckd_edge.cli.options import PATH, chain_option, data_option, seed_option, skip_bad_option
 from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option
 
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ DEFAULT = "single-share,single-union,single-all,one-step+pool,takd+pool,dgkd+poo
 @click.command("study", context_settings=HELP)
 @data_option
 @click.option("--strategies", default=DEFAULT, show_default=True, help="Names, separated by commas; +pool behind a name.")
-@click.option("--seeds", default=5, show_default=True, type=click.IntRange(1), help="Splits, shares and weights to try.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder for results; a second run goes on there."
+    "--seeds", default=5, show_default=True, type=click.IntRange(1, 10_000), help="Splits, shares and weights to try."
 )
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file with the chain and its training.")
+@click.option("--out", type=PATH, required=True, help="Folder for results; a second run goes on there.")
+@click.option("--config", "config_file", type=PATH, help="TOML file with the chain and its training.")
 @chain_option
 @click.option("--storage", help="Optuna storage through which machines share the seeds: sqlite:///file.db, or a server's.")
-@click.option("--seed", type=click.IntRange(0), help="The first seed.")
+@seed_option("The first seed.")
 @skip_bad_option
 @quiet_option
 @json_option
@@ -56,11 +56,13 @@ def command(
 
     from weckd_edge.config import BuildConfig, load_config
     from weckd_edge.pipeline import keeps_results
+    from weckd_edge.places import Source, check_place
     from weckd_edge.progress import SilentProgress
     from weckd_edge.report.study_page import write_study
     from weckd_edge.train.study import run_study
 
     config = with_options(load_config(config_file) if config_file else BuildConfig(), links, seed)
+    check_place(out, [Source("the data set", data)])
     names = [name.strip() for name in strategies.split(",") if name.strip()]
     if not keeps_results(os.environ):
         # One of several processes that train together: the first keeps the results and says what there is to say.

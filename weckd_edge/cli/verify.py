@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 
+from weckd_edge.bounds import MOST_VERSION
+from weckd_edge.cli.options import PATH
 from weckd_edge.cli.output import HELP, json_option, print_json, print_table, say
 
 
 @click.command("verify", context_settings=HELP)
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--key", type=click.Path(path_type=Path), help="PEM public key; a bundle it did not sign does not pass.")
-@click.option("--at-least", type=click.IntRange(min=0), default=0, help="Lowest version of a bundle that passes.")
+@click.argument("bundle", type=PATH)
+@click.option("--key", type=PATH, help="PEM public key; a bundle it did not sign does not pass.")
+@click.option("--at-least", type=click.IntRange(0, MOST_VERSION), default=0, help="Lowest version of a bundle that passes.")
 @json_option
 def command(bundle: Path, key: Path | None, at_least: int, as_json: bool) -> None:
     """Check a bundle's signature, every file's digest, and its golden frames on each backend that runs here."""

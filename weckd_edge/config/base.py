@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from weckd_edge.errors import ConfigError
 
 
@@ -9,3 +11,8 @@ def check(ok: bool, message: str) -> None:
     """Refuse a setting with a message, unless it is all right."""
     if not ok:
         raise ConfigError(message)
+
+
+def check_within(name: str, value: float, least: float, most: float) -> None:
+    """Refuse a number that is not between two others, them included."""
+    check(math.isfinite(value) and least <= value <= most, f"{name} = {value}: expected {least:.9g} to {most:.9g}")

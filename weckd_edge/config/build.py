@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from weckd_edge.bounds import MOST_SEED
 from weckd_edge.config.base import check
 from weckd_edge.config.compiling import BenchConfig, GateConfig, QuantizeConfig, SelftestConfig, ShipConfig, VerifyConfig
 from weckd_edge.config.data import DataConfig, InputConfig
 from weckd_edge.config.evidence import CardConfig, ProbesConfig, ReportConfig
 from weckd_edge.config.refusing import AbstainConfig, GuardConfig
 from weckd_edge.config.training import DEFAULT_LINKS, DistillConfig, LinkConfig, QuantizeAwareConfig, TrainConfig
-from weckd_edge.errors import ConfigError
 from weckd_edge.schema import from_data
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from weckd_edge.toml_file import read_toml
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +21,7 @@ class BuildConfig:
     """A whole build. Each attribute is a table of the TOML file; ``link`` is a list of tables.
 
     Attributes:
-        seed: Of splits, weights, batches and phantoms.
+        seed: Of splits, weights, batches and phantoms; 0 to ``MOST_SEED``.
         link: The chain, largest first; empty where a network is brought instead.
         data: Splits and shares.
         input: The camera frame.
@@ -70,6 +64,7 @@ class BuildConfig:
 
     def __post_init__(self) -> None:
         check(len(self.link) != 1, f"a chain needs at least two links, got {len(self.link)}")
+        check(0 <= self.seed <= MOST_SEED, f"seed = {self.seed}: expected 0 to {MOST_SEED}")
         check(0 <= self.abstain_below < 1, f"abstain_below = {self.abstain_below}: expected 0 up to under 1")
         check(
             self.abstain.risk is None or self.abstain_below == 0,
@@ -94,15 +89,7 @@ def load_config(path: Path) -> BuildConfig:
     Raises:
         ConfigError: The file is missing, is not TOML, or holds an unknown, wrong or contradictory setting.
     """
-    try:
-        data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as err:
-        raise ConfigError(f"{path}: no such config file") from err
-    except (OSError, UnicodeDecodeError) as err:
-        raise ConfigError(f"{path}: cannot be read ({err})") from err
-    except tomllib.TOMLDecodeError as err:
-        raise ConfigError(f"{path}: expected TOML ({err})") from err
-    config = from_data(BuildConfig, data, where=path.name)
+    config = from_data(BuildConfig, read_toml(path), where=path.name)
     check(bool(config.link), f"{path.name}: a chain needs at least two links, got 0")
     links = tuple(
         replace(link, weights=str((path.parent / link.weights).resolve())) if link.weights else link for link in config.link

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
-from weckd_edge.config.base import check
+from weckd_edge.bounds import MOST_THREADS
+from weckd_edge.config.base import check, check_within
+
+MOST_QUERIES = 10_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,8 +41,8 @@ class QuantizeConfig:
     nncf: bool = True
 
     def __post_init__(self) -> None:
-        check(self.images >= 8, f"images = {self.images}: expected at least 8 calibration images")
-        check(self.float_layers >= 0, f"float_layers = {self.float_layers}: expected 0 or more")
+        check_within("images", self.images, 8, 1_000_000)
+        check_within("float_layers", self.float_layers, 0, 10_000)
         for name in ("accuracy_drop", "accuracy_kept", "recall_drop"):
             value = getattr(self, name)
             check(0 <= value <= 1, f"{name} = {value}: expected 0 to 1")
@@ -77,7 +81,7 @@ class GateConfig:
     def __post_init__(self) -> None:
         for name in ("latency_p90_ms", "memory_mib", "size_mib", "energy_mj"):
             value = getattr(self, name)
-            check(value is None or value > 0, f"{name} = {value}: expected over 0")
+            check(value is None or 0 < value < math.inf, f"{name} = {value}: expected over 0")
         for name in ("accuracy", "accuracy_drop", "recall", "slice_accuracy", "slice_recall"):
             value = getattr(self, name)
             check(value is None or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1 (0.9 for 90 %)")
@@ -99,7 +103,9 @@ class BenchConfig:
 
     def __post_init__(self) -> None:
         check(self.queries >= 64, f"queries = {self.queries}: a 90th percentile needs at least 64")
-        check(self.threads >= 1, f"threads = {self.threads}: expected at least 1")
+        check_within("queries", self.queries, 64, MOST_QUERIES)
+        check_within("warmup", self.warmup, 0, MOST_QUERIES)
+        check_within("threads", self.threads, 1, MOST_THREADS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,9 +125,10 @@ class ShipConfig:
     measurements: str | None = None
 
     def __post_init__(self) -> None:
-        named = self.link[:1] == "M" and self.link[1:].isdecimal()
+        named = self.link[:1] == "M" and self.link[1:].isdecimal() and len(self.link) <= 4
         check(named or self.link in ("smallest", "last"), f"link = '{self.link}': expected smallest, last, or such as M2")
         check(self.queries >= 64, f"queries = {self.queries}: a 90th percentile needs at least 64")
+        check_within("queries", self.queries, 64, MOST_QUERIES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,10 +40,11 @@ class GuardConfig:
         check(0 <= self.refused <= 0.5, f"refused = {self.refused}: expected 0 to 0.5 (0.01 for one frame in a hundred)")
         for name in ("least_sharpness", "least_contrast"):
             value = getattr(self, name)
-            check(isinstance(value, str) or value >= 0, f"{name} = {value}: expected 0 or more, 'auto' or 'off'")
+            check(isinstance(value, str) or 0 <= value < math.inf, f"{name} = {value}: expected 0 or more, 'auto' or 'off'")
         for name in ("most_dark", "most_bright"):
             value = getattr(self, name)
             check(isinstance(value, str) or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1, 'auto' or 'off'")
+        check(all(self.other_frames), "other_frames: expected folders, found an empty text")
         check(len(set(self.refuse_labels)) == len(self.refuse_labels), "refuse_labels: a label stands there twice")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from weckd_edge.config.base import check
+from weckd_edge.bounds import MOST_THREADS
+from weckd_edge.config.base import check, check_within
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +44,9 @@ class LinkConfig:
             f"{self.model}: weights and pretrained contradict each other; keep one of the two",
         )
         check((self.mean is None) == (self.std is None), f"{self.model}: give both mean and std, or neither")
+        for name in ("mean", "std"):
+            for value in getattr(self, name) or ():
+                check_within(f"{self.model}: {name}", value, -1000, 1000)
         check(self.std is None or min(self.std) > 0, f"{self.model}: std must be over 0")
         check(
             self.weights_licence is None or bool(self.weights_licence.strip()),
@@ -97,10 +101,12 @@ class TrainConfig:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "steps_per_epoch"):
-            check(getattr(self, name) >= 1, f"{name} = {getattr(self, name)}: expected at least 1")
-        check(self.accumulate >= 1, f"accumulate = {self.accumulate}: expected at least 1")
-        check(self.batch >= 4, f"batch = {self.batch}: expected at least 4")
+        check_within("epochs", self.epochs, 1, 100_000)
+        check_within("steps_per_epoch", self.steps_per_epoch, 1, 1_000_000)
+        check_within("accumulate", self.accumulate, 1, 65_536)
+        check_within("batch", self.batch, 4, 65_536)
+        check_within("weight_decay", self.weight_decay, 0, 1)
+        check_within("threads", self.threads, 0, MOST_THREADS)
         check(0 < self.learning_rate < 1, f"learning_rate = {self.learning_rate}: expected over 0 and under 1")
         for name in ("augment", "balance"):
             check(0 <= getattr(self, name) <= 1, f"{name} = {getattr(self, name)}: expected 0 to 1")
@@ -159,7 +165,8 @@ class DistillConfig:
         check(last is None or 0 < last < 1, f"last_part = {last}: expected a part of the steps, over 0 and under 1")
         check(0 < self.pool_ratio <= 16, f"pool_ratio = {self.pool_ratio}: expected over 0, at most 16")
         check(1 <= self.view_uses <= 16, f"view_uses = {self.view_uses}: expected 1 to 16")
-        check(self.attention >= 0, f"attention = {self.attention}: expected 0 or more")
+        check_within("temperature_start", self.temperature_start, 0, 1000)
+        check_within("attention", self.attention, 0, 1_000_000)
 
     @property
     def teachers_part(self) -> float:
@@ -186,7 +193,7 @@ class QuantizeAwareConfig:
     augment: float = 0.5
 
     def __post_init__(self) -> None:
-        check(self.epochs >= 1, f"epochs = {self.epochs}: expected at least 1")
+        check_within("epochs", self.epochs, 1, 100_000)
         check(0 < self.learning_rate < 1, f"learning_rate = {self.learning_rate}: expected over 0 and under 1")
         for name in ("weight", "augment"):
             check(0 <= getattr(self, name) <= 1, f"{name} = {getattr(self, name)}: expected 0 to 1")

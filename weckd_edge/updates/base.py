@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from weckd_edge.bounds import PLAIN_NAME
 from weckd_edge.bundle import Bundle, open_bundle
 from weckd_edge.errors import BundleError
 
 PAYLOAD_NAME = "weckd-bundle.tar"
 """How the tar is called inside the other formats."""
-
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +76,7 @@ def open_for_export(folder: Path, key: Path | None) -> tuple[Bundle, tuple[str, 
     bundle = open_bundle(folder, key=key)
     manifest = bundle.manifest
     for what, text in (("name", manifest.name), ("device", manifest.device)):
-        if not _PLAIN.fullmatch(text):
+        if not PLAIN_NAME.fullmatch(text):
             raise BundleError(
                 f"{folder}: its {what} '{text}' cannot stand in an update's metadata; expected up to 100 letters, digits, "
                 "'.', '_' and '-'; build it under another name"

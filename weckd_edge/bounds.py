@@ -1,0 +1,42 @@
+"""What is refused before anything is trained, as nothing could be done with what would be made.
+
+Every reader of a bundle holds this much; ``devices/firmware`` has the same numbers, and a test compares them.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+MOST_LABEL_BYTES = 127
+"""Of a class's name, in UTF-8."""
+
+MOST_CLASSES = 1024
+MOST_SIDE = 8192
+"""Of a frame, pixels."""
+
+MOST_NAME = 100
+"""Letters in the name of a bundle or a device, as update systems take them."""
+
+MOST_VERSION = 2**63 - 1
+"""Of a bundle."""
+
+MOST_THREADS = 1024
+"""Of a processor, for one model."""
+
+MOST_SEED = 2**31 - 1
+"""Every library that draws takes seeds up to twice this one; a study counts on from it."""
+
+PLAIN_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MOST_NAME - 1}}}")
+"""What can stand in an update's metadata: the name of a bundle, and that of the device it is for."""
+
+
+def plain_name(text: str) -> str:
+    """Return a text in the letters of ``PLAIN_NAME``: accents are left out, and a dash stands for anything else.
+
+    The result is empty where nothing is left, and may be too long.
+    """
+    if PLAIN_NAME.fullmatch(text):
+        return text
+    letters = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", letters).lstrip("._-").rstrip("-")
