@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor, nn, no_grad
 
 from weckd_edge.artifacts import InputContract, Link, Rate
 from weckd_edge.config import LinkConfig
@@ -81,6 +81,23 @@ def read_checkpoint(config: LinkConfig, weights: Path, classes: int | None = Non
         input_size=int(size),
         classes=classes or 2,
     )
+
+
+def exchange_red_and_blue(checkpoint: Checkpoint) -> None:
+    """Let a network that was trained with blue first take red first, by the weights of its first convolution.
+
+    Raises:
+        ModelError: Its first convolution does not take three channels.
+    """
+    trunk = checkpoint.student.trunk
+    first = next((module for module in trunk.modules() if isinstance(module, nn.Conv2d)), None)
+    if first is None or first.weight.shape[1] != 3:
+        raise ModelError(
+            f"{checkpoint.architecture}: --channel-order bgr: its first convolution does not take three channels; bring it "
+            "as an ONNX file"
+        )
+    with no_grad():
+        first.weight.copy_(first.weight.flip(1))
 
 
 def write_link(
