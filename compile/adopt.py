@@ -117,7 +117,8 @@ def as_brought(form: InputForm, sample: NDArray[np.float32]) -> NDArray[Any]:
 
 def _layout_advice(form: InputForm) -> str:
     other = "nhwc" if form.layout == "nchw" else "nchw"
-    return f"; it was given {form.side} by {form.side} pixels as {form.layout}: is --layout {other} or another --input-size right?"
+    given = f"it was given {form.side} by {form.side} pixels as {form.layout}"
+    return f"; {given}: is --layout {other} or another --input-size right?"
 
 
 def _in_this_form(brought: OnnxNetwork, meaning: Any, classes: int) -> ModelProto:

@@ -89,8 +89,8 @@ class _Writer:
         how = {"LinearClassifier": self._linear, "Normalizer": self._normalizer, "Scaler": self._scaler}.get(node.op_type)
         if how is None:
             raise ModelError(
-                f"{self.name}: '{node.name}' ({CLASSICAL}::{node.op_type}) cannot be compiled; of that domain a "
-                f"{', '.join(KNOWN[:-1])} and {KNOWN[-1]} are, bring the network with such a classifier or a layer of its own"
+                f"{self.name}: '{node.name}' ({CLASSICAL}::{node.op_type}) cannot be compiled; of that domain "
+                f"{', '.join(KNOWN)} are, bring the network with such a classifier or with layers of its own"
             )
         return how(node, given)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from weckd_edge.compile.graph import consumers
 from weckd_edge.compile.importing.operators import STANDARD
-from weckd_edge.compile.importing.running import bounded_memory, reason
+from weckd_edge.compile.importing.running import bounded_memory, open_session, reason
 from weckd_edge.errors import ModelError
 from weckd_edge.optional import require
 
@@ -132,10 +132,9 @@ def _run_constant_nodes(name: str, model: ModelProto) -> None:
         [tensor for tensor in graph.initializer if tensor.name in read],
     )
     part = onnx.helper.make_model(small, opset_imports=model.opset_import, ir_version=model.ir_version)
-    ort = require("onnxruntime", "read an ONNX file")
     with bounded_memory():
         try:
-            session = ort.InferenceSession(part.SerializeToString(), providers=["CPUExecutionProvider"])
+            session = open_session(part)
             values = session.run(wanted, {})
         except Exception as err:  # ONNX Runtime's own errors have no common base class
             raise ModelError(f"{name}: its constants cannot be worked out ({reason(err)})") from err

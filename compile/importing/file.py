@@ -91,7 +91,8 @@ def _refuse_many(name: str, model: ModelProto) -> None:
     def size(nodes: Sequence[NodeProto], depth: int) -> int:
         if depth > DEEPEST_CALLS:
             raise ModelError(
-                f"{name}: its functions call each other in a circle, or more than {DEEPEST_CALLS} deep; export it without them"
+                f"{name}: its functions call each other in a circle, or more than {DEEPEST_CALLS} deep; "
+                "export it without them"
             )
         total = 0
         for node in nodes:

@@ -17,9 +17,10 @@ from weckd_edge.compile.importing.operators import (
     check_opset,
     refuse_branches,
     refuse_custom,
+    write_complement_out,
     write_functions_out,
 )
-from weckd_edge.compile.importing.opset import to_opset
+from weckd_edge.compile.importing.opset import let_runtime_read, to_opset
 from weckd_edge.compile.importing.outputs import choose_output, keep_output
 from weckd_edge.compile.importing.padding import fold_padding
 from weckd_edge.compile.importing.quantized import refuse_quantized
@@ -73,6 +74,7 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
     opset = check_opset(name, file.model)
     refuse_quantized(name, file.model)
     model = write_functions_out(name, file.model)
+    write_complement_out(model)
     _drop_optional_inputs(model)
     labels = class_names(model.graph)
     drop_zip_maps(model.graph)
@@ -85,6 +87,7 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
     fix_shape(model, only_input(name, model.graph), form)
     check_sizes(name, model)
     computes_in = half_of(model)
+    model = let_runtime_read(model)
     said = form.said(name, opset)
     if computes_in is not None:
         said = (*said, f"It computes in {computes_in}; here it computes in float32.")

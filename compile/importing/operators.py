@@ -63,15 +63,39 @@ def write_functions_out(name: str, model: ModelProto) -> ModelProto:
     return written
 
 
+def write_complement_out(model: ModelProto) -> None:
+    """Write the complementary error function out, in place.
+
+    ONNX has none, but Keras' GELU is written with it, and tf2onnx (which ``Model.export`` of Keras 3 calls) leaves it in
+    the file as an operator ``Erfc``. It is one minus the error function.
+    """
+    onnx = require("onnx", "read an ONNX file")
+    graph = model.graph
+    for at, node in reversed(list(enumerate(graph.node))):
+        if (node.domain, node.op_type) not in (("", "Erfc"), ("ai.onnx", "Erfc")):
+            continue
+        made, one = node.output[0], f"{node.output[0]}/one"
+        graph.initializer.append(onnx.helper.make_tensor(one, onnx.TensorProto.FLOAT, [], [1.0]))
+        erf = onnx.helper.make_node("Erf", [node.input[0]], [f"{made}/erf"], f"{node.name or made}/erf")
+        node.CopyFrom(onnx.helper.make_node("Sub", [one, f"{made}/erf"], [made], node.name))
+        graph.node.insert(at, erf)
+
+
 def refuse_custom(name: str, nodes: Sequence[NodeProto], allowed: Sequence[str] = STANDARD) -> None:
     """Refuse operators of other domains.
 
     Raises:
         ModelError: There are some.
     """
-    own = [node for node in nodes if node.domain not in allowed]
+    onnx = require("onnx", "read an ONNX file")
+    known = {"" if domain in STANDARD else domain for domain in allowed}
+    own = [
+        node
+        for node in nodes
+        if (domain := "" if node.domain in STANDARD else node.domain) not in known or not onnx.defs.has(node.op_type, domain)
+    ]
     if own:
-        kinds = ", ".join(dict.fromkeys(f"{n.domain}::{n.op_type}" for n in own[:5]))
+        kinds = ", ".join(dict.fromkeys(f"{n.domain or 'ai.onnx'}::{n.op_type}" for n in own[:5]))
         raise ModelError(
             f"{name}: {len(own)} operators are not standard ONNX ({kinds}; the first is '{own[0].name}'); no target runs "
             "them, export the network without custom operators or vendor optimizations"

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from weckd_edge.compile.graph import IR_VERSION, OPSET, opset_of
 from weckd_edge.compile.importing.constants import fold_constants
 from weckd_edge.compile.importing.operators import EXPORT_AGAIN, STANDARD
-from weckd_edge.compile.importing.running import reason
+from weckd_edge.compile.importing.running import can_load, reason
 from weckd_edge.errors import ModelError
 from weckd_edge.optional import require
 
@@ -66,22 +66,42 @@ def to_opset(name: str, model: ModelProto) -> ModelProto:
     return model
 
 
-def _lowered(name: str, model: ModelProto) -> ModelProto:
+def let_runtime_read(model: ModelProto) -> ModelProto:
+    """Return a model that ONNX Runtime loads, with the newest operators written out where it has none of them yet.
+
+    They are written out as their schemas have them, so that it answers as before. Where that does not help, the model is
+    returned as it is, for ONNX Runtime to say why.
+    """
+    newer = _newer(model)
+    if not newer or can_load(model):
+        return model
+    written = _inlined(model, newer)
+    return written if can_load(written) else model
+
+
+def _newer(model: ModelProto) -> list[str]:
+    return sorted({node.op_type for node in model.graph.node if _is_newer(node.op_type)})
+
+
+def _inlined(model: ModelProto, kinds: list[str]) -> ModelProto:
     inliner = require("onnx.inliner", "adopt a network")
+    chosen = [("", kind) for kind in kinds]
+    written: ModelProto = inliner.inline_selected_functions(model, chosen, exclude=False, inline_schema_functions=True)
+    return written
+
+
+def _lowered(name: str, model: ModelProto) -> ModelProto:
     model = _rewritten(name, model, _WRITTEN_OUT)
     for _ in range(_DEEPEST):
-        newer = sorted({n.op_type for n in model.graph.node if _is_newer(n.op_type)})
+        newer = _newer(model)
         if not newer:
             break
-        model = inliner.inline_selected_functions(
-            model, [("", kind) for kind in newer], exclude=False, inline_schema_functions=True
-        )
-        model = _rewritten(name, model, _WRITTEN_OUT)
+        model = _rewritten(name, _inlined(model, newer), _WRITTEN_OUT)
     left = [n for n in model.graph.node if _is_newer(n.op_type)]
     if left:
         raise ModelError(
-            f"{name}: '{left[0].name}' ({left[0].op_type}) came with a newer opset than {OPSET}, which the targets read, and "
-            f"cannot be written out in older operators; {EXPORT_AGAIN}"
+            f"{name}: '{left[0].name}' ({left[0].op_type}) came with a newer opset than {OPSET}, which the targets read, "
+            f"and cannot be written out in older operators; {EXPORT_AGAIN}"
         )
     return _rewritten(name, fold_constants(name, model), _CHANGED)
 
@@ -176,8 +196,8 @@ class _Writer:
 
     def refusal(self, why: str) -> ModelError:
         return ModelError(
-            f"{self.network}: '{self.node.name}' ({self.node.op_type}) cannot be brought from opset {self.opset} to {OPSET}: "
-            f"{why}; {EXPORT_AGAIN}"
+            f"{self.network}: '{self.node.name}' ({self.node.op_type}) cannot be brought from opset {self.opset} to "
+            f"{OPSET}: {why}; {EXPORT_AGAIN}"
         )
 
 

@@ -52,14 +52,9 @@ def answer(model: ModelProto, images: Sequence[NDArray[Any]], name: str) -> list
         ModelError: ONNX Runtime cannot load or run it.
     """
     ort = require("onnxruntime", "run an ONNX graph")
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _ERRORS_ONLY
     with bounded_memory():  # shapes that only show at run time
         try:
-            session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            session = open_session(model)
         except Exception as err:  # ONNX Runtime's own errors have no common base class
             raise ModelError(f"{name}: ONNX Runtime {ort.__version__} cannot load it ({reason(err)})") from err
         entry = session.get_inputs()[0]
@@ -73,6 +68,27 @@ def answer(model: ModelProto, images: Sequence[NDArray[Any]], name: str) -> list
                 ) from err
             raise ModelError(f"{name}: it cannot run on one image ({reason(err)})") from err
     return [np.asarray(values, np.float32).reshape(-1) for values in found]
+
+
+def can_load(model: ModelProto) -> bool:
+    """Tell whether ONNX Runtime loads a model as its graph is written."""
+    with bounded_memory():
+        try:
+            open_session(model)
+        except Exception:  # likewise
+            return False
+    return True
+
+
+def open_session(model: ModelProto) -> Any:
+    """Return a session of ONNX Runtime that optimizes nothing, on one thread."""
+    ort = require("onnxruntime", "run an ONNX graph")
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def reason(err: Exception) -> str:

@@ -37,7 +37,8 @@ def set_to_inference(name: str, model: ModelProto, *, allowed: bool) -> tuple[st
     """
     nodes = list(nodes_of(model.graph))
     constants = _constants(model)
-    training = [node for node in nodes if _is_training(node, constants)]
+    seen = _depending_on_the_image(model)
+    training = [node for node in nodes if _is_training(node, constants) and node.input[0] in seen]
     drawn = [node for node in nodes if node.op_type in _RANDOM]
     if drawn:
         raise ModelError(
@@ -62,14 +63,27 @@ def set_to_inference(name: str, model: ModelProto, *, allowed: bool) -> tuple[st
     )
 
 
+def _depending_on_the_image(model: ModelProto) -> set[str]:
+    """Return the tensors that the image reaches.
+
+    A batch norm of constants in training mode is meant: so networks without norms standardise their weights.
+    """
+    found = {entry.name for entry in model.graph.input}
+    for node in model.graph.node:
+        graphs = [graph for a in node.attribute for graph in (*([a.g] if a.HasField("g") else []), *a.graphs)]
+        if graphs or found & set(node.input):
+            found.update(node.output)
+            found.update(name for graph in graphs for inner in nodes_of(graph) for name in (*inner.input, *inner.output))
+    return found
+
+
 def _constants(model: ModelProto) -> dict[str, Any]:
     onnx = require("onnx", "read an ONNX file")
     found = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer if not tensor.dims}
     for node in nodes_of(model.graph):
-        if node.op_type == "Constant":
-            found.update(
-                {node.output[0]: onnx.numpy_helper.to_array(a.t) for a in node.attribute if a.HasField("t") and not a.t.dims}
-            )
+        for attribute in node.attribute if node.op_type == "Constant" else ():
+            if attribute.HasField("t") and not attribute.t.dims:
+                found[node.output[0]] = onnx.numpy_helper.to_array(attribute.t)
     return found
 
 

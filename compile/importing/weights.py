@@ -60,7 +60,8 @@ def _refuse_no_numbers(name: str, called: str, tensor: TensorProto, *, bounds_al
         return
     bad = int((~np.isfinite(values)).sum())
     raise ModelError(
-        f"{name}: '{called}' holds {bad} values that are NaN or infinite; its training has failed, bring an earlier checkpoint"
+        f"{name}: '{called}' holds {bad} values that are NaN or infinite; its training has failed, "
+        "bring an earlier checkpoint"
     )
 
 
