@@ -75,10 +75,11 @@ def adopt_network(
     try:
         raw = np.stack(answer(brought.file_model, [as_brought(brought.form, sample) for sample in samples], brought.name))
     except ModelError as err:
-        raise ModelError(f"{err}{_layout_advice(brought.form)}") from err
+        raise ModelError(f"{err}; {brought.form.advice()}") from err
     if not np.isfinite(raw).all():
         raise ModelError(
-            f"{brought.name}: it answers with values that are no numbers; are --mean, --std and --layout right?"
+            f"{brought.name}: it answers with values that are no numbers; are --mean and --std right? "
+            f"{brought.form.advice()}"
         )
     decision = decide(raw, brought.model.graph, labels, brought.name)
     model = _in_this_form(brought, decision.meaning, len(labels))
@@ -113,12 +114,6 @@ def as_brought(form: InputForm, sample: NDArray[np.float32]) -> NDArray[Any]:
     if form.kind == "uint8":
         image = np.rint(image).clip(0, 255).astype(np.uint8)
     return np.ascontiguousarray(image if form.layout == "nchw" else image.transpose(0, 2, 3, 1))
-
-
-def _layout_advice(form: InputForm) -> str:
-    other = "nhwc" if form.layout == "nchw" else "nchw"
-    given = f"it was given {form.side} by {form.side} pixels as {form.layout}"
-    return f"; {given}: is --layout {other} or another --input-size right?"
 
 
 def _in_this_form(brought: OnnxNetwork, meaning: Any, classes: int) -> ModelProto:

@@ -7,6 +7,7 @@ small network of its own.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,41 +139,65 @@ def _run_constant_nodes(name: str, model: ModelProto) -> None:
             values = session.run(wanted, {})
         except Exception as err:  # ONNX Runtime's own errors have no common base class
             raise ModelError(f"{name}: its constants cannot be worked out ({reason(err)})") from err
-    for node in nodes:
-        graph.node.remove(node)
+    _replace_nodes(graph, [node for node in graph.node if node.output[0] not in inside])
     graph.initializer.extend(
         onnx.numpy_helper.from_array(value, output) for output, value in zip(wanted, values, strict=True)
     )
 
 
+def sort_nodes(name: str, graph: GraphProto) -> None:
+    """Put every node behind those that make what it reads, as ONNX asks for and some converters do not care about.
+
+    Raises:
+        ModelError: Nodes read each other in a circle, or what nobody makes.
+    """
+    made_by = {output: node for node in graph.node for output in node.output if output}
+    ready = {tensor.name for tensor in graph.initializer} | {entry.name for entry in graph.input} | {""}
+    waiting = list(graph.node)
+    ordered: list[NodeProto] = []
+    while waiting:
+        left = []
+        for node in waiting:
+            if _reads(node) & set(made_by) <= ready:
+                ordered.append(node)
+                ready.update(node.output)
+            else:
+                left.append(node)
+        if len(left) == len(waiting):
+            raise ModelError(f"{name}: '{left[0].name}' ({left[0].op_type}) reads what is made of it; export it again")
+        waiting = left
+    if any(one is not other for one, other in zip(ordered, graph.node, strict=True)):
+        _replace_nodes(graph, ordered)
+
+
+def _reads(node: NodeProto) -> set[str]:
+    """Return what a node reads, in graphs below it too."""
+    read = set(node.input)
+    for attribute in node.attribute:
+        for below in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+            read |= {entry.name for entry in below.output}
+            for inner in below.node:
+                read |= _reads(inner)
+    return read
+
+
+def _replace_nodes(graph: GraphProto, nodes: Sequence[NodeProto]) -> None:
+    copies = [_copy(node) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
 def drop_unread(graph: GraphProto) -> None:
-    """Take away nodes and constants of which nothing reaches an output."""
+    """Take away nodes and constants of which nothing reaches an output; nodes stand behind what they read."""
     wanted = {entry.name for entry in graph.output}
     kept: list[NodeProto] = []
     for node in reversed(graph.node):
         if any(output in wanted for output in node.output):
             kept.append(node)
-            wanted.update(node.input)
-            for attribute in node.attribute:
-                for below in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                    wanted.update(_read_from_outside(below))
-    kept.reverse()
-    nodes = [_copy(node) for node in kept]
-    del graph.node[:]
-    graph.node.extend(nodes)
+            wanted.update(_reads(node))
+    _replace_nodes(graph, kept[::-1])
     for tensor in [tensor for tensor in graph.initializer if tensor.name not in wanted]:
         graph.initializer.remove(tensor)
-
-
-def _read_from_outside(graph: GraphProto) -> set[str]:
-    """Return names that a graph below reads, its own among them, which harms nobody."""
-    read = {entry.name for entry in graph.output}
-    for node in graph.node:
-        read.update(node.input)
-        for attribute in node.attribute:
-            for below in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                read |= _read_from_outside(below)
-    return read
 
 
 def _copy(node: NodeProto) -> NodeProto:

@@ -69,5 +69,6 @@ class InputHints:
 
 
 def _shown(values: tuple[float, ...]) -> str:
-    kept = values[:1] if len(set(values)) == 1 else values
-    return ",".join(f"{value:.4g}" for value in kept)
+    if len(set(values)) == 1:
+        return "1/255" if abs(values[0] * 255 - 1) < 1e-9 else f"{values[0]:.4g}"
+    return ",".join(f"{value:.4g}" for value in values)

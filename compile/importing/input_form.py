@@ -49,6 +49,12 @@ class InputForm:
     mean: Colour
     std: Colour
 
+    def advice(self) -> str:
+        """Return what to look at where a network cannot run on what it was given."""
+        other = "nhwc" if self.layout == "nchw" else "nchw"
+        given = f"it was given {self.side} by {self.side} pixels as {self.layout}"
+        return f"{given}: is --layout {other} or another --input-size right?"
+
     def said(self, name: str, opset: int) -> tuple[str, ...]:
         """Return what was found and decided, in words."""
         order = "channels first" if self.layout == "nchw" else "channels last"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weckd_edge.compile.importing.classical import class_names, drop_zip_maps, write_classical_out
-from weckd_edge.compile.importing.constants import drop_unread, fold_constants
+from weckd_edge.compile.importing.constants import drop_unread, fold_constants, sort_nodes
 from weckd_edge.compile.importing.file import check_sizes, load_file
 from weckd_edge.compile.importing.hints import InputHints
 from weckd_edge.compile.importing.input_form import InputForm, fix_shape, only_input, read_form
@@ -26,6 +26,7 @@ from weckd_edge.compile.importing.padding import fold_padding
 from weckd_edge.compile.importing.quantized import refuse_quantized
 from weckd_edge.compile.importing.training_mode import set_to_inference
 from weckd_edge.compile.importing.weights import check_weights, half_of, to_float32
+from weckd_edge.errors import ModelError
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -76,6 +77,7 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
     model = write_functions_out(name, file.model)
     write_complement_out(model)
     _drop_optional_inputs(model)
+    sort_nodes(name, model.graph)
     labels = class_names(model.graph)
     drop_zip_maps(model.graph)
     keep_output(model.graph, choose_output(name, model.graph, hints.output))
@@ -87,14 +89,16 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
     fix_shape(model, only_input(name, model.graph), form)
     check_sizes(name, model)
     computes_in = half_of(model)
-    model = let_runtime_read(model)
+    if computes_in == "double":  # in which ONNX Runtime has no convolution
+        to_float32(model)
+    model = let_runtime_read(name, model)
     said = form.said(name, opset)
     if computes_in is not None:
         said = (*said, f"It computes in {computes_in}; here it computes in float32.")
     return OnnxNetwork(
         name=path.stem,
         file_model=model,
-        model=_in_one_form(name, model),
+        model=_in_one_form(name, model, form),
         sha256=file.sha256,
         bytes=file.bytes,
         opset=opset,
@@ -114,12 +118,15 @@ def _drop_optional_inputs(model: ModelProto) -> None:
     model.ir_version = max(model.ir_version, 4)
 
 
-def _in_one_form(name: str, model: ModelProto) -> ModelProto:
+def _in_one_form(name: str, model: ModelProto, form: InputForm) -> ModelProto:
     plain = type(model)()
     plain.CopyFrom(model)
     to_float32(plain)
     write_classical_out(name, plain)
-    plain = fold_constants(name, plain)
+    try:
+        plain = fold_constants(name, plain)
+    except ModelError as err:
+        raise ModelError(f"{err}; {form.advice()}") from err
     refuse_branches(name, plain.graph.node)
     plain = to_opset(name, plain)
     check_sizes(name, plain)

@@ -47,12 +47,15 @@ def to_opset(name: str, model: ModelProto) -> ModelProto:
     onnx = require("onnx", "adopt a network")
     opset = opset_of(model)
     if opset < OPSET:
+        _drop_unused_padding(model)
         try:
             model = onnx.version_converter.convert_version(model, OPSET)
         except Exception as err:  # the converter's C++ side raises RuntimeError and errors of its own
             raise ModelError(
                 f"{name}: cannot be brought from opset {opset} to {OPSET} ({reason(err)}); {EXPORT_AGAIN}"
             ) from err
+        if opset < 11:
+            _keep_positions(model)
         model = fold_constants(name, model)
     elif opset > OPSET:
         model = _lowered(name, model)
@@ -66,16 +69,40 @@ def to_opset(name: str, model: ModelProto) -> ModelProto:
     return model
 
 
-def let_runtime_read(model: ModelProto) -> ModelProto:
+def _drop_unused_padding(model: ModelProto) -> None:
+    """Take away a padding value that no constant padding uses: the converter would leave it where none may be."""
+    for node in [node for node in model.graph.node if node.op_type == "Pad" and opset_of(model) < 11]:
+        if any(a.name == "mode" and a.s != b"constant" for a in node.attribute):
+            kept = [a for a in node.attribute if a.name != "value"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+
+
+def _keep_positions(model: ModelProto) -> None:
+    """Let a Resize take pixels from where it did before opset 11: the converter forgets to say so.
+
+    Positions were asymmetric; the nearest pixel was the one before where the size grew, and the one behind where it shrank.
+    """
+    onnx = require("onnx", "adopt a network")
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in [node for node in model.graph.node if node.op_type == "Resize"]:
+        scales = constants.get(node.input[2]) if len(node.input) > 2 else None
+        shrinks = scales is not None and bool((onnx.numpy_helper.to_array(scales) < 1).any())
+        nearest = "ceil" if shrinks else "floor"
+        for key, value in (("coordinate_transformation_mode", "asymmetric"), ("nearest_mode", nearest)):
+            node.attribute.append(onnx.helper.make_attribute(key, value))
+
+
+def let_runtime_read(name: str, model: ModelProto) -> ModelProto:
     """Return a model that ONNX Runtime loads, with the newest operators written out where it has none of them yet.
 
     They are written out as their schemas have them, so that it answers as before. Where that does not help, the model is
-    returned as it is, for ONNX Runtime to say why.
+    returned as it is, for ONNX Runtime to say why. ``name`` is that of the network, for messages.
     """
     newer = _newer(model)
     if not newer or can_load(model):
         return model
-    written = _inlined(model, newer)
+    written = _rewritten(name, _inlined(model, newer), {"CastLike": _cast_like})
     return written if can_load(written) else model
 
 
@@ -84,9 +111,14 @@ def _newer(model: ModelProto) -> list[str]:
 
 
 def _inlined(model: ModelProto, kinds: list[str]) -> ModelProto:
-    inliner = require("onnx.inliner", "adopt a network")
+    """Return a model with operators of these kinds written out as their schemas have them."""
+    onnx, inliner = require("onnx", "adopt a network"), require("onnx.inliner", "adopt a network")
+    typed = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    for tensor in typed.graph.initializer:  # some forms depend on the types of what they read
+        typed.graph.value_info.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     chosen = [("", kind) for kind in kinds]
-    written: ModelProto = inliner.inline_selected_functions(model, chosen, exclude=False, inline_schema_functions=True)
+    written: ModelProto = inliner.inline_selected_functions(typed, chosen, exclude=False, inline_schema_functions=True)
+    del written.graph.value_info[:]
     return written
 
 

@@ -124,7 +124,7 @@ def _of_many(answers: NDArray[np.float32], last: str, name: str) -> Decision:
                 "is it over the classes?"
             )
         return Decision(meaning="probabilities", why="It ends in a Softmax over its classes: its outputs are probabilities.")
-    if last in _SIGMOIDS:
+    if last in _SIGMOIDS and not add_up:
         raise ModelError(
             f"{name}: ends in a {last}, which judges each class by itself; expected classes that exclude each other, export "
             "it with logits or a Softmax"

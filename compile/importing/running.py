@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import resource
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -92,6 +93,7 @@ def open_session(model: ModelProto) -> Any:
 
 
 def reason(err: Exception) -> str:
-    """Return a library's first line about what went wrong."""
-    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+    """Return a library's first line about what went wrong, without the codes that ONNX Runtime puts before it."""
+    plain = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(err))
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
     return (lines or [type(err).__name__])[0][:200]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -78,6 +78,10 @@ def session_of(path: Path, model: Any) -> Any:
         return ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
+def compile_for_openvino(path: Path) -> Any:
+    return ov.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), form=networks)
 def test_a_random_network_answers_as_its_file_does_in_onnx_runtime_and_openvino(
@@ -110,7 +114,12 @@ def test_a_random_network_answers_as_its_file_does_in_onnx_runtime_and_openvino(
         wrap_network(folder / made.onnx.path, contract, labels, made.onnx.sha256, folder)
         file = session_of(path, brought.file_model)
         deployed = ort.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
-        compiled = ov.Core().compile_model(str(folder / "model.onnx"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        try:
+            compiled = compile_for_openvino(folder / "model.onnx")
+        except RuntimeError:  # it fails to compile a Mish in some places, whoever wrote it
+            with pytest.raises(RuntimeError):
+                compile_for_openvino(path)
+            assume(False)
         for frame, image in zip(frames, pixels, strict=True):
             expected = by_hand(file.run(None, {"image": as_file_takes(image, form, order)})[0], form["answers"])
             one = deployed.run(None, {"frame": frame})[0].reshape(-1)
