@@ -116,6 +116,11 @@ def _inlined(model: ModelProto, kinds: list[str]) -> ModelProto:
     typed = onnx.shape_inference.infer_shapes(model, data_prop=True)
     for tensor in typed.graph.initializer:  # some forms depend on the types of what they read
         typed.graph.value_info.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    for node in typed.graph.node:  # the inliner leaves out defaults
+        if node.op_type in kinds:
+            given = {attribute.name for attribute in node.attribute}
+            known = onnx.defs.get_schema(node.op_type, opset_of(model), "").attributes
+            node.attribute.extend(a.default_value for key, a in known.items() if a.default_value.name and key not in given)
     chosen = [("", kind) for kind in kinds]
     written: ModelProto = inliner.inline_selected_functions(typed, chosen, exclude=False, inline_schema_functions=True)
     del written.graph.value_info[:]
