@@ -63,6 +63,7 @@ def find_mistakes(
     progress: Progress,
     *,
     takes_bytes: bool = False,
+    takes_luminance: bool = False,
 ) -> tuple[str, ...]:
     """Try usual descriptions of a network in place of the given one.
 
@@ -74,6 +75,7 @@ def find_mistakes(
         labels: Class names in the order that the user gave, or sorted by name.
         progress: Where to show it.
         takes_bytes: The network takes whole grey levels: only the order of channels and classes is tried.
+        takes_luminance: The network takes one channel: no order of channels is tried, nor what differs between colours.
 
     Returns:
         A sentence for the best description that is clearly better, if there is one.
@@ -82,7 +84,12 @@ def find_mistakes(
         return ()
     tried = [
         given,
-        *(other for other in _others(given) if not takes_bytes or (other.mean, other.std) == (given.mean, given.std)),
+        *(
+            other
+            for other in _others(given)
+            if (not takes_bytes or (other.mean, other.std) == (given.mean, given.std))
+            and (not takes_luminance or not (other.is_bgr or len({*other.mean}) > 1 or len({*other.std}) > 1))
+        ),
     ]
     orders = list(_orders(labels))
     first = slice(0, SCREENED)

@@ -100,6 +100,13 @@ def networks() -> ModuleType:
     return _load("weckd_tests_networks", _HERE / "support/networks.py")
 
 
+@pytest.fixture(scope="session")
+def onnx_toys() -> ModuleType:
+    """Small random ONNX classifiers in the form of each opset: see ``support/onnx_toys.py``."""
+    pytest.importorskip("onnx")
+    return _load("weckd_tests_onnx_toys", _HERE / "support/onnx_toys.py")
+
+
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """A stand-in for ``libcudart``, found in place of a real one: see ``stand_ins/cuda_runtime.py``."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
-from torch import Tensor, nn
+from torch import Tensor, nn, no_grad
 
 from weckd_edge.artifacts import InputContract, Link, Rate
 from weckd_edge.config import LinkConfig
@@ -213,6 +213,23 @@ def _say_evaluation(settings: Mapping[str, Any], size: int | None) -> list[str]:
     if isinstance(crop, float) and crop < 1:
         said.append(f"Its trainer judged it on the middle {crop:.1%} of an image (crop_pct); here the whole square is seen.")
     return said
+
+
+def exchange_red_and_blue(checkpoint: Checkpoint) -> None:
+    """Let a network that was trained with blue first take red first, by the weights of its first convolution.
+
+    Raises:
+        ModelError: Its first convolution does not take three channels.
+    """
+    trunk = checkpoint.student.trunk
+    first = next((module for module in trunk.modules() if isinstance(module, nn.Conv2d)), None)
+    if first is None or first.weight.shape[1] != 3:
+        raise ModelError(
+            f"{checkpoint.architecture}: --channel-order bgr: its first convolution does not take three channels; bring it "
+            "as an ONNX file"
+        )
+    with no_grad():
+        first.weight.copy_(first.weight.flip(1))
 
 
 def write_link(

@@ -38,9 +38,18 @@ def accuracy(probabilities: NDArray[np.float32], records: Sequence[ImageRecord])
 
 
 def network_pixels(frame: NDArray[np.uint8], contract: InputContract) -> NDArray[np.float32]:
-    """Return one frame ``[1, H, W, 3]`` as a network's input ``[1, 3, S, S]``, for networks that torch does not run."""
-    pixels: NDArray[np.float32] = network_input(torch.tensor(frame), contract).contiguous().numpy()
-    return pixels
+    """Return one frame ``[1, H, W, 3]`` as a network's input ``[1, 3, S, S]``, for networks that torch does not run.
+
+    It is computed as the exported graph does it, step by step: a network that takes whole grey levels rounds it, and a
+    value in the middle between two of them must stay there.
+    """
+    pixels = crop_and_resize(torch.tensor(frame), contract, contract.input_size).contiguous().numpy()
+    mean, scale = (
+        np.array(values, np.float32).reshape(1, 3, 1, 1)
+        for values in ([255 * value for value in contract.mean], [1 / (255 * value) for value in contract.std])
+    )
+    normalised: NDArray[np.float32] = (pixels - mean) * scale
+    return normalised
 
 
 def network_images(paths: Sequence[Path], contract: InputContract) -> list[NDArray[np.float32]]:

@@ -33,7 +33,8 @@ from weckd_edge.schema import from_json
 from weckd_edge.store import ARTIFACT_FILE, check_ref, sha256_file
 
 if TYPE_CHECKING:
-    from weckd_edge.compile.onnx_file import InputHints, OnnxNetwork
+    from weckd_edge.compile.importing.hints import InputHints
+    from weckd_edge.compile.importing.network import OnnxNetwork
     from weckd_edge.train.checkpoint import Checkpoint
 
 Predictor = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -79,8 +80,20 @@ class Brought(Protocol):
     trained_name: str
 
     @property
+    def doubts(self) -> tuple[str, ...]:
+        """Return what may be wrong with it, in words, as far as its file tells."""
+
+    @property
     def takes_bytes(self) -> bool:
         """Tell whether it takes whole grey levels, so that no mean and standard deviation apply."""
+
+    @property
+    def takes_luminance(self) -> bool:
+        """Tell whether it takes one channel, so that no order of channels applies."""
+
+    @property
+    def is_bgr(self) -> bool:
+        """Tell whether it takes blue first."""
 
     @property
     def bytes(self) -> int:
@@ -99,7 +112,7 @@ class Brought(Protocol):
         """Return what it answers to one frame, without anything that compiling does."""
 
     def run(self, adopted: Link, source: Path) -> Run:
-        """Return what it predicts of one normalised image ``[1, 3, S, S]``: probabilities ``[classes]``."""
+        """Return what it predicts of one normalised image ``[1, 3, S, S]``, red first: probabilities ``[classes]``."""
 
 
 def _contract(
@@ -133,8 +146,20 @@ class BroughtOnnx:
     trained_name: str = "brought onnx fp32"
 
     @property
+    def doubts(self) -> tuple[str, ...]:
+        return self.network.doubts
+
+    @property
     def takes_bytes(self) -> bool:
-        return self.network.kind == "uint8"
+        return self.network.form.kind == "uint8"
+
+    @property
+    def takes_luminance(self) -> bool:
+        return self.network.form.channels == 1
+
+    @property
+    def is_bgr(self) -> bool:
+        return self.network.form.order == "bgr"
 
     @property
     def bytes(self) -> int:
@@ -142,16 +167,17 @@ class BroughtOnnx:
 
     def key(self) -> object:
         found = self.network
-        return ["onnx", found.sha256, found.layout, found.input_size, found.mean, found.std]
+        return ["onnx", found.sha256, found.form, [output.name for output in found.file_model.graph.output], found.doubts]
 
     def adopt(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> Adopted:
         from weckd_edge.compile.adopt import adopt_network
         from weckd_edge.train.evaluate import accuracy
 
         found = self.network
-        contract = _contract(index, config, found.input_size, found.mean, found.std)
+        form = found.form
+        contract = _contract(index, config, form.side, form.mean, form.std)
         val, test = _split(index, "val"), _split(index, "test")
-        made = adopt_network(found, _inputs(root, val[:SAMPLES], contract), len(index.labels), folder)
+        made = adopt_network(found, _inputs(root, val[:SAMPLES], contract), index.labels, folder)
         draft = folder / made.onnx.path
         answer = _onnx_predictor(draft, contract)
         rates = [accuracy(_answers(answer, root, records, contract), records) for records in (val, test)]
@@ -220,7 +246,10 @@ class _TorchNetwork:
     """What a checkpoint and a former link have in common: torch answers them, and the usual export writes them."""
 
     trained_name = "torch fp32"
+    doubts = ()
     takes_bytes = False
+    takes_luminance = False
+    is_bgr = False
 
     def export(self, adopted: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
         from weckd_edge.compile.export import export_onnx
@@ -250,6 +279,7 @@ class BroughtCheckpoint(_TorchNetwork):
     labels: tuple[str, ...] | None
     weights_key: str | None = None
     former: DatasetIndex | None = None
+    is_bgr: bool = False
 
     def __post_init__(self) -> None:
         self.sha256 = sha256_file(self.file)
@@ -260,7 +290,7 @@ class BroughtCheckpoint(_TorchNetwork):
 
     def key(self) -> object:
         made = self.checkpoint
-        described = [made.architecture, made.options, made.mean, made.std, self.input_size]
+        described = [made.architecture, made.options, made.mean, made.std, self.input_size, self.is_bgr]
         return ["checkpoint", self.sha256, self.weights_key, *described]
 
     def adopt(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> Adopted:
@@ -326,13 +356,15 @@ def open_onnx(path: Path, hints: InputHints, labels: tuple[str, ...] | None) -> 
     """Open an ONNX file.
 
     Raises:
-        WeckdError: See ``weckd_edge.compile.onnx_file.read_onnx``.
+        WeckdError: See ``weckd_edge.compile.importing.network.read_onnx``.
     """
-    from weckd_edge.compile.onnx_file import read_onnx
+    from weckd_edge.compile.importing.network import read_onnx
 
     network = read_onnx(path, hints)
     return BroughtOnnx(
-        network=network, labels=labels, trained_name=f"brought onnx {'int8' if network.quantized else 'fp32'}"
+        network=network,
+        labels=labels or network.labels,
+        trained_name=f"brought onnx {'int8' if network.quantized else 'fp32'}",
     )
 
 
@@ -350,17 +382,27 @@ def open_checkpoint(
         ConfigError: A hint does not apply to it, or nothing says which network it is of.
         ModelError: See ``weckd_edge.train.checkpoint.read_checkpoint``.
     """
-    from weckd_edge.train.checkpoint import read_checkpoint
+    from weckd_edge.train.checkpoint import exchange_red_and_blue, read_checkpoint
 
-    if hints.layout is not None:
-        raise ConfigError(f"--layout is for ONNX files; {path.name} is a checkpoint, leave it out")
+    given = {
+        "--layout": hints.layout is not None,
+        "--channels": hints.channels is not None,
+        "--output": hints.output is not None,
+        "--to-inference": hints.to_inference,
+    }
+    for option in [option for option, is_given in given.items() if is_given]:
+        raise ConfigError(f"{option} is for ONNX files; {path.name} is a checkpoint, leave it out")
     made = read_checkpoint(model, path, len(labels) if labels else None, key=weights_key, mean=hints.mean, std=hints.std)
+    is_bgr = hints.channel_order == "bgr"
+    if is_bgr:
+        exchange_red_and_blue(made)
     return BroughtCheckpoint(
         checkpoint=made,
         file=path,
         input_size=hints.input_size or made.input_size,
         labels=labels,
         weights_key=weights_key,
+        is_bgr=is_bgr,
     )
 
 

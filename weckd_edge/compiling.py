@@ -26,7 +26,7 @@ from weckd_edge.store import Stage, Workspace, sha256_file
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from weckd_edge.compile.onnx_file import InputHints
+    from weckd_edge.compile.importing.hints import InputHints
     from weckd_edge.compile.verify import Predictor
     from weckd_edge.train.chain import Chain
 
@@ -122,7 +122,7 @@ def open_brought(request: CompileRequest) -> Brought:
         StoreError: The folder holds no link.
     """
     from weckd_edge.brought import open_checkpoint, open_link, open_onnx
-    from weckd_edge.compile.onnx_file import InputHints
+    from weckd_edge.compile.importing.hints import InputHints
 
     source = request.source
     if request.labels is not None and len(set(request.labels)) != len(request.labels):
@@ -214,9 +214,9 @@ class CompileStages(Stages):
         )
         self.said = adopted.artifact.said
         link = adopted.artifact.link
-        for line in self.said:
+        for line in (*self.said, *self.brought.doubts):
             self.progress.note(line)
-        self.doubts = self._look_for_mistakes(adopted, index.artifact).sentences
+        self.doubts = (*self.brought.doubts, *self._look_for_mistakes(adopted, index.artifact).sentences)
         stage = Stage(name="adopt", artifact=link, folder=adopted.folder, seconds=adopted.seconds, reused=adopted.reused)
         return index, Chain(links=(stage,), twin=None, labels_used=link.labels_used)
 
@@ -227,7 +227,12 @@ class CompileStages(Stages):
         stage = self.stage(
             "doubts",
             Doubts,
-            {"link": link, "images": [[r.pixels_sha256, r.label] for r in records], "versions": versions()},
+            {
+                "link": link,
+                "is_bgr": self.brought.is_bgr,
+                "images": [[r.pixels_sha256, r.label] for r in records],
+                "versions": versions(),
+            },
             lambda _: Doubts(sentences=self._mistakes(link, adopted.folder, records)),
         )
         for sentence in stage.artifact.sentences:
@@ -238,14 +243,16 @@ class CompileStages(Stages):
         from weckd_edge.compile.mistakes import Description, find_mistakes
         from weckd_edge.train.evaluate import network_images
 
+        run, is_bgr = self.brought.run(link, folder), self.brought.is_bgr
         return find_mistakes(
-            self.brought.run(link, folder),
+            (lambda image: run(np.ascontiguousarray(image[:, ::-1]))) if is_bgr else run,
             network_images([self.root / record.path for record in records], link.input),
             np.array([record.label for record in records]),
-            Description(mean=link.input.mean, std=link.input.std),
+            Description(mean=link.input.mean, std=link.input.std, is_bgr=is_bgr),
             link.labels,
             self.progress,
             takes_bytes=self.brought.takes_bytes,
+            takes_luminance=self.brought.takes_luminance,
         )
 
     def _data(self) -> Stage[DatasetIndex]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import warnings
 from pathlib import Path
 from types import ModuleType
@@ -17,9 +16,10 @@ onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 
 from weckd_edge.artifacts import InputContract  # noqa: E402 - behind the skips
-from weckd_edge.compile.adopt import adopt_network, count_macs, decide_outputs, wrap_network  # noqa: E402 - likewise
+from weckd_edge.compile.adopt import adopt_network, count_macs, wrap_network  # noqa: E402 - likewise
 from weckd_edge.compile.graph import preprocessing_nodes  # noqa: E402 - likewise
-from weckd_edge.compile.onnx_file import InputHints, OnnxNetwork, read_onnx  # noqa: E402 - likewise
+from weckd_edge.compile.importing.hints import InputHints  # noqa: E402 - likewise
+from weckd_edge.compile.importing.network import OnnxNetwork, read_onnx  # noqa: E402 - likewise
 from weckd_edge.errors import ModelError  # noqa: E402 - likewise
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -74,11 +74,11 @@ def contract(side: int, **changes: Any) -> InputContract:
 
 def adopted(brought: OnnxNetwork, folder: Path, classes: int = 3, kind: InputContract | None = None) -> Any:
     """Adopt and wrap; return what the first step says and a session of the graph that comes out."""
-    samples = [image[None] for image in pixels(4, brought.input_size)]
-    if brought.kind == "uint8":
+    samples = [image[None] for image in pixels(4, brought.form.side)]
+    if brought.form.kind == "uint8":
         samples = [(image * 40 + 128).clip(0, 255).astype(np.float32) for image in samples]
-    made = adopt_network(brought, samples, classes, folder)
-    kind = kind or contract(brought.input_size, mean=brought.mean, std=brought.std)
+    made = adopt_network(brought, samples, LABELS[:classes], folder)
+    kind = kind or contract(brought.form.side, mean=brought.form.mean, std=brought.form.std)
     wrap_network(folder / made.onnx.path, kind, LABELS[:classes], made.onnx.sha256, folder)
     return made, ort.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
 
@@ -97,7 +97,7 @@ def test_the_adopted_graph_answers_as_the_timm_network_does_on_the_same_pixels(t
     shape = (1, side, side, 3) if last else (1, 3, side, side)
     path = export(ChannelsLast(network) if last else network, shape, tmp_path / "net.onnx", opset=opset, dynamic=not last)
     brought = read_onnx(path, HINTS)
-    assert (brought.layout, brought.opset) == ("nhwc" if last else "nchw", opset)
+    assert (brought.form.layout, brought.opset) == ("nhwc" if last else "nchw", opset)
     made, session = adopted(brought, tmp_path)
     frames = np.random.default_rng(1).integers(0, 256, (3, side, side + 8, 3), np.uint8)
     for frame in frames:
@@ -156,7 +156,7 @@ def test_pixels_of_uint8_reach_the_network_as_they_are(networks: ModuleType, tmp
         image = torch.zeros(1, 12, 12, 3, dtype=torch.uint8)
         torch.onnx.export(network, (image,), str(path), dynamo=False, opset_version=13, input_names=["x"])
     brought = read_onnx(path, InputHints())
-    assert (brought.kind, brought.layout) == ("uint8", "nhwc")
+    assert (brought.form.kind, brought.form.layout) == ("uint8", "nhwc")
     _, session = adopted(brought, tmp_path)
     original = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for frame in np.random.default_rng(3).integers(0, 256, (4, 12, 20, 3), np.uint8):
@@ -170,7 +170,7 @@ def test_pixels_of_uint8_reach_the_network_as_they_are(networks: ModuleType, tmp
 def test_another_number_of_outputs_than_of_labels_is_refused(networks: ModuleType, tmp_path: Path) -> None:
     brought = read_onnx(export(networks.inverted(), (1, 3, 12, 12), tmp_path / "net.onnx"), HINTS)
     with pytest.raises(ModelError, match="expected one output for each of 4 labels, found 3"):
-        adopt_network(brought, [pixels(1, 12)], 4, tmp_path)
+        adopt_network(brought, [pixels(1, 12)], ("a", "b", "c", "d"), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
 
 
@@ -188,59 +188,7 @@ def test_a_network_that_does_not_take_its_own_size_is_refused_in_one_line(networ
     for place in (2, 3):
         model.graph.input[0].type.tensor_type.shape.dim[place].dim_param = "S"
     onnx.save(model, path)
-    brought = read_onnx(path, InputHints(mean=MEAN, std=STD, input_size=16))
-    with pytest.raises(ModelError) as caught:
-        adopt_network(brought, [pixels(1, 16)], 3, tmp_path)
+    with pytest.raises(ModelError, match="it was given 16 by 16 pixels as nchw: is --layout nhwc or another") as caught:
+        read_onnx(path, InputHints(mean=MEAN, std=STD, input_size=16))
     assert "\n" not in str(caught.value)
     assert "/tmp" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("answers", "last", "added"),
-    [
-        ([[0.2, 0.8], [0.6, 0.4]], "Softmax", False),
-        ([[0.2, 0.8], [0.6, 0.4]], "Div", False),
-        ([[1.5, -0.5], [0.6, 0.4]], "Gemm", True),
-        ([[-1.6, -0.2], [-0.5, -0.9]], "LogSoftmax", True),
-        ([[3.0, 4.0], [1.0, 0.0]], "Gemm", True),
-    ],
-)
-def test_logits_are_told_from_probabilities(answers: list[list[float]], last: str, added: bool) -> None:
-    softmax_added, why = decide_outputs(np.array(answers, np.float32), last, "net")
-    assert softmax_added is added
-    assert last in why
-
-
-@pytest.mark.parametrize(
-    ("answers", "last", "said"),
-    [
-        ([[0.9, 0.8]], "Sigmoid", "judges each class by itself"),
-        ([[0.3, 0.3]], "Softmax", "is it over the classes?"),
-    ],
-)
-def test_outputs_that_are_neither_are_refused(answers: list[list[float]], last: str, said: str) -> None:
-    with pytest.raises(ModelError, match=said.replace("?", r"\?")):
-        decide_outputs(np.array(answers, np.float32), last, "net")
-
-
-def test_what_a_network_asks_for_at_run_time_cannot_take_the_machines_memory(tmp_path: Path) -> None:
-    """The shape is the exponential of a constant, which no rule of ONNX tells beforehand: 40 GB."""
-    helper, value = onnx.helper, onnx.helper.make_tensor_value_info
-    nodes = [
-        helper.make_node("Exp", ["powers"], ["exact"]),
-        helper.make_node("Cast", ["exact"], ["sides"], to=onnx.TensorProto.INT64),
-        helper.make_node("ConstantOfShape", ["sides"], ["huge"]),
-        helper.make_node("ReduceMax", ["huge"], ["one"], keepdims=0),
-        helper.make_node("Add", ["x", "one"], ["sum"]),
-        helper.make_node("GlobalAveragePool", ["sum"], ["mean"]),
-        helper.make_node("Flatten", ["mean"], ["y"]),
-    ]
-    powers = onnx.numpy_helper.from_array(np.float32([4.61, 4.61, 6.91, 6.91]), "powers")
-    graph = helper.make_graph(nodes, "toy", [value("x", 1, [1, 3, 8, 8])], [value("y", 1, [1, 3])], [powers])
-    path = tmp_path / "net.onnx"
-    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
-    before = resource.getrlimit(resource.RLIMIT_DATA)
-    with pytest.raises(ModelError, match="takes more memory on one image") as caught:
-        adopt_network(read_onnx(path, HINTS), [pixels(1, 8)], 3, tmp_path)
-    assert "\n" not in str(caught.value)
-    assert resource.getrlimit(resource.RLIMIT_DATA) == before

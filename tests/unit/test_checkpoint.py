@@ -16,7 +16,7 @@ from safetensors.torch import save_file  # noqa: E402 - behind the skips
 from weckd_edge.artifacts import InputContract, Rate  # noqa: E402 - likewise
 from weckd_edge.config import LinkConfig  # noqa: E402 - likewise
 from weckd_edge.errors import ModelError  # noqa: E402 - likewise
-from weckd_edge.train.checkpoint import copy_link, read_checkpoint, write_link  # noqa: E402 - likewise
+from weckd_edge.train.checkpoint import copy_link, exchange_red_and_blue, read_checkpoint, write_link  # noqa: E402 - likewise
 from weckd_edge.train.models import load_link  # noqa: E402 - likewise
 
 TINY = LinkConfig(model="test_resnet")
@@ -55,6 +55,16 @@ def test_a_checkpoint_becomes_a_link_that_loads_again(tmp_path: Path) -> None:
     image = torch.rand(1, 3, 32, 32)
     with torch.inference_mode():
         assert torch.equal(load_link(again, tmp_path / "b")(image)[0], made.student(image)[0])
+
+
+def test_a_network_that_was_trained_with_blue_first_takes_red_first(tmp_path: Path) -> None:
+    trunk = network()
+    save_file(trunk.state_dict(), tmp_path / "w.safetensors")
+    made = read_checkpoint(TINY, tmp_path / "w.safetensors", 3)
+    exchange_red_and_blue(made)
+    image = torch.rand(1, 3, 32, 32)
+    with torch.inference_mode():
+        assert torch.allclose(made.student(image)[0], trunk(image.flip(1)), atol=1e-5)
 
 
 def drop(tensors: dict[str, Any]) -> None:

@@ -158,6 +158,38 @@ def test_classes_in_the_wrong_order_are_doubted_wherever_somebody_may_look(
     assert any(gate["name"] == "better_than_guessing" and gate["verdict"] != "PASS" for gate in manifest["gates"])
 
 
+def binary(path: Path) -> Path:
+    """Write a classifier of light and dark with one sigmoid, blue first, an active dropout, and a second output."""
+    text = """<ir_version: 8, opset_import: ["" : 17]> toy (float[N,16,16,3] x) => (float[N,1] light, float[N,4] features) {
+        turned = Transpose<perm=[0,3,1,2]>(x) map = Conv(turned, weights) mean = GlobalAveragePool(map)
+        flat = Flatten(mean) ratio = Constant<value_float=0.5>() on = Constant<value = bool {1}>()
+        features = Dropout(flat, ratio, on) sum = MatMul(features, head) logit = Add(sum, offset) light = Sigmoid(logit) }"""
+    model = onnx.parser.parse_model(text)
+    constants = {"weights": np.full((4, 3, 1, 1), 1 / 3), "head": np.full((4, 1), 5.0), "offset": np.array([-10.0])}
+    for name, values in constants.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values.astype(np.float32), name))
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_a_binary_network_in_training_mode_ships_as_the_user_says_and_with_a_warning(
+    run: Run, tmp_path: Path, ears: Path, config: Path
+) -> None:
+    pytest.importorskip("openvino")
+    config.write_text(QUICK.replace('"int8"', '"fp32"'))
+    common = (binary(tmp_path / "binary.onnx"), "--data", ears, "--config", config, *PLAIN, "--channel-order", "bgr")
+    asked = [*common, "--target", "cpu"]
+    assert "found 2 ('light', 'features')" in refused(run, tmp_path, *asked, code=1)
+    assert "was exported in training mode (1 Dropout" in refused(run, tmp_path, *asked, "--output", "light", code=1)
+    out = tmp_path / "out"
+    found = compiled(run, out, *common, "--output", "light", "--to-inference")
+    assert found["accuracy"]["fp32"] == found["accuracy"]["compiled"] == 1.0
+    assert any("it is the probability of 'light', the second label" in line for line in found["brought"])
+    (doubt,) = [warning for warning in found["warnings"] if "exported in training mode" in warning]
+    for place in ("report.html", "model_card.md"):
+        assert doubt.split(";")[0] in (out / "evidence" / place).read_text()
+
+
 def test_a_checkpoint_compiles_and_its_bundle_leads_back_to_it(run: Run, tmp_path: Path, ears: Path, config: Path) -> None:
     pytest.importorskip("openvino")
     weights = tmp_path / "tiny.safetensors"
@@ -224,6 +256,9 @@ def refused(run: Run, tmp_path: Path, *args: str | Path, code: int) -> str:
         ((*PLAIN, "--labels", "dark"), 2, "expected at least two class names"),
         ((*PLAIN, "--labels", "dark,dark"), 2, "names a class twice"),
         ((*PLAIN, "--model", "test_resnet"), 2, "--model is for a checkpoint"),
+        ((*PLAIN, "--output", "logits"), 2, "--output logits: it has no such output; expected one of"),
+        ((*PLAIN, "--layout", "nhwc"), 2, "give --layout nchw"),
+        (("--mean", "127.5", "--std", "127.5"), 2, "divide by 255: --mean 0.5 --std 0.5"),
         ((*PLAIN, "--model-options", "{}"), 2, "give its --model too"),
         ((*PLAIN, "--target", "gpu"), 2, "unknown target 'gpu'"),
         ((*PLAIN, "--device", "raspberry-pi5"), 2, "did you mean 'raspberry-pi-5'?"),

@@ -82,6 +82,26 @@ def test_a_network_of_bytes_is_tried_with_other_orders_alone() -> None:
     assert {float(image.max()) > 2 for image in tried} == {True}
 
 
+def test_a_network_of_one_channel_is_tried_with_no_order_of_channels_and_one_mean() -> None:
+    given = Description(mean=(0.45, 0.45, 0.45), std=(0.25, 0.25, 0.25))
+    seen: list[np.ndarray] = []
+    images, truth = _images(4)
+    run = _network(given)
+
+    def watched(image: np.ndarray) -> np.ndarray:
+        seen.append(image)
+        return run(image)
+
+    find_mistakes(watched, images, truth, given, LABELS, SilentProgress(), takes_luminance=True)
+    pixels = images[0][0, :, 0, 0]
+    for image in seen[:: len(images)]:
+        ratio = np.polyfit(pixels, image[0, :, 0, 0], 1)
+        assert image[0, :, 0, 0] == pytest.approx(np.polyval(ratio, pixels), abs=1e-4), (
+            "one mean and one scale for all three"
+        )
+    assert len(seen) >= 3
+
+
 def test_a_few_images_more_are_no_evidence() -> None:
     images, truth = _images()
 

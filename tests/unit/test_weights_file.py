@@ -20,7 +20,7 @@ timm = pytest.importorskip("timm")
 
 from safetensors.torch import save_file  # noqa: E402 - behind the skips
 
-from weckd_edge.compile.onnx_file import InputHints  # noqa: E402 - likewise
+from weckd_edge.compile.importing.hints import InputHints  # noqa: E402 - likewise
 from weckd_edge.compiling import CompileRequest, open_brought  # noqa: E402 - likewise
 from weckd_edge.config import BuildConfig, LinkConfig  # noqa: E402 - likewise
 from weckd_edge.errors import ConfigError, ModelError  # noqa: E402 - likewise

@@ -54,8 +54,16 @@ if TYPE_CHECKING:
     "--input-size", type=click.IntRange(8, 2048), help="Side of the network's input, where the file leaves it open, pixels."
 )
 @click.option("--layout", type=click.Choice(("nchw", "nhwc")), help="Where the channels are, if an ONNX file does not tell.")
-@click.option("--mean", help="Of the pixels it was trained with, in 0..1: one number or r,g,b.")
-@click.option("--std", help="Likewise, their standard deviation; 1/255 leaves 0 to 255.")
+@click.option("--channels", type=click.Choice(("1", "3")), help="Colour channels it takes, where the file leaves them open.")
+@click.option(
+    "--channel-order", type=click.Choice(("rgb", "bgr")), default="rgb", help="bgr: it was trained with blue first."
+)
+@click.option("--mean", help="Mean of the pixels it was trained with, in 0..1: one number or r,g,b (red first, always).")
+@click.option("--std", help="Standard deviation of these pixels, in the same form; 1/255 leaves 0 to 255.")
+@click.option("--output", metavar="NAME", help="Output that holds the classes, where an ONNX file has several.")
+@click.option(
+    "--to-inference", is_flag=True, help="Set Dropout and BatchNorm that were exported in training mode to inference."
+)
 @click.option("--calibrate-on", type=PATH, help="Other labelled images to calibrate on, none of them held out.")
 @click.option("--config", "config_file", type=PATH, help="TOML file of a build, for its other settings.")
 @seed_option("Seed of the split and of the choice of calibration images.")
@@ -77,8 +85,12 @@ def command(
     labels: str | None,
     input_size: int | None,
     layout: Any,
+    channels: str | None,
+    channel_order: Any,
     mean: str | None,
     std: str | None,
+    output: str | None,
+    to_inference: bool,
     calibrate_on: Path | None,
     config_file: Path | None,
     seed: int | None,
@@ -96,7 +108,7 @@ def command(
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from dataclasses import replace
 
-    from weckd_edge.compile.onnx_file import InputHints
+    from weckd_edge.compile.importing.hints import InputHints
     from weckd_edge.compiling import CompileRequest, compile_network
     from weckd_edge.config import BuildConfig, load_config
 
@@ -110,7 +122,16 @@ def command(
         target=parse_target(target),
         device=device,
         out=out,
-        hints=InputHints(input_size=input_size, layout=layout, mean=_three("--mean", mean), std=_three("--std", std)),
+        hints=InputHints(
+            input_size=input_size,
+            layout=layout,
+            mean=_three("--mean", mean),
+            std=_three("--std", std),
+            channels=int(channels) if channels else None,
+            channel_order=channel_order,
+            output=output,
+            to_inference=to_inference,
+        ),
         config=config,
         model=_model(model, model_options),
         weights_key=weights_key,

@@ -1,0 +1,74 @@
+"""What an ONNX file may not tell, and its user must."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from weckd_edge.errors import ConfigError
+
+Layout = Literal["nchw", "nhwc"]
+ChannelOrder = Literal["rgb", "bgr"]
+
+MOST_SIDE = 2048
+"""Of the network's input, pixels."""
+
+MOST_OF_UNIT = 2.0
+"""A mean or standard deviation above it cannot be of values in 0..1."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputHints:
+    """What an ONNX file may not tell.
+
+    Attributes:
+        input_size: Side of the network's input, pixels.
+        layout: Channels before rows (``nchw``) or behind columns (``nhwc``).
+        mean: Of values in 0..1, red, green, blue, that its pixels are normalised with.
+        std: Their standard deviation, in the same form.
+        channels: Colour channels of its input: 3, or 1 for a network that takes the luminance.
+        channel_order: Which of them comes first. It changes nothing about the order of ``mean`` and ``std``.
+        output: Name of the output with the classes, where there are several.
+        to_inference: Set operators that were exported in training mode to inference, instead of refusing the file.
+    """
+
+    input_size: int | None = None
+    layout: Layout | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    channels: int | None = None
+    channel_order: ChannelOrder = "rgb"
+    output: str | None = None
+    to_inference: bool = False
+
+    def __post_init__(self) -> None:
+        if self.input_size is not None and not 8 <= self.input_size <= MOST_SIDE:
+            raise ConfigError(f"--input-size {self.input_size}: expected 8 to {MOST_SIDE} pixels")
+        if self.channels not in (None, 1, 3):
+            raise ConfigError(f"--channels {self.channels}: expected 1 (luminance) or 3 (colour)")
+        if self.channels == 1 and self.channel_order != "rgb":
+            raise ConfigError(
+                "--channel-order bgr: a network of one channel has no order of channels; leave one of them out"
+            )
+        if (self.mean is None) != (self.std is None):
+            raise ConfigError("give both --mean and --std, or neither")
+        if self.mean is None or self.std is None:
+            return
+        if not all(np.isfinite(v) and v > 0 for v in self.std):
+            raise ConfigError(f"--std {_shown(self.std)}: expected numbers over 0")
+        if not all(np.isfinite(v) for v in self.mean):
+            raise ConfigError("--mean: expected finite numbers")
+        if max(map(abs, (*self.mean, *self.std))) > MOST_OF_UNIT:
+            scaled = [_shown(tuple(v / 255 for v in values)) for values in (self.mean, self.std)]
+            raise ConfigError(
+                f"--mean {_shown(self.mean)} --std {_shown(self.std)}: expected those of values in 0..1, found some over "
+                f"{MOST_OF_UNIT:g}, as they are of values in 0..255; divide by 255: --mean {scaled[0]} --std {scaled[1]}"
+            )
+
+
+def _shown(values: tuple[float, ...]) -> str:
+    if len(set(values)) == 1:
+        return "1/255" if abs(values[0] * 255 - 1) < 1e-9 else f"{values[0]:.4g}"
+    return ",".join(f"{value:.4g}" for value in values)

@@ -1,0 +1,146 @@
+"""An ONNX classifier that a user brings: every reason to refuse it is found here, before any work is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from weckd_edge.compile.importing.classical import class_names, drop_zip_maps, write_classical_out
+from weckd_edge.compile.importing.constants import drop_unread, fold_constants, sort_nodes
+from weckd_edge.compile.importing.file import check_sizes, load_file
+from weckd_edge.compile.importing.hints import InputHints
+from weckd_edge.compile.importing.input_form import InputForm, fix_shape, only_input, read_form
+from weckd_edge.compile.importing.operators import (
+    CLASSICAL,
+    STANDARD,
+    check_opset,
+    refuse_branches,
+    refuse_custom,
+    write_complement_out,
+    write_functions_out,
+)
+from weckd_edge.compile.importing.opset import let_runtime_read, to_opset
+from weckd_edge.compile.importing.outputs import choose_output, keep_output
+from weckd_edge.compile.importing.padding import fold_padding
+from weckd_edge.compile.importing.training_mode import set_to_inference
+from weckd_edge.compile.importing.weights import check_weights, half_of, to_float32
+from weckd_edge.compile.quantized_file import is_quantized, pair_weights, settle_quantized
+from weckd_edge.errors import ModelError
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class OnnxNetwork:
+    """An ONNX classifier that was read, checked, and fixed to one image.
+
+    Attributes:
+        name: The file's name without its ending.
+        file_model: As the file has it, with its weights inside, one output and every input dimension fixed.
+        model: The same in float32 and opset 17, standard operators only, nothing left that only depends on shapes.
+        sha256: Digest of the file and of the weights that lay beside it.
+        bytes: Their size.
+        opset: Of the file.
+        computes_in: Another floating type that the file computes in; None: float32.
+        form: What it takes.
+        labels: Classes in the order of its outputs, where the file names them.
+        said: What was found and decided, in words.
+        doubts: What may be wrong with it, in words.
+        quantized: Whether it holds int8 of its own; ``model`` then has it as pairs: see ``quantized_file``.
+    """
+
+    name: str
+    file_model: ModelProto
+    model: ModelProto
+    sha256: str
+    bytes: int
+    opset: int
+    computes_in: str | None
+    form: InputForm
+    labels: tuple[str, ...] | None
+    said: tuple[str, ...]
+    doubts: tuple[str, ...]
+    quantized: bool = False
+
+
+def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
+    """Read an ONNX file and the weights that lie beside it.
+
+    Raises:
+        ConfigError: The file does not tell something, and neither do the hints; or they contradict it.
+        ModelError: It cannot be used, with the reason.
+    """
+    name = path.name
+    file = load_file(path)
+    opset = check_opset(name, file.model)
+    model = write_functions_out(name, file.model)
+    write_complement_out(model)
+    _drop_optional_inputs(model)
+    sort_nodes(name, model.graph)
+    labels = class_names(model.graph)
+    drop_zip_maps(model.graph)
+    keep_output(model.graph, choose_output(name, model.graph, hints.output))
+    drop_unread(model.graph)
+    quantized = is_quantized(model)
+    standard = settle_quantized(name, model) if quantized else model
+    refuse_custom(name, standard.graph.node, (*STANDARD, CLASSICAL))
+    check_weights(name, model)
+    form = read_form(name, only_input(name, model.graph), hints)
+    doubts = set_to_inference(name, model, allowed=hints.to_inference)
+    fix_shape(model, only_input(name, model.graph), form)
+    check_sizes(name, model)
+    computes_in = half_of(model)
+    if computes_in == "double":  # in which ONNX Runtime has no convolution
+        to_float32(model)
+    model = let_runtime_read(name, model)
+    said = form.said(name, opset)
+    if computes_in is not None:
+        said = (*said, f"It computes in {computes_in}; here it computes in float32.")
+    if quantized:
+        said = (*said, "It is quantized already: it is verified and measured as it is.")
+    return OnnxNetwork(
+        name=path.stem,
+        file_model=model,
+        model=_in_one_form(name, model, form),
+        sha256=file.sha256,
+        bytes=file.bytes,
+        opset=opset,
+        computes_in=computes_in,
+        form=form,
+        labels=labels,
+        said=said,
+        doubts=doubts,
+        quantized=quantized,
+    )
+
+
+def _drop_optional_inputs(model: ModelProto) -> None:
+    """Files of IR version 3 list weights among the inputs, with the weights as their default; a newer one need not."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    for entry in [entry for entry in model.graph.input if entry.name in constants]:
+        model.graph.input.remove(entry)
+    model.ir_version = max(model.ir_version, 4)
+
+
+def _in_one_form(name: str, model: ModelProto, form: InputForm) -> ModelProto:
+    plain = type(model)()
+    plain.CopyFrom(model)
+    to_float32(plain)
+    write_classical_out(name, plain)
+    quantized = is_quantized(plain)
+    if quantized:
+        plain = settle_quantized(name, plain)
+    try:
+        plain = fold_constants(name, plain)
+    except ModelError as err:
+        raise ModelError(f"{err}; {form.advice()}") from err
+    refuse_branches(name, plain.graph.node)
+    plain = to_opset(name, plain)
+    check_sizes(name, plain)
+    fold_padding(plain)
+    drop_unread(plain.graph)
+    if quantized:  # folding constants took them apart
+        pair_weights(plain)
+    return plain

@@ -1,0 +1,231 @@
+"""What a network answers: which output holds the classes, whether they are logits, and how each form becomes one.
+
+In the end a network answers probabilities ``[1, classes]``, out of a Softmax over logits where that can be had: so a
+temperature can be put before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.compile.graph import OUTPUT_NAME, consumers, producers
+from weckd_edge.errors import ConfigError, ModelError
+from weckd_edge.optional import require
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
+
+Meaning = Literal["logits", "probabilities", "logit", "probability"]
+
+_SHAPES_ALONE = ("Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Cast", "Dropout")
+_SIGMOIDS = ("Sigmoid", "HardSigmoid")
+_LINEAR = ("Add", "BatchNormalization", "Conv", "Gemm", "GlobalAveragePool", "MatMul", "Mul", "ReduceMean", "Sub")
+_SUM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """What a network's answers are.
+
+    Attributes:
+        meaning: ``logit`` and ``probability`` are one value that stands for two classes.
+        why: In words.
+    """
+
+    meaning: Meaning
+    why: str
+
+
+def choose_output(name: str, graph: GraphProto, asked: str | None) -> ValueInfoProto:
+    """Return the output with the classes.
+
+    Where there are several, as skl2onnx has labels beside probabilities, the only one of floating point is taken.
+
+    Raises:
+        ConfigError: There is none of the name that was asked for.
+        ModelError: There are several, and none was asked for.
+    """
+    onnx = require("onnx", "read an ONNX file")
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
+    outputs: list[ValueInfoProto] = list(graph.output)
+    shown = ", ".join(f"'{entry.name}'" for entry in outputs[:8]) or "none"
+    if asked is not None:
+        found = [entry for entry in outputs if entry.name == asked]
+        if not found:
+            raise ConfigError(f"{name}: --output {asked}: it has no such output; expected one of {shown}")
+        return found[0]
+    candidates = [entry for entry in outputs if entry.type.tensor_type.elem_type in (*floats, 0)]
+    if len(outputs) == 1:
+        return outputs[0]
+    if len(candidates) == 1:
+        return candidates[0]
+    raise ModelError(
+        f"{name}: expected one output, the classes, found {len(outputs)} ({shown}); name the one with the classes, such as "
+        f"--output {outputs[0].name if outputs else 'NAME'}"
+    )
+
+
+def keep_output(graph: GraphProto, output: ValueInfoProto) -> None:
+    """Drop every other output."""
+    for entry in [entry for entry in graph.output if entry.name != output.name]:
+        graph.output.remove(entry)
+
+
+def decide(answers: NDArray[np.float32], graph: GraphProto, labels: Sequence[str], name: str) -> Decision:
+    """Tell what a network's answers are, from its last operator and from what it answers.
+
+    Args:
+        answers: Of some images, ``[N, values]``.
+        graph: Of the network.
+        labels: In the order that the user gave, or sorted by name.
+        name: Of the network.
+
+    Raises:
+        ModelError: They are neither logits nor probabilities of exclusive classes, or of another number.
+    """
+    last = last_operator(graph)
+    count = answers.shape[1]
+    if count == 1 and len(labels) == 2:
+        return _of_two(answers, last, labels)
+    if count != len(labels):
+        raise ModelError(
+            f"{name}: expected one output for each of {len(labels)} labels, found {count}; give the data set of its very "
+            "classes, or export its classifier for them"
+            + ("" if count != 1 else " (one output stands for two classes: a sigmoid of a binary network)")
+        )
+    return _of_many(answers, last, name)
+
+
+def _of_two(answers: NDArray[np.float32], last: str, labels: Sequence[str]) -> Decision:
+    inside = bool(((answers >= 0) & (answers <= 1)).all())
+    is_probability = inside and (last in _SIGMOIDS or last not in _LINEAR)
+    what = "probability" if is_probability else "logit"
+    ends = f"It has one output for two classes and ends in {last}"
+    turned = f"'{labels[1]},{labels[0]}'"
+    return Decision(
+        meaning="probability" if is_probability else "logit",
+        why=f"{ends}: it is the {what} of '{labels[1]}', the second label; if it is that of '{labels[0]}', give "
+        f"--labels {turned}.",
+    )
+
+
+def _of_many(answers: NDArray[np.float32], last: str, name: str) -> Decision:
+    sums = answers.sum(axis=1)
+    add_up = bool((answers >= 0).all() and np.abs(sums - 1).max() < _SUM_TOLERANCE)
+    if last == "Softmax":
+        if not add_up:
+            raise ModelError(
+                f"{name}: ends in a Softmax, but its answers add up to {sums.min():.3g} to {sums.max():.3g}, not 1; "
+                "is it over the classes?"
+            )
+        return Decision(meaning="probabilities", why="It ends in a Softmax over its classes: its outputs are probabilities.")
+    if last in _SIGMOIDS and not add_up:
+        raise ModelError(
+            f"{name}: ends in a {last}, which judges each class by itself; expected classes that exclude each other, export "
+            "it with logits or a Softmax"
+        )
+    if add_up:
+        return Decision(
+            meaning="probabilities", why=f"It ends in {last}, and its answers add up to 1: its outputs are probabilities."
+        )
+    if last == "LogSoftmax":
+        return Decision(
+            meaning="logits",
+            why="It ends in a LogSoftmax: its outputs are logarithms of probabilities; a softmax was added.",
+        )
+    return Decision(
+        meaning="logits",
+        why=f"It ends in {last}, and its answers do not add up to 1: its outputs are logits; a softmax was added.",
+    )
+
+
+def probabilities(answers: NDArray[np.float32], meaning: Meaning) -> NDArray[np.float32]:
+    """Return probabilities ``[N, classes]`` from answers ``[N, values]``."""
+    if meaning == "probabilities":
+        return answers
+    wide = answers.astype(np.float64)
+    if meaning == "probability":
+        return np.concatenate([1 - wide, wide], axis=1).astype(np.float32)
+    if meaning == "logit":
+        wide = np.concatenate([np.zeros_like(wide), wide], axis=1)
+    powers = np.exp(wide - wide.max(axis=1, keepdims=True))
+    result: NDArray[np.float32] = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return result
+
+
+def last_operator(graph: GraphProto) -> str:
+    """Return what makes the answers, behind anything that only gives them another shape."""
+    node = _behind_shapes(graph)
+    return node.op_type if node is not None else "an input"
+
+
+def _behind_shapes(graph: GraphProto) -> NodeProto | None:
+    made_by = producers(graph)
+    node = made_by.get(graph.output[0].name)
+    while node is not None and node.op_type in _SHAPES_ALONE:
+        before = made_by.get(node.input[0])
+        if before is None:
+            break
+        node = before
+    return node
+
+
+def plain_output(model: ModelProto, meaning: Meaning, classes: int, prefix: str) -> None:
+    """Name the answers ``probabilities``, ``[1, classes]``, in place.
+
+    Args:
+        model: Of one output.
+        meaning: What it answers.
+        classes: How many.
+        prefix: Of the names of what is added.
+    """
+    onnx = require("onnx", "adopt a network")
+    graph = model.graph
+    if meaning == "probabilities" and _take_out(graph, ("Softmax", "LogSoftmax")):
+        meaning = "logits"
+    elif meaning == "probability" and _take_out(graph, ("Sigmoid",)):
+        meaning = "logit"
+    elif meaning == "logits":
+        _take_out(graph, ("LogSoftmax",))
+    constants: dict[str, NDArray[np.float32] | NDArray[np.int64]] = {
+        "flat_shape": np.array([1, 1 if meaning in ("logit", "probability") else classes], np.int64)
+    }
+    steps: list[tuple[str, list[str], dict[str, int]]] = [("Reshape", ["flat_shape"], {})]
+    if meaning == "logit":  # the first class has the logit 0
+        constants["of_two"] = np.array([[0, 1]], np.float32)
+        steps.append(("Mul", ["of_two"], {}))
+    elif meaning == "probability":  # 1 - p and p
+        constants["of_two"] = np.array([[-1, 1]], np.float32)
+        constants["rest_of_two"] = np.array([[1, 0]], np.float32)
+        steps += [("Mul", ["of_two"], {}), ("Add", ["rest_of_two"], {})]
+    if meaning in ("logits", "logit"):
+        steps.append(("Softmax", [], {"axis": 1}))
+    output = graph.output[0]
+    if [d.dim_value for d in output.type.tensor_type.shape.dim] == [1, int(constants["flat_shape"][1])]:
+        steps = steps[1:] or [("Identity", [], {})]
+    before = output.name
+    for at, (kind, read, more) in enumerate(steps):
+        made = OUTPUT_NAME if at == len(steps) - 1 else f"{prefix}answer_{at}"
+        for stem in read:
+            graph.initializer.append(onnx.numpy_helper.from_array(constants[stem], prefix + stem))
+        inputs = [before, *(prefix + stem for stem in read)]
+        graph.node.append(onnx.helper.make_node(kind, inputs, [made], f"{prefix}{kind.lower()}_{at}", **more))
+        before = made
+    output.CopyFrom(onnx.helper.make_tensor_value_info(OUTPUT_NAME, onnx.TensorProto.FLOAT, [1, classes]))
+
+
+def _take_out(graph: GraphProto, kinds: Sequence[str]) -> bool:
+    """Take the last operator out where it is of one of these kinds and nothing else reads what it makes."""
+    node = _behind_shapes(graph)
+    if node is None or node.op_type not in kinds:
+        return False
+    if len(consumers(graph).get(node.output[0], [])) + (node.output[0] == graph.output[0].name) != 1:
+        return False
+    onnx = require("onnx", "adopt a network")
+    node.CopyFrom(onnx.helper.make_node("Identity", [node.input[0]], list(node.output), node.name))
+    return True

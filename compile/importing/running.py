@@ -1,0 +1,99 @@
+"""Run a network that nobody has run yet: within bounds, and as its file has it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import resource
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.errors import ModelError
+from weckd_edge.optional import require
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+MOST_WORKING_BYTES = 8 << 30
+"""What a network that nobody has run yet may take beside what this process has."""
+
+_ERRORS_ONLY = 3
+
+
+@contextlib.contextmanager
+def bounded_memory(more: int = MOST_WORKING_BYTES) -> Iterator[None]:
+    """Let this process take so many bytes more, and no more: what asks for them fails, instead of the whole machine."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
+    wanted = pages * resource.getpagesize() + more
+    known = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min([wanted, *known]), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def answer(model: ModelProto, images: Sequence[NDArray[Any]], name: str) -> list[NDArray[np.float32]]:
+    """Run a network as its graph is written, with nothing optimized.
+
+    Args:
+        model: One input, one output.
+        images: One input each; turned to the type that the network takes.
+        name: Of the network, for messages.
+
+    Returns:
+        What it answers to each, flat, float32.
+
+    Raises:
+        ModelError: ONNX Runtime cannot load or run it.
+    """
+    ort = require("onnxruntime", "run an ONNX graph")
+    with bounded_memory():  # shapes that only show at run time
+        try:
+            session = open_session(model)
+        except Exception as err:  # ONNX Runtime's own errors have no common base class
+            raise ModelError(f"{name}: ONNX Runtime {ort.__version__} cannot load it ({reason(err)})") from err
+        entry = session.get_inputs()[0]
+        kind = {"tensor(uint8)": np.uint8, "tensor(float16)": np.float16, "tensor(double)": np.float64}.get(entry.type)
+        try:
+            found = [session.run(None, {entry.name: image.astype(kind or np.float32)})[0] for image in images]
+        except Exception as err:  # likewise
+            if "allocate memory" in str(err) or "bad_alloc" in str(err):
+                raise ModelError(
+                    f"{name}: it takes more memory on one image than there is, or than a device could have"
+                ) from err
+            raise ModelError(f"{name}: it cannot run on one image ({reason(err)})") from err
+    return [np.asarray(values, np.float32).reshape(-1) for values in found]
+
+
+def can_load(model: ModelProto) -> bool:
+    """Tell whether ONNX Runtime loads a model as its graph is written."""
+    with bounded_memory():
+        try:
+            open_session(model)
+        except Exception:  # likewise
+            return False
+    return True
+
+
+def open_session(model: ModelProto) -> Any:
+    """Return a session of ONNX Runtime that optimizes nothing, on one thread."""
+    ort = require("onnxruntime", "run an ONNX graph")
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def reason(err: Exception) -> str:
+    """Return a library's first line about what went wrong, without the codes that ONNX Runtime puts before it."""
+    plain = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(err))
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    return (lines or [type(err).__name__])[0][:200]
