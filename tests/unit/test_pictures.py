@@ -19,7 +19,7 @@ from weckd_edge.devices.frames import decode_bytes, decoded
 from weckd_edge.errors import DataError
 from weckd_edge.progress import SilentProgress
 from weckd_edge.train.data.listing import ListedImage
-from weckd_edge.train.data.scan import scan
+from weckd_edge.train.data.scan import picture_notes, scan
 
 ROW = np.array([0, 1000, 30000, 65535], np.uint16)
 
@@ -386,9 +386,10 @@ def test_a_scan_says_of_how_many(tmp_path: Path) -> None:
         (tmp_path / f"{n}.png").write_bytes(picture(4095, "PNG") if n < 3 else encoded(noise()))
     (tmp_path / "4.png").write_bytes(encoded(Image.new("L", (40, 30))))
     found = scan(tmp_path, [ListedImage(path=f"{n}.png", label="a") for n in range(5)], SilentProgress())
-    assert [note.code for note in found.notes] == ["W_FEW_BITS", "W_NEARLY_ONE_VALUE"]
-    assert found.notes[0].text.startswith("3 of 5 images have 16 bits a channel and use a quarter of that range or less")
-    assert found.notes[0].text.endswith(
+    notes = picture_notes(found.images)
+    assert [note.code for note in notes] == ["W_FEW_BITS", "W_NEARLY_ONE_VALUE"]
+    assert notes[0].text.startswith("3 of 5 images have 16 bits a channel and use a quarter of that range or less")
+    assert notes[0].text.endswith(
         "(0.png: 16 bits a channel, but no value over 4095 of 65535 (12 bits in 16?): almost black)"
     )
-    assert found.notes[1].text.startswith("1 of 5 images are nearly of one colour")
+    assert notes[1].text.startswith("1 of 5 images are nearly of one colour")
