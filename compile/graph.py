@@ -31,9 +31,8 @@ OUTPUT_NAME = "probabilities"
 
 _KEPT_AS_THEY_ARE = [
     "MatMulAddFusion",  # would wrap a reshape around every linear layer on three-dimensional tensors
-    # Would move, double and add Q/DQ pairs of a network that was brought with them.
+    # Would move and add Q/DQ pairs of a network that was brought with them.
     "QDQPropagationTransformer",
-    "EnsureUniqueDQForNodeUnit",
     "WeightBiasQuantization",
     "DoubleQDQPairsRemover",
 ]

@@ -8,7 +8,7 @@ the two gave int8 graphs as good as each other (one seed), so that a further lib
 
 Batch norms need no folding: a weight's scale is per output channel, as a batch norm's is, so that rounding before or after
 the fold is the same. GELU and layer norms, which ONNX writes as sums and products, are one function here and not rounded
-inside: for ConvNeXt and its like the places agree in part only.
+inside: for ConvNeXt, transformers and their like the places agree in part only.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,3 +149,29 @@ def test_pairs_on_constants_that_are_no_weights_become_plain_numbers(plain: Any)
     settled = settle_quantized("mine.onnx", model)
     assert not is_quantized(settled)
     np.testing.assert_allclose(answers(settled), answers(model), atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["QDQ", "QOperator"])
+def test_such_a_file_is_read_adopted_and_wrapped_with_its_int8(plain: Any, tmp_path: Path, form: str) -> None:
+    torch = pytest.importorskip("torch")
+    from weckd_edge.artifacts import InputContract
+    from weckd_edge.compile.adopt import adopt_network, count_parameters, wrap_network
+    from weckd_edge.compile.onnx_file import InputHints, read_onnx
+
+    assert torch
+    quantized(plain, tmp_path, form, "QInt8", "QInt8")
+    brought = read_onnx(tmp_path / "quantized.onnx", InputHints(mean=(0.5,) * 3, std=(0.5,) * 3))
+    assert brought.quantized
+    assert any("quantized already: it is verified and measured as it is" in line for line in brought.said)
+    made = adopt_network(brought, images(), 4, tmp_path)
+    assert made.parameters == count_parameters(plain.graph)
+    assert made.macs > 8 * 3 * 9 * 144
+    contract = InputContract(frame_height=12, frame_width=12, crop="center", input_size=12, mean=(0.5,) * 3, std=(0.5,) * 3)
+    wrapped = wrap_network(tmp_path / made.onnx.path, contract, ("a", "b", "c", "d"), "0" * 64, tmp_path)
+    assert wrapped.quantized
+    kinds = [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node]
+    pairs = [node.op_type for node in settle_quantized("mine.onnx", onnx.load(tmp_path / "quantized.onnx")).graph.node]
+    weights = sum(n in ("Conv", "Gemm") for n in kinds)
+    assert kinds.count("QuantizeLinear") == pairs.count("QuantizeLinear") - weights, (
+        "none was moved or added, and weights were folded to int8"
+    )
