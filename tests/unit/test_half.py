@@ -16,7 +16,7 @@ from weckd_edge.compile.qdq_rules import find_violations
 from weckd_edge.errors import ModelError
 
 onnx = pytest.importorskip("onnx")
-ort = pytest.importorskip("onnxruntime")
+ort = onnxruntime = pytest.importorskip("onnxruntime")
 PAIR = ("QuantizeLinear", "DequantizeLinear")
 
 
@@ -53,8 +53,9 @@ def types(model: Any) -> dict[str, int]:
 def test_it_answers_as_the_graph_does(graphs: Callable[[str], Path], frames: list[Any], tmp_path: Path, name: str) -> None:
     found = check_half(graphs(name), save(make_half(onnx.load(graphs(name))), tmp_path / "half.onnx"), frames)
     assert found.frames == 12
-    # 0.02 for int8 with ONNX Runtime 1.32, 0.07 with 1.23.
-    assert 0 < found.p95_abs <= found.max_abs < (0.1 if name == "int8" else 0.005)
+    # 0.02 for int8 with ONNX Runtime 1.32, 0.07 with 1.23, the last for Python 3.10.
+    old = tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 24)
+    assert 0 < found.p95_abs <= found.max_abs < ((0.1 if old else 0.05) if name == "int8" else 0.005)
     assert 0 < found.largest < 1000
 
 
