@@ -154,9 +154,10 @@ def test_pairs_on_constants_that_are_no_weights_become_plain_numbers(plain: Any)
 @pytest.mark.parametrize("form", ["QDQ", "QOperator"])
 def test_such_a_file_is_read_adopted_and_wrapped_with_its_int8(plain: Any, tmp_path: Path, form: str) -> None:
     torch = pytest.importorskip("torch")
+    from weckd_edge.compile.onnx_file import InputHints, read_onnx
+
     from weckd_edge.artifacts import InputContract
     from weckd_edge.compile.adopt import adopt_network, count_parameters, wrap_network
-    from weckd_edge.compile.onnx_file import InputHints, read_onnx
 
     assert torch
     quantized(plain, tmp_path, form, "QInt8", "QInt8")
