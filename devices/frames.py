@@ -23,7 +23,7 @@ from weckd_edge.devices.image_headers import Claims, black_is_zero, check_file, 
 from weckd_edge.devices.picture_notes import Look, look_at
 from weckd_edge.devices.sharing import Room
 from weckd_edge.errors import DataError, MissingDependency
-from weckd_edge.files import read_bounded
+from weckd_edge.files import read_bounded, through_stored_links
 from weckd_edge.optional import is_installed, require
 
 MAX_SIDE = 8192
@@ -132,7 +132,7 @@ def read_file(path: Path) -> bytes:
         DataError: It is no regular file, it has more than ``MAX_FILE_BYTES``, or it cannot be read; a short reason that
             does not name the path.
     """
-    return read_bounded(path, at_most=MAX_FILE_BYTES, error=DataError)
+    return read_bounded(through_stored_links(path), at_most=MAX_FILE_BYTES, error=DataError)
 
 
 def decode_bytes(data: bytes) -> Pixels:

@@ -97,3 +97,42 @@ def explain_os_error(err: OSError) -> str:
 
 def _size(count: int) -> str:
     return f"{count >> 20} MiB" if count >= 1 << 20 and count % (1 << 20) == 0 else f"{count} bytes"
+
+
+_MOST_LINK_BYTES = 4096
+_MOST_LINKS = 8
+
+
+def through_stored_links(path: Path) -> Path:
+    """Return the place that a path means where a folder on its way is a link that was stored as text.
+
+    Git stores links so where there are none (on Windows, in downloaded archives): a small file with one line, the link's
+    relative target.
+
+    Args:
+        path: Of a file or folder.
+
+    Returns:
+        The path itself where no such file is on its way.
+    """
+    for _ in range(_MOST_LINKS):
+        stored = next((parent for parent in path.parents if not parent.is_dir() and parent.is_file()), None)
+        target = None if stored is None else _stored_target(stored)
+        if stored is None or target is None:
+            return path
+        path = target / path.relative_to(stored)
+    return path
+
+
+def _stored_target(file: Path) -> Path | None:
+    """Return the folder that a link stored as text leads to; None where the file is none."""
+    if file.stat().st_size > _MOST_LINK_BYTES:
+        return None
+    try:
+        text = read_bounded(file, at_most=_MOST_LINK_BYTES).decode().removesuffix("\n")
+    except (WeckdError, UnicodeDecodeError):
+        return None
+    if not text or not text.isprintable() or Path(text).is_absolute():
+        return None
+    target = file.parent / text
+    return target if target.is_dir() else None

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from weckd_edge.errors import BundleError, StoreError
-from weckd_edge.files import read_bounded
+from weckd_edge.files import read_bounded, through_stored_links
 
 
 def test_all_of_a_file_within_bounds_is_returned(tmp_path: Path) -> None:
@@ -49,3 +49,25 @@ def test_a_name_with_a_nul_and_a_name_too_long_are_refused_in_words(tmp_path: Pa
     for name in ("a\0b", "a" * 300):
         with pytest.raises(StoreError, match=r"no such file|cannot be read"):
             read_bounded(tmp_path / name, at_most=10)
+
+
+def test_a_link_that_git_stored_as_text_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "real/eyes").mkdir(parents=True)
+    (tmp_path / "real/eyes/a.png").write_bytes(b"a")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/images").write_text("../real")
+    found = through_stored_links(tmp_path / "set/images/eyes/a.png")
+    assert found.read_bytes() == b"a"
+
+
+@pytest.mark.parametrize("text", ["", "nowhere", "/etc", "two\nlines", "x" * 5000])
+def test_a_file_that_is_no_stored_link_leads_nowhere(text: str, tmp_path: Path) -> None:
+    (tmp_path / "images").write_text(text)
+    path = tmp_path / "images/a.png"
+    assert through_stored_links(path) == path
+
+
+def test_stored_links_in_a_circle_come_to_an_end(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/b").write_text("../a")
+    assert through_stored_links(tmp_path / "a/b/b/b/c.png").name == "c.png"

@@ -10,6 +10,7 @@ from pathlib import Path
 from weckd_edge.artifacts import Attribute, BadFile, DataNote, Split
 from weckd_edge.bounds import MOST_CLASSES, MOST_LABEL_BYTES
 from weckd_edge.errors import DataError
+from weckd_edge.files import through_stored_links
 
 MOST_CSV_BYTES = 256 << 20
 MOST_FILES = 1_000_000
@@ -56,7 +57,7 @@ class Listing:
 def stamp(root: Path, path: str) -> tuple[str, int, int]:
     """Return a file's path, size in bytes and time in ns, which change where it was written; -1 where there is none."""
     try:
-        entry = (root / path).stat()
+        entry = through_stored_links(root / path).stat()
     except (OSError, ValueError):  # it is not there, or nothing can be called so; reading it says which
         return utf8_path(path), -1, -1
     return utf8_path(path), entry.st_size, entry.st_mtime_ns

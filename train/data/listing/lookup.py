@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from weckd_edge.artifacts import DataNote
 from weckd_edge.errors import DataError
+from weckd_edge.files import through_stored_links
 from weckd_edge.train.data.listing.columns import has_ending
 from weckd_edge.train.data.listing.masks import is_mask_folder
 from weckd_edge.train.data.listing.notes import counted, note, some
@@ -47,7 +48,7 @@ def is_elsewhere(name: str) -> bool:
 def is_file(root: Path, name: str) -> bool:
     """Tell whether a file lies at a path below a folder."""
     try:
-        return (root / name).is_file()
+        return through_stored_links(root / name).is_file()
     except (OSError, ValueError):  # nothing can be called so
         return False
 
@@ -137,7 +138,7 @@ def _missing(lost: Sequence[str], names: Sequence[str], root: Path) -> list[Data
     text = f"none of the {counted(len(names), 'image')} is there: paths are relative to the CSV's folder"
     top = PurePosixPath(lost[0]).parts[0]
     if is_file(root, top) and top != lost[0]:
-        text += f", where '{top}' is a file and no folder (a link that was copied as text?)"
+        text += f", where '{top}' is a file and no folder"
     if any(map(has_ending, lost)):
         text += f"; {lost[0]} was looked for, and no file below it is called so"
     else:
