@@ -119,7 +119,7 @@ def activation(toy: Toy, x: str, channels: int) -> str:
     if kind == "Gelu" and toy.opset >= 20:
         return toy.add("Gelu", [x], **({"approximate": "tanh"} if toy.choose([True, False]) else {}))
     if kind == "Swish" and toy.opset >= 24:
-        return toy.add("Swish", [x], alpha=toy.choose([1.0, 1.702]))
+        return toy.add("Swish", [x], alpha=toy.choose([1.0, 1.5]))
     if (kind == "Mish" and toy.opset >= 18) or (kind == "Celu" and toy.opset >= 12):
         return toy.add(kind, [x])
     if kind in ("Erf", "Gelu", "Swish", "Mish", "Celu", "Silu"):
