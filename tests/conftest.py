@@ -23,6 +23,7 @@ telemetry.switch_off()  # tests import the libraries themselves too
 
 # A shell lets what it starts in the background ignore Ctrl-C, and every program started from here would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup lets them ignore the end of their terminal
 
 
 def _load(name: str, path: Path) -> ModuleType:

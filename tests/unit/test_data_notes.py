@@ -293,7 +293,10 @@ def test_a_check_of_a_plain_folder_notices_nothing(ears: Path) -> None:
 def test_every_code_is_documented() -> None:
     here = Path(__file__).parents[2]
     said = {
-        code for file in (here / "train/data").rglob("*.py") for code in re.findall(r"\"([IW]_[A-Z_]+)\"", file.read_text())
+        code
+        for folder in ("train/data", "devices")
+        for file in (here / folder).rglob("*.py")
+        for code in re.findall(r"\"([IW]_[A-Z_]+)\"", file.read_text())
     }
     assert len(said) > 20
     assert said == set(re.findall(r"`([IW]_[A-Z_]+)`", (here / "docs/data.md").read_text()))

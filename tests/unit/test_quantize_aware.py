@@ -319,7 +319,7 @@ def test_learning_brings_the_rounded_answers_nearer_to_the_teachers() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"epochs": 0}, "at least 1"),
+        ({"epochs": 0}, "expected 1 to"),
         ({"learning_rate": 1.0}, "under 1"),
         ({"weight": 1.5}, "0 to 1"),
         ({"augment": -1}, "0 to 1"),
