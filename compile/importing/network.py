@@ -25,7 +25,7 @@ from weckd_edge.compile.importing.outputs import choose_output, keep_output
 from weckd_edge.compile.importing.padding import fold_padding
 from weckd_edge.compile.importing.training_mode import set_to_inference
 from weckd_edge.compile.importing.weights import check_weights, half_of, to_float32
-from weckd_edge.compile.quantized_file import is_quantized, pair_weights, settle_quantized
+from weckd_edge.compile.quantized_file import is_quantized, settle_quantized
 from weckd_edge.errors import ModelError
 
 if TYPE_CHECKING:
@@ -129,8 +129,7 @@ def _in_one_form(name: str, model: ModelProto, form: InputForm) -> ModelProto:
     plain.CopyFrom(model)
     to_float32(plain)
     write_classical_out(name, plain)
-    quantized = is_quantized(plain)
-    if quantized:
+    if is_quantized(plain):
         plain = settle_quantized(name, plain)
     try:
         plain = fold_constants(name, plain)
@@ -141,6 +140,4 @@ def _in_one_form(name: str, model: ModelProto, form: InputForm) -> ModelProto:
     check_sizes(name, plain)
     fold_padding(plain)
     drop_unread(plain.graph)
-    if quantized:  # folding constants took them apart
-        pair_weights(plain)
     return plain

@@ -154,17 +154,17 @@ def test_pairs_on_constants_that_are_no_weights_become_plain_numbers(plain: Any)
 @pytest.mark.parametrize("form", ["QDQ", "QOperator"])
 def test_such_a_file_is_read_adopted_and_wrapped_with_its_int8(plain: Any, tmp_path: Path, form: str) -> None:
     torch = pytest.importorskip("torch")
-    from weckd_edge.compile.onnx_file import InputHints, read_onnx
-
     from weckd_edge.artifacts import InputContract
     from weckd_edge.compile.adopt import adopt_network, count_parameters, wrap_network
+    from weckd_edge.compile.importing.hints import InputHints
+    from weckd_edge.compile.importing.network import read_onnx
 
     assert torch
     quantized(plain, tmp_path, form, "QInt8", "QInt8")
     brought = read_onnx(tmp_path / "quantized.onnx", InputHints(mean=(0.5,) * 3, std=(0.5,) * 3))
     assert brought.quantized
     assert any("quantized already: it is verified and measured as it is" in line for line in brought.said)
-    made = adopt_network(brought, images(), 4, tmp_path)
+    made = adopt_network(brought, images(), ("a", "b", "c", "d"), tmp_path)
     assert made.parameters == count_parameters(plain.graph)
     assert made.macs > 8 * 3 * 9 * 144
     contract = InputContract(frame_height=12, frame_width=12, crop="center", input_size=12, mean=(0.5,) * 3, std=(0.5,) * 3)
