@@ -118,8 +118,9 @@ class LowestCheck:
         (row,) = [row for row in self._json("verify", bundle)["selftest"] if row["backend"] == "openvino"]
         ensure(row["passed"], f"the self-test says {row}")
         image = next((self.outside / "set").rglob("*.jpg"))
-        there = self._json("infer", bundle, image)
-        here = json.loads(run([sys.executable, "-m", "weckd_edge", "infer", bundle, image, "--json"], cwd=ROOT).stdout)
+        there = self._json("infer", bundle, image)["answers"]
+        told = run([sys.executable, "-m", "weckd_edge", "infer", bundle, image, "--json"], cwd=ROOT).stdout
+        here = json.loads(told)["answers"]
         worst = max(
             abs(a["probabilities"][label] - b["probabilities"][label])
             for a, b in zip(there, here, strict=True)
