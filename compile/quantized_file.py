@@ -7,6 +7,7 @@ Q, uint8 with a zero point of 128 for int8 with 0. These are rewritten; what bre
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -254,13 +255,20 @@ def pair_weights(model: ModelProto) -> None:
         codes = arrays[dq.input[0]]
         if codes.dtype != np.int8 or dq.input[0] in made_by or _zero(arrays, dq).any():
             continue
-        weights = _put(onnx, graph, f"{dq.output[0]}_weights", _values(arrays, codes, dq))
+        weights = _put(onnx, graph, _unused(arrays, f"{dq.output[0]}_weights"), _values(arrays, codes, dq))
         q = onnx.NodeProto()
         q.CopyFrom(dq)
         q.op_type, q.name = "QuantizeLinear", f"{dq.name}_again"
-        q.input[0], q.output[0] = weights, f"{dq.output[0]}_codes"
+        q.input[0], q.output[0] = weights, _unused(arrays, f"{dq.output[0]}_codes")
         dq.input[0] = q.output[0]
         graph.node.insert(list(graph.node).index(dq), q)
+    _drop_unread(graph)
+
+
+def _unused(taken: Container[str], name: str) -> str:
+    while name in taken:
+        name += "_again"
+    return name
 
 
 def _drop_unread(graph: GraphProto) -> None:

@@ -35,6 +35,7 @@ _NOT_CONSTANT_FOLDING = [
     "QDQPropagationTransformer",
     "ReshapeFusion",
     "TransposeOptimizer",
+    "WeightBiasQuantization",
 ]
 """ONNX Runtime's other basic optimizations, by the names that it knows them by."""
 

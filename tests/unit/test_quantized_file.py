@@ -158,6 +158,7 @@ def test_such_a_file_is_read_adopted_and_wrapped_with_its_int8(plain: Any, tmp_p
     from weckd_edge.compile.adopt import adopt_network, count_parameters, wrap_network
     from weckd_edge.compile.importing.hints import InputHints
     from weckd_edge.compile.importing.network import read_onnx
+    from weckd_edge.compile.quantize import write_brought
 
     assert torch
     quantized(plain, tmp_path, form, "QInt8", "QInt8")
@@ -176,3 +177,17 @@ def test_such_a_file_is_read_adopted_and_wrapped_with_its_int8(plain: Any, tmp_p
     assert kinds.count("QuantizeLinear") == pairs.count("QuantizeLinear") - weights, (
         "none was moved or added, and weights were folded to int8"
     )
+    shipped = [tmp_path / "small", tmp_path / "pairs"]
+    for folder in shipped:
+        folder.mkdir()
+        made_of_it = write_brought(tmp_path / "model.onnx", "0" * 64, folder.name == "small", folder)
+        assert set(made_of_it.quantized_nodes) >= {f"network/{node}" for node in _layers(brought.model)}
+        assert made_of_it.float_nodes == ()
+    frame = np.random.default_rng(1).integers(0, 256, (1, 12, 12, 3), dtype=np.uint8)
+    sessions = [ort.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"]) for folder in shipped]
+    small, pairs_kept = (session.run(None, {"frame": frame})[0] for session in sessions)
+    np.testing.assert_allclose(small, pairs_kept, atol=1e-6)
+
+
+def _layers(model: Any) -> list[str]:
+    return [node.name for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
