@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from record import append
 
-from weckd_edge.selective import aurc, find_threshold
+from weckd_edge.metrics.selective import aurc, find_threshold
 
 TRIALS = 500
 CONFIDENCE = 0.95

@@ -35,18 +35,18 @@ from torch import nn
 
 from weckd_edge.artifacts import DatasetIndex, ExportedModel, InputContract
 from weckd_edge.compile.backends import tensorrt_rtx_backend
-from weckd_edge.compile.export import export_onnx
+from weckd_edge.compile.export.onnx_export import export_onnx
 from weckd_edge.compile.graph import load_graph
-from weckd_edge.compile.half import make_half
-from weckd_edge.compile.select import Selector
+from weckd_edge.compile.quantize.fp16_variants import make_half
+from weckd_edge.compile.quantize.select_precision import Selector
 from weckd_edge.config import DataConfig, QuantizeConfig
-from weckd_edge.devices.detect import detect
-from weckd_edge.devices.frames import frame_from_file
-from weckd_edge.devices.profile import load_profile
-from weckd_edge.errors import ModelError
-from weckd_edge.progress import SilentProgress
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.devices.images.frames import frame_from_file
+from weckd_edge.devices.machine.detect import detect
+from weckd_edge.devices.profiles.profile import load_profile
 from weckd_edge.train.data.index import build_index
-from weckd_edge.train.data.phantom import write_phantoms
+from weckd_edge.train.data.synth.phantoms import write_phantoms
 
 RESULTS = HERE / "results" / "architectures.jsonl"
 PAGE = HERE.parent / "docs" / "architectures.md"
@@ -258,7 +258,7 @@ def selector_for(target: Any, exported: ExportedModel, folder: Path, index: Data
     out = folder / f"select-{target}"
     out.mkdir()
     profile = load_profile("generic-x86" if target == "cpu" else "jetson-orin-nano-8gb")
-    from weckd_edge.devices.detect import needs_half_range
+    from weckd_edge.devices.machine.detect import needs_half_range
 
     return Selector(
         exported,

@@ -25,13 +25,13 @@ from torch import nn
 
 from weckd_edge.artifacts import InputContract
 from weckd_edge.config import DEFAULT_LINKS, DistillConfig, TrainConfig
-from weckd_edge.train.augment import apply_views
-from weckd_edge.train.engine import make_optimizer
-from weckd_edge.train.losses import labelled_cross_entropy
-from weckd_edge.train.models import Student, create
-from weckd_edge.train.preprocess import normalise
-from weckd_edge.train.sampler import Feed, epoch_batches
-from weckd_edge.train.task import Batch, ChainTask, LabelTask, Teacher
+from weckd_edge.train.distill.augmentation import apply_views
+from weckd_edge.train.distill.engine import make_optimizer
+from weckd_edge.train.distill.losses import labelled_cross_entropy
+from weckd_edge.train.distill.sampler import Feed, epoch_batches
+from weckd_edge.train.distill.task import Batch, ChainTask, LabelTask, Teacher
+from weckd_edge.train.networks.models import Student, create
+from weckd_edge.train.networks.preprocess import normalise
 
 STEPS, WARMUP, BATCH, CLASSES, USES = 24, 2, 32, 4, 2
 DISTILL = DistillConfig(view_uses=USES)

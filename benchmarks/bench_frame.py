@@ -38,15 +38,15 @@ from record import append
 
 from weckd_edge.artifacts import DatasetIndex, InputContract
 from weckd_edge.compile.backends import openvino_backend
-from weckd_edge.compile.export import export_onnx
-from weckd_edge.compile.quantize import calibrate, quantize, write_quantized
+from weckd_edge.compile.export.onnx_export import export_onnx
+from weckd_edge.compile.quantize.quantize import calibrate, quantize, write_quantized
 from weckd_edge.config import DataConfig, QuantizeConfig
-from weckd_edge.devices.backends.table import open_network, open_runner
-from weckd_edge.optional import require
-from weckd_edge.progress import SilentProgress
+from weckd_edge.core.optional_imports import require
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.devices.runtime.backends.table import open_network, open_runner
 from weckd_edge.train.data.index import build_index
-from weckd_edge.train.data.phantom import write_phantoms
-from weckd_edge.train.preprocess import MIDDLE_GREY
+from weckd_edge.train.data.synth.phantoms import write_phantoms
+from weckd_edge.train.networks.preprocess import MIDDLE_GREY
 
 MODELS = ("mobilenetv2_035", "mobilenetv4_conv_small_050")
 SIDES = (96, 128, 224)

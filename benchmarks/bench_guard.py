@@ -24,13 +24,13 @@ from record import append
 
 from weckd_edge.artifacts import DatasetIndex, InputContract, Prediction
 from weckd_edge.config import BuildConfig, GuardConfig
-from weckd_edge.devices.frames import decode, fit
-from weckd_edge.devices.guard import OpenGuard, Sight, look_at
-from weckd_edge.guard_fit import fit_guard, looks_of
-from weckd_edge.guarding import KIND_FRAMES, Trial, far_frames
-from weckd_edge.progress import SilentProgress
-from weckd_edge.selective import auroc
-from weckd_edge.stats import wilson
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.devices.images.frames import decode, fit
+from weckd_edge.devices.runtime.input_guard import OpenGuard, Sight, look_at
+from weckd_edge.metrics.intervals import wilson
+from weckd_edge.metrics.selective import auroc
+from weckd_edge.pipeline.steps.guard import KIND_FRAMES, Trial, far_frames
+from weckd_edge.train.input_guard.fit import fit_guard, looks_of
 
 MOST = 1500
 """Frames of a set at most."""

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from record import append
 
-from weckd_edge.devices.backends.loadgen_backend import run_loadgen
-from weckd_edge.devices.machine import Machine
-from weckd_edge.devices.rules import find_rules
-from weckd_edge.devices.single_stream import no_collection, run_single_stream
-from weckd_edge.devices.watch import Watch
+from weckd_edge.devices.bench.loadgen_backend import run_loadgen
+from weckd_edge.devices.bench.machine_log import Machine
+from weckd_edge.devices.bench.poller import Watch
+from weckd_edge.devices.bench.rules import find_rules
+from weckd_edge.devices.bench.single_stream import no_collection, run_single_stream
 
 ROUNDS, QUERIES, WORK = 30, 10_000, 1000
 MOST_NS = 20_000

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from record import append
 
-from weckd_edge.bundle import open_bundle
-from weckd_edge.devices.backends.table import open_network, open_runner
-from weckd_edge.devices.golden_arrays import load_golden
+from weckd_edge.bundle.reader import open_bundle
+from weckd_edge.devices.runtime.backends.table import open_network, open_runner
+from weckd_edge.devices.runtime.golden_arrays import load_golden
 
 ROUNDS, WARMUP = 1000, 50
 

@@ -2,7 +2,7 @@
 
 Each scenario draws groups of images, sizes as those of a real data set, answers that are alike within a group (``alike``:
 the correlation of logits), and classes of different difficulty. The truth is what the same law gives on very many groups.
-For each figure the line tells in what share of the repeats the 95 % interval of ``weckd_edge.performance`` held it, and, to
+For each figure the line tells in what share of the repeats the 95 % interval of ``weckd_edge.metrics`` held it, and, to
 compare, a bootstrap's plain percentiles.
 
     python benchmarks/bench_intervals.py [repeats]
@@ -19,8 +19,8 @@ import record
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import Figure, Figures
-from weckd_edge.performance.counts import Answers, Drawn, draw_weights
-from weckd_edge.performance.measure import compare, measure
+from weckd_edge.metrics.classification import compare, measure
+from weckd_edge.metrics.counts import Answers, Drawn, draw_weights
 
 SIZES = {
     "otoscopy_chile": (

@@ -30,17 +30,17 @@ from record import append
 
 from weckd_edge.artifacts import InputContract
 from weckd_edge.compile.backends import openvino_backend
-from weckd_edge.compile.export import export_onnx
+from weckd_edge.compile.cost.calibration_networks import RECIPES, build_network
+from weckd_edge.compile.cost.onnx_costs import count_onnx
+from weckd_edge.compile.export.onnx_export import export_onnx
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME, load_graph
-from weckd_edge.compile.ladder_networks import RECIPES, build_network
-from weckd_edge.compile.onnx_counting import count_onnx
-from weckd_edge.compile.quantize import quantize_for_timing
-from weckd_edge.devices.backends.table import open_network, open_runner
-from weckd_edge.devices.detect import detect
-from weckd_edge.devices.predicting.measurements import NOISY, TimedNetwork, append_measurements
-from weckd_edge.devices.predicting.timing import summarise, time_in_rounds
-from weckd_edge.errors import WeckdError
-from weckd_edge.optional import require
+from weckd_edge.compile.quantize.quantize import quantize_for_timing
+from weckd_edge.core.errors import WeckdError
+from weckd_edge.core.optional_imports import require
+from weckd_edge.devices.latency_model.measurements import NOISY, TimedNetwork, append_measurements
+from weckd_edge.devices.latency_model.timing import summarise, time_in_rounds
+from weckd_edge.devices.machine.detect import detect
+from weckd_edge.devices.runtime.backends.table import open_network, open_runner
 
 ROUNDS = 6
 HEIGHT, WIDTH = 480, 640

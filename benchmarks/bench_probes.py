@@ -20,10 +20,10 @@ from record import append
 from weckd_edge.artifacts import DatasetIndex, Probes
 from weckd_edge.cli.build import parse_link
 from weckd_edge.config import BuildConfig, DataConfig, TrainConfig
-from weckd_edge.progress import SilentProgress
-from weckd_edge.schema import to_data
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.core.serialization import to_data
+from weckd_edge.train.audit.run import probe
 from weckd_edge.train.data.index import build_index
-from weckd_edge.train.probes.run import probe
 
 OPTIONS: dict[str, bool | int | float | str | tuple[int, ...]] = {"pad_type": "same", "bn_eps": 1e-3}
 

@@ -18,10 +18,10 @@ import torch
 from record import append
 
 from weckd_edge.config import BuildConfig, DataConfig, InputConfig, LinkConfig
-from weckd_edge.ladder import RUNGS, measure_ladder
-from weckd_edge.progress import SilentProgress
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.pipeline.auto_chain import RUNGS, measure_ladder
 from weckd_edge.train.data.index import build_index
-from weckd_edge.train.data.phantom import write_phantoms
+from weckd_edge.train.data.synth.phantoms import write_phantoms
 
 SIDE = 128
 OTHERS = (

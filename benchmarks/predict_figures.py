@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from weckd_edge.compile.ladder_networks import RECIPES
-from weckd_edge.devices.predicting.features import FEATURES, feature_matrix
-from weckd_edge.devices.predicting.fitting import conformal_width, fit_prices, group_errors
-from weckd_edge.devices.predicting.measurements import TimedNetwork, read_measurements
-from weckd_edge.devices.predicting.published import LeftOut, left_out_one, transfer_width
+from weckd_edge.compile.cost.calibration_networks import RECIPES
+from weckd_edge.devices.latency_model.features import FEATURES, feature_matrix
+from weckd_edge.devices.latency_model.fitting import conformal_width, fit_prices, group_errors
+from weckd_edge.devices.latency_model.measurements import TimedNetwork, read_measurements
+from weckd_edge.devices.latency_model.published import LeftOut, left_out_one, transfer_width
 
 KEPT = Path(__file__).resolve().parent / "results" / "predict_networks.jsonl"
 FRAME = " frame"

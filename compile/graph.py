@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weckd_edge.errors import ModelError
-from weckd_edge.files import read_bounded
-from weckd_edge.optional import require
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.files import read_bounded
+from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto

@@ -40,7 +40,7 @@ NOISE = re.compile(r".*xbyak_aarch64.*Can't open MIDR_EL1.*\n?")
 WHERE_AM_I = """
 import json, platform, sys
 import numpy
-from weckd_edge.optional import require
+from weckd_edge.core.optional_imports import require
 openvino = require("openvino", "see its devices")
 core = openvino.Core()
 print(json.dumps({"machine": platform.machine(), "python": platform.python_version(), "numpy": numpy.__version__,
@@ -48,7 +48,7 @@ print(json.dumps({"machine": platform.machine(), "python": platform.python_versi
 """
 LAYERS = """
 import json, sys
-from weckd_edge.optional import require
+from weckd_edge.core.optional_imports import require
 openvino = require("openvino", "see its layers")
 core = openvino.Core()
 config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}

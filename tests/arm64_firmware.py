@@ -22,9 +22,9 @@ TOOLS = "aarch64-linux-gnu-"
 ANSWERS = """
 import json, pathlib, sys
 import numpy as np
-from weckd_edge.bundle import open_bundle
-from weckd_edge.devices.backends.table import open_runner
-from weckd_edge.devices.infer import choose_model
+from weckd_edge.bundle.reader import open_bundle
+from weckd_edge.devices.runtime.backends.table import open_runner
+from weckd_edge.devices.runtime.predict import choose_model
 bundle = open_bundle(pathlib.Path(sys.argv[1]))
 choice = choose_model(bundle, "openvino")
 runner = open_runner(choice.backend, choice.model)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from weckd_edge import telemetry
+from weckd_edge.core import telemetry
 
 _HERE = Path(__file__).parent
 

@@ -1,5 +1,5 @@
 """Data, the chain of students and the loop that trains them. Meets the compile stage only in ``weckd_edge.artifacts``."""
 
-from weckd_edge import telemetry
+from weckd_edge.core import telemetry
 
 telemetry.switch_off()  # timm and its friends are imported at the top of the modules here, not through ``require``

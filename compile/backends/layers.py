@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from weckd_edge.devices.backends.base import Frame, Probabilities
+from weckd_edge.devices.runtime.backends.base import Frame, Probabilities
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import BuiltModel
 from weckd_edge.compile.backends import openvino_backend
-from weckd_edge.errors import ModelError
-from weckd_edge.optional import require
-from weckd_edge.store import sha256_file
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.optional_imports import require
+from weckd_edge.core.store import sha256_file
 
 LIBRARY = "nncf"
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from weckd_edge.compile.backends.layers import LayerReader, LayerValues
 from weckd_edge.compile.graph import load_graph
-from weckd_edge.devices.backends.base import Frame
-from weckd_edge.errors import ModelError
-from weckd_edge.optional import require
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.optional_imports import require
+from weckd_edge.devices.runtime.backends.base import Frame
 
 
 def open_layers(model: Path, names: Sequence[str]) -> LayerReader:

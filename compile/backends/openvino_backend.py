@@ -12,11 +12,11 @@ import numpy as np
 
 from weckd_edge.artifacts import BuiltModel, ExecutedLayer, FileRef
 from weckd_edge.compile.backends.layers import LayerReader, LayerValues
-from weckd_edge.devices.backends.base import Frame
-from weckd_edge.devices.backends.openvino_backend import PRECISION_SETTINGS, read_model, settings_for
-from weckd_edge.errors import ModelError
-from weckd_edge.optional import require
-from weckd_edge.store import file_ref, no_space, sha256_file
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.optional_imports import require
+from weckd_edge.core.store import file_ref, no_space, sha256_file
+from weckd_edge.devices.runtime.backends.base import Frame
+from weckd_edge.devices.runtime.backends.openvino_backend import PRECISION_SETTINGS, read_model, settings_for
 
 NAME = "openvino"
 MODEL_FILE = "model.xml"

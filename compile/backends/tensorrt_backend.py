@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import BuiltModel, FileRef, Precision
 from weckd_edge.compile.graph import load_graph, opset_of
-from weckd_edge.compile.half import check_half, make_half, take_float_frame, take_pairs_out
-from weckd_edge.compile.qdq_rules import check_rules
-from weckd_edge.devices.backends.cudart import has_gpu
-from weckd_edge.devices.backends.tensorrt_backend import build_engine
-from weckd_edge.devices.layers import in_floating_point
-from weckd_edge.devices.profile import DeviceProfile
-from weckd_edge.devices.recipe import (
+from weckd_edge.compile.quantize.fp16_variants import check_half, make_half, take_float_frame, take_pairs_out
+from weckd_edge.compile.quantize.qdq_rules import check_rules
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.optional_imports import is_installed, require
+from weckd_edge.core.progress import Progress
+from weckd_edge.core.store import file_ref, sha256_file, write_atomic
+from weckd_edge.devices.jetson.engine_layers import in_floating_point
+from weckd_edge.devices.jetson.recipe import (
     RECIPE_FILE,
     Form,
     GraphFile,
@@ -29,11 +30,10 @@ from weckd_edge.devices.recipe import (
     version_tuple,
     write_recipe,
 )
-from weckd_edge.devices.trtexec import TRTEXEC_FILE, describe_by_hand
-from weckd_edge.errors import ModelError
-from weckd_edge.optional import is_installed, require
-from weckd_edge.progress import Progress
-from weckd_edge.store import file_ref, sha256_file, write_atomic
+from weckd_edge.devices.jetson.trtexec import TRTEXEC_FILE, describe_by_hand
+from weckd_edge.devices.profiles.profile import DeviceProfile
+from weckd_edge.devices.runtime.backends.cudart import has_gpu
+from weckd_edge.devices.runtime.backends.tensorrt_backend import build_engine
 
 if TYPE_CHECKING:
     from onnx import ModelProto

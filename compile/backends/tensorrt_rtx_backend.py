@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from weckd_edge.artifacts import SCHEMA_VERSION, BuiltModel
-from weckd_edge.compile.fusion import Fusion, NetworkLayer, find_fusions
-from weckd_edge.devices.backends.tensorrt_backend import kind_of, make_log, parse_network
-from weckd_edge.devices.layers import EngineLayer, in_floating_point, read_listing
-from weckd_edge.errors import ModelError
-from weckd_edge.optional import require
-from weckd_edge.schema import to_json
-from weckd_edge.store import file_ref, sha256_file, write_atomic
+from weckd_edge.compile.cost.fusion import Fusion, NetworkLayer, find_fusions
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.optional_imports import require
+from weckd_edge.core.serialization import to_json
+from weckd_edge.core.store import file_ref, sha256_file, write_atomic
+from weckd_edge.devices.jetson.engine_layers import EngineLayer, in_floating_point, read_listing
+from weckd_edge.devices.runtime.backends.tensorrt_backend import kind_of, make_log, parse_network
 
 NAME = "tensorrt-rtx"
 _TITLE = "TensorRT-RTX"

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from weckd_edge.artifacts import BuiltModel, InputContract
-from weckd_edge.devices.backends.cudart import has_gpu
-from weckd_edge.errors import ModelError
-from weckd_edge.optional import is_installed, require
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.optional_imports import is_installed, require
+from weckd_edge.devices.runtime.backends.cudart import has_gpu
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -67,7 +67,7 @@ def build_engine(network: Module, contract: InputContract, *, workspace_mib: int
     """
     library: Any = require("torch_tensorrt", _PURPOSE)
     torch: Any = require("torch", _PURPOSE)
-    from weckd_edge.compile.export import FrameModel
+    from weckd_edge.compile.export.onnx_export import FrameModel
 
     model = FrameModel(network, contract).eval().cuda()
     frame = torch.zeros(1, contract.frame_height, contract.frame_width, 3, dtype=torch.uint8, device="cuda")

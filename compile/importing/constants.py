@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from weckd_edge.compile.graph import consumers
 from weckd_edge.compile.importing.operators import STANDARD
 from weckd_edge.compile.importing.running import bounded_memory, open_session, reason
-from weckd_edge.errors import ModelError
-from weckd_edge.optional import require
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto

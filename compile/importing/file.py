@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from weckd_edge.compile.graph import MOST_NODES
-from weckd_edge.errors import ModelError
-from weckd_edge.files import read_bounded
-from weckd_edge.optional import require
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.files import read_bounded
+from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from weckd_edge.errors import ConfigError
+from weckd_edge.core.errors import ConfigError
 
 Layout = Literal["nchw", "nhwc"]
 ChannelOrder = Literal["rgb", "bgr"]

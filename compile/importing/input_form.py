@@ -15,8 +15,8 @@ import numpy as np
 
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME, consumers
 from weckd_edge.compile.importing.hints import MOST_SIDE, ChannelOrder, InputHints, Layout
-from weckd_edge.errors import ConfigError, ModelError
-from weckd_edge.optional import require
+from weckd_edge.core.errors import ConfigError, ModelError
+from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto

@@ -23,10 +23,10 @@ from weckd_edge.compile.importing.operators import (
 from weckd_edge.compile.importing.opset import let_runtime_read, to_opset
 from weckd_edge.compile.importing.outputs import choose_output, keep_output
 from weckd_edge.compile.importing.padding import fold_padding
+from weckd_edge.compile.importing.quantized_file import is_quantized, settle_quantized
 from weckd_edge.compile.importing.training_mode import set_to_inference
 from weckd_edge.compile.importing.weights import check_weights, half_of, to_float32
-from weckd_edge.compile.quantized_file import is_quantized, settle_quantized
-from weckd_edge.errors import ModelError
+from weckd_edge.core.errors import ModelError
 
 if TYPE_CHECKING:
     from onnx import ModelProto

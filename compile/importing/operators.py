@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from weckd_edge.errors import ModelError
-from weckd_edge.optional import require
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto

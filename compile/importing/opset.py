@@ -25,8 +25,8 @@ from weckd_edge.compile.graph import IR_VERSION, OPSET, opset_of
 from weckd_edge.compile.importing.constants import fold_constants
 from weckd_edge.compile.importing.operators import EXPORT_AGAIN, STANDARD
 from weckd_edge.compile.importing.running import can_load, reason
-from weckd_edge.errors import ModelError
-from weckd_edge.optional import require
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto

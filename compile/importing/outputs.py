@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.compile.graph import OUTPUT_NAME, consumers, producers
-from weckd_edge.errors import ConfigError, ModelError
-from weckd_edge.optional import require
+from weckd_edge.core.errors import ConfigError, ModelError
+from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from weckd_edge.compile.graph import consumers
-from weckd_edge.optional import require
+from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.errors import ModelError
-from weckd_edge.optional import require
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from weckd_edge.compile.importing.file import tensors_of
-from weckd_edge.errors import ModelError
-from weckd_edge.optional import require
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto

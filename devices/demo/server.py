@@ -28,9 +28,9 @@ from socketserver import TCPServer
 from types import TracebackType
 from typing import Any
 
+from weckd_edge.core.errors import DeviceError, WeckdError
 from weckd_edge.devices.demo.session import DemoSession
-from weckd_edge.devices.sharing import Room
-from weckd_edge.errors import DeviceError, WeckdError
+from weckd_edge.devices.images.sharing import Room
 
 _LOG = logging.getLogger(__name__)
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -61,7 +61,7 @@ class Limits:
 
 def load_page() -> tuple[bytes, str]:
     """Return the page, and the policy that lets a browser run its one script and its one style, and nothing else."""
-    html = (files("weckd_edge") / "templates/demo.html").read_text(encoding="utf-8")
+    html = (files("weckd_edge.devices.demo") / "demo.html").read_text(encoding="utf-8")
     policy = (
         f"default-src 'none'; script-src {_hashes(html, 'script')}; style-src {_hashes(html, 'style')}; "
         "img-src data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -17,14 +17,14 @@ import numpy as np
 from PIL import Image
 
 from weckd_edge.artifacts.frame import crop_box
-from weckd_edge.devices.backends.base import Frame
-from weckd_edge.devices.explaining import explain_frame, method_words, sanity_words
-from weckd_edge.devices.frames import decode_bytes, decoded, fit
-from weckd_edge.devices.infer import answer_frame, open_bundle_model, unreadable
-from weckd_edge.devices.overlay import LEAST, Picture, draw_overlay, draw_seen, encode_png
-from weckd_edge.errors import DataError, DeviceError
-from weckd_edge.report.findings import SYNTHETIC, verdict
-from weckd_edge.schema import to_data
+from weckd_edge.bundle.verdict import SYNTHETIC, verdict
+from weckd_edge.core.errors import DataError, DeviceError
+from weckd_edge.core.serialization import to_data
+from weckd_edge.devices.attribution.explain_images import explain_frame, method_words, sanity_words
+from weckd_edge.devices.attribution.overlay import LEAST, Picture, draw_overlay, draw_seen, encode_png
+from weckd_edge.devices.images.frames import decode_bytes, decoded, fit
+from weckd_edge.devices.runtime.backends.base import Frame
+from weckd_edge.devices.runtime.predict import answer_frame, open_bundle_model, unreadable
 
 NOTICE = (
     "Not a medical device. It claims no clinical performance and no regulatory compliance, and nothing in it was reviewed, "

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from weckd_edge.core.errors import ConfigError, DeviceError
+from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.remote.base import (
     MOST_FETCHED_BYTES,
     MOST_LINE_BYTES,
@@ -19,8 +21,6 @@ from weckd_edge.devices.remote.base import (
     Session,
 )
 from weckd_edge.devices.remote.hosts import SSH_PORT, Host
-from weckd_edge.errors import ConfigError, DeviceError
-from weckd_edge.optional import require
 
 if TYPE_CHECKING:
     import asyncssh

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from weckd_edge.core.errors import DeviceError
 from weckd_edge.devices.remote.hosts import Host
-from weckd_edge.errors import DeviceError
 
 MOST_LINE_BYTES = 1 << 20
 """Of a line that a device may say, and of all it may say beside what is fetched."""

@@ -15,12 +15,12 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, TypeVar
 
-from weckd_edge.devices.bench_folder import FRAME, NETWORK, POWER, RECORD, SAMPLES, STARTED
+from weckd_edge.core.errors import DeviceError
+from weckd_edge.core.store import explain_os_errors
+from weckd_edge.devices.bench.folder import FRAME, NETWORK, POWER, RECORD, SAMPLES, STARTED
 from weckd_edge.devices.remote.agent import MARK
 from weckd_edge.devices.remote.base import Access, Connect, Finished, LostError, Process, Session
 from weckd_edge.devices.remote.hosts import Host
-from weckd_edge.errors import DeviceError
-from weckd_edge.store import explain_os_errors
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from weckd_edge.errors import ConfigError
+from weckd_edge.core.errors import ConfigError
 
 SSH_PORT = 22
 _HOST = re.compile(

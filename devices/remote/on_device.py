@@ -9,10 +9,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from weckd_edge.core.errors import DeviceError, WeckdError
+from weckd_edge.core.serialization import from_json
 from weckd_edge.devices.remote.agent import OUT
-from weckd_edge.devices.remote.job import BUNDLE, JOB_FILE, Job
-from weckd_edge.errors import DeviceError, WeckdError
-from weckd_edge.schema import from_json
+from weckd_edge.devices.remote.bench_request import BUNDLE, JOB_FILE, Job
 
 _BEAT_S = 1.0
 _SCRATCH = "scratch"
@@ -25,9 +25,9 @@ def run_job(folder: Path) -> None:
         WeckdError: It cannot be run here.
     """
     # Imported late, as a slow device takes seconds over it and must be heard meanwhile.
-    from weckd_edge.bundle import open_bundle
-    from weckd_edge.devices.bench import bench
-    from weckd_edge.devices.power.table import open_source
+    from weckd_edge.bundle.reader import open_bundle
+    from weckd_edge.devices.bench.bench import bench
+    from weckd_edge.devices.bench.power.table import open_source
 
     job = from_json(Job, (folder / JOB_FILE).read_bytes(), where=JOB_FILE, error=DeviceError)
     source = open_source(job.power)

@@ -33,9 +33,9 @@ from weckd_edge.artifacts import (
     Verification,
 )
 from weckd_edge.config import ReportConfig
-from weckd_edge.performance import measure_performance
+from weckd_edge.metrics import measure_performance
+from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.report import Evidence, Picture, write_evidence, write_report
-from weckd_edge.stats import rate_by_group
 
 pytestmark = pytest.mark.slow
 

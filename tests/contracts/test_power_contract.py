@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from weckd_edge.devices.power.base import PowerSource, PowerSourceError, Reading
-from weckd_edge.devices.power.ina238_source import Ina238Source
-from weckd_edge.devices.power.ina3221_source import Ina3221Source
-from weckd_edge.devices.power.null_source import NullSource
-from weckd_edge.devices.power.rapl_source import RaplSource
-from weckd_edge.devices.power.replay_source import ReplaySource, read_file, to_lines
-from weckd_edge.devices.power.table import METERS, open_source
-from weckd_edge.errors import ConfigError
+from weckd_edge.core.errors import ConfigError
+from weckd_edge.devices.bench.power.base import PowerSource, PowerSourceError, Reading
+from weckd_edge.devices.bench.power.ina238_source import Ina238Source
+from weckd_edge.devices.bench.power.ina3221_source import Ina3221Source
+from weckd_edge.devices.bench.power.null_source import NullSource
+from weckd_edge.devices.bench.power.rapl_source import RaplSource
+from weckd_edge.devices.bench.power.replay_source import ReplaySource, read_file, to_lines
+from weckd_edge.devices.bench.power.table import METERS, open_source
 
 SECOND = 1_000_000_000
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from weckd_edge.cli.main import COMMANDS
-from weckd_edge.devices.backends.base import Runner
-from weckd_edge.devices.backends.table import BACKENDS, open_network, open_runner
-from weckd_edge.devices.profile import load_profile
-from weckd_edge.devices.recipe import TensorRTRecipe, read_recipe, write_recipe
-from weckd_edge.errors import ConfigError, DeviceError, MissingDependency, ModelError, WeckdError
-from weckd_edge.store import file_ref
+from weckd_edge.core.errors import ConfigError, DeviceError, MissingDependency, ModelError, WeckdError
+from weckd_edge.core.store import file_ref
+from weckd_edge.devices.jetson.recipe import TensorRTRecipe, read_recipe, write_recipe
+from weckd_edge.devices.profiles.profile import load_profile
+from weckd_edge.devices.runtime.backends.base import Runner
+from weckd_edge.devices.runtime.backends.table import BACKENDS, open_network, open_runner
 
 
 def recipe_for(graph: Path) -> TensorRTRecipe:
@@ -280,7 +280,7 @@ class TestTensorRT(RunnerContract):
         """The stand-in takes the place of the library."""
 
     def make(self, graph: Path) -> Path:
-        from weckd_edge.devices.backends.tensorrt_backend import build_engine
+        from weckd_edge.devices.runtime.backends.tensorrt_backend import build_engine
 
         graph.with_suffix(".engine").write_bytes(build_engine(graph, recipe_for(graph)).data)
         return graph.with_suffix(".engine")

@@ -352,9 +352,9 @@ def test_jetson_build_tells_where_the_engine_is_built_and_why(jetson: Any, proce
 def test_finalize_builds_on_a_recorded_jetson_what_the_host_prepared(
     jetson: Any, machines: ModuleType, tensorrt: ModuleType, tmp_path: Path, version: str
 ) -> None:
-    from weckd_edge.bundle import open_bundle
-    from weckd_edge.devices.choice import choose_model
-    from weckd_edge.devices.finalize import finalize
+    from weckd_edge.bundle.reader import open_bundle
+    from weckd_edge.devices.jetson.finalize import finalize
+    from weckd_edge.devices.runtime.model_choice import choose_model
 
     folder = tmp_path / "bundle"
     shutil.copytree(jetson.bundle, folder)
@@ -374,7 +374,7 @@ def test_finalize_on_this_host_says_where_to_go(jetson: Any, process: Any) -> No
 
 
 def test_golden_frames_are_validation_images_and_calibration_saw_training_images_only(cpu: Any) -> None:
-    from weckd_edge.devices.frames import decode, fit
+    from weckd_edge.devices.images.frames import decode, fit
 
     index = json.loads((cpu.bundle / "evidence/dataset_index.json").read_text())
     frames = np.load(cpu.bundle / "selftest/frames.npy")

@@ -47,7 +47,7 @@ def test_near_duplicate_clusters_are_found_without_being_told(process: Any, list
     import itertools
 
     from weckd_edge.config import DataConfig
-    from weckd_edge.progress import SilentProgress
+    from weckd_edge.core.progress import SilentProgress
     from weckd_edge.train.data.index import build_index
 
     index = build_index(CHILE, DataConfig(), shares=3, seed=0, skip_bad=False, progress=SilentProgress())

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from weckd_edge.bundle import seal
-from weckd_edge.signing import sign
-from weckd_edge.store import file_ref
+from weckd_edge.bundle.signing import sign
+from weckd_edge.bundle.writer import seal
+from weckd_edge.core.store import file_ref
 
 
 @pytest.fixture(scope="session")

@@ -17,11 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weckd_edge.artifacts import BuiltModel, FrameGuard, QualityBars
-from weckd_edge.bundle import open_bundle, seal
-from weckd_edge.devices.guard import FEATURES
-from weckd_edge.schema import to_data
-from weckd_edge.signing import sign
-from weckd_edge.store import file_ref
+from weckd_edge.bundle.reader import open_bundle
+from weckd_edge.bundle.signing import sign
+from weckd_edge.bundle.writer import seal
+from weckd_edge.core.serialization import to_data
+from weckd_edge.core.store import file_ref
+from weckd_edge.devices.runtime.input_guard import FEATURES
 
 
 @pytest.fixture(scope="module")
@@ -363,7 +364,7 @@ def test_what_seals_writes_only_what_both_readers_take(folder: Path) -> None:
     """A builder that was let write it would find out on the device."""
     from dataclasses import replace
 
-    from weckd_edge.errors import BundleError
+    from weckd_edge.core.errors import BundleError
 
     manifest = open_bundle(folder).manifest
     with pytest.raises(BundleError, match="expected at most 127 bytes, found 200"):

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from weckd_edge.bundle import open_bundle
-from weckd_edge.devices.sdk import SOURCE, sdk_files, write_sdk
-from weckd_edge.errors import BundleError
+from weckd_edge.bundle.reader import open_bundle
+from weckd_edge.core.errors import BundleError
+from weckd_edge.pipeline.steps.sdk import SOURCE, sdk_files, write_sdk
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import FrameGuard, QualityBars
-from weckd_edge.bundle import open_bundle
-from weckd_edge.devices.frames import decode, fit
-from weckd_edge.devices.guard import FEATURES, open_guard
-from weckd_edge.devices.infer import OpenModel, answer_frame, open_bundle_model
-from weckd_edge.schema import to_json
+from weckd_edge.bundle.reader import open_bundle
+from weckd_edge.core.serialization import to_json
+from weckd_edge.devices.images.frames import decode, fit
+from weckd_edge.devices.runtime.input_guard import FEATURES, open_guard
+from weckd_edge.devices.runtime.predict import OpenModel, answer_frame, open_bundle_model
 
 REAL = Path(__file__).parents[2].parent / "shared/data"
 REASONS = {
@@ -170,7 +170,7 @@ def test_a_refused_label_is_no_answer_in_both_languages(library: Any, toy: Modul
 def test_a_guard_that_is_not_sound_is_refused_by_both(
     library: Any, toy: ModuleType, tmp_path: Path, spoil: Any, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from weckd_edge.errors import BundleError
+    from weckd_edge.core.errors import BundleError
 
     text = spoil(to_json(make_guard()))
     monkeypatch.setattr(toy, "to_json", lambda _: text)
@@ -211,7 +211,7 @@ def test_the_block_has_room_for_the_guard_whatever_the_bundle(library: Any) -> N
 
 
 def test_a_guard_of_another_size_is_refused(toy: ModuleType, tmp_path: Path) -> None:
-    from weckd_edge.errors import BundleError
+    from weckd_edge.core.errors import BundleError
 
     short = replace(make_guard(), mean=(1.0,))
     folder = toy.write_bundle(tmp_path / "bundle", guard=short).folder

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from weckd_edge.bundle import open_bundle, seal
-from weckd_edge.errors import BundleError
-from weckd_edge.signing import sign
+from weckd_edge.bundle.reader import open_bundle
+from weckd_edge.bundle.signing import sign
+from weckd_edge.bundle.writer import seal
+from weckd_edge.core.errors import BundleError
 
 FILES = ("manifest.json", "model/model.onnx", "selftest/frames.npy", "selftest/expected.npy")
 

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from weckd_edge.bundle import Bundle, open_bundle, seal
-from weckd_edge.devices.backends.table import open_runner
-from weckd_edge.devices.infer import choose_model
-from weckd_edge.store import file_ref
+from weckd_edge.bundle.reader import Bundle, open_bundle
+from weckd_edge.bundle.writer import seal
+from weckd_edge.core.store import file_ref
+from weckd_edge.devices.runtime.backends.table import open_runner
+from weckd_edge.devices.runtime.predict import choose_model
 
 
 def stand_in(library: Any) -> Path:

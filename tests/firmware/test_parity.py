@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from weckd_edge.artifacts import BuiltModel, Manifest
-from weckd_edge.bundle import open_bundle
-from weckd_edge.devices.backends.table import open_runner
-from weckd_edge.devices.frames import fit
-from weckd_edge.devices.infer import Inference, choose_model, decide, infer
-from weckd_edge.store import file_ref
+from weckd_edge.bundle.reader import open_bundle
+from weckd_edge.core.store import file_ref
+from weckd_edge.devices.images.frames import fit
+from weckd_edge.devices.runtime.backends.table import open_runner
+from weckd_edge.devices.runtime.predict import Inference, choose_model, decide, infer
 
 REAL = Path(__file__).parents[2].parent / "shared/data/otoscopy_chile"
 
@@ -98,7 +98,7 @@ def test_every_probability_and_decision_is_pythons(
 
 def test_the_self_test_gives_pythons_figure(library: Any, network_bundle: Path) -> None:
     require_openvino(library)
-    from weckd_edge.devices.verify_bundle import self_tests
+    from weckd_edge.devices.runtime.verify_bundle import self_tests
 
     by_python = next(test for test in self_tests(open_bundle(network_bundle)) if test.backend == "openvino")
     out = library.run("runner", network_bundle, "--backend", "openvino", "--library", library.openvino, "selftest").split()

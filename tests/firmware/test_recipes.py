@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from weckd_edge import __version__
-from weckd_edge.devices.sdk import SDK_FOLDER, SOURCE, write_sdk
+from weckd_edge.pipeline.steps.sdk import SDK_FOLDER, SOURCE, write_sdk
 
 SUPPORT = Path(__file__).parents[1] / "support"
 LINKED = {"jansson", "mbedtls"}

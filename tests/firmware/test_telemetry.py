@@ -39,7 +39,7 @@ def test_the_example_keeps_to_itself(library: Any, runtime: tuple[str, ...], toy
 def test_the_updaters_self_test_keeps_to_itself(
     library: Any, runtime: tuple[str, ...], toy: ModuleType, keys: dict[str, Path], watch: Any
 ) -> None:
-    from weckd_edge.signing import sign
+    from weckd_edge.bundle.signing import sign
 
     bundle = toy.write_bundle(watch.work / "bundle").folder
     sign(bundle, keys["p256"])

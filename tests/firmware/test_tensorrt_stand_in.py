@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from weckd_edge.store import file_ref
+from weckd_edge.core.store import file_ref
 
 
 @pytest.fixture(scope="module")

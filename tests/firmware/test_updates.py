@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from weckd_edge.bundle import open_bundle, seal
-from weckd_edge.signing import sign
-from weckd_edge.store import file_ref
-from weckd_edge.updates.base import Signer
-from weckd_edge.updates.export import export_bundle
+from weckd_edge.bundle.packaging.base import Signer
+from weckd_edge.bundle.packaging.package import export_bundle
+from weckd_edge.bundle.reader import open_bundle
+from weckd_edge.bundle.signing import sign
+from weckd_edge.bundle.writer import seal
+from weckd_edge.core.store import file_ref
 
 MODULE = Path(__file__).parents[2] / "devices/firmware/update/mender/weckd-bundle"
 SYSTEMD = Path(__file__).parents[2] / "devices/firmware/update/systemd"

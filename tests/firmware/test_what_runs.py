@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from weckd_edge.artifacts import BuiltModel
-from weckd_edge.bundle import open_bundle, seal
-from weckd_edge.store import file_ref
+from weckd_edge.bundle.reader import open_bundle
+from weckd_edge.bundle.writer import seal
+from weckd_edge.core.store import file_ref
 
 MODEL = -15
 

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from weckd_edge.artifacts import FileRef, GoldenFrames, InputContract, Manifest, OperatingPoint
-from weckd_edge.bundle import open_bundle, seal
-from weckd_edge.errors import BundleError
-from weckd_edge.store import file_ref
+from weckd_edge.bundle.reader import open_bundle
+from weckd_edge.bundle.writer import seal
+from weckd_edge.core.errors import BundleError
+from weckd_edge.core.store import file_ref
 
 FILES = (
     "manifest.json",
@@ -133,7 +134,7 @@ def signed(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    from weckd_edge.signing import sign
+    from weckd_edge.bundle.signing import sign
 
     folder = tmp_path_factory.mktemp("signed")
     shutil.copytree(bundle, folder / "bundle")

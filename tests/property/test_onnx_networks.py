@@ -20,11 +20,11 @@ ort = pytest.importorskip("onnxruntime")
 ov = pytest.importorskip("openvino")
 
 from weckd_edge.artifacts import InputContract  # noqa: E402 - behind the skips
-from weckd_edge.compile import adopt  # noqa: E402
-from weckd_edge.compile.adopt import adopt_network, wrap_network  # noqa: E402
+from weckd_edge.compile.importing import adopt  # noqa: E402
+from weckd_edge.compile.importing.adopt import adopt_network, wrap_network  # noqa: E402
 from weckd_edge.compile.importing.hints import InputHints  # noqa: E402
 from weckd_edge.compile.importing.network import read_onnx  # noqa: E402
-from weckd_edge.train.evaluate import network_pixels  # noqa: E402
+from weckd_edge.train.distill.evaluate import network_pixels  # noqa: E402
 
 EXAMPLES = 40
 SEVERAL = {"logits", "softmax", "softmax 1", "log softmax", "by hand", "reshaped", "four axes"}

@@ -19,8 +19,8 @@ ort = pytest.importorskip("onnxruntime")
 ov = pytest.importorskip("openvino")
 
 from weckd_edge.artifacts import InputContract, crop_box, diagonal_positions  # noqa: E402 - behind the skips
-from weckd_edge.compile.export import Preprocess, export_onnx  # noqa: E402
-from weckd_edge.train.preprocess import MIDDLE_GREY, crop_and_resize, network_input  # noqa: E402
+from weckd_edge.compile.export.onnx_export import Preprocess, export_onnx  # noqa: E402
+from weckd_edge.train.networks.preprocess import MIDDLE_GREY, crop_and_resize, network_input  # noqa: E402
 
 CROPS = ["center", "stretch"]
 contracts = st.builds(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weckd_edge.config import DataConfig
-from weckd_edge.errors import DataError
+from weckd_edge.core.errors import DataError
 from weckd_edge.train.data.published import keeps_published
 from weckd_edge.train.data.split import Item, Place, split_images
 

@@ -47,7 +47,7 @@ def write_signed_toy(toy: Any, folder: Path) -> SignedToy:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    from weckd_edge.signing import sign
+    from weckd_edge.bundle.signing import sign
 
     key = ec.generate_private_key(ec.SECP256R1())
     private, public = folder / "key.pem", folder / "key.pub"

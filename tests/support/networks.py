@@ -13,14 +13,14 @@ from PIL import Image
 from torch import nn
 
 from weckd_edge.artifacts import DatasetIndex, ExportedModel, ImageRecord, InputContract, QuantizedModel, Split
-from weckd_edge.compile.export import export_onnx
-from weckd_edge.compile.quantize import calibrate, quantize, write_quantized
-from weckd_edge.compile.ranges import Method
+from weckd_edge.compile.export.onnx_export import export_onnx
+from weckd_edge.compile.quantize.quantize import calibrate, quantize, write_quantized
+from weckd_edge.compile.quantize.ranges import Method
 from weckd_edge.config import QuantizeConfig
-from weckd_edge.devices.detect import detect
-from weckd_edge.devices.frames import pixels_sha256
-from weckd_edge.progress import SilentProgress
-from weckd_edge.store import file_ref
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.core.store import file_ref
+from weckd_edge.devices.images.frames import pixels_sha256
+from weckd_edge.devices.machine.detect import detect
 
 LABELS = ("effusion", "normal", "wax")
 LINK_SHA256 = "5" * 64

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from weckd_edge.bundle import open_bundle
-from weckd_edge.devices.golden_arrays import load_golden
-from weckd_edge.devices.guard import open_guard
-from weckd_edge.errors import BundleError
+from weckd_edge.bundle.reader import open_bundle
+from weckd_edge.core.errors import BundleError
+from weckd_edge.devices.runtime.golden_arrays import load_golden
+from weckd_edge.devices.runtime.input_guard import open_guard
 
 FAULTS = {
     0: None,

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from weckd_edge.artifacts import BuiltModel, FrameGuard, GoldenFrames, InputContract, Manifest, OperatingPoint
-from weckd_edge.bundle import Bundle, open_bundle, seal
-from weckd_edge.compile.half import take_float_frame
-from weckd_edge.devices.profile import load_profile
-from weckd_edge.devices.recipe import Form, GraphFile, write_recipe
-from weckd_edge.schema import to_json
-from weckd_edge.store import file_ref
+from weckd_edge.bundle.reader import Bundle, open_bundle
+from weckd_edge.bundle.writer import seal
+from weckd_edge.compile.quantize.fp16_variants import take_float_frame
+from weckd_edge.core.serialization import to_json
+from weckd_edge.core.store import file_ref
+from weckd_edge.devices.jetson.recipe import Form, GraphFile, write_recipe
+from weckd_edge.devices.profiles.profile import load_profile
 
 SIDE = 8
 LABELS = ("effusion", "normal", "wax")

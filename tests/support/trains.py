@@ -8,12 +8,12 @@ import torch
 
 from weckd_edge.artifacts import InputContract
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
-from weckd_edge.progress import SilentProgress
-from weckd_edge.train.engine import fit
-from weckd_edge.train.models import Student, create, save_weights
-from weckd_edge.train.processes import is_first
-from weckd_edge.train.sampler import Feed
-from weckd_edge.train.task import ChainTask, Teacher
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.train.distill.distributed import is_first
+from weckd_edge.train.distill.engine import fit
+from weckd_edge.train.distill.sampler import Feed
+from weckd_edge.train.distill.task import ChainTask, Teacher
+from weckd_edge.train.networks.models import Student, create, save_weights
 
 SIDE = 40
 CONTRACT = InputContract(

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from weckd_edge.bundle import open_bundle
-from weckd_edge.updates.export import export_bundle
+from weckd_edge.bundle.packaging.package import export_bundle
+from weckd_edge.bundle.reader import open_bundle
 
 CUT = 86
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.store import sha256_bytes
+from weckd_edge.core.store import sha256_bytes
 
 _ATTEMPTS = 20
 _PASSES = 5

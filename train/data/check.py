@@ -10,14 +10,14 @@ from typing import Any
 
 from weckd_edge.artifacts import BadFile, DataNote
 from weckd_edge.config import DataConfig
-from weckd_edge.progress import Progress
-from weckd_edge.schema import to_data
+from weckd_edge.core.progress import Progress
+from weckd_edge.core.serialization import to_data
 from weckd_edge.train.data.duplicates import find_ties, group_images
 from weckd_edge.train.data.index import find_contradictions
-from weckd_edge.train.data.phantom import is_phantom
 from weckd_edge.train.data.published import count_leaks, keeps_published, leak_notes, test_part
 from weckd_edge.train.data.reading import read_data
 from weckd_edge.train.data.scan import ScannedImage
+from weckd_edge.train.data.synth.phantoms import is_phantom
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

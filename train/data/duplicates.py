@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.store import sha256_bytes
+from weckd_edge.core.store import sha256_bytes
 from weckd_edge.train.data.scan import GREY_SIDE, ScannedImage
 
 HASH_BITS = 64

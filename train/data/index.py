@@ -9,16 +9,16 @@ from pathlib import Path
 import weckd_edge
 from weckd_edge.artifacts import BadFile, DatasetIndex, ImageRecord
 from weckd_edge.config import BuildConfig, DataConfig
-from weckd_edge.errors import DataError
-from weckd_edge.progress import Progress
-from weckd_edge.store import Stage, Workspace
+from weckd_edge.core.errors import DataError
+from weckd_edge.core.progress import Progress
+from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.train.data.duplicates import find_ties, group_images
 from weckd_edge.train.data.listing import data_root, fingerprint
-from weckd_edge.train.data.phantom import is_phantom
 from weckd_edge.train.data.published import keeps_published, leak_notes
 from weckd_edge.train.data.reading import read_data
 from weckd_edge.train.data.scan import ScannedImage
 from weckd_edge.train.data.split import Item, split_images
+from weckd_edge.train.data.synth.phantoms import is_phantom
 from weckd_edge.train.data.unlabelled import Unlabelled, read_unlabelled, unlabelled_fingerprint
 
 __all__ = ["build_index", "cached_index", "data_root"]

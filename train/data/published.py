@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from weckd_edge.artifacts import DataNote, Split
 from weckd_edge.config import DataConfig
-from weckd_edge.errors import DataError
+from weckd_edge.core.errors import DataError
 from weckd_edge.train.data.listing.notes import counted, note
 from weckd_edge.train.data.scan import ScannedImage
 

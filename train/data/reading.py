@@ -8,8 +8,8 @@ from pathlib import Path
 
 from weckd_edge.artifacts import BadFile, DataNote
 from weckd_edge.config import DataConfig
-from weckd_edge.errors import DataError
-from weckd_edge.progress import Progress
+from weckd_edge.core.errors import DataError
+from weckd_edge.core.progress import Progress
 from weckd_edge.train.data.content import LEAST_SIDE, is_tiny
 from weckd_edge.train.data.listing import data_root, list_data
 from weckd_edge.train.data.listing.masks import find_masks

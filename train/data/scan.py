@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from weckd_edge.artifacts import BadFile, DataNote
-from weckd_edge.devices.frames import decoded, pixels_sha256, read_file
-from weckd_edge.devices.picture_notes import summarise
-from weckd_edge.errors import DataError
-from weckd_edge.progress import Progress
-from weckd_edge.store import sha256_bytes
+from weckd_edge.core.errors import DataError
+from weckd_edge.core.progress import Progress
+from weckd_edge.core.store import sha256_bytes
+from weckd_edge.devices.images.frames import decoded, pixels_sha256, read_file
+from weckd_edge.devices.images.notes import summarise
 from weckd_edge.train.data.content import is_two_levels
 from weckd_edge.train.data.listing import ListedImage, utf8_path
 

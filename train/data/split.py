@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import Split
 from weckd_edge.config import DataConfig
-from weckd_edge.errors import DataError
+from weckd_edge.core.errors import DataError
 from weckd_edge.train.data.allocate import Bin, allocate
 from weckd_edge.train.data.published import test_part
 

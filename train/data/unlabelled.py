@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weckd_edge.artifacts import BadFile, UnlabelledImage
-from weckd_edge.errors import DataError
-from weckd_edge.progress import Progress
-from weckd_edge.store import digest_of
+from weckd_edge.core.errors import DataError
+from weckd_edge.core.progress import Progress
+from weckd_edge.core.store import digest_of
 from weckd_edge.train.data.duplicates import find_ties
 from weckd_edge.train.data.listing import ListedImage, stamp, walk_files
 from weckd_edge.train.data.scan import ScannedImage, picture_notes, scan

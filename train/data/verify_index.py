@@ -10,7 +10,7 @@ from typing import Literal
 
 from weckd_edge.artifacts import DatasetIndex, ImageRecord
 from weckd_edge.config import DataConfig
-from weckd_edge.progress import Progress
+from weckd_edge.core.progress import Progress
 from weckd_edge.train.data.reading import read_data
 from weckd_edge.train.data.scan import ScannedImage
 

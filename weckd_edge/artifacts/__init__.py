@@ -6,44 +6,14 @@ Paths in an artefact are relative to the folder it lies in, and nothing in it de
 Each module here describes one thing; everything is imported from ``weckd_edge.artifacts`` itself.
 """
 
-from weckd_edge.artifacts.abstaining import (
+from weckd_edge.artifacts.abstention import (
     Abstention,
     CoveragePoint,
     FarKind,
     GuardRecord,
     ThresholdRecord,
 )
-from weckd_edge.artifacts.base import SCHEMA_VERSION, FileRef, Precision, Rate, Split, Target, Verdict
-from weckd_edge.artifacts.chain import BuildRecord, ChainRecord, Link, StageTime
-from weckd_edge.artifacts.change import Change, Changed, ComparedBundle, DataChange, ImageChange, ResultChange
-from weckd_edge.artifacts.data import Attribute, BadFile, DataNote, DatasetIndex, ImageRecord, UnlabelledImage
-from weckd_edge.artifacts.environment import Distribution, Environment, TrunkLicence
-from weckd_edge.artifacts.frame import InputContract, crop_box, diagonal_positions
-from weckd_edge.artifacts.graphs import BuiltModel, ExportedModel, QuantizedModel, Recalibration, Selection, Trial
-from weckd_edge.artifacts.guarding import FrameGuard, QualityBars, QualityFigures
-from weckd_edge.artifacts.manifest import GoldenFrames, Manifest, OperatingPoint
-from weckd_edge.artifacts.measuring import (
-    EarlyStop,
-    Latency,
-    LoadgenFigures,
-    MachineRecord,
-    MachineState,
-    Measurement,
-    PowerFigures,
-)
-from weckd_edge.artifacts.performance import (
-    Answered,
-    ClassFigures,
-    Differences,
-    Figure,
-    Figures,
-    FlipCount,
-    FlippedFrame,
-    Flips,
-    Performance,
-    Slice,
-)
-from weckd_edge.artifacts.probes import (
+from weckd_edge.artifacts.audit import (
     Fingerprint,
     FoldComparison,
     LeakPair,
@@ -56,7 +26,37 @@ from weckd_edge.artifacts.probes import (
     Suspect,
     SuspectProbe,
 )
-from weckd_edge.artifacts.ship import Gate, LinkLatency, Shipping, WeighedLink
+from weckd_edge.artifacts.base import Precision, Rate, Split, Target, Verdict
+from weckd_edge.artifacts.bundle_diff import Change, Changed, ComparedBundle, DataChange, ImageChange, ResultChange
+from weckd_edge.artifacts.chain import BuildRecord, ChainRecord, Link, StageTime
+from weckd_edge.artifacts.data import Attribute, BadFile, DataNote, DatasetIndex, ImageRecord, UnlabelledImage
+from weckd_edge.artifacts.environment import Distribution, Environment, TrunkLicence
+from weckd_edge.artifacts.frame import InputContract, crop_box, diagonal_positions
+from weckd_edge.artifacts.guard import FrameGuard, QualityBars, QualityFigures
+from weckd_edge.artifacts.manifest import GoldenFrames, Manifest, OperatingPoint
+from weckd_edge.artifacts.measurement import (
+    EarlyStop,
+    Latency,
+    LoadgenFigures,
+    MachineRecord,
+    MachineState,
+    Measurement,
+    PowerFigures,
+)
+from weckd_edge.artifacts.metrics import (
+    Answered,
+    ClassFigures,
+    Differences,
+    Figure,
+    Figures,
+    FlipCount,
+    FlippedFrame,
+    Flips,
+    Performance,
+    Slice,
+)
+from weckd_edge.artifacts.models import BuiltModel, ExportedModel, QuantizedModel, Recalibration, Selection, Trial
+from weckd_edge.artifacts.selection import Gate, LinkLatency, Shipping, WeighedLink
 from weckd_edge.artifacts.verification import (
     ApartFrame,
     CalibrationCheck,
@@ -70,6 +70,7 @@ from weckd_edge.artifacts.verification import (
     ReliabilityBin,
     Verification,
 )
+from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 
 __all__ = [
     "SCHEMA_VERSION",

@@ -1,31 +1,14 @@
-"""What every record is made of: files by their digest, rates with an interval, the words for splits and verdicts."""
+"""What every record is made of: rates with an interval, the words for splits and verdicts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-SCHEMA_VERSION = 1
-
 Split = Literal["train", "val", "test"]
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 Target = Literal["cpu", "jetson"]
 Precision = Literal["int8", "fp16", "fp32"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileRef:
-    """A file below the artefact's folder.
-
-    Attributes:
-        path: Relative POSIX path.
-        sha256: Digest of its bytes, hexadecimal.
-        bytes: Size.
-    """
-
-    path: str
-    sha256: str
-    bytes: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

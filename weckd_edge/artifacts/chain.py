@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.artifacts.base import SCHEMA_VERSION, FileRef, Rate
+from weckd_edge.artifacts.base import Rate
 from weckd_edge.artifacts.frame import InputContract
-from weckd_edge.network_options import NetworkOptions, check_network_options
+from weckd_edge.core.network_options import NetworkOptions, check_network_options
+from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from weckd_edge.artifacts.base import SCHEMA_VERSION, FileRef, Target
+from weckd_edge.artifacts.base import Target
 from weckd_edge.artifacts.frame import InputContract
-from weckd_edge.artifacts.graphs import BuiltModel
-from weckd_edge.artifacts.ship import Gate
+from weckd_edge.artifacts.models import BuiltModel
+from weckd_edge.artifacts.selection import Gate
+from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.artifacts.base import SCHEMA_VERSION, Rate
+from weckd_edge.artifacts.base import Rate
+from weckd_edge.core.store import SCHEMA_VERSION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from weckd_edge.cli.console.output import (
+    HELP,
+    fitted,
+    json_option,
+    make_progress,
+    print_json,
+    print_table,
+    quiet_option,
+    say,
+)
 from weckd_edge.cli.options import PATH, THREADS, AnyPath, FiniteRange, at_least_option, owner_key_option
-from weckd_edge.cli.output import HELP, fitted, json_option, make_progress, print_json, print_table, quiet_option, say
 
 if TYPE_CHECKING:
     from weckd_edge.artifacts import Latency, Measurement
@@ -132,12 +141,12 @@ def command(
     if bundle is None:
         raise click.UsageError("Missing argument 'BUNDLE'.")
     if out is not None:
-        from weckd_edge.places import check_place
+        from weckd_edge.pipeline.output_paths import check_place
 
         check_place(out)
     if ssh:
         from weckd_edge.cli.bench_ssh import bench_over_ssh
-        from weckd_edge.devices.remote.job import Job
+        from weckd_edge.devices.remote.bench_request import Job
 
         job = Job(
             bundle=str(bundle) if on_device else None,
@@ -164,10 +173,11 @@ def command(
             as_json=as_json,
             quiet=quiet,
         )
-    from weckd_edge.bundle import open_bundle
-    from weckd_edge.devices.bench import bench
-    from weckd_edge.devices.power.table import open_source
-    from weckd_edge.devices.verdict import verdict_of
+    from weckd_edge.bundle.reader import open_bundle
+    from weckd_edge.devices.bench.bench import bench
+    from weckd_edge.devices.bench.power.table import open_source
+    from weckd_edge.devices.bench.verdict import verdict_of
+    from weckd_edge.report.bench_page import write_bench_page
 
     source = open_source(power)
     try:
@@ -186,6 +196,7 @@ def command(
             )
     finally:
         source.close()
+    page = write_bench_page(out, found) if out is not None else None
     verdict, reason = verdict_of(found)
     if as_json:
         print_json(summary(found, verdict, reason))
@@ -203,8 +214,8 @@ def command(
     for warning in found.warnings:
         say(f"warning: {warning}")
     say(f"{verdict}: {reason}")
-    if out is not None:
-        click.echo(f"Page: {out / 'bench.html'}")
+    if page is not None:
+        click.echo(f"Page: {page}")
     return 0
 
 
@@ -239,8 +250,8 @@ def summary(found: Measurement, verdict: str, reason: str) -> dict[str, Any]:
 
 
 def _compare(folders: tuple[Path, Path], any_device: bool, margin: float, as_json: bool) -> int:
-    from weckd_edge.devices.bench_folder import read_bench
-    from weckd_edge.devices.compare import compare
+    from weckd_edge.devices.bench.compare import compare
+    from weckd_edge.devices.bench.folder import read_bench
 
     first, second = (read_bench(folder) for folder in folders)
     found = compare(first, second, any_device=any_device, margin=margin)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from weckd_edge.cli.output import make_progress, print_json, print_table, say
+from weckd_edge.cli.console.output import make_progress, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from weckd_edge.devices.remote.job import Job
+    from weckd_edge.devices.remote.bench_request import Job
     from weckd_edge.devices.remote.records import HostResult
 
 _FAILED = 1
@@ -35,11 +35,12 @@ def bench_over_ssh(
     quiet: bool,
 ) -> int:
     """Bench on every host and print what came of it; 1 where one was not finished."""
-    from weckd_edge.bundle import open_bundle
+    from weckd_edge.bundle.reader import open_bundle
     from weckd_edge.devices.remote.asyncssh_backend import connect, load
     from weckd_edge.devices.remote.base import Access
-    from weckd_edge.devices.remote.fleet import bench_hosts
     from weckd_edge.devices.remote.hosts import parse_hosts
+    from weckd_edge.devices.remote.many_hosts import bench_hosts
+    from weckd_edge.report.bench_page import write_bench_page
 
     load()
     with make_progress(quiet) as progress:
@@ -55,6 +56,9 @@ def bench_over_ssh(
             patience_s=patience_s,
             progress=progress,
         )
+    for result in found:
+        if result.measurement is not None and result.folder is not None:
+            write_bench_page(result.folder, result.measurement)
     if as_json:
         print_json([_summary(result) for result in found])
     else:
@@ -63,7 +67,8 @@ def bench_over_ssh(
 
 
 def _show(found: Sequence[HostResult]) -> None:
-    from weckd_edge.devices.verdict import verdict_of
+    from weckd_edge.devices.bench.verdict import verdict_of
+    from weckd_edge.report.bench_page import PAGE
 
     rows: list[tuple[object, ...]] = []
     for result in found:
@@ -88,12 +93,12 @@ def _show(found: Sequence[HostResult]) -> None:
         if record.clock_offset_ns is not None and abs(record.clock_offset_ns) > _LARGE_OFFSET_NS:
             say(f"{record.host}: its clock is {record.clock_offset_ns / 1e9:+.0f} s off; no time here depends on it")
         if measured is not None and result.folder is not None:
-            click.echo(f"Page: {result.folder / 'bench.html'}")
+            click.echo(f"Page: {result.folder / PAGE}")
 
 
 def _summary(result: HostResult) -> dict[str, Any]:
     from weckd_edge.cli.bench import summary
-    from weckd_edge.devices.verdict import verdict_of
+    from weckd_edge.devices.bench.verdict import verdict_of
 
     measured = result.measurement
     return {

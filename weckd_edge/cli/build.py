@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from weckd_edge.cli.console.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 from weckd_edge.cli.options import (
     PATH,
     DataOptions,
@@ -24,13 +25,12 @@ from weckd_edge.cli.options import (
     skip_bad_option,
     target_option,
 )
-from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
-from weckd_edge.errors import ConfigError
+from weckd_edge.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from weckd_edge.artifacts import Figure, Performance, Rate
     from weckd_edge.config import BuildConfig, LinkConfig
-    from weckd_edge.pipeline import BuildOutcome
+    from weckd_edge.pipeline.build import BuildOutcome
 
 EXIT_GATE_MISSED = 3
 
@@ -75,7 +75,7 @@ def command(
     # Threads that wait without spinning: as fast alone, and nearly twice as fast beside another run (see benchmarks/).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from weckd_edge.config import BuildConfig, load_config
-    from weckd_edge.pipeline import BuildRequest, build, keeps_results, train_along
+    from weckd_edge.pipeline.build import BuildRequest, build, keeps_results, train_along
 
     config = load_config(config_file) if config_file else BuildConfig()
     config = with_options(config, links, seed, data_options)
@@ -108,7 +108,7 @@ def parse_target(name: str) -> Any:
     Raises:
         ConfigError: There is none of that name.
     """
-    from weckd_edge.errors import did_you_mean
+    from weckd_edge.core.errors import did_you_mean
 
     if name not in ("cpu", "jetson"):
         raise ConfigError(f"unknown target '{name}'{did_you_mean(name, ('cpu', 'jetson'))}")
@@ -143,8 +143,8 @@ def parse_link(text: str) -> LinkConfig:
 
 def summary(outcome: BuildOutcome) -> dict[str, Any]:
     """Return what ``--json`` prints."""
+    from weckd_edge.report.chapters.summary import summarize
     from weckd_edge.report.evidence import read_evidence
-    from weckd_edge.report.summary import summarize
 
     warnings = summarize(outcome.manifest, read_evidence(outcome.bundle, outcome.manifest)).warnings
     manifest, verification, chain = outcome.manifest, outcome.verification, outcome.chain
@@ -261,10 +261,10 @@ def brief(rate: Rate) -> str:
 
 def show(outcome: BuildOutcome) -> None:
     """Print what a person wants to know."""
+    from weckd_edge.report.chapters.summary import summarize, terminal_lines
+    from weckd_edge.report.chapters.verdicts import chain_sentence, latency_text, weighed_row
     from weckd_edge.report.evidence import read_evidence
-    from weckd_edge.report.findings import chain_sentence, latency_text, weighed_row
     from weckd_edge.report.numbers import size
-    from weckd_edge.report.summary import summarize, terminal_lines
 
     manifest, verification = outcome.manifest, outcome.verification
     twin = outcome.chain.twin

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from weckd_edge.cli import data_index
+from weckd_edge.cli.console.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 from weckd_edge.cli.options import PATH, AnyPath, DataOptions, data_options, seed_option
-from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 
 if TYPE_CHECKING:
     from weckd_edge.train.data.check import DataReport
@@ -35,7 +35,7 @@ def check_command(path: Path, data_options: DataOptions, distance: int | None, a
     Only where no file can be read does the command fail.
     """
     from weckd_edge.config import BuildConfig
-    from weckd_edge.errors import DataError
+    from weckd_edge.core.errors import DataError
     from weckd_edge.train.data.check import check
 
     config = data_options.over(BuildConfig()).data
@@ -114,9 +114,9 @@ def split_command(
 ) -> None:
     """Write which image of PATH is used where: splits, labelled shares and groups, as a build would use them."""
     from weckd_edge.config import BuildConfig, load_config
-    from weckd_edge.places import Source, check_place
-    from weckd_edge.schema import to_json
-    from weckd_edge.store import explain_os_errors, write_atomic
+    from weckd_edge.core.serialization import to_json
+    from weckd_edge.core.store import explain_os_errors, write_atomic
+    from weckd_edge.pipeline.output_paths import Source, check_place
     from weckd_edge.train.data.index import build_index
 
     config = data_options.over(load_config(config_path) if config_path is not None else BuildConfig())
@@ -172,8 +172,8 @@ def probe_command(
     the links of --config; without it, colours and edges are described.
     """
     from weckd_edge.config import BuildConfig, load_config
-    from weckd_edge.report.probes import about, sections
-    from weckd_edge.train.probes.run import probe_folder
+    from weckd_edge.report.chapters.audit import about, sections
+    from weckd_edge.train.audit.run import probe_folder
 
     config = data_options.over(load_config(config_path) if config_path is not None else BuildConfig())
     if trunk is not None:
@@ -218,8 +218,8 @@ command.add_command(data_index.command)
 @quiet_option
 def phantom_command(out: Path, images: int, seed: int, size: str, as_json: bool, quiet: bool) -> None:
     """Draw a synthetic set of eardrums in five classes, to try everything on. They are not medical images."""
-    from weckd_edge.places import check_place
-    from weckd_edge.train.data.phantom import write_phantoms
+    from weckd_edge.pipeline.output_paths import check_place
+    from weckd_edge.train.data.synth.phantoms import write_phantoms
 
     height, _, width = size.lower().partition("x")
     if not (height.isdecimal() and width.isdecimal() and len(size) < 20):

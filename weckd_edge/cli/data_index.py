@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from weckd_edge.cli.console.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 from weckd_edge.cli.options import PATH, DataOptions, data_options, owner_key_option
-from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 
 if TYPE_CHECKING:
     from weckd_edge.artifacts import DatasetIndex
@@ -33,7 +33,7 @@ def command(bundle: Path, data: Path, key: Path | None, data_options: DataOption
     pixels, is told.
     """
     from weckd_edge.config import BuildConfig
-    from weckd_edge.errors import DataError
+    from weckd_edge.core.errors import DataError
     from weckd_edge.train.data.verify_index import DIFFERENCES, WORDS, verify_index
 
     index = _read_index(bundle, key)
@@ -64,11 +64,11 @@ def command(bundle: Path, data: Path, key: Path | None, data_options: DataOption
 
 def _read_index(path: Path, key: Path | None) -> DatasetIndex:
     from weckd_edge.artifacts import DatasetIndex
-    from weckd_edge.bundle import open_bundle
-    from weckd_edge.errors import BundleError
-    from weckd_edge.files import read_bounded
+    from weckd_edge.bundle.reader import open_bundle
+    from weckd_edge.core.errors import BundleError
+    from weckd_edge.core.files import read_bounded
+    from weckd_edge.core.serialization import from_json
     from weckd_edge.report.evidence import DATASET_FILE, EVIDENCE_FOLDER
-    from weckd_edge.schema import from_json
 
     if path.is_file():
         if key is not None:

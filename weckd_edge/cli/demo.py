@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from weckd_edge.cli.console.output import HELP, json_option, print_json, say
 from weckd_edge.cli.options import PATH, THREADS, at_least_option, owner_key_option
-from weckd_edge.cli.output import HELP, json_option, print_json, say
 
 _INTERRUPTED = 130
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from weckd_edge.cli.output import HELP, json_option, print_json, print_table, say
+from weckd_edge.cli.console.output import HELP, json_option, print_json, print_table, say
 
 _SURE = "V read in a primary source, S in a secondary one, U not confirmed, choice: this project's own"
 
@@ -18,8 +18,8 @@ def command() -> None:
 @json_option
 def list_command(as_json: bool) -> None:
     """List the device profiles that come with this software."""
-    from weckd_edge.devices.profile import list_profiles
-    from weckd_edge.devices.profile_text import summarize
+    from weckd_edge.devices.profiles.profile import list_profiles
+    from weckd_edge.devices.profiles.text import summarize
 
     profiles = list_profiles()
     if as_json:
@@ -49,8 +49,8 @@ def list_command(as_json: bool) -> None:
 @json_option
 def show_command(name: str, as_json: bool) -> None:
     """Show one profile with the source of every value. NAME is a device, or a TOML file of your own."""
-    from weckd_edge.devices.profile import load_profile
-    from weckd_edge.devices.profile_text import describe
+    from weckd_edge.devices.profiles.profile import load_profile
+    from weckd_edge.devices.profiles.text import describe
 
     profile = load_profile(name)
     if as_json:
@@ -69,7 +69,7 @@ def show_command(name: str, as_json: bool) -> None:
 @json_option
 def detect_command(as_json: bool) -> None:
     """Say which device this machine is, and why."""
-    from weckd_edge.devices.detect import detect
+    from weckd_edge.devices.machine.detect import detect
 
     found = detect()
     if as_json:

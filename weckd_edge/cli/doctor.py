@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from weckd_edge.cli.output import HELP, json_option, print_json, print_table, say
+from weckd_edge.cli.console.output import HELP, json_option, print_json, print_table, say
 
 
 @click.command("doctor", context_settings=HELP)
@@ -14,7 +14,7 @@ def command(as_json: bool) -> None:
 
     Every library is really imported, so this takes a few seconds.
     """
-    from weckd_edge.devices.doctor import diagnose
+    from weckd_edge.devices.doctor.doctor import diagnose
 
     found = diagnose()
     if as_json:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from weckd_edge.cli.console.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 from weckd_edge.cli.options import PATH, at_least_option, owner_key_option
-from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 
 
 @click.command("finalize", context_settings=HELP)
@@ -34,8 +34,8 @@ def command(
     An engine that exists already for this module, TensorRT, L4T and power mode is tested and used again. An engine that
     fails its self-test is thrown away, and the one before it stays in use.
     """
-    from weckd_edge.bundle import open_bundle
-    from weckd_edge.devices.finalize import Finalized, finalize, go_back
+    from weckd_edge.bundle.reader import open_bundle
+    from weckd_edge.devices.jetson.finalize import Finalized, finalize, go_back
 
     if back and (dla or gpu_fallback):
         raise click.UsageError("--back builds nothing; leave out --dla and --gpu-fallback")

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, NoReturn
 import click
 
 import weckd_edge
-from weckd_edge.cli.failing import describe_defect, explain
-from weckd_edge.cli.output import HELP, say, say_lines
-from weckd_edge.errors import WeckdError, did_you_mean
+from weckd_edge.cli.console.failing import describe_defect, explain
+from weckd_edge.cli.console.output import HELP, say, say_lines
+from weckd_edge.core.errors import WeckdError, did_you_mean
 
 logger = logging.getLogger(__name__)
 
@@ -33,19 +33,19 @@ class Entry(NamedTuple):
 
 COMMANDS = {
     "build": Entry("weckd_edge.cli.build", "From a folder of labelled images to a verified bundle."),
-    "compile": Entry("weckd_edge.cli.compiling", "From a network you bring to a verified bundle."),
+    "compile": Entry("weckd_edge.cli.compile_model", "From a network you bring to a verified bundle."),
     "data": Entry("weckd_edge.cli.data", "Look at a data set, its leaks and its shares; make the phantom set."),
     "study": Entry("weckd_edge.cli.study", "The chain against its controls, on the same groups and seeds."),
-    "search": Entry("weckd_edge.cli.search", "Find the settings of the teaching, on validation groups."),
-    "infer": Entry("weckd_edge.cli.infer", "Classify images with a bundle."),
+    "search": Entry("weckd_edge.cli.tune", "Find the settings of the teaching, on validation groups."),
+    "infer": Entry("weckd_edge.cli.predict", "Classify images with a bundle."),
     "demo": Entry("weckd_edge.cli.demo", "A local page that answers images with a bundle."),
     "verify": Entry("weckd_edge.cli.verify", "Check a bundle: signature, digests, self-test."),
     "bench": Entry("weckd_edge.cli.bench", "Measure a bundle's latency, on this machine or over ssh."),
-    "predict": Entry("weckd_edge.cli.predict", "The latency to expect on a device that is not attached."),
+    "predict": Entry("weckd_edge.cli.estimate", "The latency to expect on a device that is not attached."),
     "finalize": Entry("weckd_edge.cli.finalize", "On the Jetson: build the engine, self-test it, swap it in."),
     "devices": Entry("weckd_edge.cli.devices", "List, show and detect device profiles."),
     "doctor": Entry("weckd_edge.cli.doctor", "What works here, what is missing, how to get it."),
-    "export": Entry("weckd_edge.cli.export", "Pack a bundle for an update system: tar, RAUC, SWUpdate, Mender."),
+    "export": Entry("weckd_edge.cli.package", "Pack a bundle for an update system: tar, RAUC, SWUpdate, Mender."),
     "report": Entry("weckd_edge.cli.report", "Write a bundle's report again."),
 }
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from weckd_edge.bounds import MOST_SEED, MOST_THREADS, MOST_VERSION
-from weckd_edge.cli.output import Option
+from weckd_edge.cli.console.output import Option
+from weckd_edge.core.bounds import MOST_SEED, MOST_THREADS, MOST_VERSION
 
 if TYPE_CHECKING:
     from weckd_edge.config import BuildConfig

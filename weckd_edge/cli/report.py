@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from weckd_edge.cli.console.output import HELP, json_option, print_json, print_table, say
 from weckd_edge.cli.options import PATH, owner_key_option
-from weckd_edge.cli.output import HELP, json_option, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from weckd_edge.bundle import Bundle
-    from weckd_edge.report.change_rows import ChangeText
+    from weckd_edge.bundle.reader import Bundle
+    from weckd_edge.report.diff.rows import ChangeText
 
 
 @click.command("report", context_settings=HELP)
@@ -34,7 +34,7 @@ def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, key: Pat
     A bundle is sealed, so the report is written outside it; sample frames are only in the report that the build wrote. What
     changed is told in data, model, thresholds and results, here, in Markdown, and as a section of the HTML report.
     """
-    from weckd_edge.bundle import open_bundle
+    from weckd_edge.bundle.reader import open_bundle
 
     opened = open_bundle(bundle, key=key)
     if against is None and not outs:
@@ -43,8 +43,8 @@ def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, key: Pat
         _check_out(out, against)
     text: ChangeText | None = None
     if against is not None:
-        from weckd_edge.changes import compare_bundles
-        from weckd_edge.report.change_rows import change_text
+        from weckd_edge.report.diff import compare_bundles
+        from weckd_edge.report.diff.rows import change_text
 
         change = compare_bundles(against, bundle, key)
         text = change_text(change)
@@ -63,8 +63,8 @@ def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, key: Pat
 
 
 def _check_out(out: Path, against: Path | None) -> None:
-    from weckd_edge.errors import ConfigError
-    from weckd_edge.places import check_place
+    from weckd_edge.core.errors import ConfigError
+    from weckd_edge.pipeline.output_paths import check_place
 
     check_place(out, makes="file")
     if out.is_dir():
@@ -76,9 +76,9 @@ def _check_out(out: Path, against: Path | None) -> None:
 
 
 def _write(out: Path, opened: Bundle, text: ChangeText | None) -> None:
+    from weckd_edge.core.store import write_atomic
     from weckd_edge.report import write_report
     from weckd_edge.report.rendering import render
-    from weckd_edge.store import write_atomic
 
     if out.suffix.lower() == ".md":
         write_atomic(out, render("change_log.md.j2", {"change": text}))

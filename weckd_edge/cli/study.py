@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from weckd_edge.cli.build import with_options
+from weckd_edge.cli.console.output import HELP, json_option, make_progress, print_json, print_table, quiet_option
 from weckd_edge.cli.options import PATH, DataOptions, chain_option, data_option, data_options, seed_option, skip_bad_option
-from weckd_edge.cli.output import HELP, json_option, make_progress, print_json, print_table, quiet_option
 
 if TYPE_CHECKING:
     from weckd_edge.report.study_page import StudyPage
-    from weckd_edge.train.study import Study
+    from weckd_edge.train.tuning.study import Study
 
 DEFAULT = "single-share,single-union,single-all,one-step+pool,takd+pool,dgkd+pool,weckd,relay,guided,guided+pool"
 
@@ -57,11 +57,11 @@ def command(
     from tempfile import TemporaryDirectory
 
     from weckd_edge.config import BuildConfig, load_config
-    from weckd_edge.pipeline import keeps_results
-    from weckd_edge.places import Source, check_place
-    from weckd_edge.progress import SilentProgress
+    from weckd_edge.core.progress import SilentProgress
+    from weckd_edge.pipeline.build import keeps_results
+    from weckd_edge.pipeline.output_paths import Source, check_place
     from weckd_edge.report.study_page import write_study
-    from weckd_edge.train.study import run_study
+    from weckd_edge.train.tuning.study import run_study
 
     config = with_options(load_config(config_file) if config_file else BuildConfig(), links, seed, data_options)
     check_place(out, [Source("the data set", data)])
@@ -109,7 +109,7 @@ def summary(page: StudyPage, study: Study) -> dict[str, Any]:
 def page_of(study: Study) -> StudyPage:
     """Work out what is shown, controls first."""
     from weckd_edge.report.study_page import StudyPage, StudyRow, order_of
-    from weckd_edge.train.study import verdicts
+    from weckd_edge.train.tuning.study import verdicts
 
     names = order_of(study.strategies())
     first = {t.strategy: t for t in reversed(study.trials)}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from weckd_edge.cli.console.output import HELP, json_option, print_json, print_table, say
 from weckd_edge.cli.options import PATH, at_least_option, owner_key_option
-from weckd_edge.cli.output import HELP, json_option, print_json, print_table, say
 
 
 @click.command("verify", context_settings=HELP)
@@ -17,8 +17,8 @@ from weckd_edge.cli.output import HELP, json_option, print_json, print_table, sa
 @json_option
 def command(bundle: Path, key: Path | None, at_least: int, as_json: bool) -> None:
     """Check a bundle's signature, every file's digest, and its golden frames on each backend that runs here."""
-    from weckd_edge.devices.verify_bundle import verify_bundle
-    from weckd_edge.errors import BundleError
+    from weckd_edge.core.errors import BundleError
+    from weckd_edge.devices.runtime.verify_bundle import verify_bundle
 
     result = verify_bundle(bundle, key, at_least)
     if as_json:

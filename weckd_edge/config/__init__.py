@@ -4,12 +4,24 @@ Each class refuses what contradicts itself when it is made, so that a wrong sett
 Each module here holds some of the tables; everything is imported from ``weckd_edge.config`` itself.
 """
 
+from weckd_edge.config.abstain import AbstainConfig
+from weckd_edge.config.audit import ProbesConfig
+from weckd_edge.config.bench import BenchConfig
 from weckd_edge.config.build import BuildConfig, load_config
-from weckd_edge.config.compiling import BenchConfig, GateConfig, QuantizeConfig, SelftestConfig, ShipConfig, VerifyConfig
-from weckd_edge.config.data import DataConfig, InputConfig
-from weckd_edge.config.evidence import BandConfig, CardConfig, PrevalenceConfig, ProbesConfig, ReportConfig
-from weckd_edge.config.refusing import AbstainConfig, GuardConfig
-from weckd_edge.config.training import DEFAULT_LINKS, DistillConfig, LinkConfig, QuantizeAwareConfig, TrainConfig
+from weckd_edge.config.data import DataConfig
+from weckd_edge.config.distill import DistillConfig
+from weckd_edge.config.gates import GateConfig
+from weckd_edge.config.guard import GuardConfig
+from weckd_edge.config.input import InputConfig
+from weckd_edge.config.link import DEFAULT_LINKS, LinkConfig
+from weckd_edge.config.model_card import CardConfig
+from weckd_edge.config.quantize import QuantizeConfig
+from weckd_edge.config.quantize_aware import QuantizeAwareConfig
+from weckd_edge.config.report import BandConfig, PrevalenceConfig, ReportConfig
+from weckd_edge.config.select import ShipConfig
+from weckd_edge.config.selftest import SelftestConfig
+from weckd_edge.config.train import TrainConfig
+from weckd_edge.config.verify import VerifyConfig
 
 __all__ = [
     "DEFAULT_LINKS",

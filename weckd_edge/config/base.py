@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from weckd_edge.errors import ConfigError
+from weckd_edge.core.errors import ConfigError
 
 
 def check(ok: bool, message: str) -> None:

@@ -5,15 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from weckd_edge.bounds import MOST_SEED
+from weckd_edge.config.abstain import AbstainConfig
+from weckd_edge.config.audit import ProbesConfig
 from weckd_edge.config.base import check
-from weckd_edge.config.compiling import BenchConfig, GateConfig, QuantizeConfig, SelftestConfig, ShipConfig, VerifyConfig
-from weckd_edge.config.data import DataConfig, InputConfig
-from weckd_edge.config.evidence import CardConfig, ProbesConfig, ReportConfig
-from weckd_edge.config.refusing import AbstainConfig, GuardConfig
-from weckd_edge.config.training import DEFAULT_LINKS, DistillConfig, LinkConfig, QuantizeAwareConfig, TrainConfig
-from weckd_edge.schema import from_data
-from weckd_edge.toml_file import read_toml
+from weckd_edge.config.bench import BenchConfig
+from weckd_edge.config.data import DataConfig
+from weckd_edge.config.distill import DistillConfig
+from weckd_edge.config.gates import GateConfig
+from weckd_edge.config.guard import GuardConfig
+from weckd_edge.config.input import InputConfig
+from weckd_edge.config.link import DEFAULT_LINKS, LinkConfig
+from weckd_edge.config.model_card import CardConfig
+from weckd_edge.config.quantize import QuantizeConfig
+from weckd_edge.config.quantize_aware import QuantizeAwareConfig
+from weckd_edge.config.report import ReportConfig
+from weckd_edge.config.select import ShipConfig
+from weckd_edge.config.selftest import SelftestConfig
+from weckd_edge.config.train import TrainConfig
+from weckd_edge.config.verify import VerifyConfig
+from weckd_edge.core.bounds import MOST_SEED
+from weckd_edge.core.serialization import from_data
+from weckd_edge.core.toml_file import read_toml
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

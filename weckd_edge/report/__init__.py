@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weckd_edge.report.documents import write_documents
+from weckd_edge.report.documents.write import write_documents
 from weckd_edge.report.evidence import Evidence, read_evidence, write_evidence
 from weckd_edge.report.page import Sample, write_report
 from weckd_edge.report.pictures import Picture

@@ -1,17 +1,34 @@
 """The page of one bench: how often each time came, when it came, and what the machine did.
 
-Written without a template, as a device that runs only the base package writes it too.
+It is written without a template, so that the base package is enough.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
+from pathlib import Path
 
 from weckd_edge.artifacts import MachineRecord, MachineState, Measurement
+from weckd_edge.core.store import write_atomic
+from weckd_edge.core.words import plural
+from weckd_edge.devices.bench.verdict import verdict_of
 from weckd_edge.report import charts
-from weckd_edge.report.numbers import milliseconds, plural, significant, size
-from weckd_edge.report.shell import document
+from weckd_edge.report.html_shell import document
+from weckd_edge.report.numbers import milliseconds, significant, size
+
+PAGE = "bench.html"
+
+
+def write_bench_page(folder: Path, measurement: Measurement) -> Path:
+    """Write the page of a bench into its folder, and return the page's path.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
+    path = folder / PAGE
+    write_atomic(path, bench_page(measurement, *verdict_of(measurement)))
+    return path
 
 
 def bench_page(measurement: Measurement, verdict: str | None = None, reason: str | None = None) -> str:

@@ -23,9 +23,9 @@ from weckd_edge.artifacts import (
     Shipping,
     Verification,
 )
-from weckd_edge.errors import BundleError
-from weckd_edge.schema import from_json, to_data, to_json
-from weckd_edge.store import write_atomic
+from weckd_edge.core.errors import BundleError
+from weckd_edge.core.serialization import from_json, to_data, to_json
+from weckd_edge.core.store import write_atomic
 
 EVIDENCE_FOLDER = "evidence"
 DATASET_FILE = "dataset_index.json"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from weckd_edge.artifacts import Rate
+from weckd_edge.core.words import NBSP
 
-NBSP = "\u00a0"
 MINUS = "\u2212"
 EN_DASH = "\u2013"
 
@@ -79,6 +79,4 @@ def size(amount: int) -> str:
     return f"{amount}{NBSP}B"
 
 
-def plural(number: int, one: str, many: str | None = None) -> str:
-    """Write a number with its noun: ``1 image``, ``1,204 images``."""
-    return f"{number:,}{NBSP}{one if number == 1 else many or one + 's'}"
+"How numbers are written for people: few digits, always a unit, and a no-break space before it."

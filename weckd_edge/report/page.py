@@ -11,17 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import Manifest, Verification
-from weckd_edge.report import abstaining, charts, explorer, findings, operating, parity, pictures, probes
-from weckd_edge.report.chain_chart import chain_chart
-from weckd_edge.report.change_rows import ChangeText
+from weckd_edge.bundle.verdict import SYNTHETIC
+from weckd_edge.core.store import write_atomic
+from weckd_edge.report import charts, pictures
+from weckd_edge.report.chapters import abstention, audit, explorer, operating_points, parity, verdicts
+from weckd_edge.report.chapters.gallery import by_harm, gallery
+from weckd_edge.report.chapters.metrics import flips_sentence, performance_text, recall_table
+from weckd_edge.report.chapters.summary import summarize
+from weckd_edge.report.charts.chain import chain_chart
+from weckd_edge.report.diff.rows import ChangeText
 from weckd_edge.report.evidence import Evidence, Read, read_evidence
-from weckd_edge.report.gallery import by_harm, gallery
-from weckd_edge.report.performance_rows import flips_sentence, performance_text, recall_table
+from weckd_edge.report.html_shell import document
 from weckd_edge.report.pictures import Picture
 from weckd_edge.report.rendering import render, safe
-from weckd_edge.report.shell import document
-from weckd_edge.report.summary import summarize
-from weckd_edge.store import write_atomic
 
 CONTENTS = (
     ("top", "Summary"),
@@ -105,7 +107,7 @@ def _context(
 ) -> dict[str, Any]:
     verification, measurement, performance = evidence.verification, evidence.measurement, evidence.performance
     bar_ms = next((gate.bar for gate in manifest.gates if gate.name == "latency_p90_ms"), None)
-    data = findings.data_facts(evidence.dataset)
+    data = verdicts.data_facts(evidence.dataset)
     urls = pictures.encode(_images(evidence, samples, frames))
     found = evidence.abstention
     return {
@@ -115,24 +117,24 @@ def _context(
         "verification": verification,
         "selection": evidence.selection,
         "shipping": evidence.shipping,
-        "weighed": [findings.weighed_row(link) for link in evidence.shipping.links],
+        "weighed": [verdicts.weighed_row(link) for link in evidence.shipping.links],
         "measurement": measurement,
         "shipped": evidence.shipped,
-        "gates": findings.gate_rows(manifest.gates),
-        "loaded_bytes": findings.loaded_bytes(manifest),
-        "chain_sentence": findings.chain_sentence(evidence.chain),
-        "teachers": {link.name: findings.teacher_of(link, evidence.chain.links) for link in evidence.chain.links},
+        "gates": verdicts.gate_rows(manifest.gates),
+        "loaded_bytes": verdicts.loaded_bytes(manifest),
+        "chain_sentence": verdicts.chain_sentence(evidence.chain),
+        "teachers": {link.name: verdicts.teacher_of(link, evidence.chain.links) for link in evidence.chain.links},
         "performance": performance_text(performance, manifest.labels),
         "flip_sentences": [flips_sentence(flips) for flips in performance.flips] if performance else [],
         "recall_table": recall_table(verification, manifest.labels),
         "data": data,
         "abstention": found,
-        "abstaining": abstaining.sentences(found) if found else [],
-        "far_kinds": abstaining.kind_rows(found) if found else [],
+        "abstaining": abstention.sentences(found) if found else [],
+        "far_kinds": abstention.kind_rows(found) if found else [],
         "risk_chart": safe(charts.risk_coverage(found.curve, found.aurc)) if found and found.curve else None,
-        "frame": findings.frame_text(manifest.input),
-        "disclaimer": findings.DISCLAIMER,
-        "synthetic": findings.SYNTHETIC,
+        "frame": verdicts.frame_text(manifest.input),
+        "disclaimer": verdicts.DISCLAIMER,
+        "synthetic": SYNTHETIC,
         "chain_chart": safe(chain_chart(evidence, manifest.device)),
         "recall_chart": safe(
             charts.recall_by_class(manifest.labels, verification.recall_fp32, verification.recall_compiled)
@@ -142,8 +144,8 @@ def _context(
         **_answers(verification, manifest),
         **_parity(verification, manifest, frames, urls),
         "gallery": gallery(performance, verification, manifest.labels, frames, urls) if performance else None,
-        "probes_about": probes.about(evidence.probes) if evidence.probes else "",
-        "probe_sections": probes.sections(evidence.probes) if evidence.probes else (),
+        "probes_about": audit.about(evidence.probes) if evidence.probes else "",
+        "probe_sections": audit.sections(evidence.probes) if evidence.probes else (),
         "samples": [{"url": urls.get(f"sample:{n}"), "sample": s} for n, s in enumerate(samples)],
     }
 
@@ -165,7 +167,7 @@ def _images(evidence: Evidence, samples: Sequence[Sample], frames: Mapping[str, 
 def _answers(verification: Verification, manifest: Manifest) -> dict[str, Any]:
     """Return what the report shows of single answers, and of the threshold on them."""
     predictions, labels, point = verification.predictions, manifest.labels, manifest.operating_point
-    counts, abstained = findings.confusion(predictions, len(labels), point.abstain_below, point.refuse_labels, labels)
+    counts, abstained = verdicts.confusion(predictions, len(labels), point.abstain_below, point.refuse_labels, labels)
     data = explorer.answers(predictions, manifest)
     rows = [
         {
@@ -186,8 +188,8 @@ def _answers(verification: Verification, manifest: Manifest) -> dict[str, Any]:
         "abstains": point.abstain_below > 0 or bool(point.refuse_labels),
         "has_teacher": bool(predictions) and all(p.teacher is not None for p in predictions),
         "first_images": rows,
-        "point_sentence": operating.point_sentence(point.abstain_below),
-        "thresholds": operating.threshold_rows(predictions, point.abstain_below) if predictions else [],
+        "point_sentence": operating_points.point_sentence(point.abstain_below),
+        "thresholds": operating_points.threshold_rows(predictions, point.abstain_below) if predictions else [],
         "curves": safe(charts.threshold_curves(predictions, point.abstain_below)) if data else None,
     }
 

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-from weckd_edge.optional import require
-from weckd_edge.report import findings, numbers, parity
+from weckd_edge.core.optional_imports import require
+from weckd_edge.core.words import plural
+from weckd_edge.report import numbers
+from weckd_edge.report.chapters import parity, verdicts
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
@@ -18,7 +20,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         MissingDependency: The extra ``report`` is not installed.
     """
     jinja2 = require("jinja2", "write a report")
-    folder = files("weckd_edge") / "templates"
+    folder = files("weckd_edge.report") / "templates"
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
         autoescape=template.endswith(".html.j2"),
@@ -39,11 +41,11 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         points=numbers.points,
         breakable=_breakable,
         cell=_cell,
-        accuracy=findings.accuracy_text,
+        accuracy=verdicts.accuracy_text,
         p_value=parity.p_value,
         decibel=parity.decibel,
     )
-    environment.globals["plural"] = numbers.plural
+    environment.globals["plural"] = plural
     filled: str = environment.get_template(template).render(**context)
     return filled
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from weckd_edge.report import charts, findings
+from weckd_edge.bundle.verdict import SYNTHETIC
+from weckd_edge.core.store import write_atomic
+from weckd_edge.report import charts
+from weckd_edge.report.html_shell import document
 from weckd_edge.report.rendering import render, safe
-from weckd_edge.report.shell import document
-from weckd_edge.store import write_atomic
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +68,7 @@ def write_study(page: StudyPage, out: Path) -> None:
         StoreError: The file cannot be written.
     """
     chart = charts.accuracy_by_strategy([(r.name, r.by_seed, r.mean, r.low, r.high) for r in page.rows])
-    context = {"page": page, "chart": safe(chart), "synthetic": findings.SYNTHETIC}
+    context = {"page": page, "chart": safe(chart), "synthetic": SYNTHETIC}
     body = render("report/study.html.j2", context)
     write_atomic(out, document(f"{page.dataset}: study", body))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from weckd_edge.config import DataConfig
-from weckd_edge.errors import ConfigError, DataError
-from weckd_edge.store import digest_of
+from weckd_edge.core.errors import ConfigError, DataError
+from weckd_edge.core.store import digest_of
 from weckd_edge.train.data.listing.base import ListedImage, Listing, refuse_labels, stamp, utf8_path
 from weckd_edge.train.data.listing.described import read_described
 from weckd_edge.train.data.listing.folders import read_folder

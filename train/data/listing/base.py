@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weckd_edge.artifacts import Attribute, BadFile, DataNote, Split
-from weckd_edge.bounds import MOST_CLASSES, MOST_LABEL_BYTES
-from weckd_edge.errors import DataError
-from weckd_edge.files import through_stored_links
+from weckd_edge.core.bounds import MOST_CLASSES, MOST_LABEL_BYTES
+from weckd_edge.core.errors import DataError
+from weckd_edge.core.files import through_stored_links
 
 MOST_CSV_BYTES = 256 << 20
 MOST_FILES = 1_000_000

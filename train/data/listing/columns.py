@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from weckd_edge.artifacts import DataNote
-from weckd_edge.bounds import MOST_CLASSES
 from weckd_edge.config import DataConfig
-from weckd_edge.errors import DataError, did_you_mean
+from weckd_edge.core.bounds import MOST_CLASSES
+from weckd_edge.core.errors import DataError, did_you_mean
 from weckd_edge.train.data.listing.labels import is_flag, is_missing, ones
 from weckd_edge.train.data.listing.notes import counted, note, quoted
 from weckd_edge.train.data.listing.splits import split_name, split_of_cell, word_set, words_of

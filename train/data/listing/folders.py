@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from weckd_edge.artifacts import DataNote
-from weckd_edge.errors import DataError
+from weckd_edge.core.errors import DataError
 from weckd_edge.train.data.listing.base import ListedImage, Listing
 from weckd_edge.train.data.listing.masks import find_masks, is_mask_folder
 from weckd_edge.train.data.listing.notes import counted, note, quoted, some

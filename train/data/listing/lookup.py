@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from weckd_edge.artifacts import DataNote
-from weckd_edge.errors import DataError
-from weckd_edge.files import through_stored_links
+from weckd_edge.core.errors import DataError
+from weckd_edge.core.files import through_stored_links
 from weckd_edge.train.data.listing.columns import has_ending
 from weckd_edge.train.data.listing.masks import is_mask_folder
 from weckd_edge.train.data.listing.notes import counted, note, some

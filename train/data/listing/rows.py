@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from weckd_edge.artifacts import Attribute, BadFile, DataNote, Split
 from weckd_edge.config import DataConfig
-from weckd_edge.errors import DataError, did_you_mean
+from weckd_edge.core.errors import DataError, did_you_mean
 from weckd_edge.train.data.listing.base import ListedImage, Listing
 from weckd_edge.train.data.listing.columns import Roles, choose_columns
 from weckd_edge.train.data.listing.labels import find_combined, is_flag, is_missing, may_be_missing, ones, parts_of, single

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from weckd_edge.errors import DataError
+from weckd_edge.core.errors import DataError
 from weckd_edge.train.data.listing import base
 from weckd_edge.train.data.listing.splits import word_set
 

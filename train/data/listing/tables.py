@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weckd_edge.artifacts import DataNote
-from weckd_edge.errors import DataError
-from weckd_edge.files import read_bounded
+from weckd_edge.core.errors import DataError
+from weckd_edge.core.files import read_bounded
 from weckd_edge.train.data.listing import base
 from weckd_edge.train.data.listing.notes import note
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from weckd_edge.report.charts.accuracy import Point, accuracy_against_cost, accuracy_by_strategy, recall_by_class
-from weckd_edge.report.charts.answers import layers, reliability, share_bar, two_answers
-from weckd_edge.report.charts.doubt import risk_coverage, threshold_curves
-from weckd_edge.report.charts.times import latency_histogram, time_line
+from weckd_edge.report.charts.latency import latency_histogram, time_line
+from weckd_edge.report.charts.predictions import layers, reliability, share_bar, two_answers
+from weckd_edge.report.charts.risk_coverage import risk_coverage, threshold_curves
 
 __all__ = [
     "Point",

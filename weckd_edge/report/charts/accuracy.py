@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from weckd_edge.artifacts import Rate
+from weckd_edge.core.words import NBSP
 from weckd_edge.report.charts import draw
 from weckd_edge.report.charts.draw import WIDTH
-from weckd_edge.report.numbers import NBSP, significant
+from weckd_edge.report.numbers import significant
 
 NAME_ROOM = 48
 """Two names nearer than this are put one above and one below their intervals."""

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from html import escape
 
-from weckd_edge.report.numbers import NBSP
+from weckd_edge.core.words import NBSP
 
 WIDTH = 480
 

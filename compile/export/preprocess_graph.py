@@ -1,0 +1,94 @@
+"""What stands between the camera frame and the network's first convolution, made as cheap as it can be without a change.
+
+The exported graph normalises by a subtraction and a product. The product goes into the convolution's weights: zeros, with
+which the convolution pads, stay zeros. What is left is a whole number of grey levels, and where the middle of the scale was
+taken off it fits int8 without rounding.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from weckd_edge.compile.graph import NETWORK_INPUT_NAME, consumers, preprocessing_nodes, producers
+from weckd_edge.core.optional_imports import require
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+
+MIDDLE = 128
+"""The grey level that becomes 0 where pixels are to fit int8: 0..255 become -128..127."""
+
+
+def fold_scale(model: ModelProto) -> bool:
+    """Multiply the first convolution's weights by the normalisation's scale, and take the product out of the graph.
+
+    Nothing is changed where something else than one convolution reads the network's input.
+
+    Returns:
+        Whether it was folded; the network's input is then in grey levels, zero being the mean.
+    """
+    onnx = require("onnx", "export a network")
+    graph = model.graph
+    product, readers = producers(graph).get(NETWORK_INPUT_NAME), consumers(graph).get(NETWORK_INPUT_NAME, [])
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    if product is None or product.op_type != "Mul" or product.input[1] not in constants:
+        return False
+    if len(readers) != 1 or readers[0].op_type != "Conv" or not _has_own_weights(readers[0], constants, graph):
+        return False
+    weights = constants[readers[0].input[1]]
+    values, scale = onnx.numpy_helper.to_array(weights), onnx.numpy_helper.to_array(constants[product.input[1]])
+    if values.shape[1] != 3:  # a grouped convolution
+        return False
+    scaled = values.astype(np.float64) * np.broadcast_to(scale.reshape(1, -1, 1, 1), (1, 3, 1, 1))
+    weights.CopyFrom(onnx.numpy_helper.from_array(scaled.astype(values.dtype), weights.name))
+    centred = producers(graph)[product.input[0]]
+    for info in [i for i in graph.value_info if i.name == centred.output[0]]:
+        graph.value_info.remove(info)
+    graph.node.remove(product)
+    graph.initializer.remove(constants[product.input[1]])
+    centred.output[0] = NETWORK_INPUT_NAME
+    return True
+
+
+def _has_own_weights(conv: NodeProto, constants: dict[str, TensorProto], graph: GraphProto) -> bool:
+    return conv.input[1] in constants and sum(conv.input[1] in node.input for node in graph.node) == 1
+
+
+def keep_pixels_whole(model: ModelProto) -> bool:
+    """Let the network's input be quantized in steps of one grey level, where it then fits int8: no pixel is changed.
+
+    What rounded the mean of two pixels to a whole level is left out: quantizing now does the very same.
+
+    Args:
+        model: A Q/DQ graph of which ``fold_scale`` took the product.
+
+    Returns:
+        Whether the graph was changed.
+    """
+    onnx = require("onnx", "quantize a network")
+    graph = model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    centred = producers(graph).get(NETWORK_INPUT_NAME)
+    if centred is None or centred.op_type != "Sub" or centred.input[1] not in constants:
+        return False
+    if (onnx.numpy_helper.to_array(constants[centred.input[1]]) != MIDDLE).any():
+        return False
+    quantizers = [n for n in consumers(graph).get(NETWORK_INPUT_NAME, []) if n.op_type == "QuantizeLinear"]
+    if not quantizers:
+        return False
+    _leave_out(graph, "Round")
+    for node in quantizers:
+        scale = constants[node.input[1]]
+        one = np.ones_like(onnx.numpy_helper.to_array(scale))
+        scale.CopyFrom(onnx.numpy_helper.from_array(one, scale.name))
+    return True
+
+
+def _leave_out(graph: GraphProto, kind: str) -> None:
+    """Take the preprocessing's only operator of a kind out of it, if it has one."""
+    for node in [n for n in preprocessing_nodes(graph) if n.op_type == kind]:
+        for reader in consumers(graph)[node.output[0]]:
+            reader.input[:] = [node.input[0] if name == node.output[0] else name for name in reader.input]
+        graph.node.remove(node)

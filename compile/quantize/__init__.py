@@ -1,0 +1,1 @@
+"""Lower precisions: ranges, Q/DQ nodes, candidates, and the choice among them."""

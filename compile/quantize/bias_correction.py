@@ -1,0 +1,126 @@
+"""Bias correction: what rounding shifts a layer's mean output by is taken from its bias (Nagel 2019, arXiv 1906.04721).
+
+The shift is worked out layer by layer from the FP32 network's own values: the mean of each input channel, as it is and as
+int8 holds it, through the weights as they are and as int8 holds them. Borders are left out of account.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.compile.graph import producers
+from weckd_edge.compile.quantize.qdq_nodes import across, axis_of, rounded
+from weckd_edge.compile.quantize.ranges import watch
+from weckd_edge.core.optional_imports import require
+from weckd_edge.core.progress import Task
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+Means = dict[str, NDArray[np.float64]]
+
+
+def correct_biases(
+    int8: ModelProto, fp32: ModelProto, input_name: str, frames: Iterable[NDArray[Any]], task: Task
+) -> tuple[str, ...]:
+    """Change the biases of an int8 graph's convolutions and linear layers in place.
+
+    Args:
+        int8: The graph; weights stand in it as floating point behind a pair of their own.
+        fp32: The graph it came from.
+        input_name: Of both.
+        frames: Training frames ``[1, H, W, 3]``.
+        task: Moves on by one a frame.
+
+    Returns:
+        The names of the corrected layers.
+
+    Raises:
+        DataError: A frame cannot be read.
+        ModelError: ONNX Runtime cannot run the graph.
+    """
+    onnx = require("onnx", "correct biases")
+    graph = int8.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    made_by = producers(graph)
+    readers = Counter(name for node in graph.node for name in node.input)
+    layers = [
+        _Layer(node, made_by, constants)
+        for node in graph.node
+        if _is_layer(node, made_by, constants) and readers[node.input[2]] == 1
+    ]
+    if not layers:
+        return ()
+    plain, held = _means(fp32, input_name, layers, frames, task)
+    for layer in layers:
+        shift = layer.outputs(layer.held_weights, held[layer.source]) - layer.outputs(layer.weights, plain[layer.source])
+        bias = constants[layer.bias]
+        corrected = onnx.numpy_helper.to_array(bias).astype(np.float64) - shift
+        bias.CopyFrom(onnx.numpy_helper.from_array(corrected.astype(np.float32), layer.bias))
+    return tuple(layer.name for layer in layers)
+
+
+def _is_layer(node: NodeProto, made_by: dict[str, NodeProto], constants: dict[str, Any]) -> bool:
+    """Tell whether a node is a convolution or linear layer in int8 with a bias of its own."""
+    if node.op_type not in ("Conv", "Gemm") or len(node.input) != 3 or node.input[2] not in constants:
+        return False
+    pairs = [made_by.get(name) for name in node.input[:2]]
+    if any(dq is None or dq.op_type != "DequantizeLinear" for dq in pairs):
+        return False
+    weights = made_by.get(pairs[1].input[0]) if pairs[1] is not None else None
+    transposed = any(a.name == "transA" and a.i for a in node.attribute)
+    return weights is not None and weights.input[0] in constants and not transposed
+
+
+class _Layer:
+    """One layer's weights ``[outputs, inputs]``, summed over the taps of its kernel."""
+
+    def __init__(self, node: NodeProto, made_by: dict[str, NodeProto], constants: dict[str, Any]) -> None:
+        onnx = require("onnx", "correct biases")
+        array = onnx.numpy_helper.to_array
+        self.name = node.name
+        q_input = made_by[made_by[node.input[0]].input[0]]
+        q_weights = made_by[made_by[node.input[1]].input[0]]
+        self.source = q_input.input[0]
+        self.step = float(array(constants[q_input.input[1]]))
+        self.bias = node.input[2]
+        weights = array(constants[q_weights.input[0]])
+        attributes = {a.name: a for a in node.attribute}
+        steps, axis = array(constants[q_weights.input[1]]), axis_of(q_weights)
+        held = rounded(weights, steps, axis) * across(steps, weights.ndim, axis).astype(np.float64)
+        if node.op_type == "Gemm" and not ("transB" in attributes and attributes["transB"].i):
+            weights, held = weights.T, held.T
+        taps = tuple(range(2, weights.ndim))
+        self.weights = weights.sum(axis=taps, dtype=np.float64)
+        self.held_weights = held.sum(axis=taps)
+        self.groups = int(attributes["group"].i) if "group" in attributes else 1
+
+    def outputs(self, weights: NDArray[np.float64], means: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the mean of each output channel, without bias, from the mean of each input channel."""
+        grouped = weights.reshape(self.groups, -1, weights.shape[1])
+        found: NDArray[np.float64] = np.einsum("goi,gi->go", grouped, means.reshape(self.groups, -1)).ravel()
+        return found
+
+
+def _means(
+    fp32: ModelProto, input_name: str, layers: Sequence[_Layer], frames: Iterable[NDArray[Any]], task: Task
+) -> tuple[Means, Means]:
+    """Return the mean of every channel of the layers' inputs, as it is and rounded."""
+    steps = {layer.source: np.asarray(layer.step, dtype=np.float32) for layer in layers}
+    plain: dict[str, list[NDArray[np.float64]]] = {name: [] for name in steps}
+    int8: dict[str, list[NDArray[np.float64]]] = {name: [] for name in steps}
+    for arrays in watch(fp32, list(steps), input_name, frames, task):
+        for (name, step), values in zip(steps.items(), arrays, strict=True):
+            over = (0, *range(2, values.ndim))
+            plain[name].append(values.mean(axis=over, dtype=np.float64))
+            int8[name].append((rounded(values, step, 1) * step).mean(axis=over, dtype=np.float64))
+    return _averaged(plain), _averaged(int8)
+
+
+def _averaged(kept: dict[str, list[NDArray[np.float64]]]) -> Means:
+    return {name: np.mean(rows, axis=0) for name, rows in kept.items()}

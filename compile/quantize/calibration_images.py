@@ -1,0 +1,79 @@
+"""Which images activation ranges are found on: training images alone, each proved by its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import DatasetIndex, ImageRecord, InputContract
+from weckd_edge.core.errors import DataError
+from weckd_edge.core.store import digest_of
+from weckd_edge.devices.images.frames import decode, fit, pixels_sha256
+
+
+def choose_images(index: DatasetIndex, count: int, seed: int) -> tuple[ImageRecord, ...]:
+    """Choose training images, every class in its proportion.
+
+    Args:
+        index: The data set.
+        count: How many; all of them where there are fewer.
+        seed: Of the choice.
+
+    Returns:
+        Sorted by path.
+    """
+    held_out = {record.pixels_sha256 for record in index.images if record.split != "train"}
+    train = [r for r in index.images if r.split == "train" and r.pixels_sha256 not in held_out]
+    train.sort(key=lambda r: r.path)
+    rng = np.random.default_rng([seed, len(train)])
+    place = {record.path: float(at) for record, at in zip(train, rng.permutation(len(train)), strict=True)}
+    by_class: dict[int, list[ImageRecord]] = {}
+    for record in sorted(train, key=lambda r: place[r.path]):
+        by_class.setdefault(record.label, []).append(record)
+    # The k-th of n images of a class stands at (k + 1/2) / n: the first ones of this order hold every class in proportion.
+    order = sorted(
+        ((k + 0.5) / len(records), label, record) for label, records in by_class.items() for k, record in enumerate(records)
+    )
+    return tuple(sorted((record for _, _, record in order[:count]), key=lambda r: r.path))
+
+
+def check_images(index: DatasetIndex, chosen: Sequence[ImageRecord]) -> None:
+    """Refuse anything but training images of this data set: ranges fitted to test images would flatter the figures.
+
+    Raises:
+        DataError: Naming the first image that is held out, copies a held-out one, or is not in the index.
+    """
+    known = {record.path: record for record in index.images}
+    held_out = {record.pixels_sha256: record for record in index.images if record.split != "train"}
+    if not chosen:
+        raise DataError("calibration expects training images, got none; add training images")
+    for record in chosen:
+        if known.get(record.path) != record:
+            raise DataError(
+                f"calibration: {record.path} is not an image of this data set's index; calibrate on its training images"
+            )
+        if record.pixels_sha256 in held_out:
+            twin = held_out[record.pixels_sha256]
+            what = f"a {twin.split} image" if twin.path == record.path else f"a copy of the {twin.split} image {twin.path}"
+            raise DataError(f"calibration: {record.path} is {what}; calibrate on training images only")
+
+
+def calibration_digest(chosen: Sequence[ImageRecord]) -> str:
+    """Return the digest that names a calibration set: of the sorted digests of its images' pixels."""
+    return digest_of(sorted(record.pixels_sha256 for record in chosen))
+
+
+def calibration_frames(root: Path, chosen: Sequence[ImageRecord], contract: InputContract) -> Iterator[NDArray[np.uint8]]:
+    """Yield each image as a camera frame ``[1, frame_height, frame_width, 3]``.
+
+    Raises:
+        DataError: A file cannot be read, or its pixels are no longer those of the index.
+    """
+    for record in chosen:
+        image = decode(root / record.path)
+        if pixels_sha256(image) != record.pixels_sha256:
+            raise DataError(f"calibration: {record.path} was changed since the data set was read; run the build again")
+        yield fit(image, contract.frame_height, contract.frame_width)[None]

@@ -1,0 +1,428 @@
+"""Further forms of the one quantized graph, for what other TensorRT reads: an FP16 body, a float frame, no Q/DQ nodes.
+
+All hold the scales of the graph they come from. The FP16 form is what a strongly typed TensorRT (10.12 and newer) needs:
+there each tensor has the type that the graph says, so that a graph in FP32 would run in FP32 between its int8 layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.compile.graph import check, consumers, load_graph, opset_of, producers
+from weckd_edge.compile.quantize.qdq_nodes import axis_of, rounded
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.optional_imports import require
+from weckd_edge.devices.runtime.backends.table import open_runner
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto
+
+HALF_OPSET = 19
+"""The first operator set whose Q/DQ take FP16 scales; TensorRT reads it from 10.0 on."""
+HALF_IR_VERSION = 9
+
+SMALLEST_SCALE = 2.0**-14
+"""The smallest FP16 number with all its digits. A smaller scale (of a tensor that never exceeds 0.008) is raised to it, so
+that neither it nor its reciprocal is lost."""
+
+SMALLEST_WEIGHT_SCALE = 2.0**-18
+"""Nothing divides by the scale of stored weights. Down to here FP16 rounds one by a hundredth at most; those of the first
+convolution, which hold the normalisation of the pixels, lie between the two."""
+
+LARGEST_HALF = 65504.0
+HEADROOM = 4.0
+"""A value may reach the largest FP16 number divided by this on the frames that are tried, as others will come."""
+
+HALF_TOLERANCE = 0.1
+"""Largest 95th percentile, over frames, of a probability's difference from the FP32-scale form: the same as between any two
+implementations of one int8 graph, as FP16 also rounds some values the other way."""
+
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_ALWAYS_FLOAT = ("Softmax", "LogSoftmax")
+_FLOAT_INPUTS = {"Resize": (1, 2)}
+"""Inputs that ONNX wants in FP32 whatever the type of the first, by operator."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HalfCheck:
+    """The FP16 form against the graph it was made from, on the same frames, by ONNX Runtime.
+
+    Attributes:
+        frames: How many.
+        max_abs: Largest difference of a probability.
+        p95_abs: The same for the 95th percentile of the frames, each by its largest difference.
+        flips: Frames whose decision differs.
+        largest: Largest absolute value of any tensor that the FP16 form holds in FP16.
+        largest_tensor: Which one.
+    """
+
+    frames: int
+    max_abs: float
+    p95_abs: float
+    flips: int
+    largest: float
+    largest_tensor: str
+
+
+def make_half(model: ModelProto) -> ModelProto:
+    """Return the graph with an FP16 body and FP16 scales, opset 19 or newer: uint8 frame in, FP32 probabilities out.
+
+    Weights are stored as the int8 codes that the graph's Q nodes would give. What comes before the first Q (or, in a graph
+    without, before the first convolution) stays in FP32: a normalised pixel rounded to FP16 moves by up to a twentieth of
+    an int8 step. So do the last layer and the softmax: logits of 8 rounded to FP16 would move a probability by 0.001. Both
+    cost next to nothing, as the layers between do the work. (ONNX Runtime's converter would send every tensor between two
+    nodes that are to stay in FP32 through FP16, which is why it is not used.)
+
+    Args:
+        model: A graph with or without Q/DQ nodes; it is left as it is.
+
+    Raises:
+        ModelError: It cannot be brought to opset 19, or a constant is too large for FP16.
+    """
+    onnx = require("onnx", "make the FP16 form of a graph")
+    half = _raised(onnx, model)
+    graph = half.graph
+    _name_nodes(onnx, graph)
+    _store_weights(onnx, graph)
+    _round_scales(onnx, graph)
+    before, tail = _before(graph), _tail(graph)
+    kept = before | tail | _first_quantizers(graph, before) | _last_dequantizers(onnx, graph, tail)
+    kept |= {node.name for node in graph.node if node.op_type in _ALWAYS_FLOAT}
+    _convert(onnx, half, kept)
+    half.ir_version = max(half.ir_version, HALF_IR_VERSION)
+    del half.graph.value_info[:]
+    done: ModelProto = onnx.shape_inference.infer_shapes(half, strict_mode=True, data_prop=True)
+    check(done)
+    return done
+
+
+def take_float_frame(model: ModelProto) -> ModelProto:
+    """Return the graph with a float32 frame of values 0 to 255, for TensorRT 8.5, whose parser cannot cast uint8.
+
+    Raises:
+        ModelError: Something else than a cast to FP32 reads the frame.
+    """
+    onnx = require("onnx", "make the float form of a graph")
+    made: ModelProto = onnx.ModelProto()
+    made.CopyFrom(model)
+    graph = made.graph
+    (frame,) = _inputs(graph)
+    readers = consumers(graph).get(frame.name, [])
+    for node in readers:
+        to = next((a.i for a in node.attribute if a.name == "to"), None)
+        if node.op_type != "Cast" or to != onnx.TensorProto.FLOAT:
+            raise ModelError(f"node {node.name} ({node.op_type}) reads the uint8 frame; expected a cast to float32 alone")
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            if any(name == cast.output[0] for cast in readers):
+                node.input[position] = frame.name
+    for cast in readers:
+        graph.node.remove(cast)
+    frame.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    check(made)
+    return made
+
+
+def take_pairs_out(model: ModelProto) -> tuple[ModelProto, dict[str, float]]:
+    """Return the graph without its Q/DQ nodes, and the range of each tensor that had a pair: what a DLA reads.
+
+    Returns:
+        The graph, its weights in FP32, and by tensor the largest absolute value: 127 times the scale of its pair.
+    """
+    onnx = require("onnx", "make the DLA's form of a graph")
+    made: ModelProto = onnx.ModelProto()
+    made.CopyFrom(model)
+    graph = made.graph
+    constants, made_by, read_by = _constants(onnx, graph), producers(graph), consumers(graph)
+    ranges: dict[str, float] = {}
+    for dq in [n for n in graph.node if n.op_type == "DequantizeLinear"]:
+        q = made_by.get(dq.input[0])
+        if q is None or q.op_type != "QuantizeLinear":
+            raise ModelError(f"node {dq.name} must stand right behind a QuantizeLinear to be taken out")
+        if q.input[0] not in constants:
+            ranges[q.input[0]] = float(constants[q.input[1]].max()) * 127
+        for reader in read_by.get(dq.output[0], []):
+            for position, name in enumerate(reader.input):
+                if name == dq.output[0]:
+                    reader.input[position] = q.input[0]
+    for node in [n for n in graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]:
+        graph.node.remove(node)
+    _drop_unread(graph)
+    check(made)
+    return made, ranges
+
+
+def check_half(plain: Path, half: Path, frames: Iterable[NDArray[np.uint8]]) -> HalfCheck:
+    """Compare the FP16 form with the graph it was made from.
+
+    Args:
+        plain: The graph.
+        half: Its FP16 form.
+        frames: uint8, each ``[1, H, W, 3]``; at least one.
+
+    Raises:
+        ModelError: A value comes too near the end of FP16, or the answers differ by more than ``HALF_TOLERANCE``.
+    """
+    seen = list(frames)
+    if not seen:
+        raise ModelError("expected frames to compare the FP16 form on, got none")
+    tensor, largest = _largest(plain, half, seen)
+    if not largest <= LARGEST_HALF / HEADROOM:
+        raise ModelError(
+            f"FP16 would overflow: tensor '{tensor}' reaches {largest:.4g} of {LARGEST_HALF:g}, and a factor {HEADROOM:g} "
+            "is kept free for other frames; train with batch norm or weight decay, or choose another network"
+        )
+    one, other = _answers(plain, seen), _answers(half, seen)
+    per_frame = np.abs(one.astype(np.float64) - other).max(axis=1)
+    found = HalfCheck(
+        frames=len(seen),
+        max_abs=float(per_frame.max()),
+        p95_abs=float(np.quantile(per_frame, 0.95)),
+        flips=int((one.argmax(axis=1) != other.argmax(axis=1)).sum()),
+        largest=largest,
+        largest_tensor=tensor,
+    )
+    if not found.p95_abs <= HALF_TOLERANCE:
+        raise ModelError(
+            f"the FP16 form differs from the graph it was made from by {found.p95_abs:.3f} in a probability (95th "
+            f"percentile of {len(seen)} frames), allowed is {HALF_TOLERANCE:g}; the network amplifies rounding"
+        )
+    return found
+
+
+def _inputs(graph: GraphProto) -> list[Any]:
+    constants = {tensor.name for tensor in graph.initializer}
+    found = [value for value in graph.input if value.name not in constants]
+    if len(found) != 1:
+        raise ModelError(f"expected a graph with one input, got {len(found)}")
+    return found
+
+
+def _name_nodes(onnx: Any, graph: GraphProto) -> None:
+    """Give every node a name, and make initializers of ``Constant`` nodes."""
+    for index, node in enumerate(list(graph.node)):
+        node.name = node.name or f"{node.op_type}_{index}"
+        value = next((a.t for a in node.attribute if node.op_type == "Constant" and a.name == "value"), None)
+        if value is not None:
+            _put(onnx, graph, node.output[0], onnx.numpy_helper.to_array(value))
+            graph.node.remove(node)
+
+
+def _raised(onnx: Any, model: ModelProto) -> ModelProto:
+    opset = opset_of(model)
+    if opset >= HALF_OPSET:
+        copy: ModelProto = onnx.ModelProto()
+        copy.CopyFrom(model)
+        return copy
+    for node in model.graph.node:
+        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+            raise ModelError(f"node {node.name} ({node.op_type}) holds a graph of its own; expected a plain network")
+    try:
+        raised: ModelProto = onnx.version_converter.convert_version(model, HALF_OPSET)
+    except (RuntimeError, ValueError, onnx.version_converter.ConvertError) as err:
+        raise ModelError(
+            f"the graph cannot be brought from opset {opset} to {HALF_OPSET} ({str(err).splitlines()[0][:200]}); "
+            f"export it in opset {HALF_OPSET} or newer"
+        ) from err
+    return raised
+
+
+def _constants(onnx: Any, graph: GraphProto) -> dict[str, NDArray[Any]]:
+    return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+
+
+def _put(onnx: Any, graph: GraphProto, name: str, value: NDArray[Any]) -> None:
+    graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+
+
+def _to_half(scale: NDArray[Any]) -> NDArray[np.float32]:
+    """Return scales as FP16 holds them, in FP32: one of a tensor, or those of a weight's channels."""
+    smallest = np.float32(SMALLEST_WEIGHT_SCALE if scale.ndim else SMALLEST_SCALE)
+    return np.asarray(np.maximum(scale.astype(np.float16).astype(np.float32), smallest))
+
+
+def _store_weights(onnx: Any, graph: GraphProto) -> None:
+    """Replace each FP32 weight behind a Q node by the int8 codes that the node gives, in a quarter of the file.
+
+    Codes found anew with the rounded scale would differ in some places by a whole step; the same ones with a scale rounded
+    to FP16 are off by at most 127 / 4096 of a step. A scale that is raised takes new codes.
+    """
+    constants, read_by = _constants(onnx, graph), consumers(graph)
+    for node in [n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] in constants]:
+        weights, scale = constants[node.input[0]].astype(np.float32), constants[node.input[1]].astype(np.float32)
+        scale = np.maximum(scale, np.float32(SMALLEST_WEIGHT_SCALE))
+        codes = rounded(weights, scale, axis_of(node))
+        stored = f"{node.output[0]}_codes"
+        _put(onnx, graph, stored, codes)
+        for reader in read_by.get(node.output[0], []):
+            for position, name in enumerate(reader.input):
+                if name == node.output[0]:
+                    reader.input[position] = stored
+        graph.node.remove(node)
+    _drop_unread(graph)
+
+
+def _round_scales(onnx: Any, graph: GraphProto) -> None:
+    constants = _constants(onnx, graph)
+    names = {n.input[1] for n in graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")}
+    for tensor in graph.initializer:
+        if tensor.name in names and constants[tensor.name].dtype == np.float32:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(_to_half(constants[tensor.name]), tensor.name))
+
+
+def _before(graph: GraphProto) -> set[str]:
+    """Return the names of the nodes that the frame passes before anything is quantized or weighted."""
+    tensors, found = {value.name for value in _inputs(graph)}, set()
+    known = {"", *(tensor.name for tensor in graph.initializer)}
+    for node in graph.node:
+        moving = [name for name in node.input if name not in known]
+        if node.op_type in (*_WEIGHTED, "QuantizeLinear") or not moving or not tensors.issuperset(moving):
+            continue
+        tensors.update(node.output)
+        found.add(node.name)
+    return found
+
+
+def _tail(graph: GraphProto) -> set[str]:
+    """Return the names of the last weighted node and of everything that comes after it."""
+    weighted = [node for node in graph.node if node.op_type in _WEIGHTED]
+    tensors = set(weighted[-1].output) if weighted else set()
+    found = {weighted[-1].name} if weighted else set()
+    for node in graph.node:
+        if tensors.intersection(node.input):
+            tensors.update(node.output)
+            found.add(node.name)
+    return found
+
+
+def _first_quantizers(graph: GraphProto, before: set[str]) -> set[str]:
+    """Return the Q nodes right behind the preprocessing; their scale stays FP32, with the value of its FP16 twin."""
+    made_by = producers(graph)
+    quantizers = [node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] in made_by]
+    return {node.name for node in quantizers if made_by[node.input[0]].name in before}
+
+
+def _last_dequantizers(onnx: Any, graph: GraphProto, tail: set[str]) -> set[str]:
+    """Give the tail DQ nodes of its own, which hand it FP32, and return their names."""
+    made_by, found = producers(graph), set()
+    for node in [n for n in graph.node if n.name in tail]:
+        for position, name in enumerate(node.input):
+            maker = made_by.get(name)
+            if maker is None or maker.op_type != "DequantizeLinear" or maker.name in tail:
+                continue
+            own = onnx.NodeProto()
+            own.CopyFrom(maker)
+            own.name, own.output[0] = f"{maker.name}_float32", f"{name}_float32"
+            if own.name not in found:
+                graph.node.insert(list(graph.node).index(maker), own)
+                found.add(own.name)
+            node.input[position] = own.output[0]
+    _drop_unread(graph)
+    return found
+
+
+def _convert(onnx: Any, model: ModelProto, kept: set[str]) -> None:
+    """Make FP16 of every float tensor that a node makes which is not in ``kept``, with casts where the two meet."""
+    graph, single, half = model.graph, onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
+    typed = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+    floats = {v.name for v in (*typed.value_info, *typed.input, *typed.output) if v.type.tensor_type.elem_type == single}
+    constants = {name: value for name, value in _constants(onnx, graph).items() if value.dtype == np.float32}
+    nodes: list[NodeProto] = []
+    halves: set[str] = set()
+    made: set[str] = set()
+
+    def cast(name: str, to: int) -> str:
+        twin = f"{name}_float16" if to == half else f"{name}_float32"
+        if twin not in made:
+            made.add(twin)
+            if name in constants:
+                _put(onnx, graph, twin, _constant_in_half(name, constants[name]))
+            else:
+                nodes.append(onnx.helper.make_node("Cast", [name], [twin], f"cast_{twin}", to=to))
+        return twin
+
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            if node.name in kept and name in halves:
+                node.input[position] = cast(name, single)
+            elif node.name in kept or position in _FLOAT_INPUTS.get(node.op_type, ()):
+                continue
+            elif name in constants or (name in floats and name not in halves):
+                node.input[position] = cast(name, half)
+        nodes.append(node)
+        if node.name not in kept:
+            halves |= floats.intersection(node.output)
+            for attribute in node.attribute:
+                if node.op_type == "Cast" and attribute.name == "to" and attribute.i == single:
+                    attribute.i = half
+    for output in graph.output:
+        if output.name in halves:
+            maker = producers(graph)[output.name]
+            inner = f"{output.name}_float16"
+            for node in nodes:
+                names = [inner if name == output.name else name for name in node.input]
+                node.input[:] = names
+            maker.output[list(maker.output).index(output.name)] = inner
+            nodes.append(onnx.helper.make_node("Cast", [inner], [output.name], f"cast_{output.name}", to=single))
+    ordered = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(ordered)
+    _drop_unread(graph)
+
+
+def _constant_in_half(name: str, value: NDArray[Any]) -> NDArray[np.float16]:
+    reach = float(np.abs(value).max()) if value.size else 0.0
+    if not reach <= LARGEST_HALF:
+        if np.isfinite(value).all() and value.size == 1:  # the bound of a Clip that bounds nothing
+            return np.asarray(np.clip(value, -LARGEST_HALF, LARGEST_HALF).astype(np.float16))
+        raise ModelError(f"FP16 would overflow: constant '{name}' reaches {reach:.4g}, FP16 ends at {LARGEST_HALF:g}")
+    return value.astype(np.float16)
+
+
+def _drop_unread(graph: GraphProto) -> None:
+    outputs = {value.name for value in graph.output}
+    read = {name for node in graph.node for name in node.input} | outputs
+    for node in [n for n in graph.node if n.op_type == "DequantizeLinear" and n.output[0] not in read]:
+        graph.node.remove(node)
+    read = {name for node in graph.node for name in node.input}
+    for tensor in [t for t in graph.initializer if t.name not in read]:
+        graph.initializer.remove(tensor)
+
+
+def _largest(plain: Path, half: Path, frames: list[NDArray[np.uint8]]) -> tuple[str, float]:
+    """Return the tensor with the largest absolute value among those that the FP16 form holds in FP16, and that value."""
+    onnx, ort = require("onnx", "look into a graph"), require("onnxruntime", "look into a graph")
+    in_half = {
+        value.name
+        for value in load_graph(half).graph.value_info
+        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT16
+    }
+    model = onnx.shape_inference.infer_shapes(load_graph(plain))
+    watched = [value for value in model.graph.value_info if value.name in in_half]
+    model.graph.output.extend(watched)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [value.name for value in watched]
+    tensor, largest = "", 0.0
+    for frame in frames:
+        for name, value in zip(names, session.run(names, {session.get_inputs()[0].name: frame}), strict=True):
+            reach = float(np.abs(value).max())
+            if not reach <= largest:
+                tensor, largest = name, reach
+    return tensor, largest
+
+
+def _answers(model: Path, frames: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    runner = open_runner("onnxruntime", model, reference=True)
+    try:
+        return np.stack([runner.run(np.ascontiguousarray(frame)) for frame in frames])
+    finally:
+        runner.close()

@@ -1,0 +1,150 @@
+"""Q/DQ pairs in a graph: taking some out, opening residual sums, keeping weights as int8, and telling what is quantized."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.compile.graph import check, consumers, producers
+from weckd_edge.core.optional_imports import require
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto
+
+PAIR = ("QuantizeLinear", "DequantizeLinear")
+WEIGHTED = ("Conv", "Gemm", "MatMul")
+
+
+def leave_float(model: ModelProto, nodes: Collection[str], fp32: ModelProto) -> ModelProto:
+    """Return a copy of an int8 graph in which the named operators read floating point again, with the biases they had.
+
+    Args:
+        model: The int8 graph, weights in floating point behind a pair of their own.
+        nodes: Names of operators.
+        fp32: The graph it came from.
+    """
+    mixed = type(model)()
+    mixed.CopyFrom(model)
+    graph = mixed.graph
+    made_by = producers(graph)
+    before = {tensor.name: tensor for tensor in fp32.graph.initializer}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in [n for n in graph.node if n.name in nodes]:
+        for name in node.input[2:3]:
+            if name in before and name in constants:
+                constants[name].CopyFrom(before[name])
+        for place, name in enumerate(node.input):
+            dq = made_by.get(name)
+            q = made_by.get(dq.input[0]) if dq is not None and dq.op_type == "DequantizeLinear" else None
+            if q is not None and q.op_type == "QuantizeLinear":
+                node.input[place] = q.input[0]
+    _drop_dead_pairs(graph)
+    check(mixed)
+    return mixed
+
+
+def _drop_dead_pairs(graph: GraphProto) -> None:
+    """Take out Q and DQ nodes that nothing reads any more, and what only they read."""
+    while True:
+        used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+        dead = [n for n in graph.node if n.op_type in PAIR and n.output[0] not in used]
+        if not dead:
+            break
+        for node in dead:
+            graph.node.remove(node)
+    _drop_unused(graph)
+
+
+def store_int8_weights(model: ModelProto) -> None:
+    """Keep quantized weights as int8 behind a lone DQ, a quarter of the size; what TensorRT before 10 reads are pairs."""
+    onnx = require("onnx", "quantize a network")
+    graph = model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in [n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] in constants]:
+        values, steps = (onnx.numpy_helper.to_array(constants[name]) for name in node.input[:2])
+        small = rounded(values, steps, axis_of(node))
+        graph.initializer.append(onnx.numpy_helper.from_array(small, node.output[0]))
+        graph.node.remove(node)
+    _drop_unused(graph)
+
+
+def rounded(values: NDArray[np.float32], steps: NDArray[np.float32], axis: int) -> NDArray[np.int8]:
+    """Return what QuantizeLinear makes of values: int8, zero point 0, one step or one for each index of ``axis``."""
+    small: NDArray[np.int8] = np.clip(np.rint(values / across(steps, values.ndim, axis)), -128, 127).astype(np.int8)
+    return small
+
+
+def across(steps: NDArray[np.float32], dimensions: int, axis: int) -> NDArray[np.float32]:
+    """Return steps in a shape that meets a tensor of so many dimensions: one step, or one for each index of ``axis``."""
+    if steps.ndim == 0:
+        return steps
+    return np.expand_dims(steps, tuple(d for d in range(dimensions) if d != axis % dimensions))
+
+
+def axis_of(node: NodeProto) -> int:
+    """Return the axis along which a Q or DQ node has a step of its own for each index."""
+    return next((int(a.i) for a in node.attribute if a.name == "axis"), 1)
+
+
+def open_residual_sums(graph: GraphProto) -> None:
+    """Take the Q/DQ pair from between a convolution and a sum whose other branch is quantized.
+
+    TensorRT then fuses convolution, sum and the following Q into one int8 kernel; with the pair it cannot.
+    """
+    made_by, read_by = producers(graph), consumers(graph)
+    order = {node.output[0]: at for at, node in enumerate(graph.node)}
+    dropped: list[NodeProto] = []
+    for add in [n for n in graph.node if n.op_type == "Add"]:
+        pairs = [_pair_after_conv(name, made_by, read_by) for name in add.input]
+        branches = [
+            name for name in add.input if made_by.get(name) is not None and made_by[name].op_type == "DequantizeLinear"
+        ]
+        candidates = [pair for pair in pairs if pair is not None]
+        if len(branches) != 2 or not candidates:
+            continue
+        q, dq = max(candidates, key=lambda pair: order[pair[0].input[0]])
+        for position, name in enumerate(add.input):
+            if name == dq.output[0]:
+                add.input[position] = q.input[0]
+        dropped += [q, dq]
+    for node in dropped:
+        graph.node.remove(node)
+    _drop_unused(graph)
+
+
+def _pair_after_conv(
+    name: str, made_by: dict[str, NodeProto], read_by: dict[str, list[NodeProto]]
+) -> tuple[NodeProto, NodeProto] | None:
+    """Return the Q and DQ that stand between a convolution and the tensor, if nothing else reads either."""
+    dq = made_by.get(name)
+    q = made_by.get(dq.input[0]) if dq is not None and dq.op_type == "DequantizeLinear" else None
+    conv = made_by.get(q.input[0]) if q is not None and q.op_type == "QuantizeLinear" else None
+    if dq is None or q is None or conv is None or conv.op_type != "Conv":
+        return None
+    alone = all(len(read_by.get(tensor, [])) == 1 for tensor in (name, dq.input[0], q.input[0]))
+    return (q, dq) if alone else None
+
+
+def _drop_unused(graph: GraphProto) -> None:
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [t for t in graph.initializer if t.name not in used]:
+        graph.initializer.remove(tensor)
+    made = {name for node in graph.node for name in node.output}
+    for info in [i for i in graph.value_info if i.name not in made]:
+        graph.value_info.remove(info)
+
+
+def split(graph: GraphProto) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of the operators that read int8 values, and of the weighted ones that do not."""
+    made_by = producers(graph)
+
+    def reads_int8(node: NodeProto) -> bool:
+        maker = made_by.get(node.input[0])
+        return maker is not None and maker.op_type == "DequantizeLinear"
+
+    operators = [n for n in graph.node if n.op_type not in PAIR and n.input]
+    quantized = tuple(n.name for n in operators if reads_int8(n))
+    return quantized, tuple(n.name for n in operators if n.op_type in WEIGHTED and not reads_int8(n))

@@ -1,0 +1,288 @@
+"""int8 by calibration: explicit symmetric Q/DQ nodes that both TensorRT and OpenVINO read, from one set of ranges.
+
+ONNX Runtime's quantizer places the nodes; logits stay in floating point.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import DatasetIndex, ExportedModel, ImageRecord, InputContract, QuantizedModel
+from weckd_edge.compile.export.preprocess_graph import keep_pixels_whole
+from weckd_edge.compile.graph import NETWORK_INPUT_NAME, check, load_graph, preprocessing_nodes, producers
+from weckd_edge.compile.importing.quantized_file import pair_weights
+from weckd_edge.compile.quantize.bias_correction import correct_biases
+from weckd_edge.compile.quantize.calibration_images import (
+    calibration_digest,
+    calibration_frames,
+    check_images,
+    choose_images,
+)
+from weckd_edge.compile.quantize.qdq_nodes import open_residual_sums, split, store_int8_weights
+from weckd_edge.compile.quantize.qdq_placement import QUANTIZED_TYPES, left_in_float
+from weckd_edge.compile.quantize.qdq_rules import require_rules
+from weckd_edge.compile.quantize.ranges import Histogram, Method, observe
+from weckd_edge.config import QuantizeConfig
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.optional_imports import require
+from weckd_edge.core.progress import Progress, SilentProgress
+from weckd_edge.core.store import file_ref, write_atomic
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto
+
+ONNX_FILE = "model.onnx"
+BROUGHT = "brought"
+"""In place of a kind of range: the user's own."""
+BIAS_IMAGES = 32
+"""On how many of the calibration images, about, the means for bias correction are taken."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calibration:
+    """What the calibration frames showed of one FP32 graph.
+
+    Attributes:
+        graph: The FP32 graph.
+        input_name: Of its frame.
+        contract: The frame.
+        root: The data set's folder.
+        chosen: The training images that were answered.
+        outside: Names of the nodes that take no part: the preprocessing, and what ``places`` leaves out.
+        histograms: By tensor.
+        source_sha256: Digest of the FP32 graph's file.
+    """
+
+    graph: ModelProto
+    input_name: str
+    contract: InputContract
+    root: Path
+    chosen: tuple[ImageRecord, ...]
+    outside: tuple[str, ...]
+    histograms: dict[str, Histogram]
+    source_sha256: str
+
+
+def calibrate(
+    exported: ExportedModel,
+    source: Path,
+    index: DatasetIndex,
+    root: Path,
+    config: QuantizeConfig,
+    *,
+    seed: int,
+    progress: Progress,
+) -> Calibration:
+    """Answer training images once and keep what every tensor held.
+
+    Args:
+        exported: The FP32 graph.
+        source: The folder it lies in.
+        index: The data set; only its training images are read.
+        root: The data set's folder.
+        config: How many images.
+        seed: Of the choice of images.
+        progress: Where the reading is shown.
+
+    Raises:
+        DataError: A calibration image cannot be read or is not the one of the index.
+        ModelError: The graph cannot be run.
+    """
+    chosen = choose_images(index, config.images, seed)
+    check_images(index, chosen)
+    graph = load_graph(source / exported.onnx.path)
+    outside = (*(node.name for node in preprocessing_nodes(graph.graph)), *left_in_float(graph.graph))
+    with progress.task("calibrate", len(chosen)) as task:
+        frames = calibration_frames(root, chosen, exported.input)
+        histograms = observe(graph, _tensors(graph.graph, outside), exported.input_name, frames, task)
+    return Calibration(
+        graph=graph,
+        input_name=exported.input_name,
+        contract=exported.input,
+        root=root,
+        chosen=chosen,
+        outside=outside,
+        histograms=histograms,
+        source_sha256=exported.onnx.sha256,
+    )
+
+
+def _tensors(graph: GraphProto, outside: Sequence[str]) -> list[str]:
+    """Return the float tensors that the quantized operators read and write, in graph order."""
+    onnx = require("onnx", "quantize a network")
+    known = {info.name: info.type.tensor_type.elem_type for info in (*graph.value_info, *graph.output)}
+    kept = [node for node in graph.node if node.op_type in QUANTIZED_TYPES and node.name not in outside]
+    names = dict.fromkeys(name for node in kept for name in (*node.input, *node.output))
+    return [name for name in names if known.get(name) == onnx.TensorProto.FLOAT]
+
+
+def quantize(
+    calibration: Calibration, method: Method, *, open_sums: bool, reduce_range: bool = False, progress: Progress
+) -> ModelProto:
+    """Make the int8 graph: activations per tensor, weights per channel, zero points 0, biases corrected.
+
+    Args:
+        calibration: Of the FP32 graph.
+        method: How ranges are clipped; see ``weckd_edge.compile.quantize.ranges``.
+        open_sums: Leave nothing between a convolution and the residual sum it feeds, as TensorRT's int8 fusion asks.
+            OpenVINO fuses the sum with the pair in place and runs it apart without.
+        reduce_range: Keep weights to seven bits, for processors whose 16-bit sums of 8-bit products overflow (x86 without
+            VNNI).
+        progress: Where it is shown.
+
+    Raises:
+        DataError: A calibration image cannot be read.
+        ModelError: The graph cannot be quantized.
+    """
+    model = _place_pairs(calibration.graph, calibration.histograms, calibration.outside, method, reduce_range)
+    keep_pixels_whole(model)
+    chosen = calibration.chosen[:: max(1, len(calibration.chosen) // BIAS_IMAGES)]
+    with progress.task(f"int8 {method}", len(chosen)) as task:
+        frames = calibration_frames(calibration.root, chosen, calibration.contract)
+        correct_biases(model, calibration.graph, calibration.input_name, frames, task)
+    if open_sums:
+        open_residual_sums(model.graph)
+    check(model)
+    require_rules(model)
+    return model
+
+
+def write_quantized(
+    calibration: Calibration, model: ModelProto, method: Method, *, small: bool, folder: Path
+) -> QuantizedModel:
+    """Write an int8 graph as ``model.onnx`` into a folder that exists.
+
+    Args:
+        calibration: Where its ranges are from.
+        model: The graph; ``small`` changes it.
+        method: How its ranges were clipped.
+        small: Keep weights as int8 instead of a pair behind floating point.
+        folder: Where to write.
+    """
+    made = _write(model, method, calibration.source_sha256, small, folder)
+    images = len(calibration.chosen)
+    return replace(made, calibration_images=images, calibration_sha256=calibration_digest(calibration.chosen))
+
+
+def write_brought(onnx: Path, source_sha256: str, small: bool, folder: Path) -> QuantizedModel:
+    """Write a graph that a user quantized as ``model.onnx`` into a folder that exists.
+
+    Args:
+        onnx: The graph.
+        source_sha256: Its digest.
+        small: Keep weights as int8 instead of a pair behind floating point.
+        folder: Where to write.
+
+    Raises:
+        ModelError: It breaks a rule of the targets.
+    """
+    model = load_graph(onnx)
+    pair_weights(model)  # folding constants took them apart
+    require_rules(model)
+    return _write(model, BROUGHT, source_sha256, small, folder)
+
+
+def _write(model: ModelProto, method: str, source_sha256: str, small: bool, folder: Path) -> QuantizedModel:
+    path = folder / ONNX_FILE
+    if small:
+        store_int8_weights(model)
+    write_atomic(path, model.SerializeToString(deterministic=True))
+    quantized, left = split(model.graph)
+    return QuantizedModel(
+        onnx=file_ref(folder, path),
+        method=method,
+        calibration_images=0,
+        calibration_sha256="",
+        quantized_nodes=quantized,
+        float_nodes=left,
+        source_sha256=source_sha256,
+    )
+
+
+def quantize_for_timing(graph: ModelProto, frames: Sequence[NDArray[Any]], *, reduce_range: bool = False) -> ModelProto:
+    """Make an int8 graph that runs as ``quantize``'s would and is of no other use: any frames will do, no bias is corrected.
+
+    Args:
+        graph: The FP32 graph, with the types of its tensors; with or without preprocessing.
+        frames: What the ranges are taken from.
+        reduce_range: See ``quantize``.
+
+    Raises:
+        ModelError: The graph cannot be run or quantized.
+    """
+    has_frontend = NETWORK_INPUT_NAME in producers(graph.graph)
+    before = preprocessing_nodes(graph.graph) if has_frontend else ()
+    outside = (*(node.name for node in before), *left_in_float(graph.graph))
+    names, image = _tensors(graph.graph, outside), graph.graph.input[0]
+    with SilentProgress().task("ranges", 1) as task:
+        histograms = observe(graph, names, image.name, frames, task)
+    if image.type.tensor_type.elem_type == require("onnx", "quantize a network").TensorProto.FLOAT:
+        histograms[image.name] = Histogram()
+        for frame in frames:
+            histograms[image.name].add(frame)
+    model = _place_pairs(graph, histograms, outside, "minmax", reduce_range)
+    keep_pixels_whole(model)
+    check(model)
+    store_int8_weights(model)
+    return model
+
+
+def _place_pairs(
+    graph: ModelProto, histograms: dict[str, Histogram], outside: Sequence[str], method: Method, reduce_range: bool
+) -> ModelProto:
+    """Let ONNX Runtime's quantizer place the pairs, with these ranges: it reads them as its own calibration's."""
+    quantization: Any = require("onnxruntime.quantization", "quantize a network")
+    calibrate: Any = require("onnxruntime.quantization.calibrate", "quantize a network")
+    limits = {name: np.float32(seen.limit(method)) for name, seen in histograms.items()}
+    ranges = {name: (-limit, limit) for name, limit in limits.items()}
+    with _quiet():
+        try:
+            # Not quantize_static: the releases that run on Python 3.10 take no ranges that were found elsewhere.
+            quantizer = quantization.QDQQuantizer(
+                graph,
+                per_channel=True,
+                reduce_range=reduce_range,
+                weight_qType=quantization.QuantType.QInt8,
+                activation_qType=quantization.QuantType.QInt8,
+                tensors_range=calibrate.TensorsData(quantization.CalibrationMethod.MinMax, ranges),
+                nodes_to_quantize=[],
+                nodes_to_exclude=list(outside),
+                op_types_to_quantize=list(QUANTIZED_TYPES),
+                extra_options={
+                    "ActivationSymmetric": True,
+                    "WeightSymmetric": True,
+                    "QuantizeBias": False,
+                    "AddQDQPairToWeight": True,
+                    # Only what an operator reads is quantized: a pair behind a convolution would part it from its
+                    # activation, and round the whole range of which ReLU keeps half.
+                    "OpTypesToExcludeOutputQuantization": list(QUANTIZED_TYPES),
+                },
+            )
+            quantizer.quantize_model()
+        except (ValueError, RuntimeError, KeyError, AttributeError) as err:
+            raise ModelError(f"ONNX Runtime cannot quantize this network ({str(err).splitlines()[0][:200]})") from err
+    quantizer.model.topological_sort()
+    made: ModelProto = quantizer.model.model
+    return made
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the quantizer's advice (to optimize first: the export has) off the screen, and what it prints off stdout."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        root.setLevel(before)

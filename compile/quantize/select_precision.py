@@ -1,0 +1,530 @@
+"""The precision that ships: candidates are made, judged on validation images and timed; the fastest within the bars wins.
+
+Calibration never sees the validation images, and the test images take no part here, so that what they say afterwards is
+not flattered by the choice.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import (
+    BuiltModel,
+    DatasetIndex,
+    ExportedModel,
+    ImageRecord,
+    Link,
+    Precision,
+    QuantizedModel,
+    Selection,
+    Target,
+    Trial,
+)
+from weckd_edge.compile.backends import nncf_backend, openvino_backend, tensorrt_rtx_backend
+from weckd_edge.compile.graph import load_graph
+from weckd_edge.compile.quantize.calibration_images import calibration_frames, choose_images
+from weckd_edge.compile.quantize.candidates import choose, closest, explain, is_whole_int8, judge
+from weckd_edge.compile.quantize.fp16_variants import make_half
+from weckd_edge.compile.quantize.qdq_nodes import leave_float
+from weckd_edge.compile.quantize.quantize import (
+    BROUGHT,
+    ONNX_FILE,
+    Calibration,
+    calibrate,
+    quantize,
+    write_brought,
+    write_quantized,
+)
+from weckd_edge.compile.quantize.ranges import METHODS, Method
+from weckd_edge.compile.quantize.refused_nodes import MOST_TRIES, parts_to_leave
+from weckd_edge.compile.quantize.sensitivity import rank
+from weckd_edge.compile.verify.parity import Answers, Candidate
+from weckd_edge.config import QuantizeConfig
+from weckd_edge.core.errors import DataError, MissingDependency, ModelError
+from weckd_edge.core.optional_imports import is_installed
+from weckd_edge.core.progress import Progress
+from weckd_edge.core.store import file_ref, write_atomic
+from weckd_edge.devices.bench.interleaved import race
+from weckd_edge.devices.images.frames import frame_from_file
+from weckd_edge.devices.machine.detect import detect
+from weckd_edge.devices.runtime.backends.base import Runner
+from weckd_edge.devices.runtime.backends.table import open_runner
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+_RANKED_FRAMES = 32
+_RACED_FRAMES = 8
+_PROVER = "tensorrt_rtx"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Aware:
+    """A network trained further under int8 rounding.
+
+    Attributes:
+        link: Its record.
+        exported: Its FP32 graph, which is good for nothing but int8.
+        folder: Where the graph lies.
+    """
+
+    link: Link
+    exported: ExportedModel
+    folder: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Whole:
+    """An int8 graph as it was quantized, before anything of it was left in floating point.
+
+    Attributes:
+        name: Of the candidate it is.
+        graph: With weights in floating point.
+        calibration: Where its ranges are from.
+        method: How they were clipped.
+        aware: The network it was made from, where that is not the FP32 one.
+    """
+
+    name: str
+    graph: ModelProto
+    calibration: Calibration
+    method: Method
+    aware: Link | None
+
+
+@dataclass(kw_only=True, slots=True)
+class _Made:
+    """One candidate under way.
+
+    Attributes:
+        trial: Its record.
+        folder: Where its files lie.
+        onnx: Its graph, as it would ship.
+        answered: What stands for that graph here, where the device builds its own from it.
+        graph: For our int8, its graph with weights in floating point.
+        whole: What that graph was made from.
+        quantized: Its record as an int8 graph.
+        built: What the processor runs.
+        answers: Its answers on the validation images.
+        refusal: What the backend said that could not build it.
+    """
+
+    trial: Trial
+    folder: Path
+    onnx: Path
+    answered: Path | None = None
+    graph: ModelProto | None = None
+    whole: _Whole | None = None
+    quantized: QuantizedModel | None = None
+    built: BuiltModel | None = None
+    answers: Answers | None = None
+    refusal: ModelError | None = None
+
+
+class Selector:
+    """The search for one graph.
+
+    Args:
+        exported: The FP32 graph.
+        source: The folder it lies in.
+        index: The data set.
+        root: Its folder.
+        config: What to try, and the bars.
+        calibration: Where ranges are found instead of on this data set's training images, and the folder.
+        target: ``cpu`` builds and times every candidate; a Jetson builds its own engine, so that here only the graphs are
+            judged, as they are written.
+        folder: Where the chosen files go; exists and is empty.
+        seed: Of the choice of calibration images.
+        threads: Processor threads of the timing.
+        progress: Where to show it.
+        reduce_range: See ``quantize``.
+        aware: Trains the network further under int8 rounding and exports it; None: that cannot be done.
+    """
+
+    def __init__(
+        self,
+        exported: ExportedModel,
+        source: Path,
+        index: DatasetIndex,
+        root: Path,
+        config: QuantizeConfig,
+        *,
+        calibration: tuple[DatasetIndex, Path] | None = None,
+        target: Target,
+        folder: Path,
+        seed: int,
+        threads: int,
+        progress: Progress,
+        reduce_range: bool = False,
+        aware: Callable[[], Aware] | None = None,
+    ) -> None:
+        self.exported, self.root, self.config = exported, root, config
+        self.seen, self.seen_root = calibration or (index, root)
+        self.fp32_onnx = source / exported.onnx.path
+        self.source = source
+        self.target: Target = target
+        self.aware = aware
+        self.folder = folder
+        self.seed, self.threads, self.progress, self.reduce_range = seed, threads, progress, reduce_range
+        self.records = [record for record in index.images if record.split == "val"]
+        if not self.records:
+            raise DataError("expected validation images to choose a precision on, the index has none")
+        self.truth = np.array([record.label for record in self.records])
+        self.made: list[_Made] = []
+        self.refused: tuple[str, ...] = ()
+        """Operators that a backend refuses in int8; every later candidate leaves them in floating point from the start."""
+        self.tries = 0
+        """How often something was refused; see ``MOST_TRIES``."""
+
+    def run(self) -> Selection:
+        """Try, judge, time and choose.
+
+        Raises:
+            DataError: An image cannot be read.
+            ModelError: Nothing could be made of the graph in the precision that was asked for, or FP32 cannot run.
+        """
+        if self.exported.quantized:
+            return self._as_brought()
+        wanted = self.config.precision
+        self._float("fp32")
+        self._answer(self.made)
+        if self.made[0].answers is None:
+            raise ModelError(
+                f"this network cannot run in FP32, which all others are compared with: {self.made[0].trial.note}"
+            )
+        if wanted in ("auto", "fp16"):
+            self._float("fp16")
+        if wanted in ("auto", "int8"):
+            self._int8()
+        self._answer(self.made)
+        eligible = [m for m in self.made if m.answers is not None and wanted in ("auto", m.trial.precision)]
+        if wanted == "auto":
+            eligible = [m for m in eligible if m.trial.within]
+        timed_on = self._time(eligible)
+        chosen = self._choose(eligible)
+        reason = explain(
+            chosen.trial,
+            [m.trial for m in self.made],
+            len(self.records),
+            asked=wanted != "auto",
+            timed=self.target == "cpu",
+        )
+        return self._keep(chosen, reason, timed_on)
+
+    def _as_brought(self) -> Selection:
+        """Take a graph that is quantized already as it is: nothing is calibrated, and no other precision tried."""
+        made = self._new("int8 as brought", "int8", BROUGHT)
+        made.quantized = write_brought(self.fp32_onnx, self.exported.onnx.sha256, self.target == "cpu", made.folder)
+        if self.target == "cpu":
+            self._build(made)
+        self._answer([made])
+        refusal = self._proof(made) if made.answers is not None else None
+        if made.answers is None or refusal is not None:
+            raise ModelError(f"the network is quantized already, and {refusal or made.trial.note}; bring the float network")
+        made.trial = replace(made.trial, lost=None, divergence=None)
+        timed_on = self._time([made])
+        reason = "the network was quantized already: it is verified and measured as it is, and no other precision was tried"
+        return self._keep(made, reason, timed_on)
+
+    def _choose(self, eligible: Sequence[_Made]) -> _Made:
+        """Return what ships: the best of those that can be built. Why one cannot is kept as its note.
+
+        Raises:
+            ModelError: None can.
+        """
+        left = list(eligible)
+        while left:
+            chosen = self._of(choose([m.trial for m in left]))
+            refusal = self._proof(chosen)
+            if refusal is None:
+                return chosen
+            left.remove(chosen)
+            chosen.refusal = refusal
+            chosen.trial = replace(chosen.trial, within=False, note=f"cannot be built: {refusal}")
+            again = self._without_refused(chosen)
+            if again is not None and (again.trial.within or self.config.precision != "auto"):
+                left.append(again)
+        asked = "" if self.config.precision == "auto" else f"{self.config.precision} "
+        notes = "; ".join(f"{m.trial.name}: {m.trial.note}" for m in self.made if m.trial.note)
+        raise ModelError(f"no {asked}form of this network could be made ({notes})")
+
+    def _proof(self, made: _Made) -> ModelError | None:
+        """Return why the device could not build a candidate, as far as this host can tell; what is built here is proved."""
+        if self.target == "cpu" or not is_installed(_PROVER):
+            return None
+        with self.progress.task(f"prove that {made.trial.name} can be built", 1):
+            graphs = [made.onnx]
+            if made.trial.precision != "fp32":
+                half = made.answered or made.folder / "half.onnx"
+                try:
+                    if made.answered is None:
+                        write_atomic(half, make_half(load_graph(made.onnx)).SerializeToString(deterministic=True))
+                    graphs.append(half)
+                except ModelError:
+                    pass  # the recipe leaves this form out, and says so
+            try:
+                for graph in graphs:
+                    tensorrt_rtx_backend.preflight(graph, made.folder)
+            except ModelError as err:
+                return err
+        return None
+
+    def _without_refused(self, made: _Made) -> _Made | None:
+        """Add a candidate once more, with what the device refuses of it in floating point; None where that cannot help."""
+        if made.whole is None or not self._refuse(made):
+            return None
+        again = self._add_int8(made.whole, made.trial.float_nodes)
+        self._answer([again])
+        return again if again.answers is not None else None
+
+    def _refuse(self, made: _Made) -> bool:
+        """Note what a backend refused of an int8 candidate; tell whether it is worth trying without."""
+        self.tries += 1
+        if made.refusal is None or made.graph is None or self.tries > MOST_TRIES:
+            return False
+        more = [name for name in parts_to_leave(made.refusal, made.graph.graph) if name not in self.refused]
+        self.refused = (*self.refused, *more)
+        return bool(more)
+
+    def _of(self, trial: Trial) -> _Made:
+        return next(made for made in self.made if made.trial is trial)
+
+    def _float(self, precision: Precision) -> None:
+        """Add a candidate that needs no calibration."""
+        made = self._new(precision, precision, None)
+        made.onnx = self.fp32_onnx
+        if self.target == "cpu":
+            self._build(made)
+        elif precision == "fp16":
+            made.answered = made.folder / "half.onnx"
+            try:
+                write_atomic(made.answered, make_half(load_graph(made.onnx)).SerializeToString(deterministic=True))
+            except ModelError as err:
+                made.trial = replace(made.trial, note=str(err))
+
+    def _int8(self) -> None:
+        """Add int8 candidates: the best of the ranges, NNCF's, and a mixed one where the best breaks a bar."""
+        calibration = calibrate(
+            self.exported, self.source, self.seen, self.seen_root, self.config, seed=self.seed, progress=self.progress
+        )
+        self._ranges(calibration)
+        if self.target == "cpu" and self.config.nncf and self.config.method == "auto" and is_installed("nncf"):
+            self._nncf()
+        self._answer(self.made)
+        best = closest([m.trial for m in self.made if is_whole_int8(m.trial) and m.answers is not None])
+        within = best is not None and best.within
+        if self.aware is not None and (self.config.aware == "always" or (self.config.aware == "when-needed" and not within)):
+            self._trained_for_it(self.aware())
+        if best is not None and not any(m.trial.within and is_whole_int8(m.trial) for m in self.made):
+            self._mixed(self._of(best))
+
+    def _trained_for_it(self, aware: Aware) -> None:
+        """Add the same kinds of int8 of the network that was trained further for it."""
+        calibration = calibrate(
+            aware.exported, aware.folder, self.seen, self.seen_root, self.config, seed=self.seed, progress=self.progress
+        )
+        self._ranges(calibration, aware.link)
+        self._answer(self.made)
+
+    def _ranges(self, calibration: Calibration, aware: Link | None = None) -> None:
+        """Add an int8 candidate for each kind of range."""
+        methods: Sequence[Method] = METHODS if self.config.method == "auto" else (self.config.method,)
+        for method in methods:
+            name = f"int8 {method}" + (", trained for it" if aware else "")
+            try:
+                graph = quantize(
+                    calibration,
+                    method,
+                    open_sums=self.target == "jetson",
+                    reduce_range=self.reduce_range,
+                    progress=self.progress,
+                )
+            except ModelError as err:
+                made = self._new(name, "int8", method)
+                made.trial = replace(made.trial, note=str(err))
+                continue
+            self._add_int8(_Whole(name=name, graph=graph, calibration=calibration, method=method, aware=aware))
+
+    def _nncf(self) -> None:
+        made = self._new("int8 nncf", "int8", "nncf")
+        made.onnx = self.fp32_onnx
+        chosen = choose_images(self.seen, self.config.images, self.seed)
+        frames = calibration_frames(self.seen_root, chosen, self.exported.input)
+        try:
+            with self.progress.task("int8 by NNCF", 1):
+                made.built = nncf_backend.build(
+                    self.fp32_onnx, frames, len(chosen), self.exported.network_input_name, made.folder
+                )
+        except (ModelError, MissingDependency) as err:
+            made.trial = replace(made.trial, note=str(err))
+
+    def _add_int8(self, whole: _Whole, left: tuple[str, ...] = ()) -> _Made:
+        """Add an int8 candidate; while it cannot be built here, one more with what was refused in floating point.
+
+        Args:
+            whole: What it is made from.
+            left: Layers to leave in floating point.
+        """
+        fp32 = whole.calibration.graph
+        layers = f", {len(left)} layer{'s' if len(left) > 1 else ''} in float" if left else ""
+        while True:
+            refused = f" without {len(self.refused)} refused" if self.refused else ""
+            made = self._new(whole.name + layers + refused, "int8", whole.method, left, self.refused)
+            made.whole, made.graph = whole, leave_float(whole.graph, {*left, *self.refused}, fp32)
+            written = leave_float(made.graph, (), fp32)  # a copy, which the writing changes
+            small = self.target == "cpu"
+            made.quantized = write_quantized(whole.calibration, written, whole.method, small=small, folder=made.folder)
+            if self.target == "cpu":
+                self._build(made)
+            if made.refusal is None or not self._refuse(made):
+                return made
+
+    def _mixed(self, best: _Made) -> None:
+        """Leave one more of the most sensitive layers in floating point until the bars hold, twice as many each time."""
+        int8, whole = best.graph, best.whole
+        if int8 is None or whole is None or self.config.float_layers == 0:
+            return
+        chosen = choose_images(self.seen, _RANKED_FRAMES, self.seed)
+        frames = list(calibration_frames(self.seen_root, chosen, self.exported.input))
+        order = [s.node for s in rank(int8, whole.calibration.graph, self.exported.input_name, frames, self.progress)]
+        count = 1
+        while count <= min(self.config.float_layers, len(order) - 1):
+            made = self._add_int8(whole, tuple(order[:count]))
+            self._answer([made])
+            if made.trial.within:
+                return
+            count *= 2
+
+    def _new(
+        self,
+        name: str,
+        precision: Precision,
+        method: str | None,
+        float_nodes: tuple[str, ...] = (),
+        refused: tuple[str, ...] = (),
+    ) -> _Made:
+        folder = self.folder / f"trial-{len(self.made)}"
+        folder.mkdir()
+        trial = Trial(name=name, precision=precision, method=method, float_nodes=float_nodes, refused=refused)
+        made = _Made(trial=trial, folder=folder, onnx=folder / ONNX_FILE)
+        self.made.append(made)
+        return made
+
+    def _build(self, made: _Made) -> None:
+        try:
+            made.built = openvino_backend.build(made.onnx, made.trial.precision, made.folder)
+        except ModelError as err:
+            made.refusal = err
+            made.trial = replace(made.trial, note=f"cannot be built: {err}")
+
+    def _answer(self, some: Sequence[_Made]) -> None:
+        """Answer every validation image with the candidates that have not yet, and judge them."""
+        waiting = [m for m in some if m.answers is None and not m.trial.note and (m.built or self.target == "jetson")]
+        if not waiting:
+            return
+        rows: dict[int, list[Answers]] = {id(made): [] for made in waiting}
+        with self._opened(waiting) as runners, self.progress.task("answer validation images", len(self.records)) as task:
+            for frame in self._frames(self.records):
+                for made, runner in runners:
+                    if not made.trial.note:
+                        self._ask(made, runner, frame, rows[id(made)])
+                task.advance()
+        groups = [record.group for record in self.records]
+        for made in [made for made in waiting if not made.trial.note]:
+            made.answers = np.stack(rows[id(made)])
+            reference = self.made[0].answers
+            if reference is None:
+                return
+            refs = made.built.files if made.built else (file_ref(made.onnx.parent, made.onnx),)
+            trial = replace(made.trial, bytes=sum(ref.bytes for ref in refs))
+            made.trial = judge(trial, made.answers, reference, self.truth, self.exported.labels, groups, self.config)
+
+    def _ask(self, made: _Made, runner: Runner, frame: NDArray[np.uint8], answers: list[Answers]) -> None:
+        """Answer one frame; a candidate that cannot is told and left out."""
+        try:
+            answers.append(runner.run(frame))
+        except Exception as err:  # backends' own errors have no common base class
+            made.trial = replace(made.trial, note=f"cannot answer: {(str(err) or type(err).__name__).splitlines()[0][:200]}")
+            return
+        if not np.isfinite(answers[-1]).all():
+            made.trial = replace(made.trial, note="answers with values that are no numbers")
+
+    def _frames(self, records: Sequence[ImageRecord]) -> Iterator[NDArray[np.uint8]]:
+        for record in records:
+            yield np.ascontiguousarray(frame_from_file(self.root / record.path, self.exported.input))
+
+    @contextmanager
+    def _opened(self, some: Sequence[_Made]) -> Iterator[list[tuple[_Made, Runner]]]:
+        """Open candidates; one that cannot be opened is told and left out."""
+        with ExitStack() as stack:
+            runners: list[tuple[_Made, Runner]] = []
+            for made in some:
+                candidate = self.candidate(made)
+                try:
+                    runner = open_runner(
+                        candidate.backend, candidate.model, threads=self.threads, reference=candidate.reference
+                    )
+                except ModelError as err:
+                    made.trial = replace(made.trial, note=f"cannot be opened: {err}")
+                    continue
+                stack.callback(runner.close)
+                runners.append((made, runner))
+            yield runners
+
+    def candidate(self, made: _Made) -> Candidate:
+        """Return how a candidate is answered here."""
+        precision = made.trial.precision
+        if made.built is not None:
+            model = made.folder / made.built.files[0].path
+            return Candidate(backend=made.built.backend, model=model, precision=precision)
+        return Candidate(backend="onnxruntime", model=made.answered or made.onnx, precision=precision, reference=True)
+
+    def _time(self, eligible: Sequence[_Made]) -> str | None:
+        """Time FP32 and what may ship, in turn; of whole int8 graphs, which are equally fast, the closest alone."""
+        if self.target != "cpu":
+            return None
+        whole = [m.trial for m in eligible if is_whole_int8(m.trial)]
+        best = closest(whole)
+        others = [m for m in eligible if m.trial not in whole and m is not self.made[0]]
+        field = [self.made[0], *([self._of(best)] if best else []), *others]
+        frames = list(self._frames(self.records[:_RACED_FRAMES]))
+        with self._opened(field) as opened, self.progress.task("time candidates", 1):
+            lanes = race([runner for _, runner in opened], frames)
+        for (made, _), lane in zip(opened, lanes, strict=True):
+            made.trial = replace(
+                made.trial,
+                median_ns=lane.median_ns,
+                relative_time=lane.relative,
+                relative_low=lane.low,
+                relative_high=lane.high,
+            )
+        return detect().host
+
+    def _keep(self, chosen: _Made, reason: str, timed_on: str | None) -> Selection:
+        """Move the chosen files to the folder, and drop the others."""
+        path = self.folder / ONNX_FILE
+        shutil.copyfile(chosen.onnx, path)
+        for ref in chosen.built.files if chosen.built else ():
+            shutil.copyfile(chosen.folder / ref.path, self.folder / ref.path)
+        for made in self.made:
+            shutil.rmtree(made.folder)
+        return Selection(
+            trials=tuple(made.trial for made in self.made),
+            chosen=chosen.trial.name,
+            reason=reason,
+            images=len(self.records),
+            timed_on=timed_on,
+            precision=chosen.trial.precision,
+            onnx=file_ref(self.folder, path),
+            quantized=chosen.quantized,
+            built=chosen.built,
+            aware=chosen.whole.aware if chosen.whole else None,
+        )

@@ -1,0 +1,92 @@
+"""Which layers int8 hurts most, by what each does to the answers when it alone is in int8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.compile.graph import producers
+from weckd_edge.compile.quantize.qdq_nodes import PAIR, WEIGHTED, leave_float
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.optional_imports import require
+from weckd_edge.core.progress import Progress
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto
+
+_TINY = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sensitivity:
+    """One layer.
+
+    Attributes:
+        node: Its name.
+        divergence: Mean Kullback-Leibler divergence, nats, of the answers with this layer alone in int8 from FP32's.
+    """
+
+    node: str
+    divergence: float
+
+
+def rank(
+    int8: ModelProto, fp32: ModelProto, input_name: str, frames: Sequence[NDArray[Any]], progress: Progress
+) -> tuple[Sensitivity, ...]:
+    """Answer frames once for each layer with weights and return the layers, the most sensitive first.
+
+    Args:
+        int8: The whole int8 graph.
+        fp32: The graph it came from.
+        input_name: Of both.
+        frames: A few training frames ``[1, H, W, 3]``.
+        progress: Where to show it.
+
+    Raises:
+        ModelError: ONNX Runtime cannot run a graph.
+    """
+    wanted = _answer(fp32, input_name, frames)
+    nodes = quantized_nodes(int8.graph)
+    weighted = [node.name for node in int8.graph.node if node.name in nodes and node.op_type in WEIGHTED]
+    found = []
+    with progress.task("rank layers", len(weighted)) as task:
+        for name in weighted:
+            alone = leave_float(int8, nodes - {name}, fp32)
+            got = _answer(alone, input_name, frames)
+            found.append(Sensitivity(node=name, divergence=divergence(wanted, got)))
+            task.advance()
+    return tuple(sorted(found, key=lambda s: (-s.divergence, s.node)))
+
+
+def quantized_nodes(graph: GraphProto) -> set[str]:
+    """Return the names of the operators that read a dequantized tensor."""
+    made_by = producers(graph)
+    return {
+        node.name
+        for node in graph.node
+        if node.op_type not in PAIR
+        and any(name in made_by and made_by[name].op_type == "DequantizeLinear" for name in node.input)
+    }
+
+
+def divergence(wanted: NDArray[np.float32], got: NDArray[np.float32]) -> float:
+    """Return the mean Kullback-Leibler divergence of answers ``[N, classes]`` from the wanted ones, in nats."""
+    p, q = (np.maximum(x.astype(np.float64), _TINY) for x in (wanted, got))
+    return float(np.maximum((p * np.log(p / q)).sum(axis=1), 0).mean())
+
+
+def _answer(model: ModelProto, input_name: str, frames: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    ort: Any = require("onnxruntime", "rank a network's layers")
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    # Its fusions would round otherwise than is written.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return np.concatenate([session.run(None, {input_name: frame})[0] for frame in frames])
+    except Exception as err:  # ONNX Runtime's own errors have no common base class
+        raise ModelError(f"ONNX Runtime cannot run this network ({str(err).splitlines()[0][:200]})") from err

@@ -1,0 +1,1 @@
+"""What is deployed is compared with what was trained."""

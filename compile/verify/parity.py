@@ -1,0 +1,354 @@
+"""Whether what was compiled still answers as the trained network did: parity, accuracy and flips on held-out frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import (
+    ApartFrame,
+    CalibrationCheck,
+    DatasetIndex,
+    ImageRecord,
+    InputContract,
+    Parity,
+    Parting,
+    Prediction,
+    Rate,
+    Recalibration,
+    Verification,
+)
+from weckd_edge.compile.backends import openvino_backend
+from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB, OPENERS, find_parting
+from weckd_edge.core.errors import DataError
+from weckd_edge.core.progress import Progress
+from weckd_edge.devices.images.frames import frame_from_file
+from weckd_edge.devices.runtime.backends.table import open_runner
+from weckd_edge.metrics.calibration import calibration_figures, mcnemar, scale
+from weckd_edge.metrics.intervals import rate_by_group
+
+Answers = NDArray[np.float32]
+Predictor = Callable[[NDArray[np.uint8]], Answers]
+
+FLOAT_TOLERANCE = 1e-3
+"""Largest 95th percentile, over frames, of a probability's difference between two float32 implementations of a graph."""
+
+INT8_TOLERANCE = 0.1
+"""The same for two implementations of one int8 graph. A value between two steps may be rounded either way, and the network
+carries that on: changing twenty pixels of a frame by one grey level moves some int8 answers as much."""
+
+
+WORST_FRAMES = 6
+"""So many of the frames that differ most are kept with both answers, for a pair that a report shows."""
+
+PARTING_FRAMES = 6
+"""Layers are compared on so many of the frames whose answers differ most."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """One implementation of the model.
+
+    Attributes:
+        backend: A name of the backend table.
+        model: What it opens.
+        precision: ``int8`` or ``fp32``.
+        reference: Whether the graph is answered exactly as it is written; see ``open_runner``.
+    """
+
+    backend: str
+    model: Path
+    precision: str
+    reference: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is called in a report."""
+        return f"{self.backend} {self.precision}" + (" as written" if self.reference else "")
+
+
+def verify(
+    trained: Predictor,
+    exported: Sequence[Candidate],
+    quantized: Candidate,
+    shipped: Candidate,
+    index: DatasetIndex,
+    root: Path,
+    contract: InputContract,
+    progress: Progress,
+    *,
+    trained_name: str = "torch fp32",
+    uncalibrated: Candidate | None = None,
+    recalibration: Recalibration | None = None,
+    others: Sequence[Candidate] = (),
+    layers: Literal["on-failure", "always"] = "on-failure",
+    teacher: Predictor | None = None,
+) -> Verification:
+    """Answer every test image with every implementation and compare them.
+
+    What ships is held to the trained network at the temperature that ships, and to what was compiled without a temperature:
+    scaled by it, that must answer the same, which proves that the int8 part was not touched.
+
+    Args:
+        trained: The trained network in FP32: from a frame ``[1, H, W, 3]`` to probabilities ``[classes]``.
+        exported: Implementations of the exported FP32 graph.
+        quantized: The quantized graph as it is written.
+        shipped: What ships; may be ``quantized`` itself, where the device builds its own.
+        index: The data set.
+        root: Its folder.
+        contract: The frame.
+        progress: Where to show it.
+        trained_name: What ``trained`` is called in a report.
+        uncalibrated: What would ship without the temperature.
+        recalibration: The temperature inside ``quantized`` and ``shipped``; given together with ``uncalibrated``.
+        others: More implementations of the quantized graph, compared with it and reported only.
+        layers: When the quantized graph and the others are compared layer by layer: where their answers differ too much,
+            or always.
+        teacher: The first link of the chain, in FP32, like ``trained``; what it answers is kept beside.
+
+    Raises:
+        DataError: There is no test image, or one cannot be read.
+        ModelError: A backend refuses its model.
+    """
+    records = [record for record in index.images if record.split == "test"]
+    if not records:
+        raise DataError("expected test images to verify on, the index has none")
+    before = () if uncalibrated is None else (uncalibrated,)
+    candidates = list(dict.fromkeys((*exported, quantized, shipped, *others, *before)))
+    answers: list[list[Answers]] = [[] for _ in range(1 + len(candidates))]
+    taught: list[Answers] = []
+    with progress.task("verify on test images", len(records)) as task, _opened(candidates) as runners:
+        for record in records:
+            frame = np.ascontiguousarray(frame_from_file(root / record.path, contract))
+            answers[0].append(trained(frame))
+            for rows, (_, run) in zip(answers[1:], runners, strict=True):
+                rows.append(run(frame))
+            if teacher is not None:
+                taught.append(teacher(frame))
+            task.advance()
+    fp32, *rest = (np.stack(rows) for rows in answers)
+    found = dict(zip(candidates, rest, strict=True))
+
+    def against(a: tuple[str, NDArray[Any]], b: tuple[str, Answers], tolerance: float | None, worst: int = 0) -> Parity:
+        return compare(a[0], b[0], {a[0]: a[1], b[0]: b[1]}, tolerance, records=records, worst=worst)
+
+    def named(candidate: Candidate) -> tuple[str, Answers]:
+        return candidate.name, found[candidate]
+
+    pairs = [
+        against((trained_name, fp32), named(c), INT8_TOLERANCE if c.precision == "int8" else FLOAT_TOLERANCE)
+        for c in exported
+    ]
+    if shipped != quantized:
+        pairs.append(against(named(quantized), named(shipped), INT8_TOLERANCE, WORST_FRAMES))
+    pairs += [against(named(quantized), named(c), None, WORST_FRAMES) for c in others]
+    temperature = recalibration.temperature if recalibration is not None else 1.0
+    if uncalibrated is not None and temperature != 1:
+        scaled = (f"{uncalibrated.name} without temperature, scaled", scale(found[uncalibrated], temperature))
+        pairs.append(against(scaled, named(shipped), FLOAT_TOLERANCE))
+        pairs.append(
+            against((f"{trained_name} at that temperature", scale(fp32, temperature)), named(shipped), None, WORST_FRAMES)
+        )
+    else:
+        pairs.append(against((trained_name, fp32), named(shipped), None, WORST_FRAMES))
+    verification = summarize(
+        records, index.labels, fp32, found[shipped], tuple(pairs), shipped, np.stack(taught) if taught else None
+    )
+    return replace(
+        verification,
+        calibration=_calibration(records, found, shipped, uncalibrated, recalibration),
+        partings=_partings(exported, quantized, (shipped, *others), pairs, found, records, root, contract, layers),
+        executed=openvino_backend.executed_layers(shipped.model) if shipped.backend == openvino_backend.NAME else (),
+    )
+
+
+def _calibration(
+    records: Sequence[ImageRecord],
+    found: dict[Candidate, Answers],
+    shipped: Candidate,
+    uncalibrated: Candidate | None,
+    recalibration: Recalibration | None,
+) -> CalibrationCheck | None:
+    if uncalibrated is None or recalibration is None:
+        return None
+    labels, groups = np.array([record.label for record in records]), [record.group for record in records]
+    return CalibrationCheck(
+        temperature=recalibration.temperature,
+        val_images=recalibration.val_images,
+        val_groups=recalibration.val_groups,
+        val_nll_before=recalibration.val_nll_before,
+        val_nll_after=recalibration.val_nll_after,
+        answered_by=recalibration.answered_by,
+        note=recalibration.note,
+        before=calibration_figures(found[uncalibrated], labels, groups),
+        after=calibration_figures(found[shipped], labels, groups),
+    )
+
+
+def _partings(
+    exported: Sequence[Candidate],
+    quantized: Candidate,
+    compiled: Sequence[Candidate],
+    pairs: Sequence[Parity],
+    found: dict[Candidate, Answers],
+    records: Sequence[ImageRecord],
+    root: Path,
+    contract: InputContract,
+    layers: Literal["on-failure", "always"],
+) -> tuple[Parting, ...]:
+    """Compare layer by layer each graph with what backends make of it, where a pair failed or where it is always asked."""
+    failed = {pair.b for pair in pairs if not pair.passed} | {
+        pair.b for pair in pairs if pair.a == quantized.name and pair.p95_abs > INT8_TOLERANCE
+    }
+    wanted = [(quantized, c, INT8_THRESHOLD_DB) for c in compiled if c.name in failed or layers == "always"]
+    if any(c.name in failed for c in exported):
+        wanted += [(exported[0], c, FLOAT_THRESHOLD_DB) for c in exported if c != exported[0]]
+    partings = []
+    for written, other, threshold_db in wanted:
+        if other == written or other.backend not in OPENERS or written.model.suffix != ".onnx":
+            continue
+        apart = np.abs(found[written].astype(np.float64) - found[other]).max(axis=1)
+        worst = np.argsort(-apart, kind="stable")[:PARTING_FRAMES]
+        frames = [frame_from_file(root / records[int(row)].path, contract) for row in worst]
+        names = (written.name, other.name)
+        partings.append(
+            find_parting(written.model, other.model, other.backend, frames, names=names, threshold_db=threshold_db)
+        )
+    return tuple(partings)
+
+
+@contextmanager
+def _opened(candidates: Sequence[Candidate]) -> Iterator[list[tuple[Candidate, Predictor]]]:
+    runners = []
+    try:
+        for candidate in candidates:
+            runners.append(open_runner(candidate.backend, candidate.model, reference=candidate.reference))
+        yield [(candidate, runner.run) for candidate, runner in zip(candidates, runners, strict=True)]
+    finally:
+        for runner in runners:
+            runner.close()
+
+
+def compare(
+    a: str,
+    b: str,
+    answers: Mapping[str, NDArray[Any]],
+    tolerance: float | None,
+    *,
+    records: Sequence[ImageRecord] = (),
+    worst: int = 0,
+) -> Parity:
+    """Compare two implementations' answers ``[N, classes]`` on the same frames.
+
+    Args:
+        a: The reference, a key of ``answers``.
+        b: The other.
+        answers: By implementation.
+        tolerance: Largest 95th percentile allowed; None: reported only.
+        records: The frames' images; without them nobody knows which answer is right.
+        worst: How many of the frames that differ most are kept.
+    """
+    one, other = answers[a].astype(np.float64), answers[b].astype(np.float64)
+    noise = float(((one - other) ** 2).sum())
+    per_frame = np.abs(one - other).max(axis=1)
+    p95_abs = float(np.quantile(per_frame, 0.95))
+    truth = np.array([record.label for record in records])
+    split = mcnemar(one.argmax(axis=1) == truth, other.argmax(axis=1) == truth) if records else (None, None, None)
+    far = [int(row) for row in np.argsort(-per_frame, kind="stable")[:worst] if records and per_frame[row] > 0]
+    return Parity(
+        a=a,
+        b=b,
+        frames=len(one),
+        max_abs=float(per_frame.max()),
+        p95_abs=p95_abs,
+        sqnr_db=10 * math.log10(float((one**2).sum()) / noise) if noise else None,
+        flips=int((one.argmax(axis=1) != other.argmax(axis=1)).sum()),
+        tolerance=tolerance,
+        passed=tolerance is None or p95_abs <= tolerance,
+        only_a_right=split[0],
+        only_b_right=split[1],
+        mcnemar_p=split[2],
+        worst=tuple(
+            ApartFrame(
+                path=records[row].path,
+                label=records[row].label,
+                a=tuple(float(p) for p in one[row]),
+                b=tuple(float(p) for p in other[row]),
+            )
+            for row in far
+        ),
+    )
+
+
+def answer(
+    candidates: Sequence[Candidate], records: Sequence[ImageRecord], root: Path, contract: InputContract
+) -> list[Answers]:
+    """Answer images with several implementations.
+
+    Returns:
+        One array a candidate, float32 ``[N, classes]``.
+
+    Raises:
+        DataError: An image cannot be read.
+        ModelError: A backend refuses its model.
+    """
+    found: list[list[Answers]] = [[] for _ in candidates]
+    with _opened(candidates) as runners:
+        for record in records:
+            frame = np.ascontiguousarray(frame_from_file(root / record.path, contract))
+            for rows, (_, run) in zip(found, runners, strict=True):
+                rows.append(run(frame))
+    return [np.stack(rows) for rows in found]
+
+
+def summarize(
+    records: Sequence[ImageRecord],
+    labels: Sequence[str],
+    fp32: Answers,
+    compiled: Answers,
+    parity: tuple[Parity, ...],
+    shipped: Candidate,
+    teacher: Answers | None = None,
+) -> Verification:
+    """Return accuracies, recalls and flips of what ships, from answers ``[N, classes]`` of FP32, itself, a teacher."""
+    truth = np.array([record.label for record in records])
+    groups = [record.group for record in records]
+    before, after = fp32.argmax(axis=1), compiled.argmax(axis=1)
+    return Verification(
+        parity=parity,
+        accuracy_fp32=rate_by_group(before == truth, groups),
+        accuracy_compiled=rate_by_group(after == truth, groups),
+        recall_fp32=_recalls(before, truth, groups, len(labels)),
+        recall_compiled=_recalls(after, truth, groups, len(labels)),
+        flips=int((before != after).sum()),
+        predictions=tuple(
+            Prediction(
+                path=record.path,
+                group=record.group,
+                label=record.label,
+                fp32=tuple(float(p) for p in fp32[row]),
+                compiled=tuple(float(p) for p in compiled[row]),
+                teacher=None if teacher is None else tuple(float(p) for p in teacher[row]),
+            )
+            for row, record in enumerate(records)
+        ),
+        precision=shipped.precision,
+        backend=shipped.backend,
+    )
+
+
+def _recalls(
+    decided: NDArray[np.intp], truth: NDArray[np.intp], groups: Sequence[str], classes: int
+) -> tuple[Rate | None, ...]:
+    found: list[Rate | None] = []
+    for label in range(classes):
+        rows = np.flatnonzero(truth == label)
+        found.append(rate_by_group(decided[rows] == label, [groups[int(row)] for row in rows]) if len(rows) else None)
+    return tuple(found)

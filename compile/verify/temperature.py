@@ -1,0 +1,152 @@
+"""A temperature inside the graph: probabilities that mean what they say, without touching the int8 part."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from weckd_edge.artifacts import BuiltModel, DatasetIndex, ImageRecord, InputContract, Recalibration, Selection
+from weckd_edge.compile.backends import openvino_backend
+from weckd_edge.compile.graph import check, load_graph, producers
+from weckd_edge.compile.verify.parity import Answers, Candidate
+from weckd_edge.core.errors import DataError
+from weckd_edge.core.optional_imports import require
+from weckd_edge.core.progress import Progress
+from weckd_edge.core.store import file_ref, sha256_file, write_atomic
+from weckd_edge.devices.images.frames import frame_from_file
+from weckd_edge.devices.runtime.backends.table import open_runner
+from weckd_edge.metrics.calibration import fit_temperature
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+ONNX_FILE = "model.onnx"
+NODE_NAME = "temperature"
+CONSTANT_NAME = "inverse_temperature"
+SCALED_NAME = "scaled_logits"
+
+
+def recalibrate(
+    selection: Selection,
+    source: Path,
+    shipped: Candidate,
+    index: DatasetIndex,
+    root: Path,
+    contract: InputContract,
+    folder: Path,
+    progress: Progress,
+) -> Recalibration:
+    """Find a temperature on the validation images, as what ships answers them, and write the graph with it inside.
+
+    Args:
+        selection: The graph, and what was built of it.
+        source: The folder they lie in.
+        shipped: What was made of it and will ship, or the graph as it is written where the device builds its own.
+        index: The data set; its validation images are used.
+        root: Its folder.
+        contract: The frame.
+        folder: Where to write the graph and what is built of it; exists.
+        progress: Where to show it.
+
+    Raises:
+        DataError: There is no validation image, or one cannot be read.
+        ModelError: A backend refuses its model, or the graph cannot be read.
+    """
+    records = [record for record in index.images if record.split == "val"]
+    if not records:
+        raise DataError("expected validation images to recalibrate on, the index has none")
+    onnx = source / selection.onnx.path
+    graph = load_graph(onnx)
+    labels = np.array([record.label for record in records])
+    found = fit_temperature(
+        _answers(shipped, records, root, contract, progress), labels, [record.group for record in records]
+    )
+    temperature, note, after = found.value, found.note, found.nll_after
+    if temperature != 1.0 and _last_softmax(graph) is None:
+        temperature, note, after = 1.0, "left at 1: the graph does not end in a Softmax of its logits", found.nll_before
+    path = folder / ONNX_FILE
+    if temperature == 1.0:
+        write_atomic(path, onnx.read_bytes())
+    else:
+        set_temperature(graph, temperature)
+        check(graph)
+        write_atomic(path, graph.SerializeToString(deterministic=True))
+    return Recalibration(
+        onnx=file_ref(folder, path),
+        temperature=temperature,
+        unpulled=found.unpulled,
+        val_images=len(records),
+        val_groups=len({record.group for record in records}),
+        val_nll_before=found.nll_before,
+        val_nll_after=after,
+        answered_by=shipped.name,
+        note=note,
+        source_sha256=sha256_file(onnx),
+        built=_build(selection, source, path, temperature, folder),
+    )
+
+
+def _build(selection: Selection, source: Path, onnx: Path, temperature: float, folder: Path) -> BuiltModel | None:
+    """Return what was built, with the temperature inside: from the graph, or from an IR that no graph of ours holds."""
+    built = selection.built
+    if built is None:
+        return None
+    if temperature == 1.0:
+        for ref in built.files:
+            shutil.copyfile(source / ref.path, folder / ref.path)
+        return built
+    if selection.quantized is None and selection.precision == "int8":
+        files = openvino_backend.set_temperature(source / built.files[0].path, temperature, folder)
+        return replace(built, files=files)
+    return openvino_backend.build(onnx, selection.precision, folder)
+
+
+def set_temperature(model: ModelProto, temperature: float) -> None:
+    """Put a multiplication by ``1 / temperature`` between the logits and the Softmax that makes the graph's output.
+
+    Nothing before the logits changes, so that the int8 part is the one that was chosen.
+
+    Args:
+        model: A graph that ends in a Softmax; it is changed in place.
+        temperature: Over 0.
+    """
+    onnx = require("onnx", "recalibrate a graph")
+    softmax = _last_softmax(model)
+    if softmax is None:
+        raise ValueError("the graph does not end in a Softmax")
+    graph, logits = model.graph, softmax.input[0]
+    graph.initializer.append(onnx.numpy_helper.from_array(np.array(1.0 / temperature, np.float32), CONSTANT_NAME))
+    place = next(at for at, node in enumerate(graph.node) if node.output[0] == softmax.output[0])
+    node = onnx.helper.make_node("Mul", [logits, CONSTANT_NAME], [SCALED_NAME], NODE_NAME)
+    graph.node.insert(place, node)
+    graph.node[place + 1].input[0] = SCALED_NAME
+    for info in [info for info in graph.value_info if info.name == logits]:
+        copy: Any = onnx.ValueInfoProto()
+        copy.CopyFrom(info)
+        copy.name = SCALED_NAME
+        graph.value_info.append(copy)
+
+
+def _last_softmax(model: ModelProto) -> NodeProto | None:
+    maker = producers(model.graph).get(model.graph.output[0].name)
+    return maker if maker is not None and maker.op_type == "Softmax" else None
+
+
+def _answers(
+    candidate: Candidate, records: Sequence[ImageRecord], root: Path, contract: InputContract, progress: Progress
+) -> Answers:
+    runner = open_runner(candidate.backend, candidate.model, reference=candidate.reference)
+    try:
+        rows = []
+        with progress.task("recalibrate on validation images", len(records)) as task:
+            for record in records:
+                rows.append(runner.run(np.ascontiguousarray(frame_from_file(root / record.path, contract))))
+                task.advance()
+        return np.stack(rows)
+    finally:
+        runner.close()

@@ -1,0 +1,198 @@
+"""What an imported network would predict if its user had described it otherwise: usual mistakes, tried on images.
+
+A wrong mean, standard deviation, channel order or class order stops nothing: the network runs, and predicts badly. Each
+usual description is tried in place of the given one, and told where the network is clearly better with it. Nothing is
+changed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.core.progress import Progress
+from weckd_edge.core.words import join_names
+
+Pixels = NDArray[np.float32]
+Run = Callable[[Pixels], NDArray[np.float32]]
+Colour = tuple[float, float, float]
+
+SCREENED = 32
+"""Images on which every description is tried; those no worse than the given one are tried on all."""
+SIGNIFICANT = 0.01
+"""Largest p value of McNemar's exact test, one-sided, divided by the number of descriptions tried."""
+CLEARLY = 0.05
+"""Least share of the images by which a description must be better to be told."""
+
+_USUAL: tuple[tuple[Colour, Colour], ...] = (
+    ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    ((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)),
+    ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255)),
+)
+"""Means and standard deviations of values in 0..1: ImageNet's, -1 to 1, 0 to 1, 0 to 255, and Caffe's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Description:
+    """How an image becomes a network's input.
+
+    Attributes:
+        mean: Of values in 0..1, red, green, blue.
+        std: Of values in 0..1, red, green, blue.
+        is_bgr: Whether the network takes blue first.
+    """
+
+    mean: Colour
+    std: Colour
+    is_bgr: bool = False
+
+
+def find_mistakes(
+    run: Run,
+    images: Sequence[Pixels],
+    truth: NDArray[np.intp],
+    given: Description,
+    labels: Sequence[str],
+    progress: Progress,
+    *,
+    takes_bytes: bool = False,
+    takes_luminance: bool = False,
+) -> tuple[str, ...]:
+    """Try usual descriptions of a network in place of the given one.
+
+    Args:
+        run: The network, from a normalised image ``[1, 3, S, S]`` to probabilities ``[classes]``.
+        images: Images in 0..255, ``[1, 3, S, S]`` each, red first; none of the test split.
+        truth: Class of each image ``[N]``.
+        given: How the user described it.
+        labels: Class names in the order that the user gave, or sorted by name.
+        progress: Where to show it.
+        takes_bytes: The network takes whole grey levels: only the order of channels and classes is tried.
+        takes_luminance: The network takes one channel: no order of channels is tried, nor what differs between colours.
+
+    Returns:
+        A sentence for the best description that is clearly better, if there is one.
+    """
+    if len(images) < 2:
+        return ()
+    tried = [
+        given,
+        *(
+            other
+            for other in _others(given)
+            if (not takes_bytes or (other.mean, other.std) == (given.mean, given.std))
+            and (not takes_luminance or not (other.is_bgr or len({*other.mean}) > 1 or len({*other.std}) > 1))
+        ),
+    ]
+    orders = list(_orders(labels))
+    first = slice(0, SCREENED)
+    with progress.task("try other descriptions of the network", len(tried)) as task:
+        kept: list[tuple[Description, NDArray[np.intp]]] = []
+        least = 0
+        for description in tried:
+            predicted = _predict(run, images[first], description)
+            right = max(int((order[predicted] == truth[first]).sum()) for order in orders)
+            if description is given:
+                least = int((predicted == truth[first]).sum())
+            if description is given or right >= least:
+                rest = _predict(run, images[SCREENED:], description)
+                kept.append((description, np.concatenate([predicted, rest])))
+            task.advance()
+    was_right = kept[0][1] == truth
+    attempts = len(tried) * len(orders) - 1
+    best: tuple[int, Description, NDArray[np.intp]] | None = None
+    for description, predicted in kept:
+        for order in orders:
+            is_right = order[predicted] == truth
+            gain = int(is_right.sum()) - int(was_right.sum())
+            if gain < CLEARLY * len(truth) or _chance_of(is_right, was_right) > SIGNIFICANT / attempts:
+                continue
+            if best is None or gain > best[0]:
+                best = (gain, description, order)
+    if best is None:
+        return ()
+    gain, description, order = best
+    would = (int(was_right.sum()) + gain) / len(truth)
+    return (
+        f"With {_options(given, description, labels, order)} it would predict {would:.0%} of {len(truth)} images correctly "
+        f"instead of {was_right.mean():.0%}; nothing was changed: if that is how it was trained, say so and compile again.",
+    )
+
+
+def _predict(run: Run, images: Sequence[Pixels], description: Description) -> NDArray[np.intp]:
+    mean, std = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (description.mean, description.std))
+    found = []
+    for image in images:
+        pixels = ((image / np.float32(255) - mean) / std).astype(np.float32)
+        found.append(int(np.argmax(run(np.ascontiguousarray(pixels[:, ::-1] if description.is_bgr else pixels)))))
+    return np.array(found, dtype=np.intp)
+
+
+def _others(given: Description) -> Iterator[Description]:
+    """Yield usual descriptions that differ from the given one, each once."""
+    usual = list(_USUAL)
+    if max(map(abs, (*given.mean, *given.std))) > 2:  # written for values in 0..255
+        usual.insert(0, (_scaled(given.mean), _scaled(given.std)))
+    seen = {_rounded(given)}
+    for is_bgr in (given.is_bgr, not given.is_bgr):
+        for mean, std in ((given.mean, given.std), *usual):
+            other = Description(mean=mean, std=std, is_bgr=is_bgr)
+            if _rounded(other) not in seen:
+                seen.add(_rounded(other))
+                yield other
+
+
+def _scaled(values: Colour) -> Colour:
+    return (values[0] / 255, values[1] / 255, values[2] / 255)
+
+
+def _rounded(description: Description) -> tuple[object, ...]:
+    return (*(round(value, 2) for value in (*description.mean, *description.std)), description.is_bgr)
+
+
+def _orders(labels: Sequence[str]) -> Iterator[NDArray[np.intp]]:
+    """Yield what each output may stand for, as indices into ``labels``; first what was given."""
+    names = list(labels)
+    seen: list[list[str]] = []
+    for order in (names, sorted(names), sorted(names, key=str.casefold), sorted(names, key=_natural), names[::-1]):
+        if order not in seen:
+            seen.append(order)
+            yield np.array([names.index(name) for name in order], dtype=np.intp)
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """Return a key by which ``class 10`` comes behind ``class 9``."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name.casefold()) if part]
+
+
+def _chance_of(is_right: NDArray[np.bool_], was_right: NDArray[np.bool_]) -> float:
+    """Return the one-sided p value of McNemar's exact test: are more images right now than were before?"""
+    better, worse = int((is_right & ~was_right).sum()), int((was_right & ~is_right).sum())
+    either = better + worse
+    return float(sum(comb(either, k) for k in range(better, either + 1)) / 2**either)
+
+
+def _options(given: Description, other: Description, labels: Sequence[str], order: NDArray[np.intp]) -> str:
+    parts = []
+    if (other.mean, other.std) != (given.mean, given.std):
+        scaled = max(map(abs, (*given.mean, *given.std))) > 2
+        words = " (mean and standard deviation are those of values in 0..1, not in 0..255)" if scaled else ""
+        parts.append(f"--mean {_numbers(other.mean)} --std {_numbers(other.std)}{words}")
+    if other.is_bgr != given.is_bgr:
+        parts.append(f"--channel-order {'bgr' if other.is_bgr else 'rgb'}")
+    if list(order) != list(range(len(order))):
+        parts.append(f"--labels '{join_names(labels[at] for at in order)}'")
+    return " and ".join(parts)
+
+
+def _numbers(values: Colour) -> str:
+    if len({round(value, 6) for value in values}) == 1:
+        return "1/255" if abs(values[0] * 255 - 1) < 1e-6 else f"{values[0]:.4g}"
+    return ",".join(f"{value:.4g}" for value in values)

@@ -1,0 +1,1 @@
+"""Which parts of a frame a prediction rests on."""

@@ -1,0 +1,105 @@
+"""Does a map of evidence mean something? What it marks is deleted, and then the same of maps that know nothing.
+
+Deletion is of Petsiuk et al. (2018), RISE, arXiv 1806.07421: the better a map, the sooner the label's probability falls
+when the pixels it marks are deleted first. The maps it is held against are copies of itself, moved and mirrored: they
+have its shape and its smoothness, and lie elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.devices.attribution.occlusion_map import Attention, cover_of, probability_of
+from weckd_edge.devices.runtime.backends.base import Frame, Runner
+
+FRACTIONS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)
+"""How much of the part that the model looks at is deleted, one after another."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deletion:
+    """How the label's probability falls when what a map marks is deleted, and when chance marks it.
+
+    Attributes:
+        fractions: Of the pixels that are deleted, those with most evidence first.
+        probability: Of the label, by fraction.
+        probability_by_chance: The same, mean of the maps that know nothing.
+        area: Under ``probability``, over the width of ``fractions``: 0..1; smaller is better.
+        area_by_chance: Under ``probability_by_chance``.
+        maps_by_chance: How many there were.
+        maps_beaten: Of those, how many have a larger area than the map. All of them: the map means something. About half:
+            it tells no more than chance.
+    """
+
+    fractions: tuple[float, ...]
+    probability: tuple[float, ...]
+    probability_by_chance: tuple[float, ...]
+    area: float
+    area_by_chance: float
+    maps_by_chance: int
+    maps_beaten: int
+
+
+def deletion(runner: Runner, frame: Frame, found: Attention, *, maps_by_chance: int = 19, seed: int = 0) -> Deletion:
+    """Delete what a map marks, and what moved copies of it mark.
+
+    Args:
+        runner: The model that the map is of.
+        frame: uint8 ``[1, H, W, 3]``, contiguous; it is not changed.
+        found: The map.
+        maps_by_chance: How many moved copies; each costs nine queries.
+        seed: Of the moves.
+
+    Raises:
+        ModelError: The model answers no number.
+    """
+    random = np.random.default_rng(seed)
+    curve = _curve(runner, frame, found, found.crop)
+    others = [_curve(runner, frame, found, _moved(found.crop, random, turn)) for turn in range(maps_by_chance)]
+    areas = [_area(other) for other in others]
+    mean = np.mean(others, axis=0) if others else curve
+    return Deletion(
+        fractions=FRACTIONS,
+        probability=_rounded(curve),
+        probability_by_chance=_rounded(mean),
+        area=_area(curve),
+        area_by_chance=_area(mean),
+        maps_by_chance=maps_by_chance,
+        maps_beaten=sum(area > _area(curve) + 1e-6 for area in areas),
+    )
+
+
+def _curve(runner: Runner, frame: Frame, found: Attention, marks: NDArray[np.float32]) -> NDArray[np.float64]:
+    top, left, height, width = found.box
+    work = np.array(frame)
+    view = work[0, top : top + height, left : left + width]
+    cover = cover_of(view.copy(), found.covering.fill)
+    order = np.argsort(-marks, axis=None, kind="stable")
+    curve, done = [found.probability], 0
+    for fraction in FRACTIONS[1:]:
+        until = round(fraction * order.size)
+        places = np.unravel_index(order[done:until], marks.shape)
+        view[places] = cover[places]
+        done = until
+        curve.append(probability_of(runner, work, found.label))
+    return np.array(curve)
+
+
+def _moved(marks: NDArray[np.float32], random: np.random.Generator, turn: int) -> NDArray[np.float32]:
+    """Return a copy that lies elsewhere: moved by a quarter to three quarters along one axis, anyhow along the other."""
+    steps = [int(random.uniform(0.25, 0.75) * length) for length in marks.shape]
+    free = turn % 2
+    steps[free] = int(random.integers(marks.shape[free]))
+    copy = np.roll(marks, tuple(steps), axis=(0, 1))
+    return np.flip(copy, axis=free) if random.integers(2) else copy
+
+
+def _area(curve: NDArray[np.float64]) -> float:
+    return float(np.sum((curve[1:] + curve[:-1]) / 2 * np.diff(FRACTIONS)) / FRACTIONS[-1])
+
+
+def _rounded(curve: NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(round(float(value), 6) for value in curve)

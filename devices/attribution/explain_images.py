@@ -1,0 +1,183 @@
+"""Images answered by a bundle, with a picture for each of where the model finds its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts.frame import crop_box
+from weckd_edge.core.errors import DataError, StoreError
+from weckd_edge.core.store import explain_os_errors, write_atomic
+from weckd_edge.devices.attribution.deletion import Deletion, deletion
+from weckd_edge.devices.attribution.occlusion_map import Attention, attention
+from weckd_edge.devices.attribution.overlay import LEAST, draw_figure, draw_overlay, encode_png
+from weckd_edge.devices.images.frames import frame_from_file, frame_of, read_file
+from weckd_edge.devices.runtime.backends.base import Frame, Runner
+from weckd_edge.devices.runtime.predict import (
+    Inference,
+    OpenModel,
+    answer_file,
+    answer_frame,
+    find_images,
+    open_bundle_model,
+)
+
+SMALL_PIXELS = 240
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explained:
+    """The answer to one image, and where it comes from.
+
+    Attributes:
+        answer: The answer.
+        overlay: The picture that was written; None where the image could not be read.
+        method: How the map was found, in words; None where there is none.
+        deletion: What tells a map that means something from one that does not; None where there is none.
+    """
+
+    answer: Inference
+    overlay: str | None
+    method: str | None
+    deletion: Deletion | None
+
+
+def explain_images(
+    bundle: Path,
+    images: Sequence[Path],
+    out: Path,
+    *,
+    backend: str | None = None,
+    threads: int = 1,
+    answer_anyway: bool = False,
+    key: Path | None = None,
+    at_least: int = 0,
+) -> tuple[Explained, ...]:
+    """Answer images as ``infer`` does, and write a picture for each that could be read.
+
+    Args:
+        bundle: The bundle's folder; it is verified first.
+        images: Image files and folders.
+        out: Folder for the pictures, ``<image's name>.png``; made where it is missing.
+        backend: See ``choose_model``.
+        threads: Processor threads one query may use.
+        answer_anyway: Answer also frames that the bundle's guard refuses; of the others there is a picture only then.
+        key: As for ``open_bundle_model``.
+        at_least: As for ``open_bundle_model``.
+
+    Raises:
+        StoreError: A picture of that name is there already, or ``out`` cannot be written or lies in the bundle.
+        WeckdError: The bundle cannot be opened, or a named path does not exist.
+    """
+    files = find_images(images)
+    pictures = _names(files, out)
+    if out.resolve().is_relative_to(bundle.resolve()):
+        raise StoreError(f"{out}: lies in the sealed bundle; choose a folder outside {bundle}")
+    for picture in pictures:
+        if picture.exists():
+            raise StoreError(f"{picture}: is there already and is not overwritten; name another folder, or remove it")
+    model = open_bundle_model(bundle, backend=backend, threads=threads, key=key, at_least=at_least)
+    try:
+        with explain_os_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
+        return tuple(_explain(model, file, picture, answer_anyway) for file, picture in zip(files, pictures, strict=True))
+    finally:
+        model.runner.close()
+
+
+def explain_frame(model: OpenModel, frame: Frame, label: int) -> tuple[Attention, Deletion]:
+    """Map where a bundle's model finds its evidence for a label, and judge the map: some 400 queries.
+
+    Args:
+        model: The bundle, open.
+        frame: uint8 ``[1, frame_height, frame_width, 3]``, contiguous.
+        label: Index of the label.
+    """
+    found = attention(model.runner, frame, label, box=crop_box(model.bundle.manifest.input))
+    return found, deletion(model.runner, frame, found)
+
+
+def overlay_of(
+    path: Path, runner: Runner, contract: InputContract, *, label: int | None = None, width_pixels: int = SMALL_PIXELS
+) -> NDArray[np.uint8]:
+    """Return a small picture of an image file with the map over it: uint8 ``[H, width_pixels, 3]``.
+
+    Args:
+        path: The image.
+        runner: Any model that takes the contract's frames.
+        contract: Of the frames.
+        label: Index of the label; None is the likeliest one.
+        width_pixels: Of the picture.
+
+    Raises:
+        DataError: The image cannot be read.
+        ModelError: The model answers no number.
+    """
+    frame = np.ascontiguousarray(frame_from_file(path, contract))
+    which = int(runner.run(frame).argmax()) if label is None else label
+    return draw_overlay(frame[0], attention(runner, frame, which, box=crop_box(contract)), width_pixels=width_pixels)
+
+
+def method_words(found: Attention) -> str:
+    """Say how a map was found."""
+    covering = found.covering
+    cover = "their mean colour" if covering.fill == "mean" else "themselves, blurred"
+    return (
+        f"occlusion: parts {covering.patch:.0%} as wide as what the model looks at, {covering.stride:.0%} apart, "
+        f"covered with {cover}; {found.queries} queries"
+    )
+
+
+def sanity_words(found: Attention, check: Deletion, label: str) -> str:
+    """Say whether a map means something."""
+    if float(found.map.max()) <= LEAST:
+        return f"Covering no single part changes the answer: there is no one place that {label} is read from."
+    beaten = f"{check.maps_beaten} of {check.maps_by_chance}"
+    if check.maps_beaten == check.maps_by_chance:
+        return (
+            f"Deleting what is marked takes the evidence away sooner than all {check.maps_beaten} moved copies of the map."
+        )
+    if check.maps_beaten >= 0.8 * check.maps_by_chance:
+        return f"Deleting what is marked takes the evidence away sooner than {beaten} moved copies of the map."
+    return f"Not to be relied on: deleting what is marked beats only {beaten} moved copies of the map."
+
+
+def _explain(model: OpenModel, file: Path, picture: Path, answer_anyway: bool) -> Explained:
+    manifest = model.bundle.manifest
+    try:
+        found_frame = frame_of(read_file(file), manifest.input)
+    except DataError:
+        return Explained(answer=answer_file(model, file), overlay=None, method=None, deletion=None)
+    frame = found_frame.frame
+    answer = answer_frame(model, frame, file=str(file), answer_anyway=answer_anyway)
+    answer = replace(answer, notes=found_frame.notes)
+    if answer.label is None:
+        return Explained(answer=answer, overlay=None, method=None, deletion=None)
+    found, check = explain_frame(model, frame, manifest.labels.index(answer.label))
+    lines = [f"{file.name}: {method_words(found)}.", sanity_words(found, check, answer.label)]
+    lines += [f"Note: {note.text}." for note in answer.notes]
+    if answer.reason:
+        lines.insert(0, f"{answer.reason[0].upper()}{answer.reason[1:]}.")
+    title = f"{answer.decision}   {found.probability:.1%}" if answer.reason is None else answer.decision
+    figure = draw_figure(frame[0], found, title, tuple(lines))
+    write_atomic(picture, encode_png(figure))
+    return Explained(answer=answer, overlay=str(picture), method=method_words(found), deletion=check)
+
+
+def _names(files: Sequence[Path], out: Path) -> list[Path]:
+    """Name a picture for every image: by its stem, numbered where several share one."""
+    taken: set[str] = set()
+    names = []
+    for file in files:
+        stem, number = file.stem, 1
+        while stem.casefold() in taken:
+            number += 1
+            stem = f"{file.stem}-{number}"
+        taken.add(stem.casefold())
+        names.append(out / f"{stem}.png")
+    return names

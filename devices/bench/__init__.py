@@ -1,0 +1,1 @@
+"""Latency, energy and memory of a model on this machine."""

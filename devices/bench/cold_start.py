@@ -1,0 +1,43 @@
+"""What ``bench`` runs in a fresh process: open one model, answer one frame, and tell the time and memory it took."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from weckd_edge.core.optional_imports import require
+from weckd_edge.devices.runtime.backends.table import find_backend, open_runner
+
+
+def peak_rss_bytes(status: Path = Path("/proc/self/status")) -> int | None:
+    """Return the largest resident memory of this process so far; None where Linux does not tell."""
+    try:
+        found = re.search(r"^VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) * 1024 if found else None
+
+
+def first_answer_ns(backend: str, model: Path, frame: Path, threads: int) -> int:
+    """Return the time from opening a model to its first answer; loading the library itself is not counted."""
+    frames = np.load(frame, allow_pickle=False)
+    row = find_backend(backend)
+    require(row.library, "measure a model")
+    importlib.import_module(row.module)
+    start_ns = time.monotonic_ns()
+    runner = open_runner(backend, model, threads=threads)
+    runner.run(frames)
+    return time.monotonic_ns() - start_ns
+
+
+def main() -> None:
+    """Read backend, model, frame file and threads from the arguments; write one JSON line."""
+    backend, model, frame, threads = sys.argv[1:]
+    cold_start_ns = first_answer_ns(backend, Path(model), Path(frame), int(threads))
+    sys.stdout.write(json.dumps({"cold_start_ns": cold_start_ns, "peak_rss_bytes": peak_rss_bytes()}) + "\n")

@@ -1,0 +1,163 @@
+"""What a run of n queries proves about a percentile: MLPerf's early stopping, and how many queries would decide.
+
+A query is over the true percentile p with probability 1 - p, however times are distributed. So the number of queries over it
+is binomial, and an estimate that leaves few enough queries above itself is too low only with probability 1 - confidence.
+MLPerf Inference defines this for queries that are independent of each other; where slow queries come in bursts, the true
+confidence is smaller. The binomial tail is summed here, so that no SciPy is needed on a device.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from weckd_edge.artifacts import EarlyStop, Verdict
+from weckd_edge.core.errors import ConfigError
+
+CONFIDENCE = 0.99
+"""MLPerf's."""
+
+MOST_QUERIES = 10_000_000
+"""A bar that needs more queries than this to decide is as good as on the percentile itself."""
+
+
+def binomial_tail(most: int, trials: int, rate: float) -> float:
+    """Return the probability that at most ``most`` of ``trials`` succeed, each with probability ``rate`` (0..1)."""
+    if most < 0:
+        return 0.0
+    if most >= trials or rate <= 0:
+        return 1.0
+    if rate >= 1:
+        return 0.0
+    if most > trials * rate:  # the other tail is the short one
+        return max(0.0, 1.0 - _lower_sum(trials - most - 1, trials, 1 - rate))
+    return min(1.0, _lower_sum(most, trials, rate))
+
+
+def _lower_sum(most: int, trials: int, rate: float) -> float:
+    """Sum from ``most`` down to 0; each term is a known multiple of the last, and the far ones vanish."""
+    if most < 0:
+        return 0.0
+    log_term = (
+        math.lgamma(trials + 1)
+        - math.lgamma(most + 1)
+        - math.lgamma(trials - most + 1)
+        + most * math.log(rate)
+        + (trials - most) * math.log1p(-rate)
+    )
+    if log_term < -700:
+        return 0.0
+    term = total = math.exp(log_term)
+    odds = (1 - rate) / rate
+    for k in range(most, 0, -1):
+        term *= k / (trials - k + 1) * odds
+        total += term
+        if term < total * 1e-17:
+            break
+    return total
+
+
+def most_over(queries: int, percentile: float, confidence: float = CONFIDENCE) -> int:
+    """Return how many queries may be over an estimate that still proves the percentile; 0 where no estimate does.
+
+    MLPerf's rule: the largest t >= 1 such that t or fewer over it happen with probability at most 1 - confidence.
+
+    Args:
+        queries: How many were timed.
+        percentile: Between 0 and 1, such as 0.9.
+        confidence: Between 0 and 1.
+
+    Raises:
+        ConfigError: A number is out of range.
+    """
+    if queries < 0 or not 0 < percentile < 1 or not 0 < confidence < 1:
+        raise ConfigError(
+            f"expected queries >= 0 and 0 < percentile, confidence < 1; got {queries}, {percentile}, {confidence}"
+        )
+    low, high = 0, queries  # low proves it (or is none), high does not
+    while high - low > 1:
+        middle = (low + high) // 2
+        if binomial_tail(middle, queries, 1 - percentile) <= 1 - confidence:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def queries_needed(percentile: float, confidence: float = CONFIDENCE) -> int:
+    """Return the fewest queries that give any estimate: 64 for the 90th percentile, 662 for the 99th."""
+    low, high = 1, 2
+    while not most_over(high, percentile, confidence):
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if most_over(middle, percentile, confidence) else (middle, high)
+    return high
+
+
+def early_stop(samples_ns: Sequence[int], percent: int, confidence: float = CONFIDENCE) -> EarlyStop:
+    """Return MLPerf's early-stopping estimate: a time under which the percentile lies with that confidence.
+
+    Args:
+        samples_ns: Raw times.
+        percent: 1 to 99.
+        confidence: Between 0 and 1.
+    """
+    over = most_over(len(samples_ns), percent / 100, confidence)
+    return EarlyStop(
+        percent=percent,
+        estimate_ns=sorted(samples_ns)[-over] if over else None,
+        confidence=confidence,
+        over=over,
+        needed=queries_needed(percent / 100, confidence),
+    )
+
+
+def decide(over: int, queries: int, percentile: float, confidence: float = CONFIDENCE) -> Verdict:
+    """Tell whether the percentile is proven to be within a bar, proven to be over it, or neither.
+
+    Args:
+        over: Queries that took longer than the bar.
+        queries: All of them.
+        percentile: Between 0 and 1.
+        confidence: Of each of the two decisions.
+    """
+    rate = 1 - percentile
+    if queries and binomial_tail(over, queries, rate) <= 1 - confidence:
+        return "PASS"
+    if over and 1 - binomial_tail(over - 1, queries, rate) <= 1 - confidence:
+        return "FAIL"
+    return "INCONCLUSIVE"
+
+
+def more_queries(over: int, queries: int, percentile: float, confidence: float = CONFIDENCE) -> int | None:
+    """Return how many more queries would decide if as large a share of them is over the bar; None where none would.
+
+    Args:
+        over: Queries that took longer than the bar.
+        queries: All of them; 0 says nothing, and then the fewest that any estimate needs are returned.
+        percentile: Between 0 and 1.
+        confidence: Of the decision.
+    """
+    if not queries:
+        return queries_needed(percentile, confidence)
+    share = over / queries
+    if decide(over, queries, percentile, confidence) != "INCONCLUSIVE":
+        return 0
+    # A share that passes is rounded up and one that fails is rounded down: more whole queries only make it clearer.
+    passes = share < 1 - percentile
+
+    def decides(total: int) -> bool:
+        scaled = share * total
+        count = min(total, math.ceil(scaled - 1e-9) if passes else math.floor(scaled + 1e-9))
+        return decide(count, total, percentile, confidence) != "INCONCLUSIVE"
+
+    low, high = queries, queries * 2
+    while not decides(high):
+        if high > MOST_QUERIES:
+            return None
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if decides(middle) else (middle, high)
+    return high - queries

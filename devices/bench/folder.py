@@ -1,0 +1,210 @@
+"""A bench kept in a folder: the record, every time, power readings; times are safe while the run goes on.
+
+While queries are timed the folder holds ``started.json`` (the record as far as it is known) and ``NAME.ns.partial`` (times
+so far, 8 bytes each). At the end these two give way to ``measurement.json`` and ``samples.npz``. So a folder without
+``measurement.json`` is a run that was cut off, and what it had is read by ``recover``.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+import zlib
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import Latency, Measurement
+from weckd_edge.core.errors import StoreError
+from weckd_edge.core.files import read_bounded
+from weckd_edge.core.serialization import from_json, to_json
+from weckd_edge.core.store import explain_os_errors, write_atomic
+from weckd_edge.devices.bench.early_stopping import early_stop
+from weckd_edge.devices.bench.percentiles import summarize
+from weckd_edge.devices.bench.power.base import Reading
+from weckd_edge.devices.bench.power.replay_source import to_lines
+
+RECORD, STARTED, SAMPLES, POWER = "measurement.json", "started.json", "samples.npz", "power.jsonl"
+MOST_BYTES = 256 << 20
+"""Of a record, and of the times beside it."""
+
+FRAME, NETWORK = "frame_to_answer", "network"
+_PARTIAL = ".ns.partial"
+
+
+class BenchFolder:
+    """The folder of one bench.
+
+    Args:
+        folder: Made where it is missing.
+
+    Raises:
+        StoreError: It holds a bench already, or cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if (folder / RECORD).exists() or (folder / STARTED).exists():
+            raise StoreError(f"{folder}: expected an empty folder, found a bench; name another one, or remove this one")
+        self.folder = folder
+        with explain_os_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    @classmethod
+    def go_on(cls, folder: Path) -> BenchFolder:
+        """Return the folder of a run that was cut off, to finish it."""
+        found = cls.__new__(cls)
+        found.folder = folder
+        return found
+
+    @contextmanager
+    def stream(self, name: str, draft: Measurement) -> Iterator[_Stream]:
+        """Write times to a file while a run goes on, with what is known of it beside them.
+
+        Args:
+            name: ``frame_to_answer`` or ``network``.
+            draft: The record so far; its times are not written.
+        """
+        write_atomic(self.folder / STARTED, to_json(_without_samples(draft)))
+        path = self.folder / f"{name}{_PARTIAL}"
+        with explain_os_errors(path), path.open("wb") as file:
+            yield _Stream(file.fileno())
+
+    def finish(self, measurement: Measurement, readings: Sequence[Reading] = ()) -> None:
+        """Write the record and its times, and take away what marked the run as unfinished.
+
+        Raises:
+            StoreError: A file cannot be written.
+        """
+        arrays = {FRAME: _as_array(measurement.frame_to_answer)}
+        if measurement.network is not None:
+            arrays[NETWORK] = _as_array(measurement.network)
+        with explain_os_errors(self.folder):
+            temporary = self.folder / f".{SAMPLES}"
+            with temporary.open("wb") as file:
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stub wants a bool of every keyword
+            temporary.replace(self.folder / SAMPLES)
+        if readings:
+            write_atomic(self.folder / POWER, to_lines(readings))
+        write_atomic(self.folder / RECORD, to_json(_without_samples(measurement)))
+        with explain_os_errors(self.folder):
+            for path in (self.folder / STARTED, *self.folder.glob(f"*{_PARTIAL}")):
+                path.unlink(missing_ok=True)
+
+
+class _Stream:
+    """Appends times to an open file, little-endian, and leaves them with the kernel at once."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+
+    def __call__(self, samples_ns: array[int]) -> None:
+        data = memoryview(np.asarray(samples_ns, "<i8").tobytes())
+        while data:
+            data = data[os.write(self._file, data) :]
+
+
+def read_bench(folder: Path) -> Measurement:
+    """Read a finished bench with every time.
+
+    Raises:
+        StoreError: It is missing or unfinished (see ``recover``), or its files do not belong together.
+    """
+    if not (folder / RECORD).exists():
+        hint = "the run was cut off" if (folder / STARTED).exists() else "weckd-edge bench BUNDLE --out FOLDER makes one"
+        raise StoreError(f"{folder}: expected {RECORD}, found none; {hint}")
+    record = _read(folder / RECORD)
+    found = _read_samples(folder / SAMPLES)
+    if FRAME not in found or (record.network is None) != (NETWORK not in found):
+        raise StoreError(f"{folder / SAMPLES}: expected the times that {RECORD} tells of, got {', '.join(found) or 'none'}")
+    whole = _with_samples(folder, record.frame_to_answer, found[FRAME])
+    network = None if record.network is None else _with_samples(folder, record.network, found[NETWORK])
+    return replace(record, frame_to_answer=whole, network=network)
+
+
+def _read_samples(path: Path) -> dict[str, NDArray[np.int64]]:
+    before = f"{path}: expected the times of this bench, but it cannot be read"
+    packed = io.BytesIO(read_bounded(path, at_most=MOST_BYTES, where=before, error=StoreError))
+    try:
+        unpacked = sum(entry.file_size for entry in zipfile.ZipFile(packed).infolist())
+        if unpacked > MOST_BYTES:  # a few bytes may stand for any number of zeros
+            raise StoreError(f"{path}: expected at most {MOST_BYTES >> 20} MiB of times, found {unpacked >> 20}")
+        packed.seek(0)
+        with np.load(packed, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as err:
+        raise StoreError(f"{before} ({err})") from err
+    for name, times in found.items():
+        if times.ndim != 1 or times.dtype != np.dtype("<i8"):
+            raise StoreError(f"{path}: expected times as a row of int64, found {times.dtype} {list(times.shape)} ({name})")
+    return found
+
+
+def close_cut_off(folder: Path, reason: str) -> Measurement:
+    """Make a finished bench of what a run had that was cut off: readable as any other, never VALID.
+
+    Args:
+        folder: Of the run.
+        reason: Why it ended before its time.
+
+    Raises:
+        StoreError: As ``recover``; or a file cannot be written.
+    """
+    found = replace(recover(folder), cut_off=reason)
+    BenchFolder.go_on(folder).finish(found)
+    return found
+
+
+def recover(folder: Path) -> Measurement:
+    """Read what a run had that was cut off: its times so far, never VALID.
+
+    Raises:
+        StoreError: There is no such run, or it had no time yet.
+    """
+    draft = _read(folder / STARTED)
+    parts = {}
+    for name in (FRAME, NETWORK):
+        path = folder / f"{name}{_PARTIAL}"
+        data = read_bounded(path, at_most=MOST_BYTES, where=str(path)) if path.exists() else b""
+        parts[name] = np.frombuffer(data[: len(data) // 8 * 8], "<i8").tolist()
+    if not parts[FRAME]:
+        raise StoreError(f"{folder}: the run was cut off before its first times were written; run it again")
+    return replace(
+        draft,
+        frame_to_answer=summarize(parts[FRAME]),
+        network=summarize(parts[NETWORK]) if parts[NETWORK] else None,
+        duration_ns=sum(parts[FRAME]),
+        rules_met=False,
+        early_stopping=tuple(early_stop(parts[FRAME], percent) for percent in (90, 99)),
+        warnings=(*draft.warnings, f"the run was cut off after {len(parts[FRAME])} queries"),
+    )
+
+
+def _read(path: Path) -> Measurement:
+    text = read_bounded(path, at_most=MOST_BYTES, where=str(path))
+    return from_json(Measurement, text, where=str(path), error=StoreError)
+
+
+def _as_array(latency: Latency) -> NDArray[np.int64]:
+    return np.asarray(latency.samples_ns, "<i8")
+
+
+def _without_samples(measurement: Measurement) -> Measurement:
+    network = measurement.network
+    return replace(
+        measurement,
+        frame_to_answer=replace(measurement.frame_to_answer, samples_ns=()),
+        network=None if network is None else replace(network, samples_ns=()),
+    )
+
+
+def _with_samples(folder: Path, told: Latency, samples_ns: NDArray[np.int64]) -> Latency:
+    found = summarize(samples_ns.tolist()) if len(samples_ns) else None
+    if found is None or (found.p50_ns, found.p90_ns, found.p99_ns) != (told.p50_ns, told.p90_ns, told.p99_ns):
+        raise StoreError(f"{folder / SAMPLES}: expected the times of {RECORD}, got others; the folder was changed")
+    return found

@@ -1,0 +1,81 @@
+"""Several models timed in turn on the same frames, so that whatever else the machine does slows them all alike."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from weckd_edge.core.errors import ConfigError
+
+
+class _Runnable(Protocol):
+    def run(self, frame: Any) -> Any: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lane:
+    """One model's times.
+
+    Attributes:
+        median_ns: Median over rounds of a round's fastest query, the one that was disturbed least.
+        relative: Median over rounds of this model's time divided by the first model's in the same round.
+        low: First quartile of those ratios.
+        high: Third quartile.
+    """
+
+    median_ns: int
+    relative: float
+    low: float
+    high: float
+
+
+def race(
+    runners: Sequence[_Runnable], frames: Sequence[NDArray[Any]], *, rounds: int = 24, queries: int = 8, warmup: int = 1
+) -> list[Lane]:
+    """Time models round by round: each answers a few frames, then the next one does.
+
+    Args:
+        runners: The models; the first is what the others are compared with.
+        frames: Inputs as the runners take them, used in turn; the same ones for all models of a round.
+        rounds: How often each model's turn comes, at least 4.
+        queries: How many queries a turn has.
+        warmup: How many rounds before them are not counted.
+
+    Raises:
+        ConfigError: No model, no frame, or too few rounds.
+    """
+    if not runners or not frames or rounds < 4 or queries < 1:
+        raise ConfigError(f"expected models, frames and 4 rounds or more; got {len(runners)}, {len(frames)} and {rounds}")
+    for index in range(warmup):
+        for runner in runners:
+            _turn(runner, frames, index * queries, queries)
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        turns = [[_turn(runner, frames, index * queries, queries) for runner in runners] for index in range(rounds)]
+    finally:
+        if collecting:
+            gc.enable()
+    return [_lane([row[0] for row in turns], [row[k] for row in turns]) for k in range(len(runners))]
+
+
+def _turn(runner: _Runnable, frames: Sequence[NDArray[Any]], start: int, queries: int) -> int:
+    clock, times = time.monotonic_ns, []
+    for index in range(queries):
+        frame = frames[(start + index) % len(frames)]
+        begun = clock()
+        runner.run(frame)
+        times.append(clock() - begun)
+    return min(times)
+
+
+def _lane(first: Sequence[int], own: Sequence[int]) -> Lane:
+    ratios = sorted(mine / max(1, other) for mine, other in zip(own, first, strict=True))
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return Lane(median_ns=int(statistics.median(own)), relative=middle, low=low, high=high)

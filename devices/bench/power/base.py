@@ -1,0 +1,72 @@
+"""The contract every power source keeps: one reading at a time, with the time it was taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from weckd_edge.core.errors import DeviceError
+
+
+class PowerSourceError(DeviceError):
+    """A source that is not there, or may not be read; the message says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """One reading; a source gives either power or a counter of energy, and always the same of the two.
+
+    Attributes:
+        at_ns: When, by the source's clock.
+        power_mw: Power at that moment.
+        energy_mj: Energy since some moment; it never falls.
+    """
+
+    at_ns: int
+    power_mw: float | None = None
+    energy_mj: float | None = None
+
+
+class PowerSource(Protocol):
+    """Something that measures the power of this machine or a part of it.
+
+    Attributes:
+        name: As the table calls it.
+        rails: What it measures, in the maker's words; empty where nothing is measured.
+        period_s: How often reading it again makes sense.
+    """
+
+    name: str
+    rails: tuple[str, ...]
+    period_s: float
+
+    def read(self) -> Reading | None:
+        """Return a reading; None where there is nothing to read, now and for ever after.
+
+        Raises:
+            PowerSourceError: It could be read before and cannot be now.
+        """
+
+    def close(self) -> None:
+        """Give back what it holds; it may be called twice."""
+
+
+def read_number(path: Path) -> float:
+    """Return the number a file shows.
+
+    Raises:
+        PowerSourceError: The file cannot be read, or shows something else.
+    """
+    try:
+        text = path.read_text(encoding="ascii", errors="replace").strip()
+    except PermissionError as err:
+        raise PowerSourceError(
+            f"{path}: this user may not read it; run as root, or allow it once: sudo chmod a+r {path}"
+        ) from err
+    except OSError as err:
+        raise PowerSourceError(f"{path}: cannot be read ({err.strerror}); the power source has gone") from err
+    try:
+        return float(text)
+    except ValueError as err:
+        raise PowerSourceError(f"{path}: expected a number, got '{text[:40]}'; the driver shows no power there") from err

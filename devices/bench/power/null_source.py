@@ -1,0 +1,22 @@
+"""No power source: nothing is measured, and every figure stays None."""
+
+from __future__ import annotations
+
+from weckd_edge.devices.bench.power.base import Reading
+
+
+class NullSource:
+    """Reads nothing."""
+
+    name = "none"
+    period_s = 1.0
+
+    def __init__(self, reason: str = "no power source was asked for") -> None:
+        self.rails: tuple[str, ...] = ()
+        self.reason = reason
+
+    def read(self) -> Reading | None:
+        return None
+
+    def close(self) -> None:
+        return None

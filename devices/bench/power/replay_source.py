@@ -1,0 +1,82 @@
+"""A recorded file in place of a meter: a bench that was measured elsewhere, or a meter this package does not know.
+
+One JSON object a line: ``at_ns`` with ``power_mw`` or ``energy_mj``. ``bench --out`` writes such a file (``power.jsonl``).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from pathlib import Path
+
+from weckd_edge.core.errors import ConfigError, WeckdError
+from weckd_edge.core.files import read_bounded
+from weckd_edge.core.serialization import from_data, to_data
+from weckd_edge.devices.bench.power.base import PowerSourceError, Reading
+
+MOST_BYTES = 256 << 20
+"""Of a recorded file."""
+
+
+class ReplaySource:
+    """Gives the recorded reading whose time has come, counted from the first ``read``; after the last one it has gone."""
+
+    name = "replay"
+
+    def __init__(self, path: Path, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self._readings = read_file(path)
+        self._times = [reading.at_ns - self._readings[0].at_ns for reading in self._readings]
+        self._path, self._clock = path, clock
+        self._start_ns: int | None = None
+        self.rails: tuple[str, ...] = (path.name,)
+        steps = [after - before for before, after in pairwise(self._times)]
+        self.period_s = max(min(steps, default=1_000_000_000) / 1e9, 0.001)
+
+    def read(self) -> Reading | None:
+        now = self._clock()
+        if self._start_ns is None:
+            self._start_ns = now
+        passed = now - self._start_ns
+        index = bisect_right(self._times, passed) - 1
+        if index == len(self._times) - 1 and passed > self._times[-1] + self.period_s * 1e9:
+            raise PowerSourceError(f"{self._path}: the record ends after {self._times[-1] / 1e9:.1f} s; record a longer run")
+        found = self._readings[index]
+        return Reading(at_ns=self._start_ns + self._times[index], power_mw=found.power_mw, energy_mj=found.energy_mj)
+
+    def close(self) -> None:
+        return None
+
+
+def read_file(path: Path) -> list[Reading]:
+    """Read a recorded file.
+
+    Raises:
+        ConfigError: It is missing, is empty, or holds something else.
+    """
+    data = read_bounded(path, at_most=MOST_BYTES, where=f"{path}: expected a recorded power file", error=ConfigError)
+    try:
+        lines = data.decode().splitlines()
+    except UnicodeDecodeError as err:
+        raise ConfigError(f"{path}: expected a recorded power file, but it cannot be read ({err})") from err
+    found: list[Reading] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            reading = from_data(Reading, json.loads(line))
+        except (ValueError, RecursionError, WeckdError) as err:
+            raise ConfigError(f"{path}:{number}: expected at_ns with power_mw or energy_mj ({err})") from err
+        if (reading.power_mw is None) == (reading.energy_mj is None):
+            raise ConfigError(f"{path}:{number}: expected either power_mw or energy_mj")
+        if found and (reading.at_ns < found[-1].at_ns or (reading.power_mw is None) != (found[-1].power_mw is None)):
+            raise ConfigError(f"{path}:{number}: expected a later reading of the same kind as the line before")
+        found.append(reading)
+    if not found:
+        raise ConfigError(f"{path}: expected at least one reading, got none")
+    return found
+
+
+def to_lines(readings: Iterable[Reading]) -> str:
+    """Return readings as the text of a file that can be replayed."""
+    return "".join(json.dumps({k: v for k, v in to_data(r).items() if v is not None}) + "\n" for r in readings)

@@ -1,0 +1,215 @@
+"""What works on this machine, what is missing, and what to type to get it."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import weckd_edge
+from weckd_edge.artifacts import Target
+from weckd_edge.core.errors import MissingDependency
+from weckd_edge.core.optional_imports import EXTRA_OF, is_installed, require
+from weckd_edge.devices.doctor.advice import Advice, advise
+from weckd_edge.devices.machine.detect import Detected, detect
+from weckd_edge.devices.profiles.profile import load_profile
+
+State = Literal["works", "absent", "broken"]
+_BASE = ("click", "numpy", "PIL", "rich")
+_DISTRIBUTION = {
+    "PIL": "pillow",
+    "cyclonedx": "cyclonedx-python-lib",
+    "lightning_fabric": "lightning-fabric",
+    "model_signing": "model-signing",
+    "tensorrt_rtx": "tensorrt-rtx",
+    "torch_tensorrt": "torch-tensorrt",
+}
+_QUANTIZE, _OPENVINO, _FINALIZE = "export and quantize", "build and run OpenVINO models", "build the engine (finalize)"
+_TRAIN = ("torch", "torchvision", "timm", "lightning_fabric", "safetensors", "scipy")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Library:
+    """One library.
+
+    Attributes:
+        module: As it is imported.
+        state: ``works``: it imports; ``broken``: it is there and does not.
+        version: Where it is there.
+        detail: Why not, with what to type; None where it works.
+    """
+
+    module: str
+    state: State
+    version: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ability:
+    """Something this software does.
+
+    Attributes:
+        name: Such as ``run bundles`` or ``finalize``.
+        target: For which target; None where it matters to all.
+        works: Whether it works here.
+        missing: Modules that are absent or broken.
+        hint: What to type, or what it needs; None where it works.
+    """
+
+    name: str
+    target: Target | None
+    works: bool
+    missing: tuple[str, ...]
+    hint: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TargetState:
+    """What works here for one target.
+
+    Attributes:
+        target: Which one.
+        builds: Whether a bundle for it can be built here, from a network that is there.
+        runs: Whether a bundle for it can be run here.
+        note: What is missing, or where the rest is done; None where both work.
+    """
+
+    target: Target
+    builds: bool
+    runs: bool
+    note: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Diagnosis:
+    """Everything doctor found.
+
+    Attributes:
+        weckd_edge: Version of this software.
+        python: Version of Python.
+        device: What this machine is.
+        governor: Clock governors in words.
+        libraries: Every library, base first.
+        abilities: What works here.
+        targets: The same by target; empty where not every library was looked at.
+        advice: What to set so that this machine answers fast and evenly.
+    """
+
+    weckd_edge: str
+    python: str
+    device: Detected
+    governor: str
+    libraries: tuple[Library, ...]
+    abilities: tuple[Ability, ...]
+    targets: tuple[TargetState, ...] = ()
+    advice: tuple[Advice, ...] = ()
+
+
+def diagnose(root: Path = Path("/"), modules: Sequence[str] | None = None, folder: Path = Path()) -> Diagnosis:
+    """Look at this machine. Each library is really imported, which takes a few seconds.
+
+    Args:
+        root: Where ``proc``, ``sys`` and ``etc`` lie.
+        modules: Libraries to look at; None takes all that this package can use.
+        folder: Whose disk is looked at: where bundles and engines are put.
+    """
+    found = detect(root)
+    names = (*_BASE, *sorted(EXTRA_OF)) if modules is None else tuple(modules)
+    libraries = tuple(check_library(name) for name in names)
+    profile = load_profile(found.profile) if found.recognised else None
+    abilities = _abilities({library.module: library for library in libraries}, found)
+    return Diagnosis(
+        weckd_edge=weckd_edge.__version__,
+        python=".".join(str(part) for part in sys.version_info[:3]),
+        device=found,
+        governor=", ".join(found.governors) or "not shown here (usual in a virtual machine or container)",
+        libraries=libraries,
+        abilities=abilities,
+        targets=_targets({ability.name: ability for ability in abilities}),
+        advice=advise(root, found, profile, folder),
+    )
+
+
+def check_library(module: str) -> Library:
+    """Import one library and say how that went."""
+    if not is_installed(module):
+        return Library(module=module, state="absent", version=None, detail=_how_to_get(module))
+    version = _version(module)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            require(module, "do its work")
+    except MissingDependency as err:
+        return Library(module=module, state="broken", version=version, detail=str(err))
+    except Exception as err:  # a broken library may raise anything while it is imported
+        first = (str(err).splitlines() or [""])[0][:120]
+        detail = f"{module} is installed but broken ({type(err).__name__}: {first}); {_how_to_get(module)}"
+        return Library(module=module, state="broken", version=version, detail=detail)
+    return Library(module=module, state="works", version=version, detail=None)
+
+
+def _version(module: str) -> str | None:
+    try:
+        return metadata.version(_DISTRIBUTION.get(module, module))
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _how_to_get(module: str) -> str:
+    if module == "tensorrt":
+        return "on a Jetson: sudo apt install python3-libnvinfer; nowhere else needed"
+    extra = EXTRA_OF.get(module)
+    return f"pip install 'weckd-edge[{extra}]'" if extra else f"pip install {_DISTRIBUTION.get(module, module)}"
+
+
+def _abilities(libraries: dict[str, Library], found: Detected) -> tuple[Ability, ...]:
+    rows: tuple[tuple[str, Target | None, tuple[str, ...], str], ...] = (
+        ("train a chain", None, _TRAIN, "pip install 'weckd-edge[train]'"),
+        (_QUANTIZE, None, ("onnx", "onnxruntime"), "pip install 'weckd-edge[compile]'"),
+        (_OPENVINO, "cpu", ("openvino",), "pip install 'weckd-edge[cpu]'"),
+        (
+            "prove a graph with TensorRT's parser, without a GPU",
+            "jetson",
+            ("tensorrt_rtx",),
+            "pip install 'weckd-edge[jetson-preflight]' (x86-64 only)",
+        ),
+        ("write the report", None, ("jinja2", "cyclonedx"), "pip install 'weckd-edge[report]'"),
+        ("sign bundles", None, ("model_signing",), "pip install 'weckd-edge[sign]'"),
+    )
+    abilities = [_ability(libraries, *row) for row in rows if all(name in libraries for name in row[2])]
+    if "tensorrt" in libraries:
+        engine = _ability(libraries, _FINALIZE, "jetson", ("tensorrt",), _how_to_get("tensorrt"))
+        if found.l4t is None:
+            hint = "copy the bundle to the Jetson and run weckd-edge finalize there: an engine runs where it was built"
+            engine = Ability(name=engine.name, target="jetson", works=False, missing=engine.missing, hint=hint)
+        abilities.append(engine)
+    return tuple(abilities)
+
+
+def _targets(abilities: dict[str, Ability]) -> tuple[TargetState, ...]:
+    if not {_QUANTIZE, _OPENVINO, _FINALIZE} <= abilities.keys():
+        return ()
+    quantize, openvino, finalize = abilities[_QUANTIZE], abilities[_OPENVINO], abilities[_FINALIZE]
+    rows: tuple[tuple[Target, tuple[Ability, ...], Ability], ...] = (
+        ("cpu", (quantize, openvino), openvino),
+        ("jetson", (quantize,), finalize),
+    )
+    return tuple(
+        TargetState(
+            target=target,
+            builds=all(ability.works for ability in needs),
+            runs=runner.works,
+            note="; ".join(dict.fromkeys(a.hint for a in (*needs, runner) if a.hint is not None)) or None,
+        )
+        for target, needs, runner in rows
+    )
+
+
+def _ability(libraries: dict[str, Library], name: str, target: Target | None, needs: tuple[str, ...], hint: str) -> Ability:
+    missing = tuple(module for module in needs if libraries[module].state != "works")
+    return Ability(name=name, target=target, works=not missing, missing=missing, hint=hint if missing else None)

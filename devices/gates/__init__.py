@@ -1,0 +1,1 @@
+"""Measured values held against the limits of a build."""

@@ -1,0 +1,1 @@
+"""Pictures as they come, and the frames made of them."""

@@ -1,0 +1,1 @@
+"""Jetsons: the board, the recipe of an engine, and the engine built on the device."""

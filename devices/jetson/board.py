@@ -1,0 +1,161 @@
+"""What an engine's validity hangs on, read from a Jetson's files: module, L4T, power mode, TensorRT's full version."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from weckd_edge.core.errors import DeviceError
+from weckd_edge.core.store import digest_of
+from weckd_edge.devices.machine.detect import detect
+
+_STATUS = "var/lib/nvpmodel/status"
+_MODES = "etc/nvpmodel.conf"
+_TIMES_THE_GRAPH, _ROOM_MIB = 3, 32
+"""Room that is asked for: the graph's size so many times, and on the disk so much more for kernels and timings."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineIdentity:
+    """Everything an engine depends on; equal identities may share an engine.
+
+    Attributes:
+        onnx_sha256: Digest of the quantized graph.
+        graph_sha256: Digest of its form that this TensorRT reads.
+        tensorrt_version: In full, with the build number where the package manager tells it.
+        module: Part number of the module.
+        compute_capability: Of its GPU.
+        l4t: Release of NVIDIA's Linux.
+        power_mode: Name of the power mode: the builder times kernels at that mode's clocks.
+        flags: Build flags by name, the DLA where it is one, then the workspace cap.
+    """
+
+    onnx_sha256: str
+    graph_sha256: str
+    tensorrt_version: str
+    module: str
+    compute_capability: str
+    l4t: str
+    power_mode: str
+    flags: tuple[str, ...]
+
+    def key(self) -> str:
+        """Return the digest an engine is kept under."""
+        return digest_of(self)
+
+
+def read_module(root: Path) -> tuple[str, str]:
+    """Return a Jetson's module part number and its L4T release.
+
+    Raises:
+        DeviceError: This is no Jetson, or it names no module.
+    """
+    found = detect(root)
+    if found.l4t is None:
+        raise DeviceError(
+            f"this is no Jetson ({found.host}; no /etc/nv_tegra_release); an engine is built by the device it runs on: "
+            "copy the bundle there and run weckd-edge finalize on it"
+        )
+    if found.module is None:
+        raise DeviceError(
+            "this Jetson's device tree names no module part number (expected pNNNN-NNNN in "
+            "/proc/device-tree/compatible); flash NVIDIA's own device tree"
+        )
+    return found.module, found.l4t
+
+
+def read_power_mode(root: Path) -> str:
+    """Return the name of the power mode in use.
+
+    The number in nvpmodel's status is looked up in its configuration, as numbers differ between boards and releases.
+
+    Raises:
+        DeviceError: nvpmodel has left no status, or its configuration does not name that mode.
+    """
+    try:
+        status = (root / _STATUS).read_text(encoding="utf-8", errors="replace")
+        modes = (root / _MODES).read_text(encoding="utf-8", errors="replace")
+    except OSError as err:
+        raise DeviceError(
+            f"the power mode is unknown ({err.filename}: {err.strerror}); set one with: sudo nvpmodel -m ID "
+            "(in a container, mount /etc/nvpmodel.conf and /var/lib/nvpmodel)"
+        ) from err
+    number = re.search(r"pmode:\s*(\d+)", status)
+    if number is None:
+        raise DeviceError(
+            f"/{_STATUS}: expected pmode:NNNN, got '{status.strip()[:40]}'; set a mode with: sudo nvpmodel -m ID"
+        )
+    for name, known in _modes_in(modes).items():
+        if known == int(number[1]):
+            return name
+    raise DeviceError(f"/{_MODES} names no power mode {int(number[1])}; set a known one with: sudo nvpmodel -m ID")
+
+
+def read_power_modes(root: Path) -> dict[str, int]:
+    """Return the power modes of a board with their numbers, as its nvpmodel names them; empty where there is none."""
+    try:
+        return _modes_in((root / _MODES).read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return {}
+
+
+def _modes_in(text: str) -> dict[str, int]:
+    modes: dict[str, int] = {}
+    for entry in re.findall(r"^[ \t]*<\s*POWER_MODEL\s+([^>]*)>", text, re.MULTILINE):
+        values = dict(re.findall(r"(\w+)\s*=\s*(\S+)", entry))
+        if values.get("ID", "").isdigit() and "NAME" in values:
+            modes.setdefault(str(values["NAME"]), int(values["ID"]))
+    return modes
+
+
+def full_tensorrt_version(root: Path, binding_version: str) -> str:
+    """Return TensorRT's version with its build number, such as ``10.3.0.30``.
+
+    The Python binding tells ``10.3.0`` only; the package manager knows the rest. Where it does not, or speaks of
+    another version than the binding, the binding's is returned.
+    """
+    try:
+        status = (root / "var/lib/dpkg/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return binding_version
+    plain = binding_version.partition("+")[0]
+    # An upgrade leaves the older package's record behind, so that there may be several.
+    for found in re.finditer(r"^Package: libnvinfer\d+\n(?:\S.*\n| .*\n)*?Version: (\d+(?:\.\d+)+)", status, re.MULTILINE):
+        if found[1] == plain or found[1].startswith(f"{plain}."):
+            return found[1]
+    return binding_version
+
+
+def check_room(folder: Path, graph_bytes: int, workspace_mib: int, root: Path) -> None:
+    """Refuse to build where memory or disk would not last: a build that runs out of memory is killed without a word.
+
+    Args:
+        folder: Of the bundle.
+        graph_bytes: Size of the graph; an engine and what the builder holds beside its workspace grow with it.
+        workspace_mib: The builder's cap.
+        root: Where ``proc`` lies; a machine that does not tell its free memory is not refused.
+
+    Raises:
+        DeviceError: Saying how much there is and how much is needed.
+    """
+    needed = _TIMES_THE_GRAPH * graph_bytes + _ROOM_MIB * 2**20
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DeviceError(
+            f"{folder}: {free / 2**20:.0f} MiB are free on its disk, building an engine needs {needed / 2**20:.0f} MiB; "
+            "delete what is not needed"
+        )
+    try:
+        text = (root / "proc/meminfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
+    available = int(found[1]) * 1024 if found else None
+    needed = _TIMES_THE_GRAPH * graph_bytes + workspace_mib * 2**20
+    if available is not None and available < needed:
+        raise DeviceError(
+            f"{available / 2**20:.0f} MiB of memory are available, building an engine may take {needed / 2**20:.0f} MiB; "
+            "close other programs (sudo systemctl isolate multi-user.target stops the desktop)"
+        )

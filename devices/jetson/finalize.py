@@ -1,0 +1,337 @@
+"""The last step of a Jetson bundle, on the Jetson: build the engine, test it on the golden frames, put it in use.
+
+Not yet run on a Jetson: tested with a folder that looks like one and a stand-in for TensorRT.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from weckd_edge.artifacts import BuiltModel, FileRef
+from weckd_edge.bundle.reader import DEVICE_FOLDER, Bundle
+from weckd_edge.core.errors import BundleError, DeviceError, ModelError, WeckdError
+from weckd_edge.core.optional_imports import is_installed, require
+from weckd_edge.core.progress import Progress, SilentProgress
+from weckd_edge.core.serialization import to_json
+from weckd_edge.core.store import Workspace, atomic_folder, sha256_bytes, write_atomic
+from weckd_edge.devices.bench.interleaved import race
+from weckd_edge.devices.jetson.board import EngineIdentity, check_room, full_tensorrt_version, read_module, read_power_mode
+from weckd_edge.devices.jetson.engine_layers import beside_the_dla, in_floating_point
+from weckd_edge.devices.jetson.recipe import RECIPE_FILE, GraphFile, TensorRTRecipe, parse_recipe, plan_for
+from weckd_edge.devices.runtime.backends.base import ModelBytes
+from weckd_edge.devices.runtime.backends.cudart import load_cuda_runtime
+from weckd_edge.devices.runtime.backends.table import open_runner
+from weckd_edge.devices.runtime.backends.tensorrt_backend import DLA, build_engine, dla_cores
+from weckd_edge.devices.runtime.engines import (
+    ENGINE_FILE,
+    LAYERS_FILE,
+    RECORD_FILE,
+    EngineRecord,
+    LayerTable,
+    engine_folder,
+    kept_record,
+    make_current,
+    named_record,
+    read_engine,
+    record_before,
+)
+from weckd_edge.devices.runtime.golden_arrays import load_golden
+from weckd_edge.devices.runtime.model_choice import read_model
+from weckd_edge.devices.runtime.verify_bundle import SelfTest, self_test
+
+logger = logging.getLogger(__name__)
+
+RACE_WARMUP, RACE_FRAMES = 50, 200
+"""Golden frames that GPU and DLA answer in turn: untimed, then timed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finalized:
+    """What finalize did.
+
+    Attributes:
+        record: The engine now in use.
+        reused: Whether an engine of the same key was there already.
+        warnings: What a person should know.
+    """
+
+    record: EngineRecord
+    reused: bool
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def built(self) -> BuiltModel:
+        """The engine as an artefact, its file relative to the bundle's ``device`` folder."""
+        return BuiltModel(
+            backend="tensorrt",
+            backend_version=self.record.identity.tensorrt_version,
+            precision=self.record.precision,
+            kind="model",
+            files=(self.record.engine,),
+            source_sha256=self.record.identity.onnx_sha256,
+        )
+
+
+def finalize(
+    bundle: Bundle,
+    *,
+    root: Path = Path("/"),
+    progress: Progress | None = None,
+    dla: bool = False,
+    gpu_fallback: bool = False,
+) -> Finalized:
+    """Build the engine of a bundle on this Jetson, self-test it and put it in use.
+
+    A build that fails, or an engine that answers differently, leaves the engine in use as it was. Where that one is the
+    very engine that no longer passes, the last one that does is put in use again. A process killed in between leaves the
+    engine in use as it was, and the next call goes on with the kernel timings and engines that were finished.
+
+    Args:
+        bundle: An opened (and so verified) bundle for the target ``jetson``.
+        root: Where ``proc``, ``etc`` and ``var`` lie.
+        progress: Where to show the steps.
+        dla: Build for the DLA too, and use it where it answers the golden frames faster than the GPU.
+        gpu_fallback: Let layers that the DLA cannot run go to the GPU; otherwise it is not used for such a network.
+
+    Raises:
+        BundleError: The bundle holds no TensorRT recipe or graph for this TensorRT, or names no tolerance for TensorRT.
+        DeviceError: This is no Jetson, TensorRT is absent or not in the recipe's table, memory or disk are too small, or the
+            self-test failed.
+        ModelError: TensorRT refuses the graph.
+        StoreError: The bundle cannot be written.
+    """
+    show = progress or SilentProgress()
+    recipe = _recipe(bundle)
+    tolerance = bundle.manifest.selftest.tolerance.get("tensorrt")
+    if tolerance is None:
+        raise BundleError(f"{bundle.folder}: the manifest names no self-test tolerance for tensorrt; build the bundle again")
+    device = _Device(bundle=bundle, recipe=recipe, tolerance=tolerance, root=root, show=show)
+    identity = _identity(recipe, root)
+    warnings = [*_module_warnings(recipe, identity), *_foreign(bundle, identity)]
+    with Workspace(bundle.folder / DEVICE_FOLDER).locked():
+        try:
+            record, reused = _engine(device, identity, None)
+        except (DeviceError, ModelError) as err:
+            raise _after_failure(device, identity, err) from err
+        if dla:
+            record, more = _with_dla(device, record, DLA(gpu_fallback=gpu_fallback))
+            warnings += more
+        before = record_before(bundle.folder, record.identity)
+        record = replace(record, previous=before.key if before is not None else None)
+        make_current(bundle.folder, record)
+    if record.precision == "int8" and record.float_layers:
+        names = ", ".join(record.float_layers)
+        warnings.append(f"{len(record.float_layers)} weighted layers run in floating point: {names}")
+    return Finalized(record=record, reused=reused, warnings=tuple(warnings))
+
+
+def go_back(bundle: Bundle, *, root: Path = Path("/")) -> EngineRecord:
+    """Put the engine in use again that was before the present one, after its self-test.
+
+    Raises:
+        BundleError: The manifest names no tolerance for TensorRT.
+        DeviceError: There is none, or it does not pass; the present one stays.
+    """
+    tolerance = bundle.manifest.selftest.tolerance.get("tensorrt")
+    if tolerance is None:
+        raise BundleError(f"{bundle.folder}: the manifest names no self-test tolerance for tensorrt; build the bundle again")
+    with Workspace(bundle.folder / DEVICE_FOLDER).locked():
+        present = named_record(bundle.folder)
+        before = record_before(bundle.folder, present.identity) if present is not None else None
+        if present is None or before is None or before.identity.module != read_module(root)[0]:
+            raise DeviceError(f"{bundle.folder}: there is no engine before the one in use; weckd-edge finalize builds one")
+        _test(bundle, read_engine(bundle.folder, before), tolerance)
+        record = replace(before, previous=present.key)
+        make_current(bundle.folder, record)
+    return record
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Device:
+    """What every step of one call needs."""
+
+    bundle: Bundle
+    recipe: TensorRTRecipe
+    tolerance: float
+    root: Path
+    show: Progress
+
+
+def _engine(device: _Device, identity: EngineIdentity, dla: DLA | None) -> tuple[EngineRecord, bool]:
+    """Return the engine of an identity and whether it was there already."""
+    kept = _kept(device.bundle, identity.key(), device.tolerance)
+    return (_build(device, identity, dla), False) if kept is None else (kept, True)
+
+
+def _kept(bundle: Bundle, key: str, tolerance: float) -> EngineRecord | None:
+    """Return the engine that was built under a key and still passes; None where one must be built."""
+    kept = kept_record(bundle.folder, key)
+    if kept is None:
+        return None
+    try:
+        _test(bundle, read_engine(bundle.folder, kept), tolerance)
+    except DeviceError as err:
+        # The key may not tell two builds of TensorRT apart (see full_tensorrt_version): the engine may refuse to load.
+        logger.warning("the engine that was built here is built again: %s", err)
+        return None
+    return kept
+
+
+def _after_failure(device: _Device, identity: EngineIdentity, err: WeckdError) -> WeckdError:
+    """Go back to the last good engine where the one in use is the one that could not be made again."""
+    named = named_record(device.bundle.folder)
+    if named is None or named.key != identity.key():
+        return err
+    before = record_before(device.bundle.folder, identity)
+    if before is None:
+        return err
+    try:
+        _test(device.bundle, read_engine(device.bundle.folder, before), device.tolerance)
+    except (DeviceError, ModelError):
+        return err
+    make_current(device.bundle.folder, replace(before, previous=None))
+    where = f"power mode {before.identity.power_mode}, TensorRT {before.identity.tensorrt_version}"
+    return type(err)(f"{err}; the last good engine is in use again ({where})")
+
+
+def _recipe(bundle: Bundle) -> TensorRTRecipe:
+    for model in bundle.manifest.models:
+        for ref in model.files:
+            if model.backend == "tensorrt" and Path(ref.path).name == RECIPE_FILE:
+                recipe = parse_recipe(bundle.read(ref), Path(ref.path).name)
+                if recipe.onnx_sha256 != bundle.manifest.onnx.sha256:
+                    raise BundleError(f"{ref.path}: was written for another graph than {bundle.manifest.onnx.path}")
+                return recipe
+    raise BundleError(
+        f"{bundle.folder}: holds no TensorRT recipe (target {bundle.manifest.target}); only bundles built with "
+        "--target jetson are finalized, the others run as they are"
+    )
+
+
+def _graph(bundle: Bundle, graph: GraphFile) -> ModelBytes:
+    """Return a form of the graph: any file of the manifest with its digest."""
+    for ref in bundle.manifest.files:
+        if ref.sha256 == graph.sha256:
+            return read_model(bundle, ref)
+    raise BundleError(f"{bundle.folder}: the recipe names {graph.name}, which is not in the bundle; build the bundle again")
+
+
+def _identity(recipe: TensorRTRecipe, root: Path) -> EngineIdentity:
+    module, l4t = read_module(root)
+    if not is_installed("tensorrt"):
+        raise DeviceError(
+            "TensorRT's Python binding is not visible; on JetPack: sudo apt install python3-libnvinfer, and make the "
+            "virtual environment with --system-site-packages"
+        )
+    version = full_tensorrt_version(root, str(require("tensorrt", "build an engine").__version__))
+    plan = plan_for(recipe, version)
+    return EngineIdentity(
+        onnx_sha256=recipe.onnx_sha256,
+        graph_sha256=plan.graph.sha256,
+        tensorrt_version=version,
+        module=module,
+        compute_capability=load_cuda_runtime().compute_capability(),
+        l4t=l4t,
+        power_mode=read_power_mode(root),
+        flags=(*plan.names(), f"workspace={recipe.workspace_mib}MiB"),
+    )
+
+
+def _module_warnings(recipe: TensorRTRecipe, identity: EngineIdentity) -> tuple[str, ...]:
+    if not recipe.part_numbers or identity.module in recipe.part_numbers:
+        return ()
+    return (
+        f"the bundle was built for {recipe.device} ({', '.join(recipe.part_numbers)}), "
+        f"this module is {identity.module}; its bars say nothing about this device",
+    )
+
+
+def _foreign(bundle: Bundle, identity: EngineIdentity) -> tuple[str, ...]:
+    named = named_record(bundle.folder)
+    if named is None or named.identity.module == identity.module:
+        return ()
+    return (f"the engine that lay in the bundle was built on module {named.identity.module} and is not used on this one",)
+
+
+def _build(device: _Device, identity: EngineIdentity, dla: DLA | None) -> EngineRecord:
+    bundle, recipe = device.bundle, device.recipe
+    graph = recipe.find("dla") if dla is not None else plan_for(recipe, identity.tensorrt_version).graph
+    if graph is None:
+        raise DeviceError("this bundle has no graph for a DLA; build it again for a profile with DLA cores")
+    onnx = _graph(bundle, graph)
+    check_room(bundle.folder, len(onnx.graph), recipe.workspace_mib, device.root)
+    # Timings hold for one module in one power mode, whatever the graph.
+    clocks = replace(identity, onnx_sha256="", graph_sha256="", flags=()).key()
+    cache = bundle.folder / DEVICE_FOLDER / f"{clocks[:16]}-{recipe.timing_cache}"
+    built = build_engine(onnx, recipe, device.show, timing_cache=cache, dla=dla)
+    key = identity.key()
+    final = engine_folder(bundle.folder, key)
+    with atomic_folder(final) as folder:
+        write_atomic(folder / ENGINE_FILE, built.data)
+        write_atomic(folder / LAYERS_FILE, to_json(LayerTable(layers=built.layers)))
+        result = _test(bundle, ModelBytes(path=ENGINE_FILE, graph=built.data), device.tolerance)
+        path = (final / ENGINE_FILE).relative_to(bundle.folder / DEVICE_FOLDER).as_posix()
+        record = EngineRecord(
+            key=key,
+            identity=identity,
+            engine=FileRef(path=path, sha256=sha256_bytes(built.data), bytes=len(built.data)),
+            precision=recipe.precision,
+            frames=result.frames,
+            max_abs=result.max_abs or 0.0,
+            flips=result.flips or 0,
+            tolerance=device.tolerance,
+            target="GPU" if dla is None else "DLA",
+            float_layers=in_floating_point(built.layers) if dla is None else (),
+            fallback_layers=() if dla is None else beside_the_dla(built.layers),
+        )
+        write_atomic(folder / RECORD_FILE, to_json(record))
+    return record
+
+
+def _with_dla(device: _Device, gpu: EngineRecord, dla: DLA) -> tuple[EngineRecord, tuple[str, ...]]:
+    """Return the faster of the GPU's engine and the DLA's, and what to say; the GPU's where there is no DLA's."""
+    if not dla_cores():
+        return gpu, ("this module has no DLA that TensorRT sees; the GPU is used",)
+    form = device.recipe.find("dla")
+    flags = (*gpu.identity.flags, f"DLA{dla.core}", *(["GPU_FALLBACK"] if dla.gpu_fallback else []))
+    identity = replace(gpu.identity, graph_sha256=form.sha256 if form is not None else "", flags=flags)
+    try:
+        other, _ = _engine(device, identity, dla)
+    except (DeviceError, ModelError) as err:
+        return gpu, (f"the DLA is not used, the GPU is: {err}",)
+    times = _race(device, {"GPU": gpu, "DLA": other})
+    winner, loser = (other, gpu) if times["DLA"] < times["GPU"] else (gpu, other)
+    said = f"{winner.target} is used: a golden frame takes it {times[winner.target] / 1e6:.3f} ms, "
+    said += f"the {loser.target} {times[loser.target] / 1e6:.3f} ms"
+    if other.fallback_layers:
+        names = ", ".join(other.fallback_layers)
+        said += f"; {len(other.fallback_layers)} layers of the DLA's engine run on the GPU: {names}"
+    return replace(winner, latency_ns=times, rival=loser.key), (said,)
+
+
+def _race(device: _Device, engines: dict[str, EngineRecord]) -> dict[str, float]:
+    """Return the median time of one golden frame by target, ns; measured in turn, so that both see the same clocks."""
+    frames, _ = load_golden(device.bundle)
+    folder = device.bundle.folder
+    runners = {name: open_runner("tensorrt", read_engine(folder, record)) for name, record in engines.items()}
+    try:
+        single = [frame[None] for frame in frames]
+        lanes = race(list(runners.values()), single, rounds=RACE_FRAMES, queries=1, warmup=RACE_WARMUP)
+    finally:
+        for runner in runners.values():
+            runner.close()
+    return {name: float(lane.median_ns) for name, lane in zip(runners, lanes, strict=True)}
+
+
+def _test(bundle: Bundle, engine: ModelBytes, tolerance: float) -> SelfTest:
+    frames, expected = load_golden(bundle)
+    runner = open_runner("tensorrt", engine)
+    try:
+        result = self_test(runner, frames, expected, tolerance)
+    finally:
+        runner.close()
+    if not result.passed:
+        raise DeviceError(f"the engine failed its self-test ({result.reason}); it is not used, and the one before it stays")
+    return result

@@ -1,0 +1,335 @@
+"""How a Jetson is to build its engine: written on the host, read by ``weckd-edge finalize`` on the device.
+
+An engine is only valid on the module, TensorRT and L4T that built it, so a host ships the ONNX graph and this recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, Precision
+from weckd_edge.core.errors import ConfigError, DeviceError
+from weckd_edge.core.serialization import from_json, to_json
+from weckd_edge.core.store import file_ref, write_atomic
+from weckd_edge.devices.profiles.profile import DeviceProfile
+
+RECIPE_FILE = "recipe.json"
+
+Form = Literal["float32", "float32-frame", "float16", "dla"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VersionRule:
+    """What a range of TensorRT versions is told.
+
+    Attributes:
+        since: First version, such as ``8.6``.
+        below: First version it no longer holds for.
+        form: The graph these versions read: ``float32`` takes the uint8 frame, Q/DQ scales and all else in FP32;
+            ``float32-frame`` is the same with a float frame; ``float16`` has FP16 scales and an FP16 body. (``dla``, of no
+            rule, is the graph without its Q/DQ nodes, which a DLA does not read; the recipe holds the ranges.)
+        network_flags: Names of ``NetworkDefinitionCreationFlag``.
+        builder_flags: Names of ``BuilderFlag`` for an int8 graph; an fp16 one takes ``FP16`` alone, an fp32 one none.
+        progress_monitor: Whether the builder tells how far it is (``IProgressMonitor``, from 10.0).
+        dla: Whether this version builds for a DLA by tensor ranges, where the module has one.
+    """
+
+    since: str
+    below: str
+    form: Form
+    network_flags: tuple[str, ...] = ()
+    builder_flags: tuple[str, ...] = ()
+    progress_monitor: bool = True
+    dla: bool = False
+
+
+_WEAK = ("INT8", "FP16")
+_STRONG = ("STRONGLY_TYPED",)
+_BATCH = ("EXPLICIT_BATCH",)
+
+RULES = (
+    VersionRule(
+        since="8.5",
+        below="8.6",
+        form="float32-frame",
+        network_flags=_BATCH,
+        builder_flags=_WEAK,
+        progress_monitor=False,
+        dla=True,
+    ),
+    VersionRule(
+        since="8.6",
+        below="9.0",
+        form="float32",
+        network_flags=_BATCH,
+        builder_flags=_WEAK,
+        progress_monitor=False,
+        dla=True,
+    ),
+    VersionRule(since="10.0", below="10.8", form="float32", builder_flags=_WEAK, dla=True),
+    VersionRule(since="10.8", below="10.12", form="float32", builder_flags=_WEAK),
+    VersionRule(since="10.12", below="11.0", form="float16", network_flags=_STRONG),
+    VersionRule(since="11.0", below="12.0", form="float16"),
+)
+"""Up to 10.11 the network is weakly typed: Q/DQ nodes fix int8, the rest may run in FP16. From 10.12 it is strongly typed,
+on request, and in 11 always: every tensor has the type the graph says, so that the graph itself must say FP16. TensorRT 9
+was never part of a JetPack. 10.7 was the last 10.x with a DLA; 11.4.1 has it again on AGX Orin, in FP16 and strongly typed,
+which is not offered here. From NVIDIA's migration pages 10.x to 11.x, "Working with DLA", and sampleOptions.cpp of the
+release branches."""
+
+KEY_INGREDIENTS = (
+    "onnx_sha256",
+    "graph_sha256",
+    "tensorrt_version",
+    "module",
+    "compute_capability",
+    "l4t",
+    "power_mode",
+    "flags",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GraphFile:
+    """One form of the quantized graph.
+
+    Attributes:
+        form: See ``VersionRule``.
+        name: File name; the bundle's manifest says where it lies.
+        sha256: Its digest.
+        opset: Its operator set; None where the host did not say.
+    """
+
+    form: Form
+    name: str
+    sha256: str
+    opset: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TensorRTRecipe:
+    """Everything the device needs beside the graphs.
+
+    Attributes:
+        onnx_sha256: Digest of the quantized graph that every form was derived from.
+        graphs: Its forms; each was derived from it and holds the same scales.
+        precision: Of the graph.
+        device: Id of the profile it was written for.
+        part_numbers: Modules the profile names; finalize says so where it runs on another.
+        left_out: Why a form is not there, by its name.
+        ranges: Largest absolute value by tensor, for the form ``dla``; the scale of its Q/DQ pair times 127.
+        workspace_mib: Largest scratch memory a layer may use.
+        rules: Flags by TensorRT version.
+        timing_cache: File name below the bundle's ``device`` folder, kept between builds of one TensorRT version on one
+            module in one power mode.
+        key_ingredients: What the engine's key is digested from, in this order.
+        schema_version: Of this record.
+    """
+
+    onnx_sha256: str
+    graphs: tuple[GraphFile, ...]
+    precision: Precision
+    device: str
+    part_numbers: tuple[str, ...]
+    left_out: dict[str, str] = field(default_factory=dict)
+    ranges: dict[str, float] = field(default_factory=dict)
+    workspace_mib: int = 512
+    rules: tuple[VersionRule, ...] = RULES
+    timing_cache: str = "timing.cache"
+    key_ingredients: tuple[str, ...] = KEY_INGREDIENTS
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if self.workspace_mib < 16:
+            raise ConfigError(f"workspace_mib = {self.workspace_mib}: expected at least 16")
+        if "/" in self.timing_cache or self.timing_cache in ("", ".", ".."):
+            raise ConfigError(f"timing_cache = '{self.timing_cache}': expected a plain file name")
+        forms = [graph.form for graph in self.graphs]
+        if len(set(forms)) != len(forms) or "float32" not in forms:
+            raise ConfigError(f"graphs = {forms}: expected 'float32' and each form once")
+
+    def find(self, form: Form) -> GraphFile | None:
+        """Return a form of the graph; None where there is none."""
+        return next((graph for graph in self.graphs if graph.form == form), None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildPlan:
+    """What one TensorRT version is given.
+
+    Attributes:
+        rule: Its row of the table.
+        graph: The form it reads.
+        network: Creation flags by name.
+        builder: Builder flags by name.
+    """
+
+    rule: VersionRule
+    graph: GraphFile
+    network: tuple[str, ...]
+    builder: tuple[str, ...]
+
+    def names(self) -> tuple[str, ...]:
+        """Return all flags, as the engine's key takes them."""
+        return (*self.network, *self.builder)
+
+
+def version_tuple(version: str) -> tuple[int, ...]:
+    """Turn ``10.3.0.30`` into ``(10, 3, 0, 30)``; anything behind the digits is left out.
+
+    Raises:
+        DeviceError: It does not start with two numbers.
+    """
+    numbers: list[int] = []
+    for part in version.split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        if not digits:
+            break
+        numbers.append(int(digits))
+        if digits != part:
+            break
+    if len(numbers) < 2:
+        raise DeviceError(f"TensorRT version '{version}': expected numbers such as 10.3.0.30")
+    return tuple(numbers)
+
+
+def plan_for(recipe: TensorRTRecipe, tensorrt_version: str) -> BuildPlan:
+    """Return the graph and the flags for a TensorRT version.
+
+    Raises:
+        DeviceError: It is not in the recipe's table, or the recipe has no graph that it reads.
+    """
+    rule = _rule(recipe.rules, tensorrt_version)
+    form: Form = rule.form if recipe.precision != "fp32" or rule.form != "float16" else "float32"
+    graph = recipe.find(form)
+    if graph is None:
+        reason = recipe.left_out.get(form, "the build did not make one")
+        raise DeviceError(f"TensorRT {tensorrt_version} {_NEEDS[form]}, and this bundle has none ({reason})")
+    kept = {"int8": rule.builder_flags, "fp16": tuple(f for f in rule.builder_flags if f != "INT8"), "fp32": ()}
+    return BuildPlan(rule=rule, graph=graph, network=rule.network_flags, builder=kept[recipe.precision])
+
+
+_NEEDS: dict[Form, str] = {
+    "float32": "reads the graph with FP32 scales",
+    "float32-frame": "cannot cast a uint8 frame in the graph (8.6, in JetPack 6.0, can) and needs one with a float frame",
+    "float16": "types every tensor as the graph says and needs one with an FP16 body",
+}
+
+
+def _row(rules: tuple[VersionRule, ...], version: str) -> VersionRule | None:
+    found = version_tuple(version)
+    return next((rule for rule in rules if version_tuple(rule.since) <= found < version_tuple(rule.below)), None)
+
+
+def _rule(rules: tuple[VersionRule, ...], version: str) -> VersionRule:
+    found = version_tuple(version)
+    rule = _row(rules, version)
+    if rule is not None:
+        return rule
+    if rules and found < version_tuple(rules[0].since):
+        raise DeviceError(
+            f"TensorRT {version} is older than {rules[0].since}, the oldest in the recipe's table; install a newer JetPack "
+            "(5.1 has 8.5, 6.0 has 8.6, 6.1 has 10.3)"
+        )
+    known = ", ".join(f"{rule.since} up to {rule.below}" for rule in rules)
+    raise DeviceError(
+        f"TensorRT {version} is not in the recipe's table ({known}); use the TensorRT of a JetPack, or update weckd-edge "
+        "and build the bundle again"
+    )
+
+
+def check_tensorrt(profile: DeviceProfile) -> None:
+    """Refuse a Jetson for none of whose TensorRT versions a recipe can be written.
+
+    Raises:
+        DeviceError: All its versions are older than the table of flags, or newer.
+    """
+    releases = profile.tensorrt
+    if not releases or any(_row(RULES, release.tensorrt) for release in releases):
+        return
+    found = ", ".join(release.tensorrt for release in releases)
+    raise DeviceError(
+        f"{profile.id}: TensorRT {found} is off the table, which starts at {RULES[0].since}; take a device with a newer "
+        "JetPack (devices list), or name the version of one in a profile of your own"
+    )
+
+
+def write_recipe(
+    folder: Path,
+    onnx: FileRef,
+    profile: DeviceProfile,
+    *,
+    graphs: Sequence[GraphFile] = (),
+    left_out: Mapping[str, str] | None = None,
+    ranges: Mapping[str, float] | None = None,
+    precision: Precision = "int8",
+    opset: int | None = None,
+    workspace_mib: int = 512,
+) -> FileRef:
+    """Write ``recipe.json`` into a folder.
+
+    Args:
+        folder: Where to write; must exist.
+        onnx: The graph, form ``float32``.
+        profile: The device it is meant for; its target must be ``jetson``.
+        graphs: The other forms.
+        left_out: Why a form is not there, by its name.
+        ranges: Largest absolute value by tensor, for the form ``dla``.
+        precision: Of the graph.
+        opset: Of the graph.
+        workspace_mib: Largest scratch memory a layer may use.
+
+    Returns:
+        The file, relative to ``folder``.
+
+    Raises:
+        DeviceError: The profile is no Jetson.
+    """
+    if profile.target != "jetson":
+        raise DeviceError(f"{profile.id}: a TensorRT recipe expects a jetson profile, this one's target is {profile.target}")
+    plain = GraphFile(form="float32", name=Path(onnx.path).name, sha256=onnx.sha256, opset=opset)
+    recipe = TensorRTRecipe(
+        onnx_sha256=onnx.sha256,
+        graphs=(plain, *graphs),
+        precision=precision,
+        device=profile.id,
+        part_numbers=profile.part_numbers,
+        left_out=dict(left_out or {}),
+        ranges=dict(ranges or {}),
+        workspace_mib=workspace_mib,
+    )
+    path = folder / RECIPE_FILE
+    write_atomic(path, to_json(recipe))
+    return file_ref(folder, path)
+
+
+def read_recipe(path: Path) -> TensorRTRecipe:
+    """Read a recipe's file.
+
+    Raises:
+        DeviceError: It is missing, or as for ``parse_recipe``.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as err:
+        raise DeviceError(f"{path}: expected a TensorRT recipe, cannot read it ({err.strerror})") from err
+    return parse_recipe(text, path.name)
+
+
+def parse_recipe(text: bytes, where: str) -> TensorRTRecipe:
+    """Return the recipe that some bytes are.
+
+    Args:
+        text: The bytes.
+        where: How they are called in messages.
+
+    Raises:
+        DeviceError: They are of another schema, or say something contradictory.
+    """
+    recipe = from_json(TensorRTRecipe, text, where=where, error=DeviceError)
+    if recipe.schema_version != SCHEMA_VERSION:
+        raise DeviceError(f"{where}: schema {recipe.schema_version}, this version reads {SCHEMA_VERSION}; update weckd-edge")
+    return recipe

@@ -1,0 +1,220 @@
+"""The latency of a network on a device that is not attached: a figure with an interval and a label, or a plain "unknown".
+
+What is known of the device decides how: its own measurements of other networks; else a few of them, or published figures,
+by which the reference machine is scaled; else, for a Jetson, the arithmetic peak of its power mode. A prediction never
+stands for a measurement: no gate is cleared by it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from weckd_edge.core.errors import ConfigError, ModelError
+from weckd_edge.devices.latency_model.counts import NetworkCounts
+from weckd_edge.devices.latency_model.features import feature_matrix, features
+from weckd_edge.devices.latency_model.fitting import conformal_width, fit_prices, group_errors
+from weckd_edge.devices.latency_model.measurements import TimedNetwork, settings_of
+from weckd_edge.devices.latency_model.published import predict_row, scale_to, transfer_width
+from weckd_edge.devices.latency_model.published_rows import PublishedRow, published_rows, rows_of
+from weckd_edge.devices.latency_model.reference import reference_prices
+from weckd_edge.devices.latency_model.tensorrt_roofline import highest_mode, roofline_ns, roofline_width
+from weckd_edge.devices.profiles.profile import DeviceProfile
+
+Label = Literal["measured", "predicted", "unknown"]
+
+ENOUGH = 20
+"""Measured networks of a precision from which prices are fitted; fewer only scale the reference machine."""
+
+REACH = 2.0
+"""How many times slower or faster than any measured network a prediction may be before its interval is doubled."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """What is known of a network's latency on a device.
+
+    Attributes:
+        label: ``measured``: this very network was timed there; ``predicted``; ``unknown``: nothing to go by.
+        latency_ns: The median; None where unknown.
+        low_ns: The interval that holds it with 90 % probability, as far as new networks are like the measured ones.
+        high_ns: Its other end.
+        reason: From what, and what would make it better.
+    """
+
+    label: Label
+    latency_ns: int | None
+    low_ns: int | None
+    high_ns: int | None
+    reason: str
+
+
+def predict(
+    counts: NetworkCounts,
+    profile: DeviceProfile,
+    measurements: Sequence[TimedNetwork] = (),
+    *,
+    backend: str | None = None,
+    threads: int | None = None,
+    power_mode: str | None = None,
+    published: Sequence[PublishedRow] | None = None,
+) -> Prediction:
+    """Predict a network's latency on a device.
+
+    Args:
+        counts: Of the network, in the precision it would run in.
+        profile: The device.
+        measurements: Of any devices; those of this one are used.
+        backend: Take only measurements by this one; None: the backend and threads with the most measurements.
+        threads: Take only measurements with so many threads.
+        power_mode: Of a Jetson; None: the one with the highest peak.
+        published: Rows to use in place of the profile's and the package's own.
+
+    Raises:
+        ConfigError: The device has no power mode of that name.
+    """
+    if power_mode is not None and power_mode not in [mode.name for mode in profile.power_modes]:
+        known = ", ".join(mode.name for mode in profile.power_modes) or "none"
+        raise ConfigError(f"{profile.id} has no power mode '{power_mode}'; known: {known}")
+    here = [timed for timed in measurements if timed.device == profile.id]
+    usable = [t for t in here if backend in (None, t.backend) and threads in (None, t.threads)]
+    if usable:
+        setting = settings_of(usable)[0]
+        return _from_measurements(counts, profile, [timed for timed in usable if timed.setting == setting])
+    left = f"{len(here)} measurements of it are by another backend or number of threads; " if here else ""
+    rows = [
+        row
+        for row in (_known_rows(profile) if published is None else published)
+        if profile.id in (row.device, *row.stands_for) and threads in (None, row.threads) and backend in (None, row.runtime)
+    ]
+    if profile.target == "jetson":
+        rows = [row for row in rows if row.runtime == "tensorrt"]
+    if power_mode is None and any(row.runtime != "tensorrt" for row in rows):
+        return _from_published(counts, profile, rows)
+    peak = "no peak of its arithmetic"
+    mode = highest_mode(profile) if power_mode is None else next(m for m in profile.power_modes if m.name == power_mode)
+    if profile.target == "jetson" and backend in (None, "tensorrt") and mode is not None and mode.int8_tops_dense:
+        if counts.precision == "int8":
+            return _from_peak(counts, mode.name, mode.int8_tops_dense)
+        peak = "the peak of its power modes is known for int8 alone"
+    if rows:
+        return _from_published(counts, profile, rows)
+    return _unknown(
+        f"{left}no measurement of {profile.id}, no published latency of a known network on it, {peak}; "
+        f"run 'weckd-edge predict --calibrate FILE' on the device, then give the file with --measurements"
+    )
+
+
+def _known_rows(profile: DeviceProfile) -> tuple[PublishedRow, ...]:
+    """Return what the profile itself says, which may be a file of the user's own, and the rows of other devices."""
+    own = rows_of(profile)
+    return (*own, *(row for row in published_rows() if row.device != profile.id and row not in own))
+
+
+def _from_measurements(counts: NetworkCounts, profile: DeviceProfile, measured: list[TimedNetwork]) -> Prediction:
+    digest = counts.sha256
+    for timed in measured:
+        if timed.counts.sha256 == digest:
+            spread = max(timed.noise, 0.01)
+            return _interval(
+                "measured",
+                timed.latency_ns,
+                math.log1p(spread),
+                f"{timed.network} has just these layers and was timed on {timed.host} ({_how(timed)}); interval: its noise",
+            )
+    alike = [timed for timed in measured if timed.precision == counts.precision]
+    where = f"{measured[0].host} ({_how(measured[0])})"
+    stands = f", which stands for {profile.id}" if profile.is_generic else ""
+    times = np.array([timed.latency_ns for timed in measured], dtype=np.float64)
+    families = [timed.family for timed in measured]
+    if len(alike) < ENOUGH or len(set(families)) < 3:
+        if not alike:
+            return _unknown(
+                f"{len(measured)} networks were timed on {where}, none in {counts.precision}; "
+                "run 'weckd-edge predict --calibrate FILE' there"
+            )
+        known = [timed.counts for timed in alike]
+        guess = float(scale_to(known, [timed.latency_ns for timed in alike], [counts])[0])
+        return _interval(
+            "predicted",
+            guess,
+            transfer_width(len(alike)),
+            f"the reference machine scaled to {len(alike)} networks timed on {where}{stands}; "
+            f"{ENOUGH} or more in {counts.precision} would give an interval of their own",
+        )
+    work = feature_matrix([timed.counts for timed in measured])
+    prices = fit_prices(work, times, known=reference_prices())
+    errors = group_errors(work, times, families, known=reference_prices())
+    same = np.array([timed.precision == counts.precision for timed in measured])
+    width = conformal_width(errors[same])
+    if width is None:  # cannot be with ENOUGH errors and this coverage
+        raise ModelError(f"expected {ENOUGH} errors or more for an interval, got {int(same.sum())}")
+    guess = float(features(counts) @ prices)
+    low, high = times[same].min() / REACH, times[same].max() * REACH
+    outside = not low <= guess <= high
+    note = f"; beyond what was measured ({low / 1e6:.2f} to {high / 1e6:.1f} ms), interval doubled" if outside else ""
+    return _interval(
+        "predicted",
+        guess,
+        width * (2 if outside else 1),
+        f"fitted to {len(measured)} networks timed on {where}{stands}, {int(same.sum())} of them in {counts.precision}; "
+        f"interval from families left out{note}",
+    )
+
+
+def _from_published(counts: NetworkCounts, profile: DeviceProfile, rows: Sequence[PublishedRow]) -> Prediction:
+    best = max(
+        rows, key=lambda row: (row.precision == counts.precision, row.device == profile.id, len(row.ms), row.threads or 0)
+    )
+    figures = len(best.ms)
+    width = transfer_width(figures)
+    doubts = []
+    if best.device != profile.id:
+        doubts.append(f"{best.name} stands for it")
+    if best.precision != counts.precision:
+        doubts.append(f"they are of {best.precision} networks")
+    if best.int8_tops_dense is None and best.runtime == "tensorrt":
+        doubts.append("its peak is not known")
+    width *= 1 + 0.5 * len(doubts)
+    threads = "" if best.threads is None else f", {best.threads} thread(s)"
+    said = f"; interval widened: {'; '.join(doubts)}" if doubts else ""
+    return _interval(
+        "predicted",
+        predict_row(best, counts),
+        width,
+        f"the reference machine scaled to {figures} published figure(s) of {best.name} ({best.runtime}{threads}; "
+        f"{best.source}){said}; measure on the device for a better one",
+    )
+
+
+def _from_peak(counts: NetworkCounts, mode: str, tops: float) -> Prediction:
+    return _interval(
+        "predicted",
+        roofline_ns(counts, tops),
+        roofline_width(),
+        f"from the {tops:g} dense int8 TOPS of power mode {mode} and a price a layer, both settled by two published "
+        "ResNet-50 figures of Orin modules with TensorRT 8.5; no other network's figure tells how far it is off",
+    )
+
+
+def _interval(label: Label, latency_ns: float, width: float, reason: str) -> Prediction:
+    middle = max(1.0, latency_ns)
+    return Prediction(
+        label=label,
+        latency_ns=round(middle),
+        low_ns=math.floor(middle * math.exp(-width)),
+        high_ns=math.ceil(middle * math.exp(width)),
+        reason=reason,
+    )
+
+
+def _unknown(reason: str) -> Prediction:
+    return Prediction(label="unknown", latency_ns=None, low_ns=None, high_ns=None, reason=reason)
+
+
+def _how(timed: TimedNetwork) -> str:
+    return f"{timed.backend} {timed.backend_version}, {timed.threads} thread(s)"

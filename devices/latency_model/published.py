@@ -1,0 +1,120 @@
+"""From published latencies of known networks: for a device that nobody measured with this software, the only thing to go by.
+
+A device is taken for the reference machine with two factors, one on arithmetic and one on everything else, fitted to what is
+published of it. How far that is off is told by leaving published figures out and predicting them from the others.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+
+from weckd_edge.core.errors import DeviceError
+from weckd_edge.devices.latency_model.counts import NetworkCounts
+from weckd_edge.devices.latency_model.features import COMPUTE, FEATURES, feature_matrix
+from weckd_edge.devices.latency_model.fitting import COVERAGE, Floats, conformal_width, fit_prices
+from weckd_edge.devices.latency_model.published_rows import PublishedRow, counts_of, published_rows
+from weckd_edge.devices.latency_model.reference import reference_prices
+
+PULL_TOGETHER = 0.03
+"""How strongly the two factors are held alike, in squared relative error of one figure."""
+
+_COMPUTE = np.array([name in COMPUTE for name in FEATURES])
+
+
+def two_parts(networks: Sequence[NetworkCounts]) -> Floats:
+    """Return what networks take on the reference machine, arithmetic and all else apart: ``[N, 2]``, nanoseconds."""
+    priced = feature_matrix(networks) * reference_prices()
+    return np.stack([priced[:, _COMPUTE].sum(axis=1), priced[:, ~_COMPUTE].sum(axis=1)], axis=1)
+
+
+def scale_to(known: Sequence[NetworkCounts], latency_ns: Sequence[float], wanted: Sequence[NetworkCounts]) -> Floats:
+    """Predict from a few figures of a device, by two factors on the reference machine.
+
+    Args:
+        known: Networks whose latency is known.
+        latency_ns: Those latencies.
+        wanted: Networks to predict.
+
+    Returns:
+        Nanoseconds, ``[len(wanted)]``.
+    """
+    factors = fit_prices(two_parts(known), np.array(latency_ns, dtype=np.float64), known=np.ones(2), pull=PULL_TOGETHER)
+    predicted: Floats = two_parts(wanted) @ factors
+    return predicted
+
+
+def predict_row(row: PublishedRow, wanted: NetworkCounts) -> float:
+    """Return what a network would take where a row was measured, nanoseconds."""
+    known = [counts_of(network, row.precision) for network in row.ms]
+    return float(scale_to(known, [ms * 1e6 for ms in row.ms.values()], [wanted])[0])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeftOut:
+    """A published figure that was predicted from others of its row.
+
+    Attributes:
+        row: Where it stands.
+        network: Its network.
+        figures: From how many others.
+        predicted_ns: The prediction.
+        published_ns: The figure.
+    """
+
+    row: PublishedRow
+    network: str
+    figures: int
+    predicted_ns: float
+    published_ns: float
+
+    @property
+    def error(self) -> float:
+        """``log(predicted / published)``."""
+        return float(np.log(self.predicted_ns / self.published_ns))
+
+
+@functools.cache
+def left_out_one() -> tuple[LeftOut, ...]:
+    """Predict every published figure from all the others of its row, where there are others."""
+    found = []
+    for row in published_rows():
+        for network in row.ms if len(row.ms) > 1 else ():
+            found.append(_leave(row, network, tuple(other for other in row.ms if other != network)))
+    return tuple(found)
+
+
+@functools.cache
+def _from_one() -> tuple[LeftOut, ...]:
+    return tuple(_leave(row, network, (other,)) for row in published_rows() for other, network in permutations(row.ms, 2))
+
+
+def _leave(row: PublishedRow, network: str, others: tuple[str, ...]) -> LeftOut:
+    known = [counts_of(other, row.precision) for other in others]
+    predicted = scale_to(known, [row.ms[other] * 1e6 for other in others], [counts_of(network, row.precision)])
+    return LeftOut(
+        row=row, network=network, figures=len(others), predicted_ns=float(predicted[0]), published_ns=row.ms[network] * 1e6
+    )
+
+
+@functools.cache
+def transfer_width(figures: int, without_device: str | None = None) -> float:
+    """Return the half width, in logarithms, of an interval around a prediction from a number of figures of a device.
+
+    The conformal width of the errors on all published figures that were left out, those of one figure from one other where
+    only one is known.
+
+    Args:
+        figures: How many are known, at least 1.
+        without_device: A device whose own figures take no part, so that it can be judged.
+    """
+    pool = left_out_one() if figures > 1 else _from_one()
+    errors = [left.error for left in pool if left.row.device != without_device and (figures == 1 or left.figures > 1)]
+    width = conformal_width(np.array(errors), COVERAGE)
+    if width is None:
+        raise DeviceError(f"expected published figures enough for an interval, got {len(errors)}")
+    return width

@@ -1,0 +1,183 @@
+"""What others have published, as the predictor reads it: of profiled devices from their profiles, of the rest from a table.
+
+A profile keeps each figure as its source tells it. Here those of one setting become one row, under the names of the counted
+networks; figures of other networks, other sizes, batches or statistics than the predictor can use are left out.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+from weckd_edge.core.errors import DeviceError, did_you_mean
+from weckd_edge.core.serialization import from_data
+from weckd_edge.devices.latency_model.counts import NetworkCounts, Precision, as_int8, counts_from_data
+from weckd_edge.devices.profiles.profile import DeviceProfile, list_profiles, profile_names
+from weckd_edge.devices.profiles.records import PublishedLatency
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+NETWORKS = {
+    "mobilenet": "mobilenetv1",
+    "mobilenet-v2": "mobilenetv2",
+    "mobilenet_v2": "mobilenetv2",
+    "mobilenet_v3": "mobilenetv3_large",
+    "pp_resnet50": "resnet50",
+    "resnet-50": "resnet50",
+}
+"""Networks as their sources call them, and the counted network each is taken for."""
+
+SIZE = 224
+_CENTRE = ("median", "mean", "unknown")
+"""Statistics that a prediction of a median may be held against, the nearest first."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PublishedRow:
+    """What one source says of one device with one runtime: batch 1, 224 x 224 pixels.
+
+    Attributes:
+        device: A profile's id, or a name of its own where there is no profile, or where it is not what a build runs on.
+        name: For people.
+        runtime: Such as ``ncnn``, without its version.
+        precision: Of the network; ``float32`` also stands for FP16 where a runtime computes so.
+        ms: Latency by network, milliseconds; names of ``published_counts``.
+        source: Where it was read.
+        threads: Of the processor; None: all, or not a processor.
+        int8_tops_dense: Of the power mode it was measured in.
+        stands_for: Devices of the same class without a figure of their own.
+    """
+
+    device: str
+    name: str
+    runtime: str
+    precision: Precision
+    ms: dict[str, float]
+    source: str
+    threads: int | None = None
+    int8_tops_dense: float | None = None
+    stands_for: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Table:
+    stands_for: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    rows: tuple[PublishedRow, ...] = ()
+
+
+@functools.cache
+def published_counts() -> dict[str, NetworkCounts]:
+    """Return the counts, in float32 at 224 pixels and with 1000 classes, of the networks whose latencies are published."""
+    text = (resources.files("weckd_edge.devices.latency_model") / "published_networks.jsonl").read_text(encoding="utf-8")
+    lines: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
+    return {line["network"]: counts_from_data(line["counts"], where=line["network"]) for line in lines}
+
+
+def counts_of(network: str, precision: Precision) -> NetworkCounts:
+    """Return a published network's counts in a precision."""
+    counts = published_counts()[network]
+    return as_int8(counts) if precision == "int8" else counts
+
+
+@functools.cache
+def published_rows() -> tuple[PublishedRow, ...]:
+    """Return what is published of every device: of those with a profile first, then of the others.
+
+    Raises:
+        DeviceError: A row of the table is not what was expected, names a network that was not counted, or is of a device
+            with a profile; or a device that stands for others has none.
+    """
+    return (*(row for profile in list_profiles() for row in rows_of(profile)), *_table().rows)
+
+
+def rows_of(profile: DeviceProfile) -> tuple[PublishedRow, ...]:
+    """Return what a profile's published latencies come to, one row a setting, in their order there.
+
+    Raises:
+        DeviceError: A figure names a power mode that the profile does not have.
+    """
+    usable = [figure for figure in profile.published if _is_usable(figure)]
+    settings = dict.fromkeys(_setting(figure) for figure in usable)
+    return tuple(_row(profile, [figure for figure in usable if _setting(figure) == setting]) for setting in settings)
+
+
+def _is_usable(figure: PublishedLatency) -> bool:
+    fits = figure.latency_ms is not None and figure.input_size == SIZE and figure.batch == 1 and figure.statistic in _CENTRE
+    return fits and _network(figure) in published_counts()
+
+
+def _network(figure: PublishedLatency) -> str:
+    return NETWORKS.get(figure.model, figure.model)
+
+
+def _precision(figure: PublishedLatency) -> Precision:
+    return "int8" if figure.precision == "int8" else "float32"
+
+
+def _setting(figure: PublishedLatency) -> tuple[object, ...]:
+    """Return what figures of one row have in common; FP16 that was asked for is another setting than FP32."""
+    asked = figure.precision == "fp16"
+    what = (figure.measured_on, figure.part, figure.processor, figure.power_mode, figure.threads)
+    return (figure.source, figure.runtime, _precision(figure), asked, *what)
+
+
+def _row(profile: DeviceProfile, figures: Sequence[PublishedLatency]) -> PublishedRow:
+    first = figures[0]
+    ms: dict[str, float] = {}
+    for figure in sorted(figures, key=lambda figure: _CENTRE.index(figure.statistic)):
+        ms.setdefault(_network(figure), figure.latency_ms or 0.0)
+    board = first.measured_on or profile.name
+    runs_builds = first.part is None and first.processor == ("gpu" if profile.target == "jetson" else "cpu")
+    where = board if runs_builds else f"{board}, {first.part or first.processor.upper()}"
+    is_itself = runs_builds and first.measured_on is None
+    kin = _table().stands_for.get(profile.id, ()) if is_itself else ()
+    return PublishedRow(
+        device=profile.id if is_itself else where,
+        name=f"{where}, FP16" if first.precision == "fp16" else where,
+        runtime=re.sub(r"[^a-z0-9]+", "-", re.sub(r" [\d.]+$", "", first.runtime).lower()),
+        precision=_precision(first),
+        ms={_network(figure): ms[_network(figure)] for figure in figures},
+        source=first.source,
+        threads=first.threads,
+        int8_tops_dense=_tops(profile, first.power_mode),
+        stands_for=(profile.id,) if runs_builds and first.measured_on is not None else kin,
+    )
+
+
+def _tops(profile: DeviceProfile, power_mode: str | None) -> float | None:
+    if power_mode is None:
+        return None
+    modes = {mode.name: mode.int8_tops_dense for mode in profile.power_modes}
+    if power_mode not in modes:
+        raise DeviceError(
+            f"{profile.id}: published: no power mode '{power_mode}'{did_you_mean(power_mode, modes)}; "
+            "add it to power_modes, or leave it out"
+        )
+    return modes[power_mode]
+
+
+@functools.cache
+def _table() -> _Table:
+    text = (resources.files("weckd_edge.devices.latency_model") / "published.toml").read_text(encoding="utf-8")
+    table = from_data(_Table, tomllib.loads(text), where="published.toml", error=DeviceError)
+    for row in table.rows:
+        if row.device in profile_names():
+            raise DeviceError(f"published.toml: {row.device} has a profile; put its figures there")
+        for network in row.ms:
+            if network not in published_counts():
+                raise DeviceError(
+                    f"published.toml: '{network}' of {row.name} was not counted; known: {list(published_counts())}"
+                )
+    for device in (*table.stands_for, *(kin for many in table.stands_for.values() for kin in many)):
+        if device not in profile_names():
+            raise DeviceError(f"published.toml: stands_for: no profile is called so{did_you_mean(device, profile_names())}")
+    return table

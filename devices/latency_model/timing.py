@@ -1,0 +1,82 @@
+"""Networks timed in rounds: each has its turn, then all again, so that a disturbance meets few of a network's turns."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from weckd_edge.core.errors import ConfigError
+
+TURN_NS = 200_000_000
+"""About how long a turn lasts."""
+
+QUERIES = (6, 40)
+"""Fewest and most queries of a turn."""
+
+
+class Runnable(Protocol):
+    """What is timed."""
+
+    def run(self, frame: NDArray[Any], /) -> object:
+        """Answer once."""
+
+    def close(self) -> None:
+        """Free it."""
+
+
+def time_in_rounds(
+    networks: Sequence[tuple[Callable[[], Runnable], NDArray[Any]]],
+    *,
+    rounds: int,
+    clock: Callable[[], int] = time.monotonic_ns,
+) -> Iterator[tuple[int, int]]:
+    """Time networks; every turn opens its network anew, so that one is in memory at a time.
+
+    Args:
+        networks: What opens each, and the input it answers.
+        rounds: Turns of each, at least 3.
+        clock: Nanoseconds.
+
+    Yields:
+        The network's place and the median of a turn's queries, nanoseconds, turn by turn.
+
+    Raises:
+        ConfigError: Too few rounds.
+    """
+    if rounds < 3:
+        raise ConfigError(f"rounds = {rounds}: expected 3 or more, as the spread of a time is told from them")
+    for _ in range(rounds):
+        for place, (opener, image) in enumerate(networks):
+            runner = opener()
+            try:
+                yield place, turn(runner, image, clock)
+            finally:
+                runner.close()
+
+
+def turn(runner: Runnable, image: NDArray[Any], clock: Callable[[], int] = time.monotonic_ns) -> int:
+    """Return the median of a few queries, nanoseconds, after three that are not counted."""
+    for _ in range(2):
+        runner.run(image)
+    begun = clock()
+    runner.run(image)
+    one = max(1, clock() - begun)
+    samples = []
+    for _ in range(min(QUERIES[1], max(QUERIES[0], TURN_NS // one))):
+        begun = clock()
+        runner.run(image)
+        samples.append(clock() - begun)
+    return round(statistics.median(samples))
+
+
+def summarise(medians_ns: Sequence[int]) -> tuple[int, float]:
+    """Return the lowest of the turns' medians, nanoseconds: the turn that was disturbed least; and their spread.
+
+    The spread is the interquartile range of the medians over the middle one.
+    """
+    low, middle, high = statistics.quantiles(medians_ns, n=4)
+    return min(medians_ns), (high - low) / middle

@@ -1,0 +1,1 @@
+"""What is known of this machine: its identity, clocks, temperatures, free memory."""

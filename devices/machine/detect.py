@@ -1,0 +1,150 @@
+"""Which device this machine is, from the files Linux shows; every path lies below a ``root`` that tests replace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from weckd_edge.devices.machine.identity import Identity, field_of, read_identity, read_text
+from weckd_edge.devices.machine.matching import claim, match, module_of
+from weckd_edge.devices.profiles.profile import Architecture, DeviceProfile, list_profiles
+
+# Names of /proc/cpuinfo, and how profiles call the same extension.
+_EXTENSIONS = {
+    "sse4_2": "sse4_2",
+    "avx2": "avx2",
+    "fma": "fma",
+    "avx_vnni": "avx_vnni",
+    "avx512f": "avx512f",
+    "avx512_vnni": "avx512_vnni",
+    "avx512_bf16": "avx512_bf16",
+    "amx_int8": "amx_int8",
+    "asimd": "neon",
+    "asimdhp": "fp16",
+    "asimddp": "dotprod",
+    "i8mm": "i8mm",
+    "bf16": "bf16",
+    "sve2": "sve2",
+}
+_VNNI = frozenset({"avx_vnni", "avx512_vnni", "amx_int8"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Detected:
+    """What was found out about this machine.
+
+    Attributes:
+        profile: Id of the profile that fits best.
+        recognised: Whether the board or processor itself was recognised, rather than its architecture alone.
+        host: Board or processor in words.
+        architecture: Of the processor; None where it is neither x86-64 nor 64-bit Arm.
+        module: NVIDIA module part number, on a Jetson.
+        l4t: Release of NVIDIA's Linux, such as ``36.4.3``, on a Jetson.
+        cores: Processor cores that Linux shows.
+        instruction_sets: Extensions that matter for inference.
+        overflow_fix_needed: Whether 8-bit sums can saturate on this processor; None where the flags are not shown.
+        governors: Clock governors in use; empty where they cannot be read.
+        reasons: Why this profile, in words.
+        identity: What the machine says of itself; None in a record that somebody else made.
+    """
+
+    profile: str
+    recognised: bool
+    host: str
+    architecture: Architecture | None
+    module: str | None
+    l4t: str | None
+    cores: int
+    instruction_sets: tuple[str, ...]
+    overflow_fix_needed: bool | None
+    governors: tuple[str, ...]
+    reasons: tuple[str, ...]
+    identity: Identity | None = None
+
+
+def detect(
+    root: Path = Path("/"), profiles: tuple[DeviceProfile, ...] | None = None, machine: str | None = None
+) -> Detected:
+    """Find the profile that fits this machine.
+
+    Args:
+        root: Where ``proc``, ``sys`` and ``etc`` lie.
+        profiles: Those to choose from; None takes the ones that come with the package.
+        machine: Architecture that the kernel tells programs; see ``identity.read_identity``.
+    """
+    identity = read_identity(root, machine)
+    extensions = _extensions(read_text(root / "proc/cpuinfo"), identity.architecture)
+    found, reasons = match(list_profiles() if profiles is None else profiles, identity)
+    return Detected(
+        profile=found.id if found else "unknown",
+        recognised=found is not None and not found.is_generic,
+        host=identity.host,
+        architecture=identity.architecture,
+        module=module_of(identity, found),
+        l4t=identity.l4t,
+        cores=identity.cores,
+        instruction_sets=extensions,
+        overflow_fix_needed=_overflow(identity.architecture, extensions),
+        governors=read_governors(root),
+        reasons=reasons,
+        identity=identity,
+    )
+
+
+def is_same_device(profile: DeviceProfile, detected: Detected) -> bool:
+    """Tell whether a figure measured on the detected machine counts for a profile.
+
+    For a generic profile an equal architecture is enough; a board must have been recognised as itself, or say of itself what
+    a profile of the user's own asks for. An emulated machine is no device at all.
+    """
+    if detected.identity is not None and detected.identity.emulated_on is not None:
+        return False
+    if profile.is_generic:
+        return detected.architecture == profile.architecture
+    if detected.module is not None and profile.part_numbers and detected.module not in profile.part_numbers:
+        return False
+    if detected.identity is not None:
+        return claim(profile, detected.identity) is not None
+    return detected.recognised and detected.profile == profile.id
+
+
+def needs_half_range(profile: DeviceProfile, detected: Detected) -> bool:
+    """Tell whether int8 weights must keep within 7 bits, as 8-bit sums can saturate on the device or where it is built.
+
+    x86 processors without VNNI add two products of 8 bits in 16 (``vpmaddubsw``), which holds 255 * 127 once and not twice;
+    with half the weights' range both fit. NNCF calls the same ``overflow_fix``. The profile says so, by itself or by its
+    instruction sets. The processor that builds also decides, as it gives the answers by which a bundle is judged and tested.
+
+    Args:
+        profile: Of the device. A Jetson's answers come from the graph as it is written, so its weights keep their range.
+        detected: The machine that builds.
+    """
+    if profile.target == "jetson":
+        return False
+    said = profile.overflow_fix_needed
+    if said is None:
+        said = _overflow(profile.architecture, profile.instruction_sets)
+    return bool(said or detected.overflow_fix_needed)
+
+
+def read_l4t(root: Path) -> str | None:
+    """Return the release of NVIDIA's Linux, such as ``36.4.3``; None on anything that is no Jetson."""
+    return read_identity(root).l4t
+
+
+def read_governors(root: Path) -> tuple[str, ...]:
+    """Return the clock governors in use, sorted; empty where none is shown, as in most virtual machines."""
+    files = (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")
+    return tuple(sorted({text for file in files if (text := read_text(file))}))
+
+
+def _extensions(cpuinfo: str, architecture: Architecture | None) -> tuple[str, ...]:
+    """Return the extensions of an architecture; empty where the file shows the processor of another, which emulates it."""
+    flags = set(field_of(cpuinfo, "Features" if architecture == "aarch64" else "flags").split())
+    return tuple(name for flag, name in _EXTENSIONS.items() if flag in flags)
+
+
+def _overflow(architecture: Architecture | None, extensions: tuple[str, ...]) -> bool | None:
+    if architecture == "aarch64":
+        return False
+    return None if not extensions else not _VNNI & set(extensions)

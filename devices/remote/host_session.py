@@ -1,0 +1,201 @@
+"""The course of one host: look, send, run and listen, fetch, remove; whatever goes wrong ends here, in words."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from weckd_edge.artifacts import Measurement
+from weckd_edge.core.errors import DeviceError, WeckdError
+from weckd_edge.core.serialization import to_json
+from weckd_edge.core.store import write_atomic
+from weckd_edge.devices.bench.folder import RECORD, STARTED, close_cut_off, read_bench
+from weckd_edge.devices.bench.rules import find_rules
+from weckd_edge.devices.remote.base import LostError, Process
+from weckd_edge.devices.remote.bench_request import Job
+from weckd_edge.devices.remote.device import SLOWEST_BYTES_PER_S, Device, Look, told
+from weckd_edge.devices.remote.records import HOST_FILE, HostRecord, HostResult
+from weckd_edge.devices.runtime.backends.table import BACKENDS
+
+logger = logging.getLogger(__name__)
+
+_SLOWEST_QUERY_S = 2.0
+_OPENING_S = 300.0
+"""What opening a model twice and answering for the first time may take on a slow device."""
+
+_COME_BACK_S = 30.0
+_CLEAN_S = 15.0
+_SPACE = 3
+"""A parcel needs its size so many times on the device: unpacked, and what the bench writes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Errand:
+    """What is done on every host alike.
+
+    Attributes:
+        job: What is measured.
+        parcel: What is sent.
+        patience_s: How long a device may be silent; it speaks once a second.
+        limit_s: How long its whole run may take.
+    """
+
+    job: Job
+    parcel: bytes
+    patience_s: float
+    limit_s: float
+
+
+def run_limit_s(job: Job) -> float:
+    """Return how long a bench may take by its rules on a device that is very slow and alive."""
+    held = find_rules(job.rules, queries=job.queries, warmup=job.warmup)
+    alone = find_rules("quick", queries=job.queries, warmup=job.warmup)
+    total_s = _OPENING_S + held.idle_seconds
+    for rules in (held, alone):
+        longest_s = max(rules.min_seconds, rules.min_queries * _SLOWEST_QUERY_S)
+        total_s += rules.warmup * _SLOWEST_QUERY_S + (longest_s if rules.max_seconds is None else 2 * rules.max_seconds)
+    return total_s
+
+
+async def visit(device: Device, errand: Errand, folder: Path) -> HostResult:
+    """Bench on one host.
+
+    Args:
+        device: The host, not logged in yet.
+        errand: What to do there.
+        folder: Where what it measured is kept; made where it is missing.
+
+    Returns:
+        How it went; an error that a user can act on is told in the record.
+    """
+    look: Look | None = None
+    trouble: str | None = None
+    try:
+        await device.log_in()
+        look = await device.look(("numpy", *(row.library for row in BACKENDS.values())))
+        _check(device, look, errand)
+        try:
+            trouble = await _measure(device, errand, folder)
+        finally:
+            await asyncio.shield(_clean(device))
+    except WeckdError as err:
+        trouble = str(err).removeprefix(f"{device.host.text}: ")
+    finally:
+        await device.leave()
+    record = HostRecord(
+        host=device.host.text,
+        state="finished",
+        reason=None,
+        host_key=device.host_key or None,
+        python=look.python if look else None,
+        executable=look.executable if look else None,
+        clock_offset_ns=look.clock_offset_ns if look else None,
+        clock_uncertainty_ns=look.clock_uncertainty_ns if look else None,
+    )
+    return _keep(record, folder, trouble)
+
+
+def _check(device: Device, look: Look, errand: Errand) -> None:
+    where = f"{device.host.text}: {look.executable}"
+    if "numpy" not in look.modules:
+        raise DeviceError(
+            f"{where} (Python {look.python}) has no numpy; install it there, or name another interpreter with "
+            "--remote-python PATH"
+        )
+    name = errand.job.backend
+    wanted = [BACKENDS[name].library] if name is not None else [row.library for row in BACKENDS.values()]
+    if not set(wanted) & set(look.modules):
+        raise DeviceError(
+            f"{where} (Python {look.python}): expected {' or '.join(wanted)}, found none; install one there, or name "
+            "another interpreter with --remote-python PATH"
+        )
+    if look.free_bytes < _SPACE * len(errand.parcel):
+        raise DeviceError(
+            f"{device.host.text}: expected {_SPACE * len(errand.parcel) >> 10} KiB free in {look.temporary}, found "
+            f"{look.free_bytes >> 10}; make room there and run it again"
+        )
+
+
+async def _measure(device: Device, errand: Errand, folder: Path) -> str | None:
+    """Run the bench there and fetch what it has written; return why it was not finished."""
+    trouble: str | None
+    try:
+        trouble = await _listen(await device.run(errand.parcel), errand)
+        lost = False
+    except LostError as err:
+        trouble, lost = str(err), True
+    try:
+        if lost:
+            await device.come_back(_COME_BACK_S)
+        await device.fetch(folder)
+    except LostError:
+        try:
+            await device.come_back(_COME_BACK_S)
+            await device.fetch(folder)
+        except LostError as err:
+            return f"{trouble or 'the bench ended'}; what it had could not be fetched ({err})"
+    return trouble
+
+
+async def _listen(process: Process, errand: Errand) -> str | None:
+    """Follow the bench to its end; return why it was not finished, None where it was.
+
+    Raises:
+        LostError: The connection broke.
+    """
+    loop = asyncio.get_running_loop()
+    end_s = loop.time() + errand.limit_s
+    allowed_s = errand.patience_s + len(errand.parcel) / SLOWEST_BYTES_PER_S  # for what is still on its way
+    while True:
+        left_s = end_s - loop.time()
+        try:
+            line = await asyncio.wait_for(process.line(), max(min(allowed_s, left_s), 0))
+        except asyncio.TimeoutError:
+            if left_s < allowed_s:
+                return f"the bench was not done after {errand.limit_s:.0f} s, more than its rules can take; it was stopped"
+            return f"the device was silent for {allowed_s:.0f} s, as if it hung; the bench was stopped"
+        said = told(line) if line else {"ended": None}
+        if said is None:  # some library there wrote to stdout
+            continue
+        allowed_s = errand.patience_s
+        if said.get("done"):
+            return None
+        if "error" in said:
+            return str(said["error"])
+        if "ended" in said:
+            code, last = said["ended"], process.complaint()
+            how = "" if code is None else f" with {code}"
+            return f"the bench on the device ended{how}, without a word of its own{f' ({last})' if last else ''}"
+
+
+async def _clean(device: Device) -> None:
+    """Remove what there is on the device, trying twice."""
+    try:
+        await asyncio.wait_for(device.remove(), _CLEAN_S)
+    except (WeckdError, asyncio.TimeoutError):
+        try:
+            await asyncio.wait_for(device.log_in(), _CLEAN_S)
+            await asyncio.wait_for(device.remove(), _CLEAN_S)
+        except (WeckdError, asyncio.TimeoutError) as err:
+            logger.warning(
+                "%s: nothing could be removed there (%s); it does so by itself in a minute", device.host.text, err
+            )
+
+
+def _keep(record: HostRecord, folder: Path, trouble: str | None) -> HostResult:
+    """Judge what was fetched, and write the record beside it."""
+    measurement: Measurement | None = None
+    try:
+        if (folder / RECORD).exists():  # whole, whatever happened after
+            measurement = read_bench(folder)
+        elif (folder / STARTED).exists():
+            measurement = close_cut_off(folder, trouble or "the device said that it was done, and was not")
+            record = replace(record, state="cut off", reason=measurement.cut_off)
+        else:
+            record = replace(record, state="failed", reason=trouble or "the device has sent nothing that it measured")
+    except WeckdError as err:
+        record = replace(record, state="failed", reason=f"{trouble}; {err}" if trouble else str(err))
+    write_atomic(folder / HOST_FILE, to_json(record))
+    return HostResult(record=record, measurement=measurement, folder=folder)

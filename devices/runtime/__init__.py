@@ -1,0 +1,1 @@
+"""A bundle's model on this machine: choosing it, running it, checking it."""

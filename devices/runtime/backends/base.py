@@ -1,0 +1,136 @@
+"""The contract every backend keeps: one uint8 frame in, the probabilities of one answer out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.core.errors import ModelError
+from weckd_edge.devices.runtime.backends.onnx_bytes import check_onnx
+
+Frame = NDArray[np.uint8]
+Probabilities = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelBytes:
+    """A model as the bytes that were proved; nothing of it is read from a file again.
+
+    Attributes:
+        path: What it is called in messages; its suffix says what the bytes are.
+        graph: Of the ``.xml``, ``.onnx`` or ``.engine``.
+        weights: Of an IR's ``.bin``; empty for what has none.
+    """
+
+    path: str
+    graph: bytes = field(repr=False)
+    weights: bytes = field(default=b"", repr=False)
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return PurePosixPath(self.path).name
+
+    @property
+    def suffix(self) -> str:
+        """What the name ends in, such as ``.onnx``."""
+        return PurePosixPath(self.path).suffix
+
+    def __str__(self) -> str:
+        return self.path
+
+    def write(self, folder: Path) -> Path:
+        """Write the model into a folder that is the caller's own, for what opens files alone; return the graph's file."""
+        file = folder / self.name
+        file.write_bytes(self.graph)
+        if self.weights:
+            file.with_suffix(".bin").write_bytes(self.weights)
+        return file
+
+
+ModelSource = Path | ModelBytes
+"""A model file, or a model whose bytes are here already."""
+
+
+class Runner(Protocol):
+    """A model that is open and ready.
+
+    Attributes:
+        name: The backend: ``openvino``, ``onnxruntime`` or ``tensorrt``.
+        version: Of the library that runs it.
+        input_shape: ``(1, frame_height, frame_width, 3)``.
+    """
+
+    name: str
+    version: str
+    input_shape: tuple[int, ...]
+
+    def run(self, frame: Frame) -> Probabilities:
+        """Answer one frame.
+
+        Args:
+            frame: RGB, ``[1, H, W, 3]``, rows first and contiguous.
+
+        Returns:
+            Probabilities ``[classes]``, the caller's own copy.
+
+        Raises:
+            ModelError: The frame has another shape or type than the model was built for.
+        """
+
+    def close(self) -> None:
+        """Give the memory back; the runner must not be used afterwards."""
+
+
+class NetworkRunner(Protocol):
+    """A part of a model that starts behind the preprocessing, for timing the network alone.
+
+    Attributes:
+        input_shape: Of the tensor it starts from.
+        dtype: Of that tensor.
+    """
+
+    input_shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+
+    def run(self, frame: NDArray[np.generic]) -> Probabilities:
+        """Run it once on a tensor of ``input_shape`` and ``dtype``; return ``[classes]``."""
+
+    def close(self) -> None:
+        """Give the memory back."""
+
+
+def check_tensor(array: NDArray[np.generic], shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
+    """Refuse an input that the model was not built for.
+
+    Raises:
+        ModelError: Another shape, another type, or not contiguous.
+    """
+    if array.shape != shape or array.dtype != dtype:
+        raise ModelError(
+            f"the model expects {dtype} of shape {list(shape)}, got {array.dtype} of shape {list(array.shape)}; "
+            "make frames with weckd_edge.devices.images.frames"
+        )
+    if not array.flags.c_contiguous:
+        raise ModelError("the model expects a contiguous frame, got a view; numpy.ascontiguousarray copies it")
+
+
+def require_model(model: ModelSource, suffixes: tuple[str, ...], backend: str) -> None:
+    """Refuse a model that is not there, of a kind the backend does not read, or another kind than its name says.
+
+    Raises:
+        ModelError: With the kinds it does read.
+    """
+    if model.suffix not in suffixes:
+        raise ModelError(f"{model}: {backend} reads {' or '.join(suffixes)}, got '{model.suffix or model.name}'")
+    if isinstance(model, ModelBytes):
+        if model.suffix == ".onnx":
+            check_onnx(model.graph, model.path)
+        elif model.suffix == ".xml" and not model.graph.startswith(b"<"):
+            raise ModelError(f"{model}: expected XML, found something else")  # OpenVINO goes by the content
+    elif not model.is_file():
+        raise ModelError(f"{model}: expected a model file, found none")

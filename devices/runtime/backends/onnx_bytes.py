@@ -1,0 +1,100 @@
+"""What an ONNX graph may not hold when only its own bytes were proved: data that lie elsewhere.
+
+A runtime that is given bytes would read such data from the working directory, or from an address. ONNX itself is not needed:
+the walk goes over the protobuf's fields, and only into messages on whose way there may be a tensor. The C library does the
+same.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from weckd_edge.core.errors import ModelError
+
+MOST_DEPTH = 64
+"""Messages in each other."""
+
+_INNER: dict[tuple[str, int], str] = {
+    ("model", 7): "graph",
+    ("model", 20): "training",
+    ("model", 25): "function",
+    ("graph", 1): "node",
+    ("graph", 5): "tensor",
+    ("graph", 15): "sparse",
+    ("node", 5): "attribute",
+    ("attribute", 5): "tensor",
+    ("attribute", 6): "graph",
+    ("attribute", 10): "tensor",
+    ("attribute", 11): "graph",
+    ("attribute", 22): "sparse",
+    ("attribute", 23): "sparse",
+    ("sparse", 1): "tensor",
+    ("sparse", 2): "tensor",
+    ("function", 7): "node",
+    ("function", 11): "attribute",
+    ("training", 1): "graph",
+    ("training", 2): "graph",
+}
+"""Which fields of a message, by number, are messages on the way to a tensor."""
+
+_EXTERNAL_DATA, _DATA_LOCATION = 13, 14
+_VARINT, _BITS_64, _BYTES, _BITS_32 = 0, 1, 2, 5
+
+
+def check_onnx(data: bytes, where: str) -> None:
+    """Refuse bytes that are no ONNX graph, or one that takes a tensor's data from anywhere but these bytes.
+
+    Args:
+        data: The protobuf.
+        where: How the graph is called in messages.
+
+    Raises:
+        ModelError: With what was found.
+    """
+    levels, at, has_graph = [("model", len(data))], 0, False
+    while levels:
+        message, end = levels[-1]
+        if at == end:
+            levels.pop()
+            continue
+        start = at
+        try:
+            key, at = _varint(data, at, end)
+            field, wire = key >> 3, key & 7
+            value, at = _varint(data, at, end) if wire in (_VARINT, _BYTES) else ({_BITS_64: 8, _BITS_32: 4}[wire], at)
+        except (IndexError, KeyError):
+            _damaged(where, start)
+        if not 0 < key < 1 << 32 or field == 0 or (wire != _VARINT and value > end - at):
+            _damaged(where, start)
+        if message == "tensor" and (field == _EXTERNAL_DATA or (field == _DATA_LOCATION and (wire, value) != (_VARINT, 0))):
+            raise ModelError(
+                f"{where}: the graph takes a tensor's data from outside its file, where nothing is proved; save it with its "
+                "data inside"
+            )
+        inner = _INNER.get((message, field)) if wire == _BYTES else None
+        if inner is None:
+            at += value if wire != _VARINT else 0
+            continue
+        if len(levels) == MOST_DEPTH:
+            raise ModelError(f"{where}: expected messages at most {MOST_DEPTH} deep in each other, found more")
+        has_graph = has_graph or inner == "graph"
+        levels.append((inner, at + value))
+    if not has_graph:
+        raise ModelError(f"{where}: expected an ONNX graph, found none")
+
+
+def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if at == end:
+            raise IndexError
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & (1 << 64) - 1, at
+    raise IndexError
+
+
+def _damaged(where: str, at: int) -> NoReturn:
+    raise ModelError(f"{where}: expected an ONNX graph, found one that is damaged at byte {at}")

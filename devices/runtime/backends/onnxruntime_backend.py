@@ -1,0 +1,80 @@
+"""ONNX Runtime on the CPU: the reference for every other backend, and a fallback where OpenVINO is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.optional_imports import require
+from weckd_edge.devices.runtime.backends.base import (
+    Frame,
+    ModelBytes,
+    ModelSource,
+    Probabilities,
+    check_tensor,
+    require_model,
+)
+
+NAME = "onnxruntime"
+_TYPES: dict[str, np.dtype[Any]] = {"tensor(uint8)": np.dtype(np.uint8), "tensor(float)": np.dtype(np.float32)}
+_ERRORS_ONLY = 3
+
+
+class OnnxRuntimeRunner:
+    """One session."""
+
+    name = NAME
+
+    def __init__(self, session: Any, version: str, where: str) -> None:
+        self.version = version
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ModelError(f"{where}: expected one input and one output, got {len(inputs)} and {len(outputs)}")
+        if not all(isinstance(side, int) for side in inputs[0].shape):
+            raise ModelError(f"{where}: expected a fixed input shape, got {inputs[0].shape}")
+        if inputs[0].type not in _TYPES:
+            raise ModelError(f"{where}: expected a uint8 frame as input, got {inputs[0].type}")
+        self.input_shape: tuple[int, ...] = tuple(inputs[0].shape)
+        self.dtype: np.dtype[Any] = _TYPES[inputs[0].type]
+        self._session = session
+        self._input: str = inputs[0].name
+        self._outputs = [outputs[0].name]
+
+    def run(self, frame: Frame) -> Probabilities:
+        """Answer one frame ``[1, H, W, 3]`` with ``[classes]``."""
+        check_tensor(frame, self.input_shape, self.dtype)
+        answer: Probabilities = self._session.run(self._outputs, {self._input: frame})[0].reshape(-1)
+        return answer.astype(np.float32, copy=False)
+
+    def close(self) -> None:
+        """Free the session."""
+        del self._session
+
+
+def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, reference: bool) -> OnnxRuntimeRunner:
+    """Open an ONNX graph; ``cache_dir`` is not used, as nothing of the session outlives it.
+
+    Raises:
+        ModelError: The file is missing or ONNX Runtime refuses it.
+    """
+    del cache_dir
+    ort = require("onnxruntime", "run an ONNX graph")
+    require_model(model, (".onnx",), NAME)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = _ERRORS_ONLY
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # whatever the bytes begin with
+    if reference:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        source = model.graph if isinstance(model, ModelBytes) else str(model)
+        session = ort.InferenceSession(source, sess_options=options, providers=["CPUExecutionProvider"])
+    except Exception as err:  # ONNX Runtime's errors share no base class but Exception
+        first = str(err).strip().splitlines()[0][:200]
+        raise ModelError(f"{model}: ONNX Runtime {ort.__version__} refuses it ({first})") from err
+    return OnnxRuntimeRunner(session, str(ort.__version__), str(model))

@@ -1,0 +1,140 @@
+"""OpenVINO on the CPU: one stream, asked for latency, always in float32 where a layer is not int8.
+
+``INFERENCE_PRECISION_HINT`` is set to ``f32``: its default is bfloat16 or float16 where the processor has them, and
+golden answers would then differ from one processor to the next without a word.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.bundle.manifest_rules import SETTINGS
+from weckd_edge.core.errors import ModelError, did_you_mean
+from weckd_edge.core.optional_imports import require
+from weckd_edge.devices.runtime.backends.base import ModelBytes, ModelSource, Probabilities, check_tensor, require_model
+from weckd_edge.devices.runtime.backends.openvino_pairs import gather_pairs
+
+NAME = "openvino"
+_SUFFIXES = (".xml", ".onnx")
+
+
+PRECISION_SETTINGS = SETTINGS[NAME]
+"""What decides the answers, and so is written into the manifest beside the model. An IR cannot carry it: the CPU plugin
+reads no such option from the file."""
+
+
+def settings_for(*, threads: int, cache_dir: Path | None = None, reference: bool = False) -> dict[str, Any]:
+    """Return the settings a model is compiled with: see ``table.open_runner`` for the arguments.
+
+    The cache holds the graph before its precision is settled, so that a file written under another hint does no harm.
+    """
+    config: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": "1",
+        "INFERENCE_NUM_THREADS": threads,
+        **PRECISION_SETTINGS,
+    }
+    if cache_dir is not None:
+        config["CACHE_DIR"] = str(cache_dir)
+    if reference:
+        config["EXECUTION_MODE_HINT"] = "ACCURACY"
+    return config
+
+
+class OpenVINORunner:
+    """A compiled model and its one inference request; it runs whole models and parts of them."""
+
+    name = NAME
+
+    def __init__(self, ov: Any, model: Any, config: dict[str, Any], where: str) -> None:
+        self._ov = ov
+        self.version: str = str(ov.__version__).partition("-")[0]
+        if len(model.inputs) != 1 or len(model.outputs) != 1:
+            raise ModelError(f"{where}: expected one input and one output, got {len(model.inputs)} and {len(model.outputs)}")
+        if model.input(0).partial_shape.is_dynamic:
+            raise ModelError(f"{where}: expected a fixed input shape, got {model.input(0).partial_shape}")
+        self.input_shape: tuple[int, ...] = tuple(int(side) for side in model.input(0).shape)
+        self.dtype: np.dtype[np.generic] = np.dtype(model.input(0).element_type.to_dtype())
+        try:
+            self._request = ov.Core().compile_model(model, "CPU", config).create_infer_request()
+        except RuntimeError as err:
+            raise ModelError(f"{where}: OpenVINO {self.version} cannot compile it ({_first_line(err)})") from err
+
+    def run(self, frame: NDArray[Any]) -> Probabilities:
+        """Run once; the frame's own memory is read, and copied only where it is read-only. Returns ``[classes]``."""
+        check_tensor(frame, self.input_shape, self.dtype)
+        self._request.set_input_tensor(self._ov.Tensor(frame, shared_memory=frame.flags.writeable))
+        self._request.infer()
+        answer: Probabilities = self._request.get_output_tensor(0).data.reshape(-1).astype(np.float32, copy=True)
+        return answer
+
+    def close(self) -> None:
+        """Free the request and, with it, the compiled model."""
+        del self._request
+
+
+def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, reference: bool) -> OpenVINORunner:
+    """Open an IR (``.xml`` with its ``.bin``) or an ONNX graph.
+
+    Raises:
+        ModelError: The file is missing or OpenVINO refuses it.
+    """
+    ov = require("openvino", "run a model on this processor")
+    return OpenVINORunner(
+        ov, _read(ov, model), settings_for(threads=threads, cache_dir=cache_dir, reference=reference), str(model)
+    )
+
+
+def open_network(model: ModelSource, tensor_name: str, *, threads: int) -> OpenVINORunner:
+    """Open the part of a graph that lies behind a tensor.
+
+    Args:
+        model: The whole graph.
+        tensor_name: Name of the tensor between preprocessing and network; it becomes the input.
+        threads: Processor threads.
+
+    Raises:
+        ModelError: The graph has no such tensor.
+    """
+    ov = require("openvino", "run a model on this processor")
+    whole = _read(ov, model)
+    outputs = {name: output for op in whole.get_ops() for output in op.outputs() for name in output.get_names()}
+    if tensor_name not in outputs:
+        raise ModelError(f"{model}: no tensor is called '{tensor_name}'{did_you_mean(tensor_name, outputs)}")
+    source = outputs[tensor_name]
+    parameter = ov.op.Parameter(source.get_element_type(), source.get_partial_shape())
+    for reader in source.get_target_inputs():
+        reader.replace_source_output(parameter.output(0))
+    part = ov.Model(whole.get_results(), [parameter], "network")
+    return OpenVINORunner(ov, part, settings_for(threads=threads), str(model))
+
+
+def _read(ov: Any, model: ModelSource) -> Any:
+    require_model(model, _SUFFIXES, NAME)
+    try:
+        return read_model(ov, model)
+    except RuntimeError as err:
+        raise ModelError(f"{model}: OpenVINO cannot read it ({_first_line(err)})") from err
+
+
+def read_model(ov: Any, model: ModelSource) -> Any:
+    """Return an IR or ONNX graph as an ``openvino.Model`` that answers as it is written; see ``openvino_pairs``.
+
+    Raises:
+        RuntimeError: OpenVINO cannot read it.
+    """
+    core = ov.Core()
+    read = core.read_model(model.graph, model.weights) if isinstance(model, ModelBytes) else core.read_model(str(model))
+    if model.suffix == ".onnx":
+        gather_pairs(ov, read)
+    return read
+
+
+def _first_line(err: Exception) -> str:
+    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+    useful = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    return (useful or lines or [type(err).__name__])[0][:200]

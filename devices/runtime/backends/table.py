@@ -1,0 +1,117 @@
+"""The backends there are, as a literal table: the command line answers from it without importing any of them."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+from weckd_edge.core.errors import ConfigError, ModelError, did_you_mean
+from weckd_edge.devices.runtime.backends.base import ModelSource, NetworkRunner, Runner
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backend:
+    """One row.
+
+    Attributes:
+        module: Where ``open_model`` lies.
+        library: Top-level module of the library it needs.
+        extra: Extra of this package that brings the library.
+        suffixes: Model files it reads.
+        runs: Values of ``BuiltModel.backend`` in a manifest that it runs; every backend that reads ``.onnx`` also runs
+            the bundle's ONNX graph.
+        network_only: Whether it can time the network without its preprocessing.
+    """
+
+    module: str
+    library: str
+    extra: str
+    suffixes: tuple[str, ...]
+    runs: tuple[str, ...]
+    network_only: bool = False
+
+
+BACKENDS: dict[str, Backend] = {
+    "openvino": Backend(
+        module="weckd_edge.devices.runtime.backends.openvino_backend",
+        library="openvino",
+        extra="cpu",
+        suffixes=(".xml", ".onnx"),
+        runs=("openvino",),
+        network_only=True,
+    ),
+    "onnxruntime": Backend(
+        module="weckd_edge.devices.runtime.backends.onnxruntime_backend",
+        library="onnxruntime",
+        extra="compile",
+        suffixes=(".onnx",),
+        runs=("onnxruntime",),
+    ),
+    "tensorrt": Backend(
+        module="weckd_edge.devices.runtime.backends.tensorrt_backend",
+        library="tensorrt",
+        extra="tensorrt",
+        suffixes=(".engine",),
+        runs=("tensorrt",),
+    ),
+}
+
+
+class _Opener(Protocol):
+    def open_model(self, model: ModelSource, *, threads: int, cache_dir: Path | None, reference: bool) -> Runner: ...
+
+    def open_network(self, model: ModelSource, tensor_name: str, *, threads: int) -> NetworkRunner: ...
+
+
+def find_backend(name: str) -> Backend:
+    """Return a backend's row.
+
+    Raises:
+        ConfigError: No backend is called so.
+    """
+    if name not in BACKENDS:
+        raise ConfigError(f"unknown backend '{name}'{did_you_mean(name, BACKENDS)}")
+    return BACKENDS[name]
+
+
+def open_runner(
+    backend: str, model: ModelSource, *, threads: int = 1, cache_dir: Path | None = None, reference: bool = False
+) -> Runner:
+    """Open a model.
+
+    Args:
+        backend: A name of the table.
+        model: ``.xml`` or ``.onnx`` for openvino, ``.onnx`` for onnxruntime, ``.engine`` for tensorrt; a file, or the bytes
+            that were proved.
+        threads: Processor threads one query may use.
+        cache_dir: Where a backend that can keeps what it compiled, so that the next opening is faster.
+        reference: Answer exactly as the graph is written, however slow: ONNX Runtime evaluates Q/DQ nodes in floating
+            point instead of fusing them; OpenVINO keeps its accuracy mode. TensorRT has no such mode and refuses.
+
+    Raises:
+        ConfigError: No backend is called so, or fewer than one thread.
+        ModelError: The file is missing, of another kind, or refused by the library; or a graph that is given as bytes takes
+            data from elsewhere.
+        MissingDependency: The library is absent or broken.
+    """
+    row = find_backend(backend)
+    if threads < 1:
+        raise ConfigError(f"threads = {threads}: expected at least 1")
+    module = cast(_Opener, importlib.import_module(row.module))
+    return module.open_model(model, threads=threads, cache_dir=cache_dir, reference=reference)
+
+
+def open_network(backend: str, model: ModelSource, tensor_name: str, *, threads: int = 1) -> NetworkRunner:
+    """Open the part of a model behind ``tensor_name``, to time the network without its preprocessing.
+
+    Raises:
+        ConfigError: No backend is called so.
+        ModelError: The backend cannot cut a graph, or the graph has no such tensor.
+    """
+    row = find_backend(backend)
+    if not row.network_only:
+        raise ModelError(f"{backend} cannot time the network alone; openvino can")
+    module = cast(_Opener, importlib.import_module(row.module))
+    return module.open_network(model, tensor_name, threads=threads)

@@ -1,0 +1,278 @@
+"""The frame guard: what a camera frame looks like, and whether that is anything the network was trained on.
+
+Everything is counted in whole numbers on a grid of 64 x 64 pixels of the contract's crop, each with its four neighbours in
+the frame itself, so that blur is seen. What follows are sums, products, quotients and square roots of doubles in a fixed
+order, each of which IEEE 754 rounds in one way only: the C library gives the same numbers to the bit.
+
+The score is the squared Mahalanobis distance from the training frames (Lee et al. 2018, arXiv 1807.03888), here of features
+of the frame, not of the network: it costs little, runs before the network and is the same for every backend.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import astuple, dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import SCHEMA_VERSION, FrameGuard, InputContract, QualityFigures, crop_box
+from weckd_edge.bundle.manifest_rules import MOST_DEPTH
+from weckd_edge.bundle.reader import Bundle
+from weckd_edge.core.errors import BundleError
+from weckd_edge.core.serialization import from_data, parse_json
+
+Floats = NDArray[np.float64]
+
+GRID = 64
+"""Points along each side of the grid."""
+
+LAGS = (1, 2, 4, 8, 16)
+"""Distances, in points of the grid, at which differences of luminance are taken."""
+
+BINS = 8
+"""Of the histogram of luminance, each as wide as another."""
+
+CELLS = 4
+"""Along each side of the layout: a cell has 16 x 16 points."""
+
+DARK = 16
+"""Luminance under which a point counts as near black."""
+
+BRIGHT = 250
+"""Luminance from which on a point counts as near white."""
+
+LEAST_SIDE = 3
+"""A crop of fewer pixels a side has no point with four neighbours."""
+
+FEATURES = 3 + 3 + 2 + 3 + 2 * len(LAGS) + BINS + CELLS**2 + 4
+"""Numbers that describe a frame."""
+
+COUNT = GRID * GRID
+
+MOST_BYTES = 1 << 20
+"""Of the guard's file."""
+
+MOST_NUMBER = 1e30
+"""Of every number in it: no score overflows then, whatever the frame."""
+
+_TINY = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameLook:
+    """What was counted in one frame.
+
+    Attributes:
+        quality: What a user is told.
+        features: float64 ``[FEATURES]``: what the score is made of.
+    """
+
+    quality: QualityFigures
+    features: Floats
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sight:
+    """What the guard makes of one frame.
+
+    Attributes:
+        code: Why the frame is refused: ``too_dark``, ``too_bright``, ``flat``, ``blurred`` or ``unfamiliar``, the first that
+            holds; None: it may be answered.
+        words: The same in words; None where it may be answered.
+        quality: See ``FrameLook``.
+        unfamiliarity: Squared distance from the training frames, at least 0.
+    """
+
+    code: str | None
+    words: str | None
+    quality: QualityFigures
+    unfamiliarity: float
+
+
+def grid_positions(start: int, side: int) -> NDArray[np.int64]:
+    """Return the grid's places along one axis of the frame, each with a neighbour on both sides within the crop.
+
+    Args:
+        start: First pixel of the crop.
+        side: Pixels of the crop, at least ``LEAST_SIDE``.
+    """
+    return start + 1 + (2 * np.arange(GRID) + 1) * (side - 2) // (2 * GRID)
+
+
+@lru_cache(maxsize=8)
+def _places(contract: InputContract) -> NDArray[np.int64]:
+    """Return which pixels of the flat frame are read: ``[5, GRID, GRID]``, the points, then up, down, left and right."""
+    top, left, height, width = crop_box(contract)
+    points = grid_positions(top, height)[:, None] * contract.frame_width + grid_positions(left, width)
+    return np.stack([points + step for step in (0, -contract.frame_width, contract.frame_width, -1, 1)])
+
+
+def look_at(frame: NDArray[np.uint8], contract: InputContract) -> FrameLook:
+    """Describe one frame.
+
+    Args:
+        frame: uint8 ``[frame_height, frame_width, 3]`` or with a leading 1.
+        contract: Whose crop of at least ``LEAST_SIDE`` pixels a side is looked at.
+    """
+    pixels = frame.reshape(-1, 3).take(_places(contract), axis=0)
+    light = luminance(pixels)
+    y, up, down, before, after = light  # whole numbers in doubles: their sums stay far under 2^53 and are exact
+    bend = 4 * y - up - down - before - after
+    bent = bend * bend
+    colours = pixels[0].reshape(COUNT, 3).T.astype(np.float64)
+    red, green, blue = colours
+    sums = [float(channel.sum()) for channel in colours]
+    found = [total / COUNT for total in sums]
+    found += [deviation(_squares(channel), total) for channel, total in zip(colours, sums, strict=True)]
+    found.append(deviation(_squares(red - green), sums[0] - sums[1]))
+    found.append(deviation(_squares(green - blue), sums[1] - sums[2]))
+    found += [root(float(bent.sum()), COUNT), root(_squares(after - before), COUNT), root(_squares(down - up), COUNT)]
+    for lag in LAGS:
+        pairs = GRID * (GRID - lag)
+        found.append(root(_squares(y[:, lag:] - y[:, :-lag]), pairs))
+        found.append(root(_squares(y[lag:] - y[:-lag]), pairs))
+    levels = np.bincount(y.astype(np.int64).reshape(-1), minlength=256)
+    found += [math.sqrt(level / COUNT) for level in levels.reshape(BINS, -1).sum(axis=1).tolist()]
+    found += [total / (COUNT // CELLS**2) for total in _cells(y, CELLS)]
+    found += [root(total, COUNT // 4) for total in _cells(bent, 2)]
+    quality = QualityFigures(
+        sharpness=deviation(float(bent.sum()), float(bend.sum())),
+        contrast=deviation(_squares(y), float(y.sum())),
+        dark_share=int(levels[:DARK].sum()) / COUNT,
+        bright_share=int(levels[BRIGHT:].sum()) / COUNT,
+    )
+    return FrameLook(quality=quality, features=np.array(found))
+
+
+def luminance(pixels: NDArray[np.uint8]) -> Floats:
+    """Return 0..255 of RGB ``[..., 3]``: Rec. 601's weights in 256ths, rounded to nearest."""
+    red, green, blue = (pixels[..., channel].astype(np.int32) for channel in range(3))
+    return ((77 * red + 150 * green + 29 * blue + 128) >> 8).astype(np.float64)
+
+
+def deviation(squares: float, total: float) -> float:
+    """Return the standard deviation of a grid of whole numbers from the sum of their squares and their sum."""
+    return math.sqrt((squares * COUNT - total * total) / (COUNT * COUNT))
+
+
+def root(squares: float, count: int) -> float:
+    """Return the square root of the root mean square: energies of frames differ by factors, their roots by steps."""
+    return math.sqrt(math.sqrt(squares / count))
+
+
+def _squares(values: Floats) -> float:
+    flat = values.reshape(-1)
+    return float(flat @ flat)
+
+
+def _cells(values: Floats, cells: int) -> list[float]:
+    side = GRID // cells
+    sums: list[float] = values.reshape(cells, side, cells, side).sum(axis=(1, 3)).reshape(-1).tolist()
+    return sums
+
+
+def distances(features: Floats, mean: Floats, whitening: Floats) -> Floats:
+    """Return squared Mahalanobis distances ``[N]`` of features ``[N, D]``.
+
+    Every sum is made in the order of the columns, whatever the number of rows.
+
+    Args:
+        features: One row a frame.
+        mean: ``[D]``.
+        whitening: Lower triangular ``[D, D]``; its transpose times itself is the inverse covariance.
+    """
+    apart = features - mean
+    white = np.zeros_like(apart)
+    for column in range(features.shape[1]):
+        white += apart[:, column, None] * whitening[:, column]
+    total: Floats = np.add.accumulate(white * white, axis=1)[:, -1]
+    return total
+
+
+def open_guard(bundle: Bundle) -> OpenGuard | None:
+    """Return the guard of a bundle that was proved whole; None: it has none.
+
+    Raises:
+        BundleError: Its file is not what it should be.
+    """
+    ref = bundle.manifest.guard
+    if ref is None:
+        return None
+    if ref.bytes > MOST_BYTES:
+        raise BundleError(f"{ref.path}: expected at most {MOST_BYTES} bytes, found {ref.bytes}", fault="limit")
+    data = parse_json(bundle.read(ref), where=ref.path, error=BundleError, deepest=MOST_DEPTH)
+    return OpenGuard(from_data(FrameGuard, data, where=ref.path, error=BundleError), bundle.manifest.input)
+
+
+class OpenGuard:
+    """A guard ready to look at frames.
+
+    Args:
+        guard: What ``guard/guard.json`` holds.
+        contract: Of the frames.
+
+    Raises:
+        BundleError: Its numbers do not fit together, or are not this version's.
+    """
+
+    def __init__(self, guard: FrameGuard, contract: InputContract) -> None:
+        _, _, height, width = crop_box(contract)
+        if min(height, width) < LEAST_SIDE:
+            raise BundleError(f"guard: expected a crop of at least {LEAST_SIDE} pixels a side, got {height} x {width}")
+        shape = [len(row) for row in guard.whitening]
+        if len(guard.mean) != FEATURES or shape != list(range(1, FEATURES + 1)):
+            raise BundleError(
+                f"guard: expected the mean of {FEATURES} features and a triangle as high, got {len(guard.mean)} and "
+                f"{len(shape)} rows"
+            )
+        self.guard = guard
+        self.contract = contract
+        self._mean = np.array(guard.mean)
+        self._whitening = np.zeros((FEATURES, FEATURES))
+        for row, values in enumerate(guard.whitening):
+            self._whitening[row, : row + 1] = values
+        bars = (*astuple(guard.bars), guard.most_unfamiliar)
+        if guard.schema_version != SCHEMA_VERSION:
+            told = f"expected format {SCHEMA_VERSION}, found {guard.schema_version}; update weckd-edge"
+            raise BundleError(f"guard: {told}", fault="newer")
+        numbers = (*guard.mean, *(value for row in guard.whitening for value in row), *(b for b in bars if b is not None))
+        if not all(abs(number) <= MOST_NUMBER for number in numbers):
+            raise BundleError(f"guard: expected numbers within {MOST_NUMBER:g}, got one that is beyond, or no number")
+
+    def judge(self, frame: NDArray[np.uint8]) -> Sight:
+        """Say whether a frame may be answered: uint8 ``[frame_height, frame_width, 3]``, or with a leading 1."""
+        look = look_at(frame, self.contract)
+        score = float(distances(look.features[None], self._mean, self._whitening)[0])
+        code, words = self._refuse(look.quality, score)
+        return Sight(code=code, words=words, quality=look.quality, unfamiliarity=score)
+
+    def strain(self, sight: Sight) -> float:
+        """Return how far a frame is towards being refused: 1 is at the bar it comes nearest to, more is over it."""
+        bars, quality, most = self.guard.bars, sight.quality, self.guard.most_unfamiliar
+        parts = [(sight.unfamiliarity, most), (quality.dark_share, bars.most_dark), (quality.bright_share, bars.most_bright)]
+        if bars.least_contrast is not None:
+            parts.append((bars.least_contrast, quality.contrast))
+        if bars.least_sharpness is not None:
+            parts.append((bars.least_sharpness, quality.sharpness))
+        return max((got / max(bar, _TINY) for got, bar in parts if bar is not None), default=0.0)
+
+    def _refuse(self, quality: QualityFigures, score: float) -> tuple[str | None, str | None]:
+        bars = self.guard.bars
+        if bars.most_dark is not None and quality.dark_share > bars.most_dark:
+            told = f"{quality.dark_share:.0%} of the frame is near black, at most {bars.most_dark:.0%} is taken"
+            return "too_dark", f"too dark: {told}; is the lens covered or the light off?"
+        if bars.most_bright is not None and quality.bright_share > bars.most_bright:
+            told = f"{quality.bright_share:.0%} of the frame is near white, at most {bars.most_bright:.0%} is taken"
+            return "too_bright", f"too bright: {told}"
+        if bars.least_contrast is not None and quality.contrast < bars.least_contrast:
+            told = f"{quality.contrast:.3g} grey levels, at least {bars.least_contrast:.3g} are needed"
+            return "flat", f"too little contrast: {told}"
+        if bars.least_sharpness is not None and quality.sharpness < bars.least_sharpness:
+            told = f"{quality.sharpness:.3g} grey levels of fine detail, at least {bars.least_sharpness:.3g} are needed"
+            return "blurred", f"blurred: {told}"
+        most = self.guard.most_unfamiliar
+        if most is not None and not score <= most:
+            return "unfamiliar", f"not like the frames it was trained on: {score:.4g} away, at most {most:.4g} is taken"
+        return None, None

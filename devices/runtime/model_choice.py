@@ -1,0 +1,116 @@
+"""Which model of a bundle to open on this machine; needs nothing that reads images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from weckd_edge.artifacts import BuiltModel, FileRef
+from weckd_edge.bundle.reader import Bundle
+from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency
+from weckd_edge.core.optional_imports import is_installed
+from weckd_edge.devices.runtime.backends.base import ModelBytes
+from weckd_edge.devices.runtime.backends.table import BACKENDS, find_backend
+from weckd_edge.devices.runtime.engines import current_engine, current_record, read_engine
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelChoice:
+    """Which model of a bundle is run by what.
+
+    Attributes:
+        backend: A name of the backend table.
+        model: Its bytes, proved.
+        precision: ``int8`` or ``fp32``.
+    """
+
+    backend: str
+    model: ModelBytes
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A model that could be chosen; its bytes are read where it is."""
+
+    backend: str
+    precision: str
+    read: Callable[[], ModelBytes]
+
+
+def choose_model(bundle: Bundle, backend: str | None = None) -> ModelChoice:
+    """Choose what to run of a bundle on this machine.
+
+    The engine that finalize built here comes first, then the models that were built for the bundle, then its ONNX graph
+    in whatever reads ONNX here.
+
+    Args:
+        bundle: The bundle.
+        backend: Only this one; None takes the first whose library is installed.
+
+    Raises:
+        ConfigError: No backend is called so.
+        BundleError: A file was changed since the bundle was opened.
+        DeviceError: The bundle's engine is not built yet and nothing else is asked for.
+        MissingDependency: No library that could run the bundle is installed.
+    """
+    if backend is not None:
+        find_backend(backend)
+    rows = _rows(bundle)
+    for row in rows:
+        if backend == row.backend or (backend is None and is_installed(BACKENDS[row.backend].library)):
+            return ModelChoice(backend=row.backend, model=row.read(), precision=row.precision)
+    if backend == "tensorrt":
+        current_engine(bundle.folder)  # says why there is none
+    if backend is not None:
+        raise DeviceError(f"{bundle.folder}: holds nothing that {backend} runs; it has {', '.join(r.backend for r in rows)}")
+    known = [BACKENDS[row.backend] for row in rows]
+    extras = " or ".join(dict.fromkeys(f"pip install 'weckd-edge[{row.extra}]'" for row in known))
+    names = ", ".join(dict.fromkeys(row.library for row in known))
+    raise MissingDependency(f"one of {names} is needed to run this bundle and none is installed; {extras}")
+
+
+def backend_of(model: BuiltModel) -> str | None:
+    """Return which backend of the table runs a built model as it is; None: none does."""
+    for name, row in BACKENDS.items():
+        if model.kind == "model" and model.backend in row.runs and _graph(model.files, row.suffixes) is not None:
+            return name
+    return None
+
+
+def read_model(bundle: Bundle, *files: FileRef) -> ModelBytes:
+    """Return a model's bytes as they were proved.
+
+    Args:
+        bundle: The bundle.
+        files: The model's: its graph, and a ``.bin`` where an IR has its weights in one.
+
+    Raises:
+        BundleError: A file was changed since the bundle was opened, or none of them is a graph.
+    """
+    graph = _graph(files, (".xml", ".onnx"))
+    if graph is None:
+        raise BundleError(f"{bundle.folder}: expected a graph, found {', '.join(ref.path for ref in files)}")
+    weights = [bundle.read(ref) for ref in files if ref.path.endswith(".bin")]
+    return ModelBytes(path=str(bundle.folder / graph.path), graph=bundle.read(graph), weights=b"".join(weights))
+
+
+def _graph(files: Sequence[FileRef], suffixes: tuple[str, ...]) -> FileRef | None:
+    return next((ref for ref in files if ref.path.endswith(suffixes)), None)
+
+
+def _rows(bundle: Bundle) -> list[_Row]:
+    manifest, found = bundle.manifest, []
+    record = current_record(bundle.folder)
+    if record is not None and record.identity.onnx_sha256 == manifest.onnx.sha256:
+        found.append(_Row("tensorrt", record.precision, partial(read_engine, bundle.folder, record)))
+    for model in manifest.models:
+        name = backend_of(model)
+        if name is not None:
+            found.append(_Row(name, model.precision, partial(read_model, bundle, *model.files)))
+    done = {row.backend for row in found}
+    for name, backend in BACKENDS.items():
+        if ".onnx" in backend.suffixes and name not in done:
+            found.append(_Row(name, manifest.onnx_precision, partial(read_model, bundle, manifest.onnx)))
+    return found

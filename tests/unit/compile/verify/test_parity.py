@@ -1,0 +1,436 @@
+"""Parity, flips and accuracy, counted on answers that are known beforehand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import weckd_edge.compile.verify.parity as module
+from weckd_edge.artifacts import DatasetIndex, ExecutedLayer, FileRef, InputContract, Parting, Recalibration, Verification
+from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB
+from weckd_edge.compile.verify.parity import FLOAT_TOLERANCE, INT8_TOLERANCE, Candidate, compare, verify
+from weckd_edge.core.errors import DataError, ModelError
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.devices.images.frames import frame_from_file
+from weckd_edge.metrics.calibration import scale
+
+RIGHT = {0: (0.8, 0.1, 0.1), 1: (0.1, 0.8, 0.1), 2: (0.1, 0.1, 0.8)}
+
+FP32 = Candidate(backend="onnxruntime", model=Path("fp32.onnx"), precision="fp32")
+WRITTEN = Candidate(backend="onnxruntime", model=Path("int8.onnx"), precision="int8", reference=True)
+SHIPPED = Candidate(backend="openvino", model=Path("model.xml"), precision="int8")
+UNCALIBRATED = Candidate(backend="openvino", model=Path("before/model.xml"), precision="int8")
+EXECUTED = ExecutedLayer(name="conv", kind="Convolution", precision="u8", kernel="jit")
+
+
+def pair(a: Any, b: Any, tolerance: float | None = None) -> Any:
+    return compare("a", "b", {"a": np.asarray(a, np.float32), "b": np.asarray(b, np.float32)}, tolerance)
+
+
+def test_differences_are_taken_frame_by_frame() -> None:
+    a = [[0.5, 0.5], [0.9, 0.1], [0.2, 0.8]]
+    b = [[0.5, 0.5], [0.8, 0.2], [0.6, 0.4]]
+    found = pair(a, b, 0.1)
+    assert (found.a, found.b, found.frames, found.tolerance) == ("a", "b", 3, 0.1)
+    assert found.max_abs == pytest.approx(0.4, abs=1e-6)
+    assert found.p95_abs == pytest.approx(np.quantile([0, 0.1, 0.4], 0.95), abs=1e-6)
+    assert found.flips == 1
+
+
+def test_sqnr_is_the_signal_over_the_noise_in_decibel() -> None:
+    assert pair([[3.0, 4.0]], [[3.0, 3.5]]).sqnr_db == pytest.approx(10 * math.log10(25 / 0.25))
+    assert pair([[3.0, 3.5]], [[3.0, 4.0]]).sqnr_db == pytest.approx(10 * math.log10(21.25 / 0.25))
+
+
+def test_equal_answers_have_no_noise_to_compare_with() -> None:
+    found = pair([[0.7, 0.3], [0.2, 0.8]], [[0.7, 0.3], [0.2, 0.8]], 0.0)
+    assert (found.max_abs, found.p95_abs, found.sqnr_db, found.flips, found.passed) == (0.0, 0.0, None, 0, True)
+
+
+@pytest.mark.parametrize(("outliers", "passed"), [(0, True), (4, True), (6, False)])
+def test_the_tolerance_is_held_by_the_95th_percentile_and_not_by_the_worst_frame(outliers: int, passed: bool) -> None:
+    a = np.tile([0.9, 0.1], (100, 1))
+    b = a.copy()
+    b[:outliers] = [0.1, 0.9]
+    found = pair(a, b, 0.05)
+    assert found.passed is passed
+    assert found.max_abs == pytest.approx(0.8 if outliers else 0, abs=1e-6)
+    assert found.flips == outliers
+
+
+def test_the_tolerance_itself_is_within() -> None:
+    assert pair([[0.5, 0.5]], [[0.75, 0.25]], 0.25).passed
+    assert not pair([[0.5, 0.5]], [[0.75, 0.25]], 0.2499).passed
+
+
+def test_without_a_tolerance_everything_passes() -> None:
+    assert pair([[1.0, 0.0]], [[0.0, 1.0]]).passed
+
+
+class Implementations:
+    """Stands in for ``open_runner``: the answers of each model by the sum of its frame, and what was opened and closed."""
+
+    def __init__(self) -> None:
+        self.answers: dict[Path, Callable[[int], tuple[float, ...]]] = {}
+        self.opened: list[tuple[str, Path, bool]] = []
+        self.closed: list[Path] = []
+        self.fails: Path | None = None
+        self.parted: list[tuple[Path, Path, str, tuple[str, str], float, int]] = []
+
+    def find_parting(
+        self, onnx: Path, other: Path, backend: str, frames: Any, *, names: tuple[str, str], threshold_db: float
+    ) -> Parting:
+        self.parted.append((onnx, other, backend, names, threshold_db, len(frames)))
+        a, b = names
+        return Parting(a=a, b=b, frames=len(frames), threshold_db=threshold_db, first=None, steepest=None, layers=())
+
+    def open_runner(self, backend: str, model: Path, *, reference: bool = False) -> Any:
+        if model == self.fails:
+            raise ModelError(f"{model}: refused")
+        self.opened.append((backend, model, reference))
+        outer = self
+
+        class Runner:
+            version = "1"
+
+            def run(self, frame: Any) -> Any:
+                assert frame.shape == (1, 24, 32, 3)
+                assert frame.flags.c_contiguous
+                return np.array(outer.answers[model](int(frame.sum())), np.float32)
+
+            def close(self) -> None:
+                outer.closed.append(model)
+
+        return Runner()
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> Implementations:
+    implementations = Implementations()
+    monkeypatch.setattr(module, "open_runner", implementations.open_runner)
+    monkeypatch.setattr(module, "find_parting", implementations.find_parting)
+    monkeypatch.setattr(module.openvino_backend, "executed_layers", lambda model: (EXECUTED,))
+    return implementations
+
+
+class Ears:
+    """Test images that are told apart by the sum of their pixels, and answers looked up by it."""
+
+    def __init__(self, networks: ModuleType, root: Path, **counts: int) -> None:
+        self.index: DatasetIndex = networks.write_images(root, **counts)
+        self.root = root
+        self.contract: InputContract = networks.contract()
+        self.test = [record for record in self.index.images if record.split == "test"]
+        self.light = [int(frame_from_file(root / r.path, self.contract).sum()) for r in self.test]
+        assert len(set(self.light)) == len(self.light)
+
+    def answer(self, *changes: tuple[int, tuple[float, ...]], shift: float = 0.0) -> Callable[[int], tuple[float, ...]]:
+        """Answer every test image rightly but for those whose number in the index is named."""
+        other = dict(changes)
+
+        def look_up(light: int) -> tuple[float, ...]:
+            number = self.light.index(light)
+            first, *rest = other.get(number, RIGHT[self.test[number].label])
+            return (first + shift, *rest)
+
+        return look_up
+
+    def verify(
+        self, trained: Any, *, exported: Any = (FP32,), quantized: Any = WRITTEN, shipped: Any = SHIPPED, **more: Any
+    ) -> Any:
+        def predictor(frame: Any) -> Any:
+            return np.array(trained(int(frame.sum())), np.float32)
+
+        found: Verification = verify(
+            predictor, exported, quantized, shipped, self.index, self.root, self.contract, SilentProgress(), **more
+        )
+        return found
+
+
+@pytest.fixture
+def ears(networks: ModuleType, tmp_path: Path, stub: Implementations) -> Ears:
+    found = Ears(networks, tmp_path)
+    for candidate in (FP32, WRITTEN, SHIPPED):
+        stub.answers[candidate.model] = found.answer()
+    return found
+
+
+def test_flips_and_accuracies_are_counted_of_what_ships(ears: Ears, stub: Implementations) -> None:
+    labels = [record.label for record in ears.test]
+    a, b, c = labels.index(0), labels.index(1), labels.index(2)
+    # Trained: wrong on a. Shipped: right on a, wrong on b and c. The quantized graph as it is written does not count.
+    trained = ears.answer((a, RIGHT[1]))
+    stub.answers[SHIPPED.model] = ears.answer((b, RIGHT[2]), (c, RIGHT[0]))
+    stub.answers[WRITTEN.model] = ears.answer(*((k, (1 / 3, 1 / 3, 1 / 3)) for k in range(len(labels))))
+    found = ears.verify(trained)
+    assert (found.accuracy_fp32.correct, found.accuracy_fp32.images) == (8, 9)
+    assert (found.accuracy_compiled.correct, found.accuracy_compiled.images) == (7, 9)
+    assert found.flips == 3
+    assert [rate.correct for rate in found.recall_fp32] == [2, 3, 3]
+    assert [rate.correct for rate in found.recall_compiled] == [3, 2, 2]
+    assert [rate.images for rate in found.recall_compiled] == [3, 3, 3]
+    assert (found.backend, found.precision) == ("openvino", "int8")
+
+
+def test_predictions_name_each_test_image_with_both_answers(ears: Ears, stub: Implementations) -> None:
+    stub.answers[SHIPPED.model] = ears.answer((0, (0.25, 0.5, 0.25)))
+    found = ears.verify(ears.answer())
+    assert [(p.path, p.group, p.label) for p in found.predictions] == [(r.path, r.group, r.label) for r in ears.test]
+    assert found.predictions[0].fp32 == pytest.approx(RIGHT[ears.test[0].label])
+    assert found.predictions[0].compiled == (0.25, 0.5, 0.25)
+    assert found.predictions[1].compiled == pytest.approx(RIGHT[ears.test[1].label])
+
+
+def test_each_pair_is_compared_under_its_own_tolerance(ears: Ears, stub: Implementations) -> None:
+    stub.answers[FP32.model] = ears.answer(shift=2e-3)
+    stub.answers[WRITTEN.model] = ears.answer(shift=0.05)
+    stub.answers[SHIPPED.model] = ears.answer(shift=0.2)
+    found = ears.verify(ears.answer())
+    told = [(p.a, p.b, round(p.p95_abs, 4), p.tolerance, p.passed) for p in found.parity]
+    assert told == [
+        ("torch fp32", "onnxruntime fp32", 0.002, FLOAT_TOLERANCE, False),
+        ("onnxruntime int8 as written", "openvino int8", 0.15, INT8_TOLERANCE, False),
+        ("torch fp32", "openvino int8", 0.2, None, True),
+    ]
+
+
+def test_every_exported_implementation_is_held_to_the_trained_network(ears: Ears, stub: Implementations) -> None:
+    second = Candidate(backend="openvino", model=Path("fp32.onnx"), precision="fp32")
+    found = ears.verify(ears.answer(), exported=(FP32, second))
+    assert [(p.a, p.b) for p in found.parity[:2]] == [
+        ("torch fp32", "onnxruntime fp32"),
+        ("torch fp32", "openvino fp32"),
+    ]
+    assert all(p.passed for p in found.parity)
+
+
+def test_a_quantized_graph_that_ships_itself_is_opened_once_and_not_compared_with_itself(
+    ears: Ears, stub: Implementations
+) -> None:
+    found = ears.verify(ears.answer(), shipped=WRITTEN)
+    assert [(p.a, p.b) for p in found.parity] == [
+        ("torch fp32", "onnxruntime fp32"),
+        ("torch fp32", "onnxruntime int8 as written"),
+    ]
+    assert stub.opened == [("onnxruntime", FP32.model, False), ("onnxruntime", WRITTEN.model, True)]
+
+
+def test_every_implementation_is_opened_as_asked_and_closed(ears: Ears, stub: Implementations) -> None:
+    ears.verify(ears.answer())
+    assert stub.opened == [
+        ("onnxruntime", FP32.model, False),
+        ("onnxruntime", WRITTEN.model, True),
+        ("openvino", SHIPPED.model, False),
+    ]
+    assert sorted(stub.closed) == sorted(model for _, model, _ in stub.opened)
+
+
+def test_after_an_error_in_the_middle_every_runner_is_closed(ears: Ears, stub: Implementations) -> None:
+    def breaks(light: int) -> tuple[float, ...]:
+        if light == ears.light[3]:
+            raise ModelError("refuses this frame")
+        return RIGHT[0]
+
+    stub.answers[SHIPPED.model] = breaks
+    with pytest.raises(ModelError, match="refuses this frame"):
+        ears.verify(ears.answer())
+    assert len(stub.closed) == 3
+
+
+def test_where_one_cannot_be_opened_those_before_it_are_closed(ears: Ears, stub: Implementations) -> None:
+    stub.fails = SHIPPED.model
+    with pytest.raises(ModelError, match="refused"):
+        ears.verify(ears.answer())
+    assert stub.closed == [FP32.model, WRITTEN.model]
+
+
+def test_a_test_image_that_cannot_be_read_is_named_and_runners_are_closed(ears: Ears, stub: Implementations) -> None:
+    (ears.root / ears.test[4].path).write_bytes(b"no image")
+    with pytest.raises(DataError, match=ears.test[4].path):
+        ears.verify(ears.answer())
+    assert len(stub.closed) == 3
+
+
+def test_without_test_images_nothing_is_opened(networks: ModuleType, tmp_path: Path, stub: Implementations) -> None:
+    ears = Ears(networks, tmp_path, test=0)
+    with pytest.raises(DataError, match=r"^expected test images to verify on, the index has none$"):
+        ears.verify(ears.answer())
+    assert stub.opened == []
+
+
+def test_a_class_that_the_test_split_lacks_has_no_recall(
+    networks: ModuleType, tmp_path: Path, stub: Implementations
+) -> None:
+    ears = Ears(networks, tmp_path, test=2)
+    for candidate in (FP32, WRITTEN, SHIPPED):
+        stub.answers[candidate.model] = ears.answer()
+    assert [record.label for record in ears.test] == [0, 1]
+    found = ears.verify(ears.answer((0, RIGHT[2])))
+    assert found.recall_fp32[2] is found.recall_compiled[2] is None
+    assert [rate.correct for rate in found.recall_fp32[:2]] == [0, 1]
+    assert [rate.correct for rate in found.recall_compiled[:2]] == [1, 1]
+
+
+def test_only_test_images_are_answered_each_once(ears: Ears, stub: Implementations) -> None:
+    asked: list[int] = []
+
+    def trained(light: int) -> tuple[float, ...]:
+        asked.append(light)
+        return ears.answer()(light)
+
+    ears.verify(trained)
+    assert asked == ears.light
+
+
+def test_of_each_pair_it_is_counted_which_alone_is_right_and_the_worst_frames_are_kept(
+    ears: Ears, stub: Implementations
+) -> None:
+    stub.answers[SHIPPED.model] = ears.answer(
+        (2, (0.0, 0.0, 1.0) if ears.test[2].label != 2 else (1.0, 0.0, 0.0)), (4, (0.4, 0.3, 0.3))
+    )
+    stub.answers[WRITTEN.model] = ears.answer((5, RIGHT[(ears.test[5].label + 1) % 3]))
+    found = ears.verify(ears.answer())
+    written, last = found.parity[1], found.parity[2]
+    wrong = {2} | ({4} if ears.test[4].label != 0 else set())
+    assert (written.only_a_right, written.only_b_right) == (len(wrong), 1)
+    assert (last.only_a_right, last.only_b_right) == (len(wrong), 0)
+    assert last.mcnemar_p == 1.0 if len(wrong) == 1 else 0.5
+    assert [frame.path for frame in last.worst] == [ears.test[2].path, ears.test[4].path]
+    assert last.worst[0].a == pytest.approx(RIGHT[ears.test[2].label])
+    assert max(last.worst[0].b) == 1.0
+    assert found.parity[0].worst == ()
+
+
+def recalibration(temperature: float) -> Recalibration:
+    return Recalibration(
+        onnx=FileRef(path="model.onnx", sha256="0" * 64, bytes=1),
+        temperature=temperature,
+        unpulled=temperature,
+        val_images=40,
+        val_groups=40,
+        val_nll_before=0.9,
+        val_nll_after=0.7,
+        answered_by="openvino int8",
+        note="found on 40 validation images in 40 groups",
+        source_sha256="1" * 64,
+        built=None,
+    )
+
+
+def test_what_ships_is_held_to_what_it_was_at_the_temperature(ears: Ears, stub: Implementations) -> None:
+    plain = ears.answer()
+    stub.answers[UNCALIBRATED.model] = plain
+
+    def scaled(light: int) -> tuple[float, ...]:
+        return tuple(float(v) for v in scale(np.array([plain(light)]), 2.0)[0])
+
+    stub.answers[SHIPPED.model] = scaled
+    found = ears.verify(plain, uncalibrated=UNCALIBRATED, recalibration=recalibration(2.0))
+    untouched, last = found.parity[-2:]
+    assert (untouched.a, untouched.b) == ("openvino int8 without temperature, scaled", "openvino int8")
+    assert (untouched.tolerance, untouched.passed) == (FLOAT_TOLERANCE, True)
+    assert untouched.max_abs < 1e-6
+    assert (last.a, last.b) == ("torch fp32 at that temperature", "openvino int8")
+    assert last.max_abs < 1e-6
+    check = found.calibration
+    assert (check.temperature, check.val_images, check.val_nll_after) == (2.0, 40, 0.7)
+    assert check.before.nll.value == pytest.approx(-math.log(0.8), abs=1e-6)
+    assert check.after.nll.value == pytest.approx(-math.log(scale(np.array([RIGHT[0]]), 2.0)[0, 0]), abs=1e-6)
+    assert found.flips == 0
+
+
+def test_an_int8_part_that_changed_with_the_temperature_does_not_pass(ears: Ears, stub: Implementations) -> None:
+    stub.answers[UNCALIBRATED.model] = ears.answer(shift=0.02)
+    found = ears.verify(ears.answer(), uncalibrated=UNCALIBRATED, recalibration=recalibration(1.5))
+    assert not found.parity[-2].passed
+
+
+def test_at_a_temperature_of_one_nothing_is_held_to_itself(ears: Ears, stub: Implementations) -> None:
+    stub.answers[UNCALIBRATED.model] = ears.answer()
+    found = ears.verify(ears.answer(), uncalibrated=UNCALIBRATED, recalibration=recalibration(1.0))
+    assert [(p.a, p.b) for p in found.parity[1:]] == [
+        ("onnxruntime int8 as written", "openvino int8"),
+        ("torch fp32", "openvino int8"),
+    ]
+    assert found.calibration.before == found.calibration.after
+
+
+def test_without_a_recalibration_none_is_reported(ears: Ears) -> None:
+    assert ears.verify(ears.answer()).calibration is None
+
+
+def test_layers_are_compared_where_a_pair_fails_and_on_request(ears: Ears, stub: Implementations) -> None:
+    assert ears.verify(ears.answer()).partings == ()
+    assert stub.parted == []
+    ears.verify(ears.answer(), layers="always")
+    names = ("onnxruntime int8 as written", "openvino int8")
+    assert stub.parted == [(WRITTEN.model, SHIPPED.model, "openvino", names, INT8_THRESHOLD_DB, 6)]
+    stub.parted.clear()
+    stub.answers[SHIPPED.model] = ears.answer(shift=0.3)
+    found = ears.verify(ears.answer())
+    assert len(stub.parted) == 1
+    assert [(p.a, p.b) for p in found.partings] == [names]
+
+
+def test_two_float32_implementations_are_compared_with_each_other_where_one_fails(ears: Ears, stub: Implementations) -> None:
+    second = Candidate(backend="openvino", model=FP32.model, precision="fp32")
+    stub.answers[FP32.model] = ears.answer(shift=0.01)
+    ears.verify(ears.answer(), exported=(FP32, second))
+    names = ("onnxruntime fp32", "openvino fp32")
+    assert stub.parted == [(FP32.model, FP32.model, "openvino", names, FLOAT_THRESHOLD_DB, 6)]
+
+
+def test_other_implementations_of_the_quantized_graph_are_reported_and_never_fail(ears: Ears, stub: Implementations) -> None:
+    other = Candidate(backend="openvino", model=WRITTEN.model, precision="int8")
+    stub.answers[WRITTEN.model] = ears.answer()
+    found = ears.verify(ears.answer(), shipped=WRITTEN, others=(other,))
+    pair = found.parity[1]
+    assert (pair.a, pair.b, pair.tolerance, pair.passed) == ("onnxruntime int8 as written", "openvino int8", None, True)
+
+
+def test_the_layers_that_really_run_are_those_of_what_ships(ears: Ears) -> None:
+    assert ears.verify(ears.answer()).executed == (EXECUTED,)
+    assert ears.verify(ears.answer(), shipped=WRITTEN).executed == ()
+
+
+@pytest.mark.parametrize(
+    ("candidate", "name"),
+    [(FP32, "onnxruntime fp32"), (WRITTEN, "onnxruntime int8 as written"), (SHIPPED, "openvino int8")],
+)
+def test_an_implementation_is_called_by_backend_precision_and_manner(candidate: Candidate, name: str) -> None:
+    assert candidate.name == name
+
+
+def test_float32_implementations_of_a_real_graph_agree_and_a_wrong_one_is_found(
+    networks: ModuleType, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    import torch
+
+    from weckd_edge.compile.export.onnx_export import FrameModel
+
+    network = networks.inverted()
+    networks.export(network, tmp_path / "fp32")
+    networks.export(networks.every_sum(), tmp_path / "other")
+    index = networks.write_images(tmp_path / "images")
+    model = FrameModel(network, networks.contract()).eval()
+
+    def trained(frame: Any) -> Any:
+        with torch.inference_mode():
+            return model(torch.from_numpy(frame))[0].numpy()
+
+    same, other = (
+        Candidate(backend="onnxruntime", model=tmp_path / name / "model.onnx", precision="fp32")
+        for name in ("fp32", "other")
+    )
+    arguments = (index, tmp_path / "images", networks.contract(), SilentProgress())
+    sound = verify(trained, (same,), same, same, *arguments)
+    assert sound.parity[0].passed
+    assert sound.parity[0].max_abs < 1e-5
+    assert not verify(trained, (other,), other, other, *arguments).parity[0].passed

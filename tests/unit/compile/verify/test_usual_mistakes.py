@@ -1,0 +1,120 @@
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from weckd_edge.compile.verify.usual_mistakes import Description, Run, find_mistakes
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.core.words import join_names, split_names
+
+HALF = Description(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+IMAGENET = Description(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+LABELS = ("class 1", "class 10", "class 2")
+
+
+def _images(count: int = 90) -> tuple[list[np.ndarray], np.ndarray]:
+    """Images whose red and blue levels tell their class."""
+    truth = np.arange(count) % 3
+    draw = np.random.default_rng(0)
+    levels = np.array([(40, 120, 200), (120, 120, 40), (230, 120, 120)])
+    images = [
+        (levels[label] + draw.integers(-15, 16, 3)).reshape(1, 3, 1, 1).repeat(4, 2).repeat(4, 3).astype(np.float32)
+        for label in truth
+    ]
+    return images, truth
+
+
+def _network(trained: Description, order: Sequence[int] = (0, 1, 2)) -> Run:
+    """A network that compares the mean colour with each class's, after the normalisation it was trained with."""
+    levels = np.array([(40, 120, 200), (120, 120, 40), (230, 120, 120)], np.float32)
+    centres = (levels / 255 - np.array(trained.mean, np.float32)) / np.array(trained.std, np.float32)
+    if trained.is_bgr:
+        centres = centres[:, ::-1]
+
+    def run(image: np.ndarray) -> np.ndarray:
+        far = -np.square(image.mean((0, 2, 3)) - centres).sum(axis=1)
+        powers = np.exp(far - far.max())
+        return (powers / powers.sum())[list(order)].astype(np.float32)
+
+    return run
+
+
+def _found(trained: Description, given: Description, labels: Sequence[str] = LABELS, **more: object) -> tuple[str, ...]:
+    images, truth = _images()
+    order = more.pop("order", (0, 1, 2))
+    return find_mistakes(_network(trained, order), images, truth, given, labels, SilentProgress(), **more)
+
+
+def test_a_network_that_was_described_as_it_was_trained_gives_no_doubt() -> None:
+    assert _found(IMAGENET, IMAGENET) == ()
+
+
+def test_a_mean_written_for_0_to_255_is_told_with_the_right_one() -> None:
+    given = Description(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+    (told,) = _found(IMAGENET, given)
+    assert (
+        "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 (mean and standard deviation are those of values in 0..1" in told
+    )
+    assert "would predict 100% of 90 images" in told
+
+
+def test_blue_before_red_is_told() -> None:
+    bgr = Description(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), is_bgr=True)
+    (told,) = _found(bgr, HALF)
+    assert "With --channel-order bgr it would predict 100%" in told
+    (back,) = _found(HALF, bgr)
+    assert "With --channel-order rgb it" in back
+
+
+def test_classes_in_natural_order_are_told() -> None:
+    (told,) = _found(HALF, HALF, order=(0, 2, 1))
+    assert "With --labels 'class 1,class 2,class 10' it would predict 100%" in told
+
+
+def test_a_network_of_bytes_is_tried_with_other_orders_alone() -> None:
+    given = Description(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
+    tried: list[np.ndarray] = []
+    images, truth = _images(4)
+    run = _network(given)
+    find_mistakes(
+        lambda image: tried.append(image) or run(image), images, truth, given, LABELS, SilentProgress(), takes_bytes=True
+    )
+    assert {float(image.max()) > 2 for image in tried} == {True}
+
+
+def test_a_network_of_one_channel_is_tried_with_no_order_of_channels_and_one_mean() -> None:
+    given = Description(mean=(0.45, 0.45, 0.45), std=(0.25, 0.25, 0.25))
+    seen: list[np.ndarray] = []
+    images, truth = _images(4)
+    run = _network(given)
+
+    def watched(image: np.ndarray) -> np.ndarray:
+        seen.append(image)
+        return run(image)
+
+    find_mistakes(watched, images, truth, given, LABELS, SilentProgress(), takes_luminance=True)
+    pixels = images[0][0, :, 0, 0]
+    for image in seen[:: len(images)]:
+        ratio = np.polyfit(pixels, image[0, :, 0, 0], 1)
+        assert image[0, :, 0, 0] == pytest.approx(np.polyval(ratio, pixels), abs=1e-4), (
+            "one mean and one scale for all three"
+        )
+    assert len(seen) >= 3
+
+
+def test_a_few_images_more_are_no_evidence() -> None:
+    images, truth = _images()
+
+    def run(image: np.ndarray) -> np.ndarray:
+        return np.float32([1, 0, 0])
+
+    assert find_mistakes(run, images, truth, HALF, LABELS, SilentProgress()) == ()
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("normal, healthy", "red"), ('say "ah"', "x y")])
+def test_names_are_read_as_they_are_written(names: tuple[str, ...]) -> None:
+    assert split_names(join_names(names)) == names
+
+
+def test_spaces_around_names_are_left_out() -> None:
+    assert split_names('normal , "red, bulging"') == ("normal", "red, bulging")

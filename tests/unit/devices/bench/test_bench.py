@@ -1,0 +1,470 @@
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import Measurement
+from weckd_edge.core.errors import ModelError
+from weckd_edge.devices.bench import bench as bench_module
+from weckd_edge.devices.bench import single_stream
+from weckd_edge.devices.bench.bench import bench, bench_model
+from weckd_edge.devices.bench.cold_start import first_answer_ns, peak_rss_bytes
+from weckd_edge.devices.bench.folder import BenchFolder, read_bench, recover
+from weckd_edge.devices.bench.percentiles import nearest_rank, summarize
+from weckd_edge.devices.bench.power.base import PowerSourceError, Reading
+from weckd_edge.devices.bench.verdict import verdict_of
+from weckd_edge.devices.machine.detect import detect
+
+
+class FakeRunner:
+    """Counts the frames it is given, and whether it was closed."""
+
+    name, version, input_shape = "openvino", "1", (1, 2, 2, 3)
+
+    def __init__(self, fail_at: int | None = None) -> None:
+        self.seen: list[int] = []
+        self.fail_at = fail_at
+        self.closed = False
+
+    def run(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if len(self.seen) == self.fail_at:
+            raise ModelError("broken")
+        self.seen.append(int(frame.flat[0]))
+        return np.zeros(3, np.float32)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize(
+    ("values", "percent", "expected"),
+    [
+        (range(1, 101), 50, 50),
+        (range(1, 101), 90, 90),
+        (range(1, 101), 99, 99),
+        (range(1, 102), 50, 51),
+        (range(1, 102), 99, 100),
+        ([15, 20, 35, 40, 50], 5, 15),
+        ([15, 20, 35, 40, 50], 30, 20),
+        ([15, 20, 35, 40, 50], 40, 20),
+        ([15, 20, 35, 40, 50], 50, 35),
+        ([15, 20, 35, 40, 50], 100, 50),
+        ([8], 50, 8),
+        ([8], 99, 8),
+        ([8], 0, 8),
+        (range(1, 11), 99, 10),
+    ],
+)
+def test_a_percentile_is_the_nearest_rank(values: Iterable[int], percent: int, expected: int) -> None:
+    assert nearest_rank(list(values), percent) == expected
+
+
+def test_a_percentile_is_always_a_time_that_was_measured() -> None:
+    samples = [int(x) for x in np.random.default_rng(0).integers(1, 10**9, 77)]
+    found = summarize(samples)
+    assert {found.p50_ns, found.p90_ns, found.p99_ns} <= set(samples)
+    assert found.p50_ns <= found.p90_ns <= found.p99_ns
+
+
+def test_the_summary_keeps_the_raw_times_in_their_order() -> None:
+    found = summarize([40, 10, 30, 20])
+    assert found.samples_ns == (40, 10, 30, 20)
+    assert (found.p50_ns, found.p90_ns, found.iqr_over_median) == (20, 40, (30 - 10) / 20)
+
+
+def test_times_that_a_coarse_clock_calls_nought_have_no_spread() -> None:
+    assert summarize([0, 0, 0]).iqr_over_median == 0.0
+
+
+def measured(samples: Iterable[int]) -> Measurement:
+    return Measurement(
+        device="generic-x86",
+        host="h",
+        backend="openvino",
+        backend_version="1",
+        precision="int8",
+        rules="r",
+        threads=1,
+        frame_to_answer=summarize(list(samples)),
+        network=None,
+        cold_start_ns=1,
+        peak_rss_bytes=None,
+        energy_mj=None,
+    )
+
+
+def test_a_quiet_run_of_enough_queries_may_be_quoted() -> None:
+    verdict, reason = verdict_of(measured([1000] * 64))
+    assert (verdict, reason[:10]) == ("VALID", "64 queries")
+
+
+def test_a_noisy_run_may_not_be_quoted_and_says_what_to_do() -> None:
+    verdict, reason = verdict_of(measured([1000, 2000] * 64))
+    assert verdict == "INVALID"
+    assert "spans 1.00 of the median" in reason
+    assert "close other programs" in reason
+
+
+@pytest.mark.parametrize(("spread", "verdict"), [(100, "VALID"), (101, "INVALID")])
+def test_a_spread_of_a_tenth_is_the_most_that_is_quiet(spread: int, verdict: str) -> None:
+    samples = [1000] * 48 + [1000 + spread] * 32
+    assert summarize(samples).iqr_over_median == spread / 1000
+    assert verdict_of(measured(samples))[0] == verdict
+
+
+def test_too_few_queries_may_not_be_quoted_however_quiet() -> None:
+    verdict, reason = verdict_of(measured([1000] * 63))
+    assert verdict == "INVALID"
+    assert "63 queries" in reason
+    assert "at least 64" in reason
+
+
+def test_a_bundle_is_measured_on_its_golden_frames(toy: ModuleType, machines: ModuleType, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    root = machines.x86(tmp_path / "root", cores=2)
+    bundle = toy.write_bundle(tmp_path / "b")
+    found = bench(bundle, queries=9, warmup=1, root=root)
+    assert (found.backend, found.precision, found.threads) == ("openvino", "int8", 1)
+    assert (found.device, found.host) == ("generic-x86", "Intel(R) Xeon(R) Processor @ 2.10GHz")
+    assert found.rules.startswith("quick (seconds, for builds; shorter than any MLPerf run): single-stream, 9 queries in ")
+    assert found.rules.endswith(" s after 1, nearest-rank percentiles")
+    assert (found.rule_set, found.generator, found.rules_met) == ("quick", "own loop", True)
+    assert len(found.frame_to_answer.samples_ns) == 9
+    assert found.network is not None
+    assert len(found.network.samples_ns) == 9
+    assert min(found.frame_to_answer.samples_ns) > 0
+    assert found.cold_start_ns > 0
+    assert found.peak_rss_bytes is None or found.peak_rss_bytes > 1 << 20
+    assert found.energy_mj is None
+    assert verdict_of(found)[0] == "INVALID"
+
+
+def test_onnxruntime_measures_too_and_says_that_it_cannot_cut(toy: ModuleType, machines: ModuleType, tmp_path: Path) -> None:
+    root = machines.x86(tmp_path / "root", cores=1)
+    machines.set_governors(root, "schedutil")
+    found = bench(toy.write_bundle(tmp_path / "b"), backend="onnxruntime", queries=3, warmup=0, threads=2, root=root)
+    assert (found.backend, found.threads, found.network) == ("onnxruntime", 2, None)
+    told = "\n".join(found.warnings)
+    assert "the network alone was not timed: onnxruntime cannot cut a graph" in told
+    assert "the clock governor is schedutil" in told
+    assert "2 threads on 1 cores" in told
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeRunner]:
+    """Runners in place of the backends, and a process in place of the fresh one."""
+    runners = {"whole": FakeRunner(), "network": FakeRunner()}
+    runners["network"].dtype = np.dtype("float32")  # type: ignore[attr-defined]
+    monkeypatch.setattr(bench_module, "open_runner", lambda backend, model, threads: runners["whole"])
+    monkeypatch.setattr(bench_module, "open_network", lambda backend, model, name, threads: runners["network"])
+    done = types.SimpleNamespace(returncode=0, stdout='noise\n{"cold_start_ns": 5, "peak_rss_bytes": null}\n', stderr="")
+    monkeypatch.setattr(bench_module.subprocess, "run", lambda command, **kw: done)
+    return runners
+
+
+def run_fake(tmp_path: Path, **kw: Any) -> Measurement:
+    frames = np.zeros((2, 2, 2, 3), np.uint8)
+    arguments: dict[str, Any] = {"queries": 4, "warmup": 0, **kw}
+    return bench_model(
+        "openvino",
+        tmp_path / "m.xml",
+        frames,
+        precision="int8",
+        network_input_name="image",
+        root=tmp_path,
+        **arguments,
+    )
+
+
+def test_both_runners_are_closed_and_unknown_memory_stays_unknown(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
+    found = run_fake(tmp_path)
+    assert (found.cold_start_ns, found.peak_rss_bytes) == (5, None)
+    assert [runner.closed for runner in fakes.values()] == [True, True]
+
+
+def test_a_runner_that_fails_is_closed(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
+    fakes["whole"] = FakeRunner(fail_at=0)
+    with pytest.raises(ModelError):
+        run_fake(tmp_path)
+    assert fakes["whole"].closed
+
+
+def test_noise_is_told_in_the_warnings_of_the_measurement(
+    tmp_path: Path, fakes: dict[str, FakeRunner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0]
+    monkeypatch.setattr(single_stream, "time", types.SimpleNamespace(monotonic_ns=lambda: now[0]))
+    for runner, durations in zip(fakes.values(), ([100, 100, 200, 200], [100] * 4), strict=True):
+        left = iter(durations)
+        monkeypatch.setattr(runner, "run", lambda frame, left=left: now.__setitem__(0, now[0] + next(left)))
+    found = run_fake(tmp_path)
+    assert found.frame_to_answer.samples_ns == (100, 100, 200, 200)
+    (warning,) = found.warnings
+    assert "frame to answer: the middle half of the times spans 1.00" in warning
+    assert "too noisy" in warning
+
+
+class Meter:
+    """Reads 2 W while nothing runs and 6 W from the first query on."""
+
+    name, rails, period_s = "meter", ("ALL",), 0.005
+
+    def __init__(self, runner: FakeRunner, fail_after: int | None = None) -> None:
+        self.runner, self.fail_after, self.reads = runner, fail_after, 0
+
+    def read(self) -> Reading:
+        self.reads += 1
+        if self.reads == self.fail_after:
+            raise PowerSourceError("the cable fell out")
+        return Reading(at_ns=time.monotonic_ns(), power_mw=6000.0 if self.runner.seen else 2000.0)
+
+    def close(self) -> None:
+        return None
+
+
+def slowly(runner: FakeRunner, seconds: float) -> None:
+    run = runner.run
+    runner.run = lambda frame: (time.sleep(seconds), run(frame))[1]  # type: ignore[method-assign]
+
+
+def test_energy_is_what_a_frame_takes_above_idle(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
+    slowly(fakes["whole"], 0.01)
+    found = run_fake(tmp_path, queries=64, power=Meter(fakes["whole"]))
+    assert found.power is not None
+    assert found.power.idle_mw == pytest.approx(2000)
+    assert found.power.run_mw == pytest.approx(6000, rel=0.05)  # the first query's first reading is still idle
+    assert found.duration_ns is not None
+    frame_s = found.duration_ns / 1e9 / 64
+    assert found.energy_mj == found.power.net_mj == pytest.approx(4000 * frame_s, rel=0.1)
+    assert found.power.gross_mj == pytest.approx(6000 * frame_s, rel=0.1)
+
+
+def test_a_meter_that_breaks_leaves_the_times_and_says_why(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
+    found = run_fake(tmp_path, power=Meter(fakes["whole"], fail_after=5))
+    assert (found.energy_mj, len(found.frame_to_answer.samples_ns)) == (None, 4)
+    assert found.power is not None
+    assert found.power.reason == "the cable fell out"
+
+
+def test_the_machine_is_watched_before_during_and_after(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
+    clock_file = tmp_path / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"
+    clock_file.parent.mkdir(parents=True)
+    clock_file.write_text("1000000\n")
+    slowly(fakes["whole"], 0.02)
+    machine = run_fake(tmp_path, queries=64).machine
+    assert machine is not None
+    assert machine.shown == ("processor clock",)
+    assert machine.before.at_ns < 0 < machine.after.at_ns
+    assert len(machine.during) >= 2  # at once, and after a second of 1.3
+    assert {state.cpu_khz for state in machine.during} == {1_000_000}
+
+
+def test_a_clock_that_falls_during_the_run_makes_it_invalid(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
+    clock_file = tmp_path / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"
+    clock_file.parent.mkdir(parents=True)
+    clock_file.write_text("1500000\n")
+    run = fakes["whole"].run
+
+    def falling(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+        time.sleep(0.02)
+        if len(fakes["whole"].seen) == 20:
+            clock_file.write_text("600000\n")
+        return run(frame)
+
+    fakes["whole"].run = falling  # type: ignore[method-assign]
+    verdict, reason = verdict_of(run_fake(tmp_path, queries=64))
+    assert verdict == "INVALID"
+    assert "the processor clock changed during the run, 600 to 1500 MHz" in reason
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_bench_under_an_emulator_is_invalid(tmp_path: Path, machines: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = machines.x86(tmp_path)
+    monkeypatch.setattr(bench_module, "detect", lambda root: detect(root, machine="aarch64"))
+    found = run_fake(root, queries=64)
+    assert (found.device, found.machine is not None and found.machine.emulated) == ("generic-arm64", "aarch64 on x86_64")
+    verdict, reason = verdict_of(found)
+    assert verdict == "INVALID"
+    assert reason.startswith("an emulator ran it (aarch64 on x86_64), whose times say nothing about a device")
+
+
+def test_mlperfs_rules_without_loadgen_run_in_our_own_loop_and_say_so(
+    tmp_path: Path, fakes: dict[str, FakeRunner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_module, "is_installed", lambda module: False)
+    found = run_fake(tmp_path, rules="mlperf")
+    assert found.generator == "own loop"
+    assert "LoadGen is not installed (pip install 'weckd-edge[bench]'); our own loop sent the queries" in found.warnings[0]
+    assert "LoadGen" not in " ".join(run_fake(tmp_path).warnings)
+
+
+def test_mlperfs_rules_run_in_loadgen_where_it_is_installed(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
+    pytest.importorskip("mlperf_loadgen")
+    found = run_fake(tmp_path, rules="mlperf", queries=64)
+    assert found.generator.startswith("LoadGen ")
+    assert found.loadgen is not None
+    assert found.loadgen.queries == len(found.frame_to_answer.samples_ns) == 64
+    assert found.early_stopping[0].estimate_ns == max(found.frame_to_answer.samples_ns)
+    assert run_fake(tmp_path, rules="mlperf", generator="own").generator == "own loop"
+
+
+def test_a_model_too_fast_for_loadgen_is_timed_by_our_own_loop(
+    tmp_path: Path, fakes: dict[str, FakeRunner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlperf_loadgen")
+    monkeypatch.setattr(bench_module, "MOST_BYTES", 1000)
+    found = run_fake(tmp_path, rules="mlperf", queries=64, warmup=2)
+    assert found.generator == "own loop"
+    assert "too fast for LoadGen" in found.warnings[0]
+
+
+def test_a_bench_that_breaks_leaves_what_it_had(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
+    fakes["whole"].fail_at = 3
+    with pytest.raises(ModelError, match="broken"):
+        run_fake(tmp_path, out=tmp_path / "kept")
+    found = recover(tmp_path / "kept")
+    assert len(found.frame_to_answer.samples_ns) == 3
+    assert (found.backend, found.cold_start_ns, found.rules_met) == ("openvino", 5, False)
+
+
+def test_a_bench_that_is_kept_is_the_one_that_was_returned(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
+    found = run_fake(tmp_path, queries=64, out=tmp_path / "kept")
+    assert read_bench(tmp_path / "kept") == found
+    assert not (tmp_path / "kept/power.jsonl").exists()
+
+
+def test_a_model_that_lost_the_tensors_name_is_cut_in_its_onnx_graph(
+    tmp_path: Path, fakes: dict[str, FakeRunner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_network(backend: str, model: Path, name: str, threads: int) -> FakeRunner:
+        if model.suffix == ".xml":
+            raise ModelError("no tensor is called 'image'")
+        return fakes["network"]
+
+    monkeypatch.setattr(bench_module, "open_network", open_network)
+    found = run_fake(tmp_path, onnx=tmp_path / "m.onnx")
+    assert found.network is not None
+    assert "the network alone was timed on m.onnx" in "\n".join(found.warnings)
+    without = run_fake(tmp_path)
+    assert without.network is None
+    assert "no tensor is called 'image'" in "\n".join(without.warnings)
+
+
+@pytest.mark.parametrize(
+    ("stderr", "told"), [("Traceback\nModelError: no such file\n", "ModelError: no such file"), ("", "exit code -9")]
+)
+def test_a_fresh_process_that_dies_is_told_in_one_line(
+    tmp_path: Path, fakes: dict[str, FakeRunner], monkeypatch: pytest.MonkeyPatch, stderr: str, told: str
+) -> None:
+    dead = types.SimpleNamespace(returncode=-9, stdout="", stderr=stderr)
+    monkeypatch.setattr(bench_module.subprocess, "run", lambda command, **kw: dead)
+    with pytest.raises(ModelError) as caught:
+        run_fake(tmp_path)
+    assert str(caught.value) == f"m.xml: a fresh process could not answer one frame ({told})"
+
+
+def test_a_fresh_process_that_hangs_is_given_up(
+    tmp_path: Path, fakes: dict[str, FakeRunner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang(command: list[str], **kw: Any) -> None:
+        raise bench_module.subprocess.TimeoutExpired(command, kw["timeout"])
+
+    monkeypatch.setattr(bench_module.subprocess, "run", hang)
+    with pytest.raises(ModelError, match="no first answer within 300 s"):
+        run_fake(tmp_path)
+
+
+def test_the_largest_memory_is_read_from_linux_and_none_elsewhere(tmp_path: Path) -> None:
+    status = tmp_path / "status"
+    status.write_text("Name:\tpython\nVmPeak:\t  999999 kB\nVmHWM:\t   12345 kB\nVmRSS:\t  1 kB\n")
+    assert peak_rss_bytes(status) == 12345 * 1024
+    status.write_text("Name:\tpython\n")
+    assert peak_rss_bytes(status) is None
+    assert peak_rss_bytes(tmp_path / "none") is None
+
+
+def test_the_first_answer_takes_time(toy: ModuleType, tmp_path: Path) -> None:
+    model = toy.write_graph(tmp_path / "m.onnx")
+    np.save(tmp_path / "frame.npy", toy.frames(1))
+    assert first_answer_ns("onnxruntime", model, tmp_path / "frame.npy", 1) > 0
+
+
+def test_the_command_prints_one_object(
+    toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[..., tuple[int, str, str]]
+) -> None:
+    toy.write_bundle(tmp_path / "b")
+    found = dataclasses.replace(measured([1000] * 64), network=summarize([500] * 64))
+    monkeypatch.setattr("weckd_edge.devices.bench.bench.bench", lambda bundle, **kw: found)
+    data = json.loads(run("bench", tmp_path / "b", "--json")[1])
+    assert data.keys() >= {"device", "rules", "verdict", "cold_start_ns", "peak_rss_bytes", "energy_mj", "warnings"}
+    assert data["frame_to_answer"] == {"p50_ns": 1000, "p90_ns": 1000, "p99_ns": 1000, "samples": 64, "iqr_over_median": 0.0}
+    assert data["network"]["p90_ns"] == 500
+    assert (data["verdict"], data["peak_rss_bytes"]) == ("VALID", None)
+    _, out, err = run("bench", tmp_path / "b")
+    assert "frame to answer" in out
+    assert "VALID: 64 queries" in err
+
+
+def keep_bench(folder: Path, samples: Iterable[int], **kw: Any) -> Path:
+    kept = dataclasses.replace(measured(samples), **kw)
+    BenchFolder(folder).finish(kept)
+    return folder
+
+
+def test_two_benches_are_compared_and_a_slower_one_ends_with_3(tmp_path: Path, run: Any) -> None:
+    fast, slow = keep_bench(tmp_path / "a", [1000, 1001] * 50), keep_bench(tmp_path / "b", [1300, 1301] * 50)
+    code, out, _ = run("bench", "--compare", fast, slow)
+    assert code == 3
+    assert "slower: the second takes 1.3" in out
+    code, out, _ = run("bench", "--compare", slow, fast, "--json")
+    assert code == 0
+    data = json.loads(out)
+    assert data["verdict"] == "faster"
+    assert data["difference_ns"] == -300
+    assert run("bench", "--compare", fast, fast)[0] == 0
+    assert "not shown" in run("bench", "--compare", fast, slow, "--margin", "0.5")[1]
+
+
+def test_unlike_devices_are_a_wrong_request_unless_told(tmp_path: Path, run: Any) -> None:
+    here, there = keep_bench(tmp_path / "a", [1000] * 64), keep_bench(tmp_path / "b", [1000] * 64, host="another")
+    code, out, err = run("bench", "--compare", here, there)
+    assert (code, out) == (2, "")
+    assert "host: h and another" in err
+    code, out, err = run("bench", "--compare", here, there, "--any-device")
+    assert code == 0
+    assert "unlike devices, host: h and another" in err
+
+
+def test_a_bundle_and_two_folders_are_not_asked_for_at_once(tmp_path: Path, run: Any) -> None:
+    assert run("bench", "b", "--compare", "x", "y")[0] == 2
+    assert run("bench")[0] == 2
+    code, _, err = run("bench", "--compare", tmp_path / "x", tmp_path / "y")
+    assert code == 1
+    assert "expected measurement.json" in err
+
+
+def test_unknown_rules_and_power_sources_are_wrong_requests(toy: ModuleType, tmp_path: Path, run: Any) -> None:
+    toy.write_bundle(tmp_path / "b")
+    for option, told in (("--rules", "no rules are called"), ("--power", "no power source is called")):
+        code, _, err = run("bench", tmp_path / "b", option, "x", "-q")
+        assert code == 2
+        assert told in err
+
+
+def test_the_bench_can_be_imported_without_the_command_line() -> None:
+    code = (
+        "import sys; sys.modules.update(click=None, rich=None, jinja2=None, mlperf_loadgen=None); "
+        "import weckd_edge.devices.bench.bench, weckd_edge.devices.bench.compare, weckd_edge.devices.bench.power.table"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

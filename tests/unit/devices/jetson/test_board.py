@@ -1,0 +1,106 @@
+import dataclasses
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from weckd_edge.core.errors import DeviceError
+from weckd_edge.devices.jetson.board import EngineIdentity, full_tensorrt_version, read_module, read_power_mode
+from weckd_edge.devices.jetson.recipe import KEY_INGREDIENTS
+
+IDENTITY = EngineIdentity(
+    onnx_sha256="ab",
+    graph_sha256="cd",
+    tensorrt_version="10.3.0.30",
+    module="p3767-0005",
+    compute_capability="8.7",
+    l4t="36.4.3",
+    power_mode="25W",
+    flags=("INT8", "FP16", "workspace=512MiB"),
+)
+
+
+def test_equal_identities_have_one_key() -> None:
+    assert dataclasses.replace(IDENTITY).key() == IDENTITY.key()
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(EngineIdentity)])
+def test_every_part_of_an_identity_changes_the_key(field: str) -> None:
+    other = dataclasses.replace(IDENTITY, **{field: ("INT8",) if field == "flags" else "other"})
+    assert other.key() != IDENTITY.key()
+
+
+def test_the_recipe_names_every_part_of_an_identity() -> None:
+    assert {field.name for field in dataclasses.fields(EngineIdentity)} == set(KEY_INGREDIENTS)
+
+
+def test_module_and_l4t_are_read_from_a_jetson(machines: ModuleType, tmp_path: Path) -> None:
+    assert read_module(machines.jetson(tmp_path)) == ("p3767-0005", "36.4.3")
+
+
+def test_another_machine_is_told_where_to_go(machines: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match=r"this is no Jetson.*copy the bundle there"):
+        read_module(machines.x86(tmp_path))
+
+
+def test_a_jetson_without_a_part_number_is_refused(machines: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="names no module part number"):
+        read_module(machines.jetson(tmp_path, module=""))
+
+
+@pytest.mark.parametrize(("number", "name"), [(0, "15W"), (1, "25W"), (2, "MAXN_SUPER")])
+def test_a_power_mode_is_known_by_its_name(machines: ModuleType, tmp_path: Path, number: int, name: str) -> None:
+    assert read_power_mode(machines.jetson(tmp_path, power_mode=number)) == name
+
+
+def test_a_mode_that_is_commented_out_is_not_the_mode(machines: ModuleType, tmp_path: Path) -> None:
+    root = machines.jetson(tmp_path, power_mode=7)
+    machines.write(root, "etc/nvpmodel.conf", "# < POWER_MODEL ID=7 NAME=OLD >\n  < POWER_MODEL ID=7 NAME=NEW >\n")
+    assert read_power_mode(root) == "NEW"
+
+
+def test_a_mode_the_configuration_does_not_name_is_refused(machines: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match=r"names no power mode 9; .*sudo nvpmodel -m"):
+        read_power_mode(machines.jetson(tmp_path, power_mode=9))
+
+
+@pytest.mark.parametrize("status", ["", "fmode:quiet\n", "pmode:\n", b"\xff\xfe\x00"])
+def test_a_status_without_a_mode_is_refused(machines: ModuleType, tmp_path: Path, status: str | bytes) -> None:
+    root = machines.jetson(tmp_path)
+    machines.write(root, "var/lib/nvpmodel/status", status)
+    with pytest.raises(DeviceError, match="expected pmode:NNNN"):
+        read_power_mode(root)
+
+
+@pytest.mark.parametrize("path", ["var/lib/nvpmodel/status", "etc/nvpmodel.conf"])
+def test_a_missing_file_is_named_with_the_way_out(machines: ModuleType, tmp_path: Path, path: str) -> None:
+    root = machines.jetson(tmp_path)
+    (root / path).unlink()
+    with pytest.raises(DeviceError, match=rf"{path}: No such file.*sudo nvpmodel -m ID.*in a container, mount"):
+        read_power_mode(root)
+
+
+@pytest.mark.parametrize(("binding", "package"), [("10.3.0", "10.3.0.30"), ("8.6.2", "8.6.2.3"), ("10.16.2", "10.16.2.10")])
+def test_the_package_manager_completes_the_version(machines: ModuleType, tmp_path: Path, binding: str, package: str) -> None:
+    root = machines.jetson(tmp_path, tensorrt=package)
+    assert full_tensorrt_version(root, binding) == package
+
+
+def test_a_local_suffix_of_the_binding_does_not_hide_the_package(machines: ModuleType, tmp_path: Path) -> None:
+    assert full_tensorrt_version(machines.jetson(tmp_path), "10.3.0+cuda12") == "10.3.0.30"
+
+
+@pytest.mark.parametrize("binding", ["10.4.0", "10.30.0", "10.3.1", "10.3.0.3"])
+def test_a_package_of_another_version_than_the_binding_is_not_believed(
+    machines: ModuleType, tmp_path: Path, binding: str
+) -> None:
+    assert full_tensorrt_version(machines.jetson(tmp_path), binding) == binding
+
+
+def test_without_a_package_manager_the_bindings_version_stands(tmp_path: Path) -> None:
+    assert full_tensorrt_version(tmp_path, "10.3.0") == "10.3.0"
+
+
+def test_the_version_of_the_next_package_is_not_taken(machines: ModuleType, tmp_path: Path) -> None:
+    machines.write(tmp_path, "var/lib/dpkg/status", "Package: libnvinfer10\nStatus: x\n\nPackage: a\nVersion: 10.3.0.99-1\n")
+    assert full_tensorrt_version(tmp_path, "10.3.0") == "10.3.0"

@@ -1,0 +1,221 @@
+import dataclasses
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from weckd_edge.artifacts import FileRef
+from weckd_edge.core.errors import ConfigError, DeviceError
+from weckd_edge.devices.jetson.recipe import (
+    KEY_INGREDIENTS,
+    RULES,
+    Form,
+    GraphFile,
+    TensorRTRecipe,
+    check_tensorrt,
+    plan_for,
+    read_recipe,
+    version_tuple,
+    write_recipe,
+)
+from weckd_edge.devices.profiles.profile import load_profile
+from weckd_edge.pipeline.build import choose_profile
+
+ONNX = FileRef(path="model/model.onnx", sha256="ab" * 32, bytes=1)
+
+
+FORMS: tuple[Form, ...] = ("float32", "float32-frame", "float16")
+
+
+def graph(form: Form) -> GraphFile:
+    sha256 = ONNX.sha256 if form == "float32" else form
+    return GraphFile(form=form, name=f"model-{form}.onnx", sha256=sha256, opset=17)
+
+
+def recipe(*, forms: tuple[Form, ...] = FORMS, **changes: Any) -> TensorRTRecipe:
+    graphs = tuple(graph(form) for form in forms)
+    plain = TensorRTRecipe(onnx_sha256=ONNX.sha256, graphs=graphs, precision="int8", device="d", part_numbers=())
+    return dataclasses.replace(plain, **changes)
+
+
+@pytest.mark.parametrize(
+    ("version", "form", "network", "builder"),
+    [
+        ("8.5.2.2", "float32-frame", ("EXPLICIT_BATCH",), ("INT8", "FP16")),
+        ("8.6.1", "float32", ("EXPLICIT_BATCH",), ("INT8", "FP16")),
+        ("8.6.2.3", "float32", ("EXPLICIT_BATCH",), ("INT8", "FP16")),
+        ("10.0.0b6", "float32", (), ("INT8", "FP16")),
+        ("10.3.0.30", "float32", (), ("INT8", "FP16")),
+        ("10.11.0", "float32", (), ("INT8", "FP16")),
+        ("10.12.0", "float16", ("STRONGLY_TYPED",), ()),
+        ("10.13.3.9", "float16", ("STRONGLY_TYPED",), ()),
+        ("10.16.2.10", "float16", ("STRONGLY_TYPED",), ()),
+        ("11.0.0", "float16", (), ()),
+        ("11.4.1", "float16", (), ()),
+    ],
+)
+def test_each_version_gets_the_graph_it_reads_and_the_flags_it_knows(
+    version: str, form: str, network: tuple[str, ...], builder: tuple[str, ...]
+) -> None:
+    plan = plan_for(recipe(), version)
+    assert (plan.graph.form, plan.network, plan.builder) == (form, network, builder)
+    assert plan.names() == (*network, *builder)
+
+
+@pytest.mark.parametrize(
+    ("version", "monitor", "dla"), [("8.5.2", False, True), ("8.6.2", False, True), ("10.3.0", True, True)]
+)
+def test_what_a_version_can_do_is_in_its_row(version: str, monitor: bool, dla: bool) -> None:
+    rule = plan_for(recipe(), version).rule
+    assert (rule.progress_monitor, rule.dla) == (monitor, dla)
+    assert not plan_for(recipe(), "10.8.0").rule.dla
+    assert not plan_for(recipe(), "11.4.1").rule.dla
+
+
+@pytest.mark.parametrize(
+    ("version", "form", "builder"),
+    [("8.6.2", "float32", ()), ("10.3.0", "float32", ()), ("10.13.0", "float32", ()), ("11.4.1", "float32", ())],
+)
+def test_an_fp32_graph_gets_no_precision_flag_and_stays_as_it_is(version: str, form: str, builder: tuple[str, ...]) -> None:
+    plan = plan_for(recipe(precision="fp32"), version)
+    assert (plan.graph.form, plan.builder) == (form, builder)
+
+
+@pytest.mark.parametrize(("version", "form", "builder"), [("10.3.0", "float32", ("FP16",)), ("10.13.0", "float16", ())])
+def test_an_fp16_graph_gets_the_flag_of_its_own_where_types_are_weak(
+    version: str, form: str, builder: tuple[str, ...]
+) -> None:
+    plan = plan_for(recipe(precision="fp16"), version)
+    assert (plan.graph.form, plan.builder) == (form, builder)
+
+
+@pytest.mark.parametrize("version", ["8.4.1", "8.2.1", "7.1.3", "5.1"])
+def test_a_version_older_than_the_table_is_refused_with_what_to_install(version: str) -> None:
+    with pytest.raises(DeviceError, match=rf"{version} is older than 8\.5.*newer JetPack \(5\.1 has 8\.5"):
+        plan_for(recipe(), version)
+
+
+@pytest.mark.parametrize("version", ["9.0.0", "9.3.0", "12.0.0", "13.1"])
+def test_a_version_off_the_table_is_refused_with_the_table(version: str) -> None:
+    with pytest.raises(
+        DeviceError, match=rf"{version} is not in the recipe's table \(8\.5 up to 8\.6, .*11\.0 up to 12\.0\)"
+    ):
+        plan_for(recipe(), version)
+
+
+def test_a_version_whose_graph_was_left_out_is_refused_with_the_reason() -> None:
+    with pytest.raises(DeviceError, match=r"10\.13\.3 types every tensor.*has none \(FP16 would overflow: x\)"):
+        plan_for(recipe(forms=("float32",), left_out={"float16": "FP16 would overflow: x"}), "10.13.3")
+    with pytest.raises(DeviceError, match=r"8\.5\.2 cannot cast a uint8 frame.*JetPack 6\.0.*the build did not make one"):
+        plan_for(recipe(forms=("float32",)), "8.5.2")
+
+
+def test_the_rules_follow_on_each_other_without_overlap_and_leave_out_9_alone() -> None:
+    for one, other in itertools.pairwise(RULES):
+        assert one.below == other.since or (one.below, other.since) == ("9.0", "10.0")
+
+
+def test_a_recipe_without_the_graph_itself_or_with_a_form_twice_is_refused() -> None:
+    for forms in (("float16",), ("float32", "float32")):
+        with pytest.raises(ConfigError, match="expected 'float32' and each form once"):
+            recipe(forms=forms)  # type: ignore[arg-type]  # mypy reads the loop as of texts
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("10.3.0.30", (10, 3, 0, 30)),
+        ("8.6.2+cuda12.2", (8, 6, 2)),
+        ("10.0.0b6", (10, 0, 0)),
+        ("10.1.dev3", (10, 1)),
+        ("11.4", (11, 4)),
+    ],
+)
+def test_a_version_is_read_as_far_as_its_numbers_go(text: str, numbers: tuple[int, ...]) -> None:
+    assert version_tuple(text) == numbers
+
+
+@pytest.mark.parametrize("text", ["", "10", "x.1", "10.x", "ten.three"])
+def test_a_version_without_two_numbers_is_refused(text: str) -> None:
+    with pytest.raises(DeviceError, match="expected numbers such as"):
+        version_tuple(text)
+
+
+def test_versions_compare_as_numbers_not_as_text() -> None:
+    assert version_tuple("10.16.0") > version_tuple("10.3.0") > version_tuple("8.6.2")
+
+
+def test_a_written_recipe_reads_back_with_the_modules_of_its_profile(tmp_path: Path) -> None:
+    profile = load_profile("jetson-orin-nano-8gb")
+    ref = write_recipe(tmp_path, ONNX, profile, precision="fp32", opset=17, workspace_mib=256)
+    found = read_recipe(tmp_path / ref.path)
+    plain = GraphFile(form="float32", name="model.onnx", sha256=ONNX.sha256, opset=17)
+    assert ref.path == "recipe.json"
+    assert (found.onnx_sha256, found.device, found.part_numbers) == (ONNX.sha256, profile.id, profile.part_numbers)
+    assert (found.precision, found.graphs, found.workspace_mib) == ("fp32", (plain,), 256)
+    assert found.rules == RULES
+    assert found.key_ingredients == KEY_INGREDIENTS
+
+
+def test_the_same_recipe_is_the_same_bytes(tmp_path: Path) -> None:
+    profile = load_profile("jetson-orin-nano-8gb")
+    assert write_recipe(tmp_path, ONNX, profile) == write_recipe(tmp_path, ONNX, profile)
+
+
+def test_a_profile_that_is_no_jetson_gets_no_recipe(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match=r"generic-x86: .* expects a jetson profile.* target is cpu"):
+        write_recipe(tmp_path, ONNX, load_profile("generic-x86"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "changes", [{"workspace_mib": 8}, {"timing_cache": "../cache"}, {"timing_cache": ""}, {"timing_cache": ".."}]
+)
+def test_a_recipe_that_contradicts_itself_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="expected"):
+        recipe(**changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"novelty": 1}, "unknown key 'novelty'"),
+        ({"precision": "int4"}, "unknown value 'int4'"),
+        ({"schema_version": 2}, "schema 2, this version reads 1; update weckd-edge"),
+        ({"timing_cache": "/etc/passwd"}, "expected a plain file name"),
+        ({"onnx_sha256": None}, "expected a text"),
+    ],
+)
+def test_a_recipe_file_that_is_wrong_is_told_by_its_name(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    ref = write_recipe(tmp_path, ONNX, load_profile("jetson-orin-nano-8gb"))
+    path = tmp_path / ref.path
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(DeviceError) as caught:
+        read_recipe(path)
+    assert told in str(caught.value)
+    assert "recipe.json" in str(caught.value)
+
+
+def test_a_missing_recipe_and_one_that_is_no_json_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="expected a TensorRT recipe, cannot read it"):
+        read_recipe(tmp_path / "recipe.json")
+    (tmp_path / "recipe.json").write_text("{")
+    with pytest.raises(DeviceError, match="expected JSON"):
+        read_recipe(tmp_path / "recipe.json")
+
+
+def test_a_jetson_whose_every_tensorrt_is_off_the_table_is_refused() -> None:
+    check_tensorrt(load_profile("jetson-orin-nano-8gb"))
+    check_tensorrt(load_profile("generic-x86"))
+    with pytest.raises(
+        DeviceError, match=r"jetson-nano-4gb: TensorRT 8\.0\.1, 8\.2\.1 is off the table, which starts at 8\.5"
+    ):
+        check_tensorrt(load_profile("jetson-nano-4gb"))
+
+
+def test_a_build_for_such_a_jetson_is_refused_before_it_starts() -> None:
+    assert choose_profile("jetson", "jetson-thor-t5000").id == "jetson-thor-t5000"
+    with pytest.raises(DeviceError, match="off the table"):
+        choose_profile("jetson", "jetson-nano-4gb")

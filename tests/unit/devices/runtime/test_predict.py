@@ -1,0 +1,254 @@
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+from PIL import Image
+
+from weckd_edge.artifacts import BuiltModel
+from weckd_edge.bundle.reader import Bundle
+from weckd_edge.cli.predict import command
+from weckd_edge.core.errors import BundleError, ConfigError, DataError, DeviceError, MissingDependency, ModelError
+from weckd_edge.core.store import file_ref
+from weckd_edge.devices.runtime import model_choice as choice_module
+from weckd_edge.devices.runtime import predict as infer_module
+from weckd_edge.devices.runtime.model_choice import choose_model
+from weckd_edge.devices.runtime.predict import ABSTAIN, decide, find_images, infer, open_bundle_model
+
+
+def built(folder: Path, *, backend: str, path: str, kind: Any = "model", precision: str = "fp32") -> BuiltModel:
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    (folder / path).write_bytes(b"model")
+    return BuiltModel(
+        backend=backend,
+        backend_version="1",
+        precision=precision,
+        kind=kind,
+        files=(file_ref(folder, folder / path),),
+        source_sha256="00",
+    )
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The libraries that count as installed; a test takes some away."""
+    names = {"openvino", "onnxruntime", "tensorrt"}
+    monkeypatch.setattr(choice_module, "is_installed", lambda name: name in names)
+    return names
+
+
+@pytest.fixture
+def bundle(toy: ModuleType, tmp_path: Path) -> Bundle:
+    """A bundle with an OpenVINO model, a preflight of it that is no model, and the ONNX graph."""
+    folder = tmp_path / "b"
+    proof = built(folder, backend="openvino", path="model/proof/proof.xml", kind="preflight")
+    ir = built(folder, backend="openvino", path="model/openvino/model.xml")
+    found: Bundle = toy.write_bundle(folder, models=(proof, ir))
+    return found
+
+
+def save(path: Path, colour: tuple[int, int, int] = (200, 30, 30), size: tuple[int, int] = (16, 12)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+    return path
+
+
+def test_a_built_model_comes_before_the_onnx_graph(bundle: Bundle, installed: set[str]) -> None:
+    choice = choose_model(bundle)
+    assert (choice.backend, choice.model.name, choice.precision) == ("openvino", "model.xml", "fp32")
+
+
+def test_without_its_library_the_onnx_graph_is_run_by_another(bundle: Bundle, installed: set[str]) -> None:
+    installed.remove("openvino")
+    choice = choose_model(bundle)
+    assert (choice.backend, choice.model.name, choice.precision) == ("onnxruntime", "model.onnx", "int8")
+
+
+def test_a_bundle_without_built_models_runs_its_onnx_graph(toy: ModuleType, tmp_path: Path, installed: set[str]) -> None:
+    choice = choose_model(toy.write_bundle(tmp_path / "b"))
+    assert (choice.backend, choice.model.name) == ("openvino", "model.onnx")
+
+
+def test_the_graphs_precision_is_that_of_the_manifest_whatever_was_made_from_it(
+    toy: ModuleType, tmp_path: Path, installed: set[str]
+) -> None:
+    toy.write_graph(tmp_path / "b/model/model.onnx")
+    digest = file_ref(tmp_path / "b", tmp_path / "b/model/model.onnx").sha256
+    (tmp_path / "b/model/x.xml").write_bytes(b"x")
+    model = BuiltModel(
+        backend="openvino",
+        backend_version="1",
+        precision="int8",
+        kind="model",
+        files=(file_ref(tmp_path / "b", tmp_path / "b/model/x.xml"),),
+        source_sha256=digest,
+    )
+    bundle = toy.write_bundle(tmp_path / "b", models=(model,), onnx_precision="fp32")
+    assert choose_model(bundle, "onnxruntime").precision == "fp32"
+    assert choose_model(bundle, "openvino").precision == "int8"
+
+
+def test_a_backend_that_is_asked_for_is_taken_or_the_reason_told(bundle: Bundle, installed: set[str]) -> None:
+    assert choose_model(bundle, "onnxruntime").backend == "onnxruntime"
+    with pytest.raises(ConfigError, match=r"unknown backend 'openvin'; did you mean 'openvino'\?"):
+        choose_model(bundle, "openvin")
+    with pytest.raises(DeviceError, match=r"no engine was built here yet.*weckd-edge finalize"):
+        choose_model(bundle, "tensorrt")
+
+
+def test_a_backend_that_is_asked_for_and_absent_is_named_when_opened(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(module: str, purpose: str) -> None:
+        raise MissingDependency(f"{module} is needed to {purpose} and is not installed")
+
+    monkeypatch.setattr("weckd_edge.devices.runtime.backends.onnxruntime_backend.require", absent)
+    with pytest.raises(MissingDependency, match="onnxruntime is needed"):
+        open_bundle_model(bundle.folder, backend="onnxruntime")
+
+
+def test_without_any_library_every_way_to_get_one_is_named(bundle: Bundle, installed: set[str]) -> None:
+    installed.clear()
+    with pytest.raises(MissingDependency) as caught:
+        choose_model(bundle)
+    assert "openvino, onnxruntime" in str(caught.value)
+    assert "pip install 'weckd-edge[cpu]' or pip install 'weckd-edge[compile]'" in str(caught.value)
+
+
+def test_a_recipe_without_an_engine_falls_back_to_the_graph(toy: ModuleType, tmp_path: Path, installed: set[str]) -> None:
+    bundle = toy.write_bundle(tmp_path / "b", device="jetson-orin-nano-8gb")
+    assert choose_model(bundle).backend == "openvino"
+    installed.remove("openvino")
+    assert choose_model(bundle).backend == "onnxruntime"
+
+
+def test_images_are_answered_as_the_graph_answers(toy: ModuleType, tmp_path: Path) -> None:
+    bundle = toy.write_bundle(tmp_path / "b")
+    colours = [(200, 30, 30), (20, 220, 60), (10, 10, 230)]
+    files = [save(tmp_path / f"{i}.png", colour) for i, colour in enumerate(colours)]
+    found = infer(bundle.folder, files, backend="onnxruntime")
+    frames = np.stack([np.full((toy.SIDE, toy.SIDE, 3), colour, np.uint8) for colour in colours])
+    expected = toy.answers(bundle.folder / "model/model.onnx", frames)
+    for answer, file, probabilities in zip(found, files, expected, strict=True):
+        assert answer.file == str(file)
+        assert list(answer.probabilities) == list(toy.LABELS)
+        np.testing.assert_allclose(list(answer.probabilities.values()), probabilities, atol=1e-6)
+        assert answer.label == answer.decision == toy.LABELS[int(probabilities.argmax())]
+        assert answer.reason is None
+    assert len({answer.label for answer in found}) > 1
+
+
+def test_an_unreadable_image_is_an_answer_and_the_others_go_on(toy: ModuleType, tmp_path: Path) -> None:
+    bundle = toy.write_bundle(tmp_path / "b")
+    (tmp_path / "a.png").write_bytes(b"no image")
+    (tmp_path / "c.png").write_bytes(b"")
+    files = [tmp_path / "a.png", save(tmp_path / "b.png"), tmp_path / "c.png"]
+    first, second, third = infer(bundle.folder, files, backend="onnxruntime")
+    assert (first.label, first.probabilities, first.decision) == (None, {}, ABSTAIN)
+    assert "a.png: not an image" in str(first.reason)
+    assert second.reason is None
+    assert "empty file" in str(third.reason)
+
+
+def test_an_unsure_answer_abstains_and_keeps_its_probabilities(toy: ModuleType, tmp_path: Path) -> None:
+    bundle = toy.write_bundle(tmp_path / "b", abstain_below=0.9)
+    sure = decide("x", np.array([0.02, 0.96, 0.02], np.float32), bundle.manifest)
+    assert (sure.decision, sure.reason) == ("normal", None)
+    unsure = decide("x", np.array([0.1, 0.85, 0.05], np.float32), bundle.manifest)
+    assert (unsure.label, unsure.decision) == ("normal", ABSTAIN)
+    assert set(unsure.probabilities) == set(toy.LABELS)
+    assert unsure.reason == "not sure enough: the likeliest label, normal, has 0.850; a decision needs 0.9"
+    assert unsure.code == "unsure"
+
+
+def test_an_answer_that_is_no_number_abstains_even_where_nothing_else_would(toy: ModuleType, tmp_path: Path) -> None:
+    bundle = toy.write_bundle(tmp_path / "b")
+    found = decide("x", np.array([0.1, np.nan, 0.9], np.float32), bundle.manifest)
+    assert (found.label, found.decision, found.probabilities) == (None, ABSTAIN, {})
+
+
+def test_another_number_of_answers_than_labels_is_refused(toy: ModuleType, tmp_path: Path) -> None:
+    bundle = toy.write_bundle(tmp_path / "b")
+    with pytest.raises(ModelError, match=r"expected 3 probabilities, got shape \[2\]"):
+        decide("x", np.array([0.5, 0.5], np.float32), bundle.manifest)
+
+
+def test_folders_are_searched_sorted_and_by_their_suffixes(tmp_path: Path) -> None:
+    for name in ("f/b.PNG", "f/a.jpg", "f/deep/c.tiff", "f/notes.txt", "single.dat"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "f/folder.png").mkdir()
+    found = find_images([tmp_path / "single.dat", tmp_path / "f"])
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == ["single.dat", "f/a.jpg", "f/b.PNG", "f/deep/c.tiff"]
+
+
+def test_nothing_to_answer_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="at least one image"):
+        find_images([])
+    with pytest.raises(DataError, match="found nothing"):
+        find_images([tmp_path / "none.png"])
+    with pytest.raises(DataError, match=r"expected images in this folder \(\.jpg"):
+        find_images([tmp_path])
+
+
+def test_a_changed_bundle_is_refused_before_any_image_is_answered(toy: ModuleType, tmp_path: Path) -> None:
+    bundle = toy.write_bundle(tmp_path / "b")
+    model = bundle.folder / "model/model.onnx"
+    model.write_bytes(model.read_bytes()[:-1] + b"\0")
+    with pytest.raises(BundleError, match=r"model/model\.onnx"):
+        infer(bundle.folder, [save(tmp_path / "a.png")])
+
+
+class WrongSize:
+    """A runner that takes other frames than the manifest says."""
+
+    name, version, input_shape = "onnxruntime", "1", (1, 4, 4, 3)
+    closed = False
+
+    def run(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+        raise AssertionError("must not be run")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_model_for_other_frames_than_the_manifest_is_closed_and_refused(
+    toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, runner = toy.write_bundle(tmp_path / "b"), WrongSize()
+    monkeypatch.setattr(infer_module, "open_runner", lambda backend, path, threads: runner)
+    with pytest.raises(ModelError, match=r"expected frames \[1, 8, 8, 3\] as the manifest says, takes \[1, 4, 4, 3\]"):
+        open_bundle_model(bundle.folder)
+    assert runner.closed
+
+
+def test_the_runner_is_closed_when_an_answer_fails(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle, runner = toy.write_bundle(tmp_path / "b"), WrongSize()
+    runner.input_shape = (1, toy.SIDE, toy.SIDE, 3)
+    monkeypatch.setattr(infer_module, "open_runner", lambda backend, path, threads: runner)
+    with pytest.raises(AssertionError):
+        infer(bundle.folder, [save(tmp_path / "a.png")])
+    assert runner.closed
+
+
+def test_the_command_prints_a_list_and_fails_where_no_image_was_answered(toy: ModuleType, tmp_path: Path) -> None:
+    folder = str(toy.write_bundle(tmp_path / "b").folder)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/a.png").write_bytes(b"no image")
+    arguments = [folder, str(tmp_path / "images"), "--backend", "onnxruntime", "--json"]
+    bad = CliRunner().invoke(command, arguments)
+    assert isinstance(bad.exception, DataError)
+    assert "none of 1 images could be answered" in str(bad.exception)
+    assert json.loads(bad.stdout)["answers"][0]["decision"] == ABSTAIN
+    save(tmp_path / "images/b.png")
+    good = CliRunner().invoke(command, arguments)
+    assert good.exit_code == 0
+    assert [set(row) for row in json.loads(good.stdout)["answers"]] == [
+        {"file", "label", "probabilities", "decision", "reason", "code", "guard", "quality", "unfamiliarity", "notes"}
+    ] * 2
+    shown = CliRunner().invoke(command, arguments[:-1])
+    assert ABSTAIN in shown.stdout

@@ -1,0 +1,231 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import BuiltModel, FileRef, GoldenFrames, InputContract, Manifest, OperatingPoint
+from weckd_edge.bundle.reader import open_bundle
+from weckd_edge.bundle.writer import seal
+from weckd_edge.cli.verify import command
+from weckd_edge.core.errors import BundleError, MissingDependency
+from weckd_edge.core.store import file_ref
+from weckd_edge.devices.runtime.backends.base import ModelBytes
+from weckd_edge.devices.runtime.golden_arrays import load_golden
+from weckd_edge.devices.runtime.verify_bundle import self_test, verify_bundle
+
+LABELS = ("effusion", "normal", "wax")
+
+
+class FakeRunner:
+    """Answers the mean of each colour, normalised, plus an error that a test chooses."""
+
+    name = "openvino"
+    version = "1"
+    input_shape = (1, 4, 4, 3)
+
+    def __init__(self, error: NDArray[np.float32] | float = 0.0) -> None:
+        self.error = error
+        self.closed = False
+
+    def run(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+        assert frame.shape == self.input_shape
+        assert frame.flags.c_contiguous
+        return answer(frame) + np.float32(self.error)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def answer(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    means = frame.reshape(-1, 3).mean(axis=0) + 1
+    return (means / means.sum()).astype(np.float32)
+
+
+FRAMES = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3)).astype(np.uint8)
+EXPECTED = np.stack([answer(frame) for frame in FRAMES])
+
+
+def make_bundle(folder: Path, *, kind: str = "model", tolerance: dict[str, float] | None = None) -> Path:
+    (folder / "model").mkdir(parents=True)
+    (folder / "selftest").mkdir()
+    (folder / "model/model.onnx").write_bytes(b"onnx")
+    (folder / "model/model.xml").write_bytes(b"<xml/>")
+    (folder / "model/recipe.json").write_bytes(b"{}")
+    np.save(folder / "selftest/frames.npy", FRAMES)
+    np.save(folder / "selftest/expected.npy", EXPECTED)
+
+    def ref(path: str) -> FileRef:
+        return file_ref(folder, folder / path)
+
+    seal(
+        folder,
+        Manifest(
+            name="toy",
+            target="cpu" if kind == "model" else "jetson",
+            device="generic-x86",
+            labels=LABELS,
+            input=InputContract(
+                frame_height=4, frame_width=4, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+            ),
+            input_name="frame",
+            network_input_name="image",
+            output_name="probabilities",
+            operating_point=OperatingPoint(),
+            models=(
+                BuiltModel(
+                    backend="openvino" if kind == "model" else "tensorrt",
+                    backend_version="1",
+                    precision="int8",
+                    kind=kind,
+                    files=(ref("model/model.xml" if kind == "model" else "model/recipe.json"),),
+                    source_sha256="00",
+                ),
+            ),
+            onnx=ref("model/model.onnx"),
+            selftest=GoldenFrames(
+                frames=ref("selftest/frames.npy"),
+                expected=ref("selftest/expected.npy"),
+                reference="openvino 1 int8",
+                tolerance={"openvino": 1e-3, "tensorrt": 0.1} if tolerance is None else tolerance,
+            ),
+            gates=(),
+            passed=True,
+            synthetic=True,
+            files=(),
+            versions={},
+        ),
+    )
+    return folder
+
+
+@pytest.fixture
+def runners(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """What the backend table gives by name: a runner, or an error to raise."""
+    found: dict[str, object] = {"openvino": FakeRunner()}
+
+    def open_runner(backend: str, model: ModelBytes, *, threads: int) -> FakeRunner:
+        assert model.graph
+        result = found.get(backend, MissingDependency(f"{backend} is not installed"))
+        if isinstance(result, Exception):
+            raise result
+        assert isinstance(result, FakeRunner)
+        return result
+
+    monkeypatch.setattr("weckd_edge.devices.runtime.verify_bundle.open_runner", open_runner)
+    return found
+
+
+def test_a_whole_bundle_that_answers_as_it_did_passes(tmp_path: Path, runners: dict[str, object]) -> None:
+    result = verify_bundle(make_bundle(tmp_path / "b"))
+    assert (result.passed, result.digests_ok, result.signature, result.problem) == (True, True, "unsigned", None)
+    (test,) = result.selftest
+    assert (test.backend, test.frames, test.max_abs, test.flips, test.passed) == ("openvino", 5, 0.0, 0, True)
+    assert runners["openvino"].closed  # type: ignore[attr-defined]
+
+
+def test_a_difference_over_the_tolerance_is_told_with_its_size(tmp_path: Path, runners: dict[str, object]) -> None:
+    runners["openvino"] = FakeRunner(0.002)
+    result = verify_bundle(make_bundle(tmp_path / "b"))
+    (test,) = result.selftest
+    assert (result.passed, test.passed) == (False, False)
+    assert test.max_abs == pytest.approx(0.002, rel=1e-3)
+    assert "0.002000, allowed is 0.001" in str(result.problem)
+
+
+def test_flipped_decisions_are_counted() -> None:
+    towards_last = np.array([0.0, 0.0, 1.0], np.float32)
+    result = self_test(FakeRunner(towards_last), FRAMES, EXPECTED, tolerance=2.0)
+    assert result.flips == int((EXPECTED.argmax(axis=1) != 2).sum())
+    assert result.flips
+
+
+def test_an_answer_that_is_not_a_number_never_passes() -> None:
+    result = self_test(FakeRunner(float("nan")), FRAMES, EXPECTED, tolerance=2.0)
+    assert (result.passed, result.max_abs) == (False, None)
+
+
+def test_a_recipe_without_an_engine_is_not_run_and_never_passed(tmp_path: Path, runners: dict[str, object]) -> None:
+    result = verify_bundle(make_bundle(tmp_path / "b", kind="recipe", tolerance={"tensorrt": 0.1}))
+    (test,) = result.selftest
+    assert (test.backend, test.frames, test.passed) == ("tensorrt", 0, None)
+    assert "weckd-edge finalize" in str(test.reason)
+    assert not result.passed
+    assert "could not run on any backend here" in str(result.problem)
+
+
+def test_a_recipe_passes_here_by_its_graph_where_a_tolerance_is_set(tmp_path: Path, runners: dict[str, object]) -> None:
+    bundle = make_bundle(tmp_path / "b", kind="recipe", tolerance={"tensorrt": 0.1, "openvino": 0.01})
+    result = verify_bundle(bundle)
+    assert [(test.backend, test.passed) for test in result.selftest] == [("tensorrt", None), ("openvino", True)]
+    assert result.passed
+
+
+def test_a_missing_library_is_not_run_and_a_missing_tolerance_fails(tmp_path: Path, runners: dict[str, object]) -> None:
+    del runners["openvino"]
+    result = verify_bundle(make_bundle(tmp_path / "b"))
+    assert (result.selftest[0].passed, result.passed) == (None, False)
+    runners["openvino"] = FakeRunner()
+    result = verify_bundle(make_bundle(tmp_path / "c", tolerance={}))
+    assert (result.selftest[0].passed, result.passed) == (False, False)
+
+
+def test_a_changed_file_is_a_result_that_names_it(tmp_path: Path, runners: dict[str, object]) -> None:
+    folder = make_bundle(tmp_path / "b")
+    (folder / "model/model.onnx").write_bytes(b"0nnx")
+    result = verify_bundle(folder)
+    assert (result.passed, result.digests_ok, result.selftest) == (False, False, ())
+    assert "model/model.onnx" in str(result.problem)
+
+
+def test_golden_frames_of_another_shape_are_refused(tmp_path: Path) -> None:
+    folder = make_bundle(tmp_path / "b")
+    manifest = open_bundle(folder).manifest
+    np.save(folder / "selftest/frames.npy", FRAMES[:, :3])
+    refs = {path: file_ref(folder, folder / path) for path in ("selftest/frames.npy", "selftest/expected.npy")}
+    golden = dataclasses.replace(manifest.selftest, frames=refs["selftest/frames.npy"])
+    seal(folder, dataclasses.replace(manifest, selftest=golden))
+    with pytest.raises(BundleError, match=r"expected an array of \|u1 of the shape \(N, 4, 4, 3\)"):
+        load_golden(open_bundle(folder))
+
+
+def test_a_key_refuses_an_unsigned_bundle(tmp_path: Path, runners: dict[str, object]) -> None:
+    pytest.importorskip("model_signing")
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = tmp_path / "key.pub"
+    key.write_bytes(
+        ec.generate_private_key(ec.SECP256R1())
+        .public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    folder = make_bundle(tmp_path / "b")
+    assert (verify_bundle(folder, key).signature, verify_bundle(folder, key).passed) == ("unsigned", False)
+    (folder / "signature").write_text("{}")
+    assert (verify_bundle(folder, key).signature, verify_bundle(folder, key).passed) == ("invalid", False)
+    assert verify_bundle(folder).signature == "unchecked"
+
+
+def test_the_command_prints_one_object_and_fails_with_one_line(tmp_path: Path, runners: dict[str, object]) -> None:
+    folder = make_bundle(tmp_path / "b")
+    good = CliRunner().invoke(command, [str(folder), "--json"])
+    assert good.exit_code == 0
+    data = json.loads(good.stdout)
+    assert data.keys() >= {"bundle", "signature", "digests_ok", "selftest", "passed"}
+    assert data["selftest"][0].keys() >= {"backend", "frames", "max_abs", "flips", "passed"}
+    (folder / "model/model.xml").unlink()
+    bad = CliRunner().invoke(command, [str(folder), "--json"])
+    assert json.loads(bad.stdout)["passed"] is False
+    assert isinstance(bad.exception, BundleError)
+    assert "model/model.xml is missing" in str(bad.exception)
+
+
+def test_the_command_shows_a_table_to_a_person(tmp_path: Path, runners: dict[str, object]) -> None:
+    result = CliRunner().invoke(command, [str(make_bundle(tmp_path / "b"))])
+    assert result.exit_code == 0
+    assert "openvino" in result.stdout
+    assert "passed" in result.stdout

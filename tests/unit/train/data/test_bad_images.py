@@ -1,0 +1,243 @@
+"""One bad image of each kind at every door that takes images: it is named with its reason, and the others go on."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from weckd_edge.artifacts import DatasetIndex
+from weckd_edge.config import BuildConfig, DataConfig, GuardConfig, ProbesConfig, QuantizeConfig
+from weckd_edge.core.errors import DataError
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.devices.demo.server import DemoServer
+from weckd_edge.devices.demo.session import DemoSession
+from weckd_edge.devices.runtime.predict import ABSTAIN
+from weckd_edge.pipeline.steps.guard import Trial, far_frames
+from weckd_edge.report.frames import picture_frames
+from weckd_edge.train.data.index import build_index
+from weckd_edge.train.data.unlabelled import unlabelled_fingerprint
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+class Notes(SilentProgress):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+@pytest.fixture
+def bad_ears(ears: Path, crafted: ModuleType) -> tuple[Path, dict[str, str]]:
+    """A data set with bad files among its light images, and what is said of each."""
+    return ears, {f"light/{name}": said for name, said in crafted.write_bad(ears / "light").items()}
+
+
+@pytest.fixture
+def bundle(toy: ModuleType, tmp_path: Path) -> Path:
+    folder: Path = toy.write_bundle(tmp_path / "b").folder
+    return folder
+
+
+def assert_named(found: dict[str, str], expected: dict[str, str]) -> None:
+    assert set(found) == set(expected)
+    for name, said in expected.items():
+        assert said in found[name], name
+
+
+@pytest.mark.parametrize("explained", [False, True], ids=["infer", "explain"])
+def test_infer_answers_the_others(
+    run: Run, bundle: Path, bad_ears: tuple[Path, dict[str, str]], tmp_path: Path, explained: bool
+) -> None:
+    root, bad = bad_ears
+    for path in [*root.glob("*/??.png"), *root.glob("dark/?.png")]:
+        path.unlink()
+    (root / "light/folder.png").mkdir()
+    more = ("--explain", tmp_path / "pictures") if explained else ()
+    code, out, _ = run("infer", bundle, root, "--backend", "onnxruntime", "--json", *more)
+    answers = {Path(row["file"]).relative_to(root).as_posix(): row for row in json.loads(out)["answers"]}
+    assert code == 0
+    assert sum(row["code"] is None or row["probabilities"] != {} for row in answers.values()) == 10
+    refused = {name: row for name, row in answers.items() if row["code"] == "unreadable"}
+    assert {row["decision"] for row in refused.values()} == {ABSTAIN}
+    assert_named({name: row["reason"] for name, row in refused.items()}, bad)
+
+
+def test_infer_takes_what_a_shell_makes_of_a_pattern(run: Run, bundle: Path, bad_ears: tuple[Path, dict[str, str]]) -> None:
+    root, bad = bad_ears
+    (root / "light/folder.png").mkdir()
+    named = sorted((root / "light").glob("*.png"))
+    code, out, _ = run("infer", bundle, *named, "--backend", "onnxruntime", "--json")
+    rows = {Path(row["file"]).name: row for row in json.loads(out)["answers"]}
+    assert code == 0
+    assert len(rows) == len(named)
+    assert "not a regular file" in rows["folder.png"]["reason"]
+    assert rows["0.png"]["code"] != "unreadable"
+    assert bad["light/dead.png"] in rows["dead.png"]["reason"]
+
+
+def test_data_check_counts_and_names_them(run: Run, bad_ears: tuple[Path, dict[str, str]]) -> None:
+    root, bad = bad_ears
+    code, out, _ = run("data", "check", root, "--json", "--quiet")
+    found = json.loads(out)
+    assert (code, found["images"]) == (0, 24)
+    assert_named({file["path"]: file["reason"] for file in found["bad_files"]}, bad)
+
+
+def test_a_split_names_them_all_and_goes_on_where_it_may(
+    run: Run, bad_ears: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    root, bad = bad_ears
+    code, _, err = run("data", "split", root, "--out", tmp_path / "s.json", "--quiet")
+    assert code == 1
+    assert f"{len(bad)} files cannot be used" in err
+    assert all(name in err and said in err for name, said in bad.items())
+    code, _, _ = run("data", "split", root, "--out", tmp_path / "s.json", "--skip-bad", "--quiet", "--shares", "1")
+    assert code == 0
+    index = json.loads((tmp_path / "s.json").read_text())
+    assert_named({file["path"]: file["reason"] for file in index["bad_files"]}, bad)
+    code, out, _ = run("data", "verify-index", tmp_path / "s.json", root, "--json", "--quiet")
+    assert (code, json.loads(out)["present"]) == (0, 24)
+
+
+def test_unlabelled_frames_are_left_out_alike(ears: Path, tmp_path: Path, crafted: ModuleType) -> None:
+    bad = crafted.write_bad(tmp_path / "pool")
+    Image.effect_noise((40, 36), 90).convert("RGB").save(tmp_path / "pool/whole.png")
+    assert unlabelled_fingerprint(tmp_path / "pool")
+    config = DataConfig(unlabelled=str(tmp_path / "pool"))
+    index = build_index(ears, config, shares=1, seed=0, skip_bad=True, progress=SilentProgress())
+    assert [image.path for image in index.unlabelled] == ["whole.png"]
+    assert_named({file.path: file.reason for file in index.bad_files}, bad)
+
+
+def test_the_probes_say_how_many_were_left_out(bad_ears: tuple[Path, dict[str, str]]) -> None:
+    pytest.importorskip("torch")
+    from weckd_edge.train.audit.run import probe_folder
+
+    root, bad = bad_ears
+    found = probe_folder(root, BuildConfig(), SilentProgress())
+    assert found.images == 24
+    first = min(bad)
+    assert f"{len(bad)} files cannot be read and are left out, such as {first}" in " ".join(found.notes)
+
+
+def masks_of(root: Path, folder: Path) -> list[Path]:
+    made = []
+    for file in sorted(root.rglob("*.png")):
+        mask = folder / file.relative_to(root)
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        inside = np.zeros((36, 40), np.uint8)
+        inside[10:20, 10:20] = 255
+        Image.fromarray(inside).save(mask)
+        made.append(mask)
+    return made
+
+
+def test_a_bad_mask_leaves_its_image_out_of_the_probe(ears: Path, tmp_path: Path, crafted: ModuleType) -> None:
+    pytest.importorskip("torch")
+    from weckd_edge.train.audit.run import probe_folder
+
+    masks = masks_of(ears, tmp_path / "masks")
+    masks[0].write_bytes(crafted.png_of(1, 100_000))
+    masks[1].write_bytes(crafted.png_of(40, 35))
+    config = BuildConfig(probes=ProbesConfig(masks=str(tmp_path / "masks"), discs=()))
+    found = probe_folder(ears, config, SilentProgress())
+    assert found.masking is not None
+    assert found.masking.images == 22
+    assert f"2 masks cannot be used and are left out of the masking probe, such as {masks[0]}" in " ".join(found.notes)
+    for mask in masks:
+        mask.write_bytes(b"")
+    with pytest.raises(DataError, match=r"none of 24 can: .*empty file"):
+        probe_folder(ears, config, SilentProgress())
+
+
+def test_calibration_images_are_left_out_where_that_is_asked_for(ears: Path, tmp_path: Path, crafted: ModuleType) -> None:
+    from weckd_edge.pipeline.compile_model import read_calibration
+
+    index = build_index(ears, DataConfig(), shares=1, seed=0, skip_bad=False, progress=SilentProgress())
+    more = tmp_path / "more"
+    for n, label in enumerate(("dark", "light")):
+        (more / label).mkdir(parents=True)
+        for k in range(5):
+            pixels = np.random.default_rng(900 + 10 * n + k).integers(0, 255, (36, 40, 3), np.uint8)
+            Image.fromarray(pixels).save(more / label / f"{k}.png")
+    bad = crafted.write_bad(more / "dark")
+    config = BuildConfig(quantize=QuantizeConfig(images=8))
+    with pytest.raises(DataError, match=rf"{len(bad)} files of .* cannot be used .*--skip-bad"):
+        read_calibration(more, index, config, SilentProgress())
+    notes = Notes()
+    found, _ = read_calibration(more, index, config, notes, skip_bad=True)
+    assert len(found.images) == 10
+    assert f"calibration: {len(bad)} files of {more} cannot be used" in notes.said[0]
+
+
+def test_frames_that_should_be_refused_are_shown_without_the_bad_ones(
+    toy: ModuleType, bundle: Path, tmp_path: Path, crafted: ModuleType
+) -> None:
+    from weckd_edge.bundle.reader import open_bundle
+
+    bad = crafted.write_bad(tmp_path / "others")
+    Image.new("RGB", (30, 20), (200, 0, 0)).save(tmp_path / "others/whole.png")
+    trial = Trial(
+        index=DatasetIndex(name="toy", labels=("a",), images=(), synthetic=True),
+        root=tmp_path,
+        contract=open_bundle(bundle).manifest.input,
+        config=BuildConfig(guard=GuardConfig(other_frames=(str(tmp_path / "others"),))),
+        predictions=(),
+        answer=lambda _: np.ones(1, np.float32),
+    )
+    notes = Notes()
+    frames = {name: list(found) for name, found in far_frames(trial, notes)}
+    assert len(frames["others"]) == 1
+    told = "\n".join(notes.said)
+    assert all(name in told and said in told for name, said in bad.items())
+
+
+def test_the_report_tells_them_in_their_place(bundle: Path, tmp_path: Path, crafted: ModuleType) -> None:
+    from weckd_edge.bundle.reader import open_bundle
+
+    bad = crafted.write_bad(tmp_path / "images")
+    Image.new("RGB", (30, 20)).save(tmp_path / "images/whole.png")
+    found = picture_frames(bundle, open_bundle(bundle).manifest, tmp_path / "images", [], [*bad, "whole.png"])
+    assert found.pop("whole.png").frame is not None
+    assert_named({name: picture.note for name, picture in found.items()}, bad)
+
+
+def test_the_demo_answers_the_next_image(bundle: Path, tmp_path: Path, crafted: ModuleType) -> None:
+    bad = crafted.write_bad(tmp_path / "images")
+    (tmp_path / "images/sparse.png").unlink()
+    Image.new("RGB", (30, 20)).save(tmp_path / "whole.png")
+    with DemoSession(bundle, backend="onnxruntime") as session, DemoServer(session) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            with closing(http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=60)) as connection:
+
+                def ask(path: str, data: bytes) -> tuple[int, dict]:  # type: ignore[type-arg]
+                    connection.request("POST", path, data)
+                    with connection.getresponse() as reply:
+                        return reply.status, json.loads(reply.read())
+
+                for file in sorted((tmp_path / "images").iterdir()):
+                    if file.is_file():
+                        status, found = ask("/api/answer", file.read_bytes())
+                        assert (status, found["answer"]["decision"]) == (200, ABSTAIN)
+                        assert bad[file.name] in found["answer"]["reason"]
+                        assert ask("/api/explain", file.read_bytes())[0] == 422
+                status, found = ask("/api/answer", (tmp_path / "whole.png").read_bytes())
+                assert (status, set(found["answer"]["probabilities"])) == (200, {"effusion", "normal", "wax"})
+        finally:
+            server.shutdown()
+            thread.join()

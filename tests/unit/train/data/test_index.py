@@ -1,0 +1,173 @@
+"""From files to an index: what is kept, what is refused, and what the check says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from weckd_edge.artifacts import DatasetIndex
+from weckd_edge.cli.data import command
+from weckd_edge.config import DataConfig
+from weckd_edge.core.errors import DataError
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.core.serialization import from_json, to_json
+from weckd_edge.train.data.check import check
+from weckd_edge.train.data.index import build_index
+
+CONFIG = DataConfig(share=0.2)
+
+
+def draw(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cells = np.random.default_rng(seed).integers(0, 255, (6, 6, 3), np.uint8)
+    Image.fromarray(cells).resize((40, 30), Image.Resampling.BICUBIC).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "ears"
+    for c, label in enumerate(("normal", "wax")):
+        for i in range(14):
+            draw(root / label / f"{i:02d}.png", 100 * c + i)
+    return root
+
+
+def index_of(path: Path, *, config: DataConfig = CONFIG, skip_bad: bool = False) -> DatasetIndex:
+    return build_index(path, config, shares=2, seed=3, skip_bad=skip_bad, progress=SilentProgress())
+
+
+def test_an_index_names_every_image_once_and_survives_json(folder: Path) -> None:
+    index = index_of(folder)
+    assert (index.name, index.labels, len(index.images)) == ("ears", ("normal", "wax"), 28)
+    assert [record.path for record in index.images] == sorted(record.path for record in index.images)
+    assert {(record.width, record.height) for record in index.images} == {(40, 30)}
+    assert {record.share for record in index.images} == {None, 0, 1}
+    assert not index.synthetic
+    assert from_json(DatasetIndex, to_json(index), where="index", error=DataError) == index
+    assert to_json(index_of(folder)) == to_json(index)
+
+
+def test_copies_with_one_label_are_counted_and_left_out(folder: Path) -> None:
+    (folder / "wax" / "zz.png").write_bytes((folder / "wax" / "03.png").read_bytes())
+    index = index_of(folder)
+    assert index.exact_copies == 1
+    assert len(index.images) == 28
+    assert "wax/zz.png" not in {record.path for record in index.images}
+
+
+def test_bad_files_are_all_named_or_skipped_and_recorded(folder: Path) -> None:
+    whole = (folder / "wax" / "00.png").read_bytes()
+    (folder / "wax" / "empty.png").write_bytes(b"")
+    (folder / "wax" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "normal" / "notes").write_text("hello")
+    with pytest.raises(DataError, match="3 files cannot be used") as caught:
+        index_of(folder)
+    for name in ("wax/empty.png: empty file", "wax/cut.png: damaged", "normal/notes: not an image", "--skip-bad"):
+        assert name in str(caught.value)
+    index = index_of(folder, skip_bad=True)
+    assert [bad.path for bad in index.bad_files] == ["normal/notes", "wax/cut.png", "wax/empty.png"]
+    assert len(index.images) == 28
+
+
+def test_at_most_ten_bad_files_are_shown_with_their_number(folder: Path) -> None:
+    for i in range(12):
+        (folder / "wax" / f"bad{i:02d}.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"12 files cannot be used .*bad09.* and 2 more"):
+        index_of(folder)
+
+
+def test_a_class_whose_files_are_all_bad_is_refused_even_when_skipping(folder: Path) -> None:
+    for path in (folder / "wax").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="none of class 'wax' is left without the 14 bad files"):
+        index_of(folder, skip_bad=True)
+
+
+def test_one_image_under_two_labels_is_refused_or_dropped_with_all_its_copies(folder: Path) -> None:
+    (folder / "normal" / "zz.png").write_bytes((folder / "wax" / "03.png").read_bytes())
+    with pytest.raises(DataError, match=r"2 files .*normal/zz.png: the same image has another label in wax/03.png"):
+        index_of(folder)
+    index = index_of(folder, skip_bad=True)
+    assert [bad.path for bad in index.bad_files] == ["normal/zz.png", "wax/03.png"]
+    assert len(index.images) == 27
+    assert len(check(folder, CONFIG, SilentProgress()).contradictions) == 2
+
+
+def test_a_csv_naming_a_missing_file_is_refused_with_its_name(folder: Path) -> None:
+    lines = ["path,label", *(f"{label}/{i:02d}.png,{label}" for label in ("normal", "wax") for i in range(15))]
+    (folder / "set.csv").write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"normal/14.png: no such file; wax/14.png: no such file"):
+        index_of(folder / "set.csv")
+
+
+def test_too_few_images_name_the_class_and_the_settings(folder: Path) -> None:
+    for i in range(3, 14):
+        (folder / "wax" / f"{i:02d}.png").unlink()
+    with pytest.raises(DataError, match=r"class 'wax' has 3 groups \(3 images\).*at least 4 are needed.*\[\[link\]\]"):
+        index_of(folder)
+
+
+def published(folder: Path) -> Path:
+    (folder / "wax" / "zz.png").write_bytes((folder / "wax" / "00.png").read_bytes())
+    rows = [f"{label}/{i:02d}.png,{label},{'train' if i < 11 else 'test'}" for label in ("normal", "wax") for i in range(14)]
+    (folder / "set.csv").write_text("\n".join(["path,label,split", *rows, "wax/zz.png,wax,test"]))
+    return folder / "set.csv"
+
+
+def test_the_published_test_split_is_kept_with_its_leaks(folder: Path) -> None:
+    index = index_of(published(folder), config=DataConfig(share=0.2, use_published_split=True))
+    tests = [record for record in index.images if record.split == "test"]
+    assert len(tests) == 7
+    assert all(record.published_split == "test" for record in tests)
+    assert index.exact_copies == 0
+    assert {record.split for record in index.images if record.published_split == "train"} == {"train", "val"}
+
+
+def test_check_names_the_leak_on_stdout_and_in_json(folder: Path) -> None:
+    path = published(folder)
+    text = CliRunner().invoke(command, ["check", str(path), "-q"])
+    assert text.exit_code == 0, text.output
+    assert "wax/zz.png" in text.stdout
+    assert "wax/00.png" in text.stdout
+    found = json.loads(CliRunner().invoke(command, ["check", str(path), "--json", "-q"]).stdout)
+    assert found == {
+        "images": 29,
+        "labels": ["normal", "wax"],
+        "class_counts": {"normal": 14, "wax": 15},
+        "groups": 28,
+        "bad_files": [],
+        "exact_duplicates": 1,
+        "near_duplicate_groups": 0,
+        "published_split": {"leaking_test_images": 1, "grouped_test_images": 1, "test_images": 7},
+        "leaks": [{"test": "wax/zz.png", "train": "wax/00.png"}],
+        "notes": [
+            {"code": "I_SPLIT_USED", "text": "the split that the data set came with is used (train 22, test 7)"},
+            {
+                "code": "W_SPLIT_LEAKS",
+                "text": "the split that the data set came with leaks: of 7 test images 1 are copies of a training image and "
+                "1 share a group with one; --no-published-split deals a new one by whole groups",
+            },
+        ],
+    }
+
+
+def test_check_of_a_folder_reports_bad_files_and_no_split(folder: Path) -> None:
+    (folder / "wax" / "empty.png").write_bytes(b"")
+    found = json.loads(CliRunner().invoke(command, ["check", str(folder), "--json", "-q"]).stdout)
+    assert found["bad_files"] == [{"path": "wax/empty.png", "reason": "empty file (0 bytes)"}]
+    assert found["published_split"] is None
+
+
+def test_split_writes_the_index_it_prints(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "index.json"
+    args = ["split", str(folder), "--out", str(out), "--shares", "2", "--seed", "3", "--json", "-q"]
+    result = CliRunner().invoke(command, args)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == out.read_text()
+    index = from_json(DatasetIndex, out.read_text(), where="index", error=DataError)
+    assert {record.share for record in index.images} == {None, 0, 1}

@@ -1,0 +1,91 @@
+"""Two processes train as one: the same weights within rounding, and the second receives what the first has finished."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from weckd_edge.config import TrainConfig
+from weckd_edge.core.errors import ConfigError
+from weckd_edge.train.distill import distributed
+
+PROGRAM = Path(__file__).parents[3] / "support/trains.py"
+
+
+def train(folder: Path, count: int) -> dict[str, torch.Tensor]:
+    folder.mkdir(exist_ok=True)
+    together = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"] if count > 1 else []
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [sys.executable, *together, str(PROGRAM), str(folder)], check=True, timeout=300, env=environment, capture_output=True
+    )
+    return load_file(folder / "weights.safetensors")
+
+
+def test_two_processes_end_where_one_does(tmp_path: Path) -> None:
+    alone, together = train(tmp_path / "one", 1), train(tmp_path / "two", 2)
+    assert alone.keys() == together.keys()
+    for key, value in alone.items():
+        assert torch.allclose(value.float(), together[key].float(), rtol=1e-3, atol=2e-4), key
+
+
+def test_a_batch_that_cannot_be_dealt_evenly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "count", lambda: 3)
+    with pytest.raises(ConfigError, match="16 labelled and 16 unlabelled images cannot be dealt evenly to 3 processes"):
+        distributed.check_batch(16, 16, TrainConfig())
+    distributed.check_batch(24, 24, TrainConfig(batch=48))
+
+
+def test_the_launchers_are_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (distributed.count(), distributed.is_first()) == (1, True)
+    for key, value in {"SLURM_NTASKS": "8", "SLURM_PROCID": "5", "SLURM_NNODES": "2", "SLURM_JOB_NAME": "train"}.items():
+        monkeypatch.setenv(key, value)
+    with pytest.raises(ConfigError, match="ntasks-per-node"):
+        distributed.count()
+    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "4")
+    assert (distributed.count(), distributed.is_first()) == (8, False)
+
+
+CHAIN = """
+link = [
+  { model = "resnet10t", input_size = 32, options = { channels = [16, 16, 16, 16], stem_width = 8 } },
+  { model = "resnet10t", input_size = 32, options = { channels = [8, 8, 8, 8], stem_width = 8 } },
+]
+data = { share = 0.25 }
+train = { epochs = 1, steps_per_epoch = 2, batch = 8, threads = 1, accelerator = "cpu" }
+"""
+
+
+def test_a_study_of_two_processes_goes_on_from_what_the_first_has_kept(ears: Path, tmp_path: Path) -> None:
+    (tmp_path / "chain.toml").write_text(CHAIN)
+
+    def study(strategies: str, *launcher: str) -> list[dict[str, Any]]:
+        names = ["--strategies", strategies, "--seeds", "1", "--out", str(tmp_path / f"out{len(launcher)}")]
+        given = ["study", "--data", str(ears), "--config", str(tmp_path / "chain.toml"), *names, "--json", "--quiet"]
+        done = subprocess.run(
+            [sys.executable, *launcher, "-m", "weckd_edge", *given],
+            check=False,
+            timeout=300,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        found: list[dict[str, Any]] = json.loads(done.stdout)["strategies"]
+        return found
+
+    two = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    study("takd", *two)
+    together = study("takd,dgkd+pool", *two)
+    alone = study("takd,dgkd+pool")
+    assert [row["name"] for row in together] == ["takd", "dgkd+pool"]
+    assert together[0]["by_seed"] == pytest.approx(alone[0]["by_seed"], abs=0.1)
+    assert len(list((tmp_path / "out4").glob("link-M1-*"))) == 1

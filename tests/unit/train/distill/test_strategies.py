@@ -1,0 +1,147 @@
+"""Every strategy is a row that all run through one loop: which networks, whose labels, whose teaching."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from weckd_edge.config import BuildConfig, DistillConfig, LinkConfig, TrainConfig
+from weckd_edge.core.errors import ConfigError
+from weckd_edge.train.distill.chain import run_strategy, train_build
+from weckd_edge.train.distill.strategies import STRATEGIES, find_strategy, labels_used, links_of, shares_of
+from weckd_edge.train.distill.trainer import Job
+
+PLANS = cast(Any, [SimpleNamespace(name=name, config=LinkConfig(model=name)) for name in ("large", "middle", "small")])
+CONFIG = BuildConfig(seed=7, train=TrainConfig(epochs=4), distill=DistillConfig(mixup=0.1))
+
+
+@dataclass
+class Recorder:
+    """Stands for the trainer: keeps the jobs, trains nothing."""
+
+    jobs: list[Job] = field(default_factory=list)
+    index: Any = None
+
+    def link(self, job: Job) -> Any:
+        self.jobs.append(job)
+        return SimpleNamespace(name=job.name, plan=job.plan)
+
+
+def index() -> Any:
+    """Three shares of one image each, two training images without a share, and a test image."""
+    places = [("train", 0), ("train", 1), ("train", 2), ("train", None), ("train", None), ("test", None)]
+    return SimpleNamespace(images=[SimpleNamespace(split=split, share=share) for split, share in places])
+
+
+def jobs_of(name: str, config: BuildConfig = CONFIG) -> list[Job]:
+    trainer = Recorder()
+    run_strategy(cast(Any, trainer), PLANS, find_strategy(name), config)
+    return trainer.jobs
+
+
+@pytest.mark.parametrize("name", [*STRATEGIES, "weckd+pool", "guided+pool"])
+def test_every_strategy_ends_with_the_small_network_and_takes_as_many_steps(name: str) -> None:
+    jobs = jobs_of(name)
+    assert jobs[-1].plan is PLANS[-1]
+    assert sum(job.train.epochs for job in jobs) == 3 * CONFIG.train.epochs
+    assert len({job.seed for job in jobs}) == len(jobs)
+
+
+@pytest.mark.parametrize(
+    ("name", "networks", "teachers"),
+    [
+        ("single-share", ["small"], [0]),
+        ("one-step", ["large", "small"], [0, 1]),
+        ("takd", ["large", "middle", "small"], [0, 1, 1]),
+        ("dgkd", ["large", "middle", "small"], [0, 1, 2]),
+        ("born-again", ["small", "small", "small"], [0, 1, 1]),
+        ("weckd", ["large", "middle", "small"], [0, 1, 1]),
+    ],
+)
+def test_who_teaches_whom(name: str, networks: list[str], teachers: list[int]) -> None:
+    jobs = jobs_of(name)
+    assert [cast(Any, job.plan).name for job in jobs] == networks
+    assert [len(job.teachers) for job in jobs] == teachers
+
+
+@pytest.mark.parametrize(
+    ("name", "shares"),
+    [
+        ("weckd", [(0,), (1,), (2,)]),
+        ("single-share", [(2,)]),
+        ("single-union", [(0, 1, 2)]),
+        ("single-all", [None]),
+        ("takd", [(0, 1, 2)] * 3),
+    ],
+)
+def test_whose_labels_a_link_sees(name: str, shares: list[tuple[int, ...] | None]) -> None:
+    assert [job.shares for job in jobs_of(name)] == shares
+
+
+def test_the_pool_is_for_links_with_a_teacher() -> None:
+    assert [job.pool for job in jobs_of("weckd+pool")] == [False, True, True]
+    assert not any(job.pool for job in jobs_of("weckd"))
+
+
+def test_a_strategy_says_what_the_teachers_count_unless_the_configuration_does() -> None:
+    asked = replace(CONFIG, distill=replace(CONFIG.distill, weight=0.55))
+    assert {job.distill.teachers_part for job in jobs_of("relay")} == {STRATEGIES["relay"].weight}
+    assert {job.distill.teachers_part for job in jobs_of("takd")} == {0.7}
+    for name in ("relay", "takd"):
+        assert {job.distill.teachers_part for job in jobs_of(name, asked)} == {0.55}
+
+
+@pytest.mark.parametrize(("name", "said"), [("wekcd", "did you mean 'weckd'"), ("single-share+pool", "without a teacher")])
+def test_names_that_mean_nothing_are_refused(name: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        find_strategy(name)
+
+
+def test_any_number_of_links() -> None:
+    assert links_of(find_strategy("weckd"), 5) == (0, 1, 2, 3, 4)
+    assert links_of(find_strategy("one-step"), 5) == (0, 4)
+    assert shares_of(find_strategy("weckd"), 4, 5) == (4,)
+
+
+@pytest.mark.parametrize(("strategy", "shares"), [("weckd", (2,)), ("takd+pool", (0, 1, 2))])
+def test_the_twin_of_a_build_is_alone_on_the_last_links_labels_for_as_many_steps_as_the_chain(
+    strategy: str, shares: tuple[int, ...]
+) -> None:
+    trainer = Recorder(index=index())
+    config = replace(CONFIG, distill=replace(CONFIG.distill, strategy=strategy))
+    chain = train_build(cast(Any, trainer), PLANS, config)
+    assert [job.name for job in trainer.jobs] == ["M1", "M2", "M3", "twin"]
+    twin = trainer.jobs[-1]
+    assert (twin.teachers, twin.shares, twin.pool) == ((), shares, False)
+    assert twin.train.epochs == 12
+    assert len(chain.links) == 3
+    assert chain.labels_used == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [("single-share", 1), ("single-union", 3), ("single-all", 5), ("weckd", 3), ("takd", 3), ("one-step", 3)],
+)
+def test_labels_are_counted_once_however_many_links_see_them(name: str, labels: int) -> None:
+    assert labels_used(find_strategy(name), index(), 3) == labels
+
+
+def test_a_link_inherits_only_from_the_same_network() -> None:
+    links = ("a", "b", "b")
+    plans = cast(Any, [SimpleNamespace(config=LinkConfig(model=m, input_size=64 - i)) for i, m in enumerate(links)])
+    trainer = Recorder()
+    run_strategy(cast(Any, trainer), plans, find_strategy("guided"), CONFIG)
+    assert [job.start is not None for job in trainer.jobs] == [False, False, True]
+    assert all(job.train.learning_rate == CONFIG.train.learning_rate for job in trainer.jobs)
+    assert [len(job.merge) for job in trainer.jobs] == [0, 0, 1]
+    assert [[cast(Any, teacher).name for teacher in job.teachers] for job in trainer.jobs] == [[], ["M1"], ["M1", "M2"]]
+    assert all(job.corrected for job in trainer.jobs)
+    trainer = Recorder()
+    run_strategy(cast(Any, trainer), plans, find_strategy("relay"), CONFIG)
+    assert [len(job.merge) for job in trainer.jobs] == [0, 0, 1]
+    trainer = Recorder()
+    run_strategy(cast(Any, trainer), plans, find_strategy("takd"), CONFIG)
+    assert [job.start for job in trainer.jobs] == [None, None, None]

@@ -1,0 +1,182 @@
+"""The study: pairs by seed, honest words, and nothing trained twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, TrainConfig
+from weckd_edge.core.errors import ConfigError
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.train.distill import engine
+from weckd_edge.train.tuning import study as module
+from weckd_edge.train.tuning import work_queue
+from weckd_edge.train.tuning.study import Study, Trial, mean_interval, run_study, verdict, verdicts
+
+
+def trial(strategy: str, seed: int, accuracy: float) -> Trial:
+    return Trial(
+        strategy=strategy,
+        seed=seed,
+        accuracy=accuracy,
+        correct=round(100 * accuracy),
+        test_images=100,
+        test_groups=40,
+        links_accuracy=(accuracy,),
+        labels_used=57,
+        images_used=57,
+        steps=10,
+        seconds=1.0,
+        cpu_seconds=2.0,
+        joules=None,
+    )
+
+
+def study(**accuracies: list[float]) -> Study:
+    trials = [trial(name, seed, a) for name, found in accuracies.items() for seed, a in enumerate(found)]
+    seeds = len(next(iter(accuracies.values())))
+    return Study(dataset="ears", synthetic=True, share=0.1, seeds=seeds, trials=tuple(trials))
+
+
+def test_interval_is_students() -> None:
+    found = mean_interval([0.1, 0.2, 0.3])
+    assert found.mean == pytest.approx(0.2)
+    assert found.high is not None
+    assert found.high - found.mean == pytest.approx(4.30265 * 0.1 / 3**0.5, rel=1e-5)
+    assert mean_interval([0.4]).low is None
+
+
+def test_differences_are_paired_by_seed() -> None:
+    """Both vary by 20 points between seeds and differ by 5 in each: the pairs see it, the means alone would not."""
+    found = study(alone=[0.5, 0.6, 0.7], chain=[0.55, 0.65, 0.751])
+    (difference,) = found.differences()
+    assert (difference.a, difference.b) == ("chain", "alone")
+    assert difference.low is not None
+    assert 0.04 < difference.low < difference.mean < 0.06
+    wide = found.mean("chain")
+    assert wide.low is not None
+    assert wide.low < 0.5
+
+
+def test_an_accuracy_never_reaches_beyond_all_or_nothing() -> None:
+    found = study(alone=[0.1, 0.9]).mean("alone")
+    assert (found.low, found.high) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("chain", "words"),
+    [
+        ([0.7, 0.8, 0.91], "The chain helped: weckd answers +"),
+        ([0.3, 0.4, 0.51], "The chain hurt: weckd answers -"),
+        ([0.9, 0.3, 0.9], "Not shown that the chain helped"),
+    ],
+)
+def test_the_verdict_follows_the_interval(chain: list[float], words: str) -> None:
+    found = study(**{"single-share": [0.5, 0.6, 0.7], "weckd": chain})
+    assert verdict(found, "weckd").startswith(words)
+    assert verdict(study(**{"weckd": chain, "single-share": [0.5, 0.6, 0.7]}), "weckd").startswith(words)
+
+
+def test_a_chain_is_also_held_against_the_control_that_cost_as_many_labels() -> None:
+    found = study(**{"single-share": [0.5, 0.6, 0.7], "single-union": [0.9, 0.9, 0.91], "weckd": [0.7, 0.8, 0.91]})
+    one, same = verdicts(found, "weckd")
+    assert one.startswith("The chain helped: weckd answers +20.3 points against single-share")
+    assert "against single-union" in same
+    assert not same.startswith("The chain helped")
+    assert len(verdicts(study(weckd=[0.9]), "weckd")) == 1
+
+
+def test_one_seed_is_called_chance_and_a_missing_control_unknown() -> None:
+    assert "may be chance" in verdict(study(**{"single-share": [0.5], "weckd": [0.9]}), "weckd")
+    assert "not known" in verdict(study(weckd=[0.9]), "weckd")
+
+
+CONFIG = BuildConfig(
+    link=(
+        LinkConfig(model="resnet10t", input_size=32, options={"channels": (16, 16, 16, 16), "stem_width": 8}),
+        LinkConfig(model="resnet10t", input_size=32, options={"channels": (8, 8, 8, 8), "stem_width": 8}),
+    ),
+    data=DataConfig(share=0.25),
+    train=TrainConfig(epochs=1, steps_per_epoch=2, batch=8, accelerator="cpu"),
+)
+NAMES = ["single-share", "weckd", "weckd+pool", "dgkd"]
+
+
+def test_a_second_run_trains_nothing_and_finds_the_same(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "study"
+    first = run_study(ears, CONFIG, NAMES, 2, out, SilentProgress())
+    lines = [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]
+    assert [(line["strategy"], line["seed"]) for line in lines] == [(n, s) for s in (0, 1) for n in NAMES]
+
+    def never(*args: Any, **kw: Any) -> None:
+        raise AssertionError("nothing is left to train")
+
+    monkeypatch.setattr(engine, "epoch_batches", never)
+    assert run_study(ears, CONFIG, NAMES, 2, out, SilentProgress()) == first
+
+
+def test_strategies_share_the_links_that_are_alike(ears: Path, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    run_study(ears, CONFIG, ["weckd", "weckd+pool"], 1, out, SilentProgress())
+    assert len(list(out.glob("link-M1-*"))) == 1
+    assert len(list(out.glob("link-M2-*"))) == 2
+
+
+def test_unknown_and_repeated_strategies_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    for names in (["weckdd"], ["weckd", "weckd"], []):
+        with pytest.raises(ConfigError):
+            run_study(tmp_path / "nothing", CONFIG, names, 1, tmp_path / "out", SilentProgress())
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_trial_tells_what_its_links_took_and_shared_ones_count_for_each(ears: Path, tmp_path: Path) -> None:
+    found = run_study(ears, CONFIG, ["takd", "dgkd"], 1, tmp_path / "study", SilentProgress())
+    assert [trial.seconds for trial in found.trials] == [found.trials[0].seconds] * 2
+    assert all(trial.cpu_seconds > 0 for trial in found.trials)
+
+
+class WaitingError(Exception):
+    pass
+
+
+def test_machines_that_share_a_storage_take_a_seed_each_and_both_end_with_all(
+    ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, real, met = f"sqlite:///{tmp_path / 'study.db'}", module.run_strategy, []
+
+    def wait(seconds: float) -> None:
+        raise WaitingError
+
+    def while_the_first_trains(*args: Any) -> Any:
+        if not met:
+            met.append(1)
+            with pytest.raises(WaitingError):
+                run_study(ears, CONFIG, ["single-share"], 2, tmp_path / "b", SilentProgress(), storage=storage)
+        return real(*args)
+
+    monkeypatch.setattr(work_queue.time, "sleep", wait)
+    monkeypatch.setattr(module, "run_strategy", while_the_first_trains)
+    first = run_study(ears, CONFIG, ["single-share"], 2, tmp_path / "a", SilentProgress(), storage=storage)
+    assert [trial.seed for trial in first.trials] == [0, 1]
+    assert [len(list((tmp_path / out).glob("link-M1-*"))) for out in ("a", "b")] == [1, 1]
+    monkeypatch.setattr(module, "run_strategy", None)
+    assert run_study(ears, CONFIG, ["single-share"], 2, tmp_path / "b", SilentProgress(), storage=storage) == first
+
+
+def test_a_seed_that_failed_on_one_machine_is_taken_by_the_next(
+    ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+
+    def dies(*args: Any) -> Any:
+        raise WaitingError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "run_strategy", dies)
+        with pytest.raises(WaitingError):
+            run_study(ears, CONFIG, ["single-share"], 1, tmp_path / "a", SilentProgress(), storage=storage)
+    found = run_study(ears, CONFIG, ["single-share"], 1, tmp_path / "b", SilentProgress(), storage=storage)
+    assert len(found.trials) == 1

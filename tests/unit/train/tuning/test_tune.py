@@ -1,0 +1,100 @@
+"""The search of settings: shared by a database, resumed, and blind to test images."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, LinkConfig, TrainConfig, load_config
+from weckd_edge.core.errors import ConfigError, StoreError
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.train.tuning import tune as module
+from weckd_edge.train.tuning.tune import search
+from weckd_edge.train.tuning.work_queue import told_storage
+
+pytest.importorskip("optuna")
+
+CONFIG = BuildConfig(
+    link=(
+        LinkConfig(model="resnet10t", input_size=32, options={"channels": (16, 16, 16, 16), "stem_width": 8}),
+        LinkConfig(model="resnet10t", input_size=32, options={"channels": (8, 8, 8, 8), "stem_width": 8}),
+    ),
+    data=DataConfig(share=0.25),
+    train=TrainConfig(epochs=1, steps_per_epoch=1, batch=8, accelerator="cpu"),
+    distill=DistillConfig(strategy="weckd"),
+)
+
+
+def test_machines_that_share_a_storage_share_the_trials(ears: Path, tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    first = search(ears, CONFIG, 2, storage, tmp_path / "one", SilentProgress())
+    second = search(ears, CONFIG, 3, storage, tmp_path / "two", SilentProgress())
+    assert (first.trials, second.trials) == (2, 3)
+    assert first.name == second.name
+    assert len(list((tmp_path / "two").glob("link-M2-*"))) == 1
+    assert second.val_accuracy >= first.val_accuracy
+
+
+def test_a_finished_search_trains_nothing(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    found = search(ears, CONFIG, 1, storage, tmp_path / "one", SilentProgress())
+
+    def never(*args: object) -> None:
+        raise AssertionError("nothing is left to try")
+
+    monkeypatch.setattr(module, "run_strategy", never)
+    assert search(ears, CONFIG, 1, storage, tmp_path / "one", SilentProgress()) == found
+
+
+def test_other_settings_are_another_search(ears: Path, tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    one = search(ears, CONFIG, 1, storage, tmp_path / "one", SilentProgress())
+    other = replace(CONFIG, train=replace(CONFIG.train, batch=12))
+    assert search(ears, other, 1, storage, tmp_path / "one", SilentProgress()).name != one.name
+
+
+def test_what_is_found_is_a_file_to_build_with(ears: Path, tmp_path: Path) -> None:
+    found = search(ears, CONFIG, 1, f"sqlite:///{tmp_path / 'a.db'}", tmp_path / "out", SilentProgress())
+    config = load_config(Path(found.best_file))
+    assert config.train.learning_rate == pytest.approx(found.learning_rate, rel=1e-4)
+    assert config.distill.weight == pytest.approx(found.weight, rel=1e-3)
+    assert config.distill.temperature_start == pytest.approx(found.temperature_start, rel=1e-3)
+
+
+def test_a_storage_that_cannot_be_opened_is_one_line(ears: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected a storage that Optuna can open") as caught:
+        search(ears, CONFIG, 1, "nowhere://x", tmp_path / "out", SilentProgress())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_optuna_names_its_extra(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from weckd_edge.core.errors import MissingDependency
+
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(MissingDependency, match=r"weckd-edge\[train\]"):
+        search(ears, CONFIG, 1, "sqlite://", tmp_path / "out", SilentProgress())
+
+
+def test_processes_that_train_together_cannot_search(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "count", lambda: 2)
+    with pytest.raises(ConfigError, match="without torchrun"):
+        search(ears, CONFIG, 1, f"sqlite:///{tmp_path / 'a.db'}", tmp_path / "out", SilentProgress())
+
+
+def test_a_storage_that_fails_on_the_way_is_one_line(tmp_path: Path) -> None:
+    """A full disk, or a server that has gone, is told by whatever library happens to notice it."""
+    import sqlite3
+
+    with (
+        pytest.raises(
+            StoreError, match=r"x\.db: the storage cannot be read or written \(database or disk is full\)"
+        ) as caught,
+        told_storage("x.db"),
+    ):
+        raise sqlite3.OperationalError("database or disk is full")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(KeyError), told_storage("x.db"):
+        raise KeyError("a defect")

@@ -1,0 +1,241 @@
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from weckd_edge.artifacts import (
+    BuiltModel,
+    FileRef,
+    Gate,
+    GoldenFrames,
+    InputContract,
+    Manifest,
+    OperatingPoint,
+)
+from weckd_edge.bundle.reader import is_bundle, open_bundle
+from weckd_edge.bundle.writer import seal
+from weckd_edge.core.errors import BundleError
+from weckd_edge.core.serialization import to_json
+from weckd_edge.core.store import file_ref, sha256_bytes
+
+
+def make_bundle(folder: Path) -> Manifest:
+    """A small sealed bundle; the model is not one."""
+    for name in ("model/openvino", "selftest", "evidence"):
+        (folder / name).mkdir(parents=True)
+    (folder / "model/model.onnx").write_bytes(b"onnx")
+    (folder / "model/openvino/model.xml").write_bytes(b"<xml/>")
+    (folder / "model/openvino/model.bin").write_bytes(b"\x00\x01\x02")
+    (folder / "evidence/build.json").write_text("{}")
+    np.save(folder / "selftest/frames.npy", np.zeros((2, 8, 8, 3), np.uint8))
+    np.save(folder / "selftest/expected.npy", np.full((2, 2), 0.5, np.float32))
+    return seal(folder, draft(folder))
+
+
+def draft(folder: Path) -> Manifest:
+    def ref(path: str) -> FileRef:
+        return file_ref(folder, folder / path)
+
+    return Manifest(
+        name="toy",
+        target="cpu",
+        device="generic-x86",
+        labels=("effusion", "normal"),
+        input=InputContract(
+            frame_height=8, frame_width=8, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+        ),
+        input_name="frame",
+        network_input_name="image",
+        output_name="probabilities",
+        operating_point=OperatingPoint(),
+        models=(
+            BuiltModel(
+                backend="openvino",
+                backend_version="1",
+                precision="int8",
+                kind="model",
+                files=(ref("model/openvino/model.xml"), ref("model/openvino/model.bin")),
+                source_sha256="00",
+            ),
+        ),
+        onnx=ref("model/model.onnx"),
+        selftest=GoldenFrames(
+            frames=ref("selftest/frames.npy"),
+            expected=ref("selftest/expected.npy"),
+            reference="openvino 1 int8",
+            tolerance={"openvino": 1e-3},
+        ),
+        gates=(Gate(name="accuracy", bar=0.8, got=0.9, verdict="PASS", reason="0.9 is at least 0.8"),),
+        passed=True,
+        synthetic=True,
+        files=(),
+        versions={"weckd-edge": "0.1.0"},
+    )
+
+
+def rewrite(folder: Path, change) -> None:
+    """Change the manifest and give it a self digest that fits, as a careful attacker without the key would."""
+    path = folder / "manifest.json"
+    data = json.loads(path.read_bytes())
+    change(data)
+    data["manifest_sha256"] = "0" * 64
+    data["manifest_sha256"] = sha256_bytes(to_json(data).encode())
+    path.write_text(to_json(data))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    make_bundle(tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def test_a_sealed_bundle_opens_and_lists_every_file(folder: Path) -> None:
+    bundle = open_bundle(folder)
+    assert bundle.signature == "unsigned"
+    assert [ref.path for ref in bundle.manifest.files] == sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json"
+    )
+
+
+def test_sealing_the_same_files_twice_gives_the_same_bytes(folder: Path) -> None:
+    before = (folder / "manifest.json").read_bytes()
+    seal(folder, draft(folder))
+    assert (folder / "manifest.json").read_bytes() == before
+
+
+def test_sealing_again_drops_a_signature_that_no_longer_fits(folder: Path) -> None:
+    (folder / "signature").write_text("{}")
+    assert open_bundle(folder).signature == "unchecked"
+    seal(folder, draft(folder))
+    assert open_bundle(folder).signature == "unsigned"
+
+
+@pytest.mark.parametrize("path", ["model/model.onnx", "model/openvino/model.bin", "evidence/build.json"])
+def test_a_changed_a_longer_and_a_missing_file_are_named(folder: Path, path: str) -> None:
+    good = (folder / path).read_bytes()
+    for bad in (bytes([good[0] ^ 1]) + good[1:], good + b"\0", b""):
+        (folder / path).write_bytes(bad)
+        with pytest.raises(BundleError, match=path):
+            open_bundle(folder)
+    (folder / path).unlink()
+    with pytest.raises(BundleError, match=f"{path} is missing"):
+        open_bundle(folder)
+
+
+def test_an_added_file_is_named_and_what_the_device_builds_is_left_alone(folder: Path) -> None:
+    (folder / "device/a").mkdir(parents=True)
+    (folder / "device/a/model.engine").write_bytes(b"engine")
+    open_bundle(folder)
+    (folder / "model/extra.bin").write_bytes(b"x")
+    with pytest.raises(BundleError, match=r"model/extra.bin is not listed"):
+        open_bundle(folder)
+
+
+def test_links_and_special_files_are_refused_even_where_their_content_fits(folder: Path) -> None:
+    model = folder / "model/model.onnx"
+    model.rename(folder.parent / "elsewhere")
+    model.symlink_to(folder.parent / "elsewhere")
+    with pytest.raises(BundleError, match=r"model/model.onnx is a link"):
+        open_bundle(folder)
+    model.unlink()
+    (folder / "model").rename(folder.parent / "model")
+    (folder / "model").symlink_to(folder.parent / "model")
+    with pytest.raises(BundleError, match=r"model is a link"):
+        open_bundle(folder)
+    (folder / "model").unlink()
+    os.mkfifo(folder / "model")
+    with pytest.raises(BundleError, match=r"model is a special file"):
+        open_bundle(folder)
+
+
+def test_a_manifest_that_is_a_link_is_refused(folder: Path) -> None:
+    (folder / "manifest.json").rename(folder.parent / "m")
+    (folder / "manifest.json").symlink_to(folder.parent / "m")
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../outside",
+        "/etc/passwd",
+        "a/../../b",
+        "model//model.onnx",
+        "./model",
+        "",
+        "a\\b",
+        "a\x01b",
+        "a\x7fb",
+        "a\u00e9",
+        "a" * 512,
+        "device/x",
+    ],
+)
+def test_a_listed_path_that_could_leave_the_folder_is_refused(folder: Path, path: str) -> None:
+    (folder.parent / "outside").write_bytes(b"x")
+    rewrite(folder, lambda data: data["files"].append({"path": path, "sha256": sha256_bytes(b"x"), "bytes": 1}))
+    with pytest.raises(BundleError, match="is not a path that a bundle may list"):
+        open_bundle(folder)
+
+
+def test_a_file_listed_twice_is_refused(folder: Path) -> None:
+    rewrite(folder, lambda data: data["files"].append(data["files"][0]))
+    with pytest.raises(BundleError, match="twice"):
+        open_bundle(folder)
+
+
+def test_a_model_that_is_not_the_listed_file_is_refused(folder: Path) -> None:
+    rewrite(folder, lambda data: data["onnx"].update(sha256="f" * 64))
+    with pytest.raises(BundleError, match=r"model/model.onnx"):
+        open_bundle(folder)
+
+
+def test_a_duplicate_key_in_the_manifest_is_refused(folder: Path) -> None:
+    path = folder / "manifest.json"
+    text = path.read_text().replace('"name": "toy"', '"name": "toy", "name": "toy"')
+    path.write_text(text)
+    with pytest.raises(BundleError, match="a key appears twice"):
+        open_bundle(folder)
+
+
+def test_a_newer_format_is_refused_before_its_unknown_keys(folder: Path) -> None:
+    rewrite(folder, lambda data: data.update(schema_version=2, novelty=True))
+    with pytest.raises(BundleError, match="format 2 is newer than the format 1"):
+        open_bundle(folder)
+
+
+def test_a_changed_label_in_an_unsigned_manifest_is_found(folder: Path) -> None:
+    path = folder / "manifest.json"
+    path.write_text(path.read_text().replace('"normal"', '"norman"'))
+    with pytest.raises(BundleError, match=r"manifest\.json: its bytes do not match"):
+        open_bundle(folder)
+
+
+def test_a_draft_that_names_a_missing_file_cannot_be_sealed(folder: Path) -> None:
+    bad = dataclasses.replace(draft(folder), onnx=FileRef(path="model/none.onnx", sha256="0" * 64, bytes=0))
+    with pytest.raises(BundleError, match=r"model/none.onnx"):
+        seal(folder, bad)
+
+
+def test_something_that_is_no_bundle_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="found no such folder"):
+        open_bundle(tmp_path / "none")
+    with pytest.raises(BundleError, match=r"found no manifest\.json"):
+        open_bundle(tmp_path)
+    (tmp_path / "manifest.json").write_text("[" * 100_000)
+    with pytest.raises(BundleError, match="expected JSON"):
+        open_bundle(tmp_path)
+
+
+def test_is_bundle_knows_a_damaged_bundle_from_somebody_elses_folder(folder: Path, tmp_path: Path) -> None:
+    (folder / "model/model.onnx").unlink()
+    assert is_bundle(folder)
+    (tmp_path / "manifest.json").write_text('{"files": []}')
+    assert not is_bundle(tmp_path)
+    assert not is_bundle(tmp_path / "none")
+    (tmp_path / "manifest.json").write_bytes(b"\xff\xfe")
+    assert not is_bundle(tmp_path)

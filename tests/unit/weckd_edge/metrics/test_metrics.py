@@ -1,0 +1,302 @@
+"""Clinical figures: by hand on small tables, by simulation for intervals, and what is said where there is too little."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.networks import record
+from weckd_edge.artifacts import Attribute, DatasetIndex, Performance, Prediction, Rate, Verification
+from weckd_edge.config import BandConfig, PrevalenceConfig, ReportConfig
+from weckd_edge.core.errors import ConfigError
+from weckd_edge.metrics import check_report, cut_slices, measure_performance
+from weckd_edge.metrics.classification import compare, measure
+from weckd_edge.metrics.counts import Answers, draw_weights, weighted_auc
+from weckd_edge.metrics.group_bootstrap import bounded
+from weckd_edge.metrics.intervals import rate_by_group, student_t_95, wilson
+from weckd_edge.metrics.prediction_flips import count_flips
+from weckd_edge.report.chapters.metrics import OLD_BUNDLE, performance_text
+
+LABELS = ("effusion", "normal")
+RATE = Rate(value=0.5, low=0.4, high=0.6, correct=5, images=10, groups=10)
+
+
+def answers(truth: list[int], decided: list[int], groups: list[int] | None = None) -> Answers:
+    """Answers that are 90 % sure of what they decide."""
+    sure = np.where(np.eye(2)[decided] > 0, 0.9, 0.1)
+    return Answers(np.array(truth), sure, np.arange(len(truth)) if groups is None else np.array(groups))
+
+
+def once(of: Answers) -> np.ndarray:
+    return np.ones((1, of.groups))
+
+
+# 40 of effusion, 30 of them found; 60 normal, 54 of them found.
+TABLE = answers([0] * 40 + [1] * 60, [0] * 30 + [1] * 10 + [1] * 54 + [0] * 6)
+
+
+def test_every_figure_of_a_two_by_two_table_is_that_of_the_textbook() -> None:
+    found, _ = measure(TABLE, draw_weights(100, 0))
+    first = found.classes[0]
+    values = [f.value for f in (first.sensitivity, first.specificity, first.ppv, first.npv, first.f1) if f]
+    assert values == pytest.approx([30 / 40, 54 / 60, 30 / 36, 54 / 64, 60 / 76])
+    assert found.accuracy.value == pytest.approx(0.84)
+    assert found.balanced_accuracy.value == pytest.approx((0.75 + 0.9) / 2)
+    assert first.auc is not None
+    assert first.auc.value == pytest.approx((0.75 + 0.9) / 2), "with two scores the curve has one corner"
+
+
+def test_where_every_group_has_one_image_a_rate_has_wilsons_interval() -> None:
+    found, _ = measure(TABLE, draw_weights(100, 0))
+    sensitivity = found.classes[0].sensitivity
+    assert sensitivity is not None
+    assert (sensitivity.low, sensitivity.high) == pytest.approx(wilson(30, 40))
+
+
+def test_predictive_values_at_a_prevalence_follow_bayes() -> None:
+    found, _ = measure(TABLE, draw_weights(100, 0), np.array([0.1, 0.9]))
+    value = found.classes[0].ppv_at_prevalence
+    assert value is not None
+    assert value.value == pytest.approx(0.1 * 0.75 / (0.1 * 0.75 + 0.9 * 0.1))
+    assert value.low is not None
+    assert value.low < value.value < (value.high or 0)
+
+
+def test_images_that_are_alike_widen_every_interval() -> None:
+    apart, _ = measure(TABLE, draw_weights(100, 0))
+    grouped = replace_groups(TABLE, np.arange(100) // 5)
+    alike, _ = measure(grouped, draw_weights(20, 0))
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc"):
+        one, other = getattr(apart, name), getattr(alike, name)
+        assert other.high - other.low > 1.5 * (one.high - one.low), name
+
+
+def replace_groups(of: Answers, member: np.ndarray) -> Answers:
+    return Answers(of.truth, of.probabilities, member)
+
+
+def test_a_weight_of_two_is_the_same_as_the_image_twice() -> None:
+    random = np.random.default_rng(0)
+    score, positive = random.integers(0, 6, 30).astype(float), random.random(30) < 0.4
+    twice = weighted_auc(np.r_[score, score[:10]], np.r_[positive, positive[:10]], np.arange(40), np.ones((1, 40)))
+    weights = np.ones((1, 30))
+    weights[0, :10] = 2
+    assert weighted_auc(score, positive, np.arange(30), weights) == pytest.approx(twice)
+    pairs = [(a > b) + (a == b) / 2 for a in score[positive] for b in score[~positive]]
+    assert weighted_auc(score, positive, np.arange(30), np.ones((1, 30)))[0] == pytest.approx(np.mean(pairs))
+
+
+def test_a_perfect_figure_still_has_a_lower_bound_under_one() -> None:
+    low, high = bounded(np.ones(200), np.ones(30))
+    assert (low, high) == pytest.approx(wilson(30, 30))
+    low, high = bounded(np.ones(200), np.ones(30), logit=True)
+    assert 0.7 < low < 1
+    assert high == 1
+
+
+def test_no_flip_is_not_taken_for_certainty() -> None:
+    weights = draw_weights(100, 0)
+    _, drawn = measure(TABLE, weights)
+    apart = compare(drawn, drawn, TABLE).accuracy
+    assert apart is not None
+    assert apart.value == 0
+    assert -0.025 < apart.low < -0.015
+
+
+def test_students_t_is_that_of_the_tables() -> None:
+    assert [student_t_95(freedom) for freedom in (2, 5, 20)] == pytest.approx([4.303, 2.571, 2.086], rel=0.01)
+
+
+def test_rates_in_uneven_groups_are_as_wide_as_few_groups_ask_for() -> None:
+    correct = np.array([True, True, True, False] * 15)
+    even = rate_by_group(correct, [k // 4 for k in range(60)])
+    uneven = rate_by_group(correct, [0] * 32 + [k // 4 for k in range(32, 60)])
+    assert uneven.high - uneven.low >= even.high - even.low
+
+
+@pytest.mark.parametrize("name", ["accuracy", "balanced accuracy", "F1", "AUC", "sensitivity", "specificity"])
+def test_intervals_hold_the_truth_about_as_often_as_they_say(name: str, simulated: dict[str, dict[str, float]]) -> None:
+    line = simulated[name]
+    assert 0.92 <= line["held"] <= 0.985, line
+
+
+@pytest.fixture(scope="module")
+def simulated() -> dict[str, dict[str, float]]:
+    sys.path.insert(0, str(Path(__file__).parents[4] / "benchmarks"))
+    try:
+        from bench_intervals import SCENARIOS, coverage
+    finally:
+        sys.path.pop(0)
+    return coverage(replace(SCENARIOS[1], groups=80), 200, resamples=100)
+
+
+def test_plain_percentiles_would_have_missed_the_bar(simulated: dict[str, dict[str, float]]) -> None:
+    assert simulated["AUC"]["percentiles_held"] < 0.93
+
+
+def test_flips_are_counted_to_the_better_and_to_the_worse_by_class_and_slice() -> None:
+    truth = np.array([0, 0, 0, 1, 1, 1])
+    before, after = np.array([0, 0, 1, 1, 0, 1]), np.array([1, 0, 0, 1, 0, 0])
+    rows = np.array([True] * 3 + [False] * 3)
+    found = count_flips(("a", "b"), before, after, truth, LABELS, [("site A", rows)])
+    assert (found.total.better, found.total.worse, found.total.other) == (1, 2, 0)
+    assert [(c.of, c.better, c.worse) for c in found.classes] == [("effusion", 1, 1), ("normal", 0, 1)]
+    assert [(s.of, s.images, s.better, s.worse) for s in found.slices] == [("site A", 3, 1, 1)]
+    assert found.mcnemar_p == pytest.approx(1.0)
+
+
+def test_two_wrong_answers_that_differ_are_neither_better_nor_worse() -> None:
+    found = count_flips(("a", "b"), np.array([1]), np.array([2]), np.array([0]), ("x", "y", "z"), [])
+    assert (found.total.better, found.total.worse, found.total.other) == (0, 0, 1)
+
+
+def data(
+    count: int = 120, *, sites: tuple[str, ...] = ("A", "B"), classes: int = 2, named: int | None = None
+) -> tuple[DatasetIndex, Verification]:
+    """Test images in turn of each class and site; site B is served worse, and one image in six flips when compiled."""
+    labels = ("effusion", "normal", "wax")[:3]
+    images, predictions = [], []
+    for number in range(count):
+        label, site = number % classes, sites[number // classes % len(sites)]
+        path = f"{number:03}.png"
+        attributes = (Attribute(column="age", value=str(number)), Attribute(column="site", value=site))
+        images.append(replace(record(path, label, "test"), attributes=attributes))
+        wrong = site == "B" and number % 5 == 0
+        decided = (label + wrong) % 2
+        compiled = (label + 1) % 2 if number % 12 == 1 else decided
+        predictions.append(
+            Prediction(path=path, group=path, label=label, fp32=sure(decided), compiled=sure(compiled), teacher=sure(label))
+        )
+    index = DatasetIndex(name="ears", labels=labels, images=tuple(images), named_groups=named)
+    verification = Verification(
+        parity=(),
+        accuracy_fp32=RATE,
+        accuracy_compiled=RATE,
+        recall_fp32=(RATE, RATE, None),
+        recall_compiled=(RATE, RATE, None),
+        flips=0,
+        predictions=tuple(predictions),
+        precision="int8",
+        backend="openvino",
+    )
+    return index, verification
+
+
+def sure(label: int) -> tuple[float, ...]:
+    return tuple(0.8 if k == label else 0.1 for k in range(3))
+
+
+def performance(index: DatasetIndex, verification: Verification, **options: object) -> Performance:
+    config = ReportConfig(**options)  # type: ignore[arg-type]
+    return measure_performance(verification, index, config, names=("M1 fp32", "M2 fp32", "M2 int8"))
+
+
+def test_the_worst_slice_and_class_are_named() -> None:
+    found = performance(*data(), slices=("site",))
+    assert found.worst_slice is not None
+    assert found.slices[found.worst_slice].name == "site B"
+    assert found.worst_class is not None
+    text = performance_text(found, ("effusion", "normal", "wax"))
+    assert any("site B" in line for line in text.headline)
+    assert [len(row.cells) for table in text.tables for row in table.rows] == [
+        len(table.columns) - 1 for table in text.tables for _ in table.rows
+    ]
+
+
+def test_a_class_that_the_test_split_lacks_has_no_figure_and_a_line() -> None:
+    found = performance(*data())
+    assert found.compiled.classes[2].sensitivity is None
+    assert found.compiled.classes[2].images == 0
+    assert "the test split has no image of wax: nothing is known of it" in found.notes
+
+
+def test_a_slice_of_three_images_gets_counts_and_says_why() -> None:
+    index, verification = data(117)
+    images = tuple(
+        replace(r, attributes=(Attribute(column="site", value="C" if k < 3 else "A"),)) for k, r in enumerate(index.images)
+    )
+    found = performance(replace(index, images=images), verification)
+    small = next(one for one in found.slices if one.value == "C")
+    assert (small.images, small.compiled) == (3, None)
+    assert "3 images in 3 groups: too few" in (small.note or "")
+    assert found.worst_slice is not None
+    assert found.slices[found.worst_slice].value == "A"
+    shown = performance_text(found, index.labels)
+    assert any(f"{small.right} of 3" == cell.value for table in shown.tables for row in table.rows for cell in row.cells)
+
+
+def test_numbers_are_cut_at_terciles_or_where_the_user_says() -> None:
+    index, _ = data(90)
+    cuts, _ = cut_slices(ReportConfig(slices=("age",)), index)
+    assert [len(cut.paths) // 10 for cut in cuts] in ([3, 2, 3], [3, 3, 3])
+    cuts, _ = cut_slices(ReportConfig(slices=("age",), bands=(BandConfig(column="age", edges=(10, 50)),)), index)
+    assert [(cut.value, len(cut.paths)) for cut in cuts] == [("under 10", 10), ("10 to under 50", 40), ("50 and over", 40)]
+
+
+def test_without_further_columns_one_line_says_that_there_are_no_slices() -> None:
+    index, verification = data()
+    bare = replace(index, images=tuple(replace(r, attributes=()) for r in index.images))
+    found = performance(bare, verification)
+    assert found.slices == ()
+    assert sum("no slices" in note for note in found.notes) == 1
+
+
+def test_without_a_group_column_the_evidence_says_what_is_lost() -> None:
+    assert any("may be too narrow" in note for note in performance(*data(named=0)).notes)
+    assert not any("may be too narrow" in note for note in performance(*data(named=120)).notes)
+
+
+def test_flipped_frames_are_listed_with_all_three_answers() -> None:
+    found = performance(*data())
+    assert [(f.before, f.after) for f in found.flips] == [
+        ("M1 fp32", "M2 fp32"),
+        ("M2 fp32", "M2 int8"),
+        ("M1 fp32", "M2 int8"),
+    ]
+    frame = next(frame for frame in found.frames if frame.path == "001.png")
+    assert (frame.label, frame.teacher, frame.fp32, frame.compiled) == (1, 1, 1, 0)
+    changed = found.flips[1].total
+    assert len([f for f in found.frames if f.fp32 != f.compiled]) == changed.better + changed.worse + changed.other > 0
+
+
+def test_images_without_an_answer_are_counted_apart() -> None:
+    index, verification = data()
+    unsure = tuple(replace(p, compiled=(0.4, 0.35, 0.25)) if k < 30 else p for k, p in enumerate(verification.predictions))
+    found = measure_performance(replace(verification, predictions=unsure), index, ReportConfig(), abstain_below=0.5).answered
+    assert found is not None
+    assert found.coverage.value == pytest.approx(0.75)
+    assert found.figures is not None
+    assert found.figures.accuracy.images == 90
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (ReportConfig(slices=("sight",)), "no column 'sight'.*did you mean 'site'"),
+        (ReportConfig(bands=(BandConfig(column="site", edges=(1,)),)), "column 'site' holds texts"),
+        (
+            ReportConfig(
+                prevalence=(PrevalenceConfig(label="normal", share=0.9), PrevalenceConfig(label="effusoin", share=0.1))
+            ),
+            "expected each of the classes effusion, normal, wax once",
+        ),
+    ],
+)
+def test_what_the_data_set_does_not_have_is_refused(config: ReportConfig, said: str) -> None:
+    index, _ = data()
+    with pytest.raises(ConfigError, match=said):
+        check_report(config, index)
+
+
+def test_prevalences_that_do_not_add_up_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"add up to 0\.5"):
+        ReportConfig(prevalence=(PrevalenceConfig(label="normal", share=0.5),))
+
+
+def test_an_old_bundle_says_that_it_has_no_such_figures() -> None:
+    text = performance_text(None, LABELS)
+    assert (text.tables, text.notes) == ((), (OLD_BUNDLE,))

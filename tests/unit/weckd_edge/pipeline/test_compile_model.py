@@ -1,0 +1,379 @@
+"""``weckd-edge compile``: from a network that a user brings to a bundle, and one line for every wrong request."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+timm = pytest.importorskip("timm")
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from safetensors.torch import save_file  # noqa: E402 - behind the skips
+
+from weckd_edge.artifacts import DatasetIndex  # noqa: E402 - likewise
+from weckd_edge.core.errors import ConfigError  # noqa: E402 - likewise
+from weckd_edge.core.store import digest_of  # noqa: E402 - likewise
+from weckd_edge.devices.images.frames import decode, pixels_sha256  # noqa: E402 - likewise
+from weckd_edge.pipeline import compile_model  # noqa: E402 - likewise
+from weckd_edge.pipeline.compile_model import in_order  # noqa: E402 - likewise
+from weckd_edge.pipeline.import_model import open_link  # noqa: E402 - likewise
+
+Run = Callable[..., tuple[int, str, str]]
+QUICK = """
+[[link]]
+model = "test_resnet"
+[[link]]
+model = "test_resnet"
+[quantize]
+precision = "int8"
+method = "mse"
+images = 8
+[bench]
+queries = 64
+warmup = 0
+[selftest]
+frames = 2
+[report]
+sample_frames = 2
+"""
+
+
+class Brightness(torch.nn.Module):  # type: ignore[name-defined, misc]  # torch is imported behind a skip
+    """Tells light pictures from dark ones; its first class is ``dark``, or ``light`` where it is turned around."""
+
+    def __init__(self, networks: ModuleType, *, turned: bool = False) -> None:
+        super().__init__()
+        self.conv = networks.conv(3, 4, 3, act=torch.nn.ReLU)
+        self.pool = torch.nn.AdaptiveAvgPool2d(1)
+        self.head = torch.nn.Linear(4, 2)
+        with torch.no_grad():
+            self.conv[0].weight.fill_(1 / 27)
+            self.head.weight.copy_(torch.tensor([[-5.0] * 4, [5.0] * 4]) * (-1 if turned else 1))
+            self.head.bias.copy_(torch.tensor([10.0, -10.0]) * (-1 if turned else 1))
+
+    def forward(self, x: Any) -> Any:
+        return self.head(self.pool(self.conv(x)).flatten(1))
+
+
+@pytest.fixture
+def brought(networks: ModuleType, tmp_path: Path) -> Callable[..., Path]:
+    """Write the toy classifier as an ONNX file."""
+
+    def write(**options: Any) -> Path:
+        path = tmp_path / "toy.onnx"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                Brightness(networks, **options).eval(),
+                (torch.zeros(1, 3, 16, 16),),
+                str(path),
+                dynamo=False,
+                opset_version=13,
+            )
+        return path
+
+    return write
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "quick.toml"
+    path.write_text(QUICK)
+    return path
+
+
+PLAIN = ("--mean", "0", "--std", "1")
+
+
+def compiled(run: Run, out: Path, *args: str | Path, target: str = "cpu") -> Any:
+    code, stdout, err = run("compile", *args, "--target", target, "--out", out, "--json", "--quiet")
+    assert code in (0, 3), err  # a toy may be noisy; what it answers is checked
+    return json.loads(stdout)
+
+
+@pytest.mark.parametrize("target", ["cpu", "jetson"])
+def test_an_onnx_file_becomes_a_bundle_that_verifies_itself(
+    run: Run, tmp_path: Path, ears: Path, config: Path, brought: Callable[..., Path], target: str
+) -> None:
+    pytest.importorskip("openvino" if target == "cpu" else "tensorrt_rtx")
+    out = tmp_path / "out"
+    version = ("--bundle-version", "3")
+    found = compiled(run, out, brought(), "--data", ears, "--config", config, *version, *PLAIN, target=target)
+    assert found["accuracy"]["fp32"] == found["accuracy"]["compiled"] == 1.0
+    assert any("its outputs are logits; a softmax was added" in line for line in found["brought"])
+    assert found["links"][0]["model"] == "toy"
+    assert [stage["name"] for stage in found["stages"]][:4] == ["data", "adopt", "doubts", "export-brought"]
+    code, stdout, err = run("verify", out, "--json", "--at-least", "3")
+    assert code == 0, err
+    assert json.loads(stdout)["passed"] is True
+    code, _, err = run("verify", out, "--at-least", "4")
+    assert code == 1
+    assert "expected version 4 or newer, found 3" in err
+    report = (out / "evidence/report.html").read_text()
+    assert "What was brought" in report
+    assert "Did the chain help?" not in report
+    assert "brought onnx fp32" in report
+    assert str(tmp_path) not in report
+    again = compiled(run, out, brought(), "--data", ears, "--config", config, *PLAIN, target=target)
+    assert all(stage["reused"] for stage in again["stages"] if stage["name"] != "bench")
+
+
+def test_labels_in_another_order_than_sorted_are_kept_in_that_order(
+    run: Run, tmp_path: Path, ears: Path, config: Path, brought: Callable[..., Path]
+) -> None:
+    pytest.importorskip("openvino")
+    found = compiled(
+        run, tmp_path / "out", brought(turned=True), "--data", ears, "--config", config, *PLAIN, "--labels", "light,dark"
+    )
+    assert found["accuracy"]["fp32"] == 1.0
+    assert json.loads((tmp_path / "out/manifest.json").read_text())["labels"] == ["light", "dark"]
+
+
+def test_classes_in_the_wrong_order_are_doubted_wherever_somebody_may_look(
+    run: Run, tmp_path: Path, ears: Path, config: Path, brought: Callable[..., Path]
+) -> None:
+    pytest.importorskip("openvino")
+    out = tmp_path / "out"
+    config.write_text(QUICK + '[input]\nresize = "diagonal"\n')
+    found = compiled(run, out, brought(turned=True), "--data", ears, "--config", config, *PLAIN)
+    (doubt,) = found["warnings"][:1]
+    assert doubt.startswith("With --labels 'light,dark' it would predict 100% of 20 images correctly instead of 0%")
+    assert doubt.split(";")[0] in (out / "evidence/report.html").read_text().replace("&#39;", "'")
+    assert doubt.split(";")[0] in (out / "evidence/model_card.md").read_text()
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["labels"] == ["dark", "light"], "nothing is changed unasked"
+    assert manifest["input"]["resize"] == "diagonal", "the setting is heeded for an imported network"
+    assert any(gate["name"] == "better_than_guessing" and gate["verdict"] != "PASS" for gate in manifest["gates"])
+
+
+def binary(path: Path) -> Path:
+    """Write a classifier of light and dark with one sigmoid, blue first, an active dropout, and a second output."""
+    text = """<ir_version: 8, opset_import: ["" : 17]> toy (float[N,16,16,3] x) => (float[N,1] light, float[N,4] features) {
+        turned = Transpose<perm=[0,3,1,2]>(x) map = Conv(turned, weights) mean = GlobalAveragePool(map)
+        flat = Flatten(mean) ratio = Constant<value_float=0.5>() on = Constant<value = bool {1}>()
+        features = Dropout(flat, ratio, on) sum = MatMul(features, head) logit = Add(sum, offset) light = Sigmoid(logit) }"""
+    model = onnx.parser.parse_model(text)
+    constants = {"weights": np.full((4, 3, 1, 1), 1 / 3), "head": np.full((4, 1), 5.0), "offset": np.array([-10.0])}
+    for name, values in constants.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values.astype(np.float32), name))
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_a_binary_network_in_training_mode_ships_as_the_user_says_and_with_a_warning(
+    run: Run, tmp_path: Path, ears: Path, config: Path
+) -> None:
+    pytest.importorskip("openvino")
+    config.write_text(QUICK.replace('"int8"', '"fp32"'))
+    common = (binary(tmp_path / "binary.onnx"), "--data", ears, "--config", config, *PLAIN, "--channel-order", "bgr")
+    asked = [*common, "--target", "cpu"]
+    assert "found 2 ('light', 'features')" in refused(run, tmp_path, *asked, code=1)
+    assert "was exported in training mode (1 Dropout" in refused(run, tmp_path, *asked, "--output", "light", code=1)
+    out = tmp_path / "out"
+    found = compiled(run, out, *common, "--output", "light", "--to-inference")
+    assert found["accuracy"]["fp32"] == found["accuracy"]["compiled"] == 1.0
+    assert any("it is the probability of 'light', the second label" in line for line in found["brought"])
+    (doubt,) = [warning for warning in found["warnings"] if "exported in training mode" in warning]
+    for place in ("report.html", "model_card.md"):
+        assert doubt.split(";")[0] in (out / "evidence" / place).read_text()
+
+
+def test_a_checkpoint_compiles_and_its_bundle_leads_back_to_it(run: Run, tmp_path: Path, ears: Path, config: Path) -> None:
+    pytest.importorskip("openvino")
+    weights = tmp_path / "tiny.safetensors"
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_resnet", num_classes=2).state_dict(), weights)
+    common = ("--data", ears, "--config", config)
+    first = compiled(run, tmp_path / "a", weights, "--model", "test_resnet", "--input-size", "32", *common)
+    assert first["brought"][0] == "Checkpoint tiny.safetensors of timm's test_resnet: every tensor fits."
+    back = open_link(tmp_path / "a")
+    assert back.link.test_accuracy.value == first["accuracy"]["fp32"]
+    assert back.former is None, "nobody knows what it was trained on"
+    shutil.rmtree(tmp_path / "a.work")
+    code, _, err = run("compile", tmp_path / "a", *common, "--target", "cpu", "--out", tmp_path / "c", "--quiet")
+    assert code == 1
+    assert "are no longer in a.work beside it" in err
+    assert not (tmp_path / "c").exists()
+
+
+def test_other_images_calibrate_where_they_are_asked_for(
+    run: Run, tmp_path: Path, ears: Path, config: Path, brought: Callable[..., Path]
+) -> None:
+    pytest.importorskip("openvino")
+    more = calibration(tmp_path)
+    out = tmp_path / "out"
+    compiled(run, out, brought(), "--data", ears, "--config", config, *PLAIN, "--calibrate-on", more)
+    (kept,) = (tmp_path / "out.work").glob("select-*/artifact.json")
+    found = json.loads(kept.read_text())["quantized"]
+    pixels = {pixels_sha256(decode(path)) for path in more.rglob("*.png")}
+    assert found["calibration_images"] == 8
+    assert found["calibration_sha256"] in {calibration_digest_of(some) for some in combinations(sorted(pixels), 8)}
+
+
+def calibration(tmp_path: Path, *, count: int = 6, labels: tuple[str, ...] = ("dark", "light")) -> Path:
+    root = tmp_path / "more"
+    for c, label in enumerate(labels):
+        (root / label).mkdir(parents=True)
+        for i in range(count):
+            cells = np.random.default_rng(5000 + 100 * c + i).integers(120 * c, 120 * c + 130, (5, 5, 3), np.uint8)
+            Image.fromarray(cells).resize((40, 36), Image.Resampling.BICUBIC).save(root / label / f"{i}.png")
+    return root
+
+
+def calibration_digest_of(pixels: Sequence[str]) -> str:
+    return digest_of(sorted(pixels))
+
+
+def refused(run: Run, tmp_path: Path, *args: str | Path, code: int) -> str:
+    """Run what must be refused; return what it said."""
+    out = tmp_path / "out"
+    got, stdout, err = run("compile", *args, "--out", out, "--quiet")
+    assert got == code, err
+    assert stdout == ""
+    assert len(err.strip().splitlines()) == 1, err
+    assert not out.exists()
+    return err
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        ((), 2, "give --mean and --std"),
+        (("--mean", "0,1", "--std", "1"), 2, "expected one number or three, got 2"),
+        (("--mean", "grey", "--std", "1"), 2, "expected one number or three"),
+        ((*PLAIN, "--labels", "dark"), 2, "expected at least two class names"),
+        ((*PLAIN, "--labels", "dark,dark"), 2, "names a class twice"),
+        ((*PLAIN, "--model", "test_resnet"), 2, "--model is for a checkpoint"),
+        ((*PLAIN, "--output", "logits"), 2, "--output logits: it has no such output; expected one of"),
+        ((*PLAIN, "--layout", "nhwc"), 2, "give --layout nchw"),
+        (("--mean", "127.5", "--std", "127.5"), 2, "divide by 255: --mean 0.5 --std 0.5"),
+        ((*PLAIN, "--model-options", "{}"), 2, "give its --model too"),
+        ((*PLAIN, "--target", "gpu"), 2, "unknown target 'gpu'"),
+        ((*PLAIN, "--device", "raspberry-pi5"), 2, "did you mean 'raspberry-pi-5'?"),
+        ((*PLAIN, "--input-size", "64"), 2, "contradicts its input [1, 3, 16, 16]"),
+    ],
+)
+def test_wrong_requests_are_one_line_and_leave_nothing(
+    run: Run, tmp_path: Path, ears: Path, brought: Callable[..., Path], args: tuple[str, ...], code: int, said: str
+) -> None:
+    base = ("--data", ears, *(() if "--target" in args else ("--target", "cpu")))
+    assert said in refused(run, tmp_path, brought(), *base, *args, code=code)
+    assert not (tmp_path / "out.work").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("weights.bin", 1, "it is text, neither safetensors nor a file that PyTorch wrote"),
+        ("missing.onnx", 1, "found nothing there"),
+        ("ears", 1, "expected a link of a former build"),
+    ],
+)
+def test_what_is_no_network_is_refused(run: Run, tmp_path: Path, ears: Path, name: str, code: int, said: str) -> None:
+    (tmp_path / "weights.bin").write_bytes(b"0")
+    assert said in refused(run, tmp_path, tmp_path / name, "--data", ears, "--target", "cpu", code=code)
+    assert not (tmp_path / "out.work").exists()
+
+
+def spoil_empty(more: Path, ears: Path) -> None:
+    shutil.rmtree(more)
+    more.mkdir()
+
+
+def spoil_few(more: Path, ears: Path) -> None:
+    for i in range(2, 6):
+        (more / "dark" / f"{i}.png").unlink()
+        (more / "light" / f"{i}.png").unlink()
+
+
+def spoil_classes(more: Path, ears: Path) -> None:
+    (more / "dark").rename(more / "grey")
+
+
+def spoil_files(more: Path, ears: Path) -> None:
+    (more / "dark/0.png").write_bytes(b"no image")
+
+
+def spoil_overlap(more: Path, ears: Path) -> None:
+    for path in (ears / "dark").iterdir():
+        Image.open(path).save(more / "dark" / f"copy{path.stem}.bmp")  # another file around the same pixels
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (spoil_empty, "expected"),
+        (spoil_few, "holds 4 different images, expected at least 8"),
+        (
+            spoil_classes,
+            "holds the classes grey, light, expected those of the data set (dark, light); 'dark' is in one alone",
+        ),
+        (spoil_files, "1 files of"),
+        (spoil_overlap, "has the very pixels of the"),
+    ],
+)
+def test_a_calibration_folder_that_cannot_be_used_is_refused(
+    run: Run,
+    tmp_path: Path,
+    ears: Path,
+    config: Path,
+    brought: Callable[..., Path],
+    spoil: Callable[[Path, Path], None],
+    said: str,
+) -> None:
+    more = calibration(tmp_path)
+    spoil(more, ears)
+    args = (brought(), "--data", ears, "--target", "cpu", "--config", config, *PLAIN, "--calibrate-on", more)
+    assert said in refused(run, tmp_path, *args, code=1)
+    assert not list((tmp_path / "out.work").glob("adopt-*"))
+
+
+def test_labels_that_are_not_those_of_the_data_set_name_the_odd_ones(
+    run: Run, tmp_path: Path, ears: Path, brought: Callable[..., Path]
+) -> None:
+    args = (brought(), "--data", ears, "--target", "cpu", *PLAIN, "--labels", "dark,grey")
+    said = refused(run, tmp_path, *args, code=2)
+    assert "the data set's light is not among the network's; the network's grey is not in the data set" in said
+
+
+def test_a_full_disk_is_found_before_any_work(
+    run: Run, tmp_path: Path, ears: Path, brought: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = brought()
+    monkeypatch.setattr(compile_model.shutil, "disk_usage", lambda _: SimpleNamespace(free=5 << 20))
+    said = refused(run, tmp_path, path, "--data", ears, "--target", "cpu", *PLAIN, code=1)
+    assert "expected 64 MiB of free space to work with, found 5 MiB" in said
+    assert not (tmp_path / "out.work").exists()
+
+
+def test_test_images_that_a_former_build_trained_on_are_refused(networks: ModuleType) -> None:
+    from weckd_edge.core.errors import DataError
+    from weckd_edge.pipeline.compile_model import _refuse_trained_on
+
+    def index(split: Any) -> DatasetIndex:
+        return networks.index_of(networks.record("a.png", 0, split), networks.record("b.png", 1, "val"))  # type: ignore[no-any-return]
+
+    _refuse_trained_on(index("test"), index("test"))
+    with pytest.raises(DataError, match=r"1 of 1 test images were trained on .* \(the first is a\.png\)"):
+        _refuse_trained_on(index("train"), index("test"))
+
+
+def test_classes_are_put_in_the_order_of_the_outputs(networks: ModuleType) -> None:
+    index = networks.index_of(networks.record("a.png", 0, "test"), networks.record("b.png", 2, "test"))
+    turned = in_order(index, ("wax", "normal", "effusion"))
+    assert [turned.labels[r.label] for r in turned.images] == [index.labels[r.label] for r in index.images]
+    assert [r.label for r in turned.images] == [2, 0]
+    with pytest.raises(ConfigError, match="expected the same 3 classes"):
+        in_order(index, ("wax", "normal"))

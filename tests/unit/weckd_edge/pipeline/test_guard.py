@@ -1,0 +1,110 @@
+"""What a build finds of "unable to analyze": guard, threshold, gates and evidence."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from weckd_edge.artifacts import DatasetIndex, GuardRecord, ImageRecord, InputContract, Prediction
+from weckd_edge.config import AbstainConfig, BuildConfig, GuardConfig
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.core.serialization import from_json, to_json
+from weckd_edge.pipeline.steps.guard import Trial, judge_abstention, judge_threshold, make_guard
+from weckd_edge.report.chapters import abstention
+
+CONTRACT = InputContract(
+    frame_height=24, frame_width=24, crop="center", input_size=24, mean=(0.0,) * 3, std=(1.0,) * 3, resize="diagonal"
+)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> DatasetIndex:
+    """Ninety textured frames, bright ones of one class and darker ones of another."""
+    records = []
+    for number in range(90):
+        random = np.random.default_rng(number)
+        frame = random.normal(90 + 60 * (number % 2), 18, (24, 24, 1)) + random.normal(0, 6, 3)
+        path = f"{number:02d}.png"
+        Image.fromarray(np.clip(frame, 0, 255).astype(np.uint8)).save(tmp_path / path)
+        records.append(
+            ImageRecord(
+                path=path,
+                label=number % 2,
+                group=f"g{number}",
+                split="train" if number < 40 else "val" if number < 70 else "test",
+                share=None,
+                sha256="0" * 64,
+                pixels_sha256="0" * 64,
+                width=24,
+                height=24,
+            )
+        )
+    return DatasetIndex(name="toy", labels=("dim", "light"), images=tuple(records))
+
+
+def answer(frame: np.ndarray) -> np.ndarray:
+    """Tell light frames from dim ones, ever right."""
+    light = float(1 / (1 + np.exp(-(frame.mean() - 120) / 5)))
+    return np.array([1 - light, light], np.float32)
+
+
+def trial(index: DatasetIndex, root: Path, config: BuildConfig) -> Trial:
+    predictions = tuple(
+        Prediction(
+            path=r.path, group=r.group, label=r.label, fp32=(0.1, 0.9), compiled=(0.1, 0.9) if r.label else (0.8, 0.2)
+        )
+        for r in index.images
+        if r.split == "test"
+    )
+    return Trial(index=index, root=root, contract=CONTRACT, config=config, predictions=predictions, answer=answer)
+
+
+def record(index: DatasetIndex, root: Path, **guard: object) -> GuardRecord:
+    return make_guard(index, root, CONTRACT, GuardConfig(**guard), 0, SilentProgress())  # type: ignore[arg-type]
+
+
+def test_a_build_refuses_other_frames_and_says_what_its_threshold_does(index: DatasetIndex, tmp_path: Path) -> None:
+    config = BuildConfig(abstain=AbstainConfig(risk=0.2), guard=GuardConfig(refuse_labels=("dim",), refused=0.02))
+    fitted = record(index, tmp_path, refused=0.02)
+    assert fitted.groups == 70
+    found = judge_abstention(trial(index, tmp_path, config), fitted, SilentProgress())
+    kinds = {kind.name: kind for kind in found.kinds}
+    assert {"noise", "one grey", "covered lens", "drawn phantoms", "heavy blur"} <= set(kinds)
+    assert kinds["noise"].guard_auroc > 0.95
+    assert kinds["covered lens"].refused == 1
+    assert found.answered.value <= 0.5  # the other half is of a refused label
+    assert found.wrong is not None
+    assert found.wrong.value == 0
+    assert found.aurc == 0
+    assert found.threshold is not None
+    assert found.threshold.val_groups == 30
+    assert found.guard.guard is None  # its numbers are in a file of their own
+    assert from_json(type(found), to_json(found), where="x", error=ValueError) == found  # type: ignore[type-var]
+    told = " ".join(abstention.sentences(found))
+    assert "No answer are: dim" in told
+    assert len(abstention.kind_rows(found)) == len(found.kinds)
+    assert "answered" in abstention.brief(found)
+
+
+def test_too_few_validation_groups_fail_or_are_reported_as_asked(index: DatasetIndex, tmp_path: Path) -> None:
+    config = BuildConfig(abstain=AbstainConfig(risk=0.05))
+    found = judge_abstention(trial(index, tmp_path, config), record(index, tmp_path), SilentProgress())
+    assert found.threshold is not None
+    assert (found.threshold.chosen, found.threshold.more_groups, found.abstain_below) == (None, 29, 0.0)
+    (gate,) = judge_threshold(found.threshold, config.abstain)
+    assert gate.verdict == "FAIL"
+    assert "29 more groups" in gate.reason
+    (gate,) = judge_threshold(found.threshold, AbstainConfig(risk=0.05, unmet="report"))
+    assert gate.verdict == "INCONCLUSIVE"
+
+
+def test_a_met_risk_passes_and_nothing_is_judged_where_none_is_asked(index: DatasetIndex, tmp_path: Path) -> None:
+    config = BuildConfig(abstain=AbstainConfig(risk=0.2))
+    found = judge_abstention(trial(index, tmp_path, config), record(index, tmp_path, use=False), SilentProgress())
+    assert found.refused_test is None
+    assert found.kinds == ()
+    assert found.threshold is not None
+    (gate,) = judge_threshold(found.threshold, config.abstain)
+    assert (gate.verdict, found.threshold.chosen) == ("PASS", 0.0)
+    assert judge_threshold(None, config.abstain) == ()

@@ -1,0 +1,34 @@
+"""docs/architectures.md is what its script makes of its results."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[4] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    for library in ("torch", "timm", "torchvision", "onnx", "onnxruntime"):
+        pytest.importorskip(library)
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        import bench_architectures
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+    return bench_architectures
+
+
+def test_the_page_is_written_from_the_results(script: ModuleType) -> None:
+    assert script.PAGE.read_text(encoding="utf-8") == script.page(script.read_results())
+
+
+def test_every_network_of_the_script_was_measured_for_both_targets(script: ModuleType) -> None:
+    results = script.read_results()
+    assert list(results) == [network.name for network in script.NETWORKS]
+    for line in results.values():
+        assert {"cpu", "jetson"} <= line.keys()

@@ -1,0 +1,307 @@
+"""The papers of a bundle: model card, ML-BOM, environment; nothing is claimed that was not stated or measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import sys
+from email.message import Message
+from functools import cache
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from weckd_edge.artifacts import Attribute, Distribution, Environment, Estimate, TrunkLicence
+from weckd_edge.config import BuildConfig, CardConfig, LinkConfig, ReportConfig
+from weckd_edge.core.errors import BundleError, ConfigError
+from weckd_edge.core.serialization import to_json
+from weckd_edge.metrics import measure_performance
+from weckd_edge.report import Evidence, write_documents, write_evidence
+from weckd_edge.report.documents.licences import licence_of, read_environment, requirements, used_distributions
+from weckd_edge.report.documents.model_card_inputs import NOT_STATED, stated
+
+pytest.importorskip("jinja2")
+pytest.importorskip("cyclonedx")
+
+
+def _neighbour(name: str) -> Any:
+    """Load a test module beside this one, for the evidence it makes."""
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"neighbour_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+report = _neighbour("test_report")
+
+ENVIRONMENT = Environment(
+    python="CPython 3.11.7",
+    system="Debian GNU/Linux 12 (bookworm)",
+    kernel="Linux 6.1 x86_64",
+    processor="Intel Xeon",
+    distributions=(
+        Distribution(name="numpy", version="2.4.6", licence="BSD-3-Clause AND MIT"),
+        Distribution(name="openvino", version="2026.4.1", licence="Apache Software License"),
+        Distribution(name="secret|sauce", version="1", licence="unknown"),
+    ),
+    trunks=(
+        TrunkLicence(link="M1", model="mobilenetv2_100", weights="trunk.safetensors", sha256="a" * 64, licence="Apache-2.0"),
+        TrunkLicence(link="M2", model="mobilenetv2_050", weights="pretrained", sha256=None, licence=None),
+    ),
+)
+
+
+def full(card: CardConfig | None = None) -> Evidence:
+    """Return evidence with everything that the papers speak of."""
+    evidence = _measured()
+    return dataclasses.replace(
+        evidence, build=dataclasses.replace(evidence.build, config=to_json(BuildConfig(card=card or CardConfig())))
+    )
+
+
+@cache
+def _measured() -> Evidence:
+    evidence = report.full_evidence()
+    images = tuple(
+        dataclasses.replace(image, attributes=(Attribute(column="site", value=("north", "south")[n // 4 % 2]),))
+        for n, image in enumerate(evidence.dataset.images)
+    )
+    dataset = dataclasses.replace(evidence.dataset, images=images, named_groups=0)
+    return dataclasses.replace(
+        evidence,
+        dataset=dataset,
+        performance=measure_performance(evidence.verification, dataset, ReportConfig()),
+        probes=report.probes(),
+        environment=ENVIRONMENT,
+    )
+
+
+def papers(folder: Path, evidence: Evidence, **manifest: Any) -> tuple[str, dict[str, Any]]:
+    write_evidence(folder, evidence)
+    write_documents(folder, report.make_manifest(**manifest))
+    bom: dict[str, Any] = json.loads((folder / "evidence/sbom.cdx.json").read_text())
+    return (folder / "evidence/model_card.md").read_text(), bom
+
+
+def test_the_card_has_the_sections_of_mitchell_and_what_is_ours(tmp_path: Path) -> None:
+    card, _ = papers(tmp_path, full())
+    heads = [line[3:] for line in card.splitlines() if line.startswith("## ")]
+    assert heads == [
+        "Model details",
+        "Intended use",
+        "How it was trained",
+        "Data",
+        "Figures",
+        "Calibration",
+        "Unable to analyze",
+        "What compression changed",
+        "Leaks and shortcuts",
+        "Bars",
+        "Ethical considerations",
+        "Limits found, caveats and recommendations",
+        "Environment and licences",
+        "How to verify this bundle",
+    ]
+
+
+def test_what_the_builder_did_not_say_is_called_so(tmp_path: Path) -> None:
+    card, bom = papers(tmp_path, full())
+    assert card.count(NOT_STATED) >= 9
+    for name in ("owner", "intended use", "out of scope", "terms of use"):
+        assert f"| {name} | {NOT_STATED} |" in card
+    considerations = bom["metadata"]["component"]["modelCard"]["considerations"]
+    assert not considerations.keys() & {"users", "useCases", "ethicalConsiderations"}
+    assert "licenses" not in bom["metadata"]["component"]
+
+
+def test_what_the_builder_said_is_in_both_papers(tmp_path: Path) -> None:
+    said = CardConfig(
+        owner="Clinic | North",
+        licence="MIT",
+        intended_use="Sorting frames.",
+        out_of_scope=("diagnosis",),
+        data_owner="Archive",
+        data_licence="research only",
+        ethical="Consent was asked.",
+        caveats=("One camera.",),
+    )
+    card, bom = papers(tmp_path, full(said))
+    assert "| owner | Clinic \\| North |" in card
+    assert "| out of scope | diagnosis |" in card
+    assert "- Stated by the builder: One camera." in card
+    model = bom["metadata"]["component"]
+    assert model["licenses"] == [{"license": {"id": "MIT"}}]
+    assert model["supplier"]["name"] == "Clinic | North"
+    assert model["modelCard"]["considerations"]["useCases"] == ["Sorting frames."]
+    assert "Out of scope: diagnosis" in model["modelCard"]["considerations"]["technicalLimitations"]
+    dataset = next(part for part in bom["components"] if part["type"] == "data")
+    assert dataset["data"][0]["governance"] == {"owners": [{"organization": {"name": "Archive"}}]}
+
+
+def test_synthetic_data_are_in_the_first_lines_of_the_card(tmp_path: Path) -> None:
+    card, bom = papers(tmp_path, full(), synthetic=True)
+    assert "Synthetic data." in "".join(card.splitlines()[:4])
+    assert any(
+        "drawn phantoms" in line
+        for line in bom["metadata"]["component"]["modelCard"]["considerations"]["technicalLimitations"]
+    )
+
+
+def test_evidence_that_is_not_there_is_said_and_not_filled_in(tmp_path: Path) -> None:
+    bare = dataclasses.replace(report.make_evidence(), measurements=())
+    card, bom = papers(tmp_path, bare)
+    for line in (
+        "Figures by class and slice were not kept.",
+        "Not measured: the evidence holds no record of refused frames.",
+        "Not looked for in this build.",
+        "Not kept in this bundle.",
+        "| frame to answer | not measured |",
+    ):
+        assert line in card
+    kinds = {m["type"] for m in bom["metadata"]["component"]["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]}
+    assert kinds == {"accuracy", "sensitivity"}
+
+
+def test_figures_of_classes_and_slices_are_in_both_papers_with_intervals(tmp_path: Path) -> None:
+    evidence = full()
+    card, bom = papers(tmp_path, evidence)
+    assert "### Slices, as it ships" in card
+    assert "| site north (" in card
+    metrics = bom["metadata"]["component"]["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
+    assert evidence.performance is not None
+    accuracy = evidence.performance.compiled.accuracy
+    first = metrics[0]
+    assert (first["type"], first["value"]) == ("accuracy", f"{accuracy.value:.4f}")
+    assert first["confidenceInterval"] == {"lowerBound": f"{accuracy.low:.4f}", "upperBound": f"{accuracy.high:.4f}"}
+    assert any(m["type"] == "sensitivity" and "site north" in m["slice"] and "class normal" in m["slice"] for m in metrics)
+    assert {"specificity", "ppv", "auc", "expected calibration error"} <= {m["type"] for m in metrics}
+
+
+def test_limits_rest_on_what_was_found(tmp_path: Path) -> None:
+    card, _ = papers(tmp_path, full())
+    assert "from size alone; the network may use that too." in card.split("## Limits")[1]
+    evidence = full()
+    assert evidence.probes is not None
+    assert evidence.probes.folds is not None
+    flattered = dataclasses.replace(evidence.probes.folds, flattery=Estimate(value=0.08, low=0.05, high=0.11))
+    card, _ = papers(tmp_path, dataclasses.replace(evidence, probes=dataclasses.replace(evidence.probes, folds=flattered)))
+    assert "would flatter by 8.0 points" in card.split("## Limits")[1]
+
+
+def test_licences_and_hashes_are_named_and_an_unknown_licence_is_called_so(tmp_path: Path) -> None:
+    card, bom = papers(tmp_path, full())
+    assert "| secret\\|sauce | 1 | unknown |" in card
+    assert "M2 started from pretrained weights `pretrained`; their licence: not stated." in card
+    parts = {part["name"]: part for part in bom["components"]}
+    assert parts["numpy"]["licenses"] == [{"expression": "BSD-3-Clause AND MIT"}]
+    assert parts["openvino"]["licenses"] == [{"license": {"name": "Apache Software License"}}]
+    assert "licenses" not in parts["secret|sauce"]
+    assert parts["trunk.safetensors"]["hashes"] == [{"alg": "SHA-256", "content": "a" * 64}]
+    assert parts["python"]["version"] == "3.11.7"
+    files = {one["name"]: one["hashes"][0]["content"] for one in bom["metadata"]["component"]["components"]}
+    assert files["model/openvino/model.xml"] == report.sha("model/openvino/model.xml")
+    assert bom["metadata"]["component"]["modelCard"]["modelParameters"]["datasets"] == [{"ref": "dataset"}]
+
+
+def test_the_bill_of_materials_is_reproducible_and_its_serial_number_follows_its_content(tmp_path: Path) -> None:
+    _, first = papers(tmp_path / "a", full())
+    _, again = papers(tmp_path / "b", full(), manifest_sha256="1" * 64)
+    assert again == first
+    assert "timestamp" not in first["metadata"]
+    _, renamed = papers(tmp_path / "c", full(), name="another")
+    _, stated_more = papers(tmp_path / "d", full(CardConfig(owner="somebody")))
+    assert len({bom["serialNumber"] for bom in (first, renamed, stated_more)}) == 3
+
+
+@pytest.mark.parametrize("kind", ["bare", "full", "stated"])
+def test_the_bill_of_materials_keeps_to_the_official_schema(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("jsonschema", reason="cyclonedx-python-lib[json-validation] is not installed")
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    said = CardConfig(owner="o", contact="c", licence="Apache-2.0", data_owner="d", ethical="e", intended_users="u")
+    evidence = {"bare": report.make_evidence(), "full": full(), "stated": full(said)}[kind]
+    papers(tmp_path, evidence)
+    text = (tmp_path / "evidence/sbom.cdx.json").read_text()
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    assert validator.validate_str(text) is None
+    broken = json.loads(text)
+    broken["metadata"]["component"]["modelCard"]["invented"] = True
+    assert validator.validate_str(json.dumps(broken)) is not None, "the schema is not looked at"
+
+
+def test_a_config_that_is_none_is_an_error_of_the_bundle() -> None:
+    build = report.make_evidence().build
+    assert stated(build) == CardConfig()
+    with pytest.raises(BundleError, match="unknown key 'ownr'"):
+        stated(dataclasses.replace(build, config='{"card": {"ownr": "x"}}'))
+    with pytest.raises(BundleError, match="expected the configuration as JSON"):
+        stated(dataclasses.replace(build, config="{"))
+
+
+def test_empty_words_are_refused() -> None:
+    with pytest.raises(ConfigError, match="owner: expected some words"):
+        CardConfig(owner=" ")
+    with pytest.raises(ConfigError, match="weights_licence holds no words"):
+        LinkConfig(model="resnet10t", weights_licence=" ")
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"License-Expression": "MIT", "License": "other"}, "MIT"),
+        ({"License": "Apache-2.0"}, "Apache-2.0"),
+        ({"License": "a whole\nlicence text", "Classifier": "License :: OSI Approved :: BSD License"}, "BSD License"),
+        ({"License": "\n  The Licence of X  \nmore"}, "The Licence of X"),
+        ({"License": "UNKNOWN"}, "unknown"),
+        ({"Classifier": "License :: OSI Approved"}, "unknown"),
+    ],
+)
+def test_the_licence_is_what_the_distribution_says(fields: dict[str, str], expected: str) -> None:
+    about = Message()
+    for name, value in fields.items():
+        about[name] = value
+    assert licence_of(about) == expected  # type: ignore[arg-type]
+
+
+def test_requirements_count_by_the_extras_that_were_asked_for() -> None:
+    lines = ("fsspec[http]>=2", "ruff; extra == 'dev'", "Jinja_2.x>=3 ; extra == 'report'", "tomli; python_version < '3.11'")
+    assert dict(requirements(lines, None)) == {
+        "fsspec": frozenset({"http"}),
+        "jinja-2-x": frozenset(),
+        "tomli": frozenset(),
+    }
+    assert [name for name, _ in requirements(lines, frozenset())] == ["fsspec", "tomli"]
+    assert [name for name, _ in requirements(lines, frozenset({"dev"}))] == ["fsspec", "ruff", "tomli"]
+
+
+def test_what_is_required_in_turn_is_listed_once_and_what_is_absent_is_not() -> None:
+    required = {"weckd-edge": ["a[x]", "absent"], "a": ["b", "c; extra == 'x'"], "b": ["a"], "c": None}
+
+    def find(name: str) -> Any:
+        if name not in required:
+            raise PackageNotFoundError(name)
+        about = Message()
+        about["Name"] = name.upper()
+        return SimpleNamespace(metadata=about, version="1", requires=required[name])
+
+    assert [one.name for one in used_distributions(find)] == ["A", "B", "C", "weckd-edge"]
+
+
+def test_the_environment_names_weights_by_digest_and_holds_no_path(tmp_path: Path) -> None:
+    (tmp_path / "trunk.safetensors").write_bytes(b"weights")
+    links = (LinkConfig(model="m", weights=str(tmp_path / "trunk.safetensors")), LinkConfig(model="n"))
+    found = read_environment(links, host="Xeon")
+    assert [(trunk.link, trunk.weights, trunk.licence) for trunk in found.trunks] == [("M1", "trunk.safetensors", None)]
+    text = to_json(found)
+    assert str(tmp_path) not in text
+    assert str(Path.home()) not in text
+    assert "numpy" in {one.name for one in found.distributions}

@@ -1,0 +1,57 @@
+"""What a CSV says of its images beside label, group and split: where they come from, and where the evidence lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from weckd_edge.artifacts import DatasetIndex
+from weckd_edge.core.errors import DataError, did_you_mean
+from weckd_edge.train.audit.masks import Box
+
+SOURCE_COLUMNS = ("source", "site", "hospital", "device")
+"""Columns that name where an image comes from; the first that is there is taken."""
+
+BOX_COLUMN = "box"
+
+
+def columns_of(index: DatasetIndex) -> dict[str, dict[str, str]]:
+    """Return every further column of a data set: for each image, by its path, what stands in it."""
+    found: dict[str, dict[str, str]] = {}
+    for record in index.images:
+        for attribute in record.attributes:
+            found.setdefault(attribute.column, {})[record.path] = attribute.value
+    return found
+
+
+def choose_source(columns: Mapping[str, Mapping[str, str]], asked: str | None) -> str | None:
+    """Return the column that names the source; None where there is none.
+
+    Raises:
+        DataError: The column that was asked for is not there.
+    """
+    if asked is not None:
+        if asked.lower() not in columns:
+            known = did_you_mean(asked, columns) if columns else "; it has none, and a folder of images never has one"
+            raise DataError(f"probes.source: expected a CSV with a further column '{asked}'{known}")
+        return asked.lower()
+    return next((name for name in SOURCE_COLUMNS if name in columns), None)
+
+
+def read_boxes(values: Mapping[str, str]) -> dict[str, Box]:
+    """Read cells such as ``40 32 200 180`` (left top right bottom, pixels); empty ones are left out.
+
+    Raises:
+        DataError: A cell holds something else.
+    """
+    boxes = {}
+    for path, text in values.items():
+        parts = text.replace(",", " ").split()
+        if not parts:
+            continue
+        if len(parts) != 4 or not all(part.isdecimal() for part in parts):
+            raise DataError(
+                f"{path}: expected its box as left top right bottom in pixels, such as 40 32 200 180, got '{text}'"
+            )
+        left, top, right, bottom = (int(part) for part in parts)
+        boxes[path] = Box(left=left, top=top, right=right, bottom=bottom)
+    return boxes

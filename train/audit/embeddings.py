@@ -1,0 +1,115 @@
+"""What describes a picture for the probes: a frozen trunk that was trained on other images, or fixed colours and edges.
+
+A network that was trained on the data set itself has seen the labels of most images, so that folds over its features would
+flatter; it is never used for this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from weckd_edge.artifacts import InputContract
+from weckd_edge.config import LinkConfig
+from weckd_edge.train.networks.models import create, has_pretrained_trunk
+from weckd_edge.train.networks.preprocess import MIDDLE_GREY, normalise, suited_mean
+
+CELLS = 8
+BEARINGS = 8
+PLAIN_SIZE = 96
+
+
+class Describer(Protocol):
+    """Turns pictures into features, always alike."""
+
+    @property
+    def name(self) -> str:
+        """What it is, in words."""
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether it has learned from other images."""
+
+    @property
+    def contract(self) -> InputContract:
+        """How it wants its pictures."""
+
+    def describe(self, pictures: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Return features ``[B, D]``.
+
+        Args:
+            pictures: ``[B, 3, S, S]``, 0..255.
+            keep: 1 where a pixel is shown, 0 where it is covered by the middle colour; ``[S, S]`` or ``[B, 1, S, S]``.
+        """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trunk:
+    """A network without its classifier; what is covered has its mean colour."""
+
+    name: str
+    trunk: nn.Module
+    contract: InputContract
+    pretrained: bool = True
+
+    def describe(self, pictures: Tensor, keep: Tensor | None = None) -> Tensor:
+        shown = normalise(pictures, self.contract)
+        if keep is not None:
+            shown = shown * keep
+        with torch.inference_mode():
+            found = self.trunk.forward_features(shown.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]  # timm's models are untyped
+            pooled: Tensor = self.trunk.forward_head(found, pre_logits=True)  # type: ignore[operator]  # likewise
+        return pooled.flatten(1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ColoursAndEdges:
+    """Mean colour, its spread and the bearings of edges in each of 8 x 8 cells (after Dalal and Triggs 2005)."""
+
+    contract: InputContract
+    name: str = "fixed colours and edges (no pretrained weights were given)"
+    pretrained: bool = False
+
+    def describe(self, pictures: Tensor, keep: Tensor | None = None) -> Tensor:
+        shown = pictures / 255 - MIDDLE_GREY
+        if keep is not None:
+            shown = shown * keep
+        mean = F.adaptive_avg_pool2d(shown, CELLS)
+        spread = (F.adaptive_avg_pool2d(shown**2, CELLS) - mean**2).clamp_min(0).sqrt()
+        grey = shown.mean(dim=1, keepdim=True)
+        across, down = F.pad(grey.diff(dim=3), (0, 1)), F.pad(grey.diff(dim=2), (0, 0, 0, 1))
+        strength = (across**2 + down**2).sqrt()
+        bearing = torch.remainder(torch.atan2(down, across), torch.pi) / torch.pi * BEARINGS
+        which = bearing.long().clamp(max=BEARINGS - 1)
+        edges = torch.zeros(len(grey), BEARINGS, *grey.shape[2:]).scatter_(1, which, strength)
+        return torch.cat([part.flatten(1) for part in (mean, spread, 4 * F.adaptive_avg_pool2d(edges, CELLS))], dim=1)
+
+
+def choose_describer(links: Sequence[LinkConfig], plain: InputContract) -> Describer:
+    """Return the last pretrained trunk of a chain, or, where it has none, colours and edges.
+
+    Args:
+        links: The chain, largest first.
+        plain: Frame, crop and resize of the data set; size and colours are replaced.
+
+    Raises:
+        ModelError: Its weights cannot be read or fetched.
+    """
+    chosen = next((link for link in reversed(links) if has_pretrained_trunk(link)), None)
+    if chosen is None:
+        grey = (MIDDLE_GREY, MIDDLE_GREY, MIDDLE_GREY)
+        return ColoursAndEdges(contract=replace(plain, input_size=PLAIN_SIZE, mean=grey, std=(1.0, 1.0, 1.0)))
+    made = create(chosen, 2)
+    contract = replace(plain, input_size=chosen.input_size, mean=suited_mean(made.mean, fresh=False), std=made.std)
+    weights = f" with {Path(chosen.weights).name}" if chosen.weights else ""
+    return Trunk(
+        name=f"frozen {chosen.model} at {chosen.input_size} px{weights}",
+        trunk=made.student.trunk.eval().to(memory_format=torch.channels_last),
+        contract=contract,
+    )

@@ -1,0 +1,120 @@
+"""Describe every image once, whole and under every mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from weckd_edge.artifacts import ImageRecord, InputContract
+from weckd_edge.core.progress import Progress
+from weckd_edge.train.audit.embeddings import Describer
+from weckd_edge.train.audit.masks import Region, RegionOf
+from weckd_edge.train.data.pixel_cache import frames_of
+from weckd_edge.train.networks.preprocess import crop_and_resize
+
+BATCH = 32
+
+Features = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Mask:
+    """One way to cover pictures.
+
+    Attributes:
+        shows: See ``MaskFigure``.
+        disc: Likewise.
+        region: Where the centre is: one for all images, or what gives each image's own.
+    """
+
+    shows: Literal["surroundings", "centre", "shape"]
+    disc: float | None
+    region: Region | RegionOf
+
+    def inside(self, record: ImageRecord) -> Region:
+        """Return the region of one image's frame."""
+        return self.region if isinstance(self.region, np.ndarray) else self.region(record)
+
+    def shown(self, record: ImageRecord) -> Region:
+        """Return what is shown of one image's frame; of a shape nothing is, as it is described by itself."""
+        inside = self.inside(record)
+        return ~inside if self.shows == "surroundings" else inside
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Described:
+    """What a describer made of a data set.
+
+    Attributes:
+        whole: ``[N, D]`` of all images.
+        masked: ``[M, D]`` for each mask, of the images that were to be covered, in order.
+        visible: Mean part of the picture that each mask leaves, 0..1.
+    """
+
+    whole: Features
+    masked: tuple[Features, ...]
+    visible: tuple[float, ...]
+
+
+def describe(
+    describer: Describer,
+    root: Path,
+    records: Sequence[ImageRecord],
+    covered: NDArray[np.bool_],
+    masks: Sequence[Mask],
+    progress: Progress,
+) -> Described:
+    """Describe images, in batches, each decoded once.
+
+    Args:
+        describer: What makes features.
+        root: The data set's folder.
+        records: Images.
+        covered: Which of them are also described under every mask ``[N]``.
+        masks: In order.
+        progress: Where the work is shown.
+    """
+    contract = describer.contract
+    whole: list[Tensor] = []
+    masked: list[list[Tensor]] = [[] for _ in masks]
+    visible = np.zeros(len(masks))
+    constant = [None if callable(mask.region) else _squeeze(mask.shown(records[0])[None], contract)[0] for mask in masks]
+    frames = frames_of([root / record.path for record in records], contract)
+    with progress.task("describe images", len(records)) as task:
+        for start in range(0, len(records), BATCH):
+            block = records[start : start + BATCH]
+            pictures = crop_and_resize(
+                torch.from_numpy(np.concatenate([next(frames) for _ in block])), contract, contract.input_size
+            )
+            whole.append(describer.describe(pictures))
+            chosen = np.flatnonzero(covered[start : start + BATCH])
+            if len(chosen):
+                shown = pictures[torch.from_numpy(chosen)]
+                for n, mask in enumerate(masks):
+                    keep = constant[n]
+                    if keep is None:
+                        keep = _squeeze(np.stack([mask.shown(block[int(i)]) for i in chosen]), contract)[:, None]
+                    visible[n] += float(keep.mean()) * len(chosen)
+                    if mask.shows == "shape":
+                        masked[n].append(describer.describe((255 * keep).expand(-1, 3, -1, -1)))
+                    else:
+                        masked[n].append(describer.describe(shown, keep))
+            task.advance(len(block))
+    return Described(
+        whole=torch.cat(whole).numpy(),
+        masked=tuple(torch.cat(parts).numpy() for parts in masked) if covered.any() else (),
+        visible=tuple(visible / max(int(covered.sum()), 1)),
+    )
+
+
+def _squeeze(regions: NDArray[np.bool_], contract: InputContract) -> Tensor:
+    """Return regions of frames ``[B, H, W]`` as the network's pixels see them ``[B, S, S]``, 0 or 1."""
+    frames = torch.from_numpy(np.repeat(regions[..., None].astype(np.uint8) * 255, 3, axis=3))
+    return (crop_and_resize(frames, contract, contract.input_size)[:, 0] >= 128).float()

@@ -1,0 +1,147 @@
+"""The masking probe: cover the middle, or all but the middle, and see how much is still answered.
+
+Where accuracy stays high with all content covered, a network reads the camera and not the ear (arXiv 2507.18842).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from weckd_edge.artifacts import DatasetIndex, InputContract, MaskFigure, MaskProbe, Rate
+from weckd_edge.config import ProbesConfig
+from weckd_edge.core.errors import DataError
+from weckd_edge.core.progress import Progress
+from weckd_edge.metrics.intervals import rate_by_group
+from weckd_edge.train.audit.columns import read_boxes
+from weckd_edge.train.audit.cross_validation import group_folds
+from weckd_edge.train.audit.features import Described, Features, Mask
+from weckd_edge.train.audit.linear_classifier import Ridge
+from weckd_edge.train.audit.masks import disc, find_masks, regions_of_boxes, regions_of_files, unusable_masks
+from weckd_edge.train.audit.occlusion import Shipped, answers_under
+from weckd_edge.train.audit.random_split_bias import FOLDS
+from weckd_edge.train.audit.sample import Chosen, choose, sample_groups
+from weckd_edge.train.audit.scores import accuracy, auc, majority
+
+
+class Masking:
+    """Which images are covered how, and what came of it.
+
+    Attributes:
+        covered: Which of the chosen images are looked at ``[N]``.
+        notes: What limits the probe, in words.
+
+    Args:
+        config: Discs and masks.
+        boxes: A CSV's cells with boxes, by path; empty: none.
+        index: The data set.
+        chosen: Those of its images that are probed.
+        seed: Of sample and folds.
+
+    Raises:
+        DataError: Boxes or masks are amiss.
+    """
+
+    def __init__(
+        self, config: ProbesConfig, boxes: Mapping[str, str], index: DatasetIndex, chosen: Chosen, seed: int
+    ) -> None:
+        self._config = config
+        self._index = index
+        self._chosen = chosen
+        self._seed = seed
+        self._files = find_masks(Path(config.masks), index.images) if config.masks else {}
+        self._boxes = read_boxes(boxes) if not self._files else {}
+        self.notes: list[str] = []
+        self.covered = sample_groups(chosen, config.masked_images, seed)
+        given = self._files.keys() | self._boxes.keys()
+        if given:
+            has = np.array([record.path in given for record in chosen.records])
+            if not has.all():
+                self.notes.append(f"{int((~has).sum())} images have no mask or box, and are left out of the masking probe")
+            self.covered &= has
+        self._leave_out_bad_masks(chosen.where(self.covered))
+        if self._files:
+            self.covered &= np.array([record.path in self._files for record in chosen.records])
+
+    def _leave_out_bad_masks(self, chosen: Chosen) -> None:
+        bad = unusable_masks(self._files, chosen.records)
+        if not bad:
+            return
+        first = next(iter(bad.values()))
+        if len(bad) == len(chosen.records):
+            raise DataError(f"expected masks that can be used (probes.masks), none of {len(bad)} can: {first}")
+        self._files = {path: file for path, file in self._files.items() if path not in bad}
+        self.notes.append(f"{len(bad)} masks cannot be used and are left out of the masking probe, such as {first}")
+
+    def masks(self, contract: InputContract) -> tuple[Mask, ...]:
+        """Return every mask for the frame of a contract."""
+        found = []
+        for part in self._config.discs:
+            region = disc(contract, part)
+            found += [Mask(shows=shows, disc=part, region=region) for shows in ("surroundings", "centre")]
+        regions = None
+        if self._files:
+            regions = regions_of_files(self._files, contract)
+        elif self._boxes:
+            regions = regions_of_boxes(self._boxes, contract)
+        if regions is not None:
+            found += [Mask(shows=shows, disc=None, region=regions) for shows in ("surroundings", "centre", "shape")]
+        return tuple(found)
+
+    def judge(
+        self, described: Described, masks: Sequence[Mask], root: Path, shipped: Shipped | None, progress: Progress
+    ) -> MaskProbe | None:
+        """Tell the label from what each mask leaves.
+
+        Args:
+            described: The features of all chosen images, and of the covered ones under every mask.
+            masks: Those masks.
+            root: The data set's folder.
+            shipped: A trained network; None: none.
+            progress: Where the work is shown.
+
+        Returns:
+            None where fewer than two classes or groups are left.
+        """
+        part = self._chosen.where(self.covered)
+        if part.group_count < 2 or len(np.unique(part.labels)) < 2:
+            self.notes.append("too few images have a mask or box for the masking probe")
+            return None
+        folds = group_folds(part.labels, part.groups, min(FOLDS, part.group_count), self._seed)
+        answered: list[Rate | None] = [None] * (1 + len(masks))
+        base = None
+        if shipped is not None:
+            tested = self._tested()
+            if tested.records:
+                right = answers_under(shipped, root, tested.records, self.masks(shipped.contract), progress)
+                groups = [record.group for record in tested.records]
+                answered = [rate_by_group(row, groups) for row in right]
+                base = majority(tested.labels)
+        classes = len(self._index.labels)
+
+        def row(shown: Mask | None, features: Features, visible: float, rate: Rate | None) -> MaskFigure:
+            scores = Ridge(features, part.labels, classes).out_of_fold(folds)
+            return MaskFigure(
+                shows=shown.shows if shown else "whole",
+                disc=shown.disc if shown else None,
+                visible=visible,
+                accuracy=accuracy(scores, part.labels, part.groups),
+                auc=auc(scores, part.labels, part.groups),
+                shipped=rate if shown is None or shown.shows != "shape" else None,
+            )
+
+        rows = [row(None, described.whole[self.covered], 1.0, answered[0])]
+        for mask, features, visible, rate in zip(masks, described.masked, described.visible, answered[1:], strict=True):
+            rows.append(row(mask, features, visible, rate))
+        return MaskProbe(images=len(part.labels), majority=majority(part.labels), shipped_majority=base, rows=tuple(rows))
+
+    def _tested(self) -> Chosen:
+        given = self._files.keys() | self._boxes.keys()
+        tested = choose([r for r in self._index.images if r.split == "test" and (not given or r.path in given)])
+        if not tested.records:
+            return tested
+        sample = tested.where(sample_groups(tested, self._config.masked_images, self._seed))
+        bad = unusable_masks(self._files, sample.records)
+        return sample.where(np.array([record.path not in bad for record in sample.records]))

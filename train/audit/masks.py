@@ -1,0 +1,129 @@
+"""Which part of a frame holds what a label is about: a centred disc, a box, or a mask of each image's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import ImageRecord, InputContract, crop_box
+from weckd_edge.core.errors import DataError
+from weckd_edge.core.store import digest_of
+from weckd_edge.devices.images.frames import decode, fit
+from weckd_edge.train.data.listing import stamp, walk_files
+
+Region = NDArray[np.bool_]
+"""``[frame_height, frame_width]``, True where the region is."""
+
+RegionOf = Callable[[ImageRecord], Region]
+
+_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif", ".jpg", ".jpeg")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Box:
+    """A rectangle in an image's own pixels; ``right`` and ``bottom`` lie just outside."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+def disc(contract: InputContract, part: float) -> Region:
+    """Return a disc in the middle of what the network sees of a frame.
+
+    Args:
+        contract: Frame and crop; where the frame is stretched, the disc is an ellipse.
+        part: Its diameter, in parts of the picture's side.
+    """
+    top, left, height, width = crop_box(contract)
+    rows = (np.arange(contract.frame_height) + 0.5 - top) / height * 2 - 1
+    columns = (np.arange(contract.frame_width) + 0.5 - left) / width * 2 - 1
+    inside: Region = rows[:, None] ** 2 + columns[None, :] ** 2 <= part**2
+    return inside
+
+
+def regions_of_boxes(boxes: Mapping[str, Box], contract: InputContract) -> RegionOf:
+    """Return what gives each image's box as a region of its frame."""
+
+    def region(record: ImageRecord) -> Region:
+        box = boxes[record.path]
+        picture = np.zeros((record.height, record.width), np.bool_)
+        picture[box.top : box.bottom, box.left : box.right] = True
+        if not picture.any():
+            raise DataError(
+                f"{record.path}: its box ({box.left} {box.top} {box.right} {box.bottom}) holds nothing of an image of "
+                f"{record.width} x {record.height} pixels; expected left top right bottom"
+            )
+        return _as_frame(picture, contract)
+
+    return region
+
+
+def find_masks(folder: Path, records: tuple[ImageRecord, ...]) -> dict[str, Path]:
+    """Return the mask files of those images that have one: the image's path below the folder, with any picture's suffix.
+
+    Raises:
+        DataError: There is no such folder, or no mask in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: expected a folder of masks (probes.masks), found none")
+    found = {}
+    for record in records:
+        stem = folder / PurePosixPath(record.path)
+        for suffix in dict.fromkeys((*_SUFFIXES, stem.suffix)):
+            if stem.with_suffix(suffix).is_file():
+                found[record.path] = stem.with_suffix(suffix)
+                break
+    if not found:
+        such = PurePosixPath(records[0].path).with_suffix(".png")
+        raise DataError(f"{folder}: expected a mask for each image, such as {such}, found none")
+    return found
+
+
+def masks_fingerprint(folder: str | None) -> str | None:
+    """Return a digest that changes when a mask is added, removed, renamed or written (by its size and time)."""
+    if folder is None or not Path(folder).is_dir():
+        return None
+    return digest_of([stamp(Path(folder), file.relative_to(folder).as_posix()) for file in walk_files(Path(folder))])
+
+
+def unusable_masks(files: Mapping[str, Path], records: Sequence[ImageRecord]) -> dict[str, str]:
+    """Return why masks cannot be used, by the image's path; of images without a mask nothing is said."""
+    bad = {}
+    for record in records:
+        if record.path in files:
+            try:
+                _read_mask(files[record.path], record)
+            except DataError as err:
+                bad[record.path] = str(err)
+    return bad
+
+
+def regions_of_files(files: Mapping[str, Path], contract: InputContract) -> RegionOf:
+    """Return what gives each image's mask file as a region of its frame; anything brighter than black is inside."""
+
+    def region(record: ImageRecord) -> Region:
+        return _as_frame(_read_mask(files[record.path], record), contract)
+
+    return region
+
+
+def _read_mask(file: Path, record: ImageRecord) -> Region:
+    picture: Region = decode(file).max(2) > 0
+    if picture.shape != (record.height, record.width):
+        raise DataError(
+            f"{file}: expected a mask of {record.width} x {record.height} pixels, as its image has, got "
+            f"{picture.shape[1]} x {picture.shape[0]}"
+        )
+    return picture
+
+
+def _as_frame(picture: Region, contract: InputContract) -> Region:
+    grey = np.repeat(picture[:, :, None].astype(np.uint8) * 255, 3, axis=2)
+    inside: Region = fit(grey, contract.frame_height, contract.frame_width)[:, :, 0] >= 128
+    return inside

@@ -1,0 +1,75 @@
+"""How much random folds flatter: the same features and classifier, images dealt one by one or in whole groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import Estimate, FoldComparison
+from weckd_edge.train.audit.cross_validation import group_folds, image_folds
+from weckd_edge.train.audit.linear_classifier import Ridge
+from weckd_edge.train.audit.scores import corrected_half_width, mean_by_group
+
+FOLDS = 5
+REPEATS = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Compared:
+    """The comparison, and what it leaves for other probes.
+
+    Attributes:
+        comparison: The figures.
+        scores: Out of folds of whole groups, the mean over the repeats ``[N, C]``.
+    """
+
+    comparison: FoldComparison
+    scores: NDArray[np.float64]
+
+
+def compare_folds(
+    ridge: Ridge, labels: NDArray[np.int64], groups: NDArray[np.int64], folds: int, seed: int, repeats: int = REPEATS
+) -> Compared:
+    """Answer every image out of folds, both ways, several times.
+
+    Args:
+        ridge: On the features of all images.
+        labels: ``[N]``.
+        groups: ``[N]``, numbered from 0 without a gap.
+        folds: At least 2.
+        seed: Of the dealing.
+        repeats: How often.
+    """
+    total = np.zeros((len(labels), ridge.classes))
+    right = np.zeros((2, len(labels)))
+    differences = []
+    for repeat in range(repeats):
+        by_image = image_folds(labels, folds, seed * 1000 + repeat)
+        by_group = group_folds(labels, groups, folds, seed * 1000 + repeat)
+        rates = []
+        for way, dealt in enumerate((by_image, by_group)):
+            scores = ridge.out_of_fold(dealt)
+            correct = scores.argmax(1) == labels
+            right[way] += correct / repeats
+            rates.append(np.array([correct[dealt == fold].mean() for fold in range(folds)]))
+        total += scores / repeats  # of the second way
+        differences.append(rates[0] - rates[1])
+    flattery = mean_by_group(right[0] - right[1], groups)
+    half = corrected_half_width(np.concatenate(differences), folds)
+    return Compared(
+        comparison=FoldComparison(
+            folds=folds,
+            repeats=repeats,
+            images=len(labels),
+            by_image=mean_by_group(right[0], groups),
+            by_group=mean_by_group(right[1], groups),
+            flattery=Estimate(
+                value=flattery.value,
+                low=min(flattery.low, flattery.value - half),
+                high=max(flattery.high, flattery.value + half),
+            ),
+        ),
+        scores=total,
+    )

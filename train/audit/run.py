@@ -1,0 +1,282 @@
+"""All probes of one data set: would its figures lie?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from weckd_edge.artifacts import DatasetIndex, Fingerprint, ImageRecord, InputContract, Probes, SplitLeaks
+from weckd_edge.config import BuildConfig, ProbesConfig
+from weckd_edge.core.errors import DataError
+from weckd_edge.core.progress import Progress
+from weckd_edge.train.audit.columns import BOX_COLUMN, choose_source, columns_of
+from weckd_edge.train.audit.cross_validation import group_folds
+from weckd_edge.train.audit.embeddings import choose_describer
+from weckd_edge.train.audit.features import describe
+from weckd_edge.train.audit.label_errors import find_suspects
+from weckd_edge.train.audit.leakage import find_leaks, nearest_pairs
+from weckd_edge.train.audit.linear_classifier import Ridge
+from weckd_edge.train.audit.masking import Masking
+from weckd_edge.train.audit.metadata_baselines import judge, read_traces, source_trace
+from weckd_edge.train.audit.occlusion import Shipped
+from weckd_edge.train.audit.random_split_bias import FOLDS, compare_folds
+from weckd_edge.train.audit.sample import Chosen, choose, sample_groups
+from weckd_edge.train.audit.scores import majority
+from weckd_edge.train.audit.sources import leave_out
+from weckd_edge.train.data.duplicates import Tie, find_ties, group_images
+from weckd_edge.train.data.index import build_index, find_contradictions
+from weckd_edge.train.data.reading import read_data
+from weckd_edge.train.data.scan import ScannedImage
+from weckd_edge.train.distill.chain import frame_size
+from weckd_edge.train.distill.engine import reproducible
+
+NO_GROUPS = (
+    "no group column: groups are the copies and near duplicates that a search found, so two images of one patient that do "
+    "not look alike are dealt apart, and the figures by groups may still flatter"
+)
+
+
+def probe_folder(path: Path, config: BuildConfig, progress: Progress) -> Probes:
+    """Probe a data set by itself, before any build; files that cannot be used are left out and counted.
+
+    Args:
+        path: A folder of ``<label>/<image>`` or a CSV; see ``list_data``.
+        config: Its data, input, link and probes tables are used.
+        progress: Where the work is shown.
+
+    Raises:
+        DataError: Nothing is there, or it is not laid out as a data set.
+        ModelError: The trunk's weights cannot be read.
+    """
+    try:
+        index = build_index(path, config.data, shares=len(config.link), seed=config.seed, skip_bad=True, progress=progress)
+    except DataError as err:
+        reason = str(err)
+    else:
+        return probe(path, index, config, progress)
+    # Few groups or few classes: there is no split to look at, but the rest can be.
+    return probe(path, None, config, progress, note=f"no split was made: {reason}")
+
+
+def check_settings(index: DatasetIndex, config: ProbesConfig) -> None:
+    """Find out before hours of training that the probes cannot be made as they are set.
+
+    Raises:
+        DataError: Masks, boxes or the source column are amiss.
+    """
+    columns = columns_of(index)
+    choose_source(columns, config.source)
+    Masking(config, columns.get(BOX_COLUMN, {}), index, choose(index.images), 0)
+
+
+def probe(
+    path: Path,
+    index: DatasetIndex | None,
+    config: BuildConfig,
+    progress: Progress,
+    *,
+    shipped: Shipped | None = None,
+    note: str = "",
+) -> Probes:
+    """Probe a data set.
+
+    Args:
+        path: A folder of ``<label>/<image>`` or a CSV.
+        index: Its split; None: it has none.
+        config: Its data, input, link and probes tables are used.
+        progress: Where the work is shown.
+        shipped: A network that was trained on that split, to be shown covered test images.
+        note: Something to say first.
+
+    Raises:
+        DataError: Nothing is there, it is not laid out as a data set, or masks, boxes or the source column are amiss.
+        ModelError: The trunk's weights cannot be read.
+    """
+    read = read_data(path, progress, config.data)
+    root, found = read.root, read.images
+    distance = config.data.near_duplicate_distance
+    ties = find_ties(found, distance) if distance is not None else ()
+    grouped = group_images(found, ties).groups
+    whole = index if index is not None else _without_split(root, found, grouped)
+    columns = columns_of(whole)
+    column = choose_source(columns, config.probes.source)
+    notes = [note] if note else []
+    if read.bad_files:
+        first = read.bad_files[0]
+        notes.append(f"{len(read.bad_files)} files cannot be read and are left out, such as {first.path}: {first.reason}")
+    if not any(image.listed.group for image in found):
+        notes.append(NO_GROUPS)
+    if contradictions := find_contradictions(found):
+        notes.append(f"{len(contradictions)} images are there under two labels, such as {contradictions[0].path}")
+    chosen, said = _choose(whole, config)
+    notes += said
+    height, width = frame_size(whole, config.input)
+    grey = (0.5, 0.5, 0.5)
+    describer = choose_describer(
+        config.link,
+        InputContract(
+            frame_height=height,
+            frame_width=width,
+            crop=config.input.crop,
+            input_size=128,
+            mean=grey,
+            std=grey,
+            resize=config.input.resize or "diagonal",
+        ),
+    )
+    if not describer.pretrained:
+        notes.append(
+            "no pretrained trunk was given: a fixed description of colours and edges tells less apart, so that leaks and "
+            "shortcuts may be greater than is found here"
+        )
+    foldable = int((chosen.groups_of_classes(len(whole.labels)) > 1).sum()) > 1
+    masking = Masking(config.probes, columns.get(BOX_COLUMN, {}), whole, chosen, config.seed) if foldable else None
+    masks = masking.masks(describer.contract) if masking else ()
+    with reproducible(config.train.threads):
+        described = describe(
+            describer,
+            root,
+            chosen.records,
+            masking.covered if masking else np.zeros(len(chosen.labels), np.bool_),
+            masks,
+            progress,
+        )
+        own, published = _leaks(found, ties, grouped, whole if index is not None else None)
+        if own is not None:
+            at = {image.listed.path: image for image in found}
+            nearest = nearest_pairs(described.whole, [at[r.path] for r in chosen.records], [r.split for r in chosen.records])
+            own = replace(own, pairs=(*own.pairs, *nearest))
+        result = Probes(
+            features=describer.name,
+            pretrained=describer.pretrained,
+            images=len(chosen.labels),
+            groups=chosen.group_count,
+            labels=whole.labels,
+            majority=majority(chosen.labels),
+            published=published,
+            own=own,
+            folds=None,
+            masking=None,
+            fingerprints=(),
+            sources=None,
+            suspects=None,
+        )
+        classes = len(whole.labels)
+        ridge = Ridge(described.whole, chosen.labels, classes)
+        sources = [columns[column].get(record.path, "") for record in chosen.records] if column else []
+        scores = None
+        if masking is None:
+            notes.append("no folds can be made: at least two classes with two groups each are needed")
+        else:
+            folds = min(FOLDS, chosen.group_count)
+            compared = compare_folds(ridge, chosen.labels, chosen.groups, folds, config.seed)
+            scores = compared.scores
+            result = replace(
+                result,
+                folds=compared.comparison,
+                masking=masking.judge(described, masks, root, shipped, progress),
+                fingerprints=_fingerprints(root, chosen, classes, folds, column, sources, config.seed, progress),
+                suspects=find_suspects(scores, chosen.labels, [r.path for r in chosen.records], whole.labels),
+            )
+            notes += masking.notes
+        if column:
+            result = replace(
+                result,
+                sources=leave_out(column, sources, ridge, scores, chosen.labels, chosen.groups, whole.labels),
+            )
+    return replace(result, notes=tuple(notes))
+
+
+def _without_split(root: Path, found: Sequence[ScannedImage], groups: Sequence[str]) -> DatasetIndex:
+    """Return an index of the first of each image's copies, whose split says nothing."""
+    labels = tuple(sorted({image.listed.label for image in found}))
+    dropped = {file.path for file in find_contradictions(found)}
+    first: dict[str, tuple[ScannedImage, str]] = {}
+    for image, group in zip(found, groups, strict=True):
+        if image.listed.path not in dropped:
+            first.setdefault(image.pixels_sha256, (image, group))
+    return DatasetIndex(
+        name=root.resolve().name,
+        labels=labels,
+        images=tuple(
+            ImageRecord(
+                path=image.listed.path,
+                label=labels.index(image.listed.label),
+                group=group,
+                split="train",
+                share=None,
+                sha256=image.sha256,
+                pixels_sha256=image.pixels_sha256,
+                width=image.width,
+                height=image.height,
+                attributes=image.listed.attributes,
+            )
+            for image, group in first.values()
+        ),
+    )
+
+
+def _choose(index: DatasetIndex, config: BuildConfig) -> tuple[Chosen, list[str]]:
+    """Return the images that are probed, and what is to be said of the others.
+
+    Raises:
+        DataError: No image is left.
+    """
+    notes = []
+    chosen = choose(index.images)
+    if not chosen.records:
+        raise DataError("expected images of at least two classes that can be read, none is left")
+    kept = sample_groups(chosen, config.probes.images, config.seed)
+    if not kept.all():
+        notes.append(
+            f"{int(kept.sum())} of {len(kept)} images were probed, whole groups drawn by chance (probes.images); copies and "
+            "near copies were looked for among all"
+        )
+        chosen = chosen.where(kept)
+    groups = chosen.groups_of_classes(len(index.labels))
+    for c, name in enumerate(index.labels):
+        if groups[c] == 1:
+            notes.append(f"class '{name}' has one group alone: nothing of it would be left to learn from, it is left out")
+        elif 1 < groups[c] < FOLDS:
+            notes.append(f"class '{name}' has {groups[c]} groups: not every one of {FOLDS} folds holds it")
+    if (groups == 1).any() and (groups > 1).sum() > 1:
+        chosen = chosen.where(groups[chosen.labels] > 1)
+    return chosen, notes
+
+
+def _leaks(
+    found: Sequence[ScannedImage], ties: Sequence[Tie], groups: Sequence[str], index: DatasetIndex | None
+) -> tuple[SplitLeaks | None, SplitLeaks | None]:
+    """Return what this build's split leaks, and what the published one does."""
+    published = find_leaks(found, [image.listed.published_split for image in found], groups, ties)
+    if index is None:
+        return None, published
+    records = {record.path: record for record in index.images}
+    used = [records.get(image.listed.path) for image in found]
+    own = find_leaks(
+        found,
+        [record.split if record else None for record in used],
+        [record.group if record else group for record, group in zip(used, groups, strict=True)],
+        ties,
+    )
+    return own, published
+
+
+def _fingerprints(
+    root: Path,
+    chosen: Chosen,
+    classes: int,
+    folds: int,
+    column: str | None,
+    sources: Sequence[str],
+    seed: int,
+    progress: Progress,
+) -> tuple[Fingerprint, ...]:
+    dealt = group_folds(chosen.labels, chosen.groups, folds, seed)
+    traces = read_traces(root, chosen.records, progress)
+    if column is not None:
+        traces = (*traces, source_trace(column, sources))
+    return tuple(judge(trace, chosen.labels, chosen.groups, dealt, classes) for trace in traces)

@@ -1,0 +1,64 @@
+"""Decoded training images, once, in one memory-mapped file: the input path never waits for a JPEG again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, InputContract
+from weckd_edge.core.progress import Progress
+from weckd_edge.core.store import file_ref
+from weckd_edge.devices.images.frames import frame_from_file
+from weckd_edge.train.networks.preprocess import crop_and_resize
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PixelCache:
+    """Training images at one size.
+
+    Attributes:
+        file: uint8 ``[N, side, side, 3]`` as ``.npy``, the index's training images in order, then the unlabelled ones.
+        side: Pixels.
+        schema_version: Of this record.
+    """
+
+    file: FileRef
+    side: int
+    schema_version: int = SCHEMA_VERSION
+
+
+def frames_of(paths: Sequence[Path], contract: InputContract, ahead: int = 16) -> Iterator[NDArray[np.uint8]]:
+    """Yield each image as a camera frame ``[1, frame_height, frame_width, 3]``, decoded in threads, in order."""
+    with ThreadPoolExecutor(4) as pool:
+        for start in range(0, len(paths), ahead):
+            yield from pool.map(lambda path: frame_from_file(path, contract), paths[start : start + ahead])
+
+
+def build_cache(paths: Sequence[Path], contract: InputContract, side: int, folder: Path, progress: Progress) -> PixelCache:
+    """Decode images into ``folder``, cropped as the graph will crop and resized as it will resize."""
+    path = folder / "pixels.npy"
+    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(paths), side, side, 3))
+    with path.open("rb+") as file:
+        # Writing to a mapped file on a full disk kills the process without a word; asking for the space first does not.
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    with progress.task("decode images", len(paths)) as task:
+        for i, frame in enumerate(frames_of(paths, contract)):
+            small = crop_and_resize(torch.tensor(frame), contract, side)
+            pixels[i] = small[0].permute(1, 2, 0).round().to(torch.uint8).numpy()
+            task.advance()
+    pixels.flush()
+    del pixels
+    return PixelCache(file=file_ref(folder, path), side=side)
+
+
+def open_cache(cache: PixelCache, folder: Path) -> NDArray[np.uint8]:
+    """Return the cached images ``[N, side, side, 3]``, read from disk as they are touched."""
+    pixels: NDArray[np.uint8] = np.load(folder / cache.file.path, mmap_mode="r", allow_pickle=False)
+    return pixels

@@ -1,0 +1,1 @@
+"""Drawn images of ears, for trying the product without a data set."""

@@ -1,0 +1,1 @@
+"""The chain is trained here: tasks, losses, strategies, the loop."""

@@ -1,0 +1,186 @@
+"""The chain M1 ► M2 ► M3: each link learns from its predecessor and from its own small share of the labels.
+
+Weakly-supervised chained distillation (Rahman et al., arXiv 2510.14668); that each link is smaller than the one before is
+this project's addition.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from weckd_edge.artifacts import DatasetIndex, InputContract, Link
+from weckd_edge.config import BuildConfig, InputConfig, LinkConfig, TrainConfig
+from weckd_edge.core.progress import Progress
+from weckd_edge.core.store import Stage, Workspace
+from weckd_edge.train.distill.losses import choose_soft_loss
+from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used, links_of, shares_of
+from weckd_edge.train.distill.trainer import Job, Trainer
+from weckd_edge.train.networks.models import Size, check_order, create, has_pretrained_trunk, measure
+from weckd_edge.train.networks.preprocess import suited_mean
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """One network of the chain before it is trained.
+
+    Attributes:
+        config: As the user asked.
+        contract: Its input.
+        size: What it costs.
+    """
+
+    config: LinkConfig
+    contract: InputContract
+    size: Size
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chain:
+    """What training ends with: the links in order, the last one's undistilled twin (None when switched off), and labels."""
+
+    links: tuple[Stage[Link], ...]
+    twin: Stage[Link] | None
+    labels_used: int
+
+
+def frame_size(index: DatasetIndex, config: InputConfig) -> tuple[int, int]:
+    """Return the camera frame ``(height, width)``: the user's, or the commonest size in the data set."""
+    if config.frame is not None:
+        return config.frame
+    counts = Counter((record.height, record.width) for record in index.images)
+    return max(counts, key=lambda size: (counts[size], size))
+
+
+def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[Plan, ...]:
+    """Make every link once, unweighted by data, to find what is wrong with the chain before any work is done.
+
+    Raises:
+        ModelError: A link cannot be made, or is not smaller than its predecessor.
+        ConfigError: The strategy or the loss does not exist, or the loss says nothing about so few classes.
+    """
+    find_strategy(config.distill.strategy)
+    choose_soft_loss(config.distill.loss, len(index.labels))
+    height, width = frame_size(index, config.input)
+    plans = []
+    for i, link in enumerate(config.link):
+        torch.manual_seed(config.seed * 1000 + i)
+        made = create(link, len(index.labels))
+        contract = InputContract(
+            frame_height=height,
+            frame_width=width,
+            crop=config.input.crop,
+            input_size=link.input_size,
+            mean=suited_mean(made.mean, fresh=link.mean is None and not _starts_trained(link, config.link)),
+            std=made.std,
+            resize=config.input.resize or "diagonal",
+        )
+        plans.append(Plan(config=link, contract=contract, size=measure(made.student, link.input_size)))
+    check_order(config.link, [plan.size for plan in plans])
+    return tuple(plans)
+
+
+def _starts_trained(link: LinkConfig, chain: Sequence[LinkConfig]) -> bool:
+    """Tell whether a link's weights, or those it may take over from another link, were trained before."""
+    return any(has_pretrained_trunk(other) and is_same_network(link, other) for other in chain)
+
+
+def make_trainer(
+    workspace: Workspace,
+    root: Path,
+    index: DatasetIndex,
+    plans: Sequence[Plan],
+    progress: Progress,
+    unlabelled: str | None = None,
+) -> Trainer:
+    """Return what trains the links of these plans, all from one cache of decoded images."""
+    largest = max(plan.contract.input_size for plan in plans)
+    return Trainer(workspace, root, index, plans[0].contract, largest, progress, Path(unlabelled) if unlabelled else None)
+
+
+def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) -> Chain:
+    """Train the chain of a build by its strategy, and the twin.
+
+    The twin is the last network alone, on the labels that the last link sees, for as many gradient steps as the whole chain.
+    """
+    strategy = find_strategy(config.distill.strategy)
+    links = run_strategy(trainer, plans, strategy, config)
+    twin = None
+    if config.distill.twin:
+        last = len(plans) - 1
+        twin = trainer.link(
+            Job(
+                name="twin",
+                plan=plans[last],
+                share=last,
+                shares=shares_of(strategy, last, len(plans)),
+                seed=config.seed * 1000 + last,
+                train=longer(config.train, len(links)),
+            )
+        )
+    return Chain(links=links, twin=twin, labels_used=labels_used(strategy, trainer.index, len(plans)))
+
+
+def run_strategy(
+    trainer: Trainer, plans: Sequence[Plan], strategy: Strategy, config: BuildConfig
+) -> tuple[Stage[Link], ...]:
+    """Train the links of one strategy, in order; those that an earlier run has trained alike are found, not trained.
+
+    Every strategy takes as many gradient steps in all as the whole chain: one with fewer networks trains the last of them
+    longer.
+    """
+    positions = links_of(strategy, len(plans))
+    epochs = _epochs(config, len(plans), len(positions))
+    distill = replace(config.distill, weight=strategy.weight) if config.distill.weight is None else config.distill
+    links: list[Stage[Link]] = []
+    for order, position in enumerate(positions):
+        before = plans[positions[order - 1]].config if order else None
+        inherits = strategy.inherit and before is not None and is_same_network(before, plans[position].config)
+        teachers = {"none": [], "previous": links[-1:], "earlier": links}[strategy.teachers]
+        links.append(
+            trainer.link(
+                Job(
+                    name=f"M{order + 1}",
+                    plan=plans[position],
+                    share=position,
+                    shares=shares_of(strategy, position, len(plans)),
+                    seed=config.seed * 1000 + order,
+                    train=replace(config.train, epochs=epochs[order]),
+                    start=links[-1] if inherits else None,
+                    teachers=tuple(teachers),
+                    pool=strategy.pool and bool(teachers),
+                    distill=distill,
+                    corrected=strategy.corrected,
+                    merge=_same_networks(links, positions, plans) if strategy.merge and order == len(positions) - 1 else (),
+                )
+            )
+        )
+    return tuple(links)
+
+
+def _epochs(config: BuildConfig, whole: int, links: int) -> list[int]:
+    """Return the epochs of each of a strategy's links; a chain of ``whole`` links and a shorter one take as many in all."""
+    total, early = whole * config.train.epochs, config.train.epochs
+    if config.distill.last_part is not None and whole > 1:
+        early = max(1, round(total * (1 - config.distill.last_part) / (whole - 1)))
+    return [early] * (links - 1) + [max(1, total - early * (links - 1))]
+
+
+def _same_networks(links: Sequence[Stage[Link]], positions: Sequence[int], plans: Sequence[Plan]) -> tuple[Stage[Link], ...]:
+    """Return the links before the last one that are the same network as it."""
+    last = plans[positions[-1]].config
+    return tuple(link for link, at in zip(links, positions, strict=False) if is_same_network(plans[at].config, last))
+
+
+def is_same_network(one: LinkConfig, other: LinkConfig) -> bool:
+    """Tell whether two links are the same network, whatever size of image each is given."""
+    return (one.model, one.options, one.mean, one.std) == (other.model, other.options, other.mean, other.std)
+
+
+def longer(train: TrainConfig, factor: int) -> TrainConfig:
+    """Return the same training with ``factor`` times the epochs."""
+    return replace(train, epochs=train.epochs * factor)

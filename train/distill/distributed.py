@@ -1,0 +1,164 @@
+"""Several processes that train one link together, one for each GPU, as ``torchrun`` or SLURM starts them.
+
+Each runs the same program. The first keeps the workspace that the user named; the others work in a folder of their own that
+is thrown away, receive what the first has finished before, and take their part of every batch.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from timm.layers.norm_act import convert_sync_batchnorm
+from torch import Tensor, distributed, nn
+
+from weckd_edge.config import TrainConfig
+from weckd_edge.core.errors import ConfigError
+from weckd_edge.core.store import Stage, Workspace, refs_in
+from weckd_edge.train.networks.models import Student
+
+T = TypeVar("T")
+
+
+def _environment() -> ClusterEnvironment | None:
+    for kind in (TorchElasticEnvironment, SLURMEnvironment):
+        if kind.detect():
+            try:
+                return kind()
+            except RuntimeError as err:
+                raise ConfigError(str(err)) from err
+    return None
+
+
+def count() -> int:
+    """Return how many processes train together."""
+    environment = _environment()
+    return environment.world_size() if environment else 1
+
+
+def is_first() -> bool:
+    """Tell whether this process keeps the results."""
+    environment = _environment()
+    return environment is None or environment.global_rank() == 0
+
+
+def fabric_for(config: TrainConfig) -> Fabric:
+    """Return what moves tensors and gradients between devices and processes, for this training's precision and device."""
+    return _fabric(config.accelerator, config.precision)
+
+
+@functools.cache
+def _fabric(accelerator: str, precision: Any) -> Fabric:
+    environment = _environment()
+    size = environment.world_size() if environment else 1
+    if environment is None or size == 1:
+        return Fabric(accelerator=accelerator, devices=1, precision=precision)
+    nodes = _nodes(environment)
+    fabric = Fabric(accelerator=accelerator, devices=size // nodes, num_nodes=nodes, precision=precision, strategy="ddp")
+    fabric.launch()
+    return fabric
+
+
+def _nodes(environment: ClusterEnvironment) -> int:
+    if isinstance(environment, SLURMEnvironment):
+        return int(os.environ.get("SLURM_NNODES", "1"))
+    return environment.world_size() // int(os.environ["LOCAL_WORLD_SIZE"])
+
+
+def check_batch(labelled: int, rest: int, config: TrainConfig) -> None:
+    """Refuse a batch that cannot be dealt evenly to the processes and the parts of a step.
+
+    Args:
+        labelled: Images with a label in a batch.
+        rest: Images without.
+        config: The loop.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    parts = count() * config.accumulate
+    if labelled % parts or rest % parts:
+        halves = f"{labelled} labelled and {rest} unlabelled images" if rest else f"{labelled} images"
+        raise ConfigError(
+            f"train.batch = {config.batch}: {halves} cannot be dealt evenly to {count()} processes "
+            f"with accumulate = {config.accumulate}; choose a multiple of {2 * parts}"
+        )
+
+
+def shared_stage(
+    config: TrainConfig, workspace: Workspace, name: str, kind: type[T], key: object, make: Callable[[Path], T]
+) -> Stage[T]:
+    """Do what ``Workspace.stage`` does, with every process at the same point: all make it, or the first has it already.
+
+    Args:
+        config: Its device is how the processes talk.
+        workspace: This process's own.
+        name: The stage.
+        kind: The artefact's class.
+        key: Everything the result depends on.
+        make: See ``Workspace.stage``.
+    """
+    if count() == 1:
+        return workspace.stage(name, kind, key, make)
+    found = workspace.find(name, kind, key) if is_first() else None
+    files: dict[str, bytes] = {}
+    if found is not None:
+        files = {ref.path: (found.folder / ref.path).read_bytes() for ref in refs_in(found.artifact)}
+    told = fabric_for(config).broadcast((found.artifact, files) if found else None)
+    if told is None:
+        return workspace.stage(name, kind, key, make)
+
+    def receive(folder: Path) -> T:
+        artifact: T = told[0]
+        for path, content in told[1].items():
+            (folder / path).write_bytes(content)
+        return artifact
+
+    return workspace.stage(name, kind, key, receive)
+
+
+def synchronised(student: Student, fabric: Fabric) -> Student:
+    """Return a copy whose batch norms take their statistics from all processes' images, as one process would."""
+    twin = copy.deepcopy(student)
+    if fabric.device.type == "cuda":
+        converted: Student = convert_sync_batchnorm(twin)  # type: ignore[no-untyped-call]  # timm is untyped
+        return converted
+    for module in twin.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.forward = functools.partial(_norm_of_all, module.forward, fabric.global_rank)  # type: ignore[method-assign]
+    return twin
+
+
+def _norm_of_all(norm: Callable[[Tensor], Tensor], rank: int, images: Tensor) -> Tensor:
+    """Normalise this process's images ``[b, ...]`` among those of all: torch's own synchronised norm needs a GPU."""
+    if not torch.is_grad_enabled():
+        return norm(images)
+    together: Tensor = _Gather.apply(images)
+    return norm(together)[rank * len(images) : (rank + 1) * len(images)]
+
+
+class _Gather(torch.autograd.Function):
+    """All processes' images, in order; what each process's loss asks of them is summed on the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor) -> Tensor:
+        parts = [torch.empty_like(images) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(parts, images.contiguous())
+        ctx.count = len(images)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous()
+        distributed.all_reduce(gradient)
+        start = distributed.get_rank() * ctx.count
+        return gradient[start : start + ctx.count]

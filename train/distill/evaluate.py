@@ -1,0 +1,86 @@
+"""What a student answers, in FP32, from the same frames a device will see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import ImageRecord, InputContract, Link, Rate
+from weckd_edge.metrics.intervals import rate_by_group
+from weckd_edge.train.data.pixel_cache import frames_of
+from weckd_edge.train.networks.models import Student, load_link
+from weckd_edge.train.networks.preprocess import crop_and_resize, network_input
+
+BATCH = 32
+
+
+def predict(student: Student, contract: InputContract, root: Path, records: Sequence[ImageRecord]) -> NDArray[np.float32]:
+    """Return probabilities ``[N, classes]`` of images on disk."""
+    answers: list[NDArray[np.float32]] = []
+    student.eval()
+    frames = frames_of([root / record.path for record in records], contract)
+    with torch.inference_mode():
+        for start in range(0, len(records), BATCH):
+            block = [next(frames) for _ in records[start : start + BATCH]]
+            logits, _ = student(network_input(torch.from_numpy(np.concatenate(block)), contract))
+            answers.append(logits.softmax(dim=1).numpy())
+    return np.concatenate(answers)
+
+
+def accuracy(probabilities: NDArray[np.float32], records: Sequence[ImageRecord]) -> Rate:
+    """Return the rate of right answers with its interval by groups."""
+    truth = np.array([r.label for r in records])
+    return rate_by_group(probabilities.argmax(axis=1) == truth, [r.group for r in records])
+
+
+def network_pixels(frame: NDArray[np.uint8], contract: InputContract) -> NDArray[np.float32]:
+    """Return one frame ``[1, H, W, 3]`` as a network's input ``[1, 3, S, S]``, for networks that torch does not run.
+
+    It is computed as the exported graph does it, step by step: a network that takes whole grey levels rounds it, and a
+    value in the middle between two of them must stay there.
+    """
+    pixels = crop_and_resize(torch.tensor(frame), contract, contract.input_size).contiguous().numpy()
+    mean, scale = (
+        np.array(values, np.float32).reshape(1, 3, 1, 1)
+        for values in ([255 * value for value in contract.mean], [1 / (255 * value) for value in contract.std])
+    )
+    normalised: NDArray[np.float32] = (pixels - mean) * scale
+    return normalised
+
+
+def network_images(paths: Sequence[Path], contract: InputContract) -> list[NDArray[np.float32]]:
+    """Return images as ``[1, 3, S, S]`` in 0..255: cropped and resized for a network, and not yet normalised."""
+    return [
+        crop_and_resize(torch.tensor(frame), contract, contract.input_size).contiguous().numpy()
+        for frame in frames_of(paths, contract)
+    ]
+
+
+def frame_predictor(link: Link, folder: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """Return a function from one frame ``[1, H, W, 3]`` to probabilities ``[classes]``, for comparison with exports."""
+    student = load_link(link, folder)
+
+    def answer(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits, _ = student(network_input(torch.tensor(frame), link.input))
+            result: NDArray[np.float32] = logits.softmax(dim=1)[0].numpy()
+        return result
+
+    return answer
+
+
+def network_predictor(link: Link, folder: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Return a function from one normalised image ``[1, 3, S, S]`` to probabilities ``[classes]``."""
+    student = load_link(link, folder)
+
+    def predict_one(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits, _ = student(torch.from_numpy(image))
+            result: NDArray[np.float32] = logits.softmax(dim=1)[0].numpy()
+        return result
+
+    return predict_one

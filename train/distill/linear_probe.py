@@ -1,0 +1,81 @@
+"""Linear probing before fine-tuning: a pretrained trunk's classifier starts from the solution of a ridge regression.
+
+A classifier with random weights sends random gradients through the trunk and spoils what it knew before it was of any use
+(Kumar et al. 2022, arXiv 2202.10054); with a few dozen labels there is little to repair it with.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from weckd_edge.artifacts import InputContract
+from weckd_edge.train.distill.augmentation import apply_views, draw_views
+from weckd_edge.train.distill.sampler import Feed
+from weckd_edge.train.networks.models import Student
+from weckd_edge.train.networks.preprocess import normalise
+
+BATCH = 64
+RIDGE = 0.1
+"""Weight of the penalty, for features whose mean squared length is one."""
+SCALE = 5.0
+"""Logits for each unit of the regression's answer, so that softmax of a sure answer is sure."""
+
+
+def probe(student: Student, feed: Feed, contract: InputContract, classes: int) -> bool:
+    """Set a student's classifier by ridge regression on the images whose label it may see, shown plainly.
+
+    Args:
+        student: On the CPU, with its pretrained trunk.
+        feed: Only its labelled images are looked at.
+        contract: How the network wants its input.
+        classes: How many.
+
+    Returns:
+        Whether it was done: a classifier that is no linear layer is left as it is.
+    """
+    classifier = student.trunk.get_classifier()  # type: ignore[operator]  # timm's models are untyped
+    if not isinstance(classifier, nn.Linear):
+        return False
+    features = _features(student, feed, contract)
+    if features.shape[1] != classifier.in_features:
+        return False
+    targets = nn.functional.one_hot(torch.from_numpy(feed.labels[feed.labelled]), classes).double()
+    weight, bias = ridge(features.double(), targets)
+    with torch.no_grad():
+        classifier.weight.copy_(SCALE * weight.T)
+        if classifier.bias is not None:
+            classifier.bias.copy_(SCALE * bias)
+    return True
+
+
+def ridge(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weights ``[D, C]`` and bias ``[C]`` that map features ``[N, D]`` to targets ``[N, C]``."""
+    middle, mean = features.mean(dim=0), targets.mean(dim=0)
+    centred = features - middle
+    length = centred.pow(2).sum(dim=1).mean().sqrt().clamp_min(1e-12)
+    centred = centred / length
+    gram = centred.T @ centred + RIDGE * torch.eye(features.shape[1], dtype=features.dtype)
+    weight = torch.linalg.solve(gram, centred.T @ (targets - mean)) / length
+    return weight, mean - middle @ weight
+
+
+def plain_inputs(feed: Feed, indices: NDArray[np.int64], contract: InputContract) -> Tensor:
+    """Return images as a network's input ``[N, 3, S, S]``, without any random view."""
+    images = torch.from_numpy(feed.pixels[indices])
+    shown = apply_views(images, draw_views(len(images), 0.0, torch.Generator()), contract.input_size)
+    return normalise(shown, contract).contiguous(memory_format=torch.channels_last)
+
+
+def _features(student: Student, feed: Feed, contract: InputContract) -> Tensor:
+    """Return what the classifier is fed with, ``[N, D]``."""
+    student.eval()
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(feed.labelled), BATCH):
+            shown = plain_inputs(feed, feed.labelled[start : start + BATCH], contract)
+            map_ = student.trunk.forward_features(shown)  # type: ignore[operator]  # timm's models are untyped
+            found.append(student.trunk.forward_head(map_, pre_logits=True))  # type: ignore[operator]  # likewise
+    return torch.cat(found)

@@ -1,0 +1,96 @@
+"""After the last step: a mean of several networks of a kind, and batch norms that fit the images a device will see."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from weckd_edge.artifacts import InputContract
+from weckd_edge.train.distill.linear_probe import plain_inputs
+from weckd_edge.train.distill.sampler import Feed
+from weckd_edge.train.networks.models import Student
+
+BATCH = 32
+ENOUGH = 128
+"""Images from which on batch-norm statistics are worth measuring: those of a share of some dozen are worse than the old."""
+
+Judge = Callable[[Student], float]
+"""How well a student answers images that no training has seen; higher is better."""
+
+
+def merge(student: Student, others: Sequence[Student], judge: Judge) -> int:
+    """Give a student the mean of its own weights and of those others' that make it no worse: a greedy soup.
+
+    Wortsman et al. 2022, arXiv 2203.05482. Batch-norm statistics are averaged too.
+
+    Args:
+        student: On the CPU.
+        others: Of the same network, in the order in which they are tried.
+        judge: Of the student.
+
+    Returns:
+        How many of the others were taken in.
+    """
+    chosen = [_copy(student)]
+    best = judge(student)
+    for other in others:
+        student.load_state_dict(_mean([*chosen, other.state_dict()]))
+        if (found := judge(student)) >= best:
+            best = found
+            chosen.append(other.state_dict())
+        else:
+            student.load_state_dict(_mean(chosen))
+    return len(chosen) - 1
+
+
+def _copy(student: Student) -> dict[str, Tensor]:
+    return {key: value.detach().clone() for key, value in student.state_dict().items()}
+
+
+def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {
+        key: torch.stack([state[key] for state in states]).mean(dim=0) if value.is_floating_point() else value
+        for key, value in states[0].items()
+    }
+
+
+def measure_batch_norms(student: Student, feed: Feed, contract: InputContract, judge: Judge) -> bool:
+    """Set every batch norm's running mean and variance to their average over a feed's images, seen plainly, if that helps.
+
+    The running statistics of a short training are of views, turned and coloured, not of the frames a camera sends. On
+    otoscope frames plain ones answered up to eight points more correctly; on blood cells up to seven points less.
+
+    Args:
+        student: On the CPU; ends in evaluation mode.
+        feed: All its images are looked at, with a label or without.
+        contract: How the network wants its input.
+        judge: Of the student: where it is worse with the new statistics, the old ones are put back.
+
+    Returns:
+        Whether they were changed: not with fewer than ``ENOUGH`` images.
+    """
+    shown = np.random.default_rng(0).permutation(np.concatenate([feed.labelled, feed.pool]))
+    if len(shown) < ENOUGH:
+        return False
+    student.eval()
+    kept, before_score = _copy(student), judge(student)
+    norms = [module for module in student.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's word for a plain average over batches
+    student.train()
+    with torch.no_grad():
+        for part in np.array_split(shown, math.ceil(len(shown) / BATCH)):
+            student(plain_inputs(feed, part, contract))
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum
+    student.eval()
+    if judge(student) < before_score:
+        student.load_state_dict(kept)
+        return False
+    return True

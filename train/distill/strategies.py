@@ -1,0 +1,127 @@
+"""Who teaches whom, and with which data: every strategy is one row, and all run through the same loop.
+
+``+pool`` behind a name also shows teacher and student the training images outside the labelled ones, without their labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from weckd_edge.artifacts import DatasetIndex
+from weckd_edge.core.errors import ConfigError, did_you_mean
+
+POOL = "+pool"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Strategy:
+    """One way to get a small network out of few labels.
+
+    Attributes:
+        name: On the command line.
+        links: Which networks are trained: the whole ``chain``, its two ``ends``, only the ``last``, or the last one as
+            often as the chain has links (``same``).
+        labels: Whose labels a link sees: its ``own`` share, the ``union`` of all shares, or ``all`` training labels.
+        teachers: ``previous`` link, every ``earlier`` one, or ``none``.
+        pool: Whether a taught link also sees the other training images, without labels.
+        inherit: Whether a link starts from its predecessor's weights where both are the same network, at another size.
+        merge: Whether the last link ends as the mean of its weights and of those of earlier links of the same network that
+            make it no worse on the validation groups: what one share taught is not unlearned on the next.
+        corrected: Whether a teacher is left out on images whose label the student sees and the teacher misses.
+        weight: Part of the loss that comes from the teachers where the configuration does not say; None: the usual one.
+        source: Where it is from.
+    """
+
+    name: str
+    links: Literal["chain", "ends", "last", "same"]
+    labels: Literal["own", "union", "all"]
+    teachers: Literal["previous", "earlier", "none"]
+    pool: bool = False
+    inherit: bool = False
+    merge: bool = False
+    corrected: bool = False
+    weight: float | None = None
+    source: str = ""
+
+
+STRATEGIES: dict[str, Strategy] = {
+    row.name: row
+    for row in (
+        Strategy(name="single-share", links="last", labels="own", teachers="none", source="control"),
+        Strategy(name="single-union", links="last", labels="union", teachers="none", source="control"),
+        Strategy(name="single-all", links="last", labels="all", teachers="none", source="control: full supervision"),
+        Strategy(name="one-step", links="ends", labels="union", teachers="previous", source="Hinton 2015, arXiv 1503.02531"),
+        Strategy(name="takd", links="chain", labels="union", teachers="previous", source="Mirzadeh 2020, arXiv 1902.03393"),
+        Strategy(name="dgkd", links="chain", labels="union", teachers="earlier", source="Son 2021, arXiv 2009.08825"),
+        Strategy(
+            name="born-again", links="same", labels="union", teachers="previous", source="Furlanello 2018, arXiv 1805.04770"
+        ),
+        Strategy(name="weckd", links="chain", labels="own", teachers="previous", source="Rahman 2025, arXiv 2510.14668"),
+        Strategy(
+            name="relay",
+            links="chain",
+            labels="own",
+            teachers="earlier",
+            inherit=True,
+            merge=True,
+            corrected=True,
+            weight=0.3,
+            source="this project: weckd's shares, handed on in the weights; a teacher counts where it is right",
+        ),
+        Strategy(
+            name="guided",
+            links="chain",
+            labels="union",
+            teachers="earlier",
+            inherit=True,
+            merge=True,
+            corrected=True,
+            weight=0.3,
+            source="this project: handed on in the weights and merged, with the labels of all shares",
+        ),
+    )
+}
+
+
+def find_strategy(name: str) -> Strategy:
+    """Return a strategy by its name, with or without ``+pool``.
+
+    Raises:
+        ConfigError: None is called so, or ``+pool`` stands behind one that has no teacher.
+    """
+    base = name.removesuffix(POOL)
+    if base not in STRATEGIES:
+        raise ConfigError(f"unknown strategy '{name}'{did_you_mean(base, STRATEGIES)}")
+    row = STRATEGIES[base]
+    if base == name:
+        return row
+    if row.teachers == "none":
+        raise ConfigError(f"'{name}': without a teacher there is nothing to learn from images that carry no label")
+    return replace(row, name=name, pool=True)
+
+
+def links_of(strategy: Strategy, count: int) -> tuple[int, ...]:
+    """Return the positions in a chain of ``count`` networks that a strategy trains, in order."""
+    return {
+        "chain": tuple(range(count)),
+        "ends": (0, count - 1),
+        "last": (count - 1,),
+        "same": (count - 1,) * count,
+    }[strategy.links]
+
+
+def shares_of(strategy: Strategy, position: int, count: int) -> tuple[int, ...] | None:
+    """Return the shares whose labels the link at a position sees; None for the labels of all training images."""
+    return {
+        "own": (position,),
+        "union": tuple(range(count)),
+        "all": None,
+    }[strategy.labels]
+
+
+def labels_used(strategy: Strategy, index: DatasetIndex, count: int) -> int:
+    """Return how many distinct training images show their label to any link of a chain of ``count`` networks."""
+    shares = [shares_of(strategy, position, count) for position in links_of(strategy, count)]
+    seen = {share for some in shares for share in some or ()}
+    return sum(r.split == "train" and (None in shares or r.share in seen) for r in index.images)

@@ -1,0 +1,236 @@
+"""What a link is asked to do with a batch: the loop knows only that a task gives a ``loss``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from weckd_edge.artifacts import InputContract
+from weckd_edge.config import DistillConfig
+from weckd_edge.train.distill.augmentation import Views, apply_views
+from weckd_edge.train.distill.losses import (
+    annealed_temperature,
+    choose_soft_loss,
+    evidence,
+    labelled_cross_entropy,
+    spatial_attention_loss,
+)
+from weckd_edge.train.networks.models import Student
+from weckd_edge.train.networks.preprocess import normalise
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """One step's images.
+
+    Attributes:
+        images: uint8 ``[B, R, R, 3]``.
+        labels: int64 ``[B]``, -1 where the link may not see the label.
+        views: The random view of each image.
+        slots: int64 ``[B]``, on the CPU: the same number in the same epoch is the same image under the same view.
+        epoch: Which.
+        labelled: How many of the images, from the first, carry a label.
+        seed: For whatever a task draws at random.
+    """
+
+    images: Tensor
+    labels: Tensor
+    views: Views
+    slots: Tensor
+    epoch: int
+    labelled: int
+    seed: int
+
+    def at(self, positions: Tensor) -> Batch:
+        """Return some of the images, by their positions ``[b]`` on the CPU, with their views."""
+        there = positions.to(self.images.device)
+        return replace(
+            self,
+            images=self.images[there],
+            labels=self.labels[there],
+            views=self.views.at(there),
+            slots=self.slots[positions],
+            labelled=int((positions < self.labelled).sum()),
+        )
+
+    def part(self, which: int, of: int) -> Batch:
+        """Return every ``of``-th image from ``which`` on, with and without labels alike."""
+        if of == 1:
+            return self
+        labelled, rest = torch.arange(len(self.images)).tensor_split([self.labelled])
+        return self.at(torch.cat([labelled[which::of], rest[which::of]]))
+
+
+class Task(Protocol):
+    """Scores a batch; each view may be shown ``view_uses`` times in an epoch."""
+
+    @property
+    def view_uses(self) -> int: ...
+
+    def __call__(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Return ``loss`` and figures to show; ``progress`` is the part of the training that is done, 0..1."""
+
+
+class LabelTask:
+    """Cross-entropy on the share's labels alone: the first link, and the undistilled twin."""
+
+    view_uses = 1
+
+    def __init__(self, contract: InputContract) -> None:
+        self.contract = contract
+
+    def __call__(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Return the cross-entropy as ``loss``."""
+        images = normalise(apply_views(batch.images, batch.views, self.contract.input_size), self.contract)
+        logits, _ = student(images)
+        return {"loss": labelled_cross_entropy(logits, batch.labels)}
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A trained link and the input it expects."""
+
+    student: Student
+    contract: InputContract
+
+
+class ChainTask:
+    """A link learns from one or more earlier ones, under the same view, and from the labels it may see.
+
+    ``(1 - weight) * cross-entropy + weight * soft targets + attention * spatial attention``. The soft targets are the
+    mean over the teachers that take part in the step; attention is compared with the last of them. In the last
+    part of the training (``refine``) the labels are alone.
+
+    A ``corrected`` teacher is not listened to where it errs: on an image whose label the student sees and the teacher
+    misses, the label is alone (mixed images have no one label, and are heard as they are).
+
+    The teachers are fixed, so what one said of an image under a view is kept for as long as the epoch shows that view
+    (Shen and Xing 2022, arXiv 2112.01528); of mixed images nothing is kept.
+    """
+
+    def __init__(
+        self,
+        teachers: Sequence[Teacher],
+        contract: InputContract,
+        config: DistillConfig,
+        classes: int,
+        *,
+        corrected: bool = False,
+    ) -> None:
+        self.teachers = nn.ModuleList(t.student.eval().requires_grad_(False) for t in teachers)
+        self.contracts = [t.contract for t in teachers]
+        self.contract = contract
+        self.config = config
+        self.corrected = corrected
+        self.view_uses = config.view_uses
+        self.soft_loss = choose_soft_loss(config.loss, classes)
+        self.kept = [Kept() for _ in teachers]
+
+    def __call__(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Return ``loss`` and the teachers' part of it, ``soft``."""
+        config = self.config
+        generator = torch.Generator().manual_seed(batch.seed)
+        if progress >= 1 - config.refine:
+            logits, _ = student(self._shown(batch, self.contract, None))
+            return {"loss": labelled_cross_entropy(logits, batch.labels)}
+        mix = draw_mix(batch, config.mixup, generator)
+        logits, features = student(self._shown(batch, self.contract, mix))
+        temperature = annealed_temperature(config.temperature_start, config.temperature_end, progress)
+        hard = labelled_cross_entropy(logits, batch.labels)
+        if mix is not None:
+            hard = mix.part * hard + (1 - mix.part) * labelled_cross_entropy(logits, batch.labels[mix.partner])
+        soft, attention = torch.zeros_like(hard), torch.zeros_like(hard)
+        taking_part = self._choose(generator)
+        for position in taking_part:
+            answer, map_ = self._ask(position, batch, mix)
+            soft = soft + self._soft(logits, answer, batch, mix, temperature) / len(taking_part)
+            if position == taking_part[-1] and config.attention and features is not None and map_ is not None:
+                attention = config.attention * spatial_attention_loss(evidence(features), map_)
+        loss = (1 - config.teachers_part) * hard + config.teachers_part * soft + attention
+        return {"loss": loss, "soft": soft.detach()}
+
+    def _soft(self, logits: Tensor, answer: Tensor, batch: Batch, mix: Mix | None, temperature: float) -> Tensor:
+        if not self.corrected or mix is not None:
+            return self.soft_loss(logits, answer, temperature)
+        right = (batch.labels < 0) | (answer.argmax(dim=1) == batch.labels)
+        if not bool(right.any()):
+            return torch.zeros((), device=logits.device)
+        return self.soft_loss(logits[right], answer[right], temperature) * right.float().mean()
+
+    def _ask(self, position: int, batch: Batch, mix: Mix | None) -> tuple[Tensor, Tensor | None]:
+        """Return a teacher's logits ``[B, classes]`` and evidence ``[B, 1, h, w]`` (None where it has no map)."""
+        if mix is not None or self.view_uses == 1:
+            return self._look(position, batch, mix)
+        kept, slots = self.kept[position], batch.slots.tolist()
+        kept.turn_to(batch.epoch)
+        if new := [i for i, slot in enumerate(slots) if slot not in kept.logits]:
+            logits, maps = self._look(position, batch.at(torch.tensor(new)), None)
+            kept.add([slots[i] for i in new], logits, maps)
+        return kept.of(slots)
+
+    def _look(self, position: int, batch: Batch, mix: Mix | None) -> tuple[Tensor, Tensor | None]:
+        with torch.no_grad():
+            logits, features = self.teachers[position](self._shown(batch, self.contracts[position], mix))
+            return logits, None if features is None else evidence(features)
+
+    def _choose(self, generator: torch.Generator) -> list[int]:
+        """Return the positions of the teachers that take part: never none."""
+        draws = torch.rand(len(self.teachers), generator=generator)
+        kept = [i for i, draw in enumerate(draws.tolist()) if draw >= self.config.teacher_drop]
+        return kept or [int(draws.argmax())]
+
+    def _shown(self, batch: Batch, contract: InputContract, mix: Mix | None) -> Tensor:
+        pixels = apply_views(batch.images, batch.views, contract.input_size)
+        if mix is not None:
+            pixels = mix.part * pixels + (1 - mix.part) * pixels[mix.partner]
+        return normalise(pixels, contract)
+
+
+class Kept:
+    """What one teacher said in an epoch, by the slot of the view."""
+
+    def __init__(self) -> None:
+        self.epoch = -1
+        self.logits: dict[int, Tensor] = {}
+        self.maps: dict[int, Tensor] = {}
+
+    def turn_to(self, epoch: int) -> None:
+        """Forget another epoch's answers: its slots were other views."""
+        if epoch != self.epoch:
+            self.epoch, self.logits, self.maps = epoch, {}, {}
+
+    def add(self, slots: Sequence[int], logits: Tensor, maps: Tensor | None) -> None:
+        """Keep answers ``[b, classes]`` and maps ``[b, 1, h, w]``."""
+        self.logits.update(zip(slots, logits, strict=True))
+        if maps is not None:
+            self.maps.update(zip(slots, maps, strict=True))
+
+    def of(self, slots: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """Return the answers and maps of views that were all added before."""
+        maps = torch.stack([self.maps[slot] for slot in slots]) if self.maps else None
+        return torch.stack([self.logits[slot] for slot in slots]), maps
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Pairs of images laid over each other: ``part`` of each and the rest of its ``partner`` (positions ``[B]``)."""
+
+    part: float
+    partner: Tensor
+
+
+def draw_mix(batch: Batch, chance: float, generator: torch.Generator) -> Mix | None:
+    """Draw a mixture for a batch, or none; labelled images are mixed with labelled ones, so that labels mix too.
+
+    Zhang et al. 2018, arXiv 1710.09412, with ``Beta(1, 1)``.
+    """
+    if float(torch.rand((), generator=generator)) >= chance:
+        return None
+    part = float(torch.rand((), generator=generator))
+    first = torch.randperm(batch.labelled, generator=generator)
+    rest = torch.randperm(len(batch.images) - batch.labelled, generator=generator) + batch.labelled
+    return Mix(part, torch.cat([first, rest]).to(batch.images.device))

@@ -1,0 +1,255 @@
+"""Train one link, or find it trained: the stage that every strategy is made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import timm
+import torch
+
+from weckd_edge.artifacts import DatasetIndex, ImageRecord, InputContract, Link
+from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
+from weckd_edge.core.errors import DataError
+from weckd_edge.core.progress import Progress
+from weckd_edge.core.store import Stage, Workspace, file_ref, sha256_file
+from weckd_edge.train.data.pixel_cache import PixelCache, build_cache, open_cache
+from weckd_edge.train.distill.distributed import shared_stage
+from weckd_edge.train.distill.engine import RANDOM_CLASSIFIER, fit
+from weckd_edge.train.distill.evaluate import accuracy, predict
+from weckd_edge.train.distill.linear_probe import plain_inputs, probe
+from weckd_edge.train.distill.model_soup import measure_batch_norms, merge
+from weckd_edge.train.distill.sampler import Feed
+from weckd_edge.train.distill.task import ChainTask, LabelTask, Task, Teacher
+from weckd_edge.train.distill.training_cost import metered
+from weckd_edge.train.networks.models import Size, Student, create, has_pretrained_trunk, load_link, save_weights
+from weckd_edge.train.quantize_aware.fake_quantize import RoundedStudent
+
+CACHE_MARGIN = 1.15
+"""Cached images are this much larger than the largest network input, so that zoomed views stay sharp."""
+
+RANGE_IMAGES = 128
+"""Images on which a rounded network's first ranges are found."""
+RANGE_BATCH = 32
+
+NO_TEACHING = DistillConfig()
+
+
+class Planned(Protocol):
+    """A network before it is trained: see ``weckd_edge.train.distill.chain.Plan``."""
+
+    @property
+    def config(self) -> LinkConfig: ...
+
+    @property
+    def contract(self) -> InputContract: ...
+
+    @property
+    def size(self) -> Size: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One link to train.
+
+    Attributes:
+        name: ``M1``, ... or ``twin``.
+        plan: The network.
+        share: Its own share.
+        shares: Whose labels it sees; None for those of all training images.
+        seed: Of its weights and batches.
+        train: The loop.
+        start: A trained link of the same network to start from; None starts from the network's own weights.
+        teachers: Trained links, the nearest last; empty for a link that learns from labels alone.
+        pool: Whether it sees the other training images, without labels.
+        distill: The teaching; of no account without teachers.
+        corrected: Whether a teacher is left out where it misses a label that this link sees.
+        merge: Links of the same network whose weights are averaged with this one's when it is trained, where that helps.
+        rounded: Whether it learns with its values rounded as int8 will round them.
+    """
+
+    name: str
+    plan: Planned
+    share: int
+    shares: tuple[int, ...] | None
+    seed: int
+    train: TrainConfig
+    start: Stage[Link] | None = None
+    teachers: tuple[Stage[Link], ...] = ()
+    pool: bool = False
+    distill: DistillConfig = NO_TEACHING
+    corrected: bool = False
+    merge: tuple[Stage[Link], ...] = ()
+    rounded: bool = False
+
+
+class Trainer:
+    """Trains links on one data set, each as a stage of a workspace.
+
+    Args:
+        workspace: Where finished links are kept.
+        root: The data set's folder.
+        index: Which image is used where.
+        contract: Frame size and crop.
+        largest_input: Side of the largest network input among all links, pixels.
+        progress: Where the work is shown.
+        unlabelled: Folder of the index's unlabelled frames; None where it has none.
+
+    Raises:
+        DataError: The index names unlabelled frames and no folder is given.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        root: Path,
+        index: DatasetIndex,
+        contract: InputContract,
+        largest_input: int,
+        progress: Progress,
+        unlabelled: Path | None = None,
+    ) -> None:
+        self.workspace = workspace
+        self.root = root
+        self.index = index
+        self.contract = contract
+        self.side = round(largest_input * CACHE_MARGIN)
+        self.progress = progress
+        self.train = [r for r in index.images if r.split == "train"]
+        # Unlabelled frames stand behind the training images, with a label that no loss reads.
+        self.labels = np.array([r.label for r in self.train] + [-1] * len(index.unlabelled), dtype=np.int64)
+        self.paths = [root / r.path for r in self.train]
+        if index.unlabelled and unlabelled is None:
+            raise DataError("the index names unlabelled frames: expected the folder they lie in, got none")
+        self.paths += [unlabelled / r.path for r in index.unlabelled if unlabelled is not None]
+
+    def link(self, job: Job) -> Stage[Link]:
+        """Train one link, or find it finished."""
+        plan = job.plan
+        key = {
+            "link": replace(plan.config, weights=None, weights_licence=None),
+            "weights": sha256_file(Path(plan.config.weights)) if plan.config.weights else None,
+            "contract": plan.contract,
+            "name": job.name,
+            "share": job.share,
+            "shares": job.shares,
+            "pool": job.pool,
+            "seed": job.seed,
+            "start": job.start.artifact.weights.sha256 if job.start else None,
+            "corrected": job.corrected,
+            "merge": [link.artifact.weights.sha256 for link in job.merge],
+            "rounded": job.rounded,
+            "teachers": [teacher.artifact.weights.sha256 for teacher in job.teachers],
+            "cache_side": self.side,
+            "data": [[r.pixels_sha256, r.label, r.split, r.share] for r in self.index.images],
+            "unlabelled": [r.pixels_sha256 for r in self.index.unlabelled] if job.pool else None,
+            "train": job.train,
+            "distill": replace(job.distill, twin=True, strategy="") if job.teachers else None,
+            "versions": [torch.__version__, timm.__version__],
+        }
+        scratch = self.workspace.scratch(f"link-{job.name}", key)
+
+        def make(folder: Path) -> Link:
+            with metered(folder):
+                return self._train(job, folder, scratch)
+
+        return shared_stage(job.train, self.workspace, f"link-{job.name}", Link, key, make)
+
+    def _feed(self, job: Job) -> Feed:
+        contract = self.contract
+        frame = (contract.frame_height, contract.frame_width, contract.crop, contract.resize)
+        stage = self.workspace.stage(
+            "pixels",
+            PixelCache,
+            {
+                "images": [r.pixels_sha256 for r in self.train] + [r.pixels_sha256 for r in self.index.unlabelled],
+                "side": self.side,
+                "frame": frame,
+            },
+            lambda folder: build_cache(self.paths, contract, self.side, folder, self.progress),
+        )
+        seen = np.zeros(len(self.labels), dtype=bool)
+        seen[: len(self.train)] = [job.shares is None or r.share in job.shares for r in self.train]
+        return Feed(
+            pixels=open_cache(stage.artifact, stage.folder),
+            labels=self.labels,
+            labelled=np.flatnonzero(seen),
+            pool=np.flatnonzero(~seen) if job.pool else np.zeros(0, dtype=np.int64),
+            pool_ratio=job.distill.pool_ratio,
+        )
+
+    def _train(self, job: Job, folder: Path, scratch: Path) -> Link:
+        plan = job.plan
+        torch.manual_seed(job.seed)
+        made = create(plan.config, len(self.index.labels))
+        if job.start is not None:
+            made.student.load_state_dict(load_link(job.start.artifact, job.start.folder).state_dict())
+        feed = self._feed(job)
+        probed = (
+            job.train.linear_probe
+            and job.start is None
+            and has_pretrained_trunk(plan.config)
+            and probe(made.student, feed, plan.contract, len(self.index.labels))
+        )
+        fit(
+            self._rounded(made.student, feed, plan.contract) if job.rounded else made.student,
+            self._task(job),
+            feed,
+            job.train,
+            seed=job.seed,
+            name=f"train {job.name} ({plan.config.model}, {plan.contract.input_size} px)",
+            scratch=scratch,
+            progress=self.progress,
+            classifier_rate=1.0 if probed or job.start else RANDOM_CLASSIFIER,
+        )
+
+        def judge(student: Student) -> float:
+            return accuracy(*self._answers(student, plan.contract, "val")).value
+
+        if job.merge:
+            merge(
+                made.student,
+                [load_link(link.artifact, link.folder) for link in reversed(job.merge)],
+                judge,
+            )
+        if not job.rounded:  # the batch norms of a rounded network were fixed while it learned
+            measure_batch_norms(made.student, feed, plan.contract, judge)
+        path = folder / "weights.safetensors"
+        save_weights(made.student, path)
+        return Link(
+            name=job.name,
+            model=made.architecture,
+            options=made.options,
+            input=plan.contract,
+            labels=self.index.labels,
+            parameters=plan.size.parameters,
+            macs=plan.size.macs,
+            weights=file_ref(folder, path),
+            parent=job.teachers[-1].artifact.weights.sha256 if job.teachers else None,
+            share=job.share,
+            labels_used=len(feed.labelled),
+            images_used=len(feed.labelled) + len(feed.pool),
+            val_accuracy=accuracy(*self._answers(made.student, plan.contract, "val")),
+            test_accuracy=accuracy(*self._answers(made.student, plan.contract, "test")),
+        )
+
+    def _rounded(self, student: Student, feed: Feed, contract: InputContract) -> RoundedStudent:
+        seen = np.random.default_rng(0).permutation(np.concatenate([feed.labelled, feed.pool]))[:RANGE_IMAGES]
+        parts = np.array_split(seen, math.ceil(len(seen) / RANGE_BATCH))
+        return RoundedStudent(student.trunk, (plain_inputs(feed, part, contract) for part in parts))
+
+    def _task(self, job: Job) -> Task:
+        if not job.teachers:
+            return LabelTask(job.plan.contract)
+        teachers = [Teacher(load_link(t.artifact, t.folder), t.artifact.input) for t in job.teachers]
+        return ChainTask(teachers, job.plan.contract, job.distill, len(self.index.labels), corrected=job.corrected)
+
+    def _answers(
+        self, student: Student, contract: InputContract, split: str
+    ) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], Sequence[ImageRecord]]:
+        records = [r for r in self.index.images if r.split == split]
+        return predict(student, contract, self.root, records), records

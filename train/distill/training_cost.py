@@ -1,0 +1,105 @@
+"""What training a link took: wall time, processor time, and energy where the machine tells it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from weckd_edge.artifacts import SCHEMA_VERSION
+from weckd_edge.core.errors import StoreError
+from weckd_edge.core.serialization import from_json, to_json
+from weckd_edge.core.store import write_atomic
+from weckd_edge.devices.bench.poller import Watch
+from weckd_edge.devices.bench.power.base import PowerSource, PowerSourceError, Reading
+from weckd_edge.devices.bench.power.null_source import NullSource
+from weckd_edge.devices.bench.power.table import open_source
+from weckd_edge.train.distill.nvml_backend import read_gpu_joules
+
+FILE = "cost.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """Of one piece of work.
+
+    Attributes:
+        seconds: Wall time.
+        cpu_seconds: Processor time of all threads of this process.
+        joules: Of the processor packages with their memory and the GPUs, whoever used them meanwhile; None where neither
+            can be read.
+        schema_version: Of this record.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    joules: float | None
+    schema_version: int = SCHEMA_VERSION
+
+
+@contextmanager
+def metered(folder: Path, root: Path = Path("/"), period_s: float = 10.0) -> Iterator[None]:
+    """Write what the block took to ``cost.json`` in a folder: beside the artefact, which must not depend on it.
+
+    Args:
+        folder: Where the file is put.
+        root: Where ``sys`` lies.
+        period_s: How often the processor's counters are read meanwhile; they wrap around, after a minute at the least.
+    """
+    start_ns, cpu_ns, gpus = time.monotonic_ns(), time.process_time_ns(), read_gpu_joules()
+    packages = _open_rapl(root)
+    with Watch(packages.read, period_s) as watch:
+        yield
+    spent = _sum_known(_package_joules(packages, watch), spent_joules(gpus, read_gpu_joules()))
+    cost = Cost(
+        seconds=round((time.monotonic_ns() - start_ns) / 1e9, 1),
+        cpu_seconds=round((time.process_time_ns() - cpu_ns) / 1e9, 1),
+        joules=None if spent is None else round(spent, 1),
+    )
+    write_atomic(folder / FILE, to_json(cost))
+
+
+def total(folders: Iterable[Path]) -> Cost:
+    """Return what the links in these folders took together; one that another process trained was measured there."""
+    paths = [folder / FILE for folder in folders]
+    found = [from_json(Cost, path.read_bytes(), where=str(path), error=StoreError) for path in paths if path.is_file()]
+    joules = [cost.joules for cost in found if cost.joules is not None]
+    return Cost(
+        seconds=round(sum(cost.seconds for cost in found), 1),
+        cpu_seconds=round(sum(cost.cpu_seconds for cost in found), 1),
+        joules=round(sum(joules), 1) if joules and len(joules) == len(found) else None,
+    )
+
+
+def _open_rapl(root: Path) -> PowerSource:
+    try:
+        return open_source("rapl", root)
+    except PowerSourceError as err:  # a virtual machine has none, and since 2020 only the superuser may read it
+        return NullSource(str(err))
+
+
+def _package_joules(packages: PowerSource, watch: Watch[Reading | None]) -> float | None:
+    """Return what the processor's packages took since they were opened; None where not every reading was made."""
+    if watch.failure is not None:
+        return None
+    try:
+        last = packages.read()
+    except PowerSourceError:
+        return None
+    finally:
+        packages.close()
+    return None if last is None or last.energy_mj is None else last.energy_mj / 1e3
+
+
+def _sum_known(*parts: float | None) -> float | None:
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None
+
+
+def spent_joules(before: dict[str, float], after: dict[str, float]) -> float | None:
+    """Return what the counters that were read twice rose by; None without any, or where one began anew meanwhile."""
+    both = before.keys() & after.keys()
+    rises = [after[name] - before[name] for name in both]
+    return sum(rises) if rises and min(rises) >= 0 else None

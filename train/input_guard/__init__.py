@@ -1,0 +1,1 @@
+"""The input guard is fitted here, on training frames."""

@@ -1,0 +1,204 @@
+"""Fitting the frame guard: bars of quality, what familiar frames look like, and how far from that is too far.
+
+Every group of frames counts once, as frames of one patient are alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import FrameGuard, QualityBars
+from weckd_edge.config import GuardConfig
+from weckd_edge.devices.runtime.input_guard import BINS, FEATURES, LAGS, FrameLook, distances
+
+Floats = NDArray[np.float64]
+
+LEAST_GROUPS = 20
+"""Of training frames; with fewer there is no guard."""
+
+TAIL = 0.005
+"""Part of the training frames beyond which a bar of quality is put."""
+
+MARGIN = 0.2
+"""How far behind that tail: a part of the figure, or of the room that a share has left up to 1."""
+
+FOLDS = 10
+
+_GREY_FLOOR = 0.5
+"""Least spread that a feature in grey levels is taken to have: a grey data set must not refuse a camera for its last bit."""
+
+_SHARE_FLOOR = 0.02
+"""The same for the root of a share of points."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Looks:
+    """What the guard counts in a number of frames.
+
+    Attributes:
+        features: ``[N, FEATURES]``.
+        quality: ``[N, 4]``: sharpness, contrast, dark share, bright share.
+        groups: The group of each frame.
+    """
+
+    features: Floats
+    quality: Floats
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FittedGuard:
+    """A guard and what its bar of unfamiliarity rests on.
+
+    Attributes:
+        guard: What ships.
+        groups: How many groups the bar rests on.
+        promised: Part of the frames of a new group that is refused at most, on average over groups; more than was asked
+            where there are too few groups to promise that.
+    """
+
+    guard: FrameGuard
+    groups: int
+    promised: float
+
+
+def looks_of(looks: Sequence[FrameLook], groups: Sequence[str]) -> Looks:
+    """Stack what was counted in single frames."""
+    quality = [(q.sharpness, q.contrast, q.dark_share, q.bright_share) for q in (look.quality for look in looks)]
+    return Looks(
+        features=np.array([look.features for look in looks]).reshape(len(looks), FEATURES),
+        quality=np.array(quality).reshape(len(looks), 4),
+        groups=tuple(groups),
+    )
+
+
+def fit_guard(train: Looks, held_out: Looks, config: GuardConfig) -> FittedGuard | None:
+    """Fit a guard.
+
+    The bar is a conformal quantile of hierarchical data (Lee, Barber and Willett 2023, arXiv 2306.06342): groups are
+    exchangeable, and a frame of a new group is refused with at most the asked probability. Held-out groups are scored by
+    the guard itself, training groups by guards that were fitted without them (cross-conformal prediction, Vovk 2015).
+
+    Args:
+        train: Training frames, which the features' distribution is taken from.
+        held_out: Frames of other groups; may be none.
+        config: What is asked.
+
+    Returns:
+        None where there are fewer than ``LEAST_GROUPS`` training groups.
+    """
+    names, member = np.unique(np.asarray(train.groups), return_inverse=True)
+    if len(names) < LEAST_GROUPS:
+        return None
+    mean, whitening = fit_distance(train.features, member)
+    scores = [distances(held_out.features, mean, whitening)] if held_out.groups else []
+    told = list(held_out.groups)
+    fold_of = np.arange(len(names)) % FOLDS  # names are sorted, and say nothing of the frames
+    for fold in range(FOLDS):
+        out = fold_of[member] == fold
+        scores.append(distances(train.features[out], *fit_distance(train.features[~out], member[~out])))
+        told += [train.groups[row] for row in np.flatnonzero(out)]
+    bar, promised = conformal_bar(np.concatenate(scores), told, config.refused)
+    guard = FrameGuard(
+        bars=quality_bars(train, config),
+        mean=tuple(mean.tolist()),
+        whitening=tuple(tuple(whitening[row, : row + 1].tolist()) for row in range(FEATURES)),
+        most_unfamiliar=bar,
+    )
+    return FittedGuard(guard=guard, groups=len(set(told)), promised=promised)
+
+
+def fit_distance(features: Floats, member: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Return mean ``[D]`` and lower triangular whitening ``[D, D]`` of features ``[N, D]``, each group counting once.
+
+    The covariance is Ledoit and Wolf's (2004, Journal of Multivariate Analysis 88:365), of standardised features.
+
+    Args:
+        features: One row a frame.
+        member: The group of each row, whole numbers from 0.
+    """
+    sizes = np.bincount(member)
+    weight = 1.0 / (np.count_nonzero(sizes) * sizes[member])
+    mean: Floats = weight @ features
+    spread = np.maximum(np.sqrt(weight @ (features - mean) ** 2), _floors())
+    standard = (features - mean) / spread
+    count = standard.shape[1]
+    sample = (standard * weight[:, None]).T @ standard
+    level = np.trace(sample) / count
+    squared_gap = float(((sample - level * np.eye(count)) ** 2).sum())
+    noise = 0.0
+    groups = np.count_nonzero(sizes)
+    order = np.argsort(member, kind="stable")
+    for rows in np.split(order, np.cumsum(sizes)[:-1]):
+        if len(rows):
+            own = standard[rows].T @ standard[rows] / len(rows)
+            noise += float(((own - sample) ** 2).sum()) / groups**2
+    shrinkage = 1.0 if squared_gap == 0 else min(1.0, noise / squared_gap)
+    covariance = (1 - shrinkage) * sample + shrinkage * level * np.eye(count)
+    inverse = np.linalg.inv(covariance)
+    # Cholesky from the last row on, so that the factor on the right is a lower triangle.
+    upper = np.linalg.cholesky(inverse[::-1, ::-1])[::-1, ::-1]
+    whitening: Floats = np.tril(upper.T) / spread
+    return mean, whitening
+
+
+def _floors() -> Floats:
+    shares = 11 + 2 * len(LAGS)  # where the histogram begins
+    floors = np.full(FEATURES, _GREY_FLOOR)
+    floors[shares : shares + BINS] = _SHARE_FLOOR
+    return floors
+
+
+def conformal_bar(scores: Floats, groups: Sequence[str], refused: float) -> tuple[float | None, float]:
+    """Return the smallest bar that a frame of a new group exceeds with probability ``refused`` at most.
+
+    Args:
+        scores: One a frame.
+        groups: The group of each.
+        refused: Asked for, 0..1; 0 asks for no bar.
+
+    Returns:
+        The bar, and what it promises. Where there are too few groups, ``1 / refused - 1`` being the least, the bar is the
+        largest score and promises one in ``groups + 1``.
+    """
+    if refused <= 0:
+        return None, 0.0
+    names, member, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    order = np.argsort(scores, kind="stable")
+    inside = np.cumsum(1.0 / sizes[member[order]]) / (len(names) + 1)
+    enough = np.flatnonzero(inside >= 1 - refused - 1e-12)
+    if len(enough):
+        return float(scores[order[enough[0]]]), refused
+    return float(scores[order[-1]]), 1.0 / (len(names) + 1)
+
+
+def quality_bars(train: Looks, config: GuardConfig) -> QualityBars:
+    """Return the bars of quality: as configured, or a margin behind the tail of the training frames."""
+    _, member, sizes = np.unique(np.asarray(train.groups), return_inverse=True, return_counts=True)
+    weight = 1.0 / sizes[member]
+
+    def bar(asked: float | str, column: int, low: bool) -> float | None:
+        if not isinstance(asked, str):
+            return asked
+        if asked == "off":
+            return None
+        tail = weighted_quantile(train.quality[:, column], weight, TAIL if low else 1 - TAIL)
+        return tail * (1 - MARGIN) if low else tail + MARGIN * (1 - tail)
+
+    return QualityBars(
+        least_sharpness=bar(config.least_sharpness, 0, True),
+        least_contrast=bar(config.least_contrast, 1, True),
+        most_dark=bar(config.most_dark, 2, False),
+        most_bright=bar(config.most_bright, 3, False),
+    )
+
+
+def weighted_quantile(values: Floats, weight: Floats, part: float) -> float:
+    """Return the smallest value at or under which lies ``part`` of the weight."""
+    order = np.argsort(values, kind="stable")
+    inside = np.cumsum(weight[order]) / weight.sum()
+    return float(values[order[min(int(np.searchsorted(inside, part - 1e-12)), len(values) - 1)]])

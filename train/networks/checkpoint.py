@@ -1,0 +1,306 @@
+"""A trained checkpoint that a user brings: a timm network whose every weight is in a file, as a link of a chain of one."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import timm
+from torch import Tensor, nn, no_grad
+
+from weckd_edge.artifacts import InputContract, Link, Rate
+from weckd_edge.config import LinkConfig
+from weckd_edge.core.errors import ConfigError, ModelError
+from weckd_edge.core.network_options import NetworkOptions
+from weckd_edge.core.store import file_ref
+from weckd_edge.train.networks.models import Colour, Created, Student, create, load_link, measure, save_weights
+from weckd_edge.train.networks.torchvision_names import TIMM_NAMES, fit_torchvision
+from weckd_edge.train.networks.weights_file import Fitted, WeightsFile, fit_to, read_weights
+
+WEIGHTS_FILE = "weights.safetensors"
+_MODEL_NAMES = ("arch", "model", "model_name", "architecture", "backbone", "encoder", "encoder_name")
+_SIZE_NAMES = ("img_size", "input_size", "image_size", "val_crop_size", "crop_size")
+"""Under which names trainers keep the network's name, and the side of its input."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """A network with its weights, and what it says of its input.
+
+    Attributes:
+        student: Ready to answer.
+        architecture: timm's name.
+        options: Keyword arguments for ``timm.create_model``.
+        mean: Per RGB channel.
+        std: Per RGB channel.
+        input_size: Side of the input that the file or timm names for this network, pixels.
+        classes: How many it tells apart.
+        said: Which of the file's tables was taken, and what else was decided, in words.
+    """
+
+    student: Student
+    architecture: str
+    options: NetworkOptions
+    mean: Colour
+    std: Colour
+    input_size: int
+    classes: int
+    said: tuple[str, ...] = ()
+
+
+def read_checkpoint(
+    config: LinkConfig | None,
+    weights: Path,
+    classes: int | None = None,
+    *,
+    key: str | None = None,
+    mean: Colour | None = None,
+    std: Colour | None = None,
+) -> Checkpoint:
+    """Make a network and fill every one of its weights from a file.
+
+    Args:
+        config: The network; its own ``weights`` are not looked at, nor anything fetched. None takes the network that the
+            file says it is of. Options, mean and std that are left open are taken from the file, if it says them.
+        weights: safetensors, or a PyTorch file (read with ``weights_only``): see ``read_weights``.
+        classes: How many labels there are; None takes the checkpoint's own number.
+        key: Which of the file's tables to take; None decides as ``fit_to`` does.
+        mean: In place of the configuration's, per RGB channel.
+        std: Likewise.
+
+    Raises:
+        ConfigError: No network is named, neither by the configuration nor by the file.
+        ModelError: Unknown network, a file that cannot be read, or weights that are not those of this very network.
+    """
+    if config is not None and ":" in config.model:
+        raise ModelError(
+            f"{config.model}: expected timm's own name of the network; all of its weights are in {weights.name}"
+        )
+    file = read_weights(weights)
+    config, theirs, said = _described(config, file, mean, std)
+    made = create(config, classes or 2)
+    trunk = made.student.trunk
+    fitted = fit_to(file, trunk.state_dict(), key=key)
+    if theirs is not None and not fitted.tensors.keys() >= {n for n, _ in trunk.named_parameters()}:
+        renamed, made = _from_torchvision(file, theirs, config, key)
+        if renamed is not None:
+            fitted, trunk = renamed, made.student.trunk
+            said.append(f"Its tensors have the names of torchvision's {theirs}; timm's {config.model} answers as that does.")
+    answered = next((_rows(fitted.tensors, head) for head in _heads(trunk) if f"{head}.weight" in fitted.tensors), None)
+    if classes is not None and answered not in (None, classes):
+        raise ModelError(
+            f"{weights.name}: its classifier answers {answered} classes, expected one for each of {classes} labels; "
+            "train it on these classes, or give the data set of its own"
+        )
+    if answered is not None:
+        made = create(config, answered)
+        trunk = made.student.trunk
+    _require_fit(fitted.tensors, trunk.state_dict(), weights.name, config.model)
+    _require_numbers(fitted.tensors, weights.name)
+    trunk.load_state_dict(fitted.tensors, strict=False)
+    size = _input_size(file.settings)
+    return Checkpoint(
+        student=Student(trunk).eval(),
+        architecture=made.architecture,
+        options=made.options,
+        mean=made.mean,
+        std=made.std,
+        input_size=size or int(getattr(trunk, "pretrained_cfg", {}).get("input_size", (3, 224, 224))[-1]),
+        classes=answered or classes or 2,
+        said=(*_say_place(fitted), *said, *_say_evaluation(file.settings, size)),
+    )
+
+
+def _from_torchvision(file: WeightsFile, theirs: str, config: LinkConfig, key: str | None) -> tuple[Fitted | None, Created]:
+    """Look for the weights of torchvision's network of that name, whose classifier is the last tensor of a table."""
+    classes = next((int(list(table.values())[-1].shape[0]) for table in file.tables.values() if _is_bias(table)), 2)
+    made = create(config, classes)
+    return fit_torchvision(file, theirs, made.student.trunk, classes, key=key), made
+
+
+def _is_bias(table: Mapping[str, Tensor]) -> bool:
+    return len(table) > 2 and list(table.values())[-1].ndim == 1
+
+
+def _rows(tensors: Mapping[str, Tensor], head: str) -> int:
+    return int(tensors[f"{head}.weight"].shape[0])
+
+
+def _described(
+    config: LinkConfig | None, file: WeightsFile, mean: Colour | None, std: Colour | None
+) -> tuple[LinkConfig, str | None, list[str]]:
+    """Fill in what is not said of the network from what the file says of itself; torchvision's name of it, if it has one."""
+    settings: Mapping[str, Any] = file.settings
+    said: list[str] = []
+    names = [str(settings[name]) for name in _MODEL_NAMES if name in settings]
+    named = next((name for name in names if timm.is_model(name) or name in TIMM_NAMES), None)
+    model = named if config is None else config.model
+    if model is None:
+        raise ConfigError(
+            f"{file.name}: expected an .onnx file, the folder of a former build's link, or a checkpoint with --model "
+            "TIMM_NAME; this one does not say which network of timm it is of"
+        )
+    if config is None:
+        said.append(f"The file says that it is of {model}.")
+    options = {} if config is None else config.options
+    if not options:
+        options = _options(settings)
+        if options:
+            said.append(f"Made with the options that the file names: {json.dumps(options, sort_keys=True)}.")
+    if config is not None:
+        mean, std = mean or config.mean, std or config.std
+    own = _colour(settings.get("mean")), _colour(settings.get("std"))
+    if (mean is None or std is None) and own[0] is not None and own[1] is not None and min(own[1]) > 0:
+        mean, std = mean or own[0], std or own[1]
+        said.append("Mean and standard deviation are those that the file names.")
+    theirs = model if model in TIMM_NAMES else None
+    model, alike = TIMM_NAMES.get(model, (model, {}))
+    return LinkConfig(model=model, options={**alike, **options}, mean=mean, std=std), theirs, said
+
+
+def _options(settings: Mapping[str, Any]) -> dict[str, Any]:
+    found = settings.get("model_kwargs")
+    options = dict(found) if isinstance(found, dict) else {}
+    if isinstance(settings.get("bn_eps"), float):
+        options["bn_eps"] = settings["bn_eps"]
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    return {
+        name: value
+        for name, value in plain.items()
+        if isinstance(value, (bool, int, float, str))
+        or (isinstance(value, tuple) and all(isinstance(one, int) for one in value))
+    }
+
+
+def _colour(value: object) -> Colour | None:
+    if not isinstance(value, (list, tuple)) or len(value) not in (1, 3):
+        return None
+    if not all(isinstance(one, (int, float)) and math.isfinite(one) for one in value):
+        return None
+    numbers = [float(one) for one in value] * (3 // len(value))
+    return numbers[0], numbers[1], numbers[2]
+
+
+def _input_size(settings: Mapping[str, Any]) -> int | None:
+    for name in _SIZE_NAMES:
+        value = settings.get(name)
+        value = value[-1] if isinstance(value, (list, tuple)) and value else value
+        if isinstance(value, int) and not isinstance(value, bool) and 8 <= value <= 2048:
+            return value
+    return None
+
+
+def _say_place(fitted: Fitted) -> list[str]:
+    said = []
+    if fitted.place:
+        kind = ", a running average of them (EMA)" if fitted.is_average else ""
+        said.append(f"Weights are taken from '{fitted.place}'{kind}.")
+    if fitted.others:
+        listed = ", ".join(f"'{place}'" if place else "the file itself" for place in fitted.others)
+        said.append(f"The file also holds {listed}; --weights-key NAME takes another.")
+    if fitted.left_out:
+        said.append(f"{len(fitted.left_out)} tensors beside the network are left out, such as '{fitted.left_out[0]}'.")
+    return said
+
+
+def _say_evaluation(settings: Mapping[str, Any], size: int | None) -> list[str]:
+    said = [] if size is None else [f"The file names an input of {size} pixels."]
+    crop = settings.get("crop_pct")
+    if isinstance(crop, float) and crop < 1:
+        said.append(f"Its trainer judged it on the middle {crop:.1%} of an image (crop_pct); here the whole square is seen.")
+    return said
+
+
+def exchange_red_and_blue(checkpoint: Checkpoint) -> None:
+    """Let a network that was trained with blue first take red first, by the weights of its first convolution.
+
+    Raises:
+        ModelError: Its first convolution does not take three channels.
+    """
+    trunk = checkpoint.student.trunk
+    first = next((module for module in trunk.modules() if isinstance(module, nn.Conv2d)), None)
+    if first is None or first.weight.shape[1] != 3:
+        raise ModelError(
+            f"{checkpoint.architecture}: --channel-order bgr: its first convolution does not take three channels; bring it "
+            "as an ONNX file"
+        )
+    with no_grad():
+        first.weight.copy_(first.weight.flip(1))
+
+
+def write_link(
+    checkpoint: Checkpoint, contract: InputContract, labels: tuple[str, ...], val: Rate, test: Rate, folder: Path
+) -> Link:
+    """Write the weights into ``folder`` and describe the network as a link.
+
+    Args:
+        checkpoint: The network.
+        contract: Its input.
+        labels: In the order of its outputs.
+        val: Its accuracy on the validation split.
+        test: Its accuracy on the test split.
+        folder: Where to write; exists.
+    """
+    save_weights(checkpoint.student, folder / WEIGHTS_FILE)
+    size = measure(checkpoint.student, contract.input_size)
+    return Link(
+        name="brought",
+        model=checkpoint.architecture,
+        options=checkpoint.options,
+        input=contract,
+        labels=labels,
+        parameters=size.parameters,
+        macs=size.macs,
+        weights=file_ref(folder, folder / WEIGHTS_FILE),
+        parent=None,
+        share=0,
+        labels_used=0,
+        images_used=0,
+        val_accuracy=val,
+        test_accuracy=test,
+    )
+
+
+def _heads(trunk: nn.Module) -> tuple[str, ...]:
+    name = getattr(trunk, "pretrained_cfg", {}).get("classifier", "classifier")
+    return (name,) if isinstance(name, str) else tuple(name)
+
+
+def _require_fit(found: dict[str, Tensor], wanted: dict[str, Tensor], file: str, model: str) -> None:
+    wanted = {name: value for name, value in wanted.items() if not name.endswith("num_batches_tracked")}
+    extra, missing = sorted(found.keys() - wanted.keys()), sorted(wanted.keys() - found.keys())
+    if extra or missing:
+        parts = [
+            *([f"it lacks {len(missing)} of {len(wanted)} tensors, the first is '{missing[0]}'"] if missing else []),
+            *([f"it holds {len(extra)} that {model} does not have, the first is '{extra[0]}'"] if extra else []),
+        ]
+        advice = "give the name it was made by"
+        if not found.keys() & wanted.keys():
+            advice = (
+                "no name is timm's. Is the network torchvision's, or one of your own? Then bring it as ONNX: "
+                "torch.onnx.export(network.eval(), torch.zeros(1, 3, SIDE, SIDE), 'network.onnx')"
+            )
+        raise ModelError(f"{file}: these are not the weights of {model}: {' and '.join(parts)}; {advice}")
+    for name, value in found.items():
+        if value.shape != wanted[name].shape:
+            raise ModelError(
+                f"{file}: '{name}' has shape {list(value.shape)}, but {model} expects {list(wanted[name].shape)}; give the "
+                "name and the options it was made by"
+            )
+
+
+def _require_numbers(found: Mapping[str, Tensor], file: str) -> None:
+    bad = next((name for name, value in found.items() if value.is_floating_point() and not value.isfinite().all()), None)
+    if bad is not None:
+        raise ModelError(f"{file}: '{bad}' holds values that are NaN or infinite; bring an earlier checkpoint")
+
+
+def copy_link(link: Link, source: Path, folder: Path) -> Link:
+    """Write a trained link's weights into another folder, having loaded them once."""
+    student = load_link(link, source)
+    save_weights(student, folder / WEIGHTS_FILE)
+    return replace(link, weights=file_ref(folder, folder / WEIGHTS_FILE))

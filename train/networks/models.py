@@ -1,0 +1,275 @@
+"""Students: made by timm, loaded from wherever their weights lie, counted, and put in order."""
+
+from __future__ import annotations
+
+import logging
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.models._hub import load_model_config_from_hf, load_model_config_from_path
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from weckd_edge.artifacts import Link
+from weckd_edge.config import LinkConfig
+from weckd_edge.core.errors import ConfigError, ModelError, WeckdError, did_you_mean
+from weckd_edge.core.network_options import NetworkOptions, check_network_options
+from weckd_edge.core.optional_imports import require
+from weckd_edge.core.serialization import from_data
+from weckd_edge.core.store import write_atomic
+from weckd_edge.train.networks.weights_file import fit_to, read_weights
+
+logger = logging.getLogger(__name__)
+
+Colour = tuple[float, float, float]
+
+
+class Student(nn.Module):
+    """A timm classifier that also hands out the last feature map, which spatial attention compares.
+
+    Args:
+        trunk: Any timm model with ``forward_features`` and ``forward_head``.
+    """
+
+    def __init__(self, trunk: nn.Module) -> None:
+        super().__init__()
+        self.trunk = trunk
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return logits ``[B, classes]`` and the last feature map ``[B, C, h, w]`` (None where it is no map)."""
+        features = self.trunk.forward_features(images)  # type: ignore[operator]  # timm's models are untyped
+        logits = self.trunk.forward_head(features)  # type: ignore[operator]  # timm's models are untyped
+        return logits, features if features.ndim == 4 else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Size:
+    """What a student costs: ``parameters`` with its head, and ``macs``, multiply-adds of one image."""
+
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Created:
+    """A student and what it takes to make its like again without a network.
+
+    Attributes:
+        student: With its starting weights.
+        architecture: timm's name for it, also where the weights came from a hub.
+        options: Keyword arguments for ``timm.create_model``.
+        mean: Per RGB channel, that its weights expect.
+        std: Per RGB channel, that its weights expect.
+    """
+
+    student: Student
+    architecture: str
+    options: NetworkOptions
+    mean: Colour
+    std: Colour
+
+
+def create(config: LinkConfig, classes: int) -> Created:
+    """Make a student with fresh or given weights.
+
+    Raises:
+        ModelError: Unknown name, options timm refuses, weights that are missing or of another shape, or no network for
+            weights that must be fetched.
+    """
+    source, _, _ = config.model.rpartition(":")
+    remote = bool(source) or config.pretrained
+    if not source and not timm.is_model(config.model):
+        raise ModelError(f"unknown model '{config.model}'{did_you_mean(config.model, timm.list_models())}")
+    architecture, options = config.model, config.options
+    try:
+        if source:
+            architecture, options = _source_of(config)
+        given: dict[str, Any] = dict(config.options)
+        trunk = timm.create_model(config.model, pretrained=remote, num_classes=classes, **given)
+    except WeckdError:
+        raise
+    except Exception as err:  # what timm's networks raise of an option, and huggingface_hub of a hub, has no common kind
+        if remote:
+            raise ModelError(
+                f"{config.model}: its pretrained weights cannot be fetched ({_first_line(err)}); connect to a network "
+                'once, or give a local file: weights = "path.safetensors"'
+            ) from err
+        raise ModelError(f"{config.model}: timm refuses the options {options} ({_first_line(err)})") from err
+    if config.weights is not None:
+        load_weights(trunk, Path(config.weights), config.model)
+    defaults: dict[str, Any] = getattr(trunk, "pretrained_cfg", {})
+    mean = config.mean or _three(defaults.get("mean", (0.485, 0.456, 0.406)))
+    std = config.std or _three(defaults.get("std", (0.229, 0.224, 0.225)))
+    return Created(student=Student(trunk), architecture=architecture, options=options, mean=mean, std=std)
+
+
+def can_fetch(timeout_s: float = 5.0) -> bool:
+    """Tell whether the hub that timm's pretrained weights come from can be reached, and may be (``HF_HUB_OFFLINE``)."""
+    constants = require("huggingface_hub.constants", "fetch pretrained weights")
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        with urllib.request.urlopen(constants.ENDPOINT, timeout=timeout_s):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def has_pretrained_trunk(config: LinkConfig) -> bool:
+    """Tell whether a network starts from weights that were trained before."""
+    return bool(config.weights or config.pretrained or ":" in config.model)
+
+
+def _source_of(config: LinkConfig) -> tuple[str, NetworkOptions]:
+    """Return the architecture and options behind a ``hf_hub:owner/name`` or ``local-dir:path`` name.
+
+    Raises:
+        ModelError: Its ``config.json`` holds options that would do more than shape the network.
+    """
+    source, _, name = config.model.partition(":")
+    loaders: dict[str, Callable[[str], Any]] = {
+        "hf_hub": load_model_config_from_hf,
+        "hf-hub": load_model_config_from_hf,
+        "local-dir": load_model_config_from_path,
+    }
+    load = loaders.get(source)
+    if load is None:
+        raise ModelError(f"{config.model}: expected a timm name, hf_hub:owner/name or local-dir:path")
+    _, architecture, found = load(name)
+    given = {key: value for key, value in (found or {}).items() if value is not None}
+    options: NetworkOptions = from_data(NetworkOptions, given, where=f"{config.model}: options", error=ModelError)
+    try:
+        check_network_options(options)
+    except ConfigError as err:
+        raise ModelError(f"{config.model}: {err}") from err
+    return architecture, {**options, **config.options}
+
+
+def _three(values: Sequence[float]) -> Colour:
+    r, g, b = (float(v) for v in values)
+    return r, g, b
+
+
+def _first_line(err: BaseException) -> str:
+    return (str(err).strip().splitlines() or [type(err).__name__])[0][:200]
+
+
+def load_weights(trunk: nn.Module, path: Path, name: str) -> None:
+    """Load a local checkpoint into a trunk; its classifier is left out where its shape differs.
+
+    Raises:
+        ModelError: The file is missing or unreadable, lacks tensors, or holds tensors of another shape.
+    """
+    wanted = trunk.state_dict()
+    head = _head_prefix(trunk)
+    fitted = fit_to(read_weights(path), wanted, spare=(head,))
+    if fitted.place:
+        logger.info("%s: weights are taken from '%s'", path.name, fitted.place)
+    found = fitted.tensors
+    usable: dict[str, Tensor] = {}
+    for key, value in found.items():
+        if key not in wanted:
+            if not key.startswith(head):
+                raise ModelError(
+                    f"{path.name}: holds '{key}', which {name} does not have; are these weights of another model?"
+                )
+        elif wanted[key].shape == value.shape:
+            usable[key] = value
+        elif not key.startswith(head):
+            raise ModelError(
+                f"{path.name}: '{key}' has shape {list(value.shape)}, but {name} expects {list(wanted[key].shape)}; "
+                "give the weights of this very model, or fix options"
+            )
+    missing = [k for k in wanted if k not in usable and not k.startswith(head) and "num_batches_tracked" not in k]
+    if missing:
+        raise ModelError(f"{path.name}: lacks {len(missing)} tensors of {name}, the first is '{missing[0]}'")
+    trunk.load_state_dict(usable, strict=False)
+
+
+def _head_prefix(trunk: nn.Module) -> str:
+    name = getattr(trunk, "pretrained_cfg", {}).get("classifier", "classifier")
+    return name if isinstance(name, str) else str(name[0])
+
+
+def save_weights(student: Student, path: Path) -> None:
+    """Write a student's weights, and nothing else, as safetensors."""
+    from safetensors.torch import save
+
+    write_atomic(path, save({k: v.detach().cpu().contiguous() for k, v in student.trunk.state_dict().items()}))
+
+
+def load_link(link: Link, folder: Path) -> Student:
+    """Rebuild a trained student from its artefact.
+
+    Args:
+        link: The artefact.
+        folder: Where its weights file lies.
+
+    Raises:
+        ModelError: It names no network of timm, options that timm refuses, or weights of another network.
+    """
+    require("safetensors", "read a link's weights")
+    if not timm.is_model(link.model):
+        raise ModelError(f"{link.name}: names the network '{link.model[:100]}', which this timm does not have")
+    tensors = read_weights(folder / link.weights.path).tables[""]
+    options: dict[str, Any] = dict(link.options)
+    try:
+        student = Student(timm.create_model(link.model, num_classes=len(link.labels), **options))
+        student.trunk.load_state_dict(tensors)
+    except Exception as err:  # timm lets any kind of error through
+        raise ModelError(
+            f"{link.name}: {link.model} with {options} is not made as its record says ({_first_line(err)})"
+        ) from err
+    return student.eval()
+
+
+def measure(student: Student, input_size: int) -> Size:
+    """Count a student's parameters and the multiply-adds of one ``[1, 3, S, S]`` image.
+
+    Raises:
+        ModelError: It cannot answer such an image: its options or the size do not suit it.
+    """
+    training = student.training
+    student.eval()
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            logits, _ = student(torch.zeros(1, 3, input_size, input_size))
+    except Exception as err:  # whatever a network raises of an option that it took
+        raise ModelError(
+            f"{_name(student)}: cannot answer an image of {input_size} by {input_size} pixels ({_first_line(err)}); are its "
+            "options and input_size right?"
+        ) from err
+    if logits.ndim != 2:
+        raise ModelError(
+            f"{_name(student)}: expected a number for each class, answers {list(logits.shape)}; change its options"
+        )
+    student.train(training)
+    return Size(parameters=sum(p.numel() for p in student.parameters()), macs=counter.get_total_flops() // 2)
+
+
+def _name(student: Student) -> str:
+    return str(getattr(student.trunk, "pretrained_cfg", {}).get("architecture") or type(student.trunk).__name__)
+
+
+def check_order(links: Sequence[LinkConfig], sizes: Sequence[Size]) -> None:
+    """Refuse a chain that does not shrink. A link may be the same network at the same size as the one before it.
+
+    Raises:
+        ModelError: A link is smaller than its predecessor neither in parameters nor in multiply-adds.
+    """
+    for i in range(1, len(links)):
+        before, here = sizes[i - 1], sizes[i]
+        one, other = links[i - 1], links[i]
+        if (one.model, one.options, one.input_size) == (other.model, other.options, other.input_size):
+            continue
+        if here.parameters >= before.parameters and here.macs >= before.macs:
+            raise ModelError(
+                f"link {i + 1} ({links[i].model} at {links[i].input_size} px: {here.parameters:,} parameters, "
+                f"{here.macs:,} multiply-adds) is not smaller than link {i} ({links[i - 1].model} at "
+                f"{links[i - 1].input_size} px: {before.parameters:,}, {before.macs:,}); put the larger first or shrink it"
+            )

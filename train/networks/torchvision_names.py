@@ -1,0 +1,90 @@
+"""Weights of torchvision's networks under timm's names: the same tensors in the same order, proved by what both answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.optional_imports import require
+from weckd_edge.train.networks.weights_file import Fitted, WeightsFile, fit_to
+
+TIMM_NAMES: dict[str, tuple[str, dict[str, Any]]] = {
+    "mobilenet_v2": ("mobilenetv2_100", {}),
+    "mobilenet_v3_large": ("mobilenetv3_large_100", {"bn_eps": 1e-3}),
+    "mobilenet_v3_small": ("mobilenetv3_small_100", {"bn_eps": 1e-3}),
+    "mnasnet0_5": ("mnasnet_050", {}),
+    "mnasnet0_75": ("mnasnet_075", {}),
+    "mnasnet1_0": ("mnasnet_100", {}),
+    **{
+        name: (name, {})
+        for name in (
+            *(f"efficientnet_b{n}" for n in range(4)),
+            *(f"convnext_{size}" for size in ("tiny", "small", "base")),
+            *(f"densenet{n}" for n in (121, 161, 169, 201)),
+            *(f"vgg{n}{norm}" for n in (11, 13, 16, 19) for norm in ("", "_bn")),
+        )
+    },
+}
+"""torchvision's names whose networks timm has too, with the options that make them alike. Its ResNets need no entry, as
+their tensors have the same names."""
+
+_SIDE = 224
+_TOLERANCE = 1e-4
+"""Part of the largest logit by which the two may differ."""
+
+
+def fit_torchvision(
+    file: WeightsFile, name: str, trunk: nn.Module, classes: int, *, key: str | None = None
+) -> Fitted | None:
+    """Find the weights of one of torchvision's networks in a file, under timm's names.
+
+    Args:
+        file: What was read.
+        name: torchvision's name, of ``TIMM_NAMES``.
+        trunk: timm's network, with as many classes; its weights are overwritten.
+        classes: How many classes the file's classifier answers.
+        key: See ``fit_to``.
+
+    Returns:
+        None where the file holds no such network.
+
+    Raises:
+        ModelError: The two networks do not answer alike with these weights, so that their names do not match after all.
+    """
+    models = require("torchvision.models", "read torchvision's weights")
+    theirs = models.get_model(name, weights=None, num_classes=classes).eval()
+    found = fit_to(file, theirs.state_dict(), key=key)
+    own = [n for n in trunk.state_dict() if not n.endswith("num_batches_tracked")]
+    names = [n for n in theirs.state_dict() if not n.endswith("num_batches_tracked")]
+    if set(found.tensors) != set(names) or len(own) != len(names):
+        return None
+    wanted = trunk.state_dict()
+    renamed = {to: found.tensors[n] for n, to in zip(names, own, strict=True)}
+    if any(value.numel() != wanted[n].numel() for n, value in renamed.items()):
+        return None
+    # A classifier of the one is a convolution of the other: the same numbers, with sides of one pixel.
+    renamed = {n: value.reshape(wanted[n].shape) for n, value in renamed.items()}
+    _require_alike(file.name, name, theirs, found.tensors, trunk, renamed)
+    return Fitted(place=found.place, tensors=renamed, others=found.others, left_out=found.left_out)
+
+
+def _require_alike(
+    file: str, name: str, theirs: nn.Module, tensors: Mapping[str, Tensor], trunk: nn.Module, renamed: Mapping[str, Tensor]
+) -> None:
+    theirs.load_state_dict(tensors, strict=False)
+    trunk.load_state_dict(renamed, strict=False)
+    training = trunk.training
+    image = torch.randn(1, 3, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected, found = theirs(image), trunk.eval()(image)
+    trunk.train(training)
+    apart = float((expected - found).abs().max())
+    if apart > _TOLERANCE * float(expected.abs().max()):  # where there are no numbers, the caller says so
+        raise ModelError(
+            f"{file}: with these weights, torchvision's {name} and timm's network answer {apart:.2g} apart; bring it as "
+            "ONNX: torch.onnx.export(network.eval(), torch.zeros(1, 3, SIDE, SIDE), 'network.onnx')"
+        )

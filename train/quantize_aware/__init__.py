@@ -1,0 +1,1 @@
+"""The last link learns on under int8 rounding."""

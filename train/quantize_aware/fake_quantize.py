@@ -1,0 +1,124 @@
+"""A network whose values are rounded while it learns, at the very places where its exported graph will be int8.
+
+``weckd_edge.compile.quantize.quantize`` rounds what a convolution, a linear layer, a sum, a product or an average reads. A
+torch mode that sees every function a network calls does the same without touching the network. Quantizers that stand in
+front of modules, as nvidia-modelopt's do, miss what is no module, such as a sum, and subclasses they do not know: in timm's
+MobileNetV2-0.35 modelopt 0.47 leaves out the ten sums and the five convolutions that pad as TensorFlow does. Trained alike,
+the two gave int8 graphs as good as each other (one seed), so that a further library would buy nothing here.
+
+Batch norms need no folding: a weight's scale is per output channel, as a batch norm's is, so that rounding before or after
+the fold is the same. GELU and layer norms, which ONNX writes as sums and products, are one function here and not rounded
+inside: for ConvNeXt, transformers and their like the places agree in part only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from weckd_edge.train.networks.models import Student
+
+LEVELS = 127
+"""int8 steps on either side of zero, which is one of them."""
+
+SMALLEST = 1e-9
+"""Range of a tensor that is nothing but zeros."""
+
+FOLLOWS = 0.05
+"""How far a range moves in a training step towards the largest value of that step's images."""
+
+WEIGHTED = (F.conv1d, F.conv2d, F.linear)
+AVERAGES = (F.adaptive_avg_pool2d, F.avg_pool2d, torch.mean, Tensor.mean)
+OF_TWO = (torch.add, Tensor.add, torch.mul, Tensor.mul, torch.matmul, Tensor.matmul)
+IN_PLACE = (Tensor.add_, Tensor.mul_)
+READS: Mapping[Callable[..., Any], int] = {
+    **dict.fromkeys((*WEIGHTED, *AVERAGES), 1),
+    **dict.fromkeys((*OF_TWO, *IN_PLACE), 2),
+}
+"""How many of its first arguments a function reads as int8. A largest value of rounded ones is a rounded largest value, so
+max pooling needs no place here."""
+
+
+class RoundedStudent(Student):
+    """A student that answers as its int8 graph would, and can still learn: gradients pass through the rounding.
+
+    It stays in evaluation mode, as the graph will: batch norms are fixed, but for their scales and shifts, and nothing is
+    dropped. The ranges start from the images shown, as a calibration would find them, and follow the weights.
+
+    Args:
+        trunk: A trained network, which is shared: what is learned here is learned there.
+        shown: Batches ``[b, 3, S, S]`` of a network's input.
+    """
+
+    ranges: Tensor
+    """float32 ``[places]``: the largest value that int8 holds, in the order in which the network reads its values."""
+
+    def __init__(self, trunk: nn.Module, shown: Iterable[Tensor]) -> None:
+        super().__init__(trunk)
+        self.eval()
+        found = []
+        with torch.no_grad():
+            for images in shown:
+                with _Places(None) as seen:
+                    super().forward(images)
+                found.append(torch.stack(seen.largest))
+        self.register_buffer("ranges", torch.stack(found).amax(dim=0))
+
+    def train(self, mode: bool = True) -> RoundedStudent:
+        """Stay in evaluation mode, whatever is asked."""
+        super().train(False)
+        return self
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return logits ``[B, classes]`` and the last feature map, every value rounded that int8 would round."""
+        with _Places(self.ranges.clone()) as seen:
+            answer = super().forward(images)
+        if torch.is_grad_enabled():
+            self.ranges.lerp_(torch.stack(seen.largest), FOLLOWS)
+        return answer
+
+
+class _Places(TorchFunctionMode):
+    """Sees what a network reads, place by place, and rounds it where ``ranges`` ``[places]`` are given."""
+
+    def __init__(self, ranges: Tensor | None) -> None:
+        super().__init__()
+        self.ranges = ranges
+        self.largest: list[Tensor] = []
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        read = [self._read(value) for value in args[: READS.get(func, 0)]]
+        if self.ranges is not None and read:
+            if func in WEIGHTED:
+                read.append(round_weight(args[1]))
+            if func in IN_PLACE:
+                read[0] = args[0].copy_(read[0])
+            args = (*read, *args[len(read) :])
+        return func(*args, **(kwargs or {}))
+
+    def _read(self, value: Any) -> Any:
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            return value
+        place = len(self.largest)
+        self.largest.append(value.detach().abs().amax().float())
+        return value if self.ranges is None else round_activation(value, self.ranges[place])
+
+
+def round_activation(values: Tensor, largest: Tensor) -> Tensor:
+    """Round values to int8 steps, one scale for all; ``largest`` ``[]`` is where they are cut off."""
+    zero = torch.zeros((), dtype=torch.int32, device=values.device)
+    return torch.fake_quantize_per_tensor_affine(values, largest.clamp_min(SMALLEST) / LEVELS, zero, -LEVELS - 1, LEVELS)
+
+
+def round_weight(weight: Tensor) -> Tensor:
+    """Round a weight ``[out, ...]`` to int8 steps, a scale for each output channel."""
+    scale = weight.detach().abs().flatten(1).amax(dim=1).clamp_min(SMALLEST) / LEVELS
+    zeros = torch.zeros(len(scale), dtype=torch.int32, device=weight.device)
+    return torch.fake_quantize_per_channel_affine(weight, scale, zeros, 0, -LEVELS - 1, LEVELS)

@@ -1,0 +1,70 @@
+"""Quantization-aware distillation: a link goes on learning, rounded as int8 will round it.
+
+Its teacher is not rounded, and the loss is the distance from the teacher's answers (Xin et al. 2026, arXiv 2601.20088). What
+comes out is a link like any other, of plain FP32 weights that lose less when they are calibrated and quantized.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from weckd_edge.artifacts import Link
+from weckd_edge.config import BuildConfig
+from weckd_edge.core.store import Stage
+from weckd_edge.train.distill.strategies import find_strategy, shares_of
+from weckd_edge.train.distill.trainer import Job, Planned, Trainer
+
+
+def refine_for_int8(
+    trainer: Trainer, plans: Sequence[Planned], config: BuildConfig, links: Sequence[Stage[Link]], at: int
+) -> Stage[Link]:
+    """Train one link of a chain a little further under int8 rounding, or find that done.
+
+    It sees what its strategy lets that link see: labels of its shares, and the pool without labels.
+
+    Args:
+        trainer: Of the chain.
+        plans: The chain's networks.
+        config: ``quantize_aware`` says how, ``train`` with what loop.
+        links: What ``run_strategy`` returned for them.
+        at: Place of the link.
+
+    Returns:
+        A link of the same network, called after it (``M3-int8``), its parent the teacher.
+    """
+    settings, strategy = config.quantize_aware, find_strategy(config.distill.strategy)
+    link = links[at]
+    predecessor = links[at - 1] if at else link
+    return trainer.link(
+        Job(
+            name=f"{link.artifact.name}-int8",
+            plan=plans[at],
+            share=at,
+            shares=shares_of(strategy, at, len(plans)),
+            seed=config.seed * 1000 + at + 1,
+            train=replace(
+                config.train,
+                epochs=settings.epochs,
+                learning_rate=settings.learning_rate,
+                augment=settings.augment,
+                # Half precision would round the steps of int8 once more.
+                precision="32-true",
+                compile=False,
+            ),
+            start=link,
+            teachers=({"itself": link, "predecessor": predecessor}[settings.teacher],),
+            pool=strategy.pool,
+            distill=replace(
+                config.distill,
+                loss="kl",
+                weight=settings.weight,
+                temperature_start=1.0,
+                temperature_end=1.0,
+                attention=0.0,
+                mixup=0.0,
+                refine=0.0,
+            ),
+            rounded=True,
+        )
+    )

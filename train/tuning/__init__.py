@@ -1,0 +1,1 @@
+"""Many trainings compared: studies and the search for settings."""

@@ -1,0 +1,306 @@
+"""A chain against its controls: the same splits, shares and seeds, as many gradient steps each, differences in pairs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+import weckd_edge
+from weckd_edge.artifacts import SCHEMA_VERSION, DatasetIndex
+from weckd_edge.config import BuildConfig
+from weckd_edge.core.errors import ConfigError, StoreError
+from weckd_edge.core.progress import Progress
+from weckd_edge.core.serialization import from_data, to_json
+from weckd_edge.core.store import Workspace, digest_of, sha256_file, write_atomic
+from weckd_edge.train.data.index import cached_index, data_root
+from weckd_edge.train.distill.chain import make_trainer, plan_chain, run_strategy
+from weckd_edge.train.distill.distributed import count, shared_stage
+from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used
+from weckd_edge.train.distill.training_cost import total
+from weckd_edge.train.tuning.work_queue import open_study, share_out, told_storage
+
+REFERENCE = "single-share"
+SAME_LABELS = "single-union"
+"""The control that has cost a clinic as many labels as a chain has."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """The last link of one strategy with one seed.
+
+    Attributes:
+        strategy: Its name.
+        seed: Of split, shares, weights and batches.
+        accuracy: On the held-out groups.
+        correct: Test images answered rightly.
+        test_images: Test images.
+        test_groups: Groups among them.
+        links_accuracy: Of every link, in order.
+        labels_used: Distinct training images whose label any link saw.
+        images_used: Distinct training images that the last link saw.
+        steps: Gradient steps of all links.
+        seconds: Wall time of training all links, also those that another strategy had trained alike before.
+        cpu_seconds: Processor time of the same.
+        joules: Energy of the same; None where the machine does not tell.
+        schema_version: Of this record.
+    """
+
+    strategy: str
+    seed: int
+    accuracy: float
+    correct: int
+    test_images: int
+    test_groups: int
+    links_accuracy: tuple[float, ...]
+    labels_used: int
+    images_used: int
+    steps: int
+    seconds: float
+    cpu_seconds: float
+    joules: float | None
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mean:
+    """A mean over seeds with its 95 % interval (Student's t); None where one seed says nothing of the spread."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """How much better ``a`` answers than ``b``, seed by seed."""
+
+    a: str
+    b: str
+    mean: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Study:
+    """What a study found.
+
+    Attributes:
+        dataset: The data set's folder name.
+        synthetic: Whether it is drawn.
+        share: Part of the training images in one labelled share.
+        seeds: How many.
+        trials: One a strategy and seed, in the order they were asked for.
+    """
+
+    dataset: str
+    synthetic: bool
+    share: float
+    seeds: int
+    trials: tuple[Trial, ...]
+
+    def accuracies(self, strategy: str) -> list[float]:
+        """Return the accuracies of a strategy, by seed."""
+        return [t.accuracy for t in self.trials if t.strategy == strategy]
+
+    def strategies(self) -> tuple[str, ...]:
+        """Return the names, as asked for."""
+        return tuple(dict.fromkeys(t.strategy for t in self.trials))
+
+    def mean(self, strategy: str) -> Mean:
+        """Return a strategy's mean accuracy with its interval, within 0..1."""
+        found = mean_interval(self.accuracies(strategy))
+        if found.low is None or found.high is None:
+            return found
+        return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
+
+    def difference(self, a: str, b: str) -> Difference:
+        """Return how much better one strategy answers than another, paired by seed."""
+        apart = mean_interval([x - y for x, y in zip(self.accuracies(a), self.accuracies(b), strict=True)])
+        return Difference(a=a, b=b, mean=apart.mean, low=apart.low, high=apart.high)
+
+    def differences(self) -> tuple[Difference, ...]:
+        """Return every strategy against every one named before it."""
+        names = self.strategies()
+        return tuple(self.difference(a, b) for i, a in enumerate(names) for b in names[:i])
+
+
+def mean_interval(values: Sequence[float]) -> Mean:
+    """Return a mean and its 95 % interval by Student's t."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Mean(mean=mean, low=None, high=None)
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    return Mean(mean=mean, low=mean - half, high=mean + half)
+
+
+def run_study(
+    data: Path,
+    config: BuildConfig,
+    names: Sequence[str],
+    seeds: int,
+    out: Path,
+    progress: Progress,
+    *,
+    skip_bad: bool = False,
+    storage: str | None = None,
+) -> Study:
+    """Run every strategy with every seed, or find what an earlier run, or another machine, has finished.
+
+    Args:
+        data: Folder or CSV.
+        config: The chain and its training; the seeds count up from ``config.seed``.
+        names: Strategies; each at most once.
+        seeds: How many splits.
+        out: Folder for the finished links and ``trials.jsonl``; the same command goes on from what is there.
+        progress: Where the work is shown.
+        skip_bad: Leave out files that cannot be used.
+        storage: Optuna's storage, through which machines that are given the same command share the seeds. A machine takes a
+            seed with all its strategies, as these share links.
+
+    Raises:
+        ConfigError: The storage cannot be opened, a strategy does not exist, or is named twice.
+        WeckdError: The data or the links cannot be used.
+    """
+    strategies = [find_strategy(name) for name in names]
+    if len(set(names)) != len(names) or not names:
+        raise ConfigError(f"expected strategies, each once, got {', '.join(names) or 'none'}")
+    root = data_root(data)
+    workspace = Workspace(out)
+    numbers = range(config.seed, config.seed + seeds)
+
+    def one_seed(seed: int) -> list[Trial]:
+        own = replace(config, seed=seed)
+        index = index_of(own)
+        trials = []
+        for strategy in strategies:
+            progress.note(f"seed {seed}, {strategy.name}")
+            trials.append(_trial(workspace, root, index, own, strategy, progress))
+        return trials
+
+    def index_of(own: BuildConfig) -> DatasetIndex:
+        return cached_index(workspace, data, own, skip_bad=skip_bad, progress=progress).artifact
+
+    with workspace.locked():
+        if storage is None:
+            trials: list[Trial] = []
+            for seed in numbers:
+                trials += one_seed(seed)
+                _write(out, trials)
+        else:
+            found = _share(storage, config, strategies, index_of(config), numbers, one_seed, progress)
+            trials = [trial for seed in numbers for trial in found[seed]]
+            _write(out, trials)
+        index = index_of(config)
+    return Study(dataset=index.name, synthetic=index.synthetic, share=config.data.share, seeds=seeds, trials=tuple(trials))
+
+
+def _share(
+    storage: str,
+    config: BuildConfig,
+    strategies: Sequence[Strategy],
+    index: DatasetIndex,
+    seeds: Sequence[int],
+    one_seed: Callable[[int], list[Trial]],
+    progress: Progress,
+) -> dict[int, list[Trial]]:
+    """Share the seeds with the machines that name the same storage, data, chain, settings and strategies."""
+    if count() > 1:
+        raise ConfigError("--storage: machines share whole seeds; start one process on each, without torchrun")
+    links = tuple(replace(link, weights=None, weights_licence=None) for link in config.link)
+    settings = replace(config, seed=0, link=links, data=replace(config.data, unlabelled=None))
+    weights = [sha256_file(Path(link.weights)) if link.weights else None for link in config.link]
+    images = sorted((r.pixels_sha256, r.label) for r in index.images)
+    pool = [r.pixels_sha256 for r in index.unlabelled]
+    name = f"weckd-edge-study-{digest_of([settings, strategies, weights, images, pool, weckd_edge.__version__])[:16]}"
+
+    def work(seed: int) -> tuple[str, float]:
+        trials = one_seed(seed)
+        return json.dumps([json.loads(to_json(trial)) for trial in trials]), max(trial.accuracy for trial in trials)
+
+    with told_storage(storage):
+        found = share_out(open_study(storage, name, 0, heartbeat=True), seeds, work, progress)
+    return {
+        seed: [from_data(Trial, line, where=storage, error=StoreError) for line in json.loads(text)]
+        for seed, text in found.items()
+    }
+
+
+def _trial(
+    workspace: Workspace,
+    root: Path,
+    index: DatasetIndex,
+    config: BuildConfig,
+    strategy: Strategy,
+    progress: Progress,
+) -> Trial:
+    """Run one strategy with one seed, or return what an earlier run has found."""
+
+    def run(folder: Path) -> Trial:
+        plans = plan_chain(index, config)
+        trainer = make_trainer(workspace, root, index, plans, progress, config.data.unlabelled)
+        links = run_strategy(trainer, plans, strategy, config)
+        last = links[-1].artifact
+        cost = total(link.folder for link in links)
+        return Trial(
+            strategy=strategy.name,
+            seed=config.seed,
+            accuracy=last.test_accuracy.value,
+            correct=last.test_accuracy.correct,
+            test_images=last.test_accuracy.images,
+            test_groups=last.test_accuracy.groups,
+            links_accuracy=tuple(link.artifact.test_accuracy.value for link in links),
+            labels_used=labels_used(strategy, index, len(plans)),
+            images_used=last.images_used,
+            steps=len(plans) * config.train.epochs * config.train.steps_per_epoch,
+            seconds=cost.seconds,
+            cpu_seconds=cost.cpu_seconds,
+            joules=cost.joules,
+        )
+
+    key = {
+        "strategy": strategy,
+        "links": [replace(link, weights=None, weights_licence=None) for link in config.link],
+        "weights": [sha256_file(Path(link.weights)) if link.weights else None for link in config.link],
+        "input": config.input,
+        "train": config.train,
+        "distill": config.distill,
+        "data": [[r.pixels_sha256, r.label, r.group, r.split, r.share] for r in index.images],
+        "unlabelled": [r.pixels_sha256 for r in index.unlabelled],
+        "seed": config.seed,
+        "code": weckd_edge.__version__,
+    }
+    return shared_stage(config.train, workspace, f"trial-{strategy.name}", Trial, key, run).artifact
+
+
+def _write(out: Path, trials: Sequence[Trial]) -> None:
+    lines = [json.dumps(json.loads(to_json(trial)), sort_keys=True) for trial in trials]
+    write_atomic(out / "trials.jsonl", "\n".join(lines) + "\n")
+
+
+def verdicts(study: Study, chain: str) -> tuple[str, ...]:
+    """Say whether a chain helped, against one share of labels and, where that was run, against as many as the chain saw."""
+    references = [REFERENCE, *([SAME_LABELS] if SAME_LABELS in study.strategies() else [])]
+    return tuple(verdict(study, chain, reference) for reference in references)
+
+
+def verdict(study: Study, chain: str, reference: str = REFERENCE) -> str:
+    """Say in words whether a chain helped, against the same network alone."""
+    if not {chain, reference} <= set(study.strategies()):
+        return f"Whether {chain} helped is not known: {reference} was not run."
+    gain = study.difference(chain, reference)
+    told = f"{chain} answers {100 * gain.mean:+.1f} points against {reference}"
+    if gain.low is None or gain.high is None:
+        return f"{told}, with one seed: no interval, so this may be chance."
+    told += f" (95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, {study.seeds} seeds)"
+    if gain.low > 0:
+        return f"The chain helped: {told}."
+    if gain.high < 0:
+        return f"The chain hurt: {told}."
+    return f"Not shown that the chain helped: {told}."

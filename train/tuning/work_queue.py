@@ -1,0 +1,124 @@
+"""Work that several machines share through one Optuna database: each takes the next piece until none is left."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from weckd_edge.core.errors import ConfigError, StoreError
+from weckd_edge.core.optional_imports import require
+from weckd_edge.core.progress import Progress
+
+HEARTBEAT_S = 20
+GRACE_S = 60
+"""A machine that has not been heard of for this long has died: its piece goes to another."""
+PIECE, RESULT = "piece", "result"
+
+
+def open_study(storage: str, name: str, seed: int, *, heartbeat: bool = False) -> Any:
+    """Open an Optuna study, or make it.
+
+    Args:
+        storage: Such as ``sqlite:///study.db`` or a server's address.
+        name: Of the study in the storage.
+        seed: Of the sampler.
+        heartbeat: Whether trials of machines that died are given to others.
+
+    Raises:
+        ConfigError: The storage cannot be opened.
+        MissingDependency: Optuna is not installed.
+    """
+    optuna: Any = require("optuna", "share work through a database")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        where: Any = storage
+        if heartbeat:
+            warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+            where = optuna.storages.RDBStorage(storage, heartbeat_interval=HEARTBEAT_S, grace_period=GRACE_S)
+        return optuna.create_study(
+            study_name=name,
+            storage=where,
+            direction="maximize",
+            load_if_exists=True,
+            sampler=optuna.samplers.TPESampler(seed=seed),
+        )
+    except Exception as err:  # SQLAlchemy and its drivers have their own kinds of error
+        reason = (str(err).strip().splitlines() or [type(err).__name__])[0][:160]
+        raise ConfigError(f"--storage {storage}: expected a storage that Optuna can open ({reason})") from err
+
+
+@contextlib.contextmanager
+def told_storage(storage: str) -> Iterator[None]:
+    """Say in one line that a storage cannot be read or written any more, such as a file on a full disk.
+
+    Raises:
+        StoreError: In place of what Optuna and SQLAlchemy raise.
+    """
+    try:
+        yield
+    except Exception as err:
+        if type(err).__module__.partition(".")[0] not in ("optuna", "sqlalchemy", "sqlite3"):
+            raise
+        reason = (str(err.__cause__ or err).strip().splitlines() or [type(err).__name__])[0][:160]
+        raise StoreError(
+            f"{storage}: the storage cannot be read or written ({reason}); see whether it is in reach and has room, and run "
+            "the same command again"
+        ) from err
+
+
+def share_out(
+    study: Any, pieces: Sequence[int], work: Callable[[int], tuple[str, float]], progress: Progress
+) -> dict[int, str]:
+    """Do pieces of work until all are done, here or elsewhere, and return every piece's result.
+
+    Args:
+        study: Opened with ``heartbeat``.
+        pieces: Their numbers, alike on every machine.
+        work: Does one piece; returns its result as text, and a score that is only shown.
+        progress: Where waiting is shown.
+    """
+    import optuna
+
+    states = optuna.trial.TrialState
+    for piece in pieces:
+        if piece not in _pieces(study, (states.WAITING, states.RUNNING, states.COMPLETE)):
+            study.enqueue_trial({}, user_attrs={PIECE: piece})
+
+    def objective(trial: Any) -> float:
+        piece = trial.user_attrs.get(PIECE)
+        others = _pieces(study, (states.RUNNING, states.COMPLETE), but=trial.number)
+        if piece is None or piece in others:
+            raise optuna.TrialPruned  # another machine was quicker
+        result, score = work(piece)
+        trial.set_user_attr(RESULT, result)
+        return score
+
+    waiting = False
+    while left := set(pieces) - _pieces(study, (states.COMPLETE,)).keys():
+        optuna.storages.fail_stale_trials(study)
+        if left & _pieces(study, (states.WAITING,)).keys():
+            study.optimize(objective, n_trials=1)
+        elif not left & _pieces(study, (states.RUNNING,)).keys():
+            study.enqueue_trial({}, user_attrs={PIECE: min(left)})
+        else:
+            if not waiting:
+                progress.note(f"waiting for other machines, which work on {', '.join(map(str, sorted(left)))}")
+            waiting = True
+            time.sleep(2)
+    done = _pieces(study, (states.COMPLETE,))
+    return {piece: done[piece].user_attrs[RESULT] for piece in pieces}
+
+
+def _pieces(study: Any, states: Sequence[Any], but: int = -1) -> dict[int, Any]:
+    """Return the trials in these states by their piece."""
+    found = {}
+    for trial in study.get_trials(deepcopy=False, states=tuple(states)):
+        piece = trial.user_attrs.get(PIECE)
+        if piece is not None and trial.number != but:
+            found[piece] = trial
+    return found

@@ -1,0 +1,1 @@
+"""The bundle's format: how a bundle is read, sealed, signed and packaged."""

@@ -1,0 +1,171 @@
+"""Files below a bundle's folder, opened without following a link, and proved by the very bytes that are then used."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from weckd_edge.core.errors import BundleError, BundleFault
+
+MOST_FOLDERS = 16
+"""Folders below each other that a bundle may have."""
+
+MOST_PATH_BYTES = 511
+"""Of a path below the bundle's folder."""
+
+_CHUNK = 1 << 20
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # without O_NONBLOCK a pipe waits for its writer
+_FAULTS: dict[int | None, BundleFault] = {errno.ENOENT: "listing", errno.ENOTDIR: "listing", errno.ELOOP: "link"}
+
+
+class BundleFolder:
+    """A bundle's folder, held open: whatever its path leads to later, this is the folder that is read.
+
+    Args:
+        folder: Its path; use it as a context.
+
+    Raises:
+        BundleError: It is no folder, or cannot be opened.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            self._handle = os.open(folder, _FOLDER)
+        except (FileNotFoundError, NotADirectoryError) as err:
+            raise BundleError(f"{folder}: expected a bundle, found no such folder", fault="io") from err
+        except (OSError, ValueError) as err:  # a path with a NUL is a ValueError
+            raise BundleError(f"{folder}: expected a bundle, cannot open it ({_why(err)})", fault="io") from err
+
+    def __enter__(self) -> BundleFolder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        os.close(self._handle)
+
+    def names(self) -> Iterator[str]:
+        """Yield the relative path of every file below the folder, sorted within each folder.
+
+        Raises:
+            BundleError: There is a link or a special file, a path is too long or too deep, or a folder cannot be listed.
+        """
+        yield from self._walk(os.dup(self._handle), "")
+
+    def read(self, path: str, at_most: int) -> bytes:
+        """Return a file's bytes.
+
+        Args:
+            path: Relative, parts with ``/`` between them; none of them may be a link.
+            at_most: Bytes that such a file may have.
+
+        Raises:
+            BundleError: There is no such file (``fault`` is ``listing``), it is a link, too large, or cannot be read.
+        """
+        with self._open(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > at_most:
+                raise self._error(path, f": expected at most {at_most} bytes, found {size}", "limit")
+            data = self._read(file, path, at_most + 1)
+        if len(data) > at_most:
+            raise self._error(path, f": expected at most {at_most} bytes, found more", "limit")
+        return data
+
+    def prove(self, path: str, size: int, sha256: str, *, keep: bool) -> bytes:
+        """Read a file once, and compare it with the size and the digest that were listed.
+
+        Args:
+            path: As for ``read``.
+            size: Bytes it must have.
+            sha256: Their digest, hexadecimal.
+            keep: Return the bytes that were hashed; otherwise nothing is returned, and no large file lies in memory.
+
+        Raises:
+            BundleError: As for ``read``; or the file is another (``fault`` is ``digest``).
+        """
+        digest, kept, left = hashlib.sha256(), [], size
+        with self._open(path) as file:
+            found = os.fstat(file.fileno()).st_size
+            if found != size:
+                raise self._error(path, f": expected {size} bytes, found {found}", "digest")
+            while left and (chunk := self._read(file, path, min(left, _CHUNK))):
+                digest.update(chunk)
+                left -= len(chunk)
+                if keep:
+                    kept.append(chunk)
+        if left or digest.hexdigest() != sha256:
+            raise self._error(
+                path, f": expected SHA-256 {sha256[:12]}..., found {digest.hexdigest()[:12]}...; it was changed", "digest"
+            )
+        return b"".join(kept)
+
+    def _open(self, path: str) -> io.FileIO:
+        """Go down one folder after the other, so that none of them can be a link."""
+        *folders, name = path.split("/")
+        at = os.dup(self._handle)
+        try:
+            for part in folders:
+                below = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=at)
+                os.close(at)
+                at = below
+            handle = os.open(name, _FILE, dir_fd=at)
+        except (OSError, ValueError) as err:
+            fault = _FAULTS.get(getattr(err, "errno", None), "io")
+            raise self._error(path, f": {_why(err)}" if fault != "link" else " is a link", fault) from err
+        finally:
+            os.close(at)
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise self._error(path, " is a special file; a bundle holds plain files only", "link")
+        return io.FileIO(handle)
+
+    def _read(self, file: io.FileIO, path: str, count: int) -> bytes:
+        parts, left = [], count
+        try:
+            while left and (part := file.read(min(left, _CHUNK))):
+                parts.append(part)
+                left -= len(part)
+        except OSError as err:
+            raise self._error(path, f": cannot be read ({_why(err)})", "io") from err
+        return b"".join(parts)
+
+    def _walk(self, handle: int, below: str) -> Iterator[str]:
+        try:
+            with os.scandir(handle) as entries:
+                found = sorted((entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in entries)
+            for name, mode in found:
+                path = f"{below}/{name}" if below else name
+                if len(os.fsencode(path)) > MOST_PATH_BYTES:
+                    raise self._error(path[:80], f": expected a path of at most {MOST_PATH_BYTES} bytes", "limit")
+                if stat.S_ISREG(mode):
+                    yield path
+                elif not stat.S_ISDIR(mode):
+                    kind = "a link" if stat.S_ISLNK(mode) else "a special file"
+                    raise self._error(path, f" is {kind}; a bundle holds plain files only", "link")
+                elif path.count("/") == MOST_FOLDERS:
+                    raise self._error(path[:80], f": expected at most {MOST_FOLDERS} folders below each other", "limit")
+                else:
+                    yield from self._walk(self._down(handle, name, path), path)
+        except OSError as err:
+            raise self._error(below or ".", f": cannot be listed ({_why(err)})", "io") from err
+        finally:
+            os.close(handle)
+
+    def _down(self, handle: int, name: str, path: str) -> int:
+        try:
+            return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=handle)
+        except OSError as err:
+            raise self._error(path, f": cannot be opened ({_why(err)})", "io") from err
+
+    def _error(self, path: str, found: str, fault: BundleFault) -> BundleError:
+        return BundleError(f"{self.folder}: {path}{found}", fault=fault)
+
+
+def _why(err: Exception) -> str:
+    return getattr(err, "strerror", None) or str(err)

@@ -1,0 +1,209 @@
+"""What a manifest must hold beyond the types of its values, as docs/SPEC.md has it; the C library holds it to the same."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from weckd_edge.artifacts import SCHEMA_VERSION, BuiltModel, FileRef, InputContract, Manifest
+from weckd_edge.bundle.files import MOST_PATH_BYTES
+from weckd_edge.bundle.signing import MANIFEST_FILE, SIGNATURE_FILE
+from weckd_edge.core.bounds import MOST_CLASSES, MOST_LABEL_BYTES, MOST_SIDE
+from weckd_edge.core.errors import BundleError
+from weckd_edge.core.serialization import from_data, parse_json
+from weckd_edge.core.store import refs_in, sha256_bytes
+
+DEVICE_FOLDER = "device"
+"""What is built on the device itself; not part of what was sealed."""
+
+MOST_MANIFEST_BYTES = 64 << 20
+MOST_DEPTH = 32
+"""Lists and objects in each other."""
+
+MOST_FILES = 4096
+MOST_MODEL_FILES = 4
+MOST_MODEL_BYTES = 2 << 30
+MOST_TOLERANCE = 0.5
+"""Of a self-test: an answer that is half of a probability off may be any decision."""
+
+SETTINGS: dict[str, dict[str, str]] = {"openvino": {"INFERENCE_PRECISION_HINT": "f32"}}
+"""Every setting that a model may name, by backend. The backends set them themselves: nothing else of a manifest reaches a
+runtime, which would take a folder to read compiled models from, or a number of threads, just as well."""
+
+ZEROS = "0" * 64
+_SELF_DIGEST = re.compile(rb'"manifest_sha256": "([0-9a-f]{64})"')
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_PLAIN = re.compile(r"[ -\[\]-~]+")
+"""Printable ASCII without the backslash."""
+
+
+def read_manifest(raw: bytes, where: str) -> Manifest:
+    """Return the manifest that some bytes are.
+
+    Args:
+        raw: Bytes of ``manifest.json``.
+        where: How the file is called in messages.
+
+    Raises:
+        BundleError: They are no manifest of this format, or were changed.
+    """
+    data = read_plain(raw, where)
+    for holder, key in ((data, "schema_version"), (data.get("operating_point"), "abstain_below")):
+        if isinstance(holder, dict) and key not in holder:  # the record has a default, which the format has not
+            raise BundleError(f"{MANIFEST_FILE}: the key '{key}' is missing")
+    manifest = from_data(Manifest, data, where=MANIFEST_FILE, error=BundleError)
+    check_manifest(manifest)
+    return manifest
+
+
+def read_plain(raw: bytes, where: str) -> dict[str, Any]:
+    """Return a manifest of this or an older format as plain data, once its own digest is right.
+
+    Raises:
+        BundleError: It is no manifest, of a newer format, or was changed.
+    """
+    data = parse_json(raw, where=where, error=BundleError, deepest=MOST_DEPTH)
+    if not isinstance(data, dict):
+        raise BundleError(f"{where}: expected a manifest, found something else")
+    version = data.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise BundleError(
+            f"{where}: format {version} is newer than the format {SCHEMA_VERSION} that this weckd-edge reads; update it",
+            fault="newer",
+        )
+    _check_own_digest(where, raw, data.get("manifest_sha256"))
+    return data
+
+
+def _check_own_digest(where: str, raw: bytes, named: object) -> None:
+    places = [match.span(1) for match in _SELF_DIGEST.finditer(raw)]
+    if len(places) != 1 or raw[slice(*places[0])].decode() != named:
+        raise BundleError(f"{where}: expected its own SHA-256 once, found it {len(places)} times; it was never sealed")
+    start, end = places[0]
+    if sha256_bytes(raw[:start] + ZEROS.encode() + raw[end:]) != named:
+        raise BundleError(f"{where}: its bytes do not match the SHA-256 it names; it was changed", fault="digest")
+
+
+def check_manifest(manifest: Manifest) -> None:
+    """Refuse a manifest that no reader takes.
+
+    Raises:
+        BundleError: The first thing that is wrong.
+    """
+    if manifest.schema_version != SCHEMA_VERSION or manifest.version < 0:
+        raise BundleError(
+            f"{MANIFEST_FILE}: expected the format {SCHEMA_VERSION} and a version of at least 0, found "
+            f"{manifest.schema_version} and {manifest.version}"
+        )
+    _check_listing(manifest)
+    _check_labels(manifest)
+    _check_input(manifest.input)
+    _check_size(MANIFEST_FILE, "a graph", manifest.onnx.bytes, MOST_MODEL_BYTES, "bytes")
+    for backend, tolerance in manifest.selftest.tolerance.items():
+        if not 0 <= tolerance <= MOST_TOLERANCE:
+            raise BundleError(
+                f"{MANIFEST_FILE}: expected a tolerance of 0 to {MOST_TOLERANCE} for {backend}, found {tolerance:g}"
+            )
+    for model in manifest.models:
+        _check_model(model)
+    for what, name in (("the bundle's name", manifest.name), ("the device's name", manifest.device)):
+        _check_size(MANIFEST_FILE, what, len(name.encode()), MOST_LABEL_BYTES, "bytes")
+
+
+def is_device(path: str) -> bool:
+    """Tell whether a path belongs to the folder that is built on the device and is not sealed."""
+    return path.partition("/")[0] == DEVICE_FOLDER
+
+
+def check_refs(refs: tuple[FileRef, ...]) -> None:
+    """Refuse a list of files that is not sound.
+
+    Raises:
+        BundleError: There are too many, one has no digest or no size, or a path that may not be listed, or is there twice.
+    """
+    _check_size(MANIFEST_FILE, "the list of files", len(refs), MOST_FILES, "files")
+    seen = set()
+    for ref in refs:
+        _check_ref(ref)
+        if ref.path in seen:
+            raise BundleError(f"{MANIFEST_FILE}: lists '{ref.path}' twice", fault="listing")
+        seen.add(ref.path)
+
+
+def _check_ref(ref: FileRef) -> None:
+    if not _SHA256.fullmatch(ref.sha256) or ref.bytes < 0:
+        raise BundleError(
+            f"{MANIFEST_FILE}: {ref.path[:80]}: expected a SHA-256 in 64 lower-case digits and a size of at least 0"
+        )
+    if (
+        len(ref.path) > MOST_PATH_BYTES
+        or not _PLAIN.fullmatch(ref.path)
+        or any(part in ("", ".", "..") for part in ref.path.split("/"))
+        or is_device(ref.path)
+        or ref.path in (MANIFEST_FILE, SIGNATURE_FILE)
+    ):
+        raise BundleError(f"{MANIFEST_FILE}: '{ref.path[:80]}' is not a path that a bundle may list", fault="listing")
+
+
+def _check_listing(manifest: Manifest) -> None:
+    """Refuse a manifest that names a file which is not, the same, in its list."""
+    check_refs(manifest.files)
+    listed = {ref.path: ref for ref in manifest.files}
+    for ref in refs_in(replace(manifest, files=())):
+        _check_ref(ref)
+        if listed.get(ref.path) != ref:
+            raise BundleError(
+                f"{MANIFEST_FILE}: uses '{ref.path}', which is not the file of that name in its list", fault="listing"
+            )
+
+
+def _check_labels(manifest: Manifest) -> None:
+    labels = manifest.labels
+    if not labels or "" in labels:
+        raise BundleError(f"{MANIFEST_FILE}: expected labels that are not empty, found {list(labels)}")
+    _check_size(MANIFEST_FILE, "the list of labels", len(labels), MOST_CLASSES, "labels")
+    for label in labels:
+        _check_size(MANIFEST_FILE, f"the label '{label[:40]}'", len(label.encode()), MOST_LABEL_BYTES, "bytes")
+        if labels.count(label) > 1:
+            raise BundleError(f"{MANIFEST_FILE}: expected labels that differ, found '{label}' twice")
+    for label in manifest.operating_point.refuse_labels:
+        if label not in labels:
+            raise BundleError(f"{MANIFEST_FILE}: refuses the label '{label}', which is none of its labels")
+
+
+def _check_input(contract: InputContract) -> None:
+    for name in ("frame_height", "frame_width", "input_size"):
+        side = getattr(contract, name)
+        if side < 1:
+            raise BundleError(f"{MANIFEST_FILE}: input: expected a {name} of at least 1 pixel, found {side}")
+        _check_size(MANIFEST_FILE, f"input: {name}", side, MOST_SIDE, "pixels")
+
+
+def _check_model(model: BuiltModel) -> None:
+    for name, value in model.settings.items():
+        if SETTINGS.get(model.backend, {}).get(name) != value:
+            raise BundleError(
+                f"{MANIFEST_FILE}: a model of {model.backend} names the setting {name[:60]} = {value[:60]}, which is none "
+                "of this format"
+            )
+    if model.schema_version != SCHEMA_VERSION:
+        raise BundleError(f"{MANIFEST_FILE}: a model: expected the schema {SCHEMA_VERSION}, found {model.schema_version}")
+    if model.kind != "model":
+        return
+    paths = [ref.path for ref in model.files]
+    _check_size(MANIFEST_FILE, f"a model of {model.backend}", len(paths), MOST_MODEL_FILES, "files")
+    _check_size(
+        MANIFEST_FILE, f"a model of {model.backend}", sum(ref.bytes for ref in model.files), MOST_MODEL_BYTES, "bytes"
+    )
+    graphs = sum(path.endswith((".xml", ".onnx")) for path in paths)
+    if not paths or len(set(paths)) != len(paths) or graphs > 1 or sum(path.endswith(".bin") for path in paths) > 1:
+        raise BundleError(
+            f"{MANIFEST_FILE}: a model of {model.backend}: expected files, none twice, one graph and one file of weights, "
+            f"found {', '.join(paths) or 'none'}"
+        )
+
+
+def _check_size(where: str, what: str, found: int, most: int, unit: str) -> None:
+    if found > most:
+        raise BundleError(f"{where}: {what}: expected at most {most} {unit}, found {found}", fault="limit")

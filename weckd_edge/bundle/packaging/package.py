@@ -1,0 +1,75 @@
+"""From a bundle to an update file: proved first, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from weckd_edge.bundle.packaging.base import Exported, Signer, open_for_export
+from weckd_edge.bundle.packaging.table import FormatRow, find_format, load_writer
+from weckd_edge.core.errors import ConfigError
+from weckd_edge.core.store import explain_os_errors, sha256_file
+
+
+def export_bundle(
+    folder: Path, out: Path, *, format_name: str, key: Path | None = None, signer: Signer | None = None
+) -> Exported:
+    """Pack a bundle for an update system.
+
+    Args:
+        folder: The bundle; its signature and every digest are checked first.
+        out: The update file; one that stands there is replaced.
+        format_name: ``tar``, ``rauc``, ``swupdate`` or ``mender``.
+        key: PEM public key of the bundle's owner.
+        signer: Who signs the update itself; None: nobody.
+
+    Raises:
+        BundleError: The bundle is not whole, or not its owner's.
+        ConfigError: The format or a key does not fit, or a tool refuses what it was given.
+        MissingDependency: A tool, or the extra ``sign``, is not installed.
+        StoreError: The file cannot be written.
+    """
+    row = find_format(format_name)
+    _check_signer(format_name, row, signer)
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise ConfigError(f"{out}: expected a file outside the bundle, which must stay as it was sealed")
+    bundle, warnings = open_for_export(folder, key)
+    write = load_writer(row)
+    with explain_os_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
+            made = Path(scratch) / f"update{row.suffix}"
+            write(bundle, made, signer)
+            made.chmod(0o644)
+            with made.open("rb") as file:
+                os.fsync(file.fileno())
+            made.replace(out)
+    if row.signs is not None and signer is None:
+        warnings = (*warnings, "the update itself is not signed; devices that demand it refuse it (--sign-key)")
+    return Exported(
+        bundle=str(folder),
+        format=format_name,
+        file=str(out),
+        bytes=out.stat().st_size,
+        sha256=sha256_file(out),
+        compatible=bundle.manifest.device,
+        version=str(bundle.manifest.version),
+        signed=signer is not None,
+        warnings=warnings,
+    )
+
+
+def _check_signer(name: str, row: FormatRow, signer: Signer | None) -> None:
+    if signer is None:
+        if row.must_sign:
+            raise ConfigError(f"{name}: expected a key and a certificate to sign with; give --sign-key and --sign-cert")
+        return
+    if row.signs is None:
+        raise ConfigError(f"{name}: has no signature of its own; sign the bundle when it is built (build --sign)")
+    if (row.signs == "certificate") != (signer.certificate is not None):
+        wanted = "a key and its certificate" if row.signs == "certificate" else "a bare key, no certificate"
+        raise ConfigError(f"{name}: expected {wanted} to sign with")
+    for path in (signer.key, signer.certificate):
+        if path is not None and not path.is_file():
+            raise ConfigError(f"{path}: expected a PEM file, found none")

@@ -1,0 +1,84 @@
+"""The formats, as a literal table: the command line answers from it without importing them."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+
+from weckd_edge.bundle.packaging.base import Write
+from weckd_edge.core.errors import ConfigError, did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FormatRow:
+    """One format.
+
+    Attributes:
+        module: Where its ``write`` lies.
+        help: What it makes, in one line.
+        suffix: The usual end of a file's name.
+        tool: Program that makes it; None where none is needed.
+        package: Debian package of the tool.
+        signs: What an update must be signed with: ``certificate`` (and its key), ``key``, or None where it cannot be.
+        must_sign: Whether an unsigned update is of no use.
+    """
+
+    module: str
+    help: str
+    suffix: str
+    tool: str | None = None
+    package: str | None = None
+    signs: str | None = None
+    must_sign: bool = False
+
+
+FORMATS = {
+    "tar": FormatRow(
+        module="weckd_edge.bundle.packaging.tar_format",
+        help="A plain tar, the same bytes each time; what weckd-update installs.",
+        suffix=".tar",
+    ),
+    "rauc": FormatRow(
+        module="weckd_edge.bundle.packaging.rauc_format",
+        help="A RAUC bundle (verity) with one image for a slot.",
+        suffix=".raucb",
+        tool="rauc",
+        package="rauc",
+        signs="certificate",
+        must_sign=True,
+    ),
+    "swupdate": FormatRow(
+        module="weckd_edge.bundle.packaging.swupdate_format",
+        help="An SWUpdate file (.swu) that hands the tar to weckd-update.",
+        suffix=".swu",
+        tool="openssl",
+        package="openssl",
+        signs="certificate",
+    ),
+    "mender": FormatRow(
+        module="weckd_edge.bundle.packaging.mender_format",
+        help="A Mender artifact for the update module weckd-bundle.",
+        suffix=".mender",
+        tool="mender-artifact",
+        package="mender-artifact",
+        signs="key",
+    ),
+}
+
+
+def find_format(name: str) -> FormatRow:
+    """Return a format's row.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
+    row = FORMATS.get(name)
+    if row is None:
+        raise ConfigError(f"no update format '{name}'{did_you_mean(name, FORMATS)}")
+    return row
+
+
+def load_writer(row: FormatRow) -> Write:
+    """Import a format's module and return what writes it."""
+    write: Write = importlib.import_module(row.module).write
+    return write

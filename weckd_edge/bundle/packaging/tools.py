@@ -1,0 +1,40 @@
+"""Runs the update systems' own programs, and turns their failures into one line."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from weckd_edge.core.errors import ConfigError, MissingDependency
+
+_TIMEOUT_S = 900
+
+
+def run_tool(tool: str, arguments: Sequence[str | Path], *, package: str, hint: str) -> str:
+    """Run a program and return what it printed.
+
+    Args:
+        tool: Its name.
+        arguments: For it; nothing is seen by a shell.
+        package: Debian package that brings it.
+        hint: What to look at where it refuses.
+
+    Raises:
+        MissingDependency: It is not installed.
+        ConfigError: It fails, or does not end.
+    """
+    path = shutil.which(tool)
+    if path is None:
+        raise MissingDependency(f"'{tool}' is needed for this format and not installed; on Debian: apt install {package}")
+    command = [path, *map(str, arguments)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as err:
+        raise ConfigError(f"{tool}: expected it to end within {_TIMEOUT_S} s; it did not") from err
+    if done.returncode != 0:
+        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        reason = lines[-1][:300] if lines else f"exit code {done.returncode}"
+        raise ConfigError(f"{tool}: refuses what it was given ({reason}); {hint}")
+    return done.stdout

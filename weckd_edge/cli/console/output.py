@@ -1,0 +1,149 @@
+"""What commands print: data on stdout, talk on stderr."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Protocol, TextIO, TypeVar
+
+import click
+
+from weckd_edge.cli.console.text import one_line
+from weckd_edge.core.progress import Progress, SilentProgress, Task
+from weckd_edge.core.serialization import to_json
+
+_NO_TERMINAL_WIDTH = 100_000
+"""Columns of a table that goes to a file or a pipe: more than any row needs, so that no cell is broken."""
+
+HELP = {"help_option_names": ["-h", "--help"]}
+"""Of every command, so that it answers -h also where it is called by itself."""
+
+F = TypeVar("F", bound="Callable[..., Any] | click.Command")
+
+
+class Option(Protocol):
+    """What ``click.option`` gives, with its type kept."""
+
+    def __call__(self, function: F, /) -> F:
+        """Add the option to a command's function."""
+
+
+json_option: Option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, nothing else.")
+quiet_option: Option = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document on stdout; a file name that is not UTF-8 keeps its bytes as the escapes Python reads back."""
+    click.echo(to_json(value).encode("utf-8", "backslashreplace"), nl=False)
+
+
+def say(text: str) -> None:
+    """Say one thing to the person at the terminal (stderr): one line, broken between words where a terminal is narrower."""
+    click.echo(fitted(one_line(text), sys.stderr), err=True)
+
+
+def say_lines(lines: Iterable[str]) -> None:
+    """Show lines of a program (stderr), none of them broken, so that they can be copied."""
+    for line in lines:
+        click.echo(one_line(line), err=True)
+
+
+def fitted(text: str, stream: TextIO) -> str:
+    """Return a line broken between words at a terminal's width; as it is where the stream is none.
+
+    A word that is longer than a line, such as a path, stays whole, so that it can be copied.
+    """
+    if not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False) or text
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+    """Print a table on stdout; it takes the terminal's width, or as much as it needs where there is none."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    # Names of files come in here: as Text, nothing in them is taken for markup.
+    console = Console() if sys.stdout.isatty() else Console(width=_NO_TERMINAL_WIDTH)
+    cells = [["-" if cell is None else one_line(str(cell)) for cell in row] for row in rows]
+    texts = [[column, *(row[n] for row in cells)] for n, column in enumerate(columns)]
+    table = Table(header_style="bold")
+    for column, width in zip(columns, fit_widths(texts, console.width - 3 * len(columns) - 1), strict=True):
+        table.add_column(Text(column), overflow="fold", width=width)  # nothing of a long word is left out
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
+    with console.capture() as capture:
+        if title is not None:  # not as the table's own title, which would be broken at the width of a narrow table
+            console.print(Text(one_line(title), style="table.title"))
+        console.print(table)
+    click.echo(capture.get(), nl=False)
+
+
+def fit_widths(columns: Sequence[Sequence[str]], space: int) -> list[int]:
+    """Return how wide each column of a table may be, in characters, so that all fit and no word is broken in vain.
+
+    The widest column gives way first, but none below its longest word while another can; only where the longest words do
+    not fit side by side are words broken.
+
+    Args:
+        columns: The texts of each, its head among them; none is without.
+        space: Between all the lines.
+    """
+    from rich.cells import cell_len
+
+    widths = [max(cell_len(text) for text in texts) for texts in columns]
+    least = [max(cell_len(word) for text in texts for word in text.split(" ")) for texts in columns]
+    while sum(widths) > space and max(widths) > 1:
+        loose = [n for n, width in enumerate(widths) if width > least[n]]
+        widest = max(loose or range(len(widths)), key=lambda n: widths[n])
+        widths[widest] -= 1
+    return widths
+
+
+def make_progress(quiet: bool) -> AbstractContextManager[Progress]:
+    """Return where work is shown: nowhere when quiet, a live display on a terminal, plain lines elsewhere (stderr)."""
+    if quiet:
+        return nullcontext(SilentProgress())
+    if sys.stderr.isatty():
+        from weckd_edge.cli.console.live_progress import live_progress
+
+        return live_progress()
+    return nullcontext(PlainProgress())
+
+
+class PlainProgress:
+    """One line when a piece of work starts and ends, and every ten seconds between."""
+
+    @contextmanager
+    def task(self, name: str, total: int, done: int = 0) -> Iterator[Task]:
+        resumed = f", {done} done before" if done else ""
+        say(f"{name}: {total} steps{resumed}")
+        task = _PlainTask(name, total, done)
+        yield task
+        say(f"{name}: done in {(time.monotonic_ns() - task.start_ns) / 1e9:.1f} s")
+
+    def note(self, text: str) -> None:
+        say(text)
+
+
+class _PlainTask:
+    def __init__(self, name: str, total: int, done: int) -> None:
+        self.name, self.total, self.done = name, total, done
+        self.first = done
+        self.start_ns = self.said_ns = time.monotonic_ns()
+
+    def advance(self, steps: int = 1, **figures: float) -> None:
+        self.done += steps
+        now_ns = time.monotonic_ns()
+        if self.done >= self.total or now_ns - self.said_ns < 10e9:
+            return
+        self.said_ns = now_ns
+        left_s = (now_ns - self.start_ns) / 1e9 / max(self.done - self.first, 1) * (self.total - self.done)
+        shown = "".join(f", {key} {value:.3f}" for key, value in figures.items())
+        say(f"{self.name}: {self.done}/{self.total}{shown}, about {left_s:.0f} s left")

@@ -1,0 +1,61 @@
+"""The links of a chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from weckd_edge.config.base import check, check_within
+from weckd_edge.core.network_options import NetworkOptions, check_network_options
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LinkConfig:
+    """One student.
+
+    Attributes:
+        model: A timm name, or ``hf_hub:owner/name``.
+        input_size: Side of the network's input, pixels.
+        weights: A local checkpoint (safetensors, or a PyTorch file of plain tensors), relative to the config file; its
+            classifier is left out where its shape differs.
+        pretrained: Ask timm for its own pretrained weights (needs a network or a filled cache).
+        options: Keyword arguments for ``timm.create_model`` that shape the network, such as
+            ``{ channels = [16, 32, 64, 128] }`` for a narrow ResNet; none that makes timm read, fetch or run something.
+        mean: Per-channel mean the weights were trained with; None takes the model's own, or middle grey (128/255) for random
+            weights. 0.5 is taken as middle grey, which int8 holds without rounding.
+        std: Likewise.
+        weights_licence: Under which licence the weights it starts from were given, in words or as SPDX says it; it is
+            written into the model card. None: not stated.
+    """
+
+    model: str
+    input_size: int = 128
+    weights: str | None = None
+    pretrained: bool = False
+    options: NetworkOptions = field(default_factory=dict)
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    weights_licence: str | None = None
+
+    def __post_init__(self) -> None:
+        check(32 <= self.input_size <= 1024, f"input_size = {self.input_size}: expected 32 to 1024 pixels")
+        check(
+            not (self.weights and self.pretrained),
+            f"{self.model}: weights and pretrained contradict each other; keep one of the two",
+        )
+        check_network_options(self.options)
+        check((self.mean is None) == (self.std is None), f"{self.model}: give both mean and std, or neither")
+        for name in ("mean", "std"):
+            for value in getattr(self, name) or ():
+                check_within(f"{self.model}: {name}", value, -1000, 1000)
+        check(self.std is None or min(self.std) > 0, f"{self.model}: std must be over 0")
+        check(
+            self.weights_licence is None or bool(self.weights_licence.strip()),
+            f"{self.model}: weights_licence holds no words; leave it out instead",
+        )
+
+
+DEFAULT_LINKS = (
+    LinkConfig(model="mobilenetv2_100", input_size=128),
+    LinkConfig(model="mobilenetv2_050", input_size=128),
+    LinkConfig(model="mobilenetv2_035", input_size=96),
+)

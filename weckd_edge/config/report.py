@@ -1,0 +1,70 @@
+"""What the report shows."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+from weckd_edge.config.base import check
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BandConfig:
+    """Where a column of numbers is cut into slices.
+
+    Attributes:
+        column: Of the data CSV, such as ``age``.
+        edges: Rising; a number on an edge belongs to the band above it.
+    """
+
+    column: str
+    edges: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        rising = all(low < high for low, high in itertools.pairwise(self.edges))
+        check(bool(self.edges) and rising, f"edges = {list(self.edges)}: expected at least one number, rising")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrevalenceConfig:
+    """How frequent a class is where the device will be used.
+
+    Attributes:
+        label: The class.
+        share: Of all examined, over 0 and under 1.
+    """
+
+    label: str
+    share: float
+
+    def __post_init__(self) -> None:
+        check(0 < self.share < 1, f"share = {self.share}: expected over 0 and under 1 (0.2 for 20 %)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportConfig:
+    """What the report shows.
+
+    Attributes:
+        sample_frames: How many test frames to picture with their answers; 0 keeps every image out of the bundle's report.
+        slices: Columns of the data CSV whose values are judged apart, such as ``["site", "age"]``; None: every further
+            column with 2 to 20 values, and columns of numbers.
+        bands: Where columns of numbers are cut; others are cut at their terciles.
+        prevalence: Of every class, in the clinic, for predictive values there; empty: only those of the test images' own
+            mix are given.
+    """
+
+    sample_frames: int = 12
+    slices: tuple[str, ...] | None = None
+    bands: tuple[BandConfig, ...] = ()
+    prevalence: tuple[PrevalenceConfig, ...] = ()
+
+    def __post_init__(self) -> None:
+        check(0 <= self.sample_frames <= 200, f"sample_frames = {self.sample_frames}: expected 0 to 200")
+        for name, named in (("slices", self.slices or ()), ("bands", tuple(band.column for band in self.bands))):
+            check(len(set(named)) == len(named), f"{name} = {list(named)}: names a column twice")
+        total = sum(entry.share for entry in self.prevalence)
+        check(
+            not self.prevalence or abs(total - 1) < 1e-6,
+            f"prevalence: the shares add up to {total:g}, expected 1; name every class once",
+        )

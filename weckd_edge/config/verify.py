@@ -1,0 +1,17 @@
+"""What verification compares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyConfig:
+    """What verification does beyond comparing answers.
+
+    Attributes:
+        layers: Compare the int8 graph and what ships layer by layer: where their answers differ too much, or always.
+    """
+
+    layers: Literal["on-failure", "always"] = "on-failure"

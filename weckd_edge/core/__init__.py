@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, the store, JSON records, progress, optional imports."""

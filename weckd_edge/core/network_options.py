@@ -1,0 +1,60 @@
+"""What a configuration or an artefact may say of a network beside its name: numbers and words that shape it, and no more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from weckd_edge.core.errors import ConfigError
+
+NetworkOptions: TypeAlias = dict[str, bool | int | float | str | tuple[int, ...]]
+"""Keyword arguments for ``timm.create_model``."""
+
+_READS = frozenset(
+    {"cache", "cfg", "checkpoint", "dir", "file", "filter", "fn", "hub", "path", "pretrained", "pruned", "uri", "url"}
+)
+"""One of these words in an argument's name says that timm reads a file, asks a network or calls what the argument names."""
+
+_SET_HERE = frozenset(
+    {"device", "dtype", "exportable", "features_only", "in_chans", "model_name", "no_jit", "num_classes", "scriptable"}
+)
+"""What the rest of a configuration and the build itself decide: a classifier of RGB frames for the labels there are."""
+
+_WORD = re.compile(r"[A-Za-z0-9_-]{0,64}")
+"""What a text may be, such as ``gelu`` or ``avg-max``: it cannot name a file in another folder, an address or a hub."""
+
+
+def check_network_options(options: Mapping[str, object]) -> None:
+    """Refuse arguments that would do more than shape a network.
+
+    An artefact may come from anybody, and so may a configuration: whatever the installed timm would do with such an
+    argument, it never sees it.
+
+    Args:
+        options: By the argument's name.
+
+    Raises:
+        ConfigError: An argument names what timm would read, fetch or run, or what the build itself decides; or a text is no
+            plain word.
+    """
+    for name, value in options.items():
+        if _reads(name):
+            raise ConfigError(
+                f"options: '{name}' makes timm read a file, ask a network or run code, and options may only shape the "
+                "network; leave it out (a link's own 'weights' and 'pretrained' say what it starts from)"
+            )
+        if name in _SET_HERE:
+            raise ConfigError(
+                f"options: '{name}' is decided by the build (a classifier of RGB frames, on one device); leave it out"
+            )
+        if isinstance(value, str) and not _WORD.fullmatch(value):
+            raise ConfigError(
+                f"options: {name} = {value[:64]!r}: expected a number, true or false, a list of whole numbers, or a plain "
+                "word such as 'gelu'"
+            )
+
+
+def _reads(name: str) -> bool:
+    # A "drop_path_rate" is a chance; any other "path" is a file.
+    return not _READS.isdisjoint(name.lower().replace("drop_path", "").split("_"))

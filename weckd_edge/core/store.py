@@ -1,0 +1,299 @@
+"""What is written to disk is whole or not there: atomic files, atomic folders, digests, and stages that resume.
+
+A stage is a pure function from a key (everything its result depends on) to one artefact in one folder. A finished
+stage is a folder ``<name>-<key>`` whose ``artifact.json`` names every other file with its digest; it is made under a
+temporary name and renamed, so a process killed at any moment leaves either the whole stage or none of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Generic, TypeVar
+
+from weckd_edge.core.errors import StoreError, WeckdError
+from weckd_edge.core.files import read_bounded
+from weckd_edge.core.serialization import from_json, to_json
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+SCHEMA_VERSION = 1
+"""Version of every record that is written to disk."""
+
+ARTIFACT_FILE = "artifact.json"
+_MOST_ARTIFACT_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileRef:
+    """A file below a folder, by its content.
+
+    Attributes:
+        path: Relative POSIX path.
+        sha256: Digest of its bytes, hexadecimal.
+        bytes: Size.
+    """
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Return the SHA-256 of some bytes in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def digest_of(value: object) -> str:
+    """Return the SHA-256 of a value's canonical JSON."""
+    return sha256_bytes(to_json(value).encode())
+
+
+def file_ref(folder: Path, path: Path) -> FileRef:
+    """Describe a file by its path below ``folder``, its digest and its size."""
+    return FileRef(path=path.relative_to(folder).as_posix(), sha256=sha256_file(path), bytes=path.stat().st_size)
+
+
+def check_ref(folder: Path, ref: FileRef) -> Path:
+    """Return the file a reference names.
+
+    Raises:
+        StoreError: It leaves the folder, is a link, is missing, or its size or digest differ.
+    """
+    relative = PurePosixPath(ref.path)
+    if relative.is_absolute() or ".." in relative.parts or not relative.parts:
+        raise StoreError(f"{ref.path}: a path must stay below its folder")
+    path = folder / relative
+    if path.is_symlink() or not path.is_file():
+        raise StoreError(f"{ref.path}: expected a file in {folder}, found none")
+    size = path.stat().st_size
+    if size != ref.bytes:
+        raise StoreError(f"{ref.path}: expected {ref.bytes} bytes, found {size}")
+    found = sha256_file(path)
+    if found != ref.sha256:
+        raise StoreError(f"{ref.path}: expected SHA-256 {ref.sha256[:12]}..., found {found[:12]}...; it was changed")
+    return path
+
+
+@contextlib.contextmanager
+def explain_os_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk, a missing permission, a read-only place or an impossible name into one clear line.
+
+    An error that names a file elsewhere, such as an image that is read meanwhile, is left as it is.
+
+    Raises:
+        StoreError: In place of the ``OSError``.
+    """
+    try:
+        yield
+    except OSError as err:
+        if err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise no_space(path) from err
+        if err.errno is None or isinstance(err, ConnectionError):  # of a picture's decoder, or of whoever reads our output
+            raise
+        if err.filename is not None and not _is_beside(path, err.filename):
+            raise
+        if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise StoreError(f"{path}: not allowed to write here ({err.strerror}); choose another folder") from err
+        raise StoreError(f"{path}: cannot be written ({err.strerror or err}); choose another name or place") from err
+
+
+def no_space(path: Path) -> StoreError:
+    """Return the error that says that the disk a path lies on is full."""
+    free = shutil.disk_usage(_existing_parent(path)).free >> 20
+    return StoreError(f"{path}: no space left to write ({free} MiB free); free some and run it again")
+
+
+def _is_beside(path: Path, name: str | bytes | int) -> bool:
+    """Tell whether an error speaks of a path, of its temporary, of something below, or of a folder it lies in."""
+    if isinstance(name, int):
+        return True
+    place, told = path.absolute(), Path(os.fsdecode(name)).absolute()
+    if told.is_relative_to(place) or place.is_relative_to(told):
+        return True
+    return told.is_relative_to(place.parent) and told.relative_to(place.parent).parts[0].startswith(f".{place.name}.")
+
+
+def _existing_parent(path: Path) -> Path:
+    path = path.absolute()
+    while not os.path.exists(path):  # noqa: PTH110 - Path's own raises where a name is too long
+        path = path.parent
+    return path
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write a file so that a reader, or a process killed now, sees the old content or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with explain_os_errors(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data.encode() if isinstance(data, str) else data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``path`` and rename it to ``path`` when the block ends well.
+
+    What stood at ``path`` is moved aside first and removed last. After an error nothing of the new folder is left.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    old = path.with_name(f".{path.name}.old")
+    with explain_os_errors(path):
+        if old.exists() and not path.exists():
+            old.replace(path)
+        for leftover in (temporary, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            _sync_tree(temporary)
+            if path.exists():
+                path.replace(old)
+            temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if path.exists():
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage(Generic[T]):
+    """One finished stage.
+
+    Attributes:
+        name: What the stage is called in reports.
+        artifact: What it made.
+        folder: Where the files lie that the artefact names.
+        seconds: How long it took, in this run (the loading alone where it was reused).
+        reused: Whether an earlier run had made it.
+    """
+
+    name: str
+    artifact: T
+    folder: Path
+    seconds: float
+    reused: bool
+
+
+class Workspace:
+    """The folder in which a build keeps its finished stages, so that the same command goes on where it stopped."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process.
+
+        Raises:
+            StoreError: Another process holds it.
+        """
+        with explain_os_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            handle = (self.root / ".lock").open("a")
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as err:
+                raise StoreError(f"{self.root}: another build is running there; wait for it or stop it") from err
+            yield
+
+    def remove_if_empty(self) -> None:
+        """Take the folder away where no stage was finished and none is in progress."""
+        if self.root.is_dir() and not any(path.name != ".lock" for path in self.root.iterdir()):
+            shutil.rmtree(self.root, ignore_errors=True)
+
+    def scratch(self, name: str, key: object) -> Path:
+        """Return a folder for work in progress of a stage, which survives until that stage is finished."""
+        folder = self.root / "scratch" / f"{name}-{digest_of(key)[:16]}"
+        with explain_os_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def stage(self, name: str, kind: type[T], key: object, make: Callable[[Path], T]) -> Stage[T]:
+        """Return a stage's artefact, making it only if no earlier run has.
+
+        Args:
+            name: The stage.
+            kind: The artefact's class.
+            key: Everything the result depends on; digested.
+            make: Called with an empty folder; writes its files there and returns the artefact.
+        """
+        start_ns = time.monotonic_ns()
+        folder = self._folder(name, key)
+        artifact = self._load(folder, kind)
+        reused = artifact is not None
+        if artifact is None:
+            with atomic_folder(folder) as temporary:
+                artifact = make(temporary)
+                write_atomic(temporary / ARTIFACT_FILE, to_json(artifact))
+            shutil.rmtree(self.root / "scratch" / folder.name, ignore_errors=True)
+        seconds = (time.monotonic_ns() - start_ns) / 1e9
+        return Stage(name=name, artifact=artifact, folder=folder, seconds=seconds, reused=reused)
+
+    def find(self, name: str, kind: type[T], key: object) -> Stage[T] | None:
+        """Return a stage that an earlier run has finished, or None."""
+        folder = self._folder(name, key)
+        artifact = self._load(folder, kind)
+        return None if artifact is None else Stage(name=name, artifact=artifact, folder=folder, seconds=0.0, reused=True)
+
+    def _folder(self, name: str, key: object) -> Path:
+        return self.root / f"{name}-{digest_of(key)[:16]}"
+
+    def _load(self, folder: Path, kind: type[T]) -> T | None:
+        path = folder / ARTIFACT_FILE
+        if not path.is_file():
+            return None
+        try:
+            data = read_bounded(path, at_most=_MOST_ARTIFACT_BYTES, where=str(path), error=StoreError)
+            artifact = from_json(kind, data, where=str(path), error=StoreError)
+            for ref in refs_in(artifact):
+                check_ref(folder, ref)
+        except WeckdError as err:
+            logger.warning("%s is not whole and is made again: %s", folder.name, err)
+            return None
+        return artifact
+
+
+def refs_in(value: object) -> Iterator[FileRef]:
+    """Yield every file that an artefact names."""
+    if isinstance(value, FileRef):
+        yield value
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from refs_in(getattr(value, field.name))
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from refs_in(item)

@@ -1,0 +1,92 @@
+"""Two models' answers to the same images, side by side: figures of each, their differences, and which decisions changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from weckd_edge.artifacts import Differences, Estimate, Figure, Figures, Flips
+from weckd_edge.metrics.classification import compare, measure, share
+from weckd_edge.metrics.counts import Answers, Bools, Floats, draw_weights
+from weckd_edge.metrics.group_bootstrap import as_mass, difference, enough, group_sizes, half_an_image
+from weckd_edge.metrics.intervals import few_groups_factor
+from weckd_edge.metrics.prediction_flips import count_flips
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Paired:
+    """What ``compare_answers`` found.
+
+    Attributes:
+        before: Figures of the first.
+        after: Figures of the second.
+        difference: Second less first.
+        specificity: Likewise, for each class in label order; None where there are too few images or groups.
+        flips: Decisions that changed.
+        before_answered: Share of images that the first answers.
+        after_answered: Share of images that the second answers.
+        answered_difference: Second less first; None where there are too few images or groups.
+    """
+
+    before: Figures
+    after: Figures
+    difference: Differences
+    specificity: tuple[Estimate | None, ...]
+    flips: Flips
+    before_answered: Figure
+    after_answered: Figure
+    answered_difference: Estimate | None
+
+
+def compare_answers(
+    before: Answers, after: Answers, *, answered: tuple[Bools, Bools], labels: Sequence[str], seed: int
+) -> Paired:
+    """Compare two models on the same images, by a bootstrap over groups on the pair.
+
+    Args:
+        before: Of the first model, to N images, at least one.
+        after: Of the second, to the same images in the same order, with the same groups.
+        answered: Which images each of them answers ``[N]``.
+        labels: Class names.
+        seed: Of the bootstrap.
+
+    Raises:
+        MissingDependency: scipy is not installed.
+    """
+    weights = draw_weights(after.groups, seed)
+    first, first_drawn = measure(before, weights)
+    second, second_drawn = measure(after, weights)
+    everyone = np.ones(len(after.truth), dtype=bool)
+    shares = [share(mask, everyone, after.member) for mask in answered]
+    if shares[0] is None or shares[1] is None:
+        raise ValueError("no image to compare on")
+    return Paired(
+        before=first,
+        after=second,
+        difference=compare(first_drawn, second_drawn, after),
+        flips=count_flips(("old", "new"), before.decided, after.decided, after.truth, labels, ()),
+        before_answered=shares[0],
+        after_answered=shares[1],
+        specificity=tuple(
+            _rate_difference(before.decided != label, after.decided != label, after.truth != label, after, weights)
+            for label in range(after.classes)
+        ),
+        answered_difference=_rate_difference(*answered, everyone, after, weights),
+    )
+
+
+def _rate_difference(before: Bools, after: Bools, among: Bools, answers: Answers, weights: Floats) -> Estimate | None:
+    """Return how much a share of some images differs: second less first; None where there are too few of them."""
+    sizes = group_sizes(answers.member, as_mass(among))
+    if not enough(len(sizes), int(among.sum())):
+        return None
+    images = weights @ _by_group(among, answers)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        drawn = [weights @ _by_group(mask & among, answers) / images for mask in (before, after)]
+    return difference(drawn[0], drawn[1], few_groups_factor(sizes), unseen=half_an_image(int(among.sum())))
+
+
+def _by_group(mask: Bools, answers: Answers) -> Floats:
+    return np.bincount(answers.member, weights=mask, minlength=answers.groups).astype(np.float64)

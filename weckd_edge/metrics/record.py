@@ -1,0 +1,236 @@
+"""The whole record: figures, slices, the worst of them, flips, and in words what cannot be told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import (
+    Answered,
+    DatasetIndex,
+    Differences,
+    Figures,
+    Flips,
+    Performance,
+    Prediction,
+    Slice,
+    Verification,
+)
+from weckd_edge.config import ReportConfig
+from weckd_edge.metrics.classification import compare, measure, share
+from weckd_edge.metrics.counts import Answers, Bools, Floats, draw_weights, group_numbers
+from weckd_edge.metrics.group_bootstrap import LEAST_GROUPS, LEAST_IMAGES, enough
+from weckd_edge.metrics.prediction_flips import count_flips, flipped_frames
+from weckd_edge.metrics.slices import Cut, cut_slices
+
+Pair = tuple[Figures, Figures, Differences]
+
+
+def measure_performance(
+    verification: Verification,
+    index: DatasetIndex,
+    config: ReportConfig,
+    *,
+    abstain_below: float = 0.0,
+    names: tuple[str | None, str, str] = (None, "fp32", "compiled"),
+) -> Performance:
+    """Return the clinical figures of what ships, from the answers that verification kept.
+
+    Args:
+        verification: With the answers to every test image.
+        index: The data set: columns, groups and class names.
+        config: Which slices, bands and prevalences.
+        abstain_below: See ``OperatingPoint``.
+        names: Who answered: the teacher (None without one), FP32, what ships.
+
+    Raises:
+        MissingDependency: scipy is not installed.
+    """
+    predictions, labels = verification.predictions, index.labels
+    prevalence = _prevalence(config, labels)
+    fp32, compiled = _answers(predictions)
+    before, after, apart = _pair(fp32, compiled, prevalence, index.seed)
+    cuts, notes = cut_slices(config, index)
+    slices = _slices(cuts, predictions, index, prevalence)
+    return Performance(
+        teacher_name=names[0],
+        fp32_name=names[1],
+        compiled_name=names[2],
+        images=len(predictions),
+        groups=compiled.groups,
+        fp32=before,
+        compiled=after,
+        difference=apart,
+        answered=_answered(compiled, abstain_below, prevalence, index.seed) if abstain_below > 0 else None,
+        prevalence=None if prevalence is None else tuple(float(part) for part in prevalence),
+        slices=slices,
+        worst_class=worst_class(after),
+        worst_slice=_worst_slice(slices),
+        flips=_flips(predictions, labels, names, cuts, slices),
+        frames=flipped_frames(predictions),
+        notes=(*_doubts(index, after, labels), *notes),
+    )
+
+
+def measure_slices(verification: Verification, index: DatasetIndex, config: ReportConfig) -> tuple[Slice, ...]:
+    """Return the figures of every slice alone, for bars that a link must clear before it is chosen."""
+    cuts, _ = cut_slices(config, index)
+    return _slices(cuts, verification.predictions, index, None)
+
+
+def worst_class(figures: Figures) -> int | None:
+    """Return the label index of the class found least often, among those with an interval."""
+    known = [(c.sensitivity.value, c.label) for c in figures.classes if c.sensitivity and c.sensitivity.low is not None]
+    return min(known)[1] if known else None
+
+
+def _worst_slice(slices: Sequence[Slice]) -> int | None:
+    known = [(one.compiled.accuracy.value, at) for at, one in enumerate(slices) if one.compiled is not None]
+    return min(known)[1] if known else None
+
+
+def _answers(predictions: Sequence[Prediction]) -> tuple[Answers, Answers]:
+    truth = np.array([p.label for p in predictions], dtype=np.intp)
+    member = group_numbers([p.group for p in predictions])
+    return (
+        Answers(truth, np.array([p.fp32 for p in predictions], dtype=np.float64), member),
+        Answers(truth, np.array([p.compiled for p in predictions], dtype=np.float64), member),
+    )
+
+
+def _pair(fp32: Answers, compiled: Answers, prevalence: Floats | None, seed: int) -> Pair:
+    weights = draw_weights(compiled.groups, seed)
+    before, before_drawn = measure(fp32, weights, prevalence)
+    after, after_drawn = measure(compiled, weights, prevalence)
+    return before, after, compare(before_drawn, after_drawn, compiled)
+
+
+def _slices(
+    cuts: Sequence[Cut], predictions: Sequence[Prediction], index: DatasetIndex, prevalence: Floats | None
+) -> tuple[Slice, ...]:
+    found = []
+    for cut in cuts:
+        inside = [p for p in predictions if p.path in cut.paths]
+        found.append(_slice(cut, inside, index, prevalence))
+    return tuple(found)
+
+
+def _slice(cut: Cut, inside: Sequence[Prediction], index: DatasetIndex, prevalence: Floats | None) -> Slice:
+    classes, groups = len(index.labels), len({p.group for p in inside})
+    truth = np.array([p.label for p in inside], dtype=np.intp)
+    right = np.array([int(np.argmax(p.compiled)) == p.label for p in inside], dtype=bool)
+    counts = np.bincount(truth, minlength=classes)
+    known = enough(groups, len(inside))
+    pair = _pair(*_answers(inside), prevalence, index.seed) if known else None
+    return Slice(
+        column=cut.column,
+        value=cut.value,
+        images=len(inside),
+        groups=groups,
+        right_fp32=sum(int(np.argmax(p.fp32)) == p.label for p in inside),
+        right=int(right.sum()),
+        class_images=tuple(int(number) for number in counts),
+        class_found=tuple(int(number) for number in np.bincount(truth[right], minlength=classes)),
+        fp32=pair[0] if pair else None,
+        compiled=pair[1] if pair else None,
+        difference=pair[2] if pair else None,
+        note=_slice_note(counts, groups, pair, index.labels),
+    )
+
+
+def _slice_note(counts: NDArray[np.intp], groups: int, pair: Pair | None, labels: Sequence[str]) -> str | None:
+    if not counts.sum():
+        return "no test image"
+    if pair is None:
+        return (
+            f"{counts.sum()} images in {groups} groups: too few for an interval, which needs {LEAST_IMAGES} images in "
+            f"{LEAST_GROUPS} groups"
+        )
+    said = [
+        f"no image of {', '.join(labels[c.label] for c in pair[1].classes if not c.images)}"
+        if any(not c.images for c in pair[1].classes)
+        else "",
+        ", ".join(_few(c.label, c.images, labels) for c in pair[1].classes if c.images and _is_few(c.sensitivity)),
+    ]
+    return "; ".join(part for part in said if part) or None
+
+
+def _is_few(figure: object) -> bool:
+    return getattr(figure, "low", None) is None
+
+
+def _few(label: int, images: int, labels: Sequence[str]) -> str:
+    return f"too few images or groups of {labels[label]} for an interval ({images})"
+
+
+def _answered(compiled: Answers, below: float, prevalence: Floats | None, seed: int) -> Answered:
+    sure = compiled.probabilities.max(axis=1) >= below
+    everyone = np.ones(len(sure), dtype=bool)
+    coverage = share(sure, everyone, compiled.member)
+    if coverage is None:
+        raise ValueError("no test image")
+    figures = None
+    if sure.any():
+        member = group_numbers([str(number) for number in compiled.member[sure]])
+        answered = Answers(compiled.truth[sure], compiled.probabilities[sure], member)
+        figures, _ = measure(answered, draw_weights(answered.groups, seed), prevalence)
+    return Answered(
+        abstain_below=below,
+        coverage=coverage,
+        class_coverage=tuple(share(sure, compiled.truth == label, compiled.member) for label in range(compiled.classes)),
+        figures=figures,
+    )
+
+
+def _prevalence(config: ReportConfig, labels: Sequence[str]) -> Floats | None:
+    if not config.prevalence:
+        return None
+    stated = {entry.label: entry.share for entry in config.prevalence}
+    return np.array([stated[label] for label in labels])
+
+
+def _flips(
+    predictions: Sequence[Prediction],
+    labels: Sequence[str],
+    names: tuple[str | None, str, str],
+    cuts: Sequence[Cut],
+    slices: Sequence[Slice],
+) -> tuple[Flips, ...]:
+    truth = np.array([p.label for p in predictions], dtype=np.intp)
+    inside: list[tuple[str, Bools]] = [
+        (one.name, np.array([p.path in cut.paths for p in predictions], dtype=bool))
+        for cut, one in zip(cuts, slices, strict=True)
+    ]
+    fp32 = np.array([np.argmax(p.fp32) for p in predictions], dtype=np.intp)
+    compiled = np.array([np.argmax(p.compiled) for p in predictions], dtype=np.intp)
+    pairs = [((names[1], fp32), (names[2], compiled))]
+    taught = [p.teacher for p in predictions if p.teacher is not None]
+    if names[0] is not None and len(taught) == len(predictions):
+        teacher = (names[0], np.array([np.argmax(answer) for answer in taught], dtype=np.intp))
+        pairs = [(teacher, (names[1], fp32)), *pairs, (teacher, (names[2], compiled))]
+    return tuple(count_flips((a[0], b[0]), a[1], b[1], truth, labels, inside) for a, b in pairs)
+
+
+def _doubts(index: DatasetIndex, figures: Figures, labels: Sequence[str]) -> list[str]:
+    notes = []
+    if index.named_groups == 0:
+        notes.append(
+            "the data set names no groups (patients, exams): groups are only clusters of near-identical images, so images "
+            "of one patient may lie in training and test, and intervals may be too narrow"
+        )
+    elif index.named_groups is not None and index.named_groups < len(index.images):
+        notes.append(
+            f"{len(index.images) - index.named_groups} of {len(index.images)} images name no group (patient, exam); each of "
+            "them was taken as a group of its own or with near-identical images, so intervals may be too narrow"
+        )
+    absent = [labels[c.label] for c in figures.classes if not c.images]
+    if absent:
+        notes.append(f"the test split has no image of {', '.join(absent)}: nothing is known of it")
+    notes += [
+        f"{labels[c.label]}: {_few(c.label, c.images, labels)}"
+        for c in figures.classes
+        if c.images and _is_few(c.sensitivity)
+    ]
+    return notes

@@ -1,0 +1,430 @@
+"""The pipeline of ``weckd-edge compile``: the stages of a build behind the training, for a network that was brought."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from weckd_edge.artifacts import SCHEMA_VERSION, ChainRecord, DatasetIndex, ExportedModel, ImageRecord, Link, Target
+from weckd_edge.config import BuildConfig, DataConfig, LinkConfig
+from weckd_edge.core.errors import ConfigError, DataError, StoreError
+from weckd_edge.core.fingerprint import versions
+from weckd_edge.core.progress import Progress
+from weckd_edge.core.store import Stage, Workspace, sha256_file
+from weckd_edge.devices.profiles.profile import DeviceProfile
+from weckd_edge.pipeline.build import check_libraries, check_output, choose_profile, sources_of, workspace_of
+from weckd_edge.pipeline.import_model import Adopted, Brought
+from weckd_edge.pipeline.output_paths import Source, normal_path
+from weckd_edge.pipeline.stages import BuildOutcome, BuildRequest, Stages
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from weckd_edge.compile.importing.hints import InputHints
+    from weckd_edge.compile.verify.parity import Predictor
+    from weckd_edge.train.distill.chain import Chain
+
+DISK_MIB = 64
+DISK_FACTOR = 16
+"""Free space asked for: this many MiB for frames and reports, and this many times the weights, which every stage writes."""
+
+MOST_WITNESSES = 128
+"""So many images, none of the test split, are shown to an imported network under other descriptions."""
+
+FEWEST_CALIBRATION = 32
+"""A separate calibration folder holds at least so many images, or ``quantize.images`` where that is less."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompileRequest:
+    """What ``compile`` is asked for.
+
+    Attributes:
+        source: An ONNX file, a checkpoint, or the folder of a former build's link or bundle.
+        data: Labelled folder or CSV, split as by a build: calibration on training images, verification on test images.
+        target: Where the bundle will run.
+        device: Name or file of a device profile; None takes the target's default.
+        out: The bundle's folder.
+        hints: What the file does not tell of its input.
+        config: Splits, calibration, bars and bench; its chain only counts for how many shares a build would cut.
+        model: timm name and options of a checkpoint; None: the checkpoint says it itself.
+        weights_key: Which of a checkpoint's tables of weights to take; None decides.
+        labels: Classes in the order of the network's outputs; None: as the data set's are sorted.
+        calibrate_on: Other images to calibrate on, labelled like ``data``.
+        skip_bad: Go on without the files that cannot be used, and record them.
+        key: PEM private key to sign with; None leaves the bundle unsigned.
+        bundle_version: Of the bundle, for firmware that never goes back; 0: none.
+    """
+
+    source: Path
+    data: Path
+    target: Target
+    device: str | None
+    out: Path
+    hints: InputHints
+    config: BuildConfig
+    model: LinkConfig | None = None
+    weights_key: str | None = None
+    labels: tuple[str, ...] | None = None
+    calibrate_on: Path | None = None
+    skip_bad: bool = False
+    key: Path | None = None
+    bundle_version: int = 0
+
+    def as_build(self) -> BuildRequest:
+        """Return the same request in the terms of a build."""
+        return BuildRequest(
+            data=self.data,
+            target=self.target,
+            device=self.device,
+            out=self.out,
+            config=self.config,
+            skip_bad=self.skip_bad,
+            key=self.key,
+            bundle_version=self.bundle_version,
+        )
+
+
+def compile_network(request: CompileRequest, progress: Progress) -> BuildOutcome:
+    """Compile a network that was brought, or go on where an earlier run was stopped.
+
+    Raises:
+        WeckdError: Anything a user can mend. Where the network, the request or the disk is at fault, nothing is changed.
+    """
+    out = normal_path(request.out)
+    build = request.as_build()
+    profile = choose_profile(request.target, request.device)
+    more = () if request.calibrate_on is None else (Source("--calibrate-on", request.calibrate_on),)
+    check_output(out, (*sources_of(build), *more))
+    check_libraries(build)
+    brought = open_brought(request)
+    check_disk(out, brought.bytes)
+    workspace = Workspace(workspace_of(out))
+    try:
+        with workspace.locked():
+            return CompileStages(request, brought, profile, workspace, out, progress).run()
+    finally:
+        workspace.remove_if_empty()
+
+
+def open_brought(request: CompileRequest) -> Brought:
+    """Open what was brought, as its name tells: a folder, an ``.onnx`` file, or a checkpoint.
+
+    Raises:
+        ConfigError: An option contradicts it, or a checkpoint has no model.
+        ModelError: It cannot be used.
+        StoreError: The folder holds no link.
+    """
+    from weckd_edge.compile.importing.hints import InputHints
+    from weckd_edge.pipeline.import_model import open_checkpoint, open_link, open_onnx
+
+    source = request.source
+    if request.labels is not None and len(set(request.labels)) != len(request.labels):
+        raise ConfigError("--labels: names a class twice; expected each once, in the order of the network's outputs")
+    is_onnx = source.suffix.lower() == ".onnx"
+    for option, value in (("--model", request.model), ("--weights-key", request.weights_key)):
+        if value is not None and (is_onnx or source.is_dir()):
+            raise ConfigError(f"{source.name}: {option} is for a checkpoint; an ONNX file or a link says itself what it is")
+    if source.is_dir():
+        if request.hints != InputHints() or request.labels is not None:
+            raise ConfigError(f"{source.name}: a link says itself how its input and labels are; leave those options out")
+        return open_link(source)
+    if is_onnx:
+        return open_onnx(source, request.hints, request.labels)
+    if not source.is_file():
+        raise ConfigError(
+            f"{source}: expected an .onnx file, a checkpoint with --model TIMM_NAME, or the folder of a former build's link"
+        )
+    return open_checkpoint(source, request.model, request.hints, request.labels, weights_key=request.weights_key)
+
+
+def check_disk(out: Path, weights: int) -> None:
+    """Refuse to start where the disk would be full before the end.
+
+    Args:
+        out: The bundle's folder; need not be there yet.
+        weights: Size of the network's weights, bytes.
+
+    Raises:
+        StoreError: There is too little space where the bundle goes or where temporary files lie.
+    """
+    needed = DISK_MIB + (DISK_FACTOR * weights >> 20)
+    place = out
+    while not place.exists():
+        place = place.parent
+    for folder in (place, Path(tempfile.gettempdir())):
+        free = shutil.disk_usage(folder).free >> 20
+        if free < needed:
+            raise StoreError(f"{folder}: expected {needed} MiB of free space to work with, found {free} MiB; free some")
+
+
+class CompileStages(Stages):
+    """The stages of a build with a brought network in place of a chain: where ``Stages`` trains, this adopts.
+
+    Everything behind the export (the search among candidates too) is that of ``Stages``.
+    """
+
+    def __init__(
+        self,
+        request: CompileRequest,
+        brought: Brought,
+        profile: DeviceProfile,
+        workspace: Workspace,
+        out: Path,
+        progress: Progress,
+    ) -> None:
+        super().__init__(request.as_build(), profile, workspace, out, progress)
+        self.asked = request
+        self.brought = brought
+        self.trained_name = brought.trained_name
+        self.calibration: tuple[DatasetIndex, Path] | None = None
+        self.doubts: tuple[str, ...] = ()
+
+    def train(self) -> tuple[Stage[DatasetIndex], Chain]:
+        """Read the data set and adopt the network, as a chain of one."""
+        from weckd_edge.train.distill.chain import Chain
+
+        index = self._data()
+        self.check_data(index.artifact)
+        # The chain of the settings was not trained: it has no place in what is recorded of this bundle.
+        self.config = replace(self.config, link=())
+        if self.asked.calibrate_on is not None:
+            self.calibration = read_calibration(
+                self.asked.calibrate_on, index.artifact, self.config, self.progress, skip_bad=self.asked.skip_bad
+            )
+        adopted = self.stage(
+            "adopt",
+            Adopted,
+            {
+                "brought": self.brought.key(),
+                "labels": index.artifact.labels,
+                "images": [[r.pixels_sha256, r.label, r.split] for r in index.artifact.images if r.split != "train"],
+                "input": self.config.input,
+                "frame": sorted({(r.height, r.width) for r in index.artifact.images}),
+                "known": self.brought.former is not None,
+                "versions": versions(),
+            },
+            lambda folder: self.brought.adopt(index.artifact, self.root, self.config, folder),
+        )
+        self.said = adopted.artifact.said
+        link = adopted.artifact.link
+        for line in (*self.said, *self.brought.doubts):
+            self.progress.note(line)
+        self.doubts = (*self.brought.doubts, *self._look_for_mistakes(adopted, index.artifact).sentences)
+        stage = Stage(name="adopt", artifact=link, folder=adopted.folder, seconds=adopted.seconds, reused=adopted.reused)
+        return index, Chain(links=(stage,), twin=None, labels_used=link.labels_used)
+
+    def _look_for_mistakes(self, adopted: Stage[Adopted], index: DatasetIndex) -> Doubts:
+        """Try other descriptions of the network on images that are no test images."""
+        records = choose_witnesses(index, self.config.seed)
+        link = adopted.artifact.link
+        stage = self.stage(
+            "doubts",
+            Doubts,
+            {
+                "link": link,
+                "is_bgr": self.brought.is_bgr,
+                "images": [[r.pixels_sha256, r.label] for r in records],
+                "versions": versions(),
+            },
+            lambda _: Doubts(sentences=self._mistakes(link, adopted.folder, records)),
+        )
+        for sentence in stage.artifact.sentences:
+            self.progress.note(sentence)
+        return stage.artifact
+
+    def _mistakes(self, link: Link, folder: Path, records: Sequence[ImageRecord]) -> tuple[str, ...]:
+        from weckd_edge.compile.verify.usual_mistakes import Description, find_mistakes
+        from weckd_edge.train.distill.evaluate import network_images
+
+        run, is_bgr = self.brought.run(link, folder), self.brought.is_bgr
+        return find_mistakes(
+            (lambda image: run(np.ascontiguousarray(image[:, ::-1]))) if is_bgr else run,
+            network_images([self.root / record.path for record in records], link.input),
+            np.array([record.label for record in records]),
+            Description(mean=link.input.mean, std=link.input.std, is_bgr=is_bgr),
+            link.labels,
+            self.progress,
+            takes_bytes=self.brought.takes_bytes,
+            takes_luminance=self.brought.takes_luminance,
+        )
+
+    def _data(self) -> Stage[DatasetIndex]:
+        former = self.brought.former
+        if former is not None and self._holds(former):
+            index = self.stage("data", DatasetIndex, {"former": former}, lambda folder: former)
+            self.progress.note("the split of the build that trained it is kept")
+        else:
+            index = super()._data()
+            if former is not None:
+                _refuse_trained_on(former, index.artifact)
+        return replace(index, artifact=in_order(index.artifact, self.brought.labels))
+
+    def _holds(self, former: DatasetIndex) -> bool:
+        """Tell whether the data set still is what a former build was made from."""
+        from weckd_edge.train.data.listing import data_root
+
+        self.root = data_root(self.request.data)
+        files = [(self.root / record.path, record.sha256) for record in former.images]
+        return all(path.is_file() for path, _ in files) and all(sha256_file(path) == digest for path, digest in files)
+
+    def _calibration(self, index: Stage[DatasetIndex]) -> tuple[DatasetIndex, Path]:
+        return self.calibration or super()._calibration(index)
+
+    def _export(self, link: Stage[Link]) -> Stage[ExportedModel]:
+        artifact = link.artifact
+        cast_first = self.request.target == "jetson"
+        key = {
+            "link": artifact.weights.sha256,
+            "input": artifact.input,
+            "labels": artifact.labels,
+            "cast_first": cast_first,
+            "versions": versions(),
+        }
+        return self.stage(
+            f"export-{artifact.name}",
+            ExportedModel,
+            key,
+            lambda folder: self.brought.export(artifact, link.folder, folder, cast_first=cast_first),
+        )
+
+    def _network(self, link: Stage[Link]) -> Module | None:
+        return None
+
+    def _trained(self, link: Stage[Link]) -> Predictor:
+        return self.brought.predictor(link.artifact, link.folder)
+
+    def _record(self, chain: Chain) -> ChainRecord:
+        return replace(super()._record(chain), brought=self.said, doubts=self.doubts)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doubts:
+    """What may be wrong with how a network was described.
+
+    Attributes:
+        sentences: One for each doubt.
+        schema_version: Of this record.
+    """
+
+    sentences: tuple[str, ...]
+    schema_version: int = SCHEMA_VERSION
+
+
+def choose_witnesses(index: DatasetIndex, seed: int) -> list[ImageRecord]:
+    """Return up to ``MOST_WITNESSES`` images, none of the test split: validation images first, then training images."""
+    found: list[ImageRecord] = []
+    for split in ("val", "train"):
+        records = [record for record in index.images if record.split == split]
+        order = np.random.default_rng(seed).permutation(len(records))
+        found += [records[at] for at in order]
+    return found[:MOST_WITNESSES]
+
+
+def in_order(index: DatasetIndex, labels: tuple[str, ...] | None) -> DatasetIndex:
+    """Return an index with its classes in the order of a network's outputs.
+
+    Raises:
+        ConfigError: They are not the same classes.
+    """
+    if labels is None or labels == index.labels:
+        return index
+    missing, unknown = sorted(set(index.labels) - set(labels)), sorted(set(labels) - set(index.labels))
+    if missing or unknown:
+        parts = [
+            *([f"the data set's {', '.join(missing)} is not among the network's"] if missing else []),
+            *([f"the network's {', '.join(unknown)} is not in the data set"] if unknown else []),
+        ]
+        raise ConfigError(
+            f"labels: {'; '.join(parts)}; expected the same {len(index.labels)} classes ({', '.join(index.labels)}), in the "
+            "order of the network's outputs"
+        )
+    place = {label: labels.index(label) for label in index.labels}
+    images = tuple(replace(record, label=place[index.labels[record.label]]) for record in index.images)
+    return replace(index, labels=labels, images=images)
+
+
+def _refuse_trained_on(former: DatasetIndex, index: DatasetIndex) -> None:
+    trained = {record.pixels_sha256 for record in former.images if record.split != "test"}
+    held_out = [record for record in index.images if record.split == "test"]
+    seen = [record for record in held_out if record.pixels_sha256 in trained]
+    if seen:
+        raise DataError(
+            f"{len(seen)} of {len(held_out)} test images were trained on by the build this link comes from (the first is "
+            f"{seen[0].path}); give that build's very data set, whose split is then kept, or one without its images"
+        )
+
+
+def read_calibration(
+    path: Path, index: DatasetIndex, config: BuildConfig, progress: Progress, *, skip_bad: bool = False
+) -> tuple[DatasetIndex, Path]:
+    """Read a separate calibration folder or CSV.
+
+    Args:
+        path: A folder of ``<label>/<image>`` or a CSV.
+        index: The data set.
+        config: Its quantize table says how many images are wanted.
+        progress: Where the reading is shown.
+        skip_bad: Leave out files that cannot be read, and say how many.
+
+    Returns:
+        Its images, all for calibration, and the folder they lie in.
+
+    Raises:
+        DataError: It cannot be read, holds too few images or other classes, or images of the validation or test split.
+    """
+    from weckd_edge.train.data.reading import read_data
+
+    named = config.data if path.is_file() else DataConfig()
+    found = read_data(path, progress, named)
+    root, classes = found.root, set(found.labels)
+    if classes != set(index.labels):
+        odd = sorted(classes ^ set(index.labels))
+        raise DataError(
+            f"calibration: {path} holds the classes {', '.join(sorted(classes))}, expected those of the data set "
+            f"({', '.join(index.labels)}); '{odd[0]}' is in one alone"
+        )
+    if found.bad_files:
+        first = found.bad_files[0]
+        told = f"calibration: {len(found.bad_files)} files of {path} cannot be used (such as {first.path}: {first.reason})"
+        if not skip_bad:
+            raise DataError(f"{told}; repair or remove them, or give --skip-bad to leave them out")
+        progress.note(f"{told}; they are left out")
+    for note in found.notes:
+        progress.note(f"calibration: {note.text}")
+    held_out = {record.pixels_sha256: record for record in index.images if record.split != "train"}
+    for image in found.images:
+        twin = held_out.get(image.pixels_sha256)
+        if twin is not None:
+            raise DataError(
+                f"calibration: {image.listed.path} has the very pixels of the {twin.split} image {twin.path}; ranges fitted "
+                "to it would flatter the figures, leave it out"
+            )
+    images: Sequence[ImageRecord] = [
+        ImageRecord(
+            path=image.listed.path,
+            label=index.labels.index(image.listed.label),
+            group=image.pixels_sha256,
+            split="train",
+            share=None,
+            sha256=image.sha256,
+            pixels_sha256=image.pixels_sha256,
+            width=image.width,
+            height=image.height,
+        )
+        for image in {image.pixels_sha256: image for image in found.images}.values()
+    ]
+    fewest = min(FEWEST_CALIBRATION, config.quantize.images)
+    if len(images) < fewest:
+        raise DataError(
+            f"calibration: {path} holds {len(images)} different images, expected at least {fewest}; add some, or leave "
+            "--calibrate-on out to take training images"
+        )
+    progress.note(f"calibration images: {len(images)} of {path.name}, none of them held out")
+    return DatasetIndex(name=root.resolve().name, labels=index.labels, images=tuple(images), synthetic=index.synthetic), root

@@ -1,0 +1,465 @@
+"""What a user may bring to ``compile`` instead of images to train on: an ONNX file, a checkpoint, a link of a former build.
+
+Each is opened and checked before any work is done, and then adopted: evaluated on the data set and written as a link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import (
+    SCHEMA_VERSION,
+    ChainRecord,
+    DatasetIndex,
+    ExportedModel,
+    ImageRecord,
+    InputContract,
+    Link,
+    Manifest,
+    Split,
+)
+from weckd_edge.bundle.reader import is_bundle, open_bundle
+from weckd_edge.config import BuildConfig, LinkConfig
+from weckd_edge.core.errors import ConfigError, ModelError, StoreError, WeckdError
+from weckd_edge.core.files import read_bounded
+from weckd_edge.core.serialization import from_json
+from weckd_edge.core.store import ARTIFACT_FILE, check_ref, sha256_file
+from weckd_edge.report.evidence import CHAIN_FILE, DATASET_FILE, EVIDENCE_FOLDER
+
+if TYPE_CHECKING:
+    from weckd_edge.compile.importing.hints import InputHints
+    from weckd_edge.compile.importing.network import OnnxNetwork
+    from weckd_edge.train.networks.checkpoint import Checkpoint
+
+Predictor = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+T = TypeVar("T")
+
+_MOST_BYTES = 1 << 30
+"""Of a record: an index of some two million images."""
+
+SAMPLES = 16
+"""Validation images on which a brought ONNX file and what was made of it must answer alike."""
+
+_UNKNOWN = "Which images it was trained on is not known here: if test images were among them, the accuracy is too high."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Adopted:
+    """A network that was brought, as the stages take it.
+
+    Attributes:
+        link: The network and its accuracy on this data set.
+        said: What was found and decided, in words.
+        schema_version: Of this record.
+    """
+
+    link: Link
+    said: tuple[str, ...]
+    schema_version: int = SCHEMA_VERSION
+
+
+class Brought(Protocol):
+    """A network that was opened and found usable.
+
+    Attributes:
+        labels: Classes in the order of its outputs; None where nobody has said.
+        former: The data set of the build it comes from, with its split; None where that is not known.
+        trained_name: What it is answered by, in FP32.
+    """
+
+    labels: tuple[str, ...] | None
+    former: DatasetIndex | None
+    trained_name: str
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Return what may be wrong with it, in words, as far as its file tells."""
+
+    @property
+    def takes_bytes(self) -> bool:
+        """Tell whether it takes whole grey levels, so that no mean and standard deviation apply."""
+
+    @property
+    def takes_luminance(self) -> bool:
+        """Tell whether it takes one channel, so that no order of channels applies."""
+
+    @property
+    def is_bgr(self) -> bool:
+        """Tell whether it takes blue first."""
+
+    @property
+    def bytes(self) -> int:
+        """Return the size of its weights."""
+
+    def key(self) -> object:
+        """Return everything the adoption depends on, beside the data set."""
+
+    def adopt(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> Adopted:
+        """Evaluate it and write it into ``folder``."""
+
+    def export(self, adopted: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
+        """Write the graph from frame to probabilities; ``cast_first`` as TensorRT asks for it."""
+
+    def predictor(self, adopted: Link, source: Path) -> Predictor:
+        """Return what it answers to one frame, without anything that compiling does."""
+
+    def run(self, adopted: Link, source: Path) -> Run:
+        """Return what it predicts of one normalised image ``[1, 3, S, S]``, red first: probabilities ``[classes]``."""
+
+
+def _contract(
+    index: DatasetIndex, config: BuildConfig, size: int, mean: tuple[float, ...], std: tuple[float, ...]
+) -> InputContract:
+    from weckd_edge.train.distill.chain import frame_size
+
+    height, width = frame_size(index, config.input)
+    return InputContract(
+        frame_height=height,
+        frame_width=width,
+        crop=config.input.crop,
+        input_size=size,
+        mean=(mean[0], mean[1], mean[2]),
+        std=(std[0], std[1], std[2]),
+        resize=config.input.resize or "bilinear",
+    )
+
+
+def _split(index: DatasetIndex, split: Split) -> list[ImageRecord]:
+    return [record for record in index.images if record.split == split]
+
+
+@dataclass(kw_only=True, slots=True)
+class BroughtOnnx:
+    """An ONNX classifier from elsewhere."""
+
+    network: OnnxNetwork
+    labels: tuple[str, ...] | None
+    former: DatasetIndex | None = None
+    trained_name: str = "brought onnx fp32"
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        return self.network.doubts
+
+    @property
+    def takes_bytes(self) -> bool:
+        return self.network.form.kind == "uint8"
+
+    @property
+    def takes_luminance(self) -> bool:
+        return self.network.form.channels == 1
+
+    @property
+    def is_bgr(self) -> bool:
+        return self.network.form.order == "bgr"
+
+    @property
+    def bytes(self) -> int:
+        return self.network.bytes
+
+    def key(self) -> object:
+        found = self.network
+        return ["onnx", found.sha256, found.form, [output.name for output in found.file_model.graph.output], found.doubts]
+
+    def adopt(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> Adopted:
+        from weckd_edge.compile.importing.adopt import adopt_network
+        from weckd_edge.train.distill.evaluate import accuracy
+
+        found = self.network
+        form = found.form
+        contract = _contract(index, config, form.side, form.mean, form.std)
+        val, test = _split(index, "val"), _split(index, "test")
+        made = adopt_network(found, _inputs(root, val[:SAMPLES], contract), index.labels, folder)
+        draft = folder / made.onnx.path
+        answer = _onnx_predictor(draft, contract)
+        rates = [accuracy(_answers(answer, root, records, contract), records) for records in (val, test)]
+        link = Link(
+            name="brought",
+            model=found.name,
+            options={},
+            input=contract,
+            labels=index.labels,
+            parameters=made.parameters,
+            macs=made.macs,
+            weights=made.onnx,
+            parent=None,
+            share=0,
+            labels_used=0,
+            images_used=0,
+            val_accuracy=rates[0],
+            test_accuracy=rates[1],
+        )
+        return Adopted(link=link, said=(*made.said, _UNKNOWN))
+
+    def export(self, adopted: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
+        from weckd_edge.compile.importing.adopt import wrap_network
+
+        weights = adopted.weights
+        return wrap_network(
+            source / weights.path, adopted.input, adopted.labels, weights.sha256, folder, cast_first=cast_first
+        )
+
+    def predictor(self, adopted: Link, source: Path) -> Predictor:
+        return _onnx_predictor(source / adopted.weights.path, adopted.input)
+
+    def run(self, adopted: Link, source: Path) -> Run:
+        from weckd_edge.devices.runtime.backends.table import open_runner
+
+        return open_runner("onnxruntime", source / adopted.weights.path).run  # type: ignore[return-value]  # takes float32
+
+
+def _inputs(root: Path, records: Sequence[ImageRecord], contract: InputContract) -> list[NDArray[np.float32]]:
+    from weckd_edge.train.data.pixel_cache import frames_of
+    from weckd_edge.train.distill.evaluate import network_pixels
+
+    frames = frames_of([root / record.path for record in records], contract)
+    return [network_pixels(frame, contract) for frame in frames]
+
+
+def _onnx_predictor(network: Path, contract: InputContract) -> Predictor:
+    from weckd_edge.devices.runtime.backends.table import open_runner
+    from weckd_edge.train.distill.evaluate import network_pixels
+
+    runner = open_runner("onnxruntime", network, reference=True)
+
+    def answer(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return runner.run(network_pixels(frame, contract))  # type: ignore[arg-type]  # this graph takes float32
+
+    return answer
+
+
+def _answers(answer: Predictor, root: Path, records: Sequence[ImageRecord], contract: InputContract) -> NDArray[np.float32]:
+    from weckd_edge.train.data.pixel_cache import frames_of
+
+    return np.stack([answer(frame) for frame in frames_of([root / record.path for record in records], contract)])
+
+
+class _TorchNetwork:
+    """What a checkpoint and a former link have in common: torch answers them, and the usual export writes them."""
+
+    trained_name = "torch fp32"
+    doubts = ()
+    takes_bytes = False
+    takes_luminance = False
+    is_bgr = False
+
+    def export(self, adopted: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
+        from weckd_edge.compile.export.onnx_export import export_onnx
+        from weckd_edge.train.networks.models import load_link
+
+        trunk = load_link(adopted, source).trunk
+        return export_onnx(trunk, adopted.input, adopted.labels, adopted.weights.sha256, folder, cast_first=cast_first)
+
+    def predictor(self, adopted: Link, source: Path) -> Predictor:
+        from weckd_edge.train.distill.evaluate import frame_predictor
+
+        return frame_predictor(adopted, source)
+
+    def run(self, adopted: Link, source: Path) -> Run:
+        from weckd_edge.train.distill.evaluate import network_predictor
+
+        return network_predictor(adopted, source)
+
+
+@dataclass(kw_only=True)
+class BroughtCheckpoint(_TorchNetwork):
+    """A timm network with a file of its weights."""
+
+    checkpoint: Checkpoint
+    file: Path
+    input_size: int
+    labels: tuple[str, ...] | None
+    weights_key: str | None = None
+    former: DatasetIndex | None = None
+    is_bgr: bool = False
+
+    def __post_init__(self) -> None:
+        self.sha256 = sha256_file(self.file)
+
+    @property
+    def bytes(self) -> int:
+        return self.file.stat().st_size
+
+    def key(self) -> object:
+        made = self.checkpoint
+        described = [made.architecture, made.options, made.mean, made.std, self.input_size, self.is_bgr]
+        return ["checkpoint", self.sha256, self.weights_key, *described]
+
+    def adopt(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> Adopted:
+        from weckd_edge.train.distill.evaluate import accuracy, predict
+        from weckd_edge.train.networks.checkpoint import write_link
+
+        made = self.checkpoint
+        if made.classes != len(index.labels):
+            raise ModelError(
+                f"{self.file.name}: its classifier answers {made.classes} classes, expected one for each of "
+                f"{len(index.labels)} labels; train it on these classes, or give the data set of its own"
+            )
+        contract = _contract(index, config, self.input_size, made.mean, made.std)
+        rates = [
+            accuracy(predict(made.student, contract, root, records), records)
+            for records in (_split(index, "val"), _split(index, "test"))
+        ]
+        link = write_link(made, contract, index.labels, rates[0], rates[1], folder)
+        numbers = [", ".join(f"{value:g}" for value in values) for values in (made.mean, made.std)]
+        said = (
+            f"Checkpoint {self.file.name} of timm's {made.architecture}: every tensor fits.",
+            *made.said,
+            f"Input of {self.input_size} by {self.input_size} pixels, mean {numbers[0]}, standard deviation {numbers[1]}.",
+            _UNKNOWN,
+        )
+        return Adopted(link=link, said=said)
+
+
+@dataclass(kw_only=True)
+class BroughtLink(_TorchNetwork):
+    """A link of a former build, with its weights."""
+
+    link: Link
+    folder: Path
+    former: DatasetIndex | None
+
+    def __post_init__(self) -> None:
+        self.labels: tuple[str, ...] | None = self.link.labels
+
+    @property
+    def bytes(self) -> int:
+        return self.link.weights.bytes
+
+    def key(self) -> object:
+        return ["link", self.link]
+
+    def adopt(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> Adopted:
+        from weckd_edge.train.distill.evaluate import accuracy, predict
+        from weckd_edge.train.networks.checkpoint import copy_link
+        from weckd_edge.train.networks.models import load_link
+
+        student = load_link(self.link, self.folder)
+        rates = [
+            accuracy(predict(student, self.link.input, root, records), records)
+            for records in (_split(index, "val"), _split(index, "test"))
+        ]
+        copied = replace(copy_link(self.link, self.folder, folder), val_accuracy=rates[0], test_accuracy=rates[1])
+        known = "its split is kept: no test image was trained on." if self.former else _UNKNOWN
+        return Adopted(link=copied, said=(f"Link {self.link.name} ({self.link.model}) of a former build; {known}",))
+
+
+def open_onnx(path: Path, hints: InputHints, labels: tuple[str, ...] | None) -> BroughtOnnx:
+    """Open an ONNX file.
+
+    Raises:
+        WeckdError: See ``weckd_edge.compile.importing.network.read_onnx``.
+    """
+    from weckd_edge.compile.importing.network import read_onnx
+
+    network = read_onnx(path, hints)
+    return BroughtOnnx(
+        network=network,
+        labels=labels or network.labels,
+        trained_name=f"brought onnx {'int8' if network.quantized else 'fp32'}",
+    )
+
+
+def open_checkpoint(
+    path: Path,
+    model: LinkConfig | None,
+    hints: InputHints,
+    labels: tuple[str, ...] | None,
+    *,
+    weights_key: str | None = None,
+) -> BroughtCheckpoint:
+    """Open a checkpoint of a timm network.
+
+    Raises:
+        ConfigError: A hint does not apply to it, or nothing says which network it is of.
+        ModelError: See ``weckd_edge.train.networks.checkpoint.read_checkpoint``.
+    """
+    from weckd_edge.train.networks.checkpoint import exchange_red_and_blue, read_checkpoint
+
+    given = {
+        "--layout": hints.layout is not None,
+        "--channels": hints.channels is not None,
+        "--output": hints.output is not None,
+        "--to-inference": hints.to_inference,
+    }
+    for option in [option for option, is_given in given.items() if is_given]:
+        raise ConfigError(f"{option} is for ONNX files; {path.name} is a checkpoint, leave it out")
+    made = read_checkpoint(model, path, len(labels) if labels else None, key=weights_key, mean=hints.mean, std=hints.std)
+    is_bgr = hints.channel_order == "bgr"
+    if is_bgr:
+        exchange_red_and_blue(made)
+    return BroughtCheckpoint(
+        checkpoint=made,
+        file=path,
+        input_size=hints.input_size or made.input_size,
+        labels=labels,
+        weights_key=weights_key,
+        is_bgr=is_bgr,
+    )
+
+
+def open_link(folder: Path) -> BroughtLink:
+    """Open a link of a former build: its own folder in the build's workspace, or the bundle beside that workspace.
+
+    Raises:
+        StoreError: There is none, or its weights are not whole.
+        ModelError: The bundle's weights are no longer kept.
+    """
+    if is_bundle(folder):
+        return _link_of_bundle(folder)
+    artifact = folder / ARTIFACT_FILE
+    if not artifact.is_file():
+        raise StoreError(
+            f"{folder}: expected a link of a former build (such as OUT.work/link-M3-...) or a bundle, found neither; give "
+            "an .onnx file, or a checkpoint with --model"
+        )
+    link = _read(Link, artifact)
+    check_ref(folder, link.weights)
+    return BroughtLink(link=link, folder=folder, former=_index_beside(folder))
+
+
+def _link_of_bundle(folder: Path) -> BroughtLink:
+    bundle = open_bundle(folder)
+    manifest: Manifest = bundle.manifest
+    records = {name: bundle.read_path(f"{EVIDENCE_FOLDER}/{name}") or b"" for name in (CHAIN_FILE, DATASET_FILE)}
+    chain = from_json(ChainRecord, records[CHAIN_FILE], where=CHAIN_FILE, error=StoreError)
+    index = from_json(DatasetIndex, records[DATASET_FILE], where=DATASET_FILE, error=StoreError)
+    shipped = next((link for link in chain.links if link.name == chain.shipped), chain.links[-1])
+    workspace = folder.absolute().with_name(folder.absolute().name + ".work")
+    for place in sorted(workspace.glob("*/" + ARTIFACT_FILE)) if workspace.is_dir() else []:
+        weights = place.parent / shipped.weights.path
+        if weights.is_file() and weights.stat().st_size == shipped.weights.bytes:
+            try:
+                check_ref(place.parent, shipped.weights)
+            except StoreError:
+                continue
+            if weights.suffix != ".onnx":
+                return BroughtLink(link=shipped, folder=place.parent, former=index if not chain.brought else None)
+    raise ModelError(
+        f"{folder}: the bundle {manifest.name} holds the compiled graph alone, and the weights of {shipped.name} are "
+        f"no longer in {workspace.name} beside it; give the link's folder, or the checkpoint with --model"
+    )
+
+
+def _read(kind: type[T], path: Path) -> T:
+    data = read_bounded(path, at_most=_MOST_BYTES, where=str(path), error=StoreError)
+    return from_json(kind, data, where=str(path), error=StoreError)
+
+
+def _index_beside(folder: Path) -> DatasetIndex | None:
+    """Return the data set of a workspace's build, where it kept only one."""
+    found = []
+    for artifact in sorted(folder.absolute().parent.glob("data-*/" + ARTIFACT_FILE)):
+        try:
+            found.append(_read(DatasetIndex, artifact))
+        except WeckdError:
+            continue
+    return found[0] if len(found) == 1 else None

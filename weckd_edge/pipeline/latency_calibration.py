@@ -1,0 +1,151 @@
+"""Measure a ladder of small networks on this machine, so that the latency of others can be predicted for it."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.bundle.reader import open_bundle
+from weckd_edge.compile.cost.calibration_networks import RECIPES, Recipe, build_network
+from weckd_edge.compile.cost.onnx_costs import count_onnx
+from weckd_edge.compile.cost.openvino_ir_costs import count_ir
+from weckd_edge.compile.graph import NETWORK_INPUT_NAME, load_graph
+from weckd_edge.compile.quantize.quantize import quantize_for_timing
+from weckd_edge.core.errors import ConfigError
+from weckd_edge.core.progress import Progress
+from weckd_edge.devices.latency_model.counts import NetworkCounts, read_counts
+from weckd_edge.devices.latency_model.measurements import TimedNetwork
+from weckd_edge.devices.latency_model.timing import summarise, time_in_rounds
+from weckd_edge.devices.machine.detect import detect
+from weckd_edge.devices.runtime.backends.table import find_backend, open_runner
+from weckd_edge.devices.runtime.model_choice import backend_of, read_model
+
+BACKEND = "openvino"
+
+
+def measure_ladder(
+    progress: Progress,
+    *,
+    device: str | None = None,
+    backend: str = BACKEND,
+    threads: int = 1,
+    rounds: int = 6,
+    recipes: Sequence[Recipe] = RECIPES,
+) -> tuple[TimedNetwork, ...]:
+    """Build, quantize and time every network of the ladder in float32 and int8.
+
+    Args:
+        progress: Where it is shown.
+        device: The profile this machine is taken for; None: the one that is detected.
+        backend: What runs the networks; it must read ONNX.
+        threads: Processor threads.
+        rounds: Turns of each network, at least 3.
+        recipes: The ladder.
+
+    Raises:
+        ConfigError: No backend of that name, or too few rounds.
+        MissingDependency: The extra ``compile`` or that of the backend is not installed.
+        ModelError: The backend refuses a network.
+    """
+    find_backend(backend)
+    found = detect()
+    reduce_range = bool(found.overflow_fix_needed)
+    with TemporaryDirectory(prefix="weckd-") as place:
+        with progress.task("build the ladder", len(recipes)) as task:
+            rungs = []
+            for recipe in recipes:
+                rungs += _build(recipe, Path(place), reduce_range)
+                task.advance()
+        networks = [
+            (functools.partial(open_runner, backend, path, threads=threads), _image(recipe)) for recipe, path, _ in rungs
+        ]
+        medians: list[list[int]] = [[] for _ in rungs]
+        with progress.task("time the ladder", rounds * len(rungs)) as task:
+            for index, median_ns in time_in_rounds(networks, rounds=rounds):
+                medians[index].append(median_ns)
+                task.advance()
+        version = _version(backend, rungs[0][1])
+    timed = []
+    for (recipe, _, counts), turns in zip(rungs, medians, strict=True):
+        latency_ns, noise = summarise(turns)
+        timed.append(
+            TimedNetwork(
+                device=device or found.profile,
+                host=found.host,
+                backend=backend,
+                backend_version=version,
+                threads=threads,
+                precision=counts.precision,
+                network=recipe.name,
+                family=recipe.block,
+                latency_ns=latency_ns,
+                noise=round(noise, 4),
+                counts=counts,
+            )
+        )
+    return tuple(timed)
+
+
+def count_file(path: Path, *, network_alone: bool = False, key: Path | None = None) -> NetworkCounts:
+    """Count the layers of a model.
+
+    Args:
+        path: ``.onnx``, an IR's ``.xml``, a ``.json`` of counts, or a bundle's folder: there it is what the processor runs,
+            the IR if there is one, else the graph.
+        network_alone: Leave out the preprocessing in front of the network.
+        key: PEM public key; with it, ``path`` is a bundle that its owner signed, or is refused.
+
+    Raises:
+        BundleError: The folder is no bundle, one that was changed, or not the owner's.
+        ConfigError: The counts of a file cannot be cut.
+        ModelError: It cannot be read or counted.
+    """
+    behind = NETWORK_INPUT_NAME if network_alone else None
+    if path.is_dir():
+        bundle = open_bundle(path, key=key)
+        built = next((built for built in bundle.manifest.models if backend_of(built) == "openvino"), None)
+        model = read_model(bundle, *(built.files if built is not None else (bundle.manifest.onnx,)))
+        with tempfile.TemporaryDirectory(prefix="weckd-counts-") as own:
+            return count_file(model.write(Path(own)), network_alone=network_alone)
+    if key is not None:
+        raise ConfigError(f"{path}: a key is for a bundle, this is none; leave the key out")
+    if path.suffix == ".json":
+        if network_alone:
+            raise ConfigError(f"{path}: counts are of a whole model already; leave --network-alone out, or give the model")
+        return read_counts(path)
+    if path.suffix == ".xml":
+        return count_ir(path, behind=behind)
+    return count_onnx(load_graph(path), behind=behind)
+
+
+def _build(recipe: Recipe, folder: Path, reduce_range: bool) -> list[tuple[Recipe, Path, NetworkCounts]]:
+    plain = build_network(recipe)
+    small = quantize_for_timing(plain, [_image(recipe)], reduce_range=reduce_range)
+    made = []
+    for precision, model in (("float32", plain), ("int8", small)):
+        path = folder / f"{recipe.name}-{precision}.onnx"
+        path.write_bytes(model.SerializeToString())
+        made.append((recipe, path, count_onnx(model)))
+    return made
+
+
+def _image(recipe: Recipe) -> NDArray[Any]:
+    random = np.random.default_rng(0)
+    if recipe.frame is None:
+        return random.standard_normal((1, 3, recipe.side, recipe.side)).astype(np.float32)
+    return random.integers(0, 256, (1, *recipe.frame, 3), dtype=np.uint8)
+
+
+def _version(backend: str, path: Path) -> str:
+    runner = open_runner(backend, path)
+    try:
+        return runner.version
+    finally:
+        runner.close()

@@ -1,0 +1,98 @@
+"""Where a command may write: never into what it reads as a data set, nor into a bundle that is sealed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from weckd_edge.bundle.reader import is_bundle
+from weckd_edge.core.bounds import MOST_NAME, plain_name
+from weckd_edge.core.errors import ConfigError
+from weckd_edge.core.files import explain_os_error
+
+Made = Literal["file", "folder", "bundle"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A folder or file that a command reads.
+
+    Attributes:
+        what: How it is called in a message, such as ``the data set``.
+        path: Where it lies; a folder is read with every folder below it.
+    """
+
+    what: str
+    path: Path
+
+
+def check_place(out: Path, sources: Iterable[Source] = (), *, option: str = "--out", makes: Made = "folder") -> None:
+    """Refuse a place to write to that would change what is read, or what is sealed.
+
+    Args:
+        out: The folder or file that will be written or replaced; need not be there.
+        sources: What is read. A file directly in a folder of images, beside its sub-folders, is no image of it.
+        option: The option that named ``out``.
+        makes: What ``out`` will be: a ``bundle`` replaces the one that stands there, a ``folder`` is added to.
+
+    Raises:
+        ConfigError: It lies in one of the sources or in a bundle, or would replace a source.
+    """
+    try:
+        place = out.resolve()
+        around = (place, *place.parents) if makes == "folder" else place.parents
+        sealed = next((folder for folder in around if is_bundle(folder)), None)
+        if sealed is not None:
+            raise ConfigError(f"{option} {out}: lies in the sealed bundle {sealed}; choose a place outside it")
+        for source in sources:
+            _check_source(place, source, f"{option} {out}", makes)
+    except (OSError, RuntimeError, ValueError) as err:  # RuntimeError: Python 3.10 to 3.12 of a circle of links
+        said = explain_os_error(err) if isinstance(err, OSError) else str(err)
+        raise ConfigError(f"{option} {out}: {said}") from err
+
+
+def _check_source(place: Path, source: Source, before: str, makes: Made) -> None:
+    try:
+        read = source.path.resolve()
+        is_folder = read.is_dir()
+    except (OSError, RuntimeError, ValueError):  # whoever reads it says what is wrong with it
+        return
+    if makes != "folder" and read.is_relative_to(place):
+        raise ConfigError(f"{before}: {source.what} ({source.path}) lies there and would be replaced; choose another place")
+    if not is_folder or not place.is_relative_to(read):
+        return
+    below = place.relative_to(read)
+    if makes == "file" and len(below.parts) == 1:
+        return
+    raise ConfigError(
+        f"{before}: lies in {source.what} ({source.path}), whose folders are read: the next run would take what is written "
+        "there for images; choose a place outside it"
+    )
+
+
+def normal_path(path: Path) -> Path:
+    """Return an absolute path without ``.`` and ``..``, so that it has a name; a link is not followed."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+
+
+def bundle_name(out: Path) -> str:
+    """Return how the bundle in a folder is called: as the folder, in letters that every update system takes.
+
+    Raises:
+        ConfigError: None of the folder's letters is one of those, or there are too many.
+    """
+    name = plain_name(normal_path(out).name)
+    if not name:
+        raise ConfigError(
+            f"--out {out}: a bundle is called as its folder, and no update system takes this name; expected at least one "
+            "letter or digit of A to Z, a to z and 0 to 9"
+        )
+    if len(name) > MOST_NAME:
+        raise ConfigError(
+            f"--out {out}: a bundle is called as its folder, expected at most {MOST_NAME} letters, found {len(name)}; "
+            "choose a shorter name"
+        )
+    return name

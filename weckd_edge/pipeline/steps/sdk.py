@@ -1,0 +1,39 @@
+"""The sources of the C library as every bundle carries them, so that what opens a bundle comes with it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from weckd_edge.core.errors import StoreError
+
+SDK_FOLDER = "sdk"
+SOURCE = Path(__file__).parent / "firmware"
+_FOLDERS = ("include", "src", "cmake", "examples", "python", "update", "recipes")
+_FILES = ("CMakeLists.txt", "LICENSE")
+_LEFT_OUT = ("tests", "__pycache__")
+
+
+def sdk_files() -> tuple[Path, ...]:
+    """Return the sources a bundle carries, relative to ``SOURCE``, sorted; tests and fuzzers stay with the project.
+
+    Raises:
+        StoreError: They were not installed with this package.
+    """
+    if not (SOURCE / "CMakeLists.txt").is_file():
+        raise StoreError(f"{SOURCE}: expected the C library's sources, found none; install weckd-edge again")
+    below = [path.relative_to(SOURCE) for name in _FOLDERS for path in (SOURCE / name).rglob("*") if path.is_file()]
+    kept = [path for path in below if not any(part in _LEFT_OUT or part.startswith(".") for part in path.parts)]
+    return tuple(sorted([*map(Path, _FILES), *kept]))
+
+
+def write_sdk(bundle: Path) -> None:
+    """Copy the sources to ``sdk/`` of a bundle that is being assembled.
+
+    Raises:
+        StoreError: They were not installed with this package.
+    """
+    for path in sdk_files():
+        target = bundle / SDK_FOLDER / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(SOURCE / path, target)

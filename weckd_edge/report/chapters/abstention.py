@@ -1,0 +1,93 @@
+"""What a report says of "unable to analyze": sentences and rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from weckd_edge.artifacts import Abstention
+from weckd_edge.core.words import plural
+
+WORDS = {
+    "too_dark": "too dark",
+    "too_bright": "too bright",
+    "flat": "too little contrast",
+    "blurred": "blurred",
+    "unfamiliar": "not like the frames it was trained on",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KindRow:
+    """One kind of frames that should be refused, in words.
+
+    Attributes:
+        name: What they are.
+        refused: Part of them that the guard refuses.
+        guard: AUROC of the whole guard.
+        score: AUROC of its score alone.
+        network: AUROC of the network's own doubt.
+    """
+
+    name: str
+    refused: str
+    guard: str
+    score: str
+    network: str
+
+
+def kind_rows(found: Abstention) -> list[KindRow]:
+    """Return a row for every kind of frames."""
+    return [
+        KindRow(
+            name=kind.name,
+            refused=f"{kind.refused:.0%}",
+            guard=f"{kind.guard_auroc:.3f}",
+            score=f"{kind.score_auroc:.3f}",
+            network=f"{kind.network_auroc:.3f}",
+        )
+        for kind in found.kinds
+    ]
+
+
+def sentences(found: Abstention) -> list[str]:
+    """Say what is refused, how sure an answer must be, and what that is worth on the test images."""
+    told = [_guard(found)]
+    if found.refuse_labels:
+        told.append(f"No answer are: {', '.join(found.refuse_labels)}.")
+    told += _threshold(found)
+    answered = f"Of the test images {found.answered.value:.1%} are answered"
+    if found.wrong is None:
+        return [*told, f"{answered}."]
+    wrong = found.wrong
+    return [*told, f"{answered}, {wrong.value:.1%} of those wrongly (95 % interval {wrong.low:.1%} to {wrong.high:.1%})."]
+
+
+def _guard(found: Abstention) -> str:
+    if found.refused_test is None:
+        return f"Every frame is given to the network ({found.guard.note})."
+    rate = found.refused_test
+    reasons = ", ".join(f"{count} {WORDS.get(code, code)}" for code, count in sorted(found.refused_for.items()))
+    because = f": {reasons}" if reasons else ""
+    return (
+        f"The frame guard rests on {plural(found.guard.groups, 'group')} and refuses {rate.value:.1%} of the test images "
+        f"(95 % interval {rate.low:.1%} to {rate.high:.1%}){because}; {found.guard.note}."
+    )
+
+
+def _threshold(found: Abstention) -> list[str]:
+    sought = found.threshold
+    if sought is None:
+        return [f"No decision is made under a probability of {found.abstain_below:g}."] if found.abstain_below else []
+    asked = f"at most {sought.risk:.1%} of the answered groups wrong, with {sought.confidence:.0%} confidence"
+    if sought.chosen is not None:
+        got = f"; of the test groups {found.group_risk:.1%} are" if found.group_risk is not None else ""
+        return [f"No decision is made under a probability of {sought.chosen:g}: {asked}{got}."]
+    more = f"it would take about {plural(sought.more_groups, 'further validation group')}" if sought.more_groups else ""
+    return [f"No threshold keeps what was asked ({asked}){'; ' + more if more else ''}."]
+
+
+def brief(found: Abstention) -> str:
+    """Return one line for a terminal."""
+    refused = f"guard refuses {found.refused_test.value:.1%} of the test images" if found.refused_test else "no guard"
+    wrong = f", {found.wrong.value:.1%} of those wrongly" if found.wrong is not None else ""
+    return f"Unable to analyze: {refused}; {found.answered.value:.1%} are answered{wrong}."

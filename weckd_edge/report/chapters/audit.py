@@ -1,0 +1,294 @@
+"""The probes in words and rows: for the page, the terminal, whoever shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from weckd_edge.artifacts import (
+    Estimate,
+    FoldComparison,
+    MaskFigure,
+    MaskProbe,
+    Probes,
+    Rate,
+    SourceProbe,
+    SplitLeaks,
+    SuspectProbe,
+)
+from weckd_edge.core.words import NBSP, plural
+from weckd_edge.report.numbers import EN_DASH, MINUS, interval, percent, points
+
+PAIRS_SHOWN = 10
+SUSPECTS_SHOWN = 20
+
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProbeSection:
+    """One probe.
+
+    Attributes:
+        title: Its question.
+        answer: In a sentence or two.
+        columns: Of the table.
+        rows: Of the table; empty: there is none.
+    """
+
+    title: str
+    answer: str
+    columns: Row = ()
+    rows: tuple[Row, ...] = ()
+
+
+def sections(probes: Probes) -> tuple[ProbeSection, ...]:
+    """Word every probe that was made."""
+    return tuple(_sections(probes))
+
+
+def _sections(probes: Probes) -> Iterator[ProbeSection]:
+    if probes.published is not None:
+        yield _leaks("Does the published split leak?", "the published split", probes.published)
+    if probes.own is not None:
+        yield _leaks("Does this build's split leak?", "this build's split", probes.own)
+    if probes.folds is not None:
+        yield _folds(probes.folds)
+    if probes.masking is not None:
+        yield _masking(probes.masking)
+    if probes.fingerprints:
+        yield _fingerprints(probes)
+    yield _sources(probes.sources)
+    if probes.suspects is not None:
+        yield _suspects(probes.suspects)
+
+
+def _leaks(title: str, name: str, leaks: SplitLeaks) -> ProbeSection:
+    if leaks.near or leaks.grouped:
+        answer = (
+            f"Of {plural(leaks.held_out, 'held-out image')} of {name}, {leaks.copies} hold the very pixels of an image of "
+            f"another split, {leaks.near} look like one (copies among them), and {leaks.grouped} share a group with one."
+        )
+        if leaks.grouped == leaks.copies == 0:
+            answer += " No copy and no group is cut; the look-alikes lie in groups that were kept apart on purpose."
+    else:
+        answer = f"No: of {plural(leaks.held_out, 'held-out image')} none copies, resembles or is grouped with another's."
+    if any(pair.how == "features" for pair in leaks.pairs):
+        answer += " The nearest pairs are listed for you to look at: they are the likeliest leaks if there are any."
+    how = {"pixels": "the same pixels", "picture": "look alike", "features": "nearest by features"}
+    shown = [pair for kind in how for pair in [p for p in leaks.pairs if p.how == kind][:PAIRS_SHOWN]]
+    return ProbeSection(
+        title=title,
+        answer=answer,
+        columns=("held out", "and", "splits", "likeness", "how", "label"),
+        rows=tuple(
+            (p.held_out, p.other, p.splits, f"{p.likeness:.3f}", how[p.how], "same" if p.same_label else "differs")
+            for p in shown
+        ),
+    )
+
+
+def folds_sentence(folds: FoldComparison) -> str:
+    """Say by how much random folds flatter."""
+    gap = folds.flattery
+    size = f"{abs(gap.value) * 100:.1f}{NBSP}points (95{NBSP}% interval {_points(gap)})"
+    if gap.low > 0:
+        return (
+            f"Random splits would have flattered this by {size}: "
+            f"{percent(folds.by_image.value)} instead of {percent(folds.by_group.value)}."
+        )
+    if gap.high < 0:
+        return f"Random splits come out {size} lower than splits by groups, which is not what leaks do."
+    return f"Random splits are not shown to flatter: {points(gap.value)} (95{NBSP}% interval {_points(gap)})."
+
+
+def _folds(folds: FoldComparison) -> ProbeSection:
+    return ProbeSection(
+        title="Would random splits have flattered?",
+        answer=folds_sentence(folds)
+        + f" The same features and linear classifier, {folds.repeats} times {folds.folds} folds of {folds.images:,} images.",
+        columns=("folds of", "accuracy", f"95{NBSP}% interval"),
+        rows=(
+            ("single images", percent(folds.by_image.value), _shares(folds.by_image)),
+            ("whole groups", percent(folds.by_group.value), _shares(folds.by_group)),
+        ),
+    )
+
+
+def masking_sentence(probe: MaskProbe) -> str:
+    """Say whether the label is told by the centre, by what is around it, or by both."""
+    whole = probe.rows[0].accuracy
+    base = probe.majority
+    above = whole.value - base
+    if whole.low <= base:
+        return (
+            f"Nothing can be told from the masks: whole pictures give {percent(whole.value)}, no better than the "
+            f"commonest class ({percent(base)})."
+        )
+    given = [row for row in probe.rows if row.disc is None and row.shows == "surroundings"]
+    discs = [row for row in probe.rows if row.disc is not None and row.shows == "surroundings"]
+    told = [row for row in discs if row.accuracy.low > base]
+    applied = given or told[-1:] or discs[-1:]
+    if not applied:
+        return "No mask was applied."
+    outside = applied[0]
+    where = "the given regions" if outside.disc is None else f"a centred disc of {percent(outside.disc, 0)} of the side"
+    kept = max(0.0, (outside.accuracy.value - base) / above)
+    facts = (
+        f"With {where} covered ({percent(outside.visible, 0)} of the picture is left), {percent(outside.accuracy.value)} "
+        f"({interval(outside.accuracy)}) are answered right; {percent(whole.value)} with whole pictures, {percent(base)} by "
+        "the commonest class alone."
+    )
+    if outside.accuracy.low <= base:
+        return f"The surroundings do not tell the label. {facts}"
+    inside = next(row for row in probe.rows if row.shows == "centre" and row.disc == outside.disc)
+    if inside.accuracy.low <= base:
+        return f"The label is told by the surroundings, and not by the centre: a network can read the camera. {facts}"
+    return (
+        f"The surroundings alone keep {percent(kept, 0)} of what whole pictures tell beyond the commonest class. Unless "
+        f"what they show is part of the finding, that much may be the camera. {facts}"
+    )
+
+
+def _shipped_sentence(probe: MaskProbe) -> str:
+    whole = probe.rows[0].shipped
+    rows = [row for row in probe.rows if row.shows == "surroundings" and row.shipped is not None]
+    if whole is None or probe.shipped_majority is None or not rows:
+        return ""
+    covered = rows[-1]
+    if covered.shipped is None:
+        return ""
+    what = "the given regions" if covered.disc is None else f"a disc of {percent(covered.disc, 0)} of the side"
+    return (
+        f" The trained network, which never saw a covered picture, answers {percent(whole.value)} of the test images right, "
+        f"and {percent(covered.shipped.value)} with {what} covered ({percent(probe.shipped_majority)}: commonest class)."
+    )
+
+
+def _masking(probe: MaskProbe) -> ProbeSection:
+    return ProbeSection(
+        title="Does the label lie in the centre, or around it?",
+        answer=masking_sentence(probe) + _shipped_sentence(probe),
+        columns=("shown", "of the picture", "accuracy", "AUC", "trained network"),
+        rows=tuple(
+            (
+                _shown(row),
+                percent(row.visible, 0),
+                f"{percent(row.accuracy.value)} ({interval(row.accuracy)})",
+                _area(row.auc),
+                f"{percent(row.shipped.value)} ({interval(row.shipped)})" if row.shipped else EN_DASH,
+            )
+            for row in probe.rows
+        ),
+    )
+
+
+def _shown(row: MaskFigure) -> str:
+    if row.shows == "whole":
+        return "all of it"
+    if row.shows == "shape":
+        return "the outline of the given region alone"
+    if row.disc is None:
+        return "all but the given region" if row.shows == "surroundings" else "the given region alone"
+    disc = f"a disc of {percent(row.disc, 0)} of the side"
+    return f"all but {disc}" if row.shows == "surroundings" else f"{disc} alone"
+
+
+def _fingerprints(probes: Probes) -> ProbeSection:
+    base = probes.majority
+    telling = [f for f in probes.fingerprints if f.accuracy.low > base]
+    if telling:
+        told = ", ".join(f"{f.name} {percent(f.accuracy.value)}" for f in telling)
+        answer = (
+            f"Some tell the label better than the commonest class ({percent(base)}): {told}. Colour and file size may "
+            "follow from the finding; image size, compression and source cannot: where they tell the label, classes come "
+            "from different cameras."
+        )
+    else:
+        answer = f"No: none of them tells the label better than the commonest class ({percent(base)})."
+    return ProbeSection(
+        title="Do things tell the label that should not matter?",
+        answer=answer,
+        columns=("from", "that is", "accuracy", "AUC"),
+        rows=tuple(
+            (f.name, f.features, f"{percent(f.accuracy.value)} ({interval(f.accuracy)})", _area(f.auc))
+            for f in probes.fingerprints
+        ),
+    )
+
+
+def _sources(probe: SourceProbe | None) -> ProbeSection:
+    title = "How is a source answered that was not trained on?"
+    if probe is None:
+        return ProbeSection(title=title, answer="Not known: the data set names no source of its images (a site, a device).")
+    if len(probe.sources) < 2:
+        return ProbeSection(title=title, answer=f"Not known: the column '{probe.column}' names one source alone.")
+    both = [(s, s.left_out, s.seen) for s in probe.sources if s.left_out is not None and s.seen is not None]
+    answer = f"Each '{probe.column}' is left out of the training in turn."
+    if both:
+        source, left, seen = min(both, key=lambda item: item[1].value - item[2].value)
+        answer += f" The largest loss: {source.source}, {percent(seen.value)} (trained on too) to {percent(left.value)}."
+    return ProbeSection(
+        title=title,
+        answer=answer,
+        columns=("source", "images", "groups", "classes", "left out", "AUC", "trained on too", "commonest class", "note"),
+        rows=tuple(
+            (
+                s.source,
+                f"{s.images:,}",
+                f"{s.groups:,}",
+                str(len(s.labels)),
+                _rate(s.left_out),
+                _area(s.auc),
+                _rate(s.seen),
+                percent(s.majority),
+                s.note,
+            )
+            for s in probe.sources
+        ),
+    )
+
+
+def _suspects(probe: SuspectProbe) -> ProbeSection:
+    answer = (
+        f"{plural(probe.found, 'label')} of {probe.images:,} {'is' if probe.found == 1 else 'are'} surely contradicted by a "
+        "classifier that has not seen the image's group. It may be the classifier that errs: look before you change a label."
+    )
+    if not probe.found:
+        answer = f"No label of {probe.images:,} is surely contradicted by a classifier that has not seen the image's group."
+    if probe.found > SUSPECTS_SHOWN:
+        answer += f" The {SUSPECTS_SHOWN} most doubtful:"
+    return ProbeSection(
+        title="Which labels may be wrong?",
+        answer=answer,
+        columns=("image", "label", "likelier", "probability of each"),
+        rows=tuple(
+            (s.path, s.label, s.likelier, f"{s.given_probability:.2f}, {s.likelier_probability:.2f}")
+            for s in probe.suspects[:SUSPECTS_SHOWN]
+        ),
+    )
+
+
+def _rate(rate: Rate | None) -> str:
+    return EN_DASH if rate is None else f"{percent(rate.value)} ({interval(rate)})"
+
+
+def _area(estimate: Estimate | None) -> str:
+    return EN_DASH if estimate is None else f"{estimate.value:.3f} ({estimate.low:.3f}{EN_DASH}{estimate.high:.3f})"
+
+
+def _shares(estimate: Estimate) -> str:
+    return f"{estimate.low * 100:.1f}{EN_DASH}{estimate.high * 100:.1f}{NBSP}%"
+
+
+def _points(estimate: Estimate) -> str:
+    low, high = (f"{value * 100:.1f}".replace("-", MINUS) for value in (estimate.low, estimate.high))
+    return f"{low} to {high}"
+
+
+def about(probes: Probes) -> str:
+    """Say what was probed, and by what."""
+    return (
+        f"{plural(probes.images, 'image')} in {plural(probes.groups, 'group')}, described by {probes.features}; linear "
+        "classifiers on that, by folds of whole groups."
+    )

@@ -1,0 +1,57 @@
+"""What the threshold does: who is answered, and who of those wrongly, at some thresholds and at the build's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from weckd_edge.artifacts import Prediction, Rate
+from weckd_edge.metrics.intervals import rate_by_group
+from weckd_edge.report.numbers import significant
+
+THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ThresholdRow:
+    """One threshold on the largest probability.
+
+    Attributes:
+        threshold: No decision is made under it.
+        chosen: Whether it is the build's.
+        answered: Part of the test images that is answered.
+        wrong: Part of those that is wrong; None where none is answered.
+    """
+
+    threshold: float
+    chosen: bool
+    answered: Rate
+    wrong: Rate | None
+
+
+def threshold_rows(predictions: Sequence[Prediction], chosen: float) -> list[ThresholdRow]:
+    """Return what some thresholds do on the test images, by the network's probabilities alone."""
+    best = np.array([max(p.compiled) for p in predictions])
+    wrong = np.array([p.compiled.index(max(p.compiled)) != p.label for p in predictions])
+    groups = np.array([p.group for p in predictions])
+    rows = []
+    for threshold in sorted({*THRESHOLDS, chosen}):
+        sure = best >= threshold
+        rows.append(
+            ThresholdRow(
+                threshold=threshold,
+                chosen=threshold == chosen,
+                answered=rate_by_group(sure, groups.tolist()),
+                wrong=rate_by_group(wrong[sure], groups[sure].tolist()) if sure.any() else None,
+            )
+        )
+    return rows
+
+
+def point_sentence(abstain_below: float) -> str:
+    """Say what the build decided."""
+    if abstain_below > 0:
+        return f"This build makes no decision where no probability reaches {significant(abstain_below)}."
+    return "This build decides for the likeliest class however unsure it is: its threshold is 0."

@@ -1,0 +1,130 @@
+"""What verification found beyond accuracy, in words and rows: flips, layers that part, calibration, executed precisions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from weckd_edge.artifacts import CalibrationCheck, Estimate, ExecutedLayer, Parity, Parting
+from weckd_edge.core.words import NBSP, plural
+from weckd_edge.report.numbers import significant
+
+SURE = 0.05
+"""Under this McNemar's p value is called a difference."""
+
+
+def flips_sentence(pair: Parity) -> str:
+    """Say whether one of a pair answers better than the other, as far as the frames can tell."""
+    if pair.only_a_right is None or pair.only_b_right is None or pair.mcnemar_p is None:
+        return ""
+    if pair.only_a_right + pair.only_b_right == 0:
+        return f"{pair.a} and {pair.b} are right on the same frames."
+    told = (
+        f"{plural(pair.only_a_right, 'frame')} only {pair.a} answers rightly, {pair.only_b_right} only {pair.b}: "
+        f"McNemar's exact test gives p{NBSP}={NBSP}{p_value(pair.mcnemar_p)}"
+    )
+    return f"{told}, a difference." if pair.mcnemar_p < SURE else f"{told}, no difference that could not be chance."
+
+
+def p_value(p: float) -> str:
+    """Write a p value; tiny ones are bounded."""
+    return f"under{NBSP}0.001" if p < 0.001 else significant(p, 2)
+
+
+def parting_sentence(parting: Parting) -> str:
+    """Say where two implementations part."""
+    bar = f"{significant(parting.threshold_db)}{NBSP}dB"
+    fall = ""
+    if parting.steepest is not None:
+        layer = parting.layers[parting.steepest]
+        fall = f" They fall apart most at {layer.name} ({layer.kind}), to {decibel(layer.sqnr_db)}."
+    if parting.first is None:
+        return f"No layer's SQNR is under {bar}.{fall}"
+    layer = parting.layers[parting.first]
+    told = f"The first layer under {bar} is {layer.name} ({layer.kind}), with {decibel(layer.sqnr_db)}."
+    disturbed = (
+        f" Reading it made {parting.b} fuse otherwise, which alone moves a probability by {significant(layer.disturbed, 2)}."
+        if layer.disturbed
+        else ""
+    )
+    return told + disturbed + fall
+
+
+def decibel(value: float | None) -> str:
+    """Write an SQNR."""
+    return "equal" if value is None else f"{significant(value)}{NBSP}dB"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CalibrationRow:
+    """One figure before and after."""
+
+    name: str
+    about: str
+    before: Estimate
+    after: Estimate
+
+
+def calibration_rows(check: CalibrationCheck) -> list[CalibrationRow]:
+    """Return the figures of a recalibration, before and after."""
+    rows = (
+        ("ece", "Expected calibration error", "15 bins of equal width"),
+        ("rms_debiased", "Calibration error, debiased", "root mean square, bins of equal content"),
+        ("brier", "Brier score", "0 to 2"),
+        ("nll", "Negative log likelihood", "nat"),
+    )
+    return [
+        CalibrationRow(name=name, about=about, before=getattr(check.before, key), after=getattr(check.after, key))
+        for key, name, about in rows
+    ]
+
+
+def calibration_sentence(check: CalibrationCheck) -> str:
+    """Say which temperature ships, where it comes from, and what it did to likelihoods on validation."""
+    if check.temperature == 1:
+        return f"No temperature was put into the graph: {check.note}."
+    how = "less sure" if check.temperature > 1 else "surer"
+    return (
+        f"Logits are divided by {significant(check.temperature)} inside the graph, which makes answers {how} and changes no "
+        f"decision; {check.note}. {check.answered_by} answered them; on them the negative log likelihood went from "
+        f"{significant(check.val_nll_before)} to {significant(check.val_nll_after)}."
+    )
+
+
+def chance_sentence(check: CalibrationCheck) -> str:
+    """Say which calibration error chance alone would make of as many images; empty where it was not kept."""
+    chance = check.after.ece_by_chance
+    if chance is None:
+        return ""
+    found = check.after.ece.value
+    more = "more than that" if found > chance.high else "no more than that"
+    return (
+        f"As many images whose probabilities are true to the word would show an expected calibration error of "
+        f"{chance.value:.3f} by chance alone (95{NBSP}% of the time {chance.low:.3f} to {chance.high:.3f}); "
+        f"as shipped it is {found:.3f}, {more}."
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrecisionTable:
+    """How many layers of each kind run in which precision.
+
+    Attributes:
+        precisions: The columns.
+        rows: Kind and counts, the most frequent kind first.
+    """
+
+    precisions: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def precision_table(layers: Sequence[ExecutedLayer]) -> PrecisionTable:
+    """Count executed layers by kind and precision."""
+    count = Counter((layer.kind, layer.precision) for layer in layers)
+    precisions = tuple(sorted({precision for _, precision in count}, key=lambda p: (p[-1:] != "8", p)))
+    kinds = Counter(layer.kind for layer in layers).most_common()
+    return PrecisionTable(
+        precisions=precisions,
+        rows=tuple((kind, tuple(count[kind, precision] for precision in precisions)) for kind, _ in kinds),
+    )

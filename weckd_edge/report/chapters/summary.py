@@ -1,0 +1,131 @@
+"""What a report says first, and a terminal too: the verdict, three numbers, and what a reader must not miss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from weckd_edge.artifacts import Manifest, Measurement, Performance, Verification
+from weckd_edge.bundle.verdict import Verdict, verdict
+from weckd_edge.core.words import NBSP, plural
+from weckd_edge.report.chapters import abstention, verdicts
+from weckd_edge.report.chapters.audit_warnings import warnings
+from weckd_edge.report.chapters.metrics import flips_sentence, worst_slice
+from weckd_edge.report.evidence import Evidence
+from weckd_edge.report.numbers import EN_DASH, interval, milliseconds, percent, significant
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Number:
+    """One of the three numbers.
+
+    Attributes:
+        name: What it is.
+        value: Such as ``93.1 %``; in words where there is none.
+        about: Its interval and what stands behind it.
+    """
+
+    name: str
+    value: str
+    about: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """The first screen of a report.
+
+    Attributes:
+        verdict: Over all bars.
+        bars: Which bar decided it, a line each; empty where all were cleared.
+        numbers: Accuracy, sensitivity of the worst class, frame to answer.
+        lines: Worst slice, flips, unable to analyze: a sentence each.
+        warnings: What may be wrong with an imported network's description and with the data set, and what leaks and
+            shortcuts may have done to the figures; empty where nothing was found.
+    """
+
+    verdict: Verdict
+    bars: tuple[str, ...]
+    numbers: tuple[Number, Number, Number]
+    lines: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def summarize(manifest: Manifest, evidence: Evidence) -> Summary:
+    """Sum up a bundle, from its manifest and its evidence alone."""
+    performance = evidence.performance
+    lines = []
+    if performance is not None:
+        lines += [worst_slice(performance) or "Worst slice: the data names none (a site, a device, an age)."]
+        lines += [flips_sentence(flips) for flips in performance.flips]
+    if evidence.abstention is not None:
+        lines.append(abstention.brief(evidence.abstention))
+    return Summary(
+        verdict=verdict(manifest),
+        bars=tuple(
+            f"{row.title}: {row.got}, bar {row.bar}, {row.margin if row.verdict == 'FAIL' else 'not judged here'}"
+            for row in verdicts.gate_rows(manifest.gates)
+            if row.verdict != "PASS"
+        ),
+        numbers=(
+            _accuracy(evidence.verification),
+            _worst_class(performance, evidence.verification, manifest.labels),
+            _time(evidence.measurement, manifest),
+        ),
+        lines=tuple(lines),
+        warnings=(*evidence.chain.doubts, *verdicts.data_warnings(evidence.dataset), *warnings(evidence.probes)),
+    )
+
+
+def terminal_lines(summary: Summary) -> tuple[str, ...]:
+    """Return what a terminal shows of a summary, with plain spaces."""
+    told = [f"{summary.verdict.title}. {summary.verdict.detail}", *(f"  {bar}" for bar in summary.bars)]
+    told += [f"{number.name}: {number.value} ({number.about})" for number in summary.numbers]
+    return tuple(line.replace(NBSP, " ") for line in (*told, *summary.lines))
+
+
+def _accuracy(verification: Verification) -> Number:
+    rate = verification.accuracy_compiled
+    return Number(
+        name="Accuracy on groups it has never seen",
+        value=percent(rate.value),
+        about=f"95{NBSP}% interval {interval(rate)}; {plural(rate.images, 'test image')} in {plural(rate.groups, 'group')}",
+    )
+
+
+def _worst_class(performance: Performance | None, verification: Verification, labels: tuple[str, ...]) -> Number:
+    if performance is not None:
+        name = "Sensitivity for the class found least often"
+        if performance.worst_class is None:
+            return Number(name=name, value="not known", about="no class has enough test images for an interval")
+        figure = performance.compiled.classes[performance.worst_class].sensitivity
+        if figure is None or figure.low is None or figure.high is None:
+            return Number(name=name, value="not known", about="no class has enough test images for an interval")
+        low, high, value, images, groups = figure.low, figure.high, figure.value, figure.images, figure.groups
+        label = labels[performance.worst_class]
+    else:
+        known = [(rate.value, at, rate) for at, rate in enumerate(verification.recall_compiled) if rate is not None]
+        if not known:
+            return Number(name="Sensitivity", value="not known", about="the test split is empty")
+        _, at, rate = min(known, key=lambda entry: entry[:2])
+        low, high, value, images, groups, label = rate.low, rate.high, rate.value, rate.images, rate.groups, labels[at]
+    return Number(
+        name=f"Sensitivity for {label}, the class found least often",
+        value=percent(value),
+        about=f"95{NBSP}% interval {low * 100:.1f}{EN_DASH}{high * 100:.1f}{NBSP}%; {plural(images, 'image')} of it in "
+        f"{plural(groups, 'group')}",
+    )
+
+
+def _time(measurement: Measurement | None, manifest: Manifest) -> Number:
+    name = "Frame to answer, 90th percentile"
+    gate = next((gate for gate in manifest.gates if gate.name == "latency_p90_ms"), None)
+    word = {"PASS": "cleared", "FAIL": "missed", "INCONCLUSIVE": "not judged here"}
+    bar = f"bar {significant(gate.bar)}{NBSP}ms {word[gate.verdict]}" if gate else "no bar was set"
+    if measurement is None:
+        return Number(name=name, value="not measured", about=f"{bar}; no bench of what ships is in the evidence")
+    queries = plural(len(measurement.frame_to_answer.samples_ns), "query", "queries")
+    other = "" if measurement.device == manifest.device else f", which is not the {manifest.device} it was built for"
+    return Number(
+        name=name,
+        value=milliseconds(measurement.frame_to_answer.p90_ns),
+        about=f"{bar}; {queries} on {measurement.host}{other}",
+    )

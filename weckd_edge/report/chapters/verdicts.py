@@ -1,0 +1,253 @@
+"""What the evidence says, worked out once for the report and the model card: verdict, tables, honest sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from weckd_edge.artifacts import (
+    ChainRecord,
+    DatasetIndex,
+    Gate,
+    InputContract,
+    Link,
+    LinkLatency,
+    Manifest,
+    Prediction,
+    Rate,
+    WeighedLink,
+)
+from weckd_edge.bundle.verdict import GATE_NAMES
+from weckd_edge.core.words import plural
+from weckd_edge.report.numbers import interval, milliseconds, percent, points, significant
+
+DISCLAIMER = (
+    "This document reports measurements. It claims no clinical performance and no regulatory compliance: nothing in it "
+    "has been reviewed, cleared or approved by any authority, and a figure on held-out images of one data set says "
+    "nothing about other cameras, sites or patients. Do not use the bundle for diagnosis on the strength of it."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GateRow:
+    """One bar in words."""
+
+    title: str
+    bar: str
+    got: str
+    verdict: str
+    margin: str
+    reason: str
+
+
+def gate_rows(gates: Sequence[Gate]) -> list[GateRow]:
+    """Word every bar: the limit, the figure, and by how much it was cleared or missed."""
+    rows = []
+    for gate in gates:
+        title, direction, unit = GATE_NAMES.get(gate.name, (gate.name, "bar", ""))
+        scale = 100 if unit in ("%", "points") else 1
+        suffix = f"\u00a0{unit}" if unit else ""
+        margin = "\u2013"
+        if gate.got is not None and gate.verdict != "INCONCLUSIVE":
+            gap = significant(abs(gate.got - gate.bar) * scale, 2)
+            unit_of_gap = "\u00a0points" if unit == "%" else suffix
+            margin = f"{gap}{unit_of_gap} to spare" if gate.verdict == "PASS" else f"missed by {gap}{unit_of_gap}"
+        rows.append(
+            GateRow(
+                title=title,
+                bar=f"{direction} {gate.bar * scale:g}{suffix}",
+                got="not measured" if gate.got is None else f"{significant(gate.got * scale)}{suffix}",
+                verdict=gate.verdict,
+                margin=margin,
+                reason=gate.reason,
+            )
+        )
+    return rows
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeighedRow:
+    """One link of the choice in words."""
+
+    name: str
+    form: str
+    bytes: int
+    accuracy: str
+    time: str
+    known: str
+    verdict: str
+    why: str
+
+
+def weighed_row(link: WeighedLink) -> WeighedRow:
+    """Word what one link would be if it shipped."""
+    verdicts = {gate.verdict for gate in link.gates}
+    verdict = "FAIL" if "FAIL" in verdicts else "INCONCLUSIVE" if "INCONCLUSIVE" in verdicts else "PASS"
+    return WeighedRow(
+        name=link.name,
+        form=f"{link.method}, {link.backend}"
+        if link.method.startswith(link.precision)
+        else f"{link.precision} {link.method}",
+        bytes=link.bytes,
+        accuracy=accuracy_text(link.val_accuracy),
+        time=latency_text(link.latency, link.here_p90_ns),
+        known=f"{link.latency.label}: {link.latency.reason}",
+        verdict=verdict,
+        why="; ".join(gate.reason for gate in link.gates if gate.verdict == "FAIL"),
+    )
+
+
+def latency_text(latency: LinkLatency, here_p90_ns: int) -> str:
+    """Word a time, with the interval where it was predicted; where it is unknown, what this machine takes."""
+    if latency.p90_ns is None:
+        return f"{milliseconds(here_p90_ns)} on the machine that built it"
+    if latency.low_ns is None or latency.high_ns is None:
+        return milliseconds(latency.p90_ns)
+    return f"{milliseconds(latency.p90_ns)} ({milliseconds(latency.low_ns)} to {milliseconds(latency.high_ns)})"
+
+
+def chain_sentence(chain: ChainRecord) -> str:
+    """Answer "did the chain help?" as far as one run can; of a network that was brought, say what was found in it."""
+    if chain.brought:
+        return " ".join(chain.brought)
+    twin, last = chain.twin, chain.links[-1]
+    if twin is None:
+        return (
+            "Whether the chain helped is not known: the build left out the twin, the same network trained without a teacher."
+        )
+    ours, alone = last.test_accuracy, twin.test_accuracy
+    gap = ours.value - alone.value
+    apart = ours.low > alone.high or alone.low > ours.high
+    if abs(gap) < 5e-4:
+        answer = "No difference was seen"
+    elif not apart:
+        answer = "Not shown" if gap > 0 else "It does not look so"
+    else:
+        answer = "Yes, on this test split" if gap > 0 else "No"
+    overlap = "do not overlap" if apart else "overlap, so that this may be chance"
+    return (
+        f"{answer}: {last.name} with its predecessors answers {percent(ours.value)} correctly, the same network alone "
+        f"{percent(alone.value)}, a difference of {points(gap)}; the two 95\u00a0% intervals {overlap}. The chain as a "
+        f"whole has used {plural(chain.labels_used, 'label')}, the network alone {plural(twin.labels_used, 'label')} and as "
+        "many gradient steps, and this is one seed; weckd-edge study compares over several."
+    )
+
+
+def confusion(
+    predictions: Sequence[Prediction],
+    classes: int,
+    abstain_below: float,
+    refuse_labels: Sequence[str] = (),
+    labels: Sequence[str] = (),
+) -> tuple[list[list[int]], list[int]]:
+    """Count decisions by true class.
+
+    Args:
+        predictions: Of the test images.
+        classes: How many there are.
+        abstain_below: See ``OperatingPoint``.
+        refuse_labels: Likewise; names out of ``labels``.
+        labels: Class names; needed where some are refused.
+
+    Returns:
+        Counts ``[true][decided]`` and, for each true class, how many images are not answered.
+    """
+    refused = {labels.index(label) for label in refuse_labels}
+    counts = [[0] * classes for _ in range(classes)]
+    abstained = [0] * classes
+    for prediction in predictions:
+        best = max(prediction.compiled)
+        decided = prediction.compiled.index(best)
+        if best < abstain_below or decided in refused:
+            abstained[prediction.label] += 1
+        else:
+            counts[prediction.label][decided] += 1
+    return counts, abstained
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataFacts:
+    """What the data set is like.
+
+    Attributes:
+        splits: Name and number of images of each use, shares apart.
+        rows: For each label: its name and its images in train, val and test.
+        groups: Distinct groups.
+        exact_copies: Images whose pixels another image has too.
+        cut_groups: Groups that lie in more than one split; anything but 0 is a leak.
+        published_leaks: Test images of the published split whose pixels, or whose group, its training part holds too;
+            None where the data set came without a split.
+        published_test: Test images of the published split.
+    """
+
+    splits: tuple[tuple[str, int], ...]
+    rows: tuple[tuple[str, int, int, int], ...]
+    groups: int
+    exact_copies: int
+    cut_groups: int
+    published_leaks: tuple[int, int] | None
+    published_test: int
+
+
+def data_facts(index: DatasetIndex) -> DataFacts:
+    """Work out the data section from the index."""
+    uses = Counter((image.split, image.share if image.split == "train" else None) for image in index.images)
+    shares = sorted(share for split, share in uses if split == "train" and share is not None)
+    splits = [(f"train, share {share + 1}", uses["train", share]) for share in shares]
+    splits += [("train, label unused", uses["train", None]), ("val", uses["val", None]), ("test", uses["test", None])]
+    per_label = Counter((image.label, image.split) for image in index.images)
+    where: dict[str, set[str]] = {}
+    for image in index.images:
+        where.setdefault(image.group, set()).add(image.split)
+    published = [image for image in index.images if image.published_split is not None]
+    seen = [image for image in published if image.published_split != "test"]
+    test = [image for image in published if image.published_split == "test"]
+    pixels, groups = {image.pixels_sha256 for image in seen}, {image.group for image in seen}
+    leaks = (sum(i.pixels_sha256 in pixels for i in test), sum(i.group in groups for i in test)) if test else None
+    return DataFacts(
+        splits=tuple(splits),
+        rows=tuple(
+            (label, per_label[k, "train"], per_label[k, "val"], per_label[k, "test"]) for k, label in enumerate(index.labels)
+        ),
+        groups=len(where),
+        exact_copies=len(index.images) - len({image.pixels_sha256 for image in index.images}),
+        cut_groups=sum(len(splits_of) > 1 for splits_of in where.values()),
+        published_leaks=leaks,
+        published_test=len(test),
+    )
+
+
+def data_warnings(index: DatasetIndex) -> tuple[str, ...]:
+    """Return what may be wrong with the data set as it came, a sentence each."""
+    return tuple(f"Data: {note.text}." for note in index.notes if note.code.startswith("W_"))
+
+
+def loaded_bytes(manifest: Manifest) -> int:
+    """Return the size of what the device loads: the built model, or the graph from which it builds one."""
+    for model in manifest.models:
+        if model.kind == "model":
+            return sum(ref.bytes for ref in model.files)
+    return manifest.onnx.bytes
+
+
+def frame_text(contract: InputContract) -> str:
+    """Describe the frame a caller hands over."""
+    crop = "cropped to its centred square" if contract.crop == "center" else "stretched whole"
+    return (
+        f"uint8 RGB, {contract.frame_width} x {contract.frame_height} pixels, {crop} and resized to "
+        f"{contract.input_size} x {contract.input_size} ({contract.resize}) inside the graph"
+    )
+
+
+def accuracy_text(rate: Rate) -> str:
+    """Write a rate with its interval and what it counts."""
+    return (
+        f"{percent(rate.value)} (95\u00a0% interval {interval(rate)}; {plural(rate.images, 'image')}, "
+        f"{plural(rate.groups, 'group')})"
+    )
+
+
+def teacher_of(link: Link, links: Sequence[Link]) -> str:
+    """Name the link that taught this one."""
+    return next((other.name for other in links if other.weights.sha256 == link.parent), "none")

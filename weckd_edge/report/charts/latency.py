@@ -1,0 +1,125 @@
+"""How long answers take: how often each time came, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+from weckd_edge.artifacts import Latency, MachineState
+from weckd_edge.core.words import NBSP
+from weckd_edge.report.charts import draw
+from weckd_edge.report.charts.draw import WIDTH
+from weckd_edge.report.numbers import milliseconds, significant
+
+
+def latency_histogram(latency: Latency, bar_ms: float | None) -> str:
+    """Draw how often each time came, with the median, the 90th and the 99th percentile, and the bar if one was set.
+
+    Times beyond a quarter over the 99th percentile are counted in words, so that one hiccup does not flatten the rest.
+    """
+    height, left, right, top, bottom = 280, 14, 14, 64, 44
+    start = min(latency.samples_ns)
+    end = max(latency.p99_ns * 1.25 - start * 0.25, start * 1.02 + 1)
+    if bar_ms is not None and start < bar_ms * 1e6 < end * 1.6:
+        end = max(end, bar_ms * 1e6 * 1.04)
+    bins = 48
+    counts = [0] * bins
+    slower = 0
+    for sample in latency.samples_ns:
+        index = int((sample - start) / (end - start) * bins)
+        if index < bins:
+            counts[index] += 1
+        else:
+            slower += 1
+
+    def x(time_ns: float) -> float:
+        return left + (time_ns - start) / (end - start) * (WIDTH - left - right)
+
+    floor, peak, parts = height - bottom, max(counts), []
+    step = (WIDTH - left - right) / bins
+    for index, number in enumerate(counts):
+        if number:
+            tall = number / peak * (floor - top)
+            parts.append(
+                f'<rect class="bin" x="{draw.number(left + index * step + 0.5)}" y="{draw.number(floor - tall)}" '
+                f'width="{draw.number(step - 1)}" height="{draw.number(tall)}"/>'
+            )
+    parts.append(draw.line(left, floor, WIDTH - right, floor, "axis"))
+    for tick in draw.ticks(start / 1e6, end / 1e6, 6):
+        parts.append(draw.line(x(tick * 1e6), floor, x(tick * 1e6), floor + 4, "axis"))
+        parts.append(draw.text(x(tick * 1e6), floor + 18, significant(tick), "tick", "middle"))
+    more = f"; {slower} slower, up to {milliseconds(max(latency.samples_ns))}" if slower else ""
+    parts.append(draw.text(WIDTH / 2, height - 8, f"frame to answer (ms){more}", "label", "middle"))
+    marks = [("p50", latency.p50_ns, "mark"), ("p90", latency.p90_ns, "mark strong"), ("p99", latency.p99_ns, "mark")]
+    for row, (name, time_ns, style) in enumerate(marks):
+        parts += _mark(x(time_ns), 14 + row * 17, floor, f"{name} {milliseconds(time_ns)}", style)
+    if bar_ms is not None and bar_ms * 1e6 <= end:
+        parts += _mark(x(bar_ms * 1e6), 14, floor, f"bar {significant(bar_ms)}{NBSP}ms", "mark bar")
+    description = f"{len(latency.samples_ns)} queries; " + ", ".join(f"{n} {milliseconds(t)}" for n, t, _ in marks)
+    return draw.svg(height, "Histogram of frame-to-answer times", description, parts)
+
+
+def time_line(latency: Latency, states: Sequence[MachineState] = ()) -> str:
+    """Draw each time over the moment of the run it came in, column by column: the median and the middle eight tenths.
+
+    A dot on the upper edge is a moment at which the machine was throttled; a single hiccup is counted in words.
+
+    Args:
+        latency: With every time, in order.
+        states: The machine during the run.
+    """
+    height, left, right, top, bottom = 250, 46, 14, 30, 50
+    ends = list(accumulate(latency.samples_ns))
+    total = ends[-1]
+    columns = min(140, max(1, len(ends) // 4))
+    held: list[list[int]] = [[] for _ in range(columns)]
+    for end, sample in zip(ends, latency.samples_ns, strict=True):
+        held[min(columns - 1, (end - sample) * columns // max(total, 1))].append(sample)
+    spans = [_eight_tenths(sorted(times)) if times else None for times in held]
+    low, high = 0.0, max(latency.p90_ns, min(latency.p99_ns, max(span[2] for span in spans if span)), 1) * 1.25
+    slower = sum(sample > high for sample in latency.samples_ns)
+
+    def x(time_ns: float) -> float:
+        return left + min(time_ns / max(total, 1), 1.0) * (WIDTH - left - right)
+
+    def y(value_ns: float) -> float:
+        return top + (high - min(value_ns, high)) / (high - low) * (height - top - bottom)
+
+    floor, parts = height - bottom, []
+    for tick in draw.ticks(low / 1e6, high / 1e6, 4):
+        parts.append(draw.line(left, y(tick * 1e6), WIDTH - right, y(tick * 1e6), "grid"))
+        parts.append(draw.text(left - 8, y(tick * 1e6) + 4.5, significant(tick, 2), "tick", "end"))
+    parts.append(draw.line(left, floor, WIDTH - right, floor, "axis"))
+    for tick in draw.ticks(0.0, total / 1e9, 6):
+        parts.append(draw.line(x(tick * 1e9), floor, x(tick * 1e9), floor + 4, "axis"))
+        parts.append(draw.text(x(tick * 1e9), floor + 18, f"{tick:g}", "tick", "middle"))
+    medians = []
+    for index, span in enumerate(spans):
+        if span:
+            at = x((index + 0.5) / columns * total)
+            parts.append(draw.line(at, y(span[2]), at, y(span[0]), "whisker"))
+            medians.append(f"{draw.number(at)},{draw.number(y(span[1]))}")
+    parts.append(f'<polyline class="thread shipped" points="{" ".join(medians)}"/>')
+    parts.append(draw.line(left, y(latency.p90_ns), WIDTH - right, y(latency.p90_ns), "mark strong"))
+    # Above the picture, where no time is drawn over it.
+    parts.append(draw.text(WIDTH - right, 14, f"line: p90 {milliseconds(latency.p90_ns)}", "mark strong text", "end"))
+    throttled = [state for state in states if state.throttling]
+    for state in throttled:
+        parts.append(
+            f'<circle class="dot shipped" cx="{draw.number(x(max(state.at_ns, 0)))}" cy="{draw.number(top - 5)}" r="3.5"/>'
+        )
+    note = f"; {slower} above, up to {milliseconds(max(latency.samples_ns))}" if slower else ""
+    note += "; dots: throttled" if throttled else ""
+    parts.append(draw.text(6, 14, f"ms: median, middle 80{NBSP}%", "label"))
+    parts.append(draw.text(WIDTH / 2, height - 8, f"seconds{note}", "label", "middle"))
+    return draw.svg(height, "Times over the run", f"{len(ends)} queries in {total / 1e9:.1f} s", parts)
+
+
+def _eight_tenths(ordered: Sequence[int]) -> tuple[int, int, int]:
+    last = len(ordered) - 1
+    return ordered[round(last * 0.1)], ordered[round(last * 0.5)], ordered[round(last * 0.9)]
+
+
+def _mark(x: float, y: float, floor: float, text: str, style: str) -> list[str]:
+    anchor, shift = ("end", -5) if x > WIDTH * 0.7 else ("start", 5)
+    return [draw.line(x, y - 9, x, floor, style), draw.text(x + shift, y, text, f"{style} text", anchor)]

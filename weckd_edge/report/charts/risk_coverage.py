@@ -1,0 +1,73 @@
+"""What declining to answer does: shares over a threshold, and risk over coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from weckd_edge.artifacts import CoveragePoint, Prediction
+from weckd_edge.core.words import NBSP
+from weckd_edge.report.charts import draw
+from weckd_edge.report.numbers import significant
+
+
+def threshold_curves(predictions: Sequence[Prediction], chosen: float) -> str:
+    """Draw who is answered and who of those wrongly over the threshold; the page's script draws other shares in its place.
+
+    Args:
+        predictions: Of the test images.
+        chosen: The build's threshold, marked below the axis.
+    """
+    height, left, right, top, bottom = 250, 46, 466, 14, 200
+    best = np.array([max(p.compiled) for p in predictions])
+    wrong = np.array([p.compiled.index(max(p.compiled)) != p.label for p in predictions])
+
+    def x(value: float) -> float:
+        return left + value * (right - left)
+
+    def y(value: float) -> float:
+        return bottom - value * (bottom - top)
+
+    parts = draw.horizontal_grid(0.0, 1.0, 0.25, y, left, right)
+    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+        parts.append(draw.text(x(tick), bottom + 18, f"{tick:g}", "tick", "middle"))
+    answered, risk = [], []
+    for step in range(101):
+        sure = best >= step / 100
+        answered.append((step / 100, float(sure.mean())))
+        if sure.any():
+            risk.append((step / 100, float(wrong[sure].mean())))
+    for name, style, curve in (("curve-first", "first", answered), ("curve-second", "second", risk)):
+        path = " ".join(f"{draw.number(x(a))},{draw.number(y(b))}" for a, b in curve)
+        parts.append(f'<polyline id="{name}" class="{style}" points="{path}"/>')
+    parts.append(draw.text(x(chosen), bottom + 14, "▲", "label", "middle"))
+    parts.append(draw.line(left, top, left, bottom, "cursor").replace("<line", '<line id="cursor" visibility="hidden"'))
+    parts.append(draw.text((left + right) / 2, height - 8, "threshold", "label", "middle"))
+    told = f"At the build's {significant(chosen)}: {float((best >= chosen).mean()):.1%} answered"
+    picture = draw.svg(height, "Shares over the threshold", told, parts)
+    return picture.replace(
+        "<svg", f'<svg id="curves" data-left="{left}" data-right="{right}" data-top="{top}" data-bottom="{bottom}"'
+    )
+
+
+def risk_coverage(curve: Sequence[CoveragePoint], aurc: float) -> str:
+    """Draw which part of the answered images is wrong, over the part that is answered, the surest first."""
+    height, left, right, top, bottom = 250, 52, 466, 14, 200
+    low, high, step = draw.axis([0.0], [max(0.05, *(point.risk for point in curve))])
+
+    def x(value: float) -> float:
+        return left + value * (right - left)
+
+    def y(value: float) -> float:
+        return bottom - (value - low) / (high - low) * (bottom - top)
+
+    parts = draw.horizontal_grid(low, high, step, y, left, right)
+    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+        parts.append(draw.text(x(tick), bottom + 18, f"{tick * 100:.0f}{NBSP}%", "tick", "middle"))
+    path = " ".join(f"{draw.number(x(point.coverage))},{draw.number(y(point.risk))}" for point in curve)
+    parts.append(f'<polyline class="thread shipped" points="{path}"/>')
+    parts.append(draw.text((left + right) / 2, height - 8, "answered", "label", "middle"))
+    last = curve[-1]
+    told = f"{last.risk:.1%} wrong where {last.coverage:.0%} are answered; area {aurc:.3f}"
+    return draw.svg(height, "Wrong among answered over the part that is answered", told, parts)

@@ -1,0 +1,217 @@
+"""Settings, models, thresholds and software of two bundles, compared by name as they are written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from weckd_edge.artifacts import Changed
+from weckd_edge.report.diff.bundle_pair import Data, Side
+
+Facts = dict[str, str]
+Reader = Callable[[Side], Facts | None]
+
+_THRESHOLDS = ("gates", "guard", "abstain", "abstain_below")
+"""Tables of the configuration that belong to the thresholds."""
+_LINK = ("model", "options", "parameters", "macs", "labels_used", "images_used")
+
+
+def compare_things(old: Side, new: Side, sources: Mapping[str, Reader]) -> tuple[tuple[Changed, ...], tuple[str, ...]]:
+    """Return what differs, and what could not be compared.
+
+    Args:
+        old: The bundle that is compared with.
+        new: The bundle that is looked at.
+        sources: What is read, by how it is called.
+    """
+    changed: list[Changed] = []
+    unknown: list[str] = []
+    for name, read in sources.items():
+        before, after = read(old), read(new)
+        if before is None and after is None:
+            continue
+        if before is None or after is None:
+            unknown.append(
+                f"{name}: not in the evidence of the {'old' if before is None else 'new'} bundle, so not compared"
+            )
+            continue
+        keys = dict.fromkeys([*before, *after])
+        changed += [Changed(what=k, old=before.get(k), new=after.get(k)) for k in keys if before.get(k) != after.get(k)]
+    return tuple(changed), tuple(unknown)
+
+
+def _manifest(side: Side) -> Facts:
+    data = side.manifest
+    kept: Data = {key: data.get(key) for key in ("target", "device", "labels", "input", "onnx_precision") if key in data}
+    facts = dict(flatten(kept))
+    facts |= {"onnx.sha256": str(_at(data, "onnx", "sha256")), "onnx.bytes": str(_at(data, "onnx", "bytes"))}
+    for model in _list(data.get("models")):
+        name = str(model.get("backend"))
+        facts |= {f"{name}.{key}": str(model.get(key)) for key in ("backend_version", "precision", "kind")}
+        facts |= {f"{ref.get('path')}.sha256": str(ref.get("sha256")) for ref in _list(model.get("files"))}
+    return facts
+
+
+def _chain(side: Side) -> Facts | None:
+    if side.chain is None:
+        return None
+    links = _list(side.chain.get("links"))
+    facts = {"links": ", ".join(str(link.get("name")) for link in links)}
+    facts["link that ships"] = str(side.chain.get("shipped") or (links[-1].get("name") if links else None))
+    for link in links:
+        name = link.get("name")
+        facts |= {f"{name}.{key}": str(link[key]) for key in _LINK if key in link}
+        facts |= {f"{name}.input_size": str(_at(link, "input", "input_size"))}
+        facts |= {f"{name}.weights.sha256": str(_at(link, "weights", "sha256"))}
+    return facts
+
+
+def _selection(side: Side) -> Facts | None:
+    if side.selection is None:
+        return None
+    return {f"selection.{key}": str(side.selection[key]) for key in ("chosen", "precision") if key in side.selection}
+
+
+def _calibration(side: Side) -> Facts | None:
+    if side.answers is None:
+        return None
+    return {"temperature": str(_at(side.answers, "calibration", "temperature"))}
+
+
+MODEL: Mapping[str, Reader] = {
+    "manifest": _manifest,
+    "chain": _chain,
+    "choice of precision": _selection,
+    "temperature": _calibration,
+}
+
+
+def _settings(side: Side) -> Facts | None:
+    if side.config is None:
+        return None
+    kept = {key: value for key, value in side.config.items() if key not in _THRESHOLDS}
+    return dict(flatten(kept))
+
+
+SETTINGS: Mapping[str, Reader] = {"settings": _settings}
+
+
+def _asked(side: Side) -> Facts | None:
+    if side.config is None:
+        return None
+    return dict(flatten({key: side.config[key] for key in _THRESHOLDS if key in side.config}))
+
+
+def _operating_point(side: Side) -> Facts:
+    return dict(flatten({"operating_point": side.manifest.get("operating_point", {})}))
+
+
+def _gates(side: Side) -> Facts:
+    facts = {}
+    for gate in _list(side.manifest.get("gates")):
+        facts[f"bar {gate.get('name')}"] = text(gate.get("bar"))
+        facts[f"bar {gate.get('name')}, verdict"] = str(gate.get("verdict"))
+    facts["passed"] = text(side.manifest.get("passed"))
+    return facts
+
+
+def _guard(side: Side) -> Facts:
+    if side.guard is None:
+        return {"frame guard": "none"}
+    bars = side.guard.get("bars")
+    facts = {"frame guard": "ships", "guard.json.sha256": str(_at(side.manifest, "guard", "sha256"))}
+    return facts | dict(flatten({"guard.bars": bars or {}, "guard.most_unfamiliar": side.guard.get("most_unfamiliar")}))
+
+
+def _threshold(side: Side) -> Facts | None:
+    if side.abstention is None:
+        return None
+    return {
+        "threshold that was found": text(_at(side.abstention, "threshold", "chosen")),
+        "threshold, risk asked for": text(_at(side.abstention, "threshold", "risk")),
+    }
+
+
+THRESHOLDS: Mapping[str, Reader] = {
+    "operating point": _operating_point,
+    "frame guard": _guard,
+    "threshold for a stated risk": _threshold,
+    "thresholds asked for": _asked,
+    "bars": _gates,
+}
+
+
+def _versions(side: Side) -> Facts:
+    return dict(flatten(side.manifest.get("versions", {})))
+
+
+def _environment(side: Side) -> Facts | None:
+    if side.environment is None:
+        return None
+    facts = {key: str(side.environment.get(key)) for key in ("python", "system", "kernel", "processor")}
+    known = set(_versions(side))
+    for one in _list(side.environment.get("distributions")):
+        if str(one.get("name")).lower().replace("_", "-") not in known:
+            facts[f"{one.get('name')}"] = f"{one.get('version')} ({one.get('licence')})"
+    return facts
+
+
+SOFTWARE: Mapping[str, Reader] = {"versions": _versions, "environment": _environment}
+
+
+def _own_results(side: Side) -> Facts | None:
+    if side.answers is None:
+        return None
+    labels = [str(label) for label in side.manifest.get("labels", [])]
+    facts = {"accuracy, as shipped": rate(side.answers.get("accuracy_compiled"))}
+    facts["accuracy, fp32"] = rate(side.answers.get("accuracy_fp32"))
+    recalls = side.answers.get("recall_compiled")
+    for label, recall in zip(labels, recalls if isinstance(recalls, list) else (), strict=False):
+        facts[f"sensitivity of {label}"] = rate(recall)
+    facts["expected calibration error"] = text(_at(side.answers, "calibration", "after", "ece", "value"))
+    if side.abstention is not None:
+        facts["test images answered"] = rate(side.abstention.get("answered"))
+        facts["of these wrong"] = rate(side.abstention.get("wrong"))
+    return facts
+
+
+OWN_RESULTS: Mapping[str, Reader] = {"figures": _own_results}
+
+
+def flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield dotted names and values; entries of a list of tables are numbered from 1."""
+    for key, value in data.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+            for number, item in enumerate(value, start=1):
+                yield from flatten(item, f"{prefix}{key}.{number}.")
+        else:
+            yield f"{prefix}{key}", text(value)
+
+
+def text(value: object) -> str:
+    """Write one value: texts as they are, the rest as JSON."""
+    return value if isinstance(value, str) else "none" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def rate(data: object) -> str:
+    """Write a rate with its interval and counts; ``none`` without one."""
+    if not isinstance(data, dict):
+        return "none"
+    try:
+        ends = f"{data['low']:.4f} to {data['high']:.4f}"
+        return f"{data['value']:.4f} ({ends}; {data['images']} images in {data['groups']} groups)"
+    except (KeyError, TypeError, ValueError):
+        return "unknown"
+
+
+def _at(data: object, *keys: str) -> object:
+    for key in keys:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data
+
+
+def _list(data: object) -> list[dict[str, Any]]:
+    return [item for item in data if isinstance(item, dict)] if isinstance(data, list) else []

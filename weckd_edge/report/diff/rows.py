@@ -1,0 +1,258 @@
+"""A change between two bundles in words and rows: for the terminal, for Markdown and for the page."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from weckd_edge.artifacts import Change, Changed, ComparedBundle, DataChange, Estimate, ImageChange, ResultChange
+from weckd_edge.core.words import NBSP, plural
+from weckd_edge.report.chapters.metrics import Cell, Row, Table, figure_cell
+from weckd_edge.report.chapters.parity import SURE, p_value
+from weckd_edge.report.numbers import EN_DASH, points
+
+IMAGES_SHOWN = 20
+PURPOSE = (
+    "What is listed was read from the evidence of the two bundles. It is meant as input to a change-control plan; it judges "
+    "no change, and claims no compliance with any."
+)
+
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeSection:
+    """One part of the comparison.
+
+    Attributes:
+        title: What it is about.
+        sentences: In order.
+        tables: Behind them.
+    """
+
+    title: str
+    sentences: tuple[str, ...]
+    tables: tuple[Table, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeText:
+    """Everything that is shown of a comparison.
+
+    Attributes:
+        title: Names the two.
+        purpose: What the text is, and what it is not.
+        warnings: What nobody may overlook.
+        sections: Data, model, settings, thresholds, results, software, what is unknown.
+    """
+
+    title: str
+    purpose: str
+    warnings: tuple[str, ...]
+    sections: tuple[ChangeSection, ...]
+
+
+def change_text(change: Change) -> ChangeText:
+    """Word a comparison."""
+    sections = [
+        _data(change.data),
+        _things("Model", change.model),
+        _things("Thresholds and bars", change.thresholds),
+        _results(change.results),
+        _things("Figures on the test images of each", change.own_results, _OWN),
+        _things("Settings of the build", change.settings),
+        _things("Software", change.software),
+    ]
+    if change.unknown:
+        sections.append(ChangeSection(title="Not known", sentences=tuple(_ended(line) for line in change.unknown)))
+    return ChangeText(
+        title=f"What changed: {_name(change.old)} to {_name(change.new)}",
+        purpose=PURPOSE,
+        warnings=tuple(_warnings(change)),
+        sections=tuple(sections),
+    )
+
+
+_OWN = "Each on its own test images: where these are not the same, the difference is not one between models alone."
+
+
+def _name(bundle: ComparedBundle) -> str:
+    version = f", version {bundle.version}" if bundle.version else ""
+    return f"{bundle.name} ({bundle.manifest_sha256[:12]}{version})"
+
+
+def _warnings(change: Change) -> Iterator[str]:
+    if change.old.synthetic or change.new.synthetic:
+        which = "both bundles" if change.old.synthetic and change.new.synthetic else "one of the bundles"
+        yield f"Synthetic data: the images of {which} are drawn, and their figures say nothing about real ones."
+    data = change.data
+    if data is None:
+        return
+    if data.entered_training:
+        yield (
+            f"A leak between versions: {plural(len(data.entered_training), 'test image')} of the old bundle "
+            f"{'is' if len(data.entered_training) == 1 else 'are'} used in training by the new one. They are named below."
+        )
+    if data.grouped_with_training:
+        yield (
+            f"{plural(data.grouped_with_training, 'further test image')} of the old bundle "
+            f"{'shares' if data.grouped_with_training == 1 else 'share'} a group with a training image of the new one."
+        )
+
+
+def _data(data: DataChange | None) -> ChangeSection:
+    if data is None:
+        return ChangeSection(title="Data", sentences=("Not known: an index of images cannot be read.",))
+    sentences = [
+        f"{plural(data.old_images, 'image')} in {plural(data.old_groups, 'group')} became "
+        f"{plural(data.new_images, 'image')} in {plural(data.new_groups, 'group')}; {data.common:,} are in both, known by "
+        "their pixels.",
+        f"{data.renamed:,} of these have another path, {data.regrouped:,} are grouped with other images.",
+    ]
+    numbers = [
+        ("added", data.added),
+        ("removed", data.removed),
+        ("moved to another split", data.moved),
+        ("with another label", data.relabelled),
+        ("old test images now used in training", data.entered_training),
+        ("old test images now used for choosing", data.entered_choosing),
+    ]
+    count = Table(
+        title="Images",
+        columns=("images", "number"),
+        rows=tuple(Row(name=name, about="", cells=(Cell(value=f"{len(found):,}"),)) for name, found in numbers),
+    )
+    tables = [count]
+    if data.moved:
+        tables.append(_moves(data.moved))
+    listed = (
+        ("Old test images that are now used in training", data.entered_training, len(data.entered_training)),
+        ("Images with another label", data.relabelled, IMAGES_SHOWN),
+        ("Images that were removed", data.removed, IMAGES_SHOWN),
+        ("Images that were added", data.added, IMAGES_SHOWN),
+    )
+    tables += [_images(title, found, most) for title, found, most in listed if found]
+    return ChangeSection(title="Data", sentences=tuple(sentences), tables=tuple(tables))
+
+
+def _moves(moved: Sequence[ImageChange]) -> Table:
+    counts = Counter((one.old_split or "", one.new_split or "") for one in moved)
+    rows = [Row(name=f"{a} to {b}", about="", cells=(Cell(value=str(n)),)) for (a, b), n in sorted(counts.items())]
+    return Table(title="Moves between splits", columns=("split", "images"), rows=tuple(rows))
+
+
+def _images(title: str, found: Sequence[ImageChange], most: int) -> Table:
+    more = f" (the first {most} of {len(found)})" if len(found) > most else ""
+
+    def cell(label: str | None, split: str | None) -> Cell:
+        return Cell(value=", ".join(part for part in (label, split) if part) or EN_DASH)
+
+    rows = [
+        Row(name=one.path, about="", cells=(cell(one.old_label, one.old_split), cell(one.new_label, one.new_split)))
+        for one in found[:most]
+    ]
+    return Table(title=f"{title}{more}", columns=("image", "old", "new"), rows=tuple(rows))
+
+
+def _things(title: str, changed: Sequence[Changed], about: str = "") -> ChangeSection:
+    if not changed:
+        return ChangeSection(title=title, sentences=("Nothing that both bundles tell of is different.",))
+    rows = [Row(name=one.what, about="", cells=(_value(one.old), _value(one.new))) for one in changed]
+    table = Table(title=f"{title}: what differs", columns=("what", "old", "new"), rows=tuple(rows))
+    return ChangeSection(title=title, sentences=(about,) if about else (), tables=(table,))
+
+
+def _value(text: str | None) -> Cell:
+    return Cell(value=EN_DASH if text is None else _DIGEST.sub(r"\1...", text))
+
+
+def _results(results: ResultChange | None) -> ChangeSection:
+    title = "Results on the test images of both"
+    if results is None:
+        return ChangeSection(title=title, sentences=("Not compared; the reason is under what is not known.",))
+    flips = results.flips.total
+    sure = "no difference that could not be chance" if results.flips.mcnemar_p >= SURE else "a difference"
+    left = ""
+    if results.relabelled or results.foreign:
+        left = (
+            f"; {results.relabelled + results.foreign} more were left out: {results.relabelled} with another label, "
+            f"{results.foreign} of a label of one alone"
+        )
+    changed = plural(flips.better + flips.worse + flips.other, "decision")
+    p = p_value(results.flips.mcnemar_p)
+    sentences = [
+        f"{plural(results.images, 'test image')} in {plural(results.groups, 'group')}, both as they ship{left}.",
+        f"{changed} changed, {flips.better} to the better, {flips.worse} to the worse (McNemar p{NBSP}={NBSP}{p}, images "
+        f"taken as independent: {sure}).",
+        *(_ended(note) for note in results.notes),
+    ]
+    return ChangeSection(title=title, sentences=tuple(sentences), tables=(_overall(results), _classes(results)))
+
+
+def _overall(results: ResultChange) -> Table:
+    kinds = (
+        ("Accuracy", "accuracy"),
+        ("Balanced accuracy", "balanced_accuracy"),
+        ("Macro F1", "macro_f1"),
+        ("Macro AUC", "macro_auc"),
+    )
+    rows = [
+        Row(
+            name=name,
+            about="",
+            cells=(
+                figure_cell(getattr(results.old, key)),
+                figure_cell(getattr(results.new, key)),
+                _apart(getattr(results.difference, key)),
+            ),
+        )
+        for name, key in kinds
+    ]
+    rows.append(
+        Row(
+            name="Share answered",
+            about="by threshold and refused labels, without the frame guard",
+            cells=(
+                figure_cell(results.old_answered),
+                figure_cell(results.new_answered),
+                _apart(results.answered_difference),
+            ),
+        )
+    )
+    columns = ("figure", "old", "new", f"new less old, 95{NBSP}% interval")
+    return Table(title="All classes", columns=columns, rows=tuple(rows))
+
+
+def _classes(results: ResultChange) -> Table:
+    rows = []
+    for old, new in zip(results.old.classes, results.new.classes, strict=True):
+        if not new.images:
+            continue
+        flips = results.flips.classes[new.label]
+        cells = (
+            figure_cell(old.sensitivity),
+            figure_cell(new.sensitivity),
+            _apart(results.difference.sensitivity[new.label]),
+            figure_cell(old.specificity),
+            figure_cell(new.specificity),
+            _apart(results.specificity[new.label]),
+            Cell(value=f"+{flips.better} \u2212{flips.worse}", interval=f"of {flips.images}"),
+        )
+        rows.append(Row(name=results.labels[new.label], about=plural(new.images, "image"), cells=cells))
+    columns = (
+        *("class", "sensitivity, old", "new", f"new less old, 95{NBSP}% interval"),
+        *("specificity, old", "new", f"new less old, 95{NBSP}% interval", "decisions to the better and worse"),
+    )
+    return Table(title="Each class", columns=columns, rows=tuple(rows))
+
+
+def _apart(estimate: Estimate | None) -> Cell:
+    if estimate is None:
+        return Cell(value=EN_DASH, interval="too few")
+    return Cell(value=points(estimate.value), interval=f"{estimate.low * 100:+.1f} to {estimate.high * 100:+.1f}")
+
+
+def _ended(line: str) -> str:
+    return f"{line[:1].upper()}{line[1:]}{'' if line.endswith('.') else '.'}"

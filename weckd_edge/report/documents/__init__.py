@@ -1,0 +1,1 @@
+"""The model card and the bill of materials, and what they state."""

@@ -1,0 +1,141 @@
+"""Reads what built a bundle from the metadata of what is installed; see ``artifacts/environment.py``."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Callable, Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Protocol
+
+import weckd_edge
+from weckd_edge.artifacts import Distribution, Environment, TrunkLicence
+from weckd_edge.config import LinkConfig
+from weckd_edge.core.store import sha256_file
+
+UNKNOWN = "unknown"
+OWN_NAME = "weckd-edge"
+ROOTS = ("click", "numpy", "pillow", "rich", "openvino", "torch", "timm", "onnx", "onnxruntime", "jinja2")
+"""Where to start where this package runs from its source folder and has no metadata of its own."""
+
+_LEFT_OUT = frozenset({"dev"})
+_LONGEST = 120
+
+
+class Metadata(Protocol):
+    """What is read of a distribution's metadata."""
+
+    def get_all(self, name: str, failobj: None = None) -> list[str] | None:
+        """Return every value of a field; None without any."""
+
+
+class Installed(Protocol):
+    """What is read of an installed distribution."""
+
+    @property
+    def metadata(self) -> Metadata: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def requires(self) -> list[str] | None: ...
+
+
+def read_environment(links: Sequence[LinkConfig], *, host: str) -> Environment:
+    """Describe this machine and what is installed, as far as this package can use it.
+
+    Args:
+        links: Of the chain, for the weights they start from.
+        host: The processor in words.
+    """
+    try:
+        system = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        system = platform.system() or UNKNOWN
+    return Environment(
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        system=system,
+        kernel=" ".join((platform.system(), platform.release(), platform.machine())),
+        processor=host,
+        distributions=used_distributions(metadata.distribution),
+        trunks=tuple(
+            TrunkLicence(
+                link=f"M{number}",
+                model=link.model,
+                weights=Path(link.weights).name if link.weights else "pretrained",
+                sha256=sha256_file(Path(link.weights)) if link.weights and Path(link.weights).is_file() else None,
+                licence=link.weights_licence,
+            )
+            for number, link in enumerate(links, start=1)
+            if link.weights or link.pretrained
+        ),
+    )
+
+
+def used_distributions(find: Callable[[str], Installed]) -> tuple[Distribution, ...]:
+    """Return this package and everything that is installed of what it requires, in turn, by name.
+
+    Markers other than extras are not evaluated: what is asked for another platform counts where it is installed here.
+
+    Args:
+        find: Returns an installed distribution by name, or raises ``PackageNotFoundError``.
+    """
+    found: dict[str, Distribution] = {}
+    asked: set[tuple[str, frozenset[str]]] = set()
+    try:
+        waiting = list(requirements(find(OWN_NAME).requires or (), None))
+    except metadata.PackageNotFoundError:
+        waiting = [(name, frozenset[str]()) for name in ROOTS]
+    while waiting:
+        name, extras = waiting.pop()
+        if (name, extras) in asked or name == OWN_NAME:
+            continue
+        asked.add((name, extras))
+        try:
+            about = find(name)
+        except metadata.PackageNotFoundError:
+            continue
+        named = (about.metadata.get_all("Name") or [name])[0]
+        found[name] = Distribution(name=named, version=about.version, licence=licence_of(about.metadata))
+        waiting += requirements(about.requires or (), extras)
+    found[OWN_NAME] = Distribution(name=OWN_NAME, version=weckd_edge.__version__, licence="Apache-2.0")
+    return tuple(found[name] for name in sorted(found))
+
+
+def requirements(lines: Iterable[str], extras: frozenset[str] | None) -> Iterable[tuple[str, frozenset[str]]]:
+    """Yield the normalised name and the extras of each requirement that counts.
+
+    Args:
+        lines: Such as ``fsspec[http]>=2; extra == 'all'``.
+        extras: Which extras were asked for; None: all but those for developers.
+    """
+    for line in lines:
+        head, _, marker = line.partition(";")
+        wanted = set(re.findall(r"extra\s*==\s*['\"]([^'\"]+)['\"]", marker))
+        if wanted and not (wanted - _LEFT_OUT if extras is None else wanted & extras):
+            continue
+        match = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?", head)
+        if match:
+            named = frozenset(extra.strip() for extra in (match[2] or "").split(",") if extra.strip())
+            yield re.sub(r"[-_.]+", "-", match[1]).lower(), named
+
+
+def licence_of(about: Metadata) -> str:
+    """Return what a distribution says its licence is.
+
+    Its ``License-Expression``, else its licence classifiers, else the first line of its ``License`` text, else ``unknown``.
+
+    Args:
+        about: The distribution's metadata.
+    """
+    for line in about.get_all("License-Expression") or ():
+        if line.strip():
+            return line.strip()
+    classifiers = [line for line in about.get_all("Classifier") or () if line.startswith("License ::")]
+    names = [line.split(" :: ")[-1].strip() for line in classifiers if line.count("::") > 1]
+    if names:
+        return " and ".join(dict.fromkeys(names))
+    first = next((line.strip() for text in about.get_all("License") or () for line in text.splitlines() if line.strip()), "")
+    return UNKNOWN if first.upper() in ("", "UNKNOWN") else first[:_LONGEST]

@@ -1,0 +1,26 @@
+"""What only the builder could say of a model: the table ``[card]`` of the configuration that the evidence keeps."""
+
+from __future__ import annotations
+
+import json
+
+from weckd_edge.artifacts import BuildRecord
+from weckd_edge.config import CardConfig
+from weckd_edge.core.errors import BundleError
+from weckd_edge.core.serialization import from_data
+
+NOT_STATED = "not stated by the builder"
+
+
+def stated(build: BuildRecord) -> CardConfig:
+    """Return what the builder stated; everything is left out in a bundle that was made before it could be.
+
+    Raises:
+        BundleError: The configuration is not what a build writes.
+    """
+    try:
+        config = json.loads(build.config)
+    except ValueError as err:
+        raise BundleError(f"build.json: expected the configuration as JSON, found something else ({err})") from err
+    card = config.get("card", {}) if isinstance(config, dict) else {}
+    return from_data(CardConfig, card, where="build.json: config.card", error=BundleError)

@@ -1,0 +1,163 @@
+"""The model card inside a CycloneDX bill of materials: parameters, figures with intervals, considerations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from weckd_edge.artifacts import ClassFigures, Estimate, Figure, Figures, Manifest, Performance, Rate
+from weckd_edge.bundle.verdict import SYNTHETIC
+from weckd_edge.config import CardConfig
+from weckd_edge.report.chapters.metrics import flips_sentence, worst_slice
+from weckd_edge.report.chapters.verdicts import DISCLAIMER, data_warnings, frame_text
+from weckd_edge.report.evidence import Evidence
+
+DATASET_REF = "dataset"
+
+_OVERALL = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
+_BY_CLASS = ("sensitivity", "specificity", "ppv", "npv", "f1", "auc", "ppv_at_prevalence", "npv_at_prevalence")
+
+Metric = dict[str, Any]
+
+
+def model_card_json(evidence: Evidence, manifest: Manifest, card: CardConfig) -> dict[str, Any]:
+    """Return the ``modelCard`` of CycloneDX 1.6.
+
+    Args:
+        evidence: Of the bundle.
+        manifest: Of the bundle.
+        card: What the builder stated; what was not is left out.
+    """
+    taught = len(evidence.chain.links) > 1 and not evidence.chain.brought
+    pool = taught and bool(evidence.dataset.unlabelled)
+    return {
+        "modelParameters": {
+            "task": "image classification",
+            "approach": {"type": "semi-supervised" if pool else "supervised"},
+            "architectureFamily": evidence.shipped.model.rpartition("/")[2].partition("_")[0],
+            "modelArchitecture": evidence.shipped.model,
+            "datasets": [{"ref": DATASET_REF}],
+            "inputs": [{"format": _plain(frame_text(manifest.input))}],
+            "outputs": [{"format": f"float32 probabilities of {', '.join(manifest.labels)}"}],
+        },
+        "quantitativeAnalysis": {"performanceMetrics": list(_metrics(evidence, manifest))},
+        "considerations": _considerations(evidence, manifest, card),
+    }
+
+
+def _considerations(evidence: Evidence, manifest: Manifest, card: CardConfig) -> dict[str, Any]:
+    performance, probes = evidence.performance, evidence.probes
+    limits = [DISCLAIMER, *([SYNTHETIC] if manifest.synthetic else []), *card.caveats]
+    limits += [f"Out of scope: {what}" for what in card.out_of_scope]
+    limits += [
+        *evidence.chain.doubts,
+        *data_warnings(evidence.dataset),
+        *(gate.reason for gate in manifest.gates if gate.verdict == "FAIL"),
+    ]
+    limits += list(performance.notes) if performance else []
+    limits += list(probes.notes) if probes else []
+    found: dict[str, Any] = {"technicalLimitations": [_plain(line) for line in limits]}
+    tradeoffs = [evidence.selection.reason, *(flips_sentence(flips) for flips in (performance.flips if performance else ()))]
+    found["performanceTradeoffs"] = [_plain(line) for line in tradeoffs]
+    if card.intended_users:
+        found["users"] = [card.intended_users]
+    if card.intended_use:
+        found["useCases"] = [card.intended_use]
+    if card.ethical:
+        found["ethicalConsiderations"] = [{"name": card.ethical}]
+    if performance is not None and performance.worst_slice is not None:
+        worst = performance.slices[performance.worst_slice]
+        found["fairnessAssessments"] = [{"groupAtRisk": worst.name, "harms": _plain(worst_slice(performance))}]
+    return found
+
+
+def _metrics(evidence: Evidence, manifest: Manifest) -> Iterator[Metric]:
+    verification, performance = evidence.verification, evidence.performance
+    if performance is None:
+        yield from _without_performance(evidence, manifest.labels)
+    else:
+        yield from _figures(performance.compiled, "test split, as shipped", manifest.labels)
+        yield from _overall(performance.fp32, "test split, fp32")
+        yield from _differences(performance)
+        for one in performance.slices:
+            if one.compiled is not None:
+                yield from _figures(one.compiled, f"test split, as shipped, {one.name}", manifest.labels, short=True)
+        if performance.answered is not None:
+            where = f"test split, as shipped, probability of at least {performance.answered.abstain_below:g}"
+            yield _figure("share answered", performance.answered.coverage, where)
+    if evidence.abstention is not None:
+        yield _rate("share answered", evidence.abstention.answered, "test split, by guard, threshold and label")
+        if evidence.abstention.wrong is not None:
+            yield _rate("share wrong among answered", evidence.abstention.wrong, "test split, answered images")
+    if verification.calibration is not None:
+        yield _estimate(
+            "expected calibration error", verification.calibration.before.ece, "test split, before a temperature"
+        )
+        yield _estimate("expected calibration error", verification.calibration.after.ece, "test split, as shipped")
+    measured = evidence.measurement
+    if measured is not None:
+        where = f"on {measured.host}, threads: {measured.threads}"
+        yield _metric("frame to answer, p90, ms", f"{measured.frame_to_answer.p90_ns / 1e6:.3f}", where)
+
+
+def _without_performance(evidence: Evidence, labels: Sequence[str]) -> Iterator[Metric]:
+    verification = evidence.verification
+    yield _rate("accuracy", verification.accuracy_compiled, "test split, as shipped")
+    yield _rate("accuracy", verification.accuracy_fp32, "test split, fp32")
+    for label, rate in zip(labels, verification.recall_compiled, strict=True):
+        if rate is not None:
+            yield _rate("sensitivity", rate, f"test split, as shipped, class {label}")
+
+
+def _overall(figures: Figures, where: str) -> Iterator[Metric]:
+    for kind in _OVERALL:
+        figure: Figure | None = getattr(figures, kind)
+        if figure is not None:
+            yield _figure(kind.replace("_", " "), figure, where)
+
+
+def _figures(figures: Figures, where: str, labels: Sequence[str], *, short: bool = False) -> Iterator[Metric]:
+    """Yield the figures of some images; ``short``: of each class its sensitivity alone."""
+    yield from _overall(figures, where)
+    for one in figures.classes:
+        yield from _of_class(one, f"{where}, class {labels[one.label]}", _BY_CLASS[:1] if short else _BY_CLASS)
+
+
+def _of_class(one: ClassFigures, where: str, kinds: Sequence[str]) -> Iterator[Metric]:
+    for kind in kinds:
+        figure: Figure | None = getattr(one, kind)
+        if figure is not None:
+            yield _figure(kind.replace("_", " "), figure, where)
+
+
+def _differences(performance: Performance) -> Iterator[Metric]:
+    for kind in _OVERALL:
+        apart: Estimate | None = getattr(performance.difference, kind)
+        if apart is not None:
+            yield _estimate(f"{kind.replace('_', ' ')}, as shipped less fp32", apart, "test split")
+
+
+def _figure(kind: str, figure: Figure, where: str) -> Metric:
+    ends = None if figure.low is None or figure.high is None else (figure.low, figure.high)
+    return _metric(kind, f"{figure.value:.4f}", f"{where}; {figure.images} images in {figure.groups} groups", ends)
+
+
+def _rate(kind: str, rate: Rate, where: str) -> Metric:
+    return _metric(
+        kind, f"{rate.value:.4f}", f"{where}; {rate.images} images in {rate.groups} groups", (rate.low, rate.high)
+    )
+
+
+def _estimate(kind: str, found: Estimate, where: str) -> Metric:
+    return _metric(kind, f"{found.value:.4f}", where, (found.low, found.high))
+
+
+def _metric(kind: str, value: str, where: str, ends: tuple[float, float] | None = None) -> Metric:
+    found: Metric = {"type": kind, "value": value, "slice": where}
+    if ends is not None:
+        found["confidenceInterval"] = {"lowerBound": f"{ends[0]:.4f}", "upperBound": f"{ends[1]:.4f}"}
+    return found
+
+
+def _plain(text: str) -> str:
+    return text.replace("\u00a0", " ")
