@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import weckd_edge.devices
 from weckd_edge.core.errors import StoreError
 
 SDK_FOLDER = "sdk"
-SOURCE = Path(__file__).parent / "firmware"
+SOURCE = Path(weckd_edge.devices.__path__[0]) / "firmware"
 _FOLDERS = ("include", "src", "cmake", "examples", "python", "update", "recipes")
 _FILES = ("CMakeLists.txt", "LICENSE")
 _LEFT_OUT = ("tests", "__pycache__")
