@@ -170,11 +170,14 @@ def test_the_front_page_loads_no_command() -> None:
 
 
 @pytest.fixture
-def command_that(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+def command_that(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Put a command called ``try`` into the table, which does what the test says."""
 
-    def put(does: Callable[[], object]) -> None:
-        monkeypatch.setitem(sys.modules, "weckd_edge_try", SimpleNamespace(command=click.command("try")(lambda: does())))
+    def put(does: Callable[[], object], *flags: str) -> None:
+        command = click.command("try")(lambda **_: does())
+        for flag in flags:
+            command = click.option(flag, is_flag=True)(command)
+        monkeypatch.setitem(sys.modules, "weckd_edge_try", SimpleNamespace(command=command))
         monkeypatch.setitem(COMMANDS, "try", Entry("weckd_edge_try", "Try."))
 
     return put

@@ -313,7 +313,7 @@ def test_phantoms_are_drawn_nowhere_but_in_a_folder_of_their_own(run: Run, ears:
         ears: (1, "holds something other than a phantom set"),
     }
     for out, (expected, message) in cases.items():
-        code, printed, err = run("data", "phantom", "--out", out, "--images", "20", "--size", "32x32", "-q", "--json")
+        code, printed, err = run("data", "phantom", "--out", out, "--images", "20", "--size", "32x32", "-q")
         assert (code, printed) == (expected, "")
         assert message in err
     assert tree(tmp_path) == before
