@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from weckd_edge.artifacts import FileRef, GoldenFrames, InputContract, Manifest, OperatingPoint
+from support import factories
+from weckd_edge.artifacts import FileRef, GoldenFrames, InputContract
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.core.errors import BundleError
@@ -41,19 +42,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     seal(
         folder,
-        Manifest(
-            name="toy",
-            target="cpu",
-            device="generic-x86",
+        factories.manifest(
             labels=("effusion", "normal"),
             input=InputContract(
                 frame_height=4, frame_width=4, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
             ),
-            input_name="frame",
-            network_input_name="image",
-            output_name="probabilities",
-            operating_point=OperatingPoint(),
-            models=(),
             onnx=ref("model/model.onnx"),
             selftest=GoldenFrames(
                 frames=ref("selftest/frames.npy"),
@@ -61,11 +54,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 reference="openvino 1 int8",
                 tolerance={"openvino": 1e-3},
             ),
-            gates=(),
-            passed=True,
             synthetic=True,
-            files=(),
-            versions={"weckd-edge": "0.1.0"},
         ),
     )
     return folder

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from weckd_edge.artifacts import DatasetIndex, ExportedModel, FileRef, InputContract, Link, Rate, Selection
+from support import factories
+from weckd_edge.artifacts import DatasetIndex, ExportedModel, FileRef, InputContract, Rate, Selection
 from weckd_edge.compile.quantize import select_precision
 from weckd_edge.compile.quantize.calibration_images import calibration_frames
 from weckd_edge.compile.quantize.qdq_nodes import leave_float, store_int8_weights
@@ -35,17 +36,14 @@ PLAIN = QuantizeConfig(images=8, nncf=False)
 
 
 RATE = Rate(value=0.5, low=0.4, high=0.6, correct=5, images=10, groups=10)
-LINK = Link(
-    name="M3-int8",
+LINK = factories.link(
+    "M3-int8",
     model="toy",
-    options={},
     input=InputContract(frame_height=8, frame_width=8, crop="center", input_size=8, mean=(0.0,) * 3, std=(1.0,) * 3),
     labels=("a", "b"),
     parameters=1,
     macs=1,
     weights=FileRef(path="weights.safetensors", sha256="0" * 64, bytes=1),
-    parent=None,
-    share=0,
     labels_used=1,
     images_used=1,
     val_accuracy=RATE,

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from support import factories
 from weckd_edge.artifacts import Measurement
 from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.bench import bench as bench_module
@@ -87,20 +88,7 @@ def test_times_that_a_coarse_clock_calls_nought_have_no_spread() -> None:
 
 
 def measured(samples: Iterable[int]) -> Measurement:
-    return Measurement(
-        device="generic-x86",
-        host="h",
-        backend="openvino",
-        backend_version="1",
-        precision="int8",
-        rules="r",
-        threads=1,
-        frame_to_answer=summarize(list(samples)),
-        network=None,
-        cold_start_ns=1,
-        peak_rss_bytes=None,
-        energy_mj=None,
-    )
+    return factories.measurement(list(samples), host="h", rules="r", peak_rss_bytes=None)
 
 
 def test_a_quiet_run_of_enough_queries_may_be_quoted() -> None:

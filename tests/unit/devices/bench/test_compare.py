@@ -3,27 +3,14 @@ import dataclasses
 import numpy as np
 import pytest
 
+from support import factories
 from weckd_edge.artifacts import MachineRecord, MachineState, Measurement
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.devices.bench.compare import compare, differences
-from weckd_edge.devices.bench.percentiles import summarize
 
 
 def measured(samples: np.ndarray | list[int], **kw: object) -> Measurement:
-    base = Measurement(
-        device="generic-x86",
-        host="h",
-        backend="openvino",
-        backend_version="1",
-        precision="int8",
-        rules="r",
-        threads=1,
-        frame_to_answer=summarize([int(x) for x in samples]),
-        network=None,
-        cold_start_ns=1,
-        peak_rss_bytes=None,
-        energy_mj=None,
-    )
+    base = factories.measurement([int(x) for x in samples], host="h", rules="r", peak_rss_bytes=None)
     return dataclasses.replace(base, **kw)  # type: ignore[arg-type]
 
 

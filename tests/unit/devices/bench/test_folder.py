@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from support import factories
 from weckd_edge.artifacts import EarlyStop, LoadgenFigures, MachineRecord, MachineState, Measurement, PowerFigures
 from weckd_edge.core.errors import StoreError, WeckdError
 from weckd_edge.core.serialization import from_json, to_json
@@ -34,18 +35,13 @@ def look(at_ns: int, *throttling: str) -> MachineState:
     )
 
 
-FULL = Measurement(
+FULL = factories.measurement(
+    SAMPLES,
     device="raspberry-pi-5",
     host="Raspberry Pi 5 <Model B>",
-    backend="openvino",
-    backend_version="1",
-    precision="int8",
     rules="quick",
-    threads=1,
-    frame_to_answer=summarize(SAMPLES),
     network=summarize([x // 2 for x in SAMPLES]),
     cold_start_ns=5_000_000,
-    peak_rss_bytes=100 << 20,
     energy_mj=2.5,
     warnings=("a & b",),
     generator="LoadGen 6.0.17",

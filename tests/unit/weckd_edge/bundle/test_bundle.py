@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from support import factories
 from weckd_edge.artifacts import (
     BuiltModel,
     FileRef,
@@ -13,7 +14,6 @@ from weckd_edge.artifacts import (
     GoldenFrames,
     InputContract,
     Manifest,
-    OperatingPoint,
 )
 from weckd_edge.bundle.reader import is_bundle, open_bundle
 from weckd_edge.bundle.writer import seal
@@ -39,18 +39,11 @@ def draft(folder: Path) -> Manifest:
     def ref(path: str) -> FileRef:
         return file_ref(folder, folder / path)
 
-    return Manifest(
-        name="toy",
-        target="cpu",
-        device="generic-x86",
+    return factories.manifest(
         labels=("effusion", "normal"),
         input=InputContract(
             frame_height=8, frame_width=8, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
         ),
-        input_name="frame",
-        network_input_name="image",
-        output_name="probabilities",
-        operating_point=OperatingPoint(),
         models=(
             BuiltModel(
                 backend="openvino",
@@ -69,10 +62,7 @@ def draft(folder: Path) -> Manifest:
             tolerance={"openvino": 1e-3},
         ),
         gates=(Gate(name="accuracy", bar=0.8, got=0.9, verdict="PASS", reason="0.9 is at least 0.8"),),
-        passed=True,
         synthetic=True,
-        files=(),
-        versions={"weckd-edge": "0.1.0"},
     )
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from support import factories
+
 torch = pytest.importorskip("torch")
 timm = pytest.importorskip("timm")
 
@@ -60,10 +62,9 @@ def link(tmp_path: Path) -> Link:
     """A link whose weights lie in ``tmp_path``."""
     save_file(timm.create_model(TINY, num_classes=2).state_dict(), tmp_path / "w.safetensors")
     rate = Rate(value=1.0, low=0.5, high=1.0, correct=4, images=4, groups=4)
-    return Link(
-        name="M1",
+    return factories.link(
+        "M1",
         model=TINY,
-        options={},
         input=InputContract(
             frame_height=32, frame_width=32, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
         ),
@@ -71,8 +72,6 @@ def link(tmp_path: Path) -> Link:
         parameters=1,
         macs=1,
         weights=file_ref(tmp_path, tmp_path / "w.safetensors"),
-        parent=None,
-        share=0,
         labels_used=4,
         images_used=4,
         val_accuracy=rate,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from support import factories
 from tests.support.networks import record
 from weckd_edge.artifacts import Attribute, DatasetIndex, Performance, Prediction, Rate, Verification
 from weckd_edge.config import BandConfig, PrevalenceConfig, ReportConfig
@@ -172,18 +173,7 @@ def data(
             Prediction(path=path, group=path, label=label, fp32=sure(decided), compiled=sure(compiled), teacher=sure(label))
         )
     index = DatasetIndex(name="ears", labels=labels, images=tuple(images), named_groups=named)
-    verification = Verification(
-        parity=(),
-        accuracy_fp32=RATE,
-        accuracy_compiled=RATE,
-        recall_fp32=(RATE, RATE, None),
-        recall_compiled=(RATE, RATE, None),
-        flips=0,
-        predictions=tuple(predictions),
-        precision="int8",
-        backend="openvino",
-    )
-    return index, verification
+    return index, factories.verification(predictions, labels)
 
 
 def sure(label: int) -> tuple[float, ...]:
