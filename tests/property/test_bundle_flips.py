@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import factories
+from support.errors import raises
 from weckd_edge.artifacts import FileRef, GoldenFrames, InputContract
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.writer import seal
@@ -60,6 +61,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+CODES = ("E_BUNDLE_DIGEST", "E_BUNDLE_FORMAT", "E_JSON")
+"""Of a changed manifest, what is wrong depends on where it was changed."""
+
+
 def refused_with_one_byte_changed(folder: Path, name: str, position: int, value: int, key: Path | None = None) -> None:
     path = folder / name
     good = path.read_bytes()
@@ -67,7 +72,7 @@ def refused_with_one_byte_changed(folder: Path, name: str, position: int, value:
     changed[position % len(good)] ^= value
     try:
         path.write_bytes(changed)
-        with pytest.raises(BundleError, match=name.replace(".", r"\.")):
+        with raises(BundleError, *CODES, says=name):
             open_bundle(folder, key=key)
     finally:
         path.write_bytes(good)
@@ -86,7 +91,7 @@ def test_a_file_cut_short_is_refused_and_named(bundle: Path, name: str, length: 
     good = path.read_bytes()
     try:
         path.write_bytes(good[: length % len(good)])
-        with pytest.raises(BundleError, match=name.replace(".", r"\.")):
+        with raises(BundleError, *CODES, says=name):
             open_bundle(bundle)
     finally:
         path.write_bytes(good)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from support import goldens
 
 TESTS = Path(__file__).parents[2]

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from support import factories
+from support.errors import raises
 from weckd_edge.artifacts import Measurement
 from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.bench import bench as bench_module
@@ -318,7 +319,7 @@ def test_a_model_too_fast_for_loadgen_is_timed_by_our_own_loop(
 
 def test_a_bench_that_breaks_leaves_what_it_had(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
     fakes["whole"].fail_at = 3
-    with pytest.raises(ModelError, match="broken"):
+    with raises(ModelError, "E_MODEL_GRAPH", says="broken"):
         run_fake(tmp_path, out=tmp_path / "kept")
     found = recover(tmp_path / "kept")
     assert len(found.frame_to_answer.samples_ns) == 3
@@ -368,7 +369,7 @@ def test_a_fresh_process_that_hangs_is_given_up(
         raise bench_module.subprocess.TimeoutExpired(command, kw["timeout"])
 
     monkeypatch.setattr(bench_module.subprocess, "run", hang)
-    with pytest.raises(ModelError, match="no first answer within 300 s"):
+    with raises(ModelError, "E_MODEL_COLD_START", says="300"):
         run_fake(tmp_path)
 
 

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from support import factories
+from support.errors import raises
 from weckd_edge.artifacts import BuiltModel, FileRef, GoldenFrames, InputContract
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.writer import seal
@@ -180,7 +181,7 @@ def test_golden_frames_of_another_shape_are_refused(tmp_path: Path) -> None:
     refs = {path: file_ref(folder, folder / path) for path in ("selftest/frames.npy", "selftest/expected.npy")}
     golden = dataclasses.replace(manifest.selftest, frames=refs["selftest/frames.npy"])
     seal(folder, dataclasses.replace(manifest, selftest=golden))
-    with pytest.raises(BundleError, match=r"expected an array of \|u1 of the shape \(N, 4, 4, 3\)"):
+    with raises(BundleError, "E_BUNDLE_GOLDEN", says=("u1", "4", "3")):
         load_golden(open_bundle(folder))
 
 

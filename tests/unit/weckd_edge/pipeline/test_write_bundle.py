@@ -16,6 +16,7 @@ from PIL import Image
 
 import weckd_edge.pipeline.steps.write_bundle as module
 from support import factories
+from support.errors import raises
 from weckd_edge.artifacts import (
     BuiltModel,
     ChainRecord,
@@ -532,7 +533,7 @@ def test_a_new_bundle_takes_the_place_of_the_old_one_whole(tmp_path: Path) -> No
 def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     parts = replace(make_parts(tmp_path), out=tmp_path / "file/bundle")
-    with pytest.raises(StoreError, match="cannot be written"):
+    with raises(StoreError, "E_STORE_UNWRITABLE"):
         assemble(parts)
 
 

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from support import factories
+from support.errors import raises
 from weckd_edge.artifacts import (
     ApartFrame,
     BadFile,
@@ -533,13 +534,13 @@ def test_without_weighed_links_the_chain_is_drawn_over_multiply_adds(tmp_path: P
 
 def test_missing_torn_and_foreign_evidence_is_one_clear_error(tmp_path: Path) -> None:
     write_evidence(tmp_path, make_evidence())
-    with pytest.raises(BundleError, match="expected the labels"):
+    with raises(BundleError, "E_BUNDLE_EVIDENCE"):
         read_evidence(tmp_path, make_manifest(("a", "b", "c", "d")))
     (tmp_path / "evidence/verification.json").unlink()
-    with pytest.raises(BundleError, match=r"verification\.json: expected this evidence file"):
+    with raises(BundleError, "E_BUNDLE_EVIDENCE", says="verification.json"):
         read_evidence(tmp_path, make_manifest())
     (tmp_path / "evidence/chain.json").write_text("{")
-    with pytest.raises(BundleError, match=r"chain\.json: expected JSON"):
+    with raises(BundleError, "E_JSON", says="chain.json"):
         read_evidence(tmp_path, make_manifest())
 
 
