@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import pytest
 
-from support.errors import raises
 from weckd_edge.core.error_codes import MEANINGS
 from weckd_edge.core.errors import WeckdError
 

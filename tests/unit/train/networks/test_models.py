@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from support.errors import raises
 from weckd_edge.config import LinkConfig
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, WeckdError
 from weckd_edge.train.networks.models import Size, check_order, create, measure
 
 TINY = "test_resnet"
