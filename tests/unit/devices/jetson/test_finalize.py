@@ -21,7 +21,7 @@ from support.errors import raises
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.cli.finalize import command
-from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency, ModelError, StoreError
+from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency, ModelError, StoreError, WeckdError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace, file_ref, sha256_file
 from weckd_edge.devices.bench import interleaved as race_module
