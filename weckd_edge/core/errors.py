@@ -10,6 +10,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Literal
 
+OUTSIDE_KEYS = "says what went wrong"
+
 
 class WeckdError(Exception):
     """Something the user can act on.

@@ -9,6 +9,8 @@ from types import ModuleType
 from weckd_edge.core import telemetry
 from weckd_edge.core.errors import MissingDependency
 
+OUTSIDE_KEYS = "finds libraries, whose versions count by themselves"
+
 EXTRA_OF = {
     "asyncssh": "remote",
     "cryptography": "sign",
