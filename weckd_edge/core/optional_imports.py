@@ -23,6 +23,7 @@ EXTRA_OF = {
     "onnxruntime": "compile",
     "openvino": "cpu",
     "optuna": "train",
+    "packaging": "report",
     "pillow_heif": "heic",
     "safetensors": "train",
     "scipy": "train",
