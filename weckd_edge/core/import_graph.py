@@ -121,6 +121,18 @@ def _what_runs(node: ast.AST) -> Iterator[ast.AST]:
         yield from (child, *_what_runs(child))
 
 
+def module_names() -> tuple[str, ...]:
+    """Return the name of every module of this package, sorted."""
+    found = [ROOT]
+    for package in found:  # grows meanwhile
+        folder = _folder(package)
+        for path in sorted(folder.iterdir()) if folder is not None else ():
+            name = f"{package}.{path.stem}"
+            if (path / "__init__.py").is_file() or (path.suffix == ".py" and path.stem != "__init__"):
+                found.append(name)
+    return tuple(sorted(found))
+
+
 def _imports(node: ast.AST) -> Iterator[tuple[str, str | None]]:
     if isinstance(node, ast.Import):
         yield from ((alias.name, None) for alias in node.names)
