@@ -81,6 +81,8 @@ def write(root: Path, **modules: str) -> None:
         "require('weckd_edge.b', 'do it')",
         "importlib.import_module('weckd_edge.b')",
         "TABLE = {'b': Row(module='weckd_edge.b')}",
+        "CHILD = 'import sys; from weckd_edge.b import main; main()'",
+        "CHILD = f'{python} -m weckd_edge.b.main'",
     ],
 )
 def test_no_way_to_import_escapes(package: Path, text: str) -> None:
@@ -88,7 +90,10 @@ def test_no_way_to_import_escapes(package: Path, text: str) -> None:
     assert depends_on("weckd_edge.a") == ("weckd_edge.a", "weckd_edge.b", "weckd_edge.c")
 
 
-@pytest.mark.parametrize("text", ["if TYPE_CHECKING:\n    import weckd_edge.b", "import json", '"""weckd_edge.bee"""'])
+@pytest.mark.parametrize(
+    "text",
+    ["if TYPE_CHECKING:\n    import weckd_edge.b", "import json", '"""Like ``weckd_edge.b``."""', "x = 'weckd_edge.bee'"],
+)
 def test_what_does_not_run_does_not_count(package: Path, text: str) -> None:
     write(package, a=text, b="")
     assert depends_on("weckd_edge.a") == ("weckd_edge.a",)
