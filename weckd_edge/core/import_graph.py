@@ -96,12 +96,15 @@ def read_source(module: str) -> Source:
     if path is None:
         raise StoreError(
             f"{module}: expected its source file, found none; what a step's result depends on is read from the sources, so "
-            "install this package with them (its wheel holds them)"
+            "install this package with them (its wheel holds them)",
+            code="E_STORE_INSTALLATION",
         )
     try:
         tree = ast.parse(path.read_bytes(), filename=str(path))
     except (OSError, SyntaxError, ValueError) as err:
-        raise StoreError(f"{path}: expected a readable Python source ({err}); install this package anew") from err
+        raise StoreError(
+            f"{path}: expected a readable Python source ({err}); install this package anew", code="E_STORE_INSTALLATION"
+        ) from err
     runs = list(_what_runs(tree))
     return Source(
         name=module,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from support.errors import raises
 from weckd_edge.core import import_graph
 from weckd_edge.core.errors import StoreError
 from weckd_edge.core.import_graph import (
@@ -143,13 +144,13 @@ def test_a_package_without_its_sources_says_so(package: Path) -> None:
     assert depends_on("weckd_edge.a")
     (package / "a.py").rename(package / "a.pyc")
     _forget()
-    with pytest.raises(StoreError, match="expected its source file"):
+    with raises(StoreError, "E_STORE_INSTALLATION", says="weckd_edge.a"):
         depends_on("weckd_edge.a")
 
 
 def test_a_source_that_is_no_python_says_so(package: Path) -> None:
     write(package, a="def (")
-    with pytest.raises(StoreError, match="expected a readable Python source"):
+    with raises(StoreError, "E_STORE_INSTALLATION", says="a.py"):
         depends_on("weckd_edge.a")
 
 
