@@ -19,3 +19,13 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def key_of(inputs: object, *entries: str) -> object:
+    """Return the key of a step.
+
+    Args:
+        inputs: Digests of its inputs, and its settings.
+        entries: Names of the modules of this package that it calls.
+    """
+    return {"inputs": inputs, "versions": versions()}
