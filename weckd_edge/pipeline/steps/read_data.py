@@ -47,7 +47,8 @@ def check_data(ctx: BuildContext, index: DatasetIndex) -> None:
     if not (min(height, width) >= LEAST_SIDE and max(height, width) <= MOST_SIDE):
         raise ConfigError(
             f"the commonest size of the images is {width} by {height} pixels, but a device takes {LEAST_SIDE} to "
-            f"{MOST_SIDE} a side; name the camera's in the config: [input] frame = [HEIGHT, WIDTH]"
+            f"{MOST_SIDE} a side; name the camera's in the config: [input] frame = [HEIGHT, WIDTH]",
+            code="E_CONFIG_RANGE",
         )
     check_report(ctx.config.report, index)
     check_labels(ctx.config.guard, index.labels)

@@ -28,7 +28,8 @@ def check_strategy(config: BuildConfig) -> None:
     if config.data.unlabelled and not strategy.pool:
         raise ConfigError(
             f"data.unlabelled names a folder, but distill.strategy = '{strategy.name}' shows no link an image without a "
-            f"label; name a strategy that does, such as 'guided{POOL}', or leave the folder out"
+            f"label; name a strategy that does, such as 'guided{POOL}', or leave the folder out",
+            code="E_CONFIG_CONFLICT",
         )
 
 
