@@ -31,7 +31,7 @@ from weckd_edge.artifacts import (
 from weckd_edge.config import ReportConfig
 from weckd_edge.metrics import measure_performance
 from weckd_edge.metrics.intervals import rate_by_group
-from weckd_edge.report import Evidence, Picture, write_evidence, write_report
+from weckd_edge.report import BundleContents, Picture, write_report
 
 pytestmark = pytest.mark.slow
 
@@ -98,16 +98,24 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
     )
     index = DatasetIndex(name="ears", labels=LABELS, images=images)
     times = tuple(int(v) for v in np.random.default_rng(1).normal(9e5, 3e4, 256))
-    evidence = Evidence(
+    manifest = factories.manifest(
+        name="ears",
+        labels=LABELS,
+        input=INPUT,
+        operating_point=OperatingPoint(abstain_below=BELOW),
+        onnx=REF,
+        selftest=GoldenFrames(frames=REF, expected=REF, reference="openvino", tolerance={}),
+        gates=(Gate(name="latency_p90_ms", bar=33.0, got=0.94, verdict="PASS", reason="0.94 ms is within 33 ms"),),
+    )
+    contents = BundleContents(
+        manifest=manifest,
         dataset=index,
         chain=ChainRecord(
             links=(link("M1", 9_000_000, before, None), link("M2", 2_000_000, before, "1" * 64)), twin=None, labels_used=40
         ),
         verification=verification,
-        measurements=(
-            factories.measurement(
-                rules="single-stream, 256 queries", frame_to_answer=factories.latency(times), cold_start_ns=1_000_000
-            ),
+        measurement=factories.measurement(
+            rules="single-stream, 256 queries", frame_to_answer=factories.latency(times), cold_start_ns=1_000_000
         ),
         build=BuildRecord(config="{}", stages=(), data_name="ears"),
         selection=Selection(
@@ -146,20 +154,10 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
             ),
         ),
     )
-    manifest = factories.manifest(
-        name="ears",
-        labels=LABELS,
-        input=INPUT,
-        operating_point=OperatingPoint(abstain_below=BELOW),
-        onnx=REF,
-        selftest=GoldenFrames(frames=REF, expected=REF, reference="openvino", tolerance={}),
-        gates=(Gate(name="latency_p90_ms", bar=33.0, got=0.94, verdict="PASS", reason="0.94 ms is within 33 ms"),),
-    )
-    write_evidence(folder, evidence)
     frame = np.random.default_rng(2).integers(0, 255, (48, 64, 3), np.uint8)
-    assert evidence.performance is not None
-    frames = {f.path: Picture(frame=frame, overlay=frame[:, ::-1].copy()) for f in evidence.performance.frames[:24]}
-    write_report(folder, manifest, folder / "report.html", frames=frames)
+    assert contents.performance is not None
+    frames = {f.path: Picture(frame=frame, overlay=frame[:, ::-1].copy()) for f in contents.performance.frames[:24]}
+    write_report(contents, folder / "report.html", frames=frames)
     return folder / "report.html", predictions
 
 

@@ -1,4 +1,4 @@
-"""A small bundle's evidence and manifest, whole and computed from drawn predictions: what goldens and fixtures are made of."""
+"""What a small bundle holds, whole and computed from drawn predictions: goldens and fixtures are made of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from weckd_edge.artifacts import (
 from weckd_edge.config import BuildConfig, ReportConfig
 from weckd_edge.core.serialization import to_json
 from weckd_edge.metrics import measure_performance
-from weckd_edge.report import Evidence
+from weckd_edge.report import BundleContents
 
 LABELS = ("effusion", "normal", "wax")
 CHANGED = (5, 20)
@@ -38,8 +38,14 @@ def softmax(logits: Any) -> tuple[float, ...]:
     return tuple(round(float(value), 4) for value in found)
 
 
-def small_evidence(count: int = 96) -> Evidence:
-    """The evidence of a chain of two links on so many images, a third of them tested."""
+def small_manifest(**changes: Any) -> Manifest:
+    """The draft of the small bundle's manifest."""
+    gates = (Gate(name="latency_p90_ms", bar=33.0, got=0.9, verdict="PASS", reason="0.90 ms is within 33 ms"),)
+    return replace(factories.manifest(name="ears", labels=LABELS, gates=gates), **changes)
+
+
+def small_contents(manifest: Manifest | None = None, count: int = 96) -> BundleContents:
+    """A chain of two links on so many images, a third of them tested."""
     random = np.random.default_rng(0)
     images: list[ImageRecord] = []
     predictions: list[Prediction] = []
@@ -75,11 +81,12 @@ def small_evidence(count: int = 96) -> Evidence:
         "M2", labels=LABELS, macs=2_000_000, parameters=200_000, share=1, parent=first.weights.sha256, test_accuracy=accuracy
     )
     names = ("M1 torch fp32", "M2 torch fp32", "M2 openvino int8")
-    return Evidence(
+    return BundleContents(
+        manifest=manifest or small_manifest(),
         dataset=dataset,
         chain=ChainRecord(links=(first, last), twin=None, labels_used=32),
         verification=verification,
-        measurements=(factories.measurement([900_000 + 100 * (number % 50) for number in range(256)], cold_start_ns=10**8),),
+        measurement=factories.measurement([900_000 + 100 * (number % 50) for number in range(256)], cold_start_ns=10**8),
         build=BuildRecord(
             config=to_json(BuildConfig()), stages=(StageTime(name="data", seconds=1.5, reused=False),), data_name="ears"
         ),
@@ -108,9 +115,3 @@ def small_evidence(count: int = 96) -> Evidence:
             trunks=(),
         ),
     )
-
-
-def small_manifest(**changes: Any) -> Manifest:
-    """The draft of that bundle's manifest."""
-    gates = (Gate(name="latency_p90_ms", bar=33.0, got=0.9, verdict="PASS", reason="0.90 ms is within 33 ms"),)
-    return replace(factories.manifest(name="ears", labels=LABELS, gates=gates), **changes)

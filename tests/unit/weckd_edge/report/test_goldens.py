@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.reports import small_evidence, small_manifest
 
+from support.reports import small_contents
 from weckd_edge.report import write_documents, write_evidence, write_report
 
 pytest.importorskip("jinja2")
@@ -31,9 +31,10 @@ def body_of(html: str) -> str:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle")
-    write_evidence(folder, small_evidence())
-    write_report(folder, small_manifest(), folder / "report.html")
-    write_documents(folder, small_manifest())
+    contents = small_contents()
+    write_evidence(folder, contents)
+    write_report(contents, folder / "report.html")
+    write_documents(folder, contents)
     return folder
 
 

@@ -56,14 +56,14 @@ from weckd_edge.cli.report import command
 from weckd_edge.core.errors import BundleError, ConfigError
 from weckd_edge.core.store import file_ref
 from weckd_edge.core.words import plural
-from weckd_edge.pipeline.steps.choose_link import choose_link
+from weckd_edge.pipeline.steps.select_link import choose_link
 from weckd_edge.report import (
-    Evidence,
+    BundleContents,
     Picture,
     Sample,
     html_shell,
     numbers,
-    read_evidence,
+    read_contents,
     write_documents,
     write_evidence,
     write_report,
@@ -137,7 +137,7 @@ CHANGED = (10, 75)
 """Places of the test images that the compiled model decides otherwise than the network in FP32."""
 
 
-def make_evidence(labels: tuple[str, ...] = LABELS) -> Evidence:
+def make_evidence(labels: tuple[str, ...] = LABELS) -> BundleContents:
     rng = np.random.default_rng(1)
     images, predictions = [], []
     for number in range(800):
@@ -175,7 +175,8 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> Evidence:
     m2 = link("M2", "mobilenetv2_050", 693_000, 34_100_000, 146, "M1", 1)
     m3 = link("M3", "mobilenetv2_035", 401_000, 14_200_000, 144, "M2", 2)
     twin = dataclasses.replace(link("twin", "mobilenetv2_035", 401_000, 14_200_000, 131, None, 2), images_used=62)
-    return Evidence(
+    return BundleContents(
+        manifest=make_manifest(labels),
         dataset=DatasetIndex(
             name="ears",
             labels=labels,
@@ -193,17 +194,15 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> Evidence:
                 factories.parity("torch fp32", "openvino int8", predictions),
             ),
         ),
-        measurements=(
-            factories.measurement(
-                host="Intel Xeon 2.80 GHz, 2 cores",
-                backend_version="2026.4.1",
-                rules="single-stream, 1024 queries",
-                frame_to_answer=latency(0.84),
-                network=latency(0.61),
-                cold_start_ns=182_000_000,
-                peak_rss_bytes=171 << 20,
-                warnings=("the processor's clock was not fixed",),
-            ),
+        measurement=factories.measurement(
+            host="Intel Xeon 2.80 GHz, 2 cores",
+            backend_version="2026.4.1",
+            rules="single-stream, 1024 queries",
+            frame_to_answer=latency(0.84),
+            network=latency(0.61),
+            cold_start_ns=182_000_000,
+            peak_rss_bytes=171 << 20,
+            warnings=("the processor's clock was not fixed",),
         ),
         build=BuildRecord(
             config=json.dumps({"seed": 0}, indent=1),
@@ -249,9 +248,9 @@ def make_manifest(labels: tuple[str, ...] = LABELS, **changes: object) -> Manife
     return dataclasses.replace(manifest, **changes)
 
 
-def write(tmp_path: Path, evidence: Evidence, manifest: Manifest, **more: object) -> str:
+def write(tmp_path: Path, evidence: BundleContents, manifest: Manifest, **more: object) -> str:
     write_evidence(tmp_path, evidence)
-    write_report(tmp_path, manifest, tmp_path / "r.html", **more)
+    write_report(read_contents(tmp_path, manifest), tmp_path / "r.html", **more)
     return (tmp_path / "r.html").read_text()
 
 
@@ -336,7 +335,7 @@ def test_the_three_numbers_and_the_interval_are_at_the_top(tmp_path: Path) -> No
         f"{accuracy.value * 100:.1f}\u00a0%",
         f"{accuracy.low * 100:.1f}\u2013{accuracy.high * 100:.1f}\u00a0%",
         "160\u00a0test images in 40\u00a0groups",
-        numbers.milliseconds(evidence.measurements[0].frame_to_answer.p90_ns),
+        numbers.milliseconds(evidence.measurement.frame_to_answer.p90_ns),
         "bar 33.0\u00a0ms cleared; 1,024\u00a0queries on Intel Xeon",
         "the class found least often",
     ):
@@ -351,7 +350,7 @@ def test_the_same_evidence_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_evidence_reads_back_as_it_was_written(tmp_path: Path) -> None:
     evidence = make_evidence()
     write_evidence(tmp_path, evidence)
-    assert read_evidence(tmp_path, make_manifest()) == evidence
+    assert read_contents(tmp_path, make_manifest()) == evidence
 
 
 def test_names_from_the_data_cannot_become_markup(tmp_path: Path) -> None:
@@ -460,12 +459,12 @@ def test_what_may_be_wrong_with_the_data_set_is_told_on_the_first_screen_and_in_
     notes = (DataNote(code="W_X", text="the column <b>who</b> is not used"), DataNote(code="I_Y", text="read as UTF-16"))
     evidence = make_evidence()
     evidence = dataclasses.replace(evidence, dataset=dataclasses.replace(evidence.dataset, notes=notes))
-    assert "Data: the column <b>who</b> is not used." in summarize(make_manifest(), evidence).warnings
+    assert "Data: the column <b>who</b> is not used." in summarize(evidence).warnings
     html = write(tmp_path, evidence, make_manifest())
     assert html.count("Data: the column &lt;b&gt;who&lt;/b&gt; is not used.") == 1
-    assert "Data: the column <b>who</b> is not used." in limits(evidence, make_manifest())
+    assert "Data: the column <b>who</b> is not used." in limits(evidence)
     assert "UTF-16" not in html
-    assert not [line for line in summarize(make_manifest(), make_evidence()).warnings if line.startswith("Data")]
+    assert not [line for line in summarize(make_evidence()).warnings if line.startswith("Data")]
 
 
 def test_every_query_is_in_the_histogram_or_in_its_count_of_slower_ones() -> None:
@@ -476,7 +475,7 @@ def test_every_query_is_in_the_histogram_or_in_its_count_of_slower_ones() -> Non
 
 
 def test_without_a_bench_the_report_says_not_measured(tmp_path: Path) -> None:
-    evidence = dataclasses.replace(make_evidence(), measurements=())
+    evidence = dataclasses.replace(make_evidence(), measurement=None)
     page = text_of(write(tmp_path, evidence, make_manifest()))
     assert "not measured" in page
     assert "weckd-edge bench" in page
@@ -535,13 +534,13 @@ def test_without_weighed_links_the_chain_is_drawn_over_multiply_adds(tmp_path: P
 def test_missing_torn_and_foreign_evidence_is_one_clear_error(tmp_path: Path) -> None:
     write_evidence(tmp_path, make_evidence())
     with raises(BundleError, "E_BUNDLE_EVIDENCE"):
-        read_evidence(tmp_path, make_manifest(("a", "b", "c", "d")))
+        read_contents(tmp_path, make_manifest(("a", "b", "c", "d")))
     (tmp_path / "evidence/verification.json").unlink()
     with raises(BundleError, "E_BUNDLE_EVIDENCE", says="verification.json"):
-        read_evidence(tmp_path, make_manifest())
+        read_contents(tmp_path, make_manifest())
     (tmp_path / "evidence/chain.json").write_text("{")
     with raises(BundleError, "E_JSON", says="chain.json"):
-        read_evidence(tmp_path, make_manifest())
+        read_contents(tmp_path, make_manifest())
 
 
 @pytest.mark.parametrize(
@@ -568,7 +567,7 @@ def test_numbers_are_written_for_people(written: str, expected: str) -> None:
 
 def test_the_model_card_tells_figures_limits_and_the_chain(tmp_path: Path) -> None:
     write_evidence(tmp_path, make_evidence())
-    write_documents(tmp_path, make_manifest(synthetic=True))
+    write_documents(tmp_path, read_contents(tmp_path, make_manifest(synthetic=True)))
     card = (tmp_path / "evidence/model_card.md").read_text()
     assert card.startswith("# Model card: ears on generic-x86\n")
     accuracy = make_evidence().verification.accuracy_compiled
@@ -580,7 +579,7 @@ def test_the_model_card_tells_figures_limits_and_the_chain(tmp_path: Path) -> No
 def test_a_label_cannot_break_out_of_its_cell_in_the_model_card(tmp_path: Path) -> None:
     labels = ("a|b", "line\nbreak", "<script>", "normal")
     write_evidence(tmp_path, make_evidence(labels))
-    write_documents(tmp_path, make_manifest(labels))
+    write_documents(tmp_path, read_contents(tmp_path, make_manifest(labels)))
     card = (tmp_path / "evidence/model_card.md").read_text()
     assert "a\\|b" in card
     assert "\\<script\\>" in card
@@ -705,7 +704,7 @@ def parting(*, first: int | None = 2, disturbed: float = 0.0) -> Parting:
     return Parting(a="written", b="openvino int8", frames=6, threshold_db=20.0, first=first, steepest=2, layers=layers)
 
 
-def full_evidence() -> Evidence:
+def full_evidence() -> BundleContents:
     evidence = make_evidence()
     verification = evidence.verification
     far = tuple(
@@ -825,7 +824,7 @@ def test_the_settings_a_model_must_be_opened_with_are_named(tmp_path: Path) -> N
 
 def test_the_model_card_names_the_temperature_and_the_calibration_error(tmp_path: Path) -> None:
     write_evidence(tmp_path, full_evidence())
-    write_documents(tmp_path, make_manifest())
+    write_documents(tmp_path, read_contents(tmp_path, make_manifest()))
     card = (tmp_path / "evidence/model_card.md").read_text()
     assert "Logits are divided by 1.62 inside the graph" in card
     assert re.search(r"\| Expected calibration error \(15 bins of equal width\) \| 0\.112 \(.*\) \| 0\.041 \(", card)
@@ -834,7 +833,7 @@ def test_the_model_card_names_the_temperature_and_the_calibration_error(tmp_path
 def test_full_evidence_reads_back_as_it_was_written(tmp_path: Path) -> None:
     evidence = full_evidence()
     write_evidence(tmp_path, evidence)
-    assert read_evidence(tmp_path, make_manifest()) == evidence
+    assert read_contents(tmp_path, make_manifest()) == evidence
 
 
 def probes() -> Probes:
@@ -866,4 +865,4 @@ def test_probes_are_told_in_words_and_a_bundle_without_them_still_has_a_report(t
     assert "Random splits would have flattered this by 7.0 points (95 % interval 3.0 to 11.0)" in words
     assert "Not known: the data set names no source" in words
     assert "&lt;i&gt;one&lt;/i&gt; note" in page
-    assert read_evidence(tmp_path, make_manifest()) == probed
+    assert read_contents(tmp_path, make_manifest()) == probed
