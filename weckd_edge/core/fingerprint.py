@@ -28,6 +28,7 @@ DISTRIBUTION_OF = {
     "cyclonedx": "cyclonedx-python-lib",
     "google": "protobuf",
     "mlperf_loadgen": "mlcommons-loadgen",
+    "packageurl": "packageurl-python",
     "pynvml": "nvidia-ml-py",
 }
 """Distributions that are not called like the module they bring."""
