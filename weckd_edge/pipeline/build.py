@@ -38,11 +38,12 @@ from weckd_edge.pipeline.steps.guard import guard
 from weckd_edge.pipeline.steps.judge import judge_bundle
 from weckd_edge.pipeline.steps.layout import Part, draft_manifest, lay_out
 from weckd_edge.pipeline.steps.measure import measure
+from weckd_edge.pipeline.steps.predict import decode
 from weckd_edge.pipeline.steps.quantize import quantize
 from weckd_edge.pipeline.steps.read_data import read_data
 from weckd_edge.pipeline.steps.select_link import links_to_compile, select_link
 from weckd_edge.pipeline.steps.train_chain import check_strategy, choose_links, train_chain
-from weckd_edge.pipeline.steps.verify import verify
+from weckd_edge.pipeline.steps.verify import images_for_report, verify
 from weckd_edge.pipeline.steps.write_bundle import record_build, write_bundle
 from weckd_edge.report import BundleContents
 from weckd_edge.report.documents.licences import read_environment
@@ -93,19 +94,21 @@ def compile_chain(
     Raises:
         WeckdError: See ``build``.
     """
-    students = [quantize(ctx, network, index, calibration) for network in links_to_compile(ctx, chain)]
-    fitted = guard(ctx, students[-1].input, index)
-    choice = select_link(ctx, chain, students, fitted.artifact.guard, index)
-    student = calibrate(ctx, choice.student, index)
+    contract = chain.networks[-1].link.artifact.input
+    frames = decode(ctx, index, contract)
+    fitted = guard(ctx, contract, index, frames.val)
+    students = [quantize(ctx, network, frames.val, calibration) for network in links_to_compile(ctx, chain)]
+    choice = select_link(ctx, chain, students, fitted.artifact.guard, frames.val, index)
+    student = calibrate(ctx, choice.student, frames.val)
     built = convert(ctx, student, calibration)
 
     teacher = chain.networks[0] if student.network is not chain.networks[0] else None
-    verification = verify(ctx, student, teacher, index)
-    golden = choose_golden(ctx, student, index)
-    abstention = abstain(ctx, student, verification, fitted, index)
+    verification = verify(ctx, student, teacher, frames.test)
+    golden = choose_golden(ctx, student, frames.val)
+    abstention = abstain(ctx, student, verification, fitted, frames, index)
     performance = measure(ctx, student, teacher, verification.artifact, index, abstention.abstain_below)
     measurement = bench(ctx, student, golden, fitted.artifact.guard)
-    probes = audit_data(ctx, student.network, index)
+    probes = audit_data(ctx, student.network, frames.test, index)
 
     layout = lay_out(
         Part(student.selection, student.folder), built, Part(golden.artifact, golden.folder), fitted.artifact.guard
@@ -128,7 +131,7 @@ def compile_chain(
         environment=read_environment(ctx.config.link, host=ctx.machine.host),
         files=layout.files,
     )
-    sealed = write_bundle(ctx, judge_bundle(ctx, contents))
+    sealed = write_bundle(ctx, judge_bundle(ctx, contents), images_for_report(ctx, student, frames.test))
     finalize_here(ctx)
     return sealed
 
