@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import timm
 import torch
 
 from weckd_edge.artifacts import DatasetIndex, InputContract, Link, Rate, Split
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import DataError
+from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace, file_ref, sha256_bytes, sha256_file
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
@@ -143,7 +143,7 @@ class Trainer:
     def link(self, job: Job) -> Stage[Link]:
         """Train one link, or find it finished."""
         plan = job.plan
-        key = {
+        inputs = {
             "link": replace(plan.config, weights=None, weights_licence=None),
             "weights": sha256_file(Path(plan.config.weights)) if plan.config.weights else None,
             "contract": plan.contract,
@@ -162,8 +162,8 @@ class Trainer:
             "unlabelled": [r.pixels_sha256 for r in self.index.unlabelled] if job.pool else None,
             "train": job.train,
             "distill": replace(job.distill, twin=True, strategy="") if job.teachers else None,
-            "versions": [torch.__version__, timm.__version__],
         }
+        key = key_of(inputs, "weckd_edge.train.distill.trainer")
         scratch = self.workspace.scratch(f"link-{job.name}", key)
 
         def make(folder: Path) -> Link:
@@ -178,11 +178,14 @@ class Trainer:
         stage = self.workspace.stage(
             "pixels",
             PixelCache,
-            {
-                "images": [r.pixels_sha256 for r in self.train] + [r.pixels_sha256 for r in self.index.unlabelled],
-                "side": self.side,
-                "frame": frame,
-            },
+            key_of(
+                {
+                    "images": [r.pixels_sha256 for r in self.train] + [r.pixels_sha256 for r in self.index.unlabelled],
+                    "side": self.side,
+                    "frame": frame,
+                },
+                "weckd_edge.train.data.pixel_cache",
+            ),
             lambda folder: build_cache(self.paths, contract, self.side, folder, self.progress),
         )
         seen = np.zeros(len(self.labels), dtype=bool)
