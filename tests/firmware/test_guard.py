@@ -43,7 +43,7 @@ def sights(library: Any, folder: Path, frames: NDArray[np.uint8], *options: obje
     raw = folder.parent / "frames.raw"
     raw.write_bytes(frames.tobytes())
     height, width = frames.shape[1:3]
-    out = library.run("runner", folder, "--backend", "echo", *options, "sights", raw, width, height, 0, 0)
+    out = library.run("runner", folder, "--backend", "echo", *options, "guard", raw, width, height, 0, 0)
     return [[float.fromhex(part) for part in line.split()] for line in out.splitlines()]
 
 
@@ -128,7 +128,7 @@ def test_a_refused_frame_is_not_given_to_the_network_unless_asked(
     frames = toy.frames(3)
     for decision, likeliest, reason, guard, *_ in sights(library, folder, frames):
         assert (decision, likeliest, reason, guard) == (-1, -1, REASONS[code], REASONS[code])
-    for decision, likeliest, reason, guard, *_ in sights(library, folder, frames, "--anyway", 1):
+    for decision, likeliest, reason, guard, *_ in sights(library, folder, frames, "--ignore-guard", 1):
         assert decision == likeliest >= 0
         assert (reason, guard) == (0, REASONS[code])
     model = open_bundle_model(folder, backend="onnxruntime")

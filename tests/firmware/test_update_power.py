@@ -115,7 +115,7 @@ def test_a_power_cut_at_any_change_leaves_a_bundle_that_runs(
             seen.add(after.version())
         ended = (after.store / "state").read_bytes() if started.returncode == 0 else b""
         if command[0] == "install":  # and the same update goes through now
-            after.done(*command, "--again")
+            after.done(*command, "--retry-rejected")
             assert after.wanted() == tool.digest(make(max(versions)))
             assert not (after.store / "staging").exists()
     assert seen - {0} == versions
@@ -186,8 +186,8 @@ def test_a_trial_whose_starts_cannot_be_counted_gives_way_to_the_good_bundle(too
         assert "its start cannot be counted" in done.stderr
     assert "only what `boot` has started" in tool.refused("confirm")  # the good one runs, not the one on trial
     assert (tool.store / "state").read_bytes() == before
-    assert "on trial" in tool.done("boot")  # with a disk that is whole again it is tried, as often as any other
-    assert (tool.version(), tool.status()["tries"]) == (2, "1 of 3")
+    assert "not confirmed yet" in tool.done("boot")  # with a disk that is whole again it is tried, as often as any other
+    assert (tool.version(), tool.status()["attempts"]) == (2, "1 of 3")
 
 
 def test_the_first_bundle_starts_uncounted_where_there_is_no_other(tool: Any, make: Make) -> None:
@@ -225,7 +225,7 @@ def test_a_file_that_the_disk_does_not_give_back_costs_no_start(tool: Any, make:
     if name == "state":
         assert "Input/output error" in tool.call("boot", env=env).stderr
         assert tool.version() == 2
-        assert "on trial" in tool.done("boot")  # it was made again
+        assert "not confirmed yet" in tool.done("boot")  # it was made again
     else:
         before = (tool.store / "state").read_bytes()
         tool.refused("boot", env=env)  # every bundle has such a file
@@ -245,7 +245,7 @@ SWEPT = (
 
 def tries(tool: Any) -> int:
     state = tool.store / "state"
-    found = re.search(r"^tries (\d+)$", state.read_text(), re.M) if state.exists() else None
+    found = re.search(r"^attempts (\d+)$", state.read_text(), re.M) if state.exists() else None
     return int(found[1]) if found else -1
 
 

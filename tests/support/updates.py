@@ -78,7 +78,7 @@ class Tool:
         return dict(line.split(" ", 1) for line in self.done("status").splitlines())
 
     def refused_ids(self) -> list[str]:
-        return [line.split()[1] for line in self.done("status").splitlines() if line.startswith("refused ")]
+        return [line.split()[1] for line in self.done("status").splitlines() if line.startswith("rejected ")]
 
     def wanted(self) -> str:
         """Return the digest of the bundle that is to run from the next start on."""
