@@ -143,9 +143,9 @@ def test_a_bundle_that_fails_at_boot_gives_way_and_is_not_taken_again(tool: Any,
 def test_a_bundle_that_is_never_confirmed_gives_way(tool: Any, make: Callable[..., Path]) -> None:
     tool.take(make(1))
     tool.done("install", make(2))
-    for tries in range(1, 4):
+    for attempts in range(1, 4):
         assert "not confirmed yet" in tool.done("boot")
-        assert tool.status()["attempts"] == f"{tries} of 3"
+        assert tool.status()["attempts"] == f"{attempts} of 3"
     assert "started 3 times and never confirmed" in tool.done("boot")
     assert tool.runs() == tool.digest(make(1))
 
@@ -181,7 +181,7 @@ def test_rollback_goes_back_and_forth(tool: Any, make: Callable[..., Path]) -> N
     tool.done("boot")
     tool.done("confirm")
     tool.done("install", make(2))
-    tool.done("rollback")  # from trial
+    tool.done("rollback")  # from an unconfirmed bundle
     assert tool.wanted() == tool.digest(make(1))
     tool.take(make(3))
     tool.done("rollback")  # from a confirmed one
@@ -193,7 +193,7 @@ def test_rollback_goes_back_and_forth(tool: Any, make: Callable[..., Path]) -> N
 
 
 @pytest.mark.parametrize("how", ["empty", "cut", "flipped", "gone", "a link"])
-def test_a_damaged_state_is_made_again_from_what_is_proved(tool: Any, make: Callable[..., Path], how: str) -> None:
+def test_a_damaged_state_is_rebuilt_from_what_is_verified(tool: Any, make: Callable[..., Path], how: str) -> None:
     for version in (1, 2):
         tool.take(make(version))
     path = tool.store / "state"
@@ -248,7 +248,7 @@ def test_a_folder_in_memory_that_cannot_be_written_is_no_fault_of_the_bundle(too
     assert f"{tool.run}/current: cannot be pointed" in tool.refused("boot")
     tool.run.unlink()
     assert "not confirmed yet" in tool.done("boot")
-    assert tool.refused_ids() == []
+    assert tool.rejected_ids() == []
 
 
 def test_only_the_bundle_that_runs_is_confirmed(tool: Any, make: Callable[..., Path]) -> None:
@@ -271,42 +271,42 @@ def test_every_bundle_that_was_given_up_is_remembered(tool: Any, make: Callable[
         for _ in range(4):
             tool.done("boot")
         assert tool.runs() == tool.digest(make(1))
-    assert tool.refused_ids() == [tool.digest(make(2)), tool.digest(make(3))]
+    assert tool.rejected_ids() == [tool.digest(make(2)), tool.digest(make(3))]
     for version in (2, 3, 2):
         assert "--retry-rejected" in tool.refused("install", make(version))
     tool.done("install", make(2), "--retry-rejected")
-    assert tool.refused_ids() == [tool.digest(make(3))]
+    assert tool.rejected_ids() == [tool.digest(make(3))]
 
 
-def test_bundles_that_take_each_others_place_on_trial_do_not_alternate(tool: Any, make: Callable[..., Path]) -> None:
+def test_bundles_that_replace_each_other_unconfirmed_do_not_alternate(tool: Any, make: Callable[..., Path]) -> None:
     tool.take(make(1))
     tool.done("install", make(2))
     tool.done("install", make(3))  # the second was never started: nothing is known of it
     tool.done("install", make(2))
     tool.done("boot")
     tool.done("install", make(3))  # it was started, and never confirmed
-    assert tool.refused_ids() == [tool.digest(make(2))]
+    assert tool.rejected_ids() == [tool.digest(make(2))]
     assert "--retry-rejected" in tool.refused("install", make(2))
 
 
-def test_of_too_many_bundles_that_were_given_up_the_oldest_is_forgotten(tool: Any, make: Callable[..., Path]) -> None:
+def test_of_too_many_rejected_bundles_the_oldest_is_forgotten(tool: Any, make: Callable[..., Path]) -> None:
     tool.take(make(1))
     tool.done("install", make(2))
     ids = [f"{number:064x}" for number in range(16)]
     lines = (tool.store / "state").read_text().splitlines()[:-1]
     place = next(at for at, line in enumerate(lines) if line.startswith("attempts"))
-    lines[place:place] = [f"refused {one}" for one in ids]
+    lines[place:place] = [f"rejected {one}" for one in ids]
     text = "".join(f"{line}\n" for line in lines)
     (tool.store / "state").write_text(f"{text}crc32 {zlib.crc32(text.encode()):08x}\n")
-    assert tool.refused_ids() == ids
+    assert tool.rejected_ids() == ids
     tool.done("rollback")
-    assert tool.refused_ids() == [*ids[1:], tool.digest(make(2))]
-    more = text.replace("tries", f"refused {'f' * 64}\ntries")
+    assert tool.rejected_ids() == [*ids[1:], tool.digest(make(2))]
+    more = text.replace("attempts", f"rejected {'f' * 64}\nattempts")
     (tool.store / "state").write_text(f"{more}crc32 {zlib.crc32(more.encode()):08x}\n")
     assert "damaged" in tool.refused("status")
 
 
-def test_an_id_is_the_digest_that_was_proved(
+def test_an_id_is_the_digest_that_was_verified(
     tool: Any, make: Callable[..., Path], key_pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """Another text of the manifest that looks like its digest names no bundle."""

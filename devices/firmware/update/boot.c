@@ -1,10 +1,10 @@
 /* Before the camera starts: find a bundle that runs, and point the link at it. A store that is missing, locked, damaged, full
  * or read-only changes which bundle that is, never whether one is looked for. SPDX-License-Identifier: Apache-2.0 */
-#include "commands.h"
-#include "recover.h"
-#include "log.h"
-#include "store.h"
 #include "bundle_check.h"
+#include "commands.h"
+#include "log.h"
+#include "recover.h"
+#include "store.h"
 
 #include <limits.h>
 #include <stdlib.h>

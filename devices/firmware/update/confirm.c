@@ -1,8 +1,8 @@
 /* Confirm the bundle that runs, or roll back to an earlier one. SPDX-License-Identifier: Apache-2.0 */
+#include "bundle_check.h"
 #include "commands.h"
 #include "log.h"
 #include "store.h"
-#include "bundle_check.h"
 
 #include <string.h>
 

@@ -1,10 +1,10 @@
 /* Install a new bundle: nothing that runs is changed before it is verified, tested and on the disk.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "commands.h"
-#include "recover.h"
-#include "log.h"
-#include "tar.h"
 #include "bundle_check.h"
+#include "commands.h"
+#include "log.h"
+#include "recover.h"
+#include "tar.h"
 
 #include <errno.h>
 #include <fcntl.h>

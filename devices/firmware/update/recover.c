@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "recover.h"
 
-#include "log.h"
 #include "bundle_check.h"
+#include "log.h"
 
 #include <dirent.h>
 #include <fcntl.h>

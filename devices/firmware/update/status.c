@@ -1,8 +1,8 @@
 /* What is in the store. SPDX-License-Identifier: Apache-2.0 */
+#include "bundle_check.h"
 #include "commands.h"
 #include "log.h"
 #include "store.h"
-#include "bundle_check.h"
 
 #include <stdio.h>
 
