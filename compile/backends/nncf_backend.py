@@ -56,7 +56,9 @@ def build(onnx: Path, frames: Iterable[NDArray[np.uint8]], count: int, first: st
                 ignored_scope=scope,
             )
     except Exception as err:  # NNCF's errors and OpenVINO's have no common base class
-        raise ModelError(f"NNCF cannot quantize this network ({str(err).strip().splitlines()[0][:200]})") from err
+        raise ModelError(
+            f"NNCF cannot quantize this network ({str(err).strip().splitlines()[0][:200]})", code="E_MODEL_QUANTIZE"
+        ) from err
     return openvino_backend.save(small, "int8", sha256_file(onnx), folder)
 
 

@@ -98,7 +98,7 @@ def fuse(steps: list[Step]) -> NetworkCounts:
         )
         made_by[step.writes] = host
     if not layers:
-        raise ModelError("expected a graph with operators, got one without; nothing can be counted")
+        raise ModelError("expected a graph with operators, got one without; nothing can be counted", code="E_MODEL_GRAPH")
     return NetworkCounts(layers=merge_alike(layers))
 
 

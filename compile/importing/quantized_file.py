@@ -56,7 +56,8 @@ def settle_quantized(name: str, model: ModelProto) -> ModelProto:
         if node.op_type in AT_RUN_TIME:
             raise ModelError(
                 f"{name}: is quantized already; {node.name}: {node.op_type} finds its range at run time, which no target "
-                f"builds; {_ADVICE}"
+                f"builds; {_ADVICE}",
+                code="E_MODEL_QUANTIZED",
             )
     _inline_constants(onnx, graph)
     _write_pairs(onnx, name, graph)
@@ -69,7 +70,9 @@ def settle_quantized(name: str, model: ModelProto) -> ModelProto:
     broken = find_violations(settled)
     if broken:
         more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
-        raise ModelError(f"{name}: is quantized already; {broken[0].node}: {broken[0].rule}{more}; {_ADVICE}")
+        raise ModelError(
+            f"{name}: is quantized already; {broken[0].node}: {broken[0].rule}{more}; {_ADVICE}", code="E_MODEL_QUANTIZED"
+        )
     return settled
 
 
@@ -145,7 +148,9 @@ def _write_pairs(onnx: Any, name: str, graph: GraphProto) -> None:
         if node.op_type in _INTEGER:
             layout = _INTEGER[node.op_type]
             if any(a.name == "channels_last" and a.i for a in node.attribute):
-                raise ModelError(f"{name}: is quantized already; {node.name}: its channels come last; {_ADVICE}")
+                raise ModelError(
+                    f"{name}: is quantized already; {node.name}: its channels come last; {_ADVICE}", code="E_MODEL_QUANTIZED"
+                )
             places = layout.operands or tuple(range(2, len(reads), 3))
             operands = []
             for at in places:
@@ -180,7 +185,10 @@ def _write_pairs(onnx: Any, name: str, graph: GraphProto) -> None:
         else:
             blind = next((read for read in reads if read in codes), None)
             if blind is not None:
-                raise ModelError(f"{name}: is quantized already; {node.name}: {node.op_type} reads integer codes; {_ADVICE}")
+                raise ModelError(
+                    f"{name}: is quantized already; {node.name}: {node.op_type} reads integer codes; {_ADVICE}",
+                    code="E_MODEL_QUANTIZED",
+                )
             nodes.append(node)
     ordered = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]

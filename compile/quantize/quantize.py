@@ -269,7 +269,9 @@ def _place_pairs(
             )
             quantizer.quantize_model()
         except (ValueError, RuntimeError, KeyError, AttributeError) as err:
-            raise ModelError(f"ONNX Runtime cannot quantize this network ({str(err).splitlines()[0][:200]})") from err
+            raise ModelError(
+                f"ONNX Runtime cannot quantize this network ({str(err).splitlines()[0][:200]})", code="E_MODEL_QUANTIZE"
+            ) from err
     quantizer.model.topological_sort()
     made: ModelProto = quantizer.model.model
     return made

@@ -101,7 +101,9 @@ class DemoServer(ThreadingHTTPServer):
             super().__init__((host, port), _Handler)
         except OSError as err:
             where = f"{host}, port {port}"
-            raise DeviceError(f"cannot listen on {where} ({err.strerror}); --port 0 takes a free one") from err
+            raise DeviceError(
+                f"cannot listen on {where} ({err.strerror}); --port 0 takes a free one", code="E_DEVICE_DEMO"
+            ) from err
 
     @property
     def url(self) -> str:

@@ -26,6 +26,7 @@ PACKAGES = (
     "devices",
     "devices.bench",
     "devices.bench.power",
+    "devices.images",
     "devices.jetson",
     "devices.machine",
     "devices.profiles",
@@ -34,7 +35,7 @@ PACKAGES = (
 )
 """What a bench on the device imports of this package."""
 
-ON_DEVICE = ("__init__", "agent", "job", "on_device")
+ON_DEVICE = ("__init__", "agent", "bench_request", "on_device")
 """Modules of ``devices.remote`` that run on the device."""
 
 _LEVEL = 6

@@ -228,7 +228,7 @@ def _choose(index: DatasetIndex, config: BuildConfig) -> tuple[Chosen, list[str]
     notes = []
     chosen = choose(index.images)
     if not chosen.records:
-        raise DataError("expected images of at least two classes that can be read, none is left")
+        raise DataError("expected images of at least two classes that can be read, none is left", code="E_DATA_FEW_CLASSES")
     kept = sample_groups(chosen, config.probes.images, config.seed)
     if not kept.all():
         notes.append(

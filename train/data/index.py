@@ -49,7 +49,7 @@ def build_index(
     root = found.root
     bad = [*found.bad_files, *find_contradictions(found.images)]
     if bad and not skip_bad:
-        raise DataError(_describe_bad(path, bad))
+        raise DataError(_describe_bad(path, bad), code="E_DATA_BAD_IMAGES")
     dropped = {file.path for file in bad}
     usable = [image for image in found.images if image.listed.path not in dropped]
     labels = found.labels
@@ -84,7 +84,7 @@ def build_index(
     )
     pool = _read_pool(images, [place.split for place in places], config, progress)
     if pool.bad_files and not skip_bad:
-        raise DataError(_describe_bad(Path(config.unlabelled or ""), pool.bad_files))
+        raise DataError(_describe_bad(Path(config.unlabelled or ""), pool.bad_files), code="E_DATA_BAD_IMAGES")
     index = DatasetIndex(
         name=root.resolve().name,
         labels=labels,
@@ -166,7 +166,8 @@ def _refuse_lost_classes(path: Path, labels: Sequence[str], usable: Sequence[Sca
     if lost:
         raise DataError(
             f"{path}: expected usable images of every class, none of class '{lost[0]}' is left without the "
-            f"{bad} bad files; repair or replace them"
+            f"{bad} bad files; repair or replace them",
+            code="E_DATA_EMPTY_CLASS",
         )
 
 

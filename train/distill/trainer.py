@@ -124,7 +124,9 @@ class Trainer:
         self.labels = np.array([r.label for r in self.train] + [-1] * len(index.unlabelled), dtype=np.int64)
         self.paths = [root / r.path for r in self.train]
         if index.unlabelled and unlabelled is None:
-            raise DataError("the index names unlabelled frames: expected the folder they lie in, got none")
+            raise DataError(
+                "the index names unlabelled frames: expected the folder they lie in, got none", code="E_DATA_UNLABELLED"
+            )
         self.paths += [unlabelled / r.path for r in index.unlabelled if unlabelled is not None]
 
     def link(self, job: Job) -> Stage[Link]:

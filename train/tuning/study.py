@@ -170,7 +170,7 @@ def run_study(
     """
     strategies = [find_strategy(name) for name in names]
     if len(set(names)) != len(names) or not names:
-        raise ConfigError(f"expected strategies, each once, got {', '.join(names) or 'none'}")
+        raise ConfigError(f"expected strategies, each once, got {', '.join(names) or 'none'}", code="E_CONFIG_CHOICE")
     root = data_root(data)
     workspace = Workspace(out)
     numbers = range(config.seed, config.seed + seeds)
@@ -212,7 +212,9 @@ def _share(
 ) -> dict[int, list[Trial]]:
     """Share the seeds with the machines that name the same storage, data, chain, settings and strategies."""
     if count() > 1:
-        raise ConfigError("--storage: machines share whole seeds; start one process on each, without torchrun")
+        raise ConfigError(
+            "--storage: machines share whole seeds; start one process on each, without torchrun", code="E_CONFIG_DISTRIBUTED"
+        )
     links = tuple(replace(link, weights=None, weights_licence=None) for link in config.link)
     settings = replace(config, seed=0, link=links, data=replace(config.data, unlabelled=None))
     weights = [sha256_file(Path(link.weights)) if link.weights else None for link in config.link]

@@ -77,7 +77,10 @@ def search(
     """
     optuna: Any = require("optuna", "search for settings")
     if count() > 1:
-        raise ConfigError("search: machines share trials through --storage; start one process on each, without torchrun")
+        raise ConfigError(
+            "search: machines share trials through --storage; start one process on each, without torchrun",
+            code="E_CONFIG_DISTRIBUTED",
+        )
     strategy = find_strategy(config.distill.strategy)
     root = data_root(data)
     workspace = Workspace(out)

@@ -156,9 +156,11 @@ def _three(option: str, text: str | None) -> tuple[float, float, float] | None:
     try:
         values = [float(Fraction(part.strip())) for part in text.split(",")]
     except (ValueError, ZeroDivisionError, OverflowError) as err:
-        raise ConfigError(f"{option} {text}: expected one number or three, such as 0.485,0.456,0.406") from err
+        raise ConfigError(
+            f"{option} {text}: expected one number or three, such as 0.485,0.456,0.406", code="E_CONFIG_VALUE"
+        ) from err
     if len(values) not in (1, 3):
-        raise ConfigError(f"{option} {text}: expected one number or three, got {len(values)}")
+        raise ConfigError(f"{option} {text}: expected one number or three, got {len(values)}", code="E_CONFIG_VALUE")
     return (values[0], values[0], values[0]) if len(values) == 1 else (values[0], values[1], values[2])
 
 
@@ -169,7 +171,8 @@ def _labels(text: str | None) -> tuple[str, ...] | None:
     if len(labels) < 2 or "" in labels:
         raise ConfigError(
             f"--labels '{text}': expected at least two class names, separated by commas; one that holds a comma stands in "
-            "double quotes"
+            "double quotes",
+            code="E_CONFIG_VALUE",
         )
     return labels
 
@@ -180,12 +183,17 @@ def _model(name: str | None, options: str | None) -> LinkConfig | None:
 
     if name is None:
         if options is not None:
-            raise ConfigError("--model-options is for a checkpoint; give its --model too")
+            raise ConfigError("--model-options is for a checkpoint; give its --model too", code="E_CONFIG_OPTION_MISSING")
         return None
     if ":" in name:
-        raise ConfigError(f"--model {name}: expected a timm name; weights come from the file alone, nothing is fetched")
+        raise ConfigError(
+            f"--model {name}: expected a timm name; weights come from the file alone, nothing is fetched",
+            code="E_CONFIG_VALUE",
+        )
     try:
         found = json.loads(options) if options else {}
     except (ValueError, RecursionError) as err:
-        raise ConfigError(f'--model-options: expected JSON such as {{"width": 8}}, found something else ({err})') from err
+        raise ConfigError(
+            f'--model-options: expected JSON such as {{"width": 8}}, found something else ({err})', code="E_CONFIG_VALUE"
+        ) from err
     return from_data(LinkConfig, {"model": name, "options": found}, where="--model-options")

@@ -57,9 +57,14 @@ def require(module: str, purpose: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as err:
         if err.name is not None and err.name.partition(".")[0] == top:
-            raise MissingDependency(f"{top} is needed to {purpose} and is not installed; {command}") from err
+            raise MissingDependency(
+                f"{top} is needed to {purpose} and is not installed; {command}", code="E_MISSING_LIBRARY"
+            ) from err
         raise MissingDependency(
-            f"{top} is installed but broken (it cannot import {err.name}); reinstall it: {command}"
+            f"{top} is installed but broken (it cannot import {err.name}); reinstall it: {command}",
+            code="E_MISSING_BROKEN_LIBRARY",
         ) from err
     except (ImportError, OSError) as err:
-        raise MissingDependency(f"{top} is installed but broken ({err}); reinstall it: {command}") from err
+        raise MissingDependency(
+            f"{top} is installed but broken ({err}); reinstall it: {command}", code="E_MISSING_BROKEN_LIBRARY"
+        ) from err

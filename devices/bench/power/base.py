@@ -62,11 +62,16 @@ def read_number(path: Path) -> float:
         text = path.read_text(encoding="ascii", errors="replace").strip()
     except PermissionError as err:
         raise PowerSourceError(
-            f"{path}: this user may not read it; run as root, or allow it once: sudo chmod a+r {path}"
+            f"{path}: this user may not read it; run as root, or allow it once: sudo chmod a+r {path}",
+            code="E_DEVICE_POWER_SOURCE",
         ) from err
     except OSError as err:
-        raise PowerSourceError(f"{path}: cannot be read ({err.strerror}); the power source has gone") from err
+        raise PowerSourceError(
+            f"{path}: cannot be read ({err.strerror}); the power source has gone", code="E_DEVICE_POWER_SOURCE"
+        ) from err
     try:
         return float(text)
     except ValueError as err:
-        raise PowerSourceError(f"{path}: expected a number, got '{text[:40]}'; the driver shows no power there") from err
+        raise PowerSourceError(
+            f"{path}: expected a number, got '{text[:40]}'; the driver shows no power there", code="E_DEVICE_POWER_SOURCE"
+        ) from err

@@ -346,7 +346,7 @@ _KILLED = """
     ctypes.CDLL = lambda name, *args, **kw: cuda.load(name) or real(name, *args, **kw)
     trt = load("tensorrt", f"{tests}/stand_ins/tensorrt.py")
     from weckd_edge.bundle.reader import open_bundle
-    from weckd_edge.devices import finalize
+    from weckd_edge.devices.jetson import finalize
 
     die = lambda *args, **kw: os._exit(137)
     if where == "build":

@@ -56,6 +56,7 @@ from weckd_edge.bundle.writer import seal
 from weckd_edge.cli.report import command
 from weckd_edge.core.errors import BundleError, ConfigError
 from weckd_edge.core.store import file_ref
+from weckd_edge.core.words import plural
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.pipeline.steps.choose_link import choose_link
 from weckd_edge.report import (
@@ -628,7 +629,7 @@ def test_missing_torn_and_foreign_evidence_is_one_clear_error(tmp_path: Path) ->
         (numbers.seconds(200), "3\u00a0min 20\u00a0s"),
         (numbers.seconds(3_720), "1\u00a0h 2\u00a0min"),
         (numbers.points(-0.0123), "\u22121.2\u00a0points"),
-        (numbers.plural(1, "image"), "1\u00a0image"),
+        (plural(1, "image"), "1\u00a0image"),
     ],
 )
 def test_numbers_are_written_for_people(written: str, expected: str) -> None:
