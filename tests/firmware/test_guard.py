@@ -180,7 +180,7 @@ def test_a_guard_that_is_not_sound_is_refused_by_both(
         open_guard(open_bundle(folder))
 
 
-def test_the_binding_tells_what_the_guard_saw(library: Any, toy: ModuleType, tmp_path: Path) -> None:
+def test_the_binding_returns_what_the_guard_measured(library: Any, toy: ModuleType, tmp_path: Path) -> None:
     import importlib.util
 
     path = Path(__file__).parents[2] / "devices/firmware/python/weckd_edge_c.py"
@@ -195,7 +195,7 @@ def test_the_binding_tells_what_the_guard_saw(library: Any, toy: ModuleType, tmp
     folder = bars_bundle(toy, tmp_path, QualityBars(), 0.0)
     frames = toy.frames(2)
     opened = binding.Bundle(str(library.folder / "libweckd_edge.so"), str(folder), backend=b"echo")
-    assert opened.contract.guarded == 1
+    assert opened.contract.has_guard == 1
     prediction = opened.classify(frames[0].tobytes())
     expected = by_python(folder, frames[:1])[0]
     assert prediction.decision is None
@@ -207,7 +207,7 @@ def test_the_binding_tells_what_the_guard_saw(library: Any, toy: ModuleType, tmp
 
 def test_the_block_has_room_for_the_guard_whatever_the_bundle(library: Any) -> None:
     lib = ctypes.CDLL(str(library.folder / "libweckd_edge.so"))
-    assert lib.weckd_api_version() == 2
+    assert lib.weckd_api_version() == 3
 
 
 def test_a_guard_of_another_size_is_refused(toy: ModuleType, tmp_path: Path) -> None:

@@ -630,13 +630,16 @@ def test_the_units_are_understood_by_systemd(tool: Any, tmp_path: Path) -> None:
 
 def test_the_unit_gives_a_start_more_time_than_it_may_take(tool: Any) -> None:
     usage = tool.call("--help").stdout
-    timeout, wait = (int(re.search(rf"--{name} S .*\((\d+)\)$", usage, re.M)[1]) for name in ("timeout", "wait"))  # type: ignore[index]
-    source = SYSTEMD.parent
-    grace, proofs = (
-        int((source / name).read_text().split(f"#define {word} ")[1].split()[0])
-        for name, word in (("child.h", "CHILD_GRACE_S"), ("recover.h", "RECOVER_MOST"))
+    timeout, wait = (
+        int(re.search(rf"--{name} S .*\((\d+)\)$", usage, re.M)[1])  # type: ignore[index]
+        for name in ("timeout", "lock-timeout")
     )
-    longest = wait + (proofs + 4) * (timeout + grace)  # three of the store and the factory's are tested
+    source = SYSTEMD.parent
+    grace, verifications = (
+        int((source / name).read_text().split(f"#define {word} ")[1].split()[0])
+        for name, word in (("child.h", "CHILD_GRACE_S"), ("recover.h", "RECOVER_MAX"))
+    )
+    longest = wait + (verifications + 4) * (timeout + grace)  # three of the store and the factory's are tested
     unit = (SYSTEMD / "weckd-camera.service.d-update.conf").read_text()
     minutes = int(unit.split("TimeoutStartSec=")[1].split("min")[0])
     assert longest < minutes * 60

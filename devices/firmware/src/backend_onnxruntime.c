@@ -37,6 +37,10 @@ static int check(const weckd_ort_api *api, weckd_ort_status *status, int kind, w
     return kind;
 }
 
+static int check_model(const weckd_ort_api *api, weckd_ort_status *status, weckd_error error) {
+    return check(api, status, WECKD_ERR_MODEL, error);
+}
+
 /* Try calls whose effect is known: a table of another order would give other results. */
 static bool is_in_order(const weckd_ort_api *api) {
     static const char text[] = "a status of weckd_edge";
@@ -114,7 +118,7 @@ static void close_session(void *opened) {
     char *names[2] = {own->input, own->output};
     for (int i = 0; i < 2; i++) {
         if (names[i] != NULL) {
-            (void)check(api, api->AllocatorFree(own->allocator, names[i]), WECKD_ERR_MODEL, (weckd_error){NULL});
+            (void)check_model(api, api->AllocatorFree(own->allocator, names[i]), (weckd_error){NULL});
         }
     }
     if (own->frame != NULL) {
@@ -136,24 +140,24 @@ static int configure(const weckd_ort_api *api, const weckd_session_request *requ
         {"session.inter_op.allow_spinning", "0"},
         {"session.load_model_format", "ONNX"}, /* no other format was verified */
     };
-    int status = check(api, api->SetIntraOpNumThreads(options, (int)request->threads), WECKD_ERR_MODEL, error);
+    int status = check_model(api, api->SetIntraOpNumThreads(options, (int)request->threads), error);
     if (status != WECKD_OK) {
         return status;
     }
-    status = check(api, api->SetInterOpNumThreads(options, 1), WECKD_ERR_MODEL, error);
+    status = check_model(api, api->SetInterOpNumThreads(options, 1), error);
     if (status != WECKD_OK) {
         return status;
     }
-    status = check(api, api->SetSessionExecutionMode(options, WECKD_ORT_SEQUENTIAL), WECKD_ERR_MODEL, error);
+    status = check_model(api, api->SetSessionExecutionMode(options, WECKD_ORT_SEQUENTIAL), error);
     if (status != WECKD_OK) {
         return status;
     }
-    status = check(api, api->SetSessionLogSeverityLevel(options, WECKD_ORT_ERRORS_ONLY), WECKD_ERR_MODEL, error);
+    status = check_model(api, api->SetSessionLogSeverityLevel(options, WECKD_ORT_ERRORS_ONLY), error);
     if (status != WECKD_OK) {
         return status;
     }
     for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
-        status = check(api, api->AddSessionConfigEntry(options, entries[i][0], entries[i][1]), WECKD_ERR_MODEL, error);
+        status = check_model(api, api->AddSessionConfigEntry(options, entries[i][0], entries[i][1]), error);
         if (status != WECKD_OK) {
             return status;
         }
@@ -169,7 +173,7 @@ static int read_model(session *own, const weckd_session_request *request, weckd_
     if (status != WECKD_OK) {
         return status;
     }
-    status = check(api, api->CreateSessionOptions(&options), WECKD_ERR_MODEL, error);
+    status = check_model(api, api->CreateSessionOptions(&options), error);
     if (status != WECKD_OK) {
         return status;
     }
@@ -177,8 +181,8 @@ static int read_model(session *own, const weckd_session_request *request, weckd_
     if (status != WECKD_OK) {
         goto done;
     }
-    status = check(api, api->CreateSessionFromArray(own->ort->env, graph->data, graph->bytes, options, &own->opened),
-                   WECKD_ERR_MODEL, error);
+    status = check_model(api, api->CreateSessionFromArray(own->ort->env, graph->data, graph->bytes, options, &own->opened),
+                         error);
 done:
     api->ReleaseSessionOptions(options);
     return status;
@@ -192,16 +196,16 @@ static int check_type(const weckd_ort_api *api, weckd_ort_type *type, int elemen
     size_t found_rank = 0;
     int64_t found_sides[4] = {0};
     bool is_same = false;
-    if (check(api, api->CastTypeInfoToTensorInfo(type, &shape), WECKD_ERR_MODEL, error) != WECKD_OK || shape == NULL) {
+    if (check_model(api, api->CastTypeInfoToTensorInfo(type, &shape), error) != WECKD_OK || shape == NULL) {
         goto done;
     }
-    if (check(api, api->GetTensorElementType(shape, &found), WECKD_ERR_MODEL, error) != WECKD_OK || found != element) {
+    if (check_model(api, api->GetTensorElementType(shape, &found), error) != WECKD_OK || found != element) {
         goto done;
     }
-    if (check(api, api->GetDimensionsCount(shape, &found_rank), WECKD_ERR_MODEL, error) != WECKD_OK || found_rank != rank) {
+    if (check_model(api, api->GetDimensionsCount(shape, &found_rank), error) != WECKD_OK || found_rank != rank) {
         goto done;
     }
-    is_same = check(api, api->GetDimensions(shape, found_sides, rank), WECKD_ERR_MODEL, error) == WECKD_OK &&
+    is_same = check_model(api, api->GetDimensions(shape, found_sides, rank), error) == WECKD_OK &&
               memcmp(found_sides, sides, rank * sizeof *sides) == 0;
 done:
     api->ReleaseTypeInfo(type);
@@ -212,18 +216,18 @@ static int check_ports(session *own, const int64_t frame[4], const int64_t proba
     const weckd_ort_api *api = &own->ort->api;
     size_t inputs = 0, outputs = 0;
     weckd_ort_type *type = NULL;
-    int status = check(api, api->SessionGetInputCount(own->opened, &inputs), WECKD_ERR_MODEL, error);
+    int status = check_model(api, api->SessionGetInputCount(own->opened, &inputs), error);
     if (status != WECKD_OK) {
         return status;
     }
-    status = check(api, api->SessionGetOutputCount(own->opened, &outputs), WECKD_ERR_MODEL, error);
+    status = check_model(api, api->SessionGetOutputCount(own->opened, &outputs), error);
     if (status != WECKD_OK) {
         return status;
     }
     if (inputs != 1 || outputs != 1) {
         return weckd_fail(error, WECKD_ERR_MODEL, "expected a graph of one input and one output, got %zu and %zu", inputs, outputs);
     }
-    status = check(api, api->SessionGetInputTypeInfo(own->opened, 0, &type), WECKD_ERR_MODEL, error);
+    status = check_model(api, api->SessionGetInputTypeInfo(own->opened, 0, &type), error);
     if (status != WECKD_OK) {
         return status;
     }
@@ -231,7 +235,7 @@ static int check_ports(session *own, const int64_t frame[4], const int64_t proba
     if (status != WECKD_OK) {
         return status;
     }
-    status = check(api, api->SessionGetOutputTypeInfo(own->opened, 0, &type), WECKD_ERR_MODEL, error);
+    status = check_model(api, api->SessionGetOutputTypeInfo(own->opened, 0, &type), error);
     if (status != WECKD_OK) {
         return status;
     }
@@ -240,15 +244,15 @@ static int check_ports(session *own, const int64_t frame[4], const int64_t proba
 
 static int read_names(session *own, weckd_error error) {
     const weckd_ort_api *api = &own->ort->api;
-    int status = check(api, api->GetAllocatorWithDefaultOptions(&own->allocator), WECKD_ERR_MODEL, error);
+    int status = check_model(api, api->GetAllocatorWithDefaultOptions(&own->allocator), error);
     if (status != WECKD_OK) {
         return status;
     }
-    status = check(api, api->SessionGetInputName(own->opened, 0, own->allocator, &own->input), WECKD_ERR_MODEL, error);
+    status = check_model(api, api->SessionGetInputName(own->opened, 0, own->allocator, &own->input), error);
     if (status != WECKD_OK) {
         return status;
     }
-    return check(api, api->SessionGetOutputName(own->opened, 0, own->allocator, &own->output), WECKD_ERR_MODEL, error);
+    return check_model(api, api->SessionGetOutputName(own->opened, 0, own->allocator, &own->output), error);
 }
 
 /* Make tensors of the block's own frame and probabilities, so that nothing is copied. */
@@ -257,19 +261,19 @@ static int bind(session *own, const weckd_session_request *request, const int64_
     const weckd_ort_api *api = &own->ort->api;
     weckd_ort_memory *memory = NULL;
     size_t frame_bytes = (size_t)request->frame_height * request->frame_width * 3;
-    int status = check(api, api->CreateCpuMemoryInfo(WECKD_ORT_DEVICE_ALLOCATOR, WECKD_ORT_DEFAULT_MEMORY, &memory),
-                       WECKD_ERR_MODEL, error);
+    int status = check_model(api, api->CreateCpuMemoryInfo(WECKD_ORT_DEVICE_ALLOCATOR, WECKD_ORT_DEFAULT_MEMORY, &memory),
+                             error);
     if (status != WECKD_OK) {
         return status;
     }
-    status = check(api, api->CreateTensorWithDataAsOrtValue(memory, request->frame, frame_bytes, frame, 4, WECKD_ORT_UINT8,
-                                                            &own->frame), WECKD_ERR_MODEL, error);
+    status = check_model(api, api->CreateTensorWithDataAsOrtValue(memory, request->frame, frame_bytes, frame, 4,
+                                                                  WECKD_ORT_UINT8, &own->frame), error);
     if (status != WECKD_OK) {
         goto done;
     }
-    status = check(api, api->CreateTensorWithDataAsOrtValue(memory, request->probabilities, request->classes * sizeof(float),
-                                                            probabilities, 2, WECKD_ORT_FLOAT, &own->probabilities),
-                   WECKD_ERR_MODEL, error);
+    status = check_model(api, api->CreateTensorWithDataAsOrtValue(memory, request->probabilities,
+                                                                  request->classes * sizeof(float), probabilities, 2,
+                                                                  WECKD_ORT_FLOAT, &own->probabilities), error);
 done:
     api->ReleaseMemoryInfo(memory);
     return status;

@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+static const weckd_options DEFAULTS = {0};
+
 static uint64_t monotonic_ns(void *context) {
     (void)context;
     struct timespec now;
@@ -183,34 +185,42 @@ failed:
     return status;
 }
 
-/* Check the options and open the bundle's folder. */
-static int open_folder(const char *folder, const weckd_options *options, int *folder_fd, weckd_error error) {
+static void close_folder(int folder_fd, weckd_manifest *manifest) {
+    weckd_manifest_free(manifest);
+    (void)close(folder_fd);
+}
+
+/* Check the options, open the folder and verify the manifest. On success the caller closes and frees. */
+static int open_folder(const char *folder, const weckd_options *options, int *folder_fd, weckd_manifest *manifest,
+                       weckd_error error) {
     int status = weckd_options_check(options, error);
     if (status != WECKD_OK) {
         return status;
     }
     *folder_fd = weckd_folder_open(folder, error);
-    return *folder_fd < 0 ? *folder_fd : WECKD_OK;
+    if (*folder_fd < 0) {
+        return *folder_fd;
+    }
+    status = weckd_verify_manifest(*folder_fd, options, manifest, error);
+    if (status != WECKD_OK) {
+        close_folder(*folder_fd, manifest);
+    }
+    return status;
 }
 
 int weckd_open(const char *folder, const weckd_options *options, weckd_bundle **bundle) {
-    static const weckd_options defaults = {0};
-    options = options != NULL ? options : &defaults;
+    options = options != NULL ? options : &DEFAULTS;
     weckd_error error = {options->message};
     if (folder == NULL || bundle == NULL) {
         return weckd_fail(error, WECKD_ERR_ARGUMENT, "weckd_open: expected a folder and a place for the bundle, got NULL");
     }
     *bundle = NULL;
     int folder_fd = -1;
-    int status = open_folder(folder, options, &folder_fd, error);
-    if (status != WECKD_OK) {
-        return status;
-    }
     weckd_manifest manifest;
     weckd_choice choice = {0};
-    status = weckd_verify_manifest(folder_fd, options, &manifest, error);
+    int status = open_folder(folder, options, &folder_fd, &manifest, error);
     if (status != WECKD_OK) {
-        goto done;
+        return status;
     }
     status = weckd_choose(folder_fd, &manifest, options, true, &choice, error);
     if (status != WECKD_OK) {
@@ -219,27 +229,22 @@ int weckd_open(const char *folder, const weckd_options *options, weckd_bundle **
     status = open_verified(folder_fd, options, &manifest, &choice, bundle, error);
 done:
     weckd_choice_free(&choice);
-    weckd_manifest_free(&manifest);
-    (void)close(folder_fd);
+    close_folder(folder_fd, &manifest);
     return status;
 }
 
 int weckd_check(const char *folder, const weckd_options *options, weckd_contract *contract) {
-    static const weckd_options defaults = {0};
-    options = options != NULL ? options : &defaults;
+    options = options != NULL ? options : &DEFAULTS;
     weckd_error error = {options->message};
     if (folder == NULL) {
         return weckd_fail(error, WECKD_ERR_ARGUMENT, "weckd_check: expected a folder, got NULL");
     }
     int folder_fd = -1;
-    int status = open_folder(folder, options, &folder_fd, error);
+    weckd_manifest manifest;
+    weckd_choice choice;
+    int status = open_folder(folder, options, &folder_fd, &manifest, error);
     if (status != WECKD_OK) {
         return status;
-    }
-    weckd_manifest manifest;
-    status = weckd_verify_manifest(folder_fd, options, &manifest, error);
-    if (status != WECKD_OK) {
-        goto done;
     }
     status = weckd_verify_files(folder_fd, &manifest, NULL, NULL, error);
     if (status != WECKD_OK) {
@@ -249,15 +254,13 @@ int weckd_check(const char *folder, const weckd_options *options, weckd_contract
     if (status != WECKD_OK || contract == NULL) {
         goto done;
     }
-    weckd_choice choice;
     *contract = manifest.contract;
     if (weckd_choose(folder_fd, &manifest, options, false, &choice, (weckd_error){NULL}) == WECKD_OK) {
         contract->model_bytes = choice.bytes;
     }
     weckd_choice_free(&choice);
 done:
-    weckd_manifest_free(&manifest);
-    (void)close(folder_fd);
+    close_folder(folder_fd, &manifest);
     return status;
 }
 

@@ -13,11 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int stage(updater *u, const char *source, int staging_fd) {
-    int from = open(source, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+static int stage(updater *u, int staging_fd) {
+    int from = open(u->source, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     struct stat about;
     if (from < 0 || fstat(from, &about) != 0) {
-        int status = log_fail(u, WECKD_ERR_IO, "%.300s: expected a tar or a bundle's folder (%s)", source, strerror(errno));
+        int status = log_fail(u, WECKD_ERR_IO, "%.300s: expected a tar or a bundle's folder (%s)", u->source, strerror(errno));
         if (from >= 0) {
             (void)close(from);
         }
@@ -93,7 +93,7 @@ static int select_bundle(updater *u, store_state *state, const char *id) {
     return store_write(u, state);
 }
 
-int update_install(updater *u, const char *source) {
+int update_install(updater *u) {
     store_state state;
     recovered how = recover_read(u, &state);
     if (how == RECOVER_REBUILT_UNSAVED) {
@@ -110,7 +110,7 @@ int update_install(updater *u, const char *source) {
         return log_fail(u, WECKD_ERR_IO, "%.300s/staging: cannot be opened (%s)", u->store, strerror(errno));
     }
     bundle_id id = "";
-    int status = stage(u, source, staging);
+    int status = stage(u, staging);
     if (status != WECKD_OK) {
         goto done;
     }

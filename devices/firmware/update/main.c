@@ -69,7 +69,7 @@ static int run_install(updater *u) {
     if (status != WECKD_OK) {
         return status;
     }
-    return update_install(u, u->source);
+    return update_install(u);
 }
 
 /* Run a command that changes the store: it must be there, and be locked. */
