@@ -7,6 +7,9 @@ A pass keeps one histogram of magnitudes a tensor, so that its memory does not g
 - ``entropy``: the clipped and rounded histogram keeps the most information (least Kullback-Leibler divergence; Migacz,
   "8-bit inference with TensorRT", GTC 2017);
 - ``mse``: rounding and clipping together make the least squared error.
+
+ONNX Runtime's own calibrators are not used: they keep every activation in memory or, for entropy with their defaults, clip
+nothing.
 """
 
 from __future__ import annotations

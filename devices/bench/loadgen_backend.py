@@ -77,7 +77,7 @@ def run_loadgen(
             f"{MOST_BYTES / 2**20:.0f}): this model answers too fast for so long a run; use the own loop: --generator own",
             code="E_MODEL_LOADGEN",
         )
-    loadgen = require(LIBRARY, "send queries as MLPerf does")
+    loadgen = require("mlperf_loadgen", "send queries as MLPerf does")
     version = f"LoadGen {metadata.version(_DISTRIBUTION)}"
     settings = loadgen.TestSettings()
     settings.scenario = loadgen.TestScenario.SingleStream

@@ -1,4 +1,8 @@
-"""Prices fitted to measured latencies: non-negative, by relative error, pulled towards prices that are known already."""
+"""Prices fitted to measured latencies: non-negative, by relative error, pulled towards prices that are known already.
+
+The least squares are solved here and not by ``scipy.optimize.nnls``, as the base installation predicts and has no SciPy; a
+test holds the two to each other.
+"""
 
 from __future__ import annotations
 

@@ -25,7 +25,6 @@ from weckd_edge.devices.remote.hosts import SSH_PORT, Host
 if TYPE_CHECKING:
     import asyncssh
 
-LIBRARY = "asyncssh"
 _CHUNK = 1 << 16
 _STDERR_KEPT = 8000
 _CLOSE_S = 3.0
@@ -37,7 +36,7 @@ def load() -> Any:
     Raises:
         MissingDependency: It is absent or broken.
     """
-    return require(LIBRARY, "bench over ssh")
+    return require("asyncssh", "bench over ssh")
 
 
 async def connect(host: Host, access: Access) -> Session:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import timm
 import torch
 
 from weckd_edge.artifacts import DatasetIndex, ImageRecord, InputContract, Link
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import DataError
+from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace, file_ref, sha256_file
 from weckd_edge.train.data.pixel_cache import PixelCache, build_cache, open_cache
@@ -132,7 +132,7 @@ class Trainer:
     def link(self, job: Job) -> Stage[Link]:
         """Train one link, or find it finished."""
         plan = job.plan
-        key = {
+        inputs = {
             "link": replace(plan.config, weights=None, weights_licence=None),
             "weights": sha256_file(Path(plan.config.weights)) if plan.config.weights else None,
             "contract": plan.contract,
@@ -151,8 +151,8 @@ class Trainer:
             "unlabelled": [r.pixels_sha256 for r in self.index.unlabelled] if job.pool else None,
             "train": job.train,
             "distill": replace(job.distill, twin=True, strategy="") if job.teachers else None,
-            "versions": [torch.__version__, timm.__version__],
         }
+        key = key_of(inputs, "weckd_edge.train.distill.trainer")
         scratch = self.workspace.scratch(f"link-{job.name}", key)
 
         def make(folder: Path) -> Link:
@@ -167,11 +167,14 @@ class Trainer:
         stage = self.workspace.stage(
             "pixels",
             PixelCache,
-            {
-                "images": [r.pixels_sha256 for r in self.train] + [r.pixels_sha256 for r in self.index.unlabelled],
-                "side": self.side,
-                "frame": frame,
-            },
+            key_of(
+                {
+                    "images": [r.pixels_sha256 for r in self.train] + [r.pixels_sha256 for r in self.index.unlabelled],
+                    "side": self.side,
+                    "frame": frame,
+                },
+                "weckd_edge.train.data.pixel_cache",
+            ),
             lambda folder: build_cache(self.paths, contract, self.side, folder, self.progress),
         )
         seen = np.zeros(len(self.labels), dtype=bool)

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+OUTSIDE_KEYS = "says what went wrong"
+
 
 class WeckdError(Exception):
     """Something the user can act on.

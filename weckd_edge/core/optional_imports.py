@@ -9,6 +9,8 @@ from types import ModuleType
 from weckd_edge.core import telemetry
 from weckd_edge.core.errors import MissingDependency
 
+OUTSIDE_KEYS = "finds libraries, whose versions count by themselves"
+
 EXTRA_OF = {
     "asyncssh": "remote",
     "cryptography": "sign",
@@ -21,6 +23,7 @@ EXTRA_OF = {
     "onnxruntime": "compile",
     "openvino": "cpu",
     "optuna": "train",
+    "packaging": "report",
     "pillow_heif": "heic",
     "safetensors": "train",
     "scipy": "train",

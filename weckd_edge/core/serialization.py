@@ -1,6 +1,7 @@
 """Between JSON or TOML and the frozen dataclasses of this package: strict both ways.
 
-Unknown keys, missing keys and values of another type are refused in the user's own words; nothing is coerced.
+Unknown keys, missing keys and values of another type are refused in the user's own words; nothing is coerced. This is own
+code, as msgspec and pydantic refuse in words that name types of Python, and a device would need another compiled library.
 """
 
 from __future__ import annotations

@@ -149,6 +149,7 @@ def check_libraries(request: BuildRequest) -> None:
         "onnx",
         "onnxruntime",
         "jinja2",
+        "packaging",
     ]
     needed += ["openvino"] if request.target == "cpu" else ["tensorrt_rtx"]
     needed += ["model_signing"] if request.key else []

@@ -1,4 +1,8 @@
-"""The contract every power source keeps: one reading at a time, with the time it was taken."""
+"""The contract every power source keeps: one reading at a time, with the time it was taken.
+
+The sources are read here and not by a library of energy meters: each is one file of the kernel, a recorded run can be
+played back through the same contract, and a device needs nothing but NumPy.
+"""
 
 from __future__ import annotations
 
