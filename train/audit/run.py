@@ -31,7 +31,7 @@ from weckd_edge.train.data.index import build_index, find_contradictions
 from weckd_edge.train.data.reading import read_data
 from weckd_edge.train.data.scan import ScannedImage
 from weckd_edge.train.distill.chain import frame_size
-from weckd_edge.train.distill.engine import reproducible
+from weckd_edge.train.distill.reproducible import reproducible
 
 NO_GROUPS = (
     "no group column: groups are the copies and near duplicates that a search found, so two images of one patient that do "

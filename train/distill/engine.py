@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import logging
-import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from weckd_edge.config import TrainConfig
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import write_atomic
 from weckd_edge.train.distill.distributed import check_batch, fabric_for, synchronised
+from weckd_edge.train.distill.reproducible import reproducible
 from weckd_edge.train.distill.sampler import Feed, batch_parts, epoch_batches
 from weckd_edge.train.distill.task import Batch, Task
 from weckd_edge.train.networks.models import Student
@@ -28,19 +26,6 @@ from weckd_edge.train.networks.models import Student
 logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
-
-
-@contextlib.contextmanager
-def reproducible(threads: int) -> Iterator[None]:
-    """Run with deterministic kernels and a set number of processor threads, and put both back afterwards."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(threads or os.cpu_count() or 1)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
 
 
 RANDOM_CLASSIFIER = 10.0

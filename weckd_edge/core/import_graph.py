@@ -4,8 +4,8 @@ Two questions are answered. What a module *depends on* follows each name to the 
 ``__init__`` only passes names on does not count, and neither does a module that says so (``OUTSIDE_KEYS``). What a module
 *needs to run* is every file that Python reads to import it: packages on the way, with all that their ``__init__`` imports.
 
-An import counts wherever it stands, in a function too, but in an ``if TYPE_CHECKING:``. So does a string that is exactly the
-name of a module, such as in a table of backends or a call of ``importlib.import_module``.
+An import counts wherever it stands, in a function too, but in an ``if TYPE_CHECKING:``. So does a string that names a
+module, such as in a table of backends or in the program of a child process; docstrings do not.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ ROOT = "weckd_edge"
 
 MARK = "OUTSIDE_KEYS"
 """A module that assigns a reason to this name changes no result: no fingerprint counts it, nor what it imports."""
+
+_NAME = re.compile(rf"\b{ROOT}(?:\.\w+)+")
 
 OUTSIDE_KEYS = "finds what other modules import"
 
@@ -38,7 +41,7 @@ class Source:
         is_package: Whether the file is an ``__init__.py``.
         tree: Its syntax tree.
         imports: Modules and, of ``from ... import``, the name that is taken; in the order of the file.
-        named: Modules of this package that a string of its code names.
+        named: Modules of this package that strings of its code name.
         is_outside: Whether it carries ``OUTSIDE_KEYS``.
     """
 
@@ -93,12 +96,15 @@ def read_source(module: str) -> Source:
     if path is None:
         raise StoreError(
             f"{module}: expected its source file, found none; what a step's result depends on is read from the sources, so "
-            "install this package with them (its wheel holds them)"
+            "install this package with them (its wheel holds them)",
+            code="E_STORE_INSTALLATION",
         )
     try:
         tree = ast.parse(path.read_bytes(), filename=str(path))
     except (OSError, SyntaxError, ValueError) as err:
-        raise StoreError(f"{path}: expected a readable Python source ({err}); install this package anew") from err
+        raise StoreError(
+            f"{path}: expected a readable Python source ({err}); install this package anew", code="E_STORE_INSTALLATION"
+        ) from err
     runs = list(_what_runs(tree))
     return Source(
         name=module,
@@ -106,14 +112,16 @@ def read_source(module: str) -> Source:
         is_package=path.name == "__init__.py",
         tree=tree,
         imports=tuple(found for node in runs for found in _imports(node)),
-        named=frozenset(text for node in runs for text in _texts(node) if find_source(text) is not None),
+        named=frozenset(found for node in runs for found in _named(node)),
         is_outside=any(_assigns_mark(node) for node in tree.body),
     )
 
 
 def _what_runs(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield every node below one but those of blocks that only type checkers read."""
+    """Yield every node below one but docstrings and those of blocks that only type checkers read."""
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+            continue
         if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
             for other in child.orelse:
                 yield from (other, *_what_runs(other))
@@ -144,9 +152,13 @@ def _imports(node: ast.AST) -> Iterator[tuple[str, str | None]]:
             yield node.args[0].value, None
 
 
-def _texts(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(f"{ROOT}."):
-        yield node.value
+def _named(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        for name in _NAME.findall(node.value):
+            while "." in name and find_source(name) is None:
+                name = name.rpartition(".")[0]
+            if "." in name:
+                yield name
 
 
 def _assigns_mark(node: ast.stmt) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from support.errors import raises
 from weckd_edge.core import import_graph
 from weckd_edge.core.errors import StoreError
 from weckd_edge.core.import_graph import (
@@ -81,6 +82,8 @@ def write(root: Path, **modules: str) -> None:
         "require('weckd_edge.b', 'do it')",
         "importlib.import_module('weckd_edge.b')",
         "TABLE = {'b': Row(module='weckd_edge.b')}",
+        "CHILD = 'import sys; from weckd_edge.b import main; main()'",
+        "CHILD = f'{python} -m weckd_edge.b.main'",
     ],
 )
 def test_no_way_to_import_escapes(package: Path, text: str) -> None:
@@ -88,7 +91,10 @@ def test_no_way_to_import_escapes(package: Path, text: str) -> None:
     assert depends_on("weckd_edge.a") == ("weckd_edge.a", "weckd_edge.b", "weckd_edge.c")
 
 
-@pytest.mark.parametrize("text", ["if TYPE_CHECKING:\n    import weckd_edge.b", "import json", '"""weckd_edge.bee"""'])
+@pytest.mark.parametrize(
+    "text",
+    ["if TYPE_CHECKING:\n    import weckd_edge.b", "import json", '"""Like ``weckd_edge.b``."""', "x = 'weckd_edge.bee'"],
+)
 def test_what_does_not_run_does_not_count(package: Path, text: str) -> None:
     write(package, a=text, b="")
     assert depends_on("weckd_edge.a") == ("weckd_edge.a",)
@@ -138,13 +144,13 @@ def test_a_package_without_its_sources_says_so(package: Path) -> None:
     assert depends_on("weckd_edge.a")
     (package / "a.py").rename(package / "a.pyc")
     _forget()
-    with pytest.raises(StoreError, match="expected its source file"):
+    with raises(StoreError, "E_STORE_INSTALLATION", says="weckd_edge.a"):
         depends_on("weckd_edge.a")
 
 
 def test_a_source_that_is_no_python_says_so(package: Path) -> None:
     write(package, a="def (")
-    with pytest.raises(StoreError, match="expected a readable Python source"):
+    with raises(StoreError, "E_STORE_INSTALLATION", says="a.py"):
         depends_on("weckd_edge.a")
 
 
