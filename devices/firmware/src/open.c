@@ -45,7 +45,7 @@ static void *buffer_of(const char *path, void *context) {
     return NULL;
 }
 
-static int take_block(const weckd_options *options, size_t bytes, uint8_t **block, weckd_error error) {
+static int reserve_block(const weckd_options *options, size_t bytes, uint8_t **block, weckd_error error) {
     if (options->memory == NULL) {
         *block = aligned_alloc(WECKD_ALIGN, bytes);
         return *block != NULL ? WECKD_OK : weckd_fail(error, WECKD_ERR_MEMORY, "no memory for %zu bytes", bytes);
@@ -146,7 +146,7 @@ static int open_verified(int folder_fd, const weckd_options *options, weckd_mani
                           (unsigned long long)choice->bytes);
     }
     uint8_t *block = NULL;
-    int status = take_block(options, layout.bytes, &block, error);
+    int status = reserve_block(options, layout.bytes, &block, error);
     if (status != WECKD_OK) {
         return status;
     }
