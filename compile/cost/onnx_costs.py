@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from weckd_edge.compile.cost.counts import Role, Step, fuse
 from weckd_edge.compile.graph import MOST_NODES, consumers, producers
-from weckd_edge.core.errors import ModelError, did_you_mean
+from weckd_edge.core.errors import ModelError, did_you_mean, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.latency_model.counts import NetworkCounts
 
@@ -96,7 +96,7 @@ class _Reader:
             try:
                 graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
             except onnx.shape_inference.InferenceError as err:
-                raise ModelError(f"the shapes of the graph cannot be inferred ({str(err).splitlines()[0]})") from err
+                raise ModelError(f"the shapes of the graph cannot be inferred ({first_line(err)})") from err
         self.graph = graph
         self.made_by = producers(graph)
         self.constants = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}

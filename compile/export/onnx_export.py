@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from weckd_edge.artifacts import ExportedModel, InputContract, crop_box, diagonal_positions
 from weckd_edge.compile.export.preprocess_graph import fold_scale
 from weckd_edge.compile.graph import INPUT_NAME, NETWORK_INPUT_NAME, OPSET, OUTPUT_NAME, check, clean_up, preprocessing_nodes
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import file_ref, write_atomic
 
@@ -202,7 +202,7 @@ def _check_output(model: FrameModel, frame: torch.Tensor, classes: int) -> None:
             shape = tuple(model(frame).shape)
     except (RuntimeError, TypeError, ValueError, IndexError) as err:
         side = model.preprocess.contract.input_size
-        reason = str(err).splitlines()[0]
+        reason = first_line(err)
         raise ModelError(
             f"{_name(model.network)}: it cannot run on float32 [1, 3, {side}, {side}] ({reason}); "
             "give it the input_size it was made for"
@@ -233,11 +233,11 @@ def _trace(model: torch.nn.Module, frame: torch.Tensor, outputs: list[str]) -> b
             )
         except (torch.onnx.errors.UnsupportedOperatorError, torch.onnx.errors.SymbolicValueError) as err:
             raise ModelError(
-                f"the network holds an operator that ONNX opset {OPSET} cannot express: {str(err).splitlines()[0]} "
+                f"the network holds an operator that ONNX opset {OPSET} cannot express: {first_line(err)} "
                 "Choose a model without it"
             ) from err
         except RuntimeError as err:
-            raise ModelError(f"the network cannot be exported to ONNX: {str(err).splitlines()[0]}") from err
+            raise ModelError(f"the network cannot be exported to ONNX: {first_line(err)}") from err
     return buffer.getvalue()
 
 

@@ -32,7 +32,7 @@ from weckd_edge.compile.quantize.qdq_placement import QUANTIZED_TYPES, left_in_f
 from weckd_edge.compile.quantize.qdq_rules import require_rules
 from weckd_edge.compile.quantize.ranges import Histogram, Method, observe
 from weckd_edge.config import QuantizeConfig
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import Progress, SilentProgress
 from weckd_edge.core.store import file_ref, write_atomic
@@ -269,7 +269,7 @@ def _place_pairs(
             )
             quantizer.quantize_model()
         except (ValueError, RuntimeError, KeyError, AttributeError) as err:
-            raise ModelError(f"ONNX Runtime cannot quantize this network ({str(err).splitlines()[0][:200]})") from err
+            raise ModelError(f"ONNX Runtime cannot quantize this network ({first_line(err)})") from err
     quantizer.model.topological_sort()
     made: ModelProto = quantizer.model.model
     return made

@@ -48,7 +48,7 @@ from weckd_edge.compile.quantize.refused_nodes import MOST_TRIES, parts_to_leave
 from weckd_edge.compile.quantize.sensitivity import rank
 from weckd_edge.compile.verify.parity import Answers, Candidate
 from weckd_edge.config import QuantizeConfig
-from weckd_edge.core.errors import DataError, MissingDependency, ModelError
+from weckd_edge.core.errors import DataError, MissingDependency, ModelError, first_line
 from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import file_ref, write_atomic
@@ -452,14 +452,14 @@ class Selector:
         try:
             answers.append(runner.run(frame))
         except Exception as err:  # backends' own errors have no common base class
-            made.trial = replace(made.trial, note=f"cannot answer: {(str(err) or type(err).__name__).splitlines()[0][:200]}")
+            made.trial = replace(made.trial, note=f"cannot answer: {first_line(err)}")
             return
         if not np.isfinite(answers[-1]).all():
             made.trial = replace(made.trial, note="answers with values that are no numbers")
 
     def _frames(self, records: Sequence[ImageRecord]) -> Iterator[NDArray[np.uint8]]:
         for record in records:
-            yield np.ascontiguousarray(frame_from_file(self.root / record.path, self.exported.input))
+            yield frame_from_file(self.root / record.path, self.exported.input)
 
     @contextmanager
     def _opened(self, some: Sequence[_Made]) -> Iterator[list[tuple[_Made, Runner]]]:

@@ -126,7 +126,7 @@ def verify(
     taught: list[Answers] = []
     with progress.task("verify on test images", len(records)) as task, _opened(candidates) as runners:
         for record in records:
-            frame = np.ascontiguousarray(frame_from_file(root / record.path, contract))
+            frame = frame_from_file(root / record.path, contract)
             answers[0].append(trained(frame))
             for rows, (_, run) in zip(answers[1:], runners, strict=True):
                 rows.append(run(frame))
@@ -302,7 +302,7 @@ def answer(
     found: list[list[Answers]] = [[] for _ in candidates]
     with _opened(candidates) as runners:
         for record in records:
-            frame = np.ascontiguousarray(frame_from_file(root / record.path, contract))
+            frame = frame_from_file(root / record.path, contract)
             for rows, (_, run) in zip(found, runners, strict=True):
                 rows.append(run(frame))
     return [np.stack(rows) for rows in found]

@@ -145,7 +145,7 @@ def _answers(
         rows = []
         with progress.task("recalibrate on validation images", len(records)) as task:
             for record in records:
-                rows.append(runner.run(np.ascontiguousarray(frame_from_file(root / record.path, contract))))
+                rows.append(runner.run(frame_from_file(root / record.path, contract)))
                 task.advance()
         return np.stack(rows)
     finally:

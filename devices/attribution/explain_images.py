@@ -118,7 +118,7 @@ def overlay_of(
         DataError: The image cannot be read.
         ModelError: The model answers no number.
     """
-    frame = np.ascontiguousarray(frame_from_file(path, contract))
+    frame = frame_from_file(path, contract)
     which = int(runner.run(frame).argmax()) if label is None else label
     return draw_overlay(frame[0], attention(runner, frame, which, box=crop_box(contract)), width_pixels=width_pixels)
 

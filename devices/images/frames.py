@@ -409,7 +409,7 @@ def frame_from_file(path: Path, contract: InputContract) -> Pixels:
     """Read an image file as the camera frame a model expects.
 
     Returns:
-        uint8 ``[1, frame_height, frame_width, 3]``.
+        uint8 ``[1, frame_height, frame_width, 3]``, contiguous, as every runner takes it.
 
     Raises:
         DataError: The file cannot be read as an image.

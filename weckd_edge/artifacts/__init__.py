@@ -31,7 +31,7 @@ from weckd_edge.artifacts.bundle_diff import Change, Changed, ComparedBundle, Da
 from weckd_edge.artifacts.chain import BuildRecord, ChainRecord, Link, StageTime
 from weckd_edge.artifacts.data import Attribute, BadFile, DataNote, DatasetIndex, ImageRecord, UnlabelledImage
 from weckd_edge.artifacts.environment import Distribution, Environment, TrunkLicence
-from weckd_edge.artifacts.frame import InputContract, crop_box, diagonal_positions
+from weckd_edge.artifacts.frame import Colour, InputContract, as_colour, crop_box, diagonal_positions
 from weckd_edge.artifacts.guard import FrameGuard, QualityBars, QualityFigures
 from weckd_edge.artifacts.manifest import GoldenFrames, Manifest, OperatingPoint
 from weckd_edge.artifacts.measurement import (
@@ -87,6 +87,7 @@ __all__ = [
     "Change",
     "Changed",
     "ClassFigures",
+    "Colour",
     "ComparedBundle",
     "CoveragePoint",
     "DataChange",
@@ -160,6 +161,7 @@ __all__ = [
     "Verdict",
     "Verification",
     "WeighedLink",
+    "as_colour",
     "crop_box",
     "diagonal_positions",
 ]

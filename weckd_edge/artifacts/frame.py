@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+Colour = tuple[float, float, float]
+"""One number for each colour channel: red, green, blue."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,9 +36,21 @@ class InputContract:
     frame_width: int
     crop: Literal["center", "stretch"]
     input_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: Colour
+    std: Colour
     resize: Literal["diagonal", "bilinear"] = "bilinear"
+
+
+def as_colour(values: Sequence[float]) -> Colour:
+    """Return one number for each colour channel, from three numbers or from one that the channels share.
+
+    Raises:
+        ValueError: There are neither three numbers nor one.
+    """
+    if len(values) not in (1, 3):
+        raise ValueError(f"expected one number or three, got {len(values)}")
+    red, green, blue = (float(value) for value in (values if len(values) == 3 else [*values] * 3))
+    return red, green, blue
 
 
 def crop_box(contract: InputContract) -> tuple[int, int, int, int]:

@@ -26,6 +26,7 @@ from weckd_edge.cli.options import (
     target_option,
 )
 from weckd_edge.core.errors import ConfigError
+from weckd_edge.core.words import with_plain_spaces
 
 if TYPE_CHECKING:
     from weckd_edge.artifacts import Figure, Performance, Rate
@@ -153,7 +154,7 @@ def summary(outcome: BuildOutcome) -> dict[str, Any]:
     return {
         "bundle": str(outcome.bundle),
         "passed": manifest.passed,
-        "warnings": [warning.replace("\u00a0", " ") for warning in warnings],
+        "warnings": [with_plain_spaces(warning) for warning in warnings],
         "links": [
             {
                 "name": link.name,
@@ -298,7 +299,7 @@ def show(outcome: BuildOutcome) -> None:
         ]
         print_table(
             ("link", "compiled as", "size", "accuracy, validation", "frame to answer", "bars"),
-            [tuple(str(cell).replace("\u00a0", " ") for cell in row) for row in rows],
+            [tuple(with_plain_spaces(str(cell)) for cell in row) for row in rows],
             title="Links as they would ship",
         )
         click.echo(f"Frame to answer, {weighed[-1].latency.label}: {weighed[-1].latency.reason}.")
@@ -317,7 +318,7 @@ def show(outcome: BuildOutcome) -> None:
     for line in terminal_lines(summary):
         click.echo(line)
     for warning in summary.warnings:
-        say(f"warning: {warning}".replace("\u00a0", " "))
+        say(with_plain_spaces(f"warning: {warning}"))
     for note in outcome.performance.notes:
         say(f"note: {note}")
     if outcome.shipping.links:
@@ -325,7 +326,7 @@ def show(outcome: BuildOutcome) -> None:
         for line in outcome.shipping.advice:
             say(f"to change: {line}")
     click.echo(f"Why {verification.precision}? {outcome.selection.reason}.")
-    sentence = chain_sentence(outcome.chain).replace("\u00a0", " ")
+    sentence = with_plain_spaces(chain_sentence(outcome.chain))
     if outcome.chain.brought:
         click.echo(sentence)
     elif twin is not None and outcome.chain.links[-1].test_accuracy.value <= twin.test_accuracy.value:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from weckd_edge.artifacts import Manifest
 from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import DataError, WeckdError
@@ -49,7 +47,7 @@ def _open(folder: Path, manifest: Manifest) -> tuple[Runner | None, str]:
 
 def _picture(path: Path, manifest: Manifest, runner: Runner | None, why: str) -> Picture:
     try:
-        frame = np.ascontiguousarray(frame_from_file(path, manifest.input)[0])
+        frame = frame_from_file(path, manifest.input)[0]
     except DataError as err:
         return Picture(frame=None, note=str(err).replace(str(path), path.name))
     if runner is None:

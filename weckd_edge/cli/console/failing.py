@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 
+from weckd_edge.core.errors import first_line
 from weckd_edge.core.files import explain_os_error
 
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory", "bad_alloc")
@@ -20,10 +21,10 @@ def explain(err: BaseException) -> str | None:
             "it again (weckd-edge -v tells where)"
         )
     if isinstance(err, ImportError):
-        return f"{_first_line(err)}: the installation is not whole; install weckd-edge again"
+        return f"{first_line(err)}: the installation is not whole; install weckd-edge again"
     if isinstance(err, MemoryError) or any(sign in str(err) for sign in _OUT_OF_MEMORY):
         return (
-            f"out of memory ({_first_line(err)}); close other programs, give smaller images, networks or batches, or raise "
+            f"out of memory ({first_line(err)}); close other programs, give smaller images, networks or batches, or raise "
             "the limit (ulimit -v)"
         )
     return None
@@ -35,10 +36,6 @@ def describe_defect(err: BaseException) -> str:
     own = next((frame for frame in reversed(frames) if "weckd_edge" in frame.filename), frames[-1] if frames else None)
     where = "" if own is None else f" in {'/'.join(own.filename.split('/')[-2:])}, line {own.lineno}"
     return (
-        f"a defect of weckd-edge{where} ({type(err).__name__}: {_first_line(err)}); please report it with what "
+        f"a defect of weckd-edge{where} ({type(err).__name__}: {first_line(err)}); please report it with what "
         "'weckd-edge -v' in front of the same command prints"
     )
-
-
-def _first_line(err: BaseException) -> str:
-    return (str(err).strip().splitlines() or [type(err).__name__])[0][:200]

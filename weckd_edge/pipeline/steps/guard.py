@@ -190,7 +190,7 @@ def _threshold(trial: Trial, guard: OpenGuard | None) -> ThresholdRecord | None:
         frame = frame_from_file(trial.root / record.path, trial.contract)
         if guard is not None and guard.judge(frame).code is not None:
             continue
-        answer = trial.answer(np.ascontiguousarray(frame))
+        answer = trial.answer(frame)
         best = int(answer.argmax())
         if trial.index.labels[best] in trial.config.guard.refuse_labels:
             continue

@@ -15,7 +15,7 @@ from weckd_edge.artifacts import DatasetIndex, Distribution, Environment, Manife
 from weckd_edge.config import CardConfig
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import digest_of
-from weckd_edge.core.words import plural
+from weckd_edge.core.words import plural, with_plain_spaces
 from weckd_edge.report.documents.model_card_inputs import NOT_STATED, stated
 from weckd_edge.report.documents.model_card_json import DATASET_REF, model_card_json
 from weckd_edge.report.evidence import Evidence
@@ -106,7 +106,7 @@ def _dataset(index: DatasetIndex, card: CardConfig) -> Any:
         type=component.ComponentType.DATA,
         bom_ref=DATASET_REF,
         version=digest_of(index)[:12],
-        description=f"{plural(len(index.images), 'image')}, by digest in evidence/dataset_index.json".replace("\u00a0", " "),
+        description=with_plain_spaces(f"{plural(len(index.images), 'image')}, by digest in evidence/dataset_index.json"),
         hashes=[_sha256(digest_of(index))],
         licenses=_licences(card.data_licence),
     )

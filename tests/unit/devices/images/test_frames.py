@@ -170,3 +170,17 @@ def test_frame_from_file_has_the_contracts_shape(tmp_path: Path) -> None:
     frame = frame_from_file(save(tmp_path / "a.png", Image.fromarray(RGB)), contract)
     assert frame.shape == (1, 8, 10, 3)
     assert frame.dtype == np.uint8
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_frame_from_file_is_contiguous_where_the_file_stores_the_picture_turned(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / "e.png", Image.fromarray(RGB), exif=exif)
+    height, width = decode(path).shape[:2]
+    contract = InputContract(
+        frame_height=height, frame_width=width, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+    )
+    frame = frame_from_file(path, contract)
+    assert frame.flags.c_contiguous
+    assert np.array_equal(frame[0], decode(path))

@@ -52,11 +52,11 @@ from weckd_edge.artifacts import (
 )
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.verdict import verdict
-from weckd_edge.core.words import plural
 from weckd_edge.bundle.writer import seal
 from weckd_edge.cli.report import command
 from weckd_edge.core.errors import BundleError, ConfigError
 from weckd_edge.core.store import file_ref
+from weckd_edge.core.words import plural
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.pipeline.steps.choose_link import choose_link
 from weckd_edge.report import (
