@@ -152,7 +152,7 @@ def contract_of(network: Network) -> InputContract:
 def fitted(network: Network, index: DatasetIndex, root: Path) -> nn.Module:
     """Return a network that answers the drawn images, by the training ones of them."""
     trunk, contract = trunk_of(network), contract_of(network)
-    records = [record for record in index.images if record.split == "train"]
+    records = index.split("train")
     frames = np.stack([frame_from_file(root / record.path, contract)[0] for record in records])
     pixels = (torch.from_numpy(frames).float() / 255 - torch.tensor(contract.mean)) / torch.tensor(contract.std)
     batches = pixels.permute(0, 3, 1, 2).contiguous().split(32)

@@ -25,9 +25,8 @@ def choose_images(index: DatasetIndex, count: int, seed: int) -> tuple[ImageReco
     Returns:
         Sorted by path.
     """
-    held_out = {record.pixels_sha256 for record in index.images if record.split != "train"}
-    train = [r for r in index.images if r.split == "train" and r.pixels_sha256 not in held_out]
-    train.sort(key=lambda r: r.path)
+    held_out = {record.pixels_sha256 for record in index.split("val", "test")}
+    train = sorted((r for r in index.split("train") if r.pixels_sha256 not in held_out), key=lambda r: r.path)
     rng = np.random.default_rng([seed, len(train)])
     place = {record.path: float(at) for record, at in zip(train, rng.permutation(len(train)), strict=True)}
     by_class: dict[int, list[ImageRecord]] = {}
@@ -47,7 +46,7 @@ def check_images(index: DatasetIndex, chosen: Sequence[ImageRecord]) -> None:
         DataError: Naming the first image that is held out, copies a held-out one, or is not in the index.
     """
     known = {record.path: record for record in index.images}
-    held_out = {record.pixels_sha256: record for record in index.images if record.split != "train"}
+    held_out = {record.pixels_sha256: record for record in index.split("val", "test")}
     if not chosen:
         raise DataError("calibration expects training images, got none; add training images")
     for record in chosen:

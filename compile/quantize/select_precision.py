@@ -174,7 +174,7 @@ class Selector:
         self.aware = aware
         self.folder = folder
         self.seed, self.threads, self.progress, self.reduce_range = seed, threads, progress, reduce_range
-        self.records = [record for record in index.images if record.split == "val"]
+        self.records = index.split("val")
         if not self.records:
             raise DataError("expected validation images to choose a precision on, the index has none")
         self.truth = np.array([record.label for record in self.records])

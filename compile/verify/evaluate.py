@@ -34,7 +34,7 @@ def weigh(fp32: Candidate, compiled: Candidate, index: DatasetIndex, root: Path,
     """
     found = {}
     for split in ("val", "test"):
-        records = [record for record in index.images if record.split == split]
+        records = index.split(split)
         if not records:
             raise DataError(f"expected {split} images to weigh a link on, the index has none")
         before, after = answer((fp32, compiled), records, root, contract)

@@ -57,7 +57,7 @@ def make_golden(
         DataError: There is no validation image, or one cannot be read.
         ModelError: A backend refuses its model.
     """
-    records = in_turn(sorted((r for r in index.images if r.split == "val"), key=lambda r: r.sha256))[:_MOST_CANDIDATES]
+    records = in_turn(sorted(index.split("val"), key=lambda r: r.sha256))[:_MOST_CANDIDATES]
     if not records:
         raise DataError("expected validation images for the self-test, the index has none")
     frames = np.concatenate([frame_from_file(root / record.path, contract) for record in records])

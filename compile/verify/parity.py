@@ -117,7 +117,7 @@ def verify(
         DataError: There is no test image, or one cannot be read.
         ModelError: A backend refuses its model.
     """
-    records = [record for record in index.images if record.split == "test"]
+    records = index.split("test")
     if not records:
         raise DataError("expected test images to verify on, the index has none")
     before = () if uncalibrated is None else (uncalibrated,)

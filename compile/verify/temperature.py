@@ -57,7 +57,7 @@ def recalibrate(
         DataError: There is no validation image, or one cannot be read.
         ModelError: A backend refuses its model, or the graph cannot be read.
     """
-    records = [record for record in index.images if record.split == "val"]
+    records = index.split("val")
     if not records:
         raise DataError("expected validation images to recalibrate on, the index has none")
     onnx = source / selection.onnx.path

@@ -139,7 +139,7 @@ class Masking:
 
     def _tested(self) -> Chosen:
         given = self._files.keys() | self._boxes.keys()
-        tested = choose([r for r in self._index.images if r.split == "test" and (not given or r.path in given)])
+        tested = choose([r for r in self._index.split("test") if not given or r.path in given])
         if not tested.records:
             return tested
         sample = tested.where(sample_groups(tested, self._config.masked_images, self._seed))

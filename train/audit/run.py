@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from weckd_edge.artifacts import DatasetIndex, Fingerprint, ImageRecord, InputContract, Probes, SplitLeaks
+from weckd_edge.artifacts import DatasetIndex, Fingerprint, InputContract, Probes, SplitLeaks
 from weckd_edge.config import BuildConfig, ProbesConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
@@ -202,18 +202,7 @@ def _without_split(root: Path, found: Sequence[ScannedImage], groups: Sequence[s
         name=root.resolve().name,
         labels=labels,
         images=tuple(
-            ImageRecord(
-                path=image.listed.path,
-                label=labels.index(image.listed.label),
-                group=group,
-                split="train",
-                share=None,
-                sha256=image.sha256,
-                pixels_sha256=image.pixels_sha256,
-                width=image.width,
-                height=image.height,
-                attributes=image.listed.attributes,
-            )
+            image.record(label=labels.index(image.listed.label), group=group, split="train")
             for image, group in first.values()
         ),
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import weckd_edge
-from weckd_edge.artifacts import BadFile, DatasetIndex, ImageRecord
+from weckd_edge.artifacts import SPLITS, BadFile, DatasetIndex
 from weckd_edge.config import BuildConfig, DataConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
@@ -67,19 +67,7 @@ def build_index(
     places = split_images(items, config, shares=shares, seed=seed, published=kept)
     leaks = leak_notes(images, grouping.groups) if kept else ()
     records = tuple(
-        ImageRecord(
-            path=image.listed.path,
-            label=labels.index(item.label),
-            group=item.group,
-            split=place.split,
-            share=place.share,
-            sha256=image.sha256,
-            pixels_sha256=image.pixels_sha256,
-            width=image.width,
-            height=image.height,
-            published_split=item.published_split,
-            attributes=image.listed.attributes,
-        )
+        image.record(label=labels.index(item.label), group=item.group, split=place.split, share=place.share)
         for image, item, place in zip(images, items, places, strict=True)
     )
     pool = _read_pool(images, [place.split for place in places], config, progress)
@@ -181,7 +169,7 @@ def _tell(index: DatasetIndex, config: DataConfig, separate_ties: int, progress:
     splits: Counter[str] = Counter(record.split for record in index.images)
     shared = Counter(record.share for record in index.images if record.share is not None)
     groups = len({record.group for record in index.images})
-    parts = ", ".join(f"{name} {splits[name]}" for name in ("train", "val", "test"))
+    parts = ", ".join(f"{name} {splits[name]}" for name in SPLITS)
     progress.note(f"{len(index.images)} images in {groups} groups: {parts}; labelled shares {sorted(shared.values())}")
     for one in index.notes:
         progress.note(one.text)

@@ -12,7 +12,7 @@ import numpy as np
 import timm
 import torch
 
-from weckd_edge.artifacts import DatasetIndex, ImageRecord, InputContract, Link
+from weckd_edge.artifacts import DatasetIndex, ImageRecord, InputContract, Link, Split
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
@@ -119,7 +119,7 @@ class Trainer:
         self.contract = contract
         self.side = round(largest_input * CACHE_MARGIN)
         self.progress = progress
-        self.train = [r for r in index.images if r.split == "train"]
+        self.train = index.split("train")
         # Unlabelled frames stand behind the training images, with a label that no loss reads.
         self.labels = np.array([r.label for r in self.train] + [-1] * len(index.unlabelled), dtype=np.int64)
         self.paths = [root / r.path for r in self.train]
@@ -145,7 +145,7 @@ class Trainer:
             "rounded": job.rounded,
             "teachers": [teacher.artifact.weights.sha256 for teacher in job.teachers],
             "cache_side": self.side,
-            "data": [[r.pixels_sha256, r.label, r.split, r.share] for r in self.index.images],
+            "data": self.index.identity(),
             "unlabelled": [r.pixels_sha256 for r in self.index.unlabelled] if job.pool else None,
             "train": job.train,
             "distill": replace(job.distill, twin=True, strategy="") if job.teachers else None,
@@ -249,7 +249,7 @@ class Trainer:
         return ChainTask(teachers, job.plan.contract, job.distill, len(self.index.labels), corrected=job.corrected)
 
     def _answers(
-        self, student: Student, contract: InputContract, split: str
+        self, student: Student, contract: InputContract, split: Split
     ) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], Sequence[ImageRecord]]:
-        records = [r for r in self.index.images if r.split == split]
+        records = self.index.split(split)
         return predict(student, contract, self.root, records), records

@@ -26,7 +26,7 @@ from weckd_edge.artifacts.audit import (
     Suspect,
     SuspectProbe,
 )
-from weckd_edge.artifacts.base import Precision, Rate, Split, Target, Verdict
+from weckd_edge.artifacts.base import SPLITS, Precision, Rate, Split, Target, Verdict
 from weckd_edge.artifacts.bundle_diff import Change, Changed, ComparedBundle, DataChange, ImageChange, ResultChange
 from weckd_edge.artifacts.chain import BuildRecord, ChainRecord, Link, StageTime
 from weckd_edge.artifacts.data import Attribute, BadFile, DataNote, DatasetIndex, ImageRecord, UnlabelledImage
@@ -74,6 +74,7 @@ from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 
 __all__ = [
     "SCHEMA_VERSION",
+    "SPLITS",
     "Abstention",
     "Answered",
     "ApartFrame",

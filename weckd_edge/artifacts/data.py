@@ -121,3 +121,19 @@ class DatasetIndex:
     named_groups: int | None = None
     notes: tuple[DataNote, ...] = ()
     schema_version: int = SCHEMA_VERSION
+
+    def split(self, *names: Split) -> tuple[ImageRecord, ...]:
+        """Return the images of a split, or of several, sorted by path."""
+        return tuple(image for image in self.images if image.split in names)
+
+    def identity(self, *names: Split, files: bool = False) -> list[list[str | int | None]]:
+        """Return what a result that is made from images depends on, for the key it is kept under: no path and no name.
+
+        Args:
+            *names: The splits that are looked at; all of them without any.
+            files: Whether it depends on the digests of the files themselves, not of their pixels alone.
+        """
+        return [
+            [image.pixels_sha256, image.label, image.group, image.split, image.share, *([image.sha256] if files else [])]
+            for image in (self.split(*names) if names else self.images)
+        ]

@@ -114,6 +114,7 @@ def split_command(
     quiet: bool,
 ) -> None:
     """Write which image of PATH is used where: splits, labelled shares and groups, as a build would use them."""
+    from weckd_edge.artifacts import SPLITS
     from weckd_edge.config import BuildConfig, load_config
     from weckd_edge.core.serialization import to_json
     from weckd_edge.core.store import explain_os_errors, write_atomic
@@ -140,7 +141,7 @@ def split_command(
     rows = []
     for label, name in enumerate(index.labels):
         own = [record for record in index.images if record.label == label]
-        splits = [sum(record.split == split for record in own) for split in ("train", "val", "test")]
+        splits = [sum(record.split == split for record in own) for split in SPLITS]
         labelled = sum(record.share is not None for record in own)
         rows.append((name, *splits, labelled, len({record.group for record in own})))
     kind = " (synthetic)" if index.synthetic else ""

@@ -204,7 +204,7 @@ class CompileStages(Stages):
             {
                 "brought": self.brought.key(),
                 "labels": index.artifact.labels,
-                "images": [[r.pixels_sha256, r.label, r.split] for r in index.artifact.images if r.split != "train"],
+                "images": index.artifact.identity("val", "test"),
                 "input": self.config.input,
                 "frame": sorted({(r.height, r.width) for r in index.artifact.images}),
                 "known": self.brought.former is not None,
@@ -320,8 +320,7 @@ class Doubts:
 def choose_witnesses(index: DatasetIndex, seed: int) -> list[ImageRecord]:
     """Return up to ``MOST_WITNESSES`` images, none of the test split: validation images first, then training images."""
     found: list[ImageRecord] = []
-    for split in ("val", "train"):
-        records = [record for record in index.images if record.split == split]
+    for records in (index.split("val"), index.split("train")):
         order = np.random.default_rng(seed).permutation(len(records))
         found += [records[at] for at in order]
     return found[:MOST_WITNESSES]
@@ -351,8 +350,8 @@ def in_order(index: DatasetIndex, labels: tuple[str, ...] | None) -> DatasetInde
 
 
 def _refuse_trained_on(former: DatasetIndex, index: DatasetIndex) -> None:
-    trained = {record.pixels_sha256 for record in former.images if record.split != "test"}
-    held_out = [record for record in index.images if record.split == "test"]
+    trained = {record.pixels_sha256 for record in former.split("train", "val")}
+    held_out = index.split("test")
     seen = [record for record in held_out if record.pixels_sha256 in trained]
     if seen:
         raise DataError(
@@ -398,7 +397,7 @@ def read_calibration(
         progress.note(f"{told}; they are left out")
     for note in found.notes:
         progress.note(f"calibration: {note.text}")
-    held_out = {record.pixels_sha256: record for record in index.images if record.split != "train"}
+    held_out = {record.pixels_sha256: record for record in index.split("val", "test")}
     for image in found.images:
         twin = held_out.get(image.pixels_sha256)
         if twin is not None:
@@ -407,17 +406,7 @@ def read_calibration(
                 "to it would flatter the figures, leave it out"
             )
     images: Sequence[ImageRecord] = [
-        ImageRecord(
-            path=image.listed.path,
-            label=index.labels.index(image.listed.label),
-            group=image.pixels_sha256,
-            split="train",
-            share=None,
-            sha256=image.sha256,
-            pixels_sha256=image.pixels_sha256,
-            width=image.width,
-            height=image.height,
-        )
+        image.record(label=index.labels.index(image.listed.label), group=image.pixels_sha256, split="train")
         for image in {image.pixels_sha256: image for image in found.images}.values()
     ]
     fewest = min(FEWEST_CALIBRATION, config.quantize.images)

@@ -22,7 +22,6 @@ from weckd_edge.artifacts import (
     InputContract,
     Link,
     Manifest,
-    Split,
 )
 from weckd_edge.bundle.reader import is_bundle, open_bundle
 from weckd_edge.config import BuildConfig, LinkConfig
@@ -132,10 +131,6 @@ def _contract(
     )
 
 
-def _split(index: DatasetIndex, split: Split) -> list[ImageRecord]:
-    return [record for record in index.images if record.split == split]
-
-
 @dataclass(kw_only=True, slots=True)
 class BroughtOnnx:
     """An ONNX classifier from elsewhere."""
@@ -176,7 +171,7 @@ class BroughtOnnx:
         found = self.network
         form = found.form
         contract = _contract(index, config, form.side, form.mean, form.std)
-        val, test = _split(index, "val"), _split(index, "test")
+        val, test = index.split("val"), index.split("test")
         made = adopt_network(found, _inputs(root, val[:SAMPLES], contract), index.labels, folder)
         draft = folder / made.onnx.path
         answer = _onnx_predictor(draft, contract)
@@ -306,7 +301,7 @@ class BroughtCheckpoint(_TorchNetwork):
         contract = _contract(index, config, self.input_size, made.mean, made.std)
         rates = [
             accuracy(predict(made.student, contract, root, records), records)
-            for records in (_split(index, "val"), _split(index, "test"))
+            for records in (index.split("val"), index.split("test"))
         ]
         link = write_link(made, contract, index.labels, rates[0], rates[1], folder)
         numbers = [", ".join(f"{value:g}" for value in values) for values in (made.mean, made.std)]
@@ -345,7 +340,7 @@ class BroughtLink(_TorchNetwork):
         student = load_link(self.link, self.folder)
         rates = [
             accuracy(predict(student, self.link.input, root, records), records)
-            for records in (_split(index, "val"), _split(index, "test"))
+            for records in (index.split("val"), index.split("test"))
         ]
         copied = replace(copy_link(self.link, self.folder, folder), val_accuracy=rates[0], test_accuracy=rates[1])
         known = "its split is kept: no test image was trained on." if self.former else _UNKNOWN

@@ -83,8 +83,8 @@ class CompilingStages(StageRunner):
                 "onnx": exported.artifact.onnx.sha256,
                 "quantize": self.config.quantize,
                 "aware": self.config.quantize_aware,
-                "images": [[r.pixels_sha256, r.split, r.label, r.group] for r in index.artifact.images if r.split != "test"],
-                "calibration": [[r.pixels_sha256, r.split] for r in images.images if r.split == "train"],
+                "images": index.artifact.identity("train", "val"),
+                "calibration": images.identity("train"),
                 "seed": self.config.seed,
                 "target": self.request.target,
                 "threads": self.config.bench.threads,
@@ -209,7 +209,7 @@ class CompilingStages(StageRunner):
             {
                 "shipped": [shipped.name, shipped.model.parent.name],
                 "onnx": selected.artifact.onnx.sha256,
-                "images": [[r.pixels_sha256, r.label, r.group] for r in index.artifact.images if r.split == "val"],
+                "images": index.artifact.identity("val"),
                 "versions": versions(),
             },
             lambda folder: recalibrate(

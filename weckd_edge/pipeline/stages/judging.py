@@ -81,7 +81,7 @@ class JudgingStages(StageRunner):
                 "fp32": exported.artifact.onnx.sha256,
                 "shipped": [shipped.name, shipped.model.parent.name],
                 "others": [other.name for other in others],
-                "images": [[r.pixels_sha256, r.label, r.group] for r in index.artifact.images if r.split == "test"],
+                "images": index.artifact.identity("test"),
                 "recalibration": recalibration,
                 "teacher": teacher.artifact.weights.sha256 if teacher else None,
                 "layers": self.config.verify.layers,
@@ -196,7 +196,7 @@ class JudgingStages(StageRunner):
                 "others": [other.name for other in others],
                 "frames": self.config.selftest.frames,
                 "input": exported.artifact.input,
-                "images": [[r.sha256, r.label] for r in index.artifact.images if r.split == "val"],
+                "images": index.artifact.identity("val", files=True),
                 "versions": versions(),
             },
             lambda folder: make_golden(
@@ -214,7 +214,7 @@ class JudgingStages(StageRunner):
         """Fit the frame guard: one for all links, as it looks at the frame alone."""
         contract = replace(contract, input_size=1, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
         asked = replace(self.config.guard, other_frames=())
-        images = [[r.pixels_sha256, r.split, r.group] for r in index.artifact.images if r.split != "test"]
+        images = index.artifact.identity("train", "val")
         if self._guard is None:
             self._guard = self.stage(
                 "guard",

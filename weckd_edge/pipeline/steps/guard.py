@@ -22,6 +22,7 @@ from weckd_edge.artifacts import (
     ImageRecord,
     InputContract,
     Prediction,
+    Split,
     ThresholdRecord,
     crop_box,
 )
@@ -101,8 +102,8 @@ def make_guard(
     )
 
 
-def _some(index: DatasetIndex, split: str, seed: int) -> list[ImageRecord]:
-    records = [record for record in index.images if record.split == split]
+def _some(index: DatasetIndex, split: Split, seed: int) -> Sequence[ImageRecord]:
+    records: Sequence[ImageRecord] = index.split(split)
     if len(records) > MOST_FRAMES:
         records = sorted(random.Random(seed).sample(records, MOST_FRAMES), key=lambda record: record.path)
     return records
@@ -184,7 +185,7 @@ def _threshold(trial: Trial, guard: OpenGuard | None) -> ThresholdRecord | None:
     config: AbstainConfig = trial.config.abstain
     if config.risk is None:
         return None
-    records = [record for record in trial.index.images if record.split == "val"]
+    records = trial.index.split("val")
     confidence, wrong, groups = [], [], []
     for record in records:
         frame = frame_from_file(trial.root / record.path, trial.contract)

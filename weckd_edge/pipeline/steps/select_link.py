@@ -117,7 +117,7 @@ def weigh_link(
         Weight,
         {
             "selected": selected.artifact,
-            "images": [[r.pixels_sha256, r.label, r.group, r.split] for r in index.artifact.images if r.split != "train"],
+            "images": index.artifact.identity("val", "test"),
             "versions": versions(),
         },
         lambda _: weigh(
@@ -128,7 +128,7 @@ def weigh_link(
             contract,
         ),
     ).artifact
-    records = [record for record in index.artifact.images if record.split == "val"][:_FRAMES]
+    records = index.artifact.split("val")[:_FRAMES]
     frames = np.concatenate([frame_from_file(build.root / record.path, contract) for record in records])
     guard = build.guard(contract, index).artifact.guard
     with closing(open_source("auto")) as meter:

@@ -11,7 +11,7 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from weckd_edge.artifacts import DatasetIndex, Distribution, Environment, Manifest, TrunkLicence
+from weckd_edge.artifacts import SPLITS, DatasetIndex, Distribution, Environment, Manifest, TrunkLicence
 from weckd_edge.config import CardConfig
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import digest_of
@@ -113,7 +113,7 @@ def _dataset(index: DatasetIndex, card: CardConfig) -> Any:
 
 
 def _data(index: DatasetIndex, card: CardConfig) -> dict[str, Any]:
-    uses = {split: sum(image.split == split for image in index.images) for split in ("train", "val", "test")}
+    uses = {split: len(index.split(split)) for split in SPLITS}
     properties = {
         "images": str(len(index.images)),
         **{f"images-{split}": str(number) for split, number in uses.items()},

@@ -71,7 +71,7 @@ class Ears:
         self.out = root / "selftest"
         self.out.mkdir()
         self.index: DatasetIndex = networks.write_images(self.root, val=val)
-        self.val = [record for record in self.index.images if record.split == "val"]
+        self.val = self.index.split("val")
 
     def frame(self, record: Any) -> Any:
         return frame_from_file(self.root / record.path, self.networks.contract())[0]

@@ -126,7 +126,7 @@ class Ears:
         self.index: DatasetIndex = networks.write_images(root, **counts)
         self.root = root
         self.contract: InputContract = networks.contract()
-        self.test = [record for record in self.index.images if record.split == "test"]
+        self.test = self.index.split("test")
         self.light = [int(frame_from_file(root / r.path, self.contract).sum()) for r in self.test]
         assert len(set(self.light)) == len(self.light)
 

@@ -175,7 +175,7 @@ def test_it_is_found_on_validation_images_as_what_ships_answers_them(
 
     monkeypatch.setattr(module, "fit_temperature", fit)
     made = case.recalibrate(tmp_path / "out")
-    val = [record for record in case.index.images if record.split == "val"]
+    val = case.index.split("val")
     ((answers, labels, groups),) = seen
     assert answers.shape == (len(val), 3)
     assert (list(labels), groups) == ([r.label for r in val], [r.group for r in val])

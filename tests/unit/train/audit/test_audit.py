@@ -331,7 +331,7 @@ def test_a_trained_network_is_shown_covered_test_images(tmp_path: Path) -> None:
     assert whole.value == surroundings.value == 1.0
     assert centre.value < 0.8
     mask = Mask(shows="centre", disc=1.2, region=np.ones((SIDE, SIDE), np.bool_))
-    test = [record for record in index.images if record.split == "test"]
+    test = index.split("test")
     assert answers_under(shipped, tmp_path, test, [mask], SilentProgress()).all()
     check_settings(index, settings.probes)
 
