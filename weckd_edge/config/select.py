@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.config.base import check, check_within
+from weckd_edge.config.base import check, check_within, path_field
 from weckd_edge.config.bench import MOST_QUERIES
 
 
@@ -22,7 +22,7 @@ class ShipConfig:
 
     link: str = "smallest"
     queries: int = 256
-    measurements: str | None = None
+    measurements: str | None = path_field(default=None)
 
     def __post_init__(self) -> None:
         named = self.link[:1] == "M" and self.link[1:].isdecimal() and len(self.link) <= 4

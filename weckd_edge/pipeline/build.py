@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from weckd_edge.artifacts import Target
 from weckd_edge.bundle.reader import is_bundle
-from weckd_edge.config import BuildConfig
+from weckd_edge.config import BuildConfig, paths_of
 from weckd_edge.core.errors import ConfigError, MissingDependency, ModelError, StoreError
 from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.core.progress import Progress, SilentProgress
@@ -89,17 +89,9 @@ def workspace_of(out: Path) -> Path:
 
 def sources_of(request: BuildRequest) -> tuple[Source, ...]:
     """Return everything a build reads, by the words for it."""
-    config = request.config
-    named = [
-        ("the data set", request.data),
-        ("data.unlabelled", config.data.unlabelled),
-        ("probes.masks", config.probes.masks),
-        ("ship.measurements", config.ship.measurements),
-        *(("guard.other_frames", folder) for folder in config.guard.other_frames),
-        *(("a link's weights", link.weights) for link in config.link),
-        ("the key", request.key),
-    ]
-    return tuple(Source(what, Path(path)) for what, path in named if path)
+    named = tuple(Source(name, Path(path)) for name, path in paths_of(request.config))
+    key = () if request.key is None else (Source("the key", request.key),)
+    return (Source("the data set", request.data), *named, *key)
 
 
 def check_output(out: Path, sources: Sequence[Source] = ()) -> None:

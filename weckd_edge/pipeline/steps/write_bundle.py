@@ -32,7 +32,7 @@ from weckd_edge.artifacts import (
 )
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
-from weckd_edge.config import BuildConfig
+from weckd_edge.config import BuildConfig, without_folders
 from weckd_edge.core.fingerprint import versions
 from weckd_edge.core.sampling import in_turn
 from weckd_edge.core.serialization import to_json
@@ -217,17 +217,8 @@ def _write_guard(guard: FrameGuard | None, bundle: Path) -> FileRef | None:
 
 
 def _write_evidence(parts: Parts, draft: Manifest, folder: Path) -> None:
-    # A path of this machine has no place in a bundle; the weights' digests are in the chain's record.
-    links = tuple(replace(link, weights=Path(link.weights).name if link.weights else None) for link in parts.config.link)
-    pool = parts.config.data.unlabelled
-    data = replace(parts.config.data, unlabelled=Path(pool).name if pool else None)
-    timed = parts.config.ship.measurements
-    ship = replace(parts.config.ship, measurements=Path(timed).name if timed else None)
-    masks = parts.config.probes.masks
-    probes = replace(parts.config.probes, masks=Path(masks).name if masks else None)
-    others = tuple(Path(folder).name for folder in parts.config.guard.other_frames)
-    guard = replace(parts.config.guard, other_frames=others)
-    config = replace(parts.config, link=links, data=data, ship=ship, guard=guard, probes=probes)
+    # The weights' digests are in the chain's record.
+    config = without_folders(parts.config)
     evidence = Evidence(
         dataset=parts.index,
         chain=parts.chain,
