@@ -40,7 +40,7 @@ def test_every_path_of_a_file_is_taken_from_its_folder_and_stripped_for_a_bundle
         "measurements": ["m"],
         "masks": ["k"],
         "other_frames": ["f", "g"],
-        "weights": ["weights"],
+        "weights": ["w"],
     }
     found: dict[str, list[str]] = {}
     for name, path in paths_of(config):
