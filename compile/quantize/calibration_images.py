@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import DatasetIndex, ImageRecord, InputContract
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, ImageRecord
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.store import digest_of
 from weckd_edge.devices.images.frames import decode, fit, pixels_sha256
@@ -65,8 +65,8 @@ def calibration_digest(chosen: Sequence[ImageRecord]) -> str:
     return digest_of(sorted(record.pixels_sha256 for record in chosen))
 
 
-def calibration_frames(root: Path, chosen: Sequence[ImageRecord], contract: InputContract) -> Iterator[NDArray[np.uint8]]:
-    """Yield each image as a camera frame ``[1, frame_height, frame_width, 3]``.
+def calibration_frames(root: Path, chosen: Sequence[ImageRecord], spec: FrameSpec) -> Iterator[NDArray[np.uint8]]:
+    """Yield each image as a camera frame ``[1, height, width, 3]``.
 
     Raises:
         DataError: A file cannot be read, or its pixels are no longer those of the index.
@@ -75,4 +75,4 @@ def calibration_frames(root: Path, chosen: Sequence[ImageRecord], contract: Inpu
         image = decode(root / record.path)
         if pixels_sha256(image) != record.pixels_sha256:
             raise DataError(f"calibration: {record.path} was changed since the data set was read; run the build again")
-        yield fit(image, contract.frame_height, contract.frame_width)[None]
+        yield fit(image, spec.height, spec.width)[None]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import DatasetIndex, ExportedModel, ImageRecord, InputContract, QuantizedModel
+from weckd_edge.artifacts import DatasetIndex, ExportedModel, FrameSpec, ImageRecord, QuantizedModel
 from weckd_edge.compile.export.preprocess_graph import keep_pixels_whole
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME, check, load_graph, preprocessing_nodes, producers
 from weckd_edge.compile.importing.quantized_file import pair_weights
@@ -54,7 +54,7 @@ class Calibration:
     Attributes:
         graph: The FP32 graph.
         input_name: Of its frame.
-        contract: The frame.
+        spec: The frame.
         root: The data set's folder.
         chosen: The training images that were answered.
         outside: Names of the nodes that take no part: the preprocessing, and what ``places`` leaves out.
@@ -64,7 +64,7 @@ class Calibration:
 
     graph: ModelProto
     input_name: str
-    contract: InputContract
+    spec: FrameSpec
     root: Path
     chosen: tuple[ImageRecord, ...]
     outside: tuple[str, ...]
@@ -102,12 +102,12 @@ def calibrate(
     graph = load_graph(source / exported.onnx.path)
     outside = (*(node.name for node in preprocessing_nodes(graph.graph)), *left_in_float(graph.graph))
     with progress.task("calibrate", len(chosen)) as task:
-        frames = calibration_frames(root, chosen, exported.input)
+        frames = calibration_frames(root, chosen, exported.input.frame)
         histograms = observe(graph, _tensors(graph.graph, outside), exported.input_name, frames, task)
     return Calibration(
         graph=graph,
         input_name=exported.input_name,
-        contract=exported.input,
+        spec=exported.input.frame,
         root=root,
         chosen=chosen,
         outside=outside,
@@ -147,7 +147,7 @@ def quantize(
     keep_pixels_whole(model)
     chosen = calibration.chosen[:: max(1, len(calibration.chosen) // BIAS_IMAGES)]
     with progress.task(f"int8 {method}", len(chosen)) as task:
-        frames = calibration_frames(calibration.root, chosen, calibration.contract)
+        frames = calibration_frames(calibration.root, chosen, calibration.spec)
         correct_biases(model, calibration.graph, calibration.input_name, frames, task)
     if open_sums:
         open_residual_sums(model.graph)

@@ -357,7 +357,7 @@ class Selector:
         made = self._new("int8 nncf", "int8", "nncf")
         made.onnx = self.fp32_onnx
         chosen = choose_images(self.seen, self.config.images, self.seed)
-        frames = calibration_frames(self.seen_root, chosen, self.exported.input)
+        frames = calibration_frames(self.seen_root, chosen, self.exported.input.frame)
         try:
             with self.progress.task("int8 by NNCF", 1):
                 made.built = nncf_backend.build(
@@ -393,7 +393,7 @@ class Selector:
         if int8 is None or whole is None or self.config.float_layers == 0:
             return
         chosen = choose_images(self.seen, _RANKED_FRAMES, self.seed)
-        frames = list(calibration_frames(self.seen_root, chosen, self.exported.input))
+        frames = list(calibration_frames(self.seen_root, chosen, self.exported.input.frame))
         order = [s.node for s in rank(int8, whole.calibration.graph, self.exported.input_name, frames, self.progress)]
         count = 1
         while count <= min(self.config.float_layers, len(order) - 1):
@@ -459,7 +459,7 @@ class Selector:
 
     def _frames(self, records: Sequence[ImageRecord]) -> Iterator[NDArray[np.uint8]]:
         for record in records:
-            yield frame_from_file(self.root / record.path, self.exported.input)
+            yield frame_from_file(self.root / record.path, self.exported.input.frame)
 
     @contextmanager
     def _opened(self, some: Sequence[_Made]) -> Iterator[list[tuple[_Made, Runner]]]:

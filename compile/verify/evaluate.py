@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from weckd_edge.artifacts import SCHEMA_VERSION, DatasetIndex, InputContract, Verification
+from weckd_edge.artifacts import SCHEMA_VERSION, DatasetIndex, FrameSpec, Verification
 from weckd_edge.compile.verify.parity import Candidate, answer, summarize
 from weckd_edge.core.errors import DataError
 
@@ -25,7 +25,7 @@ class Weight:
     schema_version: int = SCHEMA_VERSION
 
 
-def weigh(fp32: Candidate, compiled: Candidate, index: DatasetIndex, root: Path, contract: InputContract) -> Weight:
+def weigh(fp32: Candidate, compiled: Candidate, index: DatasetIndex, root: Path, spec: FrameSpec) -> Weight:
     """Answer the validation and the test images with a link's FP32 graph and with what it was compiled to.
 
     Raises:
@@ -37,6 +37,6 @@ def weigh(fp32: Candidate, compiled: Candidate, index: DatasetIndex, root: Path,
         records = index.split(split)
         if not records:
             raise DataError(f"expected {split} images to weigh a link on, the index has none")
-        before, after = answer((fp32, compiled), records, root, contract)
+        before, after = answer((fp32, compiled), records, root, spec)
         found[split] = summarize(records, index.labels, before, after, (), compiled)
     return Weight(validation=found["val"], test=found["test"])

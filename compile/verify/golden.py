@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from weckd_edge.artifacts import DatasetIndex, GoldenFrames, InputContract
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, GoldenFrames
 from weckd_edge.bundle.manifest_rules import MOST_TOLERANCE
 from weckd_edge.compile.verify.parity import Answers, Candidate
 from weckd_edge.core.errors import DataError
@@ -34,7 +34,7 @@ _MOST_CANDIDATES = 96
 def make_golden(
     index: DatasetIndex,
     root: Path,
-    contract: InputContract,
+    spec: FrameSpec,
     count: int,
     shipped: Candidate,
     others: Sequence[Candidate],
@@ -47,7 +47,7 @@ def make_golden(
     Args:
         index: The data set; its validation images are used.
         root: Its folder.
-        contract: The frame.
+        spec: The frame.
         count: How many frames.
         shipped: Whose answers are expected.
         others: Other implementations of the same graph: those that a bundle's reader may run instead.
@@ -60,7 +60,7 @@ def make_golden(
     records = in_turn(sorted(index.split("val"), key=lambda r: r.sha256))[:_MOST_CANDIDATES]
     if not records:
         raise DataError("expected validation images for the self-test, the index has none")
-    frames = np.concatenate([frame_from_file(root / record.path, contract) for record in records])
+    frames = np.concatenate([frame_from_file(root / record.path, spec) for record in records])
     expected, version = _answers(shipped, frames)
     apart = np.max([np.abs(expected - _answers(other, frames)[0]).max(axis=1) for other in others], axis=0)
     steady = sorted(range(len(records)), key=lambda k: (float(apart[k]), records[k].sha256))

@@ -16,8 +16,8 @@ from weckd_edge.artifacts import (
     ApartFrame,
     CalibrationCheck,
     DatasetIndex,
+    FrameSpec,
     ImageRecord,
-    InputContract,
     Parity,
     Parting,
     Prediction,
@@ -81,7 +81,7 @@ def verify(
     shipped: Candidate,
     index: DatasetIndex,
     root: Path,
-    contract: InputContract,
+    spec: FrameSpec,
     progress: Progress,
     *,
     trained_name: str = "torch fp32",
@@ -103,7 +103,7 @@ def verify(
         shipped: What ships; may be ``quantized`` itself, where the device builds its own.
         index: The data set.
         root: Its folder.
-        contract: The frame.
+        spec: The frame.
         progress: Where to show it.
         trained_name: What ``trained`` is called in a report.
         uncalibrated: What would ship without the temperature.
@@ -126,7 +126,7 @@ def verify(
     taught: list[Answers] = []
     with progress.task("verify on test images", len(records)) as task, _opened(candidates) as runners:
         for record in records:
-            frame = frame_from_file(root / record.path, contract)
+            frame = frame_from_file(root / record.path, spec)
             answers[0].append(trained(frame))
             for rows, (_, run) in zip(answers[1:], runners, strict=True):
                 rows.append(run(frame))
@@ -164,7 +164,7 @@ def verify(
     return replace(
         verification,
         calibration=_calibration(records, found, shipped, uncalibrated, recalibration),
-        partings=_partings(exported, quantized, (shipped, *others), pairs, found, records, root, contract, layers),
+        partings=_partings(exported, quantized, (shipped, *others), pairs, found, records, root, spec, layers),
         executed=openvino_backend.executed_layers(shipped.model) if shipped.backend == openvino_backend.NAME else (),
     )
 
@@ -200,7 +200,7 @@ def _partings(
     found: dict[Candidate, Answers],
     records: Sequence[ImageRecord],
     root: Path,
-    contract: InputContract,
+    spec: FrameSpec,
     layers: Literal["on-failure", "always"],
 ) -> tuple[Parting, ...]:
     """Compare layer by layer each graph with what backends make of it, where a pair failed or where it is always asked."""
@@ -216,7 +216,7 @@ def _partings(
             continue
         apart = np.abs(found[written].astype(np.float64) - found[other]).max(axis=1)
         worst = np.argsort(-apart, kind="stable")[:PARTING_FRAMES]
-        frames = [frame_from_file(root / records[int(row)].path, contract) for row in worst]
+        frames = [frame_from_file(root / records[int(row)].path, spec) for row in worst]
         names = (written.name, other.name)
         partings.append(
             find_parting(written.model, other.model, other.backend, frames, names=names, threshold_db=threshold_db)
@@ -287,9 +287,7 @@ def compare(
     )
 
 
-def answer(
-    candidates: Sequence[Candidate], records: Sequence[ImageRecord], root: Path, contract: InputContract
-) -> list[Answers]:
+def answer(candidates: Sequence[Candidate], records: Sequence[ImageRecord], root: Path, spec: FrameSpec) -> list[Answers]:
     """Answer images with several implementations.
 
     Returns:
@@ -302,7 +300,7 @@ def answer(
     found: list[list[Answers]] = [[] for _ in candidates]
     with _opened(candidates) as runners:
         for record in records:
-            frame = frame_from_file(root / record.path, contract)
+            frame = frame_from_file(root / record.path, spec)
             for rows, (_, run) in zip(found, runners, strict=True):
                 rows.append(run(frame))
     return [np.stack(rows) for rows in found]

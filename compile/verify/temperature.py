@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from weckd_edge.artifacts import BuiltModel, DatasetIndex, ImageRecord, InputContract, Recalibration, Selection
+from weckd_edge.artifacts import BuiltModel, DatasetIndex, FrameSpec, ImageRecord, Recalibration, Selection
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.graph import check, load_graph, producers
 from weckd_edge.compile.verify.parity import Answers, Candidate
@@ -37,7 +37,7 @@ def recalibrate(
     shipped: Candidate,
     index: DatasetIndex,
     root: Path,
-    contract: InputContract,
+    spec: FrameSpec,
     folder: Path,
     progress: Progress,
 ) -> Recalibration:
@@ -49,7 +49,7 @@ def recalibrate(
         shipped: What was made of it and will ship, or the graph as it is written where the device builds its own.
         index: The data set; its validation images are used.
         root: Its folder.
-        contract: The frame.
+        spec: The frame.
         folder: Where to write the graph and what is built of it; exists.
         progress: Where to show it.
 
@@ -63,9 +63,7 @@ def recalibrate(
     onnx = source / selection.onnx.path
     graph = load_graph(onnx)
     labels = np.array([record.label for record in records])
-    found = fit_temperature(
-        _answers(shipped, records, root, contract, progress), labels, [record.group for record in records]
-    )
+    found = fit_temperature(_answers(shipped, records, root, spec, progress), labels, [record.group for record in records])
     temperature, note, after = found.value, found.note, found.nll_after
     if temperature != 1.0 and _last_softmax(graph) is None:
         temperature, note, after = 1.0, "left at 1: the graph does not end in a Softmax of its logits", found.nll_before
@@ -138,14 +136,14 @@ def _last_softmax(model: ModelProto) -> NodeProto | None:
 
 
 def _answers(
-    candidate: Candidate, records: Sequence[ImageRecord], root: Path, contract: InputContract, progress: Progress
+    candidate: Candidate, records: Sequence[ImageRecord], root: Path, spec: FrameSpec, progress: Progress
 ) -> Answers:
     runner = open_runner(candidate.backend, candidate.model, reference=candidate.reference)
     try:
         rows = []
         with progress.task("recalibrate on validation images", len(records)) as task:
             for record in records:
-                rows.append(runner.run(frame_from_file(root / record.path, contract)))
+                rows.append(runner.run(frame_from_file(root / record.path, spec)))
                 task.advance()
         return np.stack(rows)
     finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import FrameSpec
 from weckd_edge.artifacts.frame import crop_box
 from weckd_edge.core.errors import DataError, StoreError
 from weckd_edge.core.store import explain_os_errors, write_atomic
@@ -95,22 +95,22 @@ def explain_frame(model: OpenModel, frame: Frame, label: int) -> tuple[Attention
 
     Args:
         model: The bundle, open.
-        frame: uint8 ``[1, frame_height, frame_width, 3]``, contiguous.
+        frame: uint8 ``[1, height, width, 3]``, contiguous.
         label: Index of the label.
     """
-    found = attention(model.runner, frame, label, box=crop_box(model.bundle.manifest.input))
+    found = attention(model.runner, frame, label, box=crop_box(model.bundle.manifest.input.frame))
     return found, deletion(model.runner, frame, found)
 
 
 def overlay_of(
-    path: Path, runner: Runner, contract: InputContract, *, label: int | None = None, width_pixels: int = SMALL_PIXELS
+    path: Path, runner: Runner, spec: FrameSpec, *, label: int | None = None, width_pixels: int = SMALL_PIXELS
 ) -> NDArray[np.uint8]:
     """Return a small picture of an image file with the map over it: uint8 ``[H, width_pixels, 3]``.
 
     Args:
         path: The image.
         runner: Any model that takes the contract's frames.
-        contract: Of the frames.
+        spec: Of the frames.
         label: Index of the label; None is the likeliest one.
         width_pixels: Of the picture.
 
@@ -118,9 +118,9 @@ def overlay_of(
         DataError: The image cannot be read.
         ModelError: The model answers no number.
     """
-    frame = frame_from_file(path, contract)
+    frame = frame_from_file(path, spec)
     which = int(runner.run(frame).argmax()) if label is None else label
-    return draw_overlay(frame[0], attention(runner, frame, which, box=crop_box(contract)), width_pixels=width_pixels)
+    return draw_overlay(frame[0], attention(runner, frame, which, box=crop_box(spec)), width_pixels=width_pixels)
 
 
 def method_words(found: Attention) -> str:
@@ -150,7 +150,7 @@ def sanity_words(found: Attention, check: Deletion, label: str) -> str:
 def _explain(model: OpenModel, file: Path, picture: Path, answer_anyway: bool) -> Explained:
     manifest = model.bundle.manifest
     try:
-        found_frame = frame_of(read_file(file), manifest.input)
+        found_frame = frame_of(read_file(file), manifest.input.frame)
     except DataError:
         return Explained(answer=answer_file(model, file), overlay=None, method=None, deletion=None)
     frame = found_frame.frame

@@ -16,15 +16,17 @@ from weckd_edge.artifacts import (
     DatasetIndex,
     FarKind,
     FileRef,
+    FrameSpec,
     Gate,
     GoldenFrames,
     GuardRecord,
     ImageRecord,
-    InputContract,
+    InputSpec,
     Latency,
     Link,
     Manifest,
     Measurement,
+    NetworkInput,
     OperatingPoint,
     Prediction,
     Rate,
@@ -40,7 +42,9 @@ from weckd_edge.report import Evidence, Picture, write_evidence, write_report
 pytestmark = pytest.mark.slow
 
 LABELS = ("effusion", "normal", "wax")
-INPUT = InputContract(frame_height=48, frame_width=64, crop="center", input_size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
+INPUT = InputSpec(
+    frame=FrameSpec(height=48, width=64, crop="center"), network=NetworkInput(size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
+)
 REF = FileRef(path="model/model.onnx", sha256="1" * 64, bytes=1000)
 BELOW = 0.62
 

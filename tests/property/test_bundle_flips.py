@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from weckd_edge.artifacts import FileRef, GoldenFrames, InputContract, Manifest, OperatingPoint
+from weckd_edge.artifacts import FileRef, FrameSpec, GoldenFrames, InputSpec, Manifest, NetworkInput, OperatingPoint
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.core.errors import BundleError
@@ -46,8 +46,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
             target="cpu",
             device="generic-x86",
             labels=("effusion", "normal"),
-            input=InputContract(
-                frame_height=4, frame_width=4, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+            input=InputSpec(
+                frame=FrameSpec(height=4, width=4, crop="center"),
+                network=NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
             ),
             input_name="frame",
             network_input_name="image",

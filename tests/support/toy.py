@@ -10,7 +10,16 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from weckd_edge.artifacts import BuiltModel, FrameGuard, GoldenFrames, InputContract, Manifest, OperatingPoint
+from weckd_edge.artifacts import (
+    BuiltModel,
+    FrameGuard,
+    FrameSpec,
+    GoldenFrames,
+    InputSpec,
+    Manifest,
+    NetworkInput,
+    OperatingPoint,
+)
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.compile.quantize.fp16_variants import take_float_frame
@@ -148,8 +157,9 @@ def write_bundle(
             target=profile.target,
             device=device,
             labels=LABELS,
-            input=InputContract(
-                frame_height=SIDE, frame_width=SIDE, crop="center", input_size=SIDE, mean=(0.0,) * 3, std=(1.0,) * 3
+            input=InputSpec(
+                frame=FrameSpec(height=SIDE, width=SIDE, crop="center"),
+                network=NetworkInput(size=SIDE, mean=(0.0,) * 3, std=(1.0,) * 3),
             ),
             input_name="frame",
             network_input_name="image",

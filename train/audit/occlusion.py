@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import ImageRecord, InputContract
+from weckd_edge.artifacts import ImageRecord, InputSpec
 from weckd_edge.core.progress import Progress
 from weckd_edge.train.audit.features import Mask
 from weckd_edge.train.data.pixel_cache import frames_of
@@ -21,11 +21,11 @@ class Shipped:
 
     Attributes:
         answer: From a frame uint8 ``[1, H, W, 3]`` to probabilities ``[C]``.
-        contract: The frame it takes.
+        input: What goes into it.
     """
 
     answer: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-    contract: InputContract
+    input: InputSpec
 
 
 def answers_under(
@@ -42,10 +42,10 @@ def answers_under(
         masks: For its frame; a shape is not answered, and counts as wrong.
         progress: Where the work is shown.
     """
-    colour = np.rint(255 * np.array(shipped.contract.mean)).clip(0, 255).astype(np.uint8)
+    colour = np.rint(255 * np.array(shipped.input.network.mean)).clip(0, 255).astype(np.uint8)
     right = np.zeros((1 + len(masks), len(records)), np.bool_)
     constant = [None if callable(mask.region) else mask.shown(records[0]) for mask in masks]
-    frames = frames_of([root / record.path for record in records], shipped.contract)
+    frames = frames_of([root / record.path for record in records], shipped.input.frame)
     with progress.task("answer covered images", len(records)) as task:
         for i, (record, frame) in enumerate(zip(records, frames, strict=True)):
             right[0, i] = shipped.answer(frame).argmax() == record.label

@@ -12,7 +12,7 @@ import numpy as np
 import timm
 import torch
 
-from weckd_edge.artifacts import DatasetIndex, ImageRecord, InputContract, Link, Split
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, ImageRecord, InputSpec, Link, NetworkInput, Split
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
@@ -46,7 +46,7 @@ class Planned(Protocol):
     def config(self) -> LinkConfig: ...
 
     @property
-    def contract(self) -> InputContract: ...
+    def input(self) -> InputSpec: ...
 
     @property
     def size(self) -> Size: ...
@@ -94,7 +94,7 @@ class Trainer:
         workspace: Where finished links are kept.
         root: The data set's folder.
         index: Which image is used where.
-        contract: Frame size and crop.
+        spec: The camera frame.
         largest_input: Side of the largest network input among all links, pixels.
         progress: Where the work is shown.
         unlabelled: Folder of the index's unlabelled frames; None where it has none.
@@ -108,7 +108,7 @@ class Trainer:
         workspace: Workspace,
         root: Path,
         index: DatasetIndex,
-        contract: InputContract,
+        spec: FrameSpec,
         largest_input: int,
         progress: Progress,
         unlabelled: Path | None = None,
@@ -116,7 +116,7 @@ class Trainer:
         self.workspace = workspace
         self.root = root
         self.index = index
-        self.contract = contract
+        self.spec = spec
         self.side = round(largest_input * CACHE_MARGIN)
         self.progress = progress
         self.train = index.split("train")
@@ -133,7 +133,7 @@ class Trainer:
         key = {
             "link": replace(plan.config, weights=None, weights_licence=None),
             "weights": sha256_file(Path(plan.config.weights)) if plan.config.weights else None,
-            "contract": plan.contract,
+            "input": plan.input,
             "name": job.name,
             "share": job.share,
             "shares": job.shares,
@@ -160,17 +160,15 @@ class Trainer:
         return shared_stage(job.train, self.workspace, f"link-{job.name}", Link, key, make)
 
     def _feed(self, job: Job) -> Feed:
-        contract = self.contract
-        frame = (contract.frame_height, contract.frame_width, contract.crop, contract.resize)
         stage = self.workspace.stage(
             "pixels",
             PixelCache,
             {
                 "images": [r.pixels_sha256 for r in self.train] + [r.pixels_sha256 for r in self.index.unlabelled],
                 "side": self.side,
-                "frame": frame,
+                "frame": self.spec,
             },
-            lambda folder: build_cache(self.paths, contract, self.side, folder, self.progress),
+            lambda folder: build_cache(self.paths, self.spec, self.side, folder, self.progress),
         )
         seen = np.zeros(len(self.labels), dtype=bool)
         seen[: len(self.train)] = [job.shares is None or r.share in job.shares for r in self.train]
@@ -193,22 +191,22 @@ class Trainer:
             job.train.linear_probe
             and job.start is None
             and has_pretrained_trunk(plan.config)
-            and probe(made.student, feed, plan.contract, len(self.index.labels))
+            and probe(made.student, feed, plan.input.network, len(self.index.labels))
         )
         fit(
-            self._rounded(made.student, feed, plan.contract) if job.rounded else made.student,
+            self._rounded(made.student, feed, plan.input.network) if job.rounded else made.student,
             self._task(job),
             feed,
             job.train,
             seed=job.seed,
-            name=f"train {job.name} ({plan.config.model}, {plan.contract.input_size} px)",
+            name=f"train {job.name} ({plan.config.model}, {plan.input.network.size} px)",
             scratch=scratch,
             progress=self.progress,
             classifier_rate=1.0 if probed or job.start else RANDOM_CLASSIFIER,
         )
 
         def judge(student: Student) -> float:
-            return accuracy(*self._answers(student, plan.contract, "val")).value
+            return accuracy(*self._answers(student, plan.input, "val")).value
 
         if job.merge:
             merge(
@@ -217,14 +215,14 @@ class Trainer:
                 judge,
             )
         if not job.rounded:  # the batch norms of a rounded network were fixed while it learned
-            measure_batch_norms(made.student, feed, plan.contract, judge)
+            measure_batch_norms(made.student, feed, plan.input.network, judge)
         path = folder / "weights.safetensors"
         save_weights(made.student, path)
         return Link(
             name=job.name,
             model=made.architecture,
             options=made.options,
-            input=plan.contract,
+            input=plan.input,
             labels=self.index.labels,
             parameters=plan.size.parameters,
             macs=plan.size.macs,
@@ -233,23 +231,23 @@ class Trainer:
             share=job.share,
             labels_used=len(feed.labelled),
             images_used=len(feed.labelled) + len(feed.pool),
-            val_accuracy=accuracy(*self._answers(made.student, plan.contract, "val")),
-            test_accuracy=accuracy(*self._answers(made.student, plan.contract, "test")),
+            val_accuracy=accuracy(*self._answers(made.student, plan.input, "val")),
+            test_accuracy=accuracy(*self._answers(made.student, plan.input, "test")),
         )
 
-    def _rounded(self, student: Student, feed: Feed, contract: InputContract) -> RoundedStudent:
+    def _rounded(self, student: Student, feed: Feed, network_input: NetworkInput) -> RoundedStudent:
         seen = np.random.default_rng(0).permutation(np.concatenate([feed.labelled, feed.pool]))[:RANGE_IMAGES]
         parts = np.array_split(seen, math.ceil(len(seen) / RANGE_BATCH))
-        return RoundedStudent(student.trunk, (plain_inputs(feed, part, contract) for part in parts))
+        return RoundedStudent(student.trunk, (plain_inputs(feed, part, network_input) for part in parts))
 
     def _task(self, job: Job) -> Task:
         if not job.teachers:
-            return LabelTask(job.plan.contract)
-        teachers = [Teacher(load_link(t.artifact, t.folder), t.artifact.input) for t in job.teachers]
-        return ChainTask(teachers, job.plan.contract, job.distill, len(self.index.labels), corrected=job.corrected)
+            return LabelTask(job.plan.input.network)
+        teachers = [Teacher(load_link(t.artifact, t.folder), t.artifact.input.network) for t in job.teachers]
+        return ChainTask(teachers, job.plan.input.network, job.distill, len(self.index.labels), corrected=job.corrected)
 
     def _answers(
-        self, student: Student, contract: InputContract, split: Split
+        self, student: Student, spec: InputSpec, split: Split
     ) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], Sequence[ImageRecord]]:
         records = self.index.split(split)
-        return predict(student, contract, self.root, records), records
+        return predict(student, spec, self.root, records), records

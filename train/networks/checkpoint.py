@@ -12,7 +12,7 @@ from typing import Any
 import timm
 from torch import Tensor, nn, no_grad
 
-from weckd_edge.artifacts import Colour, InputContract, Link, Rate, as_colour
+from weckd_edge.artifacts import Colour, InputSpec, Link, Rate, as_colour
 from weckd_edge.config import LinkConfig
 from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.core.network_options import NetworkOptions
@@ -235,25 +235,25 @@ def exchange_red_and_blue(checkpoint: Checkpoint) -> None:
 
 
 def write_link(
-    checkpoint: Checkpoint, contract: InputContract, labels: tuple[str, ...], val: Rate, test: Rate, folder: Path
+    checkpoint: Checkpoint, spec: InputSpec, labels: tuple[str, ...], val: Rate, test: Rate, folder: Path
 ) -> Link:
     """Write the weights into ``folder`` and describe the network as a link.
 
     Args:
         checkpoint: The network.
-        contract: Its input.
+        spec: Its input.
         labels: In the order of its outputs.
         val: Its accuracy on the validation split.
         test: Its accuracy on the test split.
         folder: Where to write; exists.
     """
     save_weights(checkpoint.student, folder / WEIGHTS_FILE)
-    size = measure(checkpoint.student, contract.input_size)
+    size = measure(checkpoint.student, spec.network.size)
     return Link(
         name="brought",
         model=checkpoint.architecture,
         options=checkpoint.options,
-        input=contract,
+        input=spec,
         labels=labels,
         parameters=size.parameters,
         macs=size.macs,

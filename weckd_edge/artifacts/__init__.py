@@ -31,7 +31,16 @@ from weckd_edge.artifacts.bundle_diff import Change, Changed, ComparedBundle, Da
 from weckd_edge.artifacts.chain import BuildRecord, ChainRecord, Link, StageTime
 from weckd_edge.artifacts.data import Attribute, BadFile, DataNote, DatasetIndex, ImageRecord, UnlabelledImage
 from weckd_edge.artifacts.environment import Distribution, Environment, TrunkLicence
-from weckd_edge.artifacts.frame import Colour, InputContract, as_colour, crop_box, diagonal_positions
+from weckd_edge.artifacts.frame import (
+    Colour,
+    FrameSpec,
+    InputSpec,
+    NetworkInput,
+    Resize,
+    as_colour,
+    crop_box,
+    diagonal_positions,
+)
 from weckd_edge.artifacts.guard import FrameGuard, QualityBars, QualityFigures
 from weckd_edge.artifacts.manifest import GoldenFrames, Manifest, OperatingPoint
 from weckd_edge.artifacts.measurement import (
@@ -111,12 +120,13 @@ __all__ = [
     "Flips",
     "FoldComparison",
     "FrameGuard",
+    "FrameSpec",
     "Gate",
     "GoldenFrames",
     "GuardRecord",
     "ImageChange",
     "ImageRecord",
-    "InputContract",
+    "InputSpec",
     "Latency",
     "LayerParity",
     "LeakPair",
@@ -129,6 +139,7 @@ __all__ = [
     "MaskFigure",
     "MaskProbe",
     "Measurement",
+    "NetworkInput",
     "OperatingPoint",
     "Parity",
     "Parting",
@@ -143,6 +154,7 @@ __all__ = [
     "Rate",
     "Recalibration",
     "ReliabilityBin",
+    "Resize",
     "ResultChange",
     "Selection",
     "Shipping",

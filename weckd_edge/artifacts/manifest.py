@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from weckd_edge.artifacts.base import Target
-from weckd_edge.artifacts.frame import InputContract
+from weckd_edge.artifacts.frame import InputSpec
 from weckd_edge.artifacts.models import BuiltModel
 from weckd_edge.artifacts.selection import Gate
 from weckd_edge.core.store import SCHEMA_VERSION, FileRef
@@ -17,7 +17,7 @@ class GoldenFrames:
     """Frames with the answers they must give, for a self-test on the device.
 
     Attributes:
-        frames: uint8 ``[N, frame_height, frame_width, 3]`` as a ``.npy`` file.
+        frames: uint8 ``[N, height, width, 3]`` as a ``.npy`` file.
         expected: float32 ``[N, classes]`` as a ``.npy`` file: the answers of the reference backend.
         reference: Which backend, version and precision gave them.
         tolerance: Largest difference of a probability allowed, per backend name: 0 to 0.5.
@@ -77,7 +77,7 @@ class Manifest:
     target: Target
     device: str
     labels: tuple[str, ...]
-    input: InputContract
+    input: InputSpec
     input_name: str
     network_input_name: str
     output_name: str

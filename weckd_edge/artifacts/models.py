@@ -7,7 +7,7 @@ from typing import Literal
 
 from weckd_edge.artifacts.base import Precision, Rate
 from weckd_edge.artifacts.chain import Link
-from weckd_edge.artifacts.frame import InputContract
+from weckd_edge.artifacts.frame import InputSpec
 from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 
 
@@ -33,7 +33,7 @@ class ExportedModel:
     input_name: str
     network_input_name: str
     output_name: str
-    input: InputContract
+    input: InputSpec
     labels: tuple[str, ...]
     link_sha256: str
     quantized: bool = False

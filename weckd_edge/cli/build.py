@@ -159,7 +159,7 @@ def summary(outcome: BuildOutcome) -> dict[str, Any]:
             {
                 "name": link.name,
                 "model": link.model,
-                "input_size": link.input.input_size,
+                "input_size": link.input.network.size,
                 "parameters": link.parameters,
                 "macs": link.macs,
                 "labels_used": link.labels_used,
@@ -275,7 +275,7 @@ def show(outcome: BuildOutcome) -> None:
         rows.append(
             (
                 link.name,
-                f"{link.model} at {link.input.input_size} px",
+                f"{link.model} at {link.input.network.size} px",
                 f"{link.parameters:,}",
                 f"{link.macs / 1e6:.1f} M",
                 "not known" if outcome.chain.brought and not link.labels_used else link.labels_used,

@@ -248,7 +248,7 @@ class CompileStages(Stages):
             (lambda image: run(np.ascontiguousarray(image[:, ::-1]))) if is_bgr else run,
             network_images([self.root / record.path for record in records], link.input),
             np.array([record.label for record in records]),
-            Description(mean=link.input.mean, std=link.input.std, is_bgr=is_bgr),
+            Description(mean=link.input.network.mean, std=link.input.network.std, is_bgr=is_bgr),
             link.labels,
             self.progress,
             takes_bytes=self.brought.takes_bytes,

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import (
     SCHEMA_VERSION,
     ChainRecord,
+    Colour,
     DatasetIndex,
     ExportedModel,
     ImageRecord,
-    InputContract,
+    InputSpec,
     Link,
     Manifest,
+    NetworkInput,
 )
 from weckd_edge.bundle.reader import is_bundle, open_bundle
 from weckd_edge.config import BuildConfig, LinkConfig
@@ -114,21 +116,11 @@ class Brought(Protocol):
         """Return what it predicts of one normalised image ``[1, 3, S, S]``, red first: probabilities ``[classes]``."""
 
 
-def _contract(
-    index: DatasetIndex, config: BuildConfig, size: int, mean: tuple[float, ...], std: tuple[float, ...]
-) -> InputContract:
-    from weckd_edge.train.distill.chain import frame_size
+def _input_spec(index: DatasetIndex, config: BuildConfig, size: int, mean: Colour, std: Colour) -> InputSpec:
+    from weckd_edge.train.distill.chain import frame_spec
 
-    height, width = frame_size(index, config.input)
-    return InputContract(
-        frame_height=height,
-        frame_width=width,
-        crop=config.input.crop,
-        input_size=size,
-        mean=(mean[0], mean[1], mean[2]),
-        std=(std[0], std[1], std[2]),
-        resize=config.input.resize or "bilinear",
-    )
+    frame = frame_spec(index, config.input, resize="bilinear")
+    return InputSpec(frame=frame, network=NetworkInput(size=size, mean=mean, std=std))
 
 
 @dataclass(kw_only=True, slots=True)
@@ -170,17 +162,17 @@ class BroughtOnnx:
 
         found = self.network
         form = found.form
-        contract = _contract(index, config, form.side, form.mean, form.std)
+        spec = _input_spec(index, config, form.side, form.mean, form.std)
         val, test = index.split("val"), index.split("test")
-        made = adopt_network(found, _inputs(root, val[:SAMPLES], contract), index.labels, folder)
+        made = adopt_network(found, _inputs(root, val[:SAMPLES], spec), index.labels, folder)
         draft = folder / made.onnx.path
-        answer = _onnx_predictor(draft, contract)
-        rates = [accuracy(_answers(answer, root, records, contract), records) for records in (val, test)]
+        answer = _onnx_predictor(draft, spec)
+        rates = [accuracy(_answers(answer, root, records, spec), records) for records in (val, test)]
         link = Link(
             name="brought",
             model=found.name,
             options={},
-            input=contract,
+            input=spec,
             labels=index.labels,
             parameters=made.parameters,
             macs=made.macs,
@@ -211,30 +203,30 @@ class BroughtOnnx:
         return open_runner("onnxruntime", source / adopted.weights.path).run  # type: ignore[return-value]  # takes float32
 
 
-def _inputs(root: Path, records: Sequence[ImageRecord], contract: InputContract) -> list[NDArray[np.float32]]:
+def _inputs(root: Path, records: Sequence[ImageRecord], spec: InputSpec) -> list[NDArray[np.float32]]:
     from weckd_edge.train.data.pixel_cache import frames_of
     from weckd_edge.train.distill.evaluate import network_pixels
 
-    frames = frames_of([root / record.path for record in records], contract)
-    return [network_pixels(frame, contract) for frame in frames]
+    frames = frames_of([root / record.path for record in records], spec.frame)
+    return [network_pixels(frame, spec) for frame in frames]
 
 
-def _onnx_predictor(network: Path, contract: InputContract) -> Predictor:
+def _onnx_predictor(network: Path, spec: InputSpec) -> Predictor:
     from weckd_edge.devices.runtime.backends.table import open_runner
     from weckd_edge.train.distill.evaluate import network_pixels
 
     runner = open_runner("onnxruntime", network, reference=True)
 
     def answer(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return runner.run(network_pixels(frame, contract))  # type: ignore[arg-type]  # this graph takes float32
+        return runner.run(network_pixels(frame, spec))  # type: ignore[arg-type]  # this graph takes float32
 
     return answer
 
 
-def _answers(answer: Predictor, root: Path, records: Sequence[ImageRecord], contract: InputContract) -> NDArray[np.float32]:
+def _answers(answer: Predictor, root: Path, records: Sequence[ImageRecord], spec: InputSpec) -> NDArray[np.float32]:
     from weckd_edge.train.data.pixel_cache import frames_of
 
-    return np.stack([answer(frame) for frame in frames_of([root / record.path for record in records], contract)])
+    return np.stack([answer(frame) for frame in frames_of([root / record.path for record in records], spec.frame)])
 
 
 class _TorchNetwork:
@@ -298,12 +290,12 @@ class BroughtCheckpoint(_TorchNetwork):
                 f"{self.file.name}: its classifier answers {made.classes} classes, expected one for each of "
                 f"{len(index.labels)} labels; train it on these classes, or give the data set of its own"
             )
-        contract = _contract(index, config, self.input_size, made.mean, made.std)
+        spec = _input_spec(index, config, self.input_size, made.mean, made.std)
         rates = [
-            accuracy(predict(made.student, contract, root, records), records)
+            accuracy(predict(made.student, spec, root, records), records)
             for records in (index.split("val"), index.split("test"))
         ]
-        link = write_link(made, contract, index.labels, rates[0], rates[1], folder)
+        link = write_link(made, spec, index.labels, rates[0], rates[1], folder)
         numbers = [", ".join(f"{value:g}" for value in values) for values in (made.mean, made.std)]
         said = (
             f"Checkpoint {self.file.name} of timm's {made.architecture}: every tensor fits.",

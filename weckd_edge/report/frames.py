@@ -47,12 +47,12 @@ def _open(folder: Path, manifest: Manifest) -> tuple[Runner | None, str]:
 
 def _picture(path: Path, manifest: Manifest, runner: Runner | None, why: str) -> Picture:
     try:
-        frame = frame_from_file(path, manifest.input)[0]
+        frame = frame_from_file(path, manifest.input.frame)[0]
     except DataError as err:
         return Picture(frame=None, note=str(err).replace(str(path), path.name))
     if runner is None:
         return Picture(frame=frame, note=why)
     try:
-        return Picture(frame=frame, overlay=overlay_of(path, runner, manifest.input, width_pixels=SMALL_PIXELS))
+        return Picture(frame=frame, overlay=overlay_of(path, runner, manifest.input.frame, width_pixels=SMALL_PIXELS))
     except WeckdError as err:
         return Picture(frame=frame, note=f"the evidence cannot be mapped ({err})")

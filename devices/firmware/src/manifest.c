@@ -22,10 +22,13 @@ static const weckd_key KEYS[] = {
 static const weckd_key FILE_KEYS[] = {
     {"path", WECKD_TEXT, false}, {"sha256", WECKD_TEXT, false}, {"bytes", WECKD_WHOLE, false}, {0},
 };
-static const weckd_key INPUT_KEYS[] = {
-    {"frame_height", WECKD_WHOLE, false}, {"frame_width", WECKD_WHOLE, false}, {"input_size", WECKD_WHOLE, false},
-    {"crop", WECKD_TEXT, false}, {"resize", WECKD_TEXT, true}, {"mean", WECKD_NUMBER_LIST, false},
-    {"std", WECKD_NUMBER_LIST, false}, {0},
+static const weckd_key INPUT_KEYS[] = {{"frame", WECKD_OBJECT, false}, {"network", WECKD_OBJECT, false}, {0}};
+static const weckd_key FRAME_KEYS[] = {
+    {"height", WECKD_WHOLE, false}, {"width", WECKD_WHOLE, false}, {"crop", WECKD_TEXT, false},
+    {"resize", WECKD_TEXT, true}, {0},
+};
+static const weckd_key NETWORK_KEYS[] = {
+    {"size", WECKD_WHOLE, false}, {"mean", WECKD_NUMBER_LIST, false}, {"std", WECKD_NUMBER_LIST, false}, {0},
 };
 static const weckd_key POINT_KEYS[] = {
     {"abstain_below", WECKD_NUMBER, false}, {"refuse_labels", WECKD_TEXT_LIST, true}, {0},
@@ -221,9 +224,9 @@ static int read_refused(weckd_manifest *manifest, const json_t *list, weckd_why 
     return WECKD_OK;
 }
 
-static int read_side(const json_t *input, const char *key, uint32_t *side, weckd_why why) {
+static int read_side(const json_t *part, const char *key, uint32_t *side, weckd_why why) {
     uint64_t pixels = 0;
-    if (!weckd_json_count(input, key, INT64_MAX, &pixels) || pixels == 0) {
+    if (!weckd_json_count(part, key, INT64_MAX, &pixels) || pixels == 0) {
         return weckd_fail(why, WECKD_ERR_FORMAT, "manifest.json: input: '%s' is under 1", key);
     }
     if (pixels > WECKD_MAX_SIDE) {
@@ -237,20 +240,23 @@ static int read_input(weckd_manifest *manifest, weckd_why why) {
     const json_t *input = json_object_get(manifest->root, "input"), *point = json_object_get(manifest->root, "operating_point");
     weckd_contract *contract = &manifest->contract;
     int status = weckd_json_expect(input, INPUT_KEYS, "manifest.json: input", why);
-    status = status != WECKD_OK ? status : read_side(input, "frame_height", &contract->frame_height, why);
-    status = status != WECKD_OK ? status : read_side(input, "frame_width", &contract->frame_width, why);
-    status = status != WECKD_OK ? status : read_side(input, "input_size", &contract->input_size, why);
+    const json_t *frame = json_object_get(input, "frame"), *network = json_object_get(input, "network");
+    status = status != WECKD_OK ? status : weckd_json_expect(frame, FRAME_KEYS, "manifest.json: input.frame", why);
+    status = status != WECKD_OK ? status : weckd_json_expect(network, NETWORK_KEYS, "manifest.json: input.network", why);
+    status = status != WECKD_OK ? status : read_side(frame, "height", &contract->frame_height, why);
+    status = status != WECKD_OK ? status : read_side(frame, "width", &contract->frame_width, why);
+    status = status != WECKD_OK ? status : read_side(network, "size", &contract->input_size, why);
     status = status != WECKD_OK ? status : weckd_json_expect(point, POINT_KEYS, "manifest.json: operating_point", why);
     if (status != WECKD_OK) {
         return status;
     }
-    if (!weckd_json_is_one_of(input, "crop", (const char *const[]){"center", "stretch", NULL}) ||
-        (json_object_get(input, "resize") != NULL &&
-         !weckd_json_is_one_of(input, "resize", (const char *const[]){"diagonal", "bilinear", NULL})) ||
-        json_array_size(json_object_get(input, "mean")) != 3 || json_array_size(json_object_get(input, "std")) != 3) {
+    if (!weckd_json_is_one_of(frame, "crop", (const char *const[]){"center", "stretch", NULL}) ||
+        (json_object_get(frame, "resize") != NULL &&
+         !weckd_json_is_one_of(frame, "resize", (const char *const[]){"diagonal", "bilinear", NULL})) ||
+        json_array_size(json_object_get(network, "mean")) != 3 || json_array_size(json_object_get(network, "std")) != 3) {
         return bad(why, "input: 'crop' or 'resize' is unknown, or 'mean' or 'std' is not 3 numbers");
     }
-    manifest->is_stretched = weckd_json_is_one_of(input, "crop", (const char *const[]){"stretch", NULL});
+    manifest->is_stretched = weckd_json_is_one_of(frame, "crop", (const char *const[]){"stretch", NULL});
     contract->abstain_below = json_number_value(json_object_get(point, "abstain_below"));
     return read_refused(manifest, json_object_get(point, "refuse_labels"), why);
 }

@@ -39,12 +39,12 @@ class Stages(TrainingStages, CompilingStages, JudgingStages):
             artifact=replace(selected.artifact, onnx=with_temperature.onnx, built=with_temperature.built),
             folder=recalibrated.folder,
         )
-        built = (*self._compile(selected, exported.artifact.input, index), *self._convert(link))
+        built = (*self._compile(selected, exported.artifact.input.frame, index), *self._convert(link))
         as_written, shipped = self.candidates(selected)
         teacher = chain.links[0] if shipped_link.at else None
         verification = self._verify(link, exported, as_written, shipped, index, uncalibrated, with_temperature, teacher)
         golden = self._golden(exported, as_written, shipped, index)
-        guard = self.guard(exported.artifact.input, index)
+        guard = self.guard(exported.artifact.input.frame, index)
         abstention = self._abstention(exported, shipped, verification, guard, index)
         threshold = abstention.artifact.abstain_below
         performance = self._performance(link, shipped, verification, index, teacher, threshold).artifact

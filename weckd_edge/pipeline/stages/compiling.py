@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weckd_edge.artifacts import BuiltModel, DatasetIndex, ExportedModel, InputContract, Link, Recalibration, Selection
+from weckd_edge.artifacts import BuiltModel, DatasetIndex, ExportedModel, FrameSpec, Link, Recalibration, Selection
 from weckd_edge.core.fingerprint import versions
 from weckd_edge.core.store import Stage, sha256_file
 from weckd_edge.devices.machine.detect import detect, needs_half_range
@@ -109,7 +109,7 @@ class CompilingStages(StageRunner):
         )
 
     def _compile(
-        self, selected: Stage[Selection], contract: InputContract, index: Stage[DatasetIndex]
+        self, selected: Stage[Selection], spec: FrameSpec, index: Stage[DatasetIndex]
     ) -> tuple[Part[BuiltModel], ...]:
         """Return what ships: built for the selection already, or, for a Jetson, the recipe and what proves it."""
         chosen = selected.artifact
@@ -131,7 +131,7 @@ class CompilingStages(StageRunner):
                 onnx,
                 self.profile,
                 folder,
-                calibration_frames(root, frames, contract),
+                calibration_frames(root, frames, spec),
                 precision=chosen.precision,
             ),
         )
@@ -218,7 +218,7 @@ class CompilingStages(StageRunner):
                 shipped,
                 index.artifact,
                 self.root,
-                exported.artifact.input,
+                exported.artifact.input.frame,
                 folder,
                 self.progress,
             ),

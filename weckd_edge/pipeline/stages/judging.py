@@ -14,9 +14,9 @@ from weckd_edge.artifacts import (
     Abstention,
     DatasetIndex,
     ExportedModel,
+    FrameSpec,
     GoldenFrames,
     GuardRecord,
-    InputContract,
     Link,
     Measurement,
     Performance,
@@ -94,7 +94,7 @@ class JudgingStages(StageRunner):
                 shipped,
                 index.artifact,
                 self.root,
-                exported.artifact.input,
+                exported.artifact.input.frame,
                 self.progress,
                 trained_name=self.trained_name,
                 uncalibrated=uncalibrated,
@@ -168,7 +168,7 @@ class JudgingStages(StageRunner):
                 index.artifact,
                 self.config,
                 self.progress,
-                shipped=Shipped(answer=self._trained(link), contract=link.artifact.input),
+                shipped=Shipped(answer=self._trained(link), input=link.artifact.input),
             ),
         )
         return stage.artifact
@@ -195,14 +195,14 @@ class JudgingStages(StageRunner):
                 "shipped": [shipped.name, shipped.model.parent.name],
                 "others": [other.name for other in others],
                 "frames": self.config.selftest.frames,
-                "input": exported.artifact.input,
+                "frame": exported.artifact.input.frame,
                 "images": index.artifact.identity("val", files=True),
                 "versions": versions(),
             },
             lambda folder: make_golden(
                 index.artifact,
                 self.root,
-                exported.artifact.input,
+                exported.artifact.input.frame,
                 self.config.selftest.frames,
                 shipped,
                 others,
@@ -210,17 +210,16 @@ class JudgingStages(StageRunner):
             ),
         )
 
-    def guard(self, contract: InputContract, index: Stage[DatasetIndex]) -> Stage[GuardRecord]:
+    def guard(self, spec: FrameSpec, index: Stage[DatasetIndex]) -> Stage[GuardRecord]:
         """Fit the frame guard: one for all links, as it looks at the frame alone."""
-        contract = replace(contract, input_size=1, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
         asked = replace(self.config.guard, other_frames=())
         images = index.artifact.identity("train", "val")
         if self._guard is None:
             self._guard = self.stage(
                 "guard",
                 GuardRecord,
-                {"input": contract, "guard": asked, "images": images, "seed": self.config.seed, "versions": versions()},
-                lambda _: make_guard(index.artifact, self.root, contract, asked, self.config.seed, self.progress),
+                {"frame": spec, "guard": asked, "images": images, "seed": self.config.seed, "versions": versions()},
+                lambda _: make_guard(index.artifact, self.root, spec, asked, self.config.seed, self.progress),
             )
         return self._guard
 
@@ -237,7 +236,7 @@ class JudgingStages(StageRunner):
                 trial = Trial(
                     index=index.artifact,
                     root=self.root,
-                    contract=exported.artifact.input,
+                    spec=exported.artifact.input.frame,
                     config=self.config,
                     predictions=verification.artifact.predictions,
                     answer=runner.run,
@@ -281,7 +280,7 @@ class JudgingStages(StageRunner):
                 warmup=bench.warmup,
                 threads=bench.threads,
                 power=meter,
-                guard=OpenGuard(guard.guard, exported.artifact.input) if guard.guard is not None else None,
+                guard=OpenGuard(guard.guard, exported.artifact.input.frame) if guard.guard is not None else None,
                 progress=self.progress,
             )
         seconds = (time.monotonic_ns() - start_ns) / 1e9

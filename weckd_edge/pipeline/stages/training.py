@@ -50,13 +50,13 @@ class TrainingStages(StageRunner):
             WeckdError: Slices, bands, prevalences, refused labels, masks, boxes or the source column are amiss, or frames
                 are of a size that no device takes.
         """
-        from weckd_edge.train.distill.chain import frame_size
+        from weckd_edge.train.distill.chain import frame_spec
 
-        height, width = frame_size(index, self.config.input)
-        if not (min(height, width) >= LEAST_SIDE and max(height, width) <= MOST_SIDE):
+        frame = frame_spec(index, self.config.input)
+        if not (min(frame.height, frame.width) >= LEAST_SIDE and max(frame.height, frame.width) <= MOST_SIDE):
             raise ConfigError(
-                f"the commonest size of the images is {width} by {height} pixels, but a device takes {LEAST_SIDE} to "
-                f"{MOST_SIDE} a side; name the camera's in the config: [input] frame = [HEIGHT, WIDTH]"
+                f"the commonest size of the images is {frame.width} by {frame.height} pixels, but a device takes "
+                f"{LEAST_SIDE} to {MOST_SIDE} a side; name the camera's in the config: [input] frame = [HEIGHT, WIDTH]"
             )
         check_report(self.config.report, index)
         check_labels(self.config.guard, index.labels)

@@ -17,10 +17,10 @@ from weckd_edge.artifacts import (
     CoveragePoint,
     DatasetIndex,
     FarKind,
+    FrameSpec,
     Gate,
     GuardRecord,
     ImageRecord,
-    InputContract,
     Prediction,
     Split,
     ThresholdRecord,
@@ -62,14 +62,14 @@ def check_labels(config: GuardConfig, labels: Sequence[str]) -> None:
 
 
 def make_guard(
-    index: DatasetIndex, root: Path, contract: InputContract, config: GuardConfig, seed: int, progress: Progress
+    index: DatasetIndex, root: Path, spec: FrameSpec, config: GuardConfig, seed: int, progress: Progress
 ) -> GuardRecord:
     """Fit the guard on the training frames, and its bar on the validation frames as well.
 
     Args:
         index: The data set; labels are not used.
         root: Its folder.
-        contract: Of the frames.
+        spec: Of the frames.
         config: What is asked.
         seed: Of the choice among more than ``MOST_FRAMES`` images.
         progress: Where to show it.
@@ -80,12 +80,12 @@ def make_guard(
     record = GuardRecord(guard=None, frames=0, groups=0, asked=config.refused, promised=0.0, note="")
     if not config.use:
         return replace(record, note="no guard was asked for")
-    _, _, height, width = crop_box(contract)
+    _, _, height, width = crop_box(spec)
     if min(height, width) < LEAST_SIDE:
         return replace(record, note=f"no guard: the frame is smaller than {LEAST_SIDE} pixels")
     train = [_some(index, split, seed) for split in ("train", "val")]
     with progress.task("guard", sum(map(len, train))) as task:
-        looks = [_looks(records, root, contract, task.advance) for records in train]
+        looks = [_looks(records, root, spec, task.advance) for records in train]
     found = fit_guard(looks[0], looks[1], config)
     if found is None:
         groups = len(set(looks[0].groups))
@@ -109,10 +109,10 @@ def _some(index: DatasetIndex, split: Split, seed: int) -> Sequence[ImageRecord]
     return records
 
 
-def _looks(records: Sequence[ImageRecord], root: Path, contract: InputContract, advance: Callable[[], None]) -> Looks:
+def _looks(records: Sequence[ImageRecord], root: Path, spec: FrameSpec, advance: Callable[[], None]) -> Looks:
     found = []
     for record in records:
-        found.append(look_at(frame_from_file(root / record.path, contract), contract))
+        found.append(look_at(frame_from_file(root / record.path, spec), spec))
         advance()
     return looks_of(found, [record.group for record in records])
 
@@ -124,7 +124,7 @@ class Trial:
     Attributes:
         index: The data set.
         root: Its folder.
-        contract: Of the frames.
+        spec: Of the frames.
         config: The build's.
         predictions: Of the test images, as shipped.
         answer: What ships: one frame ``[1, H, W, 3]`` to probabilities.
@@ -132,7 +132,7 @@ class Trial:
 
     index: DatasetIndex
     root: Path
-    contract: InputContract
+    spec: FrameSpec
     config: BuildConfig
     predictions: tuple[Prediction, ...]
     answer: Answer
@@ -144,13 +144,13 @@ def judge_abstention(trial: Trial, record: GuardRecord, progress: Progress) -> A
     Raises:
         DataError: An image cannot be read.
     """
-    guard = OpenGuard(record.guard, trial.contract) if record.guard is not None else None
+    guard = OpenGuard(record.guard, trial.spec) if record.guard is not None else None
     labels, refused_labels = trial.index.labels, trial.config.guard.refuse_labels
     with progress.task("abstention", 3) as task:
         threshold = _threshold(trial, guard)
         below = trial.config.abstain_below if threshold is None else threshold.chosen or 0.0
         task.advance()
-        frames = (frame_from_file(trial.root / p.path, trial.contract)[0] for p in trial.predictions)
+        frames = (frame_from_file(trial.root / p.path, trial.spec)[0] for p in trial.predictions)
         sights = [guard.judge(frame) if guard is not None else None for frame in frames]
         task.advance()
         probabilities = np.array([p.compiled for p in trial.predictions], np.float64)
@@ -188,7 +188,7 @@ def _threshold(trial: Trial, guard: OpenGuard | None) -> ThresholdRecord | None:
     records = trial.index.split("val")
     confidence, wrong, groups = [], [], []
     for record in records:
-        frame = frame_from_file(trial.root / record.path, trial.contract)
+        frame = frame_from_file(trial.root / record.path, trial.spec)
         if guard is not None and guard.judge(frame).code is not None:
             continue
         answer = trial.answer(frame)
@@ -262,11 +262,11 @@ def _kinds(
 
 def far_frames(trial: Trial, progress: Progress) -> Iterator[tuple[str, Iterator[Frame]]]:
     """Yield kinds of frames that should be refused: drawn ones, spoiled test frames, and folders that are named."""
-    height, width = trial.contract.frame_height, trial.contract.frame_width
+    height, width = trial.spec.height, trial.spec.width
     draw = np.random.default_rng(trial.config.seed)
     paths = sorted(trial.predictions, key=lambda p: p.path)
     step = max(1, len(paths) // KIND_FRAMES)
-    real = [frame_from_file(trial.root / p.path, trial.contract)[0] for p in paths[::step][:KIND_FRAMES]]
+    real = [frame_from_file(trial.root / p.path, trial.spec)[0] for p in paths[::step][:KIND_FRAMES]]
     yield "noise", (draw.integers(0, 256, (height, width, 3), np.uint8) for _ in range(KIND_FRAMES))
     yield (
         "one grey",
@@ -281,14 +281,14 @@ def far_frames(trial: Trial, progress: Progress) -> Iterator[tuple[str, Iterator
     for folder in trial.config.guard.other_frames:
         files = find_images([Path(folder)])
         step = max(1, len(files) // (4 * KIND_FRAMES))
-        yield Path(folder).name, _readable(files[::step][: 4 * KIND_FRAMES], trial.contract, progress)
+        yield Path(folder).name, _readable(files[::step][: 4 * KIND_FRAMES], trial.spec, progress)
 
 
-def _readable(files: Sequence[Path], contract: InputContract, progress: Progress) -> Iterator[Frame]:
+def _readable(files: Sequence[Path], spec: FrameSpec, progress: Progress) -> Iterator[Frame]:
     """Yield the frames of those files that can be read, and name the others."""
     for file in files:
         try:
-            frame = frame_from_file(file, contract)[0]
+            frame = frame_from_file(file, spec)[0]
         except DataError as err:
             progress.note(f"a frame that should be refused is left out: {err}")
         else:

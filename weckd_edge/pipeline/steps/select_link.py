@@ -13,8 +13,8 @@ import numpy as np
 from weckd_edge.artifacts import (
     DatasetIndex,
     ExportedModel,
+    FrameSpec,
     GuardRecord,
-    InputContract,
     LinkLatency,
     Measurement,
     Selection,
@@ -61,7 +61,7 @@ class Workshop(Protocol):
 
     def select(self, at: int, exports: Sequence[Stage[ExportedModel]], index: Stage[DatasetIndex]) -> Stage[Selection]: ...
 
-    def guard(self, contract: InputContract, index: Stage[DatasetIndex]) -> Stage[GuardRecord]: ...
+    def guard(self, spec: FrameSpec, index: Stage[DatasetIndex]) -> Stage[GuardRecord]: ...
 
     def candidates(self, selected: Stage[Selection]) -> tuple[Candidate, Candidate]: ...
 
@@ -109,7 +109,7 @@ def weigh_link(
     from weckd_edge.compile.verify.evaluate import Weight, weigh
     from weckd_edge.compile.verify.parity import Candidate
 
-    chosen, contract = selected.artifact, exported.artifact.input
+    chosen, spec = selected.artifact, exported.artifact.input.frame
     _, compiled = build.candidates(selected)
     onnx = exported.folder / exported.artifact.onnx.path
     weight = build.stage(
@@ -125,12 +125,12 @@ def weigh_link(
             compiled,
             index.artifact,
             build.root,
-            contract,
+            spec,
         ),
     ).artifact
     records = index.artifact.split("val")[:_FRAMES]
-    frames = np.concatenate([frame_from_file(build.root / record.path, contract) for record in records])
-    guard = build.guard(contract, index).artifact.guard
+    frames = np.concatenate([frame_from_file(build.root / record.path, spec) for record in records])
+    guard = build.guard(spec, index).artifact.guard
     with closing(open_source("auto")) as meter:
         measured = bench_model(
             compiled.backend,
@@ -143,7 +143,7 @@ def weigh_link(
             warmup=build.config.bench.warmup,
             threads=build.config.bench.threads,
             power=meter,
-            guard=OpenGuard(guard, contract) if guard is not None else None,
+            guard=OpenGuard(guard, spec) if guard is not None else None,
             progress=build.progress,
         )
     bars, here = merge_bars(build.config.gates, build.profile.bars), is_same_device(build.profile, detect())

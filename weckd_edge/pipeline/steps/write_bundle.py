@@ -264,7 +264,7 @@ def _samples(parts: Parts, draft: Manifest) -> Iterator[Sample]:
     for prediction in shown:
         best = max(prediction.compiled)
         yield Sample(
-            image=frame_from_file(parts.root / prediction.path, draft.input)[0],
+            image=frame_from_file(parts.root / prediction.path, draft.input.frame)[0],
             truth=draft.labels[prediction.label],
             predicted=draft.labels[prediction.compiled.index(best)],
             probability=best,

@@ -37,7 +37,7 @@ def int8(networks: ModuleType, folder: Path, *, open_sums: bool = False, cast_fi
 def test_nothing_but_what_is_needed_is_taken_from_a_frame_before_it_is_turned_into_floats(
     networks: ModuleType, tmp_path: Path
 ) -> None:
-    contract = networks.contract(frame_height=480, frame_width=640, input_size=96, resize="diagonal")
+    contract = networks.contract(height=480, width=640, size=96, resize="diagonal")
     networks.export(networks.inverted(), tmp_path, contract)
     graph = onnx.load(tmp_path / "model.onnx").graph
     sizes = {info.name: np.prod([d.dim_value for d in info.type.tensor_type.shape.dim]) for info in graph.value_info}

@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from weckd_edge.artifacts import DatasetIndex, ExportedModel, FileRef, InputContract, Link, Rate, Selection
+from weckd_edge.artifacts import (
+    DatasetIndex,
+    ExportedModel,
+    FileRef,
+    FrameSpec,
+    InputSpec,
+    Link,
+    NetworkInput,
+    Rate,
+    Selection,
+)
 from weckd_edge.compile.quantize import select_precision
 from weckd_edge.compile.quantize.calibration_images import calibration_frames
 from weckd_edge.compile.quantize.qdq_nodes import leave_float, store_int8_weights
@@ -39,7 +49,9 @@ LINK = Link(
     name="M3-int8",
     model="toy",
     options={},
-    input=InputContract(frame_height=8, frame_width=8, crop="center", input_size=8, mean=(0.0,) * 3, std=(1.0,) * 3),
+    input=InputSpec(
+        frame=FrameSpec(height=8, width=8, crop="center"), network=NetworkInput(size=8, mean=(0.0,) * 3, std=(1.0,) * 3)
+    ),
     labels=("a", "b"),
     parameters=1,
     macs=1,
@@ -129,7 +141,7 @@ def answers(model: Any, frames: Sequence[Any]) -> Any:
 
 def some_frames(exported: ExportedModel, count: int = 12) -> list[Any]:
     random = np.random.default_rng(5)
-    shape = (1, exported.input.frame_height, exported.input.frame_width, 3)
+    shape = (1, exported.input.frame.height, exported.input.frame.width, 3)
     return [random.integers(0, 256, shape, dtype=np.uint8) for _ in range(count)]
 
 
@@ -312,7 +324,7 @@ def test_biases_take_back_what_rounding_shifts(calibration: Calibration) -> None
         if n.op_type in ("Conv", "Gemm") and n.input[2] in changed and kernels[n.name] in ([], [[1, 1]])
     ]
     assert len(layers) >= 3
-    frames = list(calibration_frames(calibration.root, calibration.chosen, calibration.contract))
+    frames = list(calibration_frames(calibration.root, calibration.chosen, calibration.spec))
 
     def mean(graph: Any, layer: Any) -> Any:
         alone = leave_float(graph, quantized_nodes(graph.graph) - {layer.name}, calibration.graph)

@@ -74,7 +74,7 @@ class Ears:
         self.val = self.index.split("val")
 
     def frame(self, record: Any) -> Any:
-        return frame_from_file(self.root / record.path, self.networks.contract())[0]
+        return frame_from_file(self.root / record.path, self.networks.contract().frame)[0]
 
     def part(self, differences: dict[str, float]) -> None:
         """Let the other implementation answer these images otherwise, by so much."""
@@ -82,7 +82,7 @@ class Ears:
             self.stub.apart[self.frame(record)[None].tobytes()] = differences.get(record.path, 0.0)
 
     def make(self, count: int) -> tuple[GoldenFrames, Any, Any]:
-        golden = make_golden(self.index, self.root, self.networks.contract(), count, SHIPPED, [OTHER], self.out)
+        golden = make_golden(self.index, self.root, self.networks.contract().frame, count, SHIPPED, [OTHER], self.out)
         check_ref(self.out, golden.frames)
         check_ref(self.out, golden.expected)
         return golden, np.load(self.out / golden.frames.path), np.load(self.out / golden.expected.path)
@@ -176,10 +176,10 @@ def test_the_same_again_gives_the_same_bytes(ears: Ears) -> None:
 def test_of_several_implementations_the_furthest_counts(ears: Ears, stub: Implementations) -> None:
     ears.part({record.path: 0.05 for record in ears.val})
     agreeing = replace(OTHER, model=Path("agrees.onnx"))
-    contract = ears.networks.contract()
-    golden = make_golden(ears.index, ears.root, contract, 3, SHIPPED, [agreeing, OTHER], ears.out)
+    spec = ears.networks.contract().frame
+    golden = make_golden(ears.index, ears.root, spec, 3, SHIPPED, [agreeing, OTHER], ears.out)
     assert golden.tolerance["openvino"] == pytest.approx(4 * 0.05, rel=1e-3)
-    alone = make_golden(ears.index, ears.root, contract, 3, SHIPPED, [agreeing], ears.out)
+    alone = make_golden(ears.index, ears.root, spec, 3, SHIPPED, [agreeing], ears.out)
     assert alone.tolerance["openvino"] == 0.02
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import weckd_edge.compile.verify.parity as module
-from weckd_edge.artifacts import DatasetIndex, ExecutedLayer, FileRef, InputContract, Parting, Recalibration, Verification
+from weckd_edge.artifacts import DatasetIndex, ExecutedLayer, FileRef, FrameSpec, Parting, Recalibration, Verification
 from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB
 from weckd_edge.compile.verify.parity import FLOAT_TOLERANCE, INT8_TOLERANCE, Candidate, compare, verify
 from weckd_edge.core.errors import DataError, ModelError
@@ -125,9 +125,9 @@ class Ears:
     def __init__(self, networks: ModuleType, root: Path, **counts: int) -> None:
         self.index: DatasetIndex = networks.write_images(root, **counts)
         self.root = root
-        self.contract: InputContract = networks.contract()
+        self.spec: FrameSpec = networks.contract().frame
         self.test = self.index.split("test")
-        self.light = [int(frame_from_file(root / r.path, self.contract).sum()) for r in self.test]
+        self.light = [int(frame_from_file(root / r.path, self.spec).sum()) for r in self.test]
         assert len(set(self.light)) == len(self.light)
 
     def answer(self, *changes: tuple[int, tuple[float, ...]], shift: float = 0.0) -> Callable[[int], tuple[float, ...]]:
@@ -148,7 +148,7 @@ class Ears:
             return np.array(trained(int(frame.sum())), np.float32)
 
         found: Verification = verify(
-            predictor, exported, quantized, shipped, self.index, self.root, self.contract, SilentProgress(), **more
+            predictor, exported, quantized, shipped, self.index, self.root, self.spec, SilentProgress(), **more
         )
         return found
 
@@ -429,7 +429,7 @@ def test_float32_implementations_of_a_real_graph_agree_and_a_wrong_one_is_found(
         Candidate(backend="onnxruntime", model=tmp_path / name / "model.onnx", precision="fp32")
         for name in ("fp32", "other")
     )
-    arguments = (index, tmp_path / "images", networks.contract(), SilentProgress())
+    arguments = (index, tmp_path / "images", networks.contract().frame, SilentProgress())
     sound = verify(trained, (same,), same, same, *arguments)
     assert sound.parity[0].passed
     assert sound.parity[0].max_abs < 1e-5

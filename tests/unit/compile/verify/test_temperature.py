@@ -59,7 +59,7 @@ class Case:
             changes.pop("selection", self.selection),
             changes.pop("source", self.path.parent),
             root=self.place / "images",
-            contract=self.networks.contract(),
+            spec=self.networks.contract().frame,
             folder=out,
             progress=SilentProgress(),
             **{"shipped": shipped, "index": self.index, **changes},

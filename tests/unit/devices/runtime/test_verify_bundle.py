@@ -7,7 +7,16 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import BuiltModel, FileRef, GoldenFrames, InputContract, Manifest, OperatingPoint
+from weckd_edge.artifacts import (
+    BuiltModel,
+    FileRef,
+    FrameSpec,
+    GoldenFrames,
+    InputSpec,
+    Manifest,
+    NetworkInput,
+    OperatingPoint,
+)
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.cli.verify import command
@@ -68,8 +77,9 @@ def make_bundle(folder: Path, *, kind: str = "model", tolerance: dict[str, float
             target="cpu" if kind == "model" else "jetson",
             device="generic-x86",
             labels=LABELS,
-            input=InputContract(
-                frame_height=4, frame_width=4, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+            input=InputSpec(
+                frame=FrameSpec(height=4, width=4, crop="center"),
+                network=NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
             ),
             input_name="frame",
             network_input_name="image",

@@ -9,10 +9,12 @@ import pytest
 from weckd_edge.artifacts import (
     BuiltModel,
     FileRef,
+    FrameSpec,
     Gate,
     GoldenFrames,
-    InputContract,
+    InputSpec,
     Manifest,
+    NetworkInput,
     OperatingPoint,
 )
 from weckd_edge.bundle.reader import is_bundle, open_bundle
@@ -44,8 +46,9 @@ def draft(folder: Path) -> Manifest:
         target="cpu",
         device="generic-x86",
         labels=("effusion", "normal"),
-        input=InputContract(
-            frame_height=8, frame_width=8, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+        input=InputSpec(
+            frame=FrameSpec(height=8, width=8, crop="center"),
+            network=NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
         ),
         input_name="frame",
         network_input_name="image",

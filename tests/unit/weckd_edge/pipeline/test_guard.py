@@ -6,16 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from weckd_edge.artifacts import DatasetIndex, GuardRecord, ImageRecord, InputContract, Prediction
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, GuardRecord, ImageRecord, Prediction
 from weckd_edge.config import AbstainConfig, BuildConfig, GuardConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_json
 from weckd_edge.pipeline.steps.guard import Trial, judge_abstention, judge_threshold, make_guard
 from weckd_edge.report.chapters import abstention
 
-CONTRACT = InputContract(
-    frame_height=24, frame_width=24, crop="center", input_size=24, mean=(0.0,) * 3, std=(1.0,) * 3, resize="diagonal"
-)
+FRAME = FrameSpec(height=24, width=24, crop="center", resize="diagonal")
 
 
 @pytest.fixture
@@ -57,11 +55,11 @@ def trial(index: DatasetIndex, root: Path, config: BuildConfig) -> Trial:
         for r in index.images
         if r.split == "test"
     )
-    return Trial(index=index, root=root, contract=CONTRACT, config=config, predictions=predictions, answer=answer)
+    return Trial(index=index, root=root, spec=FRAME, config=config, predictions=predictions, answer=answer)
 
 
 def record(index: DatasetIndex, root: Path, **guard: object) -> GuardRecord:
-    return make_guard(index, root, CONTRACT, GuardConfig(**guard), 0, SilentProgress())  # type: ignore[arg-type]
+    return make_guard(index, root, FRAME, GuardConfig(**guard), 0, SilentProgress())  # type: ignore[arg-type]
 
 
 def test_a_build_refuses_other_frames_and_says_what_its_threshold_does(index: DatasetIndex, tmp_path: Path) -> None:

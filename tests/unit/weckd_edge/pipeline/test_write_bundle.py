@@ -20,14 +20,16 @@ from weckd_edge.artifacts import (
     DatasetIndex,
     ExportedModel,
     FileRef,
+    FrameSpec,
     Gate,
     GoldenFrames,
     ImageRecord,
-    InputContract,
+    InputSpec,
     Latency,
     Link,
     Manifest,
     Measurement,
+    NetworkInput,
     Parity,
     Prediction,
     QuantizedModel,
@@ -53,7 +55,9 @@ pytest.importorskip("jinja2")
 pytest.importorskip("cyclonedx")
 
 LABELS = ("effusion", "normal", "wax")
-INPUT = InputContract(frame_height=16, frame_width=16, crop="center", input_size=16, mean=(0.5,) * 3, std=(0.5,) * 3)
+INPUT = InputSpec(
+    frame=FrameSpec(height=16, width=16, crop="center"), network=NetworkInput(size=16, mean=(0.5,) * 3, std=(0.5,) * 3)
+)
 RATE = Rate(value=0.9, low=0.8, high=0.95, correct=9, images=10, groups=10)
 LATENCY = Latency(samples_ns=(1_000_000,) * 64, p50_ns=1_000_000, p90_ns=1_000_000, p99_ns=1_000_000, iqr_over_median=0.0)
 MEASUREMENT = Measurement(

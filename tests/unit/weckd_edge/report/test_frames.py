@@ -21,10 +21,10 @@ def test_frames_are_shown_with_maps_and_what_is_missing_is_told(toy: ModuleType,
     names = [save(tmp_path / f"{n}.png", 40 * n) for n in range(3)]
     found = picture_frames(bundle.folder, bundle.manifest, tmp_path, [*names[:2], "gone.png", "torn.png"], names)
     assert set(found) == {*names, "gone.png", "torn.png"}
-    contract = bundle.manifest.input
+    spec = bundle.manifest.input.frame
     for name in names:
         assert found[name].frame is not None
-        assert found[name].frame.shape == (contract.frame_height, contract.frame_width, 3)
+        assert found[name].frame.shape == (spec.height, spec.width, 3)
     assert found[names[0]].overlay is not None
     assert found[names[2]].overlay is None
     for name in ("gone.png", "torn.png"):

@@ -25,16 +25,18 @@ from weckd_edge.artifacts import (
     FileRef,
     Fingerprint,
     FoldComparison,
+    FrameSpec,
     Gate,
     GoldenFrames,
     ImageRecord,
-    InputContract,
+    InputSpec,
     Latency,
     LayerParity,
     Link,
     LinkLatency,
     Manifest,
     Measurement,
+    NetworkInput,
     OperatingPoint,
     Parity,
     Parting,
@@ -78,8 +80,9 @@ from weckd_edge.report.page import CONTENTS
 from weckd_edge.report.study_page import StudyPage, StudyRow, write_study
 
 LABELS = ("chronic_otitis_media", "earwax_plug", "myringosclerosis", "normal")
-INPUT = InputContract(
-    frame_height=380, frame_width=420, crop="center", input_size=128, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+INPUT = InputSpec(
+    frame=FrameSpec(height=380, width=420, crop="center"),
+    network=NetworkInput(size=128, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
 )
 
 
