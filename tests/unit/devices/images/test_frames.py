@@ -164,10 +164,7 @@ def test_fit_keeps_a_flat_colour(height: int, width: int) -> None:
 
 
 def test_frame_from_file_has_the_contracts_shape(tmp_path: Path) -> None:
-    spec = InputSpec(
-        frame=FrameSpec(height=8, width=10, crop="center"),
-        network=NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
-    )
+    spec = FrameSpec(height=8, width=10, crop="center")
     frame = frame_from_file(save(tmp_path / "a.png", Image.fromarray(RGB)), spec)
     assert frame.shape == (1, 8, 10, 3)
     assert frame.dtype == np.uint8
@@ -179,10 +176,7 @@ def test_frame_from_file_is_contiguous_where_the_file_stores_the_picture_turned(
     exif[0x0112] = orientation
     path = save(tmp_path / "e.png", Image.fromarray(RGB), exif=exif)
     height, width = decode(path).shape[:2]
-    spec = InputSpec(
-        frame=FrameSpec(height=height, width=width, crop="center"),
-        network=NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
-    )
+    spec = FrameSpec(height=height, width=width, crop="center")
     frame = frame_from_file(path, spec)
     assert frame.flags.c_contiguous
     assert np.array_equal(frame[0], decode(path))
