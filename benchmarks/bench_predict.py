@@ -35,7 +35,7 @@ from weckd_edge.compile.cost.onnx_costs import count_onnx
 from weckd_edge.compile.export.onnx_export import export_onnx
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME, load_graph
 from weckd_edge.compile.quantize.quantize import quantize_for_timing
-from weckd_edge.core.errors import WeckdError
+from weckd_edge.core.errors import WeckdError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.latency_model.measurements import NOISY, TimedNetwork, append_measurements
 from weckd_edge.devices.latency_model.timing import summarise, time_in_rounds
@@ -194,7 +194,7 @@ def main() -> None:
         try:
             export(name, work / name)
         except (WeckdError, RuntimeError) as err:
-            failed[name] = str(err).splitlines()[0][:120]
+            failed[name] = first_line(err)
     ladder(work)
     turns = time_all(work)
     store(work, turns, failed)

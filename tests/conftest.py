@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from support import goldens
 from weckd_edge.core import telemetry
 
 _HERE = Path(__file__).parent
@@ -34,6 +35,16 @@ def _load(name: str, path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up by its name
     spec.loader.exec_module(module)
     return module
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-goldens", action="store_true", help="Write the golden files anew instead of comparing.")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
+    """Compare a text with a golden file; with ``--update-goldens``, write the file instead: see ``support/goldens.py``."""
+    return goldens.update if request.config.getoption("--update-goldens") else goldens.compare
 
 
 @pytest.fixture(scope="session")
@@ -135,7 +146,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     """
     from weckd_edge.cli.main import main
 
-    def raise_defect(err: Exception) -> None:
+    def raise_defect(err: Exception, stdout: object) -> None:
         raise err
 
     monkeypatch.setattr("weckd_edge.cli.main.tell_defect", raise_defect)

@@ -22,8 +22,6 @@ from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import sha256_file
 
-LIBRARY = "nncf"
-
 
 def build(onnx: Path, frames: Iterable[NDArray[np.uint8]], count: int, first: str | None, folder: Path) -> BuiltModel:
     """Write an int8 IR.
@@ -40,8 +38,8 @@ def build(onnx: Path, frames: Iterable[NDArray[np.uint8]], count: int, first: st
         MissingDependency: NNCF is not installed.
     """
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it looks for a CUDA compiler, not needed here
-    nncf: Any = require(LIBRARY, "try NNCF's int8")
-    logging.getLogger(LIBRARY).setLevel(logging.ERROR)  # it sets its own level as it is imported
+    nncf: Any = require("nncf", "try NNCF's int8")
+    logging.getLogger("nncf").setLevel(logging.ERROR)  # it sets its own level as it is imported
     model = openvino_backend.read(onnx)
     try:
         dataset = nncf.Dataset(list(frames))
@@ -56,7 +54,7 @@ def build(onnx: Path, frames: Iterable[NDArray[np.uint8]], count: int, first: st
                 ignored_scope=scope,
             )
     except Exception as err:  # NNCF's errors and OpenVINO's have no common base class
-        raise ModelError(f"NNCF cannot quantize this network ({first_line(err)})") from err
+        raise ModelError(f"NNCF cannot quantize this network ({first_line(err)})", code="E_MODEL_QUANTIZE") from err
     return openvino_backend.save(small, "int8", sha256_file(onnx), folder)
 
 

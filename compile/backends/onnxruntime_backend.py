@@ -33,7 +33,10 @@ def open_layers(model: Path, names: Sequence[str]) -> LayerReader:
     try:
         session = ort.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as err:  # ONNX Runtime's errors share no base class but Exception
-        raise ModelError(f"{model.name}: ONNX Runtime cannot hand out its layers ({first_line(err)})") from err
+        raise ModelError(
+            f"{model.name}: ONNX Runtime cannot hand out its layers ({first_line(err)})",
+            code="E_MODEL_BACKEND_RUN",
+        ) from err
     frame_name = session.get_inputs()[0].name
 
     def read(frame: Frame) -> LayerValues:

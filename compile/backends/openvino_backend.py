@@ -12,7 +12,7 @@ import numpy as np
 
 from weckd_edge.artifacts import BuiltModel, ExecutedLayer, FileRef
 from weckd_edge.compile.backends.layers import LayerReader, LayerValues
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, last_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import file_ref, no_space, sha256_file
 from weckd_edge.devices.runtime.backends.base import Frame
@@ -51,7 +51,7 @@ def read(onnx: Path) -> Any:
     try:
         return read_model(ov, onnx)
     except RuntimeError as err:
-        raise ModelError(f"{onnx.name}: OpenVINO cannot read it ({str(err).strip().splitlines()[-1][:200]})") from err
+        raise ModelError(f"{onnx.name}: OpenVINO cannot read it ({last_line(err)})", code="E_MODEL_BACKEND_LOAD") from err
 
 
 def save(model: Any, precision: str, source_sha256: str, folder: Path) -> BuiltModel:
@@ -73,7 +73,10 @@ def save(model: Any, precision: str, source_sha256: str, folder: Path) -> BuiltM
         _write(model, path, compress=precision == "fp16")
         precisions = executed_precisions(ov.Core().compile_model(str(path), "CPU", settings_for(threads=1)))
     except RuntimeError as err:
-        raise ModelError(f"{path.name}: OpenVINO cannot build it ({str(err).strip().splitlines()[-1][:200]})") from err
+        raise ModelError(
+            f"{path.name}: OpenVINO cannot build it ({last_line(err)})",
+            code="E_MODEL_BACKEND_BUILD",
+        ) from err
     return BuiltModel(
         backend=NAME,
         backend_version=str(ov.__version__).partition("-")[0],
@@ -120,10 +123,12 @@ def set_temperature(model: Path, temperature: float, folder: Path) -> tuple[File
     try:
         graph = ov.Core().read_model(str(model))
     except RuntimeError as err:
-        raise ModelError(f"{model.name}: OpenVINO cannot read it ({str(err).strip().splitlines()[-1][:200]})") from err
+        raise ModelError(f"{model.name}: OpenVINO cannot read it ({last_line(err)})", code="E_MODEL_BACKEND_LOAD") from err
     softmax = graph.get_results()[0].input_value(0).get_node()
     if not softmax.get_type_name().lower().startswith("softmax"):
-        raise ModelError(f"{model.name}: expected an IR that ends in a Softmax, found {softmax.get_type_name()}")
+        raise ModelError(
+            f"{model.name}: expected an IR that ends in a Softmax, found {softmax.get_type_name()}", code="E_MODEL_GRAPH"
+        )
     logits = softmax.input_value(0)
     inverse = ov.opset13.constant(np.array(1.0 / temperature, np.float32))
     inverse.set_friendly_name("inverse_temperature")
@@ -146,7 +151,7 @@ def executed_layers(model: Path) -> tuple[ExecutedLayer, ...]:
     try:
         return _executed(ov.Core().compile_model(read_model(ov, model), "CPU", settings_for(threads=1)))
     except RuntimeError as err:
-        raise ModelError(f"{model.name}: OpenVINO cannot run it ({str(err).strip().splitlines()[-1][:200]})") from err
+        raise ModelError(f"{model.name}: OpenVINO cannot run it ({last_line(err)})", code="E_MODEL_BACKEND_RUN") from err
 
 
 def _executed(compiled: Any) -> tuple[ExecutedLayer, ...]:
@@ -191,7 +196,8 @@ def open_layers(model: Path, names: Sequence[str]) -> LayerReader:
         compiled = ov.Core().compile_model(graph, "CPU", settings_for(threads=1))
     except RuntimeError as err:
         raise ModelError(
-            f"{model.name}: OpenVINO cannot hand out its layers ({str(err).strip().splitlines()[-1][:200]})"
+            f"{model.name}: OpenVINO cannot hand out its layers ({last_line(err)})",
+            code="E_MODEL_BACKEND_RUN",
         ) from err
     request = compiled.create_infer_request()
 

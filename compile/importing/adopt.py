@@ -78,11 +78,12 @@ def adopt_network(
     try:
         raw = np.stack(answer(brought.file_model, [as_brought(brought.form, sample) for sample in samples], brought.name))
     except ModelError as err:
-        raise ModelError(f"{err}; {brought.form.advice()}") from err
+        raise ModelError(f"{err}; {brought.form.advice()}", code=err.code) from err
     if not np.isfinite(raw).all():
         raise ModelError(
             f"{brought.name}: it answers with values that are no numbers; are --mean and --std right? "
-            f"{brought.form.advice()}"
+            f"{brought.form.advice()}",
+            code="E_MODEL_NOT_FINITE",
         )
     decision = decide(raw, brought.model.graph, labels, brought.name)
     model = _in_this_form(brought, decision.meaning, len(labels))
@@ -94,7 +95,8 @@ def adopt_network(
     if apart > (INT8_TOLERANCE if brought.quantized else SAME_AS_HALF if brought.computes_in == "float16" else SAME):
         raise ModelError(
             f"{brought.name}: brought from opset {brought.opset} to {OPSET} it answers otherwise, by {apart:.2g} of a "
-            f"probability; {EXPORT_AGAIN}"
+            f"probability; {EXPORT_AGAIN}",
+            code="E_MODEL_OPSET",
         )
     folded = clean_up(model)
     _require_fixed_shapes(folded.graph, brought.name)
@@ -129,7 +131,9 @@ def _in_this_form(brought: OnnxNetwork, meaning: Any, classes: int) -> ModelProt
         model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as err:
         hint = "; expected a Cast right behind a uint8 input" if brought.form.kind == "uint8" else ""
-        raise ModelError(f"{brought.name}: its shapes or types do not fit each other ({reason(err)}){hint}") from err
+        raise ModelError(
+            f"{brought.name}: its shapes or types do not fit each other ({reason(err)}){hint}", code="E_MODEL_SHAPES"
+        ) from err
     plain_output(model, meaning, classes, PREFIX)
     check_sizes(brought.name, model)
     check(model)
@@ -217,7 +221,8 @@ def _require_fixed_shapes(graph: GraphProto, name: str) -> None:
             if made and not all(shapes.get(made, [0])):
                 raise ModelError(
                     f"{name}: the size of what '{node.name}' ({node.op_type}) makes depends on the image, which TensorRT "
-                    "and OpenVINO cannot compile; export it with a fixed input size"
+                    "and OpenVINO cannot compile; export it with a fixed input size",
+                    code="E_MODEL_SHAPES",
                 )
 
 

@@ -176,7 +176,9 @@ class Selector:
         self.seed, self.threads, self.progress, self.reduce_range = seed, threads, progress, reduce_range
         self.records = index.split("val")
         if not self.records:
-            raise DataError("expected validation images to choose a precision on, the index has none")
+            raise DataError(
+                "expected validation images to choose a precision on, the index has none", code="E_DATA_NO_IMAGES"
+            )
         self.truth = np.array([record.label for record in self.records])
         self.made: list[_Made] = []
         self.refused: tuple[str, ...] = ()
@@ -198,7 +200,8 @@ class Selector:
         self._answer(self.made)
         if self.made[0].answers is None:
             raise ModelError(
-                f"this network cannot run in FP32, which all others are compared with: {self.made[0].trial.note}"
+                f"this network cannot run in FP32, which all others are compared with: {self.made[0].trial.note}",
+                code="E_MODEL_PRECISION",
             )
         if wanted in ("auto", "fp16"):
             self._float("fp16")
@@ -228,7 +231,10 @@ class Selector:
         self._answer([made])
         refusal = self._proof(made) if made.answers is not None else None
         if made.answers is None or refusal is not None:
-            raise ModelError(f"the network is quantized already, and {refusal or made.trial.note}; bring the float network")
+            raise ModelError(
+                f"the network is quantized already, and {refusal or made.trial.note}; bring the float network",
+                code="E_MODEL_QUANTIZED",
+            )
         made.trial = replace(made.trial, lost=None, divergence=None)
         timed_on = self._time([made])
         reason = "the network was quantized already: it is verified and measured as it is, and no other precision was tried"
@@ -254,7 +260,7 @@ class Selector:
                 left.append(again)
         asked = "" if self.config.precision == "auto" else f"{self.config.precision} "
         notes = "; ".join(f"{m.trial.name}: {m.trial.note}" for m in self.made if m.trial.note)
-        raise ModelError(f"no {asked}form of this network could be made ({notes})")
+        raise ModelError(f"no {asked}form of this network could be made ({notes})", code="E_MODEL_PRECISION")
 
     def _proof(self, made: _Made) -> ModelError | None:
         """Return why the device could not build a candidate, as far as this host can tell; what is built here is proved."""

@@ -36,7 +36,7 @@ def weigh(fp32: Candidate, compiled: Candidate, index: DatasetIndex, root: Path,
     for split in ("val", "test"):
         records = index.split(split)
         if not records:
-            raise DataError(f"expected {split} images to weigh a link on, the index has none")
+            raise DataError(f"expected {split} images to weigh a link on, the index has none", code="E_DATA_NO_IMAGES")
         before, after = answer((fp32, compiled), records, root, spec)
         found[split] = summarize(records, index.labels, before, after, (), compiled)
     return Weight(validation=found["val"], test=found["test"])

@@ -59,7 +59,7 @@ def make_golden(
     """
     records = in_turn(sorted(index.split("val"), key=lambda r: r.sha256))[:_MOST_CANDIDATES]
     if not records:
-        raise DataError("expected validation images for the self-test, the index has none")
+        raise DataError("expected validation images for the self-test, the index has none", code="E_DATA_NO_IMAGES")
     frames = np.concatenate([frame_from_file(root / record.path, spec) for record in records])
     expected, version = _answers(shipped, frames)
     apart = np.max([np.abs(expected - _answers(other, frames)[0]).max(axis=1) for other in others], axis=0)

@@ -97,7 +97,7 @@ def find_parting(
         ModelError: A graph cannot be read, or not one frame was given.
     """
     if not frames:
-        raise ModelError("expected frames to compare layers on, got none")
+        raise ModelError("expected frames to compare layers on, got none", code="E_MODEL_FRAME")
     probes = find_probes(load_graph(onnx).graph)
 
     written = OPENERS["onnxruntime"](onnx, [probe.tensor for probe in probes])

@@ -119,7 +119,7 @@ def verify(
     """
     records = index.split("test")
     if not records:
-        raise DataError("expected test images to verify on, the index has none")
+        raise DataError("expected test images to verify on, the index has none", code="E_DATA_NO_IMAGES")
     before = () if uncalibrated is None else (uncalibrated,)
     candidates = list(dict.fromkeys((*exported, quantized, shipped, *others, *before)))
     answers: list[list[Answers]] = [[] for _ in range(1 + len(candidates))]

@@ -59,7 +59,7 @@ def recalibrate(
     """
     records = index.split("val")
     if not records:
-        raise DataError("expected validation images to recalibrate on, the index has none")
+        raise DataError("expected validation images to recalibrate on, the index has none", code="E_DATA_NO_IMAGES")
     onnx = source / selection.onnx.path
     graph = load_graph(onnx)
     labels = np.array([record.label for record in records])

@@ -77,10 +77,13 @@ def explain_images(
     files = find_images(images)
     pictures = _names(files, out)
     if out.resolve().is_relative_to(bundle.resolve()):
-        raise StoreError(f"{out}: lies in the sealed bundle; choose a folder outside {bundle}")
+        raise StoreError(f"{out}: lies in the sealed bundle; choose a folder outside {bundle}", code="E_STORE_OCCUPIED")
     for picture in pictures:
         if picture.exists():
-            raise StoreError(f"{picture}: is there already and is not overwritten; name another folder, or remove it")
+            raise StoreError(
+                f"{picture}: is there already and is not overwritten; name another folder, or remove it",
+                code="E_STORE_OCCUPIED",
+            )
     model = open_bundle_model(bundle, backend=backend, threads=threads, key=key, at_least=at_least)
     try:
         with explain_os_errors(out):

@@ -43,9 +43,11 @@ class Covering:
 
     def __post_init__(self) -> None:
         if not 0 < self.stride <= self.patch <= 1:
-            raise ConfigError(f"expected 0 < stride <= patch <= 1, got stride {self.stride:g}, patch {self.patch:g}")
+            raise ConfigError(
+                f"expected 0 < stride <= patch <= 1, got stride {self.stride:g}, patch {self.patch:g}", code="E_CONFIG_RANGE"
+            )
         if self.fill not in ("mean", "blur"):
-            raise ConfigError(f"expected fill 'mean' or 'blur', got '{self.fill}'")
+            raise ConfigError(f"expected fill 'mean' or 'blur', got '{self.fill}'", code="E_CONFIG_CHOICE")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,10 +135,10 @@ def probability_of(runner: Runner, frame: Frame, label: int) -> float:
     """
     answer = runner.run(frame)
     if not 0 <= label < len(answer):
-        raise ModelError(f"expected a label from 0 to {len(answer) - 1}, got {label}")
+        raise ModelError(f"expected a label from 0 to {len(answer) - 1}, got {label}", code="E_MODEL_OUTPUT")
     value = float(answer[label])
     if not np.isfinite(value):
-        raise ModelError("the model answered no number, so that its evidence cannot be mapped")
+        raise ModelError("the model answered no number, so that its evidence cannot be mapped", code="E_MODEL_NOT_FINITE")
     return value
 
 

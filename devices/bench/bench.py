@@ -403,10 +403,12 @@ def _cold_start(backend: str, model: ModelSource, frames: NDArray[np.uint8], thr
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_COLD_TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired as err:
-            raise ModelError(f"{model.name}: no first answer within {_COLD_TIMEOUT_S} s in a fresh process") from err
+            raise ModelError(
+                f"{model.name}: no first answer within {_COLD_TIMEOUT_S} s in a fresh process", code="E_MODEL_COLD_START"
+            ) from err
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise ModelError(f"{model.name}: a fresh process could not answer one frame ({last})")
+        raise ModelError(f"{model.name}: a fresh process could not answer one frame ({last})", code="E_MODEL_COLD_START")
     figures = json.loads(done.stdout.splitlines()[-1])
     rss = figures["peak_rss_bytes"]
     return int(figures["cold_start_ns"]), None if rss is None else int(rss)

@@ -57,12 +57,14 @@ def read_module(root: Path) -> tuple[str, str]:
     if found.l4t is None:
         raise DeviceError(
             f"this is no Jetson ({found.host}; no /etc/nv_tegra_release); an engine is built by the device it runs on: "
-            "copy the bundle there and run weckd-edge finalize on it"
+            "copy the bundle there and run weckd-edge finalize on it",
+            code="E_DEVICE_NOT_JETSON",
         )
     if found.module is None:
         raise DeviceError(
             "this Jetson's device tree names no module part number (expected pNNNN-NNNN in "
-            "/proc/device-tree/compatible); flash NVIDIA's own device tree"
+            "/proc/device-tree/compatible); flash NVIDIA's own device tree",
+            code="E_DEVICE_MODULE",
         )
     return found.module, found.l4t
 
@@ -81,17 +83,22 @@ def read_power_mode(root: Path) -> str:
     except OSError as err:
         raise DeviceError(
             f"the power mode is unknown ({err.filename}: {err.strerror}); set one with: sudo nvpmodel -m ID "
-            "(in a container, mount /etc/nvpmodel.conf and /var/lib/nvpmodel)"
+            "(in a container, mount /etc/nvpmodel.conf and /var/lib/nvpmodel)",
+            code="E_DEVICE_POWER_MODE",
         ) from err
     number = re.search(r"pmode:\s*(\d+)", status)
     if number is None:
         raise DeviceError(
-            f"/{_STATUS}: expected pmode:NNNN, got '{status.strip()[:40]}'; set a mode with: sudo nvpmodel -m ID"
+            f"/{_STATUS}: expected pmode:NNNN, got '{status.strip()[:40]}'; set a mode with: sudo nvpmodel -m ID",
+            code="E_DEVICE_POWER_MODE",
         )
     for name, known in _modes_in(modes).items():
         if known == int(number[1]):
             return name
-    raise DeviceError(f"/{_MODES} names no power mode {int(number[1])}; set a known one with: sudo nvpmodel -m ID")
+    raise DeviceError(
+        f"/{_MODES} names no power mode {int(number[1])}; set a known one with: sudo nvpmodel -m ID",
+        code="E_DEVICE_POWER_MODE",
+    )
 
 
 def read_power_modes(root: Path) -> dict[str, int]:
@@ -140,7 +147,8 @@ def check_room(folder: Path, graph_bytes: int, workspace_mib: int, root: Path) -
     if free < needed:
         raise DeviceError(
             f"{folder}: {free / 2**20:.0f} MiB are free on its disk, building an engine needs {needed / 2**20:.0f} MiB; "
-            "delete what is not needed"
+            "delete what is not needed",
+            code="E_DEVICE_DISK",
         )
     found = re.search(r"^MemAvailable:\s+(\d+) kB", read_text(root / "proc/meminfo"), re.MULTILINE)
     available = int(found[1]) * 1024 if found else None
@@ -148,5 +156,6 @@ def check_room(folder: Path, graph_bytes: int, workspace_mib: int, root: Path) -
     if available is not None and available < needed:
         raise DeviceError(
             f"{available / 2**20:.0f} MiB of memory are available, building an engine may take {needed / 2**20:.0f} MiB; "
-            "close other programs (sudo systemctl isolate multi-user.target stops the desktop)"
+            "close other programs (sudo systemctl isolate multi-user.target stops the desktop)",
+            code="E_DEVICE_MEMORY",
         )

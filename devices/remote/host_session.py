@@ -102,19 +102,22 @@ def _check(device: Device, look: Look, errand: Errand) -> None:
     if "numpy" not in look.modules:
         raise DeviceError(
             f"{where} (Python {look.python}) has no numpy; install it there, or name another interpreter with "
-            "--remote-python PATH"
+            "--remote-python PATH",
+            code="E_DEVICE_REMOTE_PYTHON",
         )
     name = errand.job.backend
     wanted = [BACKENDS[name].library] if name is not None else [row.library for row in BACKENDS.values()]
     if not set(wanted) & set(look.modules):
         raise DeviceError(
             f"{where} (Python {look.python}): expected {' or '.join(wanted)}, found none; install one there, or name "
-            "another interpreter with --remote-python PATH"
+            "another interpreter with --remote-python PATH",
+            code="E_DEVICE_REMOTE_PYTHON",
         )
     if look.free_bytes < _SPACE * len(errand.parcel):
         raise DeviceError(
             f"{device.host.text}: expected {_SPACE * len(errand.parcel) >> 10} KiB free in {look.temporary}, found "
-            f"{look.free_bytes >> 10}; make room there and run it again"
+            f"{look.free_bytes >> 10}; make room there and run it again",
+            code="E_DEVICE_DISK",
         )
 
 

@@ -71,7 +71,9 @@ class Masking:
             return
         first = next(iter(bad.values()))
         if len(bad) == len(chosen.records):
-            raise DataError(f"expected masks that can be used (probes.masks), none of {len(bad)} can: {first}")
+            raise DataError(
+                f"expected masks that can be used (probes.masks), none of {len(bad)} can: {first}", code="E_DATA_MASKS"
+            )
         self._files = {path: file for path, file in self._files.items() if path not in bad}
         self.notes.append(f"{len(bad)} masks cannot be used and are left out of the masking probe, such as {first}")
 

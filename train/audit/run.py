@@ -31,7 +31,7 @@ from weckd_edge.train.data.index import build_index, find_contradictions
 from weckd_edge.train.data.reading import read_data
 from weckd_edge.train.data.scan import ScannedImage
 from weckd_edge.train.distill.chain import frame_spec
-from weckd_edge.train.distill.engine import reproducible
+from weckd_edge.train.distill.reproducible import reproducible
 
 NO_GROUPS = (
     "no group column: groups are the copies and near duplicates that a search found, so two images of one patient that do "
@@ -204,7 +204,7 @@ def _choose(index: DatasetIndex, config: BuildConfig) -> tuple[Chosen, list[str]
     notes = []
     chosen = choose(index.images)
     if not chosen.records:
-        raise DataError("expected images of at least two classes that can be read, none is left")
+        raise DataError("expected images of at least two classes that can be read, none is left", code="E_DATA_FEW_CLASSES")
     kept = sample_groups(chosen, config.probes.images, config.seed)
     if not kept.all():
         notes.append(

@@ -35,7 +35,7 @@ def _environment() -> ClusterEnvironment | None:
             try:
                 return kind()
             except RuntimeError as err:
-                raise ConfigError(str(err)) from err
+                raise ConfigError(str(err), code="E_CONFIG_DISTRIBUTED") from err
     return None
 
 
@@ -90,7 +90,8 @@ def check_batch(labelled: int, rest: int, config: TrainConfig) -> None:
         halves = f"{labelled} labelled and {rest} unlabelled images" if rest else f"{labelled} images"
         raise ConfigError(
             f"train.batch = {config.batch}: {halves} cannot be dealt evenly to {count()} processes "
-            f"with accumulate = {config.accumulate}; choose a multiple of {2 * parts}"
+            f"with accumulate = {config.accumulate}; choose a multiple of {2 * parts}",
+            code="E_CONFIG_DISTRIBUTED",
         )
 
 

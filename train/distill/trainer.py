@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import timm
 import torch
 
 from weckd_edge.artifacts import DatasetIndex, FrameSpec, ImageRecord, InputSpec, Link, NetworkInput, Split
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import DataError
+from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace, file_ref, sha256_file
 from weckd_edge.train.data.pixel_cache import PixelCache, build_cache, open_cache
@@ -124,13 +124,15 @@ class Trainer:
         self.labels = np.array([r.label for r in self.train] + [-1] * len(index.unlabelled), dtype=np.int64)
         self.paths = [root / r.path for r in self.train]
         if index.unlabelled and unlabelled is None:
-            raise DataError("the index names unlabelled frames: expected the folder they lie in, got none")
+            raise DataError(
+                "the index names unlabelled frames: expected the folder they lie in, got none", code="E_DATA_UNLABELLED"
+            )
         self.paths += [unlabelled / r.path for r in index.unlabelled if unlabelled is not None]
 
     def link(self, job: Job) -> Stage[Link]:
         """Train one link, or find it finished."""
         plan = job.plan
-        key = {
+        inputs = {
             "link": replace(plan.config, weights=None, weights_licence=None),
             "weights": sha256_file(Path(plan.config.weights)) if plan.config.weights else None,
             "input": plan.input,
@@ -149,8 +151,8 @@ class Trainer:
             "unlabelled": [r.pixels_sha256 for r in self.index.unlabelled] if job.pool else None,
             "train": job.train,
             "distill": replace(job.distill, twin=True, strategy="") if job.teachers else None,
-            "versions": [torch.__version__, timm.__version__],
         }
+        key = key_of(inputs, "weckd_edge.train.distill.trainer")
         scratch = self.workspace.scratch(f"link-{job.name}", key)
 
         def make(folder: Path) -> Link:
@@ -163,11 +165,14 @@ class Trainer:
         stage = self.workspace.stage(
             "pixels",
             PixelCache,
-            {
-                "images": [r.pixels_sha256 for r in self.train] + [r.pixels_sha256 for r in self.index.unlabelled],
-                "side": self.side,
-                "frame": self.spec,
-            },
+            key_of(
+                {
+                    "images": [r.pixels_sha256 for r in self.train] + [r.pixels_sha256 for r in self.index.unlabelled],
+                    "side": self.side,
+                    "frame": self.spec,
+                },
+                "weckd_edge.train.data.pixel_cache",
+            ),
             lambda folder: build_cache(self.paths, self.spec, self.side, folder, self.progress),
         )
         seen = np.zeros(len(self.labels), dtype=bool)

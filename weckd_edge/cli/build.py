@@ -112,7 +112,7 @@ def parse_target(name: str) -> Any:
     from weckd_edge.core.errors import did_you_mean
 
     if name not in ("cpu", "jetson"):
-        raise ConfigError(f"unknown target '{name}'{did_you_mean(name, ('cpu', 'jetson'))}")
+        raise ConfigError(f"unknown target '{name}'{did_you_mean(name, ('cpu', 'jetson'))}", code="E_CONFIG_CHOICE")
     return name
 
 
@@ -137,7 +137,9 @@ def parse_link(text: str) -> LinkConfig:
     name, _, weights = text.strip().partition("=")
     model, at, size = name.partition("@")
     if not model or (at and not (size.isdecimal() and len(size) <= 6)):
-        raise ConfigError(f"--links: '{text}': expected model, model@pixels or model@pixels=weights.safetensors")
+        raise ConfigError(
+            f"--links: '{text}': expected model, model@pixels or model@pixels=weights.safetensors", code="E_CONFIG_VALUE"
+        )
     link = LinkConfig(model=model, weights=weights or None)
     return replace(link, input_size=int(size)) if size else link
 

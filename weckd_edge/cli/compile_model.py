@@ -159,11 +159,13 @@ def _colour(option: str, text: str | None) -> Colour | None:
     try:
         values = [float(Fraction(part.strip())) for part in text.split(",")]
     except (ValueError, ZeroDivisionError, OverflowError) as err:
-        raise ConfigError(f"{option} {text}: expected one number or three, such as 0.485,0.456,0.406") from err
+        raise ConfigError(
+            f"{option} {text}: expected one number or three, such as 0.485,0.456,0.406", code="E_CONFIG_VALUE"
+        ) from err
     try:
         return as_colour(values)
     except ValueError as err:
-        raise ConfigError(f"{option} {text}: {err}") from err
+        raise ConfigError(f"{option} {text}: {err}", code="E_CONFIG_VALUE") from err
 
 
 def _labels(text: str | None) -> tuple[str, ...] | None:
@@ -173,7 +175,8 @@ def _labels(text: str | None) -> tuple[str, ...] | None:
     if len(labels) < 2 or "" in labels:
         raise ConfigError(
             f"--labels '{text}': expected at least two class names, separated by commas; one that holds a comma stands in "
-            "double quotes"
+            "double quotes",
+            code="E_CONFIG_VALUE",
         )
     return labels
 
@@ -184,12 +187,17 @@ def _model(name: str | None, options: str | None) -> LinkConfig | None:
 
     if name is None:
         if options is not None:
-            raise ConfigError("--model-options is for a checkpoint; give its --model too")
+            raise ConfigError("--model-options is for a checkpoint; give its --model too", code="E_CONFIG_OPTION_MISSING")
         return None
     if ":" in name:
-        raise ConfigError(f"--model {name}: expected a timm name; weights come from the file alone, nothing is fetched")
+        raise ConfigError(
+            f"--model {name}: expected a timm name; weights come from the file alone, nothing is fetched",
+            code="E_CONFIG_VALUE",
+        )
     try:
         found = json.loads(options) if options else {}
     except (ValueError, RecursionError) as err:
-        raise ConfigError(f'--model-options: expected JSON such as {{"width": 8}}, found something else ({err})') from err
+        raise ConfigError(
+            f'--model-options: expected JSON such as {{"width": 8}}, found something else ({err})', code="E_CONFIG_VALUE"
+        ) from err
     return from_data(LinkConfig, {"model": name, "options": found}, where="--model-options")

@@ -84,4 +84,6 @@ def command(
     if pictures is not None:
         say(f"pictures: {sum(one.overlay is not None for one in explained)} of {len(answers)} in {pictures}")
     if all(answer.code in ("unreadable", "no_number") for answer in answers):
-        raise DataError(f"none of {len(answers)} images could be answered; the first: {answers[0].reason}")
+        raise DataError(
+            f"none of {len(answers)} images could be answered; the first: {answers[0].reason}", code="E_DATA_NO_PREDICTION"
+        )

@@ -54,10 +54,10 @@ def _mapped(value: Any, change: Callable[[str], str], item: Field[Any]) -> Any:
     return change(value) if _is_path(item) and value else value
 
 
-def check(ok: bool, message: str) -> None:
-    """Refuse a setting with a message, unless it is all right."""
+def check(ok: bool, message: str, *, code: str = "E_CONFIG_RANGE") -> None:
+    """Refuse a setting with a message, unless it is all right; mostly it is a number beyond its limits."""
     if not ok:
-        raise ConfigError(message)
+        raise ConfigError(message, code=code)
 
 
 def check_within(name: str, value: float, least: float, most: float) -> None:

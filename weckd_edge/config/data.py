@@ -48,9 +48,13 @@ class DataConfig:
         distance = self.near_duplicate_distance
         check(distance is None or 0 <= distance <= 16, f"near_duplicate_distance = {distance}: expected 0 to 16")
         named = [name for name in self._columns() if name is not None]
-        check(all(name.strip() for name in named), "expected the name of a column, got an empty text")
+        check(all(name.strip() for name in named), "expected the name of a column, got an empty text", code="E_CONFIG_VALUE")
         twice = [name for name in named if sum(name.strip().lower() == other.strip().lower() for other in named) > 1]
-        check(not twice, f"the column '{''.join(twice[:1])}' is named for two things; a column says one")
+        check(
+            not twice,
+            f"the column '{''.join(twice[:1])}' is named for two things; a column says one",
+            code="E_CONFIG_CONFLICT",
+        )
 
     @property
     def names_columns(self) -> bool:

@@ -44,5 +44,9 @@ class GuardConfig:
         for name in ("most_dark", "most_bright"):
             value = getattr(self, name)
             check(isinstance(value, str) or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1, 'auto' or 'off'")
-        check(all(self.other_frames), "other_frames: expected folders, found an empty text")
-        check(len(set(self.refuse_labels)) == len(self.refuse_labels), "refuse_labels: a label stands there twice")
+        check(all(self.other_frames), "other_frames: expected folders, found an empty text", code="E_CONFIG_VALUE")
+        check(
+            len(set(self.refuse_labels)) == len(self.refuse_labels),
+            "refuse_labels: a label stands there twice",
+            code="E_CONFIG_CONFLICT",
+        )

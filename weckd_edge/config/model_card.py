@@ -43,4 +43,8 @@ class CardConfig:
         for item in fields(self):
             value = getattr(self, item.name)
             texts = value if isinstance(value, tuple) else () if value is None else (value,)
-            check(all(text.strip() for text in texts), f"{item.name}: expected some words, got none; leave it out instead")
+            check(
+                all(text.strip() for text in texts),
+                f"{item.name}: expected some words, got none; leave it out instead",
+                code="E_CONFIG_VALUE",
+            )

@@ -26,6 +26,10 @@ class ShipConfig:
 
     def __post_init__(self) -> None:
         named = self.link[:1] == "M" and self.link[1:].isdecimal() and len(self.link) <= 4
-        check(named or self.link in ("smallest", "last"), f"link = '{self.link}': expected smallest, last, or such as M2")
+        check(
+            named or self.link in ("smallest", "last"),
+            f"link = '{self.link}': expected smallest, last, or such as M2",
+            code="E_CONFIG_CHOICE",
+        )
         check(self.queries >= 64, f"queries = {self.queries}: a 90th percentile needs at least 64")
         check_within("queries", self.queries, 64, MOST_QUERIES)

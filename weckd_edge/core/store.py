@@ -82,16 +82,19 @@ def check_ref(folder: Path, ref: FileRef) -> Path:
     """
     relative = PurePosixPath(ref.path)
     if relative.is_absolute() or ".." in relative.parts or not relative.parts:
-        raise StoreError(f"{ref.path}: a path must stay below its folder")
+        raise StoreError(f"{ref.path}: a path must stay below its folder", code="E_STORE_PATH")
     path = folder / relative
     if path.is_symlink() or not path.is_file():
-        raise StoreError(f"{ref.path}: expected a file in {folder}, found none")
+        raise StoreError(f"{ref.path}: expected a file in {folder}, found none", code="E_STORE_FILE_MISSING")
     size = path.stat().st_size
     if size != ref.bytes:
-        raise StoreError(f"{ref.path}: expected {ref.bytes} bytes, found {size}")
+        raise StoreError(f"{ref.path}: expected {ref.bytes} bytes, found {size}", code="E_STORE_DIGEST")
     found = sha256_file(path)
     if found != ref.sha256:
-        raise StoreError(f"{ref.path}: expected SHA-256 {ref.sha256[:12]}..., found {found[:12]}...; it was changed")
+        raise StoreError(
+            f"{ref.path}: expected SHA-256 {ref.sha256[:12]}..., found {found[:12]}...; it was changed",
+            code="E_STORE_DIGEST",
+        )
     return path
 
 
@@ -114,14 +117,20 @@ def explain_os_errors(path: Path) -> Iterator[None]:
         if err.filename is not None and not _is_beside(path, err.filename):
             raise
         if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise StoreError(f"{path}: not allowed to write here ({err.strerror}); choose another folder") from err
-        raise StoreError(f"{path}: cannot be written ({err.strerror or err}); choose another name or place") from err
+            raise StoreError(
+                f"{path}: not allowed to write here ({err.strerror}); choose another folder", code="E_STORE_UNWRITABLE"
+            ) from err
+        raise StoreError(
+            f"{path}: cannot be written ({err.strerror or err}); choose another name or place", code="E_STORE_UNWRITABLE"
+        ) from err
 
 
 def no_space(path: Path) -> StoreError:
     """Return the error that says that the disk a path lies on is full."""
     free = shutil.disk_usage(_existing_parent(path)).free >> 20
-    return StoreError(f"{path}: no space left to write ({free} MiB free); free some and run it again")
+    return StoreError(
+        f"{path}: no space left to write ({free} MiB free); free some and run it again", code="E_STORE_NO_SPACE"
+    )
 
 
 def _is_beside(path: Path, name: str | bytes | int) -> bool:
@@ -227,7 +236,9 @@ class Workspace:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as err:
-                raise StoreError(f"{self.root}: another build is running there; wait for it or stop it") from err
+                raise StoreError(
+                    f"{self.root}: another build is running there; wait for it or stop it", code="E_STORE_LOCKED"
+                ) from err
             yield
 
     def remove_if_empty(self) -> None:

@@ -181,7 +181,10 @@ def pick_chain(ladder: Ladder, bar_ms: float | None, count: int) -> tuple[LinkCo
     """
     rungs = ladder.rungs
     if len(rungs) < count:
-        raise ConfigError(f"--links auto: {count} links asked for, but only {len(rungs)} students are worth their time here")
+        raise ConfigError(
+            f"--links auto: {count} links asked for, but only {len(rungs)} students are worth their time here",
+            code="E_CONFIG_AUTO_CHAIN",
+        )
     last = 0
     if bar_ms is not None:
         fitting = [at for at, rung in enumerate(rungs) if rung.int8_ns * HEADROOM <= bar_ms * 1e6]
@@ -189,7 +192,8 @@ def pick_chain(ladder: Ladder, bar_ms: float | None, count: int) -> tuple[LinkCo
             fastest = rungs[0]
             raise ConfigError(
                 f"--links auto: no student is within {bar_ms:g} ms here; the fastest, {fastest.link.model} at "
-                f"{fastest.link.input_size} px, takes {fastest.int8_ns / 1e6:.2f} ms; raise the bar or name the links"
+                f"{fastest.link.input_size} px, takes {fastest.int8_ns / 1e6:.2f} ms; raise the bar or name the links",
+                code="E_CONFIG_AUTO_CHAIN",
             )
         last = min(max(fitting), len(rungs) - count)
     chosen = [last]

@@ -76,7 +76,9 @@ def choose_profile(target: Target, device: str | None) -> DeviceProfile:
     profile = load_profile(device)
     if profile.target != target:
         raise ConfigError(
-            f"device '{profile.id}' is for --target {profile.target}, but --target {target} was asked; change one of the two"
+            f"device '{profile.id}' is for --target {profile.target}, but --target {target} was asked; "
+            "change one of the two",
+            code="E_CONFIG_CONFLICT",
         )
     check_tensorrt(profile)
     return profile
@@ -114,9 +116,14 @@ def check_output(out: Path, sources: Sequence[Source] = ()) -> None:
 
 def _check_content(out: Path) -> None:
     if out.exists() and not out.is_dir():
-        raise StoreError(f"{out}: expected a folder to write the bundle to, found a file; choose another --out")
+        raise StoreError(
+            f"{out}: expected a folder to write the bundle to, found a file; choose another --out", code="E_STORE_OCCUPIED"
+        )
     if out.is_dir() and any(out.iterdir()) and not is_bundle(out):
-        raise StoreError(f"{out}: the folder holds something that is no bundle; choose a new or empty folder for --out")
+        raise StoreError(
+            f"{out}: the folder holds something that is no bundle; choose a new or empty folder for --out",
+            code="E_STORE_OCCUPIED",
+        )
 
 
 def check_libraries(request: BuildRequest) -> None:
@@ -134,15 +141,18 @@ def check_libraries(request: BuildRequest) -> None:
         "onnx",
         "onnxruntime",
         "jinja2",
+        "packaging",
     ]
     needed += ["openvino"] if request.target == "cpu" else ["tensorrt_rtx"]
     needed += ["model_signing"] if request.key else []
     if missing := [name for name in needed if not is_installed(name)]:
         raise MissingDependency(
-            f"a build for --target {request.target} needs {', '.join(missing)}, not installed; pip install 'weckd-edge[all]'"
+            f"a build for --target {request.target} needs {', '.join(missing)}, not installed; "
+            "pip install 'weckd-edge[all]'",
+            code="E_MISSING_LIBRARY",
         )
     if request.key is not None and not request.key.is_file():
-        raise ConfigError(f"{request.key}: no such key file")
+        raise ConfigError(f"{request.key}: no such key file", code="E_CONFIG_KEY")
 
 
 def check_measurements(config: BuildConfig) -> None:
@@ -156,4 +166,4 @@ def check_measurements(config: BuildConfig) -> None:
     try:
         read_measurements(Path(config.ship.measurements))
     except ModelError as err:
-        raise ConfigError(f"[ship] measurements: {err}") from err
+        raise ConfigError(f"[ship] measurements: {err}", code="E_CONFIG_MEASUREMENTS") from err

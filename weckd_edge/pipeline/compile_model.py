@@ -126,20 +126,30 @@ def open_brought(request: CompileRequest) -> Brought:
 
     source = request.source
     if request.labels is not None and len(set(request.labels)) != len(request.labels):
-        raise ConfigError("--labels: names a class twice; expected each once, in the order of the network's outputs")
+        raise ConfigError(
+            "--labels: names a class twice; expected each once, in the order of the network's outputs",
+            code="E_CONFIG_CLASSES",
+        )
     is_onnx = source.suffix.lower() == ".onnx"
     for option, value in (("--model", request.model), ("--weights-key", request.weights_key)):
         if value is not None and (is_onnx or source.is_dir()):
-            raise ConfigError(f"{source.name}: {option} is for a checkpoint; an ONNX file or a link says itself what it is")
+            raise ConfigError(
+                f"{source.name}: {option} is for a checkpoint; an ONNX file or a link says itself what it is",
+                code="E_CONFIG_OPTION_UNUSED",
+            )
     if source.is_dir():
         if request.hints != InputHints() or request.labels is not None:
-            raise ConfigError(f"{source.name}: a link says itself how its input and labels are; leave those options out")
+            raise ConfigError(
+                f"{source.name}: a link says itself how its input and labels are; leave those options out",
+                code="E_CONFIG_OPTION_UNUSED",
+            )
         return open_link(source)
     if is_onnx:
         return open_onnx(source, request.hints, request.labels)
     if not source.is_file():
         raise ConfigError(
-            f"{source}: expected an .onnx file, a checkpoint with --model TIMM_NAME, or the folder of a former build's link"
+            f"{source}: expected an .onnx file, a checkpoint with --model TIMM_NAME, or the folder of a former build's link",
+            code="E_CONFIG_SOURCE",
         )
     return open_checkpoint(source, request.model, request.hints, request.labels, weights_key=request.weights_key)
 
@@ -161,7 +171,10 @@ def check_disk(out: Path, weights: int) -> None:
     for folder in (place, Path(tempfile.gettempdir())):
         free = shutil.disk_usage(folder).free >> 20
         if free < needed:
-            raise StoreError(f"{folder}: expected {needed} MiB of free space to work with, found {free} MiB; free some")
+            raise StoreError(
+                f"{folder}: expected {needed} MiB of free space to work with, found {free} MiB; free some",
+                code="E_STORE_NO_SPACE",
+            )
 
 
 class CompileStages(Stages):
@@ -342,7 +355,8 @@ def in_order(index: DatasetIndex, labels: tuple[str, ...] | None) -> DatasetInde
         ]
         raise ConfigError(
             f"labels: {'; '.join(parts)}; expected the same {len(index.labels)} classes ({', '.join(index.labels)}), in the "
-            "order of the network's outputs"
+            "order of the network's outputs",
+            code="E_CONFIG_CLASSES",
         )
     place = {label: labels.index(label) for label in index.labels}
     images = tuple(replace(record, label=place[index.labels[record.label]]) for record in index.images)
@@ -356,7 +370,8 @@ def _refuse_trained_on(former: DatasetIndex, index: DatasetIndex) -> None:
     if seen:
         raise DataError(
             f"{len(seen)} of {len(held_out)} test images were trained on by the build this link comes from (the first is "
-            f"{seen[0].path}); give that build's very data set, whose split is then kept, or one without its images"
+            f"{seen[0].path}); give that build's very data set, whose split is then kept, or one without its images",
+            code="E_DATA_TRAINED_ON",
         )
 
 
@@ -387,13 +402,14 @@ def read_calibration(
         odd = sorted(classes ^ set(index.labels))
         raise DataError(
             f"calibration: {path} holds the classes {', '.join(sorted(classes))}, expected those of the data set "
-            f"({', '.join(index.labels)}); '{odd[0]}' is in one alone"
+            f"({', '.join(index.labels)}); '{odd[0]}' is in one alone",
+            code="E_DATA_CALIBRATION",
         )
     if found.bad_files:
         first = found.bad_files[0]
         told = f"calibration: {len(found.bad_files)} files of {path} cannot be used (such as {first.path}: {first.reason})"
         if not skip_bad:
-            raise DataError(f"{told}; repair or remove them, or give --skip-bad to leave them out")
+            raise DataError(f"{told}; repair or remove them, or give --skip-bad to leave them out", code="E_DATA_BAD_IMAGES")
         progress.note(f"{told}; they are left out")
     for note in found.notes:
         progress.note(f"calibration: {note.text}")
@@ -403,7 +419,8 @@ def read_calibration(
         if twin is not None:
             raise DataError(
                 f"calibration: {image.listed.path} has the very pixels of the {twin.split} image {twin.path}; ranges fitted "
-                "to it would flatter the figures, leave it out"
+                "to it would flatter the figures, leave it out",
+                code="E_DATA_CALIBRATION_SPLIT",
             )
     images: Sequence[ImageRecord] = [
         image.record(label=index.labels.index(image.listed.label), group=image.pixels_sha256, split="train")
@@ -413,7 +430,8 @@ def read_calibration(
     if len(images) < fewest:
         raise DataError(
             f"calibration: {path} holds {len(images)} different images, expected at least {fewest}; add some, or leave "
-            "--calibrate-on out to take training images"
+            "--calibrate-on out to take training images",
+            code="E_DATA_CALIBRATION",
         )
     progress.note(f"calibration images: {len(images)} of {path.name}, none of them held out")
     return DatasetIndex(name=root.resolve().name, labels=index.labels, images=tuple(images), synthetic=index.synthetic), root

@@ -288,7 +288,8 @@ class BroughtCheckpoint(_TorchNetwork):
         if made.classes != len(index.labels):
             raise ModelError(
                 f"{self.file.name}: its classifier answers {made.classes} classes, expected one for each of "
-                f"{len(index.labels)} labels; train it on these classes, or give the data set of its own"
+                f"{len(index.labels)} labels; train it on these classes, or give the data set of its own",
+                code="E_MODEL_CLASSES",
             )
         spec = _input_spec(index, config, self.input_size, made.mean, made.std)
         rates = [
@@ -378,7 +379,9 @@ def open_checkpoint(
         "--to-inference": hints.to_inference,
     }
     for option in [option for option, is_given in given.items() if is_given]:
-        raise ConfigError(f"{option} is for ONNX files; {path.name} is a checkpoint, leave it out")
+        raise ConfigError(
+            f"{option} is for ONNX files; {path.name} is a checkpoint, leave it out", code="E_CONFIG_OPTION_UNUSED"
+        )
     made = read_checkpoint(model, path, len(labels) if labels else None, key=weights_key, mean=hints.mean, std=hints.std)
     is_bgr = hints.channel_order == "bgr"
     if is_bgr:
@@ -406,7 +409,8 @@ def open_link(folder: Path) -> BroughtLink:
     if not artifact.is_file():
         raise StoreError(
             f"{folder}: expected a link of a former build (such as OUT.work/link-M3-...) or a bundle, found neither; give "
-            "an .onnx file, or a checkpoint with --model"
+            "an .onnx file, or a checkpoint with --model",
+            code="E_STORE_NO_LINK",
         )
     link = _read(Link, artifact)
     check_ref(folder, link.weights)
@@ -432,7 +436,8 @@ def _link_of_bundle(folder: Path) -> BroughtLink:
                 return BroughtLink(link=shipped, folder=place.parent, former=index if not chain.brought else None)
     raise ModelError(
         f"{folder}: the bundle {manifest.name} holds the compiled graph alone, and the weights of {shipped.name} are "
-        f"no longer in {workspace.name} beside it; give the link's folder, or the checkpoint with --model"
+        f"no longer in {workspace.name} beside it; give the link's folder, or the checkpoint with --model",
+        code="E_MODEL_WEIGHTS_FILE",
     )
 
 

@@ -170,27 +170,33 @@ def _reader(folder: Path) -> Read:
         except FileNotFoundError:
             return None
         except OSError as err:
-            raise BundleError(f"{folder / path}: cannot be read ({err})") from err
+            raise BundleError(f"{folder / path}: cannot be read ({err})", code="E_BUNDLE_IO") from err
 
     return read
 
 
 def _check(evidence: Evidence, manifest: Manifest) -> None:
     if not evidence.chain.links:
-        raise BundleError(f"{CHAIN_FILE}: expected at least one link, found none")
+        raise BundleError(f"{CHAIN_FILE}: expected at least one link, found none", code="E_BUNDLE_EVIDENCE")
     if evidence.dataset.labels != manifest.labels:
         raise BundleError(
-            f"{DATASET_FILE}: expected the labels {list(manifest.labels)}, found {list(evidence.dataset.labels)}"
+            f"{DATASET_FILE}: expected the labels {list(manifest.labels)}, found {list(evidence.dataset.labels)}",
+            code="E_BUNDLE_EVIDENCE",
         )
     classes = len(manifest.labels)
     for prediction in evidence.verification.predictions:
         if len(prediction.compiled) != classes or not 0 <= prediction.label < classes:
-            raise BundleError(f"{VERIFICATION_FILE}: {prediction.path}: expected answers for {classes} labels")
+            raise BundleError(
+                f"{VERIFICATION_FILE}: {prediction.path}: expected answers for {classes} labels", code="E_BUNDLE_EVIDENCE"
+            )
     if evidence.performance is not None and len(evidence.performance.compiled.classes) != classes:
-        raise BundleError(f"{PERFORMANCE_FILE}: expected the figures of {classes} labels")
+        raise BundleError(f"{PERFORMANCE_FILE}: expected the figures of {classes} labels", code="E_BUNDLE_EVIDENCE")
     for recalls in (evidence.verification.recall_fp32, evidence.verification.recall_compiled):
         if len(recalls) != classes:
-            raise BundleError(f"{VERIFICATION_FILE}: expected the recall of {classes} labels, found {len(recalls)}")
+            raise BundleError(
+                f"{VERIFICATION_FILE}: expected the recall of {classes} labels, found {len(recalls)}",
+                code="E_BUNDLE_EVIDENCE",
+            )
 
 
 def _read(read: Read, name: str, kind: type[T]) -> T:
@@ -205,5 +211,5 @@ def _read_if_there(read: Read, name: str, kind: type[T]) -> T | None:
 def _read_bytes(read: Read, name: str) -> bytes:
     data = read(f"{EVIDENCE_FOLDER}/{name}")
     if data is None:
-        raise BundleError(f"{EVIDENCE_FOLDER}/{name}: expected this evidence file, found none")
+        raise BundleError(f"{EVIDENCE_FOLDER}/{name}: expected this evidence file, found none", code="E_BUNDLE_EVIDENCE")
     return data

@@ -13,7 +13,7 @@ from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.runtime.backends.base import Runner
 from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.devices.runtime.model_choice import choose_model
-from weckd_edge.report import Picture
+from weckd_edge.report.pictures import Picture
 
 
 def picture_frames(

@@ -72,7 +72,7 @@ def find_backend(name: str) -> Backend:
         ConfigError: No backend is called so.
     """
     if name not in BACKENDS:
-        raise ConfigError(f"unknown backend '{name}'{did_you_mean(name, BACKENDS)}")
+        raise ConfigError(f"unknown backend '{name}'{did_you_mean(name, BACKENDS)}", code="E_CONFIG_CHOICE")
     return BACKENDS[name]
 
 
@@ -98,7 +98,7 @@ def open_runner(
     """
     row = find_backend(backend)
     if threads < 1:
-        raise ConfigError(f"threads = {threads}: expected at least 1")
+        raise ConfigError(f"threads = {threads}: expected at least 1", code="E_CONFIG_RANGE")
     module = cast(_Opener, importlib.import_module(row.module))
     return module.open_model(model, threads=threads, cache_dir=cache_dir, reference=reference)
 
@@ -112,6 +112,6 @@ def open_network(backend: str, model: ModelSource, tensor_name: str, *, threads:
     """
     row = find_backend(backend)
     if not row.network_only:
-        raise ModelError(f"{backend} cannot time the network alone; openvino can")
+        raise ModelError(f"{backend} cannot time the network alone; openvino can", code="E_MODEL_BACKEND_MODE")
     module = cast(_Opener, importlib.import_module(row.module))
     return module.open_network(model, tensor_name, threads=threads)

@@ -40,7 +40,8 @@ class TrainingStages(StageRunner):
         if self.config.data.unlabelled and not strategy.pool:
             raise ConfigError(
                 f"data.unlabelled names a folder, but distill.strategy = '{strategy.name}' shows no link an image without a "
-                f"label; name a strategy that does, such as 'guided{POOL}', or leave the folder out"
+                f"label; name a strategy that does, such as 'guided{POOL}', or leave the folder out",
+                code="E_CONFIG_CONFLICT",
             )
 
     def check_data(self, index: DatasetIndex) -> None:
@@ -56,7 +57,8 @@ class TrainingStages(StageRunner):
         if not (min(frame.height, frame.width) >= LEAST_SIDE and max(frame.height, frame.width) <= MOST_SIDE):
             raise ConfigError(
                 f"the commonest size of the images is {frame.width} by {frame.height} pixels, but a device takes "
-                f"{LEAST_SIDE} to {MOST_SIDE} a side; name the camera's in the config: [input] frame = [HEIGHT, WIDTH]"
+                f"{LEAST_SIDE} to {MOST_SIDE} a side; name the camera's in the config: [input] frame = [HEIGHT, WIDTH]",
+                code="E_CONFIG_RANGE",
             )
         check_report(self.config.report, index)
         check_labels(self.config.guard, index.labels)

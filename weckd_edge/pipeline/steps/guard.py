@@ -56,9 +56,14 @@ def check_labels(config: GuardConfig, labels: Sequence[str]) -> None:
     """
     for label in config.refuse_labels:
         if label not in labels:
-            raise ConfigError(f"guard.refuse_labels: the data set has no label '{label}'{did_you_mean(label, labels)}")
+            raise ConfigError(
+                f"guard.refuse_labels: the data set has no label '{label}'{did_you_mean(label, labels)}",
+                code="E_CONFIG_CLASSES",
+            )
     if labels and set(config.refuse_labels) == set(labels):
-        raise ConfigError("guard.refuse_labels: every label is refused, so that no frame would ever be answered")
+        raise ConfigError(
+            "guard.refuse_labels: every label is refused, so that no frame would ever be answered", code="E_CONFIG_CLASSES"
+        )
 
 
 def make_guard(

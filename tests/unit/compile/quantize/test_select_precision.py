@@ -288,7 +288,7 @@ def test_an_int8_that_cannot_be_made_is_told_and_the_rest_goes_on(
     selector: Callable[..., Selector], times: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
-        raise ModelError("an operator nobody knows")
+        raise ModelError("an operator nobody knows", code="E_MODEL_GRAPH")
 
     monkeypatch.setattr(select_precision, "quantize", refuse)
     times(2.0, 2.0)
@@ -299,7 +299,7 @@ def test_asked_for_alone_such_an_int8_stops_the_build(
     selector: Callable[..., Selector], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
-        raise ModelError("an operator nobody knows")
+        raise ModelError("an operator nobody knows", code="E_MODEL_GRAPH")
 
     monkeypatch.setattr(select_precision, "quantize", refuse)
     with pytest.raises(ModelError, match=r"no int8 form of this network could be made .*nobody knows"):
@@ -382,7 +382,7 @@ def blame(operator: str, message: str) -> Callable[[Path], None]:
         made_by = {output: node for node in graph.node for output in node.output}
         for node in graph.node:
             if node.op_type == operator and made_by[node.input[0]].op_type == "DequantizeLinear":
-                raise ModelError(message.format(node.name))
+                raise ModelError(message.format(node.name), code="E_MODEL_GRAPH")
 
     return build
 
@@ -439,7 +439,7 @@ def test_where_fp32_itself_cannot_be_built_the_reason_is_the_error(
     selector: Callable[..., Selector], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> Any:
-        raise ModelError("an operator nobody knows")
+        raise ModelError("an operator nobody knows", code="E_MODEL_GRAPH")
 
     monkeypatch.setattr(select_precision.openvino_backend, "build", refuse)
     with pytest.raises(ModelError, match=r"cannot run in FP32, .* an operator nobody knows"):
@@ -458,9 +458,9 @@ def test_for_a_jetson_what_its_builder_refuses_stays_in_float_or_the_next_form_s
         if refused == "Add":
             blame("Add", "cannot build {}")(graph)
         elif any(n.op_type == "QuantizeLinear" for n in model.graph.node):
-            raise ModelError("cannot build it")
+            raise ModelError("cannot build it", code="E_MODEL_GRAPH")
         elif refused != "Conv" and any(t.data_type == onnx.TensorProto.FLOAT16 for t in model.graph.initializer):
-            raise ModelError("cannot build it in FP16")
+            raise ModelError("cannot build it in FP16", code="E_MODEL_GRAPH")
 
     monkeypatch.setattr(select_precision, "is_installed", lambda _: True)
     monkeypatch.setattr(select_precision.tensorrt_rtx_backend, "preflight", preflight)
@@ -538,7 +538,7 @@ def test_int8_of_a_users_own_that_the_device_cannot_build_is_refused(
     selector: Callable[..., Selector], brought: tuple[ExportedModel, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> Any:
-        raise ModelError("node 'sum' has no implementation")
+        raise ModelError("node 'sum' has no implementation", code="E_MODEL_GRAPH")
 
     search = selector("jetson")
     search.exported, search.fp32_onnx = brought[0], brought[1] / "model.onnx"

@@ -43,7 +43,7 @@ class Implementations:
                 assert frame.shape == (1, 24, 32, 3)
                 assert frame.flags.c_contiguous
                 if outer.fails:
-                    raise ModelError("refused")
+                    raise ModelError("refused", code="E_MODEL_GRAPH")
                 light = frame.mean() / 512
                 answer = np.array([light, 0.5 - light, 0.5], np.float32)
                 if model == OTHER.model:

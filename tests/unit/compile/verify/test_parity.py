@@ -92,7 +92,7 @@ class Implementations:
 
     def open_runner(self, backend: str, model: Path, *, reference: bool = False) -> Any:
         if model == self.fails:
-            raise ModelError(f"{model}: refused")
+            raise ModelError(f"{model}: refused", code="E_MODEL_GRAPH")
         self.opened.append((backend, model, reference))
         outer = self
 
@@ -234,7 +234,7 @@ def test_every_implementation_is_opened_as_asked_and_closed(ears: Ears, stub: Im
 def test_after_an_error_in_the_middle_every_runner_is_closed(ears: Ears, stub: Implementations) -> None:
     def breaks(light: int) -> tuple[float, ...]:
         if light == ears.light[3]:
-            raise ModelError("refuses this frame")
+            raise ModelError("refuses this frame", code="E_MODEL_GRAPH")
         return RIGHT[0]
 
     stub.answers[SHIPPED.model] = breaks

@@ -283,7 +283,7 @@ def test_the_command_writes_pictures_and_its_json_says_how_far_to_rely_on_them(
     assert rows[0]["method"].startswith("occlusion: ")
     assert "pictures: 3 of 4 in" in err
     code, out, err = run(*args, tmp_path / "out")
-    assert (code, out) == (1, "")
+    assert (code, json.loads(out)["error"]["code"]) == (1, "E_STORE_OCCUPIED")
     assert "is not overwritten" in err
     code, out, err = run(*args, tmp_path / "more")
     assert (code, out.count("bad.png")) == (0, 2)

@@ -38,7 +38,7 @@ class FakeRunner:
 
     def run(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         if len(self.seen) == self.fail_at:
-            raise ModelError("broken")
+            raise ModelError("broken", code="E_MODEL_GRAPH")
         self.seen.append(int(frame.flat[0]))
         return np.zeros(3, np.float32)
 
@@ -225,7 +225,7 @@ class Meter:
     def read(self) -> Reading:
         self.reads += 1
         if self.reads == self.fail_after:
-            raise PowerSourceError("the cable fell out")
+            raise PowerSourceError("the cable fell out", code="E_DEVICE_POWER_SOURCE")
         return Reading(at_ns=time.monotonic_ns(), power_mw=6000.0 if self.runner.seen else 2000.0)
 
     def close(self) -> None:
@@ -348,7 +348,7 @@ def test_a_model_that_lost_the_tensors_name_is_cut_in_its_onnx_graph(
 ) -> None:
     def open_network(backend: str, model: Path, name: str, threads: int) -> FakeRunner:
         if model.suffix == ".xml":
-            raise ModelError("no tensor is called 'image'")
+            raise ModelError("no tensor is called 'image'", code="E_MODEL_GRAPH")
         return fakes["network"]
 
     monkeypatch.setattr(bench_module, "open_network", open_network)

@@ -30,7 +30,7 @@ class Remembers:
 
     def run(self, frame: NDArray[np.uint8]) -> None:
         if len(self.seen) == self.fail_at:
-            raise ModelError("broken")
+            raise ModelError("broken", code="E_MODEL_GRAPH")
         self.seen.append(int(frame.flat[0]))
         self.collecting.add(gc.isenabled())
 

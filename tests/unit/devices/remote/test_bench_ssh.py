@@ -25,6 +25,7 @@ from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import ConfigError, DeviceError, StoreError
 from weckd_edge.core.serialization import from_json
 from weckd_edge.devices.bench.folder import read_bench
+from weckd_edge.devices.bench.power.table import METERS
 from weckd_edge.devices.bench.verdict import verdict_of
 from weckd_edge.devices.remote import agent, base, device, host_session, many_hosts
 from weckd_edge.devices.remote.base import Access, Finished, LostError
@@ -34,6 +35,7 @@ from weckd_edge.devices.remote.hosts import Host, parse_hosts
 from weckd_edge.devices.remote.many_hosts import bench_hosts
 from weckd_edge.devices.remote.payload import code_files, make_parcel
 from weckd_edge.devices.remote.records import HostRecord, HostResult
+from weckd_edge.devices.runtime.backends.table import BACKENDS
 
 LONG = Job(rules="mobile", backend="onnxruntime", power="none", generator="own", warmup=3)
 SHORT = replace(LONG, rules="quick", queries=70)
@@ -516,13 +518,23 @@ def test_hosts_may_be_given_in_several_options() -> None:
 
 def test_the_parcel_holds_nothing_that_trains_compiles_or_talks(bundle: Bundle) -> None:
     names = [name for name, _ in code_files()]
-    assert not [name for name in names if name.split("/")[1] in ("train", "compile", "cli")]
+    assert len(names) == len(set(names))
+    assert not [name for name in names if name.split("/")[1] in ("train", "compile", "cli", "pipeline", "report", "metrics")]
+    rooms = {name.split("/")[2] for name in names if name.startswith("weckd_edge/devices/") and name.count("/") > 2}
+    assert rooms & {"attribution", "demo", "doctor", "gates", "latency_model"} == set()
+    assert "weckd_edge/devices/bench/cold_start.py" in names, "a process that the bench starts"
     assert "weckd_edge/devices/profiles/shipped/raspberry-pi-5.toml" in names
     parcel = make_parcel(bundle, SHORT)
     assert parcel == make_parcel(bundle, SHORT)
     with tarfile.open(fileobj=io.BytesIO(parcel)) as archive:
         inside = archive.getnames()
     assert {f"bundle/{ref.path}" for ref in bundle.manifest.files} | {"bundle/manifest.json", "job.json"} <= set(inside)
+
+
+def test_the_parcel_holds_every_backend_and_power_source_of_the_tables() -> None:
+    names = {name.removesuffix(".py").replace("/", ".") for name, _ in code_files()}
+    assert {row.module for row in BACKENDS.values()} <= names
+    assert {meter.__module__ for meter in METERS.values()} <= names  # type: ignore[attr-defined]  # classes
 
 
 def test_every_module_of_the_parcel_can_be_imported_without_the_rest_of_the_package(tmp_path: Path) -> None:

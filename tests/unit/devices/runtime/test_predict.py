@@ -104,7 +104,7 @@ def test_a_backend_that_is_asked_for_and_absent_is_named_when_opened(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def absent(module: str, purpose: str) -> None:
-        raise MissingDependency(f"{module} is needed to {purpose} and is not installed")
+        raise MissingDependency(f"{module} is needed to {purpose} and is not installed", code="E_MISSING_LIBRARY")
 
     monkeypatch.setattr("weckd_edge.devices.runtime.backends.onnxruntime_backend.require", absent)
     with pytest.raises(MissingDependency, match="onnxruntime is needed"):

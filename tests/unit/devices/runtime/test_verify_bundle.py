@@ -119,7 +119,7 @@ def runners(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
 
     def open_runner(backend: str, model: ModelBytes, *, threads: int) -> FakeRunner:
         assert model.graph
-        result = found.get(backend, MissingDependency(f"{backend} is not installed"))
+        result = found.get(backend, MissingDependency(f"{backend} is not installed", code="E_MISSING_LIBRARY"))
         if isinstance(result, Exception):
             raise result
         assert isinstance(result, FakeRunner)

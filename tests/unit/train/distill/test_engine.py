@@ -14,7 +14,7 @@ from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.distill.augmentation import apply_views, draw_views
-from weckd_edge.train.distill.engine import CHECKPOINT, Average, fit
+from weckd_edge.train.distill.engine import CHECKPOINT, fit, moving_average
 from weckd_edge.train.distill.sampler import Feed, epoch_batches
 from weckd_edge.train.distill.task import Batch, ChainTask, LabelTask, Teacher, draw_mix
 from weckd_edge.train.networks.models import Student, create
@@ -172,14 +172,14 @@ def test_teacher_and_student_sizes_see_the_same_view() -> None:
 
 def test_averaged_weights_follow_the_definition() -> None:
     one = student(0)
-    average = Average(one, 0.9)
+    average = moving_average(one, 0.9)
     start = {key: value.clone() for key, value in one.state_dict().items()}
     for value in one.state_dict().values():
         if value.is_floating_point():
             value.add_(1.0)
-    average.update(one)
+    average.update_parameters(one)
     first = min(0.9, 1 / 10)
-    for key, value in average.state.items():
+    for key, value in average.module.state_dict().items():
         if value.is_floating_point():
             assert torch.allclose(value, start[key] * first + (start[key] + 1) * (1 - first), atol=1e-5)
 

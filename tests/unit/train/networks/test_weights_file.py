@@ -298,7 +298,7 @@ def test_the_command_line_shows_the_lines_to_copy(
     code, _, err = run("compile", tmp_path / "w.pth", *options)
     first, *lines = err.splitlines()
     assert code == 1
-    assert first.startswith("error: w.pth: cannot be read as weights: it holds ")
+    assert first.startswith("error[E_MODEL_WEIGHTS_FILE]: w.pth: cannot be read as weights: it holds ")
     assert lines[0] == "import torch; found = torch.load('w.pth', map_location='cpu', weights_only=False)"
     assert len(lines) == 3
 

@@ -273,14 +273,39 @@ def test_the_licence_is_what_the_distribution_says(fields: dict[str, str], expec
 
 
 def test_requirements_count_by_the_extras_that_were_asked_for() -> None:
-    lines = ("fsspec[http]>=2", "ruff; extra == 'dev'", "Jinja_2.x>=3 ; extra == 'report'", "tomli; python_version < '3.11'")
-    assert dict(requirements(lines, None)) == {
-        "fsspec": frozenset({"http"}),
-        "jinja-2-x": frozenset(),
-        "tomli": frozenset(),
-    }
-    assert [name for name, _ in requirements(lines, frozenset())] == ["fsspec", "tomli"]
-    assert [name for name, _ in requirements(lines, frozenset({"dev"}))] == ["fsspec", "ruff", "tomli"]
+    lines = ("fsspec[http]>=2", "ruff; extra == 'dev'", "Jinja_2.x>=3 ; extra == 'report'")
+    assert dict(requirements(lines, frozenset({"report"}))) == {"fsspec": frozenset({"http"}), "jinja-2-x": frozenset()}
+    assert [name for name, _ in requirements(lines, frozenset())] == ["fsspec"]
+    assert [name for name, _ in requirements(lines, frozenset({"dev"}))] == ["fsspec", "ruff"]
+
+
+def test_what_another_python_or_machine_requires_does_not_count() -> None:
+    lines = (
+        "older; python_version < '3'",
+        "newer; python_version >= '3'",
+        "both; python_version >= '3' and extra == 'x'",
+        "elsewhere; sys_platform == 'none such'",
+        "either; sys_platform == 'none such' or extra == 'x'",
+    )
+    assert [name for name, _ in requirements(lines, frozenset())] == ["newer"]
+    assert [name for name, _ in requirements(lines, frozenset({"x"}))] == ["newer", "both", "either"]
+
+
+def test_a_line_that_is_no_requirement_is_left_out() -> None:
+    assert [name for name, _ in requirements(("good", "bad (>dev)", "??"), frozenset())] == ["good"]
+
+
+def test_what_only_developers_need_is_no_part_of_what_made_a_bundle() -> None:
+    required = {"weckd-edge": ["a; extra == 'x'", "b; extra == 'dev'"], "a": None, "b": None}
+
+    def find(name: str) -> Any:
+        about = Message()
+        about["Name"] = name
+        for extra in ("x", "dev"):
+            about["Provides-Extra"] = extra
+        return SimpleNamespace(metadata=about, version="1", requires=required[name])
+
+    assert [one.name for one in used_distributions(find)] == ["a", "weckd-edge"]
 
 
 def test_what_is_required_in_turn_is_listed_once_and_what_is_absent_is_not() -> None:
