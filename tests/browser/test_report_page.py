@@ -175,8 +175,7 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
         abstention=Abstention(
             guard=GuardRecord(guard=None, frames=300, groups=80, asked=0.01, promised=0.02, note="a drawn one"),
             threshold=None,
-            abstain_below=BELOW,
-            refuse_labels=(),
+            operating_point=OperatingPoint(abstain_below=BELOW),
             refused_test=after,
             refused_for={"blurred": 2},
             answered=after,

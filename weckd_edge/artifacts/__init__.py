@@ -11,6 +11,7 @@ from weckd_edge.artifacts.abstention import (
     CoveragePoint,
     FarKind,
     GuardRecord,
+    OperatingPoint,
     ThresholdRecord,
 )
 from weckd_edge.artifacts.audit import (
@@ -42,7 +43,7 @@ from weckd_edge.artifacts.frame import (
     diagonal_positions,
 )
 from weckd_edge.artifacts.guard import FrameGuard, QualityBars, QualityFigures
-from weckd_edge.artifacts.manifest import GoldenFrames, Manifest, OperatingPoint
+from weckd_edge.artifacts.manifest import GoldenFrames, Manifest
 from weckd_edge.artifacts.measurement import (
     EarlyStop,
     Latency,
@@ -64,7 +65,15 @@ from weckd_edge.artifacts.metrics import (
     Performance,
     Slice,
 )
-from weckd_edge.artifacts.models import BuiltModel, ExportedModel, QuantizedModel, Recalibration, Selection, Trial
+from weckd_edge.artifacts.models import (
+    BuiltModel,
+    ExportedModel,
+    QuantizedModel,
+    RecalibratedModel,
+    Recalibration,
+    Selection,
+    Trial,
+)
 from weckd_edge.artifacts.selection import Gate, LinkLatency, Shipping, WeighedLink
 from weckd_edge.artifacts.verification import (
     ApartFrame,
@@ -152,6 +161,7 @@ __all__ = [
     "QualityFigures",
     "QuantizedModel",
     "Rate",
+    "RecalibratedModel",
     "Recalibration",
     "ReliabilityBin",
     "Resize",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from weckd_edge.artifacts.abstention import OperatingPoint
 from weckd_edge.artifacts.base import Target
 from weckd_edge.artifacts.frame import InputSpec
 from weckd_edge.artifacts.models import BuiltModel
@@ -27,19 +28,6 @@ class GoldenFrames:
     expected: FileRef
     reference: str
     tolerance: dict[str, float]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OperatingPoint:
-    """How probabilities become a decision.
-
-    Attributes:
-        abstain_below: The decision is "unable to analyze" where no probability reaches this; 0 never abstains.
-        refuse_labels: The decision is "unable to analyze" where it would be one of these.
-    """
-
-    abstain_below: float = 0.0
-    refuse_labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -51,7 +51,6 @@ class BuildConfig:
         guard: The frame guard.
         abstain: How sure an answer must be.
         card: What the builder says of the model.
-        abstain_below: See ``OperatingPoint``.
     """
 
     seed: int = 0
@@ -72,17 +71,10 @@ class BuildConfig:
     guard: GuardConfig = GuardConfig()
     abstain: AbstainConfig = AbstainConfig()
     card: CardConfig = CardConfig()
-    abstain_below: float = 0.0
 
     def __post_init__(self) -> None:
         check(len(self.link) != 1, f"a chain needs at least two links, got {len(self.link)}")
         check(0 <= self.seed <= MOST_SEED, f"seed = {self.seed}: expected 0 to {MOST_SEED}")
-        check(0 <= self.abstain_below < 1, f"abstain_below = {self.abstain_below}: expected 0 up to under 1")
-        check(
-            self.abstain.risk is None or self.abstain_below == 0,
-            "abstain_below and abstain.risk contradict each other: the one sets the threshold, the other finds it; keep one",
-            code="E_CONFIG_CONFLICT",
-        )
         number = int(self.ship.link[1:]) if self.ship.link[:1] == "M" else 1
         check(
             not self.link or 1 <= number <= len(self.link),

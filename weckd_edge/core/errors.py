@@ -82,7 +82,7 @@ def first_line(said: BaseException | str, *, skip: tuple[str, ...] = ()) -> str:
 
 
 def last_line(err: BaseException) -> str:
-    """Return the last line of a library's error that says something, at most 200 characters, where the reason stands there."""
+    """Return the last line that says something, at most 200 characters of it: where some libraries put the reason."""
     lines = [line.strip() for line in str(err).splitlines() if line.strip()]
     return (lines or [type(err).__name__])[-1][:200]
 

@@ -42,11 +42,12 @@ class Stages(TrainingStages, CompilingStages, JudgingStages):
         built = (*self._compile(selected, exported.artifact.input.frame, index), *self._convert(link))
         as_written, shipped = self.candidates(selected)
         teacher = chain.links[0] if shipped_link.at else None
-        verification = self._verify(link, exported, as_written, shipped, index, uncalibrated, with_temperature, teacher)
+        how = with_temperature.recalibration
+        verification = self._verify(link, exported, as_written, shipped, index, uncalibrated, how, teacher)
         golden = self._golden(exported, as_written, shipped, index)
         guard = self.guard(exported.artifact.input.frame, index)
         abstention = self._abstention(exported, shipped, verification, guard, index)
-        threshold = abstention.artifact.abstain_below
+        threshold = abstention.artifact.operating_point.abstain_below
         performance = self._performance(link, shipped, verification, index, teacher, threshold).artifact
         measurements = (self._bench(exported, selected, shipped, golden, guard.artifact), *shipped_link.measurements)
         probes = self._probe(link, index)

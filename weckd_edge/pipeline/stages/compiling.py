@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weckd_edge.artifacts import BuiltModel, DatasetIndex, ExportedModel, FrameSpec, Link, Recalibration, Selection
+from weckd_edge.artifacts import BuiltModel, DatasetIndex, ExportedModel, FrameSpec, Link, RecalibratedModel, Selection
 from weckd_edge.core.fingerprint import versions
 from weckd_edge.core.store import Stage, sha256_file
 from weckd_edge.devices.machine.detect import detect, needs_half_range
@@ -200,12 +200,12 @@ class CompilingStages(StageRunner):
         selected: Stage[Selection],
         shipped: Candidate,
         index: Stage[DatasetIndex],
-    ) -> Stage[Recalibration]:
+    ) -> Stage[RecalibratedModel]:
         from weckd_edge.compile.verify.temperature import recalibrate
 
         return self.stage(
             "recalibrate",
-            Recalibration,
+            RecalibratedModel,
             {
                 "shipped": [shipped.name, shipped.model.parent.name],
                 "onnx": selected.artifact.onnx.sha256,

@@ -251,7 +251,7 @@ class JudgingStages(StageRunner):
                 "verification": verification.folder.name,
                 "others": self.config.guard.other_frames,
                 "refuse": self.config.guard.refuse_labels,
-                "abstain": [self.config.abstain, self.config.abstain_below],
+                "abstain": self.config.abstain,
                 "seed": self.config.seed,
             },
             judge,

@@ -21,6 +21,7 @@ from weckd_edge.artifacts import (
     Gate,
     GuardRecord,
     ImageRecord,
+    OperatingPoint,
     Prediction,
     Split,
     ThresholdRecord,
@@ -153,7 +154,7 @@ def judge_abstention(trial: Trial, record: GuardRecord, progress: Progress) -> A
     labels, refused_labels = trial.index.labels, trial.config.guard.refuse_labels
     with progress.task("abstention", 3) as task:
         threshold = _threshold(trial, guard)
-        below = trial.config.abstain_below if threshold is None else threshold.chosen or 0.0
+        below = trial.config.abstain.threshold if threshold is None else threshold.chosen or 0.0
         task.advance()
         frames = (frame_from_file(trial.root / p.path, trial.spec)[0] for p in trial.predictions)
         sights = [guard.judge(frame) if guard is not None else None for frame in frames]
@@ -173,8 +174,7 @@ def judge_abstention(trial: Trial, record: GuardRecord, progress: Progress) -> A
     return Abstention(
         guard=replace(record, guard=None),
         threshold=threshold,
-        abstain_below=below,
-        refuse_labels=refused_labels,
+        operating_point=OperatingPoint(abstain_below=below, refuse_labels=refused_labels),
         refused_test=rate_by_group(~passed, groups) if guard is not None else None,
         refused_for=dict(Counter(s.code for s in sights if s is not None and s.code is not None)),
         answered=rate_by_group(answered, groups),
@@ -204,18 +204,8 @@ def _threshold(trial: Trial, guard: OpenGuard | None) -> ThresholdRecord | None:
         wrong.append(best != record.label)
         groups.append(record.group)
     total = len({record.group for record in records})
-    found = find_threshold(
-        np.array(confidence), np.array(wrong, bool), groups, risk=config.risk, level=1 - config.confidence, all_groups=total
-    )
-    return ThresholdRecord(
-        risk=config.risk,
-        confidence=config.confidence,
-        chosen=found.value,
-        val_groups=total,
-        answered_groups=found.groups,
-        val_risk=found.risk,
-        p_value=found.p_value,
-        more_groups=found.more_groups,
+    return find_threshold(
+        np.array(confidence), np.array(wrong, bool), groups, risk=config.risk, certainty=config.confidence, all_groups=total
     )
 
 

@@ -145,9 +145,10 @@ def assemble(parts: Parts) -> Manifest:
             input_name=parts.exported.input_name,
             network_input_name=parts.exported.network_input_name,
             output_name=parts.exported.output_name,
-            operating_point=OperatingPoint(
-                abstain_below=parts.abstention.abstain_below if parts.abstention else parts.config.abstain_below,
-                refuse_labels=parts.config.guard.refuse_labels,
+            operating_point=parts.abstention.operating_point
+            if parts.abstention
+            else OperatingPoint(
+                abstain_below=parts.config.abstain.threshold, refuse_labels=parts.config.guard.refuse_labels
             ),
             models=models,
             onnx=onnx,

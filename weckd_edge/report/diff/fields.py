@@ -12,7 +12,7 @@ from weckd_edge.report.diff.bundle_pair import Data, Side
 Facts = dict[str, str]
 Reader = Callable[[Side], Facts | None]
 
-_THRESHOLDS = ("gates", "guard", "abstain", "abstain_below")
+_THRESHOLDS = ("gates", "guard", "abstain")
 """Tables of the configuration that belong to the thresholds."""
 _LINK = ("model", "options", "parameters", "macs", "labels_used", "images_used")
 

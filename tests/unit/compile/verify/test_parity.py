@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import weckd_edge.compile.verify.parity as module
-from weckd_edge.artifacts import DatasetIndex, ExecutedLayer, FileRef, FrameSpec, Parting, Recalibration, Verification
+from weckd_edge.artifacts import DatasetIndex, ExecutedLayer, FrameSpec, Parting, Recalibration, Verification
 from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB
 from weckd_edge.compile.verify.parity import FLOAT_TOLERANCE, INT8_TOLERANCE, Candidate, compare, verify
 from weckd_edge.core.errors import DataError, ModelError
@@ -309,7 +309,6 @@ def test_of_each_pair_it_is_counted_which_alone_is_right_and_the_worst_frames_ar
 
 def recalibration(temperature: float) -> Recalibration:
     return Recalibration(
-        onnx=FileRef(path="model.onnx", sha256="0" * 64, bytes=1),
         temperature=temperature,
         unpulled=temperature,
         val_images=40,
@@ -318,8 +317,6 @@ def recalibration(temperature: float) -> Recalibration:
         val_nll_after=0.7,
         answered_by="openvino int8",
         note="found on 40 validation images in 40 groups",
-        source_sha256="1" * 64,
-        built=None,
     )
 
 
@@ -339,7 +336,7 @@ def test_what_ships_is_held_to_what_it_was_at_the_temperature(ears: Ears, stub: 
     assert (last.a, last.b) == ("torch fp32 at that temperature", "openvino int8")
     assert last.max_abs < 1e-6
     check = found.calibration
-    assert (check.temperature, check.val_images, check.val_nll_after) == (2.0, 40, 0.7)
+    assert check.recalibration == recalibration(2.0)
     assert check.before.nll.value == pytest.approx(-math.log(0.8), abs=1e-6)
     assert check.after.nll.value == pytest.approx(-math.log(scale(np.array([RIGHT[0]]), 2.0)[0, 0]), abs=1e-6)
     assert found.flips == 0

@@ -89,7 +89,7 @@ def test_too_few_validation_groups_fail_or_are_reported_as_asked(index: DatasetI
     config = BuildConfig(abstain=AbstainConfig(risk=0.05))
     found = judge_abstention(trial(index, tmp_path, config), record(index, tmp_path), SilentProgress())
     assert found.threshold is not None
-    assert (found.threshold.chosen, found.threshold.more_groups, found.abstain_below) == (None, 29, 0.0)
+    assert (found.threshold.chosen, found.threshold.more_groups, found.operating_point.abstain_below) == (None, 29, 0.0)
     (gate,) = judge_threshold(found.threshold, config.abstain)
     assert gate.verdict == "FAIL"
     assert "29 more groups" in gate.reason

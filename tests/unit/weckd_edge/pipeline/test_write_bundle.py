@@ -41,7 +41,7 @@ from weckd_edge.artifacts import (
     Verification,
 )
 from weckd_edge.bundle.reader import open_bundle
-from weckd_edge.config import BuildConfig, GateConfig, LinkConfig, ReportConfig
+from weckd_edge.config import AbstainConfig, BuildConfig, GateConfig, LinkConfig, ReportConfig
 from weckd_edge.core.errors import BundleError, ConfigError, DataError, StoreError
 from weckd_edge.core.fingerprint import versions
 from weckd_edge.core.store import check_ref, file_ref, refs_in
@@ -319,7 +319,7 @@ def test_a_bundle_for_a_jetson_holds_the_recipe_and_no_file_of_a_preflight(tmp_p
 
 
 def test_the_manifest_says_what_the_parts_are(tmp_path: Path) -> None:
-    manifest = assemble(make_parts(tmp_path, abstain_below=0.6))
+    manifest = assemble(make_parts(tmp_path, abstain=AbstainConfig(threshold=0.6)))
     assert (manifest.name, manifest.target, manifest.device) == ("bundle", "cpu", "generic-x86")
     assert (manifest.labels, manifest.input) == (LABELS, INPUT)
     assert (manifest.input_name, manifest.network_input_name, manifest.output_name) == (
