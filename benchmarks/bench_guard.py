@@ -22,15 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 from record import append
 
-from weckd_edge.artifacts import DatasetIndex, FrameSpec, Prediction
-from weckd_edge.config import BuildConfig, GuardConfig
+from weckd_edge.artifacts import FrameSpec
+from weckd_edge.config import GuardConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.images.frames import decode, fit
 from weckd_edge.devices.runtime.input_guard import OpenGuard, Sight, look_at
 from weckd_edge.metrics.intervals import wilson
 from weckd_edge.metrics.selective import auroc
-from weckd_edge.pipeline.steps.guard import KIND_FRAMES, Trial, far_frames
 from weckd_edge.train.input_guard.fit import fit_guard, looks_of
+from weckd_edge.train.input_guard.other_frames import KIND_FRAMES, every_nth, far_frames
 
 MOST = 1500
 """Frames of a set at most."""
@@ -78,18 +78,11 @@ def judge_set(name: str, sets: dict[str, list[tuple[Path, str]]]) -> dict[str, o
     refused = sum(sight.code is not None for sight in familiar)
     unfamiliar = sum(sight.code == "unfamiliar" for sight in familiar)
     low, high = wilson(refused, len(familiar))
-    trial = Trial(
-        index=DatasetIndex(name=name, labels=("a",), images=()),
-        root=Path("/"),
-        spec=spec,
-        config=BuildConfig(),
-        predictions=tuple(
-            Prediction(path=str(file.resolve()), group=group, label=0, fp32=(1.0,), compiled=(1.0,)) for file, group in test
-        ),
-        answer=lambda frame: np.ones(1, np.float32),
-    )
+    paths = sorted(file.resolve() for file, _ in test)
+    real = [fit(decode(path), height, width) for path in paths[every_nth(len(paths))]]
+    refusable = far_frames(spec, real, seed=0, phantoms=True, progress=SilentProgress())
     kinds: dict[str, dict[str, float]] = {}
-    for kind, frames in (*far_frames(trial, SilentProgress()), *others(name, sets, height, width)):
+    for kind, frames in (*refusable, *others(name, sets, height, width)):
         seen = [guard.judge(frame) for frame in frames]
         kinds[kind] = {
             "frames": len(seen),

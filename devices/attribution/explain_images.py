@@ -112,7 +112,7 @@ def overlay_of(
 
     Args:
         path: The image.
-        runner: Any model that takes the contract's frames.
+        runner: Any model that takes such frames.
         spec: Of the frames.
         label: Index of the label; None is the likeliest one.
         width_pixels: Of the picture.

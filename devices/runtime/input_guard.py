@@ -1,6 +1,6 @@
 """The frame guard: what a camera frame looks like, and whether that is anything the network was trained on.
 
-Everything is counted in whole numbers on a grid of 64 x 64 pixels of the contract's crop, each with its four neighbours in
+Everything is counted in whole numbers on a grid of 64 x 64 pixels of the frame's crop, each with its four neighbours in
 the frame itself, so that blur is seen. What follows are sums, products, quotients and square roots of doubles in a fixed
 order, each of which IEEE 754 rounds in one way only: the C library gives the same numbers to the bit.
 

@@ -37,7 +37,7 @@ from weckd_edge.artifacts import (
 from weckd_edge.config import ReportConfig
 from weckd_edge.metrics import measure_performance
 from weckd_edge.metrics.intervals import rate_by_group
-from weckd_edge.report import Evidence, Picture, write_evidence, write_report
+from weckd_edge.report import BundleContents, Picture, write_report
 
 pytestmark = pytest.mark.slow
 
@@ -130,27 +130,45 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
     index = DatasetIndex(name="ears", labels=LABELS, images=images)
     times = tuple(int(v) for v in np.random.default_rng(1).normal(9e5, 3e4, 256))
     latency = Latency(samples_ns=times, p50_ns=900_000, p90_ns=940_000, p99_ns=970_000, iqr_over_median=0.04)
-    evidence = Evidence(
+    manifest = Manifest(
+        name="ears",
+        target="cpu",
+        device="generic-x86",
+        labels=LABELS,
+        input=INPUT,
+        input_name="frame",
+        network_input_name="image",
+        output_name="probabilities",
+        operating_point=OperatingPoint(abstain_below=BELOW),
+        models=(),
+        onnx=REF,
+        selftest=GoldenFrames(frames=REF, expected=REF, reference="openvino", tolerance={}),
+        gates=(Gate(name="latency_p90_ms", bar=33.0, got=0.94, verdict="PASS", reason="0.94 ms is within 33 ms"),),
+        passed=True,
+        synthetic=False,
+        files=(),
+        versions={"weckd-edge": "0.1.0"},
+    )
+    contents = BundleContents(
+        manifest=manifest,
         dataset=index,
         chain=ChainRecord(
             links=(link("M1", 9_000_000, before, None), link("M2", 2_000_000, before, "1" * 64)), twin=None, labels_used=40
         ),
         verification=verification,
-        measurements=(
-            Measurement(
-                device="generic-x86",
-                host="Xeon",
-                backend="openvino",
-                backend_version="1",
-                precision="int8",
-                rules="single-stream, 256 queries",
-                threads=1,
-                frame_to_answer=latency,
-                network=None,
-                cold_start_ns=1_000_000,
-                peak_rss_bytes=100 << 20,
-                energy_mj=None,
-            ),
+        measurement=Measurement(
+            device="generic-x86",
+            host="Xeon",
+            backend="openvino",
+            backend_version="1",
+            precision="int8",
+            rules="single-stream, 256 queries",
+            threads=1,
+            frame_to_answer=latency,
+            network=None,
+            cold_start_ns=1_000_000,
+            peak_rss_bytes=100 << 20,
+            energy_mj=None,
         ),
         build=BuildRecord(config="{}", stages=(), data_name="ears"),
         selection=Selection(
@@ -188,30 +206,10 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
             ),
         ),
     )
-    manifest = Manifest(
-        name="ears",
-        target="cpu",
-        device="generic-x86",
-        labels=LABELS,
-        input=INPUT,
-        input_name="frame",
-        network_input_name="image",
-        output_name="probabilities",
-        operating_point=OperatingPoint(abstain_below=BELOW),
-        models=(),
-        onnx=REF,
-        selftest=GoldenFrames(frames=REF, expected=REF, reference="openvino", tolerance={}),
-        gates=(Gate(name="latency_p90_ms", bar=33.0, got=0.94, verdict="PASS", reason="0.94 ms is within 33 ms"),),
-        passed=True,
-        synthetic=False,
-        files=(),
-        versions={"weckd-edge": "0.1.0"},
-    )
-    write_evidence(folder, evidence)
     frame = np.random.default_rng(2).integers(0, 255, (48, 64, 3), np.uint8)
-    assert evidence.performance is not None
-    frames = {f.path: Picture(frame=frame, overlay=frame[:, ::-1].copy()) for f in evidence.performance.frames[:24]}
-    write_report(folder, manifest, folder / "report.html", frames=frames)
+    assert contents.performance is not None
+    frames = {f.path: Picture(frame=frame, overlay=frame[:, ::-1].copy()) for f in contents.performance.frames[:24]}
+    write_report(contents, folder / "report.html", frames=frames)
     return folder / "report.html", predictions
 
 

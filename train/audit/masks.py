@@ -16,7 +16,7 @@ from weckd_edge.devices.images.frames import decode, fit
 from weckd_edge.train.data.listing import stamp, walk_files
 
 Region = NDArray[np.bool_]
-"""``[frame_height, frame_width]``, True where the region is."""
+"""``[height, width]``, True where the region is."""
 
 RegionOf = Callable[[ImageRecord], Region]
 

@@ -19,24 +19,9 @@ from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.train.distill.losses import choose_soft_loss
 from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used, links_of, shares_of
-from weckd_edge.train.distill.trainer import Job, Trainer
-from weckd_edge.train.networks.models import Size, check_order, create, has_pretrained_trunk, measure
+from weckd_edge.train.distill.trainer import Job, Plan, Trainer
+from weckd_edge.train.networks.models import check_order, create, has_pretrained_trunk, measure
 from weckd_edge.train.networks.preprocess import suited_mean
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """One network of the chain before it is trained.
-
-    Attributes:
-        config: As the user asked.
-        input: Its input.
-        size: What it costs.
-    """
-
-    config: LinkConfig
-    input: InputSpec
-    size: Size
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

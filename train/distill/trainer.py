@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -39,17 +38,19 @@ RANGE_BATCH = 32
 NO_TEACHING = DistillConfig()
 
 
-class Planned(Protocol):
-    """A network before it is trained: see ``weckd_edge.train.distill.chain.Plan``."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """One network of the chain before it is trained.
 
-    @property
-    def config(self) -> LinkConfig: ...
+    Attributes:
+        config: As the user asked.
+        input: Its input.
+        size: What it costs.
+    """
 
-    @property
-    def input(self) -> InputSpec: ...
-
-    @property
-    def size(self) -> Size: ...
+    config: LinkConfig
+    input: InputSpec
+    size: Size
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +74,7 @@ class Job:
     """
 
     name: str
-    plan: Planned
+    plan: Plan
     share: int
     shares: tuple[int, ...] | None
     seed: int

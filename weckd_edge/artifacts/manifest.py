@@ -39,7 +39,7 @@ class Manifest:
         target: ``cpu`` or ``jetson``.
         device: Id of the device profile it was built for.
         labels: Class names in output order.
-        input: The frame contract.
+        input: The camera frame, and the network's input.
         input_name: Name of the graph's input.
         network_input_name: Name of the tensor between preprocessing and network.
         output_name: Name of the graph's output.

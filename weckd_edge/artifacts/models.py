@@ -21,7 +21,7 @@ class ExportedModel:
         input_name: Name of the frame input.
         network_input_name: Name of the tensor between preprocessing and network, where a bench of the network alone cuts.
         output_name: Name of the probabilities.
-        input: The contract.
+        input: The camera frame, and the network's input.
         labels: Class names.
         link_sha256: Digest of the weights it was made from.
         quantized: Whether a user brought it quantized already, so that nothing of it is there in FP32.

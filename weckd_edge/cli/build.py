@@ -31,7 +31,7 @@ from weckd_edge.core.words import with_plain_spaces
 if TYPE_CHECKING:
     from weckd_edge.artifacts import Figure, Performance, Rate
     from weckd_edge.config import BuildConfig, LinkConfig
-    from weckd_edge.pipeline.build import BuildOutcome
+    from weckd_edge.report import BundleContents
 
 EXIT_GATE_MISSED = 3
 
@@ -95,12 +95,12 @@ def command(
         train_along(request)
         return 0
     with make_progress(quiet) as progress:
-        outcome = build(request, progress)
+        contents = build(request, progress)
     if as_json:
-        print_json(summary(outcome))
+        print_json(summary(contents, out))
     else:
-        show(outcome)
-    return 0 if outcome.manifest.passed else EXIT_GATE_MISSED
+        show(contents, out)
+    return 0 if contents.manifest.passed else EXIT_GATE_MISSED
 
 
 def parse_target(name: str) -> Any:
@@ -144,17 +144,17 @@ def parse_link(text: str) -> LinkConfig:
     return replace(link, input_size=int(size)) if size else link
 
 
-def summary(outcome: BuildOutcome) -> dict[str, Any]:
-    """Return what ``--json`` prints."""
+def summary(contents: BundleContents, out: Path) -> dict[str, Any]:
+    """Return what ``--json`` prints of a bundle in the folder ``out``."""
+    from weckd_edge.pipeline.output_paths import normal_path
     from weckd_edge.report.chapters.summary import summarize
-    from weckd_edge.report.evidence import read_evidence
 
-    warnings = summarize(outcome.manifest, read_evidence(outcome.bundle, outcome.manifest)).warnings
-    manifest, verification, chain = outcome.manifest, outcome.verification, outcome.chain
+    warnings = summarize(contents).warnings
+    manifest, verification, chain = contents.manifest, contents.verification, contents.chain
     compiled = verification.accuracy_compiled
     twin = chain.twin
     return {
-        "bundle": str(outcome.bundle),
+        "bundle": str(normal_path(out)),
         "passed": manifest.passed,
         "warnings": [with_plain_spaces(warning) for warning in warnings],
         "links": [
@@ -171,10 +171,10 @@ def summary(outcome: BuildOutcome) -> dict[str, Any]:
             for link in chain.links
         ],
         "shipped": {
-            "link": outcome.shipping.chosen,
+            "link": contents.shipping.chosen,
             "precision": verification.precision,
             "backend": verification.backend,
-            "reason": outcome.shipping.reason,
+            "reason": contents.shipping.reason,
         },
         "weighed": [
             {
@@ -194,7 +194,7 @@ def summary(outcome: BuildOutcome) -> dict[str, Any]:
                 "passes": link.passes,
                 "gates": [{"name": g.name, "bar": g.bar, "got": g.got, "verdict": g.verdict} for g in link.gates],
             }
-            for link in outcome.shipping.links
+            for link in contents.shipping.links
         ],
         "accuracy": {
             "fp32": verification.accuracy_fp32.value,
@@ -204,11 +204,11 @@ def summary(outcome: BuildOutcome) -> dict[str, Any]:
             "test_images": compiled.images,
             "test_groups": compiled.groups,
         },
-        "performance": performance_summary(outcome.performance, manifest.labels),
+        "performance": performance_summary(contents.performance, manifest.labels) if contents.performance else None,
         "gates": [
             {"name": g.name, "bar": g.bar, "got": g.got, "verdict": g.verdict, "reason": g.reason} for g in manifest.gates
         ],
-        "stages": [{"name": s.name, "seconds": s.seconds, "reused": s.reused} for s in outcome.stages],
+        "stages": [{"name": s.name, "seconds": s.seconds, "reused": s.reused} for s in contents.build.stages],
     }
 
 
@@ -262,17 +262,17 @@ def brief(rate: Rate) -> str:
     return f"{rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})"
 
 
-def show(outcome: BuildOutcome) -> None:
-    """Print what a person wants to know."""
+def show(contents: BundleContents, out: Path) -> None:
+    """Print what a person wants to know of a bundle in the folder ``out``."""
+    from weckd_edge.pipeline.output_paths import normal_path
     from weckd_edge.report.chapters.summary import summarize, terminal_lines
     from weckd_edge.report.chapters.verdicts import chain_sentence, latency_text, weighed_row
-    from weckd_edge.report.evidence import read_evidence
     from weckd_edge.report.numbers import size
 
-    manifest, verification = outcome.manifest, outcome.verification
-    twin = outcome.chain.twin
+    manifest, verification = contents.manifest, contents.verification
+    twin = contents.chain.twin
     rows: list[tuple[object, ...]] = []
-    for link in (*outcome.chain.links, *([twin] if twin else [])):
+    for link in (*contents.chain.links, *([twin] if twin else [])):
         rate = link.test_accuracy
         rows.append(
             (
@@ -280,13 +280,13 @@ def show(outcome: BuildOutcome) -> None:
                 f"{link.model} at {link.input.network.size} px",
                 f"{link.parameters:,}",
                 f"{link.macs / 1e6:.1f} M",
-                "not known" if outcome.chain.brought and not link.labels_used else link.labels_used,
+                "not known" if contents.chain.brought and not link.labels_used else link.labels_used,
                 brief(rate),
             )
         )
     title = "Accuracy on held-out groups, FP32" + (" (synthetic phantoms)" if manifest.synthetic else "")
     print_table(("link", "model", "parameters", "multiply-adds", "labels", "accuracy, 95 % interval"), rows, title=title)
-    weighed = outcome.shipping.links
+    weighed = contents.shipping.links
     if weighed:
         rows = [
             (
@@ -311,27 +311,27 @@ def show(outcome: BuildOutcome) -> None:
             for g in manifest.gates
         ]
         print_table(("gate", "bar", "got", "verdict", "why"), gates)
-    name = outcome.shipping.chosen
+    name = contents.shipping.chosen
     what = f"Shipped {name}, {verification.precision} on {verification.backend}."
     if manifest.target == "jetson":
         what = f"Shipped {name} as an {verification.precision} graph, answered here by {verification.backend}."
     click.echo(what)
-    summary = summarize(manifest, read_evidence(outcome.bundle, manifest))
+    summary = summarize(contents)
     for line in terminal_lines(summary):
         click.echo(line)
     for warning in summary.warnings:
         say(with_plain_spaces(f"warning: {warning}"))
-    for note in outcome.performance.notes:
+    for note in contents.performance.notes if contents.performance else ():
         say(f"note: {note}")
-    if outcome.shipping.links:
-        click.echo(f"Why {name}? {outcome.shipping.reason}.")
-        for line in outcome.shipping.advice:
+    if contents.shipping.links:
+        click.echo(f"Why {name}? {contents.shipping.reason}.")
+        for line in contents.shipping.advice:
             say(f"to change: {line}")
-    click.echo(f"Why {verification.precision}? {outcome.selection.reason}.")
-    sentence = with_plain_spaces(chain_sentence(outcome.chain))
-    if outcome.chain.brought:
+    click.echo(f"Why {verification.precision}? {contents.selection.reason}.")
+    sentence = with_plain_spaces(chain_sentence(contents.chain))
+    if contents.chain.brought:
         click.echo(sentence)
-    elif twin is not None and outcome.chain.links[-1].test_accuracy.value <= twin.test_accuracy.value:
+    elif twin is not None and contents.chain.links[-1].test_accuracy.value <= twin.test_accuracy.value:
         say(f"warning: the chain did not help here. {sentence}")
     else:
         click.echo(f"Did the chain help? {sentence}")
@@ -343,9 +343,9 @@ def show(outcome: BuildOutcome) -> None:
         click.echo(
             "The TensorRT engine is not in this bundle: an engine only runs on the module, TensorRT and L4T that built it, "
             f"as its builder times the kernels there. Copy the bundle to the Jetson and run: "
-            f"weckd-edge finalize {shlex.quote(outcome.bundle.name)}"
+            f"weckd-edge finalize {shlex.quote(normal_path(out).name)}"
         )
-    click.echo(f"Bundle: {outcome.bundle}")
-    click.echo(f"Report: {outcome.bundle / 'evidence' / 'report.html'}")
+    click.echo(f"Bundle: {normal_path(out)}")
+    click.echo(f"Report: {normal_path(out) / 'evidence' / 'report.html'}")
     if not manifest.passed:
         say("This bundle misses a gate; it is marked as not passing (exit code 3).")

@@ -111,7 +111,7 @@ def command(
 
     from weckd_edge.compile.importing.hints import InputHints
     from weckd_edge.config import BuildConfig, load_config
-    from weckd_edge.pipeline.compile_model import CompileRequest, compile_network
+    from weckd_edge.pipeline.compile_model import CompileRequest, compile_model
 
     config = load_config(config_file) if config_file else BuildConfig(link=())
     config = data_options.over(config)
@@ -143,12 +143,12 @@ def command(
         bundle_version=bundle_version,
     )
     with make_progress(quiet) as progress:
-        outcome = compile_network(request, progress)
+        contents = compile_model(request, progress)
     if as_json:
-        print_json({**summary(outcome), "brought": list(outcome.chain.brought)})
+        print_json({**summary(contents, out), "brought": list(contents.chain.brought)})
     else:
-        show(outcome)
-    return 0 if outcome.manifest.passed else EXIT_GATE_MISSED
+        show(contents, out)
+    return 0 if contents.manifest.passed else EXIT_GATE_MISSED
 
 
 def _colour(option: str, text: str | None) -> Colour | None:

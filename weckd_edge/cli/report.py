@@ -84,13 +84,13 @@ def _check_out(out: Path, against: Path | None) -> None:
 
 def _write(out: Path, opened: Bundle, text: ChangeText | None) -> None:
     from weckd_edge.core.store import write_atomic
-    from weckd_edge.report import write_report
+    from weckd_edge.report import read_contents, write_report
     from weckd_edge.report.rendering import render
 
     if out.suffix.lower() == ".md":
         write_atomic(out, render("change_log.md.j2", {"change": text}))
     else:
-        write_report(opened.read_path, opened.manifest, out, change=text)
+        write_report(read_contents(opened.read_path, opened.manifest), out, change=text)
 
 
 def _print(text: ChangeText) -> None:

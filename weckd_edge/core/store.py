@@ -241,6 +241,19 @@ class Workspace:
                 ) from err
             yield
 
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Hold the folder for this process; where nothing was finished in it, take it away afterwards.
+
+        Raises:
+            StoreError: Another process holds it.
+        """
+        try:
+            with self.locked():
+                yield
+        finally:
+            self.remove_if_empty()
+
     def remove_if_empty(self) -> None:
         """Take the folder away where no stage was finished and none is in progress."""
         if self.root.is_dir() and not any(path.name != ".lock" for path in self.root.iterdir()):

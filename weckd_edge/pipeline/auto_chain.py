@@ -20,7 +20,6 @@ from weckd_edge.config import BuildConfig, LinkConfig, QuantizeConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import Progress, SilentProgress
 from weckd_edge.devices.bench.interleaved import Lane, race
-from weckd_edge.devices.machine.detect import detect
 from weckd_edge.devices.runtime.backends.table import open_runner
 
 RUNGS = (
@@ -93,6 +92,8 @@ def measure_ladder(
     config: BuildConfig,
     progress: Progress,
     candidates: Sequence[LinkConfig] = RUNGS,
+    *,
+    host: str,
 ) -> Ladder:
     """Quantize, compile and time every student, with fresh weights: how long one takes does not depend on them.
 
@@ -102,6 +103,7 @@ def measure_ladder(
         config: Frame, crop, threads.
         progress: Where it is shown.
         candidates: The students.
+        host: This machine in words.
 
     Raises:
         ModelError: None of them can be made, or one cannot be compiled.
@@ -125,7 +127,7 @@ def measure_ladder(
     found.sort(key=lambda rung: (rung.int8_ns, -rung.macs))
     kept = tuple(rung for at, rung in enumerate(found) if all(rung.macs > faster.macs for faster in found[:at]))
     return Ladder(
-        host=detect().host,
+        host=host,
         rungs=kept,
         left_out=tuple(rung for rung in found if rung not in kept),
         pretrained=can_fetch(),

@@ -1,17 +1,21 @@
-"""A whole build: seven stages, each resumed where an earlier run finished it, ending in a sealed bundle.
+"""A whole build, from a folder of images to a sealed bundle: each step is found finished or made, top to bottom.
 
-The one place where training and compiling meet, and they meet in artefacts.
+    read data ► train chain ► quantize ► select link ► calibrate ► convert ► verify ► measure ► bundle
+
+The one place where training and compiling meet, and they meet in artefacts. Each step is a function of the context and of
+what the steps before it made; the store keeps what is finished, so that a build that was stopped goes on from there.
 """
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from weckd_edge.artifacts import Target
-from weckd_edge.bundle.reader import is_bundle
+from weckd_edge.artifacts import DatasetIndex, Target
+from weckd_edge.bundle.reader import is_bundle, open_bundle
 from weckd_edge.config import BuildConfig, paths_of
 from weckd_edge.core.errors import ConfigError, MissingDependency, ModelError, StoreError
 from weckd_edge.core.optional_imports import is_installed
@@ -20,31 +24,122 @@ from weckd_edge.core.store import Workspace, explain_os_errors
 from weckd_edge.devices.jetson.recipe import check_tensorrt
 from weckd_edge.devices.latency_model.measurements import read_measurements
 from weckd_edge.devices.profiles.profile import DeviceProfile, load_profile
+from weckd_edge.pipeline.context import BuildContext, start
+from weckd_edge.pipeline.networks import CalibrationSet, TrainedChain
 from weckd_edge.pipeline.output_paths import Source, bundle_name, check_place, normal_path
-from weckd_edge.pipeline.stages import BuildOutcome, BuildRequest, Stages
+from weckd_edge.pipeline.request import BuildRequest
+from weckd_edge.pipeline.steps.abstain import abstain
+from weckd_edge.pipeline.steps.audit_data import audit_data
+from weckd_edge.pipeline.steps.bench import bench
+from weckd_edge.pipeline.steps.calibrate import calibrate
+from weckd_edge.pipeline.steps.convert import convert
+from weckd_edge.pipeline.steps.golden import choose_golden
+from weckd_edge.pipeline.steps.guard import guard
+from weckd_edge.pipeline.steps.judge import judge_bundle
+from weckd_edge.pipeline.steps.layout import Part, draft_manifest, lay_out
+from weckd_edge.pipeline.steps.measure import measure
+from weckd_edge.pipeline.steps.quantize import quantize
+from weckd_edge.pipeline.steps.read_data import read_data
+from weckd_edge.pipeline.steps.select_link import links_to_compile, select_link
+from weckd_edge.pipeline.steps.train_chain import check_strategy, choose_links, train_chain
+from weckd_edge.pipeline.steps.verify import verify
+from weckd_edge.pipeline.steps.write_bundle import record_build, write_bundle
+from weckd_edge.report import BundleContents
+from weckd_edge.report.documents.licences import read_environment
 
-__all__ = ["BuildOutcome", "BuildRequest", "build", "keeps_results", "train_along"]
+__all__ = ["BuildRequest", "build", "keeps_results", "train_along"]
 
 
-def build(request: BuildRequest, progress: Progress) -> BuildOutcome:
+def build(request: BuildRequest, progress: Progress) -> BundleContents:
     """Run a build, or go on with one that was stopped.
 
     Where several processes train together, this is for the first of them, and ``train_along`` for the others.
 
+    Returns:
+        What the bundle holds, as it was sealed.
+
     Raises:
-        WeckdError: Anything a user can mend; nothing half-written is left, and finished stages are kept.
+        WeckdError: Anything a user can mend; nothing half-written is left, and finished steps are kept.
     """
-    out = normal_path(request.out)
+    request = replace(request, out=normal_path(request.out))
     profile = choose_profile(request.target, request.device)
-    check_output(out, sources_of(request))
+    check_output(request.out, sources_of(request))
     check_libraries(request)
     check_measurements(request.config)
-    workspace = Workspace(workspace_of(out))
-    try:
-        with workspace.locked():
-            return Stages(request, profile, workspace, out, progress).run()
-    finally:
-        workspace.remove_if_empty()
+    check_strategy(request.config)
+    ctx = start(request, profile, Workspace(workspace_of(request.out)), progress)
+    with ctx.workspace.in_use():
+        index = read_data(ctx)
+        if request.auto_links:
+            ctx = choose_links(ctx, index)
+        chain = train_chain(ctx, index)
+        return compile_chain(ctx, chain, index, CalibrationSet(index=index, root=ctx.root))
+
+
+def compile_chain(
+    ctx: BuildContext, chain: TrainedChain, index: DatasetIndex, calibration: CalibrationSet
+) -> BundleContents:
+    """Go on from trained networks to a sealed bundle: what ``build`` and ``compile_model`` have in common.
+
+    Args:
+        ctx: The build.
+        chain: The networks, trained or imported.
+        index: The data set.
+        calibration: Images that activation ranges are found on.
+
+    Returns:
+        What the bundle holds, as it was sealed.
+
+    Raises:
+        WeckdError: See ``build``.
+    """
+    students = [quantize(ctx, network, index, calibration) for network in links_to_compile(ctx, chain)]
+    fitted = guard(ctx, students[-1].input.frame, index)
+    choice = select_link(ctx, chain, students, fitted.artifact.guard, index)
+    student = calibrate(ctx, choice.student, index)
+    built = convert(ctx, student, calibration)
+
+    teacher = chain.networks[0] if student.network is not chain.networks[0] else None
+    verification = verify(ctx, student, teacher, index)
+    golden = choose_golden(ctx, student, index)
+    abstention = abstain(ctx, student, verification, fitted, index)
+    performance = measure(ctx, student, teacher, verification.artifact, index, abstention.operating_point.abstain_below)
+    measurement = bench(ctx, student, golden, fitted.artifact.guard)
+    probes = audit_data(ctx, student.network, index)
+
+    layout = lay_out(
+        Part(student.selection, student.folder), built, Part(golden.artifact, golden.folder), fitted.artifact.guard
+    )
+    contents = BundleContents(
+        manifest=draft_manifest(
+            ctx, layout, student.exported.artifact, student.selection, abstention, synthetic=index.synthetic
+        ),
+        dataset=index,
+        chain=chain.record(shipped=student.name),
+        verification=verification.artifact,
+        measurement=measurement,
+        link_measurements=choice.measurements,
+        build=record_build(ctx, index.name),
+        selection=student.selection,
+        shipping=choice.shipping,
+        probes=probes,
+        performance=performance,
+        abstention=abstention,
+        environment=read_environment(ctx.config.link, host=ctx.machine.host),
+        files=layout.files,
+    )
+    sealed = write_bundle(ctx, judge_bundle(ctx, contents))
+    finalize_here(ctx)
+    return sealed
+
+
+def finalize_here(ctx: BuildContext) -> None:
+    """Where this very machine is a Jetson with TensorRT, build the engine of the bundle at once."""
+    if ctx.target != "jetson" or ctx.machine.module is None or not is_installed("tensorrt"):
+        return
+    from weckd_edge.devices.jetson.finalize import finalize
+
+    finalize(open_bundle(ctx.out), progress=ctx.progress)
 
 
 def keeps_results(environment: Mapping[str, str]) -> bool:
@@ -59,8 +154,11 @@ def keeps_results(environment: Mapping[str, str]) -> bool:
 def train_along(request: BuildRequest) -> None:
     """Take part in a build's training, as one of several processes, and keep nothing."""
     profile = choose_profile(request.target, request.device)
+    check_strategy(request.config)
     with TemporaryDirectory() as folder:
-        Stages(request, profile, Workspace(Path(folder)), request.out, SilentProgress()).train()
+        ctx = start(request, profile, Workspace(Path(folder)), SilentProgress())
+        index = read_data(ctx)
+        train_chain(choose_links(ctx, index) if request.auto_links else ctx, index)
 
 
 def choose_profile(target: Target, device: str | None) -> DeviceProfile:

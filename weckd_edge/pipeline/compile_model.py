@@ -11,24 +11,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from weckd_edge.artifacts import SCHEMA_VERSION, ChainRecord, DatasetIndex, ExportedModel, ImageRecord, Link, Target
+from weckd_edge.artifacts import SCHEMA_VERSION, DatasetIndex, ImageRecord, Link, Target
 from weckd_edge.config import BuildConfig, DataConfig, LinkConfig
 from weckd_edge.core.errors import ConfigError, DataError, StoreError
-from weckd_edge.core.fingerprint import versions
+from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace, sha256_file
-from weckd_edge.devices.profiles.profile import DeviceProfile
-from weckd_edge.pipeline.build import check_libraries, check_output, choose_profile, sources_of, workspace_of
+from weckd_edge.pipeline.build import (
+    check_libraries,
+    check_output,
+    choose_profile,
+    compile_chain,
+    sources_of,
+    workspace_of,
+)
+from weckd_edge.pipeline.context import BuildContext, start
 from weckd_edge.pipeline.import_model import Adopted, Brought
+from weckd_edge.pipeline.networks import CalibrationSet, TrainedChain, TrainedNetwork
 from weckd_edge.pipeline.output_paths import Source, normal_path
-from weckd_edge.pipeline.stages import BuildOutcome, BuildRequest, Stages
+from weckd_edge.pipeline.request import BuildRequest
+from weckd_edge.pipeline.steps.read_data import check_data, index_data
+from weckd_edge.report import BundleContents
 
 if TYPE_CHECKING:
-    from torch.nn import Module
-
     from weckd_edge.compile.importing.hints import InputHints
-    from weckd_edge.compile.verify.parity import Predictor
-    from weckd_edge.train.distill.chain import Chain
 
 DISK_MIB = 64
 DISK_FACTOR = 16
@@ -91,26 +97,33 @@ class CompileRequest:
         )
 
 
-def compile_network(request: CompileRequest, progress: Progress) -> BuildOutcome:
+def compile_model(request: CompileRequest, progress: Progress) -> BundleContents:
     """Compile a network that was brought, or go on where an earlier run was stopped.
+
+    Returns:
+        What the bundle holds, as it was sealed.
 
     Raises:
         WeckdError: Anything a user can mend. Where the network, the request or the disk is at fault, nothing is changed.
     """
-    out = normal_path(request.out)
-    build = request.as_build()
+    request = replace(request, out=normal_path(request.out))
+    as_build = request.as_build()
     profile = choose_profile(request.target, request.device)
     more = () if request.calibrate_on is None else (Source("--calibrate-on", request.calibrate_on),)
-    check_output(out, (*sources_of(build), *more))
-    check_libraries(build)
+    check_output(request.out, (*sources_of(as_build), *more))
+    check_libraries(as_build)
     brought = open_brought(request)
-    check_disk(out, brought.bytes)
-    workspace = Workspace(workspace_of(out))
-    try:
-        with workspace.locked():
-            return CompileStages(request, brought, profile, workspace, out, progress).run()
-    finally:
-        workspace.remove_if_empty()
+    check_disk(request.out, brought.bytes)
+    ctx = start(as_build, profile, Workspace(workspace_of(request.out)), progress)
+    with ctx.workspace.in_use():
+        index = read_data_for(ctx, brought)
+        # The chain of the settings was not trained: it has no place in what is recorded of this bundle.
+        ctx = replace(ctx, config=replace(ctx.config, link=()))
+        calibration = CalibrationSet(index=index, root=ctx.root)
+        if request.calibrate_on is not None:
+            calibration = read_calibration(request.calibrate_on, index, ctx.config, ctx.progress, skip_bad=request.skip_bad)
+        chain = import_network(ctx, brought, index)
+        return compile_chain(ctx, chain, index, calibration)
 
 
 def open_brought(request: CompileRequest) -> Brought:
@@ -177,144 +190,109 @@ def check_disk(out: Path, weights: int) -> None:
             )
 
 
-class CompileStages(Stages):
-    """The stages of a build with a brought network in place of a chain: where ``Stages`` trains, this adopts.
+def read_data_for(ctx: BuildContext, brought: Brought) -> DatasetIndex:
+    """Return the index of the data set with its classes in the order of the network's outputs.
 
-    Everything behind the export (the search among candidates too) is that of ``Stages``.
+    The split of a former build is kept where the data set still is the one that the network was trained on.
+
+    Raises:
+        WeckdError: The data set cannot be used, or its test images are some that the network was trained on.
     """
+    former = brought.former
+    if former is not None and holds(ctx.root, former):
+        stage = ctx.step("data", DatasetIndex, {"former": former}, lambda folder: former)
+        index = stage.artifact
+        ctx.progress.note("the split of the build that trained it is kept")
+    else:
+        index = index_data(ctx)
+        if former is not None:
+            _refuse_trained_on(former, index)
+    index = in_order(index, brought.labels)
+    check_data(ctx, index)
+    return index
 
-    def __init__(
-        self,
-        request: CompileRequest,
-        brought: Brought,
-        profile: DeviceProfile,
-        workspace: Workspace,
-        out: Path,
-        progress: Progress,
-    ) -> None:
-        super().__init__(request.as_build(), profile, workspace, out, progress)
-        self.asked = request
-        self.brought = brought
-        self.trained_name = brought.trained_name
-        self.calibration: tuple[DatasetIndex, Path] | None = None
-        self.doubts: tuple[str, ...] = ()
 
-    def train(self) -> tuple[Stage[DatasetIndex], Chain]:
-        """Read the data set and adopt the network, as a chain of one."""
-        from weckd_edge.train.distill.chain import Chain
+def holds(root: Path, former: DatasetIndex) -> bool:
+    """Tell whether a data set still is what a former build was made from."""
+    files = [(root / record.path, record.sha256) for record in former.images]
+    return all(path.is_file() for path, _ in files) and all(sha256_file(path) == digest for path, digest in files)
 
-        index = self._data()
-        self.check_data(index.artifact)
-        # The chain of the settings was not trained: it has no place in what is recorded of this bundle.
-        self.config = replace(self.config, link=())
-        if self.asked.calibrate_on is not None:
-            self.calibration = read_calibration(
-                self.asked.calibrate_on, index.artifact, self.config, self.progress, skip_bad=self.asked.skip_bad
-            )
-        adopted = self.stage(
-            "adopt",
-            Adopted,
+
+def import_network(ctx: BuildContext, brought: Brought, index: DatasetIndex) -> TrainedChain:
+    """Take what was brought as a chain of one link: evaluate it, and look for mistakes in how it was described.
+
+    Raises:
+        WeckdError: It does not fit the data set.
+    """
+    adopted = ctx.step(
+        "adopt",
+        Adopted,
+        key_of(
             {
-                "brought": self.brought.key(),
-                "labels": index.artifact.labels,
-                "images": index.artifact.identity("val", "test"),
-                "input": self.config.input,
-                "frame": sorted({(r.height, r.width) for r in index.artifact.images}),
-                "known": self.brought.former is not None,
-                "versions": versions(),
+                "brought": brought.key(),
+                "labels": index.labels,
+                "images": index.identity("val", "test"),
+                "input": ctx.config.input,
+                "frame": sorted({(r.height, r.width) for r in index.images}),
+                "known": brought.former is not None,
             },
-            lambda folder: self.brought.adopt(index.artifact, self.root, self.config, folder),
-        )
-        self.said = adopted.artifact.said
-        link = adopted.artifact.link
-        for line in (*self.said, *self.brought.doubts):
-            self.progress.note(line)
-        self.doubts = (*self.brought.doubts, *self._look_for_mistakes(adopted, index.artifact).sentences)
-        stage = Stage(name="adopt", artifact=link, folder=adopted.folder, seconds=adopted.seconds, reused=adopted.reused)
-        return index, Chain(links=(stage,), twin=None, labels_used=link.labels_used)
+            "weckd_edge.pipeline.import_model",
+        ),
+        lambda folder: brought.adopt(index, ctx.root, ctx.config, folder),
+    )
+    link, folder = adopted.artifact.link, adopted.folder
+    for line in (*adopted.artifact.said, *brought.doubts):
+        ctx.progress.note(line)
+    doubts = _look_for_mistakes(ctx, brought, link, folder, index)
+    for sentence in doubts.sentences:
+        ctx.progress.note(sentence)
+    network = TrainedNetwork(
+        link=Stage(name="adopt", artifact=link, folder=folder, seconds=adopted.seconds, reused=adopted.reused),
+        name_in_reports=brought.trained_name,
+        export=lambda out, cast_first: brought.export(link, folder, out, cast_first=cast_first),
+        exported_by=("weckd_edge.pipeline.import_model",),
+        predictor=lambda: brought.predictor(link, folder),
+    )
+    return TrainedChain(
+        networks=(network,),
+        labels_used=link.labels_used,
+        brought=adopted.artifact.said,
+        doubts=(*brought.doubts, *doubts.sentences),
+    )
 
-    def _look_for_mistakes(self, adopted: Stage[Adopted], index: DatasetIndex) -> Doubts:
-        """Try other descriptions of the network on images that are no test images."""
-        records = choose_witnesses(index, self.config.seed)
-        link = adopted.artifact.link
-        stage = self.stage(
-            "doubts",
-            Doubts,
-            {
-                "link": link,
-                "is_bgr": self.brought.is_bgr,
-                "images": [[r.pixels_sha256, r.label] for r in records],
-                "versions": versions(),
-            },
-            lambda _: Doubts(sentences=self._mistakes(link, adopted.folder, records)),
-        )
-        for sentence in stage.artifact.sentences:
-            self.progress.note(sentence)
-        return stage.artifact
 
-    def _mistakes(self, link: Link, folder: Path, records: Sequence[ImageRecord]) -> tuple[str, ...]:
-        from weckd_edge.compile.verify.usual_mistakes import Description, find_mistakes
-        from weckd_edge.train.distill.evaluate import network_images
+def _look_for_mistakes(ctx: BuildContext, brought: Brought, link: Link, folder: Path, index: DatasetIndex) -> Doubts:
+    """Try other descriptions of the network on images that are no test images."""
+    records = choose_witnesses(index, ctx.config.seed)
+    return ctx.step(
+        "doubts",
+        Doubts,
+        key_of(
+            {"link": link, "is_bgr": brought.is_bgr, "images": [[r.pixels_sha256, r.label] for r in records]},
+            "weckd_edge.compile.verify.usual_mistakes",
+            "weckd_edge.pipeline.import_model",
+        ),
+        lambda _: Doubts(sentences=_mistakes(ctx, brought, link, folder, records)),
+    ).artifact
 
-        run, is_bgr = self.brought.run(link, folder), self.brought.is_bgr
-        return find_mistakes(
-            (lambda image: run(np.ascontiguousarray(image[:, ::-1]))) if is_bgr else run,
-            network_images([self.root / record.path for record in records], link.input),
-            np.array([record.label for record in records]),
-            Description(mean=link.input.network.mean, std=link.input.network.std, is_bgr=is_bgr),
-            link.labels,
-            self.progress,
-            takes_bytes=self.brought.takes_bytes,
-            takes_luminance=self.brought.takes_luminance,
-        )
 
-    def _data(self) -> Stage[DatasetIndex]:
-        former = self.brought.former
-        if former is not None and self._holds(former):
-            index = self.stage("data", DatasetIndex, {"former": former}, lambda folder: former)
-            self.progress.note("the split of the build that trained it is kept")
-        else:
-            index = super()._data()
-            if former is not None:
-                _refuse_trained_on(former, index.artifact)
-        return replace(index, artifact=in_order(index.artifact, self.brought.labels))
+def _mistakes(
+    ctx: BuildContext, brought: Brought, link: Link, folder: Path, records: Sequence[ImageRecord]
+) -> tuple[str, ...]:
+    from weckd_edge.compile.verify.usual_mistakes import Description, find_mistakes
+    from weckd_edge.train.distill.evaluate import network_images
 
-    def _holds(self, former: DatasetIndex) -> bool:
-        """Tell whether the data set still is what a former build was made from."""
-        from weckd_edge.train.data.listing import data_root
-
-        self.root = data_root(self.request.data)
-        files = [(self.root / record.path, record.sha256) for record in former.images]
-        return all(path.is_file() for path, _ in files) and all(sha256_file(path) == digest for path, digest in files)
-
-    def _calibration(self, index: Stage[DatasetIndex]) -> tuple[DatasetIndex, Path]:
-        return self.calibration or super()._calibration(index)
-
-    def _export(self, link: Stage[Link]) -> Stage[ExportedModel]:
-        artifact = link.artifact
-        cast_first = self.request.target == "jetson"
-        key = {
-            "link": artifact.weights.sha256,
-            "input": artifact.input,
-            "labels": artifact.labels,
-            "cast_first": cast_first,
-            "versions": versions(),
-        }
-        return self.stage(
-            f"export-{artifact.name}",
-            ExportedModel,
-            key,
-            lambda folder: self.brought.export(artifact, link.folder, folder, cast_first=cast_first),
-        )
-
-    def _network(self, link: Stage[Link]) -> Module | None:
-        return None
-
-    def _trained(self, link: Stage[Link]) -> Predictor:
-        return self.brought.predictor(link.artifact, link.folder)
-
-    def _record(self, chain: Chain) -> ChainRecord:
-        return replace(super()._record(chain), brought=self.said, doubts=self.doubts)
+    run, is_bgr = brought.run(link, folder), brought.is_bgr
+    return find_mistakes(
+        (lambda image: run(np.ascontiguousarray(image[:, ::-1]))) if is_bgr else run,
+        network_images([ctx.root / record.path for record in records], link.input),
+        np.array([record.label for record in records]),
+        Description(mean=link.input.network.mean, std=link.input.network.std, is_bgr=is_bgr),
+        link.labels,
+        ctx.progress,
+        takes_bytes=brought.takes_bytes,
+        takes_luminance=brought.takes_luminance,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -377,7 +355,7 @@ def _refuse_trained_on(former: DatasetIndex, index: DatasetIndex) -> None:
 
 def read_calibration(
     path: Path, index: DatasetIndex, config: BuildConfig, progress: Progress, *, skip_bad: bool = False
-) -> tuple[DatasetIndex, Path]:
+) -> CalibrationSet:
     """Read a separate calibration folder or CSV.
 
     Args:
@@ -434,4 +412,7 @@ def read_calibration(
             code="E_DATA_CALIBRATION",
         )
     progress.note(f"calibration images: {len(images)} of {path.name}, none of them held out")
-    return DatasetIndex(name=root.resolve().name, labels=index.labels, images=tuple(images), synthetic=index.synthetic), root
+    found_index = DatasetIndex(
+        name=root.resolve().name, labels=index.labels, images=tuple(images), synthetic=index.synthetic
+    )
+    return CalibrationSet(index=found_index, root=root)

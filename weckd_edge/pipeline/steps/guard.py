@@ -1,70 +1,48 @@
-"""The stages behind "unable to analyze": the guard from the training frames, the threshold, and what both are worth."""
+"""The guard is fitted: which frames are too unlike the training frames, or too poor, to be answered."""
 
 from __future__ import annotations
 
 import random
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageFilter
-
-from weckd_edge.artifacts import (
-    Abstention,
-    CoveragePoint,
-    DatasetIndex,
-    FarKind,
-    FrameSpec,
-    Gate,
-    GuardRecord,
-    ImageRecord,
-    OperatingPoint,
-    Prediction,
-    Split,
-    ThresholdRecord,
-    crop_box,
-)
-from weckd_edge.config import AbstainConfig, BuildConfig, GuardConfig
-from weckd_edge.core.errors import ConfigError, DataError, did_you_mean
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, GuardRecord, ImageRecord, Split, crop_box
+from weckd_edge.config import GuardConfig
+from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
-from weckd_edge.devices.images.frames import fit, frame_from_file
-from weckd_edge.devices.runtime.input_guard import LEAST_SIDE, OpenGuard, Sight, look_at
-from weckd_edge.devices.runtime.predict import find_images
-from weckd_edge.metrics.intervals import rate_by_group
-from weckd_edge.metrics.selective import aurc, auroc, find_threshold, group_losses, risk_coverage
+from weckd_edge.core.store import Stage
+from weckd_edge.devices.images.frames import frame_from_file
+from weckd_edge.devices.runtime.input_guard import LEAST_SIDE, look_at
+from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.train.input_guard.fit import LEAST_GROUPS, Looks, fit_guard, looks_of
-
-Frame = NDArray[np.uint8]
-Answer = Callable[[Frame], NDArray[np.float32]]
 
 MOST_FRAMES = 4000
 """Training and validation images that a guard is fitted on at most, each."""
 
-KIND_FRAMES = 48
-"""Of each kind that should be refused."""
 
-CURVE_POINTS = 100
+def guard(ctx: BuildContext, spec: FrameSpec, index: DatasetIndex) -> Stage[GuardRecord]:
+    """Return the frame guard: one for all links, as it looks at the frame alone.
 
-
-def check_labels(config: GuardConfig, labels: Sequence[str]) -> None:
-    """Refuse a configuration whose refused labels are none of the data set's.
+    Args:
+        ctx: The build.
+        spec: Of the frames.
+        index: The data set.
 
     Raises:
-        ConfigError: It names the label.
+        DataError: An image cannot be read.
     """
-    for label in config.refuse_labels:
-        if label not in labels:
-            raise ConfigError(
-                f"guard.refuse_labels: the data set has no label '{label}'{did_you_mean(label, labels)}",
-                code="E_CONFIG_CLASSES",
-            )
-    if labels and set(config.refuse_labels) == set(labels):
-        raise ConfigError(
-            "guard.refuse_labels: every label is refused, so that no frame would ever be answered", code="E_CONFIG_CLASSES"
-        )
+    config = replace(ctx.config.guard, other_frames=())
+    images = index.identity("train", "val")
+    return ctx.step(
+        "guard",
+        GuardRecord,
+        key_of(
+            {"frame": spec, "guard": config, "images": images, "seed": ctx.config.seed},
+            "weckd_edge.pipeline.steps.guard",
+        ),
+        lambda _: make_guard(index, ctx.root, spec, config, ctx.config.seed, ctx.progress),
+    )
 
 
 def make_guard(
@@ -121,190 +99,3 @@ def _looks(records: Sequence[ImageRecord], root: Path, spec: FrameSpec, advance:
         found.append(look_at(frame_from_file(root / record.path, spec), spec))
         advance()
     return looks_of(found, [record.group for record in records])
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Trial:
-    """What "unable to analyze" is judged on.
-
-    Attributes:
-        index: The data set.
-        root: Its folder.
-        spec: Of the frames.
-        config: The build's.
-        predictions: Of the test images, as shipped.
-        answer: What ships: one frame ``[1, H, W, 3]`` to probabilities.
-    """
-
-    index: DatasetIndex
-    root: Path
-    spec: FrameSpec
-    config: BuildConfig
-    predictions: tuple[Prediction, ...]
-    answer: Answer
-
-
-def judge_abstention(trial: Trial, record: GuardRecord, progress: Progress) -> Abstention:
-    """Seek the threshold on validation images, and say on test images and on frames of other kinds what all gates do.
-
-    Raises:
-        DataError: An image cannot be read.
-    """
-    guard = OpenGuard(record.guard, trial.spec) if record.guard is not None else None
-    labels, refused_labels = trial.index.labels, trial.config.guard.refuse_labels
-    with progress.task("abstention", 3) as task:
-        threshold = _threshold(trial, guard)
-        below = trial.config.abstain.threshold if threshold is None else threshold.chosen or 0.0
-        task.advance()
-        frames = (frame_from_file(trial.root / p.path, trial.spec)[0] for p in trial.predictions)
-        sights = [guard.judge(frame) if guard is not None else None for frame in frames]
-        task.advance()
-        probabilities = np.array([p.compiled for p in trial.predictions], np.float64)
-        groups = [p.group for p in trial.predictions]
-        confidence, likeliest = probabilities.max(axis=1), probabilities.argmax(axis=1)
-        wrong = likeliest != np.array([p.label for p in trial.predictions])
-        passed = np.array([sight is None or sight.code is None for sight in sights])
-        answered = passed & (confidence >= below) & np.array([labels[k] not in refused_labels for k in likeliest])
-        kept = [group for group, is_answered in zip(groups, answered, strict=True) if is_answered]
-        _, member = np.unique(np.asarray(groups), return_inverse=True)
-        losses = group_losses(answered, wrong, member, int(member.max()) + 1)
-        seen = [sight for sight in sights if sight is not None]
-        kinds = tuple(_kinds(trial, guard, seen, confidence, progress)) if guard is not None else ()
-        task.advance()
-    return Abstention(
-        guard=replace(record, guard=None),
-        threshold=threshold,
-        operating_point=OperatingPoint(abstain_below=below, refuse_labels=refused_labels),
-        refused_test=rate_by_group(~passed, groups) if guard is not None else None,
-        refused_for=dict(Counter(s.code for s in sights if s is not None and s.code is not None)),
-        answered=rate_by_group(answered, groups),
-        wrong=rate_by_group(wrong[answered], kept) if kept else None,
-        group_risk=float(losses.mean()) if kept else None,
-        curve=_curve(confidence, wrong),
-        aurc=aurc(confidence, wrong),
-        kinds=kinds,
-    )
-
-
-def _threshold(trial: Trial, guard: OpenGuard | None) -> ThresholdRecord | None:
-    config: AbstainConfig = trial.config.abstain
-    if config.risk is None:
-        return None
-    records = trial.index.split("val")
-    confidence, wrong, groups = [], [], []
-    for record in records:
-        frame = frame_from_file(trial.root / record.path, trial.spec)
-        if guard is not None and guard.judge(frame).code is not None:
-            continue
-        answer = trial.answer(frame)
-        best = int(answer.argmax())
-        if trial.index.labels[best] in trial.config.guard.refuse_labels:
-            continue
-        confidence.append(float(answer[best]))
-        wrong.append(best != record.label)
-        groups.append(record.group)
-    total = len({record.group for record in records})
-    return find_threshold(
-        np.array(confidence), np.array(wrong, bool), groups, risk=config.risk, certainty=config.confidence, all_groups=total
-    )
-
-
-def judge_threshold(threshold: ThresholdRecord | None, config: AbstainConfig) -> tuple[Gate, ...]:
-    """Judge whether a threshold keeps the risk that was asked for; empty where none was."""
-    if threshold is None:
-        return ()
-    if threshold.chosen is not None:
-        told = f"{threshold.val_risk:.1%} of {threshold.answered_groups} answered validation groups were wrong"
-        reason = f"no decision under a probability of {threshold.chosen:g}: {told} (p = {threshold.p_value:.2g})"
-        return (Gate(name="abstain_risk", bar=threshold.risk, got=threshold.val_risk, verdict="PASS", reason=reason),)
-    more = threshold.more_groups
-    hint = (
-        f"about {more} more groups of validation images might show it (there are {threshold.val_groups})"
-        if more is not None
-        else f"of the surest {threshold.answered_groups} groups {threshold.val_risk:.1%} are wrong; train longer or ask less"
-    )
-    reason = f"no threshold keeps the risk with {threshold.confidence:.0%} confidence; {hint}"
-    verdict = "FAIL" if config.unmet == "fail" else "INCONCLUSIVE"
-    return (Gate(name="abstain_risk", bar=threshold.risk, got=None, verdict=verdict, reason=reason),)  # type: ignore[arg-type]
-
-
-def _curve(confidence: NDArray[np.float64], wrong: NDArray[np.bool_]) -> tuple[CoveragePoint, ...]:
-    coverage, risk = risk_coverage(confidence, wrong)
-    shown = np.unique(np.linspace(0, len(coverage) - 1, CURVE_POINTS).round().astype(int))
-    return tuple(CoveragePoint(coverage=float(coverage[k]), risk=float(risk[k])) for k in shown)
-
-
-def _kinds(
-    trial: Trial, guard: OpenGuard, familiar: Sequence[Sight], confidence: NDArray[np.float64], progress: Progress
-) -> Iterator[FarKind]:
-    scores = np.array([sight.unfamiliarity for sight in familiar])
-    strains = np.array([guard.strain(sight) for sight in familiar])
-    for name, frames in far_frames(trial, progress):
-        seen, doubt = [], []
-        for frame in frames:
-            seen.append(guard.judge(frame))
-            doubt.append(1 - float(np.nanmax(trial.answer(np.ascontiguousarray(frame[None])))))
-        if seen:
-            yield FarKind(
-                name=name,
-                frames=len(seen),
-                score_auroc=auroc(scores, np.array([sight.unfamiliarity for sight in seen])),
-                guard_auroc=auroc(strains, np.array([guard.strain(sight) for sight in seen])),
-                network_auroc=auroc(1 - confidence, np.array(doubt)),
-                refused=sum(sight.code is not None for sight in seen) / len(seen),
-            )
-
-
-def far_frames(trial: Trial, progress: Progress) -> Iterator[tuple[str, Iterator[Frame]]]:
-    """Yield kinds of frames that should be refused: drawn ones, spoiled test frames, and folders that are named."""
-    height, width = trial.spec.height, trial.spec.width
-    draw = np.random.default_rng(trial.config.seed)
-    paths = sorted(trial.predictions, key=lambda p: p.path)
-    step = max(1, len(paths) // KIND_FRAMES)
-    real = [frame_from_file(trial.root / p.path, trial.spec)[0] for p in paths[::step][:KIND_FRAMES]]
-    yield "noise", (draw.integers(0, 256, (height, width, 3), np.uint8) for _ in range(KIND_FRAMES))
-    yield (
-        "one grey",
-        (np.full((height, width, 3), level, np.uint8) for level in np.linspace(0, 255, KIND_FRAMES).astype(int)),
-    )
-    yield "covered lens", (_covered(draw, height, width) for _ in range(KIND_FRAMES))
-    if not trial.index.synthetic:
-        yield "drawn phantoms", _phantoms(height, width)
-    yield "heavy blur", (_blurred(frame) for frame in real)
-    yield "under-exposed", ((frame * 0.15).astype(np.uint8) for frame in real)
-    yield "over-exposed", (np.minimum(frame * 3.0, 255).astype(np.uint8) for frame in real)
-    for folder in trial.config.guard.other_frames:
-        files = find_images([Path(folder)])
-        step = max(1, len(files) // (4 * KIND_FRAMES))
-        yield Path(folder).name, _readable(files[::step][: 4 * KIND_FRAMES], trial.spec, progress)
-
-
-def _readable(files: Sequence[Path], spec: FrameSpec, progress: Progress) -> Iterator[Frame]:
-    """Yield the frames of those files that can be read, and name the others."""
-    for file in files:
-        try:
-            frame = frame_from_file(file, spec)[0]
-        except DataError as err:
-            progress.note(f"a frame that should be refused is left out: {err}")
-        else:
-            yield frame
-
-
-def _covered(draw: np.random.Generator, height: int, width: int) -> Frame:
-    """Return a near black frame with a sensor's noise."""
-    frame = draw.normal(draw.uniform(0, 12, 3), draw.uniform(0.5, 4), (height, width, 3))
-    return np.asarray(np.clip(frame, 0, 255), np.uint8)
-
-
-def _blurred(frame: Frame) -> Frame:
-    """Return a frame as out of focus as a fiftieth of its height."""
-    return np.array(Image.fromarray(frame).filter(ImageFilter.GaussianBlur(min(frame.shape[:2]) / 50)))
-
-
-def _phantoms(height: int, width: int) -> Iterator[Frame]:
-    from weckd_edge.train.data.synth.draw import CLASSES, draw_frame, make_ear
-
-    for number in range(KIND_FRAMES):
-        ear = make_ear(CLASSES[number % len(CLASSES)], np.random.default_rng([7, number]))
-        drawn = draw_frame(ear, max(32, height), max(32, width), np.random.default_rng([7, number, 0]))
-        yield fit(drawn, height, width)

@@ -1,106 +1,107 @@
-"""Every link of a chain made ready to ship, timed and held against the bars, and one of them chosen."""
+"""Which link of the chain ships: the smallest that misses no bar, judged on images that no training has seen."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
-from weckd_edge.artifacts import (
-    DatasetIndex,
-    ExportedModel,
-    FrameSpec,
-    GuardRecord,
-    LinkLatency,
-    Measurement,
-    Selection,
-    Shipping,
-    WeighedLink,
-)
-from weckd_edge.config import BuildConfig
+from weckd_edge.artifacts import DatasetIndex, FrameGuard, Gate, LinkLatency, Measurement, Shipping, WeighedLink
+from weckd_edge.config import ShipConfig
 from weckd_edge.core.errors import ModelError
-from weckd_edge.core.fingerprint import versions
-from weckd_edge.core.progress import Progress
-from weckd_edge.core.store import Stage
-from weckd_edge.devices.bench.bench import bench_model
-from weckd_edge.devices.bench.power.table import open_source
-from weckd_edge.devices.gates.gates import judge, merge_bars
+from weckd_edge.core.fingerprint import key_of
+from weckd_edge.devices.gates.gates import judge
 from weckd_edge.devices.gates.slices import judge_slices
 from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.latency_model.estimate import predict
 from weckd_edge.devices.latency_model.measurements import read_measurements
-from weckd_edge.devices.machine.detect import detect, is_same_device
-from weckd_edge.devices.profiles.profile import DeviceProfile
-from weckd_edge.devices.runtime.input_guard import OpenGuard
 from weckd_edge.metrics import measure_slices
+from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.latency_calibration import count_file
-from weckd_edge.pipeline.steps.choose_link import choose_link, named_link, without_choice
-
-if TYPE_CHECKING:
-    from weckd_edge.compile.verify.parity import Candidate
-    from weckd_edge.train.distill.chain import Chain
-
-T = TypeVar("T")
+from weckd_edge.pipeline.networks import Student, TrainedChain, TrainedNetwork
+from weckd_edge.pipeline.steps.bench import bench_student
 
 _FRAMES = 8
 
-
-class Workshop(Protocol):
-    """What a build lends to the weighing: its settings, its store, and how a link is made ready to ship."""
-
-    config: BuildConfig
-    profile: DeviceProfile
-    progress: Progress
-    root: Path
-
-    def stage(self, name: str, kind: type[T], key: object, make: Callable[[Path], T]) -> Stage[T]: ...
-
-    def select(self, at: int, exports: Sequence[Stage[ExportedModel]], index: Stage[DatasetIndex]) -> Stage[Selection]: ...
-
-    def guard(self, spec: FrameSpec, index: Stage[DatasetIndex]) -> Stage[GuardRecord]: ...
-
-    def candidates(self, selected: Stage[Selection]) -> tuple[Candidate, Candidate]: ...
+_WORDS = {
+    "latency_p90_ms": ("frame to answer", "a smaller link, a lower input_size, or a faster power mode"),
+    "memory_mib": ("peak memory", "a smaller link or a lower input_size"),
+    "size_mib": ("size", "a narrower link"),
+    "energy_mj": ("energy of a frame", "a smaller link or a lower power mode"),
+    "accuracy": ("accuracy", "more labels, longer training, or a larger last link"),
+    "recall": ("sensitivity for the class it recognises worst", "more labels of that class, or train.balance = 1"),
+    "slice_accuracy": ("accuracy in the slice it serves worst", "more labels of that slice, or a larger last link"),
+    "slice_recall": ("sensitivity in the slice and for the class where it is lowest", "more labels of that class there"),
+    "better_than_guessing": (
+        "balanced accuracy",
+        "more labels or longer training; for an imported network, its description",
+    ),
+    "accuracy_drop": ("accuracy lost by compiling", 'quantize.precision = "fp16", or quantize_aware for the link'),
+}
+"""Each bar in words, and what to try where it is missed."""
+_HIGHER_IS_BETTER = frozenset({"accuracy", "recall", "slice_accuracy", "slice_recall", "better_than_guessing"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shipped:
+class LinkChoice:
     """The link that ships.
 
     Attributes:
-        at: Its place in the chain.
-        selected: Its precision and graph.
+        student: Ready to ship, but for the temperature.
         shipping: Why this one, and how the others fared.
-        measurements: Of every link that was weighed, as compiled, without a temperature.
+        measurements: Benches of the links that were compared, each of which names its link, without a temperature.
     """
 
-    at: int
-    selected: Stage[Selection]
+    student: Student
     shipping: Shipping
-    measurements: tuple[Measurement, ...]
+    measurements: tuple[Measurement, ...] = ()
 
 
-def ship(build: Workshop, chain: Chain, exports: Sequence[Stage[ExportedModel]], index: Stage[DatasetIndex]) -> Shipped:
-    """Choose the link that ships; compile and weigh all of them where the bars are to decide."""
-    names = [link.artifact.name for link in chain.links]
-    named = named_link(build.config.ship, names)
-    if named is not None:
-        at = names.index(named)
-        selected = build.select(at, exports, index)
-        return Shipped(at=at, selected=selected, shipping=without_choice(named, names), measurements=())
-    selections = [build.select(at, exports, index) for at in range(len(names))]
-    pairs = [weigh_link(build, *each, index) for each in zip(names, exports, selections, strict=True)]
+def links_to_compile(ctx: BuildContext, chain: TrainedChain) -> tuple[TrainedNetwork, ...]:
+    """Return the networks that may ship: the one that the configuration names, or all where the bars are to choose."""
+    named = named_link(ctx.config.ship, [network.name for network in chain.networks])
+    return chain.networks if named is None else tuple(network for network in chain.networks if network.name == named)
+
+
+def select_link(
+    ctx: BuildContext,
+    chain: TrainedChain,
+    students: Sequence[Student],
+    guard: FrameGuard | None,
+    index: DatasetIndex,
+) -> LinkChoice:
+    """Choose the link that ships; where there are several to choose from, weigh each of them.
+
+    Args:
+        ctx: The build.
+        chain: The whole chain.
+        students: Those of its links that were compiled, largest first.
+        guard: The frame guard that every one of them would ship with.
+        index: The data set; its test images have no part in this.
+
+    Raises:
+        DataError: There is no validation image, or one cannot be read.
+        ModelError: A model cannot be opened here.
+    """
+    if named_link(ctx.config.ship, [network.name for network in chain.networks]) is not None:
+        (student,) = students
+        return LinkChoice(
+            student=student, shipping=without_choice(student.name, [network.name for network in chain.networks])
+        )
+    pairs = [weigh_link(ctx, student, guard, index) for student in students]
     shipping = choose_link([weighed for weighed, _ in pairs])
-    build.progress.note(f"ships: {shipping.reason}")
-    at = names.index(shipping.chosen)
-    return Shipped(at=at, selected=selections[at], shipping=shipping, measurements=tuple(found for _, found in pairs))
+    ctx.progress.note(f"ships: {shipping.reason}")
+    return LinkChoice(
+        student=next(student for student in students if student.name == shipping.chosen),
+        shipping=shipping,
+        measurements=tuple(measured for _, measured in pairs),
+    )
 
 
 def weigh_link(
-    build: Workshop, name: str, exported: Stage[ExportedModel], selected: Stage[Selection], index: Stage[DatasetIndex]
+    ctx: BuildContext, student: Student, guard: FrameGuard | None, index: DatasetIndex
 ) -> tuple[WeighedLink, Measurement]:
     """Answer, time and judge one compiled link.
 
@@ -109,86 +110,131 @@ def weigh_link(
     from weckd_edge.compile.verify.evaluate import Weight, weigh
     from weckd_edge.compile.verify.parity import Candidate
 
-    chosen, spec = selected.artifact, exported.artifact.input.frame
-    _, compiled = build.candidates(selected)
-    onnx = exported.folder / exported.artifact.onnx.path
-    weight = build.stage(
-        f"weigh-{name}",
+    compiled = student.shipped
+    weight = ctx.step(
+        f"weigh-{student.name}",
         Weight,
-        {
-            "selected": selected.artifact,
-            "images": index.artifact.identity("val", "test"),
-            "versions": versions(),
-        },
+        key_of(
+            {
+                "selected": student.selection,
+                "images": index.identity("val", "test"),
+            },
+            "weckd_edge.compile.verify.evaluate",
+        ),
         lambda _: weigh(
-            Candidate(backend=compiled.backend, model=onnx, precision="fp32"),
+            Candidate(backend=compiled.backend, model=student.fp32_onnx, precision="fp32"),
             compiled,
-            index.artifact,
-            build.root,
-            spec,
+            index,
+            ctx.root,
+            student.input.frame,
         ),
     ).artifact
-    records = index.artifact.split("val")[:_FRAMES]
-    frames = np.concatenate([frame_from_file(build.root / record.path, spec) for record in records])
-    guard = build.guard(spec, index).artifact.guard
-    with closing(open_source("auto")) as meter:
-        measured = bench_model(
-            compiled.backend,
-            compiled.model,
-            frames,
-            precision=compiled.precision,
-            network_input_name=exported.artifact.network_input_name,
-            onnx=selected.folder / chosen.onnx.path,
-            queries=build.config.ship.queries,
-            warmup=build.config.bench.warmup,
-            threads=build.config.bench.threads,
-            power=meter,
-            guard=OpenGuard(guard, spec) if guard is not None else None,
-            progress=build.progress,
-        )
-    bars, here = merge_bars(build.config.gates, build.profile.bars), is_same_device(build.profile, detect())
-    size = sum(ref.bytes for ref in (chosen.built.files if chosen.built else (chosen.onnx,)))
-    labels = index.artifact.labels
-    latency = _latency(build, compiled.model, measured, here)
+    records = index.split("val")[:_FRAMES]
+    frames = np.concatenate([frame_from_file(ctx.root / record.path, student.input.frame) for record in records])
+    measured = replace(bench_student(ctx, student, frames, guard, queries=ctx.config.ship.queries), link=student.name)
+    latency = _latency(ctx, compiled.model, measured)
     gates = judge(
-        bars,
-        build.profile,
+        ctx.limits,
+        ctx.profile,
         measured,
         weight.validation,
-        size,
-        here,
-        labels,
+        student.loaded_bytes,
+        ctx.on_device,
+        index.labels,
         split="validation",
         predicted=latency,
     )
-    if bars.slice_accuracy is not None or bars.slice_recall is not None:
-        slices = measure_slices(weight.validation, index.artifact, build.config.report)
-        gates = (*gates, *judge_slices(bars, slices, labels, split="validation"))
+    if ctx.limits.slice_accuracy is not None or ctx.limits.slice_recall is not None:
+        slices = measure_slices(weight.validation, index, ctx.config.report)
+        gates = (*gates, *judge_slices(ctx.limits, slices, index.labels, split="validation"))
     weighed = WeighedLink(
-        name=name,
-        precision=chosen.precision,
+        name=student.name,
+        precision=student.selection.precision,
         backend=compiled.backend,
-        method=chosen.chosen,
-        bytes=size,
+        method=student.selection.chosen,
+        bytes=student.loaded_bytes,
         val_accuracy=weight.validation.accuracy_compiled,
         test_accuracy=weight.test.accuracy_compiled,
         latency=latency,
         here_p90_ns=measured.frame_to_answer.p90_ns,
         gates=gates,
     )
-    return weighed, replace(measured, link=name)
+    return weighed, measured
 
 
-def _latency(build: Workshop, model: Path, measured: Measurement, here: bool) -> LinkLatency:
+def _latency(ctx: BuildContext, model: Path, measured: Measurement) -> LinkLatency:
     """Return what is known of a link's time on the device: measured where this is that device, else predicted."""
-    if here:
+    if ctx.on_device:
         p90 = float(measured.frame_to_answer.p90_ns)
         return LinkLatency(label="measured", p90_ns=p90, low_ns=None, high_ns=None, reason=f"on {measured.host}")
-    timed = build.config.ship.measurements
+    timed = ctx.config.ship.measurements
     try:
-        found = predict(count_file(model), build.profile, read_measurements(Path(timed)) if timed else ())
+        found = predict(count_file(model), ctx.profile, read_measurements(Path(timed)) if timed else ())
     except ModelError as err:  # a graph with layers nobody has priced
         return LinkLatency(label="unknown", p90_ns=None, low_ns=None, high_ns=None, reason=str(err))
     return LinkLatency(
         label=found.label, p90_ns=found.latency_ns, low_ns=found.low_ns, high_ns=found.high_ns, reason=found.reason
     )
+
+
+def named_link(config: ShipConfig, names: Sequence[str]) -> str | None:
+    """Return the link that the configuration names, out of a chain's; None where the bars are to choose."""
+    if len(names) == 1 or config.link == "last":
+        return names[-1]
+    return None if config.link == "smallest" else config.link
+
+
+def without_choice(name: str, names: Sequence[str]) -> Shipping:
+    """Return the record of a link that ships because it was asked for, or because there is no other."""
+    return Shipping(chosen=name, reason=f"{name} was asked for" if len(names) > 1 else f"{name} is the only link")
+
+
+def choose_link(links: Sequence[WeighedLink]) -> Shipping:
+    """Return the smallest link that misses no bar; where every one misses some, the one that comes closest.
+
+    Args:
+        links: In the order of the chain, largest first; at least one.
+    """
+    passing = [link for link in links if link.passes]
+    if passing:
+        chosen = passing[-1]
+        return Shipping(chosen=chosen.name, reason=_why(chosen, links), links=tuple(links))
+    chosen = min(reversed(links), key=distance)
+    return Shipping(
+        chosen=chosen.name,
+        reason=f"no link clears every bar; {chosen.name} comes closest: {_missed(chosen)}",
+        links=tuple(links),
+        advice=tuple(_advice(gate) for gate in chosen.gates if gate.verdict == "FAIL"),
+    )
+
+
+def distance(link: WeighedLink) -> float:
+    """Return by how much a link misses its bars: of each, the gap as a part of the bar, summed."""
+    return sum(_gap(gate) for gate in link.gates if gate.verdict == "FAIL")
+
+
+def _gap(gate: Gate) -> float:
+    return abs((gate.got or 0.0) - gate.bar) / max(abs(gate.bar), 1e-3)
+
+
+def _why(chosen: WeighedLink, links: Sequence[WeighedLink]) -> str:
+    smaller = [link for link in links[links.index(chosen) + 1 :] if not link.passes]
+    what = (
+        "is the smallest link that clears every bar"
+        if all(g.verdict == "PASS" for g in chosen.gates)
+        else ("is the smallest link that misses no bar")
+    )
+    open_ = [_WORDS[g.name][0] for g in chosen.gates if g.verdict == "INCONCLUSIVE"]
+    rest = f"; not judged here: {', '.join(open_)}" if open_ else ""
+    found = "; ".join(f"{link.name} {_missed(link)}" for link in smaller)
+    return f"{chosen.name} {what}{rest}{'; ' + found if found else ''}"
+
+
+def _missed(link: WeighedLink) -> str:
+    return "misses " + ", ".join(f"{_WORDS[g.name][0]} ({g.reason})" for g in link.gates if g.verdict == "FAIL")
+
+
+def _advice(gate: Gate) -> str:
+    name, what = _WORDS[gate.name]
+    word = "raise" if gate.name not in _HIGHER_IS_BETTER else "lower"
+    return f"{name}: {gate.reason}; try {what}, or {word} gates.{gate.name}"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from weckd_edge.report import charts
-from weckd_edge.report.evidence import Evidence
+from weckd_edge.report.evidence import BundleContents
 
 
-def chain_chart(evidence: Evidence, device: str) -> str:
+def chain_chart(contents: BundleContents) -> str:
     """Draw the chain over its time where every link was compiled and weighed, else over multiply-adds."""
-    links, twin, shipped = evidence.chain.links, evidence.chain.twin, evidence.shipped
-    weighed = {link.name: link for link in evidence.shipping.links}
+    links, twin, shipped = contents.chain.links, contents.chain.twin, contents.shipped
+    weighed = {link.name: link for link in contents.shipping.links}
     known = bool(weighed) and all(link.latency.p90_ns is not None for link in weighed.values())
     points = []
     for link in links:
@@ -28,8 +28,8 @@ def chain_chart(evidence: Evidence, device: str) -> str:
         points.append(charts.Point(name=name, cost=points[-1].cost, accuracy=twin.test_accuracy, kind="twin"))
     if not weighed:
         return charts.accuracy_against_cost(points, "multiply-adds of one image", "million", 1e6)
-    how = evidence.shipping.links[-1].latency.label
-    where = f"frame to answer, {'p90, ' if how == 'measured' else ''}{how} for {device}"
+    how = contents.shipping.links[-1].latency.label
+    where = f"frame to answer, {'p90, ' if how == 'measured' else ''}{how} for {contents.manifest.device}"
     if not known:
         where = "frame to answer, p90, on the machine that built it"
     return charts.accuracy_against_cost(points, where, "ms", 1e6)

@@ -9,7 +9,7 @@ from weckd_edge.artifacts import FrameSpec
 from weckd_edge.config import GuardConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.devices.runtime.input_guard import FEATURES, OpenGuard, distances, grid_positions, look_at
-from weckd_edge.pipeline.steps.guard import check_labels
+from weckd_edge.pipeline.steps.abstain import check_labels
 from weckd_edge.train.input_guard.fit import (
     Looks,
     conformal_bar,

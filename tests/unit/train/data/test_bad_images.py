@@ -14,17 +14,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from weckd_edge.artifacts import DatasetIndex
-from weckd_edge.config import BuildConfig, DataConfig, GuardConfig, ProbesConfig, QuantizeConfig
+from weckd_edge.config import BuildConfig, DataConfig, ProbesConfig, QuantizeConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.demo.server import DemoServer
 from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.runtime.predict import ABSTAIN
-from weckd_edge.pipeline.steps.guard import Trial, far_frames
 from weckd_edge.report.frames import picture_frames
 from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.unlabelled import unlabelled_fingerprint
+from weckd_edge.train.input_guard.other_frames import far_frames
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -178,8 +177,8 @@ def test_calibration_images_are_left_out_where_that_is_asked_for(ears: Path, tmp
     with pytest.raises(DataError, match=rf"{len(bad)} files of .* cannot be used .*--skip-bad"):
         read_calibration(more, index, config, SilentProgress())
     notes = Notes()
-    found, _ = read_calibration(more, index, config, notes, skip_bad=True)
-    assert len(found.images) == 10
+    found = read_calibration(more, index, config, notes, skip_bad=True)
+    assert len(found.index.images) == 10
     assert f"calibration: {len(bad)} files of {more} cannot be used" in notes.said[0]
 
 
@@ -190,16 +189,11 @@ def test_frames_that_should_be_refused_are_shown_without_the_bad_ones(
 
     bad = crafted.write_bad(tmp_path / "others")
     Image.new("RGB", (30, 20), (200, 0, 0)).save(tmp_path / "others/whole.png")
-    trial = Trial(
-        index=DatasetIndex(name="toy", labels=("a",), images=(), synthetic=True),
-        root=tmp_path,
-        contract=open_bundle(bundle).manifest.input,
-        config=BuildConfig(guard=GuardConfig(other_frames=(str(tmp_path / "others"),))),
-        predictions=(),
-        answer=lambda _: np.ones(1, np.float32),
-    )
     notes = Notes()
-    frames = {name: list(found) for name, found in far_frames(trial, notes)}
+    kinds = far_frames(
+        open_bundle(bundle).manifest.input, [], seed=0, phantoms=False, folders=[str(tmp_path / "others")], progress=notes
+    )
+    frames = {name: list(found) for name, found in kinds}
     assert len(frames["others"]) == 1
     told = "\n".join(notes.said)
     assert all(name in told and said in told for name, said in bad.items())

@@ -83,7 +83,7 @@ def test_students_are_measured_and_one_that_gives_less_for_more_time_is_left_out
     wide: dict[str, Any] = {"channels": (64, 64, 128, 128), "stem_width": 32}
     narrow: dict[str, Any] = {"channels": (16, 16, 16, 16), "stem_width": 8}
     candidates = [LinkConfig(model="resnet10t", input_size=32, options=o) for o in (wide, narrow)]
-    ladder = measure_ladder(index, tmp_path, BuildConfig(), SilentProgress(), candidates)
+    ladder = measure_ladder(index, tmp_path, BuildConfig(), SilentProgress(), candidates, host="here")
     assert [r.link.options for r in ladder.rungs] == [narrow, wide]
     assert ladder.rungs[0].macs < ladder.rungs[1].macs
     assert all(r.int8_ns > 0 and r.fp32_ns > 0 for r in ladder.rungs)

@@ -215,7 +215,7 @@ def test_other_images_calibrate_where_they_are_asked_for(
     more = calibration(tmp_path)
     out = tmp_path / "out"
     compiled(run, out, brought(), "--data", ears, "--config", config, *PLAIN, "--calibrate-on", more)
-    (kept,) = (tmp_path / "out.work").glob("select-*/artifact.json")
+    (kept,) = (tmp_path / "out.work").glob("quantize-*/artifact.json")
     found = json.loads(kept.read_text())["quantized"]
     pixels = {pixels_sha256(decode(path)) for path in more.rglob("*.png")}
     assert found["calibration_images"] == 8

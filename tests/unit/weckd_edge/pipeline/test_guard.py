@@ -10,7 +10,8 @@ from weckd_edge.artifacts import DatasetIndex, FrameSpec, GuardRecord, ImageReco
 from weckd_edge.config import AbstainConfig, BuildConfig, GuardConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_json
-from weckd_edge.pipeline.steps.guard import Trial, judge_abstention, judge_threshold, make_guard
+from weckd_edge.pipeline.steps.abstain import AbstentionInputs, judge_abstention, judge_threshold
+from weckd_edge.pipeline.steps.guard import make_guard
 from weckd_edge.report.chapters import abstention
 
 FRAME = FrameSpec(height=24, width=24, crop="center", resize="diagonal")
@@ -47,7 +48,7 @@ def answer(frame: np.ndarray) -> np.ndarray:
     return np.array([1 - light, light], np.float32)
 
 
-def trial(index: DatasetIndex, root: Path, config: BuildConfig) -> Trial:
+def inputs(index: DatasetIndex, root: Path, config: BuildConfig) -> AbstentionInputs:
     predictions = tuple(
         Prediction(
             path=r.path, group=r.group, label=r.label, fp32=(0.1, 0.9), compiled=(0.1, 0.9) if r.label else (0.8, 0.2)
@@ -55,7 +56,7 @@ def trial(index: DatasetIndex, root: Path, config: BuildConfig) -> Trial:
         for r in index.images
         if r.split == "test"
     )
-    return Trial(index=index, root=root, spec=FRAME, config=config, predictions=predictions, answer=answer)
+    return AbstentionInputs(index=index, root=root, spec=FRAME, config=config, predictions=predictions, answer=answer)
 
 
 def record(index: DatasetIndex, root: Path, **guard: object) -> GuardRecord:
@@ -66,7 +67,7 @@ def test_a_build_refuses_other_frames_and_says_what_its_threshold_does(index: Da
     config = BuildConfig(abstain=AbstainConfig(risk=0.2), guard=GuardConfig(refuse_labels=("dim",), refused=0.02))
     fitted = record(index, tmp_path, refused=0.02)
     assert fitted.groups == 70
-    found = judge_abstention(trial(index, tmp_path, config), fitted, SilentProgress())
+    found = judge_abstention(inputs(index, tmp_path, config), fitted, SilentProgress())
     kinds = {kind.name: kind for kind in found.kinds}
     assert {"noise", "one grey", "covered lens", "drawn phantoms", "heavy blur"} <= set(kinds)
     assert kinds["noise"].guard_auroc > 0.95
@@ -87,7 +88,7 @@ def test_a_build_refuses_other_frames_and_says_what_its_threshold_does(index: Da
 
 def test_too_few_validation_groups_fail_or_are_reported_as_asked(index: DatasetIndex, tmp_path: Path) -> None:
     config = BuildConfig(abstain=AbstainConfig(risk=0.05))
-    found = judge_abstention(trial(index, tmp_path, config), record(index, tmp_path), SilentProgress())
+    found = judge_abstention(inputs(index, tmp_path, config), record(index, tmp_path), SilentProgress())
     assert found.threshold is not None
     assert (found.threshold.chosen, found.threshold.more_groups, found.operating_point.abstain_below) == (None, 29, 0.0)
     (gate,) = judge_threshold(found.threshold, config.abstain)
@@ -99,7 +100,7 @@ def test_too_few_validation_groups_fail_or_are_reported_as_asked(index: DatasetI
 
 def test_a_met_risk_passes_and_nothing_is_judged_where_none_is_asked(index: DatasetIndex, tmp_path: Path) -> None:
     config = BuildConfig(abstain=AbstainConfig(risk=0.2))
-    found = judge_abstention(trial(index, tmp_path, config), record(index, tmp_path, use=False), SilentProgress())
+    found = judge_abstention(inputs(index, tmp_path, config), record(index, tmp_path, use=False), SilentProgress())
     assert found.refused_test is None
     assert found.kinds == ()
     assert found.threshold is not None

@@ -1,12 +1,11 @@
-"""The last stage: parts are copied, judged, described and sealed as one bundle, or nothing is there."""
+"""The last step: parts are copied, judged, described and sealed as one bundle, or nothing is there."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -36,7 +35,6 @@ from weckd_edge.artifacts import (
     Rate,
     Selection,
     Shipping,
-    StageTime,
     Trial,
     Verification,
 )
@@ -44,12 +42,19 @@ from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.config import AbstainConfig, BuildConfig, GateConfig, LinkConfig, ReportConfig
 from weckd_edge.core.errors import BundleError, ConfigError, DataError, StoreError
 from weckd_edge.core.fingerprint import versions
-from weckd_edge.core.store import check_ref, file_ref, refs_in
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.core.store import Workspace, check_ref, file_ref, refs_in
+from weckd_edge.devices.gates.gates import merge_bars
 from weckd_edge.devices.machine.detect import detect
 from weckd_edge.devices.profiles.profile import load_profile
 from weckd_edge.metrics import measure_performance
+from weckd_edge.pipeline.context import BuildContext, StepTimes
+from weckd_edge.pipeline.steps.judge import judge_bundle
+from weckd_edge.pipeline.steps.layout import Part, draft_manifest, lay_out
 from weckd_edge.pipeline.steps.sdk import sdk_files
-from weckd_edge.pipeline.steps.write_bundle import Part, Parts, assemble
+from weckd_edge.pipeline.steps.write_bundle import record_build, write_bundle
+from weckd_edge.report import BundleContents, read_contents
+from weckd_edge.report.documents.licences import read_environment
 
 pytest.importorskip("jinja2")
 pytest.importorskip("cyclonedx")
@@ -77,11 +82,32 @@ MEASUREMENT = Measurement(
 NO_BARS = GateConfig(latency_p90_ms=1e9, memory_mib=1e9, accuracy_drop=1.0)
 
 
-@pytest.fixture(autouse=True)
-def _host(monkeypatch: pytest.MonkeyPatch, machines: ModuleType, tmp_path: Path) -> None:
-    """Let this machine be a Xeon, whatever it is."""
-    root = machines.x86(tmp_path / "host")
-    monkeypatch.setattr(module, "detect", lambda: detect(root))
+@dataclass(frozen=True)
+class Made:
+    """A build at its last step: the context, what the bundle will hold, and what the files are copied from."""
+
+    ctx: BuildContext
+    contents: BundleContents
+    selected: Path
+    golden: Path
+
+    @property
+    def out(self) -> Path:
+        return self.ctx.out
+
+    @property
+    def root(self) -> Path:
+        return self.ctx.root
+
+    def holding(self, **changes: Any) -> Made:
+        return replace(self, contents=replace(self.contents, **changes))
+
+    def built_with(self, **changes: Any) -> Made:
+        return replace(self, ctx=replace(self.ctx, **changes))
+
+
+def assemble(made: Made) -> Manifest:
+    return write_bundle(made.ctx, judge_bundle(made.ctx, made.contents)).manifest
 
 
 @pytest.fixture
@@ -90,9 +116,9 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     found: list[Any] = []
     real = module.write_report
 
-    def watch(folder: Path, manifest: Manifest, out: Path, samples: Any = (), frames: Any = None) -> None:
+    def watch(contents: BundleContents, out: Path, samples: Any = (), frames: Any = None) -> None:
         found.extend(samples)
-        real(folder, manifest, out, samples, frames)
+        real(contents, out, samples, frames)
 
     monkeypatch.setattr(module, "write_report", watch)
     return found
@@ -136,7 +162,7 @@ def make_parts(
     gates: GateConfig = NO_BARS,
     samples: int = 4,
     **config: Any,
-) -> Parts:
+) -> Made:
     """Everything a bundle is made of: one test image for each digit, its true label and what was decided."""
     root = place / "images"
     root.mkdir()
@@ -201,32 +227,52 @@ def make_parts(
     )
     index = DatasetIndex(name="ears", labels=LABELS, images=tuple(sorted(records, key=lambda r: r.path)), synthetic=True)
     report = ReportConfig(sample_frames=samples)
-    return Parts(
-        out=place / "bundle",
+    settings = BuildConfig(gates=gates, report=report, **config)
+    profile = load_profile("generic-x86" if target == "cpu" else "jetson-orin-nano-8gb")
+    times = StepTimes()
+    times.add("data", 1.5, reused=False)
+    ctx = BuildContext(
+        data=root,
         root=root,
-        config=BuildConfig(gates=gates, report=report, **config),
-        profile=load_profile("generic-x86" if target == "cpu" else "jetson-orin-nano-8gb"),
-        key=None,
-        index=index,
-        chain=ChainRecord(links=(link("M1", None, 0), link("M2", "1" * 64, 1)), twin=None, labels_used=2),
-        exported=ExportedModel(
-            onnx=onnx,
-            opset=17,
-            input_name="frame",
-            network_input_name="network_input",
-            output_name="probabilities",
-            input=INPUT,
-            labels=LABELS,
-            link_sha256="2" * 64,
+        out=place / "bundle",
+        config=settings,
+        profile=profile,
+        machine=detect(),
+        limits=merge_bars(gates, profile.bars),
+        on_device=target == "cpu",
+        workspace=Workspace(place / "bundle.work"),
+        progress=SilentProgress(),
+        times=times,
+    )
+    exported = ExportedModel(
+        onnx=onnx,
+        opset=17,
+        input_name="frame",
+        network_input_name="network_input",
+        output_name="probabilities",
+        input=INPUT,
+        labels=LABELS,
+        link_sha256="2" * 64,
+    )
+    selection = _selection(onnx)
+    layout = lay_out(Part(selection, place / "quantize"), built, Part(golden, place / "golden"), None)
+    return Made(
+        ctx=ctx,
+        selected=place / "quantize",
+        golden=place / "golden",
+        contents=BundleContents(
+            manifest=draft_manifest(ctx, layout, exported, selection, None, synthetic=True),
+            dataset=index,
+            chain=ChainRecord(links=(link("M1", None, 0), link("M2", "1" * 64, 1)), twin=None, labels_used=2, shipped="M2"),
+            verification=verification,
+            measurement=replace(MEASUREMENT, backend=backend),
+            build=record_build(ctx, "ears"),
+            selection=selection,
+            shipping=Shipping(chosen="M2", reason="M2 was asked for"),
+            performance=measure_performance(verification, index, report),
+            environment=read_environment(settings.link, host="Xeon"),
+            files=layout.files,
         ),
-        selected=Part(_selection(onnx), place / "quantize"),
-        shipping=Shipping(chosen="M2", reason="M2 was asked for"),
-        built=built,
-        verification=verification,
-        performance=measure_performance(verification, index, report),
-        golden=Part(golden, place / "golden"),
-        measurements=(replace(MEASUREMENT, backend=backend),),
-        stages=(StageTime(name="data", seconds=1.5, reused=False),),
     )
 
 
@@ -335,12 +381,10 @@ def test_the_manifest_says_what_the_parts_are(tmp_path: Path) -> None:
 def test_the_evidence_is_what_the_stages_found(tmp_path: Path) -> None:
     parts = make_parts(tmp_path)
     assemble(parts)
-    from weckd_edge.report import read_evidence
-
-    evidence = read_evidence(parts.out, open_bundle(parts.out).manifest)
-    assert (evidence.dataset, evidence.chain, evidence.verification) == (parts.index, parts.chain, parts.verification)
-    assert evidence.measurements == parts.measurements
-    assert (evidence.build.stages, evidence.build.data_name) == (parts.stages, "ears")
+    found, made = read_contents(parts.out, open_bundle(parts.out).manifest), parts.contents
+    assert (found.dataset, found.chain, found.verification) == (made.dataset, made.chain, made.verification)
+    assert (found.measurement, found.link_measurements) == (made.measurement, made.link_measurements)
+    assert (found.build.stages, found.build.data_name) == (parts.ctx.times.taken, "ears")
 
 
 def test_versions_name_what_is_installed_and_leave_out_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,7 +404,7 @@ def test_paths_of_weights_are_not_written(tmp_path: Path) -> None:
     assemble(parts)
     config = json.loads(json.loads((parts.out / "evidence/build.json").read_text())["config"])
     assert [entry["weights"] for entry in config["link"]] == ["large.safetensors", None]
-    assert parts.config.link == links, "the settings themselves are as they were"
+    assert parts.ctx.config.link == links, "the settings themselves are as they were"
     for path in parts.out.rglob("*"):
         if path.is_file():
             assert secret.encode() not in path.read_bytes(), path
@@ -387,15 +431,15 @@ def test_a_missed_bar_makes_a_whole_bundle_that_has_not_passed(tmp_path: Path, b
 def test_lost_accuracy_fails(tmp_path: Path) -> None:
     parts = make_parts(tmp_path, gates=replace(NO_BARS, accuracy_drop=0.05))
     worse = replace(RATE, correct=8, value=0.8)
-    manifest = assemble(replace(parts, verification=replace(parts.verification, accuracy_compiled=worse)))
+    manifest = assemble(parts.holding(verification=replace(parts.contents.verification, accuracy_compiled=worse)))
     assert verdicts(manifest)["accuracy_drop"] == "FAIL"
     assert not manifest.passed
 
 
 def test_implementations_that_differ_fail(tmp_path: Path) -> None:
     parts = make_parts(tmp_path)
-    differing = replace(parts.verification, parity=(parity(0.01), parity(0.3)))
-    manifest = assemble(replace(parts, verification=differing))
+    differing = replace(parts.contents.verification, parity=(parity(0.01), parity(0.3)))
+    manifest = assemble(parts.holding(verification=differing))
     assert verdicts(manifest)["parity"] == "FAIL"
     assert not manifest.passed
 
@@ -429,7 +473,7 @@ def test_the_bench_of_what_ships_is_judged_and_not_that_of_a_link(tmp_path: Path
     parts = make_parts(tmp_path)
     slow = replace(LATENCY, p90_ns=900_000_000)
     link_bench = replace(MEASUREMENT, link="M1", precision="fp32", frame_to_answer=slow)
-    manifest = assemble(replace(parts, measurements=(*parts.measurements, link_bench)))
+    manifest = assemble(parts.holding(link_measurements=(link_bench,)))
     assert gate(manifest, "latency_p90_ms").got == 1.0
 
 
@@ -487,31 +531,29 @@ def test_with_no_samples_no_image_is_read_or_shown(tmp_path: Path, shown: list[A
     assert "data:image" not in (parts.out / "evidence/report.html").read_text()
 
 
-def break_a_sample(parts: Parts) -> Parts:
+def break_a_sample(parts: Made) -> Made:
     (parts.root / "09.png").write_bytes(b"no image")
     return parts
 
 
-def break_the_answers(parts: Parts) -> Parts:
-    golden = parts.golden.artifact
-    return replace(
-        parts, golden=Part(replace(golden, expected=replace(golden.expected, path="gone.npy")), parts.golden.folder)
-    )
-
-
-def change_the_graph_behind_its_digest(parts: Parts) -> Parts:
-    (parts.selected.folder / "model.onnx").write_bytes(b"another")
+def break_the_answers(parts: Made) -> Made:
+    (parts.golden / "expected.npy").unlink()
     return parts
 
 
-def give_an_unusable_key(parts: Parts) -> Parts:
+def change_the_graph_behind_its_digest(parts: Made) -> Made:
+    (parts.selected / "model.onnx").write_bytes(b"another")
+    return parts
+
+
+def give_an_unusable_key(parts: Made) -> Made:
     pytest.importorskip("model_signing")
     key = parts.root / "key.pem"
     key.write_text("no key")
-    return replace(parts, key=key)
+    return parts.built_with(key=key)
 
 
-ERRORS: list[tuple[Callable[[Parts], Parts], type[Exception]]] = [
+ERRORS: list[tuple[Callable[[Made], Made], type[Exception]]] = [
     (break_a_sample, DataError),
     (break_the_answers, FileNotFoundError),
     (change_the_graph_behind_its_digest, BundleError),
@@ -521,7 +563,7 @@ ERRORS: list[tuple[Callable[[Parts], Parts], type[Exception]]] = [
 
 @pytest.mark.parametrize(("spoil", "error"), ERRORS, ids=[spoil.__name__ for spoil, _ in ERRORS])
 def test_after_an_error_in_the_middle_nothing_is_left(
-    tmp_path: Path, spoil: Callable[[Parts], Parts], error: type[Exception]
+    tmp_path: Path, spoil: Callable[[Made], Made], error: type[Exception]
 ) -> None:
     place = tmp_path / "place"
     place.mkdir()
@@ -551,9 +593,10 @@ def test_a_new_bundle_takes_the_place_of_the_old_one_whole(tmp_path: Path) -> No
     assemble(parts)
     (parts.out / "device").mkdir()
     (parts.out / "device/engine").write_bytes(b"of the old graph")
-    (parts.golden.folder / "frames.npy").write_bytes(b"others")
-    golden = replace(parts.golden.artifact, frames=file_ref(parts.golden.folder, parts.golden.folder / "frames.npy"))
-    manifest = assemble(replace(parts, golden=Part(golden, parts.golden.folder)))
+    (parts.golden / "frames.npy").write_bytes(b"others")
+    draft = parts.contents.manifest
+    frames = replace(file_ref(parts.golden, parts.golden / "frames.npy"), path=draft.selftest.frames.path)
+    manifest = assemble(parts.holding(manifest=replace(draft, selftest=replace(draft.selftest, frames=frames))))
     assert open_bundle(parts.out).manifest == manifest
     assert (parts.out / "selftest/frames.npy").read_bytes() == b"others"
     assert not (parts.out / "device").exists()
@@ -561,7 +604,7 @@ def test_a_new_bundle_takes_the_place_of_the_old_one_whole(tmp_path: Path) -> No
 
 def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    parts = replace(make_parts(tmp_path), out=tmp_path / "file/bundle")
+    parts = make_parts(tmp_path).built_with(out=tmp_path / "file/bundle")
     with pytest.raises(StoreError, match="cannot be written"):
         assemble(parts)
 
@@ -578,7 +621,7 @@ def test_with_a_key_the_bundle_is_signed_with_it(tmp_path: Path) -> None:
     (tmp_path / "key.pub").write_bytes(
         key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
-    parts = replace(make_parts(tmp_path), key=tmp_path / "key.pem")
+    parts = make_parts(tmp_path).built_with(key=tmp_path / "key.pem")
     assemble(parts)
     assert open_bundle(parts.out, key=tmp_path / "key.pub").signature == "valid"
 

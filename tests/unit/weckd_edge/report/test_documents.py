@@ -20,7 +20,7 @@ from weckd_edge.config import BuildConfig, CardConfig, LinkConfig, ReportConfig
 from weckd_edge.core.errors import BundleError, ConfigError
 from weckd_edge.core.serialization import to_json
 from weckd_edge.metrics import measure_performance
-from weckd_edge.report import Evidence, write_documents, write_evidence
+from weckd_edge.report import BundleContents, read_contents, write_documents, write_evidence
 from weckd_edge.report.documents.licences import licence_of, read_environment, requirements, used_distributions
 from weckd_edge.report.documents.model_card_inputs import NOT_STATED, stated
 
@@ -59,7 +59,7 @@ ENVIRONMENT = Environment(
 )
 
 
-def full(card: CardConfig | None = None) -> Evidence:
+def full(card: CardConfig | None = None) -> BundleContents:
     """Return evidence with everything that the papers speak of."""
     evidence = _measured()
     return dataclasses.replace(
@@ -68,7 +68,7 @@ def full(card: CardConfig | None = None) -> Evidence:
 
 
 @cache
-def _measured() -> Evidence:
+def _measured() -> BundleContents:
     evidence = report.full_evidence()
     images = tuple(
         dataclasses.replace(image, attributes=(Attribute(column="site", value=("north", "south")[n // 4 % 2]),))
@@ -84,9 +84,9 @@ def _measured() -> Evidence:
     )
 
 
-def papers(folder: Path, evidence: Evidence, **manifest: Any) -> tuple[str, dict[str, Any]]:
+def papers(folder: Path, evidence: BundleContents, **manifest: Any) -> tuple[str, dict[str, Any]]:
     write_evidence(folder, evidence)
-    write_documents(folder, report.make_manifest(**manifest))
+    write_documents(folder, read_contents(folder, report.make_manifest(**manifest)))
     bom: dict[str, Any] = json.loads((folder / "evidence/sbom.cdx.json").read_text())
     return (folder / "evidence/model_card.md").read_text(), bom
 
@@ -156,7 +156,7 @@ def test_synthetic_data_are_in_the_first_lines_of_the_card(tmp_path: Path) -> No
 
 
 def test_evidence_that_is_not_there_is_said_and_not_filled_in(tmp_path: Path) -> None:
-    bare = dataclasses.replace(report.make_evidence(), measurements=())
+    bare = dataclasses.replace(report.make_evidence(), measurement=None)
     card, bom = papers(tmp_path, bare)
     for line in (
         "Figures by class and slice were not kept.",

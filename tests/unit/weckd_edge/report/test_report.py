@@ -61,14 +61,14 @@ from weckd_edge.core.errors import BundleError, ConfigError
 from weckd_edge.core.store import file_ref
 from weckd_edge.core.words import plural
 from weckd_edge.metrics.intervals import rate_by_group
-from weckd_edge.pipeline.steps.choose_link import choose_link
+from weckd_edge.pipeline.steps.select_link import choose_link
 from weckd_edge.report import (
-    Evidence,
+    BundleContents,
     Picture,
     Sample,
     html_shell,
     numbers,
-    read_evidence,
+    read_contents,
     write_documents,
     write_evidence,
     write_report,
@@ -153,7 +153,7 @@ def latency(scale: float, count: int = 1024) -> Latency:
     )
 
 
-def make_evidence(labels: tuple[str, ...] = LABELS) -> Evidence:
+def make_evidence(labels: tuple[str, ...] = LABELS) -> BundleContents:
     rng = np.random.default_rng(1)
     images, predictions = [], []
     for number in range(800):
@@ -193,7 +193,8 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> Evidence:
     m2 = link("M2", "mobilenetv2_050", 693_000, 34_100_000, 146, "M1", 1)
     m3 = link("M3", "mobilenetv2_035", 401_000, 14_200_000, 144, "M2", 2)
     twin = dataclasses.replace(link("twin", "mobilenetv2_035", 401_000, 14_200_000, 131, None, 2), images_used=62)
-    return Evidence(
+    return BundleContents(
+        manifest=make_manifest(labels),
         dataset=DatasetIndex(
             name="ears",
             labels=labels,
@@ -247,22 +248,20 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> Evidence:
             precision="int8",
             backend="openvino",
         ),
-        measurements=(
-            Measurement(
-                device="generic-x86",
-                host="Intel Xeon 2.80 GHz, 2 cores",
-                backend="openvino",
-                backend_version="2026.4.1",
-                precision="int8",
-                rules="single-stream, 1024 queries",
-                threads=1,
-                frame_to_answer=latency(0.84),
-                network=latency(0.61),
-                cold_start_ns=182_000_000,
-                peak_rss_bytes=171 << 20,
-                energy_mj=None,
-                warnings=("the processor's clock was not fixed",),
-            ),
+        measurement=Measurement(
+            device="generic-x86",
+            host="Intel Xeon 2.80 GHz, 2 cores",
+            backend="openvino",
+            backend_version="2026.4.1",
+            precision="int8",
+            rules="single-stream, 1024 queries",
+            threads=1,
+            frame_to_answer=latency(0.84),
+            network=latency(0.61),
+            cold_start_ns=182_000_000,
+            peak_rss_bytes=171 << 20,
+            energy_mj=None,
+            warnings=("the processor's clock was not fixed",),
         ),
         build=BuildRecord(
             config=json.dumps({"seed": 0}, indent=1),
@@ -317,9 +316,9 @@ def make_manifest(labels: tuple[str, ...] = LABELS, **changes: object) -> Manife
     return dataclasses.replace(manifest, **changes)
 
 
-def write(tmp_path: Path, evidence: Evidence, manifest: Manifest, **more: object) -> str:
+def write(tmp_path: Path, evidence: BundleContents, manifest: Manifest, **more: object) -> str:
     write_evidence(tmp_path, evidence)
-    write_report(tmp_path, manifest, tmp_path / "r.html", **more)
+    write_report(read_contents(tmp_path, manifest), tmp_path / "r.html", **more)
     return (tmp_path / "r.html").read_text()
 
 
@@ -404,7 +403,7 @@ def test_the_three_numbers_and_the_interval_are_at_the_top(tmp_path: Path) -> No
         f"{accuracy.value * 100:.1f}\u00a0%",
         f"{accuracy.low * 100:.1f}\u2013{accuracy.high * 100:.1f}\u00a0%",
         "160\u00a0test images in 40\u00a0groups",
-        numbers.milliseconds(evidence.measurements[0].frame_to_answer.p90_ns),
+        numbers.milliseconds(evidence.measurement.frame_to_answer.p90_ns),
         "bar 33.0\u00a0ms cleared; 1,024\u00a0queries on Intel Xeon",
         "the class found least often",
     ):
@@ -419,7 +418,7 @@ def test_the_same_evidence_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_evidence_reads_back_as_it_was_written(tmp_path: Path) -> None:
     evidence = make_evidence()
     write_evidence(tmp_path, evidence)
-    assert read_evidence(tmp_path, make_manifest()) == evidence
+    assert read_contents(tmp_path, make_manifest()) == evidence
 
 
 def test_names_from_the_data_cannot_become_markup(tmp_path: Path) -> None:
@@ -528,12 +527,12 @@ def test_what_may_be_wrong_with_the_data_set_is_told_on_the_first_screen_and_in_
     notes = (DataNote(code="W_X", text="the column <b>who</b> is not used"), DataNote(code="I_Y", text="read as UTF-16"))
     evidence = make_evidence()
     evidence = dataclasses.replace(evidence, dataset=dataclasses.replace(evidence.dataset, notes=notes))
-    assert "Data: the column <b>who</b> is not used." in summarize(make_manifest(), evidence).warnings
+    assert "Data: the column <b>who</b> is not used." in summarize(evidence).warnings
     html = write(tmp_path, evidence, make_manifest())
     assert html.count("Data: the column &lt;b&gt;who&lt;/b&gt; is not used.") == 1
-    assert "Data: the column <b>who</b> is not used." in limits(evidence, make_manifest())
+    assert "Data: the column <b>who</b> is not used." in limits(evidence)
     assert "UTF-16" not in html
-    assert not [line for line in summarize(make_manifest(), make_evidence()).warnings if line.startswith("Data")]
+    assert not [line for line in summarize(make_evidence()).warnings if line.startswith("Data")]
 
 
 def test_every_query_is_in_the_histogram_or_in_its_count_of_slower_ones() -> None:
@@ -550,7 +549,7 @@ def test_every_query_is_in_the_histogram_or_in_its_count_of_slower_ones() -> Non
 
 
 def test_without_a_bench_the_report_says_not_measured(tmp_path: Path) -> None:
-    evidence = dataclasses.replace(make_evidence(), measurements=())
+    evidence = dataclasses.replace(make_evidence(), measurement=None)
     page = text_of(write(tmp_path, evidence, make_manifest()))
     assert "not measured" in page
     assert "weckd-edge bench" in page
@@ -609,13 +608,13 @@ def test_without_weighed_links_the_chain_is_drawn_over_multiply_adds(tmp_path: P
 def test_missing_torn_and_foreign_evidence_is_one_clear_error(tmp_path: Path) -> None:
     write_evidence(tmp_path, make_evidence())
     with pytest.raises(BundleError, match="expected the labels"):
-        read_evidence(tmp_path, make_manifest(("a", "b", "c", "d")))
+        read_contents(tmp_path, make_manifest(("a", "b", "c", "d")))
     (tmp_path / "evidence/verification.json").unlink()
     with pytest.raises(BundleError, match=r"verification\.json: expected this evidence file"):
-        read_evidence(tmp_path, make_manifest())
+        read_contents(tmp_path, make_manifest())
     (tmp_path / "evidence/chain.json").write_text("{")
     with pytest.raises(BundleError, match=r"chain\.json: expected JSON"):
-        read_evidence(tmp_path, make_manifest())
+        read_contents(tmp_path, make_manifest())
 
 
 @pytest.mark.parametrize(
@@ -642,7 +641,7 @@ def test_numbers_are_written_for_people(written: str, expected: str) -> None:
 
 def test_the_model_card_tells_figures_limits_and_the_chain(tmp_path: Path) -> None:
     write_evidence(tmp_path, make_evidence())
-    write_documents(tmp_path, make_manifest(synthetic=True))
+    write_documents(tmp_path, read_contents(tmp_path, make_manifest(synthetic=True)))
     card = (tmp_path / "evidence/model_card.md").read_text()
     assert card.startswith("# Model card: ears on generic-x86\n")
     accuracy = make_evidence().verification.accuracy_compiled
@@ -654,7 +653,7 @@ def test_the_model_card_tells_figures_limits_and_the_chain(tmp_path: Path) -> No
 def test_a_label_cannot_break_out_of_its_cell_in_the_model_card(tmp_path: Path) -> None:
     labels = ("a|b", "line\nbreak", "<script>", "normal")
     write_evidence(tmp_path, make_evidence(labels))
-    write_documents(tmp_path, make_manifest(labels))
+    write_documents(tmp_path, read_contents(tmp_path, make_manifest(labels)))
     card = (tmp_path / "evidence/model_card.md").read_text()
     assert "a\\|b" in card
     assert "\\<script\\>" in card
@@ -782,7 +781,7 @@ def parting(*, first: int | None = 2, disturbed: float = 0.0) -> Parting:
     return Parting(a="written", b="openvino int8", frames=6, threshold_db=20.0, first=first, steepest=2, layers=layers)
 
 
-def full_evidence() -> Evidence:
+def full_evidence() -> BundleContents:
     evidence = make_evidence()
     verification = evidence.verification
     far = tuple(
@@ -902,7 +901,7 @@ def test_the_settings_a_model_must_be_opened_with_are_named(tmp_path: Path) -> N
 
 def test_the_model_card_names_the_temperature_and_the_calibration_error(tmp_path: Path) -> None:
     write_evidence(tmp_path, full_evidence())
-    write_documents(tmp_path, make_manifest())
+    write_documents(tmp_path, read_contents(tmp_path, make_manifest()))
     card = (tmp_path / "evidence/model_card.md").read_text()
     assert "Logits are divided by 1.62 inside the graph" in card
     assert re.search(r"\| Expected calibration error \(15 bins of equal width\) \| 0\.112 \(.*\) \| 0\.041 \(", card)
@@ -911,7 +910,7 @@ def test_the_model_card_names_the_temperature_and_the_calibration_error(tmp_path
 def test_full_evidence_reads_back_as_it_was_written(tmp_path: Path) -> None:
     evidence = full_evidence()
     write_evidence(tmp_path, evidence)
-    assert read_evidence(tmp_path, make_manifest()) == evidence
+    assert read_contents(tmp_path, make_manifest()) == evidence
 
 
 def probes() -> Probes:
@@ -943,4 +942,4 @@ def test_probes_are_told_in_words_and_a_bundle_without_them_still_has_a_report(t
     assert "Random splits would have flattered this by 7.0 points (95 % interval 3.0 to 11.0)" in words
     assert "Not known: the data set names no source" in words
     assert "&lt;i&gt;one&lt;/i&gt; note" in page
-    assert read_evidence(tmp_path, make_manifest()) == probed
+    assert read_contents(tmp_path, make_manifest()) == probed

@@ -9,7 +9,7 @@ import pytest
 from weckd_edge.artifacts import Gate, LinkLatency, Rate, WeighedLink
 from weckd_edge.config import BuildConfig, ShipConfig
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.pipeline.steps.choose_link import choose_link, distance, named_link, without_choice
+from weckd_edge.pipeline.steps.select_link import choose_link, distance, named_link, without_choice
 
 RATE = Rate(value=0.9, low=0.85, high=0.94, correct=90, images=100, groups=60)
 
@@ -103,6 +103,6 @@ def test_every_bar_of_the_configuration_has_words() -> None:
     from dataclasses import fields
 
     from weckd_edge.config import GateConfig
-    from weckd_edge.pipeline.steps.choose_link import _WORDS
+    from weckd_edge.pipeline.steps.select_link import _WORDS
 
     assert set(_WORDS) == {field.name for field in fields(GateConfig)}

@@ -1,0 +1,259 @@
+"""When there is no decision: the threshold on the probability, and what it, the guard and refused labels are worth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import (
+    Abstention,
+    CoveragePoint,
+    DatasetIndex,
+    FarKind,
+    FrameSpec,
+    Gate,
+    GuardRecord,
+    OperatingPoint,
+    Prediction,
+    ThresholdRecord,
+    Verification,
+)
+from weckd_edge.config import AbstainConfig, BuildConfig, GuardConfig
+from weckd_edge.core.errors import ConfigError, did_you_mean
+from weckd_edge.core.fingerprint import key_of
+from weckd_edge.core.progress import Progress
+from weckd_edge.core.store import Stage
+from weckd_edge.devices.images.frames import frame_from_file
+from weckd_edge.devices.runtime.backends.table import open_runner
+from weckd_edge.devices.runtime.input_guard import OpenGuard, Sight
+from weckd_edge.metrics.intervals import rate_by_group
+from weckd_edge.metrics.selective import aurc, auroc, find_threshold, group_losses, risk_coverage
+from weckd_edge.pipeline.context import BuildContext
+from weckd_edge.pipeline.networks import Student
+from weckd_edge.train.input_guard.other_frames import every_nth, far_frames
+
+Frame = NDArray[np.uint8]
+Answer = Callable[[Frame], NDArray[np.float32]]
+
+CURVE_POINTS = 100
+
+
+def abstain(
+    ctx: BuildContext,
+    student: Student,
+    verification: Stage[Verification],
+    guard: Stage[GuardRecord],
+    index: DatasetIndex,
+) -> Abstention:
+    """Return the threshold that was found, and what is not answered.
+
+    Raises:
+        DataError: An image cannot be read.
+    """
+    shipped = student.shipped
+
+    def judge(_: Path) -> Abstention:
+        with closing(open_runner(shipped.backend, shipped.model, reference=shipped.reference)) as runner:
+            inputs = AbstentionInputs(
+                index=index,
+                root=ctx.root,
+                spec=student.input.frame,
+                config=ctx.config,
+                predictions=verification.artifact.predictions,
+                answer=runner.run,
+            )
+            return judge_abstention(inputs, guard.artifact, ctx.progress)
+
+    return ctx.step(
+        "abstention",
+        Abstention,
+        key_of(
+            {
+                "guard": guard.artifact,
+                "verification": verification.artifact,
+                "others": ctx.config.guard.other_frames,
+                "refuse": ctx.config.guard.refuse_labels,
+                "abstain": ctx.config.abstain,
+                "seed": ctx.config.seed,
+            },
+            "weckd_edge.pipeline.steps.abstain",
+        ),
+        judge,
+    ).artifact
+
+
+def check_labels(config: GuardConfig, labels: Sequence[str]) -> None:
+    """Refuse a configuration whose refused labels are none of the data set's.
+
+    Raises:
+        ConfigError: It names the label.
+    """
+    for label in config.refuse_labels:
+        if label not in labels:
+            raise ConfigError(
+                f"guard.refuse_labels: the data set has no label '{label}'{did_you_mean(label, labels)}",
+                code="E_CONFIG_CLASSES",
+            )
+    if labels and set(config.refuse_labels) == set(labels):
+        raise ConfigError(
+            "guard.refuse_labels: every label is refused, so that no frame would ever be answered", code="E_CONFIG_CLASSES"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AbstentionInputs:
+    """What "unable to analyze" is judged on.
+
+    Attributes:
+        index: The data set.
+        root: Its folder.
+        spec: Of the frames.
+        config: The build's.
+        predictions: Of the test images, as shipped.
+        answer: What ships: one frame ``[1, H, W, 3]`` to probabilities.
+    """
+
+    index: DatasetIndex
+    root: Path
+    spec: FrameSpec
+    config: BuildConfig
+    predictions: tuple[Prediction, ...]
+    answer: Answer
+
+
+def operating_point(config: BuildConfig) -> OperatingPoint:
+    """Return how the settings say that a decision is made."""
+    return OperatingPoint(abstain_below=config.abstain.threshold, refuse_labels=config.guard.refuse_labels)
+
+
+def judge_abstention(inputs: AbstentionInputs, record: GuardRecord, progress: Progress) -> Abstention:
+    """Seek the threshold on validation images, and say on test images and on frames of other kinds what all gates do.
+
+    Raises:
+        DataError: An image cannot be read.
+    """
+    guard = OpenGuard(record.guard, inputs.spec) if record.guard is not None else None
+    labels, point = inputs.index.labels, operating_point(inputs.config)
+    with progress.task("abstention", 3) as task:
+        threshold = _threshold(inputs, guard)
+        if threshold is not None:
+            point = replace(point, abstain_below=threshold.chosen or 0.0)
+        task.advance()
+        frames = (frame_from_file(inputs.root / p.path, inputs.spec)[0] for p in inputs.predictions)
+        sights = [guard.judge(frame) if guard is not None else None for frame in frames]
+        task.advance()
+        probabilities = np.array([p.compiled for p in inputs.predictions], np.float64)
+        groups = [p.group for p in inputs.predictions]
+        confidence, likeliest = probabilities.max(axis=1), probabilities.argmax(axis=1)
+        wrong = likeliest != np.array([p.label for p in inputs.predictions])
+        passed = np.array([sight is None or sight.code is None for sight in sights])
+        answered = passed & (confidence >= point.abstain_below)
+        answered &= np.array([labels[k] not in point.refuse_labels for k in likeliest])
+        kept = [group for group, is_answered in zip(groups, answered, strict=True) if is_answered]
+        _, member = np.unique(np.asarray(groups), return_inverse=True)
+        losses = group_losses(answered, wrong, member, int(member.max()) + 1)
+        seen = [sight for sight in sights if sight is not None]
+        kinds = tuple(_kinds(inputs, guard, seen, confidence, progress)) if guard is not None else ()
+        task.advance()
+    return Abstention(
+        guard=replace(record, guard=None),
+        threshold=threshold,
+        operating_point=point,
+        refused_test=rate_by_group(~passed, groups) if guard is not None else None,
+        refused_for=dict(Counter(s.code for s in sights if s is not None and s.code is not None)),
+        answered=rate_by_group(answered, groups),
+        wrong=rate_by_group(wrong[answered], kept) if kept else None,
+        group_risk=float(losses.mean()) if kept else None,
+        curve=_curve(confidence, wrong),
+        aurc=aurc(confidence, wrong),
+        kinds=kinds,
+    )
+
+
+def _threshold(inputs: AbstentionInputs, guard: OpenGuard | None) -> ThresholdRecord | None:
+    config: AbstainConfig = inputs.config.abstain
+    if config.risk is None:
+        return None
+    records = inputs.index.split("val")
+    confidence, wrong, groups = [], [], []
+    for record in records:
+        frame = frame_from_file(inputs.root / record.path, inputs.spec)
+        if guard is not None and guard.judge(frame).code is not None:
+            continue
+        answer = inputs.answer(frame)
+        best = int(answer.argmax())
+        if inputs.index.labels[best] in inputs.config.guard.refuse_labels:
+            continue
+        confidence.append(float(answer[best]))
+        wrong.append(best != record.label)
+        groups.append(record.group)
+    total = len({record.group for record in records})
+    return find_threshold(
+        np.array(confidence), np.array(wrong, bool), groups, risk=config.risk, certainty=config.confidence, all_groups=total
+    )
+
+
+def judge_threshold(threshold: ThresholdRecord | None, config: AbstainConfig) -> tuple[Gate, ...]:
+    """Judge whether a threshold keeps the risk that was asked for; empty where none was."""
+    if threshold is None:
+        return ()
+    if threshold.chosen is not None:
+        told = f"{threshold.val_risk:.1%} of {threshold.answered_groups} answered validation groups were wrong"
+        reason = f"no decision under a probability of {threshold.chosen:g}: {told} (p = {threshold.p_value:.2g})"
+        return (Gate(name="abstain_risk", bar=threshold.risk, got=threshold.val_risk, verdict="PASS", reason=reason),)
+    more = threshold.more_groups
+    hint = (
+        f"about {more} more groups of validation images might show it (there are {threshold.val_groups})"
+        if more is not None
+        else f"of the surest {threshold.answered_groups} groups {threshold.val_risk:.1%} are wrong; train longer or ask less"
+    )
+    reason = f"no threshold keeps the risk with {threshold.confidence:.0%} confidence; {hint}"
+    verdict = "FAIL" if config.unmet == "fail" else "INCONCLUSIVE"
+    return (Gate(name="abstain_risk", bar=threshold.risk, got=None, verdict=verdict, reason=reason),)  # type: ignore[arg-type]
+
+
+def _curve(confidence: NDArray[np.float64], wrong: NDArray[np.bool_]) -> tuple[CoveragePoint, ...]:
+    coverage, risk = risk_coverage(confidence, wrong)
+    shown = np.unique(np.linspace(0, len(coverage) - 1, CURVE_POINTS).round().astype(int))
+    return tuple(CoveragePoint(coverage=float(coverage[k]), risk=float(risk[k])) for k in shown)
+
+
+def _kinds(
+    inputs: AbstentionInputs,
+    guard: OpenGuard,
+    familiar: Sequence[Sight],
+    confidence: NDArray[np.float64],
+    progress: Progress,
+) -> Iterator[FarKind]:
+    scores = np.array([sight.unfamiliarity for sight in familiar])
+    strains = np.array([guard.strain(sight) for sight in familiar])
+    paths = sorted(p.path for p in inputs.predictions)
+    real = [frame_from_file(inputs.root / path, inputs.spec)[0] for path in paths[every_nth(len(paths))]]
+    kinds = far_frames(
+        inputs.spec,
+        real,
+        seed=inputs.config.seed,
+        phantoms=not inputs.index.synthetic,
+        folders=inputs.config.guard.other_frames,
+        progress=progress,
+    )
+    for name, frames in kinds:
+        seen, doubt = [], []
+        for frame in frames:
+            seen.append(guard.judge(frame))
+            doubt.append(1 - float(np.nanmax(inputs.answer(np.ascontiguousarray(frame[None])))))
+        if seen:
+            yield FarKind(
+                name=name,
+                frames=len(seen),
+                score_auroc=auroc(scores, np.array([sight.unfamiliarity for sight in seen])),
+                guard_auroc=auroc(strains, np.array([guard.strain(sight) for sight in seen])),
+                network_auroc=auroc(1 - confidence, np.array(doubt)),
+                refused=sum(sight.code is not None for sight in seen) / len(seen),
+            )

@@ -1,0 +1,54 @@
+"""The self-test: a few real frames with the answers that a device must give."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from weckd_edge.artifacts import DatasetIndex, GoldenFrames
+from weckd_edge.core.fingerprint import key_of
+from weckd_edge.core.store import Stage
+from weckd_edge.pipeline.context import BuildContext
+from weckd_edge.pipeline.networks import Student
+from weckd_edge.pipeline.steps.verify import runners_here
+
+if TYPE_CHECKING:
+    from weckd_edge.compile.verify.parity import Candidate
+
+
+def choose_golden(ctx: BuildContext, student: Student, index: DatasetIndex) -> Stage[GoldenFrames]:
+    """Return validation frames on which implementations agree best, with the answers of what ships.
+
+    Raises:
+        DataError: There is no validation image, or one cannot be read.
+        ModelError: A backend refuses its model.
+    """
+    from weckd_edge.compile.verify.golden import make_golden
+
+    shipped, others = student.shipped, _other_implementations(student)
+    return ctx.step(
+        "golden",
+        GoldenFrames,
+        key_of(
+            {
+                "shipped": [shipped.name, shipped.model.parent.name],
+                "others": [other.name for other in others],
+                "frames": ctx.config.selftest.frames,
+                "frame": student.input.frame,
+                "images": index.identity("val", files=True),
+            },
+            "weckd_edge.compile.verify.golden",
+        ),
+        lambda folder: make_golden(
+            index, ctx.root, student.input.frame, ctx.config.selftest.frames, shipped, others, folder
+        ),
+    )
+
+
+def _other_implementations(student: Student) -> list[Candidate]:
+    """Return what else answers the golden frames: what a bundle's reader may run in place of what ships."""
+    from weckd_edge.compile.verify.parity import Candidate
+
+    as_written, shipped = student.as_written, student.shipped
+    if as_written.backend == shipped.backend == "openvino":  # NNCF's IR: what other backends run is the graph in FP32
+        return [Candidate(backend="onnxruntime", model=student.fp32_onnx, precision="fp32")]
+    return [as_written] if shipped != as_written else runners_here(as_written)

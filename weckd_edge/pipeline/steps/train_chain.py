@@ -1,0 +1,129 @@
+"""The links of the chain are chosen and trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from weckd_edge.artifacts import DatasetIndex, Link
+from weckd_edge.config import BuildConfig
+from weckd_edge.core.errors import ConfigError
+from weckd_edge.core.fingerprint import key_of
+from weckd_edge.core.store import Stage
+from weckd_edge.pipeline.auto_chain import RUNGS, Ladder, measure_ladder, pick_chain
+from weckd_edge.pipeline.context import BuildContext
+from weckd_edge.pipeline.networks import TrainedChain, TrainedNetwork
+
+
+def check_strategy(config: BuildConfig) -> None:
+    """Refuse settings that a strategy does not heed.
+
+    Raises:
+        ConfigError: No strategy is called so, or it shows no link the unlabelled images that are named.
+    """
+    from weckd_edge.train.distill.strategies import POOL, find_strategy
+
+    strategy = find_strategy(config.distill.strategy)
+    if config.data.unlabelled and not strategy.pool:
+        raise ConfigError(
+            f"data.unlabelled names a folder, but distill.strategy = '{strategy.name}' shows no link an image without a "
+            f"label; name a strategy that does, such as 'guided{POOL}', or leave the folder out",
+            code="E_CONFIG_CONFLICT",
+        )
+
+
+def choose_links(ctx: BuildContext, index: DatasetIndex) -> BuildContext:
+    """Return the context with the links that this machine's times say are worth it in place of the configured ones.
+
+    Raises:
+        WeckdError: See ``measure_ladder`` and ``pick_chain``.
+    """
+    stage = ctx.step(
+        "ladder",
+        Ladder,
+        key_of(
+            {
+                "rungs": RUNGS,
+                "labels": len(index.labels),
+                "input": ctx.config.input,
+                "images": [[r.height, r.width] for r in index.images],
+                "threads": ctx.config.bench.threads,
+                "host": ctx.machine.host,
+            },
+            "weckd_edge.pipeline.auto_chain",
+        ),
+        lambda _: measure_ladder(index, ctx.root, ctx.config, ctx.progress, host=ctx.machine.host),
+    )
+    ladder = stage.artifact
+    limit_ms = ctx.limits.latency_p90_ms if ctx.on_device else None
+    links = pick_chain(ladder, limit_ms, len(ctx.config.link))
+    times = {rung.link.model + str(rung.link.input_size): rung.int8_ns / 1e6 for rung in ladder.rungs}
+    chain = " > ".join(f"{x.model} at {x.input_size} px ({times[x.model + str(x.input_size)]:.2f} ms)" for x in links)
+    fit = "the fastest last, as no latency bar can be judged here"
+    if limit_ms is not None:
+        fit = f"the last within {limit_ms:g} ms"
+    ctx.progress.note(f"links: {chain}; int8 times on {ladder.host}, {fit}")
+    if not ladder.pretrained:
+        ctx.progress.note(
+            "links: their pretrained weights cannot be fetched, so they start from nothing and need many more images "
+            "and steps; connect to a network once, or name links with local weights"
+        )
+    return replace(ctx, config=replace(ctx.config, link=links))
+
+
+def train_chain(ctx: BuildContext, index: DatasetIndex) -> TrainedChain:
+    """Train the links, each as a step of its own, or find them trained.
+
+    Raises:
+        WeckdError: A link cannot be made, or the settings contradict each other.
+    """
+    from weckd_edge.train.distill.chain import make_trainer, plan_chain, train_build
+    from weckd_edge.train.distill.distributed import count
+    from weckd_edge.train.quantize_aware.finetune import refine_for_int8
+
+    plans = plan_chain(index, ctx.config)
+    trainer = make_trainer(ctx.workspace, ctx.root, index, plans, ctx.progress, ctx.config.data.unlabelled)
+    chain = train_build(trainer, plans, ctx.config)
+    for link in (*chain.links, *([chain.twin] if chain.twin else [])):
+        ctx.note_step(f"train {link.artifact.name}", link.seconds, reused=link.reused)
+
+    def train_for_int8(at: int) -> TrainedNetwork:
+        link = refine_for_int8(trainer, plans, ctx.config, chain.links, at)
+        ctx.note_step(f"train {link.artifact.name}", link.seconds, reused=link.reused)
+        return torch_network(link)
+
+    alone = count() == 1  # a launcher's other processes end with the chain
+    return TrainedChain(
+        networks=tuple(
+            torch_network(link, train_for_int8=partial(train_for_int8, at) if alone else None)
+            for at, link in enumerate(chain.links)
+        ),
+        twin=chain.twin.artifact if chain.twin else None,
+        labels_used=chain.labels_used,
+    )
+
+
+def torch_network(link: Stage[Link], *, train_for_int8: Callable[[], TrainedNetwork] | None = None) -> TrainedNetwork:
+    """Return a link that torch runs, as the later steps take it."""
+    from weckd_edge.compile.export.onnx_export import export_onnx
+    from weckd_edge.train.distill.evaluate import frame_predictor
+    from weckd_edge.train.networks.models import load_link
+
+    artifact, folder = link.artifact, link.folder
+    return TrainedNetwork(
+        link=link,
+        name_in_reports="torch fp32",
+        export=lambda out, cast_first: export_onnx(
+            load_link(artifact, folder).trunk,
+            artifact.input,
+            artifact.labels,
+            artifact.weights.sha256,
+            out,
+            cast_first=cast_first,
+        ),
+        exported_by=("weckd_edge.compile.export.onnx_export", "weckd_edge.train.networks.models"),
+        predictor=lambda: frame_predictor(artifact, folder),
+        module=lambda: load_link(artifact, folder).trunk,
+        train_for_int8=train_for_int8,
+    )

@@ -1,0 +1,89 @@
+"""What ships is compared with the trained network, on test images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from weckd_edge.artifacts import DatasetIndex, Verification
+from weckd_edge.core.fingerprint import key_of
+from weckd_edge.core.optional_imports import is_installed
+from weckd_edge.core.store import Stage
+from weckd_edge.pipeline.context import BuildContext
+from weckd_edge.pipeline.networks import Student, TrainedNetwork
+
+if TYPE_CHECKING:
+    from weckd_edge.compile.verify.parity import Candidate
+
+
+def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, index: DatasetIndex) -> Stage[Verification]:
+    """Answer every test image with every implementation of what ships, and compare them.
+
+    Args:
+        ctx: The build.
+        student: What ships.
+        teacher: The first link of the chain, whose answers are kept beside; None where that is the link that ships.
+        index: The data set.
+
+    Raises:
+        DataError: There is no test image, or one cannot be read.
+        ModelError: A backend refuses its model.
+    """
+    from weckd_edge.compile.verify.parity import verify as compare_all
+
+    network, as_written, shipped = student.network, student.as_written, student.shipped
+    others = runners_here(as_written) if shipped == as_written else []
+    return ctx.step(
+        "verify",
+        Verification,
+        key_of(
+            {
+                "link": network.link.artifact.weights.sha256,
+                "fp32": student.exported.artifact.onnx.sha256,
+                "shipped": [shipped.name, shipped.model.parent.name],
+                "others": [other.name for other in others],
+                "images": index.identity("test"),
+                "recalibration": student.recalibration,
+                "teacher": teacher.link.artifact.weights.sha256 if teacher else None,
+                "layers": ctx.config.verify.layers,
+            },
+            "weckd_edge.compile.verify.parity",
+        ),
+        lambda folder: compare_all(
+            network.predictor(),
+            exported_candidates(ctx, student),
+            as_written,
+            shipped,
+            index,
+            ctx.root,
+            student.input.frame,
+            ctx.progress,
+            trained_name=network.name_in_reports,
+            uncalibrated=student.uncalibrated,
+            recalibration=student.recalibration,
+            others=others,
+            layers=ctx.config.verify.layers,
+            teacher=teacher.predictor() if teacher else None,
+        ),
+    )
+
+
+def exported_candidates(ctx: BuildContext, student: Student) -> list[Candidate]:
+    """Return the implementations of the exported graph that are held to the trained network."""
+    from weckd_edge.compile.verify.parity import Candidate
+
+    onnx = student.fp32_onnx
+    if (
+        student.exported.artifact.quantized
+    ):  # it never was in FP32: what is exported must answer as the file that was brought
+        return [Candidate(backend="onnxruntime", model=onnx, precision="int8", reference=True)]
+    backends = ["onnxruntime", *(["openvino"] if ctx.target == "cpu" else [])]
+    return [Candidate(backend=name, model=onnx, precision="fp32") for name in backends]
+
+
+def runners_here(as_written: Candidate) -> list[Candidate]:
+    """Return what runs a graph on this machine, in whatever way is fastest.
+
+    Where the device builds its own, they say how far the graph can be trusted.
+    """
+    return [replace(as_written, backend=n, reference=False) for n in ("onnxruntime", "openvino") if is_installed(n)]
