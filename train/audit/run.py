@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from weckd_edge.artifacts import DatasetIndex, Fingerprint, Probes, SplitLeaks
+from weckd_edge.artifacts import DatasetIndex, Fingerprint, Labels, Probes, SplitLeaks
 from weckd_edge.config import BuildConfig, ProbesConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
@@ -179,7 +179,7 @@ def probe(
 
 def _without_split(root: Path, found: Sequence[ScannedImage], groups: Sequence[str]) -> DatasetIndex:
     """Return an index of the first of each image's copies, whose split says nothing."""
-    labels = tuple(sorted({image.listed.label for image in found}))
+    labels = Labels(sorted({image.listed.label for image in found}))
     dropped = {file.path for file in find_contradictions(found)}
     first: dict[str, tuple[ScannedImage, str]] = {}
     for image, group in zip(found, groups, strict=True):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weckd_edge.artifacts import SPLITS, BadFile, DatasetIndex
+from weckd_edge.artifacts import SPLITS, BadFile, DatasetIndex, Labels
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.fingerprint import key_of
@@ -56,7 +56,7 @@ def build_index(
         raise DataError(_describe_bad(path, bad), code="E_DATA_BAD_IMAGES")
     dropped = {file.path for file in bad}
     usable = [image for image in found.images if image.listed.path not in dropped]
-    labels = found.labels
+    labels = Labels(found.labels)
     _refuse_lost_classes(path, labels, usable, len(bad))
     kept, said = keeps_published(
         [image.listed.label for image in usable], [image.listed.published_split for image in usable], config

@@ -43,6 +43,7 @@ from weckd_edge.artifacts.frame import (
     diagonal_positions,
 )
 from weckd_edge.artifacts.guard import FrameGuard, QualityBars, QualityFigures
+from weckd_edge.artifacts.labels import Labels
 from weckd_edge.artifacts.manifest import GoldenFrames, Manifest
 from weckd_edge.artifacts.measurement import (
     EarlyStop,
@@ -136,6 +137,7 @@ __all__ = [
     "ImageChange",
     "ImageRecord",
     "InputSpec",
+    "Labels",
     "Latency",
     "LayerParity",
     "LeakPair",

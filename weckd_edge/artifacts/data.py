@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from weckd_edge.artifacts.base import Split
+from weckd_edge.artifacts.labels import Labels
 from weckd_edge.core.store import SCHEMA_VERSION
 
 
@@ -109,7 +111,7 @@ class DatasetIndex:
     """
 
     name: str
-    labels: tuple[str, ...]
+    labels: Labels
     images: tuple[ImageRecord, ...]
     bad_files: tuple[BadFile, ...] = ()
     synthetic: bool = False
@@ -121,6 +123,23 @@ class DatasetIndex:
     named_groups: int | None = None
     notes: tuple[DataNote, ...] = ()
     schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", Labels(self.labels))
+
+    def label_of(self, image: ImageRecord) -> str:
+        """Return the name of an image's class."""
+        return self.labels.name(image.label)
+
+    def with_order(self, names: Iterable[str]) -> DatasetIndex:
+        """Return the same data set with its classes in the order of a network's outputs.
+
+        Raises:
+            ConfigError: They are not the same classes.
+        """
+        labels = self.labels.with_order(names)
+        place = labels.indices(self.labels)
+        return replace(self, labels=labels, images=tuple(replace(one, label=place[one.label]) for one in self.images))
 
     def split(self, *names: Split) -> tuple[ImageRecord, ...]:
         """Return the images of a split, or of several, sorted by path."""

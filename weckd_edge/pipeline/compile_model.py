@@ -207,7 +207,8 @@ def read_data_for(ctx: BuildContext, brought: Brought) -> DatasetIndex:
         index = index_data(ctx)
         if former is not None:
             _refuse_trained_on(former, index)
-    index = in_order(index, brought.labels)
+    if brought.labels is not None:
+        index = index.with_order(brought.labels)
     check_data(ctx, index)
     return index
 
@@ -315,30 +316,6 @@ def choose_witnesses(index: DatasetIndex, seed: int) -> list[ImageRecord]:
         order = np.random.default_rng(seed).permutation(len(records))
         found += [records[at] for at in order]
     return found[:MOST_WITNESSES]
-
-
-def in_order(index: DatasetIndex, labels: tuple[str, ...] | None) -> DatasetIndex:
-    """Return an index with its classes in the order of a network's outputs.
-
-    Raises:
-        ConfigError: They are not the same classes.
-    """
-    if labels is None or labels == index.labels:
-        return index
-    missing, unknown = sorted(set(index.labels) - set(labels)), sorted(set(labels) - set(index.labels))
-    if missing or unknown:
-        parts = [
-            *([f"the data set's {', '.join(missing)} is not among the network's"] if missing else []),
-            *([f"the network's {', '.join(unknown)} is not in the data set"] if unknown else []),
-        ]
-        raise ConfigError(
-            f"labels: {'; '.join(parts)}; expected the same {len(index.labels)} classes ({', '.join(index.labels)}), in the "
-            "order of the network's outputs",
-            code="E_CONFIG_CLASSES",
-        )
-    place = {label: labels.index(label) for label in index.labels}
-    images = tuple(replace(record, label=place[index.labels[record.label]]) for record in index.images)
-    return replace(index, labels=labels, images=images)
 
 
 def _refuse_trained_on(former: DatasetIndex, index: DatasetIndex) -> None:

@@ -20,8 +20,8 @@ def compare_data(old: DatasetIndex, new: DatasetIndex) -> DataChange:
         path = now.path if now else pool.get(key) or (was.path if was else "")
         return ImageChange(
             path=path,
-            old_label=old.labels[was.label] if was else None,
-            new_label=new.labels[now.label] if now else None,
+            old_label=old.label_of(was) if was else None,
+            new_label=new.label_of(now) if now else None,
             old_split=was.split if was else None,
             new_split=now.split if now else "unlabelled" if key in pool else None,
         )

@@ -23,11 +23,9 @@ pytest.importorskip("onnxruntime")
 from safetensors.torch import save_file  # noqa: E402 - behind the skips
 
 from weckd_edge.artifacts import DatasetIndex  # noqa: E402 - likewise
-from weckd_edge.core.errors import ConfigError  # noqa: E402 - likewise
 from weckd_edge.core.store import digest_of  # noqa: E402 - likewise
 from weckd_edge.devices.images.frames import decode, pixels_sha256  # noqa: E402 - likewise
 from weckd_edge.pipeline import compile_model  # noqa: E402 - likewise
-from weckd_edge.pipeline.compile_model import in_order  # noqa: E402 - likewise
 from weckd_edge.pipeline.import_model import open_link  # noqa: E402 - likewise
 
 Run = Callable[..., tuple[int, str, str]]
@@ -368,12 +366,3 @@ def test_test_images_that_a_former_build_trained_on_are_refused(networks: Module
     _refuse_trained_on(index("test"), index("test"))
     with pytest.raises(DataError, match=r"1 of 1 test images were trained on .* \(the first is a\.png\)"):
         _refuse_trained_on(index("train"), index("test"))
-
-
-def test_classes_are_put_in_the_order_of_the_outputs(networks: ModuleType) -> None:
-    index = networks.index_of(networks.record("a.png", 0, "test"), networks.record("b.png", 2, "test"))
-    turned = in_order(index, ("wax", "normal", "effusion"))
-    assert [turned.labels[r.label] for r in turned.images] == [index.labels[r.label] for r in index.images]
-    assert [r.label for r in turned.images] == [2, 0]
-    with pytest.raises(ConfigError, match="expected the same 3 classes"):
-        in_order(index, ("wax", "normal"))
