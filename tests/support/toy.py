@@ -10,16 +10,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from weckd_edge.artifacts import (
-    BuiltModel,
-    FrameGuard,
-    FrameSpec,
-    GoldenFrames,
-    InputSpec,
-    Manifest,
-    NetworkInput,
-    OperatingPoint,
-)
+from support import factories
+from weckd_edge.artifacts import BuiltModel, FrameGuard, FrameSpec, GoldenFrames, InputSpec, NetworkInput, OperatingPoint
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.compile.quantize.fp16_variants import take_float_frame
@@ -152,8 +144,7 @@ def write_bundle(
     np.save(folder / "selftest/expected.npy", answers(model, golden))
     seal(
         folder,
-        Manifest(
-            name="toy",
+        factories.manifest(
             target=profile.target,
             device=device,
             labels=LABELS,
@@ -161,9 +152,6 @@ def write_bundle(
                 frame=FrameSpec(height=SIDE, width=SIDE, crop="center"),
                 network=NetworkInput(size=SIDE, mean=(0.0,) * 3, std=(1.0,) * 3),
             ),
-            input_name="frame",
-            network_input_name="image",
-            output_name="probabilities",
             operating_point=OperatingPoint(abstain_below=abstain_below, refuse_labels=refuse_labels),
             guard=file_ref(folder, folder / "guard/guard.json") if guard is not None else None,
             models=tuple(built),
@@ -175,10 +163,7 @@ def write_bundle(
                 reference="onnxruntime 1 int8",
                 tolerance=TOLERANCE if tolerance is None else tolerance,
             ),
-            gates=(),
-            passed=True,
             synthetic=True,
-            files=(),
             versions={},
         ),
     )

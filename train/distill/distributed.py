@@ -23,6 +23,7 @@ from torch import Tensor, distributed, nn
 
 from weckd_edge.config import TrainConfig
 from weckd_edge.core.errors import ConfigError
+from weckd_edge.core.fingerprint import Key
 from weckd_edge.core.store import Stage, Workspace, refs_in
 from weckd_edge.train.networks.models import Student
 
@@ -96,7 +97,7 @@ def check_batch(labelled: int, rest: int, config: TrainConfig) -> None:
 
 
 def shared_stage(
-    config: TrainConfig, workspace: Workspace, name: str, kind: type[T], key: object, make: Callable[[Path], T]
+    config: TrainConfig, workspace: Workspace, name: str, kind: type[T], key: Key, make: Callable[[Path], T]
 ) -> Stage[T]:
     """Do what ``Workspace.stage`` does, with every process at the same point: all make it, or the first has it already.
 

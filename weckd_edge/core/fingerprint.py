@@ -28,6 +28,7 @@ DISTRIBUTION_OF = {
     "cyclonedx": "cyclonedx-python-lib",
     "google": "protobuf",
     "mlperf_loadgen": "mlcommons-loadgen",
+    "packageurl": "packageurl-python",
     "pynvml": "nvidia-ml-py",
 }
 """Distributions that are not called like the module they bring."""
@@ -48,17 +49,18 @@ class Key:
     libraries: dict[str, str]
 
 
-def key_of(inputs: object, *entries: str) -> Key:
+def key_of(inputs: object, entry: str, *more: str) -> Key:
     """Return the key of a step.
 
     Args:
         inputs: Digests of its inputs, and its settings.
-        entries: Names of the modules of this package that it calls; what they import is found.
+        entry: Name of the module of this package that it calls; what that imports is found.
+        more: Further ones.
 
     Raises:
         StoreError: See ``code_of``.
     """
-    return Key(inputs=inputs, code=code_of(*entries), libraries=_library_versions(entries))
+    return Key(inputs=inputs, code=code_of(entry, *more), libraries=_library_versions((entry, *more)))
 
 
 @functools.cache

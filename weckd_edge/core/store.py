@@ -23,6 +23,7 @@ from typing import Generic, TypeVar
 
 from weckd_edge.core.errors import StoreError, WeckdError
 from weckd_edge.core.files import read_bounded
+from weckd_edge.core.fingerprint import Key
 from weckd_edge.core.serialization import from_json, to_json
 
 logger = logging.getLogger(__name__)
@@ -259,20 +260,20 @@ class Workspace:
         if self.root.is_dir() and not any(path.name != ".lock" for path in self.root.iterdir()):
             shutil.rmtree(self.root, ignore_errors=True)
 
-    def scratch(self, name: str, key: object) -> Path:
+    def scratch(self, name: str, key: Key) -> Path:
         """Return a folder for work in progress of a stage, which survives until that stage is finished."""
         folder = self.root / "scratch" / f"{name}-{digest_of(key)[:16]}"
         with explain_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def stage(self, name: str, kind: type[T], key: object, make: Callable[[Path], T]) -> Stage[T]:
+    def stage(self, name: str, kind: type[T], key: Key, make: Callable[[Path], T]) -> Stage[T]:
         """Return a stage's artefact, making it only if no earlier run has.
 
         Args:
             name: The stage.
             kind: The artefact's class.
-            key: Everything the result depends on; digested.
+            key: Everything the result depends on, the code too; digested.
             make: Called with an empty folder; writes its files there and returns the artefact.
         """
         start_ns = time.monotonic_ns()
@@ -287,13 +288,13 @@ class Workspace:
         seconds = (time.monotonic_ns() - start_ns) / 1e9
         return Stage(name=name, artifact=artifact, folder=folder, seconds=seconds, reused=reused)
 
-    def find(self, name: str, kind: type[T], key: object) -> Stage[T] | None:
+    def find(self, name: str, kind: type[T], key: Key) -> Stage[T] | None:
         """Return a stage that an earlier run has finished, or None."""
         folder = self._folder(name, key)
         artifact = self._load(folder, kind)
         return None if artifact is None else Stage(name=name, artifact=artifact, folder=folder, seconds=0.0, reused=True)
 
-    def _folder(self, name: str, key: object) -> Path:
+    def _folder(self, name: str, key: Key) -> Path:
         return self.root / f"{name}-{digest_of(key)[:16]}"
 
     def _load(self, folder: Path, kind: type[T]) -> T | None:

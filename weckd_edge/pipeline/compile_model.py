@@ -200,7 +200,9 @@ def read_data_for(ctx: BuildContext, brought: Brought) -> DatasetIndex:
     """
     former = brought.former
     if former is not None and holds(ctx.root, former):
-        stage = ctx.step("data", DatasetIndex, {"former": former}, lambda folder: former)
+        stage = ctx.step(
+            "data", DatasetIndex, key_of({"former": former}, "weckd_edge.artifacts.data"), lambda folder: former
+        )
         index = stage.artifact
         ctx.progress.note("the split of the build that trained it is kept")
     else:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from weckd_edge.artifacts import StageTime, Target
 from weckd_edge.config import BuildConfig, GateConfig
+from weckd_edge.core.fingerprint import Key
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.devices.gates.gates import merge_bars
@@ -76,7 +77,7 @@ class BuildContext:
         """Where the bundle will run."""
         return self.profile.target
 
-    def step(self, name: str, kind: type[T], key: object, make: Callable[[Path], T]) -> Stage[T]:
+    def step(self, name: str, kind: type[T], key: Key, make: Callable[[Path], T]) -> Stage[T]:
         """Return a step's artefact, made only if no earlier run has, and note its time; see ``Workspace.stage``."""
         stage = self.workspace.stage(name, kind, key, make)
         self.note_step(name, stage.seconds, reused=stage.reused)
