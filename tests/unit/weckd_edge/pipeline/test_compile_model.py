@@ -154,7 +154,7 @@ def test_classes_in_the_wrong_order_are_doubted_wherever_somebody_may_look(
     assert doubt.split(";")[0] in (out / "evidence/model_card.md").read_text()
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["labels"] == ["dark", "light"], "nothing is changed unasked"
-    assert manifest["input"]["resize"] == "diagonal", "the setting is heeded for an imported network"
+    assert manifest["input"]["frame"]["resize"] == "diagonal", "the setting is heeded for an imported network"
     assert any(gate["name"] == "better_than_guessing" and gate["verdict"] != "PASS" for gate in manifest["gates"])
 
 
