@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import Trial
 from weckd_edge.compile.quantize.sensitivity import divergence
-from weckd_edge.compile.verify.parity import Answers
+from weckd_edge.compile.verify.implementations import Probabilities
 from weckd_edge.config import QuantizeConfig
 from weckd_edge.metrics.intervals import rate_by_group
 
@@ -23,8 +23,8 @@ LARGER = 1.25
 
 def judge(
     trial: Trial,
-    answers: Answers,
-    reference: Answers,
+    answers: Probabilities,
+    reference: Probabilities,
     truth: NDArray[np.intp],
     labels: Sequence[str],
     groups: Sequence[str],

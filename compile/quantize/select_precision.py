@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from weckd_edge.artifacts import (
     BuiltModel,
     DatasetIndex,
     ExportedModel,
-    ImageRecord,
     Link,
     Precision,
     QuantizedModel,
@@ -46,15 +44,14 @@ from weckd_edge.compile.quantize.quantize import (
 from weckd_edge.compile.quantize.ranges import METHODS, Method
 from weckd_edge.compile.quantize.refused_nodes import MOST_TRIES, parts_to_leave
 from weckd_edge.compile.quantize.sensitivity import rank
-from weckd_edge.compile.verify.parity import Answers, Candidate
+from weckd_edge.compile.verify.implementations import Candidate, Predict, PredictionError, Probabilities
 from weckd_edge.config import QuantizeConfig
-from weckd_edge.core.errors import DataError, MissingDependency, ModelError, first_line
+from weckd_edge.core.errors import MissingDependency, ModelError
 from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import file_ref, write_atomic
 from weckd_edge.devices.bench.interleaved import race
-from weckd_edge.devices.images.frames import frame_from_file
-from weckd_edge.devices.machine.detect import detect
+from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.backends.base import Runner
 from weckd_edge.devices.runtime.backends.table import open_runner
 
@@ -125,7 +122,7 @@ class _Made:
     whole: _Whole | None = None
     quantized: QuantizedModel | None = None
     built: BuiltModel | None = None
-    answers: Answers | None = None
+    answers: Probabilities | None = None
     refusal: ModelError | None = None
 
 
@@ -135,15 +132,16 @@ class Selector:
     Args:
         exported: The FP32 graph.
         source: The folder it lies in.
-        index: The data set.
-        root: Its folder.
+        images: The validation images.
         config: What to try, and the bars.
-        calibration: Where ranges are found instead of on this data set's training images, and the folder.
+        calibration: Where ranges are found: an index, of which training images are taken, and the folder they lie in.
+        predict: Gives what a candidate predicts of images.
         target: ``cpu`` builds and times every candidate; a Jetson builds its own engine, so that here only the graphs are
             judged, as they are written.
         folder: Where the chosen files go; exists and is empty.
         seed: Of the choice of calibration images.
         threads: Processor threads of the timing.
+        host: This machine in words.
         progress: Where to show it.
         reduce_range: See ``quantize``.
         aware: Trains the network further under int8 rounding and exports it; None: that cannot be done.
@@ -153,33 +151,29 @@ class Selector:
         self,
         exported: ExportedModel,
         source: Path,
-        index: DatasetIndex,
-        root: Path,
+        images: SplitFrames,
         config: QuantizeConfig,
         *,
-        calibration: tuple[DatasetIndex, Path] | None = None,
+        calibration: tuple[DatasetIndex, Path],
+        predict: Predict,
         target: Target,
         folder: Path,
         seed: int,
         threads: int,
+        host: str,
         progress: Progress,
         reduce_range: bool = False,
         aware: Callable[[], Aware] | None = None,
     ) -> None:
-        self.exported, self.root, self.config = exported, root, config
-        self.seen, self.seen_root = calibration or (index, root)
+        self.exported, self.config = exported, config
+        self.seen, self.seen_root = calibration
         self.fp32_onnx = source / exported.onnx.path
         self.source = source
         self.target: Target = target
         self.aware = aware
         self.folder = folder
-        self.seed, self.threads, self.progress, self.reduce_range = seed, threads, progress, reduce_range
-        self.records = index.split("val")
-        if not self.records:
-            raise DataError(
-                "expected validation images to choose a precision on, the index has none", code="E_DATA_NO_IMAGES"
-            )
-        self.truth = np.array([record.label for record in self.records])
+        self.seed, self.threads, self.host, self.progress, self.reduce_range = seed, threads, host, progress, reduce_range
+        self.images, self.predict = images.required("to choose a precision on"), predict
         self.made: list[_Made] = []
         self.refused: tuple[str, ...] = ()
         """Operators that a backend refuses in int8; every later candidate leaves them in floating point from the start."""
@@ -216,7 +210,7 @@ class Selector:
         reason = explain(
             chosen.trial,
             [m.trial for m in self.made],
-            len(self.records),
+            len(self.images),
             asked=wanted != "auto",
             timed=self.target == "cpu",
         )
@@ -436,36 +430,33 @@ class Selector:
         waiting = [m for m in some if m.answers is None and not m.trial.note and (m.built or self.target == "jetson")]
         if not waiting:
             return
-        rows: dict[int, list[Answers]] = {id(made): [] for made in waiting}
-        with self._opened(waiting) as runners, self.progress.task("answer validation images", len(self.records)) as task:
-            for frame in self._frames(self.records):
-                for made, runner in runners:
-                    if not made.trial.note:
-                        self._ask(made, runner, frame, rows[id(made)])
+        with self.progress.task("answer validation images", len(waiting)) as task:
+            for made in waiting:
+                made.answers = self._ask(made)
                 task.advance()
-        groups = [record.group for record in self.records]
-        for made in [made for made in waiting if not made.trial.note]:
-            made.answers = np.stack(rows[id(made)])
+        for made in waiting:
             reference = self.made[0].answers
-            if reference is None:
-                return
+            if made.answers is None or reference is None:
+                continue
             refs = made.built.files if made.built else (file_ref(made.onnx.parent, made.onnx),)
             trial = replace(made.trial, bytes=sum(ref.bytes for ref in refs))
-            made.trial = judge(trial, made.answers, reference, self.truth, self.exported.labels, groups, self.config)
+            labels, groups = self.exported.labels, self.images.groups
+            made.trial = judge(trial, made.answers, reference, self.images.labels, labels, groups, self.config)
 
-    def _ask(self, made: _Made, runner: Runner, frame: NDArray[np.uint8], answers: list[Answers]) -> None:
-        """Answer one frame; a candidate that cannot is told and left out."""
+    def _ask(self, made: _Made) -> Probabilities | None:
+        """Return what a candidate predicts; one that cannot is told and left out."""
         try:
-            answers.append(runner.run(frame))
-        except Exception as err:  # backends' own errors have no common base class
-            made.trial = replace(made.trial, note=f"cannot answer: {first_line(err)}")
-            return
-        if not np.isfinite(answers[-1]).all():
+            answers = self.predict(self.candidate(made), self.images)
+        except PredictionError as err:
+            made.trial = replace(made.trial, note=f"cannot answer: {err}")
+            return None
+        except ModelError as err:
+            made.trial = replace(made.trial, note=f"cannot be opened: {err}")
+            return None
+        if not np.isfinite(answers).all():
             made.trial = replace(made.trial, note="answers with values that are no numbers")
-
-    def _frames(self, records: Sequence[ImageRecord]) -> Iterator[NDArray[np.uint8]]:
-        for record in records:
-            yield frame_from_file(self.root / record.path, self.exported.input.frame)
+            return None
+        return answers
 
     @contextmanager
     def _opened(self, some: Sequence[_Made]) -> Iterator[list[tuple[_Made, Runner]]]:
@@ -501,7 +492,7 @@ class Selector:
         best = closest(whole)
         others = [m for m in eligible if m.trial not in whole and m is not self.made[0]]
         field = [self.made[0], *([self._of(best)] if best else []), *others]
-        frames = list(self._frames(self.records[:_RACED_FRAMES]))
+        frames = list(self.images.take(range(min(_RACED_FRAMES, len(self.images)))))
         with self._opened(field) as opened, self.progress.task("time candidates", 1):
             lanes = race([runner for _, runner in opened], frames)
         for (made, _), lane in zip(opened, lanes, strict=True):
@@ -512,7 +503,7 @@ class Selector:
                 relative_low=lane.low,
                 relative_high=lane.high,
             )
-        return detect().host
+        return self.host
 
     def _keep(self, chosen: _Made, reason: str, timed_on: str | None) -> Selection:
         """Move the chosen files to the folder, and drop the others."""
@@ -526,7 +517,7 @@ class Selector:
             trials=tuple(made.trial for made in self.made),
             chosen=chosen.trial.name,
             reason=reason,
-            images=len(self.records),
+            images=len(self.images),
             timed_on=timed_on,
             precision=chosen.trial.precision,
             onnx=file_ref(self.folder, path),

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,8 +13,6 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import (
     ApartFrame,
     CalibrationCheck,
-    DatasetIndex,
-    FrameSpec,
     ImageRecord,
     Parity,
     Parting,
@@ -26,16 +22,11 @@ from weckd_edge.artifacts import (
     Verification,
 )
 from weckd_edge.compile.backends import openvino_backend
+from weckd_edge.compile.verify.implementations import Candidate, Predict, Probabilities
 from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB, OPENERS, find_parting
-from weckd_edge.core.errors import DataError
-from weckd_edge.core.progress import Progress
-from weckd_edge.devices.images.frames import frame_from_file
-from weckd_edge.devices.runtime.backends.table import open_runner
+from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.metrics.calibration import calibration_figures, mcnemar, scale
 from weckd_edge.metrics.intervals import rate_by_group
-
-Answers = NDArray[np.float32]
-Predictor = Callable[[NDArray[np.uint8]], Answers]
 
 FLOAT_TOLERANCE = 1e-3
 """Largest 95th percentile, over frames, of a probability's difference between two float32 implementations of a graph."""
@@ -52,94 +43,60 @@ PARTING_FRAMES = 6
 """Layers are compared on so many of the frames whose answers differ most."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
-    """One implementation of the model.
-
-    Attributes:
-        backend: A name of the backend table.
-        model: What it opens.
-        precision: ``int8`` or ``fp32``.
-        reference: Whether the graph is answered exactly as it is written; see ``open_runner``.
-    """
-
-    backend: str
-    model: Path
-    precision: str
-    reference: bool = False
-
-    @property
-    def name(self) -> str:
-        """What it is called in a report."""
-        return f"{self.backend} {self.precision}" + (" as written" if self.reference else "")
-
-
 def verify(
-    trained: Predictor,
+    trained: Probabilities,
     exported: Sequence[Candidate],
     quantized: Candidate,
     shipped: Candidate,
-    index: DatasetIndex,
-    root: Path,
-    spec: FrameSpec,
-    progress: Progress,
+    images: SplitFrames,
+    labels: Sequence[str],
+    predict: Predict,
     *,
     trained_name: str = "torch fp32",
     uncalibrated: Candidate | None = None,
     recalibration: Recalibration | None = None,
     others: Sequence[Candidate] = (),
     layers: Literal["on-failure", "always"] = "on-failure",
-    teacher: Predictor | None = None,
+    teacher: Probabilities | None = None,
 ) -> Verification:
-    """Answer every test image with every implementation and compare them.
+    """Compare what every implementation predicts of the test images.
 
     What ships is held to the trained network at the temperature that ships, and to what was compiled without a temperature:
     scaled by it, that must answer the same, which proves that the int8 part was not touched.
 
     Args:
-        trained: The trained network in FP32: from a frame ``[1, H, W, 3]`` to probabilities ``[classes]``.
+        trained: What the trained network predicts of them in FP32, ``[N, classes]``.
         exported: Implementations of the exported FP32 graph.
         quantized: The quantized graph as it is written.
         shipped: What ships; may be ``quantized`` itself, where the device builds its own.
-        index: The data set.
-        root: Its folder.
-        spec: The frame.
-        progress: Where to show it.
-        trained_name: What ``trained`` is called in a report.
+        images: The test images.
+        labels: Class names.
+        predict: Gives what an implementation predicts of them.
+        trained_name: What the trained network is called in a report.
         uncalibrated: What would ship without the temperature.
         recalibration: The temperature inside ``quantized`` and ``shipped``; given together with ``uncalibrated``.
         others: More implementations of the quantized graph, compared with it and reported only.
         layers: When the quantized graph and the others are compared layer by layer: where their answers differ too much,
             or always.
-        teacher: The first link of the chain, in FP32, like ``trained``; what it answers is kept beside.
+        teacher: What the first link of the chain predicts in FP32, like ``trained``; it is kept beside.
 
     Raises:
-        DataError: There is no test image, or one cannot be read.
+        DataError: There is no test image.
         ModelError: A backend refuses its model.
     """
-    records = index.split("test")
-    if not records:
-        raise DataError("expected test images to verify on, the index has none", code="E_DATA_NO_IMAGES")
+    records, fp32 = images.required("to verify on").records, trained
     before = () if uncalibrated is None else (uncalibrated,)
-    candidates = list(dict.fromkeys((*exported, quantized, shipped, *others, *before)))
-    answers: list[list[Answers]] = [[] for _ in range(1 + len(candidates))]
-    taught: list[Answers] = []
-    with progress.task("verify on test images", len(records)) as task, _opened(candidates) as runners:
-        for record in records:
-            frame = frame_from_file(root / record.path, spec)
-            answers[0].append(trained(frame))
-            for rows, (_, run) in zip(answers[1:], runners, strict=True):
-                rows.append(run(frame))
-            if teacher is not None:
-                taught.append(teacher(frame))
-            task.advance()
-    fp32, *rest = (np.stack(rows) for rows in answers)
-    found = dict(zip(candidates, rest, strict=True))
+    found = {
+        candidate: predict(candidate, images)
+        for candidate in dict.fromkeys((*exported, quantized, shipped, *others, *before))
+    }
 
-    def against(a: tuple[str, NDArray[Any]], b: tuple[str, Answers], tolerance: float | None, worst: int = 0) -> Parity:
+    def against(
+        a: tuple[str, NDArray[Any]], b: tuple[str, Probabilities], tolerance: float | None, worst: int = 0
+    ) -> Parity:
         return compare(a[0], b[0], {a[0]: a[1], b[0]: b[1]}, tolerance, records=records, worst=worst)
 
-    def named(candidate: Candidate) -> tuple[str, Answers]:
+    def named(candidate: Candidate) -> tuple[str, Probabilities]:
         return candidate.name, found[candidate]
 
     pairs = [
@@ -158,20 +115,18 @@ def verify(
         )
     else:
         pairs.append(against((trained_name, fp32), named(shipped), None, WORST_FRAMES))
-    verification = summarize(
-        records, index.labels, fp32, found[shipped], tuple(pairs), shipped, np.stack(taught) if taught else None
-    )
+    verification = summarize(records, labels, fp32, found[shipped], tuple(pairs), shipped, teacher)
     return replace(
         verification,
         calibration=_calibration(records, found, shipped, uncalibrated, recalibration),
-        partings=_partings(exported, quantized, (shipped, *others), pairs, found, records, root, spec, layers),
+        partings=_partings(exported, quantized, (shipped, *others), pairs, found, images, layers),
         executed=openvino_backend.executed_layers(shipped.model) if shipped.backend == openvino_backend.NAME else (),
     )
 
 
 def _calibration(
     records: Sequence[ImageRecord],
-    found: dict[Candidate, Answers],
+    found: dict[Candidate, Probabilities],
     shipped: Candidate,
     uncalibrated: Candidate | None,
     recalibration: Recalibration | None,
@@ -191,10 +146,8 @@ def _partings(
     quantized: Candidate,
     compiled: Sequence[Candidate],
     pairs: Sequence[Parity],
-    found: dict[Candidate, Answers],
-    records: Sequence[ImageRecord],
-    root: Path,
-    spec: FrameSpec,
+    found: dict[Candidate, Probabilities],
+    images: SplitFrames,
     layers: Literal["on-failure", "always"],
 ) -> tuple[Parting, ...]:
     """Compare layer by layer each graph with what backends make of it, where a pair failed or where it is always asked."""
@@ -210,24 +163,12 @@ def _partings(
             continue
         apart = np.abs(found[written].astype(np.float64) - found[other]).max(axis=1)
         worst = np.argsort(-apart, kind="stable")[:PARTING_FRAMES]
-        frames = [frame_from_file(root / records[int(row)].path, spec) for row in worst]
+        frames = list(images.take([int(row) for row in worst]))
         names = (written.name, other.name)
         partings.append(
             find_parting(written.model, other.model, other.backend, frames, names=names, threshold_db=threshold_db)
         )
     return tuple(partings)
-
-
-@contextmanager
-def _opened(candidates: Sequence[Candidate]) -> Iterator[list[tuple[Candidate, Predictor]]]:
-    runners = []
-    try:
-        for candidate in candidates:
-            runners.append(open_runner(candidate.backend, candidate.model, reference=candidate.reference))
-        yield [(candidate, runner.run) for candidate, runner in zip(candidates, runners, strict=True)]
-    finally:
-        for runner in runners:
-            runner.close()
 
 
 def compare(
@@ -281,33 +222,14 @@ def compare(
     )
 
 
-def answer(candidates: Sequence[Candidate], records: Sequence[ImageRecord], root: Path, spec: FrameSpec) -> list[Answers]:
-    """Answer images with several implementations.
-
-    Returns:
-        One array a candidate, float32 ``[N, classes]``.
-
-    Raises:
-        DataError: An image cannot be read.
-        ModelError: A backend refuses its model.
-    """
-    found: list[list[Answers]] = [[] for _ in candidates]
-    with _opened(candidates) as runners:
-        for record in records:
-            frame = frame_from_file(root / record.path, spec)
-            for rows, (_, run) in zip(found, runners, strict=True):
-                rows.append(run(frame))
-    return [np.stack(rows) for rows in found]
-
-
 def summarize(
     records: Sequence[ImageRecord],
     labels: Sequence[str],
-    fp32: Answers,
-    compiled: Answers,
+    fp32: Probabilities,
+    compiled: Probabilities,
     parity: tuple[Parity, ...],
     shipped: Candidate,
-    teacher: Answers | None = None,
+    teacher: Probabilities | None = None,
 ) -> Verification:
     """Return accuracies, recalls and flips of what ships, from answers ``[N, classes]`` of FP32, itself, a teacher."""
     truth = np.array([record.label for record in records])

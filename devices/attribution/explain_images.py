@@ -16,8 +16,8 @@ from weckd_edge.core.store import explain_os_errors, write_atomic
 from weckd_edge.devices.attribution.deletion import Deletion, deletion
 from weckd_edge.devices.attribution.occlusion_map import Attention, attention
 from weckd_edge.devices.attribution.overlay import LEAST, draw_figure, draw_overlay, encode_png
-from weckd_edge.devices.images.frames import frame_from_file, frame_of, read_file
-from weckd_edge.devices.runtime.backends.base import Frame, Runner
+from weckd_edge.devices.images.frames import frame_of, read_file
+from weckd_edge.devices.runtime.backends.base import Frame, Probabilities, Runner
 from weckd_edge.devices.runtime.predict import (
     Inference,
     OpenModel,
@@ -106,24 +106,32 @@ def explain_frame(model: OpenModel, frame: Frame, label: int) -> tuple[Attention
 
 
 def overlay_of(
-    path: Path, runner: Runner, spec: FrameSpec, *, label: int | None = None, width_pixels: int = SMALL_PIXELS
+    frame: NDArray[np.uint8],
+    runner: Runner,
+    spec: FrameSpec,
+    *,
+    label: int | None = None,
+    predicted: Probabilities | None = None,
+    width_pixels: int = SMALL_PIXELS,
 ) -> NDArray[np.uint8]:
-    """Return a small picture of an image file with the map over it: uint8 ``[H, width_pixels, 3]``.
+    """Return a small picture of a frame with the map over it: uint8 ``[H, width_pixels, 3]``.
 
     Args:
-        path: The image.
+        frame: uint8 ``[H, W, 3]``.
         runner: Any model that takes such frames.
         spec: Of the frames.
         label: Index of the label; None is the likeliest one.
+        predicted: What the model predicts of the frame, where that is known; None: it is asked.
         width_pixels: Of the picture.
 
     Raises:
-        DataError: The image cannot be read.
         ModelError: The model answers no number.
     """
-    frame = frame_from_file(path, spec)
-    which = int(runner.run(frame).argmax()) if label is None else label
-    return draw_overlay(frame[0], attention(runner, frame, which, box=crop_box(spec)), width_pixels=width_pixels)
+    single = np.ascontiguousarray(frame[None])
+    found = runner.run(single) if predicted is None else predicted
+    which = int(found.argmax()) if label is None else label
+    mapped = attention(runner, single, which, box=crop_box(spec), predicted=found)
+    return draw_overlay(frame, mapped, width_pixels=width_pixels)
 
 
 def method_words(found: Attention) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from weckd_edge.core.errors import ConfigError, ModelError
-from weckd_edge.devices.runtime.backends.base import Frame, Runner
+from weckd_edge.devices.runtime.backends.base import Frame, Probabilities, Runner
 
 Box = tuple[int, int, int, int]
 """A part of a frame: top, left, height, width, pixels."""
@@ -79,7 +79,13 @@ class Attention:
 
 
 def attention(
-    runner: Runner, frame: Frame, label: int, *, box: Box | None = None, covering: Covering | None = None
+    runner: Runner,
+    frame: Frame,
+    label: int,
+    *,
+    box: Box | None = None,
+    covering: Covering | None = None,
+    predicted: Probabilities | None = None,
 ) -> Attention:
     """Cover one part of a frame after another, and map by how much a label's log-odds fall.
 
@@ -89,6 +95,7 @@ def attention(
         label: Index of the label.
         box: The part that the model looks at; None is the whole frame.
         covering: How; None is ``Covering()``: some 220 queries.
+        predicted: What the model predicts of the frame as it is, where that is known; None: it is asked.
 
     Raises:
         ModelError: There is no such label, or the model answers no number.
@@ -102,7 +109,7 @@ def attention(
     side = min(height, width)
     rows = _windows(height, side, covering)
     columns = _windows(width, side, covering)
-    probability = probability_of(runner, work, label)
+    probability = _of_label(runner.run(work) if predicted is None else predicted, label)
     falls = np.empty((len(rows), len(columns)), np.float32)
     for i, row in enumerate(rows):
         high = _support(row)
@@ -133,7 +140,10 @@ def probability_of(runner: Runner, frame: Frame, label: int) -> float:
     Raises:
         ModelError: There is no such label, or the answer is no number.
     """
-    answer = runner.run(frame)
+    return _of_label(runner.run(frame), label)
+
+
+def _of_label(answer: Probabilities, label: int) -> float:
     if not 0 <= label < len(answer):
         raise ModelError(f"expected a label from 0 to {len(answer) - 1}, got {label}", code="E_MODEL_OUTPUT")
     value = float(answer[label])

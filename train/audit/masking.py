@@ -93,14 +93,13 @@ class Masking:
         return tuple(found)
 
     def judge(
-        self, described: Described, masks: Sequence[Mask], root: Path, shipped: Shipped | None, progress: Progress
+        self, described: Described, masks: Sequence[Mask], shipped: Shipped | None, progress: Progress
     ) -> MaskProbe | None:
         """Tell the label from what each mask leaves.
 
         Args:
             described: The features of all chosen images, and of the covered ones under every mask.
             masks: Those masks.
-            root: The data set's folder.
             shipped: A trained network; None: none.
             progress: Where the work is shown.
 
@@ -117,7 +116,7 @@ class Masking:
         if shipped is not None:
             tested = self._tested()
             if tested.records:
-                right = answers_under(shipped, root, tested.records, self.masks(shipped.input.frame), progress)
+                right = answers_under(shipped, tested.records, self.masks(shipped.input.frame), progress)
                 groups = [record.group for record in tested.records]
                 answered = [rate_by_group(row, groups) for row in right]
                 base = majority(tested.labels)

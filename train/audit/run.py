@@ -164,7 +164,7 @@ def probe(
             result = replace(
                 result,
                 folds=compared.comparison,
-                masking=masking.judge(described, masks, root, shipped, progress),
+                masking=masking.judge(described, masks, shipped, progress),
                 fingerprints=_fingerprints(root, chosen, classes, folds, column, sources, config.seed, progress),
                 suspects=find_suspects(scores, chosen.labels, [r.path for r in chosen.records], whole.labels),
             )

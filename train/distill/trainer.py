@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from weckd_edge.artifacts import DatasetIndex, FrameSpec, ImageRecord, InputSpec, Link, NetworkInput, Split
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, InputSpec, Link, NetworkInput, Rate, Split
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
-from weckd_edge.core.store import Stage, Workspace, file_ref, sha256_file
+from weckd_edge.core.store import Stage, Workspace, file_ref, sha256_bytes, sha256_file
+from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
+from weckd_edge.devices.runtime.stored_predictions import predict_once
 from weckd_edge.train.data.pixel_cache import PixelCache, build_cache, open_cache
 from weckd_edge.train.distill.distributed import shared_stage
 from weckd_edge.train.distill.engine import RANDOM_CLASSIFIER, fit
-from weckd_edge.train.distill.evaluate import accuracy, predict
+from weckd_edge.train.distill.evaluate import accuracy, as_trained, predict
 from weckd_edge.train.distill.linear_probe import plain_inputs, probe
 from weckd_edge.train.distill.model_soup import measure_batch_norms, merge
 from weckd_edge.train.distill.sampler import Feed
 from weckd_edge.train.distill.task import ChainTask, LabelTask, Task, Teacher
 from weckd_edge.train.distill.training_cost import metered
-from weckd_edge.train.networks.models import Size, Student, create, has_pretrained_trunk, load_link, save_weights
+from weckd_edge.train.networks.models import (
+    Size,
+    Student,
+    create,
+    has_pretrained_trunk,
+    load_link,
+    save_weights,
+    weights_of,
+)
 from weckd_edge.train.quantize_aware.fake_quantize import RoundedStudent
 
 CACHE_MARGIN = 1.15
@@ -120,6 +129,7 @@ class Trainer:
         self.spec = spec
         self.side = round(largest_input * CACHE_MARGIN)
         self.progress = progress
+        self._decoded: dict[str, SplitFrames] = {}
         self.train = index.split("train")
         # Unlabelled frames stand behind the training images, with a label that no loss reads.
         self.labels = np.array([r.label for r in self.train] + [-1] * len(index.unlabelled), dtype=np.int64)
@@ -212,7 +222,7 @@ class Trainer:
         )
 
         def judge(student: Student) -> float:
-            return accuracy(*self._answers(student, plan.input, "val")).value
+            return self._accuracy(student, plan.input, "val").value
 
         if job.merge:
             merge(
@@ -237,8 +247,8 @@ class Trainer:
             share=job.share,
             labels_used=len(feed.labelled),
             images_used=len(feed.labelled) + len(feed.pool),
-            val_accuracy=accuracy(*self._answers(made.student, plan.input, "val")),
-            test_accuracy=accuracy(*self._answers(made.student, plan.input, "test")),
+            val_accuracy=self._accuracy(made.student, plan.input, "val"),
+            test_accuracy=self._accuracy(made.student, plan.input, "test"),
         )
 
     def _rounded(self, student: Student, feed: Feed, network_input: NetworkInput) -> RoundedStudent:
@@ -252,8 +262,14 @@ class Trainer:
         teachers = [Teacher(load_link(t.artifact, t.folder), t.artifact.input.network) for t in job.teachers]
         return ChainTask(teachers, job.plan.input.network, job.distill, len(self.index.labels), corrected=job.corrected)
 
-    def _answers(
-        self, student: Student, spec: InputSpec, split: Split
-    ) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], Sequence[ImageRecord]]:
-        records = self.index.split(split)
-        return predict(student, spec, self.root, records), records
+    def _accuracy(self, student: Student, spec: InputSpec, split: Split) -> Rate:
+        """Return how many images of a split a student predicts rightly.
+
+        What it predicts is recorded under its weights, so that nothing runs these images through them again.
+        """
+        if split not in self._decoded:
+            self._decoded[split] = decode_split(self.workspace, self.index, split, self.root, spec.frame, self.progress)
+        images = self._decoded[split]
+        model = as_trained(sha256_bytes(weights_of(student)), spec)
+        found = predict_once(self.workspace, model, images, lambda: predict(student, spec, images))
+        return accuracy(found, images.records)

@@ -196,9 +196,15 @@ def _head_prefix(trunk: nn.Module) -> str:
 
 def save_weights(student: Student, path: Path) -> None:
     """Write a student's weights, and nothing else, as safetensors."""
+    write_atomic(path, weights_of(student))
+
+
+def weights_of(student: Student) -> bytes:
+    """Return a student's weights, and nothing else, as the bytes of a safetensors file."""
     from safetensors.torch import save
 
-    write_atomic(path, save({k: v.detach().cpu().contiguous() for k, v in student.trunk.state_dict().items()}))
+    weights: bytes = save({k: v.detach().cpu().contiguous() for k, v in student.trunk.state_dict().items()})
+    return weights
 
 
 def load_link(link: Link, folder: Path) -> Student:

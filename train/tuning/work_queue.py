@@ -66,7 +66,7 @@ def told_storage(storage: str) -> Iterator[None]:
     except Exception as err:
         if type(err).__module__.partition(".")[0] not in ("optuna", "sqlalchemy", "sqlite3"):
             raise
-        reason = (str(err.__cause__ or err).strip().splitlines() or [type(err).__name__])[0][:160]
+        reason = first_line(err.__cause__ or err)
         raise StoreError(
             f"{storage}: the storage cannot be read or written ({reason}); see whether it is in reach and has room, and run "
             "the same command again",

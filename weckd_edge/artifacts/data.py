@@ -53,6 +53,14 @@ class ImageRecord:
     published_split: str | None = None
     attributes: tuple[Attribute, ...] = ()
 
+    def identity(self, *, files: bool = False) -> list[str | int | None]:
+        """Return what a result that is made from the image depends on, for the key it is kept under: no path and no name.
+
+        Args:
+            files: Whether it depends on the digest of the file itself, not of its pixels alone.
+        """
+        return [self.pixels_sha256, self.label, self.group, self.split, self.share, *([self.sha256] if files else [])]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnlabelledImage:
@@ -146,13 +154,5 @@ class DatasetIndex:
         return tuple(image for image in self.images if image.split in names)
 
     def identity(self, *names: Split, files: bool = False) -> list[list[str | int | None]]:
-        """Return what a result that is made from images depends on, for the key it is kept under: no path and no name.
-
-        Args:
-            *names: The splits that are looked at; all of them without any.
-            files: Whether it depends on the digests of the files themselves, not of their pixels alone.
-        """
-        return [
-            [image.pixels_sha256, image.label, image.group, image.split, image.share, *([image.sha256] if files else [])]
-            for image in (self.split(*names) if names else self.images)
-        ]
+        """Return the identities of the images of a split, of several, or of all where none is named."""
+        return [image.identity(files=files) for image in (self.split(*names) if names else self.images)]

@@ -182,7 +182,6 @@ def summary(contents: BundleContents, out: Path) -> dict[str, Any]:
                 "precision": link.precision,
                 "bytes": link.bytes,
                 "val_accuracy": link.val_accuracy.value,
-                "test_accuracy": link.test_accuracy.value,
                 "latency": {
                     "label": link.latency.label,
                     "p90_ns": link.latency.p90_ns,

@@ -1,6 +1,6 @@
 """A whole build, from a folder of images to a sealed bundle: each step is found finished or made, top to bottom.
 
-    read data ► train chain ► quantize ► select link ► calibrate ► convert ► verify ► measure ► bundle
+    read data ► train chain ► quantize ► calibrate ► select link ► convert ► verify ► measure ► bundle
 
 The one place where training and compiling meet, and they meet in artefacts. Each step is a function of the context and of
 what the steps before it made; the store keeps what is finished, so that a build that was stopped goes on from there.
@@ -30,7 +30,7 @@ from weckd_edge.pipeline.output_paths import Source, bundle_name, check_place, n
 from weckd_edge.pipeline.request import BuildRequest
 from weckd_edge.pipeline.steps.abstain import abstain
 from weckd_edge.pipeline.steps.audit_data import audit_data
-from weckd_edge.pipeline.steps.bench import bench
+from weckd_edge.pipeline.steps.bench import bench_network
 from weckd_edge.pipeline.steps.calibrate import calibrate
 from weckd_edge.pipeline.steps.convert import convert
 from weckd_edge.pipeline.steps.golden import choose_golden
@@ -38,11 +38,12 @@ from weckd_edge.pipeline.steps.guard import guard
 from weckd_edge.pipeline.steps.judge import judge_bundle
 from weckd_edge.pipeline.steps.layout import Part, draft_manifest, lay_out
 from weckd_edge.pipeline.steps.measure import measure
+from weckd_edge.pipeline.steps.predict import decode
 from weckd_edge.pipeline.steps.quantize import quantize
 from weckd_edge.pipeline.steps.read_data import read_data
 from weckd_edge.pipeline.steps.select_link import links_to_compile, select_link
 from weckd_edge.pipeline.steps.train_chain import check_strategy, choose_links, train_chain
-from weckd_edge.pipeline.steps.verify import verify
+from weckd_edge.pipeline.steps.verify import images_for_report, verify
 from weckd_edge.pipeline.steps.write_bundle import record_build, write_bundle
 from weckd_edge.report import BundleContents
 from weckd_edge.report.documents.licences import read_environment
@@ -93,19 +94,24 @@ def compile_chain(
     Raises:
         WeckdError: See ``build``.
     """
-    students = [quantize(ctx, network, index, calibration) for network in links_to_compile(ctx, chain)]
-    fitted = guard(ctx, students[-1].input.frame, index)
-    choice = select_link(ctx, chain, students, fitted.artifact.guard, index)
-    student = calibrate(ctx, choice.student, index)
+    spec = chain.networks[-1].link.artifact.input.frame
+    frames = decode(ctx, index, spec)
+    fitted = guard(ctx, spec, index, frames.val)
+    students = [
+        calibrate(ctx, quantize(ctx, network, frames.val, calibration), frames.val)
+        for network in links_to_compile(ctx, chain)
+    ]
+    choice = select_link(ctx, chain, students, fitted.artifact.guard, frames.val, index)
+    student = choice.student
     built = convert(ctx, student, calibration)
 
     teacher = chain.networks[0] if student.network is not chain.networks[0] else None
-    verification = verify(ctx, student, teacher, index)
-    golden = choose_golden(ctx, student, index)
-    abstention = abstain(ctx, student, verification, fitted, index)
+    verification = verify(ctx, student, teacher, frames.test)
+    golden = choose_golden(ctx, student, frames.val)
+    abstention = abstain(ctx, student, verification, fitted, frames, index)
     performance = measure(ctx, student, teacher, verification.artifact, index, abstention.operating_point.abstain_below)
-    measurement = bench(ctx, student, golden, fitted.artifact.guard)
-    probes = audit_data(ctx, student.network, index)
+    measurement = bench_network(ctx, student, choice.measurement)
+    probes = audit_data(ctx, student.network, frames.test, index)
 
     layout = lay_out(
         Part(student.selection, student.folder), built, Part(golden.artifact, golden.folder), fitted.artifact.guard
@@ -118,7 +124,7 @@ def compile_chain(
         chain=chain.record(shipped=student.name),
         verification=verification.artifact,
         measurement=measurement,
-        link_measurements=choice.measurements,
+        link_measurements=choice.others,
         build=record_build(ctx, index.name),
         selection=student.selection,
         shipping=choice.shipping,
@@ -128,7 +134,7 @@ def compile_chain(
         environment=read_environment(ctx.config.link, host=ctx.machine.host),
         files=layout.files,
     )
-    sealed = write_bundle(ctx, judge_bundle(ctx, contents))
+    sealed = write_bundle(ctx, judge_bundle(ctx, contents), images_for_report(ctx, student, frames.test))
     finalize_here(ctx)
     return sealed
 

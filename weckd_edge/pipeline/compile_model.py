@@ -17,6 +17,7 @@ from weckd_edge.core.errors import ConfigError, DataError, StoreError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace, sha256_file
+from weckd_edge.devices.runtime.stored_predictions import predict_once
 from weckd_edge.pipeline.build import (
     check_libraries,
     check_output,
@@ -241,7 +242,7 @@ def import_network(ctx: BuildContext, brought: Brought, index: DatasetIndex) -> 
             },
             "weckd_edge.pipeline.import_model",
         ),
-        lambda folder: brought.adopt(index, ctx.root, ctx.config, folder),
+        lambda folder: brought.adopt(ctx, index, folder),
     )
     link, folder = adopted.artifact.link, adopted.folder
     for line in (*adopted.artifact.said, *brought.doubts):
@@ -255,6 +256,12 @@ def import_network(ctx: BuildContext, brought: Brought, index: DatasetIndex) -> 
         export=lambda out, cast_first: brought.export(link, folder, out, cast_first=cast_first),
         exported_by=("weckd_edge.pipeline.import_model",),
         predictor=lambda: brought.predictor(link, folder),
+        predict=lambda images: predict_once(
+            ctx.workspace,
+            brought.recorded_as(link.weights.sha256, link.input),
+            images,
+            lambda: brought.predict(link, folder, images),
+        ),
     )
     return TrainedChain(
         networks=(network,),

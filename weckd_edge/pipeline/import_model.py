@@ -5,8 +5,9 @@ Each is opened and checked before any work is done, and then adopted: evaluated 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -19,18 +20,23 @@ from weckd_edge.artifacts import (
     Colour,
     DatasetIndex,
     ExportedModel,
-    ImageRecord,
     InputSpec,
     Link,
     Manifest,
     NetworkInput,
+    Rate,
+    Split,
 )
 from weckd_edge.bundle.reader import is_bundle, open_bundle
 from weckd_edge.config import BuildConfig, LinkConfig
 from weckd_edge.core.errors import ConfigError, ModelError, StoreError, WeckdError
 from weckd_edge.core.files import read_bounded
 from weckd_edge.core.serialization import from_json
-from weckd_edge.core.store import ARTIFACT_FILE, check_ref, sha256_file
+from weckd_edge.core.store import ARTIFACT_FILE, check_ref, sha256_bytes, sha256_file
+from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
+from weckd_edge.devices.runtime.stored_predictions import ModelRun, Probabilities, predict_once
+from weckd_edge.pipeline.context import BuildContext
+from weckd_edge.pipeline.networks import Predictor
 from weckd_edge.report.evidence import CHAIN_FILE, DATASET_FILE, EVIDENCE_FOLDER
 
 if TYPE_CHECKING:
@@ -38,10 +44,11 @@ if TYPE_CHECKING:
     from weckd_edge.compile.importing.network import OnnxNetwork
     from weckd_edge.train.networks.checkpoint import Checkpoint
 
-Predictor = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 T = TypeVar("T")
+
+SPLITS: tuple[Split, Split] = ("val", "test")
 
 _MOST_BYTES = 1 << 30
 """Of a record: an index of some two million images."""
@@ -103,7 +110,7 @@ class Brought(Protocol):
     def key(self) -> object:
         """Return everything the adoption depends on, beside the data set."""
 
-    def adopt(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> Adopted:
+    def adopt(self, ctx: BuildContext, index: DatasetIndex, folder: Path) -> Adopted:
         """Evaluate it and write it into ``folder``."""
 
     def export(self, adopted: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
@@ -111,6 +118,12 @@ class Brought(Protocol):
 
     def predictor(self, adopted: Link, source: Path) -> Predictor:
         """Return what it answers to one frame, without anything that compiling does."""
+
+    def predict(self, adopted: Link, source: Path, images: SplitFrames) -> Probabilities:
+        """Return what it predicts of images ``[N, classes]``, without anything that compiling does."""
+
+    def recorded_as(self, weights_sha256: str, spec: InputSpec) -> ModelRun:
+        """Return under what its predictions are recorded."""
 
     def run(self, adopted: Link, source: Path) -> Run:
         """Return what it predicts of one normalised image ``[1, 3, S, S]``, red first: probabilities ``[classes]``."""
@@ -121,6 +134,19 @@ def _input_spec(index: DatasetIndex, config: BuildConfig, size: int, mean: Colou
 
     frame = frame_spec(index, config.input, resize="bilinear")
     return InputSpec(frame=frame, network=NetworkInput(size=size, mean=mean, std=std))
+
+
+def _rates(
+    ctx: BuildContext, index: DatasetIndex, model: ModelRun, predict: Callable[[SplitFrames], Probabilities]
+) -> tuple[Rate, Rate]:
+    """Return how many validation and test images a network predicts rightly; its predictions are recorded."""
+    from weckd_edge.train.distill.evaluate import accuracy
+
+    rates = []
+    for split in SPLITS:
+        images = decode_split(ctx.workspace, index, split, ctx.root, model.input.frame, ctx.progress)
+        rates.append(accuracy(predict_once(ctx.workspace, model, images, partial(predict, images)), images.records))
+    return rates[0], rates[1]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -156,18 +182,18 @@ class BroughtOnnx:
         found = self.network
         return ["onnx", found.sha256, found.form, [output.name for output in found.file_model.graph.output], found.doubts]
 
-    def adopt(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> Adopted:
+    def adopt(self, ctx: BuildContext, index: DatasetIndex, folder: Path) -> Adopted:
         from weckd_edge.compile.importing.adopt import adopt_network
-        from weckd_edge.train.distill.evaluate import accuracy
+        from weckd_edge.train.distill.evaluate import network_pixels
 
         found = self.network
         form = found.form
-        spec = _input_spec(index, config, form.side, form.mean, form.std)
-        val, test = index.split("val"), index.split("test")
-        made = adopt_network(found, _inputs(root, val[:SAMPLES], spec), index.labels, folder)
-        draft = folder / made.onnx.path
-        answer = _onnx_predictor(draft, spec)
-        rates = [accuracy(_answers(answer, root, records, spec), records) for records in (val, test)]
+        spec = _input_spec(index, ctx.config, form.side, form.mean, form.std)
+        val = decode_split(ctx.workspace, index, "val", ctx.root, spec.frame, ctx.progress)
+        samples = [network_pixels(val.frame(row), spec) for row in range(min(SAMPLES, len(val)))]
+        made = adopt_network(found, samples, index.labels, folder)
+        model = self.recorded_as(made.onnx.sha256, spec)
+        rates = _rates(ctx, index, model, partial(_predict_onnx, folder / made.onnx.path, spec))
         link = Link(
             name="brought",
             model=found.name,
@@ -197,18 +223,21 @@ class BroughtOnnx:
     def predictor(self, adopted: Link, source: Path) -> Predictor:
         return _onnx_predictor(source / adopted.weights.path, adopted.input)
 
+    def predict(self, adopted: Link, source: Path, images: SplitFrames) -> Probabilities:
+        return _predict_onnx(source / adopted.weights.path, adopted.input, images)
+
+    def recorded_as(self, weights_sha256: str, spec: InputSpec) -> ModelRun:
+        return ModelRun(
+            digest=weights_sha256,
+            input=spec,
+            runtime=("onnxruntime", "as written", "pixels made outside the graph"),
+            modules=("weckd_edge.devices.runtime.backends.onnxruntime_backend", "weckd_edge.train.distill.evaluate"),
+        )
+
     def run(self, adopted: Link, source: Path) -> Run:
         from weckd_edge.devices.runtime.backends.table import open_runner
 
         return open_runner("onnxruntime", source / adopted.weights.path).run  # type: ignore[return-value]  # takes float32
-
-
-def _inputs(root: Path, records: Sequence[ImageRecord], spec: InputSpec) -> list[NDArray[np.float32]]:
-    from weckd_edge.train.data.pixel_cache import frames_of
-    from weckd_edge.train.distill.evaluate import network_pixels
-
-    frames = frames_of([root / record.path for record in records], spec.frame)
-    return [network_pixels(frame, spec) for frame in frames]
 
 
 def _onnx_predictor(network: Path, spec: InputSpec) -> Predictor:
@@ -223,10 +252,9 @@ def _onnx_predictor(network: Path, spec: InputSpec) -> Predictor:
     return answer
 
 
-def _answers(answer: Predictor, root: Path, records: Sequence[ImageRecord], spec: InputSpec) -> NDArray[np.float32]:
-    from weckd_edge.train.data.pixel_cache import frames_of
-
-    return np.stack([answer(frame) for frame in frames_of([root / record.path for record in records], spec.frame)])
+def _predict_onnx(network: Path, spec: InputSpec, images: SplitFrames) -> Probabilities:
+    answer = _onnx_predictor(network, spec)
+    return np.stack([answer(frame) for frame in images])
 
 
 class _TorchNetwork:
@@ -249,6 +277,17 @@ class _TorchNetwork:
         from weckd_edge.train.distill.evaluate import frame_predictor
 
         return frame_predictor(adopted, source)
+
+    def predict(self, adopted: Link, source: Path, images: SplitFrames) -> Probabilities:
+        from weckd_edge.train.distill.evaluate import predict
+        from weckd_edge.train.networks.models import load_link
+
+        return predict(load_link(adopted, source), adopted.input, images)
+
+    def recorded_as(self, weights_sha256: str, spec: InputSpec) -> ModelRun:
+        from weckd_edge.train.distill.evaluate import as_trained
+
+        return as_trained(weights_sha256, spec)
 
     def run(self, adopted: Link, source: Path) -> Run:
         from weckd_edge.train.distill.evaluate import network_predictor
@@ -280,9 +319,10 @@ class BroughtCheckpoint(_TorchNetwork):
         described = [made.architecture, made.options, made.mean, made.std, self.input_size, self.is_bgr]
         return ["checkpoint", self.sha256, self.weights_key, *described]
 
-    def adopt(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> Adopted:
-        from weckd_edge.train.distill.evaluate import accuracy, predict
+    def adopt(self, ctx: BuildContext, index: DatasetIndex, folder: Path) -> Adopted:
+        from weckd_edge.train.distill.evaluate import predict
         from weckd_edge.train.networks.checkpoint import write_link
+        from weckd_edge.train.networks.models import weights_of
 
         made = self.checkpoint
         if made.classes != len(index.labels):
@@ -291,11 +331,9 @@ class BroughtCheckpoint(_TorchNetwork):
                 f"{len(index.labels)} labels; train it on these classes, or give the data set of its own",
                 code="E_MODEL_CLASSES",
             )
-        spec = _input_spec(index, config, self.input_size, made.mean, made.std)
-        rates = [
-            accuracy(predict(made.student, spec, root, records), records)
-            for records in (index.split("val"), index.split("test"))
-        ]
+        spec = _input_spec(index, ctx.config, self.input_size, made.mean, made.std)
+        model = self.recorded_as(sha256_bytes(weights_of(made.student)), spec)
+        rates = _rates(ctx, index, model, partial(predict, made.student, spec))
         link = write_link(made, spec, index.labels, rates[0], rates[1], folder)
         numbers = [", ".join(f"{value:g}" for value in values) for values in (made.mean, made.std)]
         said = (
@@ -325,16 +363,11 @@ class BroughtLink(_TorchNetwork):
     def key(self) -> object:
         return ["link", self.link]
 
-    def adopt(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> Adopted:
-        from weckd_edge.train.distill.evaluate import accuracy, predict
+    def adopt(self, ctx: BuildContext, index: DatasetIndex, folder: Path) -> Adopted:
         from weckd_edge.train.networks.checkpoint import copy_link
-        from weckd_edge.train.networks.models import load_link
 
-        student = load_link(self.link, self.folder)
-        rates = [
-            accuracy(predict(student, self.link.input, root, records), records)
-            for records in (index.split("val"), index.split("test"))
-        ]
+        model = self.recorded_as(self.link.weights.sha256, self.link.input)
+        rates = _rates(ctx, index, model, partial(self.predict, self.link, self.folder))
         copied = replace(copy_link(self.link, self.folder, folder), val_accuracy=rates[0], test_accuracy=rates[1])
         known = "its split is kept: no test image was trained on." if self.former else _UNKNOWN
         return Adopted(link=copied, said=(f"Link {self.link.name} ({self.link.model}) of a former build; {known}",))

@@ -7,13 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from weckd_edge.artifacts import ChainRecord, DatasetIndex, ExportedModel, InputSpec, Link, Recalibration, Selection
 from weckd_edge.core.store import Stage
+from weckd_edge.devices.images.split_frames import SplitFrames
+from weckd_edge.devices.runtime.stored_predictions import Probabilities
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from weckd_edge.compile.verify.parity import Candidate, Predictor
+    from weckd_edge.compile.verify.implementations import Candidate
+
+
+Predictor = Callable[[NDArray[np.uint8]], Probabilities]
+"""From a frame ``[1, H, W, 3]`` to probabilities ``[classes]``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +35,7 @@ class TrainedNetwork:
         export: Writes the graph from frame to probabilities into a folder; the flag is ``cast_first``, as TensorRT asks.
         exported_by: Modules that ``export`` runs, for the step's key.
         predictor: Opens the network as it was trained: from a frame ``[1, H, W, 3]`` to probabilities ``[classes]``.
+        predict: What the network, as it was trained, predicts of images ``[N, classes]``.
         module: Opens the network of torch; None for one that torch does not run.
         train_for_int8: Trains it further under int8 rounding; None where that cannot be done.
     """
@@ -35,6 +45,7 @@ class TrainedNetwork:
     export: Callable[[Path, bool], ExportedModel]
     exported_by: tuple[str, ...]
     predictor: Callable[[], Predictor]
+    predict: Callable[[SplitFrames], Probabilities]
     module: Callable[[], Module] | None = None
     train_for_int8: Callable[[], TrainedNetwork] | None = None
 
@@ -131,7 +142,7 @@ class Student:
     @property
     def as_written(self) -> Candidate:
         """The graph that ships, answered exactly as it is written."""
-        from weckd_edge.compile.verify.parity import Candidate
+        from weckd_edge.compile.verify.implementations import Candidate
 
         chosen = self.selection
         if chosen.built is not None and chosen.quantized is None and chosen.precision == "int8":
@@ -142,7 +153,7 @@ class Student:
     @property
     def shipped(self) -> Candidate:
         """What ships; the graph as it is written, where the device builds its own."""
-        from weckd_edge.compile.verify.parity import Candidate
+        from weckd_edge.compile.verify.implementations import Candidate
 
         built = self.selection.built
         if built is None:

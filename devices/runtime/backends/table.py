@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Protocol, cast
 
-from weckd_edge.core.errors import ConfigError, ModelError, did_you_mean
+from weckd_edge.core.errors import ConfigError, MissingDependency, ModelError, did_you_mean
 from weckd_edge.devices.runtime.backends.base import ModelSource, NetworkRunner, Runner
 
 
@@ -74,6 +75,22 @@ def find_backend(name: str) -> Backend:
     if name not in BACKENDS:
         raise ConfigError(f"unknown backend '{name}'{did_you_mean(name, BACKENDS)}", code="E_CONFIG_CHOICE")
     return BACKENDS[name]
+
+
+def library_version(backend: str) -> str:
+    """Return the version of the library that a backend runs models with, without loading it.
+
+    Raises:
+        ConfigError: No backend is called so.
+        MissingDependency: The library is not installed.
+    """
+    row = find_backend(backend)
+    try:
+        return metadata.version(row.library)
+    except metadata.PackageNotFoundError as err:
+        raise MissingDependency(
+            f"{backend} is not installed; pip install 'weckd-edge[{row.extra}]'", code="E_MISSING_LIBRARY"
+        ) from err
 
 
 def open_runner(

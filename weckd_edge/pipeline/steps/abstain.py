@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +30,13 @@ from weckd_edge.core.errors import ConfigError, did_you_mean
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage
-from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.devices.runtime.input_guard import OpenGuard, Sight
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.metrics.selective import aurc, auroc, find_threshold, group_losses, risk_coverage
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import Student
+from weckd_edge.pipeline.steps.predict import HeldOutFrames, predict_validation
 from weckd_edge.train.input_guard.other_frames import every_nth, far_frames
 
 Frame = NDArray[np.uint8]
@@ -49,22 +50,21 @@ def abstain(
     student: Student,
     verification: Stage[Verification],
     guard: Stage[GuardRecord],
+    frames: HeldOutFrames,
     index: DatasetIndex,
 ) -> Abstention:
-    """Return the threshold that was found, and what is not answered.
-
-    Raises:
-        DataError: An image cannot be read.
-    """
+    """Return the threshold that was found, and what is not answered."""
     shipped = student.shipped
 
     def judge(_: Path) -> Abstention:
         with closing(open_runner(shipped.backend, shipped.model, reference=shipped.reference)) as runner:
             inputs = AbstentionInputs(
-                index=index,
-                root=ctx.root,
+                frames=frames,
+                labels=index.labels,
+                synthetic=index.synthetic,
                 spec=student.input.frame,
                 config=ctx.config,
+                validation=None if ctx.config.abstain.risk is None else predict_validation(ctx, student, frames.val),
                 predictions=verification.artifact.predictions,
                 answer=runner.run,
             )
@@ -111,18 +111,22 @@ class AbstentionInputs:
     """What "unable to analyze" is judged on.
 
     Attributes:
-        index: The data set.
-        root: Its folder.
+        frames: The held-out images.
+        labels: Class names.
+        synthetic: Whether the data set was drawn.
         spec: Of the frames.
         config: The build's.
+        validation: What ships predicts of the validation images, ``[N, classes]``; None where no threshold is sought.
         predictions: Of the test images, as shipped.
         answer: What ships: one frame ``[1, H, W, 3]`` to probabilities.
     """
 
-    index: DatasetIndex
-    root: Path
+    frames: HeldOutFrames
+    labels: tuple[str, ...]
+    synthetic: bool
     spec: FrameSpec
     config: BuildConfig
+    validation: NDArray[Any] | None
     predictions: tuple[Prediction, ...]
     answer: Answer
 
@@ -133,20 +137,15 @@ def operating_point(config: BuildConfig) -> OperatingPoint:
 
 
 def judge_abstention(inputs: AbstentionInputs, record: GuardRecord, progress: Progress) -> Abstention:
-    """Seek the threshold on validation images, and say on test images and on frames of other kinds what all gates do.
-
-    Raises:
-        DataError: An image cannot be read.
-    """
+    """Seek the threshold on validation images, and say on test images and on frames of other kinds what all gates do."""
     guard = OpenGuard(record.guard, inputs.spec) if record.guard is not None else None
-    labels, point = inputs.index.labels, operating_point(inputs.config)
+    labels, point = inputs.labels, operating_point(inputs.config)
     with progress.task("abstention", 3) as task:
         threshold = _threshold(inputs, guard)
         if threshold is not None:
             point = replace(point, abstain_below=threshold.chosen or 0.0)
         task.advance()
-        frames = (frame_from_file(inputs.root / p.path, inputs.spec)[0] for p in inputs.predictions)
-        sights = [guard.judge(frame) if guard is not None else None for frame in frames]
+        sights = [guard.judge(frame) if guard is not None else None for frame in inputs.frames.test]
         task.advance()
         probabilities = np.array([p.compiled for p in inputs.predictions], np.float64)
         groups = [p.group for p in inputs.predictions]
@@ -178,22 +177,20 @@ def judge_abstention(inputs: AbstentionInputs, record: GuardRecord, progress: Pr
 
 def _threshold(inputs: AbstentionInputs, guard: OpenGuard | None) -> ThresholdRecord | None:
     config: AbstainConfig = inputs.config.abstain
-    if config.risk is None:
+    if config.risk is None or inputs.validation is None:
         return None
-    records = inputs.index.split("val")
+    images = inputs.frames.val
     confidence, wrong, groups = [], [], []
-    for record in records:
-        frame = frame_from_file(inputs.root / record.path, inputs.spec)
+    for record, frame, answer in zip(images.records, images, inputs.validation, strict=True):
         if guard is not None and guard.judge(frame).code is not None:
             continue
-        answer = inputs.answer(frame)
         best = int(answer.argmax())
-        if inputs.index.labels[best] in inputs.config.guard.refuse_labels:
+        if inputs.labels[best] in inputs.config.guard.refuse_labels:
             continue
         confidence.append(float(answer[best]))
         wrong.append(best != record.label)
         groups.append(record.group)
-    total = len({record.group for record in records})
+    total = len(set(images.groups))
     return find_threshold(
         np.array(confidence), np.array(wrong, bool), groups, risk=config.risk, certainty=config.confidence, all_groups=total
     )
@@ -233,13 +230,14 @@ def _kinds(
 ) -> Iterator[FarKind]:
     scores = np.array([sight.unfamiliarity for sight in familiar])
     strains = np.array([guard.strain(sight) for sight in familiar])
-    paths = sorted(p.path for p in inputs.predictions)
-    real = [frame_from_file(inputs.root / path, inputs.spec)[0] for path in paths[every_nth(len(paths))]]
+    images = inputs.frames.test
+    in_order = sorted(range(len(images)), key=lambda row: images.records[row].path)
+    real = [frame[0] for frame in images.take(in_order[every_nth(len(images))])]
     kinds = far_frames(
         inputs.spec,
         real,
         seed=inputs.config.seed,
-        phantoms=not inputs.index.synthetic,
+        phantoms=not inputs.synthetic,
         folders=inputs.config.guard.other_frames,
         progress=progress,
     )

@@ -7,16 +7,18 @@ from pathlib import Path
 from weckd_edge.artifacts import DatasetIndex, Probes
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.store import sha256_file
+from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import TrainedNetwork
 
 
-def audit_data(ctx: BuildContext, network: TrainedNetwork, index: DatasetIndex) -> Probes | None:
+def audit_data(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, index: DatasetIndex) -> Probes | None:
     """Return what was found; None where the build does not look.
 
     Args:
         ctx: The build.
         network: The link that ships; it is shown covered images, as it was trained.
+        images: The test images, of which some are covered.
         index: The data set.
 
     Raises:
@@ -46,6 +48,12 @@ def audit_data(ctx: BuildContext, network: TrainedNetwork, index: DatasetIndex) 
             "weckd_edge.train.audit.run",
         ),
         lambda _: probe(
-            ctx.data, index, config, ctx.progress, shipped=Shipped(answer=network.predictor(), input=link.input)
+            ctx.data,
+            index,
+            config,
+            ctx.progress,
+            shipped=Shipped(
+                answer=network.predictor(), input=link.input, images=images, predictions=network.predict(images)
+            ),
         ),
     ).artifact

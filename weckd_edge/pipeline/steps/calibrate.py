@@ -4,35 +4,42 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from weckd_edge.artifacts import DatasetIndex, RecalibratedModel
+from weckd_edge.artifacts import RecalibratedModel
 from weckd_edge.core.fingerprint import key_of
+from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import Student
+from weckd_edge.pipeline.steps.predict import predict
 
 
-def calibrate(ctx: BuildContext, student: Student, index: DatasetIndex) -> Student:
-    """Return the student with the temperature inside its graph and what is built of it.
+def calibrate(ctx: BuildContext, student: Student, images: SplitFrames) -> Student:
+    """Return the student with the temperature that validation images call for inside its graph and what is built of it.
 
     Raises:
-        DataError: There is no validation image, or one cannot be read.
+        DataError: There is no validation image.
         ModelError: A backend refuses its model.
     """
     from weckd_edge.compile.verify.temperature import recalibrate
 
     before = student.shipped
     stage = ctx.step(
-        "calibrate",
+        f"calibrate-{student.name}",
         RecalibratedModel,
         key_of(
             {
-                "shipped": [before.name, before.model.parent.name],
+                "shipped": [before.name, before.digest()],
                 "onnx": student.selection.onnx.sha256,
-                "images": index.identity("val"),
+                "images": [r.identity() for r in images.records],
             },
             "weckd_edge.compile.verify.temperature",
         ),
         lambda folder: recalibrate(
-            student.selection, student.folder, before, index, ctx.root, student.input.frame, folder, ctx.progress
+            student.selection,
+            student.folder,
+            before.name,
+            predict(ctx, student.input, before, images),
+            images.records,
+            folder,
         ),
     )
     made = stage.artifact

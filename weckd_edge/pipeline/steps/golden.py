@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from weckd_edge.artifacts import DatasetIndex, GoldenFrames
+from weckd_edge.artifacts import GoldenFrames
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.store import Stage
+from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import Student
+from weckd_edge.pipeline.steps.predict import predict
 from weckd_edge.pipeline.steps.verify import runners_here
 
 if TYPE_CHECKING:
-    from weckd_edge.compile.verify.parity import Candidate
+    from weckd_edge.compile.verify.implementations import Candidate
 
 
-def choose_golden(ctx: BuildContext, student: Student, index: DatasetIndex) -> Stage[GoldenFrames]:
+def choose_golden(ctx: BuildContext, student: Student, images: SplitFrames) -> Stage[GoldenFrames]:
     """Return validation frames on which implementations agree best, with the answers of what ships.
 
     Raises:
-        DataError: There is no validation image, or one cannot be read.
+        DataError: There is no validation image.
         ModelError: A backend refuses its model.
     """
     from weckd_edge.compile.verify.golden import make_golden
@@ -30,23 +33,28 @@ def choose_golden(ctx: BuildContext, student: Student, index: DatasetIndex) -> S
         GoldenFrames,
         key_of(
             {
-                "shipped": [shipped.name, shipped.model.parent.name],
+                "shipped": [shipped.name, shipped.digest()],
                 "others": [other.name for other in others],
                 "frames": ctx.config.selftest.frames,
-                "frame": student.input.frame,
-                "images": index.identity("val", files=True),
+                "input": student.input,
+                "images": [r.identity(files=True) for r in images.records],
             },
             "weckd_edge.compile.verify.golden",
         ),
         lambda folder: make_golden(
-            index, ctx.root, student.input.frame, ctx.config.selftest.frames, shipped, others, folder
+            images,
+            ctx.config.selftest.frames,
+            shipped,
+            others,
+            partial(predict, ctx, student.input, whole=images),
+            folder,
         ),
     )
 
 
 def _other_implementations(student: Student) -> list[Candidate]:
     """Return what else answers the golden frames: what a bundle's reader may run in place of what ships."""
-    from weckd_edge.compile.verify.parity import Candidate
+    from weckd_edge.compile.verify.implementations import Candidate
 
     as_written, shipped = student.as_written, student.shipped
     if as_written.backend == shipped.backend == "openvino":  # NNCF's IR: what other backends run is the graph in FP32

@@ -3,56 +3,72 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
-from weckd_edge.artifacts import DatasetIndex, FrameSpec, GuardRecord, ImageRecord, Split, crop_box
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, GuardRecord, ImageRecord, crop_box
 from weckd_edge.config import GuardConfig
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.images.frames import frame_from_file
+from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.input_guard import LEAST_SIDE, look_at
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.train.input_guard.fit import LEAST_GROUPS, Looks, fit_guard, looks_of
+
+T = TypeVar("T")
 
 MOST_FRAMES = 4000
 """Training and validation images that a guard is fitted on at most, each."""
 
 
-def guard(ctx: BuildContext, spec: FrameSpec, index: DatasetIndex) -> Stage[GuardRecord]:
+def guard(ctx: BuildContext, spec: FrameSpec, index: DatasetIndex, images: SplitFrames) -> Stage[GuardRecord]:
     """Return the frame guard: one for all links, as it looks at the frame alone.
 
     Args:
         ctx: The build.
         spec: Of the frames.
         index: The data set.
+        images: Its validation images.
 
     Raises:
-        DataError: An image cannot be read.
+        DataError: A training image cannot be read.
     """
     config = replace(ctx.config.guard, other_frames=())
-    images = index.identity("train", "val")
+    seen = index.identity("train", "val")
     return ctx.step(
         "guard",
         GuardRecord,
         key_of(
-            {"frame": spec, "guard": config, "images": images, "seed": ctx.config.seed},
+            {"frame": spec, "guard": config, "images": seen, "seed": ctx.config.seed},
             "weckd_edge.pipeline.steps.guard",
         ),
-        lambda _: make_guard(index, ctx.root, spec, config, ctx.config.seed, ctx.progress),
+        lambda _: make_guard(index.images, ctx.root, images, spec, config, seed=ctx.config.seed, progress=ctx.progress),
     )
 
 
 def make_guard(
-    index: DatasetIndex, root: Path, spec: FrameSpec, config: GuardConfig, seed: int, progress: Progress
+    records: Sequence[ImageRecord],
+    root: Path,
+    images: SplitFrames,
+    spec: FrameSpec,
+    config: GuardConfig,
+    *,
+    seed: int,
+    progress: Progress,
 ) -> GuardRecord:
     """Fit the guard on the training frames, and its bar on the validation frames as well.
 
     Args:
-        index: The data set; labels are not used.
+        records: Images of the data set, of which those for training are decoded; labels are not used.
         root: Its folder.
+        images: The validation images.
         spec: Of the frames.
         config: What is asked.
         seed: Of the choice among more than ``MOST_FRAMES`` images.
@@ -67,9 +83,14 @@ def make_guard(
     _, _, height, width = crop_box(spec)
     if min(height, width) < LEAST_SIDE:
         return replace(record, note=f"no guard: the frame is smaller than {LEAST_SIDE} pixels")
-    train = [_some(index, split, seed) for split in ("train", "val")]
-    with progress.task("guard", sum(map(len, train))) as task:
-        looks = [_looks(records, root, spec, task.advance) for records in train]
+    train = _some([record for record in records if record.split == "train"], seed)
+    rows = _some(range(len(images)), seed)
+    val = [images.records[row] for row in rows]
+    with progress.task("guard", len(train) + len(val)) as task:
+        looks = [
+            _looks(train, (frame_from_file(root / record.path, spec) for record in train), spec, task.advance),
+            _looks(val, (images.frame(row) for row in rows), spec, task.advance),
+        ]
     found = fit_guard(looks[0], looks[1], config)
     if found is None:
         groups = len(set(looks[0].groups))
@@ -86,16 +107,21 @@ def make_guard(
     )
 
 
-def _some(index: DatasetIndex, split: Split, seed: int) -> Sequence[ImageRecord]:
-    records: Sequence[ImageRecord] = index.split(split)
-    if len(records) > MOST_FRAMES:
-        records = sorted(random.Random(seed).sample(records, MOST_FRAMES), key=lambda record: record.path)
-    return records
+def _some(items: Sequence[T], seed: int) -> list[T]:
+    """Return ``MOST_FRAMES`` items at most, in their order."""
+    if len(items) <= MOST_FRAMES:
+        return list(items)
+    return [items[at] for at in sorted(random.Random(seed).sample(range(len(items)), MOST_FRAMES))]
 
 
-def _looks(records: Sequence[ImageRecord], root: Path, spec: FrameSpec, advance: Callable[[], None]) -> Looks:
+def _looks(
+    records: Sequence[ImageRecord],
+    frames: Iterable[NDArray[np.uint8]],
+    spec: FrameSpec,
+    advance: Callable[[], None],
+) -> Looks:
     found = []
-    for record in records:
-        found.append(look_at(frame_from_file(root / record.path, spec), spec))
+    for frame in frames:
+        found.append(look_at(frame, spec))
         advance()
     return looks_of(found, [record.group for record in records])

@@ -6,19 +6,21 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from weckd_edge.artifacts import DatasetIndex, Selection
+from weckd_edge.artifacts import Selection
 from weckd_edge.core.fingerprint import key_of
+from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.machine.detect import needs_half_range
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import CalibrationSet, Student, TrainedNetwork
 from weckd_edge.pipeline.steps.export import export
+from weckd_edge.pipeline.steps.predict import predict
 
 if TYPE_CHECKING:
     from weckd_edge.compile.quantize.select_precision import Aware
 
 
-def quantize(ctx: BuildContext, network: TrainedNetwork, index: DatasetIndex, calibration: CalibrationSet) -> Student:
-    """Export a link, choose its precision and make its graph.
+def quantize(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, calibration: CalibrationSet) -> Student:
+    """Export a link, choose its precision on validation images, and make its graph.
 
     Raises:
         DataError: An image cannot be read.
@@ -36,7 +38,7 @@ def quantize(ctx: BuildContext, network: TrainedNetwork, index: DatasetIndex, ca
                 "onnx": exported.artifact.onnx.sha256,
                 "quantize": config.quantize,
                 "aware": config.quantize_aware,
-                "images": index.identity("train", "val"),
+                "images": [r.identity() for r in images.records],
                 "calibration": calibration.index.identity("train"),
                 "seed": config.seed,
                 "target": ctx.target,
@@ -48,16 +50,17 @@ def quantize(ctx: BuildContext, network: TrainedNetwork, index: DatasetIndex, ca
         lambda folder: Selector(
             exported.artifact,
             exported.folder,
-            index,
-            ctx.root,
+            images,
             config.quantize,
             calibration=(calibration.index, calibration.root),
+            predict=partial(predict, ctx, exported.artifact.input),
             target=ctx.target,
             reduce_range=half_range,
             aware=partial(_trained_for_int8, ctx, network.train_for_int8) if network.train_for_int8 else None,
             folder=folder,
             seed=config.seed,
             threads=config.bench.threads,
+            host=ctx.machine.host,
             progress=ctx.progress,
         ).run(),
     )

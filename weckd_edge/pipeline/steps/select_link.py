@@ -6,24 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from weckd_edge.artifacts import DatasetIndex, FrameGuard, Gate, LinkLatency, Measurement, Shipping, WeighedLink
 from weckd_edge.config import ShipConfig
 from weckd_edge.core.errors import ModelError
-from weckd_edge.core.fingerprint import key_of
 from weckd_edge.devices.gates.gates import judge
 from weckd_edge.devices.gates.slices import judge_slices
-from weckd_edge.devices.images.frames import frame_from_file
-from weckd_edge.devices.latency_model.estimate import predict
+from weckd_edge.devices.images.split_frames import SplitFrames
+from weckd_edge.devices.latency_model.estimate import predict as estimate_latency
 from weckd_edge.devices.latency_model.measurements import read_measurements
 from weckd_edge.metrics import measure_slices
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.latency_calibration import count_file
 from weckd_edge.pipeline.networks import Student, TrainedChain, TrainedNetwork
-from weckd_edge.pipeline.steps.bench import bench_student
-
-_FRAMES = 8
+from weckd_edge.pipeline.steps.bench import bench
+from weckd_edge.pipeline.steps.predict import predict_validation
 
 _WORDS = {
     "latency_p90_ms": ("frame to answer", "a smaller link, a lower input_size, or a faster power mode"),
@@ -49,14 +45,16 @@ class LinkChoice:
     """The link that ships.
 
     Attributes:
-        student: Ready to ship, but for the temperature.
+        student: Ready to ship.
         shipping: Why this one, and how the others fared.
-        measurements: Benches of the links that were compared, each of which names its link, without a temperature.
+        measurement: Its bench.
+        others: Benches of the links that were compared with it, each of which names its link.
     """
 
     student: Student
     shipping: Shipping
-    measurements: tuple[Measurement, ...] = ()
+    measurement: Measurement
+    others: tuple[Measurement, ...] = ()
 
 
 def links_to_compile(ctx: BuildContext, chain: TrainedChain) -> tuple[TrainedNetwork, ...]:
@@ -70,74 +68,60 @@ def select_link(
     chain: TrainedChain,
     students: Sequence[Student],
     guard: FrameGuard | None,
+    images: SplitFrames,
     index: DatasetIndex,
 ) -> LinkChoice:
-    """Choose the link that ships; where there are several to choose from, weigh each of them.
+    """Measure the links, each once, and choose the one that ships.
 
     Args:
         ctx: The build.
         chain: The whole chain.
         students: Those of its links that were compiled, largest first.
         guard: The frame guard that every one of them would ship with.
-        index: The data set; its test images have no part in this.
+        images: The validation images; test images have no part in this.
+        index: The data set, for its labels and slices.
 
     Raises:
-        DataError: There is no validation image, or one cannot be read.
+        DataError: There is no validation image.
         ModelError: A model cannot be opened here.
     """
-    if named_link(ctx.config.ship, [network.name for network in chain.networks]) is not None:
+    images.required("to weigh a link on")
+    names = [network.name for network in chain.networks]
+    measured = {student.name: bench(ctx, student, images, guard) for student in students}
+    if named_link(ctx.config.ship, names) is not None:
         (student,) = students
-        return LinkChoice(
-            student=student, shipping=without_choice(student.name, [network.name for network in chain.networks])
-        )
-    pairs = [weigh_link(ctx, student, guard, index) for student in students]
-    shipping = choose_link([weighed for weighed, _ in pairs])
+        return LinkChoice(student=student, shipping=without_choice(student.name, names), measurement=measured[student.name])
+    shipping = choose_link([weigh_link(ctx, student, measured[student.name], images, index) for student in students])
     ctx.progress.note(f"ships: {shipping.reason}")
     return LinkChoice(
         student=next(student for student in students if student.name == shipping.chosen),
         shipping=shipping,
-        measurements=tuple(measured for _, measured in pairs),
+        measurement=measured[shipping.chosen],
+        others=tuple(replace(one, link=name) for name, one in measured.items() if name != shipping.chosen),
     )
 
 
 def weigh_link(
-    ctx: BuildContext, student: Student, guard: FrameGuard | None, index: DatasetIndex
-) -> tuple[WeighedLink, Measurement]:
-    """Answer, time and judge one compiled link.
-
-    Its times are taken anew in every build, as machines change; its answers are kept.
-    """
-    from weckd_edge.compile.verify.evaluate import Weight, weigh
-    from weckd_edge.compile.verify.parity import Candidate
+    ctx: BuildContext, student: Student, measured: Measurement, images: SplitFrames, index: DatasetIndex
+) -> WeighedLink:
+    """Judge one compiled link by its bench and by what it predicts of the validation images."""
+    from weckd_edge.compile.verify.parity import summarize
 
     compiled = student.shipped
-    weight = ctx.step(
-        f"weigh-{student.name}",
-        Weight,
-        key_of(
-            {
-                "selected": student.selection,
-                "images": index.identity("val", "test"),
-            },
-            "weckd_edge.compile.verify.evaluate",
-        ),
-        lambda _: weigh(
-            Candidate(backend=compiled.backend, model=student.fp32_onnx, precision="fp32"),
-            compiled,
-            index,
-            ctx.root,
-            student.input.frame,
-        ),
-    ).artifact
-    records = index.split("val")[:_FRAMES]
-    frames = np.concatenate([frame_from_file(ctx.root / record.path, student.input.frame) for record in records])
-    measured = replace(bench_student(ctx, student, frames, guard, queries=ctx.config.ship.queries), link=student.name)
+    validation = summarize(
+        images.records,
+        index.labels,
+        student.network.predict(images),
+        predict_validation(ctx, student, images),
+        (),
+        compiled,
+    )
     latency = _latency(ctx, compiled.model, measured)
     gates = judge(
         ctx.limits,
         ctx.profile,
         measured,
-        weight.validation,
+        validation,
         student.loaded_bytes,
         ctx.on_device,
         index.labels,
@@ -145,21 +129,19 @@ def weigh_link(
         predicted=latency,
     )
     if ctx.limits.slice_accuracy is not None or ctx.limits.slice_recall is not None:
-        slices = measure_slices(weight.validation, index, ctx.config.report)
+        slices = measure_slices(validation, index, ctx.config.report)
         gates = (*gates, *judge_slices(ctx.limits, slices, index.labels, split="validation"))
-    weighed = WeighedLink(
+    return WeighedLink(
         name=student.name,
         precision=student.selection.precision,
         backend=compiled.backend,
         method=student.selection.chosen,
         bytes=student.loaded_bytes,
-        val_accuracy=weight.validation.accuracy_compiled,
-        test_accuracy=weight.test.accuracy_compiled,
+        val_accuracy=validation.accuracy_compiled,
         latency=latency,
         here_p90_ns=measured.frame_to_answer.p90_ns,
         gates=gates,
     )
-    return weighed, measured
 
 
 def _latency(ctx: BuildContext, model: Path, measured: Measurement) -> LinkLatency:
@@ -169,7 +151,7 @@ def _latency(ctx: BuildContext, model: Path, measured: Measurement) -> LinkLaten
         return LinkLatency(label="measured", p90_ns=p90, low_ns=None, high_ns=None, reason=f"on {measured.host}")
     timed = ctx.config.ship.measurements
     try:
-        found = predict(count_file(model), ctx.profile, read_measurements(Path(timed)) if timed else ())
+        found = estimate_latency(count_file(model), ctx.profile, read_measurements(Path(timed)) if timed else ())
     except ModelError as err:  # a graph with layers nobody has priced
         return LinkLatency(label="unknown", p90_ns=None, low_ns=None, high_ns=None, reason=str(err))
     return LinkLatency(

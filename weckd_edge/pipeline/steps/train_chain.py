@@ -11,6 +11,7 @@ from weckd_edge.config import BuildConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.store import Stage
+from weckd_edge.devices.runtime.stored_predictions import predict_once
 from weckd_edge.pipeline.auto_chain import RUNGS, Ladder, measure_ladder, pick_chain
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import TrainedChain, TrainedNetwork
@@ -91,12 +92,12 @@ def train_chain(ctx: BuildContext, index: DatasetIndex) -> TrainedChain:
     def train_for_int8(at: int) -> TrainedNetwork:
         link = refine_for_int8(trainer, plans, ctx.config, chain.links, at)
         ctx.note_step(f"train {link.artifact.name}", link.seconds, reused=link.reused)
-        return torch_network(link)
+        return torch_network(ctx, link)
 
     alone = count() == 1  # a launcher's other processes end with the chain
     return TrainedChain(
         networks=tuple(
-            torch_network(link, train_for_int8=partial(train_for_int8, at) if alone else None)
+            torch_network(ctx, link, train_for_int8=partial(train_for_int8, at) if alone else None)
             for at, link in enumerate(chain.links)
         ),
         twin=chain.twin.artifact if chain.twin else None,
@@ -104,10 +105,12 @@ def train_chain(ctx: BuildContext, index: DatasetIndex) -> TrainedChain:
     )
 
 
-def torch_network(link: Stage[Link], *, train_for_int8: Callable[[], TrainedNetwork] | None = None) -> TrainedNetwork:
+def torch_network(
+    ctx: BuildContext, link: Stage[Link], *, train_for_int8: Callable[[], TrainedNetwork] | None = None
+) -> TrainedNetwork:
     """Return a link that torch runs, as the later steps take it."""
     from weckd_edge.compile.export.onnx_export import export_onnx
-    from weckd_edge.train.distill.evaluate import frame_predictor
+    from weckd_edge.train.distill.evaluate import as_trained, frame_predictor, predict
     from weckd_edge.train.networks.models import load_link
 
     artifact, folder = link.artifact, link.folder
@@ -124,6 +127,12 @@ def torch_network(link: Stage[Link], *, train_for_int8: Callable[[], TrainedNetw
         ),
         exported_by=("weckd_edge.compile.export.onnx_export", "weckd_edge.train.networks.models"),
         predictor=lambda: frame_predictor(artifact, folder),
+        predict=lambda images: predict_once(
+            ctx.workspace,
+            as_trained(artifact.weights.sha256, artifact.input),
+            images,
+            lambda: predict(load_link(artifact, folder), artifact.input, images),
+        ),
         module=lambda: load_link(artifact, folder).trunk,
         train_for_int8=train_for_int8,
     )

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from weckd_edge.artifacts import DatasetIndex, Verification
+from weckd_edge.artifacts import Verification
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.core.store import Stage
+from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import Student, TrainedNetwork
+from weckd_edge.pipeline.steps.predict import predict
+from weckd_edge.pipeline.steps.write_bundle import ReportImages
 
 if TYPE_CHECKING:
-    from weckd_edge.compile.verify.parity import Candidate
+    from weckd_edge.compile.verify.implementations import Candidate
 
 
-def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, index: DatasetIndex) -> Stage[Verification]:
-    """Answer every test image with every implementation of what ships, and compare them.
+def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, images: SplitFrames) -> Stage[Verification]:
+    """Compare what every implementation of what ships predicts of the test images.
 
     Args:
         ctx: The build.
         student: What ships.
         teacher: The first link of the chain, whose answers are kept beside; None where that is the link that ships.
-        index: The data set.
+        images: The test images.
 
     Raises:
-        DataError: There is no test image, or one cannot be read.
+        DataError: There is no test image.
         ModelError: A backend refuses its model.
     """
     from weckd_edge.compile.verify.parity import verify as compare_all
@@ -40,9 +44,9 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
             {
                 "link": network.link.artifact.weights.sha256,
                 "fp32": student.exported.artifact.onnx.sha256,
-                "shipped": [shipped.name, shipped.model.parent.name],
+                "shipped": [shipped.name, shipped.digest()],
                 "others": [other.name for other in others],
-                "images": index.identity("test"),
+                "images": [[r.path, *r.identity()] for r in images.records],
                 "recalibration": student.recalibration,
                 "teacher": teacher.link.artifact.weights.sha256 if teacher else None,
                 "layers": ctx.config.verify.layers,
@@ -50,27 +54,38 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
             "weckd_edge.compile.verify.parity",
         ),
         lambda folder: compare_all(
-            network.predictor(),
+            network.predict(images),
             exported_candidates(ctx, student),
             as_written,
             shipped,
-            index,
-            ctx.root,
-            student.input.frame,
-            ctx.progress,
+            images,
+            student.exported.artifact.labels,
+            partial(predict, ctx, student.input),
             trained_name=network.name_in_reports,
             uncalibrated=student.uncalibrated,
             recalibration=student.recalibration,
             others=others,
             layers=ctx.config.verify.layers,
-            teacher=teacher.predictor() if teacher else None,
+            teacher=teacher.predict(images) if teacher else None,
         ),
+    )
+
+
+def images_for_report(ctx: BuildContext, student: Student, images: SplitFrames) -> ReportImages:
+    """Return the test images with what every backend here predicts of them, as ``verify`` has recorded it."""
+    shipped = student.shipped
+    return ReportImages(
+        test=images,
+        predicted={
+            candidate.backend: predict(ctx, student.input, candidate, images)
+            for candidate in (runners_here(shipped) if shipped.reference else [shipped])
+        },
     )
 
 
 def exported_candidates(ctx: BuildContext, student: Student) -> list[Candidate]:
     """Return the implementations of the exported graph that are held to the trained network."""
-    from weckd_edge.compile.verify.parity import Candidate
+    from weckd_edge.compile.verify.implementations import Candidate
 
     onnx = student.fp32_onnx
     if (

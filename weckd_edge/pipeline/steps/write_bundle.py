@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from weckd_edge.artifacts import BuildRecord, Prediction
@@ -14,7 +14,8 @@ from weckd_edge.config import without_folders
 from weckd_edge.core.sampling import in_turn
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import atomic_folder, write_atomic
-from weckd_edge.devices.images.frames import frame_from_file
+from weckd_edge.devices.images.split_frames import SplitFrames
+from weckd_edge.devices.runtime.stored_predictions import Probabilities
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.steps.sdk import write_sdk
 from weckd_edge.report import BundleContents, Picture, Sample, write_documents, write_evidence, write_report
@@ -23,12 +24,30 @@ from weckd_edge.report.evidence import EVIDENCE_FOLDER, REPORT_FILE
 from weckd_edge.report.frames import picture_frames
 
 
-def write_bundle(ctx: BuildContext, contents: BundleContents) -> BundleContents:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ReportImages:
+    """What the report's pictures are made from.
+
+    Attributes:
+        test: The test images.
+        predicted: What the backends of this machine predict of them with the model that ships, ``[N, classes]`` each.
+    """
+
+    test: SplitFrames
+    predicted: Mapping[str, Probabilities]
+
+    def by_path(self, predicted: Probabilities) -> dict[str, Probabilities]:
+        """Return predictions by the path of their image."""
+        return {record.path: row for record, row in zip(self.test.records, predicted, strict=True)}
+
+
+def write_bundle(ctx: BuildContext, contents: BundleContents, images: ReportImages) -> BundleContents:
     """Write the bundle: whole, or not at all.
 
     Args:
-        ctx: The build; its data set is where the report's pictures are from.
+        ctx: The build.
         contents: What the bundle holds, judged.
+        images: What the report's pictures are made from.
 
     Returns:
         The same with the manifest as it was sealed.
@@ -36,7 +55,6 @@ def write_bundle(ctx: BuildContext, contents: BundleContents) -> BundleContents:
     Raises:
         StoreError: It cannot be written.
         BundleError: A file is not the one that the manifest names.
-        DataError: An image for the report cannot be read.
         ConfigError: The key cannot be used.
     """
     with atomic_folder(ctx.out) as folder:
@@ -44,7 +62,7 @@ def write_bundle(ctx: BuildContext, contents: BundleContents) -> BundleContents:
             _write_file(folder / path, source)
         write_evidence(folder, contents)
         write_documents(folder, contents)
-        _write_report(ctx, contents, folder)
+        _write_report(ctx, contents, images, folder)
         write_sdk(folder)
         manifest = seal(folder, contents.manifest)
         if ctx.key is not None:
@@ -65,20 +83,26 @@ def _write_file(path: Path, source: Path | bytes) -> None:
         shutil.copyfile(source, path)
 
 
-def _write_report(ctx: BuildContext, contents: BundleContents, folder: Path) -> None:
+def _write_report(ctx: BuildContext, contents: BundleContents, images: ReportImages, folder: Path) -> None:
     count = ctx.config.report.sample_frames
-    frames = _frames(ctx, contents, folder) if count else None
-    write_report(contents, folder / EVIDENCE_FOLDER / REPORT_FILE, tuple(_samples(ctx, contents, count)), frames)
+    frames = _frames(contents, images, folder) if count else None
+    write_report(contents, folder / EVIDENCE_FOLDER / REPORT_FILE, tuple(_samples(contents, images.test, count)), frames)
 
 
-def _frames(ctx: BuildContext, contents: BundleContents, folder: Path) -> dict[str, Picture]:
+def _frames(contents: BundleContents, images: ReportImages, folder: Path) -> dict[str, Picture]:
     """Return pictures of the frames whose decision changed, and of those on which implementations differ most."""
     changed = [frame.path for frame in by_harm(contents.performance)][:MOST_FRAMES] if contents.performance else []
     apart = sorted({frame.path for pair in contents.verification.parity for frame in pair.worst})
-    return picture_frames(folder, contents.manifest, ctx.root, changed, apart)
+    return picture_frames(
+        folder,
+        contents.manifest,
+        {path: images.test.of(path) for path in {*changed, *apart}},
+        changed,
+        {backend: images.by_path(found) for backend, found in images.predicted.items()},
+    )
 
 
-def _samples(ctx: BuildContext, contents: BundleContents, count: int) -> Iterator[Sample]:
+def _samples(contents: BundleContents, images: SplitFrames, count: int) -> Iterator[Sample]:
     """Yield test frames for the report: wrong answers for at most half of them, then right ones, each class in turn.
 
     Where there are too few right ones, wrong ones take their place.
@@ -96,7 +120,7 @@ def _samples(ctx: BuildContext, contents: BundleContents, count: int) -> Iterato
     for prediction in shown:
         best = max(prediction.compiled)
         yield Sample(
-            image=frame_from_file(ctx.root / prediction.path, manifest.input.frame)[0],
+            image=images.of(prediction.path),
             truth=manifest.labels[prediction.label],
             predicted=manifest.labels[prediction.compiled.index(best)],
             probability=best,

@@ -21,11 +21,14 @@ from weckd_edge.compile.quantize.quantize import Calibration, calibrate, quantiz
 from weckd_edge.compile.quantize.ranges import with_outputs
 from weckd_edge.compile.quantize.select_precision import Selector
 from weckd_edge.compile.quantize.sensitivity import divergence, quantized_nodes, rank
+from weckd_edge.compile.verify import implementations
+from weckd_edge.compile.verify.implementations import predict_frames
 from weckd_edge.config import QuantizeConfig
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.progress import SilentProgress
-from weckd_edge.core.store import check_ref
+from weckd_edge.core.store import Workspace, check_ref
 from weckd_edge.devices.bench.interleaved import Lane
+from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
@@ -79,6 +82,11 @@ def calibration(exported: ExportedModel, index: DatasetIndex, place: Path) -> Ca
     return calibrate(exported, place / "fp32", index, place / "images", PLAIN, seed=0, progress=SILENT)
 
 
+def validation(index: DatasetIndex, place: Path, exported: ExportedModel) -> SplitFrames:
+    """Decode the validation images, or find them decoded."""
+    return decode_split(Workspace(place / "work"), index, "val", place / "images", exported.input, SILENT)
+
+
 @pytest.fixture
 def selector(exported: ExportedModel, index: DatasetIndex, place: Path, tmp_path: Path) -> Callable[..., Selector]:
     def make(target: str = "cpu", **settings: Any) -> Selector:
@@ -87,13 +95,15 @@ def selector(exported: ExportedModel, index: DatasetIndex, place: Path, tmp_path
         return Selector(
             exported,
             place / "fp32",
-            index,
-            place / "images",
+            validation(index, place, exported),
             replace(PLAIN, **settings),
+            calibration=(index, place / "images"),
+            predict=predict_frames,
             target=target,  # type: ignore[arg-type]  # a test's own parameter
             folder=folder,
             seed=0,
             threads=1,
+            host="here",
             progress=SILENT,
         )
 
@@ -264,11 +274,14 @@ def test_without_validation_images_nothing_is_chosen(
     bare = replace(index, images=tuple(r for r in index.images if r.split != "val"))
     with raises(DataError, "E_DATA_NO_IMAGES"):
         Selector(
-            *(exported, place / "fp32", bare, place / "images", PLAIN),
+            *(exported, place / "fp32", validation(bare, place, exported), PLAIN),
+            calibration=(bare, place / "images"),
+            predict=predict_frames,
             target="cpu",
             folder=tmp_path,
             seed=0,
             threads=1,
+            host="here",
             progress=SILENT,
         )
 
@@ -405,7 +418,7 @@ def test_a_form_that_fails_while_it_answers_is_a_row_and_the_others_go_on(
     selector: Callable[..., Selector], times: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times(2.0, 1.0)
-    real = select_precision.open_runner
+    real = implementations.open_runner
 
     class Failing:
         def run(self, _: Any) -> Any:
@@ -417,7 +430,7 @@ def test_a_form_that_fails_while_it_answers_is_a_row_and_the_others_go_on(
     def opened(backend: str, model: Path, **settings: Any) -> Any:
         return Failing() if model.parent.name == "trial-1" else real(backend, model, **settings)
 
-    monkeypatch.setattr(select_precision, "open_runner", opened)
+    monkeypatch.setattr(implementations, "open_runner", opened)
     found = selector(accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0).run()
     notes = {t.name: t.note for t in found.trials}
     assert notes["fp16"] == "cannot answer: primitive not found"

@@ -14,11 +14,13 @@ import weckd_edge.compile.verify.golden as module
 from support.errors import raises
 from weckd_edge.artifacts import DatasetIndex, GoldenFrames
 from weckd_edge.compile.verify.golden import LEAST_TENSORRT_TOLERANCE, LEAST_TOLERANCE, TOLERANCE_FACTOR, make_golden
-from weckd_edge.compile.verify.parity import Candidate
+from weckd_edge.compile.verify.implementations import Candidate, predict_frames
 from weckd_edge.core.errors import DataError, ModelError
+from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.sampling import in_turn
-from weckd_edge.core.store import check_ref
+from weckd_edge.core.store import Workspace, check_ref
 from weckd_edge.devices.images.frames import frame_from_file
+from weckd_edge.devices.images.split_frames import decode_split
 
 SHIPPED = Candidate(backend="openvino", model=Path("shipped.xml"), precision="int8")
 OTHER = Candidate(backend="onnxruntime", model=Path("other.onnx"), precision="int8", reference=True)
@@ -60,7 +62,8 @@ class Implementations:
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> Implementations:
     implementations = Implementations()
-    monkeypatch.setattr(module, "open_runner", implementations.open_runner)
+    monkeypatch.setattr("weckd_edge.compile.verify.implementations.open_runner", implementations.open_runner)
+    monkeypatch.setattr(module, "library_version", lambda backend: "7.1")
     return implementations
 
 
@@ -83,10 +86,16 @@ class Ears:
             self.stub.apart[self.frame(record)[None].tobytes()] = differences.get(record.path, 0.0)
 
     def make(self, count: int) -> tuple[GoldenFrames, Any, Any]:
-        golden = make_golden(self.index, self.root, self.networks.contract().frame, count, SHIPPED, [OTHER], self.out)
+        golden = self.made(count, [OTHER])
         check_ref(self.out, golden.frames)
         check_ref(self.out, golden.expected)
         return golden, np.load(self.out / golden.frames.path), np.load(self.out / golden.expected.path)
+
+    def made(self, count: int, others: list[Candidate]) -> GoldenFrames:
+        workspace = Workspace(self.root.parent / "work")
+        spec = self.networks.contract().frame
+        images = decode_split(workspace, self.index, "val", self.root, spec, SilentProgress())
+        return make_golden(images, count, SHIPPED, others, predict_frames, self.out)
 
     def chosen(self, frames: Any) -> list[Any]:
         """The images that frames were made from, in the frames' order."""
@@ -177,10 +186,9 @@ def test_the_same_again_gives_the_same_bytes(ears: Ears) -> None:
 def test_of_several_implementations_the_furthest_counts(ears: Ears, stub: Implementations) -> None:
     ears.part({record.path: 0.05 for record in ears.val})
     agreeing = replace(OTHER, model=Path("agrees.onnx"))
-    spec = ears.networks.contract().frame
-    golden = make_golden(ears.index, ears.root, spec, 3, SHIPPED, [agreeing, OTHER], ears.out)
+    golden = ears.made(3, [agreeing, OTHER])
     assert golden.tolerance["openvino"] == pytest.approx(4 * 0.05, rel=1e-3)
-    alone = make_golden(ears.index, ears.root, spec, 3, SHIPPED, [agreeing], ears.out)
+    alone = ears.made(3, [agreeing])
     assert alone.tolerance["openvino"] == 0.02
 
 

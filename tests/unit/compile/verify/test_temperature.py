@@ -17,11 +17,12 @@ from support.errors import raises
 from weckd_edge.artifacts import QuantizedModel, RecalibratedModel, Selection
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.quantize.qdq_rules import find_violations
-from weckd_edge.compile.verify.parity import Candidate
+from weckd_edge.compile.verify.implementations import Candidate, predict_frames
 from weckd_edge.compile.verify.temperature import NODE_NAME, recalibrate, set_temperature
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import SilentProgress
-from weckd_edge.core.store import check_ref
+from weckd_edge.core.store import Workspace, check_ref
+from weckd_edge.devices.images.split_frames import decode_split
 from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.metrics.calibration import Temperature, scale
 
@@ -56,14 +57,17 @@ class Case:
     def recalibrate(self, out: Path, **changes: Any) -> RecalibratedModel:
         out.mkdir(exist_ok=True)
         shipped = Candidate(backend="onnxruntime", model=self.path, precision="int8", reference=True)
+        index = changes.pop("index", self.index)
+        workspace, spec = Workspace(self.place / "work"), self.networks.contract().frame
+        images = decode_split(workspace, index, "val", self.place / "images", spec, SilentProgress())
+        candidate = changes.pop("shipped", shipped)
         return recalibrate(
             changes.pop("selection", self.selection),
             changes.pop("source", self.path.parent),
-            root=self.place / "images",
-            spec=self.networks.contract().frame,
-            folder=out,
-            progress=SilentProgress(),
-            **{"shipped": shipped, "index": self.index, **changes},
+            candidate.name,
+            predict_frames(candidate, images) if len(images) else np.zeros((0, 3), np.float32),
+            images.records,
+            out,
         )
 
     def answers(self, backend: str, path: Path, *, reference: bool = False) -> Any:

@@ -20,6 +20,8 @@ from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, ProbesConfig,
 from weckd_edge.core.errors import ConfigError, DataError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_json
+from weckd_edge.core.store import Workspace
+from weckd_edge.devices.images.split_frames import decode_split
 from weckd_edge.report.chapters.audit import folds_sentence, masking_sentence, sections
 from weckd_edge.train.audit.cross_validation import group_folds, image_folds
 from weckd_edge.train.audit.features import Mask
@@ -327,7 +329,13 @@ def test_a_trained_network_is_shown_covered_test_images(tmp_path: Path) -> None:
         bright = float(frame[0][ring()].mean() > 140)
         return np.array([1 - bright, bright], np.float32)
 
-    shipped = Shipped(answer=by_border, input=input_spec())
+    images = decode_split(Workspace(tmp_path / "work"), index, "test", path.parent, input_spec().frame, SilentProgress())
+    shipped = Shipped(
+        answer=by_border,
+        input=input_spec(),
+        images=images,
+        predictions=np.stack([by_border(frame) for frame in images]),
+    )
     found = probe(path, index, settings, SilentProgress(), shipped=shipped).masking
     assert found is not None
     whole, surroundings, centre = (row.shipped for row in found.rows)
@@ -337,8 +345,7 @@ def test_a_trained_network_is_shown_covered_test_images(tmp_path: Path) -> None:
     assert whole.value == surroundings.value == 1.0
     assert centre.value < 0.8
     mask = Mask(shows="centre", disc=1.2, region=np.ones((SIDE, SIDE), np.bool_))
-    test = index.split("test")
-    assert answers_under(shipped, tmp_path, test, [mask], SilentProgress()).all()
+    assert answers_under(shipped, images.records, [mask], SilentProgress()).all()
     check_settings(index, settings.probes)
 
 

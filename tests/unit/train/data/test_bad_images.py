@@ -21,7 +21,6 @@ from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.demo.server import DemoServer
 from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.runtime.predict import ABSTAIN
-from weckd_edge.report.frames import picture_frames
 from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.unlabelled import unlabelled_fingerprint
 from weckd_edge.train.input_guard.other_frames import far_frames
@@ -203,16 +202,6 @@ def test_frames_that_should_be_refused_are_shown_without_the_bad_ones(
     assert len(frames["others"]) == 1
     told = "\n".join(notes.said)
     assert all(name in told and said in told for name, said in bad.items())
-
-
-def test_the_report_tells_them_in_their_place(bundle: Path, tmp_path: Path, crafted: ModuleType) -> None:
-    from weckd_edge.bundle.reader import open_bundle
-
-    bad = crafted.write_bad(tmp_path / "images")
-    Image.new("RGB", (30, 20)).save(tmp_path / "images/whole.png")
-    found = picture_frames(bundle, open_bundle(bundle).manifest, tmp_path / "images", [], [*bad, "whole.png"])
-    assert found.pop("whole.png").frame is not None
-    assert_named({name: picture.note for name, picture in found.items()}, bad)
 
 
 def test_the_demo_answers_the_next_image(bundle: Path, tmp_path: Path, crafted: ModuleType) -> None:

@@ -11,8 +11,11 @@ from weckd_edge.artifacts import DatasetIndex, FrameSpec, GuardRecord, Predictio
 from weckd_edge.config import AbstainConfig, BuildConfig, GuardConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_json
+from weckd_edge.core.store import Workspace
+from weckd_edge.devices.images.split_frames import decode_split
 from weckd_edge.pipeline.steps.abstain import AbstentionInputs, judge_abstention, judge_threshold
 from weckd_edge.pipeline.steps.guard import make_guard
+from weckd_edge.pipeline.steps.predict import HeldOutFrames
 from weckd_edge.report.chapters import abstention
 
 FRAME = FrameSpec(height=24, width=24, crop="center", resize="diagonal")
@@ -46,19 +49,36 @@ def answer(frame: np.ndarray) -> np.ndarray:
     return np.array([1 - light, light], np.float32)
 
 
+def held_out(index: DatasetIndex, root: Path) -> HeldOutFrames:
+    val, test = (
+        decode_split(Workspace(root / "work"), index, split, root, FRAME, SilentProgress()) for split in ("val", "test")
+    )
+    return HeldOutFrames(val=val, test=test)
+
+
 def inputs(index: DatasetIndex, root: Path, config: BuildConfig) -> AbstentionInputs:
+    frames = held_out(index, root)
     predictions = tuple(
         Prediction(
             path=r.path, group=r.group, label=r.label, fp32=(0.1, 0.9), compiled=(0.1, 0.9) if r.label else (0.8, 0.2)
         )
-        for r in index.images
-        if r.split == "test"
+        for r in frames.test.records
     )
-    return AbstentionInputs(index=index, root=root, spec=FRAME, config=config, predictions=predictions, answer=answer)
+    return AbstentionInputs(
+        frames=frames,
+        labels=index.labels,
+        synthetic=index.synthetic,
+        spec=FRAME,
+        config=config,
+        validation=np.stack([answer(frame) for frame in frames.val]),
+        predictions=predictions,
+        answer=answer,
+    )
 
 
 def record(index: DatasetIndex, root: Path, **guard: object) -> GuardRecord:
-    return make_guard(index, root, FRAME, GuardConfig(**guard), 0, SilentProgress())  # type: ignore[arg-type]
+    config = GuardConfig(**guard)  # type: ignore[arg-type]
+    return make_guard(index.images, root, held_out(index, root).val, FRAME, config, seed=0, progress=SilentProgress())
 
 
 def test_a_build_refuses_other_frames_and_says_what_its_threshold_does(index: DatasetIndex, tmp_path: Path) -> None:

@@ -27,7 +27,6 @@ def link(name: str, *gates: Gate) -> WeighedLink:
         method="int8 mse",
         bytes=1000,
         val_accuracy=RATE,
-        test_accuracy=RATE,
         latency=LinkLatency(label="measured", p90_ns=1e6, low_ns=None, high_ns=None, reason="here"),
         here_p90_ns=1_000_000,
         gates=gates,

@@ -39,11 +39,12 @@ from weckd_edge.artifacts import (
 )
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.config import AbstainConfig, BuildConfig, GateConfig, LinkConfig, ReportConfig
-from weckd_edge.core.errors import BundleError, ConfigError, DataError, StoreError
+from weckd_edge.core.errors import BundleError, ConfigError, StoreError
 from weckd_edge.core.fingerprint import versions
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace, check_ref, file_ref, refs_in
 from weckd_edge.devices.gates.gates import merge_bars
+from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.machine.detect import detect
 from weckd_edge.devices.profiles.profile import load_profile
 from weckd_edge.devices.runtime.golden_arrays import load_golden
@@ -52,7 +53,7 @@ from weckd_edge.pipeline.context import BuildContext, StepTimes
 from weckd_edge.pipeline.steps.judge import judge_bundle
 from weckd_edge.pipeline.steps.layout import Part, draft_manifest, lay_out
 from weckd_edge.pipeline.steps.sdk import sdk_files
-from weckd_edge.pipeline.steps.write_bundle import record_build, write_bundle
+from weckd_edge.pipeline.steps.write_bundle import ReportImages, record_build, write_bundle
 from weckd_edge.report import BundleContents, read_contents
 from weckd_edge.report.documents.licences import read_environment
 
@@ -65,6 +66,7 @@ INPUT = InputSpec(
 )
 RATE = Rate(value=0.9, low=0.8, high=0.95, correct=9, images=10, groups=10)
 MEASUREMENT = factories.measurement()
+NO_IMAGES = SplitFrames(split="test", records=(), frames=np.zeros((0, 16, 16, 3), np.uint8))
 NO_BARS = GateConfig(latency_p90_ms=1e9, memory_mib=1e9, accuracy_drop=1.0)
 
 
@@ -74,6 +76,7 @@ class Made:
 
     ctx: BuildContext
     contents: BundleContents
+    images: ReportImages
     selected: Path
     golden: Path
 
@@ -93,7 +96,7 @@ class Made:
 
 
 def assemble(made: Made) -> Manifest:
-    return write_bundle(made.ctx, judge_bundle(made.ctx, made.contents)).manifest
+    return write_bundle(made.ctx, judge_bundle(made.ctx, made.contents), made.images).manifest
 
 
 @pytest.fixture
@@ -234,6 +237,10 @@ def make_parts(
         ctx=ctx,
         selected=place / "quantize",
         golden=place / "golden",
+        images=ReportImages(
+            test=decode_split(ctx.workspace, index, "test", root, INPUT, ctx.progress) if samples else NO_IMAGES,
+            predicted={},
+        ),
         contents=BundleContents(
             manifest=draft_manifest(ctx, layout, exported, selection, None, synthetic=True),
             dataset=index,
@@ -506,9 +513,9 @@ def test_with_no_samples_no_image_is_read_or_shown(tmp_path: Path, shown: list[A
     assert "data:image" not in (parts.out / "evidence/report.html").read_text()
 
 
-def break_a_sample(parts: Made) -> Made:
-    (parts.root / "09.png").write_bytes(b"no image")
-    return parts
+def lose_a_sample(parts: Made) -> Made:
+    images = parts.images.test.take(range(len(parts.images.test) - 1))
+    return replace(parts, images=replace(parts.images, test=images))
 
 
 def break_the_answers(parts: Made) -> Made:
@@ -529,7 +536,7 @@ def give_an_unusable_key(parts: Made) -> Made:
 
 
 ERRORS: list[tuple[Callable[[Made], Made], type[Exception]]] = [
-    (break_a_sample, DataError),
+    (lose_a_sample, KeyError),
     (break_the_answers, FileNotFoundError),
     (change_the_graph_behind_its_digest, BundleError),
     (give_an_unusable_key, ConfigError),
@@ -555,8 +562,8 @@ def test_after_an_error_the_bundle_that_stood_there_is_as_it_was(tmp_path: Path)
     place.mkdir()
     parts = make_parts(place)
     first = assemble(parts)
-    with pytest.raises(DataError):
-        assemble(break_a_sample(parts))
+    with pytest.raises(BundleError):
+        assemble(change_the_graph_behind_its_digest(parts))
     assert open_bundle(parts.out).manifest == first
     assert not [path for path in place.iterdir() if path.name.startswith(".")]
 

@@ -501,7 +501,6 @@ def weighed(name: str, scale: float, *, label: str = "measured", bar_ms: float =
         method="int8 mse",
         bytes=int(1e6 * scale),
         val_accuracy=rate(70, 80, 30),
-        test_accuracy=rate(141),
         latency=LinkLatency(label=label, reason="on this very board", **known),  # type: ignore[arg-type]  # a test's text
         here_p90_ns=int(got * 1e6),
         gates=(gate,),
