@@ -84,7 +84,7 @@ def calibration(exported: ExportedModel, index: DatasetIndex, place: Path) -> Ca
 
 def validation(index: DatasetIndex, place: Path, exported: ExportedModel) -> SplitFrames:
     """Decode the validation images, or find them decoded."""
-    return decode_split(Workspace(place / "work"), index, "val", place / "images", exported.input, SILENT)
+    return decode_split(Workspace(place / "work"), index, "val", place / "images", exported.input.frame, SILENT)
 
 
 @pytest.fixture

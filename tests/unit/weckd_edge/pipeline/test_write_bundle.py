@@ -238,7 +238,7 @@ def make_parts(
         selected=place / "quantize",
         golden=place / "golden",
         images=ReportImages(
-            test=decode_split(ctx.workspace, index, "test", root, INPUT, ctx.progress) if samples else NO_IMAGES,
+            test=decode_split(ctx.workspace, index, "test", root, INPUT.frame, ctx.progress) if samples else NO_IMAGES,
             predicted={},
         ),
         contents=BundleContents(
