@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, InputContract
-from weckd_edge.core.fingerprint import key_of
+from weckd_edge.core.fingerprint import Key, key_of
 from weckd_edge.core.store import Workspace, file_ref, write_atomic
 from weckd_edge.devices.images.split_frames import SplitFrames
 
@@ -73,7 +73,7 @@ def _name(images: SplitFrames) -> str:
     return f"predictions-{images.split}"
 
 
-def _key(model: ModelRun, images: SplitFrames) -> object:
+def _key(model: ModelRun, images: SplitFrames) -> Key:
     inputs = {
         "model": model.digest,
         "input": model.input,
