@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.config.base import check, check_within
-from weckd_edge.config.bench import MOST_QUERIES
+from weckd_edge.config.base import check
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,13 +14,11 @@ class ShipConfig:
     Attributes:
         link: ``smallest``: every link is quantized, compiled, timed and held against the bars on validation images, and the
             smallest that misses none ships. Else ``last``, or a link's name such as ``M2``, and no other is compiled.
-        queries: Frames on which each link is timed for that.
         measurements: What ``weckd-edge predict --calibrate`` wrote on the device, relative to the config file: where the
             build does not run on the device, latencies are predicted from it.
     """
 
     link: str = "smallest"
-    queries: int = 256
     measurements: str | None = None
 
     def __post_init__(self) -> None:
@@ -31,5 +28,3 @@ class ShipConfig:
             f"link = '{self.link}': expected smallest, last, or such as M2",
             code="E_CONFIG_CHOICE",
         )
-        check(self.queries >= 64, f"queries = {self.queries}: a 90th percentile needs at least 64")
-        check_within("queries", self.queries, 64, MOST_QUERIES)

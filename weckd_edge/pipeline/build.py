@@ -1,6 +1,6 @@
 """A whole build, from a folder of images to a sealed bundle: each step is found finished or made, top to bottom.
 
-    read data ► train chain ► quantize ► select link ► calibrate ► convert ► verify ► measure ► bundle
+    read data ► train chain ► quantize ► calibrate ► select link ► convert ► verify ► measure ► bundle
 
 The one place where training and compiling meet, and they meet in artefacts. Each step is a function of the context and of
 what the steps before it made; the store keeps what is finished, so that a build that was stopped goes on from there.
@@ -30,7 +30,7 @@ from weckd_edge.pipeline.output_paths import Source, bundle_name, check_place, n
 from weckd_edge.pipeline.request import BuildRequest
 from weckd_edge.pipeline.steps.abstain import abstain
 from weckd_edge.pipeline.steps.audit_data import audit_data
-from weckd_edge.pipeline.steps.bench import bench
+from weckd_edge.pipeline.steps.bench import bench_network
 from weckd_edge.pipeline.steps.calibrate import calibrate
 from weckd_edge.pipeline.steps.convert import convert
 from weckd_edge.pipeline.steps.golden import choose_golden
@@ -97,9 +97,12 @@ def compile_chain(
     contract = chain.networks[-1].link.artifact.input
     frames = decode(ctx, index, contract)
     fitted = guard(ctx, contract, index, frames.val)
-    students = [quantize(ctx, network, frames.val, calibration) for network in links_to_compile(ctx, chain)]
+    students = [
+        calibrate(ctx, quantize(ctx, network, frames.val, calibration), frames.val)
+        for network in links_to_compile(ctx, chain)
+    ]
     choice = select_link(ctx, chain, students, fitted.artifact.guard, frames.val, index)
-    student = calibrate(ctx, choice.student, frames.val)
+    student = choice.student
     built = convert(ctx, student, calibration)
 
     teacher = chain.networks[0] if student.network is not chain.networks[0] else None
@@ -107,7 +110,7 @@ def compile_chain(
     golden = choose_golden(ctx, student, frames.val)
     abstention = abstain(ctx, student, verification, fitted, frames, index)
     performance = measure(ctx, student, teacher, verification.artifact, index, abstention.abstain_below)
-    measurement = bench(ctx, student, golden, fitted.artifact.guard)
+    measurement = bench_network(ctx, student, choice.measurement)
     probes = audit_data(ctx, student.network, frames.test, index)
 
     layout = lay_out(
@@ -121,7 +124,7 @@ def compile_chain(
         chain=chain.record(shipped=student.name),
         verification=verification.artifact,
         measurement=measurement,
-        link_measurements=choice.measurements,
+        link_measurements=choice.others,
         build=record_build(ctx, index.name),
         selection=student.selection,
         shipping=choice.shipping,

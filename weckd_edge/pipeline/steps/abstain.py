@@ -29,13 +29,11 @@ from weckd_edge.core.errors import ConfigError, did_you_mean
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage
-from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.devices.runtime.input_guard import OpenGuard, Sight
-from weckd_edge.metrics.calibration import scale
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.metrics.selective import aurc, auroc, find_threshold, group_losses, risk_coverage
-from weckd_edge.pipeline.steps.predict import HeldOutFrames, predict
+from weckd_edge.pipeline.steps.predict import HeldOutFrames, predict_validation
 from weckd_edge.train.input_guard.other_frames import every_nth, far_frames
 
 if TYPE_CHECKING:
@@ -67,7 +65,7 @@ def abstain(
                 synthetic=index.synthetic,
                 contract=student.input,
                 config=ctx.config,
-                validation=predict_validation(ctx, student, frames.val),
+                validation=None if ctx.config.abstain.risk is None else predict_validation(ctx, student, frames.val),
                 predictions=verification.artifact.predictions,
                 answer=runner.run,
             )
@@ -89,18 +87,6 @@ def abstain(
         ),
         judge,
     ).artifact
-
-
-def predict_validation(ctx: BuildContext, student: Student, images: SplitFrames) -> NDArray[Any] | None:
-    """Return what a student predicts of the validation images ``[N, classes]``; None where no threshold is sought.
-
-    A temperature only scales logits: what was recorded without it is scaled, and no image is run again.
-    """
-    if ctx.config.abstain.risk is None:
-        return None
-    found = predict(ctx, student.input, student.uncalibrated or student.shipped, images)
-    temperature = student.recalibration.temperature if student.recalibration else 1.0
-    return found if temperature == 1.0 else scale(found, temperature)
 
 
 def check_labels(config: GuardConfig, labels: Sequence[str]) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from weckd_edge.artifacts import DatasetIndex, InputContract
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.backends.table import find_backend
 from weckd_edge.devices.runtime.stored_predictions import ModelRun, Probabilities, find_predictions, predict_once
+from weckd_edge.metrics.calibration import scale
 
 if TYPE_CHECKING:
     from weckd_edge.compile.verify.implementations import Candidate
     from weckd_edge.pipeline.context import BuildContext
+    from weckd_edge.pipeline.networks import Student
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,3 +75,15 @@ def predict(
         found: Probabilities = recorded[[rows[record.path] for record in images.records]]
         return found
     return predict_once(ctx.workspace, model, images, lambda: predict_frames(candidate, images))
+
+
+def predict_validation(ctx: BuildContext, student: Student, images: SplitFrames) -> Probabilities:
+    """Return what a student predicts of the validation images ``[N, classes]``, at its temperature.
+
+    A temperature only scales logits: what was recorded without it is scaled, and no image is run again.
+    """
+    found = predict(ctx, student.input, student.uncalibrated or student.shipped, images)
+    if student.recalibration is None or student.recalibration.temperature == 1.0:
+        return found
+    scaled: Probabilities = scale(found, student.recalibration.temperature).astype(np.float32)
+    return scaled

@@ -18,10 +18,8 @@ from weckd_edge.metrics import measure_slices
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.latency_calibration import count_file
 from weckd_edge.pipeline.networks import Student, TrainedChain, TrainedNetwork
-from weckd_edge.pipeline.steps.bench import bench_student
-from weckd_edge.pipeline.steps.predict import predict
-
-_FRAMES = 8
+from weckd_edge.pipeline.steps.bench import bench
+from weckd_edge.pipeline.steps.predict import predict_validation
 
 _WORDS = {
     "latency_p90_ms": ("frame to answer", "a smaller link, a lower input_size, or a faster power mode"),
@@ -47,14 +45,16 @@ class LinkChoice:
     """The link that ships.
 
     Attributes:
-        student: Ready to ship, but for the temperature.
+        student: Ready to ship.
         shipping: Why this one, and how the others fared.
-        measurements: Benches of the links that were compared, each of which names its link, without a temperature.
+        measurement: Its bench.
+        others: Benches of the links that were compared with it, each of which names its link.
     """
 
     student: Student
     shipping: Shipping
-    measurements: tuple[Measurement, ...] = ()
+    measurement: Measurement
+    others: tuple[Measurement, ...] = ()
 
 
 def links_to_compile(ctx: BuildContext, chain: TrainedChain) -> tuple[TrainedNetwork, ...]:
@@ -71,7 +71,7 @@ def select_link(
     images: SplitFrames,
     index: DatasetIndex,
 ) -> LinkChoice:
-    """Choose the link that ships; where there are several to choose from, weigh each of them.
+    """Measure the links, each once, and choose the one that ships.
 
     Args:
         ctx: The build.
@@ -85,45 +85,36 @@ def select_link(
         DataError: There is no validation image.
         ModelError: A model cannot be opened here.
     """
-    if named_link(ctx.config.ship, [network.name for network in chain.networks]) is not None:
+    images.required("to weigh a link on")
+    names = [network.name for network in chain.networks]
+    measured = {student.name: bench(ctx, student, images, guard) for student in students}
+    if named_link(ctx.config.ship, names) is not None:
         (student,) = students
-        return LinkChoice(
-            student=student, shipping=without_choice(student.name, [network.name for network in chain.networks])
-        )
-    pairs = [weigh_link(ctx, student, guard, images, index) for student in students]
-    shipping = choose_link([weighed for weighed, _ in pairs])
+        return LinkChoice(student=student, shipping=without_choice(student.name, names), measurement=measured[student.name])
+    shipping = choose_link([weigh_link(ctx, student, measured[student.name], images, index) for student in students])
     ctx.progress.note(f"ships: {shipping.reason}")
     return LinkChoice(
         student=next(student for student in students if student.name == shipping.chosen),
         shipping=shipping,
-        measurements=tuple(measured for _, measured in pairs),
+        measurement=measured[shipping.chosen],
+        others=tuple(replace(one, link=name) for name, one in measured.items() if name != shipping.chosen),
     )
 
 
 def weigh_link(
-    ctx: BuildContext, student: Student, guard: FrameGuard | None, images: SplitFrames, index: DatasetIndex
-) -> tuple[WeighedLink, Measurement]:
-    """Time and judge one compiled link by what it predicts of the validation images.
-
-    Its times are taken anew in every build, as machines change; its predictions are recorded.
-    """
+    ctx: BuildContext, student: Student, measured: Measurement, images: SplitFrames, index: DatasetIndex
+) -> WeighedLink:
+    """Judge one compiled link by its bench and by what it predicts of the validation images."""
     from weckd_edge.compile.verify.parity import summarize
 
-    images.required("to weigh a link on")
     compiled = student.shipped
     validation = summarize(
         images.records,
         index.labels,
         student.network.predict(images),
-        predict(ctx, student.input, compiled, images),
+        predict_validation(ctx, student, images),
         (),
         compiled,
-    )
-    measured = replace(
-        bench_student(
-            ctx, student, images.take(range(min(_FRAMES, len(images)))).frames, guard, queries=ctx.config.ship.queries
-        ),
-        link=student.name,
     )
     latency = _latency(ctx, compiled.model, measured)
     gates = judge(
@@ -140,7 +131,7 @@ def weigh_link(
     if ctx.limits.slice_accuracy is not None or ctx.limits.slice_recall is not None:
         slices = measure_slices(validation, index, ctx.config.report)
         gates = (*gates, *judge_slices(ctx.limits, slices, index.labels, split="validation"))
-    weighed = WeighedLink(
+    return WeighedLink(
         name=student.name,
         precision=student.selection.precision,
         backend=compiled.backend,
@@ -151,7 +142,6 @@ def weigh_link(
         here_p90_ns=measured.frame_to_answer.p90_ns,
         gates=gates,
     )
-    return weighed, measured
 
 
 def _latency(ctx: BuildContext, model: Path, measured: Measurement) -> LinkLatency:

@@ -17,7 +17,7 @@ from weckd_edge.artifacts import Measurement
 from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.bench import bench as bench_module
 from weckd_edge.devices.bench import single_stream
-from weckd_edge.devices.bench.bench import bench, bench_model
+from weckd_edge.devices.bench.bench import BenchedModel, BenchSpec, bench, bench_model
 from weckd_edge.devices.bench.cold_start import first_answer_ns, peak_rss_bytes
 from weckd_edge.devices.bench.folder import BenchFolder, read_bench, recover
 from weckd_edge.devices.bench.percentiles import nearest_rank, summarize
@@ -175,15 +175,15 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeRunner]:
 def run_fake(tmp_path: Path, **kw: Any) -> Measurement:
     frames = np.zeros((2, 2, 2, 3), np.uint8)
     arguments: dict[str, Any] = {"queries": 4, "warmup": 0, **kw}
-    return bench_model(
-        "openvino",
-        tmp_path / "m.xml",
-        frames,
+    given = {name: arguments.pop(name) for name in ("power", "guard", "out", "progress") if name in arguments}
+    model = BenchedModel(
+        backend="openvino",
+        model=arguments.pop("model", tmp_path / "m.xml"),
         precision="int8",
         network_input_name="image",
-        root=tmp_path,
-        **arguments,
+        onnx=arguments.pop("onnx", None),
     )
+    return bench_model(model, frames, BenchSpec(**arguments), root=tmp_path, **given)
 
 
 def test_both_runners_are_closed_and_unknown_memory_stays_unknown(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
