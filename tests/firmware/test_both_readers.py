@@ -214,7 +214,7 @@ def test_both_readers_take_the_same_golden_arrays(
         assert (status in (0, -18), by_python) == (is_taken, None if is_taken else "format"), (what, status)
 
 
-def test_golden_answers_are_finite_numbers_of_each_frame(
+def test_golden_predictions_are_finite_numbers_of_each_frame(
     readers: ModuleType, crafted_bundles: ModuleType, readers_of: Any, base: Any
 ) -> None:
     good = np.load(readers_of.folder / "selftest/expected.npy")
@@ -238,7 +238,7 @@ def test_golden_answers_are_finite_numbers_of_each_frame(
     for odd in (np.nan, np.inf):
         wrong = good.copy()
         wrong[1, 1] = odd
-        assert shown(wrong) == (-18, "format")  # C reads answer by answer: it runs the frame, and fails
+        assert shown(wrong) == (-18, "format")  # C reads frame by frame: it runs this one, and fails
 
 
 def folders(folder: Path) -> dict[str, tuple[str | None, Callable[[], object]]]:
