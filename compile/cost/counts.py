@@ -4,7 +4,8 @@ What is fused: an activation, a product or sum with a constant, and a quantize p
 into the convolution whose output nothing else reads; ``x * Sigmoid(x)`` is one activation. What only renames axes costs
 nothing. Seen on OpenVINO's executed graphs of MobileNetV2 and EfficientNet-B0 in int8.
 
-onnx-tool and fvcore count operators; a prediction needs layers as a runtime fuses them, of OpenVINO IR too.
+onnx-tool and fvcore count operators; a prediction needs layers as a runtime fuses them, of OpenVINO IR too. A test holds the
+multiply-adds to those that PyTorch counts.
 """
 
 from __future__ import annotations

@@ -254,7 +254,7 @@ def import_network(ctx: BuildContext, brought: Brought, index: DatasetIndex) -> 
         link=Stage(name="adopt", artifact=link, folder=folder, seconds=adopted.seconds, reused=adopted.reused),
         name_in_reports=brought.trained_name,
         export=lambda out, cast_first: brought.export(link, folder, out, cast_first=cast_first),
-        exported_by=("weckd_edge.pipeline.import_model",),
+        modules=("weckd_edge.pipeline.import_model",),
         predictor=lambda: brought.predictor(link, folder),
         predict=lambda images: predict_once(
             ctx.workspace,

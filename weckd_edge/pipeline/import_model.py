@@ -35,13 +35,13 @@ from weckd_edge.core.serialization import from_json
 from weckd_edge.core.store import ARTIFACT_FILE, check_ref, sha256_bytes, sha256_file
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.stored_predictions import ModelRun, Probabilities, predict_once
-from weckd_edge.pipeline.context import BuildContext
-from weckd_edge.pipeline.networks import Predictor
 from weckd_edge.report.evidence import CHAIN_FILE, DATASET_FILE, EVIDENCE_FOLDER
 
 if TYPE_CHECKING:
     from weckd_edge.compile.importing.hints import InputHints
     from weckd_edge.compile.importing.network import OnnxNetwork
+    from weckd_edge.pipeline.context import BuildContext
+    from weckd_edge.pipeline.networks import Predictor
     from weckd_edge.train.networks.checkpoint import Checkpoint
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]

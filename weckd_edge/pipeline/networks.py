@@ -33,7 +33,7 @@ class TrainedNetwork:
         link: Its record and weights.
         name_in_reports: What answers as the trained network, such as ``torch fp32``.
         export: Writes the graph from frame to probabilities into a folder; the flag is ``cast_first``, as TensorRT asks.
-        exported_by: Modules that ``export`` runs, for the step's key.
+        modules: Modules of this package that export it and predict with it, for the keys of steps.
         predictor: Opens the network as it was trained: from a frame ``[1, H, W, 3]`` to probabilities ``[classes]``.
         predict: What the network, as it was trained, predicts of images ``[N, classes]``.
         module: Opens the network of torch; None for one that torch does not run.
@@ -43,7 +43,7 @@ class TrainedNetwork:
     link: Stage[Link]
     name_in_reports: str
     export: Callable[[Path, bool], ExportedModel]
-    exported_by: tuple[str, ...]
+    modules: tuple[str, ...]
     predictor: Callable[[], Predictor]
     predict: Callable[[SplitFrames], Probabilities]
     module: Callable[[], Module] | None = None

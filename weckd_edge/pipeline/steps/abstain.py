@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +34,12 @@ from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.devices.runtime.input_guard import OpenGuard, Sight
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.metrics.selective import aurc, auroc, find_threshold, group_losses, risk_coverage
-from weckd_edge.pipeline.context import BuildContext
-from weckd_edge.pipeline.networks import Student
 from weckd_edge.pipeline.steps.predict import HeldOutFrames, predict_validation
 from weckd_edge.train.input_guard.other_frames import every_nth, far_frames
+
+if TYPE_CHECKING:
+    from weckd_edge.pipeline.context import BuildContext
+    from weckd_edge.pipeline.networks import Student
 
 Frame = NDArray[np.uint8]
 Answer = Callable[[Frame], NDArray[np.float32]]

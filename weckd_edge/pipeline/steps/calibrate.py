@@ -32,6 +32,7 @@ def calibrate(ctx: BuildContext, student: Student, images: SplitFrames) -> Stude
                 "images": [r.identity() for r in images.records],
             },
             "weckd_edge.compile.verify.temperature",
+            "weckd_edge.pipeline.steps.predict",
         ),
         lambda folder: recalibrate(
             student.selection,

@@ -38,7 +38,11 @@ def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) 
     recipe = ctx.step(
         "recipe-tensorrt",
         BuiltModel,
-        key_of({**inputs, "frames": calibration_digest(frames)}, "weckd_edge.compile.backends.tensorrt_backend"),
+        key_of(
+            {**inputs, "frames": calibration_digest(frames)},
+            "weckd_edge.compile.backends.tensorrt_backend",
+            "weckd_edge.compile.quantize.calibration_images",
+        ),
         lambda folder: tensorrt_backend.recipe(
             chosen.onnx,
             onnx,

@@ -40,6 +40,7 @@ def choose_golden(ctx: BuildContext, student: Student, images: SplitFrames) -> S
                 "images": [r.identity(files=True) for r in images.records],
             },
             "weckd_edge.compile.verify.golden",
+            "weckd_edge.pipeline.steps.predict",
         ),
         lambda folder: make_golden(
             images,

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,10 @@ from weckd_edge.core.store import Stage
 from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.input_guard import LEAST_SIDE, look_at
-from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.train.input_guard.fit import LEAST_GROUPS, Looks, fit_guard, looks_of
+
+if TYPE_CHECKING:
+    from weckd_edge.pipeline.context import BuildContext
 
 T = TypeVar("T")
 

@@ -12,11 +12,11 @@ from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.backends.table import find_backend
 from weckd_edge.devices.runtime.stored_predictions import ModelRun, Probabilities, find_predictions, predict_once
 from weckd_edge.metrics.calibration import scale
-from weckd_edge.pipeline.context import BuildContext
-from weckd_edge.pipeline.networks import Student
 
 if TYPE_CHECKING:
     from weckd_edge.compile.verify.implementations import Candidate
+    from weckd_edge.pipeline.context import BuildContext
+    from weckd_edge.pipeline.networks import Student
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +68,7 @@ def predict(
         digest=candidate.digest(),
         input=spec,
         runtime=(candidate.backend, *(["as written"] if candidate.reference else [])),
-        modules=(find_backend(candidate.backend).module,),
+        modules=("weckd_edge.compile.verify.implementations", find_backend(candidate.backend).module),
     )
     if whole is not None and (recorded := find_predictions(ctx.workspace, model, whole)) is not None:
         rows = {record.path: row for row, record in enumerate(whole.records)}

@@ -46,6 +46,10 @@ def quantize(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, ca
                 "reduce_range": half_range,
             },
             "weckd_edge.compile.quantize.select_precision",
+            "weckd_edge.pipeline.steps.export",
+            "weckd_edge.pipeline.steps.predict",
+            *network.modules,
+            *(["weckd_edge.train.quantize_aware.finetune"] if network.train_for_int8 else []),
         ),
         lambda folder: Selector(
             exported.artifact,

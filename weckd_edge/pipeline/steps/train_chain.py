@@ -125,7 +125,7 @@ def torch_network(
             out,
             cast_first=cast_first,
         ),
-        exported_by=("weckd_edge.compile.export.onnx_export", "weckd_edge.train.networks.models"),
+        modules=("weckd_edge.compile.export.onnx_export", "weckd_edge.train.distill.evaluate"),
         predictor=lambda: frame_predictor(artifact, folder),
         predict=lambda images: predict_once(
             ctx.workspace,

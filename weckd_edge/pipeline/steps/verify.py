@@ -52,6 +52,8 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
                 "layers": ctx.config.verify.layers,
             },
             "weckd_edge.compile.verify.parity",
+            "weckd_edge.pipeline.steps.predict",
+            *network.modules,
         ),
         lambda folder: compare_all(
             network.predict(images),

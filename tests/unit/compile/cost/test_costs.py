@@ -220,3 +220,29 @@ def test_a_graph_of_too_many_operators_or_of_parts_that_do_not_fit_is_one_line(m
     monkeypatch.setattr("weckd_edge.compile.cost.onnx_costs.MOST_NODES", 2)
     with raises(ModelError, "E_MODEL_LIMIT", says=("2", "3")):
         count_onnx(long_chain("Relu", 2))
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_vit"])
+def test_multiply_adds_are_those_that_torch_counts(name: str, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    timm = pytest.importorskip("timm")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from weckd_edge.artifacts import InputContract
+    from weckd_edge.compile.export.onnx_export import export_onnx
+
+    torch.manual_seed(0)
+    side = 160 if name == "test_vit" else 64
+    network = timm.create_model(name, num_classes=3).eval()
+    contract = InputContract(
+        frame_height=side, frame_width=side, crop="center", input_size=side, mean=(0.5,) * 3, std=(0.5,) * 3
+    )
+    for block in network.modules():
+        if hasattr(block, "fused_attn"):
+            block.fused_attn = False  # torch does not count a fused one on a processor
+    exported = export_onnx(network, contract, ("a", "b", "c"), "0" * 64, tmp_path)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 3, side, side))
+    graph = onnx.load(tmp_path / exported.onnx.path)
+    counted = count_onnx(graph, behind=exported.network_input_name)
+    assert counted.macs == counter.get_total_flops() // 2
