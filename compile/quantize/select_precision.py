@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from weckd_edge.artifacts import (
     BuiltModel,
@@ -50,7 +51,7 @@ from weckd_edge.core.errors import MissingDependency, ModelError
 from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import file_ref, write_atomic
-from weckd_edge.devices.bench.interleaved import race
+from weckd_edge.devices.bench.interleaved import Lane, race
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.backends.base import Runner
 from weckd_edge.devices.runtime.backends.table import open_runner
@@ -61,6 +62,9 @@ if TYPE_CHECKING:
 _RANKED_FRAMES = 32
 _RACED_FRAMES = 8
 _PROVER = "tensorrt_rtx"
+
+Race = Callable[[Sequence[Runner], Sequence[NDArray[Any]]], list[Lane]]
+"""Times models in turn on the same frames: ``interleaved.race``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,6 +149,7 @@ class Selector:
         progress: Where to show it.
         reduce_range: See ``quantize``.
         aware: Trains the network further under int8 rounding and exports it; None: that cannot be done.
+        race: Times models in turn on the same frames.
     """
 
     def __init__(
@@ -164,6 +169,7 @@ class Selector:
         progress: Progress,
         reduce_range: bool = False,
         aware: Callable[[], Aware] | None = None,
+        race: Race = race,
     ) -> None:
         self.exported, self.config = exported, config
         self.seen, self.seen_root = calibration
@@ -171,6 +177,7 @@ class Selector:
         self.source = source
         self.target: Target = target
         self.aware = aware
+        self.race = race
         self.folder = folder
         self.seed, self.threads, self.host, self.progress, self.reduce_range = seed, threads, host, progress, reduce_range
         self.images, self.predict = images.required("to choose a precision on"), predict
@@ -494,7 +501,7 @@ class Selector:
         field = [self.made[0], *([self._of(best)] if best else []), *others]
         frames = list(self.images.take(range(min(_RACED_FRAMES, len(self.images)))))
         with self._opened(field) as opened, self.progress.task("time candidates", 1):
-            lanes = race([runner for _, runner in opened], frames)
+            lanes = self.race([runner for _, runner in opened], frames)
         for (made, _), lane in zip(opened, lanes, strict=True):
             made.trial = replace(
                 made.trial,

@@ -144,7 +144,7 @@ class ChainTask:
         if mix is not None:
             hard = mix.part * hard + (1 - mix.part) * labelled_cross_entropy(logits, batch.labels[mix.partner])
         soft, attention = torch.zeros_like(hard), torch.zeros_like(hard)
-        taking_part = self._choose(generator)
+        taking_part = self.choose_teachers(generator)
         for position in taking_part:
             answer, map_ = self._ask(position, batch, mix)
             soft = soft + self._soft(logits, answer, batch, mix, temperature) / len(taking_part)
@@ -177,7 +177,7 @@ class ChainTask:
             logits, features = self.teachers[position](self._shown(batch, self.inputs[position], mix))
             return logits, None if features is None else evidence(features)
 
-    def _choose(self, generator: torch.Generator) -> list[int]:
+    def choose_teachers(self, generator: torch.Generator) -> list[int]:
         """Return the positions of the teachers that take part: never none."""
         draws = torch.rand(len(self.teachers), generator=generator)
         kept = [i for i, draw in enumerate(draws.tolist()) if draw >= self.config.teacher_drop]

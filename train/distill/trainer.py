@@ -172,7 +172,8 @@ class Trainer:
 
         return shared_stage(job.train, self.workspace, f"link-{job.name}", Link, key, make)
 
-    def _feed(self, job: Job) -> Feed:
+    def open_feed(self, job: Job) -> Feed:
+        """Return the images that a link learns from, in the pixels it will see; they are kept in the workspace."""
         stage = self.workspace.stage(
             "pixels",
             PixelCache,
@@ -202,7 +203,7 @@ class Trainer:
         made = create(plan.config, len(self.index.labels))
         if job.start is not None:
             made.student.load_state_dict(load_link(job.start.artifact, job.start.folder).state_dict())
-        feed = self._feed(job)
+        feed = self.open_feed(job)
         probed = (
             job.train.linear_probe
             and job.start is None

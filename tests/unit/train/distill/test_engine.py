@@ -234,7 +234,7 @@ def test_mixed_images_are_mixed_alike_for_teacher_and_student_and_keep_labels_ap
 def test_with_several_teachers_one_always_takes_part() -> None:
     teachers = [Teacher(student(i), INPUT) for i in range(3)]
     task = ChainTask(teachers, INPUT, DistillConfig(teacher_drop=0.9), 2)
-    chosen = [task._choose(torch.Generator().manual_seed(seed)) for seed in range(300)]
+    chosen = [task.choose_teachers(torch.Generator().manual_seed(seed)) for seed in range(300)]
     assert min(len(some) for some in chosen) == 1
     assert max(len(some) for some in chosen) > 1
     assert {position for some in chosen for position in some} == {0, 1, 2}

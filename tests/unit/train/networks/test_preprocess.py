@@ -41,7 +41,7 @@ def test_another_resize_is_another_cache_that_holds_what_a_device_will_see(ears:
         plans = plan_chain(index, config)
         trainer = make_trainer(workspace, ears, index, plans, SilentProgress())
         job = Job(name="M1", plan=plans[0], share=0, shares=None, seed=0, train=TrainConfig())
-        caches.append(np.array(trainer._feed(job).pixels))
+        caches.append(np.array(trainer.open_feed(job).pixels))
         for cached, path in zip(caches[-1], trainer.paths, strict=True):
             frame = torch.from_numpy(frame_from_file(path, plans[0].input.frame))
             seen = crop_and_resize(frame, plans[0].input.frame, trainer.side)[0].permute(1, 2, 0)
