@@ -22,6 +22,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 telemetry.switch_off()  # tests import the libraries themselves too
 
+if importlib.util.find_spec("hypothesis") is not None:
+    from hypothesis import HealthCheck, settings
+
+    # The same examples in every run, however busy the machine is.
+    settings.register_profile("here", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("here")
+
 # A shell lets what it starts in the background ignore Ctrl-C, and every program started from here would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup lets them ignore the end of their terminal

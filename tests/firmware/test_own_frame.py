@@ -1,4 +1,4 @@
-"""Pixels in the library's own frame buffer: answered as from anywhere else, or refused; never answered otherwise."""
+"""Pixels in the library's own frame buffer: classified as from anywhere else, or refused; never another prediction."""
 
 import ctypes
 import importlib.util
@@ -49,13 +49,15 @@ def behind(array: Any, offset: int) -> Any:
 
 
 @pytest.mark.parametrize("form", [RGB, BGR])
-def test_a_whole_frame_is_answered_as_from_anywhere_else_and_left_as_it_was(opened: Any, toy: ModuleType, form: int) -> None:
+def test_a_whole_frame_is_classified_as_from_anywhere_else_and_left_as_it_was(
+    opened: Any, toy: ModuleType, form: int
+) -> None:
     for image in toy.frames(8):
         pixels = np.ascontiguousarray(image[..., ::-1]) if form == BGR else image
         expected = opened.classify(pixels.tobytes(), format=form)
         assert expected.probabilities != opened.classify(pixels.tobytes(), format=BGR - form).probabilities
         own = place(opened, pixels)
-        for _ in range(2):  # asked again about the same pixels, the same answer
+        for _ in range(2):  # the same pixels again: the same prediction
             assert opened.classify(own, format=form).probabilities == expected.probabilities
         assert bytes(own) == pixels.tobytes()
 

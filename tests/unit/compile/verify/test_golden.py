@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import weckd_edge.compile.verify.golden as module
+from support.errors import raises
 from weckd_edge.artifacts import DatasetIndex, GoldenFrames
 from weckd_edge.compile.verify.golden import LEAST_TENSORRT_TOLERANCE, LEAST_TOLERANCE, TOLERANCE_FACTOR, make_golden
 from weckd_edge.compile.verify.implementations import Candidate, predict_frames
@@ -199,7 +200,7 @@ def test_both_implementations_are_opened_as_asked_and_closed(ears: Ears, stub: I
 
 def test_after_an_error_nothing_is_open_or_written(ears: Ears, stub: Implementations) -> None:
     stub.fails = True
-    with pytest.raises(ModelError, match="refused"):
+    with raises(ModelError, "E_MODEL_GRAPH", says="refused"):
         ears.make(2)
     assert stub.closed == len(stub.opened) == 1
     assert list(ears.out.iterdir()) == []
@@ -207,14 +208,14 @@ def test_after_an_error_nothing_is_open_or_written(ears: Ears, stub: Implementat
 
 def test_without_validation_images_nothing_is_opened(networks: ModuleType, tmp_path: Path, stub: Implementations) -> None:
     ears = Ears(networks, tmp_path, stub, val=0)
-    with pytest.raises(DataError, match=r"^expected validation images for the self-test, the index has none$"):
+    with raises(DataError, "E_DATA_NO_IMAGES"):
         ears.make(2)
     assert stub.opened == []
 
 
 def test_a_validation_image_that_cannot_be_read_is_named(ears: Ears) -> None:
     (ears.root / ears.val[0].path).write_bytes(b"")
-    with pytest.raises(DataError, match=f"{ears.val[0].path}: empty file"):
+    with raises(DataError, "E_DATA_IMAGE_DAMAGED", says=(f"{ears.val[0].path}", "empty file")):
         ears.make(2)
 
 

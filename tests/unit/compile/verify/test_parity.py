@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import weckd_edge.compile.verify.parity as module
+from support.errors import raises
 from weckd_edge.artifacts import DatasetIndex, ExecutedLayer, FileRef, InputContract, Parting, Recalibration, Verification
 from weckd_edge.compile.verify.implementations import Candidate, predict_frames
 from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB
@@ -243,28 +244,28 @@ def test_after_an_error_in_the_middle_every_runner_is_closed(ears: Ears, stub: I
         return RIGHT[0]
 
     stub.answers[SHIPPED.model] = breaks
-    with pytest.raises(ModelError, match="refuses this frame"):
+    with raises(ModelError, "E_MODEL_GRAPH", says="refuses this frame"):
         ears.verify(ears.answer())
     assert stub.closed == [model for _, model, _ in stub.opened]
 
 
 def test_where_one_cannot_be_opened_those_before_it_are_closed(ears: Ears, stub: Implementations) -> None:
     stub.fails = SHIPPED.model
-    with pytest.raises(ModelError, match="refused"):
+    with raises(ModelError, "E_MODEL_GRAPH", says="refused"):
         ears.verify(ears.answer())
     assert stub.closed == [FP32.model, WRITTEN.model]
 
 
 def test_a_test_image_that_cannot_be_read_is_named_before_anything_is_opened(ears: Ears, stub: Implementations) -> None:
     (ears.root / ears.test[4].path).write_bytes(b"no image")
-    with pytest.raises(DataError, match=ears.test[4].path):
+    with raises(DataError, "E_DATA_IMAGE_FORMAT", says=ears.test[4].path):
         ears.verify(ears.answer())
     assert stub.opened == []
 
 
 def test_without_test_images_nothing_is_opened(networks: ModuleType, tmp_path: Path, stub: Implementations) -> None:
     ears = Ears(networks, tmp_path, test=0)
-    with pytest.raises(DataError, match=r"^expected test images to verify on, the index has none$"):
+    with raises(DataError, "E_DATA_NO_IMAGES"):
         ears.verify(ears.answer())
     assert stub.opened == []
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import weckd_edge.compile.verify.temperature as module
+from support.errors import raises
 from weckd_edge.artifacts import QuantizedModel, Recalibration, Selection
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.quantize.qdq_rules import find_violations
@@ -200,6 +201,6 @@ def test_a_graph_that_ends_in_no_softmax_is_left_alone(case: Case, tmp_path: Pat
 
 def test_without_validation_images_nothing_is_written(case: Case, tmp_path: Path) -> None:
     index = case.networks.write_images(tmp_path / "none", val=0)
-    with pytest.raises(DataError, match="expected validation images to recalibrate on"):
+    with raises(DataError, "E_DATA_NO_IMAGES"):
         case.recalibrate(tmp_path / "out", index=index)
     assert list((tmp_path / "out").iterdir()) == []

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from support import factories
+from support.errors import raises
 from weckd_edge.artifacts import Measurement
 from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.bench import bench as bench_module
@@ -87,20 +89,7 @@ def test_times_that_a_coarse_clock_calls_nought_have_no_spread() -> None:
 
 
 def measured(samples: Iterable[int]) -> Measurement:
-    return Measurement(
-        device="generic-x86",
-        host="h",
-        backend="openvino",
-        backend_version="1",
-        precision="int8",
-        rules="r",
-        threads=1,
-        frame_to_answer=summarize(list(samples)),
-        network=None,
-        cold_start_ns=1,
-        peak_rss_bytes=None,
-        energy_mj=None,
-    )
+    return factories.measurement(list(samples), host="h", rules="r", peak_rss_bytes=None)
 
 
 def test_a_quiet_run_of_enough_queries_may_be_quoted() -> None:
@@ -330,7 +319,7 @@ def test_a_model_too_fast_for_loadgen_is_timed_by_our_own_loop(
 
 def test_a_bench_that_breaks_leaves_what_it_had(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
     fakes["whole"].fail_at = 3
-    with pytest.raises(ModelError, match="broken"):
+    with raises(ModelError, "E_MODEL_GRAPH", says="broken"):
         run_fake(tmp_path, out=tmp_path / "kept")
     found = recover(tmp_path / "kept")
     assert len(found.frame_to_answer.samples_ns) == 3
@@ -380,7 +369,7 @@ def test_a_fresh_process_that_hangs_is_given_up(
         raise bench_module.subprocess.TimeoutExpired(command, kw["timeout"])
 
     monkeypatch.setattr(bench_module.subprocess, "run", hang)
-    with pytest.raises(ModelError, match="no first answer within 300 s"):
+    with raises(ModelError, "E_MODEL_COLD_START", says="300"):
         run_fake(tmp_path)
 
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from support.errors import raises
 from weckd_edge.artifacts import InputContract, Probes
 from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, ProbesConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError, DataError
@@ -288,27 +289,29 @@ def test_a_folder_of_masks_serves_too_and_images_without_one_are_left_out(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "code", "named"),
     [
-        ({"masks": "nowhere"}, "expected a folder of masks"),
-        ({"source": "clinc"}, "expected a CSV with a further column 'clinc'; did you mean 'clinic'"),
+        ({"masks": "nowhere"}, "E_DATA_MASKS", "nowhere"),
+        ({"source": "clinc"}, "E_DATA_COLUMN", ("'clinc'", "'clinic'")),
     ],
 )
-def test_wrong_settings_are_refused_with_what_to_do(tmp_path: Path, settings: Row, said: str) -> None:
+def test_wrong_settings_are_refused_with_what_to_do(
+    tmp_path: Path, settings: Row, code: str, named: tuple[str, ...] | str
+) -> None:
     rows = [(pixels, {**row, "clinic": "north"}) for pixels, row in told_by(ring(), 40)]
     path = write(tmp_path, rows)
-    with pytest.raises(DataError, match=said):
+    with raises(DataError, code, says=named):
         run(path, config(**settings))
 
 
 def test_a_box_that_is_none_is_refused(tmp_path: Path) -> None:
     rows = [(pixels, {**row, "box": "1 2 three 4"}) for pixels, row in told_by(ring(), 40)]
-    with pytest.raises(DataError, match="expected its box as left top right bottom"):
+    with raises(DataError, "E_DATA_BOX"):
         run(write(tmp_path, rows))
 
 
 def test_discs_must_grow() -> None:
-    with pytest.raises(ConfigError, match="expected rising diameters"):
+    with raises(ConfigError, "E_CONFIG_RANGE"):
         ProbesConfig(discs=(0.5, 0.3))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from support.errors import raises
 from weckd_edge.artifacts import InputContract
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
@@ -313,7 +314,7 @@ def test_the_parts_of_a_batch_are_its_images_once_each_with_or_without_a_pool() 
 
 
 def test_a_batch_that_cannot_be_parted_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="accumulate = 3"):
+    with raises(ConfigError, "E_CONFIG_DISTRIBUTED", says="3"):
         run(replace(CONFIG, accumulate=3), tmp_path / "a")
 
 

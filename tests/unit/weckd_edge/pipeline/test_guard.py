@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from weckd_edge.artifacts import DatasetIndex, GuardRecord, ImageRecord, InputContract, Prediction
+from support import factories
+from weckd_edge.artifacts import DatasetIndex, GuardRecord, InputContract, Prediction
 from weckd_edge.config import AbstainConfig, BuildConfig, GuardConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_json
@@ -32,14 +33,11 @@ def index(tmp_path: Path) -> DatasetIndex:
         path = f"{number:02d}.png"
         Image.fromarray(np.clip(frame, 0, 255).astype(np.uint8)).save(tmp_path / path)
         records.append(
-            ImageRecord(
-                path=path,
+            factories.image(
+                path,
                 label=number % 2,
                 group=f"g{number}",
                 split="train" if number < 40 else "val" if number < 70 else "test",
-                share=None,
-                sha256="0" * 64,
-                pixels_sha256="0" * 64,
                 width=24,
                 height=24,
             )

@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 import weckd_edge.pipeline.steps.write_bundle as module
+from support import factories
+from support.errors import raises
 from weckd_edge.artifacts import (
     BuiltModel,
     ChainRecord,
@@ -21,12 +24,9 @@ from weckd_edge.artifacts import (
     FileRef,
     Gate,
     GoldenFrames,
-    ImageRecord,
     InputContract,
-    Latency,
     Link,
     Manifest,
-    Measurement,
     Parity,
     Prediction,
     QuantizedModel,
@@ -34,7 +34,6 @@ from weckd_edge.artifacts import (
     Selection,
     Shipping,
     Trial,
-    Verification,
 )
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.config import BuildConfig, GateConfig, LinkConfig, ReportConfig
@@ -46,6 +45,7 @@ from weckd_edge.devices.gates.gates import merge_bars
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.machine.detect import detect
 from weckd_edge.devices.profiles.profile import load_profile
+from weckd_edge.devices.runtime.golden_arrays import load_golden
 from weckd_edge.metrics import measure_performance
 from weckd_edge.pipeline.context import BuildContext, StepTimes
 from weckd_edge.pipeline.steps.judge import judge_bundle
@@ -61,21 +61,7 @@ pytest.importorskip("cyclonedx")
 LABELS = ("effusion", "normal", "wax")
 INPUT = InputContract(frame_height=16, frame_width=16, crop="center", input_size=16, mean=(0.5,) * 3, std=(0.5,) * 3)
 RATE = Rate(value=0.9, low=0.8, high=0.95, correct=9, images=10, groups=10)
-LATENCY = Latency(samples_ns=(1_000_000,) * 64, p50_ns=1_000_000, p90_ns=1_000_000, p99_ns=1_000_000, iqr_over_median=0.0)
-MEASUREMENT = Measurement(
-    device="generic-x86",
-    host="Xeon",
-    backend="openvino",
-    backend_version="1",
-    precision="int8",
-    rules="single-stream, 64 queries",
-    threads=1,
-    frame_to_answer=LATENCY,
-    network=None,
-    cold_start_ns=1,
-    peak_rss_bytes=100 << 20,
-    energy_mj=None,
-)
+MEASUREMENT = factories.measurement()
 NO_IMAGES = SplitFrames(split="test", records=(), frames=np.zeros((0, 16, 16, 3), np.uint8))
 NO_BARS = GateConfig(latency_p90_ms=1e9, memory_mib=1e9, accuracy_drop=1.0)
 
@@ -133,11 +119,16 @@ def ref(folder: Path, name: str, data: bytes) -> FileRef:
     return file_ref(folder, folder / name)
 
 
+def array(folder: Path, name: str, values: NDArray[Any]) -> FileRef:
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / name, values)
+    return file_ref(folder, folder / name)
+
+
 def link(name: str, parent: str | None, share: int) -> Link:
-    return Link(
-        name=name,
+    return factories.link(
+        name,
         model="resnet10t",
-        options={},
         input=INPUT,
         labels=LABELS,
         parameters=1000,
@@ -172,17 +163,7 @@ def make_parts(
         Image.fromarray(np.full((16, 16, 3), number * 20, np.uint8)).save(root / path)
         sha = f"{number:064}"
         records.append(
-            ImageRecord(
-                path=path,
-                label=int(label),
-                group=path,
-                split="test",
-                share=None,
-                sha256=sha,
-                pixels_sha256=sha,
-                width=16,
-                height=16,
-            )
+            factories.image(path, label=int(label), group=path, sha256=sha, pixels_sha256=sha, width=16, height=16)
         )
         predictions.append(
             Prediction(
@@ -192,8 +173,8 @@ def make_parts(
     for number in range(6):
         sha = f"{900 + number:064}"
         records.append(
-            ImageRecord(
-                path=f"train/{number}.png",
+            factories.image(
+                f"train/{number}.png",
                 label=number % 3,
                 group=f"t{number}",
                 split="train",
@@ -207,20 +188,13 @@ def make_parts(
     onnx = ref(place / "quantize", "model.onnx", b"a graph")
     built = _models(place, target, onnx)
     backend = "openvino" if target == "cpu" else "onnxruntime"
-    verification = Verification(
-        parity=(parity(),),
-        accuracy_fp32=RATE,
-        accuracy_compiled=RATE,
-        recall_fp32=(RATE, RATE, None),
-        recall_compiled=(RATE, RATE, None),
-        flips=0,
-        predictions=tuple(sorted(predictions, key=lambda p: p.path)),
-        precision="int8",
-        backend=backend,
+    verification = factories.verification(
+        sorted(predictions, key=lambda p: p.path), LABELS, parity=(parity(),), backend=backend
     )
+    frames = np.zeros((2, 16, 16, 3), np.uint8)
     golden = GoldenFrames(
-        frames=ref(place / "golden", "frames.npy", b"frames"),
-        expected=ref(place / "golden", "expected.npy", b"expected"),
+        frames=array(place / "golden", "frames.npy", frames),
+        expected=array(place / "golden", "expected.npy", np.full((2, 3), 1 / 3, np.float32)),
         reference=f"{backend} int8 (1)",
         tolerance={"openvino": 0.02},
     )
@@ -354,7 +328,8 @@ def test_a_bundle_for_a_processor_holds_each_part_where_it_belongs(tmp_path: Pat
     for reference in refs_in(manifest):
         check_ref(parts.out, reference)
     assert (parts.out / manifest.models[0].files[1].path).read_bytes() == b"b" * (1 << 20)
-    assert (parts.out / manifest.selftest.expected.path).read_bytes() == b"expected"
+    assert (parts.out / manifest.selftest.expected.path).read_bytes() == (tmp_path / "golden/expected.npy").read_bytes()
+    assert [array.shape for array in load_golden(open_bundle(parts.out))] == [(2, 16, 16, 3), (2, 3)]
     assert (parts.out / manifest.onnx.path).read_bytes() == b"a graph"
 
 
@@ -424,7 +399,7 @@ def test_paths_of_weights_are_not_written(tmp_path: Path) -> None:
     ],
 )
 def test_a_missed_bar_makes_a_whole_bundle_that_has_not_passed(tmp_path: Path, bars: dict[str, float], failed: str) -> None:
-    parts = make_parts(tmp_path, gates=replace(NO_BARS, **bars))
+    parts = make_parts(tmp_path, decided="000111220", gates=replace(NO_BARS, **bars))
     manifest = assemble(parts)
     assert manifest.passed is False
     assert [name for name, verdict in verdicts(manifest).items() if verdict == "FAIL"] == [failed]
@@ -432,9 +407,9 @@ def test_a_missed_bar_makes_a_whole_bundle_that_has_not_passed(tmp_path: Path, b
 
 
 def test_lost_accuracy_fails(tmp_path: Path) -> None:
-    parts = make_parts(tmp_path, gates=replace(NO_BARS, accuracy_drop=0.05))
-    worse = replace(RATE, correct=8, value=0.8)
-    manifest = assemble(parts.holding(verification=replace(parts.contents.verification, accuracy_compiled=worse)))
+    parts = make_parts(tmp_path, decided="000111220", gates=replace(NO_BARS, accuracy_drop=0.05))
+    right = [replace(p, fp32=answer(p.label)) for p in parts.contents.verification.predictions]
+    manifest = assemble(parts.holding(verification=factories.verification(right, LABELS, parity=(parity(),))))
     assert verdicts(manifest)["accuracy_drop"] == "FAIL"
     assert not manifest.passed
 
@@ -474,7 +449,7 @@ def test_size_is_that_of_what_the_device_loads(tmp_path: Path) -> None:
 
 def test_the_bench_of_what_ships_is_judged_and_not_that_of_a_link(tmp_path: Path) -> None:
     parts = make_parts(tmp_path)
-    slow = replace(LATENCY, p90_ns=900_000_000)
+    slow = factories.latency([900_000_000] * 64)
     link_bench = replace(MEASUREMENT, link="M1", precision="fp32", frame_to_answer=slow)
     manifest = assemble(parts.holding(link_measurements=(link_bench,)))
     assert gate(manifest, "latency_p90_ms").got == 1.0
@@ -608,7 +583,7 @@ def test_a_new_bundle_takes_the_place_of_the_old_one_whole(tmp_path: Path) -> No
 def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     parts = make_parts(tmp_path).built_with(out=tmp_path / "file/bundle")
-    with pytest.raises(StoreError, match="cannot be written"):
+    with raises(StoreError, "E_STORE_UNWRITABLE"):
         assemble(parts)
 
 

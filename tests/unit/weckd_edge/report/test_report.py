@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from numpy.typing import NDArray
 
+from support import factories
+from support.errors import raises
 from weckd_edge.artifacts import (
     ApartFrame,
     BadFile,
@@ -34,9 +37,6 @@ from weckd_edge.artifacts import (
     Link,
     LinkLatency,
     Manifest,
-    Measurement,
-    OperatingPoint,
-    Parity,
     Parting,
     Prediction,
     Probes,
@@ -47,7 +47,6 @@ from weckd_edge.artifacts import (
     StageTime,
     SuspectProbe,
     Trial,
-    Verification,
     WeighedLink,
 )
 from weckd_edge.bundle.reader import open_bundle
@@ -57,7 +56,6 @@ from weckd_edge.cli.report import command
 from weckd_edge.core.errors import BundleError, ConfigError
 from weckd_edge.core.store import file_ref
 from weckd_edge.core.words import plural
-from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.pipeline.steps.select_link import choose_link
 from weckd_edge.report import (
     BundleContents,
@@ -88,16 +86,7 @@ def sha(text: str) -> str:
 
 
 def rate(correct: int, images: int = 160, groups: int = 62) -> Rate:
-    value = correct / images
-    half = 1.96 * (max(value * (1 - value), 0.01) / groups) ** 0.5
-    return Rate(
-        value=value,
-        low=max(0.0, value - half),
-        high=min(1.0, value + half),
-        correct=correct,
-        images=images,
-        groups=groups,
-    )
+    return factories.rate(correct, images, groups)
 
 
 SELECTION = Selection(
@@ -117,10 +106,9 @@ SELECTION = Selection(
 
 
 def link(name: str, model: str, parameters: int, macs: int, correct: int, parent: str | None, share: int) -> Link:
-    return Link(
-        name=name,
+    return factories.link(
+        name,
         model=model,
-        options={},
         input=INPUT,
         labels=LABELS,
         parameters=parameters,
@@ -138,15 +126,15 @@ def link(name: str, model: str, parameters: int, macs: int, correct: int, parent
 def latency(scale: float, count: int = 1024) -> Latency:
     rng = np.random.default_rng(0)
     samples = (scale * 1e6 * (1 + rng.gamma(2.0, 0.03, count)) + (rng.random(count) < 0.004) * scale * 3e6).astype(int)
-    p50, p90, p99 = (int(np.percentile(samples, q)) for q in (50, 90, 99))
-    q1, q3 = np.percentile(samples, (25, 75))
-    return Latency(
-        samples_ns=tuple(int(s) for s in samples),
-        p50_ns=p50,
-        p90_ns=p90,
-        p99_ns=p99,
-        iqr_over_median=float((q3 - q1) / p50),
-    )
+    return factories.latency(samples)
+
+
+def softmax(logits: NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(float(v) for v in np.exp(logits) / np.exp(logits).sum())
+
+
+CHANGED = (10, 75)
+"""Places of the test images that the compiled model decides otherwise than the network in FP32."""
 
 
 def make_evidence(labels: tuple[str, ...] = LABELS) -> BundleContents:
@@ -157,8 +145,8 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> BundleContents:
         split = ("train", "train", "train", "train", "train", "train", "train", "val", "test", "test")[number // 4 % 10]
         share = number // 40 % 7 if split == "train" else None
         images.append(
-            ImageRecord(
-                path=f"{labels[label]}/{number:04}.jpg",
+            factories.image(
+                f"{labels[label]}/{number:04}.jpg",
                 label=label,
                 group=group,
                 split=split,
@@ -175,16 +163,14 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> BundleContents:
             answer = label if right else int(rng.integers(len(labels)))
             logits = rng.normal(0, 0.6, len(labels))
             logits[answer] += 3
-            p = tuple(float(v) for v in np.exp(logits) / np.exp(logits).sum())
-            predictions.append(Prediction(path=images[-1].path, group=group, label=label, fp32=p, compiled=p))
-    correct = np.array([p.compiled.index(max(p.compiled)) == p.label for p in predictions])
-    truth = np.array([p.label for p in predictions])
-    groups = [p.group for p in predictions]
-    recall = tuple(
-        rate_by_group(correct[truth == k], [g for g, t in zip(groups, truth, strict=True) if t == k])
-        for k in range(len(labels))
-    )
-    accuracy = rate_by_group(correct, groups)
+            rounded = logits + rng.normal(0, 0.01, len(labels))
+            if len(predictions) in CHANGED:
+                rounded[(answer + 1) % len(labels)] += 6
+            predictions.append(
+                Prediction(path=images[-1].path, group=group, label=label, fp32=softmax(logits), compiled=softmax(rounded))
+            )
+    same = [dataclasses.replace(p, compiled=p.fp32) for p in predictions]
+    read_back = [dataclasses.replace(p, fp32=p.compiled) for p in predictions]
     m1 = link("M1", "mobilenetv2_100", 2_229_000, 102_300_000, 148, None, 0)
     m2 = link("M2", "mobilenetv2_050", 693_000, 34_100_000, 146, "M1", 1)
     m3 = link("M3", "mobilenetv2_035", 401_000, 14_200_000, 144, "M2", 2)
@@ -199,64 +185,23 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> BundleContents:
             near_duplicate_groups=31,
         ),
         chain=ChainRecord(links=(m1, m2, m3), twin=twin, labels_used=186),
-        verification=Verification(
+        verification=factories.verification(
+            predictions,
+            labels,
             parity=(
-                Parity(
-                    a="torch fp32",
-                    b="onnxruntime fp32",
-                    frames=32,
-                    max_abs=2.4e-7,
-                    p95_abs=2.4e-7,
-                    sqnr_db=131.0,
-                    flips=0,
-                    tolerance=1e-4,
-                    passed=True,
-                ),
-                Parity(
-                    a="onnxruntime int8",
-                    b="openvino int8",
-                    frames=32,
-                    max_abs=0.0121,
-                    p95_abs=0.0121,
-                    sqnr_db=38.2,
-                    flips=0,
-                    tolerance=0.05,
-                    passed=True,
-                ),
-                Parity(
-                    a="torch fp32",
-                    b="openvino int8",
-                    frames=160,
-                    max_abs=0.083,
-                    p95_abs=0.083,
-                    sqnr_db=29.5,
-                    flips=2,
-                    tolerance=None,
-                    passed=True,
-                ),
+                factories.parity("torch fp32", "onnxruntime fp32", same, 1e-4),
+                factories.parity("onnxruntime int8", "openvino int8", read_back, 0.05),
+                factories.parity("torch fp32", "openvino int8", predictions),
             ),
-            accuracy_fp32=accuracy,
-            accuracy_compiled=accuracy,
-            recall_fp32=recall,
-            recall_compiled=recall,
-            flips=2,
-            predictions=tuple(predictions),
-            precision="int8",
-            backend="openvino",
         ),
-        measurement=Measurement(
-            device="generic-x86",
+        measurement=factories.measurement(
             host="Intel Xeon 2.80 GHz, 2 cores",
-            backend="openvino",
             backend_version="2026.4.1",
-            precision="int8",
             rules="single-stream, 1024 queries",
-            threads=1,
             frame_to_answer=latency(0.84),
             network=latency(0.61),
             cold_start_ns=182_000_000,
             peak_rss_bytes=171 << 20,
-            energy_mj=None,
             warnings=("the processor's clock was not fixed",),
         ),
         build=BuildRecord(
@@ -276,16 +221,10 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> BundleContents:
 def make_manifest(labels: tuple[str, ...] = LABELS, **changes: object) -> Manifest:
     refs = [FileRef(path=p, sha256=sha(p), bytes=n) for p, n in (("model/openvino/model.xml", 412_000), ("b", 481_000))]
     onnx = FileRef(path="model/model.onnx", sha256=sha("onnx"), bytes=623_412)
-    manifest = Manifest(
+    manifest = factories.manifest(
         name="ears on generic-x86",
-        target="cpu",
-        device="generic-x86",
         labels=labels,
         input=INPUT,
-        input_name="frame",
-        network_input_name="image",
-        output_name="probabilities",
-        operating_point=OperatingPoint(),
         models=(
             BuiltModel(
                 backend="openvino",
@@ -304,9 +243,6 @@ def make_manifest(labels: tuple[str, ...] = LABELS, **changes: object) -> Manife
             Gate(name="memory_mib", bar=256, got=171, verdict="PASS", reason="171 MiB is within 256 MiB"),
             Gate(name="accuracy_drop", bar=0.02, got=0.0, verdict="PASS", reason="nothing was lost"),
         ),
-        passed=True,
-        synthetic=False,
-        files=(),
         versions={"weckd-edge": "0.1.0", "openvino": "2026.4.1", "numpy": np.__version__},
     )
     return dataclasses.replace(manifest, **changes)
@@ -532,13 +468,7 @@ def test_what_may_be_wrong_with_the_data_set_is_told_on_the_first_screen_and_in_
 
 
 def test_every_query_is_in_the_histogram_or_in_its_count_of_slower_ones() -> None:
-    base = Latency(
-        samples_ns=(1_000_000,) * 99 + (9_000_000,),
-        p50_ns=1_000_000,
-        p90_ns=1_000_000,
-        p99_ns=1_080_000,
-        iqr_over_median=0,
-    )
+    base = factories.latency([1_000_000] * 99 + [9_000_000])
     svg = latency_histogram(base, None)
     assert svg.count('class="bin"') == 1
     assert "1 slower, up to 9.00\u00a0ms" in svg
@@ -602,13 +532,13 @@ def test_without_weighed_links_the_chain_is_drawn_over_multiply_adds(tmp_path: P
 
 def test_missing_torn_and_foreign_evidence_is_one_clear_error(tmp_path: Path) -> None:
     write_evidence(tmp_path, make_evidence())
-    with pytest.raises(BundleError, match="expected the labels"):
+    with raises(BundleError, "E_BUNDLE_EVIDENCE"):
         read_contents(tmp_path, make_manifest(("a", "b", "c", "d")))
     (tmp_path / "evidence/verification.json").unlink()
-    with pytest.raises(BundleError, match=r"verification\.json: expected this evidence file"):
+    with raises(BundleError, "E_BUNDLE_EVIDENCE", says="verification.json"):
         read_contents(tmp_path, make_manifest())
     (tmp_path / "evidence/chain.json").write_text("{")
-    with pytest.raises(BundleError, match=r"chain\.json: expected JSON"):
+    with raises(BundleError, "E_JSON", says="chain.json"):
         read_contents(tmp_path, make_manifest())
 
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "say.h"
+#include "log.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,33 +28,33 @@ static void escape(const char *from, char *to, size_t bytes) {
     to[at] = '\0';
 }
 
-int update_fail(updater *u, int status, const char *format, ...) {
-    char raw[sizeof u->why];
+int log_fail(updater *u, int status, const char *format, ...) {
+    char raw[sizeof u->error];
     va_list values;
     va_start(values, format);
     (void)vsnprintf(raw, sizeof raw, format, values);
     va_end(values);
-    escape(raw, u->why, sizeof u->why);
+    escape(raw, u->error, sizeof u->error);
     return status;
 }
 
-static void say(FILE *to, const char *before, const char *format, va_list values) {
+static void print_line(FILE *to, const char *before, const char *format, va_list values) {
     char raw[LINE_BYTES], line[LINE_BYTES];
     (void)vsnprintf(raw, sizeof raw, format, values);
     escape(raw, line, sizeof line);
     (void)fprintf(to, "%s%s\n", before, line);
 }
 
-void update_warn(const char *format, ...) {
+void log_warn(const char *format, ...) {
     va_list values;
     va_start(values, format);
-    say(stderr, "warning: ", format, values);
+    print_line(stderr, "warning: ", format, values);
     va_end(values);
 }
 
-void update_say(const char *format, ...) {
+void log_print(const char *format, ...) {
     va_list values;
     va_start(values, format);
-    say(stdout, "", format, values);
+    print_line(stdout, "", format, values);
     va_end(values);
 }

@@ -11,12 +11,12 @@ const char *weckd_status_text(int status) {
     case WECKD_ERR_DIGEST: return "a file was changed since the bundle was sealed; copy it again";
     case WECKD_ERR_LISTING: return "files and list of the bundle do not agree; copy it again";
     case WECKD_ERR_LINK: return "a bundle holds plain files only, and there is a link or a special file";
-    case WECKD_ERR_UNSIGNED: return "a key is configured and the bundle is not signed";
+    case WECKD_ERR_UNSIGNED: return "a key is configured, and the bundle is not signed";
     case WECKD_ERR_SIGNATURE: return "the signature is not this key's over this manifest";
     case WECKD_ERR_KEY: return "the public key cannot be used; expected PEM on P-256, P-384 or P-521";
-    case WECKD_ERR_ROLLBACK: return "the bundle is older than the oldest that is taken here";
+    case WECKD_ERR_ROLLBACK: return "the bundle is older than the lowest version that is accepted here";
     case WECKD_ERR_MEMORY: return "too little memory; ask weckd_memory_bytes";
-    case WECKD_ERR_LIMIT: return "larger than this library takes";
+    case WECKD_ERR_LIMIT: return "larger than a limit of this library";
     case WECKD_ERR_BACKEND: return "no backend of this build can run the bundle here";
     case WECKD_ERR_MODEL: return "the runtime refuses the model, or it is not what the manifest says";
     case WECKD_ERR_GEOMETRY: return "frame, stride or region do not fit the contract";
@@ -30,14 +30,14 @@ const char *weckd_status_text(int status) {
 const char *weckd_reason_text(weckd_reason reason) {
     switch (reason) {
     case WECKD_REASON_NONE: return "a decision was made";
-    case WECKD_REASON_LOW_PROBABILITY: return "no label is likely enough";
-    case WECKD_REASON_NOT_A_NUMBER: return "the model answered no number";
+    case WECKD_REASON_LOW_PROBABILITY: return "no label is probable enough";
+    case WECKD_REASON_NOT_A_NUMBER: return "a probability is not a number";
     case WECKD_REASON_TOO_DARK: return "too dark; is the lens covered or the light off?";
     case WECKD_REASON_TOO_BRIGHT: return "too bright";
     case WECKD_REASON_FLAT: return "too little contrast";
     case WECKD_REASON_BLURRED: return "blurred";
-    case WECKD_REASON_UNFAMILIAR: return "not like the frames it was trained on";
-    case WECKD_REASON_REFUSED_LABEL: return "the likeliest label is no answer here";
+    case WECKD_REASON_OUT_OF_DISTRIBUTION: return "not like the training frames";
+    case WECKD_REASON_ABSTAIN_LABEL: return "the model abstains on the predicted label";
     default: return "unknown reason";
     }
 }
