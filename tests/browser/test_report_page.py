@@ -15,28 +15,32 @@ from weckd_edge.artifacts import (
     ChainRecord,
     CoveragePoint,
     DatasetIndex,
-    FarKind,
     FileRef,
+    FrameSpec,
     Gate,
     GoldenFrames,
     GuardRecord,
-    InputContract,
+    InputSpec,
     Link,
+    LinkSelection,
+    NetworkInput,
+    OodSet,
     OperatingPoint,
+    PrecisionSelection,
     Prediction,
     Rate,
-    Selection,
-    Shipping,
 )
 from weckd_edge.config import ReportConfig
-from weckd_edge.metrics import measure_performance
+from weckd_edge.metrics import measure_metrics
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.report import BundleContents, Picture, write_report
 
 pytestmark = pytest.mark.slow
 
 LABELS = ("effusion", "normal", "wax")
-INPUT = InputContract(frame_height=48, frame_width=64, crop="center", input_size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
+INPUT = InputSpec(
+    frame=FrameSpec(height=48, width=64, crop="center"), network=NetworkInput(size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
+)
 REF = FileRef(path="model/model.onnx", sha256="1" * 64, bytes=1000)
 BELOW = 0.62
 
@@ -118,7 +122,7 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
             rules="single-stream, 256 queries", frame_to_answer=factories.latency(times), cold_start_ns=1_000_000
         ),
         build=BuildRecord(config="{}", stages=(), data_name="ears"),
-        selection=Selection(
+        selection=PrecisionSelection(
             trials=(),
             chosen="int8",
             reason="int8 was asked for",
@@ -129,8 +133,8 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
             quantized=None,
             built=None,
         ),
-        shipping=Shipping(chosen="M2", reason="M2 was asked for"),
-        performance=measure_performance(
+        shipping=LinkSelection(chosen="M2", reason="M2 was asked for"),
+        performance=measure_metrics(
             verification,
             index,
             ReportConfig(),
@@ -140,8 +144,7 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
         abstention=Abstention(
             guard=GuardRecord(guard=None, frames=300, groups=80, asked=0.01, promised=0.02, note="a drawn one"),
             threshold=None,
-            abstain_below=BELOW,
-            refuse_labels=(),
+            operating_point=OperatingPoint(abstain_below=BELOW),
             refused_test=after,
             refused_for={"blurred": 2},
             answered=after,
@@ -150,7 +153,7 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
             curve=tuple(CoveragePoint(coverage=c / 10, risk=c / 50) for c in range(1, 11)),
             aurc=0.1,
             kinds=(
-                FarKind(name="black frames", frames=20, score_auroc=1.0, guard_auroc=1.0, network_auroc=0.6, refused=1.0),
+                OodSet(name="black frames", frames=20, score_auroc=1.0, guard_auroc=1.0, network_auroc=0.6, refused=1.0),
             ),
         ),
     )

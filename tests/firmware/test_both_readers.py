@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.errors import raises
-from weckd_edge.artifacts import BuiltModel, FrameGuard, QualityBars
+from weckd_edge.artifacts import BuiltModel, FrameGuard, QualityLimits
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
@@ -44,7 +44,7 @@ def folder(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings={"INFERENCE_PRECISION_HINT": "f32"},
     )
     rows = tuple((0.5,) * (row + 1) for row in range(FEATURES))
-    guard = FrameGuard(bars=QualityBars(least_contrast=2.0), mean=(1.0,) * FEATURES, whitening=rows, most_unfamiliar=1e9)
+    guard = FrameGuard(bars=QualityLimits(least_contrast=2.0), mean=(1.0,) * FEATURES, whitening=rows, most_unfamiliar=1e9)
     toy.write_bundle(folder, models=[model], guard=guard, tolerance={"echo": 0.5, "openvino": 0.02}, refuse_labels=("wax",))
     return folder
 
@@ -190,7 +190,7 @@ def test_both_readers_say_of_a_crafted_guard_what_is_written(
 def test_a_guard_needs_a_crop_with_neighbours(readers: ModuleType, readers_of: Any, base: Any) -> None:
     for side, expected in ((2, "format"), (3, None)):
         data = copy.deepcopy(base)
-        data["input"].update(frame_height=side, frame_width=50)
+        data["input"]["frame"].update(height=side, width=50)
         (readers_of.folder / "manifest.json").write_bytes(readers.sealed(data))
         assert readers_of.verdicts() == (expected, expected), side
 

@@ -13,32 +13,37 @@ from pathlib import Path
 
 import torch
 
-from weckd_edge.artifacts import DatasetIndex, InputContract, Link
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, InputSpec, Link, NetworkInput, Resize
 from weckd_edge.config import BuildConfig, InputConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.train.distill.losses import choose_soft_loss
-from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used, links_of, shares_of
-from weckd_edge.train.distill.trainer import Job, Plan, Trainer
-from weckd_edge.train.networks.models import check_order, create, has_pretrained_trunk, measure
+from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used, links_of, subsets_of
+from weckd_edge.train.distill.trainer import LinkJob, Plan, Trainer
+from weckd_edge.train.networks.models import check_order, create_student, has_pretrained_backbone, measure_student
 from weckd_edge.train.networks.preprocess import suited_mean
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Chain:
-    """What training ends with: the links in order, the last one's undistilled twin (None when switched off), and labels."""
+class TrainedChain:
+    """What training ends with: the links in order, the last one's undistilled baseline (None when switched off), and labels."""
 
     links: tuple[Stage[Link], ...]
     twin: Stage[Link] | None
     labels_used: int
 
 
-def frame_size(index: DatasetIndex, config: InputConfig) -> tuple[int, int]:
-    """Return the camera frame ``(height, width)``: the user's, or the commonest size in the data set."""
-    if config.frame is not None:
-        return config.frame
+def frame_spec(index: DatasetIndex, config: InputConfig, *, resize: Resize = "diagonal") -> FrameSpec:
+    """Return the camera frame: of the user's size, or of the commonest in the data set.
+
+    Args:
+        index: The data set.
+        config: What the user says of the frame.
+        resize: How it is resized where the user leaves that open.
+    """
     counts = Counter((record.height, record.width) for record in index.images)
-    return max(counts, key=lambda size: (counts[size], size))
+    height, width = config.frame or max(counts, key=lambda size: (counts[size], size))
+    return FrameSpec(height=height, width=width, crop=config.crop, resize=config.resize or resize)
 
 
 def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[Plan, ...]:
@@ -50,28 +55,26 @@ def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[Plan, ...]:
     """
     find_strategy(config.distill.strategy)
     choose_soft_loss(config.distill.loss, len(index.labels))
-    height, width = frame_size(index, config.input)
+    frame = frame_spec(index, config.input)
     plans = []
     for i, link in enumerate(config.link):
         torch.manual_seed(config.seed * 1000 + i)
-        made = create(link, len(index.labels))
-        contract = InputContract(
-            frame_height=height,
-            frame_width=width,
-            crop=config.input.crop,
-            input_size=link.input_size,
-            mean=suited_mean(made.mean, fresh=link.mean is None and not _starts_trained(link, config.link)),
-            std=made.std,
-            resize=config.input.resize or "diagonal",
+        created = create_student(link, len(index.labels))
+        mean = suited_mean(created.mean, fresh=link.mean is None and not _starts_trained(link, config.link))
+        network = NetworkInput(size=link.input_size, mean=mean, std=created.std)
+        plan = Plan(
+            config=link,
+            input=InputSpec(frame=frame, network=network),
+            size=measure_student(created.student, link.input_size),
         )
-        plans.append(Plan(config=link, contract=contract, size=measure(made.student, link.input_size)))
+        plans.append(plan)
     check_order(config.link, [plan.size for plan in plans])
     return tuple(plans)
 
 
 def _starts_trained(link: LinkConfig, chain: Sequence[LinkConfig]) -> bool:
     """Tell whether a link's weights, or those it may take over from another link, were trained before."""
-    return any(has_pretrained_trunk(other) and is_same_network(link, other) for other in chain)
+    return any(has_pretrained_backbone(other) and is_same_network(link, other) for other in chain)
 
 
 def make_trainer(
@@ -83,12 +86,12 @@ def make_trainer(
     unlabelled: str | None = None,
 ) -> Trainer:
     """Return what trains the links of these plans, all from one cache of decoded images."""
-    largest = max(plan.contract.input_size for plan in plans)
-    return Trainer(workspace, root, index, plans[0].contract, largest, progress, Path(unlabelled) if unlabelled else None)
+    largest = max(plan.input.network.size for plan in plans)
+    return Trainer(workspace, root, index, plans[0].input.frame, largest, progress, Path(unlabelled) if unlabelled else None)
 
 
-def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) -> Chain:
-    """Train the chain of a build by its strategy, and the twin.
+def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) -> TrainedChain:
+    """Train the chain of a build by its strategy, and the baseline.
 
     The twin is the last network alone, on the labels that the last link sees, for as many gradient steps as the whole chain.
     """
@@ -98,16 +101,16 @@ def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) ->
     if config.distill.twin:
         last = len(plans) - 1
         twin = trainer.link(
-            Job(
+            LinkJob(
                 name="twin",
                 plan=plans[last],
                 share=last,
-                shares=shares_of(strategy, last, len(plans)),
+                shares=subsets_of(strategy, last, len(plans)),
                 seed=config.seed * 1000 + last,
                 train=longer(config.train, len(links)),
             )
         )
-    return Chain(links=links, twin=twin, labels_used=labels_used(strategy, trainer.index, len(plans)))
+    return TrainedChain(links=links, twin=twin, labels_used=labels_used(strategy, trainer.index, len(plans)))
 
 
 def run_strategy(
@@ -128,16 +131,16 @@ def run_strategy(
         teachers = {"none": [], "previous": links[-1:], "earlier": links}[strategy.teachers]
         links.append(
             trainer.link(
-                Job(
+                LinkJob(
                     name=f"M{order + 1}",
                     plan=plans[position],
                     share=position,
-                    shares=shares_of(strategy, position, len(plans)),
+                    shares=subsets_of(strategy, position, len(plans)),
                     seed=config.seed * 1000 + order,
                     train=replace(config.train, epochs=epochs[order]),
                     start=links[-1] if inherits else None,
                     teachers=tuple(teachers),
-                    pool=strategy.pool and bool(teachers),
+                    unlabelled=strategy.unlabelled and bool(teachers),
                     distill=distill,
                     corrected=strategy.corrected,
                     merge=_same_networks(links, positions, plans) if strategy.merge and order == len(positions) - 1 else (),

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, print_json, print_table, say
+from weckd_edge.cli.console.output import HELP, json_option, print_json, print_message, print_table
 from weckd_edge.cli.options import PATH, owner_key_option
+from weckd_edge.core.words import with_plain_spaces
 
 if TYPE_CHECKING:
     from weckd_edge.bundle.reader import Bundle
@@ -51,15 +52,15 @@ def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, key: Pat
     for out in outs:
         _write(out, opened, text)
     if as_json:
-        told: dict[str, object] = {"bundle": str(bundle), "report": str(outs[0]) if outs else None}
+        printed: dict[str, object] = {"bundle": str(bundle), "report": str(outs[0]) if outs else None}
         if against is not None:
-            told |= {"against": str(against), "written": [str(out) for out in outs], "change": change}
-        print_json(told)
+            printed |= {"against": str(against), "written": [str(out) for out in outs], "change": change}
+        print_json(printed)
         return
     if text is not None:
         _print(text)
     for out in outs:
-        click.echo(str(out)) if text is None else say(f"written: {out}")
+        click.echo(str(out)) if text is None else print_message(f"written: {out}")
 
 
 def _check_out(out: Path, against: Path | None) -> None:
@@ -95,23 +96,18 @@ def _write(out: Path, opened: Bundle, text: ChangeText | None) -> None:
 def _print(text: ChangeText) -> None:
     click.echo(text.title)
     for line in (*text.warnings, text.purpose):
-        click.echo(_plain(line))
+        click.echo(with_plain_spaces(line))
     for section in text.sections:
         click.echo()
         click.echo(section.title)
         for line in section.sentences:
-            click.echo(_plain(line))
+            click.echo(with_plain_spaces(line))
         for table in section.tables:
             rows = [
                 (_both(row.name, row.about), *(_both(cell.value, cell.interval) for cell in row.cells)) for row in table.rows
             ]
-            print_table([_plain(column) for column in table.columns], rows, title=_plain(table.title))
+            print_table([with_plain_spaces(column) for column in table.columns], rows, title=with_plain_spaces(table.title))
 
 
 def _both(text: str, more: str) -> str:
-    return _plain(f"{text} ({more})" if more else text)
-
-
-def _plain(text: str) -> str:
-    """Return text for a terminal, without the no-break spaces of a page."""
-    return text.replace("\u00a0", " ")
+    return with_plain_spaces(f"{text} ({more})" if more else text)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check_setting, path_field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ProbesConfig:
+class AuditConfig:
     """The probes of the data set: leaks, shortcuts and doubtful labels.
 
     Attributes:
@@ -26,13 +26,13 @@ class ProbesConfig:
     images: int = 4000
     masked_images: int = 400
     discs: tuple[float, ...] = (0.3, 0.5, 0.7, 0.9)
-    masks: str | None = None
+    masks: str | None = path_field(default=None)
     source: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("images", "masked_images"):
-            check(getattr(self, name) >= 16, f"{name} = {getattr(self, name)}: expected at least 16")
-        check(
+            check_setting(getattr(self, name) >= 16, f"{name} = {getattr(self, name)}: expected at least 16")
+        check_setting(
             all(0 < part <= 1.2 for part in self.discs) and list(self.discs) == sorted(set(self.discs)),
             f"discs = {list(self.discs)}: expected rising diameters over 0 and at most 1.2",
         )

@@ -1,4 +1,4 @@
-"""The contract every backend keeps: one uint8 frame in, the probabilities of one answer out."""
+"""The contract every backend keeps: one uint8 frame in, the probabilities of one prediction out."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Runner(Protocol):
     Attributes:
         name: The backend: ``openvino``, ``onnxruntime`` or ``tensorrt``.
         version: Of the library that runs it.
-        input_shape: ``(1, frame_height, frame_width, 3)``.
+        input_shape: ``(1, height, width, 3)``.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Runner(Protocol):
     input_shape: tuple[int, ...]
 
     def run(self, frame: Frame) -> Probabilities:
-        """Answer one frame.
+        """Classify one frame.
 
         Args:
             frame: RGB, ``[1, H, W, 3]``, rows first and contiguous.

@@ -25,11 +25,9 @@ pytest.importorskip("onnxruntime")
 from safetensors.torch import save_file  # noqa: E402 - behind the skips
 
 from weckd_edge.artifacts import DatasetIndex  # noqa: E402 - likewise
-from weckd_edge.core.errors import ConfigError  # noqa: E402 - likewise
 from weckd_edge.core.store import digest_of  # noqa: E402 - likewise
 from weckd_edge.devices.images.frames import decode, pixels_sha256  # noqa: E402 - likewise
 from weckd_edge.pipeline import compile_model  # noqa: E402 - likewise
-from weckd_edge.pipeline.compile_model import in_order  # noqa: E402 - likewise
 from weckd_edge.pipeline.import_model import open_link  # noqa: E402 - likewise
 
 Run = Callable[..., tuple[int, str, str]]
@@ -116,7 +114,7 @@ def test_an_onnx_file_becomes_a_bundle_that_verifies_itself(
     assert found["accuracy"]["fp32"] == found["accuracy"]["compiled"] == 1.0
     assert any("its outputs are logits; a softmax was added" in line for line in found["brought"])
     assert found["links"][0]["model"] == "toy"
-    assert [stage["name"] for stage in found["stages"]][:4] == ["data", "adopt", "doubts", "export-brought"]
+    assert [stage["name"] for stage in found["stages"]][:5] == ["data", "adopt", "doubts", "guard", "export-brought"]
     code, stdout, err = run("verify", out, "--json", "--at-least", "3")
     assert code == 0, err
     assert json.loads(stdout)["passed"] is True
@@ -156,7 +154,7 @@ def test_classes_in_the_wrong_order_are_doubted_wherever_somebody_may_look(
     assert doubt.split(";")[0] in (out / "evidence/model_card.md").read_text()
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["labels"] == ["dark", "light"], "nothing is changed unasked"
-    assert manifest["input"]["resize"] == "diagonal", "the setting is heeded for an imported network"
+    assert manifest["input"]["frame"]["resize"] == "diagonal", "the setting is heeded for an imported network"
     assert any(gate["name"] == "better_than_guessing" and gate["verdict"] != "PASS" for gate in manifest["gates"])
 
 
@@ -174,7 +172,7 @@ def binary(path: Path) -> Path:
     return path
 
 
-def test_a_binary_network_in_training_mode_ships_as_the_user_says_and_with_a_warning(
+def test_a_binary_network_in_training_mode_is_deployed_as_the_user_says_and_with_a_warning(
     run: Run, tmp_path: Path, ears: Path, config: Path
 ) -> None:
     pytest.importorskip("openvino")
@@ -376,12 +374,3 @@ def test_test_images_that_a_former_build_trained_on_are_refused(networks: Module
     _refuse_trained_on(index("test"), index("test"))
     with raises(DataError, "E_DATA_TRAINED_ON", says=("1", "a.png")):
         _refuse_trained_on(index("train"), index("test"))
-
-
-def test_classes_are_put_in_the_order_of_the_outputs(networks: ModuleType) -> None:
-    index = networks.index_of(networks.record("a.png", 0, "test"), networks.record("b.png", 2, "test"))
-    turned = in_order(index, ("wax", "normal", "effusion"))
-    assert [turned.labels[r.label] for r in turned.images] == [index.labels[r.label] for r in index.images]
-    assert [r.label for r in turned.images] == [2, 0]
-    with raises(ConfigError, "E_CONFIG_CLASSES", says="3"):
-        in_order(index, ("wax", "normal"))
