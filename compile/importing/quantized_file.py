@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.compile.graph import consumers, producers
-from weckd_edge.compile.quantize.qdq_nodes import PAIR, WEIGHTED, across, axis_of
+from weckd_edge.compile.quantize.qdq_nodes import PAIR, WEIGHTED, axis_of, broadcast_steps
 from weckd_edge.compile.quantize.qdq_rules import find_violations
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import require
@@ -37,12 +37,12 @@ def is_quantized(model: ModelProto) -> bool:
     return bool(kinds.intersection((*PAIR, *AT_RUN_TIME, *_INTEGER)))
 
 
-def settle_quantized(name: str, model: ModelProto) -> ModelProto:
-    """Return a quantized network as Q/DQ pairs in this project's form, with the codes and the answers that it had.
+def normalise_quantized(name: str, model: ModelProto) -> ModelProto:
+    """Return a quantized network as Q/DQ pairs in this project's form, with the codes and the predictions that it had.
 
     Args:
         name: The file, for messages.
-        model: What was brought; it is left as it is.
+        model: What was imported; it is left as it is.
 
     Raises:
         ModelError: A node breaks a rule of the targets; it and the rule are named.
@@ -231,8 +231,8 @@ def _codes(arrays: dict[str, NDArray[Any]], q: NodeProto) -> NDArray[Any]:
     zero = _zero(arrays, q)
     limits = np.iinfo(zero.dtype)
     values, steps = arrays[q.input[0]], arrays[q.input[1]]
-    shift = across(zero.astype(np.float32), values.ndim, axis_of(q))
-    scaled = np.rint(values / across(steps, values.ndim, axis_of(q))) + shift
+    shift = broadcast_steps(zero.astype(np.float32), values.ndim, axis_of(q))
+    scaled = np.rint(values / broadcast_steps(steps, values.ndim, axis_of(q))) + shift
     return np.clip(scaled, limits.min, limits.max).astype(zero.dtype)
 
 
@@ -241,8 +241,8 @@ def _zero(arrays: dict[str, NDArray[Any]], node: NodeProto) -> NDArray[Any]:
 
 
 def _values(arrays: dict[str, NDArray[Any]], codes: NDArray[Any], dq: NodeProto) -> NDArray[np.float32]:
-    steps = across(arrays[dq.input[1]].astype(np.float32), codes.ndim, axis_of(dq))
-    zero = across(_zero(arrays, dq).astype(np.float32), codes.ndim, axis_of(dq))
+    steps = broadcast_steps(arrays[dq.input[1]].astype(np.float32), codes.ndim, axis_of(dq))
+    zero = broadcast_steps(_zero(arrays, dq).astype(np.float32), codes.ndim, axis_of(dq))
     return np.asarray(((codes.astype(np.float32) - zero) * steps).astype(np.float32))
 
 

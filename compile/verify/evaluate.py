@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weckd_edge.artifacts import SCHEMA_VERSION, DatasetIndex, InputContract, Verification
-from weckd_edge.compile.verify.parity import Candidate, answer, summarize
+from weckd_edge.compile.verify.parity import Candidate, predict_images, summarize_verification
 from weckd_edge.core.errors import DataError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Weight:
+class SplitVerifications:
     """How a compiled link answers.
 
     Attributes:
@@ -25,8 +25,10 @@ class Weight:
     schema_version: int = SCHEMA_VERSION
 
 
-def weigh(fp32: Candidate, compiled: Candidate, index: DatasetIndex, root: Path, contract: InputContract) -> Weight:
-    """Answer the validation and the test images with a link's FP32 graph and with what it was compiled to.
+def verify_splits(
+    fp32: Candidate, compiled: Candidate, index: DatasetIndex, root: Path, contract: InputContract
+) -> SplitVerifications:
+    """Classify the validation and the test images with a link's FP32 graph and with what it was compiled to.
 
     Raises:
         DataError: A split is empty, or an image cannot be read.
@@ -37,6 +39,6 @@ def weigh(fp32: Candidate, compiled: Candidate, index: DatasetIndex, root: Path,
         records = [record for record in index.images if record.split == split]
         if not records:
             raise DataError(f"expected {split} images to weigh a link on, the index has none")
-        before, after = answer((fp32, compiled), records, root, contract)
-        found[split] = summarize(records, index.labels, before, after, (), compiled)
-    return Weight(validation=found["val"], test=found["test"])
+        before, after = predict_images((fp32, compiled), records, root, contract)
+        found[split] = summarize_verification(records, index.labels, before, after, (), compiled)
+    return SplitVerifications(validation=found["val"], test=found["test"])

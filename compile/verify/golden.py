@@ -1,4 +1,4 @@
-"""Golden frames: a few real frames with the answers they must give, for the self-test at boot."""
+"""Golden frames: a few real frames with the predictions they must give, for the self-test at boot."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from weckd_edge.artifacts import DatasetIndex, GoldenFrames, InputContract
-from weckd_edge.bundle.manifest_rules import MOST_TOLERANCE
-from weckd_edge.compile.verify.parity import Answers, Candidate
+from weckd_edge.bundle.manifest_rules import MAX_TOLERANCE
+from weckd_edge.compile.verify.parity import Candidate, Probabilities
 from weckd_edge.core.errors import DataError
-from weckd_edge.core.sampling import in_turn
+from weckd_edge.core.sampling import round_robin
 from weckd_edge.core.store import file_ref, write_atomic
 from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.runtime.backends.table import open_runner
@@ -21,14 +21,14 @@ FRAMES_FILE = "frames.npy"
 EXPECTED_FILE = "expected.npy"
 
 TOLERANCE_FACTOR = 4.0
-LEAST_TOLERANCE = 0.02
+MIN_TOLERANCE = 0.02
 """What a self-test allows is this many times what implementations on the host differ by on the same frames, and at least
 this much of a probability."""
 
-LEAST_TENSORRT_TOLERANCE = 0.1
+MIN_TENSORRT_TOLERANCE = 0.1
 """TensorRT runs what lies between the int8 layers in float16 where it may; its difference was not measured yet."""
 
-_MOST_CANDIDATES = 96
+_MAX_CANDIDATES = 96
 
 
 def make_golden(
@@ -36,7 +36,7 @@ def make_golden(
     root: Path,
     contract: InputContract,
     count: int,
-    shipped: Candidate,
+    deployed: Candidate,
     others: Sequence[Candidate],
     folder: Path,
 ) -> GoldenFrames:
@@ -49,7 +49,7 @@ def make_golden(
         root: Its folder.
         contract: The frame.
         count: How many frames.
-        shipped: Whose answers are expected.
+        deployed: Whose answers are expected.
         others: Other implementations of the same graph: those that a bundle's reader may run instead.
         folder: Where to write; exists.
 
@@ -57,32 +57,32 @@ def make_golden(
         DataError: There is no validation image, or one cannot be read.
         ModelError: A backend refuses its model.
     """
-    records = in_turn(sorted((r for r in index.images if r.split == "val"), key=lambda r: r.sha256))[:_MOST_CANDIDATES]
+    records = round_robin(sorted((r for r in index.images if r.split == "val"), key=lambda r: r.sha256))[:_MAX_CANDIDATES]
     if not records:
         raise DataError("expected validation images for the self-test, the index has none")
     frames = np.concatenate([frame_from_file(root / record.path, contract) for record in records])
-    expected, version = _answers(shipped, frames)
-    apart = np.max([np.abs(expected - _answers(other, frames)[0]).max(axis=1) for other in others], axis=0)
-    steady = sorted(range(len(records)), key=lambda k: (float(apart[k]), records[k].sha256))
-    chosen = [records.index(record) for record in in_turn([records[k] for k in steady])[:count]]
+    expected, version = _run_frames(deployed, frames)
+    deviation = np.max([np.abs(expected - _run_frames(other, frames)[0]).max(axis=1) for other in others], axis=0)
+    steady = sorted(range(len(records)), key=lambda k: (float(deviation[k]), records[k].sha256))
+    chosen = [records.index(record) for record in round_robin([records[k] for k in steady])[:count]]
     for name, array in ((FRAMES_FILE, frames[chosen]), (EXPECTED_FILE, expected[chosen])):
         written = io.BytesIO()  # NumPy's own writer leaves out why it could not write
         np.save(written, array, allow_pickle=False)
         write_atomic(folder / name, written.getvalue())
-    tolerance = min(max(LEAST_TOLERANCE, TOLERANCE_FACTOR * float(apart[chosen].max())), MOST_TOLERANCE)
+    tolerance = min(max(MIN_TOLERANCE, TOLERANCE_FACTOR * float(deviation[chosen].max())), MAX_TOLERANCE)
     return GoldenFrames(
         frames=file_ref(folder, folder / FRAMES_FILE),
         expected=file_ref(folder, folder / EXPECTED_FILE),
-        reference=f"{shipped.name} ({version})",
+        reference=f"{deployed.name} ({version})",
         tolerance={
             "openvino": tolerance,
             "onnxruntime": tolerance,
-            "tensorrt": max(LEAST_TENSORRT_TOLERANCE, tolerance),
+            "tensorrt": max(MIN_TENSORRT_TOLERANCE, tolerance),
         },
     )
 
 
-def _answers(candidate: Candidate, frames: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> tuple[Answers, str]:
+def _run_frames(candidate: Candidate, frames: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> tuple[Probabilities, str]:
     runner = open_runner(candidate.backend, candidate.model, reference=candidate.reference)
     try:
         return np.stack([runner.run(np.ascontiguousarray(frame[None])) for frame in frames]), runner.version

@@ -13,29 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import (
-    ApartFrame,
     CalibrationCheck,
     DatasetIndex,
+    DisagreementFrame,
     ImageRecord,
     InputContract,
+    LayerDivergence,
     Parity,
-    Parting,
     Prediction,
     Rate,
     Recalibration,
     Verification,
 )
 from weckd_edge.compile.backends import openvino_backend
-from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB, OPENERS, find_parting
+from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB, OPENERS, find_divergence
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
 from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.runtime.backends.table import open_runner
-from weckd_edge.metrics.calibration import calibration_figures, mcnemar, scale
+from weckd_edge.metrics.calibration import apply_temperature, calibration_metrics, mcnemar
 from weckd_edge.metrics.intervals import rate_by_group
 
-Answers = NDArray[np.float32]
-Predictor = Callable[[NDArray[np.uint8]], Answers]
+Probabilities = NDArray[np.float32]
+Predictor = Callable[[NDArray[np.uint8]], Probabilities]
 
 FLOAT_TOLERANCE = 1e-3
 """Largest 95th percentile, over frames, of a probability's difference between two float32 implementations of a graph."""
@@ -48,7 +48,7 @@ carries that on: changing twenty pixels of a frame by one grey level moves some 
 WORST_FRAMES = 6
 """So many of the frames that differ most are kept with both answers, for a pair that a report shows."""
 
-PARTING_FRAMES = 6
+DIVERGENCE_FRAMES = 6
 """Layers are compared on so many of the frames whose answers differ most."""
 
 
@@ -78,7 +78,7 @@ def verify(
     trained: Predictor,
     exported: Sequence[Candidate],
     quantized: Candidate,
-    shipped: Candidate,
+    deployed: Candidate,
     index: DatasetIndex,
     root: Path,
     contract: InputContract,
@@ -91,25 +91,25 @@ def verify(
     layers: Literal["on-failure", "always"] = "on-failure",
     teacher: Predictor | None = None,
 ) -> Verification:
-    """Answer every test image with every implementation and compare them.
+    """Classify every test image with every implementation and compare them.
 
-    What ships is held to the trained network at the temperature that ships, and to what was compiled without a temperature:
+    What is deployed is held to the trained network at the temperature that is deployed, and to what was compiled without a temperature:
     scaled by it, that must answer the same, which proves that the int8 part was not touched.
 
     Args:
         trained: The trained network in FP32: from a frame ``[1, H, W, 3]`` to probabilities ``[classes]``.
         exported: Implementations of the exported FP32 graph.
         quantized: The quantized graph as it is written.
-        shipped: What ships; may be ``quantized`` itself, where the device builds its own.
+        deployed: What is deployed; may be ``quantized`` itself, where the device builds its own.
         index: The data set.
         root: Its folder.
         contract: The frame.
         progress: Where to show it.
         trained_name: What ``trained`` is called in a report.
         uncalibrated: What would ship without the temperature.
-        recalibration: The temperature inside ``quantized`` and ``shipped``; given together with ``uncalibrated``.
+        recalibration: The temperature inside ``quantized`` and ``deployed``; given together with ``uncalibrated``.
         others: More implementations of the quantized graph, compared with it and reported only.
-        layers: When the quantized graph and the others are compared layer by layer: where their answers differ too much,
+        layers: When the quantized graph and the others are compared layer by layer: where their predictions differ too much,
             or always.
         teacher: The first link of the chain, in FP32, like ``trained``; what it answers is kept beside.
 
@@ -121,58 +121,65 @@ def verify(
     if not records:
         raise DataError("expected test images to verify on, the index has none")
     before = () if uncalibrated is None else (uncalibrated,)
-    candidates = list(dict.fromkeys((*exported, quantized, shipped, *others, *before)))
-    answers: list[list[Answers]] = [[] for _ in range(1 + len(candidates))]
-    taught: list[Answers] = []
+    candidates = list(dict.fromkeys((*exported, quantized, deployed, *others, *before)))
+    outputs: list[list[Probabilities]] = [[] for _ in range(1 + len(candidates))]
+    taught: list[Probabilities] = []
     with progress.task("verify on test images", len(records)) as task, _opened(candidates) as runners:
         for record in records:
             frame = np.ascontiguousarray(frame_from_file(root / record.path, contract))
-            answers[0].append(trained(frame))
-            for rows, (_, run) in zip(answers[1:], runners, strict=True):
+            outputs[0].append(trained(frame))
+            for rows, (_, run) in zip(outputs[1:], runners, strict=True):
                 rows.append(run(frame))
             if teacher is not None:
                 taught.append(teacher(frame))
             task.advance()
-    fp32, *rest = (np.stack(rows) for rows in answers)
+    fp32, *rest = (np.stack(rows) for rows in outputs)
     found = dict(zip(candidates, rest, strict=True))
 
-    def against(a: tuple[str, NDArray[Any]], b: tuple[str, Answers], tolerance: float | None, worst: int = 0) -> Parity:
-        return compare(a[0], b[0], {a[0]: a[1], b[0]: b[1]}, tolerance, records=records, worst=worst)
+    def against(
+        a: tuple[str, NDArray[Any]], b: tuple[str, Probabilities], tolerance: float | None, worst: int = 0
+    ) -> Parity:
+        return compare_outputs(a[0], b[0], {a[0]: a[1], b[0]: b[1]}, tolerance, records=records, worst=worst)
 
-    def named(candidate: Candidate) -> tuple[str, Answers]:
+    def named(candidate: Candidate) -> tuple[str, Probabilities]:
         return candidate.name, found[candidate]
 
     pairs = [
         against((trained_name, fp32), named(c), INT8_TOLERANCE if c.precision == "int8" else FLOAT_TOLERANCE)
         for c in exported
     ]
-    if shipped != quantized:
-        pairs.append(against(named(quantized), named(shipped), INT8_TOLERANCE, WORST_FRAMES))
+    if deployed != quantized:
+        pairs.append(against(named(quantized), named(deployed), INT8_TOLERANCE, WORST_FRAMES))
     pairs += [against(named(quantized), named(c), None, WORST_FRAMES) for c in others]
     temperature = recalibration.temperature if recalibration is not None else 1.0
     if uncalibrated is not None and temperature != 1:
-        scaled = (f"{uncalibrated.name} without temperature, scaled", scale(found[uncalibrated], temperature))
-        pairs.append(against(scaled, named(shipped), FLOAT_TOLERANCE))
+        scaled = (f"{uncalibrated.name} without temperature, scaled", apply_temperature(found[uncalibrated], temperature))
+        pairs.append(against(scaled, named(deployed), FLOAT_TOLERANCE))
         pairs.append(
-            against((f"{trained_name} at that temperature", scale(fp32, temperature)), named(shipped), None, WORST_FRAMES)
+            against(
+                (f"{trained_name} at that temperature", apply_temperature(fp32, temperature)),
+                named(deployed),
+                None,
+                WORST_FRAMES,
+            )
         )
     else:
-        pairs.append(against((trained_name, fp32), named(shipped), None, WORST_FRAMES))
-    verification = summarize(
-        records, index.labels, fp32, found[shipped], tuple(pairs), shipped, np.stack(taught) if taught else None
+        pairs.append(against((trained_name, fp32), named(deployed), None, WORST_FRAMES))
+    verification = summarize_verification(
+        records, index.labels, fp32, found[deployed], tuple(pairs), deployed, np.stack(taught) if taught else None
     )
     return replace(
         verification,
-        calibration=_calibration(records, found, shipped, uncalibrated, recalibration),
-        partings=_partings(exported, quantized, (shipped, *others), pairs, found, records, root, contract, layers),
-        executed=openvino_backend.executed_layers(shipped.model) if shipped.backend == openvino_backend.NAME else (),
+        calibration=_calibration(records, found, deployed, uncalibrated, recalibration),
+        partings=_divergences(exported, quantized, (deployed, *others), pairs, found, records, root, contract, layers),
+        executed=openvino_backend.executed_layers(deployed.model) if deployed.backend == openvino_backend.NAME else (),
     )
 
 
 def _calibration(
     records: Sequence[ImageRecord],
-    found: dict[Candidate, Answers],
-    shipped: Candidate,
+    found: dict[Candidate, Probabilities],
+    deployed: Candidate,
     uncalibrated: Candidate | None,
     recalibration: Recalibration | None,
 ) -> CalibrationCheck | None:
@@ -187,22 +194,22 @@ def _calibration(
         val_nll_after=recalibration.val_nll_after,
         answered_by=recalibration.answered_by,
         note=recalibration.note,
-        before=calibration_figures(found[uncalibrated], labels, groups),
-        after=calibration_figures(found[shipped], labels, groups),
+        before=calibration_metrics(found[uncalibrated], labels, groups),
+        after=calibration_metrics(found[deployed], labels, groups),
     )
 
 
-def _partings(
+def _divergences(
     exported: Sequence[Candidate],
     quantized: Candidate,
     compiled: Sequence[Candidate],
     pairs: Sequence[Parity],
-    found: dict[Candidate, Answers],
+    found: dict[Candidate, Probabilities],
     records: Sequence[ImageRecord],
     root: Path,
     contract: InputContract,
     layers: Literal["on-failure", "always"],
-) -> tuple[Parting, ...]:
+) -> tuple[LayerDivergence, ...]:
     """Compare layer by layer each graph with what backends make of it, where a pair failed or where it is always asked."""
     failed = {pair.b for pair in pairs if not pair.passed} | {
         pair.b for pair in pairs if pair.a == quantized.name and pair.p95_abs > INT8_TOLERANCE
@@ -214,12 +221,12 @@ def _partings(
     for written, other, threshold_db in wanted:
         if other == written or other.backend not in OPENERS or written.model.suffix != ".onnx":
             continue
-        apart = np.abs(found[written].astype(np.float64) - found[other]).max(axis=1)
-        worst = np.argsort(-apart, kind="stable")[:PARTING_FRAMES]
+        deviation = np.abs(found[written].astype(np.float64) - found[other]).max(axis=1)
+        worst = np.argsort(-deviation, kind="stable")[:DIVERGENCE_FRAMES]
         frames = [frame_from_file(root / records[int(row)].path, contract) for row in worst]
         names = (written.name, other.name)
         partings.append(
-            find_parting(written.model, other.model, other.backend, frames, names=names, threshold_db=threshold_db)
+            find_divergence(written.model, other.model, other.backend, frames, names=names, threshold_db=threshold_db)
         )
     return tuple(partings)
 
@@ -236,26 +243,26 @@ def _opened(candidates: Sequence[Candidate]) -> Iterator[list[tuple[Candidate, P
             runner.close()
 
 
-def compare(
+def compare_outputs(
     a: str,
     b: str,
-    answers: Mapping[str, NDArray[Any]],
+    outputs: Mapping[str, NDArray[Any]],
     tolerance: float | None,
     *,
     records: Sequence[ImageRecord] = (),
     worst: int = 0,
 ) -> Parity:
-    """Compare two implementations' answers ``[N, classes]`` on the same frames.
+    """Compare two implementations' predictions ``[N, classes]`` on the same frames.
 
     Args:
-        a: The reference, a key of ``answers``.
+        a: The reference, a key of ``outputs``.
         b: The other.
-        answers: By implementation.
+        outputs: By implementation.
         tolerance: Largest 95th percentile allowed; None: reported only.
         records: The frames' images; without them nobody knows which answer is right.
         worst: How many of the frames that differ most are kept.
     """
-    one, other = answers[a].astype(np.float64), answers[b].astype(np.float64)
+    one, other = outputs[a].astype(np.float64), outputs[b].astype(np.float64)
     noise = float(((one - other) ** 2).sum())
     per_frame = np.abs(one - other).max(axis=1)
     p95_abs = float(np.quantile(per_frame, 0.95))
@@ -276,7 +283,7 @@ def compare(
         only_b_right=split[1],
         mcnemar_p=split[2],
         worst=tuple(
-            ApartFrame(
+            DisagreementFrame(
                 path=records[row].path,
                 label=records[row].label,
                 a=tuple(float(p) for p in one[row]),
@@ -287,10 +294,10 @@ def compare(
     )
 
 
-def answer(
+def predict_images(
     candidates: Sequence[Candidate], records: Sequence[ImageRecord], root: Path, contract: InputContract
-) -> list[Answers]:
-    """Answer images with several implementations.
+) -> list[Probabilities]:
+    """Classify images with several implementations.
 
     Returns:
         One array a candidate, float32 ``[N, classes]``.
@@ -299,7 +306,7 @@ def answer(
         DataError: An image cannot be read.
         ModelError: A backend refuses its model.
     """
-    found: list[list[Answers]] = [[] for _ in candidates]
+    found: list[list[Probabilities]] = [[] for _ in candidates]
     with _opened(candidates) as runners:
         for record in records:
             frame = np.ascontiguousarray(frame_from_file(root / record.path, contract))
@@ -308,16 +315,16 @@ def answer(
     return [np.stack(rows) for rows in found]
 
 
-def summarize(
+def summarize_verification(
     records: Sequence[ImageRecord],
     labels: Sequence[str],
-    fp32: Answers,
-    compiled: Answers,
+    fp32: Probabilities,
+    compiled: Probabilities,
     parity: tuple[Parity, ...],
-    shipped: Candidate,
-    teacher: Answers | None = None,
+    deployed: Candidate,
+    teacher: Probabilities | None = None,
 ) -> Verification:
-    """Return accuracies, recalls and flips of what ships, from answers ``[N, classes]`` of FP32, itself, a teacher."""
+    """Return accuracies, recalls and flips of what is deployed, from answers ``[N, classes]`` of FP32, itself, a teacher."""
     truth = np.array([record.label for record in records])
     groups = [record.group for record in records]
     before, after = fp32.argmax(axis=1), compiled.argmax(axis=1)
@@ -339,8 +346,8 @@ def summarize(
             )
             for row, record in enumerate(records)
         ),
-        precision=shipped.precision,
-        backend=shipped.backend,
+        precision=deployed.precision,
+        backend=deployed.backend,
     )
 
 

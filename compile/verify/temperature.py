@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from weckd_edge.artifacts import BuiltModel, DatasetIndex, ImageRecord, InputContract, Recalibration, Selection
+from weckd_edge.artifacts import BuiltModel, DatasetIndex, ImageRecord, InputContract, PrecisionSelection, Recalibration
 from weckd_edge.compile.backends import openvino_backend
-from weckd_edge.compile.graph import check, load_graph, producers
-from weckd_edge.compile.verify.parity import Answers, Candidate
+from weckd_edge.compile.graph import check_graph, load_graph, producers
+from weckd_edge.compile.verify.parity import Candidate, Probabilities
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import Progress
@@ -32,21 +32,21 @@ SCALED_NAME = "scaled_logits"
 
 
 def recalibrate(
-    selection: Selection,
+    selection: PrecisionSelection,
     source: Path,
-    shipped: Candidate,
+    deployed: Candidate,
     index: DatasetIndex,
     root: Path,
     contract: InputContract,
     folder: Path,
     progress: Progress,
 ) -> Recalibration:
-    """Find a temperature on the validation images, as what ships answers them, and write the graph with it inside.
+    """Find a temperature on the validation images, as what is deployed answers them, and write the graph with it inside.
 
     Args:
         selection: The graph, and what was built of it.
         source: The folder they lie in.
-        shipped: What was made of it and will ship, or the graph as it is written where the device builds its own.
+        deployed: What was made of it and will ship, or the graph as it is written where the device builds its own.
         index: The data set; its validation images are used.
         root: Its folder.
         contract: The frame.
@@ -64,7 +64,7 @@ def recalibrate(
     graph = load_graph(onnx)
     labels = np.array([record.label for record in records])
     found = fit_temperature(
-        _answers(shipped, records, root, contract, progress), labels, [record.group for record in records]
+        _predict_images(deployed, records, root, contract, progress), labels, [record.group for record in records]
     )
     temperature, note, after = found.value, found.note, found.nll_after
     if temperature != 1.0 and _last_softmax(graph) is None:
@@ -73,8 +73,8 @@ def recalibrate(
     if temperature == 1.0:
         write_atomic(path, onnx.read_bytes())
     else:
-        set_temperature(graph, temperature)
-        check(graph)
+        set_graph_temperature(graph, temperature)
+        check_graph(graph)
         write_atomic(path, graph.SerializeToString(deterministic=True))
     return Recalibration(
         onnx=file_ref(folder, path),
@@ -84,14 +84,16 @@ def recalibrate(
         val_groups=len({record.group for record in records}),
         val_nll_before=found.nll_before,
         val_nll_after=after,
-        answered_by=shipped.name,
+        answered_by=deployed.name,
         note=note,
         source_sha256=sha256_file(onnx),
-        built=_build(selection, source, path, temperature, folder),
+        built=_build_calibrated(selection, source, path, temperature, folder),
     )
 
 
-def _build(selection: Selection, source: Path, onnx: Path, temperature: float, folder: Path) -> BuiltModel | None:
+def _build_calibrated(
+    selection: PrecisionSelection, source: Path, onnx: Path, temperature: float, folder: Path
+) -> BuiltModel | None:
     """Return what was built, with the temperature inside: from the graph, or from an IR that no graph of ours holds."""
     built = selection.built
     if built is None:
@@ -101,12 +103,12 @@ def _build(selection: Selection, source: Path, onnx: Path, temperature: float, f
             shutil.copyfile(source / ref.path, folder / ref.path)
         return built
     if selection.quantized is None and selection.precision == "int8":
-        files = openvino_backend.set_temperature(source / built.files[0].path, temperature, folder)
+        files = openvino_backend.set_ir_temperature(source / built.files[0].path, temperature, folder)
         return replace(built, files=files)
-    return openvino_backend.build(onnx, selection.precision, folder)
+    return openvino_backend.build_ir(onnx, selection.precision, folder)
 
 
-def set_temperature(model: ModelProto, temperature: float) -> None:
+def set_graph_temperature(model: ModelProto, temperature: float) -> None:
     """Put a multiplication by ``1 / temperature`` between the logits and the Softmax that makes the graph's output.
 
     Nothing before the logits changes, so that the int8 part is the one that was chosen.
@@ -137,9 +139,9 @@ def _last_softmax(model: ModelProto) -> NodeProto | None:
     return maker if maker is not None and maker.op_type == "Softmax" else None
 
 
-def _answers(
+def _predict_images(
     candidate: Candidate, records: Sequence[ImageRecord], root: Path, contract: InputContract, progress: Progress
-) -> Answers:
+) -> Probabilities:
     runner = open_runner(candidate.backend, candidate.model, reference=candidate.reference)
     try:
         rows = []

@@ -16,7 +16,7 @@ from pathlib import Path
 from weckd_edge.bundle.reader import Bundle, sealed_files
 from weckd_edge.core.serialization import to_json
 from weckd_edge.devices.remote.agent import CODE
-from weckd_edge.devices.remote.bench_request import BUNDLE, JOB_FILE, Job
+from weckd_edge.devices.remote.bench_request import BUNDLE, JOB_FILE, BenchRequest
 
 PACKAGES = (
     "artifacts",
@@ -62,19 +62,19 @@ def _place(package: str) -> Path:
     return Path(importlib.import_module(package).__path__[0])
 
 
-def make_parcel(bundle: Bundle | None, job: Job) -> bytes:
+def make_payload(bundle: Bundle | None, request: BenchRequest) -> bytes:
     """Pack code, bundle and job; equal contents give equal bytes.
 
     Args:
         bundle: What to send; None where the job names one on the device. What ``finalize`` built here stays here.
-        job: What to measure.
+        request: What to measure.
     """
     packed = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=_LEVEL, mtime=0) as file,
         tarfile.open(fileobj=file, mode="w") as archive,
     ):
-        _add(archive, JOB_FILE, to_json(job).encode())
+        _add(archive, JOB_FILE, to_json(request).encode())
         for name, path in code_files():
             _add(archive, f"{CODE}/{name}", path.read_bytes())
         if bundle is not None:

@@ -14,7 +14,6 @@ from weckd_edge.artifacts import (
     ChainRecord,
     CoveragePoint,
     DatasetIndex,
-    FarKind,
     FileRef,
     Gate,
     GoldenFrames,
@@ -23,17 +22,18 @@ from weckd_edge.artifacts import (
     InputContract,
     Latency,
     Link,
+    LinkSelection,
     Manifest,
     Measurement,
+    OodSet,
     OperatingPoint,
+    PrecisionSelection,
     Prediction,
     Rate,
-    Selection,
-    Shipping,
     Verification,
 )
 from weckd_edge.config import ReportConfig
-from weckd_edge.metrics import measure_performance
+from weckd_edge.metrics import measure_metrics
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.report import Evidence, Picture, write_evidence, write_report
 
@@ -149,7 +149,7 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
             ),
         ),
         build=BuildRecord(config="{}", stages=(), data_name="ears"),
-        selection=Selection(
+        selection=PrecisionSelection(
             trials=(),
             chosen="int8",
             reason="int8 was asked for",
@@ -160,8 +160,8 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
             quantized=None,
             built=None,
         ),
-        shipping=Shipping(chosen="M2", reason="M2 was asked for"),
-        performance=measure_performance(
+        shipping=LinkSelection(chosen="M2", reason="M2 was asked for"),
+        performance=measure_metrics(
             verification,
             index,
             ReportConfig(),
@@ -181,7 +181,7 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
             curve=tuple(CoveragePoint(coverage=c / 10, risk=c / 50) for c in range(1, 11)),
             aurc=0.1,
             kinds=(
-                FarKind(name="black frames", frames=20, score_auroc=1.0, guard_auroc=1.0, network_auroc=0.6, refused=1.0),
+                OodSet(name="black frames", frames=20, score_auroc=1.0, guard_auroc=1.0, network_auroc=0.6, refused=1.0),
             ),
         ),
     )

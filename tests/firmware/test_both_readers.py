@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weckd_edge.artifacts import BuiltModel, FrameGuard, QualityBars
+from weckd_edge.artifacts import BuiltModel, FrameGuard, QualityLimits
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
@@ -43,7 +43,7 @@ def folder(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings={"INFERENCE_PRECISION_HINT": "f32"},
     )
     rows = tuple((0.5,) * (row + 1) for row in range(FEATURES))
-    guard = FrameGuard(bars=QualityBars(least_contrast=2.0), mean=(1.0,) * FEATURES, whitening=rows, most_unfamiliar=1e9)
+    guard = FrameGuard(bars=QualityLimits(least_contrast=2.0), mean=(1.0,) * FEATURES, whitening=rows, most_unfamiliar=1e9)
     toy.write_bundle(folder, models=[model], guard=guard, tolerance={"echo": 0.5, "openvino": 0.02}, refuse_labels=("wax",))
     return folder
 
@@ -213,7 +213,7 @@ def test_both_readers_take_the_same_golden_arrays(
         assert (status in (0, -18), by_python) == (is_taken, None if is_taken else "format"), (what, status)
 
 
-def test_golden_answers_are_finite_numbers_of_each_frame(
+def test_golden_predictions_are_finite_numbers_of_each_frame(
     readers: ModuleType, crafted_bundles: ModuleType, readers_of: Any, base: Any
 ) -> None:
     good = np.load(readers_of.folder / "selftest/expected.npy")

@@ -42,7 +42,7 @@ def test_a_static_library_links(firmware: ModuleType, tmp_path: Path) -> None:
     run(tmp_path / "user")
 
 
-def test_c_and_cpp_examples_answer_a_golden_frame(library: Any, bundle: Path, toy: ModuleType, tmp_path: Path) -> None:
+def test_c_and_cpp_examples_predict_a_golden_frame(library: Any, bundle: Path, toy: ModuleType, tmp_path: Path) -> None:
     if library.openvino is None:
         pytest.skip("OpenVINO's wheel is not installed")
     frame = np.load(bundle / "selftest/frames.npy")[0]
@@ -65,7 +65,7 @@ def binding(firmware: ModuleType) -> ModuleType:
     return module
 
 
-def test_the_python_binding_answers_and_tells_memory(
+def test_the_python_binding_predictions_and_tells_memory(
     firmware: ModuleType, library: Any, bundle: Path, toy: ModuleType
 ) -> None:
     module = binding(firmware)
@@ -140,7 +140,7 @@ def test_what_the_guides_show_compiles(firmware: ModuleType, tmp_path: Path, pag
     run("cc", "-std=c11", "-Wall", "-Wextra", "-I", firmware.SOURCE / "include", "-fsyntax-only", tmp_path / "shown.c")
 
 
-def test_the_watchdog_is_told(firmware: ModuleType, tmp_path: Path) -> None:
+def test_the_watchdog_is_reported(firmware: ModuleType, tmp_path: Path) -> None:
     import ctypes
     import socket
 

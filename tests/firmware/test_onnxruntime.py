@@ -49,7 +49,7 @@ def write_graph(toy: ModuleType, folder: Path, text: str) -> Path:
     return raw
 
 
-def test_the_stand_ins_graph_answers_from_the_frame_where_it_lies(
+def test_the_stand_ins_graph_predicts_from_the_frame_where_it_lies(
     sanitized: Any, firmware: ModuleType, toy: ModuleType, tmp_path: Path
 ) -> None:
     raw = write_graph(toy, tmp_path / "bundle", f"graph uint8 {toy.SIDE} {toy.SIDE} 3")
@@ -134,7 +134,7 @@ def quantize(bundle: Bundle, images: NDArray[np.uint8]) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_answers_are_pythons_to_the_bit_where_versions_are_equal(
+def test_predictions_are_pythons_to_the_bit_where_versions_are_equal(
     precision: str, library: Any, firmware: ModuleType, toy: ModuleType, tmp_path: Path
 ) -> None:
     runtime = real()
@@ -155,7 +155,7 @@ def test_answers_are_pythons_to_the_bit_where_versions_are_equal(
     assert f"backend onnxruntime {importlib.metadata.version('onnxruntime')}" in out
 
 
-def test_the_library_itself_allocates_nothing_while_it_answers(library: Any, toy: ModuleType, tmp_path: Path) -> None:
+def test_the_library_itself_allocates_nothing_while_it_predictions(library: Any, toy: ModuleType, tmp_path: Path) -> None:
     write_graph(toy, tmp_path / "bundle", "graph uint8 8 8 3")
     out = library.run("no_allocation", tmp_path / "bundle", "onnxruntime", stand_in(library))
     in_open, first, second = map(int, re.findall(r"\d+", out))

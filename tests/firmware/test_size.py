@@ -44,7 +44,7 @@ def test_the_readme_says_the_size_that_the_table_says(footprint: ModuleType) -> 
         assert int(kilobytes) * 1000 == pytest.approx(table[which]["stripped"], rel=0.1)
 
 
-def test_a_table_that_is_off_is_told(footprint: ModuleType) -> None:
+def test_a_table_that_is_off_is_reported(footprint: ModuleType) -> None:
     told = footprint.read_table()["x86-64"]
     assert not footprint.what_is_apart(told, told)
     (words,) = footprint.what_is_apart({**told, "open_stack": told["open_stack"] * 2}, told)
@@ -53,7 +53,7 @@ def test_a_table_that_is_off_is_told(footprint: ModuleType) -> None:
     assert any("of the heap" in words for words in footprint.what_is_apart({**told, "classify_heap": 8}, told))
 
 
-def test_many_answers_and_openings_take_no_more(library: Any, bundle: Path) -> None:
+def test_many_predictions_and_openings_take_no_more(library: Any, bundle: Path) -> None:
     """The million is run by hand: docs/firmware.md. Pages of code may be touched late; a heap that grew would leak."""
     lines = library.run("soak", bundle, "echo", "-", 20_000, 100).splitlines()
     assert [line.split()[:2] for line in lines] == [["frames", "20000"], ["openings", "100"]]

@@ -143,7 +143,7 @@ def test_a_preparing_program_is_waited_for_where_children_are_ignored(tool: Any,
         assert (done.returncode, words in done.stdout + done.stderr) == (code, True), done.stderr
 
 
-def test_a_start_waits_no_longer_than_it_was_told(tool: Any, make: Make) -> None:
+def test_a_start_waits_no_longer_than_it_was_reported(tool: Any, make: Make) -> None:
     tool.take(make(1))
     with held(tool):
         done = tool.call("boot", "--wait", 1)
@@ -193,7 +193,7 @@ def test_closed_standard_files_are_not_mixed_up_with_the_store(
     assert (tool.store / "lock").read_bytes() == b""  # and nothing was said into another file
 
 
-def test_an_answer_that_cannot_be_written_is_no_success_and_a_start_is(tool: Any, make: Make) -> None:
+def test_a_prediction_that_cannot_be_written_is_no_success_and_a_start_is(tool: Any, make: Make) -> None:
     tool.take(make(1))
     for command, code in (("status", 1), ("boot", 0)):
         words = list(map(str, [tool.program, *tool.options(), command]))

@@ -19,8 +19,8 @@ from weckd_edge.config import TrainConfig
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import write_atomic
 from weckd_edge.train.distill.distributed import check_batch, fabric_for, synchronised
-from weckd_edge.train.distill.sampler import Feed, batch_parts, epoch_batches
-from weckd_edge.train.distill.task import Batch, Task
+from weckd_edge.train.distill.sampler import TrainingImages, batch_parts, epoch_batches
+from weckd_edge.train.distill.task import Batch, TrainingTask
 from weckd_edge.train.networks.models import Student
 
 logger = logging.getLogger(__name__)
@@ -65,14 +65,14 @@ def make_optimizer(
 
 
 def _classifier(student: Student) -> nn.Module:
-    module: nn.Module = student.trunk.get_classifier()  # type: ignore[operator]  # timm's models are untyped
+    module: nn.Module = student.backbone.get_classifier()  # type: ignore[operator]  # timm's models are untyped
     return module
 
 
-def fit(
+def fit_student(
     student: Student,
-    task: Task,
-    feed: Feed,
+    task: TrainingTask,
+    feed: TrainingImages,
     config: TrainConfig,
     *,
     seed: int,
@@ -92,7 +92,7 @@ def fit(
         name: Shown beside the progress.
         scratch: Where the checkpoint is kept.
         progress: Where the work is shown.
-        classifier_rate: How many times the trunk's learning rate the classifier takes.
+        classifier_rate: How many times the backbone's learning rate the classifier takes.
 
     Returns:
         The same student, in evaluation mode, on the CPU.
@@ -112,7 +112,7 @@ def fit(
     model, optimizer = fabric.setup(compiled, optimizer)
     checkpoint = scratch / CHECKPOINT
     total = config.epochs * config.steps_per_epoch
-    average = Average(student, 1 - 1 / max(1.0, config.ema * total)) if config.ema else None
+    average = WeightAverage(student, 1 - 1 / max(1.0, config.ema * total)) if config.ema else None
     done = _resume(fabric, checkpoint, student, optimizer, average)
     with progress.task(name, total, done * config.steps_per_epoch) as shown, reproducible(config.threads):
         for epoch in range(done, config.epochs):
@@ -152,7 +152,7 @@ def fit(
     return given.cpu().eval()
 
 
-class Average:
+class WeightAverage:
     """The exponential moving average of a student's weights and batch-norm statistics.
 
     The decay starts low, ``(1 + n) / (10 + n)`` after ``n`` steps, so that the first steps do not linger.
@@ -194,7 +194,7 @@ def _set_learning_rate(optimizer: Any, peaks: list[float], part: float, warmup: 
         group["lr"] = peak * factor
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read_checkpoint(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
@@ -205,7 +205,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     return state
 
 
-def _save(path: Path, student: Student, optimizer: Any, average: Average | None, epochs: int) -> None:
+def _save(path: Path, student: Student, optimizer: Any, average: WeightAverage | None, epochs: int) -> None:
     state = {"student": student.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epochs}
     if average is not None:
         state |= {"average": average.state, "average_steps": average.steps}
@@ -215,9 +215,9 @@ def _save(path: Path, student: Student, optimizer: Any, average: Average | None,
     write_atomic(path, written.getvalue())
 
 
-def _resume(fabric: Fabric, path: Path, student: Student, optimizer: Any, average: Average | None) -> int:
+def _resume(fabric: Fabric, path: Path, student: Student, optimizer: Any, average: WeightAverage | None) -> int:
     """Take up the first process's checkpoint in every process; return how many epochs it holds."""
-    state = fabric.broadcast(_read(path) if fabric.global_rank == 0 else None)
+    state = fabric.broadcast(_read_checkpoint(path) if fabric.global_rank == 0 else None)
     if state is None:
         return 0
     try:

@@ -18,20 +18,22 @@ from weckd_edge.train.networks.preprocess import crop_and_resize, network_input
 BATCH = 32
 
 
-def predict(student: Student, contract: InputContract, root: Path, records: Sequence[ImageRecord]) -> NDArray[np.float32]:
+def predict_records(
+    student: Student, contract: InputContract, root: Path, records: Sequence[ImageRecord]
+) -> NDArray[np.float32]:
     """Return probabilities ``[N, classes]`` of images on disk."""
-    answers: list[NDArray[np.float32]] = []
+    probabilities: list[NDArray[np.float32]] = []
     student.eval()
     frames = frames_of([root / record.path for record in records], contract)
     with torch.inference_mode():
         for start in range(0, len(records), BATCH):
             block = [next(frames) for _ in records[start : start + BATCH]]
             logits, _ = student(network_input(torch.from_numpy(np.concatenate(block)), contract))
-            answers.append(logits.softmax(dim=1).numpy())
-    return np.concatenate(answers)
+            probabilities.append(logits.softmax(dim=1).numpy())
+    return np.concatenate(probabilities)
 
 
-def accuracy(probabilities: NDArray[np.float32], records: Sequence[ImageRecord]) -> Rate:
+def record_accuracy(probabilities: NDArray[np.float32], records: Sequence[ImageRecord]) -> Rate:
     """Return the rate of right answers with its interval by groups."""
     truth = np.array([r.label for r in records])
     return rate_by_group(probabilities.argmax(axis=1) == truth, [r.group for r in records])
@@ -64,13 +66,13 @@ def frame_predictor(link: Link, folder: Path) -> Callable[[NDArray[np.uint8]], N
     """Return a function from one frame ``[1, H, W, 3]`` to probabilities ``[classes]``, for comparison with exports."""
     student = load_link(link, folder)
 
-    def answer(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def predict(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
             logits, _ = student(network_input(torch.tensor(frame), link.input))
             result: NDArray[np.float32] = logits.softmax(dim=1)[0].numpy()
         return result
 
-    return answer
+    return predict
 
 
 def network_predictor(link: Link, folder: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:

@@ -14,7 +14,7 @@ import click
 
 import weckd_edge
 from weckd_edge.cli.console.failing import describe_defect, explain
-from weckd_edge.cli.console.output import HELP, say, say_lines
+from weckd_edge.cli.console.output import HELP, print_lines, print_message
 from weckd_edge.core.errors import WeckdError, did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -110,16 +110,16 @@ def main(args: list[str] | None = None) -> None:
     except BrokenPipeError:
         _exit(EXIT_FAILED)
     except Exception as err:
-        said = explain(err)
-        if said is None:
-            tell_defect(err)
+        message = explain(err)
+        if message is None:
+            report_defect(err)
         logger.info("where it failed", exc_info=err)
-        _leave(f"error: {said}", EXIT_FAILED)
+        _leave(f"error: {message}", EXIT_FAILED)
     else:
         _exit(code if isinstance(code, int) else 0)
 
 
-def tell_defect(err: Exception) -> NoReturn:
+def report_defect(err: Exception) -> NoReturn:
     """Leave with one line about an error that nobody has foreseen."""
     logger.info("where it failed", exc_info=err)
     _leave(f"error: {describe_defect(err)}", EXIT_DEFECT)
@@ -145,8 +145,8 @@ def _open_streams() -> None:
 
 def _leave(message: str, code: int, lines: tuple[str, ...] = ()) -> NoReturn:
     with contextlib.suppress(OSError):
-        say(message)
-        say_lines(lines)
+        print_message(message)
+        print_lines(lines)
     _exit(code)
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.config.base import check, check_within
-from weckd_edge.config.bench import MOST_QUERIES
+from weckd_edge.config.base import check_setting, check_within
+from weckd_edge.config.bench import MAX_QUERIES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ShipConfig:
+class SelectConfig:
     """Which link of the chain ships.
 
     Attributes:
-        link: ``smallest``: every link is quantized, compiled, timed and held against the bars on validation images, and the
+        link: ``smallest``: every link is quantized, compiled, timed and held against the limits on validation images, and the
             smallest that misses none ships. Else ``last``, or a link's name such as ``M2``, and no other is compiled.
         queries: Frames on which each link is timed for that.
         measurements: What ``weckd-edge predict --calibrate`` wrote on the device, relative to the config file: where the
@@ -26,6 +26,8 @@ class ShipConfig:
 
     def __post_init__(self) -> None:
         named = self.link[:1] == "M" and self.link[1:].isdecimal() and len(self.link) <= 4
-        check(named or self.link in ("smallest", "last"), f"link = '{self.link}': expected smallest, last, or such as M2")
-        check(self.queries >= 64, f"queries = {self.queries}: a 90th percentile needs at least 64")
-        check_within("queries", self.queries, 64, MOST_QUERIES)
+        check_setting(
+            named or self.link in ("smallest", "last"), f"link = '{self.link}': expected smallest, last, or such as M2"
+        )
+        check_setting(self.queries >= 64, f"queries = {self.queries}: a 90th percentile needs at least 64")
+        check_within("queries", self.queries, 64, MAX_QUERIES)

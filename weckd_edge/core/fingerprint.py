@@ -10,7 +10,7 @@ import weckd_edge
 LIBRARIES = ("torch", "timm", "onnx", "onnxruntime", "openvino", "tensorrt-rtx", "numpy", "pillow")
 
 
-def versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
     """Return the versions of this software and of the libraries whose results depend on them, where installed."""
     found = {"weckd-edge": weckd_edge.__version__, "python": platform.python_version()}
     for name in LIBRARIES:

@@ -20,7 +20,7 @@ from weckd_edge.core.store import Workspace, explain_os_errors
 from weckd_edge.devices.jetson.recipe import check_tensorrt
 from weckd_edge.devices.latency_model.measurements import read_measurements
 from weckd_edge.devices.profiles.profile import DeviceProfile, load_profile
-from weckd_edge.pipeline.output_paths import Source, bundle_name, check_place, normal_path
+from weckd_edge.pipeline.output_paths import ReadPath, bundle_name, check_place, normal_path
 from weckd_edge.pipeline.stages import BuildOutcome, BuildRequest, Stages
 
 __all__ = ["BuildOutcome", "BuildRequest", "build", "keeps_results", "train_along"]
@@ -87,7 +87,7 @@ def workspace_of(out: Path) -> Path:
     return out.with_name(out.name + ".work")
 
 
-def sources_of(request: BuildRequest) -> tuple[Source, ...]:
+def sources_of(request: BuildRequest) -> tuple[ReadPath, ...]:
     """Return everything a build reads, by the words for it."""
     config = request.config
     named = [
@@ -99,10 +99,10 @@ def sources_of(request: BuildRequest) -> tuple[Source, ...]:
         *(("a link's weights", link.weights) for link in config.link),
         ("the key", request.key),
     ]
-    return tuple(Source(what, Path(path)) for what, path in named if path)
+    return tuple(ReadPath(what, Path(path)) for what, path in named if path)
 
 
-def check_output(out: Path, sources: Sequence[Source] = ()) -> None:
+def check_output(out: Path, sources: Sequence[ReadPath] = ()) -> None:
     """Refuse an output folder that holds something other than an earlier bundle, that is read, or that no bundle can have.
 
     Args:

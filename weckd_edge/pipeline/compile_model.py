@@ -1,4 +1,4 @@
-"""The pipeline of ``weckd-edge compile``: the stages of a build behind the training, for a network that was brought."""
+"""The pipeline of ``weckd-edge compile``: the stages of a build behind the training, for a network that was imported."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import numpy as np
 from weckd_edge.artifacts import SCHEMA_VERSION, ChainRecord, DatasetIndex, ExportedModel, ImageRecord, Link, Target
 from weckd_edge.config import BuildConfig, DataConfig, LinkConfig
 from weckd_edge.core.errors import ConfigError, DataError, StoreError
-from weckd_edge.core.fingerprint import versions
+from weckd_edge.core.fingerprint import library_versions
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace, sha256_file
 from weckd_edge.devices.profiles.profile import DeviceProfile
 from weckd_edge.pipeline.build import check_libraries, check_output, choose_profile, sources_of, workspace_of
-from weckd_edge.pipeline.import_model import Adopted, Brought
-from weckd_edge.pipeline.output_paths import Source, normal_path
+from weckd_edge.pipeline.import_model import ImportedModel, NetworkSource
+from weckd_edge.pipeline.output_paths import ReadPath, normal_path
 from weckd_edge.pipeline.stages import BuildOutcome, BuildRequest, Stages
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
     from weckd_edge.compile.importing.hints import InputHints
     from weckd_edge.compile.verify.parity import Predictor
-    from weckd_edge.train.distill.chain import Chain
+    from weckd_edge.train.distill.chain import TrainedChain
 
 DISK_MIB = 64
 DISK_FACTOR = 16
 """Free space asked for: this many MiB for frames and reports, and this many times the weights, which every stage writes."""
 
-MOST_WITNESSES = 128
+MAX_TRIAL_IMAGES = 128
 """So many images, none of the test split, are shown to an imported network under other descriptions."""
 
 FEWEST_CALIBRATION = 32
@@ -52,7 +52,7 @@ class CompileRequest:
         device: Name or file of a device profile; None takes the target's default.
         out: The bundle's folder.
         hints: What the file does not tell of its input.
-        config: Splits, calibration, bars and bench; its chain only counts for how many shares a build would cut.
+        config: Splits, calibration, limits and bench; its chain only counts for how many shares a build would cut.
         model: timm name and options of a checkpoint; None: the checkpoint says it itself.
         weights_key: Which of a checkpoint's tables of weights to take; None decides.
         labels: Classes in the order of the network's outputs; None: as the data set's are sorted.
@@ -92,7 +92,7 @@ class CompileRequest:
 
 
 def compile_network(request: CompileRequest, progress: Progress) -> BuildOutcome:
-    """Compile a network that was brought, or go on where an earlier run was stopped.
+    """Compile a network that was imported, or go on where an earlier run was stopped.
 
     Raises:
         WeckdError: Anything a user can mend. Where the network, the request or the disk is at fault, nothing is changed.
@@ -100,10 +100,10 @@ def compile_network(request: CompileRequest, progress: Progress) -> BuildOutcome
     out = normal_path(request.out)
     build = request.as_build()
     profile = choose_profile(request.target, request.device)
-    more = () if request.calibrate_on is None else (Source("--calibrate-on", request.calibrate_on),)
+    more = () if request.calibrate_on is None else (ReadPath("--calibrate-on", request.calibrate_on),)
     check_output(out, (*sources_of(build), *more))
     check_libraries(build)
-    brought = open_brought(request)
+    brought = open_source_network(request)
     check_disk(out, brought.bytes)
     workspace = Workspace(workspace_of(out))
     try:
@@ -113,8 +113,8 @@ def compile_network(request: CompileRequest, progress: Progress) -> BuildOutcome
         workspace.remove_if_empty()
 
 
-def open_brought(request: CompileRequest) -> Brought:
-    """Open what was brought, as its name tells: a folder, an ``.onnx`` file, or a checkpoint.
+def open_source_network(request: CompileRequest) -> NetworkSource:
+    """Open what was imported, as its name tells: a folder, an ``.onnx`` file, or a checkpoint.
 
     Raises:
         ConfigError: An option contradicts it, or a checkpoint has no model.
@@ -165,7 +165,7 @@ def check_disk(out: Path, weights: int) -> None:
 
 
 class CompileStages(Stages):
-    """The stages of a build with a brought network in place of a chain: where ``Stages`` trains, this adopts.
+    """The stages of a build with an imported network in place of a chain: where ``Stages`` trains, this adopts.
 
     Everything behind the export (the search among candidates too) is that of ``Stages``.
     """
@@ -173,7 +173,7 @@ class CompileStages(Stages):
     def __init__(
         self,
         request: CompileRequest,
-        brought: Brought,
+        brought: NetworkSource,
         profile: DeviceProfile,
         workspace: Workspace,
         out: Path,
@@ -186,9 +186,9 @@ class CompileStages(Stages):
         self.calibration: tuple[DatasetIndex, Path] | None = None
         self.doubts: tuple[str, ...] = ()
 
-    def train(self) -> tuple[Stage[DatasetIndex], Chain]:
+    def train(self) -> tuple[Stage[DatasetIndex], TrainedChain]:
         """Read the data set and adopt the network, as a chain of one."""
-        from weckd_edge.train.distill.chain import Chain
+        from weckd_edge.train.distill.chain import TrainedChain
 
         index = self._data()
         self.check_data(index.artifact)
@@ -198,9 +198,9 @@ class CompileStages(Stages):
             self.calibration = read_calibration(
                 self.asked.calibrate_on, index.artifact, self.config, self.progress, skip_bad=self.asked.skip_bad
             )
-        adopted = self.stage(
+        imported = self.stage(
             "adopt",
-            Adopted,
+            ImportedModel,
             {
                 "brought": self.brought.key(),
                 "labels": index.artifact.labels,
@@ -208,39 +208,39 @@ class CompileStages(Stages):
                 "input": self.config.input,
                 "frame": sorted({(r.height, r.width) for r in index.artifact.images}),
                 "known": self.brought.former is not None,
-                "versions": versions(),
+                "versions": library_versions(),
             },
-            lambda folder: self.brought.adopt(index.artifact, self.root, self.config, folder),
+            lambda folder: self.brought.import_into(index.artifact, self.root, self.config, folder),
         )
-        self.said = adopted.artifact.said
-        link = adopted.artifact.link
-        for line in (*self.said, *self.brought.doubts):
+        self.notes = imported.artifact.notes
+        link = imported.artifact.link
+        for line in (*self.notes, *self.brought.doubts):
             self.progress.note(line)
-        self.doubts = (*self.brought.doubts, *self._look_for_mistakes(adopted, index.artifact).sentences)
-        stage = Stage(name="adopt", artifact=link, folder=adopted.folder, seconds=adopted.seconds, reused=adopted.reused)
-        return index, Chain(links=(stage,), twin=None, labels_used=link.labels_used)
+        self.doubts = (*self.brought.doubts, *self._find_description_mistakes(imported, index.artifact).sentences)
+        stage = Stage(name="adopt", artifact=link, folder=imported.folder, seconds=imported.seconds, reused=imported.reused)
+        return index, TrainedChain(links=(stage,), twin=None, labels_used=link.labels_used)
 
-    def _look_for_mistakes(self, adopted: Stage[Adopted], index: DatasetIndex) -> Doubts:
+    def _find_description_mistakes(self, imported: Stage[ImportedModel], index: DatasetIndex) -> DescriptionDoubts:
         """Try other descriptions of the network on images that are no test images."""
-        records = choose_witnesses(index, self.config.seed)
-        link = adopted.artifact.link
+        records = choose_trial_images(index, self.config.seed)
+        link = imported.artifact.link
         stage = self.stage(
             "doubts",
-            Doubts,
+            DescriptionDoubts,
             {
                 "link": link,
                 "is_bgr": self.brought.is_bgr,
                 "images": [[r.pixels_sha256, r.label] for r in records],
-                "versions": versions(),
+                "versions": library_versions(),
             },
-            lambda _: Doubts(sentences=self._mistakes(link, adopted.folder, records)),
+            lambda _: DescriptionDoubts(sentences=self._mistakes(link, imported.folder, records)),
         )
         for sentence in stage.artifact.sentences:
             self.progress.note(sentence)
         return stage.artifact
 
     def _mistakes(self, link: Link, folder: Path, records: Sequence[ImageRecord]) -> tuple[str, ...]:
-        from weckd_edge.compile.verify.usual_mistakes import Description, find_mistakes
+        from weckd_edge.compile.verify.usual_mistakes import InputDescription, find_mistakes
         from weckd_edge.train.distill.evaluate import network_images
 
         run, is_bgr = self.brought.run(link, folder), self.brought.is_bgr
@@ -248,7 +248,7 @@ class CompileStages(Stages):
             (lambda image: run(np.ascontiguousarray(image[:, ::-1]))) if is_bgr else run,
             network_images([self.root / record.path for record in records], link.input),
             np.array([record.label for record in records]),
-            Description(mean=link.input.mean, std=link.input.std, is_bgr=is_bgr),
+            InputDescription(mean=link.input.mean, std=link.input.std, is_bgr=is_bgr),
             link.labels,
             self.progress,
             takes_bytes=self.brought.takes_bytes,
@@ -285,7 +285,7 @@ class CompileStages(Stages):
             "input": artifact.input,
             "labels": artifact.labels,
             "cast_first": cast_first,
-            "versions": versions(),
+            "versions": library_versions(),
         }
         return self.stage(
             f"export-{artifact.name}",
@@ -300,12 +300,12 @@ class CompileStages(Stages):
     def _trained(self, link: Stage[Link]) -> Predictor:
         return self.brought.predictor(link.artifact, link.folder)
 
-    def _record(self, chain: Chain) -> ChainRecord:
-        return replace(super()._record(chain), brought=self.said, doubts=self.doubts)
+    def _record(self, chain: TrainedChain) -> ChainRecord:
+        return replace(super()._record(chain), brought=self.notes, doubts=self.doubts)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Doubts:
+class DescriptionDoubts:
     """What may be wrong with how a network was described.
 
     Attributes:
@@ -317,14 +317,14 @@ class Doubts:
     schema_version: int = SCHEMA_VERSION
 
 
-def choose_witnesses(index: DatasetIndex, seed: int) -> list[ImageRecord]:
-    """Return up to ``MOST_WITNESSES`` images, none of the test split: validation images first, then training images."""
+def choose_trial_images(index: DatasetIndex, seed: int) -> list[ImageRecord]:
+    """Return up to ``MAX_TRIAL_IMAGES`` images, none of the test split: validation images first, then training images."""
     found: list[ImageRecord] = []
     for split in ("val", "train"):
         records = [record for record in index.images if record.split == split]
         order = np.random.default_rng(seed).permutation(len(records))
         found += [records[at] for at in order]
-    return found[:MOST_WITNESSES]
+    return found[:MAX_TRIAL_IMAGES]
 
 
 def in_order(index: DatasetIndex, labels: tuple[str, ...] | None) -> DatasetIndex:
@@ -392,10 +392,10 @@ def read_calibration(
         )
     if found.bad_files:
         first = found.bad_files[0]
-        told = f"calibration: {len(found.bad_files)} files of {path} cannot be used (such as {first.path}: {first.reason})"
+        text = f"calibration: {len(found.bad_files)} files of {path} cannot be used (such as {first.path}: {first.reason})"
         if not skip_bad:
-            raise DataError(f"{told}; repair or remove them, or give --skip-bad to leave them out")
-        progress.note(f"{told}; they are left out")
+            raise DataError(f"{text}; repair or remove them, or give --skip-bad to leave them out")
+        progress.note(f"{text}; they are left out")
     for note in found.notes:
         progress.note(f"calibration: {note.text}")
     held_out = {record.pixels_sha256: record for record in index.images if record.split != "train"}

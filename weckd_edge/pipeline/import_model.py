@@ -42,7 +42,7 @@ Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 T = TypeVar("T")
 
-_MOST_BYTES = 1 << 30
+_MAX_BYTES = 1 << 30
 """Of a record: an index of some two million images."""
 
 SAMPLES = 16
@@ -52,21 +52,21 @@ _UNKNOWN = "Which images it was trained on is not known here: if test images wer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Adopted:
-    """A network that was brought, as the stages take it.
+class ImportedModel:
+    """A network that was imported, as the stages take it.
 
     Attributes:
         link: The network and its accuracy on this data set.
-        said: What was found and decided, in words.
+        notes: What was found and decided, in words.
         schema_version: Of this record.
     """
 
     link: Link
-    said: tuple[str, ...]
+    notes: tuple[str, ...]
     schema_version: int = SCHEMA_VERSION
 
 
-class Brought(Protocol):
+class NetworkSource(Protocol):
     """A network that was opened and found usable.
 
     Attributes:
@@ -102,16 +102,16 @@ class Brought(Protocol):
     def key(self) -> object:
         """Return everything the adoption depends on, beside the data set."""
 
-    def adopt(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> Adopted:
+    def import_into(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> ImportedModel:
         """Evaluate it and write it into ``folder``."""
 
-    def export(self, adopted: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
+    def export(self, imported: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
         """Write the graph from frame to probabilities; ``cast_first`` as TensorRT asks for it."""
 
-    def predictor(self, adopted: Link, source: Path) -> Predictor:
+    def predictor(self, imported: Link, source: Path) -> Predictor:
         """Return what it answers to one frame, without anything that compiling does."""
 
-    def run(self, adopted: Link, source: Path) -> Run:
+    def run(self, imported: Link, source: Path) -> Run:
         """Return what it predicts of one normalised image ``[1, 3, S, S]``, red first: probabilities ``[classes]``."""
 
 
@@ -137,7 +137,7 @@ def _split(index: DatasetIndex, split: Split) -> list[ImageRecord]:
 
 
 @dataclass(kw_only=True, slots=True)
-class BroughtOnnx:
+class OnnxSource:
     """An ONNX classifier from elsewhere."""
 
     network: OnnxNetwork
@@ -169,18 +169,18 @@ class BroughtOnnx:
         found = self.network
         return ["onnx", found.sha256, found.form, [output.name for output in found.file_model.graph.output], found.doubts]
 
-    def adopt(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> Adopted:
-        from weckd_edge.compile.importing.adopt import adopt_network
-        from weckd_edge.train.distill.evaluate import accuracy
+    def import_into(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> ImportedModel:
+        from weckd_edge.compile.importing.imported_network import import_network
+        from weckd_edge.train.distill.evaluate import record_accuracy
 
         found = self.network
         form = found.form
         contract = _contract(index, config, form.side, form.mean, form.std)
         val, test = _split(index, "val"), _split(index, "test")
-        made = adopt_network(found, _inputs(root, val[:SAMPLES], contract), index.labels, folder)
+        made = import_network(found, _inputs(root, val[:SAMPLES], contract), index.labels, folder)
         draft = folder / made.onnx.path
-        answer = _onnx_predictor(draft, contract)
-        rates = [accuracy(_answers(answer, root, records, contract), records) for records in (val, test)]
+        predict = _onnx_predictor(draft, contract)
+        rates = [record_accuracy(_predict_records(predict, root, records, contract), records) for records in (val, test)]
         link = Link(
             name="brought",
             model=found.name,
@@ -197,23 +197,23 @@ class BroughtOnnx:
             val_accuracy=rates[0],
             test_accuracy=rates[1],
         )
-        return Adopted(link=link, said=(*made.said, _UNKNOWN))
+        return ImportedModel(link=link, notes=(*made.notes, _UNKNOWN))
 
-    def export(self, adopted: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
-        from weckd_edge.compile.importing.adopt import wrap_network
+    def export(self, imported: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
+        from weckd_edge.compile.importing.imported_network import wrap_network
 
-        weights = adopted.weights
+        weights = imported.weights
         return wrap_network(
-            source / weights.path, adopted.input, adopted.labels, weights.sha256, folder, cast_first=cast_first
+            source / weights.path, imported.input, imported.labels, weights.sha256, folder, cast_first=cast_first
         )
 
-    def predictor(self, adopted: Link, source: Path) -> Predictor:
-        return _onnx_predictor(source / adopted.weights.path, adopted.input)
+    def predictor(self, imported: Link, source: Path) -> Predictor:
+        return _onnx_predictor(source / imported.weights.path, imported.input)
 
-    def run(self, adopted: Link, source: Path) -> Run:
+    def run(self, imported: Link, source: Path) -> Run:
         from weckd_edge.devices.runtime.backends.table import open_runner
 
-        return open_runner("onnxruntime", source / adopted.weights.path).run  # type: ignore[return-value]  # takes float32
+        return open_runner("onnxruntime", source / imported.weights.path).run  # type: ignore[return-value]  # takes float32
 
 
 def _inputs(root: Path, records: Sequence[ImageRecord], contract: InputContract) -> list[NDArray[np.float32]]:
@@ -230,16 +230,18 @@ def _onnx_predictor(network: Path, contract: InputContract) -> Predictor:
 
     runner = open_runner("onnxruntime", network, reference=True)
 
-    def answer(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def predict(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         return runner.run(network_pixels(frame, contract))  # type: ignore[arg-type]  # this graph takes float32
 
-    return answer
+    return predict
 
 
-def _answers(answer: Predictor, root: Path, records: Sequence[ImageRecord], contract: InputContract) -> NDArray[np.float32]:
+def _predict_records(
+    predict: Predictor, root: Path, records: Sequence[ImageRecord], contract: InputContract
+) -> NDArray[np.float32]:
     from weckd_edge.train.data.pixel_cache import frames_of
 
-    return np.stack([answer(frame) for frame in frames_of([root / record.path for record in records], contract)])
+    return np.stack([predict(frame) for frame in frames_of([root / record.path for record in records], contract)])
 
 
 class _TorchNetwork:
@@ -251,26 +253,26 @@ class _TorchNetwork:
     takes_luminance = False
     is_bgr = False
 
-    def export(self, adopted: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
+    def export(self, imported: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
         from weckd_edge.compile.export.onnx_export import export_onnx
         from weckd_edge.train.networks.models import load_link
 
-        trunk = load_link(adopted, source).trunk
-        return export_onnx(trunk, adopted.input, adopted.labels, adopted.weights.sha256, folder, cast_first=cast_first)
+        backbone = load_link(imported, source).backbone
+        return export_onnx(backbone, imported.input, imported.labels, imported.weights.sha256, folder, cast_first=cast_first)
 
-    def predictor(self, adopted: Link, source: Path) -> Predictor:
+    def predictor(self, imported: Link, source: Path) -> Predictor:
         from weckd_edge.train.distill.evaluate import frame_predictor
 
-        return frame_predictor(adopted, source)
+        return frame_predictor(imported, source)
 
-    def run(self, adopted: Link, source: Path) -> Run:
+    def run(self, imported: Link, source: Path) -> Run:
         from weckd_edge.train.distill.evaluate import network_predictor
 
-        return network_predictor(adopted, source)
+        return network_predictor(imported, source)
 
 
 @dataclass(kw_only=True)
-class BroughtCheckpoint(_TorchNetwork):
+class CheckpointSource(_TorchNetwork):
     """A timm network with a file of its weights."""
 
     checkpoint: Checkpoint
@@ -293,8 +295,8 @@ class BroughtCheckpoint(_TorchNetwork):
         described = [made.architecture, made.options, made.mean, made.std, self.input_size, self.is_bgr]
         return ["checkpoint", self.sha256, self.weights_key, *described]
 
-    def adopt(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> Adopted:
-        from weckd_edge.train.distill.evaluate import accuracy, predict
+    def import_into(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> ImportedModel:
+        from weckd_edge.train.distill.evaluate import predict_records, record_accuracy
         from weckd_edge.train.networks.checkpoint import write_link
 
         made = self.checkpoint
@@ -305,22 +307,22 @@ class BroughtCheckpoint(_TorchNetwork):
             )
         contract = _contract(index, config, self.input_size, made.mean, made.std)
         rates = [
-            accuracy(predict(made.student, contract, root, records), records)
+            record_accuracy(predict_records(made.student, contract, root, records), records)
             for records in (_split(index, "val"), _split(index, "test"))
         ]
         link = write_link(made, contract, index.labels, rates[0], rates[1], folder)
         numbers = [", ".join(f"{value:g}" for value in values) for values in (made.mean, made.std)]
-        said = (
+        notes = (
             f"Checkpoint {self.file.name} of timm's {made.architecture}: every tensor fits.",
-            *made.said,
+            *made.notes,
             f"Input of {self.input_size} by {self.input_size} pixels, mean {numbers[0]}, standard deviation {numbers[1]}.",
             _UNKNOWN,
         )
-        return Adopted(link=link, said=said)
+        return ImportedModel(link=link, notes=notes)
 
 
 @dataclass(kw_only=True)
-class BroughtLink(_TorchNetwork):
+class LinkSource(_TorchNetwork):
     """A link of a former build, with its weights."""
 
     link: Link
@@ -337,22 +339,22 @@ class BroughtLink(_TorchNetwork):
     def key(self) -> object:
         return ["link", self.link]
 
-    def adopt(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> Adopted:
-        from weckd_edge.train.distill.evaluate import accuracy, predict
+    def import_into(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> ImportedModel:
+        from weckd_edge.train.distill.evaluate import predict_records, record_accuracy
         from weckd_edge.train.networks.checkpoint import copy_link
         from weckd_edge.train.networks.models import load_link
 
         student = load_link(self.link, self.folder)
         rates = [
-            accuracy(predict(student, self.link.input, root, records), records)
+            record_accuracy(predict_records(student, self.link.input, root, records), records)
             for records in (_split(index, "val"), _split(index, "test"))
         ]
         copied = replace(copy_link(self.link, self.folder, folder), val_accuracy=rates[0], test_accuracy=rates[1])
         known = "its split is kept: no test image was trained on." if self.former else _UNKNOWN
-        return Adopted(link=copied, said=(f"Link {self.link.name} ({self.link.model}) of a former build; {known}",))
+        return ImportedModel(link=copied, notes=(f"Link {self.link.name} ({self.link.model}) of a former build; {known}",))
 
 
-def open_onnx(path: Path, hints: InputHints, labels: tuple[str, ...] | None) -> BroughtOnnx:
+def open_onnx(path: Path, hints: InputHints, labels: tuple[str, ...] | None) -> OnnxSource:
     """Open an ONNX file.
 
     Raises:
@@ -361,7 +363,7 @@ def open_onnx(path: Path, hints: InputHints, labels: tuple[str, ...] | None) -> 
     from weckd_edge.compile.importing.network import read_onnx
 
     network = read_onnx(path, hints)
-    return BroughtOnnx(
+    return OnnxSource(
         network=network,
         labels=labels or network.labels,
         trained_name=f"brought onnx {'int8' if network.quantized else 'fp32'}",
@@ -375,7 +377,7 @@ def open_checkpoint(
     labels: tuple[str, ...] | None,
     *,
     weights_key: str | None = None,
-) -> BroughtCheckpoint:
+) -> CheckpointSource:
     """Open a checkpoint of a timm network.
 
     Raises:
@@ -390,13 +392,13 @@ def open_checkpoint(
         "--output": hints.output is not None,
         "--to-inference": hints.to_inference,
     }
-    for option in [option for option, is_given in given.items() if is_given]:
+    for option in [option for option, is_listed in given.items() if is_listed]:
         raise ConfigError(f"{option} is for ONNX files; {path.name} is a checkpoint, leave it out")
     made = read_checkpoint(model, path, len(labels) if labels else None, key=weights_key, mean=hints.mean, std=hints.std)
     is_bgr = hints.channel_order == "bgr"
     if is_bgr:
         exchange_red_and_blue(made)
-    return BroughtCheckpoint(
+    return CheckpointSource(
         checkpoint=made,
         file=path,
         input_size=hints.input_size or made.input_size,
@@ -406,7 +408,7 @@ def open_checkpoint(
     )
 
 
-def open_link(folder: Path) -> BroughtLink:
+def open_link(folder: Path) -> LinkSource:
     """Open a link of a former build: its own folder in the build's workspace, or the bundle beside that workspace.
 
     Raises:
@@ -421,36 +423,36 @@ def open_link(folder: Path) -> BroughtLink:
             f"{folder}: expected a link of a former build (such as OUT.work/link-M3-...) or a bundle, found neither; give "
             "an .onnx file, or a checkpoint with --model"
         )
-    link = _read(Link, artifact)
+    link = _read_record(Link, artifact)
     check_ref(folder, link.weights)
-    return BroughtLink(link=link, folder=folder, former=_index_beside(folder))
+    return LinkSource(link=link, folder=folder, former=_index_beside(folder))
 
 
-def _link_of_bundle(folder: Path) -> BroughtLink:
+def _link_of_bundle(folder: Path) -> LinkSource:
     bundle = open_bundle(folder)
     manifest: Manifest = bundle.manifest
     records = {name: bundle.read_path(f"{EVIDENCE_FOLDER}/{name}") or b"" for name in (CHAIN_FILE, DATASET_FILE)}
     chain = from_json(ChainRecord, records[CHAIN_FILE], where=CHAIN_FILE, error=StoreError)
     index = from_json(DatasetIndex, records[DATASET_FILE], where=DATASET_FILE, error=StoreError)
-    shipped = next((link for link in chain.links if link.name == chain.shipped), chain.links[-1])
+    deployed = next((link for link in chain.links if link.name == chain.shipped), chain.links[-1])
     workspace = folder.absolute().with_name(folder.absolute().name + ".work")
     for place in sorted(workspace.glob("*/" + ARTIFACT_FILE)) if workspace.is_dir() else []:
-        weights = place.parent / shipped.weights.path
-        if weights.is_file() and weights.stat().st_size == shipped.weights.bytes:
+        weights = place.parent / deployed.weights.path
+        if weights.is_file() and weights.stat().st_size == deployed.weights.bytes:
             try:
-                check_ref(place.parent, shipped.weights)
+                check_ref(place.parent, deployed.weights)
             except StoreError:
                 continue
             if weights.suffix != ".onnx":
-                return BroughtLink(link=shipped, folder=place.parent, former=index if not chain.brought else None)
+                return LinkSource(link=deployed, folder=place.parent, former=index if not chain.brought else None)
     raise ModelError(
-        f"{folder}: the bundle {manifest.name} holds the compiled graph alone, and the weights of {shipped.name} are "
+        f"{folder}: the bundle {manifest.name} holds the compiled graph alone, and the weights of {deployed.name} are "
         f"no longer in {workspace.name} beside it; give the link's folder, or the checkpoint with --model"
     )
 
 
-def _read(kind: type[T], path: Path) -> T:
-    data = read_bounded(path, at_most=_MOST_BYTES, where=str(path), error=StoreError)
+def _read_record(kind: type[T], path: Path) -> T:
+    data = read_bounded(path, at_most=_MAX_BYTES, where=str(path), error=StoreError)
     return from_json(kind, data, where=str(path), error=StoreError)
 
 
@@ -459,7 +461,7 @@ def _index_beside(folder: Path) -> DatasetIndex | None:
     found = []
     for artifact in sorted(folder.absolute().parent.glob("data-*/" + ARTIFACT_FILE)):
         try:
-            found.append(_read(DatasetIndex, artifact))
+            found.append(_read_record(DatasetIndex, artifact))
         except WeckdError:
             continue
     return found[0] if len(found) == 1 else None

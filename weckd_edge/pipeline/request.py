@@ -8,10 +8,10 @@ from pathlib import Path
 from weckd_edge.artifacts import (
     Abstention,
     ChainRecord,
+    LinkSelection,
     Manifest,
-    Performance,
-    Selection,
-    Shipping,
+    MetricsRecord,
+    PrecisionSelection,
     StageTime,
     Target,
     Verification,
@@ -54,8 +54,8 @@ class BuildOutcome:
         bundle: The sealed folder.
         manifest: Its manifest.
         chain: Links and twin.
-        verification: Accuracy, parity and flips of what ships.
-        performance: Clinical figures of what ships, by class and slice.
+        verification: Accuracy, parity and flips of what is deployed.
+        performance: Clinical figures of what is deployed, by class and slice.
         selection: Which precisions were tried, and why this one ships.
         shipping: Which links were weighed, and why this one ships.
         abstention: What is not answered, and what that is worth.
@@ -66,8 +66,8 @@ class BuildOutcome:
     manifest: Manifest
     chain: ChainRecord
     verification: Verification
-    performance: Performance
-    selection: Selection
-    shipping: Shipping
+    performance: MetricsRecord
+    selection: PrecisionSelection
+    shipping: LinkSelection
     abstention: Abstention
     stages: tuple[StageTime, ...]

@@ -12,15 +12,15 @@ from weckd_edge.artifacts import (
     Abstention,
     BuildRecord,
     ChainRecord,
+    DataAudit,
     DatasetIndex,
     Environment,
     Link,
+    LinkSelection,
     Manifest,
     Measurement,
-    Performance,
-    Probes,
-    Selection,
-    Shipping,
+    MetricsRecord,
+    PrecisionSelection,
     Verification,
 )
 from weckd_edge.core.errors import BundleError
@@ -34,8 +34,8 @@ VERIFICATION_FILE = "verification.json"
 MEASUREMENTS_FILE = "measurements.jsonl"
 BUILD_FILE = "build.json"
 SELECTION_FILE = "selection.json"
-SHIPPING_FILE = "shipping.json"
-PROBES_FILE = "probes.json"
+SELECTION_FILE = "shipping.json"
+AUDIT_FILE = "probes.json"
 PERFORMANCE_FILE = "performance.json"
 ABSTENTION_FILE = "abstention.json"
 ENVIRONMENT_FILE = "environment.json"
@@ -52,7 +52,7 @@ class Evidence:
 
     Attributes:
         dataset: Which images there were and how each was used.
-        chain: The links and the twin.
+        chain: The links and the baseline.
         verification: What the compiled artefact answers.
         measurements: Benches, in the order they were made; may be empty.
         build: How the bundle was built.
@@ -69,22 +69,22 @@ class Evidence:
     verification: Verification
     measurements: tuple[Measurement, ...]
     build: BuildRecord
-    selection: Selection
-    shipping: Shipping
-    probes: Probes | None = None
-    performance: Performance | None = None
+    selection: PrecisionSelection
+    shipping: LinkSelection
+    probes: DataAudit | None = None
+    performance: MetricsRecord | None = None
     abstention: Abstention | None = None
     environment: Environment | None = None
 
     @property
     def shipped(self) -> Link:
-        """The link that ships."""
+        """The link that is deployed."""
         by_name = {link.name: link for link in self.chain.links}
         return by_name.get(self.chain.shipped or "", self.chain.links[-1])
 
     @property
     def measurement(self) -> Measurement | None:
-        """The bench of what ships; None where it was not measured."""
+        """The bench of what is deployed; None where it was not measured."""
         for measurement in self.measurements:
             if (measurement.link, measurement.backend, measurement.precision) == (
                 None,
@@ -110,9 +110,9 @@ def write_evidence(folder: Path, evidence: Evidence) -> None:
     write_atomic(below / MEASUREMENTS_FILE, "".join(measurement_lines(evidence.measurements)))
     write_atomic(below / BUILD_FILE, to_json(evidence.build))
     write_atomic(below / SELECTION_FILE, to_json(evidence.selection))
-    write_atomic(below / SHIPPING_FILE, to_json(evidence.shipping))
+    write_atomic(below / SELECTION_FILE, to_json(evidence.shipping))
     if evidence.probes is not None:
-        write_atomic(below / PROBES_FILE, to_json(evidence.probes))
+        write_atomic(below / AUDIT_FILE, to_json(evidence.probes))
     if evidence.performance is not None:
         write_atomic(below / PERFORMANCE_FILE, to_json(evidence.performance))
     if evidence.abstention is not None:
@@ -152,10 +152,10 @@ def read_evidence(source: Path | Read, manifest: Manifest) -> Evidence:
             if line.strip()
         ),
         build=_read(read, BUILD_FILE, BuildRecord),
-        selection=_read(read, SELECTION_FILE, Selection),
-        shipping=_read(read, SHIPPING_FILE, Shipping),
-        probes=_read_if_there(read, PROBES_FILE, Probes),
-        performance=_read_if_there(read, PERFORMANCE_FILE, Performance),
+        selection=_read(read, SELECTION_FILE, PrecisionSelection),
+        shipping=_read(read, SELECTION_FILE, LinkSelection),
+        probes=_read_if_there(read, AUDIT_FILE, DataAudit),
+        performance=_read_if_there(read, PERFORMANCE_FILE, MetricsRecord),
         abstention=_read_if_there(read, ABSTENTION_FILE, Abstention),
         environment=_read_if_there(read, ENVIRONMENT_FILE, Environment),
     )

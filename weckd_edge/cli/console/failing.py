@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 
-from weckd_edge.core.files import explain_os_error
+from weckd_edge.core.files import describe_os_error
 
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory", "bad_alloc")
 """What torch and C++ libraries say in errors of other kinds where memory has run out."""
@@ -13,7 +13,7 @@ _OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory", "bad_alloc")
 def explain(err: BaseException) -> str | None:
     """Return what is said of an error that a user can act on; None where the error is a defect of this software."""
     if isinstance(err, OSError):
-        return explain_os_error(err)
+        return describe_os_error(err)
     if isinstance(err, RecursionError):
         return (
             "something that was given is nested too deeply (brackets in a file, or folders in folders); flatten it, and run "

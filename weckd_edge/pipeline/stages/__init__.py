@@ -13,12 +13,12 @@ from weckd_edge.pipeline.request import BuildOutcome, BuildRequest
 from weckd_edge.pipeline.stages.compiling import CompilingStages
 from weckd_edge.pipeline.stages.judging import JudgingStages
 from weckd_edge.pipeline.stages.training import TrainingStages
-from weckd_edge.pipeline.steps.guard import judge_threshold
-from weckd_edge.pipeline.steps.select_link import ship
+from weckd_edge.pipeline.steps.guard import evaluate_threshold
+from weckd_edge.pipeline.steps.select_link import select_link
 from weckd_edge.pipeline.steps.write_bundle import Part, Parts, assemble
 
 if TYPE_CHECKING:
-    from weckd_edge.train.distill.chain import Chain
+    from weckd_edge.train.distill.chain import TrainedChain
 
 __all__ = ["BuildOutcome", "BuildRequest", "Stages"]
 
@@ -29,8 +29,8 @@ class Stages(TrainingStages, CompilingStages, JudgingStages):
     def run(self) -> BuildOutcome:
         index, chain = self.train()
         exports = [self._export(link) for link in chain.links]
-        shipped_link = ship(self, chain, exports, index)
-        link, exported, selected = chain.links[shipped_link.at], exports[shipped_link.at], shipped_link.selected
+        deployed_link = select_link(self, chain, exports, index)
+        link, exported, selected = chain.links[deployed_link.at], exports[deployed_link.at], deployed_link.selected
         _, uncalibrated = self.candidates(selected)
         recalibrated = self._recalibrate(exported, selected, uncalibrated, index)
         with_temperature = recalibrated.artifact
@@ -40,15 +40,15 @@ class Stages(TrainingStages, CompilingStages, JudgingStages):
             folder=recalibrated.folder,
         )
         built = (*self._compile(selected, exported.artifact.input, index), *self._convert(link))
-        as_written, shipped = self.candidates(selected)
-        teacher = chain.links[0] if shipped_link.at else None
-        verification = self._verify(link, exported, as_written, shipped, index, uncalibrated, with_temperature, teacher)
-        golden = self._golden(exported, as_written, shipped, index)
+        as_written, deployed = self.candidates(selected)
+        teacher = chain.links[0] if deployed_link.at else None
+        verification = self._verify(link, exported, as_written, deployed, index, uncalibrated, with_temperature, teacher)
+        golden = self._golden(exported, as_written, deployed, index)
         guard = self.guard(exported.artifact.input, index)
-        abstention = self._abstention(exported, shipped, verification, guard, index)
+        abstention = self._abstention(exported, deployed, verification, guard, index)
         threshold = abstention.artifact.abstain_below
-        performance = self._performance(link, shipped, verification, index, teacher, threshold).artifact
-        measurements = (self._bench(exported, selected, shipped, golden, guard.artifact), *shipped_link.measurements)
+        performance = self._metrics(link, deployed, verification, index, teacher, threshold).artifact
+        measurements = (self._bench(exported, selected, deployed, golden, guard.artifact), *deployed_link.measurements)
         probes = self._probe(link, index)
         record = replace(self._record(chain), shipped=link.artifact.name)
         manifest = assemble(
@@ -63,7 +63,7 @@ class Stages(TrainingStages, CompilingStages, JudgingStages):
                 chain=record,
                 exported=exported.artifact,
                 selected=Part(selected.artifact, selected.folder),
-                shipping=shipped_link.shipping,
+                shipping=deployed_link.shipping,
                 built=built,
                 verification=verification.artifact,
                 performance=performance,
@@ -73,7 +73,7 @@ class Stages(TrainingStages, CompilingStages, JudgingStages):
                 probes=probes,
                 guard=guard.artifact.guard,
                 abstention=abstention.artifact,
-                more_gates=judge_threshold(abstention.artifact.threshold, self.config.abstain),
+                more_gates=evaluate_threshold(abstention.artifact.threshold, self.config.abstain),
             )
         )
         self._finalize_on_jetson()
@@ -84,12 +84,12 @@ class Stages(TrainingStages, CompilingStages, JudgingStages):
             verification=verification.artifact,
             performance=performance,
             selection=selected.artifact,
-            shipping=shipped_link.shipping,
+            shipping=deployed_link.shipping,
             abstention=abstention.artifact,
             stages=tuple(self.times),
         )
 
-    def _record(self, chain: Chain) -> ChainRecord:
+    def _record(self, chain: TrainedChain) -> ChainRecord:
         return ChainRecord(
             links=tuple(stage.artifact for stage in chain.links),
             twin=chain.twin.artifact if chain.twin else None,

@@ -7,8 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weckd_edge.artifacts import BuiltModel, DatasetIndex, ExportedModel, InputContract, Link, Recalibration, Selection
-from weckd_edge.core.fingerprint import versions
+from weckd_edge.artifacts import (
+    BuiltModel,
+    DatasetIndex,
+    ExportedModel,
+    InputContract,
+    Link,
+    PrecisionSelection,
+    Recalibration,
+)
+from weckd_edge.core.fingerprint import library_versions
 from weckd_edge.core.store import Stage, sha256_file
 from weckd_edge.devices.machine.detect import detect, needs_half_range
 from weckd_edge.pipeline.stages.base import StageRunner
@@ -40,10 +48,10 @@ class CompilingStages(StageRunner):
                 "input": artifact.input,
                 "labels": artifact.labels,
                 "cast_first": cast_first,
-                "versions": versions(),
+                "versions": library_versions(),
             },
             lambda folder: export_onnx(
-                load_link(artifact, link.folder).trunk,
+                load_link(artifact, link.folder).backbone,
                 artifact.input,
                 artifact.labels,
                 artifact.weights.sha256,
@@ -56,7 +64,9 @@ class CompilingStages(StageRunner):
         """Return the images that activation ranges are found on, as an index, and their folder."""
         return index.artifact, self.root
 
-    def select(self, at: int, exports: Sequence[Stage[ExportedModel]], index: Stage[DatasetIndex]) -> Stage[Selection]:
+    def select(
+        self, at: int, exports: Sequence[Stage[ExportedModel]], index: Stage[DatasetIndex]
+    ) -> Stage[PrecisionSelection]:
         """Choose the precision of one link, and make its graph.
 
         Args:
@@ -64,21 +74,21 @@ class CompilingStages(StageRunner):
             exports: The FP32 graphs of the whole chain.
             index: The data set.
         """
-        from weckd_edge.compile.quantize.select_precision import Aware, Selector
+        from weckd_edge.compile.quantize.select_precision import QuantizeAwareNetwork, Selector
 
         exported = exports[at]
 
-        def aware(refine: Callable[[], Stage[Link]]) -> Aware:
+        def aware(refine: Callable[[], Stage[Link]]) -> QuantizeAwareNetwork:
             link = refine()
             self._done(f"train {link.artifact.name}", link)
             made = self._export(link)
-            return Aware(link=link.artifact, exported=made.artifact, folder=made.folder)
+            return QuantizeAwareNetwork(link=link.artifact, exported=made.artifact, folder=made.folder)
 
         half_range = needs_half_range(self.profile, detect())
         images, root = self._calibration(index)
         return self.stage(
             f"select-M{at + 1}" if len(exports) > 1 else "select",
-            Selection,
+            PrecisionSelection,
             {
                 "onnx": exported.artifact.onnx.sha256,
                 "quantize": self.config.quantize,
@@ -89,7 +99,7 @@ class CompilingStages(StageRunner):
                 "target": self.request.target,
                 "threads": self.config.bench.threads,
                 "reduce_range": half_range,
-                "versions": versions(),
+                "versions": library_versions(),
             },
             lambda folder: Selector(
                 exported.artifact,
@@ -109,9 +119,9 @@ class CompilingStages(StageRunner):
         )
 
     def _compile(
-        self, selected: Stage[Selection], contract: InputContract, index: Stage[DatasetIndex]
+        self, selected: Stage[PrecisionSelection], contract: InputContract, index: Stage[DatasetIndex]
     ) -> tuple[Part[BuiltModel], ...]:
-        """Return what ships: built for the selection already, or, for a Jetson, the recipe and what proves it."""
+        """Return what is deployed: built for the selection already, or, for a Jetson, the recipe and what proves it."""
         chosen = selected.artifact
         if chosen.built is not None:
             return (Part(chosen.built, selected.folder),)
@@ -119,14 +129,14 @@ class CompilingStages(StageRunner):
         from weckd_edge.compile.quantize.calibration_images import calibration_digest, calibration_frames, choose_images
 
         onnx = selected.folder / chosen.onnx.path
-        key = {"onnx": chosen.onnx.sha256, "profile": self.profile, "versions": versions()}
+        key = {"onnx": chosen.onnx.sha256, "profile": self.profile, "versions": library_versions()}
         images, root = self._calibration(index)
         frames = choose_images(images, FORM_FRAMES, self.config.seed)
         recipe = self.stage(
             "recipe-tensorrt",
             BuiltModel,
             {**key, "frames": calibration_digest(frames)},
-            lambda folder: tensorrt_backend.recipe(
+            lambda folder: tensorrt_backend.prepare_recipe(
                 chosen.onnx,
                 onnx,
                 self.profile,
@@ -150,7 +160,7 @@ class CompilingStages(StageRunner):
                 self.stage(
                     "preflight-tensorrt",
                     BuiltModel,
-                    {**key, "tensorrt": tensorrt_backend.version()},
+                    {**key, "tensorrt": tensorrt_backend.tensorrt_version()},
                     lambda folder: tensorrt_backend.preflight(onnx, recipe.folder, self.progress),
                 )
             )
@@ -169,7 +179,7 @@ class CompilingStages(StageRunner):
         stage = self.stage(
             "preflight-torch-tensorrt",
             BuiltModel,
-            {"link": weights, "input": link.artifact.input, "versions": versions()},
+            {"link": weights, "input": link.artifact.input, "versions": library_versions()},
             lambda _: torch_tensorrt_backend.preflight(network, link.artifact.input, weights),
         )
         return (Part(stage.artifact, stage.folder),)
@@ -178,10 +188,10 @@ class CompilingStages(StageRunner):
         """Return the trained network, where it is one of torch."""
         from weckd_edge.train.networks.models import load_link
 
-        return load_link(link.artifact, link.folder).trunk
+        return load_link(link.artifact, link.folder).backbone
 
-    def candidates(self, selected: Stage[Selection]) -> tuple[Candidate, Candidate]:
-        """Return the graph as it is written, and what ships (the same, where the device builds its own)."""
+    def candidates(self, selected: Stage[PrecisionSelection]) -> tuple[Candidate, Candidate]:
+        """Return the graph as it is written, and what is deployed (the same, where the device builds its own)."""
         from weckd_edge.compile.verify.parity import Candidate
 
         chosen = selected.artifact
@@ -197,8 +207,8 @@ class CompilingStages(StageRunner):
     def _recalibrate(
         self,
         exported: Stage[ExportedModel],
-        selected: Stage[Selection],
-        shipped: Candidate,
+        selected: Stage[PrecisionSelection],
+        deployed: Candidate,
         index: Stage[DatasetIndex],
     ) -> Stage[Recalibration]:
         from weckd_edge.compile.verify.temperature import recalibrate
@@ -207,15 +217,15 @@ class CompilingStages(StageRunner):
             "recalibrate",
             Recalibration,
             {
-                "shipped": [shipped.name, shipped.model.parent.name],
+                "shipped": [deployed.name, deployed.model.parent.name],
                 "onnx": selected.artifact.onnx.sha256,
                 "images": [[r.pixels_sha256, r.label, r.group] for r in index.artifact.images if r.split == "val"],
-                "versions": versions(),
+                "versions": library_versions(),
             },
             lambda folder: recalibrate(
                 selected.artifact,
                 selected.folder,
-                shipped,
+                deployed,
                 index.artifact,
                 self.root,
                 exported.artifact.input,

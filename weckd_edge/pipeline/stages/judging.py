@@ -1,4 +1,4 @@
-"""What ships is verified, measured and timed."""
+"""What is deployed is verified, measured and timed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from weckd_edge.artifacts import (
     Abstention,
+    DataAudit,
     DatasetIndex,
     ExportedModel,
     GoldenFrames,
@@ -19,30 +20,29 @@ from weckd_edge.artifacts import (
     InputContract,
     Link,
     Measurement,
-    Performance,
-    Probes,
+    MetricsRecord,
+    PrecisionSelection,
     Recalibration,
-    Selection,
     StageTime,
     Verification,
 )
-from weckd_edge.core.fingerprint import versions
+from weckd_edge.core.fingerprint import library_versions
 from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.core.store import Stage, sha256_file
 from weckd_edge.devices.bench.bench import bench_model
 from weckd_edge.devices.bench.power.table import open_source
 from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.devices.runtime.input_guard import OpenGuard
-from weckd_edge.metrics import measure_performance
+from weckd_edge.metrics import measure_metrics
 from weckd_edge.pipeline.stages.base import StageRunner
-from weckd_edge.pipeline.steps.guard import Trial, judge_abstention, make_guard
+from weckd_edge.pipeline.steps.guard import AbstentionInputs, evaluate_abstention, make_guard
 
 if TYPE_CHECKING:
     from weckd_edge.compile.verify.parity import Candidate, Predictor
 
 
 class JudgingStages(StageRunner):
-    """What ships is compared, measured, probed and timed, and learns what it does not answer."""
+    """What is deployed is compared, measured, probed and timed, and learns what it does not answer."""
 
     trained_name = "torch fp32"
     """What answers as the trained network, in reports."""
@@ -58,7 +58,7 @@ class JudgingStages(StageRunner):
         link: Stage[Link],
         exported: Stage[ExportedModel],
         as_written: Candidate,
-        shipped: Candidate,
+        deployed: Candidate,
         index: Stage[DatasetIndex],
         uncalibrated: Candidate,
         recalibration: Recalibration,
@@ -69,29 +69,29 @@ class JudgingStages(StageRunner):
         onnx = exported.folder / exported.artifact.onnx.path
         backends = ["onnxruntime", *(["openvino"] if self.request.target == "cpu" else [])]
         fp32 = [Candidate(backend=name, model=onnx, precision="fp32") for name in backends]
-        if exported.artifact.quantized:  # it never was in FP32: what is exported must answer as the file that was brought
+        if exported.artifact.quantized:  # it never was in FP32: what is exported must answer as the file that was imported
             fp32 = [Candidate(backend="onnxruntime", model=onnx, precision="int8", reference=True)]
         # Where the device builds its own, what else runs the graph here says how far it can be trusted.
-        others = self._runners_here(as_written) if shipped == as_written else []
+        others = self._runners_here(as_written) if deployed == as_written else []
         return self.stage(
             "verify",
             Verification,
             {
                 "link": link.artifact.weights.sha256,
                 "fp32": exported.artifact.onnx.sha256,
-                "shipped": [shipped.name, shipped.model.parent.name],
+                "shipped": [deployed.name, deployed.model.parent.name],
                 "others": [other.name for other in others],
                 "images": [[r.pixels_sha256, r.label, r.group] for r in index.artifact.images if r.split == "test"],
                 "recalibration": recalibration,
                 "teacher": teacher.artifact.weights.sha256 if teacher else None,
                 "layers": self.config.verify.layers,
-                "versions": versions(),
+                "versions": library_versions(),
             },
             lambda folder: verify(
                 self._trained(link),
                 fp32,
                 as_written,
-                shipped,
+                deployed,
                 index.artifact,
                 self.root,
                 exported.artifact.input,
@@ -105,24 +105,24 @@ class JudgingStages(StageRunner):
             ),
         )
 
-    def _performance(
+    def _metrics(
         self,
         link: Stage[Link],
-        shipped: Candidate,
+        deployed: Candidate,
         verification: Stage[Verification],
         index: Stage[DatasetIndex],
         teacher: Stage[Link] | None,
         abstain_below: float,
-    ) -> Stage[Performance]:
+    ) -> Stage[MetricsRecord]:
         name = link.artifact.name
         names = (
             f"{teacher.artifact.name} {self.trained_name}" if teacher else None,
             f"{name} {self.trained_name}",
-            f"{name} {shipped.name}",
+            f"{name} {deployed.name}",
         )
         return self.stage(
             "performance",
-            Performance,
+            MetricsRecord,
             {
                 "verification": verification.artifact,
                 "images": [[r.path, r.attributes] for r in index.artifact.images],
@@ -130,9 +130,9 @@ class JudgingStages(StageRunner):
                 "report": self.config.report,
                 "abstain_below": abstain_below,
                 "names": names,
-                "versions": versions(),
+                "versions": library_versions(),
             },
-            lambda _: measure_performance(
+            lambda _: measure_metrics(
                 verification.artifact,
                 index.artifact,
                 self.config.report,
@@ -141,19 +141,19 @@ class JudgingStages(StageRunner):
             ),
         )
 
-    def _probe(self, link: Stage[Link], index: Stage[DatasetIndex]) -> Probes | None:
-        """Look for leaks, shortcuts and doubtful labels in the data set, and show covered images to what ships, in FP32."""
+    def _probe(self, link: Stage[Link], index: Stage[DatasetIndex]) -> DataAudit | None:
+        """Look for leaks, shortcuts and doubtful labels in the data set, and show covered images to what is deployed, in FP32."""
         config = self.config.probes
         if not config.enabled:
             return None
         from weckd_edge.train.audit.masks import masks_fingerprint
-        from weckd_edge.train.audit.occlusion import Shipped
-        from weckd_edge.train.audit.run import probe
+        from weckd_edge.train.audit.occlusion import DeployedNetwork
+        from weckd_edge.train.audit.run import run_audit
         from weckd_edge.train.data.listing import fingerprint
 
         stage = self.stage(
             "probes",
-            Probes,
+            DataAudit,
             {
                 "files": fingerprint(self.request.data, self.config.data),
                 "masks": masks_fingerprint(config.masks),
@@ -161,14 +161,14 @@ class JudgingStages(StageRunner):
                 "config": [config, self.config.data, self.config.input, self.config.link, self.config.seed],
                 "weights": [sha256_file(Path(x.weights)) if x.weights else None for x in self.config.link],
                 "link": link.artifact.weights.sha256,
-                "versions": versions(),
+                "versions": library_versions(),
             },
-            lambda _: probe(
+            lambda _: run_audit(
                 self.request.data,
                 index.artifact,
                 self.config,
                 self.progress,
-                shipped=Shipped(answer=self._trained(link), contract=link.artifact.input),
+                deployed=DeployedNetwork(predict=self._trained(link), contract=link.artifact.input),
             ),
         )
         return stage.artifact
@@ -178,13 +178,13 @@ class JudgingStages(StageRunner):
         return [replace(as_written, backend=n, reference=False) for n in ("onnxruntime", "openvino") if is_installed(n)]
 
     def _golden(
-        self, exported: Stage[ExportedModel], as_written: Candidate, shipped: Candidate, index: Stage[DatasetIndex]
+        self, exported: Stage[ExportedModel], as_written: Candidate, deployed: Candidate, index: Stage[DatasetIndex]
     ) -> Stage[GoldenFrames]:
         from weckd_edge.compile.verify.golden import make_golden
         from weckd_edge.compile.verify.parity import Candidate
 
-        others = [as_written] if shipped != as_written else self._runners_here(as_written)
-        if as_written.backend == shipped.backend == "openvino":  # NNCF's IR: what other backends run is the graph in FP32
+        others = [as_written] if deployed != as_written else self._runners_here(as_written)
+        if as_written.backend == deployed.backend == "openvino":  # NNCF's IR: what other backends run is the graph in FP32
             onnx = exported.folder / exported.artifact.onnx.path
             others = [Candidate(backend="onnxruntime", model=onnx, precision="fp32")]
 
@@ -192,19 +192,19 @@ class JudgingStages(StageRunner):
             "golden",
             GoldenFrames,
             {
-                "shipped": [shipped.name, shipped.model.parent.name],
+                "shipped": [deployed.name, deployed.model.parent.name],
                 "others": [other.name for other in others],
                 "frames": self.config.selftest.frames,
                 "input": exported.artifact.input,
                 "images": [[r.sha256, r.label] for r in index.artifact.images if r.split == "val"],
-                "versions": versions(),
+                "versions": library_versions(),
             },
             lambda folder: make_golden(
                 index.artifact,
                 self.root,
                 exported.artifact.input,
                 self.config.selftest.frames,
-                shipped,
+                deployed,
                 others,
                 folder,
             ),
@@ -213,36 +213,42 @@ class JudgingStages(StageRunner):
     def guard(self, contract: InputContract, index: Stage[DatasetIndex]) -> Stage[GuardRecord]:
         """Fit the frame guard: one for all links, as it looks at the frame alone."""
         contract = replace(contract, input_size=1, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-        asked = replace(self.config.guard, other_frames=())
+        requested = replace(self.config.guard, other_frames=())
         images = [[r.pixels_sha256, r.split, r.group] for r in index.artifact.images if r.split != "test"]
         if self._guard is None:
             self._guard = self.stage(
                 "guard",
                 GuardRecord,
-                {"input": contract, "guard": asked, "images": images, "seed": self.config.seed, "versions": versions()},
-                lambda _: make_guard(index.artifact, self.root, contract, asked, self.config.seed, self.progress),
+                {
+                    "input": contract,
+                    "guard": requested,
+                    "images": images,
+                    "seed": self.config.seed,
+                    "versions": library_versions(),
+                },
+                lambda _: make_guard(index.artifact, self.root, contract, requested, self.config.seed, self.progress),
             )
         return self._guard
 
     def _abstention(
         self,
         exported: Stage[ExportedModel],
-        shipped: Candidate,
+        deployed: Candidate,
         verification: Stage[Verification],
         guard: Stage[GuardRecord],
         index: Stage[DatasetIndex],
     ) -> Stage[Abstention]:
         def judge(_: Path) -> Abstention:
-            with closing(open_runner(shipped.backend, shipped.model, reference=shipped.reference)) as runner:
-                trial = Trial(
+            with closing(open_runner(deployed.backend, deployed.model, reference=deployed.reference)) as runner:
+                trial = AbstentionInputs(
                     index=index.artifact,
                     root=self.root,
                     contract=exported.artifact.input,
                     config=self.config,
                     predictions=verification.artifact.predictions,
-                    answer=runner.run,
+                    predict=runner.run,
                 )
-                return judge_abstention(trial, guard.artifact, self.progress)
+                return evaluate_abstention(trial, guard.artifact, self.progress)
 
         return self.stage(
             "abstention",
@@ -261,20 +267,20 @@ class JudgingStages(StageRunner):
     def _bench(
         self,
         exported: Stage[ExportedModel],
-        selected: Stage[Selection],
-        shipped: Candidate,
+        selected: Stage[PrecisionSelection],
+        deployed: Candidate,
         golden: Stage[GoldenFrames],
         guard: GuardRecord,
     ) -> Measurement:
-        """Measure what ships; never reused, as machines change."""
+        """Measure what is deployed; never reused, as machines change."""
         start_ns = time.monotonic_ns()
         bench = self.config.bench
         with closing(open_source("auto")) as meter:
             found = bench_model(
-                shipped.backend,
-                shipped.model,
+                deployed.backend,
+                deployed.model,
                 np.load(golden.folder / golden.artifact.frames.path, allow_pickle=False),
-                precision=shipped.precision,
+                precision=deployed.precision,
                 network_input_name=exported.artifact.network_input_name,
                 onnx=selected.folder / selected.artifact.onnx.path,
                 queries=bench.queries,

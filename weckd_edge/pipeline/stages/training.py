@@ -7,24 +7,24 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from weckd_edge.artifacts import DatasetIndex
-from weckd_edge.core.bounds import LEAST_SIDE, MOST_SIDE
+from weckd_edge.core.bounds import MAX_SIDE, MIN_SIDE
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.core.fingerprint import versions
+from weckd_edge.core.fingerprint import library_versions
 from weckd_edge.core.store import Stage
-from weckd_edge.devices.gates.gates import merge_bars
+from weckd_edge.devices.gates.gates import merge_limits
 from weckd_edge.devices.machine.detect import detect, is_same_device
 from weckd_edge.metrics import check_report
 from weckd_edge.pipeline.stages.base import StageRunner
 from weckd_edge.pipeline.steps.guard import check_labels
 
 if TYPE_CHECKING:
-    from weckd_edge.train.distill.chain import Chain
+    from weckd_edge.train.distill.chain import TrainedChain
 
 
 class TrainingStages(StageRunner):
     """The data set, and the links that learn on it."""
 
-    def train(self) -> tuple[Stage[DatasetIndex], Chain]:
+    def train(self) -> tuple[Stage[DatasetIndex], TrainedChain]:
         """Run the first two stages: what other processes of a training take part in."""
         self._check_strategy()
         index = self._data()
@@ -34,13 +34,13 @@ class TrainingStages(StageRunner):
         return index, self._train(index)
 
     def _check_strategy(self) -> None:
-        from weckd_edge.train.distill.strategies import POOL, find_strategy
+        from weckd_edge.train.distill.strategies import UNLABELLED_SUFFIX, find_strategy
 
         strategy = find_strategy(self.config.distill.strategy)
-        if self.config.data.unlabelled and not strategy.pool:
+        if self.config.data.unlabelled and not strategy.unlabelled:
             raise ConfigError(
                 f"data.unlabelled names a folder, but distill.strategy = '{strategy.name}' shows no link an image without a "
-                f"label; name a strategy that does, such as 'guided{POOL}', or leave the folder out"
+                f"label; name a strategy that does, such as 'guided{UNLABELLED_SUFFIX}', or leave the folder out"
             )
 
     def check_data(self, index: DatasetIndex) -> None:
@@ -53,17 +53,17 @@ class TrainingStages(StageRunner):
         from weckd_edge.train.distill.chain import frame_size
 
         height, width = frame_size(index, self.config.input)
-        if not (min(height, width) >= LEAST_SIDE and max(height, width) <= MOST_SIDE):
+        if not (min(height, width) >= MIN_SIDE and max(height, width) <= MAX_SIDE):
             raise ConfigError(
-                f"the commonest size of the images is {width} by {height} pixels, but a device takes {LEAST_SIDE} to "
-                f"{MOST_SIDE} a side; name the camera's in the config: [input] frame = [HEIGHT, WIDTH]"
+                f"the commonest size of the images is {width} by {height} pixels, but a device takes {MIN_SIDE} to "
+                f"{MAX_SIDE} a side; name the camera's in the config: [input] frame = [HEIGHT, WIDTH]"
             )
         check_report(self.config.report, index)
         check_labels(self.config.guard, index.labels)
         if self.config.probes.enabled:
-            from weckd_edge.train.audit.run import check_settings
+            from weckd_edge.train.audit.run import check_audit_settings
 
-            check_settings(index, self.config.probes)
+            check_audit_settings(index, self.config.probes)
 
     def _data(self) -> Stage[DatasetIndex]:
         from weckd_edge.train.data.index import cached_index, data_root
@@ -81,30 +81,37 @@ class TrainingStages(StageRunner):
 
     def _pick_links(self, index: Stage[DatasetIndex]) -> None:
         """Replace the configured links by those that this machine's times say are worth it."""
-        from weckd_edge.pipeline.auto_chain import RUNGS, Ladder, measure_ladder, pick_chain
+        from weckd_edge.pipeline.auto_chain import CANDIDATES, CandidateTimings, pick_chain, time_candidates
 
         stage = self.stage(
             "ladder",
-            Ladder,
+            CandidateTimings,
             {
-                "rungs": RUNGS,
+                "rungs": CANDIDATES,
                 "labels": len(index.artifact.labels),
                 "input": self.config.input,
                 "images": [[r.height, r.width] for r in index.artifact.images],
                 "threads": self.config.bench.threads,
-                "versions": versions(),
+                "versions": library_versions(),
                 "host": detect().host,
             },
-            lambda _: measure_ladder(index.artifact, self.root, self.config, self.progress),
+            lambda _: time_candidates(index.artifact, self.root, self.config, self.progress),
         )
-        bar = merge_bars(self.config.gates, self.profile.bars).latency_p90_ms
+        limit = merge_limits(self.config.gates, self.profile.bars).latency_p90_ms
         if not is_same_device(self.profile, detect()):
-            bar = None
-        links = pick_chain(stage.artifact, bar, len(self.config.link))
+            limit = None
+        links = pick_chain(stage.artifact, limit, len(self.config.link))
         self.config = replace(self.config, link=links)
-        times = {rung.link.model + str(rung.link.input_size): rung.int8_ns / 1e6 for rung in stage.artifact.rungs}
+        times = {
+            candidate.link.model + str(candidate.link.input_size): candidate.int8_ns / 1e6
+            for candidate in stage.artifact.candidates
+        }
         chain = " > ".join(f"{x.model} at {x.input_size} px ({times[x.model + str(x.input_size)]:.2f} ms)" for x in links)
-        fit = f"the last within {bar:g} ms" if bar is not None else "the fastest last, as no latency bar can be judged here"
+        fit = (
+            f"the last within {limit:g} ms"
+            if limit is not None
+            else "the fastest last, as no latency bar can be judged here"
+        )
         self.progress.note(f"links: {chain}; int8 times on {stage.artifact.host}, {fit}")
         if not stage.artifact.pretrained:
             self.progress.note(
@@ -112,15 +119,15 @@ class TrainingStages(StageRunner):
                 "and steps; connect to a network once, or name links with local weights"
             )
 
-    def _train(self, index: Stage[DatasetIndex]) -> Chain:
+    def _train(self, index: Stage[DatasetIndex]) -> TrainedChain:
         from weckd_edge.train.distill.chain import make_trainer, plan_chain, train_build
-        from weckd_edge.train.distill.distributed import count
+        from weckd_edge.train.distill.distributed import count_processes
         from weckd_edge.train.quantize_aware.finetune import refine_for_int8
 
         plans = plan_chain(index.artifact, self.config)
         trainer = make_trainer(self.workspace, self.root, index.artifact, plans, self.progress, self.config.data.unlabelled)
         chain = train_build(trainer, plans, self.config)
-        if count() == 1:  # a launcher's other processes end with the chain
+        if count_processes() == 1:  # a launcher's other processes end with the chain
             self.refine = partial(refine_for_int8, trainer, plans, self.config, chain.links)
         for stage in (*chain.links, *([chain.twin] if chain.twin else [])):
             self._done(f"train {stage.artifact.name}", stage)

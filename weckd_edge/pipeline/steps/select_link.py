@@ -1,4 +1,4 @@
-"""Every link of a chain made ready to ship, timed and held against the bars, and one of them chosen."""
+"""Every link of a chain made ready to ship, timed and held against the limits, and one of them chosen."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from weckd_edge.artifacts import (
     ExportedModel,
     GuardRecord,
     InputContract,
+    LinkEvaluation,
     LinkLatency,
+    LinkSelection,
     Measurement,
-    Selection,
-    Shipping,
-    WeighedLink,
+    PrecisionSelection,
 )
 from weckd_edge.config import BuildConfig
 from weckd_edge.core.errors import ModelError
-from weckd_edge.core.fingerprint import versions
+from weckd_edge.core.fingerprint import library_versions
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.bench.bench import bench_model
 from weckd_edge.devices.bench.power.table import open_source
-from weckd_edge.devices.gates.gates import judge, merge_bars
-from weckd_edge.devices.gates.slices import judge_slices
+from weckd_edge.devices.gates.gates import evaluate_gates, merge_limits
+from weckd_edge.devices.gates.slices import evaluate_slices
 from weckd_edge.devices.images.frames import frame_from_file
-from weckd_edge.devices.latency_model.estimate import predict
+from weckd_edge.devices.latency_model.estimate import estimate_latency
 from weckd_edge.devices.latency_model.measurements import read_measurements
 from weckd_edge.devices.machine.detect import detect, is_same_device
 from weckd_edge.devices.profiles.profile import DeviceProfile
 from weckd_edge.devices.runtime.input_guard import OpenGuard
 from weckd_edge.metrics import measure_slices
 from weckd_edge.pipeline.latency_calibration import count_file
-from weckd_edge.pipeline.steps.choose_link import choose_link, named_link, without_choice
+from weckd_edge.pipeline.steps.rank_links import choose_link, last_link_selection, requested_link
 
 if TYPE_CHECKING:
     from weckd_edge.compile.verify.parity import Candidate
-    from weckd_edge.train.distill.chain import Chain
+    from weckd_edge.train.distill.chain import TrainedChain
 
 T = TypeVar("T")
 
@@ -59,16 +59,18 @@ class Workshop(Protocol):
 
     def stage(self, name: str, kind: type[T], key: object, make: Callable[[Path], T]) -> Stage[T]: ...
 
-    def select(self, at: int, exports: Sequence[Stage[ExportedModel]], index: Stage[DatasetIndex]) -> Stage[Selection]: ...
+    def select(
+        self, at: int, exports: Sequence[Stage[ExportedModel]], index: Stage[DatasetIndex]
+    ) -> Stage[PrecisionSelection]: ...
 
     def guard(self, contract: InputContract, index: Stage[DatasetIndex]) -> Stage[GuardRecord]: ...
 
-    def candidates(self, selected: Stage[Selection]) -> tuple[Candidate, Candidate]: ...
+    def candidates(self, selected: Stage[PrecisionSelection]) -> tuple[Candidate, Candidate]: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shipped:
-    """The link that ships.
+class SelectedLink:
+    """The link that is deployed.
 
     Attributes:
         at: Its place in the chain.
@@ -78,35 +80,43 @@ class Shipped:
     """
 
     at: int
-    selected: Stage[Selection]
-    shipping: Shipping
+    selected: Stage[PrecisionSelection]
+    shipping: LinkSelection
     measurements: tuple[Measurement, ...]
 
 
-def ship(build: Workshop, chain: Chain, exports: Sequence[Stage[ExportedModel]], index: Stage[DatasetIndex]) -> Shipped:
-    """Choose the link that ships; compile and weigh all of them where the bars are to decide."""
+def select_link(
+    build: Workshop, chain: TrainedChain, exports: Sequence[Stage[ExportedModel]], index: Stage[DatasetIndex]
+) -> SelectedLink:
+    """Choose the link that is deployed; compile and weigh all of them where the limits are to decide."""
     names = [link.artifact.name for link in chain.links]
-    named = named_link(build.config.ship, names)
+    named = requested_link(build.config.ship, names)
     if named is not None:
         at = names.index(named)
         selected = build.select(at, exports, index)
-        return Shipped(at=at, selected=selected, shipping=without_choice(named, names), measurements=())
+        return SelectedLink(at=at, selected=selected, shipping=last_link_selection(named, names), measurements=())
     selections = [build.select(at, exports, index) for at in range(len(names))]
-    pairs = [weigh_link(build, *each, index) for each in zip(names, exports, selections, strict=True)]
-    shipping = choose_link([weighed for weighed, _ in pairs])
-    build.progress.note(f"ships: {shipping.reason}")
-    at = names.index(shipping.chosen)
-    return Shipped(at=at, selected=selections[at], shipping=shipping, measurements=tuple(found for _, found in pairs))
+    pairs = [evaluate_link(build, *each, index) for each in zip(names, exports, selections, strict=True)]
+    link_selection = choose_link([evaluations for evaluations, _ in pairs])
+    build.progress.note(f"ships: {link_selection.reason}")
+    at = names.index(link_selection.chosen)
+    return SelectedLink(
+        at=at, selected=selections[at], shipping=link_selection, measurements=tuple(found for _, found in pairs)
+    )
 
 
-def weigh_link(
-    build: Workshop, name: str, exported: Stage[ExportedModel], selected: Stage[Selection], index: Stage[DatasetIndex]
-) -> tuple[WeighedLink, Measurement]:
+def evaluate_link(
+    build: Workshop,
+    name: str,
+    exported: Stage[ExportedModel],
+    selected: Stage[PrecisionSelection],
+    index: Stage[DatasetIndex],
+) -> tuple[LinkEvaluation, Measurement]:
     """Answer, time and judge one compiled link.
 
-    Its times are taken anew in every build, as machines change; its answers are kept.
+    Its times are taken anew in every build, as machines change; its predictions are kept.
     """
-    from weckd_edge.compile.verify.evaluate import Weight, weigh
+    from weckd_edge.compile.verify.evaluate import SplitVerifications, verify_splits
     from weckd_edge.compile.verify.parity import Candidate
 
     chosen, contract = selected.artifact, exported.artifact.input
@@ -114,13 +124,13 @@ def weigh_link(
     onnx = exported.folder / exported.artifact.onnx.path
     weight = build.stage(
         f"weigh-{name}",
-        Weight,
+        SplitVerifications,
         {
             "selected": selected.artifact,
             "images": [[r.pixels_sha256, r.label, r.group, r.split] for r in index.artifact.images if r.split != "train"],
-            "versions": versions(),
+            "versions": library_versions(),
         },
-        lambda _: weigh(
+        lambda _: verify_splits(
             Candidate(backend=compiled.backend, model=onnx, precision="fp32"),
             compiled,
             index.artifact,
@@ -146,12 +156,12 @@ def weigh_link(
             guard=OpenGuard(guard, contract) if guard is not None else None,
             progress=build.progress,
         )
-    bars, here = merge_bars(build.config.gates, build.profile.bars), is_same_device(build.profile, detect())
+    limits, here = merge_limits(build.config.gates, build.profile.bars), is_same_device(build.profile, detect())
     size = sum(ref.bytes for ref in (chosen.built.files if chosen.built else (chosen.onnx,)))
     labels = index.artifact.labels
     latency = _latency(build, compiled.model, measured, here)
-    gates = judge(
-        bars,
+    gates = evaluate_gates(
+        limits,
         build.profile,
         measured,
         weight.validation,
@@ -161,10 +171,10 @@ def weigh_link(
         split="validation",
         predicted=latency,
     )
-    if bars.slice_accuracy is not None or bars.slice_recall is not None:
+    if limits.slice_accuracy is not None or limits.slice_recall is not None:
         slices = measure_slices(weight.validation, index.artifact, build.config.report)
-        gates = (*gates, *judge_slices(bars, slices, labels, split="validation"))
-    weighed = WeighedLink(
+        gates = (*gates, *evaluate_slices(limits, slices, labels, split="validation"))
+    evaluations = LinkEvaluation(
         name=name,
         precision=chosen.precision,
         backend=compiled.backend,
@@ -176,7 +186,7 @@ def weigh_link(
         here_p90_ns=measured.frame_to_answer.p90_ns,
         gates=gates,
     )
-    return weighed, replace(measured, link=name)
+    return evaluations, replace(measured, link=name)
 
 
 def _latency(build: Workshop, model: Path, measured: Measurement, here: bool) -> LinkLatency:
@@ -186,7 +196,7 @@ def _latency(build: Workshop, model: Path, measured: Measurement, here: bool) ->
         return LinkLatency(label="measured", p90_ns=p90, low_ns=None, high_ns=None, reason=f"on {measured.host}")
     timed = build.config.ship.measurements
     try:
-        found = predict(count_file(model), build.profile, read_measurements(Path(timed)) if timed else ())
+        found = estimate_latency(count_file(model), build.profile, read_measurements(Path(timed)) if timed else ())
     except ModelError as err:  # a graph with layers nobody has priced
         return LinkLatency(label="unknown", p90_ns=None, low_ns=None, high_ns=None, reason=str(err))
     return LinkLatency(

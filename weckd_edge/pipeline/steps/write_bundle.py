@@ -13,39 +13,39 @@ from weckd_edge.artifacts import (
     BuildRecord,
     BuiltModel,
     ChainRecord,
+    DataAudit,
     DatasetIndex,
     ExportedModel,
     FileRef,
     FrameGuard,
     Gate,
     GoldenFrames,
+    LinkSelection,
     Manifest,
     Measurement,
+    MetricsRecord,
     OperatingPoint,
-    Performance,
+    PrecisionSelection,
     Prediction,
-    Probes,
-    Selection,
-    Shipping,
     StageTime,
     Verification,
 )
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
 from weckd_edge.config import BuildConfig
-from weckd_edge.core.fingerprint import versions
-from weckd_edge.core.sampling import in_turn
+from weckd_edge.core.fingerprint import library_versions
+from weckd_edge.core.sampling import round_robin
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import atomic_folder, file_ref, write_atomic
-from weckd_edge.devices.gates.gates import judge, judge_parity, merge_bars
-from weckd_edge.devices.gates.slices import judge_slices
+from weckd_edge.devices.gates.gates import evaluate_gates, evaluate_parity, merge_limits
+from weckd_edge.devices.gates.slices import evaluate_slices
 from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.machine.detect import detect, is_same_device
 from weckd_edge.devices.profiles.profile import DeviceProfile
 from weckd_edge.pipeline.output_paths import bundle_name
 from weckd_edge.pipeline.steps.sdk import write_sdk
 from weckd_edge.report import Evidence, Picture, Sample, write_documents, write_evidence, write_report
-from weckd_edge.report.chapters.gallery import MOST_FRAMES, by_harm
+from weckd_edge.report.chapters.gallery import MAX_FRAMES, by_severity
 from weckd_edge.report.documents.licences import read_environment
 from weckd_edge.report.evidence import EVIDENCE_FOLDER, REPORT_FILE
 from weckd_edge.report.frames import picture_frames
@@ -77,14 +77,14 @@ class Parts:
         key: PEM private key; None leaves the bundle unsigned.
         index: The data set.
         chain: Links and twin.
-        exported: The FP32 graph of the link that ships.
+        exported: The FP32 graph of the link that is deployed.
         selected: The precision that was chosen, and its graph.
         shipping: Which link was chosen, and why.
         built: What backends made of it.
         verification: Accuracy, parity and flips.
         performance: Clinical figures, by class and slice.
         golden: The self-test.
-        measurements: Of what ships first, then of each link.
+        measurements: Of what is deployed first, then of each link.
         stages: How long everything took.
         bundle_version: Of the bundle; 0: none.
         probes: Of the data set; None where they are switched off.
@@ -101,16 +101,16 @@ class Parts:
     index: DatasetIndex
     chain: ChainRecord
     exported: ExportedModel
-    selected: Part[Selection]
-    shipping: Shipping
+    selected: Part[PrecisionSelection]
+    shipping: LinkSelection
     built: tuple[Part[BuiltModel], ...]
     verification: Verification
-    performance: Performance
+    performance: MetricsRecord
     golden: Part[GoldenFrames]
     measurements: tuple[Measurement, ...]
     stages: tuple[StageTime, ...]
     bundle_version: int = 0
-    probes: Probes | None = None
+    probes: DataAudit | None = None
     guard: FrameGuard | None = None
     abstention: Abstention | None = None
     more_gates: tuple[Gate, ...] = ()
@@ -159,7 +159,7 @@ def assemble(parts: Parts) -> Manifest:
             passed=all(gate.verdict != "FAIL" for gate in gates),
             synthetic=parts.index.synthetic,
             files=(),
-            versions=versions(),
+            versions=library_versions(),
         )
         _write_evidence(parts, draft, folder)
         write_sdk(folder)
@@ -169,7 +169,7 @@ def assemble(parts: Parts) -> Manifest:
     return manifest
 
 
-def _onnx_precision(selection: Selection) -> Literal["int8", "fp32"]:
+def _onnx_precision(selection: PrecisionSelection) -> Literal["int8", "fp32"]:
     """Return the precision of the graph itself; int8 without a quantized graph stands in NNCF's IR alone."""
     return "int8" if selection.quantized is not None else "fp32"
 
@@ -192,9 +192,9 @@ def _copy_model(part: Part[BuiltModel], bundle: Path) -> BuiltModel:
 def _judge(parts: Parts, models: Sequence[BuiltModel], onnx: FileRef) -> tuple[Gate, ...]:
     measured = parts.measurements[0]
     loaded = [ref.bytes for model in models if model.kind == "model" for ref in model.files] or [onnx.bytes]
-    bars = merge_bars(parts.config.gates, parts.profile.bars)
-    gates = judge(
-        bars,
+    limits = merge_limits(parts.config.gates, parts.profile.bars)
+    gates = evaluate_gates(
+        limits,
         parts.profile,
         measured,
         parts.verification,
@@ -203,8 +203,8 @@ def _judge(parts: Parts, models: Sequence[BuiltModel], onnx: FileRef) -> tuple[G
         parts.index.labels,
         predicted=next((link.latency for link in parts.shipping.links if link.name == parts.shipping.chosen), None),
     )
-    slices = judge_slices(bars, parts.performance.slices, parts.index.labels)
-    return (*gates, *slices, *judge_parity(parts.verification), *parts.more_gates)
+    slices = evaluate_slices(limits, parts.performance.slices, parts.index.labels)
+    return (*gates, *slices, *evaluate_parity(parts.verification), *parts.more_gates)
 
 
 def _write_guard(guard: FrameGuard | None, bundle: Path) -> FileRef | None:
@@ -250,9 +250,9 @@ def _write_evidence(parts: Parts, draft: Manifest, folder: Path) -> None:
 
 def _frames(parts: Parts, draft: Manifest, folder: Path) -> dict[str, Picture]:
     """Return pictures of the frames whose decision changed, and of those on which implementations differ most."""
-    changed = [frame.path for frame in by_harm(parts.performance)][:MOST_FRAMES]
-    apart = sorted({frame.path for pair in parts.verification.parity for frame in pair.worst})
-    return picture_frames(folder, draft, parts.root, changed, apart)
+    changed = [frame.path for frame in by_severity(parts.performance)][:MAX_FRAMES]
+    difference = sorted({frame.path for pair in parts.verification.parity for frame in pair.worst})
+    return picture_frames(folder, draft, parts.root, changed, difference)
 
 
 def _samples(parts: Parts, draft: Manifest) -> Iterator[Sample]:
@@ -269,7 +269,7 @@ def _samples(parts: Parts, draft: Manifest) -> Iterator[Sample]:
         decided = prediction.compiled.index(max(prediction.compiled))
         (right if decided == prediction.label else wrong).append(prediction)
     shown = wrong[: max(count // 2, count - len(right))]
-    shown += in_turn(right)[: count - len(shown)]
+    shown += round_robin(right)[: count - len(shown)]
     for prediction in shown:
         best = max(prediction.compiled)
         yield Sample(

@@ -7,26 +7,26 @@ from weckd_edge.report.evidence import Evidence
 
 
 def chain_chart(evidence: Evidence, device: str) -> str:
-    """Draw the chain over its time where every link was compiled and weighed, else over multiply-adds."""
-    links, twin, shipped = evidence.chain.links, evidence.chain.twin, evidence.shipped
-    weighed = {link.name: link for link in evidence.shipping.links}
-    known = bool(weighed) and all(link.latency.p90_ns is not None for link in weighed.values())
+    """Draw the chain over its time where every link was compiled and weighed, else over MACs."""
+    links, twin, deployed = evidence.chain.links, evidence.chain.twin, evidence.shipped
+    evaluations = {link.name: link for link in evidence.shipping.links}
+    known = bool(evaluations) and all(link.latency.p90_ns is not None for link in evaluations.values())
     points = []
     for link in links:
-        found = weighed.get(link.name)
+        found = evaluations.get(link.name)
         time_ns = None if found is None else found.latency.p90_ns if known else found.here_p90_ns
         points.append(
             charts.Point(
-                name=f"{link.name}{f' {found.precision}' if found else ''}{', ships' if link is shipped else ''}",
+                name=f"{link.name}{f' {found.precision}' if found else ''}{', ships' if link is deployed else ''}",
                 cost=link.macs if time_ns is None else time_ns,
                 accuracy=found.test_accuracy if found else link.test_accuracy,
-                kind="shipped" if link is shipped else "link",
+                kind="shipped" if link is deployed else "link",
             )
         )
     if twin is not None:
-        name = f"{links[-1].name} alone{', fp32' if weighed else ''}"
+        name = f"{links[-1].name} alone{', fp32' if evaluations else ''}"
         points.append(charts.Point(name=name, cost=points[-1].cost, accuracy=twin.test_accuracy, kind="twin"))
-    if not weighed:
+    if not evaluations:
         return charts.accuracy_against_cost(points, "multiply-adds of one image", "million", 1e6)
     how = evidence.shipping.links[-1].latency.label
     where = f"frame to answer, {'p90, ' if how == 'measured' else ''}{how} for {device}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import weckd_edge
-from weckd_edge.artifacts import Distribution, Environment, TrunkLicence
+from weckd_edge.artifacts import BackboneLicence, Distribution, Environment
 from weckd_edge.config import LinkConfig
 from weckd_edge.core.store import sha256_file
 
@@ -61,7 +61,7 @@ def read_environment(links: Sequence[LinkConfig], *, host: str) -> Environment:
         processor=host,
         distributions=used_distributions(metadata.distribution),
         trunks=tuple(
-            TrunkLicence(
+            BackboneLicence(
                 link=f"M{number}",
                 model=link.model,
                 weights=Path(link.weights).name if link.weights else "pretrained",
@@ -83,16 +83,16 @@ def used_distributions(find: Callable[[str], Installed]) -> tuple[Distribution, 
         find: Returns an installed distribution by name, or raises ``PackageNotFoundError``.
     """
     found: dict[str, Distribution] = {}
-    asked: set[tuple[str, frozenset[str]]] = set()
+    requested: set[tuple[str, frozenset[str]]] = set()
     try:
         waiting = list(requirements(find(OWN_NAME).requires or (), None))
     except metadata.PackageNotFoundError:
         waiting = [(name, frozenset[str]()) for name in ROOTS]
     while waiting:
         name, extras = waiting.pop()
-        if (name, extras) in asked or name == OWN_NAME:
+        if (name, extras) in requested or name == OWN_NAME:
             continue
-        asked.add((name, extras))
+        requested.add((name, extras))
         try:
             about = find(name)
         except metadata.PackageNotFoundError:

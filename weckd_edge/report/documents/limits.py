@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from weckd_edge.artifacts import Manifest
 from weckd_edge.bundle.verdict import GATE_NAMES
 from weckd_edge.core.words import plural
-from weckd_edge.report.chapters.metrics import worst_class, worst_slice
+from weckd_edge.report.chapters.metrics import worst_class_sentence, worst_slice
 from weckd_edge.report.chapters.verdicts import data_facts, data_warnings
 from weckd_edge.report.evidence import Evidence
 
@@ -17,10 +17,10 @@ WIDE = 0.1
 
 def limits(evidence: Evidence, manifest: Manifest) -> tuple[str, ...]:
     """Return the limits that were found, a sentence each."""
-    return (*_of_figures(evidence, manifest), *_of_data(evidence), *_of_checks(evidence, manifest))
+    return (*_of_metrics(evidence, manifest), *_of_data(evidence), *_of_checks(evidence, manifest))
 
 
-def _of_figures(evidence: Evidence, manifest: Manifest) -> Iterator[str]:
+def _of_metrics(evidence: Evidence, manifest: Manifest) -> Iterator[str]:
     rate, performance = evidence.verification.accuracy_compiled, evidence.performance
     yield from evidence.chain.doubts
     if rate.high - rate.low > WIDE:
@@ -31,7 +31,7 @@ def _of_figures(evidence: Evidence, manifest: Manifest) -> Iterator[str]:
     if performance is None:
         yield "Figures by class and slice were not kept."
         return
-    for line in (worst_class(performance, manifest.labels), worst_slice(performance)):
+    for line in (worst_class_sentence(performance, manifest.labels), worst_slice(performance)):
         if line:
             yield line
     for note in performance.notes:

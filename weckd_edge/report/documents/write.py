@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from weckd_edge.artifacts import Manifest
-from weckd_edge.bundle.verdict import SYNTHETIC, verdict
+from weckd_edge.bundle.verdict import SYNTHETIC, sum_up_gates
 from weckd_edge.core.store import write_atomic
 from weckd_edge.report.chapters import abstention, audit, parity, verdicts
-from weckd_edge.report.chapters.metrics import performance_text
+from weckd_edge.report.chapters.metrics import metrics_text
 from weckd_edge.report.documents.limits import limits
 from weckd_edge.report.documents.model_card_inputs import NOT_STATED, stated
 from weckd_edge.report.documents.sbom import write_sbom
@@ -44,7 +44,7 @@ def model_card(evidence: Evidence, manifest: Manifest) -> str:
             "verification": evidence.verification,
             "measurement": evidence.measurement,
             "shipped": evidence.shipped,
-            "verdict": verdict(manifest),
+            "verdict": sum_up_gates(manifest),
             "gates": verdicts.gate_rows(manifest.gates),
             "chain_sentence": verdicts.chain_sentence(evidence.chain),
             "teachers": {link.name: verdicts.teacher_of(link, evidence.chain.links) for link in evidence.chain.links},
@@ -56,14 +56,14 @@ def model_card(evidence: Evidence, manifest: Manifest) -> str:
             "synthetic": SYNTHETIC,
             "stated": stated(evidence.build),
             "not_stated": NOT_STATED,
-            "performance": performance_text(measured, manifest.labels),
+            "performance": metrics_text(measured, manifest.labels),
             "calibration": check,
             "calibration_sentence": parity.calibration_sentence(check) if check else "",
             "calibration_rows": parity.calibration_rows(check) if check else [],
-            "abstaining": abstention.sentences(evidence.abstention) if evidence.abstention else [],
+            "abstaining": abstention.abstention_sentences(evidence.abstention) if evidence.abstention else [],
             "far_kinds": abstention.kind_rows(evidence.abstention) if evidence.abstention else [],
-            "probes_about": audit.about(evidence.probes) if evidence.probes else "",
-            "probe_sections": audit.sections(evidence.probes) if evidence.probes else (),
+            "probes_about": audit.about_data(evidence.probes) if evidence.probes else "",
+            "probe_sections": audit.audit_sections(evidence.probes) if evidence.probes else (),
             "limits": limits(evidence, manifest),
             "environment": evidence.environment,
         },

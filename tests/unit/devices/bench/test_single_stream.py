@@ -15,7 +15,7 @@ from weckd_edge.core.errors import ConfigError, MissingDependency, ModelError
 from weckd_edge.devices.bench import single_stream
 from weckd_edge.devices.bench.cold_start import peak_rss_bytes
 from weckd_edge.devices.bench.rules import Rules, find_rules
-from weckd_edge.devices.bench.single_stream import Run, run_single_stream, warm_up
+from weckd_edge.devices.bench.single_stream import TimedRun, run_single_stream, warm_up
 
 FRAMES = [np.full((1, 2, 2, 3), value, np.uint8) for value in range(3)]
 
@@ -64,7 +64,7 @@ def durations(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterable[int]], None
     return set_durations
 
 
-Start = Callable[..., Run]
+Start = Callable[..., TimedRun]
 
 
 @pytest.fixture(params=["own", "loadgen"])
@@ -75,7 +75,7 @@ def start(request: pytest.FixtureRequest) -> Start:
     pytest.importorskip("mlperf_loadgen")
     from weckd_edge.devices.bench.loadgen_backend import run_loadgen
 
-    def run(runner: Any, frames: Sequence[Any], rules: Rules, sink: Any = None) -> Run:
+    def run(runner: Any, frames: Sequence[Any], rules: Rules, sink: Any = None) -> TimedRun:
         return run_loadgen(runner, frames, rules, 1000, sink)
 
     return run
@@ -194,10 +194,10 @@ def test_warming_up_takes_frames_in_turn() -> None:
 
 def test_loadgen_is_not_asked_for_more_queries_than_memory_holds() -> None:
     pytest.importorskip("mlperf_loadgen")
-    from weckd_edge.devices.bench.loadgen_backend import MOST_BYTES, memory_bytes, run_loadgen
+    from weckd_edge.devices.bench.loadgen_backend import MAX_BYTES, loadgen_memory_bytes, run_loadgen
 
     rules = find_rules("mlperf")
-    assert memory_bytes(rules, 1_000_000) < MOST_BYTES / 3
+    assert loadgen_memory_bytes(rules, 1_000_000) < MAX_BYTES / 3
     with pytest.raises(ModelError, match=r"LoadGen would take about \d+ MiB.*--generator own"):
         run_loadgen(Remembers(), FRAMES, rules, 10_000)
 

@@ -16,8 +16,8 @@ from PIL import Image, features
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.images import frames
-from weckd_edge.devices.images.file_kinds import kind_of, picture_kind_of
-from weckd_edge.devices.images.frames import decode_bytes, decoded
+from weckd_edge.devices.images.file_kinds import file_kind_of, picture_kind_of
+from weckd_edge.devices.images.frames import decode_bytes, decoded_image
 from weckd_edge.train.data.listing import ListedImage
 from weckd_edge.train.data.scan import picture_notes, scan
 
@@ -62,7 +62,7 @@ def grey_of(data: bytes) -> list[int]:
 
 
 def notes_of(data: bytes) -> list[str]:
-    with decoded(data) as found:
+    with decoded_image(data) as found:
         return [note.code for note in found.notes]
 
 
@@ -156,7 +156,7 @@ def picture(top: int, kind: str, *, colour: bool = False) -> bytes:
 def test_few_bits_in_sixteen_are_pointed_out(bits: int, kind: str, colour: bool) -> None:
     data = picture((1 << bits) - 1, kind, colour=colour)
     assert notes_of(data) == ["W_FEW_BITS"]
-    with decoded(data) as found:
+    with decoded_image(data) as found:
         assert f"no value over {(1 << bits) - 1} of 65535 ({bits} bits in 16?): almost black" in found.notes[0].text
 
 
@@ -289,10 +289,10 @@ def test_raw_data_of_cameras_is_not_taken_for_its_small_picture(crafted: ModuleT
 def test_files_that_are_no_pictures_are_called_what_they_are(data: bytes, said: str) -> None:
     with pytest.raises(DataError, match=said):
         decode_bytes(data)
-    assert kind_of(b"") == "an empty file"
+    assert file_kind_of(b"") == "an empty file"
 
 
-def test_heic_without_its_library_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heic_without_its_library_is_reported_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames, "is_installed", lambda name: False)
     with pytest.raises(DataError, match=r"HEIC is not read here; pip install 'weckd-edge\[heic\]', or convert it to JPEG"):
         decode_bytes(HEADS["HEIC"])

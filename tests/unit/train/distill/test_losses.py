@@ -134,6 +134,6 @@ def test_losses_that_say_nothing_about_two_classes_are_refused(name: str) -> Non
         choose_soft_loss(name, 2)
 
 
-def test_an_unknown_loss_is_told() -> None:
+def test_an_unknown_loss_is_reported() -> None:
     with pytest.raises(ConfigError, match="did you mean 'dkd'"):
         choose_soft_loss("dkdd", 3)

@@ -185,7 +185,7 @@ def raises(error: BaseException) -> Callable[[], object]:
     return does
 
 
-class MissedGateError(WeckdError):
+class FailedGateError(WeckdError):
     exit_code = 3
 
 
@@ -200,7 +200,7 @@ class MissedGateError(WeckdError):
         (DeviceError("it went wrong"), 1),
         (StoreError("it went wrong"), 1),
         (MissingDependency("it went wrong"), 1),
-        (MissedGateError("it went wrong"), 3),
+        (FailedGateError("it went wrong"), 3),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )

@@ -26,26 +26,26 @@ from weckd_edge.artifacts import (
     InputContract,
     Latency,
     Link,
+    LinkSelection,
     Manifest,
     Measurement,
     Parity,
+    PrecisionSelection,
     Prediction,
+    QuantizationTrial,
     QuantizedModel,
     Rate,
-    Selection,
-    Shipping,
     StageTime,
-    Trial,
     Verification,
 )
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.config import BuildConfig, GateConfig, LinkConfig, ReportConfig
 from weckd_edge.core.errors import BundleError, ConfigError, DataError, StoreError
-from weckd_edge.core.fingerprint import versions
+from weckd_edge.core.fingerprint import library_versions
 from weckd_edge.core.store import check_ref, file_ref, refs_in
 from weckd_edge.devices.machine.detect import detect
 from weckd_edge.devices.profiles.profile import load_profile
-from weckd_edge.metrics import measure_performance
+from weckd_edge.metrics import measure_metrics
 from weckd_edge.pipeline.steps.sdk import sdk_files
 from weckd_edge.pipeline.steps.write_bundle import Part, Parts, assemble
 
@@ -70,7 +70,7 @@ MEASUREMENT = Measurement(
     peak_rss_bytes=100 << 20,
     energy_mj=None,
 )
-NO_BARS = GateConfig(latency_p90_ms=1e9, memory_mib=1e9, accuracy_drop=1.0)
+NO_LIMITS = GateConfig(latency_p90_ms=1e9, memory_mib=1e9, accuracy_drop=1.0)
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +129,7 @@ def make_parts(
     decided: str = "000111222",
     truth: str = "000111222",
     target: str = "cpu",
-    gates: GateConfig = NO_BARS,
+    gates: GateConfig = NO_LIMITS,
     samples: int = 4,
     **config: Any,
 ) -> Parts:
@@ -216,19 +216,22 @@ def make_parts(
             link_sha256="2" * 64,
         ),
         selected=Part(_selection(onnx), place / "quantize"),
-        shipping=Shipping(chosen="M2", reason="M2 was asked for"),
+        shipping=LinkSelection(chosen="M2", reason="M2 was asked for"),
         built=built,
         verification=verification,
-        performance=measure_performance(verification, index, report),
+        performance=measure_metrics(verification, index, report),
         golden=Part(golden, place / "golden"),
         measurements=(replace(MEASUREMENT, backend=backend),),
         stages=(StageTime(name="data", seconds=1.5, reused=False),),
     )
 
 
-def _selection(onnx: FileRef) -> Selection:
-    return Selection(
-        trials=(Trial(name="fp32", precision="fp32", method=None), Trial(name="int8 mse", precision="int8", method="mse")),
+def _selection(onnx: FileRef) -> PrecisionSelection:
+    return PrecisionSelection(
+        trials=(
+            QuantizationTrial(name="fp32", precision="fp32", method=None),
+            QuantizationTrial(name="int8 mse", precision="int8", method="mse"),
+        ),
         chosen="int8 mse",
         reason="int8 mse takes 1 ms where FP32 takes 2 ms",
         images=12,
@@ -325,7 +328,7 @@ def test_the_manifest_says_what_the_parts_are(tmp_path: Path) -> None:
     assert manifest.selftest.tolerance == {"openvino": 0.02}
     assert manifest.synthetic is True
     assert manifest.passed is True
-    assert manifest.versions == versions()
+    assert manifest.versions == library_versions()
 
 
 def test_the_evidence_is_what_the_stages_found(tmp_path: Path) -> None:
@@ -341,7 +344,7 @@ def test_the_evidence_is_what_the_stages_found(tmp_path: Path) -> None:
 
 def test_versions_name_what_is_installed_and_leave_out_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("weckd_edge.core.fingerprint.LIBRARIES", ("numpy", "a-library-nobody-has"))
-    found = versions()
+    found = library_versions()
     assert list(found) == ["weckd-edge", "python", "numpy"]
     assert found["numpy"] == np.__version__
 
@@ -372,8 +375,8 @@ def test_paths_of_weights_are_not_written(tmp_path: Path) -> None:
         ({"accuracy": 0.95}, "accuracy"),
     ],
 )
-def test_a_missed_bar_makes_a_whole_bundle_that_has_not_passed(tmp_path: Path, bars: dict[str, float], failed: str) -> None:
-    parts = make_parts(tmp_path, gates=replace(NO_BARS, **bars))
+def test_a_failed_gate_makes_a_whole_bundle_that_has_not_passed(tmp_path: Path, bars: dict[str, float], failed: str) -> None:
+    parts = make_parts(tmp_path, gates=replace(NO_LIMITS, **bars))
     manifest = assemble(parts)
     assert manifest.passed is False
     assert [name for name, verdict in verdicts(manifest).items() if verdict == "FAIL"] == [failed]
@@ -381,7 +384,7 @@ def test_a_missed_bar_makes_a_whole_bundle_that_has_not_passed(tmp_path: Path, b
 
 
 def test_lost_accuracy_fails(tmp_path: Path) -> None:
-    parts = make_parts(tmp_path, gates=replace(NO_BARS, accuracy_drop=0.05))
+    parts = make_parts(tmp_path, gates=replace(NO_LIMITS, accuracy_drop=0.05))
     worse = replace(RATE, correct=8, value=0.8)
     manifest = assemble(replace(parts, verification=replace(parts.verification, accuracy_compiled=worse)))
     assert verdicts(manifest)["accuracy_drop"] == "FAIL"
@@ -396,8 +399,8 @@ def test_implementations_that_differ_fail(tmp_path: Path) -> None:
     assert not manifest.passed
 
 
-def test_a_bar_that_cannot_be_judged_here_does_not_fail(tmp_path: Path) -> None:
-    manifest = assemble(make_parts(tmp_path, target="jetson", gates=replace(NO_BARS, latency_p90_ms=0.5)))
+def test_a_limit_that_cannot_be_evaluated_here_does_not_fail(tmp_path: Path) -> None:
+    manifest = assemble(make_parts(tmp_path, target="jetson", gates=replace(NO_LIMITS, latency_p90_ms=0.5)))
     assert verdicts(manifest)["latency_p90_ms"] == verdicts(manifest)["memory_mib"] == "INCONCLUSIVE"
     assert manifest.passed is True
 
@@ -406,7 +409,7 @@ def gate(manifest: Manifest, name: str) -> Gate:
     return next(g for g in manifest.gates if g.name == name)
 
 
-def test_the_profiles_bars_hold_where_the_build_sets_none(tmp_path: Path) -> None:
+def test_the_profiles_limits_hold_where_the_build_sets_none(tmp_path: Path) -> None:
     manifest = assemble(make_parts(tmp_path, gates=GateConfig(memory_mib=7.0)))
     assert gate(manifest, "latency_p90_ms").bar == load_profile("generic-x86").bars.latency_p90_ms
     assert gate(manifest, "memory_mib").bar == 7.0
@@ -415,13 +418,13 @@ def test_the_profiles_bars_hold_where_the_build_sets_none(tmp_path: Path) -> Non
 def test_size_is_that_of_what_the_device_loads(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    bars = replace(NO_BARS, size_mib=2.0)
+    bars = replace(NO_LIMITS, size_mib=2.0)
     assert gate(assemble(make_parts(tmp_path / "a", gates=bars)), "size_mib").got == ((1 << 20) + 100) / 2**20
     on_jetson = assemble(make_parts(tmp_path / "b", target="jetson", gates=bars))
     assert gate(on_jetson, "size_mib").got == len(b"a graph") / 2**20, "the engine is made of the graph alone"
 
 
-def test_the_bench_of_what_ships_is_judged_and_not_that_of_a_link(tmp_path: Path) -> None:
+def test_the_bench_of_what_is_deployed_is_evaluated_and_not_that_of_a_link(tmp_path: Path) -> None:
     parts = make_parts(tmp_path)
     slow = replace(LATENCY, p90_ns=900_000_000)
     link_bench = replace(MEASUREMENT, link="M1", precision="fp32", frame_to_answer=slow)
@@ -434,14 +437,14 @@ def sample_rows(shown: list[Any]) -> list[tuple[int, str, str]]:
     return [(int(s.image[0, 0, 0]) // 20, s.truth[0], s.predicted[0]) for s in shown]
 
 
-def test_right_answers_are_shown_each_class_in_turn(tmp_path: Path, shown: list[Any]) -> None:
+def test_right_predictions_are_shown_each_class_in_turn(tmp_path: Path, shown: list[Any]) -> None:
     assemble(make_parts(tmp_path, samples=5))
     assert sample_rows(shown) == [(0, "e", "e"), (3, "n", "n"), (6, "w", "w"), (1, "e", "e"), (4, "n", "n")]
     assert [s.probability for s in shown] == [0.8] * 5
     assert shown[0].image.shape == (16, 16, 3)
 
 
-def test_wrong_answers_come_first_and_are_at_most_half(tmp_path: Path, shown: list[Any]) -> None:
+def test_wrong_predictions_come_first_and_are_at_most_half(tmp_path: Path, shown: list[Any]) -> None:
     assemble(make_parts(tmp_path, truth="000111222", decided="111111200", samples=4))
     assert sample_rows(shown) == [(0, "e", "n"), (1, "e", "n"), (3, "n", "n"), (6, "w", "w")]
 
@@ -451,7 +454,7 @@ def test_of_an_odd_number_right_ones_have_the_larger_half(tmp_path: Path, shown:
     assert [truth == decided for _, truth, decided in sample_rows(shown)] == [False, True, True]
 
 
-def test_few_wrong_answers_leave_their_places_to_right_ones(tmp_path: Path, shown: list[Any]) -> None:
+def test_few_wrong_predictions_leave_their_places_to_right_ones(tmp_path: Path, shown: list[Any]) -> None:
     assemble(make_parts(tmp_path, truth="000111222", decided="000111221", samples=6))
     rows = sample_rows(shown)
     assert len(rows) == 6
@@ -459,7 +462,7 @@ def test_few_wrong_answers_leave_their_places_to_right_ones(tmp_path: Path, show
     assert [truth for _, truth, _ in rows[1:]] == ["e", "n", "w", "e", "n"]
 
 
-def test_where_right_answers_are_few_wrong_ones_take_their_places(tmp_path: Path, shown: list[Any]) -> None:
+def test_where_right_predictions_are_few_wrong_ones_take_their_places(tmp_path: Path, shown: list[Any]) -> None:
     assemble(make_parts(tmp_path, truth="000111222", decided="111222220", samples=6))
     assert sample_rows(shown) == [
         *((0, "e", "n"), (1, "e", "n"), (2, "e", "n"), (3, "n", "w")),

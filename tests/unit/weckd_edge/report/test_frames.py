@@ -15,7 +15,7 @@ def save(path: Path, shade: int) -> str:
     return path.name
 
 
-def test_frames_are_shown_with_maps_and_what_is_missing_is_told(toy: ModuleType, tmp_path: Path) -> None:
+def test_frames_are_shown_with_maps_and_what_is_missing_is_reported(toy: ModuleType, tmp_path: Path) -> None:
     bundle = toy.write_bundle(tmp_path / "b")
     (tmp_path / "torn.png").write_bytes(b"\x89PNG but no more")
     names = [save(tmp_path / f"{n}.png", 40 * n) for n in range(3)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from weckd_edge.artifacts import Gate, Shipping, WeighedLink
-from weckd_edge.config import ShipConfig
+from weckd_edge.artifacts import Gate, LinkEvaluation, LinkSelection
+from weckd_edge.config import SelectConfig
 
 _WORDS = {
     "latency_p90_ms": ("frame to answer", "a smaller link, a lower input_size, or a faster power mode"),
@@ -26,19 +26,19 @@ _WORDS = {
 _HIGHER_IS_BETTER = frozenset({"accuracy", "recall", "slice_accuracy", "slice_recall", "better_than_guessing"})
 
 
-def named_link(config: ShipConfig, names: Sequence[str]) -> str | None:
-    """Return the link that the configuration names, out of a chain's; None where the bars are to choose."""
+def requested_link(config: SelectConfig, names: Sequence[str]) -> str | None:
+    """Return the link that the configuration names, out of a chain's; None where the limits are to choose."""
     if len(names) == 1 or config.link == "last":
         return names[-1]
     return None if config.link == "smallest" else config.link
 
 
-def without_choice(name: str, names: Sequence[str]) -> Shipping:
-    """Return the record of a link that ships because it was asked for, or because there is no other."""
-    return Shipping(chosen=name, reason=f"{name} was asked for" if len(names) > 1 else f"{name} is the only link")
+def last_link_selection(name: str, names: Sequence[str]) -> LinkSelection:
+    """Return the record of a link that is deployed because it was asked for, or because there is no other."""
+    return LinkSelection(chosen=name, reason=f"{name} was asked for" if len(names) > 1 else f"{name} is the only link")
 
 
-def choose_link(links: Sequence[WeighedLink]) -> Shipping:
+def choose_link(links: Sequence[LinkEvaluation]) -> LinkSelection:
     """Return the smallest link that misses no bar; where every one misses some, the one that comes closest.
 
     Args:
@@ -47,26 +47,26 @@ def choose_link(links: Sequence[WeighedLink]) -> Shipping:
     passing = [link for link in links if link.passes]
     if passing:
         chosen = passing[-1]
-        return Shipping(chosen=chosen.name, reason=_why(chosen, links), links=tuple(links))
-    chosen = min(reversed(links), key=distance)
-    return Shipping(
+        return LinkSelection(chosen=chosen.name, reason=_why(chosen, links), links=tuple(links))
+    chosen = min(reversed(links), key=gate_distance)
+    return LinkSelection(
         chosen=chosen.name,
-        reason=f"no link clears every bar; {chosen.name} comes closest: {_missed(chosen)}",
+        reason=f"no link clears every bar; {chosen.name} comes closest: {_failed_gates(chosen)}",
         links=tuple(links),
         advice=tuple(_advice(gate) for gate in chosen.gates if gate.verdict == "FAIL"),
     )
 
 
-def distance(link: WeighedLink) -> float:
-    """Return by how much a link misses its bars: of each, the gap as a part of the bar, summed."""
-    return sum(_gap(gate) for gate in link.gates if gate.verdict == "FAIL")
+def gate_distance(link: LinkEvaluation) -> float:
+    """Return by how much a link misses its limits: of each, the gap as a part of the limit, summed."""
+    return sum(_relative_gap(gate) for gate in link.gates if gate.verdict == "FAIL")
 
 
-def _gap(gate: Gate) -> float:
+def _relative_gap(gate: Gate) -> float:
     return abs((gate.got or 0.0) - gate.bar) / max(abs(gate.bar), 1e-3)
 
 
-def _why(chosen: WeighedLink, links: Sequence[WeighedLink]) -> str:
+def _why(chosen: LinkEvaluation, links: Sequence[LinkEvaluation]) -> str:
     smaller = [link for link in links[links.index(chosen) + 1 :] if not link.passes]
     what = (
         "is the smallest link that clears every bar"
@@ -75,11 +75,11 @@ def _why(chosen: WeighedLink, links: Sequence[WeighedLink]) -> str:
     )
     open_ = [_WORDS[g.name][0] for g in chosen.gates if g.verdict == "INCONCLUSIVE"]
     rest = f"; not judged here: {', '.join(open_)}" if open_ else ""
-    found = "; ".join(f"{link.name} {_missed(link)}" for link in smaller)
+    found = "; ".join(f"{link.name} {_failed_gates(link)}" for link in smaller)
     return f"{chosen.name} {what}{rest}{'; ' + found if found else ''}"
 
 
-def _missed(link: WeighedLink) -> str:
+def _failed_gates(link: LinkEvaluation) -> str:
     return "misses " + ", ".join(f"{_WORDS[g.name][0]} ({g.reason})" for g in link.gates if g.verdict == "FAIL")
 
 
