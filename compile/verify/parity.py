@@ -93,8 +93,8 @@ def verify(
 ) -> Verification:
     """Classify every test image with every implementation and compare them.
 
-    What is deployed is held to the trained network at the temperature that is deployed, and to what was compiled without a temperature:
-    scaled by it, that must answer the same, which proves that the int8 part was not touched.
+    What is deployed is compared with the trained network at the deployed temperature, and with what was compiled without a
+    temperature: scaled by it, that must give the same predictions, which proves that the int8 part was not touched.
 
     Args:
         trained: The trained network in FP32: from a frame ``[1, H, W, 3]`` to probabilities ``[classes]``.

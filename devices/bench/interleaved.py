@@ -7,15 +7,12 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from numpy.typing import NDArray
 
 from weckd_edge.core.errors import ConfigError
-
-
-class Runner(Protocol):
-    def run(self, frame: Any) -> Any: ...
+from weckd_edge.devices.runtime.backends.base import AnyRunner
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +33,7 @@ class InterleavedTiming:
 
 
 def time_interleaved(
-    runners: Sequence[Runner], frames: Sequence[NDArray[Any]], *, rounds: int = 24, queries: int = 8, warmup: int = 1
+    runners: Sequence[AnyRunner], frames: Sequence[NDArray[Any]], *, rounds: int = 24, queries: int = 8, warmup: int = 1
 ) -> list[InterleavedTiming]:
     """Time models round by round: each answers a few frames, then the next one does.
 
@@ -65,7 +62,7 @@ def time_interleaved(
     return [_timing([row[0] for row in times], [row[k] for row in times]) for k in range(len(runners))]
 
 
-def _time_round(runner: Runner, frames: Sequence[NDArray[Any]], start: int, queries: int) -> int:
+def _time_round(runner: AnyRunner, frames: Sequence[NDArray[Any]], start: int, queries: int) -> int:
     clock, times = time.monotonic_ns, []
     for index in range(queries):
         frame = frames[(start + index) % len(frames)]

@@ -21,7 +21,8 @@ from weckd_edge.artifacts import LoadgenRecord
 from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.bench.rules import Rules
-from weckd_edge.devices.bench.single_stream import FLUSH_NS, Runner, Sink, TimedRun, no_collection
+from weckd_edge.devices.bench.single_stream import FLUSH_NS, Sink, TimedRun, no_collection
+from weckd_edge.devices.runtime.backends.base import AnyRunner
 
 LIBRARY = "mlperf_loadgen"
 _DISTRIBUTION = "mlcommons-loadgen"
@@ -46,7 +47,7 @@ def loadgen_memory_bytes(rules: Rules, fastest_ns: int) -> int:
 
 
 def run_loadgen(
-    runner: Runner,
+    runner: AnyRunner,
     frames: Sequence[NDArray[Any]],
     rules: Rules,
     fastest_ns: int,
@@ -119,7 +120,7 @@ def run_loadgen(
 class _QueryStream:
     """Answers LoadGen's queries and keeps their times; an error is kept until LoadGen has come to its end."""
 
-    def __init__(self, loadgen: Any, runner: Runner, frames: Sequence[NDArray[Any]], sink: Sink | None) -> None:
+    def __init__(self, loadgen: Any, runner: AnyRunner, frames: Sequence[NDArray[Any]], sink: Sink | None) -> None:
         self.samples = array("q")
         self.failure: BaseException | None = None
         self.first_ns = self.last_ns = 0

@@ -8,26 +8,20 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import LoadgenRecord
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.devices.bench.rules import MINIMUM_QUERIES, Rules
+from weckd_edge.devices.runtime.backends.base import AnyRunner
 
 FLUSH_NS = 1_000_000_000
 """How often times are handed on while a run goes on, nanoseconds."""
 
 Sink = Callable[["array[int]"], None]
 """Takes times, nanoseconds, in order; each is handed over once."""
-
-
-class Runner(Protocol):
-    """What answers: a runner of a whole model, or of the network alone."""
-
-    def run(self, frame: Any) -> Any:
-        """Answer one query."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +43,7 @@ class TimedRun:
     loadgen: LoadgenRecord | None = None
 
 
-def warm_up(runner: Runner, frames: Sequence[NDArray[Any]], queries: int) -> int | None:
+def warm_up(runner: AnyRunner, frames: Sequence[NDArray[Any]], queries: int) -> int | None:
     """Classify frames in turn, and return the fastest time, nanoseconds; None where there are no queries."""
     fastest_ns = None
     for index in range(queries):
@@ -72,7 +66,7 @@ def no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def run_single_stream(runner: Runner, frames: Sequence[NDArray[Any]], rules: Rules, sink: Sink | None = None) -> TimedRun:
+def run_single_stream(runner: AnyRunner, frames: Sequence[NDArray[Any]], rules: Rules, sink: Sink | None = None) -> TimedRun:
     """Time single queries, one after another, with the garbage collector at rest.
 
     Between two queries stand two comparisons and one append of eight bytes; times are handed on once a second.

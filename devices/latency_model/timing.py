@@ -5,11 +5,12 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from numpy.typing import NDArray
 
 from weckd_edge.core.errors import ConfigError
+from weckd_edge.devices.runtime.backends.base import AnyRunner, NetworkRunner, Runner
 
 ROUND_NS = 200_000_000
 """About how long a turn lasts."""
@@ -18,18 +19,8 @@ QUERIES = (6, 40)
 """Fewest and most queries of a turn."""
 
 
-class Runner(Protocol):
-    """What is timed."""
-
-    def run(self, frame: NDArray[Any], /) -> object:
-        """Answer once."""
-
-    def close(self) -> None:
-        """Free it."""
-
-
 def time_in_rounds(
-    networks: Sequence[tuple[Callable[[], Runner], NDArray[Any]]],
+    networks: Sequence[tuple[Callable[[], Runner | NetworkRunner], NDArray[Any]]],
     *,
     rounds: int,
     clock: Callable[[], int] = time.monotonic_ns,
@@ -58,7 +49,7 @@ def time_in_rounds(
                 runner.close()
 
 
-def time_round(runner: Runner, image: NDArray[Any], clock: Callable[[], int] = time.monotonic_ns) -> int:
+def time_round(runner: AnyRunner, image: NDArray[Any], clock: Callable[[], int] = time.monotonic_ns) -> int:
     """Return the median of a few queries, nanoseconds, after three that are not counted."""
     for _ in range(2):
         runner.run(image)
