@@ -142,7 +142,7 @@ class JudgingStages(StageRunner):
         )
 
     def _probe(self, link: Stage[Link], index: Stage[DatasetIndex]) -> DataAudit | None:
-        """Look for leaks, shortcuts and label errors in the data set; classify covered images with the deployed link (FP32)."""
+        """Look for leaks, shortcuts and label errors in the data set; classify covered images with the deployed link."""
         config = self.config.probes
         if not config.enabled:
             return None
