@@ -196,7 +196,7 @@ def on_cpu(exported: ExportedModel, folder: Path, index: DatasetIndex, root: Pat
     selector = selector_for("cpu", exported, folder, index, root)
     found = selector.run()
     forms: dict[str, Any] = {}
-    for made in selector.made:
+    for made in selector.candidates:
         trial = made.trial
         forms[trial.name] = {
             "precision": trial.precision,
@@ -204,7 +204,7 @@ def on_cpu(exported: ExportedModel, folder: Path, index: DatasetIndex, root: Pat
             "median_ns": trial.median_ns,
             "relative": trial.relative_time,
             "divergence": trial.divergence,
-            "flips": None if made.answers is None else flips(selector.made[0].answers, made.answers),
+            "flips": None if made.probabilities is None else flips(selector.candidates[0].probabilities, made.probabilities),
             "bytes": trial.bytes,
             "left": list(trial.float_nodes),
             "refused": list(trial.refused),
@@ -239,7 +239,7 @@ def on_jetson(exported: ExportedModel, folder: Path, index: DatasetIndex, root: 
             "left": list(made.trial.float_nodes),
             "refused": list(made.trial.refused),
         }
-        for made in selector.made
+        for made in selector.candidates
     }
     return {"chosen": found.chosen, "precision": found.precision, "proofs": proofs, "forms": forms}
 

@@ -90,7 +90,7 @@ def judge_set(name: str, sets: dict[str, list[tuple[Path, str]]]) -> dict[str, o
         predictions=tuple(
             Prediction(path=str(file.resolve()), group=group, label=0, fp32=(1.0,), compiled=(1.0,)) for file, group in test
         ),
-        answer=lambda frame: np.ones(1, np.float32),
+        predict=lambda frame: np.ones(1, np.float32),
     )
     kinds: dict[str, dict[str, float]] = {}
     for kind, frames in (*ood_frames(trial, SilentProgress()), *others(name, sets, height, width)):

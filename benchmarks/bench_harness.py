@@ -49,7 +49,7 @@ def main() -> None:
         files = len(machine._open)
         for _ in range(500):
             start_ns = time.monotonic_ns()
-            machine.look()
+            machine.read_state()
             looks.append(time.monotonic_ns() - start_ns)
 
     def bare() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
         run_single_stream(runner, frames, rules)
 
     def watched() -> None:
-        with tempfile.TemporaryFile() as file, MachineFiles(root) as machine, Poller(machine.look, 1.0):
+        with tempfile.TemporaryFile() as file, MachineFiles(root) as machine, Poller(machine.read_state, 1.0):
 
             def keep(samples_ns: array[int]) -> None:
                 file.write(samples_ns.tobytes())

@@ -55,8 +55,8 @@ def main() -> None:
         )
         config = BuildConfig(input=InputConfig(frame=(480, 640)))
         ladder = time_candidates(index, root, config, SilentProgress(), candidates)
-    front = {(rung.link.model, rung.link.input_size) for rung in ladder.rungs}
-    rungs = sorted((*ladder.rungs, *ladder.left_out), key=lambda rung: rung.int8_ns)
+    front = {(rung.link.model, rung.link.input_size) for rung in ladder.candidates}
+    rungs = sorted((*ladder.candidates, *ladder.left_out), key=lambda rung: rung.int8_ns)
     print(f"{'network':30s} {'px':>4s} {'parameters':>11s} {'MACs':>8s} {'fp32':>9s} {'int8':>9s} {'gain':>5s}  front")
     for rung in rungs:
         mark = "*" if (rung.link.model, rung.link.input_size) in front else ""

@@ -32,7 +32,7 @@ def main(folder: Path) -> None:
         pixels=random.integers(0, 256, (32, SIDE, SIDE, 3), dtype=np.uint8),
         labels=np.arange(32, dtype=np.int64) % 2,
         labelled=np.arange(16),
-        pool=np.arange(16, 32),
+        unlabelled=np.arange(16, 32),
     )
     config = TrainConfig(epochs=2, steps_per_epoch=4, batch=4, learning_rate=1e-3, ema=0.2, accelerator="cpu", threads=1)
     task = DistillationTask([Teacher(student(1), CONTRACT)], CONTRACT, DistillConfig(), 2)

@@ -202,7 +202,7 @@ def audit_command(
     for section in audit_sections(found):
         click.echo()
         click.echo(section.title)
-        click.echo(_plain(section.answer))
+        click.echo(_plain(section.finding))
         if section.rows:
             print_table([_plain(name) for name in section.columns], [[_plain(cell) for cell in row] for row in section.rows])
     for note in found.notes:

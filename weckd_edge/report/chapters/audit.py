@@ -31,13 +31,13 @@ class AuditSection:
 
     Attributes:
         title: Its question.
-        answer: In a sentence or two.
+        finding: In a sentence or two.
         columns: Of the table.
         rows: Of the table; empty: there is none.
     """
 
     title: str
-    answer: str
+    finding: str
     columns: Row = ()
     rows: tuple[Row, ...] = ()
 
@@ -65,23 +65,23 @@ def _sections(audits: DataAudit) -> Iterator[AuditSection]:
 
 def _leaks(title: str, name: str, leaks: SplitLeaks) -> AuditSection:
     if leaks.near or leaks.grouped:
-        prediction = (
+        finding = (
             f"Of {plural(leaks.held_out, 'held-out image')} of {name}, {leaks.copies} hold the very pixels of an image of "
             f"another split, {leaks.near} look like one (copies among them), and {leaks.grouped} share a group with one."
         )
         if leaks.grouped == leaks.copies == 0:
-            prediction += " No copy and no group is cut; the look-alikes lie in groups that were kept apart on purpose."
+            finding += " No copy and no group is cut; the look-alikes lie in groups that were kept apart on purpose."
     else:
-        prediction = (
+        finding = (
             f"No: of {plural(leaks.held_out, 'held-out image')} none copies, resembles or is grouped with another's."
         )
     if any(pair.how == "features" for pair in leaks.pairs):
-        prediction += " The nearest pairs are listed for you to look at: they are the likeliest leaks if there are any."
+        finding += " The nearest pairs are listed for you to look at: they are the likeliest leaks if there are any."
     how = {"pixels": "the same pixels", "picture": "look alike", "features": "nearest by features"}
     shown = [pair for kind in how for pair in [p for p in leaks.pairs if p.how == kind][:PAIRS_SHOWN]]
     return AuditSection(
         title=title,
-        answer=prediction,
+        finding=finding,
         columns=("held out", "and", "splits", "likeness", "how", "label"),
         rows=tuple(
             (p.held_out, p.other, p.splits, f"{p.likeness:.3f}", how[p.how], "same" if p.same_label else "differs")
@@ -107,7 +107,7 @@ def folds_sentence(folds: FoldComparison) -> str:
 def _folds(folds: FoldComparison) -> AuditSection:
     return AuditSection(
         title="Would random splits have flattered?",
-        answer=folds_sentence(folds)
+        finding=folds_sentence(folds)
         + f" The same features and linear classifier, {folds.repeats} times {folds.folds} folds of {folds.images:,} images.",
         columns=("folds of", "accuracy", f"95{NBSP}% interval"),
         rows=(
@@ -170,7 +170,7 @@ def _deployed_sentence(audit: MaskAudit) -> str:
 def _masking(audit: MaskAudit) -> AuditSection:
     return AuditSection(
         title="Does the label lie in the centre, or around it?",
-        answer=masking_sentence(audit) + _deployed_sentence(audit),
+        finding=masking_sentence(audit) + _deployed_sentence(audit),
         columns=("shown", "of the picture", "accuracy", "AUC", "trained network"),
         rows=tuple(
             (
@@ -201,16 +201,16 @@ def _fingerprints(audits: DataAudit) -> AuditSection:
     telling = [f for f in audits.fingerprints if f.accuracy.low > base]
     if telling:
         text = ", ".join(f"{f.name} {percent(f.accuracy.value)}" for f in telling)
-        prediction = (
+        finding = (
             f"Some tell the label better than the commonest class ({percent(base)}): {text}. Colour and file size may "
             "follow from the finding; image size, compression and source cannot: where they tell the label, classes come "
             "from different cameras."
         )
     else:
-        prediction = f"No: none of them tells the label better than the commonest class ({percent(base)})."
+        finding = f"No: none of them tells the label better than the commonest class ({percent(base)})."
     return AuditSection(
         title="Do things tell the label that should not matter?",
-        answer=prediction,
+        finding=finding,
         columns=("from", "that is", "accuracy", "AUC"),
         rows=tuple(
             (f.name, f.features, f"{percent(f.accuracy.value)} ({interval(f.accuracy)})", _area(f.auc))
@@ -222,17 +222,17 @@ def _fingerprints(audits: DataAudit) -> AuditSection:
 def _sources(audit: SourceAudit | None) -> AuditSection:
     title = "How is a source answered that was not trained on?"
     if audit is None:
-        return AuditSection(title=title, answer="Not known: the data set names no source of its images (a site, a device).")
+        return AuditSection(title=title, finding="Not known: the data set names no source of its images (a site, a device).")
     if len(audit.sources) < 2:
-        return AuditSection(title=title, answer=f"Not known: the column '{audit.column}' names one source alone.")
+        return AuditSection(title=title, finding=f"Not known: the column '{audit.column}' names one source alone.")
     both = [(s, s.left_out, s.seen) for s in audit.sources if s.left_out is not None and s.seen is not None]
-    prediction = f"Each '{audit.column}' is left out of the training in turn."
+    finding = f"Each '{audit.column}' is left out of the training in turn."
     if both:
         source, left, seen = min(both, key=lambda item: item[1].value - item[2].value)
-        prediction += f" The largest loss: {source.source}, {percent(seen.value)} (trained on too) to {percent(left.value)}."
+        finding += f" The largest loss: {source.source}, {percent(seen.value)} (trained on too) to {percent(left.value)}."
     return AuditSection(
         title=title,
-        answer=prediction,
+        finding=finding,
         columns=("source", "images", "groups", "classes", "left out", "AUC", "trained on too", "commonest class", "note"),
         rows=tuple(
             (
@@ -252,19 +252,19 @@ def _sources(audit: SourceAudit | None) -> AuditSection:
 
 
 def _suspects(audit: LabelIssueAudit) -> AuditSection:
-    prediction = (
+    finding = (
         f"{plural(audit.found, 'label')} of {audit.images:,} {'is' if audit.found == 1 else 'are'} surely contradicted by a "
         "classifier that has not seen the image's group. It may be the classifier that errs: look before you change a label."
     )
     if not audit.found:
-        prediction = (
+        finding = (
             f"No label of {audit.images:,} is surely contradicted by a classifier that has not seen the image's group."
         )
     if audit.found > SUSPECTS_SHOWN:
-        prediction += f" The {SUSPECTS_SHOWN} most doubtful:"
+        finding += f" The {SUSPECTS_SHOWN} most doubtful:"
     return AuditSection(
         title="Which labels may be wrong?",
-        answer=prediction,
+        finding=finding,
         columns=("image", "label", "likelier", "probability of each"),
         rows=tuple(
             (s.path, s.label, s.likelier, f"{s.given_probability:.2f}, {s.likelier_probability:.2f}")

@@ -153,7 +153,7 @@ def test_every_door_gives_the_same_pixels(
     with DemoSession(bundle, backend="onnxruntime") as session:
         seen.clear()
         for path in files:
-            session.answer(path.read_bytes())
+            session.predict(path.read_bytes())
         assert_same("demo", seen)
     for n, path in enumerate(files):
         seen.clear()
@@ -167,7 +167,7 @@ def test_every_door_says_the_same(pictures: Path, bundle: Path, run: Run, tmp_pa
     found = {Path(a.file).relative_to(pictures).as_posix(): [note.code for note in a.notes] for a in answers}
     assert {name: codes for name, codes in found.items() if codes} == SAID
     with DemoSession(bundle, backend="onnxruntime") as session:
-        told = {name: session.answer((pictures / name).read_bytes())["answer"]["notes"] for name in found}
+        told = {name: session.predict((pictures / name).read_bytes())["answer"]["notes"] for name in found}
     assert {name: [note["code"] for note in notes] for name, notes in told.items()} == found
     codes = {"W_FEW_BITS", "W_HIDDEN_BY_TRANSPARENCY", "W_NEARLY_ONE_VALUE", "I_FIRST_OF_SEVERAL"}
     assert {note.code for note in check_data(pictures, DataConfig(), SilentProgress()).notes} >= codes

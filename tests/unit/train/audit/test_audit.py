@@ -178,7 +178,7 @@ def test_a_class_that_no_other_source_holds_is_reported(tmp_path: Path) -> None:
 def test_without_a_source_column_the_prediction_is_not_known(tmp_path: Path) -> None:
     found = run(write(tmp_path, told_by(ring(), 40)))
     assert found.sources is None
-    assert any(section.predict.startswith("Not known") for section in audit_sections(found))
+    assert any(section.finding.startswith("Not known") for section in audit_sections(found))
 
 
 def test_flipped_labels_are_found_and_few_others(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_frames_that_should_be_refused_are_shown_without_the_bad_ones(
         contract=open_bundle(bundle).manifest.input,
         config=BuildConfig(guard=GuardConfig(other_frames=(str(tmp_path / "others"),))),
         predictions=(),
-        answer=lambda _: np.ones(1, np.float32),
+        predict=lambda _: np.ones(1, np.float32),
     )
     notes = Notes()
     frames = {name: list(found) for name, found in ood_frames(trial, notes)}

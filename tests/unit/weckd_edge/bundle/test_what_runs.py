@@ -104,7 +104,7 @@ def test_the_proved_model_predictions(
         open_bundle(folder)  # the trap was sprung
     shutil.copytree(kept, folder, dirs_exist_ok=True)
     with DemoSession(folder, backend=backend) as session:
-        assert session.answer(picture.read_bytes())["answer"]["probabilities"] == expected.probabilities
+        assert session.predict(picture.read_bytes())["answer"]["probabilities"] == expected.probabilities
     shutil.copytree(kept, folder, dirs_exist_ok=True)
     (explained,) = explain_images(folder, [picture], tmp_path / f"pictures-{backend}", backend=backend)
     assert explained.answer.probabilities == expected.probabilities
@@ -303,6 +303,6 @@ def test_a_guard_at_its_bounds_has_a_score_that_json_can_hold(toy: ModuleType, t
     guard = FrameGuard(bars=QualityLimits(), mean=mean, whitening=rows, most_unfamiliar=MAX_NUMBER)
     opened = open_guard(toy.write_bundle(tmp_path / "b", guard=guard))
     assert opened is not None
-    decision = opened.judge(toy.frames(1)[0])
+    decision = opened.check(toy.frames(1)[0])
     assert decision.code == "unfamiliar"
     assert json.loads(to_json(decision.unfamiliarity)) > 1e100
