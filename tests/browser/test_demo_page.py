@@ -89,12 +89,12 @@ def test_a_chosen_file_gets_its_decision_its_limits_and_its_times(tab: Any) -> N
     assert decision(tab) in tab.page.locator("#status").text_content()
 
 
-def test_a_dropped_file_is_predicted(tab: Any) -> None:
+def test_a_dropped_file_is_classified(tab: Any) -> None:
     tab.page.evaluate(DROP, [base64.b64encode(png()).decode(), "ear.png"])
     assert decision(tab) in ("effusion", "normal", "wax")
 
 
-def test_a_picture_of_the_camera_is_predicted_and_the_camera_let_go(tab: Any) -> None:
+def test_a_picture_of_the_camera_is_classified_and_the_camera_let_go(tab: Any) -> None:
     tab.page.get_by_role("button", name="Use the camera").click()
     tab.until("document.getElementById('video').videoWidth > 0")
     tab.page.get_by_role("button", name="Take the picture").click()

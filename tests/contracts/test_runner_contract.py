@@ -115,7 +115,7 @@ class RunnerContract(ABC):
             with pytest.raises(ModelError, match=r"contiguous frame, got a view; numpy\.ascontiguousarray"):
                 runner.run(view)
 
-    def test_after_a_refusal_it_still_predictions(self, runner: Runner, toy: ModuleType) -> None:
+    def test_after_a_refusal_it_still_predicts(self, runner: Runner, toy: ModuleType) -> None:
         with pytest.raises(ModelError):
             runner.run(np.zeros((1, 4, 4, 3), np.uint8))
         assert runner.run(toy.frames(1)).shape == (3,)

@@ -114,7 +114,7 @@ def test_bundle_is_laid_out_as_described_and_names_no_path_of_this_machine(cpu: 
         assert str(cpu.data.parent).encode() not in (cpu.bundle / name).read_bytes(), name
 
 
-def test_verify_passes_and_every_backend_here_predictions_the_golden_frames(cpu: Any, process: Any) -> None:
+def test_verify_passes_and_every_backend_here_predicts_the_golden_frames(cpu: Any, process: Any) -> None:
     result = outputs(process, "verify", cpu.bundle, "--json")
     assert KEYS["verify"] <= result.keys()
     assert result["passed"] is True
@@ -137,7 +137,7 @@ def test_a_changed_byte_is_named_and_refused(cpu: Any, process: Any, tmp_path: P
         assert done.stderr.count("\n") == 1
 
 
-def test_predict_predictions_images_and_says_why_it_cannot(cpu: Any, process: Any, tmp_path: Path) -> None:
+def test_predict_classifies_images_and_says_why_it_cannot(cpu: Any, process: Any, tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     image = next(cpu.data.rglob("*.png"), None) or next(cpu.data.rglob("*.jpg"))
     rows = outputs(process, "infer", cpu.bundle, image, tmp_path / "broken.jpg", "--json", "--answer-anyway")["answers"]

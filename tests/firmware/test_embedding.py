@@ -65,7 +65,7 @@ def binding(firmware: ModuleType) -> ModuleType:
     return module
 
 
-def test_the_python_binding_predictions_and_tells_memory(
+def test_the_python_binding_predicts_and_tells_memory(
     firmware: ModuleType, library: Any, bundle: Path, toy: ModuleType
 ) -> None:
     module = binding(firmware)

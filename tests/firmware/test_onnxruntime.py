@@ -155,7 +155,7 @@ def test_predictions_are_pythons_to_the_bit_where_versions_are_equal(
     assert f"backend onnxruntime {importlib.metadata.version('onnxruntime')}" in out
 
 
-def test_the_library_itself_allocates_nothing_while_it_predictions(library: Any, toy: ModuleType, tmp_path: Path) -> None:
+def test_the_library_itself_allocates_nothing_while_it_predicts(library: Any, toy: ModuleType, tmp_path: Path) -> None:
     write_graph(toy, tmp_path / "bundle", "graph uint8 8 8 3")
     out = library.run("no_allocation", tmp_path / "bundle", "onnxruntime", stand_in(library))
     in_open, first, second = map(int, re.findall(r"\d+", out))

@@ -49,7 +49,7 @@ def behind(array: Any, offset: int) -> Any:
 
 
 @pytest.mark.parametrize("form", [RGB, BGR])
-def test_a_whole_frame_is_predicted_as_from_anywhere_else_and_left_as_it_was(
+def test_a_whole_frame_is_classified_as_from_anywhere_else_and_left_as_it_was(
     opened: Any, toy: ModuleType, form: int
 ) -> None:
     for image in toy.frames(8):

@@ -170,7 +170,7 @@ def test_another_size_is_refused_unless_covering_is_asked_for(library: Any, bund
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the otoscope images are not here")
-def test_real_images_are_predicted_as_predict_predictions_them(
+def test_real_images_are_classified_as_predict_does(
     firmware: ModuleType, library: Any, network_bundle: Path, tmp_path: Path
 ) -> None:
     require_openvino(library)
@@ -184,7 +184,7 @@ def test_real_images_are_predicted_as_predict_predictions_them(
         assert is_same(c_answers(firmware, library, folder, [image], 0, 1)[0], by_python, manifest), file
 
 
-def test_a_compiled_model_that_was_kept_predictions_the_same(
+def test_a_compiled_model_that_was_kept_predicts_the_same(
     firmware: ModuleType, library: Any, network_bundle: Path, toy: ModuleType, tmp_path: Path
 ) -> None:
     require_openvino(library)

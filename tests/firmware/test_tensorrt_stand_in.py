@@ -44,7 +44,7 @@ def answer(library: Any, folder: Path, raw: Path, side: int, expect: int = 0) ->
 
 
 @pytest.mark.parametrize("kind", ["uint8", "float"])
-def test_an_engine_of_this_graph_predictions(
+def test_an_engine_of_this_graph_predicts(
     tensorrt_library: Any, firmware: ModuleType, toy: ModuleType, tmp_path: Path, kind: str
 ) -> None:
     bundle = toy.write_bundle(tmp_path / "bundle", device="jetson-orin-nano-8gb")

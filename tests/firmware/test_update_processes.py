@@ -193,7 +193,7 @@ def test_closed_standard_files_are_not_mixed_up_with_the_store(
     assert (tool.store / "lock").read_bytes() == b""  # and nothing was said into another file
 
 
-def test_a_prediction_that_cannot_be_written_is_no_success_and_a_start_is(tool: Any, make: Make) -> None:
+def test_output_that_cannot_be_written_is_no_success_and_a_start_is(tool: Any, make: Make) -> None:
     tool.take(make(1))
     for command, code in (("status", 1), ("boot", 0)):
         words = list(map(str, [tool.program, *tool.options(), command]))

@@ -168,7 +168,7 @@ def audit_command(
     path: Path,
     data_options: DataOptions,
     config_path: Path | None,
-    backbone: str | None,
+    trunk: str | None,
     masks: Path | None,
     source: str | None,
     as_json: bool,
@@ -184,10 +184,10 @@ def audit_command(
     from weckd_edge.train.audit.run import audit_folder
 
     config = data_options.over(load_config(config_path) if config_path is not None else BuildConfig())
-    if backbone is not None:
+    if trunk is not None:
         from weckd_edge.cli.build import parse_link
 
-        config = replace(config, link=(*config.link[:-1], parse_link(backbone)))
+        config = replace(config, link=(*config.link[:-1], parse_link(trunk)))
     probes = config.probes
     config = replace(
         config,

@@ -72,9 +72,7 @@ def _leaks(title: str, name: str, leaks: SplitLeaks) -> AuditSection:
         if leaks.grouped == leaks.copies == 0:
             finding += " No copy and no group is cut; the look-alikes lie in groups that were kept apart on purpose."
     else:
-        finding = (
-            f"No: of {plural(leaks.held_out, 'held-out image')} none copies, resembles or is grouped with another's."
-        )
+        finding = f"No: of {plural(leaks.held_out, 'held-out image')} none copies, resembles or is grouped with another's."
     if any(pair.how == "features" for pair in leaks.pairs):
         finding += " The nearest pairs are listed for you to look at: they are the likeliest leaks if there are any."
     how = {"pixels": "the same pixels", "picture": "look alike", "features": "nearest by features"}
@@ -257,9 +255,7 @@ def _suspects(audit: LabelIssueAudit) -> AuditSection:
         "classifier that has not seen the image's group. It may be the classifier that errs: look before you change a label."
     )
     if not audit.found:
-        finding = (
-            f"No label of {audit.images:,} is surely contradicted by a classifier that has not seen the image's group."
-        )
+        finding = f"No label of {audit.images:,} is surely contradicted by a classifier that has not seen the image's group."
     if audit.found > SUSPECTS_SHOWN:
         finding += f" The {SUSPECTS_SHOWN} most doubtful:"
     return AuditSection(

@@ -187,7 +187,7 @@ def test_a_network_in_training_mode_is_exported_as_it_will_predict(networks: Mod
     assert sha256_file(tmp_path / "train/model.onnx") == sha256_file(tmp_path / "eval/model.onnx")
 
 
-def test_a_frame_model_predictions_several_frames_at_once(networks: ModuleType) -> None:
+def test_a_frame_model_predicts_several_frames_at_once(networks: ModuleType) -> None:
     contract = networks.contract()
     model = FrameModel(networks.inverted(), contract).eval()
     frames = torch.from_numpy(networks.frames(4, contract))

@@ -76,7 +76,7 @@ def test_values_that_are_not_finite_are_refused() -> None:
         Histogram().add(np.array([1.0, np.nan], dtype=np.float32))
 
 
-def test_where_nothing_is_named_nothing_is_predicted() -> None:
+def test_where_nothing_is_named_nothing_is_classified() -> None:
     """ONNX Runtime takes an empty list of outputs for all of them."""
     onnx = pytest.importorskip("onnx")
     with SilentProgress().task("", 0) as task:

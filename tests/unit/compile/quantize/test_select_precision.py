@@ -112,7 +112,7 @@ def times(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 for ms, r in zip(milliseconds, ratios, strict=True)
             ]
 
-        monkeypatch.setattr(select_precision, "race", race)
+        monkeypatch.setattr(select_precision, "time_interleaved", race)
 
     return set_times
 
@@ -168,7 +168,7 @@ def test_an_int8_that_costs_too_much_is_not_deployed(
         bad = trial.precision == "int8"
         return replace(trial, divergence=1.0, within=not bad, note="loses 9 images" if bad else "")
 
-    monkeypatch.setattr(select_precision, "judge", judged)
+    monkeypatch.setattr(select_precision, "score_candidate", judged)
     found = selector().run()
     assert found.precision in ("fp16", "fp32")
     assert "int8 loses 9 images" in found.reason
@@ -218,7 +218,7 @@ def test_a_network_trained_for_int8_is_tried_where_int8_breaks_a_limit(
 
     search = selector()
     search.aware = aware
-    monkeypatch.setattr(select_precision, "judge", judged)
+    monkeypatch.setattr(select_precision, "score_candidate", judged)
     times(2.0, 1.0, 2.0)
     found = search.run()
     assert asked == ["aware"]
@@ -385,13 +385,13 @@ def test_what_a_backend_refuses_stays_in_float_and_the_rest_is_int8(
     selector: Callable[..., Selector], times: Callable[..., None], monkeypatch: pytest.MonkeyPatch, message: str
 ) -> None:
     times(2.0, 1.0, 2.0)
-    real, refuse = select_precision.openvino_backend.build, blame("Add", message)
+    real, refuse = select_precision.openvino_backend.build_ir, blame("Add", message)
 
     def build(onnx_file: Path, precision: str, folder: Path) -> Any:
         refuse(onnx_file)
         return real(onnx_file, precision, folder)
 
-    monkeypatch.setattr(select_precision.openvino_backend, "build", build)
+    monkeypatch.setattr(select_precision.openvino_backend, "build_ir", build)
     found = selector(accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0).run()
     chosen = next(t for t in found.trials if t.name == found.chosen)
     assert found.precision == "int8"
@@ -405,7 +405,7 @@ def test_what_a_backend_refuses_stays_in_float_and_the_rest_is_int8(
     assert len(refusals) <= select_precision.MAX_TRIES
 
 
-def test_a_form_that_fails_while_it_predictions_is_a_row_and_the_others_go_on(
+def test_a_form_that_fails_while_it_predicts_is_a_row_and_the_others_go_on(
     selector: Callable[..., Selector], times: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times(2.0, 1.0)
@@ -434,7 +434,7 @@ def test_where_fp32_itself_cannot_be_built_the_reason_is_the_error(
     def refuse(*_: Any) -> Any:
         raise ModelError("an operator nobody knows")
 
-    monkeypatch.setattr(select_precision.openvino_backend, "build", refuse)
+    monkeypatch.setattr(select_precision.openvino_backend, "build_ir", refuse)
     with pytest.raises(ModelError, match=r"cannot run in FP32, .* an operator nobody knows"):
         selector().run()
 
@@ -480,8 +480,8 @@ def test_no_layer_is_ranked_where_none_may_stay_in_float(
         raise AssertionError("nothing may be left in float")
 
     times(2.0, 2.0)
-    monkeypatch.setattr(select_precision, "judge", judged)
-    monkeypatch.setattr(select_precision, "rank", ranked)
+    monkeypatch.setattr(select_precision, "score_candidate", judged)
+    monkeypatch.setattr(select_precision, "rank_layers", ranked)
     assert selector(float_layers=0).run().precision != "int8"
 
 

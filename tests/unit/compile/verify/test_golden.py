@@ -104,8 +104,8 @@ def test_frames_are_validation_images_and_predictions_those_of_what_is_deployed(
     assert (frames.dtype, frames.shape) == (np.uint8, (5, 24, 32, 3))
     assert (expected.dtype, expected.shape) == (np.float32, (5, 3))
     assert len({record.path for record in ears.chosen(frames)}) == 5
-    shipped = stub.open_runner("openvino", SHIPPED.model)
-    assert np.array_equal(expected, np.stack([shipped.run(frame[None]) for frame in frames]))
+    deployed = stub.open_runner("openvino", SHIPPED.model)
+    assert np.array_equal(expected, np.stack([deployed.run(frame[None]) for frame in frames]))
     assert golden.reference == "openvino int8 (7.1)"
 
 

@@ -53,7 +53,7 @@ def tampered(source: Path, target: Path) -> Path:
     return target
 
 
-def test_audits_are_what_operators_read_named_by_what_makes_it(place: Path) -> None:
+def test_probes_are_what_operators_read_named_by_what_makes_it(place: Path) -> None:
     fp32, int8 = (find_taps(onnx.load(place / name / "model.onnx").graph) for name in ("fp32", "int8"))
     assert [(p.name, p.kind) for p in fp32 if "preprocess" not in p.name] == [
         (p.name, p.kind) for p in int8 if "preprocess" not in p.name

@@ -150,13 +150,13 @@ class Ears:
         return look_up
 
     def verify(
-        self, trained: Any, *, exported: Any = (FP32,), quantized: Any = WRITTEN, shipped: Any = SHIPPED, **more: Any
+        self, trained: Any, *, exported: Any = (FP32,), quantized: Any = WRITTEN, deployed: Any = SHIPPED, **more: Any
     ) -> Any:
         def predictor(frame: Any) -> Any:
             return np.array(trained(int(frame.sum())), np.float32)
 
         found: Verification = verify(
-            predictor, exported, quantized, shipped, self.index, self.root, self.contract, SilentProgress(), **more
+            predictor, exported, quantized, deployed, self.index, self.root, self.contract, SilentProgress(), **more
         )
         return found
 
@@ -285,7 +285,7 @@ def test_a_class_that_the_test_split_lacks_has_no_recall(
     assert [rate.correct for rate in found.recall_compiled[:2]] == [1, 1]
 
 
-def test_only_test_images_are_predicted_each_once(ears: Ears, stub: Implementations) -> None:
+def test_only_test_images_are_classified_each_once(ears: Ears, stub: Implementations) -> None:
     asked: list[int] = []
 
     def trained(light: int) -> tuple[float, ...]:

@@ -54,7 +54,7 @@ class Case:
 
     def recalibrate(self, out: Path, **changes: Any) -> Recalibration:
         out.mkdir(exist_ok=True)
-        shipped = Candidate(backend="onnxruntime", model=self.path, precision="int8", reference=True)
+        deployed = Candidate(backend="onnxruntime", model=self.path, precision="int8", reference=True)
         return recalibrate(
             changes.pop("selection", self.selection),
             changes.pop("source", self.path.parent),
@@ -62,7 +62,7 @@ class Case:
             contract=self.networks.contract(),
             folder=out,
             progress=SilentProgress(),
-            **{"shipped": shipped, "index": self.index, **changes},
+            **{"deployed": deployed, "index": self.index, **changes},
         )
 
     def answers(self, backend: str, path: Path, *, reference: bool = False) -> Any:
@@ -164,7 +164,7 @@ def test_what_was_built_is_built_again_with_the_temperature_whoever_made_it(
         np.testing.assert_allclose(after, apply_temperature(before, temperature), atol=1e-5)
 
 
-def test_it_is_found_on_validation_images_as_what_is_deployed_predictions_them(
+def test_it_is_found_on_validation_images_as_what_is_deployed_predicts_them(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []

@@ -38,6 +38,6 @@ def test_a_run_of_nothing_is_refused(queries: int, warmup: int) -> None:
         find_rules("quick", queries=queries, warmup=warmup)
 
 
-def test_unknown_rules_are_predicted_with_the_known_ones() -> None:
+def test_unknown_rules_are_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="no rules are called 'mlpref'; did you mean 'mlperf'"):
         find_rules("mlpref")

@@ -168,7 +168,7 @@ def test_too_much_and_what_has_no_length_are_refused(server: DemoServer, monkeyp
     assert ask(server, "POST", "/api/answer", picture(), Content_Length="-5")[0] == 411
 
 
-def test_other_pages_and_methods_predict_in_json(server: DemoServer) -> None:
+def test_other_pages_and_methods_reply_in_json(server: DemoServer) -> None:
     assert ask(server, "GET", "/../etc/passwd")[0] == 404
     assert ask(server, "POST", "/", b"x")[0] == 404
     status, _, found = ask(server, "PUT", "/", b"x")
@@ -176,7 +176,7 @@ def test_other_pages_and_methods_predict_in_json(server: DemoServer) -> None:
     assert "error" in found
 
 
-def test_queries_at_the_same_time_are_all_predicted_alike(server: DemoServer) -> None:
+def test_queries_at_the_same_time_are_all_classified_alike(server: DemoServer) -> None:
     found: list[Any] = []
     threads = [
         threading.Thread(target=lambda: found.append(ask(server, "POST", "/api/answer", picture())[2]["answer"]))

@@ -69,14 +69,14 @@ def remote(key: Path, bundle: Bundle, tmp_path: Path) -> Callable[..., tuple[Hos
     """Bench on servers by the library."""
     from weckd_edge.devices.remote.asyncssh_backend import connect
 
-    def remote(*servers: Any, job: BenchRequest = SHORT, identity: Path = key, **options: Any) -> tuple[HostResult, ...]:
+    def remote(*servers: Any, request: BenchRequest = SHORT, identity: Path = key, **options: Any) -> tuple[HostResult, ...]:
         known = tuple(server.known_hosts() for server in servers)
         options.setdefault("access", Access(known_hosts=known, identity=identity, keepalive_s=1.0))
         options.setdefault("python", sys.executable)
         options.setdefault("patience_s", 20.0)
         hosts = [Host(name=a, user=s.user, port=s.port) for s in servers for a in s.addresses]
-        sent = bundle if job.bundle is None else None
-        return bench_hosts(sent, hosts, request=job, connect=connect, out=tmp_path / "out", **options)
+        sent = bundle if request.bundle is None else None
+        return bench_hosts(sent, hosts, request=request, connect=connect, out=tmp_path / "out", **options)
 
     return remote
 
@@ -200,7 +200,7 @@ def test_no_more_hosts_are_visited_at_once_than_allowed(
         record = HostRecord(host=device.host.text, state="failed", reason="none")
         return HostResult(record=record, measurement=None, folder=folder)
 
-    monkeypatch.setattr(many_hosts, "visit", visit)
+    monkeypatch.setattr(many_hosts, "bench_host", visit)
     hosts = parse_hosts([f"device-{n}" for n in range(8)])
     access = Access(known_hosts=(Path("none"),))
     found = bench_hosts(bundle, hosts, request=SHORT, access=access, connect=None, at_once=at_once)  # type: ignore[arg-type]
@@ -321,8 +321,8 @@ def test_a_device_without_numpy_or_a_backend_says_so_before_anything_is_sent(
 def test_what_the_bench_there_complains_of_is_reported(
     serve: Callable[..., Any], remote: Callable[..., Any], tmp_path: Path
 ) -> None:
-    job = replace(SHORT, bundle=str(tmp_path / "no bundle"))
-    assert "expected a bundle, found no such folder" in failure(remote(serve(), request=job))
+    request = replace(SHORT, bundle=str(tmp_path / "no bundle"))
+    assert "expected a bundle, found no such folder" in failure(remote(serve(), request=request))
 
 
 # What goes wrong on the way
@@ -571,7 +571,7 @@ def test_the_time_limit_follows_the_rules() -> None:
 
 def test_settings_that_contradict_each_other_are_refused(bundle: Bundle) -> None:
     access = Access(known_hosts=(Path("none"),))
-    for sent, hosts, job, at_once in (
+    for sent, hosts, request, at_once in (
         (bundle, [], SHORT, 1),
         (None, [Host(name="a")], SHORT, 1),
         (bundle, [Host(name="a")], replace(SHORT, bundle="/b"), 1),
@@ -579,7 +579,7 @@ def test_settings_that_contradict_each_other_are_refused(bundle: Bundle) -> None
         (bundle, [Host(name="a")], replace(SHORT, backend="openvin"), 1),
     ):
         with pytest.raises(ConfigError):
-            bench_hosts(sent, hosts, request=job, access=access, connect=None, at_once=at_once)  # type: ignore[arg-type]
+            bench_hosts(sent, hosts, request=request, access=access, connect=None, at_once=at_once)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -657,7 +657,7 @@ def test_a_device_that_speaks_without_end_is_left(tmp_path: Path) -> None:
         assert sink is None or sink.getbuffer().nbytes <= base.MAX_FETCHED_BYTES
 
 
-def test_a_device_that_predicts_nonsense_is_one_line() -> None:
+def test_a_device_that_replies_nonsense_is_one_line() -> None:
     class Session:
         host_key = ""
 

@@ -139,7 +139,7 @@ def tensors(message: object) -> list[onnx.TensorProto]:
     return found
 
 
-def test_the_bytes_of_a_graph_and_its_file_are_predicted_alike(toy: ModuleType, graph: Path) -> None:
+def test_the_bytes_of_a_graph_and_its_file_are_classified_alike(toy: ModuleType, graph: Path) -> None:
     frame = np.ascontiguousarray(toy.frames(1))
     for backend in ("onnxruntime", "openvino"):
         pytest.importorskip(backend)
@@ -150,7 +150,7 @@ def test_the_bytes_of_a_graph_and_its_file_are_predicted_alike(toy: ModuleType, 
             runner.close()
 
 
-def test_the_bytes_of_an_ir_and_its_files_are_predicted_alike(toy: ModuleType, graph: Path) -> None:
+def test_the_bytes_of_an_ir_and_its_files_are_classified_alike(toy: ModuleType, graph: Path) -> None:
     ov = pytest.importorskip("openvino")
     ov.save_model(ov.convert_model(graph), graph.with_suffix(".xml"), compress_to_fp16=False)
     frame = np.ascontiguousarray(toy.frames(1))

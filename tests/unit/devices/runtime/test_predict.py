@@ -126,7 +126,7 @@ def test_a_recipe_without_an_engine_falls_back_to_the_graph(toy: ModuleType, tmp
     assert choose_model(bundle).backend == "onnxruntime"
 
 
-def test_images_are_predicted_as_the_graph_predictions(toy: ModuleType, tmp_path: Path) -> None:
+def test_images_are_classified_as_the_graph_predicts(toy: ModuleType, tmp_path: Path) -> None:
     bundle = toy.write_bundle(tmp_path / "b")
     colours = [(200, 30, 30), (20, 220, 60), (10, 10, 230)]
     files = [save(tmp_path / f"{i}.png", colour) for i, colour in enumerate(colours)]
@@ -195,7 +195,7 @@ def test_nothing_to_predict_is_reported(tmp_path: Path) -> None:
         find_images([tmp_path])
 
 
-def test_a_changed_bundle_is_refused_before_any_image_is_predicted(toy: ModuleType, tmp_path: Path) -> None:
+def test_a_changed_bundle_is_refused_before_any_image_is_classified(toy: ModuleType, tmp_path: Path) -> None:
     bundle = toy.write_bundle(tmp_path / "b")
     model = bundle.folder / "model/model.onnx"
     model.write_bytes(model.read_bytes()[:-1] + b"\0")
@@ -237,7 +237,7 @@ def test_the_runner_is_closed_when_a_prediction_fails(
     assert runner.closed
 
 
-def test_the_command_prints_a_list_and_fails_where_no_image_was_predicted(toy: ModuleType, tmp_path: Path) -> None:
+def test_the_command_prints_a_list_and_fails_where_no_image_was_classified(toy: ModuleType, tmp_path: Path) -> None:
     folder = str(toy.write_bundle(tmp_path / "b").folder)
     (tmp_path / "images").mkdir()
     (tmp_path / "images/a.png").write_bytes(b"no image")

@@ -150,7 +150,7 @@ def sites() -> Iterable[tuple[Pixels, Row]]:
         yield noise(500 + i), {"label": "even", "group": f"d{i}", "site": "d"}
 
 
-def test_a_site_that_reads_otherwise_is_predicted_badly_when_left_out(tmp_path: Path) -> None:
+def test_a_site_that_reads_otherwise_is_classified_badly_when_left_out(tmp_path: Path) -> None:
     found = run(write(tmp_path, sites())).sources
     assert found is not None
     assert found.column == "site"
@@ -175,7 +175,7 @@ def test_a_class_that_no_other_source_holds_is_reported(tmp_path: Path) -> None:
     assert shortcut.accuracy.value == 1.0
 
 
-def test_without_a_source_column_the_prediction_is_not_known(tmp_path: Path) -> None:
+def test_without_a_source_column_the_finding_is_unknown(tmp_path: Path) -> None:
     found = run(write(tmp_path, told_by(ring(), 40)))
     assert found.sources is None
     assert any(section.finding.startswith("Not known") for section in audit_sections(found))

@@ -58,7 +58,7 @@ def assert_named(found: dict[str, str], expected: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("explained", [False, True], ids=["infer", "explain"])
-def test_predict_predictions_the_others(
+def test_predict_classifies_the_others(
     run: Run, bundle: Path, bad_ears: tuple[Path, dict[str, str]], tmp_path: Path, explained: bool
 ) -> None:
     root, bad = bad_ears
@@ -124,7 +124,7 @@ def test_unlabelled_frames_are_left_out_alike(ears: Path, tmp_path: Path, crafte
     assert_named({file.path: file.reason for file in index.bad_files}, bad)
 
 
-def test_the_audits_say_how_many_were_left_out(bad_ears: tuple[Path, dict[str, str]]) -> None:
+def test_the_audit_says_how_many_were_left_out(bad_ears: tuple[Path, dict[str, str]]) -> None:
     pytest.importorskip("torch")
     from weckd_edge.train.audit.run import audit_folder
 
@@ -147,7 +147,7 @@ def masks_of(root: Path, folder: Path) -> list[Path]:
     return made
 
 
-def test_a_bad_mask_leaves_its_image_out_of_the_probe(ears: Path, tmp_path: Path, crafted: ModuleType) -> None:
+def test_a_bad_mask_leaves_its_image_out_of_the_audit(ears: Path, tmp_path: Path, crafted: ModuleType) -> None:
     pytest.importorskip("torch")
     from weckd_edge.train.audit.run import audit_folder
 

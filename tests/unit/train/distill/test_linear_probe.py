@@ -57,7 +57,7 @@ def test_ridge_finds_what_made_the_targets() -> None:
     assert torch.allclose(constant, bias, atol=0.1)
 
 
-def test_a_audited_classifier_predictions_images_it_has_not_seen_and_the_backbone_stays() -> None:
+def test_a_linear_probe_predicts_images_it_has_not_seen_and_the_backbone_stays() -> None:
     images, network = feed(90), student()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     wrong = (answers(network.eval(), images).argmax(1).numpy() == images.labels).mean()
@@ -65,7 +65,7 @@ def test_a_audited_classifier_predictions_images_it_has_not_seen_and_the_backbon
     right = (answers(network, images).argmax(1).numpy() == images.labels)[images.unlabelled].mean()
     assert right > 0.95 > wrong
     changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
-    assert changed == {"trunk.fc.weight", "trunk.fc.bias"}
+    assert changed == {"backbone.fc.weight", "backbone.fc.bias"}
 
 
 def test_a_classifier_that_is_no_linear_layer_is_left_alone() -> None:

@@ -142,7 +142,7 @@ def test_a_link_may_be_the_same_network_at_the_same_size_as_the_one_before_it() 
     ids=str,
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
-def test_options_with_which_no_network_ca_prediction_are_one_line_before_any_training(options: dict[str, Any]) -> None:
+def test_options_with_which_no_network_can_predict_are_one_line_before_any_training(options: dict[str, Any]) -> None:
     with pytest.raises((ModelError, ConfigError), match="options") as caught:
         measure_student(create_student(link(model="resnet18", options=options), 3).student, 64)
     assert "\n" not in str(caught.value)

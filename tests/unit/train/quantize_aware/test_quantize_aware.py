@@ -67,7 +67,7 @@ class Trunk(torch.nn.Module):  # type: ignore[misc,name-defined]  # torch is imp
         return self.network.neck(self.network.blocks(self.network.stem(images)))
 
     def forward_head(self, features: Any) -> Any:
-        return self.network.head(self.network.unlabelled(features).flatten(1))
+        return self.network.head(self.network.pool(features).flatten(1))
 
 
 def make(networks: ModuleType, name: str) -> tuple[Any, Any, int]:

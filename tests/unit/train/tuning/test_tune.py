@@ -79,7 +79,7 @@ def test_a_missing_optuna_names_its_extra(ears: Path, tmp_path: Path, monkeypatc
 
 
 def test_processes_that_train_together_cannot_search(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "count", lambda: 2)
+    monkeypatch.setattr(module, "count_processes", lambda: 2)
     with pytest.raises(ConfigError, match="without torchrun"):
         tune(ears, CONFIG, 1, f"sqlite:///{tmp_path / 'a.db'}", tmp_path / "out", SilentProgress())
 

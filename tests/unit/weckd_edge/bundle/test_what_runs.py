@@ -90,7 +90,7 @@ def swapped(monkeypatch: pytest.MonkeyPatch, folder: Path, other: Path) -> Calla
 
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
-def test_the_proved_model_predictions(
+def test_the_proved_model_predicts(
     folder: Path, picture: Path, swapped: Callable[[Any], None], backend: str, tmp_path: Path
 ) -> None:
     pytest.importorskip(backend)

@@ -198,11 +198,11 @@ WRITERS = {
     ),
     "an OpenVINO IR": (
         "openvino",
-        "import numpy as np, openvino as ov\nfrom weckd_edge.compile.backends.openvino_backend import save\n"
+        "import numpy as np, openvino as ov\nfrom weckd_edge.compile.backends.openvino_backend import save_ir\n"
         "x = ov.opset13.parameter([1, 300], np.float32)\n"
         "w = ov.opset13.constant(np.ones((300, 300), np.float32))\n"
         "model = ov.Model([ov.opset13.matmul(x, w, False, False)], [x])\n"
-        "def write(): save(model, 'fp32', '0' * 64, folder)",
+        "def write(): save_ir(model, 'fp32', '0' * 64, folder)",
     ),
 }
 

@@ -57,7 +57,9 @@ def trial(index: DatasetIndex, root: Path, config: BuildConfig) -> AbstentionInp
         for r in index.images
         if r.split == "test"
     )
-    return AbstentionInputs(index=index, root=root, contract=CONTRACT, config=config, predictions=predictions, predict=answer)
+    return AbstentionInputs(
+        index=index, root=root, contract=CONTRACT, config=config, predictions=predictions, predict=answer
+    )
 
 
 def record(index: DatasetIndex, root: Path, **guard: object) -> GuardRecord:

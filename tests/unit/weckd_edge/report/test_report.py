@@ -475,7 +475,7 @@ def test_a_failed_gate_says_by_how_much() -> None:
         (140, 140, 62, "No difference was seen", "overlap"),
     ],
 )
-def test_whether_the_chain_helped_is_predicted_no_bolder_than_the_intervals_allow(
+def test_whether_the_chain_helped_is_stated_no_bolder_than_the_intervals_allow(
     chain: int, alone: int, groups: int, answer: str, overlap: str
 ) -> None:
     evidence = make_evidence()
@@ -931,7 +931,7 @@ def probes() -> DataAudit:
     )
 
 
-def test_audits_are_reported_in_words_and_a_bundle_without_them_still_has_a_report(tmp_path: Path) -> None:
+def test_probes_are_reported_in_words_and_a_bundle_without_them_still_has_a_report(tmp_path: Path) -> None:
     evidence = make_evidence()
     assert "Would the figures lie?" not in write(tmp_path, evidence, make_manifest())
     probed = dataclasses.replace(evidence, probes=probes())

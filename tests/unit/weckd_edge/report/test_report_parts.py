@@ -81,7 +81,7 @@ def test_a_threshold_of_whole_thousandths_is_met_by_the_embedded_predictions_exa
         assert (columns >= step * explorer.SCALE / 1000).tolist() == real, step
 
 
-def test_what_is_not_predicted_is_marked_by_threshold_and_by_label() -> None:
+def test_what_is_not_classified_is_marked_by_threshold_and_by_label() -> None:
     found = [prediction(0, 0, 0.45), prediction(1, 1, 0.9), prediction(2, 0, 0.1)]
     data = explorer.explorer_data(found, manifest(abstain_below=0.6, refuse_labels=("b",)))
     assert data is not None
@@ -262,7 +262,7 @@ def about(value: float, half: float) -> Estimate:
         ({"suspects": LabelIssueAudit(images=100, found=4, suspects=())}, "4\u00a0labels of 100 may be wrong"),
     ],
 )
-def test_a_finding_of_the_audits_is_a_warning(changes: dict[str, Any], words: str) -> None:
+def test_a_finding_of_the_audit_is_a_warning(changes: dict[str, Any], words: str) -> None:
     (told,) = audit_warnings(probes(**changes))
     assert words in told
 
