@@ -34,9 +34,9 @@ VERIFICATION_FILE = "verification.json"
 MEASUREMENTS_FILE = "measurements.jsonl"
 BUILD_FILE = "build.json"
 SELECTION_FILE = "selection.json"
-SELECTION_FILE = "shipping.json"
+LINK_SELECTION_FILE = "shipping.json"
 AUDIT_FILE = "probes.json"
-PERFORMANCE_FILE = "performance.json"
+METRICS_FILE = "performance.json"
 ABSTENTION_FILE = "abstention.json"
 ENVIRONMENT_FILE = "environment.json"
 REPORT_FILE = "report.html"
@@ -110,11 +110,11 @@ def write_evidence(folder: Path, evidence: Evidence) -> None:
     write_atomic(below / MEASUREMENTS_FILE, "".join(measurement_lines(evidence.measurements)))
     write_atomic(below / BUILD_FILE, to_json(evidence.build))
     write_atomic(below / SELECTION_FILE, to_json(evidence.selection))
-    write_atomic(below / SELECTION_FILE, to_json(evidence.shipping))
+    write_atomic(below / LINK_SELECTION_FILE, to_json(evidence.shipping))
     if evidence.probes is not None:
         write_atomic(below / AUDIT_FILE, to_json(evidence.probes))
     if evidence.performance is not None:
-        write_atomic(below / PERFORMANCE_FILE, to_json(evidence.performance))
+        write_atomic(below / METRICS_FILE, to_json(evidence.performance))
     if evidence.abstention is not None:
         write_atomic(below / ABSTENTION_FILE, to_json(evidence.abstention))
     if evidence.environment is not None:
@@ -153,9 +153,9 @@ def read_evidence(source: Path | Read, manifest: Manifest) -> Evidence:
         ),
         build=_read(read, BUILD_FILE, BuildRecord),
         selection=_read(read, SELECTION_FILE, PrecisionSelection),
-        shipping=_read(read, SELECTION_FILE, LinkSelection),
+        shipping=_read(read, LINK_SELECTION_FILE, LinkSelection),
         probes=_read_if_there(read, AUDIT_FILE, DataAudit),
-        performance=_read_if_there(read, PERFORMANCE_FILE, MetricsRecord),
+        performance=_read_if_there(read, METRICS_FILE, MetricsRecord),
         abstention=_read_if_there(read, ABSTENTION_FILE, Abstention),
         environment=_read_if_there(read, ENVIRONMENT_FILE, Environment),
     )
@@ -187,7 +187,7 @@ def _check(evidence: Evidence, manifest: Manifest) -> None:
         if len(prediction.compiled) != classes or not 0 <= prediction.label < classes:
             raise BundleError(f"{VERIFICATION_FILE}: {prediction.path}: expected answers for {classes} labels")
     if evidence.performance is not None and len(evidence.performance.compiled.classes) != classes:
-        raise BundleError(f"{PERFORMANCE_FILE}: expected the figures of {classes} labels")
+        raise BundleError(f"{METRICS_FILE}: expected the figures of {classes} labels")
     for recalls in (evidence.verification.recall_fp32, evidence.verification.recall_compiled):
         if len(recalls) != classes:
             raise BundleError(f"{VERIFICATION_FILE}: expected the recall of {classes} labels, found {len(recalls)}")

@@ -214,7 +214,7 @@ def test_loadgen_takes_no_more_memory_than_was_reckoned() -> None:
 _LOADGEN = """
 import dataclasses
 import numpy as np
-from weckd_edge.devices.bench.loadgen_backend import memory_bytes, run_loadgen
+from weckd_edge.devices.bench.loadgen_backend import loadgen_memory_bytes, run_loadgen
 from weckd_edge.devices.bench.cold_start import peak_rss_bytes
 from weckd_edge.devices.bench.rules import RULES
 
@@ -226,7 +226,7 @@ rules = dataclasses.replace(RULES["mobile"], min_seconds=0.5, min_queries=100)
 run_loadgen(Tiny(), [np.zeros(4)], dataclasses.replace(rules, min_seconds=0.01), 1000)
 before = peak_rss_bytes()
 run_loadgen(Tiny(), [np.zeros(4)], rules, 1000)
-print(peak_rss_bytes() - before, memory_bytes(rules, 1000))
+print(peak_rss_bytes() - before, loadgen_memory_bytes(rules, 1000))
 """
 
 

@@ -170,10 +170,10 @@ def test_too_little_memory_is_a_reason_of_that_image(crafted: ModuleType, monkey
 PEAK = """
 import resource, sys
 from pathlib import Path
-from weckd_edge.devices.images.frames import decode, fit
+from weckd_edge.devices.images.frames import decode, fit_to_frame
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for name in sys.argv[1:]:
-    fit(decode(Path(name)), 480, 640)
+    fit_to_frame(decode(Path(name)), 480, 640)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
