@@ -73,7 +73,7 @@ def build(
     seen = calibrate(exported, folder, data[1], data[0], QuantizeConfig(images=8), seed=0, progress=silent)
     int8 = quantize(seen, "minmax", open_sums=False, progress=silent)
     write_quantized(seen, int8, "minmax", small=True, folder=out)
-    openvino_backend.build(out / "model.onnx", "int8", out)
+    openvino_backend.build_ir(out / "model.onnx", "int8", out)
     return out
 
 
@@ -163,7 +163,7 @@ def main() -> None:
         root = Path(folder) / "phantoms"
         write_phantoms(root, SilentProgress(), images=160)
         config = DataConfig(share=0.3)
-        index = build_index(root / "groups.csv", config, shares=1, seed=0, skip_bad=False, progress=SilentProgress())
+        index = build_index(root / "groups.csv", config, subsets=1, seed=0, skip_bad=False, progress=SilentProgress())
         prepared = {(m, s): variants(m, s, (root, index), others) for m in MODELS for s in SIDES}
         for (model, side), runs in prepared.items():
             times = measure(runs)

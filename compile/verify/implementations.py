@@ -74,5 +74,5 @@ def _run(run: Callable[[NDArray[np.uint8]], Probabilities], frame: NDArray[np.ui
     try:
         return run(frame)
     except Exception as err:  # backends' own errors have no common base class
-        said = (str(err) or type(err).__name__).splitlines()[0][:200]
-        raise PredictionError(said, code="E_MODEL_BACKEND_RUN") from err
+        text = (str(err) or type(err).__name__).splitlines()[0][:200]
+        raise PredictionError(text, code="E_MODEL_BACKEND_RUN") from err

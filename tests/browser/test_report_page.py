@@ -15,21 +15,21 @@ from weckd_edge.artifacts import (
     ChainRecord,
     CoveragePoint,
     DatasetIndex,
-    FarKind,
     FileRef,
     Gate,
     GoldenFrames,
     GuardRecord,
     InputContract,
     Link,
+    LinkSelection,
+    OodSet,
     OperatingPoint,
+    PrecisionSelection,
     Prediction,
     Rate,
-    Selection,
-    Shipping,
 )
 from weckd_edge.config import ReportConfig
-from weckd_edge.metrics import measure_performance
+from weckd_edge.metrics import measure_metrics
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.report import BundleContents, Picture, write_report
 
@@ -118,7 +118,7 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
             rules="single-stream, 256 queries", frame_to_answer=factories.latency(times), cold_start_ns=1_000_000
         ),
         build=BuildRecord(config="{}", stages=(), data_name="ears"),
-        selection=Selection(
+        selection=PrecisionSelection(
             trials=(),
             chosen="int8",
             reason="int8 was asked for",
@@ -129,8 +129,8 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
             quantized=None,
             built=None,
         ),
-        shipping=Shipping(chosen="M2", reason="M2 was asked for"),
-        performance=measure_performance(
+        shipping=LinkSelection(chosen="M2", reason="M2 was asked for"),
+        performance=measure_metrics(
             verification,
             index,
             ReportConfig(),
@@ -150,7 +150,7 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
             curve=tuple(CoveragePoint(coverage=c / 10, risk=c / 50) for c in range(1, 11)),
             aurc=0.1,
             kinds=(
-                FarKind(name="black frames", frames=20, score_auroc=1.0, guard_auroc=1.0, network_auroc=0.6, refused=1.0),
+                OodSet(name="black frames", frames=20, score_auroc=1.0, guard_auroc=1.0, network_auroc=0.6, refused=1.0),
             ),
         ),
     )

@@ -18,15 +18,15 @@ from weckd_edge.config import BuildConfig, InputConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.train.distill.losses import choose_soft_loss
-from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used, links_of, shares_of
-from weckd_edge.train.distill.trainer import Job, Plan, Trainer
-from weckd_edge.train.networks.models import check_order, create, has_pretrained_trunk, measure
+from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used, links_of, subsets_of
+from weckd_edge.train.distill.trainer import LinkJob, Plan, Trainer
+from weckd_edge.train.networks.models import check_order, create_student, has_pretrained_backbone, measure_student
 from weckd_edge.train.networks.preprocess import suited_mean
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Chain:
-    """What training ends with: the links in order, the last one's undistilled twin (None when switched off), and labels."""
+class TrainedChain:
+    """What training ends with: the links in order, the last one's undistilled baseline (None when switched off), and labels."""
 
     links: tuple[Stage[Link], ...]
     twin: Stage[Link] | None
@@ -54,24 +54,24 @@ def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[Plan, ...]:
     plans = []
     for i, link in enumerate(config.link):
         torch.manual_seed(config.seed * 1000 + i)
-        made = create(link, len(index.labels))
+        created = create_student(link, len(index.labels))
         contract = InputContract(
             frame_height=height,
             frame_width=width,
             crop=config.input.crop,
             input_size=link.input_size,
-            mean=suited_mean(made.mean, fresh=link.mean is None and not _starts_trained(link, config.link)),
-            std=made.std,
+            mean=suited_mean(created.mean, fresh=link.mean is None and not _starts_trained(link, config.link)),
+            std=created.std,
             resize=config.input.resize or "diagonal",
         )
-        plans.append(Plan(config=link, contract=contract, size=measure(made.student, link.input_size)))
+        plans.append(Plan(config=link, contract=contract, size=measure_student(created.student, link.input_size)))
     check_order(config.link, [plan.size for plan in plans])
     return tuple(plans)
 
 
 def _starts_trained(link: LinkConfig, chain: Sequence[LinkConfig]) -> bool:
     """Tell whether a link's weights, or those it may take over from another link, were trained before."""
-    return any(has_pretrained_trunk(other) and is_same_network(link, other) for other in chain)
+    return any(has_pretrained_backbone(other) and is_same_network(link, other) for other in chain)
 
 
 def make_trainer(
@@ -87,8 +87,8 @@ def make_trainer(
     return Trainer(workspace, root, index, plans[0].contract, largest, progress, Path(unlabelled) if unlabelled else None)
 
 
-def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) -> Chain:
-    """Train the chain of a build by its strategy, and the twin.
+def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) -> TrainedChain:
+    """Train the chain of a build by its strategy, and the baseline.
 
     The twin is the last network alone, on the labels that the last link sees, for as many gradient steps as the whole chain.
     """
@@ -98,16 +98,16 @@ def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) ->
     if config.distill.twin:
         last = len(plans) - 1
         twin = trainer.link(
-            Job(
+            LinkJob(
                 name="twin",
                 plan=plans[last],
                 share=last,
-                shares=shares_of(strategy, last, len(plans)),
+                shares=subsets_of(strategy, last, len(plans)),
                 seed=config.seed * 1000 + last,
                 train=longer(config.train, len(links)),
             )
         )
-    return Chain(links=links, twin=twin, labels_used=labels_used(strategy, trainer.index, len(plans)))
+    return TrainedChain(links=links, twin=twin, labels_used=labels_used(strategy, trainer.index, len(plans)))
 
 
 def run_strategy(
@@ -128,16 +128,16 @@ def run_strategy(
         teachers = {"none": [], "previous": links[-1:], "earlier": links}[strategy.teachers]
         links.append(
             trainer.link(
-                Job(
+                LinkJob(
                     name=f"M{order + 1}",
                     plan=plans[position],
                     share=position,
-                    shares=shares_of(strategy, position, len(plans)),
+                    shares=subsets_of(strategy, position, len(plans)),
                     seed=config.seed * 1000 + order,
                     train=replace(config.train, epochs=epochs[order]),
                     start=links[-1] if inherits else None,
                     teachers=tuple(teachers),
-                    pool=strategy.pool and bool(teachers),
+                    unlabelled=strategy.unlabelled and bool(teachers),
                     distill=distill,
                     corrected=strategy.corrected,
                     merge=_same_networks(links, positions, plans) if strategy.merge and order == len(positions) - 1 else (),

@@ -14,9 +14,9 @@ class GuardRecord:
     """The frame guard and what it rests on.
 
     Attributes:
-        guard: What ships; None: there is none.
+        guard: What is deployed; None: there is none.
         frames: How many frames it was fitted on.
-        groups: How many groups its bar of unfamiliarity rests on.
+        groups: How many groups its limit of unfamiliarity rests on.
         asked: Part of familiar frames that may be refused as unfamiliar.
         promised: Part of the frames of a new group that is refused for that at most; more than asked where there are too
             few groups.
@@ -59,14 +59,14 @@ class ThresholdRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FarKind:
+class OodSet:
     """Frames of one kind that should be refused.
 
     Attributes:
         name: What they are.
         frames: How many were looked at.
         score_auroc: Chance that one of them has a larger score than a test frame; 0.5 is chance.
-        guard_auroc: The same for the whole guard: how far a frame is over the bar it comes nearest to.
+        guard_auroc: The same for the whole guard: how far a frame is over the limit it comes nearest to.
         network_auroc: The same for the network's own doubt: one less its largest probability, without any guard.
         refused: Part of them that the guard refuses.
     """
@@ -124,5 +124,5 @@ class Abstention:
     group_risk: float | None
     curve: tuple[CoveragePoint, ...]
     aurc: float
-    kinds: tuple[FarKind, ...]
+    kinds: tuple[OodSet, ...]
     schema_version: int = SCHEMA_VERSION

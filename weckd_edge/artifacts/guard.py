@@ -8,7 +8,7 @@ from weckd_edge.core.store import SCHEMA_VERSION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class QualityFigures:
+class FrameQuality:
     """How good one frame is, counted on the guard's grid of points.
 
     Attributes:
@@ -25,12 +25,12 @@ class QualityFigures:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class QualityBars:
+class QualityLimits:
     """What a frame must reach to be answered; None: nothing is asked.
 
     Attributes:
-        least_sharpness: See ``QualityFigures``.
-        least_contrast: See ``QualityFigures``.
+        least_sharpness: See ``FrameQuality``.
+        least_contrast: See ``FrameQuality``.
         most_dark: Of ``dark_share``, at most.
         most_bright: Of ``bright_share``, at most.
     """
@@ -43,10 +43,10 @@ class QualityBars:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameGuard:
-    """The file ``guard/guard.json``: bars, and what the training frames look like.
+    """The file ``guard/guard.json``: limits, and what the training frames look like.
 
     Attributes:
-        bars: Of quality.
+        limits: Of quality.
         mean: Of the frames' features, ``D`` numbers in the order of ``devices/runtime/input_guard.py``.
         whitening: Lower triangle, row ``i`` with ``i + 1`` numbers: it turns a frame's distance from the mean into
             ``D`` numbers whose squares add up to the score.
@@ -54,7 +54,7 @@ class FrameGuard:
         schema_version: Of this record.
     """
 
-    bars: QualityBars
+    bars: QualityLimits
     mean: tuple[float, ...]
     whitening: tuple[tuple[float, ...], ...]
     most_unfamiliar: float | None

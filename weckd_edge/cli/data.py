@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from weckd_edge.cli import data_index
-from weckd_edge.cli.console.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
+from weckd_edge.cli.console.output import (
+    HELP,
+    json_option,
+    make_progress,
+    print_json,
+    print_message,
+    print_table,
+    quiet_option,
+)
 from weckd_edge.cli.options import PATH, AnyPath, DataOptions, data_options, seed_option
 
 if TYPE_CHECKING:
@@ -36,13 +44,13 @@ def check_command(path: Path, data_options: DataOptions, distance: int | None, a
     """
     from weckd_edge.config import BuildConfig
     from weckd_edge.core.errors import DataError
-    from weckd_edge.train.data.check import check
+    from weckd_edge.train.data.check import check_data
 
     config = data_options.over(BuildConfig()).data
     if distance is not None:
         config = replace(config, near_duplicate_distance=distance)
     with make_progress(quiet) as progress:
-        report = check(path, config, progress)
+        report = check_data(path, config, progress)
     if as_json:
         print_json(report.summary())
     else:
@@ -117,16 +125,16 @@ def split_command(
     from weckd_edge.config import BuildConfig, load_config
     from weckd_edge.core.serialization import to_json
     from weckd_edge.core.store import explain_os_errors, write_atomic
-    from weckd_edge.pipeline.output_paths import Source, check_place
+    from weckd_edge.pipeline.output_paths import ReadPath, check_place
     from weckd_edge.train.data.index import build_index
 
     config = data_options.over(load_config(config_path) if config_path is not None else BuildConfig())
-    check_place(out, [Source("the data set", path)], makes="file")
+    check_place(out, [ReadPath("the data set", path)], makes="file")
     with make_progress(quiet) as progress:
         index = build_index(
             path,
             config.data,
-            shares=len(config.link) if shares is None else shares,
+            subsets=len(config.link) if shares is None else shares,
             seed=config.seed if seed is None else seed,
             skip_bad=skip_bad,
             progress=progress,
@@ -145,7 +153,7 @@ def split_command(
         rows.append((name, *splits, labelled, len({record.group for record in own})))
     kind = " (synthetic)" if index.synthetic else ""
     print_table(("class", "train", "val", "test", "of train, labelled", "groups"), rows, title=f"{index.name}{kind}")
-    say(f"written: {out}")
+    print_message(f"written: {out}")
 
 
 @command.command(name="probe", context_settings=HELP)
@@ -157,7 +165,7 @@ def split_command(
 @click.option("--source", help="Column of the CSV that names where an image comes from.")
 @json_option
 @quiet_option
-def probe_command(
+def audit_command(
     path: Path,
     data_options: DataOptions,
     config_path: Path | None,
@@ -173,8 +181,8 @@ def probe_command(
     the links of --config; without it, colours and edges are described.
     """
     from weckd_edge.config import BuildConfig, load_config
-    from weckd_edge.report.chapters.audit import about, sections
-    from weckd_edge.train.audit.run import probe_folder
+    from weckd_edge.report.chapters.audit import about_data, audit_sections
+    from weckd_edge.train.audit.run import audit_folder
 
     config = data_options.over(load_config(config_path) if config_path is not None else BuildConfig())
     if trunk is not None:
@@ -187,19 +195,19 @@ def probe_command(
         probes=replace(probes, masks=str(masks) if masks else probes.masks, source=source or probes.source),
     )
     with make_progress(quiet) as progress:
-        found = probe_folder(path, config, progress)
+        found = audit_folder(path, config, progress)
     if as_json:
         print_json(found)
         return
-    click.echo(_plain(about(found)))
-    for section in sections(found):
+    click.echo(_plain(about_data(found)))
+    for section in audit_sections(found):
         click.echo()
         click.echo(section.title)
-        click.echo(_plain(section.answer))
+        click.echo(_plain(section.finding))
         if section.rows:
             print_table([_plain(name) for name in section.columns], [[_plain(cell) for cell in row] for row in section.rows])
     for note in found.notes:
-        say(f"note: {note}")
+        print_message(f"note: {note}")
 
 
 def _plain(text: str) -> str:
@@ -217,7 +225,7 @@ command.add_command(data_index.command)
 @click.option("--size", default="192x256", show_default=True, metavar="HxW", help="Height and width in pixels.")
 @json_option
 @quiet_option
-def phantom_command(out: Path, images: int, seed: int, size: str, as_json: bool, quiet: bool) -> None:
+def synth_command(out: Path, images: int, seed: int, size: str, as_json: bool, quiet: bool) -> None:
     """Draw a synthetic set of eardrums in five classes, to try everything on. They are not medical images."""
     from weckd_edge.pipeline.output_paths import check_place
     from weckd_edge.train.data.synth.phantoms import write_phantoms

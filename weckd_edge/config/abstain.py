@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check_setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AbstainConfig:
-    """How sure an answer must be.
+    """How sure a prediction must be.
 
     Attributes:
         risk: Largest part of the answered groups that may be answered wrongly, 0..1; the lowest threshold that keeps it is
@@ -24,5 +24,7 @@ class AbstainConfig:
     unmet: Literal["fail", "report"] = "fail"
 
     def __post_init__(self) -> None:
-        check(self.risk is None or 0 < self.risk < 1, f"risk = {self.risk}: expected over 0 and under 1 (0.05 for 5 %)")
-        check(0.5 <= self.confidence < 1, f"confidence = {self.confidence}: expected 0.5 up to under 1")
+        check_setting(
+            self.risk is None or 0 < self.risk < 1, f"risk = {self.risk}: expected over 0 and under 1 (0.05 for 5 %)"
+        )
+        check_setting(0.5 <= self.confidence < 1, f"confidence = {self.confidence}: expected 0.5 up to under 1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from weckd_edge.config.base import check, check_within
+from weckd_edge.config.base import check_setting, check_within
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +27,7 @@ class DistillConfig:
             strategy ends in ``+pool``. In their place rather than beside them they cost four-class MRI slices two points.
         teacher_drop: With several teachers, the chance that one is left out of a step (Son 2021, arXiv 2009.08825).
         last_part: Part of the whole chain's gradient steps that its last link takes, the earlier ones alike; None: all links
-            alike. What ships needs its steps; a teacher is good after fewer.
+            alike. What is deployed needs its steps; a teacher is good after fewer.
         refine: Last part of a link's training in which it learns from its labels alone before it teaches, 0..0.5.
         twin: Train the last link's architecture once more without a teacher, to see whether the chain helped.
     """
@@ -47,19 +47,19 @@ class DistillConfig:
     twin: bool = True
 
     def __post_init__(self) -> None:
-        check(self.weight is None or 0 <= self.weight <= 1, f"weight = {self.weight}: expected 0 to 1")
-        check(
+        check_setting(self.weight is None or 0 <= self.weight <= 1, f"weight = {self.weight}: expected 0 to 1")
+        check_setting(
             0 < self.temperature_end <= self.temperature_start,
             f"temperature_end = {self.temperature_end}, temperature_start = {self.temperature_start}: "
             "annealing expects 0 < end <= start",
         )
-        for name, most in (("mixup", 1.0), ("teacher_drop", 0.9), ("refine", 0.5)):
+        for name, maximum in (("mixup", 1.0), ("teacher_drop", 0.9), ("refine", 0.5)):
             value = getattr(self, name)
-            check(0 <= value <= most, f"{name} = {value}: expected 0 to {most:g}")
+            check_setting(0 <= value <= maximum, f"{name} = {value}: expected 0 to {maximum:g}")
         last = self.last_part
-        check(last is None or 0 < last < 1, f"last_part = {last}: expected a part of the steps, over 0 and under 1")
-        check(0 < self.pool_ratio <= 16, f"pool_ratio = {self.pool_ratio}: expected over 0, at most 16")
-        check(1 <= self.view_uses <= 16, f"view_uses = {self.view_uses}: expected 1 to 16")
+        check_setting(last is None or 0 < last < 1, f"last_part = {last}: expected a part of the steps, over 0 and under 1")
+        check_setting(0 < self.pool_ratio <= 16, f"pool_ratio = {self.pool_ratio}: expected over 0, at most 16")
+        check_setting(1 <= self.view_uses <= 16, f"view_uses = {self.view_uses}: expected 1 to 16")
         check_within("temperature_start", self.temperature_start, 0, 1000)
         check_within("attention", self.attention, 0, 1_000_000)
 

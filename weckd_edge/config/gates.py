@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check_setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateConfig:
-    """Bars that the build must clear; None takes the device profile's, and where that has none, nothing is asked.
+    """limits that the build must clear; None takes the device profile's, and where that has none, nothing is asked.
 
     Attributes:
-        latency_p90_ms: Frame to answer, 90th percentile, at most.
+        latency_p90_ms: End-to-end latency, 90th percentile, at most.
         memory_mib: Peak resident memory, at most.
         size_mib: Size of what the device loads, at most.
         accuracy: Accuracy of the compiled artefact on the test split, at least (0..1).
@@ -41,7 +41,7 @@ class GateConfig:
     def __post_init__(self) -> None:
         for name in ("latency_p90_ms", "memory_mib", "size_mib", "energy_mj"):
             value = getattr(self, name)
-            check(value is None or 0 < value < math.inf, f"{name} = {value}: expected over 0")
+            check_setting(value is None or 0 < value < math.inf, f"{name} = {value}: expected over 0")
         for name in ("accuracy", "accuracy_drop", "recall", "slice_accuracy", "slice_recall"):
             value = getattr(self, name)
-            check(value is None or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1 (0.9 for 90 %)")
+            check_setting(value is None or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1 (0.9 for 90 %)")

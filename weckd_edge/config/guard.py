@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check_setting
 
-Bar = float | Literal["auto", "off"]
+QualityLimit = float | Literal["auto", "off"]
 """A bar of quality: a figure, found from the training frames, or none."""
 
 
@@ -19,7 +19,7 @@ class GuardConfig:
     Attributes:
         use: Fit a guard and ship it.
         refused: Part of familiar frames that may be refused as unfamiliar, 0..1; 0: no frame is refused for that.
-        least_sharpness: Grey levels, or ``auto``, or ``off``; see ``QualityFigures``, as for the next three.
+        least_sharpness: Grey levels, or ``auto``, or ``off``; see ``FrameQuality``, as for the next three.
         least_contrast: Grey levels.
         most_dark: Part of the frame, 0..1.
         most_bright: Part of the frame, 0..1.
@@ -29,23 +29,27 @@ class GuardConfig:
 
     use: bool = True
     refused: float = 0.01
-    least_sharpness: Bar = "auto"
-    least_contrast: Bar = "auto"
-    most_dark: Bar = "auto"
-    most_bright: Bar = "auto"
+    least_sharpness: QualityLimit = "auto"
+    least_contrast: QualityLimit = "auto"
+    most_dark: QualityLimit = "auto"
+    most_bright: QualityLimit = "auto"
     refuse_labels: tuple[str, ...] = ()
     other_frames: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check(0 <= self.refused <= 0.5, f"refused = {self.refused}: expected 0 to 0.5 (0.01 for one frame in a hundred)")
+        check_setting(
+            0 <= self.refused <= 0.5, f"refused = {self.refused}: expected 0 to 0.5 (0.01 for one frame in a hundred)"
+        )
         for name in ("least_sharpness", "least_contrast"):
             value = getattr(self, name)
-            check(isinstance(value, str) or 0 <= value < math.inf, f"{name} = {value}: expected 0 or more, 'auto' or 'off'")
+            check_setting(
+                isinstance(value, str) or 0 <= value < math.inf, f"{name} = {value}: expected 0 or more, 'auto' or 'off'"
+            )
         for name in ("most_dark", "most_bright"):
             value = getattr(self, name)
-            check(isinstance(value, str) or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1, 'auto' or 'off'")
-        check(all(self.other_frames), "other_frames: expected folders, found an empty text", code="E_CONFIG_VALUE")
-        check(
+            check_setting(isinstance(value, str) or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1, 'auto' or 'off'")
+        check_setting(all(self.other_frames), "other_frames: expected folders, found an empty text", code="E_CONFIG_VALUE")
+        check_setting(
             len(set(self.refuse_labels)) == len(self.refuse_labels),
             "refuse_labels: a label stands there twice",
             code="E_CONFIG_CONFLICT",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check_setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CardConfig:
+class ModelCardConfig:
     """What only the builder can say of the model; it is written into the model card and the bill of materials as it is.
 
     What is left out stands there as "not stated by the builder".
@@ -43,7 +43,7 @@ class CardConfig:
         for item in fields(self):
             value = getattr(self, item.name)
             texts = value if isinstance(value, tuple) else () if value is None else (value,)
-            check(
+            check_setting(
                 all(text.strip() for text in texts),
                 f"{item.name}: expected some words, got none; leave it out instead",
                 code="E_CONFIG_VALUE",

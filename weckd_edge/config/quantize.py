@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from weckd_edge.config.base import check, check_within
+from weckd_edge.config.base import check_setting, check_within
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuantizeConfig:
-    """Which precisions are tried, and what one may cost. The fastest within the bars ships.
+    """Which precisions are tried, and what one may cost. The fastest within the limits ships.
 
     Attributes:
         precision: ``auto`` tries int8, float16 and float32; the others leave no choice.
@@ -20,9 +20,9 @@ class QuantizeConfig:
         accuracy_drop: Accuracy on the validation images that may be lost against FP32, 0..1; never less than one image.
         accuracy_kept: Part of FP32's accuracy that must be kept, 0..1 (MLPerf asks for 0.99).
         recall_drop: Sensitivity that any class may lose, 0..1; never less than one image.
-        float_layers: Where int8 as a whole breaks a bar, at most so many of the layers it hurts most stay in floating point.
+        float_layers: Where int8 as a whole breaks a limit, at most so many of the layers it hurts most stay in floating point.
         aware: Whether the last link is also trained a little further under int8 rounding (``quantize_aware``):
-            ``when-needed`` does so where int8 as a whole breaks a bar.
+            ``when-needed`` does so where int8 as a whole breaks a limit.
         nncf: Also try NNCF's own int8, where it is installed and the target is a processor.
     """
 
@@ -41,4 +41,4 @@ class QuantizeConfig:
         check_within("float_layers", self.float_layers, 0, 10_000)
         for name in ("accuracy_drop", "accuracy_kept", "recall_drop"):
             value = getattr(self, name)
-            check(0 <= value <= 1, f"{name} = {value}: expected 0 to 1")
+            check_setting(0 <= value <= 1, f"{name} = {value}: expected 0 to 1")

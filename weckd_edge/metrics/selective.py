@@ -75,21 +75,21 @@ def find_threshold(
     total = len(set(groups)) if all_groups is None else all_groups
     _, member, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     single = bool((sizes == 1).all())
-    least = _least(level, risk)
-    starts = [least]
-    if total >= TWO_STARTS * least:
+    minimum = _min_groups(level, risk)
+    starts = [minimum]
+    if total >= TWO_STARTS * minimum:
         level /= 2
-        starts = [_least(level, risk), total // 2]
+        starts = [_min_groups(level, risk), total // 2]
     paths = [_descend(confidence, wrong, member, single, risk, level, start) for start in starts]
     found = [path[0] for path in paths if path[0] is not None]
     if found:
         return min(found, key=lambda threshold: threshold.value or 0.0)
     nearest = [path[1] for path in paths if path[1] is not None]
     closest = min(nearest, key=lambda threshold: threshold.p_value) if nearest else None
-    return _unmet(closest, total, least, single, risk, level)
+    return _why_unmet(closest, total, minimum, single, risk, level)
 
 
-def _least(level: float, risk: float) -> int:
+def _min_groups(level: float, risk: float) -> int:
     """Return how many groups it takes to prove the risk where not one is wrong."""
     return math.ceil(math.log(level) / math.log(1 - risk) - 1e-9)
 
@@ -113,9 +113,9 @@ def _descend(
     return found, None
 
 
-def _unmet(nearest: Threshold | None, total: int, least: int, single: bool, risk: float, level: float) -> Threshold:
+def _why_unmet(nearest: Threshold | None, total: int, minimum: int, single: bool, risk: float, level: float) -> Threshold:
     if nearest is None:
-        return Threshold(value=None, groups=0, risk=0.0, p_value=1.0, more_groups=max(1, least - total))
+        return Threshold(value=None, groups=0, risk=0.0, p_value=1.0, more_groups=max(1, minimum - total))
     if nearest.risk >= risk:
         return Threshold(value=None, groups=nearest.groups, risk=nearest.risk, p_value=nearest.p_value)
     times = 1.0
@@ -135,17 +135,17 @@ def _unmet(nearest: Threshold | None, total: int, least: int, single: bool, risk
     )
 
 
-def group_losses(answered: Bools, wrong: Bools, member: NDArray[np.int64], groups: int) -> Floats:
+def group_losses(decided: Bools, wrong: Bools, member: NDArray[np.int64], groups: int) -> Floats:
     """Return the part of wrong images among the answered ones of each group that has any.
 
     Args:
-        answered: Of each image ``[N]``.
+        decided: Of each image ``[N]``.
         wrong: Of each image ``[N]``.
         member: The group of each image, whole numbers under ``groups``.
         groups: How many there are.
     """
-    count = np.bincount(member[answered], minlength=groups)
-    errors = np.bincount(member[answered & wrong], minlength=groups)
+    count = np.bincount(member[decided], minlength=groups)
+    errors = np.bincount(member[decided & wrong], minlength=groups)
     losses: Floats = errors[count > 0] / count[count > 0]
     return losses
 

@@ -12,15 +12,15 @@ from weckd_edge.artifacts import (
     Abstention,
     BuildRecord,
     ChainRecord,
+    DataAudit,
     DatasetIndex,
     Environment,
     Link,
+    LinkSelection,
     Manifest,
     Measurement,
-    Performance,
-    Probes,
-    Selection,
-    Shipping,
+    MetricsRecord,
+    PrecisionSelection,
     Verification,
 )
 from weckd_edge.core.errors import BundleError
@@ -34,9 +34,9 @@ VERIFICATION_FILE = "verification.json"
 MEASUREMENTS_FILE = "measurements.jsonl"
 BUILD_FILE = "build.json"
 SELECTION_FILE = "selection.json"
-SHIPPING_FILE = "shipping.json"
-PROBES_FILE = "probes.json"
-PERFORMANCE_FILE = "performance.json"
+LINK_SELECTION_FILE = "shipping.json"
+AUDIT_FILE = "probes.json"
+METRICS_FILE = "performance.json"
 ABSTENTION_FILE = "abstention.json"
 ENVIRONMENT_FILE = "environment.json"
 REPORT_FILE = "report.html"
@@ -53,9 +53,9 @@ class BundleContents:
     Attributes:
         manifest: As it is sealed; while a bundle is being made, the draft of it.
         dataset: Which images there were and how each was used.
-        chain: The links and the twin.
+        chain: The links and the baseline.
         verification: What the compiled artefact answers.
-        measurement: The bench of what ships; None where it was not measured.
+        measurement: The bench of what is deployed; None where it was not measured.
         link_measurements: Benches of links that do not ship, each of which names its link.
         build: How the bundle was built.
         selection: Which precisions were tried and why this one ships.
@@ -74,18 +74,18 @@ class BundleContents:
     verification: Verification
     measurement: Measurement | None
     build: BuildRecord
-    selection: Selection
-    shipping: Shipping
+    selection: PrecisionSelection
+    shipping: LinkSelection
     link_measurements: tuple[Measurement, ...] = ()
-    probes: Probes | None = None
-    performance: Performance | None = None
+    probes: DataAudit | None = None
+    performance: MetricsRecord | None = None
     abstention: Abstention | None = None
     environment: Environment | None = None
     files: Mapping[str, Path | bytes] = field(default_factory=dict)
 
     @property
     def shipped(self) -> Link:
-        """The link that ships."""
+        """The link that is deployed."""
         by_name = {link.name: link for link in self.chain.links}
         return by_name.get(self.chain.shipped or "", self.chain.links[-1])
 
@@ -106,11 +106,11 @@ def write_evidence(folder: Path, contents: BundleContents) -> None:
     write_atomic(below / MEASUREMENTS_FILE, "".join(measurement_lines(benches)))
     write_atomic(below / BUILD_FILE, to_json(contents.build))
     write_atomic(below / SELECTION_FILE, to_json(contents.selection))
-    write_atomic(below / SHIPPING_FILE, to_json(contents.shipping))
+    write_atomic(below / LINK_SELECTION_FILE, to_json(contents.shipping))
     if contents.probes is not None:
-        write_atomic(below / PROBES_FILE, to_json(contents.probes))
+        write_atomic(below / AUDIT_FILE, to_json(contents.probes))
     if contents.performance is not None:
-        write_atomic(below / PERFORMANCE_FILE, to_json(contents.performance))
+        write_atomic(below / METRICS_FILE, to_json(contents.performance))
     if contents.abstention is not None:
         write_atomic(below / ABSTENTION_FILE, to_json(contents.abstention))
     if contents.environment is not None:
@@ -155,10 +155,10 @@ def read_contents(source: Path | Read, manifest: Manifest) -> BundleContents:
         measurement=next((one for one in benches if (one.link, one.backend, one.precision) == what_ships), None),
         link_measurements=tuple(one for one in benches if one.link is not None),
         build=_read(read, BUILD_FILE, BuildRecord),
-        selection=_read(read, SELECTION_FILE, Selection),
-        shipping=_read(read, SHIPPING_FILE, Shipping),
-        probes=_read_if_there(read, PROBES_FILE, Probes),
-        performance=_read_if_there(read, PERFORMANCE_FILE, Performance),
+        selection=_read(read, SELECTION_FILE, PrecisionSelection),
+        shipping=_read(read, LINK_SELECTION_FILE, LinkSelection),
+        probes=_read_if_there(read, AUDIT_FILE, DataAudit),
+        performance=_read_if_there(read, METRICS_FILE, MetricsRecord),
         abstention=_read_if_there(read, ABSTENTION_FILE, Abstention),
         environment=_read_if_there(read, ENVIRONMENT_FILE, Environment),
     )
@@ -193,7 +193,7 @@ def _check(contents: BundleContents) -> None:
                 f"{VERIFICATION_FILE}: {prediction.path}: expected answers for {classes} labels", code="E_BUNDLE_EVIDENCE"
             )
     if contents.performance is not None and len(contents.performance.compiled.classes) != classes:
-        raise BundleError(f"{PERFORMANCE_FILE}: expected the figures of {classes} labels", code="E_BUNDLE_EVIDENCE")
+        raise BundleError(f"{METRICS_FILE}: expected the figures of {classes} labels", code="E_BUNDLE_EVIDENCE")
     for recalls in (contents.verification.recall_fp32, contents.verification.recall_compiled):
         if len(recalls) != classes:
             raise BundleError(

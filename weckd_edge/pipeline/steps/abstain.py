@@ -16,10 +16,10 @@ from weckd_edge.artifacts import (
     Abstention,
     CoveragePoint,
     DatasetIndex,
-    FarKind,
     Gate,
     GuardRecord,
     InputContract,
+    OodSet,
     Prediction,
     ThresholdRecord,
     Verification,
@@ -30,13 +30,13 @@ from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.runtime.backends.table import open_runner
-from weckd_edge.devices.runtime.input_guard import OpenGuard, Sight
+from weckd_edge.devices.runtime.input_guard import GuardDecision, OpenGuard
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.metrics.selective import aurc, auroc, find_threshold, group_losses, risk_coverage
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import Student
 from weckd_edge.pipeline.steps.predict import HeldOutFrames, predict_validation
-from weckd_edge.train.input_guard.other_frames import every_nth, far_frames
+from weckd_edge.train.input_guard.other_frames import every_nth, ood_frames
 
 Frame = NDArray[np.uint8]
 Answer = Callable[[Frame], NDArray[np.float32]]
@@ -53,10 +53,10 @@ def abstain(
     index: DatasetIndex,
 ) -> Abstention:
     """Return the threshold that was found, and what is not answered."""
-    shipped = student.shipped
+    deployed = student.shipped
 
     def judge(_: Path) -> Abstention:
-        with closing(open_runner(shipped.backend, shipped.model, reference=shipped.reference)) as runner:
+        with closing(open_runner(deployed.backend, deployed.model, reference=deployed.reference)) as runner:
             inputs = AbstentionInputs(
                 frames=frames,
                 labels=index.labels,
@@ -65,9 +65,9 @@ def abstain(
                 config=ctx.config,
                 validation=None if ctx.config.abstain.risk is None else predict_validation(ctx, student, frames.val),
                 predictions=verification.artifact.predictions,
-                answer=runner.run,
+                predict=runner.run,
             )
-            return judge_abstention(inputs, guard.artifact, ctx.progress)
+            return evaluate_abstention(inputs, guard.artifact, ctx.progress)
 
     return ctx.step(
         "abstention",
@@ -115,9 +115,9 @@ class AbstentionInputs:
         synthetic: Whether the data set was drawn.
         contract: Of the frames.
         config: The build's.
-        validation: What ships predicts of the validation images, ``[N, classes]``; None where no threshold is sought.
+        validation: What is deployed predicts of the validation images, ``[N, classes]``; None where no threshold is sought.
         predictions: Of the test images, as shipped.
-        answer: What ships: one frame ``[1, H, W, 3]`` to probabilities.
+        predict: What is deployed: one frame ``[1, H, W, 3]`` to probabilities.
     """
 
     frames: HeldOutFrames
@@ -127,38 +127,38 @@ class AbstentionInputs:
     config: BuildConfig
     validation: NDArray[Any] | None
     predictions: tuple[Prediction, ...]
-    answer: Answer
+    predict: Answer
 
 
-def judge_abstention(inputs: AbstentionInputs, record: GuardRecord, progress: Progress) -> Abstention:
+def evaluate_abstention(inputs: AbstentionInputs, record: GuardRecord, progress: Progress) -> Abstention:
     """Seek the threshold on validation images, and say on test images and on frames of other kinds what all gates do."""
     guard = OpenGuard(record.guard, inputs.contract) if record.guard is not None else None
-    labels, refused_labels = inputs.labels, inputs.config.guard.refuse_labels
+    labels, non_gradeable = inputs.labels, inputs.config.guard.refuse_labels
     with progress.task("abstention", 3) as task:
         threshold = _threshold(inputs, guard)
         below = inputs.config.abstain_below if threshold is None else threshold.chosen or 0.0
         task.advance()
-        sights = [guard.judge(frame) if guard is not None else None for frame in inputs.frames.test]
+        decisions = [guard.check(frame) if guard is not None else None for frame in inputs.frames.test]
         task.advance()
         probabilities = np.array([p.compiled for p in inputs.predictions], np.float64)
         groups = [p.group for p in inputs.predictions]
         confidence, likeliest = probabilities.max(axis=1), probabilities.argmax(axis=1)
         wrong = likeliest != np.array([p.label for p in inputs.predictions])
-        passed = np.array([sight is None or sight.code is None for sight in sights])
-        answered = passed & (confidence >= below) & np.array([labels[k] not in refused_labels for k in likeliest])
-        kept = [group for group, is_answered in zip(groups, answered, strict=True) if is_answered]
+        passed = np.array([decision is None or decision.code is None for decision in decisions])
+        answered = passed & (confidence >= below) & np.array([labels[k] not in non_gradeable for k in likeliest])
+        kept = [group for group, is_decided in zip(groups, answered, strict=True) if is_decided]
         _, member = np.unique(np.asarray(groups), return_inverse=True)
         losses = group_losses(answered, wrong, member, int(member.max()) + 1)
-        seen = [sight for sight in sights if sight is not None]
+        seen = [decision for decision in decisions if decision is not None]
         kinds = tuple(_kinds(inputs, guard, seen, confidence, progress)) if guard is not None else ()
         task.advance()
     return Abstention(
         guard=replace(record, guard=None),
         threshold=threshold,
         abstain_below=below,
-        refuse_labels=refused_labels,
+        refuse_labels=non_gradeable,
         refused_test=rate_by_group(~passed, groups) if guard is not None else None,
-        refused_for=dict(Counter(s.code for s in sights if s is not None and s.code is not None)),
+        refused_for=dict(Counter(s.code for s in decisions if s is not None and s.code is not None)),
         answered=rate_by_group(answered, groups),
         wrong=rate_by_group(wrong[answered], kept) if kept else None,
         group_risk=float(losses.mean()) if kept else None,
@@ -174,13 +174,13 @@ def _threshold(inputs: AbstentionInputs, guard: OpenGuard | None) -> ThresholdRe
         return None
     images = inputs.frames.val
     confidence, wrong, groups = [], [], []
-    for record, frame, answer in zip(images.records, images, inputs.validation, strict=True):
-        if guard is not None and guard.judge(frame).code is not None:
+    for record, frame, prediction in zip(images.records, images, inputs.validation, strict=True):
+        if guard is not None and guard.check(frame).code is not None:
             continue
-        best = int(answer.argmax())
+        best = int(prediction.argmax())
         if inputs.labels[best] in inputs.config.guard.refuse_labels:
             continue
-        confidence.append(float(answer[best]))
+        confidence.append(float(prediction[best]))
         wrong.append(best != record.label)
         groups.append(record.group)
     total = len(set(images.groups))
@@ -199,13 +199,13 @@ def _threshold(inputs: AbstentionInputs, guard: OpenGuard | None) -> ThresholdRe
     )
 
 
-def judge_threshold(threshold: ThresholdRecord | None, config: AbstainConfig) -> tuple[Gate, ...]:
+def evaluate_threshold(threshold: ThresholdRecord | None, config: AbstainConfig) -> tuple[Gate, ...]:
     """Judge whether a threshold keeps the risk that was asked for; empty where none was."""
     if threshold is None:
         return ()
     if threshold.chosen is not None:
-        told = f"{threshold.val_risk:.1%} of {threshold.answered_groups} answered validation groups were wrong"
-        reason = f"no decision under a probability of {threshold.chosen:g}: {told} (p = {threshold.p_value:.2g})"
+        text = f"{threshold.val_risk:.1%} of {threshold.answered_groups} answered validation groups were wrong"
+        reason = f"no decision under a probability of {threshold.chosen:g}: {text} (p = {threshold.p_value:.2g})"
         return (Gate(name="abstain_risk", bar=threshold.risk, got=threshold.val_risk, verdict="PASS", reason=reason),)
     more = threshold.more_groups
     hint = (
@@ -227,16 +227,16 @@ def _curve(confidence: NDArray[np.float64], wrong: NDArray[np.bool_]) -> tuple[C
 def _kinds(
     inputs: AbstentionInputs,
     guard: OpenGuard,
-    familiar: Sequence[Sight],
+    familiar: Sequence[GuardDecision],
     confidence: NDArray[np.float64],
     progress: Progress,
-) -> Iterator[FarKind]:
-    scores = np.array([sight.unfamiliarity for sight in familiar])
-    strains = np.array([guard.strain(sight) for sight in familiar])
+) -> Iterator[OodSet]:
+    scores = np.array([decision.unfamiliarity for decision in familiar])
+    strains = np.array([guard.limit_ratio(decision) for decision in familiar])
     images = inputs.frames.test
     in_order = sorted(range(len(images)), key=lambda row: images.records[row].path)
     real = [frame[0] for frame in images.take(in_order[every_nth(len(images))])]
-    kinds = far_frames(
+    kinds = ood_frames(
         inputs.contract,
         real,
         seed=inputs.config.seed,
@@ -247,14 +247,14 @@ def _kinds(
     for name, frames in kinds:
         seen, doubt = [], []
         for frame in frames:
-            seen.append(guard.judge(frame))
-            doubt.append(1 - float(np.nanmax(inputs.answer(np.ascontiguousarray(frame[None])))))
+            seen.append(guard.check(frame))
+            doubt.append(1 - float(np.nanmax(inputs.predict(np.ascontiguousarray(frame[None])))))
         if seen:
-            yield FarKind(
+            yield OodSet(
                 name=name,
                 frames=len(seen),
-                score_auroc=auroc(scores, np.array([sight.unfamiliarity for sight in seen])),
-                guard_auroc=auroc(strains, np.array([guard.strain(sight) for sight in seen])),
+                score_auroc=auroc(scores, np.array([decision.unfamiliarity for decision in seen])),
+                guard_auroc=auroc(strains, np.array([guard.limit_ratio(decision) for decision in seen])),
                 network_auroc=auroc(1 - confidence, np.array(doubt)),
-                refused=sum(sight.code is not None for sight in seen) / len(seen),
+                refused=sum(decision.code is not None for decision in seen) / len(seen),
             )

@@ -1,4 +1,4 @@
-"""What ships for the target: the model that a processor runs, or for a Jetson the recipe and what proves it."""
+"""What is deployed for the target: the model that a processor runs, or for a Jetson the recipe and what proves it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) 
         "recipe-tensorrt",
         BuiltModel,
         key_of({**inputs, "frames": calibration_digest(frames)}, "weckd_edge.compile.backends.tensorrt_backend"),
-        lambda folder: tensorrt_backend.recipe(
+        lambda folder: tensorrt_backend.prepare_recipe(
             chosen.onnx,
             onnx,
             ctx.profile,
@@ -63,7 +63,10 @@ def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) 
             ctx.step(
                 "preflight-tensorrt",
                 BuiltModel,
-                key_of({**inputs, "tensorrt": tensorrt_backend.version()}, "weckd_edge.compile.backends.tensorrt_backend"),
+                key_of(
+                    {**inputs, "tensorrt": tensorrt_backend.tensorrt_version()},
+                    "weckd_edge.compile.backends.tensorrt_backend",
+                ),
                 lambda folder: tensorrt_backend.preflight(onnx, recipe.folder, ctx.progress),
             )
         )

@@ -49,17 +49,20 @@ def kind_rows(found: Abstention) -> list[KindRow]:
     ]
 
 
-def sentences(found: Abstention) -> list[str]:
-    """Say what is refused, how sure an answer must be, and what that is worth on the test images."""
-    told = [_guard(found)]
+def abstention_sentences(found: Abstention) -> list[str]:
+    """Say what is refused, how sure a prediction must be, and what that is worth on the test images."""
+    sentences = [_guard(found)]
     if found.refuse_labels:
-        told.append(f"No answer are: {', '.join(found.refuse_labels)}.")
-    told += _threshold(found)
+        sentences.append(f"No answer are: {', '.join(found.refuse_labels)}.")
+    sentences += _threshold(found)
     answered = f"Of the test images {found.answered.value:.1%} are answered"
     if found.wrong is None:
-        return [*told, f"{answered}."]
+        return [*sentences, f"{answered}."]
     wrong = found.wrong
-    return [*told, f"{answered}, {wrong.value:.1%} of those wrongly (95 % interval {wrong.low:.1%} to {wrong.high:.1%})."]
+    return [
+        *sentences,
+        f"{answered}, {wrong.value:.1%} of those wrongly (95 % interval {wrong.low:.1%} to {wrong.high:.1%}).",
+    ]
 
 
 def _guard(found: Abstention) -> str:
@@ -78,15 +81,15 @@ def _threshold(found: Abstention) -> list[str]:
     sought = found.threshold
     if sought is None:
         return [f"No decision is made under a probability of {found.abstain_below:g}."] if found.abstain_below else []
-    asked = f"at most {sought.risk:.1%} of the answered groups wrong, with {sought.confidence:.0%} confidence"
+    requested = f"at most {sought.risk:.1%} of the answered groups wrong, with {sought.confidence:.0%} confidence"
     if sought.chosen is not None:
         got = f"; of the test groups {found.group_risk:.1%} are" if found.group_risk is not None else ""
-        return [f"No decision is made under a probability of {sought.chosen:g}: {asked}{got}."]
+        return [f"No decision is made under a probability of {sought.chosen:g}: {requested}{got}."]
     more = f"it would take about {plural(sought.more_groups, 'further validation group')}" if sought.more_groups else ""
-    return [f"No threshold keeps what was asked ({asked}){'; ' + more if more else ''}."]
+    return [f"No threshold keeps what was asked ({requested}){'; ' + more if more else ''}."]
 
 
-def brief(found: Abstention) -> str:
+def brief_sentence(found: Abstention) -> str:
     """Return one line for a terminal."""
     refused = f"guard refuses {found.refused_test.value:.1%} of the test images" if found.refused_test else "no guard"
     wrong = f", {found.wrong.value:.1%} of those wrongly" if found.wrong is not None else ""

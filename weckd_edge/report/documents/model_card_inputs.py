@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 
 from weckd_edge.artifacts import BuildRecord
-from weckd_edge.config import CardConfig
+from weckd_edge.config import ModelCardConfig
 from weckd_edge.core.errors import BundleError
 from weckd_edge.core.serialization import from_data
 
 NOT_STATED = "not stated by the builder"
 
 
-def stated(build: BuildRecord) -> CardConfig:
+def stated(build: BuildRecord) -> ModelCardConfig:
     """Return what the builder stated; everything is left out in a bundle that was made before it could be.
 
     Raises:
@@ -25,4 +25,4 @@ def stated(build: BuildRecord) -> CardConfig:
             f"build.json: expected the configuration as JSON, found something else ({err})", code="E_BUNDLE_EVIDENCE"
         ) from err
     card = config.get("card", {}) if isinstance(config, dict) else {}
-    return from_data(CardConfig, card, where="build.json: config.card", error=BundleError)
+    return from_data(ModelCardConfig, card, where="build.json: config.card", error=BundleError)

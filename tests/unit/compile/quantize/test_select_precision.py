@@ -13,21 +13,21 @@ import pytest
 
 from support import factories
 from support.errors import raises
-from weckd_edge.artifacts import DatasetIndex, ExportedModel, FileRef, InputContract, Rate, Selection
+from weckd_edge.artifacts import DatasetIndex, ExportedModel, FileRef, InputContract, PrecisionSelection, Rate
 from weckd_edge.compile.quantize import select_precision
 from weckd_edge.compile.quantize.calibration_images import calibration_frames
 from weckd_edge.compile.quantize.qdq_nodes import leave_float, store_int8_weights
 from weckd_edge.compile.quantize.quantize import Calibration, calibrate, quantize, write_quantized
 from weckd_edge.compile.quantize.ranges import with_outputs
 from weckd_edge.compile.quantize.select_precision import Selector
-from weckd_edge.compile.quantize.sensitivity import divergence, quantized_nodes, rank
+from weckd_edge.compile.quantize.sensitivity import divergence, quantized_nodes, rank_layers
 from weckd_edge.compile.verify import implementations
 from weckd_edge.compile.verify.implementations import predict_frames
 from weckd_edge.config import QuantizeConfig
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace, check_ref
-from weckd_edge.devices.bench.interleaved import Lane
+from weckd_edge.devices.bench.interleaved import InterleavedTiming
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 
 onnx = pytest.importorskip("onnx")
@@ -113,14 +113,15 @@ def times(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Set what each runner will take, in milliseconds, in the order they are timed."""
 
     def set_times(*milliseconds: float) -> None:
-        def race(runners: Sequence[Any], frames: Any) -> list[Lane]:
+        def race(runners: Sequence[Any], frames: Any) -> list[InterleavedTiming]:
             assert len(runners) == len(milliseconds)
             ratios = [ms / milliseconds[0] for ms in milliseconds]
             return [
-                Lane(median_ns=int(ms * 1e6), relative=r, low=r, high=r) for ms, r in zip(milliseconds, ratios, strict=True)
+                InterleavedTiming(median_ns=int(ms * 1e6), relative=r, low=r, high=r)
+                for ms, r in zip(milliseconds, ratios, strict=True)
             ]
 
-        monkeypatch.setattr(select_precision, "race", race)
+        monkeypatch.setattr(select_precision, "time_interleaved", race)
 
     return set_times
 
@@ -142,7 +143,7 @@ def some_frames(exported: ExportedModel, count: int = 12) -> list[Any]:
     return [random.integers(0, 256, shape, dtype=np.uint8) for _ in range(count)]
 
 
-def test_the_fastest_within_the_bars_ships_with_its_files_and_a_reason(
+def test_the_fastest_within_the_limits_is_deployed_with_its_files_and_a_reason(
     selector: Callable[..., Selector], times: Callable[..., None]
 ) -> None:
     times(2.0, 1.0, 2.0)
@@ -158,14 +159,16 @@ def test_the_fastest_within_the_bars_ships_with_its_files_and_a_reason(
     assert sorted(p.name for p in search.folder.iterdir()) == ["model.bin", "model.onnx", "model.xml"]
 
 
-def test_where_int8_is_slower_float_ships_and_says_so(selector: Callable[..., Selector], times: Callable[..., None]) -> None:
+def test_where_int8_is_slower_float_is_deployed_and_says_so(
+    selector: Callable[..., Selector], times: Callable[..., None]
+) -> None:
     times(5.6, 7.1, 5.6)
     found = selector(accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0).run()
     assert found.precision in ("fp16", "fp32"), "as fast as each other; of this size there is little between them"
     assert "int8 is slower here: 7.10 ms against 5.60 ms" in found.reason
 
 
-def test_an_int8_that_costs_too_much_does_not_ship(
+def test_an_int8_that_costs_too_much_is_not_deployed(
     selector: Callable[..., Selector], times: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times(2.0, 2.0)
@@ -174,7 +177,7 @@ def test_an_int8_that_costs_too_much_does_not_ship(
         bad = trial.precision == "int8"
         return replace(trial, divergence=1.0, within=not bad, note="loses 9 images" if bad else "")
 
-    monkeypatch.setattr(select_precision, "judge", judged)
+    monkeypatch.setattr(select_precision, "score_candidate", judged)
     found = selector().run()
     assert found.precision in ("fp16", "fp32")
     assert "int8 loses 9 images" in found.reason
@@ -184,7 +187,7 @@ def test_an_int8_that_costs_too_much_does_not_ship(
 
 
 @pytest.mark.parametrize(("precision", "trials"), [("fp32", ["fp32"]), ("fp16", ["fp32", "fp16"])])
-def test_a_precision_that_was_asked_for_ships(
+def test_a_precision_that_was_asked_for_is_deployed(
     selector: Callable[..., Selector], times: Callable[..., None], precision: str, trials: list[str]
 ) -> None:
     times(*[2.0] * len(trials))
@@ -194,7 +197,7 @@ def test_a_precision_that_was_asked_for_ships(
     assert found.reason.startswith(f"{precision} was asked for")
 
 
-def test_for_a_jetson_the_graph_is_judged_and_not_timed(selector: Callable[..., Selector]) -> None:
+def test_for_a_jetson_the_graph_is_evaluated_and_not_timed(selector: Callable[..., Selector]) -> None:
     found = selector("jetson", accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0).run()
     assert found.timed_on is None
     assert found.built is None
@@ -205,7 +208,7 @@ def test_for_a_jetson_the_graph_is_judged_and_not_timed(selector: Callable[..., 
     assert chosen.divergence == min(t.divergence for t in whole if t.divergence is not None and t.within)
 
 
-def test_a_network_trained_for_int8_is_tried_where_int8_breaks_a_bar(
+def test_a_network_trained_for_int8_is_tried_where_int8_breaks_a_limit(
     selector: Callable[..., Selector],
     exported: ExportedModel,
     place: Path,
@@ -216,7 +219,7 @@ def test_a_network_trained_for_int8_is_tried_where_int8_breaks_a_bar(
 
     def aware() -> Any:
         asked.append("aware")
-        return select_precision.Aware(link=LINK, exported=exported, folder=place / "fp32")
+        return select_precision.QuantizeAwareNetwork(link=LINK, exported=exported, folder=place / "fp32")
 
     def judged(trial: Any, *_: Any) -> Any:
         bad = trial.precision == "int8" and "trained for it" not in trial.name
@@ -224,7 +227,7 @@ def test_a_network_trained_for_int8_is_tried_where_int8_breaks_a_bar(
 
     search = selector()
     search.aware = aware
-    monkeypatch.setattr(select_precision, "judge", judged)
+    monkeypatch.setattr(select_precision, "score_candidate", judged)
     times(2.0, 1.0, 2.0)
     found = search.run()
     assert asked == ["aware"]
@@ -234,7 +237,7 @@ def test_a_network_trained_for_int8_is_tried_where_int8_breaks_a_bar(
 
 
 @pytest.mark.parametrize(("when", "asked"), [("never", 0), ("when-needed", 0), ("always", 1)])
-def test_where_int8_keeps_to_the_bars_it_is_trained_for_only_when_that_is_asked(
+def test_where_int8_keeps_to_the_limits_it_is_trained_for_only_when_that_is_asked(
     selector: Callable[..., Selector],
     exported: ExportedModel,
     place: Path,
@@ -246,7 +249,7 @@ def test_where_int8_keeps_to_the_bars_it_is_trained_for_only_when_that_is_asked(
 
     def aware() -> Any:
         calls.append(1)
-        return select_precision.Aware(link=LINK, exported=exported, folder=place / "fp32")
+        return select_precision.QuantizeAwareNetwork(link=LINK, exported=exported, folder=place / "fp32")
 
     search = selector(aware=when, accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0)
     search.aware = aware
@@ -259,7 +262,7 @@ def test_nncf_is_a_candidate_for_processors(selector: Callable[..., Selector], t
     pytest.importorskip("nncf")
     times(3.0, 2.0, 3.0, 1.0)
     search = selector(nncf=True, accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0)
-    found: Selection = search.run()
+    found: PrecisionSelection = search.run()
     assert found.chosen == "int8 nncf"
     assert found.quantized is None
     assert found.built is not None
@@ -284,7 +287,7 @@ def test_without_validation_images_nothing_is_chosen(
         )
 
 
-def test_an_int8_that_cannot_be_made_is_told_and_the_rest_goes_on(
+def test_an_int8_that_cannot_be_made_is_reported_and_the_rest_goes_on(
     selector: Callable[..., Selector], times: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
@@ -341,7 +344,7 @@ def test_biases_take_back_what_rounding_shifts(calibration: Calibration) -> None
     assert max(shifts) > 1e-3
 
 
-def test_int8_weights_alone_answer_as_their_pairs_do(calibration: Calibration, exported: ExportedModel) -> None:
+def test_int8_weights_alone_predict_as_their_pairs_do(calibration: Calibration, exported: ExportedModel) -> None:
     model = quantize(calibration, "mse", open_sums=False, progress=SILENT)
     small = type(model)()
     small.CopyFrom(model)
@@ -363,10 +366,12 @@ def test_layers_left_in_float_read_no_pair_and_the_last_one_leaves_the_fp32_grap
     assert not [n for n in bare.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
 
 
-def test_layers_are_ranked_by_what_each_alone_does_to_the_answers(calibration: Calibration, exported: ExportedModel) -> None:
+def test_layers_are_ranked_by_what_each_alone_does_to_the_predictions(
+    calibration: Calibration, exported: ExportedModel
+) -> None:
     model = quantize(calibration, "mse", open_sums=False, progress=SILENT)
     frames = some_frames(exported)
-    ranked = rank(model, calibration.graph, "frame", frames, SILENT)
+    ranked = rank_layers(model, calibration.graph, "frame", frames, SILENT)
     assert [s.divergence for s in ranked] == sorted((s.divergence for s in ranked), reverse=True)
     worst = ranked[0].node
     alone = leave_float(model, quantized_nodes(model.graph) - {worst}, calibration.graph)
@@ -392,13 +397,13 @@ def test_what_a_backend_refuses_stays_in_float_and_the_rest_is_int8(
     selector: Callable[..., Selector], times: Callable[..., None], monkeypatch: pytest.MonkeyPatch, message: str
 ) -> None:
     times(2.0, 1.0, 2.0)
-    real, refuse = select_precision.openvino_backend.build, blame("Add", message)
+    real, refuse = select_precision.openvino_backend.build_ir, blame("Add", message)
 
     def build(onnx_file: Path, precision: str, folder: Path) -> Any:
         refuse(onnx_file)
         return real(onnx_file, precision, folder)
 
-    monkeypatch.setattr(select_precision.openvino_backend, "build", build)
+    monkeypatch.setattr(select_precision.openvino_backend, "build_ir", build)
     found = selector(accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0).run()
     chosen = next(t for t in found.trials if t.name == found.chosen)
     assert found.precision == "int8"
@@ -409,10 +414,10 @@ def test_what_a_backend_refuses_stays_in_float_and_the_rest_is_int8(
     refusals = [t for t in found.trials if t.note.startswith("cannot be built")]
     assert refusals
     assert all(t.accuracy is None for t in refusals)
-    assert len(refusals) <= select_precision.MOST_TRIES
+    assert len(refusals) <= select_precision.MAX_TRIES
 
 
-def test_a_form_that_fails_while_it_answers_is_a_row_and_the_others_go_on(
+def test_a_form_that_fails_while_it_predicts_is_a_row_and_the_others_go_on(
     selector: Callable[..., Selector], times: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times(2.0, 1.0)
@@ -441,13 +446,13 @@ def test_where_fp32_itself_cannot_be_built_the_reason_is_the_error(
     def refuse(*_: Any) -> Any:
         raise ModelError("an operator nobody knows", code="E_MODEL_GRAPH")
 
-    monkeypatch.setattr(select_precision.openvino_backend, "build", refuse)
+    monkeypatch.setattr(select_precision.openvino_backend, "build_ir", refuse)
     with raises(ModelError, "E_MODEL_PRECISION", says="nobody knows"):
         selector().run()
 
 
 @pytest.mark.parametrize(("refused", "ships"), [("Add", "int8"), ("Conv", "fp16"), ("everything but fp32", "fp32")])
-def test_for_a_jetson_what_its_builder_refuses_stays_in_float_or_the_next_form_ships(
+def test_for_a_jetson_what_its_builder_refuses_stays_in_float_or_the_next_form_is_deployed(
     selector: Callable[..., Selector], monkeypatch: pytest.MonkeyPatch, refused: str, ships: str
 ) -> None:
     seen: list[str] = []
@@ -487,8 +492,8 @@ def test_no_layer_is_ranked_where_none_may_stay_in_float(
         raise AssertionError("nothing may be left in float")
 
     times(2.0, 2.0)
-    monkeypatch.setattr(select_precision, "judge", judged)
-    monkeypatch.setattr(select_precision, "rank", ranked)
+    monkeypatch.setattr(select_precision, "score_candidate", judged)
+    monkeypatch.setattr(select_precision, "rank_layers", ranked)
     assert selector(float_layers=0).run().precision != "int8"
 
 

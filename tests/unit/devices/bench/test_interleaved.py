@@ -10,7 +10,7 @@ import pytest
 
 from support.errors import raises
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.devices.bench.interleaved import race
+from weckd_edge.devices.bench.interleaved import time_interleaved
 
 FRAME = [np.zeros((1, 2, 2, 3), dtype=np.uint8)]
 
@@ -30,7 +30,7 @@ class Sleeper:
 
 def test_models_take_turns_and_ratios_are_to_the_first() -> None:
     log: list[str] = []
-    one, two = race([Sleeper("a", 1e-4, log), Sleeper("b", 3e-4, log)], FRAME, rounds=8, queries=3)
+    one, two = time_interleaved([Sleeper("a", 1e-4, log), Sleeper("b", 3e-4, log)], FRAME, rounds=8, queries=3)
     assert log == ["a"] * 3 + ["b"] * 3 + (["a"] * 3 + ["b"] * 3) * 8
     assert one.relative == 1.0
     assert two.low <= two.relative <= two.high
@@ -39,6 +39,6 @@ def test_models_take_turns_and_ratios_are_to_the_first() -> None:
 
 
 @pytest.mark.parametrize(("count", "frames", "rounds"), [(0, FRAME, 8), (1, [], 8), (1, FRAME, 3)])
-def test_a_race_without_models_frames_or_rounds_is_refused(count: int, frames: list[Any], rounds: int) -> None:
+def test_interleaved_timing_without_models_frames_or_rounds_is_refused(count: int, frames: list[Any], rounds: int) -> None:
     with raises(ConfigError, "E_CONFIG_RANGE"):
-        race([Sleeper("a", 0, [])] * count, frames, rounds=rounds)
+        time_interleaved([Sleeper("a", 0, [])] * count, frames, rounds=rounds)
