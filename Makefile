@@ -6,7 +6,7 @@ DEMO ?= demo
 # Nothing is compiled at installation, so what is imported must be kept compiled: torch and timm take ten seconds more without.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint dist-test arm64-test resolve-test lowest-device-test lowest-test install clean
+.PHONY: demo test lint dist-test arm64-test resolve-test lowest-device-test lowest-test bundle-fixture install clean
 
 install: $(VENV)/.installed
 
@@ -47,6 +47,10 @@ lowest-device-test: install
 # About 7 GB and ten minutes: before a release, and after a change of a floor in pyproject.toml.
 lowest-test: install
 	$(BIN)/python tests/lowest_versions_check.py $(CHECK)
+
+# A bundle of the present format for tests of later readers; made anew only while the format was never released.
+bundle-fixture: install
+	PYTHONPATH=tests $(BIN)/python -m support.bundle_fixture
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info

@@ -22,15 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 from record import append
 
-from weckd_edge.artifacts import DatasetIndex, InputContract, Prediction
-from weckd_edge.config import BuildConfig, GuardConfig
+from weckd_edge.artifacts import InputContract
+from weckd_edge.config import GuardConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.images.frames import decode, fit_to_frame
 from weckd_edge.devices.runtime.input_guard import GuardDecision, OpenGuard, measure_frame
 from weckd_edge.metrics.intervals import wilson
 from weckd_edge.metrics.selective import auroc
-from weckd_edge.pipeline.steps.guard import KIND_FRAMES, AbstentionInputs, ood_frames
 from weckd_edge.train.input_guard.fit import fit_guard, stack_features
+from weckd_edge.train.input_guard.other_frames import KIND_FRAMES, every_nth, ood_frames
 
 MOST = 1500
 """Frames of a set at most."""
@@ -82,18 +82,11 @@ def judge_set(name: str, sets: dict[str, list[tuple[Path, str]]]) -> dict[str, o
     refused = sum(decision.code is not None for decision in familiar)
     unfamiliar = sum(decision.code == "unfamiliar" for decision in familiar)
     low, high = wilson(refused, len(familiar))
-    trial = AbstentionInputs(
-        index=DatasetIndex(name=name, labels=("a",), images=()),
-        root=Path("/"),
-        contract=contract,
-        config=BuildConfig(),
-        predictions=tuple(
-            Prediction(path=str(file.resolve()), group=group, label=0, fp32=(1.0,), compiled=(1.0,)) for file, group in test
-        ),
-        predict=lambda frame: np.ones(1, np.float32),
-    )
+    paths = sorted(file.resolve() for file, _ in test)
+    real = [fit_to_frame(decode(path), height, width) for path in paths[every_nth(len(paths))]]
+    refusable = ood_frames(contract, real, seed=0, phantoms=True, progress=SilentProgress())
     kinds: dict[str, dict[str, float]] = {}
-    for kind, frames in (*ood_frames(trial, SilentProgress()), *others(name, sets, height, width)):
+    for kind, frames in (*refusable, *others(name, sets, height, width)):
         seen = [guard.check(frame) for frame in frames]
         kinds[kind] = {
             "frames": len(seen),

@@ -19,6 +19,7 @@ from record import append
 
 from weckd_edge.config import BuildConfig, DataConfig, InputConfig, LinkConfig
 from weckd_edge.core.progress import SilentProgress
+from weckd_edge.devices.machine.detect import detect
 from weckd_edge.pipeline.auto_chain import CANDIDATES, time_candidates
 from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.synth.phantoms import write_phantoms
@@ -54,7 +55,7 @@ def main() -> None:
             root / "groups.csv", DataConfig(share=0.3), subsets=1, seed=0, skip_bad=False, progress=SilentProgress()
         )
         config = BuildConfig(input=InputConfig(frame=(480, 640)))
-        ladder = time_candidates(index, root, config, SilentProgress(), candidates)
+        ladder = time_candidates(index, root, config, SilentProgress(), candidates, host=detect().host)
     front = {(rung.link.model, rung.link.input_size) for rung in ladder.candidates}
     rungs = sorted((*ladder.candidates, *ladder.left_out), key=lambda rung: rung.int8_ns)
     print(f"{'network':30s} {'px':>4s} {'parameters':>11s} {'MACs':>8s} {'fp32':>9s} {'int8':>9s} {'gain':>5s}  front")

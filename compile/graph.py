@@ -53,7 +53,9 @@ def clean_up(model: ModelProto) -> ModelProto:
         folded.graph.output.remove(output)
     del folded.opset_import[1:]
     if folded.opset_import[0].domain != "" or folded.opset_import[0].version != OPSET:
-        raise ModelError(f"expected a graph of standard operators of opset {OPSET}, got {folded.opset_import[0]}")
+        raise ModelError(
+            f"expected a graph of standard operators of opset {OPSET}, got {folded.opset_import[0]}", code="E_MODEL_OPSET"
+        )
     folded.ir_version = IR_VERSION
     folded.graph.name = "weckd_edge"
     folded.doc_string = folded.graph.doc_string = ""
@@ -85,7 +87,9 @@ def _fold(model: ModelProto) -> ModelProto:
                 disabled_optimizers=_KEPT_AS_THEY_ARE,
             )
         except Exception as err:  # ONNX Runtime's own errors have no common base class
-            raise ModelError(f"ONNX Runtime cannot load the exported graph: {str(err).splitlines()[0]}") from err
+            raise ModelError(
+                f"ONNX Runtime cannot load the exported graph: {str(err).splitlines()[0]}", code="E_MODEL_BACKEND_LOAD"
+            ) from err
         folded: ModelProto = onnx.load(path)
     return folded
 
@@ -115,7 +119,7 @@ def check_graph(model: ModelProto) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as err:
-        raise ModelError(f"the graph is not valid ONNX: {str(err).splitlines()[0]}") from err
+        raise ModelError(f"the graph is not valid ONNX: {str(err).splitlines()[0]}", code="E_MODEL_GRAPH") from err
 
 
 def load_graph(path: Path) -> ModelProto:
@@ -132,7 +136,9 @@ def load_graph(path: Path) -> ModelProto:
         model: ModelProto = onnx.load_model_from_string(data)
         onnx.load_external_data_for_model(model, str(path.parent))
     except (OSError, ValueError, DecodeError, onnx.checker.ValidationError) as err:
-        raise ModelError(f"{path}: expected an ONNX file, found none that can be read ({err})") from err
+        raise ModelError(
+            f"{path}: expected an ONNX file, found none that can be read ({err})", code="E_MODEL_ONNX_FILE"
+        ) from err
     return model
 
 
@@ -165,7 +171,8 @@ def preprocessing_nodes(graph: GraphProto) -> tuple[NodeProto, ...]:
     made_by = producers(graph)
     if NETWORK_INPUT_NAME not in made_by:
         raise ModelError(
-            f"the graph has no tensor '{NETWORK_INPUT_NAME}' between preprocessing and network; export it again"
+            f"the graph has no tensor '{NETWORK_INPUT_NAME}' between preprocessing and network; export it again",
+            code="E_MODEL_GRAPH",
         )
     wanted, before = [NETWORK_INPUT_NAME], set()
     while wanted:

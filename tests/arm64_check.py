@@ -317,7 +317,7 @@ def main() -> int:
                 check.firmware.build_the_c_library_across,
                 check.firmware.try_what_needs_no_model_there,
                 check.firmware.selftest_a_bundle_through_c_there,
-                check.firmware.answer_through_c_as_python_does_here,
+                check.firmware.predict_through_c_as_python_does_here,
                 check.firmware.size_stack_and_heap_there,
             ]
         for step in steps:

@@ -19,7 +19,7 @@ from dist_check import ROOT, CheckFailed, ensure, run
 PACKAGES = ("libjansson-dev", "libmbedtls-dev")
 TOOLS = "aarch64-linux-gnu-"
 
-ANSWERS = """
+PREDICTIONS = """
 import json, pathlib, sys
 import numpy as np
 from weckd_edge.bundle.reader import open_bundle
@@ -30,7 +30,7 @@ choice = choose_model(bundle, "openvino")
 runner = open_runner(choice.backend, choice.model)
 frames = np.load(bundle.folder / "selftest/frames.npy")
 frames.tofile(sys.argv[2])
-print(json.dumps({"size": frames.shape[1:3], "answers": [runner.run(frame[None]).tolist() for frame in frames]}))
+print(json.dumps({"size": frames.shape[1:3], "predictions": [runner.run(frame[None]).tolist() for frame in frames]}))
 """
 
 
@@ -98,15 +98,15 @@ class FirmwareCheck:
         self.tolerance = float(tolerance)
         return f"{frames} golden frames with OpenVINO {version}, at most {float.fromhex(worst):.2g} apart, {flips} flips"
 
-    def answer_through_c_as_python_does_here(self) -> str:
-        done = run([sys.executable, "-c", ANSWERS, self.bundle(), self.frames], cwd=ROOT)
+    def predict_through_c_as_python_does_here(self) -> str:
+        done = run([sys.executable, "-c", PREDICTIONS, self.bundle(), self.frames], cwd=ROOT)
         here: Any = json.loads(done.stdout)
         height, width = here["size"]
         lines = self._with_openvino("frames", self.frames, width, height, 0, 0).splitlines()
         there = [[float.fromhex(word) for word in line.split()[3:]] for line in lines]
-        worst = max(abs(a - b) for x, y in zip(there, here["answers"], strict=True) for a, b in zip(x, y, strict=True))
-        ensure(worst <= self.tolerance, f"answers differ from this machine's by {worst}, allowed is {self.tolerance}")
-        return f"{len(there)} frames, at most {worst:.2g} from this machine's answers"
+        worst = max(abs(a - b) for x, y in zip(there, here["predictions"], strict=True) for a, b in zip(x, y, strict=True))
+        ensure(worst <= self.tolerance, f"predictions differ from this machine's by {worst}, allowed is {self.tolerance}")
+        return f"{len(there)} frames, at most {worst:.2g} from this machine's predictions"
 
     def measure_the_c_library(self) -> dict[str, int]:
         """Return size, stack and heap in bytes."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from support import goldens
 from weckd_edge.core import telemetry
 
 _HERE = Path(__file__).parent
@@ -20,6 +21,13 @@ _HERE = Path(__file__).parent
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 telemetry.switch_off_telemetry()  # tests import the libraries themselves too
+
+if importlib.util.find_spec("hypothesis") is not None:
+    from hypothesis import HealthCheck, settings
+
+    # The same examples in every run, however busy the machine is.
+    settings.register_profile("here", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("here")
 
 # A shell lets what it starts in the background ignore Ctrl-C, and every program started from here would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -34,6 +42,16 @@ def _load(name: str, path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up by its name
     spec.loader.exec_module(module)
     return module
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-goldens", action="store_true", help="Write the golden files anew instead of comparing.")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
+    """Compare a text with a golden file; with ``--update-goldens``, write the file instead: see ``support/goldens.py``."""
+    return goldens.update if request.config.getoption("--update-goldens") else goldens.compare
 
 
 @pytest.fixture(scope="session")
@@ -135,7 +153,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     """
     from weckd_edge.cli.main import main
 
-    def raise_defect(err: Exception) -> None:
+    def raise_defect(err: Exception, stdout: object) -> None:
         raise err
 
     monkeypatch.setattr("weckd_edge.cli.main.report_defect", raise_defect)

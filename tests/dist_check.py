@@ -180,6 +180,15 @@ class Check:
         ensure(not found["top_level"], f"these can be imported on their own: {found['top_level']}")
         return f"{len(found['names'])} modules, all from the wheel"
 
+    def read_the_code_of_a_step_from_the_wheel(self) -> str:
+        """Hold that a fingerprint of the code is the same installed and in the checkout."""
+        module = "weckd_edge.train.distill.trainer"
+        script = f"from weckd_edge.core.fingerprint import code_of; print(code_of('{module}'))"
+        installed = run([self.thin / "bin/python", "-I", "-c", script], cwd=self.outside).stdout.strip()
+        ours = run([sys.executable, "-c", script], cwd=ROOT).stdout.strip()
+        ensure(installed == ours and len(ours) == 64, f"{module}: {installed} in the wheel, {ours} in the checkout")
+        return f"{module}: {ours[:12]}"
+
     def _import_everything(self, python: Path | str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(run([python, "-I", "-c", IMPORT_EVERYTHING], cwd=self.outside).stdout)
         packages = set(self.project["tool"]["setuptools"]["packages"]) - {"weckd_edge"}
@@ -193,7 +202,7 @@ class Check:
 
     def _list_devices(self, command: Path) -> int:
         rows = json.loads(run([command, "devices", "list", "--json"], cwd=self.outside).stdout)
-        profiles = {path.stem for path in (self.source / "devices/profiles").glob("*.toml")}
+        profiles = {path.stem for path in (self.source / "devices/profiles/shipped").glob("*.toml")}
         ensure({row["id"] for row in rows} == profiles, f"lists other devices than {sorted(profiles)}")
         return len(profiles)
 
@@ -276,6 +285,7 @@ def main() -> int:
             check.build_the_wheel_again_from_the_sdist,
             check.install_beside_the_libraries,
             check.import_every_module_of_the_wheel,
+            check.read_the_code_of_a_step_from_the_wheel,
             check.run_the_installed_command,
             check.install_with_the_base_dependencies_alone,
             check.run_what_the_base_can,

@@ -22,8 +22,6 @@ from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import sha256_file
 
-LIBRARY = "nncf"
-
 
 def build_int8_ir(
     onnx: Path, frames: Iterable[NDArray[np.uint8]], count: int, first: str | None, folder: Path
@@ -42,8 +40,8 @@ def build_int8_ir(
         MissingDependency: NNCF is not installed.
     """
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it looks for a CUDA compiler, not needed here
-    nncf: Any = require(LIBRARY, "try NNCF's int8")
-    logging.getLogger(LIBRARY).setLevel(logging.ERROR)  # it sets its own level as it is imported
+    nncf: Any = require("nncf", "try NNCF's int8")
+    logging.getLogger("nncf").setLevel(logging.ERROR)  # it sets its own level as it is imported
     model = openvino_backend.read_graph(onnx)
     try:
         dataset = nncf.Dataset(list(frames))
@@ -58,7 +56,9 @@ def build_int8_ir(
                 ignored_scope=scope,
             )
     except Exception as err:  # NNCF's errors and OpenVINO's have no common base class
-        raise ModelError(f"NNCF cannot quantize this network ({str(err).strip().splitlines()[0][:200]})") from err
+        raise ModelError(
+            f"NNCF cannot quantize this network ({str(err).strip().splitlines()[0][:200]})", code="E_MODEL_QUANTIZE"
+        ) from err
     return openvino_backend.save_ir(small, "int8", sha256_file(onnx), folder)
 
 

@@ -34,7 +34,8 @@ def open_layers(model: Path, names: Sequence[str]) -> LayerReader:
         session = ort.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as err:  # ONNX Runtime's errors share no base class but Exception
         raise ModelError(
-            f"{model.name}: ONNX Runtime cannot hand out its layers ({str(err).splitlines()[0][:200]})"
+            f"{model.name}: ONNX Runtime cannot hand out its layers ({str(err).splitlines()[0][:200]})",
+            code="E_MODEL_BACKEND_RUN",
         ) from err
     frame_name = session.get_inputs()[0].name
 

@@ -51,7 +51,9 @@ def read_graph(onnx: Path) -> Any:
     try:
         return read_ov_model(ov, onnx)
     except RuntimeError as err:
-        raise ModelError(f"{onnx.name}: OpenVINO cannot read it ({str(err).strip().splitlines()[-1][:200]})") from err
+        raise ModelError(
+            f"{onnx.name}: OpenVINO cannot read it ({str(err).strip().splitlines()[-1][:200]})", code="E_MODEL_BACKEND_LOAD"
+        ) from err
 
 
 def save_ir(model: Any, precision: str, source_sha256: str, folder: Path) -> BuiltModel:
@@ -73,7 +75,10 @@ def save_ir(model: Any, precision: str, source_sha256: str, folder: Path) -> Bui
         _write_ir(model, path, compress=precision == "fp16")
         precisions = executed_precisions(ov.Core().compile_model(str(path), "CPU", settings_for(threads=1)))
     except RuntimeError as err:
-        raise ModelError(f"{path.name}: OpenVINO cannot build it ({str(err).strip().splitlines()[-1][:200]})") from err
+        raise ModelError(
+            f"{path.name}: OpenVINO cannot build it ({str(err).strip().splitlines()[-1][:200]})",
+            code="E_MODEL_BACKEND_BUILD",
+        ) from err
     return BuiltModel(
         backend=NAME,
         backend_version=str(ov.__version__).partition("-")[0],
@@ -120,10 +125,14 @@ def set_ir_temperature(model: Path, temperature: float, folder: Path) -> tuple[F
     try:
         graph = ov.Core().read_model(str(model))
     except RuntimeError as err:
-        raise ModelError(f"{model.name}: OpenVINO cannot read it ({str(err).strip().splitlines()[-1][:200]})") from err
+        raise ModelError(
+            f"{model.name}: OpenVINO cannot read it ({str(err).strip().splitlines()[-1][:200]})", code="E_MODEL_BACKEND_LOAD"
+        ) from err
     softmax = graph.get_results()[0].input_value(0).get_node()
     if not softmax.get_type_name().lower().startswith("softmax"):
-        raise ModelError(f"{model.name}: expected an IR that ends in a Softmax, found {softmax.get_type_name()}")
+        raise ModelError(
+            f"{model.name}: expected an IR that ends in a Softmax, found {softmax.get_type_name()}", code="E_MODEL_GRAPH"
+        )
     logits = softmax.input_value(0)
     inverse = ov.opset13.constant(np.array(1.0 / temperature, np.float32))
     inverse.set_friendly_name("inverse_temperature")
@@ -146,7 +155,9 @@ def executed_layers(model: Path) -> tuple[ExecutedLayer, ...]:
     try:
         return _executed_layers(ov.Core().compile_model(read_ov_model(ov, model), "CPU", settings_for(threads=1)))
     except RuntimeError as err:
-        raise ModelError(f"{model.name}: OpenVINO cannot run it ({str(err).strip().splitlines()[-1][:200]})") from err
+        raise ModelError(
+            f"{model.name}: OpenVINO cannot run it ({str(err).strip().splitlines()[-1][:200]})", code="E_MODEL_BACKEND_RUN"
+        ) from err
 
 
 def _executed_layers(compiled: Any) -> tuple[ExecutedLayer, ...]:
@@ -191,7 +202,8 @@ def open_layers(model: Path, names: Sequence[str]) -> LayerReader:
         compiled = ov.Core().compile_model(graph, "CPU", settings_for(threads=1))
     except RuntimeError as err:
         raise ModelError(
-            f"{model.name}: OpenVINO cannot hand out its layers ({str(err).strip().splitlines()[-1][:200]})"
+            f"{model.name}: OpenVINO cannot hand out its layers ({str(err).strip().splitlines()[-1][:200]})",
+            code="E_MODEL_BACKEND_RUN",
         ) from err
     request = compiled.create_infer_request()
 

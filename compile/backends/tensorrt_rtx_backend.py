@@ -62,7 +62,9 @@ def preflight(onnx: Path, folder: Path) -> BuiltModel:
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     engine = builder.build_serialized_network(network, config)
     if engine is None:
-        raise ModelError(f"{onnx.name}: {_TITLE} {trt.__version__} cannot build it ({log.last_error})")
+        raise ModelError(
+            f"{onnx.name}: {_TITLE} {trt.__version__} cannot build it ({log.last_error})", code="E_MODEL_BACKEND_BUILD"
+        )
     parsed = read_network(trt, network)
     built = read_listing("\n".join(heard))
     path = folder / f"layers-{onnx.stem}.json"

@@ -79,6 +79,7 @@ def build_torch_tensorrt_engine(network: Module, contract: InputContract, *, wor
     except Exception as err:  # both libraries raise whatever their parts raise
         reason = str(err).strip().splitlines()
         raise ModelError(
-            f"torch-tensorrt cannot convert this network ({reason[0] if reason else type(err).__name__})"
+            f"torch-tensorrt cannot convert this network ({reason[0] if reason else type(err).__name__})",
+            code="E_MODEL_BACKEND_BUILD",
         ) from err
     return bytes(engine)

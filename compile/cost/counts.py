@@ -3,6 +3,8 @@
 What is fused: an activation, a product or sum with a constant, and a quantize pair into the layer before; a residual sum
 into the convolution whose output nothing else reads; ``x * Sigmoid(x)`` is one activation. What only renames axes costs
 nothing. Seen on OpenVINO's executed graphs of MobileNetV2 and EfficientNet-B0 in int8.
+
+onnx-tool and fvcore count operators; a prediction needs layers as a runtime fuses them, of OpenVINO IR too.
 """
 
 from __future__ import annotations
@@ -98,7 +100,7 @@ def fuse_operators(steps: list[Operator]) -> NetworkCounts:
         )
         made_by[step.writes] = host
     if not layers:
-        raise ModelError("expected a graph with operators, got one without; nothing can be counted")
+        raise ModelError("expected a graph with operators, got one without; nothing can be counted", code="E_MODEL_GRAPH")
     return NetworkCounts(layers=merge_alike(layers))
 
 

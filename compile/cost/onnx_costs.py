@@ -80,11 +80,13 @@ def count_onnx(model: ModelProto, *, behind: str | None = None) -> NetworkCounts
         ModelError: A shape is open, the tensor is not there, or the graph has no operators.
     """
     if len(model.graph.node) > MAX_NODES:
-        raise ModelError(f"expected at most {MAX_NODES} operators, found {len(model.graph.node)}")
+        raise ModelError(f"expected at most {MAX_NODES} operators, found {len(model.graph.node)}", code="E_MODEL_LIMIT")
     try:
         return fuse_operators(_Reader(model, behind).steps())
     except (LookupError, ValueError) as err:
-        raise ModelError(f"the operators of the graph do not fit together ({type(err).__name__}: {err})") from err
+        raise ModelError(
+            f"the operators of the graph do not fit together ({type(err).__name__}: {err})", code="E_MODEL_GRAPH"
+        ) from err
 
 
 class _Reader:
@@ -96,7 +98,9 @@ class _Reader:
             try:
                 graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
             except onnx.shape_inference.InferenceError as err:
-                raise ModelError(f"the shapes of the graph cannot be inferred ({str(err).splitlines()[0]})") from err
+                raise ModelError(
+                    f"the shapes of the graph cannot be inferred ({str(err).splitlines()[0]})", code="E_MODEL_SHAPES"
+                ) from err
         self.graph = graph
         self.made_by = producers(graph)
         self.constants = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
@@ -130,7 +134,9 @@ class _Reader:
             return None
         known = {name for node in self.graph.node for name in node.input}
         if tensor not in known:
-            raise ModelError(f"the graph has no tensor '{tensor}' that anything reads{did_you_mean(tensor, known)}")
+            raise ModelError(
+                f"the graph has no tensor '{tensor}' that anything reads{did_you_mean(tensor, known)}", code="E_MODEL_GRAPH"
+            )
         made, places = {tensor}, set()
         for place, node in enumerate(self.graph.node):
             if made.intersection(node.input) and tensor not in node.output:
@@ -225,7 +231,8 @@ class _Reader:
         if shape is None or any(side < 0 for side in shape):
             raise ModelError(
                 f"tensor '{name}': expected a fixed shape, got {'none' if shape is None else list(shape)}; "
-                "export the network with a fixed input shape of batch 1"
+                "export the network with a fixed input shape of batch 1",
+                code="E_MODEL_SHAPES",
             )
         return shape
 

@@ -73,7 +73,10 @@ def count_ir(path: Path, *, behind: str | None = None) -> NetworkCounts:
     try:
         model = _IrGraph(path).model()
     except (LookupError, ValueError, RecursionError) as err:
-        raise ModelError(f"{path}: expected an OpenVINO IR, found one whose parts do not fit ({_first_line(err)})") from err
+        raise ModelError(
+            f"{path}: expected an OpenVINO IR, found one whose parts do not fit ({_first_line(err)})",
+            code="E_MODEL_OPENVINO_IR",
+        ) from err
     return count_onnx(model, behind=behind)
 
 
@@ -89,10 +92,14 @@ class _IrGraph:
         try:
             root = ElementTree.fromstring(data)
         except ElementTree.ParseError as err:
-            raise ModelError(f"{path}: expected an OpenVINO IR (.xml), cannot read it ({err})") from err
+            raise ModelError(
+                f"{path}: expected an OpenVINO IR (.xml), cannot read it ({err})", code="E_MODEL_OPENVINO_IR"
+            ) from err
         layers, edges = root.find("layers"), root.find("edges")
         if layers is None or edges is None:
-            raise ModelError(f"{path}: expected an OpenVINO IR with layers and edges, found <{root.tag}>")
+            raise ModelError(
+                f"{path}: expected an OpenVINO IR with layers and edges, found <{root.tag}>", code="E_MODEL_OPENVINO_IR"
+            )
         self.shapes: dict[str, list[int]] = {}
         self.types: dict[str, str] = {}
         self.layers = self._read(layers, edges)
@@ -208,7 +215,9 @@ class _IrGraph:
                 file.seek(offset)
                 raw = file.read(size)
         except (OSError, KeyError, ValueError) as err:
-            raise ModelError(f"{self.path}: cannot read the order of a Transpose's axes from its .bin ({err})") from err
+            raise ModelError(
+                f"{self.path}: cannot read the order of a Transpose's axes from its .bin ({err})", code="E_MODEL_OPENVINO_IR"
+            ) from err
         width = size // self.shapes[name][0]
         return [int.from_bytes(raw[place : place + width], "little") for place in range(0, size, width)]
 

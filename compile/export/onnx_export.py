@@ -213,11 +213,13 @@ def _check_output(model: FrameModel, frame: torch.Tensor, classes: int) -> None:
         reason = str(err).splitlines()[0]
         raise ModelError(
             f"{_name(model.network)}: it cannot run on float32 [1, 3, {side}, {side}] ({reason}); "
-            "give it the input_size it was made for"
+            "give it the input_size it was made for",
+            code="E_MODEL_INPUT_SIZE",
         ) from err
     if shape != (1, classes):
         raise ModelError(
-            f"{_name(model.network)}: expected one logit for each of {classes} labels, [1, {classes}], got {list(shape)}"
+            f"{_name(model.network)}: expected one logit for each of {classes} labels, [1, {classes}], got {list(shape)}",
+            code="E_MODEL_OUTPUT",
         )
 
 
@@ -242,10 +244,13 @@ def _trace(model: torch.nn.Module, frame: torch.Tensor, outputs: list[str]) -> b
         except (torch.onnx.errors.UnsupportedOperatorError, torch.onnx.errors.SymbolicValueError) as err:
             raise ModelError(
                 f"the network holds an operator that ONNX opset {OPSET} cannot express: {str(err).splitlines()[0]} "
-                "Choose a model without it"
+                "Choose a model without it",
+                code="E_MODEL_EXPORT",
             ) from err
         except RuntimeError as err:
-            raise ModelError(f"the network cannot be exported to ONNX: {str(err).splitlines()[0]}") from err
+            raise ModelError(
+                f"the network cannot be exported to ONNX: {str(err).splitlines()[0]}", code="E_MODEL_EXPORT"
+            ) from err
     return buffer.getvalue()
 
 

@@ -90,7 +90,8 @@ class _Writer:
         if how is None:
             raise ModelError(
                 f"{self.name}: '{node.name}' ({CLASSICAL}::{node.op_type}) cannot be compiled; of that domain "
-                f"{', '.join(KNOWN)} are, bring the network with such a classifier or with layers of its own"
+                f"{', '.join(KNOWN)} are, bring the network with such a classifier or with layers of its own",
+                code="E_MODEL_OPERATOR",
             )
         return how(node, given)
 
@@ -103,7 +104,10 @@ class _Writer:
         onnx = require("onnx", "read an ONNX file")
         make, out = onnx.helper.make_node, node.output[1]
         if node.output[0] in self.read:
-            raise ModelError(f"{self.name}: '{node.name}' (LinearClassifier): its scores are read, its labels are not")
+            raise ModelError(
+                f"{self.name}: '{node.name}' (LinearClassifier): its scores are read, its labels are not",
+                code="E_MODEL_OPERATOR",
+            )
         classes = len(given.get("classlabels_strings", ())) or len(given.get("classlabels_ints", ()))
         offsets = np.asarray(given.get("intercepts", [0.0]), np.float32)
         rows = len(offsets) if "intercepts" in given else classes
@@ -115,7 +119,8 @@ class _Writer:
         kinds = {"NONE": "Identity", "LOGISTIC": "Sigmoid", "SOFTMAX": "Softmax"}
         if after not in kinds or len(matrix) != classes:
             raise ModelError(
-                f"{self.name}: '{node.name}' (LinearClassifier) of {classes} classes ends in {after}, which is not read"
+                f"{self.name}: '{node.name}' (LinearClassifier) of {classes} classes ends in {after}, which is not read",
+                code="E_MODEL_OPERATOR",
             )
         weights, bias = self._constant(f"{out}/weights", matrix.T), self._constant(f"{out}/bias", offsets)
         more = {"axis": 1} if after == "SOFTMAX" else {}
@@ -131,7 +136,10 @@ class _Writer:
         kinds = {"L1": 1, "L2": 2}
         norm = given.get("norm", b"MAX").decode()
         if norm not in kinds:
-            raise ModelError(f"{self.name}: '{node.name}' (Normalizer) divides by the maximum, which is not read")
+            raise ModelError(
+                f"{self.name}: '{node.name}' (Normalizer) divides by the maximum, which is not read",
+                code="E_MODEL_OPERATOR",
+            )
         return [make("LpNormalization", [node.input[0]], [out], node.name or out, axis=-1, p=kinds[norm])]
 
     def _scaler(self, node: NodeProto, given: Mapping[str, Any]) -> list[NodeProto]:

@@ -69,7 +69,9 @@ def fold_constants(name: str, model: ModelProto) -> ModelProto:
                 disabled_optimizers=_NOT_CONSTANT_FOLDING,
             )
         except Exception as err:  # ONNX Runtime's own errors have no common base class
-            raise ModelError(f"{name}: ONNX Runtime {ort.__version__} cannot load it ({error_line(err)})") from err
+            raise ModelError(
+                f"{name}: ONNX Runtime {ort.__version__} cannot load it ({error_line(err)})", code="E_MODEL_BACKEND_LOAD"
+            ) from err
         folded: ModelProto = onnx.load(path)
     kept = [entry for entry in folded.opset_import if entry.domain in {n.domain for n in folded.graph.node} | {""}]
     del folded.opset_import[:]
@@ -139,7 +141,9 @@ def _run_constant_nodes(name: str, model: ModelProto) -> None:
             session = open_session(part)
             values = session.run(wanted, {})
         except Exception as err:  # ONNX Runtime's own errors have no common base class
-            raise ModelError(f"{name}: its constants cannot be worked out ({error_line(err)})") from err
+            raise ModelError(
+                f"{name}: its constants cannot be worked out ({error_line(err)})", code="E_MODEL_GRAPH"
+            ) from err
     _replace_nodes(graph, [node for node in graph.node if node.output[0] not in inside])
     graph.initializer.extend(
         onnx.numpy_helper.from_array(value, output) for output, value in zip(wanted, values, strict=True)
@@ -165,7 +169,10 @@ def sort_nodes(name: str, graph: GraphProto) -> None:
             else:
                 left.append(node)
         if len(left) == len(waiting):
-            raise ModelError(f"{name}: '{left[0].name}' ({left[0].op_type}) reads what is made of it; export it again")
+            raise ModelError(
+                f"{name}: '{left[0].name}' ({left[0].op_type}) reads what is made of it; export it again",
+                code="E_MODEL_GRAPH",
+            )
         waiting = left
     if any(one is not other for one, other in zip(ordered, graph.node, strict=True)):
         _replace_nodes(graph, ordered)

@@ -59,16 +59,23 @@ def load_file(path: Path) -> OnnxFile:
     from google.protobuf.message import DecodeError
 
     if not path.is_file():
-        raise ModelError(f"{path}: expected an ONNX file, found {'a folder' if path.is_dir() else 'nothing there'}")
+        raise ModelError(
+            f"{path}: expected an ONNX file, found {'a folder' if path.is_dir() else 'nothing there'}",
+            code="E_MODEL_FILE_MISSING",
+        )
     size = path.stat().st_size
     _refuse_huge(path.name, size)
     data = read_bounded(path, at_most=MAX_BYTES, where=str(path), error=ModelError)
     try:
         model: ModelProto = onnx.load_model_from_string(data)
     except (DecodeError, ValueError) as err:
-        raise ModelError(f"{path.name}: expected an ONNX file, found none that can be read; is it whole?") from err
+        raise ModelError(
+            f"{path.name}: expected an ONNX file, found none that can be read; is it whole?", code="E_MODEL_ONNX_FILE"
+        ) from err
     if not model.ir_version or not model.graph.node or not model.opset_import:
-        raise ModelError(f"{path.name}: expected an ONNX file with a graph in it, found none; is it whole?")
+        raise ModelError(
+            f"{path.name}: expected an ONNX file with a graph in it, found none; is it whole?", code="E_MODEL_ONNX_FILE"
+        )
     digest = hashlib.sha256(data)
     total = size + _load_beside(path, model, digest, size)
     _refuse_many(path.name, model)
@@ -79,7 +86,8 @@ def _refuse_huge(name: str, size: int) -> None:
     if size > MAX_BYTES:
         raise ModelError(
             f"{name}: expected at most {MAX_BYTES >> 20} MiB of weights, found {size >> 20} MiB; "
-            "a network for a small device is a hundred times smaller: distil it with weckd-edge build"
+            "a network for a small device is a hundred times smaller: distil it with weckd-edge build",
+            code="E_MODEL_LIMIT",
         )
 
 
@@ -92,7 +100,8 @@ def _refuse_many(name: str, model: ModelProto) -> None:
         if depth > DEEPEST_CALLS:
             raise ModelError(
                 f"{name}: its functions call each other in a circle, or more than {DEEPEST_CALLS} deep; "
-                "export it without them"
+                "export it without them",
+                code="E_MODEL_GRAPH",
             )
         total = 0
         for node in nodes:
@@ -112,7 +121,8 @@ def _refuse_many(name: str, model: ModelProto) -> None:
         if found > maximum:
             raise ModelError(
                 f"{name}: expected at most {maximum} {what}, found {found}; "
-                "a network for a small device has hundreds of them"
+                "a network for a small device has hundreds of them",
+                code="E_MODEL_LIMIT",
             )
 
 
@@ -134,7 +144,8 @@ def check_sizes(name: str, model: ModelProto) -> None:
         if needed > MAX_TENSOR_BYTES:
             raise ModelError(
                 f"{name}: '{info.name}' takes {needed >> 20} MiB ({dims}), expected at most {MAX_TENSOR_BYTES >> 20} MiB; "
-                "is its shape right?"
+                "is its shape right?",
+                code="E_MODEL_LIMIT",
             )
 
 
@@ -160,10 +171,14 @@ def _load_beside(path: Path, model: ModelProto, digest: hashlib._Hash, already: 
         try:
             offset, length = int(place.get("offset", 0)), int(place.get("length", here))
         except ValueError as err:
-            raise ModelError(f"{path.name}: the place of '{tensor.name}' in {name} is no number; export it again") from err
+            raise ModelError(
+                f"{path.name}: the place of '{tensor.name}' in {name} is no number; export it again",
+                code="E_MODEL_EXTERNAL_DATA",
+            ) from err
         if offset < 0 or length < 0 or offset + length > here:
             raise ModelError(
-                f"{path.name}: '{tensor.name}' expects {length} bytes at {offset} of {name}, which has {here}; is it whole?"
+                f"{path.name}: '{tensor.name}' expects {length} bytes at {offset} of {name}, which has {here}; is it whole?",
+                code="E_MODEL_EXTERNAL_DATA",
             )
     total = sum(place.stat().st_size for place in places.values())
     _refuse_huge(path.name, already + total)
@@ -175,7 +190,9 @@ def _load_beside(path: Path, model: ModelProto, digest: hashlib._Hash, already: 
             tensor.data_location = onnx.TensorProto.DEFAULT
             del tensor.external_data[:]
     except (OSError, ValueError, onnx.checker.ValidationError) as err:
-        raise ModelError(f"{path.name}: the weights beside it cannot be read ({str(err).splitlines()[0]})") from err
+        raise ModelError(
+            f"{path.name}: the weights beside it cannot be read ({str(err).splitlines()[0]})", code="E_MODEL_EXTERNAL_DATA"
+        ) from err
     return total
 
 
@@ -183,14 +200,21 @@ def _beside(path: Path, name: str) -> Path:
     """Return the file that holds weights, which must lie in the model's folder or below."""
     plain = PurePosixPath(name)
     if not name or plain.is_absolute() or ".." in plain.parts or PureWindowsPath(name).drive or "\\" in name:
-        raise ModelError(f"{path.name}: its weights are said to lie in '{name}'; expected a file beside it, export it again")
+        raise ModelError(
+            f"{path.name}: its weights are said to lie in '{name}'; expected a file beside it, export it again",
+            code="E_MODEL_EXTERNAL_DATA",
+        )
     found = path.parent / plain
     if not found.is_file():
         raise ModelError(
-            f"{path.name}: its weights are said to lie in {name}, found no such file; put it beside {path.name}"
+            f"{path.name}: its weights are said to lie in {name}, found no such file; put it beside {path.name}",
+            code="E_MODEL_EXTERNAL_DATA",
         )
     if not found.resolve().is_relative_to(path.parent.resolve()):
-        raise ModelError(f"{path.name}: its weights in {name} are a link out of its folder; put the file itself there")
+        raise ModelError(
+            f"{path.name}: its weights in {name} are a link out of its folder; put the file itself there",
+            code="E_MODEL_EXTERNAL_DATA",
+        )
     return found
 
 

@@ -45,26 +45,28 @@ class InputHints:
 
     def __post_init__(self) -> None:
         if self.input_size is not None and not 8 <= self.input_size <= MAX_SIDE:
-            raise ConfigError(f"--input-size {self.input_size}: expected 8 to {MAX_SIDE} pixels")
+            raise ConfigError(f"--input-size {self.input_size}: expected 8 to {MAX_SIDE} pixels", code="E_CONFIG_RANGE")
         if self.channels not in (None, 1, 3):
-            raise ConfigError(f"--channels {self.channels}: expected 1 (luminance) or 3 (colour)")
+            raise ConfigError(f"--channels {self.channels}: expected 1 (luminance) or 3 (colour)", code="E_CONFIG_RANGE")
         if self.channels == 1 and self.channel_order != "rgb":
             raise ConfigError(
-                "--channel-order bgr: a network of one channel has no order of channels; leave one of them out"
+                "--channel-order bgr: a network of one channel has no order of channels; leave one of them out",
+                code="E_CONFIG_CONFLICT",
             )
         if (self.mean is None) != (self.std is None):
-            raise ConfigError("give both --mean and --std, or neither")
+            raise ConfigError("give both --mean and --std, or neither", code="E_CONFIG_OPTION_MISSING")
         if self.mean is None or self.std is None:
             return
         if not all(np.isfinite(v) and v > 0 for v in self.std):
-            raise ConfigError(f"--std {_shown(self.std)}: expected numbers over 0")
+            raise ConfigError(f"--std {_shown(self.std)}: expected numbers over 0", code="E_CONFIG_RANGE")
         if not all(np.isfinite(v) for v in self.mean):
-            raise ConfigError("--mean: expected finite numbers")
+            raise ConfigError("--mean: expected finite numbers", code="E_CONFIG_RANGE")
         if max(map(abs, (*self.mean, *self.std))) > MAX_OF_UNIT:
             scaled = [_shown(tuple(v / 255 for v in values)) for values in (self.mean, self.std)]
             raise ConfigError(
                 f"--mean {_shown(self.mean)} --std {_shown(self.std)}: expected those of values in 0..1, found some over "
-                f"{MAX_OF_UNIT:g}, as they are of values in 0..255; divide by 255: --mean {scaled[0]} --std {scaled[1]}"
+                f"{MAX_OF_UNIT:g}, as they are of values in 0..255; divide by 255: --mean {scaled[0]} --std {scaled[1]}",
+                code="E_CONFIG_RANGE",
             )
 
 

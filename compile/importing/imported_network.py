@@ -80,11 +80,12 @@ def import_network(
             run_network(network.file_model, [to_file_input(network.form, sample) for sample in samples], network.name)
         )
     except ModelError as err:
-        raise ModelError(f"{err}; {network.form.advice()}") from err
+        raise ModelError(f"{err}; {network.form.advice()}", code=err.code) from err
     if not np.isfinite(raw).all():
         raise ModelError(
             f"{network.name}: it answers with values that are no numbers; are --mean and --std right? "
-            f"{network.form.advice()}"
+            f"{network.form.advice()}",
+            code="E_MODEL_NOT_FINITE",
         )
     decision = interpret_outputs(raw, network.model.graph, labels, network.name)
     model = _in_this_form(network, decision.meaning, len(labels))
@@ -96,7 +97,8 @@ def import_network(
     if deviation > (INT8_TOLERANCE if network.quantized else SAME_AS_HALF if network.computes_in == "float16" else SAME):
         raise ModelError(
             f"{network.name}: brought from opset {network.opset} to {OPSET} it answers otherwise, by {deviation:.2g} of a "
-            f"probability; {EXPORT_AGAIN}"
+            f"probability; {EXPORT_AGAIN}",
+            code="E_MODEL_OPSET",
         )
     folded = clean_up(model)
     _require_fixed_shapes(folded.graph, network.name)
@@ -131,7 +133,9 @@ def _in_this_form(network: OnnxNetwork, meaning: Any, classes: int) -> ModelProt
         model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as err:
         hint = "; expected a Cast right behind a uint8 input" if network.form.kind == "uint8" else ""
-        raise ModelError(f"{network.name}: its shapes or types do not fit each other ({error_line(err)}){hint}") from err
+        raise ModelError(
+            f"{network.name}: its shapes or types do not fit each other ({error_line(err)}){hint}", code="E_MODEL_SHAPES"
+        ) from err
     plain_output(model, meaning, classes, PREFIX)
     check_sizes(network.name, model)
     check_graph(model)
@@ -219,7 +223,8 @@ def _require_fixed_shapes(graph: GraphProto, name: str) -> None:
             if made and not all(shapes.get(made, [0])):
                 raise ModelError(
                     f"{name}: the size of what '{node.name}' ({node.op_type}) makes depends on the image, which TensorRT "
-                    "and OpenVINO cannot compile; export it with a fixed input size"
+                    "and OpenVINO cannot compile; export it with a fixed input size",
+                    code="E_MODEL_SHAPES",
                 )
 
 

@@ -81,7 +81,8 @@ def only_input(name: str, graph: GraphProto) -> ValueInfoProto:
     if len(inputs) != 1:
         shown = ", ".join(f"'{entry.name}'" for entry in inputs[:5]) or "none"
         raise ModelError(
-            f"{name}: expected one input, an image, found {len(inputs)} ({shown}); export it with the image alone"
+            f"{name}: expected one input, an image, found {len(inputs)} ({shown}); export it with the image alone",
+            code="E_MODEL_INPUT",
         )
     only: ValueInfoProto = inputs[0]
     return only
@@ -98,10 +99,14 @@ def read_form(name: str, entry: ValueInfoProto, hints: InputHints) -> InputForm:
     code = entry.type.tensor_type.elem_type
     kind = str(onnx.TensorProto.DataType.Name(code)).lower() if code else "none"
     if kind not in (*_FLOATS, "uint8"):
-        raise ModelError(f"{name}: expected an input of type float32 or uint8, found {kind}; export it with float32")
+        raise ModelError(
+            f"{name}: expected an input of type float32 or uint8, found {kind}; export it with float32", code="E_MODEL_INPUT"
+        )
     layout, side, channels = _shape(name, entry, hints)
     if channels == 1 and hints.channel_order != "rgb":
-        raise ConfigError(f"{name}: takes one channel, which has no order; leave --channel-order out")
+        raise ConfigError(
+            f"{name}: takes one channel, which has no order; leave --channel-order out", code="E_CONFIG_OPTION_UNUSED"
+        )
     mean, std = _normalisation(name, kind, channels, hints)
     return InputForm(
         layout=layout,
@@ -119,22 +124,36 @@ def _shape(name: str, entry: ValueInfoProto, hints: InputHints) -> tuple[Layout,
     dims = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in entry.type.tensor_type.shape.dim]
     shown = "[" + ", ".join("?" if d is None else str(d) for d in dims) + "]"
     if len(dims) != 4:
-        raise ModelError(f"{name}: expected an image as input, [1, 3, S, S] or [1, S, S, 3], found {shown}")
+        raise ModelError(
+            f"{name}: expected an image as input, [1, 3, S, S] or [1, S, S, 3], found {shown}", code="E_MODEL_INPUT"
+        )
     if dims[0] not in (None, 1):
         raise ModelError(
-            f"{name}: expected one image at a time, found a batch of {dims[0]}; export it with batch 1 or dynamic"
+            f"{name}: expected one image at a time, found a batch of {dims[0]}; export it with batch 1 or dynamic",
+            code="E_MODEL_INPUT",
         )
     layout, channels = _channels(name, dims, shown, hints)
     if any(d is not None and d > MAX_SIDE for d in dims):
-        raise ModelError(f"{name}: expected an image of at most {MAX_SIDE} pixels a side, found an input of {shown}")
+        raise ModelError(
+            f"{name}: expected an image of at most {MAX_SIDE} pixels a side, found an input of {shown}",
+            code="E_MODEL_INPUT_SIZE",
+        )
     sides = set(dims[2:] if layout == "nchw" else dims[1:3]) - {None}
     if len(sides) > 1:
-        raise ModelError(f"{name}: expected a square input, found {shown}; export it for a square image")
+        raise ModelError(
+            f"{name}: expected a square input, found {shown}; export it for a square image", code="E_MODEL_INPUT_SIZE"
+        )
     told = next(iter(sides), None)
     if told is None and hints.input_size is None:
-        raise ConfigError(f"{name}: its input {shown} leaves height and width open; give --input-size, as it was trained")
+        raise ConfigError(
+            f"{name}: its input {shown} leaves height and width open; give --input-size, as it was trained",
+            code="E_CONFIG_OPTION_MISSING",
+        )
     if told is not None and hints.input_size not in (None, told):
-        raise ConfigError(f"{name}: --input-size {hints.input_size} contradicts its input {shown}; leave the option out")
+        raise ConfigError(
+            f"{name}: --input-size {hints.input_size} contradicts its input {shown}; leave the option out",
+            code="E_CONFIG_CONFLICT",
+        )
     return layout, told or hints.input_size or 0, channels
 
 
@@ -149,19 +168,26 @@ def _channels(name: str, dims: list[int | None], shown: str, hints: InputHints) 
     elif fitting or None in places.values():
         raise ConfigError(
             f"{name}: its input {shown} does not tell where the channels are; give --layout nchw (channels before rows, as "
-            "torch has them) or --layout nhwc (behind columns, as Keras has them)"
+            "torch has them) or --layout nhwc (behind columns, as Keras has them)",
+            code="E_CONFIG_OPTION_MISSING",
         )
     elif hints.channels is not None and {1, 3} & set(places.values()):
-        raise ConfigError(f"{name}: --channels {hints.channels} contradicts its input {shown}; leave the option out")
+        raise ConfigError(
+            f"{name}: --channels {hints.channels} contradicts its input {shown}; leave the option out",
+            code="E_CONFIG_CONFLICT",
+        )
     else:
-        raise ModelError(f"{name}: expected 3 channels (RGB) or 1 (luminance), found an input of {shown}")
+        raise ModelError(
+            f"{name}: expected 3 channels (RGB) or 1 (luminance), found an input of {shown}", code="E_MODEL_INPUT"
+        )
     found = places[layout]
     if found is not None and found not in wanted:
         other: Layout = "nhwc" if layout == "nchw" else "nchw"
         advice = f"give --layout {other}" if places[other] in (*wanted, None) else "leave --layout and --channels out"
         expected = " or ".join(map(str, sorted(wanted, reverse=True)))
         raise ConfigError(
-            f"{name}: expected {expected} channels where {layout} has them, found an input of {shown}; {advice}"
+            f"{name}: expected {expected} channels where {layout} has them, found an input of {shown}; {advice}",
+            code="E_CONFIG_CONFLICT",
         )
     return layout, found or hints.channels or 3
 
@@ -169,17 +195,24 @@ def _channels(name: str, dims: list[int | None], shown: str, hints: InputHints) 
 def _normalisation(name: str, kind: str, channels: int, hints: InputHints) -> tuple[Colour, Colour]:
     if kind == "uint8":
         if hints.mean is not None:
-            raise ConfigError(f"{name}: takes uint8 pixels and normalises them itself; leave --mean and --std out")
+            raise ConfigError(
+                f"{name}: takes uint8 pixels and normalises them itself; leave --mean and --std out",
+                code="E_CONFIG_OPTION_UNUSED",
+            )
         plain = 1 / 255
         return (0.0, 0.0, 0.0), (plain, plain, plain)
     if hints.mean is None or hints.std is None:
         raise ConfigError(
             f"{name}: an ONNX file does not tell how its pixels are normalised; give --mean and --std as it was trained, "
             "of values in 0..1 (ImageNet's are --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225; "
-            "for plain 0 to 255 --mean 0 --std 1/255)"
+            "for plain 0 to 255 --mean 0 --std 1/255)",
+            code="E_CONFIG_OPTION_MISSING",
         )
     if channels == 1 and (len(set(hints.mean)) > 1 or len(set(hints.std)) > 1):
-        raise ConfigError(f"{name}: takes one channel, found three values of --mean or --std; give one number for each")
+        raise ConfigError(
+            f"{name}: takes one channel, found three values of --mean or --std; give one number for each",
+            code="E_CONFIG_CONFLICT",
+        )
     return hints.mean, hints.std
 
 

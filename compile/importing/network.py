@@ -134,7 +134,7 @@ def _in_one_form(name: str, model: ModelProto, form: InputForm) -> ModelProto:
     try:
         plain = fold_constants(name, plain)
     except ModelError as err:
-        raise ModelError(f"{err}; {form.advice()}") from err
+        raise ModelError(f"{err}; {form.advice()}", code=err.code) from err
     refuse_branches(name, plain.graph.node)
     plain = to_opset(name, plain)
     check_sizes(name, plain)

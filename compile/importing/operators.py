@@ -30,16 +30,20 @@ def check_opset(name: str, model: ModelProto) -> int:
     onnx = require("onnx", "read an ONNX file")
     versions = [entry.version for entry in model.opset_import if entry.domain in STANDARD]
     if not versions:
-        raise ModelError(f"{name}: expected standard ONNX operators, it names no version of them; export it again")
+        raise ModelError(
+            f"{name}: expected standard ONNX operators, it names no version of them; export it again", code="E_MODEL_OPSET"
+        )
     opset, newest = int(max(versions)), int(onnx.defs.onnx_opset_version())
     if opset > newest:
         raise ModelError(
             f"{name}: opset {opset} is newer than {newest}, the newest that onnx {onnx.__version__} knows; "
-            f"update onnx and onnxruntime, or export it with an opset_version of at most {newest}"
+            f"update onnx and onnxruntime, or export it with an opset_version of at most {newest}",
+            code="E_MODEL_OPSET",
         )
     if opset < OLDEST_OPSET:
         raise ModelError(
-            f"{name}: opset {opset} is too old, expected {OLDEST_OPSET} or newer; export it with a newer exporter"
+            f"{name}: opset {opset} is too old, expected {OLDEST_OPSET} or newer; export it with a newer exporter",
+            code="E_MODEL_OPSET",
         )
     return opset
 
@@ -57,7 +61,8 @@ def write_functions_out(name: str, model: ModelProto) -> ModelProto:
         written: ModelProto = inliner.inline_local_functions(model)
     except Exception as err:  # its C++ side raises errors of its own
         raise ModelError(
-            f"{name}: its local functions cannot be written out ({str(err).splitlines()[0][:160]}); export it without them"
+            f"{name}: its local functions cannot be written out ({str(err).splitlines()[0][:160]}); export it without them",
+            code="E_MODEL_GRAPH",
         ) from err
     del written.functions[:]  # a call that is left is no standard operator
     return written
@@ -98,7 +103,8 @@ def refuse_custom(name: str, nodes: Sequence[NodeProto], allowed: Sequence[str] 
         kinds = ", ".join(dict.fromkeys(f"{n.domain or 'ai.onnx'}::{n.op_type}" for n in own[:5]))
         raise ModelError(
             f"{name}: {len(own)} operators are not standard ONNX ({kinds}; the first is '{own[0].name}'); no target runs "
-            "them, export the network without custom operators or vendor optimizations"
+            "them, export the network without custom operators or vendor optimizations",
+            code="E_MODEL_OPERATOR",
         )
 
 
@@ -113,5 +119,6 @@ def refuse_branches(name: str, nodes: Sequence[NodeProto]) -> None:
         raise ModelError(
             f"{name}: '{flow[0].name}' ({flow[0].op_type}) decides at run time what is computed (it has branches that "
             "depend on the image), which TensorRT and OpenVINO cannot compile into one network; export it without "
-            "branches and loops"
+            "branches and loops",
+            code="E_MODEL_BRANCHES",
         )

@@ -54,7 +54,8 @@ def to_opset(name: str, model: ModelProto) -> ModelProto:
             model = onnx.version_converter.convert_version(model, OPSET)
         except Exception as err:  # the converter's C++ side raises RuntimeError and errors of its own
             raise ModelError(
-                f"{name}: cannot be brought from opset {opset} to {OPSET} ({error_line(err)}); {EXPORT_AGAIN}"
+                f"{name}: cannot be brought from opset {opset} to {OPSET} ({error_line(err)}); {EXPORT_AGAIN}",
+                code="E_MODEL_OPSET",
             ) from err
         if opset < 11:
             _keep_positions(model)
@@ -140,7 +141,8 @@ def _lowered(name: str, model: ModelProto) -> ModelProto:
     if left:
         raise ModelError(
             f"{name}: '{left[0].name}' ({left[0].op_type}) came with a newer opset than {OPSET}, which the targets read, "
-            f"and cannot be written out in older operators; {EXPORT_AGAIN}"
+            f"and cannot be written out in older operators; {EXPORT_AGAIN}",
+            code="E_MODEL_OPSET",
         )
     return _rewritten(name, fold_constants(name, model), _CHANGED)
 
@@ -236,7 +238,8 @@ class _Writer:
     def refusal(self, why: str) -> ModelError:
         return ModelError(
             f"{self.network}: '{self.node.name}' ({self.node.op_type}) cannot be brought from opset {self.opset} to "
-            f"{OPSET}: {why}; {EXPORT_AGAIN}"
+            f"{OPSET}: {why}; {EXPORT_AGAIN}",
+            code="E_MODEL_OPSET",
         )
 
 

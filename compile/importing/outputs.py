@@ -57,7 +57,9 @@ def choose_output(name: str, graph: GraphProto, requested: str | None) -> ValueI
     if requested is not None:
         found = [entry for entry in outputs if entry.name == requested]
         if not found:
-            raise ConfigError(f"{name}: --output {requested}: it has no such output; expected one of {shown}")
+            raise ConfigError(
+                f"{name}: --output {requested}: it has no such output; expected one of {shown}", code="E_CONFIG_CHOICE"
+            )
         return found[0]
     candidates = [entry for entry in outputs if entry.type.tensor_type.elem_type in (*floats, 0)]
     if len(outputs) == 1:
@@ -66,7 +68,8 @@ def choose_output(name: str, graph: GraphProto, requested: str | None) -> ValueI
         return candidates[0]
     raise ModelError(
         f"{name}: expected one output, the classes, found {len(outputs)} ({shown}); name the one with the classes, such as "
-        f"--output {outputs[0].name if outputs else 'NAME'}"
+        f"--output {outputs[0].name if outputs else 'NAME'}",
+        code="E_MODEL_OUTPUT",
     )
 
 
@@ -96,7 +99,8 @@ def interpret_outputs(outputs: NDArray[np.float32], graph: GraphProto, labels: S
         raise ModelError(
             f"{name}: expected one output for each of {len(labels)} labels, found {count}; give the data set of its very "
             "classes, or export its classifier for them"
-            + ("" if count != 1 else " (one output stands for two classes: a sigmoid of a binary network)")
+            + ("" if count != 1 else " (one output stands for two classes: a sigmoid of a binary network)"),
+            code="E_MODEL_CLASSES",
         )
     return _of_many(outputs, last, name)
 
@@ -121,7 +125,8 @@ def _of_many(outputs: NDArray[np.float32], last: str, name: str) -> OutputMeanin
         if not add_up:
             raise ModelError(
                 f"{name}: ends in a Softmax, but its answers add up to {sums.min():.3g} to {sums.max():.3g}, not 1; "
-                "is it over the classes?"
+                "is it over the classes?",
+                code="E_MODEL_OUTPUT",
             )
         return OutputMeaning(
             meaning="probabilities", why="It ends in a Softmax over its classes: its outputs are probabilities."
@@ -129,7 +134,8 @@ def _of_many(outputs: NDArray[np.float32], last: str, name: str) -> OutputMeanin
     if last in _SIGMOIDS and not add_up:
         raise ModelError(
             f"{name}: ends in a {last}, which judges each class by itself; expected classes that exclude each other, export "
-            "it with logits or a Softmax"
+            "it with logits or a Softmax",
+            code="E_MODEL_OUTPUT",
         )
     if add_up:
         return OutputMeaning(

@@ -7,7 +7,6 @@ Q, uint8 with a zero point of 128 for int8 with 0. These are rewritten; what bre
 
 from __future__ import annotations
 
-from collections.abc import Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.compile.graph import consumers, producers
+from weckd_edge.compile.quantize.qdq_constants import (
+    arrays_of,
+    drop_unread,
+    float_values,
+    pair_weights,
+    put_array,
+    zero_point,
+)
 from weckd_edge.compile.quantize.qdq_nodes import PAIR, WEIGHTED, axis_of, broadcast_steps
 from weckd_edge.compile.quantize.qdq_rules import find_violations
 from weckd_edge.core.errors import ModelError
@@ -56,37 +63,31 @@ def normalise_quantized(name: str, model: ModelProto) -> ModelProto:
         if node.op_type in AT_RUN_TIME:
             raise ModelError(
                 f"{name}: is quantized already; {node.name}: {node.op_type} finds its range at run time, which no target "
-                f"builds; {_ADVICE}"
+                f"builds; {_ADVICE}",
+                code="E_MODEL_QUANTIZED",
             )
     _inline_constants(onnx, graph)
     _write_pairs(onnx, name, graph)
     _centre_unsigned(onnx, graph)
     _fold_constants(onnx, graph)
     pair_weights(settled)
-    _drop_unread(graph)
+    drop_unread(graph)
     for entry in [e for e in settled.opset_import if e.domain == _MICROSOFT]:
         settled.opset_import.remove(entry)
     broken = find_violations(settled)
     if broken:
         more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
-        raise ModelError(f"{name}: is quantized already; {broken[0].node}: {broken[0].rule}{more}; {_ADVICE}")
+        raise ModelError(
+            f"{name}: is quantized already; {broken[0].node}: {broken[0].rule}{more}; {_ADVICE}", code="E_MODEL_QUANTIZED"
+        )
     return settled
-
-
-def _arrays(onnx: Any, graph: GraphProto) -> dict[str, NDArray[Any]]:
-    return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-
-
-def _put(onnx: Any, graph: GraphProto, name: str, value: NDArray[Any]) -> str:
-    graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
-    return name
 
 
 def _inline_constants(onnx: Any, graph: GraphProto) -> None:
     for node in [n for n in graph.node if n.op_type == "Constant"]:
         value = next((a.t for a in node.attribute if a.name == "value"), None)
         if value is not None:
-            _put(onnx, graph, node.output[0], onnx.numpy_helper.to_array(value))
+            put_array(onnx, graph, node.output[0], onnx.numpy_helper.to_array(value))
             graph.node.remove(node)
 
 
@@ -139,13 +140,15 @@ def _write_pairs(onnx: Any, name: str, graph: GraphProto) -> None:
         codes[to] = (scale, zero)
         dequantize(to, scale, zero)
 
-    arrays = _arrays(onnx, graph)
+    arrays = arrays_of(onnx, graph)
     for node in graph.node:
         reads = list(node.input)
         if node.op_type in _INTEGER:
             layout = _INTEGER[node.op_type]
             if any(a.name == "channels_last" and a.i for a in node.attribute):
-                raise ModelError(f"{name}: is quantized already; {node.name}: its channels come last; {_ADVICE}")
+                raise ModelError(
+                    f"{name}: is quantized already; {node.name}: its channels come last; {_ADVICE}", code="E_MODEL_QUANTIZED"
+                )
             places = layout.operands or tuple(range(2, len(reads), 3))
             operands = []
             for at in places:
@@ -158,7 +161,7 @@ def _write_pairs(onnx: Any, name: str, graph: GraphProto) -> None:
             if layout.bias is not None and len(reads) > layout.bias and reads[layout.bias]:
                 steps = arrays[reads[1]].astype(np.float64) * arrays[reads[4]].astype(np.float64)
                 bias = (arrays[reads[layout.bias]].astype(np.float64) * steps.reshape(-1)).astype(np.float32)
-                operands.append(_put(onnx, graph, f"{node.name}_bias", bias))
+                operands.append(put_array(onnx, graph, f"{node.name}_bias", bias))
             attributes = {
                 a.name: onnx.helper.get_attribute_value(a) for a in node.attribute if a.name not in _OWN_ATTRIBUTES
             }
@@ -180,7 +183,10 @@ def _write_pairs(onnx: Any, name: str, graph: GraphProto) -> None:
         else:
             blind = next((read for read in reads if read in codes), None)
             if blind is not None:
-                raise ModelError(f"{name}: is quantized already; {node.name}: {node.op_type} reads integer codes; {_ADVICE}")
+                raise ModelError(
+                    f"{name}: is quantized already; {node.name}: {node.op_type} reads integer codes; {_ADVICE}",
+                    code="E_MODEL_QUANTIZED",
+                )
             nodes.append(node)
     ordered = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
@@ -190,7 +196,7 @@ def _write_pairs(onnx: Any, name: str, graph: GraphProto) -> None:
 
 def _centre_unsigned(onnx: Any, graph: GraphProto) -> None:
     """Write uint8 codes around a zero point of 128 as int8 ones around 0: the same numbers."""
-    arrays = _arrays(onnx, graph)
+    arrays = arrays_of(onnx, graph)
     shifted: dict[str, str] = {}
     for node in [n for n in graph.node if n.op_type in PAIR and len(n.input) > 2]:
         zero = arrays.get(node.input[2])
@@ -199,17 +205,17 @@ def _centre_unsigned(onnx: Any, graph: GraphProto) -> None:
         if node.op_type == "DequantizeLinear" and node.input[0] in arrays:
             if node.input[0] not in shifted:
                 codes = (arrays[node.input[0]].astype(np.int16) - 128).astype(np.int8)
-                shifted[node.input[0]] = _put(onnx, graph, f"{node.input[0]}_int8", codes)
+                shifted[node.input[0]] = put_array(onnx, graph, f"{node.input[0]}_int8", codes)
             node.input[0] = shifted[node.input[0]]
         key = node.input[2]
         if key not in shifted:
-            shifted[key] = _put(onnx, graph, f"{key}_int8", np.zeros(zero.shape, np.int8))
+            shifted[key] = put_array(onnx, graph, f"{key}_int8", np.zeros(zero.shape, np.int8))
         node.input[2] = shifted[key]
 
 
 def _fold_constants(onnx: Any, graph: GraphProto) -> None:
     """Make plain numbers of constants behind a DQ that are no layer's weights: biases, scales, tables of positions."""
-    arrays, read_by = _arrays(onnx, graph), consumers(graph)
+    arrays, read_by = arrays_of(onnx, graph), consumers(graph)
     made_by = producers(graph)
     for dq in [n for n in graph.node if n.op_type == "DequantizeLinear"]:
         q = made_by.get(dq.input[0])
@@ -217,7 +223,7 @@ def _fold_constants(onnx: Any, graph: GraphProto) -> None:
         if source not in arrays or any(_is_weight(reader, dq.output[0]) for reader in read_by.get(dq.output[0], [])):
             continue
         codes = arrays[dq.input[0]] if q is None else _codes(arrays, q)
-        _put(onnx, graph, f"{dq.output[0]}_folded", _values(arrays, codes, dq))
+        put_array(onnx, graph, f"{dq.output[0]}_folded", float_values(arrays, codes, dq))
         for reader in read_by.get(dq.output[0], []):
             reader.input[:] = [f"{dq.output[0]}_folded" if name == dq.output[0] else name for name in reader.input]
         graph.node.remove(dq)
@@ -228,58 +234,9 @@ def _is_weight(node: NodeProto, tensor: str) -> bool:
 
 
 def _codes(arrays: dict[str, NDArray[Any]], q: NodeProto) -> NDArray[Any]:
-    zero = _zero(arrays, q)
+    zero = zero_point(arrays, q)
     limits = np.iinfo(zero.dtype)
     values, steps = arrays[q.input[0]], arrays[q.input[1]]
     shift = broadcast_steps(zero.astype(np.float32), values.ndim, axis_of(q))
     scaled = np.rint(values / broadcast_steps(steps, values.ndim, axis_of(q))) + shift
     return np.clip(scaled, limits.min, limits.max).astype(zero.dtype)
-
-
-def _zero(arrays: dict[str, NDArray[Any]], node: NodeProto) -> NDArray[Any]:
-    return arrays[node.input[2]] if len(node.input) > 2 and node.input[2] else np.zeros((), np.uint8)
-
-
-def _values(arrays: dict[str, NDArray[Any]], codes: NDArray[Any], dq: NodeProto) -> NDArray[np.float32]:
-    steps = broadcast_steps(arrays[dq.input[1]].astype(np.float32), codes.ndim, axis_of(dq))
-    zero = broadcast_steps(_zero(arrays, dq).astype(np.float32), codes.ndim, axis_of(dq))
-    return np.asarray(((codes.astype(np.float32) - zero) * steps).astype(np.float32))
-
-
-def pair_weights(model: ModelProto) -> None:
-    """Put the Q back in front of weights that are kept as int8, in place: TensorRT before 10 reads pairs alone."""
-    onnx = require("onnx", "read a quantized network")
-    graph = model.graph
-    arrays, made_by = _arrays(onnx, graph), producers(graph)
-    for dq in [n for n in graph.node if n.op_type == "DequantizeLinear" and n.input[0] in arrays]:
-        codes = arrays[dq.input[0]]
-        if codes.dtype != np.int8 or dq.input[0] in made_by or _zero(arrays, dq).any():
-            continue
-        weights = _put(onnx, graph, _unused(arrays, f"{dq.output[0]}_weights"), _values(arrays, codes, dq))
-        q = onnx.NodeProto()
-        q.CopyFrom(dq)
-        q.op_type, q.name = "QuantizeLinear", f"{dq.name}_again"
-        q.input[0], q.output[0] = weights, _unused(arrays, f"{dq.output[0]}_codes")
-        dq.input[0] = q.output[0]
-        graph.node.insert(list(graph.node).index(dq), q)
-    _drop_unread(graph)
-
-
-def _unused(taken: Container[str], name: str) -> str:
-    while name in taken:
-        name += "_again"
-    return name
-
-
-def _drop_unread(graph: GraphProto) -> None:
-    outputs = {value.name for value in graph.output}
-    while True:
-        read = {name for node in graph.node for name in node.input} | outputs
-        dead = [n for n in graph.node if not read.intersection(n.output)]
-        if not dead:
-            break
-        for node in dead:
-            graph.node.remove(node)
-    read = {name for node in graph.node for name in node.input}
-    for tensor in [t for t in graph.initializer if t.name not in read]:
-        graph.initializer.remove(tensor)

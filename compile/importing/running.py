@@ -57,7 +57,9 @@ def run_network(model: ModelProto, images: Sequence[NDArray[Any]], name: str) ->
         try:
             session = open_session(model)
         except Exception as err:  # ONNX Runtime's own errors have no common base class
-            raise ModelError(f"{name}: ONNX Runtime {ort.__version__} cannot load it ({error_line(err)})") from err
+            raise ModelError(
+                f"{name}: ONNX Runtime {ort.__version__} cannot load it ({error_line(err)})", code="E_MODEL_BACKEND_LOAD"
+            ) from err
         entry = session.get_inputs()[0]
         kind = {"tensor(uint8)": np.uint8, "tensor(float16)": np.float16, "tensor(double)": np.float64}.get(entry.type)
         try:
@@ -65,9 +67,10 @@ def run_network(model: ModelProto, images: Sequence[NDArray[Any]], name: str) ->
         except Exception as err:  # likewise
             if "allocate memory" in str(err) or "bad_alloc" in str(err):
                 raise ModelError(
-                    f"{name}: it takes more memory on one image than there is, or than a device could have"
+                    f"{name}: it takes more memory on one image than there is, or than a device could have",
+                    code="E_MODEL_BACKEND_RUN",
                 ) from err
-            raise ModelError(f"{name}: it cannot run on one image ({error_line(err)})") from err
+            raise ModelError(f"{name}: it cannot run on one image ({error_line(err)})", code="E_MODEL_BACKEND_RUN") from err
     return [np.asarray(values, np.float32).reshape(-1) for values in found]
 
 

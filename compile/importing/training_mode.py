@@ -43,7 +43,8 @@ def set_to_inference(name: str, model: ModelProto, *, allowed: bool) -> tuple[st
     if drawn:
         raise ModelError(
             f"{name}: '{drawn[0].name}' ({drawn[0].op_type}) draws values at random, so its answers differ from run to run; "
-            "it was exported in training mode: export it again after model.eval()"
+            "it was exported in training mode: export it again after model.eval()",
+            code="E_MODEL_TRAINING_MODE",
         )
     if not training:
         return ()
@@ -53,7 +54,8 @@ def set_to_inference(name: str, model: ModelProto, *, allowed: bool) -> tuple[st
     if not allowed:
         raise ModelError(
             f"{name}: was exported in training mode ({found}; the first is '{training[0].name}'), so {effect}; export it "
-            "again after model.eval(), or give --to-inference to have them set to inference"
+            "again after model.eval(), or give --to-inference to have them set to inference",
+            code="E_MODEL_TRAINING_MODE",
         )
     for node in training:
         _to_inference(node)

@@ -42,7 +42,8 @@ def check_weights(name: str, model: ModelProto) -> None:
     for tensor in tensors_of(model):
         if tensor.data_type == onnx.TensorProto.BFLOAT16:
             raise ModelError(
-                f"{name}: '{tensor.name}' is of type bfloat16, in which a processor does not compute; export it in float32"
+                f"{name}: '{tensor.name}' is of type bfloat16, in which a processor does not compute; export it in float32",
+                code="E_MODEL_GRAPH",
             )
         _refuse_no_numbers(name, tensor.name, tensor, bounds_allowed=tensor.name not in trained)
     for node in named:
@@ -55,13 +56,16 @@ def _refuse_no_numbers(name: str, called: str, tensor: TensorProto, *, bounds_al
     try:
         values = onnx.numpy_helper.to_array(tensor)
     except (ValueError, TypeError, KeyError) as err:
-        raise ModelError(f"{name}: the weights '{called}' are not whole; is the file cut short?") from err
+        raise ModelError(
+            f"{name}: the weights '{called}' are not whole; is the file cut short?", code="E_MODEL_WEIGHTS_FILE"
+        ) from err
     if values.dtype.kind != "f" or np.isfinite(values).all() or (bounds_allowed and not np.isnan(values).any()):
         return
     bad = int((~np.isfinite(values)).sum())
     raise ModelError(
         f"{name}: '{called}' holds {bad} values that are NaN or infinite; its training has failed, "
-        "bring an earlier checkpoint"
+        "bring an earlier checkpoint",
+        code="E_MODEL_NOT_FINITE",
     )
 
 

@@ -49,16 +49,19 @@ def check_images(index: DatasetIndex, chosen: Sequence[ImageRecord]) -> None:
     known = {record.path: record for record in index.images}
     held_out = {record.pixels_sha256: record for record in index.images if record.split != "train"}
     if not chosen:
-        raise DataError("calibration expects training images, got none; add training images")
+        raise DataError("calibration expects training images, got none; add training images", code="E_DATA_NO_IMAGES")
     for record in chosen:
         if known.get(record.path) != record:
             raise DataError(
-                f"calibration: {record.path} is not an image of this data set's index; calibrate on its training images"
+                f"calibration: {record.path} is not an image of this data set's index; calibrate on its training images",
+                code="E_DATA_CALIBRATION_SPLIT",
             )
         if record.pixels_sha256 in held_out:
             twin = held_out[record.pixels_sha256]
             what = f"a {twin.split} image" if twin.path == record.path else f"a copy of the {twin.split} image {twin.path}"
-            raise DataError(f"calibration: {record.path} is {what}; calibrate on training images only")
+            raise DataError(
+                f"calibration: {record.path} is {what}; calibrate on training images only", code="E_DATA_CALIBRATION_SPLIT"
+            )
 
 
 def calibration_digest(chosen: Sequence[ImageRecord]) -> str:
@@ -75,5 +78,8 @@ def calibration_frames(root: Path, chosen: Sequence[ImageRecord], contract: Inpu
     for record in chosen:
         image = decode(root / record.path)
         if pixels_sha256(image) != record.pixels_sha256:
-            raise DataError(f"calibration: {record.path} was changed since the data set was read; run the build again")
+            raise DataError(
+                f"calibration: {record.path} was changed since the data set was read; run the build again",
+                code="E_DATA_CHANGED",
+            )
         yield fit_to_frame(image, contract.frame_height, contract.frame_width)[None]

@@ -117,7 +117,10 @@ def take_float_frame(model: ModelProto) -> ModelProto:
     for node in readers:
         to = next((a.i for a in node.attribute if a.name == "to"), None)
         if node.op_type != "Cast" or to != onnx.TensorProto.FLOAT:
-            raise ModelError(f"node {node.name} ({node.op_type}) reads the uint8 frame; expected a cast to float32 alone")
+            raise ModelError(
+                f"node {node.name} ({node.op_type}) reads the uint8 frame; expected a cast to float32 alone",
+                code="E_MODEL_INPUT",
+            )
     for node in graph.node:
         for position, name in enumerate(node.input):
             if any(name == cast.output[0] for cast in readers):
@@ -144,7 +147,9 @@ def take_pairs_out(model: ModelProto) -> tuple[ModelProto, dict[str, float]]:
     for dq in [n for n in graph.node if n.op_type == "DequantizeLinear"]:
         q = made_by.get(dq.input[0])
         if q is None or q.op_type != "QuantizeLinear":
-            raise ModelError(f"node {dq.name} must stand right behind a QuantizeLinear to be taken out")
+            raise ModelError(
+                f"node {dq.name} must stand right behind a QuantizeLinear to be taken out", code="E_MODEL_QDQ_RULES"
+            )
         if q.input[0] not in constants:
             ranges[q.input[0]] = float(constants[q.input[1]].max()) * 127
         for reader in read_by.get(dq.output[0], []):
@@ -171,12 +176,13 @@ def check_half(plain: Path, half: Path, frames: Iterable[NDArray[np.uint8]]) -> 
     """
     seen = list(frames)
     if not seen:
-        raise ModelError("expected frames to compare the FP16 form on, got none")
+        raise ModelError("expected frames to compare the FP16 form on, got none", code="E_MODEL_FRAME")
     tensor, largest = _largest(plain, half, seen)
     if not largest <= LARGEST_HALF / HEADROOM:
         raise ModelError(
             f"FP16 would overflow: tensor '{tensor}' reaches {largest:.4g} of {LARGEST_HALF:g}, and a factor {HEADROOM:g} "
-            "is kept free for other frames; train with batch norm or weight decay, or choose another network"
+            "is kept free for other frames; train with batch norm or weight decay, or choose another network",
+            code="E_MODEL_FP16",
         )
     one, other = _run_frames(plain, seen), _run_frames(half, seen)
     per_frame = np.abs(one.astype(np.float64) - other).max(axis=1)
@@ -191,7 +197,8 @@ def check_half(plain: Path, half: Path, frames: Iterable[NDArray[np.uint8]]) -> 
     if not found.p95_abs <= HALF_TOLERANCE:
         raise ModelError(
             f"the FP16 form differs from the graph it was made from by {found.p95_abs:.3f} in a probability (95th "
-            f"percentile of {len(seen)} frames), allowed is {HALF_TOLERANCE:g}; the network amplifies rounding"
+            f"percentile of {len(seen)} frames), allowed is {HALF_TOLERANCE:g}; the network amplifies rounding",
+            code="E_MODEL_FP16",
         )
     return found
 
@@ -200,7 +207,7 @@ def _inputs(graph: GraphProto) -> list[Any]:
     constants = {tensor.name for tensor in graph.initializer}
     found = [value for value in graph.input if value.name not in constants]
     if len(found) != 1:
-        raise ModelError(f"expected a graph with one input, got {len(found)}")
+        raise ModelError(f"expected a graph with one input, got {len(found)}", code="E_MODEL_INPUT")
     return found
 
 
@@ -222,13 +229,17 @@ def _raised(onnx: Any, model: ModelProto) -> ModelProto:
         return copy
     for node in model.graph.node:
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
-            raise ModelError(f"node {node.name} ({node.op_type}) holds a graph of its own; expected a plain network")
+            raise ModelError(
+                f"node {node.name} ({node.op_type}) holds a graph of its own; expected a plain network",
+                code="E_MODEL_BRANCHES",
+            )
     try:
         raised: ModelProto = onnx.version_converter.convert_version(model, HALF_OPSET)
     except (RuntimeError, ValueError, onnx.version_converter.ConvertError) as err:
         raise ModelError(
             f"the graph cannot be brought from opset {opset} to {HALF_OPSET} ({str(err).splitlines()[0][:200]}); "
-            f"export it in opset {HALF_OPSET} or newer"
+            f"export it in opset {HALF_OPSET} or newer",
+            code="E_MODEL_OPSET",
         ) from err
     return raised
 
@@ -381,7 +392,10 @@ def _constant_in_half(name: str, value: NDArray[Any]) -> NDArray[np.float16]:
     if not reach <= LARGEST_HALF:
         if np.isfinite(value).all() and value.size == 1:  # the bound of a Clip that bounds nothing
             return np.asarray(np.clip(value, -LARGEST_HALF, LARGEST_HALF).astype(np.float16))
-        raise ModelError(f"FP16 would overflow: constant '{name}' reaches {reach:.4g}, FP16 ends at {LARGEST_HALF:g}")
+        raise ModelError(
+            f"FP16 would overflow: constant '{name}' reaches {reach:.4g}, FP16 ends at {LARGEST_HALF:g}",
+            code="E_MODEL_FP16",
+        )
     return value.astype(np.float16)
 
 

@@ -294,5 +294,6 @@ def require_rules(model: ModelProto, *, tensorrt: str | None = None) -> None:
     if broken:
         shown = "; ".join(f"{v.node}: {v.rule}" for v in broken[:3])
         raise ModelError(
-            f"{len(broken)} Q/DQ nodes break the rules that TensorRT and OpenVINO share ({shown}); quantize it again"
+            f"{len(broken)} Q/DQ nodes break the rules that TensorRT and OpenVINO share ({shown}); quantize it again",
+            code="E_MODEL_QDQ_RULES",
         )

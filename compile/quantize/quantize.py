@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import DatasetIndex, ExportedModel, ImageRecord, InputContract, QuantizedModel
 from weckd_edge.compile.export.preprocess_graph import keep_pixels_whole
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME, check_graph, load_graph, preprocessing_nodes, producers
-from weckd_edge.compile.importing.quantized_file import pair_weights
 from weckd_edge.compile.quantize.bias_correction import correct_biases
 from weckd_edge.compile.quantize.calibration_images import (
     calibration_digest,
@@ -27,6 +26,7 @@ from weckd_edge.compile.quantize.calibration_images import (
     check_images,
     choose_images,
 )
+from weckd_edge.compile.quantize.qdq_constants import pair_weights
 from weckd_edge.compile.quantize.qdq_nodes import open_residual_sums, split_by_precision, store_int8_weights
 from weckd_edge.compile.quantize.qdq_placement import QUANTIZED_TYPES, left_in_float
 from weckd_edge.compile.quantize.qdq_rules import require_rules
@@ -269,7 +269,9 @@ def _place_pairs(
             )
             quantizer.quantize_model()
         except (ValueError, RuntimeError, KeyError, AttributeError) as err:
-            raise ModelError(f"ONNX Runtime cannot quantize this network ({str(err).splitlines()[0][:200]})") from err
+            raise ModelError(
+                f"ONNX Runtime cannot quantize this network ({str(err).splitlines()[0][:200]})", code="E_MODEL_QUANTIZE"
+            ) from err
     quantizer.model.topological_sort()
     made: ModelProto = quantizer.model.model
     return made

@@ -7,6 +7,9 @@ A pass keeps one histogram of magnitudes a tensor, so that its memory does not g
 - ``entropy``: the clipped and rounded histogram keeps the most information (least Kullback-Leibler divergence; Migacz,
   "8-bit inference with TensorRT", GTC 2017);
 - ``mse``: rounding and clipping together make the least squared error.
+
+ONNX Runtime's own calibrators are not used: they keep every activation in memory or, for entropy with their defaults, clip
+nothing.
 """
 
 from __future__ import annotations
@@ -139,7 +142,9 @@ def observe_ranges(
             try:
                 found[name].add(values)
             except ValueError as err:
-                raise ModelError(f"calibration: tensor '{name}' holds a value that is not finite; train again") from err
+                raise ModelError(
+                    f"calibration: tensor '{name}' holds a value that is not finite; train again", code="E_MODEL_NOT_FINITE"
+                ) from err
     return found
 
 
@@ -168,7 +173,9 @@ def watch_tensors(
     except WeckdError:
         raise
     except Exception as err:  # ONNX Runtime's own errors have no common base class
-        raise ModelError(f"ONNX Runtime cannot run this network ({str(err).splitlines()[0][:200]})") from err
+        raise ModelError(
+            f"ONNX Runtime cannot run this network ({str(err).splitlines()[0][:200]})", code="E_MODEL_BACKEND_RUN"
+        ) from err
 
 
 def with_outputs(model: ModelProto, names: Sequence[str]) -> ModelProto:
@@ -185,5 +192,7 @@ def with_outputs(model: ModelProto, names: Sequence[str]) -> ModelProto:
     graph.output.extend(known[name] for name in names if name not in there and name in known)
     missing = set(names) - there - set(known)
     if missing:
-        raise ModelError(f"the graph does not tell the type of tensor '{min(missing)}'; export it again")
+        raise ModelError(
+            f"the graph does not tell the type of tensor '{min(missing)}'; export it again", code="E_MODEL_GRAPH"
+        )
     return watched

@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from weckd_edge.artifacts import (
     BuiltModel,
     DatasetIndex,
     ExportedModel,
-    ImageRecord,
     Link,
     Precision,
     PrecisionSelection,
@@ -52,15 +50,14 @@ from weckd_edge.compile.quantize.quantize import (
 from weckd_edge.compile.quantize.ranges import METHODS, Method
 from weckd_edge.compile.quantize.refused_nodes import MAX_TRIES, layers_to_leave_in_float
 from weckd_edge.compile.quantize.sensitivity import rank_layers
-from weckd_edge.compile.verify.parity import Candidate, Probabilities
+from weckd_edge.compile.verify.implementations import Candidate, Predict, PredictionError, Probabilities
 from weckd_edge.config import QuantizeConfig
-from weckd_edge.core.errors import DataError, MissingDependency, ModelError
+from weckd_edge.core.errors import MissingDependency, ModelError
 from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import file_ref, write_atomic
 from weckd_edge.devices.bench.interleaved import time_interleaved
-from weckd_edge.devices.images.frames import frame_from_file
-from weckd_edge.devices.machine.detect import detect
+from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.backends.base import Runner
 from weckd_edge.devices.runtime.backends.table import open_runner
 
@@ -141,15 +138,16 @@ class Selector:
     Args:
         exported: The FP32 graph.
         source: The folder it lies in.
-        index: The data set.
-        root: Its folder.
+        images: The validation images.
         config: What to try, and the limits.
-        calibration: Where ranges are found instead of on this data set's training images, and the folder.
+        calibration: Where ranges are found: an index, of which training images are taken, and the folder they lie in.
+        predict: Gives what a candidate predicts of images.
         target: ``cpu`` builds and times every candidate; a Jetson builds its own engine, so that here only the graphs are
             judged, as they are written.
         folder: Where the chosen files go; exists and is empty.
         seed: Of the choice of calibration images.
         threads: Processor threads of the timing.
+        host: This machine in words.
         progress: Where to show it.
         reduce_range: See ``quantize``.
         aware: Trains the network further under int8 rounding and exports it; None: that cannot be done.
@@ -159,31 +157,29 @@ class Selector:
         self,
         exported: ExportedModel,
         source: Path,
-        index: DatasetIndex,
-        root: Path,
+        images: SplitFrames,
         config: QuantizeConfig,
         *,
-        calibration: tuple[DatasetIndex, Path] | None = None,
+        calibration: tuple[DatasetIndex, Path],
+        predict: Predict,
         target: Target,
         folder: Path,
         seed: int,
         threads: int,
+        host: str,
         progress: Progress,
         reduce_range: bool = False,
         aware: Callable[[], QuantizeAwareNetwork] | None = None,
     ) -> None:
-        self.exported, self.root, self.config = exported, root, config
-        self.calibration_index, self.calibration_root = calibration or (index, root)
+        self.exported, self.config = exported, config
+        self.calibration_index, self.calibration_root = calibration
         self.fp32_onnx = source / exported.onnx.path
         self.source = source
         self.target: Target = target
         self.aware = aware
         self.folder = folder
-        self.seed, self.threads, self.progress, self.reduce_range = seed, threads, progress, reduce_range
-        self.records = [record for record in index.images if record.split == "val"]
-        if not self.records:
-            raise DataError("expected validation images to choose a precision on, the index has none")
-        self.truth = np.array([record.label for record in self.records])
+        self.seed, self.threads, self.host, self.progress, self.reduce_range = seed, threads, host, progress, reduce_range
+        self.images, self.predict = images.required("to choose a precision on"), predict
         self.candidates: list[_Candidate] = []
         self.refused: tuple[str, ...] = ()
         """Operators that a backend refuses in int8; every later candidate leaves them in floating point from the start."""
@@ -204,7 +200,8 @@ class Selector:
         self._predict_candidates(self.candidates)
         if self.candidates[0].probabilities is None:
             raise ModelError(
-                f"this network cannot run in FP32, which all others are compared with: {self.candidates[0].trial.note}"
+                f"this network cannot run in FP32, which all others are compared with: {self.candidates[0].trial.note}",
+                code="E_MODEL_PRECISION",
             )
         if wanted in ("auto", "fp16"):
             self._float("fp16")
@@ -219,7 +216,7 @@ class Selector:
         reason = explain_choice(
             chosen.trial,
             [m.trial for m in self.candidates],
-            len(self.records),
+            len(self.images),
             requested=wanted != "auto",
             timed=self.target == "cpu",
         )
@@ -237,7 +234,8 @@ class Selector:
         refusal = self._proof(candidate) if candidate.probabilities is not None else None
         if candidate.probabilities is None or refusal is not None:
             raise ModelError(
-                f"the network is quantized already, and {refusal or candidate.trial.note}; bring the float network"
+                f"the network is quantized already, and {refusal or candidate.trial.note}; bring the float network",
+                code="E_MODEL_QUANTIZED",
             )
         candidate.trial = replace(candidate.trial, lost=None, divergence=None)
         timed_on = self._time([candidate])
@@ -264,7 +262,7 @@ class Selector:
                 left.append(again)
         requested = "" if self.config.precision == "auto" else f"{self.config.precision} "
         notes = "; ".join(f"{m.trial.name}: {m.trial.note}" for m in self.candidates if m.trial.note)
-        raise ModelError(f"no {requested}form of this network could be made ({notes})")
+        raise ModelError(f"no {requested}form of this network could be made ({notes})", code="E_MODEL_PRECISION")
 
     def _proof(self, candidate: _Candidate) -> ModelError | None:
         """Return why the device could not build a candidate, as far as this host can tell; what is built here is proved."""
@@ -458,42 +456,35 @@ class Selector:
         waiting = [m for m in some if m.probabilities is None and not m.trial.note and (m.built or self.target == "jetson")]
         if not waiting:
             return
-        rows: dict[int, list[Probabilities]] = {id(candidate): [] for candidate in waiting}
-        with self._opened(waiting) as runners, self.progress.task("answer validation images", len(self.records)) as task:
-            for frame in self._frames(self.records):
-                for candidate, runner in runners:
-                    if not candidate.trial.note:
-                        self._predict_frame(candidate, runner, frame, rows[id(candidate)])
+        with self.progress.task("answer validation images", len(waiting)) as task:
+            for candidate in waiting:
+                candidate.probabilities = self._predict_frame(candidate)
                 task.advance()
-        groups = [record.group for record in self.records]
-        for candidate in [candidate for candidate in waiting if not candidate.trial.note]:
-            candidate.probabilities = np.stack(rows[id(candidate)])
+        for candidate in waiting:
             reference = self.candidates[0].probabilities
-            if reference is None:
-                return
+            if candidate.probabilities is None or reference is None:
+                continue
             refs = candidate.built.files if candidate.built else (file_ref(candidate.onnx.parent, candidate.onnx),)
             trial = replace(candidate.trial, bytes=sum(ref.bytes for ref in refs))
+            labels, groups = self.exported.labels, self.images.groups
             candidate.trial = score_candidate(
-                trial, candidate.probabilities, reference, self.truth, self.exported.labels, groups, self.config
+                trial, candidate.probabilities, reference, self.images.labels, labels, groups, self.config
             )
 
-    def _predict_frame(
-        self, candidate: _Candidate, runner: Runner, frame: NDArray[np.uint8], probabilities: list[Probabilities]
-    ) -> None:
-        """Classify one frame; a candidate that cannot is told and left out."""
+    def _predict_frame(self, candidate: _Candidate) -> Probabilities | None:
+        """Return what a candidate predicts; one that cannot is told and left out."""
         try:
-            probabilities.append(runner.run(frame))
-        except Exception as err:  # backends' own errors have no common base class
-            candidate.trial = replace(
-                candidate.trial, note=f"cannot answer: {(str(err) or type(err).__name__).splitlines()[0][:200]}"
-            )
-            return
-        if not np.isfinite(probabilities[-1]).all():
+            probabilities = self.predict(self.candidate(candidate), self.images)
+        except PredictionError as err:
+            candidate.trial = replace(candidate.trial, note=f"cannot answer: {err}")
+            return None
+        except ModelError as err:
+            candidate.trial = replace(candidate.trial, note=f"cannot be opened: {err}")
+            return None
+        if not np.isfinite(probabilities).all():
             candidate.trial = replace(candidate.trial, note="answers with values that are no numbers")
-
-    def _frames(self, records: Sequence[ImageRecord]) -> Iterator[NDArray[np.uint8]]:
-        for record in records:
-            yield np.ascontiguousarray(frame_from_file(self.root / record.path, self.exported.input))
+            return None
+        return probabilities
 
     @contextmanager
     def _opened(self, some: Sequence[_Candidate]) -> Iterator[list[tuple[_Candidate, Runner]]]:
@@ -531,7 +522,7 @@ class Selector:
         best = closest_candidate(whole)
         others = [m for m in eligible if m.trial not in whole and m is not self.candidates[0]]
         field = [self.candidates[0], *([self._candidate_of(best)] if best else []), *others]
-        frames = list(self._frames(self.records[:_TIMED_FRAMES]))
+        frames = list(self.images.take(range(min(_TIMED_FRAMES, len(self.images)))))
         with self._opened(field) as opened, self.progress.task("time candidates", 1):
             timings = time_interleaved([runner for _, runner in opened], frames)
         for (candidate, _), timing in zip(opened, timings, strict=True):
@@ -542,7 +533,7 @@ class Selector:
                 relative_low=timing.low,
                 relative_high=timing.high,
             )
-        return detect().host
+        return self.host
 
     def _keep(self, chosen: _Candidate, reason: str, timed_on: str | None) -> PrecisionSelection:
         """Move the chosen files to the folder, and drop the others."""
@@ -556,7 +547,7 @@ class Selector:
             trials=tuple(candidate.trial for candidate in self.candidates),
             chosen=chosen.trial.name,
             reason=reason,
-            images=len(self.records),
+            images=len(self.images),
             timed_on=timed_on,
             precision=chosen.trial.precision,
             onnx=file_ref(self.folder, path),

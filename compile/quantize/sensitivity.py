@@ -89,4 +89,6 @@ def _run_frames(model: ModelProto, input_name: str, frames: Sequence[NDArray[Any
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return np.concatenate([session.run(None, {input_name: frame})[0] for frame in frames])
     except Exception as err:  # ONNX Runtime's own errors have no common base class
-        raise ModelError(f"ONNX Runtime cannot run this network ({str(err).splitlines()[0][:200]})") from err
+        raise ModelError(
+            f"ONNX Runtime cannot run this network ({str(err).splitlines()[0][:200]})", code="E_MODEL_BACKEND_RUN"
+        ) from err

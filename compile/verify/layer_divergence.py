@@ -97,7 +97,7 @@ def find_divergence(
         ModelError: A graph cannot be read, or not one frame was given.
     """
     if not frames:
-        raise ModelError("expected frames to compare layers on, got none")
+        raise ModelError("expected frames to compare layers on, got none", code="E_MODEL_FRAME")
     taps = find_taps(load_graph(onnx).graph)
 
     written = OPENERS["onnxruntime"](onnx, [tap.tensor for tap in taps])

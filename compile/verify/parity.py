@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,10 +12,8 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import (
     CalibrationCheck,
-    DatasetIndex,
     DisagreementFrame,
     ImageRecord,
-    InputContract,
     LayerDivergence,
     Parity,
     Prediction,
@@ -26,16 +22,11 @@ from weckd_edge.artifacts import (
     Verification,
 )
 from weckd_edge.compile.backends import openvino_backend
+from weckd_edge.compile.verify.implementations import Candidate, Predict, Probabilities
 from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB, OPENERS, find_divergence
-from weckd_edge.core.errors import DataError
-from weckd_edge.core.progress import Progress
-from weckd_edge.devices.images.frames import frame_from_file
-from weckd_edge.devices.runtime.backends.table import open_runner
+from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.metrics.calibration import apply_temperature, calibration_metrics, mcnemar
 from weckd_edge.metrics.intervals import rate_by_group
-
-Probabilities = NDArray[np.float32]
-Predictor = Callable[[NDArray[np.uint8]], Probabilities]
 
 FLOAT_TOLERANCE = 1e-3
 """Largest 95th percentile, over frames, of a probability's difference between two float32 implementations of a graph."""
@@ -52,89 +43,53 @@ DIVERGENCE_FRAMES = 6
 """Layers are compared on so many of the frames whose answers differ most."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
-    """One implementation of the model.
-
-    Attributes:
-        backend: A name of the backend table.
-        model: What it opens.
-        precision: ``int8`` or ``fp32``.
-        reference: Whether the graph is answered exactly as it is written; see ``open_runner``.
-    """
-
-    backend: str
-    model: Path
-    precision: str
-    reference: bool = False
-
-    @property
-    def name(self) -> str:
-        """What it is called in a report."""
-        return f"{self.backend} {self.precision}" + (" as written" if self.reference else "")
-
-
 def verify(
-    trained: Predictor,
+    trained: Probabilities,
     exported: Sequence[Candidate],
     quantized: Candidate,
     deployed: Candidate,
-    index: DatasetIndex,
-    root: Path,
-    contract: InputContract,
-    progress: Progress,
+    images: SplitFrames,
+    labels: Sequence[str],
+    predict: Predict,
     *,
     trained_name: str = "torch fp32",
     uncalibrated: Candidate | None = None,
     recalibration: Recalibration | None = None,
     others: Sequence[Candidate] = (),
     layers: Literal["on-failure", "always"] = "on-failure",
-    teacher: Predictor | None = None,
+    teacher: Probabilities | None = None,
 ) -> Verification:
-    """Classify every test image with every implementation and compare them.
+    """Compare what every implementation predicts of the test images.
 
     What is deployed is compared with the trained network at the deployed temperature, and with what was compiled without a
     temperature: scaled by it, that must give the same predictions, which proves that the int8 part was not touched.
 
     Args:
-        trained: The trained network in FP32: from a frame ``[1, H, W, 3]`` to probabilities ``[classes]``.
+        trained: What the trained network predicts of them in FP32, ``[N, classes]``.
         exported: Implementations of the exported FP32 graph.
         quantized: The quantized graph as it is written.
         deployed: What is deployed; may be ``quantized`` itself, where the device builds its own.
-        index: The data set.
-        root: Its folder.
-        contract: The frame.
-        progress: Where to show it.
-        trained_name: What ``trained`` is called in a report.
+        images: The test images.
+        labels: Class names.
+        predict: Gives what an implementation predicts of them.
+        trained_name: What the trained network is called in a report.
         uncalibrated: What would ship without the temperature.
         recalibration: The temperature inside ``quantized`` and ``deployed``; given together with ``uncalibrated``.
         others: More implementations of the quantized graph, compared with it and reported only.
         layers: When the quantized graph and the others are compared layer by layer: where their predictions differ too much,
             or always.
-        teacher: The first link of the chain, in FP32, like ``trained``; what it answers is kept beside.
+        teacher: What the first link of the chain predicts in FP32, like ``trained``; it is kept beside.
 
     Raises:
-        DataError: There is no test image, or one cannot be read.
+        DataError: There is no test image.
         ModelError: A backend refuses its model.
     """
-    records = [record for record in index.images if record.split == "test"]
-    if not records:
-        raise DataError("expected test images to verify on, the index has none")
+    records, fp32 = images.required("to verify on").records, trained
     before = () if uncalibrated is None else (uncalibrated,)
-    candidates = list(dict.fromkeys((*exported, quantized, deployed, *others, *before)))
-    outputs: list[list[Probabilities]] = [[] for _ in range(1 + len(candidates))]
-    taught: list[Probabilities] = []
-    with progress.task("verify on test images", len(records)) as task, _opened(candidates) as runners:
-        for record in records:
-            frame = np.ascontiguousarray(frame_from_file(root / record.path, contract))
-            outputs[0].append(trained(frame))
-            for rows, (_, run) in zip(outputs[1:], runners, strict=True):
-                rows.append(run(frame))
-            if teacher is not None:
-                taught.append(teacher(frame))
-            task.advance()
-    fp32, *rest = (np.stack(rows) for rows in outputs)
-    found = dict(zip(candidates, rest, strict=True))
+    found = {
+        candidate: predict(candidate, images)
+        for candidate in dict.fromkeys((*exported, quantized, deployed, *others, *before))
+    }
 
     def against(
         a: tuple[str, NDArray[Any]], b: tuple[str, Probabilities], tolerance: float | None, worst: int = 0
@@ -165,13 +120,11 @@ def verify(
         )
     else:
         pairs.append(against((trained_name, fp32), named(deployed), None, WORST_FRAMES))
-    verification = summarize_verification(
-        records, index.labels, fp32, found[deployed], tuple(pairs), deployed, np.stack(taught) if taught else None
-    )
+    verification = summarize_verification(records, labels, fp32, found[deployed], tuple(pairs), deployed, teacher)
     return replace(
         verification,
         calibration=_calibration(records, found, deployed, uncalibrated, recalibration),
-        partings=_divergences(exported, quantized, (deployed, *others), pairs, found, records, root, contract, layers),
+        partings=_divergences(exported, quantized, (deployed, *others), pairs, found, images, layers),
         executed=openvino_backend.executed_layers(deployed.model) if deployed.backend == openvino_backend.NAME else (),
     )
 
@@ -205,9 +158,7 @@ def _divergences(
     compiled: Sequence[Candidate],
     pairs: Sequence[Parity],
     found: dict[Candidate, Probabilities],
-    records: Sequence[ImageRecord],
-    root: Path,
-    contract: InputContract,
+    images: SplitFrames,
     layers: Literal["on-failure", "always"],
 ) -> tuple[LayerDivergence, ...]:
     """Compare layer by layer each graph with what backends make of it, where a pair failed or where it is always asked."""
@@ -223,24 +174,12 @@ def _divergences(
             continue
         deviation = np.abs(found[written].astype(np.float64) - found[other]).max(axis=1)
         worst = np.argsort(-deviation, kind="stable")[:DIVERGENCE_FRAMES]
-        frames = [frame_from_file(root / records[int(row)].path, contract) for row in worst]
+        frames = list(images.take([int(row) for row in worst]))
         names = (written.name, other.name)
         partings.append(
             find_divergence(written.model, other.model, other.backend, frames, names=names, threshold_db=threshold_db)
         )
     return tuple(partings)
-
-
-@contextmanager
-def _opened(candidates: Sequence[Candidate]) -> Iterator[list[tuple[Candidate, Predictor]]]:
-    runners = []
-    try:
-        for candidate in candidates:
-            runners.append(open_runner(candidate.backend, candidate.model, reference=candidate.reference))
-        yield [(candidate, runner.run) for candidate, runner in zip(candidates, runners, strict=True)]
-    finally:
-        for runner in runners:
-            runner.close()
 
 
 def compare_outputs(
@@ -292,27 +231,6 @@ def compare_outputs(
             for row in far
         ),
     )
-
-
-def predict_images(
-    candidates: Sequence[Candidate], records: Sequence[ImageRecord], root: Path, contract: InputContract
-) -> list[Probabilities]:
-    """Classify images with several implementations.
-
-    Returns:
-        One array a candidate, float32 ``[N, classes]``.
-
-    Raises:
-        DataError: An image cannot be read.
-        ModelError: A backend refuses its model.
-    """
-    found: list[list[Probabilities]] = [[] for _ in candidates]
-    with _opened(candidates) as runners:
-        for record in records:
-            frame = np.ascontiguousarray(frame_from_file(root / record.path, contract))
-            for rows, (_, run) in zip(found, runners, strict=True):
-                rows.append(run(frame))
-    return [np.stack(rows) for rows in found]
 
 
 def summarize_verification(

@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from weckd_edge.artifacts import BuiltModel, DatasetIndex, ImageRecord, InputContract, PrecisionSelection, Recalibration
+from weckd_edge.artifacts import BuiltModel, ImageRecord, PrecisionSelection, Recalibration
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.graph import check_graph, load_graph, producers
-from weckd_edge.compile.verify.parity import Candidate, Probabilities
+from weckd_edge.compile.verify.implementations import Probabilities
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.optional_imports import require
-from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import file_ref, sha256_file, write_atomic
-from weckd_edge.devices.images.frames import frame_from_file
-from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.metrics.calibration import fit_temperature
 
 if TYPE_CHECKING:
@@ -34,38 +31,31 @@ SCALED_NAME = "scaled_logits"
 def recalibrate(
     selection: PrecisionSelection,
     source: Path,
-    deployed: Candidate,
-    index: DatasetIndex,
-    root: Path,
-    contract: InputContract,
+    answered_by: str,
+    probabilities: Probabilities,
+    records: Sequence[ImageRecord],
     folder: Path,
-    progress: Progress,
 ) -> Recalibration:
-    """Find a temperature on the validation images, as what is deployed answers them, and write the graph with it inside.
+    """Find a temperature from what is deployed predicts of the validation images, and write the graph with it inside.
 
     Args:
         selection: The graph, and what was built of it.
         source: The folder they lie in.
-        deployed: What was made of it and will ship, or the graph as it is written where the device builds its own.
-        index: The data set; its validation images are used.
-        root: Its folder.
-        contract: The frame.
+        answered_by: What was made of the graph and will ship, or the graph as it is written where the device builds its own.
+        probabilities: What that predicts of the validation images, ``[N, classes]``.
+        records: The validation images, in the same order.
         folder: Where to write the graph and what is built of it; exists.
-        progress: Where to show it.
 
     Raises:
-        DataError: There is no validation image, or one cannot be read.
+        DataError: There is no validation image.
         ModelError: A backend refuses its model, or the graph cannot be read.
     """
-    records = [record for record in index.images if record.split == "val"]
     if not records:
-        raise DataError("expected validation images to recalibrate on, the index has none")
+        raise DataError("expected validation images to recalibrate on, the index has none", code="E_DATA_NO_IMAGES")
     onnx = source / selection.onnx.path
     graph = load_graph(onnx)
     labels = np.array([record.label for record in records])
-    found = fit_temperature(
-        _predict_images(deployed, records, root, contract, progress), labels, [record.group for record in records]
-    )
+    found = fit_temperature(probabilities, labels, [record.group for record in records])
     temperature, note, after = found.value, found.note, found.nll_after
     if temperature != 1.0 and _last_softmax(graph) is None:
         temperature, note, after = 1.0, "left at 1: the graph does not end in a Softmax of its logits", found.nll_before
@@ -84,7 +74,7 @@ def recalibrate(
         val_groups=len({record.group for record in records}),
         val_nll_before=found.nll_before,
         val_nll_after=after,
-        answered_by=deployed.name,
+        answered_by=answered_by,
         note=note,
         source_sha256=sha256_file(onnx),
         built=_build_calibrated(selection, source, path, temperature, folder),
@@ -137,18 +127,3 @@ def set_graph_temperature(model: ModelProto, temperature: float) -> None:
 def _last_softmax(model: ModelProto) -> NodeProto | None:
     maker = producers(model.graph).get(model.graph.output[0].name)
     return maker if maker is not None and maker.op_type == "Softmax" else None
-
-
-def _predict_images(
-    candidate: Candidate, records: Sequence[ImageRecord], root: Path, contract: InputContract, progress: Progress
-) -> Probabilities:
-    runner = open_runner(candidate.backend, candidate.model, reference=candidate.reference)
-    try:
-        rows = []
-        with progress.task("recalibrate on validation images", len(records)) as task:
-            for record in records:
-                rows.append(runner.run(np.ascontiguousarray(frame_from_file(root / record.path, contract))))
-                task.advance()
-        return np.stack(rows)
-    finally:
-        runner.close()

@@ -16,8 +16,8 @@ from weckd_edge.core.store import explain_os_errors, write_atomic
 from weckd_edge.devices.attribution.deletion import Deletion, measure_deletion
 from weckd_edge.devices.attribution.occlusion_map import AttributionMap, map_attribution
 from weckd_edge.devices.attribution.overlay import MIN_EVIDENCE, draw_figure, draw_overlay, encode_png
-from weckd_edge.devices.images.frames import frame_from_file, frame_of, read_image_file
-from weckd_edge.devices.runtime.backends.base import Frame, Runner
+from weckd_edge.devices.images.frames import frame_of, read_image_file
+from weckd_edge.devices.runtime.backends.base import Frame, Probabilities, Runner
 from weckd_edge.devices.runtime.predict import (
     ImagePrediction,
     OpenModel,
@@ -77,10 +77,13 @@ def explain_images(
     files = find_images(images)
     pictures = _names(files, out)
     if out.resolve().is_relative_to(bundle.resolve()):
-        raise StoreError(f"{out}: lies in the sealed bundle; choose a folder outside {bundle}")
+        raise StoreError(f"{out}: lies in the sealed bundle; choose a folder outside {bundle}", code="E_STORE_OCCUPIED")
     for picture in pictures:
         if picture.exists():
-            raise StoreError(f"{picture}: is there already and is not overwritten; name another folder, or remove it")
+            raise StoreError(
+                f"{picture}: is there already and is not overwritten; name another folder, or remove it",
+                code="E_STORE_OCCUPIED",
+            )
     model = open_bundle_model(bundle, backend=backend, threads=threads, key=key, at_least=at_least)
     try:
         with explain_os_errors(out):
@@ -103,24 +106,32 @@ def explain_frame(model: OpenModel, frame: Frame, label: int) -> tuple[Attributi
 
 
 def overlay_of(
-    path: Path, runner: Runner, contract: InputContract, *, label: int | None = None, width_pixels: int = SMALL_PIXELS
+    frame: NDArray[np.uint8],
+    runner: Runner,
+    contract: InputContract,
+    *,
+    label: int | None = None,
+    predicted: Probabilities | None = None,
+    width_pixels: int = SMALL_PIXELS,
 ) -> NDArray[np.uint8]:
-    """Return a small picture of an image file with the map over it: uint8 ``[H, width_pixels, 3]``.
+    """Return a small picture of a frame with the map over it: uint8 ``[H, width_pixels, 3]``.
 
     Args:
-        path: The image.
+        frame: uint8 ``[H, W, 3]``.
         runner: Any model that takes the contract's frames.
         contract: Of the frames.
         label: Index of the label; None is the likeliest one.
+        predicted: What the model predicts of the frame, where that is known; None: it is asked.
         width_pixels: Of the picture.
 
     Raises:
-        DataError: The image cannot be read.
         ModelError: The model answers no number.
     """
-    frame = np.ascontiguousarray(frame_from_file(path, contract))
-    which = int(runner.run(frame).argmax()) if label is None else label
-    return draw_overlay(frame[0], map_attribution(runner, frame, which, box=crop_box(contract)), width_pixels=width_pixels)
+    single = np.ascontiguousarray(frame[None])
+    found = runner.run(single) if predicted is None else predicted
+    which = int(found.argmax()) if label is None else label
+    mapped = map_attribution(runner, single, which, box=crop_box(contract), predicted=found)
+    return draw_overlay(frame, mapped, width_pixels=width_pixels)
 
 
 def method_words(found: AttributionMap) -> str:

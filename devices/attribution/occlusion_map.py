@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from weckd_edge.core.errors import ConfigError, ModelError
-from weckd_edge.devices.runtime.backends.base import Frame, Runner
+from weckd_edge.devices.runtime.backends.base import Frame, Probabilities, Runner
 
 Box = tuple[int, int, int, int]
 """A part of a frame: top, left, height, width, pixels."""
@@ -43,9 +43,11 @@ class OcclusionSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.stride <= self.patch <= 1:
-            raise ConfigError(f"expected 0 < stride <= patch <= 1, got stride {self.stride:g}, patch {self.patch:g}")
+            raise ConfigError(
+                f"expected 0 < stride <= patch <= 1, got stride {self.stride:g}, patch {self.patch:g}", code="E_CONFIG_RANGE"
+            )
         if self.fill not in ("mean", "blur"):
-            raise ConfigError(f"expected fill 'mean' or 'blur', got '{self.fill}'")
+            raise ConfigError(f"expected fill 'mean' or 'blur', got '{self.fill}'", code="E_CONFIG_CHOICE")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +79,13 @@ class AttributionMap:
 
 
 def map_attribution(
-    runner: Runner, frame: Frame, label: int, *, box: Box | None = None, covering: OcclusionSettings | None = None
+    runner: Runner,
+    frame: Frame,
+    label: int,
+    *,
+    box: Box | None = None,
+    covering: OcclusionSettings | None = None,
+    predicted: Probabilities | None = None,
 ) -> AttributionMap:
     """Cover one part of a frame after another, and map by how much a label's log-odds fall.
 
@@ -87,6 +95,7 @@ def map_attribution(
         label: Index of the label.
         box: The part that the model looks at; None is the whole frame.
         covering: How; None is ``OcclusionSettings()``: some 220 queries.
+        predicted: What the model predicts of the frame as it is, where that is known; None: it is asked.
 
     Raises:
         ModelError: There is no such label, or the model answers no number.
@@ -100,7 +109,7 @@ def map_attribution(
     side = min(height, width)
     rows = _windows(height, side, covering)
     columns = _windows(width, side, covering)
-    probability = probability_of(runner, work, label)
+    probability = _of_label(runner.run(work) if predicted is None else predicted, label)
     falls = np.empty((len(rows), len(columns)), np.float32)
     for i, row in enumerate(rows):
         high = _support(row)
@@ -133,12 +142,15 @@ def probability_of(runner: Runner, frame: Frame, label: int) -> float:
     Raises:
         ModelError: There is no such label, or the prediction is no number.
     """
-    output = runner.run(frame)
+    return _of_label(runner.run(frame), label)
+
+
+def _of_label(output: Probabilities, label: int) -> float:
     if not 0 <= label < len(output):
-        raise ModelError(f"expected a label from 0 to {len(output) - 1}, got {label}")
+        raise ModelError(f"expected a label from 0 to {len(output) - 1}, got {label}", code="E_MODEL_OUTPUT")
     value = float(output[label])
     if not np.isfinite(value):
-        raise ModelError("the model answered no number, so that its evidence cannot be mapped")
+        raise ModelError("the model answered no number, so that its evidence cannot be mapped", code="E_MODEL_NOT_FINITE")
     return value
 
 

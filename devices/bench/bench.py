@@ -59,6 +59,46 @@ _EXPECTED_NS = 1_000_000
 _NO_TIME = Latency(samples_ns=(), p50_ns=0, p90_ns=0, p99_ns=0, iqr_over_median=0.0)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchSpec:
+    """What is measured of a model, and for how long.
+
+    Attributes:
+        rules: How long: ``mlperf``, ``mobile`` or ``quick``; see ``rules.RULES``.
+        queries: Exactly so many, in place of what the rules say.
+        warmup: How many before, untimed, in place of what the rules say.
+        threads: Processor threads one query may use.
+        generator: What sends the queries.
+        network: Whether the network alone is timed too; ``add_network`` does it later.
+    """
+
+    rules: str = "quick"
+    queries: int | None = None
+    warmup: int | None = None
+    threads: int = 1
+    generator: Generator = "auto"
+    network: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchedModel:
+    """A model that is measured.
+
+    Attributes:
+        backend: A name of the backend table.
+        model: What it opens: a file, or the bytes of a bundle that were proved.
+        precision: Of the model, for the record.
+        network_input_name: Where to cut the graph to time the network alone.
+        onnx: The graph the model came from, to cut where the built model has lost that name.
+    """
+
+    backend: str
+    model: ModelSource
+    precision: str
+    network_input_name: str
+    onnx: ModelSource | None = None
+
+
 def bench(
     bundle: Bundle,
     *,
@@ -95,17 +135,15 @@ def bench(
     frames, _ = load_golden(bundle)
     manifest = bundle.manifest
     return bench_model(
-        choice.backend,
-        choice.model,
+        BenchedModel(
+            backend=choice.backend,
+            model=choice.model,
+            precision=choice.precision,
+            network_input_name=manifest.network_input_name,
+            onnx=read_model_bytes(bundle, manifest.onnx),
+        ),
         frames,
-        precision=choice.precision,
-        network_input_name=manifest.network_input_name,
-        onnx=read_model_bytes(bundle, manifest.onnx),
-        rules=rules,
-        queries=queries,
-        warmup=warmup,
-        threads=threads,
-        generator=generator,
+        BenchSpec(rules=rules, queries=queries, warmup=warmup, threads=threads, generator=generator),
         power=power,
         guard=open_guard(bundle),
         out=out,
@@ -115,18 +153,10 @@ def bench(
 
 
 def bench_model(
-    backend: str,
-    model: ModelSource,
+    model: BenchedModel,
     frames: NDArray[np.uint8],
+    spec: BenchSpec,
     *,
-    precision: str,
-    network_input_name: str,
-    onnx: ModelSource | None = None,
-    rules: str = "quick",
-    queries: int | None = None,
-    warmup: int | None = None,
-    threads: int = 1,
-    generator: Generator = "auto",
     power: PowerSource | None = None,
     guard: OpenGuard | None = None,
     out: Path | None = None,
@@ -136,42 +166,35 @@ def bench_model(
     """Measure one model.
 
     Args:
-        backend: A name of the backend table.
-        model: What it opens: a file, or the bytes of a bundle that were proved.
+        model: The model.
         frames: uint8 ``[N, H, W, 3]``, used in turn.
-        precision: Of the model, for the record.
-        network_input_name: Where to cut the graph to time the network alone.
-        onnx: The graph the model came from, to cut where the built model has lost that name.
-        rules: As for ``bench``, like all that follow.
-        queries: Exactly so many.
-        warmup: How many before, untimed.
-        threads: Processor threads one query may use.
-        generator: What sends the queries.
-        power: Where power is read.
+        spec: What is measured, and for how long.
+        power: Where power is read; None: nowhere. It stays open.
         guard: Looks at each frame first, and its time counts; every frame is answered, whatever it says.
-        out: Folder to keep the bench in.
+        out: Folder to keep the bench in; see ``bench_folder``.
         root: Where ``proc``, ``sys`` and ``etc`` lie.
         progress: Where to show it.
 
     Raises:
         WeckdError: The model cannot be opened here.
     """
-    held = find_rules(rules, queries=queries, warmup=warmup)
+    held = find_rules(spec.rules, queries=spec.queries, warmup=spec.warmup)
     kept = BenchFolder(out) if out is not None else None
     found = detect(root)
+    backend, threads = model.backend, spec.threads
     warnings = _machine_warnings(found, threads)
-    use_loadgen, note = _choose_generator(generator, held)
+    use_loadgen, note = _choose_generator(spec.generator, held)
     warnings += [note] if note else []
     with (progress or SilentProgress()).task(f"bench {backend}", total=3) as task:
-        cold_start_ns, peak_rss_bytes = _cold_start(backend, model, frames[:1], threads)
+        cold_start_ns, peak_rss_bytes = _cold_start(backend, model.model, frames[:1], threads)
         task.advance()
-        runner = open_runner(backend, model, threads=threads)
+        runner = open_runner(backend, model.model, threads=threads)
         draft = Measurement(
             device=found.profile,
             host=found.host,
             backend=backend,
             backend_version=runner.version,
-            precision=precision,
+            precision=model.precision,
             rules=held.text(0, 0.0),
             threads=threads,
             frame_to_answer=_NO_TIME,
@@ -188,22 +211,43 @@ def bench_model(
             with kept.stream(FRAME, draft) if kept else nullcontext() as sink:
                 answering = runner if guard is None else _Guarded(runner, guard)
                 timed = _timed_run(
-                    answering, single, held, use_loadgen, generator == "auto", power or NullSource(), sink, root
+                    answering, single, held, use_loadgen, spec.generator == "auto", power or NullSource(), sink, root
                 )
         finally:
             runner.close()
         task.advance()
         draft = _with_run(draft, timed, held, found)
-        alone = find_rules("quick", queries=queries, warmup=warmup)
-        with kept.stream(NETWORK, draft) if kept else nullcontext() as sink:
-            network, note = _network_alone(backend, model, onnx, network_input_name, alone, threads, sink)
+        measurement = replace(draft, warnings=(*draft.warnings, *_closing_warnings(draft, found)))
+        if spec.network:
+            measurement = add_network(measurement, model, spec, kept)
         task.advance()
-    measurement = replace(
-        draft, network=network, warnings=(*draft.warnings, *_closing_warnings(draft, network, note, found))
-    )
     if kept is not None:
         kept.finish(measurement, timed.readings)
     return measurement
+
+
+def add_network(
+    measurement: Measurement, model: BenchedModel, spec: BenchSpec, kept: BenchFolder | None = None
+) -> Measurement:
+    """Return a bench with the time of the network alone, without its preprocessing, measured now.
+
+    Args:
+        measurement: A bench of the same model, without it.
+        model: The model.
+        spec: As it was measured.
+        kept: Where the bench is kept; None: nowhere.
+    """
+    rules = find_rules("quick", queries=spec.queries, warmup=spec.warmup)
+    with kept.stream(NETWORK, measurement) if kept else nullcontext() as sink:
+        network, note = _network_alone(model, rules, spec.threads, sink)
+    warnings = []
+    if network is None:
+        warnings.append(f"the network alone was not timed: {note}")
+    elif note:
+        warnings.append(note)
+    if network is not None and network.iqr_over_median > LARGEST_SPREAD:
+        warnings.append(_noisy("network alone", network))
+    return replace(measurement, network=network, warnings=(*measurement.warnings, *warnings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,21 +363,20 @@ def _choose_generator(generator: Generator, rules: Rules) -> tuple[bool, str]:
     return False, f"MLPerf's LoadGen is not installed ({extra}); our own loop sent the queries, by the same rules"
 
 
-def _closing_warnings(draft: Measurement, network: Latency | None, note: str, found: DetectedMachine) -> list[str]:
+def _closing_warnings(draft: Measurement, found: DetectedMachine) -> list[str]:
     warnings = []
-    if network is None:
-        warnings.append(f"the network alone was not timed: {note}")
-    elif note:
-        warnings.append(note)
-    for name, latency in (("frame to answer", draft.frame_to_answer), ("network alone", network)):
-        if latency is not None and latency.iqr_over_median > LARGEST_SPREAD:
-            warnings.append(f"{name}: {spread_text(latency)}; this machine was too noisy to trust the figures")
+    if draft.frame_to_answer.iqr_over_median > LARGEST_SPREAD:
+        warnings.append(_noisy("frame to answer", draft.frame_to_answer))
     load = draft.machine.before.load_average if draft.machine else None
     if load is not None and found.cores and load > found.cores / 2:
         warnings.append(
             f"the load average was {load:.1f} on {found.cores} cores before the run: other programs were running"
         )
     return warnings
+
+
+def _noisy(name: str, latency: Latency) -> str:
+    return f"{name}: {spread_text(latency)}; this machine was too noisy to trust the figures"
 
 
 def _machine_warnings(found: DetectedMachine, threads: int) -> list[str]:
@@ -349,29 +392,22 @@ def _machine_warnings(found: DetectedMachine, threads: int) -> list[str]:
     return warnings
 
 
-def _network_alone(
-    backend: str,
-    model: ModelSource,
-    onnx: ModelSource | None,
-    tensor_name: str,
-    rules: Rules,
-    threads: int,
-    sink: Sink | None,
-) -> tuple[Latency | None, str]:
+def _network_alone(model: BenchedModel, rules: Rules, threads: int, sink: Sink | None) -> tuple[Latency | None, str]:
     """Return the time of the network without its preprocessing, and what is to be said about it."""
+    backend, onnx = model.backend, model.onnx
     if not BACKENDS[backend].network_only:
         return None, f"{backend} cannot cut a graph"
     note = ""
     try:
-        runner = open_network(backend, model, tensor_name, threads=threads)
+        runner = open_network(backend, model.model, model.network_input_name, threads=threads)
     except ModelError as err:
-        if onnx is None or onnx == model:
+        if onnx is None or onnx == model.model:
             return None, str(err)
         try:
-            runner = open_network(backend, onnx, tensor_name, threads=threads)
+            runner = open_network(backend, onnx, model.network_input_name, threads=threads)
         except ModelError as second:
             return None, str(second)
-        note = f"the network alone was timed on {onnx.name}: in {model.name} it cannot be told from the preprocessing"
+        note = f"the network alone was timed on {onnx.name}: in {model.model.name} it cannot be told from the preprocessing"
     try:
         tensors = [_any_tensor(runner)]
         warm_up(runner, tensors, rules.warmup)
@@ -403,10 +439,12 @@ def _cold_start(backend: str, model: ModelSource, frames: NDArray[np.uint8], thr
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_COLD_TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired as err:
-            raise ModelError(f"{model.name}: no first answer within {_COLD_TIMEOUT_S} s in a fresh process") from err
+            raise ModelError(
+                f"{model.name}: no first answer within {_COLD_TIMEOUT_S} s in a fresh process", code="E_MODEL_COLD_START"
+            ) from err
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise ModelError(f"{model.name}: a fresh process could not answer one frame ({last})")
+        raise ModelError(f"{model.name}: a fresh process could not answer one frame ({last})", code="E_MODEL_COLD_START")
     figures = json.loads(done.stdout.splitlines()[-1])
     rss = figures["peak_rss_bytes"]
     return int(figures["cold_start_ns"]), None if rss is None else int(rss)

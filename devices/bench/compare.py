@@ -83,16 +83,20 @@ def compare_benches(
         ConfigError: The devices are not alike, there are too few queries, or the margin is out of range.
     """
     if not 0 <= margin < 1:
-        raise ConfigError(f"margin = {margin}: expected 0 up to under 1 (0.05 for 5 %)")
+        raise ConfigError(f"margin = {margin}: expected 0 up to under 1 (0.05 for 5 %)", code="E_CONFIG_RANGE")
     unlike = machine_differences(first, second)
     if unlike and not any_device:
         raise ConfigError(
             f"the two benches are of unlike devices ({'; '.join(unlike)}): expected the same device, host and threads; "
-            "add --any-device to compare them all the same"
+            "add --any-device to compare them all the same",
+            code="E_CONFIG_UNLIKE_DEVICES",
         )
     queries = min(len(first.frame_to_answer.samples_ns), len(second.frame_to_answer.samples_ns))
     if queries < MINIMUM_QUERIES:
-        raise ConfigError(f"expected at least {MINIMUM_QUERIES} queries in both benches, got {queries}; run them longer")
+        raise ConfigError(
+            f"expected at least {MINIMUM_QUERIES} queries in both benches, got {queries}; run them longer",
+            code="E_CONFIG_RANGE",
+        )
     step = -(-queries // _LARGEST) | 1 if queries > _LARGEST else 1  # odd, so that no frame is always left out
     a, b = (np.asarray(m.frame_to_answer.samples_ns[:queries:step], np.float64) for m in (first, second))
     queries = len(a)

@@ -72,7 +72,8 @@ def max_over(queries: int, percentile: float, confidence: float = CONFIDENCE) ->
     """
     if queries < 0 or not 0 < percentile < 1 or not 0 < confidence < 1:
         raise ConfigError(
-            f"expected queries >= 0 and 0 < percentile, confidence < 1; got {queries}, {percentile}, {confidence}"
+            f"expected queries >= 0 and 0 < percentile, confidence < 1; got {queries}, {percentile}, {confidence}",
+            code="E_CONFIG_RANGE",
         )
     low, high = 0, queries  # low proves it (or is none), high does not
     while high - low > 1:

@@ -50,7 +50,10 @@ class BenchFolder:
 
     def __init__(self, folder: Path) -> None:
         if (folder / RECORD).exists() or (folder / STARTED).exists():
-            raise StoreError(f"{folder}: expected an empty folder, found a bench; name another one, or remove this one")
+            raise StoreError(
+                f"{folder}: expected an empty folder, found a bench; name another one, or remove this one",
+                code="E_STORE_OCCUPIED",
+            )
         self.folder = folder
         with explain_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -117,11 +120,14 @@ def read_bench(folder: Path) -> Measurement:
     """
     if not (folder / RECORD).exists():
         hint = "the run was cut off" if (folder / STARTED).exists() else "weckd-edge bench BUNDLE --out FOLDER makes one"
-        raise StoreError(f"{folder}: expected {RECORD}, found none; {hint}")
+        raise StoreError(f"{folder}: expected {RECORD}, found none; {hint}", code="E_STORE_BENCH")
     record = _read_draft(folder / RECORD)
     found = _read_samples(folder / SAMPLES)
     if FRAME not in found or (record.network is None) != (NETWORK not in found):
-        raise StoreError(f"{folder / SAMPLES}: expected the times that {RECORD} tells of, got {', '.join(found) or 'none'}")
+        raise StoreError(
+            f"{folder / SAMPLES}: expected the times that {RECORD} tells of, got {', '.join(found) or 'none'}",
+            code="E_STORE_BENCH",
+        )
     whole = _with_samples(folder, record.frame_to_answer, found[FRAME])
     network = None if record.network is None else _with_samples(folder, record.network, found[NETWORK])
     return replace(record, frame_to_answer=whole, network=network)
@@ -133,15 +139,20 @@ def _read_samples(path: Path) -> dict[str, NDArray[np.int64]]:
     try:
         unpacked = sum(entry.file_size for entry in zipfile.ZipFile(packed).infolist())
         if unpacked > MAX_BYTES:  # a few bytes may stand for any number of zeros
-            raise StoreError(f"{path}: expected at most {MAX_BYTES >> 20} MiB of times, found {unpacked >> 20}")
+            raise StoreError(
+                f"{path}: expected at most {MAX_BYTES >> 20} MiB of times, found {unpacked >> 20}", code="E_STORE_BENCH"
+            )
         packed.seek(0)
         with np.load(packed, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as err:
-        raise StoreError(f"{before} ({err})") from err
+        raise StoreError(f"{before} ({err})", code="E_STORE_BENCH") from err
     for name, times in found.items():
         if times.ndim != 1 or times.dtype != np.dtype("<i8"):
-            raise StoreError(f"{path}: expected times as a row of int64, found {times.dtype} {list(times.shape)} ({name})")
+            raise StoreError(
+                f"{path}: expected times as a row of int64, found {times.dtype} {list(times.shape)} ({name})",
+                code="E_STORE_BENCH",
+            )
     return found
 
 
@@ -173,7 +184,9 @@ def recover_run(folder: Path) -> Measurement:
         data = read_bounded(path, at_most=MAX_BYTES, where=str(path)) if path.exists() else b""
         parts[name] = np.frombuffer(data[: len(data) // 8 * 8], "<i8").tolist()
     if not parts[FRAME]:
-        raise StoreError(f"{folder}: the run was cut off before its first times were written; run it again")
+        raise StoreError(
+            f"{folder}: the run was cut off before its first times were written; run it again", code="E_STORE_BENCH"
+        )
     return replace(
         draft,
         frame_to_answer=summarize_latency(parts[FRAME]),
@@ -206,5 +219,7 @@ def _without_samples(measurement: Measurement) -> Measurement:
 def _with_samples(folder: Path, record: Latency, samples_ns: NDArray[np.int64]) -> Latency:
     found = summarize_latency(samples_ns.tolist()) if len(samples_ns) else None
     if found is None or (found.p50_ns, found.p90_ns, found.p99_ns) != (record.p50_ns, record.p90_ns, record.p99_ns):
-        raise StoreError(f"{folder / SAMPLES}: expected the times of {RECORD}, got others; the folder was changed")
+        raise StoreError(
+            f"{folder / SAMPLES}: expected the times of {RECORD}, got others; the folder was changed", code="E_STORE_BENCH"
+        )
     return found

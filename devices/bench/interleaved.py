@@ -48,7 +48,10 @@ def time_interleaved(
         ConfigError: No model, no frame, or too few rounds.
     """
     if not runners or not frames or rounds < 4 or queries < 1:
-        raise ConfigError(f"expected models, frames and 4 rounds or more; got {len(runners)}, {len(frames)} and {rounds}")
+        raise ConfigError(
+            f"expected models, frames and 4 rounds or more; got {len(runners)}, {len(frames)} and {rounds}",
+            code="E_CONFIG_RANGE",
+        )
     for index in range(warmup):
         for runner in runners:
             _time_round(runner, frames, index * queries, queries)

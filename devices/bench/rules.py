@@ -96,12 +96,12 @@ def find_rules(name: str, *, queries: int | None = None, warmup: int | None = No
         ConfigError: No rules have that name, or a number is out of range.
     """
     if name not in RULES:
-        raise ConfigError(f"no rules are called '{name}'{did_you_mean(name, RULES)}")
+        raise ConfigError(f"no rules are called '{name}'{did_you_mean(name, RULES)}", code="E_CONFIG_CHOICE")
     found = RULES[name]
     if queries is None and warmup is None:
         return found
     if (queries is not None and queries < 1) or (warmup is not None and warmup < 0):
-        raise ConfigError(f"expected queries >= 1 and warmup >= 0; got {queries} and {warmup}")
+        raise ConfigError(f"expected queries >= 1 and warmup >= 0; got {queries} and {warmup}", code="E_CONFIG_RANGE")
     own = queries is not None
     return Rules(
         name=found.name,

@@ -81,7 +81,7 @@ def run_single_stream(runner: AnyRunner, frames: Sequence[NDArray[Any]], rules: 
         ConfigError: No frame.
     """
     if not frames:
-        raise ConfigError("expected frames, got none; a bench needs at least one input")
+        raise ConfigError("expected frames, got none; a bench needs at least one input", code="E_CONFIG_VALUE")
     run, clock, count = runner.run, time.monotonic_ns, len(frames)
     samples = array("q")
     keep, given, index, now = samples.append, 0, 0, 0

@@ -4,6 +4,8 @@ A page of another site must not reach it: requests must name this machine as the
 points here would do), and whoever sends an image must come from this very page.
 
 What all clients together can take is bounded, and so is the time that one request may take: see ``Limits``.
+
+Gradio or FastAPI would bring many packages to a device, and neither has these bounds.
 """
 
 from __future__ import annotations
@@ -101,7 +103,9 @@ class DemoServer(ThreadingHTTPServer):
             super().__init__((host, port), _Handler)
         except OSError as err:
             where = f"{host}, port {port}"
-            raise DeviceError(f"cannot listen on {where} ({err.strerror}); --port 0 takes a free one") from err
+            raise DeviceError(
+                f"cannot listen on {where} ({err.strerror}); --port 0 takes a free one", code="E_DEVICE_DEMO"
+            ) from err
 
     @property
     def url(self) -> str:

@@ -118,7 +118,7 @@ class DemoSession:
             frame = self._frame(decode_bytes(data))
             prediction = predict_frame(self.model, frame)
             if prediction.label is None:
-                raise DataError(f"there is no answer to explain: {prediction.reason}")
+                raise DataError(f"there is no answer to explain: {prediction.reason}", code="E_DATA_NO_PREDICTION")
             found, check = explain_frame(self.model, frame, self.model.bundle.manifest.labels.index(prediction.label))
             overlay = draw_overlay(frame[0], found, width_pixels=SHOWN_PIXELS)
             took_ns = time.monotonic_ns() - start_ns
@@ -136,7 +136,7 @@ class DemoSession:
     def _turn(self) -> Iterator[None]:
         with self._one_at_a_time:
             if self._closed:
-                raise DeviceError("the demo is ending; start it again")
+                raise DeviceError("the demo is ending; start it again", code="E_DEVICE_DEMO")
             yield
 
     def _frame(self, image: Picture) -> Frame:

@@ -27,15 +27,17 @@ def check_coded_size(data: bytes, width: int, height: int) -> None:
         DataError: With a short reason; also of a sequence of pictures, and where the head cannot be followed.
     """
     if data[8:12] == b"avis":
-        raise DataError("an animated AVIF is not read; save one of its frames as JPEG or PNG")
+        raise DataError(
+            "an animated AVIF is not read; save one of its frames as JPEG or PNG", code="E_DATA_IMAGE_UNSUPPORTED"
+        )
     try:
         for item in _items(data):
             for coded in _coded_sizes(item):
                 if min(coded) > min(width, height) or max(coded) > max(width, height):
                     text = f"holds {coded[0]} x {coded[1]} pixels, its head claims {width} x {height}"
-                    raise DataError(f"{text}: damaged or crafted")
+                    raise DataError(f"{text}: damaged or crafted", code="E_DATA_IMAGE_DAMAGED")
     except (IndexError, ValueError) as err:
-        raise DataError("damaged header (its parts do not lie where it says)") from err
+        raise DataError("damaged header (its parts do not lie where it says)", code="E_DATA_IMAGE_DAMAGED") from err
 
 
 def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:

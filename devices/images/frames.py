@@ -122,7 +122,7 @@ def decode(path: Path) -> Pixels:
     try:
         return decode_bytes(read_image_file(path))
     except DataError as err:
-        raise DataError(f"{path}: {err}") from err
+        raise DataError(f"{path}: {err}", code=err.code) from err
 
 
 def read_image_file(path: Path) -> bytes:
@@ -163,7 +163,7 @@ def decoded_image(data: bytes) -> Iterator[DecodedImage]:
             del image  # its own pixels are not needed any more
             yield found
     except MemoryError as err:
-        raise DataError("needs more memory than there is") from err
+        raise DataError("needs more memory than there is", code="E_DATA_IMAGE_LIMIT") from err
 
 
 def open_image(data: bytes) -> Image.Image:
@@ -177,7 +177,7 @@ def open_image(data: bytes) -> Image.Image:
 
 def _claims(data: bytes) -> Claims:
     if not data:
-        raise DataError("empty file (0 bytes)")
+        raise DataError("empty file (0 bytes)", code="E_DATA_IMAGE_DAMAGED")
     return check_file(data)
 
 
@@ -190,20 +190,26 @@ def _open(data: bytes, claims: Claims) -> Image.Image:
         with _no_warnings():
             image: Image.Image = Image.open(io.BytesIO(black_is_zero(data) if claims.white_is_zero else data), formats=known)
     except UnidentifiedImageError as err:
-        raise DataError(describe_file(head, claims)) from err
+        raise DataError(describe_file(head, claims), code="E_DATA_IMAGE_FORMAT") from err
     except Image.DecompressionBombError as err:
-        raise DataError(f"too large; an image may have {MAX_SIDE} pixels a side, save it smaller") from err
+        raise DataError(
+            f"too large; an image may have {MAX_SIDE} pixels a side, save it smaller", code="E_DATA_IMAGE_LIMIT"
+        ) from err
     except MemoryError:
         raise
     except Exception as err:  # a decoder may raise anything on damaged bytes
-        raise DataError(f"damaged header ({_brief(err)})") from err
+        raise DataError(f"damaged header ({_brief(err)})", code="E_DATA_IMAGE_DAMAGED") from err
     if max(image.size) > MAX_SIDE:
-        raise DataError(f"{image.width} x {image.height} pixels; a side may have {MAX_SIDE}, save it smaller")
+        raise DataError(
+            f"{image.width} x {image.height} pixels; a side may have {MAX_SIDE}, save it smaller", code="E_DATA_IMAGE_LIMIT"
+        )
     if image.format == "AVIF":
         check_coded_size(data, *image.size)
     if _memory_of(image) > MAX_DECODING_BYTES:
         sides = f"{image.width} x {image.height} pixels of {image.format}"
-        raise DataError(f"{sides} take more than {MAX_DECODING_BYTES >> 20} MiB; save it smaller, or as PNG")
+        raise DataError(
+            f"{sides} take more than {MAX_DECODING_BYTES >> 20} MiB; save it smaller, or as PNG", code="E_DATA_IMAGE_LIMIT"
+        )
     return image
 
 
@@ -219,25 +225,28 @@ def _decoders(head: bytes) -> list[str]:
             if "AVIF" not in Image.OPEN or not features.check("avif"):
                 raise DataError(
                     "AVIF is not read here, as this Pillow is older than 11.3 or built without it; pip install -U pillow, "
-                    "or convert it to JPEG or PNG"
+                    "or convert it to JPEG or PNG",
+                    code="E_DATA_IMAGE_UNSUPPORTED",
                 )
             return ["AVIF"]
         if kind == "HEIC":
             _learn_heic()
             return ["HEIF"]
     if head.startswith(b"II*\0\x10\0\0\0CR"):  # a TIFF too, of which a decoder would take the small picture
-        raise DataError(describe_file(head))
+        raise DataError(describe_file(head), code="E_DATA_IMAGE_FORMAT")
     return [name for name in FORMATS if name in Image.OPEN and name not in ("AVIF", "HEIF")]
 
 
 def _learn_heic() -> None:
     advice = "pip install 'weckd-edge[heic]', or convert it to JPEG or PNG"
     if not is_installed("pillow_heif"):
-        raise DataError(f"HEIC is not read here; {advice}")
+        raise DataError(f"HEIC is not read here; {advice}", code="E_DATA_IMAGE_UNSUPPORTED")
     try:
         heif = require("pillow_heif", "read HEIC")
     except MissingDependency as err:
-        raise DataError(f"HEIC is not read here, as pillow_heif is broken; {advice}") from err
+        raise DataError(
+            f"HEIC is not read here, as pillow_heif is broken; {advice}", code="E_DATA_IMAGE_UNSUPPORTED"
+        ) from err
     with _opening:
         if "HEIF" not in Image.OPEN:
             heif.register_heif_opener()
@@ -285,7 +294,9 @@ def _decode(image: Image.Image, claims: Claims) -> DecodedImage:
         image.load()
         width, height = image.size
         if width * height > claimed:  # memory was asked for by what the head had said
-            raise DataError(f"{width} x {height} pixels are more than its head claims: damaged or crafted")
+            raise DataError(
+                f"{width} x {height} pixels are more than its head claims: damaged or crafted", code="E_DATA_IMAGE_DAMAGED"
+            )
         orientation = _orientation(image)
         upright = np.empty((width, height, 3) if orientation >= 5 else (height, width, 3), np.uint8)
         stored = _STORED[orientation](upright)
@@ -298,7 +309,7 @@ def _decode(image: Image.Image, claims: Claims) -> DecodedImage:
     except (DataError, MemoryError):
         raise
     except Exception as err:
-        raise DataError(f"damaged or cut short ({_brief(err)})") from err
+        raise DataError(f"damaged or cut short ({_brief(err)})", code="E_DATA_IMAGE_DAMAGED") from err
 
 
 @contextmanager
@@ -343,7 +354,10 @@ def _to_rgb(image: Image.Image, format_name: str, claims: Claims, counter: Pixel
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.mode in ("I", "F"):
         numbers = claims.numbers or ("floating-point" if image.mode == "F" else "32-bit")
-        raise DataError(f"{numbers} values, whose black and white nobody says; scale them to 8 or 16 bits a channel")
+        raise DataError(
+            f"{numbers} values, whose black and white nobody says; scale them to 8 or 16 bits a channel",
+            code="E_DATA_IMAGE_UNSUPPORTED",
+        )
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         counter.add_transparent(np.asarray(image))
@@ -384,7 +398,9 @@ def fit_to_frame(image: Pixels, height: int, width: int) -> Pixels:
     """
     rows, columns = image.shape[:2]
     if max(rows, columns, height, width) > MAX_SIDE:
-        raise DataError(f"{columns} x {rows} pixels for {width} x {height}; a side may have {MAX_SIDE}")
+        raise DataError(
+            f"{columns} x {rows} pixels for {width} x {height}; a side may have {MAX_SIDE}", code="E_DATA_IMAGE_LIMIT"
+        )
     if (rows, columns) == (height, width):
         return image
     scale = max(height / rows, width / columns)
@@ -417,7 +433,7 @@ def frame_from_file(path: Path, contract: InputContract) -> Pixels:
     try:
         return frame_of(read_image_file(path), contract).frame
     except DataError as err:
-        raise DataError(f"{path}: {err}") from err
+        raise DataError(f"{path}: {err}", code=err.code) from err
 
 
 def frame_of(data: bytes, contract: InputContract) -> Framed:

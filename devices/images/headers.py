@@ -76,12 +76,20 @@ def check_file(data: bytes) -> Claims:
     elif data[:2] in (b"II", b"MM"):
         tags = check_tags(data)
         if _DNG_VERSION in tags:
-            raise DataError("DNG (a camera's raw data) is not read; convert it to JPEG or PNG")
+            raise DataError(
+                "DNG (a camera's raw data) is not read; convert it to JPEG or PNG", code="E_DATA_IMAGE_UNSUPPORTED"
+            )
         if tags.get(_PHOTOMETRIC) == _YCBCR and tags.get(_COMPRESSION, 1) == 1:
-            raise DataError("a TIFF of uncompressed YCbCr is not read, as Pillow misreads it up to 12.0; save it as PNG")
+            raise DataError(
+                "a TIFF of uncompressed YCbCr is not read, as Pillow misreads it up to 12.0; save it as PNG",
+                code="E_DATA_IMAGE_UNSUPPORTED",
+            )
         for side, tile in ((_WIDTH, _TILE_WIDTH), (_HEIGHT, _TILE_HEIGHT)):
             if tags.get(tile, 0) > max(ROOMY_TILE, tags.get(side, 0)):
-                raise DataError(f"tiles of {tags[tile]} pixels, the picture has {tags.get(side, 0)}: damaged or crafted")
+                raise DataError(
+                    f"tiles of {tags[tile]} pixels, the picture has {tags.get(side, 0)}: damaged or crafted",
+                    code="E_DATA_IMAGE_DAMAGED",
+                )
         return Claims(
             bits=tags.get(_BITS, 1),
             white_is_zero=_white_tag(data) is not None,
@@ -143,10 +151,14 @@ def check_tags(data: bytes) -> dict[int, int]:
     held = 0
     for tag in _tags(data, _first_list(data)):
         if tag.kind not in _KEPT_AS_BYTES and tag.count > MAX_VALUES:
-            raise DataError(f"{tag.count} numbers in one tag of its head; expected at most {MAX_VALUES}")
+            raise DataError(
+                f"{tag.count} numbers in one tag of its head; expected at most {MAX_VALUES}", code="E_DATA_IMAGE_LIMIT"
+            )
         held += tag.bytes
         if held > len(data):
-            raise DataError("the tags of its head hold more than the whole file: damaged or crafted")
+            raise DataError(
+                "the tags of its head hold more than the whole file: damaged or crafted", code="E_DATA_IMAGE_DAMAGED"
+            )
         found.setdefault(tag.number, tag.value)
     return found
 
@@ -212,11 +224,13 @@ def _check_jpeg(data: bytes) -> None:
         if kind == 0xDA:
             scans += 1
             if scans > MAX_SCANS:
-                raise DataError(f"more than {MAX_SCANS} passes over one picture; save it anew")
+                raise DataError(f"more than {MAX_SCANS} passes over one picture; save it anew", code="E_DATA_IMAGE_LIMIT")
         elif kind == 0xE1 and body[:6] == b"Exif\0\0":
             exif += body[6:]
             if len(exif) > MAX_EXIF_BYTES:
-                raise DataError(f"more than {MAX_EXIF_BYTES >> 20} MiB of EXIF data; save it without")
+                raise DataError(
+                    f"more than {MAX_EXIF_BYTES >> 20} MiB of EXIF data; save it without", code="E_DATA_IMAGE_LIMIT"
+                )
         elif kind == 0xE2 and body[:4] == b"MPF\0":
             check_tags(body[4:])
     check_tags(bytes(exif))

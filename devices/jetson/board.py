@@ -56,12 +56,14 @@ def read_module(root: Path) -> tuple[str, str]:
     if found.l4t is None:
         raise DeviceError(
             f"this is no Jetson ({found.host}; no /etc/nv_tegra_release); an engine is built by the device it runs on: "
-            "copy the bundle there and run weckd-edge finalize on it"
+            "copy the bundle there and run weckd-edge finalize on it",
+            code="E_DEVICE_NOT_JETSON",
         )
     if found.module is None:
         raise DeviceError(
             "this Jetson's device tree names no module part number (expected pNNNN-NNNN in "
-            "/proc/device-tree/compatible); flash NVIDIA's own device tree"
+            "/proc/device-tree/compatible); flash NVIDIA's own device tree",
+            code="E_DEVICE_MODULE",
         )
     return found.module, found.l4t
 
@@ -80,17 +82,22 @@ def read_power_mode(root: Path) -> str:
     except OSError as err:
         raise DeviceError(
             f"the power mode is unknown ({err.filename}: {err.strerror}); set one with: sudo nvpmodel -m ID "
-            "(in a container, mount /etc/nvpmodel.conf and /var/lib/nvpmodel)"
+            "(in a container, mount /etc/nvpmodel.conf and /var/lib/nvpmodel)",
+            code="E_DEVICE_POWER_MODE",
         ) from err
     number = re.search(r"pmode:\s*(\d+)", status)
     if number is None:
         raise DeviceError(
-            f"/{_STATUS}: expected pmode:NNNN, got '{status.strip()[:40]}'; set a mode with: sudo nvpmodel -m ID"
+            f"/{_STATUS}: expected pmode:NNNN, got '{status.strip()[:40]}'; set a mode with: sudo nvpmodel -m ID",
+            code="E_DEVICE_POWER_MODE",
         )
     for name, known in _modes_in(modes).items():
         if known == int(number[1]):
             return name
-    raise DeviceError(f"/{_MODES} names no power mode {int(number[1])}; set a known one with: sudo nvpmodel -m ID")
+    raise DeviceError(
+        f"/{_MODES} names no power mode {int(number[1])}; set a known one with: sudo nvpmodel -m ID",
+        code="E_DEVICE_POWER_MODE",
+    )
 
 
 def read_power_modes(root: Path) -> dict[str, int]:
@@ -145,7 +152,8 @@ def check_resources(folder: Path, graph_bytes: int, workspace_mib: int, root: Pa
     if free < needed:
         raise DeviceError(
             f"{folder}: {free / 2**20:.0f} MiB are free on its disk, building an engine needs {needed / 2**20:.0f} MiB; "
-            "delete what is not needed"
+            "delete what is not needed",
+            code="E_DEVICE_DISK",
         )
     try:
         text = (root / "proc/meminfo").read_text(encoding="utf-8", errors="replace")
@@ -157,5 +165,6 @@ def check_resources(folder: Path, graph_bytes: int, workspace_mib: int, root: Pa
     if available is not None and available < needed:
         raise DeviceError(
             f"{available / 2**20:.0f} MiB of memory are available, building an engine may take {needed / 2**20:.0f} MiB; "
-            "close other programs (sudo systemctl isolate multi-user.target stops the desktop)"
+            "close other programs (sudo systemctl isolate multi-user.target stops the desktop)",
+            code="E_DEVICE_MEMORY",
         )

@@ -71,7 +71,9 @@ def read_engine_information(text: str) -> tuple[EngineLayer, ...]:
         layers = json.loads(text)["Layers"]
         return tuple(_from_json(layer) for layer in layers)
     except (ValueError, KeyError, TypeError) as err:
-        raise ModelError(f"expected the engine inspector's layers in JSON, got '{text[:60]}' ({err})") from err
+        raise ModelError(
+            f"expected the engine inspector's layers in JSON, got '{text[:60]}' ({err})", code="E_MODEL_BACKEND_RUN"
+        ) from err
 
 
 def _from_json(layer: Any) -> EngineLayer:

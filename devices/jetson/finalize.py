@@ -112,7 +112,10 @@ def finalize(
     recipe = _recipe(bundle)
     tolerance = bundle.manifest.selftest.tolerance.get("tensorrt")
     if tolerance is None:
-        raise BundleError(f"{bundle.folder}: the manifest names no self-test tolerance for tensorrt; build the bundle again")
+        raise BundleError(
+            f"{bundle.folder}: the manifest names no self-test tolerance for tensorrt; build the bundle again",
+            code="E_BUNDLE_TOLERANCE",
+        )
     device = _Device(bundle=bundle, recipe=recipe, tolerance=tolerance, root=root, show=show)
     identity = _identity(recipe, root)
     warnings = [*_module_warnings(recipe, identity), *_foreign(bundle, identity)]
@@ -142,12 +145,18 @@ def roll_back(bundle: Bundle, *, root: Path = Path("/")) -> EngineRecord:
     """
     tolerance = bundle.manifest.selftest.tolerance.get("tensorrt")
     if tolerance is None:
-        raise BundleError(f"{bundle.folder}: the manifest names no self-test tolerance for tensorrt; build the bundle again")
+        raise BundleError(
+            f"{bundle.folder}: the manifest names no self-test tolerance for tensorrt; build the bundle again",
+            code="E_BUNDLE_TOLERANCE",
+        )
     with Workspace(bundle.folder / DEVICE_FOLDER).locked():
         present = named_record(bundle.folder)
         before = record_before(bundle.folder, present.identity) if present is not None else None
         if present is None or before is None or before.identity.module != read_module(root)[0]:
-            raise DeviceError(f"{bundle.folder}: there is no engine before the one in use; weckd-edge finalize builds one")
+            raise DeviceError(
+                f"{bundle.folder}: there is no engine before the one in use; weckd-edge finalize builds one",
+                code="E_DEVICE_NO_ENGINE",
+            )
         _self_test(bundle, read_engine(bundle.folder, before), tolerance)
         record = replace(before, previous=present.key)
         make_current(bundle.folder, record)
@@ -199,7 +208,7 @@ def _fall_back(device: _Device, identity: EngineIdentity, err: WeckdError) -> We
         return err
     make_current(device.bundle.folder, replace(before, previous=None))
     where = f"power mode {before.identity.power_mode}, TensorRT {before.identity.tensorrt_version}"
-    return type(err)(f"{err}; the last good engine is in use again ({where})")
+    return type(err)(f"{err}; the last good engine is in use again ({where})", code=err.code)
 
 
 def _recipe(bundle: Bundle) -> TensorRTRecipe:
@@ -208,11 +217,14 @@ def _recipe(bundle: Bundle) -> TensorRTRecipe:
             if model.backend == "tensorrt" and Path(ref.path).name == RECIPE_FILE:
                 recipe = parse_recipe(bundle.read(ref), Path(ref.path).name)
                 if recipe.onnx_sha256 != bundle.manifest.onnx.sha256:
-                    raise BundleError(f"{ref.path}: was written for another graph than {bundle.manifest.onnx.path}")
+                    raise BundleError(
+                        f"{ref.path}: was written for another graph than {bundle.manifest.onnx.path}", code="E_BUNDLE_RECIPE"
+                    )
                 return recipe
     raise BundleError(
         f"{bundle.folder}: holds no TensorRT recipe (target {bundle.manifest.target}); only bundles built with "
-        "--target jetson are finalized, the others run as they are"
+        "--target jetson are finalized, the others run as they are",
+        code="E_BUNDLE_RECIPE",
     )
 
 
@@ -221,7 +233,10 @@ def _graph(bundle: Bundle, graph: GraphFile) -> ModelBytes:
     for ref in bundle.manifest.files:
         if ref.sha256 == graph.sha256:
             return read_model_bytes(bundle, ref)
-    raise BundleError(f"{bundle.folder}: the recipe names {graph.name}, which is not in the bundle; build the bundle again")
+    raise BundleError(
+        f"{bundle.folder}: the recipe names {graph.name}, which is not in the bundle; build the bundle again",
+        code="E_BUNDLE_RECIPE",
+    )
 
 
 def _identity(recipe: TensorRTRecipe, root: Path) -> EngineIdentity:
@@ -229,7 +244,8 @@ def _identity(recipe: TensorRTRecipe, root: Path) -> EngineIdentity:
     if not is_installed("tensorrt"):
         raise DeviceError(
             "TensorRT's Python binding is not visible; on JetPack: sudo apt install python3-libnvinfer, and make the "
-            "virtual environment with --system-site-packages"
+            "virtual environment with --system-site-packages",
+            code="E_DEVICE_TENSORRT",
         )
     version = full_tensorrt_version(root, str(require("tensorrt", "build an engine").__version__))
     plan = plan_for(recipe, version)
@@ -265,7 +281,9 @@ def _build(device: _Device, identity: EngineIdentity, dla: DLA | None) -> Engine
     bundle, recipe = device.bundle, device.recipe
     graph = recipe.find("dla") if dla is not None else plan_for(recipe, identity.tensorrt_version).graph
     if graph is None:
-        raise DeviceError("this bundle has no graph for a DLA; build it again for a profile with DLA cores")
+        raise DeviceError(
+            "this bundle has no graph for a DLA; build it again for a profile with DLA cores", code="E_DEVICE_DLA"
+        )
     onnx = _graph(bundle, graph)
     check_resources(bundle.folder, len(onnx.graph), recipe.workspace_mib, device.root)
     # Timings hold for one module in one power mode, whatever the graph.
@@ -339,5 +357,8 @@ def _self_test(bundle: Bundle, engine: ModelBytes, tolerance: float) -> SelfTest
     finally:
         runner.close()
     if not result.passed:
-        raise DeviceError(f"the engine failed its self-test ({result.reason}); it is not used, and the one before it stays")
+        raise DeviceError(
+            f"the engine failed its self-test ({result.reason}); it is not used, and the one before it stays",
+            code="E_DEVICE_SELFTEST",
+        )
     return result

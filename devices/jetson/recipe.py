@@ -144,12 +144,12 @@ class TensorRTRecipe:
 
     def __post_init__(self) -> None:
         if self.workspace_mib < 16:
-            raise ConfigError(f"workspace_mib = {self.workspace_mib}: expected at least 16")
+            raise ConfigError(f"workspace_mib = {self.workspace_mib}: expected at least 16", code="E_CONFIG_RANGE")
         if "/" in self.timing_cache or self.timing_cache in ("", ".", ".."):
-            raise ConfigError(f"timing_cache = '{self.timing_cache}': expected a plain file name")
+            raise ConfigError(f"timing_cache = '{self.timing_cache}': expected a plain file name", code="E_CONFIG_VALUE")
         forms = [graph.form for graph in self.graphs]
         if len(set(forms)) != len(forms) or "float32" not in forms:
-            raise ConfigError(f"graphs = {forms}: expected 'float32' and each form once")
+            raise ConfigError(f"graphs = {forms}: expected 'float32' and each form once", code="E_CONFIG_VALUE")
 
     def find(self, form: Form) -> GraphFile | None:
         """Return a form of the graph; None where there is none."""
@@ -192,7 +192,7 @@ def version_tuple(version: str) -> tuple[int, ...]:
         if digits != part:
             break
     if len(numbers) < 2:
-        raise DeviceError(f"TensorRT version '{version}': expected numbers such as 10.3.0.30")
+        raise DeviceError(f"TensorRT version '{version}': expected numbers such as 10.3.0.30", code="E_DEVICE_TENSORRT")
     return tuple(numbers)
 
 
@@ -207,7 +207,9 @@ def plan_for(recipe: TensorRTRecipe, tensorrt_version: str) -> BuildPlan:
     graph = recipe.find(form)
     if graph is None:
         reason = recipe.left_out.get(form, "the build did not make one")
-        raise DeviceError(f"TensorRT {tensorrt_version} {_NEEDS[form]}, and this bundle has none ({reason})")
+        raise DeviceError(
+            f"TensorRT {tensorrt_version} {_NEEDS[form]}, and this bundle has none ({reason})", code="E_DEVICE_RECIPE"
+        )
     kept = {"int8": rule.builder_flags, "fp16": tuple(f for f in rule.builder_flags if f != "INT8"), "fp32": ()}
     return BuildPlan(rule=rule, graph=graph, network=rule.network_flags, builder=kept[recipe.precision])
 
@@ -232,12 +234,14 @@ def _rule(rules: tuple[VersionRule, ...], version: str) -> VersionRule:
     if rules and found < version_tuple(rules[0].since):
         raise DeviceError(
             f"TensorRT {version} is older than {rules[0].since}, the oldest in the recipe's table; install a newer JetPack "
-            "(5.1 has 8.5, 6.0 has 8.6, 6.1 has 10.3)"
+            "(5.1 has 8.5, 6.0 has 8.6, 6.1 has 10.3)",
+            code="E_DEVICE_TENSORRT",
         )
     known = ", ".join(f"{rule.since} up to {rule.below}" for rule in rules)
     raise DeviceError(
         f"TensorRT {version} is not in the recipe's table ({known}); use the TensorRT of a JetPack, or update weckd-edge "
-        "and build the bundle again"
+        "and build the bundle again",
+        code="E_DEVICE_TENSORRT",
     )
 
 
@@ -253,7 +257,8 @@ def check_tensorrt(profile: DeviceProfile) -> None:
     found = ", ".join(release.tensorrt for release in releases)
     raise DeviceError(
         f"{profile.id}: TensorRT {found} is off the table, which starts at {RULES[0].since}; take a device with a newer "
-        "JetPack (devices list), or name the version of one in a profile of your own"
+        "JetPack (devices list), or name the version of one in a profile of your own",
+        code="E_DEVICE_TENSORRT",
     )
 
 
@@ -289,7 +294,10 @@ def write_recipe(
         DeviceError: The profile is no Jetson.
     """
     if profile.target != "jetson":
-        raise DeviceError(f"{profile.id}: a TensorRT recipe expects a jetson profile, this one's target is {profile.target}")
+        raise DeviceError(
+            f"{profile.id}: a TensorRT recipe expects a jetson profile, this one's target is {profile.target}",
+            code="E_DEVICE_PROFILE",
+        )
     plain = GraphFile(form="float32", name=Path(onnx.path).name, sha256=onnx.sha256, opset=opset)
     recipe = TensorRTRecipe(
         onnx_sha256=onnx.sha256,
@@ -315,7 +323,9 @@ def read_recipe(path: Path) -> TensorRTRecipe:
     try:
         text = path.read_bytes()
     except OSError as err:
-        raise DeviceError(f"{path}: expected a TensorRT recipe, cannot read it ({err.strerror})") from err
+        raise DeviceError(
+            f"{path}: expected a TensorRT recipe, cannot read it ({err.strerror})", code="E_DEVICE_RECIPE"
+        ) from err
     return parse_recipe(text, path.name)
 
 
@@ -331,5 +341,8 @@ def parse_recipe(text: bytes, where: str) -> TensorRTRecipe:
     """
     recipe = from_json(TensorRTRecipe, text, where=where, error=DeviceError)
     if recipe.schema_version != SCHEMA_VERSION:
-        raise DeviceError(f"{where}: schema {recipe.schema_version}, this version reads {SCHEMA_VERSION}; update weckd-edge")
+        raise DeviceError(
+            f"{where}: schema {recipe.schema_version}, this version reads {SCHEMA_VERSION}; update weckd-edge",
+            code="E_DEVICE_RECIPE",
+        )
     return recipe

@@ -86,7 +86,7 @@ class LayerCount:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, int) and value < (1 if field.name == "times" else 0):
-                raise ModelError(f"{field.name} = {value}: expected a count")
+                raise ModelError(f"{field.name} = {value}: expected a count", code="E_MODEL_COUNTS")
 
 
 COLUMNS = tuple(field.name for field in fields(LayerCount))
@@ -107,9 +107,11 @@ class NetworkCounts:
 
     def __post_init__(self) -> None:
         if not self.layers:
-            raise ModelError("expected a network of at least one layer, got none")
+            raise ModelError("expected a network of at least one layer, got none", code="E_MODEL_COUNTS")
         if self.schema_version != SCHEMA_VERSION:
-            raise ModelError(f"schema_version = {self.schema_version}: this version reads {SCHEMA_VERSION}")
+            raise ModelError(
+                f"schema_version = {self.schema_version}: this version reads {SCHEMA_VERSION}", code="E_MODEL_COUNTS"
+            )
 
     @property
     def macs(self) -> int:
@@ -177,14 +179,18 @@ def counts_from_data(data: object, *, where: str) -> NetworkCounts:
         ModelError: A column or a value is not what was expected.
     """
     if not isinstance(data, dict) or set(data) != {"columns", "layers", "schema_version"}:
-        raise ModelError(f"{where}: expected the counts of a network (columns, layers, schema_version)")
+        raise ModelError(
+            f"{where}: expected the counts of a network (columns, layers, schema_version)", code="E_MODEL_COUNTS"
+        )
     columns, rows = data["columns"], data["layers"]
     if not isinstance(columns, list) or not isinstance(rows, list):
-        raise ModelError(f"{where}: expected lists of columns and layers")
+        raise ModelError(f"{where}: expected lists of columns and layers", code="E_MODEL_COUNTS")
     table = []
     for place, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != len(columns):
-            raise ModelError(f"{where}: layer {place}: expected {len(columns)} values; count the network again")
+            raise ModelError(
+                f"{where}: layer {place}: expected {len(columns)} values; count the network again", code="E_MODEL_COUNTS"
+            )
         table.append(dict(zip(map(str, columns), row, strict=True)))
     whole = {"layers": table, "schema_version": data["schema_version"]}
     return from_data(NetworkCounts, whole, where=where, error=ModelError)
@@ -199,7 +205,9 @@ def read_counts(path: Path) -> NetworkCounts:
     try:
         data = json.loads(read_bounded(path, at_most=MAX_BYTES, where=str(path), error=ModelError))
     except (ValueError, RecursionError) as err:
-        raise ModelError(f"{path}: expected the counts of a network, cannot read them ({err})") from err
+        raise ModelError(
+            f"{path}: expected the counts of a network, cannot read them ({err})", code="E_MODEL_COUNTS"
+        ) from err
     return counts_from_data(data, where=str(path))
 
 

@@ -79,7 +79,7 @@ def estimate_latency(
     """
     if power_mode is not None and power_mode not in [mode.name for mode in profile.power_modes]:
         known = ", ".join(mode.name for mode in profile.power_modes) or "none"
-        raise ConfigError(f"{profile.id} has no power mode '{power_mode}'; known: {known}")
+        raise ConfigError(f"{profile.id} has no power mode '{power_mode}'; known: {known}", code="E_CONFIG_CHOICE")
     here = [timed for timed in measurements if timed.device == profile.id]
     usable = [t for t in here if backend in (None, t.backend) and threads in (None, t.threads)]
     if usable:
@@ -152,7 +152,9 @@ def _from_measurements(counts: NetworkCounts, profile: DeviceProfile, measured: 
     same = np.array([timed.precision == counts.precision for timed in measured])
     width = conformal_width(errors[same])
     if width is None:  # cannot be with ENOUGH errors and this coverage
-        raise ModelError(f"expected {ENOUGH} errors or more for an interval, got {int(same.sum())}")
+        raise ModelError(
+            f"expected {ENOUGH} errors or more for an interval, got {int(same.sum())}", code="E_MODEL_MEASUREMENTS"
+        )
     guess = float(features(counts) @ prices)
     low, high = times[same].min() / REACH, times[same].max() * REACH
     outside = not low <= guess <= high

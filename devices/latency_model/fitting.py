@@ -1,4 +1,8 @@
-"""Prices fitted to measured latencies: non-negative, by relative error, pulled towards prices that are known already."""
+"""Prices fitted to measured latencies: non-negative, by relative error, pulled towards prices that are known already.
+
+The least squares are solved here and not by ``scipy.optimize.nnls``, as the base installation predicts and has no SciPy; a
+test holds the two to each other.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +78,10 @@ def fit_prices(work: Floats, latency_ns: Floats, *, known: Floats | None = None,
         ModelError: No measurement, or one that is not over 0.
     """
     if len(latency_ns) == 0 or (latency_ns <= 0).any():
-        raise ModelError("expected measured latencies over 0 to fit prices to; measure some networks first")
+        raise ModelError(
+            "expected measured latencies over 0 to fit prices to; measure some networks first",
+            code="E_MODEL_MEASUREMENTS",
+        )
     relative = work / latency_ns[:, None]
     scale = np.sqrt((relative**2).mean(axis=0))
     seen = scale > 0
@@ -113,7 +120,10 @@ def group_errors(
     """
     names = sorted(set(groups))
     if len(names) < 2:
-        raise ModelError(f"expected networks of two or more families to tell how far predictions are off, got {names}")
+        raise ModelError(
+            f"expected networks of two or more families to tell how far predictions are off, got {names}",
+            code="E_MODEL_MEASUREMENTS",
+        )
     member = np.array([names.index(group) for group in groups])
     errors = np.zeros(len(latency_ns))
     for index in range(len(names)):

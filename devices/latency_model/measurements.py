@@ -56,9 +56,11 @@ class TimedNetwork:
 
     def __post_init__(self) -> None:
         if self.latency_ns <= 0:
-            raise ModelError(f"latency_ns = {self.latency_ns}: expected a time over 0")
+            raise ModelError(f"latency_ns = {self.latency_ns}: expected a time over 0", code="E_MODEL_MEASUREMENTS")
         if self.schema_version != SCHEMA_VERSION:
-            raise ModelError(f"schema_version = {self.schema_version}: this version reads {SCHEMA_VERSION}")
+            raise ModelError(
+                f"schema_version = {self.schema_version}: this version reads {SCHEMA_VERSION}", code="E_MODEL_MEASUREMENTS"
+            )
 
     @property
     def setting(self) -> tuple[str, int]:
@@ -83,13 +85,18 @@ def from_line(line: str, *, where: str) -> TimedNetwork:
     try:
         data = json.loads(line)
     except (ValueError, RecursionError) as err:
-        raise ModelError(f"{where}: expected a JSON line, found something else ({err})") from err
+        raise ModelError(
+            f"{where}: expected a JSON line, found something else ({err})", code="E_MODEL_MEASUREMENTS"
+        ) from err
     if not isinstance(data, dict) or "counts" not in data:
-        raise ModelError(f"{where}: expected a measurement with the counts of its network")
+        raise ModelError(f"{where}: expected a measurement with the counts of its network", code="E_MODEL_MEASUREMENTS")
     counts = counts_from_data(data.pop("counts"), where=f"{where}: counts")
     digest = data.pop("counts_sha256", None)
     if digest != counts.sha256:
-        raise ModelError(f"{where}: the counts are not those that were measured (their digest differs); measure again")
+        raise ModelError(
+            f"{where}: the counts are not those that were measured (their digest differs); measure again",
+            code="E_MODEL_MEASUREMENTS",
+        )
     plain = from_data(_MeasurementLine, data, where=where, error=ModelError)
     return TimedNetwork(**{field.name: getattr(plain, field.name) for field in fields(_MeasurementLine)}, counts=counts)
 
@@ -104,7 +111,9 @@ def read_measurements(path: Path) -> tuple[TimedNetwork, ...]:
     try:
         text = data.decode()
     except UnicodeDecodeError as err:
-        raise ModelError(f"{path}: expected a file of measurements, cannot read it ({err})") from err
+        raise ModelError(
+            f"{path}: expected a file of measurements, cannot read it ({err})", code="E_MODEL_MEASUREMENTS"
+        ) from err
     lines = enumerate(text.splitlines(), start=1)
     return tuple(from_line(line, where=f"{path}:{number}") for number, line in lines if line.strip())
 

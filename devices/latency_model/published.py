@@ -118,5 +118,5 @@ def transfer_width(figures: int, without_device: str | None = None) -> float:
     errors = [left.error for left in pool if left.row.device != without_device and (figures == 1 or left.figures > 1)]
     width = conformal_width(np.array(errors), COVERAGE)
     if width is None:
-        raise DeviceError(f"expected published figures enough for an interval, got {len(errors)}")
+        raise DeviceError(f"expected published figures enough for an interval, got {len(errors)}", code="E_DEVICE_PUBLISHED")
     return width

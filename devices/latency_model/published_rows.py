@@ -160,7 +160,8 @@ def _tops(profile: DeviceProfile, power_mode: str | None) -> float | None:
     if power_mode not in modes:
         raise DeviceError(
             f"{profile.id}: published: no power mode '{power_mode}'{did_you_mean(power_mode, modes)}; "
-            "add it to power_modes, or leave it out"
+            "add it to power_modes, or leave it out",
+            code="E_DEVICE_PUBLISHED",
         )
     return modes[power_mode]
 
@@ -171,13 +172,19 @@ def _table() -> _Table:
     table = from_data(_Table, tomllib.loads(text), where="published.toml", error=DeviceError)
     for row in table.rows:
         if row.device in profile_names():
-            raise DeviceError(f"published.toml: {row.device} has a profile; put its figures there")
+            raise DeviceError(
+                f"published.toml: {row.device} has a profile; put its figures there", code="E_DEVICE_PUBLISHED"
+            )
         for network in row.ms:
             if network not in published_counts():
                 raise DeviceError(
-                    f"published.toml: '{network}' of {row.name} was not counted; known: {list(published_counts())}"
+                    f"published.toml: '{network}' of {row.name} was not counted; known: {list(published_counts())}",
+                    code="E_DEVICE_PUBLISHED",
                 )
     for device in (*table.stands_for, *(kin for many in table.stands_for.values() for kin in many)):
         if device not in profile_names():
-            raise DeviceError(f"published.toml: stands_for: no profile is called so{did_you_mean(device, profile_names())}")
+            raise DeviceError(
+                f"published.toml: stands_for: no profile is called so{did_you_mean(device, profile_names())}",
+                code="E_DEVICE_PUBLISHED",
+            )
     return table

@@ -5,12 +5,11 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.devices.runtime.backends.base import AnyRunner, NetworkRunner, Runner
 
 ROUND_NS = 200_000_000
 """About how long a turn lasts."""
@@ -19,8 +18,18 @@ QUERIES = (6, 40)
 """Fewest and most queries of a turn."""
 
 
+class OpenNetwork(Protocol):
+    """A network that is open and can be timed."""
+
+    def run(self, frame: NDArray[Any], /) -> object:
+        """Run one query."""
+
+    def close(self) -> None:
+        """Give its memory back."""
+
+
 def time_in_rounds(
-    networks: Sequence[tuple[Callable[[], Runner | NetworkRunner], NDArray[Any]]],
+    networks: Sequence[tuple[Callable[[], OpenNetwork], NDArray[Any]]],
     *,
     rounds: int,
     clock: Callable[[], int] = time.monotonic_ns,
@@ -39,7 +48,9 @@ def time_in_rounds(
         ConfigError: Too few rounds.
     """
     if rounds < 3:
-        raise ConfigError(f"rounds = {rounds}: expected 3 or more, as the spread of a time is told from them")
+        raise ConfigError(
+            f"rounds = {rounds}: expected 3 or more, as the spread of a time is told from them", code="E_CONFIG_RANGE"
+        )
     for _ in range(rounds):
         for place, (opener, image) in enumerate(networks):
             runner = opener()
@@ -49,7 +60,7 @@ def time_in_rounds(
                 runner.close()
 
 
-def time_round(runner: AnyRunner, image: NDArray[Any], clock: Callable[[], int] = time.monotonic_ns) -> int:
+def time_round(runner: OpenNetwork, image: NDArray[Any], clock: Callable[[], int] = time.monotonic_ns) -> int:
     """Return the median of a few queries, nanoseconds, after three that are not counted."""
     for _ in range(2):
         runner.run(image)

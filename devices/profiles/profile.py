@@ -148,32 +148,39 @@ class DeviceProfile:
         if not PLAIN_NAME.fullmatch(self.id):
             raise DeviceError(
                 f"id = '{self.id}': expected up to {MAX_NAME} letters, digits, '.', '_' and '-', which is what update "
-                "systems take"
+                "systems take",
+                code="E_DEVICE_PROFILE",
             )
         if self.target == "jetson" and self.architecture != "aarch64":
-            raise DeviceError(f"target = jetson: expected architecture aarch64, got {self.architecture}")
+            raise DeviceError(
+                f"target = jetson: expected architecture aarch64, got {self.architecture}", code="E_DEVICE_PROFILE"
+            )
         if self.schema_version != SCHEMA_VERSION:
-            raise DeviceError(f"schema_version = {self.schema_version}: this version reads {SCHEMA_VERSION}")
+            raise DeviceError(
+                f"schema_version = {self.schema_version}: this version reads {SCHEMA_VERSION}", code="E_DEVICE_PROFILE"
+            )
         if self.ram_gib_sold and (len(self.ram_gib_sold) != 2 or self.ram_gib_sold[0] >= self.ram_gib_sold[1]):
             raise DeviceError(
-                f"ram_gib_sold = {list(self.ram_gib_sold)}: expected smallest and largest; one size goes into ram_gib"
+                f"ram_gib_sold = {list(self.ram_gib_sold)}: expected smallest and largest; one size goes into ram_gib",
+                code="E_DEVICE_PROFILE",
             )
         known = {field.name for field in fields(self)}
         for source in self.sources:
             for name in source.of:
                 if name not in known:
-                    raise DeviceError(f"a source speaks of '{name}'{did_you_mean(name, known)}")
+                    raise DeviceError(f"a source speaks of '{name}'{did_you_mean(name, known)}", code="E_DEVICE_PROFILE")
         for gap in self.unknown:
             if gap.of not in known:
-                raise DeviceError(f"unknown speaks of '{gap.of}'{did_you_mean(gap.of, known)}")
+                raise DeviceError(f"unknown speaks of '{gap.of}'{did_you_mean(gap.of, known)}", code="E_DEVICE_PROFILE")
             value = getattr(self, gap.of)
             if is_stated(value) and not isinstance(value, (tuple, Gpu)):
                 raise DeviceError(
-                    f"unknown says that '{gap.of}' is not confirmed, yet it is {value!r}; take one of them out"
+                    f"unknown says that '{gap.of}' is not confirmed, yet it is {value!r}; take one of them out",
+                    code="E_DEVICE_PROFILE",
                 )
         names = [mode.name for mode in self.power_modes]
         if len(set(names)) != len(names):
-            raise DeviceError(f"power_modes: a name appears twice in {names}")
+            raise DeviceError(f"power_modes: a name appears twice in {names}", code="E_DEVICE_PROFILE")
 
     @property
     def names_itself(self) -> bool:
@@ -234,15 +241,18 @@ def _read(name_or_path: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     is_path = isinstance(name_or_path, Path) or where.endswith(".toml") or "/" in where
     place = str(Path(where).resolve()) if is_path else where
     if place in seen:
-        raise DeviceError(f"{where}: profiles extend each other in a circle ({' -> '.join((*seen, place))})")
+        raise DeviceError(
+            f"{where}: profiles extend each other in a circle ({' -> '.join((*seen, place))})",
+            code="E_DEVICE_PROFILE",
+        )
     data = _table(where, is_path)
     base = data.pop("extends", None)
     if base is None:
         return data
     if not isinstance(base, str):
-        raise DeviceError(f"{where}: extends: expected a text, got {base!r}")
+        raise DeviceError(f"{where}: extends: expected a text, got {base!r}", code="E_DEVICE_PROFILE")
     if data.get("id") in (None, base):
-        raise DeviceError(f"{where}: a profile that extends '{base}' needs an 'id' of its own")
+        raise DeviceError(f"{where}: a profile that extends '{base}' needs an 'id' of its own", code="E_DEVICE_PROFILE")
     if is_path and base.endswith(".toml"):
         base = str(Path(where).parent / base)
     inherited = _read(base, (*seen, place))
@@ -256,7 +266,7 @@ def _table(where: str, is_path: bool) -> dict[str, Any]:
     if is_path:
         return read_toml(Path(where), error=DeviceError)
     if where not in profile_names():
-        raise ConfigError(f"unknown device '{where}'{did_you_mean(where, profile_names())}")
+        raise ConfigError(f"unknown device '{where}'{did_you_mean(where, profile_names())}", code="E_CONFIG_CHOICE")
     text = (resources.files("weckd_edge.devices.profiles") / "shipped" / f"{where}.toml").read_text(encoding="utf-8")
     return parse_toml(text, where=where, error=DeviceError)
 

@@ -163,7 +163,10 @@ class PowerSensor:
     def __post_init__(self) -> None:
         strangers = sorted(set(self.total) - set(self.rails))
         if strangers:
-            raise DeviceError(f"power_sensors: total names {', '.join(strangers)}, which rails does not; add it there")
+            raise DeviceError(
+                f"power_sensors: total names {', '.join(strangers)}, which rails does not; add it there",
+                code="E_DEVICE_PROFILE",
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -213,10 +216,16 @@ class PublishedLatency:
     def __post_init__(self) -> None:
         span = (self.low_ms, self.high_ms)
         if (self.latency_ms is None) == (None in span) or (self.latency_ms is not None and span != (None, None)):
-            raise DeviceError(f"published: {self.model}: expected latency_ms, or both low_ms and high_ms, and not all three")
+            raise DeviceError(
+                f"published: {self.model}: expected latency_ms, or both low_ms and high_ms, and not all three",
+                code="E_DEVICE_PUBLISHED",
+            )
         if self.low_ms is not None and self.high_ms is not None and self.low_ms > self.high_ms:
             raise DeviceError(
-                f"published: {self.model}: low_ms {self.low_ms:g} is more than high_ms {self.high_ms:g}; swap them"
+                f"published: {self.model}: low_ms {self.low_ms:g} is more than high_ms {self.high_ms:g}; swap them",
+                code="E_DEVICE_PUBLISHED",
             )
         if min(value for value in (self.latency_ms, *span) if value is not None) <= 0 or self.batch < 1:
-            raise DeviceError(f"published: {self.model}: expected times above 0 and a batch of at least 1")
+            raise DeviceError(
+                f"published: {self.model}: expected times above 0 and a batch of at least 1", code="E_DEVICE_PUBLISHED"
+            )

@@ -25,7 +25,6 @@ from weckd_edge.devices.remote.hosts import SSH_PORT, Host
 if TYPE_CHECKING:
     import asyncssh
 
-LIBRARY = "asyncssh"
 _CHUNK = 1 << 16
 _STDERR_KEPT = 8000
 _CLOSE_S = 3.0
@@ -37,7 +36,7 @@ def load_asyncssh() -> Any:
     Raises:
         MissingDependency: It is absent or broken.
     """
-    return require(LIBRARY, "bench over ssh")
+    return require("asyncssh", "bench over ssh")
 
 
 async def connect(host: Host, access: Access) -> Session:
@@ -78,19 +77,24 @@ async def connect(host: Host, access: Access) -> Session:
             **options,
         )
     except library.HostKeyNotVerifiable as err:
-        raise RefusedError(_untrusted(host, access, known, shown, str(err))) from err
+        raise RefusedError(_untrusted(host, access, known, shown, str(err)), code="E_DEVICE_REMOTE_REFUSED") from err
     except library.PermissionDenied as err:
         tried = f"the key {access.identity}" if access.identity else "no key of the agent or of ~/.ssh"
         raise RefusedError(
             f"{host.text}: the login was refused: {tried} {'is not' if access.identity else 'is'} accepted there; put its "
-            "public half into ~/.ssh/authorized_keys on the device, or name another with --identity FILE"
+            "public half into ~/.ssh/authorized_keys on the device, or name another with --identity FILE",
+            code="E_DEVICE_REMOTE_REFUSED",
         ) from err
     except (library.KeyImportError, library.KeyEncryptionError) as err:
         raise ConfigError(
-            f"{access.identity}: expected a private key without a passphrase ({err}); use ssh-agent for one"
+            f"{access.identity}: expected a private key without a passphrase ({err}); use ssh-agent for one",
+            code="E_CONFIG_SSH",
         ) from err
     except (OSError, asyncio.TimeoutError, library.Error) as err:
-        raise LostError(f"{host.text}: cannot be reached ({_words(err)}); is it on, and does ssh listen there?") from err
+        raise LostError(
+            f"{host.text}: cannot be reached ({_words(err)}); is it on, and does ssh listen there?",
+            code="E_DEVICE_REMOTE_LOST",
+        ) from err
     return _Session(connection, host)
 
 
@@ -102,7 +106,7 @@ def _known_hosts(library: Any, access: Access) -> Any:
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as err:
-            raise ConfigError(f"{path}: expected a file of known hosts ({err})") from err
+            raise ConfigError(f"{path}: expected a file of known hosts ({err})", code="E_CONFIG_SSH") from err
     return found
 
 
@@ -137,7 +141,7 @@ def _as_lost(host: Host) -> Iterator[None]:
     try:
         yield
     except (library.Error, OSError) as err:
-        raise LostError(f"the connection was lost ({_words(err)})") from err
+        raise LostError(f"the connection was lost ({_words(err)})", code="E_DEVICE_REMOTE_LOST") from err
 
 
 class _Session:
@@ -187,7 +191,10 @@ class _Process:
         with _as_lost(self._host):
             while b"\n" not in self._unread:
                 if len(self._unread) > MAX_LINE_BYTES:
-                    raise DeviceError(f"{self._host.text}: it said a line of more than {MAX_LINE_BYTES >> 10} KiB")
+                    raise DeviceError(
+                        f"{self._host.text}: it said a line of more than {MAX_LINE_BYTES >> 10} KiB",
+                        code="E_DEVICE_REMOTE",
+                    )
                 data: bytes = await self._process.stdout.read(_CHUNK)
                 if not data:
                     break
@@ -214,7 +221,10 @@ class _Process:
             while data := await self._process.stdout.read(_CHUNK):
                 came += len(data)
                 if came > maximum:
-                    raise DeviceError(f"{self._host.text}: expected at most {maximum >> 20} MiB from it, more came")
+                    raise DeviceError(
+                        f"{self._host.text}: expected at most {maximum >> 20} MiB from it, more came",
+                        code="E_DEVICE_REMOTE",
+                    )
                 if sink is not None:
                     sink.write(data)
                 else:
@@ -223,9 +233,9 @@ class _Process:
         await self._listener
         code: int | None = self._process.exit_status
         if code is None and self._process.exit_signal is None:
-            raise LostError("the connection was lost")
+            raise LostError("the connection was lost", code="E_DEVICE_REMOTE_LOST")
         return Finished(stdout=stdout, stderr=self._stderr.decode(errors="replace").strip(), code=code)
 
     def _refuse_lost(self) -> None:
         if self._connection.is_closed():
-            raise LostError("the connection was lost")
+            raise LostError("the connection was lost", code="E_DEVICE_REMOTE_LOST")

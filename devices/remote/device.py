@@ -120,7 +120,9 @@ class Device:
         took_ns = time.monotonic_ns() - start_ns
         self._checked(await _in_time(process.finish(), _REPLY_S, "answer"))
         if found is None:
-            raise DeviceError(f"{self.host.text}: '{self._python}' said nothing there; is it a Python?")
+            raise DeviceError(
+                f"{self.host.text}: '{self._python}' said nothing there; is it a Python?", code="E_DEVICE_REMOTE_PYTHON"
+            )
         try:
             return DeviceState(
                 python=str(found["python"]),
@@ -133,7 +135,8 @@ class Device:
             )
         except (KeyError, TypeError, ValueError, OverflowError) as err:
             raise DeviceError(
-                f"{self.host.text}: it does not answer as a device does ({type(err).__name__}: {err})"
+                f"{self.host.text}: it does not answer as a device does ({type(err).__name__}: {err})",
+                code="E_DEVICE_REMOTE",
             ) from err
 
     async def run(self, payload: bytes) -> Process:
@@ -168,7 +171,10 @@ class Device:
         fields = self._checked(await self._ask("remove", self._token)).stdout.splitlines()
         left = [path for line in fields for path in (parse_line(line) or {}).get("left", ())]
         if left:
-            raise DeviceError(f"{self.host.text}: could not be removed: {', '.join(map(str, left))}; remove it there")
+            raise DeviceError(
+                f"{self.host.text}: could not be removed: {', '.join(map(str, left))}; remove it there",
+                code="E_DEVICE_REMOTE",
+            )
 
     async def come_back(self, within_s: float) -> None:
         """Log in again, trying until it is too late.
@@ -188,7 +194,7 @@ class Device:
 
     async def _start(self, verb: str, *arguments: str) -> Process:
         if self._session is None:
-            raise LostError("the connection was lost")
+            raise LostError("the connection was lost", code="E_DEVICE_REMOTE_LOST")
         words = (self._python, "-c", _LOADER, verb, *arguments)
         process = await _in_time(self._session.start(" ".join(map(shlex.quote, words))), _REPLY_S, "start a command")
         await _in_time(process.send(b"%d\n" % len(self._source) + self._source), _REPLY_S, "read")
@@ -218,9 +224,10 @@ class Device:
         elif _OLD in last:
             what = f"'{self._python}': {last}"
         else:
-            raise DeviceError(f"{self.host.text}: '{self._python}' failed there ({last})")
+            raise DeviceError(f"{self.host.text}: '{self._python}' failed there ({last})", code="E_DEVICE_REMOTE_PYTHON")
         raise DeviceError(
-            f"{self.host.text}: {what}; install Python {_NEEDED} or newer there, or name one with --remote-python PATH"
+            f"{self.host.text}: {what}; install Python {_NEEDED} or newer there, or name one with --remote-python PATH",
+            code="E_DEVICE_REMOTE_PYTHON",
         )
 
 
@@ -228,7 +235,7 @@ async def _in_time(work: Coroutine[Any, Any, T], limit_s: float, what: str) -> T
     try:
         return await asyncio.wait_for(work, limit_s)
     except asyncio.TimeoutError as err:
-        raise LostError(f"it did not {what} within {limit_s:.0f} s") from err
+        raise LostError(f"it did not {what} within {limit_s:.0f} s", code="E_DEVICE_REMOTE_LOST") from err
 
 
 def parse_line(line: bytes) -> dict[str, Any] | None:
@@ -250,7 +257,7 @@ def unpack_bench(packed: BinaryIO, folder: Path) -> None:
     packed.seek(0)
     start = packed.read(_LARGEST_GREETING).find(MARK)
     if start < 0:
-        raise LostError("what the device has measured did not come")
+        raise LostError("what the device has measured did not come", code="E_DEVICE_REMOTE_LOST")
     packed.seek(start + len(MARK))
     with explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -258,10 +265,13 @@ def unpack_bench(packed: BinaryIO, folder: Path) -> None:
             with tarfile.open(fileobj=packed, mode="r|") as archive:
                 for member in archive:
                     if member.issparse():  # a few bytes that stand for any number of zeros
-                        raise LostError(f"what the device has measured did not come whole ('{member.name}' has holes)")
+                        raise LostError(
+                            f"what the device has measured did not come whole ('{member.name}' has holes)",
+                            code="E_DEVICE_REMOTE_LOST",
+                        )
                     data = archive.extractfile(member) if member.isfile() and member.name in WANTED else None
                     if data is not None:
                         with (folder / member.name).open("wb") as file:
                             shutil.copyfileobj(data, file)
         except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as err:
-            raise LostError(f"what the device has measured did not come whole ({err})") from err
+            raise LostError(f"what the device has measured did not come whole ({err})", code="E_DEVICE_REMOTE_LOST") from err

@@ -102,19 +102,22 @@ def _check_device(device: Device, state: DeviceState, plan: HostPlan) -> None:
     if "numpy" not in state.modules:
         raise DeviceError(
             f"{where} (Python {state.python}) has no numpy; install it there, or name another interpreter with "
-            "--remote-python PATH"
+            "--remote-python PATH",
+            code="E_DEVICE_REMOTE_PYTHON",
         )
     name = plan.request.backend
     wanted = [BACKENDS[name].library] if name is not None else [row.library for row in BACKENDS.values()]
     if not set(wanted) & set(state.modules):
         raise DeviceError(
             f"{where} (Python {state.python}): expected {' or '.join(wanted)}, found none; install one there, or name "
-            "another interpreter with --remote-python PATH"
+            "another interpreter with --remote-python PATH",
+            code="E_DEVICE_REMOTE_PYTHON",
         )
     if state.free_bytes < _SPACE * len(plan.payload):
         raise DeviceError(
             f"{device.host.text}: expected {_SPACE * len(plan.payload) >> 10} KiB free in {state.temporary}, found "
-            f"{state.free_bytes >> 10}; make room there and run it again"
+            f"{state.free_bytes >> 10}; make room there and run it again",
+            code="E_DEVICE_DISK",
         )
 
 

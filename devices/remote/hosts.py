@@ -56,11 +56,16 @@ def parse_hosts(texts: Sequence[str]) -> tuple[Host, ...]:
         port = int(match["port"]) if match is not None and match["port"] else None
         name = "" if match is None else match["address"] or match["name"]
         if match is None or name.startswith("-") or set(name) <= {"."} or (port is not None and not 0 < port < 65536):
-            raise ConfigError(f"--ssh '{text}': expected user@host or user@host:port, several parted by commas")
+            raise ConfigError(
+                f"--ssh '{text}': expected user@host or user@host:port, several parted by commas", code="E_CONFIG_VALUE"
+            )
         host = Host(name=name, user=match["user"], port=port)
         for other in found:
             same = (host.name.lower(), host.port or SSH_PORT) == (other.name.lower(), other.port or SSH_PORT)
             if same or host.folder == other.folder:
-                raise ConfigError(f"--ssh names {host.name} twice ({other.text} and {host.text}): name each device once")
+                raise ConfigError(
+                    f"--ssh names {host.name} twice ({other.text} and {host.text}): name each device once",
+                    code="E_CONFIG_VALUE",
+                )
         found.append(host)
     return tuple(found)

@@ -64,9 +64,14 @@ def bench_hosts(
         StoreError: A folder holds a bench already.
     """
     if not hosts or at_once < 1 or patience_s <= 0:
-        raise ConfigError(f"expected a host, at_once >= 1 and patience > 0; got {len(hosts)}, {at_once} and {patience_s}")
+        raise ConfigError(
+            f"expected a host, at_once >= 1 and patience > 0; got {len(hosts)}, {at_once} and {patience_s}",
+            code="E_CONFIG_RANGE",
+        )
     if (bundle is None) == (request.bundle is None):
-        raise ConfigError("expected either a bundle to send or a folder on the devices, got both or neither")
+        raise ConfigError(
+            "expected either a bundle to send or a folder on the devices, got both or neither", code="E_CONFIG_CONFLICT"
+        )
     if request.backend is not None:
         find_backend(request.backend)
     limit_s = run_limit_s(request) if limit_s is None else limit_s

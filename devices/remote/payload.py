@@ -1,6 +1,7 @@
 """What is sent to a device: the part of this package that measures, a bundle, and the job; no network is needed there.
 
-It is always sent, also where the package is installed: every device of one call is measured by the same code.
+It is always sent, also where the package is installed: every device of one call is measured by the same code. Which files
+that takes is read from what they import (``weckd_edge.core.import_graph``).
 """
 
 from __future__ import annotations
@@ -14,52 +15,36 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from weckd_edge.bundle.reader import Bundle, sealed_files
+from weckd_edge.core.import_graph import needs_to_run, read_source
 from weckd_edge.core.serialization import to_json
 from weckd_edge.devices.remote.agent import CODE
 from weckd_edge.devices.remote.bench_request import BUNDLE, JOB_FILE, BenchRequest
 
-PACKAGES = (
-    "artifacts",
-    "bundle",
-    "config",
-    "core",
-    "devices",
-    "devices.bench",
-    "devices.bench.power",
-    "devices.images",
-    "devices.jetson",
-    "devices.machine",
-    "devices.profiles",
-    "devices.runtime",
-    "devices.runtime.backends",
-)
-"""What a bench on the device imports of this package."""
+ON_DEVICE = "weckd_edge.devices.remote.on_device"
+"""The program that runs on the device."""
 
-ON_DEVICE = ("__init__", "agent", "bench_request", "on_device")
-"""Modules of ``devices.remote`` that run on the device."""
+PROFILES = "weckd_edge.devices.profiles"
+"""The package beside whose modules the device profiles lie."""
 
 _LEVEL = 6
 
 
 def code_files() -> Iterator[tuple[str, Path]]:
-    """Yield each file of the code that is sent: its place below the code's folder, and where it lies here."""
-    top = _place("weckd_edge")
-    yield "weckd_edge/__init__.py", top / "__init__.py"
-    for package in PACKAGES:
-        for path in sorted(_place(f"weckd_edge.{package}").iterdir()):
-            if path.suffix == ".py":
-                yield f"weckd_edge/{package.replace('.', '/')}/{path.name}", path
-    for path in sorted((_place("weckd_edge.devices.profiles") / "shipped").glob("*.toml")):
-        yield f"weckd_edge/devices/profiles/shipped/{path.name}", path
-    for name in ON_DEVICE:
-        yield f"weckd_edge/devices/remote/{name}.py", _place("weckd_edge.devices.remote") / f"{name}.py"
+    """Yield each file of the code that is sent: its place below the code's folder, and where it lies here.
+
+    Raises:
+        StoreError: A source is missing here.
+    """
+    for module in needs_to_run(ON_DEVICE):
+        source = read_source(module)
+        place = module.replace(".", "/")
+        yield f"{place}/__init__.py" if source.is_package else f"{place}.py", source.path
+    for path in sorted((read_source(PROFILES).path.parent / "shipped").glob("*.toml")):
+        yield f"{PROFILES.replace('.', '/')}/shipped/{path.name}", path
     # Python 3.10 reads TOML by tomli alone; from 3.11 on the standard library holds the same, pure Python.
-    for path in sorted(_place("tomllib" if sys.version_info >= (3, 11) else "tomli").glob("*.py")):
+    tomli = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    for path in sorted(Path(tomli.__path__[0]).glob("*.py")):
         yield f"tomli/{path.name}", path
-
-
-def _place(package: str) -> Path:
-    return Path(importlib.import_module(package).__path__[0])
 
 
 def make_payload(bundle: Bundle | None, request: BenchRequest) -> bytes:

@@ -133,7 +133,10 @@ def current_engine(bundle: Path) -> Path:
     """
     record = current_record(bundle)
     if record is None:
-        raise DeviceError(f"{bundle}: no engine was built here yet; on the Jetson, run: weckd-edge finalize {bundle}")
+        raise DeviceError(
+            f"{bundle}: no engine was built here yet; on the Jetson, run: weckd-edge finalize {bundle}",
+            code="E_DEVICE_NO_ENGINE",
+        )
     return bundle / DEVICE_FOLDER / record.engine.path
 
 

@@ -32,10 +32,11 @@ def load_golden(bundle: Bundle) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
     expected = read_array(bundle.read(test.expected), test.expected.path, "<f4", (len(manifest.labels),))
     if len(frames) != len(expected):
         raise BundleError(
-            f"{bundle.folder}: expected an answer for each golden frame, found {len(expected)} for {len(frames)}"
+            f"{bundle.folder}: expected an answer for each golden frame, found {len(expected)} for {len(frames)}",
+            code="E_BUNDLE_GOLDEN",
         )
     if not np.isfinite(expected).all():
-        raise BundleError(f"{bundle.folder}: expected golden answers that are finite, found others")
+        raise BundleError(f"{bundle.folder}: expected golden answers that are finite, found others", code="E_BUNDLE_GOLDEN")
     return frames, expected
 
 
@@ -57,9 +58,14 @@ def read_array(data: bytes, where: str, descr: str, sides: Sequence[int]) -> NDA
     wanted = re.escape(f"{{'descr': '{descr}', 'fortran_order': False, 'shape': (").encode()
     found = re.fullmatch(wanted + rb"([1-9][0-9]{0,9})" + re.escape(f"{shape}), }}").encode() + rb" *\n", header)
     if not data.startswith(_MAGIC) or len(header) != length or length > _MAX_HEADER_BYTES or found is None:
-        raise BundleError(f"{where}: expected an array of {descr} of the shape (N{shape}) as NumPy 1.0 files have it")
+        raise BundleError(
+            f"{where}: expected an array of {descr} of the shape (N{shape}) as NumPy 1.0 files have it",
+            code="E_BUNDLE_GOLDEN",
+        )
     count = int(found[1])
     start, size = 10 + length, count * math.prod(sides) * np.dtype(descr).itemsize
     if count > _MAX_ITEMS or len(data) != start + size:
-        raise BundleError(f"{where}: expected {start + size} bytes for {count} items, found {len(data)}")
+        raise BundleError(
+            f"{where}: expected {start + size} bytes for {count} items, found {len(data)}", code="E_BUNDLE_GOLDEN"
+        )
     return np.frombuffer(data, np.dtype(descr), offset=start).reshape(count, *sides)

@@ -205,7 +205,7 @@ def open_guard(bundle: Bundle) -> OpenGuard | None:
     if ref is None:
         return None
     if ref.bytes > MAX_BYTES:
-        raise BundleError(f"{ref.path}: expected at most {MAX_BYTES} bytes, found {ref.bytes}", fault="limit")
+        raise BundleError(f"{ref.path}: expected at most {MAX_BYTES} bytes, found {ref.bytes}", code="E_BUNDLE_LIMIT")
     data = parse_json(bundle.read(ref), where=ref.path, error=BundleError, deepest=MAX_DEPTH)
     return OpenGuard(from_data(FrameGuard, data, where=ref.path, error=BundleError), bundle.manifest.input)
 
@@ -224,12 +224,16 @@ class OpenGuard:
     def __init__(self, guard: FrameGuard, contract: InputContract) -> None:
         _, _, height, width = crop_box(contract)
         if min(height, width) < MIN_SIDE:
-            raise BundleError(f"guard: expected a crop of at least {MIN_SIDE} pixels a side, got {height} x {width}")
+            raise BundleError(
+                f"guard: expected a crop of at least {MIN_SIDE} pixels a side, got {height} x {width}",
+                code="E_BUNDLE_GUARD",
+            )
         shape = [len(row) for row in guard.whitening]
         if len(guard.mean) != FEATURES or shape != list(range(1, FEATURES + 1)):
             raise BundleError(
                 f"guard: expected the mean of {FEATURES} features and a triangle as high, got {len(guard.mean)} and "
-                f"{len(shape)} rows"
+                f"{len(shape)} rows",
+                code="E_BUNDLE_GUARD",
             )
         self.guard = guard
         self.contract = contract
@@ -240,10 +244,13 @@ class OpenGuard:
         limits = (*astuple(guard.bars), guard.most_unfamiliar)
         if guard.schema_version != SCHEMA_VERSION:
             text = f"expected format {SCHEMA_VERSION}, found {guard.schema_version}; update weckd-edge"
-            raise BundleError(f"guard: {text}", fault="newer")
+            raise BundleError(f"guard: {text}", code="E_BUNDLE_NEWER")
         numbers = (*guard.mean, *(value for row in guard.whitening for value in row), *(b for b in limits if b is not None))
         if not all(abs(number) <= MAX_NUMBER for number in numbers):
-            raise BundleError(f"guard: expected numbers within {MAX_NUMBER:g}, got one that is beyond, or no number")
+            raise BundleError(
+                f"guard: expected numbers within {MAX_NUMBER:g}, got one that is beyond, or no number",
+                code="E_BUNDLE_GUARD",
+            )
 
     def check(self, frame: NDArray[np.uint8]) -> GuardDecision:
         """Say whether a frame may be answered: uint8 ``[frame_height, frame_width, 3]``, or with a leading 1."""

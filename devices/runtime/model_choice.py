@@ -64,11 +64,16 @@ def choose_model(bundle: Bundle, backend: str | None = None) -> ModelChoice:
     if backend == "tensorrt":
         current_engine(bundle.folder)  # says why there is none
     if backend is not None:
-        raise DeviceError(f"{bundle.folder}: holds nothing that {backend} runs; it has {', '.join(r.backend for r in rows)}")
+        raise DeviceError(
+            f"{bundle.folder}: holds nothing that {backend} runs; it has {', '.join(r.backend for r in rows)}",
+            code="E_DEVICE_BACKEND",
+        )
     known = [BACKENDS[row.backend] for row in rows]
     extras = " or ".join(dict.fromkeys(f"pip install 'weckd-edge[{row.extra}]'" for row in known))
     names = ", ".join(dict.fromkeys(row.library for row in known))
-    raise MissingDependency(f"one of {names} is needed to run this bundle and none is installed; {extras}")
+    raise MissingDependency(
+        f"one of {names} is needed to run this bundle and none is installed; {extras}", code="E_MISSING_LIBRARY"
+    )
 
 
 def backend_of(model: BuiltModel) -> str | None:
@@ -91,7 +96,9 @@ def read_model_bytes(bundle: Bundle, *files: FileRef) -> ModelBytes:
     """
     graph = _graph(files, (".xml", ".onnx"))
     if graph is None:
-        raise BundleError(f"{bundle.folder}: expected a graph, found {', '.join(ref.path for ref in files)}")
+        raise BundleError(
+            f"{bundle.folder}: expected a graph, found {', '.join(ref.path for ref in files)}", code="E_BUNDLE_MODEL"
+        )
     weights = [bundle.read(ref) for ref in files if ref.path.endswith(".bin")]
     return ModelBytes(path=str(bundle.folder / graph.path), graph=bundle.read(graph), weights=b"".join(weights))
 

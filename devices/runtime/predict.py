@@ -120,7 +120,8 @@ def open_bundle_model(
     if runner.input_shape != expected:
         runner.close()
         raise ModelError(
-            f"{choice.model.name}: expected frames {list(expected)} as the manifest says, takes {list(runner.input_shape)}"
+            f"{choice.model.name}: expected frames {list(expected)} as the manifest says, takes {list(runner.input_shape)}",
+            code="E_MODEL_INPUT",
         )
     return OpenModel(bundle=bundle, choice=choice, runner=runner, guard=guard)
 
@@ -146,15 +147,18 @@ def find_image_files(paths: Sequence[Path]) -> FoundImages:
             inside, others = _inside(path)
             if not inside and not _is_called_image(path):
                 text = f"; {len(others)} other files, such as {others[0].file}: {others[0].reason}" if others else ""
-                raise DataError(f"{path}: expected images in this folder ({', '.join(SUFFIXES)}), found none{text}")
+                raise DataError(
+                    f"{path}: expected images in this folder ({', '.join(SUFFIXES)}), found none{text}",
+                    code="E_DATA_NO_IMAGES",
+                )
             found += inside or [path]
             skipped += others
         elif path.is_symlink() or path.exists():
             found.append(path)
         else:
-            raise DataError(f"{path}: expected an image or a folder, found nothing")
+            raise DataError(f"{path}: expected an image or a folder, found nothing", code="E_DATA_SOURCE")
     if not found:
-        raise DataError("expected at least one image or folder, got none")
+        raise DataError("expected at least one image or folder, got none", code="E_DATA_NO_IMAGES")
     return FoundImages(images=tuple(found), skipped=tuple(skipped))
 
 
@@ -271,7 +275,9 @@ def decide_prediction(file: str, probabilities: Probabilities, manifest: Manifes
         ModelError: Another number of answers than the bundle has labels.
     """
     if probabilities.shape != (len(manifest.labels),):
-        raise ModelError(f"expected {len(manifest.labels)} probabilities, got shape {list(probabilities.shape)}")
+        raise ModelError(
+            f"expected {len(manifest.labels)} probabilities, got shape {list(probabilities.shape)}", code="E_MODEL_OUTPUT"
+        )
     values = {label: float(value) for label, value in zip(manifest.labels, probabilities, strict=True)}
     if not np.isfinite(probabilities).all():
         return _abstain(file, "no_number", "the model answered no number")

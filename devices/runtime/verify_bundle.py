@@ -62,6 +62,7 @@ class VerifyResult:
         selftest: One entry a backend.
         passed: Everything above held, and at least one backend ran.
         problem: The first thing that is wrong, in one line; None where it passed.
+        code: Its code, one of those of ``weckd_edge.core.error_codes``; None where it passed.
     """
 
     bundle: str
@@ -70,6 +71,7 @@ class VerifyResult:
     selftest: tuple[SelfTest, ...] = ()
     passed: bool
     problem: str | None = None
+    code: str | None = None
 
 
 def verify_bundle(folder: Path, key: Path | None = None, at_least: int = 0) -> VerifyResult:
@@ -92,17 +94,21 @@ def verify_bundle(folder: Path, key: Path | None = None, at_least: int = 0) -> V
     except BundleError as err:
         signature: Signature
         if isinstance(err, SignatureError):
-            signature = "unsigned" if err.fault == "unsigned" else "invalid"
+            signature = "unsigned" if err.code == "E_BUNDLE_UNSIGNED" else "invalid"
         elif signed:  # open_bundle() checks the signature before anything else: with a key, it held
             signature = "unchecked" if key is None else "valid"
         else:
             signature = "unsigned"
-        return VerifyResult(bundle=str(folder), signature=signature, digests_ok=False, passed=False, problem=str(err))
+        return VerifyResult(
+            bundle=str(folder), signature=signature, digests_ok=False, passed=False, problem=str(err), code=err.code
+        )
     try:
         open_guard(bundle)
         tests = self_tests(bundle)
     except BundleError as err:
-        return VerifyResult(bundle=str(folder), signature=bundle.signature, digests_ok=True, passed=False, problem=str(err))
+        return VerifyResult(
+            bundle=str(folder), signature=bundle.signature, digests_ok=True, passed=False, problem=str(err), code=err.code
+        )
     problem = _problem(tests)
     return VerifyResult(
         bundle=str(folder),
@@ -111,6 +117,7 @@ def verify_bundle(folder: Path, key: Path | None = None, at_least: int = 0) -> V
         selftest=tests,
         passed=problem is None,
         problem=problem,
+        code=None if problem is None else "E_BUNDLE_SELFTEST",
     )
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from weckd_edge.artifacts import Latency, MachineRecord, MachineState, Measurement
+from support import factories
+from weckd_edge.artifacts import MachineRecord, MachineState
 from weckd_edge.report.bench_page import bench_page
 from weckd_edge.report.study_page import StudyPage, StudyRow, write_study
 
@@ -37,28 +38,18 @@ def study(path: Path) -> None:
 
 def bench(path: Path) -> None:
     times = np.random.default_rng(0).gamma(40, 2e4, 400).astype(int)
-    p50, p90, p99 = (int(np.percentile(times, q)) for q in (50, 90, 99))
     state = MachineState(
         at_ns=0, cpu_khz=2_400_000, gpu_hz=None, hottest_celsius=51.5, hottest_zone="cpu", load_average=0.2, throttling=()
     )
     record = MachineRecord(
         before=state, during=(state,), after=state, mode_before=None, mode_after=None, throttle_events=(), shown=("clocks",)
     )
-    found = Measurement(
+    found = factories.measurement(
+        times,
         device="raspberry-pi-5",
         host="Raspberry Pi 5",
-        backend="openvino",
-        backend_version="1",
-        precision="int8",
         rules="single-stream, 400 queries",
-        threads=1,
-        frame_to_answer=Latency(
-            samples_ns=tuple(int(t) for t in times), p50_ns=p50, p90_ns=p90, p99_ns=p99, iqr_over_median=0.2
-        ),
-        network=None,
         cold_start_ns=1_000_000,
-        peak_rss_bytes=100 << 20,
-        energy_mj=None,
         warnings=("the clock was not fixed",),
         machine=record,
     )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from support import factories
 from weckd_edge.artifacts import (
     Abstention,
     BuildRecord,
@@ -18,24 +19,19 @@ from weckd_edge.artifacts import (
     Gate,
     GoldenFrames,
     GuardRecord,
-    ImageRecord,
     InputContract,
-    Latency,
     Link,
     LinkSelection,
-    Manifest,
-    Measurement,
     OodSet,
     OperatingPoint,
     PrecisionSelection,
     Prediction,
     Rate,
-    Verification,
 )
 from weckd_edge.config import ReportConfig
 from weckd_edge.metrics import measure_metrics
 from weckd_edge.metrics.intervals import rate_by_group
-from weckd_edge.report import Evidence, Picture, write_evidence, write_report
+from weckd_edge.report import BundleContents, Picture, write_report
 
 pytestmark = pytest.mark.slow
 
@@ -75,17 +71,15 @@ def rate(flags: Any, predictions: tuple[Prediction, ...]) -> Rate:
 
 
 def link(name: str, macs: int, accuracy: Rate, parent: str | None) -> Link:
-    return Link(
-        name=name,
+    return factories.link(
+        name,
         model="resnet10t",
-        options={},
         input=INPUT,
         labels=LABELS,
         parameters=macs // 10,
         macs=macs,
         weights=FileRef(path="w", sha256=name[-1] * 64, bytes=4),
         parent=parent,
-        share=0,
         labels_used=20,
         images_used=100,
         val_accuracy=accuracy,
@@ -96,57 +90,32 @@ def link(name: str, macs: int, accuracy: Rate, parent: str | None) -> Link:
 def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]:
     """Write a whole report of drawn answers; its file lies in ``folder``."""
     predictions = answers(count)
-    before = rate([p.fp32.index(max(p.fp32)) == p.label for p in predictions], predictions)
-    after = rate([p.compiled.index(max(p.compiled)) == p.label for p in predictions], predictions)
-    verification = Verification(
-        parity=(),
-        accuracy_fp32=before,
-        accuracy_compiled=after,
-        recall_fp32=(before,) * 3,
-        recall_compiled=(after,) * 3,
-        flips=0,
-        predictions=predictions,
-        precision="int8",
-        backend="openvino",
-    )
+    verification = factories.verification(predictions, LABELS)
+    before, after = verification.accuracy_fp32, verification.accuracy_compiled
     images = tuple(
-        ImageRecord(
-            path=p.path,
-            label=p.label,
-            group=p.group,
-            split="test",
-            share=None,
-            sha256="0" * 64,
-            pixels_sha256=f"{n:064}",
-            width=64,
-            height=48,
-        )
+        factories.image(p.path, label=p.label, group=p.group, pixels_sha256=f"{n:064}", width=64, height=48)
         for n, p in enumerate(predictions)
     )
     index = DatasetIndex(name="ears", labels=LABELS, images=images)
     times = tuple(int(v) for v in np.random.default_rng(1).normal(9e5, 3e4, 256))
-    latency = Latency(samples_ns=times, p50_ns=900_000, p90_ns=940_000, p99_ns=970_000, iqr_over_median=0.04)
-    evidence = Evidence(
+    manifest = factories.manifest(
+        name="ears",
+        labels=LABELS,
+        input=INPUT,
+        operating_point=OperatingPoint(abstain_below=BELOW),
+        onnx=REF,
+        selftest=GoldenFrames(frames=REF, expected=REF, reference="openvino", tolerance={}),
+        gates=(Gate(name="latency_p90_ms", bar=33.0, got=0.94, verdict="PASS", reason="0.94 ms is within 33 ms"),),
+    )
+    contents = BundleContents(
+        manifest=manifest,
         dataset=index,
         chain=ChainRecord(
             links=(link("M1", 9_000_000, before, None), link("M2", 2_000_000, before, "1" * 64)), twin=None, labels_used=40
         ),
         verification=verification,
-        measurements=(
-            Measurement(
-                device="generic-x86",
-                host="Xeon",
-                backend="openvino",
-                backend_version="1",
-                precision="int8",
-                rules="single-stream, 256 queries",
-                threads=1,
-                frame_to_answer=latency,
-                network=None,
-                cold_start_ns=1_000_000,
-                peak_rss_bytes=100 << 20,
-                energy_mj=None,
-            ),
+        measurement=factories.measurement(
+            rules="single-stream, 256 queries", frame_to_answer=factories.latency(times), cold_start_ns=1_000_000
         ),
         build=BuildRecord(config="{}", stages=(), data_name="ears"),
         selection=PrecisionSelection(
@@ -185,30 +154,10 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
             ),
         ),
     )
-    manifest = Manifest(
-        name="ears",
-        target="cpu",
-        device="generic-x86",
-        labels=LABELS,
-        input=INPUT,
-        input_name="frame",
-        network_input_name="image",
-        output_name="probabilities",
-        operating_point=OperatingPoint(abstain_below=BELOW),
-        models=(),
-        onnx=REF,
-        selftest=GoldenFrames(frames=REF, expected=REF, reference="openvino", tolerance={}),
-        gates=(Gate(name="latency_p90_ms", bar=33.0, got=0.94, verdict="PASS", reason="0.94 ms is within 33 ms"),),
-        passed=True,
-        synthetic=False,
-        files=(),
-        versions={"weckd-edge": "0.1.0"},
-    )
-    write_evidence(folder, evidence)
     frame = np.random.default_rng(2).integers(0, 255, (48, 64, 3), np.uint8)
-    assert evidence.performance is not None
-    frames = {f.path: Picture(frame=frame, overlay=frame[:, ::-1].copy()) for f in evidence.performance.frames[:24]}
-    write_report(folder, manifest, folder / "report.html", frames=frames)
+    assert contents.performance is not None
+    frames = {f.path: Picture(frame=frame, overlay=frame[:, ::-1].copy()) for f in contents.performance.frames[:24]}
+    write_report(contents, folder / "report.html", frames=frames)
     return folder / "report.html", predictions
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from support.errors import raises
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.devices.bench.power.base import PowerSource, PowerSourceError, Reading
 from weckd_edge.devices.bench.power.ina238_source import Ina238Source
@@ -97,7 +98,7 @@ class PowerContract:
     ) -> None:
         source.read()
         self.break_it(tmp_path, clock)
-        with pytest.raises(PowerSourceError, match=str(tmp_path)):
+        with raises(PowerSourceError, "E_DEVICE_POWER_SOURCE", says=str(tmp_path)):
             source.read()
 
     def test_it_may_be_closed_twice(self, source: PowerSource) -> None:
@@ -117,7 +118,7 @@ class MeterContract(PowerContract):
         return METERS[self.name](root, clock)
 
     def test_a_machine_without_one_is_an_error_that_says_so(self, tmp_path: Path, clock: Clock) -> None:
-        with pytest.raises(PowerSourceError, match=r"name another source, or none"):
+        with raises(PowerSourceError, "E_DEVICE_POWER_SOURCE"):
             self.open(tmp_path, clock)
 
     def test_auto_finds_it(self, tmp_path: Path, clock: Clock) -> None:
@@ -127,7 +128,7 @@ class MeterContract(PowerContract):
 
     def test_a_file_that_shows_no_number_is_an_error(self, source: PowerSource, tmp_path: Path) -> None:
         write(tmp_path / self.value, "N/A")
-        with pytest.raises(PowerSourceError, match="expected a number, got 'N/A'"):
+        with raises(PowerSourceError, "E_DEVICE_POWER_SOURCE", says="'N/A'"):
             source.read()
 
     def test_a_file_that_may_not_be_read_says_what_to_do(
@@ -142,7 +143,7 @@ class MeterContract(PowerContract):
             return real(path, *args, **kw)
 
         monkeypatch.setattr(Path, "read_text", denied)
-        with pytest.raises(PowerSourceError, match="this user may not read it; run as root"):
+        with raises(PowerSourceError, "E_DEVICE_POWER_SOURCE"):
             self.open(tmp_path, clock)
         none = open_source("auto", tmp_path, clock)
         assert isinstance(none, NullSource)
@@ -210,7 +211,7 @@ class TestIna238(MeterContract):
     def test_another_chip_with_a_power_file_is_left_alone(self, tmp_path: Path, clock: Clock) -> None:
         write(tmp_path / "sys/bus/i2c/devices/2-0045/name", "pmbus")
         write(tmp_path / "sys/bus/i2c/devices/2-0045/hwmon/hwmon1/power1_input", 1)
-        with pytest.raises(PowerSourceError, match="no ina238"):
+        with raises(PowerSourceError, "E_DEVICE_POWER_SOURCE", says="ina238"):
             Ina238Source(tmp_path, clock)
 
 
@@ -269,7 +270,7 @@ class TestReplay(PowerContract):
         clock.now += 3 * SECOND
         source.read()
         clock.now += 2 * SECOND
-        with pytest.raises(PowerSourceError, match=r"the record ends after 3\.0 s"):
+        with raises(PowerSourceError, "E_DEVICE_POWER_SOURCE", says="3.0"):
             source.read()
 
     def test_what_was_written_is_read_again(self, tmp_path: Path) -> None:
@@ -280,21 +281,21 @@ class TestReplay(PowerContract):
     @pytest.mark.parametrize(
         ("text", "told"),
         [
-            ("", "at least one reading"),
-            ("nonsense", ":1: expected at_ns"),
-            ('{"at_ns": 1}', ":1: expected either"),
-            ('{"at_ns": 1, "power_mw": 1.0, "energy_mj": 1.0}', ":1: expected either"),
-            ('{"at_ns": 2, "power_mw": 1.0}\n{"at_ns": 1, "power_mw": 1.0}', ":2: expected a later reading"),
-            ('{"at_ns": 1, "power_mw": 1.0}\n{"at_ns": 2, "energy_mj": 1.0}', ":2: expected a later reading"),
+            ("", "r.jsonl: "),
+            ("nonsense", "r.jsonl:1: "),
+            ('{"at_ns": 1}', "r.jsonl:1: "),
+            ('{"at_ns": 1, "power_mw": 1.0, "energy_mj": 1.0}', "r.jsonl:1: "),
+            ('{"at_ns": 2, "power_mw": 1.0}\n{"at_ns": 1, "power_mw": 1.0}', "r.jsonl:2: "),
+            ('{"at_ns": 1, "power_mw": 1.0}\n{"at_ns": 2, "energy_mj": 1.0}', "r.jsonl:2: "),
         ],
     )
     def test_another_file_is_refused_with_its_line(self, tmp_path: Path, text: str, told: str) -> None:
         (tmp_path / "r.jsonl").write_text(text)
-        with pytest.raises(ConfigError, match=told):
+        with raises(ConfigError, "E_CONFIG_POWER_FILE", says=told):
             ReplaySource(tmp_path / "r.jsonl")
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigError, match=r"none\.jsonl: expected a recorded power file"):
+        with raises(ConfigError, "E_FILE_MISSING", says="none.jsonl"):
             open_source(f"replay:{tmp_path / 'none.jsonl'}")
 
 
@@ -309,5 +310,5 @@ def test_no_source_reads_nothing_and_says_why(tmp_path: Path) -> None:
 
 
 def test_an_unknown_source_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no power source is called 'ina3222'; did you mean 'ina3221'"):
+    with raises(ConfigError, "E_CONFIG_CHOICE", says=("'ina3222'", "'ina3221'")):
         open_source("ina3222", tmp_path)

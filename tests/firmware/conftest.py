@@ -86,7 +86,7 @@ def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="session")
 def make(toy: ModuleType, key_pair: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Make signed bundles that the stand-in for a model answers; ``wrong``: by other answers than it gives."""
+    """Make signed bundles for the stand-in for a model; ``wrong``: with other golden predictions than it has."""
     folder = tmp_path_factory.mktemp("bundles")
 
     def make(version: int, *, wrong: bool = False, seed: int = 0, signed: bool = True) -> Path:
@@ -95,13 +95,13 @@ def make(toy: ModuleType, key_pair: tuple[Path, Path], tmp_path_factory: pytest.
             return bundle
         draft = toy.write_bundle(bundle, tolerance={"echo": 1e-6}, seed=seed).manifest
         flat = np.load(bundle / "selftest/frames.npy").reshape(draft_frames(bundle), -1).astype(np.float64)
-        answers = np.stack([flat[:, k::3].sum(axis=1) for k in range(3)], axis=1) / flat.sum(axis=1, keepdims=True)
+        golden = np.stack([flat[:, k::3].sum(axis=1) for k in range(3)], axis=1) / flat.sum(axis=1, keepdims=True)
         np.save(
             bundle / "selftest/expected.npy",
-            answers[:, ::-1].copy().astype(np.float32) if wrong else answers.astype(np.float32),
+            golden[:, ::-1].copy().astype(np.float32) if wrong else golden.astype(np.float32),
         )
-        golden = replace(draft.selftest, expected=file_ref(bundle, bundle / "selftest/expected.npy"))
-        seal(bundle, replace(draft, version=version, selftest=golden))
+        selftest = replace(draft.selftest, expected=file_ref(bundle, bundle / "selftest/expected.npy"))
+        seal(bundle, replace(draft, version=version, selftest=selftest))
         if signed:
             sign(bundle, key_pair[0])
         return bundle

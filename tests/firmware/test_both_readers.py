@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.errors import raises
 from weckd_edge.artifacts import BuiltModel, FrameGuard, QualityLimits
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.signing import sign
@@ -237,7 +238,7 @@ def test_golden_predictions_are_finite_numbers_of_each_frame(
     for odd in (np.nan, np.inf):
         wrong = good.copy()
         wrong[1, 1] = odd
-        assert shown(wrong) == (-18, "format")  # C reads answer by answer: it runs the frame, and fails
+        assert shown(wrong) == (-18, "format")  # C reads frame by frame: it runs this one, and fails
 
 
 def folders(folder: Path) -> dict[str, tuple[str | None, Callable[[], object]]]:
@@ -367,8 +368,8 @@ def test_what_seals_writes_only_what_both_readers_take(folder: Path) -> None:
     from weckd_edge.core.errors import BundleError
 
     manifest = open_bundle(folder).manifest
-    with pytest.raises(BundleError, match="expected at most 127 bytes, found 200"):
+    with raises(BundleError, "E_BUNDLE_LIMIT", says=("127", "200")):
         seal(folder, replace(manifest, labels=("wax", "l" * 200, "c")))
-    with pytest.raises(BundleError, match="found 'wax' twice"):
+    with raises(BundleError, "E_BUNDLE_LABELS", says="'wax'"):
         seal(folder, replace(manifest, labels=("wax", "wax", "c")))
     assert to_data(open_bundle(folder).manifest) == to_data(manifest)

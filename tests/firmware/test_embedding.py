@@ -42,7 +42,7 @@ def test_a_static_library_links(firmware: ModuleType, tmp_path: Path) -> None:
     run(tmp_path / "user")
 
 
-def test_c_and_cpp_examples_predict_a_golden_frame(library: Any, bundle: Path, toy: ModuleType, tmp_path: Path) -> None:
+def test_c_and_cpp_examples_classify_a_golden_frame(library: Any, bundle: Path, toy: ModuleType, tmp_path: Path) -> None:
     if library.openvino is None:
         pytest.skip("OpenVINO's wheel is not installed")
     frame = np.load(bundle / "selftest/frames.npy")[0]
@@ -65,7 +65,7 @@ def binding(firmware: ModuleType) -> ModuleType:
     return module
 
 
-def test_the_python_binding_predicts_and_tells_memory(
+def test_the_python_binding_classifies_and_tells_memory(
     firmware: ModuleType, library: Any, bundle: Path, toy: ModuleType
 ) -> None:
     module = binding(firmware)
@@ -77,8 +77,8 @@ def test_the_python_binding_predicts_and_tells_memory(
     assert (opened.contract.frame_width, opened.contract.classes, opened.labels) == (toy.SIDE, 3, list(toy.LABELS))
     frame = toy.frames()[0]
     sums = np.array([frame.reshape(-1)[k::3].sum() for k in range(3)], np.float32)
-    answer = opened.classify(frame.tobytes())
-    assert list(answer.probabilities.values()) == pytest.approx(list(sums / sums.sum()), abs=1e-6)
+    prediction = opened.classify(frame.tobytes())
+    assert list(prediction.probabilities.values()) == pytest.approx(list(sums / sums.sum()), abs=1e-6)
     with pytest.raises(module.WeckdCError, match="expected a region"):
         opened.classify(bytes(3 * 10 * 10), width=10, height=10)
     with pytest.raises(module.WeckdCError, match="no tolerance for echo"):
@@ -118,14 +118,14 @@ BEFORE = """
 #include <weckd_edge.h>
 #include <stdio.h>
 static const char KEY[] = "";
-int use(const uint8_t *nv12, uint64_t lowest_version_seen);
-int use(const uint8_t *nv12, uint64_t lowest_version_seen) {
+int use(const uint8_t *nv12, uint64_t highest_version_accepted);
+int use(const uint8_t *nv12, uint64_t highest_version_accepted) {
 """
 BEFORE_README = """
 #include <weckd_edge.h>
 static const char KEY[] = "";
-void use(weckd_frame frame, float *probabilities, uint32_t classes, uint64_t lowest_version_seen);
-void use(weckd_frame frame, float *probabilities, uint32_t classes, uint64_t lowest_version_seen) {
+void use(weckd_frame frame, float *probabilities, uint32_t classes, uint64_t highest_version_accepted);
+void use(weckd_frame frame, float *probabilities, uint32_t classes, uint64_t highest_version_accepted) {
 """
 
 

@@ -1,4 +1,4 @@
-"""The frame guard in C: the same figures as in Python, to the bit, and the network left alone where it refuses."""
+"""The input guard in C: bit-exact with Python, and the network is not run where it rejects a frame."""
 
 import ctypes
 from dataclasses import replace
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from support.errors import raises
 from weckd_edge.artifacts import FrameGuard, QualityLimits
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.core.serialization import to_json
@@ -38,12 +39,12 @@ def make_guard(seed: int = 0, **more: Any) -> FrameGuard:
     return FrameGuard(**{"bars": QualityLimits(), "mean": mean, "whitening": tuple(rows), "most_unfamiliar": None, **more})
 
 
-def sights(library: Any, folder: Path, frames: NDArray[np.uint8], *options: object) -> list[list[float]]:
-    """Return what C says of each frame: decision, likeliest, reason, guard's reason, score, four figures of quality."""
+def guard_rows(library: Any, folder: Path, frames: NDArray[np.uint8], *options: object) -> list[list[float]]:
+    """Return the C library's results: decision, prediction, reason, guard's reason, OOD score, four numbers of quality."""
     raw = folder.parent / "frames.raw"
     raw.write_bytes(frames.tobytes())
     height, width = frames.shape[1:3]
-    out = library.run("runner", folder, "--backend", "echo", *options, "sights", raw, width, height, 0, 0)
+    out = library.run("runner", folder, "--backend", "echo", *options, "guard", raw, width, height, 0, 0)
     return [[float.fromhex(part) for part in line.split()] for line in out.splitlines()]
 
 
@@ -79,7 +80,7 @@ def test_every_figure_is_pythons_to_the_bit(
     black = np.zeros((1, height, width, 3), np.uint8)
     ramp = np.broadcast_to((np.arange(width) % 256).astype(np.uint8)[:, None], (1, height, width, 3))
     frames = np.concatenate([noise, flat, black, ramp])
-    assert [row[3:] for row in sights(library, folder, frames)] == by_python(folder, frames)
+    assert [row[3:] for row in guard_rows(library, folder, frames)] == by_python(folder, frames)
 
 
 def sized_bundle(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, height: int, width: int) -> Path:
@@ -103,7 +104,7 @@ def test_real_frames_have_pythons_figures_to_the_bit(
     files = sorted((REAL / name).rglob("*.jpg"))[::20]
     assert files
     frames = np.stack([fit_to_frame(decode(file), height, width) for file in files])
-    assert [row[3:] for row in sights(library, folder, frames)] == by_python(folder, frames)
+    assert [row[3:] for row in guard_rows(library, folder, frames)] == by_python(folder, frames)
 
 
 def bars_bundle(toy: ModuleType, tmp_path: Path, bars: QualityLimits, most: float | None, **more: Any) -> Path:
@@ -121,15 +122,15 @@ def bars_bundle(toy: ModuleType, tmp_path: Path, bars: QualityLimits, most: floa
         ("unfamiliar", QualityLimits(), 0.0),
     ],
 )
-def test_a_refused_frame_is_not_given_to_the_network_unless_asked(
+def test_a_rejected_frame_is_not_given_to_the_network_unless_asked(
     library: Any, toy: ModuleType, tmp_path: Path, code: str, bars: QualityLimits, most: float | None
 ) -> None:
     folder = bars_bundle(toy, tmp_path, bars, most)
     frames = toy.frames(3)
-    for decision, likeliest, reason, guard, *_ in sights(library, folder, frames):
-        assert (decision, likeliest, reason, guard) == (-1, -1, REASONS[code], REASONS[code])
-    for decision, likeliest, reason, guard, *_ in sights(library, folder, frames, "--anyway", 1):
-        assert decision == likeliest >= 0
+    for decision, prediction, reason, guard, *_ in guard_rows(library, folder, frames):
+        assert (decision, prediction, reason, guard) == (-1, -1, REASONS[code], REASONS[code])
+    for decision, prediction, reason, guard, *_ in guard_rows(library, folder, frames, "--ignore-guard", 1):
+        assert decision == prediction >= 0
         assert (reason, guard) == (0, REASONS[code])
     model = open_bundle_model(folder, backend="onnxruntime")
     refused = predict_frame(model, frames[:1])
@@ -139,13 +140,13 @@ def test_a_refused_frame_is_not_given_to_the_network_unless_asked(
     model.runner.close()
 
 
-def test_a_refused_label_is_no_prediction_in_both_languages(library: Any, toy: ModuleType, tmp_path: Path) -> None:
+def test_both_languages_abstain_on_the_same_labels(library: Any, toy: ModuleType, tmp_path: Path) -> None:
     frames = toy.frames(40)
     plain = toy.write_bundle(tmp_path / "plain").folder
-    likeliest = [int(row[1]) for row in sights(library, plain, frames)]
-    refused = max(set(likeliest), key=likeliest.count)
+    predictions = [int(row[1]) for row in guard_rows(library, plain, frames)]
+    refused = max(set(predictions), key=predictions.count)
     folder = toy.write_bundle(tmp_path / "bundle", refuse_labels=(toy.LABELS[refused],)).folder
-    for row, best in zip(sights(library, folder, frames), likeliest, strict=True):
+    for row, best in zip(guard_rows(library, folder, frames), predictions, strict=True):
         expected = (-1, best, 8) if best == refused else (best, best, 0)
         assert tuple(row[:3]) == expected
         assert row[4] < 0  # no guard, no score
@@ -180,7 +181,7 @@ def test_a_guard_that_is_not_sound_is_refused_by_both(
         open_guard(open_bundle(folder))
 
 
-def test_the_binding_tells_what_the_guard_saw(library: Any, toy: ModuleType, tmp_path: Path) -> None:
+def test_the_binding_returns_what_the_guard_measured(library: Any, toy: ModuleType, tmp_path: Path) -> None:
     import importlib.util
 
     path = Path(__file__).parents[2] / "devices/firmware/python/weckd_edge_c.py"
@@ -195,19 +196,19 @@ def test_the_binding_tells_what_the_guard_saw(library: Any, toy: ModuleType, tmp
     folder = bars_bundle(toy, tmp_path, QualityLimits(), 0.0)
     frames = toy.frames(2)
     opened = binding.Bundle(str(library.folder / "libweckd_edge.so"), str(folder), backend=b"echo")
-    assert opened.contract.guarded == 1
-    answer = opened.classify(frames[0].tobytes())
+    assert opened.contract.has_guard == 1
+    prediction = opened.classify(frames[0].tobytes())
     expected = by_python(folder, frames[:1])[0]
-    assert answer.decision is None
-    assert "not like the frames" in answer.reason
-    assert [answer.unfamiliarity, answer.quality.sharpness, answer.quality.contrast] == expected[1:4]
+    assert prediction.decision is None
+    assert "not like the training frames" in prediction.reason
+    assert [prediction.ood_score, prediction.quality.sharpness, prediction.quality.contrast] == expected[1:4]
     assert opened.classify(frames[0].tobytes(), flags=1).decision is not None
     opened.close()
 
 
 def test_the_block_has_room_for_the_guard_whatever_the_bundle(library: Any) -> None:
     lib = ctypes.CDLL(str(library.folder / "libweckd_edge.so"))
-    assert lib.weckd_api_version() == 2
+    assert lib.weckd_api_version() == 3
 
 
 def test_a_guard_of_another_size_is_refused(toy: ModuleType, tmp_path: Path) -> None:
@@ -215,5 +216,5 @@ def test_a_guard_of_another_size_is_refused(toy: ModuleType, tmp_path: Path) -> 
 
     short = replace(make_guard(), mean=(1.0,))
     folder = toy.write_bundle(tmp_path / "bundle", guard=short).folder
-    with pytest.raises(BundleError, match="expected the mean of"):
+    with raises(BundleError, "E_BUNDLE_GUARD"):
         open_guard(open_bundle(folder))

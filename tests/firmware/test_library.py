@@ -99,8 +99,8 @@ def test_a_key_on_a_curve_that_signs_no_bundle_is_refused(
 
 def test_an_older_version_than_the_caller_takes_is_refused(library: Any, bundle: Path) -> None:
     reseal(bundle, version=7)
-    assert "version 7" in library.run("runner", bundle, "--at-least", 7, "check")
-    assert "expected version 8 or newer, found 7" in refused(library, bundle, -11, "--at-least", 8)
+    assert "version 7" in library.run("runner", bundle, "--min-version", 7, "check")
+    assert "expected version 8 or newer, found 7" in refused(library, bundle, -11, "--min-version", 8)
 
 
 def edit(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:

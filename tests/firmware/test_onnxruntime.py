@@ -32,7 +32,7 @@ def real() -> Path:
     return found[0]
 
 
-def answer(library: Any, runtime: Path, folder: Path, raw: Path, side: int, expect: int = 0, mode: str = "") -> str:
+def run_frames(library: Any, runtime: Path, folder: Path, raw: Path, side: int, expect: int = 0, mode: str = "") -> str:
     options = ("--backend", "onnxruntime", "--library", runtime)
     env = {"WECKD_STAND_IN": mode}
     return str(library.run("runner", folder, *options, "frames", raw, side, side, 0, 0, expect=expect, env=env))
@@ -49,15 +49,15 @@ def write_graph(toy: ModuleType, folder: Path, text: str) -> Path:
     return raw
 
 
-def test_the_stand_ins_graph_predicts_from_the_frame_where_it_lies(
+def test_the_stand_ins_graph_reads_the_frame_where_it_lies(
     sanitized: Any, firmware: ModuleType, toy: ModuleType, tmp_path: Path
 ) -> None:
     raw = write_graph(toy, tmp_path / "bundle", f"graph uint8 {toy.SIDE} {toy.SIDE} 3")
-    found = firmware.read_answers(answer(sanitized, stand_in(sanitized), tmp_path / "bundle", raw, toy.SIDE))
-    for frame, (_, likeliest, _, probabilities) in zip(toy.frames(), found, strict=True):
+    found = firmware.read_predictions(run_frames(sanitized, stand_in(sanitized), tmp_path / "bundle", raw, toy.SIDE))
+    for frame, (_, prediction, _, probabilities) in zip(toy.frames(), found, strict=True):
         sums = np.array([frame.reshape(-1)[k::3].sum() for k in range(3)], np.float64)
         assert probabilities == pytest.approx(list(sums / sums.sum()), abs=1e-6)
-        assert likeliest == int(sums.argmax())
+        assert prediction == int(sums.argmax())
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_another_graph_than_the_manifests_is_refused(
     sanitized: Any, toy: ModuleType, tmp_path: Path, text: str, words: str
 ) -> None:
     raw = write_graph(toy, tmp_path / "bundle", text)
-    out = answer(sanitized, stand_in(sanitized), tmp_path / "bundle", raw, toy.SIDE, expect=1)
+    out = run_frames(sanitized, stand_in(sanitized), tmp_path / "bundle", raw, toy.SIDE, expect=1)
     assert out.startswith("status -15:")
     assert words in out
 
@@ -86,7 +86,7 @@ def test_a_library_whose_table_is_another_is_not_called(
     sanitized: Any, toy: ModuleType, tmp_path: Path, mode: str, words: str
 ) -> None:
     raw = write_graph(toy, tmp_path / "bundle", "graph uint8 8 8 3")
-    out = answer(sanitized, stand_in(sanitized), tmp_path / "bundle", raw, toy.SIDE, expect=1, mode=mode)
+    out = run_frames(sanitized, stand_in(sanitized), tmp_path / "bundle", raw, toy.SIDE, expect=1, mode=mode)
     assert out.startswith("status -14:")
     assert words in out
 
@@ -100,7 +100,7 @@ def test_every_call_may_fail_and_nothing_is_lost(
     places = [int(place) for place in re.findall(r"CALL\((\d+), weckd_ort_status \*, (?!CreateStatus|AllocatorFree)", calls)]
     assert len(places) == 22
     for place in places:
-        out = answer(sanitized, stand_in(sanitized), tmp_path / "bundle", raw, toy.SIDE, expect=1, mode=str(place))
+        out = run_frames(sanitized, stand_in(sanitized), tmp_path / "bundle", raw, toy.SIDE, expect=1, mode=str(place))
         assert out.startswith(f"status {-14 if place == 3 else -19 if place == 9 else -15}:"), (place, out)
         assert f"the call at {place} was told to fail" in out or "not what the manifest says" in out
 
@@ -149,7 +149,7 @@ def test_predictions_are_pythons_to_the_bit_where_versions_are_equal(
     runner = open_runner(choice.backend, choice.model)
     by_python = [[float(value) for value in runner.run(np.ascontiguousarray(image[None]))] for image in images]
     runner.close()
-    by_c = firmware.read_answers(answer(library, runtime, bundle, raw, toy.SIDE))
+    by_c = firmware.read_predictions(run_frames(library, runtime, bundle, raw, toy.SIDE))
     assert [probabilities for *_, probabilities in by_c] == by_python
     out = library.run("runner", bundle, "--backend", "onnxruntime", "--library", runtime, "selftest")
     assert f"backend onnxruntime {importlib.metadata.version('onnxruntime')}" in out

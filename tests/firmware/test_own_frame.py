@@ -1,4 +1,4 @@
-"""Pixels in the library's own frame buffer: answered as from anywhere else, or refused; never answered otherwise."""
+"""Pixels in the library's own frame buffer: classified as from anywhere else, or refused; never another prediction."""
 
 import ctypes
 import importlib.util
@@ -57,7 +57,7 @@ def test_a_whole_frame_is_classified_as_from_anywhere_else_and_left_as_it_was(
         expected = opened.classify(pixels.tobytes(), format=form)
         assert expected.probabilities != opened.classify(pixels.tobytes(), format=BGR - form).probabilities
         own = place(opened, pixels)
-        for _ in range(2):  # asked again about the same pixels, the same answer
+        for _ in range(2):  # the same pixels again: the same prediction
             assert opened.classify(own, format=form).probabilities == expected.probabilities
         assert bytes(own) == pixels.tobytes()
 

@@ -1,4 +1,4 @@
-"""The C library and ``weckd-edge infer`` give the same answers, to the bit, on the same backend."""
+"""The C library and ``weckd-edge infer`` give bit-exact probabilities on the same backend."""
 
 import shutil
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ from weckd_edge.devices.runtime.predict import ImagePrediction, choose_model, de
 REAL = Path(__file__).parents[2].parent / "shared/data/otoscopy_chile"
 
 
-def c_answers(
+def c_predictions(
     firmware: ModuleType, library: Any, folder: Path, images: Sequence[NDArray[np.uint8]], *where: object, **more: Any
 ) -> list[tuple[int, int, int, list[float]]]:
-    """Answer images of one size with the C library."""
+    """Classify images of one size with the C library."""
     raw = folder.parent / "frames.raw"
     raw.write_bytes(b"".join(np.ascontiguousarray(image).tobytes() for image in images))
     backend = more.get("backend", "openvino")
@@ -32,17 +32,17 @@ def c_answers(
     options += ["--library", library.openvino] if backend == "openvino" else []
     height, width = more.get("size", images[0].shape[:2])
     out = library.run("runner", folder, *options, "frames", raw, width, height, *where)
-    return list(firmware.read_answers(out))
+    return list(firmware.read_predictions(out))
 
 
-def is_same(answer: tuple[int, int, int, list[float]], by_python: ImagePrediction, manifest: Manifest) -> bool:
-    """Compare decision, likeliest label, reason and every probability, to the bit."""
-    decision, likeliest, reason, probabilities = answer
+def is_same(row: tuple[int, int, int, list[float]], by_python: ImagePrediction, manifest: Manifest) -> bool:
+    """Compare decision, prediction label, reason and every probability, to the bit."""
+    decision, prediction, reason, probabilities = row
     labels = manifest.labels
     said = None if decision == -1 else labels[decision]
     return (
         (said or "unable to analyze") == by_python.decision
-        and labels[likeliest] == by_python.label
+        and labels[prediction] == by_python.label
         and (reason != 0) == (by_python.reason is not None)
         and probabilities == [by_python.probabilities[label] for label in labels]
     )
@@ -71,8 +71,8 @@ def network_bundle(toy: ModuleType, networks: ModuleType, tmp_path_factory: pyte
         source_sha256=file_ref(folder, folder / "model/model.onnx").sha256,
         settings={"INFERENCE_PRECISION_HINT": "f32"},
     )
-    likeliest = toy.answers(folder / "model/model.onnx", toy.frames(200)).max(axis=1)
-    toy.write_bundle(folder, models=[built], abstain_below=float(np.median(likeliest)))
+    prediction = toy.answers(folder / "model/model.onnx", toy.frames(200)).max(axis=1)
+    toy.write_bundle(folder, models=[built], abstain_below=float(np.median(prediction)))
     return folder
 
 
@@ -85,13 +85,13 @@ def test_every_probability_and_decision_is_pythons(
     choice = choose_model(bundle, "openvino")
     assert choice.model.suffix == ".xml"
     runner = open_runner(choice.backend, choice.model)
-    by_c = c_answers(firmware, library, network_bundle, images, 0, 0)
+    by_c = c_predictions(firmware, library, network_bundle, images, 0, 0)
     assert len(by_c) == len(images)
     decided = 0
-    for image, answer in zip(images, by_c, strict=True):
+    for image, row in zip(images, by_c, strict=True):
         by_python = decide_prediction("", runner.run(np.ascontiguousarray(image[None])), bundle.manifest)
-        assert is_same(answer, by_python, bundle.manifest), (answer, by_python)
-        decided += answer[0] != -1
+        assert is_same(row, by_python, bundle.manifest), (row, by_python)
+        decided += row[0] != -1
     runner.close()
     assert 0 < decided < len(images)  # both a decision and none were compared
 
@@ -116,8 +116,8 @@ def test_covering_gives_pillows_pixels_to_the_bit(
     random = np.random.default_rng(size[0] * 1000 + size[1])
     image = random.integers(0, 256, (*size, 3), np.uint8)
     frame = fit_to_frame(image, toy.SIDE, toy.SIDE)
-    covered = c_answers(firmware, library, bundle, [image], 0, 1, backend="echo")
-    exact = c_answers(firmware, library, bundle, [frame], 0, 0, backend="echo")
+    covered = c_predictions(firmware, library, bundle, [image], 0, 1, backend="echo")
+    exact = c_predictions(firmware, library, bundle, [frame], 0, 0, backend="echo")
     assert covered == exact
 
 
@@ -132,8 +132,8 @@ def test_covering_larger_frames_gives_pillows_pixels(
     for _ in range(12):
         height, width = random.integers(1, 400, 2)
         image = random.integers(0, 256, (int(height), int(width), 3), np.uint8)
-        covered = c_answers(firmware, library, folder, [image], 0, 1, backend="echo")
-        assert covered == c_answers(firmware, library, folder, [fit_to_frame(image, side, side)], 0, 0, backend="echo")
+        covered = c_predictions(firmware, library, folder, [image], 0, 1, backend="echo")
+        assert covered == c_predictions(firmware, library, folder, [fit_to_frame(image, side, side)], 0, 0, backend="echo")
 
 
 def test_a_region_and_other_formats_give_the_same_pixels(
@@ -143,21 +143,21 @@ def test_a_region_and_other_formats_give_the_same_pixels(
     image = random.integers(0, 256, (40, 60, 3), np.uint8)
     side = toy.SIDE
 
-    def answers(*args: Any, **more: Any) -> Any:
-        return c_answers(firmware, library, bundle, *args, backend="echo", **more)
+    def predictions(*args: Any, **more: Any) -> Any:
+        return c_predictions(firmware, library, bundle, *args, backend="echo", **more)
 
-    expected = answers([image[10 : 10 + side, 20 : 20 + side]], 0, 0)
-    assert answers([image], 0, 0, 20, 10, side, side) == expected
-    assert answers([image[..., ::-1]], 1, 0, 20, 10, side, side) == expected
+    expected = predictions([image[10 : 10 + side, 20 : 20 + side]], 0, 0)
+    assert predictions([image], 0, 0, 20, 10, side, side) == expected
+    assert predictions([image[..., ::-1]], 1, 0, 20, 10, side, side) == expected
     region = image[4:34, 6:56]
-    assert answers([image], 0, 1, 6, 4, 50, 30) == answers([fit_to_frame(region, side, side)], 0, 0)
+    assert predictions([image], 0, 1, 6, 4, 50, 30) == predictions([fit_to_frame(region, side, side)], 0, 0)
     grey = np.repeat(image[..., :1], 3, axis=2)
-    assert answers([image[..., 0]], 2, 1) == answers([grey], 0, 1)
+    assert predictions([image[..., 0]], 2, 1) == predictions([grey], 0, 1)
     light, chroma = image[..., 0], np.full((20, 60), 128, np.uint8)  # no colour: 16..235 become 0..255
     nv12 = np.concatenate([light, chroma])
     wide = np.clip(np.floor((light.astype(np.int64) - 16) * 76309 / 65536 + 0.5), 0, 255).astype(np.uint8)
     rgb = np.repeat(wide[..., None], 3, axis=2)
-    assert answers([nv12], 3, 1, size=(40, 60)) == answers([rgb], 0, 1)
+    assert predictions([nv12], 3, 1, size=(40, 60)) == predictions([rgb], 0, 1)
 
 
 def test_another_size_is_refused_unless_covering_is_asked_for(library: Any, bundle: Path) -> None:
@@ -170,7 +170,7 @@ def test_another_size_is_refused_unless_covering_is_asked_for(library: Any, bund
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the otoscope images are not here")
-def test_real_images_are_classified_as_predict_does(
+def test_real_images_are_classified_as_in_python(
     firmware: ModuleType, library: Any, network_bundle: Path, tmp_path: Path
 ) -> None:
     require_openvino(library)
@@ -181,10 +181,10 @@ def test_real_images_are_classified_as_predict_does(
     shutil.copytree(network_bundle, folder)
     for file, by_python in zip(files, predict_images(folder, files, backend="openvino"), strict=True):
         image = np.asarray(Image.open(file).convert("RGB"))
-        assert is_same(c_answers(firmware, library, folder, [image], 0, 1)[0], by_python, manifest), file
+        assert is_same(c_predictions(firmware, library, folder, [image], 0, 1)[0], by_python, manifest), file
 
 
-def test_a_compiled_model_that_was_kept_predicts_the_same(
+def test_a_compiled_model_from_the_cache_predicts_the_same(
     firmware: ModuleType, library: Any, network_bundle: Path, toy: ModuleType, tmp_path: Path
 ) -> None:
     require_openvino(library)
@@ -194,17 +194,17 @@ def test_a_compiled_model_that_was_kept_predicts_the_same(
     raw.write_bytes(toy.frames(20).tobytes())
     options = ("--backend", "openvino", "--library", library.openvino)
 
-    def answers(*more: object) -> str:
+    def predictions(*more: object) -> str:
         return str(library.run("runner", network_bundle, *options, *more, "frames", raw, toy.SIDE, toy.SIDE, 0, 0))
 
-    expected = answers()
-    assert answers("--cache", cache) == expected
+    expected = predictions()
+    assert predictions("--cache", cache) == expected
     (blob,) = cache.iterdir()
     good = blob.read_bytes()
-    assert answers("--cache", cache) == expected
+    assert predictions("--cache", cache) == expected
     assert list(cache.iterdir()) == [blob]
     for bad in (b"", good[:20], good[:-1], good[:100] + bytes([good[100] ^ 1]) + good[101:]):
         blob.write_bytes(bad)
-        assert answers("--cache", cache) == expected
+        assert predictions("--cache", cache) == expected
         assert len(blob.read_bytes()) == len(good)  # compiled again, and kept
-    assert answers("--cache", tmp_path / "nosuch") == expected
+    assert predictions("--cache", tmp_path / "nosuch") == expected

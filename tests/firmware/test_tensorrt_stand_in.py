@@ -37,7 +37,7 @@ def build_engine(folder: Path, text: str, onnx_sha256: str) -> None:
     (device / "engine.json").write_text(json.dumps(record))
 
 
-def answer(library: Any, folder: Path, raw: Path, side: int, expect: int = 0) -> str:
+def run_frames(library: Any, folder: Path, raw: Path, side: int, expect: int = 0) -> str:
     options = ("--backend", "tensorrt", "--library", library.folder / "tests/libcudart.so")
     env = {"LD_LIBRARY_PATH": str(library.folder / "tests")}
     return str(library.run("runner", folder, *options, "frames", raw, side, side, 0, 0, expect=expect, env=env))
@@ -51,11 +51,11 @@ def test_an_engine_of_this_graph_predicts(
     side = toy.SIDE
     build_engine(bundle.folder, f"engine {kind} {side} {side} 3", bundle.manifest.onnx.sha256)
     (tmp_path / "raw").write_bytes(toy.frames().tobytes())
-    by_engine = firmware.read_answers(answer(tensorrt_library, bundle.folder, tmp_path / "raw", side))
-    for frame, (_, likeliest, _, probabilities) in zip(toy.frames(), by_engine, strict=True):
+    by_engine = firmware.read_predictions(run_frames(tensorrt_library, bundle.folder, tmp_path / "raw", side))
+    for frame, (_, prediction, _, probabilities) in zip(toy.frames(), by_engine, strict=True):
         sums = np.array([frame.reshape(-1)[k::3].sum() for k in range(3)], np.float64)
         assert probabilities == pytest.approx(list(sums / sums.sum()), abs=1e-6)
-        assert likeliest == int(sums.argmax())
+        assert prediction == int(sums.argmax())
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_another_engine_is_refused(
     bundle = toy.write_bundle(tmp_path / "bundle", device="jetson-orin-nano-8gb")
     build_engine(bundle.folder, text, onnx or bundle.manifest.onnx.sha256)
     (tmp_path / "raw").write_bytes(toy.frames().tobytes())
-    out = answer(tensorrt_library, bundle.folder, tmp_path / "raw", toy.SIDE, expect=1)
+    out = run_frames(tensorrt_library, bundle.folder, tmp_path / "raw", toy.SIDE, expect=1)
     assert out.startswith(f"status {status}:")
     assert words in out
 
@@ -83,5 +83,5 @@ def test_a_changed_engine_is_refused(tensorrt_library: Any, toy: ModuleType, tmp
     build_engine(bundle.folder, "engine uint8 8 8 3", bundle.manifest.onnx.sha256)
     (bundle.folder / "device/engines/abc/model.engine").write_text("engine uint8 8 8 4")
     (tmp_path / "raw").write_bytes(toy.frames().tobytes())
-    out = answer(tensorrt_library, bundle.folder, tmp_path / "raw", toy.SIDE, expect=1)
+    out = run_frames(tensorrt_library, bundle.folder, tmp_path / "raw", toy.SIDE, expect=1)
     assert out.startswith("status -5:")

@@ -21,13 +21,13 @@ NAMES = (
     "the first install",
     "an update",
     "an update of three",
-    "an update over one on trial",
+    "an update over an unconfirmed one",
     "a folder",
     "confirming",
     "confirming the third",
     "rolling back",
     "rolling back what was confirmed",
-    "a start on trial",
+    "an unconfirmed start",
     "a start that gives up",
     "a start without a state",
 )
@@ -37,20 +37,20 @@ def scenario(tool: Any, make: Make, folder: Path, name: str) -> Scenario:
     """Return what was done before, the command that is cut, and the versions of which one must run afterwards."""
     tars = {version: tool.tar(make(version), folder / f"{version}.tar") for version in (1, 2, 3)}
     one: list[Step] = [("install", tars[1]), ("boot",), ("confirm",)]
-    trial: list[Step] = [*one, ("install", tars[2])]
-    two: list[Step] = [*trial, ("boot",), ("confirm",)]
+    unconfirmed: list[Step] = [*one, ("install", tars[2])]
+    two: list[Step] = [*unconfirmed, ("boot",), ("confirm",)]
     all_of_them: dict[str, Scenario] = {
         "the first install": ([], ("install", tars[1]), {1}),
         "an update": (one, ("install", tars[2]), {1, 2}),
         "an update of three": (two, ("install", tars[3]), {2, 3}),
-        "an update over one on trial": ([*trial, ("boot",)], ("install", tars[3]), {2, 3}),
+        "an update over an unconfirmed one": ([*unconfirmed, ("boot",)], ("install", tars[3]), {2, 3}),
         "a folder": (one, ("install", make(2)), {1, 2}),
-        "confirming": ([*trial, ("boot",)], ("confirm",), {2}),
+        "confirming": ([*unconfirmed, ("boot",)], ("confirm",), {2}),
         "confirming the third": ([*two, ("install", tars[3]), ("boot",)], ("confirm",), {3}),
-        "rolling back": (trial, ("rollback",), {1, 2}),
+        "rolling back": (unconfirmed, ("rollback",), {1, 2}),
         "rolling back what was confirmed": (two, ("rollback",), {1, 2}),
-        "a start on trial": (trial, ("boot",), {2}),
-        "a start that gives up": ([*trial, ("boot",), ("boot",), ("boot",)], ("boot",), {1}),
+        "an unconfirmed start": (unconfirmed, ("boot",), {2}),
+        "a start that gives up": ([*unconfirmed, ("boot",), ("boot",), ("boot",)], ("boot",), {1}),
         "a start without a state": ([*two, ("lose", "state")], ("boot",), {2}),
     }
     assert set(all_of_them) == set(NAMES)
@@ -115,7 +115,7 @@ def test_a_power_cut_at_any_change_leaves_a_bundle_that_runs(
             seen.add(after.version())
         ended = (after.store / "state").read_bytes() if started.returncode == 0 else b""
         if command[0] == "install":  # and the same update goes through now
-            after.done(*command, "--again")
+            after.done(*command, "--retry-rejected")
             assert after.wanted() == tool.digest(make(max(versions)))
             assert not (after.store / "staging").exists()
     assert seen - {0} == versions
@@ -176,7 +176,9 @@ def test_a_confirmed_bundle_starts_from_a_disk_that_takes_no_change(tool: Any, m
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-def test_a_trial_whose_starts_cannot_be_counted_gives_way_to_the_good_bundle(tool: Any, make: Make, kind: str) -> None:
+def test_an_unconfirmed_bundle_whose_starts_cannot_be_counted_gives_way_to_the_good_one(
+    tool: Any, make: Make, kind: str
+) -> None:
     tool.take(make(1))
     tool.done("install", make(2))
     before = (tool.store / "state").read_bytes()
@@ -184,10 +186,10 @@ def test_a_trial_whose_starts_cannot_be_counted_gives_way_to_the_good_bundle(too
         done = tool.call("boot", env=tool.failing(kind))
         assert (done.returncode, tool.version()) == (0, 1)
         assert "its start cannot be counted" in done.stderr
-    assert "only what `boot` has started" in tool.refused("confirm")  # the good one runs, not the one on trial
+    assert "only what `boot` has started" in tool.refused("confirm")  # the good one runs, not the unconfirmed one
     assert (tool.store / "state").read_bytes() == before
-    assert "on trial" in tool.done("boot")  # with a disk that is whole again it is tried, as often as any other
-    assert (tool.version(), tool.status()["tries"]) == (2, "1 of 3")
+    assert "not confirmed yet" in tool.done("boot")  # with a disk that is whole again it is tried, as often as any other
+    assert (tool.version(), tool.status()["attempts"]) == (2, "1 of 3")
 
 
 def test_the_first_bundle_starts_uncounted_where_there_is_no_other(tool: Any, make: Make) -> None:
@@ -225,7 +227,7 @@ def test_a_file_that_the_disk_does_not_give_back_costs_no_start(tool: Any, make:
     if name == "state":
         assert "Input/output error" in tool.call("boot", env=env).stderr
         assert tool.version() == 2
-        assert "on trial" in tool.done("boot")  # it was made again
+        assert "not confirmed yet" in tool.done("boot")  # it was made again
     else:
         before = (tool.store / "state").read_bytes()
         tool.refused("boot", env=env)  # every bundle has such a file
@@ -237,15 +239,15 @@ SWEPT = (
     "an update",
     "confirming the third",
     "rolling back",
-    "a start on trial",
+    "an unconfirmed start",
     "a start that gives up",
     "a start without a state",
 )
 
 
-def tries(tool: Any) -> int:
+def attempts(tool: Any) -> int:
     state = tool.store / "state"
-    found = re.search(r"^tries (\d+)$", state.read_text(), re.M) if state.exists() else None
+    found = re.search(r"^attempts (\d+)$", state.read_text(), re.M) if state.exists() else None
     return int(found[1]) if found else -1
 
 
@@ -263,7 +265,7 @@ def test_a_disk_that_fails_from_any_change_on_leaves_a_bundle_that_runs(
     failed = 0
     for first in range(1, total + 1):
         after = template.copy_to(tmp_path / "after")
-        counted = tries(after)
+        counted = attempts(after)
         done = after.call(*command, env=after.failing(kind, first=first))
         assert done.returncode in (0, 1), (first, done.stderr)
         failed += done.returncode
@@ -271,7 +273,7 @@ def test_a_disk_that_fails_from_any_change_on_leaves_a_bundle_that_runs(
             assert done.returncode == 0, (first, done.stderr)
             assert after.version() in versions | older, first
             if after.version() == 2:
-                assert tries(after) > counted, first  # no start of a bundle on trial that was not counted
+                assert attempts(after) > counted, first  # no start of an unconfirmed bundle that was not counted
         after.power_off()
         after.done("boot", env=after.failing(kind))
         assert after.version() in versions | older, first
@@ -283,7 +285,7 @@ def test_a_disk_that_fails_from_any_change_on_leaves_a_bundle_that_runs(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", FAULTS)
-@pytest.mark.parametrize("name", ["a start on trial", "a start that gives up", "a start without a state"])
+@pytest.mark.parametrize("name", ["an unconfirmed start", "a start that gives up", "a start without a state"])
 def test_power_cuts_on_a_failing_disk_leave_a_bundle_that_runs(
     tool: Any, make: Make, tmp_path: Path, name: str, kind: str
 ) -> None:

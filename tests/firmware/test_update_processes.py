@@ -87,7 +87,7 @@ def test_an_updater_that_is_ended_holds_up_no_start(
     child, grandchild = process_in(tmp_path / "child"), process_in(tmp_path / "grandchild")
     started.send_signal(how)
     started.wait(timeout=60)
-    done = tool.call("boot", "--wait", 1)
+    done = tool.call("boot", "--lock-timeout", 1)
     assert (done.stdout, done.stderr) == (f"runs {tool.digest(make(1))}\n", "")  # nobody was waited for in vain
     assert eventually(lambda: is_gone(child))
     if how == signal.SIGKILL:  # then nobody is left who could end it; it holds nothing
@@ -105,7 +105,7 @@ def test_a_start_that_is_ended_leaves_a_store_that_starts(tool: Any, make: Make,
         started.wait(timeout=60)
         assert started.returncode == 128 + signal.SIGTERM
         assert eventually(lambda: is_gone(child) and is_gone(grandchild))  # noqa: B023
-        assert tool.status()["tries"] == f"{count} of 3"
+        assert tool.status()["attempts"] == f"{count} of 3"
         (tmp_path / "child").unlink()
         (tmp_path / "grandchild").unlink()
     assert "rolled back" in tool.done("boot")
@@ -146,15 +146,15 @@ def test_a_preparing_program_is_waited_for_where_children_are_ignored(tool: Any,
 def test_a_start_waits_no_longer_than_it_was_reported(tool: Any, make: Make) -> None:
     tool.take(make(1))
     with held(tool):
-        done = tool.call("boot", "--wait", 1)
+        done = tool.call("boot", "--lock-timeout", 1)
         assert (done.returncode, tool.version()) == (0, 1)
         assert "another weckd-update is at work" in done.stderr
-        assert "another weckd-update is at work" in tool.refused("confirm", "--wait", 1)
-        assert "trial no" in tool.done("status", "--wait", 1)
+        assert "another weckd-update is at work" in tool.refused("confirm", "--lock-timeout", 1)
+        assert "confirmed yes" in tool.done("status", "--lock-timeout", 1)
     tool.done("install", make(2))
     before = (tool.store / "state").read_bytes()
     with held(tool):
-        done = tool.call("boot", "--wait", 1)
+        done = tool.call("boot", "--lock-timeout", 1)
     assert (done.returncode, tool.version()) == (0, 1)  # a start of the second could not be counted
     assert "its start cannot be counted" in done.stderr
     assert (tool.store / "state").read_bytes() == before
@@ -189,11 +189,11 @@ def test_closed_standard_files_are_not_mixed_up_with_the_store(
         words = " ".join(map(str, [tool.program, *tool.options(), command]))
         assert subprocess.run(["sh", "-c", f"{words} {closed}"], capture_output=True, check=False).returncode == 0
     assert tool.version() == 1
-    assert tool.status()["trial"] == "no"  # the state is whole
+    assert tool.status()["confirmed"] == "yes"  # the state is whole
     assert (tool.store / "lock").read_bytes() == b""  # and nothing was said into another file
 
 
-def test_output_that_cannot_be_written_is_no_success_and_a_start_is(tool: Any, make: Make) -> None:
+def test_a_status_that_cannot_be_written_is_no_success_and_a_start_is(tool: Any, make: Make) -> None:
     tool.take(make(1))
     for command, code in (("status", 1), ("boot", 0)):
         words = list(map(str, [tool.program, *tool.options(), command]))

@@ -34,12 +34,12 @@ SYSTEMD = Path(__file__).parents[2] / "devices/firmware/update/systemd"
 
 def test_a_tar_is_installed_tried_and_confirmed(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
     first, second = make(1), make(2)
-    assert "on trial" in tool.done("install", tool.tar(first, tmp_path / "1.tar"))
+    assert "not confirmed yet" in tool.done("install", tool.tar(first, tmp_path / "1.tar"))
     assert tool.wanted() == tool.digest(first)
-    assert "on trial" in tool.done("boot")
+    assert "not confirmed yet" in tool.done("boot")
     assert tool.runs() == tool.digest(first)
     tool.done("confirm")
-    assert (tool.status()["trial"], tool.status()["lowest"]) == ("no", "version 1")
+    assert (tool.status()["confirmed"], tool.status()["lowest"]) == ("yes", "version 1")
     tool.done("install", tool.tar(second, tmp_path / "2.tar"))
     assert tool.runs() == tool.digest(first)  # until the camera is started again
     tool.done("boot")
@@ -47,7 +47,7 @@ def test_a_tar_is_installed_tried_and_confirmed(tool: Any, make: Callable[..., P
     status = tool.status()
     assert status["runs"] == tool.digest(second)
     assert status["good"].split()[0] == tool.digest(first)
-    assert (status["trial"], status["current"].split()[1:4]) == ("yes", ["version", "2", "generic-x86"])
+    assert (status["confirmed"], status["current"].split()[1:4]) == ("no", ["version", "2", "generic-x86"])
     tool.done("confirm")
     assert tool.status()["previous"].split()[0] == tool.digest(first)
     assert tool.version() == 2
@@ -109,12 +109,12 @@ def test_another_owners_key_takes_nothing(tool: Any, make: Callable[..., Path], 
         ("fly",),
         ("install",),
         ("boot", "x"),
-        ("boot", "--tries", "0"),
+        ("boot", "--max-attempts", "0"),
         ("boot", "--timeout", "0"),
         ("boot", "--timeout", "-1"),
         ("boot", "--timeout", "86401"),
         ("boot", "--timeout", "99999999999999999999"),
-        ("boot", "--wait", "0"),
+        ("boot", "--lock-timeout", "0"),
         ("install", "x", "--prepare-timeout", "1s"),
         ("boot", "--unsigned"),
     ],
@@ -134,18 +134,18 @@ def test_a_bundle_that_fails_at_boot_gives_way_and_is_not_taken_again(tool: Any,
     assert out.startswith(f"rolled back to {tool.digest(make(1))}")
     assert tool.runs() == tool.digest(make(1))
     assert not tool.kept(make(2)).exists()
-    assert (tool.status()["trial"], tool.status()["refused"]) == ("no", tool.digest(make(2)))
-    assert "--again" in tool.refused("install", make(2))
-    tool.done("install", make(2), "--again")
+    assert (tool.status()["confirmed"], tool.status()["rejected"]) == ("yes", tool.digest(make(2)))
+    assert "--retry-rejected" in tool.refused("install", make(2))
+    tool.done("install", make(2), "--retry-rejected")
     assert tool.wanted() == tool.digest(make(2))
 
 
 def test_a_bundle_that_is_never_confirmed_gives_way(tool: Any, make: Callable[..., Path]) -> None:
     tool.take(make(1))
     tool.done("install", make(2))
-    for tries in range(1, 4):
-        assert "on trial" in tool.done("boot")
-        assert tool.status()["tries"] == f"{tries} of 3"
+    for attempts in range(1, 4):
+        assert "not confirmed yet" in tool.done("boot")
+        assert tool.status()["attempts"] == f"{attempts} of 3"
     assert "started 3 times and never confirmed" in tool.done("boot")
     assert tool.runs() == tool.digest(make(1))
 
@@ -154,7 +154,7 @@ def test_the_first_bundle_stays_as_there_is_no_other(tool: Any, make: Callable[.
     tool.done("install", make(1))
     for _ in range(6):
         assert "runs" in tool.done("boot")
-    assert tool.status()["tries"] == "3 of 3"  # and the disk is not written again and again
+    assert tool.status()["attempts"] == "3 of 3"  # and the disk is not written again and again
 
 
 def test_a_confirmed_bundle_that_wears_out_gives_way_to_the_one_before(tool: Any, make: Callable[..., Path]) -> None:
@@ -181,7 +181,7 @@ def test_rollback_goes_back_and_forth(tool: Any, make: Callable[..., Path]) -> N
     tool.done("boot")
     tool.done("confirm")
     tool.done("install", make(2))
-    tool.done("rollback")  # from trial
+    tool.done("rollback")  # from an unconfirmed bundle
     assert tool.wanted() == tool.digest(make(1))
     tool.take(make(3))
     tool.done("rollback")  # from a confirmed one
@@ -193,25 +193,25 @@ def test_rollback_goes_back_and_forth(tool: Any, make: Callable[..., Path]) -> N
 
 
 @pytest.mark.parametrize("how", ["empty", "cut", "flipped", "gone", "a link"])
-def test_a_damaged_state_is_made_again_from_what_is_proved(tool: Any, make: Callable[..., Path], how: str) -> None:
+def test_a_damaged_state_is_rebuilt_from_what_is_verified(tool: Any, make: Callable[..., Path], how: str) -> None:
     for version in (1, 2):
         tool.take(make(version))
     path = tool.store / "state"
     raw = path.read_bytes()
-    flipped = raw.replace(b"tries 0", b"tries 1")
+    flipped = raw.replace(b"attempts 0", b"attempts 1")
     path.unlink()
     if how == "a link":
         path.symlink_to("lock")
     elif how != "gone":
         path.write_bytes({"empty": b"", "cut": raw[:-20], "flipped": flipped}[how])
-    assert "on trial" in tool.done("boot")  # nobody knows any more that it was confirmed
+    assert "not confirmed yet" in tool.done("boot")  # nobody knows any more that it was confirmed
     assert tool.runs() == tool.digest(make(2))
     assert tool.status()["good"].split()[0] == tool.digest(make(1))
     path.unlink()
     tool.damage(make(2))
     tool.done("boot")
     assert tool.runs() == tool.digest(make(1))
-    assert tool.status()["trial"] == "no"
+    assert tool.status()["confirmed"] == "yes"
 
 
 def test_a_store_without_a_bundle_says_so(tool: Any) -> None:
@@ -247,8 +247,8 @@ def test_a_folder_in_memory_that_cannot_be_written_is_no_fault_of_the_bundle(too
     tool.run.touch()  # no folder can be made there
     assert f"{tool.run}/current: cannot be pointed" in tool.refused("boot")
     tool.run.unlink()
-    assert "on trial" in tool.done("boot")
-    assert tool.refused_ids() == []
+    assert "not confirmed yet" in tool.done("boot")
+    assert tool.rejected_ids() == []
 
 
 def test_only_the_bundle_that_runs_is_confirmed(tool: Any, make: Callable[..., Path]) -> None:
@@ -258,7 +258,7 @@ def test_only_the_bundle_that_runs_is_confirmed(tool: Any, make: Callable[..., P
     tool.done("confirm")
     tool.done("install", make(2))  # while the first one runs
     assert "only what `boot` has started" in tool.refused("confirm")
-    assert (tool.status()["trial"], tool.status()["good"].split()[0]) == ("yes", tool.digest(make(1)))
+    assert (tool.status()["confirmed"], tool.status()["good"].split()[0]) == ("no", tool.digest(make(1)))
     tool.done("boot")
     tool.done("confirm")
     assert tool.status()["good"].split()[0] == tool.digest(make(2))
@@ -271,42 +271,42 @@ def test_every_bundle_that_was_given_up_is_remembered(tool: Any, make: Callable[
         for _ in range(4):
             tool.done("boot")
         assert tool.runs() == tool.digest(make(1))
-    assert tool.refused_ids() == [tool.digest(make(2)), tool.digest(make(3))]
+    assert tool.rejected_ids() == [tool.digest(make(2)), tool.digest(make(3))]
     for version in (2, 3, 2):
-        assert "--again" in tool.refused("install", make(version))
-    tool.done("install", make(2), "--again")
-    assert tool.refused_ids() == [tool.digest(make(3))]
+        assert "--retry-rejected" in tool.refused("install", make(version))
+    tool.done("install", make(2), "--retry-rejected")
+    assert tool.rejected_ids() == [tool.digest(make(3))]
 
 
-def test_bundles_that_take_each_others_place_on_trial_do_not_alternate(tool: Any, make: Callable[..., Path]) -> None:
+def test_bundles_that_replace_each_other_unconfirmed_do_not_alternate(tool: Any, make: Callable[..., Path]) -> None:
     tool.take(make(1))
     tool.done("install", make(2))
     tool.done("install", make(3))  # the second was never started: nothing is known of it
     tool.done("install", make(2))
     tool.done("boot")
     tool.done("install", make(3))  # it was started, and never confirmed
-    assert tool.refused_ids() == [tool.digest(make(2))]
-    assert "--again" in tool.refused("install", make(2))
+    assert tool.rejected_ids() == [tool.digest(make(2))]
+    assert "--retry-rejected" in tool.refused("install", make(2))
 
 
-def test_of_too_many_bundles_that_were_given_up_the_oldest_is_forgotten(tool: Any, make: Callable[..., Path]) -> None:
+def test_of_too_many_rejected_bundles_the_oldest_is_forgotten(tool: Any, make: Callable[..., Path]) -> None:
     tool.take(make(1))
     tool.done("install", make(2))
     ids = [f"{number:064x}" for number in range(16)]
     lines = (tool.store / "state").read_text().splitlines()[:-1]
-    place = next(at for at, line in enumerate(lines) if line.startswith("tries"))
-    lines[place:place] = [f"refused {one}" for one in ids]
+    place = next(at for at, line in enumerate(lines) if line.startswith("attempts"))
+    lines[place:place] = [f"rejected {one}" for one in ids]
     text = "".join(f"{line}\n" for line in lines)
     (tool.store / "state").write_text(f"{text}crc32 {zlib.crc32(text.encode()):08x}\n")
-    assert tool.refused_ids() == ids
+    assert tool.rejected_ids() == ids
     tool.done("rollback")
-    assert tool.refused_ids() == [*ids[1:], tool.digest(make(2))]
-    more = text.replace("tries", f"refused {'f' * 64}\ntries")
+    assert tool.rejected_ids() == [*ids[1:], tool.digest(make(2))]
+    more = text.replace("attempts", f"rejected {'f' * 64}\nattempts")
     (tool.store / "state").write_text(f"{more}crc32 {zlib.crc32(more.encode()):08x}\n")
     assert "damaged" in tool.refused("status")
 
 
-def test_an_id_is_the_digest_that_was_proved(
+def test_an_id_is_the_digest_that_was_verified(
     tool: Any, make: Callable[..., Path], key_pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """Another text of the manifest that looks like its digest names no bundle."""
@@ -513,7 +513,7 @@ def test_limits_hold(tool: Any, make: Callable[..., Path], tmp_path: Path) -> No
     big = tmp_path / "big"
     big.mkdir()
     (big / "file").write_bytes(bytes(2 << 20))
-    assert "1 MiB that are taken" in tool.refused("install", big, "--most-mib", 1)
+    assert "1 MiB that are accepted" in tool.refused("install", big, "--max-mib", 1)
     many = tmp_path / "many"
     many.mkdir()
     for i in range(4097):
@@ -540,11 +540,11 @@ def test_memory_and_undefined_behaviour_are_sound(
     for command in ("boot", "status", "rollback", "boot", "confirm"):
         tool.done(command)
     (tool.store / "state").write_bytes(b"x" * 3000)
-    tool.done("boot", "--wait", 1)
+    tool.done("boot", "--lock-timeout", 1)
     tool.done("install", make(3))
     tool.damage(make(3))
     tool.done("boot")
-    assert "--again" in tool.refused("install", make(3))
+    assert "--retry-rejected" in tool.refused("install", make(3))
     raw = (tool.store / "state").read_bytes()
     for length in range(0, len(raw), 7):
         (tool.store / "state").write_bytes(raw[:length])
@@ -588,7 +588,7 @@ def test_the_mender_module_installs_commits_and_goes_back(tool: Any, make: Calla
     tool.done("boot")
     module("ArtifactVerifyReboot")
     module("ArtifactCommit")
-    assert tool.status()["trial"] == "no"
+    assert tool.status()["confirmed"] == "yes"
     module("ArtifactInstall", make(2))
     module("ArtifactVerifyReboot", expect=1)
     module("ArtifactRollback")
@@ -630,13 +630,16 @@ def test_the_units_are_understood_by_systemd(tool: Any, tmp_path: Path) -> None:
 
 def test_the_unit_gives_a_start_more_time_than_it_may_take(tool: Any) -> None:
     usage = tool.call("--help").stdout
-    timeout, wait = (int(re.search(rf"--{name} S .*\((\d+)\)$", usage, re.M)[1]) for name in ("timeout", "wait"))  # type: ignore[index]
-    source = SYSTEMD.parent
-    grace, proofs = (
-        int((source / name).read_text().split(f"#define {word} ")[1].split()[0])
-        for name, word in (("child.h", "CHILD_GRACE_S"), ("recover.h", "RECOVER_MOST"))
+    timeout, wait = (
+        int(re.search(rf"--{name} S .*\((\d+)\)$", usage, re.M)[1])  # type: ignore[index]
+        for name in ("timeout", "lock-timeout")
     )
-    longest = wait + (proofs + 4) * (timeout + grace)  # three of the store and the factory's are tested
+    source = SYSTEMD.parent
+    grace, verifications = (
+        int((source / name).read_text().split(f"#define {word} ")[1].split()[0])
+        for name, word in (("child.h", "CHILD_GRACE_S"), ("recover.h", "RECOVER_MAX"))
+    )
+    longest = wait + (verifications + 4) * (timeout + grace)  # three of the store and the factory's are tested
     unit = (SYSTEMD / "weckd-camera.service.d-update.conf").read_text()
     minutes = int(unit.split("TimeoutStartSec=")[1].split("min")[0])
     assert longest < minutes * 60

@@ -1,4 +1,4 @@
-"""What is proved is what runs, in C: no setting, and no byte, gets to a runtime that the format does not name."""
+"""What is verified is what runs, in C: no setting, and no byte, gets to a runtime that the format does not name."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from weckd_edge.artifacts import FileRef, GoldenFrames, InputContract, Manifest, OperatingPoint
+from support import factories
+from support.errors import raises
+from weckd_edge.artifacts import FileRef, GoldenFrames, InputContract
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.core.errors import BundleError
@@ -41,19 +43,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     seal(
         folder,
-        Manifest(
-            name="toy",
-            target="cpu",
-            device="generic-x86",
+        factories.manifest(
             labels=("effusion", "normal"),
             input=InputContract(
                 frame_height=4, frame_width=4, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
             ),
-            input_name="frame",
-            network_input_name="image",
-            output_name="probabilities",
-            operating_point=OperatingPoint(),
-            models=(),
             onnx=ref("model/model.onnx"),
             selftest=GoldenFrames(
                 frames=ref("selftest/frames.npy"),
@@ -61,14 +55,14 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 reference="openvino 1 int8",
                 tolerance={"openvino": 1e-3},
             ),
-            gates=(),
-            passed=True,
             synthetic=True,
-            files=(),
-            versions={"weckd-edge": "0.1.0"},
         ),
     )
     return folder
+
+
+CODES = ("E_BUNDLE_DIGEST", "E_BUNDLE_FORMAT", "E_JSON")
+"""Of a changed manifest, what is wrong depends on where it was changed."""
 
 
 def refused_with_one_byte_changed(folder: Path, name: str, position: int, value: int, key: Path | None = None) -> None:
@@ -78,7 +72,7 @@ def refused_with_one_byte_changed(folder: Path, name: str, position: int, value:
     changed[position % len(good)] ^= value
     try:
         path.write_bytes(changed)
-        with pytest.raises(BundleError, match=name.replace(".", r"\.")):
+        with raises(BundleError, *CODES, says=name):
             open_bundle(folder, key=key)
     finally:
         path.write_bytes(good)
@@ -97,7 +91,7 @@ def test_a_file_cut_short_is_refused_and_named(bundle: Path, name: str, length: 
     good = path.read_bytes()
     try:
         path.write_bytes(good[: length % len(good)])
-        with pytest.raises(BundleError, match=name.replace(".", r"\.")):
+        with raises(BundleError, *CODES, says=name):
             open_bundle(bundle)
     finally:
         path.write_bytes(good)

@@ -87,10 +87,10 @@ def build(folder: Path, *options: str, compiler: tuple[str, str] = ("cc", "c++")
     return Built(folder=folder, openvino=libraries[0] if libraries else None)
 
 
-def read_answers(answers: str) -> list[tuple[int, int, int, list[float]]]:
-    """Take the lines of ``runner ... frames`` apart: decision, likeliest label, reason, probabilities."""
+def read_predictions(output: str) -> list[tuple[int, int, int, list[float]]]:
+    """Take the lines of ``runner ... frames`` apart: decision, prediction, reason, probabilities."""
     found = []
-    for line in answers.splitlines():
+    for line in output.splitlines():
         parts = line.split()
         found.append((int(parts[0]), int(parts[1]), int(parts[2]), [float.fromhex(part) for part in parts[3:]]))
     return found

@@ -23,7 +23,7 @@ FIGURES = {
     "classify_stack": "stack: `weckd_classify`",
     "open_heap": "heap: most at once while opening",
     "open_kept": "heap: kept while open, the block",
-    "classify_heap": "heap: taken by an answer",
+    "classify_heap": "heap: taken by a prediction",
 }
 ROW = re.compile(r"^\| (?P<title>[^|]+?) \| (?P<first>[\d,]+) \| (?P<second>[\d,]+) \|$", re.MULTILINE)
 ARCHITECTURES = ("x86-64", "arm64")
@@ -112,7 +112,7 @@ def what_is_apart(measured: Mapping[str, int], told: Mapping[str, int]) -> list[
         if abs(value - told[name]) > max(MARGIN * told[name], MARGIN_BYTES)
     ]
     if measured["classify_heap"] != 0:
-        wrong.append(f"an answer takes {measured['classify_heap']} bytes of the heap")
+        wrong.append(f"a prediction takes {measured['classify_heap']} bytes of the heap")
     if measured["stripped"] > MAX_SHARED_OBJECT_BYTES:
         wrong.append(
             f"the shared object has {measured['stripped']:,} bytes, at most {MAX_SHARED_OBJECT_BYTES:,} are allowed"

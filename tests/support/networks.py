@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
+from support import factories
 from weckd_edge.artifacts import DatasetIndex, ExportedModel, ImageRecord, InputContract, QuantizedModel, Split
 from weckd_edge.compile.export.onnx_export import export_onnx
 from weckd_edge.compile.quantize.quantize import calibrate, quantize, write_quantized
@@ -146,8 +147,8 @@ def frames(count: int, kind: InputContract, *, seed: int = 1) -> NDArray[np.uint
 def record(path: str, label: int, split: Split, *, pixels: str | None = None, group: str | None = None) -> ImageRecord:
     """An image that is in an index alone: its digests come from its path."""
     digest = hashlib.sha256(path.encode()).hexdigest()
-    return ImageRecord(
-        path=path,
+    return factories.image(
+        path,
         label=label,
         group=path if group is None else group,
         split=split,
@@ -174,8 +175,8 @@ def write_images(root: Path, *, train: int = 12, val: int = 6, test: int = 9) ->
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(frame).save(path)
         records.append(
-            ImageRecord(
-                path=path.relative_to(root).as_posix(),
+            factories.image(
+                path.relative_to(root).as_posix(),
                 label=label,
                 group=f"g{number}",
                 split=split,

@@ -10,9 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from weckd_edge.bundle.reader import open_bundle
+from weckd_edge.core.error_codes import library_status
 from weckd_edge.core.errors import BundleError
 from weckd_edge.devices.runtime.golden_arrays import load_golden
 from weckd_edge.devices.runtime.input_guard import open_guard
+
+
+def fault_of(err: BundleError) -> str:
+    """Return what an error of the Python reader is called in ``FAULTS``."""
+    return library_status(err.code).removeprefix("WECKD_ERR_").lower()
+
 
 FAULTS = {
     0: None,
@@ -68,7 +75,7 @@ class Readers:
             open_guard(open_bundle(self.folder, key=self.key if signed else None))
             fault = None
         except BundleError as err:
-            fault = err.fault
+            fault = fault_of(err)
         return FAULTS[status], fault
 
     def takes_golden(self) -> tuple[int, str | None]:
@@ -77,7 +84,7 @@ class Readers:
         try:
             load_golden(open_bundle(self.folder))
         except BundleError as err:
-            return status, err.fault
+            return status, fault_of(err)
         return status, None
 
     def close(self) -> None:

@@ -10,7 +10,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from weckd_edge.artifacts import BuiltModel, FrameGuard, GoldenFrames, InputContract, Manifest, OperatingPoint
+from support import factories
+from weckd_edge.artifacts import BuiltModel, FrameGuard, GoldenFrames, InputContract, OperatingPoint
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.compile.quantize.fp16_variants import take_float_frame
@@ -143,17 +144,13 @@ def write_bundle(
     np.save(folder / "selftest/expected.npy", answers(model, golden))
     seal(
         folder,
-        Manifest(
-            name="toy",
+        factories.manifest(
             target=profile.target,
             device=device,
             labels=LABELS,
             input=InputContract(
                 frame_height=SIDE, frame_width=SIDE, crop="center", input_size=SIDE, mean=(0.0,) * 3, std=(1.0,) * 3
             ),
-            input_name="frame",
-            network_input_name="image",
-            output_name="probabilities",
             operating_point=OperatingPoint(abstain_below=abstain_below, refuse_labels=refuse_labels),
             guard=file_ref(folder, folder / "guard/guard.json") if guard is not None else None,
             models=tuple(built),
@@ -165,10 +162,7 @@ def write_bundle(
                 reference="onnxruntime 1 int8",
                 tolerance=TOLERANCE if tolerance is None else tolerance,
             ),
-            gates=(),
-            passed=True,
             synthetic=True,
-            files=(),
             versions={},
         ),
     )

@@ -77,8 +77,8 @@ class Tool:
     def status(self) -> dict[str, str]:
         return dict(line.split(" ", 1) for line in self.done("status").splitlines())
 
-    def refused_ids(self) -> list[str]:
-        return [line.split()[1] for line in self.done("status").splitlines() if line.startswith("refused ")]
+    def rejected_ids(self) -> list[str]:
+        return [line.split()[1] for line in self.done("status").splitlines() if line.startswith("rejected ")]
 
     def wanted(self) -> str:
         """Return the digest of the bundle that is to run from the next start on."""
@@ -92,7 +92,7 @@ class Tool:
         return self.digest(self.run / "current")
 
     def version(self) -> int:
-        """Prove the bundle that the camera finds, and return its version."""
+        """Verify the bundle that the camera finds, and return its version."""
         found: int = open_bundle(self.run / "current", key=self.key).manifest.version
         return found
 

@@ -32,7 +32,9 @@ def choose_source(columns: Mapping[str, Mapping[str, str]], requested: str | Non
     if requested is not None:
         if requested.lower() not in columns:
             known = did_you_mean(requested, columns) if columns else "; it has none, and a folder of images never has one"
-            raise DataError(f"probes.source: expected a CSV with a further column '{requested}'{known}")
+            raise DataError(
+                f"probes.source: expected a CSV with a further column '{requested}'{known}", code="E_DATA_COLUMN"
+            )
         return requested.lower()
     return next((name for name in SOURCE_COLUMNS if name in columns), None)
 
@@ -50,7 +52,8 @@ def read_boxes(values: Mapping[str, str]) -> dict[str, Box]:
             continue
         if len(parts) != 4 or not all(part.isdecimal() for part in parts):
             raise DataError(
-                f"{path}: expected its box as left top right bottom in pixels, such as 40 32 200 180, got '{text}'"
+                f"{path}: expected its box as left top right bottom in pixels, such as 40 32 200 180, got '{text}'",
+                code="E_DATA_BOX",
             )
         left, top, right, bottom = (int(part) for part in parts)
         boxes[path] = Box(left=left, top=top, right=right, bottom=bottom)

@@ -1,4 +1,7 @@
-"""Deal images into folds: one by one, or whole groups; every class as evenly as can be, anew for every seed."""
+"""Deal images into folds: one by one, or whole groups; every class as evenly as can be, anew for every seed.
+
+scikit-learn's ``StratifiedGroupKFold`` does the second; it would be the only thing asked of a library of that size.
+"""
 
 from __future__ import annotations
 

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from weckd_edge.artifacts import ImageRecord, InputContract
 from weckd_edge.core.progress import Progress
+from weckd_edge.devices.images.split_frames import frames_of
 from weckd_edge.train.audit.embeddings import Embedder
 from weckd_edge.train.audit.masks import Region, RegionOf
-from weckd_edge.train.data.pixel_cache import frames_of
 from weckd_edge.train.networks.preprocess import crop_and_resize
 
 BATCH = 32

@@ -1,4 +1,7 @@
-"""Labels that a classifier surely contradicts without having seen the group (Northcutt et al. 2021, arXiv 1911.00068)."""
+"""Labels that a classifier surely contradicts without having seen the group (Northcutt et al. 2021, arXiv 1911.00068).
+
+The authors' own library, cleanlab, is under the AGPL, which this package does not depend on.
+"""
 
 from __future__ import annotations
 

@@ -71,7 +71,9 @@ class Masking:
             return
         first = next(iter(bad.values()))
         if len(bad) == len(chosen.records):
-            raise DataError(f"expected masks that can be used (probes.masks), none of {len(bad)} can: {first}")
+            raise DataError(
+                f"expected masks that can be used (probes.masks), none of {len(bad)} can: {first}", code="E_DATA_MASKS"
+            )
         self._files = {path: file for path, file in self._files.items() if path not in bad}
         self.notes.append(f"{len(bad)} masks cannot be used and are left out of the masking probe, such as {first}")
 
@@ -91,19 +93,13 @@ class Masking:
         return tuple(found)
 
     def measure(
-        self,
-        embedded: EmbeddedImages,
-        masks: Sequence[Mask],
-        root: Path,
-        deployed: DeployedNetwork | None,
-        progress: Progress,
+        self, embedded: EmbeddedImages, masks: Sequence[Mask], deployed: DeployedNetwork | None, progress: Progress
     ) -> MaskAudit | None:
         """Tell the label from what each mask leaves.
 
         Args:
             embedded: The features of all chosen images, and of the covered ones under every mask.
             masks: Those masks.
-            root: The data set's folder.
             deployed: A trained network; None: none.
             progress: Where the work is shown.
 
@@ -120,7 +116,7 @@ class Masking:
         if deployed is not None:
             tested = self._tested()
             if tested.records:
-                right = predict_occluded(deployed, root, tested.records, self.masks(deployed.contract), progress)
+                right = predict_occluded(deployed, tested.records, self.masks(deployed.contract), progress)
                 groups = [record.group for record in tested.records]
                 answered = [rate_by_group(row, groups) for row in right]
                 base = majority(tested.labels)

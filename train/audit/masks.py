@@ -57,7 +57,8 @@ def regions_of_boxes(boxes: Mapping[str, Box], contract: InputContract) -> Regio
         if not picture.any():
             raise DataError(
                 f"{record.path}: its box ({box.left} {box.top} {box.right} {box.bottom}) holds nothing of an image of "
-                f"{record.width} x {record.height} pixels; expected left top right bottom"
+                f"{record.width} x {record.height} pixels; expected left top right bottom",
+                code="E_DATA_BOX",
             )
         return _as_frame(picture, contract)
 
@@ -71,7 +72,7 @@ def find_masks(folder: Path, records: tuple[ImageRecord, ...]) -> dict[str, Path
         DataError: There is no such folder, or no mask in it.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: expected a folder of masks (probes.masks), found none")
+        raise DataError(f"{folder}: expected a folder of masks (probes.masks), found none", code="E_DATA_MASKS")
     found = {}
     for record in records:
         stem = folder / PurePosixPath(record.path)
@@ -81,7 +82,7 @@ def find_masks(folder: Path, records: tuple[ImageRecord, ...]) -> dict[str, Path
                 break
     if not found:
         such = PurePosixPath(records[0].path).with_suffix(".png")
-        raise DataError(f"{folder}: expected a mask for each image, such as {such}, found none")
+        raise DataError(f"{folder}: expected a mask for each image, such as {such}, found none", code="E_DATA_MASKS")
     return found
 
 
@@ -118,7 +119,8 @@ def _read_mask(file: Path, record: ImageRecord) -> Region:
     if picture.shape != (record.height, record.width):
         raise DataError(
             f"{file}: expected a mask of {record.width} x {record.height} pixels, as its image has, got "
-            f"{picture.shape[1]} x {picture.shape[0]}"
+            f"{picture.shape[1]} x {picture.shape[0]}",
+            code="E_DATA_MASKS",
         )
     return picture
 

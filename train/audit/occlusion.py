@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import ImageRecord, InputContract
 from weckd_edge.core.progress import Progress
+from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.train.audit.features import Mask
-from weckd_edge.train.data.pixel_cache import frames_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -22,14 +21,18 @@ class DeployedNetwork:
     Attributes:
         predict: From a frame uint8 ``[1, H, W, 3]`` to probabilities ``[C]``.
         contract: The frame it takes.
+        images: Images it has not learned from.
+        predictions: What it predicts of them as they are, ``[N, C]``.
     """
 
     predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
     contract: InputContract
+    images: SplitFrames
+    predictions: NDArray[np.float32]
 
 
 def predict_occluded(
-    deployed: DeployedNetwork, root: Path, records: Sequence[ImageRecord], masks: Sequence[Mask], progress: Progress
+    deployed: DeployedNetwork, records: Sequence[ImageRecord], masks: Sequence[Mask], progress: Progress
 ) -> NDArray[np.bool_]:
     """Return which answers are right ``[1 + masks, N]``: of whole pictures first, then under each mask.
 
@@ -37,18 +40,18 @@ def predict_occluded(
 
     Args:
         deployed: The network.
-        root: The data set's folder.
-        records: Images it has not learned from.
+        records: Some of the images it has not learned from.
         masks: For its frame; a shape is not answered, and counts as wrong.
         progress: Where the work is shown.
     """
     colour = np.rint(255 * np.array(deployed.contract.mean)).clip(0, 255).astype(np.uint8)
     right = np.zeros((1 + len(masks), len(records)), np.bool_)
     constant = [None if callable(mask.region) else mask.shown(records[0]) for mask in masks]
-    frames = frames_of([root / record.path for record in records], deployed.contract)
+    rows = {record.path: row for row, record in enumerate(deployed.images.records)}
     with progress.task("answer covered images", len(records)) as task:
-        for i, (record, frame) in enumerate(zip(records, frames, strict=True)):
-            right[0, i] = deployed.predict(frame).argmax() == record.label
+        for i, record in enumerate(records):
+            frame = deployed.images.frame(rows[record.path])
+            right[0, i] = deployed.predictions[rows[record.path]].argmax() == record.label
             for n, mask in enumerate(masks):
                 if mask.shows != "shape":
                     shown = constant[n] if constant[n] is not None else mask.shown(record)

@@ -31,7 +31,7 @@ from weckd_edge.train.data.index import build_index, find_contradictions
 from weckd_edge.train.data.reading import read_data
 from weckd_edge.train.data.scan import ScannedImage
 from weckd_edge.train.distill.chain import frame_size
-from weckd_edge.train.distill.engine import reproducible
+from weckd_edge.train.distill.reproducible import reproducible
 
 NO_GROUPS = (
     "no group column: groups are the copies and near duplicates that a search found, so two images of one patient that do "
@@ -177,7 +177,7 @@ def run_audit(
             result = replace(
                 result,
                 folds=compared.comparison,
-                masking=masking.measure(embedded, masks, root, deployed, progress),
+                masking=masking.measure(embedded, masks, deployed, progress),
                 fingerprints=_fingerprints(root, chosen, classes, folds, column, sources, config.seed, progress),
                 suspects=find_suspects(scores, chosen.labels, [r.path for r in chosen.records], whole.labels),
             )
@@ -228,7 +228,7 @@ def _sample_images(index: DatasetIndex, config: BuildConfig) -> tuple[AuditSampl
     notes = []
     chosen = number_groups(index.images)
     if not chosen.records:
-        raise DataError("expected images of at least two classes that can be read, none is left")
+        raise DataError("expected images of at least two classes that can be read, none is left", code="E_DATA_FEW_CLASSES")
     kept = sample_groups(chosen, config.probes.images, config.seed)
     if not kept.all():
         notes.append(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import weckd_edge
 from weckd_edge.artifacts import BadFile, DatasetIndex, ImageRecord
-from weckd_edge.config import BuildConfig, DataConfig
+from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import DataError
+from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.train.data.duplicates import find_ties, group_images
@@ -20,6 +21,9 @@ from weckd_edge.train.data.scan import ScannedImage
 from weckd_edge.train.data.split import SplitItem, split_images
 from weckd_edge.train.data.synth.phantoms import is_phantom
 from weckd_edge.train.data.unlabelled import UnlabelledFolder, read_unlabelled, unlabelled_fingerprint
+
+if TYPE_CHECKING:
+    from weckd_edge.config import BuildConfig
 
 __all__ = ["build_index", "cached_index", "data_root"]
 
@@ -49,7 +53,7 @@ def build_index(
     root = found.root
     bad = [*found.bad_files, *find_contradictions(found.images)]
     if bad and not skip_bad:
-        raise DataError(_describe_bad(path, bad))
+        raise DataError(_describe_bad(path, bad), code="E_DATA_BAD_IMAGES")
     dropped = {file.path for file in bad}
     usable = [image for image in found.images if image.listed.path not in dropped]
     labels = found.labels
@@ -84,7 +88,7 @@ def build_index(
     )
     pool = _read_unlabelled(images, [place.split for place in places], config, progress)
     if pool.bad_files and not skip_bad:
-        raise DataError(_describe_bad(Path(config.unlabelled or ""), pool.bad_files))
+        raise DataError(_describe_bad(Path(config.unlabelled or ""), pool.bad_files), code="E_DATA_BAD_IMAGES")
     index = DatasetIndex(
         name=root.resolve().name,
         labels=labels,
@@ -122,20 +126,18 @@ def cached_index(
     Raises:
         DataError: See ``build_index``.
     """
-    key = {
+    inputs = {
         "files": fingerprint(path, config.data),
         "pool": unlabelled_fingerprint(Path(config.data.unlabelled)) if config.data.unlabelled else None,
         "data": config.data,
         "shares": len(config.link),
         "seed": config.seed,
         "skip_bad": skip_bad,
-        "code": weckd_edge.__version__,
-        "kept": "attributes",
     }
     return workspace.stage(
         "data",
         DatasetIndex,
-        key,
+        key_of(inputs, "weckd_edge.train.data.index"),
         lambda folder: build_index(
             path, config.data, subsets=len(config.link), seed=config.seed, skip_bad=skip_bad, progress=progress
         ),
@@ -168,7 +170,8 @@ def _refuse_lost_classes(path: Path, labels: Sequence[str], usable: Sequence[Sca
     if lost:
         raise DataError(
             f"{path}: expected usable images of every class, none of class '{lost[0]}' is left without the "
-            f"{bad} bad files; repair or replace them"
+            f"{bad} bad files; repair or replace them",
+            code="E_DATA_EMPTY_CLASS",
         )
 
 

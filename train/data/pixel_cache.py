@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, InputContract
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import file_ref
-from weckd_edge.devices.images.frames import frame_from_file
+from weckd_edge.devices.images.split_frames import frames_of, reserve
 from weckd_edge.train.networks.preprocess import crop_and_resize
 
 
@@ -34,20 +32,11 @@ class PixelCache:
     schema_version: int = SCHEMA_VERSION
 
 
-def frames_of(paths: Sequence[Path], contract: InputContract, ahead: int = 16) -> Iterator[NDArray[np.uint8]]:
-    """Yield each image as a camera frame ``[1, frame_height, frame_width, 3]``, decoded in threads, in order."""
-    with ThreadPoolExecutor(4) as pool:
-        for start in range(0, len(paths), ahead):
-            yield from pool.map(lambda path: frame_from_file(path, contract), paths[start : start + ahead])
-
-
 def build_cache(paths: Sequence[Path], contract: InputContract, side: int, folder: Path, progress: Progress) -> PixelCache:
     """Decode images into ``folder``, cropped as the graph will crop and resized as it will resize."""
     path = folder / "pixels.npy"
     pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(paths), side, side, 3))
-    with path.open("rb+") as file:
-        # Writing to a mapped file on a full disk kills the process without a word; asking for the space first does not.
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    reserve(path)
     with progress.task("decode images", len(paths)) as task:
         for i, frame in enumerate(frames_of(paths, contract)):
             small = crop_and_resize(torch.tensor(frame), contract, side)

@@ -38,7 +38,8 @@ def keeps_published(
     if config.use_published_split and problem:
         raise DataError(
             f"data.use_published_split (--published-split) expects images that are named train or test (or val): {problem}; "
-            "complete the split, or leave the setting out"
+            "complete the split, or leave the setting out",
+            code="E_DATA_PUBLISHED_SPLIT",
         )
     if not any(splits):
         return False, ()

@@ -58,7 +58,8 @@ def read_data(path: Path, progress: Progress, config: DataConfig = _DEFAULT) -> 
     labels = sorted({image.label for image in listing.images if image.path not in masks})
     if len(labels) == 1:
         raise DataError(
-            f"{path}: expected images of at least two classes, got only '{labels[0]}' beside {counted(len(masks), 'mask')}"
+            f"{path}: expected images of at least two classes, got only '{labels[0]}' beside {counted(len(masks), 'mask')}",
+            code="E_DATA_FEW_CLASSES",
         )
     return DataSet(
         root=root,

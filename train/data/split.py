@@ -80,7 +80,8 @@ def _distribute(items: Sequence[SplitItem], bins: Sequence[tuple[Placement, Bin]
     if chosen is None:
         raise DataError(
             "no way was found to give every split and share images of every class, as groups that hold several classes "
-            "cannot be cut; add groups, use fewer links, or lower data.near_duplicate_distance"
+            "cannot be cut; add groups, use fewer links, or lower data.near_duplicate_distance",
+            code="E_DATA_SPLIT",
         )
     return tuple(bins[chosen[row[item.group]]][0] for item in items)
 
@@ -100,7 +101,8 @@ def _refuse_small_classes(labels: Sequence[str], counts: NDArray[np.int64], need
             raise DataError(
                 f"class '{label}' has {groups} groups ({int(counts[:, c].sum())} images) to deal out, at least "
                 f"{len(needed)} are needed ({wanted}; groups are never cut); add images of it, use fewer "
-                "[[link]] tables, or lower data.near_duplicate_distance"
+                "[[link]] tables, or lower data.near_duplicate_distance",
+                code="E_DATA_SMALL_CLASS",
             )
 
 
@@ -117,7 +119,8 @@ def _around_published(items: Sequence[SplitItem], config: DataConfig, subsets: i
         dealt = _distribute([items[i] for i in rest], [*bins, *_train_bins(config.share, subsets, 1 - val)], seed)
     except DataError as err:
         raise DataError(
-            f"{err} (of the training images in the split that the data set came with; --no-published-split deals all anew)"
+            f"{err} (of the training images in the split that the data set came with; --no-published-split deals all anew)",
+            code=err.code,
         ) from err
     places = [Placement(split="test" if split == part else split or "train") for split in splits]
     for i, place in zip(rest, dealt, strict=True):

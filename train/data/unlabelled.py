@@ -37,10 +37,14 @@ def list_unlabelled(folder: Path) -> tuple[ListedImage, ...]:
         DataError: There is no such folder, or nothing in it.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: expected a folder of unlabelled frames (data.unlabelled), found none")
+        raise DataError(
+            f"{folder}: expected a folder of unlabelled frames (data.unlabelled), found none", code="E_DATA_UNLABELLED"
+        )
     found = tuple(ListedImage(path=file.relative_to(folder).as_posix(), label="") for file in walk_files(folder))
     if not found:
-        raise DataError(f"{folder}: expected unlabelled frames (data.unlabelled), the folder is empty")
+        raise DataError(
+            f"{folder}: expected unlabelled frames (data.unlabelled), the folder is empty", code="E_DATA_UNLABELLED"
+        )
     return found
 
 

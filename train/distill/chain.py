@@ -19,30 +19,9 @@ from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.train.distill.losses import choose_soft_loss
 from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used, links_of, subsets_of
-from weckd_edge.train.distill.trainer import LinkJob, Trainer
-from weckd_edge.train.networks.models import (
-    StudentSize,
-    check_order,
-    create_student,
-    has_pretrained_backbone,
-    measure_student,
-)
+from weckd_edge.train.distill.trainer import LinkJob, Plan, Trainer
+from weckd_edge.train.networks.models import check_order, create_student, has_pretrained_backbone, measure_student
 from weckd_edge.train.networks.preprocess import suited_mean
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LinkPlan:
-    """One network of the chain before it is trained.
-
-    Attributes:
-        config: As the user asked.
-        contract: Its input.
-        size: What it costs.
-    """
-
-    config: LinkConfig
-    contract: InputContract
-    size: StudentSize
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +41,7 @@ def frame_size(index: DatasetIndex, config: InputConfig) -> tuple[int, int]:
     return max(counts, key=lambda size: (counts[size], size))
 
 
-def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[LinkPlan, ...]:
+def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[Plan, ...]:
     """Make every link once, unweighted by data, to find what is wrong with the chain before any work is done.
 
     Raises:
@@ -85,7 +64,7 @@ def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[LinkPlan, ...]
             std=created.std,
             resize=config.input.resize or "diagonal",
         )
-        plans.append(LinkPlan(config=link, contract=contract, size=measure_student(created.student, link.input_size)))
+        plans.append(Plan(config=link, contract=contract, size=measure_student(created.student, link.input_size)))
     check_order(config.link, [plan.size for plan in plans])
     return tuple(plans)
 
@@ -99,7 +78,7 @@ def make_trainer(
     workspace: Workspace,
     root: Path,
     index: DatasetIndex,
-    plans: Sequence[LinkPlan],
+    plans: Sequence[Plan],
     progress: Progress,
     unlabelled: str | None = None,
 ) -> Trainer:
@@ -108,7 +87,7 @@ def make_trainer(
     return Trainer(workspace, root, index, plans[0].contract, largest, progress, Path(unlabelled) if unlabelled else None)
 
 
-def train_build(trainer: Trainer, plans: Sequence[LinkPlan], config: BuildConfig) -> TrainedChain:
+def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) -> TrainedChain:
     """Train the chain of a build by its strategy, and the baseline.
 
     The twin is the last network alone, on the labels that the last link sees, for as many gradient steps as the whole chain.
@@ -132,7 +111,7 @@ def train_build(trainer: Trainer, plans: Sequence[LinkPlan], config: BuildConfig
 
 
 def run_strategy(
-    trainer: Trainer, plans: Sequence[LinkPlan], strategy: Strategy, config: BuildConfig
+    trainer: Trainer, plans: Sequence[Plan], strategy: Strategy, config: BuildConfig
 ) -> tuple[Stage[Link], ...]:
     """Train the links of one strategy, in order; those that an earlier run has trained alike are found, not trained.
 
@@ -176,9 +155,7 @@ def _epochs(config: BuildConfig, whole: int, links: int) -> list[int]:
     return [early] * (links - 1) + [max(1, total - early * (links - 1))]
 
 
-def _same_networks(
-    links: Sequence[Stage[Link]], positions: Sequence[int], plans: Sequence[LinkPlan]
-) -> tuple[Stage[Link], ...]:
+def _same_networks(links: Sequence[Stage[Link]], positions: Sequence[int], plans: Sequence[Plan]) -> tuple[Stage[Link], ...]:
     """Return the links before the last one that are the same network as it."""
     last = plans[positions[-1]].config
     return tuple(link for link, at in zip(links, positions, strict=False) if is_same_network(plans[at].config, last))

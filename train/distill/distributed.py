@@ -23,6 +23,7 @@ from torch import Tensor, distributed, nn
 
 from weckd_edge.config import TrainConfig
 from weckd_edge.core.errors import ConfigError
+from weckd_edge.core.fingerprint import Key
 from weckd_edge.core.store import Stage, Workspace, refs_in
 from weckd_edge.train.networks.models import Student
 
@@ -35,7 +36,7 @@ def _environment() -> ClusterEnvironment | None:
             try:
                 return kind()
             except RuntimeError as err:
-                raise ConfigError(str(err)) from err
+                raise ConfigError(str(err), code="E_CONFIG_DISTRIBUTED") from err
     return None
 
 
@@ -90,12 +91,13 @@ def check_batch(labelled: int, rest: int, config: TrainConfig) -> None:
         halves = f"{labelled} labelled and {rest} unlabelled images" if rest else f"{labelled} images"
         raise ConfigError(
             f"train.batch = {config.batch}: {halves} cannot be dealt evenly to {count_processes()} processes "
-            f"with accumulate = {config.accumulate}; choose a multiple of {2 * parts}"
+            f"with accumulate = {config.accumulate}; choose a multiple of {2 * parts}",
+            code="E_CONFIG_DISTRIBUTED",
         )
 
 
 def shared_stage(
-    config: TrainConfig, workspace: Workspace, name: str, kind: type[T], key: object, make: Callable[[Path], T]
+    config: TrainConfig, workspace: Workspace, name: str, kind: type[T], key: Key, make: Callable[[Path], T]
 ) -> Stage[T]:
     """Do what ``Workspace.stage`` does, with every process at the same point: all make it, or the first has it already.
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import logging
-import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
 
 from weckd_edge.config import TrainConfig
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import write_atomic
 from weckd_edge.train.distill.distributed import check_batch, fabric_for, synchronised
+from weckd_edge.train.distill.reproducible import reproducible
 from weckd_edge.train.distill.sampler import TrainingImages, batch_parts, epoch_batches
 from weckd_edge.train.distill.task import Batch, TrainingTask
 from weckd_edge.train.networks.models import Student
@@ -26,19 +26,6 @@ from weckd_edge.train.networks.models import Student
 logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
-
-
-@contextlib.contextmanager
-def reproducible(threads: int) -> Iterator[None]:
-    """Run with deterministic kernels and a set number of processor threads, and put both back afterwards."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(threads or os.cpu_count() or 1)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
 
 
 RANDOM_CLASSIFIER = 10.0
@@ -107,13 +94,17 @@ def fit_student(
     if isinstance(teachers := getattr(task, "teachers", None), nn.Module):
         teachers.to(fabric.device).to(memory_format=torch.channels_last)
     optimizer = make_optimizer(student, config, classifier_rate)
-    peaks = [group["lr"] for group in optimizer.param_groups]
     compiled: nn.Module = torch.compile(student) if config.compile else student  # type: ignore[assignment]  # a module still
     model, optimizer = fabric.setup(compiled, optimizer)
     checkpoint = scratch / CHECKPOINT
     total = config.epochs * config.steps_per_epoch
-    average = WeightAverage(student, 1 - 1 / max(1.0, config.ema * total)) if config.ema else None
+    average = moving_average(student, 1 - 1 / max(1.0, config.ema * total)) if config.ema else None
     done = _resume(fabric, checkpoint, student, optimizer, average)
+    schedule = LambdaLR(
+        optimizer,
+        lambda step: _rate_factor(step / total, warmup=1 / config.epochs / 2),
+        last_epoch=done * config.steps_per_epoch - 1,
+    )
     with progress.task(name, total, done * config.steps_per_epoch) as shown, reproducible(config.threads):
         for epoch in range(done, config.epochs):
             torch.manual_seed(seed * 1_000_003 + epoch)
@@ -130,7 +121,6 @@ def fit_student(
             )
             for step, batch in enumerate(batches, start=epoch * config.steps_per_epoch):
                 part = step / total
-                _set_learning_rate(optimizer, peaks, part, warmup=1 / config.epochs / 2)
                 optimizer.zero_grad(set_to_none=True)
                 own = _to_device(batch.part(fabric.global_rank, fabric.world_size), fabric.device)
                 for which in range(config.accumulate):
@@ -140,20 +130,21 @@ def fit_student(
                         fabric.backward(result["loss"] / config.accumulate)
                 fabric.clip_gradients(model, optimizer, max_norm=5.0)
                 optimizer.step()
+                schedule.step()
                 if average is not None:
-                    average.update(student)
+                    average.update_parameters(student)
                 shown.advance(1, **{key: value.item() for key, value in result.items()})
             if fabric.global_rank == 0:
                 _save(checkpoint, student, optimizer, average, epoch + 1)
     if average is not None:
-        student.load_state_dict(average.state)
+        student.load_state_dict(average.module.state_dict())
     if given is not student:
         given.load_state_dict(student.state_dict())
     return given.cpu().eval()
 
 
-class WeightAverage:
-    """The exponential moving average of a student's weights and batch-norm statistics.
+def moving_average(student: Student, decay: float) -> AveragedModel:
+    """Return the exponential moving average of a student's weights and batch-norm statistics, which starts as they are.
 
     The decay starts low, ``(1 + n) / (10 + n)`` after ``n`` steps, so that the first steps do not linger.
 
@@ -162,36 +153,26 @@ class WeightAverage:
         decay: After many steps.
     """
 
-    def __init__(self, student: Student, decay: float) -> None:
-        self.decay = decay
-        self.steps = 0
-        self.state = {key: value.detach().clone() for key, value in student.state_dict().items()}
+    def blend(kept: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
+        if not kept.is_floating_point():
+            return value
+        return kept.lerp(value, 1 - min(decay, int(count) / (9 + int(count))))
 
-    def update(self, student: Student) -> None:
-        """Take one step's weights in."""
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        self.steps += 1
-        for key, value in student.state_dict().items():
-            kept = self.state[key]
-            if kept.is_floating_point():
-                kept.lerp_(value.detach().to(kept.device), 1 - decay)
-            else:
-                kept.copy_(value)
+    average = AveragedModel(student, avg_fn=blend, use_buffers=True)
+    average.n_averaged.fill_(1)  # the starting weights: with a count of none the first step would take their place
+    return average
 
 
 def _to_device(batch: Batch, device: torch.device) -> Batch:
     return replace(batch, images=batch.images.to(device), labels=batch.labels.to(device), views=batch.views.to(device))
 
 
-def _set_learning_rate(optimizer: Any, peaks: list[float], part: float, warmup: float) -> None:
-    """Warm up linearly, then fall to a hundredth along a cosine."""
+def _rate_factor(part: float, warmup: float) -> float:
+    """Return the part of the peak learning rate: a linear warm-up, then a fall to a hundredth along a cosine."""
     if part < warmup:
-        factor = (part + 1e-3) / (warmup + 1e-3)
-    else:
-        along = (part - warmup) / (1 - warmup)
-        factor = 0.01 + 0.99 * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * along))))
-    for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-        group["lr"] = peak * factor
+        return (part + 1e-3) / (warmup + 1e-3)
+    along = (part - warmup) / (1 - warmup)
+    return 0.01 + 0.99 * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * along))))
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any] | None:
@@ -205,17 +186,17 @@ def _read_checkpoint(path: Path) -> dict[str, Any] | None:
     return state
 
 
-def _save(path: Path, student: Student, optimizer: Any, average: WeightAverage | None, epochs: int) -> None:
+def _save(path: Path, student: Student, optimizer: Any, average: AveragedModel | None, epochs: int) -> None:
     state = {"student": student.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epochs}
     if average is not None:
-        state |= {"average": average.state, "average_steps": average.steps}
+        state["average"] = average.state_dict()
     # In memory first: torch's own writer ends in an error of its own kind where the disk is full.
     written = io.BytesIO()
     torch.save(state, written)
     write_atomic(path, written.getvalue())
 
 
-def _resume(fabric: Fabric, path: Path, student: Student, optimizer: Any, average: WeightAverage | None) -> int:
+def _resume(fabric: Fabric, path: Path, student: Student, optimizer: Any, average: AveragedModel | None) -> int:
     """Take up the first process's checkpoint in every process; return how many epochs it holds."""
     state = fabric.broadcast(_read_checkpoint(path) if fabric.global_rank == 0 else None)
     if state is None:
@@ -224,7 +205,7 @@ def _resume(fabric: Fabric, path: Path, student: Student, optimizer: Any, averag
         student.load_state_dict(state["student"])
         optimizer.load_state_dict(state["optimizer"])
         if average is not None:
-            average.state, average.steps = state["average"], int(state["average_steps"])
+            average.load_state_dict(state["average"])
     except Exception:  # whatever is wrong with it, training anew is right
         logger.warning("%s cannot be read; this link starts again", path, exc_info=True)
         return 0

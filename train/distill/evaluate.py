@@ -10,30 +10,33 @@ import torch
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import ImageRecord, InputContract, Link, Rate
+from weckd_edge.devices.images.split_frames import SplitFrames, frames_of
+from weckd_edge.devices.runtime.stored_predictions import ModelRun, Probabilities
 from weckd_edge.metrics.intervals import rate_by_group
-from weckd_edge.train.data.pixel_cache import frames_of
 from weckd_edge.train.networks.models import Student, load_link
 from weckd_edge.train.networks.preprocess import crop_and_resize, network_input
 
 BATCH = 32
 
 
-def predict_records(
-    student: Student, contract: InputContract, root: Path, records: Sequence[ImageRecord]
-) -> NDArray[np.float32]:
-    """Return probabilities ``[N, classes]`` of images on disk."""
-    probabilities: list[NDArray[np.float32]] = []
+def predict_records(student: Student, contract: InputContract, images: SplitFrames) -> Probabilities:
+    """Return what a student predicts of images, ``[N, classes]``."""
+    probabilities: list[Probabilities] = []
     student.eval()
-    frames = frames_of([root / record.path for record in records], contract)
     with torch.inference_mode():
-        for start in range(0, len(records), BATCH):
-            block = [next(frames) for _ in records[start : start + BATCH]]
-            logits, _ = student(network_input(torch.from_numpy(np.concatenate(block)), contract))
+        for start in range(0, len(images), BATCH):
+            block = torch.tensor(images.frames[start : start + BATCH])
+            logits, _ = student(network_input(block, contract))
             probabilities.append(logits.softmax(dim=1).numpy())
     return np.concatenate(probabilities)
 
 
-def record_accuracy(probabilities: NDArray[np.float32], records: Sequence[ImageRecord]) -> Rate:
+def as_trained(link_sha256: str, contract: InputContract) -> ModelRun:
+    """Return under what the predictions of a trained link are recorded; ``link_sha256`` is the digest of its weights."""
+    return ModelRun(digest=link_sha256, input=contract, runtime=("torch",), modules=("weckd_edge.train.distill.evaluate",))
+
+
+def record_accuracy(probabilities: Probabilities, records: Sequence[ImageRecord]) -> Rate:
     """Return the rate of right answers with its interval by groups."""
     truth = np.array([r.label for r in records])
     return rate_by_group(probabilities.argmax(axis=1) == truth, [r.group for r in records])

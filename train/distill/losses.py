@@ -137,7 +137,10 @@ def choose_soft_loss(name: str, classes: int) -> SoftLoss:
         ConfigError: No loss is called so, or it says nothing about so few classes.
     """
     if name not in SOFT_LOSSES:
-        raise ConfigError(f"unknown distillation loss '{name}'{did_you_mean(name, SOFT_LOSSES)}")
+        raise ConfigError(f"unknown distillation loss '{name}'{did_you_mean(name, SOFT_LOSSES)}", code="E_CONFIG_CHOICE")
     if classes == 2 and name in DEGENERATE_WITH_TWO_CLASSES:
-        raise ConfigError(f"distill.loss = '{name}' is the same for every answer with two classes; use 'kl' or 'dkd'")
+        raise ConfigError(
+            f"distill.loss = '{name}' is the same for every answer with two classes; use 'kl' or 'dkd'",
+            code="E_CONFIG_CONFLICT",
+        )
     return SOFT_LOSSES[name]

@@ -92,12 +92,15 @@ def find_strategy(name: str) -> Strategy:
     """
     base = name.removesuffix(UNLABELLED_SUFFIX)
     if base not in STRATEGIES:
-        raise ConfigError(f"unknown strategy '{name}'{did_you_mean(base, STRATEGIES)}")
+        raise ConfigError(f"unknown strategy '{name}'{did_you_mean(base, STRATEGIES)}", code="E_CONFIG_CHOICE")
     row = STRATEGIES[base]
     if base == name:
         return row
     if row.teachers == "none":
-        raise ConfigError(f"'{name}': without a teacher there is nothing to learn from images that carry no label")
+        raise ConfigError(
+            f"'{name}': without a teacher there is nothing to learn from images that carry no label",
+            code="E_CONFIG_CONFLICT",
+        )
     return replace(row, name=name, unlabelled=True)
 
 

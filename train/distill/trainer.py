@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-import timm
 import torch
 
-from weckd_edge.artifacts import DatasetIndex, ImageRecord, InputContract, Link
+from weckd_edge.artifacts import DatasetIndex, InputContract, Link, Rate, Split
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import DataError
+from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
-from weckd_edge.core.store import Stage, Workspace, file_ref, sha256_file
+from weckd_edge.core.store import Stage, Workspace, file_ref, sha256_bytes, sha256_file
+from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
+from weckd_edge.devices.runtime.stored_predictions import predict_once
 from weckd_edge.train.data.pixel_cache import PixelCache, build_cache, open_cache
 from weckd_edge.train.distill.distributed import shared_stage
 from weckd_edge.train.distill.engine import RANDOM_CLASSIFIER, fit_student
-from weckd_edge.train.distill.evaluate import predict_records, record_accuracy
+from weckd_edge.train.distill.evaluate import as_trained, predict_records, record_accuracy
 from weckd_edge.train.distill.linear_probe import fit_linear_probe, plain_inputs
 from weckd_edge.train.distill.model_soup import make_soup, measure_batch_norms
 from weckd_edge.train.distill.sampler import TrainingImages
@@ -33,6 +33,7 @@ from weckd_edge.train.networks.models import (
     has_pretrained_backbone,
     load_link,
     save_weights,
+    weights_of,
 )
 from weckd_edge.train.quantize_aware.fake_quantize import RoundedStudent
 
@@ -46,17 +47,19 @@ RANGE_BATCH = 32
 NO_TEACHING = DistillConfig()
 
 
-class Planned(Protocol):
-    """A network before it is trained: see ``weckd_edge.train.distill.chain.LinkPlan``."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """One network of the chain before it is trained.
 
-    @property
-    def config(self) -> LinkConfig: ...
+    Attributes:
+        config: As the user asked.
+        contract: Its input.
+        size: What it costs.
+    """
 
-    @property
-    def contract(self) -> InputContract: ...
-
-    @property
-    def size(self) -> StudentSize: ...
+    config: LinkConfig
+    contract: InputContract
+    size: StudentSize
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +83,7 @@ class LinkJob:
     """
 
     name: str
-    plan: Planned
+    plan: Plan
     share: int
     shares: tuple[int, ...] | None
     seed: int
@@ -126,18 +129,21 @@ class Trainer:
         self.contract = contract
         self.side = round(largest_input * CACHE_MARGIN)
         self.progress = progress
+        self._decoded: dict[str, SplitFrames] = {}
         self.train = [r for r in index.images if r.split == "train"]
         # Unlabelled frames stand behind the training images, with a label that no loss reads.
         self.labels = np.array([r.label for r in self.train] + [-1] * len(index.unlabelled), dtype=np.int64)
         self.paths = [root / r.path for r in self.train]
         if index.unlabelled and unlabelled is None:
-            raise DataError("the index names unlabelled frames: expected the folder they lie in, got none")
+            raise DataError(
+                "the index names unlabelled frames: expected the folder they lie in, got none", code="E_DATA_UNLABELLED"
+            )
         self.paths += [unlabelled / r.path for r in index.unlabelled if unlabelled is not None]
 
     def link(self, job: LinkJob) -> Stage[Link]:
         """Train one link, or find it finished."""
         plan = job.plan
-        key = {
+        inputs = {
             "link": replace(plan.config, weights=None, weights_licence=None),
             "weights": sha256_file(Path(plan.config.weights)) if plan.config.weights else None,
             "contract": plan.contract,
@@ -156,8 +162,8 @@ class Trainer:
             "unlabelled": [r.pixels_sha256 for r in self.index.unlabelled] if job.unlabelled else None,
             "train": job.train,
             "distill": replace(job.distill, twin=True, strategy="") if job.teachers else None,
-            "versions": [torch.__version__, timm.__version__],
         }
+        key = key_of(inputs, "weckd_edge.train.distill.trainer")
         scratch = self.workspace.scratch(f"link-{job.name}", key)
 
         def make(folder: Path) -> Link:
@@ -172,11 +178,14 @@ class Trainer:
         stage = self.workspace.stage(
             "pixels",
             PixelCache,
-            {
-                "images": [r.pixels_sha256 for r in self.train] + [r.pixels_sha256 for r in self.index.unlabelled],
-                "side": self.side,
-                "frame": frame,
-            },
+            key_of(
+                {
+                    "images": [r.pixels_sha256 for r in self.train] + [r.pixels_sha256 for r in self.index.unlabelled],
+                    "side": self.side,
+                    "frame": frame,
+                },
+                "weckd_edge.train.data.pixel_cache",
+            ),
             lambda folder: build_cache(self.paths, contract, self.side, folder, self.progress),
         )
         seen = np.zeros(len(self.labels), dtype=bool)
@@ -215,7 +224,7 @@ class Trainer:
         )
 
         def evaluate(student: Student) -> float:
-            return record_accuracy(*self._predict_split(student, plan.contract, "val")).value
+            return self._accuracy(student, plan.contract, "val").value
 
         if job.merge:
             make_soup(
@@ -240,8 +249,8 @@ class Trainer:
             share=job.share,
             labels_used=len(feed.labelled),
             images_used=len(feed.labelled) + len(feed.unlabelled),
-            val_accuracy=record_accuracy(*self._predict_split(created.student, plan.contract, "val")),
-            test_accuracy=record_accuracy(*self._predict_split(created.student, plan.contract, "test")),
+            val_accuracy=self._accuracy(created.student, plan.contract, "val"),
+            test_accuracy=self._accuracy(created.student, plan.contract, "test"),
         )
 
     def _rounded(self, student: Student, feed: TrainingImages, contract: InputContract) -> RoundedStudent:
@@ -255,8 +264,14 @@ class Trainer:
         teachers = [Teacher(load_link(t.artifact, t.folder), t.artifact.input) for t in job.teachers]
         return DistillationTask(teachers, job.plan.contract, job.distill, len(self.index.labels), corrected=job.corrected)
 
-    def _predict_split(
-        self, student: Student, contract: InputContract, split: str
-    ) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], Sequence[ImageRecord]]:
-        records = [r for r in self.index.images if r.split == split]
-        return predict_records(student, contract, self.root, records), records
+    def _accuracy(self, student: Student, contract: InputContract, split: Split) -> Rate:
+        """Return how many images of a split a student predicts rightly.
+
+        What it predicts is recorded under its weights, so that nothing runs these images through them again.
+        """
+        if split not in self._decoded:
+            self._decoded[split] = decode_split(self.workspace, self.index, split, self.root, contract, self.progress)
+        images = self._decoded[split]
+        model = as_trained(sha256_bytes(weights_of(student)), contract)
+        found = predict_once(self.workspace, model, images, lambda: predict_records(student, contract, images))
+        return record_accuracy(found, images.records)

@@ -18,6 +18,8 @@ from weckd_edge.devices.bench.power.null_source import NullSource
 from weckd_edge.devices.bench.power.table import open_source
 from weckd_edge.train.distill.nvml_backend import read_gpu_joules
 
+OUTSIDE_KEYS = "stands beside the result, which does not depend on it"
+
 FILE = "cost.json"
 
 

@@ -86,7 +86,8 @@ def read_checkpoint(
     """
     if config is not None and ":" in config.model:
         raise ModelError(
-            f"{config.model}: expected timm's own name of the network; all of its weights are in {weights.name}"
+            f"{config.model}: expected timm's own name of the network; all of its weights are in {weights.name}",
+            code="E_MODEL_NAME",
         )
     file = read_weights(weights)
     config, theirs, notes = _described(config, file, mean, std)
@@ -104,7 +105,8 @@ def read_checkpoint(
     if classes is not None and answered not in (None, classes):
         raise ModelError(
             f"{weights.name}: its classifier answers {answered} classes, expected one for each of {classes} labels; "
-            "train it on these classes, or give the data set of its own"
+            "train it on these classes, or give the data set of its own",
+            code="E_MODEL_CLASSES",
         )
     if answered is not None:
         created = create_student(config, answered)
@@ -154,7 +156,8 @@ def _described(
     if model is None:
         raise ConfigError(
             f"{file.name}: expected an .onnx file, the folder of a former build's link, or a checkpoint with --model "
-            "TIMM_NAME; this one does not say which network of timm it is of"
+            "TIMM_NAME; this one does not say which network of timm it is of",
+            code="E_CONFIG_SOURCE",
         )
     if config is None:
         notes.append(f"The file says that it is of {model}.")
@@ -240,7 +243,8 @@ def exchange_red_and_blue(checkpoint: Checkpoint) -> None:
     if first is None or first.weight.shape[1] != 3:
         raise ModelError(
             f"{checkpoint.architecture}: --channel-order bgr: its first convolution does not take three channels; bring it "
-            "as an ONNX file"
+            "as an ONNX file",
+            code="E_MODEL_INPUT",
         )
     with no_grad():
         first.weight.copy_(first.weight.flip(1))
@@ -298,19 +302,24 @@ def _require_fit(found: dict[str, Tensor], wanted: dict[str, Tensor], file: str,
                 "no name is timm's. Is the network torchvision's, or one of your own? Then bring it as ONNX: "
                 "torch.onnx.export(network.eval(), torch.zeros(1, 3, SIDE, SIDE), 'network.onnx')"
             )
-        raise ModelError(f"{file}: these are not the weights of {model}: {' and '.join(parts)}; {advice}")
+        raise ModelError(
+            f"{file}: these are not the weights of {model}: {' and '.join(parts)}; {advice}", code="E_MODEL_OTHER_WEIGHTS"
+        )
     for name, value in found.items():
         if value.shape != wanted[name].shape:
             raise ModelError(
                 f"{file}: '{name}' has shape {list(value.shape)}, but {model} expects {list(wanted[name].shape)}; give the "
-                "name and the options it was made by"
+                "name and the options it was made by",
+                code="E_MODEL_OTHER_WEIGHTS",
             )
 
 
 def _require_numbers(found: Mapping[str, Tensor], file: str) -> None:
     bad = next((name for name, value in found.items() if value.is_floating_point() and not value.isfinite().all()), None)
     if bad is not None:
-        raise ModelError(f"{file}: '{bad}' holds values that are NaN or infinite; bring an earlier checkpoint")
+        raise ModelError(
+            f"{file}: '{bad}' holds values that are NaN or infinite; bring an earlier checkpoint", code="E_MODEL_NOT_FINITE"
+        )
 
 
 def copy_link(link: Link, source: Path, folder: Path) -> Link:

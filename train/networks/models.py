@@ -84,7 +84,9 @@ def create_student(config: LinkConfig, classes: int) -> CreatedStudent:
     source, _, _ = config.model.rpartition(":")
     remote = bool(source) or config.pretrained
     if not source and not timm.is_model(config.model):
-        raise ModelError(f"unknown model '{config.model}'{did_you_mean(config.model, timm.list_models())}")
+        raise ModelError(
+            f"unknown model '{config.model}'{did_you_mean(config.model, timm.list_models())}", code="E_MODEL_NAME"
+        )
     architecture, options = config.model, config.options
     try:
         if source:
@@ -97,9 +99,12 @@ def create_student(config: LinkConfig, classes: int) -> CreatedStudent:
         if remote:
             raise ModelError(
                 f"{config.model}: its pretrained weights cannot be fetched ({_first_line(err)}); connect to a network "
-                'once, or give a local file: weights = "path.safetensors"'
+                'once, or give a local file: weights = "path.safetensors"',
+                code="E_MODEL_FETCH",
             ) from err
-        raise ModelError(f"{config.model}: timm refuses the options {options} ({_first_line(err)})") from err
+        raise ModelError(
+            f"{config.model}: timm refuses the options {options} ({_first_line(err)})", code="E_MODEL_OPTIONS"
+        ) from err
     if config.weights is not None:
         load_weights(backbone, Path(config.weights), config.model)
     defaults: dict[str, Any] = getattr(backbone, "pretrained_cfg", {})
@@ -139,14 +144,14 @@ def _source_of(config: LinkConfig) -> tuple[str, NetworkOptions]:
     }
     load = loaders.get(source)
     if load is None:
-        raise ModelError(f"{config.model}: expected a timm name, hf_hub:owner/name or local-dir:path")
+        raise ModelError(f"{config.model}: expected a timm name, hf_hub:owner/name or local-dir:path", code="E_MODEL_NAME")
     _, architecture, found = load(name)
     given = {key: value for key, value in (found or {}).items() if value is not None}
     options: NetworkOptions = from_data(NetworkOptions, given, where=f"{config.model}: options", error=ModelError)
     try:
         check_network_options(options)
     except ConfigError as err:
-        raise ModelError(f"{config.model}: {err}") from err
+        raise ModelError(f"{config.model}: {err}", code="E_MODEL_OPTIONS") from err
     return architecture, {**options, **config.options}
 
 
@@ -176,18 +181,22 @@ def load_weights(backbone: nn.Module, path: Path, name: str) -> None:
         if key not in wanted:
             if not key.startswith(head):
                 raise ModelError(
-                    f"{path.name}: holds '{key}', which {name} does not have; are these weights of another model?"
+                    f"{path.name}: holds '{key}', which {name} does not have; are these weights of another model?",
+                    code="E_MODEL_OTHER_WEIGHTS",
                 )
         elif wanted[key].shape == value.shape:
             usable[key] = value
         elif not key.startswith(head):
             raise ModelError(
                 f"{path.name}: '{key}' has shape {list(value.shape)}, but {name} expects {list(wanted[key].shape)}; "
-                "give the weights of this very model, or fix options"
+                "give the weights of this very model, or fix options",
+                code="E_MODEL_OTHER_WEIGHTS",
             )
     missing = [k for k in wanted if k not in usable and not k.startswith(head) and "num_batches_tracked" not in k]
     if missing:
-        raise ModelError(f"{path.name}: lacks {len(missing)} tensors of {name}, the first is '{missing[0]}'")
+        raise ModelError(
+            f"{path.name}: lacks {len(missing)} tensors of {name}, the first is '{missing[0]}'", code="E_MODEL_OTHER_WEIGHTS"
+        )
     backbone.load_state_dict(usable, strict=False)
 
 
@@ -198,9 +207,15 @@ def _head_prefix(backbone: nn.Module) -> str:
 
 def save_weights(student: Student, path: Path) -> None:
     """Write a student's weights, and nothing else, as safetensors."""
+    write_atomic(path, weights_of(student))
+
+
+def weights_of(student: Student) -> bytes:
+    """Return a student's weights, and nothing else, as the bytes of a safetensors file."""
     from safetensors.torch import save
 
-    write_atomic(path, save({k: v.detach().cpu().contiguous() for k, v in student.backbone.state_dict().items()}))
+    weights: bytes = save({k: v.detach().cpu().contiguous() for k, v in student.backbone.state_dict().items()})
+    return weights
 
 
 def load_link(link: Link, folder: Path) -> Student:
@@ -215,7 +230,9 @@ def load_link(link: Link, folder: Path) -> Student:
     """
     require("safetensors", "read a link's weights")
     if not timm.is_model(link.model):
-        raise ModelError(f"{link.name}: names the network '{link.model[:100]}', which this timm does not have")
+        raise ModelError(
+            f"{link.name}: names the network '{link.model[:100]}', which this timm does not have", code="E_MODEL_NAME"
+        )
     tensors = read_weights(folder / link.weights.path).tables[""]
     options: dict[str, Any] = dict(link.options)
     try:
@@ -223,7 +240,8 @@ def load_link(link: Link, folder: Path) -> Student:
         student.backbone.load_state_dict(tensors)
     except Exception as err:  # timm lets any kind of error through
         raise ModelError(
-            f"{link.name}: {link.model} with {options} is not made as its record says ({_first_line(err)})"
+            f"{link.name}: {link.model} with {options} is not made as its record says ({_first_line(err)})",
+            code="E_MODEL_OPTIONS",
         ) from err
     return student.eval()
 
@@ -242,11 +260,13 @@ def measure_student(student: Student, input_size: int) -> StudentSize:
     except Exception as err:  # whatever a network raises of an option that it took
         raise ModelError(
             f"{_name(student)}: cannot answer an image of {input_size} by {input_size} pixels ({_first_line(err)}); are its "
-            "options and input_size right?"
+            "options and input_size right?",
+            code="E_MODEL_INPUT_SIZE",
         ) from err
     if logits.ndim != 2:
         raise ModelError(
-            f"{_name(student)}: expected a number for each class, answers {list(logits.shape)}; change its options"
+            f"{_name(student)}: expected a number for each class, answers {list(logits.shape)}; change its options",
+            code="E_MODEL_OUTPUT",
         )
     student.train(training)
     return StudentSize(parameters=sum(p.numel() for p in student.parameters()), macs=counter.get_total_flops() // 2)
@@ -271,5 +291,6 @@ def check_order(links: Sequence[LinkConfig], sizes: Sequence[StudentSize]) -> No
             raise ModelError(
                 f"link {i + 1} ({links[i].model} at {links[i].input_size} px: {here.parameters:,} parameters, "
                 f"{here.macs:,} multiply-adds) is not smaller than link {i} ({links[i - 1].model} at "
-                f"{links[i - 1].input_size} px: {before.parameters:,}, {before.macs:,}); put the larger first or shrink it"
+                f"{links[i - 1].input_size} px: {before.parameters:,}, {before.macs:,}); put the larger first or shrink it",
+                code="E_MODEL_CHAIN_ORDER",
             )

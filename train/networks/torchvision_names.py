@@ -91,5 +91,6 @@ def _require_alike(
     if deviation > _TOLERANCE * float(expected.abs().max()):  # where there are no numbers, the caller says so
         raise ModelError(
             f"{file}: with these weights, torchvision's {name} and timm's network answer {deviation:.2g} apart; bring it as "
-            "ONNX: torch.onnx.export(network.eval(), torch.zeros(1, 3, SIDE, SIDE), 'network.onnx')"
+            "ONNX: torch.onnx.export(network.eval(), torch.zeros(1, 3, SIDE, SIDE), 'network.onnx')",
+            code="E_MODEL_OTHER_WEIGHTS",
         )

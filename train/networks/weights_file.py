@@ -157,13 +157,13 @@ def read_weights(path: Path) -> WeightsFile:
             three of Python that do so.
     """
     if not path.is_file():
-        raise ModelError(f"{path}: no such weights file")
+        raise ModelError(f"{path}: no such weights file", code="E_MODEL_FILE_MISSING")
     if _is_safetensors(path):
         return WeightsFile(name=path.name, tables={"": _read_safetensors(path)})
     loaded = _load(path)
     tables = {place: table for place, table in _tables(loaded, "", 0) if table}
     if not tables:
-        raise ModelError(f"{path.name}: expected a table of tensors, found {_describe(loaded)}")
+        raise ModelError(f"{path.name}: expected a table of tensors, found {_describe(loaded)}", code="E_MODEL_WEIGHTS_FILE")
     return WeightsFile(name=path.name, tables=tables, settings=_settings(loaded))
 
 
@@ -202,7 +202,7 @@ def fit_to(
         chosen = {place: n for place, n in places.items() if (_join(*place) + ".").startswith(key.strip(".") + ".")}
         if not chosen:
             known = ", ".join(dict.fromkeys(repr(where) for where in file.tables if where)) or "one table without a name"
-            raise ModelError(f"{file.name}: holds nothing called '{key}'; it holds {known}")
+            raise ModelError(f"{file.name}: holds nothing called '{key}'; it holds {known}", code="E_MODEL_WEIGHTS_FILE")
         places = chosen
     maximum = max(places.values())
     if maximum == 0:  # another network's: the largest table is the one to speak of
@@ -279,7 +279,9 @@ def _read_safetensors(path: Path) -> Table:
     try:
         found: Table = load_file(path)
     except Exception as err:  # its errors have no common kind
-        raise ModelError(f"{path.name}: cannot be read as weights ({_plain(str(err))[:200]})") from err
+        raise ModelError(
+            f"{path.name}: cannot be read as weights ({_plain(str(err))[:200]})", code="E_MODEL_WEIGHTS_FILE"
+        ) from err
     return found
 
 
@@ -290,7 +292,7 @@ def _load(path: Path) -> object:
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as err:  # torch raises many kinds for a file that is not what its name says
         why, lines = _why(path, str(err) or type(err).__name__)
-        raise ModelError(f"{path.name}: cannot be read as weights: {why}", lines=lines) from err
+        raise ModelError(f"{path.name}: cannot be read as weights: {why}", lines=lines, code="E_MODEL_WEIGHTS_FILE") from err
 
 
 def _why(path: Path, message: str) -> tuple[str, tuple[str, ...]]:

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-import weckd_edge
 from weckd_edge.artifacts import SCHEMA_VERSION, DatasetIndex
 from weckd_edge.config import BuildConfig
 from weckd_edge.core.errors import ConfigError, StoreError
+from weckd_edge.core.fingerprint import code_of, key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.serialization import from_data, to_json
 from weckd_edge.core.store import Workspace, digest_of, sha256_file, write_atomic
@@ -24,6 +24,8 @@ from weckd_edge.train.distill.distributed import count_processes, shared_stage
 from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used
 from weckd_edge.train.distill.training_cost import total_cost
 from weckd_edge.train.tuning.work_queue import open_study, run_pieces, storage_errors
+
+CODE = "weckd_edge.train.tuning.study"
 
 REFERENCE = "single-share"
 SAME_LABELS = "single-union"
@@ -170,7 +172,7 @@ def run_study(
     """
     strategies = [find_strategy(name) for name in names]
     if len(set(names)) != len(names) or not names:
-        raise ConfigError(f"expected strategies, each once, got {', '.join(names) or 'none'}")
+        raise ConfigError(f"expected strategies, each once, got {', '.join(names) or 'none'}", code="E_CONFIG_CHOICE")
     root = data_root(data)
     workspace = Workspace(out)
     numbers = range(config.seed, config.seed + seeds)
@@ -212,13 +214,15 @@ def _share_seeds(
 ) -> dict[int, list[StudyRun]]:
     """Share the seeds with the machines that name the same storage, data, chain, settings and strategies."""
     if count_processes() > 1:
-        raise ConfigError("--storage: machines share whole seeds; start one process on each, without torchrun")
+        raise ConfigError(
+            "--storage: machines share whole seeds; start one process on each, without torchrun", code="E_CONFIG_DISTRIBUTED"
+        )
     links = tuple(replace(link, weights=None, weights_licence=None) for link in config.link)
     settings = replace(config, seed=0, link=links, data=replace(config.data, unlabelled=None))
     weights = [sha256_file(Path(link.weights)) if link.weights else None for link in config.link]
     images = sorted((r.pixels_sha256, r.label) for r in index.images)
     pool = [r.pixels_sha256 for r in index.unlabelled]
-    name = f"weckd-edge-study-{digest_of([settings, strategies, weights, images, pool, weckd_edge.__version__])[:16]}"
+    name = f"weckd-edge-study-{digest_of([settings, strategies, weights, images, pool, code_of(CODE)])[:16]}"
 
     def work(seed: int) -> tuple[str, float]:
         trials = one_seed(seed)
@@ -264,7 +268,7 @@ def _study_run(
             joules=cost.joules,
         )
 
-    key = {
+    inputs = {
         "strategy": strategy,
         "links": [replace(link, weights=None, weights_licence=None) for link in config.link],
         "weights": [sha256_file(Path(link.weights)) if link.weights else None for link in config.link],
@@ -274,9 +278,8 @@ def _study_run(
         "data": [[r.pixels_sha256, r.label, r.group, r.split, r.share] for r in index.images],
         "unlabelled": [r.pixels_sha256 for r in index.unlabelled],
         "seed": config.seed,
-        "code": weckd_edge.__version__,
     }
-    return shared_stage(config.train, workspace, f"trial-{strategy.name}", StudyRun, key, run).artifact
+    return shared_stage(config.train, workspace, f"trial-{strategy.name}", StudyRun, key_of(inputs, CODE), run).artifact
 
 
 def _write(out: Path, trials: Sequence[StudyRun]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from weckd_edge.config import BuildConfig
 from weckd_edge.core.errors import ConfigError
+from weckd_edge.core.fingerprint import code_of
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Workspace, digest_of, sha256_file, write_atomic
@@ -31,7 +32,7 @@ class TuneResult:
     """What a search ended with.
 
     Attributes:
-        name: Of the search in its storage: the same data, chain and settings give the same name.
+        name: Of the search in its storage: the same data, chain, settings and code give the same name.
         trials: Finished trials, of every machine.
         val_accuracy: Of the best, on validation groups. The test groups were not looked at.
         learning_rate: Of the best.
@@ -77,7 +78,10 @@ def tune(
     """
     optuna: Any = require("optuna", "search for settings")
     if count_processes() > 1:
-        raise ConfigError("search: machines share trials through --storage; start one process on each, without torchrun")
+        raise ConfigError(
+            "search: machines share trials through --storage; start one process on each, without torchrun",
+            code="E_CONFIG_DISTRIBUTED",
+        )
     strategy = find_strategy(config.distill.strategy)
     root = data_root(data)
     workspace = Workspace(out)
@@ -90,7 +94,8 @@ def tune(
         pool = [r.pixels_sha256 for r in index.unlabelled]
         images = [[r.pixels_sha256, r.label, r.split, r.share] for r in index.images]
         settings = replace(config, link=links, data=replace(config.data, unlabelled=None))
-        name = f"weckd-edge-{digest_of([settings, weights, images, pool])[:16]}"
+        code = code_of("weckd_edge.train.tuning.tune")
+        name = f"weckd-edge-{digest_of([settings, weights, images, pool, code])[:16]}"
         study = open_study(storage, name, config.seed)
 
         def objective(trial: Any) -> float:

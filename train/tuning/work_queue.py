@@ -49,7 +49,9 @@ def open_study(storage: str, name: str, seed: int, *, heartbeat: bool = False) -
         )
     except Exception as err:  # SQLAlchemy and its drivers have their own kinds of error
         reason = (str(err).strip().splitlines() or [type(err).__name__])[0][:160]
-        raise ConfigError(f"--storage {storage}: expected a storage that Optuna can open ({reason})") from err
+        raise ConfigError(
+            f"--storage {storage}: expected a storage that Optuna can open ({reason})", code="E_CONFIG_STORAGE"
+        ) from err
 
 
 @contextlib.contextmanager
@@ -67,7 +69,8 @@ def storage_errors(storage: str) -> Iterator[None]:
         reason = (str(err.__cause__ or err).strip().splitlines() or [type(err).__name__])[0][:160]
         raise StoreError(
             f"{storage}: the storage cannot be read or written ({reason}); see whether it is in reach and has room, and run "
-            "the same command again"
+            "the same command again",
+            code="E_STORE_STORAGE",
         ) from err
 
 

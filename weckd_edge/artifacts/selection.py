@@ -57,8 +57,8 @@ class LinkEvaluation:
         backend: What answered and was timed.
         method: Name of the chosen trial.
         bytes: Size of what the device would load.
-        val_accuracy: On the validation images, compiled: what the choice between links hangs on.
-        test_accuracy: On the test images, compiled: for the picture, never for the choice.
+        val_accuracy: On the validation images, compiled: what the choice between links hangs on. Test images are shown to
+            the link that is deployed alone.
         latency: On the device that is built for.
         here_p90_ns: End-to-end latency on the machine that builds, 90th percentile.
         gates: The limits, accuracies on the validation images.
@@ -70,7 +70,6 @@ class LinkEvaluation:
     method: str
     bytes: int
     val_accuracy: Rate
-    test_accuracy: Rate
     latency: LinkLatency
     here_p90_ns: int
     gates: tuple[Gate, ...]

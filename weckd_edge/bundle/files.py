@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from weckd_edge.core.errors import BundleError, BundleFault
+from weckd_edge.core.errors import BundleError
 
 MAX_FOLDERS = 16
 """Folders below each other that a bundle may have."""
@@ -22,7 +22,11 @@ MAX_PATH_BYTES = 511
 _CHUNK = 1 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # without O_NONBLOCK a pipe waits for its writer
-_FAULTS: dict[int | None, BundleFault] = {errno.ENOENT: "listing", errno.ENOTDIR: "listing", errno.ELOOP: "link"}
+_CODES: dict[int | None, str] = {
+    errno.ENOENT: "E_BUNDLE_FILE_MISSING",
+    errno.ENOTDIR: "E_BUNDLE_FILE_MISSING",
+    errno.ELOOP: "E_BUNDLE_LINK",
+}
 
 
 class BundleFolder:
@@ -40,9 +44,9 @@ class BundleFolder:
         try:
             self._handle = os.open(folder, _FOLDER)
         except (FileNotFoundError, NotADirectoryError) as err:
-            raise BundleError(f"{folder}: expected a bundle, found no such folder", fault="io") from err
+            raise BundleError(f"{folder}: expected a bundle, found no such folder", code="E_BUNDLE_IO") from err
         except (OSError, ValueError) as err:  # a path with a NUL is a ValueError
-            raise BundleError(f"{folder}: expected a bundle, cannot open it ({_why(err)})", fault="io") from err
+            raise BundleError(f"{folder}: expected a bundle, cannot open it ({_why(err)})", code="E_BUNDLE_IO") from err
 
     def __enter__(self) -> BundleFolder:
         return self
@@ -66,15 +70,15 @@ class BundleFolder:
             at_most: Bytes that such a file may have.
 
         Raises:
-            BundleError: There is no such file (``fault`` is ``listing``), it is a link, too large, or cannot be read.
+            BundleError: There is no such file (``E_BUNDLE_FILE_MISSING``), it is a link, too large, or cannot be read.
         """
         with self._open(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size > at_most:
-                raise self._error(path, f": expected at most {at_most} bytes, found {size}", "limit")
+                raise self._error(path, f": expected at most {at_most} bytes, found {size}", "E_BUNDLE_LIMIT")
             data = self._read(file, path, at_most + 1)
         if len(data) > at_most:
-            raise self._error(path, f": expected at most {at_most} bytes, found more", "limit")
+            raise self._error(path, f": expected at most {at_most} bytes, found more", "E_BUNDLE_LIMIT")
         return data
 
     def prove(self, path: str, size: int, sha256: str, *, keep: bool) -> bytes:
@@ -87,13 +91,13 @@ class BundleFolder:
             keep: Return the bytes that were hashed; otherwise nothing is returned, and no large file lies in memory.
 
         Raises:
-            BundleError: As for ``read``; or the file is another (``fault`` is ``digest``).
+            BundleError: As for ``read``; or the file is another (``E_BUNDLE_DIGEST``).
         """
         digest, kept, left = hashlib.sha256(), [], size
         with self._open(path) as file:
             found = os.fstat(file.fileno()).st_size
             if found != size:
-                raise self._error(path, f": expected {size} bytes, found {found}", "digest")
+                raise self._error(path, f": expected {size} bytes, found {found}", "E_BUNDLE_DIGEST")
             while left and (chunk := self._read(file, path, min(left, _CHUNK))):
                 digest.update(chunk)
                 left -= len(chunk)
@@ -101,7 +105,9 @@ class BundleFolder:
                     kept.append(chunk)
         if left or digest.hexdigest() != sha256:
             raise self._error(
-                path, f": expected SHA-256 {sha256[:12]}..., found {digest.hexdigest()[:12]}...; it was changed", "digest"
+                path,
+                f": expected SHA-256 {sha256[:12]}..., found {digest.hexdigest()[:12]}...; it was changed",
+                "E_BUNDLE_DIGEST",
             )
         return b"".join(kept)
 
@@ -116,13 +122,13 @@ class BundleFolder:
                 at = below
             handle = os.open(name, _FILE, dir_fd=at)
         except (OSError, ValueError) as err:
-            fault = _FAULTS.get(getattr(err, "errno", None), "io")
-            raise self._error(path, f": {_why(err)}" if fault != "link" else " is a link", fault) from err
+            code = _CODES.get(getattr(err, "errno", None), "E_BUNDLE_IO")
+            raise self._error(path, f": {_why(err)}" if code != "E_BUNDLE_LINK" else " is a link", code) from err
         finally:
             os.close(at)
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
-            raise self._error(path, " is a special file; a bundle holds plain files only", "link")
+            raise self._error(path, " is a special file; a bundle holds plain files only", "E_BUNDLE_LINK")
         return io.FileIO(handle)
 
     def _read(self, file: io.FileIO, path: str, count: int) -> bytes:
@@ -132,7 +138,7 @@ class BundleFolder:
                 parts.append(part)
                 left -= len(part)
         except OSError as err:
-            raise self._error(path, f": cannot be read ({_why(err)})", "io") from err
+            raise self._error(path, f": cannot be read ({_why(err)})", "E_BUNDLE_IO") from err
         return b"".join(parts)
 
     def _walk(self, handle: int, below: str) -> Iterator[str]:
@@ -142,18 +148,20 @@ class BundleFolder:
             for name, mode in found:
                 path = f"{below}/{name}" if below else name
                 if len(os.fsencode(path)) > MAX_PATH_BYTES:
-                    raise self._error(path[:80], f": expected a path of at most {MAX_PATH_BYTES} bytes", "limit")
+                    raise self._error(path[:80], f": expected a path of at most {MAX_PATH_BYTES} bytes", "E_BUNDLE_LIMIT")
                 if stat.S_ISREG(mode):
                     yield path
                 elif not stat.S_ISDIR(mode):
                     kind = "a link" if stat.S_ISLNK(mode) else "a special file"
-                    raise self._error(path, f" is {kind}; a bundle holds plain files only", "link")
+                    raise self._error(path, f" is {kind}; a bundle holds plain files only", "E_BUNDLE_LINK")
                 elif path.count("/") == MAX_FOLDERS:
-                    raise self._error(path[:80], f": expected at most {MAX_FOLDERS} folders below each other", "limit")
+                    raise self._error(
+                        path[:80], f": expected at most {MAX_FOLDERS} folders below each other", "E_BUNDLE_LIMIT"
+                    )
                 else:
                     yield from self._walk(self._down(handle, name, path), path)
         except OSError as err:
-            raise self._error(below or ".", f": cannot be listed ({_why(err)})", "io") from err
+            raise self._error(below or ".", f": cannot be listed ({_why(err)})", "E_BUNDLE_IO") from err
         finally:
             os.close(handle)
 
@@ -161,10 +169,10 @@ class BundleFolder:
         try:
             return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=handle)
         except OSError as err:
-            raise self._error(path, f": cannot be opened ({_why(err)})", "io") from err
+            raise self._error(path, f": cannot be opened ({_why(err)})", "E_BUNDLE_IO") from err
 
-    def _error(self, path: str, found: str, fault: BundleFault) -> BundleError:
-        return BundleError(f"{self.folder}: {path}{found}", fault=fault)
+    def _error(self, path: str, found: str, code: str) -> BundleError:
+        return BundleError(f"{self.folder}: {path}{found}", code=code)
 
 
 def _why(err: Exception) -> str:

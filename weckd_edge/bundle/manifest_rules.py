@@ -51,7 +51,7 @@ def read_manifest(raw: bytes, where: str) -> Manifest:
     data = read_plain(raw, where)
     for holder, key in ((data, "schema_version"), (data.get("operating_point"), "abstain_below")):
         if isinstance(holder, dict) and key not in holder:  # the record has a default, which the format has not
-            raise BundleError(f"{MANIFEST_FILE}: the key '{key}' is missing")
+            raise BundleError(f"{MANIFEST_FILE}: the key '{key}' is missing", code="E_RECORD_KEY_MISSING")
     manifest = from_data(Manifest, data, where=MANIFEST_FILE, error=BundleError)
     check_manifest(manifest)
     return manifest
@@ -65,12 +65,12 @@ def read_plain(raw: bytes, where: str) -> dict[str, Any]:
     """
     data = parse_json(raw, where=where, error=BundleError, deepest=MAX_DEPTH)
     if not isinstance(data, dict):
-        raise BundleError(f"{where}: expected a manifest, found something else")
+        raise BundleError(f"{where}: expected a manifest, found something else", code="E_BUNDLE_FORMAT")
     version = data.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise BundleError(
             f"{where}: format {version} is newer than the format {SCHEMA_VERSION} that this weckd-edge reads; update it",
-            fault="newer",
+            code="E_BUNDLE_NEWER",
         )
     _check_own_digest(where, raw, data.get("manifest_sha256"))
     return data
@@ -79,10 +79,13 @@ def read_plain(raw: bytes, where: str) -> dict[str, Any]:
 def _check_own_digest(where: str, raw: bytes, named: object) -> None:
     places = [match.span(1) for match in _SELF_DIGEST.finditer(raw)]
     if len(places) != 1 or raw[slice(*places[0])].decode() != named:
-        raise BundleError(f"{where}: expected its own SHA-256 once, found it {len(places)} times; it was never sealed")
+        raise BundleError(
+            f"{where}: expected its own SHA-256 once, found it {len(places)} times; it was never sealed",
+            code="E_BUNDLE_FORMAT",
+        )
     start, end = places[0]
     if sha256_bytes(raw[:start] + ZEROS.encode() + raw[end:]) != named:
-        raise BundleError(f"{where}: its bytes do not match the SHA-256 it names; it was changed", fault="digest")
+        raise BundleError(f"{where}: its bytes do not match the SHA-256 it names; it was changed", code="E_BUNDLE_DIGEST")
 
 
 def check_manifest(manifest: Manifest) -> None:
@@ -94,7 +97,8 @@ def check_manifest(manifest: Manifest) -> None:
     if manifest.schema_version != SCHEMA_VERSION or manifest.version < 0:
         raise BundleError(
             f"{MANIFEST_FILE}: expected the format {SCHEMA_VERSION} and a version of at least 0, found "
-            f"{manifest.schema_version} and {manifest.version}"
+            f"{manifest.schema_version} and {manifest.version}",
+            code="E_BUNDLE_FORMAT",
         )
     _check_listing(manifest)
     _check_labels(manifest)
@@ -103,7 +107,8 @@ def check_manifest(manifest: Manifest) -> None:
     for backend, tolerance in manifest.selftest.tolerance.items():
         if not 0 <= tolerance <= MAX_TOLERANCE:
             raise BundleError(
-                f"{MANIFEST_FILE}: expected a tolerance of 0 to {MAX_TOLERANCE} for {backend}, found {tolerance:g}"
+                f"{MANIFEST_FILE}: expected a tolerance of 0 to {MAX_TOLERANCE} for {backend}, found {tolerance:g}",
+                code="E_BUNDLE_TOLERANCE",
             )
     for model in manifest.models:
         _check_model(model)
@@ -127,14 +132,15 @@ def check_refs(refs: tuple[FileRef, ...]) -> None:
     for ref in refs:
         _check_ref(ref)
         if ref.path in seen:
-            raise BundleError(f"{MANIFEST_FILE}: lists '{ref.path}' twice", fault="listing")
+            raise BundleError(f"{MANIFEST_FILE}: lists '{ref.path}' twice", code="E_BUNDLE_LISTING")
         seen.add(ref.path)
 
 
 def _check_ref(ref: FileRef) -> None:
     if not _SHA256.fullmatch(ref.sha256) or ref.bytes < 0:
         raise BundleError(
-            f"{MANIFEST_FILE}: {ref.path[:80]}: expected a SHA-256 in 64 lower-case digits and a size of at least 0"
+            f"{MANIFEST_FILE}: {ref.path[:80]}: expected a SHA-256 in 64 lower-case digits and a size of at least 0",
+            code="E_BUNDLE_FORMAT",
         )
     if (
         len(ref.path) > MAX_PATH_BYTES
@@ -143,7 +149,9 @@ def _check_ref(ref: FileRef) -> None:
         or is_device(ref.path)
         or ref.path in (MANIFEST_FILE, SIGNATURE_FILE)
     ):
-        raise BundleError(f"{MANIFEST_FILE}: '{ref.path[:80]}' is not a path that a bundle may list", fault="listing")
+        raise BundleError(
+            f"{MANIFEST_FILE}: '{ref.path[:80]}' is not a path that a bundle may list", code="E_BUNDLE_LISTING"
+        )
 
 
 def _check_listing(manifest: Manifest) -> None:
@@ -154,29 +162,36 @@ def _check_listing(manifest: Manifest) -> None:
         _check_ref(ref)
         if listed.get(ref.path) != ref:
             raise BundleError(
-                f"{MANIFEST_FILE}: uses '{ref.path}', which is not the file of that name in its list", fault="listing"
+                f"{MANIFEST_FILE}: uses '{ref.path}', which is not the file of that name in its list",
+                code="E_BUNDLE_LISTING",
             )
 
 
 def _check_labels(manifest: Manifest) -> None:
     labels = manifest.labels
     if not labels or "" in labels:
-        raise BundleError(f"{MANIFEST_FILE}: expected labels that are not empty, found {list(labels)}")
+        raise BundleError(
+            f"{MANIFEST_FILE}: expected labels that are not empty, found {list(labels)}", code="E_BUNDLE_LABELS"
+        )
     _check_size(MANIFEST_FILE, "the list of labels", len(labels), MAX_CLASSES, "labels")
     for label in labels:
         _check_size(MANIFEST_FILE, f"the label '{label[:40]}'", len(label.encode()), MAX_LABEL_BYTES, "bytes")
         if labels.count(label) > 1:
-            raise BundleError(f"{MANIFEST_FILE}: expected labels that differ, found '{label}' twice")
+            raise BundleError(f"{MANIFEST_FILE}: expected labels that differ, found '{label}' twice", code="E_BUNDLE_LABELS")
     for label in manifest.operating_point.refuse_labels:
         if label not in labels:
-            raise BundleError(f"{MANIFEST_FILE}: refuses the label '{label}', which is none of its labels")
+            raise BundleError(
+                f"{MANIFEST_FILE}: refuses the label '{label}', which is none of its labels", code="E_BUNDLE_LABELS"
+            )
 
 
 def _check_input(contract: InputContract) -> None:
     for name in ("frame_height", "frame_width", "input_size"):
         side = getattr(contract, name)
         if side < 1:
-            raise BundleError(f"{MANIFEST_FILE}: input: expected a {name} of at least 1 pixel, found {side}")
+            raise BundleError(
+                f"{MANIFEST_FILE}: input: expected a {name} of at least 1 pixel, found {side}", code="E_BUNDLE_INPUT"
+            )
         _check_size(MANIFEST_FILE, f"input: {name}", side, MAX_SIDE, "pixels")
 
 
@@ -185,10 +200,14 @@ def _check_model(model: BuiltModel) -> None:
         if SETTINGS.get(model.backend, {}).get(name) != value:
             raise BundleError(
                 f"{MANIFEST_FILE}: a model of {model.backend} names the setting {name[:60]} = {value[:60]}, which is none "
-                "of this format"
+                "of this format",
+                code="E_BUNDLE_MODEL",
             )
     if model.schema_version != SCHEMA_VERSION:
-        raise BundleError(f"{MANIFEST_FILE}: a model: expected the schema {SCHEMA_VERSION}, found {model.schema_version}")
+        raise BundleError(
+            f"{MANIFEST_FILE}: a model: expected the schema {SCHEMA_VERSION}, found {model.schema_version}",
+            code="E_BUNDLE_MODEL",
+        )
     if model.kind != "model":
         return
     paths = [ref.path for ref in model.files]
@@ -200,10 +219,11 @@ def _check_model(model: BuiltModel) -> None:
     if not paths or len(set(paths)) != len(paths) or graphs > 1 or sum(path.endswith(".bin") for path in paths) > 1:
         raise BundleError(
             f"{MANIFEST_FILE}: a model of {model.backend}: expected files, none twice, one graph and one file of weights, "
-            f"found {', '.join(paths) or 'none'}"
+            f"found {', '.join(paths) or 'none'}",
+            code="E_BUNDLE_MODEL",
         )
 
 
 def _check_size(where: str, what: str, found: int, maximum: int, unit: str) -> None:
     if found > maximum:
-        raise BundleError(f"{where}: {what}: expected at most {maximum} {unit}, found {found}", fault="limit")
+        raise BundleError(f"{where}: {what}: expected at most {maximum} {unit}, found {found}", code="E_BUNDLE_LIMIT")

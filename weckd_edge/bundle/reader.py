@@ -115,7 +115,7 @@ def open_bundle(folder: Path, *, key: Path | None = None, at_least: int = 0) -> 
             raise BundleError(
                 f"{folder}: expected version {at_least} or newer, found {manifest.version}; build it with a higher "
                 "--bundle-version",
-                fault="rollback",
+                code="E_BUNDLE_ROLLBACK",
             )
         names = set(below.names())
         kept = _prove(below, names, manifest.files, _what_runs(manifest))
@@ -198,19 +198,22 @@ def _read_signed(below: BundleFolder, key: Path | None) -> tuple[bytes, bytes | 
     try:
         raw = below.read(MANIFEST_FILE, MAX_MANIFEST_BYTES)
     except BundleError as err:
-        if err.fault != "listing":
+        if err.code != "E_BUNDLE_FILE_MISSING":
             raise
-        raise BundleError(f"{below.folder}: expected a bundle, found no {MANIFEST_FILE}") from err
+        raise BundleError(
+            f"{below.folder}: expected a bundle, found no {MANIFEST_FILE}", code="E_BUNDLE_NO_MANIFEST"
+        ) from err
     if key is None:
         return raw, None
     try:
         signature = below.read(SIGNATURE_FILE, MAX_SIGNATURE_BYTES)
     except BundleError as err:
-        if err.fault == "listing":
+        if err.code == "E_BUNDLE_FILE_MISSING":
             raise SignatureError(
-                f"{below.folder}: expected a signature by {key.name}, found an unsigned bundle", fault="unsigned"
+                f"{below.folder}: expected a signature by {key.name}, found an unsigned bundle", code="E_BUNDLE_UNSIGNED"
             ) from err
-        raise SignatureError(str(err), fault="signature" if err.fault == "limit" else err.fault) from err
+        code = "E_BUNDLE_SIGNATURE" if err.code == "E_BUNDLE_LIMIT" else err.code
+        raise SignatureError(str(err), code=code) from err
     check_signature(raw, signature, key, where=str(below.folder / SIGNATURE_FILE))
     return raw, signature
 
@@ -225,9 +228,11 @@ def _prove(below: BundleFolder, names: set[str], refs: tuple[FileRef, ...], keep
     """Compare what lies in the folder with a list of files, and return the bytes of those to be kept."""
     listed, found = {ref.path for ref in refs}, listable(names)
     for path in sorted(found - listed):
-        raise BundleError(f"{below.folder}: {path} is not listed in {MANIFEST_FILE}; it was added", fault="listing")
+        raise BundleError(
+            f"{below.folder}: {path} is not listed in {MANIFEST_FILE}; it was added", code="E_BUNDLE_UNLISTED_FILE"
+        )
     for path in sorted(listed - found):
-        raise BundleError(f"{below.folder}: {path} is missing", fault="listing")
+        raise BundleError(f"{below.folder}: {path} is missing", code="E_BUNDLE_FILE_MISSING")
     kept = {}
     for ref in refs:
         data = below.prove(ref.path, ref.bytes, ref.sha256, keep=ref.path in keep)

@@ -51,7 +51,9 @@ def sign(folder: Path, private_key: Path) -> None:
     signing = require("model_signing.signing", "sign a bundle")
     manifest = folder / MANIFEST_FILE
     if not manifest.is_file():
-        raise BundleError(f"{folder}: expected a sealed bundle to sign, found no {MANIFEST_FILE}")
+        raise BundleError(
+            f"{folder}: expected a sealed bundle to sign, found no {MANIFEST_FILE}", code="E_BUNDLE_NO_MANIFEST"
+        )
     _require_key(private_key)
     temporary = folder / f".{SIGNATURE_FILE}.{os.getpid()}.tmp"
     with explain_os_errors(folder):
@@ -87,12 +89,15 @@ def check_signature(manifest: bytes, signature: bytes, public_key: Path, *, wher
         raise SignatureError(
             f"{where}: not a valid signature of {MANIFEST_FILE} by {public_key.name} ({err}); "
             "the bundle was changed, or another key signed it",
-            fault="signature",
+            code="E_BUNDLE_SIGNATURE",
         ) from err
 
 
 class _RefusedError(WeckdError):
     """Why a signature does not hold, in words."""
+
+    def __init__(self, message: str, *, code: str = "E_BUNDLE_SIGNATURE") -> None:
+        super().__init__(message, code=code)
 
 
 def _load_key(path: Path) -> Any:
@@ -186,11 +191,11 @@ def _canonical(text: object) -> bytes:
 
 def _require_key(path: Path) -> None:
     if not path.is_file():
-        raise ConfigError(f"{path}: expected a PEM key file, found none")
+        raise ConfigError(f"{path}: expected a PEM key file, found none", code="E_CONFIG_KEY")
 
 
 def _unusable(path: Path, expected: str, err: Exception) -> ConfigError:
-    return ConfigError(f"{path}: expected {expected} in PEM on P-256, P-384 or P-521 ({_reason(err)})")
+    return ConfigError(f"{path}: expected {expected} in PEM on P-256, P-384 or P-521 ({_reason(err)})", code="E_CONFIG_KEY")
 
 
 def _reason(err: Exception) -> str:

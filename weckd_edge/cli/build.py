@@ -38,7 +38,7 @@ from weckd_edge.core.errors import ConfigError
 if TYPE_CHECKING:
     from weckd_edge.artifacts import Metric, MetricsRecord, Rate
     from weckd_edge.config import BuildConfig, LinkConfig
-    from weckd_edge.pipeline.build import BuildOutcome
+    from weckd_edge.report import BundleContents
 
 EXIT_GATE_FAILED = 3
 
@@ -102,12 +102,12 @@ def command(
         train_along(request)
         return 0
     with make_progress(quiet) as progress:
-        outcome = build(request, progress)
+        contents = build(request, progress)
     if as_json:
-        print_json(summarize_outcome(outcome))
+        print_json(summarize_outcome(contents, out))
     else:
-        print_outcome(outcome)
-    return 0 if outcome.manifest.passed else EXIT_GATE_FAILED
+        print_outcome(contents, out)
+    return 0 if contents.manifest.passed else EXIT_GATE_FAILED
 
 
 def parse_target(name: str) -> Any:
@@ -119,7 +119,7 @@ def parse_target(name: str) -> Any:
     from weckd_edge.core.errors import did_you_mean
 
     if name not in ("cpu", "jetson"):
-        raise ConfigError(f"unknown target '{name}'{did_you_mean(name, ('cpu', 'jetson'))}")
+        raise ConfigError(f"unknown target '{name}'{did_you_mean(name, ('cpu', 'jetson'))}", code="E_CONFIG_CHOICE")
     return name
 
 
@@ -144,22 +144,24 @@ def parse_link(text: str) -> LinkConfig:
     name, _, weights = text.strip().partition("=")
     model, at, size = name.partition("@")
     if not model or (at and not (size.isdecimal() and len(size) <= 6)):
-        raise ConfigError(f"--links: '{text}': expected model, model@pixels or model@pixels=weights.safetensors")
+        raise ConfigError(
+            f"--links: '{text}': expected model, model@pixels or model@pixels=weights.safetensors", code="E_CONFIG_VALUE"
+        )
     link = LinkConfig(model=model, weights=weights or None)
     return replace(link, input_size=int(size)) if size else link
 
 
-def summarize_outcome(outcome: BuildOutcome) -> dict[str, Any]:
-    """Return what ``--json`` prints."""
+def summarize_outcome(contents: BundleContents, out: Path) -> dict[str, Any]:
+    """Return what ``--json`` prints of a bundle in the folder ``out``."""
+    from weckd_edge.pipeline.output_paths import normal_path
     from weckd_edge.report.chapters.summary import summarize_bundle
-    from weckd_edge.report.evidence import read_evidence
 
-    warnings = summarize_bundle(outcome.manifest, read_evidence(outcome.bundle, outcome.manifest)).warnings
-    manifest, verification, chain = outcome.manifest, outcome.verification, outcome.chain
+    warnings = summarize_bundle(contents).warnings
+    manifest, verification, chain = contents.manifest, contents.verification, contents.chain
     compiled = verification.accuracy_compiled
     twin = chain.twin
     return {
-        "bundle": str(outcome.bundle),
+        "bundle": str(normal_path(out)),
         "passed": manifest.passed,
         "warnings": [warning.replace("\u00a0", " ") for warning in warnings],
         "links": [
@@ -176,10 +178,10 @@ def summarize_outcome(outcome: BuildOutcome) -> dict[str, Any]:
             for link in chain.links
         ],
         "shipped": {
-            "link": outcome.shipping.chosen,
+            "link": contents.shipping.chosen,
             "precision": verification.precision,
             "backend": verification.backend,
-            "reason": outcome.shipping.reason,
+            "reason": contents.shipping.reason,
         },
         "weighed": [
             {
@@ -187,7 +189,6 @@ def summarize_outcome(outcome: BuildOutcome) -> dict[str, Any]:
                 "precision": link.precision,
                 "bytes": link.bytes,
                 "val_accuracy": link.val_accuracy.value,
-                "test_accuracy": link.test_accuracy.value,
                 "latency": {
                     "label": link.latency.label,
                     "p90_ns": link.latency.p90_ns,
@@ -199,7 +200,7 @@ def summarize_outcome(outcome: BuildOutcome) -> dict[str, Any]:
                 "passes": link.passes,
                 "gates": [{"name": g.name, "bar": g.bar, "got": g.got, "verdict": g.verdict} for g in link.gates],
             }
-            for link in outcome.shipping.links
+            for link in contents.shipping.links
         ],
         "accuracy": {
             "fp32": verification.accuracy_fp32.value,
@@ -209,11 +210,11 @@ def summarize_outcome(outcome: BuildOutcome) -> dict[str, Any]:
             "test_images": compiled.images,
             "test_groups": compiled.groups,
         },
-        "performance": metrics_summary(outcome.performance, manifest.labels),
+        "performance": metrics_summary(contents.performance, manifest.labels) if contents.performance else None,
         "gates": [
             {"name": g.name, "bar": g.bar, "got": g.got, "verdict": g.verdict, "reason": g.reason} for g in manifest.gates
         ],
-        "stages": [{"name": s.name, "seconds": s.seconds, "reused": s.reused} for s in outcome.stages],
+        "stages": [{"name": s.name, "seconds": s.seconds, "reused": s.reused} for s in contents.build.stages],
     }
 
 
@@ -267,17 +268,17 @@ def format_rate(rate: Rate) -> str:
     return f"{rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})"
 
 
-def print_outcome(outcome: BuildOutcome) -> None:
-    """Print what a person wants to know."""
+def print_outcome(contents: BundleContents, out: Path) -> None:
+    """Print what a person wants to know of a bundle in the folder ``out``."""
+    from weckd_edge.pipeline.output_paths import normal_path
     from weckd_edge.report.chapters.summary import summarize_bundle, terminal_lines
     from weckd_edge.report.chapters.verdicts import chain_sentence, evaluation_row, latency_text
-    from weckd_edge.report.evidence import read_evidence
     from weckd_edge.report.numbers import size
 
-    manifest, verification = outcome.manifest, outcome.verification
-    twin = outcome.chain.twin
+    manifest, verification = contents.manifest, contents.verification
+    twin = contents.chain.twin
     rows: list[tuple[object, ...]] = []
-    for link in (*outcome.chain.links, *([twin] if twin else [])):
+    for link in (*contents.chain.links, *([twin] if twin else [])):
         rate = link.test_accuracy
         rows.append(
             (
@@ -285,13 +286,13 @@ def print_outcome(outcome: BuildOutcome) -> None:
                 f"{link.model} at {link.input.input_size} px",
                 f"{link.parameters:,}",
                 f"{link.macs / 1e6:.1f} M",
-                "not known" if outcome.chain.brought and not link.labels_used else link.labels_used,
+                "not known" if contents.chain.brought and not link.labels_used else link.labels_used,
                 format_rate(rate),
             )
         )
     title = "Accuracy on held-out groups, FP32" + (" (synthetic phantoms)" if manifest.synthetic else "")
     print_table(("link", "model", "parameters", "multiply-adds", "labels", "accuracy, 95 % interval"), rows, title=title)
-    evaluations = outcome.shipping.links
+    evaluations = contents.shipping.links
     if evaluations:
         rows = [
             (
@@ -316,27 +317,27 @@ def print_outcome(outcome: BuildOutcome) -> None:
             for g in manifest.gates
         ]
         print_table(("gate", "bar", "got", "verdict", "why"), gates)
-    name = outcome.shipping.chosen
+    name = contents.shipping.chosen
     what = f"Shipped {name}, {verification.precision} on {verification.backend}."
     if manifest.target == "jetson":
         what = f"Shipped {name} as an {verification.precision} graph, answered here by {verification.backend}."
     click.echo(what)
-    summary = summarize_bundle(manifest, read_evidence(outcome.bundle, manifest))
+    summary = summarize_bundle(contents)
     for line in terminal_lines(summary):
         click.echo(line)
     for warning in summary.warnings:
         print_message(f"warning: {warning}".replace("\u00a0", " "))
-    for note in outcome.performance.notes:
+    for note in contents.performance.notes if contents.performance else ():
         print_message(f"note: {note}")
-    if outcome.shipping.links:
-        click.echo(f"Why {name}? {outcome.shipping.reason}.")
-        for line in outcome.shipping.advice:
+    if contents.shipping.links:
+        click.echo(f"Why {name}? {contents.shipping.reason}.")
+        for line in contents.shipping.advice:
             print_message(f"to change: {line}")
-    click.echo(f"Why {verification.precision}? {outcome.selection.reason}.")
-    sentence = chain_sentence(outcome.chain).replace("\u00a0", " ")
-    if outcome.chain.brought:
+    click.echo(f"Why {verification.precision}? {contents.selection.reason}.")
+    sentence = chain_sentence(contents.chain).replace("\u00a0", " ")
+    if contents.chain.brought:
         click.echo(sentence)
-    elif twin is not None and outcome.chain.links[-1].test_accuracy.value <= twin.test_accuracy.value:
+    elif twin is not None and contents.chain.links[-1].test_accuracy.value <= twin.test_accuracy.value:
         print_message(f"warning: the chain did not help here. {sentence}")
     else:
         click.echo(f"Did the chain help? {sentence}")
@@ -348,9 +349,9 @@ def print_outcome(outcome: BuildOutcome) -> None:
         click.echo(
             "The TensorRT engine is not in this bundle: an engine only runs on the module, TensorRT and L4T that built it, "
             f"as its builder times the kernels there. Copy the bundle to the Jetson and run: "
-            f"weckd-edge finalize {shlex.quote(outcome.bundle.name)}"
+            f"weckd-edge finalize {shlex.quote(normal_path(out).name)}"
         )
-    click.echo(f"Bundle: {outcome.bundle}")
-    click.echo(f"Report: {outcome.bundle / 'evidence' / 'report.html'}")
+    click.echo(f"Bundle: {normal_path(out)}")
+    click.echo(f"Report: {normal_path(out) / 'evidence' / 'report.html'}")
     if not manifest.passed:
         print_message("This bundle misses a gate; it is marked as not passing (exit code 3).")

@@ -110,7 +110,7 @@ def command(
 
     from weckd_edge.compile.importing.hints import InputHints
     from weckd_edge.config import BuildConfig, load_config
-    from weckd_edge.pipeline.compile_model import CompileRequest, compile_network
+    from weckd_edge.pipeline.compile_model import CompileRequest, compile_model
 
     config = load_config(config_file) if config_file else BuildConfig(link=())
     config = data_options.over(config)
@@ -142,12 +142,12 @@ def command(
         bundle_version=bundle_version,
     )
     with make_progress(quiet) as progress:
-        outcome = compile_network(request, progress)
+        contents = compile_model(request, progress)
     if as_json:
-        print_json({**summarize_outcome(outcome), "brought": list(outcome.chain.brought)})
+        print_json({**summarize_outcome(contents, out), "brought": list(contents.chain.brought)})
     else:
-        print_outcome(outcome)
-    return 0 if outcome.manifest.passed else EXIT_GATE_FAILED
+        print_outcome(contents, out)
+    return 0 if contents.manifest.passed else EXIT_GATE_FAILED
 
 
 def _three(option: str, text: str | None) -> tuple[float, float, float] | None:
@@ -156,9 +156,11 @@ def _three(option: str, text: str | None) -> tuple[float, float, float] | None:
     try:
         values = [float(Fraction(part.strip())) for part in text.split(",")]
     except (ValueError, ZeroDivisionError, OverflowError) as err:
-        raise ConfigError(f"{option} {text}: expected one number or three, such as 0.485,0.456,0.406") from err
+        raise ConfigError(
+            f"{option} {text}: expected one number or three, such as 0.485,0.456,0.406", code="E_CONFIG_VALUE"
+        ) from err
     if len(values) not in (1, 3):
-        raise ConfigError(f"{option} {text}: expected one number or three, got {len(values)}")
+        raise ConfigError(f"{option} {text}: expected one number or three, got {len(values)}", code="E_CONFIG_VALUE")
     return (values[0], values[0], values[0]) if len(values) == 1 else (values[0], values[1], values[2])
 
 
@@ -169,7 +171,8 @@ def _labels(text: str | None) -> tuple[str, ...] | None:
     if len(labels) < 2 or "" in labels:
         raise ConfigError(
             f"--labels '{text}': expected at least two class names, separated by commas; one that holds a comma stands in "
-            "double quotes"
+            "double quotes",
+            code="E_CONFIG_VALUE",
         )
     return labels
 
@@ -180,12 +183,17 @@ def _model(name: str | None, options: str | None) -> LinkConfig | None:
 
     if name is None:
         if options is not None:
-            raise ConfigError("--model-options is for a checkpoint; give its --model too")
+            raise ConfigError("--model-options is for a checkpoint; give its --model too", code="E_CONFIG_OPTION_MISSING")
         return None
     if ":" in name:
-        raise ConfigError(f"--model {name}: expected a timm name; weights come from the file alone, nothing is fetched")
+        raise ConfigError(
+            f"--model {name}: expected a timm name; weights come from the file alone, nothing is fetched",
+            code="E_CONFIG_VALUE",
+        )
     try:
         found = json.loads(options) if options else {}
     except (ValueError, RecursionError) as err:
-        raise ConfigError(f'--model-options: expected JSON such as {{"width": 8}}, found something else ({err})') from err
+        raise ConfigError(
+            f'--model-options: expected JSON such as {{"width": 8}}, found something else ({err})', code="E_CONFIG_VALUE"
+        ) from err
     return from_data(LinkConfig, {"model": name, "options": found}, where="--model-options")

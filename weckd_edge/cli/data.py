@@ -59,7 +59,8 @@ def check_command(path: Path, data_options: DataOptions, distance: int | None, a
         first = report.bad_files[0]
         wanted = "" if path.is_dir() else "; expected a column that names images, relative to its own folder (--path-column)"
         raise DataError(
-            f"{path}: none of {len(report.bad_files)} files can be read; the first is {first.path}: {first.reason}{wanted}"
+            f"{path}: none of {len(report.bad_files)} files can be read; the first is {first.path}: {first.reason}{wanted}",
+            code="E_DATA_BAD_IMAGES",
         )
 
 

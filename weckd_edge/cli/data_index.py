@@ -65,7 +65,10 @@ def command(bundle: Path, data: Path, key: Path | None, data_options: DataOption
             print_message(f"note: {len(index.unlabelled)} unlabelled frames of the index were not looked for")
     if not found.passed:
         counted = ", ".join(f"{found.count(kind)} {kind}" for kind in DIFFERENCES if found.count(kind))
-        raise DataError(f"{data}: expected the {found.indexed} images of the index, found {counted}; it is another data set")
+        raise DataError(
+            f"{data}: expected the {found.indexed} images of the index, found {counted}; it is another data set",
+            code="E_DATA_CHANGED",
+        )
     if not as_json:
         print_message(f"{data}: holds the images of the index, and no others")
 
@@ -86,5 +89,5 @@ def _read_index(path: Path, key: Path | None) -> DatasetIndex:
         text = open_bundle(path, key=key).read_path(f"{EVIDENCE_FOLDER}/{DATASET_FILE}")
         path = path / EVIDENCE_FOLDER / DATASET_FILE
     if text is None:
-        raise BundleError(f"{path}: expected the index of a data set, found none")
+        raise BundleError(f"{path}: expected the index of a data set, found none", code="E_BUNDLE_EVIDENCE")
     return from_json(DatasetIndex, text, where=str(path), error=BundleError)

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, NoReturn
 import click
 
 import weckd_edge
-from weckd_edge.cli.console.failing import describe_defect, explain
-from weckd_edge.cli.console.output import HELP, print_lines, print_message
+from weckd_edge.cli.console.failing import Failure, describe_defect, explain
+from weckd_edge.cli.console.output import HELP, Stdout, print_lines, print_message
 from weckd_edge.core.errors import WeckdError, did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -92,37 +92,46 @@ def main(args: list[str] | None = None) -> None:
     """Run the command line; the one place where errors become exit codes.
 
     Exit codes: 0 done, 1 failed, 2 wrong request, 3 a gate was missed, 70 a defect of this software, 130 interrupted. Every
-    failure is told in one line; ``-v`` shows the traceback of those that are no ``WeckdError``. Where the reader of our
-    output has gone, it ends with 1 and without a word: there is nobody left to tell.
+    failure is told in one line with its code; ``-v`` shows the traceback of those that are no ``WeckdError``. With
+    ``--json``, code and message are on stdout too, unless a result is there already. Where the reader of our output has
+    gone, it ends with 1 and without a word: there is nobody left to tell.
     """
     _open_streams()
+    stdout = Stdout(wants_json="--json" in (sys.argv[1:] if args is None else args))
     try:
-        code: Any = cli.main(args=args, prog_name="weckd-edge", standalone_mode=False)
+        code: Any = cli.main(args=args, prog_name="weckd-edge", standalone_mode=False, obj=stdout)
         sys.stdout.flush()
     except (click.exceptions.Abort, KeyboardInterrupt):
         _leave("interrupted; the same command goes on from here", EXIT_INTERRUPTED)
     except click.ClickException as err:
         with contextlib.suppress(OSError):
+            stdout.print_failure(Failure("E_USAGE", err.format_message()))
             err.show()
         _exit(err.exit_code)
     except WeckdError as err:
-        _leave(f"error: {err}", err.exit_code, err.lines)
+        _fail(Failure(err.code, str(err)), stdout, err.exit_code, err.lines)
     except BrokenPipeError:
         _exit(EXIT_FAILED)
     except Exception as err:
-        message = explain(err)
-        if message is None:
-            report_defect(err)
+        failure = explain(err)
+        if failure is None:
+            report_defect(err, stdout)
         logger.info("where it failed", exc_info=err)
-        _leave(f"error: {message}", EXIT_FAILED)
+        _fail(failure, stdout, EXIT_FAILED)
     else:
         _exit(code if isinstance(code, int) else 0)
 
 
-def report_defect(err: Exception) -> NoReturn:
+def report_defect(err: Exception, stdout: Stdout) -> NoReturn:
     """Leave with one line about an error that nobody has foreseen."""
     logger.info("where it failed", exc_info=err)
-    _leave(f"error: {describe_defect(err)}", EXIT_DEFECT)
+    _fail(describe_defect(err), stdout, EXIT_DEFECT)
+
+
+def _fail(failure: Failure, stdout: Stdout, code: int, lines: tuple[str, ...] = ()) -> NoReturn:
+    with contextlib.suppress(OSError):
+        stdout.print_failure(failure)
+    _leave(f"error[{failure.code}]: {failure.message}", code, lines)
 
 
 def _open_streams() -> None:
@@ -135,9 +144,8 @@ def _open_streams() -> None:
     if sys.stderr is None:  # closed before the start
         sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - open to the end
     if sys.stdout is None:  # likewise
-        _leave(
-            "error: stdout is closed, so that no result could be printed; send it to a file, or to /dev/null", EXIT_FAILED
-        )
+        message = "stdout is closed, so that no result could be printed; send it to a file, or to /dev/null"
+        _fail(Failure("E_SYSTEM_OUTPUT", message), Stdout(wants_json=False), EXIT_FAILED)
     # A name of a file that the terminal's encoding lacks is printed as an escape.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -84,4 +84,7 @@ def command(
     if pictures is not None:
         print_message(f"pictures: {sum(one.overlay is not None for one in explained)} of {len(predictions)} in {pictures}")
     if all(prediction.code in ("unreadable", "no_number") for prediction in predictions):
-        raise DataError(f"none of {len(predictions)} images could be answered; the first: {predictions[0].reason}")
+        raise DataError(
+            f"none of {len(predictions)} images could be answered; the first: {predictions[0].reason}",
+            code="E_DATA_NO_PREDICTION",
+        )

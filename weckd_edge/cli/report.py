@@ -68,22 +68,28 @@ def _check_out(out: Path, against: Path | None) -> None:
 
     check_place(out, makes="file")
     if out.is_dir():
-        raise ConfigError(f"{out}: expected a file to write, found a folder; name a file in it")
+        raise ConfigError(f"{out}: expected a file to write, found a folder; name a file in it", code="E_CONFIG_OUT_PLACE")
     if not out.absolute().parent.is_dir():
-        raise ConfigError(f"{out}: expected an existing folder for it, found none; make {out.absolute().parent} first")
+        raise ConfigError(
+            f"{out}: expected an existing folder for it, found none; make {out.absolute().parent} first",
+            code="E_CONFIG_OUT_PLACE",
+        )
     if out.suffix.lower() == ".md" and against is None:
-        raise ConfigError(f"{out}: Markdown is written of what changed; give --against too, or name an HTML file")
+        raise ConfigError(
+            f"{out}: Markdown is written of what changed; give --against too, or name an HTML file",
+            code="E_CONFIG_OPTION_MISSING",
+        )
 
 
 def _write(out: Path, opened: Bundle, text: ChangeText | None) -> None:
     from weckd_edge.core.store import write_atomic
-    from weckd_edge.report import write_report
+    from weckd_edge.report import read_contents, write_report
     from weckd_edge.report.rendering import render
 
     if out.suffix.lower() == ".md":
         write_atomic(out, render("change_log.md.j2", {"change": text}))
     else:
-        write_report(opened.read_path, opened.manifest, out, change=text)
+        write_report(read_contents(opened.read_path, opened.manifest), out, change=text)
 
 
 def _print(text: ChangeText) -> None:

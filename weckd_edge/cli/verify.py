@@ -39,4 +39,4 @@ def command(bundle: Path, key: Path | None, at_least: int, as_json: bool) -> Non
         print_table(("backend", "frames", "max difference", "allowed", "flips", "self-test", "why"), rows)
         print_message(f"signature: {result.signature}; every file is as it was sealed")
     if not result.passed:
-        raise BundleError(str(result.problem))
+        raise BundleError(str(result.problem), code=str(result.code))

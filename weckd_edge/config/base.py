@@ -7,10 +7,10 @@ import math
 from weckd_edge.core.errors import ConfigError
 
 
-def check_setting(ok: bool, message: str) -> None:
-    """Refuse a setting with a message, unless it is all right."""
+def check_setting(ok: bool, message: str, *, code: str = "E_CONFIG_RANGE") -> None:
+    """Refuse a setting with a message, unless it is all right; mostly it is a number beyond its limits."""
     if not ok:
-        raise ConfigError(message)
+        raise ConfigError(message, code=code)
 
 
 def check_within(name: str, value: float, minimum: float, maximum: float) -> None:

@@ -81,17 +81,20 @@ class BuildConfig:
         check_setting(
             self.abstain.risk is None or self.abstain_below == 0,
             "abstain_below and abstain.risk contradict each other: the one sets the threshold, the other finds it; keep one",
+            code="E_CONFIG_CONFLICT",
         )
         number = int(self.ship.link[1:]) if self.ship.link[:1] == "M" else 1
         check_setting(
             not self.link or 1 <= number <= len(self.link),
             f"ship.link = '{self.ship.link}': the chain has the links M1 to M{len(self.link)}",
+            code="E_CONFIG_CHOICE",
         )
         total = self.data.share * len(self.link)
         check_setting(
             total <= 1 + 1e-9,
             f"share = {self.data.share} for each of {len(self.link)} links asks for {total:.0%} of the training images; "
             f"shares are disjoint, so at most {1 / max(1, len(self.link)):.3f} each",
+            code="E_CONFIG_CONFLICT",
         )
 
 

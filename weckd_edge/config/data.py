@@ -50,9 +50,15 @@ class DataConfig:
         distance = self.near_duplicate_distance
         check_setting(distance is None or 0 <= distance <= 16, f"near_duplicate_distance = {distance}: expected 0 to 16")
         named = [name for name in self._columns() if name is not None]
-        check_setting(all(name.strip() for name in named), "expected the name of a column, got an empty text")
+        check_setting(
+            all(name.strip() for name in named), "expected the name of a column, got an empty text", code="E_CONFIG_VALUE"
+        )
         twice = [name for name in named if sum(name.strip().lower() == other.strip().lower() for other in named) > 1]
-        check_setting(not twice, f"the column '{''.join(twice[:1])}' is named for two things; a column says one")
+        check_setting(
+            not twice,
+            f"the column '{''.join(twice[:1])}' is named for two things; a column says one",
+            code="E_CONFIG_CONFLICT",
+        )
 
     @property
     def names_columns(self) -> bool:

@@ -48,5 +48,9 @@ class GuardConfig:
         for name in ("most_dark", "most_bright"):
             value = getattr(self, name)
             check_setting(isinstance(value, str) or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1, 'auto' or 'off'")
-        check_setting(all(self.other_frames), "other_frames: expected folders, found an empty text")
-        check_setting(len(set(self.refuse_labels)) == len(self.refuse_labels), "refuse_labels: a label stands there twice")
+        check_setting(all(self.other_frames), "other_frames: expected folders, found an empty text", code="E_CONFIG_VALUE")
+        check_setting(
+            len(set(self.refuse_labels)) == len(self.refuse_labels),
+            "refuse_labels: a label stands there twice",
+            code="E_CONFIG_CONFLICT",
+        )

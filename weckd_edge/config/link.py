@@ -41,9 +41,14 @@ class LinkConfig:
         check_setting(
             not (self.weights and self.pretrained),
             f"{self.model}: weights and pretrained contradict each other; keep one of the two",
+            code="E_CONFIG_CONFLICT",
         )
         check_network_options(self.options)
-        check_setting((self.mean is None) == (self.std is None), f"{self.model}: give both mean and std, or neither")
+        check_setting(
+            (self.mean is None) == (self.std is None),
+            f"{self.model}: give both mean and std, or neither",
+            code="E_CONFIG_OPTION_MISSING",
+        )
         for name in ("mean", "std"):
             for value in getattr(self, name) or ():
                 check_within(f"{self.model}: {name}", value, -1000, 1000)
@@ -51,6 +56,7 @@ class LinkConfig:
         check_setting(
             self.weights_licence is None or bool(self.weights_licence.strip()),
             f"{self.model}: weights_licence holds no words; leave it out instead",
+            code="E_CONFIG_VALUE",
         )
 
 

@@ -44,5 +44,7 @@ class ModelCardConfig:
             value = getattr(self, item.name)
             texts = value if isinstance(value, tuple) else () if value is None else (value,)
             check_setting(
-                all(text.strip() for text in texts), f"{item.name}: expected some words, got none; leave it out instead"
+                all(text.strip() for text in texts),
+                f"{item.name}: expected some words, got none; leave it out instead",
+                code="E_CONFIG_VALUE",
             )

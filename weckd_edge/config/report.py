@@ -62,7 +62,9 @@ class ReportConfig:
     def __post_init__(self) -> None:
         check_setting(0 <= self.sample_frames <= 200, f"sample_frames = {self.sample_frames}: expected 0 to 200")
         for name, named in (("slices", self.slices or ()), ("bands", tuple(band.column for band in self.bands))):
-            check_setting(len(set(named)) == len(named), f"{name} = {list(named)}: names a column twice")
+            check_setting(
+                len(set(named)) == len(named), f"{name} = {list(named)}: names a column twice", code="E_CONFIG_CONFLICT"
+            )
         total = sum(entry.share for entry in self.prevalence)
         check_setting(
             not self.prevalence or abs(total - 1) < 1e-6,

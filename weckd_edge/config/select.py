@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.config.base import check_setting, check_within
-from weckd_edge.config.bench import MAX_QUERIES
+from weckd_edge.config.base import check_setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,19 +14,17 @@ class SelectConfig:
     Attributes:
         link: ``smallest``: every link is quantized, compiled, timed and held against the limits on validation images;
             the smallest that misses none is deployed. ``last`` or a name such as ``M2``: no other link is compiled.
-        queries: Frames on which each link is timed for that.
         measurements: What ``weckd-edge predict --calibrate`` wrote on the device, relative to the config file: where the
             build does not run on the device, latencies are predicted from it.
     """
 
     link: str = "smallest"
-    queries: int = 256
     measurements: str | None = None
 
     def __post_init__(self) -> None:
         named = self.link[:1] == "M" and self.link[1:].isdecimal() and len(self.link) <= 4
         check_setting(
-            named or self.link in ("smallest", "last"), f"link = '{self.link}': expected smallest, last, or such as M2"
+            named or self.link in ("smallest", "last"),
+            f"link = '{self.link}': expected smallest, last, or such as M2",
+            code="E_CONFIG_CHOICE",
         )
-        check_setting(self.queries >= 64, f"queries = {self.queries}: a 90th percentile needs at least 64")
-        check_within("queries", self.queries, 64, MAX_QUERIES)

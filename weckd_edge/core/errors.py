@@ -8,22 +8,34 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Literal
+from functools import partial
+from typing import Any
+
+OUTSIDE_KEYS = "says what went wrong"
 
 
 class WeckdError(Exception):
     """Something the user can act on.
 
+    Args:
+        message: What was expected, what came, and what to do next, in one line.
+        code: What kind of failure it is, for tests and scripts: one of ``weckd_edge.core.error_codes.MEANINGS``.
+        lines: Of a program that mends it, to be copied; shown below the message, each on a line of its own.
+
     Attributes:
         exit_code: What the command line exits with: 1 for a failure, 2 for a wrong request, 3 for a missed gate.
-        lines: Of a program that mends it, to be copied; shown below the message, each on a line of its own.
     """
 
     exit_code = 1
 
-    def __init__(self, *args: object, lines: tuple[str, ...] = ()) -> None:
-        super().__init__(*args)
+    def __init__(self, message: str, *, code: str, lines: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.code = code
         self.lines = lines
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors cross from worker processes; by itself, pickle would make them anew without their code.
+        return partial(type(self), code=self.code), self.args, self.__dict__
 
 
 class ConfigError(WeckdError):
@@ -40,20 +52,8 @@ class ModelError(WeckdError):
     """A network cannot be made, loaded, exported or quantized."""
 
 
-BundleFault = Literal["format", "newer", "limit", "digest", "listing", "link", "io", "unsigned", "signature", "rollback"]
-"""What is wrong with a bundle, as a name: the C library's statuses of the same names mean the same."""
-
-
 class BundleError(WeckdError):
-    """A bundle is incomplete, changed, of another schema, or not meant for this device.
-
-    Attributes:
-        fault: What is wrong, as a name.
-    """
-
-    def __init__(self, message: str, *, fault: BundleFault = "format") -> None:
-        super().__init__(message)
-        self.fault: BundleFault = fault
+    """A bundle is incomplete, changed, of another schema, or not meant for this device."""
 
 
 class DeviceError(WeckdError):

@@ -34,25 +34,25 @@ def read_bounded(path: Path, *, at_most: int, where: str = "", error: type[Weckd
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as err:
         found = "a link to a file that does not exist" if path.is_symlink() else "no such file"
-        raise error(f"{before}{found}") from err
+        raise error(f"{before}{found}", code="E_FILE_MISSING") from err
     except OSError as err:
-        raise error(f"{before}cannot be read ({err.strerror})") from err
+        raise error(f"{before}cannot be read ({err.strerror})", code="E_FILE_UNREADABLE") from err
     except ValueError as err:  # a name with a NUL
-        raise error(f"{before}no such file ({err})") from err
+        raise error(f"{before}no such file ({err})", code="E_FILE_MISSING") from err
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise error(f"{before}not a regular file")
+            raise error(f"{before}not a regular file", code="E_FILE_KIND")
         if status.st_size > at_most:
-            raise error(f"{before}expected at most {_size(at_most)}, found {status.st_size} bytes")
+            raise error(f"{before}expected at most {_size(at_most)}, found {status.st_size} bytes", code="E_FILE_LIMIT")
         with os.fdopen(handle, "rb", closefd=False) as file:
             data = file.read(at_most + 1)
     except OSError as err:
-        raise error(f"{before}cannot be read ({err.strerror})") from err
+        raise error(f"{before}cannot be read ({err.strerror})", code="E_FILE_UNREADABLE") from err
     finally:
         os.close(handle)
     if len(data) > at_most:
-        raise error(f"{before}expected at most {_size(at_most)}, found more")
+        raise error(f"{before}expected at most {_size(at_most)}, found more", code="E_FILE_LIMIT")
     return data
 
 
@@ -71,12 +71,12 @@ def read_start(path: Path, count: int, *, error: type[WeckdError] = StoreError) 
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise error("not a regular file")
+                raise error("not a regular file", code="E_FILE_KIND")
             return os.read(handle, count)
         finally:
             os.close(handle)
     except OSError as err:
-        raise error(f"cannot be read ({err.strerror})") from err
+        raise error(f"cannot be read ({err.strerror})", code="E_FILE_UNREADABLE") from err
 
 
 def describe_os_error(err: OSError) -> str:

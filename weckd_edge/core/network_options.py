@@ -42,16 +42,19 @@ def check_network_options(options: Mapping[str, object]) -> None:
         if _reads(name):
             raise ConfigError(
                 f"options: '{name}' makes timm read a file, ask a network or run code, and options may only shape the "
-                "network; leave it out (a link's own 'weights' and 'pretrained' say what it starts from)"
+                "network; leave it out (a link's own 'weights' and 'pretrained' say what it starts from)",
+                code="E_CONFIG_NETWORK_OPTION",
             )
         if name in _SET_HERE:
             raise ConfigError(
-                f"options: '{name}' is decided by the build (a classifier of RGB frames, on one device); leave it out"
+                f"options: '{name}' is decided by the build (a classifier of RGB frames, on one device); leave it out",
+                code="E_CONFIG_NETWORK_OPTION",
             )
         if isinstance(value, str) and not _WORD.fullmatch(value):
             raise ConfigError(
                 f"options: {name} = {value[:64]!r}: expected a number, true or false, a list of whole numbers, or a plain "
-                "word such as 'gelu'"
+                "word such as 'gelu'",
+                code="E_CONFIG_NETWORK_OPTION",
             )
 
 

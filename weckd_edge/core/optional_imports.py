@@ -9,6 +9,8 @@ from types import ModuleType
 from weckd_edge.core import telemetry
 from weckd_edge.core.errors import MissingDependency
 
+OUTSIDE_KEYS = "finds libraries, whose versions count by themselves"
+
 EXTRA_OF = {
     "asyncssh": "remote",
     "cryptography": "sign",
@@ -21,6 +23,7 @@ EXTRA_OF = {
     "onnxruntime": "compile",
     "openvino": "cpu",
     "optuna": "train",
+    "packaging": "report",
     "pillow_heif": "heic",
     "safetensors": "train",
     "scipy": "train",
@@ -57,9 +60,14 @@ def require(module: str, purpose: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as err:
         if err.name is not None and err.name.partition(".")[0] == top:
-            raise MissingDependency(f"{top} is needed to {purpose} and is not installed; {command}") from err
+            raise MissingDependency(
+                f"{top} is needed to {purpose} and is not installed; {command}", code="E_MISSING_LIBRARY"
+            ) from err
         raise MissingDependency(
-            f"{top} is installed but broken (it cannot import {err.name}); reinstall it: {command}"
+            f"{top} is installed but broken (it cannot import {err.name}); reinstall it: {command}",
+            code="E_MISSING_BROKEN_LIBRARY",
         ) from err
     except (ImportError, OSError) as err:
-        raise MissingDependency(f"{top} is installed but broken ({err}); reinstall it: {command}") from err
+        raise MissingDependency(
+            f"{top} is installed but broken ({err}); reinstall it: {command}", code="E_MISSING_BROKEN_LIBRARY"
+        ) from err

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+OUTSIDE_KEYS = "shows what is going on"
+
 
 class ProgressTask(Protocol):
     """One piece of work that is under way."""

@@ -1,6 +1,7 @@
 """Between JSON or TOML and the frozen dataclasses of this package: strict both ways.
 
-Unknown keys, missing keys and values of another type are refused in the user's own words; nothing is coerced.
+Unknown keys, missing keys and values of another type are refused in the user's own words; nothing is coerced. This is own
+code, as msgspec and pydantic refuse in words that name types of Python, and a device would need another compiled library.
 """
 
 from __future__ import annotations
@@ -83,11 +84,11 @@ def parse_json(text: str | bytes, *, where: str, error: type[WeckdError], deepes
             text, object_pairs_hook=_no_duplicates, parse_constant=_no_number, parse_float=_finite, parse_int=_whole
         )
     except (ValueError, RecursionError) as err:
-        raise error(f"{where}: expected JSON, found something else ({err})") from err
+        raise error(f"{where}: expected JSON, found something else ({err})", code="E_JSON") from err
     if "\\u" in text and (bad := next((found for found in _texts(data) if _NO_TEXT.search(found)), None)) is not None:
-        raise error(f"{where}: expected texts of whole characters, got {ascii(bad)[:60]}")
+        raise error(f"{where}: expected texts of whole characters, got {ascii(bad)[:60]}", code="E_JSON")
     if deepest is not None and _depth(data) > deepest:
-        raise error(f"{where}: expected at most {deepest} lists and objects in each other, found more")
+        raise error(f"{where}: expected at most {deepest} lists and objects in each other, found more", code="E_JSON")
     return data
 
 
@@ -150,13 +151,13 @@ def _build(kind: Any, data: Any, where: str, error: type[WeckdError]) -> Any:
     if origin is Literal:
         if data not in get_args(kind):
             known = [str(a) for a in get_args(kind)]
-            raise error(f"{where}: unknown value {data!r}{did_you_mean(str(data), known)}")
+            raise error(f"{where}: unknown value {data!r}{did_you_mean(str(data), known)}", code="E_RECORD_CHOICE")
         return data
     if origin is tuple:
         return _build_tuple(kind, data, where, error)
     if origin is dict:
         if not isinstance(data, dict):
-            raise error(f"{where}: expected a table, got {_describe(data)}")
+            raise error(f"{where}: expected a table, got {_describe(data)}", code="E_RECORD_TYPE")
         inner = get_args(kind)[1]
         return {str(k): _build(inner, v, f"{where}.{k}", error) for k, v in data.items()}
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
@@ -181,12 +182,12 @@ def _build_union(kind: Any, data: Any, where: str, error: type[WeckdError]) -> A
 
 def _build_tuple(kind: Any, data: Any, where: str, error: type[WeckdError]) -> tuple[Any, ...]:
     if not isinstance(data, (list, tuple)):
-        raise error(f"{where}: expected a list, got {_describe(data)}")
+        raise error(f"{where}: expected a list, got {_describe(data)}", code="E_RECORD_TYPE")
     args = get_args(kind)
     if len(args) == 2 and args[1] is Ellipsis:
         return tuple(_build(args[0], v, f"{where}[{i}]", error) for i, v in enumerate(data))
     if len(args) != len(data):
-        raise error(f"{where}: expected {len(args)} values, got {len(data)}")
+        raise error(f"{where}: expected {len(args)} values, got {len(data)}", code="E_RECORD_TYPE")
     return tuple(_build(a, v, f"{where}[{i}]", error) for i, (a, v) in enumerate(zip(args, data, strict=True)))
 
 
@@ -195,9 +196,9 @@ def _build_scalar(kind: Any, data: Any, where: str, error: type[WeckdError]) -> 
         try:
             return float(data)
         except OverflowError as err:
-            raise error(f"{where}: expected a number, got one that is too large") from err
+            raise error(f"{where}: expected a number, got one that is too large", code="E_RECORD_TYPE") from err
     if (kind in (int, float) and isinstance(data, bool)) or not isinstance(data, kind):
-        raise error(f"{where}: expected {_NAMES.get(kind, kind.__name__)}, got {_describe(data)}")
+        raise error(f"{where}: expected {_NAMES.get(kind, kind.__name__)}, got {_describe(data)}", code="E_RECORD_TYPE")
     return data
 
 
@@ -216,18 +217,18 @@ def _hints(kind: type) -> dict[str, Any]:
 
 def _build_dataclass(kind: type[DataclassInstance], data: Any, where: str, error: type[WeckdError]) -> Any:
     if not isinstance(data, dict):
-        raise error(f"{where}: expected a table, got {_describe(data)}")
+        raise error(f"{where}: expected a table, got {_describe(data)}", code="E_RECORD_TYPE")
     fields = {f.name: f for f in dataclasses.fields(kind)}
     for key in data:
         if key not in fields:
-            raise error(f"{where}: unknown key '{key}'{did_you_mean(str(key), fields)}")
+            raise error(f"{where}: unknown key '{key}'{did_you_mean(str(key), fields)}", code="E_RECORD_KEY_UNKNOWN")
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in data:
-            raise error(f"{where}: the key '{name}' is missing")
+            raise error(f"{where}: the key '{name}' is missing", code="E_RECORD_KEY_MISSING")
     hints = _hints(kind)
     values = {name: _build(hints[name], value, f"{where}.{name}", error) for name, value in data.items()}
     try:
         return kind(**values)
     except WeckdError as err:
-        raise error(f"{where}: {err}") from err
+        raise error(f"{where}: {err}", code=err.code) from err

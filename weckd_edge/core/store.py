@@ -23,6 +23,7 @@ from typing import Generic, TypeVar
 
 from weckd_edge.core.errors import StoreError, WeckdError
 from weckd_edge.core.files import read_bounded
+from weckd_edge.core.fingerprint import Key
 from weckd_edge.core.serialization import from_json, to_json
 
 logger = logging.getLogger(__name__)
@@ -82,16 +83,19 @@ def check_ref(folder: Path, ref: FileRef) -> Path:
     """
     relative = PurePosixPath(ref.path)
     if relative.is_absolute() or ".." in relative.parts or not relative.parts:
-        raise StoreError(f"{ref.path}: a path must stay below its folder")
+        raise StoreError(f"{ref.path}: a path must stay below its folder", code="E_STORE_PATH")
     path = folder / relative
     if path.is_symlink() or not path.is_file():
-        raise StoreError(f"{ref.path}: expected a file in {folder}, found none")
+        raise StoreError(f"{ref.path}: expected a file in {folder}, found none", code="E_STORE_FILE_MISSING")
     size = path.stat().st_size
     if size != ref.bytes:
-        raise StoreError(f"{ref.path}: expected {ref.bytes} bytes, found {size}")
+        raise StoreError(f"{ref.path}: expected {ref.bytes} bytes, found {size}", code="E_STORE_DIGEST")
     found = sha256_file(path)
     if found != ref.sha256:
-        raise StoreError(f"{ref.path}: expected SHA-256 {ref.sha256[:12]}..., found {found[:12]}...; it was changed")
+        raise StoreError(
+            f"{ref.path}: expected SHA-256 {ref.sha256[:12]}..., found {found[:12]}...; it was changed",
+            code="E_STORE_DIGEST",
+        )
     return path
 
 
@@ -114,14 +118,20 @@ def explain_os_errors(path: Path) -> Iterator[None]:
         if err.filename is not None and not _is_beside(path, err.filename):
             raise
         if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise StoreError(f"{path}: not allowed to write here ({err.strerror}); choose another folder") from err
-        raise StoreError(f"{path}: cannot be written ({err.strerror or err}); choose another name or place") from err
+            raise StoreError(
+                f"{path}: not allowed to write here ({err.strerror}); choose another folder", code="E_STORE_UNWRITABLE"
+            ) from err
+        raise StoreError(
+            f"{path}: cannot be written ({err.strerror or err}); choose another name or place", code="E_STORE_UNWRITABLE"
+        ) from err
 
 
 def no_space(path: Path) -> StoreError:
     """Return the error that says that the disk a path lies on is full."""
     free = shutil.disk_usage(_existing_parent(path)).free >> 20
-    return StoreError(f"{path}: no space left to write ({free} MiB free); free some and run it again")
+    return StoreError(
+        f"{path}: no space left to write ({free} MiB free); free some and run it again", code="E_STORE_NO_SPACE"
+    )
 
 
 def _is_beside(path: Path, name: str | bytes | int) -> bool:
@@ -227,28 +237,43 @@ class Workspace:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as err:
-                raise StoreError(f"{self.root}: another build is running there; wait for it or stop it") from err
+                raise StoreError(
+                    f"{self.root}: another build is running there; wait for it or stop it", code="E_STORE_LOCKED"
+                ) from err
             yield
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Hold the folder for this process; where nothing was finished in it, take it away afterwards.
+
+        Raises:
+            StoreError: Another process holds it.
+        """
+        try:
+            with self.locked():
+                yield
+        finally:
+            self.remove_if_empty()
 
     def remove_if_empty(self) -> None:
         """Take the folder away where no stage was finished and none is in progress."""
         if self.root.is_dir() and not any(path.name != ".lock" for path in self.root.iterdir()):
             shutil.rmtree(self.root, ignore_errors=True)
 
-    def scratch(self, name: str, key: object) -> Path:
+    def scratch(self, name: str, key: Key) -> Path:
         """Return a folder for work in progress of a stage, which survives until that stage is finished."""
         folder = self.root / "scratch" / f"{name}-{digest_of(key)[:16]}"
         with explain_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def stage(self, name: str, kind: type[T], key: object, make: Callable[[Path], T]) -> Stage[T]:
+    def stage(self, name: str, kind: type[T], key: Key, make: Callable[[Path], T]) -> Stage[T]:
         """Return a stage's artefact, making it only if no earlier run has.
 
         Args:
             name: The stage.
             kind: The artefact's class.
-            key: Everything the result depends on; digested.
+            key: Everything the result depends on, the code too; digested.
             make: Called with an empty folder; writes its files there and returns the artefact.
         """
         start_ns = time.monotonic_ns()
@@ -263,13 +288,13 @@ class Workspace:
         seconds = (time.monotonic_ns() - start_ns) / 1e9
         return Stage(name=name, artifact=artifact, folder=folder, seconds=seconds, reused=reused)
 
-    def find(self, name: str, kind: type[T], key: object) -> Stage[T] | None:
+    def find(self, name: str, kind: type[T], key: Key) -> Stage[T] | None:
         """Return a stage that an earlier run has finished, or None."""
         folder = self._folder(name, key)
         artifact = self._load(folder, kind)
         return None if artifact is None else Stage(name=name, artifact=artifact, folder=folder, seconds=0.0, reused=True)
 
-    def _folder(self, name: str, key: object) -> Path:
+    def _folder(self, name: str, key: Key) -> Path:
         return self.root / f"{name}-{digest_of(key)[:16]}"
 
     def _load(self, folder: Path, kind: type[T]) -> T | None:

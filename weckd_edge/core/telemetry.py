@@ -11,6 +11,8 @@ import os
 import sys
 from typing import Any, cast
 
+OUTSIDE_KEYS = "keeps libraries from reporting"
+
 VARIABLES = {
     "HF_HUB_DISABLE_TELEMETRY": "huggingface_hub and hf_xet: which libraries a download was for, and how it went",
     "ORT_DISABLE_TELEMETRY": "ONNX Runtime: a lasting device id, a database of events, the processor and the program's name",

@@ -38,7 +38,7 @@ def read_toml(path: Path, *, error: type[WeckdError] = ConfigError) -> dict[str,
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as err:
-        raise error(f"{path}: expected TOML in UTF-8, cannot be read as that ({err})") from err
+        raise error(f"{path}: expected TOML in UTF-8, cannot be read as that ({err})", code="E_TOML") from err
     return parse_toml(text, where=str(path), error=error)
 
 
@@ -56,13 +56,15 @@ def parse_toml(text: str, *, where: str, error: type[WeckdError] = ConfigError) 
     """
     # The parser's time grows with the square of a key's parts.
     if any(run.group().count(".") > _MAX_KEY_PARTS for run in _KEY_LETTERS.finditer(text)):
-        raise error(f"{where}: expected keys of a few parts, found one of more than {_MAX_KEY_PARTS}")
+        raise error(f"{where}: expected keys of a few parts, found one of more than {_MAX_KEY_PARTS}", code="E_TOML")
     try:
         data: dict[str, Any] = tomllib.loads(text)
     except RecursionError as err:
-        raise error(f"{where}: tables or lists are nested too deeply; expected at most {DEEPEST} levels") from err
+        raise error(
+            f"{where}: tables or lists are nested too deeply; expected at most {DEEPEST} levels", code="E_TOML"
+        ) from err
     except ValueError as err:  # a TOMLDecodeError, or a number of thousands of digits
-        raise error(f"{where}: expected TOML ({err})") from err
+        raise error(f"{where}: expected TOML ({err})", code="E_TOML") from err
     _check(data, where, error)
     return data
 
@@ -72,12 +74,17 @@ def _check(data: dict[str, Any], where: str, error: type[WeckdError]) -> None:
     while waiting:
         name, value, depth = waiting.pop()
         if depth > DEEPEST:
-            raise error(f"{where}: tables or lists are nested too deeply; expected at most {DEEPEST} levels")
+            raise error(f"{where}: tables or lists are nested too deeply; expected at most {DEEPEST} levels", code="E_TOML")
         if isinstance(value, dict):
             waiting += [(f"{name}.{key}" if name else key, inner, depth + 1) for key, inner in value.items()]
         elif isinstance(value, list):
             waiting += [(name, inner, depth + 1) for inner in value]
         elif isinstance(value, float) and not math.isfinite(value):
-            raise error(f"{where}: {name} = {value}: expected a finite number; leave it out where there is none")
+            raise error(
+                f"{where}: {name} = {value}: expected a finite number; leave it out where there is none", code="E_TOML"
+            )
         elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise error(f"{where}: {name}: expected a whole number of at most 64 bits, found one of {value.bit_length()}")
+            raise error(
+                f"{where}: {name}: expected a whole number of at most 64 bits, found one of {value.bit_length()}",
+                code="E_TOML",
+            )

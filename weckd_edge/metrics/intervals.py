@@ -1,4 +1,8 @@
-"""Rates and their 95 % intervals, counted by groups."""
+"""Rates and their 95 % intervals, counted by groups.
+
+The quantile of Student's t is worked out here, as a bundle's report is written again where no SciPy is installed. Wilson's
+interval alone would not be worth statsmodels.
+"""
 
 from __future__ import annotations
 

@@ -44,22 +44,27 @@ def check_report(config: ReportConfig, index: DatasetIndex) -> None:
         if column not in columns:
             raise ConfigError(
                 f"report: the data set has no column '{column}' beside path, label, group and split"
-                + (did_you_mean(column, columns) if columns else "; only a CSV has further columns")
+                + (did_you_mean(column, columns) if columns else "; only a CSV has further columns"),
+                code="E_CONFIG_COLUMN",
             )
     for column in config.slices or ():
         values = _values(index, column)
         if len(values) > MAX_VALUES and _numbers(values) is None:
             raise ConfigError(
                 f"report.slices: column '{column}' holds {len(values)} different texts, expected at most {MAX_VALUES}; "
-                "join some, or leave it out"
+                "join some, or leave it out",
+                code="E_CONFIG_COLUMN",
             )
     for band in config.bands:
         if _numbers(_values(index, band.column)) is None:
-            raise ConfigError(f"report.bands: column '{band.column}' holds texts, expected numbers to cut")
+            raise ConfigError(
+                f"report.bands: column '{band.column}' holds texts, expected numbers to cut", code="E_CONFIG_COLUMN"
+            )
     stated = [entry.label for entry in config.prevalence]
     if stated and sorted(stated) != sorted(index.labels):
         raise ConfigError(
-            f"report.prevalence: expected each of the classes {', '.join(index.labels)} once, got {', '.join(stated)}"
+            f"report.prevalence: expected each of the classes {', '.join(index.labels)} once, got {', '.join(stated)}",
+            code="E_CONFIG_CLASSES",
         )
 
 

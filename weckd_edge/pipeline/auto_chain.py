@@ -20,7 +20,6 @@ from weckd_edge.config import BuildConfig, LinkConfig, QuantizeConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import Progress, SilentProgress
 from weckd_edge.devices.bench.interleaved import InterleavedTiming, time_interleaved
-from weckd_edge.devices.machine.detect import detect
 from weckd_edge.devices.runtime.backends.table import open_runner
 
 CANDIDATES = (
@@ -93,6 +92,8 @@ def time_candidates(
     config: BuildConfig,
     progress: Progress,
     candidates: Sequence[LinkConfig] = CANDIDATES,
+    *,
+    host: str,
 ) -> CandidateTimings:
     """Quantize, compile and time every student, with fresh weights: how long one takes does not depend on them.
 
@@ -102,6 +103,7 @@ def time_candidates(
         config: Frame, crop, threads.
         progress: Where it is shown.
         candidates: The students.
+        host: This machine in words.
 
     Raises:
         ModelError: None of them can be made, or one cannot be compiled.
@@ -131,7 +133,7 @@ def time_candidates(
         candidate for at, candidate in enumerate(found) if all(candidate.macs > faster.macs for faster in found[:at])
     )
     return CandidateTimings(
-        host=detect().host,
+        host=host,
         candidates=kept,
         left_out=tuple(candidate for candidate in found if candidate not in kept),
         pretrained=can_fetch(),
@@ -198,7 +200,8 @@ def pick_chain(timings: CandidateTimings, limit_ms: float | None, count: int) ->
     candidates = timings.candidates
     if len(candidates) < count:
         raise ConfigError(
-            f"--links auto: {count} links asked for, but only {len(candidates)} students are worth their time here"
+            f"--links auto: {count} links asked for, but only {len(candidates)} students are worth their time here",
+            code="E_CONFIG_AUTO_CHAIN",
         )
     last = 0
     if limit_ms is not None:
@@ -207,7 +210,8 @@ def pick_chain(timings: CandidateTimings, limit_ms: float | None, count: int) ->
             fastest = candidates[0]
             raise ConfigError(
                 f"--links auto: no student is within {limit_ms:g} ms here; the fastest, {fastest.link.model} at "
-                f"{fastest.link.input_size} px, takes {fastest.int8_ns / 1e6:.2f} ms; raise the bar or name the links"
+                f"{fastest.link.input_size} px, takes {fastest.int8_ns / 1e6:.2f} ms; raise the bar or name the links",
+                code="E_CONFIG_AUTO_CHAIN",
             )
         last = min(max(fitting), len(candidates) - count)
     chosen = [last]

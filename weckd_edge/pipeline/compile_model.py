@@ -11,24 +11,31 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from weckd_edge.artifacts import SCHEMA_VERSION, ChainRecord, DatasetIndex, ExportedModel, ImageRecord, Link, Target
+from weckd_edge.artifacts import SCHEMA_VERSION, DatasetIndex, ImageRecord, Link, Target
 from weckd_edge.config import BuildConfig, DataConfig, LinkConfig
 from weckd_edge.core.errors import ConfigError, DataError, StoreError
-from weckd_edge.core.fingerprint import library_versions
+from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace, sha256_file
-from weckd_edge.devices.profiles.profile import DeviceProfile
-from weckd_edge.pipeline.build import check_libraries, check_output, choose_profile, sources_of, workspace_of
+from weckd_edge.devices.runtime.stored_predictions import predict_once
+from weckd_edge.pipeline.build import (
+    check_libraries,
+    check_output,
+    choose_profile,
+    compile_chain,
+    sources_of,
+    workspace_of,
+)
+from weckd_edge.pipeline.context import BuildContext, start
 from weckd_edge.pipeline.import_model import ImportedModel, NetworkSource
+from weckd_edge.pipeline.networks import CalibrationSet, TrainedChain, TrainedNetwork
 from weckd_edge.pipeline.output_paths import ReadPath, normal_path
-from weckd_edge.pipeline.stages import BuildOutcome, BuildRequest, Stages
+from weckd_edge.pipeline.request import BuildRequest
+from weckd_edge.pipeline.steps.read_data import check_data, index_data
+from weckd_edge.report import BundleContents
 
 if TYPE_CHECKING:
-    from torch.nn import Module
-
     from weckd_edge.compile.importing.hints import InputHints
-    from weckd_edge.compile.verify.parity import Predictor
-    from weckd_edge.train.distill.chain import TrainedChain
 
 DISK_MIB = 64
 DISK_FACTOR = 16
@@ -91,26 +98,33 @@ class CompileRequest:
         )
 
 
-def compile_network(request: CompileRequest, progress: Progress) -> BuildOutcome:
+def compile_model(request: CompileRequest, progress: Progress) -> BundleContents:
     """Compile a network that was imported, or go on where an earlier run was stopped.
+
+    Returns:
+        What the bundle holds, as it was sealed.
 
     Raises:
         WeckdError: Anything a user can mend. Where the network, the request or the disk is at fault, nothing is changed.
     """
-    out = normal_path(request.out)
-    build = request.as_build()
+    request = replace(request, out=normal_path(request.out))
+    as_build = request.as_build()
     profile = choose_profile(request.target, request.device)
     more = () if request.calibrate_on is None else (ReadPath("--calibrate-on", request.calibrate_on),)
-    check_output(out, (*sources_of(build), *more))
-    check_libraries(build)
+    check_output(request.out, (*sources_of(as_build), *more))
+    check_libraries(as_build)
     brought = open_source_network(request)
-    check_disk(out, brought.bytes)
-    workspace = Workspace(workspace_of(out))
-    try:
-        with workspace.locked():
-            return CompileStages(request, brought, profile, workspace, out, progress).run()
-    finally:
-        workspace.remove_if_empty()
+    check_disk(request.out, brought.bytes)
+    ctx = start(as_build, profile, Workspace(workspace_of(request.out)), progress)
+    with ctx.workspace.in_use():
+        index = read_data_for(ctx, brought)
+        # The chain of the settings was not trained: it has no place in what is recorded of this bundle.
+        ctx = replace(ctx, config=replace(ctx.config, link=()))
+        calibration = CalibrationSet(index=index, root=ctx.root)
+        if request.calibrate_on is not None:
+            calibration = read_calibration(request.calibrate_on, index, ctx.config, ctx.progress, skip_bad=request.skip_bad)
+        chain = import_network(ctx, brought, index)
+        return compile_chain(ctx, chain, index, calibration)
 
 
 def open_source_network(request: CompileRequest) -> NetworkSource:
@@ -126,20 +140,30 @@ def open_source_network(request: CompileRequest) -> NetworkSource:
 
     source = request.source
     if request.labels is not None and len(set(request.labels)) != len(request.labels):
-        raise ConfigError("--labels: names a class twice; expected each once, in the order of the network's outputs")
+        raise ConfigError(
+            "--labels: names a class twice; expected each once, in the order of the network's outputs",
+            code="E_CONFIG_CLASSES",
+        )
     is_onnx = source.suffix.lower() == ".onnx"
     for option, value in (("--model", request.model), ("--weights-key", request.weights_key)):
         if value is not None and (is_onnx or source.is_dir()):
-            raise ConfigError(f"{source.name}: {option} is for a checkpoint; an ONNX file or a link says itself what it is")
+            raise ConfigError(
+                f"{source.name}: {option} is for a checkpoint; an ONNX file or a link says itself what it is",
+                code="E_CONFIG_OPTION_UNUSED",
+            )
     if source.is_dir():
         if request.hints != InputHints() or request.labels is not None:
-            raise ConfigError(f"{source.name}: a link says itself how its input and labels are; leave those options out")
+            raise ConfigError(
+                f"{source.name}: a link says itself how its input and labels are; leave those options out",
+                code="E_CONFIG_OPTION_UNUSED",
+            )
         return open_link(source)
     if is_onnx:
         return open_onnx(source, request.hints, request.labels)
     if not source.is_file():
         raise ConfigError(
-            f"{source}: expected an .onnx file, a checkpoint with --model TIMM_NAME, or the folder of a former build's link"
+            f"{source}: expected an .onnx file, a checkpoint with --model TIMM_NAME, or the folder of a former build's link",
+            code="E_CONFIG_SOURCE",
         )
     return open_checkpoint(source, request.model, request.hints, request.labels, weights_key=request.weights_key)
 
@@ -161,147 +185,125 @@ def check_disk(out: Path, weights: int) -> None:
     for folder in (place, Path(tempfile.gettempdir())):
         free = shutil.disk_usage(folder).free >> 20
         if free < needed:
-            raise StoreError(f"{folder}: expected {needed} MiB of free space to work with, found {free} MiB; free some")
-
-
-class CompileStages(Stages):
-    """The stages of a build with an imported network in place of a chain: where ``Stages`` trains, this adopts.
-
-    Everything behind the export (the search among candidates too) is that of ``Stages``.
-    """
-
-    def __init__(
-        self,
-        request: CompileRequest,
-        brought: NetworkSource,
-        profile: DeviceProfile,
-        workspace: Workspace,
-        out: Path,
-        progress: Progress,
-    ) -> None:
-        super().__init__(request.as_build(), profile, workspace, out, progress)
-        self.asked = request
-        self.brought = brought
-        self.trained_name = brought.trained_name
-        self.calibration: tuple[DatasetIndex, Path] | None = None
-        self.doubts: tuple[str, ...] = ()
-
-    def train(self) -> tuple[Stage[DatasetIndex], TrainedChain]:
-        """Read the data set and adopt the network, as a chain of one."""
-        from weckd_edge.train.distill.chain import TrainedChain
-
-        index = self._data()
-        self.check_data(index.artifact)
-        # The chain of the settings was not trained: it has no place in what is recorded of this bundle.
-        self.config = replace(self.config, link=())
-        if self.asked.calibrate_on is not None:
-            self.calibration = read_calibration(
-                self.asked.calibrate_on, index.artifact, self.config, self.progress, skip_bad=self.asked.skip_bad
+            raise StoreError(
+                f"{folder}: expected {needed} MiB of free space to work with, found {free} MiB; free some",
+                code="E_STORE_NO_SPACE",
             )
-        imported = self.stage(
-            "adopt",
-            ImportedModel,
+
+
+def read_data_for(ctx: BuildContext, brought: NetworkSource) -> DatasetIndex:
+    """Return the index of the data set with its classes in the order of the network's outputs.
+
+    The split of a former build is kept where the data set still is the one that the network was trained on.
+
+    Raises:
+        WeckdError: The data set cannot be used, or its test images are some that the network was trained on.
+    """
+    former = brought.former
+    if former is not None and holds(ctx.root, former):
+        stage = ctx.step(
+            "data", DatasetIndex, key_of({"former": former}, "weckd_edge.artifacts.data"), lambda folder: former
+        )
+        index = stage.artifact
+        ctx.progress.note("the split of the build that trained it is kept")
+    else:
+        index = index_data(ctx)
+        if former is not None:
+            _refuse_trained_on(former, index)
+    index = in_order(index, brought.labels)
+    check_data(ctx, index)
+    return index
+
+
+def holds(root: Path, former: DatasetIndex) -> bool:
+    """Tell whether a data set still is what a former build was made from."""
+    files = [(root / record.path, record.sha256) for record in former.images]
+    return all(path.is_file() for path, _ in files) and all(sha256_file(path) == digest for path, digest in files)
+
+
+def import_network(ctx: BuildContext, brought: NetworkSource, index: DatasetIndex) -> TrainedChain:
+    """Take what was imported as a chain of one link: evaluate it, and look for mistakes in how it was described.
+
+    Raises:
+        WeckdError: It does not fit the data set.
+    """
+    imported = ctx.step(
+        "adopt",
+        ImportedModel,
+        key_of(
             {
-                "brought": self.brought.key(),
-                "labels": index.artifact.labels,
-                "images": [[r.pixels_sha256, r.label, r.split] for r in index.artifact.images if r.split != "train"],
-                "input": self.config.input,
-                "frame": sorted({(r.height, r.width) for r in index.artifact.images}),
-                "known": self.brought.former is not None,
-                "versions": library_versions(),
+                "brought": brought.key(),
+                "labels": index.labels,
+                "images": [[r.pixels_sha256, r.label, r.split] for r in index.images if r.split != "train"],
+                "input": ctx.config.input,
+                "frame": sorted({(r.height, r.width) for r in index.images}),
+                "known": brought.former is not None,
             },
-            lambda folder: self.brought.import_into(index.artifact, self.root, self.config, folder),
-        )
-        self.notes = imported.artifact.notes
-        link = imported.artifact.link
-        for line in (*self.notes, *self.brought.doubts):
-            self.progress.note(line)
-        self.doubts = (*self.brought.doubts, *self._find_description_mistakes(imported, index.artifact).sentences)
-        stage = Stage(name="adopt", artifact=link, folder=imported.folder, seconds=imported.seconds, reused=imported.reused)
-        return index, TrainedChain(links=(stage,), twin=None, labels_used=link.labels_used)
+            "weckd_edge.pipeline.import_model",
+        ),
+        lambda folder: brought.import_into(ctx, index, folder),
+    )
+    link, folder = imported.artifact.link, imported.folder
+    for line in (*imported.artifact.notes, *brought.doubts):
+        ctx.progress.note(line)
+    doubts = _find_description_mistakes(ctx, brought, link, folder, index)
+    for sentence in doubts.sentences:
+        ctx.progress.note(sentence)
+    network = TrainedNetwork(
+        link=Stage(name="adopt", artifact=link, folder=folder, seconds=imported.seconds, reused=imported.reused),
+        name_in_reports=brought.trained_name,
+        export=lambda out, cast_first: brought.export(link, folder, out, cast_first=cast_first),
+        exported_by=("weckd_edge.pipeline.import_model",),
+        predictor=lambda: brought.predictor(link, folder),
+        predict=lambda images: predict_once(
+            ctx.workspace,
+            brought.recorded_as(link.weights.sha256, link.input),
+            images,
+            lambda: brought.predict(link, folder, images),
+        ),
+    )
+    return TrainedChain(
+        networks=(network,),
+        labels_used=link.labels_used,
+        brought=imported.artifact.notes,
+        doubts=(*brought.doubts, *doubts.sentences),
+    )
 
-    def _find_description_mistakes(self, imported: Stage[ImportedModel], index: DatasetIndex) -> DescriptionDoubts:
-        """Try other descriptions of the network on images that are no test images."""
-        records = choose_trial_images(index, self.config.seed)
-        link = imported.artifact.link
-        stage = self.stage(
-            "doubts",
-            DescriptionDoubts,
-            {
-                "link": link,
-                "is_bgr": self.brought.is_bgr,
-                "images": [[r.pixels_sha256, r.label] for r in records],
-                "versions": library_versions(),
-            },
-            lambda _: DescriptionDoubts(sentences=self._mistakes(link, imported.folder, records)),
-        )
-        for sentence in stage.artifact.sentences:
-            self.progress.note(sentence)
-        return stage.artifact
 
-    def _mistakes(self, link: Link, folder: Path, records: Sequence[ImageRecord]) -> tuple[str, ...]:
-        from weckd_edge.compile.verify.usual_mistakes import InputDescription, find_mistakes
-        from weckd_edge.train.distill.evaluate import network_images
+def _find_description_mistakes(
+    ctx: BuildContext, brought: NetworkSource, link: Link, folder: Path, index: DatasetIndex
+) -> DescriptionDoubts:
+    """Try other descriptions of the network on images that are no test images."""
+    records = choose_trial_images(index, ctx.config.seed)
+    return ctx.step(
+        "doubts",
+        DescriptionDoubts,
+        key_of(
+            {"link": link, "is_bgr": brought.is_bgr, "images": [[r.pixels_sha256, r.label] for r in records]},
+            "weckd_edge.compile.verify.usual_mistakes",
+            "weckd_edge.pipeline.import_model",
+        ),
+        lambda _: DescriptionDoubts(sentences=_mistakes(ctx, brought, link, folder, records)),
+    ).artifact
 
-        run, is_bgr = self.brought.run(link, folder), self.brought.is_bgr
-        return find_mistakes(
-            (lambda image: run(np.ascontiguousarray(image[:, ::-1]))) if is_bgr else run,
-            network_images([self.root / record.path for record in records], link.input),
-            np.array([record.label for record in records]),
-            InputDescription(mean=link.input.mean, std=link.input.std, is_bgr=is_bgr),
-            link.labels,
-            self.progress,
-            takes_bytes=self.brought.takes_bytes,
-            takes_luminance=self.brought.takes_luminance,
-        )
 
-    def _data(self) -> Stage[DatasetIndex]:
-        former = self.brought.former
-        if former is not None and self._holds(former):
-            index = self.stage("data", DatasetIndex, {"former": former}, lambda folder: former)
-            self.progress.note("the split of the build that trained it is kept")
-        else:
-            index = super()._data()
-            if former is not None:
-                _refuse_trained_on(former, index.artifact)
-        return replace(index, artifact=in_order(index.artifact, self.brought.labels))
+def _mistakes(
+    ctx: BuildContext, brought: NetworkSource, link: Link, folder: Path, records: Sequence[ImageRecord]
+) -> tuple[str, ...]:
+    from weckd_edge.compile.verify.usual_mistakes import InputDescription, find_mistakes
+    from weckd_edge.train.distill.evaluate import network_images
 
-    def _holds(self, former: DatasetIndex) -> bool:
-        """Tell whether the data set still is what a former build was made from."""
-        from weckd_edge.train.data.listing import data_root
-
-        self.root = data_root(self.request.data)
-        files = [(self.root / record.path, record.sha256) for record in former.images]
-        return all(path.is_file() for path, _ in files) and all(sha256_file(path) == digest for path, digest in files)
-
-    def _calibration(self, index: Stage[DatasetIndex]) -> tuple[DatasetIndex, Path]:
-        return self.calibration or super()._calibration(index)
-
-    def _export(self, link: Stage[Link]) -> Stage[ExportedModel]:
-        artifact = link.artifact
-        cast_first = self.request.target == "jetson"
-        key = {
-            "link": artifact.weights.sha256,
-            "input": artifact.input,
-            "labels": artifact.labels,
-            "cast_first": cast_first,
-            "versions": library_versions(),
-        }
-        return self.stage(
-            f"export-{artifact.name}",
-            ExportedModel,
-            key,
-            lambda folder: self.brought.export(artifact, link.folder, folder, cast_first=cast_first),
-        )
-
-    def _network(self, link: Stage[Link]) -> Module | None:
-        return None
-
-    def _trained(self, link: Stage[Link]) -> Predictor:
-        return self.brought.predictor(link.artifact, link.folder)
-
-    def _record(self, chain: TrainedChain) -> ChainRecord:
-        return replace(super()._record(chain), brought=self.notes, doubts=self.doubts)
+    run, is_bgr = brought.run(link, folder), brought.is_bgr
+    return find_mistakes(
+        (lambda image: run(np.ascontiguousarray(image[:, ::-1]))) if is_bgr else run,
+        network_images([ctx.root / record.path for record in records], link.input),
+        np.array([record.label for record in records]),
+        InputDescription(mean=link.input.mean, std=link.input.std, is_bgr=is_bgr),
+        link.labels,
+        ctx.progress,
+        takes_bytes=brought.takes_bytes,
+        takes_luminance=brought.takes_luminance,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -343,7 +345,8 @@ def in_order(index: DatasetIndex, labels: tuple[str, ...] | None) -> DatasetInde
         ]
         raise ConfigError(
             f"labels: {'; '.join(parts)}; expected the same {len(index.labels)} classes ({', '.join(index.labels)}), in the "
-            "order of the network's outputs"
+            "order of the network's outputs",
+            code="E_CONFIG_CLASSES",
         )
     place = {label: labels.index(label) for label in index.labels}
     images = tuple(replace(record, label=place[index.labels[record.label]]) for record in index.images)
@@ -357,13 +360,14 @@ def _refuse_trained_on(former: DatasetIndex, index: DatasetIndex) -> None:
     if seen:
         raise DataError(
             f"{len(seen)} of {len(held_out)} test images were trained on by the build this link comes from (the first is "
-            f"{seen[0].path}); give that build's very data set, whose split is then kept, or one without its images"
+            f"{seen[0].path}); give that build's very data set, whose split is then kept, or one without its images",
+            code="E_DATA_TRAINED_ON",
         )
 
 
 def read_calibration(
     path: Path, index: DatasetIndex, config: BuildConfig, progress: Progress, *, skip_bad: bool = False
-) -> tuple[DatasetIndex, Path]:
+) -> CalibrationSet:
     """Read a separate calibration folder or CSV.
 
     Args:
@@ -388,13 +392,14 @@ def read_calibration(
         odd = sorted(classes ^ set(index.labels))
         raise DataError(
             f"calibration: {path} holds the classes {', '.join(sorted(classes))}, expected those of the data set "
-            f"({', '.join(index.labels)}); '{odd[0]}' is in one alone"
+            f"({', '.join(index.labels)}); '{odd[0]}' is in one alone",
+            code="E_DATA_CALIBRATION",
         )
     if found.bad_files:
         first = found.bad_files[0]
         text = f"calibration: {len(found.bad_files)} files of {path} cannot be used (such as {first.path}: {first.reason})"
         if not skip_bad:
-            raise DataError(f"{text}; repair or remove them, or give --skip-bad to leave them out")
+            raise DataError(f"{text}; repair or remove them, or give --skip-bad to leave them out", code="E_DATA_BAD_IMAGES")
         progress.note(f"{text}; they are left out")
     for note in found.notes:
         progress.note(f"calibration: {note.text}")
@@ -404,7 +409,8 @@ def read_calibration(
         if twin is not None:
             raise DataError(
                 f"calibration: {image.listed.path} has the very pixels of the {twin.split} image {twin.path}; ranges fitted "
-                "to it would flatter the figures, leave it out"
+                "to it would flatter the figures, leave it out",
+                code="E_DATA_CALIBRATION_SPLIT",
             )
     images: Sequence[ImageRecord] = [
         ImageRecord(
@@ -424,7 +430,11 @@ def read_calibration(
     if len(images) < fewest:
         raise DataError(
             f"calibration: {path} holds {len(images)} different images, expected at least {fewest}; add some, or leave "
-            "--calibrate-on out to take training images"
+            "--calibrate-on out to take training images",
+            code="E_DATA_CALIBRATION",
         )
     progress.note(f"calibration images: {len(images)} of {path.name}, none of them held out")
-    return DatasetIndex(name=root.resolve().name, labels=index.labels, images=tuple(images), synthetic=index.synthetic), root
+    found_index = DatasetIndex(
+        name=root.resolve().name, labels=index.labels, images=tuple(images), synthetic=index.synthetic
+    )
+    return CalibrationSet(index=found_index, root=root)

@@ -5,8 +5,9 @@ Each is opened and checked before any work is done, and then adopted: evaluated 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -18,10 +19,10 @@ from weckd_edge.artifacts import (
     ChainRecord,
     DatasetIndex,
     ExportedModel,
-    ImageRecord,
     InputContract,
     Link,
     Manifest,
+    Rate,
     Split,
 )
 from weckd_edge.bundle.reader import is_bundle, open_bundle
@@ -29,7 +30,11 @@ from weckd_edge.config import BuildConfig, LinkConfig
 from weckd_edge.core.errors import ConfigError, ModelError, StoreError, WeckdError
 from weckd_edge.core.files import read_bounded
 from weckd_edge.core.serialization import from_json
-from weckd_edge.core.store import ARTIFACT_FILE, check_ref, sha256_file
+from weckd_edge.core.store import ARTIFACT_FILE, check_ref, sha256_bytes, sha256_file
+from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
+from weckd_edge.devices.runtime.stored_predictions import ModelRun, Probabilities, predict_once
+from weckd_edge.pipeline.context import BuildContext
+from weckd_edge.pipeline.networks import Predictor
 from weckd_edge.report.evidence import CHAIN_FILE, DATASET_FILE, EVIDENCE_FOLDER
 
 if TYPE_CHECKING:
@@ -37,10 +42,11 @@ if TYPE_CHECKING:
     from weckd_edge.compile.importing.network import OnnxNetwork
     from weckd_edge.train.networks.checkpoint import Checkpoint
 
-Predictor = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 T = TypeVar("T")
+
+SPLITS: tuple[Split, Split] = ("val", "test")
 
 _MAX_BYTES = 1 << 30
 """Of a record: an index of some two million images."""
@@ -102,7 +108,7 @@ class NetworkSource(Protocol):
     def key(self) -> object:
         """Return everything the adoption depends on, beside the data set."""
 
-    def import_into(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> ImportedModel:
+    def import_into(self, ctx: BuildContext, index: DatasetIndex, folder: Path) -> ImportedModel:
         """Evaluate it and write it into ``folder``."""
 
     def export(self, imported: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
@@ -110,6 +116,12 @@ class NetworkSource(Protocol):
 
     def predictor(self, imported: Link, source: Path) -> Predictor:
         """Return what it answers to one frame, without anything that compiling does."""
+
+    def predict(self, imported: Link, source: Path, images: SplitFrames) -> Probabilities:
+        """Return what it predicts of images ``[N, classes]``, without anything that compiling does."""
+
+    def recorded_as(self, weights_sha256: str, contract: InputContract) -> ModelRun:
+        """Return under what its predictions are recorded."""
 
     def run(self, imported: Link, source: Path) -> Run:
         """Return what it predicts of one normalised image ``[1, 3, S, S]``, red first: probabilities ``[classes]``."""
@@ -132,8 +144,17 @@ def _contract(
     )
 
 
-def _split(index: DatasetIndex, split: Split) -> list[ImageRecord]:
-    return [record for record in index.images if record.split == split]
+def _rates(
+    ctx: BuildContext, index: DatasetIndex, model: ModelRun, predict: Callable[[SplitFrames], Probabilities]
+) -> tuple[Rate, Rate]:
+    """Return how many validation and test images a network predicts rightly; its predictions are recorded."""
+    from weckd_edge.train.distill.evaluate import record_accuracy
+
+    rates = []
+    for split in SPLITS:
+        images = decode_split(ctx.workspace, index, split, ctx.root, model.input, ctx.progress)
+        rates.append(record_accuracy(predict_once(ctx.workspace, model, images, partial(predict, images)), images.records))
+    return rates[0], rates[1]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -169,18 +190,18 @@ class OnnxSource:
         found = self.network
         return ["onnx", found.sha256, found.form, [output.name for output in found.file_model.graph.output], found.doubts]
 
-    def import_into(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> ImportedModel:
+    def import_into(self, ctx: BuildContext, index: DatasetIndex, folder: Path) -> ImportedModel:
         from weckd_edge.compile.importing.imported_network import import_network
-        from weckd_edge.train.distill.evaluate import record_accuracy
+        from weckd_edge.train.distill.evaluate import network_pixels
 
         found = self.network
         form = found.form
-        contract = _contract(index, config, form.side, form.mean, form.std)
-        val, test = _split(index, "val"), _split(index, "test")
-        made = import_network(found, _inputs(root, val[:SAMPLES], contract), index.labels, folder)
-        draft = folder / made.onnx.path
-        predict = _onnx_predictor(draft, contract)
-        rates = [record_accuracy(_predict_records(predict, root, records, contract), records) for records in (val, test)]
+        contract = _contract(index, ctx.config, form.side, form.mean, form.std)
+        val = decode_split(ctx.workspace, index, "val", ctx.root, contract, ctx.progress)
+        samples = [network_pixels(val.frame(row), contract) for row in range(min(SAMPLES, len(val)))]
+        made = import_network(found, samples, index.labels, folder)
+        model = self.recorded_as(made.onnx.sha256, contract)
+        rates = _rates(ctx, index, model, partial(_predict_onnx, folder / made.onnx.path, contract))
         link = Link(
             name="brought",
             model=found.name,
@@ -210,18 +231,21 @@ class OnnxSource:
     def predictor(self, imported: Link, source: Path) -> Predictor:
         return _onnx_predictor(source / imported.weights.path, imported.input)
 
+    def predict(self, imported: Link, source: Path, images: SplitFrames) -> Probabilities:
+        return _predict_onnx(source / imported.weights.path, imported.input, images)
+
+    def recorded_as(self, weights_sha256: str, contract: InputContract) -> ModelRun:
+        return ModelRun(
+            digest=weights_sha256,
+            input=contract,
+            runtime=("onnxruntime", "as written", "pixels made outside the graph"),
+            modules=("weckd_edge.devices.runtime.backends.onnxruntime_backend", "weckd_edge.train.distill.evaluate"),
+        )
+
     def run(self, imported: Link, source: Path) -> Run:
         from weckd_edge.devices.runtime.backends.table import open_runner
 
         return open_runner("onnxruntime", source / imported.weights.path).run  # type: ignore[return-value]  # takes float32
-
-
-def _inputs(root: Path, records: Sequence[ImageRecord], contract: InputContract) -> list[NDArray[np.float32]]:
-    from weckd_edge.train.data.pixel_cache import frames_of
-    from weckd_edge.train.distill.evaluate import network_pixels
-
-    frames = frames_of([root / record.path for record in records], contract)
-    return [network_pixels(frame, contract) for frame in frames]
 
 
 def _onnx_predictor(network: Path, contract: InputContract) -> Predictor:
@@ -236,12 +260,9 @@ def _onnx_predictor(network: Path, contract: InputContract) -> Predictor:
     return predict
 
 
-def _predict_records(
-    predict: Predictor, root: Path, records: Sequence[ImageRecord], contract: InputContract
-) -> NDArray[np.float32]:
-    from weckd_edge.train.data.pixel_cache import frames_of
-
-    return np.stack([predict(frame) for frame in frames_of([root / record.path for record in records], contract)])
+def _predict_onnx(network: Path, contract: InputContract, images: SplitFrames) -> Probabilities:
+    predict = _onnx_predictor(network, contract)
+    return np.stack([predict(frame) for frame in images])
 
 
 class _TorchNetwork:
@@ -264,6 +285,17 @@ class _TorchNetwork:
         from weckd_edge.train.distill.evaluate import frame_predictor
 
         return frame_predictor(imported, source)
+
+    def predict(self, imported: Link, source: Path, images: SplitFrames) -> Probabilities:
+        from weckd_edge.train.distill.evaluate import predict_records
+        from weckd_edge.train.networks.models import load_link
+
+        return predict_records(load_link(imported, source), imported.input, images)
+
+    def recorded_as(self, weights_sha256: str, contract: InputContract) -> ModelRun:
+        from weckd_edge.train.distill.evaluate import as_trained
+
+        return as_trained(weights_sha256, contract)
 
     def run(self, imported: Link, source: Path) -> Run:
         from weckd_edge.train.distill.evaluate import network_predictor
@@ -295,21 +327,21 @@ class CheckpointSource(_TorchNetwork):
         described = [made.architecture, made.options, made.mean, made.std, self.input_size, self.is_bgr]
         return ["checkpoint", self.sha256, self.weights_key, *described]
 
-    def import_into(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> ImportedModel:
-        from weckd_edge.train.distill.evaluate import predict_records, record_accuracy
+    def import_into(self, ctx: BuildContext, index: DatasetIndex, folder: Path) -> ImportedModel:
+        from weckd_edge.train.distill.evaluate import predict_records
         from weckd_edge.train.networks.checkpoint import write_link
+        from weckd_edge.train.networks.models import weights_of
 
         made = self.checkpoint
         if made.classes != len(index.labels):
             raise ModelError(
                 f"{self.file.name}: its classifier answers {made.classes} classes, expected one for each of "
-                f"{len(index.labels)} labels; train it on these classes, or give the data set of its own"
+                f"{len(index.labels)} labels; train it on these classes, or give the data set of its own",
+                code="E_MODEL_CLASSES",
             )
-        contract = _contract(index, config, self.input_size, made.mean, made.std)
-        rates = [
-            record_accuracy(predict_records(made.student, contract, root, records), records)
-            for records in (_split(index, "val"), _split(index, "test"))
-        ]
+        contract = _contract(index, ctx.config, self.input_size, made.mean, made.std)
+        model = self.recorded_as(sha256_bytes(weights_of(made.student)), contract)
+        rates = _rates(ctx, index, model, partial(predict_records, made.student, contract))
         link = write_link(made, contract, index.labels, rates[0], rates[1], folder)
         numbers = [", ".join(f"{value:g}" for value in values) for values in (made.mean, made.std)]
         notes = (
@@ -339,16 +371,11 @@ class LinkSource(_TorchNetwork):
     def key(self) -> object:
         return ["link", self.link]
 
-    def import_into(self, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> ImportedModel:
-        from weckd_edge.train.distill.evaluate import predict_records, record_accuracy
+    def import_into(self, ctx: BuildContext, index: DatasetIndex, folder: Path) -> ImportedModel:
         from weckd_edge.train.networks.checkpoint import copy_link
-        from weckd_edge.train.networks.models import load_link
 
-        student = load_link(self.link, self.folder)
-        rates = [
-            record_accuracy(predict_records(student, self.link.input, root, records), records)
-            for records in (_split(index, "val"), _split(index, "test"))
-        ]
+        model = self.recorded_as(self.link.weights.sha256, self.link.input)
+        rates = _rates(ctx, index, model, partial(self.predict, self.link, self.folder))
         copied = replace(copy_link(self.link, self.folder, folder), val_accuracy=rates[0], test_accuracy=rates[1])
         known = "its split is kept: no test image was trained on." if self.former else _UNKNOWN
         return ImportedModel(link=copied, notes=(f"Link {self.link.name} ({self.link.model}) of a former build; {known}",))
@@ -393,7 +420,9 @@ def open_checkpoint(
         "--to-inference": hints.to_inference,
     }
     for option in [option for option, is_listed in given.items() if is_listed]:
-        raise ConfigError(f"{option} is for ONNX files; {path.name} is a checkpoint, leave it out")
+        raise ConfigError(
+            f"{option} is for ONNX files; {path.name} is a checkpoint, leave it out", code="E_CONFIG_OPTION_UNUSED"
+        )
     made = read_checkpoint(model, path, len(labels) if labels else None, key=weights_key, mean=hints.mean, std=hints.std)
     is_bgr = hints.channel_order == "bgr"
     if is_bgr:
@@ -421,7 +450,8 @@ def open_link(folder: Path) -> LinkSource:
     if not artifact.is_file():
         raise StoreError(
             f"{folder}: expected a link of a former build (such as OUT.work/link-M3-...) or a bundle, found neither; give "
-            "an .onnx file, or a checkpoint with --model"
+            "an .onnx file, or a checkpoint with --model",
+            code="E_STORE_NO_LINK",
         )
     link = _read_record(Link, artifact)
     check_ref(folder, link.weights)
@@ -447,7 +477,8 @@ def _link_of_bundle(folder: Path) -> LinkSource:
                 return LinkSource(link=deployed, folder=place.parent, former=index if not chain.brought else None)
     raise ModelError(
         f"{folder}: the bundle {manifest.name} holds the compiled graph alone, and the weights of {deployed.name} are "
-        f"no longer in {workspace.name} beside it; give the link's folder, or the checkpoint with --model"
+        f"no longer in {workspace.name} beside it; give the link's folder, or the checkpoint with --model",
+        code="E_MODEL_WEIGHTS_FILE",
     )
 
 

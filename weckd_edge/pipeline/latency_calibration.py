@@ -115,10 +115,13 @@ def count_file(path: Path, *, network_alone: bool = False, key: Path | None = No
         with tempfile.TemporaryDirectory(prefix="weckd-counts-") as own:
             return count_file(model.write(Path(own)), network_alone=network_alone)
     if key is not None:
-        raise ConfigError(f"{path}: a key is for a bundle, this is none; leave the key out")
+        raise ConfigError(f"{path}: a key is for a bundle, this is none; leave the key out", code="E_CONFIG_OPTION_UNUSED")
     if path.suffix == ".json":
         if network_alone:
-            raise ConfigError(f"{path}: counts are of a whole model already; leave --network-alone out, or give the model")
+            raise ConfigError(
+                f"{path}: counts are of a whole model already; leave --network-alone out, or give the model",
+                code="E_CONFIG_OPTION_UNUSED",
+            )
         return read_counts(path)
     if path.suffix == ".xml":
         return count_ir(path, behind=behind)

@@ -46,12 +46,14 @@ def check_place(out: Path, sources: Iterable[ReadPath] = (), *, option: str = "-
         around = (place, *place.parents) if makes == "folder" else place.parents
         sealed = next((folder for folder in around if is_bundle(folder)), None)
         if sealed is not None:
-            raise ConfigError(f"{option} {out}: lies in the sealed bundle {sealed}; choose a place outside it")
+            raise ConfigError(
+                f"{option} {out}: lies in the sealed bundle {sealed}; choose a place outside it", code="E_CONFIG_OUT_PLACE"
+            )
         for source in sources:
             _check_source(place, source, f"{option} {out}", makes)
     except (OSError, RuntimeError, ValueError) as err:  # RuntimeError: Python 3.10 to 3.12 of a circle of links
         reason = describe_os_error(err) if isinstance(err, OSError) else str(err)
-        raise ConfigError(f"{option} {out}: {reason}") from err
+        raise ConfigError(f"{option} {out}: {reason}", code="E_CONFIG_OUT_PLACE") from err
 
 
 def _check_source(place: Path, source: ReadPath, before: str, makes: OutputKind) -> None:
@@ -61,7 +63,10 @@ def _check_source(place: Path, source: ReadPath, before: str, makes: OutputKind)
     except (OSError, RuntimeError, ValueError):  # whoever reads it says what is wrong with it
         return
     if makes != "folder" and read.is_relative_to(place):
-        raise ConfigError(f"{before}: {source.what} ({source.path}) lies there and would be replaced; choose another place")
+        raise ConfigError(
+            f"{before}: {source.what} ({source.path}) lies there and would be replaced; choose another place",
+            code="E_CONFIG_OUT_PLACE",
+        )
     if not is_folder or not place.is_relative_to(read):
         return
     below = place.relative_to(read)
@@ -69,7 +74,8 @@ def _check_source(place: Path, source: ReadPath, before: str, makes: OutputKind)
         return
     raise ConfigError(
         f"{before}: lies in {source.what} ({source.path}), whose folders are read: the next run would take what is written "
-        "there for images; choose a place outside it"
+        "there for images; choose a place outside it",
+        code="E_CONFIG_OUT_PLACE",
     )
 
 
@@ -88,11 +94,13 @@ def bundle_name(out: Path) -> str:
     if not name:
         raise ConfigError(
             f"--out {out}: a bundle is called as its folder, and no update system takes this name; expected at least one "
-            "letter or digit of A to Z, a to z and 0 to 9"
+            "letter or digit of A to Z, a to z and 0 to 9",
+            code="E_CONFIG_OUT_NAME",
         )
     if len(name) > MAX_NAME:
         raise ConfigError(
             f"--out {out}: a bundle is called as its folder, expected at most {MAX_NAME} letters, found {len(name)}; "
-            "choose a shorter name"
+            "choose a shorter name",
+            code="E_CONFIG_OUT_NAME",
         )
     return name

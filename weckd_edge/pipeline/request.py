@@ -1,21 +1,11 @@
-"""What a build is asked for, and what it ends with."""
+"""What a build is asked for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from weckd_edge.artifacts import (
-    Abstention,
-    ChainRecord,
-    LinkSelection,
-    Manifest,
-    MetricsRecord,
-    PrecisionSelection,
-    StageTime,
-    Target,
-    Verification,
-)
+from weckd_edge.artifacts import Target
 from weckd_edge.config import BuildConfig
 
 
@@ -44,30 +34,3 @@ class BuildRequest:
     key: Path | None = None
     bundle_version: int = 0
     auto_links: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BuildOutcome:
-    """What a build ends with.
-
-    Attributes:
-        bundle: The sealed folder.
-        manifest: Its manifest.
-        chain: Links and twin.
-        verification: Accuracy, parity and flips of what is deployed.
-        performance: Clinical figures of what is deployed, by class and slice.
-        selection: Which precisions were tried, and why this one ships.
-        shipping: Which links were weighed, and why this one ships.
-        abstention: What is not answered, and what that is worth.
-        stages: Seconds of every stage.
-    """
-
-    bundle: Path
-    manifest: Manifest
-    chain: ChainRecord
-    verification: Verification
-    performance: MetricsRecord
-    selection: PrecisionSelection
-    shipping: LinkSelection
-    abstention: Abstention
-    stages: tuple[StageTime, ...]

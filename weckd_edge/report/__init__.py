@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from weckd_edge.report.documents.write import write_documents
-from weckd_edge.report.evidence import Evidence, read_evidence, write_evidence
+from weckd_edge.report.evidence import BundleContents, read_contents, write_evidence
 from weckd_edge.report.page import Sample, write_report
 from weckd_edge.report.pictures import Picture
 
-__all__ = ["Evidence", "Picture", "Sample", "read_evidence", "write_documents", "write_evidence", "write_report"]
+__all__ = ["BundleContents", "Picture", "Sample", "read_contents", "write_documents", "write_evidence", "write_report"]

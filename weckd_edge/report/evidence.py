@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,14 +47,16 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Evidence:
-    """Everything a report is made of, beside the manifest.
+class BundleContents:
+    """Everything a bundle holds and says of itself: what a build assembles, a report shows, and a build returns.
 
     Attributes:
+        manifest: As it is sealed; while a bundle is being made, the draft of it.
         dataset: Which images there were and how each was used.
         chain: The links and the baseline.
         verification: What the compiled artefact answers.
-        measurements: Benches, in the order they were made; may be empty.
+        measurement: The bench of what is deployed; None where it was not measured.
+        link_measurements: Benches of links that do not ship, each of which names its link.
         build: How the bundle was built.
         selection: Which precisions were tried and why this one ships.
         shipping: Which links were weighed and why this one ships.
@@ -62,19 +64,24 @@ class Evidence:
         performance: Clinical figures, by class and slice; None in a bundle that was made before they were kept.
         abstention: What is not answered; None in bundles from before there were guards.
         environment: What built it; None in a bundle that was made before this was kept.
+        files: For each file of model, self-test and guard, by its path in the bundle: where it lies, or its bytes; empty for
+            a bundle that was read.
     """
 
+    manifest: Manifest
     dataset: DatasetIndex
     chain: ChainRecord
     verification: Verification
-    measurements: tuple[Measurement, ...]
+    measurement: Measurement | None
     build: BuildRecord
     selection: PrecisionSelection
     shipping: LinkSelection
+    link_measurements: tuple[Measurement, ...] = ()
     probes: DataAudit | None = None
     performance: MetricsRecord | None = None
     abstention: Abstention | None = None
     environment: Environment | None = None
+    files: Mapping[str, Path | bytes] = field(default_factory=dict)
 
     @property
     def shipped(self) -> Link:
@@ -82,43 +89,32 @@ class Evidence:
         by_name = {link.name: link for link in self.chain.links}
         return by_name.get(self.chain.shipped or "", self.chain.links[-1])
 
-    @property
-    def measurement(self) -> Measurement | None:
-        """The bench of what is deployed; None where it was not measured."""
-        for measurement in self.measurements:
-            if (measurement.link, measurement.backend, measurement.precision) == (
-                None,
-                self.verification.backend,
-                self.verification.precision,
-            ):
-                return measurement
-        return None
 
-
-def write_evidence(folder: Path, evidence: Evidence) -> None:
+def write_evidence(folder: Path, contents: BundleContents) -> None:
     """Write the evidence files of a bundle that is not sealed yet.
 
     Args:
         folder: The bundle; ``evidence/`` is made where it lacks.
-        evidence: What to write.
+        contents: What to write.
     """
     below = folder / EVIDENCE_FOLDER
+    benches = (*([contents.measurement] if contents.measurement else []), *contents.link_measurements)
     below.mkdir(parents=True, exist_ok=True)
-    write_atomic(below / DATASET_FILE, to_json(evidence.dataset))
-    write_atomic(below / CHAIN_FILE, to_json(evidence.chain))
-    write_atomic(below / VERIFICATION_FILE, to_json(evidence.verification))
-    write_atomic(below / MEASUREMENTS_FILE, "".join(measurement_lines(evidence.measurements)))
-    write_atomic(below / BUILD_FILE, to_json(evidence.build))
-    write_atomic(below / SELECTION_FILE, to_json(evidence.selection))
-    write_atomic(below / LINK_SELECTION_FILE, to_json(evidence.shipping))
-    if evidence.probes is not None:
-        write_atomic(below / AUDIT_FILE, to_json(evidence.probes))
-    if evidence.performance is not None:
-        write_atomic(below / METRICS_FILE, to_json(evidence.performance))
-    if evidence.abstention is not None:
-        write_atomic(below / ABSTENTION_FILE, to_json(evidence.abstention))
-    if evidence.environment is not None:
-        write_atomic(below / ENVIRONMENT_FILE, to_json(evidence.environment))
+    write_atomic(below / DATASET_FILE, to_json(contents.dataset))
+    write_atomic(below / CHAIN_FILE, to_json(contents.chain))
+    write_atomic(below / VERIFICATION_FILE, to_json(contents.verification))
+    write_atomic(below / MEASUREMENTS_FILE, "".join(measurement_lines(benches)))
+    write_atomic(below / BUILD_FILE, to_json(contents.build))
+    write_atomic(below / SELECTION_FILE, to_json(contents.selection))
+    write_atomic(below / LINK_SELECTION_FILE, to_json(contents.shipping))
+    if contents.probes is not None:
+        write_atomic(below / AUDIT_FILE, to_json(contents.probes))
+    if contents.performance is not None:
+        write_atomic(below / METRICS_FILE, to_json(contents.performance))
+    if contents.abstention is not None:
+        write_atomic(below / ABSTENTION_FILE, to_json(contents.abstention))
+    if contents.environment is not None:
+        write_atomic(below / ENVIRONMENT_FILE, to_json(contents.environment))
 
 
 def measurement_lines(measurements: Iterable[Measurement]) -> Iterable[str]:
@@ -131,8 +127,8 @@ Read = Callable[[str], bytes | None]
 """Gives the bytes of a file of a bundle by its path; None: there is none."""
 
 
-def read_evidence(source: Path | Read, manifest: Manifest) -> Evidence:
-    """Read the evidence of a bundle, sealed or not.
+def read_contents(source: Path | Read, manifest: Manifest) -> BundleContents:
+    """Read what a bundle, sealed or not, says of itself.
 
     Args:
         source: The folder of a bundle that is being made; or what gives the proved bytes of one that was opened.
@@ -142,15 +138,22 @@ def read_evidence(source: Path | Read, manifest: Manifest) -> Evidence:
         BundleError: A file is missing, is not what it should be, or belongs to other labels.
     """
     read = _reader(source) if isinstance(source, Path) else source
-    evidence = Evidence(
-        dataset=_read(read, DATASET_FILE, DatasetIndex),
-        chain=_read(read, CHAIN_FILE, ChainRecord),
-        verification=_read(read, VERIFICATION_FILE, Verification),
-        measurements=tuple(
-            from_json(Measurement, line, where=MEASUREMENTS_FILE, error=BundleError)
-            for line in _read_bytes(read, MEASUREMENTS_FILE).splitlines()
-            if line.strip()
-        ),
+    dataset = _read(read, DATASET_FILE, DatasetIndex)
+    chain = _read(read, CHAIN_FILE, ChainRecord)
+    verification = _read(read, VERIFICATION_FILE, Verification)
+    benches = [
+        from_json(Measurement, line, where=MEASUREMENTS_FILE, error=BundleError)
+        for line in _read_bytes(read, MEASUREMENTS_FILE).splitlines()
+        if line.strip()
+    ]
+    what_ships = (None, verification.backend, verification.precision)
+    contents = BundleContents(
+        manifest=manifest,
+        dataset=dataset,
+        chain=chain,
+        verification=verification,
+        measurement=next((one for one in benches if (one.link, one.backend, one.precision) == what_ships), None),
+        link_measurements=tuple(one for one in benches if one.link is not None),
         build=_read(read, BUILD_FILE, BuildRecord),
         selection=_read(read, SELECTION_FILE, PrecisionSelection),
         shipping=_read(read, LINK_SELECTION_FILE, LinkSelection),
@@ -159,8 +162,8 @@ def read_evidence(source: Path | Read, manifest: Manifest) -> Evidence:
         abstention=_read_if_there(read, ABSTENTION_FILE, Abstention),
         environment=_read_if_there(read, ENVIRONMENT_FILE, Environment),
     )
-    _check(evidence, manifest)
-    return evidence
+    _check(contents)
+    return contents
 
 
 def _reader(folder: Path) -> Read:
@@ -170,27 +173,33 @@ def _reader(folder: Path) -> Read:
         except FileNotFoundError:
             return None
         except OSError as err:
-            raise BundleError(f"{folder / path}: cannot be read ({err})") from err
+            raise BundleError(f"{folder / path}: cannot be read ({err})", code="E_BUNDLE_IO") from err
 
     return read
 
 
-def _check(evidence: Evidence, manifest: Manifest) -> None:
-    if not evidence.chain.links:
-        raise BundleError(f"{CHAIN_FILE}: expected at least one link, found none")
-    if evidence.dataset.labels != manifest.labels:
+def _check(contents: BundleContents) -> None:
+    if not contents.chain.links:
+        raise BundleError(f"{CHAIN_FILE}: expected at least one link, found none", code="E_BUNDLE_EVIDENCE")
+    if contents.dataset.labels != contents.manifest.labels:
         raise BundleError(
-            f"{DATASET_FILE}: expected the labels {list(manifest.labels)}, found {list(evidence.dataset.labels)}"
+            f"{DATASET_FILE}: expected the labels {list(contents.manifest.labels)}, found {list(contents.dataset.labels)}",
+            code="E_BUNDLE_EVIDENCE",
         )
-    classes = len(manifest.labels)
-    for prediction in evidence.verification.predictions:
+    classes = len(contents.manifest.labels)
+    for prediction in contents.verification.predictions:
         if len(prediction.compiled) != classes or not 0 <= prediction.label < classes:
-            raise BundleError(f"{VERIFICATION_FILE}: {prediction.path}: expected answers for {classes} labels")
-    if evidence.performance is not None and len(evidence.performance.compiled.classes) != classes:
-        raise BundleError(f"{METRICS_FILE}: expected the figures of {classes} labels")
-    for recalls in (evidence.verification.recall_fp32, evidence.verification.recall_compiled):
+            raise BundleError(
+                f"{VERIFICATION_FILE}: {prediction.path}: expected answers for {classes} labels", code="E_BUNDLE_EVIDENCE"
+            )
+    if contents.performance is not None and len(contents.performance.compiled.classes) != classes:
+        raise BundleError(f"{METRICS_FILE}: expected the figures of {classes} labels", code="E_BUNDLE_EVIDENCE")
+    for recalls in (contents.verification.recall_fp32, contents.verification.recall_compiled):
         if len(recalls) != classes:
-            raise BundleError(f"{VERIFICATION_FILE}: expected the recall of {classes} labels, found {len(recalls)}")
+            raise BundleError(
+                f"{VERIFICATION_FILE}: expected the recall of {classes} labels, found {len(recalls)}",
+                code="E_BUNDLE_EVIDENCE",
+            )
 
 
 def _read(read: Read, name: str, kind: type[T]) -> T:
@@ -205,5 +214,5 @@ def _read_if_there(read: Read, name: str, kind: type[T]) -> T | None:
 def _read_bytes(read: Read, name: str) -> bytes:
     data = read(f"{EVIDENCE_FOLDER}/{name}")
     if data is None:
-        raise BundleError(f"{EVIDENCE_FOLDER}/{name}: expected this evidence file, found none")
+        raise BundleError(f"{EVIDENCE_FOLDER}/{name}: expected this evidence file, found none", code="E_BUNDLE_EVIDENCE")
     return data

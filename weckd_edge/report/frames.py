@@ -2,41 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from weckd_edge.artifacts import Manifest
 from weckd_edge.bundle.reader import Bundle
-from weckd_edge.core.errors import DataError, WeckdError
+from weckd_edge.core.errors import WeckdError
 from weckd_edge.devices.attribution.explain_images import SMALL_PIXELS, overlay_of
-from weckd_edge.devices.images.frames import frame_from_file
-from weckd_edge.devices.runtime.backends.base import Runner
+from weckd_edge.devices.runtime.backends.base import Probabilities, Runner
 from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.devices.runtime.model_choice import choose_model
-from weckd_edge.report import Picture
+from weckd_edge.report.pictures import Picture
 
 
 def picture_frames(
-    folder: Path, manifest: Manifest, root: Path, mapped: Sequence[str], plain: Sequence[str]
+    folder: Path,
+    manifest: Manifest,
+    frames: Mapping[str, NDArray[np.uint8]],
+    mapped: Collection[str],
+    predicted: Mapping[str, Mapping[str, Probabilities]],
 ) -> dict[str, Picture]:
-    """Return pictures of test frames by path; what cannot be read or mapped is told in the picture's note.
+    """Return pictures of test frames by path; what cannot be mapped is told in the picture's note.
 
     Args:
         folder: The bundle, sealed or not, with its models.
         manifest: Its manifest or the draft of it.
-        root: The data set's folder.
+        frames: The frames by path, uint8 ``[H, W, 3]``.
         mapped: Paths of frames whose evidence is mapped too, some 220 queries each.
-        plain: Paths of frames that are only shown.
+        predicted: What is known already of the model's predictions of these frames: by backend, then by path.
     """
     runner, why = _open(folder, manifest) if mapped else (None, "")
+    known = predicted.get(runner.name, {}) if runner is not None else {}
     try:
-        with_map = {path: _picture(root / path, manifest, runner, why) for path in mapped}
+        pictures = {}
+        for path, frame in sorted(frames.items()):
+            if path not in mapped:
+                pictures[path] = Picture(frame=frame)
+            elif runner is None:
+                pictures[path] = Picture(frame=frame, note=why)
+            else:
+                pictures[path] = _map(frame, manifest, runner, known.get(path))
+        return pictures
     finally:
         if runner is not None:
             runner.close()
-    return {**{path: _picture(root / path, manifest, None, "") for path in plain if path not in with_map}, **with_map}
 
 
 def _open(folder: Path, manifest: Manifest) -> tuple[Runner | None, str]:
@@ -47,14 +59,9 @@ def _open(folder: Path, manifest: Manifest) -> tuple[Runner | None, str]:
         return None, "what ships cannot be opened on the machine that built it"
 
 
-def _picture(path: Path, manifest: Manifest, runner: Runner | None, why: str) -> Picture:
+def _map(frame: NDArray[np.uint8], manifest: Manifest, runner: Runner, predicted: Probabilities | None) -> Picture:
     try:
-        frame = np.ascontiguousarray(frame_from_file(path, manifest.input)[0])
-    except DataError as err:
-        return Picture(frame=None, note=str(err).replace(str(path), path.name))
-    if runner is None:
-        return Picture(frame=frame, note=why)
-    try:
-        return Picture(frame=frame, overlay=overlay_of(path, runner, manifest.input, width_pixels=SMALL_PIXELS))
+        overlay = overlay_of(frame, runner, manifest.input, predicted=predicted, width_pixels=SMALL_PIXELS)
     except WeckdError as err:
         return Picture(frame=frame, note=f"the evidence cannot be mapped ({err})")
+    return Picture(frame=frame, overlay=overlay)

@@ -20,7 +20,7 @@ from weckd_edge.report.chapters.metrics import flip_counts_sentence, metrics_tex
 from weckd_edge.report.chapters.summary import summarize_bundle
 from weckd_edge.report.charts.chain import chain_chart
 from weckd_edge.report.diff.rows import ChangeText
-from weckd_edge.report.evidence import Evidence, Read, read_evidence
+from weckd_edge.report.evidence import BundleContents
 from weckd_edge.report.html_shell import document
 from weckd_edge.report.pictures import Picture
 from weckd_edge.report.rendering import render, safe
@@ -64,8 +64,7 @@ class Sample:
 
 
 def write_report(
-    source: Path | Read,
-    manifest: Manifest,
+    contents: BundleContents,
     out: Path,
     samples: Sequence[Sample] = (),
     frames: Mapping[str, Picture] | None = None,
@@ -74,9 +73,7 @@ def write_report(
     """Write the report of a bundle, sealed or not.
 
     Args:
-        source: The folder of a bundle that is being made, or what gives the proved bytes of one that was opened; only
-            ``evidence/`` is read.
-        manifest: Its manifest, or the draft of it; ``files`` may still be empty.
+        contents: What the bundle holds; the list of files in its manifest may still be empty.
         out: The HTML file. It must not lie in a sealed bundle.
         samples: Test frames to picture; they become part of the file.
         frames: Pictures by the path of their image: of those whose decision changed, and on which two implementations
@@ -84,46 +81,43 @@ def write_report(
         change: What changed since another bundle, as a section of its own.
 
     Raises:
-        BundleError: The evidence is incomplete or does not fit the manifest.
         MissingDependency: The extra ``report`` is not installed.
         StoreError: The file cannot be written.
     """
-    evidence = read_evidence(source, manifest)
     sections = tuple(section for section in CONTENTS if section[0] != "change" or change is not None)
     context = {
-        **_context(evidence, manifest, samples, frames or {}),
+        **_context(contents, samples, frames or {}),
         "change": change,
         "sections": [name for name, _ in sections],
     }
-    title = f"{manifest.name}: build report"
+    title = f"{contents.manifest.name}: build report"
     data = context["answers"]
     scripts = () if data is None else ("report.js",)
     body = render("report/report.html.j2", context)
     write_atomic(out, document(title, body, contents=sections, scripts=scripts, data=data))
 
 
-def _context(
-    evidence: Evidence, manifest: Manifest, samples: Sequence[Sample], frames: Mapping[str, Picture]
-) -> dict[str, Any]:
-    verification, measurement, performance = evidence.verification, evidence.measurement, evidence.performance
+def _context(contents: BundleContents, samples: Sequence[Sample], frames: Mapping[str, Picture]) -> dict[str, Any]:
+    manifest = contents.manifest
+    verification, measurement, performance = contents.verification, contents.measurement, contents.performance
     limit_ms = next((gate.bar for gate in manifest.gates if gate.name == "latency_p90_ms"), None)
-    data = verdicts.data_facts(evidence.dataset)
-    urls = pictures.encode(_images(evidence, samples, frames))
-    found = evidence.abstention
+    data = verdicts.data_facts(contents.dataset)
+    urls = pictures.encode(_images(contents, samples, frames))
+    found = contents.abstention
     return {
-        "summary": summarize_bundle(manifest, evidence),
+        "summary": summarize_bundle(contents),
         "manifest": manifest,
-        "evidence": evidence,
+        "contents": contents,
         "verification": verification,
-        "selection": evidence.selection,
-        "shipping": evidence.shipping,
-        "weighed": [verdicts.evaluation_row(link) for link in evidence.shipping.links],
+        "selection": contents.selection,
+        "shipping": contents.shipping,
+        "weighed": [verdicts.evaluation_row(link) for link in contents.shipping.links],
         "measurement": measurement,
-        "shipped": evidence.shipped,
+        "shipped": contents.shipped,
         "gates": verdicts.gate_rows(manifest.gates),
         "loaded_bytes": verdicts.loaded_bytes(manifest),
-        "chain_sentence": verdicts.chain_sentence(evidence.chain),
-        "teachers": {link.name: verdicts.teacher_of(link, evidence.chain.links) for link in evidence.chain.links},
+        "chain_sentence": verdicts.chain_sentence(contents.chain),
+        "teachers": {link.name: verdicts.teacher_of(link, contents.chain.links) for link in contents.chain.links},
         "performance": metrics_text(performance, manifest.labels),
         "flip_sentences": [flip_counts_sentence(flips) for flips in performance.flips] if performance else [],
         "recall_table": recall_table(verification, manifest.labels),
@@ -135,7 +129,7 @@ def _context(
         "frame": verdicts.frame_text(manifest.input),
         "disclaimer": verdicts.DISCLAIMER,
         "synthetic": SYNTHETIC,
-        "chain_chart": safe(chain_chart(evidence, manifest.device)),
+        "chain_chart": safe(chain_chart(contents)),
         "recall_chart": safe(
             charts.recall_by_class(manifest.labels, verification.recall_fp32, verification.recall_compiled)
         ),
@@ -144,15 +138,17 @@ def _context(
         **_explorer(verification, manifest),
         **_parity(verification, manifest, frames, urls),
         "gallery": gallery(performance, verification, manifest.labels, frames, urls) if performance else None,
-        "probes_about": audit.about_data(evidence.probes) if evidence.probes else "",
-        "probe_sections": audit.audit_sections(evidence.probes) if evidence.probes else (),
+        "probes_about": audit.about_data(contents.probes) if contents.probes else "",
+        "probe_sections": audit.audit_sections(contents.probes) if contents.probes else (),
         "samples": [{"url": urls.get(f"sample:{n}"), "sample": s} for n, s in enumerate(samples)],
     }
 
 
-def _images(evidence: Evidence, samples: Sequence[Sample], frames: Mapping[str, Picture]) -> dict[str, NDArray[np.uint8]]:
+def _images(
+    contents: BundleContents, samples: Sequence[Sample], frames: Mapping[str, Picture]
+) -> dict[str, NDArray[np.uint8]]:
     """Return every image of the page by the name of its place, those of changed decisions first."""
-    paths = [frame.path for frame in by_severity(evidence.performance)] if evidence.performance else []
+    paths = [frame.path for frame in by_severity(contents.performance)] if contents.performance else []
     paths += [path for path in frames if path not in set(paths)]
     images = {}
     for path in paths:

@@ -1,4 +1,8 @@
-"""The contract every power source keeps: one reading at a time, with the time it was taken."""
+"""The contract every power source keeps: one reading at a time, with the time it was taken.
+
+The sources are read here and not by a library of energy meters: each is one file of the kernel, a recorded run can be
+played back through the same contract, and a device needs nothing but NumPy.
+"""
 
 from __future__ import annotations
 
@@ -62,11 +66,16 @@ def read_number(path: Path) -> float:
         text = path.read_text(encoding="ascii", errors="replace").strip()
     except PermissionError as err:
         raise PowerSourceError(
-            f"{path}: this user may not read it; run as root, or allow it once: sudo chmod a+r {path}"
+            f"{path}: this user may not read it; run as root, or allow it once: sudo chmod a+r {path}",
+            code="E_DEVICE_POWER_SOURCE",
         ) from err
     except OSError as err:
-        raise PowerSourceError(f"{path}: cannot be read ({err.strerror}); the power source has gone") from err
+        raise PowerSourceError(
+            f"{path}: cannot be read ({err.strerror}); the power source has gone", code="E_DEVICE_POWER_SOURCE"
+        ) from err
     try:
         return float(text)
     except ValueError as err:
-        raise PowerSourceError(f"{path}: expected a number, got '{text[:40]}'; the driver shows no power there") from err
+        raise PowerSourceError(
+            f"{path}: expected a number, got '{text[:40]}'; the driver shows no power there", code="E_DEVICE_POWER_SOURCE"
+        ) from err

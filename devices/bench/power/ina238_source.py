@@ -26,7 +26,9 @@ class Ina238Source:
             for path in sorted(name.parent.glob("hwmon/hwmon*/power1_input"))
         ]
         if not found:
-            raise PowerSourceError(f"no ina238 is shown under /{_DEVICES}; name another source, or none")
+            raise PowerSourceError(
+                f"no ina238 is shown under /{_DEVICES}; name another source, or none", code="E_DEVICE_POWER_SOURCE"
+            )
         self._file, self._clock = found[0], clock
         self.rails: tuple[str, ...] = (RAIL,)
         self.read()

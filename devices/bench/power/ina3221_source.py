@@ -36,7 +36,9 @@ class Ina3221Source:
     def __init__(self, root: Path = Path("/"), clock: Callable[[], int] = time.monotonic_ns) -> None:
         found = sorted(find_rails(root), key=lambda rail: rail.name)
         if not found:
-            raise PowerSourceError(f"no ina3221 is shown under /{_DEVICES}; name another source, or none")
+            raise PowerSourceError(
+                f"no ina3221 is shown under /{_DEVICES}; name another source, or none", code="E_DEVICE_POWER_SOURCE"
+            )
         whole = [rail for rail in found if rail.name in _WHOLE_BOARD]
         self._rails = whole[:1] or found
         self._clock = clock

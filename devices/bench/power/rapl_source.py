@@ -54,7 +54,8 @@ class RaplSource:
         if not names:
             raise PowerSourceError(
                 f"no processor package is shown under /{_POWERCAP}/intel-rapl:*; a virtual machine shows none; "
-                "name another source, or none"
+                "name another source, or none",
+                code="E_DEVICE_POWER_SOURCE",
             )
         self.rails = tuple(names)
 

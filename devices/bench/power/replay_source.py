@@ -42,7 +42,10 @@ class ReplaySource:
         passed = now - self._start_ns
         index = bisect_right(self._times, passed) - 1
         if index == len(self._times) - 1 and passed > self._times[-1] + self.period_s * 1e9:
-            raise PowerSourceError(f"{self._path}: the record ends after {self._times[-1] / 1e9:.1f} s; record a longer run")
+            raise PowerSourceError(
+                f"{self._path}: the record ends after {self._times[-1] / 1e9:.1f} s; record a longer run",
+                code="E_DEVICE_POWER_SOURCE",
+            )
         found = self._readings[index]
         return Reading(at_ns=self._start_ns + self._times[index], power_mw=found.power_mw, energy_mj=found.energy_mj)
 
@@ -60,20 +63,26 @@ def read_recording(path: Path) -> list[Reading]:
     try:
         lines = data.decode().splitlines()
     except UnicodeDecodeError as err:
-        raise ConfigError(f"{path}: expected a recorded power file, but it cannot be read ({err})") from err
+        raise ConfigError(
+            f"{path}: expected a recorded power file, but it cannot be read ({err})", code="E_CONFIG_POWER_FILE"
+        ) from err
     found: list[Reading] = []
     for number, line in enumerate(lines, start=1):
         try:
             reading = from_data(Reading, json.loads(line))
         except (ValueError, RecursionError, WeckdError) as err:
-            raise ConfigError(f"{path}:{number}: expected at_ns with power_mw or energy_mj ({err})") from err
+            raise ConfigError(
+                f"{path}:{number}: expected at_ns with power_mw or energy_mj ({err})", code="E_CONFIG_POWER_FILE"
+            ) from err
         if (reading.power_mw is None) == (reading.energy_mj is None):
-            raise ConfigError(f"{path}:{number}: expected either power_mw or energy_mj")
+            raise ConfigError(f"{path}:{number}: expected either power_mw or energy_mj", code="E_CONFIG_POWER_FILE")
         if found and (reading.at_ns < found[-1].at_ns or (reading.power_mw is None) != (found[-1].power_mw is None)):
-            raise ConfigError(f"{path}:{number}: expected a later reading of the same kind as the line before")
+            raise ConfigError(
+                f"{path}:{number}: expected a later reading of the same kind as the line before", code="E_CONFIG_POWER_FILE"
+            )
         found.append(reading)
     if not found:
-        raise ConfigError(f"{path}: expected at least one reading, got none")
+        raise ConfigError(f"{path}: expected at least one reading, got none", code="E_CONFIG_POWER_FILE")
     return found
 
 

@@ -43,7 +43,10 @@ def open_source(name: str, root: Path = Path("/"), clock: Callable[[], int] = ti
     if name in METERS:
         return METERS[name](root, clock)
     if name != AUTO:
-        raise ConfigError(f"no power source is called '{name}'{did_you_mean(name, [*METERS, NONE, AUTO, 'replay:FILE'])}")
+        raise ConfigError(
+            f"no power source is called '{name}'{did_you_mean(name, [*METERS, NONE, AUTO, 'replay:FILE'])}",
+            code="E_CONFIG_CHOICE",
+        )
     reasons = []
     for opener in METERS.values():
         try:

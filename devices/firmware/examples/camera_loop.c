@@ -1,9 +1,9 @@
-/* A camera answered as it comes: one thread reads frames, the other answers the newest; what is too old is dropped.
+/* A camera's frames, classified as they come: one thread reads them, the other classifies the newest; old ones are dropped.
  *
  *   camera_loop BUNDLE /dev/video0 KEY.pem LOWEST_VERSION
  *
  * It opens nothing but a bundle that the key has signed, tests itself, tells systemd that it is ready, and feeds the
- * watchdog only while frames are answered: a camera or a runtime that hangs has the service started again.
+ * watchdog only while frames are classified: a camera or a runtime that hangs has the service started again.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "camera_v4l2.h"
 #include "frame_queue.h"
@@ -42,7 +42,7 @@ static void *read_frames(void *context) {
     return NULL;
 }
 
-static void answer_frames(weckd_bundle *bundle, const char *socket_name) {
+static void classify_frames(weckd_bundle *bundle, const char *socket_name) {
     for (const uint8_t *pixels = frame_queue_take(&queue); pixels != NULL; pixels = frame_queue_take(&queue)) {
         weckd_frame frame = {
             .pixels = pixels,
@@ -58,7 +58,7 @@ static void answer_frames(weckd_bundle *bundle, const char *socket_name) {
             (void)fprintf(stderr, "%s: %s\n", weckd_status_text(status), weckd_message(bundle));
             continue; /* and the watchdog is not fed */
         }
-        if (result.decision == WECKD_UNABLE) {
+        if (result.decision == WECKD_ABSTAIN) {
             printf("unable to analyze: %s\n", weckd_reason_text(result.reason));
         } else {
             printf("%s %.3f\n", weckd_label(bundle, (uint32_t)result.decision), (double)result.probability);
@@ -74,7 +74,7 @@ static int loop(weckd_bundle *bundle) {
         return 1;
     }
     watchdog_tell(socket_name, "READY=1");
-    answer_frames(bundle, socket_name);
+    classify_frames(bundle, socket_name);
     (void)pthread_join(reader, NULL);
     (void)fprintf(stderr, "%llu frames were dropped\n", (unsigned long long)queue.dropped);
     frame_queue_close(&queue);
@@ -83,7 +83,7 @@ static int loop(weckd_bundle *bundle) {
 
 int main(int argc, char **argv) {
     static char key[4096];
-    char why[WECKD_MESSAGE_BYTES] = "";
+    char message[WECKD_MESSAGE_BYTES] = "";
     if (argc != 5) {
         (void)fprintf(stderr, "usage: camera_loop BUNDLE DEVICE KEY.pem LOWEST_VERSION\n");
         return 2;
@@ -100,18 +100,18 @@ int main(int argc, char **argv) {
     }
     weckd_options options = {
         .public_key_pem = key,
-        .at_least = strtoull(argv[4], NULL, 10),
+        .min_version = strtoull(argv[4], NULL, 10),
         .max_source_width = source.width,
         .max_source_height = source.height,
-        .message = why,
+        .message = message,
     };
     weckd_bundle *bundle = NULL;
     int status = weckd_open(argv[1], &options, &bundle);
     if (status == WECKD_OK && (status = weckd_selftest(bundle, NULL)) != WECKD_OK) {
-        (void)snprintf(why, sizeof why, "%s", weckd_message(bundle));
+        (void)snprintf(message, sizeof message, "%s", weckd_message(bundle));
     }
     if (status != WECKD_OK) {
-        (void)fprintf(stderr, "%s: %s\n", weckd_status_text(status), why);
+        (void)fprintf(stderr, "%s: %s\n", weckd_status_text(status), message);
         weckd_close(bundle);
         camera_close(&source);
         return 1;

@@ -24,8 +24,8 @@ int main(int argc, char **argv) {
         frame.pixels = reinterpret_cast<const std::uint8_t *>(bytes.data());
         frame.width = bundle.contract().frame_width;
         frame.height = bundle.contract().frame_height;
-        const weckd::Answer answer = bundle.classify(frame);
-        std::printf("%s\n", answer.decision ? answer.decision->c_str() : weckd_reason_text(answer.result.reason));
+        const weckd::Prediction prediction = bundle.classify(frame);
+        std::printf("%s\n", prediction.decision ? prediction.decision->c_str() : weckd_reason_text(prediction.result.reason));
     } catch (const weckd::Error &error) {
         std::fprintf(stderr, "%s\n", error.what());
         return 1;

@@ -1,4 +1,4 @@
-/* Answer one raw RGB frame of the contract's size:
+/* Classify one raw RGB frame of the contract's size:
  *   classify_frame BUNDLE FRAME [--key PEM] [--backend NAME] [--library FILE]
  * SPDX-License-Identifier: Apache-2.0 */
 #include <weckd_edge.h>
@@ -9,7 +9,7 @@
 
 static char key[4096];
 
-static int wrong(void) {
+static int usage_error(void) {
     (void)fprintf(stderr, "usage: classify_frame BUNDLE FRAME.rgb [--key PEM] [--backend NAME] [--library FILE]\n");
     return 2;
 }
@@ -25,11 +25,11 @@ static int read_key(const char *path) {
 }
 
 int main(int argc, char **argv) {
-    char why[WECKD_MESSAGE_BYTES] = "";
-    weckd_options options = {.message = why};
+    char message[WECKD_MESSAGE_BYTES] = "";
+    weckd_options options = {.message = message};
     weckd_bundle *bundle = NULL;
     if (argc < 3 || argc % 2 == 0) {
-        return wrong();
+        return usage_error();
     }
     for (int i = 3; i < argc; i += 2) {
         if (strcmp(argv[i], "--backend") == 0) {
@@ -37,7 +37,7 @@ int main(int argc, char **argv) {
         } else if (strcmp(argv[i], "--library") == 0) {
             options.library = argv[i + 1];
         } else if (strcmp(argv[i], "--key") != 0) {
-            return wrong();
+            return usage_error();
         } else if (read_key(argv[i + 1]) != 0) {
             return 2;
         } else {
@@ -46,10 +46,10 @@ int main(int argc, char **argv) {
     }
     int status = weckd_open(argv[1], &options, &bundle);
     if (status != WECKD_OK) {
-        (void)fprintf(stderr, "%s: %s\n", weckd_status_text(status), why);
+        (void)fprintf(stderr, "%s: %s\n", weckd_status_text(status), message);
         return 1;
     }
-    status = weckd_selftest(bundle, NULL); /* once after power-on: a broken device answers otherwise */
+    status = weckd_selftest(bundle, NULL); /* once after power-on: a broken device predicts something else */
     if (status != WECKD_OK) {
         (void)fprintf(stderr, "%s: %s\n", weckd_status_text(status), weckd_message(bundle));
         weckd_close(bundle);
@@ -71,11 +71,11 @@ int main(int argc, char **argv) {
     status = weckd_classify(bundle, &frame, &result, probabilities, contract->classes);
     if (status != WECKD_OK) {
         (void)fprintf(stderr, "%s: %s\n", weckd_status_text(status), weckd_message(bundle));
-    } else if (result.decision == WECKD_UNABLE) {
+    } else if (result.decision == WECKD_ABSTAIN) {
         printf("unable to analyze: %s\n", weckd_reason_text(result.reason));
     } else {
         printf("%s (%.3f) in %.2f ms\n", weckd_label(bundle, (uint32_t)result.decision), (double)result.probability,
-               (double)(result.fit_ns + result.guard_ns + result.run_ns + result.decide_ns) / 1e6);
+               (double)(result.fit_ns + result.guard_ns + result.predict_ns + result.decide_ns) / 1e6);
     }
     weckd_close(bundle);
     return status == WECKD_OK ? 0 : 1;

@@ -1,6 +1,6 @@
 /* A bundle in a folder, one file of which is any bytes, with right digests; opened, tested, closed.
  *
- * The first byte says which: golden frames, golden answers, the signature, the engine's record, the graph, or a piece of
+ * The first byte says which: golden frames, golden predictions, the signature, the engine's record, the graph, or a piece of
  * the manifest. SPDX-License-Identifier: Apache-2.0 */
 #include "repair.h"
 #include "weckd_edge.h"
@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FRAMES, ANSWERS, SIGNATURE, RECORD, GRAPH, PIECE, KINDS };
+enum { FRAMES, EXPECTED, SIGNATURE, RECORD, GRAPH, PIECE, KINDS };
 
 static const char PUBLIC_KEY[] = "-----BEGIN PUBLIC KEY-----\n"
                                  "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYP7UuiVanTHJYet0xjVtaMBJuJI7\n"
@@ -80,7 +80,7 @@ static void make_folder(void) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static char frames[512], answers[512], manifest[1 << 17];
+    static char frames[512], expected[512], manifest[1 << 17];
     static int made;
     if (made == 0) {
         make_folder();
@@ -90,9 +90,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     }
     int kind = data[0] % KINDS;
-    const void *content[3] = {"graph", answers, frames};
-    size_t bytes[3] = {5, npy(answers, "<f4", "1, 2", 8), npy(frames, "|u1", "1, 4, 4, 3", 48)};
-    int replaced = kind == GRAPH ? 0 : kind == ANSWERS ? 1 : kind == FRAMES ? 2 : -1;
+    const void *content[3] = {"graph", expected, frames};
+    size_t bytes[3] = {5, npy(expected, "<f4", "1, 2", 8), npy(frames, "|u1", "1, 4, 4, 3", 48)};
+    int replaced = kind == GRAPH ? 0 : kind == EXPECTED ? 1 : kind == FRAMES ? 2 : -1;
     if (replaced >= 0) {
         content[replaced] = data + 1;
         bytes[replaced] = size - 1;
@@ -111,8 +111,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     spill("manifest.json", manifest, (size_t)length);
     spill("device/engine.json", kind == RECORD ? (const void *)(data + 1) : "", kind == RECORD ? size - 1 : 0);
     spill("signature", kind == SIGNATURE ? (const void *)(data + 1) : "", kind == SIGNATURE ? size - 1 : 0);
-    char why[WECKD_MESSAGE_BYTES];
-    weckd_options options = {.message = why, .public_key_pem = kind == SIGNATURE ? PUBLIC_KEY : NULL};
+    char message[WECKD_MESSAGE_BYTES];
+    weckd_options options = {.message = message, .public_key_pem = kind == SIGNATURE ? PUBLIC_KEY : NULL};
     weckd_bundle *bundle = NULL;
     if (weckd_open(folder, &options, &bundle) == WECKD_OK) {
         if (kind == SIGNATURE) {

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_BYTES (1u << 20)
-#define MOST_SIDE 512
+#define MAX_BYTES (1u << 20)
+#define MAX_SIDE 512
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void cover(const weckd_region *region, uint32_t width, uint32_t height) {
+static void resize(const weckd_region *region, uint32_t width, uint32_t height) {
     weckd_sizes sizes = {.frame_width = width, .frame_height = height, .classes = 1, .max_source_width = region->width,
                          .max_source_height = region->height};
     weckd_layout layout = {0};
@@ -18,30 +18,30 @@ static void cover(const weckd_region *region, uint32_t width, uint32_t height) {
         return;
     }
     /* Every table in memory of its own, so that a step beyond one of them is seen. */
-    weckd_cover_space space;
+    weckd_resize_buffers buffers;
     uint32_t source[2] = {region->width, region->height}, target[2] = {width, height};
-    space.row = malloc((size_t)region->width * 3);
-    space.half = malloc((size_t)region->height * width * 3);
+    buffers.row = malloc((size_t)region->width * 3);
+    buffers.half = malloc((size_t)region->height * width * 3);
     uint8_t *frame = malloc((size_t)width * height * 3);
     for (int axis = 0; axis < 2; axis++) {
-        space.first[axis] = malloc(target[axis] * sizeof(int32_t));
-        space.count[axis] = malloc(target[axis] * sizeof(int32_t));
-        space.weights[axis] = malloc((size_t)target[axis] * weckd_cover_taps(source[axis], target[axis]) * sizeof(int32_t));
+        buffers.first[axis] = malloc(target[axis] * sizeof(int32_t));
+        buffers.count[axis] = malloc(target[axis] * sizeof(int32_t));
+        buffers.weights[axis] = malloc((size_t)target[axis] * weckd_resize_taps(source[axis], target[axis]) * sizeof(int32_t));
     }
-    weckd_cover(region, width, height, &space, frame);
+    weckd_resize_cover(region, width, height, &buffers, frame);
     for (int axis = 0; axis < 2; axis++) {
-        free(space.first[axis]);
-        free(space.count[axis]);
-        free(space.weights[axis]);
+        free(buffers.first[axis]);
+        free(buffers.count[axis]);
+        free(buffers.weights[axis]);
     }
-    free(space.row);
-    free(space.half);
+    free(buffers.row);
+    free(buffers.half);
     free(frame);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint32_t number[14];
-    char why[WECKD_MESSAGE_BYTES];
+    char message[WECKD_MESSAGE_BYTES];
     if (size < sizeof number) {
         return 0;
     }
@@ -57,11 +57,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     /* The last row needs no padding behind it; nor does the last of the chroma. */
     uint64_t luma = frame.height == 0 ? 0 : stride * (frame.height - 1) + row;
     uint64_t pairs = frame.format == WECKD_NV12 && frame.height >= 2 ? chroma_stride * (frame.height / 2 - 1) + frame.width : 0;
-    if (frame.height > MOST_BYTES || luma > MOST_BYTES || pairs > MOST_BYTES) {
+    if (frame.height > MAX_BYTES || luma > MAX_BYTES || pairs > MAX_BYTES) {
         luma = pairs = 0;
         frame.pixels = frame.chroma = (const uint8_t *)""; /* may be refused only, or is not read */
         weckd_region region;
-        (void)weckd_frame_region(&frame, &region, (weckd_why){why});
+        (void)weckd_frame_region(&frame, &region, (weckd_error){message});
         return 0;
     }
     uint8_t *pixels = malloc((size_t)luma + 1), *chroma = malloc((size_t)pairs + 1);
@@ -75,14 +75,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     frame.pixels = pixels;
     frame.chroma = chroma;
     weckd_region region;
-    if (weckd_frame_region(&frame, &region, (weckd_why){why}) == WECKD_OK) {
+    if (weckd_frame_region(&frame, &region, (weckd_error){message}) == WECKD_OK) {
         uint8_t *rgb = malloc((size_t)region.width * 3);
         for (uint32_t y = 0; y < region.height; y++) {
             weckd_region_row(&region, y, rgb);
         }
         free(rgb);
-        if (region.width <= MOST_SIDE && region.height <= MOST_SIDE) {
-            cover(&region, 1 + number[11] % 64, 1 + number[12] % 64);
+        if (region.width <= MAX_SIDE && region.height <= MAX_SIDE) {
+            resize(&region, 1 + number[11] % 64, 1 + number[12] % 64);
         }
     }
     free(pixels);

@@ -1,4 +1,4 @@
-/* Any bytes as the guard's file; what is taken looks at a frame. SPDX-License-Identifier: Apache-2.0 */
+/* Any bytes as the guard's file; a guard that is accepted checks a frame. SPDX-License-Identifier: Apache-2.0 */
 #include "guard.h"
 
 #include <stdlib.h>
@@ -10,29 +10,29 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    char why[WECKD_MESSAGE_BYTES];
-    weckd_guard_space *space = calloc(1, sizeof *space);
+    char message[WECKD_MESSAGE_BYTES];
+    weckd_guard_state *state = calloc(1, sizeof *state);
     char *text = malloc(size + 1);
     uint8_t *frame = malloc(WIDTH * HEIGHT * 3);
-    if (space == NULL || text == NULL || frame == NULL) {
+    if (state == NULL || text == NULL || frame == NULL) {
         abort();
     }
     memcpy(text, data, size);
     text[size] = '\0';
-    int status = weckd_guard_parse(text, size, &space->guard, (weckd_why){why});
+    int status = weckd_guard_parse(text, size, &state->guard, (weckd_error){message});
     weckd_manifest manifest = {.contract = {.frame_width = WIDTH, .frame_height = HEIGHT}, .is_stretched = size % 2 == 0};
     weckd_quality quality;
-    double unfamiliarity = 0;
+    double ood_score = 0;
     for (size_t i = 0; i < WIDTH * HEIGHT * 3; i++) {
         frame[i] = size == 0 ? 0 : data[i % size];
     }
-    weckd_guard_place(space, &manifest);
-    weckd_reason reason = weckd_guard_look(space, frame, &quality, &unfamiliarity); /* all zeros where it was not taken */
+    weckd_guard_set_grid(state, &manifest);
+    weckd_reason reason = weckd_guard_check(state, frame, &quality, &ood_score); /* all zeros where it was not accepted */
     if (status != WECKD_OK && size == 0 && reason != WECKD_REASON_NONE) {
         abort();
     }
     free(frame);
     free(text);
-    free(space);
+    free(state);
     return 0;
 }

@@ -8,7 +8,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    char why[WECKD_MESSAGE_BYTES];
+    char message[WECKD_MESSAGE_BYTES];
     weckd_manifest manifest;
     weckd_model model;
     char *text = malloc(size + 1);
@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memcpy(text, data, size);
     text[size] = '\0';
     repair_digest(text, size);
-    if (weckd_manifest_read(text, size, &manifest, (weckd_why){why}) == WECKD_OK) {
+    if (weckd_manifest_read(text, size, &manifest, (weckd_error){message}) == WECKD_OK) {
         (void)weckd_manifest_model(&manifest, "openvino", &model);
         if (weckd_manifest_find(&manifest, manifest.onnx.path) == NULL) {
             abort(); /* what is used is listed */

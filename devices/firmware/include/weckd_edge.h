@@ -1,9 +1,9 @@
-/* libweckd_edge: open a weckd-edge bundle, prove it whole, classify frames within known memory and time.
+/* libweckd_edge: open a weckd-edge bundle, verify it, classify frames within known memory and time.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * A frame is uint8. What the network answers is float32, one probability a class, each in 0..1, together 1; they are
- * calibrated inside the graph, and nothing is applied to them here.
+ * A frame is uint8. The network predicts float32, one probability a class, each in 0..1, together 1; they are calibrated
+ * inside the graph, and nothing is applied to them here.
  *
  * Every struct that a caller fills may be zeroed: zero means the default. Every function that can fail returns 0 or a
  * negative `weckd_status`. Text is UTF-8 and ends with a NUL.
@@ -16,10 +16,10 @@
  * from any thread between open and close. `weckd_close` must not overlap any other call on that bundle.
  *
  * Telemetry: none. ONNX Runtime's packages report to their maker unless ORT_DISABLE_TELEMETRY is 1 while they load, so
- * `weckd_open` sets it to 1 in this process before it loads that library, unless it is 1, or 0 by somebody's own wish.
+ * `weckd_open` sets it to 1 in this process before it loads that library, unless it is already 1, or 0 because somebody chose so.
  * Changing the environment must not meet a `getenv` of another thread: set the variable yourself where the program is
  * started (systemd: Environment=ORT_DISABLE_TELEMETRY=1), and it is only read; or open the first bundle before other
- * threads start. A library that the program loaded itself before does as it was told then.
+ * threads start. A library that the program loaded itself earlier keeps the setting that it found then.
  */
 #ifndef WECKD_EDGE_H
 #define WECKD_EDGE_H
@@ -31,7 +31,7 @@
 extern "C" {
 #endif
 
-#define WECKD_API_VERSION 2     /* of this header; grows when a call changes */
+#define WECKD_API_VERSION 3     /* of this header; grows when a call changes */
 #define WECKD_BUNDLE_FORMAT 1   /* newest `schema_version` of a manifest that this library reads */
 #define WECKD_VERSION "0.1.0"   /* of the library */
 
@@ -52,32 +52,32 @@ typedef enum weckd_status {
     WECKD_ERR_IO = -2,         /* the system could not open or read a file */
     WECKD_ERR_FORMAT = -3,     /* not a bundle, or its JSON or an array is damaged */
     WECKD_ERR_NEWER = -4,      /* a bundle format newer than WECKD_BUNDLE_FORMAT */
-    WECKD_ERR_DIGEST = -5,     /* the bytes of a file are not those that were sealed */
+    WECKD_ERR_DIGEST = -5,     /* a file's SHA-256 is not the sealed one */
     WECKD_ERR_LISTING = -6,    /* a file is missing, was added, is listed twice, or has a path that may not be listed */
     WECKD_ERR_LINK = -7,       /* a link or a special file lies in the folder */
     WECKD_ERR_UNSIGNED = -8,   /* a key was given and the bundle has no signature */
     WECKD_ERR_SIGNATURE = -9,  /* the signature is damaged, or not this key's over this manifest */
     WECKD_ERR_KEY = -10,       /* the key cannot be used: not PEM, or not P-256, P-384 or P-521 */
-    WECKD_ERR_ROLLBACK = -11,  /* the bundle's version is lower than the lowest the caller takes */
+    WECKD_ERR_ROLLBACK = -11,  /* the bundle's version is lower than `min_version` of the options */
     WECKD_ERR_MEMORY = -12,    /* the block is too small, or the system has none left */
     WECKD_ERR_LIMIT = -13,     /* larger than a limit of this library */
-    WECKD_ERR_BACKEND = -14,   /* no backend of this build runs the bundle, or its library is not here */
+    WECKD_ERR_BACKEND = -14,   /* no backend of this build runs the bundle, or its library is missing */
     WECKD_ERR_MODEL = -15,     /* the runtime refuses the model, or it is not what the manifest says */
     WECKD_ERR_GEOMETRY = -16,  /* frame, stride or region do not fit together or do not fit the contract */
     WECKD_ERR_BUSY = -17,      /* another thread is inside a call on this bundle */
-    WECKD_ERR_SELFTEST = -18,  /* a golden frame is answered otherwise than where the bundle was built */
-    WECKD_ERR_RUN = -19        /* the runtime failed while it answered a frame */
+    WECKD_ERR_SELFTEST = -18,  /* a prediction for a golden frame differs from the bundle's by more than its tolerance */
+    WECKD_ERR_RUN = -19        /* the runtime failed while it predicted */
 } weckd_status;
 
-/* What a message and a status in words hold at most, with the NUL. */
+/* Size of a message, its NUL included. */
 #define WECKD_MESSAGE_BYTES 256
 
-/* Sizes that memory depends on. All of them stand in the manifest, but for the last two, which the caller chooses. */
+/* Sizes that memory depends on. The manifest has all of them but `max_source_*`, which the caller chooses. */
 typedef struct weckd_sizes {
     uint32_t frame_width;      /* `input.frame_width`, pixels */
     uint32_t frame_height;     /* `input.frame_height`, pixels */
     uint32_t classes;          /* number of `labels` */
-    uint32_t max_source_width;  /* largest region that WECKD_FIT_COVER takes, pixels; 0: it is not used */
+    uint32_t max_source_width;  /* largest region that WECKD_FIT_COVER accepts, pixels; 0: it is not used */
     uint32_t max_source_height;
     uint64_t model_bytes;      /* sizes of the chosen model's `files`, together */
 } weckd_sizes;
@@ -88,85 +88,85 @@ WECKD_EXPORT size_t weckd_memory_bytes(const weckd_sizes *sizes);
 
 typedef struct weckd_options {
     const char *public_key_pem;  /* PEM text of the owner's key; NULL: signatures are not checked */
-    uint64_t at_least;           /* lowest `version` that is taken, against going back; only a signed version means much */
+    uint64_t min_version;        /* lowest `version` that is accepted, against rollback; only a signed version means much */
     const char *backend;         /* "openvino", "onnxruntime" or "tensorrt"; NULL: the first of this build that can run the bundle here */
     const char *library;         /* file of the backend's runtime library; NULL: the usual names */
-    const char *cache_dir;       /* where a backend keeps what it compiled; NULL: nowhere. It must be the caller's alone:
-                                    what lies there is trusted. What was kept is read into memory of its own, on the heap */
-    uint32_t threads;            /* processor threads one frame may use; 0: 1 */
-    uint32_t max_source_width;   /* see weckd_sizes; 0: WECKD_FIT_COVER is refused */
+    const char *cache_dir;       /* where a backend stores the model that it compiled; NULL: nowhere. It must be the caller's
+                                    alone: its files are trusted. A stored model is read into memory of its own, on the heap */
+    uint32_t threads;            /* processor threads that one frame may use; 0: 1 */
+    uint32_t max_source_width;   /* largest region that WECKD_FIT_COVER accepts, pixels; 0: it is an error */
     uint32_t max_source_height;
     void *memory;                /* the block, aligned to 64 bytes; NULL: taken from the heap once */
     size_t memory_bytes;
     uint64_t (*clock_ns)(void *clock_context); /* for timings; NULL: CLOCK_MONOTONIC */
     void *clock_context;
-    char *message;               /* WECKD_MESSAGE_BYTES for the reason of a failed open or check; may be NULL */
+    char *message;               /* WECKD_MESSAGE_BYTES for the error of a failed open or check; may be NULL */
     uint64_t reserved[4];        /* zero */
 } weckd_options;
 
 typedef enum weckd_signature {
     WECKD_UNSIGNED = 0,
-    WECKD_SIGNED_UNCHECKED = 1,  /* there is a signature and no key was given */
+    WECKD_SIGNED_UNCHECKED = 1,  /* there is a signature, and no key was given */
     WECKD_SIGNED_VALID = 2
 } weckd_signature;
 
-/* What a bundle promises. */
+/* What a bundle's manifest says of its input, classes and decisions. */
 typedef struct weckd_contract {
-    uint32_t frame_width;    /* pixels of the frame the graph takes */
+    uint32_t frame_width;    /* pixels of the graph's input frame */
     uint32_t frame_height;
     uint32_t input_size;     /* side of the network's own input; the graph makes it from the frame */
     uint32_t classes;
     uint32_t format;         /* `schema_version` of the manifest */
     uint64_t version;        /* of the bundle; 0: it has none */
-    uint64_t model_bytes;    /* of the model that a backend of this build would load; 0: none would */
-    double abstain_below;    /* the decision is "unable to analyze" where no probability reaches this */
+    uint64_t model_bytes;    /* of the model that a backend of this build would load; 0: none can */
+    double abstain_below;    /* the model abstains ("unable to analyze") where no probability reaches this */
     weckd_signature signature;
-    uint8_t passed;          /* no bar of the device profile was missed */
+    uint8_t passed;          /* no gate of the device profile failed */
     uint8_t synthetic;       /* trained on drawn phantoms: for trying out, nothing else */
-    uint8_t guarded;         /* the bundle has a frame guard */
+    uint8_t has_guard;       /* the bundle has an input guard */
     char name[WECKD_MAX_LABEL_BYTES];
     char device[WECKD_MAX_LABEL_BYTES]; /* id of the device profile it was built for */
-    char id[65];             /* names this bundle among all: its `manifest_sha256`, 64 digits */
+    char id[65];             /* the bundle's `manifest_sha256`, 64 digits: unique among all bundles */
 } weckd_contract;
 
 typedef struct weckd_bundle weckd_bundle;
 
-/* Prove a bundle whole without opening a model: signature, digests, manifest. `contract` may be NULL. */
+/* Verify a bundle without opening a model: signature, digests, manifest. `contract` may be NULL. */
 WECKD_EXPORT int weckd_check(const char *folder, const weckd_options *options, weckd_contract *contract);
 
-/* Prove a bundle whole and open its model. On failure `*bundle` is NULL and `options->message` says why. */
+/* Verify a bundle and open its model. On failure `*bundle` is NULL and `options->message` has the error. */
 WECKD_EXPORT int weckd_open(const char *folder, const weckd_options *options, weckd_bundle **bundle);
 
-WECKD_EXPORT void weckd_close(weckd_bundle *bundle); /* NULL is fine; a block of the caller's stays the caller's */
+WECKD_EXPORT void weckd_close(weckd_bundle *bundle); /* NULL is allowed; a block of the caller's stays the caller's */
 
 WECKD_EXPORT const weckd_contract *weckd_contract_of(const weckd_bundle *bundle);
 WECKD_EXPORT const char *weckd_label(const weckd_bundle *bundle, uint32_t index); /* NULL: no such class */
 WECKD_EXPORT const char *weckd_backend_name(const weckd_bundle *bundle);
 WECKD_EXPORT const char *weckd_backend_version(const weckd_bundle *bundle);
-WECKD_EXPORT const char *weckd_message(const weckd_bundle *bundle); /* of the last call that failed on it */
+WECKD_EXPORT const char *weckd_message(const weckd_bundle *bundle); /* error of the last call that failed on it */
 
 typedef enum weckd_format {
     WECKD_RGB = 0,   /* 3 bytes a pixel */
     WECKD_BGR = 1,   /* 3 bytes a pixel */
     WECKD_GREY = 2,  /* 1 byte a pixel; red, green and blue become that byte */
-    WECKD_NV12 = 3   /* a plane of luma, then one of interleaved Cb, Cr at half the size both ways */
+    WECKD_NV12 = 3   /* a plane of luma, then one of interleaved Cb, Cr at half the width and height */
 } weckd_format;
 
 /* How YCbCr becomes RGB, in 16-bit fixed point, rounded to nearest, clipped to 0..255; each pixel takes the chroma pair
  * of its 2 x 2 block as it is. */
 typedef enum weckd_matrix {
-    WECKD_BT601_LIMITED = 0, /* luma 16..235, chroma 16..240: what most cameras send */
+    WECKD_BT601_LIMITED = 0, /* luma 16..235, chroma 16..240: most cameras send this */
     WECKD_BT601_FULL = 1,    /* 0..255 */
     WECKD_BT709_LIMITED = 2,
     WECKD_BT709_FULL = 3
 } weckd_matrix;
 
-/* How the region becomes the contract's frame. Nothing else is ever done to it: the crop and the resize to the network's
+/* How the region becomes the contract's frame. Nothing else is done to it here: the crop and the resize to the network's
  * own input are inside the graph. */
 typedef enum weckd_fit {
-    WECKD_FIT_EXACT = 0, /* the region has the frame's size and is taken pixel for pixel; another size is refused */
-    WECKD_FIT_COVER = 1  /* scaled to cover the frame, centre kept, triangle filter in 8 bits: to the bit what
-                            `weckd-edge infer` does with an image of that size */
+    WECKD_FIT_EXACT = 0, /* the region has the frame's size and is copied pixel for pixel; another size is an error */
+    WECKD_FIT_COVER = 1  /* scaled to cover the frame, about its centre, triangle filter in 8 bits: bit-exact with
+                            `weckd-edge predict` on an image of that size */
 } weckd_fit;
 
 typedef struct weckd_frame {
@@ -180,68 +180,72 @@ typedef struct weckd_frame {
     uint32_t roi_x, roi_y, roi_width, roi_height; /* the region of interest; roi_width and roi_height 0: all of it.
                                                      Of NV12 all four are even */
     weckd_fit fit;
-    uint32_t flags;            /* WECKD_ANSWER_ANYWAY or 0 */
+    uint32_t flags;            /* WECKD_IGNORE_GUARD or 0 */
     uint32_t reserved[3];      /* zero */
 } weckd_frame;
 
-#define WECKD_ANSWER_ANYWAY 1u /* run the network also where the guard refuses the frame */
+#define WECKD_IGNORE_GUARD 1u /* run the network also where the input guard rejects the frame */
 
 /* The block's own frame, rows without padding, `frame_height * frame_width * 3` bytes. A camera that writes there saves a
- * copy: pass it as `pixels`, as RGB, or as BGR, which costs a pass to exchange red and blue where they lie and one to put
- * them back. It is overwritten by every other frame and by the self-test. A frame that overlaps it in any other way
+ * copy: pass it as `pixels`, as RGB, or as BGR, which costs one pass to exchange red and blue in place and one to restore
+ * them. It is overwritten by every other frame and by the self-test. A frame that overlaps it in any other way
  * (another format, a stride, a region, a plane of NV12, another size) is WECKD_ERR_ARGUMENT. */
 WECKD_EXPORT uint8_t *weckd_frame_buffer(weckd_bundle *bundle);
 
-#define WECKD_UNABLE (-1) /* a decision: unable to analyze */
+#define WECKD_ABSTAIN (-1) /* the decision where the model abstains: "unable to analyze" */
 
 typedef enum weckd_reason {
     WECKD_REASON_NONE = 0,
     WECKD_REASON_LOW_PROBABILITY = 1, /* no probability reaches `abstain_below` */
-    WECKD_REASON_NOT_A_NUMBER = 2,    /* the model answered no number */
+    WECKD_REASON_NOT_A_NUMBER = 2,    /* a probability is not a number */
     WECKD_REASON_TOO_DARK = 3,        /* the guard: too much of the frame is near black */
     WECKD_REASON_TOO_BRIGHT = 4,      /* the guard: too much of it is near white */
     WECKD_REASON_FLAT = 5,            /* the guard: too little contrast */
     WECKD_REASON_BLURRED = 6,         /* the guard: too little fine detail */
-    WECKD_REASON_UNFAMILIAR = 7,      /* the guard: not like the frames the network was trained on */
-    WECKD_REASON_REFUSED_LABEL = 8    /* the likeliest label is one that the bundle says is no answer */
+    WECKD_REASON_OUT_OF_DISTRIBUTION = 7, /* the guard: the frame is not like the training frames (OOD score) */
+    WECKD_REASON_ABSTAIN_LABEL = 8    /* the model abstains on the predicted label, as the bundle says */
 } weckd_reason;
 
-/* How good a frame is, counted on a grid of its points. */
+/* Image quality of a frame, measured on a grid of its points. */
 typedef struct weckd_quality {
     double sharpness;      /* standard deviation of the luminance's Laplacian, grey levels */
     double contrast;       /* standard deviation of the luminance, grey levels */
-    double dark_share;     /* part of the points that are near black, 0..1 */
-    double bright_share;   /* near white */
+    double dark_fraction;  /* of the points that are near black, 0..1 */
+    double bright_fraction; /* of the points that are near white, 0..1 */
 } weckd_quality;
 
 typedef struct weckd_result {
-    int32_t decision;      /* index of a label, or WECKD_UNABLE */
-    int32_t likeliest;     /* index of the likeliest label, the first of equals; -1: not a number */
-    float probability;     /* of the likeliest label */
-    weckd_reason reason;   /* why it is unable */
-    weckd_reason guard;    /* what the guard says; where it refuses, the network is run only with WECKD_ANSWER_ANYWAY */
+    int32_t decision;      /* index of a label, or WECKD_ABSTAIN */
+    int32_t prediction;    /* index of the most probable label, the first of equals; -1: the network was not run, or a
+                              probability is not a number */
+    float probability;     /* of the predicted label */
+    weckd_reason reason;   /* why the model abstains; WECKD_REASON_NONE: it decides */
+    weckd_reason guard;    /* verdict of the input guard; where it rejects the frame, the network is run only with
+                              WECKD_IGNORE_GUARD */
     weckd_quality quality; /* zeros where the bundle has no guard */
-    double unfamiliarity;  /* squared distance from the training frames; negative: the bundle has no guard */
+    double ood_score;      /* squared distance from the training frames; negative: the bundle has no guard */
     uint64_t fit_ns;       /* pixels into the frame */
     uint64_t guard_ns;     /* frame to the guard's verdict */
-    uint64_t run_ns;       /* frame to probabilities; 0: the network was not run */
+    uint64_t predict_ns;   /* frame to probabilities; 0: the network was not run */
     uint64_t decide_ns;    /* probabilities to decision */
 } weckd_result;
 
-/* Answer one frame. `probabilities` takes `classes` floats and may be NULL. "Unable to analyze" is an answer: 0 is
- * returned; where the network was not run, `probabilities` are zeros. After a failure `*result` says WECKD_UNABLE. */
+/* Classify one frame. `probabilities` takes `classes` floats and may be NULL. To abstain ("unable to analyze") is no
+ * failure: 0 is returned; where the network was not run, `probabilities` are zeros. After a failure `decision` is
+ * WECKD_ABSTAIN. */
 WECKD_EXPORT int weckd_classify(weckd_bundle *bundle, const weckd_frame *frame, weckd_result *result,
                                 float *probabilities, uint32_t classes);
 
 typedef struct weckd_selftest_result {
     uint32_t frames;     /* golden frames that were run */
-    uint32_t flips;      /* of them, decided otherwise */
+    uint32_t flips;      /* of them, those with another predicted label than the bundle's */
     double max_abs;      /* largest difference of a probability */
-    double tolerance;    /* largest that passes; negative: the bundle names none for this backend */
+    double tolerance;    /* largest difference that passes; negative: the bundle has none for this backend */
 } weckd_selftest_result;
 
-/* Run the golden frames and compare. `result` may be NULL. WECKD_ERR_SELFTEST: an answer is off, or not a number, or the
- * bundle names no tolerance for the backend. The files are hashed again while they are read. */
+/* Run the golden frames and compare. `result` may be NULL. WECKD_ERR_SELFTEST: a probability differs by more than the
+ * tolerance, or is not a number, or the bundle has no tolerance for the backend. The files are hashed again while they are
+ * read. */
 WECKD_EXPORT int weckd_selftest(weckd_bundle *bundle, weckd_selftest_result *result);
 
 WECKD_EXPORT const char *weckd_status_text(int status); /* never NULL */

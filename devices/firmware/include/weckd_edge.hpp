@@ -15,24 +15,24 @@ namespace weckd {
 // A call failed; `status` is a weckd_status.
 class Error : public std::runtime_error {
 public:
-    Error(int failed, const std::string &why)
-        : std::runtime_error(std::string(weckd_status_text(failed)) + (why.empty() ? "" : ": " + why)), status(failed) {}
+    Error(int failed, const std::string &message)
+        : std::runtime_error(std::string(weckd_status_text(failed)) + (message.empty() ? "" : ": " + message)), status(failed) {}
     const int status;
 };
 
-struct Answer {
-    std::optional<std::string> decision; // nothing: unable to analyze, and result.reason says why
+struct Prediction {
+    std::optional<std::string> decision; // nothing: the model abstains, and result.reason has the reason
     weckd_result result;
     std::vector<float> probabilities;    // by label
 };
 
-// Prove a bundle whole; throws Error.
+// Verify a bundle; throws Error.
 inline weckd_contract check(const std::string &folder, weckd_options options = {}) {
-    char why[WECKD_MESSAGE_BYTES] = "";
-    options.message = why;
+    char message[WECKD_MESSAGE_BYTES] = "";
+    options.message = message;
     weckd_contract contract{};
     if (int status = weckd_check(folder.c_str(), &options, &contract); status != WECKD_OK) {
-        throw Error(status, why);
+        throw Error(status, message);
     }
     return contract;
 }
@@ -41,11 +41,11 @@ inline weckd_contract check(const std::string &folder, weckd_options options = {
 class Bundle {
 public:
     explicit Bundle(const std::string &folder, weckd_options options = {}) {
-        char why[WECKD_MESSAGE_BYTES] = "";
-        options.message = why;
+        char message[WECKD_MESSAGE_BYTES] = "";
+        options.message = message;
         weckd_bundle *opened = nullptr;
         if (int status = weckd_open(folder.c_str(), &options, &opened); status != WECKD_OK) {
-            throw Error(status, why);
+            throw Error(status, message);
         }
         own_.reset(opened);
     }
@@ -56,7 +56,7 @@ public:
         const char *text = weckd_label(own_.get(), index);
         return text == nullptr ? "" : text;
     }
-    // Takes a whole frame of RGB or BGR; another one that overlaps it is refused (WECKD_ERR_ARGUMENT).
+    // Takes a whole frame of RGB or BGR; another one that overlaps it is an error (WECKD_ERR_ARGUMENT).
     std::uint8_t *frame_buffer() { return weckd_frame_buffer(own_.get()); }
 
     weckd_selftest_result selftest() {
@@ -65,14 +65,14 @@ public:
         return result;
     }
 
-    // Allocates the answer's vector and text; weckd_classify itself does not.
-    Answer classify(const weckd_frame &frame) {
-        Answer answer{std::nullopt, {}, std::vector<float>(contract().classes)};
-        require(weckd_classify(own_.get(), &frame, &answer.result, answer.probabilities.data(), contract().classes));
-        if (answer.result.decision != WECKD_UNABLE) {
-            answer.decision = label(static_cast<std::uint32_t>(answer.result.decision));
+    // Allocates the prediction's vector and text; weckd_classify itself does not.
+    Prediction classify(const weckd_frame &frame) {
+        Prediction prediction{std::nullopt, {}, std::vector<float>(contract().classes)};
+        require(weckd_classify(own_.get(), &frame, &prediction.result, prediction.probabilities.data(), contract().classes));
+        if (prediction.result.decision != WECKD_ABSTAIN) {
+            prediction.decision = label(static_cast<std::uint32_t>(prediction.result.decision));
         }
-        return answer;
+        return prediction;
     }
 
     weckd_bundle *get() const { return own_.get(); }

@@ -18,7 +18,7 @@ class Options(ctypes.Structure):
 
     _fields_ = [
         ("public_key_pem", ctypes.c_char_p),
-        ("at_least", ctypes.c_uint64),
+        ("min_version", ctypes.c_uint64),
         ("backend", ctypes.c_char_p),
         ("library", ctypes.c_char_p),
         ("cache_dir", ctypes.c_char_p),
@@ -49,7 +49,7 @@ class Contract(ctypes.Structure):
         ("signature", ctypes.c_int),
         ("passed", ctypes.c_uint8),
         ("synthetic", ctypes.c_uint8),
-        ("guarded", ctypes.c_uint8),
+        ("has_guard", ctypes.c_uint8),
         ("name", ctypes.c_char * _TEXT),
         ("device", ctypes.c_char * _TEXT),
         ("id", ctypes.c_char * 65),
@@ -97,8 +97,8 @@ class Quality(ctypes.Structure):
     _fields_ = [
         ("sharpness", ctypes.c_double),
         ("contrast", ctypes.c_double),
-        ("dark_share", ctypes.c_double),
-        ("bright_share", ctypes.c_double),
+        ("dark_fraction", ctypes.c_double),
+        ("bright_fraction", ctypes.c_double),
     ]
 
 
@@ -107,15 +107,15 @@ class Result(ctypes.Structure):
 
     _fields_ = [
         ("decision", ctypes.c_int32),
-        ("likeliest", ctypes.c_int32),
+        ("prediction", ctypes.c_int32),
         ("probability", ctypes.c_float),
         ("reason", ctypes.c_int),
         ("guard", ctypes.c_int),
         ("quality", Quality),
-        ("unfamiliarity", ctypes.c_double),
+        ("ood_score", ctypes.c_double),
         ("fit_ns", ctypes.c_uint64),
         ("guard_ns", ctypes.c_uint64),
-        ("run_ns", ctypes.c_uint64),
+        ("predict_ns", ctypes.c_uint64),
         ("decide_ns", ctypes.c_uint64),
     ]
 
@@ -129,22 +129,22 @@ class WeckdCError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """The answer to one frame.
+class Prediction:
+    """The prediction for one frame.
 
     Attributes:
-        decision: The label; None where it is unable to analyze.
-        probabilities: By label.
-        reason: Why it is unable, in words.
-        quality: How good the frame is; zeros where the bundle has no guard.
-        unfamiliarity: How far the frame is from the training frames; negative where the bundle has no guard.
+        decision: The label; None where the model abstains ("unable to analyze").
+        probabilities: Probability of each label, 0..1.
+        reason: Why the model abstains, in words.
+        quality: Image quality of the frame; zeros where the bundle has no input guard.
+        ood_score: Squared distance of the frame from the training frames; negative where the bundle has no input guard.
     """
 
     decision: str | None
     probabilities: dict[str, float]
     reason: str
     quality: Quality
-    unfamiliarity: float
+    ood_score: float
 
 
 class Bundle:
@@ -162,12 +162,12 @@ class Bundle:
     def __init__(self, library: str, folder: str, /, **options: object) -> None:
         self._lib = load(library)
         self._handle = ctypes.c_void_p()
-        why = ctypes.create_string_buffer(_MESSAGE)
-        given = Options(message=ctypes.cast(why, ctypes.c_char_p), **options)
+        message = ctypes.create_string_buffer(_MESSAGE)
+        given = Options(message=ctypes.cast(message, ctypes.c_char_p), **options)
         status = self._lib.weckd_open(folder.encode(), ctypes.byref(given), ctypes.byref(self._handle))
         if status:
             raise WeckdCError(
-                status, f"{self._lib.weckd_status_text(status).decode()}: {why.value.decode(errors='replace')}"
+                status, f"{self._lib.weckd_status_text(status).decode()}: {message.value.decode(errors='replace')}"
             )
         self.contract: Contract = self._lib.weckd_contract_of(self._handle).contents
         self.labels = [self._lib.weckd_label(self._handle, i).decode() for i in range(self.contract.classes)]
@@ -176,7 +176,7 @@ class Bundle:
         """Run the golden frames.
 
         Raises:
-            WeckdCError: An answer is off.
+            WeckdCError: A prediction differs from the bundle's by more than its tolerance.
         """
         self._require(self._lib.weckd_selftest(self._handle, None))
 
@@ -190,8 +190,8 @@ class Bundle:
         found: ctypes.Array[Any] = frame.from_address(self._lib.weckd_frame_buffer(self._handle))
         return found
 
-    def classify(self, pixels: bytes | ctypes.Array[Any], **frame: int) -> Answer:
-        """Answer one frame.
+    def classify(self, pixels: bytes | ctypes.Array[Any], **frame: int) -> Prediction:
+        """Classify one frame.
 
         Args:
             pixels: Its bytes, or what ``frame_buffer`` returned, filled.
@@ -210,16 +210,16 @@ class Bundle:
                 self._handle, ctypes.byref(given), ctypes.byref(result), probabilities, self.contract.classes
             )
         )
-        return Answer(
+        return Prediction(
             decision=None if result.decision < 0 else self.labels[result.decision],
             probabilities=dict(zip(self.labels, probabilities, strict=True)),
             reason=self._lib.weckd_reason_text(result.reason).decode(),
             quality=result.quality,
-            unfamiliarity=result.unfamiliarity,
+            ood_score=result.ood_score,
         )
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release the bundle and its memory."""
         self._lib.weckd_close(self._handle)
         self._handle = ctypes.c_void_p()
 
@@ -230,7 +230,7 @@ class Bundle:
 
 
 def load(library: str) -> ctypes.CDLL:
-    """Load the library and say what its functions return."""
+    """Load the library and declare its functions' types."""
     lib = ctypes.CDLL(library)
     for name in ("weckd_status_text", "weckd_message", "weckd_label", "weckd_reason_text"):
         getattr(lib, name).restype = ctypes.c_char_p

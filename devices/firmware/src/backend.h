@@ -1,8 +1,8 @@
-/* What a backend is: a row of functions. SPDX-License-Identifier: Apache-2.0 */
+/* A backend is a row of functions over one runtime. SPDX-License-Identifier: Apache-2.0 */
 #ifndef WECKD_BACKEND_H
 #define WECKD_BACKEND_H
 
-#include "fail.h"
+#include "errors.h"
 
 #include <stdbool.h>
 
@@ -27,17 +27,17 @@ typedef struct weckd_session_request {
     const char *cache_dir; /* may be NULL */
     uint32_t threads, frame_height, frame_width, classes;
     uint8_t *frame;        /* [1, frame_height, frame_width, 3], 64-byte aligned; every run reads it */
-    float *answer;         /* [1, classes], 64-byte aligned; every run writes it */
+    float *probabilities;  /* [1, classes], 64-byte aligned; every run writes it */
 } weckd_session_request;
 
 typedef struct weckd_backend {
     const char *name;
-    bool reads_onnx;   /* runs the bundle's ONNX graph where the bundle has no model for it */
+    bool reads_onnx;   /* runs the bundle's ONNX graph where the bundle has no model of its own for this backend */
     bool from_device;  /* runs the engine that was built on the device */
-    /* Load the runtime's library, or find that it is not here. */
-    int (*load)(const char *library, void **runtime, weckd_why why);
-    int (*open)(void *runtime, const weckd_session_request *request, void **session, weckd_why why);
-    int (*run)(void *session, weckd_why why); /* frame to answer; allocates nothing of ours */
+    /* Load the runtime's library; WECKD_ERR_BACKEND: it is not here. */
+    int (*load)(const char *library, void **runtime, weckd_error error);
+    int (*open)(void *runtime, const weckd_session_request *request, void **session, weckd_error error);
+    int (*run)(void *session, weckd_error error); /* frame to probabilities; this library allocates nothing */
     void (*close)(void *session);
     void (*unload)(void *runtime);
     void (*version)(void *runtime, char text[WECKD_VERSION_BYTES]);
@@ -47,9 +47,6 @@ typedef struct weckd_backend {
 extern const weckd_backend *const weckd_backends[];
 
 extern const weckd_backend weckd_openvino_backend, weckd_tensorrt_backend, weckd_onnxruntime_backend, weckd_echo_backend;
-
-/* Open the first library of a list (ended by NULL) that loads; `library` alone where it is not NULL. */
-void *weckd_library_open(const char *library, const char *const *names, weckd_why why);
 
 #ifdef __cplusplus
 }

@@ -4,14 +4,12 @@
 // Written against the documented API of TensorRT 8.5 to 11 and never compiled against NVIDIA's own headers, nor run on a
 // Jetson: none was at hand. Tests compile and run it against a stand-in for both libraries. The libraries are loaded when a
 // bundle is opened, by the two functions that TensorRT exports in C; everything else goes through its classes.
-#include "backend.h"
+#include "backend_common.h"
 
 #include <NvInferRuntime.h>
 #include <cuda_runtime_api.h>
-#include <dlfcn.h>
 
 #include <cstdio>
-#include <cstring>
 #include <initializer_list>
 #include <memory>
 #include <new>
@@ -29,10 +27,7 @@ public:
 };
 
 template <typename F> bool find(void *library, const char *name, F &function) {
-    void *found = dlsym(library, name);
-    static_assert(sizeof function == sizeof found, "a function's address fits an object's");
-    std::memcpy(&function, &found, sizeof found);
-    return found != nullptr;
+    return weckd_library_find(library, name, &function);
 }
 
 struct Runtime {
@@ -57,9 +52,9 @@ struct Session {
     void *output = nullptr;
     std::unique_ptr<float[]> wide; // where the engine takes a float frame, as TensorRT 8.5's do
     const std::uint8_t *frame = nullptr;
-    float *answer = nullptr;
+    float *probabilities = nullptr;
     std::size_t values = 0;
-    std::size_t answer_bytes = 0;
+    std::size_t output_bytes = 0;
 
     ~Session() {
         context.reset();
@@ -76,29 +71,29 @@ struct Session {
     }
 };
 
-int load(const char *library, void **runtime, weckd_why why) {
+int load(const char *library, void **runtime, weckd_error error) {
     static const char *const names[] = {"libnvinfer.so", "libnvinfer.so.11", "libnvinfer.so.10", "libnvinfer.so.8", nullptr};
     static const char *const cuda_names[] = {"libcudart.so", "libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0",
                                              "/usr/local/cuda/lib64/libcudart.so", nullptr};
-    void *inference = weckd_library_open(library, names, why);
-    void *cuda = inference == nullptr ? nullptr : weckd_library_open(nullptr, cuda_names, why);
+    void *inference = weckd_library_open(library, names, error);
+    void *cuda = inference == nullptr ? nullptr : weckd_library_open(nullptr, cuda_names, error);
     if (cuda == nullptr) {
         return WECKD_ERR_BACKEND;
     }
     std::unique_ptr<Runtime> own(new (std::nothrow) Runtime);
     if (!own) {
-        return weckd_fail(why, WECKD_ERR_MEMORY, "no memory for TensorRT's runtime");
+        return weckd_fail(error, WECKD_ERR_MEMORY, "no memory for TensorRT's runtime");
     }
     if (!find(cuda, "cudaMalloc", own->malloc_) || !find(cuda, "cudaFree", own->free_) ||
         !find(cuda, "cudaMemcpyAsync", own->copy) || !find(cuda, "cudaStreamCreate", own->create_stream) ||
         !find(cuda, "cudaStreamDestroy", own->destroy_stream) || !find(cuda, "cudaStreamSynchronize", own->synchronize) ||
         !find(inference, "createInferRuntime_INTERNAL", own->create_runtime) ||
         !find(inference, "getInferLibVersion", own->library_version)) {
-        return weckd_fail(why, WECKD_ERR_BACKEND, "TensorRT's or CUDA's library lacks a call that is needed");
+        return weckd_fail(error, WECKD_ERR_BACKEND, "TensorRT's or CUDA's library lacks a call that is needed");
     }
     own->runtime.reset(static_cast<nvinfer1::IRuntime *>(own->create_runtime(&own->log, NV_TENSORRT_VERSION)));
     if (!own->runtime) {
-        return weckd_fail(why, WECKD_ERR_BACKEND, "TensorRT does not start (%.150s); is a GPU visible here?",
+        return weckd_fail(error, WECKD_ERR_BACKEND, "TensorRT does not start (%.150s); is a GPU visible here?",
                           own->log.last_error);
     }
     *runtime = own.release();
@@ -149,47 +144,47 @@ bool find_tensors(Session &own, const weckd_session_request &request, const char
            has_shape(own.engine->getTensorShape(output), {1, request.classes});
 }
 
-int prepare(Session &own, Runtime &runtime, const weckd_session_request &request, weckd_why why) {
+int prepare(Session &own, Runtime &runtime, const weckd_session_request &request, weckd_error error) {
     own.cuda = &runtime;
     own.frame = request.frame;
-    own.answer = request.answer;
+    own.probabilities = request.probabilities;
     own.values = std::size_t{request.frame_height} * request.frame_width * 3;
-    own.answer_bytes = request.classes * sizeof(float);
+    own.output_bytes = request.classes * sizeof(float);
     own.engine.reset(runtime.runtime->deserializeCudaEngine(request.files[0].data, request.files[0].bytes));
     if (!own.engine) {
-        return weckd_fail(why, WECKD_ERR_MODEL, "TensorRT cannot load the engine (%.150s); build it on this device",
+        return weckd_fail(error, WECKD_ERR_MODEL, "TensorRT cannot load the engine (%.150s); build it on this device",
                           runtime.log.last_error);
     }
     const char *input = nullptr, *output = nullptr;
     if (!find_tensors(own, request, input, output)) {
-        return weckd_fail(why, WECKD_ERR_MODEL, "the engine's input or output is not what the manifest says");
+        return weckd_fail_ports(error);
     }
     own.context.reset(own.engine->createExecutionContext());
     if (!own.context || runtime.create_stream(&own.stream) != cudaSuccess ||
         runtime.malloc_(&own.input, own.values * (own.wide ? sizeof(float) : 1)) != cudaSuccess ||
-        runtime.malloc_(&own.output, own.answer_bytes) != cudaSuccess || !own.context->setTensorAddress(input, own.input) ||
+        runtime.malloc_(&own.output, own.output_bytes) != cudaSuccess || !own.context->setTensorAddress(input, own.input) ||
         !own.context->setTensorAddress(output, own.output)) {
-        return weckd_fail(why, WECKD_ERR_MEMORY, "the GPU has no memory left for this engine (%.150s)", runtime.log.last_error);
+        return weckd_fail(error, WECKD_ERR_MEMORY, "the GPU has no memory left for this engine (%.150s)", runtime.log.last_error);
     }
     return WECKD_OK;
 }
 
-int open_session(void *runtime, const weckd_session_request *request, void **opened, weckd_why why) {
+int open_session(void *runtime, const weckd_session_request *request, void **opened, weckd_error error) {
     if (request->count != 1) {
-        return weckd_fail(why, WECKD_ERR_MODEL, "expected one engine, got %zu files", request->count);
+        return weckd_fail(error, WECKD_ERR_MODEL, "expected one engine, got %zu files", request->count);
     }
     std::unique_ptr<Session> own(new (std::nothrow) Session);
     if (!own) {
-        return weckd_fail(why, WECKD_ERR_MEMORY, "no memory for a TensorRT session");
+        return weckd_fail(error, WECKD_ERR_MEMORY, "no memory for a TensorRT session");
     }
-    const int status = prepare(*own, *static_cast<Runtime *>(runtime), *request, why);
+    const int status = prepare(*own, *static_cast<Runtime *>(runtime), *request, error);
     if (status == WECKD_OK) {
         *opened = own.release();
     }
     return status;
 }
 
-int run(void *opened, weckd_why why) {
+int run(void *opened, weckd_error error) {
     Session &own = *static_cast<Session *>(opened);
     const void *from = own.frame;
     std::size_t bytes = own.values;
@@ -202,9 +197,9 @@ int run(void *opened, weckd_why why) {
     }
     if (own.cuda->copy(own.input, from, bytes, cudaMemcpyHostToDevice, own.stream) != cudaSuccess ||
         !own.context->enqueueV3(own.stream) ||
-        own.cuda->copy(own.answer, own.output, own.answer_bytes, cudaMemcpyDeviceToHost, own.stream) != cudaSuccess ||
+        own.cuda->copy(own.probabilities, own.output, own.output_bytes, cudaMemcpyDeviceToHost, own.stream) != cudaSuccess ||
         own.cuda->synchronize(own.stream) != cudaSuccess) {
-        return weckd_fail(why, WECKD_ERR_RUN, "TensorRT failed on a frame (%.150s)", own.cuda->log.last_error);
+        return weckd_fail(error, WECKD_ERR_RUN, "TensorRT failed on a frame (%.150s)", own.cuda->log.last_error);
     }
     return WECKD_OK;
 }

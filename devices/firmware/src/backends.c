@@ -1,8 +1,6 @@
 /* The table of backends; the build says which are in it. SPDX-License-Identifier: Apache-2.0 */
 #include "backend.h"
 
-#include <dlfcn.h>
-
 const weckd_backend *const weckd_backends[] = {
 #ifdef WECKD_WITH_TENSORRT
     &weckd_tensorrt_backend,
@@ -25,18 +23,5 @@ const char *weckd_backend_at(uint32_t index) {
             return weckd_backends[i]->name;
         }
     }
-    return NULL;
-}
-
-void *weckd_library_open(const char *library, const char *const *names, weckd_why why) {
-    const char *const only[] = {library, NULL};
-    for (const char *const *name = library != NULL ? only : names; *name != NULL; name++) {
-        void *handle = dlopen(*name, RTLD_NOW | RTLD_LOCAL);
-        if (handle != NULL) {
-            return handle;
-        }
-    }
-    const char *reason = dlerror();
-    (void)weckd_fail(why, WECKD_ERR_BACKEND, "%.200s", reason != NULL ? reason : "the runtime's library cannot be loaded");
     return NULL;
 }

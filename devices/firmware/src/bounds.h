@@ -1,4 +1,4 @@
-/* What this library takes at most; a bundle beyond is refused. SPDX-License-Identifier: Apache-2.0 */
+/* Limits of this library; a bundle beyond one is refused. SPDX-License-Identifier: Apache-2.0 */
 #ifndef WECKD_BOUNDS_H
 #define WECKD_BOUNDS_H
 

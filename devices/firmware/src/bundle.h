@@ -10,12 +10,12 @@
 
 #include <stdatomic.h>
 
-/* A file that is read again after opening. */
-typedef struct weckd_kept_file {
+/* A file of the golden frames: it is read by the self-test. */
+typedef struct weckd_golden_file {
     char path[WECKD_MAX_PATH];
     uint64_t bytes;
     uint8_t sha256[WECKD_SHA256_BYTES];
-} weckd_kept_file;
+} weckd_golden_file;
 
 struct weckd_bundle {
     weckd_contract contract;
@@ -23,16 +23,16 @@ struct weckd_bundle {
     void *runtime, *session;
     uint64_t (*clock_ns)(void *context);
     void *clock_context;
-    weckd_guard_space *guard; /* NULL: the bundle has none */
-    uint8_t *refused;    /* one a class: 1 where that label is no answer */
+    weckd_guard_state *guard; /* NULL: the bundle has none */
+    uint8_t *abstain_labels; /* one a class: 1 where the model abstains on that label */
     char *labels;        /* classes texts of WECKD_MAX_LABEL_BYTES */
-    float *answer;       /* what the backend writes */
-    float *golden;       /* one golden answer */
+    float *probabilities; /* what the backend writes */
+    float *expected;     /* probabilities of one golden frame */
     uint8_t *frame;      /* what the backend reads */
     uint32_t max_source_width, max_source_height;
-    weckd_cover_space cover;
-    weckd_kept_file golden_frames, golden_answers;
-    double tolerance;    /* negative: the bundle names none */
+    weckd_resize_buffers resize;
+    weckd_golden_file golden_frames, golden_predictions;
+    double tolerance;    /* negative: the bundle has none */
     int folder_fd;       /* for the self-test */
     atomic_flag busy;
     bool owns_memory;
@@ -42,7 +42,7 @@ struct weckd_bundle {
 
 _Static_assert(sizeof(struct weckd_bundle) <= WECKD_HEAD_BYTES, "the block's head is too small");
 
-/* Take the bundle for one call, or say that another thread has it. */
+/* Reserve the bundle for one call; false: another thread has it. */
 bool weckd_enter(weckd_bundle *bundle);
 void weckd_leave(weckd_bundle *bundle);
 

@@ -3,13 +3,14 @@
 
 #include "files.h"
 #include "json.h"
+#include "path.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define RECORD_FILE WECKD_DEVICE_FOLDER "/engine.json"
-#define MOST_RECORD_BYTES (1ull << 20)
+#define MAX_RECORD_BYTES (1ull << 20)
 
 void weckd_choice_free(weckd_choice *choice) {
     if (choice->runtime != NULL) {
@@ -18,7 +19,7 @@ void weckd_choice_free(weckd_choice *choice) {
     memset(choice, 0, sizeof *choice);
 }
 
-/* A part of the record's path must not leave the device's folder. */
+/* No part of the record's path may leave the device's folder. */
 static bool is_below(const char *path) {
     return path[0] != '/' && path[0] != '\0' && strstr(path, "..") == NULL && strchr(path, '\\') == NULL;
 }
@@ -27,20 +28,20 @@ static bool is_below(const char *path) {
 static bool find_engine(int folder_fd, const weckd_manifest *manifest, weckd_choice *choice) {
     char *text = NULL;
     size_t bytes = 0;
-    if (weckd_file_slurp(folder_fd, RECORD_FILE, MOST_RECORD_BYTES, &text, &bytes, (weckd_why){NULL}) != WECKD_OK) {
+    if (weckd_file_slurp(folder_fd, RECORD_FILE, MAX_RECORD_BYTES, &text, &bytes, (weckd_error){NULL}) != WECKD_OK) {
         return false;
     }
-    json_t *root = weckd_json_read(text, bytes, RECORD_FILE, (weckd_why){NULL});
+    json_t *root = weckd_json_read(text, bytes, RECORD_FILE, (weckd_error){NULL});
     free(text);
     const json_t *engine = json_object_get(root, "engine");
     const char *path = weckd_json_text(engine, "path", WECKD_MAX_PATH - sizeof WECKD_DEVICE_FOLDER - 1);
     const char *digest = weckd_json_text(engine, "sha256", 64);
-    const char *of = weckd_json_text(json_object_get(root, "identity"), "onnx_sha256", 64);
+    const char *onnx = weckd_json_text(json_object_get(root, "identity"), "onnx_sha256", 64);
     uint8_t graph[WECKD_SHA256_BYTES];
     weckd_file_ref *file = &choice->model.files[0];
     bool good = path != NULL && is_below(path) && digest != NULL && weckd_hex_read(digest, strlen(digest), file->sha256) &&
-                weckd_json_count(engine, "bytes", WECKD_MAX_MODEL_BYTES, &file->bytes) && of != NULL &&
-                weckd_hex_read(of, strlen(of), graph) && memcmp(graph, manifest->onnx.sha256, sizeof graph) == 0;
+                weckd_json_count(engine, "bytes", WECKD_MAX_MODEL_BYTES, &file->bytes) && onnx != NULL &&
+                weckd_hex_read(onnx, strlen(onnx), graph) && memcmp(graph, manifest->onnx.sha256, sizeof graph) == 0;
     if (good) {
         (void)snprintf(choice->device_path, sizeof choice->device_path, "%s/%s", WECKD_DEVICE_FOLDER, path);
         file->path = choice->device_path;
@@ -75,31 +76,31 @@ static uint64_t bytes_of(const weckd_model *model) {
 }
 
 int weckd_choose(int folder_fd, const weckd_manifest *manifest, const weckd_options *options, bool load,
-                 weckd_choice *choice, weckd_why why) {
+                 weckd_choice *choice, weckd_error error) {
     memset(choice, 0, sizeof *choice);
-    bool named = false, tried = false;
+    bool is_known = false, has_failed = false;
     int status = WECKD_ERR_BACKEND;
-    (void)weckd_fail(why, status, "this build has no backend with a model in the bundle");
+    (void)weckd_fail(error, status, "this build has no backend with a model in the bundle");
     for (size_t i = 0; weckd_backends[i] != NULL; i++) {
         const weckd_backend *backend = weckd_backends[i];
         if (options->backend != NULL && strcmp(options->backend, backend->name) != 0) {
             continue;
         }
-        named = true;
+        is_known = true;
         if (!find_files(folder_fd, manifest, backend, choice)) {
             continue;
         }
         choice->backend = backend;
         choice->bytes = bytes_of(&choice->model);
-        int loaded = load ? backend->load(options->library, &choice->runtime, tried ? (weckd_why){NULL} : why) : WECKD_OK;
+        int loaded = load ? backend->load(options->library, &choice->runtime, has_failed ? (weckd_error){NULL} : error) : WECKD_OK;
         if (loaded == WECKD_OK) {
             return WECKD_OK;
         }
-        status = tried ? status : loaded;
-        tried = true; /* where none loads, the first one's reason is told: it is the one that would have been taken */
+        status = has_failed ? status : loaded;
+        has_failed = true; /* where none loads, the first one's error is reported: it would have been chosen */
     }
-    if (options->backend != NULL && !named) {
-        return weckd_fail(why, WECKD_ERR_BACKEND, "this build has no backend called '%.60s'", options->backend);
+    if (options->backend != NULL && !is_known) {
+        return weckd_fail(error, WECKD_ERR_BACKEND, "this build has no backend called '%.60s'", options->backend);
     }
     return status;
 }

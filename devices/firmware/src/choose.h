@@ -1,22 +1,21 @@
-/* Which backend runs which files of a bundle. SPDX-License-Identifier: Apache-2.0 */
+/* Choosing the backend that runs a bundle, and its files. SPDX-License-Identifier: Apache-2.0 */
 #ifndef WECKD_CHOOSE_H
 #define WECKD_CHOOSE_H
 
 #include "backend.h"
 #include "manifest.h"
 
-/* What was chosen. */
 typedef struct weckd_choice {
     const weckd_backend *backend;
-    void *runtime;          /* loaded; NULL where only the files were asked for */
+    void *runtime;          /* loaded; NULL where only the files were chosen */
     weckd_model model;
     uint64_t bytes;         /* of its files, together */
     char device_path[WECKD_MAX_PATH];
 } weckd_choice;
 
-/* Take the first backend that has something to run here; with `load`, whose library is here too. */
+/* Choose the first backend that has files to run here and, with `load`, whose library is here too. */
 int weckd_choose(int folder_fd, const weckd_manifest *manifest, const weckd_options *options, bool load,
-                 weckd_choice *choice, weckd_why why);
+                 weckd_choice *choice, weckd_error error);
 
 void weckd_choice_free(weckd_choice *choice);
 

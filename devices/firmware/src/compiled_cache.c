@@ -40,12 +40,12 @@ char *weckd_cache_read(const char *folder, const weckd_cache_key *key, size_t *b
     char name[NAME_BYTES];
     char *data = NULL;
     size_t all = 0;
-    int folder_fd = weckd_folder_open(folder, (weckd_why){NULL});
+    int folder_fd = weckd_folder_open(folder, (weckd_error){NULL});
     if (folder_fd < 0) {
         return NULL;
     }
     (void)snprintf(name, sizeof name, "%s.blob", key->name);
-    int status = weckd_file_slurp(folder_fd, name, WECKD_MAX_MODEL_BYTES, &data, &all, (weckd_why){NULL});
+    int status = weckd_file_slurp(folder_fd, name, WECKD_MAX_MODEL_BYTES, &data, &all, (weckd_error){NULL});
     (void)close(folder_fd);
     if (status != WECKD_OK) {
         return NULL;
@@ -70,12 +70,12 @@ static bool finish(const char *folder, const char *path) {
     char *data = NULL;
     size_t bytes = 0;
     uint8_t digest[WECKD_SHA256_BYTES];
-    int folder_fd = weckd_folder_open(folder, (weckd_why){NULL});
+    int folder_fd = weckd_folder_open(folder, (weckd_error){NULL});
     if (folder_fd < 0) {
         return false;
     }
     const char *name = path + strlen(folder) + 1;
-    int status = weckd_file_slurp(folder_fd, name, WECKD_MAX_MODEL_BYTES, &data, &bytes, (weckd_why){NULL});
+    int status = weckd_file_slurp(folder_fd, name, WECKD_MAX_MODEL_BYTES, &data, &bytes, (weckd_error){NULL});
     (void)close(folder_fd);
     if (status != WECKD_OK) {
         return false;

@@ -6,8 +6,8 @@
 
 static size_t pixel_bytes(weckd_format format) { return format == WECKD_RGB || format == WECKD_BGR ? 3 : 1; }
 
-static int bad(weckd_why why, const char *what, uint64_t expected, uint64_t got) {
-    return weckd_fail(why, WECKD_ERR_GEOMETRY, "frame: %s (expected %llu, got %llu)", what, (unsigned long long)expected,
+static int bad(weckd_error error, const char *what, uint64_t expected, uint64_t got) {
+    return weckd_fail(error, WECKD_ERR_GEOMETRY, "frame: %s (expected %llu, got %llu)", what, (unsigned long long)expected,
                       (unsigned long long)got);
 }
 
@@ -15,11 +15,11 @@ static bool is_odd(const weckd_frame *frame) {
     return ((frame->width | frame->height | frame->roi_x | frame->roi_y | frame->roi_width | frame->roi_height) & 1u) != 0;
 }
 
-int weckd_frame_region(const weckd_frame *frame, weckd_region *region, weckd_why why) {
-    uint32_t set = frame->reserved[0] | frame->reserved[1] | frame->reserved[2] | (frame->flags & ~WECKD_ANSWER_ANYWAY);
+int weckd_frame_region(const weckd_frame *frame, weckd_region *region, weckd_error error) {
+    uint32_t set = frame->reserved[0] | frame->reserved[1] | frame->reserved[2] | (frame->flags & ~WECKD_IGNORE_GUARD);
     if (frame->pixels == NULL || (unsigned)frame->format > WECKD_NV12 || (unsigned)frame->matrix > WECKD_BT709_FULL ||
         (unsigned)frame->fit > WECKD_FIT_COVER || set != 0) {
-        return weckd_fail(why, WECKD_ERR_ARGUMENT, "frame: no pixels, an unknown format, matrix, fit or flag, or reserved is not 0");
+        return weckd_fail(error, WECKD_ERR_ARGUMENT, "frame: no pixels, an unknown format, matrix, fit or flag, or reserved is not 0");
     }
     bool planes = frame->format == WECKD_NV12;
     uint64_t row = frame->width * (uint64_t)pixel_bytes(frame->format);
@@ -27,33 +27,33 @@ int weckd_frame_region(const weckd_frame *frame, weckd_region *region, weckd_why
     uint64_t chroma_stride = frame->chroma_stride_bytes == 0 ? stride : frame->chroma_stride_bytes;
     uint32_t width = frame->roi_width, height = frame->roi_height;
     if (frame->width == 0 || frame->height == 0 || frame->width > WECKD_MAX_SIDE || frame->height > WECKD_MAX_SIDE) {
-        return weckd_fail(why, WECKD_ERR_GEOMETRY, "frame: %u x %u pixels; a side has 1 to %d", frame->width, frame->height,
+        return weckd_fail(error, WECKD_ERR_GEOMETRY, "frame: %u x %u pixels; a side has 1 to %d", frame->width, frame->height,
                           WECKD_MAX_SIDE);
     }
     if (stride < row) {
-        return bad(why, "the stride is shorter than a row, bytes", row, stride);
+        return bad(error, "the stride is shorter than a row, bytes", row, stride);
     }
     if (planes && chroma_stride < row) {
-        return bad(why, "the chroma stride is shorter than a row, bytes", row, chroma_stride);
+        return bad(error, "the chroma stride is shorter than a row, bytes", row, chroma_stride);
     }
     if (planes && is_odd(frame)) {
-        return weckd_fail(why, WECKD_ERR_GEOMETRY, "frame: an NV12 frame and its region lie on even pixels");
+        return weckd_fail(error, WECKD_ERR_GEOMETRY, "frame: an NV12 frame and its region lie on even pixels");
     }
     if ((width == 0) != (height == 0)) {
-        return weckd_fail(why, WECKD_ERR_GEOMETRY, "frame: a region of %u x %u pixels", width, height);
+        return weckd_fail(error, WECKD_ERR_GEOMETRY, "frame: a region of %u x %u pixels", width, height);
     }
     if (width == 0) {
         if (frame->roi_x != 0 || frame->roi_y != 0) {
-            return weckd_fail(why, WECKD_ERR_GEOMETRY, "frame: a region's corner without its size");
+            return weckd_fail(error, WECKD_ERR_GEOMETRY, "frame: a region's corner without its size");
         }
         width = frame->width;
         height = frame->height;
     }
     if ((uint64_t)frame->roi_x + width > frame->width) {
-        return bad(why, "the region leaves the frame on the right, pixels", frame->width, (uint64_t)frame->roi_x + width);
+        return bad(error, "the region leaves the frame on the right, pixels", frame->width, (uint64_t)frame->roi_x + width);
     }
     if ((uint64_t)frame->roi_y + height > frame->height) {
-        return bad(why, "the region leaves the frame at the bottom, pixels", frame->height, (uint64_t)frame->roi_y + height);
+        return bad(error, "the region leaves the frame at the bottom, pixels", frame->height, (uint64_t)frame->roi_y + height);
     }
     const uint8_t *chroma = frame->chroma != NULL ? frame->chroma : frame->pixels + stride * frame->height;
     *region = (weckd_region){

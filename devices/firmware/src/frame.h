@@ -1,10 +1,10 @@
-/* A caller's frame: is it what it says, and its pixels as RGB rows. SPDX-License-Identifier: Apache-2.0 */
+/* A caller's frame: its geometry is checked, its pixels are read as RGB rows. SPDX-License-Identifier: Apache-2.0 */
 #ifndef WECKD_FRAME_H
 #define WECKD_FRAME_H
 
-#include "fail.h"
+#include "errors.h"
 
-/* The region of a frame that was found sound: every address below is inside what the caller described. */
+/* The region of a frame that was checked: every address below is inside the memory that the caller described. */
 typedef struct weckd_region {
     const uint8_t *pixels; /* of the region's first pixel */
     const uint8_t *chroma; /* NV12: of its first chroma pair */
@@ -15,7 +15,7 @@ typedef struct weckd_region {
 } weckd_region;
 
 /* Check a frame's geometry and find its region. */
-int weckd_frame_region(const weckd_frame *frame, weckd_region *region, weckd_why why);
+int weckd_frame_region(const weckd_frame *frame, weckd_region *region, weckd_error error);
 
 /* Bytes of one of its rows, padding not counted; of NV12, of its luma. */
 size_t weckd_region_row_bytes(const weckd_region *region);

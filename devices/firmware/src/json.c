@@ -30,16 +30,16 @@ static bool is_shallow(const char *text, size_t bytes) {
     return true;
 }
 
-json_t *weckd_json_read(const char *text, size_t bytes, const char *where, weckd_why why) {
+json_t *weckd_json_read(const char *text, size_t bytes, const char *where, weckd_error error) {
     if (!is_shallow(text, bytes)) {
-        (void)weckd_fail(why, WECKD_ERR_LIMIT, "%.120s: JSON nested more than %d deep", where, WECKD_MAX_JSON_DEPTH);
+        (void)weckd_fail(error, WECKD_ERR_LIMIT, "%.120s: JSON nested more than %d deep", where, WECKD_MAX_JSON_DEPTH);
         return NULL;
     }
-    json_error_t error;
-    json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+    json_error_t parse_error;
+    json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &parse_error);
     if (!json_is_object(root)) {
-        (void)weckd_fail(why, WECKD_ERR_FORMAT, "%.120s: expected a JSON object, found something else (%.80s)", where,
-                         root == NULL ? error.text : "another value");
+        (void)weckd_fail(error, WECKD_ERR_FORMAT, "%.120s: expected a JSON object, found something else (%.80s)", where,
+                         root == NULL ? parse_error.text : "another value");
         json_decref(root);
         return NULL;
     }
@@ -88,22 +88,22 @@ static bool holds_its_kind(json_t *value, weckd_kind kind) {
     return true;
 }
 
-int weckd_json_expect(const json_t *object, const weckd_key *keys, const char *where, weckd_why why) {
+int weckd_json_expect(const json_t *object, const weckd_key *keys, const char *where, weckd_error error) {
     if (!json_is_object(object)) {
-        return weckd_fail(why, WECKD_ERR_FORMAT, "%.120s: no object", where);
+        return weckd_fail(error, WECKD_ERR_FORMAT, "%.120s: no object", where);
     }
     size_t known = 0;
     for (size_t i = 0; keys[i].name != NULL; i++) {
         json_t *value = json_object_get(object, keys[i].name);
         if (value == NULL ? !keys[i].is_optional : !is_of_kind(value, keys[i].kind) || !holds_its_kind(value, keys[i].kind)) {
-            return weckd_fail(why, WECKD_ERR_FORMAT, "%.120s: '%s' is %s", where, keys[i].name,
+            return weckd_fail(error, WECKD_ERR_FORMAT, "%.120s: '%s' is %s", where, keys[i].name,
                               value == NULL ? "missing" : "of another type");
         }
         known += value != NULL;
     }
     return known == json_object_size(object)
                ? WECKD_OK
-               : weckd_fail(why, WECKD_ERR_FORMAT, "%.120s: a key that this format does not have", where);
+               : weckd_fail(error, WECKD_ERR_FORMAT, "%.120s: a key that this format does not have", where);
 }
 
 bool weckd_json_is_one_of(const json_t *object, const char *key, const char *const *values) {
@@ -116,14 +116,14 @@ bool weckd_json_is_one_of(const json_t *object, const char *key, const char *con
     return false;
 }
 
-const char *weckd_json_text(const json_t *object, const char *key, size_t most) {
+const char *weckd_json_text(const json_t *object, const char *key, size_t max) {
     const json_t *value = json_object_get(object, key);
-    return json_is_string(value) && json_string_length(value) <= most ? json_string_value(value) : NULL;
+    return json_is_string(value) && json_string_length(value) <= max ? json_string_value(value) : NULL;
 }
 
-bool weckd_json_count(const json_t *object, const char *key, uint64_t most, uint64_t *value) {
+bool weckd_json_count(const json_t *object, const char *key, uint64_t max, uint64_t *value) {
     const json_t *found = json_object_get(object, key);
-    if (!json_is_integer(found) || json_integer_value(found) < 0 || (uint64_t)json_integer_value(found) > most) {
+    if (!json_is_integer(found) || json_integer_value(found) < 0 || (uint64_t)json_integer_value(found) > max) {
         return false;
     }
     *value = (uint64_t)json_integer_value(found);

@@ -4,7 +4,7 @@
 #include "bounds.h"
 #include "guard.h"
 
-static size_t take(size_t *at, uint64_t bytes) {
+static size_t reserve(size_t *at, uint64_t bytes) {
     size_t here = *at;
     *at += (size_t)((bytes + WECKD_ALIGN - 1) / WECKD_ALIGN * WECKD_ALIGN);
     return here;
@@ -14,30 +14,30 @@ static bool is_side(uint32_t pixels) { return pixels >= 1 && pixels <= WECKD_MAX
 
 bool weckd_layout_of(const weckd_sizes *sizes, weckd_layout *layout) {
     uint64_t width = sizes->frame_width, height = sizes->frame_height, classes = sizes->classes;
-    bool covers = sizes->max_source_width != 0 || sizes->max_source_height != 0;
+    bool resizes = sizes->max_source_width != 0 || sizes->max_source_height != 0;
     if (!is_side(sizes->frame_width) || !is_side(sizes->frame_height) || classes == 0 || classes > WECKD_MAX_CLASSES ||
-        (covers && (!is_side(sizes->max_source_width) || !is_side(sizes->max_source_height))) ||
+        (resizes && (!is_side(sizes->max_source_width) || !is_side(sizes->max_source_height))) ||
         sizes->model_bytes > WECKD_MAX_MODEL_BYTES) {
         return false;
     }
     size_t at = WECKD_HEAD_BYTES;
-    layout->guard = take(&at, sizeof(weckd_guard_space));
-    layout->refused = take(&at, classes);
-    layout->labels = take(&at, classes * WECKD_MAX_LABEL_BYTES);
-    layout->answer = take(&at, classes * sizeof(float));
-    layout->golden = take(&at, classes * sizeof(float));
-    layout->frame = take(&at, width * height * 3);
-    layout->model = take(&at, sizes->model_bytes + (uint64_t)WECKD_MAX_MODEL_FILES * WECKD_ALIGN);
+    layout->guard = reserve(&at, sizeof(weckd_guard_state));
+    layout->abstain_labels = reserve(&at, classes);
+    layout->labels = reserve(&at, classes * WECKD_MAX_LABEL_BYTES);
+    layout->probabilities = reserve(&at, classes * sizeof(float));
+    layout->expected = reserve(&at, classes * sizeof(float));
+    layout->frame = reserve(&at, width * height * 3);
+    layout->model = reserve(&at, sizes->model_bytes + (uint64_t)WECKD_MAX_MODEL_FILES * WECKD_ALIGN);
     layout->after_model = at;
-    if (covers) {
+    if (resizes) {
         uint64_t source[2] = {sizes->max_source_width, sizes->max_source_height}, target[2] = {width, height};
-        layout->row = take(&at, source[0] * 3);
-        layout->half = take(&at, source[1] * width * 3);
+        layout->row = reserve(&at, source[0] * 3);
+        layout->half = reserve(&at, source[1] * width * 3);
         for (int axis = 0; axis < 2; axis++) {
-            layout->first[axis] = take(&at, target[axis] * sizeof(int32_t));
-            layout->count[axis] = take(&at, target[axis] * sizeof(int32_t));
-            uint64_t taps = weckd_cover_taps((uint32_t)source[axis], (uint32_t)target[axis]);
-            layout->weights[axis] = take(&at, target[axis] * taps * sizeof(int32_t));
+            layout->first[axis] = reserve(&at, target[axis] * sizeof(int32_t));
+            layout->count[axis] = reserve(&at, target[axis] * sizeof(int32_t));
+            uint64_t taps = weckd_resize_taps((uint32_t)source[axis], (uint32_t)target[axis]);
+            layout->weights[axis] = reserve(&at, target[axis] * taps * sizeof(int32_t));
         }
     }
     layout->bytes = at;

@@ -2,7 +2,7 @@
 #ifndef WECKD_MEMORY_H
 #define WECKD_MEMORY_H
 
-#include "cover.h"
+#include "resize.h"
 
 #include <stdbool.h>
 
@@ -11,7 +11,7 @@
 
 /* Where everything lies, as distances from the block's start. */
 typedef struct weckd_layout {
-    size_t guard, refused, labels, answer, golden, frame, model, after_model;
+    size_t guard, abstain_labels, labels, probabilities, expected, frame, model, after_model;
     size_t row, half, first[2], count[2], weights[2];
     size_t bytes; /* in all */
 } weckd_layout;

@@ -11,7 +11,7 @@ typedef struct weckd_npy {
     uint64_t count; /* of its first axis, at least 1 */
 } weckd_npy;
 
-/* What a file must hold: its header is the one that NumPy writes for this, its data end where the file ends. */
+/* The array in a file: its header is the one that NumPy writes for this, its data end where the file ends. */
 typedef struct weckd_npy_type {
     const char *descr; /* "|u1", "<f4" */
     size_t bytes;      /* of one number */
@@ -20,13 +20,13 @@ typedef struct weckd_npy_type {
 } weckd_npy_type;
 
 /* Open a file of this type. The caller closes, whatever is returned. */
-int weckd_npy_open(weckd_npy *array, int folder_fd, const weckd_kept_file *file, const weckd_npy_type *type, weckd_why why);
+int weckd_npy_open(weckd_npy *array, int folder_fd, const weckd_golden_file *file, const weckd_npy_type *type, weckd_error error);
 
 /* Read the next bytes of its data. */
-int weckd_npy_next(weckd_npy *array, void *to, size_t bytes, weckd_why why);
+int weckd_npy_next(weckd_npy *array, void *to, size_t bytes, weckd_error error);
 
 /* Check that the bytes that were read are those that were sealed. */
-int weckd_npy_end(weckd_npy *array, const weckd_kept_file *file, weckd_why why);
+int weckd_npy_end(weckd_npy *array, const weckd_golden_file *file, weckd_error error);
 
 void weckd_npy_close(weckd_npy *array);
 

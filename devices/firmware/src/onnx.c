@@ -69,7 +69,7 @@ static bool read_field(const uint8_t **at, const uint8_t *end, uint64_t *field, 
     return *wire == VARINT || *value <= (uint64_t)(end - *at);
 }
 
-int weckd_onnx_check(const uint8_t *data, size_t bytes, weckd_why why) {
+int weckd_onnx_check(const uint8_t *data, size_t bytes, weckd_error error) {
     level levels[WECKD_MAX_ONNX_DEPTH] = {{MODEL, data + bytes}};
     const uint8_t *at = data;
     size_t depth = 1;
@@ -83,11 +83,11 @@ int weckd_onnx_check(const uint8_t *data, size_t bytes, weckd_why why) {
         uint64_t field = 0, value = 0;
         enum wire wire = VARINT;
         if (!read_field(&at, now->end, &field, &wire, &value)) {
-            return weckd_fail(why, WECKD_ERR_MODEL, "the graph is no ONNX: damaged at byte %zu", (size_t)(at - data));
+            return weckd_fail(error, WECKD_ERR_MODEL, "the graph is no ONNX: damaged at byte %zu", (size_t)(at - data));
         }
         if (now->is == TENSOR && (field == EXTERNAL_DATA || (field == DATA_LOCATION && (wire != VARINT || value != 0)))) {
-            return weckd_fail(why, WECKD_ERR_MODEL, "the graph takes a tensor's data from outside its file, where nothing is "
-                              "proved; save it with its data inside");
+            return weckd_fail(error, WECKD_ERR_MODEL, "the graph takes a tensor's data from outside its file, where nothing is "
+                              "verified; save it with its data inside");
         }
         message next = wire == BYTES ? inside(now->is, field) : OTHER;
         if (wire != VARINT && next == OTHER) {
@@ -97,10 +97,10 @@ int weckd_onnx_check(const uint8_t *data, size_t bytes, weckd_why why) {
             continue;
         }
         if (depth == WECKD_MAX_ONNX_DEPTH) {
-            return weckd_fail(why, WECKD_ERR_LIMIT, "the graph's messages lie more than %d deep", WECKD_MAX_ONNX_DEPTH);
+            return weckd_fail(error, WECKD_ERR_LIMIT, "the graph's messages lie more than %d deep", WECKD_MAX_ONNX_DEPTH);
         }
         has_graph = has_graph || next == GRAPH;
         levels[depth++] = (level){next, at + value};
     }
-    return has_graph ? WECKD_OK : weckd_fail(why, WECKD_ERR_MODEL, "the graph is no ONNX: it holds no graph");
+    return has_graph ? WECKD_OK : weckd_fail(error, WECKD_ERR_MODEL, "the graph is no ONNX: it holds no graph");
 }

@@ -3,7 +3,7 @@
  * ONNX Runtime hands out one table of functions, `OrtApi`, which only ever grows at its end; version 1 closes with entry 101
  * and version 5 (ONNX Runtime 1.5) with entry 149. So a place holds for every library from 1.5 on, and no header is needed,
  * which few packages carry. The places were counted in `onnxruntime_c_api.h`; tests/onnxruntime_places.c has the compiler
- * compare them where that header is found, and `weckd_ort_find` tries some at run time.
+ * compare them where that header is found, and backend_onnxruntime.c tries some at run time.
  */
 #ifndef WECKD_ONNXRUNTIME_API_H
 #define WECKD_ONNXRUNTIME_API_H

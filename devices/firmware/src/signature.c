@@ -14,10 +14,10 @@
 #define PAYLOAD_TYPE "application/vnd.in-toto+json"
 #define STATEMENT_TYPE "https://in-toto.io/Statement/v1"
 #define PREDICATE_TYPE "https://model_signing/signature/v1.0"
-#define MOST_TEXT (1u << 20)
+#define MAX_TEXT (1u << 20)
 #define PEM_BYTES 1024
 
-/* What the file says, taken apart; nothing in it is believed yet. */
+/* The parsed file; nothing in it is trusted yet. */
 typedef struct envelope {
     uint8_t *payload;
     size_t payload_bytes;
@@ -34,7 +34,7 @@ static bool decode(const char *text, uint8_t **bytes, size_t *count) {
 }
 
 static bool is_text(const json_t *object, const char *key, const char *expected) {
-    const char *text = weckd_json_text(object, key, MOST_TEXT);
+    const char *text = weckd_json_text(object, key, MAX_TEXT);
     return text != NULL && strcmp(text, expected) == 0;
 }
 
@@ -44,10 +44,10 @@ static bool is_only_item(const json_t *list, const json_t **item) {
 }
 
 static bool has_keys(const json_t *object, const weckd_key *keys) {
-    return weckd_json_expect(object, keys, "signature", (weckd_why){NULL}) == WECKD_OK;
+    return weckd_json_expect(object, keys, "signature", (weckd_error){NULL}) == WECKD_OK;
 }
 
-static bool take_apart(const json_t *root, envelope *into) {
+static bool parse_envelope(const json_t *root, envelope *into) {
     static const weckd_key roots[] = {{"mediaType", WECKD_TEXT, false}, {"verificationMaterial", WECKD_OBJECT, false},
                                       {"dsseEnvelope", WECKD_OBJECT, false}, {0}};
     static const weckd_key materials[] = {{"publicKey", WECKD_OBJECT, false}, {"tlogEntries", WECKD_LIST, true}, {0}};
@@ -66,8 +66,8 @@ static bool take_apart(const json_t *root, envelope *into) {
         (json_object_get(entry, "keyid") != NULL && !is_text(entry, "keyid", ""))) {
         return false;
     }
-    return decode(weckd_json_text(dsse, "payload", MOST_TEXT), &into->payload, &into->payload_bytes) &&
-           decode(weckd_json_text(entry, "sig", MOST_TEXT), &into->sig, &into->sig_bytes);
+    return decode(weckd_json_text(dsse, "payload", MAX_TEXT), &into->payload, &into->payload_bytes) &&
+           decode(weckd_json_text(entry, "sig", MAX_TEXT), &into->sig, &into->sig_bytes);
 }
 
 /* The hint is the SHA-256 of the key as PEM: it tells a wrong key from a wrong signature. */
@@ -87,10 +87,10 @@ static bool is_hint_of(const char *hint, mbedtls_pk_context *key) {
 /* What a key's DER says between its length and its point: the curve, and the digest that goes with it. Read from what is
  * written, since no call that tells the curve is in every version of Mbed TLS from 2.28 to 3. */
 #define EC_PUBLIC_KEY 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01
-#define MOST_ALGORITHM 21
+#define MAX_ALGORITHM 21
 static const struct {
     size_t bytes;
-    uint8_t der[MOST_ALGORITHM];
+    uint8_t der[MAX_ALGORITHM];
     mbedtls_md_type_t digest;
 } curves[] = {
     {21, {0x30, 0x13, EC_PUBLIC_KEY, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07}, MBEDTLS_MD_SHA256}, /* P-256 */
@@ -102,7 +102,7 @@ static const struct {
 static mbedtls_md_type_t digest_for(mbedtls_pk_context *key) {
     unsigned char der[256]; /* written at its end */
     int bytes = mbedtls_pk_can_do(key, MBEDTLS_PK_ECDSA) ? mbedtls_pk_write_pubkey_der(key, der, sizeof der) : 0;
-    if (bytes < 3 + MOST_ALGORITHM) {
+    if (bytes < 3 + MAX_ALGORITHM) {
         return MBEDTLS_MD_NONE;
     }
     const unsigned char *algorithm = der + sizeof der - (size_t)bytes;
@@ -153,36 +153,36 @@ static bool is_about(const json_t *statement, const uint8_t manifest_sha256[WECK
 }
 
 static int check(const envelope *from, mbedtls_pk_context *key, const uint8_t manifest_sha256[WECKD_SHA256_BYTES],
-                 weckd_why why) {
+                 weckd_error error) {
     mbedtls_md_type_t kind = digest_for(key);
     if (kind == MBEDTLS_MD_NONE) {
-        return weckd_fail(why, WECKD_ERR_KEY, "the public key is on no curve that signs bundles (P-256, P-384, P-521)");
+        return weckd_fail(error, WECKD_ERR_KEY, "the public key is on no curve that signs bundles (P-256, P-384, P-521)");
     }
     if (!is_hint_of(from->hint, key)) {
-        return weckd_fail(why, WECKD_ERR_SIGNATURE, "signature: made by another key than the one given");
+        return weckd_fail(error, WECKD_ERR_SIGNATURE, "signature: made by another key than the one given");
     }
     if (!is_signed(from, key, kind)) {
-        return weckd_fail(why, WECKD_ERR_SIGNATURE, "signature: not valid by this key; it was changed");
+        return weckd_fail(error, WECKD_ERR_SIGNATURE, "signature: not valid by this key; it was changed");
     }
-    json_t *statement = weckd_json_read((const char *)from->payload, from->payload_bytes, "signature", why);
+    json_t *statement = weckd_json_read((const char *)from->payload, from->payload_bytes, "signature", error);
     bool good = statement != NULL && is_about(statement, manifest_sha256);
     json_decref(statement);
-    return good ? WECKD_OK : weckd_fail(why, WECKD_ERR_SIGNATURE, "manifest.json is not what was signed; it was changed");
+    return good ? WECKD_OK : weckd_fail(error, WECKD_ERR_SIGNATURE, "manifest.json is not what was signed; it was changed");
 }
 
 int weckd_signature_check(const char *signature, size_t bytes, const char *public_key_pem,
-                          const uint8_t manifest_sha256[WECKD_SHA256_BYTES], weckd_why why) {
+                          const uint8_t manifest_sha256[WECKD_SHA256_BYTES], weckd_error error) {
     mbedtls_pk_context key;
     mbedtls_pk_init(&key);
     if (mbedtls_pk_parse_public_key(&key, (const unsigned char *)public_key_pem, strlen(public_key_pem) + 1) != 0) {
         mbedtls_pk_free(&key);
-        return weckd_fail(why, WECKD_ERR_KEY, "the public key is not PEM of an elliptic-curve key");
+        return weckd_fail(error, WECKD_ERR_KEY, "the public key is not PEM of an elliptic-curve key");
     }
     envelope from = {0};
-    json_t *root = weckd_json_read(signature, bytes, "signature", why);
-    int status = root != NULL && take_apart(root, &from)
-                     ? check(&from, &key, manifest_sha256, why)
-                     : weckd_fail(why, WECKD_ERR_SIGNATURE, "signature: not a signature as model signing writes it");
+    json_t *root = weckd_json_read(signature, bytes, "signature", error);
+    int status = root != NULL && parse_envelope(root, &from)
+                     ? check(&from, &key, manifest_sha256, error)
+                     : weckd_fail(error, WECKD_ERR_SIGNATURE, "signature: not a signature as model signing writes it");
     free(from.payload);
     free(from.sig);
     json_decref(root);

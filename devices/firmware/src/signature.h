@@ -3,7 +3,7 @@
 #define WECKD_SIGNATURE_H
 
 #include "digest.h"
-#include "fail.h"
+#include "errors.h"
 
 /* Check that the owner of a key signed a manifest with this SHA-256.
  *
@@ -11,6 +11,6 @@
  * public_key_pem: PEM text of a key on P-256, P-384 or P-521.
  */
 int weckd_signature_check(const char *signature, size_t bytes, const char *public_key_pem,
-                          const uint8_t manifest_sha256[WECKD_SHA256_BYTES], weckd_why why);
+                          const uint8_t manifest_sha256[WECKD_SHA256_BYTES], weckd_error error);
 
 #endif

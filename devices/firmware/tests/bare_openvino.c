@@ -1,6 +1,6 @@
 /* What a program without this library would do: OpenVINO's C API alone, no check of any byte. For comparison.
  *
- *   bare_openvino MODEL.xml CACHE|- FRAME.rgb HEIGHT WIDTH FRAMES LIBRARY   prints nanoseconds from start to the first answer
+ *   bare_openvino MODEL.xml CACHE|- FRAME.rgb HEIGHT WIDTH FRAMES LIBRARY   prints nanoseconds from start to the first prediction
  * SPDX-License-Identifier: Apache-2.0 */
 #include <dlfcn.h>
 #include <openvino/c/openvino.h>

@@ -15,7 +15,7 @@
 
 #define STACK_BYTES (4u << 20)
 #define PAINT 0xA5
-#define KEPT_BYTES 256 /* of the frame that paints; a call that takes less is told as this */
+#define KEPT_BYTES 256 /* of the frame that paints; a call that takes less is reported as this */
 
 static struct {
     const char *folder;
@@ -95,7 +95,7 @@ static void measure(const char *name, void *(*step)(void *)) {
 }
 
 int main(int argc, char **argv) {
-    static char why[WECKD_MESSAGE_BYTES], key[4096];
+    static char message[WECKD_MESSAGE_BYTES], key[4096];
     static uint8_t pixels[64 * 48 * 3];
     if (argc != 5) {
         return 2;
@@ -112,7 +112,7 @@ int main(int argc, char **argv) {
     job.folder = argv[1];
     job.options.backend = argv[2];
     job.options.library = strcmp(argv[3], "-") == 0 ? NULL : argv[3];
-    job.options.message = why;
+    job.options.message = message;
     job.options.max_source_width = 64;
     job.options.max_source_height = 48;
     memset(pixels, 99, sizeof pixels);

@@ -1,4 +1,4 @@
-/* Counts what is taken from the heap while frames are answered.
+/* Counts what is taken from the heap while frames are classified.
  *
  *   no_allocation BUNDLE BACKEND LIBRARY|-    prints "in open N, in calls N"
  * SPDX-License-Identifier: Apache-2.0 */
@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int fail(int status, const char *why) {
-    printf("status %d: %s\n", status, why);
+static int fail(int status, const char *message) {
+    printf("status %d: %s\n", status, message);
     return 1;
 }
 
@@ -18,11 +18,11 @@ int main(int argc, char **argv) {
     if (argc < 4) {
         return 2;
     }
-    char why[WECKD_MESSAGE_BYTES] = "";
+    char message[WECKD_MESSAGE_BYTES] = "";
     weckd_options options = {
         .backend = argv[2],
         .library = strcmp(argv[3], "-") == 0 ? NULL : argv[3],
-        .message = why,
+        .message = message,
         .max_source_width = 64,
         .max_source_height = 48,
     };
@@ -34,7 +34,7 @@ int main(int argc, char **argv) {
     unsigned long before = heap_calls();
     int status = weckd_open(argv[1], &options, &bundle);
     if (status != WECKD_OK) {
-        return fail(status, why);
+        return fail(status, message);
     }
     unsigned long in_open = heap_calls() - before;
     if (in_open == 0) {

@@ -1,8 +1,8 @@
-/* Answers raw frames and prints what a test compares: one line a frame, every float in hexadecimal.
+/* Classifies raw frames and prints what a test compares: one line a frame, every float in hexadecimal.
  *
- *   runner BUNDLE [--backend B] [--library L] [--key PEM] [--at-least N] [--cache DIR] [--source WxH] COMMAND...
- *   check | selftest | frames FILE WIDTH HEIGHT FORMAT FIT [X Y W H] | sights FILE WIDTH HEIGHT FORMAT FIT | bench FILE COUNT [own] | first FILE
- * sights: what the guard saw, and with --anyway 1 also an answer to what it refuses. SPDX-License-Identifier: Apache-2.0 */
+ *   runner BUNDLE [--backend B] [--library L] [--key PEM] [--min-version N] [--ignore-guard 1] [--cache DIR] [--source WxH] COMMAND...
+ *   check | selftest | frames FILE WIDTH HEIGHT FORMAT FIT [X Y W H] | guard FILE WIDTH HEIGHT FORMAT FIT | bench FILE COUNT [own] | first FILE
+ * guard: also what the input guard measured; with --ignore-guard 1 a frame that it rejects is classified too. SPDX-License-Identifier: Apache-2.0 */
 #include "weckd_edge.h"
 
 #include <stdbool.h>
@@ -11,10 +11,10 @@
 #include <string.h>
 #include <time.h>
 
-static bool anyway, sights;
+static bool ignore_guard, show_guard;
 
-static int failed(int status, const char *why) {
-    printf("status %d: %s: %s\n", status, weckd_status_text(status), why);
+static int failed(int status, const char *message) {
+    printf("status %d: %s: %s\n", status, weckd_status_text(status), message);
     return 1;
 }
 
@@ -46,10 +46,10 @@ static char *slurp(const char *path, size_t *bytes) {
 static int number(const char *text) { return (int)strtol(text, NULL, 10); }
 
 static void show(const weckd_bundle *bundle, const weckd_result *result, const float *probabilities) {
-    printf("%d %d %d", result->decision, result->likeliest, (int)result->reason);
-    if (sights) {
-        printf(" %d %a %a %a %a %a\n", (int)result->guard, result->unfamiliarity, result->quality.sharpness,
-               result->quality.contrast, result->quality.dark_share, result->quality.bright_share);
+    printf("%d %d %d", result->decision, result->prediction, (int)result->reason);
+    if (show_guard) {
+        printf(" %d %a %a %a %a %a\n", (int)result->guard, result->ood_score, result->quality.sharpness,
+               result->quality.contrast, result->quality.dark_fraction, result->quality.bright_fraction);
         return;
     }
     for (uint32_t i = 0; i < weckd_contract_of(bundle)->classes; i++) {
@@ -66,7 +66,7 @@ static int run_frames(weckd_bundle *bundle, char **rest, int count) {
         .height = (uint32_t)number(rest[2]),
         .format = (weckd_format)number(rest[3]),
         .fit = (weckd_fit)number(rest[4]),
-        .flags = anyway ? WECKD_ANSWER_ANYWAY : 0,
+        .flags = ignore_guard ? WECKD_IGNORE_GUARD : 0,
     };
     if (count >= 9) {
         frame.roi_x = (uint32_t)number(rest[5]);
@@ -122,8 +122,8 @@ static int bench(weckd_bundle *bundle, char **rest, int count) {
 
 int main(int argc, char **argv) {
     uint64_t start = now_ns();
-    char why[WECKD_MESSAGE_BYTES] = "";
-    weckd_options options = {.message = why};
+    char message[WECKD_MESSAGE_BYTES] = "";
+    weckd_options options = {.message = message};
     size_t key_bytes = 0;
     char *key = NULL;
     int at = 2;
@@ -135,12 +135,12 @@ int main(int argc, char **argv) {
             options.library = value;
         } else if (strcmp(argv[at], "--cache") == 0) {
             options.cache_dir = value;
-        } else if (strcmp(argv[at], "--at-least") == 0) {
-            options.at_least = strtoull(value, NULL, 10);
+        } else if (strcmp(argv[at], "--min-version") == 0) {
+            options.min_version = strtoull(value, NULL, 10);
         } else if (strcmp(argv[at], "--key") == 0) {
             options.public_key_pem = key = slurp(value, &key_bytes);
-        } else if (strcmp(argv[at], "--anyway") == 0) {
-            anyway = true;
+        } else if (strcmp(argv[at], "--ignore-guard") == 0) {
+            ignore_guard = true;
         } else if (strcmp(argv[at], "--source") == 0) {
             options.max_source_width = (uint32_t)number(value);
             options.max_source_height = (uint32_t)number(strchr(value, 'x') + 1);
@@ -157,13 +157,13 @@ int main(int argc, char **argv) {
                    (unsigned long long)contract.model_bytes);
         }
         free(key);
-        return status == WECKD_OK ? 0 : failed(status, why);
+        return status == WECKD_OK ? 0 : failed(status, message);
     }
     weckd_bundle *bundle = NULL;
     int status = weckd_open(argv[1], &options, &bundle);
     free(key);
     if (status != WECKD_OK) {
-        return failed(status, why);
+        return failed(status, message);
     }
     int code = 2;
     if (strcmp(argv[at], "selftest") == 0) {
@@ -172,8 +172,8 @@ int main(int argc, char **argv) {
         printf("frames %u flips %u max_abs %a tolerance %g backend %s %s\n", result.frames, result.flips, result.max_abs,
                result.tolerance, weckd_backend_name(bundle), weckd_backend_version(bundle));
         code = status == WECKD_OK ? 0 : failed(status, weckd_message(bundle));
-    } else if ((strcmp(argv[at], "frames") == 0 || strcmp(argv[at], "sights") == 0) && argc - at > 5) {
-        sights = argv[at][0] == 's';
+    } else if ((strcmp(argv[at], "frames") == 0 || strcmp(argv[at], "guard") == 0) && argc - at > 5) {
+        show_guard = argv[at][0] == 'g';
         code = run_frames(bundle, argv + at + 1, argc - at - 1);
     } else if (strcmp(argv[at], "bench") == 0 && argc - at > 2) {
         code = bench(bundle, argv + at + 1, argc - at - 1);

@@ -1,4 +1,4 @@
-/* Answers frames, and opens bundles, many times; tells what the process held before and after.
+/* Classifies frames, and opens bundles, many times; prints what the process held before and after.
  *
  *   soak BUNDLE BACKEND LIBRARY|- FRAMES OPENINGS
  *
@@ -50,9 +50,9 @@ static void tell(const char *what, unsigned long count, held from, held to) {
            to.seconds - from.seconds, from.heap, to.heap, from.resident, to.resident, from.descriptors, to.descriptors);
 }
 
-static void require(int status, const char *why) {
+static void require(int status, const char *message) {
     if (status != WECKD_OK) {
-        printf("status %d: %s\n", status, why);
+        printf("status %d: %s\n", status, message);
         exit(1);
     }
 }
@@ -62,12 +62,12 @@ int main(int argc, char **argv) {
         return 2;
     }
     static uint8_t pixels[SIDE * SIDE * 3];
-    char why[WECKD_MESSAGE_BYTES] = "";
-    weckd_options options = {.backend = argv[2], .library = strcmp(argv[3], "-") == 0 ? NULL : argv[3], .message = why,
+    char message[WECKD_MESSAGE_BYTES] = "";
+    weckd_options options = {.backend = argv[2], .library = strcmp(argv[3], "-") == 0 ? NULL : argv[3], .message = message,
                              .max_source_width = SIDE, .max_source_height = SIDE};
     unsigned long frames = strtoul(argv[4], NULL, 10), openings = strtoul(argv[5], NULL, 10);
     weckd_bundle *bundle = NULL;
-    require(weckd_open(argv[1], &options, &bundle), why);
+    require(weckd_open(argv[1], &options, &bundle), message);
     weckd_result result;
     float probabilities[WECKD_MAX_CLASSES];
     held from = {0};
@@ -87,7 +87,7 @@ int main(int argc, char **argv) {
         if (i == WARM_UP / 10) {
             from = look();
         }
-        require(weckd_open(argv[1], &options, &bundle), why);
+        require(weckd_open(argv[1], &options, &bundle), message);
         weckd_frame frame = {.pixels = pixels, .width = SIDE, .height = SIDE, .fit = WECKD_FIT_COVER};
         require(weckd_classify(bundle, &frame, &result, NULL, 0), weckd_message(bundle));
         weckd_close(bundle);

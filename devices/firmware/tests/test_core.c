@@ -40,7 +40,7 @@ static void memory(void) {
 }
 
 static int region_of(const weckd_frame *frame, weckd_region *region) {
-    return weckd_frame_region(frame, region, (weckd_why){NULL});
+    return weckd_frame_region(frame, region, (weckd_error){NULL});
 }
 
 static void geometry(void) {
@@ -152,7 +152,7 @@ static void base64(void) {
 }
 
 static bool parses(const char *text) {
-    json_t *root = weckd_json_read(text, strlen(text), "text", (weckd_why){NULL});
+    json_t *root = weckd_json_read(text, strlen(text), "text", (weckd_error){NULL});
     json_decref(root);
     return root != NULL;
 }

@@ -1,4 +1,4 @@
-/* Times the guard alone, one figure a frame in nanoseconds: time_guard FRAMES.rgb WIDTH HEIGHT COUNT
+/* Times the guard alone, nanoseconds of each frame: time_guard FRAMES.rgb WIDTH HEIGHT COUNT
  * SPDX-License-Identifier: Apache-2.0 */
 #include "guard.h"
 
@@ -19,18 +19,18 @@ int main(int argc, char **argv) {
     weckd_manifest manifest = {.contract = {.frame_width = (uint32_t)strtoul(argv[2], NULL, 10),
                                             .frame_height = (uint32_t)strtoul(argv[3], NULL, 10)}};
     size_t each = (size_t)manifest.contract.frame_width * manifest.contract.frame_height * 3;
-    weckd_guard_space *space = calloc(1, sizeof *space);
+    weckd_guard_state *state = calloc(1, sizeof *state);
     uint8_t *frame = malloc(each + 1);
     FILE *file = fopen(argv[1], "rb");
-    if (space == NULL || frame == NULL || file == NULL) {
+    if (state == NULL || frame == NULL || file == NULL) {
         return 1;
     }
     for (int i = 0; i < WECKD_GUARD_FEATURES; i++) {
         for (int j = 0; j <= i; j++) {
-            space->guard.whitening[i][j] = 1.0 / (1 + i + j);
+            state->guard.whitening[i][j] = 1.0 / (1 + i + j);
         }
     }
-    weckd_guard_place(space, &manifest);
+    weckd_guard_set_grid(state, &manifest);
     double sum = 0;
     for (int i = 0, count = atoi(argv[4]); i < count; i++) {
         if (fread(frame, 1, each, file) != each) {
@@ -38,15 +38,15 @@ int main(int argc, char **argv) {
             (void)!fread(frame, 1, each, file);
         }
         weckd_quality quality;
-        double unfamiliarity = 0;
+        double ood_score = 0;
         uint64_t start = now_ns();
-        (void)weckd_guard_look(space, frame, &quality, &unfamiliarity);
+        (void)weckd_guard_check(state, frame, &quality, &ood_score);
         printf("%llu ", (unsigned long long)(now_ns() - start));
-        sum += unfamiliarity;
+        sum += ood_score;
     }
     printf("\n");
     (void)fclose(file);
     free(frame);
-    free(space);
+    free(state);
     return sum >= 0 ? 0 : 1;
 }

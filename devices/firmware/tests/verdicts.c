@@ -3,7 +3,7 @@
  *   verdicts KEY|- LIBRARY|-
  *
  * Reads lines "check FOLDER", "signed FOLDER" (with the key), "selftest FOLDER" (the stand-in for a model) and "load BACKEND
- * FOLDER" (with the library); answers each with one line, "STATUS MESSAGE". SPDX-License-Identifier: Apache-2.0 */
+ * FOLDER" (with the library); prints one line for each, "STATUS MESSAGE". SPDX-License-Identifier: Apache-2.0 */
 #include "weckd_edge.h"
 
 #include <stdbool.h>
@@ -41,7 +41,7 @@ int main(int argc, char **argv) {
     }
     const char *key = strcmp(argv[1], "-") == 0 ? NULL : slurp(argv[1]);
     const char *library = strcmp(argv[2], "-") == 0 ? NULL : argv[2];
-    char line[4096], why[WECKD_MESSAGE_BYTES];
+    char line[4096], message[WECKD_MESSAGE_BYTES];
     while (fgets(line, sizeof line, stdin) != NULL) {
         line[strcspn(line, "\n")] = '\0';
         char *rest = strchr(line, ' ');
@@ -49,8 +49,8 @@ int main(int argc, char **argv) {
             return 2;
         }
         *rest++ = '\0';
-        why[0] = '\0';
-        weckd_options options = {.message = why};
+        message[0] = '\0';
+        weckd_options options = {.message = message};
         int status = WECKD_OK;
         if (strcmp(line, "check") == 0 || strcmp(line, "signed") == 0) {
             options.public_key_pem = strcmp(line, "signed") == 0 ? key : NULL;
@@ -68,7 +68,7 @@ int main(int argc, char **argv) {
             options.library = library;
             status = open_and_test(folder, &options, false);
         }
-        printf("%d %s\n", status, status == WECKD_OK ? "" : why);
+        printf("%d %s\n", status, status == WECKD_OK ? "" : message);
         (void)fflush(stdout);
     }
     return 0;

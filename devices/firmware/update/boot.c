@@ -1,52 +1,52 @@
 /* Before the camera starts: find a bundle that runs, and point the link at it. A store that is missing, locked, damaged, full
  * or read-only changes which bundle that is, never whether one is looked for. SPDX-License-Identifier: Apache-2.0 */
+#include "bundle_check.h"
 #include "commands.h"
+#include "log.h"
 #include "recover.h"
-#include "say.h"
 #include "store.h"
-#include "trial.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Whether the bundle that is to run may be tried once more. A start is counted before the test: whatever the test does to this
- * machine, it counts. One that cannot be counted is not made: a bundle that hangs the machine would be tried for ever. */
-static bool may_try(updater *u, store_state *state) {
-    if (!state_on_trial(state)) {
+/* Tell whether the current bundle may be started once more. A start is counted before the test: whatever the test does to
+ * this machine, it counts. One that cannot be counted is not made: a bundle that hangs the machine would be started for ever. */
+static bool may_attempt(updater *u, store_state *state) {
+    if (!state_is_unconfirmed(state)) {
         return state->current[0] != '\0';
     }
-    if (state->tries >= u->most_tries) {
-        (void)update_fail(u, WECKD_ERR_SELFTEST, "it was started %u times and never confirmed", state->tries);
+    if (state->attempts >= u->max_attempts) {
+        (void)log_fail(u, WECKD_ERR_SELFTEST, "it was started %u times and never confirmed", state->attempts);
         return false;
     }
-    state->tries++;
+    state->attempts++;
     if (store_write(u, state) == WECKD_OK) {
         return true;
     }
-    state->tries--;
-    char why[sizeof u->why];
-    memcpy(why, u->why, sizeof why);
-    (void)update_fail(u, WECKD_ERR_IO, "its start cannot be counted: %s", why);
+    state->attempts--;
+    char error[sizeof u->error];
+    memcpy(error, u->error, sizeof error);
+    (void)log_fail(u, WECKD_ERR_IO, "its start cannot be counted: %s", error);
     return false;
 }
 
-/* The bundle that was good takes the place of the one that failed. */
-static void go_back(updater *u, store_state *state, const char *id, const char *reason) {
-    bool again = strcmp(id, state->previous) == 0;
-    if (state_on_trial(state)) {
-        state_refuse(state, state->current);
+/* Replace the bundle that failed by an earlier one. */
+static void roll_back(updater *u, store_state *state, const char *id, const char *reason) {
+    bool is_previous = strcmp(id, state->previous) == 0;
+    if (state_is_unconfirmed(state)) {
+        state_reject(state, state->current);
     }
     memcpy(state->current, id, sizeof state->current);
     memcpy(state->good, id, sizeof state->good);
-    state->previous[0] = again ? '\0' : state->previous[0];
-    state->tries = 0;
+    state->previous[0] = is_previous ? '\0' : state->previous[0];
+    state->attempts = 0;
     if (store_write(u, state) == WECKD_OK) {
-        update_say("rolled back to %s: %s", id, reason);
+        log_print("rolled back to %s: %s", id, reason);
         store_clean(u, state);
     } else {
-        update_warn("%s", u->why);
-        update_say("runs %s, the last good one: %s", id, reason);
+        log_warn("%s", u->error);
+        log_print("runs %s, the last good one: %s", id, reason);
     }
 }
 
@@ -55,29 +55,37 @@ static int start_factory(updater *u) {
     if (u->factory == NULL) {
         return WECKD_ERR_LISTING;
     }
-    int status = realpath(u->factory, path) != NULL && strlen(path) < UPDATE_PATH_BYTES
-                     ? trial_run(u, path, 0)
-                     : update_fail(u, WECKD_ERR_LISTING, "there is no bundle");
-    status = status != WECKD_OK ? status : store_point(u, path);
-    if (status == WECKD_OK) {
-        update_say("runs %.500s, which is not of the store", path);
-    } else {
-        update_warn("%.300s: %s", u->factory, u->why);
+    int status = WECKD_OK;
+    if (realpath(u->factory, path) == NULL || strlen(path) >= UPDATE_PATH_BYTES) {
+        status = log_fail(u, WECKD_ERR_LISTING, "there is no bundle");
+        goto failed;
     }
+    status = bundle_selftest(u, path, 0);
+    if (status != WECKD_OK) {
+        goto failed;
+    }
+    status = store_set_link(u, path);
+    if (status != WECKD_OK) {
+        goto failed;
+    }
+    log_print("runs %.500s, which is not of the store", path);
+    return WECKD_OK;
+failed:
+    log_warn("%.300s: %s", u->factory, u->error);
     return status;
 }
 
-/* The bundles to be started in turn, each once. One that may not be tried comes last: for where no other runs. */
-static size_t line_up(const store_state *state, bool may_try_current, bundle_id order[3]) {
+/* List the bundles to start, each once. A current one that may not be attempted comes last: for where no other runs. */
+static size_t list_candidates(const store_state *state, bool may_attempt_current, bundle_id candidates[3]) {
     const bundle_id *const wanted[] = {&state->current, &state->good, &state->previous, &state->current};
     size_t count = 0;
-    for (size_t i = may_try_current ? 0 : 1; i < 4; i++) {
+    for (size_t i = may_attempt_current ? 0 : 1; i < 4; i++) {
         bool skip = (*wanted[i])[0] == '\0';
         for (size_t k = 0; k < count; k++) {
-            skip = skip || strcmp(order[k], *wanted[i]) == 0;
+            skip = skip || strcmp(candidates[k], *wanted[i]) == 0;
         }
         if (!skip) {
-            memcpy(order[count++], *wanted[i], sizeof(bundle_id));
+            memcpy(candidates[count++], *wanted[i], sizeof(bundle_id));
         }
     }
     return count;
@@ -87,47 +95,48 @@ int update_boot(updater *u) {
     store_state state;
     recovered how = recover_read(u, &state);
     if (how == RECOVER_READ) {
-        store_clean(u, &state); /* what was left half done may be what fills the disk */
-    } else if (how == RECOVER_MADE_ASIDE) {
+        store_clean(u, &state); /* an interrupted installation may fill the disk */
+    } else if (how == RECOVER_REBUILT_UNSAVED) {
         store_unlock(u); /* nothing is written */
     }
-    bool may = may_try(u, &state), spent = state_on_trial(&state) && state.tries >= u->most_tries;
-    char reason[sizeof u->why] = "";
-    if (!may) {
-        memcpy(reason, u->why, sizeof reason);
+    bool can_attempt = may_attempt(u, &state);
+    bool is_exhausted = state_is_unconfirmed(&state) && state.attempts >= u->max_attempts;
+    char reason[sizeof u->error] = "";
+    if (!can_attempt) {
+        memcpy(reason, u->error, sizeof reason);
         if (state.current[0] != '\0' || u->factory != NULL) {
-            update_warn("%.16s%s%s", state.current, state.current[0] == '\0' ? "" : ": ", reason);
+            log_warn("%.16s%s%s", state.current, state.current[0] == '\0' ? "" : ": ", reason);
         }
     }
-    bundle_id order[3];
-    size_t count = line_up(&state, may, order);
+    bundle_id candidates[3];
+    size_t count = list_candidates(&state, can_attempt, candidates);
     for (size_t i = 0; i < count; i++) {
         char path[UPDATE_PATH_BYTES];
-        if (store_path(u, "bundles/", order[i], path) != WECKD_OK || trial_run(u, path, 0) != WECKD_OK) {
-            update_warn("%.16s: %s", order[i], u->why);
+        if (store_path(u, "bundles/", candidates[i], path) != WECKD_OK || bundle_selftest(u, path, 0) != WECKD_OK) {
+            log_warn("%.16s: %s", candidates[i], u->error);
             if (reason[0] == '\0') {
-                memcpy(reason, u->why, sizeof reason);
+                memcpy(reason, u->error, sizeof reason);
             }
             continue;
         }
-        if (store_point(u, path) != WECKD_OK) {
+        if (store_set_link(u, path) != WECKD_OK) {
             return WECKD_ERR_IO; /* no fault of the bundle */
         }
-        if (strcmp(order[i], state.current) == 0) {
-            if (how == RECOVER_MADE && !state_on_trial(&state) && store_write(u, &state) != WECKD_OK) {
-                update_warn("%s", u->why);
+        if (strcmp(candidates[i], state.current) == 0) {
+            if (how == RECOVER_REBUILT && !state_is_unconfirmed(&state) && store_write(u, &state) != WECKD_OK) {
+                log_warn("%s", u->error);
             }
-            update_say("runs %s%s", order[i], state_on_trial(&state) ? " on trial" : "");
-        } else if (may || spent) {
-            go_back(u, &state, order[i], reason);
+            log_print("runs %s%s", candidates[i], state_is_unconfirmed(&state) ? ", not confirmed yet" : "");
+        } else if (can_attempt || is_exhausted) {
+            roll_back(u, &state, candidates[i], reason);
         } else {
-            update_say("runs %s, the last good one: %s", order[i], reason);
+            log_print("runs %s, the last good one: %s", candidates[i], reason);
         }
         return WECKD_OK;
     }
     int status = start_factory(u);
     if (status != WECKD_OK) {
-        memcpy(u->why, reason, sizeof reason);
+        memcpy(u->error, reason, sizeof reason);
     }
     return status;
 }

@@ -12,7 +12,7 @@
 static const int ENDINGS[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
 #define ENDING_COUNT (sizeof ENDINGS / sizeof ENDINGS[0])
 
-static volatile sig_atomic_t group; /* of the child that works at this moment; 0: none does */
+static volatile sig_atomic_t group; /* of the running child; 0: there is none */
 
 int64_t child_now_ms(void) {
     struct timespec now;
@@ -20,7 +20,7 @@ int64_t child_now_ms(void) {
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-void child_nap(void) {
+void child_sleep(void) {
     const struct timespec nap = {.tv_nsec = 2000000};
     (void)nanosleep(&nap, NULL);
 }
@@ -32,7 +32,7 @@ static void end_both(int signal_number) {
     _exit(128 + signal_number);
 }
 
-void child_end_with_me(void) {
+void child_handle_signals(void) {
     struct sigaction action = {.sa_handler = end_both};
     for (size_t i = 0; i < ENDING_COUNT; i++) {
         struct sigaction before;
@@ -41,11 +41,11 @@ void child_end_with_me(void) {
         }
     }
     (void)signal(SIGCHLD, SIG_DFL); /* whoever started us may ignore it, and then no child could be waited for */
-    (void)signal(SIGPIPE, SIG_IGN); /* that nobody reads what is said ends nothing */
+    (void)signal(SIGPIPE, SIG_IGN); /* a closed output ends nothing */
     (void)signal(SIGXFSZ, SIG_IGN);
 }
 
-static void set_signals_back(void) {
+static void reset_signals(void) {
     for (size_t i = 0; i < ENDING_COUNT; i++) {
         (void)signal(ENDINGS[i], SIG_DFL);
     }
@@ -66,13 +66,13 @@ pid_t child_start(updater *u) {
         (void)setpgid(0, 0);
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent) {
-            _exit(1); /* it died before it could be asked to tell */
+            _exit(1); /* it died before the line above */
         }
         if (u->lock_fd >= 0) {
-            (void)close(u->lock_fd); /* whatever becomes of this process, it keeps nobody out of the store */
+            (void)close(u->lock_fd); /* whatever becomes of this process, it does not hold the lock */
             u->lock_fd = -1;
         }
-        set_signals_back();
+        reset_signals();
     } else if (child > 0) {
         (void)setpgid(child, child);
         group = child;
@@ -81,9 +81,9 @@ pid_t child_start(updater *u) {
     return child;
 }
 
-bool child_end(pid_t child, int64_t end_ms, int *how) {
+bool child_end(pid_t child, int64_t end_ms, int *wait_status) {
     bool ended = false;
-    *how = 0;
+    *wait_status = 0;
     for (;;) {
         siginfo_t about = {.si_pid = 0};
         int status = waitid(P_PID, (id_t)child, &about, WEXITED | WNOHANG | WNOWAIT);
@@ -91,15 +91,15 @@ bool child_end(pid_t child, int64_t end_ms, int *how) {
         if (ended || (status != 0 && errno != EINTR) || child_now_ms() >= end_ms) {
             break;
         }
-        child_nap();
+        child_sleep();
     }
-    /* Its number is not given away before it is waited for. */
+    /* Its process id is not reused before it is waited for. */
     (void)kill(-child, SIGKILL);
     (void)kill(child, SIGKILL);
     group = 0;
     int64_t grace_ms = child_now_ms() + CHILD_GRACE_S * 1000;
-    while (waitpid(child, how, WNOHANG) == 0 && child_now_ms() < grace_ms) {
-        child_nap(); /* a process inside a call to a broken disk dies only when that call ends, if ever */
+    while (waitpid(child, wait_status, WNOHANG) == 0 && child_now_ms() < grace_ms) {
+        child_sleep(); /* a process inside a call to a broken disk dies only when that call ends, if ever */
     }
     return ended;
 }

@@ -4,7 +4,7 @@
 
 #include "update.h"
 
-int update_install(updater *u, const char *source);
+int update_install(updater *u);
 int update_boot(updater *u);
 int update_confirm(updater *u);
 int update_rollback(updater *u);

@@ -2,9 +2,9 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "child.h"
 #include "commands.h"
-#include "say.h"
+#include "file_io.h"
+#include "log.h"
 #include "store.h"
-#include "tree.h"
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -14,41 +14,45 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define MAX_SECONDS 86400
+#define MAX_ATTEMPTS 86400
+#define MAX_MIB (1ul << 20)
+
 static const char USAGE[] =
     "usage: weckd-update install TAR|FOLDER | boot | confirm | rollback | status   --store DIR (--key PEM | --unsigned)\n"
-    "  --store DIR       where bundles are kept; a folder of its own\n"
+    "  --store DIR       folder of the bundles; of weckd-update alone\n"
     "  --run DIR         where `boot` makes the link `current` to the bundle that runs; a folder in memory (/run/weckd)\n"
-    "  --factory FOLDER  a bundle outside the store, which `boot` takes where none of the store runs\n"
-    "  --key PEM         public key; only bundles that its owner signed are taken\n"
-    "  --unsigned        take any bundle that is whole: for trying out\n"
+    "  --factory FOLDER  a bundle outside the store, which `boot` starts where none of the store runs\n"
+    "  --key PEM         public key; only bundles that its owner signed are accepted\n"
+    "  --unsigned        accept bundles without a signature: for trying out\n"
     "  --prepare FILE    program run with a staged bundle's folder before its self-test, such as one that builds an engine\n"
     "  --prepare-timeout S  seconds that it may take (1800)\n"
     "  --backend NAME    what runs the self-test; --library FILE: its runtime library\n"
-    "  --tries N         starts of a bundle before it must be confirmed (3)\n"
+    "  --max-attempts N  starts of a bundle before it must be confirmed (3)\n"
     "  --timeout S       seconds that one self-test may take (120)\n"
-    "  --wait S          seconds to wait for another weckd-update; then boot goes on without it, the others fail (30)\n"
-    "  --most-mib N      size of an unpacked bundle that is still taken (1024)\n"
-    "  --again           take a bundle that was given up on this device before\n"
+    "  --lock-timeout S  seconds to wait for another weckd-update; then boot goes on without the lock, the others fail (30)\n"
+    "  --max-mib N       largest unpacked bundle that is accepted, MiB (1024)\n"
+    "  --retry-rejected  install a bundle that was rejected on this device before\n"
     "exit codes: 0 done (boot: a bundle runs, perhaps an earlier one), 1 failed, 2 wrong request\n";
 
-static int wrong(const char *what) {
-    (void)fprintf(stderr, "error: %s\n%s", what, USAGE);
+static int usage_error(const char *message) {
+    (void)fprintf(stderr, "error: %s\n%s", message, USAGE);
     return 2;
 }
 
-static bool read_number(const char *text, unsigned long most, uint32_t *value) {
+static bool read_number(const char *text, unsigned long max, uint32_t *value) {
     char *end = NULL;
     unsigned long number = strtoul(text, &end, 10);
     *value = (uint32_t)number;
-    return text[0] >= '0' && text[0] <= '9' && *end == '\0' && number >= 1 && number <= most;
+    return text[0] >= '0' && text[0] <= '9' && *end == '\0' && number >= 1 && number <= max;
 }
 
-/* false: no plain file of at most 4 KiB. */
+/* false: no plain file of less than 4 KiB. */
 static bool read_key(const char *path, char key[4096]) {
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe is not waited for */
     struct stat about;
-    bool plain = fd >= 0 && fstat(fd, &about) == 0 && S_ISREG(about.st_mode);
-    ssize_t bytes = plain ? tree_read(fd, key, 4096) : -1;
+    bool is_plain = fd >= 0 && fstat(fd, &about) == 0 && S_ISREG(about.st_mode);
+    ssize_t bytes = is_plain ? weckd_read_all(fd, key, 4096) : -1;
     if (fd >= 0) {
         (void)close(fd);
     }
@@ -56,46 +60,66 @@ static bool read_key(const char *path, char key[4096]) {
     return bytes > 0 && bytes < 4096 && strlen(key) == (size_t)bytes;
 }
 
-static int run_install(updater *u, const char *source) {
+static int run_install(updater *u) {
     int status = store_open(u, true);
-    status = status != WECKD_OK ? status : store_lock(u, 0);
-    return status != WECKD_OK ? status : update_install(u, source);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    status = store_lock(u, 0);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    return update_install(u);
 }
 
-/* Run a command that changes the store: it must be there, and be ours. */
+/* Run a command that changes the store: it must be there, and be locked. */
 static int run_locked(updater *u, int (*command)(updater *u)) {
     int status = store_open(u, false);
-    status = status != WECKD_OK ? status : store_lock(u, u->wait_s);
-    return status != WECKD_OK ? status : command(u);
-}
-
-/* Run a command that is of use without changing anything. */
-static int run_anyway(updater *u, int (*command)(updater *u)) {
-    if (store_open(u, false) == WECKD_OK && store_lock(u, u->wait_s) != WECKD_OK) {
-        update_warn("%s", u->why);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    status = store_lock(u, u->lock_timeout_s);
+    if (status != WECKD_OK) {
+        return status;
     }
     return command(u);
 }
 
-static const char *const COMMANDS[] = {"install", "boot", "confirm", "rollback", "status"};
-
-static int run(updater *u, size_t command, const char *source) {
-    int status = WECKD_OK;
-    switch (command) {
-    case 0: status = run_install(u, source); break;
-    case 1: status = run_anyway(u, update_boot); break;
-    case 2: status = run_locked(u, update_confirm); break;
-    case 3: status = run_locked(u, update_rollback); break;
-    default: status = run_anyway(u, update_status); break;
+/* Run a command that is of use also where nothing can be changed. */
+static int run_unlocked(updater *u, int (*command)(updater *u)) {
+    if (store_open(u, false) == WECKD_OK && store_lock(u, u->lock_timeout_s) != WECKD_OK) {
+        log_warn("%s", u->error);
     }
-    store_close(u);
-    if (status != WECKD_OK) {
-        (void)fprintf(stderr, "error: %s\n", u->why);
-    }
-    return status == WECKD_OK ? 0 : 1;
+    return command(u);
 }
 
-/* What is opened later must not get the number of standard output, or of standard error: what is said would go there. */
+static int run_boot(updater *u) { return run_unlocked(u, update_boot); }
+static int run_confirm(updater *u) { return run_locked(u, update_confirm); }
+static int run_rollback(updater *u) { return run_locked(u, update_rollback); }
+static int run_status(updater *u) { return run_unlocked(u, update_status); }
+
+static const struct command {
+    const char *name;
+    int arguments;
+    int (*run)(updater *u);
+} COMMANDS[] = {
+    {"install", 1, run_install},
+    {"boot", 0, run_boot},
+    {"confirm", 0, run_confirm},
+    {"rollback", 0, run_rollback},
+    {"status", 0, run_status},
+};
+
+static const struct command *find_command(const char *name) {
+    for (size_t i = 0; i < sizeof COMMANDS / sizeof COMMANDS[0]; i++) {
+        if (strcmp(name, COMMANDS[i].name) == 0) {
+            return &COMMANDS[i];
+        }
+    }
+    return NULL;
+}
+
+/* What is opened later must not get the number of standard output, or of standard error: it would be printed into. */
 static void hold_standard_files(void) {
     int fd = open("/dev/null", O_RDWR);
     while (fd >= 0 && fd <= STDERR_FILENO) {
@@ -106,64 +130,138 @@ static void hold_standard_files(void) {
     }
 }
 
-int main(int argc, char **argv) {
+enum option_code {
+    OPTION_STORE = 256, /* beyond every letter */
+    OPTION_RUN,
+    OPTION_FACTORY,
+    OPTION_KEY,
+    OPTION_UNSIGNED,
+    OPTION_PREPARE,
+    OPTION_PREPARE_TIMEOUT,
+    OPTION_BACKEND,
+    OPTION_LIBRARY,
+    OPTION_MAX_ATTEMPTS,
+    OPTION_TIMEOUT,
+    OPTION_LOCK_TIMEOUT,
+    OPTION_MAX_MIB,
+    OPTION_RETRY_REJECTED,
+    OPTION_HELP,
+};
+
+static const struct option OPTIONS[] = {
+    {"store", required_argument, NULL, OPTION_STORE},
+    {"run", required_argument, NULL, OPTION_RUN},
+    {"factory", required_argument, NULL, OPTION_FACTORY},
+    {"key", required_argument, NULL, OPTION_KEY},
+    {"unsigned", no_argument, NULL, OPTION_UNSIGNED},
+    {"prepare", required_argument, NULL, OPTION_PREPARE},
+    {"prepare-timeout", required_argument, NULL, OPTION_PREPARE_TIMEOUT},
+    {"backend", required_argument, NULL, OPTION_BACKEND},
+    {"library", required_argument, NULL, OPTION_LIBRARY},
+    {"max-attempts", required_argument, NULL, OPTION_MAX_ATTEMPTS},
+    {"timeout", required_argument, NULL, OPTION_TIMEOUT},
+    {"lock-timeout", required_argument, NULL, OPTION_LOCK_TIMEOUT},
+    {"max-mib", required_argument, NULL, OPTION_MAX_MIB},
+    {"retry-rejected", no_argument, NULL, OPTION_RETRY_REJECTED},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+#define GO_ON (-1)
+
+/* Read the options into `u`, and the owner's key. GO_ON, or the exit code where the program ends here. */
+static int read_options(updater *u, int argc, char **argv) {
     static char key[4096];
-    static updater u = {.store_fd = -1, .lock_fd = -1, .run = "/run/weckd", .most_tries = 3, .wait_s = 30, .timeout_s = 120,
-                        .prepare_s = 1800, .most_mib = 1024};
-    static const struct option options[] = {
-        {"store", required_argument, NULL, 's'},    {"run", required_argument, NULL, 'r'},
-        {"factory", required_argument, NULL, 'f'},  {"key", required_argument, NULL, 'k'},
-        {"unsigned", no_argument, NULL, 'u'},       {"prepare", required_argument, NULL, 'p'},
-        {"backend", required_argument, NULL, 'b'},  {"library", required_argument, NULL, 'l'},
-        {"tries", required_argument, NULL, 't'},    {"timeout", required_argument, NULL, 'o'},
-        {"wait", required_argument, NULL, 'w'},     {"prepare-timeout", required_argument, NULL, 'e'},
-        {"most-mib", required_argument, NULL, 'm'}, {"again", no_argument, NULL, 'a'},
-        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
-    };
-    bool is_unsigned = false, good = true;
-    hold_standard_files();
-    child_end_with_me();
-    for (int option = 0; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+    bool is_unsigned = false;
+    for (int option = 0; (option = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1;) {
+        bool is_valid = true;
         switch (option) {
-        case 's': u.store = optarg; break;
-        case 'r': u.run = optarg; break;
-        case 'f': u.factory = optarg; break;
-        case 'k':
-            if (!read_key(optarg, key)) {
-                return wrong("--key: expected a PEM file of less than 4 KiB");
-            }
-            u.key_pem = key;
+        case OPTION_STORE:
+            u->store = optarg;
             break;
-        case 'u': is_unsigned = true; break;
-        case 'p': u.prepare = optarg; break;
-        case 'b': u.backend = optarg; break;
-        case 'l': u.library = optarg; break;
-        case 'a': u.again = true; break;
-        case 't': good = good && read_number(optarg, 86400, &u.most_tries); break;
-        case 'o': good = good && read_number(optarg, 86400, &u.timeout_s); break;
-        case 'w': good = good && read_number(optarg, 86400, &u.wait_s); break;
-        case 'e': good = good && read_number(optarg, 86400, &u.prepare_s); break;
-        case 'm': good = good && read_number(optarg, 1ul << 20, &u.most_mib); break;
-        case 'h': printf("%s", USAGE); return 0;
-        default: return wrong("unknown option");
+        case OPTION_RUN:
+            u->run = optarg;
+            break;
+        case OPTION_FACTORY:
+            u->factory = optarg;
+            break;
+        case OPTION_KEY:
+            if (!read_key(optarg, key)) {
+                return usage_error("--key: expected a PEM file of less than 4 KiB");
+            }
+            u->key_pem = key;
+            break;
+        case OPTION_UNSIGNED:
+            is_unsigned = true;
+            break;
+        case OPTION_PREPARE:
+            u->prepare = optarg;
+            break;
+        case OPTION_PREPARE_TIMEOUT:
+            is_valid = read_number(optarg, MAX_SECONDS, &u->prepare_timeout_s);
+            break;
+        case OPTION_BACKEND:
+            u->backend = optarg;
+            break;
+        case OPTION_LIBRARY:
+            u->library = optarg;
+            break;
+        case OPTION_MAX_ATTEMPTS:
+            is_valid = read_number(optarg, MAX_ATTEMPTS, &u->max_attempts);
+            break;
+        case OPTION_TIMEOUT:
+            is_valid = read_number(optarg, MAX_SECONDS, &u->timeout_s);
+            break;
+        case OPTION_LOCK_TIMEOUT:
+            is_valid = read_number(optarg, MAX_SECONDS, &u->lock_timeout_s);
+            break;
+        case OPTION_MAX_MIB:
+            is_valid = read_number(optarg, MAX_MIB, &u->max_mib);
+            break;
+        case OPTION_RETRY_REJECTED:
+            u->retry_rejected = true;
+            break;
+        case OPTION_HELP:
+        case 'h':
+            printf("%s", USAGE);
+            return 0;
+        default:
+            return usage_error("unknown option");
+        }
+        if (!is_valid) {
+            return usage_error("--max-attempts, --timeout, --lock-timeout, --prepare-timeout and --max-mib: expected a number of "
+                               "at least 1");
         }
     }
-    if (!good) {
-        return wrong("--tries, --timeout, --wait, --prepare-timeout and --most-mib: expected a number of at least 1");
+    if (u->store == NULL || (u->key_pem == NULL) != is_unsigned) {
+        return usage_error("expected --store, and either --key or --unsigned");
     }
-    size_t command = 0, known = sizeof COMMANDS / sizeof COMMANDS[0];
-    while (optind < argc && command < known && strcmp(argv[optind], COMMANDS[command]) != 0) {
-        command++;
+    return GO_ON;
+}
+
+int main(int argc, char **argv) {
+    static updater u = {.store_fd = -1, .lock_fd = -1, .run = "/run/weckd", .max_attempts = 3, .lock_timeout_s = 30,
+                        .timeout_s = 120, .prepare_timeout_s = 1800, .max_mib = 1024};
+    hold_standard_files();
+    child_handle_signals();
+    int code = read_options(&u, argc, argv);
+    if (code != GO_ON) {
+        return code;
     }
-    if (optind >= argc || command == known) {
-        return wrong("expected one of install, boot, confirm, rollback, status");
+    const struct command *command = optind < argc ? find_command(argv[optind]) : NULL;
+    if (command == NULL) {
+        return usage_error("expected one of install, boot, confirm, rollback, status");
     }
-    if (argc - optind != (command == 0 ? 2 : 1)) {
-        return wrong(command == 0 ? "install: expected one tar or folder" : "more arguments than the command takes");
+    if (argc - optind != 1 + command->arguments) {
+        return usage_error(command->arguments == 1 ? "install: expected one tar or folder" : "more arguments than the command takes");
     }
-    if (u.store == NULL || (u.key_pem == NULL) != is_unsigned) {
-        return wrong("expected --store, and either --key or --unsigned");
-    }
+    u.source = argv[optind + 1];
     (void)umask(022); /* whoever runs the camera may read */
-    return run(&u, command, argv[optind + 1]);
+    int status = command->run(&u);
+    store_close(&u);
+    if (status != WECKD_OK) {
+        (void)fprintf(stderr, "error: %s\n", u.error);
+        return 1;
+    }
+    return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "recover.h"
 
-#include "say.h"
-#include "trial.h"
+#include "bundle_check.h"
+#include "log.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -14,21 +14,21 @@ typedef struct found_bundle {
     uint64_t version;
 } found_bundle;
 
-/* Every proved bundle of the store, from the newest on. */
-static size_t find_bundles(updater *u, found_bundle found[RECOVER_MOST]) {
+/* Every verified bundle of the store, from the newest on. */
+static size_t find_bundles(updater *u, found_bundle found[RECOVER_MAX]) {
     int fd = openat(u->store_fd, "bundles", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *folder = fd < 0 ? NULL : fdopendir(fd);
     size_t count = 0, seen = 0;
     const struct dirent *entry = NULL;
-    while (folder != NULL && seen < RECOVER_MOST && (entry = readdir(folder)) != NULL) {
+    while (folder != NULL && seen < RECOVER_MAX && (entry = readdir(folder)) != NULL) {
         weckd_contract contract;
         char path[UPDATE_PATH_BYTES];
         if (!state_is_id(entry->d_name)) {
             continue;
         }
         seen++;
-        if (store_path(u, "bundles/", entry->d_name, path) != WECKD_OK || trial_prove(u, path, 0, &contract) != WECKD_OK) {
-            update_warn("%.16s: %s", entry->d_name, u->why);
+        if (store_path(u, "bundles/", entry->d_name, path) != WECKD_OK || bundle_verify(u, path, 0, &contract) != WECKD_OK) {
+            log_warn("%.16s: %s", entry->d_name, u->error);
             continue;
         }
         size_t at = count++;
@@ -56,18 +56,18 @@ recovered recover_read(updater *u, store_state *state) {
         return RECOVER_READ;
     }
     if (status != WECKD_ERR_LISTING) {
-        update_warn("%s; looking for bundles", u->why);
+        log_warn("%s; looking for bundles", u->error);
     }
-    found_bundle found[RECOVER_MOST];
+    found_bundle found[RECOVER_MAX];
     size_t count = find_bundles(u, found);
     memset(state, 0, sizeof *state);
     if (count == 0) {
-        (void)update_fail(u, WECKD_ERR_LISTING, "%.300s: holds no bundle that can be used; install one", u->store);
+        (void)log_fail(u, WECKD_ERR_LISTING, "%.300s: holds no bundle that can be used; install one", u->store);
         return RECOVER_NONE;
     }
     memcpy(state->current, found[0].id, sizeof state->current);
     memcpy(state->good, found[count > 1 ? 1 : 0].id, sizeof state->good);
     memcpy(state->previous, count > 2 ? found[2].id : "", count > 2 ? sizeof state->previous : 1);
-    state->floor = found[0].version;
-    return status == WECKD_ERR_IO ? RECOVER_MADE_ASIDE : RECOVER_MADE;
+    state->min_version = found[0].version;
+    return status == WECKD_ERR_IO ? RECOVER_REBUILT_UNSAVED : RECOVER_REBUILT;
 }

@@ -1,8 +1,8 @@
 /* What is in the store. SPDX-License-Identifier: Apache-2.0 */
+#include "bundle_check.h"
 #include "commands.h"
-#include "say.h"
+#include "log.h"
 #include "store.h"
-#include "trial.h"
 
 #include <stdio.h>
 
@@ -10,11 +10,11 @@ static void show(updater *u, const char *what, const char *id) {
     weckd_contract contract;
     char path[UPDATE_PATH_BYTES];
     if (id[0] == '\0') {
-        update_say("%s -", what);
-    } else if (store_path(u, "bundles/", id, path) == WECKD_OK && trial_prove(u, path, 0, &contract) == WECKD_OK) {
-        update_say("%s %s version %llu %s %s", what, id, (unsigned long long)contract.version, contract.device, contract.name);
+        log_print("%s -", what);
+    } else if (store_path(u, "bundles/", id, path) == WECKD_OK && bundle_verify(u, path, 0, &contract) == WECKD_OK) {
+        log_print("%s %s version %llu %s %s", what, id, (unsigned long long)contract.version, contract.device, contract.name);
     } else {
-        update_say("%s %s DAMAGED", what, id);
+        log_print("%s %s DAMAGED", what, id);
     }
 }
 
@@ -26,17 +26,17 @@ int update_status(updater *u) {
     if (status != WECKD_OK) {
         return status;
     }
-    store_pointed(u, running);
+    store_read_link(u, running);
     store_running(u, id);
     show(u, "current", state.current);
     show(u, "good", state.good);
     show(u, "previous", state.previous);
-    update_say("runs %s", id[0] != '\0' ? id : running[0] != '\0' ? running : "-");
-    for (uint32_t i = 0; i < state.refused_count; i++) {
-        update_say("refused %s", state.refused[i]);
+    log_print("runs %s", id[0] != '\0' ? id : running[0] != '\0' ? running : "-");
+    for (uint32_t i = 0; i < state.rejected_count; i++) {
+        log_print("rejected %s", state.rejected[i]);
     }
-    update_say("trial %s", state_on_trial(&state) ? "yes" : "no");
-    update_say("tries %u of %u", state.tries, u->most_tries);
-    update_say("lowest version %llu", (unsigned long long)state.floor);
-    return fflush(stdout) == 0 && ferror(stdout) == 0 ? WECKD_OK : update_fail(u, WECKD_ERR_IO, "the answer cannot be written");
+    log_print("confirmed %s", state_is_unconfirmed(&state) ? "no" : "yes");
+    log_print("attempts %u of %u", state.attempts, u->max_attempts);
+    log_print("lowest version %llu", (unsigned long long)state.min_version);
+    return fflush(stdout) == 0 && ferror(stdout) == 0 ? WECKD_OK : log_fail(u, WECKD_ERR_IO, "the status cannot be written");
 }

@@ -2,7 +2,8 @@
 #include "store.h"
 
 #include "child.h"
-#include "say.h"
+#include "file_io.h"
+#include "log.h"
 #include "tree.h"
 
 #include <dirent.h>
@@ -20,7 +21,7 @@
 int store_open(updater *u, bool make) {
     u->store_fd = open(u->store, FOLDER);
     if (u->store_fd < 0 && errno == ENOENT && !make) {
-        return update_fail(u, WECKD_ERR_LISTING, "%.300s: there is no store; install a bundle", u->store);
+        return log_fail(u, WECKD_ERR_LISTING, "%.300s: there is no store; install a bundle", u->store);
     }
     if (u->store_fd < 0 && errno == ENOENT && mkdir(u->store, 0755) == 0) {
         u->store_fd = open(u->store, FOLDER);
@@ -35,7 +36,7 @@ int store_open(updater *u, bool make) {
         errno = path != NULL ? ENAMETOOLONG : errno;
         free(path);
         store_close(u);
-        return update_fail(u, WECKD_ERR_IO, "%.300s: the store cannot be opened (%s)", u->store, strerror(errno));
+        return log_fail(u, WECKD_ERR_IO, "%.300s: the store cannot be opened (%s)", u->store, strerror(errno));
     }
     memcpy(u->root, path, strlen(path) + 1);
     free(path);
@@ -45,25 +46,25 @@ int store_open(updater *u, bool make) {
 int store_lock(updater *u, uint32_t seconds) {
     u->lock_fd = openat(u->store_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
     if (u->lock_fd < 0) {
-        int kept = errno;
+        int saved_errno = errno;
         u->lock_fd = openat(u->store_fd, "lock", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         if (u->lock_fd < 0) {
-            return update_fail(u, WECKD_ERR_IO, "%.300s: the store cannot be locked (%s)", u->store, strerror(kept));
+            return log_fail(u, WECKD_ERR_IO, "%.300s: the store cannot be locked (%s)", u->store, strerror(saved_errno));
         }
-        update_warn("%.300s: the store cannot be written (%s)", u->store, strerror(kept));
+        log_warn("%.300s: the store cannot be written (%s)", u->store, strerror(saved_errno));
     }
     int64_t end_ms = child_now_ms() + (int64_t)seconds * 1000;
     while (flock(u->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        int kept = errno;
-        if (kept == EWOULDBLOCK && child_now_ms() < end_ms) {
-            child_nap();
+        int saved_errno = errno;
+        if (saved_errno == EWOULDBLOCK && child_now_ms() < end_ms) {
+            child_sleep();
             continue;
         }
         store_unlock(u);
-        return kept == EWOULDBLOCK ? update_fail(u, WECKD_ERR_BUSY, "%.300s: another weckd-update is at work; try again later",
+        return saved_errno == EWOULDBLOCK ? log_fail(u, WECKD_ERR_BUSY, "%.300s: another weckd-update is at work; try again later",
                                                  u->store)
-                                   : update_fail(u, WECKD_ERR_IO, "%.300s: the store cannot be locked (%s)", u->store,
-                                                 strerror(kept));
+                                   : log_fail(u, WECKD_ERR_IO, "%.300s: the store cannot be locked (%s)", u->store,
+                                                 strerror(saved_errno));
     }
     return WECKD_OK;
 }
@@ -76,52 +77,52 @@ void store_unlock(updater *u) {
 }
 
 void store_close(updater *u) {
-    int kept = errno;
+    int saved_errno = errno;
     store_unlock(u);
     if (u->store_fd >= 0) {
         (void)close(u->store_fd);
         u->store_fd = -1;
     }
-    errno = kept;
+    errno = saved_errno;
 }
 
-/* What a worn disk, or somebody's hand, left there is damaged, and is replaced; a system that has no room for one more open
- * file is not. */
+/* What a worn disk, or somebody's hand, left there is damage, and the state is replaced; that the system cannot open one more
+ * file is no damage. */
 static bool is_damage(int error) { return error == EIO || error == ELOOP || error == EISDIR || error == ENXIO || error == EUCLEAN; }
 
 int store_read(updater *u, store_state *state) {
     memset(state, 0, sizeof *state);
     char text[STATE_BYTES + 1];
     int fd = openat(u->store_fd, "state", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    ssize_t bytes = fd < 0 ? -1 : tree_read(fd, text, STATE_BYTES);
-    int kept = errno;
+    ssize_t bytes = fd < 0 ? -1 : weckd_read_all(fd, text, STATE_BYTES);
+    int saved_errno = errno;
     if (fd >= 0) {
         (void)close(fd);
     }
     if (bytes < 0) {
-        return update_fail(u, kept == ENOENT ? WECKD_ERR_LISTING : is_damage(kept) ? WECKD_ERR_FORMAT : WECKD_ERR_IO,
-                           "%.300s/state: cannot be read (%s)", u->store, strerror(kept));
+        return log_fail(u, saved_errno == ENOENT ? WECKD_ERR_LISTING : is_damage(saved_errno) ? WECKD_ERR_FORMAT : WECKD_ERR_IO,
+                           "%.300s/state: cannot be read (%s)", u->store, strerror(saved_errno));
     }
     return state_parse(text, (size_t)bytes, state) ? WECKD_OK
-                                                   : update_fail(u, WECKD_ERR_FORMAT, "%.300s/state: damaged", u->store);
+                                                   : log_fail(u, WECKD_ERR_FORMAT, "%.300s/state: damaged", u->store);
 }
 
 int store_write(updater *u, const store_state *state) {
     if (u->lock_fd < 0) {
-        return update_fail(u, WECKD_ERR_BUSY, "%.300s/state: is not written, as the store is not locked", u->store);
+        return log_fail(u, WECKD_ERR_BUSY, "%.300s/state: is not written, as the store is not locked", u->store);
     }
     char text[STATE_BYTES];
     size_t bytes = state_print(state, text);
     int fd = openat(u->store_fd, "state.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
     bool good = fd >= 0 && tree_write(fd, text, bytes) && fsync(fd) == 0;
-    int kept = errno;
+    int saved_errno = errno;
     if (fd >= 0 && close(fd) != 0 && good) {
-        kept = errno;
+        saved_errno = errno;
         good = false;
     }
-    errno = kept;
+    errno = saved_errno;
     if (!good || renameat(u->store_fd, "state.new", u->store_fd, "state") != 0 || fsync(u->store_fd) != 0) {
-        return update_fail(u, WECKD_ERR_IO, "%.300s/state: cannot be written (%s)", u->store, strerror(errno));
+        return log_fail(u, WECKD_ERR_IO, "%.300s/state: cannot be written (%s)", u->store, strerror(errno));
     }
     return WECKD_OK;
 }
@@ -152,10 +153,10 @@ void store_clean(updater *u, const store_state *state) {
 int store_path(updater *u, const char *below, const char *name, char path[UPDATE_PATH_BYTES]) {
     int length = snprintf(path, UPDATE_PATH_BYTES, "%s/%s%s", u->root, below, name);
     return length > 0 && length < UPDATE_PATH_BYTES ? WECKD_OK
-                                                    : update_fail(u, WECKD_ERR_LIMIT, "the store's path is too long");
+                                                    : log_fail(u, WECKD_ERR_LIMIT, "the store's path is too long");
 }
 
-void store_pointed(updater *u, char path[UPDATE_PATH_BYTES]) {
+void store_read_link(updater *u, char path[UPDATE_PATH_BYTES]) {
     char link[UPDATE_PATH_BYTES];
     int length = snprintf(link, sizeof link, "%s/current", u->run);
     ssize_t bytes = length < 0 || length >= (int)sizeof link ? -1 : readlink(link, path, UPDATE_PATH_BYTES - 1);
@@ -164,7 +165,7 @@ void store_pointed(updater *u, char path[UPDATE_PATH_BYTES]) {
 
 void store_running(updater *u, bundle_id id) {
     char path[UPDATE_PATH_BYTES], expected[UPDATE_PATH_BYTES];
-    store_pointed(u, path);
+    store_read_link(u, path);
     const char *name = strrchr(path, '/');
     id[0] = '\0';
     if (name != NULL && state_is_id(name + 1) && store_path(u, "bundles/", name + 1, expected) == WECKD_OK &&
@@ -173,9 +174,9 @@ void store_running(updater *u, bundle_id id) {
     }
 }
 
-int store_point(updater *u, const char *path) {
+int store_set_link(updater *u, const char *path) {
     char pointed[UPDATE_PATH_BYTES];
-    store_pointed(u, pointed);
+    store_read_link(u, pointed);
     if (strcmp(pointed, path) == 0) {
         return WECKD_OK;
     }
@@ -183,10 +184,10 @@ int store_point(updater *u, const char *path) {
     int fd = open(u->run, FOLDER);
     bool good = fd >= 0 && (unlinkat(fd, "current.new", 0) == 0 || errno == ENOENT) && symlinkat(path, fd, "current.new") == 0 &&
                 renameat(fd, "current.new", fd, "current") == 0;
-    int kept = errno;
+    int saved_errno = errno;
     if (fd >= 0) {
         (void)close(fd);
     }
-    return good ? WECKD_OK : update_fail(u, WECKD_ERR_IO, "%.300s/current: cannot be pointed at the bundle (%s)", u->run,
-                                         strerror(kept));
+    return good ? WECKD_OK : log_fail(u, WECKD_ERR_IO, "%.300s/current: cannot be pointed at the bundle (%s)", u->run,
+                                         strerror(saved_errno));
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tree.h"
 
-#include "say.h"
+#include "file_io.h"
+#include "log.h"
+#include "path.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -11,24 +12,6 @@
 #include <unistd.h>
 
 #define FOLDER (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-
-ssize_t tree_read(int fd, void *to, size_t bytes) {
-    size_t done = 0;
-    while (done < bytes) {
-        ssize_t got = read(fd, (char *)to + done, bytes - done);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            return -1;
-        }
-        if (got == 0) {
-            break;
-        }
-        done += (size_t)got;
-    }
-    return (ssize_t)done;
-}
 
 bool tree_write(int fd, const void *from, size_t bytes) {
     size_t done = 0;
@@ -40,12 +23,6 @@ bool tree_write(int fd, const void *from, size_t bytes) {
         done += put > 0 ? (size_t)put : 0;
     }
     return true;
-}
-
-static void close_keeping_errno(int fd) {
-    int kept = errno;
-    (void)close(fd);
-    errno = kept;
 }
 
 int tree_open_parent(int fd, const char *path, const char **name) {
@@ -63,40 +40,12 @@ int tree_open_parent(int fd, const char *path, const char **name) {
                 next = openat(at, part, FOLDER);
             }
         }
-        close_keeping_errno(at);
+        weckd_close_keeping_errno(at);
         at = next;
         path = slash + 1;
     }
     *name = path;
     return at;
-}
-
-/* Call `each` with every name in a folder but "." and ".."; the descriptor stays the caller's. */
-static int for_each(int fd, int (*each)(int fd, const char *name, void *context), void *context) {
-    int own = openat(fd, ".", FOLDER);
-    DIR *folder = own < 0 ? NULL : fdopendir(own);
-    if (folder == NULL) {
-        if (own >= 0) {
-            close_keeping_errno(own);
-        }
-        return -1;
-    }
-    int result = 0;
-    while (result == 0) {
-        errno = 0;
-        const struct dirent *entry = readdir(folder);
-        if (entry == NULL) {
-            result = errno == 0 ? 0 : -1;
-            break;
-        }
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
-            result = each(fd, entry->d_name, context);
-        }
-    }
-    int kept = errno;
-    (void)closedir(folder);
-    errno = kept;
-    return result;
 }
 
 static int remove_one(int fd, const char *name, void *depth) { return tree_remove(fd, name, *(int *)depth + 1); }
@@ -105,15 +54,15 @@ int tree_remove(int fd, const char *name, int depth) {
     if (unlinkat(fd, name, 0) == 0 || errno == ENOENT) {
         return 0;
     }
-    if ((errno != EISDIR && errno != EPERM) || depth > 4 * UPDATE_MOST_DEPTH) {
+    if ((errno != EISDIR && errno != EPERM) || depth > 4 * UPDATE_MAX_DEPTH) {
         return -1;
     }
     int below = openat(fd, name, FOLDER);
     if (below < 0) {
         return -1;
     }
-    int result = for_each(below, remove_one, &depth);
-    close_keeping_errno(below);
+    int result = weckd_folder_each(below, remove_one, &depth);
+    weckd_close_keeping_errno(below);
     return result == 0 ? unlinkat(fd, name, AT_REMOVEDIR) : -1;
 }
 
@@ -125,17 +74,17 @@ static int sync_one(int fd, const char *name, void *depth) {
         result = S_ISDIR(about.st_mode) ? tree_sync(one, *(int *)depth + 1) : fsync(one);
     }
     if (one >= 0) {
-        close_keeping_errno(one);
+        weckd_close_keeping_errno(one);
     }
     return result;
 }
 
 int tree_sync(int fd, int depth) {
-    if (depth > UPDATE_MOST_DEPTH) {
+    if (depth > UPDATE_MAX_DEPTH) {
         errno = ELOOP;
         return -1;
     }
-    return for_each(fd, sync_one, &depth) == 0 ? fsync(fd) : -1;
+    return weckd_folder_each(fd, sync_one, &depth) == 0 ? fsync(fd) : -1;
 }
 
 typedef struct copying {
@@ -148,8 +97,8 @@ typedef struct copying {
 static int copy_file(const copying *job, int from, const char *name, uint64_t bytes) {
     tree_budget *budget = job->budget;
     if (budget->files_left == 0 || bytes > budget->bytes_left) {
-        return update_fail(job->u, WECKD_ERR_LIMIT, "%.200s: the bundle holds more than the %u files or %u MiB that are taken",
-                           name, UPDATE_MOST_FILES, job->u->most_mib);
+        return log_fail(job->u, WECKD_ERR_LIMIT, "%.200s: the bundle holds more than the %u files or %u MiB that are accepted",
+                           name, UPDATE_MAX_FILES, job->u->max_mib);
     }
     budget->files_left--;
     budget->bytes_left -= bytes;
@@ -158,25 +107,25 @@ static int copy_file(const copying *job, int from, const char *name, uint64_t by
     static char chunk[1 << 16];
     while (good && bytes > 0) {
         size_t want = bytes < sizeof chunk ? (size_t)bytes : sizeof chunk;
-        good = tree_read(from, chunk, want) == (ssize_t)want && tree_write(to, chunk, want);
+        good = weckd_read_all(from, chunk, want) == (ssize_t)want && tree_write(to, chunk, want);
         bytes -= want;
     }
-    int kept = errno;
+    int saved_errno = errno;
     good = (to < 0 || close(to) == 0) && good;
-    return good ? WECKD_OK : update_fail(job->u, WECKD_ERR_IO, "%.200s: cannot be copied (%s)", name, strerror(kept));
+    return good ? WECKD_OK : log_fail(job->u, WECKD_ERR_IO, "%.200s: cannot be copied (%s)", name, strerror(saved_errno));
 }
 
 static int copy_tree(const copying *job, int from_fd);
 
 static int copy_one(int fd, const char *name, void *context) {
     const copying *job = context;
-    if (job->depth == 0 && strcmp(name, "device") == 0) {
+    if (job->depth == 0 && weckd_path_is_device(name)) {
         return 0;
     }
     int from = openat(fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     struct stat about;
     if (from < 0 || fstat(from, &about) != 0 || !(S_ISREG(about.st_mode) || S_ISDIR(about.st_mode))) {
-        int status = update_fail(job->u, WECKD_ERR_LINK, "%.200s: expected a plain file or folder", name);
+        int status = log_fail(job->u, WECKD_ERR_LINK, "%.200s: expected a plain file or folder", name);
         if (from >= 0) {
             (void)close(from);
         }
@@ -189,7 +138,7 @@ static int copy_one(int fd, const char *name, void *context) {
         copying below = *job;
         below.depth++;
         below.to_fd = mkdirat(job->to_fd, name, 0755) == 0 ? openat(job->to_fd, name, FOLDER) : -1;
-        status = below.to_fd < 0 ? update_fail(job->u, WECKD_ERR_IO, "%.200s: cannot be made (%s)", name, strerror(errno))
+        status = below.to_fd < 0 ? log_fail(job->u, WECKD_ERR_IO, "%.200s: cannot be made (%s)", name, strerror(errno))
                                  : copy_tree(&below, from);
         if (below.to_fd >= 0) {
             (void)close(below.to_fd);
@@ -200,12 +149,12 @@ static int copy_one(int fd, const char *name, void *context) {
 }
 
 static int copy_tree(const copying *job, int from_fd) {
-    if (job->depth > UPDATE_MOST_DEPTH) {
-        return update_fail(job->u, WECKD_ERR_LIMIT, "folders more than %d deep", UPDATE_MOST_DEPTH);
+    if (job->depth > UPDATE_MAX_DEPTH) {
+        return log_fail(job->u, WECKD_ERR_LIMIT, "folders more than %d deep", UPDATE_MAX_DEPTH);
     }
     copying own = *job;
-    int status = for_each(from_fd, copy_one, &own);
-    return status == -1 ? update_fail(job->u, WECKD_ERR_IO, "the bundle's folder cannot be listed") : status;
+    int status = weckd_folder_each(from_fd, copy_one, &own);
+    return status == WECKD_FOLDER_UNREADABLE ? log_fail(job->u, WECKD_ERR_IO, "the bundle's folder cannot be listed") : status;
 }
 
 int tree_copy(updater *u, int from_fd, int to_fd, tree_budget *budget) {

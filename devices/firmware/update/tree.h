@@ -1,4 +1,4 @@
-/* Folders as a whole, without following a link: copied, removed, brought to the disk. SPDX-License-Identifier: Apache-2.0 */
+/* Whole folders, without following a link: copied, removed, synced to the disk. SPDX-License-Identifier: Apache-2.0 */
 #ifndef WECKD_UPDATE_TREE_H
 #define WECKD_UPDATE_TREE_H
 
@@ -6,17 +6,14 @@
 
 #include <sys/types.h>
 
-/* Read up to `bytes` bytes; fewer come only at the end. -1: errno says why. */
-ssize_t tree_read(int fd, void *to, size_t bytes);
-
-/* Write all of it. false: errno says why. */
+/* Write all of it. false: errno has the error. */
 bool tree_write(int fd, const void *from, size_t bytes);
 
 /* Open, making it first where it is not there, the folder that a path's last part lies in; the descriptor is the caller's.
- * `*name` is the last part. -1: errno says why. */
+ * `*name` is the last part. -1: errno has the error. */
 int tree_open_parent(int fd, const char *path, const char **name);
 
-/* What was taken in so far, against the limits. */
+/* What may still be copied or unpacked. */
 typedef struct tree_budget {
     uint64_t bytes_left;
     uint32_t files_left;

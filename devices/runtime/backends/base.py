@@ -120,10 +120,13 @@ def check_tensor(array: NDArray[np.generic], shape: tuple[int, ...], dtype: np.d
     if array.shape != shape or array.dtype != dtype:
         raise ModelError(
             f"the model expects {dtype} of shape {list(shape)}, got {array.dtype} of shape {list(array.shape)}; "
-            "make frames with weckd_edge.devices.images.frames"
+            "make frames with weckd_edge.devices.images.frames",
+            code="E_MODEL_FRAME",
         )
     if not array.flags.c_contiguous:
-        raise ModelError("the model expects a contiguous frame, got a view; numpy.ascontiguousarray copies it")
+        raise ModelError(
+            "the model expects a contiguous frame, got a view; numpy.ascontiguousarray copies it", code="E_MODEL_FRAME"
+        )
 
 
 def require_model(model: ModelSource, suffixes: tuple[str, ...], backend: str) -> None:
@@ -133,11 +136,16 @@ def require_model(model: ModelSource, suffixes: tuple[str, ...], backend: str) -
         ModelError: With the kinds it does read.
     """
     if model.suffix not in suffixes:
-        raise ModelError(f"{model}: {backend} reads {' or '.join(suffixes)}, got '{model.suffix or model.name}'")
+        raise ModelError(
+            f"{model}: {backend} reads {' or '.join(suffixes)}, got '{model.suffix or model.name}'",
+            code="E_MODEL_FILE",
+        )
     if isinstance(model, ModelBytes):
         if model.suffix == ".onnx":
             check_onnx(model.graph, model.path)
         elif model.suffix == ".xml" and not model.graph.startswith(b"<"):
-            raise ModelError(f"{model}: expected XML, found something else")  # OpenVINO goes by the content
+            raise ModelError(
+                f"{model}: expected XML, found something else", code="E_MODEL_FILE"
+            )  # OpenVINO goes by the content
     elif not model.is_file():
-        raise ModelError(f"{model}: expected a model file, found none")
+        raise ModelError(f"{model}: expected a model file, found none", code="E_MODEL_FILE_MISSING")

@@ -33,7 +33,8 @@ class CudaRuntime:
             text.restype = ctypes.c_char_p
             words = (text(code) or b"").decode(errors="replace")
             raise DeviceError(
-                f"{name} failed: CUDA error {code} ({words}); is the GPU visible here? weckd-edge doctor tells"
+                f"{name} failed: CUDA error {code} ({words}); is the GPU visible here? weckd-edge doctor tells",
+                code="E_DEVICE_CUDA",
             )
 
     def malloc(self, size_bytes: int) -> int:
@@ -101,7 +102,8 @@ def load_cuda_runtime() -> CudaRuntime:
             continue
     raise MissingDependency(
         "libcudart (the CUDA runtime) is needed to run an engine and is not here; on a Jetson: "
-        "sudo apt install nvidia-jetpack"
+        "sudo apt install nvidia-jetpack",
+        code="E_MISSING_LIBRARY",
     )
 
 

@@ -69,18 +69,21 @@ def check_onnx(data: bytes, where: str) -> None:
         if message == "tensor" and (field == _EXTERNAL_DATA or (field == _DATA_LOCATION and (wire, value) != (_VARINT, 0))):
             raise ModelError(
                 f"{where}: the graph takes a tensor's data from outside its file, where nothing is proved; save it with its "
-                "data inside"
+                "data inside",
+                code="E_MODEL_EXTERNAL_DATA",
             )
         inner = _INNER.get((message, field)) if wire == _BYTES else None
         if inner is None:
             at += value if wire != _VARINT else 0
             continue
         if len(levels) == MAX_DEPTH:
-            raise ModelError(f"{where}: expected messages at most {MAX_DEPTH} deep in each other, found more")
+            raise ModelError(
+                f"{where}: expected messages at most {MAX_DEPTH} deep in each other, found more", code="E_MODEL_ONNX_FILE"
+            )
         has_graph = has_graph or inner == "graph"
         levels.append((inner, at + value))
     if not has_graph:
-        raise ModelError(f"{where}: expected an ONNX graph, found none")
+        raise ModelError(f"{where}: expected an ONNX graph, found none", code="E_MODEL_ONNX_FILE")
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
@@ -97,4 +100,4 @@ def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
 
 
 def _damaged(where: str, at: int) -> NoReturn:
-    raise ModelError(f"{where}: expected an ONNX graph, found one that is damaged at byte {at}")
+    raise ModelError(f"{where}: expected an ONNX graph, found one that is damaged at byte {at}", code="E_MODEL_ONNX_FILE")

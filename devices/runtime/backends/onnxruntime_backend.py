@@ -32,11 +32,13 @@ class OnnxRuntimeRunner:
         self.version = version
         inputs, outputs = session.get_inputs(), session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1:
-            raise ModelError(f"{where}: expected one input and one output, got {len(inputs)} and {len(outputs)}")
+            raise ModelError(
+                f"{where}: expected one input and one output, got {len(inputs)} and {len(outputs)}", code="E_MODEL_INPUT"
+            )
         if not all(isinstance(side, int) for side in inputs[0].shape):
-            raise ModelError(f"{where}: expected a fixed input shape, got {inputs[0].shape}")
+            raise ModelError(f"{where}: expected a fixed input shape, got {inputs[0].shape}", code="E_MODEL_INPUT")
         if inputs[0].type not in _TYPES:
-            raise ModelError(f"{where}: expected a uint8 frame as input, got {inputs[0].type}")
+            raise ModelError(f"{where}: expected a uint8 frame as input, got {inputs[0].type}", code="E_MODEL_INPUT")
         self.input_shape: tuple[int, ...] = tuple(inputs[0].shape)
         self.dtype: np.dtype[Any] = _TYPES[inputs[0].type]
         self._session = session
@@ -76,5 +78,7 @@ def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, refe
         session = ort.InferenceSession(source, sess_options=options, providers=["CPUExecutionProvider"])
     except Exception as err:  # ONNX Runtime's errors share no base class but Exception
         first = str(err).strip().splitlines()[0][:200]
-        raise ModelError(f"{model}: ONNX Runtime {ort.__version__} refuses it ({first})") from err
+        raise ModelError(
+            f"{model}: ONNX Runtime {ort.__version__} refuses it ({first})", code="E_MODEL_BACKEND_LOAD"
+        ) from err
     return OnnxRuntimeRunner(session, str(ort.__version__), str(model))

@@ -54,15 +54,22 @@ class OpenVINORunner:
         self._ov = ov
         self.version: str = str(ov.__version__).partition("-")[0]
         if len(model.inputs) != 1 or len(model.outputs) != 1:
-            raise ModelError(f"{where}: expected one input and one output, got {len(model.inputs)} and {len(model.outputs)}")
+            raise ModelError(
+                f"{where}: expected one input and one output, got {len(model.inputs)} and {len(model.outputs)}",
+                code="E_MODEL_INPUT",
+            )
         if model.input(0).partial_shape.is_dynamic:
-            raise ModelError(f"{where}: expected a fixed input shape, got {model.input(0).partial_shape}")
+            raise ModelError(
+                f"{where}: expected a fixed input shape, got {model.input(0).partial_shape}", code="E_MODEL_INPUT"
+            )
         self.input_shape: tuple[int, ...] = tuple(int(side) for side in model.input(0).shape)
         self.dtype: np.dtype[np.generic] = np.dtype(model.input(0).element_type.to_dtype())
         try:
             self._request = ov.Core().compile_model(model, "CPU", config).create_infer_request()
         except RuntimeError as err:
-            raise ModelError(f"{where}: OpenVINO {self.version} cannot compile it ({_first_line(err)})") from err
+            raise ModelError(
+                f"{where}: OpenVINO {self.version} cannot compile it ({_first_line(err)})", code="E_MODEL_BACKEND_BUILD"
+            ) from err
 
     def run(self, frame: NDArray[Any]) -> Probabilities:
         """Run once; the frame's own memory is read, and copied only where it is read-only. Returns ``[classes]``."""
@@ -104,7 +111,9 @@ def open_network(model: ModelSource, tensor_name: str, *, threads: int) -> OpenV
     whole = _read_ov_model(ov, model)
     outputs = {name: output for op in whole.get_ops() for output in op.outputs() for name in output.get_names()}
     if tensor_name not in outputs:
-        raise ModelError(f"{model}: no tensor is called '{tensor_name}'{did_you_mean(tensor_name, outputs)}")
+        raise ModelError(
+            f"{model}: no tensor is called '{tensor_name}'{did_you_mean(tensor_name, outputs)}", code="E_MODEL_GRAPH"
+        )
     source = outputs[tensor_name]
     parameter = ov.op.Parameter(source.get_element_type(), source.get_partial_shape())
     for reader in source.get_target_inputs():
@@ -118,7 +127,7 @@ def _read_ov_model(ov: Any, model: ModelSource) -> Any:
     try:
         return read_ov_model(ov, model)
     except RuntimeError as err:
-        raise ModelError(f"{model}: OpenVINO cannot read it ({_first_line(err)})") from err
+        raise ModelError(f"{model}: OpenVINO cannot read it ({_first_line(err)})", code="E_MODEL_BACKEND_LOAD") from err
 
 
 def read_ov_model(ov: Any, model: ModelSource) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Protocol, cast
 
-from weckd_edge.core.errors import ConfigError, ModelError, did_you_mean
+from weckd_edge.core.errors import ConfigError, MissingDependency, ModelError, did_you_mean
 from weckd_edge.devices.runtime.backends.base import ModelSource, NetworkRunner, Runner
 
 
@@ -72,8 +73,24 @@ def find_backend(name: str) -> Backend:
         ConfigError: No backend is called so.
     """
     if name not in BACKENDS:
-        raise ConfigError(f"unknown backend '{name}'{did_you_mean(name, BACKENDS)}")
+        raise ConfigError(f"unknown backend '{name}'{did_you_mean(name, BACKENDS)}", code="E_CONFIG_CHOICE")
     return BACKENDS[name]
+
+
+def library_version(backend: str) -> str:
+    """Return the version of the library that a backend runs models with, without loading it.
+
+    Raises:
+        ConfigError: No backend is called so.
+        MissingDependency: The library is not installed.
+    """
+    row = find_backend(backend)
+    try:
+        return metadata.version(row.library)
+    except metadata.PackageNotFoundError as err:
+        raise MissingDependency(
+            f"{backend} is not installed; pip install 'weckd-edge[{row.extra}]'", code="E_MISSING_LIBRARY"
+        ) from err
 
 
 def open_runner(
@@ -98,7 +115,7 @@ def open_runner(
     """
     row = find_backend(backend)
     if threads < 1:
-        raise ConfigError(f"threads = {threads}: expected at least 1")
+        raise ConfigError(f"threads = {threads}: expected at least 1", code="E_CONFIG_RANGE")
     module = cast(_Opener, importlib.import_module(row.module))
     return module.open_model(model, threads=threads, cache_dir=cache_dir, reference=reference)
 
@@ -112,6 +129,6 @@ def open_network(backend: str, model: ModelSource, tensor_name: str, *, threads:
     """
     row = find_backend(backend)
     if not row.network_only:
-        raise ModelError(f"{backend} cannot time the network alone; openvino can")
+        raise ModelError(f"{backend} cannot time the network alone; openvino can", code="E_MODEL_BACKEND_MODE")
     module = cast(_Opener, importlib.import_module(row.module))
     return module.open_network(model, tensor_name, threads=threads)

@@ -146,14 +146,19 @@ def build_engine(
         if monitor is not None and monitor.interrupted:
             raise KeyboardInterrupt
         if engine is None:
-            raise ModelError(f"{onnx.name}: TensorRT {trt.__version__} cannot build it ({log.last_error})")
+            raise ModelError(
+                f"{onnx.name}: TensorRT {trt.__version__} cannot build it ({log.last_error})", code="E_MODEL_BACKEND_BUILD"
+            )
         if timing_cache is not None and cache is not None:
             write_atomic(timing_cache, bytes(cache.serialize()))
         if monitor is None:
             task.advance(_STEPS)
     built = BuiltEngine(data=bytes(engine), layers=_layers(trt, log, bytes(engine)))
     if dla is not None and not dla.gpu_fallback and (strayed := layers_on_gpu(built.layers)):
-        raise ModelError(f"{onnx.name}: {_listed(strayed)} run on the GPU and not on the DLA; gpu_fallback would allow it")
+        raise ModelError(
+            f"{onnx.name}: {_listed(strayed)} run on the GPU and not on the DLA; gpu_fallback would allow it",
+            code="E_MODEL_DLA",
+        )
     return built
 
 
@@ -203,7 +208,10 @@ def make_monitor(trt: Any, advance: Callable[[int], None], total: int) -> Any:
 def _aim_at_dla(trt: Any, network: Any, config: Any, recipe: TensorRTRecipe, plan: BuildPlan, dla: DLA, name: str) -> None:
     """Send every layer to the DLA, with the recipe's ranges; a DLA reads no Q/DQ nodes."""
     if not plan.rule.dla:
-        raise DeviceError(f"TensorRT {trt.__version__} does not build int8 engines for a DLA (8.5 to 10.7 do); use the GPU")
+        raise DeviceError(
+            f"TensorRT {trt.__version__} does not build int8 engines for a DLA (8.5 to 10.7 do); use the GPU",
+            code="E_DEVICE_DLA",
+        )
     for tensor in _tensors(network):
         if tensor.name in recipe.ranges:
             reach = recipe.ranges[tensor.name]
@@ -217,7 +225,9 @@ def _aim_at_dla(trt: Any, network: Any, config: Any, recipe: TensorRTRecipe, pla
         layer.name for layer in layers if layer_kind(layer) not in _NEVER_ON_A_DLA and not config.can_run_on_DLA(layer)
     ]
     if refused and not dla.gpu_fallback:
-        raise ModelError(f"{name}: {_listed(refused)} cannot run on the DLA; gpu_fallback would run them on the GPU")
+        raise ModelError(
+            f"{name}: {_listed(refused)} cannot run on the DLA; gpu_fallback would run them on the GPU", code="E_MODEL_DLA"
+        )
     if refused:
         logger.warning("%s run on the GPU and not on the DLA", _listed(refused))
 
@@ -267,7 +277,7 @@ def parse_network(trt: Any, network: Any, log: Any, onnx: ModelSource, name: str
     if parser.parse(onnx.graph) if isinstance(onnx, ModelBytes) else parser.parse_from_file(str(onnx)):
         return
     if not parser.num_errors:
-        raise ModelError(f"{onnx.name}: {name} {trt.__version__} refuses it ({log.last_error})")
+        raise ModelError(f"{onnx.name}: {name} {trt.__version__} refuses it ({log.last_error})", code="E_MODEL_BACKEND_LOAD")
     error = parser.get_error(0)
     named = getattr(error, "node_name", None)
     operator = getattr(error, "node_operator", None)
@@ -276,7 +286,8 @@ def parse_network(trt: Any, network: Any, log: Any, onnx: ModelSource, name: str
     reason = " ".join(error.desc().split())[:300]
     raise ModelError(
         f"{onnx.name}: {name} {trt.__version__} refuses node {node}{kind}: {reason}; "
-        "replace that operator in the network, or choose another model"
+        "replace that operator in the network, or choose another model",
+        code="E_MODEL_BACKEND_LOAD",
     )
 
 
@@ -302,7 +313,7 @@ class TensorRTRunner:
         inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
         outputs = [name for name in names if name not in inputs]
         if len(inputs) != 1 or len(outputs) != 1:
-            raise ModelError(f"{where}: expected one input and one output, got {inputs} and {outputs}")
+            raise ModelError(f"{where}: expected one input and one output, got {inputs} and {outputs}", code="E_MODEL_INPUT")
         self.input_shape: tuple[int, ...] = tuple(engine.get_tensor_shape(inputs[0]))
         kind = _type_of(engine, inputs[0], _INPUTS, where)
         _type_of(engine, outputs[0], _OUTPUTS, where)
@@ -312,7 +323,9 @@ class TensorRTRunner:
         self._cuda, self._runtime, self._engine = cuda, runtime, engine
         self._context = engine.create_execution_context()
         if self._context is None:
-            raise DeviceError(f"{where}: TensorRT has no memory left for this engine; close other programs")
+            raise DeviceError(
+                f"{where}: TensorRT has no memory left for this engine; close other programs", code="E_DEVICE_MEMORY"
+            )
         self._stream = cuda.create_stream()
         self._input = cuda.malloc(int(np.prod(self.input_shape)) * (1 if self._float_frame is None else 4))
         self._output = cuda.malloc(self._answer.nbytes)
@@ -327,7 +340,7 @@ class TensorRTRunner:
             frame = self._float_frame
         self._cuda.copy_in(self._input, frame, self._stream)
         if not self._context.execute_async_v3(self._stream):
-            raise DeviceError("TensorRT could not start the engine; run weckd-edge finalize again")
+            raise DeviceError("TensorRT could not start the engine; run weckd-edge finalize again", code="E_DEVICE_ENGINE")
         self._cuda.copy_out(self._answer, self._output, self._stream)
         self._cuda.synchronize(self._stream)
         return self._answer.reshape(-1).astype(np.float32, copy=True)
@@ -343,7 +356,9 @@ class TensorRTRunner:
 def _type_of(engine: Any, name: str, allowed: tuple[str, ...], where: str) -> str:
     kind = str(engine.get_tensor_dtype(name)).rpartition(".")[2]
     if kind not in allowed:
-        raise ModelError(f"{where}: expected uint8 frames and float32 answers, tensor '{name}' is {kind}")
+        raise ModelError(
+            f"{where}: expected uint8 frames and float32 answers, tensor '{name}' is {kind}", code="E_MODEL_INPUT"
+        )
     return kind
 
 
@@ -357,7 +372,10 @@ def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, refe
     """
     del threads, cache_dir
     if reference:
-        raise ModelError("TensorRT has no reference mode; open the ONNX graph with onnxruntime for reference answers")
+        raise ModelError(
+            "TensorRT has no reference mode; open the ONNX graph with onnxruntime for reference answers",
+            code="E_MODEL_BACKEND_MODE",
+        )
     require_model(model, (".engine",), NAME)
     trt: Any = require("tensorrt", _PURPOSE)
     cuda = load_cuda_runtime()
@@ -367,6 +385,7 @@ def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, refe
     if engine is None:
         raise DeviceError(
             f"{model.name}: TensorRT {trt.__version__} cannot load this engine ({log.last_error}); "
-            "an engine runs only where it was built: run weckd-edge finalize on this device"
+            "an engine runs only where it was built: run weckd-edge finalize on this device",
+            code="E_DEVICE_ENGINE",
         )
     return TensorRTRunner(trt, cuda, runtime, engine, model.name)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+from weckd_edge.core.fingerprint import DISTRIBUTION_OF
 from weckd_edge.core.optional_imports import EXTRA_OF
 
 if sys.version_info >= (3, 11):
@@ -26,10 +27,10 @@ FOLDERS = ("weckd_edge", "train", "compile", "devices")
 LINKED = FOLDERS[1:]
 FIRMWARE = ROOT / "devices/firmware"
 STANDS_APART = {"tensorrt", "torch-tensorrt", "heic"}  # the vendor's index, JetPack, or a GPL encoder: not for everyone
-DISTRIBUTION_OF = {"sklearn": "scikit-learn", "cyclonedx": "cyclonedx-python-lib", "mlperf_loadgen": "mlcommons-loadgen"}
 
 TRAINING = ("torch", "torchvision", "timm", "lightning_fabric")
-RUNTIMES = ("asyncssh", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx")
+MODULE_OF = {"loadgen": "mlperf_loadgen", "nvml": "pynvml"}
+"""Libraries whose module is not called as their backend's file."""
 RUNTIME_ALLOWED = {
     "devices/jetson/finalize.py": {"tensorrt"},  # asks the binding for its version: part of the engine's identity
 }
@@ -57,6 +58,20 @@ def sources() -> list[str]:
 
 
 SOURCES = sources()
+
+
+def library_of(path: str) -> str | None:
+    """Return the module of the library that a file is the backend of."""
+    name = Path(path).name
+    if not name.endswith("_backend.py"):
+        return None
+    library = name.removesuffix("_backend.py")
+    return MODULE_OF.get(library, library)
+
+
+RUNTIMES = {library for path in SOURCES if (library := library_of(path)) is not None}
+COMPILER = "onnxruntime"
+"""Not to run bundles: its quantizer (onnxruntime.quantization) and its graph optimiser are tools of the compiler."""
 
 
 def committed() -> list[str]:
@@ -241,12 +256,31 @@ def test_only_the_command_line_prints_reads_the_environment_or_exits(path: str) 
 @pytest.mark.parametrize("path", SOURCES)
 def test_a_runtime_is_imported_by_its_own_backend_alone(path: str) -> None:
     allowed = set(RUNTIME_ALLOWED.get(path, ()))
-    if path.endswith("_backend.py"):
-        allowed.add(Path(path).name.removesuffix("_backend.py"))
+    allowed.add(str(library_of(path)))
     if path.startswith("compile/"):
-        # Not to run bundles: its quantizer (onnxruntime.quantization) and its graph optimiser are tools of the compiler.
-        allowed.add("onnxruntime")
-    assert imported((ROOT / path).read_text()) & set(RUNTIMES) <= allowed
+        allowed.add(COMPILER)
+    assert imported((ROOT / path).read_text()) & RUNTIMES <= allowed
+
+
+def test_every_backend_imports_its_library() -> None:
+    assert {
+        "asyncssh",
+        "mlperf_loadgen",
+        "nncf",
+        "onnxruntime",
+        "openvino",
+        "pynvml",
+        "tensorrt",
+        "tensorrt_rtx",
+    } <= RUNTIMES
+    for path in SOURCES:
+        library = library_of(path)
+        assert library is None or library in imported((ROOT / path).read_text()), path
+
+
+def test_the_rules_look_at_every_package(project: dict[str, Any]) -> None:
+    looked_at = {package_of(Path(path).parent.as_posix()) for path in SOURCES}
+    assert looked_at == set(project["tool"]["setuptools"]["packages"])
 
 
 def test_every_exception_to_the_rules_is_still_needed() -> None:
@@ -254,6 +288,16 @@ def test_every_exception_to_the_rules_is_still_needed() -> None:
         assert libraries <= imported((ROOT / path).read_text())
     for path in STDOUT_ALLOWED:
         assert front_door_uses((ROOT / path).read_text()) == {"sys.stdout"}
+    for path in USES_TORCH:
+        assert imported((ROOT / path).read_text()) & set(TRAINING), path
+    for path in (LAUNCHED, TELEMETRY):
+        assert front_door_uses((ROOT / path).read_text()) == {"os.environ"}, path
+    using = [
+        p
+        for p in SOURCES
+        if p.startswith("compile/") and library_of(p) is None and COMPILER in imported((ROOT / p).read_text())
+    ]
+    assert using
 
 
 # Written so that this file does not hold what it looks for.

@@ -40,11 +40,17 @@ def data_root(path: Path) -> Path:
             return path
         exists = path.exists()
     except OSError as err:
-        raise DataError(f"{path}: expected a folder of <label>/<image> or a CSV file ({err.strerror})") from err
+        raise DataError(
+            f"{path}: expected a folder of <label>/<image> or a CSV file ({err.strerror})", code="E_DATA_SOURCE"
+        ) from err
     if not exists:
-        raise DataError(f"{path}: expected a folder of <label>/<image> or a CSV file, found nothing there")
+        raise DataError(
+            f"{path}: expected a folder of <label>/<image> or a CSV file, found nothing there", code="E_DATA_SOURCE"
+        )
     if path.suffix.lower() not in ENDINGS:
-        raise DataError(f"{path}: expected a folder of <label>/<image> or a CSV file, got another kind of file")
+        raise DataError(
+            f"{path}: expected a folder of <label>/<image> or a CSV file, got another kind of file", code="E_DATA_SOURCE"
+        )
     return path.parent
 
 
@@ -70,12 +76,18 @@ def list_data(path: Path, config: DataConfig = _DEFAULT) -> Listing:
     else:
         described = read_described(root, config)
         if described is None and config.names_columns:
-            raise ConfigError(f"{path}: a folder has no columns; give a CSV, or leave the options that name columns out")
+            raise ConfigError(
+                f"{path}: a folder has no columns; give a CSV, or leave the options that name columns out",
+                code="E_CONFIG_OPTION_UNUSED",
+            )
         listing = described or read_folder(root)
     if listing.images:
         refuse_labels(path, listing.images)
     elif not listing.bad_files:
-        raise DataError(f"{path}: expected images of at least two classes, got none; one sub-folder for each class")
+        raise DataError(
+            f"{path}: expected images of at least two classes, got none; one sub-folder for each class",
+            code="E_DATA_FEW_CLASSES",
+        )
     return Listing(
         images=tuple(sorted(listing.images, key=lambda image: image.path)),
         bad_files=tuple(sorted(listing.bad_files, key=lambda file: file.path)),

@@ -78,22 +78,33 @@ def refuse_labels(path: Path, images: Sequence[ListedImage]) -> None:
     labels = sorted(example)
     if len(labels) < 2:
         only = f"only '{labels[0]}'" if labels else "none"
-        raise DataError(f"{path}: expected images of at least two classes, got {only}; one sub-folder for each class")
+        raise DataError(
+            f"{path}: expected images of at least two classes, got {only}; one sub-folder for each class",
+            code="E_DATA_FEW_CLASSES",
+        )
     if len(labels) > MAX_CLASSES:
-        raise DataError(f"{path}: expected at most {MAX_CLASSES} classes, as a bundle holds no more, found {len(labels)}")
+        raise DataError(
+            f"{path}: expected at most {MAX_CLASSES} classes, as a bundle holds no more, found {len(labels)}",
+            code="E_DATA_LIMIT",
+        )
     seen: dict[str, str] = {}
     for label in labels:
         plain = " ".join(unicodedata.normalize("NFKC", label).casefold().replace("_", " ").replace("-", " ").split())
         if plain in seen:
             raise DataError(
                 f"{path}: the class names '{seen[plain]}' and '{label}' differ only in case, spaces or dashes (such as "
-                f"{example[seen[plain]]} and {example[label]}); if they are one class, give it one name"
+                f"{example[seen[plain]]} and {example[label]}); if they are one class, give it one name",
+                code="E_DATA_CLASS_NAME",
             )
         seen[plain] = label
         if not label.isprintable():
-            raise DataError(f"{path}: the class name {label!r} holds characters that cannot be printed; rename it")
+            raise DataError(
+                f"{path}: the class name {label!r} holds characters that cannot be printed; rename it",
+                code="E_DATA_CLASS_NAME",
+            )
         if len(label.encode()) > MAX_LABEL_BYTES:
             raise DataError(
                 f"{path}: expected class names of at most {MAX_LABEL_BYTES} bytes in UTF-8, as a bundle holds no longer, "
-                f"found one of {len(label.encode())} ('{label[:40]}...'); rename it"
+                f"found one of {len(label.encode())} ('{label[:40]}...'); rename it",
+                code="E_DATA_CLASS_NAME",
             )

@@ -108,7 +108,9 @@ def choose_columns(table: DataTable, config: DataConfig, path: Path, is_file: Ca
             notes.append(note("I_ONE_COLUMN_A_CLASS", f"each class has a column of its own: {names}"))
     taken |= {name for name in (label, *classes) if name}
     for name in taken & table.repeated:
-        raise DataError(f"{path}: expected one column '{name}', found several; rename all but one")
+        raise DataError(
+            f"{path}: expected one column '{name}', found several; rename all but one", code="E_DATA_AMBIGUOUS_COLUMN"
+        )
     others = [name for name in table.columns if name not in taken]
     notes += _name_lookalikes(table, others, label, found["group"], found["split"])
     return ColumnRoles(
@@ -148,7 +150,8 @@ def _own(table: DataTable, role: str, name: str | None, path: Path) -> str | Non
     if wanted not in table.columns:
         raise DataError(
             f"{path}: expected a column '{name}', as {role}_column (--{role}-column) says, found none"
-            f"{did_you_mean(wanted, table.columns)}"
+            f"{did_you_mean(wanted, table.columns)}",
+            code="E_DATA_COLUMN",
         )
     return wanted
 
@@ -157,7 +160,8 @@ def _find_path(table: DataTable, taken: set[str], path: Path, is_file: Callable[
     free = [name for name in table.columns if name not in taken]
     if first := next((name for name in free if has_ending(name)), None):
         raise DataError(
-            f"{path}: expected column names such as path,label in the first line, found one of an image: {first}"
+            f"{path}: expected column names such as path,label in the first line, found one of an image: {first}",
+            code="E_DATA_TABLE_SYNTAX",
         )
     for names in _PATHS:
         close = [name for name in free if plain(name) in names]
@@ -167,14 +171,16 @@ def _find_path(table: DataTable, taken: set[str], path: Path, is_file: Callable[
             return close[0]
         if close:
             raise DataError(
-                f"{path}: several columns may name the images: {quoted(close)}; name one by --path-column (path_column)"
+                f"{path}: several columns may name the images: {quoted(close)}; name one by --path-column (path_column)",
+                code="E_DATA_AMBIGUOUS_COLUMN",
             )
     sure = [name for name in free if _names_files(table, name, is_file)]
     if len(sure) == 1:
         return sure[0]
     known = ", ".join(table.columns) or "none"
     raise DataError(
-        f"{path}: expected a column 'path (or file)', got the columns {known}; name it by --path-column (path_column)"
+        f"{path}: expected a column 'path (or file)', got the columns {known}; name it by --path-column (path_column)",
+        code="E_DATA_COLUMN",
     )
 
 
@@ -198,13 +204,15 @@ def _find_label(table: DataTable, taken: set[str], path: Path) -> tuple[str | No
         return close[0], ()
     if close:
         raise DataError(
-            f"{path}: several columns may hold the class: {quoted(close)}; name one by --label-column (label_column)"
+            f"{path}: several columns may hold the class: {quoted(close)}; name one by --label-column (label_column)",
+            code="E_DATA_AMBIGUOUS_COLUMN",
         )
     if len(free) == 1 and 2 <= len(set(column(table, free[0]))) <= min(MAX_CLASSES, len(table.rows) - 1):
         return free[0], ()
     raise DataError(
         f"{path}: expected a column 'label', got the columns {', '.join(table.columns)}; name it by --label-column "
-        "(label_column)"
+        "(label_column)",
+        code="E_DATA_COLUMN",
     )
 
 

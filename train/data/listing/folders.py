@@ -66,11 +66,15 @@ def read_folder(root: Path) -> Listing:
     if not tree.folders:
         raise DataError(
             f"{root}: expected one sub-folder for each class with its images inside, found no sub-folder"
-            f"{_tables(root, tree)}"
+            f"{_tables(root, tree)}",
+            code="E_DATA_LAYOUT",
         )
     classes = _Layout(root, notes).read(tree)
     if not classes:
-        raise DataError(f"{root}: expected one sub-folder for each class with its images inside, found none with images")
+        raise DataError(
+            f"{root}: expected one sub-folder for each class with its images inside, found none with images",
+            code="E_DATA_LAYOUT",
+        )
     images = [
         ListedImage(path=file, label=one.label, published_split=None if one.split == "unlabelled" else one.split)
         for one in classes
@@ -173,7 +177,8 @@ class _Layout:
             return inside
         for folder in self._empty(here):
             raise DataError(
-                f"{self.root / folder.path}: expected images of the class '{folder.name}', found none; fill or remove it"
+                f"{self.root / folder.path}: expected images of the class '{folder.name}', found none; fill or remove it",
+                code="E_DATA_EMPTY_CLASS",
             )
         return [_Class(label=folder.name, split=split, folder=folder) for folder in live]
 
@@ -244,7 +249,8 @@ class _Layout:
             raise DataError(
                 f"{self.root / here.path}: expected one sub-folder for each class, found the splits "
                 f"{', '.join(folder.name for folder in named)} without any; expected <split>/<label>/<image>, or a CSV that "
-                f"names the labels{_tables(self.root, here)}"
+                f"names the labels{_tables(self.root, here)}",
+                code="E_DATA_LAYOUT",
             )
         for folder in live:
             if folder not in named:
@@ -267,7 +273,8 @@ class _Layout:
             return
         raise DataError(
             f"{self.root}: found the splits {', '.join(sorted(names))}, and beside them the folder '{folder.name}' with "
-            f"{counted(len(folder.below()), 'image')}; move it elsewhere, or name the images in a CSV with a split column"
+            f"{counted(len(folder.below()), 'image')}; move it elsewhere, or name the images in a CSV with a split column",
+            code="E_DATA_LAYOUT",
         )
 
     def _inner(self, folder: Folder) -> Folder:

@@ -26,7 +26,7 @@ def relative(name: str, root: Path, where: str) -> str:
         DataError: It is empty, or leads out of the folder.
     """
     if not name:
-        raise DataError(f"{where}: expected the path of an image, got an empty cell")
+        raise DataError(f"{where}: expected the path of an image, got an empty cell", code="E_DATA_TABLE_CELL")
     plain = PurePosixPath(name.replace("\\", "/"))
     if is_elsewhere(str(plain)):
         plain = PurePosixPath(os.path.normpath(plain))
@@ -36,7 +36,9 @@ def relative(name: str, root: Path, where: str) -> str:
         plain = plain.relative_to(here)
     parts = [part for part in plain.parts if part != "."]
     if ".." in parts or not parts:
-        raise DataError(f"{where}: {name} does not lie below the CSV's folder; put the CSV above its images")
+        raise DataError(
+            f"{where}: {name} does not lie below the CSV's folder; put the CSV above its images", code="E_DATA_TABLE_PATH"
+        )
     return "/".join(parts)
 
 
@@ -88,7 +90,8 @@ def find_listed_files(names: Sequence[str], root: Path, path: Path) -> tuple[dic
         if len(files) > 1 and len(likely) != 1:
             raise DataError(
                 f"{path}: '{name}' may be {some_names(files)}; expected one file of this name below the CSV's folder: "
-                "write paths with folder and ending, or move the others away"
+                "write paths with folder and ending, or move the others away",
+                code="E_DATA_TABLE_PATH",
             )
         if likely:
             found[name] = likely[0]

@@ -28,18 +28,19 @@ def read_csv(path: Path, config: DataConfig) -> Listing:
     """
     table = read_table(path)
     if not table.columns:
-        raise DataError(f"{path}: expected a column 'path (or file)', got the columns none")
+        raise DataError(f"{path}: expected a column 'path (or file)', got the columns none", code="E_DATA_COLUMN")
     roles = choose_columns(table, config, path, lambda cell: _is_named(path.parent, cell))
     names = _names(table, roles, path)
     if not names:
-        raise DataError(f"{path}: expected one line for each image below the header, found none")
+        raise DataError(f"{path}: expected one line for each image below the header, found none", code="E_DATA_TABLE_EMPTY")
     found, notes = find_listed_files(names, path.parent, path)
     files = [found.get(name, name) for name in names]
     for file, (line, _) in zip(files, table.rows, strict=True):
         if is_elsewhere(file):
             raise DataError(
                 f"{path}, line {line}: {file} does not lie below the CSV's folder, nor does a file of this name; paths are "
-                "relative to it"
+                "relative to it",
+                code="E_DATA_TABLE_PATH",
             )
     splits, said = _splits(table, roles, files, path)
     labels, reasons = _labels(table, roles, path)
@@ -60,7 +61,9 @@ def read_csv(path: Path, config: DataConfig) -> Listing:
         )
     twice = [file for file, count in Counter([i.path for i in images] + [b.path for b in bad]).items() if count > 1]
     if twice:
-        raise DataError(f"{path}: {twice[0]} is named by several lines; keep one line for each image")
+        raise DataError(
+            f"{path}: {twice[0]} is named by several lines; keep one line for each image", code="E_DATA_TABLE_TWICE"
+        )
     notes = [
         *table.notes,
         *roles.notes,
@@ -84,7 +87,10 @@ def _names(table: DataTable, roles: ColumnRoles, path: Path) -> list[str]:
     for line, row in table.rows:
         name = relative(row.get(roles.path, ""), path.parent, f"{path}, line {line}")
         if name in seen:
-            raise DataError(f"{path}, line {line}: {name} is named a second time; keep one line for each image")
+            raise DataError(
+                f"{path}, line {line}: {name} is named a second time; keep one line for each image",
+                code="E_DATA_TABLE_TWICE",
+            )
         seen.add(name)
         names.append(name)
     return names
@@ -99,7 +105,10 @@ def _labels(table: DataTable, roles: ColumnRoles, path: Path) -> tuple[list[str]
             cells = [row.get(name, "") for name, _ in roles.classes]
             odd = [cell for cell in cells if not is_flag(cell)]
             if odd:
-                raise DataError(f"{path}, line {line}: expected 0 or 1 in the column of each class, found '{odd[0]}'")
+                raise DataError(
+                    f"{path}, line {line}: expected 0 or 1 in the column of each class, found '{odd[0]}'",
+                    code="E_DATA_TABLE_CELL",
+                )
             marked = ones(cells)
             labels.append(titles[marked[0]] if len(marked) == 1 else "")
             reason = f"several labels: {', '.join(titles[n] for n in marked)}" if marked else "no label: no class has a 1"
@@ -187,5 +196,5 @@ def _split(text: str, where: str) -> Split | None:
         return None
     split = split_of_cell(text)
     if split is None:
-        raise DataError(f"{where}: unknown split '{text}'{did_you_mean(text.lower(), _SPLITS)}")
+        raise DataError(f"{where}: unknown split '{text}'{did_you_mean(text.lower(), _SPLITS)}", code="E_DATA_TABLE_CELL")
     return split

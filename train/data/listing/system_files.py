@@ -87,7 +87,7 @@ def entries(folder: Path, system: Counter[str]) -> list[Path]:
             else:
                 system[origin] += 1
     except OSError as err:
-        raise DataError(f"{folder}: cannot be listed ({err.strerror})") from err
+        raise DataError(f"{folder}: cannot be listed ({err.strerror})", code="E_DATA_SOURCE") from err
     return sorted(found)
 
 
@@ -106,7 +106,8 @@ def walk(folder: Path) -> Walk:
         here = waiting.pop() if waiting else links.pop()
         if len(here.parts) - len(folder.parts) > base.DEEPEST:
             raise DataError(
-                f"{folder}: expected at most {base.DEEPEST} folders below each other, found more; lay it out flatter"
+                f"{folder}: expected at most {base.DEEPEST} folders below each other, found more; lay it out flatter",
+                code="E_DATA_LIMIT",
             )
         try:
             identity = _identity(here)
@@ -123,9 +124,9 @@ def walk(folder: Path) -> Walk:
                 else:
                     waiting.append(entry)
         except OSError as err:
-            raise DataError(f"{here}: cannot be listed ({err.strerror})") from err
+            raise DataError(f"{here}: cannot be listed ({err.strerror})", code="E_DATA_SOURCE") from err
         if len(found.files) + len(found.others) > base.MAX_FILES:
-            raise DataError(f"{folder}: expected at most {base.MAX_FILES} files, found more")
+            raise DataError(f"{folder}: expected at most {base.MAX_FILES} files, found more", code="E_DATA_LIMIT")
     for names in (found.files, found.folders, found.others):
         names.sort()
     return found

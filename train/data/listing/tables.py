@@ -87,7 +87,10 @@ def _decode(data: bytes, path: Path) -> tuple[str, list[DataNote]]:
             try:
                 text = data.decode(encoding)
             except UnicodeDecodeError as err:
-                raise DataError(f"{path}: expected a CSV in {name}, as its first bytes say, cannot read it ({err})") from err
+                raise DataError(
+                    f"{path}: expected a CSV in {name}, as its first bytes say, cannot read it ({err})",
+                    code="E_DATA_TABLE_ENCODING",
+                ) from err
             notes = (
                 [] if name == "UTF-8" else [note("I_ENCODING", f"the CSV is read as {name}; UTF-8 is what others expect")]
             )
@@ -122,10 +125,13 @@ def _plain(text: str, path: Path) -> str:
     """Refuse what is no text: of other files, NULs and control characters are among the first."""
     head = text[:4096]
     if head.startswith("PK\x03\x04"):
-        raise DataError(f"{path}: expected a CSV in UTF-8, found a workbook or an archive; save the sheet as CSV")
+        raise DataError(
+            f"{path}: expected a CSV in UTF-8, found a workbook or an archive; save the sheet as CSV",
+            code="E_DATA_TABLE_ENCODING",
+        )
     odd = sum(c < " " and c not in "\t\r\n\f" for c in head)
     if odd > len(head) / 100:
-        raise DataError(f"{path}: expected a CSV in UTF-8, found something other than text")
+        raise DataError(f"{path}: expected a CSV in UTF-8, found something other than text", code="E_DATA_TABLE_ENCODING")
     return text
 
 
@@ -137,18 +143,19 @@ def _from_lines(text: str, delimiter: str, skipped: int, path: Path, notes: list
         columns = tuple(title.lower() for title in titles)
         for count, cells in enumerate(lines, start=2):
             if count > base.MAX_FILES + 1:
-                raise DataError(f"{path}: expected at most {base.MAX_FILES} lines, found more")
+                raise DataError(f"{path}: expected at most {base.MAX_FILES} lines, found more", code="E_DATA_LIMIT")
             if not any(cell.strip() for cell in cells):
                 continue
             number = lines.line_num + skipped
             if any(cell.strip() for cell in cells[len(columns) :]):
                 raise DataError(
                     f"{path}, line {number}: expected {len(columns)} cells, as the header has, found {len(cells)}; a cell "
-                    f"that holds '{delimiter}' stands in double quotes"
+                    f"that holds '{delimiter}' stands in double quotes",
+                    code="E_DATA_TABLE_SYNTAX",
                 )
             rows.append((number, {key: cell.strip() for key, cell in zip(columns, cells, strict=False)}))
     except csv.Error as err:
-        raise DataError(f"{path}: expected a CSV, got something else ({err})") from err
+        raise DataError(f"{path}: expected a CSV, got something else ({err})", code="E_DATA_TABLE_SYNTAX") from err
     return _table(titles, rows, path, notes)
 
 
@@ -157,15 +164,20 @@ def _from_json_lines(text: str, path: Path, notes: list[DataNote]) -> DataTable:
     rows = []
     for number, line in enumerate(io.StringIO(text), start=1):
         if number > base.MAX_FILES:
-            raise DataError(f"{path}: expected at most {base.MAX_FILES} lines, found more")
+            raise DataError(f"{path}: expected at most {base.MAX_FILES} lines, found more", code="E_DATA_LIMIT")
         if not line.strip():
             continue
         try:
             found = json.loads(line)
         except (ValueError, RecursionError) as err:
-            raise DataError(f"{path}, line {number}: expected a JSON object, found something else ({err})") from err
+            raise DataError(
+                f"{path}, line {number}: expected a JSON object, found something else ({err})", code="E_DATA_TABLE_SYNTAX"
+            ) from err
         if not isinstance(found, dict):
-            raise DataError(f"{path}, line {number}: expected a JSON object such as {{'file_name': ..., 'label': ...}}")
+            raise DataError(
+                f"{path}, line {number}: expected a JSON object such as {{'file_name': ..., 'label': ...}}",
+                code="E_DATA_TABLE_SYNTAX",
+            )
         titles.update(dict.fromkeys(found))
         rows.append((number, {key.strip().lower(): _cell(value) for key, value in found.items()}))
     return _table(tuple(title.strip() for title in titles), rows, path, notes)

@@ -52,16 +52,20 @@ def write_phantoms(
         DataError: The folder holds something else.
     """
     if not 20 <= images <= 100_000:
-        raise ConfigError(f"images = {images}: expected 20 to 100000")
+        raise ConfigError(f"images = {images}: expected 20 to 100000", code="E_CONFIG_RANGE")
     if not (32 <= height <= 2048 and 32 <= width <= 2048):
-        raise ConfigError(f"size = {height}x{width}: expected 32 to 2048 pixels in height and width")
+        raise ConfigError(f"size = {height}x{width}: expected 32 to 2048 pixels in height and width", code="E_CONFIG_RANGE")
     if seed < 0:
-        raise ConfigError(f"seed = {seed}: expected 0 or more")
+        raise ConfigError(f"seed = {seed}: expected 0 or more", code="E_CONFIG_RANGE")
     with explain_os_errors(out):
         if out.exists() and not out.is_dir():
-            raise DataError(f"{out}: expected a folder to write to, found a file; choose another name")
+            raise DataError(
+                f"{out}: expected a folder to write to, found a file; choose another name", code="E_DATA_OUT_OCCUPIED"
+            )
         if out.is_dir() and any(out.iterdir()) and not is_phantom(out):
-            raise DataError(f"{out}: holds something other than a phantom set; choose a new or empty folder")
+            raise DataError(
+                f"{out}: holds something other than a phantom set; choose a new or empty folder", code="E_DATA_OUT_OCCUPIED"
+            )
     with atomic_folder(out) as folder, progress.task("draw synthetic frames", images) as task:
         rows: list[tuple[str, str, str]] = []
         counts = dict.fromkeys(CLASSES, 0)

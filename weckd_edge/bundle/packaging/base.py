@@ -79,7 +79,8 @@ def open_for_export(folder: Path, key: Path | None) -> tuple[Bundle, tuple[str, 
         if not PLAIN_NAME.fullmatch(text):
             raise BundleError(
                 f"{folder}: its {what} '{text}' cannot stand in an update's metadata; expected up to 100 letters, digits, "
-                "'.', '_' and '-'; build it under another name"
+                "'.', '_' and '-'; build it under another name",
+                code="E_BUNDLE_PACKAGE_NAME",
             )
     warnings = []
     if manifest.synthetic:

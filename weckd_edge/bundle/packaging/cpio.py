@@ -1,4 +1,7 @@
-"""A cpio archive in the form that SWUpdate reads: ``newc`` with checksums (070702), written the same way each time."""
+"""A cpio archive in the form that SWUpdate reads: ``newc`` with checksums (070702), written the same way each time.
+
+The standard library writes no cpio, and a binding to libarchive would be a compiled library for fifty lines.
+"""
 
 from __future__ import annotations
 

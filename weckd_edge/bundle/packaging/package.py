@@ -33,7 +33,9 @@ def package_bundle(
     row = find_format(format_name)
     _check_signer(format_name, row, signer)
     if out.resolve().is_relative_to(folder.resolve()):
-        raise ConfigError(f"{out}: expected a file outside the bundle, which must stay as it was sealed")
+        raise ConfigError(
+            f"{out}: expected a file outside the bundle, which must stay as it was sealed", code="E_CONFIG_OUT_PLACE"
+        )
     bundle, warnings = open_for_export(folder, key)
     write = load_writer(row)
     with explain_os_errors(out):
@@ -63,13 +65,18 @@ def package_bundle(
 def _check_signer(name: str, row: FormatRow, signer: Signer | None) -> None:
     if signer is None:
         if row.must_sign:
-            raise ConfigError(f"{name}: expected a key and a certificate to sign with; give --sign-key and --sign-cert")
+            raise ConfigError(
+                f"{name}: expected a key and a certificate to sign with; give --sign-key and --sign-cert",
+                code="E_CONFIG_KEY",
+            )
         return
     if row.signs is None:
-        raise ConfigError(f"{name}: has no signature of its own; sign the bundle when it is built (build --sign)")
+        raise ConfigError(
+            f"{name}: has no signature of its own; sign the bundle when it is built (build --sign)", code="E_CONFIG_KEY"
+        )
     if (row.signs == "certificate") != (signer.certificate is not None):
         wanted = "a key and its certificate" if row.signs == "certificate" else "a bare key, no certificate"
-        raise ConfigError(f"{name}: expected {wanted} to sign with")
+        raise ConfigError(f"{name}: expected {wanted} to sign with", code="E_CONFIG_KEY")
     for path in (signer.key, signer.certificate):
         if path is not None and not path.is_file():
-            raise ConfigError(f"{path}: expected a PEM file, found none")
+            raise ConfigError(f"{path}: expected a PEM file, found none", code="E_CONFIG_KEY")

@@ -36,7 +36,7 @@ def write(bundle: Bundle, out: Path, signer: Signer | None) -> None:
         MissingDependency: ``rauc`` or ``mksquashfs`` is not installed.
     """
     if signer is None or signer.certificate is None:
-        raise ConfigError("rauc: expected a key and a certificate; a RAUC bundle is always signed")
+        raise ConfigError("rauc: expected a key and a certificate; a RAUC bundle is always signed", code="E_CONFIG_KEY")
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         content = Path(scratch) / "content"
         content.mkdir()

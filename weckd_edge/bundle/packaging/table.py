@@ -74,7 +74,7 @@ def find_format(name: str) -> FormatRow:
     """
     row = FORMATS.get(name)
     if row is None:
-        raise ConfigError(f"no update format '{name}'{did_you_mean(name, FORMATS)}")
+        raise ConfigError(f"no update format '{name}'{did_you_mean(name, FORMATS)}", code="E_CONFIG_CHOICE")
     return row
 
 

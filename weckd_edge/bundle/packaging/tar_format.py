@@ -36,10 +36,14 @@ def write(bundle: Bundle, out: Path, signer: Signer | None = None) -> None:
                 tar.addfile(entry, io.BytesIO(data))
             except ValueError as err:
                 raise BundleError(
-                    f"{bundle.folder}: {path} cannot be named in a tar ({err}); give it a shorter path"
+                    f"{bundle.folder}: {path} cannot be named in a tar ({err}); give it a shorter path",
+                    code="E_BUNDLE_PACKAGE_NAME",
                 ) from err
 
 
 def _check_path(bundle: Bundle, path: str) -> None:
     if path.count("/") > 16 or any(len(part.encode()) > 255 for part in path.split("/")):
-        raise BundleError(f"{bundle.folder}: {path} lies deeper, or is longer, than a device takes; give it a shorter path")
+        raise BundleError(
+            f"{bundle.folder}: {path} lies deeper, or is longer, than a device takes; give it a shorter path",
+            code="E_BUNDLE_PACKAGE_NAME",
+        )

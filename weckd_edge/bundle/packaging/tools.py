@@ -27,14 +27,17 @@ def run_tool(tool: str, arguments: Sequence[str | Path], *, package: str, hint: 
     """
     path = shutil.which(tool)
     if path is None:
-        raise MissingDependency(f"'{tool}' is needed for this format and not installed; on Debian: apt install {package}")
+        raise MissingDependency(
+            f"'{tool}' is needed for this format and not installed; on Debian: apt install {package}",
+            code="E_MISSING_PROGRAM",
+        )
     command = [path, *map(str, arguments)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as err:
-        raise ConfigError(f"{tool}: expected it to end within {_TIMEOUT_S} s; it did not") from err
+        raise ConfigError(f"{tool}: expected it to end within {_TIMEOUT_S} s; it did not", code="E_CONFIG_TOOL") from err
     if done.returncode != 0:
         lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         reason = lines[-1][:300] if lines else f"exit code {done.returncode}"
-        raise ConfigError(f"{tool}: refuses what it was given ({reason}); {hint}")
+        raise ConfigError(f"{tool}: refuses what it was given ({reason}); {hint}", code="E_CONFIG_TOOL")
     return done.stdout

@@ -1,8 +1,9 @@
-"""The line that a failure ends in which is no ``WeckdError``: what the system, its memory or a limit has refused."""
+"""What is said of a failure that is no ``WeckdError``: what the system, its memory or a limit has refused."""
 
 from __future__ import annotations
 
 import traceback
+from typing import NamedTuple
 
 from weckd_edge.core.files import describe_os_error
 
@@ -10,33 +11,44 @@ _OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory", "bad_alloc")
 """What torch and C++ libraries say in errors of other kinds where memory has run out."""
 
 
-def explain(err: BaseException) -> str | None:
+class Failure(NamedTuple):
+    """What a failure is: its code, for scripts, and one line for the person at the terminal."""
+
+    code: str
+    message: str
+
+
+def explain(err: BaseException) -> Failure | None:
     """Return what is said of an error that a user can act on; None where the error is a defect of this software."""
     if isinstance(err, OSError):
-        return describe_os_error(err)
+        return Failure("E_SYSTEM_FILE", describe_os_error(err))
     if isinstance(err, RecursionError):
-        return (
+        return Failure(
+            "E_SYSTEM_NESTING",
             "something that was given is nested too deeply (brackets in a file, or folders in folders); flatten it, and run "
-            "it again (weckd-edge -v tells where)"
+            "it again (weckd-edge -v tells where)",
         )
     if isinstance(err, ImportError):
-        return f"{_first_line(err)}: the installation is not whole; install weckd-edge again"
+        message = f"{_first_line(err)}: the installation is not whole; install weckd-edge again"
+        return Failure("E_SYSTEM_INSTALLATION", message)
     if isinstance(err, MemoryError) or any(sign in str(err) for sign in _OUT_OF_MEMORY):
-        return (
+        return Failure(
+            "E_SYSTEM_MEMORY",
             f"out of memory ({_first_line(err)}); close other programs, give smaller images, networks or batches, or raise "
-            "the limit (ulimit -v)"
+            "the limit (ulimit -v)",
         )
     return None
 
 
-def describe_defect(err: BaseException) -> str:
+def describe_defect(err: BaseException) -> Failure:
     """Return what is said of a defect: what it is, where it lies, and what to do."""
     frames = traceback.extract_tb(err.__traceback__)
     own = next((frame for frame in reversed(frames) if "weckd_edge" in frame.filename), frames[-1] if frames else None)
     where = "" if own is None else f" in {'/'.join(own.filename.split('/')[-2:])}, line {own.lineno}"
-    return (
+    return Failure(
+        "E_DEFECT",
         f"a defect of weckd-edge{where} ({type(err).__name__}: {_first_line(err)}); please report it with what "
-        "'weckd-edge -v' in front of the same command prints"
+        "'weckd-edge -v' in front of the same command prints",
     )
 
 

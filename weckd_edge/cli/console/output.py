@@ -12,6 +12,7 @@ from typing import Any, Protocol, TextIO, TypeVar
 
 import click
 
+from weckd_edge.cli.console.failing import Failure
 from weckd_edge.cli.console.text import one_line
 from weckd_edge.core.progress import Progress, ProgressTask, SilentProgress
 from weckd_edge.core.serialization import to_json
@@ -36,9 +37,33 @@ json_option: Option = click.option("--json", "as_json", is_flag=True, help="Prin
 quiet_option: Option = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 
 
+class Stdout:
+    """Where scripts read: one JSON document at most, which is a result or what has failed.
+
+    Args:
+        wants_json: Whether ``--json`` was asked for.
+    """
+
+    def __init__(self, *, wants_json: bool) -> None:
+        self._wants_json = wants_json
+        self._has_json = False
+
+    def print_json(self, value: object) -> None:
+        """Print a JSON document; a file name that is not UTF-8 keeps its bytes as the escapes Python reads back."""
+        self._has_json = True
+        click.echo(to_json(value).encode("utf-8", "backslashreplace"), nl=False)
+
+    def print_failure(self, failure: Failure) -> None:
+        """Print code and message of what has failed, where JSON was asked for and no result is there."""
+        if self._wants_json and not self._has_json:
+            self.print_json({"error": failure._asdict()})
+
+
 def print_json(value: object) -> None:
-    """Print one JSON document on stdout; a file name that is not UTF-8 keeps its bytes as the escapes Python reads back."""
-    click.echo(to_json(value).encode("utf-8", "backslashreplace"), nl=False)
+    """Print what a command has found as one JSON document on stdout."""
+    context = click.get_current_context(silent=True)
+    stdout = None if context is None else context.find_object(Stdout)
+    (stdout or Stdout(wants_json=True)).print_json(value)
 
 
 def print_message(text: str) -> None:

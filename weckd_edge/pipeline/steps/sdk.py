@@ -22,7 +22,9 @@ def sdk_files() -> tuple[Path, ...]:
         StoreError: They were not installed with this package.
     """
     if not (SOURCE / "CMakeLists.txt").is_file():
-        raise StoreError(f"{SOURCE}: expected the C library's sources, found none; install weckd-edge again")
+        raise StoreError(
+            f"{SOURCE}: expected the C library's sources, found none; install weckd-edge again", code="E_STORE_INSTALLATION"
+        )
     below = [path.relative_to(SOURCE) for name in _FOLDERS for path in (SOURCE / name).rglob("*") if path.is_file()]
     kept = [path for path in below if not any(part in _LEFT_OUT or part.startswith(".") for part in path.parts)]
     return tuple(sorted([*map(Path, _FILES), *kept]))

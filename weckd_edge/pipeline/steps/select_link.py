@@ -1,204 +1,226 @@
-"""Every link of a chain made ready to ship, timed and held against the limits, and one of them chosen."""
+"""Which link of the chain ships: the smallest that misses no bar, judged on images that no training has seen."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
 
-import numpy as np
-
-from weckd_edge.artifacts import (
-    DatasetIndex,
-    ExportedModel,
-    GuardRecord,
-    InputContract,
-    LinkEvaluation,
-    LinkLatency,
-    LinkSelection,
-    Measurement,
-    PrecisionSelection,
-)
-from weckd_edge.config import BuildConfig
+from weckd_edge.artifacts import DatasetIndex, FrameGuard, Gate, LinkEvaluation, LinkLatency, LinkSelection, Measurement
+from weckd_edge.config import SelectConfig
 from weckd_edge.core.errors import ModelError
-from weckd_edge.core.fingerprint import library_versions
-from weckd_edge.core.progress import Progress
-from weckd_edge.core.store import Stage
-from weckd_edge.devices.bench.bench import bench_model
-from weckd_edge.devices.bench.power.table import open_source
-from weckd_edge.devices.gates.gates import evaluate_gates, merge_limits
+from weckd_edge.devices.gates.gates import evaluate_gates
 from weckd_edge.devices.gates.slices import evaluate_slices
-from weckd_edge.devices.images.frames import frame_from_file
-from weckd_edge.devices.latency_model.estimate import estimate_latency
+from weckd_edge.devices.images.split_frames import SplitFrames
+from weckd_edge.devices.latency_model.estimate import estimate_latency as estimate_latency
 from weckd_edge.devices.latency_model.measurements import read_measurements
-from weckd_edge.devices.machine.detect import detect, is_same_device
-from weckd_edge.devices.profiles.profile import DeviceProfile
-from weckd_edge.devices.runtime.input_guard import OpenGuard
 from weckd_edge.metrics import measure_slices
+from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.latency_calibration import count_file
-from weckd_edge.pipeline.steps.rank_links import choose_link, last_link_selection, requested_link
+from weckd_edge.pipeline.networks import Student, TrainedChain, TrainedNetwork
+from weckd_edge.pipeline.steps.bench import bench
+from weckd_edge.pipeline.steps.predict import predict_validation
 
-if TYPE_CHECKING:
-    from weckd_edge.compile.verify.parity import Candidate
-    from weckd_edge.train.distill.chain import TrainedChain
-
-T = TypeVar("T")
-
-_FRAMES = 8
-
-
-class Workshop(Protocol):
-    """What a build lends to the weighing: its settings, its store, and how a link is made ready to ship."""
-
-    config: BuildConfig
-    profile: DeviceProfile
-    progress: Progress
-    root: Path
-
-    def stage(self, name: str, kind: type[T], key: object, make: Callable[[Path], T]) -> Stage[T]: ...
-
-    def select(
-        self, at: int, exports: Sequence[Stage[ExportedModel]], index: Stage[DatasetIndex]
-    ) -> Stage[PrecisionSelection]: ...
-
-    def guard(self, contract: InputContract, index: Stage[DatasetIndex]) -> Stage[GuardRecord]: ...
-
-    def candidates(self, selected: Stage[PrecisionSelection]) -> tuple[Candidate, Candidate]: ...
+_WORDS = {
+    "latency_p90_ms": ("frame to answer", "a smaller link, a lower input_size, or a faster power mode"),
+    "memory_mib": ("peak memory", "a smaller link or a lower input_size"),
+    "size_mib": ("size", "a narrower link"),
+    "energy_mj": ("energy of a frame", "a smaller link or a lower power mode"),
+    "accuracy": ("accuracy", "more labels, longer training, or a larger last link"),
+    "recall": ("sensitivity for the class it recognises worst", "more labels of that class, or train.balance = 1"),
+    "slice_accuracy": ("accuracy in the slice it serves worst", "more labels of that slice, or a larger last link"),
+    "slice_recall": ("sensitivity in the slice and for the class where it is lowest", "more labels of that class there"),
+    "better_than_guessing": (
+        "balanced accuracy",
+        "more labels or longer training; for an imported network, its description",
+    ),
+    "accuracy_drop": ("accuracy lost by compiling", 'quantize.precision = "fp16", or quantize_aware for the link'),
+}
+"""Each bar in words, and what to try where it is missed."""
+_HIGHER_IS_BETTER = frozenset({"accuracy", "recall", "slice_accuracy", "slice_recall", "better_than_guessing"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SelectedLink:
+class LinkChoice:
     """The link that is deployed.
 
     Attributes:
-        at: Its place in the chain.
-        selected: Its precision and graph.
+        student: Ready to ship.
         shipping: Why this one, and how the others fared.
-        measurements: Of every link that was weighed, as compiled, without a temperature.
+        measurement: Its bench.
+        others: Benches of the links that were compared with it, each of which names its link.
     """
 
-    at: int
-    selected: Stage[PrecisionSelection]
+    student: Student
     shipping: LinkSelection
-    measurements: tuple[Measurement, ...]
+    measurement: Measurement
+    others: tuple[Measurement, ...] = ()
+
+
+def links_to_compile(ctx: BuildContext, chain: TrainedChain) -> tuple[TrainedNetwork, ...]:
+    """Return the networks that may ship: the one that the configuration names, or all where the limits are to choose."""
+    named = requested_link(ctx.config.ship, [network.name for network in chain.networks])
+    return chain.networks if named is None else tuple(network for network in chain.networks if network.name == named)
 
 
 def select_link(
-    build: Workshop, chain: TrainedChain, exports: Sequence[Stage[ExportedModel]], index: Stage[DatasetIndex]
-) -> SelectedLink:
-    """Choose the link that is deployed; compile and weigh all of them where the limits are to decide."""
-    names = [link.artifact.name for link in chain.links]
-    named = requested_link(build.config.ship, names)
-    if named is not None:
-        at = names.index(named)
-        selected = build.select(at, exports, index)
-        return SelectedLink(at=at, selected=selected, shipping=last_link_selection(named, names), measurements=())
-    selections = [build.select(at, exports, index) for at in range(len(names))]
-    pairs = [evaluate_link(build, *each, index) for each in zip(names, exports, selections, strict=True)]
-    link_selection = choose_link([evaluations for evaluations, _ in pairs])
-    build.progress.note(f"ships: {link_selection.reason}")
-    at = names.index(link_selection.chosen)
-    return SelectedLink(
-        at=at, selected=selections[at], shipping=link_selection, measurements=tuple(found for _, found in pairs)
+    ctx: BuildContext,
+    chain: TrainedChain,
+    students: Sequence[Student],
+    guard: FrameGuard | None,
+    images: SplitFrames,
+    index: DatasetIndex,
+) -> LinkChoice:
+    """Measure the links, each once, and choose the one that is deployed.
+
+    Args:
+        ctx: The build.
+        chain: The whole chain.
+        students: Those of its links that were compiled, largest first.
+        guard: The frame guard that every one of them would ship with.
+        images: The validation images; test images have no part in this.
+        index: The data set, for its labels and slices.
+
+    Raises:
+        DataError: There is no validation image.
+        ModelError: A model cannot be opened here.
+    """
+    images.required("to weigh a link on")
+    names = [network.name for network in chain.networks]
+    measured = {student.name: bench(ctx, student, images, guard) for student in students}
+    if requested_link(ctx.config.ship, names) is not None:
+        (student,) = students
+        return LinkChoice(
+            student=student, shipping=last_link_selection(student.name, names), measurement=measured[student.name]
+        )
+    link_selection = choose_link(
+        [evaluate_link(ctx, student, measured[student.name], images, index) for student in students]
+    )
+    ctx.progress.note(f"ships: {link_selection.reason}")
+    return LinkChoice(
+        student=next(student for student in students if student.name == link_selection.chosen),
+        shipping=link_selection,
+        measurement=measured[link_selection.chosen],
+        others=tuple(replace(one, link=name) for name, one in measured.items() if name != link_selection.chosen),
     )
 
 
 def evaluate_link(
-    build: Workshop,
-    name: str,
-    exported: Stage[ExportedModel],
-    selected: Stage[PrecisionSelection],
-    index: Stage[DatasetIndex],
-) -> tuple[LinkEvaluation, Measurement]:
-    """Answer, time and judge one compiled link.
+    ctx: BuildContext, student: Student, measured: Measurement, images: SplitFrames, index: DatasetIndex
+) -> LinkEvaluation:
+    """Judge one compiled link by its bench and by what it predicts of the validation images."""
+    from weckd_edge.compile.verify.parity import summarize_verification
 
-    Its times are taken anew in every build, as machines change; its predictions are kept.
-    """
-    from weckd_edge.compile.verify.evaluate import SplitVerifications, verify_splits
-    from weckd_edge.compile.verify.parity import Candidate
-
-    chosen, contract = selected.artifact, exported.artifact.input
-    _, compiled = build.candidates(selected)
-    onnx = exported.folder / exported.artifact.onnx.path
-    weight = build.stage(
-        f"weigh-{name}",
-        SplitVerifications,
-        {
-            "selected": selected.artifact,
-            "images": [[r.pixels_sha256, r.label, r.group, r.split] for r in index.artifact.images if r.split != "train"],
-            "versions": library_versions(),
-        },
-        lambda _: verify_splits(
-            Candidate(backend=compiled.backend, model=onnx, precision="fp32"),
-            compiled,
-            index.artifact,
-            build.root,
-            contract,
-        ),
-    ).artifact
-    records = [record for record in index.artifact.images if record.split == "val"][:_FRAMES]
-    frames = np.concatenate([frame_from_file(build.root / record.path, contract) for record in records])
-    guard = build.guard(contract, index).artifact.guard
-    with closing(open_source("auto")) as meter:
-        measured = bench_model(
-            compiled.backend,
-            compiled.model,
-            frames,
-            precision=compiled.precision,
-            network_input_name=exported.artifact.network_input_name,
-            onnx=selected.folder / chosen.onnx.path,
-            queries=build.config.ship.queries,
-            warmup=build.config.bench.warmup,
-            threads=build.config.bench.threads,
-            power=meter,
-            guard=OpenGuard(guard, contract) if guard is not None else None,
-            progress=build.progress,
-        )
-    limits, here = merge_limits(build.config.gates, build.profile.bars), is_same_device(build.profile, detect())
-    size = sum(ref.bytes for ref in (chosen.built.files if chosen.built else (chosen.onnx,)))
-    labels = index.artifact.labels
-    latency = _latency(build, compiled.model, measured, here)
+    compiled = student.shipped
+    validation = summarize_verification(
+        images.records,
+        index.labels,
+        student.network.predict(images),
+        predict_validation(ctx, student, images),
+        (),
+        compiled,
+    )
+    latency = _latency(ctx, compiled.model, measured)
     gates = evaluate_gates(
-        limits,
-        build.profile,
+        ctx.limits,
+        ctx.profile,
         measured,
-        weight.validation,
-        size,
-        here,
-        labels,
+        validation,
+        student.loaded_bytes,
+        ctx.on_device,
+        index.labels,
         split="validation",
         predicted=latency,
     )
-    if limits.slice_accuracy is not None or limits.slice_recall is not None:
-        slices = measure_slices(weight.validation, index.artifact, build.config.report)
-        gates = (*gates, *evaluate_slices(limits, slices, labels, split="validation"))
-    evaluations = LinkEvaluation(
-        name=name,
-        precision=chosen.precision,
+    if ctx.limits.slice_accuracy is not None or ctx.limits.slice_recall is not None:
+        slices = measure_slices(validation, index, ctx.config.report)
+        gates = (*gates, *evaluate_slices(ctx.limits, slices, index.labels, split="validation"))
+    return LinkEvaluation(
+        name=student.name,
+        precision=student.selection.precision,
         backend=compiled.backend,
-        method=chosen.chosen,
-        bytes=size,
-        val_accuracy=weight.validation.accuracy_compiled,
-        test_accuracy=weight.test.accuracy_compiled,
+        method=student.selection.chosen,
+        bytes=student.loaded_bytes,
+        val_accuracy=validation.accuracy_compiled,
         latency=latency,
         here_p90_ns=measured.frame_to_answer.p90_ns,
         gates=gates,
     )
-    return evaluations, replace(measured, link=name)
 
 
-def _latency(build: Workshop, model: Path, measured: Measurement, here: bool) -> LinkLatency:
+def _latency(ctx: BuildContext, model: Path, measured: Measurement) -> LinkLatency:
     """Return what is known of a link's time on the device: measured where this is that device, else predicted."""
-    if here:
+    if ctx.on_device:
         p90 = float(measured.frame_to_answer.p90_ns)
         return LinkLatency(label="measured", p90_ns=p90, low_ns=None, high_ns=None, reason=f"on {measured.host}")
-    timed = build.config.ship.measurements
+    timed = ctx.config.ship.measurements
     try:
-        found = estimate_latency(count_file(model), build.profile, read_measurements(Path(timed)) if timed else ())
+        found = estimate_latency(count_file(model), ctx.profile, read_measurements(Path(timed)) if timed else ())
     except ModelError as err:  # a graph with layers nobody has priced
         return LinkLatency(label="unknown", p90_ns=None, low_ns=None, high_ns=None, reason=str(err))
     return LinkLatency(
         label=found.label, p90_ns=found.latency_ns, low_ns=found.low_ns, high_ns=found.high_ns, reason=found.reason
     )
+
+
+def requested_link(config: SelectConfig, names: Sequence[str]) -> str | None:
+    """Return the link that the configuration names, out of a chain's; None where the limits are to choose."""
+    if len(names) == 1 or config.link == "last":
+        return names[-1]
+    return None if config.link == "smallest" else config.link
+
+
+def last_link_selection(name: str, names: Sequence[str]) -> LinkSelection:
+    """Return the record of a link that is deployed because it was asked for, or because there is no other."""
+    return LinkSelection(chosen=name, reason=f"{name} was asked for" if len(names) > 1 else f"{name} is the only link")
+
+
+def choose_link(links: Sequence[LinkEvaluation]) -> LinkSelection:
+    """Return the smallest link that misses no bar; where every one misses some, the one that comes closest.
+
+    Args:
+        links: In the order of the chain, largest first; at least one.
+    """
+    passing = [link for link in links if link.passes]
+    if passing:
+        chosen = passing[-1]
+        return LinkSelection(chosen=chosen.name, reason=_why(chosen, links), links=tuple(links))
+    chosen = min(reversed(links), key=distance)
+    return LinkSelection(
+        chosen=chosen.name,
+        reason=f"no link clears every bar; {chosen.name} comes closest: {_missed(chosen)}",
+        links=tuple(links),
+        advice=tuple(_advice(gate) for gate in chosen.gates if gate.verdict == "FAIL"),
+    )
+
+
+def distance(link: LinkEvaluation) -> float:
+    """Return by how much a link misses its limits: of each, the gap as a part of the limit, summed."""
+    return sum(_gap(gate) for gate in link.gates if gate.verdict == "FAIL")
+
+
+def _gap(gate: Gate) -> float:
+    return abs((gate.got or 0.0) - gate.bar) / max(abs(gate.bar), 1e-3)
+
+
+def _why(chosen: LinkEvaluation, links: Sequence[LinkEvaluation]) -> str:
+    smaller = [link for link in links[links.index(chosen) + 1 :] if not link.passes]
+    what = (
+        "is the smallest link that clears every bar"
+        if all(g.verdict == "PASS" for g in chosen.gates)
+        else ("is the smallest link that misses no bar")
+    )
+    open_ = [_WORDS[g.name][0] for g in chosen.gates if g.verdict == "INCONCLUSIVE"]
+    rest = f"; not judged here: {', '.join(open_)}" if open_ else ""
+    found = "; ".join(f"{link.name} {_missed(link)}" for link in smaller)
+    return f"{chosen.name} {what}{rest}{'; ' + found if found else ''}"
+
+
+def _missed(link: LinkEvaluation) -> str:
+    return "misses " + ", ".join(f"{_WORDS[g.name][0]} ({g.reason})" for g in link.gates if g.verdict == "FAIL")
+
+
+def _advice(gate: Gate) -> str:
+    name, what = _WORDS[gate.name]
+    word = "raise" if gate.name not in _HIGHER_IS_BETTER else "lower"
+    return f"{name}: {gate.reason}; try {what}, or {word} gates.{gate.name}"

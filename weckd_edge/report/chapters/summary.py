@@ -10,7 +10,7 @@ from weckd_edge.core.words import NBSP, plural
 from weckd_edge.report.chapters import abstention, verdicts
 from weckd_edge.report.chapters.audit_warnings import audit_warnings
 from weckd_edge.report.chapters.metrics import flip_counts_sentence, worst_slice
-from weckd_edge.report.evidence import Evidence
+from weckd_edge.report.evidence import BundleContents
 from weckd_edge.report.numbers import EN_DASH, interval, milliseconds, percent, significant
 
 
@@ -49,15 +49,15 @@ class Summary:
     warnings: tuple[str, ...]
 
 
-def summarize_bundle(manifest: Manifest, evidence: Evidence) -> Summary:
+def summarize_bundle(contents: BundleContents) -> Summary:
     """Sum up a bundle, from its manifest and its evidence alone."""
-    performance = evidence.performance
+    manifest, performance = contents.manifest, contents.performance
     lines = []
     if performance is not None:
         lines += [worst_slice(performance) or "Worst slice: the data names none (a site, a device, an age)."]
         lines += [flip_counts_sentence(flips) for flips in performance.flips]
-    if evidence.abstention is not None:
-        lines.append(abstention.brief_sentence(evidence.abstention))
+    if contents.abstention is not None:
+        lines.append(abstention.brief_sentence(contents.abstention))
     return Summary(
         verdict=sum_up_gates(manifest),
         bars=tuple(
@@ -66,12 +66,12 @@ def summarize_bundle(manifest: Manifest, evidence: Evidence) -> Summary:
             if row.verdict != "PASS"
         ),
         numbers=(
-            _accuracy(evidence.verification),
-            _worst_class(performance, evidence.verification, manifest.labels),
-            _time(evidence.measurement, manifest),
+            _accuracy(contents.verification),
+            _worst_class(performance, contents.verification, manifest.labels),
+            _time(contents.measurement, manifest),
         ),
         lines=tuple(lines),
-        warnings=(*evidence.chain.doubts, *verdicts.data_warnings(evidence.dataset), *audit_warnings(evidence.probes)),
+        warnings=(*contents.chain.doubts, *verdicts.data_warnings(contents.dataset), *audit_warnings(contents.probes)),
     )
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from weckd_edge.report import charts
-from weckd_edge.report.evidence import Evidence
+from weckd_edge.report.evidence import BundleContents
 
 
-def chain_chart(evidence: Evidence, device: str) -> str:
-    """Draw the chain over its time where every link was compiled and weighed, else over MACs."""
-    links, twin, deployed = evidence.chain.links, evidence.chain.twin, evidence.shipped
-    evaluations = {link.name: link for link in evidence.shipping.links}
+def chain_chart(contents: BundleContents) -> str:
+    """Draw the chain over its time where every link was compiled and weighed, else over MACs.
+
+    Links that were weighed stand at their accuracy on validation images, others at that on test images.
+    """
+    links, twin, deployed = contents.chain.links, contents.chain.twin, contents.shipped
+    evaluations = {link.name: link for link in contents.shipping.links}
     known = bool(evaluations) and all(link.latency.p90_ns is not None for link in evaluations.values())
     points = []
     for link in links:
@@ -19,17 +22,18 @@ def chain_chart(evidence: Evidence, device: str) -> str:
             charts.Point(
                 name=f"{link.name}{f' {found.precision}' if found else ''}{', ships' if link is deployed else ''}",
                 cost=link.macs if time_ns is None else time_ns,
-                accuracy=found.test_accuracy if found else link.test_accuracy,
+                accuracy=found.val_accuracy if found else link.test_accuracy,
                 kind="shipped" if link is deployed else "link",
             )
         )
     if twin is not None:
+        alone = twin.val_accuracy if evaluations else twin.test_accuracy
         name = f"{links[-1].name} alone{', fp32' if evaluations else ''}"
-        points.append(charts.Point(name=name, cost=points[-1].cost, accuracy=twin.test_accuracy, kind="twin"))
+        points.append(charts.Point(name=name, cost=points[-1].cost, accuracy=alone, kind="twin"))
     if not evaluations:
         return charts.accuracy_against_cost(points, "multiply-adds of one image", "million", 1e6)
-    how = evidence.shipping.links[-1].latency.label
-    where = f"frame to answer, {'p90, ' if how == 'measured' else ''}{how} for {device}"
+    how = contents.shipping.links[-1].latency.label
+    where = f"frame to answer, {'p90, ' if how == 'measured' else ''}{how} for {contents.manifest.device}"
     if not known:
         where = "frame to answer, p90, on the machine that built it"
     return charts.accuracy_against_cost(points, where, "ms", 1e6)

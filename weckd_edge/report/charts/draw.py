@@ -1,7 +1,7 @@
 """Lines, text, ticks and axes as plain SVG text.
 
 Colours are CSS variables of the page, so that one picture serves light and dark. Coordinates are rounded to a tenth of a
-pixel: equal numbers give equal bytes.
+pixel: equal numbers give equal bytes. That, without a script in the page, is why no plotting library draws them.
 """
 
 from __future__ import annotations

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import platform
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import weckd_edge
 from weckd_edge.artifacts import BackboneLicence, Distribution, Environment
 from weckd_edge.config import LinkConfig
+from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import sha256_file
 
 UNKNOWN = "unknown"
@@ -77,15 +77,21 @@ def read_environment(links: Sequence[LinkConfig], *, host: str) -> Environment:
 def used_distributions(find: Callable[[str], Installed]) -> tuple[Distribution, ...]:
     """Return this package and everything that is installed of what it requires, in turn, by name.
 
-    Markers other than extras are not evaluated: what is asked for another platform counts where it is installed here.
+    Markers are evaluated for this Python and machine: what is required elsewhere alone does not count, even where it is
+    installed.
 
     Args:
         find: Returns an installed distribution by name, or raises ``PackageNotFoundError``.
+
+    Raises:
+        MissingDependency: packaging is not installed.
     """
     found: dict[str, Distribution] = {}
     requested: set[tuple[str, frozenset[str]]] = set()
     try:
-        waiting = list(requirements(find(OWN_NAME).requires or (), None))
+        own = find(OWN_NAME)
+        extras = frozenset(own.metadata.get_all("Provides-Extra") or ()) - _LEFT_OUT
+        waiting = list(requirements(own.requires or (), extras))
     except metadata.PackageNotFoundError:
         waiting = [(name, frozenset[str]()) for name in ROOTS]
     while waiting:
@@ -104,22 +110,28 @@ def used_distributions(find: Callable[[str], Installed]) -> tuple[Distribution, 
     return tuple(found[name] for name in sorted(found))
 
 
-def requirements(lines: Iterable[str], extras: frozenset[str] | None) -> Iterable[tuple[str, frozenset[str]]]:
-    """Yield the normalised name and the extras of each requirement that counts.
+def requirements(lines: Iterable[str], extras: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield the normalised name and the extras of each requirement that counts on this Python and machine.
+
+    A line that is no requirement (PEP 508), as a few old distributions have, is left out.
 
     Args:
         lines: Such as ``fsspec[http]>=2; extra == 'all'``.
-        extras: Which extras were asked for; None: all but those for developers.
+        extras: Which extras were asked for.
+
+    Raises:
+        MissingDependency: packaging is not installed.
     """
+    parsing: Any = require("packaging.requirements", "list what made a bundle")
+    naming: Any = require("packaging.utils", "list what made a bundle")
     for line in lines:
-        head, _, marker = line.partition(";")
-        wanted = set(re.findall(r"extra\s*==\s*['\"]([^'\"]+)['\"]", marker))
-        if wanted and not (wanted - _LEFT_OUT if extras is None else wanted & extras):
+        try:
+            requested = parsing.Requirement(line)
+        except parsing.InvalidRequirement:
             continue
-        match = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?", head)
-        if match:
-            named = frozenset(extra.strip() for extra in (match[2] or "").split(",") if extra.strip())
-            yield re.sub(r"[-_.]+", "-", match[1]).lower(), named
+        marker = requested.marker
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+            yield naming.canonicalize_name(requested.name), frozenset(requested.extras)
 
 
 def licence_of(about: Metadata) -> str:

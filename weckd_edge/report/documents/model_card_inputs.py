@@ -21,6 +21,8 @@ def stated(build: BuildRecord) -> ModelCardConfig:
     try:
         config = json.loads(build.config)
     except ValueError as err:
-        raise BundleError(f"build.json: expected the configuration as JSON, found something else ({err})") from err
+        raise BundleError(
+            f"build.json: expected the configuration as JSON, found something else ({err})", code="E_BUNDLE_EVIDENCE"
+        ) from err
     card = config.get("card", {}) if isinstance(config, dict) else {}
     return from_data(ModelCardConfig, card, where="build.json: config.card", error=BundleError)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from weckd_edge.artifacts import ClassMetrics, Estimate, Manifest, Metric, Metrics, MetricsRecord, Rate
+from weckd_edge.artifacts import ClassMetrics, Estimate, Metric, Metrics, MetricsRecord, Rate
 from weckd_edge.bundle.verdict import SYNTHETIC
 from weckd_edge.config import ModelCardConfig
 from weckd_edge.report.chapters.metrics import flip_counts_sentence, worst_slice
 from weckd_edge.report.chapters.verdicts import DISCLAIMER, data_warnings, frame_text
-from weckd_edge.report.evidence import Evidence
+from weckd_edge.report.evidence import BundleContents
 
 DATASET_REF = "dataset"
 
@@ -20,45 +20,44 @@ _BY_CLASS = ("sensitivity", "specificity", "ppv", "npv", "f1", "auc", "ppv_at_pr
 CardMetric = dict[str, Any]
 
 
-def model_card_json(evidence: Evidence, manifest: Manifest, card: ModelCardConfig) -> dict[str, Any]:
+def model_card_json(contents: BundleContents, card: ModelCardConfig) -> dict[str, Any]:
     """Return the ``modelCard`` of CycloneDX 1.6.
 
     Args:
-        evidence: Of the bundle.
-        manifest: Of the bundle.
+        contents: Of the bundle.
         card: What the builder stated; what was not is left out.
     """
-    taught = len(evidence.chain.links) > 1 and not evidence.chain.brought
-    pool = taught and bool(evidence.dataset.unlabelled)
+    taught = len(contents.chain.links) > 1 and not contents.chain.brought
+    pool = taught and bool(contents.dataset.unlabelled)
     return {
         "modelParameters": {
             "task": "image classification",
             "approach": {"type": "semi-supervised" if pool else "supervised"},
-            "architectureFamily": evidence.shipped.model.rpartition("/")[2].partition("_")[0],
-            "modelArchitecture": evidence.shipped.model,
+            "architectureFamily": contents.shipped.model.rpartition("/")[2].partition("_")[0],
+            "modelArchitecture": contents.shipped.model,
             "datasets": [{"ref": DATASET_REF}],
-            "inputs": [{"format": _plain(frame_text(manifest.input))}],
-            "outputs": [{"format": f"float32 probabilities of {', '.join(manifest.labels)}"}],
+            "inputs": [{"format": _plain(frame_text(contents.manifest.input))}],
+            "outputs": [{"format": f"float32 probabilities of {', '.join(contents.manifest.labels)}"}],
         },
-        "quantitativeAnalysis": {"performanceMetrics": list(_metrics(evidence, manifest))},
-        "considerations": _considerations(evidence, manifest, card),
+        "quantitativeAnalysis": {"performanceMetrics": list(_metrics(contents))},
+        "considerations": _considerations(contents, card),
     }
 
 
-def _considerations(evidence: Evidence, manifest: Manifest, card: ModelCardConfig) -> dict[str, Any]:
-    performance, probes = evidence.performance, evidence.probes
-    limits = [DISCLAIMER, *([SYNTHETIC] if manifest.synthetic else []), *card.caveats]
+def _considerations(contents: BundleContents, card: ModelCardConfig) -> dict[str, Any]:
+    performance, probes = contents.performance, contents.probes
+    limits = [DISCLAIMER, *([SYNTHETIC] if contents.manifest.synthetic else []), *card.caveats]
     limits += [f"Out of scope: {what}" for what in card.out_of_scope]
     limits += [
-        *evidence.chain.doubts,
-        *data_warnings(evidence.dataset),
-        *(gate.reason for gate in manifest.gates if gate.verdict == "FAIL"),
+        *contents.chain.doubts,
+        *data_warnings(contents.dataset),
+        *(gate.reason for gate in contents.manifest.gates if gate.verdict == "FAIL"),
     ]
     limits += list(performance.notes) if performance else []
     limits += list(probes.notes) if probes else []
     found: dict[str, Any] = {"technicalLimitations": [_plain(line) for line in limits]}
     tradeoffs = [
-        evidence.selection.reason,
+        contents.selection.reason,
         *(flip_counts_sentence(flips) for flips in (performance.flips if performance else ())),
     ]
     found["performanceTradeoffs"] = [_plain(line) for line in tradeoffs]
@@ -74,37 +73,39 @@ def _considerations(evidence: Evidence, manifest: Manifest, card: ModelCardConfi
     return found
 
 
-def _metrics(evidence: Evidence, manifest: Manifest) -> Iterator[CardMetric]:
-    verification, performance = evidence.verification, evidence.performance
+def _metrics(contents: BundleContents) -> Iterator[CardMetric]:
+    verification, performance = contents.verification, contents.performance
     if performance is None:
-        yield from _without_metrics(evidence, manifest.labels)
+        yield from _without_metrics(contents, contents.manifest.labels)
     else:
-        yield from _metric_entries(performance.compiled, "test split, as shipped", manifest.labels)
+        yield from _metric_entries(performance.compiled, "test split, as shipped", contents.manifest.labels)
         yield from _overall(performance.fp32, "test split, fp32")
         yield from _differences(performance)
         for one in performance.slices:
             if one.compiled is not None:
-                yield from _metric_entries(one.compiled, f"test split, as shipped, {one.name}", manifest.labels, short=True)
+                yield from _metric_entries(
+                    one.compiled, f"test split, as shipped, {one.name}", contents.manifest.labels, short=True
+                )
         if performance.answered is not None:
             where = f"test split, as shipped, probability of at least {performance.answered.abstain_below:g}"
             yield _metric_entry("share answered", performance.answered.coverage, where)
-    if evidence.abstention is not None:
-        yield _rate("share answered", evidence.abstention.answered, "test split, by guard, threshold and label")
-        if evidence.abstention.wrong is not None:
-            yield _rate("share wrong among answered", evidence.abstention.wrong, "test split, answered images")
+    if contents.abstention is not None:
+        yield _rate("share answered", contents.abstention.answered, "test split, by guard, threshold and label")
+        if contents.abstention.wrong is not None:
+            yield _rate("share wrong among answered", contents.abstention.wrong, "test split, answered images")
     if verification.calibration is not None:
         yield _estimate(
             "expected calibration error", verification.calibration.before.ece, "test split, before a temperature"
         )
         yield _estimate("expected calibration error", verification.calibration.after.ece, "test split, as shipped")
-    measured = evidence.measurement
+    measured = contents.measurement
     if measured is not None:
         where = f"on {measured.host}, threads: {measured.threads}"
         yield _metric("frame to answer, p90, ms", f"{measured.frame_to_answer.p90_ns / 1e6:.3f}", where)
 
 
-def _without_metrics(evidence: Evidence, labels: Sequence[str]) -> Iterator[CardMetric]:
-    verification = evidence.verification
+def _without_metrics(contents: BundleContents, labels: Sequence[str]) -> Iterator[CardMetric]:
+    verification = contents.verification
     yield _rate("accuracy", verification.accuracy_compiled, "test split, as shipped")
     yield _rate("accuracy", verification.accuracy_fp32, "test split, fp32")
     for label, rate in zip(labels, verification.recall_compiled, strict=True):

@@ -18,19 +18,18 @@ from weckd_edge.core.store import digest_of
 from weckd_edge.core.words import plural
 from weckd_edge.report.documents.model_card_inputs import NOT_STATED, stated
 from weckd_edge.report.documents.model_card_json import DATASET_REF, model_card_json
-from weckd_edge.report.evidence import Evidence
+from weckd_edge.report.evidence import BundleContents
 
 _MODEL_REF = "model"
 _PURPOSE = "write a bill of materials"
 _UNKNOWN = "unknown"
 
 
-def write_sbom(evidence: Evidence, manifest: Manifest) -> str:
+def write_sbom(contents: BundleContents) -> str:
     """Return the bill of materials as JSON text; equal inputs give equal bytes.
 
     Args:
-        evidence: Of the bundle.
-        manifest: Of the bundle, or the draft of it; its list of files does not matter. The serial number is derived from all
+        contents: Of the bundle; the list of files in its manifest does not matter. The serial number is derived from all
             that is written.
 
     Raises:
@@ -41,7 +40,8 @@ def write_sbom(evidence: Evidence, manifest: Manifest) -> str:
     component = require("cyclonedx.model.component", _PURPOSE)
     output = require("cyclonedx.output", _PURPOSE)
     schema = require("cyclonedx.schema", _PURPOSE)
-    kind, card = component.ComponentType, stated(evidence.build)
+    manifest = contents.manifest
+    kind, card = component.ComponentType, stated(contents.build)
 
     refs = {ref.path: ref for built in manifest.models for ref in built.files} | {manifest.onnx.path: manifest.onnx}
     refs |= {manifest.guard.path: manifest.guard} if manifest.guard else {}
@@ -50,7 +50,7 @@ def write_sbom(evidence: Evidence, manifest: Manifest) -> str:
         version=manifest.onnx.sha256[:12],
         type=kind.MACHINE_LEARNING_MODEL,
         bom_ref=_MODEL_REF,
-        description=f"{evidence.shipped.model}, {evidence.verification.precision}, for {manifest.device}",
+        description=f"{contents.shipped.model}, {contents.verification.precision}, for {manifest.device}",
         hashes=[_sha256(manifest.onnx.sha256)],
         licenses=_licences(card.licence),
         supplier=_organisation(card),
@@ -60,28 +60,28 @@ def write_sbom(evidence: Evidence, manifest: Manifest) -> str:
         ],
         properties=[
             model.Property(name="weckd-edge:bundle-version", value=str(manifest.version)),
-            model.Property(name="weckd-edge:weights-sha256", value=evidence.shipped.weights.sha256),
+            model.Property(name="weckd-edge:weights-sha256", value=contents.shipped.weights.sha256),
             model.Property(name="weckd-edge:model-licence", value=card.licence or NOT_STATED),
         ],
     )
-    parts = [_dataset(evidence.dataset, card)]
-    if evidence.environment is not None:
-        parts += [_backbone(backbone) for backbone in evidence.environment.trunks]
-    parts += _software(manifest, evidence.environment)
+    parts = [_dataset(contents.dataset, card)]
+    if contents.environment is not None:
+        parts += [_backbone(backbone) for backbone in contents.environment.trunks]
+    parts += _software(manifest, contents.environment)
     document = bom.Bom(metadata=bom.BomMetaData(component=subject), components=parts)
     document.register_dependency(subject, document.components)
     text = output.make_outputter(document, output.OutputFormat.JSON, schema.SchemaVersion.V1_6).output_as_string()
-    return _finish(json.loads(text), evidence, replace(manifest, files=(), manifest_sha256=""), card)
+    return _finish(json.loads(text), replace(contents, manifest=replace(manifest, files=(), manifest_sha256="")), card)
 
 
-def _finish(data: dict[str, Any], evidence: Evidence, manifest: Manifest, card: ModelCardConfig) -> str:
+def _finish(data: dict[str, Any], contents: BundleContents, card: ModelCardConfig) -> str:
     """Add what the library has no classes for, and put a serial number made from the content in place of time and chance."""
     del data["metadata"]["timestamp"], data["serialNumber"]
-    data["metadata"]["component"]["modelCard"] = model_card_json(evidence, manifest, card)
+    data["metadata"]["component"]["modelCard"] = model_card_json(contents, card)
     for part in data["components"]:
         if part["bom-ref"] == DATASET_REF:
-            part["data"] = [_data(evidence.dataset, card)]
-    digest = digest_of([data, manifest])
+            part["data"] = [_data(contents.dataset, card)]
+    digest = digest_of([data, contents.manifest])
     data["serialNumber"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, digest)}"
     return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 

@@ -1,5 +1,5 @@
 // A stand-in for NVIDIA's header: the few names that src/backend_tensorrt.cpp uses, as their documentation has them.
-// It proves that the code is C++ and does what it should in order, not that it fits the real library.
+// It shows that the code is C++ and makes its calls in order, not that it fits the real library.
 #ifndef STAND_IN_NV_INFER_RUNTIME_H
 #define STAND_IN_NV_INFER_RUNTIME_H
 

@@ -1,5 +1,5 @@
 /* A stand-in for libonnxruntime: its table of calls, over a graph whose name is "graph TYPE HEIGHT WIDTH CLASSES", TYPE
- * uint8 or float, and answers as the stand-in for a model does: sums of bytes by place.
+ * uint8 or float, and probabilities as those of the stand-in for a model: sums of bytes by place.
  *
  * WECKD_STAND_IN says how it misbehaves: "old" has no table, "shuffled" one of another order, "holes" one with a hole, "version" calls itself 2.0, and
  * a number lets the call at that place fail. "telemetry" refuses to start where it would report to its maker. SPDX-License-Identifier: Apache-2.0 */
@@ -44,19 +44,19 @@ static int get_another(const weckd_ort_status *status) { return status->code + 1
 static const char *get_message(const weckd_ort_status *status) { return status->text; }
 
 static weckd_ort_status *fails(int place) {
-    const char *said = getenv("WECKD_STAND_IN");
+    const char *mode = getenv("WECKD_STAND_IN");
     char text[64];
     (void)snprintf(text, sizeof text, "the call at %d was told to fail", place);
-    return said != NULL && said[0] >= '0' && said[0] <= '9' && strtol(said, NULL, 10) == place
+    return mode != NULL && mode[0] >= '0' && mode[0] <= '9' && strtol(mode, NULL, 10) == place
                ? make_status(WECKD_ORT_FAIL, text)
                : NULL;
 }
 
 #define FAIL_IF_TOLD(place)                                                                                                  \
     do {                                                                                                                     \
-        weckd_ort_status *told = fails(place);                                                                               \
-        if (told != NULL) {                                                                                                  \
-            return told;                                                                                                     \
+        weckd_ort_status *failure = fails(place);                                                                               \
+        if (failure != NULL) {                                                                                                  \
+            return failure;                                                                                                     \
         }                                                                                                                    \
     } while (0)
 
@@ -70,8 +70,8 @@ static weckd_ort_status *take(int place, void *to) {
 
 static bool quiet_when_loaded;
 __attribute__((constructor)) static void look_as_the_real_one_does(void) {
-    const char *said = getenv("ORT_DISABLE_TELEMETRY");
-    quiet_when_loaded = said != NULL && strcmp(said, "1") == 0;
+    const char *mode = getenv("ORT_DISABLE_TELEMETRY");
+    quiet_when_loaded = mode != NULL && strcmp(mode, "1") == 0;
 }
 
 static weckd_ort_status *create_env(int severity, const char *name, weckd_ort_env **env) {
@@ -112,18 +112,18 @@ static weckd_ort_status *run(weckd_ort_session *session, const void *run_options
         return make_status(2, "run with other inputs or outputs than the graph has");
     }
     const unsigned char *frame = inputs[0]->data;
-    float *answer = outputs[0]->data;
+    float *probabilities = outputs[0]->data;
     double all = 0.0;
     for (long long k = 0; k < session->classes; k++) {
         double sum = 0.0;
         for (long long i = k; i < session->height * session->width * 3; i += session->classes) {
             sum += frame[i];
         }
-        answer[k] = (float)sum;
+        probabilities[k] = (float)sum;
         all += sum;
     }
     for (long long k = 0; k < session->classes; k++) {
-        answer[k] = (float)((double)answer[k] / all);
+        probabilities[k] = (float)((double)probabilities[k] / all);
     }
     return NULL;
 }
@@ -261,7 +261,7 @@ static weckd_ort_status *add_entry(weckd_ort_options *options, const char *key, 
     return is_known ? NULL : make_status(2, "an entry that is not known");
 }
 
-static bool said(const char *mode) {
+static bool is_mode(const char *mode) {
     const char *text = getenv("WECKD_STAND_IN");
     return text != NULL && strcmp(text, mode) == 0;
 }
@@ -277,17 +277,17 @@ static const void *get_api(uint32_t version) {
 #define PUT(place, type, called, parameters) memcpy(&table[place], &calls.called, sizeof table[place]);
     WECKD_ORT_CALLS(PUT)
 #undef PUT
-    if (said("shuffled")) {
+    if (is_mode("shuffled")) {
         int (*another)(const weckd_ort_status *) = get_another;
         memcpy(&table[1], &another, sizeof table[1]);
     }
-    if (said("holes")) {
+    if (is_mode("holes")) {
         table[130] = NULL;
     }
-    return version != WECKD_ORT_API || said("old") ? NULL : table;
+    return version != WECKD_ORT_API || is_mode("old") ? NULL : table;
 }
 
-static const char *get_version(void) { return said("version") ? "2.0.0" : "1.99.0"; }
+static const char *get_version(void) { return is_mode("version") ? "2.0.0" : "1.99.0"; }
 
 __attribute__((visibility("default"))) const weckd_ort_base *OrtGetApiBase(void);
 

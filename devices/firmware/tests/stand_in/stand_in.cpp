@@ -1,5 +1,5 @@
 // A stand-in for libnvinfer and libcudart in one file. An engine is the text "engine TYPE HEIGHT WIDTH CLASSES", TYPE uint8
-// or float; it answers as the stand-in for a model does: sums of bytes by place. SPDX-License-Identifier: Apache-2.0
+// or float; it predicts as the stand-in for a model does: sums of bytes by place. SPDX-License-Identifier: Apache-2.0
 #include "NvInferRuntime.h"
 
 #include <cstdio>

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from support.errors import raises
+
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 pytest.importorskip("torch")
@@ -158,7 +160,7 @@ def test_one_value_for_two_classes_is_a_logit_or_a_probability(tmp_path: Path, e
 def test_one_output_for_three_labels_is_refused_with_what_it_stands_for(tmp_path: Path) -> None:
     model = network(f"{CONV} {HEAD} y = Gemm(f, h)", outputs="float[N,1] y", w=draw(4, 3, 3, 3), h=draw(4, 1))
     found = read_onnx(save(model, tmp_path), HINTS)
-    with pytest.raises(ModelError, match=r"for each of 3 labels, found 1.*a sigmoid of a binary network"):
+    with raises(ModelError, "E_MODEL_CLASSES", says="3"):
         import_network(found, samples(found), LABELS, tmp_path)
 
 
@@ -181,11 +183,11 @@ def test_logits_are_distinguished_from_probabilities(answers: list[list[float]],
 
 @pytest.mark.parametrize(
     ("answers", "last", "said"),
-    [([[0.9, 0.8]], "Sigmoid", "judges each class by itself"), ([[0.3, 0.3]], "Softmax", "is it over the classes?")],
+    [([[0.9, 0.8]], "Sigmoid", "Sigmoid"), ([[0.3, 0.3]], "Softmax", "0.6")],
 )
 def test_outputs_that_are_neither_are_refused(answers: list[list[float]], last: str, said: str) -> None:
     graph = network(f"y = {last}(x)", "float[1,2] x", "float[1,2] y").graph
-    with pytest.raises(ModelError, match=said.replace("?", r"\?")):
+    with raises(ModelError, "E_MODEL_OUTPUT", says=said):
         interpret_outputs(np.array(answers, np.float32), graph, PAIR, "net")
 
 
@@ -195,11 +197,9 @@ TWO = "float[N,3] logits, float[N,4] embedding"
 def test_one_of_several_outputs_is_taken_by_name_and_the_others_are_left_out(tmp_path: Path) -> None:
     body = f"{CONV} {HEAD} logits = Gemm(f, h) embedding = Tanh(f)"
     path = save(network(body, outputs=TWO, w=draw(4, 3, 3, 3), h=draw(4, 3)), tmp_path)
-    with pytest.raises(
-        ModelError, match=r"expected one output, the classes, found 2 \('logits', 'embedding'\).*--output logits"
-    ):
+    with raises(ModelError, "E_MODEL_OUTPUT", says=("2", "'logits'", "'embedding'", "--output logits")):
         read_onnx(path, HINTS)
-    with pytest.raises(ConfigError, match="--output probs: it has no such output; expected one of 'logits', 'embedding'"):
+    with raises(ConfigError, "E_CONFIG_CHOICE", says=("--output probs", "'logits'", "'embedding'")):
         read_onnx(path, InputHints(mean=MEAN, std=STD, output="probs"))
     found, made, answer = adopted(path, InputHints(mean=MEAN, std=STD, output="logits"), tmp_path, LABELS)
     image = samples(found)[0]
@@ -226,7 +226,7 @@ def test_training_mode_is_refused_and_set_to_inference_where_the_user_asks_for_i
     body = f"{CONV} {step} m = GlobalAveragePool(n) f = Flatten(m) y = MatMul(f, h)"
     weights = {"w": draw(4, 3, 3, 3), "h": draw(4, 3), **(NORM if "norm" in case else {"half": np.float32(0.5), "on": True})}
     path = save(network(body, opset=opset, **weights), tmp_path)
-    with pytest.raises(ModelError, match=f"exported in training mode \\({found_there};.*model.eval.*--to-inference"):
+    with raises(ModelError, "E_MODEL_TRAINING_MODE", says=(f"{found_there}", "model.eval", "--to-inference")):
         read_onnx(path, HINTS)
     found, _, answer = adopted(path, InputHints(mean=MEAN, std=STD, to_inference=True), tmp_path, LABELS)
     assert found_there in found.doubts[0]
@@ -257,7 +257,7 @@ def test_a_batch_norm_of_weights_alone_is_no_training_mode(tmp_path: Path) -> No
 def test_values_drawn_at_random_are_refused(tmp_path: Path) -> None:
     body = f"{CONV} r = RandomUniformLike(c) n = Mul(c, r) m = GlobalAveragePool(n) f = Flatten(m) y = Gemm(f, h)"
     path = save(network(body, w=draw(4, 3, 3, 3), h=draw(4, 3)), tmp_path)
-    with pytest.raises(ModelError, match=r"draws values at random.*export it again after model.eval"):
+    with raises(ModelError, "E_MODEL_TRAINING_MODE", says="model.eval"):
         read_onnx(path, HINTS)
 
 
@@ -295,7 +295,7 @@ def test_an_input_of_another_floating_type_becomes_float32(tmp_path: Path, word:
 def test_weights_in_bfloat16_are_refused_by_that_word(tmp_path: Path) -> None:
     model = network(f"{CONV} {HEAD} y = Gemm(f, h)", w=draw(4, 3, 3, 3), h=draw(4, 3))
     model.graph.initializer[0].CopyFrom(helper.make_tensor("w", TensorProto.BFLOAT16, [4, 3, 3, 3], [0.5] * 108))
-    with pytest.raises(ModelError, match=r"'w' is of type bfloat16.*export it in float32"):
+    with raises(ModelError, "E_MODEL_GRAPH", says=("'w'", "bfloat16", "float32")):
         read_onnx(save(model, tmp_path), HINTS)
 
 
@@ -339,7 +339,7 @@ def test_an_infinite_weight_is_a_failed_training_and_an_infinite_bound_is_not(tm
     read_onnx(save(bound, tmp_path), HINTS)
     weights[0, 0, 0, 0] = np.inf
     spoilt = network(f"{CONV} {HEAD} y = Gemm(f, h)", w=weights, h=draw(4, 3))
-    with pytest.raises(ModelError, match="'w' holds 1 values that are NaN or infinite; its training has failed"):
+    with raises(ModelError, "E_MODEL_NOT_FINITE", says=("'w'", "1")):
         read_onnx(save(spoilt, tmp_path), HINTS)
 
 
@@ -427,7 +427,7 @@ def test_what_has_no_counterpart_in_opset_17_is_refused_with_advice_that_is_poss
     constants = {"size": np.array([1, 4, 4, 4]), "pads": np.array([0, 0, 1, 1, 0, 0, 1, 1])}
     used = {name: value for name, value in constants.items() if name in step}
     model = network(body, inputs="float[1,3,8,8] x", opset=opset, w=draw(4, 3, 3, 3), h=draw(4, 3), **used)
-    with pytest.raises(ModelError, match=f"{said}.*dynamo=False, opset_version=17"):
+    with raises(ModelError, "E_MODEL_OPSET", says=(f"{said}", "opset_version=17")):
         to_opset("net.onnx", model)
 
 
@@ -454,5 +454,5 @@ def _windows(image: Any) -> list[Any]:
 def test_an_operator_that_onnx_has_not_is_refused_by_its_name(tmp_path: Path) -> None:
     model = network(f"{CONV} {HEAD} y = Gemm(f, h)", w=draw(4, 3, 3, 3), h=draw(4, 3))
     model.graph.node[1].op_type = "ResizeBilinear"
-    with pytest.raises(ModelError, match=r"not standard ONNX \(ai.onnx::ResizeBilinear"):
+    with raises(ModelError, "E_MODEL_OPERATOR", says="ai.onnx::ResizeBilinear"):
         read_onnx(save(model, tmp_path), HINTS)

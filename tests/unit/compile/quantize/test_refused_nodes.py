@@ -44,17 +44,17 @@ def graph() -> object:
 def test_what_a_message_names_is_left_and_of_names_within_each_other_the_longest(
     graph: object, message: str, left: set[str]
 ) -> None:
-    assert set(layers_to_leave_in_float(ModelError(message), graph)) == left  # type: ignore[arg-type]  # of an optional library
+    assert set(layers_to_leave_in_float(ModelError(message, code="E_MODEL_GRAPH"), graph)) == left  # type: ignore[arg-type]  # of an optional library
 
 
 def test_the_error_that_a_message_was_cut_from_is_read_too(graph: object) -> None:
-    error = ModelError("cannot be built")
+    error = ModelError("cannot be built", code="E_MODEL_GRAPH")
     error.__cause__ = RuntimeError("While validating ONNX node '<Node(Add): /block/Add>'")
     assert layers_to_leave_in_float(error, graph) == ("/block/Add",)  # type: ignore[arg-type]  # of an optional library
 
 
 def test_where_nothing_is_named_layers_stay_int8_then_convolutions_then_nothing_is_left_to_try(graph: object) -> None:
-    error = ModelError("out of range")
+    error = ModelError("out of range", code="E_MODEL_GRAPH")
     assert layers_to_leave_in_float(error, graph) == ("/block/Add",)  # type: ignore[arg-type]  # of an optional library
     nodes = list(graph.node)  # type: ignore[attr-defined]  # of an optional library
     (add,) = [node for node in nodes if node.op_type == "Add"]

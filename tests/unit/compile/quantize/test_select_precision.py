@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from weckd_edge.artifacts import DatasetIndex, ExportedModel, FileRef, InputContract, Link, PrecisionSelection, Rate
+from support import factories
+from support.errors import raises
+from weckd_edge.artifacts import DatasetIndex, ExportedModel, FileRef, InputContract, PrecisionSelection, Rate
 from weckd_edge.compile.quantize import select_precision
 from weckd_edge.compile.quantize.calibration_images import calibration_frames
 from weckd_edge.compile.quantize.qdq_nodes import leave_float, store_int8_weights
@@ -19,11 +21,14 @@ from weckd_edge.compile.quantize.quantize import Calibration, calibrate, quantiz
 from weckd_edge.compile.quantize.ranges import with_outputs
 from weckd_edge.compile.quantize.select_precision import Selector
 from weckd_edge.compile.quantize.sensitivity import divergence, quantized_nodes, rank_layers
+from weckd_edge.compile.verify import implementations
+from weckd_edge.compile.verify.implementations import predict_frames
 from weckd_edge.config import QuantizeConfig
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.progress import SilentProgress
-from weckd_edge.core.store import check_ref
+from weckd_edge.core.store import Workspace, check_ref
 from weckd_edge.devices.bench.interleaved import InterleavedTiming
+from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
@@ -35,17 +40,14 @@ PLAIN = QuantizeConfig(images=8, nncf=False)
 
 
 RATE = Rate(value=0.5, low=0.4, high=0.6, correct=5, images=10, groups=10)
-LINK = Link(
-    name="M3-int8",
+LINK = factories.link(
+    "M3-int8",
     model="toy",
-    options={},
     input=InputContract(frame_height=8, frame_width=8, crop="center", input_size=8, mean=(0.0,) * 3, std=(1.0,) * 3),
     labels=("a", "b"),
     parameters=1,
     macs=1,
     weights=FileRef(path="weights.safetensors", sha256="0" * 64, bytes=1),
-    parent=None,
-    share=0,
     labels_used=1,
     images_used=1,
     val_accuracy=RATE,
@@ -78,6 +80,11 @@ def calibration(exported: ExportedModel, index: DatasetIndex, place: Path) -> Ca
     return calibrate(exported, place / "fp32", index, place / "images", PLAIN, seed=0, progress=SILENT)
 
 
+def validation(index: DatasetIndex, place: Path, exported: ExportedModel) -> SplitFrames:
+    """Decode the validation images, or find them decoded."""
+    return decode_split(Workspace(place / "work"), index, "val", place / "images", exported.input, SILENT)
+
+
 @pytest.fixture
 def selector(exported: ExportedModel, index: DatasetIndex, place: Path, tmp_path: Path) -> Callable[..., Selector]:
     def make(target: str = "cpu", **settings: Any) -> Selector:
@@ -86,13 +93,15 @@ def selector(exported: ExportedModel, index: DatasetIndex, place: Path, tmp_path
         return Selector(
             exported,
             place / "fp32",
-            index,
-            place / "images",
+            validation(index, place, exported),
             replace(PLAIN, **settings),
+            calibration=(index, place / "images"),
+            predict=predict_frames,
             target=target,  # type: ignore[arg-type]  # a test's own parameter
             folder=folder,
             seed=0,
             threads=1,
+            host="here",
             progress=SILENT,
         )
 
@@ -264,13 +273,16 @@ def test_without_validation_images_nothing_is_chosen(
     exported: ExportedModel, index: DatasetIndex, place: Path, tmp_path: Path
 ) -> None:
     bare = replace(index, images=tuple(r for r in index.images if r.split != "val"))
-    with pytest.raises(DataError, match="expected validation images"):
+    with raises(DataError, "E_DATA_NO_IMAGES"):
         Selector(
-            *(exported, place / "fp32", bare, place / "images", PLAIN),
+            *(exported, place / "fp32", validation(bare, place, exported), PLAIN),
+            calibration=(bare, place / "images"),
+            predict=predict_frames,
             target="cpu",
             folder=tmp_path,
             seed=0,
             threads=1,
+            host="here",
             progress=SILENT,
         )
 
@@ -279,7 +291,7 @@ def test_an_int8_that_cannot_be_made_is_reported_and_the_rest_goes_on(
     selector: Callable[..., Selector], times: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
-        raise ModelError("an operator nobody knows")
+        raise ModelError("an operator nobody knows", code="E_MODEL_GRAPH")
 
     monkeypatch.setattr(select_precision, "quantize", refuse)
     times(2.0, 2.0)
@@ -290,10 +302,10 @@ def test_asked_for_alone_such_an_int8_stops_the_build(
     selector: Callable[..., Selector], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
-        raise ModelError("an operator nobody knows")
+        raise ModelError("an operator nobody knows", code="E_MODEL_GRAPH")
 
     monkeypatch.setattr(select_precision, "quantize", refuse)
-    with pytest.raises(ModelError, match=r"no int8 form of this network could be made .*nobody knows"):
+    with raises(ModelError, "E_MODEL_PRECISION", says="nobody knows"):
         selector(precision="int8").run()
 
 
@@ -375,7 +387,7 @@ def blame(operator: str, message: str) -> Callable[[Path], None]:
         made_by = {output: node for node in graph.node for output in node.output}
         for node in graph.node:
             if node.op_type == operator and made_by[node.input[0]].op_type == "DequantizeLinear":
-                raise ModelError(message.format(node.name))
+                raise ModelError(message.format(node.name), code="E_MODEL_GRAPH")
 
     return build
 
@@ -409,7 +421,7 @@ def test_a_form_that_fails_while_it_predicts_is_a_row_and_the_others_go_on(
     selector: Callable[..., Selector], times: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times(2.0, 1.0)
-    real = select_precision.open_runner
+    real = implementations.open_runner
 
     class Failing:
         def run(self, _: Any) -> Any:
@@ -421,7 +433,7 @@ def test_a_form_that_fails_while_it_predicts_is_a_row_and_the_others_go_on(
     def opened(backend: str, model: Path, **settings: Any) -> Any:
         return Failing() if model.parent.name == "trial-1" else real(backend, model, **settings)
 
-    monkeypatch.setattr(select_precision, "open_runner", opened)
+    monkeypatch.setattr(implementations, "open_runner", opened)
     found = selector(accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0).run()
     notes = {t.name: t.note for t in found.trials}
     assert notes["fp16"] == "cannot answer: primitive not found"
@@ -432,10 +444,10 @@ def test_where_fp32_itself_cannot_be_built_the_reason_is_the_error(
     selector: Callable[..., Selector], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> Any:
-        raise ModelError("an operator nobody knows")
+        raise ModelError("an operator nobody knows", code="E_MODEL_GRAPH")
 
     monkeypatch.setattr(select_precision.openvino_backend, "build_ir", refuse)
-    with pytest.raises(ModelError, match=r"cannot run in FP32, .* an operator nobody knows"):
+    with raises(ModelError, "E_MODEL_PRECISION", says="nobody knows"):
         selector().run()
 
 
@@ -451,9 +463,9 @@ def test_for_a_jetson_what_its_builder_refuses_stays_in_float_or_the_next_form_i
         if refused == "Add":
             blame("Add", "cannot build {}")(graph)
         elif any(n.op_type == "QuantizeLinear" for n in model.graph.node):
-            raise ModelError("cannot build it")
+            raise ModelError("cannot build it", code="E_MODEL_GRAPH")
         elif refused != "Conv" and any(t.data_type == onnx.TensorProto.FLOAT16 for t in model.graph.initializer):
-            raise ModelError("cannot build it in FP16")
+            raise ModelError("cannot build it in FP16", code="E_MODEL_GRAPH")
 
     monkeypatch.setattr(select_precision, "is_installed", lambda _: True)
     monkeypatch.setattr(select_precision.tensorrt_rtx_backend, "preflight", preflight)
@@ -531,11 +543,11 @@ def test_int8_of_a_users_own_that_the_device_cannot_build_is_refused(
     selector: Callable[..., Selector], brought: tuple[ExportedModel, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> Any:
-        raise ModelError("node 'sum' has no implementation")
+        raise ModelError("node 'sum' has no implementation", code="E_MODEL_GRAPH")
 
     search = selector("jetson")
     search.exported, search.fp32_onnx = brought[0], brought[1] / "model.onnx"
     monkeypatch.setattr(select_precision, "is_installed", lambda _: True)
     monkeypatch.setattr(select_precision.tensorrt_rtx_backend, "preflight", refuse)
-    with pytest.raises(ModelError, match="is quantized already, and node 'sum' has no implementation"):
+    with raises(ModelError, "E_MODEL_QUANTIZED", says="'sum'"):
         search.run()

@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 
 import weckd_edge.compile.verify.golden as module
+from support.errors import raises
 from weckd_edge.artifacts import DatasetIndex, GoldenFrames
 from weckd_edge.compile.verify.golden import MIN_TENSORRT_TOLERANCE, MIN_TOLERANCE, TOLERANCE_FACTOR, make_golden
-from weckd_edge.compile.verify.parity import Candidate
+from weckd_edge.compile.verify.implementations import Candidate, predict_frames
 from weckd_edge.core.errors import DataError, ModelError
+from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.sampling import round_robin
-from weckd_edge.core.store import check_ref
+from weckd_edge.core.store import Workspace, check_ref
 from weckd_edge.devices.images.frames import frame_from_file
+from weckd_edge.devices.images.split_frames import decode_split
 
 SHIPPED = Candidate(backend="openvino", model=Path("shipped.xml"), precision="int8")
 OTHER = Candidate(backend="onnxruntime", model=Path("other.onnx"), precision="int8", reference=True)
@@ -43,7 +46,7 @@ class Implementations:
                 assert frame.shape == (1, 24, 32, 3)
                 assert frame.flags.c_contiguous
                 if outer.fails:
-                    raise ModelError("refused")
+                    raise ModelError("refused", code="E_MODEL_GRAPH")
                 light = frame.mean() / 512
                 answer = np.array([light, 0.5 - light, 0.5], np.float32)
                 if model == OTHER.model:
@@ -59,7 +62,8 @@ class Implementations:
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> Implementations:
     implementations = Implementations()
-    monkeypatch.setattr(module, "open_runner", implementations.open_runner)
+    monkeypatch.setattr("weckd_edge.compile.verify.implementations.open_runner", implementations.open_runner)
+    monkeypatch.setattr(module, "library_version", lambda backend: "7.1")
     return implementations
 
 
@@ -82,10 +86,16 @@ class Ears:
             self.stub.apart[self.frame(record)[None].tobytes()] = differences.get(record.path, 0.0)
 
     def make(self, count: int) -> tuple[GoldenFrames, Any, Any]:
-        golden = make_golden(self.index, self.root, self.networks.contract(), count, SHIPPED, [OTHER], self.out)
+        golden = self.made(count, [OTHER])
         check_ref(self.out, golden.frames)
         check_ref(self.out, golden.expected)
         return golden, np.load(self.out / golden.frames.path), np.load(self.out / golden.expected.path)
+
+    def made(self, count: int, others: list[Candidate]) -> GoldenFrames:
+        workspace = Workspace(self.root.parent / "work")
+        contract = self.networks.contract()
+        images = decode_split(workspace, self.index, "val", self.root, contract, SilentProgress())
+        return make_golden(images, count, SHIPPED, others, predict_frames, self.out)
 
     def chosen(self, frames: Any) -> list[Any]:
         """The images that frames were made from, in the frames' order."""
@@ -176,10 +186,9 @@ def test_the_same_again_gives_the_same_bytes(ears: Ears) -> None:
 def test_of_several_implementations_the_furthest_counts(ears: Ears, stub: Implementations) -> None:
     ears.part({record.path: 0.05 for record in ears.val})
     agreeing = replace(OTHER, model=Path("agrees.onnx"))
-    contract = ears.networks.contract()
-    golden = make_golden(ears.index, ears.root, contract, 3, SHIPPED, [agreeing, OTHER], ears.out)
+    golden = ears.made(3, [agreeing, OTHER])
     assert golden.tolerance["openvino"] == pytest.approx(4 * 0.05, rel=1e-3)
-    alone = make_golden(ears.index, ears.root, contract, 3, SHIPPED, [agreeing], ears.out)
+    alone = ears.made(3, [agreeing])
     assert alone.tolerance["openvino"] == 0.02
 
 
@@ -191,7 +200,7 @@ def test_both_implementations_are_opened_as_asked_and_closed(ears: Ears, stub: I
 
 def test_after_an_error_nothing_is_open_or_written(ears: Ears, stub: Implementations) -> None:
     stub.fails = True
-    with pytest.raises(ModelError, match="refused"):
+    with raises(ModelError, "E_MODEL_GRAPH", says="refused"):
         ears.make(2)
     assert stub.closed == len(stub.opened) == 1
     assert list(ears.out.iterdir()) == []
@@ -199,14 +208,14 @@ def test_after_an_error_nothing_is_open_or_written(ears: Ears, stub: Implementat
 
 def test_without_validation_images_nothing_is_opened(networks: ModuleType, tmp_path: Path, stub: Implementations) -> None:
     ears = Ears(networks, tmp_path, stub, val=0)
-    with pytest.raises(DataError, match=r"^expected validation images for the self-test, the index has none$"):
+    with raises(DataError, "E_DATA_NO_IMAGES"):
         ears.make(2)
     assert stub.opened == []
 
 
 def test_a_validation_image_that_cannot_be_read_is_named(ears: Ears) -> None:
     (ears.root / ears.val[0].path).write_bytes(b"")
-    with pytest.raises(DataError, match=f"{ears.val[0].path}: empty file"):
+    with raises(DataError, "E_DATA_IMAGE_DAMAGED", says=(f"{ears.val[0].path}", "empty file")):
         ears.make(2)
 
 

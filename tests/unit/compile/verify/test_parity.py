@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import weckd_edge.compile.verify.parity as module
+from support.errors import raises
 from weckd_edge.artifacts import (
     DatasetIndex,
     ExecutedLayer,
@@ -21,11 +22,14 @@ from weckd_edge.artifacts import (
     Recalibration,
     Verification,
 )
+from weckd_edge.compile.verify.implementations import Candidate, predict_frames
 from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB
-from weckd_edge.compile.verify.parity import FLOAT_TOLERANCE, INT8_TOLERANCE, Candidate, compare_outputs, verify
+from weckd_edge.compile.verify.parity import FLOAT_TOLERANCE, INT8_TOLERANCE, compare_outputs, verify
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.progress import SilentProgress
+from weckd_edge.core.store import Workspace
 from weckd_edge.devices.images.frames import frame_from_file
+from weckd_edge.devices.images.split_frames import decode_split
 from weckd_edge.metrics.calibration import apply_temperature
 
 RIGHT = {0: (0.8, 0.1, 0.1), 1: (0.1, 0.8, 0.1), 2: (0.1, 0.1, 0.8)}
@@ -87,6 +91,7 @@ class Implementations:
     def __init__(self) -> None:
         self.answers: dict[Path, Callable[[int], tuple[float, ...]]] = {}
         self.opened: list[tuple[str, Path, bool]] = []
+        self.asked: dict[Path, list[int]] = {}
         self.closed: list[Path] = []
         self.fails: Path | None = None
         self.parted: list[tuple[Path, Path, str, tuple[str, str], float, int]] = []
@@ -100,7 +105,7 @@ class Implementations:
 
     def open_runner(self, backend: str, model: Path, *, reference: bool = False) -> Any:
         if model == self.fails:
-            raise ModelError(f"{model}: refused")
+            raise ModelError(f"{model}: refused", code="E_MODEL_GRAPH")
         self.opened.append((backend, model, reference))
         outer = self
 
@@ -110,7 +115,9 @@ class Implementations:
             def run(self, frame: Any) -> Any:
                 assert frame.shape == (1, 24, 32, 3)
                 assert frame.flags.c_contiguous
-                return np.array(outer.answers[model](int(frame.sum())), np.float32)
+                light = int(frame.sum())
+                outer.asked.setdefault(model, []).append(light)
+                return np.array(outer.answers[model](light), np.float32)
 
             def close(self) -> None:
                 outer.closed.append(model)
@@ -121,7 +128,7 @@ class Implementations:
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> Implementations:
     implementations = Implementations()
-    monkeypatch.setattr(module, "open_runner", implementations.open_runner)
+    monkeypatch.setattr("weckd_edge.compile.verify.implementations.open_runner", implementations.open_runner)
     monkeypatch.setattr(module, "find_divergence", implementations.find_divergence)
     monkeypatch.setattr(module.openvino_backend, "executed_layers", lambda model: (EXECUTED,))
     return implementations
@@ -152,11 +159,10 @@ class Ears:
     def verify(
         self, trained: Any, *, exported: Any = (FP32,), quantized: Any = WRITTEN, deployed: Any = SHIPPED, **more: Any
     ) -> Any:
-        def predictor(frame: Any) -> Any:
-            return np.array(trained(int(frame.sum())), np.float32)
-
+        images = decode_split(Workspace(self.root / "work"), self.index, "test", self.root, self.contract, SilentProgress())
+        answers = np.array([trained(int(frame.sum())) for frame in images], np.float32)
         found: Verification = verify(
-            predictor, exported, quantized, deployed, self.index, self.root, self.contract, SilentProgress(), **more
+            answers, exported, quantized, deployed, images, self.index.labels, predict_frames, **more
         )
         return found
 
@@ -242,32 +248,32 @@ def test_every_implementation_is_opened_as_asked_and_closed(ears: Ears, stub: Im
 def test_after_an_error_in_the_middle_every_runner_is_closed(ears: Ears, stub: Implementations) -> None:
     def breaks(light: int) -> tuple[float, ...]:
         if light == ears.light[3]:
-            raise ModelError("refuses this frame")
+            raise ModelError("refuses this frame", code="E_MODEL_GRAPH")
         return RIGHT[0]
 
     stub.answers[SHIPPED.model] = breaks
-    with pytest.raises(ModelError, match="refuses this frame"):
+    with raises(ModelError, "E_MODEL_GRAPH", says="refuses this frame"):
         ears.verify(ears.answer())
-    assert len(stub.closed) == 3
+    assert stub.closed == [model for _, model, _ in stub.opened]
 
 
 def test_where_one_cannot_be_opened_those_before_it_are_closed(ears: Ears, stub: Implementations) -> None:
     stub.fails = SHIPPED.model
-    with pytest.raises(ModelError, match="refused"):
+    with raises(ModelError, "E_MODEL_GRAPH", says="refused"):
         ears.verify(ears.answer())
     assert stub.closed == [FP32.model, WRITTEN.model]
 
 
-def test_a_test_image_that_cannot_be_read_is_named_and_runners_are_closed(ears: Ears, stub: Implementations) -> None:
+def test_a_test_image_that_cannot_be_read_is_named_before_anything_is_opened(ears: Ears, stub: Implementations) -> None:
     (ears.root / ears.test[4].path).write_bytes(b"no image")
-    with pytest.raises(DataError, match=ears.test[4].path):
+    with raises(DataError, "E_DATA_IMAGE_FORMAT", says=ears.test[4].path):
         ears.verify(ears.answer())
-    assert len(stub.closed) == 3
+    assert stub.opened == []
 
 
 def test_without_test_images_nothing_is_opened(networks: ModuleType, tmp_path: Path, stub: Implementations) -> None:
     ears = Ears(networks, tmp_path, test=0)
-    with pytest.raises(DataError, match=r"^expected test images to verify on, the index has none$"):
+    with raises(DataError, "E_DATA_NO_IMAGES"):
         ears.verify(ears.answer())
     assert stub.opened == []
 
@@ -286,14 +292,8 @@ def test_a_class_that_the_test_split_lacks_has_no_recall(
 
 
 def test_only_test_images_are_classified_each_once(ears: Ears, stub: Implementations) -> None:
-    asked: list[int] = []
-
-    def trained(light: int) -> tuple[float, ...]:
-        asked.append(light)
-        return ears.answer()(light)
-
-    ears.verify(trained)
-    assert asked == ears.light
+    ears.verify(ears.answer())
+    assert stub.asked == {FP32.model: ears.light, WRITTEN.model: ears.light, SHIPPED.model: ears.light}
 
 
 def test_of_each_pair_it_is_counted_which_alone_is_right_and_the_worst_frames_are_kept(
@@ -428,16 +428,16 @@ def test_float32_implementations_of_a_real_graph_agree_and_a_wrong_one_is_found(
     networks.export(networks.every_sum(), tmp_path / "other")
     index = networks.write_images(tmp_path / "images")
     model = FrameModel(network, networks.contract()).eval()
-
-    def trained(frame: Any) -> Any:
-        with torch.inference_mode():
-            return model(torch.from_numpy(frame))[0].numpy()
+    workspace = Workspace(tmp_path / "work")
+    images = decode_split(workspace, index, "test", tmp_path / "images", networks.contract(), SilentProgress())
+    with torch.inference_mode():
+        trained = np.stack([model(torch.tensor(frame))[0].numpy() for frame in images])
 
     same, other = (
         Candidate(backend="onnxruntime", model=tmp_path / name / "model.onnx", precision="fp32")
         for name in ("fp32", "other")
     )
-    arguments = (index, tmp_path / "images", networks.contract(), SilentProgress())
+    arguments = (images, index.labels, predict_frames)
     sound = verify(trained, (same,), same, same, *arguments)
     assert sound.parity[0].passed
     assert sound.parity[0].max_abs < 1e-5

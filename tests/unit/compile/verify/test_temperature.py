@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 
 import weckd_edge.compile.verify.temperature as module
+from support.errors import raises
 from weckd_edge.artifacts import PrecisionSelection, QuantizedModel, Recalibration
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.quantize.qdq_rules import find_violations
-from weckd_edge.compile.verify.parity import Candidate
+from weckd_edge.compile.verify.implementations import Candidate, predict_frames
 from weckd_edge.compile.verify.temperature import NODE_NAME, recalibrate, set_graph_temperature
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import SilentProgress
-from weckd_edge.core.store import check_ref
+from weckd_edge.core.store import Workspace, check_ref
+from weckd_edge.devices.images.split_frames import decode_split
 from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.metrics.calibration import Temperature, apply_temperature
 
@@ -55,14 +57,17 @@ class Case:
     def recalibrate(self, out: Path, **changes: Any) -> Recalibration:
         out.mkdir(exist_ok=True)
         deployed = Candidate(backend="onnxruntime", model=self.path, precision="int8", reference=True)
+        index = changes.pop("index", self.index)
+        workspace, contract = Workspace(self.place / "work"), self.networks.contract()
+        images = decode_split(workspace, index, "val", self.place / "images", contract, SilentProgress())
+        candidate = changes.pop("shipped", deployed)
         return recalibrate(
             changes.pop("selection", self.selection),
             changes.pop("source", self.path.parent),
-            root=self.place / "images",
-            contract=self.networks.contract(),
-            folder=out,
-            progress=SilentProgress(),
-            **{"deployed": deployed, "index": self.index, **changes},
+            candidate.name,
+            predict_frames(candidate, images) if len(images) else np.zeros((0, 3), np.float32),
+            images.records,
+            out,
         )
 
     def answers(self, backend: str, path: Path, *, reference: bool = False) -> Any:
@@ -196,6 +201,6 @@ def test_a_graph_that_ends_in_no_softmax_is_left_alone(case: Case, tmp_path: Pat
 
 def test_without_validation_images_nothing_is_written(case: Case, tmp_path: Path) -> None:
     index = case.networks.write_images(tmp_path / "none", val=0)
-    with pytest.raises(DataError, match="expected validation images to recalibrate on"):
+    with raises(DataError, "E_DATA_NO_IMAGES"):
         case.recalibrate(tmp_path / "out", index=index)
     assert list((tmp_path / "out").iterdir()) == []

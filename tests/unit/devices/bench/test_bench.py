@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from support import factories
+from support.errors import raises
 from weckd_edge.artifacts import Measurement
 from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.bench import bench as bench_module
 from weckd_edge.devices.bench import single_stream
-from weckd_edge.devices.bench.bench import bench, bench_model
+from weckd_edge.devices.bench.bench import BenchedModel, BenchSpec, bench, bench_model
 from weckd_edge.devices.bench.cold_start import first_prediction_ns, peak_rss_bytes
 from weckd_edge.devices.bench.folder import BenchFolder, read_bench, recover_run
 from weckd_edge.devices.bench.percentiles import nearest_rank, summarize_latency
@@ -38,7 +40,7 @@ class FakeRunner:
 
     def run(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         if len(self.seen) == self.fail_at:
-            raise ModelError("broken")
+            raise ModelError("broken", code="E_MODEL_GRAPH")
         self.seen.append(int(frame.flat[0]))
         return np.zeros(3, np.float32)
 
@@ -87,20 +89,7 @@ def test_times_that_a_coarse_clock_calls_nought_have_no_spread() -> None:
 
 
 def measured(samples: Iterable[int]) -> Measurement:
-    return Measurement(
-        device="generic-x86",
-        host="h",
-        backend="openvino",
-        backend_version="1",
-        precision="int8",
-        rules="r",
-        threads=1,
-        frame_to_answer=summarize_latency(list(samples)),
-        network=None,
-        cold_start_ns=1,
-        peak_rss_bytes=None,
-        energy_mj=None,
-    )
+    return factories.measurement(list(samples), host="h", rules="r", peak_rss_bytes=None)
 
 
 def test_a_quiet_run_of_enough_queries_may_be_quoted() -> None:
@@ -175,15 +164,15 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeRunner]:
 def run_fake(tmp_path: Path, **kw: Any) -> Measurement:
     frames = np.zeros((2, 2, 2, 3), np.uint8)
     arguments: dict[str, Any] = {"queries": 4, "warmup": 0, **kw}
-    return bench_model(
-        "openvino",
-        tmp_path / "m.xml",
-        frames,
+    given = {name: arguments.pop(name) for name in ("power", "guard", "out", "progress") if name in arguments}
+    model = BenchedModel(
+        backend="openvino",
+        model=arguments.pop("model", tmp_path / "m.xml"),
         precision="int8",
         network_input_name="image",
-        root=tmp_path,
-        **arguments,
+        onnx=arguments.pop("onnx", None),
     )
+    return bench_model(model, frames, BenchSpec(**arguments), root=tmp_path, **given)
 
 
 def test_both_runners_are_closed_and_unknown_memory_stays_unknown(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
@@ -225,7 +214,7 @@ class Meter:
     def read(self) -> Reading:
         self.reads += 1
         if self.reads == self.fail_after:
-            raise PowerSourceError("the cable fell out")
+            raise PowerSourceError("the cable fell out", code="E_DEVICE_POWER_SOURCE")
         return Reading(at_ns=time.monotonic_ns(), power_mw=6000.0 if self.runner.seen else 2000.0)
 
     def close(self) -> None:
@@ -330,7 +319,7 @@ def test_a_model_too_fast_for_loadgen_is_timed_by_our_own_loop(
 
 def test_a_bench_that_breaks_leaves_what_it_had(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
     fakes["whole"].fail_at = 3
-    with pytest.raises(ModelError, match="broken"):
+    with raises(ModelError, "E_MODEL_GRAPH", says="broken"):
         run_fake(tmp_path, out=tmp_path / "kept")
     found = recover_run(tmp_path / "kept")
     assert len(found.frame_to_answer.samples_ns) == 3
@@ -348,7 +337,7 @@ def test_a_model_that_lost_the_tensors_name_is_cut_in_its_onnx_graph(
 ) -> None:
     def open_network(backend: str, model: Path, name: str, threads: int) -> FakeRunner:
         if model.suffix == ".xml":
-            raise ModelError("no tensor is called 'image'")
+            raise ModelError("no tensor is called 'image'", code="E_MODEL_GRAPH")
         return fakes["network"]
 
     monkeypatch.setattr(bench_module, "open_network", open_network)
@@ -380,7 +369,7 @@ def test_a_fresh_process_that_hangs_is_given_up(
         raise bench_module.subprocess.TimeoutExpired(command, kw["timeout"])
 
     monkeypatch.setattr(bench_module.subprocess, "run", hang)
-    with pytest.raises(ModelError, match="no first answer within 300 s"):
+    with raises(ModelError, "E_MODEL_COLD_START", says="300"):
         run_fake(tmp_path)
 
 

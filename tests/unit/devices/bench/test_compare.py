@@ -3,27 +3,15 @@ import dataclasses
 import numpy as np
 import pytest
 
+from support import factories
+from support.errors import raises
 from weckd_edge.artifacts import MachineRecord, MachineState, Measurement
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.devices.bench.compare import compare_benches, machine_differences
-from weckd_edge.devices.bench.percentiles import summarize_latency
 
 
 def measured(samples: np.ndarray | list[int], **kw: object) -> Measurement:
-    base = Measurement(
-        device="generic-x86",
-        host="h",
-        backend="openvino",
-        backend_version="1",
-        precision="int8",
-        rules="r",
-        threads=1,
-        frame_to_answer=summarize_latency([int(x) for x in samples]),
-        network=None,
-        cold_start_ns=1,
-        peak_rss_bytes=None,
-        energy_mj=None,
-    )
+    base = factories.measurement([int(x) for x in samples], host="h", rules="r", peak_rss_bytes=None)
     return dataclasses.replace(base, **kw)  # type: ignore[arg-type]
 
 
@@ -101,8 +89,8 @@ def test_a_bench_that_is_invalid_shows_nothing() -> None:
 
 def test_unlike_devices_are_refused_unless_told() -> None:
     first, other = measured([1000] * 100), measured([2000] * 100, device="raspberry-pi-5", threads=4)
-    with pytest.raises(
-        ConfigError, match=r"device: generic-x86 and raspberry-pi-5; threads: 1 and 4.*--any-device"
+    with raises(
+        ConfigError, "E_CONFIG_UNLIKE_DEVICES", says=("generic-x86", "raspberry-pi-5", "1", "--any-device")
     ) as caught:
         compare_benches(first, other)
     assert caught.value.exit_code == 2
@@ -122,13 +110,13 @@ def test_another_power_mode_is_another_device_and_another_backend_is_not() -> No
 
 
 def test_too_few_queries_are_refused() -> None:
-    with pytest.raises(ConfigError, match="at least 64 queries in both benches, got 63"):
+    with raises(ConfigError, "E_CONFIG_RANGE", says=("64", "63")):
         compare_benches(measured([1000] * 63), measured([1000] * 100))
 
 
 @pytest.mark.parametrize("margin", [-0.1, 1.0])
 def test_a_margin_without_meaning_is_refused(margin: float) -> None:
-    with pytest.raises(ConfigError, match="expected 0 up to under 1"):
+    with raises(ConfigError, "E_CONFIG_RANGE", says=("0", "1")):
         compare_benches(measured([1000] * 64), measured([1000] * 64), margin=margin)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from support.errors import raises
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.devices.bench.early_stopping import (
     binomial_tail,
@@ -66,7 +67,7 @@ def test_too_few_queries_give_no_estimate() -> None:
 
 @pytest.mark.parametrize(("queries", "percentile", "confidence"), [(-1, 0.9, 0.99), (5, 1.0, 0.99), (5, 0.9, 0.0)])
 def test_a_question_without_meaning_is_refused(queries: int, percentile: float, confidence: float) -> None:
-    with pytest.raises(ConfigError, match="expected queries >= 0"):
+    with raises(ConfigError, "E_CONFIG_RANGE", says="0"):
         max_over(queries, percentile, confidence)
 
 

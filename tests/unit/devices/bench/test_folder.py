@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from support import factories
+from support.errors import raises
 from weckd_edge.artifacts import EarlyStop, LoadgenRecord, MachineRecord, MachineState, Measurement, PowerRecord
 from weckd_edge.core.errors import StoreError, WeckdError
 from weckd_edge.core.serialization import from_json, to_json
@@ -34,18 +36,13 @@ def look(at_ns: int, *throttling: str) -> MachineState:
     )
 
 
-FULL = Measurement(
+FULL = factories.measurement(
+    SAMPLES,
     device="raspberry-pi-5",
     host="Raspberry Pi 5 <Model B>",
-    backend="openvino",
-    backend_version="1",
-    precision="int8",
     rules="quick",
-    threads=1,
-    frame_to_answer=summarize_latency(SAMPLES),
     network=summarize_latency([x // 2 for x in SAMPLES]),
     cold_start_ns=5_000_000,
-    peak_rss_bytes=100 << 20,
     energy_mj=2.5,
     warnings=("a & b",),
     generator="LoadGen 6.0.17",
@@ -113,7 +110,7 @@ def test_times_take_little_room(tmp_path: Path) -> None:
 
 def test_a_folder_with_a_bench_is_not_written_over(tmp_path: Path) -> None:
     write(tmp_path / "b")
-    with pytest.raises(StoreError, match="expected an empty folder, found a bench"):
+    with raises(StoreError, "E_STORE_OCCUPIED"):
         BenchFolder(tmp_path / "b")
 
 
@@ -150,14 +147,14 @@ def test_a_run_that_was_cut_off_is_recovered_and_never_valid(tmp_path: Path) -> 
 
 
 def test_an_unfinished_folder_is_not_taken_for_a_bench(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"expected measurement\.json, found none; the run was cut off"):
+    with raises(StoreError, "E_STORE_BENCH", says="measurement.json"):
         read_bench(cut_off(tmp_path / "b", **{FRAME: SAMPLES}))
-    with pytest.raises(StoreError, match="weckd-edge bench BUNDLE --out FOLDER makes one"):
+    with raises(StoreError, "E_STORE_BENCH", says=("weckd-edge bench", "--out")):
         read_bench(tmp_path / "none")
 
 
 def test_a_run_without_one_time_cannot_be_recovered(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="cut off before its first times"):
+    with raises(StoreError, "E_STORE_BENCH"):
         recover_run(cut_off(tmp_path / "b", b"\1", **{FRAME: []}))
 
 
@@ -173,7 +170,7 @@ def test_times_that_do_not_belong_to_the_record_are_refused(tmp_path: Path, harm
         if harm == "others":
             arrays |= {NETWORK: np.array(SAMPLES, "<i8")}
         np.savez(path, **arrays)
-    with pytest.raises(StoreError, match=r"samples\.npz"):
+    with raises(StoreError, "E_FILE_MISSING" if harm == "gone" else "E_STORE_BENCH", says="samples.npz"):
         read_bench(tmp_path / "b")
 
 
@@ -225,7 +222,7 @@ def test_a_run_that_was_cut_off_becomes_a_bench_that_is_never_valid(tmp_path: Pa
 def test_a_run_that_was_cut_off_before_its_first_times_stays_what_it_is(tmp_path: Path) -> None:
     with BenchFolder(tmp_path / "b").stream(FRAME, FULL):
         pass
-    with pytest.raises(StoreError, match="before its first times"):
+    with raises(StoreError, "E_STORE_BENCH"):
         close_cut_off(tmp_path / "b", "the connection was lost")
     assert (tmp_path / "b/started.json").exists()
 
@@ -241,7 +238,7 @@ def test_a_few_bytes_that_stand_for_many_times_are_refused_before_they_are_unpac
     monkeypatch.setattr("weckd_edge.devices.bench.folder.MAX_BYTES", 1 << 20)
     write_samples(tmp_path / "b", frame_to_answer=np.zeros(1 << 20, "<i8"))
     assert (tmp_path / "b/samples.npz").stat().st_size < 1 << 20
-    with pytest.raises(StoreError, match="expected at most 1 MiB of times, found 8"):
+    with raises(StoreError, "E_STORE_BENCH", says=("1", "8")):
         read_bench(tmp_path / "b")
 
 
@@ -249,7 +246,7 @@ def test_a_few_bytes_that_stand_for_many_times_are_refused_before_they_are_unpac
 def test_times_of_another_kind_are_refused(times: Any, tmp_path: Path) -> None:
     BenchFolder(tmp_path / "b").finish(FULL)
     write_samples(tmp_path / "b", frame_to_answer=times, network=times)
-    with pytest.raises(StoreError, match="expected times as a row of int64"):
+    with raises(StoreError, "E_STORE_BENCH", says="int64"):
         read_bench(tmp_path / "b")
 
 
@@ -257,5 +254,5 @@ def test_an_array_in_place_of_the_archive_of_times_is_refused(tmp_path: Path) ->
     BenchFolder(tmp_path / "b").finish(FULL)
     with (tmp_path / "b/samples.npz").open("wb") as file:
         np.save(file, np.zeros(3))
-    with pytest.raises(StoreError, match="cannot be read"):
+    with raises(StoreError, "E_STORE_BENCH"):
         read_bench(tmp_path / "b")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from support.errors import raises
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.devices.bench.interleaved import time_interleaved
 
@@ -39,5 +40,5 @@ def test_models_take_turns_and_ratios_are_to_the_first() -> None:
 
 @pytest.mark.parametrize(("count", "frames", "rounds"), [(0, FRAME, 8), (1, [], 8), (1, FRAME, 3)])
 def test_interleaved_timing_without_models_frames_or_rounds_is_refused(count: int, frames: list[Any], rounds: int) -> None:
-    with pytest.raises(ConfigError, match="expected models, frames"):
+    with raises(ConfigError, "E_CONFIG_RANGE"):
         time_interleaved([Sleeper("a", 0, [])] * count, frames, rounds=rounds)

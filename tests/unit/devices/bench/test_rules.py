@@ -1,5 +1,6 @@
 import pytest
 
+from support.errors import raises
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.devices.bench.rules import MINIMUM_QUERIES, RULES, find_rules
 
@@ -34,10 +35,10 @@ def test_a_number_of_ones_own_is_exact_and_no_longer_the_rules() -> None:
 
 @pytest.mark.parametrize(("queries", "warmup"), [(0, 0), (1, -1)])
 def test_a_run_of_nothing_is_refused(queries: int, warmup: int) -> None:
-    with pytest.raises(ConfigError, match="expected queries >= 1 and warmup >= 0"):
+    with raises(ConfigError, "E_CONFIG_RANGE", says=("1", "0")):
         find_rules("quick", queries=queries, warmup=warmup)
 
 
 def test_unknown_rules_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="no rules are called 'mlpref'; did you mean 'mlperf'"):
+    with raises(ConfigError, "E_CONFIG_CHOICE", says=("'mlpref'", "'mlperf'")):
         find_rules("mlpref")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from support.errors import raises
 from weckd_edge.core.errors import ConfigError, MissingDependency, ModelError
 from weckd_edge.devices.bench import single_stream
 from weckd_edge.devices.bench.cold_start import peak_rss_bytes
@@ -30,7 +31,7 @@ class Remembers:
 
     def run(self, frame: NDArray[np.uint8]) -> None:
         if len(self.seen) == self.fail_at:
-            raise ModelError("broken")
+            raise ModelError("broken", code="E_MODEL_GRAPH")
         self.seen.append(int(frame.flat[0]))
         self.collecting.add(gc.isenabled())
 
@@ -113,7 +114,7 @@ def test_times_are_handed_on_once_each_while_the_run_goes_on(durations: Callable
 
 def test_times_before_an_error_are_handed_on(start: Start) -> None:
     given: list[int] = []
-    with pytest.raises(ModelError, match="broken"):
+    with raises(ModelError, "E_MODEL_GRAPH", says="broken"):
         start(Remembers(fail_at=3), FRAMES, exactly(9), given.extend)
     assert len(given) == 3
 
@@ -150,7 +151,7 @@ def test_both_loops_go_on_for_as_long_as_the_rules_ask(start: Start) -> None:
 
 
 def test_without_frames_nothing_is_timed(start: Start) -> None:
-    with pytest.raises(ConfigError, match="expected frames, got none"):
+    with raises(ConfigError, "E_CONFIG_VALUE"):
         start(Remembers(), [], exactly(1))
 
 
@@ -166,7 +167,7 @@ def test_a_missing_loadgen_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> N
     from weckd_edge.devices.bench.loadgen_backend import run_loadgen
 
     monkeypatch.setitem(sys.modules, "mlperf_loadgen", None)
-    with pytest.raises(MissingDependency, match=r"weckd-edge\[bench\]"):
+    with raises(MissingDependency, "E_MISSING_LIBRARY", says="weckd-edge[bench]"):
         run_loadgen(Remembers(), FRAMES, exactly(1), 1000)
 
 
@@ -198,7 +199,7 @@ def test_loadgen_is_not_asked_for_more_queries_than_memory_holds() -> None:
 
     rules = find_rules("mlperf")
     assert loadgen_memory_bytes(rules, 1_000_000) < MAX_BYTES / 3
-    with pytest.raises(ModelError, match=r"LoadGen would take about \d+ MiB.*--generator own"):
+    with raises(ModelError, "E_MODEL_LOADGEN", says="--generator own"):
         run_loadgen(Remembers(), FRAMES, rules, 10_000)
 
 

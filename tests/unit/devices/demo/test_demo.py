@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support.errors import raises
 from weckd_edge.core.errors import BundleError, DeviceError
 from weckd_edge.devices.demo.server import DemoServer, Limits, is_loopback, load_page
 from weckd_edge.devices.demo.session import DemoSession
@@ -224,7 +225,7 @@ def test_a_name_server_is_asked_for_this_machines_own_name_alone(bundle: Path, m
 def test_a_port_that_is_taken_says_what_to_do(server: DemoServer, bundle: Path) -> None:
     with (
         DemoSession(bundle, backend="onnxruntime") as session,
-        pytest.raises(DeviceError, match="--port 0 takes a free one"),
+        raises(DeviceError, "E_DEVICE_DEMO", says=("--port", "0")),
     ):
         DemoServer(session, port=server.server_address[1])
 

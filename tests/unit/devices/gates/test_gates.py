@@ -5,6 +5,7 @@ from types import ModuleType
 
 import pytest
 
+from support import factories
 from weckd_edge.artifacts import (
     Gate,
     Latency,
@@ -31,20 +32,7 @@ from weckd_edge.metrics.intervals import images_to_decide, wilson
 
 NANO = load_profile("jetson-orin-nano-8gb")
 LATENCY = Latency(samples_ns=(10_000_000,) * 64, p50_ns=9_000_000, p90_ns=10_000_000, p99_ns=11_000_000, iqr_over_median=0.0)
-MEASUREMENT = Measurement(
-    device="generic-x86",
-    host="Xeon",
-    backend="openvino",
-    backend_version="1",
-    precision="int8",
-    rules="single-stream",
-    threads=1,
-    frame_to_answer=LATENCY,
-    network=None,
-    cold_start_ns=1,
-    peak_rss_bytes=100 << 20,
-    energy_mj=None,
-)
+MEASUREMENT = factories.measurement(rules="single-stream", frame_to_answer=LATENCY)
 
 
 def rate(correct: int, images: int = 100) -> Rate:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 import weckd_edge
+from support.errors import raises
 from weckd_edge.config.input import InputConfig
 from weckd_edge.core.errors import ConfigError, DataError
 from weckd_edge.core.progress import SilentProgress
@@ -39,7 +40,7 @@ def test_the_largest_sides_are_read_and_one_more_is_not(crafted: ModuleType) -> 
     assert decode_bytes(crafted.png_of(1, MAX_SIDE)).shape == (MAX_SIDE, 1, 3)
     assert decode_bytes(crafted.png_of(MAX_SIDE, 1)).shape == (1, MAX_SIDE, 3)
     for width, height in ((1, MAX_SIDE + 1), (MAX_SIDE + 1, 1)):
-        with pytest.raises(DataError, match=rf"{width} x {height} pixels; a side may have 8192, save it smaller"):
+        with raises(DataError, "E_DATA_IMAGE_LIMIT", says=(f"{width}", f"{height}", "8192")):
             decode_bytes(crafted.png_of(width, height))
 
 
@@ -51,12 +52,12 @@ def test_formats_whose_decoders_take_more_memory_have_fewer_pixels(
     monkeypatch.setattr(frames, "MAX_DECODING_BYTES", 12 * 100 * 100)
     assert decode_bytes(crafted.png_of(100, 100)).shape == (100, 100, 3)
     assert decode_bytes(crafted.encoded(Image.new("RGB", (most, most)), kind)).shape == (most, most, 3)
-    with pytest.raises(DataError, match=rf"pixels of {kind} take more than .* save it smaller, or as PNG"):
+    with raises(DataError, "E_DATA_IMAGE_LIMIT", says=f"{kind}"):
         decode_bytes(crafted.encoded(Image.new("RGB", (most + 1, most + 1)), kind))
 
 
 def test_a_picture_that_was_never_a_file_is_bounded_too() -> None:
-    with pytest.raises(DataError, match="a side may have 8192"):
+    with raises(DataError, "E_DATA_IMAGE_LIMIT", says="8192"):
         fit_to_frame(np.zeros((MAX_SIDE + 1, 1, 3), np.uint8), 480, 640)
 
 
@@ -64,14 +65,14 @@ def test_tiles_of_a_tiff_are_no_larger_than_its_picture(crafted: ModuleType) -> 
     assert decode_bytes(crafted.tiled(256)).shape == (64, 64, 3)
     assert decode_bytes(crafted.tiled(256, big=True)).shape == (64, 64, 3)
     for big in (False, True):
-        with pytest.raises(DataError, match="tiles of 16000 pixels, the picture has 64"):
+        with raises(DataError, "E_DATA_IMAGE_DAMAGED", says=("16000", "64")):
             decode_bytes(crafted.tiled(16_000, big=big))
 
 
 def test_tags_of_a_tiff_hold_only_so_many_numbers(crafted: ModuleType) -> None:
     assert decode_bytes(crafted.strips(MAX_SIDE)).shape == (MAX_SIDE, 64, 3)
     for big in (False, True):
-        with pytest.raises(DataError, match=f"{MAX_VALUES + 1} numbers in one tag"):
+        with raises(DataError, "E_DATA_IMAGE_LIMIT", says=f"{MAX_VALUES + 1}"):
             decode_bytes(crafted.strips(MAX_VALUES + 1, big=big))
 
 
@@ -96,18 +97,18 @@ def test_exif_is_read_wherever_it_is_kept(crafted: ModuleType) -> None:
 def test_exif_that_would_cost_much_is_refused_wherever_it_is_kept(crafted: ModuleType) -> None:
     shared = crafted.shared(5000, 60_000)
     many = crafted.tags([(0x112, crafted.SHORT, (6,) * (MAX_VALUES + 1))])
-    for exif, said in ((shared, "hold more than the whole file"), (many, "numbers in one tag")):
+    for exif, code in ((shared, "E_DATA_IMAGE_DAMAGED"), (many, "E_DATA_IMAGE_LIMIT")):
         for data in (
             crafted.png_with(crafted.png_chunk(b"eXIf", exif)),
             crafted.png_with(crafted.profile_chunk(b"Exif\0\0" + exif)),
             crafted.encoded(Image.new("RGB", (8, 4)), "WEBP", exif=exif),
             crafted.jpeg_with_exif(exif),
         ):
-            with pytest.raises(DataError, match=said):
+            with raises(DataError, code):
                 decode_bytes(data)
-    with pytest.raises(DataError, match="hold more than the whole file"):
+    with raises(DataError, "E_DATA_IMAGE_DAMAGED"):
         decode_bytes(crafted.jpeg_with([(0xE2, b"MPF\0" + crafted.shared(2500, 30_000))]))
-    with pytest.raises(DataError, match="more than 1 MiB of EXIF data"):
+    with raises(DataError, "E_DATA_IMAGE_LIMIT", says=("1", "EXIF")):
         decode_bytes(crafted.jpeg_with_exif(bytes(2 << 20)))
 
 
@@ -120,7 +121,7 @@ def test_a_tag_that_points_beyond_its_exif_data_is_damage_and_no_reason_to_refus
 
 def test_a_jpeg_has_only_so_many_passes(crafted: ModuleType) -> None:
     assert decode_bytes(crafted.jpeg_of_scans(50)).shape == (64, 64, 3)
-    with pytest.raises(DataError, match="more than 100 passes over one picture"):
+    with raises(DataError, "E_DATA_IMAGE_LIMIT", says="100"):
         decode_bytes(crafted.jpeg_of_scans(MAX_SCANS))
 
 
@@ -151,7 +152,7 @@ def test_cut_at_any_place_a_file_gives_pixels_or_a_reason(crafted: ModuleType, k
 def test_a_file_of_twenty_gigabytes_is_refused_unread(tmp_path: Path) -> None:
     with (tmp_path / "a.png").open("wb") as file:
         file.truncate(20 << 30)
-    with pytest.raises(DataError, match=r"a\.png: expected at most 256 MiB, found 21474836480 bytes"):
+    with raises(DataError, "E_FILE_LIMIT", says=("a.png", "256", "21474836480")):
         decode(tmp_path / "a.png")
 
 
@@ -163,7 +164,7 @@ def test_too_little_memory_is_a_reason_of_that_image(crafted: ModuleType, monkey
     for owner, name in ((ImageFile.ImageFile, "load"), (Image, "open"), (frames, "_to_rgb")):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, full)
-            with pytest.raises(DataError, match="needs more memory than there is"):
+            with raises(DataError, "E_DATA_IMAGE_LIMIT"):
                 decode_bytes(data)
 
 

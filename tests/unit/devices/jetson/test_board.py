@@ -4,6 +4,7 @@ from types import ModuleType
 
 import pytest
 
+from support.errors import raises
 from weckd_edge.core.errors import DeviceError
 from weckd_edge.devices.jetson.board import EngineIdentity, full_tensorrt_version, read_module, read_power_mode
 from weckd_edge.devices.jetson.recipe import KEY_INGREDIENTS
@@ -39,12 +40,12 @@ def test_module_and_l4t_are_read_from_a_jetson(machines: ModuleType, tmp_path: P
 
 
 def test_another_machine_is_reported_where_to_go(machines: ModuleType, tmp_path: Path) -> None:
-    with pytest.raises(DeviceError, match=r"this is no Jetson.*copy the bundle there"):
+    with raises(DeviceError, "E_DEVICE_NOT_JETSON"):
         read_module(machines.x86(tmp_path))
 
 
 def test_a_jetson_without_a_part_number_is_refused(machines: ModuleType, tmp_path: Path) -> None:
-    with pytest.raises(DeviceError, match="names no module part number"):
+    with raises(DeviceError, "E_DEVICE_MODULE"):
         read_module(machines.jetson(tmp_path, module=""))
 
 
@@ -60,7 +61,7 @@ def test_a_mode_that_is_commented_out_is_not_the_mode(machines: ModuleType, tmp_
 
 
 def test_a_mode_the_configuration_does_not_name_is_refused(machines: ModuleType, tmp_path: Path) -> None:
-    with pytest.raises(DeviceError, match=r"names no power mode 9; .*sudo nvpmodel -m"):
+    with raises(DeviceError, "E_DEVICE_POWER_MODE", says=("9", "nvpmodel -m")):
         read_power_mode(machines.jetson(tmp_path, power_mode=9))
 
 
@@ -68,7 +69,7 @@ def test_a_mode_the_configuration_does_not_name_is_refused(machines: ModuleType,
 def test_a_status_without_a_mode_is_refused(machines: ModuleType, tmp_path: Path, status: str | bytes) -> None:
     root = machines.jetson(tmp_path)
     machines.write(root, "var/lib/nvpmodel/status", status)
-    with pytest.raises(DeviceError, match="expected pmode:NNNN"):
+    with raises(DeviceError, "E_DEVICE_POWER_MODE"):
         read_power_mode(root)
 
 
@@ -76,7 +77,7 @@ def test_a_status_without_a_mode_is_refused(machines: ModuleType, tmp_path: Path
 def test_a_missing_file_is_named_with_the_way_out(machines: ModuleType, tmp_path: Path, path: str) -> None:
     root = machines.jetson(tmp_path)
     (root / path).unlink()
-    with pytest.raises(DeviceError, match=rf"{path}: No such file.*sudo nvpmodel -m ID.*in a container, mount"):
+    with raises(DeviceError, "E_DEVICE_POWER_MODE", says=(f"{path}", "nvpmodel -m")):
         read_power_mode(root)
 
 

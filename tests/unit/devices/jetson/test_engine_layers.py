@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from support.errors import raises
 from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.jetson.engine_layers import (
     EngineLayer,
@@ -52,7 +53,7 @@ def test_names_alone_say_nothing_of_types() -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"Layers": [{"LayerType": "x"}]}', '{"Layers": 3}'])
 def test_what_is_no_layer_table_is_one_clear_error(text: str) -> None:
-    with pytest.raises(ModelError, match="expected the engine inspector's layers in JSON"):
+    with raises(ModelError, "E_MODEL_BACKEND_RUN"):
         read_engine_information(text)
 
 

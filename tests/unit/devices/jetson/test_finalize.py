@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from support.errors import raises
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.cli.finalize import command
-from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency, ModelError, StoreError
+from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency, ModelError, StoreError, WeckdError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace, file_ref, sha256_file
 from weckd_edge.devices.bench import interleaved as race_module
@@ -184,7 +185,7 @@ def test_an_engine_that_predicts_differently_is_not_used_and_the_old_one_stays(j
     before = (jetson.bundle.folder / "device/engine.json").read_bytes()
     jetson.power_mode(2)
     jetson.trt.answer_error = 0.5
-    with pytest.raises(DeviceError, match=r"failed its self-test \(a probability differs by 0\.50000.*0\.02\)"):
+    with raises(DeviceError, "E_DEVICE_SELFTEST"):
         jetson.finalize()
     assert (jetson.bundle.folder / "device/engine.json").read_bytes() == before
     assert jetson.engines() == {first.record.key[:16]}
@@ -194,7 +195,7 @@ def test_an_engine_that_predicts_differently_is_not_used_and_the_old_one_stays(j
 
 def test_an_engine_that_predicts_no_number_is_not_used(jetson: Jetson) -> None:
     jetson.trt.answer_error = float("nan")
-    with pytest.raises(DeviceError, match="failed its self-test"):
+    with raises(DeviceError, "E_DEVICE_SELFTEST"):
         jetson.finalize()
     assert current_record(jetson.bundle.folder) is None
 
@@ -205,7 +206,7 @@ def test_the_tolerance_of_the_bundle_decides(jetson: Jetson, error: float) -> No
     if error <= 0.02:
         assert jetson.finalize().record.max_abs == pytest.approx(error, rel=1e-3)
     else:
-        with pytest.raises(DeviceError, match="self-test"):
+        with raises(DeviceError, "E_DEVICE_SELFTEST"):
             jetson.finalize()
 
 
@@ -222,10 +223,10 @@ def test_a_build_that_fails_leaves_the_engine_in_use(jetson: Jetson) -> None:
 
 def test_a_graph_that_the_parser_refuses_names_the_node(jetson: Jetson) -> None:
     jetson.trt.parser_error = (7, "/head/Loop", "Loop", "unsupported")
-    with pytest.raises(ModelError, match=r"refuses node /head/Loop \(Loop\): unsupported; replace that operator"):
+    with raises(ModelError, "E_MODEL_BACKEND_LOAD", says="/head/Loop"):
         jetson.finalize()
     jetson.trt.parser_error = (7, "", "", "unsupported")
-    with pytest.raises(ModelError, match=r"refuses node number 7: unsupported"):
+    with raises(ModelError, "E_MODEL_BACKEND_LOAD", says="7"):
         jetson.finalize()
     assert not (jetson.bundle.folder / "device/engine.json").exists()
 
@@ -246,7 +247,7 @@ def test_a_torn_or_changed_engine_is_built_again(jetson: Jetson, damage: Callabl
 def test_a_torn_record_is_written_again_without_a_build(jetson: Jetson, text: str) -> None:
     first = jetson.finalize()
     (jetson.bundle.folder / "device/engine.json").write_text(text)
-    with pytest.raises(DeviceError, match="no engine was built here yet"):
+    with raises(DeviceError, "E_DEVICE_NO_ENGINE"):
         current_engine(jetson.bundle.folder)
     assert jetson.finalize().reused
     assert current_record(jetson.bundle.folder) == first.record
@@ -308,7 +309,7 @@ def test_a_kept_engine_that_predicts_differently_now_and_so_does_a_new_one_is_re
     kept = current_record(jetson.bundle.folder)
     assert kept is not None
     jetson.trt.answer_error = 0.5
-    with pytest.raises(DeviceError, match="failed its self-test"):
+    with raises(DeviceError, "E_DEVICE_SELFTEST"):
         jetson.finalize()
     assert current_record(jetson.bundle.folder) == kept
 
@@ -376,7 +377,7 @@ def test_a_process_killed_in_the_middle_leaves_the_old_engine_in_use(jetson: Jet
 
 
 def test_two_at_once_are_refused(jetson: Jetson) -> None:
-    with Workspace(jetson.bundle.folder / "device").locked(), pytest.raises(StoreError, match="another build is running"):
+    with Workspace(jetson.bundle.folder / "device").locked(), raises(StoreError, "E_STORE_LOCKED"):
         jetson.finalize()
 
 
@@ -617,9 +618,8 @@ def test_where_the_engine_in_use_fails_and_no_new_one_passes_the_last_good_one_c
         jetson.trt.build_error = "no tactics"
     else:
         jetson.trt.answer_error = 0.9
-    with pytest.raises(
-        (DeviceError, ModelError), match=r"the last good engine is in use again \(power mode 25W, TensorRT 10\.3"
-    ):
+    code = "E_MODEL_BACKEND_BUILD" if failure == "build" else "E_DEVICE_SELFTEST"
+    with raises(WeckdError, code, says=("25W", "TensorRT 10.3.0.30")):
         jetson.finalize()
     record = current_record(jetson.bundle.folder)
     assert record is not None

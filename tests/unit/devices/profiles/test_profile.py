@@ -4,6 +4,7 @@ from typing import Literal
 
 import pytest
 
+from support.errors import raises
 from weckd_edge.core.errors import ConfigError, DeviceError
 from weckd_edge.devices.profiles.profile import (
     DeviceProfile,
@@ -49,7 +50,7 @@ def test_a_profile_of_ones_own_is_read_from_its_file(tmp_path: Path) -> None:
 
 def test_a_path_as_text_is_a_file_and_not_a_name(tmp_path: Path) -> None:
     assert load_profile(str(write(tmp_path, MINIMAL))).id == "mine"
-    with pytest.raises(DeviceError, match="no such file"):
+    with raises(DeviceError, "E_FILE_MISSING"):
         load_profile("./generic-x86")
 
 

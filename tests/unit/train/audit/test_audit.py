@@ -14,11 +14,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from support.errors import raises
 from weckd_edge.artifacts import DataAudit, InputContract
 from weckd_edge.config import AuditConfig, BuildConfig, DataConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError, DataError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_json
+from weckd_edge.core.store import Workspace
+from weckd_edge.devices.images.split_frames import decode_split
 from weckd_edge.report.chapters.audit import audit_sections, folds_sentence, masking_sentence
 from weckd_edge.train.audit.cross_validation import group_folds, image_folds
 from weckd_edge.train.audit.features import Mask
@@ -286,27 +289,29 @@ def test_a_folder_of_masks_serves_too_and_images_without_one_are_left_out(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "code", "named"),
     [
-        ({"masks": "nowhere"}, "expected a folder of masks"),
-        ({"source": "clinc"}, "expected a CSV with a further column 'clinc'; did you mean 'clinic'"),
+        ({"masks": "nowhere"}, "E_DATA_MASKS", "nowhere"),
+        ({"source": "clinc"}, "E_DATA_COLUMN", ("'clinc'", "'clinic'")),
     ],
 )
-def test_wrong_settings_are_refused_with_what_to_do(tmp_path: Path, settings: Row, said: str) -> None:
+def test_wrong_settings_are_refused_with_what_to_do(
+    tmp_path: Path, settings: Row, code: str, named: tuple[str, ...] | str
+) -> None:
     rows = [(pixels, {**row, "clinic": "north"}) for pixels, row in told_by(ring(), 40)]
     path = write(tmp_path, rows)
-    with pytest.raises(DataError, match=said):
+    with raises(DataError, code, says=named):
         run(path, config(**settings))
 
 
 def test_a_box_that_is_none_is_refused(tmp_path: Path) -> None:
     rows = [(pixels, {**row, "box": "1 2 three 4"}) for pixels, row in told_by(ring(), 40)]
-    with pytest.raises(DataError, match="expected its box as left top right bottom"):
+    with raises(DataError, "E_DATA_BOX"):
         run(write(tmp_path, rows))
 
 
 def test_discs_must_grow() -> None:
-    with pytest.raises(ConfigError, match="expected rising diameters"):
+    with raises(ConfigError, "E_CONFIG_RANGE"):
         AuditConfig(discs=(0.5, 0.3))
 
 
@@ -321,7 +326,13 @@ def test_a_trained_network_is_shown_covered_test_images(tmp_path: Path) -> None:
         bright = float(frame[0][ring()].mean() > 140)
         return np.array([1 - bright, bright], np.float32)
 
-    shipped = DeployedNetwork(predict=by_border, contract=contract())
+    images = decode_split(Workspace(tmp_path / "work"), index, "test", path.parent, contract(), SilentProgress())
+    shipped = DeployedNetwork(
+        predict=by_border,
+        contract=contract(),
+        images=images,
+        predictions=np.stack([by_border(frame) for frame in images]),
+    )
     found = run_audit(path, index, settings, SilentProgress(), deployed=shipped).masking
     assert found is not None
     whole, surroundings, centre = (row.shipped for row in found.rows)
@@ -331,8 +342,7 @@ def test_a_trained_network_is_shown_covered_test_images(tmp_path: Path) -> None:
     assert whole.value == surroundings.value == 1.0
     assert centre.value < 0.8
     mask = Mask(shows="centre", disc=1.2, region=np.ones((SIDE, SIDE), np.bool_))
-    test = [record for record in index.images if record.split == "test"]
-    assert predict_occluded(shipped, tmp_path, test, [mask], SilentProgress()).all()
+    assert predict_occluded(shipped, images.records, [mask], SilentProgress()).all()
     check_audit_settings(index, settings.probes)
 
 

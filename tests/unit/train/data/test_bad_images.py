@@ -14,17 +14,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from weckd_edge.artifacts import DatasetIndex
-from weckd_edge.config import AuditConfig, BuildConfig, DataConfig, GuardConfig, QuantizeConfig
+from support.errors import raises
+from weckd_edge.config import AuditConfig, BuildConfig, DataConfig, QuantizeConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.demo.server import DemoServer
 from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.runtime.predict import ABSTAIN
-from weckd_edge.pipeline.steps.guard import AbstentionInputs, ood_frames
-from weckd_edge.report.frames import picture_frames
 from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.unlabelled import unlabelled_fingerprint
+from weckd_edge.train.input_guard.other_frames import ood_frames
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -161,7 +160,7 @@ def test_a_bad_mask_leaves_its_image_out_of_the_audit(ears: Path, tmp_path: Path
     assert f"2 masks cannot be used and are left out of the masking probe, such as {masks[0]}" in " ".join(found.notes)
     for mask in masks:
         mask.write_bytes(b"")
-    with pytest.raises(DataError, match=r"none of 24 can: .*empty file"):
+    with raises(DataError, "E_DATA_MASKS", says=("24", "empty file")):
         audit_folder(ears, config, SilentProgress())
 
 
@@ -177,11 +176,11 @@ def test_calibration_images_are_left_out_where_that_is_asked_for(ears: Path, tmp
             Image.fromarray(pixels).save(more / label / f"{k}.png")
     bad = crafted.write_bad(more / "dark")
     config = BuildConfig(quantize=QuantizeConfig(images=8))
-    with pytest.raises(DataError, match=rf"{len(bad)} files of .* cannot be used .*--skip-bad"):
+    with raises(DataError, "E_DATA_BAD_IMAGES", says=(f"{len(bad)}", "--skip-bad")):
         read_calibration(more, index, config, SilentProgress())
     notes = Notes()
-    found, _ = read_calibration(more, index, config, notes, skip_bad=True)
-    assert len(found.images) == 10
+    found = read_calibration(more, index, config, notes, skip_bad=True)
+    assert len(found.index.images) == 10
     assert f"calibration: {len(bad)} files of {more} cannot be used" in notes.said[0]
 
 
@@ -192,29 +191,14 @@ def test_frames_that_should_be_refused_are_shown_without_the_bad_ones(
 
     bad = crafted.write_bad(tmp_path / "others")
     Image.new("RGB", (30, 20), (200, 0, 0)).save(tmp_path / "others/whole.png")
-    trial = AbstentionInputs(
-        index=DatasetIndex(name="toy", labels=("a",), images=(), synthetic=True),
-        root=tmp_path,
-        contract=open_bundle(bundle).manifest.input,
-        config=BuildConfig(guard=GuardConfig(other_frames=(str(tmp_path / "others"),))),
-        predictions=(),
-        predict=lambda _: np.ones(1, np.float32),
-    )
     notes = Notes()
-    frames = {name: list(found) for name, found in ood_frames(trial, notes)}
+    kinds = ood_frames(
+        open_bundle(bundle).manifest.input, [], seed=0, phantoms=False, folders=[str(tmp_path / "others")], progress=notes
+    )
+    frames = {name: list(found) for name, found in kinds}
     assert len(frames["others"]) == 1
     told = "\n".join(notes.said)
     assert all(name in told and said in told for name, said in bad.items())
-
-
-def test_the_report_tells_them_in_their_place(bundle: Path, tmp_path: Path, crafted: ModuleType) -> None:
-    from weckd_edge.bundle.reader import open_bundle
-
-    bad = crafted.write_bad(tmp_path / "images")
-    Image.new("RGB", (30, 20)).save(tmp_path / "images/whole.png")
-    found = picture_frames(bundle, open_bundle(bundle).manifest, tmp_path / "images", [], [*bad, "whole.png"])
-    assert found.pop("whole.png").frame is not None
-    assert_named({name: picture.note for name, picture in found.items()}, bad)
 
 
 def test_the_demo_predicts_the_next_image(bundle: Path, tmp_path: Path, crafted: ModuleType) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from support.errors import raises
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import ConfigError, DataError
 from weckd_edge.train.data.listing import fingerprint, list_data
@@ -115,7 +116,7 @@ def test_something_else_beside_splits_is_refused_or_left_out_as_a_copy(tmp_path:
     assert len(found(tmp_path)) == 4
     assert "once more" in said(tmp_path, "W_FOLDER_TWICE")
     touch(tmp_path, "more/a/2.png")
-    with pytest.raises(DataError, match=r"the splits test, train, and beside them the folder 'more' with 1 image; move it"):
+    with raises(DataError, "E_DATA_LAYOUT", says=("'more'", "1")):
         list_data(tmp_path)
 
 
@@ -126,13 +127,13 @@ def test_a_class_in_one_split_alone_is_named(tmp_path: Path) -> None:
 
 def test_classes_that_differ_by_case_between_splits_are_refused_with_both_places(tmp_path: Path) -> None:
     touch(tmp_path, "train/Normal/1.png", "train/Wax/1.png", "test/normal/2.png", "test/wax/2.png")
-    with pytest.raises(DataError, match=r"'Normal' and 'normal' differ only in.*train/Normal/1.png and test/normal/2.png"):
+    with raises(DataError, "E_DATA_CLASS_NAME", says=("'Normal'", "'normal'", "train/Normal/1.png", "test/normal/2.png")):
         list_data(tmp_path)
 
 
 def test_splits_of_images_without_labels_point_at_the_tables(tmp_path: Path) -> None:
     touch(tmp_path, "train/1.png", "test/2.png", "train.csv", "labels.txt")
-    with pytest.raises(DataError, match=r"splits test, train without any; .*if labels.txt, train.csv names the labels"):
+    with raises(DataError, "E_DATA_LAYOUT", says=("labels.txt", "train.csv")):
         list_data(tmp_path)
 
 
@@ -196,13 +197,13 @@ def test_a_table_beside_its_images_is_read_with_the_folder(tmp_path: Path, name:
 
 def test_columns_are_not_named_for_a_folder(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.png", "b/1.png")
-    with pytest.raises(ConfigError, match="a folder has no columns"):
+    with raises(ConfigError, "E_CONFIG_OPTION_UNUSED"):
         list_data(tmp_path, DataConfig(label_column="x"))
 
 
 def test_a_folder_that_is_no_data_set_says_what_is_missing(tmp_path: Path) -> None:
     touch(tmp_path, "docs/a.txt", "src/b.py")
-    with pytest.raises(DataError, match="expected"):
+    with raises(DataError, "E_DATA_LAYOUT"):
         list_data(tmp_path)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support.errors import raises
 from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import DataError
@@ -127,7 +128,7 @@ def test_images_and_their_masks_are_no_two_classes(tmp_path: Path, folder: str, 
     for i in range(6):
         save(picture(i), tmp_path / "pictures" / f"{i}.png")
         save(mask(i), tmp_path / folder / f"{i}{ending}.png")
-    with pytest.raises(DataError, match="at least two classes, got only 'pictures'"):
+    with raises(DataError, "E_DATA_FEW_CLASSES", says="'pictures'"):
         read_data(tmp_path, SilentProgress())
 
 
@@ -182,7 +183,7 @@ def test_a_split_that_is_not_whole_is_replaced_with_a_word_or_refused_when_asked
 ) -> None:
     path = table(ears, split)
     assert reason in told(index_of(path), "W_SPLIT_NOT_USED")
-    with pytest.raises(DataError, match=f"--published-split.*{reason}"):
+    with raises(DataError, "E_DATA_PUBLISHED_SPLIT", says=("--published-split", f"{reason}")):
         index_of(path, DataConfig(share=0.4, use_published_split=True))
 
 

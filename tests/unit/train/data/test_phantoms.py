@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from support.errors import raises
 from weckd_edge.cli.data import command
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import ConfigError, DataError
@@ -79,10 +80,10 @@ def test_the_index_is_marked_synthetic_and_never_cuts_an_ear(phantoms: Path) -> 
 def test_only_a_new_empty_or_phantom_folder_is_written(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(DataError, match="holds something other than a phantom set"):
+    with raises(DataError, "E_DATA_OUT_OCCUPIED"):
         write_phantoms(tmp_path / "mine", SilentProgress(), images=20, height=32, width=32)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
-    with pytest.raises(DataError, match="found a file"):
+    with raises(DataError, "E_DATA_OUT_OCCUPIED"):
         write_phantoms(tmp_path / "mine" / "thesis.txt", SilentProgress(), images=20)
     for images in (20, 24):
         write_phantoms(tmp_path / "set", SilentProgress(), images=images, height=32, width=32)
@@ -94,7 +95,7 @@ def test_only_a_new_empty_or_phantom_folder_is_written(tmp_path: Path) -> None:
     [({"images": 19}, "images = 19"), ({"height": 8}, "size = 8x256"), ({"seed": -1}, "seed = -1")],
 )
 def test_numbers_out_of_range_are_refused(tmp_path: Path, options: dict[str, int], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with raises(ConfigError, "E_CONFIG_RANGE", says=message):
         write_phantoms(tmp_path / "set", SilentProgress(), **options)
     assert not (tmp_path / "set").exists()
 

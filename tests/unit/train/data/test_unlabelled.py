@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from support.errors import raises
 from weckd_edge.cli.build import command
 from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, LinkConfig, TrainConfig, load_config
 from weckd_edge.core.errors import ConfigError, DataError
@@ -84,7 +85,7 @@ def test_copies_of_labelled_and_of_other_unlabelled_frames_are_left_out(ears: Pa
 
 def test_unreadable_frames_are_refused_or_recorded(ears: Path, pool: Path) -> None:
     (pool / "cut.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"cut\.png.*--skip-bad"):
+    with raises(DataError, "E_DATA_BAD_IMAGES", says=("cut.png", "--skip-bad")):
         read(ears, pool)
     assert [bad.path for bad in read(ears, pool, skip_bad=True).bad_files] == ["cut.png"]
 
@@ -93,7 +94,7 @@ def test_unreadable_frames_are_refused_or_recorded(ears: Path, pool: Path) -> No
 def test_a_missing_or_empty_folder_is_one_clear_line(ears: Path, tmp_path: Path, make) -> None:  # type: ignore[no-untyped-def]
     folder = tmp_path / "none"
     make(folder)
-    with pytest.raises(DataError, match=r"expected .*unlabelled frames \(data\.unlabelled\)"):
+    with raises(DataError, "E_DATA_UNLABELLED", says="data.unlabelled"):
         read(ears, folder)
 
 
@@ -139,5 +140,5 @@ def test_links_with_a_teacher_see_them_where_the_strategy_has_the_unlabelled_ima
     train = sum(image.split == "train" for image in index.images)
     for strategy, seen in (("takd+pool", train + 5), ("takd", sum(i.share is not None for i in index.images))):
         assert run_strategy(trainer, plans, find_strategy(strategy), whole)[-1].artifact.images_used == seen
-    with pytest.raises(DataError, match="expected the folder they lie in"):
+    with raises(DataError, "E_DATA_UNLABELLED"):
         make_trainer(workspace, ears, replace(index), plans, SilentProgress(), None)

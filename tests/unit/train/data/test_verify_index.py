@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from weckd_edge.artifacts import BadFile, DatasetIndex, ImageRecord
+from support import factories
+from weckd_edge.artifacts import BadFile, DatasetIndex
 from weckd_edge.cli.data import command
 from weckd_edge.core.errors import BundleError, DataError
 from weckd_edge.core.progress import SilentProgress
@@ -34,12 +35,11 @@ def data(tmp_path: Path) -> tuple[Path, DatasetIndex]:
         draw(root / ("ear", "wax")[number % 2] / f"{number}.png", number)
     found = scan(root, list_images(root), SilentProgress()).images
     images = tuple(
-        ImageRecord(
-            path=image.listed.path,
+        factories.image(
+            image.listed.path,
             label=("ear", "wax").index(image.listed.label),
             group=f"g{n}",
             split="train",
-            share=None,
             sha256=image.sha256,
             pixels_sha256=image.pixels_sha256,
             width=8,

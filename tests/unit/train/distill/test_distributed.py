@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from support.errors import raises
 from weckd_edge.config import TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.train.distill import distributed
@@ -39,7 +40,7 @@ def test_two_processes_end_where_one_does(tmp_path: Path) -> None:
 
 def test_a_batch_that_cannot_be_divided_evenly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "count_processes", lambda: 3)
-    with pytest.raises(ConfigError, match="16 labelled and 16 unlabelled images cannot be dealt evenly to 3 processes"):
+    with raises(ConfigError, "E_CONFIG_DISTRIBUTED", says=("16", "3")):
         distributed.check_batch(16, 16, TrainConfig())
     distributed.check_batch(24, 24, TrainConfig(batch=48))
 
@@ -48,7 +49,7 @@ def test_the_launchers_are_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (distributed.count_processes(), distributed.is_first()) == (1, True)
     for key, value in {"SLURM_NTASKS": "8", "SLURM_PROCID": "5", "SLURM_NNODES": "2", "SLURM_JOB_NAME": "train"}.items():
         monkeypatch.setenv(key, value)
-    with pytest.raises(ConfigError, match="ntasks-per-node"):
+    with raises(ConfigError, "E_CONFIG_DISTRIBUTED", says="ntasks-per-node"):
         distributed.count_processes()
     monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "4")
     assert (distributed.count_processes(), distributed.is_first()) == (8, False)

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from support.errors import raises
 from weckd_edge.artifacts import InputContract
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.distill.augmentation import apply_views, draw_views
-from weckd_edge.train.distill.engine import CHECKPOINT, WeightAverage, fit_student
+from weckd_edge.train.distill.engine import CHECKPOINT, fit_student, moving_average
 from weckd_edge.train.distill.sampler import TrainingImages, epoch_batches
 from weckd_edge.train.distill.task import Batch, DistillationTask, LabelTask, Teacher, draw_mixup
 from weckd_edge.train.networks.models import Student, create_student
@@ -176,14 +177,14 @@ def test_teacher_and_student_sizes_see_the_same_view() -> None:
 
 def test_averaged_weights_follow_the_definition() -> None:
     one = student(0)
-    average = WeightAverage(one, 0.9)
+    average = moving_average(one, 0.9)
     start = {key: value.clone() for key, value in one.state_dict().items()}
     for value in one.state_dict().values():
         if value.is_floating_point():
             value.add_(1.0)
-    average.update(one)
+    average.update_parameters(one)
     first = min(0.9, 1 / 10)
-    for key, value in average.state.items():
+    for key, value in average.module.state_dict().items():
         if value.is_floating_point():
             assert torch.allclose(value, start[key] * first + (start[key] + 1) * (1 - first), atol=1e-5)
 
@@ -315,7 +316,7 @@ def test_the_parts_of_a_batch_are_its_images_once_each_with_or_without_a_pool() 
 
 
 def test_a_batch_that_cannot_be_divided_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="accumulate = 3"):
+    with raises(ConfigError, "E_CONFIG_DISTRIBUTED", says="3"):
         run(replace(CONFIG, accumulate=3), tmp_path / "a")
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from support.errors import raises
 from weckd_edge.config import BuildConfig, DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.train.distill.chain import run_strategy, train_build
@@ -94,9 +95,12 @@ def test_a_strategy_says_what_the_teachers_count_unless_the_configuration_does()
         assert {job.distill.teachers_part for job in jobs_of(name, asked)} == {0.55}
 
 
-@pytest.mark.parametrize(("name", "said"), [("wekcd", "did you mean 'weckd'"), ("single-share+pool", "without a teacher")])
-def test_names_that_mean_nothing_are_refused(name: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+@pytest.mark.parametrize(
+    ("name", "code", "named"),
+    [("wekcd", "E_CONFIG_CHOICE", "'weckd'"), ("single-share+pool", "E_CONFIG_CONFLICT", "'single-share+pool'")],
+)
+def test_names_that_mean_nothing_are_refused(name: str, code: str, named: str) -> None:
+    with raises(ConfigError, code, says=named):
         find_strategy(name)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from support.errors import raises
+
 torch = pytest.importorskip("torch")
 timm = pytest.importorskip("timm")
 
@@ -116,5 +118,5 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
         with pytest.raises(ModelError) as caught:
             read_checkpoint(TINY, path)
         assert "\n" not in str(caught.value)
-    with pytest.raises(ModelError, match="did you mean 'test_resnet'"):
+    with raises(ModelError, "E_MODEL_NAME", says="'test_resnet'"):
         read_checkpoint(LinkConfig(model="test_resnett"), whole)

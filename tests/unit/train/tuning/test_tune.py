@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.errors import raises
 from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, LinkConfig, TrainConfig, load_config
 from weckd_edge.core.errors import ConfigError, StoreError
 from weckd_edge.core.progress import SilentProgress
@@ -65,7 +66,7 @@ def test_what_is_found_is_a_file_to_build_with(ears: Path, tmp_path: Path) -> No
 
 
 def test_a_storage_that_cannot_be_opened_is_one_line(ears: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="expected a storage that Optuna can open") as caught:
+    with raises(ConfigError, "E_CONFIG_STORAGE") as caught:
         tune(ears, CONFIG, 1, "nowhere://x", tmp_path / "out", SilentProgress())
     assert "\n" not in str(caught.value)
 
@@ -74,13 +75,13 @@ def test_a_missing_optuna_names_its_extra(ears: Path, tmp_path: Path, monkeypatc
     from weckd_edge.core.errors import MissingDependency
 
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(MissingDependency, match=r"weckd-edge\[train\]"):
+    with raises(MissingDependency, "E_MISSING_LIBRARY", says="weckd-edge[train]"):
         tune(ears, CONFIG, 1, "sqlite://", tmp_path / "out", SilentProgress())
 
 
 def test_processes_that_train_together_cannot_search(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "count_processes", lambda: 2)
-    with pytest.raises(ConfigError, match="without torchrun"):
+    with raises(ConfigError, "E_CONFIG_DISTRIBUTED"):
         tune(ears, CONFIG, 1, f"sqlite:///{tmp_path / 'a.db'}", tmp_path / "out", SilentProgress())
 
 
@@ -89,9 +90,7 @@ def test_a_storage_that_fails_on_the_way_is_one_line(tmp_path: Path) -> None:
     import sqlite3
 
     with (
-        pytest.raises(
-            StoreError, match=r"x\.db: the storage cannot be read or written \(database or disk is full\)"
-        ) as caught,
+        raises(StoreError, "E_STORE_STORAGE", says=("x.db", "database or disk is full")) as caught,
         storage_errors("x.db"),
     ):
         raise sqlite3.OperationalError("database or disk is full")

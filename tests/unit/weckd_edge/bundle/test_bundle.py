@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from support import factories
+from support.errors import raises
 from weckd_edge.artifacts import (
     BuiltModel,
     FileRef,
@@ -13,7 +15,6 @@ from weckd_edge.artifacts import (
     GoldenFrames,
     InputContract,
     Manifest,
-    OperatingPoint,
 )
 from weckd_edge.bundle.reader import is_bundle, open_bundle
 from weckd_edge.bundle.writer import seal
@@ -39,18 +40,11 @@ def draft(folder: Path) -> Manifest:
     def ref(path: str) -> FileRef:
         return file_ref(folder, folder / path)
 
-    return Manifest(
-        name="toy",
-        target="cpu",
-        device="generic-x86",
+    return factories.manifest(
         labels=("effusion", "normal"),
         input=InputContract(
             frame_height=8, frame_width=8, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
         ),
-        input_name="frame",
-        network_input_name="image",
-        output_name="probabilities",
-        operating_point=OperatingPoint(),
         models=(
             BuiltModel(
                 backend="openvino",
@@ -69,10 +63,7 @@ def draft(folder: Path) -> Manifest:
             tolerance={"openvino": 1e-3},
         ),
         gates=(Gate(name="accuracy", bar=0.8, got=0.9, verdict="PASS", reason="0.9 is at least 0.8"),),
-        passed=True,
         synthetic=True,
-        files=(),
-        versions={"weckd-edge": "0.1.0"},
     )
 
 
@@ -118,10 +109,10 @@ def test_a_changed_a_longer_and_a_missing_file_are_named(folder: Path, path: str
     good = (folder / path).read_bytes()
     for bad in (bytes([good[0] ^ 1]) + good[1:], good + b"\0", b""):
         (folder / path).write_bytes(bad)
-        with pytest.raises(BundleError, match=path):
+        with raises(BundleError, "E_BUNDLE_DIGEST", says=path):
             open_bundle(folder)
     (folder / path).unlink()
-    with pytest.raises(BundleError, match=f"{path} is missing"):
+    with raises(BundleError, "E_BUNDLE_FILE_MISSING", says=path):
         open_bundle(folder)
 
 
@@ -130,7 +121,7 @@ def test_an_added_file_is_named_and_what_the_device_builds_is_left_alone(folder:
     (folder / "device/a/model.engine").write_bytes(b"engine")
     open_bundle(folder)
     (folder / "model/extra.bin").write_bytes(b"x")
-    with pytest.raises(BundleError, match=r"model/extra.bin is not listed"):
+    with raises(BundleError, "E_BUNDLE_UNLISTED_FILE", says="model/extra.bin"):
         open_bundle(folder)
 
 
@@ -138,23 +129,23 @@ def test_links_and_special_files_are_refused_even_where_their_content_fits(folde
     model = folder / "model/model.onnx"
     model.rename(folder.parent / "elsewhere")
     model.symlink_to(folder.parent / "elsewhere")
-    with pytest.raises(BundleError, match=r"model/model.onnx is a link"):
+    with raises(BundleError, "E_BUNDLE_LINK", says="model/model.onnx"):
         open_bundle(folder)
     model.unlink()
     (folder / "model").rename(folder.parent / "model")
     (folder / "model").symlink_to(folder.parent / "model")
-    with pytest.raises(BundleError, match=r"model is a link"):
+    with raises(BundleError, "E_BUNDLE_LINK"):
         open_bundle(folder)
     (folder / "model").unlink()
     os.mkfifo(folder / "model")
-    with pytest.raises(BundleError, match=r"model is a special file"):
+    with raises(BundleError, "E_BUNDLE_LINK"):
         open_bundle(folder)
 
 
 def test_a_manifest_that_is_a_link_is_refused(folder: Path) -> None:
     (folder / "manifest.json").rename(folder.parent / "m")
     (folder / "manifest.json").symlink_to(folder.parent / "m")
-    with pytest.raises(BundleError, match=r"manifest\.json"):
+    with raises(BundleError, "E_BUNDLE_LINK", says="manifest.json"):
         open_bundle(folder)
 
 
@@ -178,19 +169,19 @@ def test_a_manifest_that_is_a_link_is_refused(folder: Path) -> None:
 def test_a_listed_path_that_could_leave_the_folder_is_refused(folder: Path, path: str) -> None:
     (folder.parent / "outside").write_bytes(b"x")
     rewrite(folder, lambda data: data["files"].append({"path": path, "sha256": sha256_bytes(b"x"), "bytes": 1}))
-    with pytest.raises(BundleError, match="is not a path that a bundle may list"):
+    with raises(BundleError, "E_BUNDLE_LISTING"):
         open_bundle(folder)
 
 
 def test_a_file_listed_twice_is_refused(folder: Path) -> None:
     rewrite(folder, lambda data: data["files"].append(data["files"][0]))
-    with pytest.raises(BundleError, match="twice"):
+    with raises(BundleError, "E_BUNDLE_LISTING"):
         open_bundle(folder)
 
 
 def test_a_model_that_is_not_the_listed_file_is_refused(folder: Path) -> None:
     rewrite(folder, lambda data: data["onnx"].update(sha256="f" * 64))
-    with pytest.raises(BundleError, match=r"model/model.onnx"):
+    with raises(BundleError, "E_BUNDLE_LISTING", says="model/model.onnx"):
         open_bundle(folder)
 
 
@@ -198,36 +189,36 @@ def test_a_duplicate_key_in_the_manifest_is_refused(folder: Path) -> None:
     path = folder / "manifest.json"
     text = path.read_text().replace('"name": "toy"', '"name": "toy", "name": "toy"')
     path.write_text(text)
-    with pytest.raises(BundleError, match="a key appears twice"):
+    with raises(BundleError, "E_JSON"):
         open_bundle(folder)
 
 
 def test_a_newer_format_is_refused_before_its_unknown_keys(folder: Path) -> None:
     rewrite(folder, lambda data: data.update(schema_version=2, novelty=True))
-    with pytest.raises(BundleError, match="format 2 is newer than the format 1"):
+    with raises(BundleError, "E_BUNDLE_NEWER", says=("2", "1")):
         open_bundle(folder)
 
 
 def test_a_changed_label_in_an_unsigned_manifest_is_found(folder: Path) -> None:
     path = folder / "manifest.json"
     path.write_text(path.read_text().replace('"normal"', '"norman"'))
-    with pytest.raises(BundleError, match=r"manifest\.json: its bytes do not match"):
+    with raises(BundleError, "E_BUNDLE_DIGEST", says="manifest.json"):
         open_bundle(folder)
 
 
 def test_a_draft_that_names_a_missing_file_cannot_be_sealed(folder: Path) -> None:
     bad = dataclasses.replace(draft(folder), onnx=FileRef(path="model/none.onnx", sha256="0" * 64, bytes=0))
-    with pytest.raises(BundleError, match=r"model/none.onnx"):
+    with raises(BundleError, "E_BUNDLE_LISTING", says="model/none.onnx"):
         seal(folder, bad)
 
 
 def test_something_that_is_no_bundle_is_refused_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="found no such folder"):
+    with raises(BundleError, "E_BUNDLE_IO"):
         open_bundle(tmp_path / "none")
-    with pytest.raises(BundleError, match=r"found no manifest\.json"):
+    with raises(BundleError, "E_BUNDLE_NO_MANIFEST", says="manifest.json"):
         open_bundle(tmp_path)
     (tmp_path / "manifest.json").write_text("[" * 100_000)
-    with pytest.raises(BundleError, match="expected JSON"):
+    with raises(BundleError, "E_JSON"):
         open_bundle(tmp_path)
 
 

@@ -139,7 +139,9 @@ def test_an_unknown_device_gets_a_guess_in_one_line(run: Run) -> None:
     code, out, err = run("devices", "show", "jetson-orin-nano-8g")
     assert code in (1, 2)
     assert out == ""
-    assert err.startswith("error: unknown device 'jetson-orin-nano-8g'; did you mean 'jetson-orin-nano-8gb'? Known: ")
+    assert err.startswith(
+        "error[E_CONFIG_CHOICE]: unknown device 'jetson-orin-nano-8g'; did you mean 'jetson-orin-nano-8gb'? Known: "
+    )
     assert err.count("\n") == 1
 
 
@@ -168,11 +170,14 @@ def test_the_front_page_loads_no_command() -> None:
 
 
 @pytest.fixture
-def command_that(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+def command_that(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Put a command called ``try`` into the table, which does what the test says."""
 
-    def put(does: Callable[[], object]) -> None:
-        monkeypatch.setitem(sys.modules, "weckd_edge_try", SimpleNamespace(command=click.command("try")(lambda: does())))
+    def put(does: Callable[[], object], *flags: str) -> None:
+        command = click.command("try")(lambda **_: does())
+        for flag in flags:
+            command = click.option(flag, is_flag=True)(command)
+        monkeypatch.setitem(sys.modules, "weckd_edge_try", SimpleNamespace(command=command))
         monkeypatch.setitem(COMMANDS, "try", Entry("weckd_edge_try", "Try."))
 
     return put
@@ -192,15 +197,15 @@ class FailedGateError(WeckdError):
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (WeckdError("it went wrong"), 1),
-        (ConfigError("it went wrong"), 2),
-        (DataError("it went wrong"), 1),
-        (ModelError("it went wrong"), 1),
-        (BundleError("it went wrong"), 1),
-        (DeviceError("it went wrong"), 1),
-        (StoreError("it went wrong"), 1),
-        (MissingDependency("it went wrong"), 1),
-        (FailedGateError("it went wrong"), 3),
+        (WeckdError("it went wrong", code="E_USAGE"), 1),
+        (ConfigError("it went wrong", code="E_CONFIG_VALUE"), 2),
+        (DataError("it went wrong", code="E_DATA_SOURCE"), 1),
+        (ModelError("it went wrong", code="E_MODEL_GRAPH"), 1),
+        (BundleError("it went wrong", code="E_BUNDLE_FORMAT"), 1),
+        (DeviceError("it went wrong", code="E_DEVICE_PROFILE"), 1),
+        (StoreError("it went wrong", code="E_STORE_UNWRITABLE"), 1),
+        (MissingDependency("it went wrong", code="E_MISSING_LIBRARY"), 1),
+        (FailedGateError("it went wrong", code="E_USAGE"), 3),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
@@ -208,7 +213,7 @@ def test_an_error_becomes_one_line_and_its_exit_code(
     error: WeckdError, code: int, run: Run, command_that: Callable[..., None]
 ) -> None:
     command_that(raises(error))
-    assert run("try") == (code, "", "error: it went wrong\n")
+    assert run("try") == (code, "", f"error[{error.code}]: it went wrong\n")
 
 
 @pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (3, 3)])
@@ -237,7 +242,7 @@ def test_a_defect_is_one_line_that_asks_for_a_report_and_has_an_exit_code_of_its
         main(["try"])
     assert left.value.code == 70
     err = capsys.readouterr().err
-    assert err.startswith("error: a defect of weckd-edge in ")
+    assert err.startswith("error[E_DEFECT]: a defect of weckd-edge in ")
     assert "KeyError: 'gone\\nwrong'" in err
     assert "weckd-edge -v" in err
     assert err.count("\n") == 1
@@ -249,9 +254,30 @@ def test_the_tests_of_commands_fail_where_an_error_was_not_foreseen(command_that
         run("try")
 
 
+def test_with_json_an_error_is_a_document_on_stdout_unless_a_result_is_there(
+    run: Run, command_that: Callable[..., None]
+) -> None:
+    error = DataError("ears: no images", code="E_DATA_NO_IMAGES")
+
+    def prints_and_fails() -> None:
+        print_json({"images": 0})
+        raise error
+
+    failure = {"error": {"code": "E_DATA_NO_IMAGES", "message": "ears: no images"}}
+    line = "error[E_DATA_NO_IMAGES]: ears: no images\n"
+    command_that(raises(error), "--json")
+    code, out, err = run("try", "--json")
+    assert (code, json.loads(out), err) == (1, failure, line)
+    command_that(prints_and_fails, "--json")
+    code, out, err = run("try", "--json")
+    assert (code, json.loads(out), err) == (1, {"images": 0}, line)
+    code, out, _ = run("try", "--json", "--no-such-option")
+    assert (code, json.loads(out)["error"]["code"]) == (2, "E_USAGE")
+
+
 def test_an_error_that_quotes_a_strange_name_stays_one_line(run: Run, command_that: Callable[..., None]) -> None:
-    command_that(raises(DataError("a\nb\x1b[31m\udcff.png: empty file")))
-    assert run("try") == (1, "", "error: a\\nb\\x1b[31m\\udcff.png: empty file\n")
+    command_that(raises(DataError("a\nb\x1b[31m\udcff.png: empty file", code="E_DATA_SOURCE")))
+    assert run("try") == (1, "", "error[E_DATA_SOURCE]: a\\nb\\x1b[31m\\udcff.png: empty file\n")
 
 
 def test_exit_codes_are_given_out_in_main_alone() -> None:
@@ -456,7 +482,7 @@ def test_plain_progress_does_not_count_steps_of_an_earlier_run_as_speed(
 
 def test_plain_progress_does_not_call_a_failed_task_done(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(DataError), PlainProgress().task("train", 10):
-        raise DataError("x")
+        raise DataError("x", code="E_DATA_SOURCE")
     assert capsys.readouterr().err == "train: 10 steps\n"
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from weckd_edge.cli.console.text import one_line
+
 Run = Callable[..., tuple[int, str, str]]
 
 LABELS = ("normal", "wax")
@@ -61,7 +63,7 @@ def bad_ears(ears: Path) -> Path:
 
 
 def assert_one_line(err: str, *parts: str) -> None:
-    assert err.startswith("error: ")
+    assert err.startswith("error[E_")
     assert err.endswith("\n")
     assert err.count("\n") == 1
     for part in parts:
@@ -103,8 +105,13 @@ def refused(request: pytest.FixtureRequest, run: Run, tmp_path: Path) -> Callabl
         output = ("--out", tmp_path / "new" / "index.json") if request.param == "split" else ()
         for options in ((), ("--json",)):
             got, out, err = run("data", request.param, path, *output, "-q", *options)
-            assert (got, out) == (code, "")
+            assert got == code
             assert_one_line(err, *parts)
+            if options:
+                failure = json.loads(out)["error"]
+                assert err == f"error[{failure['code']}]: {one_line(failure['message'])}\n"
+            else:
+                assert out == ""
         assert tree(tmp_path) == before
 
     return refused
@@ -255,7 +262,7 @@ def test_an_output_that_cannot_be_written_is_one_line_and_leaves_nothing(run: Ru
     before = tree(tmp_path)
     for out in (tmp_path / "file" / "index.json", tmp_path / "file" / "below" / "index.json", tmp_path / ("x" * 252)):
         code, printed, err = split(run, ears, out, "--json")
-        assert (code, printed) == (1, "")
+        assert (code, json.loads(printed)["error"]["code"]) == (1, "E_STORE_UNWRITABLE")
         assert_one_line(err, f"{out}: cannot be written (", "choose another name")
     assert tree(tmp_path) == before
 
@@ -306,7 +313,7 @@ def test_phantoms_are_drawn_nowhere_but_in_a_folder_of_their_own(run: Run, ears:
         ears: (1, "holds something other than a phantom set"),
     }
     for out, (expected, message) in cases.items():
-        code, printed, err = run("data", "phantom", "--out", out, "--images", "20", "--size", "32x32", "-q", "--json")
+        code, printed, err = run("data", "phantom", "--out", out, "--images", "20", "--size", "32x32", "-q")
         assert (code, printed) == (expected, "")
         assert message in err
     assert tree(tmp_path) == before

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from support.errors import raises
 from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, load_config
 from weckd_edge.core.errors import ConfigError
 
@@ -46,7 +47,7 @@ def test_a_wrong_setting_is_one_clear_line(tmp_path: Path, text: str, part: str)
 
 
 def test_a_missing_config_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nowhere\.toml: no such file"):
+    with raises(ConfigError, "E_FILE_MISSING", says="nowhere.toml"):
         load_config(tmp_path / "nowhere.toml")
 
 

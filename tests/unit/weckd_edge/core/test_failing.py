@@ -71,7 +71,7 @@ def test_what_the_system_refuses_is_one_line(
     try_command(monkeypatch, does)
     code, out, err = run("try")
     assert (code, out) == (1, "")
-    assert err.startswith("error: ")
+    assert err.startswith("error[E_SYSTEM_")
     assert said in err
     assert err.count("\n") == 1
 
@@ -95,10 +95,15 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("redirection", "said"),
     [
-        (">&-", "error: stdout is closed, so that no result could be printed; send it to a file, or to /dev/null\n"),
+        (
+            ">&-",
+            "error[E_SYSTEM_OUTPUT]: stdout is closed, so that no result could be printed; send it to a file, or to "
+            "/dev/null\n",
+        ),
         (
             ">/dev/full",
-            "error: the output or a file: no space left to write (No space left on device); free some and run it again\n",
+            "error[E_SYSTEM_FILE]: the output or a file: no space left to write (No space left on device); free some and "
+            "run it again\n",
         ),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Literal
 
 import pytest
 
+from support.errors import raises
 from weckd_edge import artifacts
 from weckd_edge.artifacts import FileRef, Rate
 from weckd_edge.config import BuildConfig, LinkConfig
@@ -61,7 +62,7 @@ def test_what_does_not_fit_is_refused_in_words(data: object, part: str) -> None:
 
 
 def test_duplicate_keys_in_json_are_refused() -> None:
-    with pytest.raises(StoreError, match="twice"):
+    with raises(StoreError, "E_JSON"):
         from_json(FileRef, '{"path": "a", "path": "b", "sha256": "", "bytes": 1}', where="x", error=StoreError)
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from support import factories
+from support.errors import raises
 from tests.support.networks import record
 from weckd_edge.artifacts import Attribute, DatasetIndex, MetricsRecord, Prediction, Rate, Verification
 from weckd_edge.config import BandConfig, PrevalenceConfig, ReportConfig
@@ -172,18 +174,7 @@ def data(
             Prediction(path=path, group=path, label=label, fp32=sure(decided), compiled=sure(compiled), teacher=sure(label))
         )
     index = DatasetIndex(name="ears", labels=labels, images=tuple(images), named_groups=named)
-    verification = Verification(
-        parity=(),
-        accuracy_fp32=RATE,
-        accuracy_compiled=RATE,
-        recall_fp32=(RATE, RATE, None),
-        recall_compiled=(RATE, RATE, None),
-        flips=0,
-        predictions=tuple(predictions),
-        precision="int8",
-        backend="openvino",
-    )
-    return index, verification
+    return index, factories.verification(predictions, labels)
 
 
 def sure(label: int) -> tuple[float, ...]:
@@ -274,26 +265,27 @@ def test_images_without_a_prediction_are_counted_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "code", "named"),
     [
-        (ReportConfig(slices=("sight",)), "no column 'sight'.*did you mean 'site'"),
-        (ReportConfig(bands=(BandConfig(column="site", edges=(1,)),)), "column 'site' holds texts"),
+        (ReportConfig(slices=("sight",)), "E_CONFIG_COLUMN", ("'sight'", "'site'")),
+        (ReportConfig(bands=(BandConfig(column="site", edges=(1,)),)), "E_CONFIG_COLUMN", "'site'"),
         (
             ReportConfig(
                 prevalence=(PrevalenceConfig(label="normal", share=0.9), PrevalenceConfig(label="effusoin", share=0.1))
             ),
-            "expected each of the classes effusion, normal, wax once",
+            "E_CONFIG_CLASSES",
+            ("effusion, normal, wax", "effusoin"),
         ),
     ],
 )
-def test_what_the_data_set_does_not_have_is_refused(config: ReportConfig, said: str) -> None:
+def test_what_the_data_set_does_not_have_is_refused(config: ReportConfig, code: str, named: tuple[str, ...] | str) -> None:
     index, _ = data()
-    with pytest.raises(ConfigError, match=said):
+    with raises(ConfigError, code, says=named):
         check_report(config, index)
 
 
 def test_prevalences_that_do_not_add_up_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"add up to 0\.5"):
+    with raises(ConfigError, "E_CONFIG_RANGE", says="0.5"):
         ReportConfig(prevalence=(PrevalenceConfig(label="normal", share=0.5),))
 
 

@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from weckd_edge.artifacts import DatasetIndex, GuardRecord, ImageRecord, InputContract, Prediction
+from support import factories
+from weckd_edge.artifacts import DatasetIndex, GuardRecord, InputContract, Prediction
 from weckd_edge.config import AbstainConfig, BuildConfig, GuardConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_json
-from weckd_edge.pipeline.steps.guard import AbstentionInputs, evaluate_abstention, evaluate_threshold, make_guard
+from weckd_edge.core.store import Workspace
+from weckd_edge.devices.images.split_frames import decode_split
+from weckd_edge.pipeline.steps.abstain import AbstentionInputs, evaluate_abstention, evaluate_threshold
+from weckd_edge.pipeline.steps.guard import make_guard
+from weckd_edge.pipeline.steps.predict import HeldOutFrames
 from weckd_edge.report.chapters import abstention
 
 CONTRACT = InputContract(
@@ -28,14 +33,11 @@ def index(tmp_path: Path) -> DatasetIndex:
         path = f"{number:02d}.png"
         Image.fromarray(np.clip(frame, 0, 255).astype(np.uint8)).save(tmp_path / path)
         records.append(
-            ImageRecord(
-                path=path,
+            factories.image(
+                path,
                 label=number % 2,
                 group=f"g{number}",
                 split="train" if number < 40 else "val" if number < 70 else "test",
-                share=None,
-                sha256="0" * 64,
-                pixels_sha256="0" * 64,
                 width=24,
                 height=24,
             )
@@ -49,28 +51,43 @@ def answer(frame: np.ndarray) -> np.ndarray:
     return np.array([1 - light, light], np.float32)
 
 
-def trial(index: DatasetIndex, root: Path, config: BuildConfig) -> AbstentionInputs:
+def held_out(index: DatasetIndex, root: Path) -> HeldOutFrames:
+    val, test = (
+        decode_split(Workspace(root / "work"), index, split, root, CONTRACT, SilentProgress()) for split in ("val", "test")
+    )
+    return HeldOutFrames(val=val, test=test)
+
+
+def inputs(index: DatasetIndex, root: Path, config: BuildConfig) -> AbstentionInputs:
+    frames = held_out(index, root)
     predictions = tuple(
         Prediction(
             path=r.path, group=r.group, label=r.label, fp32=(0.1, 0.9), compiled=(0.1, 0.9) if r.label else (0.8, 0.2)
         )
-        for r in index.images
-        if r.split == "test"
+        for r in frames.test.records
     )
     return AbstentionInputs(
-        index=index, root=root, contract=CONTRACT, config=config, predictions=predictions, predict=answer
+        frames=frames,
+        labels=index.labels,
+        synthetic=index.synthetic,
+        contract=CONTRACT,
+        config=config,
+        validation=np.stack([answer(frame) for frame in frames.val]),
+        predictions=predictions,
+        predict=answer,
     )
 
 
 def record(index: DatasetIndex, root: Path, **guard: object) -> GuardRecord:
-    return make_guard(index, root, CONTRACT, GuardConfig(**guard), 0, SilentProgress())  # type: ignore[arg-type]
+    config = GuardConfig(**guard)  # type: ignore[arg-type]
+    return make_guard(index.images, root, held_out(index, root).val, CONTRACT, config, seed=0, progress=SilentProgress())
 
 
 def test_a_build_refuses_other_frames_and_says_what_its_threshold_does(index: DatasetIndex, tmp_path: Path) -> None:
     config = BuildConfig(abstain=AbstainConfig(risk=0.2), guard=GuardConfig(refuse_labels=("dim",), refused=0.02))
     fitted = record(index, tmp_path, refused=0.02)
     assert fitted.groups == 70
-    found = evaluate_abstention(trial(index, tmp_path, config), fitted, SilentProgress())
+    found = evaluate_abstention(inputs(index, tmp_path, config), fitted, SilentProgress())
     kinds = {kind.name: kind for kind in found.kinds}
     assert {"noise", "one grey", "covered lens", "drawn phantoms", "heavy blur"} <= set(kinds)
     assert kinds["noise"].guard_auroc > 0.95
@@ -91,7 +108,7 @@ def test_a_build_refuses_other_frames_and_says_what_its_threshold_does(index: Da
 
 def test_too_few_validation_groups_fail_or_are_reported_as_asked(index: DatasetIndex, tmp_path: Path) -> None:
     config = BuildConfig(abstain=AbstainConfig(risk=0.05))
-    found = evaluate_abstention(trial(index, tmp_path, config), record(index, tmp_path), SilentProgress())
+    found = evaluate_abstention(inputs(index, tmp_path, config), record(index, tmp_path), SilentProgress())
     assert found.threshold is not None
     assert (found.threshold.chosen, found.threshold.more_groups, found.abstain_below) == (None, 29, 0.0)
     (gate,) = evaluate_threshold(found.threshold, config.abstain)
@@ -103,7 +120,7 @@ def test_too_few_validation_groups_fail_or_are_reported_as_asked(index: DatasetI
 
 def test_a_met_risk_passes_and_nothing_is_evaluated_where_none_is_asked(index: DatasetIndex, tmp_path: Path) -> None:
     config = BuildConfig(abstain=AbstainConfig(risk=0.2))
-    found = evaluate_abstention(trial(index, tmp_path, config), record(index, tmp_path, use=False), SilentProgress())
+    found = evaluate_abstention(inputs(index, tmp_path, config), record(index, tmp_path, use=False), SilentProgress())
     assert found.refused_test is None
     assert found.kinds == ()
     assert found.threshold is not None

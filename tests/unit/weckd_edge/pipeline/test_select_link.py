@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from support.errors import raises
 from weckd_edge.artifacts import Gate, LinkEvaluation, LinkLatency, Rate
 from weckd_edge.config import BuildConfig, SelectConfig
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.pipeline.steps.rank_links import choose_link, gate_distance, last_link_selection, requested_link
+from weckd_edge.pipeline.steps.select_link import choose_link, distance, last_link_selection, requested_link
 
 RATE = Rate(value=0.9, low=0.85, high=0.94, correct=90, images=100, groups=60)
 
@@ -26,7 +27,6 @@ def link(name: str, *gates: Gate) -> LinkEvaluation:
         method="int8 mse",
         bytes=1000,
         val_accuracy=RATE,
-        test_accuracy=RATE,
         latency=LinkLatency(label="measured", p90_ns=1e6, low_ns=None, high_ns=None, reason="here"),
         here_p90_ns=1_000_000,
         gates=gates,
@@ -69,8 +69,8 @@ def test_where_none_passes_the_closest_is_deployed_with_what_to_change() -> None
     far, near = link("M1", latency(40), accuracy(0.97)), link("M2", latency(11), accuracy(0.93))
     worst = link("M3", latency(5), accuracy(0.45))
     found = choose_link([far, near, worst])
-    assert gate_distance(far) == pytest.approx(3.0)
-    assert gate_distance(worst) == pytest.approx(0.5)
+    assert distance(far) == pytest.approx(3.0)
+    assert distance(worst) == pytest.approx(0.5)
     assert found.chosen == "M2"
     assert found.reason.startswith("no link clears every bar; M2 comes closest")
     assert len(found.advice) == 1
@@ -95,7 +95,7 @@ def test_a_link_can_be_named(asked: str, found: str | None) -> None:
 
 @pytest.mark.parametrize("asked", ["M0", "M4", "M", "m2", "first"])
 def test_a_link_that_is_not_there_is_refused(asked: str) -> None:
-    with pytest.raises(ConfigError, match="link = "):
+    with raises(ConfigError, "E_CONFIG_CHOICE"):
         BuildConfig(ship=SelectConfig(link=asked))
 
 
@@ -103,6 +103,6 @@ def test_every_limit_of_the_configuration_has_words() -> None:
     from dataclasses import fields
 
     from weckd_edge.config import GateConfig
-    from weckd_edge.pipeline.steps.rank_links import _WORDS
+    from weckd_edge.pipeline.steps.select_link import _WORDS
 
     assert set(_WORDS) == {field.name for field in fields(GateConfig)}

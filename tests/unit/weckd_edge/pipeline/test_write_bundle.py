@@ -1,19 +1,21 @@
-"""The last stage: parts are copied, judged, described and sealed as one bundle, or nothing is there."""
+"""The last step: parts are copied, judged, described and sealed as one bundle, or nothing is there."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 import weckd_edge.pipeline.steps.write_bundle as module
+from support import factories
+from support.errors import raises
 from weckd_edge.artifacts import (
     BuiltModel,
     ChainRecord,
@@ -22,32 +24,36 @@ from weckd_edge.artifacts import (
     FileRef,
     Gate,
     GoldenFrames,
-    ImageRecord,
     InputContract,
-    Latency,
     Link,
     LinkSelection,
     Manifest,
-    Measurement,
     Parity,
     PrecisionSelection,
     Prediction,
     QuantizationTrial,
     QuantizedModel,
     Rate,
-    StageTime,
-    Verification,
 )
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.config import BuildConfig, GateConfig, LinkConfig, ReportConfig
-from weckd_edge.core.errors import BundleError, ConfigError, DataError, StoreError
+from weckd_edge.core.errors import BundleError, ConfigError, StoreError
 from weckd_edge.core.fingerprint import library_versions
-from weckd_edge.core.store import check_ref, file_ref, refs_in
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.core.store import Workspace, check_ref, file_ref, refs_in
+from weckd_edge.devices.gates.gates import merge_limits
+from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.machine.detect import detect
 from weckd_edge.devices.profiles.profile import load_profile
+from weckd_edge.devices.runtime.golden_arrays import load_golden
 from weckd_edge.metrics import measure_metrics
+from weckd_edge.pipeline.context import BuildContext, StepTimes
+from weckd_edge.pipeline.steps.judge import judge_bundle
+from weckd_edge.pipeline.steps.layout import Part, draft_manifest, lay_out
 from weckd_edge.pipeline.steps.sdk import sdk_files
-from weckd_edge.pipeline.steps.write_bundle import Part, Parts, assemble
+from weckd_edge.pipeline.steps.write_bundle import ReportImages, record_build, write_bundle
+from weckd_edge.report import BundleContents, read_contents
+from weckd_edge.report.documents.licences import read_environment
 
 pytest.importorskip("jinja2")
 pytest.importorskip("cyclonedx")
@@ -55,29 +61,38 @@ pytest.importorskip("cyclonedx")
 LABELS = ("effusion", "normal", "wax")
 INPUT = InputContract(frame_height=16, frame_width=16, crop="center", input_size=16, mean=(0.5,) * 3, std=(0.5,) * 3)
 RATE = Rate(value=0.9, low=0.8, high=0.95, correct=9, images=10, groups=10)
-LATENCY = Latency(samples_ns=(1_000_000,) * 64, p50_ns=1_000_000, p90_ns=1_000_000, p99_ns=1_000_000, iqr_over_median=0.0)
-MEASUREMENT = Measurement(
-    device="generic-x86",
-    host="Xeon",
-    backend="openvino",
-    backend_version="1",
-    precision="int8",
-    rules="single-stream, 64 queries",
-    threads=1,
-    frame_to_answer=LATENCY,
-    network=None,
-    cold_start_ns=1,
-    peak_rss_bytes=100 << 20,
-    energy_mj=None,
-)
+MEASUREMENT = factories.measurement()
+NO_IMAGES = SplitFrames(split="test", records=(), frames=np.zeros((0, 16, 16, 3), np.uint8))
 NO_LIMITS = GateConfig(latency_p90_ms=1e9, memory_mib=1e9, accuracy_drop=1.0)
 
 
-@pytest.fixture(autouse=True)
-def _host(monkeypatch: pytest.MonkeyPatch, machines: ModuleType, tmp_path: Path) -> None:
-    """Let this machine be a Xeon, whatever it is."""
-    root = machines.x86(tmp_path / "host")
-    monkeypatch.setattr(module, "detect", lambda: detect(root))
+@dataclass(frozen=True)
+class Made:
+    """A build at its last step: the context, what the bundle will hold, and what the files are copied from."""
+
+    ctx: BuildContext
+    contents: BundleContents
+    images: ReportImages
+    selected: Path
+    golden: Path
+
+    @property
+    def out(self) -> Path:
+        return self.ctx.out
+
+    @property
+    def root(self) -> Path:
+        return self.ctx.root
+
+    def holding(self, **changes: Any) -> Made:
+        return replace(self, contents=replace(self.contents, **changes))
+
+    def built_with(self, **changes: Any) -> Made:
+        return replace(self, ctx=replace(self.ctx, **changes))
+
+
+def assemble(made: Made) -> Manifest:
+    return write_bundle(made.ctx, judge_bundle(made.ctx, made.contents), made.images).manifest
 
 
 @pytest.fixture
@@ -86,9 +101,9 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     found: list[Any] = []
     real = module.write_report
 
-    def watch(folder: Path, manifest: Manifest, out: Path, samples: Any = (), frames: Any = None) -> None:
+    def watch(contents: BundleContents, out: Path, samples: Any = (), frames: Any = None) -> None:
         found.extend(samples)
-        real(folder, manifest, out, samples, frames)
+        real(contents, out, samples, frames)
 
     monkeypatch.setattr(module, "write_report", watch)
     return found
@@ -104,11 +119,16 @@ def ref(folder: Path, name: str, data: bytes) -> FileRef:
     return file_ref(folder, folder / name)
 
 
+def array(folder: Path, name: str, values: NDArray[Any]) -> FileRef:
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / name, values)
+    return file_ref(folder, folder / name)
+
+
 def link(name: str, parent: str | None, share: int) -> Link:
-    return Link(
-        name=name,
+    return factories.link(
+        name,
         model="resnet10t",
-        options={},
         input=INPUT,
         labels=LABELS,
         parameters=1000,
@@ -132,7 +152,7 @@ def make_parts(
     gates: GateConfig = NO_LIMITS,
     samples: int = 4,
     **config: Any,
-) -> Parts:
+) -> Made:
     """Everything a bundle is made of: one test image for each digit, its true label and what was decided."""
     root = place / "images"
     root.mkdir()
@@ -143,17 +163,7 @@ def make_parts(
         Image.fromarray(np.full((16, 16, 3), number * 20, np.uint8)).save(root / path)
         sha = f"{number:064}"
         records.append(
-            ImageRecord(
-                path=path,
-                label=int(label),
-                group=path,
-                split="test",
-                share=None,
-                sha256=sha,
-                pixels_sha256=sha,
-                width=16,
-                height=16,
-            )
+            factories.image(path, label=int(label), group=path, sha256=sha, pixels_sha256=sha, width=16, height=16)
         )
         predictions.append(
             Prediction(
@@ -163,8 +173,8 @@ def make_parts(
     for number in range(6):
         sha = f"{900 + number:064}"
         records.append(
-            ImageRecord(
-                path=f"train/{number}.png",
+            factories.image(
+                f"train/{number}.png",
                 label=number % 3,
                 group=f"t{number}",
                 split="train",
@@ -178,51 +188,68 @@ def make_parts(
     onnx = ref(place / "quantize", "model.onnx", b"a graph")
     built = _models(place, target, onnx)
     backend = "openvino" if target == "cpu" else "onnxruntime"
-    verification = Verification(
-        parity=(parity(),),
-        accuracy_fp32=RATE,
-        accuracy_compiled=RATE,
-        recall_fp32=(RATE, RATE, None),
-        recall_compiled=(RATE, RATE, None),
-        flips=0,
-        predictions=tuple(sorted(predictions, key=lambda p: p.path)),
-        precision="int8",
-        backend=backend,
+    verification = factories.verification(
+        sorted(predictions, key=lambda p: p.path), LABELS, parity=(parity(),), backend=backend
     )
+    frames = np.zeros((2, 16, 16, 3), np.uint8)
     golden = GoldenFrames(
-        frames=ref(place / "golden", "frames.npy", b"frames"),
-        expected=ref(place / "golden", "expected.npy", b"expected"),
+        frames=array(place / "golden", "frames.npy", frames),
+        expected=array(place / "golden", "expected.npy", np.full((2, 3), 1 / 3, np.float32)),
         reference=f"{backend} int8 (1)",
         tolerance={"openvino": 0.02},
     )
     index = DatasetIndex(name="ears", labels=LABELS, images=tuple(sorted(records, key=lambda r: r.path)), synthetic=True)
     report = ReportConfig(sample_frames=samples)
-    return Parts(
-        out=place / "bundle",
+    settings = BuildConfig(gates=gates, report=report, **config)
+    profile = load_profile("generic-x86" if target == "cpu" else "jetson-orin-nano-8gb")
+    times = StepTimes()
+    times.add("data", 1.5, reused=False)
+    ctx = BuildContext(
+        data=root,
         root=root,
-        config=BuildConfig(gates=gates, report=report, **config),
-        profile=load_profile("generic-x86" if target == "cpu" else "jetson-orin-nano-8gb"),
-        key=None,
-        index=index,
-        chain=ChainRecord(links=(link("M1", None, 0), link("M2", "1" * 64, 1)), twin=None, labels_used=2),
-        exported=ExportedModel(
-            onnx=onnx,
-            opset=17,
-            input_name="frame",
-            network_input_name="network_input",
-            output_name="probabilities",
-            input=INPUT,
-            labels=LABELS,
-            link_sha256="2" * 64,
+        out=place / "bundle",
+        config=settings,
+        profile=profile,
+        machine=detect(),
+        limits=merge_limits(gates, profile.bars),
+        on_device=target == "cpu",
+        workspace=Workspace(place / "bundle.work"),
+        progress=SilentProgress(),
+        times=times,
+    )
+    exported = ExportedModel(
+        onnx=onnx,
+        opset=17,
+        input_name="frame",
+        network_input_name="network_input",
+        output_name="probabilities",
+        input=INPUT,
+        labels=LABELS,
+        link_sha256="2" * 64,
+    )
+    selection = _selection(onnx)
+    layout = lay_out(Part(selection, place / "quantize"), built, Part(golden, place / "golden"), None)
+    return Made(
+        ctx=ctx,
+        selected=place / "quantize",
+        golden=place / "golden",
+        images=ReportImages(
+            test=decode_split(ctx.workspace, index, "test", root, INPUT, ctx.progress) if samples else NO_IMAGES,
+            predicted={},
         ),
-        selected=Part(_selection(onnx), place / "quantize"),
-        shipping=LinkSelection(chosen="M2", reason="M2 was asked for"),
-        built=built,
-        verification=verification,
-        performance=measure_metrics(verification, index, report),
-        golden=Part(golden, place / "golden"),
-        measurements=(replace(MEASUREMENT, backend=backend),),
-        stages=(StageTime(name="data", seconds=1.5, reused=False),),
+        contents=BundleContents(
+            manifest=draft_manifest(ctx, layout, exported, selection, None, synthetic=True),
+            dataset=index,
+            chain=ChainRecord(links=(link("M1", None, 0), link("M2", "1" * 64, 1)), twin=None, labels_used=2, shipped="M2"),
+            verification=verification,
+            measurement=replace(MEASUREMENT, backend=backend),
+            build=record_build(ctx, "ears"),
+            selection=selection,
+            shipping=LinkSelection(chosen="M2", reason="M2 was asked for"),
+            performance=measure_metrics(verification, index, report),
+            environment=read_environment(settings.link, host="Xeon"),
+            files=layout.files,
+        ),
     )
 
 
@@ -304,7 +331,8 @@ def test_a_bundle_for_a_processor_holds_each_part_where_it_belongs(tmp_path: Pat
     for reference in refs_in(manifest):
         check_ref(parts.out, reference)
     assert (parts.out / manifest.models[0].files[1].path).read_bytes() == b"b" * (1 << 20)
-    assert (parts.out / manifest.selftest.expected.path).read_bytes() == b"expected"
+    assert (parts.out / manifest.selftest.expected.path).read_bytes() == (tmp_path / "golden/expected.npy").read_bytes()
+    assert [array.shape for array in load_golden(open_bundle(parts.out))] == [(2, 16, 16, 3), (2, 3)]
     assert (parts.out / manifest.onnx.path).read_bytes() == b"a graph"
 
 
@@ -334,12 +362,10 @@ def test_the_manifest_says_what_the_parts_are(tmp_path: Path) -> None:
 def test_the_evidence_is_what_the_stages_found(tmp_path: Path) -> None:
     parts = make_parts(tmp_path)
     assemble(parts)
-    from weckd_edge.report import read_evidence
-
-    evidence = read_evidence(parts.out, open_bundle(parts.out).manifest)
-    assert (evidence.dataset, evidence.chain, evidence.verification) == (parts.index, parts.chain, parts.verification)
-    assert evidence.measurements == parts.measurements
-    assert (evidence.build.stages, evidence.build.data_name) == (parts.stages, "ears")
+    found, made = read_contents(parts.out, open_bundle(parts.out).manifest), parts.contents
+    assert (found.dataset, found.chain, found.verification) == (made.dataset, made.chain, made.verification)
+    assert (found.measurement, found.link_measurements) == (made.measurement, made.link_measurements)
+    assert (found.build.stages, found.build.data_name) == (parts.ctx.times.taken, "ears")
 
 
 def test_versions_name_what_is_installed_and_leave_out_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,7 +385,7 @@ def test_paths_of_weights_are_not_written(tmp_path: Path) -> None:
     assemble(parts)
     config = json.loads(json.loads((parts.out / "evidence/build.json").read_text())["config"])
     assert [entry["weights"] for entry in config["link"]] == ["large.safetensors", None]
-    assert parts.config.link == links, "the settings themselves are as they were"
+    assert parts.ctx.config.link == links, "the settings themselves are as they were"
     for path in parts.out.rglob("*"):
         if path.is_file():
             assert secret.encode() not in path.read_bytes(), path
@@ -376,7 +402,7 @@ def test_paths_of_weights_are_not_written(tmp_path: Path) -> None:
     ],
 )
 def test_a_failed_gate_makes_a_whole_bundle_that_has_not_passed(tmp_path: Path, bars: dict[str, float], failed: str) -> None:
-    parts = make_parts(tmp_path, gates=replace(NO_LIMITS, **bars))
+    parts = make_parts(tmp_path, decided="000111220", gates=replace(NO_LIMITS, **bars))
     manifest = assemble(parts)
     assert manifest.passed is False
     assert [name for name, verdict in verdicts(manifest).items() if verdict == "FAIL"] == [failed]
@@ -384,17 +410,17 @@ def test_a_failed_gate_makes_a_whole_bundle_that_has_not_passed(tmp_path: Path, 
 
 
 def test_lost_accuracy_fails(tmp_path: Path) -> None:
-    parts = make_parts(tmp_path, gates=replace(NO_LIMITS, accuracy_drop=0.05))
-    worse = replace(RATE, correct=8, value=0.8)
-    manifest = assemble(replace(parts, verification=replace(parts.verification, accuracy_compiled=worse)))
+    parts = make_parts(tmp_path, decided="000111220", gates=replace(NO_LIMITS, accuracy_drop=0.05))
+    right = [replace(p, fp32=answer(p.label)) for p in parts.contents.verification.predictions]
+    manifest = assemble(parts.holding(verification=factories.verification(right, LABELS, parity=(parity(),))))
     assert verdicts(manifest)["accuracy_drop"] == "FAIL"
     assert not manifest.passed
 
 
 def test_implementations_that_differ_fail(tmp_path: Path) -> None:
     parts = make_parts(tmp_path)
-    differing = replace(parts.verification, parity=(parity(0.01), parity(0.3)))
-    manifest = assemble(replace(parts, verification=differing))
+    differing = replace(parts.contents.verification, parity=(parity(0.01), parity(0.3)))
+    manifest = assemble(parts.holding(verification=differing))
     assert verdicts(manifest)["parity"] == "FAIL"
     assert not manifest.passed
 
@@ -426,9 +452,9 @@ def test_size_is_that_of_what_the_device_loads(tmp_path: Path) -> None:
 
 def test_the_bench_of_what_is_deployed_is_evaluated_and_not_that_of_a_link(tmp_path: Path) -> None:
     parts = make_parts(tmp_path)
-    slow = replace(LATENCY, p90_ns=900_000_000)
+    slow = factories.latency([900_000_000] * 64)
     link_bench = replace(MEASUREMENT, link="M1", precision="fp32", frame_to_answer=slow)
-    manifest = assemble(replace(parts, measurements=(*parts.measurements, link_bench)))
+    manifest = assemble(parts.holding(link_measurements=(link_bench,)))
     assert gate(manifest, "latency_p90_ms").got == 1.0
 
 
@@ -486,32 +512,30 @@ def test_with_no_samples_no_image_is_read_or_shown(tmp_path: Path, shown: list[A
     assert "data:image" not in (parts.out / "evidence/report.html").read_text()
 
 
-def break_a_sample(parts: Parts) -> Parts:
-    (parts.root / "09.png").write_bytes(b"no image")
+def lose_a_sample(parts: Made) -> Made:
+    images = parts.images.test.take(range(len(parts.images.test) - 1))
+    return replace(parts, images=replace(parts.images, test=images))
+
+
+def break_the_answers(parts: Made) -> Made:
+    (parts.golden / "expected.npy").unlink()
     return parts
 
 
-def break_the_answers(parts: Parts) -> Parts:
-    golden = parts.golden.artifact
-    return replace(
-        parts, golden=Part(replace(golden, expected=replace(golden.expected, path="gone.npy")), parts.golden.folder)
-    )
-
-
-def change_the_graph_behind_its_digest(parts: Parts) -> Parts:
-    (parts.selected.folder / "model.onnx").write_bytes(b"another")
+def change_the_graph_behind_its_digest(parts: Made) -> Made:
+    (parts.selected / "model.onnx").write_bytes(b"another")
     return parts
 
 
-def give_an_unusable_key(parts: Parts) -> Parts:
+def give_an_unusable_key(parts: Made) -> Made:
     pytest.importorskip("model_signing")
     key = parts.root / "key.pem"
     key.write_text("no key")
-    return replace(parts, key=key)
+    return parts.built_with(key=key)
 
 
-ERRORS: list[tuple[Callable[[Parts], Parts], type[Exception]]] = [
-    (break_a_sample, DataError),
+ERRORS: list[tuple[Callable[[Made], Made], type[Exception]]] = [
+    (lose_a_sample, KeyError),
     (break_the_answers, FileNotFoundError),
     (change_the_graph_behind_its_digest, BundleError),
     (give_an_unusable_key, ConfigError),
@@ -520,7 +544,7 @@ ERRORS: list[tuple[Callable[[Parts], Parts], type[Exception]]] = [
 
 @pytest.mark.parametrize(("spoil", "error"), ERRORS, ids=[spoil.__name__ for spoil, _ in ERRORS])
 def test_after_an_error_in_the_middle_nothing_is_left(
-    tmp_path: Path, spoil: Callable[[Parts], Parts], error: type[Exception]
+    tmp_path: Path, spoil: Callable[[Made], Made], error: type[Exception]
 ) -> None:
     place = tmp_path / "place"
     place.mkdir()
@@ -537,8 +561,8 @@ def test_after_an_error_the_bundle_that_stood_there_is_as_it_was(tmp_path: Path)
     place.mkdir()
     parts = make_parts(place)
     first = assemble(parts)
-    with pytest.raises(DataError):
-        assemble(break_a_sample(parts))
+    with pytest.raises(BundleError):
+        assemble(change_the_graph_behind_its_digest(parts))
     assert open_bundle(parts.out).manifest == first
     assert not [path for path in place.iterdir() if path.name.startswith(".")]
 
@@ -550,9 +574,10 @@ def test_a_new_bundle_takes_the_place_of_the_old_one_whole(tmp_path: Path) -> No
     assemble(parts)
     (parts.out / "device").mkdir()
     (parts.out / "device/engine").write_bytes(b"of the old graph")
-    (parts.golden.folder / "frames.npy").write_bytes(b"others")
-    golden = replace(parts.golden.artifact, frames=file_ref(parts.golden.folder, parts.golden.folder / "frames.npy"))
-    manifest = assemble(replace(parts, golden=Part(golden, parts.golden.folder)))
+    (parts.golden / "frames.npy").write_bytes(b"others")
+    draft = parts.contents.manifest
+    frames = replace(file_ref(parts.golden, parts.golden / "frames.npy"), path=draft.selftest.frames.path)
+    manifest = assemble(parts.holding(manifest=replace(draft, selftest=replace(draft.selftest, frames=frames))))
     assert open_bundle(parts.out).manifest == manifest
     assert (parts.out / "selftest/frames.npy").read_bytes() == b"others"
     assert not (parts.out / "device").exists()
@@ -560,8 +585,8 @@ def test_a_new_bundle_takes_the_place_of_the_old_one_whole(tmp_path: Path) -> No
 
 def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    parts = replace(make_parts(tmp_path), out=tmp_path / "file/bundle")
-    with pytest.raises(StoreError, match="cannot be written"):
+    parts = make_parts(tmp_path).built_with(out=tmp_path / "file/bundle")
+    with raises(StoreError, "E_STORE_UNWRITABLE"):
         assemble(parts)
 
 
@@ -577,7 +602,7 @@ def test_with_a_key_the_bundle_is_signed_with_it(tmp_path: Path) -> None:
     (tmp_path / "key.pub").write_bytes(
         key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
-    parts = replace(make_parts(tmp_path), key=tmp_path / "key.pem")
+    parts = make_parts(tmp_path).built_with(key=tmp_path / "key.pem")
     assemble(parts)
     assert open_bundle(parts.out, key=tmp_path / "key.pub").signature == "valid"
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support import factories
 from weckd_edge.artifacts import (
     DataAudit,
     DatasetIndex,
@@ -18,7 +19,6 @@ from weckd_edge.artifacts import (
     FingerprintAudit,
     FlippedFrame,
     FoldComparison,
-    ImageRecord,
     LabelIssueAudit,
     MetricsRecord,
     Prediction,
@@ -146,32 +146,8 @@ def test_pictures_shrink_until_all_fit_and_the_rest_is_left_out() -> None:
 
 
 def judged(predictions: list[Prediction]) -> tuple[MetricsRecord, Verification]:
-    rate = Rate(value=0.5, low=0.4, high=0.6, correct=1, images=2, groups=2)
-    verification = Verification(
-        parity=(),
-        accuracy_fp32=rate,
-        accuracy_compiled=rate,
-        recall_fp32=(rate, rate),
-        recall_compiled=(rate, rate),
-        flips=0,
-        predictions=tuple(predictions),
-        precision="int8",
-        backend="openvino",
-    )
-    images = tuple(
-        ImageRecord(
-            path=p.path,
-            label=p.label,
-            group=p.group,
-            split="test",
-            share=None,
-            sha256="0" * 64,
-            pixels_sha256="0" * 64,
-            width=8,
-            height=8,
-        )
-        for p in predictions
-    )
+    verification = factories.verification(predictions, LABELS)
+    images = tuple(factories.image(p.path, label=p.label, group=p.group, width=8, height=8) for p in predictions)
     index = DatasetIndex(name="x", labels=LABELS, images=images)
     names = ("M1 torch fp32", "M2 torch fp32", "M2 openvino int8")
     return measure_metrics(verification, index, ReportConfig(), names=names), verification

@@ -1,5 +1,5 @@
 # The C library that opens a bundle, from the sources beside this layer. SPDX-License-Identifier: Apache-2.0
-SUMMARY = "Opens a weckd-edge bundle, proves it whole, classifies frames"
+SUMMARY = "Opens a weckd-edge bundle, verifies it, classifies frames"
 LICENSE = "Apache-2.0"
 LIC_FILES_CHKSUM = "file://LICENSE;md5=3b83ef96387f14655fc854ddc3c6bd57"
 

@@ -1,0 +1,78 @@
+"""Implementations of one model on this machine, and what they predict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.store import digest_of, sha256_file
+from weckd_edge.devices.images.split_frames import SplitFrames
+from weckd_edge.devices.runtime.backends.table import open_runner
+
+Probabilities = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """One implementation of the model.
+
+    Attributes:
+        backend: A name of the backend table.
+        model: What it opens.
+        precision: ``int8`` or ``fp32``.
+        reference: Whether the graph is answered exactly as it is written; see ``open_runner``.
+    """
+
+    backend: str
+    model: Path
+    precision: str
+    reference: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is called in a report."""
+        return f"{self.backend} {self.precision}" + (" as written" if self.reference else "")
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the model's files, hexadecimal."""
+        weights = self.model.with_suffix(".bin")
+        files = [self.model, *([weights] if self.model.suffix == ".xml" else [])]
+        return digest_of([sha256_file(file) for file in files])
+
+
+Predict = Callable[[Candidate, SplitFrames], Probabilities]
+"""Returns what an implementation predicts of images ``[N, classes]``."""
+
+
+class PredictionError(ModelError):
+    """A model was opened, and fails on a frame."""
+
+
+def predict_frames(candidate: Candidate, images: Iterable[NDArray[np.uint8]]) -> Probabilities:
+    """Run an implementation on frames ``[1, H, W, 3]``, on one thread.
+
+    Returns:
+        Probabilities, float32 ``[N, classes]``.
+
+    Raises:
+        ModelError: The backend refuses the model.
+        PredictionError: It fails on a frame.
+    """
+    runner = open_runner(candidate.backend, candidate.model, reference=candidate.reference)
+    try:
+        return np.stack([_run(runner.run, frame) for frame in images])
+    finally:
+        runner.close()
+
+
+def _run(run: Callable[[NDArray[np.uint8]], Probabilities], frame: NDArray[np.uint8]) -> Probabilities:
+    try:
+        return run(frame)
+    except Exception as err:  # backends' own errors have no common base class
+        text = (str(err) or type(err).__name__).splitlines()[0][:200]
+        raise PredictionError(text, code="E_MODEL_BACKEND_RUN") from err

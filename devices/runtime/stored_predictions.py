@@ -1,0 +1,95 @@
+"""What a model predicts of images, kept in the store: a pair of model and image is run once, whoever asks."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, InputContract
+from weckd_edge.core.fingerprint import Key, key_of
+from weckd_edge.core.store import Workspace, file_ref, write_atomic
+from weckd_edge.devices.images.split_frames import SplitFrames
+
+Probabilities = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PredictionFile:
+    """Recorded predictions.
+
+    Attributes:
+        file: float32 ``[N, classes]`` as ``.npy``, in the order of the images.
+        schema_version: Of this record.
+    """
+
+    file: FileRef
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelRun:
+    """A model as it is run: what its predictions depend on, beside the images.
+
+    Attributes:
+        digest: SHA-256 of its files.
+        input: The frame it takes, and what is made of it.
+        runtime: What runs it and how, such as ``openvino`` or ``torch``.
+        modules: Modules of this package that run it, for the key.
+    """
+
+    digest: str
+    input: InputContract
+    runtime: tuple[str, ...]
+    modules: tuple[str, ...]
+
+
+def predict_once(
+    workspace: Workspace, model: ModelRun, images: SplitFrames, predict: Callable[[], Probabilities]
+) -> Probabilities:
+    """Return what a model predicts of images ``[N, classes]``, run only where no step and no earlier run has.
+
+    Args:
+        workspace: The store.
+        model: The model.
+        images: The images.
+        predict: Runs the model on all of them, in order.
+    """
+    stage = workspace.stage(_name(images), PredictionFile, _key(model, images), lambda folder: _write(folder, predict()))
+    return _read(stage.folder, stage.artifact)
+
+
+def find_predictions(workspace: Workspace, model: ModelRun, images: SplitFrames) -> Probabilities | None:
+    """Return what a model predicts of images, where it is recorded."""
+    stage = workspace.find(_name(images), PredictionFile, _key(model, images))
+    return None if stage is None else _read(stage.folder, stage.artifact)
+
+
+def _name(images: SplitFrames) -> str:
+    return f"predictions-{images.split}"
+
+
+def _key(model: ModelRun, images: SplitFrames) -> Key:
+    inputs = {
+        "model": model.digest,
+        "input": model.input,
+        "runtime": model.runtime,
+        "images": [record.pixels_sha256 for record in images.records],
+    }
+    return key_of(inputs, "weckd_edge.devices.images.frames", *model.modules)
+
+
+def _write(folder: Path, probabilities: Probabilities) -> PredictionFile:
+    path, written = folder / "probabilities.npy", io.BytesIO()  # NumPy's own writer leaves out why it could not write
+    np.save(written, np.asarray(probabilities, np.float32), allow_pickle=False)
+    write_atomic(path, written.getvalue())
+    return PredictionFile(file=file_ref(folder, path))
+
+
+def _read(folder: Path, recorded: PredictionFile) -> Probabilities:
+    found: Probabilities = np.load(folder / recorded.file.path, allow_pickle=False)
+    return found

@@ -1,0 +1,260 @@
+"""When there is no decision: the threshold on the probability, and what it, the guard and refused labels are worth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import (
+    Abstention,
+    CoveragePoint,
+    DatasetIndex,
+    Gate,
+    GuardRecord,
+    InputContract,
+    OodSet,
+    Prediction,
+    ThresholdRecord,
+    Verification,
+)
+from weckd_edge.config import AbstainConfig, BuildConfig, GuardConfig
+from weckd_edge.core.errors import ConfigError, did_you_mean
+from weckd_edge.core.fingerprint import key_of
+from weckd_edge.core.progress import Progress
+from weckd_edge.core.store import Stage
+from weckd_edge.devices.runtime.backends.table import open_runner
+from weckd_edge.devices.runtime.input_guard import GuardDecision, OpenGuard
+from weckd_edge.metrics.intervals import rate_by_group
+from weckd_edge.metrics.selective import aurc, auroc, find_threshold, group_losses, risk_coverage
+from weckd_edge.pipeline.context import BuildContext
+from weckd_edge.pipeline.networks import Student
+from weckd_edge.pipeline.steps.predict import HeldOutFrames, predict_validation
+from weckd_edge.train.input_guard.other_frames import every_nth, ood_frames
+
+Frame = NDArray[np.uint8]
+Answer = Callable[[Frame], NDArray[np.float32]]
+
+CURVE_POINTS = 100
+
+
+def abstain(
+    ctx: BuildContext,
+    student: Student,
+    verification: Stage[Verification],
+    guard: Stage[GuardRecord],
+    frames: HeldOutFrames,
+    index: DatasetIndex,
+) -> Abstention:
+    """Return the threshold that was found, and what is not answered."""
+    deployed = student.shipped
+
+    def judge(_: Path) -> Abstention:
+        with closing(open_runner(deployed.backend, deployed.model, reference=deployed.reference)) as runner:
+            inputs = AbstentionInputs(
+                frames=frames,
+                labels=index.labels,
+                synthetic=index.synthetic,
+                contract=student.input,
+                config=ctx.config,
+                validation=None if ctx.config.abstain.risk is None else predict_validation(ctx, student, frames.val),
+                predictions=verification.artifact.predictions,
+                predict=runner.run,
+            )
+            return evaluate_abstention(inputs, guard.artifact, ctx.progress)
+
+    return ctx.step(
+        "abstention",
+        Abstention,
+        key_of(
+            {
+                "guard": guard.artifact,
+                "verification": verification.artifact,
+                "others": ctx.config.guard.other_frames,
+                "refuse": ctx.config.guard.refuse_labels,
+                "abstain": [ctx.config.abstain, ctx.config.abstain_below],
+                "seed": ctx.config.seed,
+            },
+            "weckd_edge.pipeline.steps.abstain",
+        ),
+        judge,
+    ).artifact
+
+
+def check_labels(config: GuardConfig, labels: Sequence[str]) -> None:
+    """Refuse a configuration whose refused labels are none of the data set's.
+
+    Raises:
+        ConfigError: It names the label.
+    """
+    for label in config.refuse_labels:
+        if label not in labels:
+            raise ConfigError(
+                f"guard.refuse_labels: the data set has no label '{label}'{did_you_mean(label, labels)}",
+                code="E_CONFIG_CLASSES",
+            )
+    if labels and set(config.refuse_labels) == set(labels):
+        raise ConfigError(
+            "guard.refuse_labels: every label is refused, so that no frame would ever be answered", code="E_CONFIG_CLASSES"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AbstentionInputs:
+    """What "unable to analyze" is judged on.
+
+    Attributes:
+        frames: The held-out images.
+        labels: Class names.
+        synthetic: Whether the data set was drawn.
+        contract: Of the frames.
+        config: The build's.
+        validation: What is deployed predicts of the validation images, ``[N, classes]``; None where no threshold is sought.
+        predictions: Of the test images, as shipped.
+        predict: What is deployed: one frame ``[1, H, W, 3]`` to probabilities.
+    """
+
+    frames: HeldOutFrames
+    labels: tuple[str, ...]
+    synthetic: bool
+    contract: InputContract
+    config: BuildConfig
+    validation: NDArray[Any] | None
+    predictions: tuple[Prediction, ...]
+    predict: Answer
+
+
+def evaluate_abstention(inputs: AbstentionInputs, record: GuardRecord, progress: Progress) -> Abstention:
+    """Seek the threshold on validation images, and say on test images and on frames of other kinds what all gates do."""
+    guard = OpenGuard(record.guard, inputs.contract) if record.guard is not None else None
+    labels, non_gradeable = inputs.labels, inputs.config.guard.refuse_labels
+    with progress.task("abstention", 3) as task:
+        threshold = _threshold(inputs, guard)
+        below = inputs.config.abstain_below if threshold is None else threshold.chosen or 0.0
+        task.advance()
+        decisions = [guard.check(frame) if guard is not None else None for frame in inputs.frames.test]
+        task.advance()
+        probabilities = np.array([p.compiled for p in inputs.predictions], np.float64)
+        groups = [p.group for p in inputs.predictions]
+        confidence, likeliest = probabilities.max(axis=1), probabilities.argmax(axis=1)
+        wrong = likeliest != np.array([p.label for p in inputs.predictions])
+        passed = np.array([decision is None or decision.code is None for decision in decisions])
+        answered = passed & (confidence >= below) & np.array([labels[k] not in non_gradeable for k in likeliest])
+        kept = [group for group, is_decided in zip(groups, answered, strict=True) if is_decided]
+        _, member = np.unique(np.asarray(groups), return_inverse=True)
+        losses = group_losses(answered, wrong, member, int(member.max()) + 1)
+        seen = [decision for decision in decisions if decision is not None]
+        kinds = tuple(_kinds(inputs, guard, seen, confidence, progress)) if guard is not None else ()
+        task.advance()
+    return Abstention(
+        guard=replace(record, guard=None),
+        threshold=threshold,
+        abstain_below=below,
+        refuse_labels=non_gradeable,
+        refused_test=rate_by_group(~passed, groups) if guard is not None else None,
+        refused_for=dict(Counter(s.code for s in decisions if s is not None and s.code is not None)),
+        answered=rate_by_group(answered, groups),
+        wrong=rate_by_group(wrong[answered], kept) if kept else None,
+        group_risk=float(losses.mean()) if kept else None,
+        curve=_curve(confidence, wrong),
+        aurc=aurc(confidence, wrong),
+        kinds=kinds,
+    )
+
+
+def _threshold(inputs: AbstentionInputs, guard: OpenGuard | None) -> ThresholdRecord | None:
+    config: AbstainConfig = inputs.config.abstain
+    if config.risk is None or inputs.validation is None:
+        return None
+    images = inputs.frames.val
+    confidence, wrong, groups = [], [], []
+    for record, frame, prediction in zip(images.records, images, inputs.validation, strict=True):
+        if guard is not None and guard.check(frame).code is not None:
+            continue
+        best = int(prediction.argmax())
+        if inputs.labels[best] in inputs.config.guard.refuse_labels:
+            continue
+        confidence.append(float(prediction[best]))
+        wrong.append(best != record.label)
+        groups.append(record.group)
+    total = len(set(images.groups))
+    found = find_threshold(
+        np.array(confidence), np.array(wrong, bool), groups, risk=config.risk, level=1 - config.confidence, all_groups=total
+    )
+    return ThresholdRecord(
+        risk=config.risk,
+        confidence=config.confidence,
+        chosen=found.value,
+        val_groups=total,
+        answered_groups=found.groups,
+        val_risk=found.risk,
+        p_value=found.p_value,
+        more_groups=found.more_groups,
+    )
+
+
+def evaluate_threshold(threshold: ThresholdRecord | None, config: AbstainConfig) -> tuple[Gate, ...]:
+    """Judge whether a threshold keeps the risk that was asked for; empty where none was."""
+    if threshold is None:
+        return ()
+    if threshold.chosen is not None:
+        text = f"{threshold.val_risk:.1%} of {threshold.answered_groups} answered validation groups were wrong"
+        reason = f"no decision under a probability of {threshold.chosen:g}: {text} (p = {threshold.p_value:.2g})"
+        return (Gate(name="abstain_risk", bar=threshold.risk, got=threshold.val_risk, verdict="PASS", reason=reason),)
+    more = threshold.more_groups
+    hint = (
+        f"about {more} more groups of validation images might show it (there are {threshold.val_groups})"
+        if more is not None
+        else f"of the surest {threshold.answered_groups} groups {threshold.val_risk:.1%} are wrong; train longer or ask less"
+    )
+    reason = f"no threshold keeps the risk with {threshold.confidence:.0%} confidence; {hint}"
+    verdict = "FAIL" if config.unmet == "fail" else "INCONCLUSIVE"
+    return (Gate(name="abstain_risk", bar=threshold.risk, got=None, verdict=verdict, reason=reason),)  # type: ignore[arg-type]
+
+
+def _curve(confidence: NDArray[np.float64], wrong: NDArray[np.bool_]) -> tuple[CoveragePoint, ...]:
+    coverage, risk = risk_coverage(confidence, wrong)
+    shown = np.unique(np.linspace(0, len(coverage) - 1, CURVE_POINTS).round().astype(int))
+    return tuple(CoveragePoint(coverage=float(coverage[k]), risk=float(risk[k])) for k in shown)
+
+
+def _kinds(
+    inputs: AbstentionInputs,
+    guard: OpenGuard,
+    familiar: Sequence[GuardDecision],
+    confidence: NDArray[np.float64],
+    progress: Progress,
+) -> Iterator[OodSet]:
+    scores = np.array([decision.unfamiliarity for decision in familiar])
+    strains = np.array([guard.limit_ratio(decision) for decision in familiar])
+    images = inputs.frames.test
+    in_order = sorted(range(len(images)), key=lambda row: images.records[row].path)
+    real = [frame[0] for frame in images.take(in_order[every_nth(len(images))])]
+    kinds = ood_frames(
+        inputs.contract,
+        real,
+        seed=inputs.config.seed,
+        phantoms=not inputs.synthetic,
+        folders=inputs.config.guard.other_frames,
+        progress=progress,
+    )
+    for name, frames in kinds:
+        seen, doubt = [], []
+        for frame in frames:
+            seen.append(guard.check(frame))
+            doubt.append(1 - float(np.nanmax(inputs.predict(np.ascontiguousarray(frame[None])))))
+        if seen:
+            yield OodSet(
+                name=name,
+                frames=len(seen),
+                score_auroc=auroc(scores, np.array([decision.unfamiliarity for decision in seen])),
+                guard_auroc=auroc(strains, np.array([guard.limit_ratio(decision) for decision in seen])),
+                network_auroc=auroc(1 - confidence, np.array(doubt)),
+                refused=sum(decision.code is not None for decision in seen) / len(seen),
+            )

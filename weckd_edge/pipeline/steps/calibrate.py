@@ -1,0 +1,52 @@
+"""A temperature is found on validation images and put inside the graph, so that probabilities mean what they say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from weckd_edge.artifacts import Recalibration
+from weckd_edge.core.fingerprint import key_of
+from weckd_edge.devices.images.split_frames import SplitFrames
+from weckd_edge.pipeline.context import BuildContext
+from weckd_edge.pipeline.networks import Student
+from weckd_edge.pipeline.steps.predict import predict
+
+
+def calibrate(ctx: BuildContext, student: Student, images: SplitFrames) -> Student:
+    """Return the student with the temperature that validation images call for inside its graph and what is built of it.
+
+    Raises:
+        DataError: There is no validation image.
+        ModelError: A backend refuses its model.
+    """
+    from weckd_edge.compile.verify.temperature import recalibrate
+
+    before = student.shipped
+    stage = ctx.step(
+        f"calibrate-{student.name}",
+        Recalibration,
+        key_of(
+            {
+                "shipped": [before.name, before.digest()],
+                "onnx": student.selection.onnx.sha256,
+                "images": [[r.pixels_sha256, r.label, r.group] for r in images.records],
+            },
+            "weckd_edge.compile.verify.temperature",
+        ),
+        lambda folder: recalibrate(
+            student.selection,
+            student.folder,
+            before.name,
+            predict(ctx, student.input, before, images),
+            images.records,
+            folder,
+        ),
+    )
+    made = stage.artifact
+    return replace(
+        student,
+        selection=replace(student.selection, onnx=made.onnx, built=made.built),
+        folder=stage.folder,
+        recalibration=made,
+        uncalibrated=before,
+    )

@@ -1,0 +1,90 @@
+"""What is deployed for the target: the model that a processor runs, or for a Jetson the recipe and what proves it."""
+
+from __future__ import annotations
+
+from weckd_edge.artifacts import BuiltModel
+from weckd_edge.core.fingerprint import key_of
+from weckd_edge.core.store import Stage, sha256_file
+from weckd_edge.pipeline.context import BuildContext
+from weckd_edge.pipeline.networks import CalibrationSet, Student
+from weckd_edge.pipeline.steps.layout import Part
+
+FORM_FRAMES = 16
+"""Training images on which a further form of the graph is compared with it."""
+
+
+def convert(ctx: BuildContext, student: Student, calibration: CalibrationSet) -> tuple[Part[BuiltModel], ...]:
+    """Return what was built of a student, and what proves that the device can build it.
+
+    Raises:
+        DataError: A calibration image cannot be read.
+        ModelError: A builder refuses the graph.
+    """
+    built = student.selection.built
+    if built is not None:
+        return (Part(built, student.folder), *_torch_tensorrt(ctx, student))
+    stages = [*_tensorrt(ctx, student, calibration)]
+    return (*(Part(stage.artifact, stage.folder) for stage in stages), *_torch_tensorrt(ctx, student))
+
+
+def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) -> list[Stage[BuiltModel]]:
+    """Write the recipe of a Jetson, and let every builder of this host read the graphs in it."""
+    from weckd_edge.compile.backends import tensorrt_backend, tensorrt_rtx_backend
+    from weckd_edge.compile.quantize.calibration_images import calibration_digest, calibration_frames, choose_images
+
+    chosen, onnx = student.selection, student.onnx
+    inputs = {"onnx": chosen.onnx.sha256, "profile": ctx.profile}
+    frames = choose_images(calibration.index, FORM_FRAMES, ctx.config.seed)
+    recipe = ctx.step(
+        "recipe-tensorrt",
+        BuiltModel,
+        key_of({**inputs, "frames": calibration_digest(frames)}, "weckd_edge.compile.backends.tensorrt_backend"),
+        lambda folder: tensorrt_backend.prepare_recipe(
+            chosen.onnx,
+            onnx,
+            ctx.profile,
+            folder,
+            calibration_frames(calibration.root, frames, student.input),
+            precision=chosen.precision,
+        ),
+    )
+    stages = [recipe]
+    for name, graph in tensorrt_backend.graphs_to_prove(onnx, recipe.artifact, recipe.folder).items():
+        stages.append(
+            ctx.step(
+                f"preflight-tensorrt-rtx-{name}",
+                BuiltModel,
+                key_of({**inputs, "graph": sha256_file(graph)}, "weckd_edge.compile.backends.tensorrt_rtx_backend"),
+                lambda folder, graph=graph: tensorrt_rtx_backend.preflight(graph, folder),  # type: ignore[misc]
+            )
+        )
+    if tensorrt_backend.can_build_here():
+        stages.append(
+            ctx.step(
+                "preflight-tensorrt",
+                BuiltModel,
+                key_of(
+                    {**inputs, "tensorrt": tensorrt_backend.tensorrt_version()},
+                    "weckd_edge.compile.backends.tensorrt_backend",
+                ),
+                lambda folder: tensorrt_backend.preflight(onnx, recipe.folder, ctx.progress),
+            )
+        )
+    return stages
+
+
+def _torch_tensorrt(ctx: BuildContext, student: Student) -> tuple[Part[BuiltModel], ...]:
+    """Try torch-tensorrt on the network itself, for a Jetson and where it and a GPU are at hand."""
+    from weckd_edge.compile.backends import torch_tensorrt_backend
+
+    network = student.network
+    if ctx.target != "jetson" or network.module is None or not torch_tensorrt_backend.can_build_here():
+        return ()
+    link, module = network.link.artifact, network.module()
+    stage = ctx.step(
+        "preflight-torch-tensorrt",
+        BuiltModel,
+        key_of({"link": link.weights.sha256, "input": link.input}, "weckd_edge.compile.backends.torch_tensorrt_backend"),
+        lambda _: torch_tensorrt_backend.preflight(module, link.input, link.weights.sha256),
+    )
+    return (Part(stage.artifact, stage.folder),)

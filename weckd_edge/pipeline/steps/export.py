@@ -1,0 +1,27 @@
+"""A trained network is written as one graph from frame to probabilities."""
+
+from __future__ import annotations
+
+from weckd_edge.artifacts import ExportedModel
+from weckd_edge.core.fingerprint import key_of
+from weckd_edge.core.store import Stage
+from weckd_edge.pipeline.context import BuildContext
+from weckd_edge.pipeline.networks import TrainedNetwork
+
+
+def export(ctx: BuildContext, network: TrainedNetwork) -> Stage[ExportedModel]:
+    """Return a network's FP32 graph.
+
+    Raises:
+        ModelError: It cannot be exported.
+    """
+    link, cast_first = network.link.artifact, ctx.target == "jetson"
+    return ctx.step(
+        f"export-{link.name}",
+        ExportedModel,
+        key_of(
+            {"link": link.weights.sha256, "input": link.input, "labels": link.labels, "cast_first": cast_first},
+            *network.exported_by,
+        ),
+        lambda folder: network.export(folder, cast_first),
+    )

@@ -1,0 +1,153 @@
+"""Where each file of model, self-test and guard goes in a bundle, and the draft of the manifest that names them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from weckd_edge.artifacts import (
+    Abstention,
+    BuiltModel,
+    ExportedModel,
+    FileRef,
+    FrameGuard,
+    GoldenFrames,
+    Manifest,
+    OperatingPoint,
+    PrecisionSelection,
+)
+from weckd_edge.core.fingerprint import library_versions
+from weckd_edge.core.serialization import to_json
+from weckd_edge.core.store import sha256_bytes
+from weckd_edge.pipeline.context import BuildContext
+from weckd_edge.pipeline.output_paths import bundle_name
+
+T = TypeVar("T")
+
+GUARD_FILE = "guard/guard.json"
+
+_FOLDERS = {"openvino": "openvino", "tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Generic[T]):
+    """An artefact and the folder its files lie in."""
+
+    artifact: T
+    folder: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """The files of a bundle that its manifest names, by their paths in it.
+
+    Attributes:
+        onnx: The graph.
+        models: What backends made of it.
+        selftest: Golden frames and expected answers.
+        guard: The frame guard; None: none ships.
+        files: Where each of these files lies now, or its bytes.
+    """
+
+    onnx: FileRef
+    models: tuple[BuiltModel, ...]
+    selftest: GoldenFrames
+    guard: FileRef | None
+    files: dict[str, Path | bytes]
+
+
+def lay_out(
+    selected: Part[PrecisionSelection],
+    built: Sequence[Part[BuiltModel]],
+    golden: Part[GoldenFrames],
+    guard: FrameGuard | None,
+) -> Layout:
+    """Give every file its place in the bundle; nothing is written yet.
+
+    Args:
+        selected: The graph that is deployed.
+        built: What backends made of it; a recipe's files go where the engine will be built.
+        golden: The self-test.
+        guard: The frame guard; None: none ships.
+    """
+    files: dict[str, Path | bytes] = {}
+
+    def place(ref: FileRef, folder: Path, below: str) -> FileRef:
+        placed = replace(ref, path=f"{below}/{ref.path}")
+        files[placed.path] = folder / ref.path
+        return placed
+
+    return Layout(
+        onnx=place(selected.artifact.onnx, selected.folder, "model"),
+        models=tuple(
+            replace(
+                part.artifact,
+                files=tuple(
+                    place(ref, part.folder, f"model/{_FOLDERS[part.artifact.backend]}") for ref in part.artifact.files
+                ),
+            )
+            for part in built
+        ),
+        selftest=replace(
+            golden.artifact,
+            frames=place(golden.artifact.frames, golden.folder, "selftest"),
+            expected=place(golden.artifact.expected, golden.folder, "selftest"),
+        ),
+        guard=None if guard is None else _place_guard(guard, files),
+        files=files,
+    )
+
+
+def _place_guard(guard: FrameGuard, files: dict[str, Path | bytes]) -> FileRef:
+    data = to_json(guard).encode()
+    files[GUARD_FILE] = data
+    return FileRef(path=GUARD_FILE, sha256=sha256_bytes(data), bytes=len(data))
+
+
+def draft_manifest(
+    ctx: BuildContext,
+    layout: Layout,
+    exported: ExportedModel,
+    selection: PrecisionSelection,
+    abstention: Abstention | None,
+    *,
+    synthetic: bool,
+) -> Manifest:
+    """Return the manifest of a bundle that is not judged yet: no gate, no list of files.
+
+    Args:
+        ctx: The build.
+        layout: The files.
+        exported: The FP32 graph of the link that is deployed.
+        selection: The precision that was chosen.
+        abstention: What is not answered; None: nobody looked.
+        synthetic: Whether the data set was drawn.
+    """
+    return Manifest(
+        name=bundle_name(ctx.out),
+        target=ctx.target,
+        device=ctx.profile.id,
+        labels=exported.labels,
+        input=exported.input,
+        input_name=exported.input_name,
+        network_input_name=exported.network_input_name,
+        output_name=exported.output_name,
+        operating_point=OperatingPoint(
+            abstain_below=abstention.abstain_below if abstention else ctx.config.abstain_below,
+            refuse_labels=ctx.config.guard.refuse_labels,
+        ),
+        models=layout.models,
+        onnx=layout.onnx,
+        # int8 without a quantized graph stands in NNCF's IR alone.
+        onnx_precision="int8" if selection.quantized is not None else "fp32",
+        guard=layout.guard,
+        version=ctx.bundle_version,
+        selftest=layout.selftest,
+        gates=(),
+        passed=False,
+        synthetic=synthetic,
+        files=(),
+        versions=library_versions(),
+    )

@@ -1,0 +1,89 @@
+"""Images of a split are decoded once, and what a model predicts of them is recorded: each pair is run once in a build."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from weckd_edge.artifacts import DatasetIndex, InputContract
+from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
+from weckd_edge.devices.runtime.backends.table import find_backend
+from weckd_edge.devices.runtime.stored_predictions import ModelRun, Probabilities, find_predictions, predict_once
+from weckd_edge.metrics.calibration import apply_temperature
+from weckd_edge.pipeline.context import BuildContext
+from weckd_edge.pipeline.networks import Student
+
+if TYPE_CHECKING:
+    from weckd_edge.compile.verify.implementations import Candidate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOutFrames:
+    """The images that no training has seen, decoded.
+
+    Attributes:
+        val: Validation images: everything is chosen by these.
+        test: Test images: what is chosen is verified on these.
+    """
+
+    val: SplitFrames
+    test: SplitFrames
+
+
+def decode(ctx: BuildContext, index: DatasetIndex, contract: InputContract) -> HeldOutFrames:
+    """Return the held-out images as camera frames.
+
+    Raises:
+        DataError: One cannot be read.
+    """
+    val, test = (decode_split(ctx.workspace, index, split, ctx.root, contract, ctx.progress) for split in ("val", "test"))
+    return HeldOutFrames(val=val, test=test)
+
+
+def predict(
+    ctx: BuildContext,
+    contract: InputContract,
+    candidate: Candidate,
+    images: SplitFrames,
+    *,
+    whole: SplitFrames | None = None,
+) -> Probabilities:
+    """Return what an implementation predicts of images ``[N, classes]``; it is run only where that is not recorded.
+
+    Args:
+        ctx: The build.
+        contract: What goes into the model.
+        candidate: The implementation.
+        images: The images.
+        whole: A split that they are a part of: where its predictions are recorded, theirs are taken from there.
+
+    Raises:
+        ModelError: The backend refuses the model, or it fails on a frame.
+    """
+    from weckd_edge.compile.verify.implementations import predict_frames
+
+    model = ModelRun(
+        digest=candidate.digest(),
+        input=contract,
+        runtime=(candidate.backend, *(["as written"] if candidate.reference else [])),
+        modules=(find_backend(candidate.backend).module,),
+    )
+    if whole is not None and (recorded := find_predictions(ctx.workspace, model, whole)) is not None:
+        rows = {record.path: row for row, record in enumerate(whole.records)}
+        found: Probabilities = recorded[[rows[record.path] for record in images.records]]
+        return found
+    return predict_once(ctx.workspace, model, images, lambda: predict_frames(candidate, images))
+
+
+def predict_validation(ctx: BuildContext, student: Student, images: SplitFrames) -> Probabilities:
+    """Return what a student predicts of the validation images ``[N, classes]``, at its temperature.
+
+    A temperature only scales logits: what was recorded without it is scaled, and no image is run again.
+    """
+    found = predict(ctx, student.input, student.uncalibrated or student.shipped, images)
+    if student.recalibration is None or student.recalibration.temperature == 1.0:
+        return found
+    scaled: Probabilities = apply_temperature(found, student.recalibration.temperature).astype(np.float32)
+    return scaled

@@ -1,0 +1,75 @@
+"""A link gets its precision: candidates are made, judged on validation images and timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from weckd_edge.artifacts import PrecisionSelection
+from weckd_edge.core.fingerprint import key_of
+from weckd_edge.devices.images.split_frames import SplitFrames
+from weckd_edge.devices.machine.detect import needs_half_range
+from weckd_edge.pipeline.context import BuildContext
+from weckd_edge.pipeline.networks import CalibrationSet, Student, TrainedNetwork
+from weckd_edge.pipeline.steps.export import export
+from weckd_edge.pipeline.steps.predict import predict
+
+if TYPE_CHECKING:
+    from weckd_edge.compile.quantize.select_precision import QuantizeAwareNetwork
+
+
+def quantize(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, calibration: CalibrationSet) -> Student:
+    """Export a link, choose its precision on validation images, and make its graph.
+
+    Raises:
+        DataError: An image cannot be read.
+        ModelError: Nothing could be made of the network in the precision that was asked for.
+    """
+    from weckd_edge.compile.quantize.select_precision import Selector
+
+    exported = export(ctx, network)
+    config, half_range = ctx.config, needs_half_range(ctx.profile, ctx.machine)
+    stage = ctx.step(
+        f"quantize-{network.name}",
+        PrecisionSelection,
+        key_of(
+            {
+                "onnx": exported.artifact.onnx.sha256,
+                "quantize": config.quantize,
+                "aware": config.quantize_aware,
+                "images": [[r.pixels_sha256, r.label, r.group] for r in images.records],
+                "calibration": [[r.pixels_sha256, r.split] for r in calibration.index.images if r.split == "train"],
+                "seed": config.seed,
+                "target": ctx.target,
+                "threads": config.bench.threads,
+                "reduce_range": half_range,
+            },
+            "weckd_edge.compile.quantize.select_precision",
+        ),
+        lambda folder: Selector(
+            exported.artifact,
+            exported.folder,
+            images,
+            config.quantize,
+            calibration=(calibration.index, calibration.root),
+            predict=partial(predict, ctx, exported.artifact.input),
+            target=ctx.target,
+            reduce_range=half_range,
+            aware=partial(_trained_for_int8, ctx, network.train_for_int8) if network.train_for_int8 else None,
+            folder=folder,
+            seed=config.seed,
+            threads=config.bench.threads,
+            host=ctx.machine.host,
+            progress=ctx.progress,
+        ).run(),
+    )
+    return Student(network=network, exported=exported, selection=stage.artifact, folder=stage.folder)
+
+
+def _trained_for_int8(ctx: BuildContext, train: Callable[[], TrainedNetwork]) -> QuantizeAwareNetwork:
+    from weckd_edge.compile.quantize.select_precision import QuantizeAwareNetwork
+
+    network = train()
+    made = export(ctx, network)
+    return QuantizeAwareNetwork(link=network.link.artifact, exported=made.artifact, folder=made.folder)

@@ -1,0 +1,140 @@
+"""The links of the chain are chosen and trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from weckd_edge.artifacts import DatasetIndex, Link
+from weckd_edge.config import BuildConfig
+from weckd_edge.core.errors import ConfigError
+from weckd_edge.core.fingerprint import key_of
+from weckd_edge.core.store import Stage
+from weckd_edge.devices.runtime.stored_predictions import predict_once
+from weckd_edge.pipeline.auto_chain import CANDIDATES, CandidateTimings, pick_chain, time_candidates
+from weckd_edge.pipeline.context import BuildContext
+from weckd_edge.pipeline.networks import TrainedChain, TrainedNetwork
+
+
+def check_strategy(config: BuildConfig) -> None:
+    """Refuse settings that a strategy does not heed.
+
+    Raises:
+        ConfigError: No strategy is called so, or it shows no link the unlabelled images that are named.
+    """
+    from weckd_edge.train.distill.strategies import UNLABELLED_SUFFIX, find_strategy
+
+    strategy = find_strategy(config.distill.strategy)
+    if config.data.unlabelled and not strategy.unlabelled:
+        raise ConfigError(
+            f"data.unlabelled names a folder, but distill.strategy = '{strategy.name}' shows no link an image without a "
+            f"label; name a strategy that does, such as 'guided{UNLABELLED_SUFFIX}', or leave the folder out",
+            code="E_CONFIG_CONFLICT",
+        )
+
+
+def choose_links(ctx: BuildContext, index: DatasetIndex) -> BuildContext:
+    """Return the context with the links that this machine's times say are worth it in place of the configured ones.
+
+    Raises:
+        WeckdError: As ``time_candidates`` and ``pick_chain`` raise it.
+    """
+    stage = ctx.step(
+        "ladder",
+        CandidateTimings,
+        key_of(
+            {
+                "rungs": CANDIDATES,
+                "labels": len(index.labels),
+                "input": ctx.config.input,
+                "images": [[r.height, r.width] for r in index.images],
+                "threads": ctx.config.bench.threads,
+                "host": ctx.machine.host,
+            },
+            "weckd_edge.pipeline.auto_chain",
+        ),
+        lambda _: time_candidates(index, ctx.root, ctx.config, ctx.progress, host=ctx.machine.host),
+    )
+    timings = stage.artifact
+    limit_ms = ctx.limits.latency_p90_ms if ctx.on_device else None
+    links = pick_chain(timings, limit_ms, len(ctx.config.link))
+    times = {
+        candidate.link.model + str(candidate.link.input_size): candidate.int8_ns / 1e6 for candidate in timings.candidates
+    }
+    chain = " > ".join(f"{x.model} at {x.input_size} px ({times[x.model + str(x.input_size)]:.2f} ms)" for x in links)
+    fit = "the fastest last, as no latency bar can be judged here"
+    if limit_ms is not None:
+        fit = f"the last within {limit_ms:g} ms"
+    ctx.progress.note(f"links: {chain}; int8 times on {timings.host}, {fit}")
+    if not timings.pretrained:
+        ctx.progress.note(
+            "links: their pretrained weights cannot be fetched, so they start from nothing and need many more images "
+            "and steps; connect to a network once, or name links with local weights"
+        )
+    return replace(ctx, config=replace(ctx.config, link=links))
+
+
+def train_chain(ctx: BuildContext, index: DatasetIndex) -> TrainedChain:
+    """Train the links, each as a step of its own, or find them trained.
+
+    Raises:
+        WeckdError: A link cannot be made, or the settings contradict each other.
+    """
+    from weckd_edge.train.distill.chain import make_trainer, plan_chain, train_build
+    from weckd_edge.train.distill.distributed import count_processes
+    from weckd_edge.train.quantize_aware.finetune import refine_for_int8
+
+    plans = plan_chain(index, ctx.config)
+    trainer = make_trainer(ctx.workspace, ctx.root, index, plans, ctx.progress, ctx.config.data.unlabelled)
+    chain = train_build(trainer, plans, ctx.config)
+    for link in (*chain.links, *([chain.twin] if chain.twin else [])):
+        ctx.note_step(f"train {link.artifact.name}", link.seconds, reused=link.reused)
+
+    def train_for_int8(at: int) -> TrainedNetwork:
+        link = refine_for_int8(trainer, plans, ctx.config, chain.links, at)
+        ctx.note_step(f"train {link.artifact.name}", link.seconds, reused=link.reused)
+        return torch_network(ctx, link)
+
+    alone = count_processes() == 1  # a launcher's other processes end with the chain
+    return TrainedChain(
+        networks=tuple(
+            torch_network(ctx, link, train_for_int8=partial(train_for_int8, at) if alone else None)
+            for at, link in enumerate(chain.links)
+        ),
+        twin=chain.twin.artifact if chain.twin else None,
+        labels_used=chain.labels_used,
+    )
+
+
+def torch_network(
+    ctx: BuildContext, link: Stage[Link], *, train_for_int8: Callable[[], TrainedNetwork] | None = None
+) -> TrainedNetwork:
+    """Return a link that torch runs, as the later steps take it."""
+    from weckd_edge.compile.export.onnx_export import export_onnx
+    from weckd_edge.train.distill.evaluate import as_trained, frame_predictor, predict_records
+    from weckd_edge.train.networks.models import load_link
+
+    artifact, folder = link.artifact, link.folder
+    return TrainedNetwork(
+        link=link,
+        name_in_reports="torch fp32",
+        export=lambda out, cast_first: export_onnx(
+            load_link(artifact, folder).backbone,
+            artifact.input,
+            artifact.labels,
+            artifact.weights.sha256,
+            out,
+            cast_first=cast_first,
+        ),
+        exported_by=("weckd_edge.compile.export.onnx_export", "weckd_edge.train.networks.models"),
+        predictor=lambda: frame_predictor(artifact, folder),
+        predict=lambda images: predict_once(
+            ctx.workspace,
+            as_trained(artifact.weights.sha256, artifact.input),
+            images,
+            lambda: predict_records(load_link(artifact, folder), artifact.input, images),
+        ),
+        module=lambda: load_link(artifact, folder).backbone,
+        train_for_int8=train_for_int8,
+    )

@@ -1,0 +1,104 @@
+"""What is deployed is compared with the trained network, on test images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from weckd_edge.artifacts import Verification
+from weckd_edge.core.fingerprint import key_of
+from weckd_edge.core.optional_imports import is_installed
+from weckd_edge.core.store import Stage
+from weckd_edge.devices.images.split_frames import SplitFrames
+from weckd_edge.pipeline.context import BuildContext
+from weckd_edge.pipeline.networks import Student, TrainedNetwork
+from weckd_edge.pipeline.steps.predict import predict
+from weckd_edge.pipeline.steps.write_bundle import ReportImages
+
+if TYPE_CHECKING:
+    from weckd_edge.compile.verify.implementations import Candidate
+
+
+def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, images: SplitFrames) -> Stage[Verification]:
+    """Compare what every implementation of what is deployed predicts of the test images.
+
+    Args:
+        ctx: The build.
+        student: What is deployed.
+        teacher: The first link of the chain, whose predictions are kept beside; None where that link is deployed.
+        images: The test images.
+
+    Raises:
+        DataError: There is no test image.
+        ModelError: A backend refuses its model.
+    """
+    from weckd_edge.compile.verify.parity import verify as compare_all
+
+    network, as_written, deployed = student.network, student.as_written, student.shipped
+    others = runners_here(as_written) if deployed == as_written else []
+    return ctx.step(
+        "verify",
+        Verification,
+        key_of(
+            {
+                "link": network.link.artifact.weights.sha256,
+                "fp32": student.exported.artifact.onnx.sha256,
+                "shipped": [deployed.name, deployed.digest()],
+                "others": [other.name for other in others],
+                "images": [[r.path, r.pixels_sha256, r.label, r.group] for r in images.records],
+                "recalibration": student.recalibration,
+                "teacher": teacher.link.artifact.weights.sha256 if teacher else None,
+                "layers": ctx.config.verify.layers,
+            },
+            "weckd_edge.compile.verify.parity",
+        ),
+        lambda folder: compare_all(
+            network.predict(images),
+            exported_candidates(ctx, student),
+            as_written,
+            deployed,
+            images,
+            student.exported.artifact.labels,
+            partial(predict, ctx, student.input),
+            trained_name=network.name_in_reports,
+            uncalibrated=student.uncalibrated,
+            recalibration=student.recalibration,
+            others=others,
+            layers=ctx.config.verify.layers,
+            teacher=teacher.predict(images) if teacher else None,
+        ),
+    )
+
+
+def images_for_report(ctx: BuildContext, student: Student, images: SplitFrames) -> ReportImages:
+    """Return the test images with what every backend here predicts of them, as ``verify`` has recorded it."""
+    deployed = student.shipped
+    return ReportImages(
+        test=images,
+        predicted={
+            candidate.backend: predict(ctx, student.input, candidate, images)
+            for candidate in (runners_here(deployed) if deployed.reference else [deployed])
+        },
+    )
+
+
+def exported_candidates(ctx: BuildContext, student: Student) -> list[Candidate]:
+    """Return the implementations of the exported graph that are held to the trained network."""
+    from weckd_edge.compile.verify.implementations import Candidate
+
+    onnx = student.fp32_onnx
+    if (
+        student.exported.artifact.quantized
+    ):  # it never was in FP32: what is exported must answer as the file that was imported
+        return [Candidate(backend="onnxruntime", model=onnx, precision="int8", reference=True)]
+    backends = ["onnxruntime", *(["openvino"] if ctx.target == "cpu" else [])]
+    return [Candidate(backend=name, model=onnx, precision="fp32") for name in backends]
+
+
+def runners_here(as_written: Candidate) -> list[Candidate]:
+    """Return what runs a graph on this machine, in whatever way is fastest.
+
+    Where the device builds its own, they say how far the graph can be trusted.
+    """
+    return [replace(as_written, backend=n, reference=False) for n in ("onnxruntime", "openvino") if is_installed(n)]
