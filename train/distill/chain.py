@@ -26,7 +26,7 @@ from weckd_edge.train.networks.preprocess import suited_mean
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedChain:
-    """What training ends with: the links in order, the last one's undistilled baseline (None when switched off), and labels."""
+    """The trained links in order, the undistilled baseline of the last one (None when switched off), and the labels used."""
 
     links: tuple[Stage[Link], ...]
     twin: Stage[Link] | None

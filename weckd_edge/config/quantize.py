@@ -20,7 +20,7 @@ class QuantizeConfig:
         accuracy_drop: Accuracy on the validation images that may be lost against FP32, 0..1; never less than one image.
         accuracy_kept: Part of FP32's accuracy that must be kept, 0..1 (MLPerf asks for 0.99).
         recall_drop: Sensitivity that any class may lose, 0..1; never less than one image.
-        float_layers: Where int8 as a whole breaks a limit, at most so many of the layers it hurts most stay in floating point.
+        float_layers: Where int8 as a whole breaks a limit, at most so many of the layers it hurts most stay in float.
         aware: Whether the last link is also trained a little further under int8 rounding (``quantize_aware``):
             ``when-needed`` does so where int8 as a whole breaks a limit.
         nncf: Also try NNCF's own int8, where it is installed and the target is a processor.

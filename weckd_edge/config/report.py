@@ -46,7 +46,7 @@ class ReportConfig:
     """What the report shows.
 
     Attributes:
-        sample_frames: How many test frames to picture with their predictions; 0 keeps every image out of the bundle's report.
+        sample_frames: Number of test frames pictured with their predictions; 0 keeps every image out of the bundle's report.
         slices: Columns of the data CSV whose values are judged apart, such as ``["site", "age"]``; None: every further
             column with 2 to 20 values, and columns of numbers.
         bands: Where columns of numbers are cut; others are cut at their terciles.

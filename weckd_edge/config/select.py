@@ -12,8 +12,8 @@ class SelectConfig:
     """Which link of the chain ships.
 
     Attributes:
-        link: ``smallest``: every link is quantized, compiled, timed and held against the limits on validation images, and the
-            smallest that misses none ships. Else ``last``, or a link's name such as ``M2``, and no other is compiled.
+        link: ``smallest``: every link is quantized, compiled, timed and held against the limits on validation images;
+            the smallest that misses none is deployed. ``last`` or a name such as ``M2``: no other link is compiled.
         measurements: What ``weckd-edge predict --calibrate`` wrote on the device, relative to the config file: where the
             build does not run on the device, latencies are predicted from it.
     """

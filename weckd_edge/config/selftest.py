@@ -12,7 +12,7 @@ class SelftestConfig:
     """The golden frames inside the bundle.
 
     Attributes:
-        frames: How many validation images travel in the bundle, with the predictions they must give. They are real images: where
+        frames: Number of validation images in the bundle, with the predictions they must give. They are real images: where
             none may leave the clinic, build from images that may.
     """
 

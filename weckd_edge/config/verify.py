@@ -11,7 +11,7 @@ class VerifyConfig:
     """What verification does beyond comparing answers.
 
     Attributes:
-        layers: Compare the int8 graph and what is deployed layer by layer: where their predictions differ too much, or always.
+        layers: When the int8 graph and the deployed model are compared layer by layer: if they differ too much, or always.
     """
 
     layers: Literal["on-failure", "always"] = "on-failure"
