@@ -33,7 +33,7 @@ import torchvision
 from record import HERE, _git, _processor
 from torch import nn
 
-from weckd_edge.artifacts import DatasetIndex, ExportedModel, InputContract
+from weckd_edge.artifacts import DatasetIndex, ExportedModel, FrameSpec, InputSpec, NetworkInput
 from weckd_edge.compile.backends import tensorrt_rtx_backend
 from weckd_edge.compile.export.onnx_export import export_onnx
 from weckd_edge.compile.graph import load_graph
@@ -136,25 +136,21 @@ def trunk_of(network: Network) -> nn.Module:
     return made
 
 
-def contract_of(network: Network) -> InputContract:
+def input_of(network: Network) -> InputSpec:
     """Return a frame of the network's own size and ImageNet's normalisation."""
     side = network.side
-    return InputContract(
-        frame_height=side,
-        frame_width=side,
-        crop="center",
-        input_size=side,
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
+    return InputSpec(
+        frame=FrameSpec(height=side, width=side, crop="center"),
+        network=NetworkInput(size=side, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
     )
 
 
 def fitted(network: Network, index: DatasetIndex, root: Path) -> nn.Module:
     """Return a network that answers the drawn images, by the training ones of them."""
-    trunk, contract = trunk_of(network), contract_of(network)
-    records = [record for record in index.images if record.split == "train"]
-    frames = np.stack([frame_from_file(root / record.path, contract)[0] for record in records])
-    pixels = (torch.from_numpy(frames).float() / 255 - torch.tensor(contract.mean)) / torch.tensor(contract.std)
+    trunk, spec = trunk_of(network), input_of(network)
+    records = index.split("train")
+    frames = np.stack([frame_from_file(root / record.path, spec.frame)[0] for record in records])
+    pixels = (torch.from_numpy(frames).float() / 255 - torch.tensor(spec.network.mean)) / torch.tensor(spec.network.std)
     batches = pixels.permute(0, 3, 1, 2).contiguous().split(32)
     norms = [m for m in trunk.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     trunk.eval()
@@ -290,7 +286,7 @@ def measure(network: Network, index: DatasetIndex, root: Path) -> dict[str, Any]
             try:
                 exported = export_onnx(
                     copy.deepcopy(trained),
-                    contract_of(network),
+                    input_of(network),
                     index.labels,
                     "0" * 64,
                     folder,

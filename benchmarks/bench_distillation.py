@@ -23,7 +23,7 @@ from record import append
 from timm.task import LogitDistillationTask
 from torch import nn
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DEFAULT_LINKS, DistillConfig, TrainConfig
 from weckd_edge.train.distill.augmentation import apply_views
 from weckd_edge.train.distill.engine import make_optimizer
@@ -38,9 +38,8 @@ DISTILL = DistillConfig(view_uses=USES)
 Step = Callable[[Batch], torch.Tensor]
 
 
-def contract(size: int) -> InputContract:
-    half = (0.5, 0.5, 0.5)
-    return InputContract(frame_height=380, frame_width=420, crop="center", input_size=size, mean=half, std=half)
+def input_of(size: int) -> NetworkInput:
+    return NetworkInput(size=size, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def network(which: int) -> Student:
@@ -48,21 +47,21 @@ def network(which: int) -> Student:
 
 
 def own_step(which: int, teacher: int | None) -> tuple[nn.Module, Step]:
-    student, shape = network(which), contract(DEFAULT_LINKS[which].input_size)
+    student, shape = network(which), input_of(DEFAULT_LINKS[which].input_size)
     task: Any = LabelTask(shape)
     if teacher is not None:
-        taught_by = Teacher(network(teacher), contract(DEFAULT_LINKS[teacher].input_size))
+        taught_by = Teacher(network(teacher), input_of(DEFAULT_LINKS[teacher].input_size))
         task = ChainTask([taught_by], shape, DISTILL, CLASSES)
     return student, lambda batch: task(student, batch, 0.1)["loss"]
 
 
 def timm_step(which: int, teacher: int) -> tuple[nn.Module, Step]:
     """timm's task: the same pair, batch, views and normalisation; plain soft targets, without attention."""
-    student, shape = network(which), contract(DEFAULT_LINKS[which].input_size)
+    student, shape = network(which), input_of(DEFAULT_LINKS[which].input_size)
     task = LogitDistillationTask(student.trunk, network(teacher).trunk, task_loss_weight=0.3, temperature=4.0, verbose=False)
 
     def step(batch: Batch) -> torch.Tensor:
-        images = normalise(apply_views(batch.images, batch.views, shape.input_size), shape)
+        images = normalise(apply_views(batch.images, batch.views, shape.size), shape)
         loss: torch.Tensor = task(images, batch.labels)["loss"]
         return loss
 

@@ -45,7 +45,7 @@ def main() -> None:
         built = build(folder / "build", "-DCMAKE_BUILD_TYPE=Release")
         frames = folder / "frames.raw"
         manifest = open_bundle(bundle).manifest
-        size = (manifest.input.frame_height, manifest.input.frame_width)
+        size = (manifest.input.frame.height, manifest.input.frame.width)
         random = np.random.default_rng(0)
         images = random.integers(0, 256, (8, *size, 3), np.uint8)
         frames.write_bytes(images.tobytes())

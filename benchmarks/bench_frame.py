@@ -36,7 +36,7 @@ import torch
 from numpy.typing import NDArray
 from record import append
 
-from weckd_edge.artifacts import DatasetIndex, InputContract
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, InputSpec, NetworkInput
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.export.onnx_export import export_onnx
 from weckd_edge.compile.quantize.quantize import calibrate, quantize, write_quantized
@@ -62,11 +62,12 @@ def build(
     torch.manual_seed(0)
     network = timm.create_model(model, num_classes=len(data[1].labels)).eval()
     grey = (MIDDLE_GREY, MIDDLE_GREY, MIDDLE_GREY)
-    contract = InputContract(
-        frame_height=HEIGHT, frame_width=WIDTH, crop="center", input_size=side, mean=grey, std=(0.25,) * 3, resize=resize
+    spec = InputSpec(
+        frame=FrameSpec(height=HEIGHT, width=WIDTH, crop="center", resize=resize),
+        network=NetworkInput(size=side, mean=grey, std=(0.25,) * 3),
     )
     folder.mkdir(parents=True)
-    exported = export_onnx(network, contract, data[1].labels, "0" * 64, folder)
+    exported = export_onnx(network, spec, data[1].labels, "0" * 64, folder)
     silent = SilentProgress()
     out = folder / "int8"
     out.mkdir()

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from record import append
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import FrameSpec
 from weckd_edge.config import GuardConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.images.frames import decode, fit
@@ -50,30 +50,29 @@ def commonest_size(files: list[Path]) -> tuple[int, int]:
     return max(set(sizes), key=sizes.count)
 
 
-def contract_of(height: int, width: int) -> InputContract:
-    """Return a contract of a frame of that size."""
-    nothing, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    return InputContract(frame_height=height, frame_width=width, crop="center", input_size=96, mean=nothing, std=one)
+def frame_of(height: int, width: int) -> FrameSpec:
+    """Return a frame of that size, of which the centre is kept."""
+    return FrameSpec(height=height, width=width, crop="center")
 
 
 def judge_set(name: str, sets: dict[str, list[tuple[Path, str]]]) -> dict[str, object]:
     """Fit on one set and look at everything else."""
     rows = sets[name]
     height, width = commonest_size([file for file, _ in rows])
-    contract = contract_of(height, width)
+    spec = frame_of(height, width)
     groups = sorted({group for _, group in rows})
     random.Random(1).shuffle(groups)
     cuts = [0, int(0.7 * len(groups)), int(0.8 * len(groups)), len(groups)]
     parts = [set(groups[a:b]) for a, b in pairwise(cuts)]
     chosen = [[row for row in rows if row[1] in part] for part in parts]
     looks = [
-        looks_of([look_at(fit(decode(file), height, width), contract) for file, _ in part], [group for _, group in part])
+        looks_of([look_at(fit(decode(file), height, width), spec) for file, _ in part], [group for _, group in part])
         for part in chosen[:2]
     ]
     fitted = fit_guard(looks[0], looks[1], GuardConfig())
     if fitted is None:
         return {}
-    guard = OpenGuard(fitted.guard, contract)
+    guard = OpenGuard(fitted.guard, spec)
     test = chosen[2]
     familiar = [guard.judge(fit(decode(file), height, width)) for file, _ in test]
     refused = sum(sight.code is not None for sight in familiar)
@@ -81,7 +80,7 @@ def judge_set(name: str, sets: dict[str, list[tuple[Path, str]]]) -> dict[str, o
     low, high = wilson(refused, len(familiar))
     paths = sorted(file.resolve() for file, _ in test)
     real = [fit(decode(path), height, width) for path in paths[every_nth(len(paths))]]
-    refusable = far_frames(contract, real, seed=0, phantoms=True, progress=SilentProgress())
+    refusable = far_frames(spec, real, seed=0, phantoms=True, progress=SilentProgress())
     kinds: dict[str, dict[str, float]] = {}
     for kind, frames in (*refusable, *others(name, sets, height, width)):
         seen = [guard.judge(frame) for frame in frames]
@@ -125,13 +124,13 @@ def strains(guard: OpenGuard, sights: Sequence[Sight]) -> NDArray[np.float64]:
 
 def time_python() -> list[int]:
     """Time frames of 640x480, nanoseconds."""
-    contract = contract_of(480, 640)
+    spec = frame_of(480, 640)
     frames = [np.random.default_rng(k).integers(0, 256, (480, 640, 3), np.uint8) for k in range(20)]
-    seen = [look_at(np.roll(frame, k, 0) // (1 + k % 3), contract) for k, frame in enumerate(frames * 2)]
+    seen = [look_at(np.roll(frame, k, 0) // (1 + k % 3), spec) for k, frame in enumerate(frames * 2)]
     looks = looks_of(seen, [str(k) for k in range(len(seen))])
     fitted = fit_guard(looks, looks_of([], []), GuardConfig())
     assert fitted is not None
-    guard = OpenGuard(fitted.guard, contract)
+    guard = OpenGuard(fitted.guard, spec)
     times = []
     for k in range(-20, 300):
         start = time.perf_counter_ns()

@@ -28,14 +28,14 @@ import torch
 from predict_figures import FRAME, KEPT, figures, kept_measurements, reference_prices
 from record import append
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.cost.calibration_networks import RECIPES, build_network
 from weckd_edge.compile.cost.onnx_costs import count_onnx
 from weckd_edge.compile.export.onnx_export import export_onnx
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME, load_graph
 from weckd_edge.compile.quantize.quantize import quantize_for_timing
-from weckd_edge.core.errors import WeckdError
+from weckd_edge.core.errors import WeckdError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.latency_model.measurements import NOISY, TimedNetwork, append_measurements
 from weckd_edge.devices.latency_model.timing import summarise, time_in_rounds
@@ -194,7 +194,7 @@ def main() -> None:
         try:
             export(name, work / name)
         except (WeckdError, RuntimeError) as err:
-            failed[name] = str(err).splitlines()[0][:120]
+            failed[name] = first_line(err)
     ladder(work)
     turns = time_all(work)
     store(work, turns, failed)
@@ -210,13 +210,14 @@ def export(name: str, folder: Path) -> None:
     torch.manual_seed(0)
     network = timm.create_model(model, pretrained=False, num_classes=10).eval()
     grey = (128 / 255,) * 3
-    contract = InputContract(
-        frame_height=HEIGHT, frame_width=WIDTH, crop="center", resize="diagonal", input_size=int(side), mean=grey, std=grey
+    spec = InputSpec(
+        frame=FrameSpec(height=HEIGHT, width=WIDTH, crop="center", resize="diagonal"),
+        network=NetworkInput(size=int(side), mean=grey, std=grey),
     )
     plain, small = folder / "fp32", folder / "int8"
     plain.mkdir(parents=True, exist_ok=True)
     small.mkdir(exist_ok=True)
-    export_onnx(network, contract, tuple(map(str, range(10))), "", plain)
+    export_onnx(network, spec, tuple(map(str, range(10))), "", plain)
     random = np.random.default_rng(0)
     frames = [random.integers(0, 256, (1, HEIGHT, WIDTH, 3), dtype=np.uint8) for _ in range(2)]
     quantized = quantize_for_timing(load_graph(plain / "model.onnx"), frames)

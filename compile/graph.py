@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.files import read_bounded
 from weckd_edge.core.optional_imports import require
 
@@ -88,7 +88,7 @@ def _fold(model: ModelProto) -> ModelProto:
             )
         except Exception as err:  # ONNX Runtime's own errors have no common base class
             raise ModelError(
-                f"ONNX Runtime cannot load the exported graph: {str(err).splitlines()[0]}", code="E_MODEL_BACKEND_LOAD"
+                f"ONNX Runtime cannot load the exported graph: {first_line(err)}", code="E_MODEL_BACKEND_LOAD"
             ) from err
         folded: ModelProto = onnx.load(path)
     return folded
@@ -119,7 +119,7 @@ def check(model: ModelProto) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as err:
-        raise ModelError(f"the graph is not valid ONNX: {str(err).splitlines()[0]}", code="E_MODEL_GRAPH") from err
+        raise ModelError(f"the graph is not valid ONNX: {first_line(err)}", code="E_MODEL_GRAPH") from err
 
 
 def load_graph(path: Path) -> ModelProto:

@@ -128,8 +128,8 @@ def onnx_toys() -> ModuleType:
 
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A stand-in for ``libcudart``, found in place of a real one: see ``stand_ins/cuda_runtime.py``."""
-    module = _load("weckd_tests_cuda_runtime", _HERE / "stand_ins/cuda_runtime.py")
+    """A stand-in for ``libcudart``, found in place of a real one: see ``support/stand_ins/cuda_runtime.py``."""
+    module = _load("weckd_tests_cuda_runtime", _HERE / "support/stand_ins/cuda_runtime.py")
     real = ctypes.CDLL
     monkeypatch.setattr(ctypes, "CDLL", lambda name, *args, **kw: module.load(name) or real(name, *args, **kw))
     return module
@@ -137,10 +137,10 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def tensorrt(monkeypatch: pytest.MonkeyPatch, cuda: ModuleType) -> ModuleType:
-    """A stand-in for the binding ``tensorrt``, version 10.3.0, with its CUDA: see ``stand_ins/tensorrt.py``."""
+    """A stand-in for the binding ``tensorrt``, version 10.3.0, with its CUDA: see ``support/stand_ins/tensorrt.py``."""
     pytest.importorskip("onnxruntime")
     monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
-    module = _load("tensorrt", _HERE / "stand_ins/tensorrt.py")
+    module = _load("tensorrt", _HERE / "support/stand_ins/tensorrt.py")
     monkeypatch.setitem(sys.modules, "tensorrt", module)
     return module
 

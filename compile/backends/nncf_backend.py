@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import BuiltModel
 from weckd_edge.compile.backends import openvino_backend
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import sha256_file
 
@@ -54,9 +54,7 @@ def build(onnx: Path, frames: Iterable[NDArray[np.uint8]], count: int, first: st
                 ignored_scope=scope,
             )
     except Exception as err:  # NNCF's errors and OpenVINO's have no common base class
-        raise ModelError(
-            f"NNCF cannot quantize this network ({str(err).strip().splitlines()[0][:200]})", code="E_MODEL_QUANTIZE"
-        ) from err
+        raise ModelError(f"NNCF cannot quantize this network ({first_line(err)})", code="E_MODEL_QUANTIZE") from err
     return openvino_backend.save(small, "int8", sha256_file(onnx), folder)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from weckd_edge.artifacts import BuiltModel, ExecutedLayer, FileRef
 from weckd_edge.compile.backends.layers import LayerReader, LayerValues
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, last_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import file_ref, no_space, sha256_file
 from weckd_edge.devices.runtime.backends.base import Frame
@@ -51,9 +51,7 @@ def read(onnx: Path) -> Any:
     try:
         return read_model(ov, onnx)
     except RuntimeError as err:
-        raise ModelError(
-            f"{onnx.name}: OpenVINO cannot read it ({str(err).strip().splitlines()[-1][:200]})", code="E_MODEL_BACKEND_LOAD"
-        ) from err
+        raise ModelError(f"{onnx.name}: OpenVINO cannot read it ({last_line(err)})", code="E_MODEL_BACKEND_LOAD") from err
 
 
 def save(model: Any, precision: str, source_sha256: str, folder: Path) -> BuiltModel:
@@ -76,7 +74,7 @@ def save(model: Any, precision: str, source_sha256: str, folder: Path) -> BuiltM
         precisions = executed_precisions(ov.Core().compile_model(str(path), "CPU", settings_for(threads=1)))
     except RuntimeError as err:
         raise ModelError(
-            f"{path.name}: OpenVINO cannot build it ({str(err).strip().splitlines()[-1][:200]})",
+            f"{path.name}: OpenVINO cannot build it ({last_line(err)})",
             code="E_MODEL_BACKEND_BUILD",
         ) from err
     return BuiltModel(
@@ -125,9 +123,7 @@ def set_temperature(model: Path, temperature: float, folder: Path) -> tuple[File
     try:
         graph = ov.Core().read_model(str(model))
     except RuntimeError as err:
-        raise ModelError(
-            f"{model.name}: OpenVINO cannot read it ({str(err).strip().splitlines()[-1][:200]})", code="E_MODEL_BACKEND_LOAD"
-        ) from err
+        raise ModelError(f"{model.name}: OpenVINO cannot read it ({last_line(err)})", code="E_MODEL_BACKEND_LOAD") from err
     softmax = graph.get_results()[0].input_value(0).get_node()
     if not softmax.get_type_name().lower().startswith("softmax"):
         raise ModelError(
@@ -155,9 +151,7 @@ def executed_layers(model: Path) -> tuple[ExecutedLayer, ...]:
     try:
         return _executed(ov.Core().compile_model(read_model(ov, model), "CPU", settings_for(threads=1)))
     except RuntimeError as err:
-        raise ModelError(
-            f"{model.name}: OpenVINO cannot run it ({str(err).strip().splitlines()[-1][:200]})", code="E_MODEL_BACKEND_RUN"
-        ) from err
+        raise ModelError(f"{model.name}: OpenVINO cannot run it ({last_line(err)})", code="E_MODEL_BACKEND_RUN") from err
 
 
 def _executed(compiled: Any) -> tuple[ExecutedLayer, ...]:
@@ -202,7 +196,7 @@ def open_layers(model: Path, names: Sequence[str]) -> LayerReader:
         compiled = ov.Core().compile_model(graph, "CPU", settings_for(threads=1))
     except RuntimeError as err:
         raise ModelError(
-            f"{model.name}: OpenVINO cannot hand out its layers ({str(err).strip().splitlines()[-1][:200]})",
+            f"{model.name}: OpenVINO cannot hand out its layers ({last_line(err)})",
             code="E_MODEL_BACKEND_RUN",
         ) from err
     request = compiled.create_infer_request()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from weckd_edge.compile.cost.counts import Role, Step, fuse
 from weckd_edge.compile.graph import MOST_NODES, consumers, producers
-from weckd_edge.core.errors import ModelError, did_you_mean
+from weckd_edge.core.errors import ModelError, did_you_mean, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.latency_model.counts import NetworkCounts
 
@@ -99,7 +99,7 @@ class _Reader:
                 graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
             except onnx.shape_inference.InferenceError as err:
                 raise ModelError(
-                    f"the shapes of the graph cannot be inferred ({str(err).splitlines()[0]})", code="E_MODEL_SHAPES"
+                    f"the shapes of the graph cannot be inferred ({first_line(err)})", code="E_MODEL_SHAPES"
                 ) from err
         self.graph = graph
         self.made_by = producers(graph)

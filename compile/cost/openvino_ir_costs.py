@@ -12,7 +12,7 @@ from typing import Any
 
 from weckd_edge.compile.cost.onnx_costs import count_onnx
 from weckd_edge.compile.graph import OPSET
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.files import read_bounded
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.latency_model.counts import NetworkCounts
@@ -74,14 +74,10 @@ def count_ir(path: Path, *, behind: str | None = None) -> NetworkCounts:
         model = _Skeleton(path).model()
     except (LookupError, ValueError, RecursionError) as err:
         raise ModelError(
-            f"{path}: expected an OpenVINO IR, found one whose parts do not fit ({_first_line(err)})",
+            f"{path}: expected an OpenVINO IR, found one whose parts do not fit ({first_line(err)})",
             code="E_MODEL_OPENVINO_IR",
         ) from err
     return count_onnx(model, behind=behind)
-
-
-def _first_line(err: BaseException) -> str:
-    return (str(err).splitlines() or [type(err).__name__])[0][:160]
 
 
 class _Skeleton:

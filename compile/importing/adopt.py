@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import ExportedModel, FileRef, InputContract
+from weckd_edge.artifacts import ExportedModel, FileRef, InputSpec
 from weckd_edge.compile.export.onnx_export import ONNX_FILE, preprocessing_graph
 from weckd_edge.compile.graph import INPUT_NAME, NETWORK_INPUT_NAME, OPSET, OUTPUT_NAME, check, clean_up, load_graph
 from weckd_edge.compile.importing.file import check_sizes
@@ -142,7 +142,7 @@ def _in_this_form(brought: OnnxNetwork, meaning: Any, classes: int) -> ModelProt
 
 def wrap_network(
     network: Path,
-    contract: InputContract,
+    spec: InputSpec,
     labels: tuple[str, ...],
     link_sha256: str,
     folder: Path,
@@ -153,7 +153,7 @@ def wrap_network(
 
     Args:
         network: What ``adopt_network`` wrote.
-        contract: The frame the graph takes.
+        spec: The frame the graph takes, and the network's input.
         labels: Class names in the order of the network's outputs.
         link_sha256: Digest of ``network``.
         folder: Where to write; exists.
@@ -163,7 +163,7 @@ def wrap_network(
         ModelError: The graph is not valid.
     """
     onnx = require("onnx", "adopt a network")
-    before = preprocessing_graph(contract, cast_first=cast_first)
+    before = preprocessing_graph(spec, cast_first=cast_first)
     behind = load_graph(network)
     before.ir_version = behind.ir_version = max(before.ir_version, behind.ir_version)
     merged = onnx.compose.merge_models(
@@ -178,7 +178,7 @@ def wrap_network(
         input_name=INPUT_NAME,
         network_input_name=NETWORK_INPUT_NAME,
         output_name=OUTPUT_NAME,
-        input=contract,
+        input=spec,
         labels=labels,
         link_sha256=link_sha256,
         quantized=is_quantized(behind),

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from weckd_edge.compile.graph import MOST_NODES
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.files import read_bounded
 from weckd_edge.core.optional_imports import require
 
@@ -190,7 +190,7 @@ def _load_beside(path: Path, model: ModelProto, digest: hashlib._Hash, already: 
             del tensor.external_data[:]
     except (OSError, ValueError, onnx.checker.ValidationError) as err:
         raise ModelError(
-            f"{path.name}: the weights beside it cannot be read ({str(err).splitlines()[0]})", code="E_MODEL_EXTERNAL_DATA"
+            f"{path.name}: the weights beside it cannot be read ({first_line(err)})", code="E_MODEL_EXTERNAL_DATA"
         ) from err
     return total
 

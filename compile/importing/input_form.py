@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from weckd_edge.artifacts import Colour
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME, consumers
 from weckd_edge.compile.importing.hints import MOST_SIDE, ChannelOrder, InputHints, Layout
 from weckd_edge.core.errors import ConfigError, ModelError
@@ -21,7 +22,6 @@ from weckd_edge.core.optional_imports import require
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
-Colour = tuple[float, float, float]
 LUMINANCE = (0.299, 0.587, 0.114)
 
 _FLOATS = ("float", "float16", "double")

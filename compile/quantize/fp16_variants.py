@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from weckd_edge.compile.graph import check, consumers, load_graph, opset_of, producers
 from weckd_edge.compile.quantize.qdq_nodes import axis_of, rounded
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.runtime.backends.table import open_runner
 
@@ -237,7 +237,7 @@ def _raised(onnx: Any, model: ModelProto) -> ModelProto:
         raised: ModelProto = onnx.version_converter.convert_version(model, HALF_OPSET)
     except (RuntimeError, ValueError, onnx.version_converter.ConvertError) as err:
         raise ModelError(
-            f"the graph cannot be brought from opset {opset} to {HALF_OPSET} ({str(err).splitlines()[0][:200]}); "
+            f"the graph cannot be brought from opset {opset} to {HALF_OPSET} ({first_line(err)}); "
             f"export it in opset {HALF_OPSET} or newer",
             code="E_MODEL_OPSET",
         ) from err

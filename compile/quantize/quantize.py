@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import DatasetIndex, ExportedModel, ImageRecord, InputContract, QuantizedModel
+from weckd_edge.artifacts import DatasetIndex, ExportedModel, FrameSpec, ImageRecord, QuantizedModel
 from weckd_edge.compile.export.preprocess_graph import keep_pixels_whole
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME, check, load_graph, preprocessing_nodes, producers
 from weckd_edge.compile.quantize.bias_correction import correct_biases
@@ -32,7 +32,7 @@ from weckd_edge.compile.quantize.qdq_placement import QUANTIZED_TYPES, left_in_f
 from weckd_edge.compile.quantize.qdq_rules import require_rules
 from weckd_edge.compile.quantize.ranges import Histogram, Method, observe
 from weckd_edge.config import QuantizeConfig
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import Progress, SilentProgress
 from weckd_edge.core.store import file_ref, write_atomic
@@ -54,7 +54,7 @@ class Calibration:
     Attributes:
         graph: The FP32 graph.
         input_name: Of its frame.
-        contract: The frame.
+        spec: The frame.
         root: The data set's folder.
         chosen: The training images that were answered.
         outside: Names of the nodes that take no part: the preprocessing, and what ``places`` leaves out.
@@ -64,7 +64,7 @@ class Calibration:
 
     graph: ModelProto
     input_name: str
-    contract: InputContract
+    spec: FrameSpec
     root: Path
     chosen: tuple[ImageRecord, ...]
     outside: tuple[str, ...]
@@ -102,12 +102,12 @@ def calibrate(
     graph = load_graph(source / exported.onnx.path)
     outside = (*(node.name for node in preprocessing_nodes(graph.graph)), *left_in_float(graph.graph))
     with progress.task("calibrate", len(chosen)) as task:
-        frames = calibration_frames(root, chosen, exported.input)
+        frames = calibration_frames(root, chosen, exported.input.frame)
         histograms = observe(graph, _tensors(graph.graph, outside), exported.input_name, frames, task)
     return Calibration(
         graph=graph,
         input_name=exported.input_name,
-        contract=exported.input,
+        spec=exported.input.frame,
         root=root,
         chosen=chosen,
         outside=outside,
@@ -147,7 +147,7 @@ def quantize(
     keep_pixels_whole(model)
     chosen = calibration.chosen[:: max(1, len(calibration.chosen) // BIAS_IMAGES)]
     with progress.task(f"int8 {method}", len(chosen)) as task:
-        frames = calibration_frames(calibration.root, chosen, calibration.contract)
+        frames = calibration_frames(calibration.root, chosen, calibration.spec)
         correct_biases(model, calibration.graph, calibration.input_name, frames, task)
     if open_sums:
         open_residual_sums(model.graph)
@@ -270,7 +270,7 @@ def _place_pairs(
             quantizer.quantize_model()
         except (ValueError, RuntimeError, KeyError, AttributeError) as err:
             raise ModelError(
-                f"ONNX Runtime cannot quantize this network ({str(err).splitlines()[0][:200]})", code="E_MODEL_QUANTIZE"
+                f"ONNX Runtime cannot quantize this network ({first_line(err)})", code="E_MODEL_QUANTIZE"
             ) from err
     quantizer.model.topological_sort()
     made: ModelProto = quantizer.model.model

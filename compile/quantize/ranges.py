@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.core.errors import ModelError, WeckdError
+from weckd_edge.core.errors import ModelError, WeckdError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import Task
 
@@ -173,9 +173,7 @@ def watch(
     except WeckdError:
         raise
     except Exception as err:  # ONNX Runtime's own errors have no common base class
-        raise ModelError(
-            f"ONNX Runtime cannot run this network ({str(err).splitlines()[0][:200]})", code="E_MODEL_BACKEND_RUN"
-        ) from err
+        raise ModelError(f"ONNX Runtime cannot run this network ({first_line(err)})", code="E_MODEL_BACKEND_RUN") from err
 
 
 def with_outputs(model: ModelProto, names: Sequence[str]) -> ModelProto:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from weckd_edge.artifacts import (
     BuiltModel,
@@ -50,7 +51,7 @@ from weckd_edge.core.errors import MissingDependency, ModelError
 from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import file_ref, write_atomic
-from weckd_edge.devices.bench.interleaved import race
+from weckd_edge.devices.bench.interleaved import Lane, race
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.backends.base import Runner
 from weckd_edge.devices.runtime.backends.table import open_runner
@@ -61,6 +62,9 @@ if TYPE_CHECKING:
 _RANKED_FRAMES = 32
 _RACED_FRAMES = 8
 _PROVER = "tensorrt_rtx"
+
+Race = Callable[[Sequence[Runner], Sequence[NDArray[Any]]], list[Lane]]
+"""Times models in turn on the same frames: ``interleaved.race``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,6 +149,7 @@ class Selector:
         progress: Where to show it.
         reduce_range: See ``quantize``.
         aware: Trains the network further under int8 rounding and exports it; None: that cannot be done.
+        race: Times models in turn on the same frames.
     """
 
     def __init__(
@@ -164,6 +169,7 @@ class Selector:
         progress: Progress,
         reduce_range: bool = False,
         aware: Callable[[], Aware] | None = None,
+        race: Race = race,
     ) -> None:
         self.exported, self.config = exported, config
         self.seen, self.seen_root = calibration
@@ -171,6 +177,7 @@ class Selector:
         self.source = source
         self.target: Target = target
         self.aware = aware
+        self.race = race
         self.folder = folder
         self.seed, self.threads, self.host, self.progress, self.reduce_range = seed, threads, host, progress, reduce_range
         self.images, self.predict = images.required("to choose a precision on"), predict
@@ -357,7 +364,7 @@ class Selector:
         made = self._new("int8 nncf", "int8", "nncf")
         made.onnx = self.fp32_onnx
         chosen = choose_images(self.seen, self.config.images, self.seed)
-        frames = calibration_frames(self.seen_root, chosen, self.exported.input)
+        frames = calibration_frames(self.seen_root, chosen, self.exported.input.frame)
         try:
             with self.progress.task("int8 by NNCF", 1):
                 made.built = nncf_backend.build(
@@ -393,7 +400,7 @@ class Selector:
         if int8 is None or whole is None or self.config.float_layers == 0:
             return
         chosen = choose_images(self.seen, _RANKED_FRAMES, self.seed)
-        frames = list(calibration_frames(self.seen_root, chosen, self.exported.input))
+        frames = list(calibration_frames(self.seen_root, chosen, self.exported.input.frame))
         order = [s.node for s in rank(int8, whole.calibration.graph, self.exported.input_name, frames, self.progress)]
         count = 1
         while count <= min(self.config.float_layers, len(order) - 1):
@@ -494,7 +501,7 @@ class Selector:
         field = [self.made[0], *([self._of(best)] if best else []), *others]
         frames = list(self.images.take(range(min(_RACED_FRAMES, len(self.images)))))
         with self._opened(field) as opened, self.progress.task("time candidates", 1):
-            lanes = race([runner for _, runner in opened], frames)
+            lanes = self.race([runner for _, runner in opened], frames)
         for (made, _), lane in zip(opened, lanes, strict=True):
             made.trial = replace(
                 made.trial,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from weckd_edge.compile.graph import producers
 from weckd_edge.compile.quantize.qdq_nodes import PAIR, WEIGHTED, leave_float
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import Progress
 
@@ -89,6 +89,4 @@ def _answer(model: ModelProto, input_name: str, frames: Sequence[NDArray[Any]]) 
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return np.concatenate([session.run(None, {input_name: frame})[0] for frame in frames])
     except Exception as err:  # ONNX Runtime's own errors have no common base class
-        raise ModelError(
-            f"ONNX Runtime cannot run this network ({str(err).splitlines()[0][:200]})", code="E_MODEL_BACKEND_RUN"
-        ) from err
+        raise ModelError(f"ONNX Runtime cannot run this network ({first_line(err)})", code="E_MODEL_BACKEND_RUN") from err

@@ -127,7 +127,7 @@ def find_parting(
         frames=len(frames),
         threshold_db=threshold_db,
         first=under[0] if under else None,
-        steepest=_steepest([layer.sqnr_db for layer in layers], threshold_db + EQUAL_DB),
+        steepest=steepest_fall([layer.sqnr_db for layer in layers], threshold_db + EQUAL_DB),
         layers=tuple(layers),
     )
 
@@ -136,7 +136,7 @@ def _is_under(layer: LayerParity, threshold_db: float) -> bool:
     return layer.sqnr_db is not None and layer.sqnr_db < threshold_db
 
 
-def _steepest(sqnr_db: Sequence[float | None], top: float) -> int | None:
+def steepest_fall(sqnr_db: Sequence[float | None], top: float) -> int | None:
     """Return which layer falls furthest under the lowest before it; None where none is under ``top``."""
     lowest, falls = top, []
     for value in sqnr_db:

@@ -135,13 +135,7 @@ def _calibration(
         return None
     labels, groups = np.array([record.label for record in records]), [record.group for record in records]
     return CalibrationCheck(
-        temperature=recalibration.temperature,
-        val_images=recalibration.val_images,
-        val_groups=recalibration.val_groups,
-        val_nll_before=recalibration.val_nll_before,
-        val_nll_after=recalibration.val_nll_after,
-        answered_by=recalibration.answered_by,
-        note=recalibration.note,
+        recalibration=recalibration,
         before=calibration_figures(found[uncalibrated], labels, groups),
         after=calibration_figures(found[shipped], labels, groups),
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from weckd_edge.artifacts import BuiltModel, ImageRecord, Recalibration, Selection
+from weckd_edge.artifacts import BuiltModel, ImageRecord, RecalibratedModel, Recalibration, Selection
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.graph import check, load_graph, producers
 from weckd_edge.compile.verify.implementations import Probabilities
@@ -35,7 +35,7 @@ def recalibrate(
     probabilities: Probabilities,
     records: Sequence[ImageRecord],
     folder: Path,
-) -> Recalibration:
+) -> RecalibratedModel:
     """Find a temperature from what ships predicts of the validation images, and write the graph with it inside.
 
     Args:
@@ -66,16 +66,18 @@ def recalibrate(
         set_temperature(graph, temperature)
         check(graph)
         write_atomic(path, graph.SerializeToString(deterministic=True))
-    return Recalibration(
+    return RecalibratedModel(
         onnx=file_ref(folder, path),
-        temperature=temperature,
-        unpulled=found.unpulled,
-        val_images=len(records),
-        val_groups=len({record.group for record in records}),
-        val_nll_before=found.nll_before,
-        val_nll_after=after,
-        answered_by=answered_by,
-        note=note,
+        recalibration=Recalibration(
+            temperature=temperature,
+            unpulled=found.unpulled,
+            val_images=len(records),
+            val_groups=len({record.group for record in records}),
+            val_nll_before=found.nll_before,
+            val_nll_after=after,
+            answered_by=answered_by,
+            note=note,
+        ),
         source_sha256=sha256_file(onnx),
         built=_build(selection, source, path, temperature, folder),
     )

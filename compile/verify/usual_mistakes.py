@@ -15,12 +15,12 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
+from weckd_edge.artifacts import Colour
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.words import join_names
 
 Pixels = NDArray[np.float32]
 Run = Callable[[Pixels], NDArray[np.float32]]
-Colour = tuple[float, float, float]
 
 SCREENED = 32
 """Images on which every description is tried; those no worse than the given one are tried on all."""

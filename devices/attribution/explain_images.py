@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import FrameSpec
 from weckd_edge.artifacts.frame import crop_box
 from weckd_edge.core.errors import DataError, StoreError
 from weckd_edge.core.store import explain_os_errors, write_atomic
@@ -98,17 +98,17 @@ def explain_frame(model: OpenModel, frame: Frame, label: int) -> tuple[Attention
 
     Args:
         model: The bundle, open.
-        frame: uint8 ``[1, frame_height, frame_width, 3]``, contiguous.
+        frame: uint8 ``[1, height, width, 3]``, contiguous.
         label: Index of the label.
     """
-    found = attention(model.runner, frame, label, box=crop_box(model.bundle.manifest.input))
+    found = attention(model.runner, frame, label, box=crop_box(model.bundle.manifest.input.frame))
     return found, deletion(model.runner, frame, found)
 
 
 def overlay_of(
     frame: NDArray[np.uint8],
     runner: Runner,
-    contract: InputContract,
+    spec: FrameSpec,
     *,
     label: int | None = None,
     predicted: Probabilities | None = None,
@@ -118,8 +118,8 @@ def overlay_of(
 
     Args:
         frame: uint8 ``[H, W, 3]``.
-        runner: Any model that takes the contract's frames.
-        contract: Of the frames.
+        runner: Any model that takes such frames.
+        spec: Of the frames.
         label: Index of the label; None is the likeliest one.
         predicted: What the model predicts of the frame, where that is known; None: it is asked.
         width_pixels: Of the picture.
@@ -130,7 +130,7 @@ def overlay_of(
     single = np.ascontiguousarray(frame[None])
     found = runner.run(single) if predicted is None else predicted
     which = int(found.argmax()) if label is None else label
-    mapped = attention(runner, single, which, box=crop_box(contract), predicted=found)
+    mapped = attention(runner, single, which, box=crop_box(spec), predicted=found)
     return draw_overlay(frame, mapped, width_pixels=width_pixels)
 
 
@@ -161,7 +161,7 @@ def sanity_words(found: Attention, check: Deletion, label: str) -> str:
 def _explain(model: OpenModel, file: Path, picture: Path, answer_anyway: bool) -> Explained:
     manifest = model.bundle.manifest
     try:
-        found_frame = frame_of(read_file(file), manifest.input)
+        found_frame = frame_of(read_file(file), manifest.input.frame)
     except DataError:
         return Explained(answer=answer_file(model, file), overlay=None, method=None, deletion=None)
     frame = found_frame.frame

@@ -12,15 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from weckd_edge.core.optional_imports import require
+from weckd_edge.devices.machine.sysfs import read_text
 from weckd_edge.devices.runtime.backends.table import find_backend, open_runner
 
 
 def peak_rss_bytes(status: Path = Path("/proc/self/status")) -> int | None:
     """Return the largest resident memory of this process so far; None where Linux does not tell."""
-    try:
-        found = re.search(r"^VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
-    except OSError:
-        return None
+    found = re.search(r"^VmHWM:\s*(\d+) kB", read_text(status), re.MULTILINE)
     return int(found[1]) * 1024 if found else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -36,7 +36,13 @@ class Lane:
 
 
 def race(
-    runners: Sequence[_Runnable], frames: Sequence[NDArray[Any]], *, rounds: int = 24, queries: int = 8, warmup: int = 1
+    runners: Sequence[_Runnable],
+    frames: Sequence[NDArray[Any]],
+    *,
+    rounds: int = 24,
+    queries: int = 8,
+    warmup: int = 1,
+    clock: Callable[[], int] = time.monotonic_ns,
 ) -> list[Lane]:
     """Time models round by round: each answers a few frames, then the next one does.
 
@@ -46,6 +52,7 @@ def race(
         rounds: How often each model's turn comes, at least 4.
         queries: How many queries a turn has.
         warmup: How many rounds before them are not counted.
+        clock: Tells the time in nanoseconds.
 
     Raises:
         ConfigError: No model, no frame, or too few rounds.
@@ -57,19 +64,19 @@ def race(
         )
     for index in range(warmup):
         for runner in runners:
-            _turn(runner, frames, index * queries, queries)
+            _turn(runner, frames, index * queries, queries, clock)
     collecting = gc.isenabled()
     gc.disable()
     try:
-        turns = [[_turn(runner, frames, index * queries, queries) for runner in runners] for index in range(rounds)]
+        turns = [[_turn(runner, frames, index * queries, queries, clock) for runner in runners] for index in range(rounds)]
     finally:
         if collecting:
             gc.enable()
     return [_lane([row[0] for row in turns], [row[k] for row in turns]) for k in range(len(runners))]
 
 
-def _turn(runner: _Runnable, frames: Sequence[NDArray[Any]], start: int, queries: int) -> int:
-    clock, times = time.monotonic_ns, []
+def _turn(runner: _Runnable, frames: Sequence[NDArray[Any]], start: int, queries: int, clock: Callable[[], int]) -> int:
+    times = []
     for index in range(queries):
         frame = frames[(start + index) % len(frames)]
         begun = clock()

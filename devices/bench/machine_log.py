@@ -16,8 +16,7 @@ from weckd_edge.core.errors import DeviceError
 from weckd_edge.devices.jetson.board import read_power_mode
 from weckd_edge.devices.machine.clocks import core_folders, gpu_folders
 from weckd_edge.devices.machine.detect import read_governors
-from weckd_edge.devices.machine.identity import read_text
-from weckd_edge.devices.machine.sysfs import as_number
+from weckd_edge.devices.machine.sysfs import as_number, read_text
 from weckd_edge.devices.machine.throttling import find_counts, find_signs
 
 _ZONES = "sys/class/thermal/thermal_zone*"

@@ -79,7 +79,7 @@ class DemoSession:
             "precision": choice.precision,
             "labels": list(manifest.labels),
             "abstain_below": manifest.operating_point.abstain_below,
-            "frame": [manifest.input.frame_height, manifest.input.frame_width],
+            "frame": [manifest.input.frame.height, manifest.input.frame.width],
             "verdict": {**to_data(judged), "detail": judged.detail.replace("reasons below", "reasons in its report")},
             "synthetic": SYNTHETIC if manifest.synthetic else None,
             "notice": NOTICE,
@@ -99,7 +99,7 @@ class DemoSession:
             framed_ns = time.monotonic_ns()
             answer = replace(answer_frame(self.model, frame), notes=found.notes)
             end_ns = time.monotonic_ns()
-            seen = draw_seen(frame[0], crop_box(self.model.bundle.manifest.input), width_pixels=SHOWN_PIXELS)
+            seen = draw_seen(frame[0], crop_box(self.model.bundle.manifest.input.frame), width_pixels=SHOWN_PIXELS)
         stages = [
             {"name": "Decode the file", "ns": decoded_ns - start_ns},
             {"name": "Fit to the camera frame", "ns": framed_ns - decoded_ns},
@@ -140,8 +140,8 @@ class DemoSession:
             yield
 
     def _frame(self, image: Picture) -> Frame:
-        contract = self.model.bundle.manifest.input
-        return np.ascontiguousarray(fit(image, contract.frame_height, contract.frame_width)[None])
+        spec = self.model.bundle.manifest.input.frame
+        return np.ascontiguousarray(fit(image, spec.height, spec.width)[None])
 
 
 def _data_url(picture: Picture) -> str:

@@ -11,7 +11,7 @@ from weckd_edge.devices.jetson.board import read_power_mode, read_power_modes
 from weckd_edge.devices.machine import resources
 from weckd_edge.devices.machine.clocks import read_core_clocks, read_gpu_clocks
 from weckd_edge.devices.machine.detect import Detected
-from weckd_edge.devices.machine.identity import read_text
+from weckd_edge.devices.machine.sysfs import read_text
 from weckd_edge.devices.machine.throttling import read_throttled_before, read_throttling
 from weckd_edge.devices.profiles.profile import DeviceProfile, PowerMode
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -110,17 +110,26 @@ class Diagnosis:
     advice: tuple[Advice, ...] = ()
 
 
-def diagnose(root: Path = Path("/"), modules: Sequence[str] | None = None, folder: Path = Path()) -> Diagnosis:
+def diagnose(
+    root: Path = Path("/"),
+    modules: Sequence[str] | None = None,
+    folder: Path = Path(),
+    *,
+    installed: Callable[[str], bool] = is_installed,
+    load: Callable[[str, str], object] = require,
+) -> Diagnosis:
     """Look at this machine. Each library is really imported, which takes a few seconds.
 
     Args:
         root: Where ``proc``, ``sys`` and ``etc`` lie.
         modules: Libraries to look at; None takes all that this package can use.
         folder: Whose disk is looked at: where bundles and engines are put.
+        installed: Tells whether a library is there.
+        load: Imports a library for a purpose in words.
     """
     found = detect(root)
     names = (*_BASE, *sorted(EXTRA_OF)) if modules is None else tuple(modules)
-    libraries = tuple(check_library(name) for name in names)
+    libraries = tuple(check_library(name, installed=installed, load=load) for name in names)
     profile = load_profile(found.profile) if found.recognised else None
     abilities = _abilities({library.module: library for library in libraries}, found)
     return Diagnosis(
@@ -135,15 +144,17 @@ def diagnose(root: Path = Path("/"), modules: Sequence[str] | None = None, folde
     )
 
 
-def check_library(module: str) -> Library:
-    """Import one library and say how that went."""
-    if not is_installed(module):
+def check_library(
+    module: str, *, installed: Callable[[str], bool] = is_installed, load: Callable[[str, str], object] = require
+) -> Library:
+    """Import one library and say how that went; ``installed`` and ``load`` as for ``diagnose``."""
+    if not installed(module):
         return Library(module=module, state="absent", version=None, detail=_how_to_get(module))
     version = _version(module)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            require(module, "do its work")
+            load(module, "do its work")
     except MissingDependency as err:
         return Library(module=module, state="broken", version=version, detail=str(err))
     except Exception as err:  # a broken library may raise anything while it is imported

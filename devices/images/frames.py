@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
-from weckd_edge.artifacts import DataNote, InputContract
+from weckd_edge.artifacts import DataNote, FrameSpec
 from weckd_edge.core.errors import DataError, MissingDependency
 from weckd_edge.core.files import read_bounded, through_stored_links
 from weckd_edge.core.optional_imports import is_installed, require
@@ -98,7 +98,7 @@ class Framed:
     """An image as a camera frame.
 
     Attributes:
-        frame: uint8 ``[1, frame_height, frame_width, 3]``, contiguous.
+        frame: uint8 ``[1, height, width, 3]``, contiguous.
         notes: What is worth saying of the image.
     """
 
@@ -421,27 +421,27 @@ def fit(image: Pixels, height: int, width: int) -> Pixels:
     return np.array(scaled, dtype=np.uint8)
 
 
-def frame_from_file(path: Path, contract: InputContract) -> Pixels:
+def frame_from_file(path: Path, spec: FrameSpec) -> Pixels:
     """Read an image file as the camera frame a model expects.
 
     Returns:
-        uint8 ``[1, frame_height, frame_width, 3]``.
+        uint8 ``[1, height, width, 3]``, contiguous, as every runner takes it.
 
     Raises:
         DataError: The file cannot be read as an image.
     """
     try:
-        return frame_of(read_file(path), contract).frame
+        return frame_of(read_file(path), spec).frame
     except DataError as err:
         raise DataError(f"{path}: {err}", code=err.code) from err
 
 
-def frame_of(data: bytes, contract: InputContract) -> Framed:
+def frame_of(data: bytes, spec: FrameSpec) -> Framed:
     """Decode an image file's bytes to the camera frame a model expects, and look at the whole image.
 
     Raises:
         DataError: With a short reason that does not name the file.
     """
     with decoded(data) as found:
-        fitted = fit(found.pixels, contract.frame_height, contract.frame_width)[None]
+        fitted = fit(found.pixels, spec.height, spec.width)[None]
         return Framed(frame=np.ascontiguousarray(fitted), notes=found.notes)

@@ -6,6 +6,8 @@ Not yet run on a Jetson: tested with a folder that looks like one and a stand-in
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -81,6 +83,7 @@ def finalize(
     progress: Progress | None = None,
     dla: bool = False,
     gpu_fallback: bool = False,
+    clock: Callable[[], int] = time.monotonic_ns,
 ) -> Finalized:
     """Build the engine of a bundle on this Jetson, self-test it and put it in use.
 
@@ -94,6 +97,7 @@ def finalize(
         progress: Where to show the steps.
         dla: Build for the DLA too, and use it where it answers the golden frames faster than the GPU.
         gpu_fallback: Let layers that the DLA cannot run go to the GPU; otherwise it is not used for such a network.
+        clock: Tells the time in nanoseconds where GPU and DLA are compared.
 
     Raises:
         BundleError: The bundle holds no TensorRT recipe or graph for this TensorRT, or names no tolerance for TensorRT.
@@ -110,7 +114,7 @@ def finalize(
             f"{bundle.folder}: the manifest names no self-test tolerance for tensorrt; build the bundle again",
             code="E_BUNDLE_TOLERANCE",
         )
-    device = _Device(bundle=bundle, recipe=recipe, tolerance=tolerance, root=root, show=show)
+    device = _Device(bundle=bundle, recipe=recipe, tolerance=tolerance, root=root, show=show, clock=clock)
     identity = _identity(recipe, root)
     warnings = [*_module_warnings(recipe, identity), *_foreign(bundle, identity)]
     with Workspace(bundle.folder / DEVICE_FOLDER).locked():
@@ -166,6 +170,7 @@ class _Device:
     tolerance: float
     root: Path
     show: Progress
+    clock: Callable[[], int]
 
 
 def _engine(device: _Device, identity: EngineIdentity, dla: DLA | None) -> tuple[EngineRecord, bool]:
@@ -336,7 +341,7 @@ def _race(device: _Device, engines: dict[str, EngineRecord]) -> dict[str, float]
     runners = {name: open_runner("tensorrt", read_engine(folder, record)) for name, record in engines.items()}
     try:
         single = [frame[None] for frame in frames]
-        lanes = race(list(runners.values()), single, rounds=RACE_FRAMES, queries=1, warmup=RACE_WARMUP)
+        lanes = race(list(runners.values()), single, rounds=RACE_FRAMES, queries=1, warmup=RACE_WARMUP, clock=device.clock)
     finally:
         for runner in runners.values():
             runner.close()

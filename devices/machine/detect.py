@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from weckd_edge.devices.machine.identity import Identity, field_of, read_identity, read_text
+from weckd_edge.devices.machine.identity import Identity, field_of, read_identity
 from weckd_edge.devices.machine.matching import claim, match, module_of
+from weckd_edge.devices.machine.sysfs import read_text
 from weckd_edge.devices.profiles.profile import Architecture, DeviceProfile, list_profiles
 
 # Names of /proc/cpuinfo, and how profiles call the same extension.

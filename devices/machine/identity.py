@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from weckd_edge.devices.machine.sysfs import read_text
 from weckd_edge.devices.profiles.profile import Architecture
 
 _PART = re.compile(r"p\d{4}-\d{4}")
@@ -169,11 +170,6 @@ def field_of(cpuinfo: str, name: str) -> str:
     return found[1].strip() if found else ""
 
 
-def read_text(path: Path) -> str:
-    """Return a file's text without its ends; empty where it cannot be read."""
-    return _read(path, [], path)
-
-
 def _first(root: Path, name: str, separator: str, remarks: list[str]) -> str:
     """Return an entry of the device tree, from the first place that has it."""
     return next((text for tree in _TREES if (text := _read(root / tree / name, remarks, root, separator))), "")
@@ -211,10 +207,8 @@ def _emulated_on(told: Architecture | None, cpuinfo: str, modalias: str) -> Arch
 
 def _read(path: Path, remarks: list[str], root: Path, separator: str = "") -> str:
     """Return a file's text, device-tree zeros replaced; what is there and cannot be read is remarked."""
-    try:
-        return path.read_bytes().decode("utf-8", "replace").replace("\0", separator).strip()
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
-    except OSError as err:
+
+    def remark(err: OSError) -> None:
         remarks.append(f"/{path.relative_to(root)} cannot be read ({err.strerror})")
-        return ""
+
+    return read_text(path, separator=separator, refused=remark)

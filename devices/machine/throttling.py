@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from weckd_edge.devices.machine.identity import read_text
-from weckd_edge.devices.machine.sysfs import as_number, numbered
+from weckd_edge.devices.machine.sysfs import as_number, numbered, read_text
 
 _THERMAL = "sys/class/thermal"
 _SLOWS_DOWN = re.compile(r"cpu|processor|gpu|devfreq|throttle", re.IGNORECASE)

@@ -125,7 +125,7 @@ async def _measure(device: Device, errand: Errand, folder: Path) -> str | None:
     """Run the bench there and fetch what it has written; return why it was not finished."""
     trouble: str | None
     try:
-        trouble = await _listen(await device.run(errand.parcel), errand)
+        trouble = await listen(await device.run(errand.parcel), errand)
         lost = False
     except LostError as err:
         trouble, lost = str(err), True
@@ -142,7 +142,7 @@ async def _measure(device: Device, errand: Errand, folder: Path) -> str | None:
     return trouble
 
 
-async def _listen(process: Process, errand: Errand) -> str | None:
+async def listen(process: Process, errand: Errand) -> str | None:
     """Follow the bench to its end; return why it was not finished, None where it was.
 
     Raises:

@@ -26,8 +26,8 @@ def load_golden(bundle: Bundle) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
             no number.
     """
     manifest = bundle.manifest
-    contract, test = manifest.input, manifest.selftest
-    sides = (contract.frame_height, contract.frame_width, 3)
+    frame, test = manifest.input.frame, manifest.selftest
+    sides = (frame.height, frame.width, 3)
     frames = read_array(bundle.read(test.frames), test.frames.path, "|u1", sides)
     expected = read_array(bundle.read(test.expected), test.expected.path, "<f4", (len(manifest.labels),))
     if len(frames) != len(expected):

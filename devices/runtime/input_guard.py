@@ -1,6 +1,6 @@
 """The frame guard: what a camera frame looks like, and whether that is anything the network was trained on.
 
-Everything is counted in whole numbers on a grid of 64 x 64 pixels of the contract's crop, each with its four neighbours in
+Everything is counted in whole numbers on a grid of 64 x 64 pixels of the frame's crop, each with its four neighbours in
 the frame itself, so that blur is seen. What follows are sums, products, quotients and square roots of doubles in a fixed
 order, each of which IEEE 754 rounds in one way only: the C library gives the same numbers to the bit.
 
@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import SCHEMA_VERSION, FrameGuard, InputContract, QualityFigures, crop_box
+from weckd_edge.artifacts import SCHEMA_VERSION, FrameGuard, FrameSpec, QualityFigures, crop_box
 from weckd_edge.bundle.manifest_rules import MOST_DEPTH
 from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import BundleError
@@ -102,21 +102,21 @@ def grid_positions(start: int, side: int) -> NDArray[np.int64]:
 
 
 @lru_cache(maxsize=8)
-def _places(contract: InputContract) -> NDArray[np.int64]:
+def _places(spec: FrameSpec) -> NDArray[np.int64]:
     """Return which pixels of the flat frame are read: ``[5, GRID, GRID]``, the points, then up, down, left and right."""
-    top, left, height, width = crop_box(contract)
-    points = grid_positions(top, height)[:, None] * contract.frame_width + grid_positions(left, width)
-    return np.stack([points + step for step in (0, -contract.frame_width, contract.frame_width, -1, 1)])
+    top, left, height, width = crop_box(spec)
+    points = grid_positions(top, height)[:, None] * spec.width + grid_positions(left, width)
+    return np.stack([points + step for step in (0, -spec.width, spec.width, -1, 1)])
 
 
-def look_at(frame: NDArray[np.uint8], contract: InputContract) -> FrameLook:
+def look_at(frame: NDArray[np.uint8], spec: FrameSpec) -> FrameLook:
     """Describe one frame.
 
     Args:
-        frame: uint8 ``[frame_height, frame_width, 3]`` or with a leading 1.
-        contract: Whose crop of at least ``LEAST_SIDE`` pixels a side is looked at.
+        frame: uint8 ``[height, width, 3]`` or with a leading 1.
+        spec: Whose crop of at least ``LEAST_SIDE`` pixels a side is looked at.
     """
-    pixels = frame.reshape(-1, 3).take(_places(contract), axis=0)
+    pixels = frame.reshape(-1, 3).take(_places(spec), axis=0)
     light = luminance(pixels)
     y, up, down, before, after = light  # whole numbers in doubles: their sums stay far under 2^53 and are exact
     bend = 4 * y - up - down - before - after
@@ -203,7 +203,7 @@ def open_guard(bundle: Bundle) -> OpenGuard | None:
     if ref.bytes > MOST_BYTES:
         raise BundleError(f"{ref.path}: expected at most {MOST_BYTES} bytes, found {ref.bytes}", code="E_BUNDLE_LIMIT")
     data = parse_json(bundle.read(ref), where=ref.path, error=BundleError, deepest=MOST_DEPTH)
-    return OpenGuard(from_data(FrameGuard, data, where=ref.path, error=BundleError), bundle.manifest.input)
+    return OpenGuard(from_data(FrameGuard, data, where=ref.path, error=BundleError), bundle.manifest.input.frame)
 
 
 class OpenGuard:
@@ -211,14 +211,14 @@ class OpenGuard:
 
     Args:
         guard: What ``guard/guard.json`` holds.
-        contract: Of the frames.
+        spec: Of the frames.
 
     Raises:
         BundleError: Its numbers do not fit together, or are not this version's.
     """
 
-    def __init__(self, guard: FrameGuard, contract: InputContract) -> None:
-        _, _, height, width = crop_box(contract)
+    def __init__(self, guard: FrameGuard, spec: FrameSpec) -> None:
+        _, _, height, width = crop_box(spec)
         if min(height, width) < LEAST_SIDE:
             raise BundleError(
                 f"guard: expected a crop of at least {LEAST_SIDE} pixels a side, got {height} x {width}",
@@ -232,7 +232,7 @@ class OpenGuard:
                 code="E_BUNDLE_GUARD",
             )
         self.guard = guard
-        self.contract = contract
+        self.spec = spec
         self._mean = np.array(guard.mean)
         self._whitening = np.zeros((FEATURES, FEATURES))
         for row, values in enumerate(guard.whitening):
@@ -249,8 +249,8 @@ class OpenGuard:
             )
 
     def judge(self, frame: NDArray[np.uint8]) -> Sight:
-        """Say whether a frame may be answered: uint8 ``[frame_height, frame_width, 3]``, or with a leading 1."""
-        look = look_at(frame, self.contract)
+        """Say whether a frame may be answered: uint8 ``[height, width, 3]``, or with a leading 1."""
+        look = look_at(frame, self.spec)
         score = float(distances(look.features[None], self._mean, self._whitening)[0])
         code, words = self._refuse(look.quality, score)
         return Sight(code=code, words=words, quality=look.quality, unfamiliarity=score)

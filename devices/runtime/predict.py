@@ -115,8 +115,8 @@ def open_bundle_model(
     guard = open_guard(bundle)
     choice = choose_model(bundle, backend)
     runner = open_runner(choice.backend, choice.model, threads=threads)
-    contract = bundle.manifest.input
-    expected = (1, contract.frame_height, contract.frame_width, 3)
+    frame = bundle.manifest.input.frame
+    expected = (1, frame.height, frame.width, 3)
     if runner.input_shape != expected:
         runner.close()
         raise ModelError(
@@ -225,7 +225,7 @@ def infer(
 def answer_file(model: OpenModel, file: Path, *, answer_anyway: bool = False) -> Inference:
     """Answer an image file; one that cannot be read is "unable to analyze"."""
     try:
-        found = frame_of(read_file(file), model.bundle.manifest.input)
+        found = frame_of(read_file(file), model.bundle.manifest.input.frame)
     except DataError as err:
         return unreadable(str(file), f"{file}: {err}")
     answer = answer_frame(model, found.frame, file=str(file), answer_anyway=answer_anyway)
@@ -237,7 +237,7 @@ def answer_frame(model: OpenModel, frame: Frame, *, file: str = "", answer_anywa
 
     Args:
         model: The bundle, open.
-        frame: uint8 ``[1, frame_height, frame_width, 3]``, contiguous.
+        frame: uint8 ``[1, height, width, 3]``, contiguous.
         file: How the frame is called in the answer.
         answer_anyway: Answer also what the guard refuses.
 

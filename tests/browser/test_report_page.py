@@ -17,11 +17,13 @@ from weckd_edge.artifacts import (
     DatasetIndex,
     FarKind,
     FileRef,
+    FrameSpec,
     Gate,
     GoldenFrames,
     GuardRecord,
-    InputContract,
+    InputSpec,
     Link,
+    NetworkInput,
     OperatingPoint,
     Prediction,
     Rate,
@@ -36,7 +38,9 @@ from weckd_edge.report import BundleContents, Picture, write_report
 pytestmark = pytest.mark.slow
 
 LABELS = ("effusion", "normal", "wax")
-INPUT = InputContract(frame_height=48, frame_width=64, crop="center", input_size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
+INPUT = InputSpec(
+    frame=FrameSpec(height=48, width=64, crop="center"), network=NetworkInput(size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
+)
 REF = FileRef(path="model/model.onnx", sha256="1" * 64, bytes=1000)
 BELOW = 0.62
 
@@ -140,8 +144,7 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
         abstention=Abstention(
             guard=GuardRecord(guard=None, frames=300, groups=80, asked=0.01, promised=0.02, note="a drawn one"),
             threshold=None,
-            abstain_below=BELOW,
-            refuse_labels=(),
+            operating_point=OperatingPoint(abstain_below=BELOW),
             refused_test=after,
             refused_for={"blurred": 2},
             answered=after,

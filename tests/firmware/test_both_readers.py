@@ -190,7 +190,7 @@ def test_both_readers_say_of_a_crafted_guard_what_is_written(
 def test_a_guard_needs_a_crop_with_neighbours(readers: ModuleType, readers_of: Any, base: Any) -> None:
     for side, expected in ((2, "format"), (3, None)):
         data = copy.deepcopy(base)
-        data["input"].update(frame_height=side, frame_width=50)
+        data["input"]["frame"].update(height=side, width=50)
         (readers_of.folder / "manifest.json").write_bytes(readers.sealed(data))
         assert readers_of.verdicts() == (expected, expected), side
 

@@ -85,10 +85,8 @@ def test_every_figure_is_pythons_to_the_bit(
 
 def sized_bundle(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, height: int, width: int) -> Path:
     """Return a bundle of frames of a size, by the stand-in for a model, which takes any."""
-    make = toy.InputContract
-    monkeypatch.setattr(
-        toy, "InputContract", lambda **given: make(**{**given, "frame_height": height, "frame_width": width})
-    )
+    make = toy.FrameSpec
+    monkeypatch.setattr(toy, "FrameSpec", lambda **given: make(**{**given, "height": height, "width": width}))
     folder: Path = tmp_path / "bundle"
     toy.write_graph(folder / "model/model.onnx")
     toy.write_bundle(folder, guard=make_guard(height))

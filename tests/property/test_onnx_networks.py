@@ -19,7 +19,7 @@ onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 ov = pytest.importorskip("openvino")
 
-from weckd_edge.artifacts import InputContract  # noqa: E402 - behind the skips
+from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput  # noqa: E402 - behind the skips
 from weckd_edge.compile.importing import adopt  # noqa: E402
 from weckd_edge.compile.importing.adopt import adopt_network, wrap_network  # noqa: E402
 from weckd_edge.compile.importing.hints import InputHints  # noqa: E402
@@ -101,13 +101,9 @@ def test_a_random_network_answers_as_its_file_does_in_onnx_runtime_and_openvino(
         brought = read_onnx(path, InputHints(channel_order=order, **said))
         draw = np.random.default_rng(0)
         frames = draw.integers(0, 256, (3, 1, 2 * side, 2 * side, 3), np.uint8)
-        contract = InputContract(
-            frame_height=2 * side,
-            frame_width=2 * side,
-            crop="center",
-            input_size=side,
-            mean=brought.form.mean,
-            std=brought.form.std,
+        contract = InputSpec(
+            frame=FrameSpec(height=2 * side, width=2 * side, crop="center"),
+            network=NetworkInput(size=side, mean=brought.form.mean, std=brought.form.std),
         )
         pixels = [network_pixels(frame, contract) for frame in frames]
         made = adopt_network(brought, pixels[:1], labels, folder)

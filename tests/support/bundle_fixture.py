@@ -46,7 +46,7 @@ def make(folder: Path, public_key: Path) -> None:
     )
     (folder / "guard/guard.json").write_text(to_json(guard))
     manifest = small_manifest(
-        input=factories.input_contract(toy.SIDE, mean=(0.0,) * 3, std=(1.0,) * 3),
+        input=factories.input_spec(toy.SIDE, mean=(0.0,) * 3, std=(1.0,) * 3),
         operating_point=OperatingPoint(abstain_below=0.5),
         onnx=file_ref(folder, graph),
         selftest=GoldenFrames(

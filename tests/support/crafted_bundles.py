@@ -60,8 +60,13 @@ def every(path: str, **changes: Any) -> Change:
 
 
 def frame(**changes: Any) -> Change:
-    """Change the frame's contract."""
-    return lambda data: data["input"].update(changes)
+    """Change the camera frame."""
+    return lambda data: data["input"]["frame"].update(changes)
+
+
+def network(**changes: Any) -> Change:
+    """Change the network's input."""
+    return lambda data: data["input"]["network"].update(changes)
 
 
 def more_files(path: str) -> Change:
@@ -109,22 +114,25 @@ MANIFESTS: dict[str, tuple[str | None, Change]] = {
     "another target": ("format", lambda data: data.update(target="phone")),
     "another precision of the graph": ("format", lambda data: data.update(onnx_precision="fp16")),
     "no precision of the graph": (None, lambda data: data.pop("onnx_precision")),
-    "a frame of no height": ("format", frame(frame_height=0)),
-    "a frame of negative height": ("format", frame(frame_height=-1)),
-    "a frame of 8192 pixels": (None, frame(frame_height=8192)),
-    "a frame of 8193 pixels": ("limit", frame(frame_width=8193)),
-    "a network's input of 8193 pixels": ("limit", frame(input_size=8193)),
-    "a network's input of 2^40 pixels": ("limit", frame(input_size=1 << 40)),
-    "a whole number with a fraction": ("format", frame(input_size=8.0)),
+    "a frame of no height": ("format", frame(height=0)),
+    "a frame of negative height": ("format", frame(height=-1)),
+    "a frame of 8192 pixels": (None, frame(height=8192)),
+    "a frame of 8193 pixels": ("limit", frame(width=8193)),
+    "a network's input of 8193 pixels": ("limit", network(size=8193)),
+    "a network's input of 2^40 pixels": ("limit", network(size=1 << 40)),
+    "a whole number with a fraction": ("format", network(size=8.0)),
     "another crop": ("format", frame(crop="left")),
-    "another crop, no guard": ("format", lambda data: (data["input"].update(crop="left"), data.update(guard=None))),
+    "another crop, no guard": ("format", lambda data: (data["input"]["frame"].update(crop="left"), data.update(guard=None))),
     "the whole frame": (None, frame(crop="stretch")),
+    "no frame": ("format", lambda data: data["input"].pop("frame")),
+    "no network's input": ("format", lambda data: data["input"].pop("network")),
+    "a side of the network beside the frame's": ("format", frame(size=8)),
     "another resize": ("format", frame(resize="nearest")),
-    "no resize": (None, lambda data: data["input"].pop("resize")),
-    "two means": ("format", frame(mean=[0, 0])),
-    "means in words": ("format", frame(mean=["0", "0", "0"])),
-    "deviations of which one is true": ("format", frame(std=[1, 1, True])),
-    "means that are whole": (None, frame(mean=[0, 1, -1])),
+    "no resize": (None, lambda data: data["input"]["frame"].pop("resize")),
+    "two means": ("format", network(mean=[0, 0])),
+    "means in words": ("format", network(mean=["0", "0", "0"])),
+    "deviations of which one is true": ("format", network(std=[1, 1, True])),
+    "means that are whole": (None, network(mean=[0, 1, -1])),
     "a tolerance of half": (None, lambda data: data["selftest"]["tolerance"].update(echo=0.5)),
     "a tolerance of more": ("format", lambda data: data["selftest"]["tolerance"].update(echo=0.5000001)),
     "a tolerance below 0": ("format", lambda data: data["selftest"]["tolerance"].update(echo=-1e-9)),

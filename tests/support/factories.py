@@ -15,15 +15,18 @@ from typing import Any
 import numpy as np
 
 from weckd_edge.artifacts import (
+    Colour,
     DatasetIndex,
     FileRef,
+    FrameSpec,
     GoldenFrames,
     ImageRecord,
-    InputContract,
+    InputSpec,
     Latency,
     Link,
     Manifest,
     Measurement,
+    NetworkInput,
     OperatingPoint,
     Parity,
     Prediction,
@@ -44,12 +47,10 @@ def file_reference(path: str = "model/model.onnx", **changes: Any) -> FileRef:
     return replace(FileRef(path=path, sha256=digest(path), bytes=1000), **changes)
 
 
-def input_contract(side: int = 16, **changes: Any) -> InputContract:
+def input_spec(side: int = 16, *, mean: Colour = (0.5, 0.5, 0.5), std: Colour = (0.5, 0.5, 0.5)) -> InputSpec:
     """A square frame, taken as it is."""
-    contract = InputContract(
-        frame_height=side, frame_width=side, crop="center", input_size=side, mean=(0.5,) * 3, std=(0.5,) * 3
-    )
-    return replace(contract, **changes)
+    frame = FrameSpec(height=side, width=side, crop="center")
+    return InputSpec(frame=frame, network=NetworkInput(size=side, mean=mean, std=std))
 
 
 def rate(correct: int = 9, images: int = 10, groups: int | None = None) -> Rate:
@@ -85,7 +86,7 @@ def link(name: str = "M1", **changes: Any) -> Link:
         name=name,
         model="resnet10t",
         options={},
-        input=input_contract(),
+        input=input_spec(),
         labels=("ear", "wax"),
         parameters=1000,
         macs=1000,
@@ -132,7 +133,7 @@ def manifest(onnx: FileRef | None = None, **changes: Any) -> Manifest:
         target="cpu",
         device="generic-x86",
         labels=("ear", "wax"),
-        input=input_contract(),
+        input=input_spec(),
         input_name="frame",
         network_input_name="image",
         output_name="probabilities",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from support import factories
-from weckd_edge.artifacts import BuiltModel, FrameGuard, GoldenFrames, InputContract, OperatingPoint
+from weckd_edge.artifacts import BuiltModel, FrameGuard, FrameSpec, GoldenFrames, InputSpec, NetworkInput, OperatingPoint
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.compile.quantize.fp16_variants import take_float_frame
@@ -148,8 +148,9 @@ def write_bundle(
             target=profile.target,
             device=device,
             labels=LABELS,
-            input=InputContract(
-                frame_height=SIDE, frame_width=SIDE, crop="center", input_size=SIDE, mean=(0.0,) * 3, std=(1.0,) * 3
+            input=InputSpec(
+                frame=FrameSpec(height=SIDE, width=SIDE, crop="center"),
+                network=NetworkInput(size=SIDE, mean=(0.0,) * 3, std=(1.0,) * 3),
             ),
             operating_point=OperatingPoint(abstain_below=abstain_below, refuse_labels=refuse_labels),
             guard=file_ref(folder, folder / "guard/guard.json") if guard is not None else None,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.distill.distributed import is_first
@@ -16,9 +16,7 @@ from weckd_edge.train.distill.task import ChainTask, Teacher
 from weckd_edge.train.networks.models import Student, create, save_weights
 
 SIDE = 40
-CONTRACT = InputContract(
-    frame_height=SIDE, frame_width=SIDE, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
-)
+INPUT = NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def student(seed: int) -> Student:
@@ -35,7 +33,7 @@ def main(folder: Path) -> None:
         pool=np.arange(16, 32),
     )
     config = TrainConfig(epochs=2, steps_per_epoch=4, batch=4, learning_rate=1e-3, ema=0.2, accelerator="cpu", threads=1)
-    task = ChainTask([Teacher(student(1), CONTRACT)], CONTRACT, DistillConfig(), 2)
+    task = ChainTask([Teacher(student(1), INPUT)], INPUT, DistillConfig(), 2)
     scratch = folder if is_first() else folder / "other"
     scratch.mkdir(exist_ok=True)
     trained = fit(student(0), task, feed, config, seed=3, name="x", scratch=scratch, progress=SilentProgress())

@@ -7,7 +7,7 @@ flatter; it is never used for this.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput
 from weckd_edge.config import LinkConfig
 from weckd_edge.train.networks.models import create, has_pretrained_trunk
 from weckd_edge.train.networks.preprocess import MIDDLE_GREY, normalise, suited_mean
@@ -37,7 +37,7 @@ class Describer(Protocol):
         """Whether it has learned from other images."""
 
     @property
-    def contract(self) -> InputContract:
+    def input(self) -> InputSpec:
         """How it wants its pictures."""
 
     def describe(self, pictures: Tensor, keep: Tensor | None = None) -> Tensor:
@@ -55,11 +55,11 @@ class Trunk:
 
     name: str
     trunk: nn.Module
-    contract: InputContract
+    input: InputSpec
     pretrained: bool = True
 
     def describe(self, pictures: Tensor, keep: Tensor | None = None) -> Tensor:
-        shown = normalise(pictures, self.contract)
+        shown = normalise(pictures, self.input.network)
         if keep is not None:
             shown = shown * keep
         with torch.inference_mode():
@@ -72,7 +72,7 @@ class Trunk:
 class ColoursAndEdges:
     """Mean colour, its spread and the bearings of edges in each of 8 x 8 cells (after Dalal and Triggs 2005)."""
 
-    contract: InputContract
+    input: InputSpec
     name: str = "fixed colours and edges (no pretrained weights were given)"
     pretrained: bool = False
 
@@ -91,12 +91,12 @@ class ColoursAndEdges:
         return torch.cat([part.flatten(1) for part in (mean, spread, 4 * F.adaptive_avg_pool2d(edges, CELLS))], dim=1)
 
 
-def choose_describer(links: Sequence[LinkConfig], plain: InputContract) -> Describer:
+def choose_describer(links: Sequence[LinkConfig], frame: FrameSpec) -> Describer:
     """Return the last pretrained trunk of a chain, or, where it has none, colours and edges.
 
     Args:
         links: The chain, largest first.
-        plain: Frame, crop and resize of the data set; size and colours are replaced.
+        frame: The frame of the data set.
 
     Raises:
         ModelError: Its weights cannot be read or fetched.
@@ -104,12 +104,14 @@ def choose_describer(links: Sequence[LinkConfig], plain: InputContract) -> Descr
     chosen = next((link for link in reversed(links) if has_pretrained_trunk(link)), None)
     if chosen is None:
         grey = (MIDDLE_GREY, MIDDLE_GREY, MIDDLE_GREY)
-        return ColoursAndEdges(contract=replace(plain, input_size=PLAIN_SIZE, mean=grey, std=(1.0, 1.0, 1.0)))
+        return ColoursAndEdges(
+            input=InputSpec(frame=frame, network=NetworkInput(size=PLAIN_SIZE, mean=grey, std=(1.0, 1.0, 1.0)))
+        )
     made = create(chosen, 2)
-    contract = replace(plain, input_size=chosen.input_size, mean=suited_mean(made.mean, fresh=False), std=made.std)
+    shown = NetworkInput(size=chosen.input_size, mean=suited_mean(made.mean, fresh=False), std=made.std)
     weights = f" with {Path(chosen.weights).name}" if chosen.weights else ""
     return Trunk(
         name=f"frozen {chosen.model} at {chosen.input_size} px{weights}",
         trunk=made.student.trunk.eval().to(memory_format=torch.channels_last),
-        contract=contract,
+        input=InputSpec(frame=frame, network=shown),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from weckd_edge.artifacts import DatasetIndex, InputContract, MaskFigure, MaskProbe, Rate
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, MaskFigure, MaskProbe, Rate
 from weckd_edge.config import ProbesConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
@@ -77,17 +77,17 @@ class Masking:
         self._files = {path: file for path, file in self._files.items() if path not in bad}
         self.notes.append(f"{len(bad)} masks cannot be used and are left out of the masking probe, such as {first}")
 
-    def masks(self, contract: InputContract) -> tuple[Mask, ...]:
-        """Return every mask for the frame of a contract."""
+    def masks(self, spec: FrameSpec) -> tuple[Mask, ...]:
+        """Return every mask for a frame."""
         found = []
         for part in self._config.discs:
-            region = disc(contract, part)
+            region = disc(spec, part)
             found += [Mask(shows=shows, disc=part, region=region) for shows in ("surroundings", "centre")]
         regions = None
         if self._files:
-            regions = regions_of_files(self._files, contract)
+            regions = regions_of_files(self._files, spec)
         elif self._boxes:
-            regions = regions_of_boxes(self._boxes, contract)
+            regions = regions_of_boxes(self._boxes, spec)
         if regions is not None:
             found += [Mask(shows=shows, disc=None, region=regions) for shows in ("surroundings", "centre", "shape")]
         return tuple(found)
@@ -116,7 +116,7 @@ class Masking:
         if shipped is not None:
             tested = self._tested()
             if tested.records:
-                right = answers_under(shipped, tested.records, self.masks(shipped.contract), progress)
+                right = answers_under(shipped, tested.records, self.masks(shipped.input.frame), progress)
                 groups = [record.group for record in tested.records]
                 answered = [rate_by_group(row, groups) for row in right]
                 base = majority(tested.labels)
@@ -140,7 +140,7 @@ class Masking:
 
     def _tested(self) -> Chosen:
         given = self._files.keys() | self._boxes.keys()
-        tested = choose([r for r in self._index.images if r.split == "test" and (not given or r.path in given)])
+        tested = choose([r for r in self._index.split("test") if not given or r.path in given])
         if not tested.records:
             return tested
         sample = tested.where(sample_groups(tested, self._config.masked_images, self._seed))

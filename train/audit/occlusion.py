@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import ImageRecord, InputContract
+from weckd_edge.artifacts import ImageRecord, InputSpec
 from weckd_edge.core.progress import Progress
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.train.audit.features import Mask
@@ -20,13 +20,13 @@ class Shipped:
 
     Attributes:
         answer: From a frame uint8 ``[1, H, W, 3]`` to probabilities ``[C]``.
-        contract: The frame it takes.
+        input: What goes into it.
         images: Images it has not learned from.
         predictions: What it predicts of them as they are, ``[N, C]``.
     """
 
     answer: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-    contract: InputContract
+    input: InputSpec
     images: SplitFrames
     predictions: NDArray[np.float32]
 
@@ -44,7 +44,7 @@ def answers_under(
         masks: For its frame; a shape is not answered, and counts as wrong.
         progress: Where the work is shown.
     """
-    colour = np.rint(255 * np.array(shipped.contract.mean)).clip(0, 255).astype(np.uint8)
+    colour = np.rint(255 * np.array(shipped.input.network.mean)).clip(0, 255).astype(np.uint8)
     right = np.zeros((1 + len(masks), len(records)), np.bool_)
     constant = [None if callable(mask.region) else mask.shown(records[0]) for mask in masks]
     rows = {record.path: row for row, record in enumerate(shipped.images.records)}

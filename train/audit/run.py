@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from weckd_edge.artifacts import DatasetIndex, Fingerprint, ImageRecord, InputContract, Probes, SplitLeaks
+from weckd_edge.artifacts import DatasetIndex, Fingerprint, Labels, Probes, SplitLeaks
 from weckd_edge.config import BuildConfig, ProbesConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
@@ -30,7 +30,7 @@ from weckd_edge.train.data.duplicates import Tie, find_ties, group_images
 from weckd_edge.train.data.index import build_index, find_contradictions
 from weckd_edge.train.data.reading import read_data
 from weckd_edge.train.data.scan import ScannedImage
-from weckd_edge.train.distill.chain import frame_size
+from weckd_edge.train.distill.chain import frame_spec
 from weckd_edge.train.distill.reproducible import reproducible
 
 NO_GROUPS = (
@@ -113,20 +113,7 @@ def probe(
         notes.append(f"{len(contradictions)} images are there under two labels, such as {contradictions[0].path}")
     chosen, said = _choose(whole, config)
     notes += said
-    height, width = frame_size(whole, config.input)
-    grey = (0.5, 0.5, 0.5)
-    describer = choose_describer(
-        config.link,
-        InputContract(
-            frame_height=height,
-            frame_width=width,
-            crop=config.input.crop,
-            input_size=128,
-            mean=grey,
-            std=grey,
-            resize=config.input.resize or "diagonal",
-        ),
-    )
+    describer = choose_describer(config.link, frame_spec(whole, config.input))
     if not describer.pretrained:
         notes.append(
             "no pretrained trunk was given: a fixed description of colours and edges tells less apart, so that leaks and "
@@ -134,7 +121,7 @@ def probe(
         )
     foldable = int((chosen.groups_of_classes(len(whole.labels)) > 1).sum()) > 1
     masking = Masking(config.probes, columns.get(BOX_COLUMN, {}), whole, chosen, config.seed) if foldable else None
-    masks = masking.masks(describer.contract) if masking else ()
+    masks = masking.masks(describer.input.frame) if masking else ()
     with reproducible(config.train.threads):
         described = describe(
             describer,
@@ -192,7 +179,7 @@ def probe(
 
 def _without_split(root: Path, found: Sequence[ScannedImage], groups: Sequence[str]) -> DatasetIndex:
     """Return an index of the first of each image's copies, whose split says nothing."""
-    labels = tuple(sorted({image.listed.label for image in found}))
+    labels = Labels(sorted({image.listed.label for image in found}))
     dropped = {file.path for file in find_contradictions(found)}
     first: dict[str, tuple[ScannedImage, str]] = {}
     for image, group in zip(found, groups, strict=True):
@@ -202,18 +189,7 @@ def _without_split(root: Path, found: Sequence[ScannedImage], groups: Sequence[s
         name=root.resolve().name,
         labels=labels,
         images=tuple(
-            ImageRecord(
-                path=image.listed.path,
-                label=labels.index(image.listed.label),
-                group=group,
-                split="train",
-                share=None,
-                sha256=image.sha256,
-                pixels_sha256=image.pixels_sha256,
-                width=image.width,
-                height=image.height,
-                attributes=image.listed.attributes,
-            )
+            image.record(label=labels.index(image.listed.label), group=group, split="train")
             for image, group in first.values()
         ),
     )

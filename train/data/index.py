@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weckd_edge.artifacts import BadFile, DatasetIndex, ImageRecord
+from weckd_edge.artifacts import SPLITS, BadFile, DatasetIndex, Labels
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.fingerprint import key_of
@@ -56,7 +56,7 @@ def build_index(
         raise DataError(_describe_bad(path, bad), code="E_DATA_BAD_IMAGES")
     dropped = {file.path for file in bad}
     usable = [image for image in found.images if image.listed.path not in dropped]
-    labels = found.labels
+    labels = Labels(found.labels)
     _refuse_lost_classes(path, labels, usable, len(bad))
     kept, said = keeps_published(
         [image.listed.label for image in usable], [image.listed.published_split for image in usable], config
@@ -71,19 +71,7 @@ def build_index(
     places = split_images(items, config, shares=shares, seed=seed, published=kept)
     leaks = leak_notes(images, grouping.groups) if kept else ()
     records = tuple(
-        ImageRecord(
-            path=image.listed.path,
-            label=labels.index(item.label),
-            group=item.group,
-            split=place.split,
-            share=place.share,
-            sha256=image.sha256,
-            pixels_sha256=image.pixels_sha256,
-            width=image.width,
-            height=image.height,
-            published_split=item.published_split,
-            attributes=image.listed.attributes,
-        )
+        image.record(label=labels.index(item.label), group=item.group, split=place.split, share=place.share)
         for image, item, place in zip(images, items, places, strict=True)
     )
     pool = _read_pool(images, [place.split for place in places], config, progress)
@@ -184,7 +172,7 @@ def _tell(index: DatasetIndex, config: DataConfig, separate_ties: int, progress:
     splits: Counter[str] = Counter(record.split for record in index.images)
     shared = Counter(record.share for record in index.images if record.share is not None)
     groups = len({record.group for record in index.images})
-    parts = ", ".join(f"{name} {splits[name]}" for name in ("train", "val", "test"))
+    parts = ", ".join(f"{name} {splits[name]}" for name in SPLITS)
     progress.note(f"{len(index.images)} images in {groups} groups: {parts}; labelled shares {sorted(shared.values())}")
     for one in index.notes:
         progress.note(one.text)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from weckd_edge.artifacts import BadFile, DataNote
+from weckd_edge.artifacts import BadFile, DataNote, ImageRecord, Split
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import sha256_bytes
@@ -49,6 +49,29 @@ class ScannedImage:
     colour: NDArray[np.uint8]
     two_levels: bool = False
     notes: tuple[DataNote, ...] = ()
+
+    def record(self, *, label: int, group: str, split: Split, share: int | None = None) -> ImageRecord:
+        """Return the image as the index keeps it.
+
+        Args:
+            label: Index into the index's labels.
+            group: What a split must never cut.
+            split: Where the image is used.
+            share: Index of the labelled share it belongs to; None: its label is not used in training.
+        """
+        return ImageRecord(
+            path=self.listed.path,
+            label=label,
+            group=group,
+            split=split,
+            share=share,
+            sha256=self.sha256,
+            pixels_sha256=self.pixels_sha256,
+            width=self.width,
+            height=self.height,
+            published_split=self.listed.published_split,
+            attributes=self.listed.attributes,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from weckd_edge.artifacts import DatasetIndex, InputContract, Link
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, InputSpec, Link, NetworkInput, Resize
 from weckd_edge.config import BuildConfig, InputConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
@@ -33,12 +33,17 @@ class Chain:
     labels_used: int
 
 
-def frame_size(index: DatasetIndex, config: InputConfig) -> tuple[int, int]:
-    """Return the camera frame ``(height, width)``: the user's, or the commonest size in the data set."""
-    if config.frame is not None:
-        return config.frame
+def frame_spec(index: DatasetIndex, config: InputConfig, *, resize: Resize = "diagonal") -> FrameSpec:
+    """Return the camera frame: of the user's size, or of the commonest in the data set.
+
+    Args:
+        index: The data set.
+        config: What the user says of the frame.
+        resize: How it is resized where the user leaves that open.
+    """
     counts = Counter((record.height, record.width) for record in index.images)
-    return max(counts, key=lambda size: (counts[size], size))
+    height, width = config.frame or max(counts, key=lambda size: (counts[size], size))
+    return FrameSpec(height=height, width=width, crop=config.crop, resize=config.resize or resize)
 
 
 def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[Plan, ...]:
@@ -50,21 +55,19 @@ def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[Plan, ...]:
     """
     find_strategy(config.distill.strategy)
     choose_soft_loss(config.distill.loss, len(index.labels))
-    height, width = frame_size(index, config.input)
+    frame = frame_spec(index, config.input)
     plans = []
     for i, link in enumerate(config.link):
         torch.manual_seed(config.seed * 1000 + i)
         made = create(link, len(index.labels))
-        contract = InputContract(
-            frame_height=height,
-            frame_width=width,
-            crop=config.input.crop,
-            input_size=link.input_size,
-            mean=suited_mean(made.mean, fresh=link.mean is None and not _starts_trained(link, config.link)),
-            std=made.std,
-            resize=config.input.resize or "diagonal",
+        mean = suited_mean(made.mean, fresh=link.mean is None and not _starts_trained(link, config.link))
+        network = NetworkInput(size=link.input_size, mean=mean, std=made.std)
+        plan = Plan(
+            config=link,
+            input=InputSpec(frame=frame, network=network),
+            size=measure(made.student, link.input_size),
         )
-        plans.append(Plan(config=link, contract=contract, size=measure(made.student, link.input_size)))
+        plans.append(plan)
     check_order(config.link, [plan.size for plan in plans])
     return tuple(plans)
 
@@ -83,8 +86,8 @@ def make_trainer(
     unlabelled: str | None = None,
 ) -> Trainer:
     """Return what trains the links of these plans, all from one cache of decoded images."""
-    largest = max(plan.contract.input_size for plan in plans)
-    return Trainer(workspace, root, index, plans[0].contract, largest, progress, Path(unlabelled) if unlabelled else None)
+    largest = max(plan.input.network.size for plan in plans)
+    return Trainer(workspace, root, index, plans[0].input.frame, largest, progress, Path(unlabelled) if unlabelled else None)
 
 
 def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) -> Chain:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import NetworkInput
 from weckd_edge.train.distill.linear_probe import plain_inputs
 from weckd_edge.train.distill.sampler import Feed
 from weckd_edge.train.networks.models import Student
@@ -58,7 +58,7 @@ def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     }
 
 
-def measure_batch_norms(student: Student, feed: Feed, contract: InputContract, judge: Judge) -> bool:
+def measure_batch_norms(student: Student, feed: Feed, network_input: NetworkInput, judge: Judge) -> bool:
     """Set every batch norm's running mean and variance to their average over a feed's images, seen plainly, if that helps.
 
     The running statistics of a short training are of views, turned and coloured, not of the frames a camera sends. On
@@ -67,7 +67,7 @@ def measure_batch_norms(student: Student, feed: Feed, contract: InputContract, j
     Args:
         student: On the CPU; ends in evaluation mode.
         feed: All its images are looked at, with a label or without.
-        contract: How the network wants its input.
+        network_input: How the network wants its input.
         judge: Of the student: where it is worse with the new statistics, the old ones are put back.
 
     Returns:
@@ -86,7 +86,7 @@ def measure_batch_norms(student: Student, feed: Feed, contract: InputContract, j
     student.train()
     with torch.no_grad():
         for part in np.array_split(shown, math.ceil(len(shown) / BATCH)):
-            student(plain_inputs(feed, part, contract))
+            student(plain_inputs(feed, part, network_input))
     for norm, momentum in zip(norms, before, strict=True):
         norm.momentum = momentum
     student.eval()

@@ -127,4 +127,4 @@ def labels_used(strategy: Strategy, index: DatasetIndex, count: int) -> int:
     """Return how many distinct training images show their label to any link of a chain of ``count`` networks."""
     shares = [shares_of(strategy, position, count) for position in links_of(strategy, count)]
     seen = {share for some in shares for share in some or ()}
-    return sum(r.split == "train" and (None in shares or r.share in seen) for r in index.images)
+    return sum(None in shares or r.share in seen for r in index.split("train"))

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DistillConfig
 from weckd_edge.train.distill.augmentation import Views, apply_views
 from weckd_edge.train.distill.losses import (
@@ -80,12 +80,12 @@ class LabelTask:
 
     view_uses = 1
 
-    def __init__(self, contract: InputContract) -> None:
-        self.contract = contract
+    def __init__(self, network_input: NetworkInput) -> None:
+        self.input = network_input
 
     def __call__(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the cross-entropy as ``loss``."""
-        images = normalise(apply_views(batch.images, batch.views, self.contract.input_size), self.contract)
+        images = normalise(apply_views(batch.images, batch.views, self.input.size), self.input)
         logits, _ = student(images)
         return {"loss": labelled_cross_entropy(logits, batch.labels)}
 
@@ -95,7 +95,7 @@ class Teacher:
     """A trained link and the input it expects."""
 
     student: Student
-    contract: InputContract
+    input: NetworkInput
 
 
 class ChainTask:
@@ -115,15 +115,15 @@ class ChainTask:
     def __init__(
         self,
         teachers: Sequence[Teacher],
-        contract: InputContract,
+        network_input: NetworkInput,
         config: DistillConfig,
         classes: int,
         *,
         corrected: bool = False,
     ) -> None:
         self.teachers = nn.ModuleList(t.student.eval().requires_grad_(False) for t in teachers)
-        self.contracts = [t.contract for t in teachers]
-        self.contract = contract
+        self.inputs = [t.input for t in teachers]
+        self.input = network_input
         self.config = config
         self.corrected = corrected
         self.view_uses = config.view_uses
@@ -135,16 +135,16 @@ class ChainTask:
         config = self.config
         generator = torch.Generator().manual_seed(batch.seed)
         if progress >= 1 - config.refine:
-            logits, _ = student(self._shown(batch, self.contract, None))
+            logits, _ = student(self._shown(batch, self.input, None))
             return {"loss": labelled_cross_entropy(logits, batch.labels)}
         mix = draw_mix(batch, config.mixup, generator)
-        logits, features = student(self._shown(batch, self.contract, mix))
+        logits, features = student(self._shown(batch, self.input, mix))
         temperature = annealed_temperature(config.temperature_start, config.temperature_end, progress)
         hard = labelled_cross_entropy(logits, batch.labels)
         if mix is not None:
             hard = mix.part * hard + (1 - mix.part) * labelled_cross_entropy(logits, batch.labels[mix.partner])
         soft, attention = torch.zeros_like(hard), torch.zeros_like(hard)
-        taking_part = self._choose(generator)
+        taking_part = self.choose_teachers(generator)
         for position in taking_part:
             answer, map_ = self._ask(position, batch, mix)
             soft = soft + self._soft(logits, answer, batch, mix, temperature) / len(taking_part)
@@ -174,20 +174,20 @@ class ChainTask:
 
     def _look(self, position: int, batch: Batch, mix: Mix | None) -> tuple[Tensor, Tensor | None]:
         with torch.no_grad():
-            logits, features = self.teachers[position](self._shown(batch, self.contracts[position], mix))
+            logits, features = self.teachers[position](self._shown(batch, self.inputs[position], mix))
             return logits, None if features is None else evidence(features)
 
-    def _choose(self, generator: torch.Generator) -> list[int]:
+    def choose_teachers(self, generator: torch.Generator) -> list[int]:
         """Return the positions of the teachers that take part: never none."""
         draws = torch.rand(len(self.teachers), generator=generator)
         kept = [i for i, draw in enumerate(draws.tolist()) if draw >= self.config.teacher_drop]
         return kept or [int(draws.argmax())]
 
-    def _shown(self, batch: Batch, contract: InputContract, mix: Mix | None) -> Tensor:
-        pixels = apply_views(batch.images, batch.views, contract.input_size)
+    def _shown(self, batch: Batch, network_input: NetworkInput, mix: Mix | None) -> Tensor:
+        pixels = apply_views(batch.images, batch.views, network_input.size)
         if mix is not None:
             pixels = mix.part * pixels + (1 - mix.part) * pixels[mix.partner]
-        return normalise(pixels, contract)
+        return normalise(pixels, network_input)
 
 
 class Kept:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from weckd_edge.artifacts import DatasetIndex, InputContract, Link, Rate, Split
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, InputSpec, Link, NetworkInput, Rate, Split
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.fingerprint import key_of
@@ -53,12 +53,12 @@ class Plan:
 
     Attributes:
         config: As the user asked.
-        contract: Its input.
+        input: Its input.
         size: What it costs.
     """
 
     config: LinkConfig
-    contract: InputContract
+    input: InputSpec
     size: Size
 
 
@@ -104,7 +104,7 @@ class Trainer:
         workspace: Where finished links are kept.
         root: The data set's folder.
         index: Which image is used where.
-        contract: Frame size and crop.
+        spec: The camera frame.
         largest_input: Side of the largest network input among all links, pixels.
         progress: Where the work is shown.
         unlabelled: Folder of the index's unlabelled frames; None where it has none.
@@ -118,7 +118,7 @@ class Trainer:
         workspace: Workspace,
         root: Path,
         index: DatasetIndex,
-        contract: InputContract,
+        spec: FrameSpec,
         largest_input: int,
         progress: Progress,
         unlabelled: Path | None = None,
@@ -126,11 +126,11 @@ class Trainer:
         self.workspace = workspace
         self.root = root
         self.index = index
-        self.contract = contract
+        self.spec = spec
         self.side = round(largest_input * CACHE_MARGIN)
         self.progress = progress
         self._decoded: dict[str, SplitFrames] = {}
-        self.train = [r for r in index.images if r.split == "train"]
+        self.train = index.split("train")
         # Unlabelled frames stand behind the training images, with a label that no loss reads.
         self.labels = np.array([r.label for r in self.train] + [-1] * len(index.unlabelled), dtype=np.int64)
         self.paths = [root / r.path for r in self.train]
@@ -146,7 +146,7 @@ class Trainer:
         inputs = {
             "link": replace(plan.config, weights=None, weights_licence=None),
             "weights": sha256_file(Path(plan.config.weights)) if plan.config.weights else None,
-            "contract": plan.contract,
+            "input": plan.input,
             "name": job.name,
             "share": job.share,
             "shares": job.shares,
@@ -158,7 +158,7 @@ class Trainer:
             "rounded": job.rounded,
             "teachers": [teacher.artifact.weights.sha256 for teacher in job.teachers],
             "cache_side": self.side,
-            "data": [[r.pixels_sha256, r.label, r.split, r.share] for r in self.index.images],
+            "data": self.index.identity(),
             "unlabelled": [r.pixels_sha256 for r in self.index.unlabelled] if job.pool else None,
             "train": job.train,
             "distill": replace(job.distill, twin=True, strategy="") if job.teachers else None,
@@ -172,9 +172,8 @@ class Trainer:
 
         return shared_stage(job.train, self.workspace, f"link-{job.name}", Link, key, make)
 
-    def _feed(self, job: Job) -> Feed:
-        contract = self.contract
-        frame = (contract.frame_height, contract.frame_width, contract.crop, contract.resize)
+    def open_feed(self, job: Job) -> Feed:
+        """Return the images that a link learns from, in the pixels it will see; they are kept in the workspace."""
         stage = self.workspace.stage(
             "pixels",
             PixelCache,
@@ -182,11 +181,11 @@ class Trainer:
                 {
                     "images": [r.pixels_sha256 for r in self.train] + [r.pixels_sha256 for r in self.index.unlabelled],
                     "side": self.side,
-                    "frame": frame,
+                    "frame": self.spec,
                 },
                 "weckd_edge.train.data.pixel_cache",
             ),
-            lambda folder: build_cache(self.paths, contract, self.side, folder, self.progress),
+            lambda folder: build_cache(self.paths, self.spec, self.side, folder, self.progress),
         )
         seen = np.zeros(len(self.labels), dtype=bool)
         seen[: len(self.train)] = [job.shares is None or r.share in job.shares for r in self.train]
@@ -204,27 +203,27 @@ class Trainer:
         made = create(plan.config, len(self.index.labels))
         if job.start is not None:
             made.student.load_state_dict(load_link(job.start.artifact, job.start.folder).state_dict())
-        feed = self._feed(job)
+        feed = self.open_feed(job)
         probed = (
             job.train.linear_probe
             and job.start is None
             and has_pretrained_trunk(plan.config)
-            and probe(made.student, feed, plan.contract, len(self.index.labels))
+            and probe(made.student, feed, plan.input.network, len(self.index.labels))
         )
         fit(
-            self._rounded(made.student, feed, plan.contract) if job.rounded else made.student,
+            self._rounded(made.student, feed, plan.input.network) if job.rounded else made.student,
             self._task(job),
             feed,
             job.train,
             seed=job.seed,
-            name=f"train {job.name} ({plan.config.model}, {plan.contract.input_size} px)",
+            name=f"train {job.name} ({plan.config.model}, {plan.input.network.size} px)",
             scratch=scratch,
             progress=self.progress,
             classifier_rate=1.0 if probed or job.start else RANDOM_CLASSIFIER,
         )
 
         def judge(student: Student) -> float:
-            return self._accuracy(student, plan.contract, "val").value
+            return self._accuracy(student, plan.input, "val").value
 
         if job.merge:
             merge(
@@ -233,14 +232,14 @@ class Trainer:
                 judge,
             )
         if not job.rounded:  # the batch norms of a rounded network were fixed while it learned
-            measure_batch_norms(made.student, feed, plan.contract, judge)
+            measure_batch_norms(made.student, feed, plan.input.network, judge)
         path = folder / "weights.safetensors"
         save_weights(made.student, path)
         return Link(
             name=job.name,
             model=made.architecture,
             options=made.options,
-            input=plan.contract,
+            input=plan.input,
             labels=self.index.labels,
             parameters=plan.size.parameters,
             macs=plan.size.macs,
@@ -249,29 +248,29 @@ class Trainer:
             share=job.share,
             labels_used=len(feed.labelled),
             images_used=len(feed.labelled) + len(feed.pool),
-            val_accuracy=self._accuracy(made.student, plan.contract, "val"),
-            test_accuracy=self._accuracy(made.student, plan.contract, "test"),
+            val_accuracy=self._accuracy(made.student, plan.input, "val"),
+            test_accuracy=self._accuracy(made.student, plan.input, "test"),
         )
 
-    def _rounded(self, student: Student, feed: Feed, contract: InputContract) -> RoundedStudent:
+    def _rounded(self, student: Student, feed: Feed, network_input: NetworkInput) -> RoundedStudent:
         seen = np.random.default_rng(0).permutation(np.concatenate([feed.labelled, feed.pool]))[:RANGE_IMAGES]
         parts = np.array_split(seen, math.ceil(len(seen) / RANGE_BATCH))
-        return RoundedStudent(student.trunk, (plain_inputs(feed, part, contract) for part in parts))
+        return RoundedStudent(student.trunk, (plain_inputs(feed, part, network_input) for part in parts))
 
     def _task(self, job: Job) -> Task:
         if not job.teachers:
-            return LabelTask(job.plan.contract)
-        teachers = [Teacher(load_link(t.artifact, t.folder), t.artifact.input) for t in job.teachers]
-        return ChainTask(teachers, job.plan.contract, job.distill, len(self.index.labels), corrected=job.corrected)
+            return LabelTask(job.plan.input.network)
+        teachers = [Teacher(load_link(t.artifact, t.folder), t.artifact.input.network) for t in job.teachers]
+        return ChainTask(teachers, job.plan.input.network, job.distill, len(self.index.labels), corrected=job.corrected)
 
-    def _accuracy(self, student: Student, contract: InputContract, split: Split) -> Rate:
+    def _accuracy(self, student: Student, spec: InputSpec, split: Split) -> Rate:
         """Return how many images of a split a student predicts rightly.
 
         What it predicts is recorded under its weights, so that nothing runs these images through them again.
         """
         if split not in self._decoded:
-            self._decoded[split] = decode_split(self.workspace, self.index, split, self.root, contract, self.progress)
+            self._decoded[split] = decode_split(self.workspace, self.index, split, self.root, spec.frame, self.progress)
         images = self._decoded[split]
-        model = as_trained(sha256_bytes(weights_of(student)), contract)
-        found = predict_once(self.workspace, model, images, lambda: predict(student, contract, images))
+        model = as_trained(sha256_bytes(weights_of(student)), spec)
+        found = predict_once(self.workspace, model, images, lambda: predict(student, spec, images))
         return accuracy(found, images.records)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import FrameSpec
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
 from weckd_edge.devices.images.frames import fit, frame_from_file
@@ -22,7 +22,7 @@ KIND_FRAMES = 48
 
 
 def far_frames(
-    contract: InputContract,
+    spec: FrameSpec,
     real: Sequence[Frame],
     *,
     seed: int,
@@ -33,14 +33,14 @@ def far_frames(
     """Yield kinds of frames that should be refused, each frame uint8 ``[H, W, 3]``.
 
     Args:
-        contract: Of the frames.
+        spec: Of the frames.
         real: Test frames to be spoiled; see ``every_nth``.
         seed: Of what is drawn.
         phantoms: Whether drawn ears are another kind of frames than the data set's own.
         folders: Folders of images of other kinds.
         progress: Where a file that cannot be read is named.
     """
-    height, width = contract.frame_height, contract.frame_width
+    height, width = spec.height, spec.width
     draw = np.random.default_rng(seed)
     yield "noise", (draw.integers(0, 256, (height, width, 3), np.uint8) for _ in range(KIND_FRAMES))
     yield (
@@ -56,7 +56,7 @@ def far_frames(
     for folder in folders:
         files = find_images([Path(folder)])
         step = max(1, len(files) // (4 * KIND_FRAMES))
-        yield Path(folder).name, _readable(files[::step][: 4 * KIND_FRAMES], contract, progress)
+        yield Path(folder).name, _readable(files[::step][: 4 * KIND_FRAMES], spec, progress)
 
 
 def every_nth(count: int) -> slice:
@@ -65,11 +65,11 @@ def every_nth(count: int) -> slice:
     return slice(0, step * KIND_FRAMES, step)
 
 
-def _readable(files: Sequence[Path], contract: InputContract, progress: Progress) -> Iterator[Frame]:
+def _readable(files: Sequence[Path], spec: FrameSpec, progress: Progress) -> Iterator[Frame]:
     """Yield the frames of those files that can be read, and name the others."""
     for file in files:
         try:
-            frame = frame_from_file(file, contract)[0]
+            frame = frame_from_file(file, spec)[0]
         except DataError as err:
             progress.note(f"a frame that should be refused is left out: {err}")
         else:

@@ -12,12 +12,12 @@ from typing import Any
 import timm
 from torch import Tensor, nn, no_grad
 
-from weckd_edge.artifacts import InputContract, Link, Rate
+from weckd_edge.artifacts import Colour, InputSpec, Link, Rate, as_colour
 from weckd_edge.config import LinkConfig
 from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.core.network_options import NetworkOptions
 from weckd_edge.core.store import file_ref
-from weckd_edge.train.networks.models import Colour, Created, Student, create, load_link, measure, save_weights
+from weckd_edge.train.networks.models import Created, Student, create, load_link, measure, save_weights
 from weckd_edge.train.networks.torchvision_names import TIMM_NAMES, fit_torchvision
 from weckd_edge.train.networks.weights_file import Fitted, WeightsFile, fit_to, read_weights
 
@@ -180,12 +180,14 @@ def _options(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _colour(value: object) -> Colour | None:
-    if not isinstance(value, (list, tuple)) or len(value) not in (1, 3):
+    if not isinstance(value, (list, tuple)):
         return None
     if not all(isinstance(one, (int, float)) and math.isfinite(one) for one in value):
         return None
-    numbers = [float(one) for one in value] * (3 // len(value))
-    return numbers[0], numbers[1], numbers[2]
+    try:
+        return as_colour(value)
+    except ValueError:
+        return None
 
 
 def _input_size(settings: Mapping[str, Any]) -> int | None:
@@ -237,25 +239,25 @@ def exchange_red_and_blue(checkpoint: Checkpoint) -> None:
 
 
 def write_link(
-    checkpoint: Checkpoint, contract: InputContract, labels: tuple[str, ...], val: Rate, test: Rate, folder: Path
+    checkpoint: Checkpoint, spec: InputSpec, labels: tuple[str, ...], val: Rate, test: Rate, folder: Path
 ) -> Link:
     """Write the weights into ``folder`` and describe the network as a link.
 
     Args:
         checkpoint: The network.
-        contract: Its input.
+        spec: Its input.
         labels: In the order of its outputs.
         val: Its accuracy on the validation split.
         test: Its accuracy on the test split.
         folder: Where to write; exists.
     """
     save_weights(checkpoint.student, folder / WEIGHTS_FILE)
-    size = measure(checkpoint.student, contract.input_size)
+    size = measure(checkpoint.student, spec.network.size)
     return Link(
         name="brought",
         model=checkpoint.architecture,
         options=checkpoint.options,
-        input=contract,
+        input=spec,
         labels=labels,
         parameters=size.parameters,
         macs=size.macs,

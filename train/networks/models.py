@@ -15,9 +15,9 @@ from timm.models._hub import load_model_config_from_hf, load_model_config_from_p
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from weckd_edge.artifacts import Link
+from weckd_edge.artifacts import Colour, Link, as_colour
 from weckd_edge.config import LinkConfig
-from weckd_edge.core.errors import ConfigError, ModelError, WeckdError, did_you_mean
+from weckd_edge.core.errors import ConfigError, ModelError, WeckdError, did_you_mean, first_line
 from weckd_edge.core.network_options import NetworkOptions, check_network_options
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.serialization import from_data
@@ -25,8 +25,6 @@ from weckd_edge.core.store import write_atomic
 from weckd_edge.train.networks.weights_file import fit_to, read_weights
 
 logger = logging.getLogger(__name__)
-
-Colour = tuple[float, float, float]
 
 
 class Student(nn.Module):
@@ -98,18 +96,18 @@ def create(config: LinkConfig, classes: int) -> Created:
     except Exception as err:  # what timm's networks raise of an option, and huggingface_hub of a hub, has no common kind
         if remote:
             raise ModelError(
-                f"{config.model}: its pretrained weights cannot be fetched ({_first_line(err)}); connect to a network "
+                f"{config.model}: its pretrained weights cannot be fetched ({first_line(err)}); connect to a network "
                 'once, or give a local file: weights = "path.safetensors"',
                 code="E_MODEL_FETCH",
             ) from err
         raise ModelError(
-            f"{config.model}: timm refuses the options {options} ({_first_line(err)})", code="E_MODEL_OPTIONS"
+            f"{config.model}: timm refuses the options {options} ({first_line(err)})", code="E_MODEL_OPTIONS"
         ) from err
     if config.weights is not None:
         load_weights(trunk, Path(config.weights), config.model)
     defaults: dict[str, Any] = getattr(trunk, "pretrained_cfg", {})
-    mean = config.mean or _three(defaults.get("mean", (0.485, 0.456, 0.406)))
-    std = config.std or _three(defaults.get("std", (0.229, 0.224, 0.225)))
+    mean = config.mean or as_colour(defaults.get("mean", (0.485, 0.456, 0.406)))
+    std = config.std or as_colour(defaults.get("std", (0.229, 0.224, 0.225)))
     return Created(student=Student(trunk), architecture=architecture, options=options, mean=mean, std=std)
 
 
@@ -153,15 +151,6 @@ def _source_of(config: LinkConfig) -> tuple[str, NetworkOptions]:
     except ConfigError as err:
         raise ModelError(f"{config.model}: {err}", code="E_MODEL_OPTIONS") from err
     return architecture, {**options, **config.options}
-
-
-def _three(values: Sequence[float]) -> Colour:
-    r, g, b = (float(v) for v in values)
-    return r, g, b
-
-
-def _first_line(err: BaseException) -> str:
-    return (str(err).strip().splitlines() or [type(err).__name__])[0][:200]
 
 
 def load_weights(trunk: nn.Module, path: Path, name: str) -> None:
@@ -240,7 +229,7 @@ def load_link(link: Link, folder: Path) -> Student:
         student.trunk.load_state_dict(tensors)
     except Exception as err:  # timm lets any kind of error through
         raise ModelError(
-            f"{link.name}: {link.model} with {options} is not made as its record says ({_first_line(err)})",
+            f"{link.name}: {link.model} with {options} is not made as its record says ({first_line(err)})",
             code="E_MODEL_OPTIONS",
         ) from err
     return student.eval()
@@ -259,7 +248,7 @@ def measure(student: Student, input_size: int) -> Size:
             logits, _ = student(torch.zeros(1, 3, input_size, input_size))
     except Exception as err:  # whatever a network raises of an option that it took
         raise ModelError(
-            f"{_name(student)}: cannot answer an image of {input_size} by {input_size} pixels ({_first_line(err)}); are its "
+            f"{_name(student)}: cannot answer an image of {input_size} by {input_size} pixels ({first_line(err)}); are its "
             "options and input_size right?",
             code="E_MODEL_INPUT_SIZE",
         ) from err

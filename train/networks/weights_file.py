@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.devices.images.file_kinds import HEAD_BYTES, kind_of, picture_kind_of
 
 Table = dict[str, Tensor]
@@ -314,7 +314,7 @@ def _why(path: Path, said: str) -> tuple[str, tuple[str, ...]]:
     if named is not None and named[1].startswith(_CODE):
         return f"it would run code when it is opened ({named[1]}); do not open it, ask for its weights as safetensors", ()
     if named is None and not re.search("nsupported|llowlisted|reduce|allowed", said):
-        return _plain(said).splitlines()[0][:200], ()
+        return first_line(_plain(said)), ()
     what = f"it holds {named[1]}, and reading that can run code" if named else "it holds more than tensors and settings"
     lines = (
         f"import torch; found = torch.load({path.name!r}, map_location='cpu', weights_only=False)",

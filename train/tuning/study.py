@@ -275,7 +275,7 @@ def _trial(
         "input": config.input,
         "train": config.train,
         "distill": config.distill,
-        "data": [[r.pixels_sha256, r.label, r.group, r.split, r.share] for r in index.images],
+        "data": index.identity(),
         "unlabelled": [r.pixels_sha256 for r in index.unlabelled],
         "seed": config.seed,
     }

@@ -92,7 +92,7 @@ def search(
         links = tuple(replace(link, weights=None, weights_licence=None) for link in config.link)
         weights = [sha256_file(Path(link.weights)) if link.weights else None for link in config.link]
         pool = [r.pixels_sha256 for r in index.unlabelled]
-        images = [[r.pixels_sha256, r.label, r.split, r.share] for r in index.images]
+        images = index.identity()
         settings = replace(config, link=links, data=replace(config.data, unlabelled=None))
         code = code_of("weckd_edge.train.tuning.tune")
         name = f"weckd-edge-{digest_of([settings, weights, images, pool, code])[:16]}"

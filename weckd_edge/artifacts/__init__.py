@@ -11,6 +11,7 @@ from weckd_edge.artifacts.abstention import (
     CoveragePoint,
     FarKind,
     GuardRecord,
+    OperatingPoint,
     ThresholdRecord,
 )
 from weckd_edge.artifacts.audit import (
@@ -26,14 +27,24 @@ from weckd_edge.artifacts.audit import (
     Suspect,
     SuspectProbe,
 )
-from weckd_edge.artifacts.base import Precision, Rate, Split, Target, Verdict
+from weckd_edge.artifacts.base import SPLITS, Precision, Rate, Split, Target, Verdict
 from weckd_edge.artifacts.bundle_diff import Change, Changed, ComparedBundle, DataChange, ImageChange, ResultChange
 from weckd_edge.artifacts.chain import BuildRecord, ChainRecord, Link, StageTime
 from weckd_edge.artifacts.data import Attribute, BadFile, DataNote, DatasetIndex, ImageRecord, UnlabelledImage
 from weckd_edge.artifacts.environment import Distribution, Environment, TrunkLicence
-from weckd_edge.artifacts.frame import InputContract, crop_box, diagonal_positions
+from weckd_edge.artifacts.frame import (
+    Colour,
+    FrameSpec,
+    InputSpec,
+    NetworkInput,
+    Resize,
+    as_colour,
+    crop_box,
+    diagonal_positions,
+)
 from weckd_edge.artifacts.guard import FrameGuard, QualityBars, QualityFigures
-from weckd_edge.artifacts.manifest import GoldenFrames, Manifest, OperatingPoint
+from weckd_edge.artifacts.labels import Labels
+from weckd_edge.artifacts.manifest import GoldenFrames, Manifest
 from weckd_edge.artifacts.measurement import (
     EarlyStop,
     Latency,
@@ -55,7 +66,15 @@ from weckd_edge.artifacts.metrics import (
     Performance,
     Slice,
 )
-from weckd_edge.artifacts.models import BuiltModel, ExportedModel, QuantizedModel, Recalibration, Selection, Trial
+from weckd_edge.artifacts.models import (
+    BuiltModel,
+    ExportedModel,
+    QuantizedModel,
+    RecalibratedModel,
+    Recalibration,
+    Selection,
+    Trial,
+)
 from weckd_edge.artifacts.selection import Gate, LinkLatency, Shipping, WeighedLink
 from weckd_edge.artifacts.verification import (
     ApartFrame,
@@ -74,6 +93,7 @@ from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 
 __all__ = [
     "SCHEMA_VERSION",
+    "SPLITS",
     "Abstention",
     "Answered",
     "ApartFrame",
@@ -87,6 +107,7 @@ __all__ = [
     "Change",
     "Changed",
     "ClassFigures",
+    "Colour",
     "ComparedBundle",
     "CoveragePoint",
     "DataChange",
@@ -109,12 +130,14 @@ __all__ = [
     "Flips",
     "FoldComparison",
     "FrameGuard",
+    "FrameSpec",
     "Gate",
     "GoldenFrames",
     "GuardRecord",
     "ImageChange",
     "ImageRecord",
-    "InputContract",
+    "InputSpec",
+    "Labels",
     "Latency",
     "LayerParity",
     "LeakPair",
@@ -127,6 +150,7 @@ __all__ = [
     "MaskFigure",
     "MaskProbe",
     "Measurement",
+    "NetworkInput",
     "OperatingPoint",
     "Parity",
     "Parting",
@@ -139,8 +163,10 @@ __all__ = [
     "QualityFigures",
     "QuantizedModel",
     "Rate",
+    "RecalibratedModel",
     "Recalibration",
     "ReliabilityBin",
+    "Resize",
     "ResultChange",
     "Selection",
     "Shipping",
@@ -160,6 +186,7 @@ __all__ = [
     "Verdict",
     "Verification",
     "WeighedLink",
+    "as_colour",
     "crop_box",
     "diagonal_positions",
 ]

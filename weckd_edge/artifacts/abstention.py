@@ -34,18 +34,32 @@ class GuardRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OperatingPoint:
+    """How probabilities become a decision: from the settings, or from the threshold that was found, to the device.
+
+    Attributes:
+        abstain_below: The decision is "unable to analyze" where no probability reaches this; 0 never abstains.
+        refuse_labels: The decision is "unable to analyze" where it would be one of these.
+    """
+
+    abstain_below: float = 0.0
+    refuse_labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ThresholdRecord:
     """The threshold on the largest probability that was sought on validation images.
 
     Attributes:
         risk: Asked for: part of the answered groups that may be wrong.
         confidence: With which it must hold.
-        chosen: The lowest threshold that keeps it; None: there is none.
+        chosen: The lowest threshold that keeps it; 0: every image may be answered; None: there is none.
         val_groups: Groups of validation images, answered or not.
-        answered_groups: Of them, answered at the threshold, or where it came nearest.
+        answered_groups: Of them, answered at the threshold, or where it came nearest; 0 where none could be.
         val_risk: Mean loss of those.
         p_value: Of the hypothesis that the risk is over what was asked.
-        more_groups: How many more validation groups it would take; None: none are needed, or no number would do.
+        more_groups: How many more validation groups it would take, about as many of them wrong; None: none are needed, or
+            no number would do.
     """
 
     risk: float
@@ -55,7 +69,7 @@ class ThresholdRecord:
     answered_groups: int
     val_risk: float
     p_value: float
-    more_groups: int | None
+    more_groups: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,8 +113,7 @@ class Abstention:
     Attributes:
         guard: See ``GuardRecord``; its numbers themselves are in ``guard/guard.json``.
         threshold: None where none was sought.
-        abstain_below: See ``OperatingPoint``.
-        refuse_labels: See ``OperatingPoint``.
+        operating_point: How the build decides: by the threshold of the settings, or by the one that was found.
         refused_test: Part of the test images that the guard refuses; None without one.
         refused_for: How many of them for what, by reason code.
         answered: Part of the test images that is answered at all: by guard, threshold and label.
@@ -115,8 +128,7 @@ class Abstention:
 
     guard: GuardRecord
     threshold: ThresholdRecord | None
-    abstain_below: float
-    refuse_labels: tuple[str, ...]
+    operating_point: OperatingPoint
     refused_test: Rate | None
     refused_for: dict[str, int]
     answered: Rate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from weckd_edge.artifacts.base import Rate
-from weckd_edge.artifacts.frame import InputContract
+from weckd_edge.artifacts.frame import InputSpec
 from weckd_edge.core.network_options import NetworkOptions, check_network_options
 from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 
@@ -36,7 +36,7 @@ class Link:
     name: str
     model: str
     options: NetworkOptions
-    input: InputContract
+    input: InputSpec
     labels: tuple[str, ...]
     parameters: int
     macs: int

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from weckd_edge.artifacts.base import Split
+from weckd_edge.artifacts.labels import Labels
 from weckd_edge.core.store import SCHEMA_VERSION
 
 
@@ -50,6 +52,14 @@ class ImageRecord:
     height: int
     published_split: str | None = None
     attributes: tuple[Attribute, ...] = ()
+
+    def identity(self, *, files: bool = False) -> list[str | int | None]:
+        """Return what a result that is made from the image depends on, for the key it is kept under: no path and no name.
+
+        Args:
+            files: Whether it depends on the digest of the file itself, not of its pixels alone.
+        """
+        return [self.pixels_sha256, self.label, self.group, self.split, self.share, *([self.sha256] if files else [])]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +119,7 @@ class DatasetIndex:
     """
 
     name: str
-    labels: tuple[str, ...]
+    labels: Labels
     images: tuple[ImageRecord, ...]
     bad_files: tuple[BadFile, ...] = ()
     synthetic: bool = False
@@ -121,3 +131,28 @@ class DatasetIndex:
     named_groups: int | None = None
     notes: tuple[DataNote, ...] = ()
     schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", Labels(self.labels))
+
+    def label_of(self, image: ImageRecord) -> str:
+        """Return the name of an image's class."""
+        return self.labels.name(image.label)
+
+    def with_order(self, names: Iterable[str]) -> DatasetIndex:
+        """Return the same data set with its classes in the order of a network's outputs.
+
+        Raises:
+            ConfigError: They are not the same classes.
+        """
+        labels = self.labels.with_order(names)
+        place = labels.indices(self.labels)
+        return replace(self, labels=labels, images=tuple(replace(one, label=place[one.label]) for one in self.images))
+
+    def split(self, *names: Split) -> tuple[ImageRecord, ...]:
+        """Return the images of a split, or of several, sorted by path."""
+        return tuple(image for image in self.images if image.split in names)
+
+    def identity(self, *names: Split, files: bool = False) -> list[list[str | int | None]]:
+        """Return the identities of the images of a split, of several, or of all where none is named."""
+        return [image.identity(files=files) for image in (self.split(*names) if names else self.images)]

@@ -7,7 +7,7 @@ from typing import Literal
 
 from weckd_edge.artifacts.base import Precision, Rate
 from weckd_edge.artifacts.chain import Link
-from weckd_edge.artifacts.frame import InputContract
+from weckd_edge.artifacts.frame import InputSpec
 from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 
 
@@ -21,7 +21,7 @@ class ExportedModel:
         input_name: Name of the frame input.
         network_input_name: Name of the tensor between preprocessing and network, where a bench of the network alone cuts.
         output_name: Name of the probabilities.
-        input: The contract.
+        input: The camera frame, and the network's input.
         labels: Class names.
         link_sha256: Digest of the weights it was made from.
         quantized: Whether a user brought it quantized already, so that nothing of it is there in FP32.
@@ -33,7 +33,7 @@ class ExportedModel:
     input_name: str
     network_input_name: str
     output_name: str
-    input: InputContract
+    input: InputSpec
     labels: tuple[str, ...]
     link_sha256: str
     quantized: bool = False
@@ -165,11 +165,10 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recalibration:
-    """The quantized graph with a temperature in front of its last Softmax, found on validation images.
+    """The temperature that the logits are divided by, found on validation images.
 
     Attributes:
-        onnx: The graph; where ``temperature`` is 1, the very bytes it was made from.
-        temperature: The logits are divided by it, inside the graph.
+        temperature: The logits are divided by it, inside the graph; 1 changes nothing.
         unpulled: What fits the validation images best, before the pull towards 1 that few images call for.
         val_images: Validation images it was found on.
         val_groups: Independent groups among them.
@@ -177,12 +176,8 @@ class Recalibration:
         val_nll_after: The same with the temperature.
         answered_by: Which implementation answered them: what ships.
         note: What to know about it, in words.
-        source_sha256: Digest of the graph without the temperature.
-        built: What ships, with the temperature inside, where it is built here.
-        schema_version: Of this record.
     """
 
-    onnx: FileRef
     temperature: float
     unpulled: float
     val_images: int
@@ -191,6 +186,22 @@ class Recalibration:
     val_nll_after: float
     answered_by: str
     note: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecalibratedModel:
+    """The quantized graph with a temperature in front of its last Softmax.
+
+    Attributes:
+        onnx: The graph; where the temperature is 1, the very bytes it was made from.
+        recalibration: The temperature, and how it was found.
+        source_sha256: Digest of the graph without the temperature.
+        built: What ships, with the temperature inside, where it is built here.
+        schema_version: Of this record.
+    """
+
+    onnx: FileRef
+    recalibration: Recalibration
     source_sha256: str
     built: BuiltModel | None
     schema_version: int = SCHEMA_VERSION

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from weckd_edge.artifacts.base import Rate
+from weckd_edge.artifacts.models import Recalibration
 from weckd_edge.core.store import SCHEMA_VERSION
 
 
@@ -61,24 +62,12 @@ class CalibrationCheck:
     """What the temperature did on the test split, by the bytes that ship.
 
     Attributes:
-        temperature: See ``Recalibration``.
-        val_images: See ``Recalibration``.
-        val_groups: See ``Recalibration``.
-        val_nll_before: See ``Recalibration``.
-        val_nll_after: See ``Recalibration``.
-        answered_by: See ``Recalibration``.
-        note: See ``Recalibration``.
+        recalibration: The temperature, and how it was found.
         before: On the test split, as it was compiled without the temperature.
         after: On the test split, as it ships.
     """
 
-    temperature: float
-    val_images: int
-    val_groups: int
-    val_nll_before: float
-    val_nll_after: float
-    answered_by: str
-    note: str
+    recalibration: Recalibration
     before: CalibrationFigures
     after: CalibrationFigures
 

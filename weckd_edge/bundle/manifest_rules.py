@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from weckd_edge.artifacts import SCHEMA_VERSION, BuiltModel, FileRef, InputContract, Manifest
+from weckd_edge.artifacts import SCHEMA_VERSION, BuiltModel, FileRef, InputSpec, Manifest
 from weckd_edge.bundle.files import MOST_PATH_BYTES
 from weckd_edge.bundle.signing import MANIFEST_FILE, SIGNATURE_FILE
 from weckd_edge.core.bounds import MOST_CLASSES, MOST_LABEL_BYTES, MOST_SIDE
@@ -185,9 +185,13 @@ def _check_labels(manifest: Manifest) -> None:
             )
 
 
-def _check_input(contract: InputContract) -> None:
-    for name in ("frame_height", "frame_width", "input_size"):
-        side = getattr(contract, name)
+def _check_input(spec: InputSpec) -> None:
+    sides = {
+        "frame.height": spec.frame.height,
+        "frame.width": spec.frame.width,
+        "network.size": spec.network.size,
+    }
+    for name, side in sides.items():
         if side < 1:
             raise BundleError(
                 f"{MANIFEST_FILE}: input: expected a {name} of at least 1 pixel, found {side}", code="E_BUNDLE_INPUT"

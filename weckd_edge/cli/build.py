@@ -26,6 +26,7 @@ from weckd_edge.cli.options import (
     target_option,
 )
 from weckd_edge.core.errors import ConfigError
+from weckd_edge.core.words import with_plain_spaces
 
 if TYPE_CHECKING:
     from weckd_edge.artifacts import Figure, Performance, Rate
@@ -155,12 +156,12 @@ def summary(contents: BundleContents, out: Path) -> dict[str, Any]:
     return {
         "bundle": str(normal_path(out)),
         "passed": manifest.passed,
-        "warnings": [warning.replace("\u00a0", " ") for warning in warnings],
+        "warnings": [with_plain_spaces(warning) for warning in warnings],
         "links": [
             {
                 "name": link.name,
                 "model": link.model,
-                "input_size": link.input.input_size,
+                "input_size": link.input.network.size,
                 "parameters": link.parameters,
                 "macs": link.macs,
                 "labels_used": link.labels_used,
@@ -275,7 +276,7 @@ def show(contents: BundleContents, out: Path) -> None:
         rows.append(
             (
                 link.name,
-                f"{link.model} at {link.input.input_size} px",
+                f"{link.model} at {link.input.network.size} px",
                 f"{link.parameters:,}",
                 f"{link.macs / 1e6:.1f} M",
                 "not known" if contents.chain.brought and not link.labels_used else link.labels_used,
@@ -299,7 +300,7 @@ def show(contents: BundleContents, out: Path) -> None:
         ]
         print_table(
             ("link", "compiled as", "size", "accuracy, validation", "frame to answer", "bars"),
-            [tuple(str(cell).replace("\u00a0", " ") for cell in row) for row in rows],
+            [tuple(with_plain_spaces(str(cell)) for cell in row) for row in rows],
             title="Links as they would ship",
         )
         click.echo(f"Frame to answer, {weighed[-1].latency.label}: {weighed[-1].latency.reason}.")
@@ -318,7 +319,7 @@ def show(contents: BundleContents, out: Path) -> None:
     for line in terminal_lines(summary):
         click.echo(line)
     for warning in summary.warnings:
-        say(f"warning: {warning}".replace("\u00a0", " "))
+        say(with_plain_spaces(f"warning: {warning}"))
     for note in contents.performance.notes if contents.performance else ():
         say(f"note: {note}")
     if contents.shipping.links:
@@ -326,7 +327,7 @@ def show(contents: BundleContents, out: Path) -> None:
         for line in contents.shipping.advice:
             say(f"to change: {line}")
     click.echo(f"Why {verification.precision}? {contents.selection.reason}.")
-    sentence = chain_sentence(contents.chain).replace("\u00a0", " ")
+    sentence = with_plain_spaces(chain_sentence(contents.chain))
     if contents.chain.brought:
         click.echo(sentence)
     elif twin is not None and contents.chain.links[-1].test_accuracy.value <= twin.test_accuracy.value:

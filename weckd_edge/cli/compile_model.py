@@ -28,6 +28,7 @@ from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.words import split_names
 
 if TYPE_CHECKING:
+    from weckd_edge.artifacts import Colour
     from weckd_edge.config import LinkConfig
 
 
@@ -125,8 +126,8 @@ def command(
         hints=InputHints(
             input_size=input_size,
             layout=layout,
-            mean=_three("--mean", mean),
-            std=_three("--std", std),
+            mean=_colour("--mean", mean),
+            std=_colour("--std", std),
             channels=int(channels) if channels else None,
             channel_order=channel_order,
             output=output,
@@ -150,7 +151,9 @@ def command(
     return 0 if contents.manifest.passed else EXIT_GATE_MISSED
 
 
-def _three(option: str, text: str | None) -> tuple[float, float, float] | None:
+def _colour(option: str, text: str | None) -> Colour | None:
+    from weckd_edge.artifacts import as_colour
+
     if text is None:
         return None
     try:
@@ -159,9 +162,10 @@ def _three(option: str, text: str | None) -> tuple[float, float, float] | None:
         raise ConfigError(
             f"{option} {text}: expected one number or three, such as 0.485,0.456,0.406", code="E_CONFIG_VALUE"
         ) from err
-    if len(values) not in (1, 3):
-        raise ConfigError(f"{option} {text}: expected one number or three, got {len(values)}", code="E_CONFIG_VALUE")
-    return (values[0], values[0], values[0]) if len(values) == 1 else (values[0], values[1], values[2])
+    try:
+        return as_colour(values)
+    except ValueError as err:
+        raise ConfigError(f"{option} {text}: {err}", code="E_CONFIG_VALUE") from err
 
 
 def _labels(text: str | None) -> tuple[str, ...] | None:

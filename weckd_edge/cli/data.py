@@ -11,6 +11,7 @@ import click
 from weckd_edge.cli import data_index
 from weckd_edge.cli.console.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
 from weckd_edge.cli.options import PATH, AnyPath, DataOptions, data_options, seed_option
+from weckd_edge.core.words import with_plain_spaces
 
 if TYPE_CHECKING:
     from weckd_edge.train.data.check import DataReport
@@ -114,6 +115,7 @@ def split_command(
     quiet: bool,
 ) -> None:
     """Write which image of PATH is used where: splits, labelled shares and groups, as a build would use them."""
+    from weckd_edge.artifacts import SPLITS
     from weckd_edge.config import BuildConfig, load_config
     from weckd_edge.core.serialization import to_json
     from weckd_edge.core.store import explain_os_errors, write_atomic
@@ -140,7 +142,7 @@ def split_command(
     rows = []
     for label, name in enumerate(index.labels):
         own = [record for record in index.images if record.label == label]
-        splits = [sum(record.split == split for record in own) for split in ("train", "val", "test")]
+        splits = [sum(record.split == split for record in own) for split in SPLITS]
         labelled = sum(record.share is not None for record in own)
         rows.append((name, *splits, labelled, len({record.group for record in own})))
     kind = " (synthetic)" if index.synthetic else ""
@@ -191,20 +193,18 @@ def probe_command(
     if as_json:
         print_json(found)
         return
-    click.echo(_plain(about(found)))
+    click.echo(with_plain_spaces(about(found)))
     for section in sections(found):
         click.echo()
         click.echo(section.title)
-        click.echo(_plain(section.answer))
+        click.echo(with_plain_spaces(section.answer))
         if section.rows:
-            print_table([_plain(name) for name in section.columns], [[_plain(cell) for cell in row] for row in section.rows])
+            print_table(
+                [with_plain_spaces(name) for name in section.columns],
+                [[with_plain_spaces(cell) for cell in row] for row in section.rows],
+            )
     for note in found.notes:
         say(f"note: {note}")
-
-
-def _plain(text: str) -> str:
-    """Return text for a terminal, without the no-break spaces of a page."""
-    return text.replace("\u00a0", " ")
 
 
 command.add_command(data_index.command)

@@ -9,6 +9,7 @@ import click
 
 from weckd_edge.cli.console.output import HELP, json_option, print_json, print_table, say
 from weckd_edge.cli.options import PATH, owner_key_option
+from weckd_edge.core.words import with_plain_spaces
 
 if TYPE_CHECKING:
     from weckd_edge.bundle.reader import Bundle
@@ -95,23 +96,18 @@ def _write(out: Path, opened: Bundle, text: ChangeText | None) -> None:
 def _print(text: ChangeText) -> None:
     click.echo(text.title)
     for line in (*text.warnings, text.purpose):
-        click.echo(_plain(line))
+        click.echo(with_plain_spaces(line))
     for section in text.sections:
         click.echo()
         click.echo(section.title)
         for line in section.sentences:
-            click.echo(_plain(line))
+            click.echo(with_plain_spaces(line))
         for table in section.tables:
             rows = [
                 (_both(row.name, row.about), *(_both(cell.value, cell.interval) for cell in row.cells)) for row in table.rows
             ]
-            print_table([_plain(column) for column in table.columns], rows, title=_plain(table.title))
+            print_table([with_plain_spaces(column) for column in table.columns], rows, title=with_plain_spaces(table.title))
 
 
 def _both(text: str, more: str) -> str:
-    return _plain(f"{text} ({more})" if more else text)
-
-
-def _plain(text: str) -> str:
-    """Return text for a terminal, without the no-break spaces of a page."""
-    return text.replace("\u00a0", " ")
+    return with_plain_spaces(f"{text} ({more})" if more else text)

@@ -6,8 +6,9 @@ Each module here holds some of the tables; everything is imported from ``weckd_e
 
 from weckd_edge.config.abstain import AbstainConfig
 from weckd_edge.config.audit import ProbesConfig
+from weckd_edge.config.base import paths_of
 from weckd_edge.config.bench import BenchConfig
-from weckd_edge.config.build import BuildConfig, load_config
+from weckd_edge.config.build import BuildConfig, load_config, without_folders
 from weckd_edge.config.data import DataConfig
 from weckd_edge.config.distill import DistillConfig
 from weckd_edge.config.gates import GateConfig
@@ -46,4 +47,6 @@ __all__ = [
     "TrainConfig",
     "VerifyConfig",
     "load_config",
+    "paths_of",
+    "without_folders",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check, path_field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +26,7 @@ class ProbesConfig:
     images: int = 4000
     masked_images: int = 400
     discs: tuple[float, ...] = (0.3, 0.5, 0.7, 0.9)
-    masks: str | None = None
+    masks: str | None = path_field(default=None)
     source: str | None = None
 
     def __post_init__(self) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from weckd_edge.config.abstain import AbstainConfig
 from weckd_edge.config.audit import ProbesConfig
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check, map_paths
 from weckd_edge.config.bench import BenchConfig
 from weckd_edge.config.data import DataConfig
 from weckd_edge.config.distill import DistillConfig
@@ -51,7 +51,6 @@ class BuildConfig:
         guard: The frame guard.
         abstain: How sure an answer must be.
         card: What the builder says of the model.
-        abstain_below: See ``OperatingPoint``.
     """
 
     seed: int = 0
@@ -72,17 +71,10 @@ class BuildConfig:
     guard: GuardConfig = GuardConfig()
     abstain: AbstainConfig = AbstainConfig()
     card: CardConfig = CardConfig()
-    abstain_below: float = 0.0
 
     def __post_init__(self) -> None:
         check(len(self.link) != 1, f"a chain needs at least two links, got {len(self.link)}")
         check(0 <= self.seed <= MOST_SEED, f"seed = {self.seed}: expected 0 to {MOST_SEED}")
-        check(0 <= self.abstain_below < 1, f"abstain_below = {self.abstain_below}: expected 0 up to under 1")
-        check(
-            self.abstain.risk is None or self.abstain_below == 0,
-            "abstain_below and abstain.risk contradict each other: the one sets the threshold, the other finds it; keep one",
-            code="E_CONFIG_CONFLICT",
-        )
         number = int(self.ship.link[1:]) if self.ship.link[:1] == "M" else 1
         check(
             not self.link or 1 <= number <= len(self.link),
@@ -99,25 +91,16 @@ class BuildConfig:
 
 
 def load_config(path: Path) -> BuildConfig:
-    """Read a TOML file; relative ``weights`` are taken from the file's own folder.
+    """Read a TOML file; every path in it is taken from the file's own folder.
 
     Raises:
         ConfigError: The file is missing, is not TOML, or holds an unknown, wrong or contradictory setting.
     """
     config = from_data(BuildConfig, read_toml(path), where=path.name)
     check(bool(config.link), f"{path.name}: a chain needs at least two links, got 0")
-    links = tuple(
-        replace(link, weights=str((path.parent / link.weights).resolve())) if link.weights else link for link in config.link
-    )
-    data_config = config.data
-    if data_config.unlabelled:
-        data_config = replace(data_config, unlabelled=str((path.parent / data_config.unlabelled).resolve()))
-    ship = config.ship
-    if ship.measurements:
-        ship = replace(ship, measurements=str((path.parent / ship.measurements).resolve()))
-    probes = config.probes
-    if probes.masks:
-        probes = replace(probes, masks=str((path.parent / probes.masks).resolve()))
-    others = tuple(str((path.parent / folder).resolve()) for folder in config.guard.other_frames)
-    guard = replace(config.guard, other_frames=others)
-    return replace(config, link=links, data=data_config, ship=ship, guard=guard, probes=probes)
+    return map_paths(config, lambda relative: str((path.parent / relative).resolve()))
+
+
+def without_folders(config: BuildConfig) -> BuildConfig:
+    """Return settings with the last part of every path alone: a folder of one machine has no place in a bundle."""
+    return map_paths(config, lambda path: Path(path).name)

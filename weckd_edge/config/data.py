@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check, path_field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +33,7 @@ class DataConfig:
     test_fraction: float = 0.2
     val_fraction: float = 0.1
     near_duplicate_distance: int | None = 10
-    unlabelled: str | None = None
+    unlabelled: str | None = path_field(default=None)
     use_published_split: bool | None = None
     path_column: str | None = None
     label_column: str | None = None

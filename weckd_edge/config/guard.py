@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check, path_field
 
 Bar = float | Literal["auto", "off"]
 """A bar of quality: a figure, found from the training frames, or none."""
@@ -34,7 +34,7 @@ class GuardConfig:
     most_dark: Bar = "auto"
     most_bright: Bar = "auto"
     refuse_labels: tuple[str, ...] = ()
-    other_frames: tuple[str, ...] = ()
+    other_frames: tuple[str, ...] = path_field(default=())
 
     def __post_init__(self) -> None:
         check(0 <= self.refused <= 0.5, f"refused = {self.refused}: expected 0 to 0.5 (0.01 for one frame in a hundred)")

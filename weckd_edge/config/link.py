@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from weckd_edge.config.base import check, check_within
+from weckd_edge.config.base import check, check_within, path_field
 from weckd_edge.core.network_options import NetworkOptions, check_network_options
 
 
@@ -29,7 +29,7 @@ class LinkConfig:
 
     model: str
     input_size: int = 128
-    weights: str | None = None
+    weights: str | None = path_field(default=None)
     pretrained: bool = False
     options: NetworkOptions = field(default_factory=dict)
     mean: tuple[float, float, float] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check, path_field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,7 +19,7 @@ class ShipConfig:
     """
 
     link: str = "smallest"
-    measurements: str | None = None
+    measurements: str | None = path_field(default=None)
 
     def __post_init__(self) -> None:
         named = self.link[:1] == "M" and self.link[1:].isdecimal() and len(self.link) <= 4

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from weckd_edge.artifacts import SCHEMA_VERSION, DatasetIndex, InputContract
+from weckd_edge.artifacts import SCHEMA_VERSION, DatasetIndex, FrameSpec, InputSpec, NetworkInput
 from weckd_edge.config import BuildConfig, LinkConfig, QuantizeConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import Progress, SilentProgress
@@ -109,7 +109,7 @@ def measure_ladder(
         ModelError: None of them can be made, or one cannot be compiled.
         MissingDependency: OpenVINO is not installed.
     """
-    from weckd_edge.train.distill.chain import frame_size
+    from weckd_edge.train.distill.chain import frame_spec
     from weckd_edge.train.networks.models import can_fetch
 
     found: list[Rung] = []
@@ -119,8 +119,8 @@ def measure_ladder(
         for link, folder in zip(candidates, folders, strict=True):
             sizes.append(_build(link, index, root, config, folder))
             task.advance()
-        height, width = frame_size(index, config.input)
-        fp32, int8 = (_race([folder / kind for folder in folders], height, width, config) for kind in ("fp32", "int8"))
+        frame = frame_spec(index, config.input)
+        fp32, int8 = (_race([folder / kind for folder in folders], frame, config) for kind in ("fp32", "int8"))
         task.advance()
     for link, (parameters, macs), slow, fast in zip(candidates, sizes, fp32, int8, strict=True):
         found.append(Rung(link=link, parameters=parameters, macs=macs, int8_ns=fast.median_ns, fp32_ns=slow.median_ns))
@@ -139,26 +139,18 @@ def _build(link: LinkConfig, index: DatasetIndex, root: Path, config: BuildConfi
     from weckd_edge.compile.backends import openvino_backend
     from weckd_edge.compile.export.onnx_export import export_onnx
     from weckd_edge.compile.quantize.quantize import ONNX_FILE, calibrate, quantize, write_quantized
-    from weckd_edge.train.distill.chain import frame_size
+    from weckd_edge.train.distill.chain import frame_spec
     from weckd_edge.train.networks.models import create, measure
 
     silent = SilentProgress()
     made = create(link, len(index.labels))
     size = measure(made.student, link.input_size)
-    height, width = frame_size(index, config.input)
-    contract = InputContract(
-        frame_height=height,
-        frame_width=width,
-        crop=config.input.crop,
-        resize=config.input.resize or "diagonal",
-        input_size=link.input_size,
-        mean=made.mean,
-        std=made.std,
-    )
+    network = NetworkInput(size=link.input_size, mean=made.mean, std=made.std)
+    spec = InputSpec(frame=frame_spec(index, config.input), network=network)
     plain, small = folder / "fp32", folder / "int8"
     plain.mkdir(parents=True)
     small.mkdir()
-    exported = export_onnx(made.student.trunk, contract, index.labels, "", plain)
+    exported = export_onnx(made.student.trunk, spec, index.labels, "", plain)
     seen = calibrate(exported, plain, index, root, QuantizeConfig(images=_IMAGES), seed=config.seed, progress=silent)
     model = quantize(seen, "minmax", open_sums=False, progress=silent)
     write_quantized(seen, model, "minmax", small=True, folder=small)
@@ -167,8 +159,8 @@ def _build(link: LinkConfig, index: DatasetIndex, root: Path, config: BuildConfi
     return size.parameters, size.macs
 
 
-def _race(folders: Sequence[Path], height: int, width: int, config: BuildConfig) -> list[Lane]:
-    frame = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
+def _race(folders: Sequence[Path], spec: FrameSpec, config: BuildConfig) -> list[Lane]:
+    frame = np.random.default_rng(0).integers(0, 256, (1, spec.height, spec.width, 3), dtype=np.uint8)
     with ExitStack() as stack:
         runners = []
         for folder in folders:

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 from weckd_edge.artifacts import DatasetIndex, Target
 from weckd_edge.bundle.reader import is_bundle, open_bundle
-from weckd_edge.config import BuildConfig
+from weckd_edge.config import BuildConfig, paths_of
 from weckd_edge.core.errors import ConfigError, MissingDependency, ModelError, StoreError
 from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.core.progress import Progress, SilentProgress
@@ -94,9 +94,9 @@ def compile_chain(
     Raises:
         WeckdError: See ``build``.
     """
-    contract = chain.networks[-1].link.artifact.input
-    frames = decode(ctx, index, contract)
-    fitted = guard(ctx, contract, index, frames.val)
+    spec = chain.networks[-1].link.artifact.input.frame
+    frames = decode(ctx, index, spec)
+    fitted = guard(ctx, spec, index, frames.val)
     students = [
         calibrate(ctx, quantize(ctx, network, frames.val, calibration), frames.val)
         for network in links_to_compile(ctx, chain)
@@ -109,7 +109,7 @@ def compile_chain(
     verification = verify(ctx, student, teacher, frames.test)
     golden = choose_golden(ctx, student, frames.val)
     abstention = abstain(ctx, student, verification, fitted, frames, index)
-    performance = measure(ctx, student, teacher, verification.artifact, index, abstention.abstain_below)
+    performance = measure(ctx, student, teacher, verification.artifact, index, abstention.operating_point.abstain_below)
     measurement = bench_network(ctx, student, choice.measurement)
     probes = audit_data(ctx, student.network, frames.test, index)
 
@@ -195,17 +195,9 @@ def workspace_of(out: Path) -> Path:
 
 def sources_of(request: BuildRequest) -> tuple[Source, ...]:
     """Return everything a build reads, by the words for it."""
-    config = request.config
-    named = [
-        ("the data set", request.data),
-        ("data.unlabelled", config.data.unlabelled),
-        ("probes.masks", config.probes.masks),
-        ("ship.measurements", config.ship.measurements),
-        *(("guard.other_frames", folder) for folder in config.guard.other_frames),
-        *(("a link's weights", link.weights) for link in config.link),
-        ("the key", request.key),
-    ]
-    return tuple(Source(what, Path(path)) for what, path in named if path)
+    named = tuple(Source(name, Path(path)) for name, path in paths_of(request.config))
+    key = () if request.key is None else (Source("the key", request.key),)
+    return (Source("the data set", request.data), *named, *key)
 
 
 def check_output(out: Path, sources: Sequence[Source] = ()) -> None:

@@ -210,7 +210,8 @@ def read_data_for(ctx: BuildContext, brought: Brought) -> DatasetIndex:
         index = index_data(ctx)
         if former is not None:
             _refuse_trained_on(former, index)
-    index = in_order(index, brought.labels)
+    if brought.labels is not None:
+        index = index.with_order(brought.labels)
     check_data(ctx, index)
     return index
 
@@ -234,7 +235,7 @@ def import_network(ctx: BuildContext, brought: Brought, index: DatasetIndex) -> 
             {
                 "brought": brought.key(),
                 "labels": index.labels,
-                "images": [[r.pixels_sha256, r.label, r.split] for r in index.images if r.split != "train"],
+                "images": index.identity("val", "test"),
                 "input": ctx.config.input,
                 "frame": sorted({(r.height, r.width) for r in index.images}),
                 "known": brought.former is not None,
@@ -296,7 +297,7 @@ def _mistakes(
         (lambda image: run(np.ascontiguousarray(image[:, ::-1]))) if is_bgr else run,
         network_images([ctx.root / record.path for record in records], link.input),
         np.array([record.label for record in records]),
-        Description(mean=link.input.mean, std=link.input.std, is_bgr=is_bgr),
+        Description(mean=link.input.network.mean, std=link.input.network.std, is_bgr=is_bgr),
         link.labels,
         ctx.progress,
         takes_bytes=brought.takes_bytes,
@@ -320,40 +321,15 @@ class Doubts:
 def choose_witnesses(index: DatasetIndex, seed: int) -> list[ImageRecord]:
     """Return up to ``MOST_WITNESSES`` images, none of the test split: validation images first, then training images."""
     found: list[ImageRecord] = []
-    for split in ("val", "train"):
-        records = [record for record in index.images if record.split == split]
+    for records in (index.split("val"), index.split("train")):
         order = np.random.default_rng(seed).permutation(len(records))
         found += [records[at] for at in order]
     return found[:MOST_WITNESSES]
 
 
-def in_order(index: DatasetIndex, labels: tuple[str, ...] | None) -> DatasetIndex:
-    """Return an index with its classes in the order of a network's outputs.
-
-    Raises:
-        ConfigError: They are not the same classes.
-    """
-    if labels is None or labels == index.labels:
-        return index
-    missing, unknown = sorted(set(index.labels) - set(labels)), sorted(set(labels) - set(index.labels))
-    if missing or unknown:
-        parts = [
-            *([f"the data set's {', '.join(missing)} is not among the network's"] if missing else []),
-            *([f"the network's {', '.join(unknown)} is not in the data set"] if unknown else []),
-        ]
-        raise ConfigError(
-            f"labels: {'; '.join(parts)}; expected the same {len(index.labels)} classes ({', '.join(index.labels)}), in the "
-            "order of the network's outputs",
-            code="E_CONFIG_CLASSES",
-        )
-    place = {label: labels.index(label) for label in index.labels}
-    images = tuple(replace(record, label=place[index.labels[record.label]]) for record in index.images)
-    return replace(index, labels=labels, images=images)
-
-
 def _refuse_trained_on(former: DatasetIndex, index: DatasetIndex) -> None:
-    trained = {record.pixels_sha256 for record in former.images if record.split != "test"}
-    held_out = [record for record in index.images if record.split == "test"]
+    trained = {record.pixels_sha256 for record in former.split("train", "val")}
+    held_out = index.split("test")
     seen = [record for record in held_out if record.pixels_sha256 in trained]
     if seen:
         raise DataError(
@@ -401,7 +377,7 @@ def read_calibration(
         progress.note(f"{told}; they are left out")
     for note in found.notes:
         progress.note(f"calibration: {note.text}")
-    held_out = {record.pixels_sha256: record for record in index.images if record.split != "train"}
+    held_out = {record.pixels_sha256: record for record in index.split("val", "test")}
     for image in found.images:
         twin = held_out.get(image.pixels_sha256)
         if twin is not None:
@@ -411,17 +387,7 @@ def read_calibration(
                 code="E_DATA_CALIBRATION_SPLIT",
             )
     images: Sequence[ImageRecord] = [
-        ImageRecord(
-            path=image.listed.path,
-            label=index.labels.index(image.listed.label),
-            group=image.pixels_sha256,
-            split="train",
-            share=None,
-            sha256=image.sha256,
-            pixels_sha256=image.pixels_sha256,
-            width=image.width,
-            height=image.height,
-        )
+        image.record(label=index.labels.index(image.listed.label), group=image.pixels_sha256, split="train")
         for image in {image.pixels_sha256: image for image in found.images}.values()
     ]
     fewest = min(FEWEST_CALIBRATION, config.quantize.images)

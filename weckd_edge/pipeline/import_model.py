@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import (
     SCHEMA_VERSION,
     ChainRecord,
+    Colour,
     DatasetIndex,
     ExportedModel,
-    InputContract,
+    InputSpec,
     Link,
     Manifest,
+    NetworkInput,
     Rate,
     Split,
 )
@@ -120,28 +122,18 @@ class Brought(Protocol):
     def predict(self, adopted: Link, source: Path, images: SplitFrames) -> Probabilities:
         """Return what it predicts of images ``[N, classes]``, without anything that compiling does."""
 
-    def recorded_as(self, weights_sha256: str, contract: InputContract) -> ModelRun:
+    def recorded_as(self, weights_sha256: str, spec: InputSpec) -> ModelRun:
         """Return under what its predictions are recorded."""
 
     def run(self, adopted: Link, source: Path) -> Run:
         """Return what it predicts of one normalised image ``[1, 3, S, S]``, red first: probabilities ``[classes]``."""
 
 
-def _contract(
-    index: DatasetIndex, config: BuildConfig, size: int, mean: tuple[float, ...], std: tuple[float, ...]
-) -> InputContract:
-    from weckd_edge.train.distill.chain import frame_size
+def _input_spec(index: DatasetIndex, config: BuildConfig, size: int, mean: Colour, std: Colour) -> InputSpec:
+    from weckd_edge.train.distill.chain import frame_spec
 
-    height, width = frame_size(index, config.input)
-    return InputContract(
-        frame_height=height,
-        frame_width=width,
-        crop=config.input.crop,
-        input_size=size,
-        mean=(mean[0], mean[1], mean[2]),
-        std=(std[0], std[1], std[2]),
-        resize=config.input.resize or "bilinear",
-    )
+    frame = frame_spec(index, config.input, resize="bilinear")
+    return InputSpec(frame=frame, network=NetworkInput(size=size, mean=mean, std=std))
 
 
 def _rates(
@@ -152,7 +144,7 @@ def _rates(
 
     rates = []
     for split in SPLITS:
-        images = decode_split(ctx.workspace, index, split, ctx.root, model.input, ctx.progress)
+        images = decode_split(ctx.workspace, index, split, ctx.root, model.input.frame, ctx.progress)
         rates.append(accuracy(predict_once(ctx.workspace, model, images, partial(predict, images)), images.records))
     return rates[0], rates[1]
 
@@ -196,17 +188,17 @@ class BroughtOnnx:
 
         found = self.network
         form = found.form
-        contract = _contract(index, ctx.config, form.side, form.mean, form.std)
-        val = decode_split(ctx.workspace, index, "val", ctx.root, contract, ctx.progress)
-        samples = [network_pixels(val.frame(row), contract) for row in range(min(SAMPLES, len(val)))]
+        spec = _input_spec(index, ctx.config, form.side, form.mean, form.std)
+        val = decode_split(ctx.workspace, index, "val", ctx.root, spec.frame, ctx.progress)
+        samples = [network_pixels(val.frame(row), spec) for row in range(min(SAMPLES, len(val)))]
         made = adopt_network(found, samples, index.labels, folder)
-        model = self.recorded_as(made.onnx.sha256, contract)
-        rates = _rates(ctx, index, model, partial(_predict_onnx, folder / made.onnx.path, contract))
+        model = self.recorded_as(made.onnx.sha256, spec)
+        rates = _rates(ctx, index, model, partial(_predict_onnx, folder / made.onnx.path, spec))
         link = Link(
             name="brought",
             model=found.name,
             options={},
-            input=contract,
+            input=spec,
             labels=index.labels,
             parameters=made.parameters,
             macs=made.macs,
@@ -234,10 +226,10 @@ class BroughtOnnx:
     def predict(self, adopted: Link, source: Path, images: SplitFrames) -> Probabilities:
         return _predict_onnx(source / adopted.weights.path, adopted.input, images)
 
-    def recorded_as(self, weights_sha256: str, contract: InputContract) -> ModelRun:
+    def recorded_as(self, weights_sha256: str, spec: InputSpec) -> ModelRun:
         return ModelRun(
             digest=weights_sha256,
-            input=contract,
+            input=spec,
             runtime=("onnxruntime", "as written", "pixels made outside the graph"),
             modules=("weckd_edge.devices.runtime.backends.onnxruntime_backend", "weckd_edge.train.distill.evaluate"),
         )
@@ -248,20 +240,20 @@ class BroughtOnnx:
         return open_runner("onnxruntime", source / adopted.weights.path).run  # type: ignore[return-value]  # takes float32
 
 
-def _onnx_predictor(network: Path, contract: InputContract) -> Predictor:
+def _onnx_predictor(network: Path, spec: InputSpec) -> Predictor:
     from weckd_edge.devices.runtime.backends.table import open_runner
     from weckd_edge.train.distill.evaluate import network_pixels
 
     runner = open_runner("onnxruntime", network, reference=True)
 
     def answer(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return runner.run(network_pixels(frame, contract))  # type: ignore[arg-type]  # this graph takes float32
+        return runner.run(network_pixels(frame, spec))  # type: ignore[arg-type]  # this graph takes float32
 
     return answer
 
 
-def _predict_onnx(network: Path, contract: InputContract, images: SplitFrames) -> Probabilities:
-    answer = _onnx_predictor(network, contract)
+def _predict_onnx(network: Path, spec: InputSpec, images: SplitFrames) -> Probabilities:
+    answer = _onnx_predictor(network, spec)
     return np.stack([answer(frame) for frame in images])
 
 
@@ -292,10 +284,10 @@ class _TorchNetwork:
 
         return predict(load_link(adopted, source), adopted.input, images)
 
-    def recorded_as(self, weights_sha256: str, contract: InputContract) -> ModelRun:
+    def recorded_as(self, weights_sha256: str, spec: InputSpec) -> ModelRun:
         from weckd_edge.train.distill.evaluate import as_trained
 
-        return as_trained(weights_sha256, contract)
+        return as_trained(weights_sha256, spec)
 
     def run(self, adopted: Link, source: Path) -> Run:
         from weckd_edge.train.distill.evaluate import network_predictor
@@ -339,10 +331,10 @@ class BroughtCheckpoint(_TorchNetwork):
                 f"{len(index.labels)} labels; train it on these classes, or give the data set of its own",
                 code="E_MODEL_CLASSES",
             )
-        contract = _contract(index, ctx.config, self.input_size, made.mean, made.std)
-        model = self.recorded_as(sha256_bytes(weights_of(made.student)), contract)
-        rates = _rates(ctx, index, model, partial(predict, made.student, contract))
-        link = write_link(made, contract, index.labels, rates[0], rates[1], folder)
+        spec = _input_spec(index, ctx.config, self.input_size, made.mean, made.std)
+        model = self.recorded_as(sha256_bytes(weights_of(made.student)), spec)
+        rates = _rates(ctx, index, model, partial(predict, made.student, spec))
+        link = write_link(made, spec, index.labels, rates[0], rates[1], folder)
         numbers = [", ".join(f"{value:g}" for value in values) for values in (made.mean, made.std)]
         said = (
             f"Checkpoint {self.file.name} of timm's {made.architecture}: every tensor fits.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import ChainRecord, DatasetIndex, ExportedModel, InputContract, Link, Recalibration, Selection
+from weckd_edge.artifacts import ChainRecord, DatasetIndex, ExportedModel, InputSpec, Link, Recalibration, Selection
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.stored_predictions import Probabilities
@@ -119,7 +119,7 @@ class Student:
         return self.network.name
 
     @property
-    def input(self) -> InputContract:
+    def input(self) -> InputSpec:
         """The frame and what the graph makes of it."""
         return self.exported.artifact.input
 

@@ -62,7 +62,7 @@ class Runner(Protocol):
     Attributes:
         name: The backend: ``openvino``, ``onnxruntime`` or ``tensorrt``.
         version: Of the library that runs it.
-        input_shape: ``(1, frame_height, frame_width, 3)``.
+        input_shape: ``(1, height, width, 3)``.
     """
 
     name: str

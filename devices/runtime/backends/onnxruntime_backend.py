@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.runtime.backends.base import (
     Frame,
@@ -77,7 +77,7 @@ def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, refe
         source = model.graph if isinstance(model, ModelBytes) else str(model)
         session = ort.InferenceSession(source, sess_options=options, providers=["CPUExecutionProvider"])
     except Exception as err:  # ONNX Runtime's errors share no base class but Exception
-        first = str(err).strip().splitlines()[0][:200]
+        first = first_line(err)
         raise ModelError(
             f"{model}: ONNX Runtime {ort.__version__} refuses it ({first})", code="E_MODEL_BACKEND_LOAD"
         ) from err

@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.bundle.manifest_rules import SETTINGS
-from weckd_edge.core.errors import ModelError, did_you_mean
+from weckd_edge.core.errors import ModelError, did_you_mean, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.runtime.backends.base import ModelBytes, ModelSource, Probabilities, check_tensor, require_model
 from weckd_edge.devices.runtime.backends.openvino_pairs import gather_pairs
 
 NAME = "openvino"
 _SUFFIXES = (".xml", ".onnx")
+_WHERE_IT_WAS = ("Exception from", "Check '")
+"""How lines of OpenVINO's errors begin that name a place in its own source."""
 
 
 PRECISION_SETTINGS = SETTINGS[NAME]
@@ -68,7 +70,8 @@ class OpenVINORunner:
             self._request = ov.Core().compile_model(model, "CPU", config).create_infer_request()
         except RuntimeError as err:
             raise ModelError(
-                f"{where}: OpenVINO {self.version} cannot compile it ({_first_line(err)})", code="E_MODEL_BACKEND_BUILD"
+                f"{where}: OpenVINO {self.version} cannot compile it ({first_line(err, skip=_WHERE_IT_WAS)})",
+                code="E_MODEL_BACKEND_BUILD",
             ) from err
 
     def run(self, frame: NDArray[Any]) -> Probabilities:
@@ -127,7 +130,9 @@ def _read(ov: Any, model: ModelSource) -> Any:
     try:
         return read_model(ov, model)
     except RuntimeError as err:
-        raise ModelError(f"{model}: OpenVINO cannot read it ({_first_line(err)})", code="E_MODEL_BACKEND_LOAD") from err
+        raise ModelError(
+            f"{model}: OpenVINO cannot read it ({first_line(err, skip=_WHERE_IT_WAS)})", code="E_MODEL_BACKEND_LOAD"
+        ) from err
 
 
 def read_model(ov: Any, model: ModelSource) -> Any:
@@ -141,9 +146,3 @@ def read_model(ov: Any, model: ModelSource) -> Any:
     if model.suffix == ".onnx":
         gather_pairs(ov, read)
     return read
-
-
-def _first_line(err: Exception) -> str:
-    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
-    useful = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
-    return (useful or lines or [type(err).__name__])[0][:200]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.core.errors import DeviceError, ModelError
+from weckd_edge.core.errors import DeviceError, ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import Progress, SilentProgress
 from weckd_edge.core.store import write_atomic
@@ -51,7 +51,7 @@ def make_log(trt: Any, listen: Callable[[str], None] | None = None) -> Any:
         def log(self, severity: Any, msg: str) -> None:
             name = severity.name
             if name in ("INTERNAL_ERROR", "ERROR"):
-                self.last_error = msg.strip().splitlines()[0] if msg.strip() else self.last_error
+                self.last_error = first_line(msg) or self.last_error
                 logger.error("%s", msg)
             elif listen is not None:
                 listen(msg)

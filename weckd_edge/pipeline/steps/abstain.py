@@ -17,9 +17,10 @@ from weckd_edge.artifacts import (
     CoveragePoint,
     DatasetIndex,
     FarKind,
+    FrameSpec,
     Gate,
     GuardRecord,
-    InputContract,
+    OperatingPoint,
     Prediction,
     ThresholdRecord,
     Verification,
@@ -63,7 +64,7 @@ def abstain(
                 frames=frames,
                 labels=index.labels,
                 synthetic=index.synthetic,
-                contract=student.input,
+                spec=student.input.frame,
                 config=ctx.config,
                 validation=None if ctx.config.abstain.risk is None else predict_validation(ctx, student, frames.val),
                 predictions=verification.artifact.predictions,
@@ -80,7 +81,7 @@ def abstain(
                 "verification": verification.artifact,
                 "others": ctx.config.guard.other_frames,
                 "refuse": ctx.config.guard.refuse_labels,
-                "abstain": [ctx.config.abstain, ctx.config.abstain_below],
+                "abstain": ctx.config.abstain,
                 "seed": ctx.config.seed,
             },
             "weckd_edge.pipeline.steps.abstain",
@@ -115,7 +116,7 @@ class AbstentionInputs:
         frames: The held-out images.
         labels: Class names.
         synthetic: Whether the data set was drawn.
-        contract: Of the frames.
+        spec: Of the frames.
         config: The build's.
         validation: What ships predicts of the validation images, ``[N, classes]``; None where no threshold is sought.
         predictions: Of the test images, as shipped.
@@ -125,20 +126,26 @@ class AbstentionInputs:
     frames: HeldOutFrames
     labels: tuple[str, ...]
     synthetic: bool
-    contract: InputContract
+    spec: FrameSpec
     config: BuildConfig
     validation: NDArray[Any] | None
     predictions: tuple[Prediction, ...]
     answer: Answer
 
 
+def operating_point(config: BuildConfig) -> OperatingPoint:
+    """Return how the settings say that a decision is made."""
+    return OperatingPoint(abstain_below=config.abstain.threshold, refuse_labels=config.guard.refuse_labels)
+
+
 def judge_abstention(inputs: AbstentionInputs, record: GuardRecord, progress: Progress) -> Abstention:
     """Seek the threshold on validation images, and say on test images and on frames of other kinds what all gates do."""
-    guard = OpenGuard(record.guard, inputs.contract) if record.guard is not None else None
-    labels, refused_labels = inputs.labels, inputs.config.guard.refuse_labels
+    guard = OpenGuard(record.guard, inputs.spec) if record.guard is not None else None
+    labels, point = inputs.labels, operating_point(inputs.config)
     with progress.task("abstention", 3) as task:
         threshold = _threshold(inputs, guard)
-        below = inputs.config.abstain_below if threshold is None else threshold.chosen or 0.0
+        if threshold is not None:
+            point = replace(point, abstain_below=threshold.chosen or 0.0)
         task.advance()
         sights = [guard.judge(frame) if guard is not None else None for frame in inputs.frames.test]
         task.advance()
@@ -147,7 +154,8 @@ def judge_abstention(inputs: AbstentionInputs, record: GuardRecord, progress: Pr
         confidence, likeliest = probabilities.max(axis=1), probabilities.argmax(axis=1)
         wrong = likeliest != np.array([p.label for p in inputs.predictions])
         passed = np.array([sight is None or sight.code is None for sight in sights])
-        answered = passed & (confidence >= below) & np.array([labels[k] not in refused_labels for k in likeliest])
+        answered = passed & (confidence >= point.abstain_below)
+        answered &= np.array([labels[k] not in point.refuse_labels for k in likeliest])
         kept = [group for group, is_answered in zip(groups, answered, strict=True) if is_answered]
         _, member = np.unique(np.asarray(groups), return_inverse=True)
         losses = group_losses(answered, wrong, member, int(member.max()) + 1)
@@ -157,8 +165,7 @@ def judge_abstention(inputs: AbstentionInputs, record: GuardRecord, progress: Pr
     return Abstention(
         guard=replace(record, guard=None),
         threshold=threshold,
-        abstain_below=below,
-        refuse_labels=refused_labels,
+        operating_point=point,
         refused_test=rate_by_group(~passed, groups) if guard is not None else None,
         refused_for=dict(Counter(s.code for s in sights if s is not None and s.code is not None)),
         answered=rate_by_group(answered, groups),
@@ -186,18 +193,8 @@ def _threshold(inputs: AbstentionInputs, guard: OpenGuard | None) -> ThresholdRe
         wrong.append(best != record.label)
         groups.append(record.group)
     total = len(set(images.groups))
-    found = find_threshold(
-        np.array(confidence), np.array(wrong, bool), groups, risk=config.risk, level=1 - config.confidence, all_groups=total
-    )
-    return ThresholdRecord(
-        risk=config.risk,
-        confidence=config.confidence,
-        chosen=found.value,
-        val_groups=total,
-        answered_groups=found.groups,
-        val_risk=found.risk,
-        p_value=found.p_value,
-        more_groups=found.more_groups,
+    return find_threshold(
+        np.array(confidence), np.array(wrong, bool), groups, risk=config.risk, certainty=config.confidence, all_groups=total
     )
 
 
@@ -239,7 +236,7 @@ def _kinds(
     in_order = sorted(range(len(images)), key=lambda row: images.records[row].path)
     real = [frame[0] for frame in images.take(in_order[every_nth(len(images))])]
     kinds = far_frames(
-        inputs.contract,
+        inputs.spec,
         real,
         seed=inputs.config.seed,
         phantoms=not inputs.synthetic,

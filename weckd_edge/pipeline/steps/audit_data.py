@@ -53,7 +53,7 @@ def audit_data(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, 
             config,
             ctx.progress,
             shipped=Shipped(
-                answer=network.predictor(), contract=link.input, images=images, predictions=network.predict(images)
+                answer=network.predictor(), input=link.input, images=images, predictions=network.predict(images)
             ),
         ),
     ).artifact

@@ -48,7 +48,7 @@ def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) 
             onnx,
             ctx.profile,
             folder,
-            calibration_frames(calibration.root, frames, student.input),
+            calibration_frames(calibration.root, frames, student.input.frame),
             precision=chosen.precision,
         ),
     )

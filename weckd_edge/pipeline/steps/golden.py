@@ -37,7 +37,7 @@ def choose_golden(ctx: BuildContext, student: Student, images: SplitFrames) -> S
                 "others": [other.name for other in others],
                 "frames": ctx.config.selftest.frames,
                 "input": student.input,
-                "images": [[r.sha256, r.pixels_sha256, r.label] for r in images.records],
+                "images": [r.identity(files=True) for r in images.records],
             },
             "weckd_edge.compile.verify.golden",
             "weckd_edge.pipeline.steps.predict",

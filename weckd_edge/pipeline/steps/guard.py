@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import DatasetIndex, GuardRecord, ImageRecord, InputContract, crop_box
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, GuardRecord, ImageRecord, crop_box
 from weckd_edge.config import GuardConfig
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
@@ -30,29 +30,28 @@ MOST_FRAMES = 4000
 """Training and validation images that a guard is fitted on at most, each."""
 
 
-def guard(ctx: BuildContext, contract: InputContract, index: DatasetIndex, images: SplitFrames) -> Stage[GuardRecord]:
+def guard(ctx: BuildContext, spec: FrameSpec, index: DatasetIndex, images: SplitFrames) -> Stage[GuardRecord]:
     """Return the frame guard: one for all links, as it looks at the frame alone.
 
     Args:
         ctx: The build.
-        contract: Of any link; what is done with the frame behind the guard does not count.
+        spec: Of the frames.
         index: The data set.
         images: Its validation images.
 
     Raises:
         DataError: A training image cannot be read.
     """
-    contract = replace(contract, input_size=1, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     config = replace(ctx.config.guard, other_frames=())
-    seen = [[r.pixels_sha256, r.split, r.group] for r in index.images if r.split != "test"]
+    seen = index.identity("train", "val")
     return ctx.step(
         "guard",
         GuardRecord,
         key_of(
-            {"input": contract, "guard": config, "images": seen, "seed": ctx.config.seed},
+            {"frame": spec, "guard": config, "images": seen, "seed": ctx.config.seed},
             "weckd_edge.pipeline.steps.guard",
         ),
-        lambda _: make_guard(index.images, ctx.root, images, contract, config, seed=ctx.config.seed, progress=ctx.progress),
+        lambda _: make_guard(index.images, ctx.root, images, spec, config, seed=ctx.config.seed, progress=ctx.progress),
     )
 
 
@@ -60,7 +59,7 @@ def make_guard(
     records: Sequence[ImageRecord],
     root: Path,
     images: SplitFrames,
-    contract: InputContract,
+    spec: FrameSpec,
     config: GuardConfig,
     *,
     seed: int,
@@ -72,7 +71,7 @@ def make_guard(
         records: Images of the data set, of which those for training are decoded; labels are not used.
         root: Its folder.
         images: The validation images.
-        contract: Of the frames.
+        spec: Of the frames.
         config: What is asked.
         seed: Of the choice among more than ``MOST_FRAMES`` images.
         progress: Where to show it.
@@ -83,7 +82,7 @@ def make_guard(
     record = GuardRecord(guard=None, frames=0, groups=0, asked=config.refused, promised=0.0, note="")
     if not config.use:
         return replace(record, note="no guard was asked for")
-    _, _, height, width = crop_box(contract)
+    _, _, height, width = crop_box(spec)
     if min(height, width) < LEAST_SIDE:
         return replace(record, note=f"no guard: the frame is smaller than {LEAST_SIDE} pixels")
     train = _some([record for record in records if record.split == "train"], seed)
@@ -91,8 +90,8 @@ def make_guard(
     val = [images.records[row] for row in rows]
     with progress.task("guard", len(train) + len(val)) as task:
         looks = [
-            _looks(train, (frame_from_file(root / record.path, contract) for record in train), contract, task.advance),
-            _looks(val, (images.frame(row) for row in rows), contract, task.advance),
+            _looks(train, (frame_from_file(root / record.path, spec) for record in train), spec, task.advance),
+            _looks(val, (images.frame(row) for row in rows), spec, task.advance),
         ]
     found = fit_guard(looks[0], looks[1], config)
     if found is None:
@@ -120,11 +119,11 @@ def _some(items: Sequence[T], seed: int) -> list[T]:
 def _looks(
     records: Sequence[ImageRecord],
     frames: Iterable[NDArray[np.uint8]],
-    contract: InputContract,
+    spec: FrameSpec,
     advance: Callable[[], None],
 ) -> Looks:
     found = []
     for frame in frames:
-        found.append(look_at(frame, contract))
+        found.append(look_at(frame, spec))
         advance()
     return looks_of(found, [record.group for record in records])

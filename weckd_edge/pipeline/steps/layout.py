@@ -15,7 +15,6 @@ from weckd_edge.artifacts import (
     FrameGuard,
     GoldenFrames,
     Manifest,
-    OperatingPoint,
     Selection,
 )
 from weckd_edge.core.fingerprint import versions
@@ -23,6 +22,7 @@ from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import sha256_bytes
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.output_paths import bundle_name
+from weckd_edge.pipeline.steps.abstain import operating_point
 
 T = TypeVar("T")
 
@@ -134,10 +134,7 @@ def draft_manifest(
         input_name=exported.input_name,
         network_input_name=exported.network_input_name,
         output_name=exported.output_name,
-        operating_point=OperatingPoint(
-            abstain_below=abstention.abstain_below if abstention else ctx.config.abstain_below,
-            refuse_labels=ctx.config.guard.refuse_labels,
-        ),
+        operating_point=abstention.operating_point if abstention else operating_point(ctx.config),
         models=layout.models,
         onnx=layout.onnx,
         # int8 without a quantized graph stands in NNCF's IR alone.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from weckd_edge.artifacts import DatasetIndex, InputContract
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, InputSpec
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.backends.table import find_backend
 from weckd_edge.devices.runtime.stored_predictions import ModelRun, Probabilities, find_predictions, predict_once
@@ -32,19 +32,19 @@ class HeldOutFrames:
     test: SplitFrames
 
 
-def decode(ctx: BuildContext, index: DatasetIndex, contract: InputContract) -> HeldOutFrames:
+def decode(ctx: BuildContext, index: DatasetIndex, spec: FrameSpec) -> HeldOutFrames:
     """Return the held-out images as camera frames.
 
     Raises:
         DataError: One cannot be read.
     """
-    val, test = (decode_split(ctx.workspace, index, split, ctx.root, contract, ctx.progress) for split in ("val", "test"))
+    val, test = (decode_split(ctx.workspace, index, split, ctx.root, spec, ctx.progress) for split in ("val", "test"))
     return HeldOutFrames(val=val, test=test)
 
 
 def predict(
     ctx: BuildContext,
-    contract: InputContract,
+    spec: InputSpec,
     candidate: Candidate,
     images: SplitFrames,
     *,
@@ -54,7 +54,7 @@ def predict(
 
     Args:
         ctx: The build.
-        contract: What goes into the model.
+        spec: What goes into the model.
         candidate: The implementation.
         images: The images.
         whole: A split that they are a part of: where its predictions are recorded, theirs are taken from there.
@@ -66,7 +66,7 @@ def predict(
 
     model = ModelRun(
         digest=candidate.digest(),
-        input=contract,
+        input=spec,
         runtime=(candidate.backend, *(["as written"] if candidate.reference else [])),
         modules=("weckd_edge.compile.verify.implementations", find_backend(candidate.backend).module),
     )

@@ -41,13 +41,13 @@ def check_data(ctx: BuildContext, index: DatasetIndex) -> None:
         WeckdError: Slices, bands, prevalences, refused labels, masks, boxes or the source column are amiss, or frames are of
             a size that no device takes.
     """
-    from weckd_edge.train.distill.chain import frame_size
+    from weckd_edge.train.distill.chain import frame_spec
 
-    height, width = frame_size(index, ctx.config.input)
-    if not (min(height, width) >= LEAST_SIDE and max(height, width) <= MOST_SIDE):
+    frame = frame_spec(index, ctx.config.input)
+    if not (min(frame.height, frame.width) >= LEAST_SIDE and max(frame.height, frame.width) <= MOST_SIDE):
         raise ConfigError(
-            f"the commonest size of the images is {width} by {height} pixels, but a device takes {LEAST_SIDE} to "
-            f"{MOST_SIDE} a side; name the camera's in the config: [input] frame = [HEIGHT, WIDTH]",
+            f"the commonest size of the images is {frame.width} by {frame.height} pixels, but a device takes "
+            f"{LEAST_SIDE} to {MOST_SIDE} a side; name the camera's in the config: [input] frame = [HEIGHT, WIDTH]",
             code="E_CONFIG_RANGE",
         )
     check_report(ctx.config.report, index)

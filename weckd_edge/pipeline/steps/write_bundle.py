@@ -10,7 +10,7 @@ from pathlib import Path
 from weckd_edge.artifacts import BuildRecord, Prediction
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
-from weckd_edge.config import BuildConfig
+from weckd_edge.config import without_folders
 from weckd_edge.core.sampling import in_turn
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import atomic_folder, write_atomic
@@ -73,25 +73,6 @@ def write_bundle(ctx: BuildContext, contents: BundleContents, images: ReportImag
 def record_build(ctx: BuildContext, data_name: str) -> BuildRecord:
     """Return how the bundle was built, with the times of the steps so far."""
     return BuildRecord(config=to_json(without_folders(ctx.config)), stages=ctx.times.taken, data_name=data_name)
-
-
-def without_folders(config: BuildConfig) -> BuildConfig:
-    """Return settings in which every path is the name of a file or folder alone.
-
-    A path of this machine has no place in a bundle; the digests of weights are in the chain's record.
-    """
-
-    def name(path: str | None) -> str | None:
-        return Path(path).name if path else None
-
-    return replace(
-        config,
-        link=tuple(replace(link, weights=name(link.weights)) for link in config.link),
-        data=replace(config.data, unlabelled=name(config.data.unlabelled)),
-        ship=replace(config.ship, measurements=name(config.ship.measurements)),
-        probes=replace(config.probes, masks=name(config.probes.masks)),
-        guard=replace(config.guard, other_frames=tuple(Path(folder).name for folder in config.guard.other_frames)),
-    )
 
 
 def _write_file(path: Path, source: Path | bytes) -> None:

@@ -52,8 +52,8 @@ def kind_rows(found: Abstention) -> list[KindRow]:
 def sentences(found: Abstention) -> list[str]:
     """Say what is refused, how sure an answer must be, and what that is worth on the test images."""
     told = [_guard(found)]
-    if found.refuse_labels:
-        told.append(f"No answer are: {', '.join(found.refuse_labels)}.")
+    if found.operating_point.refuse_labels:
+        told.append(f"No answer are: {', '.join(found.operating_point.refuse_labels)}.")
     told += _threshold(found)
     answered = f"Of the test images {found.answered.value:.1%} are answered"
     if found.wrong is None:
@@ -77,7 +77,8 @@ def _guard(found: Abstention) -> str:
 def _threshold(found: Abstention) -> list[str]:
     sought = found.threshold
     if sought is None:
-        return [f"No decision is made under a probability of {found.abstain_below:g}."] if found.abstain_below else []
+        below = found.operating_point.abstain_below
+        return [f"No decision is made under a probability of {below:g}."] if below else []
     asked = f"at most {sought.risk:.1%} of the answered groups wrong, with {sought.confidence:.0%} confidence"
     if sought.chosen is not None:
         got = f"; of the test groups {found.group_risk:.1%} are" if found.group_risk is not None else ""

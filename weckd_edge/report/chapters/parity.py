@@ -82,13 +82,14 @@ def calibration_rows(check: CalibrationCheck) -> list[CalibrationRow]:
 
 def calibration_sentence(check: CalibrationCheck) -> str:
     """Say which temperature ships, where it comes from, and what it did to likelihoods on validation."""
-    if check.temperature == 1:
-        return f"No temperature was put into the graph: {check.note}."
-    how = "less sure" if check.temperature > 1 else "surer"
+    found = check.recalibration
+    if found.temperature == 1:
+        return f"No temperature was put into the graph: {found.note}."
+    how = "less sure" if found.temperature > 1 else "surer"
     return (
-        f"Logits are divided by {significant(check.temperature)} inside the graph, which makes answers {how} and changes no "
-        f"decision; {check.note}. {check.answered_by} answered them; on them the negative log likelihood went from "
-        f"{significant(check.val_nll_before)} to {significant(check.val_nll_after)}."
+        f"Logits are divided by {significant(found.temperature)} inside the graph, which makes answers {how} and changes no "
+        f"decision; {found.note}. {found.answered_by} answered them; on them the negative log likelihood went from "
+        f"{significant(found.val_nll_before)} to {significant(found.val_nll_after)}."
     )
 
 

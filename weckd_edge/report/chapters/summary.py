@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from weckd_edge.artifacts import Manifest, Measurement, Performance, Verification
 from weckd_edge.bundle.verdict import Verdict, verdict
-from weckd_edge.core.words import NBSP, plural
+from weckd_edge.core.words import NBSP, plural, with_plain_spaces
 from weckd_edge.report.chapters import abstention, verdicts
 from weckd_edge.report.chapters.audit_warnings import warnings
 from weckd_edge.report.chapters.metrics import flips_sentence, worst_slice
@@ -79,7 +79,7 @@ def terminal_lines(summary: Summary) -> tuple[str, ...]:
     """Return what a terminal shows of a summary, with plain spaces."""
     told = [f"{summary.verdict.title}. {summary.verdict.detail}", *(f"  {bar}" for bar in summary.bars)]
     told += [f"{number.name}: {number.value} ({number.about})" for number in summary.numbers]
-    return tuple(line.replace(NBSP, " ") for line in (*told, *summary.lines))
+    return tuple(with_plain_spaces(line) for line in (*told, *summary.lines))
 
 
 def _accuracy(verification: Verification) -> Number:

@@ -10,7 +10,7 @@ from weckd_edge.artifacts import (
     ChainRecord,
     DatasetIndex,
     Gate,
-    InputContract,
+    InputSpec,
     Link,
     LinkLatency,
     Manifest,
@@ -231,12 +231,12 @@ def loaded_bytes(manifest: Manifest) -> int:
     return manifest.onnx.bytes
 
 
-def frame_text(contract: InputContract) -> str:
+def frame_text(spec: InputSpec) -> str:
     """Describe the frame a caller hands over."""
-    crop = "cropped to its centred square" if contract.crop == "center" else "stretched whole"
+    crop = "cropped to its centred square" if spec.frame.crop == "center" else "stretched whole"
     return (
-        f"uint8 RGB, {contract.frame_width} x {contract.frame_height} pixels, {crop} and resized to "
-        f"{contract.input_size} x {contract.input_size} ({contract.resize}) inside the graph"
+        f"uint8 RGB, {spec.frame.width} x {spec.frame.height} pixels, {crop} and resized to "
+        f"{spec.network.size} x {spec.network.size} ({spec.frame.resize}) inside the graph"
     )
 
 

@@ -12,7 +12,7 @@ from weckd_edge.report.diff.bundle_pair import Data, Side
 Facts = dict[str, str]
 Reader = Callable[[Side], Facts | None]
 
-_THRESHOLDS = ("gates", "guard", "abstain", "abstain_below")
+_THRESHOLDS = ("gates", "guard", "abstain")
 """Tables of the configuration that belong to the thresholds."""
 _LINK = ("model", "options", "parameters", "macs", "labels_used", "images_used")
 
@@ -62,7 +62,7 @@ def _chain(side: Side) -> Facts | None:
     for link in links:
         name = link.get("name")
         facts |= {f"{name}.{key}": str(link[key]) for key in _LINK if key in link}
-        facts |= {f"{name}.input_size": str(_at(link, "input", "input_size"))}
+        facts |= {f"{name}.input_size": str(_at(link, "input", "network", "size"))}
         facts |= {f"{name}.weights.sha256": str(_at(link, "weights", "sha256"))}
     return facts
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import DatasetIndex, Prediction, ResultChange
+from weckd_edge.artifacts import DatasetIndex, Labels, Prediction, ResultChange
 from weckd_edge.metrics import compare_answers
 from weckd_edge.metrics.counts import Answers, Bools, group_numbers
 from weckd_edge.report.diff.bundle_pair import Side
@@ -46,10 +46,10 @@ def compare_results(old: Side, new: Side) -> tuple[ResultChange | None, str]:
     pairs, relabelled, foreign = [], 0, 0
     for key in common:
         was, now = before[key], after[key]
-        label = new.dataset.labels[now.label]
-        if label not in known or old.dataset.labels[was.label] not in known:
+        label = new.dataset.labels.name(now.label)
+        if label not in known or old.dataset.labels.name(was.label) not in known:
             foreign += 1
-        elif old.dataset.labels[was.label] != label:
+        elif old.dataset.labels.name(was.label) != label:
             relabelled += 1
         else:
             joint = groups.of_new(now.group)
@@ -91,23 +91,23 @@ def _tested(index: DatasetIndex, predictions: Sequence[Prediction]) -> dict[str,
     return found
 
 
-def _labels(old: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
-    return (*new, *(label for label in old if label not in new))
+def _labels(old: Labels, new: Labels) -> Labels:
+    return Labels((*new, *(label for label in old if label not in new)))
 
 
-def _answers(pairs: Sequence[_Pair], given: Sequence[Prediction], own: Sequence[str], labels: Sequence[str]) -> Answers:
+def _answers(pairs: Sequence[_Pair], given: Sequence[Prediction], own: Labels, labels: Labels) -> Answers:
     """Put answers into the order of all labels; one that a bundle does not know gets the probability 0."""
     probabilities: Floats = np.zeros((len(pairs), len(labels)))
-    probabilities[:, [labels.index(label) for label in own]] = [prediction.compiled for prediction in given]
-    truth = np.array([labels.index(pair.label) for pair in pairs], dtype=np.intp)
+    probabilities[:, labels.indices(own)] = [prediction.compiled for prediction in given]
+    truth = np.array(labels.indices(pair.label for pair in pairs), dtype=np.intp)
     return Answers(truth, probabilities, group_numbers([pair.group for pair in pairs]))
 
 
-def _answered(side: Side, labels: Sequence[str], answers: Answers) -> Bools:
+def _answered(side: Side, labels: Labels, answers: Answers) -> Bools:
     point: Mapping[str, Any] = side.manifest.get("operating_point") or {}
     below = point.get("abstain_below", 0.0)
     sure: Bools = answers.probabilities.max(axis=1) >= (below if isinstance(below, (int, float)) else 0.0)
-    refused = [labels.index(label) for label in point.get("refuse_labels") or () if label in labels]
+    refused = labels.indices(label for label in point.get("refuse_labels") or () if label in labels)
     answered: Bools = sure & ~np.isin(answers.decided, refused)
     return answered
 

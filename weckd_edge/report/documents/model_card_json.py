@@ -8,6 +8,7 @@ from typing import Any
 from weckd_edge.artifacts import ClassFigures, Estimate, Figure, Figures, Performance, Rate
 from weckd_edge.bundle.verdict import SYNTHETIC
 from weckd_edge.config import CardConfig
+from weckd_edge.core.words import with_plain_spaces
 from weckd_edge.report.chapters.metrics import flips_sentence, worst_slice
 from weckd_edge.report.chapters.verdicts import DISCLAIMER, data_warnings, frame_text
 from weckd_edge.report.evidence import BundleContents
@@ -36,7 +37,7 @@ def model_card_json(contents: BundleContents, card: CardConfig) -> dict[str, Any
             "architectureFamily": contents.shipped.model.rpartition("/")[2].partition("_")[0],
             "modelArchitecture": contents.shipped.model,
             "datasets": [{"ref": DATASET_REF}],
-            "inputs": [{"format": _plain(frame_text(contents.manifest.input))}],
+            "inputs": [{"format": with_plain_spaces(frame_text(contents.manifest.input))}],
             "outputs": [{"format": f"float32 probabilities of {', '.join(contents.manifest.labels)}"}],
         },
         "quantitativeAnalysis": {"performanceMetrics": list(_metrics(contents))},
@@ -55,9 +56,9 @@ def _considerations(contents: BundleContents, card: CardConfig) -> dict[str, Any
     ]
     limits += list(performance.notes) if performance else []
     limits += list(probes.notes) if probes else []
-    found: dict[str, Any] = {"technicalLimitations": [_plain(line) for line in limits]}
+    found: dict[str, Any] = {"technicalLimitations": [with_plain_spaces(line) for line in limits]}
     tradeoffs = [contents.selection.reason, *(flips_sentence(flips) for flips in (performance.flips if performance else ()))]
-    found["performanceTradeoffs"] = [_plain(line) for line in tradeoffs]
+    found["performanceTradeoffs"] = [with_plain_spaces(line) for line in tradeoffs]
     if card.intended_users:
         found["users"] = [card.intended_users]
     if card.intended_use:
@@ -66,7 +67,7 @@ def _considerations(contents: BundleContents, card: CardConfig) -> dict[str, Any
         found["ethicalConsiderations"] = [{"name": card.ethical}]
     if performance is not None and performance.worst_slice is not None:
         worst = performance.slices[performance.worst_slice]
-        found["fairnessAssessments"] = [{"groupAtRisk": worst.name, "harms": _plain(worst_slice(performance))}]
+        found["fairnessAssessments"] = [{"groupAtRisk": worst.name, "harms": with_plain_spaces(worst_slice(performance))}]
     return found
 
 
@@ -158,7 +159,3 @@ def _metric(kind: str, value: str, where: str, ends: tuple[float, float] | None 
     if ends is not None:
         found["confidenceInterval"] = {"lowerBound": f"{ends[0]:.4f}", "upperBound": f"{ends[1]:.4f}"}
     return found
-
-
-def _plain(text: str) -> str:
-    return text.replace("\u00a0", " ")

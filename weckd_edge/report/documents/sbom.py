@@ -11,11 +11,11 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from weckd_edge.artifacts import DatasetIndex, Distribution, Environment, Manifest, TrunkLicence
+from weckd_edge.artifacts import SPLITS, DatasetIndex, Distribution, Environment, Manifest, TrunkLicence
 from weckd_edge.config import CardConfig
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import digest_of
-from weckd_edge.core.words import plural
+from weckd_edge.core.words import plural, with_plain_spaces
 from weckd_edge.report.documents.model_card_inputs import NOT_STATED, stated
 from weckd_edge.report.documents.model_card_json import DATASET_REF, model_card_json
 from weckd_edge.report.evidence import BundleContents
@@ -106,14 +106,14 @@ def _dataset(index: DatasetIndex, card: CardConfig) -> Any:
         type=component.ComponentType.DATA,
         bom_ref=DATASET_REF,
         version=digest_of(index)[:12],
-        description=f"{plural(len(index.images), 'image')}, by digest in evidence/dataset_index.json".replace("\u00a0", " "),
+        description=with_plain_spaces(f"{plural(len(index.images), 'image')}, by digest in evidence/dataset_index.json"),
         hashes=[_sha256(digest_of(index))],
         licenses=_licences(card.data_licence),
     )
 
 
 def _data(index: DatasetIndex, card: CardConfig) -> dict[str, Any]:
-    uses = {split: sum(image.split == split for image in index.images) for split in ("train", "val", "test")}
+    uses = {split: len(index.split(split)) for split in SPLITS}
     properties = {
         "images": str(len(index.images)),
         **{f"images-{split}": str(number) for split, number in uses.items()},

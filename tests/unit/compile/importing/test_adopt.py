@@ -17,7 +17,7 @@ timm = pytest.importorskip("timm")
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 
-from weckd_edge.artifacts import InputContract  # noqa: E402 - behind the skips
+from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput  # noqa: E402 - behind the skips
 from weckd_edge.compile.graph import preprocessing_nodes  # noqa: E402 - likewise
 from weckd_edge.compile.importing.adopt import adopt_network, count_macs, wrap_network  # noqa: E402 - likewise
 from weckd_edge.compile.importing.hints import InputHints  # noqa: E402 - likewise
@@ -69,12 +69,12 @@ def pixels(count: int, side: int) -> Any:
     return np.random.default_rng(0).standard_normal((count, 3, side, side)).astype(np.float32)
 
 
-def contract(side: int, **changes: Any) -> InputContract:
-    fields: dict[str, Any] = {"frame_height": side, "frame_width": side + 8, "mean": MEAN, "std": STD}
-    return InputContract(**{"crop": "center", "input_size": side, **fields, **changes})
+def contract(side: int, *, crop: Any = "center", mean: Any = MEAN, std: Any = STD) -> InputSpec:
+    frame = FrameSpec(height=side, width=side + 8, crop=crop)
+    return InputSpec(frame=frame, network=NetworkInput(size=side, mean=mean, std=std))
 
 
-def adopted(brought: OnnxNetwork, folder: Path, classes: int = 3, kind: InputContract | None = None) -> Any:
+def adopted(brought: OnnxNetwork, folder: Path, classes: int = 3, kind: InputSpec | None = None) -> Any:
     """Adopt and wrap; return what the first step says and a session of the graph that comes out."""
     samples = [image[None] for image in pixels(4, brought.form.side)]
     if brought.form.kind == "uint8":

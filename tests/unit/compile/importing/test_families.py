@@ -73,11 +73,11 @@ def test_int8_of_a_family_keeps_the_rules_and_answers_as_fp32_does(
 ) -> None:
     index, root = data
     torch.manual_seed(0)
-    contract = networks.contract(input_size=64 if family == "levit" else SIDE)
+    contract = networks.contract(size=64 if family == "levit" else SIDE)
     exported = networks.export(FAMILIES[family](), tmp_path / "fp32", contract)
     progress = SilentProgress()
     calibration = calibrate(exported, tmp_path / "fp32", index, root, QuantizeConfig(images=8), seed=0, progress=progress)
-    frames = list(calibration_frames(root, choose_images(index, 6, 0), contract))
+    frames = list(calibration_frames(root, choose_images(index, 6, 0), contract.frame))
 
     def answer(backend: str, model: Path) -> Any:
         runner = open_runner(backend, model, reference=backend == "onnxruntime")

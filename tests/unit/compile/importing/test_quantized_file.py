@@ -155,7 +155,7 @@ def test_pairs_on_constants_that_are_no_weights_become_plain_numbers(plain: Any)
 @pytest.mark.parametrize("form", ["QDQ", "QOperator"])
 def test_such_a_file_is_read_adopted_and_wrapped_with_its_int8(plain: Any, tmp_path: Path, form: str) -> None:
     torch = pytest.importorskip("torch")
-    from weckd_edge.artifacts import InputContract
+    from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput
     from weckd_edge.compile.importing.adopt import adopt_network, count_parameters, wrap_network
     from weckd_edge.compile.importing.hints import InputHints
     from weckd_edge.compile.importing.network import read_onnx
@@ -169,7 +169,9 @@ def test_such_a_file_is_read_adopted_and_wrapped_with_its_int8(plain: Any, tmp_p
     made = adopt_network(brought, images(), ("a", "b", "c", "d"), tmp_path)
     assert made.parameters == count_parameters(plain.graph)
     assert made.macs > 8 * 3 * 9 * 144
-    contract = InputContract(frame_height=12, frame_width=12, crop="center", input_size=12, mean=(0.5,) * 3, std=(0.5,) * 3)
+    contract = InputSpec(
+        frame=FrameSpec(height=12, width=12, crop="center"), network=NetworkInput(size=12, mean=(0.5,) * 3, std=(0.5,) * 3)
+    )
     wrapped = wrap_network(tmp_path / made.onnx.path, contract, ("a", "b", "c", "d"), "0" * 64, tmp_path)
     assert wrapped.quantized
     kinds = [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node]

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from support import factories
 from support.errors import raises
-from weckd_edge.artifacts import DatasetIndex, ExportedModel, FileRef, InputContract, Rate, Selection
+from weckd_edge.artifacts import DatasetIndex, ExportedModel, FileRef, FrameSpec, InputSpec, NetworkInput, Rate, Selection
 from weckd_edge.compile.quantize import select_precision
 from weckd_edge.compile.quantize.calibration_images import calibration_frames
 from weckd_edge.compile.quantize.qdq_nodes import leave_float, store_int8_weights
@@ -32,7 +33,7 @@ from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytest.importorskip("openvino")
 
 SILENT = SilentProgress()
@@ -43,7 +44,9 @@ RATE = Rate(value=0.5, low=0.4, high=0.6, correct=5, images=10, groups=10)
 LINK = factories.link(
     "M3-int8",
     model="toy",
-    input=InputContract(frame_height=8, frame_width=8, crop="center", input_size=8, mean=(0.0,) * 3, std=(1.0,) * 3),
+    input=InputSpec(
+        frame=FrameSpec(height=8, width=8, crop="center"), network=NetworkInput(size=8, mean=(0.0,) * 3, std=(1.0,) * 3)
+    ),
     labels=("a", "b"),
     parameters=1,
     macs=1,
@@ -53,6 +56,30 @@ LINK = factories.link(
     val_accuracy=RATE,
     test_accuracy=RATE,
 )
+
+
+HARD_LABEL = 2
+
+
+class Times:
+    """Says how long each model takes, in the order they are timed, in place of a race; by default all take as long."""
+
+    def __init__(self) -> None:
+        self.milliseconds: tuple[float, ...] | None = None
+
+    def __call__(self, *milliseconds: float) -> None:
+        self.milliseconds = milliseconds
+
+    def race(self, runners: Sequence[Any], frames: Any) -> list[Lane]:
+        times = self.milliseconds or (2.0,) * len(runners)
+        assert len(runners) == len(times)
+        ratios = [ms / times[0] for ms in times]
+        return [Lane(median_ns=int(ms * 1e6), relative=r, low=r, high=r) for ms, r in zip(times, ratios, strict=True)]
+
+
+@pytest.fixture
+def times() -> Times:
+    return Times()
 
 
 @pytest.fixture(scope="module")
@@ -80,20 +107,43 @@ def calibration(exported: ExportedModel, index: DatasetIndex, place: Path) -> Ca
     return calibrate(exported, place / "fp32", index, place / "images", PLAIN, seed=0, progress=SILENT)
 
 
+@pytest.fixture(scope="module")
+def hard(
+    networks: ModuleType, exported: ExportedModel, index: DatasetIndex, calibration: Calibration, place: Path
+) -> DatasetIndex:
+    """Validation images that FP32 decides as they are labelled, and int8, whatever its ranges, otherwise."""
+    drawn = networks.frames(1500, exported.input, seed=11)
+    fp32 = answers(onnx.load(place / "fp32" / exported.onnx.path), drawn[:, None]).argmax(axis=1)
+    lost = fp32 == HARD_LABEL
+    for method in select_precision.METHODS:
+        int8 = quantize(calibration, method, open_sums=False, reduce_range=False, progress=SILENT)
+        lost &= answers(int8, drawn[:, None]).argmax(axis=1) != fp32
+    assert lost.sum() >= 4, "draw more frames"
+    images = [record for record in index.images if record.split != "val"]
+    for number in np.flatnonzero(lost):
+        path = f"hard/{number:04}.png"
+        (place / "images/hard").mkdir(exist_ok=True)
+        Image.fromarray(drawn[number]).save(place / "images" / path)
+        images.append(factories.image(path, label=HARD_LABEL, split="val"))
+    return replace(index, images=tuple(sorted(images, key=lambda record: record.path)))
+
+
 def validation(index: DatasetIndex, place: Path, exported: ExportedModel) -> SplitFrames:
     """Decode the validation images, or find them decoded."""
-    return decode_split(Workspace(place / "work"), index, "val", place / "images", exported.input, SILENT)
+    return decode_split(Workspace(place / "work"), index, "val", place / "images", exported.input.frame, SILENT)
 
 
 @pytest.fixture
-def selector(exported: ExportedModel, index: DatasetIndex, place: Path, tmp_path: Path) -> Callable[..., Selector]:
-    def make(target: str = "cpu", **settings: Any) -> Selector:
+def selector(
+    exported: ExportedModel, index: DatasetIndex, place: Path, tmp_path: Path, times: Times
+) -> Callable[..., Selector]:
+    def make(target: str = "cpu", data: DatasetIndex = index, **settings: Any) -> Selector:
         folder = tmp_path / "out"
         folder.mkdir()
         return Selector(
             exported,
             place / "fp32",
-            validation(index, place, exported),
+            validation(data, place, exported),
             replace(PLAIN, **settings),
             calibration=(index, place / "images"),
             predict=predict_frames,
@@ -103,26 +153,10 @@ def selector(exported: ExportedModel, index: DatasetIndex, place: Path, tmp_path
             threads=1,
             host="here",
             progress=SILENT,
+            race=times.race,
         )
 
     return make
-
-
-@pytest.fixture
-def times(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Set what each runner will take, in milliseconds, in the order they are timed."""
-
-    def set_times(*milliseconds: float) -> None:
-        def race(runners: Sequence[Any], frames: Any) -> list[Lane]:
-            assert len(runners) == len(milliseconds)
-            ratios = [ms / milliseconds[0] for ms in milliseconds]
-            return [
-                Lane(median_ns=int(ms * 1e6), relative=r, low=r, high=r) for ms, r in zip(milliseconds, ratios, strict=True)
-            ]
-
-        monkeypatch.setattr(select_precision, "race", race)
-
-    return set_times
 
 
 def as_written() -> Any:
@@ -138,12 +172,12 @@ def answers(model: Any, frames: Sequence[Any]) -> Any:
 
 def some_frames(exported: ExportedModel, count: int = 12) -> list[Any]:
     random = np.random.default_rng(5)
-    shape = (1, exported.input.frame_height, exported.input.frame_width, 3)
+    shape = (1, exported.input.frame.height, exported.input.frame.width, 3)
     return [random.integers(0, 256, shape, dtype=np.uint8) for _ in range(count)]
 
 
 def test_the_fastest_within_the_bars_ships_with_its_files_and_a_reason(
-    selector: Callable[..., Selector], times: Callable[..., None]
+    selector: Callable[..., Selector], times: Times
 ) -> None:
     times(2.0, 1.0, 2.0)
     search = selector(accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0)
@@ -158,34 +192,29 @@ def test_the_fastest_within_the_bars_ships_with_its_files_and_a_reason(
     assert sorted(p.name for p in search.folder.iterdir()) == ["model.bin", "model.onnx", "model.xml"]
 
 
-def test_where_int8_is_slower_float_ships_and_says_so(selector: Callable[..., Selector], times: Callable[..., None]) -> None:
+def test_where_int8_is_slower_float_ships_and_says_so(selector: Callable[..., Selector], times: Times) -> None:
     times(5.6, 7.1, 5.6)
     found = selector(accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0).run()
     assert found.precision in ("fp16", "fp32"), "as fast as each other; of this size there is little between them"
     assert "int8 is slower here: 7.10 ms against 5.60 ms" in found.reason
 
 
-def test_an_int8_that_costs_too_much_does_not_ship(
-    selector: Callable[..., Selector], times: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    times(2.0, 2.0)
-
-    def judged(trial: Any, *_: Any) -> Any:
-        bad = trial.precision == "int8"
-        return replace(trial, divergence=1.0, within=not bad, note="loses 9 images" if bad else "")
-
-    monkeypatch.setattr(select_precision, "judge", judged)
-    found = selector().run()
-    assert found.precision in ("fp16", "fp32")
-    assert "int8 loses 9 images" in found.reason
+def test_an_int8_that_costs_too_much_does_not_ship(selector: Callable[..., Selector], hard: DatasetIndex) -> None:
+    found = selector(data=hard).run()
+    whole = [t for t in found.trials if t.method in select_precision.METHODS and not t.float_nodes]
+    assert len(whole) == len(select_precision.METHODS)
+    assert not any(t.within for t in whole)
+    assert all(t.note.startswith("loses ") for t in whole)
+    assert found.chosen not in {t.name for t in whole}
     mixed = [t for t in found.trials if t.float_nodes]
     assert [len(t.float_nodes) for t in mixed] == [1, 2, 4, 8][: len(mixed)]
     assert mixed, "layers were left in float to save it"
+    assert not any(t.within for t in mixed[:-1]), "it ends with the first that holds the bars"
 
 
 @pytest.mark.parametrize(("precision", "trials"), [("fp32", ["fp32"]), ("fp16", ["fp32", "fp16"])])
 def test_a_precision_that_was_asked_for_ships(
-    selector: Callable[..., Selector], times: Callable[..., None], precision: str, trials: list[str]
+    selector: Callable[..., Selector], times: Times, precision: str, trials: list[str]
 ) -> None:
     times(*[2.0] * len(trials))
     found = selector(precision=precision).run()
@@ -206,25 +235,19 @@ def test_for_a_jetson_the_graph_is_judged_and_not_timed(selector: Callable[..., 
 
 
 def test_a_network_trained_for_int8_is_tried_where_int8_breaks_a_bar(
-    selector: Callable[..., Selector],
-    exported: ExportedModel,
-    place: Path,
-    times: Callable[..., None],
-    monkeypatch: pytest.MonkeyPatch,
+    selector: Callable[..., Selector], networks: ModuleType, hard: DatasetIndex, place: Path, times: Times
 ) -> None:
     asked: list[str] = []
 
     def aware() -> Any:
         asked.append("aware")
-        return select_precision.Aware(link=LINK, exported=exported, folder=place / "fp32")
+        network = networks.inverted()
+        with torch.no_grad():
+            network.head.bias[HARD_LABEL] += 20  # so sure that no rounding changes its decisions
+        return select_precision.Aware(link=LINK, exported=networks.export(network, place / "aware"), folder=place / "aware")
 
-    def judged(trial: Any, *_: Any) -> Any:
-        bad = trial.precision == "int8" and "trained for it" not in trial.name
-        return replace(trial, divergence=1.0, within=not bad, note="loses 9 images" if bad else "")
-
-    search = selector()
+    search = selector(data=hard)
     search.aware = aware
-    monkeypatch.setattr(select_precision, "judge", judged)
     times(2.0, 1.0, 2.0)
     found = search.run()
     assert asked == ["aware"]
@@ -238,7 +261,7 @@ def test_where_int8_keeps_to_the_bars_it_is_trained_for_only_when_that_is_asked(
     selector: Callable[..., Selector],
     exported: ExportedModel,
     place: Path,
-    times: Callable[..., None],
+    times: Times,
     when: str,
     asked: int,
 ) -> None:
@@ -255,7 +278,7 @@ def test_where_int8_keeps_to_the_bars_it_is_trained_for_only_when_that_is_asked(
     assert len(calls) == asked
 
 
-def test_nncf_is_a_candidate_for_processors(selector: Callable[..., Selector], times: Callable[..., None]) -> None:
+def test_nncf_is_a_candidate_for_processors(selector: Callable[..., Selector], times: Times) -> None:
     pytest.importorskip("nncf")
     times(3.0, 2.0, 3.0, 1.0)
     search = selector(nncf=True, accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0)
@@ -285,7 +308,7 @@ def test_without_validation_images_nothing_is_chosen(
 
 
 def test_an_int8_that_cannot_be_made_is_told_and_the_rest_goes_on(
-    selector: Callable[..., Selector], times: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    selector: Callable[..., Selector], times: Times, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
         raise ModelError("an operator nobody knows", code="E_MODEL_GRAPH")
@@ -324,7 +347,7 @@ def test_biases_take_back_what_rounding_shifts(calibration: Calibration) -> None
         if n.op_type in ("Conv", "Gemm") and n.input[2] in changed and kernels[n.name] in ([], [[1, 1]])
     ]
     assert len(layers) >= 3
-    frames = list(calibration_frames(calibration.root, calibration.chosen, calibration.contract))
+    frames = list(calibration_frames(calibration.root, calibration.chosen, calibration.spec))
 
     def mean(graph: Any, layer: Any) -> Any:
         alone = leave_float(graph, quantized_nodes(graph.graph) - {layer.name}, calibration.graph)
@@ -389,7 +412,7 @@ def blame(operator: str, message: str) -> Callable[[Path], None]:
 
 @pytest.mark.parametrize("message", ["no implementation of {}", "out of range"], ids=["named", "unnamed"])
 def test_what_a_backend_refuses_stays_in_float_and_the_rest_is_int8(
-    selector: Callable[..., Selector], times: Callable[..., None], monkeypatch: pytest.MonkeyPatch, message: str
+    selector: Callable[..., Selector], times: Times, monkeypatch: pytest.MonkeyPatch, message: str
 ) -> None:
     times(2.0, 1.0, 2.0)
     real, refuse = select_precision.openvino_backend.build, blame("Add", message)
@@ -413,7 +436,7 @@ def test_what_a_backend_refuses_stays_in_float_and_the_rest_is_int8(
 
 
 def test_a_form_that_fails_while_it_answers_is_a_row_and_the_others_go_on(
-    selector: Callable[..., Selector], times: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    selector: Callable[..., Selector], times: Times, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times(2.0, 1.0)
     real = implementations.open_runner
@@ -477,19 +500,13 @@ def test_for_a_jetson_what_its_builder_refuses_stays_in_float_or_the_next_form_s
         assert "int8 cannot be built" in found.reason
 
 
-def test_no_layer_is_ranked_where_none_may_stay_in_float(
-    selector: Callable[..., Selector], times: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+def test_where_no_layer_may_stay_in_float_an_int8_that_costs_too_much_leaves_floating_point(
+    selector: Callable[..., Selector], hard: DatasetIndex
 ) -> None:
-    def judged(trial: Any, *_: Any) -> Any:
-        return replace(trial, divergence=1.0, within=trial.precision != "int8", note="")
-
-    def ranked(*_: Any) -> Any:
-        raise AssertionError("nothing may be left in float")
-
-    times(2.0, 2.0)
-    monkeypatch.setattr(select_precision, "judge", judged)
-    monkeypatch.setattr(select_precision, "rank", ranked)
-    assert selector(float_layers=0).run().precision != "int8"
+    found = selector(data=hard, float_layers=0).run()
+    assert found.precision in ("fp16", "fp32")
+    assert "int8 loses " in found.reason
+    assert not [t for t in found.trials if t.float_nodes]
 
 
 @pytest.fixture

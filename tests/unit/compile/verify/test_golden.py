@@ -75,10 +75,10 @@ class Ears:
         self.out = root / "selftest"
         self.out.mkdir()
         self.index: DatasetIndex = networks.write_images(self.root, val=val)
-        self.val = [record for record in self.index.images if record.split == "val"]
+        self.val = self.index.split("val")
 
     def frame(self, record: Any) -> Any:
-        return frame_from_file(self.root / record.path, self.networks.contract())[0]
+        return frame_from_file(self.root / record.path, self.networks.contract().frame)[0]
 
     def part(self, differences: dict[str, float]) -> None:
         """Let the other implementation answer these images otherwise, by so much."""
@@ -93,8 +93,8 @@ class Ears:
 
     def made(self, count: int, others: list[Candidate]) -> GoldenFrames:
         workspace = Workspace(self.root.parent / "work")
-        contract = self.networks.contract()
-        images = decode_split(workspace, self.index, "val", self.root, contract, SilentProgress())
+        spec = self.networks.contract().frame
+        images = decode_split(workspace, self.index, "val", self.root, spec, SilentProgress())
         return make_golden(images, count, SHIPPED, others, predict_frames, self.out)
 
     def chosen(self, frames: Any) -> list[Any]:

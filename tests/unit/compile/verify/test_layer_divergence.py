@@ -138,7 +138,7 @@ def test_a_tensor_that_disturbs_is_read_alone_and_marked_and_the_others_are_not(
     [([None, None], None), ([70.0, 65.0], None), ([None, 50.0, 49.0, 20.0, 25.0, 10.0], 3), ([30.0, 29.0], 0)],
 )
 def test_the_steepest_fall_is_under_the_lowest_before_it(values: list[float | None], steepest: int | None) -> None:
-    assert module._steepest(values, 60.0) == steepest
+    assert module.steepest_fall(values, 60.0) == steepest
 
 
 def test_without_frames_nothing_is_compared(place: Path) -> None:

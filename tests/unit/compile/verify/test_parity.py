@@ -13,7 +13,7 @@ import pytest
 
 import weckd_edge.compile.verify.parity as module
 from support.errors import raises
-from weckd_edge.artifacts import DatasetIndex, ExecutedLayer, FileRef, InputContract, Parting, Recalibration, Verification
+from weckd_edge.artifacts import DatasetIndex, ExecutedLayer, FrameSpec, Parting, Recalibration, Verification
 from weckd_edge.compile.verify.implementations import Candidate, predict_frames
 from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB
 from weckd_edge.compile.verify.parity import FLOAT_TOLERANCE, INT8_TOLERANCE, compare, verify
@@ -132,9 +132,9 @@ class Ears:
     def __init__(self, networks: ModuleType, root: Path, **counts: int) -> None:
         self.index: DatasetIndex = networks.write_images(root, **counts)
         self.root = root
-        self.contract: InputContract = networks.contract()
-        self.test = [record for record in self.index.images if record.split == "test"]
-        self.light = [int(frame_from_file(root / r.path, self.contract).sum()) for r in self.test]
+        self.spec: FrameSpec = networks.contract().frame
+        self.test = self.index.split("test")
+        self.light = [int(frame_from_file(root / r.path, self.spec).sum()) for r in self.test]
         assert len(set(self.light)) == len(self.light)
 
     def answer(self, *changes: tuple[int, tuple[float, ...]], shift: float = 0.0) -> Callable[[int], tuple[float, ...]]:
@@ -151,7 +151,7 @@ class Ears:
     def verify(
         self, trained: Any, *, exported: Any = (FP32,), quantized: Any = WRITTEN, shipped: Any = SHIPPED, **more: Any
     ) -> Any:
-        images = decode_split(Workspace(self.root / "work"), self.index, "test", self.root, self.contract, SilentProgress())
+        images = decode_split(Workspace(self.root / "work"), self.index, "test", self.root, self.spec, SilentProgress())
         answers = np.array([trained(int(frame.sum())) for frame in images], np.float32)
         found: Verification = verify(
             answers, exported, quantized, shipped, images, self.index.labels, predict_frames, **more
@@ -309,7 +309,6 @@ def test_of_each_pair_it_is_counted_which_alone_is_right_and_the_worst_frames_ar
 
 def recalibration(temperature: float) -> Recalibration:
     return Recalibration(
-        onnx=FileRef(path="model.onnx", sha256="0" * 64, bytes=1),
         temperature=temperature,
         unpulled=temperature,
         val_images=40,
@@ -318,8 +317,6 @@ def recalibration(temperature: float) -> Recalibration:
         val_nll_after=0.7,
         answered_by="openvino int8",
         note="found on 40 validation images in 40 groups",
-        source_sha256="1" * 64,
-        built=None,
     )
 
 
@@ -339,7 +336,7 @@ def test_what_ships_is_held_to_what_it_was_at_the_temperature(ears: Ears, stub: 
     assert (last.a, last.b) == ("torch fp32 at that temperature", "openvino int8")
     assert last.max_abs < 1e-6
     check = found.calibration
-    assert (check.temperature, check.val_images, check.val_nll_after) == (2.0, 40, 0.7)
+    assert check.recalibration == recalibration(2.0)
     assert check.before.nll.value == pytest.approx(-math.log(0.8), abs=1e-6)
     assert check.after.nll.value == pytest.approx(-math.log(scale(np.array([RIGHT[0]]), 2.0)[0, 0]), abs=1e-6)
     assert found.flips == 0
@@ -421,7 +418,7 @@ def test_float32_implementations_of_a_real_graph_agree_and_a_wrong_one_is_found(
     index = networks.write_images(tmp_path / "images")
     model = FrameModel(network, networks.contract()).eval()
     workspace = Workspace(tmp_path / "work")
-    images = decode_split(workspace, index, "test", tmp_path / "images", networks.contract(), SilentProgress())
+    images = decode_split(workspace, index, "test", tmp_path / "images", networks.contract().frame, SilentProgress())
     with torch.inference_mode():
         trained = np.stack([model(torch.tensor(frame))[0].numpy() for frame in images])
 

@@ -14,7 +14,7 @@ import pytest
 
 import weckd_edge.compile.verify.temperature as module
 from support.errors import raises
-from weckd_edge.artifacts import QuantizedModel, Recalibration, Selection
+from weckd_edge.artifacts import QuantizedModel, RecalibratedModel, Selection
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.quantize.qdq_rules import find_violations
 from weckd_edge.compile.verify.implementations import Candidate, predict_frames
@@ -54,12 +54,12 @@ class Case:
             built=None,
         )
 
-    def recalibrate(self, out: Path, **changes: Any) -> Recalibration:
+    def recalibrate(self, out: Path, **changes: Any) -> RecalibratedModel:
         out.mkdir(exist_ok=True)
         shipped = Candidate(backend="onnxruntime", model=self.path, precision="int8", reference=True)
         index = changes.pop("index", self.index)
-        workspace, contract = Workspace(self.place / "work"), self.networks.contract()
-        images = decode_split(workspace, index, "val", self.place / "images", contract, SilentProgress())
+        workspace, spec = Workspace(self.place / "work"), self.networks.contract().frame
+        images = decode_split(workspace, index, "val", self.place / "images", spec, SilentProgress())
         candidate = changes.pop("shipped", shipped)
         return recalibrate(
             changes.pop("selection", self.selection),
@@ -180,12 +180,13 @@ def test_it_is_found_on_validation_images_as_what_ships_answers_them(
 
     monkeypatch.setattr(module, "fit_temperature", fit)
     made = case.recalibrate(tmp_path / "out")
-    val = [record for record in case.index.images if record.split == "val"]
+    val = case.index.split("val")
     ((answers, labels, groups),) = seen
     assert answers.shape == (len(val), 3)
     assert (list(labels), groups) == ([r.label for r in val], [r.group for r in val])
-    assert (made.val_images, made.val_groups, made.answered_by) == (24, 24, "onnxruntime int8 as written")
-    assert (made.temperature, made.val_nll_before, made.val_nll_after, made.note) == (2.0, 1.2, 1.1, "n")
+    told = made.recalibration
+    assert (told.val_images, told.val_groups, told.answered_by) == (24, 24, "onnxruntime int8 as written")
+    assert (told.temperature, told.val_nll_before, told.val_nll_after, told.note) == (2.0, 1.2, 1.1, "n")
     assert made.source_sha256 == case.quantized.onnx.sha256 != made.onnx.sha256
 
 
@@ -193,8 +194,9 @@ def test_a_graph_that_ends_in_no_softmax_is_left_alone(case: Case, tmp_path: Pat
     fix(monkeypatch, 2.0)
     monkeypatch.setattr(module, "_last_softmax", lambda model: None)
     made = case.recalibrate(tmp_path / "out")
-    assert (made.temperature, made.val_nll_after, made.onnx.sha256) == (1.0, 1.2, case.quantized.onnx.sha256)
-    assert made.note == "left at 1: the graph does not end in a Softmax of its logits"
+    told = made.recalibration
+    assert (told.temperature, told.val_nll_after, made.onnx.sha256) == (1.0, 1.2, case.quantized.onnx.sha256)
+    assert told.note == "left at 1: the graph does not end in a Softmax of its logits"
     with pytest.raises(ValueError, match="does not end in a Softmax"):
         set_temperature(onnx.load(case.path), 2.0)
 

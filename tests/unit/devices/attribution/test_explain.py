@@ -261,16 +261,16 @@ def test_an_answer_that_abstains_is_explained_too(toy: ModuleType, tmp_path: Pat
 
 
 def test_a_small_overlay_of_one_file(toy: ModuleType, tmp_path: Path, images: Path) -> None:
-    contract = toy.write_bundle(tmp_path / "b").manifest.input
+    spec = toy.write_bundle(tmp_path / "b").manifest.input.frame
     runner = CornerRunner(left=0, side=3)
     runner.input_shape = (1, 8, 8, 3)
-    frame = frame_from_file(images / "c.png", contract)[0]
-    picture = overlay_of(frame, runner, contract, width_pixels=60)
+    frame = frame_from_file(images / "c.png", spec)[0]
+    picture = overlay_of(frame, runner, spec, width_pixels=60)
     assert (picture.shape, picture.dtype) == ((60, 60, 3), np.uint8)
-    yes, no = (overlay_of(frame, runner, contract, label=label, width_pixels=60) for label in (0, 1))
+    yes, no = (overlay_of(frame, runner, spec, label=label, width_pixels=60) for label in (0, 1))
     assert (yes != no).any()
     known = runner.run(frame[None])
-    assert (overlay_of(frame, runner, contract, predicted=known, width_pixels=60) == picture).all()
+    assert (overlay_of(frame, runner, spec, predicted=known, width_pixels=60) == picture).all()
 
 
 def test_the_command_writes_pictures_and_its_json_says_how_far_to_rely_on_them(

@@ -1,6 +1,5 @@
 import dataclasses
 import threading
-import time
 from pathlib import Path
 from types import ModuleType
 
@@ -175,18 +174,20 @@ def test_throttling_before_the_run_alone_is_no_doubt() -> None:
 
 def test_a_watch_reads_at_once_and_again_until_it_is_left() -> None:
     threads = set()
+    again = threading.Semaphore(0)
 
     def read() -> int:
         threads.add(threading.current_thread().name)
+        again.release()
         return 1
 
-    with Watch(read, 0.01) as watch:
-        time.sleep(0.2)
-    seen = len(watch.readings)
-    assert 3 < seen <= 22
-    time.sleep(0.05)
-    assert len(watch.readings) == seen
+    with Watch(read, 0.001) as watch:
+        for _ in range(3):
+            assert again.acquire(timeout=30)
+    assert len(watch.readings) >= 3
+    assert set(watch.readings) == {1}
     assert threads == {"weckd-watch"}
+    assert "weckd-watch" not in {thread.name for thread in threading.enumerate()}
     with Watch(read, 60) as brief:
         pass
     assert len(brief.readings) == 1
@@ -194,7 +195,14 @@ def test_a_watch_reads_at_once_and_again_until_it_is_left() -> None:
 
 def test_a_read_that_fails_ends_the_watch_and_is_kept() -> None:
     left = [1, 2]
-    with Watch(left.pop, 0.001) as watch:
-        time.sleep(0.1)
+    failed = threading.Event()
+
+    def read() -> int:
+        if not left:
+            failed.set()
+        return left.pop()
+
+    with Watch(read, 0.001) as watch:
+        assert failed.wait(30)
     assert watch.readings == [2, 1]
     assert isinstance(watch.failure, IndexError)

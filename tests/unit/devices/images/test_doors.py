@@ -126,10 +126,10 @@ def test_every_door_gives_the_same_pixels(
     pictures: Path, bundle: Path, seen: list[NDArray[np.uint8]], tmp_path: Path
 ) -> None:
     torch_pixels = pytest.importorskip("weckd_edge.train.data.pixel_cache")
-    contract = open_bundle(bundle).manifest.input
+    spec = open_bundle(bundle).manifest.input.frame
     files = sorted(path for path in pictures.rglob("*") if path.is_file())
     pixels = {path: decode(path) for path in files}
-    expected = {path: fit(found, contract.frame_height, contract.frame_width)[None] for path, found in pixels.items()}
+    expected = {path: fit(found, spec.height, spec.width)[None] for path, found in pixels.items()}
     config = DataConfig(near_duplicate_distance=None, test_fraction=0.3, val_fraction=0.2)
     index = build_index(pictures, config, shares=1, seed=0, skip_bad=False, progress=SilentProgress())
     assert {pictures / r.path: r.pixels_sha256 for r in index.images} == {p: pixels_sha256(x) for p, x in pixels.items()}
@@ -140,10 +140,10 @@ def test_every_door_gives_the_same_pixels(
         for path, frame in zip(files, found, strict=True):
             assert np.array_equal(frame, expected[path]), (door, path.name)
 
-    assert_same("training", torch_pixels.frames_of(files, contract))
+    assert_same("training", torch_pixels.frames_of(files, spec))
     records = {record.path: record for record in index.images}
     chosen: list[ImageRecord] = [records[path.relative_to(pictures).as_posix()] for path in files]
-    assert_same("calibration", calibration_frames(pictures, chosen, contract))
+    assert_same("calibration", calibration_frames(pictures, chosen, spec))
     shown = picture_frames(bundle, open_bundle(bundle).manifest, pictures, [], [record.path for record in chosen])
     assert_same("report", (shown[record.path].frame[None] for record in chosen))
     infer(bundle, [pictures], backend="onnxruntime", answer_anyway=True)

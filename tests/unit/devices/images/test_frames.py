@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from support.errors import raises
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import FrameSpec
 from weckd_edge.core.errors import DataError
 from weckd_edge.devices.images.frames import decode, decode_bytes, fit, frame_from_file, pixels_sha256
 
@@ -163,9 +163,19 @@ def test_fit_keeps_a_flat_colour(height: int, width: int) -> None:
 
 
 def test_frame_from_file_has_the_contracts_shape(tmp_path: Path) -> None:
-    contract = InputContract(
-        frame_height=8, frame_width=10, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
-    )
-    frame = frame_from_file(save(tmp_path / "a.png", Image.fromarray(RGB)), contract)
+    spec = FrameSpec(height=8, width=10, crop="center")
+    frame = frame_from_file(save(tmp_path / "a.png", Image.fromarray(RGB)), spec)
     assert frame.shape == (1, 8, 10, 3)
     assert frame.dtype == np.uint8
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_frame_from_file_is_contiguous_where_the_file_stores_the_picture_turned(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / "e.png", Image.fromarray(RGB), exif=exif)
+    height, width = decode(path).shape[:2]
+    spec = FrameSpec(height=height, width=width, crop="center")
+    frame = frame_from_file(path, spec)
+    assert frame.flags.c_contiguous
+    assert np.array_equal(frame[0], decode(path))

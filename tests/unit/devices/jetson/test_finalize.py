@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,6 @@ from weckd_edge.cli.finalize import command
 from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency, ModelError, StoreError, WeckdError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace, file_ref, sha256_file
-from weckd_edge.devices.bench import interleaved as race_module
 from weckd_edge.devices.jetson import finalize as finalize_module
 from weckd_edge.devices.jetson.finalize import Finalized, finalize, go_back
 from weckd_edge.devices.runtime.engines import current_engine, current_record, kept_record
@@ -342,10 +341,10 @@ _KILLED = """
         return module
 
     tests, bundle, root, where = sys.argv[1:]
-    cuda = load("weckd_tests_cuda_runtime", f"{tests}/stand_ins/cuda_runtime.py")
+    cuda = load("weckd_tests_cuda_runtime", f"{tests}/support/stand_ins/cuda_runtime.py")
     real = ctypes.CDLL
     ctypes.CDLL = lambda name, *args, **kw: cuda.load(name) or real(name, *args, **kw)
-    trt = load("tensorrt", f"{tests}/stand_ins/tensorrt.py")
+    trt = load("tensorrt", f"{tests}/support/stand_ins/tensorrt.py")
     from weckd_edge.bundle.reader import open_bundle
     from weckd_edge.devices.jetson import finalize
 
@@ -659,15 +658,15 @@ def test_going_back_where_there_is_nothing_is_told(jetson: Jetson) -> None:
 
 
 @pytest.fixture
-def dla(jetson: Jetson, monkeypatch: pytest.MonkeyPatch) -> Jetson:
+def dla(jetson: Jetson) -> Jetson:
     """The same with two DLA cores, on which nothing takes time but what the engines say they take."""
     jetson.trt.num_dla_cores = 2
-    monkeypatch.setattr(race_module, "time", SimpleNamespace(monotonic_ns=lambda: jetson.trt.elapsed_ns))
     return jetson
 
 
 def with_dla(jetson: Jetson, **options: bool) -> Finalized:
-    return finalize(open_bundle(jetson.bundle.folder), root=jetson.root, dla=True, **options)
+    bundle = open_bundle(jetson.bundle.folder)
+    return finalize(bundle, root=jetson.root, dla=True, clock=lambda: jetson.trt.elapsed_ns, **options)
 
 
 def test_a_dla_that_is_faster_is_used(dla: Jetson) -> None:

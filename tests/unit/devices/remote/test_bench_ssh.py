@@ -443,7 +443,7 @@ def test_a_bench_that_lives_longer_than_its_rules_can_take_is_stopped() -> None:
             return b'{"beat": true}\n'
 
     errand = Errand(job=LONG, parcel=b"", patience_s=30.0, limit_s=0.3)
-    said = asyncio.run(host_session._listen(Alive(), errand))  # type: ignore[arg-type]
+    said = asyncio.run(host_session.listen(Alive(), errand))  # type: ignore[arg-type]
     assert said == "the bench was not done after 0 s, more than its rules can take; it was stopped"
 
 
@@ -465,7 +465,7 @@ def test_what_a_device_says_decides(lines: list[bytes], said: str | None) -> Non
             return "Killed"
 
     errand = Errand(job=LONG, parcel=b"", patience_s=30.0, limit_s=30.0)
-    assert asyncio.run(host_session._listen(Talks(), errand)) == said  # type: ignore[arg-type]
+    assert asyncio.run(host_session.listen(Talks(), errand)) == said  # type: ignore[arg-type]
     assert lines == []
 
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from support.errors import raises
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import FrameSpec
 from weckd_edge.config import GuardConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.devices.runtime.input_guard import FEATURES, OpenGuard, distances, grid_positions, look_at
@@ -21,9 +21,7 @@ from weckd_edge.train.input_guard.fit import (
     weighted_quantile,
 )
 
-CONTRACT = InputContract(
-    frame_height=48, frame_width=64, crop="center", input_size=32, mean=(0.0,) * 3, std=(1.0,) * 3, resize="diagonal"
-)
+FRAME = FrameSpec(height=48, width=64, crop="center", resize="diagonal")
 
 
 def scene(seed: int, height: int = 48, width: int = 64) -> NDArray[np.uint8]:
@@ -35,7 +33,7 @@ def scene(seed: int, height: int = 48, width: int = 64) -> NDArray[np.uint8]:
 
 
 def looks(count: int, start: int = 0) -> Looks:
-    found = [look_at(scene(start + k), CONTRACT) for k in range(count)]
+    found = [look_at(scene(start + k), FRAME) for k in range(count)]
     return looks_of(found, [f"g{start + k}" for k in range(count)])
 
 
@@ -52,16 +50,16 @@ def test_only_the_crop_is_looked_at() -> None:
     changed = frame.copy()
     changed[:, :8] = 0
     changed[:, 56:] = 255
-    assert (look_at(frame, CONTRACT).features == look_at(changed, CONTRACT).features).all()
+    assert (look_at(frame, FRAME).features == look_at(changed, FRAME).features).all()
     changed[:, 8:40] = 0
-    assert (look_at(frame, CONTRACT).features != look_at(changed, CONTRACT).features).any()
+    assert (look_at(frame, FRAME).features != look_at(changed, FRAME).features).any()
 
 
 def test_quality_tells_dark_bright_flat_and_blurred_frames_apart() -> None:
-    good = look_at(scene(2), CONTRACT).quality
-    black = look_at(np.zeros((48, 64, 3), np.uint8), CONTRACT).quality
-    white = look_at(np.full((48, 64, 3), 255, np.uint8), CONTRACT).quality
-    soft = look_at(np.array(Image.fromarray(scene(2)).filter(ImageFilter.GaussianBlur(3))), CONTRACT).quality
+    good = look_at(scene(2), FRAME).quality
+    black = look_at(np.zeros((48, 64, 3), np.uint8), FRAME).quality
+    white = look_at(np.full((48, 64, 3), 255, np.uint8), FRAME).quality
+    soft = look_at(np.array(Image.fromarray(scene(2)).filter(ImageFilter.GaussianBlur(3))), FRAME).quality
     assert (black.dark_share, black.bright_share, black.contrast, black.sharpness) == (1, 0, 0, 0)
     assert (white.dark_share, white.bright_share) == (0, 1)
     assert good.dark_share == good.bright_share == 0
@@ -113,7 +111,7 @@ def test_a_conformal_bar_refuses_what_was_asked_and_says_where_it_cannot_promise
 def test_new_familiar_frames_are_refused_about_as_often_as_asked_and_others_always() -> None:
     found = fit_guard(looks(300), looks(60, 1000), GuardConfig(refused=0.05))
     assert found is not None
-    guard = OpenGuard(found.guard, CONTRACT)
+    guard = OpenGuard(found.guard, FRAME)
     new = [guard.judge(scene(5000 + k)) for k in range(200)]
     assert sum(sight.code is not None for sight in new) <= 24  # 99.99 % of binomials of 5 %
     random = np.random.default_rng(1)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from support import factories
 from support.errors import raises
-from weckd_edge.artifacts import BuiltModel, FileRef, GoldenFrames, InputContract
+from weckd_edge.artifacts import BuiltModel, FileRef, FrameSpec, GoldenFrames, InputSpec, NetworkInput
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.cli.verify import command
@@ -68,8 +68,9 @@ def make_bundle(folder: Path, *, kind: str = "model", tolerance: dict[str, float
         factories.manifest(
             target="cpu" if kind == "model" else "jetson",
             labels=LABELS,
-            input=InputContract(
-                frame_height=4, frame_width=4, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+            input=InputSpec(
+                frame=FrameSpec(height=4, width=4, crop="center"),
+                network=NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
             ),
             models=(
                 BuiltModel(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from support.errors import raises
-from weckd_edge.artifacts import InputContract, Probes
+from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput, Probes
 from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, ProbesConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError, DataError
 from weckd_edge.core.progress import SilentProgress
@@ -117,11 +117,14 @@ def test_where_nothing_tells_the_label_the_masks_say_nothing(tmp_path: Path) -> 
 
 
 def disc_of(part: float) -> NDArray[np.bool_]:
-    return disc(contract(), part)
+    return disc(input_spec().frame, part)
 
 
-def contract() -> InputContract:
-    return InputContract(frame_height=SIDE, frame_width=SIDE, crop="center", input_size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
+def input_spec() -> InputSpec:
+    return InputSpec(
+        frame=FrameSpec(height=SIDE, width=SIDE, crop="center"),
+        network=NetworkInput(size=32, mean=(0.5,) * 3, std=(0.5,) * 3),
+    )
 
 
 def test_frames_of_one_video_flatter_by_random_folds_and_single_frames_do_not(tmp_path: Path) -> None:
@@ -326,10 +329,10 @@ def test_a_trained_network_is_shown_covered_test_images(tmp_path: Path) -> None:
         bright = float(frame[0][ring()].mean() > 140)
         return np.array([1 - bright, bright], np.float32)
 
-    images = decode_split(Workspace(tmp_path / "work"), index, "test", path.parent, contract(), SilentProgress())
+    images = decode_split(Workspace(tmp_path / "work"), index, "test", path.parent, input_spec().frame, SilentProgress())
     shipped = Shipped(
         answer=by_border,
-        contract=contract(),
+        input=input_spec(),
         images=images,
         predictions=np.stack([by_border(frame) for frame in images]),
     )

@@ -191,7 +191,12 @@ def test_frames_that_should_be_refused_are_shown_without_the_bad_ones(
     Image.new("RGB", (30, 20), (200, 0, 0)).save(tmp_path / "others/whole.png")
     notes = Notes()
     kinds = far_frames(
-        open_bundle(bundle).manifest.input, [], seed=0, phantoms=False, folders=[str(tmp_path / "others")], progress=notes
+        open_bundle(bundle).manifest.input.frame,
+        [],
+        seed=0,
+        phantoms=False,
+        folders=[str(tmp_path / "others")],
+        progress=notes,
     )
     frames = {name: list(found) for name, found in kinds}
     assert len(frames["others"]) == 1

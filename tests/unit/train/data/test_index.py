@@ -122,7 +122,7 @@ def published(folder: Path) -> Path:
 
 def test_the_published_test_split_is_kept_with_its_leaks(folder: Path) -> None:
     index = index_of(published(folder), config=DataConfig(share=0.2, use_published_split=True))
-    tests = [record for record in index.images if record.split == "test"]
+    tests = index.split("test")
     assert len(tests) == 7
     assert all(record.published_split == "test" for record in tests)
     assert index.exact_copies == 0

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from support.errors import raises
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import SilentProgress
@@ -21,9 +21,7 @@ from weckd_edge.train.distill.task import Batch, ChainTask, LabelTask, Teacher, 
 from weckd_edge.train.networks.models import Student, create
 
 SIDE = 40
-CONTRACT = InputContract(
-    frame_height=SIDE, frame_width=SIDE, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
-)
+INPUT = NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 CONFIG = TrainConfig(epochs=3, steps_per_epoch=3, batch=8, learning_rate=3e-3, accelerator="cpu", threads=1)
 
 
@@ -44,7 +42,7 @@ def feed() -> Feed:
 
 def run(config: TrainConfig, scratch: Path, task: LabelTask | ChainTask | None = None) -> dict[str, torch.Tensor]:
     scratch.mkdir(exist_ok=True)
-    task = task or LabelTask(CONTRACT)
+    task = task or LabelTask(INPUT)
     trained = fit(student(), task, feed(), config, seed=5, name="x", scratch=scratch, progress=SilentProgress())
     return {k: v.clone() for k, v in trained.state_dict().items()}
 
@@ -88,7 +86,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bytes(tmp_path: Path, step: in
             return super().__call__(*args)  # type: ignore[arg-type]  # passes all on
 
     with pytest.raises(KilledError):
-        run(CONFIG, tmp_path / "killed", Dies(CONTRACT))
+        run(CONFIG, tmp_path / "killed", Dies(INPUT))
     assert (tmp_path / "killed" / CHECKPOINT).is_file()
     assert equal(whole, run(CONFIG, tmp_path / "killed"))
 
@@ -103,7 +101,7 @@ def test_a_torn_checkpoint_is_not_trusted(tmp_path: Path) -> None:
 def test_the_teacher_stays_as_it_is_and_no_gradient_reaches_it(tmp_path: Path) -> None:
     teacher = student(9)
     before = {k: v.clone() for k, v in teacher.state_dict().items()}
-    task = ChainTask([Teacher(teacher, replace(CONTRACT, input_size=40))], CONTRACT, DistillConfig(), 2)
+    task = ChainTask([Teacher(teacher, replace(INPUT, size=40))], INPUT, DistillConfig(), 2)
     run(CONFIG, tmp_path / "a", task)
     assert equal(before, teacher.state_dict())
     assert all(p.grad is None for p in teacher.parameters())
@@ -114,7 +112,7 @@ def test_a_student_with_only_soft_targets_comes_to_answer_as_its_teacher(tmp_pat
     teacher = student()
     teacher.load_state_dict(run(config, tmp_path / "teacher"))
     distill = DistillConfig(weight=1.0, attention=0.5)
-    weights = run(config, tmp_path / "student", ChainTask([Teacher(teacher, CONTRACT)], CONTRACT, distill, 2))
+    weights = run(config, tmp_path / "student", ChainTask([Teacher(teacher, INPUT)], INPUT, distill, 2))
     pupil = student()
     pupil.load_state_dict(weights)
     pupil.eval()
@@ -201,7 +199,7 @@ def test_a_killed_run_with_averaged_weights_ends_with_the_same_bytes(tmp_path: P
             return super().__call__(*args)  # type: ignore[arg-type]
 
     with pytest.raises(KilledError):
-        run(config, tmp_path / "torn", Dies(CONTRACT))
+        run(config, tmp_path / "torn", Dies(INPUT))
     assert equal(run(config, tmp_path / "torn"), whole)
     assert not equal(whole, run(CONFIG, tmp_path / "last"))
 
@@ -234,16 +232,16 @@ def test_mixed_images_are_mixed_alike_for_teacher_and_student_and_keep_labels_ap
 
 
 def test_with_several_teachers_one_always_takes_part() -> None:
-    teachers = [Teacher(student(i), CONTRACT) for i in range(3)]
-    task = ChainTask(teachers, CONTRACT, DistillConfig(teacher_drop=0.9), 2)
-    chosen = [task._choose(torch.Generator().manual_seed(seed)) for seed in range(300)]
+    teachers = [Teacher(student(i), INPUT) for i in range(3)]
+    task = ChainTask(teachers, INPUT, DistillConfig(teacher_drop=0.9), 2)
+    chosen = [task.choose_teachers(torch.Generator().manual_seed(seed)) for seed in range(300)]
     assert min(len(some) for some in chosen) == 1
     assert max(len(some) for some in chosen) > 1
     assert {position for some in chosen for position in some} == {0, 1, 2}
 
 
 def test_in_the_last_part_a_refined_link_hears_its_labels_alone() -> None:
-    task = ChainTask([Teacher(student(1), CONTRACT)], CONTRACT, DistillConfig(refine=0.25), 2)
+    task = ChainTask([Teacher(student(1), INPUT)], INPUT, DistillConfig(refine=0.25), 2)
     (batch,) = epoch_batches(feed(), seed=1, epoch=0, steps=1, batch=4, augment=0)
     one = student(0)
     assert "soft" in task(one, batch, 0.74)
@@ -283,7 +281,7 @@ def test_a_teacher_looks_at_a_view_once_and_what_it_said_is_used_unless_images_a
         looked += len(images[0])
 
     def losses(uses: int) -> list[float]:
-        task = ChainTask([Teacher(teacher, CONTRACT)], CONTRACT, DistillConfig(mixup=mixup, view_uses=uses), 2)
+        task = ChainTask([Teacher(teacher, INPUT)], INPUT, DistillConfig(mixup=mixup, view_uses=uses), 2)
         return [task(pupil, batch, 0.3)["loss"].item() for epoch in (0, 1) for batch in batches_of(2, 6, epoch)]
 
     teacher.register_forward_pre_hook(count)
@@ -294,7 +292,7 @@ def test_a_teacher_looks_at_a_view_once_and_what_it_said_is_used_unless_images_a
 
 def test_a_step_in_parts_is_the_same_step_where_no_batch_norm_sees_them(tmp_path: Path) -> None:
     """In evaluation mode the parts' gradients add up to the whole batch's."""
-    pupil, task = student().eval(), LabelTask(CONTRACT)
+    pupil, task = student().eval(), LabelTask(INPUT)
     whole = batches_of(1, 1)[0]
     task(pupil, whole, 0.0)["loss"].backward()
     wanted = [p.grad.clone() for p in pupil.parameters() if p.grad is not None]

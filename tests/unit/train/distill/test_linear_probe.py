@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import LinkConfig
 from weckd_edge.core.errors import StoreError
 from weckd_edge.train.distill import training_cost
@@ -20,9 +20,7 @@ from weckd_edge.train.distill.sampler import Feed
 from weckd_edge.train.networks.models import Student, create
 
 SIDE = 40
-CONTRACT = InputContract(
-    frame_height=SIDE, frame_width=SIDE, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
-)
+INPUT = NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def student(seed: int = 0) -> Student:
@@ -43,7 +41,7 @@ def feed(count: int) -> Feed:
 
 def answers(network: Student, images: Feed) -> torch.Tensor:
     with torch.inference_mode():
-        return network(plain_inputs(images, np.arange(len(images.labels)), CONTRACT))[0]
+        return network(plain_inputs(images, np.arange(len(images.labels)), INPUT))[0]
 
 
 def test_ridge_finds_what_made_the_targets() -> None:
@@ -58,7 +56,7 @@ def test_a_probed_classifier_answers_images_it_has_not_seen_and_the_trunk_stays(
     images, network = feed(90), student()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     wrong = (answers(network.eval(), images).argmax(1).numpy() == images.labels).mean()
-    assert probe(network, images, CONTRACT, 3)
+    assert probe(network, images, INPUT, 3)
     right = (answers(network, images).argmax(1).numpy() == images.labels)[images.pool].mean()
     assert right > 0.95 > wrong
     changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
@@ -68,7 +66,7 @@ def test_a_probed_classifier_answers_images_it_has_not_seen_and_the_trunk_stays(
 def test_a_classifier_that_is_no_linear_layer_is_left_alone() -> None:
     network = student()
     network.trunk.fc = nn.Sequential(nn.Linear(8, 3))  # type: ignore[assignment]  # any module
-    assert not probe(network, feed(30), CONTRACT, 3)
+    assert not probe(network, feed(30), INPUT, 3)
 
 
 def test_networks_are_merged_one_by_one_as_long_as_that_makes_it_no_worse() -> None:
@@ -87,7 +85,7 @@ def test_batch_norms_are_those_of_the_plain_images() -> None:
     norm = next(module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
     momentum = norm.momentum
     handle = norm.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
-    assert measure_batch_norms(network, images, CONTRACT, lambda student: 0.5)
+    assert measure_batch_norms(network, images, INPUT, lambda student: 0.5)
     handle.remove()
     assert sum(map(len, seen)) == ENOUGH + 8
     assert norm.running_mean is not None
@@ -98,7 +96,7 @@ def test_batch_norms_are_those_of_the_plain_images() -> None:
 def test_few_images_change_no_batch_norm() -> None:
     network = student()
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    assert not measure_batch_norms(network, feed(ENOUGH - 1), CONTRACT, lambda student: 0.5)
+    assert not measure_batch_norms(network, feed(ENOUGH - 1), INPUT, lambda student: 0.5)
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
@@ -106,7 +104,7 @@ def test_statistics_that_make_it_worse_are_put_back() -> None:
     network = student()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     scores = iter([0.9, 0.8])
-    assert not measure_batch_norms(network, feed(ENOUGH), CONTRACT, lambda student: next(scores))
+    assert not measure_batch_norms(network, feed(ENOUGH), INPUT, lambda student: next(scores))
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     assert not network.training
 

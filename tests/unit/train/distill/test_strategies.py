@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from support.errors import raises
+from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.config import BuildConfig, DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.train.distill.chain import run_strategy, train_build
@@ -31,10 +32,11 @@ class Recorder:
         return SimpleNamespace(name=job.name, plan=job.plan)
 
 
-def index() -> Any:
+def index() -> DatasetIndex:
     """Three shares of one image each, two training images without a share, and a test image."""
     places = [("train", 0), ("train", 1), ("train", 2), ("train", None), ("train", None), ("test", None)]
-    return SimpleNamespace(images=[SimpleNamespace(split=split, share=share) for split, share in places])
+    images = tuple(cast(Any, SimpleNamespace(split=split, share=share)) for split, share in places)
+    return DatasetIndex(name="toy", labels=("a", "b"), images=images)
 
 
 def jobs_of(name: str, config: BuildConfig = CONFIG) -> list[Job]:

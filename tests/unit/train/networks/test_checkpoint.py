@@ -15,7 +15,7 @@ timm = pytest.importorskip("timm")
 
 from safetensors.torch import save_file  # noqa: E402 - behind the skips
 
-from weckd_edge.artifacts import InputContract, Rate  # noqa: E402 - likewise
+from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput, Rate  # noqa: E402 - likewise
 from weckd_edge.config import LinkConfig  # noqa: E402 - likewise
 from weckd_edge.core.errors import ModelError  # noqa: E402 - likewise
 from weckd_edge.train.networks.checkpoint import copy_link, exchange_red_and_blue, read_checkpoint, write_link  # noqa: E402 - likewise
@@ -49,7 +49,9 @@ def test_a_checkpoint_becomes_a_link_that_loads_again(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     rate = Rate(value=0.5, low=0.2, high=0.8, correct=1, images=2, groups=2)
-    contract = InputContract(frame_height=40, frame_width=40, crop="center", input_size=32, mean=made.mean, std=made.std)
+    contract = InputSpec(
+        frame=FrameSpec(height=40, width=40, crop="center"), network=NetworkInput(size=32, mean=made.mean, std=made.std)
+    )
     link = write_link(made, contract, ("a", "b", "c"), rate, rate, tmp_path / "a")
     again = copy_link(link, tmp_path / "a", tmp_path / "b")
     assert again == link

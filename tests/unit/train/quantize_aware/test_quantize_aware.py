@@ -31,7 +31,7 @@ from weckd_edge.train.distill.strategies import find_strategy  # noqa: E402
 from weckd_edge.train.distill.task import ChainTask  # noqa: E402
 from weckd_edge.train.distill.trainer import Job  # noqa: E402
 from weckd_edge.train.networks.models import Student, load_link  # noqa: E402
-from weckd_edge.train.networks.preprocess import network_input  # noqa: E402
+from weckd_edge.train.networks.preprocess import make_network_input  # noqa: E402
 from weckd_edge.train.quantize_aware.fake_quantize import RoundedStudent, round_activation, round_weight  # noqa: E402
 from weckd_edge.train.quantize_aware.finetune import refine_for_int8  # noqa: E402
 
@@ -91,13 +91,13 @@ def both(
     (index, root), folder = data, tmp_path_factory.mktemp(request.param)
     trunk, network, side = make(networks, request.param)
     # One scale for all channels: then it is one step of int8 whether the graph normalises or its first weights do.
-    kind = networks.contract(input_size=side, mean=(0.5,) * 3, std=(0.25,) * 3)
+    kind = networks.contract(size=side, mean=(0.5,) * 3, std=(0.25,) * 3)
     exported = networks.export(network, folder / "fp32", kind)
     networks.quantized(exported, folder / "fp32", index, root, folder / "int8", images=CALIBRATION)
     path = folder / "int8/model.onnx"
     save_uncorrected(folder / "fp32/model.onnx", path)
     chosen = choose_images(index, CALIBRATION, CALIBRATION_SEED)
-    shown = [network_input(torch.tensor(frame), kind) for frame in calibration_frames(root, chosen, kind)]
+    shown = [make_network_input(torch.tensor(frame), kind) for frame in calibration_frames(root, chosen, kind.frame)]
     return RoundedStudent(trunk, shown), path, kind
 
 
@@ -137,7 +137,7 @@ def test_the_rounded_network_answers_as_the_int8_graph_does(
     runner = open_runner("onnxruntime", path, reference=True)
     int8 = np.stack([runner.run(frame[None]) for frame in frames])
     with torch.inference_mode():
-        shown = network_input(torch.tensor(frames), kind)
+        shown = make_network_input(torch.tensor(frames), kind)
         rounded = student(shown)[0].softmax(dim=1).numpy()
         plain = Student(student.trunk)(shown)[0].softmax(dim=1).numpy()
     apart, lost = np.abs(rounded - int8).mean(), np.abs(plain - int8).mean()

@@ -17,7 +17,14 @@ timm = pytest.importorskip("timm")
 
 from safetensors.torch import save_file  # noqa: E402 - behind the skips
 
-from weckd_edge.artifacts import ChainRecord, InputContract, Link, Rate  # noqa: E402 - likewise
+from weckd_edge.artifacts import (  # noqa: E402 - likewise
+    ChainRecord,
+    FrameSpec,
+    InputSpec,
+    Link,
+    NetworkInput,
+    Rate,
+)
 from weckd_edge.config import LinkConfig, load_config  # noqa: E402 - likewise
 from weckd_edge.core.errors import ConfigError, ModelError, StoreError  # noqa: E402 - likewise
 from weckd_edge.core.network_options import check_network_options  # noqa: E402 - likewise
@@ -66,8 +73,9 @@ def link(tmp_path: Path) -> Link:
     return factories.link(
         "M1",
         model=TINY,
-        input=InputContract(
-            frame_height=32, frame_width=32, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+        input=InputSpec(
+            frame=FrameSpec(height=32, width=32, crop="center"),
+            network=NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
         ),
         labels=("a", "b"),
         parameters=1,

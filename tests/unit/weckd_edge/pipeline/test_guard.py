@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from support import factories
-from weckd_edge.artifacts import DatasetIndex, GuardRecord, InputContract, Prediction
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, GuardRecord, Prediction
 from weckd_edge.config import AbstainConfig, BuildConfig, GuardConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_json
@@ -18,9 +18,7 @@ from weckd_edge.pipeline.steps.guard import make_guard
 from weckd_edge.pipeline.steps.predict import HeldOutFrames
 from weckd_edge.report.chapters import abstention
 
-CONTRACT = InputContract(
-    frame_height=24, frame_width=24, crop="center", input_size=24, mean=(0.0,) * 3, std=(1.0,) * 3, resize="diagonal"
-)
+FRAME = FrameSpec(height=24, width=24, crop="center", resize="diagonal")
 
 
 @pytest.fixture
@@ -53,7 +51,7 @@ def answer(frame: np.ndarray) -> np.ndarray:
 
 def held_out(index: DatasetIndex, root: Path) -> HeldOutFrames:
     val, test = (
-        decode_split(Workspace(root / "work"), index, split, root, CONTRACT, SilentProgress()) for split in ("val", "test")
+        decode_split(Workspace(root / "work"), index, split, root, FRAME, SilentProgress()) for split in ("val", "test")
     )
     return HeldOutFrames(val=val, test=test)
 
@@ -70,7 +68,7 @@ def inputs(index: DatasetIndex, root: Path, config: BuildConfig) -> AbstentionIn
         frames=frames,
         labels=index.labels,
         synthetic=index.synthetic,
-        contract=CONTRACT,
+        spec=FRAME,
         config=config,
         validation=np.stack([answer(frame) for frame in frames.val]),
         predictions=predictions,
@@ -80,7 +78,7 @@ def inputs(index: DatasetIndex, root: Path, config: BuildConfig) -> AbstentionIn
 
 def record(index: DatasetIndex, root: Path, **guard: object) -> GuardRecord:
     config = GuardConfig(**guard)  # type: ignore[arg-type]
-    return make_guard(index.images, root, held_out(index, root).val, CONTRACT, config, seed=0, progress=SilentProgress())
+    return make_guard(index.images, root, held_out(index, root).val, FRAME, config, seed=0, progress=SilentProgress())
 
 
 def test_a_build_refuses_other_frames_and_says_what_its_threshold_does(index: DatasetIndex, tmp_path: Path) -> None:
@@ -110,7 +108,7 @@ def test_too_few_validation_groups_fail_or_are_reported_as_asked(index: DatasetI
     config = BuildConfig(abstain=AbstainConfig(risk=0.05))
     found = judge_abstention(inputs(index, tmp_path, config), record(index, tmp_path), SilentProgress())
     assert found.threshold is not None
-    assert (found.threshold.chosen, found.threshold.more_groups, found.abstain_below) == (None, 29, 0.0)
+    assert (found.threshold.chosen, found.threshold.more_groups, found.operating_point.abstain_below) == (None, 29, 0.0)
     (gate,) = judge_threshold(found.threshold, config.abstain)
     assert gate.verdict == "FAIL"
     assert "29 more groups" in gate.reason

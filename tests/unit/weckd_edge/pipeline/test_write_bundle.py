@@ -22,11 +22,13 @@ from weckd_edge.artifacts import (
     DatasetIndex,
     ExportedModel,
     FileRef,
+    FrameSpec,
     Gate,
     GoldenFrames,
-    InputContract,
+    InputSpec,
     Link,
     Manifest,
+    NetworkInput,
     Parity,
     Prediction,
     QuantizedModel,
@@ -36,7 +38,7 @@ from weckd_edge.artifacts import (
     Trial,
 )
 from weckd_edge.bundle.reader import open_bundle
-from weckd_edge.config import BuildConfig, GateConfig, LinkConfig, ReportConfig
+from weckd_edge.config import AbstainConfig, BuildConfig, GateConfig, LinkConfig, ReportConfig
 from weckd_edge.core.errors import BundleError, ConfigError, StoreError
 from weckd_edge.core.fingerprint import versions
 from weckd_edge.core.progress import SilentProgress
@@ -59,7 +61,9 @@ pytest.importorskip("jinja2")
 pytest.importorskip("cyclonedx")
 
 LABELS = ("effusion", "normal", "wax")
-INPUT = InputContract(frame_height=16, frame_width=16, crop="center", input_size=16, mean=(0.5,) * 3, std=(0.5,) * 3)
+INPUT = InputSpec(
+    frame=FrameSpec(height=16, width=16, crop="center"), network=NetworkInput(size=16, mean=(0.5,) * 3, std=(0.5,) * 3)
+)
 RATE = Rate(value=0.9, low=0.8, high=0.95, correct=9, images=10, groups=10)
 MEASUREMENT = factories.measurement()
 NO_IMAGES = SplitFrames(split="test", records=(), frames=np.zeros((0, 16, 16, 3), np.uint8))
@@ -234,7 +238,7 @@ def make_parts(
         selected=place / "quantize",
         golden=place / "golden",
         images=ReportImages(
-            test=decode_split(ctx.workspace, index, "test", root, INPUT, ctx.progress) if samples else NO_IMAGES,
+            test=decode_split(ctx.workspace, index, "test", root, INPUT.frame, ctx.progress) if samples else NO_IMAGES,
             predicted={},
         ),
         contents=BundleContents(
@@ -343,7 +347,7 @@ def test_a_bundle_for_a_jetson_holds_the_recipe_and_no_file_of_a_preflight(tmp_p
 
 
 def test_the_manifest_says_what_the_parts_are(tmp_path: Path) -> None:
-    manifest = assemble(make_parts(tmp_path, abstain_below=0.6))
+    manifest = assemble(make_parts(tmp_path, abstain=AbstainConfig(threshold=0.6)))
     assert (manifest.name, manifest.target, manifest.device) == ("bundle", "cpu", "generic-x86")
     assert (manifest.labels, manifest.input) == (LABELS, INPUT)
     assert (manifest.input_name, manifest.network_input_name, manifest.output_name) == (

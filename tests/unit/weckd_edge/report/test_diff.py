@@ -179,7 +179,7 @@ def test_tables_are_flattened_by_name() -> None:
 
 def write_bundle(folder: Path, data: DatasetIndex, wrong: Sequence[int] = (), config: Any = None, **manifest: Any) -> Path:
     """Write a sealed bundle with the evidence that a comparison reads."""
-    from weckd_edge.artifacts import FileRef, GoldenFrames, InputContract
+    from weckd_edge.artifacts import FileRef, FrameSpec, GoldenFrames, InputSpec, NetworkInput
 
     (folder / "evidence").mkdir(parents=True)
     (folder / "model.onnx").write_bytes(b"graph")
@@ -187,7 +187,9 @@ def write_bundle(folder: Path, data: DatasetIndex, wrong: Sequence[int] = (), co
     (folder / "evidence/verification.json").write_text(to_json(verification(data, wrong)))
     (folder / "evidence/build.json").write_text(json.dumps({"config": json.dumps(config or {"seed": 0})}))
     onnx: FileRef = file_ref(folder, folder / "model.onnx")
-    frame = InputContract(frame_height=8, frame_width=8, crop="center", input_size=8, mean=(0.5,) * 3, std=(0.5,) * 3)
+    frame = InputSpec(
+        frame=FrameSpec(height=8, width=8, crop="center"), network=NetworkInput(size=8, mean=(0.5,) * 3, std=(0.5,) * 3)
+    )
     draft = factories.manifest(
         name="ears",
         labels=data.labels,

@@ -28,19 +28,22 @@ from weckd_edge.artifacts import (
     FileRef,
     Fingerprint,
     FoldComparison,
+    FrameSpec,
     Gate,
     GoldenFrames,
     ImageRecord,
-    InputContract,
+    InputSpec,
     Latency,
     LayerParity,
     Link,
     LinkLatency,
     Manifest,
+    NetworkInput,
     Parting,
     Prediction,
     Probes,
     Rate,
+    Recalibration,
     ReliabilityBin,
     Selection,
     Shipping,
@@ -76,8 +79,9 @@ from weckd_edge.report.page import CONTENTS
 from weckd_edge.report.study_page import StudyPage, StudyRow, write_study
 
 LABELS = ("chronic_otitis_media", "earwax_plug", "myringosclerosis", "normal")
-INPUT = InputContract(
-    frame_height=380, frame_width=420, crop="center", input_size=128, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+INPUT = InputSpec(
+    frame=FrameSpec(height=380, width=420, crop="center"),
+    network=NetworkInput(size=128, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
 )
 
 
@@ -682,13 +686,16 @@ def figures(ece: float) -> CalibrationFigures:
 
 def check(temperature: float = 1.62) -> CalibrationCheck:
     return CalibrationCheck(
-        temperature=temperature,
-        val_images=88,
-        val_groups=31,
-        val_nll_before=0.52,
-        val_nll_after=0.47,
-        answered_by="openvino int8",
-        note="few validation images",
+        recalibration=Recalibration(
+            temperature=temperature,
+            unpulled=temperature,
+            val_images=88,
+            val_groups=31,
+            val_nll_before=0.52,
+            val_nll_after=0.47,
+            answered_by="openvino int8",
+            note="few validation images",
+        ),
         before=figures(0.112),
         after=figures(0.041),
     )
