@@ -30,7 +30,7 @@ from weckd_edge.devices.runtime.input_guard import OpenGuard, Sight, look_at
 from weckd_edge.metrics.intervals import wilson
 from weckd_edge.metrics.selective import auroc
 from weckd_edge.train.input_guard.fit import fit_guard, looks_of
-from weckd_edge.train.input_guard.other_frames import KIND_FRAMES, every_nth, far_frames
+from weckd_edge.train.input_guard.ood_frames import KIND_FRAMES, every_nth, far_frames
 
 MOST = 1500
 """Frames of a set at most."""
@@ -94,7 +94,7 @@ def judge_set(name: str, sets: dict[str, list[tuple[Path, str]]]) -> dict[str, o
         "frame": [height, width],
         "train_frames": len(chosen[0]),
         "groups": fitted.groups,
-        "promised": fitted.promised,
+        "promised": fitted.false_reject_bound,
         "test_frames": len(familiar),
         "test_refused": refused / len(familiar),
         "test_refused_95": [low, high],
@@ -114,7 +114,7 @@ def others(
 
 def scores(sights: Sequence[Sight]) -> NDArray[np.float64]:
     """Return each frame's score."""
-    return np.array([sight.unfamiliarity for sight in sights])
+    return np.array([sight.ood_score for sight in sights])
 
 
 def strains(guard: OpenGuard, sights: Sequence[Sight]) -> NDArray[np.float64]:

@@ -211,7 +211,7 @@ class Selector:
         self._answer(self.made)
         eligible = [m for m in self.made if m.answers is not None and wanted in ("auto", m.trial.precision)]
         if wanted == "auto":
-            eligible = [m for m in eligible if m.trial.within]
+            eligible = [m for m in eligible if m.trial.within_limits]
         timed_on = self._time(eligible)
         chosen = self._choose(eligible)
         reason = explain(
@@ -236,7 +236,7 @@ class Selector:
                 f"the network is quantized already, and {refusal or made.trial.note}; bring the float network",
                 code="E_MODEL_QUANTIZED",
             )
-        made.trial = replace(made.trial, lost=None, divergence=None)
+        made.trial = replace(made.trial, net_lost=None, divergence=None)
         timed_on = self._time([made])
         reason = "the network was quantized already: it is verified and measured as it is, and no other precision was tried"
         return self._keep(made, reason, timed_on)
@@ -255,9 +255,9 @@ class Selector:
                 return chosen
             left.remove(chosen)
             chosen.refusal = refusal
-            chosen.trial = replace(chosen.trial, within=False, note=f"cannot be built: {refusal}")
+            chosen.trial = replace(chosen.trial, within_limits=False, note=f"cannot be built: {refusal}")
             again = self._without_refused(chosen)
-            if again is not None and (again.trial.within or self.config.precision != "auto"):
+            if again is not None and (again.trial.within_limits or self.config.precision != "auto"):
                 left.append(again)
         asked = "" if self.config.precision == "auto" else f"{self.config.precision} "
         notes = "; ".join(f"{m.trial.name}: {m.trial.note}" for m in self.made if m.trial.note)
@@ -327,10 +327,10 @@ class Selector:
             self._nncf()
         self._answer(self.made)
         best = closest([m.trial for m in self.made if is_whole_int8(m.trial) and m.answers is not None])
-        within = best is not None and best.within
-        if self.aware is not None and (self.config.aware == "always" or (self.config.aware == "when-needed" and not within)):
+        within = best is not None and best.within_limits
+        if self.aware is not None and (self.config.qat == "always" or (self.config.qat == "when-needed" and not within)):
             self._trained_for_it(self.aware())
-        if best is not None and not any(m.trial.within and is_whole_int8(m.trial) for m in self.made):
+        if best is not None and not any(m.trial.within_limits and is_whole_int8(m.trial) for m in self.made):
             self._mixed(self._of(best))
 
     def _trained_for_it(self, aware: Aware) -> None:
@@ -397,16 +397,16 @@ class Selector:
     def _mixed(self, best: _Made) -> None:
         """Leave one more of the most sensitive layers in floating point until the bars hold, twice as many each time."""
         int8, whole = best.graph, best.whole
-        if int8 is None or whole is None or self.config.float_layers == 0:
+        if int8 is None or whole is None or self.config.max_float_layers == 0:
             return
         chosen = choose_images(self.seen, _RANKED_FRAMES, self.seed)
         frames = list(calibration_frames(self.seen_root, chosen, self.exported.input.frame))
         order = [s.node for s in rank(int8, whole.calibration.graph, self.exported.input_name, frames, self.progress)]
         count = 1
-        while count <= min(self.config.float_layers, len(order) - 1):
+        while count <= min(self.config.max_float_layers, len(order) - 1):
             made = self._add_int8(whole, tuple(order[:count]))
             self._answer([made])
-            if made.trial.within:
+            if made.trial.within_limits:
                 return
             count *= 2
 
@@ -420,7 +420,7 @@ class Selector:
     ) -> _Made:
         folder = self.folder / f"trial-{len(self.made)}"
         folder.mkdir()
-        trial = Trial(name=name, precision=precision, method=method, float_nodes=float_nodes, refused=refused)
+        trial = Trial(name=name, precision=precision, method=method, float_nodes=float_nodes, unsupported_nodes=refused)
         made = _Made(trial=trial, folder=folder, onnx=folder / ONNX_FILE)
         self.made.append(made)
         return made
@@ -530,5 +530,5 @@ class Selector:
             onnx=file_ref(self.folder, path),
             quantized=chosen.quantized,
             built=chosen.built,
-            aware=chosen.whole.aware if chosen.whole else None,
+            quantize_aware_link=chosen.whole.aware if chosen.whole else None,
         )

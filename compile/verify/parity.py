@@ -119,7 +119,7 @@ def verify(
     return replace(
         verification,
         calibration=_calibration(records, found, shipped, uncalibrated, recalibration),
-        partings=_partings(exported, quantized, (shipped, *others), pairs, found, images, layers),
+        layer_divergences=_partings(exported, quantized, (shipped, *others), pairs, found, images, layers),
         executed=openvino_backend.executed_layers(shipped.model) if shipped.backend == openvino_backend.NAME else (),
     )
 
@@ -157,7 +157,7 @@ def _partings(
     wanted = [(quantized, c, INT8_THRESHOLD_DB) for c in compiled if c.name in failed or layers == "always"]
     if any(c.name in failed for c in exported):
         wanted += [(exported[0], c, FLOAT_THRESHOLD_DB) for c in exported if c != exported[0]]
-    partings = []
+    layer_divergences = []
     for written, other, threshold_db in wanted:
         if other == written or other.backend not in OPENERS or written.model.suffix != ".onnx":
             continue
@@ -165,10 +165,10 @@ def _partings(
         worst = np.argsort(-apart, kind="stable")[:PARTING_FRAMES]
         frames = list(images.take([int(row) for row in worst]))
         names = (written.name, other.name)
-        partings.append(
+        layer_divergences.append(
             find_parting(written.model, other.model, other.backend, frames, names=names, threshold_db=threshold_db)
         )
-    return tuple(partings)
+    return tuple(layer_divergences)
 
 
 def compare(

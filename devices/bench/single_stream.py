@@ -118,4 +118,4 @@ def run_single_stream(runner: Runnable, frames: Sequence[NDArray[Any]], rules: R
         finally:
             if sink is not None:
                 sink(samples[given:])
-    return Run(samples_ns=samples, start_ns=start_ns, end_ns=now, generator="own loop")
+    return Run(samples_ns=samples, start_ns=start_ns, end_ns=now, generator="builtin")

@@ -63,9 +63,9 @@ def judge(
     gates: list[Gate] = []
     rss = measurement.peak_rss_bytes if measurement else None
     for name, bar, got, unit in (
-        ("latency_p90_ms", bars.latency_p90_ms, measurement.frame_to_answer.p90_ns / 1e6 if measurement else None, "ms"),
-        ("memory_mib", bars.memory_mib, rss / 2**20 if rss is not None else None, "MiB"),
-        ("energy_mj", bars.energy_mj, measurement.energy_mj if measurement else None, "mJ"),
+        ("max_latency_p90_ms", bars.max_latency_p90_ms, measurement.end_to_end.p90_ns / 1e6 if measurement else None, "ms"),
+        ("max_memory_mib", bars.max_memory_mib, rss / 2**20 if rss is not None else None, "MiB"),
+        ("max_energy_mj", bars.max_energy_mj, measurement.energy_mj if measurement else None, "mJ"),
     ):
         if bar is None:
             continue
@@ -73,25 +73,25 @@ def judge(
             gates.append(_unknown(name, bar, _why_unknown(name, measurement)))
         elif not measured_here_counts:
             reason = f"{got:.3g} {unit} measured on {measurement.host}, not on {profile.id}; run weckd-edge bench there"
-            if name == "latency_p90_ms" and predicted is not None and predicted.label == "predicted":
+            if name == "max_latency_p90_ms" and predicted is not None and predicted.label == "estimated":
                 gates.append(_predicted(bar, predicted, profile))
             else:
                 gates.append(_unknown(name, bar, reason))
-        elif name == "latency_p90_ms":
+        elif name == "max_latency_p90_ms":
             gates.append(_latency(bar, measurement))
-        elif name == "energy_mj":
+        elif name == "max_energy_mj":
             gates.append(_energy(bar, got, measurement))
         else:
             gates.append(_memory(bar, got, measurement))
-    if bars.size_mib is not None:
-        gates.append(_at_most("size_mib", bars.size_mib, size_bytes / 2**20, "MiB"))
-    if bars.accuracy is not None:
-        gates.append(_accuracy(bars.accuracy, verification, split))
-    if bars.accuracy_drop is not None:
-        gates.append(_accuracy_drop(bars.accuracy_drop, verification, split))
-    if bars.recall is not None:
-        gates.append(_recall(bars.recall, verification, labels, split))
-    if bars.better_than_guessing is not False and verification is not None and verification.predictions:
+    if bars.max_size_mib is not None:
+        gates.append(_at_most("max_size_mib", bars.max_size_mib, size_bytes / 2**20, "MiB"))
+    if bars.min_accuracy is not None:
+        gates.append(_accuracy(bars.min_accuracy, verification, split))
+    if bars.max_accuracy_drop is not None:
+        gates.append(_accuracy_drop(bars.max_accuracy_drop, verification, split))
+    if bars.min_per_class_recall is not None:
+        gates.append(_recall(bars.min_per_class_recall, verification, labels, split))
+    if bars.better_than_chance is not False and verification is not None and verification.predictions:
         gates.append(_better_than_guessing(verification, labels, split))
     return tuple(gates)
 
@@ -109,16 +109,16 @@ def judge_parity(verification: Verification) -> tuple[Gate, ...]:
         f"{worst.b} differs from {worst.a} by {worst.p95_abs:.2g} in a probability, 95th percentile of {worst.frames} frames"
     )
     if all(pair.passed for pair, _ in pairs):
-        return (Gate(name="parity", bar=bar, got=worst.p95_abs, verdict="PASS", reason=f"{told}, within {bar:g}"),)
+        return (Gate(name="parity", limit=bar, value=worst.p95_abs, verdict="PASS", reason=f"{told}, within {bar:g}"),)
     hint = "; it amplifies int8 rounding: train it longer, or take a shallower one" if "int8" in worst.b else ""
-    for parting in verification.partings:
+    for parting in verification.layer_divergences:
         if parting.b == worst.b and parting.first is not None:
             hint = f"; the first layer where they part is {parting.layers[parting.first].name}{hint}"
-    return (Gate(name="parity", bar=bar, got=worst.p95_abs, verdict="FAIL", reason=f"{told}, over {bar:g}{hint}"),)
+    return (Gate(name="parity", limit=bar, value=worst.p95_abs, verdict="FAIL", reason=f"{told}, over {bar:g}{hint}"),)
 
 
 def _unknown(name: str, bar: float, reason: str) -> Gate:
-    return Gate(name=name, bar=bar, got=None, verdict="INCONCLUSIVE", reason=reason)
+    return Gate(name=name, limit=bar, value=None, verdict="INCONCLUSIVE", reason=reason)
 
 
 def _predicted(bar: float, predicted: LinkLatency, profile: DeviceProfile) -> Gate:
@@ -129,19 +129,19 @@ def _predicted(bar: float, predicted: LinkLatency, profile: DeviceProfile) -> Ga
         f"predicted for {profile.id}: {guess:.3g} ms, 90 % interval {low:.3g} to {high:.3g} ms, {side} {bar:g} ms; "
         "run weckd-edge bench there"
     )
-    return Gate(name="latency_p90_ms", bar=bar, got=guess, verdict="INCONCLUSIVE", reason=reason)
+    return Gate(name="max_latency_p90_ms", limit=bar, value=guess, verdict="INCONCLUSIVE", reason=reason)
 
 
 def _why_unknown(name: str, measurement: Measurement | None) -> str:
     power = measurement.power if measurement else None
-    if name == "energy_mj" and power is not None and power.reason is not None:
+    if name == "max_energy_mj" and power is not None and power.reason is not None:
         return f"it could not be measured here: {power.reason}"
     return "it could not be measured here"
 
 
 def _latency(bar: float, measurement: Measurement) -> Gate:
     """Judge the 90th percentile by how many queries were over the bar, which is binomial."""
-    latency = measurement.frame_to_answer
+    latency = measurement.end_to_end
     samples, got, bar_ns = latency.samples_ns, latency.p90_ns / 1e6, bar * 1e6
     over = sum(sample > bar_ns * (1 + _ROUNDING) for sample in samples)
     told = f"{got:.3g} ms is {'within' if got <= bar + _ROUNDING else f'{got - bar:.3g} ms over'} {bar:g} ms"
@@ -150,23 +150,27 @@ def _latency(bar: float, measurement: Measurement) -> Gate:
     if len(samples) >= MINIMUM_QUERIES and found:
         if min(samples) > bar_ns * (1 + _ROUNDING):
             reason = f"{told}; the bench is INVALID, but even its fastest query is over"
-            return Gate(name="latency_p90_ms", bar=bar, got=got, verdict="FAIL", reason=reason)
+            return Gate(name="max_latency_p90_ms", limit=bar, value=got, verdict="FAIL", reason=reason)
         if over == 0 and only_noisy(measurement) and decide(over, len(samples), 0.9) == "PASS":
             reason = f"{told}; the bench is INVALID, as other work slowed it, but even its slowest query is within"
-            return Gate(name="latency_p90_ms", bar=bar, got=got, verdict="PASS", reason=reason)
+            return Gate(name="max_latency_p90_ms", limit=bar, value=got, verdict="PASS", reason=reason)
         reason = f"{told}; the bench is INVALID: {'; '.join(found)}"
-        return Gate(name="latency_p90_ms", bar=bar, got=got, verdict="INCONCLUSIVE", reason=reason)
+        return Gate(name="max_latency_p90_ms", limit=bar, value=got, verdict="INCONCLUSIVE", reason=reason)
     verdict = decide(over, len(samples), 0.9)
     if verdict == "PASS" and found:
         verdict = "INCONCLUSIVE"
     if verdict != "INCONCLUSIVE":
         return Gate(
-            name="latency_p90_ms", bar=bar, got=got, verdict=verdict, reason=f"{told}, at {CONFIDENCE:.0%} confidence"
+            name="max_latency_p90_ms",
+            limit=bar,
+            value=got,
+            verdict=verdict,
+            reason=f"{told}, at {CONFIDENCE:.0%} confidence",
         )
     more = more_queries(over, len(samples), 0.9)
     more = None if more is None else max(more, MINIMUM_QUERIES - len(samples))
     reason = f"{told}; this proves neither at {CONFIDENCE:.0%} confidence, {_more(more, 'quer', 'y', 'ies')}"
-    return Gate(name="latency_p90_ms", bar=bar, got=got, verdict="INCONCLUSIVE", reason=reason)
+    return Gate(name="max_latency_p90_ms", limit=bar, value=got, verdict="INCONCLUSIVE", reason=reason)
 
 
 def _energy(bar: float, got: float, measurement: Measurement) -> Gate:
@@ -176,28 +180,28 @@ def _energy(bar: float, got: float, measurement: Measurement) -> Gate:
     told = f"{got:.3g} mJ a frame (known to {fine:.2g} mJ)"
     if got - fine <= bar + _ROUNDING < got + fine:
         # Over a longer run the same readings' worth of doubt is spread over more frames.
-        queries = len(measurement.frame_to_answer.samples_ns)
+        queries = len(measurement.end_to_end.samples_ns)
         apart = abs(bar - got)
         more = math.ceil(queries * (fine / apart - 1)) + 1 if apart > fine * 1e-3 else None
         reason = f"{told} cannot be told from {bar:g} mJ; {_more(more, 'quer', 'y', 'ies')}"
-        return Gate(name="energy_mj", bar=bar, got=got, verdict="INCONCLUSIVE", reason=reason)
+        return Gate(name="max_energy_mj", limit=bar, value=got, verdict="INCONCLUSIVE", reason=reason)
     side = f"within {bar:g} mJ" if got <= bar else f"{got - bar:.3g} mJ over {bar:g} mJ"
     found = doubts(measurement)
     if found:
         reason = f"{told} is {side}; the bench is INVALID: {'; '.join(found)}"
-        return Gate(name="energy_mj", bar=bar, got=got, verdict="INCONCLUSIVE", reason=reason)
+        return Gate(name="max_energy_mj", limit=bar, value=got, verdict="INCONCLUSIVE", reason=reason)
     verdict: Verdict = "PASS" if got <= bar else "FAIL"
-    return Gate(name="energy_mj", bar=bar, got=got, verdict=verdict, reason=f"{told} is {side}")
+    return Gate(name="max_energy_mj", limit=bar, value=got, verdict=verdict, reason=f"{told} is {side}")
 
 
 def _memory(bar: float, got: float, measurement: Measurement) -> Gate:
     """Judge the peak of memory; of what the machine did, only an emulator changes it."""
-    gate = _at_most("memory_mib", bar, got, "MiB")
+    gate = _at_most("max_memory_mib", bar, got, "MiB")
     emulated = measurement.machine.emulated if measurement.machine is not None else None
     if emulated is None:
         return gate
     reason = f"{gate.reason}, but an emulator ran it ({emulated}), whose own memory is counted; run it on the device"
-    return Gate(name=gate.name, bar=bar, got=got, verdict="INCONCLUSIVE", reason=reason)
+    return Gate(name=gate.name, limit=bar, value=got, verdict="INCONCLUSIVE", reason=reason)
 
 
 def _more(number: int | None, stem: str, one: str, many: str) -> str:
@@ -208,21 +212,21 @@ def _more(number: int | None, stem: str, one: str, many: str) -> str:
 
 def _at_most(name: str, bar: float, got: float, unit: str) -> Gate:
     if got <= bar + _ROUNDING:
-        return Gate(name=name, bar=bar, got=got, verdict="PASS", reason=f"{got:.3g} {unit} is within {bar:g} {unit}")
+        return Gate(name=name, limit=bar, value=got, verdict="PASS", reason=f"{got:.3g} {unit} is within {bar:g} {unit}")
     reason = f"{got:.3g} {unit} is {got - bar:.3g} {unit} over {bar:g} {unit}"
-    return Gate(name=name, bar=bar, got=got, verdict="FAIL", reason=reason)
+    return Gate(name=name, limit=bar, value=got, verdict="FAIL", reason=reason)
 
 
 def _accuracy(bar: float, verification: Verification | None, split: str) -> Gate:
     if verification is None:
-        return _unknown("accuracy", bar, f"no {split} image was answered")
-    return _at_least("accuracy", bar, verification.accuracy_compiled, f"{split} images")
+        return _unknown("min_accuracy", bar, f"no {split} image was answered")
+    return _at_least("min_accuracy", bar, verification.accuracy_compiled, f"{split} images")
 
 
 def _recall(bar: float, verification: Verification | None, labels: Sequence[str], split: str) -> Gate:
     """Judge the class that is recognised worst; one that no test image shows leaves it open."""
     if verification is None or not verification.recall_compiled:
-        return _unknown("recall", bar, f"no {split} image was answered")
+        return _unknown("min_per_class_recall", bar, f"no {split} image was answered")
 
     def name(index: int) -> str:
         return labels[index] if index < len(labels) else f"class {index}"
@@ -230,12 +234,12 @@ def _recall(bar: float, verification: Verification | None, labels: Sequence[str]
     known = [(rate, index) for index, rate in enumerate(verification.recall_compiled) if rate is not None]
     unseen = [name(index) for index, rate in enumerate(verification.recall_compiled) if rate is None]
     if not known:
-        return _unknown("recall", bar, f"no {split} image was answered")
+        return _unknown("min_per_class_recall", bar, f"no {split} image was answered")
     worst, index = min(known, key=lambda pair: (pair[0].value, pair[1]))
-    gate = _at_least("recall", bar, worst, f"{split} images of {name(index)}")
+    gate = _at_least("min_per_class_recall", bar, worst, f"{split} images of {name(index)}")
     if unseen and gate.verdict == "PASS":
         reason = f"{gate.reason}, but the {split} split has no image of {', '.join(unseen)}"
-        return Gate(name="recall", bar=bar, got=worst.value, verdict="INCONCLUSIVE", reason=reason)
+        return Gate(name="min_per_class_recall", limit=bar, value=worst.value, verdict="INCONCLUSIVE", reason=reason)
     return gate
 
 
@@ -266,7 +270,7 @@ def _better_than_guessing(verification: Verification, labels: Sequence[str], spl
             f"; yet its accuracy of {found.accuracy:.1%} is not above the {found.constant_accuracy:.1%} of always "
             f"predicting {always}: judge it by the sensitivity of each class"
         )
-    return Gate(name="better_than_guessing", bar=found.chance, got=found.balanced_accuracy, verdict=verdict, reason=told)
+    return Gate(name="better_than_chance", limit=found.chance, value=found.balanced_accuracy, verdict=verdict, reason=told)
 
 
 def _at_least(name: str, bar: float, rate: Rate, what: str) -> Gate:
@@ -277,21 +281,23 @@ def _at_least(name: str, bar: float, rate: Rate, what: str) -> Gate:
         more = images_to_decide(rate, bar)
         open_ = f"; the interval spans the bar, {_more(more, 'image', '', 's')}" if more is not None else ""
     if rate.value >= bar - _ROUNDING:
-        return Gate(name=name, bar=bar, got=rate.value, verdict="PASS", reason=f"{told} reaches {bar:.1%}{open_}")
+        return Gate(name=name, limit=bar, value=rate.value, verdict="PASS", reason=f"{told} reaches {bar:.1%}{open_}")
     reason = f"{told} is {bar - rate.value:.1%} under {bar:.1%}{open_}"
-    return Gate(name=name, bar=bar, got=rate.value, verdict="FAIL", reason=reason)
+    return Gate(name=name, limit=bar, value=rate.value, verdict="FAIL", reason=reason)
 
 
 def _accuracy_drop(bar: float, verification: Verification | None, split: str) -> Gate:
     if verification is None:
-        return Gate(name="accuracy_drop", bar=bar, got=None, verdict="INCONCLUSIVE", reason=f"no {split} image was answered")
+        return Gate(
+            name="max_accuracy_drop", limit=bar, value=None, verdict="INCONCLUSIVE", reason=f"no {split} image was answered"
+        )
     drop = _drop(verification.accuracy_fp32, verification.accuracy_compiled)
     how = "as many" if not drop else f"{drop:.1%} fewer" if drop > 0 else f"{-drop:.1%} more"
     told = f"{verification.precision} answers {how} {split} images correctly {'as' if not drop else 'than'} FP32"
     if drop <= bar + _ROUNDING:
-        return Gate(name="accuracy_drop", bar=bar, got=drop, verdict="PASS", reason=f"{told}, within {bar:.1%}")
+        return Gate(name="max_accuracy_drop", limit=bar, value=drop, verdict="PASS", reason=f"{told}, within {bar:.1%}")
     reason = f"{told}, {drop - bar:.1%} over {bar:.1%}"
-    return Gate(name="accuracy_drop", bar=bar, got=drop, verdict="FAIL", reason=reason)
+    return Gate(name="max_accuracy_drop", limit=bar, value=drop, verdict="FAIL", reason=reason)
 
 
 def _drop(before: Rate, after: Rate) -> float:

@@ -28,11 +28,11 @@ def judge_slices(bars: GateConfig, slices: Sequence[Slice], labels: Sequence[str
         split: What they were answered on, for reasons.
     """
     gates = []
-    if bars.slice_accuracy is not None:
+    if bars.min_slice_accuracy is not None:
         figures = {one.name: one.compiled.accuracy for one in slices if one.compiled is not None}
         small = [f"{one.name} ({_images(one.images)})" for one in slices if one.compiled is None]
-        gates.append(_judge("slice_accuracy", bars.slice_accuracy, figures, small, split))
-    if bars.slice_recall is not None:
+        gates.append(_judge("min_slice_accuracy", bars.min_slice_accuracy, figures, small, split))
+    if bars.min_slice_recall is not None:
         figures, small = {}, []
         for one in slices:
             classes = {c.label: c.sensitivity for c in one.compiled.classes} if one.compiled is not None else {}
@@ -42,7 +42,7 @@ def judge_slices(bars: GateConfig, slices: Sequence[Slice], labels: Sequence[str
                     figures[f"{label} in {one.name}"] = figure
                 else:
                     small.append(f"{label} in {one.name} ({_images(one.class_images[number])})")
-        gates.append(_judge("slice_recall", bars.slice_recall, figures, small, split))
+        gates.append(_judge("min_slice_recall", bars.min_slice_recall, figures, small, split))
     return tuple(gates)
 
 
@@ -70,7 +70,7 @@ def _judge(name: str, bar: float, figures: dict[str, Figure], small: Sequence[st
     rest = f"; too small to judge: {_some(small)}" if small else ""
     if not figures:
         why = f"no slice of the {split} images is large enough{rest}" if small else "the data set has no slices"
-        return Gate(name=name, bar=bar, got=None, verdict="INCONCLUSIVE", reason=why)
+        return Gate(name=name, limit=bar, value=None, verdict="INCONCLUSIVE", reason=why)
     under = {key: one for key, one in figures.items() if lowered_high(one, len(figures)) < bar}
     worst = min(under or figures, key=lambda key: (figures[key].value, key))
     figure = figures[worst]
@@ -86,7 +86,7 @@ def _judge(name: str, bar: float, figures: dict[str, Figure], small: Sequence[st
         how = f"reaches {bar:.1%}, but {open_} of {len(figures)} intervals span the bar"
     else:
         how = f"is under {bar:.1%}, but may be there by chance: of {len(figures)} that were looked at, one is the lowest"
-    return Gate(name=name, bar=bar, got=figure.value, verdict=verdict, reason=f"{told} {how}{rest}")
+    return Gate(name=name, limit=bar, value=figure.value, verdict=verdict, reason=f"{told} {how}{rest}")
 
 
 def _images(number: int) -> str:

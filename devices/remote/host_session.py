@@ -38,13 +38,13 @@ class Errand:
     Attributes:
         job: What is measured.
         parcel: What is sent.
-        patience_s: How long a device may be silent; it speaks once a second.
+        timeout_s: How long a device may be silent; it speaks once a second.
         limit_s: How long its whole run may take.
     """
 
     job: Job
     parcel: bytes
-    patience_s: float
+    timeout_s: float
     limit_s: float
 
 
@@ -150,7 +150,7 @@ async def listen(process: Process, errand: Errand) -> str | None:
     """
     loop = asyncio.get_running_loop()
     end_s = loop.time() + errand.limit_s
-    allowed_s = errand.patience_s + len(errand.parcel) / SLOWEST_BYTES_PER_S  # for what is still on its way
+    allowed_s = errand.timeout_s + len(errand.parcel) / SLOWEST_BYTES_PER_S  # for what is still on its way
     while True:
         left_s = end_s - loop.time()
         try:
@@ -162,7 +162,7 @@ async def listen(process: Process, errand: Errand) -> str | None:
         said = told(line) if line else {"ended": None}
         if said is None:  # some library there wrote to stdout
             continue
-        allowed_s = errand.patience_s
+        allowed_s = errand.timeout_s
         if said.get("done"):
             return None
         if "error" in said:

@@ -82,13 +82,13 @@ class Sight:
             holds; None: it may be answered.
         words: The same in words; None where it may be answered.
         quality: See ``FrameLook``.
-        unfamiliarity: Squared distance from the training frames, at least 0.
+        ood_score: Squared distance from the training frames, at least 0.
     """
 
     code: str | None
     words: str | None
     quality: QualityFigures
-    unfamiliarity: float
+    ood_score: float
 
 
 def grid_positions(start: int, side: int) -> NDArray[np.int64]:
@@ -140,8 +140,8 @@ def look_at(frame: NDArray[np.uint8], spec: FrameSpec) -> FrameLook:
     quality = QualityFigures(
         sharpness=deviation(float(bent.sum()), float(bend.sum())),
         contrast=deviation(_squares(y), float(y.sum())),
-        dark_share=int(levels[:DARK].sum()) / COUNT,
-        bright_share=int(levels[BRIGHT:].sum()) / COUNT,
+        dark_fraction=int(levels[:DARK].sum()) / COUNT,
+        bright_fraction=int(levels[BRIGHT:].sum()) / COUNT,
     )
     return FrameLook(quality=quality, features=np.array(found))
 
@@ -237,7 +237,7 @@ class OpenGuard:
         self._whitening = np.zeros((FEATURES, FEATURES))
         for row, values in enumerate(guard.whitening):
             self._whitening[row, : row + 1] = values
-        bars = (*astuple(guard.bars), guard.most_unfamiliar)
+        bars = (*astuple(guard.limits), guard.max_ood_score)
         if guard.schema_version != SCHEMA_VERSION:
             told = f"expected format {SCHEMA_VERSION}, found {guard.schema_version}; update weckd-edge"
             raise BundleError(f"guard: {told}", code="E_BUNDLE_NEWER")
@@ -253,33 +253,39 @@ class OpenGuard:
         look = look_at(frame, self.spec)
         score = float(distances(look.features[None], self._mean, self._whitening)[0])
         code, words = self._refuse(look.quality, score)
-        return Sight(code=code, words=words, quality=look.quality, unfamiliarity=score)
+        return Sight(code=code, words=words, quality=look.quality, ood_score=score)
 
     def strain(self, sight: Sight) -> float:
         """Return how far a frame is towards being refused: 1 is at the bar it comes nearest to, more is over it."""
-        bars, quality, most = self.guard.bars, sight.quality, self.guard.most_unfamiliar
-        parts = [(sight.unfamiliarity, most), (quality.dark_share, bars.most_dark), (quality.bright_share, bars.most_bright)]
-        if bars.least_contrast is not None:
-            parts.append((bars.least_contrast, quality.contrast))
-        if bars.least_sharpness is not None:
-            parts.append((bars.least_sharpness, quality.sharpness))
+        bars, quality, most = self.guard.limits, sight.quality, self.guard.max_ood_score
+        parts = [
+            (sight.ood_score, most),
+            (quality.dark_fraction, bars.max_dark_fraction),
+            (quality.bright_fraction, bars.max_bright_fraction),
+        ]
+        if bars.min_contrast is not None:
+            parts.append((bars.min_contrast, quality.contrast))
+        if bars.min_sharpness is not None:
+            parts.append((bars.min_sharpness, quality.sharpness))
         return max((got / max(bar, _TINY) for got, bar in parts if bar is not None), default=0.0)
 
     def _refuse(self, quality: QualityFigures, score: float) -> tuple[str | None, str | None]:
-        bars = self.guard.bars
-        if bars.most_dark is not None and quality.dark_share > bars.most_dark:
-            told = f"{quality.dark_share:.0%} of the frame is near black, at most {bars.most_dark:.0%} is taken"
+        bars = self.guard.limits
+        if bars.max_dark_fraction is not None and quality.dark_fraction > bars.max_dark_fraction:
+            told = f"{quality.dark_fraction:.0%} of the frame is near black, at most {bars.max_dark_fraction:.0%} is taken"
             return "too_dark", f"too dark: {told}; is the lens covered or the light off?"
-        if bars.most_bright is not None and quality.bright_share > bars.most_bright:
-            told = f"{quality.bright_share:.0%} of the frame is near white, at most {bars.most_bright:.0%} is taken"
+        if bars.max_bright_fraction is not None and quality.bright_fraction > bars.max_bright_fraction:
+            told = (
+                f"{quality.bright_fraction:.0%} of the frame is near white, at most {bars.max_bright_fraction:.0%} is taken"
+            )
             return "too_bright", f"too bright: {told}"
-        if bars.least_contrast is not None and quality.contrast < bars.least_contrast:
-            told = f"{quality.contrast:.3g} grey levels, at least {bars.least_contrast:.3g} are needed"
+        if bars.min_contrast is not None and quality.contrast < bars.min_contrast:
+            told = f"{quality.contrast:.3g} grey levels, at least {bars.min_contrast:.3g} are needed"
             return "flat", f"too little contrast: {told}"
-        if bars.least_sharpness is not None and quality.sharpness < bars.least_sharpness:
-            told = f"{quality.sharpness:.3g} grey levels of fine detail, at least {bars.least_sharpness:.3g} are needed"
+        if bars.min_sharpness is not None and quality.sharpness < bars.min_sharpness:
+            told = f"{quality.sharpness:.3g} grey levels of fine detail, at least {bars.min_sharpness:.3g} are needed"
             return "blurred", f"blurred: {told}"
-        most = self.guard.most_unfamiliar
+        most = self.guard.max_ood_score
         if most is not None and not score <= most:
             return "unfamiliar", f"not like the frames it was trained on: {score:.4g} away, at most {most:.4g} is taken"
         return None, None

@@ -36,7 +36,7 @@ class Inference:
             ``unfamiliar``), or what became of the answer: ``no_number``, ``unsure``, ``refused_label``.
         guard: What the guard says; where it refuses, there is an answer only if one was asked for all the same.
         quality: How good the frame is; None where the bundle has no guard or the image could not be read.
-        unfamiliarity: How far the frame is from the training frames, at least 0; None likewise.
+        ood_score: How far the frame is from the training frames, at least 0; None likewise.
         notes: What is worth saying of the image itself, such as that it is nearly of one colour.
     """
 
@@ -48,7 +48,7 @@ class Inference:
     code: str | None = None
     guard: str | None = None
     quality: QualityFigures | None = None
-    unfamiliarity: float | None = None
+    ood_score: float | None = None
     notes: tuple[DataNote, ...] = ()
 
 
@@ -96,7 +96,7 @@ class OpenModel:
 
 
 def open_bundle_model(
-    folder: Path, *, backend: str | None = None, threads: int = 1, key: Path | None = None, at_least: int = 0
+    folder: Path, *, backend: str | None = None, threads: int = 1, key: Path | None = None, min_version: int = 0
 ) -> OpenModel:
     """Verify a bundle and open one of its models, from the bytes that were verified.
 
@@ -105,13 +105,13 @@ def open_bundle_model(
         backend: See ``choose_model``.
         threads: Processor threads one query may use.
         key: PEM public key; with it, a bundle that its owner did not sign is refused.
-        at_least: Lowest version that is taken.
+        min_version: Lowest version that is taken.
 
     Raises:
         BundleError: It is no bundle, was changed, or is not the owner's.
         WeckdError: See ``choose_model`` and ``open_runner``.
     """
-    bundle = open_bundle(folder, key=key, at_least=at_least)
+    bundle = open_bundle(folder, key=key, min_version=min_version)
     guard = open_guard(bundle)
     choice = choose_model(bundle, backend)
     runner = open_runner(choice.backend, choice.model, threads=threads)
@@ -194,9 +194,9 @@ def infer(
     *,
     backend: str | None = None,
     threads: int = 1,
-    answer_anyway: bool = False,
+    ignore_guard: bool = False,
     key: Path | None = None,
-    at_least: int = 0,
+    min_version: int = 0,
 ) -> tuple[Inference, ...]:
     """Answer images.
 
@@ -207,45 +207,45 @@ def infer(
         images: Image files and folders.
         backend: See ``choose_model``.
         threads: Processor threads one query may use.
-        answer_anyway: Answer also what the guard refuses.
+        ignore_guard: Answer also what the guard refuses.
         key: As for ``open_bundle_model``.
-        at_least: As for ``open_bundle_model``.
+        min_version: As for ``open_bundle_model``.
 
     Raises:
         WeckdError: The bundle cannot be opened, or a named path does not exist.
     """
     files = find_images(images)
-    model = open_bundle_model(bundle, backend=backend, threads=threads, key=key, at_least=at_least)
+    model = open_bundle_model(bundle, backend=backend, threads=threads, key=key, min_version=min_version)
     try:
-        return tuple(answer_file(model, file, answer_anyway=answer_anyway) for file in files)
+        return tuple(answer_file(model, file, ignore_guard=ignore_guard) for file in files)
     finally:
         model.runner.close()
 
 
-def answer_file(model: OpenModel, file: Path, *, answer_anyway: bool = False) -> Inference:
+def answer_file(model: OpenModel, file: Path, *, ignore_guard: bool = False) -> Inference:
     """Answer an image file; one that cannot be read is "unable to analyze"."""
     try:
         found = frame_of(read_file(file), model.bundle.manifest.input.frame)
     except DataError as err:
         return unreadable(str(file), f"{file}: {err}")
-    answer = answer_frame(model, found.frame, file=str(file), answer_anyway=answer_anyway)
+    answer = answer_frame(model, found.frame, file=str(file), ignore_guard=ignore_guard)
     return replace(answer, notes=found.notes)
 
 
-def answer_frame(model: OpenModel, frame: Frame, *, file: str = "", answer_anyway: bool = False) -> Inference:
+def answer_frame(model: OpenModel, frame: Frame, *, file: str = "", ignore_guard: bool = False) -> Inference:
     """Answer one camera frame: the guard first, then the network, then the operating point, whoever asks.
 
     Args:
         model: The bundle, open.
         frame: uint8 ``[1, height, width, 3]``, contiguous.
         file: How the frame is called in the answer.
-        answer_anyway: Answer also what the guard refuses.
+        ignore_guard: Answer also what the guard refuses.
 
     Raises:
         ModelError: See ``decide``.
     """
     sight = model.guard.judge(frame) if model.guard is not None else None
-    if sight is not None and sight.code is not None and not answer_anyway:
+    if sight is not None and sight.code is not None and not ignore_guard:
         return _with_sight(_unable(file, sight.code, sight.words or ""), sight)
     decided = decide(file, model.runner.run(frame), model.bundle.manifest)
     return decided if sight is None else _with_sight(decided, sight)
@@ -257,7 +257,7 @@ def unreadable(file: str, reason: str) -> Inference:
 
 
 def _with_sight(answer: Inference, sight: Sight) -> Inference:
-    return replace(answer, guard=sight.code, quality=sight.quality, unfamiliarity=sight.unfamiliarity)
+    return replace(answer, guard=sight.code, quality=sight.quality, ood_score=sight.ood_score)
 
 
 def _unable(
@@ -281,9 +281,9 @@ def decide(file: str, probabilities: Probabilities, manifest: Manifest) -> Infer
         return _unable(file, "no_number", "the model answered no number")
     label = manifest.labels[int(probabilities.argmax())]
     point = manifest.operating_point
-    if values[label] < point.abstain_below:
-        told = f"the likeliest label, {label}, has {values[label]:.3f}; a decision needs {point.abstain_below:g}"
+    if values[label] < point.confidence_threshold:
+        told = f"the likeliest label, {label}, has {values[label]:.3f}; a decision needs {point.confidence_threshold:g}"
         return _unable(file, "unsure", f"not sure enough: {told}", label, values)
-    if label in point.refuse_labels:
+    if label in point.non_gradeable_labels:
         return _unable(file, "refused_label", label, label, values)
     return Inference(file=file, label=label, probabilities=values, decision=label, reason=None)

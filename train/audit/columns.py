@@ -32,7 +32,9 @@ def choose_source(columns: Mapping[str, Mapping[str, str]], asked: str | None) -
     if asked is not None:
         if asked.lower() not in columns:
             known = did_you_mean(asked, columns) if columns else "; it has none, and a folder of images never has one"
-            raise DataError(f"probes.source: expected a CSV with a further column '{asked}'{known}", code="E_DATA_COLUMN")
+            raise DataError(
+                f"audit.source_column: expected a CSV with a further column '{asked}'{known}", code="E_DATA_COLUMN"
+            )
         return asked.lower()
     return next((name for name in SOURCE_COLUMNS if name in columns), None)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from weckd_edge.artifacts import DatasetIndex, FrameSpec, MaskFigure, MaskProbe, Rate
-from weckd_edge.config import ProbesConfig
+from weckd_edge.config import AuditConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
 from weckd_edge.metrics.intervals import rate_by_group
@@ -45,7 +45,7 @@ class Masking:
     """
 
     def __init__(
-        self, config: ProbesConfig, boxes: Mapping[str, str], index: DatasetIndex, chosen: Chosen, seed: int
+        self, config: AuditConfig, boxes: Mapping[str, str], index: DatasetIndex, chosen: Chosen, seed: int
     ) -> None:
         self._config = config
         self._index = index
@@ -130,13 +130,13 @@ class Masking:
                 visible=visible,
                 accuracy=accuracy(scores, part.labels, part.groups),
                 auc=auc(scores, part.labels, part.groups),
-                shipped=rate if shown is None or shown.shows != "shape" else None,
+                deployed=rate if shown is None or shown.shows != "shape" else None,
             )
 
         rows = [row(None, described.whole[self.covered], 1.0, answered[0])]
         for mask, features, visible, rate in zip(masks, described.masked, described.visible, answered[1:], strict=True):
             rows.append(row(mask, features, visible, rate))
-        return MaskProbe(images=len(part.labels), majority=majority(part.labels), shipped_majority=base, rows=tuple(rows))
+        return MaskProbe(images=len(part.labels), majority=majority(part.labels), deployed_majority=base, rows=tuple(rows))
 
     def _tested(self) -> Chosen:
         given = self._files.keys() | self._boxes.keys()

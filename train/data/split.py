@@ -35,11 +35,11 @@ class Place:
     """Where an image is used: its split, and its share if it is a training image whose label is used."""
 
     split: Split
-    share: int | None = None
+    labelled_subset: int | None = None
 
 
 def split_images(
-    items: Sequence[Item], config: DataConfig, *, shares: int, seed: int, published: bool = False
+    items: Sequence[Item], config: DataConfig, *, labelled_subsets: int, seed: int, published: bool = False
 ) -> tuple[Place, ...]:
     """Give every image its place; the order of ``items`` does not matter to where each goes.
 
@@ -52,20 +52,22 @@ def split_images(
         DataError: A class has too few groups.
     """
     if published:
-        return _around_published(items, config, shares, seed)
+        return _around_published(items, config, labelled_subsets, seed)
     train = 1 - config.test_fraction - config.val_fraction
     bins: list[tuple[Place, Bin]] = [
         (Place(split="test"), Bin(part=config.test_fraction, needs_all=True)),
         (Place(split="val"), Bin(part=config.val_fraction, needs_all=True)),
-        *_train_bins(config.share, shares, train),
+        *_train_bins(config.labelled_fraction, labelled_subsets, train),
     ]
     return _deal(items, bins, seed)
 
 
-def _train_bins(share: float, shares: int, train: float) -> list[tuple[Place, Bin]]:
-    named = [(Place(split="train", share=k), Bin(part=train * share, needs_all=True)) for k in range(shares)]
-    pool = max(0.0, train * (1 - share * shares))
-    return [*named, (Place(split="train"), Bin(part=pool, needs_all=not shares))]
+def _train_bins(share: float, labelled_subsets: int, train: float) -> list[tuple[Place, Bin]]:
+    named = [
+        (Place(split="train", labelled_subset=k), Bin(part=train * share, needs_all=True)) for k in range(labelled_subsets)
+    ]
+    pool = max(0.0, train * (1 - share * labelled_subsets))
+    return [*named, (Place(split="train"), Bin(part=pool, needs_all=not labelled_subsets))]
 
 
 def _deal(items: Sequence[Item], bins: Sequence[tuple[Place, Bin]], seed: int) -> tuple[Place, ...]:
@@ -87,8 +89,8 @@ def _deal(items: Sequence[Item], bins: Sequence[tuple[Place, Bin]], seed: int) -
 
 
 def _refuse_small_classes(labels: Sequence[str], counts: NDArray[np.int64], needed: Sequence[Place]) -> None:
-    shares = sum(place.share is not None for place in needed)
-    splits = sorted({place.split for place in needed if place.share is None})
+    shares = sum(place.labelled_subset is not None for place in needed)
+    splits = sorted({place.split for place in needed if place.labelled_subset is None})
     wanted = " + ".join(
         [
             *(["one for each of " + ", ".join(splits)] if splits else []),
@@ -106,7 +108,7 @@ def _refuse_small_classes(labels: Sequence[str], counts: NDArray[np.int64], need
             )
 
 
-def _around_published(items: Sequence[Item], config: DataConfig, shares: int, seed: int) -> tuple[Place, ...]:
+def _around_published(items: Sequence[Item], config: DataConfig, labelled_subsets: int, seed: int) -> tuple[Place, ...]:
     splits = [item.published_split for item in items]
     part = test_part(splits)
     rest = [i for i, split in enumerate(splits) if split == "train"]
@@ -116,7 +118,9 @@ def _around_published(items: Sequence[Item], config: DataConfig, shares: int, se
         val = min(0.5, config.val_fraction * len(items) / len(rest))
         bins.append((Place(split="val"), Bin(part=val, needs_all=True)))
     try:
-        dealt = _deal([items[i] for i in rest], [*bins, *_train_bins(config.share, shares, 1 - val)], seed)
+        dealt = _deal(
+            [items[i] for i in rest], [*bins, *_train_bins(config.labelled_fraction, labelled_subsets, 1 - val)], seed
+        )
     except DataError as err:
         raise DataError(
             f"{err} (of the training images in the split that the data set came with; --no-published-split deals all anew)",

@@ -26,10 +26,10 @@ from weckd_edge.train.networks.preprocess import suited_mean
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chain:
-    """What training ends with: the links in order, the last one's undistilled twin (None when switched off), and labels."""
+    """What training ends with: the links in order, the last one's undistilled baseline (None when switched off), and labels."""
 
     links: tuple[Stage[Link], ...]
-    twin: Stage[Link] | None
+    baseline: Stage[Link] | None
     labels_used: int
 
 
@@ -91,26 +91,26 @@ def make_trainer(
 
 
 def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) -> Chain:
-    """Train the chain of a build by its strategy, and the twin.
+    """Train the chain of a build by its strategy, and the baseline.
 
-    The twin is the last network alone, on the labels that the last link sees, for as many gradient steps as the whole chain.
+    The baseline is the last network alone, on the labels that the last link sees, for as many gradient steps as the whole chain.
     """
     strategy = find_strategy(config.distill.strategy)
     links = run_strategy(trainer, plans, strategy, config)
-    twin = None
-    if config.distill.twin:
+    baseline = None
+    if config.distill.baseline:
         last = len(plans) - 1
-        twin = trainer.link(
+        baseline = trainer.link(
             Job(
-                name="twin",
+                name="baseline",
                 plan=plans[last],
-                share=last,
-                shares=shares_of(strategy, last, len(plans)),
+                labelled_subset=last,
+                labelled_subsets=shares_of(strategy, last, len(plans)),
                 seed=config.seed * 1000 + last,
                 train=longer(config.train, len(links)),
             )
         )
-    return Chain(links=links, twin=twin, labels_used=labels_used(strategy, trainer.index, len(plans)))
+    return Chain(links=links, baseline=baseline, labels_used=labels_used(strategy, trainer.index, len(plans)))
 
 
 def run_strategy(
@@ -123,7 +123,11 @@ def run_strategy(
     """
     positions = links_of(strategy, len(plans))
     epochs = _epochs(config, len(plans), len(positions))
-    distill = replace(config.distill, weight=strategy.weight) if config.distill.weight is None else config.distill
+    distill = (
+        replace(config.distill, distill_weight=strategy.distill_weight)
+        if config.distill.distill_weight is None
+        else config.distill
+    )
     links: list[Stage[Link]] = []
     for order, position in enumerate(positions):
         before = plans[positions[order - 1]].config if order else None
@@ -134,8 +138,8 @@ def run_strategy(
                 Job(
                     name=f"M{order + 1}",
                     plan=plans[position],
-                    share=position,
-                    shares=shares_of(strategy, position, len(plans)),
+                    labelled_subset=position,
+                    labelled_subsets=shares_of(strategy, position, len(plans)),
                     seed=config.seed * 1000 + order,
                     train=replace(config.train, epochs=epochs[order]),
                     start=links[-1] if inherits else None,
@@ -153,8 +157,8 @@ def run_strategy(
 def _epochs(config: BuildConfig, whole: int, links: int) -> list[int]:
     """Return the epochs of each of a strategy's links; a chain of ``whole`` links and a shorter one take as many in all."""
     total, early = whole * config.train.epochs, config.train.epochs
-    if config.distill.last_part is not None and whole > 1:
-        early = max(1, round(total * (1 - config.distill.last_part) / (whole - 1)))
+    if config.distill.last_link_step_fraction is not None and whole > 1:
+        early = max(1, round(total * (1 - config.distill.last_link_step_fraction) / (whole - 1)))
     return [early] * (links - 1) + [max(1, total - early * (links - 1))]
 
 

@@ -57,18 +57,18 @@ class FittedGuard:
     Attributes:
         guard: What ships.
         groups: How many groups the bar rests on.
-        promised: Part of the frames of a new group that is refused at most, on average over groups; more than was asked
+        false_reject_bound: Part of the frames of a new group that is refused at most, on average over groups; more than was asked
             where there are too few groups to promise that.
     """
 
     guard: FrameGuard
     groups: int
-    promised: float
+    false_reject_bound: float
 
 
 def looks_of(looks: Sequence[FrameLook], groups: Sequence[str]) -> Looks:
     """Stack what was counted in single frames."""
-    quality = [(q.sharpness, q.contrast, q.dark_share, q.bright_share) for q in (look.quality for look in looks)]
+    quality = [(q.sharpness, q.contrast, q.dark_fraction, q.bright_fraction) for q in (look.quality for look in looks)]
     return Looks(
         features=np.array([look.features for look in looks]).reshape(len(looks), FEATURES),
         quality=np.array(quality).reshape(len(looks), 4),
@@ -102,14 +102,14 @@ def fit_guard(train: Looks, held_out: Looks, config: GuardConfig) -> FittedGuard
         out = fold_of[member] == fold
         scores.append(distances(train.features[out], *fit_distance(train.features[~out], member[~out])))
         told += [train.groups[row] for row in np.flatnonzero(out)]
-    bar, promised = conformal_bar(np.concatenate(scores), told, config.refused)
+    bar, promised = conformal_bar(np.concatenate(scores), told, config.false_reject_rate)
     guard = FrameGuard(
-        bars=quality_bars(train, config),
+        limits=quality_bars(train, config),
         mean=tuple(mean.tolist()),
         whitening=tuple(tuple(whitening[row, : row + 1].tolist()) for row in range(FEATURES)),
-        most_unfamiliar=bar,
+        max_ood_score=bar,
     )
-    return FittedGuard(guard=guard, groups=len(set(told)), promised=promised)
+    return FittedGuard(guard=guard, groups=len(set(told)), false_reject_bound=promised)
 
 
 def fit_distance(features: Floats, member: NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -190,10 +190,10 @@ def quality_bars(train: Looks, config: GuardConfig) -> QualityBars:
         return tail * (1 - MARGIN) if low else tail + MARGIN * (1 - tail)
 
     return QualityBars(
-        least_sharpness=bar(config.least_sharpness, 0, True),
-        least_contrast=bar(config.least_contrast, 1, True),
-        most_dark=bar(config.most_dark, 2, False),
-        most_bright=bar(config.most_bright, 3, False),
+        min_sharpness=bar(config.min_sharpness, 0, True),
+        min_contrast=bar(config.min_contrast, 1, True),
+        max_dark_fraction=bar(config.max_dark_fraction, 2, False),
+        max_bright_fraction=bar(config.max_bright_fraction, 3, False),
     )
 
 

@@ -101,13 +101,13 @@ class Answered:
     """What ships where it may decline to answer; see ``OperatingPoint``.
 
     Attributes:
-        abstain_below: No decision is made where no probability reaches this.
+        confidence_threshold: No decision is made where no probability reaches this.
         coverage: Share of images that are answered.
         class_coverage: The same for each class, in label order; None for a class the images lack.
         figures: Of the answered images alone; None where none is.
     """
 
-    abstain_below: float
+    confidence_threshold: float
     coverage: Figure
     class_coverage: tuple[Figure | None, ...]
     figures: Figures | None
@@ -223,7 +223,7 @@ class Performance:
         fp32: Figures before compiling.
         compiled: Figures of what ships, every image decided.
         difference: What ships less FP32.
-        answered: Figures where it may decline to answer; None where it always answers.
+        selective: Figures where it may decline to answer; None where it always answers.
         prevalence: The stated prevalence of each class, in label order, summing to 1; None where none was stated.
         slices: By column, then value.
         worst_class: Label index of the class found least often, among those with an interval; None where none has one.
@@ -242,7 +242,7 @@ class Performance:
     fp32: Figures
     compiled: Figures
     difference: Differences
-    answered: Answered | None
+    selective: Answered | None
     prevalence: tuple[float, ...] | None
     slices: tuple[Slice, ...]
     worst_class: int | None

@@ -145,7 +145,7 @@ def command(
     with make_progress(quiet) as progress:
         contents = compile_model(request, progress)
     if as_json:
-        print_json({**summary(contents, out), "brought": list(contents.chain.brought)})
+        print_json({**summary(contents, out), "imported": list(contents.chain.import_notes)})
     else:
         show(contents, out)
     return 0 if contents.manifest.passed else EXIT_GATE_MISSED

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weckd_edge.config.abstain import AbstainConfig
-from weckd_edge.config.audit import ProbesConfig
+from weckd_edge.config.audit import AuditConfig
 from weckd_edge.config.base import check, map_paths
 from weckd_edge.config.bench import BenchConfig
 from weckd_edge.config.data import DataConfig
@@ -15,11 +15,11 @@ from weckd_edge.config.gates import GateConfig
 from weckd_edge.config.guard import GuardConfig
 from weckd_edge.config.input import InputConfig
 from weckd_edge.config.link import DEFAULT_LINKS, LinkConfig
-from weckd_edge.config.model_card import CardConfig
+from weckd_edge.config.model_card import ModelCardConfig
 from weckd_edge.config.quantize import QuantizeConfig
 from weckd_edge.config.quantize_aware import QuantizeAwareConfig
 from weckd_edge.config.report import ReportConfig
-from weckd_edge.config.select import ShipConfig
+from weckd_edge.config.select import SelectConfig
 from weckd_edge.config.selftest import SelftestConfig
 from weckd_edge.config.train import TrainConfig
 from weckd_edge.config.verify import VerifyConfig
@@ -43,14 +43,14 @@ class BuildConfig:
         quantize_aware: The last link's training under int8 rounding.
         gates: Bars.
         bench: The latency run.
-        ship: Which link ships.
+        select: Which link ships.
         selftest: The golden frames.
         verify: The comparison of implementations.
-        probes: The probes of the data set.
+        audit: The probes of the data set.
         report: The report.
         guard: The frame guard.
         abstain: How sure an answer must be.
-        card: What the builder says of the model.
+        model_card: What the builder says of the model.
     """
 
     seed: int = 0
@@ -63,28 +63,28 @@ class BuildConfig:
     quantize_aware: QuantizeAwareConfig = QuantizeAwareConfig()
     gates: GateConfig = GateConfig()
     bench: BenchConfig = BenchConfig()
-    ship: ShipConfig = ShipConfig()
+    select: SelectConfig = SelectConfig()
     selftest: SelftestConfig = SelftestConfig()
     verify: VerifyConfig = VerifyConfig()
-    probes: ProbesConfig = ProbesConfig()
+    audit: AuditConfig = AuditConfig()
     report: ReportConfig = ReportConfig()
     guard: GuardConfig = GuardConfig()
     abstain: AbstainConfig = AbstainConfig()
-    card: CardConfig = CardConfig()
+    model_card: ModelCardConfig = ModelCardConfig()
 
     def __post_init__(self) -> None:
         check(len(self.link) != 1, f"a chain needs at least two links, got {len(self.link)}")
         check(0 <= self.seed <= MOST_SEED, f"seed = {self.seed}: expected 0 to {MOST_SEED}")
-        number = int(self.ship.link[1:]) if self.ship.link[:1] == "M" else 1
+        number = int(self.select.link[1:]) if self.select.link[:1] == "M" else 1
         check(
             not self.link or 1 <= number <= len(self.link),
-            f"ship.link = '{self.ship.link}': the chain has the links M1 to M{len(self.link)}",
+            f"select.link = '{self.select.link}': the chain has the links M1 to M{len(self.link)}",
             code="E_CONFIG_CHOICE",
         )
-        total = self.data.share * len(self.link)
+        total = self.data.labelled_fraction * len(self.link)
         check(
             total <= 1 + 1e-9,
-            f"share = {self.data.share} for each of {len(self.link)} links asks for {total:.0%} of the training images; "
+            f"labelled_fraction = {self.data.labelled_fraction} for each of {len(self.link)} links asks for {total:.0%} of the training images; "
             f"shares are disjoint, so at most {1 / max(1, len(self.link)):.3f} each",
             code="E_CONFIG_CONFLICT",
         )

@@ -8,7 +8,7 @@ from weckd_edge.config.base import check
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CardConfig:
+class ModelCardConfig:
     """What only the builder can say of the model; it is written into the model card and the bill of materials as it is.
 
     What is left out stands there as "not stated by the builder".

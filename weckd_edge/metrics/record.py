@@ -33,7 +33,7 @@ def measure_performance(
     index: DatasetIndex,
     config: ReportConfig,
     *,
-    abstain_below: float = 0.0,
+    confidence_threshold: float = 0.0,
     names: tuple[str | None, str, str] = (None, "fp32", "compiled"),
 ) -> Performance:
     """Return the clinical figures of what ships, from the answers that verification kept.
@@ -42,7 +42,7 @@ def measure_performance(
         verification: With the answers to every test image.
         index: The data set: columns, groups and class names.
         config: Which slices, bands and prevalences.
-        abstain_below: See ``OperatingPoint``.
+        confidence_threshold: See ``OperatingPoint``.
         names: Who answered: the teacher (None without one), FP32, what ships.
 
     Raises:
@@ -63,7 +63,7 @@ def measure_performance(
         fp32=before,
         compiled=after,
         difference=apart,
-        answered=_answered(compiled, abstain_below, prevalence, index.seed) if abstain_below > 0 else None,
+        selective=_answered(compiled, confidence_threshold, prevalence, index.seed) if confidence_threshold > 0 else None,
         prevalence=None if prevalence is None else tuple(float(part) for part in prevalence),
         slices=slices,
         worst_class=worst_class(after),
@@ -177,7 +177,7 @@ def _answered(compiled: Answers, below: float, prevalence: Floats | None, seed: 
         answered = Answers(compiled.truth[sure], compiled.probabilities[sure], member)
         figures, _ = measure(answered, draw_weights(answered.groups, seed), prevalence)
     return Answered(
-        abstain_below=below,
+        confidence_threshold=below,
         coverage=coverage,
         class_coverage=tuple(share(sure, compiled.truth == label, compiled.member) for label in range(compiled.classes)),
         figures=figures,
@@ -187,7 +187,7 @@ def _answered(compiled: Answers, below: float, prevalence: Floats | None, seed: 
 def _prevalence(config: ReportConfig, labels: Sequence[str]) -> Floats | None:
     if not config.prevalence:
         return None
-    stated = {entry.label: entry.share for entry in config.prevalence}
+    stated = {entry.label: entry.fraction for entry in config.prevalence}
     return np.array([stated[label] for label in labels])
 
 

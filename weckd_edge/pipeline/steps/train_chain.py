@@ -57,7 +57,7 @@ def choose_links(ctx: BuildContext, index: DatasetIndex) -> BuildContext:
         lambda _: measure_ladder(index, ctx.root, ctx.config, ctx.progress, host=ctx.machine.host),
     )
     ladder = stage.artifact
-    limit_ms = ctx.limits.latency_p90_ms if ctx.on_device else None
+    limit_ms = ctx.limits.max_latency_p90_ms if ctx.on_device else None
     links = pick_chain(ladder, limit_ms, len(ctx.config.link))
     times = {rung.link.model + str(rung.link.input_size): rung.int8_ns / 1e6 for rung in ladder.rungs}
     chain = " > ".join(f"{x.model} at {x.input_size} px ({times[x.model + str(x.input_size)]:.2f} ms)" for x in links)
@@ -86,7 +86,7 @@ def train_chain(ctx: BuildContext, index: DatasetIndex) -> TrainedChain:
     plans = plan_chain(index, ctx.config)
     trainer = make_trainer(ctx.workspace, ctx.root, index, plans, ctx.progress, ctx.config.data.unlabelled)
     chain = train_build(trainer, plans, ctx.config)
-    for link in (*chain.links, *([chain.twin] if chain.twin else [])):
+    for link in (*chain.links, *([chain.baseline] if chain.baseline else [])):
         ctx.note_step(f"train {link.artifact.name}", link.seconds, reused=link.reused)
 
     def train_for_int8(at: int) -> TrainedNetwork:
@@ -100,7 +100,7 @@ def train_chain(ctx: BuildContext, index: DatasetIndex) -> TrainedChain:
             torch_network(ctx, link, train_for_int8=partial(train_for_int8, at) if alone else None)
             for at, link in enumerate(chain.links)
         ),
-        twin=chain.twin.artifact if chain.twin else None,
+        baseline=chain.baseline.artifact if chain.baseline else None,
         labels_used=chain.labels_used,
     )
 

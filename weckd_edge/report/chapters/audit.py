@@ -50,8 +50,8 @@ def sections(probes: Probes) -> tuple[ProbeSection, ...]:
 def _sections(probes: Probes) -> Iterator[ProbeSection]:
     if probes.published is not None:
         yield _leaks("Does the published split leak?", "the published split", probes.published)
-    if probes.own is not None:
-        yield _leaks("Does this build's split leak?", "this build's split", probes.own)
+    if probes.this_split is not None:
+        yield _leaks("Does this build's split leak?", "this build's split", probes.this_split)
     if probes.folds is not None:
         yield _folds(probes.folds)
     if probes.masking is not None:
@@ -59,8 +59,8 @@ def _sections(probes: Probes) -> Iterator[ProbeSection]:
     if probes.fingerprints:
         yield _fingerprints(probes)
     yield _sources(probes.sources)
-    if probes.suspects is not None:
-        yield _suspects(probes.suspects)
+    if probes.label_issues is not None:
+        yield _suspects(probes.label_issues)
 
 
 def _leaks(title: str, name: str, leaks: SplitLeaks) -> ProbeSection:
@@ -80,9 +80,9 @@ def _leaks(title: str, name: str, leaks: SplitLeaks) -> ProbeSection:
     return ProbeSection(
         title=title,
         answer=answer,
-        columns=("held out", "and", "splits", "likeness", "how", "label"),
+        columns=("held out", "and", "splits", "similarity", "how", "label"),
         rows=tuple(
-            (p.held_out, p.other, p.splits, f"{p.likeness:.3f}", how[p.how], "same" if p.same_label else "differs")
+            (p.held_out, p.other, p.splits, f"{p.similarity:.3f}", how[p.how], "same" if p.same_label else "differs")
             for p in shown
         ),
     )
@@ -90,7 +90,7 @@ def _leaks(title: str, name: str, leaks: SplitLeaks) -> ProbeSection:
 
 def folds_sentence(folds: FoldComparison) -> str:
     """Say by how much random folds flatter."""
-    gap = folds.flattery
+    gap = folds.optimism
     size = f"{abs(gap.value) * 100:.1f}{NBSP}points (95{NBSP}% interval {_points(gap)})"
     if gap.low > 0:
         return (
@@ -151,17 +151,17 @@ def masking_sentence(probe: MaskProbe) -> str:
 
 
 def _shipped_sentence(probe: MaskProbe) -> str:
-    whole = probe.rows[0].shipped
-    rows = [row for row in probe.rows if row.shows == "surroundings" and row.shipped is not None]
-    if whole is None or probe.shipped_majority is None or not rows:
+    whole = probe.rows[0].deployed
+    rows = [row for row in probe.rows if row.shows == "surroundings" and row.deployed is not None]
+    if whole is None or probe.deployed_majority is None or not rows:
         return ""
     covered = rows[-1]
-    if covered.shipped is None:
+    if covered.deployed is None:
         return ""
     what = "the given regions" if covered.disc is None else f"a disc of {percent(covered.disc, 0)} of the side"
     return (
         f" The trained network, which never saw a covered picture, answers {percent(whole.value)} of the test images right, "
-        f"and {percent(covered.shipped.value)} with {what} covered ({percent(probe.shipped_majority)}: commonest class)."
+        f"and {percent(covered.deployed.value)} with {what} covered ({percent(probe.deployed_majority)}: commonest class)."
     )
 
 
@@ -176,7 +176,7 @@ def _masking(probe: MaskProbe) -> ProbeSection:
                 percent(row.visible, 0),
                 f"{percent(row.accuracy.value)} ({interval(row.accuracy)})",
                 _area(row.auc),
-                f"{percent(row.shipped.value)} ({interval(row.shipped)})" if row.shipped else EN_DASH,
+                f"{percent(row.deployed.value)} ({interval(row.deployed)})" if row.deployed else EN_DASH,
             )
             for row in probe.rows
         ),
@@ -263,8 +263,8 @@ def _suspects(probe: SuspectProbe) -> ProbeSection:
         answer=answer,
         columns=("image", "label", "likelier", "probability of each"),
         rows=tuple(
-            (s.path, s.label, s.likelier, f"{s.given_probability:.2f}, {s.likelier_probability:.2f}")
-            for s in probe.suspects[:SUSPECTS_SHOWN]
+            (s.path, s.label, s.predicted_label, f"{s.given_probability:.2f}, {s.predicted_probability:.2f}")
+            for s in probe.label_issues[:SUSPECTS_SHOWN]
         ),
     )
 

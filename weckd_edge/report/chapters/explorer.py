@@ -26,7 +26,7 @@ def answers(predictions: Sequence[Prediction], manifest: Manifest) -> dict[str, 
     if not predictions:
         return None
     point = manifest.operating_point
-    refused = {manifest.labels.index(label) for label in point.refuse_labels}
+    refused = {manifest.labels.index(label) for label in point.non_gradeable_labels}
     decided = [likeliest(p.compiled) for p in predictions]
     parts = [p.path.rpartition("/") for p in predictions]
     folders = sorted({head + slash for head, slash, _ in parts})
@@ -38,14 +38,14 @@ def answers(predictions: Sequence[Prediction], manifest: Manifest) -> dict[str, 
         "truth": [p.label for p in predictions],
         "decided": decided,
         "unanswered": [
-            at for at, p in enumerate(predictions) if max(p.compiled) < point.abstain_below or decided[at] in refused
+            at for at, p in enumerate(predictions) if max(p.compiled) < point.confidence_threshold or decided[at] in refused
         ],
         "fp32": [likeliest(p.fp32) for p in predictions],
         "teacher": [likeliest(answer) for answer in taught if answer is not None] if None not in taught else None,
         "member": [groups[p.group] for p in predictions],
         "groups": len(groups),
         "scale": SCALE,
-        "below": math.ceil(point.abstain_below * SCALE - 1e-9),
+        "below": math.ceil(point.confidence_threshold * SCALE - 1e-9),
         "probabilities": [min(SCALE, math.floor(value * SCALE)) for p in predictions for value in p.compiled],
         "folders": folders,
         "folder": [number[head + slash] for head, slash, _ in parts],

@@ -94,7 +94,7 @@ def performance_text(performance: Performance | None, labels: Sequence[str]) -> 
     tables = [_overall(performance), _classes("Each class against the rest, as it ships", performance.compiled, labels)]
     if performance.prevalence is not None:
         tables.append(_at_prevalence(performance, labels))
-    if performance.answered is not None:
+    if performance.selective is not None:
         tables.append(_answered(performance, labels))
     if performance.slices:
         tables.append(_slices(performance.slices, labels))
@@ -236,7 +236,7 @@ def _at_prevalence(performance: Performance, labels: Sequence[str]) -> Table:
 
 
 def _answered(performance: Performance, labels: Sequence[str]) -> Table:
-    answered = performance.answered
+    answered = performance.selective
     if answered is None:
         raise ValueError("nothing abstains")
     figures = answered.figures
@@ -259,7 +259,7 @@ def _answered(performance: Performance, labels: Sequence[str]) -> Table:
         for k, label in enumerate(labels)
     ]
     return Table(
-        title=f"Where it answers: a probability of at least {answered.abstain_below:g}",
+        title=f"Where it answers: a probability of at least {answered.confidence_threshold:g}",
         columns=("class", "answered", "right among answered"),
         rows=tuple(rows),
     )

@@ -58,7 +58,7 @@ def _chain(side: Side) -> Facts | None:
         return None
     links = _list(side.chain.get("links"))
     facts = {"links": ", ".join(str(link.get("name")) for link in links)}
-    facts["link that ships"] = str(side.chain.get("shipped") or (links[-1].get("name") if links else None))
+    facts["link that ships"] = str(side.chain.get("deployed") or (links[-1].get("name") if links else None))
     for link in links:
         name = link.get("name")
         facts |= {f"{name}.{key}": str(link[key]) for key in _LINK if key in link}
@@ -110,8 +110,8 @@ def _operating_point(side: Side) -> Facts:
 def _gates(side: Side) -> Facts:
     facts = {}
     for gate in _list(side.manifest.get("gates")):
-        facts[f"bar {gate.get('name')}"] = text(gate.get("bar"))
-        facts[f"bar {gate.get('name')}, verdict"] = str(gate.get("verdict"))
+        facts[f"gate {gate.get('name')}"] = text(gate.get("limit"))
+        facts[f"gate {gate.get('name')}, verdict"] = str(gate.get("verdict"))
     facts["passed"] = text(side.manifest.get("passed"))
     return facts
 
@@ -119,17 +119,17 @@ def _gates(side: Side) -> Facts:
 def _guard(side: Side) -> Facts:
     if side.guard is None:
         return {"frame guard": "none"}
-    bars = side.guard.get("bars")
+    bars = side.guard.get("limits")
     facts = {"frame guard": "ships", "guard.json.sha256": str(_at(side.manifest, "guard", "sha256"))}
-    return facts | dict(flatten({"guard.bars": bars or {}, "guard.most_unfamiliar": side.guard.get("most_unfamiliar")}))
+    return facts | dict(flatten({"guard.limits": bars or {}, "guard.max_ood_score": side.guard.get("max_ood_score")}))
 
 
 def _threshold(side: Side) -> Facts | None:
     if side.abstention is None:
         return None
     return {
-        "threshold that was found": text(_at(side.abstention, "threshold", "chosen")),
-        "threshold, risk asked for": text(_at(side.abstention, "threshold", "risk")),
+        "threshold that was found": text(_at(side.abstention, "threshold", "confidence_threshold")),
+        "threshold, risk asked for": text(_at(side.abstention, "threshold", "max_group_error")),
     }
 
 
@@ -171,8 +171,8 @@ def _own_results(side: Side) -> Facts | None:
         facts[f"sensitivity of {label}"] = rate(recall)
     facts["expected calibration error"] = text(_at(side.answers, "calibration", "after", "ece", "value"))
     if side.abstention is not None:
-        facts["test images answered"] = rate(side.abstention.get("answered"))
-        facts["of these wrong"] = rate(side.abstention.get("wrong"))
+        facts["test images answered"] = rate(side.abstention.get("coverage"))
+        facts["of these wrong"] = rate(side.abstention.get("selective_error"))
     return facts
 
 

@@ -117,7 +117,7 @@ def _data(data: DataChange | None) -> ChangeSection:
         ("moved to another split", data.moved),
         ("with another label", data.relabelled),
         ("old test images now used in training", data.entered_training),
-        ("old test images now used for choosing", data.entered_choosing),
+        ("old test images now used for choosing", data.entered_validation),
     ]
     count = Table(
         title="Images",
@@ -215,9 +215,9 @@ def _overall(results: ResultChange) -> Table:
             name="Share answered",
             about="by threshold and refused labels, without the frame guard",
             cells=(
-                figure_cell(results.old_answered),
-                figure_cell(results.new_answered),
-                _apart(results.answered_difference),
+                figure_cell(results.old_coverage),
+                figure_cell(results.new_coverage),
+                _apart(results.coverage_difference),
             ),
         )
     )

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from weckd_edge.artifacts import SPLITS, DatasetIndex, Distribution, Environment, Manifest, TrunkLicence
-from weckd_edge.config import CardConfig
+from weckd_edge.config import ModelCardConfig
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import digest_of
 from weckd_edge.core.words import plural, with_plain_spaces
@@ -50,7 +50,7 @@ def write_sbom(contents: BundleContents) -> str:
         version=manifest.onnx.sha256[:12],
         type=kind.MACHINE_LEARNING_MODEL,
         bom_ref=_MODEL_REF,
-        description=f"{contents.shipped.model}, {contents.verification.precision}, for {manifest.device}",
+        description=f"{contents.deployed.model}, {contents.verification.precision}, for {manifest.device}",
         hashes=[_sha256(manifest.onnx.sha256)],
         licenses=_licences(card.licence),
         supplier=_organisation(card),
@@ -60,13 +60,13 @@ def write_sbom(contents: BundleContents) -> str:
         ],
         properties=[
             model.Property(name="weckd-edge:bundle-version", value=str(manifest.version)),
-            model.Property(name="weckd-edge:weights-sha256", value=contents.shipped.weights.sha256),
+            model.Property(name="weckd-edge:weights-sha256", value=contents.deployed.weights.sha256),
             model.Property(name="weckd-edge:model-licence", value=card.licence or NOT_STATED),
         ],
     )
     parts = [_dataset(contents.dataset, card)]
     if contents.environment is not None:
-        parts += [_trunk(trunk) for trunk in contents.environment.trunks]
+        parts += [_trunk(trunk) for trunk in contents.environment.backbones]
     parts += _software(manifest, contents.environment)
     document = bom.Bom(metadata=bom.BomMetaData(component=subject), components=parts)
     document.register_dependency(subject, document.components)
@@ -74,7 +74,7 @@ def write_sbom(contents: BundleContents) -> str:
     return _finish(json.loads(text), replace(contents, manifest=replace(manifest, files=(), manifest_sha256="")), card)
 
 
-def _finish(data: dict[str, Any], contents: BundleContents, card: CardConfig) -> str:
+def _finish(data: dict[str, Any], contents: BundleContents, card: ModelCardConfig) -> str:
     """Add what the library has no classes for, and put a serial number made from the content in place of time and chance."""
     del data["metadata"]["timestamp"], data["serialNumber"]
     data["metadata"]["component"]["modelCard"] = model_card_json(contents, card)
@@ -91,7 +91,7 @@ def _sha256(value: str) -> Any:
     return model.HashType(alg=model.HashAlgorithm.SHA_256, content=value)
 
 
-def _organisation(card: CardConfig) -> Any:
+def _organisation(card: ModelCardConfig) -> Any:
     if card.owner is None:
         return None
     contact = require("cyclonedx.model.contact", _PURPOSE)
@@ -99,7 +99,7 @@ def _organisation(card: CardConfig) -> Any:
     return contact.OrganizationalEntity(name=card.owner, contacts=who)
 
 
-def _dataset(index: DatasetIndex, card: CardConfig) -> Any:
+def _dataset(index: DatasetIndex, card: ModelCardConfig) -> Any:
     component = require("cyclonedx.model.component", _PURPOSE)
     return component.Component(
         name=index.name,
@@ -112,7 +112,7 @@ def _dataset(index: DatasetIndex, card: CardConfig) -> Any:
     )
 
 
-def _data(index: DatasetIndex, card: CardConfig) -> dict[str, Any]:
+def _data(index: DatasetIndex, card: ModelCardConfig) -> dict[str, Any]:
     uses = {split: len(index.split(split)) for split in SPLITS}
     properties = {
         "images": str(len(index.images)),
