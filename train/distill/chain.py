@@ -26,7 +26,7 @@ from weckd_edge.train.networks.preprocess import suited_mean
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chain:
-    """What training ends with: the links in order, the last one's undistilled baseline (None when switched off), and labels."""
+    """The result of training: the links in order, the baseline (None where it was switched off), and the labels used."""
 
     links: tuple[Stage[Link], ...]
     baseline: Stage[Link] | None
@@ -93,7 +93,7 @@ def make_trainer(
 def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) -> Chain:
     """Train the chain of a build by its strategy, and the baseline.
 
-    The baseline is the last network alone, on the labels that the last link sees, for as many gradient steps as the whole chain.
+    The baseline is the last link's network trained alone: on the same labels, for as many gradient steps as the whole chain.
     """
     strategy = find_strategy(config.distill.strategy)
     links = run_strategy(trainer, plans, strategy, config)
