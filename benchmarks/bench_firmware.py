@@ -3,7 +3,7 @@
 ``WHAT`` is ``frames``, ``start``, ``sizes``, ``runtimes``, or nothing for all. The bundle is one for a CPU, built here or
 elsewhere. Five figures, each a ratio within one run, a size, or this machine's own:
 
-* frame to answer, C beside the Python runner (bar 1.05), rounds in turn, one processor thread;
+* end-to-end latency, C beside the Python runner (bar 1.05), rounds in turn, one processor thread;
 * from the program's start to its first answer with a warm model cache, beside a C program that calls OpenVINO and checks
   nothing (bar 1.5), new processes in turn;
 * the library's size, stripped (bar 200 kB);

@@ -74,7 +74,7 @@ def build(
     seen = calibrate(exported, folder, data[1], data[0], QuantizeConfig(images=8), seed=0, progress=silent)
     int8 = quantize(seen, "minmax", open_sums=False, progress=silent)
     write_quantized(seen, int8, "minmax", small=True, folder=out)
-    openvino_backend.build(out / "model.onnx", "int8", out)
+    openvino_backend.build_ir(out / "model.onnx", "int8", out)
     return out
 
 

@@ -1,7 +1,7 @@
 """How well latency is predicted on this processor: ``chrt --rr 10 taskset -c 1 python benchmarks/bench_predict.py WORK``.
 
 Every network is exported with random weights (times do not depend on them), quantized with random frames, compiled by
-OpenVINO and timed on one thread, in rounds that are minutes apart, from a 640x480 frame to the answer and the network alone;
+OpenVINO and timed on one thread, in rounds that are minutes apart, from a 640x480 frame to the prediction and the network alone;
 so is the ladder of small networks that ``weckd-edge estimate --calibrate`` times. WORK keeps exports and times, so that a
 run that was stopped goes on; it may be deleted afterwards. Measurements are appended to results/predict_networks.jsonl,
 the figures (see predict_figures.py) as one line to results/predict.jsonl. A network that cannot be exported is named in
@@ -38,7 +38,7 @@ from weckd_edge.compile.quantize.quantize import quantize_for_timing
 from weckd_edge.core.errors import WeckdError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.latency_model.measurements import NOISY, TimedNetwork, append_measurements
-from weckd_edge.devices.latency_model.timing import summarise, time_in_rounds
+from weckd_edge.devices.latency_model.timing import summarise_rounds, time_in_rounds
 from weckd_edge.devices.machine.detect import detect
 from weckd_edge.devices.runtime.backends.table import open_network, open_runner
 
@@ -223,7 +223,7 @@ def export(name: str, folder: Path) -> None:
     quantized = quantize_for_timing(load_graph(plain / "model.onnx"), frames)
     (small / "model.onnx").write_bytes(quantized.SerializeToString())
     for place, precision in ((plain, "fp32"), (small, "int8")):
-        openvino_backend.build(place / "model.onnx", precision, place)
+        openvino_backend.build_ir(place / "model.onnx", precision, place)
     (folder / "done").touch()
 
 
@@ -286,7 +286,7 @@ def store(work: Path, turns: dict[str, list[int]], failed: dict[str, str]) -> No
         name = network.removesuffix(FRAME)
         graph = load_graph(work / name / precision / "model.onnx")
         alone = name not in recipes and not network.endswith(FRAME)
-        latency_ns, noise = summarise(medians)
+        latency_ns, noise = summarise_rounds(medians)
         measured.append(
             TimedNetwork(
                 device=found.profile,

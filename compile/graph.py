@@ -13,10 +13,10 @@ from weckd_edge.core.optional_imports import require
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
-MOST_BYTES = (2 << 30) - 1
+MAX_BYTES = (2 << 30) - 1
 """Of an ONNX file, as its format has it."""
 
-MOST_NODES = 20_000
+MAX_NODES = 20_000
 """Operators of a graph that somebody brings: some seconds of work for each step."""
 
 OPSET = 17
@@ -31,7 +31,7 @@ OUTPUT_NAME = "probabilities"
 
 _KEPT_AS_THEY_ARE = [
     "MatMulAddFusion",  # would wrap a reshape around every linear layer on three-dimensional tensors
-    # Would move and add Q/DQ pairs of a network that was brought with them.
+    # Would move and add Q/DQ pairs of a network that was imported with them.
     "QDQPropagationTransformer",
     "WeightBiasQuantization",
     "DoubleQDQPairsRemover",
@@ -65,7 +65,7 @@ def clean_up(model: ModelProto) -> ModelProto:
     _restore_hard_swish(folded.graph)
     del folded.graph.value_info[:]
     folded = onnx.shape_inference.infer_shapes(folded, strict_mode=True, data_prop=True)
-    check(folded)
+    check_graph(folded)
     return folded
 
 
@@ -109,7 +109,7 @@ def _restore_hard_swish(graph: GraphProto) -> None:
             graph.node.remove(gate)
 
 
-def check(model: ModelProto) -> None:
+def check_graph(model: ModelProto) -> None:
     """Refuse a graph that is not valid ONNX.
 
     Raises:
@@ -131,7 +131,7 @@ def load_graph(path: Path) -> ModelProto:
     onnx = require("onnx", "read a graph")
     from google.protobuf.message import DecodeError
 
-    data = read_bounded(path, at_most=MOST_BYTES, where=f"{path}: expected an ONNX file", error=ModelError)
+    data = read_bounded(path, at_most=MAX_BYTES, where=f"{path}: expected an ONNX file", error=ModelError)
     try:
         model: ModelProto = onnx.load_model_from_string(data)
         onnx.load_external_data_for_model(model, str(path.parent))

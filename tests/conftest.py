@@ -20,7 +20,7 @@ _HERE = Path(__file__).parent
 # Both are read when torch and timm are imported: tests run side by side, and none may wait for a network.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-telemetry.switch_off()  # tests import the libraries themselves too
+telemetry.switch_off_telemetry()  # tests import the libraries themselves too
 
 if importlib.util.find_spec("hypothesis") is not None:
     from hypothesis import HealthCheck, settings
@@ -156,7 +156,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     def raise_defect(err: Exception, stdout: object) -> None:
         raise err
 
-    monkeypatch.setattr("weckd_edge.cli.main.tell_defect", raise_defect)
+    monkeypatch.setattr("weckd_edge.cli.main.report_defect", raise_defect)
 
     def run(*args: str | Path) -> tuple[int, str, str]:
         capsys.readouterr()

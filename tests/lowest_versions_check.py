@@ -49,7 +49,7 @@ TESTS = (
     "tests/unit/devices/remote/test_bench_ssh.py",
     "tests/unit/devices/demo/test_demo.py",
     "tests/unit/weckd_edge/pipeline/test_compile_model.py::test_an_onnx_file_becomes_a_bundle_that_verifies_itself",
-    "tests/e2e/test_build.py::test_verify_passes_and_every_backend_here_answers_the_golden_frames",
+    "tests/e2e/test_build.py::test_verify_passes_and_every_backend_here_predicts_the_golden_frames",
 )
 """One test at least of everything that an extra is for."""
 

@@ -30,12 +30,12 @@ def preflight(network: Module, spec: InputSpec, weights_sha256: str) -> BuiltMod
     """Build an engine from the torch network for the GPU of this host, and keep only whether it could be built.
 
     Args:
-        network: See ``build_engine``.
-        spec: See ``build_engine``.
+        network: See ``build_torch_tensorrt_engine``.
+        spec: See ``build_torch_tensorrt_engine``.
         weights_sha256: Digest of the network's weights.
     """
     try:
-        size = len(build_engine(network, spec)) / 2**20
+        size = len(build_torch_tensorrt_engine(network, spec)) / 2**20
         found = f"built for this host's own GPU from the torch network ({size:.1f} MiB, not kept)"
     except ModelError as err:  # another way to the same end: that it is closed stops nothing
         found = str(err)
@@ -50,7 +50,7 @@ def preflight(network: Module, spec: InputSpec, weights_sha256: str) -> BuiltMod
     )
 
 
-def build_engine(network: Module, spec: InputSpec, *, workspace_mib: int = 512) -> bytes:
+def build_torch_tensorrt_engine(network: Module, spec: InputSpec, *, workspace_mib: int = 512) -> bytes:
     """Build an engine for this machine's GPU that takes a uint8 frame and gives probabilities.
 
     Args:

@@ -17,7 +17,7 @@ from weckd_edge.core.files import read_bounded
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.latency_model.counts import NetworkCounts
 
-MOST_BYTES = 64 << 20
+MAX_BYTES = 64 << 20
 """Of an IR's XML."""
 
 _NAMES = {
@@ -71,7 +71,7 @@ def count_ir(path: Path, *, behind: str | None = None) -> NetworkCounts:
         MissingDependency: ``onnx`` is not installed.
     """
     try:
-        model = _Skeleton(path).model()
+        model = _IrGraph(path).model()
     except (LookupError, ValueError, RecursionError) as err:
         raise ModelError(
             f"{path}: expected an OpenVINO IR, found one whose parts do not fit ({first_line(err)})",
@@ -80,11 +80,11 @@ def count_ir(path: Path, *, behind: str | None = None) -> NetworkCounts:
     return count_onnx(model, behind=behind)
 
 
-class _Skeleton:
+class _IrGraph:
     def __init__(self, path: Path) -> None:
         self.onnx: Any = require("onnx", "count the layers of an IR")
         self.path = path
-        data = read_bounded(path, at_most=MOST_BYTES, where=str(path), error=ModelError)
+        data = read_bounded(path, at_most=MAX_BYTES, where=str(path), error=ModelError)
         try:
             root = ElementTree.fromstring(data)
         except ElementTree.ParseError as err:

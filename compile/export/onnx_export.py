@@ -19,7 +19,15 @@ import torch.nn.functional as F
 
 from weckd_edge.artifacts import ExportedModel, InputSpec, crop_box, diagonal_positions
 from weckd_edge.compile.export.preprocess_graph import fold_scale
-from weckd_edge.compile.graph import INPUT_NAME, NETWORK_INPUT_NAME, OPSET, OUTPUT_NAME, check, clean_up, preprocessing_nodes
+from weckd_edge.compile.graph import (
+    INPUT_NAME,
+    NETWORK_INPUT_NAME,
+    OPSET,
+    OUTPUT_NAME,
+    check_graph,
+    clean_up,
+    preprocessing_nodes,
+)
 from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import file_ref, write_atomic
@@ -171,7 +179,7 @@ def export_onnx(
     proto = clean_up(onnx.load_from_string(_trace(_TwoOutputs(model).eval(), frame, [OUTPUT_NAME, NETWORK_INPUT_NAME])))
     preprocessing_nodes(proto.graph)
     fold_scale(proto)
-    check(proto)
+    check_graph(proto)
     path = folder / ONNX_FILE
     write_atomic(path, proto.SerializeToString(deterministic=True))
     return ExportedModel(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import DatasetIndex, FrameSpec, ImageRecord
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.store import digest_of
-from weckd_edge.devices.images.frames import decode, fit, pixels_sha256
+from weckd_edge.devices.images.frames import decode, fit_to_frame, pixels_sha256
 
 
 def choose_images(index: DatasetIndex, count: int, seed: int) -> tuple[ImageRecord, ...]:
@@ -81,4 +81,4 @@ def calibration_frames(root: Path, chosen: Sequence[ImageRecord], spec: FrameSpe
                 f"calibration: {record.path} was changed since the data set was read; run the build again",
                 code="E_DATA_CHANGED",
             )
-        yield fit(image, spec.height, spec.width)[None]
+        yield fit_to_frame(image, spec.height, spec.width)[None]

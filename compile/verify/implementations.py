@@ -74,5 +74,5 @@ def _run(run: Callable[[NDArray[np.uint8]], Probabilities], frame: NDArray[np.ui
     try:
         return run(frame)
     except Exception as err:  # backends' own errors have no common base class
-        said = first_line(err)
-        raise PredictionError(said, code="E_MODEL_BACKEND_RUN") from err
+        text = first_line(err)
+        raise PredictionError(text, code="E_MODEL_BACKEND_RUN") from err

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from weckd_edge.core.errors import ConfigError
 
 
-class _Runnable(Protocol):
+class AnyRunner(Protocol):
     def run(self, frame: Any) -> Any: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lane:
+class InterleavedTiming:
     """One model's times.
 
     Attributes:
@@ -35,15 +35,15 @@ class Lane:
     high: float
 
 
-def race(
-    runners: Sequence[_Runnable],
+def time_interleaved(
+    runners: Sequence[AnyRunner],
     frames: Sequence[NDArray[Any]],
     *,
     rounds: int = 24,
     queries: int = 8,
     warmup: int = 1,
     clock: Callable[[], int] = time.monotonic_ns,
-) -> list[Lane]:
+) -> list[InterleavedTiming]:
     """Time models round by round: each answers a few frames, then the next one does.
 
     Args:
@@ -64,18 +64,22 @@ def race(
         )
     for index in range(warmup):
         for runner in runners:
-            _turn(runner, frames, index * queries, queries, clock)
+            _time_round(runner, frames, index * queries, queries, clock)
     collecting = gc.isenabled()
     gc.disable()
     try:
-        turns = [[_turn(runner, frames, index * queries, queries, clock) for runner in runners] for index in range(rounds)]
+        times = [
+            [_time_round(runner, frames, index * queries, queries, clock) for runner in runners] for index in range(rounds)
+        ]
     finally:
         if collecting:
             gc.enable()
-    return [_lane([row[0] for row in turns], [row[k] for row in turns]) for k in range(len(runners))]
+    return [_timing([row[0] for row in times], [row[k] for row in times]) for k in range(len(runners))]
 
 
-def _turn(runner: _Runnable, frames: Sequence[NDArray[Any]], start: int, queries: int, clock: Callable[[], int]) -> int:
+def _time_round(
+    runner: AnyRunner, frames: Sequence[NDArray[Any]], start: int, queries: int, clock: Callable[[], int]
+) -> int:
     times = []
     for index in range(queries):
         frame = frames[(start + index) % len(frames)]
@@ -85,7 +89,7 @@ def _turn(runner: _Runnable, frames: Sequence[NDArray[Any]], start: int, queries
     return min(times)
 
 
-def _lane(first: Sequence[int], own: Sequence[int]) -> Lane:
+def _timing(first: Sequence[int], own: Sequence[int]) -> InterleavedTiming:
     ratios = sorted(mine / max(1, other) for mine, other in zip(own, first, strict=True))
     low, middle, high = statistics.quantiles(ratios, n=4)
-    return Lane(median_ns=int(statistics.median(own)), relative=middle, low=low, high=high)
+    return InterleavedTiming(median_ns=int(statistics.median(own)), relative=middle, low=low, high=high)

@@ -15,7 +15,7 @@ from weckd_edge.artifacts import Target
 from weckd_edge.core.errors import MissingDependency
 from weckd_edge.core.optional_imports import EXTRA_OF, is_installed, require
 from weckd_edge.devices.doctor.advice import Advice, advise
-from weckd_edge.devices.machine.detect import Detected, detect
+from weckd_edge.devices.machine.detect import DetectedMachine, detect
 from weckd_edge.devices.profiles.profile import load_profile
 
 State = Literal["works", "absent", "broken"]
@@ -102,7 +102,7 @@ class Diagnosis:
 
     weckd_edge: str
     python: str
-    device: Detected
+    device: DetectedMachine
     governor: str
     libraries: tuple[Library, ...]
     abilities: tuple[Ability, ...]
@@ -178,7 +178,7 @@ def _how_to_get(module: str) -> str:
     return f"pip install 'weckd-edge[{extra}]'" if extra else f"pip install {_DISTRIBUTION.get(module, module)}"
 
 
-def _abilities(libraries: dict[str, Library], found: Detected) -> tuple[Ability, ...]:
+def _abilities(libraries: dict[str, Library], found: DetectedMachine) -> tuple[Ability, ...]:
     rows: tuple[tuple[str, Target | None, tuple[str, ...], str], ...] = (
         ("train a chain", None, _TRAIN, "pip install 'weckd-edge[train]'"),
         (_QUANTIZE, None, ("onnx", "onnxruntime"), "pip install 'weckd-edge[compile]'"),

@@ -14,7 +14,7 @@ from weckd_edge.devices.machine.sysfs import read_text
 
 _STATUS = "var/lib/nvpmodel/status"
 _MODES = "etc/nvpmodel.conf"
-_TIMES_THE_GRAPH, _ROOM_MIB = 3, 32
+_TIMES_THE_GRAPH, _SPARE_MIB = 3, 32
 """Room that is asked for: the graph's size so many times, and on the disk so much more for kernels and timings."""
 
 
@@ -130,7 +130,7 @@ def full_tensorrt_version(root: Path, binding_version: str) -> str:
     return binding_version
 
 
-def check_room(folder: Path, graph_bytes: int, workspace_mib: int, root: Path) -> None:
+def check_resources(folder: Path, graph_bytes: int, workspace_mib: int, root: Path) -> None:
     """Refuse to build where memory or disk would not last: a build that runs out of memory is killed without a word.
 
     Args:
@@ -142,7 +142,7 @@ def check_room(folder: Path, graph_bytes: int, workspace_mib: int, root: Path) -
     Raises:
         DeviceError: Saying how much there is and how much is needed.
     """
-    needed = _TIMES_THE_GRAPH * graph_bytes + _ROOM_MIB * 2**20
+    needed = _TIMES_THE_GRAPH * graph_bytes + _SPARE_MIB * 2**20
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise DeviceError(

@@ -19,7 +19,7 @@ from weckd_edge.devices.latency_model.counts import NetworkCounts
 from weckd_edge.devices.latency_model.features import feature_matrix, features
 from weckd_edge.devices.latency_model.fitting import conformal_width, fit_prices, group_errors
 from weckd_edge.devices.latency_model.measurements import TimedNetwork, settings_of
-from weckd_edge.devices.latency_model.published import predict_row, scale_to, transfer_width
+from weckd_edge.devices.latency_model.published import estimate_row, scale_to, transfer_width
 from weckd_edge.devices.latency_model.published_rows import PublishedRow, published_rows, rows_of
 from weckd_edge.devices.latency_model.reference import reference_prices
 from weckd_edge.devices.latency_model.tensorrt_roofline import highest_mode, roofline_ns, roofline_width
@@ -35,7 +35,7 @@ REACH = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Prediction:
+class LatencyEstimate:
     """What is known of a network's latency on a device.
 
     Attributes:
@@ -53,7 +53,7 @@ class Prediction:
     reason: str
 
 
-def predict(
+def estimate_latency(
     counts: NetworkCounts,
     profile: DeviceProfile,
     measurements: Sequence[TimedNetwork] = (),
@@ -62,7 +62,7 @@ def predict(
     threads: int | None = None,
     power_mode: str | None = None,
     published: Sequence[PublishedRow] | None = None,
-) -> Prediction:
+) -> LatencyEstimate:
     """Predict a network's latency on a device.
 
     Args:
@@ -115,7 +115,7 @@ def _known_rows(profile: DeviceProfile) -> tuple[PublishedRow, ...]:
     return (*own, *(row for row in published_rows() if row.device != profile.id and row not in own))
 
 
-def _from_measurements(counts: NetworkCounts, profile: DeviceProfile, measured: list[TimedNetwork]) -> Prediction:
+def _from_measurements(counts: NetworkCounts, profile: DeviceProfile, measured: list[TimedNetwork]) -> LatencyEstimate:
     digest = counts.sha256
     for timed in measured:
         if timed.counts.sha256 == digest:
@@ -168,7 +168,7 @@ def _from_measurements(counts: NetworkCounts, profile: DeviceProfile, measured: 
     )
 
 
-def _from_published(counts: NetworkCounts, profile: DeviceProfile, rows: Sequence[PublishedRow]) -> Prediction:
+def _from_published(counts: NetworkCounts, profile: DeviceProfile, rows: Sequence[PublishedRow]) -> LatencyEstimate:
     best = max(
         rows, key=lambda row: (row.precision == counts.precision, row.device == profile.id, len(row.ms), row.threads or 0)
     )
@@ -183,17 +183,17 @@ def _from_published(counts: NetworkCounts, profile: DeviceProfile, rows: Sequenc
         doubts.append("its peak is not known")
     width *= 1 + 0.5 * len(doubts)
     threads = "" if best.threads is None else f", {best.threads} thread(s)"
-    said = f"; interval widened: {'; '.join(doubts)}" if doubts else ""
+    words = f"; interval widened: {'; '.join(doubts)}" if doubts else ""
     return _interval(
         "estimated",
-        predict_row(best, counts),
+        estimate_row(best, counts),
         width,
         f"the reference machine scaled to {figures} published figure(s) of {best.name} ({best.runtime}{threads}; "
-        f"{best.source}){said}; measure on the device for a better one",
+        f"{best.source}){words}; measure on the device for a better one",
     )
 
 
-def _from_peak(counts: NetworkCounts, mode: str, tops: float) -> Prediction:
+def _from_peak(counts: NetworkCounts, mode: str, tops: float) -> LatencyEstimate:
     return _interval(
         "estimated",
         roofline_ns(counts, tops),
@@ -203,9 +203,9 @@ def _from_peak(counts: NetworkCounts, mode: str, tops: float) -> Prediction:
     )
 
 
-def _interval(label: Label, latency_ns: float, width: float, reason: str) -> Prediction:
+def _interval(label: Label, latency_ns: float, width: float, reason: str) -> LatencyEstimate:
     middle = max(1.0, latency_ns)
-    return Prediction(
+    return LatencyEstimate(
         label=label,
         latency_ns=round(middle),
         low_ns=math.floor(middle * math.exp(-width)),
@@ -214,8 +214,8 @@ def _interval(label: Label, latency_ns: float, width: float, reason: str) -> Pre
     )
 
 
-def _unknown(reason: str) -> Prediction:
-    return Prediction(label="unknown", latency_ns=None, low_ns=None, high_ns=None, reason=reason)
+def _unknown(reason: str) -> LatencyEstimate:
+    return LatencyEstimate(label="unknown", latency_ns=None, low_ns=None, high_ns=None, reason=reason)
 
 
 def _how(timed: TimedNetwork) -> str:

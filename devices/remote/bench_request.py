@@ -12,7 +12,7 @@ BUNDLE = "bundle"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class BenchRequest:
     """One bench; the fields are those of ``bench.bench``.
 
     Attributes:

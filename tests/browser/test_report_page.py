@@ -15,7 +15,6 @@ from weckd_edge.artifacts import (
     ChainRecord,
     CoveragePoint,
     DatasetIndex,
-    FarKind,
     FileRef,
     FrameSpec,
     Gate,
@@ -23,15 +22,16 @@ from weckd_edge.artifacts import (
     GuardRecord,
     InputSpec,
     Link,
+    LinkSelection,
     NetworkInput,
+    OodSet,
     OperatingPoint,
+    PrecisionSelection,
     Prediction,
     Rate,
-    Selection,
-    Shipping,
 )
 from weckd_edge.config import ReportConfig
-from weckd_edge.metrics import measure_performance
+from weckd_edge.metrics import measure_metrics
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.report import BundleContents, Picture, write_report
 
@@ -124,7 +124,7 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
             rules="single-stream, 256 queries", end_to_end=factories.latency(times), cold_start_ns=1_000_000
         ),
         build=BuildRecord(config="{}", steps=(), data_name="ears"),
-        selection=Selection(
+        selection=PrecisionSelection(
             trials=(),
             chosen="int8",
             reason="int8 was asked for",
@@ -135,8 +135,8 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
             quantized=None,
             built=None,
         ),
-        link_selection=Shipping(chosen="M2", reason="M2 was asked for"),
-        metrics=measure_performance(
+        link_selection=LinkSelection(chosen="M2", reason="M2 was asked for"),
+        metrics=measure_metrics(
             verification,
             index,
             ReportConfig(),
@@ -157,9 +157,7 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
             curve=tuple(CoveragePoint(coverage=c / 10, risk=c / 50) for c in range(1, 11)),
             aurc=0.1,
             ood_sets=(
-                FarKind(
-                    name="black frames", frames=20, score_auroc=1.0, guard_auroc=1.0, network_auroc=0.6, reject_rate=1.0
-                ),
+                OodSet(name="black frames", frames=20, score_auroc=1.0, guard_auroc=1.0, network_auroc=0.6, reject_rate=1.0),
             ),
         ),
     )

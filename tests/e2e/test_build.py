@@ -73,7 +73,7 @@ def test_build_prints_one_object_with_the_promised_keys(cpu: Any) -> None:
     assert Path(summary["bundle"]) == cpu.bundle
 
 
-def test_links_learn_from_disjoint_shares_and_their_predecessor(cpu: Any) -> None:
+def test_links_learn_from_disjoint_labelled_subsets_and_their_predecessor(cpu: Any) -> None:
     chain = json.loads((cpu.bundle / "evidence/chain.json").read_text())
     links = chain["links"]
     assert [link["parent"] for link in links] == [None, links[0]["weights"]["sha256"], links[1]["weights"]["sha256"]]
@@ -116,7 +116,7 @@ def test_bundle_is_laid_out_as_described_and_names_no_path_of_this_machine(cpu: 
         assert str(cpu.data.parent).encode() not in (cpu.bundle / name).read_bytes(), name
 
 
-def test_verify_passes_and_every_backend_here_answers_the_golden_frames(cpu: Any, process: Any) -> None:
+def test_verify_passes_and_every_backend_here_predicts_the_golden_frames(cpu: Any, process: Any) -> None:
     result = outputs(process, "verify", cpu.bundle, "--json")
     assert KEYS["verify"] <= result.keys()
     assert result["passed"] is True
@@ -139,7 +139,7 @@ def test_a_changed_byte_is_named_and_refused(cpu: Any, process: Any, tmp_path: P
         assert done.stderr.count("\n") == 1
 
 
-def test_infer_answers_images_and_says_why_it_cannot(cpu: Any, process: Any, tmp_path: Path) -> None:
+def test_predict_classifies_images_and_says_why_it_cannot(cpu: Any, process: Any, tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     image = next(cpu.data.rglob("*.png"), None) or next(cpu.data.rglob("*.jpg"))
     rows = outputs(process, "predict", cpu.bundle, image, tmp_path / "broken.jpg", "--json", "--ignore-guard")["images"]
@@ -150,7 +150,7 @@ def test_infer_answers_images_and_says_why_it_cannot(cpu: Any, process: Any, tmp
     assert "not an image" in rows[1]["reason"]
 
 
-def test_infer_gives_the_answers_that_verification_recorded(cpu: Any, process: Any) -> None:
+def test_predict_gives_the_predictions_that_verification_recorded(cpu: Any, process: Any) -> None:
     predictions = json.loads((cpu.bundle / "evidence/verification.json").read_text())["predictions"][:4]
     rows = outputs(process, "predict", cpu.bundle, *(cpu.data / p["path"] for p in predictions), "--json", "--ignore-guard")
     for row, prediction in zip(rows["images"], predictions, strict=True):
@@ -266,7 +266,7 @@ def test_two_builds_at_once_in_one_place_are_refused(cpu: Any, process: Any, tmp
     assert "another build is running" in done.stderr
 
 
-def test_a_missed_bar_exits_3_and_the_bundle_is_marked(cpu: Any, process: Any, tmp_path: Path) -> None:
+def test_a_failed_gate_exits_3_and_the_bundle_is_marked(cpu: Any, process: Any, tmp_path: Path) -> None:
     out = tmp_path / "strict"
     shutil.copytree(cpu.bundle.with_name(f"{cpu.bundle.name}.work"), tmp_path / "strict.work")
     config = tmp_path / "strict.toml"
@@ -377,13 +377,13 @@ def test_finalize_on_this_host_says_where_to_go(jetson: Any, process: Any) -> No
 
 
 def test_golden_frames_are_validation_images_and_calibration_saw_training_images_only(cpu: Any) -> None:
-    from weckd_edge.devices.images.frames import decode, fit
+    from weckd_edge.devices.images.frames import decode, fit_to_frame
 
     index = json.loads((cpu.bundle / "evidence/dataset_index.json").read_text())
     frames = np.load(cpu.bundle / "selftest/frames.npy")
     height, width = frames.shape[1:3]
     val = [image for image in index["images"] if image["split"] == "val"]
-    known = {fit(decode(cpu.data / image["path"]), height, width).tobytes() for image in val}
+    known = {fit_to_frame(decode(cpu.data / image["path"]), height, width).tobytes() for image in val}
     assert all(frame.tobytes() in known for frame in frames)
     work = cpu.bundle.with_name(f"{cpu.bundle.name}.work")
     quantized = json.loads(next(work.glob("quantize-*/artifact.json")).read_text())["quantized"]

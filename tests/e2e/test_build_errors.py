@@ -18,7 +18,7 @@ pytest.importorskip("timm")
 
 Run = Callable[..., tuple[int, str, str]]
 LABELS = ("effusion", "normal", "wax")
-NO_BARS = "max_accuracy_drop = 1.0\nbetter_than_chance = false\n"
+NO_LIMITS = "max_accuracy_drop = 1.0\nbetter_than_chance = false\n"
 TINY = """
 [[link]]
 model = "resnet10t"
@@ -197,7 +197,7 @@ def test_skip_bad_goes_on_and_records_what_was_left_out(run: Run, tmp_path: Path
     pytest.importorskip("onnxruntime")
     spoil_files(data)
     # The pictures are noise and the network hardly trained: only what was recorded matters here.
-    config.write_text(f"{TINY}\n[quantize]\nimages = 8\n[bench]\nqueries = 64\nwarmup = 0\n[gates]\n{NO_BARS}")
+    config.write_text(f"{TINY}\n[quantize]\nimages = 8\n[bench]\nqueries = 64\nwarmup = 0\n[gates]\n{NO_LIMITS}")
     out = tmp_path / "out"
     code, _, err = run(
         *("build", "--data", data, "--target", "cpu", "--config", config, "--out", out, "--quiet", "--skip-bad")

@@ -127,11 +127,11 @@ def without_timing(monkeypatch: pytest.MonkeyPatch, timed: Counter[str]) -> None
     """Let nothing be shown to a model to time it; count which models would be."""
     from weckd_edge.artifacts import Latency, Measurement
     from weckd_edge.compile.quantize import select_precision
-    from weckd_edge.devices.bench.interleaved import Lane
+    from weckd_edge.devices.bench.interleaved import InterleavedTiming
     from weckd_edge.pipeline.steps import bench
 
-    def race(runners: Any, frames: Any) -> list[Lane]:
-        return [Lane(median_ns=1_000_000, relative=1.0, low=1.0, high=1.0) for _ in runners]
+    def race(runners: Any, frames: Any) -> list[InterleavedTiming]:
+        return [InterleavedTiming(median_ns=1_000_000, relative=1.0, low=1.0, high=1.0) for _ in runners]
 
     def bench_model(model: Any, frames: Any, spec: Any, **_: Any) -> Measurement:
         timed[digest_of_model(model.model)] += 1
@@ -155,7 +155,7 @@ def without_timing(monkeypatch: pytest.MonkeyPatch, timed: Counter[str]) -> None
         timed[f"network of {digest_of_model(model.model)}"] += 1
         return measurement
 
-    monkeypatch.setattr(select_precision, "race", race)
+    monkeypatch.setattr(select_precision, "time_interleaved", race)
     monkeypatch.setattr(bench, "bench_model", bench_model)
     monkeypatch.setattr(bench, "add_network", add_network)
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.errors import raises
-from weckd_edge.artifacts import BuiltModel, FrameGuard, QualityBars
+from weckd_edge.artifacts import BuiltModel, FrameGuard, QualityLimits
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
@@ -44,7 +44,7 @@ def folder(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings={"INFERENCE_PRECISION_HINT": "f32"},
     )
     rows = tuple((0.5,) * (row + 1) for row in range(FEATURES))
-    guard = FrameGuard(limits=QualityBars(min_contrast=2.0), mean=(1.0,) * FEATURES, whitening=rows, max_ood_score=1e9)
+    guard = FrameGuard(limits=QualityLimits(min_contrast=2.0), mean=(1.0,) * FEATURES, whitening=rows, max_ood_score=1e9)
     toy.write_bundle(
         folder, models=[model], guard=guard, tolerance={"echo": 0.5, "openvino": 0.02}, non_gradeable_labels=("wax",)
     )

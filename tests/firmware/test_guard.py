@@ -11,12 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from support.errors import raises
-from weckd_edge.artifacts import FrameGuard, QualityBars
+from weckd_edge.artifacts import FrameGuard, QualityLimits
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.core.serialization import to_json
-from weckd_edge.devices.images.frames import decode, fit
+from weckd_edge.devices.images.frames import decode, fit_to_frame
 from weckd_edge.devices.runtime.input_guard import FEATURES, open_guard
-from weckd_edge.devices.runtime.predict import OpenModel, answer_frame, open_bundle_model
+from weckd_edge.devices.runtime.predict import OpenModel, open_bundle_model, predict_frame
 
 REAL = Path(__file__).parents[2].parent / "shared/data"
 REASONS = {
@@ -36,7 +36,7 @@ def make_guard(seed: int = 0, **more: Any) -> FrameGuard:
     random = np.random.default_rng(seed)
     rows = [tuple((random.standard_normal(row + 1) / 7).tolist()) for row in range(FEATURES)]
     mean = tuple((random.random(FEATURES) * 90).tolist())
-    return FrameGuard(**{"limits": QualityBars(), "mean": mean, "whitening": tuple(rows), "max_ood_score": None, **more})
+    return FrameGuard(**{"limits": QualityLimits(), "mean": mean, "whitening": tuple(rows), "max_ood_score": None, **more})
 
 
 def guard_rows(library: Any, folder: Path, frames: NDArray[np.uint8], *options: object) -> list[list[float]]:
@@ -54,7 +54,7 @@ def by_python(folder: Path, frames: NDArray[np.uint8]) -> list[list[float]]:
     assert guard is not None
     found = []
     for frame in frames:
-        seen = guard.judge(frame)
+        seen = guard.check(frame)
         quality = seen.quality
         found.append(
             [
@@ -101,11 +101,11 @@ def test_real_frames_have_pythons_figures_to_the_bit(
     folder = sized_bundle(toy, tmp_path, monkeypatch, height, width)
     files = sorted((REAL / name).rglob("*.jpg"))[::20]
     assert files
-    frames = np.stack([fit(decode(file), height, width) for file in files])
+    frames = np.stack([fit_to_frame(decode(file), height, width) for file in files])
     assert [row[3:] for row in guard_rows(library, folder, frames)] == by_python(folder, frames)
 
 
-def bars_bundle(toy: ModuleType, tmp_path: Path, bars: QualityBars, most: float | None, **more: Any) -> Path:
+def bars_bundle(toy: ModuleType, tmp_path: Path, bars: QualityLimits, most: float | None, **more: Any) -> Path:
     folder: Path = toy.write_bundle(tmp_path / "bundle", guard=make_guard(limits=bars, max_ood_score=most), **more).folder
     return folder
 
@@ -113,15 +113,15 @@ def bars_bundle(toy: ModuleType, tmp_path: Path, bars: QualityBars, most: float 
 @pytest.mark.parametrize(
     ("code", "limits", "most"),
     [
-        ("too_dark", QualityBars(max_dark_fraction=-1.0), 0.0),
-        ("too_bright", QualityBars(max_bright_fraction=-1.0, min_contrast=999.0), 0.0),
-        ("flat", QualityBars(min_contrast=999.0, min_sharpness=999.0), 0.0),
-        ("blurred", QualityBars(min_sharpness=999.0), 0.0),
-        ("unfamiliar", QualityBars(), 0.0),
+        ("too_dark", QualityLimits(max_dark_fraction=-1.0), 0.0),
+        ("too_bright", QualityLimits(max_bright_fraction=-1.0, min_contrast=999.0), 0.0),
+        ("flat", QualityLimits(min_contrast=999.0, min_sharpness=999.0), 0.0),
+        ("blurred", QualityLimits(min_sharpness=999.0), 0.0),
+        ("unfamiliar", QualityLimits(), 0.0),
     ],
 )
 def test_a_rejected_frame_is_not_given_to_the_network_unless_asked(
-    library: Any, toy: ModuleType, tmp_path: Path, code: str, bars: QualityBars, most: float | None
+    library: Any, toy: ModuleType, tmp_path: Path, code: str, bars: QualityLimits, most: float | None
 ) -> None:
     folder = bars_bundle(toy, tmp_path, bars, most)
     frames = toy.frames(3)
@@ -131,9 +131,9 @@ def test_a_rejected_frame_is_not_given_to_the_network_unless_asked(
         assert decision == prediction >= 0
         assert (reason, guard) == (0, REASONS[code])
     model = open_bundle_model(folder, backend="onnxruntime")
-    refused = answer_frame(model, frames[:1])
+    refused = predict_frame(model, frames[:1])
     assert (refused.code, refused.guard, refused.label, refused.probabilities) == (code, code, None, {})
-    answered = answer_frame(model, frames[:1], ignore_guard=True)
+    answered = predict_frame(model, frames[:1], ignore_guard=True)
     assert (answered.code, answered.guard, answered.decision) == (None, code, answered.label)
     model.runner.close()
 
@@ -149,7 +149,7 @@ def test_both_languages_abstain_on_the_same_labels(library: Any, toy: ModuleType
         assert tuple(row[:3]) == expected
         assert row[4] < 0  # no guard, no score
     model: OpenModel = open_bundle_model(folder, backend="onnxruntime")
-    codes = [answer_frame(model, frame[None]) for frame in frames]
+    codes = [predict_frame(model, frame[None]) for frame in frames]
     model.runner.close()
     assert {a.code for a in codes if a.label == toy.LABELS[refused]} <= {"refused_label"}
 
@@ -191,7 +191,7 @@ def test_the_binding_returns_what_the_guard_measured(library: Any, toy: ModuleTy
 
     sys.modules[spec.name] = binding
     spec.loader.exec_module(binding)
-    folder = bars_bundle(toy, tmp_path, QualityBars(), 0.0)
+    folder = bars_bundle(toy, tmp_path, QualityLimits(), 0.0)
     frames = toy.frames(2)
     opened = binding.Bundle(str(library.folder / "libweckd_edge.so"), str(folder), backend=b"echo")
     assert opened.contract.has_guard == 1

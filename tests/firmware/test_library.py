@@ -75,7 +75,7 @@ def test_signatures_of_every_curve_are_checked(library: Any, bundle: Path, keys:
     assert "manifest.json is not what was signed" in refused(library, bundle, -9, "--key", public)
 
 
-def test_a_key_that_is_none_is_told_apart_from_a_bad_signature(library: Any, bundle: Path, keys: dict[str, Path]) -> None:
+def test_a_key_that_is_none_is_distinguished_from_a_bad_signature(library: Any, bundle: Path, keys: dict[str, Path]) -> None:
     sign(bundle, keys["p256"])
     text = bundle.parent / "key.txt"
     text.write_text("not a key")

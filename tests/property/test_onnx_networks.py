@@ -20,9 +20,9 @@ ort = pytest.importorskip("onnxruntime")
 ov = pytest.importorskip("openvino")
 
 from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput  # noqa: E402 - behind the skips
-from weckd_edge.compile.importing import adopt  # noqa: E402
-from weckd_edge.compile.importing.adopt import adopt_network, wrap_network  # noqa: E402
+from weckd_edge.compile.importing import imported_network  # noqa: E402
 from weckd_edge.compile.importing.hints import InputHints  # noqa: E402
+from weckd_edge.compile.importing.imported_network import import_network, wrap_network  # noqa: E402
 from weckd_edge.compile.importing.network import read_onnx  # noqa: E402
 from weckd_edge.train.distill.evaluate import network_pixels  # noqa: E402
 
@@ -31,7 +31,7 @@ SEVERAL = {"logits", "softmax", "softmax 1", "log softmax", "by hand", "reshaped
 TOLERANCE = 5e-5
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 GREY = ((0.45, 0.45, 0.45), (0.25, 0.25, 0.25))
-PREPROCESSING = cache(adopt.preprocessing_graph)
+PREPROCESSING = cache(imported_network.preprocessing_graph)
 
 networks = st.fixed_dictionaries(
     {
@@ -84,7 +84,7 @@ def compile_for_openvino(path: Path) -> Any:
 
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), form=networks)
-def test_a_random_network_answers_as_its_file_does_in_onnx_runtime_and_openvino(
+def test_a_random_network_predicts_as_its_file_does_in_onnx_runtime_and_openvino(
     onnx_toys: ModuleType, data: Any, form: dict[str, Any]
 ) -> None:
     model = onnx_toys.classifier(lambda values: data.draw(st.sampled_from(values)), **form)
@@ -106,7 +106,7 @@ def test_a_random_network_answers_as_its_file_does_in_onnx_runtime_and_openvino(
             network=NetworkInput(size=side, mean=brought.form.mean, std=brought.form.std),
         )
         pixels = [network_pixels(frame, contract) for frame in frames]
-        made = adopt_network(brought, pixels[:1], labels, folder)
+        made = import_network(brought, pixels[:1], labels, folder)
         wrap_network(folder / made.onnx.path, contract, labels, made.onnx.sha256, folder)
         file = session_of(path, brought.file_model)
         deployed = ort.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])

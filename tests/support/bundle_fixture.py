@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from support import factories, toy
 from support.reports import small_contents, small_manifest
-from weckd_edge.artifacts import FrameGuard, GoldenFrames, OperatingPoint, QualityBars
+from weckd_edge.artifacts import FrameGuard, GoldenFrames, OperatingPoint, QualityLimits
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
 from weckd_edge.core.serialization import to_json
@@ -39,7 +39,7 @@ def make(folder: Path, public_key: Path) -> None:
     np.save(folder / "selftest/frames.npy", frames)
     np.save(folder / "selftest/expected.npy", toy.answers(graph, frames))
     guard = FrameGuard(
-        limits=QualityBars(),
+        limits=QualityLimits(),
         mean=(1.0,) * FEATURES,
         whitening=tuple((0.5,) * (row + 1) for row in range(FEATURES)),
         max_ood_score=None,

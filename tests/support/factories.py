@@ -33,7 +33,7 @@ from weckd_edge.artifacts import (
     Rate,
     Verification,
 )
-from weckd_edge.devices.bench.percentiles import summarize
+from weckd_edge.devices.bench.percentiles import summarize_latency
 from weckd_edge.metrics.intervals import rate_by_group
 
 
@@ -103,7 +103,7 @@ def link(name: str = "M1", **changes: Any) -> Link:
 
 def latency(samples_ns: Iterable[float] = (1_000_000,) * 64) -> Latency:
     """The percentiles of these times."""
-    return summarize([int(sample) for sample in samples_ns])
+    return summarize_latency([int(sample) for sample in samples_ns])
 
 
 def measurement(samples_ns: Iterable[float] = (1_000_000,) * 64, **changes: Any) -> Measurement:
@@ -158,7 +158,7 @@ def verification(
 
     records = [image(p.path, label=p.label, group=p.group) for p in predictions]
     taught = [p.teacher for p in predictions]
-    found = product.summarize(
+    found = product.summarize_verification(
         records,
         labels,
         np.array([p.fp32 for p in predictions]),
@@ -172,8 +172,8 @@ def verification(
 
 def parity(a: str, b: str, predictions: Sequence[Prediction], tolerance: float | None = None, worst: int = 0) -> Parity:
     """What the product's own comparison says of FP32 and what was compiled, by these predictions."""
-    from weckd_edge.compile.verify.parity import compare
+    from weckd_edge.compile.verify.parity import compare_outputs
 
     found = {a: np.array([p.fp32 for p in predictions]), b: np.array([p.compiled for p in predictions])}
     records = [image(p.path, label=p.label, group=p.group) for p in predictions]
-    return compare(a, b, found, tolerance, records=records, worst=worst)
+    return compare_outputs(a, b, found, tolerance, records=records, worst=worst)

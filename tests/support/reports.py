@@ -15,16 +15,16 @@ from weckd_edge.artifacts import (
     Environment,
     Gate,
     ImageRecord,
+    LinkSelection,
     Manifest,
+    PrecisionSelection,
     Prediction,
-    Selection,
-    Shipping,
+    QuantizationTrial,
     StageTime,
-    Trial,
 )
 from weckd_edge.config import ReportConfig
 from weckd_edge.core.serialization import to_json
-from weckd_edge.metrics import measure_performance
+from weckd_edge.metrics import measure_metrics
 from weckd_edge.report import BundleContents
 
 LABELS = ("effusion", "normal", "wax")
@@ -98,10 +98,10 @@ def small_contents(manifest: Manifest | None = None, count: int = 96) -> BundleC
         build=BuildRecord(
             config=to_json({"seed": 0}), steps=(StageTime(name="data", seconds=1.5, reused=False),), data_name="ears"
         ),
-        selection=Selection(
+        selection=PrecisionSelection(
             trials=(
-                Trial(name="fp32", precision="fp32", method=None),
-                Trial(name="int8 mse", precision="int8", method="mse"),
+                QuantizationTrial(name="fp32", precision="fp32", method=None),
+                QuantizationTrial(name="int8 mse", precision="int8", method="mse"),
             ),
             chosen="int8 mse",
             reason="int8 was asked for",
@@ -112,8 +112,8 @@ def small_contents(manifest: Manifest | None = None, count: int = 96) -> BundleC
             quantized=None,
             built=None,
         ),
-        link_selection=Shipping(chosen="M2", reason="M2 was asked for"),
-        metrics=measure_performance(verification, dataset, ReportConfig(), names=names),
+        link_selection=LinkSelection(chosen="M2", reason="M2 was asked for"),
+        metrics=measure_metrics(verification, dataset, ReportConfig(), names=names),
         environment=Environment(
             python="CPython 3.11.7",
             system="Debian GNU/Linux 12 (bookworm)",

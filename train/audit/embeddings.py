@@ -1,4 +1,4 @@
-"""What describes a picture for the probes: a frozen trunk that was trained on other images, or fixed colours and edges.
+"""What describes a picture for the probes: a frozen backbone that was trained on other images, or fixed colours and edges.
 
 A network that was trained on the data set itself has seen the labels of most images, so that folds over its features would
 flatter; it is never used for this.
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput
 from weckd_edge.config import LinkConfig
-from weckd_edge.train.networks.models import create, has_pretrained_trunk
+from weckd_edge.train.networks.models import create_student, has_pretrained_backbone
 from weckd_edge.train.networks.preprocess import MIDDLE_GREY, normalise, suited_mean
 
 CELLS = 8
@@ -25,7 +25,7 @@ BEARINGS = 8
 PLAIN_SIZE = 96
 
 
-class Describer(Protocol):
+class Embedder(Protocol):
     """Turns pictures into features, always alike."""
 
     @property
@@ -50,11 +50,11 @@ class Describer(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trunk:
+class BackboneFeatures:
     """A network without its classifier; what is covered has its mean colour."""
 
     name: str
-    trunk: nn.Module
+    backbone: nn.Module
     input: InputSpec
     pretrained: bool = True
 
@@ -63,13 +63,13 @@ class Trunk:
         if keep is not None:
             shown = shown * keep
         with torch.inference_mode():
-            found = self.trunk.forward_features(shown.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]  # timm's models are untyped
-            pooled: Tensor = self.trunk.forward_head(found, pre_logits=True)  # type: ignore[operator]  # likewise
+            found = self.backbone.forward_features(shown.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]  # timm's models are untyped
+            pooled: Tensor = self.backbone.forward_head(found, pre_logits=True)  # type: ignore[operator]  # likewise
         return pooled.flatten(1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ColoursAndEdges:
+class ColourAndEdgeFeatures:
     """Mean colour, its spread and the bearings of edges in each of 8 x 8 cells (after Dalal and Triggs 2005)."""
 
     input: InputSpec
@@ -91,8 +91,8 @@ class ColoursAndEdges:
         return torch.cat([part.flatten(1) for part in (mean, spread, 4 * F.adaptive_avg_pool2d(edges, CELLS))], dim=1)
 
 
-def choose_describer(links: Sequence[LinkConfig], frame: FrameSpec) -> Describer:
-    """Return the last pretrained trunk of a chain, or, where it has none, colours and edges.
+def choose_embedder(links: Sequence[LinkConfig], frame: FrameSpec) -> Embedder:
+    """Return the last pretrained backbone of a chain, or, where it has none, colours and edges.
 
     Args:
         links: The chain, largest first.
@@ -101,17 +101,17 @@ def choose_describer(links: Sequence[LinkConfig], frame: FrameSpec) -> Describer
     Raises:
         ModelError: Its weights cannot be read or fetched.
     """
-    chosen = next((link for link in reversed(links) if has_pretrained_trunk(link)), None)
+    chosen = next((link for link in reversed(links) if has_pretrained_backbone(link)), None)
     if chosen is None:
         grey = (MIDDLE_GREY, MIDDLE_GREY, MIDDLE_GREY)
-        return ColoursAndEdges(
+        return ColourAndEdgeFeatures(
             input=InputSpec(frame=frame, network=NetworkInput(size=PLAIN_SIZE, mean=grey, std=(1.0, 1.0, 1.0)))
         )
-    made = create(chosen, 2)
-    shown = NetworkInput(size=chosen.input_size, mean=suited_mean(made.mean, fresh=False), std=made.std)
+    created = create_student(chosen, 2)
+    shown = NetworkInput(size=chosen.input_size, mean=suited_mean(created.mean, fresh=False), std=created.std)
     weights = f" with {Path(chosen.weights).name}" if chosen.weights else ""
-    return Trunk(
+    return BackboneFeatures(
         name=f"frozen {chosen.model} at {chosen.input_size} px{weights}",
-        trunk=made.student.trunk.eval().to(memory_format=torch.channels_last),
+        backbone=created.student.backbone.eval().to(memory_format=torch.channels_last),
         input=InputSpec(frame=frame, network=shown),
     )

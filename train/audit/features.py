@@ -15,7 +15,7 @@ from torch import Tensor
 from weckd_edge.artifacts import ImageRecord, InputSpec
 from weckd_edge.core.progress import Progress
 from weckd_edge.devices.images.split_frames import frames_of
-from weckd_edge.train.audit.embeddings import Describer
+from weckd_edge.train.audit.embeddings import Embedder
 from weckd_edge.train.audit.masks import Region, RegionOf
 from weckd_edge.train.networks.preprocess import crop_and_resize
 
@@ -29,7 +29,7 @@ class Mask:
     """One way to cover pictures.
 
     Attributes:
-        shows: See ``MaskFigure``.
+        shows: See ``MaskScore``.
         disc: Likewise.
         region: Where the centre is: one for all images, or what gives each image's own.
     """
@@ -49,7 +49,7 @@ class Mask:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Described:
+class EmbeddedImages:
     """What a describer made of a data set.
 
     Attributes:
@@ -63,25 +63,25 @@ class Described:
     visible: tuple[float, ...]
 
 
-def describe(
-    describer: Describer,
+def embed_images(
+    embedder: Embedder,
     root: Path,
     records: Sequence[ImageRecord],
     covered: NDArray[np.bool_],
     masks: Sequence[Mask],
     progress: Progress,
-) -> Described:
+) -> EmbeddedImages:
     """Describe images, in batches, each decoded once.
 
     Args:
-        describer: What makes features.
+        embedder: What makes features.
         root: The data set's folder.
         records: Images.
         covered: Which of them are also described under every mask ``[N]``.
         masks: In order.
         progress: Where the work is shown.
     """
-    shown_as = describer.input
+    shown_as = embedder.input
     whole: list[Tensor] = []
     masked: list[list[Tensor]] = [[] for _ in masks]
     visible = np.zeros(len(masks))
@@ -93,7 +93,7 @@ def describe(
             pictures = crop_and_resize(
                 torch.from_numpy(np.concatenate([next(frames) for _ in block])), shown_as.frame, shown_as.network.size
             )
-            whole.append(describer.describe(pictures))
+            whole.append(embedder.describe(pictures))
             chosen = np.flatnonzero(covered[start : start + BATCH])
             if len(chosen):
                 shown = pictures[torch.from_numpy(chosen)]
@@ -103,11 +103,11 @@ def describe(
                         keep = _squeeze(np.stack([mask.shown(block[int(i)]) for i in chosen]), shown_as)[:, None]
                     visible[n] += float(keep.mean()) * len(chosen)
                     if mask.shows == "shape":
-                        masked[n].append(describer.describe((255 * keep).expand(-1, 3, -1, -1)))
+                        masked[n].append(embedder.describe((255 * keep).expand(-1, 3, -1, -1)))
                     else:
-                        masked[n].append(describer.describe(shown, keep))
+                        masked[n].append(embedder.describe(shown, keep))
             task.advance(len(block))
-    return Described(
+    return EmbeddedImages(
         whole=torch.cat(whole).numpy(),
         masked=tuple(torch.cat(parts).numpy() for parts in masked) if covered.any() else (),
         visible=tuple(visible / max(int(covered.sum()), 1)),

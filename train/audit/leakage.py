@@ -35,9 +35,9 @@ def find_leaks(
     if not held_out or "train" not in splits:
         return None
     copies = _copies(images, splits)
-    apart = {frozenset((tie.a, tie.b)): tie for tie in ties if _parted(splits, tie.a, tie.b)}
-    alike = sorted((tie for tie in apart.values()), key=lambda tie: (-round(tie.similarity, 6), tie.a, tie.b))
-    touched = {i for pair in copies for i in pair} | {i for pair in apart for i in pair}
+    difference = {frozenset((tie.a, tie.b)): tie for tie in ties if _between_splits(splits, tie.a, tie.b)}
+    alike = sorted((tie for tie in difference.values()), key=lambda tie: (-round(tie.similarity, 6), tie.a, tie.b))
+    touched = {i for pair in copies for i in pair} | {i for pair in difference for i in pair}
     used: dict[str, set[str]] = {}
     for group, split in zip(groups, splits, strict=True):
         if split is not None:
@@ -86,7 +86,7 @@ def nearest_pairs(
     return tuple(_pair(images, splits, a, b, min(1.0, similarity), "features") for similarity, a, b in worst)
 
 
-def _parted(splits: Sequence[str | None], a: int, b: int) -> bool:
+def _between_splits(splits: Sequence[str | None], a: int, b: int) -> bool:
     return splits[a] is not None and splits[b] is not None and splits[a] != splits[b]
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import FrameSpec, ImageRecord, crop_box
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.store import digest_of
-from weckd_edge.devices.images.frames import decode, fit
+from weckd_edge.devices.images.frames import decode, fit_to_frame
 from weckd_edge.train.data.listing import stamp, walk_files
 
 Region = NDArray[np.bool_]
@@ -127,5 +127,5 @@ def _read_mask(file: Path, record: ImageRecord) -> Region:
 
 def _as_frame(picture: Region, spec: FrameSpec) -> Region:
     grey = np.repeat(picture[:, :, None].astype(np.uint8) * 255, 3, axis=2)
-    inside: Region = fit(grey, spec.height, spec.width)[:, :, 0] >= 128
+    inside: Region = fit_to_frame(grey, spec.height, spec.width)[:, :, 0] >= 128
     return inside

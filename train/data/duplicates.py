@@ -151,13 +151,13 @@ def group_images(images: Sequence[ScannedImage], ties: Sequence[Tie]) -> Groupin
         for key in (f"pixels {image.pixels_sha256}", f"group {image.listed.group}" if image.listed.group else ""):
             if key:
                 clusters.join(first.setdefault(key, i), i)
-    looks = _Clusters([None] * len(images))
+    lookalikes = _Clusters([None] * len(images))
     separate = clusters.join_ties(ties)
     for tie in ties:
         if clusters.find(tie.a) == clusters.find(tie.b):
-            looks.join(tie.a, tie.b)
+            lookalikes.join(tie.a, tie.b)
     sizes: Counter[int] = Counter()
-    for root, _ in {(looks.find(i), image.pixels_sha256) for i, image in enumerate(images)}:
+    for root, _ in {(lookalikes.find(i), image.pixels_sha256) for i, image in enumerate(images)}:
         sizes[root] += 1
     names: dict[int, str] = {}
     for i, image in enumerate(images):

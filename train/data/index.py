@@ -18,9 +18,9 @@ from weckd_edge.train.data.listing import data_root, fingerprint
 from weckd_edge.train.data.published import keeps_published, leak_notes
 from weckd_edge.train.data.reading import read_data
 from weckd_edge.train.data.scan import ScannedImage
-from weckd_edge.train.data.split import Item, split_images
+from weckd_edge.train.data.split import SplitItem, split_images
 from weckd_edge.train.data.synth.phantoms import is_phantom
-from weckd_edge.train.data.unlabelled import Unlabelled, read_unlabelled, unlabelled_fingerprint
+from weckd_edge.train.data.unlabelled import UnlabelledFolder, read_unlabelled, unlabelled_fingerprint
 
 if TYPE_CHECKING:
     from weckd_edge.config import BuildConfig
@@ -58,14 +58,14 @@ def build_index(
     usable = [image for image in found.images if image.listed.path not in dropped]
     labels = Labels(found.labels)
     _refuse_lost_classes(path, labels, usable, len(bad))
-    kept, said = keeps_published(
+    kept, notes = keeps_published(
         [image.listed.label for image in usable], [image.listed.published_split for image in usable], config
     )
     images = _first_of_copies(usable, per_split=kept)
     distance = config.near_duplicate_distance
     grouping = group_images(images, find_ties(images, distance) if distance is not None else ())
     items = [
-        Item(label=image.listed.label, group=group, published_split=image.listed.published_split)
+        SplitItem(label=image.listed.label, group=group, published_split=image.listed.published_split)
         for image, group in zip(images, grouping.groups, strict=True)
     ]
     places = split_images(items, config, labelled_subsets=labelled_subsets, seed=seed, published=kept)
@@ -74,7 +74,7 @@ def build_index(
         image.record(label=labels.index(item.label), group=item.group, split=place.split, share=place.labelled_subset)
         for image, item, place in zip(images, items, places, strict=True)
     )
-    pool = _read_pool(images, [place.split for place in places], config, progress)
+    pool = _read_unlabelled(images, [place.split for place in places], config, progress)
     if pool.bad_files and not skip_bad:
         raise DataError(_describe_bad(Path(config.unlabelled or ""), pool.bad_files), code="E_DATA_BAD_IMAGES")
     index = DatasetIndex(
@@ -89,15 +89,17 @@ def build_index(
         unlabelled=pool.images,
         unlabelled_left_out=pool.left_out,
         named_groups=sum(image.listed.group is not None for image in images),
-        notes=(*found.notes, *said, *leaks),
+        notes=(*found.notes, *notes, *leaks),
     )
-    _tell(index, config, grouping.separate_ties, progress, published=kept)
+    _report(index, config, grouping.separate_ties, progress, published=kept)
     return index
 
 
-def _read_pool(images: Sequence[ScannedImage], splits: Sequence[str], config: DataConfig, progress: Progress) -> Unlabelled:
+def _read_unlabelled(
+    images: Sequence[ScannedImage], splits: Sequence[str], config: DataConfig, progress: Progress
+) -> UnlabelledFolder:
     if config.unlabelled is None:
-        return Unlabelled(images=(), bad_files=(), left_out=0)
+        return UnlabelledFolder(images=(), bad_files=(), left_out=0)
     held_out = [image for image, split in zip(images, splits, strict=True) if split != "train"]
     return read_unlabelled(Path(config.unlabelled), images, held_out, config.near_duplicate_distance, progress)
 
@@ -168,7 +170,7 @@ def _first_of_copies(images: Sequence[ScannedImage], *, per_split: bool) -> list
     return list(first.values())
 
 
-def _tell(index: DatasetIndex, config: DataConfig, separate_ties: int, progress: Progress, *, published: bool) -> None:
+def _report(index: DatasetIndex, config: DataConfig, separate_ties: int, progress: Progress, *, published: bool) -> None:
     splits: Counter[str] = Counter(record.split for record in index.images)
     shared = Counter(record.labelled_subset for record in index.images if record.labelled_subset is not None)
     groups = len({record.group for record in index.images})

@@ -1,7 +1,7 @@
 """The split that a data set came with: whether it is used, and what it leaks.
 
 A split that somebody made is kept by default. They may know what no search in the pixels finds (patients, sites, dates), a
-network that is brought was trained on its training part, and figures stay comparable. It is said what it leaks.
+network that is imported was trained on its training part, and figures stay comparable. It is said what it leaks.
 """
 
 from __future__ import annotations

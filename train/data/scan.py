@@ -15,8 +15,8 @@ from weckd_edge.artifacts import BadFile, DataNote, ImageRecord, Split
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import sha256_bytes
-from weckd_edge.devices.images.frames import decoded, pixels_sha256, read_file
-from weckd_edge.devices.images.notes import summarise
+from weckd_edge.devices.images.frames import decoded_image, pixels_sha256, read_image_file
+from weckd_edge.devices.images.notes import summarise_notes
 from weckd_edge.train.data.content import is_two_levels
 from weckd_edge.train.data.listing import ListedImage, utf8_path
 
@@ -103,7 +103,7 @@ def scan(root: Path, listed: Sequence[ListedImage], progress: Progress) -> Scan:
 
 def picture_notes(images: Sequence[ScannedImage]) -> tuple[DataNote, ...]:
     """Return what is worth saying of pictures, one note for each kind."""
-    return summarise({utf8_path(image.listed.path): image.notes for image in images})
+    return summarise_notes({utf8_path(image.listed.path): image.notes for image in images})
 
 
 def _scan_one(root: Path, listed: ListedImage) -> ScannedImage | BadFile:
@@ -111,8 +111,8 @@ def _scan_one(root: Path, listed: ListedImage) -> ScannedImage | BadFile:
     if name != listed.path:
         return BadFile(path=name, reason="its name is not UTF-8; rename it")
     try:
-        data = read_file(root / listed.path)
-        with decoded(data) as found:
+        data = read_image_file(root / listed.path)
+        with decoded_image(data) as found:
             pixels = found.pixels
             image = Image.fromarray(pixels)
             whole = image.convert("L")

@@ -18,14 +18,14 @@ from weckd_edge.config import BuildConfig, InputConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.train.distill.losses import choose_soft_loss
-from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used, links_of, shares_of
-from weckd_edge.train.distill.trainer import Job, Plan, Trainer
-from weckd_edge.train.networks.models import check_order, create, has_pretrained_trunk, measure
+from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used, links_of, subsets_of
+from weckd_edge.train.distill.trainer import LinkJob, LinkPlan, Trainer
+from weckd_edge.train.networks.models import check_order, create_student, has_pretrained_backbone, measure_student
 from weckd_edge.train.networks.preprocess import suited_mean
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Chain:
+class TrainedChain:
     """The result of training: the links in order, the baseline (None where it was switched off), and the labels used."""
 
     links: tuple[Stage[Link], ...]
@@ -46,7 +46,7 @@ def frame_spec(index: DatasetIndex, config: InputConfig, *, resize: Resize = "di
     return FrameSpec(height=height, width=width, crop=config.crop, resize=config.resize or resize)
 
 
-def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[Plan, ...]:
+def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[LinkPlan, ...]:
     """Make every link once, unweighted by data, to find what is wrong with the chain before any work is done.
 
     Raises:
@@ -59,13 +59,13 @@ def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[Plan, ...]:
     plans = []
     for i, link in enumerate(config.link):
         torch.manual_seed(config.seed * 1000 + i)
-        made = create(link, len(index.labels))
-        mean = suited_mean(made.mean, fresh=link.mean is None and not _starts_trained(link, config.link))
-        network = NetworkInput(size=link.input_size, mean=mean, std=made.std)
-        plan = Plan(
+        created = create_student(link, len(index.labels))
+        mean = suited_mean(created.mean, fresh=link.mean is None and not _starts_trained(link, config.link))
+        network = NetworkInput(size=link.input_size, mean=mean, std=created.std)
+        plan = LinkPlan(
             config=link,
             input=InputSpec(frame=frame, network=network),
-            size=measure(made.student, link.input_size),
+            size=measure_student(created.student, link.input_size),
         )
         plans.append(plan)
     check_order(config.link, [plan.size for plan in plans])
@@ -74,14 +74,14 @@ def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[Plan, ...]:
 
 def _starts_trained(link: LinkConfig, chain: Sequence[LinkConfig]) -> bool:
     """Tell whether a link's weights, or those it may take over from another link, were trained before."""
-    return any(has_pretrained_trunk(other) and is_same_network(link, other) for other in chain)
+    return any(has_pretrained_backbone(other) and is_same_network(link, other) for other in chain)
 
 
 def make_trainer(
     workspace: Workspace,
     root: Path,
     index: DatasetIndex,
-    plans: Sequence[Plan],
+    plans: Sequence[LinkPlan],
     progress: Progress,
     unlabelled: str | None = None,
 ) -> Trainer:
@@ -90,7 +90,7 @@ def make_trainer(
     return Trainer(workspace, root, index, plans[0].input.frame, largest, progress, Path(unlabelled) if unlabelled else None)
 
 
-def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) -> Chain:
+def train_build(trainer: Trainer, plans: Sequence[LinkPlan], config: BuildConfig) -> TrainedChain:
     """Train the chain of a build by its strategy, and the baseline.
 
     The baseline is the last link's network trained alone: on the same labels, for as many gradient steps as the whole chain.
@@ -101,20 +101,20 @@ def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) ->
     if config.distill.baseline:
         last = len(plans) - 1
         baseline = trainer.link(
-            Job(
+            LinkJob(
                 name="baseline",
                 plan=plans[last],
                 labelled_subset=last,
-                labelled_subsets=shares_of(strategy, last, len(plans)),
+                labelled_subsets=subsets_of(strategy, last, len(plans)),
                 seed=config.seed * 1000 + last,
                 train=longer(config.train, len(links)),
             )
         )
-    return Chain(links=links, baseline=baseline, labels_used=labels_used(strategy, trainer.index, len(plans)))
+    return TrainedChain(links=links, baseline=baseline, labels_used=labels_used(strategy, trainer.index, len(plans)))
 
 
 def run_strategy(
-    trainer: Trainer, plans: Sequence[Plan], strategy: Strategy, config: BuildConfig
+    trainer: Trainer, plans: Sequence[LinkPlan], strategy: Strategy, config: BuildConfig
 ) -> tuple[Stage[Link], ...]:
     """Train the links of one strategy, in order; those that an earlier run has trained alike are found, not trained.
 
@@ -135,16 +135,16 @@ def run_strategy(
         teachers = {"none": [], "previous": links[-1:], "earlier": links}[strategy.teachers]
         links.append(
             trainer.link(
-                Job(
+                LinkJob(
                     name=f"M{order + 1}",
                     plan=plans[position],
                     labelled_subset=position,
-                    labelled_subsets=shares_of(strategy, position, len(plans)),
+                    labelled_subsets=subsets_of(strategy, position, len(plans)),
                     seed=config.seed * 1000 + order,
                     train=replace(config.train, epochs=epochs[order]),
                     start=links[-1] if inherits else None,
                     teachers=tuple(teachers),
-                    pool=strategy.pool and bool(teachers),
+                    unlabelled=strategy.unlabelled and bool(teachers),
                     distill=distill,
                     corrected=strategy.corrected,
                     merge=_same_networks(links, positions, plans) if strategy.merge and order == len(positions) - 1 else (),
@@ -162,7 +162,9 @@ def _epochs(config: BuildConfig, whole: int, links: int) -> list[int]:
     return [early] * (links - 1) + [max(1, total - early * (links - 1))]
 
 
-def _same_networks(links: Sequence[Stage[Link]], positions: Sequence[int], plans: Sequence[Plan]) -> tuple[Stage[Link], ...]:
+def _same_networks(
+    links: Sequence[Stage[Link]], positions: Sequence[int], plans: Sequence[LinkPlan]
+) -> tuple[Stage[Link], ...]:
     """Return the links before the last one that are the same network as it."""
     last = plans[positions[-1]].config
     return tuple(link for link, at in zip(links, positions, strict=False) if is_same_network(plans[at].config, last))

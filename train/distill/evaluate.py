@@ -19,16 +19,16 @@ from weckd_edge.train.networks.preprocess import crop_and_resize, make_network_i
 BATCH = 32
 
 
-def predict(student: Student, spec: InputSpec, images: SplitFrames) -> Probabilities:
+def predict_records(student: Student, spec: InputSpec, images: SplitFrames) -> Probabilities:
     """Return what a student predicts of images, ``[N, classes]``."""
-    answers: list[Probabilities] = []
+    probabilities: list[Probabilities] = []
     student.eval()
     with torch.inference_mode():
         for start in range(0, len(images), BATCH):
             block = torch.tensor(images.frames[start : start + BATCH])
             logits, _ = student(make_network_input(block, spec))
-            answers.append(logits.softmax(dim=1).numpy())
-    return np.concatenate(answers)
+            probabilities.append(logits.softmax(dim=1).numpy())
+    return np.concatenate(probabilities)
 
 
 def as_trained(link_sha256: str, spec: InputSpec) -> ModelRun:
@@ -36,7 +36,7 @@ def as_trained(link_sha256: str, spec: InputSpec) -> ModelRun:
     return ModelRun(digest=link_sha256, input=spec, runtime=("torch",), modules=("weckd_edge.train.distill.evaluate",))
 
 
-def accuracy(probabilities: Probabilities, records: Sequence[ImageRecord]) -> Rate:
+def record_accuracy(probabilities: Probabilities, records: Sequence[ImageRecord]) -> Rate:
     """Return the rate of right answers with its interval by groups."""
     truth = np.array([r.label for r in records])
     return rate_by_group(probabilities.argmax(axis=1) == truth, [r.group for r in records])
@@ -69,13 +69,13 @@ def frame_predictor(link: Link, folder: Path) -> Callable[[NDArray[np.uint8]], N
     """Return a function from one frame ``[1, H, W, 3]`` to probabilities ``[classes]``, for comparison with exports."""
     student = load_link(link, folder)
 
-    def answer(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def predict(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
             logits, _ = student(make_network_input(torch.tensor(frame), link.input))
             result: NDArray[np.float32] = logits.softmax(dim=1)[0].numpy()
         return result
 
-    return answer
+    return predict
 
 
 def network_predictor(link: Link, folder: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:

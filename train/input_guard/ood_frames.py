@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 from weckd_edge.artifacts import FrameSpec
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
-from weckd_edge.devices.images.frames import fit, frame_from_file
+from weckd_edge.devices.images.frames import fit_to_frame, frame_from_file
 from weckd_edge.devices.runtime.predict import find_images
 
 Frame = NDArray[np.uint8]
@@ -21,7 +21,7 @@ KIND_FRAMES = 48
 """Of each kind."""
 
 
-def far_frames(
+def ood_frames(
     spec: FrameSpec,
     real: Sequence[Frame],
     *,
@@ -93,4 +93,4 @@ def _phantoms(height: int, width: int) -> Iterator[Frame]:
     for number in range(KIND_FRAMES):
         ear = make_ear(CLASSES[number % len(CLASSES)], np.random.default_rng([7, number]))
         drawn = draw_frame(ear, max(32, height), max(32, width), np.random.default_rng([7, number, 0]))
-        yield fit(drawn, height, width)
+        yield fit_to_frame(drawn, height, width)

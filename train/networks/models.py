@@ -31,30 +31,30 @@ class Student(nn.Module):
     """A timm classifier that also hands out the last feature map, which spatial attention compares.
 
     Args:
-        trunk: Any timm model with ``forward_features`` and ``forward_head``.
+        backbone: Any timm model with ``forward_features`` and ``forward_head``.
     """
 
-    def __init__(self, trunk: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.backbone = backbone
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return logits ``[B, classes]`` and the last feature map ``[B, C, h, w]`` (None where it is no map)."""
-        features = self.trunk.forward_features(images)  # type: ignore[operator]  # timm's models are untyped
-        logits = self.trunk.forward_head(features)  # type: ignore[operator]  # timm's models are untyped
+        features = self.backbone.forward_features(images)  # type: ignore[operator]  # timm's models are untyped
+        logits = self.backbone.forward_head(features)  # type: ignore[operator]  # timm's models are untyped
         return logits, features if features.ndim == 4 else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Size:
-    """What a student costs: ``parameters`` with its head, and ``macs``, multiply-adds of one image."""
+class StudentSize:
+    """What a student costs: ``parameters`` with its head, and ``macs``, MACs of one image."""
 
     parameters: int
     macs: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Created:
+class CreatedStudent:
     """A student and what it takes to make its like again without a network.
 
     Attributes:
@@ -72,7 +72,7 @@ class Created:
     std: Colour
 
 
-def create(config: LinkConfig, classes: int) -> Created:
+def create_student(config: LinkConfig, classes: int) -> CreatedStudent:
     """Make a student with fresh or given weights.
 
     Raises:
@@ -90,7 +90,7 @@ def create(config: LinkConfig, classes: int) -> Created:
         if source:
             architecture, options = _source_of(config)
         given: dict[str, Any] = dict(config.options)
-        trunk = timm.create_model(config.model, pretrained=remote, num_classes=classes, **given)
+        backbone = timm.create_model(config.model, pretrained=remote, num_classes=classes, **given)
     except WeckdError:
         raise
     except Exception as err:  # what timm's networks raise of an option, and huggingface_hub of a hub, has no common kind
@@ -104,11 +104,11 @@ def create(config: LinkConfig, classes: int) -> Created:
             f"{config.model}: timm refuses the options {options} ({first_line(err)})", code="E_MODEL_OPTIONS"
         ) from err
     if config.weights is not None:
-        load_weights(trunk, Path(config.weights), config.model)
-    defaults: dict[str, Any] = getattr(trunk, "pretrained_cfg", {})
+        load_weights(backbone, Path(config.weights), config.model)
+    defaults: dict[str, Any] = getattr(backbone, "pretrained_cfg", {})
     mean = config.mean or as_colour(defaults.get("mean", (0.485, 0.456, 0.406)))
     std = config.std or as_colour(defaults.get("std", (0.229, 0.224, 0.225)))
-    return Created(student=Student(trunk), architecture=architecture, options=options, mean=mean, std=std)
+    return CreatedStudent(student=Student(backbone), architecture=architecture, options=options, mean=mean, std=std)
 
 
 def can_fetch(timeout_s: float = 5.0) -> bool:
@@ -123,7 +123,7 @@ def can_fetch(timeout_s: float = 5.0) -> bool:
         return False
 
 
-def has_pretrained_trunk(config: LinkConfig) -> bool:
+def has_pretrained_backbone(config: LinkConfig) -> bool:
     """Tell whether a network starts from weights that were trained before."""
     return bool(config.weights or config.pretrained or ":" in config.model)
 
@@ -153,14 +153,14 @@ def _source_of(config: LinkConfig) -> tuple[str, NetworkOptions]:
     return architecture, {**options, **config.options}
 
 
-def load_weights(trunk: nn.Module, path: Path, name: str) -> None:
-    """Load a local checkpoint into a trunk; its classifier is left out where its shape differs.
+def load_weights(backbone: nn.Module, path: Path, name: str) -> None:
+    """Load a local checkpoint into a backbone; its classifier is left out where its shape differs.
 
     Raises:
         ModelError: The file is missing or unreadable, lacks tensors, or holds tensors of another shape.
     """
-    wanted = trunk.state_dict()
-    head = _head_prefix(trunk)
+    wanted = backbone.state_dict()
+    head = _head_prefix(backbone)
     fitted = fit_to(read_weights(path), wanted, spare=(head,))
     if fitted.place:
         logger.info("%s: weights are taken from '%s'", path.name, fitted.place)
@@ -186,11 +186,11 @@ def load_weights(trunk: nn.Module, path: Path, name: str) -> None:
         raise ModelError(
             f"{path.name}: lacks {len(missing)} tensors of {name}, the first is '{missing[0]}'", code="E_MODEL_OTHER_WEIGHTS"
         )
-    trunk.load_state_dict(usable, strict=False)
+    backbone.load_state_dict(usable, strict=False)
 
 
-def _head_prefix(trunk: nn.Module) -> str:
-    name = getattr(trunk, "pretrained_cfg", {}).get("classifier", "classifier")
+def _head_prefix(backbone: nn.Module) -> str:
+    name = getattr(backbone, "pretrained_cfg", {}).get("classifier", "classifier")
     return name if isinstance(name, str) else str(name[0])
 
 
@@ -203,7 +203,7 @@ def weights_of(student: Student) -> bytes:
     """Return a student's weights, and nothing else, as the bytes of a safetensors file."""
     from safetensors.torch import save
 
-    weights: bytes = save({k: v.detach().cpu().contiguous() for k, v in student.trunk.state_dict().items()})
+    weights: bytes = save({k: v.detach().cpu().contiguous() for k, v in student.backbone.state_dict().items()})
     return weights
 
 
@@ -226,7 +226,7 @@ def load_link(link: Link, folder: Path) -> Student:
     options: dict[str, Any] = dict(link.options)
     try:
         student = Student(timm.create_model(link.model, num_classes=len(link.labels), **options))
-        student.trunk.load_state_dict(tensors)
+        student.backbone.load_state_dict(tensors)
     except Exception as err:  # timm lets any kind of error through
         raise ModelError(
             f"{link.name}: {link.model} with {options} is not made as its record says ({first_line(err)})",
@@ -235,8 +235,8 @@ def load_link(link: Link, folder: Path) -> Student:
     return student.eval()
 
 
-def measure(student: Student, input_size: int) -> Size:
-    """Count a student's parameters and the multiply-adds of one ``[1, 3, S, S]`` image.
+def measure_student(student: Student, input_size: int) -> StudentSize:
+    """Count a student's parameters and the MACs of one ``[1, 3, S, S]`` image.
 
     Raises:
         ModelError: It cannot answer such an image: its options or the size do not suit it.
@@ -258,18 +258,18 @@ def measure(student: Student, input_size: int) -> Size:
             code="E_MODEL_OUTPUT",
         )
     student.train(training)
-    return Size(parameters=sum(p.numel() for p in student.parameters()), macs=counter.get_total_flops() // 2)
+    return StudentSize(parameters=sum(p.numel() for p in student.parameters()), macs=counter.get_total_flops() // 2)
 
 
 def _name(student: Student) -> str:
-    return str(getattr(student.trunk, "pretrained_cfg", {}).get("architecture") or type(student.trunk).__name__)
+    return str(getattr(student.backbone, "pretrained_cfg", {}).get("architecture") or type(student.backbone).__name__)
 
 
-def check_order(links: Sequence[LinkConfig], sizes: Sequence[Size]) -> None:
+def check_order(links: Sequence[LinkConfig], sizes: Sequence[StudentSize]) -> None:
     """Refuse a chain that does not shrink. A link may be the same network at the same size as the one before it.
 
     Raises:
-        ModelError: A link is smaller than its predecessor neither in parameters nor in multiply-adds.
+        ModelError: A link is smaller than its predecessor neither in parameters nor in MACs.
     """
     for i in range(1, len(links)):
         before, here = sizes[i - 1], sizes[i]

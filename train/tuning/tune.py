@@ -17,9 +17,9 @@ from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Workspace, digest_of, sha256_file, write_atomic
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.distill.chain import make_trainer, plan_chain, run_strategy
-from weckd_edge.train.distill.distributed import count
+from weckd_edge.train.distill.distributed import count_processes
 from weckd_edge.train.distill.strategies import find_strategy
-from weckd_edge.train.tuning.work_queue import open_study, told_storage
+from weckd_edge.train.tuning.work_queue import open_study, storage_errors
 
 BEST_FILE = "best.toml"
 LEARNING_RATE = (3e-4, 6e-3)
@@ -28,7 +28,7 @@ TEMPERATURE = (1.0, 8.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class TuneResult:
     """What a search ended with.
 
     Attributes:
@@ -50,7 +50,7 @@ class Found:
     best_file: str
 
 
-def search(
+def tune(
     data: Path,
     config: BuildConfig,
     trials: int,
@@ -59,7 +59,7 @@ def search(
     progress: Progress,
     *,
     skip_bad: bool = False,
-) -> Found:
+) -> TuneResult:
     """Search with the strategy of ``config.distill``; a search that was stopped, or that another machine began, goes on.
 
     Args:
@@ -77,7 +77,7 @@ def search(
         MissingDependency: Optuna is not installed.
     """
     optuna: Any = require("optuna", "search for settings")
-    if count() > 1:
+    if count_processes() > 1:
         raise ConfigError(
             "search: machines share trials through --storage; start one process on each, without torchrun",
             code="E_CONFIG_DISTRIBUTED",
@@ -111,7 +111,7 @@ def search(
             return run_strategy(trainer, plans, strategy, tried)[-1].artifact.val_accuracy.value
 
         finished = optuna.trial.TrialState.COMPLETE
-        with told_storage(storage):
+        with storage_errors(storage):
             while (done := len(study.get_trials(deepcopy=False, states=(finished,)))) < trials:
                 progress.note(f"search: trial {done + 1} of {trials}")
                 study.optimize(objective, n_trials=1)
@@ -122,7 +122,7 @@ def search(
         f"[train]\nlearning_rate = {best['learning_rate']:.6g}\n\n"
         f"[distill]\ndistill_weight = {best['distill_weight']:.4g}\ntemperature_start = {best['temperature_start']:.4g}\n",
     )
-    return Found(
+    return TuneResult(
         name=name,
         trials=done,
         val_accuracy=study.best_value,

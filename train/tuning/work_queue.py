@@ -55,7 +55,7 @@ def open_study(storage: str, name: str, seed: int, *, heartbeat: bool = False) -
 
 
 @contextlib.contextmanager
-def told_storage(storage: str) -> Iterator[None]:
+def storage_errors(storage: str) -> Iterator[None]:
     """Say in one line that a storage cannot be read or written any more, such as a file on a full disk.
 
     Raises:
@@ -74,7 +74,7 @@ def told_storage(storage: str) -> Iterator[None]:
         ) from err
 
 
-def share_out(
+def run_pieces(
     study: Any, pieces: Sequence[int], work: Callable[[int], tuple[str, float]], progress: Progress
 ) -> dict[int, str]:
     """Do pieces of work until all are done, here or elsewhere, and return every piece's result.

@@ -14,9 +14,9 @@ class GuardRecord:
     """The frame guard and what it rests on.
 
     Attributes:
-        guard: What ships; None: there is none.
+        guard: What is deployed; None: there is none.
         frames: How many frames it was fitted on.
-        groups: How many groups its bar of unfamiliarity rests on.
+        groups: How many groups its limit of unfamiliarity rests on.
         false_reject_rate: Requested fraction of in-distribution frames that the OOD score may reject, 0..1.
         false_reject_bound: Largest expected fraction of a new group's frames that is rejected; over the requested rate where
             there are too few groups.
@@ -73,14 +73,14 @@ class ThresholdRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FarKind:
+class OodSet:
     """Frames of one kind that should be refused.
 
     Attributes:
         name: What they are.
         frames: How many were looked at.
         score_auroc: Chance that one of them has a larger score than a test frame; 0.5 is chance.
-        guard_auroc: The same for the whole guard: how far a frame is over the bar it comes nearest to.
+        guard_auroc: The same for the whole guard: how far a frame is over the limit it comes nearest to.
         network_auroc: The same for the network's own doubt: one less its largest probability, without any guard.
         reject_rate: Part of them that the guard refuses.
     """
@@ -136,5 +136,5 @@ class Abstention:
     group_error: float | None
     curve: tuple[CoveragePoint, ...]
     aurc: float
-    ood_sets: tuple[FarKind, ...]
+    ood_sets: tuple[OodSet, ...]
     schema_version: int = SCHEMA_VERSION

@@ -73,7 +73,7 @@ class FoldComparison:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MaskFigure:
+class MaskScore:
     """What is answered where a part of every picture is covered by the middle colour.
 
     Attributes:
@@ -95,7 +95,7 @@ class MaskFigure:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MaskProbe:
+class MaskAudit:
     """How much of the label is told by the middle of the picture, and how much by what is around it.
 
     Attributes:
@@ -108,11 +108,11 @@ class MaskProbe:
     images: int
     majority: float
     deployed_majority: float | None
-    rows: tuple[MaskFigure, ...]
+    rows: tuple[MaskScore, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fingerprint:
+class FingerprintAudit:
     """How well the label is told from one thing that should not matter by itself.
 
     Attributes:
@@ -129,7 +129,7 @@ class Fingerprint:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SourceFigure:
+class SourceScore:
     """One source (a site, a device) left out of the training.
 
     Attributes:
@@ -156,7 +156,7 @@ class SourceFigure:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SourceProbe:
+class SourceAudit:
     """Every source left out in turn.
 
     Attributes:
@@ -165,11 +165,11 @@ class SourceProbe:
     """
 
     column: str
-    sources: tuple[SourceFigure, ...]
+    sources: tuple[SourceScore, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Suspect:
+class LabelIssue:
     """An image whose label is doubted.
 
     Attributes:
@@ -188,7 +188,7 @@ class Suspect:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SuspectProbe:
+class LabelIssueAudit:
     """Images whose label a classifier that has not seen their group surely contradicts (confident learning).
 
     Attributes:
@@ -199,11 +199,11 @@ class SuspectProbe:
 
     images: int
     found: int
-    label_issues: tuple[Suspect, ...]
+    label_issues: tuple[LabelIssue, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Probes:
+class DataAudit:
     """All probes of one data set.
 
     Attributes:
@@ -233,9 +233,9 @@ class Probes:
     published: SplitLeaks | None
     this_split: SplitLeaks | None
     folds: FoldComparison | None
-    masking: MaskProbe | None
-    fingerprints: tuple[Fingerprint, ...]
-    sources: SourceProbe | None
-    label_issues: SuspectProbe | None
+    masking: MaskAudit | None
+    fingerprints: tuple[FingerprintAudit, ...]
+    sources: SourceAudit | None
+    label_issues: LabelIssueAudit | None
     notes: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION

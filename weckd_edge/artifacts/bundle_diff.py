@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.artifacts.metrics import Differences, Figure, Figures, Flips
+from weckd_edge.artifacts.metrics import Flips, Metric, MetricDifferences, Metrics
 from weckd_edge.artifacts.verification import Estimate
 from weckd_edge.core.store import SCHEMA_VERSION
 
@@ -29,7 +29,7 @@ class ComparedBundle:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Changed:
+class ChangedField:
     """One thing that is not the same in both.
 
     Attributes:
@@ -128,19 +128,19 @@ class ResultChange:
     relabelled: int
     foreign: int
     tied: int
-    old: Figures
-    new: Figures
-    difference: Differences
+    old: Metrics
+    new: Metrics
+    difference: MetricDifferences
     specificity: tuple[Estimate | None, ...]
     flips: Flips
-    old_coverage: Figure
-    new_coverage: Figure
+    old_coverage: Metric
+    new_coverage: Metric
     coverage_difference: Estimate | None
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
+class BundleDiff:
     """What changed from one bundle to another.
 
     Attributes:
@@ -149,7 +149,7 @@ class Change:
         data: None where it cannot be compared; ``unknown`` says why.
         model: Chain, sizes, precision, digests.
         settings: Of the build.
-        thresholds: Operating point, frame guard, bars and their verdicts.
+        thresholds: Operating point, frame guard, limits and their verdicts.
         software: Versions of what built them.
         own_results: Figures of each on its own test images, which need not be the same.
         results: On the test images of both; None where there are none, or where it cannot be compared.
@@ -160,11 +160,11 @@ class Change:
     old: ComparedBundle
     new: ComparedBundle
     data: DataChange | None
-    model: tuple[Changed, ...]
-    settings: tuple[Changed, ...]
-    thresholds: tuple[Changed, ...]
-    software: tuple[Changed, ...]
-    own_results: tuple[Changed, ...]
+    model: tuple[ChangedField, ...]
+    settings: tuple[ChangedField, ...]
+    thresholds: tuple[ChangedField, ...]
+    software: tuple[ChangedField, ...]
+    own_results: tuple[ChangedField, ...]
     results: ResultChange | None
     unknown: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION

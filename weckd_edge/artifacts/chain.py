@@ -16,17 +16,17 @@ class Link:
 
     Attributes:
         name: ``M1``, ``M2``, ... or ``baseline``; ``imported`` for a network that was not trained here.
-        model: timm name; of a brought ONNX file its own.
+        model: timm name; of an imported ONNX file its own.
         options: Keyword arguments for ``timm.create_model`` that shape the network; none that makes timm read, fetch or run
             something.
         input: The frame and the preprocessing it was trained with.
         labels: Class names in the order of its outputs.
         parameters: Number of weights, head included.
-        macs: Multiply-adds of one image.
-        weights: safetensors file with this student's weights alone; of a brought ONNX file the network as ONNX.
+        macs: MACs of one image.
+        weights: safetensors file with this student's weights alone; of an imported ONNX file the network as ONNX.
         parent: SHA-256 of the teacher's weights; None for the first link and the baseline.
         labelled_subset: Which labelled share it learned from.
-        labels_used: Number of labels it saw; 0 for a network that was brought, of which it is not known.
+        labels_used: Number of labels it saw; 0 for a network that was imported, of which it is not known.
         images_used: Number of distinct training images it saw, labelled or not; likewise.
         val_accuracy: On the validation split.
         test_accuracy: On the held-out test split, in FP32.
@@ -61,7 +61,7 @@ class ChainRecord:
         links: In training order, largest first.
         baseline: The last link's architecture trained without a teacher; None where the build left it out.
         labels_used: Distinct training images whose label any link saw.
-        deployed: Name of the link that ships; None means the last, as bundles had it that weighed no link.
+        deployed: Name of the link that is deployed; None means the last, as bundles had it that weighed no link.
         import_notes: Where the one link was not trained here but brought: what was found in it and decided, in words.
         import_warnings: What may be wrong with how that link was described, a sentence each.
         schema_version: Of this record.

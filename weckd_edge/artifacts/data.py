@@ -111,7 +111,7 @@ class DatasetIndex:
 
     Attributes:
         name: The data set's folder name, for reports.
-        labels: Class names, sorted, or in the order of a brought network's outputs; ``ImageRecord.label`` indexes them.
+        labels: Class names, sorted, or in the order of an imported network's outputs; ``ImageRecord.label`` indexes them.
         images: Sorted by path.
         bad_files: Files that were skipped.
         synthetic: True for drawn phantoms; every report that uses them says so.

@@ -23,7 +23,7 @@ class Distribution:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrunkLicence:
+class BackboneLicence:
     """The pretrained weights a link started from.
 
     Attributes:
@@ -60,5 +60,5 @@ class Environment:
     kernel: str
     processor: str
     distributions: tuple[Distribution, ...]
-    backbones: tuple[TrunkLicence, ...]
+    backbones: tuple[BackboneLicence, ...]
     schema_version: int = SCHEMA_VERSION

@@ -8,7 +8,7 @@ from weckd_edge.core.store import SCHEMA_VERSION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class QualityFigures:
+class FrameQuality:
     """How good one frame is, counted on the guard's grid of points.
 
     Attributes:
@@ -25,12 +25,12 @@ class QualityFigures:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class QualityBars:
+class QualityLimits:
     """What a frame must reach to be answered; None: nothing is asked.
 
     Attributes:
-        min_sharpness: See ``QualityFigures``.
-        min_contrast: See ``QualityFigures``.
+        min_sharpness: See ``FrameQuality``.
+        min_contrast: See ``FrameQuality``.
         max_dark_fraction: Of ``dark_fraction``, at most.
         max_bright_fraction: Of ``bright_fraction``, at most.
     """
@@ -43,7 +43,7 @@ class QualityBars:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameGuard:
-    """The file ``guard/guard.json``: bars, and what the training frames look like.
+    """The file ``guard/guard.json``: limits, and what the training frames look like.
 
     Attributes:
         limits: Of quality.
@@ -54,7 +54,7 @@ class FrameGuard:
         schema_version: Of this record.
     """
 
-    limits: QualityBars
+    limits: QualityLimits
     mean: tuple[float, ...]
     whitening: tuple[tuple[float, ...], ...]
     max_ood_score: float | None

@@ -15,11 +15,11 @@ from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GoldenFrames:
-    """Frames with the answers they must give, for a self-test on the device.
+    """Frames with the predictions they must give, for a self-test on the device.
 
     Attributes:
         frames: uint8 ``[N, height, width, 3]`` as a ``.npy`` file.
-        expected: float32 ``[N, classes]`` as a ``.npy`` file: the answers of the reference backend.
+        expected: float32 ``[N, classes]`` as a ``.npy`` file: the predictions of the reference backend.
         reference: Which backend, version and precision gave them.
         tolerance: Largest difference of a probability allowed, per backend name: 0 to 0.5.
     """

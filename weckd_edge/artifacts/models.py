@@ -94,24 +94,24 @@ class BuiltModel:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trial:
+class QuantizationTrial:
     """One precision that was tried for the graph.
 
     Attributes:
         name: Such as ``int8 minmax``.
         precision: Of the network.
         method: How int8 ranges were found; ``imported`` for a user's own int8; None for the others.
-        float_nodes: Layers with weights that an int8 graph leaves in floating point, because they hurt the answers most.
+        float_nodes: Layers with weights that an int8 graph leaves in floating point, because they hurt the predictions most.
         unsupported_nodes: Operators that it leaves in floating point because a backend refuses them in int8.
         accuracy: On the validation images; None where it could not be made.
         net_lost: Validation images that FP32 answers rightly and this one does not, less the opposite.
-        divergence: Mean Kullback-Leibler divergence of its answers from FP32's on the validation images, nats.
+        divergence: Mean Kullback-Leibler divergence of its predictions from FP32's on the validation images, nats.
         bytes: Size of what would ship.
-        median_ns: Frame to answer; None where it was not timed.
+        median_ns: End-to-end latency; None where it was not timed.
         relative_time: Its time divided by FP32's, both timed in turn; the median over rounds.
         relative_low: First quartile of the rounds.
         relative_high: Third quartile.
-        within_limits: Whether it keeps to the bars.
+        within_limits: Whether it keeps to the limits.
         note: Why it does not, or why it could not be made; ``""`` where there is nothing to say.
     """
 
@@ -133,24 +133,24 @@ class Trial:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Selection:
+class PrecisionSelection:
     """Which precision ships, out of those that were tried, and why.
 
     Attributes:
         trials: FP32 first.
-        chosen: Name of the one that ships.
+        chosen: Name of the one that is deployed.
         reason: In a sentence.
         images: Validation images it was judged on; calibration never saw them.
         timed_on: The machine whose times decided; None where none were taken.
-        precision: Of what ships.
+        precision: Of what is deployed.
         onnx: Its graph.
         quantized: How that graph was quantized; None where it was not.
-        built: What ships, where it was built for the trial already.
+        built: What is deployed, where it was built for the trial already.
         quantize_aware_link: The last link as it was trained further for int8, where the graph was made from that one.
         schema_version: Of this record.
     """
 
-    trials: tuple[Trial, ...]
+    trials: tuple[QuantizationTrial, ...]
     chosen: str
     reason: str
     images: int
@@ -174,7 +174,7 @@ class Recalibration:
         val_groups: Independent groups among them.
         val_nll_before: Negative log likelihood of the validation labels as it was, nat.
         val_nll_after: The same with the temperature.
-        predicted_by: Which implementation answered them: what ships.
+        predicted_by: Which implementation answered them: what is deployed.
         note: What to know about it, in words.
     """
 
@@ -196,7 +196,7 @@ class RecalibratedModel:
         onnx: The graph; where the temperature is 1, the very bytes it was made from.
         recalibration: The temperature, and how it was found.
         source_sha256: Digest of the graph without the temperature.
-        built: What ships, with the temperature inside, where it is built here.
+        built: What is deployed, with the temperature inside, where it is built here.
         schema_version: Of this record.
     """
 

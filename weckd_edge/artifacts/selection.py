@@ -1,4 +1,4 @@
-"""Bars, and the link that ships."""
+"""limits, and the link that is deployed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Gate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinkLatency:
-    """Frame to answer of one link on the device that is built for, and how that is known.
+    """End-to-end latency of one link on the device that is built for, and how that is known.
 
     Attributes:
         label: ``measured`` on that device, ``predicted`` for it, or ``unknown``.
@@ -48,8 +48,8 @@ class LinkLatency:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WeighedLink:
-    """One link as it would ship: quantized, compiled, and held against every bar, on images no training has seen.
+class LinkEvaluation:
+    """One link as it would ship: quantized, compiled, and held against every limit, on images no training has seen.
 
     Attributes:
         name: Such as ``M2``.
@@ -58,10 +58,10 @@ class WeighedLink:
         method: Name of the chosen trial.
         bytes: Size of what the device would load.
         val_accuracy: On the validation images, compiled: what the choice between links hangs on. Test images are shown to
-            the link that ships alone.
+            the link that is deployed alone.
         latency: On the device that is built for.
-        build_machine_p90_ns: Frame to answer on the machine that builds, 90th percentile.
-        gates: The bars, accuracies on the validation images.
+        build_machine_p90_ns: End-to-end latency on the machine that builds, 90th percentile.
+        gates: The limits, accuracies on the validation images.
     """
 
     name: str
@@ -81,7 +81,7 @@ class WeighedLink:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shipping:
+class LinkSelection:
     """Which link ships and why.
 
     Attributes:
@@ -94,6 +94,6 @@ class Shipping:
 
     chosen: str
     reason: str
-    links: tuple[WeighedLink, ...] = ()
+    links: tuple[LinkEvaluation, ...] = ()
     advice: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION

@@ -20,7 +20,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReliabilityBin:
-    """The answers whose largest probability lies in one of the bins of equal width.
+    """the predictions whose largest probability lies in one of the bins of equal width.
 
     Attributes:
         images: How many there are.
@@ -34,7 +34,7 @@ class ReliabilityBin:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CalibrationFigures:
+class CalibrationMetrics:
     """How far the probabilities of one implementation can be taken at their word.
 
     Attributes:
@@ -68,13 +68,13 @@ class CalibrationCheck:
     """
 
     recalibration: Recalibration
-    before: CalibrationFigures
-    after: CalibrationFigures
+    before: CalibrationMetrics
+    after: CalibrationMetrics
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ApartFrame:
-    """One frame on which two implementations differ, with both answers.
+class DisagreementFrame:
+    """One frame on which two implementations differ, with both predictions.
 
     Attributes:
         path: The image.
@@ -112,13 +112,13 @@ class LayerParity:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parting:
+class LayerDivergence:
     """Where two implementations of one graph part, layer by layer.
 
     Attributes:
         a: The reference.
         b: The other.
-        frames: On how many frames: those on which their answers differ most.
+        frames: On how many frames: those on which their predictions differ most.
         threshold_db: They are said to part where a layer's SQNR is under this.
         first: Index into ``layers`` of the first one under it; None where there is none.
         steepest: Index of the layer that falls furthest under the lowest before it; None where they hardly differ anywhere.
@@ -184,20 +184,20 @@ class Parity:
     only_a_right: int | None = None
     only_b_right: int | None = None
     mcnemar_p: float | None = None
-    worst: tuple[ApartFrame, ...] = ()
+    worst: tuple[DisagreementFrame, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """One test image's answers.
+    """One test image's predictions.
 
     Attributes:
         path: The image.
         group: Its group.
         label: Its true label index.
         fp32: Probabilities before quantization.
-        compiled: Probabilities of the artefact that ships.
-        teacher: Probabilities of the chain's first link in FP32; None where that is the link that ships, or where nothing
+        compiled: Probabilities of the artefact that is deployed.
+        teacher: Probabilities of the chain's first link in FP32; None where that is the link that is deployed, or where nothing
             was taught.
     """
 
@@ -239,6 +239,6 @@ class Verification:
     precision: str
     backend: str
     calibration: CalibrationCheck | None = None
-    layer_divergences: tuple[Parting, ...] = ()
+    layer_divergences: tuple[LayerDivergence, ...] = ()
     executed: tuple[ExecutedLayer, ...] = ()
     schema_version: int = SCHEMA_VERSION

@@ -15,13 +15,13 @@ from weckd_edge.artifacts import FileRef, Manifest
 from weckd_edge.bundle.files import BundleFolder
 from weckd_edge.bundle.manifest_rules import (
     DEVICE_FOLDER,
-    MOST_MANIFEST_BYTES,
+    MAX_MANIFEST_BYTES,
     check_refs,
     is_device,
     read_manifest,
     read_plain,
 )
-from weckd_edge.bundle.signing import MANIFEST_FILE, MOST_SIGNATURE_BYTES, SIGNATURE_FILE, SignatureError, check_signature
+from weckd_edge.bundle.signing import MANIFEST_FILE, MAX_SIGNATURE_BYTES, SIGNATURE_FILE, SignatureError, check_signature
 from weckd_edge.core.errors import BundleError
 from weckd_edge.core.files import read_bounded
 from weckd_edge.core.serialization import from_data, parse_json
@@ -78,13 +78,13 @@ class Bundle:
         if self.signature_bytes is not None or self.signature == "unsigned":
             return self.signature_bytes
         with BundleFolder(self.folder) as below:
-            return below.read(SIGNATURE_FILE, MOST_SIGNATURE_BYTES)
+            return below.read(SIGNATURE_FILE, MAX_SIGNATURE_BYTES)
 
 
 def is_bundle(folder: Path) -> bool:
     """Tell whether a folder looks like a bundle of any version, whole or damaged; nothing is verified."""
     try:
-        raw = read_bounded(folder / MANIFEST_FILE, at_most=MOST_MANIFEST_BYTES, error=BundleError)
+        raw = read_bounded(folder / MANIFEST_FILE, at_most=MAX_MANIFEST_BYTES, error=BundleError)
         data = parse_json(raw, where=MANIFEST_FILE, error=BundleError)
     except BundleError:
         return False
@@ -196,7 +196,7 @@ def open_any_bundle(folder: Path, *, key: Path | None = None) -> AnyBundle:
 def _read_signed(below: BundleFolder, key: Path | None) -> tuple[bytes, bytes | None]:
     """Return the bytes of the manifest and, with a key, of the signature that holds over them."""
     try:
-        raw = below.read(MANIFEST_FILE, MOST_MANIFEST_BYTES)
+        raw = below.read(MANIFEST_FILE, MAX_MANIFEST_BYTES)
     except BundleError as err:
         if err.code != "E_BUNDLE_FILE_MISSING":
             raise
@@ -206,7 +206,7 @@ def _read_signed(below: BundleFolder, key: Path | None) -> tuple[bytes, bytes | 
     if key is None:
         return raw, None
     try:
-        signature = below.read(SIGNATURE_FILE, MOST_SIGNATURE_BYTES)
+        signature = below.read(SIGNATURE_FILE, MAX_SIGNATURE_BYTES)
     except BundleError as err:
         if err.code == "E_BUNDLE_FILE_MISSING":
             raise SignatureError(

@@ -30,8 +30,8 @@ SYNTHETIC = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
-    """The outcome of all bars.
+class BundleVerdict:
+    """The outcome of all limits.
 
     Attributes:
         kind: ``pass``, ``fail`` or ``open`` (nothing failed, something could not be judged here).
@@ -44,17 +44,19 @@ class Verdict:
     detail: str
 
 
-def verdict(manifest: Manifest) -> Verdict:
-    """Sum up the bars of a bundle."""
+def sum_up_gates(manifest: Manifest) -> BundleVerdict:
+    """Sum up the limits of a bundle."""
     tally = Counter(gate.verdict for gate in manifest.gates)
-    missed = [GATE_NAMES.get(g.name, (g.name,))[0].lower() for g in manifest.gates if g.verdict == "FAIL"]
-    if missed or not manifest.passed:
-        detail = f"Missed: {', '.join(missed)}." if missed else "The build marked this bundle as not passing."
-        return Verdict(kind="fail", title="Not passed", detail=detail)
+    failed = [GATE_NAMES.get(g.name, (g.name,))[0].lower() for g in manifest.gates if g.verdict == "FAIL"]
+    if failed or not manifest.passed:
+        detail = f"Missed: {', '.join(failed)}." if failed else "The build marked this bundle as not passing."
+        return BundleVerdict(kind="fail", title="Not passed", detail=detail)
     if not manifest.gates:
-        return Verdict(kind="open", title="No bar was set", detail="Nothing was asked of this build, so nothing was judged.")
-    cleared = f"{tally['PASS']} of {plural(len(manifest.gates), 'bar')} cleared"
+        return BundleVerdict(
+            kind="open", title="No bar was set", detail="Nothing was asked of this build, so nothing was judged."
+        )
+    passed = f"{tally['PASS']} of {plural(len(manifest.gates), 'bar')} cleared"
     if tally["INCONCLUSIVE"]:
-        detail = f"{cleared}; {plural(tally['INCONCLUSIVE'], 'bar')} could not be judged here, for the reasons below."
-        return Verdict(kind="open", title="Nothing failed, not everything judged", detail=detail)
-    return Verdict(kind="pass", title="Passed", detail=f"{cleared}.")
+        detail = f"{passed}; {plural(tally['INCONCLUSIVE'], 'bar')} could not be judged here, for the reasons below."
+        return BundleVerdict(kind="open", title="Nothing failed, not everything judged", detail=detail)
+    return BundleVerdict(kind="pass", title="Passed", detail=f"{passed}.")

@@ -10,13 +10,13 @@ import click
 
 from weckd_edge.cli.console.output import (
     HELP,
-    fitted,
+    break_line,
     json_option,
     make_progress,
     print_json,
+    print_message,
     print_table,
     quiet_option,
-    say,
 )
 from weckd_edge.cli.options import PATH, THREADS, AnyPath, FiniteRange, min_version_option, owner_key_option
 
@@ -146,9 +146,9 @@ def command(
         check_place(out)
     if ssh:
         from weckd_edge.cli.bench_ssh import bench_over_ssh
-        from weckd_edge.devices.remote.bench_request import Job
+        from weckd_edge.devices.remote.bench_request import BenchRequest
 
-        job = Job(
+        request = BenchRequest(
             bundle=str(bundle) if remote_bundle else None,
             rules=rules,
             queries=queries,
@@ -161,7 +161,7 @@ def command(
         return bench_over_ssh(
             bundle,
             ssh,
-            job=job,
+            request=request,
             key=key,
             min_version=min_version,
             known_hosts=known_hosts,
@@ -199,27 +199,29 @@ def command(
     page = write_bench_page(out, found) if out is not None else None
     verdict, reason = verdict_of(found)
     if as_json:
-        print_json(summary(found, verdict, reason))
+        print_json(summarize_bench(found, verdict, reason))
         return 0
     rows = [("frame to answer", *_row(found.end_to_end)), ("network alone", *_row(found.network))]
     print_table(("", "p50 ms", "p90 ms", "p99 ms", "frames"), rows, title=f"{found.device} ({found.host})")
     rss = "unknown" if found.peak_rss_bytes is None else f"{found.peak_rss_bytes / 2**20:.0f} MiB"
     threads_used = f"{found.threads} thread{'' if found.threads == 1 else 's'}"
-    say(f"{found.backend} {found.backend_version}, {found.precision}, {threads_used}, {found.generator}")
-    say(found.rules)
+    print_message(f"{found.backend} {found.backend_version}, {found.precision}, {threads_used}, {found.generator}")
+    print_message(found.rules)
     for stop in found.early_stopping:
         if stop.estimate_ns is not None:
-            say(f"p{stop.percent} is at most {stop.estimate_ns / 1e6:.3f} ms, with {stop.confidence:.0%} confidence")
-    say(f"open to first answer {found.cold_start_ns / 1e6:.1f} ms, peak memory {rss}, {_energy(found)}")
+            print_message(
+                f"p{stop.percent} is at most {stop.estimate_ns / 1e6:.3f} ms, with {stop.confidence:.0%} confidence"
+            )
+    print_message(f"open to first answer {found.cold_start_ns / 1e6:.1f} ms, peak memory {rss}, {_energy(found)}")
     for warning in found.warnings:
-        say(f"warning: {warning}")
-    say(f"{verdict}: {reason}")
+        print_message(f"warning: {warning}")
+    print_message(f"{verdict}: {reason}")
     if page is not None:
         click.echo(f"Page: {page}")
     return 0
 
 
-def summary(found: Measurement, verdict: str, reason: str) -> dict[str, Any]:
+def summarize_bench(found: Measurement, verdict: str, reason: str) -> dict[str, Any]:
     """Return what ``--json`` prints of a bench."""
     return {
         "device": found.device,
@@ -234,8 +236,8 @@ def summary(found: Measurement, verdict: str, reason: str) -> dict[str, Any]:
         "generator": found.generator,
         "verdict": verdict,
         "reason": reason,
-        "end_to_end": _figures(found.end_to_end),
-        "network": _figures(found.network),
+        "end_to_end": _latency_cells(found.end_to_end),
+        "network": _latency_cells(found.network),
         "early_stopping": found.early_stopping,
         "loadgen": found.loadgen,
         "duration_ns": found.duration_ns,
@@ -250,11 +252,11 @@ def summary(found: Measurement, verdict: str, reason: str) -> dict[str, Any]:
 
 
 def _compare(folders: tuple[Path, Path], allow_different_devices: bool, margin: float, as_json: bool) -> int:
-    from weckd_edge.devices.bench.compare import compare
+    from weckd_edge.devices.bench.compare import compare_benches
     from weckd_edge.devices.bench.folder import read_bench
 
     first, second = (read_bench(folder) for folder in folders)
-    found = compare(first, second, allow_different_devices=allow_different_devices, margin=margin)
+    found = compare_benches(first, second, allow_different_devices=allow_different_devices, margin=margin)
     if as_json:
         print_json(found)
     else:
@@ -264,8 +266,8 @@ def _compare(folders: tuple[Path, Path], allow_different_devices: bool, margin: 
         ]
         print_table(("B minus A", "ms", "95 % from", "to"), rows, title=f"{folders[0]} and {folders[1]}")
         for text in found.unlike:
-            say(f"warning: unlike devices, {text}")
-        click.echo(fitted(f"{found.verdict}: {found.reason}", sys.stdout))
+            print_message(f"warning: unlike devices, {text}")
+        click.echo(break_line(f"{found.verdict}: {found.reason}", sys.stdout))
     return _MISSED if found.verdict == "slower" else 0
 
 
@@ -279,7 +281,7 @@ def _energy(found: Measurement) -> str:
     return f"energy not measured: {found.power.reason}" if found.power and found.power.reason else "energy not measured here"
 
 
-def _figures(latency: Latency | None) -> dict[str, Any] | None:
+def _latency_cells(latency: Latency | None) -> dict[str, Any] | None:
     if latency is None:
         return None
     return {

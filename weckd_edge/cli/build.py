@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
+from weckd_edge.cli.console.output import (
+    HELP,
+    json_option,
+    make_progress,
+    print_json,
+    print_message,
+    print_table,
+    quiet_option,
+)
 from weckd_edge.cli.options import (
     PATH,
     DataOptions,
@@ -29,11 +37,11 @@ from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.words import with_plain_spaces
 
 if TYPE_CHECKING:
-    from weckd_edge.artifacts import Figure, Performance, Rate
+    from weckd_edge.artifacts import Metric, MetricsRecord, Rate
     from weckd_edge.config import BuildConfig, LinkConfig
     from weckd_edge.report import BundleContents
 
-EXIT_GATE_MISSED = 3
+EXIT_GATE_FAILED = 3
 
 
 @click.command("build", context_settings=HELP)
@@ -97,10 +105,10 @@ def command(
     with make_progress(quiet) as progress:
         contents = build(request, progress)
     if as_json:
-        print_json(summary(contents, out))
+        print_json(summarize_outcome(contents, out))
     else:
-        show(contents, out)
-    return 0 if contents.manifest.passed else EXIT_GATE_MISSED
+        print_outcome(contents, out)
+    return 0 if contents.manifest.passed else EXIT_GATE_FAILED
 
 
 def parse_target(name: str) -> Any:
@@ -144,12 +152,12 @@ def parse_link(text: str) -> LinkConfig:
     return replace(link, input_size=int(size)) if size else link
 
 
-def summary(contents: BundleContents, out: Path) -> dict[str, Any]:
+def summarize_outcome(contents: BundleContents, out: Path) -> dict[str, Any]:
     """Return what ``--json`` prints of a bundle in the folder ``out``."""
     from weckd_edge.pipeline.output_paths import normal_path
-    from weckd_edge.report.chapters.summary import summarize
+    from weckd_edge.report.chapters.summary import summarize_bundle
 
-    warnings = summarize(contents).warnings
+    warnings = summarize_bundle(contents).warnings
     manifest, verification, chain = contents.manifest, contents.verification, contents.chain
     compiled = verification.accuracy_compiled
     baseline = chain.baseline
@@ -203,7 +211,7 @@ def summary(contents: BundleContents, out: Path) -> dict[str, Any]:
             "test_images": compiled.images,
             "test_groups": compiled.groups,
         },
-        "metrics": performance_summary(contents.metrics, manifest.labels) if contents.metrics else None,
+        "metrics": metrics_summary(contents.metrics, manifest.labels) if contents.metrics else None,
         "gates": [
             {"name": g.name, "limit": g.limit, "value": g.value, "verdict": g.verdict, "reason": g.reason}
             for g in manifest.gates
@@ -212,10 +220,10 @@ def summary(contents: BundleContents, out: Path) -> dict[str, Any]:
     }
 
 
-def performance_summary(performance: Performance, labels: Sequence[str]) -> dict[str, Any]:
+def metrics_summary(performance: MetricsRecord, labels: Sequence[str]) -> dict[str, Any]:
     """Return the clinical figures that ``--json`` prints; every figure is in ``evidence/metrics.json``."""
 
-    def figure(found: Figure | None) -> dict[str, Any] | None:
+    def figure(found: Metric | None) -> dict[str, Any] | None:
         return None if found is None else {"value": found.value, "low": found.low, "high": found.high}
 
     compiled = performance.compiled
@@ -257,16 +265,16 @@ def performance_summary(performance: Performance, labels: Sequence[str]) -> dict
     }
 
 
-def brief(rate: Rate) -> str:
+def format_rate(rate: Rate) -> str:
     """Write a rate with its interval."""
     return f"{rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})"
 
 
-def show(contents: BundleContents, out: Path) -> None:
+def print_outcome(contents: BundleContents, out: Path) -> None:
     """Print what a person wants to know of a bundle in the folder ``out``."""
     from weckd_edge.pipeline.output_paths import normal_path
-    from weckd_edge.report.chapters.summary import summarize, terminal_lines
-    from weckd_edge.report.chapters.verdicts import chain_sentence, latency_text, weighed_row
+    from weckd_edge.report.chapters.summary import summarize_bundle, terminal_lines
+    from weckd_edge.report.chapters.verdicts import chain_sentence, evaluation_row, latency_text
     from weckd_edge.report.numbers import size
 
     manifest, verification = contents.manifest, contents.verification
@@ -281,30 +289,30 @@ def show(contents: BundleContents, out: Path) -> None:
                 f"{link.parameters:,}",
                 f"{link.macs / 1e6:.1f} M",
                 "not known" if contents.chain.import_notes and not link.labels_used else link.labels_used,
-                brief(rate),
+                format_rate(rate),
             )
         )
     title = "Accuracy on held-out groups, FP32" + (" (synthetic phantoms)" if manifest.synthetic else "")
     print_table(("link", "model", "parameters", "multiply-adds", "labels", "accuracy, 95 % interval"), rows, title=title)
-    weighed = contents.link_selection.links
-    if weighed:
+    evaluations = contents.link_selection.links
+    if evaluations:
         rows = [
             (
                 link.name,
                 link.method,
                 size(link.bytes),
-                brief(link.val_accuracy),
+                format_rate(link.val_accuracy),
                 latency_text(link.latency, link.build_machine_p90_ns),
-                bars,
+                limits,
             )
-            for link, bars in ((link, weighed_row(link).verdict) for link in weighed)
+            for link, limits in ((link, evaluation_row(link).verdict) for link in evaluations)
         ]
         print_table(
             ("link", "compiled as", "size", "accuracy, validation", "frame to answer", "bars"),
             [tuple(with_plain_spaces(str(cell)) for cell in row) for row in rows],
             title="Links as they would ship",
         )
-        click.echo(f"Frame to answer, {weighed[-1].latency.label}: {weighed[-1].latency.reason}.")
+        click.echo(f"Frame to answer, {evaluations[-1].latency.label}: {evaluations[-1].latency.reason}.")
     if manifest.gates:
         gates = [
             (g.name, f"{g.limit:g}", "unknown" if g.value is None else f"{g.value:.4g}", g.verdict, g.reason)
@@ -316,23 +324,23 @@ def show(contents: BundleContents, out: Path) -> None:
     if manifest.target == "jetson":
         what = f"Shipped {name} as an {verification.precision} graph, answered here by {verification.backend}."
     click.echo(what)
-    summary = summarize(contents)
+    summary = summarize_bundle(contents)
     for line in terminal_lines(summary):
         click.echo(line)
     for warning in summary.warnings:
-        say(with_plain_spaces(f"warning: {warning}"))
+        print_message(with_plain_spaces(f"warning: {warning}"))
     for note in contents.metrics.notes if contents.metrics else ():
-        say(f"note: {note}")
+        print_message(f"note: {note}")
     if contents.link_selection.links:
         click.echo(f"Why {name}? {contents.link_selection.reason}.")
         for line in contents.link_selection.advice:
-            say(f"to change: {line}")
+            print_message(f"to change: {line}")
     click.echo(f"Why {verification.precision}? {contents.selection.reason}.")
     sentence = with_plain_spaces(chain_sentence(contents.chain))
     if contents.chain.import_notes:
         click.echo(sentence)
     elif baseline is not None and contents.chain.links[-1].test_accuracy.value <= baseline.test_accuracy.value:
-        say(f"warning: the chain did not help here. {sentence}")
+        print_message(f"warning: the chain did not help here. {sentence}")
     else:
         click.echo(f"Did the chain help? {sentence}")
     for model in manifest.models:
@@ -348,4 +356,4 @@ def show(contents: BundleContents, out: Path) -> None:
     click.echo(f"Bundle: {normal_path(out)}")
     click.echo(f"Report: {normal_path(out) / 'evidence' / 'report.html'}")
     if not manifest.passed:
-        say("This bundle misses a gate; it is marked as not passing (exit code 3).")
+        print_message("This bundle misses a gate; it is marked as not passing (exit code 3).")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from weckd_edge.cli.build import EXIT_GATE_MISSED, parse_target, show, summary
+from weckd_edge.cli.build import EXIT_GATE_FAILED, parse_target, print_outcome, summarize_outcome
 from weckd_edge.cli.console.output import HELP, json_option, make_progress, print_json, quiet_option
 from weckd_edge.cli.options import (
     PATH,
@@ -145,10 +145,10 @@ def command(
     with make_progress(quiet) as progress:
         contents = compile_model(request, progress)
     if as_json:
-        print_json({**summary(contents, out), "imported": list(contents.chain.import_notes)})
+        print_json({**summarize_outcome(contents, out), "imported": list(contents.chain.import_notes)})
     else:
-        show(contents, out)
-    return 0 if contents.manifest.passed else EXIT_GATE_MISSED
+        print_outcome(contents, out)
+    return 0 if contents.manifest.passed else EXIT_GATE_FAILED
 
 
 def _colour(option: str, text: str | None) -> Colour | None:

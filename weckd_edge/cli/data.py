@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from weckd_edge.cli import data_index
-from weckd_edge.cli.console.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
+from weckd_edge.cli.console.output import (
+    HELP,
+    json_option,
+    make_progress,
+    print_json,
+    print_message,
+    print_table,
+    quiet_option,
+)
 from weckd_edge.cli.options import PATH, AnyPath, DataOptions, data_options, seed_option
 from weckd_edge.core.words import with_plain_spaces
 
@@ -37,13 +45,13 @@ def check_command(path: Path, data_options: DataOptions, distance: int | None, a
     """
     from weckd_edge.config import BuildConfig
     from weckd_edge.core.errors import DataError
-    from weckd_edge.train.data.check import check
+    from weckd_edge.train.data.check import check_data
 
     config = data_options.over(BuildConfig()).data
     if distance is not None:
         config = replace(config, near_duplicate_distance=distance)
     with make_progress(quiet) as progress:
-        report = check(path, config, progress)
+        report = check_data(path, config, progress)
     if as_json:
         print_json(report.summary())
     else:
@@ -121,11 +129,11 @@ def split_command(
     from weckd_edge.config import BuildConfig, load_config
     from weckd_edge.core.serialization import to_json
     from weckd_edge.core.store import explain_os_errors, write_atomic
-    from weckd_edge.pipeline.output_paths import Source, check_place
+    from weckd_edge.pipeline.output_paths import ReadPath, check_place
     from weckd_edge.train.data.index import build_index
 
     config = data_options.over(load_config(config_path) if config_path is not None else BuildConfig())
-    check_place(out, [Source("the data set", path)], makes="file")
+    check_place(out, [ReadPath("the data set", path)], makes="file")
     with make_progress(quiet) as progress:
         index = build_index(
             path,
@@ -149,7 +157,7 @@ def split_command(
         rows.append((name, *splits, labelled, len({record.group for record in own})))
     kind = " (synthetic)" if index.synthetic else ""
     print_table(("class", "train", "val", "test", "of train, labelled", "groups"), rows, title=f"{index.name}{kind}")
-    say(f"written: {out}")
+    print_message(f"written: {out}")
 
 
 @command.command(name="audit", context_settings=HELP)
@@ -177,8 +185,8 @@ def audit_command(
     by --backbone or by the links of --config; without one, the features are colours and edges.
     """
     from weckd_edge.config import BuildConfig, load_config
-    from weckd_edge.report.chapters.audit import about, sections
-    from weckd_edge.train.audit.run import probe_folder
+    from weckd_edge.report.chapters.audit import about_data, audit_sections
+    from weckd_edge.train.audit.run import audit_folder
 
     config = data_options.over(load_config(config_path) if config_path is not None else BuildConfig())
     if backbone is not None:
@@ -191,22 +199,22 @@ def audit_command(
         audit=replace(probes, masks=str(masks) if masks else probes.masks, source_column=source or probes.source_column),
     )
     with make_progress(quiet) as progress:
-        found = probe_folder(path, config, progress)
+        found = audit_folder(path, config, progress)
     if as_json:
         print_json(found)
         return
-    click.echo(with_plain_spaces(about(found)))
-    for section in sections(found):
+    click.echo(with_plain_spaces(about_data(found)))
+    for section in audit_sections(found):
         click.echo()
         click.echo(section.title)
-        click.echo(with_plain_spaces(section.answer))
+        click.echo(with_plain_spaces(section.finding))
         if section.rows:
             print_table(
                 [with_plain_spaces(name) for name in section.columns],
                 [[with_plain_spaces(cell) for cell in row] for row in section.rows],
             )
     for note in found.notes:
-        say(f"note: {note}")
+        print_message(f"note: {note}")
 
 
 command.add_command(data_index.command)

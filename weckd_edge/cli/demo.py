@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, print_json, say
+from weckd_edge.cli.console.output import HELP, json_option, print_json, print_message
 from weckd_edge.cli.options import PATH, THREADS, min_version_option, owner_key_option
 
 _INTERRUPTED = 130
@@ -47,17 +47,19 @@ def command(
         DemoServer(session, host=host, port=port) as server,
     ):
         if not server.is_local:
-            say(f"warning: anyone who reaches {host} over the network can send images to this page, and read their answers")
-            say("the camera works only on this machine's own address, as browsers ask for https elsewhere")
+            print_message(
+                f"warning: anyone who reaches {host} over the network can send images to this page, and read their answers"
+            )
+            print_message("the camera works only on this machine's own address, as browsers ask for https elsewhere")
         if as_json:
             print_json({"bundle": str(bundle), "url": server.url})
         else:
             click.echo(server.url)
-        say("Ctrl-C ends it")
+        print_message("Ctrl-C ends it")
         if open_browser:
             click.launch(server.url)
         try:
             server.serve_forever(poll_interval=0.2)
         except KeyboardInterrupt:
-            say("stopped")
+            print_message("stopped")
     return _INTERRUPTED

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
+from weckd_edge.cli.console.output import (
+    HELP,
+    json_option,
+    make_progress,
+    print_json,
+    print_message,
+    print_table,
+    quiet_option,
+)
 from weckd_edge.cli.options import PATH, THREADS, owner_key_option
 
 
@@ -55,7 +63,7 @@ def command(
         raise click.UsageError(
             "expected a MODEL and a --device, or --calibrate FILE; 'weckd-edge devices list' shows devices"
         )
-    _predict(model, devices, measurements, backend, threads, power_mode, network_only, key, as_json)
+    _estimate(model, devices, measurements, backend, threads, power_mode, network_only, key, as_json)
 
 
 def _calibrate(
@@ -63,13 +71,13 @@ def _calibrate(
 ) -> None:
     from weckd_edge.devices.latency_model.measurements import NOISY, append_measurements
     from weckd_edge.devices.profiles.profile import load_profile
-    from weckd_edge.pipeline.latency_calibration import BACKEND, measure_ladder
+    from weckd_edge.pipeline.latency_calibration import BACKEND, time_calibration_networks
     from weckd_edge.pipeline.output_paths import check_place
 
     check_place(target, option="--calibrate", makes="file")
     profile = None if device is None else load_profile(device).id
     with make_progress(quiet) as progress:
-        timed = measure_ladder(progress, device=profile, backend=backend or BACKEND, threads=threads or 1)
+        timed = time_calibration_networks(progress, device=profile, backend=backend or BACKEND, threads=threads or 1)
     append_measurements(target, timed)
     noisy = sum(one.noise > NOISY for one in timed)
     if as_json:
@@ -79,12 +87,14 @@ def _calibrate(
         ("network", "precision", "ms", "noise"),
         [(one.network, one.precision, f"{one.latency_ns / 1e6:.3f}", f"{one.noise:.1%}") for one in timed],
     )
-    say(f"{len(timed)} networks timed as {timed[0].device} ({timed[0].host}), added to {target}")
+    print_message(f"{len(timed)} networks timed as {timed[0].device} ({timed[0].host}), added to {target}")
     if noisy:
-        say(f"warning: {noisy} of them spread by more than {NOISY:.0%}; a quieter machine would give narrower intervals")
+        print_message(
+            f"warning: {noisy} of them spread by more than {NOISY:.0%}; a quieter machine would give narrower intervals"
+        )
 
 
-def _predict(
+def _estimate(
     model: Path,
     devices: tuple[str, ...],
     measurements: Path | None,
@@ -95,7 +105,7 @@ def _predict(
     key: Path | None,
     as_json: bool,
 ) -> None:
-    from weckd_edge.devices.latency_model.estimate import predict
+    from weckd_edge.devices.latency_model.estimate import estimate_latency
     from weckd_edge.devices.latency_model.measurements import read_measurements
     from weckd_edge.devices.profiles.profile import load_profile
     from weckd_edge.pipeline.latency_calibration import count_file
@@ -104,7 +114,7 @@ def _predict(
     counts = count_file(model, network_only=network_only, key=key)
     known = () if measurements is None else read_measurements(measurements)
     found = [
-        (profile, predict(counts, profile, known, backend=backend, threads=threads, power_mode=power_mode))
+        (profile, estimate_latency(counts, profile, known, backend=backend, threads=threads, power_mode=power_mode))
         for profile in map(load_profile, devices)
     ]
     if as_json:
@@ -128,7 +138,7 @@ def _predict(
         title=f"{model}: {significant(counts.macs / 1e6)} M MACs, {counts.precision}",
     )
     for profile, guess in found:
-        say(f"{profile.id}: {guess.reason}")
+        print_message(f"{profile.id}: {guess.reason}")
 
 
 def _ms(ns: int | None) -> str | None:

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
+from weckd_edge.cli.console.output import (
+    HELP,
+    json_option,
+    make_progress,
+    print_json,
+    print_message,
+    print_table,
+    quiet_option,
+)
 from weckd_edge.cli.options import PATH, min_version_option, owner_key_option
 
 
@@ -35,7 +43,7 @@ def command(
     fails its self-test is thrown away, and the one before it stays in use.
     """
     from weckd_edge.bundle.reader import open_bundle
-    from weckd_edge.devices.jetson.finalize import Finalized, finalize, go_back
+    from weckd_edge.devices.jetson.finalize import Finalized, finalize, roll_back
 
     if rollback and (dla or gpu_fallback):
         raise click.UsageError("--rollback builds nothing; leave out --dla and --gpu-fallback")
@@ -44,7 +52,7 @@ def command(
     opened = open_bundle(bundle, key=key, min_version=min_version)
     with make_progress(quiet) as progress:
         if rollback:
-            done = Finalized(record=go_back(opened), reused=True)
+            done = Finalized(record=roll_back(opened), reused=True)
         else:
             done = finalize(opened, progress=progress, dla=dla, gpu_fallback=gpu_fallback)
     record = done.record
@@ -65,4 +73,4 @@ def command(
         ],
     )
     for warning in done.warnings:
-        say(f"warning: {warning}")
+        print_message(f"warning: {warning}")

@@ -14,7 +14,7 @@ import click
 
 import weckd_edge
 from weckd_edge.cli.console.failing import Failure, describe_defect, explain
-from weckd_edge.cli.console.output import HELP, Stdout, say, say_lines
+from weckd_edge.cli.console.output import HELP, Stdout, print_lines, print_message
 from weckd_edge.core.errors import WeckdError, did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -115,14 +115,14 @@ def main(args: list[str] | None = None) -> None:
     except Exception as err:
         failure = explain(err)
         if failure is None:
-            tell_defect(err, stdout)
+            report_defect(err, stdout)
         logger.info("where it failed", exc_info=err)
         _fail(failure, stdout, EXIT_FAILED)
     else:
         _exit(code if isinstance(code, int) else 0)
 
 
-def tell_defect(err: Exception, stdout: Stdout) -> NoReturn:
+def report_defect(err: Exception, stdout: Stdout) -> NoReturn:
     """Leave with one line about an error that nobody has foreseen."""
     logger.info("where it failed", exc_info=err)
     _fail(describe_defect(err), stdout, EXIT_DEFECT)
@@ -144,8 +144,8 @@ def _open_streams() -> None:
     if sys.stderr is None:  # closed before the start
         sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - open to the end
     if sys.stdout is None:  # likewise
-        said = "stdout is closed, so that no result could be printed; send it to a file, or to /dev/null"
-        _fail(Failure("E_SYSTEM_OUTPUT", said), Stdout(wants_json=False), EXIT_FAILED)
+        message = "stdout is closed, so that no result could be printed; send it to a file, or to /dev/null"
+        _fail(Failure("E_SYSTEM_OUTPUT", message), Stdout(wants_json=False), EXIT_FAILED)
     # A name of a file that the terminal's encoding lacks is printed as an escape.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -153,8 +153,8 @@ def _open_streams() -> None:
 
 def _leave(message: str, code: int, lines: tuple[str, ...] = ()) -> NoReturn:
     with contextlib.suppress(OSError):
-        say(message)
-        say_lines(lines)
+        print_message(message)
+        print_lines(lines)
     _exit(code)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, print_json, print_table, say
+from weckd_edge.cli.console.output import HELP, json_option, print_json, print_message, print_table
 from weckd_edge.cli.options import PATH, owner_key_option
 from weckd_edge.core.words import with_plain_spaces
 
@@ -52,15 +52,15 @@ def command(bundle: Path, outs: tuple[Path, ...], baseline: Path | None, key: Pa
     for out in outs:
         _write(out, opened, text)
     if as_json:
-        told: dict[str, object] = {"bundle": str(bundle), "report": str(outs[0]) if outs else None}
+        printed: dict[str, object] = {"bundle": str(bundle), "report": str(outs[0]) if outs else None}
         if baseline is not None:
-            told |= {"baseline": str(baseline), "written": [str(out) for out in outs], "change": change}
-        print_json(told)
+            printed |= {"baseline": str(baseline), "written": [str(out) for out in outs], "change": change}
+        print_json(printed)
         return
     if text is not None:
         _print(text)
     for out in outs:
-        click.echo(str(out)) if text is None else say(f"written: {out}")
+        click.echo(str(out)) if text is None else print_message(f"written: {out}")
 
 
 def _check_out(out: Path, baseline: Path | None) -> None:

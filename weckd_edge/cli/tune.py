@@ -45,14 +45,14 @@ def command(
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from weckd_edge.config import BuildConfig, load_config
-    from weckd_edge.pipeline.output_paths import Source, check_place
-    from weckd_edge.train.tuning.tune import search
+    from weckd_edge.pipeline.output_paths import ReadPath, check_place
+    from weckd_edge.train.tuning.tune import tune
 
     config = with_options(load_config(config_file) if config_file else BuildConfig(), links, seed, data_options)
-    check_place(out, [Source("the data set", data)])
+    check_place(out, [ReadPath("the data set", data)])
     where = storage or f"sqlite:///{out.absolute() / 'search.db'}"
     with make_progress(quiet) as progress:
-        found = search(data, config, trials, where, out, progress, skip_bad=skip_bad)
+        found = tune(data, config, trials, where, out, progress, skip_bad=skip_bad)
     if as_json:
         print_json(found)
         return

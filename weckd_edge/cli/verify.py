@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, print_json, print_table, say
+from weckd_edge.cli.console.output import HELP, json_option, print_json, print_message, print_table
 from weckd_edge.cli.options import PATH, min_version_option, owner_key_option
 
 
@@ -37,6 +37,6 @@ def command(bundle: Path, key: Path | None, min_version: int, as_json: bool) -> 
             for test in result.selftest
         ]
         print_table(("backend", "frames", "max difference", "allowed", "flips", "self-test", "why"), rows)
-        say(f"signature: {result.signature}; every file is as it was sealed")
+        print_message(f"signature: {result.signature}; every file is as it was sealed")
     if not result.passed:
         raise BundleError(str(result.problem), code=str(result.code))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check_setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,14 +26,14 @@ class AbstainConfig:
     on_failure: Literal["fail", "report"] = "fail"
 
     def __post_init__(self) -> None:
-        check(0 <= self.threshold < 1, f"threshold = {self.threshold}: expected 0 up to under 1")
-        check(
+        check_setting(0 <= self.threshold < 1, f"threshold = {self.threshold}: expected 0 up to under 1")
+        check_setting(
             self.max_group_error is None or 0 < self.max_group_error < 1,
             f"max_group_error = {self.max_group_error}: expected over 0 and under 1 (0.05 for 5 %)",
         )
-        check(
+        check_setting(
             self.max_group_error is None or self.threshold == 0,
             "threshold and risk contradict each other: the one sets the threshold, the other finds it; keep one",
             code="E_CONFIG_CONFLICT",
         )
-        check(0.5 <= self.confidence < 1, f"confidence = {self.confidence}: expected 0.5 up to under 1")
+        check_setting(0.5 <= self.confidence < 1, f"confidence = {self.confidence}: expected 0.5 up to under 1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.config.base import check, path_field
+from weckd_edge.config.base import check_setting, path_field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,8 +31,8 @@ class AuditConfig:
 
     def __post_init__(self) -> None:
         for name in ("images", "masked_images"):
-            check(getattr(self, name) >= 16, f"{name} = {getattr(self, name)}: expected at least 16")
-        check(
+            check_setting(getattr(self, name) >= 16, f"{name} = {getattr(self, name)}: expected at least 16")
+        check_setting(
             all(0 < part <= 1.2 for part in self.discs) and list(self.discs) == sorted(set(self.discs)),
             f"discs = {list(self.discs)}: expected rising diameters over 0 and at most 1.2",
         )

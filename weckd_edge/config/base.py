@@ -54,12 +54,14 @@ def _mapped(value: Any, change: Callable[[str], str], item: Field[Any]) -> Any:
     return change(value) if _is_path(item) and value else value
 
 
-def check(ok: bool, message: str, *, code: str = "E_CONFIG_RANGE") -> None:
+def check_setting(ok: bool, message: str, *, code: str = "E_CONFIG_RANGE") -> None:
     """Refuse a setting with a message, unless it is all right; mostly it is a number beyond its limits."""
     if not ok:
         raise ConfigError(message, code=code)
 
 
-def check_within(name: str, value: float, least: float, most: float) -> None:
+def check_within(name: str, value: float, minimum: float, maximum: float) -> None:
     """Refuse a number that is not between two others, them included."""
-    check(math.isfinite(value) and least <= value <= most, f"{name} = {value}: expected {least:.9g} to {most:.9g}")
+    check_setting(
+        math.isfinite(value) and minimum <= value <= maximum, f"{name} = {value}: expected {minimum:.9g} to {maximum:.9g}"
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from weckd_edge.config.abstain import AbstainConfig
 from weckd_edge.config.audit import AuditConfig
-from weckd_edge.config.base import check, map_paths
+from weckd_edge.config.base import check_setting, map_paths
 from weckd_edge.config.bench import BenchConfig
 from weckd_edge.config.data import DataConfig
 from weckd_edge.config.distill import DistillConfig
@@ -23,7 +23,7 @@ from weckd_edge.config.select import SelectConfig
 from weckd_edge.config.selftest import SelftestConfig
 from weckd_edge.config.train import TrainConfig
 from weckd_edge.config.verify import VerifyConfig
-from weckd_edge.core.bounds import MOST_SEED
+from weckd_edge.core.bounds import MAX_SEED
 from weckd_edge.core.serialization import from_data
 from weckd_edge.core.toml_file import read_toml
 
@@ -33,7 +33,7 @@ class BuildConfig:
     """A whole build. Each attribute is a table of the TOML file; ``link`` is a list of tables.
 
     Attributes:
-        seed: Seed of splits, weights, batches and synthetic images; 0 to ``MOST_SEED``.
+        seed: Seed of splits, weights, batches and synthetic images; 0 to ``MAX_SEED``.
         link: The chain, largest link first; empty where a model is imported.
         data: Splits and labelled subsets.
         input: The camera frame.
@@ -73,16 +73,16 @@ class BuildConfig:
     model_card: ModelCardConfig = ModelCardConfig()
 
     def __post_init__(self) -> None:
-        check(len(self.link) != 1, f"a chain needs at least two links, got {len(self.link)}")
-        check(0 <= self.seed <= MOST_SEED, f"seed = {self.seed}: expected 0 to {MOST_SEED}")
+        check_setting(len(self.link) != 1, f"a chain needs at least two links, got {len(self.link)}")
+        check_setting(0 <= self.seed <= MAX_SEED, f"seed = {self.seed}: expected 0 to {MAX_SEED}")
         number = int(self.select.link[1:]) if self.select.link[:1] == "M" else 1
-        check(
+        check_setting(
             not self.link or 1 <= number <= len(self.link),
             f"select.link = '{self.select.link}': the chain has the links M1 to M{len(self.link)}",
             code="E_CONFIG_CHOICE",
         )
         total = self.data.labelled_fraction * len(self.link)
-        check(
+        check_setting(
             total <= 1 + 1e-9,
             f"labelled_fraction = {self.data.labelled_fraction} for each of {len(self.link)} links asks for {total:.0%} of "
             f"the training images; labelled subsets are disjoint, so at most {1 / max(1, len(self.link)):.3f} each",
@@ -97,7 +97,7 @@ def load_config(path: Path) -> BuildConfig:
         ConfigError: The file is missing, is not TOML, or holds an unknown, wrong or contradictory setting.
     """
     config = from_data(BuildConfig, read_toml(path), where=path.name)
-    check(bool(config.link), f"{path.name}: a chain needs at least two links, got 0")
+    check_setting(bool(config.link), f"{path.name}: a chain needs at least two links, got 0")
     return map_paths(config, lambda relative: str((path.parent / relative).resolve()))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.config.base import check, path_field
+from weckd_edge.config.base import check_setting, path_field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,19 +41,21 @@ class DataConfig:
     split_column: str | None = None
 
     def __post_init__(self) -> None:
-        check(
+        check_setting(
             0 < self.labelled_fraction <= 1,
             f"labelled_fraction = {self.labelled_fraction}: expected a part of the training images, over 0 and at most 1",
         )
         for name in ("test_fraction", "val_fraction"):
             value = getattr(self, name)
-            check(0 < value < 0.5, f"{name} = {value}: expected over 0 and under 0.5")
+            check_setting(0 < value < 0.5, f"{name} = {value}: expected over 0 and under 0.5")
         distance = self.near_duplicate_distance
-        check(distance is None or 0 <= distance <= 16, f"near_duplicate_distance = {distance}: expected 0 to 16")
+        check_setting(distance is None or 0 <= distance <= 16, f"near_duplicate_distance = {distance}: expected 0 to 16")
         named = [name for name in self._columns() if name is not None]
-        check(all(name.strip() for name in named), "expected the name of a column, got an empty text", code="E_CONFIG_VALUE")
+        check_setting(
+            all(name.strip() for name in named), "expected the name of a column, got an empty text", code="E_CONFIG_VALUE"
+        )
         twice = [name for name in named if sum(name.strip().lower() == other.strip().lower() for other in named) > 1]
-        check(
+        check_setting(
             not twice,
             f"the column '{''.join(twice[:1])}' is named for two things; a column says one",
             code="E_CONFIG_CONFLICT",

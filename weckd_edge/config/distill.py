@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from weckd_edge.config.base import check, check_within
+from weckd_edge.config.base import check_setting, check_within
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,28 +47,28 @@ class DistillConfig:
     baseline: bool = True
 
     def __post_init__(self) -> None:
-        check(
+        check_setting(
             self.distill_weight is None or 0 <= self.distill_weight <= 1,
             f"distill_weight = {self.distill_weight}: expected 0 to 1",
         )
-        check(
+        check_setting(
             0 < self.temperature_end <= self.temperature_start,
             f"temperature_end = {self.temperature_end}, temperature_start = {self.temperature_start}: "
             "annealing expects 0 < end <= start",
         )
-        for name, most in (("mixup", 1.0), ("teacher_dropout", 0.9), ("label_only_fraction", 0.5)):
+        for name, maximum in (("mixup", 1.0), ("teacher_dropout", 0.9), ("label_only_fraction", 0.5)):
             value = getattr(self, name)
-            check(0 <= value <= most, f"{name} = {value}: expected 0 to {most:g}")
+            check_setting(0 <= value <= maximum, f"{name} = {value}: expected 0 to {maximum:g}")
         last = self.last_link_step_fraction
-        check(
+        check_setting(
             last is None or 0 < last < 1,
             f"last_link_step_fraction = {last}: expected a part of the steps, over 0 and under 1",
         )
-        check(
+        check_setting(
             0 < self.unlabelled_per_labelled <= 16,
             f"unlabelled_per_labelled = {self.unlabelled_per_labelled}: expected over 0, at most 16",
         )
-        check(1 <= self.view_reuse <= 16, f"view_reuse = {self.view_reuse}: expected 1 to 16")
+        check_setting(1 <= self.view_reuse <= 16, f"view_reuse = {self.view_reuse}: expected 1 to 16")
         check_within("temperature_start", self.temperature_start, 0, 1000)
         check_within("attention", self.attention, 0, 1_000_000)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check_setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +40,7 @@ class GateConfig:
     def __post_init__(self) -> None:
         for name in ("max_latency_p90_ms", "max_memory_mib", "max_size_mib", "max_energy_mj"):
             value = getattr(self, name)
-            check(value is None or 0 < value < math.inf, f"{name} = {value}: expected over 0")
+            check_setting(value is None or 0 < value < math.inf, f"{name} = {value}: expected over 0")
         for name in ("min_accuracy", "max_accuracy_drop", "min_per_class_recall", "min_slice_accuracy", "min_slice_recall"):
             value = getattr(self, name)
-            check(value is None or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1 (0.9 for 90 %)")
+            check_setting(value is None or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1 (0.9 for 90 %)")

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from weckd_edge.config.base import check, path_field
+from weckd_edge.config.base import check_setting, path_field
 
-Bar = float | Literal["auto", "off"]
+QualityLimit = float | Literal["auto", "off"]
 """A limit on image quality: a number, found from the training frames (``auto``), or none (``off``)."""
 
 
@@ -31,26 +31,28 @@ class GuardConfig:
 
     enabled: bool = True
     false_reject_rate: float = 0.01
-    min_sharpness: Bar = "auto"
-    min_contrast: Bar = "auto"
-    max_dark_fraction: Bar = "auto"
-    max_bright_fraction: Bar = "auto"
+    min_sharpness: QualityLimit = "auto"
+    min_contrast: QualityLimit = "auto"
+    max_dark_fraction: QualityLimit = "auto"
+    max_bright_fraction: QualityLimit = "auto"
     non_gradeable_labels: tuple[str, ...] = ()
     ood_dirs: tuple[str, ...] = path_field(default=())
 
     def __post_init__(self) -> None:
-        check(
+        check_setting(
             0 <= self.false_reject_rate <= 0.5,
             f"false_reject_rate = {self.false_reject_rate}: expected 0 to 0.5 (0.01 for one frame in a hundred)",
         )
         for name in ("min_sharpness", "min_contrast"):
             value = getattr(self, name)
-            check(isinstance(value, str) or 0 <= value < math.inf, f"{name} = {value}: expected 0 or more, 'auto' or 'off'")
+            check_setting(
+                isinstance(value, str) or 0 <= value < math.inf, f"{name} = {value}: expected 0 or more, 'auto' or 'off'"
+            )
         for name in ("max_dark_fraction", "max_bright_fraction"):
             value = getattr(self, name)
-            check(isinstance(value, str) or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1, 'auto' or 'off'")
-        check(all(self.ood_dirs), "ood_dirs: expected folders, found an empty text", code="E_CONFIG_VALUE")
-        check(
+            check_setting(isinstance(value, str) or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1, 'auto' or 'off'")
+        check_setting(all(self.ood_dirs), "ood_dirs: expected folders, found an empty text", code="E_CONFIG_VALUE")
+        check_setting(
             len(set(self.non_gradeable_labels)) == len(self.non_gradeable_labels),
             "non_gradeable_labels: a label stands there twice",
             code="E_CONFIG_CONFLICT",

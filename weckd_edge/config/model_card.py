@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check_setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +43,7 @@ class ModelCardConfig:
         for item in fields(self):
             value = getattr(self, item.name)
             texts = value if isinstance(value, tuple) else () if value is None else (value,)
-            check(
+            check_setting(
                 all(text.strip() for text in texts),
                 f"{item.name} is empty; write a text, or remove it",
                 code="E_CONFIG_VALUE",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from weckd_edge.config.base import check, check_within
+from weckd_edge.config.base import check_setting, check_within
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,4 +42,4 @@ class QuantizeConfig:
         check_within("max_float_layers", self.max_float_layers, 0, 10_000)
         for name in ("max_accuracy_drop", "min_relative_accuracy", "max_recall_drop"):
             value = getattr(self, name)
-            check(0 <= value <= 1, f"{name} = {value}: expected 0 to 1")
+            check_setting(0 <= value <= 1, f"{name} = {value}: expected 0 to 1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from weckd_edge.config.base import check, check_within
+from weckd_edge.config.base import check_setting, check_within
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +29,6 @@ class QuantizeAwareConfig:
 
     def __post_init__(self) -> None:
         check_within("epochs", self.epochs, 1, 100_000)
-        check(0 < self.learning_rate < 1, f"learning_rate = {self.learning_rate}: expected over 0 and under 1")
+        check_setting(0 < self.learning_rate < 1, f"learning_rate = {self.learning_rate}: expected over 0 and under 1")
         for name in ("distill_weight", "augment"):
-            check(0 <= getattr(self, name) <= 1, f"{name} = {getattr(self, name)}: expected 0 to 1")
+            check_setting(0 <= getattr(self, name) <= 1, f"{name} = {getattr(self, name)}: expected 0 to 1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check_setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,7 +22,7 @@ class BandConfig:
 
     def __post_init__(self) -> None:
         rising = all(low < high for low, high in itertools.pairwise(self.edges))
-        check(bool(self.edges) and rising, f"edges = {list(self.edges)}: expected at least one number, rising")
+        check_setting(bool(self.edges) and rising, f"edges = {list(self.edges)}: expected at least one number, rising")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +38,7 @@ class PrevalenceConfig:
     fraction: float
 
     def __post_init__(self) -> None:
-        check(0 < self.fraction < 1, f"fraction = {self.fraction}: expected over 0 and under 1 (0.2 for 20 %)")
+        check_setting(0 < self.fraction < 1, f"fraction = {self.fraction}: expected over 0 and under 1 (0.2 for 20 %)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,11 +60,13 @@ class ReportConfig:
     prevalence: tuple[PrevalenceConfig, ...] = ()
 
     def __post_init__(self) -> None:
-        check(0 <= self.sample_frames <= 200, f"sample_frames = {self.sample_frames}: expected 0 to 200")
+        check_setting(0 <= self.sample_frames <= 200, f"sample_frames = {self.sample_frames}: expected 0 to 200")
         for name, named in (("slices", self.slices or ()), ("bands", tuple(band.column for band in self.bands))):
-            check(len(set(named)) == len(named), f"{name} = {list(named)}: names a column twice", code="E_CONFIG_CONFLICT")
+            check_setting(
+                len(set(named)) == len(named), f"{name} = {list(named)}: names a column twice", code="E_CONFIG_CONFLICT"
+            )
         total = sum(entry.fraction for entry in self.prevalence)
-        check(
+        check_setting(
             not self.prevalence or abs(total - 1) < 1e-6,
             f"prevalence: the fractions add up to {total:g}, expected 1; name every class once",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.config.base import check, path_field
+from weckd_edge.config.base import check_setting, path_field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +23,7 @@ class SelectConfig:
 
     def __post_init__(self) -> None:
         named = self.link[:1] == "M" and self.link[1:].isdecimal() and len(self.link) <= 4
-        check(
+        check_setting(
             named or self.link in ("smallest", "last"),
             f"link = '{self.link}': expected smallest, last, or such as M2",
             code="E_CONFIG_CHOICE",

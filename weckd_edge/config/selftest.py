@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check_setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,4 +19,4 @@ class SelftestConfig:
     frames: int = 8
 
     def __post_init__(self) -> None:
-        check(1 <= self.frames <= 64, f"frames = {self.frames}: expected 1 to 64 golden frames")
+        check_setting(1 <= self.frames <= 64, f"frames = {self.frames}: expected 1 to 64 golden frames")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from weckd_edge.config.base import check, check_within
-from weckd_edge.core.bounds import MOST_THREADS
+from weckd_edge.config.base import check_setting, check_within
+from weckd_edge.core.bounds import MAX_THREADS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,8 +54,8 @@ class TrainConfig:
         check_within("accumulate", self.accumulate, 1, 65_536)
         check_within("batch", self.batch, 4, 65_536)
         check_within("weight_decay", self.weight_decay, 0, 1)
-        check_within("threads", self.threads, 0, MOST_THREADS)
-        check(0 < self.learning_rate < 1, f"learning_rate = {self.learning_rate}: expected over 0 and under 1")
+        check_within("threads", self.threads, 0, MAX_THREADS)
+        check_setting(0 < self.learning_rate < 1, f"learning_rate = {self.learning_rate}: expected over 0 and under 1")
         for name in ("augment", "balance"):
-            check(0 <= getattr(self, name) <= 1, f"{name} = {getattr(self, name)}: expected 0 to 1")
-        check(0 <= self.ema <= 0.5, f"ema = {self.ema}: expected 0 to 0.5 of the training")
+            check_setting(0 <= getattr(self, name) <= 1, f"{name} = {getattr(self, name)}: expected 0 to 1")
+        check_setting(0 <= self.ema <= 0.5, f"ema = {self.ema}: expected 0 to 0.5 of the training")

@@ -68,16 +68,16 @@ class MissingDependency(WeckdError):  # noqa: N818 - it names what is missing, a
     """An optional library is absent, or present and broken."""
 
 
-def first_line(said: BaseException | str, *, skip: tuple[str, ...] = ()) -> str:
+def first_line(text: BaseException | str, *, skip: tuple[str, ...] = ()) -> str:
     """Return the first line that says something, at most 200 characters of it, to be quoted in a message of our own.
 
     Args:
-        said: An error of a library, or its text. An error without a text gives the name of its type.
+        text: An error of a library, or its text. An error without a text gives the name of its type.
         skip: Lines that begin so are passed over while there are others.
     """
-    lines = [line.strip() for line in str(said).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(text).splitlines() if line.strip()]
     useful = [line for line in lines if not line.startswith(skip)] if skip else lines
-    unsaid = "" if isinstance(said, str) else type(said).__name__
+    unsaid = "" if isinstance(text, str) else type(text).__name__
     return (useful or lines or [unsaid])[0][:200]
 
 

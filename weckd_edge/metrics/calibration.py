@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import CalibrationFigures, Estimate, ReliabilityBin
+from weckd_edge.artifacts import CalibrationMetrics, Estimate, ReliabilityBin
 from weckd_edge.core.optional_imports import require
 
 Floats = NDArray[np.float64]
 
 BINS = 15
 RESAMPLES = 1000
-LEAST_GROUPS = 10
+MIN_GROUPS = 10
 """With fewer independent groups no temperature is sought."""
 
 FEW_GROUPS = 50
@@ -54,7 +54,7 @@ class Temperature:
     note: str
 
 
-def scale(probabilities: NDArray[Any], temperature: float) -> Floats:
+def apply_temperature(probabilities: NDArray[Any], temperature: float) -> Floats:
     """Return softmax(logits / temperature) of probabilities ``[N, classes]`` = softmax(logits); rows sum to 1."""
     logits = np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST)) / temperature
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -79,7 +79,7 @@ def fit_temperature(probabilities: NDArray[Any], labels: NDArray[Any], groups: S
     """Find the temperature under which the labels are likeliest, pulled towards 1 where there are few groups.
 
     Args:
-        probabilities: ``[N, classes]``, answered by what ships, on images that it was not trained on.
+        probabilities: ``[N, classes]``, answered by what is deployed, on images that it was not trained on.
         labels: True label indices ``[N]``.
         groups: The group of each image; images of a group are alike and count as one together.
 
@@ -87,13 +87,13 @@ def fit_temperature(probabilities: NDArray[Any], labels: NDArray[Any], groups: S
         MissingDependency: scipy is not installed.
     """
     count = len(set(groups))
-    if count < LEAST_GROUPS:
+    if count < MIN_GROUPS:
         before = float(nll(probabilities, labels).mean()) if len(labels) else 0.0
-        note = f"left at 1: {count} independent groups of validation images, a temperature needs at least {LEAST_GROUPS}"
+        note = f"left at 1: {count} independent groups of validation images, a temperature needs at least {MIN_GROUPS}"
         return Temperature(value=1.0, unshrunk=1.0, nll_before=before, nll_after=before, note=note)
 
     def mean_nll(log_temperature: float) -> float:
-        return float(nll(scale(probabilities, math.exp(log_temperature)), labels).mean())
+        return float(nll(apply_temperature(probabilities, math.exp(log_temperature)), labels).mean())
 
     best = _minimum(mean_nll)
     pulled = _minimum(lambda log: count * mean_nll(log) + log * log / (2 * PRIOR_SD**2))
@@ -118,9 +118,9 @@ def _minimum(cost: Callable[[float], float]) -> float:
     return float(optimize.minimize_scalar(cost, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
 
 
-def calibration_figures(
+def calibration_metrics(
     probabilities: NDArray[Any], labels: NDArray[Any], groups: Sequence[str], *, seed: int = 0
-) -> CalibrationFigures:
+) -> CalibrationMetrics:
     """Return calibration errors and scores with percentile intervals of a bootstrap over groups.
 
     A calibration error can only grow by resampling, so its interval leans upward; it always holds the value itself.
@@ -153,7 +153,7 @@ def calibration_figures(
 
     images = sums(np.ones(len(labels)), width_bin).sum(axis=1)
     gap = np.abs(sums(confidence - right, width_bin)).sum(axis=1) / images
-    return CalibrationFigures(
+    return CalibrationMetrics(
         ece=_estimate(gap),
         rms_debiased=_estimate(_rms_debiased(sums, confidence, right, content_bin)),
         brier=_estimate(mean(brier(probabilities, labels))),

@@ -67,11 +67,11 @@ def find_threshold(
     total = len(set(groups)) if all_groups is None else all_groups
     _, member, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     single = bool((sizes == 1).all())
-    least = _least(level, risk)
-    starts = [least]
-    if total >= TWO_STARTS * least:
+    minimum = _min_groups(level, risk)
+    starts = [minimum]
+    if total >= TWO_STARTS * minimum:
         level /= 2
-        starts = [_least(level, risk), total // 2]
+        starts = [_min_groups(level, risk), total // 2]
     paths = [_descend(confidence, wrong, member, single, risk, level, start) for start in starts]
     held = [path[0] for path in paths if path[0] is not None]
     failed = [path[1] for path in paths if path[1] is not None]
@@ -85,11 +85,11 @@ def find_threshold(
         decided_groups=nearest.groups if nearest is not None else 0,
         val_group_error=nearest.risk if nearest is not None else 0.0,
         p_value=nearest.p_value if nearest is not None else 1.0,
-        more_groups=_more_groups(nearest, total, least, single, risk, level) if lowest is None else None,
+        more_groups=_more_groups(nearest, total, minimum, single, risk, level) if lowest is None else None,
     )
 
 
-def _least(level: float, risk: float) -> int:
+def _min_groups(level: float, risk: float) -> int:
     """Return how many groups it takes to prove the risk where not one is wrong."""
     return math.ceil(math.log(level) / math.log(1 - risk) - 1e-9)
 
@@ -113,10 +113,10 @@ def _descend(
     return found, None
 
 
-def _more_groups(nearest: _Tested | None, total: int, least: int, single: bool, risk: float, level: float) -> int | None:
+def _more_groups(nearest: _Tested | None, total: int, minimum: int, single: bool, risk: float, level: float) -> int | None:
     """Return how many more groups it would take to prove the risk where the threshold came nearest; None: no number."""
     if nearest is None:
-        return max(1, least - total)
+        return max(1, minimum - total)
     if nearest.risk >= risk:
         return None
     times = 1.0
@@ -130,17 +130,17 @@ def _more_groups(nearest: _Tested | None, total: int, least: int, single: bool, 
     return math.ceil(total * (times - 1))
 
 
-def group_losses(answered: Bools, wrong: Bools, member: NDArray[np.int64], groups: int) -> Floats:
+def group_losses(decided: Bools, wrong: Bools, member: NDArray[np.int64], groups: int) -> Floats:
     """Return the part of wrong images among the answered ones of each group that has any.
 
     Args:
-        answered: Of each image ``[N]``.
+        decided: Of each image ``[N]``.
         wrong: Of each image ``[N]``.
         member: The group of each image, whole numbers under ``groups``.
         groups: How many there are.
     """
-    count = np.bincount(member[answered], minlength=groups)
-    errors = np.bincount(member[answered & wrong], minlength=groups)
+    count = np.bincount(member[decided], minlength=groups)
+    errors = np.bincount(member[decided & wrong], minlength=groups)
     losses: Floats = errors[count > 0] / count[count > 0]
     return losses
 

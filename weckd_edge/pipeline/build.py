@@ -26,7 +26,7 @@ from weckd_edge.devices.latency_model.measurements import read_measurements
 from weckd_edge.devices.profiles.profile import DeviceProfile, load_profile
 from weckd_edge.pipeline.context import BuildContext, start
 from weckd_edge.pipeline.networks import CalibrationSet, TrainedChain
-from weckd_edge.pipeline.output_paths import Source, bundle_name, check_place, normal_path
+from weckd_edge.pipeline.output_paths import ReadPath, bundle_name, check_place, normal_path
 from weckd_edge.pipeline.request import BuildRequest
 from weckd_edge.pipeline.steps.abstain import abstain
 from weckd_edge.pipeline.steps.audit_data import audit_data
@@ -123,7 +123,7 @@ def compile_chain(
             ctx, layout, student.exported.artifact, student.selection, abstention, synthetic=index.synthetic
         ),
         dataset=index,
-        chain=chain.record(shipped=student.name),
+        chain=chain.record(deployed=student.name),
         verification=verification.artifact,
         measurement=measurement,
         link_measurements=choice.others,
@@ -195,14 +195,14 @@ def workspace_of(out: Path) -> Path:
     return out.with_name(out.name + ".work")
 
 
-def sources_of(request: BuildRequest) -> tuple[Source, ...]:
+def sources_of(request: BuildRequest) -> tuple[ReadPath, ...]:
     """Return everything a build reads, by the words for it."""
-    named = tuple(Source(name, Path(path)) for name, path in paths_of(request.config))
-    key = () if request.key is None else (Source("the key", request.key),)
-    return (Source("the data set", request.data), *named, *key)
+    named = tuple(ReadPath(name, Path(path)) for name, path in paths_of(request.config))
+    key = () if request.key is None else (ReadPath("the key", request.key),)
+    return (ReadPath("the data set", request.data), *named, *key)
 
 
-def check_output(out: Path, sources: Sequence[Source] = ()) -> None:
+def check_output(out: Path, sources: Sequence[ReadPath] = ()) -> None:
     """Refuse an output folder that holds something other than an earlier bundle, that is read, or that no bundle can have.
 
     Args:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import ChainRecord, DatasetIndex, ExportedModel, InputSpec, Link, Recalibration, Selection
+from weckd_edge.artifacts import ChainRecord, DatasetIndex, ExportedModel, InputSpec, Link, PrecisionSelection, Recalibration
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.stored_predictions import Probabilities
@@ -73,13 +73,13 @@ class TrainedChain:
     import_notes: tuple[str, ...] = ()
     import_warnings: tuple[str, ...] = ()
 
-    def record(self, shipped: str) -> ChainRecord:
-        """Return the chain as evidence; ``shipped`` names the link that ships."""
+    def record(self, deployed: str) -> ChainRecord:
+        """Return the chain as evidence; ``deployed`` names the link that is deployed."""
         return ChainRecord(
             links=tuple(network.link.artifact for network in self.networks),
             baseline=self.baseline,
             labels_used=self.labels_used,
-            deployed=shipped,
+            deployed=deployed,
             import_notes=self.import_notes,
             import_warnings=self.import_warnings,
         )
@@ -108,7 +108,7 @@ class Student:
 
     network: TrainedNetwork
     exported: Stage[ExportedModel]
-    selection: Selection
+    selection: PrecisionSelection
     folder: Path
     recalibration: Recalibration | None = None
     uncalibrated: Candidate | None = None
@@ -125,7 +125,7 @@ class Student:
 
     @property
     def onnx(self) -> Path:
-        """The graph that ships."""
+        """The graph that is deployed."""
         return self.folder / self.selection.onnx.path
 
     @property
@@ -141,7 +141,7 @@ class Student:
 
     @property
     def as_written(self) -> Candidate:
-        """The graph that ships, answered exactly as it is written."""
+        """The graph that is deployed, answered exactly as it is written."""
         from weckd_edge.compile.verify.implementations import Candidate
 
         chosen = self.selection
@@ -152,7 +152,7 @@ class Student:
 
     @property
     def shipped(self) -> Candidate:
-        """What ships; the graph as it is written, where the device builds its own."""
+        """What is deployed; the graph as it is written, where the device builds its own."""
         from weckd_edge.compile.verify.implementations import Candidate
 
         built = self.selection.built

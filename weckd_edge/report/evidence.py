@@ -12,15 +12,15 @@ from weckd_edge.artifacts import (
     Abstention,
     BuildRecord,
     ChainRecord,
+    DataAudit,
     DatasetIndex,
     Environment,
     Link,
+    LinkSelection,
     Manifest,
     Measurement,
-    Performance,
-    Probes,
-    Selection,
-    Shipping,
+    MetricsRecord,
+    PrecisionSelection,
     Verification,
 )
 from weckd_edge.core.errors import BundleError
@@ -34,9 +34,9 @@ VERIFICATION_FILE = "verification.json"
 MEASUREMENTS_FILE = "measurements.jsonl"
 BUILD_FILE = "build.json"
 SELECTION_FILE = "precision_selection.json"
-SHIPPING_FILE = "link_selection.json"
-PROBES_FILE = "audit.json"
-PERFORMANCE_FILE = "metrics.json"
+LINK_SELECTION_FILE = "link_selection.json"
+AUDIT_FILE = "audit.json"
+METRICS_FILE = "metrics.json"
 ABSTENTION_FILE = "abstention.json"
 ENVIRONMENT_FILE = "environment.json"
 REPORT_FILE = "report.html"
@@ -55,7 +55,7 @@ class BundleContents:
         dataset: Which images there were and how each was used.
         chain: The links and the baseline.
         verification: What the compiled artefact answers.
-        measurement: The bench of what ships; None where it was not measured.
+        measurement: The bench of what is deployed; None where it was not measured.
         link_measurements: Benches of links that do not ship, each of which names its link.
         build: How the bundle was built.
         selection: Which precisions were tried and why this one ships.
@@ -74,18 +74,18 @@ class BundleContents:
     verification: Verification
     measurement: Measurement | None
     build: BuildRecord
-    selection: Selection
-    link_selection: Shipping
+    selection: PrecisionSelection
+    link_selection: LinkSelection
     link_measurements: tuple[Measurement, ...] = ()
-    audit: Probes | None = None
-    metrics: Performance | None = None
+    audit: DataAudit | None = None
+    metrics: MetricsRecord | None = None
     abstention: Abstention | None = None
     environment: Environment | None = None
     files: Mapping[str, Path | bytes] = field(default_factory=dict)
 
     @property
     def deployed(self) -> Link:
-        """The link that ships."""
+        """The link that is deployed."""
         by_name = {link.name: link for link in self.chain.links}
         return by_name.get(self.chain.deployed or "", self.chain.links[-1])
 
@@ -106,11 +106,11 @@ def write_evidence(folder: Path, contents: BundleContents) -> None:
     write_atomic(below / MEASUREMENTS_FILE, "".join(measurement_lines(benches)))
     write_atomic(below / BUILD_FILE, to_json(contents.build))
     write_atomic(below / SELECTION_FILE, to_json(contents.selection))
-    write_atomic(below / SHIPPING_FILE, to_json(contents.link_selection))
+    write_atomic(below / LINK_SELECTION_FILE, to_json(contents.link_selection))
     if contents.audit is not None:
-        write_atomic(below / PROBES_FILE, to_json(contents.audit))
+        write_atomic(below / AUDIT_FILE, to_json(contents.audit))
     if contents.metrics is not None:
-        write_atomic(below / PERFORMANCE_FILE, to_json(contents.metrics))
+        write_atomic(below / METRICS_FILE, to_json(contents.metrics))
     if contents.abstention is not None:
         write_atomic(below / ABSTENTION_FILE, to_json(contents.abstention))
     if contents.environment is not None:
@@ -155,10 +155,10 @@ def read_contents(source: Path | Read, manifest: Manifest) -> BundleContents:
         measurement=next((one for one in benches if (one.link, one.backend, one.precision) == what_ships), None),
         link_measurements=tuple(one for one in benches if one.link is not None),
         build=_read(read, BUILD_FILE, BuildRecord),
-        selection=_read(read, SELECTION_FILE, Selection),
-        link_selection=_read(read, SHIPPING_FILE, Shipping),
-        audit=_read_if_there(read, PROBES_FILE, Probes),
-        metrics=_read_if_there(read, PERFORMANCE_FILE, Performance),
+        selection=_read(read, SELECTION_FILE, PrecisionSelection),
+        link_selection=_read(read, LINK_SELECTION_FILE, LinkSelection),
+        audit=_read_if_there(read, AUDIT_FILE, DataAudit),
+        metrics=_read_if_there(read, METRICS_FILE, MetricsRecord),
         abstention=_read_if_there(read, ABSTENTION_FILE, Abstention),
         environment=_read_if_there(read, ENVIRONMENT_FILE, Environment),
     )
@@ -193,7 +193,7 @@ def _check(contents: BundleContents) -> None:
                 f"{VERIFICATION_FILE}: {prediction.path}: expected answers for {classes} labels", code="E_BUNDLE_EVIDENCE"
             )
     if contents.metrics is not None and len(contents.metrics.compiled.classes) != classes:
-        raise BundleError(f"{PERFORMANCE_FILE}: expected the figures of {classes} labels", code="E_BUNDLE_EVIDENCE")
+        raise BundleError(f"{METRICS_FILE}: expected the figures of {classes} labels", code="E_BUNDLE_EVIDENCE")
     for recalls in (contents.verification.recall_fp32, contents.verification.recall_compiled):
         if len(recalls) != classes:
             raise BundleError(

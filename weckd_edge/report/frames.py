@@ -1,4 +1,4 @@
-"""Pictures for the report: test frames as the device sees them, and where what ships finds its evidence in them."""
+"""Pictures for the report: test frames as the device sees them, and where what is deployed finds its evidence in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract every backend keeps: one uint8 frame in, the probabilities of one answer out."""
+"""The contract every backend keeps: one uint8 frame in, the probabilities of one prediction out."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Runner(Protocol):
     input_shape: tuple[int, ...]
 
     def run(self, frame: Frame) -> Probabilities:
-        """Answer one frame.
+        """Classify one frame.
 
         Args:
             frame: RGB, ``[1, H, W, 3]``, rows first and contiguous.

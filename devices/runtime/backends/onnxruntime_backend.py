@@ -46,10 +46,10 @@ class OnnxRuntimeRunner:
         self._outputs = [outputs[0].name]
 
     def run(self, frame: Frame) -> Probabilities:
-        """Answer one frame ``[1, H, W, 3]`` with ``[classes]``."""
+        """Classify one frame ``[1, H, W, 3]`` with ``[classes]``."""
         check_tensor(frame, self.input_shape, self.dtype)
-        answer: Probabilities = self._session.run(self._outputs, {self._input: frame})[0].reshape(-1)
-        return answer.astype(np.float32, copy=False)
+        output: Probabilities = self._session.run(self._outputs, {self._input: frame})[0].reshape(-1)
+        return output.astype(np.float32, copy=False)
 
     def close(self) -> None:
         """Free the session."""

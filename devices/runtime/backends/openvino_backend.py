@@ -79,8 +79,8 @@ class OpenVINORunner:
         check_tensor(frame, self.input_shape, self.dtype)
         self._request.set_input_tensor(self._ov.Tensor(frame, shared_memory=frame.flags.writeable))
         self._request.infer()
-        answer: Probabilities = self._request.get_output_tensor(0).data.reshape(-1).astype(np.float32, copy=True)
-        return answer
+        output: Probabilities = self._request.get_output_tensor(0).data.reshape(-1).astype(np.float32, copy=True)
+        return output
 
     def close(self) -> None:
         """Free the request and, with it, the compiled model."""
@@ -95,7 +95,7 @@ def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, refe
     """
     ov = require("openvino", "run a model on this processor")
     return OpenVINORunner(
-        ov, _read(ov, model), settings_for(threads=threads, cache_dir=cache_dir, reference=reference), str(model)
+        ov, _read_ov_model(ov, model), settings_for(threads=threads, cache_dir=cache_dir, reference=reference), str(model)
     )
 
 
@@ -111,7 +111,7 @@ def open_network(model: ModelSource, tensor_name: str, *, threads: int) -> OpenV
         ModelError: The graph has no such tensor.
     """
     ov = require("openvino", "run a model on this processor")
-    whole = _read(ov, model)
+    whole = _read_ov_model(ov, model)
     outputs = {name: output for op in whole.get_ops() for output in op.outputs() for name in output.get_names()}
     if tensor_name not in outputs:
         raise ModelError(
@@ -125,17 +125,17 @@ def open_network(model: ModelSource, tensor_name: str, *, threads: int) -> OpenV
     return OpenVINORunner(ov, part, settings_for(threads=threads), str(model))
 
 
-def _read(ov: Any, model: ModelSource) -> Any:
+def _read_ov_model(ov: Any, model: ModelSource) -> Any:
     require_model(model, _SUFFIXES, NAME)
     try:
-        return read_model(ov, model)
+        return read_ov_model(ov, model)
     except RuntimeError as err:
         raise ModelError(
             f"{model}: OpenVINO cannot read it ({first_line(err, skip=_WHERE_IT_WAS)})", code="E_MODEL_BACKEND_LOAD"
         ) from err
 
 
-def read_model(ov: Any, model: ModelSource) -> Any:
+def read_ov_model(ov: Any, model: ModelSource) -> Any:
     """Return an IR or ONNX graph as an ``openvino.Model`` that answers as it is written; see ``openvino_pairs``.
 
     Raises:

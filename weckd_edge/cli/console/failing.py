@@ -6,7 +6,7 @@ import traceback
 from typing import NamedTuple
 
 from weckd_edge.core.errors import first_line
-from weckd_edge.core.files import explain_os_error
+from weckd_edge.core.files import describe_os_error
 
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory", "bad_alloc")
 """What torch and C++ libraries say in errors of other kinds where memory has run out."""
@@ -22,7 +22,7 @@ class Failure(NamedTuple):
 def explain(err: BaseException) -> Failure | None:
     """Return what is said of an error that a user can act on; None where the error is a defect of this software."""
     if isinstance(err, OSError):
-        return Failure("E_SYSTEM_FILE", explain_os_error(err))
+        return Failure("E_SYSTEM_FILE", describe_os_error(err))
     if isinstance(err, RecursionError):
         return Failure(
             "E_SYSTEM_NESTING",

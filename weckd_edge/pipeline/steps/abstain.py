@@ -16,10 +16,10 @@ from weckd_edge.artifacts import (
     Abstention,
     CoveragePoint,
     DatasetIndex,
-    FarKind,
     FrameSpec,
     Gate,
     GuardRecord,
+    OodSet,
     OperatingPoint,
     Prediction,
     ThresholdRecord,
@@ -31,11 +31,11 @@ from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.runtime.backends.table import open_runner
-from weckd_edge.devices.runtime.input_guard import OpenGuard, Sight
+from weckd_edge.devices.runtime.input_guard import GuardDecision, OpenGuard
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.metrics.selective import aurc, auroc, find_threshold, group_losses, risk_coverage
 from weckd_edge.pipeline.steps.predict import HeldOutFrames, predict_validation
-from weckd_edge.train.input_guard.ood_frames import every_nth, far_frames
+from weckd_edge.train.input_guard.ood_frames import every_nth, ood_frames
 
 if TYPE_CHECKING:
     from weckd_edge.pipeline.context import BuildContext
@@ -56,10 +56,10 @@ def abstain(
     index: DatasetIndex,
 ) -> Abstention:
     """Return the threshold that was found, and what is not answered."""
-    shipped = student.shipped
+    deployed = student.shipped
 
     def judge(_: Path) -> Abstention:
-        with closing(open_runner(shipped.backend, shipped.model, reference=shipped.reference)) as runner:
+        with closing(open_runner(deployed.backend, deployed.model, reference=deployed.reference)) as runner:
             inputs = AbstentionInputs(
                 frames=frames,
                 labels=index.labels,
@@ -70,9 +70,9 @@ def abstain(
                 if ctx.config.abstain.max_group_error is None
                 else predict_validation(ctx, student, frames.val),
                 predictions=verification.artifact.predictions,
-                answer=runner.run,
+                predict=runner.run,
             )
-            return judge_abstention(inputs, guard.artifact, ctx.progress)
+            return evaluate_abstention(inputs, guard.artifact, ctx.progress)
 
     return ctx.step(
         "abstention",
@@ -121,9 +121,9 @@ class AbstentionInputs:
         synthetic: Whether the data set was drawn.
         spec: Of the frames.
         config: The build's.
-        validation: What ships predicts of the validation images, ``[N, classes]``; None where no threshold is sought.
+        validation: What is deployed predicts of the validation images, ``[N, classes]``; None where no threshold is sought.
         predictions: Of the test images, as shipped.
-        answer: What ships: one frame ``[1, H, W, 3]`` to probabilities.
+        predict: What is deployed: one frame ``[1, H, W, 3]`` to probabilities.
     """
 
     frames: HeldOutFrames
@@ -133,7 +133,7 @@ class AbstentionInputs:
     config: BuildConfig
     validation: NDArray[Any] | None
     predictions: tuple[Prediction, ...]
-    answer: Answer
+    predict: Answer
 
 
 def operating_point(config: BuildConfig) -> OperatingPoint:
@@ -143,7 +143,7 @@ def operating_point(config: BuildConfig) -> OperatingPoint:
     )
 
 
-def judge_abstention(inputs: AbstentionInputs, record: GuardRecord, progress: Progress) -> Abstention:
+def evaluate_abstention(inputs: AbstentionInputs, record: GuardRecord, progress: Progress) -> Abstention:
     """Seek the threshold on validation images, and say on test images and on frames of other kinds what all gates do."""
     guard = OpenGuard(record.guard, inputs.spec) if record.guard is not None else None
     labels, point = inputs.labels, operating_point(inputs.config)
@@ -152,19 +152,19 @@ def judge_abstention(inputs: AbstentionInputs, record: GuardRecord, progress: Pr
         if threshold is not None:
             point = replace(point, confidence_threshold=threshold.confidence_threshold or 0.0)
         task.advance()
-        sights = [guard.judge(frame) if guard is not None else None for frame in inputs.frames.test]
+        decisions = [guard.check(frame) if guard is not None else None for frame in inputs.frames.test]
         task.advance()
         probabilities = np.array([p.compiled for p in inputs.predictions], np.float64)
         groups = [p.group for p in inputs.predictions]
         confidence, likeliest = probabilities.max(axis=1), probabilities.argmax(axis=1)
         wrong = likeliest != np.array([p.label for p in inputs.predictions])
-        passed = np.array([sight is None or sight.code is None for sight in sights])
+        passed = np.array([decision is None or decision.code is None for decision in decisions])
         answered = passed & (confidence >= point.confidence_threshold)
         answered &= np.array([labels[k] not in point.non_gradeable_labels for k in likeliest])
-        kept = [group for group, is_answered in zip(groups, answered, strict=True) if is_answered]
+        kept = [group for group, is_decided in zip(groups, answered, strict=True) if is_decided]
         _, member = np.unique(np.asarray(groups), return_inverse=True)
         losses = group_losses(answered, wrong, member, int(member.max()) + 1)
-        seen = [sight for sight in sights if sight is not None]
+        seen = [decision for decision in decisions if decision is not None]
         kinds = tuple(_kinds(inputs, guard, seen, confidence, progress)) if guard is not None else ()
         task.advance()
     return Abstention(
@@ -172,7 +172,7 @@ def judge_abstention(inputs: AbstentionInputs, record: GuardRecord, progress: Pr
         threshold=threshold,
         operating_point=point,
         rejected_test=rate_by_group(~passed, groups) if guard is not None else None,
-        rejected_by_reason=dict(Counter(s.code for s in sights if s is not None and s.code is not None)),
+        rejected_by_reason=dict(Counter(s.code for s in decisions if s is not None and s.code is not None)),
         coverage=rate_by_group(answered, groups),
         selective_error=rate_by_group(wrong[answered], kept) if kept else None,
         group_error=float(losses.mean()) if kept else None,
@@ -188,13 +188,13 @@ def _threshold(inputs: AbstentionInputs, guard: OpenGuard | None) -> ThresholdRe
         return None
     images = inputs.frames.val
     confidence, wrong, groups = [], [], []
-    for record, frame, answer in zip(images.records, images, inputs.validation, strict=True):
-        if guard is not None and guard.judge(frame).code is not None:
+    for record, frame, prediction in zip(images.records, images, inputs.validation, strict=True):
+        if guard is not None and guard.check(frame).code is not None:
             continue
-        best = int(answer.argmax())
+        best = int(prediction.argmax())
         if inputs.labels[best] in inputs.config.guard.non_gradeable_labels:
             continue
-        confidence.append(float(answer[best]))
+        confidence.append(float(prediction[best]))
         wrong.append(best != record.label)
         groups.append(record.group)
     total = len(set(images.groups))
@@ -208,14 +208,14 @@ def _threshold(inputs: AbstentionInputs, guard: OpenGuard | None) -> ThresholdRe
     )
 
 
-def judge_threshold(threshold: ThresholdRecord | None, config: AbstainConfig) -> tuple[Gate, ...]:
+def evaluate_threshold(threshold: ThresholdRecord | None, config: AbstainConfig) -> tuple[Gate, ...]:
     """Judge whether a threshold keeps the risk that was asked for; empty where none was."""
     if threshold is None:
         return ()
     if threshold.confidence_threshold is not None:
-        told = f"{threshold.val_group_error:.1%} of {threshold.decided_groups} answered validation groups were wrong"
+        text = f"{threshold.val_group_error:.1%} of {threshold.decided_groups} answered validation groups were wrong"
         reason = (
-            f"no decision under a probability of {threshold.confidence_threshold:g}: {told} (p = {threshold.p_value:.2g})"
+            f"no decision under a probability of {threshold.confidence_threshold:g}: {text} (p = {threshold.p_value:.2g})"
         )
         return (
             Gate(
@@ -246,16 +246,16 @@ def _curve(confidence: NDArray[np.float64], wrong: NDArray[np.bool_]) -> tuple[C
 def _kinds(
     inputs: AbstentionInputs,
     guard: OpenGuard,
-    familiar: Sequence[Sight],
+    familiar: Sequence[GuardDecision],
     confidence: NDArray[np.float64],
     progress: Progress,
-) -> Iterator[FarKind]:
-    scores = np.array([sight.ood_score for sight in familiar])
-    strains = np.array([guard.strain(sight) for sight in familiar])
+) -> Iterator[OodSet]:
+    scores = np.array([decision.ood_score for decision in familiar])
+    strains = np.array([guard.limit_ratio(decision) for decision in familiar])
     images = inputs.frames.test
     in_order = sorted(range(len(images)), key=lambda row: images.records[row].path)
     real = [frame[0] for frame in images.take(in_order[every_nth(len(images))])]
-    kinds = far_frames(
+    kinds = ood_frames(
         inputs.spec,
         real,
         seed=inputs.config.seed,
@@ -266,14 +266,14 @@ def _kinds(
     for name, frames in kinds:
         seen, doubt = [], []
         for frame in frames:
-            seen.append(guard.judge(frame))
-            doubt.append(1 - float(np.nanmax(inputs.answer(np.ascontiguousarray(frame[None])))))
+            seen.append(guard.check(frame))
+            doubt.append(1 - float(np.nanmax(inputs.predict(np.ascontiguousarray(frame[None])))))
         if seen:
-            yield FarKind(
+            yield OodSet(
                 name=name,
                 frames=len(seen),
-                score_auroc=auroc(scores, np.array([sight.ood_score for sight in seen])),
-                guard_auroc=auroc(strains, np.array([guard.strain(sight) for sight in seen])),
+                score_auroc=auroc(scores, np.array([decision.ood_score for decision in seen])),
+                guard_auroc=auroc(strains, np.array([guard.limit_ratio(decision) for decision in seen])),
                 network_auroc=auroc(1 - confidence, np.array(doubt)),
-                reject_rate=sum(sight.code is not None for sight in seen) / len(seen),
+                reject_rate=sum(decision.code is not None for decision in seen) / len(seen),
             )

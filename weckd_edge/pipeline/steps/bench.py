@@ -61,11 +61,11 @@ def _spec(ctx: BuildContext) -> BenchSpec:
 
 
 def _model(student: Student) -> BenchedModel:
-    shipped = student.shipped
+    deployed = student.shipped
     return BenchedModel(
-        backend=shipped.backend,
-        model=shipped.model,
-        precision=shipped.precision,
+        backend=deployed.backend,
+        model=deployed.model,
+        precision=deployed.precision,
         network_input_name=student.exported.artifact.network_input_name,
         onnx=student.onnx,
     )

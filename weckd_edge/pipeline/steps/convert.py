@@ -1,4 +1,4 @@
-"""What ships for the target: the model that a processor runs, or for a Jetson the recipe and what proves it."""
+"""What is deployed for the target: the model that a processor runs, or for a Jetson the recipe and what proves it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) 
             "weckd_edge.compile.backends.tensorrt_backend",
             "weckd_edge.compile.quantize.calibration_images",
         ),
-        lambda folder: tensorrt_backend.recipe(
+        lambda folder: tensorrt_backend.prepare_recipe(
             chosen.onnx,
             onnx,
             ctx.profile,
@@ -67,7 +67,10 @@ def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) 
             ctx.step(
                 "preflight-tensorrt",
                 BuiltModel,
-                key_of({**inputs, "tensorrt": tensorrt_backend.version()}, "weckd_edge.compile.backends.tensorrt_backend"),
+                key_of(
+                    {**inputs, "tensorrt": tensorrt_backend.tensorrt_version()},
+                    "weckd_edge.compile.backends.tensorrt_backend",
+                ),
                 lambda folder: tensorrt_backend.preflight(onnx, recipe.folder, ctx.progress),
             )
         )

@@ -18,15 +18,15 @@ from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.images.split_frames import SplitFrames
-from weckd_edge.devices.runtime.input_guard import LEAST_SIDE, look_at
-from weckd_edge.train.input_guard.fit import LEAST_GROUPS, Looks, fit_guard, looks_of
+from weckd_edge.devices.runtime.input_guard import MIN_SIDE, measure_frame
+from weckd_edge.train.input_guard.fit import MIN_GROUPS, FeatureSet, fit_guard, stack_features
 
 if TYPE_CHECKING:
     from weckd_edge.pipeline.context import BuildContext
 
 T = TypeVar("T")
 
-MOST_FRAMES = 4000
+MAX_FRAMES = 4000
 """Training and validation images that a guard is fitted on at most, each."""
 
 
@@ -65,7 +65,7 @@ def make_guard(
     seed: int,
     progress: Progress,
 ) -> GuardRecord:
-    """Fit the guard on the training frames, and its bar on the validation frames as well.
+    """Fit the guard on the training frames, and its limit on the validation frames as well.
 
     Args:
         records: Images of the data set, of which those for training are decoded; labels are not used.
@@ -73,7 +73,7 @@ def make_guard(
         images: The validation images.
         spec: Of the frames.
         config: What is asked.
-        seed: Of the choice among more than ``MOST_FRAMES`` images.
+        seed: Of the choice among more than ``MAX_FRAMES`` images.
         progress: Where to show it.
 
     Raises:
@@ -85,26 +85,26 @@ def make_guard(
     if not config.enabled:
         return replace(record, note="no guard was asked for")
     _, _, height, width = crop_box(spec)
-    if min(height, width) < LEAST_SIDE:
-        return replace(record, note=f"no guard: the frame is smaller than {LEAST_SIDE} pixels")
+    if min(height, width) < MIN_SIDE:
+        return replace(record, note=f"no guard: the frame is smaller than {MIN_SIDE} pixels")
     train = _some([record for record in records if record.split == "train"], seed)
     rows = _some(range(len(images)), seed)
     val = [images.records[row] for row in rows]
     with progress.task("guard", len(train) + len(val)) as task:
-        looks = [
-            _looks(train, (frame_from_file(root / record.path, spec) for record in train), spec, task.advance),
-            _looks(val, (images.frame(row) for row in rows), spec, task.advance),
+        features = [
+            _measure_frames(train, (frame_from_file(root / record.path, spec) for record in train), spec, task.advance),
+            _measure_frames(val, (images.frame(row) for row in rows), spec, task.advance),
         ]
-    found = fit_guard(looks[0], looks[1], config)
+    found = fit_guard(features[0], features[1], config)
     if found is None:
-        groups = len(set(looks[0].groups))
-        return replace(record, note=f"no guard: {groups} groups of training images, it takes at least {LEAST_GROUPS}")
+        groups = len(set(features[0].groups))
+        return replace(record, note=f"no guard: {groups} groups of training images, it takes at least {MIN_GROUPS}")
     short = f"; {found.groups} groups cannot promise the {config.false_reject_rate:.1%} that was asked"
     more = short if found.false_reject_bound > config.false_reject_rate else ""
     note = f"at most {found.false_reject_bound:.1%} of familiar frames are refused{more}"
     return GuardRecord(
         guard=found.guard,
-        frames=len(looks[0].groups),
+        frames=len(features[0].groups),
         groups=found.groups,
         false_reject_rate=config.false_reject_rate,
         false_reject_bound=found.false_reject_bound,
@@ -113,20 +113,20 @@ def make_guard(
 
 
 def _some(items: Sequence[T], seed: int) -> list[T]:
-    """Return ``MOST_FRAMES`` items at most, in their order."""
-    if len(items) <= MOST_FRAMES:
+    """Return ``MAX_FRAMES`` items at most, in their order."""
+    if len(items) <= MAX_FRAMES:
         return list(items)
-    return [items[at] for at in sorted(random.Random(seed).sample(range(len(items)), MOST_FRAMES))]
+    return [items[at] for at in sorted(random.Random(seed).sample(range(len(items)), MAX_FRAMES))]
 
 
-def _looks(
+def _measure_frames(
     records: Sequence[ImageRecord],
     frames: Iterable[NDArray[np.uint8]],
     spec: FrameSpec,
     advance: Callable[[], None],
-) -> Looks:
+) -> FeatureSet:
     found = []
     for frame in frames:
-        found.append(look_at(frame, spec))
+        found.append(measure_frame(frame, spec))
         advance()
-    return looks_of(found, [record.group for record in records])
+    return stack_features(found, [record.group for record in records])

@@ -15,9 +15,9 @@ from weckd_edge.artifacts import (
     FrameGuard,
     GoldenFrames,
     Manifest,
-    Selection,
+    PrecisionSelection,
 )
-from weckd_edge.core.fingerprint import versions
+from weckd_edge.core.fingerprint import library_versions
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import sha256_bytes
 from weckd_edge.pipeline.context import BuildContext
@@ -59,7 +59,7 @@ class Layout:
 
 
 def lay_out(
-    selected: Part[Selection],
+    selected: Part[PrecisionSelection],
     built: Sequence[Part[BuiltModel]],
     golden: Part[GoldenFrames],
     guard: FrameGuard | None,
@@ -67,7 +67,7 @@ def lay_out(
     """Give every file its place in the bundle; nothing is written yet.
 
     Args:
-        selected: The graph that ships.
+        selected: The graph that is deployed.
         built: What backends made of it; a recipe's files go where the engine will be built.
         golden: The self-test.
         guard: The frame guard; None: none ships.
@@ -110,7 +110,7 @@ def draft_manifest(
     ctx: BuildContext,
     layout: Layout,
     exported: ExportedModel,
-    selection: Selection,
+    selection: PrecisionSelection,
     abstention: Abstention | None,
     *,
     synthetic: bool,
@@ -120,7 +120,7 @@ def draft_manifest(
     Args:
         ctx: The build.
         layout: The files.
-        exported: The FP32 graph of the link that ships.
+        exported: The FP32 graph of the link that is deployed.
         selection: The precision that was chosen.
         abstention: What is not answered; None: nobody looked.
         synthetic: Whether the data set was drawn.
@@ -146,5 +146,5 @@ def draft_manifest(
         passed=False,
         synthetic=synthetic,
         files=(),
-        versions=versions(),
+        versions=library_versions(),
     )

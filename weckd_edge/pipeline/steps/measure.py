@@ -1,10 +1,10 @@
-"""Clinical figures of what ships, by class and slice."""
+"""Clinical figures of what is deployed, by class and slice."""
 
 from __future__ import annotations
 
-from weckd_edge.artifacts import DatasetIndex, Performance, Verification
+from weckd_edge.artifacts import DatasetIndex, MetricsRecord, Verification
 from weckd_edge.core.fingerprint import key_of
-from weckd_edge.metrics import measure_performance
+from weckd_edge.metrics import measure_metrics
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import Student, TrainedNetwork
 
@@ -16,14 +16,14 @@ def measure(
     verification: Verification,
     index: DatasetIndex,
     confidence_threshold: float,
-) -> Performance:
+) -> MetricsRecord:
     """Return figures and flips, from answers to test images that were recorded.
 
     Args:
         ctx: The build.
-        student: What ships.
+        student: What is deployed.
         teacher: As for ``verify``.
-        verification: The answers.
+        verification: the predictions.
         index: The data set.
         confidence_threshold: No decision under this probability.
     """
@@ -35,7 +35,7 @@ def measure(
     )
     return ctx.step(
         "metrics",
-        Performance,
+        MetricsRecord,
         key_of(
             {
                 "verification": verification,
@@ -47,7 +47,7 @@ def measure(
             },
             "weckd_edge.metrics",
         ),
-        lambda _: measure_performance(
+        lambda _: measure_metrics(
             verification, index, ctx.config.report, confidence_threshold=confidence_threshold, names=names
         ),
     ).artifact

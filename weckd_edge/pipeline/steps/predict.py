@@ -11,7 +11,7 @@ from weckd_edge.artifacts import DatasetIndex, FrameSpec, InputSpec
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.backends.table import find_backend
 from weckd_edge.devices.runtime.stored_predictions import ModelRun, Probabilities, find_predictions, predict_once
-from weckd_edge.metrics.calibration import scale
+from weckd_edge.metrics.calibration import apply_temperature
 
 if TYPE_CHECKING:
     from weckd_edge.compile.verify.implementations import Candidate
@@ -85,5 +85,5 @@ def predict_validation(ctx: BuildContext, student: Student, images: SplitFrames)
     found = predict(ctx, student.input, student.uncalibrated or student.shipped, images)
     if student.recalibration is None or student.recalibration.temperature == 1.0:
         return found
-    scaled: Probabilities = scale(found, student.recalibration.temperature).astype(np.float32)
+    scaled: Probabilities = apply_temperature(found, student.recalibration.temperature).astype(np.float32)
     return scaled

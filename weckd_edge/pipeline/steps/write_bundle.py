@@ -11,7 +11,7 @@ from weckd_edge.artifacts import BuildRecord, Prediction
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
 from weckd_edge.config import without_folders
-from weckd_edge.core.sampling import in_turn
+from weckd_edge.core.sampling import round_robin
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import atomic_folder, write_atomic
 from weckd_edge.devices.images.split_frames import SplitFrames
@@ -19,7 +19,7 @@ from weckd_edge.devices.runtime.stored_predictions import Probabilities
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.steps.sdk import write_sdk
 from weckd_edge.report import BundleContents, Picture, Sample, write_documents, write_evidence, write_report
-from weckd_edge.report.chapters.gallery import MOST_FRAMES, by_harm
+from weckd_edge.report.chapters.gallery import MAX_FRAMES, by_severity
 from weckd_edge.report.evidence import EVIDENCE_FOLDER, REPORT_FILE
 from weckd_edge.report.frames import picture_frames
 
@@ -30,7 +30,7 @@ class ReportImages:
 
     Attributes:
         test: The test images.
-        predicted: What the backends of this machine predict of them with the model that ships, ``[N, classes]`` each.
+        predicted: What the backends of this machine predict of them with the model that is deployed, ``[N, classes]`` each.
     """
 
     test: SplitFrames
@@ -91,12 +91,12 @@ def _write_report(ctx: BuildContext, contents: BundleContents, images: ReportIma
 
 def _frames(contents: BundleContents, images: ReportImages, folder: Path) -> dict[str, Picture]:
     """Return pictures of the frames whose decision changed, and of those on which implementations differ most."""
-    changed = [frame.path for frame in by_harm(contents.metrics)][:MOST_FRAMES] if contents.metrics else []
-    apart = sorted({frame.path for pair in contents.verification.parity for frame in pair.worst})
+    changed = [frame.path for frame in by_severity(contents.metrics)][:MAX_FRAMES] if contents.metrics else []
+    difference = sorted({frame.path for pair in contents.verification.parity for frame in pair.worst})
     return picture_frames(
         folder,
         contents.manifest,
-        {path: images.test.of(path) for path in {*changed, *apart}},
+        {path: images.test.of(path) for path in {*changed, *difference}},
         changed,
         {backend: images.by_path(found) for backend, found in images.predicted.items()},
     )
@@ -115,7 +115,7 @@ def _samples(contents: BundleContents, images: SplitFrames, count: int) -> Itera
         decided = prediction.compiled.index(max(prediction.compiled))
         (right if decided == prediction.label else wrong).append(prediction)
     shown = wrong[: max(count // 2, count - len(right))]
-    shown += in_turn(right)[: count - len(shown)]
+    shown += round_robin(right)[: count - len(shown)]
     manifest = contents.manifest
     for prediction in shown:
         best = max(prediction.compiled)

@@ -49,17 +49,20 @@ def kind_rows(found: Abstention) -> list[KindRow]:
     ]
 
 
-def sentences(found: Abstention) -> list[str]:
-    """Say what is refused, how sure an answer must be, and what that is worth on the test images."""
-    told = [_guard(found)]
+def abstention_sentences(found: Abstention) -> list[str]:
+    """Say what is refused, how sure a prediction must be, and what that is worth on the test images."""
+    sentences = [_guard(found)]
     if found.operating_point.non_gradeable_labels:
-        told.append(f"No answer are: {', '.join(found.operating_point.non_gradeable_labels)}.")
-    told += _threshold(found)
+        sentences.append(f"No answer are: {', '.join(found.operating_point.non_gradeable_labels)}.")
+    sentences += _threshold(found)
     answered = f"Of the test images {found.coverage.value:.1%} are answered"
     if found.selective_error is None:
-        return [*told, f"{answered}."]
+        return [*sentences, f"{answered}."]
     wrong = found.selective_error
-    return [*told, f"{answered}, {wrong.value:.1%} of those wrongly (95 % interval {wrong.low:.1%} to {wrong.high:.1%})."]
+    return [
+        *sentences,
+        f"{answered}, {wrong.value:.1%} of those wrongly (95 % interval {wrong.low:.1%} to {wrong.high:.1%}).",
+    ]
 
 
 def _guard(found: Abstention) -> str:
@@ -79,15 +82,15 @@ def _threshold(found: Abstention) -> list[str]:
     if sought is None:
         below = found.operating_point.confidence_threshold
         return [f"No decision is made under a probability of {below:g}."] if below else []
-    asked = f"at most {sought.max_group_error:.1%} of the answered groups wrong, with {sought.confidence:.0%} confidence"
+    requested = f"at most {sought.max_group_error:.1%} of the answered groups wrong, with {sought.confidence:.0%} confidence"
     if sought.confidence_threshold is not None:
         got = f"; of the test groups {found.group_error:.1%} are" if found.group_error is not None else ""
-        return [f"No decision is made under a probability of {sought.confidence_threshold:g}: {asked}{got}."]
+        return [f"No decision is made under a probability of {sought.confidence_threshold:g}: {requested}{got}."]
     more = f"it would take about {plural(sought.more_groups, 'further validation group')}" if sought.more_groups else ""
-    return [f"No threshold keeps what was asked ({asked}){'; ' + more if more else ''}."]
+    return [f"No threshold keeps what was asked ({requested}){'; ' + more if more else ''}."]
 
 
-def brief(found: Abstention) -> str:
+def brief_sentence(found: Abstention) -> str:
     """Return one line for a terminal."""
     refused = f"guard refuses {found.rejected_test.value:.1%} of the test images" if found.rejected_test else "no guard"
     wrong = f", {found.selective_error.value:.1%} of those wrongly" if found.selective_error is not None else ""

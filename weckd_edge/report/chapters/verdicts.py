@@ -12,11 +12,11 @@ from weckd_edge.artifacts import (
     Gate,
     InputSpec,
     Link,
+    LinkEvaluation,
     LinkLatency,
     Manifest,
     Prediction,
     Rate,
-    WeighedLink,
 )
 from weckd_edge.bundle.verdict import GATE_NAMES
 from weckd_edge.core.words import plural
@@ -42,7 +42,7 @@ class GateRow:
 
 
 def gate_rows(gates: Sequence[Gate]) -> list[GateRow]:
-    """Word every bar: the limit, the figure, and by how much it was cleared or missed."""
+    """Word every limit: the limit, the figure, and by how much it was cleared or missed."""
     rows = []
     for gate in gates:
         title, direction, unit = GATE_NAMES.get(gate.name, (gate.name, "bar", ""))
@@ -67,7 +67,7 @@ def gate_rows(gates: Sequence[Gate]) -> list[GateRow]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WeighedRow:
+class EvaluationRow:
     """One link of the choice in words."""
 
     name: str
@@ -80,11 +80,11 @@ class WeighedRow:
     why: str
 
 
-def weighed_row(link: WeighedLink) -> WeighedRow:
+def evaluation_row(link: LinkEvaluation) -> EvaluationRow:
     """Word what one link would be if it shipped."""
     verdicts = {gate.verdict for gate in link.gates}
     verdict = "FAIL" if "FAIL" in verdicts else "INCONCLUSIVE" if "INCONCLUSIVE" in verdicts else "PASS"
-    return WeighedRow(
+    return EvaluationRow(
         name=link.name,
         form=f"{link.method}, {link.backend}"
         if link.method.startswith(link.precision)
@@ -108,7 +108,7 @@ def latency_text(latency: LinkLatency, build_machine_p90_ns: int) -> str:
 
 
 def chain_sentence(chain: ChainRecord) -> str:
-    """Answer "did the chain help?" as far as one run can; of a network that was brought, say what was found in it."""
+    """Answer "did the chain help?" as far as one run can; of a network that was imported, say what was found in it."""
     if chain.import_notes:
         return " ".join(chain.import_notes)
     baseline, last = chain.baseline, chain.links[-1]
@@ -116,16 +116,16 @@ def chain_sentence(chain: ChainRecord) -> str:
         return "Whether the chain helped is not known: the build trained no baseline, the same network without a teacher."
     ours, alone = last.test_accuracy, baseline.test_accuracy
     gap = ours.value - alone.value
-    apart = ours.low > alone.high or alone.low > ours.high
+    difference = ours.low > alone.high or alone.low > ours.high
     if abs(gap) < 5e-4:
-        answer = "No difference was seen"
-    elif not apart:
-        answer = "Not shown" if gap > 0 else "It does not look so"
+        prediction = "No difference was seen"
+    elif not difference:
+        prediction = "Not shown" if gap > 0 else "It does not look so"
     else:
-        answer = "Yes, on this test split" if gap > 0 else "No"
-    overlap = "do not overlap" if apart else "overlap, so that this may be chance"
+        prediction = "Yes, on this test split" if gap > 0 else "No"
+    overlap = "do not overlap" if difference else "overlap, so that this may be chance"
     return (
-        f"{answer}: {last.name} with its predecessors answers {percent(ours.value)} correctly, the same network alone "
+        f"{prediction}: {last.name} with its predecessors answers {percent(ours.value)} correctly, the same network alone "
         f"{percent(alone.value)}, a difference of {points(gap)}; the two 95\u00a0% intervals {overlap}. The whole chain "
         f"used {plural(chain.labels_used, 'label')}, the network alone {plural(baseline.labels_used, 'label')} and as many "
         "gradient steps, and this is one seed; weckd-edge study compares over several."

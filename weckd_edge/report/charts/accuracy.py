@@ -12,7 +12,7 @@ from weckd_edge.report.charts import draw
 from weckd_edge.report.charts.draw import WIDTH
 from weckd_edge.report.numbers import significant
 
-NAME_ROOM = 48
+NAME_WIDTH = 48
 """Two names nearer than this are put one above and one below their intervals."""
 
 
@@ -22,9 +22,9 @@ class Point:
 
     Attributes:
         name: Its label.
-        cost: Multiply-adds, or a time in nanoseconds.
+        cost: MACs, or a time in nanoseconds.
         accuracy: With its interval.
-        kind: ``link`` is part of the chain, ``deployed`` is the one that ships, ``baseline`` stands beside it.
+        kind: ``link`` is part of the chain, ``deployed`` is the one that is deployed, ``baseline`` stands beside it.
     """
 
     name: str
@@ -65,10 +65,12 @@ def accuracy_against_cost(points: Sequence[Point], cost_name: str, unit: str, un
     path = " ".join(f"{draw.number(x(p.cost))},{draw.number(y(p.accuracy.value))}" for p in chain)
     parts.append(f'<polyline class="chain" points="{path}"/>')
     named = -math.inf
-    beside_twin = {p.cost for p in points if p.kind == "baseline"}
+    beside_baseline = {p.cost for p in points if p.kind == "baseline"}
     for point in sorted(points, key=lambda p: p.cost):
         at = x(point.cost) + (16 if point.kind == "baseline" else 0)
-        near = at - named < NAME_ROOM or point.cost in beside_twin  # a baseline stands at the right of its own link's name
+        near = (
+            at - named < NAME_WIDTH or point.cost in beside_baseline
+        )  # a baseline stands at the right of its own link's name
         parts += _marker(point, at, y, below=near and point.kind != "baseline")
         if point.kind != "baseline":
             named = at

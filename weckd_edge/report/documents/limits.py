@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from weckd_edge.bundle.verdict import GATE_NAMES
 from weckd_edge.core.words import plural
-from weckd_edge.report.chapters.metrics import worst_class, worst_slice
+from weckd_edge.report.chapters.metrics import worst_class_sentence, worst_slice
 from weckd_edge.report.chapters.verdicts import data_facts, data_warnings
 from weckd_edge.report.evidence import BundleContents
 
@@ -16,10 +16,10 @@ WIDE = 0.1
 
 def limits(contents: BundleContents) -> tuple[str, ...]:
     """Return the limits that were found, a sentence each."""
-    return (*_of_figures(contents), *_of_data(contents), *_of_checks(contents))
+    return (*_of_metrics(contents), *_of_data(contents), *_of_checks(contents))
 
 
-def _of_figures(contents: BundleContents) -> Iterator[str]:
+def _of_metrics(contents: BundleContents) -> Iterator[str]:
     rate, performance = contents.verification.accuracy_compiled, contents.metrics
     yield from contents.chain.import_warnings
     if rate.high - rate.low > WIDE:
@@ -30,7 +30,7 @@ def _of_figures(contents: BundleContents) -> Iterator[str]:
     if performance is None:
         yield "Figures by class and slice were not kept."
         return
-    for line in (worst_class(performance, contents.manifest.labels), worst_slice(performance)):
+    for line in (worst_class_sentence(performance, contents.manifest.labels), worst_slice(performance)):
         if line:
             yield line
     for note in performance.notes:

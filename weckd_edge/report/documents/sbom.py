@@ -11,7 +11,7 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from weckd_edge.artifacts import SPLITS, DatasetIndex, Distribution, Environment, Manifest, TrunkLicence
+from weckd_edge.artifacts import SPLITS, BackboneLicence, DatasetIndex, Distribution, Environment, Manifest
 from weckd_edge.config import ModelCardConfig
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import digest_of
@@ -66,7 +66,7 @@ def write_sbom(contents: BundleContents) -> str:
     )
     parts = [_dataset(contents.dataset, card)]
     if contents.environment is not None:
-        parts += [_trunk(trunk) for trunk in contents.environment.backbones]
+        parts += [_backbone(backbone) for backbone in contents.environment.backbones]
     parts += _software(manifest, contents.environment)
     document = bom.Bom(metadata=bom.BomMetaData(component=subject), components=parts)
     document.register_dependency(subject, document.components)
@@ -134,15 +134,15 @@ def _data(index: DatasetIndex, card: ModelCardConfig) -> dict[str, Any]:
     return data
 
 
-def _trunk(trunk: TrunkLicence) -> Any:
+def _backbone(backbone: BackboneLicence) -> Any:
     component = require("cyclonedx.model.component", _PURPOSE)
     return component.Component(
-        name=trunk.weights,
+        name=backbone.weights,
         type=component.ComponentType.MACHINE_LEARNING_MODEL,
-        bom_ref=f"trunk:{trunk.link}",
-        description=f"pretrained weights that {trunk.link} ({trunk.model}) started from",
-        hashes=[_sha256(trunk.sha256)] if trunk.sha256 else [],
-        licenses=_licences(trunk.licence),
+        bom_ref=f"trunk:{backbone.link}",
+        description=f"pretrained weights that {backbone.link} ({backbone.model}) started from",
+        hashes=[_sha256(backbone.sha256)] if backbone.sha256 else [],
+        licenses=_licences(backbone.licence),
     )
 
 

@@ -64,7 +64,7 @@ def expected_input(frame: Any, contract: InputSpec) -> Any:
 
 @pytest.mark.parametrize("resize", ["bilinear", "diagonal"])
 @pytest.mark.parametrize("changes", SIZES.values(), ids=SIZES)
-def test_the_graph_answers_as_the_network_does_on_the_frame_the_contract_describes(
+def test_the_graph_predicts_as_the_network_does_on_the_frame_the_contract_describes(
     networks: ModuleType, tmp_path: Path, changes: dict[str, Any], resize: str
 ) -> None:
     contract = networks.contract(**changes, resize=resize)
@@ -181,13 +181,13 @@ def test_the_same_network_gives_the_same_bytes_and_another_gives_others(networks
     assert networks.export(other, tmp_path / "c").onnx.sha256 != first.sha256
 
 
-def test_a_network_in_training_mode_is_exported_as_it_will_answer(networks: ModuleType, tmp_path: Path) -> None:
+def test_a_network_in_training_mode_is_exported_as_it_will_predict(networks: ModuleType, tmp_path: Path) -> None:
     networks.export(networks.inverted(), tmp_path / "eval")
     networks.export(networks.inverted().train(), tmp_path / "train")
     assert sha256_file(tmp_path / "train/model.onnx") == sha256_file(tmp_path / "eval/model.onnx")
 
 
-def test_a_frame_model_answers_several_frames_at_once(networks: ModuleType) -> None:
+def test_a_frame_model_predicts_several_frames_at_once(networks: ModuleType) -> None:
     contract = networks.contract()
     model = FrameModel(networks.inverted(), contract).eval()
     frames = torch.from_numpy(networks.frames(4, contract))

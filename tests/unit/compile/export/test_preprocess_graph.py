@@ -47,7 +47,7 @@ def test_nothing_but_what_is_needed_is_taken_from_a_frame_before_it_is_turned_in
     assert first is graph.node[1], "straight from the frame, as its rows lie in memory"
 
 
-def test_the_jetsons_form_casts_the_frame_first_and_answers_alike(networks: ModuleType, tmp_path: Path) -> None:
+def test_the_jetsons_form_casts_the_frame_first_and_predicts_alike(networks: ModuleType, tmp_path: Path) -> None:
     import onnxruntime as ort
 
     contract = networks.contract(resize="diagonal")

@@ -21,7 +21,7 @@ from weckd_edge.compile.quantize.calibration_images import (
     choose_images,
 )
 from weckd_edge.core.errors import DataError
-from weckd_edge.devices.images.frames import fit
+from weckd_edge.devices.images.frames import fit_to_frame
 
 
 def uneven(networks: ModuleType) -> DatasetIndex:
@@ -132,14 +132,14 @@ def test_a_test_image_that_calls_itself_a_training_image_is_refused(networks: Mo
         check_images(index, (liar,))
 
 
-def test_frames_are_the_images_in_order_brought_to_the_contracts_size(networks: ModuleType, tmp_path: Path) -> None:
+def test_frames_are_the_images_in_order_resized_to_the_contracts_size(networks: ModuleType, tmp_path: Path) -> None:
     index = networks.write_images(tmp_path)
     chosen = choose_images(index, 5, seed=0)
     spec = networks.contract(height=20, width=20).frame
     frames = list(calibration_frames(tmp_path, chosen, spec))
     assert [(frame.shape, frame.dtype) for frame in frames] == [((1, 20, 20, 3), np.dtype("uint8"))] * 5
     for record, frame in zip(chosen, frames, strict=True):
-        assert np.array_equal(frame[0], fit(np.asarray(Image.open(tmp_path / record.path)), 20, 20))
+        assert np.array_equal(frame[0], fit_to_frame(np.asarray(Image.open(tmp_path / record.path)), 20, 20))
 
 
 def test_a_file_that_was_changed_since_is_refused_and_named(networks: ModuleType, tmp_path: Path) -> None:

@@ -14,21 +14,30 @@ from PIL import Image
 
 from support import factories
 from support.errors import raises
-from weckd_edge.artifacts import DatasetIndex, ExportedModel, FileRef, FrameSpec, InputSpec, NetworkInput, Rate, Selection
+from weckd_edge.artifacts import (
+    DatasetIndex,
+    ExportedModel,
+    FileRef,
+    FrameSpec,
+    InputSpec,
+    NetworkInput,
+    PrecisionSelection,
+    Rate,
+)
 from weckd_edge.compile.quantize import select_precision
 from weckd_edge.compile.quantize.calibration_images import calibration_frames
 from weckd_edge.compile.quantize.qdq_nodes import leave_float, store_int8_weights
 from weckd_edge.compile.quantize.quantize import Calibration, calibrate, quantize, write_quantized
 from weckd_edge.compile.quantize.ranges import with_outputs
 from weckd_edge.compile.quantize.select_precision import Selector
-from weckd_edge.compile.quantize.sensitivity import divergence, quantized_nodes, rank
+from weckd_edge.compile.quantize.sensitivity import divergence, quantized_nodes, rank_layers
 from weckd_edge.compile.verify import implementations
 from weckd_edge.compile.verify.implementations import predict_frames
 from weckd_edge.config import QuantizeConfig
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace, check_ref
-from weckd_edge.devices.bench.interleaved import Lane
+from weckd_edge.devices.bench.interleaved import InterleavedTiming
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 
 onnx = pytest.importorskip("onnx")
@@ -70,11 +79,14 @@ class Times:
     def __call__(self, *milliseconds: float) -> None:
         self.milliseconds = milliseconds
 
-    def race(self, runners: Sequence[Any], frames: Any) -> list[Lane]:
+    def race(self, runners: Sequence[Any], frames: Any) -> list[InterleavedTiming]:
         times = self.milliseconds or (2.0,) * len(runners)
         assert len(runners) == len(times)
         ratios = [ms / times[0] for ms in times]
-        return [Lane(median_ns=int(ms * 1e6), relative=r, low=r, high=r) for ms, r in zip(times, ratios, strict=True)]
+        return [
+            InterleavedTiming(median_ns=int(ms * 1e6), relative=r, low=r, high=r)
+            for ms, r in zip(times, ratios, strict=True)
+        ]
 
 
 @pytest.fixture
@@ -176,7 +188,7 @@ def some_frames(exported: ExportedModel, count: int = 12) -> list[Any]:
     return [random.integers(0, 256, shape, dtype=np.uint8) for _ in range(count)]
 
 
-def test_the_fastest_within_the_bars_ships_with_its_files_and_a_reason(
+def test_the_fastest_within_the_limits_is_deployed_with_its_files_and_a_reason(
     selector: Callable[..., Selector], times: Times
 ) -> None:
     times(2.0, 1.0, 2.0)
@@ -192,14 +204,14 @@ def test_the_fastest_within_the_bars_ships_with_its_files_and_a_reason(
     assert sorted(p.name for p in search.folder.iterdir()) == ["model.bin", "model.onnx", "model.xml"]
 
 
-def test_where_int8_is_slower_float_ships_and_says_so(selector: Callable[..., Selector], times: Times) -> None:
+def test_where_int8_is_slower_float_is_deployed_and_says_so(selector: Callable[..., Selector], times: Times) -> None:
     times(5.6, 7.1, 5.6)
     found = selector(max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0).run()
     assert found.precision in ("fp16", "fp32"), "as fast as each other; of this size there is little between them"
     assert "int8 is slower here: 7.10 ms against 5.60 ms" in found.reason
 
 
-def test_an_int8_that_costs_too_much_does_not_ship(selector: Callable[..., Selector], hard: DatasetIndex) -> None:
+def test_an_int8_that_costs_too_much_is_not_deployed(selector: Callable[..., Selector], hard: DatasetIndex) -> None:
     found = selector(data=hard).run()
     whole = [t for t in found.trials if t.method in select_precision.METHODS and not t.float_nodes]
     assert len(whole) == len(select_precision.METHODS)
@@ -213,7 +225,7 @@ def test_an_int8_that_costs_too_much_does_not_ship(selector: Callable[..., Selec
 
 
 @pytest.mark.parametrize(("precision", "trials"), [("fp32", ["fp32"]), ("fp16", ["fp32", "fp16"])])
-def test_a_precision_that_was_asked_for_ships(
+def test_a_precision_that_was_asked_for_is_deployed(
     selector: Callable[..., Selector], times: Times, precision: str, trials: list[str]
 ) -> None:
     times(*[2.0] * len(trials))
@@ -223,7 +235,7 @@ def test_a_precision_that_was_asked_for_ships(
     assert found.reason.startswith(f"{precision} was asked for")
 
 
-def test_for_a_jetson_the_graph_is_judged_and_not_timed(selector: Callable[..., Selector]) -> None:
+def test_for_a_jetson_the_graph_is_evaluated_and_not_timed(selector: Callable[..., Selector]) -> None:
     found = selector("jetson", max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0).run()
     assert found.timed_on is None
     assert found.built is None
@@ -234,7 +246,7 @@ def test_for_a_jetson_the_graph_is_judged_and_not_timed(selector: Callable[..., 
     assert chosen.divergence == min(t.divergence for t in whole if t.divergence is not None and t.within_limits)
 
 
-def test_a_network_trained_for_int8_is_tried_where_int8_breaks_a_bar(
+def test_a_network_trained_for_int8_is_tried_where_int8_breaks_a_limit(
     selector: Callable[..., Selector], networks: ModuleType, hard: DatasetIndex, place: Path, times: Times
 ) -> None:
     asked: list[str] = []
@@ -244,7 +256,9 @@ def test_a_network_trained_for_int8_is_tried_where_int8_breaks_a_bar(
         network = networks.inverted()
         with torch.no_grad():
             network.head.bias[HARD_LABEL] += 20  # so sure that no rounding changes its decisions
-        return select_precision.Aware(link=LINK, exported=networks.export(network, place / "aware"), folder=place / "aware")
+        return select_precision.QuantizeAwareNetwork(
+            link=LINK, exported=networks.export(network, place / "aware"), folder=place / "aware"
+        )
 
     search = selector(data=hard)
     search.aware = aware
@@ -257,7 +271,7 @@ def test_a_network_trained_for_int8_is_tried_where_int8_breaks_a_bar(
 
 
 @pytest.mark.parametrize(("when", "asked"), [("never", 0), ("when-needed", 0), ("always", 1)])
-def test_where_int8_keeps_to_the_bars_it_is_trained_for_only_when_that_is_asked(
+def test_where_int8_keeps_to_the_limits_it_is_trained_for_only_when_that_is_asked(
     selector: Callable[..., Selector],
     exported: ExportedModel,
     place: Path,
@@ -269,7 +283,7 @@ def test_where_int8_keeps_to_the_bars_it_is_trained_for_only_when_that_is_asked(
 
     def aware() -> Any:
         calls.append(1)
-        return select_precision.Aware(link=LINK, exported=exported, folder=place / "fp32")
+        return select_precision.QuantizeAwareNetwork(link=LINK, exported=exported, folder=place / "fp32")
 
     search = selector(aware=when, max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0)
     search.aware = aware
@@ -282,7 +296,7 @@ def test_nncf_is_a_candidate_for_processors(selector: Callable[..., Selector], t
     pytest.importorskip("nncf")
     times(3.0, 2.0, 3.0, 1.0)
     search = selector(nncf=True, max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0)
-    found: Selection = search.run()
+    found: PrecisionSelection = search.run()
     assert found.chosen == "int8 nncf"
     assert found.quantized is None
     assert found.built is not None
@@ -307,7 +321,7 @@ def test_without_validation_images_nothing_is_chosen(
         )
 
 
-def test_an_int8_that_cannot_be_made_is_told_and_the_rest_goes_on(
+def test_an_int8_that_cannot_be_made_is_reported_and_the_rest_goes_on(
     selector: Callable[..., Selector], times: Times, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
@@ -364,7 +378,7 @@ def test_biases_take_back_what_rounding_shifts(calibration: Calibration) -> None
     assert max(shifts) > 1e-3
 
 
-def test_int8_weights_alone_answer_as_their_pairs_do(calibration: Calibration, exported: ExportedModel) -> None:
+def test_int8_weights_alone_predict_as_their_pairs_do(calibration: Calibration, exported: ExportedModel) -> None:
     model = quantize(calibration, "mse", open_sums=False, progress=SILENT)
     small = type(model)()
     small.CopyFrom(model)
@@ -386,10 +400,12 @@ def test_layers_left_in_float_read_no_pair_and_the_last_one_leaves_the_fp32_grap
     assert not [n for n in bare.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
 
 
-def test_layers_are_ranked_by_what_each_alone_does_to_the_answers(calibration: Calibration, exported: ExportedModel) -> None:
+def test_layers_are_ranked_by_what_each_alone_does_to_the_predictions(
+    calibration: Calibration, exported: ExportedModel
+) -> None:
     model = quantize(calibration, "mse", open_sums=False, progress=SILENT)
     frames = some_frames(exported)
-    ranked = rank(model, calibration.graph, "frame", frames, SILENT)
+    ranked = rank_layers(model, calibration.graph, "frame", frames, SILENT)
     assert [s.divergence for s in ranked] == sorted((s.divergence for s in ranked), reverse=True)
     worst = ranked[0].node
     alone = leave_float(model, quantized_nodes(model.graph) - {worst}, calibration.graph)
@@ -415,13 +431,13 @@ def test_what_a_backend_refuses_stays_in_float_and_the_rest_is_int8(
     selector: Callable[..., Selector], times: Times, monkeypatch: pytest.MonkeyPatch, message: str
 ) -> None:
     times(2.0, 1.0, 2.0)
-    real, refuse = select_precision.openvino_backend.build, blame("Add", message)
+    real, refuse = select_precision.openvino_backend.build_ir, blame("Add", message)
 
     def build(onnx_file: Path, precision: str, folder: Path) -> Any:
         refuse(onnx_file)
         return real(onnx_file, precision, folder)
 
-    monkeypatch.setattr(select_precision.openvino_backend, "build", build)
+    monkeypatch.setattr(select_precision.openvino_backend, "build_ir", build)
     found = selector(max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0).run()
     chosen = next(t for t in found.trials if t.name == found.chosen)
     assert found.precision == "int8"
@@ -432,10 +448,10 @@ def test_what_a_backend_refuses_stays_in_float_and_the_rest_is_int8(
     refusals = [t for t in found.trials if t.note.startswith("cannot be built")]
     assert refusals
     assert all(t.accuracy is None for t in refusals)
-    assert len(refusals) <= select_precision.MOST_TRIES
+    assert len(refusals) <= select_precision.MAX_TRIES
 
 
-def test_a_form_that_fails_while_it_answers_is_a_row_and_the_others_go_on(
+def test_a_form_that_fails_while_it_predicts_is_a_row_and_the_others_go_on(
     selector: Callable[..., Selector], times: Times, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times(2.0, 1.0)
@@ -464,13 +480,13 @@ def test_where_fp32_itself_cannot_be_built_the_reason_is_the_error(
     def refuse(*_: Any) -> Any:
         raise ModelError("an operator nobody knows", code="E_MODEL_GRAPH")
 
-    monkeypatch.setattr(select_precision.openvino_backend, "build", refuse)
+    monkeypatch.setattr(select_precision.openvino_backend, "build_ir", refuse)
     with raises(ModelError, "E_MODEL_PRECISION", says="nobody knows"):
         selector().run()
 
 
 @pytest.mark.parametrize(("refused", "ships"), [("Add", "int8"), ("Conv", "fp16"), ("everything but fp32", "fp32")])
-def test_for_a_jetson_what_its_builder_refuses_stays_in_float_or_the_next_form_ships(
+def test_for_a_jetson_what_its_builder_refuses_stays_in_float_or_the_next_form_is_deployed(
     selector: Callable[..., Selector], monkeypatch: pytest.MonkeyPatch, refused: str, ships: str
 ) -> None:
     seen: list[str] = []

@@ -28,7 +28,7 @@ from support.errors import raises
 from weckd_edge.core.errors import BundleError, DeviceError
 from weckd_edge.devices.demo.server import DemoServer, Limits, is_loopback, load_page
 from weckd_edge.devices.demo.session import DemoSession
-from weckd_edge.devices.runtime.predict import ABSTAIN, infer
+from weckd_edge.devices.runtime.predict import ABSTAIN, predict_images
 
 
 def picture(size: tuple[int, int] = (30, 20), kind: str = "PNG") -> bytes:
@@ -86,9 +86,9 @@ def test_the_policy_covers_exactly_one_script_and_one_style() -> None:
     assert policy.count("sha256-") == page.count(b"<script") + page.count(b"<style") == 2
 
 
-def test_an_image_gets_the_answer_that_infer_gives(server: DemoServer, bundle: Path, tmp_path: Path) -> None:
+def test_an_image_gets_the_prediction_that_predict_gives(server: DemoServer, bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(picture())
-    (expected,) = infer(bundle, [tmp_path / "a.png"], backend="onnxruntime")
+    (expected,) = predict_images(bundle, [tmp_path / "a.png"], backend="onnxruntime")
     status, _, found = ask(server, "POST", "/api/predict", picture())
     assert status == 200
     assert found["prediction"]["probabilities"] == expected.probabilities
@@ -169,7 +169,7 @@ def test_too_much_and_what_has_no_length_are_refused(server: DemoServer, monkeyp
     assert ask(server, "POST", "/api/predict", picture(), Content_Length="-5")[0] == 411
 
 
-def test_other_pages_and_methods_answer_in_json(server: DemoServer) -> None:
+def test_other_pages_and_methods_reply_in_json(server: DemoServer) -> None:
     assert ask(server, "GET", "/../etc/passwd")[0] == 404
     assert ask(server, "POST", "/", b"x")[0] == 404
     status, _, found = ask(server, "PUT", "/", b"x")
@@ -177,7 +177,7 @@ def test_other_pages_and_methods_answer_in_json(server: DemoServer) -> None:
     assert "error" in found
 
 
-def test_queries_at_the_same_time_are_all_answered_alike(server: DemoServer) -> None:
+def test_queries_at_the_same_time_are_all_classified_alike(server: DemoServer) -> None:
     found: list[Any] = []
     threads = [
         threading.Thread(target=lambda: found.append(ask(server, "POST", "/api/predict", picture())[2]["prediction"]))

@@ -106,7 +106,7 @@ def until_served(server: DemoServer) -> None:
     pytest.fail("no place was given back")
 
 
-def test_connections_beyond_the_limit_are_told_so_and_closed_ones_make_place(serve: Serve) -> None:
+def test_connections_beyond_the_limit_are_reported_so_and_closed_ones_make_place(serve: Serve) -> None:
     server = serve(connections=3)
     with contextlib.ExitStack() as ends:
         held = [ends.enter_context(Client(server)) for _ in range(3)]

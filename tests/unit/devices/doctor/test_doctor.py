@@ -107,13 +107,13 @@ def test_finalize_never_works_off_a_jetson_and_says_where(
     assert "copy the bundle to the Jetson" in str(ability.hint)
 
 
-def test_a_jetson_without_the_binding_is_told_the_package(machines: ModuleType, tmp_path: Path) -> None:
+def test_a_jetson_without_the_binding_is_reported_the_package(machines: ModuleType, tmp_path: Path) -> None:
     (ability,) = diagnose(machines.jetson(tmp_path), modules=("tensorrt",), installed=nothing).abilities
     assert (ability.works, ability.missing) == (False, ("tensorrt",))
     assert "sudo apt install python3-libnvinfer" in str(ability.hint)
 
 
-def test_governors_are_told_in_words(machines: ModuleType, tmp_path: Path) -> None:
+def test_governors_are_reported_in_words(machines: ModuleType, tmp_path: Path) -> None:
     machines.set_governors(tmp_path, "schedutil", "performance")
     assert diagnose(tmp_path, modules=()).governor == "performance, schedutil"
 
@@ -145,7 +145,7 @@ def test_the_command_prints_one_object_and_a_table() -> None:
         (True, ("tensorrt",), {"cpu": (True, True), "jetson": (True, False)}),
     ],
 )
-def test_what_works_is_told_by_target(
+def test_what_works_is_reported_by_target(
     machines: ModuleType,
     fake_jetson: ModuleType,
     tmp_path: Path,
@@ -159,7 +159,7 @@ def test_what_works_is_told_by_target(
     assert all((target.note is None) == (target.builds and target.runs) for target in found.targets)
 
 
-def test_targets_are_not_judged_where_not_all_libraries_were_looked_at(machines: ModuleType, tmp_path: Path) -> None:
+def test_targets_are_not_evaluated_where_not_all_libraries_were_looked_at(machines: ModuleType, tmp_path: Path) -> None:
     assert diagnose(machines.x86(tmp_path), modules=("numpy",)).targets == ()
 
 

@@ -9,23 +9,23 @@ from support import factories
 from weckd_edge.artifacts import (
     Gate,
     Latency,
+    LayerDivergence,
     LayerParity,
     LinkLatency,
     MachineRecord,
     MachineState,
     Measurement,
     Parity,
-    Parting,
-    PowerFigures,
+    PowerRecord,
     Prediction,
     Rate,
     Verification,
 )
 from weckd_edge.config import GateConfig
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.devices.bench.percentiles import summarize
-from weckd_edge.devices.bench.verdict import doubts
-from weckd_edge.devices.gates.gates import judge, judge_parity, merge_bars
+from weckd_edge.devices.bench.percentiles import summarize_latency
+from weckd_edge.devices.bench.verdict import invalid_reasons
+from weckd_edge.devices.gates.gates import evaluate_gates, evaluate_parity, merge_limits
 from weckd_edge.devices.machine.detect import detect, is_same_device
 from weckd_edge.devices.profiles.profile import load_profile
 from weckd_edge.metrics.intervals import images_to_decide, wilson
@@ -61,19 +61,19 @@ def one(
     size: int = 0,
     counts: bool = True,
 ) -> Gate:
-    (gate,) = judge(bars, NANO, measurement, verified, size, counts)
+    (gate,) = evaluate_gates(bars, NANO, measurement, verified, size, counts)
     return gate
 
 
-def test_a_bar_of_the_build_comes_before_the_profiles() -> None:
-    merged = merge_bars(
+def test_a_limit_of_the_build_comes_before_the_profiles() -> None:
+    merged = merge_limits(
         GateConfig(max_latency_p90_ms=5.0, min_accuracy=0.0), GateConfig(max_latency_p90_ms=33.0, max_memory_mib=512.0)
     )
     assert merged == GateConfig(max_latency_p90_ms=5.0, max_memory_mib=512.0, min_accuracy=0.0)
 
 
-def test_without_bars_nothing_is_asked() -> None:
-    assert judge(GateConfig(), NANO, MEASUREMENT, None, 1, True) == ()
+def test_without_limits_nothing_is_asked() -> None:
+    assert evaluate_gates(GateConfig(), NANO, MEASUREMENT, None, 1, True) == ()
 
 
 @pytest.mark.parametrize(("bar", "verdict"), [(10.0, "PASS"), (33.0, "PASS"), (9.999, "FAIL")])
@@ -100,14 +100,14 @@ def test_memory_that_cannot_be_measured_is_inconclusive_and_never_nought() -> No
     assert "could not be measured" in gate.reason
 
 
-def test_without_a_measurement_no_device_bar_is_cleared() -> None:
-    gates = judge(GateConfig(max_latency_p90_ms=33.0, max_memory_mib=512.0), NANO, None, None, 0, True)
+def test_without_a_measurement_no_device_gate_passes() -> None:
+    gates = evaluate_gates(GateConfig(max_latency_p90_ms=33.0, max_memory_mib=512.0), NANO, None, None, 0, True)
     assert [gate.verdict for gate in gates] == ["INCONCLUSIVE", "INCONCLUSIVE"]
 
 
 @pytest.mark.parametrize("bar", [1.0, 1e6])
-def test_a_figure_of_another_machine_neither_clears_nor_misses_a_device_bar(bar: float) -> None:
-    gates = judge(GateConfig(max_latency_p90_ms=bar, max_memory_mib=bar), NANO, MEASUREMENT, None, 0, False)
+def test_a_figure_of_another_machine_neither_clears_nor_misses_a_device_limit(bar: float) -> None:
+    gates = evaluate_gates(GateConfig(max_latency_p90_ms=bar, max_memory_mib=bar), NANO, MEASUREMENT, None, 0, False)
     assert [(gate.verdict, gate.value) for gate in gates] == [("INCONCLUSIVE", None)] * 2
     for gate in gates:
         assert "measured on Xeon, not on jetson-orin-nano-8gb; run weckd-edge bench there" in gate.reason
@@ -115,26 +115,26 @@ def test_a_figure_of_another_machine_neither_clears_nor_misses_a_device_bar(bar:
 
 def test_the_build_host_of_a_jetson_bundle_never_counts(machines: ModuleType, tmp_path: Path) -> None:
     counts = is_same_device(NANO, detect(machines.x86(tmp_path)))
-    gates = judge(NANO.gates, NANO, MEASUREMENT, verification(rate(90), rate(90)), 1, counts)
+    gates = evaluate_gates(NANO.gates, NANO, MEASUREMENT, verification(rate(90), rate(90)), 1, counts)
     verdicts = {gate.name: gate.verdict for gate in gates}
     assert verdicts == {"max_latency_p90_ms": "INCONCLUSIVE", "max_memory_mib": "INCONCLUSIVE", "max_accuracy_drop": "PASS"}
 
 
 @pytest.mark.parametrize(("size", "verdict"), [(2 << 20, "PASS"), ((2 << 20) + 1, "FAIL")])
-def test_size_is_judged_wherever_it_was_built(size: int, verdict: str) -> None:
+def test_size_is_evaluated_wherever_it_was_built(size: int, verdict: str) -> None:
     gate = one(GateConfig(max_size_mib=2.0), size=size, counts=False, measurement=None)
     assert (gate.name, gate.verdict) == ("max_size_mib", verdict)
 
 
 @pytest.mark.parametrize(("correct", "verdict"), [(91, "PASS"), (90, "PASS"), (89, "FAIL")])
-def test_accuracy_must_reach_its_bar(correct: int, verdict: str) -> None:
+def test_accuracy_must_reach_its_limit(correct: int, verdict: str) -> None:
     gate = one(GateConfig(min_accuracy=0.9), verified=verification(rate(100), rate(correct)))
     assert (gate.verdict, gate.value) == (verdict, correct / 100)
     assert "of 100 test images" in gate.reason
 
 
 @pytest.mark.parametrize(("correct", "verdict"), [(95, "PASS"), (87, "PASS"), (86, "FAIL")])
-def test_accuracy_lost_to_quantization_is_held_to_its_bar(correct: int, verdict: str) -> None:
+def test_accuracy_lost_to_quantization_is_held_to_its_limit(correct: int, verdict: str) -> None:
     gate = one(GateConfig(max_accuracy_drop=0.03), verified=verification(rate(90), rate(correct)))
     assert gate.verdict == verdict
     assert gate.value == pytest.approx((90 - correct) / 100)
@@ -149,7 +149,7 @@ def test_a_gain_is_not_worded_as_a_negative_loss() -> None:
     assert "as many test images correctly as FP32" in same.reason
 
 
-def test_a_drop_that_only_rounding_puts_over_the_bar_passes() -> None:
+def test_a_drop_that_only_rounding_puts_over_the_limit_passes() -> None:
     assert 0.3 - 0.1 != 0.2  # what floating point makes of it
     gate = one(GateConfig(max_accuracy_drop=0.2), verified=verification(rate(3, 10), rate(1, 10)))
     assert gate.verdict == "PASS"
@@ -179,19 +179,19 @@ def test_parity_that_fails_names_the_layer_where_two_implementations_part() -> N
         passed=False,
     )
     layer = LayerParity(name="/blocks.1/Add", kind="Add", sqnr_db=12.0, max_abs=2.0, peak=6.0, disturbed=0.0)
-    parting = Parting(a=pair.a, b=pair.b, frames=6, threshold_db=20.0, first=0, steepest=0, layers=(layer,))
-    verified = dataclasses.replace(verification(rate(90), rate(80)), parity=(pair,), layer_divergences=(parting,))
-    (gate,) = judge_parity(verified)
+    divergence = LayerDivergence(a=pair.a, b=pair.b, frames=6, threshold_db=20.0, first=0, steepest=0, layers=(layer,))
+    verified = dataclasses.replace(verification(rate(90), rate(80)), parity=(pair,), layer_divergences=(divergence,))
+    (gate,) = evaluate_parity(verified)
     assert (gate.verdict, gate.value) == ("FAIL", 0.4)
     assert "over 0.1; the first layer where they part is /blocks.1/Add; it amplifies int8 rounding" in gate.reason
-    (plain,) = judge_parity(dataclasses.replace(verified, layer_divergences=()))
+    (plain,) = evaluate_parity(dataclasses.replace(verified, layer_divergences=()))
     assert "the first layer" not in plain.reason
 
 
 def timed(over: int, queries: int) -> Measurement:
     """So many queries of 10.2 ms among others of 9.9 ms: a bar of 10 ms, and nothing noisy."""
     samples = [10_200_000] * over + [9_900_000] * (queries - over)
-    return dataclasses.replace(MEASUREMENT, end_to_end=summarize(samples))
+    return dataclasses.replace(MEASUREMENT, end_to_end=summarize_latency(samples))
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def timed(over: int, queries: int) -> Measurement:
         (140, 1024, "FAIL"),
     ],
 )
-def test_latency_is_judged_by_what_the_run_proves(over: int, queries: int, verdict: str) -> None:
+def test_latency_is_evaluated_by_what_the_run_proves(over: int, queries: int, verdict: str) -> None:
     assert one(GateConfig(max_latency_p90_ms=10.0), measurement=timed(over, queries)).verdict == verdict
 
 
@@ -232,9 +232,9 @@ def test_too_few_queries_say_how_many_more_there_must_be() -> None:
 
 NOISY = dataclasses.replace(
     MEASUREMENT,
-    end_to_end=summarize([5_000_000] * 600 + [9_000_000] * 424),
+    end_to_end=summarize_latency([5_000_000] * 600 + [9_000_000] * 424),
     energy_mj=1.0,
-    power=PowerFigures(
+    power=PowerRecord(
         source="meter",
         rails=(),
         idle_mw=1.0,
@@ -262,7 +262,7 @@ def test_an_invalid_bench_fails_only_what_noise_cannot_explain() -> None:
     assert one(GateConfig(max_energy_mj=0.5), measurement=NOISY).verdict == "INCONCLUSIVE"
 
 
-def test_other_work_only_adds_time_so_that_a_noisy_run_clears_a_bar_that_no_query_missed() -> None:
+def test_other_work_only_adds_time_so_that_a_noisy_run_passes_a_gate_that_no_query_missed() -> None:
     gate = one(GateConfig(max_latency_p90_ms=9.0), measurement=NOISY)
     assert gate.verdict == "PASS"
     assert "the bench is INVALID, as other work slowed it, but even its slowest query is within" in gate.reason
@@ -292,8 +292,8 @@ THROTTLED = dataclasses.replace(
     ids=["noisy", "throttled", "cut off"],
 )
 @pytest.mark.parametrize(("bar", "verdict"), [(1000.0, "PASS"), (1.0, "FAIL")])
-def test_memory_is_judged_whatever_the_clock_did(measurement: Measurement, bar: float, verdict: str) -> None:
-    assert doubts(measurement)
+def test_memory_is_evaluated_whatever_the_clock_did(measurement: Measurement, bar: float, verdict: str) -> None:
+    assert invalid_reasons(measurement)
     gate = one(GateConfig(max_memory_mib=bar), measurement=measurement)
     assert (gate.verdict, "INVALID" in gate.reason) == (verdict, False)
 
@@ -307,7 +307,7 @@ def test_memory_under_an_emulator_is_not_the_devices(bar: float) -> None:
 
 
 def drawing(net_mj: float | None, resolution_mj: float | None = 0.1, reason: str | None = None) -> Measurement:
-    power = PowerFigures(
+    power = PowerRecord(
         source="meter",
         rails=(),
         idle_mw=None,
@@ -324,7 +324,7 @@ def drawing(net_mj: float | None, resolution_mj: float | None = 0.1, reason: str
 @pytest.mark.parametrize(
     ("net_mj", "verdict"), [(1.85, "PASS"), (1.95, "INCONCLUSIVE"), (2.05, "INCONCLUSIVE"), (2.15, "FAIL")]
 )
-def test_energy_is_judged_to_its_resolution(net_mj: float, verdict: str) -> None:
+def test_energy_is_evaluated_to_its_resolution(net_mj: float, verdict: str) -> None:
     gate = one(GateConfig(max_energy_mj=2.0), measurement=drawing(net_mj))
     assert (gate.name, gate.verdict, gate.value) == ("max_energy_mj", verdict, net_mj)
 
@@ -356,7 +356,9 @@ def recalls(*rates: Rate | None) -> Verification:
 @pytest.mark.parametrize(("worst", "verdict"), [(80, "PASS"), (79, "FAIL")])
 def test_sensitivity_is_held_to_the_class_recognised_worst(worst: int, verdict: str) -> None:
     verified = recalls(seen(95, 100), seen(worst, 100), seen(99, 100))
-    (gate,) = judge(GateConfig(min_per_class_recall=0.8), NANO, None, verified, 0, True, ("normal", "effusion", "wax"))
+    (gate,) = evaluate_gates(
+        GateConfig(min_per_class_recall=0.8), NANO, None, verified, 0, True, ("normal", "effusion", "wax")
+    )
     assert (gate.name, gate.verdict, gate.value) == ("min_per_class_recall", verdict, worst / 100)
     assert "of 100 test images of effusion" in gate.reason
     assert "class 1" in one(GateConfig(min_per_class_recall=0.8), verified=verified).reason
@@ -371,7 +373,7 @@ def test_a_class_without_test_images_leaves_sensitivity_open_unless_another_fail
     assert one(GateConfig(min_per_class_recall=0.8)).verdict == "INCONCLUSIVE"
 
 
-def test_a_rate_whose_interval_spans_its_bar_says_how_many_more_images_would_decide() -> None:
+def test_a_rate_whose_interval_spans_its_limit_says_how_many_more_images_would_decide() -> None:
     gate = one(GateConfig(min_accuracy=0.9), verified=verification(rate(100), seen(92, 100)))
     assert gate.verdict == "PASS"  # the point decides
     (more,) = re.findall(r"the interval spans the bar, about ([\d,]+) more images would decide", gate.reason)
@@ -393,24 +395,24 @@ def test_images_that_count_together_need_more_of_their_kind() -> None:
 
 
 @pytest.mark.parametrize("bad", [{"max_energy_mj": 0.0}, {"min_per_class_recall": 1.1}, {"min_per_class_recall": -0.1}])
-def test_bars_out_of_range_are_refused(bad: dict[str, float]) -> None:
+def test_limits_out_of_range_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         GateConfig(**bad)
 
 
 @pytest.mark.parametrize(("low", "high", "side"), [(20, 30, "within 33"), (30, 40, "around 33"), (34, 50, "over 33")])
-def test_a_prediction_tells_its_side_of_the_bar_and_decides_nothing(low: float, high: float, side: str) -> None:
+def test_a_prediction_tells_its_side_of_the_limit_and_decides_nothing(low: float, high: float, side: str) -> None:
     predicted = LinkLatency(label="estimated", p90_ns=(low + high) / 2e-6, low_ns=low * 1e6, high_ns=high * 1e6, reason="")
-    (gate,) = judge(GateConfig(max_latency_p90_ms=33.0), NANO, MEASUREMENT, None, 1, False, predicted=predicted)
+    (gate,) = evaluate_gates(GateConfig(max_latency_p90_ms=33.0), NANO, MEASUREMENT, None, 1, False, predicted=predicted)
     assert (gate.verdict, gate.value) == ("INCONCLUSIVE", (low + high) / 2)
     assert f"90 % interval {low} to {high} ms, {side} ms" in gate.reason
-    (here,) = judge(GateConfig(max_latency_p90_ms=33.0), NANO, MEASUREMENT, None, 1, True, predicted=predicted)
+    (here,) = evaluate_gates(GateConfig(max_latency_p90_ms=33.0), NANO, MEASUREMENT, None, 1, True, predicted=predicted)
     assert (here.verdict, here.value) == ("PASS", 10.0), "what was measured on the device itself counts"
 
 
-def test_links_are_told_apart_from_what_ships_by_the_split_they_were_judged_on() -> None:
+def test_links_are_distinguished_from_what_is_deployed_by_the_split_they_were_evaluated_on() -> None:
     bars, found = GateConfig(min_accuracy=0.8, max_accuracy_drop=0.1), verification(rate(90), rate(85))
-    for gate in judge(bars, NANO, MEASUREMENT, found, 1, True, split="validation"):
+    for gate in evaluate_gates(bars, NANO, MEASUREMENT, found, 1, True, split="validation"):
         assert "validation images" in gate.reason
         assert "test" not in gate.reason
 
@@ -432,7 +434,7 @@ def predicted(rows: list[tuple[int, int]]) -> Verification:
 
 
 def guessing_gate(rows: list[tuple[int, int]], bars: GateConfig | None = None) -> tuple[Gate, ...]:
-    return judge(bars or GateConfig(), NANO, None, predicted(rows), 0, False, ("red", "normal"))
+    return evaluate_gates(bars or GateConfig(), NANO, None, predicted(rows), 0, False, ("red", "normal"))
 
 
 def test_a_model_that_tells_the_classes_apart_passes_without_being_asked_to() -> None:
@@ -460,5 +462,5 @@ def test_a_model_that_a_constant_beats_in_accuracy_passes_and_says_so() -> None:
 @pytest.mark.parametrize("where", ["build", "profile"])
 def test_the_test_against_guessing_can_be_turned_off(where: str) -> None:
     off, unsaid = GateConfig(better_than_chance=False), GateConfig()
-    bars = merge_bars(off, unsaid) if where == "build" else merge_bars(unsaid, off)
+    bars = merge_limits(off, unsaid) if where == "build" else merge_limits(unsaid, off)
     assert guessing_gate([(0, 1)] * 20, bars) == ()

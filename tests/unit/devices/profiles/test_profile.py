@@ -115,19 +115,19 @@ def test_profiles_that_extend_each_other_are_refused(tmp_path: Path, name: str) 
         ('extends = "generic-x86"\nid = "mine"\nsources = 3\n', "sources: expected a list, got 3"),
     ],
 )
-def test_what_is_wrong_in_a_profile_is_told_in_one_line(tmp_path: Path, text: str, told: str) -> None:
+def test_what_is_wrong_in_a_profile_is_reported_in_one_line(tmp_path: Path, text: str, told: str) -> None:
     path = write(tmp_path, text)
     at_fault = {"did you mean 'jetson-orin-nano-8gb'?": "jetson-orin-nano", "no such file": "none.toml"}
     assert told in refusal(path, named=at_fault.get(told))
 
 
 @pytest.mark.parametrize("sources", ["sources = 3\n", "sources = [3]\n", '[[sources]]\ntext = "no field named"\n'])
-def test_a_base_with_unsound_sources_is_told_and_not_a_crash(tmp_path: Path, sources: str) -> None:
+def test_a_base_with_unsound_sources_is_reported_and_not_a_crash(tmp_path: Path, sources: str) -> None:
     write(tmp_path, MINIMAL.replace("mine", "base") + sources, "base.toml")
     assert "sources" in refusal(write(tmp_path, 'extends = "base.toml"\nid = "mine"\n'), named="base.toml")
 
 
-def test_a_file_that_is_missing_or_no_text_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_missing_or_no_text_is_reported(tmp_path: Path) -> None:
     assert "no such file" in refusal(tmp_path / "none.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     assert "cannot be read" in refusal(tmp_path / "binary.toml")
@@ -200,11 +200,11 @@ def test_a_published_latency_may_be_a_span(tmp_path: Path) -> None:
         ("ram_gib_sold = [8.0, 4.0]\n", "expected smallest and largest"),
     ],
 )
-def test_a_record_that_contradicts_itself_is_told_in_one_line(tmp_path: Path, text: str, told: str) -> None:
+def test_a_record_that_contradicts_itself_is_reported_in_one_line(tmp_path: Path, text: str, told: str) -> None:
     assert told in refusal(write(tmp_path, MINIMAL + text))
 
 
-def test_a_base_with_unsound_gaps_is_told_and_not_a_crash(tmp_path: Path) -> None:
+def test_a_base_with_unsound_gaps_is_reported_and_not_a_crash(tmp_path: Path) -> None:
     write(tmp_path, MINIMAL.replace("mine", "base") + "unknown = [3]\n", "base.toml")
     assert "unknown" in refusal(write(tmp_path, 'extends = "base.toml"\nid = "mine"\n'), named="base.toml")
 

@@ -15,7 +15,7 @@ from weckd_edge.devices.profiles.profile import (
     load_profile,
     profile_names,
 )
-from weckd_edge.devices.profiles.text import Table, describe, summarize
+from weckd_edge.devices.profiles.text import ProfileTable, describe_profile, summarize_profile
 
 
 def latency(**values: object) -> PublishedLatency:
@@ -47,13 +47,13 @@ PROFILE = DeviceProfile(
 )
 
 
-def named(title: str, profile: DeviceProfile = PROFILE) -> Table:
-    (found,) = [table for table in describe(profile) if table.title.startswith(title)]
+def named(title: str, profile: DeviceProfile = PROFILE) -> ProfileTable:
+    (found,) = [table for table in describe_profile(profile) if table.title.startswith(title)]
     return found
 
 
-def test_every_value_is_told_with_its_unit_its_weakest_confidence_and_its_sources() -> None:
-    table = describe(PROFILE)[0]
+def test_every_value_is_reported_with_its_unit_its_weakest_confidence_and_its_sources() -> None:
+    table = describe_profile(PROFILE)[0]
     assert table.columns == ("what", "value", "sure", "from")
     rows = {name: rest for name, *rest in table.rows}
     assert rows["profile"] == ["mine", "", ""]
@@ -69,7 +69,7 @@ def test_every_value_is_told_with_its_unit_its_weakest_confidence_and_its_source
 
 
 def test_power_modes_leave_out_empty_columns_and_explain_their_remarks_behind() -> None:
-    tables = describe(PROFILE)
+    tables = describe_profile(PROFILE)
     modes = named("Power modes")
     assert modes.title.endswith("(S, from 2)")
     assert (modes.columns, modes.rows) == (("mode", "cores", "note"), (("7W", "2", "a"), ("15W", "4", "b")))
@@ -82,12 +82,12 @@ def test_published_latencies_say_once_what_they_share_and_name_stand_ins() -> No
     assert table.title == "Published latencies, measured by others; runtime r; is mean; sure V"
     assert table.columns == ("model", "in", "on", "ms", "note")
     assert table.rows == (("m", "int8", "cpu", "1.5", ""), ("m", "int8", "cpu x4", "1 to 2", "a"))
-    tables = describe(PROFILE)
+    tables = describe_profile(PROFILE)
     assert tables[tables.index(table) + 1].rows == (("a", "batch 2; measured on B; n"),)
 
 
 def test_what_is_not_known_and_the_sources_end_it() -> None:
-    *_, gaps, sources = describe(PROFILE)
+    *_, gaps, sources = describe_profile(PROFILE)
     assert (gaps.title, gaps.rows) == ("Not known", (("tdp_w", "nobody says"),))
     assert sources.rows == (("1", "counted", "2026-11-24", "V"), ("2", "told", "2026-11-25", "S"))
 
@@ -99,7 +99,7 @@ def test_what_has_no_source_says_so_in_its_title() -> None:
 @pytest.mark.parametrize("name", profile_names())
 def test_every_value_of_a_shipped_profile_shows_its_confidence_and_source(name: str) -> None:
     profile = load_profile(name)
-    tables = describe(profile)
+    tables = describe_profile(profile)
     for what, _, sure, numbers in tables[0].rows:
         if what.partition(".")[0] not in PLAIN | {"profile"}:
             assert sure
@@ -120,4 +120,4 @@ def test_every_value_of_a_shipped_profile_shows_its_confidence_and_source(name: 
     ],
 )
 def test_a_summary_tells_what_helps_to_choose(name: str, row: tuple[str, ...]) -> None:
-    assert summarize(load_profile(name)) == (name, *row)
+    assert summarize_profile(load_profile(name)) == (name, *row)

@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from support.errors import raises
-from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput, Probes
+from weckd_edge.artifacts import DataAudit, FrameSpec, InputSpec, NetworkInput
 from weckd_edge.config import AuditConfig, BuildConfig, DataConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError, DataError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_json
 from weckd_edge.core.store import Workspace
 from weckd_edge.devices.images.split_frames import decode_split
-from weckd_edge.report.chapters.audit import folds_sentence, masking_sentence, sections
+from weckd_edge.report.chapters.audit import audit_sections, folds_sentence, masking_sentence
 from weckd_edge.train.audit.cross_validation import group_folds, image_folds
 from weckd_edge.train.audit.features import Mask
 from weckd_edge.train.audit.label_errors import find_suspects
 from weckd_edge.train.audit.linear_classifier import Ridge
 from weckd_edge.train.audit.masks import disc
-from weckd_edge.train.audit.occlusion import Shipped, answers_under
-from weckd_edge.train.audit.run import check_settings, probe, probe_folder
-from weckd_edge.train.audit.sample import choose, sample_groups
+from weckd_edge.train.audit.occlusion import DeployedNetwork, predict_occluded
+from weckd_edge.train.audit.run import audit_folder, check_audit_settings, run_audit
+from weckd_edge.train.audit.sample import number_groups, sample_groups
 from weckd_edge.train.audit.scores import auc
 from weckd_edge.train.distill.linear_probe import ridge
 
@@ -86,11 +86,11 @@ def told_by(where: NDArray[np.bool_], count: int = 80) -> Iterable[tuple[Pixels,
         yield pixels, {"label": NAMES[label], "group": f"g{i // 2}"}
 
 
-def run(path: Path, settings: BuildConfig | None = None) -> Probes:
-    return probe_folder(path, settings or config(), SilentProgress())
+def run(path: Path, settings: BuildConfig | None = None) -> DataAudit:
+    return audit_folder(path, settings or config(), SilentProgress())
 
 
-def test_a_label_in_the_border_alone_is_told_by_the_surroundings(tmp_path: Path) -> None:
+def test_a_label_in_the_border_alone_is_reported_by_the_surroundings(tmp_path: Path) -> None:
     found = run(write(tmp_path, told_by(ring()))).masking
     assert found is not None
     whole, surroundings, centre = found.rows
@@ -156,7 +156,7 @@ def sites() -> Iterable[tuple[Pixels, Row]]:
         yield noise(500 + i), {"label": "even", "group": f"d{i}", "site": "d"}
 
 
-def test_a_site_that_reads_otherwise_is_answered_badly_when_left_out(tmp_path: Path) -> None:
+def test_a_site_that_reads_otherwise_is_classified_badly_when_left_out(tmp_path: Path) -> None:
     found = run(write(tmp_path, sites())).sources
     assert found is not None
     assert found.column == "site"
@@ -172,7 +172,7 @@ def test_a_site_that_reads_otherwise_is_answered_badly_when_left_out(tmp_path: P
     assert "one class alone" in by_name["d"].note
 
 
-def test_a_class_that_no_other_source_holds_is_said(tmp_path: Path) -> None:
+def test_a_class_that_no_other_source_holds_is_reported(tmp_path: Path) -> None:
     rows = [(noise(i), {"label": NAMES[i % 2], "group": f"g{i}", "source": NAMES[i % 2]}) for i in range(24)]
     found = run(write(tmp_path, rows))
     assert found.sources is not None
@@ -181,10 +181,10 @@ def test_a_class_that_no_other_source_holds_is_said(tmp_path: Path) -> None:
     assert shortcut.accuracy.value == 1.0
 
 
-def test_without_a_source_column_the_answer_is_not_known(tmp_path: Path) -> None:
+def test_without_a_source_column_the_finding_is_unknown(tmp_path: Path) -> None:
     found = run(write(tmp_path, told_by(ring(), 40)))
     assert found.sources is None
-    assert any(section.answer.startswith("Not known") for section in sections(found))
+    assert any(section.finding.startswith("Not known") for section in audit_sections(found))
 
 
 def test_flipped_labels_are_found_and_few_others(tmp_path: Path) -> None:
@@ -232,12 +232,12 @@ def test_copies_across_the_published_split_are_counted_and_a_split_of_ours_has_n
     assert any(pair.how == "features" for pair in found.this_split.pairs)
 
 
-def test_what_a_missing_group_column_costs_is_said(tmp_path: Path) -> None:
+def test_what_a_missing_group_column_costs_is_reported(tmp_path: Path) -> None:
     rows = [(pixels, {"label": row["label"]}) for pixels, row in told_by(ring(), 40)]
     assert any("no group column" in note for note in run(write(tmp_path, rows)).notes)
 
 
-def test_a_class_with_two_groups_is_probed_and_one_with_a_single_group_left_out(tmp_path: Path) -> None:
+def test_a_class_with_two_groups_is_audited_and_one_with_a_single_group_left_out(tmp_path: Path) -> None:
     rows = [
         *told_by(ring(), 40),
         *((noise(900 + i), {"label": "rare", "group": f"r{i % 2}"}) for i in range(6)),
@@ -259,7 +259,7 @@ def test_where_no_folds_can_be_made_the_rest_is(tmp_path: Path) -> None:
     assert found.folds is None
     assert found.masking is None
     assert any("no folds can be made" in note for note in found.notes)
-    assert sections(found)
+    assert audit_sections(found)
 
 
 def test_a_box_of_each_image_takes_the_place_of_the_disc(tmp_path: Path) -> None:
@@ -330,13 +330,13 @@ def test_a_trained_network_is_shown_covered_test_images(tmp_path: Path) -> None:
         return np.array([1 - bright, bright], np.float32)
 
     images = decode_split(Workspace(tmp_path / "work"), index, "test", path.parent, input_spec().frame, SilentProgress())
-    shipped = Shipped(
-        answer=by_border,
+    shipped = DeployedNetwork(
+        predict=by_border,
         input=input_spec(),
         images=images,
         predictions=np.stack([by_border(frame) for frame in images]),
     )
-    found = probe(path, index, settings, SilentProgress(), shipped=shipped).masking
+    found = run_audit(path, index, settings, SilentProgress(), deployed=shipped).masking
     assert found is not None
     whole, surroundings, centre = (row.deployed for row in found.rows)
     assert whole is not None
@@ -345,11 +345,11 @@ def test_a_trained_network_is_shown_covered_test_images(tmp_path: Path) -> None:
     assert whole.value == surroundings.value == 1.0
     assert centre.value < 0.8
     mask = Mask(shows="centre", disc=1.2, region=np.ones((SIDE, SIDE), np.bool_))
-    assert answers_under(shipped, images.records, [mask], SilentProgress()).all()
-    check_settings(index, settings.audit)
+    assert predict_occluded(shipped, images.records, [mask], SilentProgress()).all()
+    check_audit_settings(index, settings.audit)
 
 
-def test_the_classifier_answers_as_the_probe_of_a_link_does_solved_either_way() -> None:
+def test_the_classifier_predicts_as_the_probe_of_a_link_does_solved_either_way() -> None:
     random = np.random.default_rng(0)
     labels = np.arange(60) % 3
     for width in (20, 200):
@@ -391,7 +391,7 @@ def test_a_sample_takes_whole_groups_of_every_class(tmp_path: Path) -> None:
 
     path = write(tmp_path, told_by(ring()))
     index = build_index(path, config().data, labelled_subsets=2, seed=0, skip_bad=False, progress=SilentProgress())
-    chosen = choose(index.images)
+    chosen = number_groups(index.images)
     kept = sample_groups(chosen, 40, 0)
     assert 36 <= kept.sum() <= 44
     part = chosen.where(kept)
@@ -403,7 +403,7 @@ def test_the_command_prints_the_record_and_the_sentences(tmp_path: Path, run: Ca
     path = write(tmp_path, told_by(ring(), 40))
     code, out, _ = run("data", "audit", path, "--json", "-q")
     assert code == 0
-    record = from_json(Probes, out, where="stdout", error=DataError)
+    record = from_json(DataAudit, out, where="stdout", error=DataError)
     assert to_json(record) == out
     assert json.loads(out)["images"] == 40
     code, out, err = run("data", "audit", path, "-q")

@@ -23,7 +23,7 @@ from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.runtime.predict import ABSTAIN
 from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.unlabelled import unlabelled_fingerprint
-from weckd_edge.train.input_guard.ood_frames import far_frames
+from weckd_edge.train.input_guard.ood_frames import ood_frames
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -57,7 +57,7 @@ def assert_named(found: dict[str, str], expected: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("explained", [False, True], ids=["predict", "explain"])
-def test_infer_answers_the_others(
+def test_predict_classifies_the_others(
     run: Run, bundle: Path, bad_ears: tuple[Path, dict[str, str]], tmp_path: Path, explained: bool
 ) -> None:
     root, bad = bad_ears
@@ -74,7 +74,9 @@ def test_infer_answers_the_others(
     assert_named({name: row["reason"] for name, row in refused.items()}, bad)
 
 
-def test_infer_takes_what_a_shell_makes_of_a_pattern(run: Run, bundle: Path, bad_ears: tuple[Path, dict[str, str]]) -> None:
+def test_predict_takes_what_a_shell_makes_of_a_pattern(
+    run: Run, bundle: Path, bad_ears: tuple[Path, dict[str, str]]
+) -> None:
     root, bad = bad_ears
     (root / "light/folder.png").mkdir()
     named = sorted((root / "light").glob("*.png"))
@@ -121,12 +123,12 @@ def test_unlabelled_frames_are_left_out_alike(ears: Path, tmp_path: Path, crafte
     assert_named({file.path: file.reason for file in index.bad_files}, bad)
 
 
-def test_the_probes_say_how_many_were_left_out(bad_ears: tuple[Path, dict[str, str]]) -> None:
+def test_the_audit_says_how_many_were_left_out(bad_ears: tuple[Path, dict[str, str]]) -> None:
     pytest.importorskip("torch")
-    from weckd_edge.train.audit.run import probe_folder
+    from weckd_edge.train.audit.run import audit_folder
 
     root, bad = bad_ears
-    found = probe_folder(root, BuildConfig(), SilentProgress())
+    found = audit_folder(root, BuildConfig(), SilentProgress())
     assert found.images == 24
     first = min(bad)
     assert f"{len(bad)} files cannot be read and are left out, such as {first}" in " ".join(found.notes)
@@ -144,22 +146,22 @@ def masks_of(root: Path, folder: Path) -> list[Path]:
     return made
 
 
-def test_a_bad_mask_leaves_its_image_out_of_the_probe(ears: Path, tmp_path: Path, crafted: ModuleType) -> None:
+def test_a_bad_mask_leaves_its_image_out_of_the_audit(ears: Path, tmp_path: Path, crafted: ModuleType) -> None:
     pytest.importorskip("torch")
-    from weckd_edge.train.audit.run import probe_folder
+    from weckd_edge.train.audit.run import audit_folder
 
     masks = masks_of(ears, tmp_path / "masks")
     masks[0].write_bytes(crafted.png_of(1, 100_000))
     masks[1].write_bytes(crafted.png_of(40, 35))
     config = BuildConfig(audit=AuditConfig(masks=str(tmp_path / "masks"), discs=()))
-    found = probe_folder(ears, config, SilentProgress())
+    found = audit_folder(ears, config, SilentProgress())
     assert found.masking is not None
     assert found.masking.images == 22
     assert f"2 masks cannot be used and are left out of the masking probe, such as {masks[0]}" in " ".join(found.notes)
     for mask in masks:
         mask.write_bytes(b"")
     with raises(DataError, "E_DATA_MASKS", says=("24", "empty file")):
-        probe_folder(ears, config, SilentProgress())
+        audit_folder(ears, config, SilentProgress())
 
 
 def test_calibration_images_are_left_out_where_that_is_asked_for(ears: Path, tmp_path: Path, crafted: ModuleType) -> None:
@@ -190,7 +192,7 @@ def test_frames_that_should_be_refused_are_shown_without_the_bad_ones(
     bad = crafted.write_bad(tmp_path / "others")
     Image.new("RGB", (30, 20), (200, 0, 0)).save(tmp_path / "others/whole.png")
     notes = Notes()
-    kinds = far_frames(
+    kinds = ood_frames(
         open_bundle(bundle).manifest.input.frame,
         [],
         seed=0,
@@ -204,7 +206,7 @@ def test_frames_that_should_be_refused_are_shown_without_the_bad_ones(
     assert all(name in told and said in told for name, said in bad.items())
 
 
-def test_the_demo_answers_the_next_image(bundle: Path, tmp_path: Path, crafted: ModuleType) -> None:
+def test_the_demo_predicts_the_next_image(bundle: Path, tmp_path: Path, crafted: ModuleType) -> None:
     bad = crafted.write_bad(tmp_path / "images")
     (tmp_path / "images/sparse.png").unlink()
     Image.new("RGB", (30, 20)).save(tmp_path / "whole.png")

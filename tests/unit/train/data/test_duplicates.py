@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 
 from weckd_edge.config import DataConfig
 from weckd_edge.core.progress import SilentProgress
-from weckd_edge.train.data.check import check
+from weckd_edge.train.data.check import check_data
 from weckd_edge.train.data.duplicates import FREE_SIZE, Tie, find_ties, group_images, perceptual_hash
 from weckd_edge.train.data.listing import ListedImage
 from weckd_edge.train.data.scan import ScannedImage, scan
@@ -123,7 +123,7 @@ def test_the_published_otoscopy_split_is_seen_to_leak(tmp_path: Path) -> None:
         (tmp_path / label).symlink_to((OTOSCOPY / label).resolve())
     lines = ["file,label,published_split", *(f"{name[0]},{name[1]},{name[4]}" for name in names)]
     (tmp_path / "set.csv").write_text("\n".join(lines))
-    report = check(tmp_path / "set.csv", DataConfig(), SilentProgress())
+    report = check_data(tmp_path / "set.csv", DataConfig(), SilentProgress())
     assert report.published_split is not None
     assert report.published_split.leaking_test_images == 68
     assert report.published_split.test_images == 160

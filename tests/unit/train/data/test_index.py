@@ -17,7 +17,7 @@ from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_json
-from weckd_edge.train.data.check import check
+from weckd_edge.train.data.check import check_data
 from weckd_edge.train.data.index import build_index
 
 CONFIG = DataConfig(labelled_fraction=0.2)
@@ -96,7 +96,7 @@ def test_one_image_under_two_labels_is_refused_or_dropped_with_all_its_copies(fo
     index = index_of(folder, skip_bad=True)
     assert [bad.path for bad in index.bad_files] == ["normal/zz.png", "wax/03.png"]
     assert len(index.images) == 27
-    assert len(check(folder, CONFIG, SilentProgress()).contradictions) == 2
+    assert len(check_data(folder, CONFIG, SilentProgress()).contradictions) == 2
 
 
 def test_a_csv_naming_a_missing_file_is_refused_with_its_name(folder: Path) -> None:

@@ -17,9 +17,9 @@ from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import SilentProgress
-from weckd_edge.train.data.check import check
+from weckd_edge.train.data.check import check_data
 from weckd_edge.train.data.index import build_index
-from weckd_edge.train.data.listing.masks import find_masks
+from weckd_edge.train.data.listing.masks import pair_masks
 from weckd_edge.train.data.reading import read_data
 from weckd_edge.train.data.verify_index import verify_index
 
@@ -132,13 +132,13 @@ def test_images_and_their_masks_are_no_two_classes(tmp_path: Path, folder: str, 
         read_data(tmp_path, SilentProgress())
 
 
-def test_which_file_is_the_mask_of_which_image_is_told_by_their_names() -> None:
-    found = find_masks(["a/1.jpg", "a/1_mask.png", "b/2_mask.png", "b/3 (1).png", "b/3 (1)_mask_2.png", "c/mask.png"])
+def test_which_file_is_the_mask_of_which_image_is_reported_by_their_names() -> None:
+    found = pair_masks(["a/1.jpg", "a/1_mask.png", "b/2_mask.png", "b/3 (1).png", "b/3 (1)_mask_2.png", "c/mask.png"])
     assert found == {"a/1_mask.png": "a/1.jpg", "b/3 (1)_mask_2.png": "b/3 (1).png"}
-    assert find_masks(["a/1.jpg", "a/1.png"]) == {"a/1.png": "a/1.jpg", "a/1.jpg": "a/1.png"}
+    assert pair_masks(["a/1.jpg", "a/1.png"]) == {"a/1.png": "a/1.jpg", "a/1.jpg": "a/1.png"}
 
 
-def test_tiny_images_are_told(ears: Path, run: Run) -> None:
+def test_tiny_images_are_reported(ears: Path, run: Run) -> None:
     save(picture(5).resize((1, 1)), ears / "wax" / "pixel.png")
     assert "wax/pixel.png" in told(index_of(ears), "W_TINY_IMAGES")
     code, out, _ = run("data", "check", ears, "-q")
@@ -193,7 +193,7 @@ def test_the_training_part_alone_is_split_anew(ears: Path) -> None:
     assert {record.split for record in index.images} == {"train", "val", "test"}
 
 
-def test_leaks_of_a_kept_split_are_told_in_check_and_index(ears: Path, run: Run) -> None:
+def test_leaks_of_a_kept_split_are_reported_in_check_and_index(ears: Path, run: Run) -> None:
     (ears / "wax" / "7.png").write_bytes((ears / "wax" / "0.png").read_bytes())
     path = table(ears, lambda i: "test" if i > 5 else "train")
     assert "of 4 test images 1 are copies" in told(index_of(path), "W_SPLIT_LEAKS")
@@ -290,7 +290,7 @@ def test_the_config_file_names_columns_too(ears: Path, run: Run, tmp_path: Path)
 
 
 def test_a_check_of_a_plain_folder_notices_nothing(ears: Path) -> None:
-    assert check(ears, DataConfig(), SilentProgress()).notes == ()
+    assert check_data(ears, DataConfig(), SilentProgress()).notes == ()
 
 
 def test_every_code_is_documented() -> None:

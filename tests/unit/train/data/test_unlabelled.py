@@ -121,7 +121,9 @@ def test_a_build_whose_strategy_would_not_look_at_them_is_refused(ears: Path, po
     assert "strategy = 'guided' shows no link an image without a label" in str(done.exception)
 
 
-def test_links_with_a_teacher_see_them_where_the_strategy_has_the_pool(ears: Path, pool: Path, tmp_path: Path) -> None:
+def test_links_with_a_teacher_see_them_where_the_strategy_has_the_unlabelled_images(
+    ears: Path, pool: Path, tmp_path: Path
+) -> None:
     links = tuple(
         LinkConfig(model="resnet10t", input_size=32, options={"channels": (w, w, w, w), "stem_width": 8}) for w in (16, 8)
     )

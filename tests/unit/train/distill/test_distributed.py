@@ -38,21 +38,21 @@ def test_two_processes_end_where_one_does(tmp_path: Path) -> None:
         assert torch.allclose(value.float(), together[key].float(), rtol=1e-3, atol=2e-4), key
 
 
-def test_a_batch_that_cannot_be_dealt_evenly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "count", lambda: 3)
+def test_a_batch_that_cannot_be_divided_evenly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "count_processes", lambda: 3)
     with raises(ConfigError, "E_CONFIG_DISTRIBUTED", says=("16", "3")):
         distributed.check_batch(16, 16, TrainConfig())
     distributed.check_batch(24, 24, TrainConfig(batch=48))
 
 
 def test_the_launchers_are_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (distributed.count(), distributed.is_first()) == (1, True)
+    assert (distributed.count_processes(), distributed.is_first()) == (1, True)
     for key, value in {"SLURM_NTASKS": "8", "SLURM_PROCID": "5", "SLURM_NNODES": "2", "SLURM_JOB_NAME": "train"}.items():
         monkeypatch.setenv(key, value)
     with raises(ConfigError, "E_CONFIG_DISTRIBUTED", says="ntasks-per-node"):
-        distributed.count()
+        distributed.count_processes()
     monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "4")
-    assert (distributed.count(), distributed.is_first()) == (8, False)
+    assert (distributed.count_processes(), distributed.is_first()) == (8, False)
 
 
 CHAIN = """

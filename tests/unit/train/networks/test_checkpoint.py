@@ -30,8 +30,8 @@ def network(classes: int = 3) -> Any:
 
 
 def test_safetensors_and_wrapped_pytorch_files_give_the_very_network(tmp_path: Path) -> None:
-    trunk = network()
-    tensors = trunk.state_dict()
+    backbone = network()
+    tensors = backbone.state_dict()
     save_file(tensors, tmp_path / "plain.safetensors")
     torch.save({"state_dict": {f"module._orig_mod.{k}": v for k, v in tensors.items()}}, tmp_path / "parallel.pth")
     torch.save({f"model.{k}": v for k, v in tensors.items()}, tmp_path / "lightning.pt")
@@ -40,7 +40,7 @@ def test_safetensors_and_wrapped_pytorch_files_give_the_very_network(tmp_path: P
         made = read_checkpoint(TINY, tmp_path / name)
         assert (made.classes, made.architecture, made.input_size) == (3, "test_resnet", 160)
         with torch.inference_mode():
-            assert torch.equal(made.student(image)[0], trunk(image))
+            assert torch.equal(made.student(image)[0], backbone(image))
 
 
 def test_a_checkpoint_becomes_a_link_that_loads_again(tmp_path: Path) -> None:
@@ -62,13 +62,13 @@ def test_a_checkpoint_becomes_a_link_that_loads_again(tmp_path: Path) -> None:
 
 
 def test_a_network_that_was_trained_with_blue_first_takes_red_first(tmp_path: Path) -> None:
-    trunk = network()
-    save_file(trunk.state_dict(), tmp_path / "w.safetensors")
+    backbone = network()
+    save_file(backbone.state_dict(), tmp_path / "w.safetensors")
     made = read_checkpoint(TINY, tmp_path / "w.safetensors", 3)
     exchange_red_and_blue(made)
     image = torch.rand(1, 3, 32, 32)
     with torch.inference_mode():
-        assert torch.allclose(made.student(image)[0], trunk(image.flip(1)), atol=1e-5)
+        assert torch.allclose(made.student(image)[0], backbone(image.flip(1)), atol=1e-5)
 
 
 def drop(tensors: dict[str, Any]) -> None:

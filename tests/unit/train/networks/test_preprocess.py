@@ -16,8 +16,8 @@ from weckd_edge.core.store import Workspace  # noqa: E402
 from weckd_edge.devices.images.frames import frame_from_file  # noqa: E402
 from weckd_edge.train.data.index import cached_index  # noqa: E402
 from weckd_edge.train.distill.chain import make_trainer, plan_chain  # noqa: E402
-from weckd_edge.train.distill.trainer import Job  # noqa: E402
-from weckd_edge.train.networks.models import create, save_weights  # noqa: E402
+from weckd_edge.train.distill.trainer import LinkJob  # noqa: E402
+from weckd_edge.train.networks.models import create_student, save_weights  # noqa: E402
 from weckd_edge.train.networks.preprocess import MIDDLE_GREY, crop_and_resize, suited_mean  # noqa: E402
 
 GREY = (MIDDLE_GREY, MIDDLE_GREY, MIDDLE_GREY)
@@ -40,7 +40,7 @@ def test_another_resize_is_another_cache_that_holds_what_a_device_will_see(ears:
         index = cached_index(workspace, ears, config, skip_bad=False, progress=SilentProgress()).artifact
         plans = plan_chain(index, config)
         trainer = make_trainer(workspace, ears, index, plans, SilentProgress())
-        job = Job(name="M1", plan=plans[0], labelled_subset=0, labelled_subsets=None, seed=0, train=TrainConfig())
+        job = LinkJob(name="M1", plan=plans[0], labelled_subset=0, labelled_subsets=None, seed=0, train=TrainConfig())
         caches.append(np.array(trainer.open_feed(job).pixels))
         for cached, path in zip(caches[-1], trainer.paths, strict=True):
             frame = torch.from_numpy(frame_from_file(path, plans[0].input.frame))
@@ -56,7 +56,7 @@ def test_fresh_weights_get_pixels_that_fit_int8_and_trained_ones_what_they_know(
     config = BuildConfig(link=links(), data=DataConfig(labelled_fraction=0.3))
     index = cached_index(workspace, ears, config, skip_bad=False, progress=SilentProgress()).artifact
     assert [plan.input.network.mean for plan in plan_chain(index, config)] == [GREY, GREY]
-    save_weights(create(links()[0], 2).student, tmp_path / "trained.safetensors")
+    save_weights(create_student(links()[0], 2).student, tmp_path / "trained.safetensors")
     trained = BuildConfig(link=links(weights=str(tmp_path / "trained.safetensors")), data=DataConfig(labelled_fraction=0.3))
     assert [plan.input.network.mean for plan in plan_chain(index, trained)] == [IMAGENET, GREY]
 

@@ -32,7 +32,7 @@ def test_its_signature_its_files_and_its_self_test_hold(kept: Path) -> None:
     assert (found.signature, found.digests_ok, found.passed) == ("valid", True, True)
 
 
-def test_it_answers_an_image(kept: Path, tmp_path: Path, run: Callable[..., tuple[int, str, str]]) -> None:
+def test_it_predicts_an_image(kept: Path, tmp_path: Path, run: Callable[..., tuple[int, str, str]]) -> None:
     pytest.importorskip("onnxruntime")
     image = pytest.importorskip("PIL.Image")
     image.new("RGB", (8, 8), (200, 40, 40)).save(tmp_path / "a.png")

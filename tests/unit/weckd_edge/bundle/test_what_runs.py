@@ -30,7 +30,7 @@ from weckd_edge.devices.bench.bench import bench
 from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.runtime import predict as infer_module
 from weckd_edge.devices.runtime import verify_bundle as verify_module
-from weckd_edge.devices.runtime.predict import infer
+from weckd_edge.devices.runtime.predict import predict_images
 from weckd_edge.devices.runtime.verify_bundle import verify_bundle
 
 
@@ -91,15 +91,15 @@ def swapped(monkeypatch: pytest.MonkeyPatch, folder: Path, other: Path) -> Calla
 
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
-def test_the_proved_model_answers(
+def test_the_proved_model_predicts(
     folder: Path, picture: Path, swapped: Callable[[Any], None], backend: str, tmp_path: Path
 ) -> None:
     pytest.importorskip(backend)
-    (expected,) = infer(folder, [picture], backend=backend)
+    (expected,) = predict_images(folder, [picture], backend=backend)
     kept = tmp_path / "kept"
     shutil.copytree(folder, kept)
     swapped(infer_module)
-    (answer,) = infer(folder, [picture], backend=backend)
+    (answer,) = predict_images(folder, [picture], backend=backend)
     assert answer.probabilities == expected.probabilities
     with raises(BundleError, "E_BUNDLE_DIGEST"):
         open_bundle(folder)  # the trap was sprung
@@ -254,7 +254,7 @@ def test_a_key_is_not_for_a_bundle_that_is_on_the_device(folder: Path, keys: dic
     assert "leave --remote-bundle and --compare out" in result.output
 
 
-def test_what_cannot_be_read_is_told_in_one_line(
+def test_what_cannot_be_read_is_reported_in_one_line(
     folder: Path, keys: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Permissions do not hold for root, who runs tests in a container: the system's answer is made here."""
@@ -301,15 +301,15 @@ def test_a_large_signature_is_not_read(folder: Path, keys: dict[str, Path]) -> N
 
 
 def test_a_guard_at_its_bounds_has_a_score_that_json_can_hold(toy: ModuleType, tmp_path: Path) -> None:
-    from weckd_edge.artifacts import FrameGuard, QualityBars
+    from weckd_edge.artifacts import FrameGuard, QualityLimits
     from weckd_edge.core.serialization import to_json
-    from weckd_edge.devices.runtime.input_guard import FEATURES, MOST_NUMBER, open_guard
+    from weckd_edge.devices.runtime.input_guard import FEATURES, MAX_NUMBER, open_guard
 
-    rows = tuple((MOST_NUMBER,) * (row + 1) for row in range(FEATURES))
-    mean = (-MOST_NUMBER,) * FEATURES
-    guard = FrameGuard(limits=QualityBars(), mean=mean, whitening=rows, max_ood_score=MOST_NUMBER)
+    rows = tuple((MAX_NUMBER,) * (row + 1) for row in range(FEATURES))
+    mean = (-MAX_NUMBER,) * FEATURES
+    guard = FrameGuard(limits=QualityLimits(), mean=mean, whitening=rows, max_ood_score=MAX_NUMBER)
     opened = open_guard(toy.write_bundle(tmp_path / "b", guard=guard))
     assert opened is not None
-    sight = opened.judge(toy.frames(1)[0])
-    assert sight.code == "unfamiliar"
-    assert json.loads(to_json(sight.ood_score)) > 1e100
+    decision = opened.check(toy.frames(1)[0])
+    assert decision.code == "unfamiliar"
+    assert json.loads(to_json(decision.ood_score)) > 1e100

@@ -190,7 +190,7 @@ def raises(error: BaseException) -> Callable[[], object]:
     return does
 
 
-class MissedGateError(WeckdError):
+class FailedGateError(WeckdError):
     exit_code = 3
 
 
@@ -205,7 +205,7 @@ class MissedGateError(WeckdError):
         (DeviceError("it went wrong", code="E_DEVICE_PROFILE"), 1),
         (StoreError("it went wrong", code="E_STORE_UNWRITABLE"), 1),
         (MissingDependency("it went wrong", code="E_MISSING_LIBRARY"), 1),
-        (MissedGateError("it went wrong", code="E_USAGE"), 3),
+        (FailedGateError("it went wrong", code="E_USAGE"), 3),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )

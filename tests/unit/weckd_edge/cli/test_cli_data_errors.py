@@ -296,7 +296,7 @@ def test_a_wrong_config_is_a_wrong_request(
     assert tree(tmp_path) == before
 
 
-def test_too_few_images_for_the_shares_are_refused_with_the_way_on(run: Run, ears: Path, tmp_path: Path) -> None:
+def test_too_few_images_for_the_labelled_subsets_are_refused_with_the_way_on(run: Run, ears: Path, tmp_path: Path) -> None:
     before = tree(tmp_path)
     code, out, err = run("data", "split", ears, "--out", tmp_path / "index.json", "--labelled-subsets", "40", "-q")
     assert (code, out) == (1, "")

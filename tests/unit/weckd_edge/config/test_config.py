@@ -120,5 +120,5 @@ def test_a_missing_config_file_is_named(tmp_path: Path) -> None:
         load_config(tmp_path / "nowhere.toml")
 
 
-def test_shares_that_just_fit_are_taken() -> None:
+def test_labelled_subsets_that_just_fit_are_taken() -> None:
     BuildConfig(data=DataConfig(labelled_fraction=1 / 3), link=(LinkConfig(model="a"),) * 3)

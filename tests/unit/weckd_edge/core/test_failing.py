@@ -107,7 +107,7 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ),
     ],
 )
-def test_a_stdout_that_takes_nothing_is_told_in_one_line(redirection: str, said: str, tmp_path: Path) -> None:
+def test_a_stdout_that_takes_nothing_is_reported_in_one_line(redirection: str, said: str, tmp_path: Path) -> None:
     done = shell(f"weckd-edge devices show generic-x86 --json {redirection}", tmp_path)
     assert (done.returncode, done.stderr) == (1, said)
 
@@ -184,7 +184,7 @@ def test_a_number_or_a_text_that_nothing_can_be_done_with_is_a_wrong_request(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_json_is_not_said_to_be_an_object_where_a_list_is_printed(run: Run) -> None:
+def test_json_is_not_described_as_an_object_where_a_list_is_printed(run: Run) -> None:
     _, out, _ = run("predict", "--help")
     assert "one JSON object" not in " ".join(out.split())
     assert "Print JSON on stdout, nothing else." in " ".join(out.split())

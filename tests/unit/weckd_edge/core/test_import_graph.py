@@ -145,7 +145,7 @@ def test_a_source_that_is_no_python_says_so(package: Path) -> None:
         depends_on("weckd_edge.a")
 
 
-def test_libraries_are_told_from_this_package_and_the_standard_library(package: Path) -> None:
+def test_libraries_are_distinguished_from_this_package_and_the_standard_library(package: Path) -> None:
     write(package, a="import json, numpy\nfrom torch.nn import functional\nrequire('onnx', 'x')\nimport weckd_edge.core")
     assert libraries_of(("weckd_edge.a",)) == ("numpy", "onnx", "torch")
 

@@ -11,7 +11,7 @@ import pytest
 from support.errors import raises
 from weckd_edge.config import load_config
 from weckd_edge.core.errors import ConfigError, DeviceError
-from weckd_edge.core.toml_file import MOST_BYTES, read_toml
+from weckd_edge.core.toml_file import MAX_BYTES, read_toml
 from weckd_edge.devices.profiles.profile import load_profile
 
 
@@ -71,8 +71,8 @@ def test_a_file_that_never_ends_is_refused_at_once(make: Callable[[Path], None],
         load_profile(tmp_path / "c.toml")
 
 
-def test_a_file_may_be_as_large_as_is_said(tmp_path: Path) -> None:
-    (tmp_path / "c.toml").write_text("a = 1\n" + "#" * (MOST_BYTES - 6))
+def test_a_file_may_be_as_large_as_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("a = 1\n" + "#" * (MAX_BYTES - 6))
     assert read_toml(tmp_path / "c.toml") == {"a": 1}
 
 

@@ -22,7 +22,7 @@ def world(seed: int, groups: int, size: int = 1) -> tuple[np.ndarray, np.ndarray
     return sure, wrong, [f"g{k // size}" for k in range(groups * size)]
 
 
-def test_answers_that_are_all_right_are_all_given_from_59_groups_on() -> None:
+def test_predictions_that_are_all_right_are_all_given_from_59_groups_on() -> None:
     sure, right = np.full(59, 0.7), np.zeros(59, bool)
     names = [str(k) for k in range(59)]
     assert find_threshold(sure, right, names, risk=0.05, certainty=0.95).chosen == 0.0
@@ -74,13 +74,13 @@ def test_p_values_are_those_of_the_books() -> None:
     assert hoeffding_bentkus(0.02, 400, 0.05) >= binomial_p(np.repeat([1.0, 0.0], [8, 392]), 0.05)
 
 
-def test_a_group_loses_the_part_of_its_answered_images_that_is_wrong() -> None:
+def test_a_group_loses_the_part_of_its_classified_images_that_is_wrong() -> None:
     answered = np.array([True, True, False, False, True])
     wrong = np.array([True, False, True, True, False])
     assert group_losses(answered, wrong, np.array([0, 0, 0, 1, 2]), 3).tolist() == [0.5, 0.0]
 
 
-def test_the_curve_answers_the_surest_first_and_ties_together() -> None:
+def test_the_curve_predicts_the_surest_first_and_ties_together() -> None:
     coverage, risk = risk_coverage(np.array([0.9, 0.5, 0.9, 0.1]), np.array([False, True, True, False]))
     assert coverage.tolist() == [0.5, 0.75, 1.0]
     assert risk.tolist() == [0.5, 2 / 3, 0.5]

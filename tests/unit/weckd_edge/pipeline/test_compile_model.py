@@ -172,7 +172,7 @@ def binary(path: Path) -> Path:
     return path
 
 
-def test_a_binary_network_in_training_mode_ships_as_the_user_says_and_with_a_warning(
+def test_a_binary_network_in_training_mode_is_deployed_as_the_user_says_and_with_a_warning(
     run: Run, tmp_path: Path, ears: Path, config: Path
 ) -> None:
     pytest.importorskip("openvino")

@@ -13,7 +13,7 @@ from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_json
 from weckd_edge.core.store import Workspace
 from weckd_edge.devices.images.split_frames import decode_split
-from weckd_edge.pipeline.steps.abstain import AbstentionInputs, judge_abstention, judge_threshold
+from weckd_edge.pipeline.steps.abstain import AbstentionInputs, evaluate_abstention, evaluate_threshold
 from weckd_edge.pipeline.steps.guard import make_guard
 from weckd_edge.pipeline.steps.predict import HeldOutFrames
 from weckd_edge.report.chapters import abstention
@@ -72,7 +72,7 @@ def inputs(index: DatasetIndex, root: Path, config: BuildConfig) -> AbstentionIn
         config=config,
         validation=np.stack([answer(frame) for frame in frames.val]),
         predictions=predictions,
-        answer=answer,
+        predict=answer,
     )
 
 
@@ -87,7 +87,7 @@ def test_a_build_refuses_other_frames_and_says_what_its_threshold_does(index: Da
     )
     fitted = record(index, tmp_path, false_reject_rate=0.02)
     assert fitted.groups == 70
-    found = judge_abstention(inputs(index, tmp_path, config), fitted, SilentProgress())
+    found = evaluate_abstention(inputs(index, tmp_path, config), fitted, SilentProgress())
     kinds = {kind.name: kind for kind in found.ood_sets}
     assert {"noise", "one grey", "covered lens", "drawn phantoms", "heavy blur"} <= set(kinds)
     assert kinds["noise"].guard_auroc > 0.95
@@ -100,34 +100,34 @@ def test_a_build_refuses_other_frames_and_says_what_its_threshold_does(index: Da
     assert found.threshold.val_groups == 30
     assert found.guard.guard is None  # its numbers are in a file of their own
     assert from_json(type(found), to_json(found), where="x", error=ValueError) == found  # type: ignore[type-var]
-    told = " ".join(abstention.sentences(found))
+    told = " ".join(abstention.abstention_sentences(found))
     assert "No answer are: dim" in told
     assert len(abstention.kind_rows(found)) == len(found.ood_sets)
-    assert "answered" in abstention.brief(found)
+    assert "answered" in abstention.brief_sentence(found)
 
 
 def test_too_few_validation_groups_fail_or_are_reported_as_asked(index: DatasetIndex, tmp_path: Path) -> None:
     config = BuildConfig(abstain=AbstainConfig(max_group_error=0.05))
-    found = judge_abstention(inputs(index, tmp_path, config), record(index, tmp_path), SilentProgress())
+    found = evaluate_abstention(inputs(index, tmp_path, config), record(index, tmp_path), SilentProgress())
     assert found.threshold is not None
     assert (
         found.threshold.confidence_threshold,
         found.threshold.more_groups,
         found.operating_point.confidence_threshold,
     ) == (None, 29, 0.0)
-    (gate,) = judge_threshold(found.threshold, config.abstain)
+    (gate,) = evaluate_threshold(found.threshold, config.abstain)
     assert gate.verdict == "FAIL"
     assert "29 more groups" in gate.reason
-    (gate,) = judge_threshold(found.threshold, AbstainConfig(max_group_error=0.05, on_failure="report"))
+    (gate,) = evaluate_threshold(found.threshold, AbstainConfig(max_group_error=0.05, on_failure="report"))
     assert gate.verdict == "INCONCLUSIVE"
 
 
-def test_a_met_risk_passes_and_nothing_is_judged_where_none_is_asked(index: DatasetIndex, tmp_path: Path) -> None:
+def test_a_met_risk_passes_and_nothing_is_evaluated_where_none_is_asked(index: DatasetIndex, tmp_path: Path) -> None:
     config = BuildConfig(abstain=AbstainConfig(max_group_error=0.2))
-    found = judge_abstention(inputs(index, tmp_path, config), record(index, tmp_path, enabled=False), SilentProgress())
+    found = evaluate_abstention(inputs(index, tmp_path, config), record(index, tmp_path, enabled=False), SilentProgress())
     assert found.rejected_test is None
     assert found.ood_sets == ()
     assert found.threshold is not None
-    (gate,) = judge_threshold(found.threshold, config.abstain)
+    (gate,) = evaluate_threshold(found.threshold, config.abstain)
     assert (gate.verdict, found.threshold.confidence_threshold) == ("PASS", 0.0)
-    assert judge_threshold(None, config.abstain) == ()
+    assert evaluate_threshold(None, config.abstain) == ()

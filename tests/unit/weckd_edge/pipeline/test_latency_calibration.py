@@ -15,25 +15,25 @@ pytest.importorskip("openvino")
 import onnx
 
 from weckd_edge.cli.estimate import command
-from weckd_edge.compile.cost.calibration_networks import Recipe, build_network
+from weckd_edge.compile.cost.calibration_networks import NetworkRecipe, build_network
 from weckd_edge.compile.cost.onnx_costs import count_onnx
 from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.latency_model.counts import write_counts
 from weckd_edge.devices.latency_model.measurements import TimedNetwork, read_measurements
 from weckd_edge.pipeline import latency_calibration
-from weckd_edge.pipeline.latency_calibration import count_file, measure_ladder
+from weckd_edge.pipeline.latency_calibration import count_file, time_calibration_networks
 
 FEW = (
-    Recipe(block="plain", width=8, side=32),
-    Recipe(block="inverted", width=8, side=32, activation="HardSwish", gate=True),
-    Recipe(block="separable", width=8, side=32, frame=(48, 64)),
+    NetworkRecipe(block="plain", width=8, side=32),
+    NetworkRecipe(block="inverted", width=8, side=32, activation="HardSwish", gate=True),
+    NetworkRecipe(block="separable", width=8, side=32, frame=(48, 64)),
 )
 
 
 @pytest.fixture(scope="module")
 def few() -> tuple[TimedNetwork, ...]:
-    return measure_ladder(SilentProgress(), device="generic-x86", rounds=3, recipes=FEW)
+    return time_calibration_networks(SilentProgress(), device="generic-x86", rounds=3, recipes=FEW)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_timed_network_is_measured_and_another_device_stays_unknown(
     few: tuple[TimedNetwork, ...], graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in: Callable[..., Any] = lambda *_, **__: few  # noqa: E731
-    monkeypatch.setattr(latency_calibration, "measure_ladder", stand_in)
+    monkeypatch.setattr(latency_calibration, "time_calibration_networks", stand_in)
     times = tmp_path / "times.jsonl"
     assert run("--calibrate", times)["networks"] == 6
     assert len(read_measurements(times)) == 6

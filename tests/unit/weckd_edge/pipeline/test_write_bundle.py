@@ -27,28 +27,28 @@ from weckd_edge.artifacts import (
     GoldenFrames,
     InputSpec,
     Link,
+    LinkSelection,
     Manifest,
     NetworkInput,
     Parity,
+    PrecisionSelection,
     Prediction,
+    QuantizationTrial,
     QuantizedModel,
     Rate,
-    Selection,
-    Shipping,
-    Trial,
 )
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.config import AbstainConfig, BuildConfig, GateConfig, LinkConfig, ReportConfig
 from weckd_edge.core.errors import BundleError, ConfigError, StoreError
-from weckd_edge.core.fingerprint import versions
+from weckd_edge.core.fingerprint import library_versions
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace, check_ref, file_ref, refs_in
-from weckd_edge.devices.gates.gates import merge_bars
+from weckd_edge.devices.gates.gates import merge_limits
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.machine.detect import detect
 from weckd_edge.devices.profiles.profile import load_profile
 from weckd_edge.devices.runtime.golden_arrays import load_golden
-from weckd_edge.metrics import measure_performance
+from weckd_edge.metrics import measure_metrics
 from weckd_edge.pipeline.context import BuildContext, StepTimes
 from weckd_edge.pipeline.steps.judge import judge_bundle
 from weckd_edge.pipeline.steps.layout import Part, draft_manifest, lay_out
@@ -67,7 +67,7 @@ INPUT = InputSpec(
 RATE = Rate(value=0.9, low=0.8, high=0.95, correct=9, images=10, groups=10)
 MEASUREMENT = factories.measurement()
 NO_IMAGES = SplitFrames(split="test", records=(), frames=np.zeros((0, 16, 16, 3), np.uint8))
-NO_BARS = GateConfig(max_latency_p90_ms=1e9, max_memory_mib=1e9, max_accuracy_drop=1.0)
+NO_LIMITS = GateConfig(max_latency_p90_ms=1e9, max_memory_mib=1e9, max_accuracy_drop=1.0)
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def make_parts(
     decided: str = "000111222",
     truth: str = "000111222",
     target: str = "cpu",
-    gates: GateConfig = NO_BARS,
+    gates: GateConfig = NO_LIMITS,
     samples: int = 4,
     **config: Any,
 ) -> Made:
@@ -215,7 +215,7 @@ def make_parts(
         config=settings,
         profile=profile,
         machine=detect(),
-        limits=merge_bars(gates, profile.gates),
+        limits=merge_limits(gates, profile.gates),
         on_device=target == "cpu",
         workspace=Workspace(place / "bundle.work"),
         progress=SilentProgress(),
@@ -251,17 +251,20 @@ def make_parts(
             measurement=replace(MEASUREMENT, backend=backend),
             build=record_build(ctx, "ears"),
             selection=selection,
-            link_selection=Shipping(chosen="M2", reason="M2 was asked for"),
-            metrics=measure_performance(verification, index, report),
+            link_selection=LinkSelection(chosen="M2", reason="M2 was asked for"),
+            metrics=measure_metrics(verification, index, report),
             environment=read_environment(settings.link, host="Xeon"),
             files=layout.files,
         ),
     )
 
 
-def _selection(onnx: FileRef) -> Selection:
-    return Selection(
-        trials=(Trial(name="fp32", precision="fp32", method=None), Trial(name="int8 mse", precision="int8", method="mse")),
+def _selection(onnx: FileRef) -> PrecisionSelection:
+    return PrecisionSelection(
+        trials=(
+            QuantizationTrial(name="fp32", precision="fp32", method=None),
+            QuantizationTrial(name="int8 mse", precision="int8", method="mse"),
+        ),
         chosen="int8 mse",
         reason="int8 mse takes 1 ms where FP32 takes 2 ms",
         images=12,
@@ -359,7 +362,7 @@ def test_the_manifest_says_what_the_parts_are(tmp_path: Path) -> None:
     assert manifest.selftest.tolerance == {"openvino": 0.02}
     assert manifest.synthetic is True
     assert manifest.passed is True
-    assert manifest.versions == versions()
+    assert manifest.versions == library_versions()
 
 
 def test_the_evidence_is_what_the_stages_found(tmp_path: Path) -> None:
@@ -373,7 +376,7 @@ def test_the_evidence_is_what_the_stages_found(tmp_path: Path) -> None:
 
 def test_versions_name_what_is_installed_and_leave_out_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("weckd_edge.core.fingerprint.LIBRARIES", ("numpy", "a-library-nobody-has"))
-    found = versions()
+    found = library_versions()
     assert list(found) == ["weckd-edge", "python", "numpy"]
     assert found["numpy"] == np.__version__
 
@@ -404,8 +407,8 @@ def test_paths_of_weights_are_not_written(tmp_path: Path) -> None:
         ({"min_accuracy": 0.95}, "min_accuracy"),
     ],
 )
-def test_a_missed_bar_makes_a_whole_bundle_that_has_not_passed(tmp_path: Path, bars: dict[str, float], failed: str) -> None:
-    parts = make_parts(tmp_path, decided="000111220", gates=replace(NO_BARS, **bars))
+def test_a_failed_gate_makes_a_whole_bundle_that_has_not_passed(tmp_path: Path, bars: dict[str, float], failed: str) -> None:
+    parts = make_parts(tmp_path, decided="000111220", gates=replace(NO_LIMITS, **bars))
     manifest = assemble(parts)
     assert manifest.passed is False
     assert [name for name, verdict in verdicts(manifest).items() if verdict == "FAIL"] == [failed]
@@ -413,7 +416,7 @@ def test_a_missed_bar_makes_a_whole_bundle_that_has_not_passed(tmp_path: Path, b
 
 
 def test_lost_accuracy_fails(tmp_path: Path) -> None:
-    parts = make_parts(tmp_path, decided="000111220", gates=replace(NO_BARS, max_accuracy_drop=0.05))
+    parts = make_parts(tmp_path, decided="000111220", gates=replace(NO_LIMITS, max_accuracy_drop=0.05))
     right = [replace(p, fp32=answer(p.label)) for p in parts.contents.verification.predictions]
     manifest = assemble(parts.holding(verification=factories.verification(right, LABELS, parity=(parity(),))))
     assert verdicts(manifest)["max_accuracy_drop"] == "FAIL"
@@ -428,8 +431,8 @@ def test_implementations_that_differ_fail(tmp_path: Path) -> None:
     assert not manifest.passed
 
 
-def test_a_bar_that_cannot_be_judged_here_does_not_fail(tmp_path: Path) -> None:
-    manifest = assemble(make_parts(tmp_path, target="jetson", gates=replace(NO_BARS, max_latency_p90_ms=0.5)))
+def test_a_limit_that_cannot_be_evaluated_here_does_not_fail(tmp_path: Path) -> None:
+    manifest = assemble(make_parts(tmp_path, target="jetson", gates=replace(NO_LIMITS, max_latency_p90_ms=0.5)))
     assert verdicts(manifest)["max_latency_p90_ms"] == verdicts(manifest)["max_memory_mib"] == "INCONCLUSIVE"
     assert manifest.passed is True
 
@@ -438,7 +441,7 @@ def gate(manifest: Manifest, name: str) -> Gate:
     return next(g for g in manifest.gates if g.name == name)
 
 
-def test_the_profiles_bars_hold_where_the_build_sets_none(tmp_path: Path) -> None:
+def test_the_profiles_limits_hold_where_the_build_sets_none(tmp_path: Path) -> None:
     manifest = assemble(make_parts(tmp_path, gates=GateConfig(max_memory_mib=7.0)))
     assert gate(manifest, "max_latency_p90_ms").limit == load_profile("generic-x86").gates.max_latency_p90_ms
     assert gate(manifest, "max_memory_mib").limit == 7.0
@@ -447,13 +450,13 @@ def test_the_profiles_bars_hold_where_the_build_sets_none(tmp_path: Path) -> Non
 def test_size_is_that_of_what_the_device_loads(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    bars = replace(NO_BARS, max_size_mib=2.0)
+    bars = replace(NO_LIMITS, max_size_mib=2.0)
     assert gate(assemble(make_parts(tmp_path / "a", gates=bars)), "max_size_mib").value == ((1 << 20) + 100) / 2**20
     on_jetson = assemble(make_parts(tmp_path / "b", target="jetson", gates=bars))
     assert gate(on_jetson, "max_size_mib").value == len(b"a graph") / 2**20, "the engine is made of the graph alone"
 
 
-def test_the_bench_of_what_ships_is_judged_and_not_that_of_a_link(tmp_path: Path) -> None:
+def test_the_bench_of_what_is_deployed_is_evaluated_and_not_that_of_a_link(tmp_path: Path) -> None:
     parts = make_parts(tmp_path)
     slow = factories.latency([900_000_000] * 64)
     link_bench = replace(MEASUREMENT, link="M1", precision="fp32", end_to_end=slow)
@@ -466,14 +469,14 @@ def sample_rows(shown: list[Any]) -> list[tuple[int, str, str]]:
     return [(int(s.image[0, 0, 0]) // 20, s.truth[0], s.predicted[0]) for s in shown]
 
 
-def test_right_answers_are_shown_each_class_in_turn(tmp_path: Path, shown: list[Any]) -> None:
+def test_right_predictions_are_shown_each_class_in_turn(tmp_path: Path, shown: list[Any]) -> None:
     assemble(make_parts(tmp_path, samples=5))
     assert sample_rows(shown) == [(0, "e", "e"), (3, "n", "n"), (6, "w", "w"), (1, "e", "e"), (4, "n", "n")]
     assert [s.probability for s in shown] == [0.8] * 5
     assert shown[0].image.shape == (16, 16, 3)
 
 
-def test_wrong_answers_come_first_and_are_at_most_half(tmp_path: Path, shown: list[Any]) -> None:
+def test_wrong_predictions_come_first_and_are_at_most_half(tmp_path: Path, shown: list[Any]) -> None:
     assemble(make_parts(tmp_path, truth="000111222", decided="111111200", samples=4))
     assert sample_rows(shown) == [(0, "e", "n"), (1, "e", "n"), (3, "n", "n"), (6, "w", "w")]
 
@@ -483,7 +486,7 @@ def test_of_an_odd_number_right_ones_have_the_larger_half(tmp_path: Path, shown:
     assert [truth == decided for _, truth, decided in sample_rows(shown)] == [False, True, True]
 
 
-def test_few_wrong_answers_leave_their_places_to_right_ones(tmp_path: Path, shown: list[Any]) -> None:
+def test_few_wrong_predictions_leave_their_places_to_right_ones(tmp_path: Path, shown: list[Any]) -> None:
     assemble(make_parts(tmp_path, truth="000111222", decided="000111221", samples=6))
     rows = sample_rows(shown)
     assert len(rows) == 6
@@ -491,7 +494,7 @@ def test_few_wrong_answers_leave_their_places_to_right_ones(tmp_path: Path, show
     assert [truth for _, truth, _ in rows[1:]] == ["e", "n", "w", "e", "n"]
 
 
-def test_where_right_answers_are_few_wrong_ones_take_their_places(tmp_path: Path, shown: list[Any]) -> None:
+def test_where_right_predictions_are_few_wrong_ones_take_their_places(tmp_path: Path, shown: list[Any]) -> None:
     assemble(make_parts(tmp_path, truth="000111222", decided="111222220", samples=6))
     assert sample_rows(shown) == [
         *((0, "e", "n"), (1, "e", "n"), (2, "e", "n"), (3, "n", "w")),

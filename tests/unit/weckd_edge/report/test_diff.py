@@ -22,7 +22,7 @@ from weckd_edge.core.errors import BundleError, ConfigError
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import file_ref, sha256_bytes
 from weckd_edge.report.diff import compare_bundles
-from weckd_edge.report.diff.bundle_pair import Side
+from weckd_edge.report.diff.bundle_pair import BundleSide
 from weckd_edge.report.diff.dataset import compare_data
 from weckd_edge.report.diff.fields import flatten
 from weckd_edge.report.diff.results import compare_results
@@ -62,8 +62,8 @@ def verification(data: DatasetIndex, wrong: Sequence[int] = ()) -> Verification:
     return factories.verification(predictions, data.labels)
 
 
-def side(data: DatasetIndex, wrong: Sequence[int] = (), **point: Any) -> Side:
-    return Side(manifest={"operating_point": point}, dataset=data, verification=verification(data, wrong))
+def side(data: DatasetIndex, wrong: Sequence[int] = (), **point: Any) -> BundleSide:
+    return BundleSide(manifest={"operating_point": point}, dataset=data, verification=verification(data, wrong))
 
 
 def test_images_are_known_by_their_pixels_and_a_leak_between_versions_is_named() -> None:
@@ -133,7 +133,7 @@ def test_a_real_difference_is_seen_and_groups_widen_the_interval() -> None:
     assert widths[1] > 1.5 * widths[0]
 
 
-def test_the_order_of_labels_does_not_matter_and_other_labels_are_said() -> None:
+def test_the_order_of_labels_does_not_matter_and_other_labels_are_reported() -> None:
     old = index([record(n) for n in range(40)])
     turned = index([record(n, label=1 - n % 2) for n in range(40)], labels=("wax", "ear"))
     found, _ = compare_results(side(old), side(turned))
@@ -157,7 +157,7 @@ def test_what_a_threshold_refuses_is_compared_as_a_share() -> None:
     assert (found.old_coverage.value, found.new_coverage.value) == (0.5, 1.0)
 
 
-def test_without_a_common_test_image_nothing_is_compared_and_why_is_said() -> None:
+def test_without_a_common_test_image_nothing_is_compared_and_why_is_reported() -> None:
     found, why = compare_results(side(index([record(n) for n in range(4)])), side(index([record(n) for n in range(4, 8)])))
     assert found is None
     assert "no test image in common" in why
@@ -260,7 +260,7 @@ def test_a_bundle_of_an_older_format_is_compared_as_far_as_it_goes(tmp_path: Pat
         compare_bundles(old, new)
 
 
-def test_answers_in_another_format_leave_results_unknown(tmp_path: Path) -> None:
+def test_predictions_in_another_format_leave_results_unknown(tmp_path: Path) -> None:
     data = index([record(n) for n in range(40)])
     old, new = tmp_path / "old", write_bundle(tmp_path / "new", data)
     write_bundle(old, data)

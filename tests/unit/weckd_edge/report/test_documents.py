@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from support.errors import raises
-from weckd_edge.artifacts import Attribute, Distribution, Environment, Estimate, TrunkLicence
+from weckd_edge.artifacts import Attribute, BackboneLicence, Distribution, Environment, Estimate
 from weckd_edge.config import BuildConfig, LinkConfig, ModelCardConfig, ReportConfig
 from weckd_edge.core.errors import BundleError, ConfigError
 from weckd_edge.core.serialization import to_json
-from weckd_edge.metrics import measure_performance
+from weckd_edge.metrics import measure_metrics
 from weckd_edge.report import BundleContents, read_contents, write_documents, write_evidence
 from weckd_edge.report.documents.licences import licence_of, read_environment, requirements, used_distributions
 from weckd_edge.report.documents.model_card_inputs import NOT_STATED, stated
@@ -54,8 +54,10 @@ ENVIRONMENT = Environment(
         Distribution(name="secret|sauce", version="1", licence="unknown"),
     ),
     backbones=(
-        TrunkLicence(link="M1", model="mobilenetv2_100", weights="trunk.safetensors", sha256="a" * 64, licence="Apache-2.0"),
-        TrunkLicence(link="M2", model="mobilenetv2_050", weights="pretrained", sha256=None, licence=None),
+        BackboneLicence(
+            link="M1", model="mobilenetv2_100", weights="trunk.safetensors", sha256="a" * 64, licence="Apache-2.0"
+        ),
+        BackboneLicence(link="M2", model="mobilenetv2_050", weights="pretrained", sha256=None, licence=None),
     ),
 )
 
@@ -80,7 +82,7 @@ def _measured() -> BundleContents:
     return dataclasses.replace(
         evidence,
         dataset=dataset,
-        metrics=measure_performance(evidence.verification, dataset, ReportConfig()),
+        metrics=measure_metrics(evidence.verification, dataset, ReportConfig()),
         audit=report.probes(),
         environment=ENVIRONMENT,
     )
@@ -124,7 +126,7 @@ def test_what_the_builder_did_not_say_is_called_so(tmp_path: Path) -> None:
     assert "licenses" not in bom["metadata"]["component"]
 
 
-def test_what_the_builder_said_is_in_both_papers(tmp_path: Path) -> None:
+def test_what_the_builder_said_is_in_both_documents(tmp_path: Path) -> None:
     said = ModelCardConfig(
         owner="Clinic | North",
         licence="MIT",
@@ -157,7 +159,7 @@ def test_synthetic_data_are_in_the_first_lines_of_the_card(tmp_path: Path) -> No
     )
 
 
-def test_evidence_that_is_not_there_is_said_and_not_filled_in(tmp_path: Path) -> None:
+def test_evidence_that_is_not_there_is_reported_and_not_filled_in(tmp_path: Path) -> None:
     bare = dataclasses.replace(report.make_evidence(), measurement=None)
     card, bom = papers(tmp_path, bare)
     for line in (
@@ -172,7 +174,7 @@ def test_evidence_that_is_not_there_is_said_and_not_filled_in(tmp_path: Path) ->
     assert kinds == {"accuracy", "sensitivity"}
 
 
-def test_figures_of_classes_and_slices_are_in_both_papers_with_intervals(tmp_path: Path) -> None:
+def test_figures_of_classes_and_slices_are_in_both_documents_with_intervals(tmp_path: Path) -> None:
     evidence = full()
     card, bom = papers(tmp_path, evidence)
     assert "### Slices, as it ships" in card
@@ -327,7 +329,9 @@ def test_the_environment_names_weights_by_digest_and_holds_no_path(tmp_path: Pat
     (tmp_path / "trunk.safetensors").write_bytes(b"weights")
     links = (LinkConfig(model="m", weights=str(tmp_path / "trunk.safetensors")), LinkConfig(model="n"))
     found = read_environment(links, host="Xeon")
-    assert [(trunk.link, trunk.weights, trunk.licence) for trunk in found.backbones] == [("M1", "trunk.safetensors", None)]
+    assert [(backbone.link, backbone.weights, backbone.licence) for backbone in found.backbones] == [
+        ("M1", "trunk.safetensors", None)
+    ]
     text = to_json(found)
     assert str(tmp_path) not in text
     assert str(Path.home()) not in text

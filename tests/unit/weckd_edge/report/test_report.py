@@ -14,46 +14,46 @@ from numpy.typing import NDArray
 from support import factories
 from support.errors import raises
 from weckd_edge.artifacts import (
-    ApartFrame,
     BadFile,
     BuildRecord,
     BuiltModel,
     CalibrationCheck,
-    CalibrationFigures,
+    CalibrationMetrics,
     ChainRecord,
+    DataAudit,
     DataNote,
     DatasetIndex,
+    DisagreementFrame,
     Estimate,
     ExecutedLayer,
     FileRef,
-    Fingerprint,
+    FingerprintAudit,
     FoldComparison,
     FrameSpec,
     Gate,
     GoldenFrames,
     ImageRecord,
     InputSpec,
+    LabelIssueAudit,
     Latency,
+    LayerDivergence,
     LayerParity,
     Link,
+    LinkEvaluation,
     LinkLatency,
+    LinkSelection,
     Manifest,
     NetworkInput,
-    Parting,
+    PrecisionSelection,
     Prediction,
-    Probes,
+    QuantizationTrial,
     Rate,
     Recalibration,
     ReliabilityBin,
-    Selection,
-    Shipping,
     StageTime,
-    SuspectProbe,
-    Trial,
-    WeighedLink,
 )
 from weckd_edge.bundle.reader import open_bundle
-from weckd_edge.bundle.verdict import verdict
+from weckd_edge.bundle.verdict import sum_up_gates
 from weckd_edge.bundle.writer import seal
 from weckd_edge.cli.report import command
 from weckd_edge.core.errors import BundleError, ConfigError
@@ -72,7 +72,7 @@ from weckd_edge.report import (
     write_report,
 )
 from weckd_edge.report.chapters import parity, verdicts
-from weckd_edge.report.chapters.summary import summarize
+from weckd_edge.report.chapters.summary import summarize_bundle
 from weckd_edge.report.charts import latency_histogram
 from weckd_edge.report.documents.limits import limits
 from weckd_edge.report.page import CONTENTS
@@ -93,10 +93,14 @@ def rate(correct: int, images: int = 160, groups: int = 62) -> Rate:
     return factories.rate(correct, images, groups)
 
 
-SELECTION = Selection(
+SELECTION = PrecisionSelection(
     trials=(
-        Trial(name="fp32", precision="fp32", method=None, accuracy=rate(72, 80, 30), net_lost=0, within_limits=True),
-        Trial(name="int8 mse", precision="int8", method="mse", accuracy=rate(71, 80, 30), net_lost=1, within_limits=True),
+        QuantizationTrial(
+            name="fp32", precision="fp32", method=None, accuracy=rate(72, 80, 30), net_lost=0, within_limits=True
+        ),
+        QuantizationTrial(
+            name="int8 mse", precision="int8", method="mse", accuracy=rate(71, 80, 30), net_lost=1, within_limits=True
+        ),
     ),
     chosen="int8 mse",
     reason="int8 mse takes 0.84 ms where FP32 takes 1.60 ms, and loses 1 validation image",
@@ -218,7 +222,7 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> BundleContents:
             data_name="ears",
         ),
         selection=SELECTION,
-        link_selection=Shipping(chosen="M3", reason="M3 was asked for"),
+        link_selection=LinkSelection(chosen="M3", reason="M3 was asked for"),
     )
 
 
@@ -371,7 +375,7 @@ def test_synthetic_data_are_named_before_anything_else(tmp_path: Path) -> None:
     assert "Synthetic data" not in write(tmp_path, make_evidence(), make_manifest())
 
 
-def test_no_clinical_claim_is_made_and_that_is_said(tmp_path: Path) -> None:
+def test_no_clinical_claim_is_made_and_that_is_reported(tmp_path: Path) -> None:
     assert "claims no clinical performance and no regulatory compliance" in write(tmp_path, make_evidence(), make_manifest())
 
 
@@ -390,16 +394,16 @@ def test_the_verdict_says_what_is_open(outcomes: tuple, kind: str, words: str) -
         Gate(name=name, limit=0.9, value=None if v == "INCONCLUSIVE" else 0.8, verdict=v, reason="")
         for name, v in zip(names, outcomes, strict=False)
     )
-    found = verdict(make_manifest(gates=gates, passed="FAIL" not in outcomes))
+    found = sum_up_gates(make_manifest(gates=gates, passed="FAIL" not in outcomes))
     assert found.kind == kind
     assert words in found.detail
 
 
 def test_a_bundle_marked_as_not_passing_never_reads_as_passed() -> None:
-    assert verdict(make_manifest(passed=False)).kind == "fail"
+    assert sum_up_gates(make_manifest(passed=False)).kind == "fail"
 
 
-def test_a_missed_bar_says_by_how_much() -> None:
+def test_a_failed_gate_says_by_how_much() -> None:
     (row,) = verdicts.gate_rows([Gate(name="min_accuracy", limit=0.95, value=0.912, verdict="FAIL", reason="")])
     assert (row.limit, row.value, row.margin) == ("at least 95\u00a0%", "91.2\u00a0%", "missed by 3.8\u00a0points")
 
@@ -414,7 +418,7 @@ def test_a_missed_bar_says_by_how_much() -> None:
         (140, 140, 62, "No difference was seen", "overlap"),
     ],
 )
-def test_whether_the_chain_helped_is_answered_no_bolder_than_the_intervals_allow(
+def test_whether_the_chain_helped_is_stated_no_bolder_than_the_intervals_allow(
     chain: int, alone: int, groups: int, answer: str, overlap: str
 ) -> None:
     evidence = make_evidence()
@@ -459,16 +463,16 @@ def test_leaks_of_the_published_split_are_counted_by_pixels_and_by_group() -> No
     assert (facts.exact_copies, facts.groups, facts.cut_groups) == (1, 2, 1)
 
 
-def test_what_may_be_wrong_with_the_data_set_is_told_on_the_first_screen_and_in_the_card(tmp_path: Path) -> None:
+def test_what_may_be_wrong_with_the_data_set_is_reported_on_the_first_screen_and_in_the_card(tmp_path: Path) -> None:
     notes = (DataNote(code="W_X", text="the column <b>who</b> is not used"), DataNote(code="I_Y", text="read as UTF-16"))
     evidence = make_evidence()
     evidence = dataclasses.replace(evidence, dataset=dataclasses.replace(evidence.dataset, notes=notes))
-    assert "Data: the column <b>who</b> is not used." in summarize(evidence).warnings
+    assert "Data: the column <b>who</b> is not used." in summarize_bundle(evidence).warnings
     html = write(tmp_path, evidence, make_manifest())
     assert html.count("Data: the column &lt;b&gt;who&lt;/b&gt; is not used.") == 1
     assert "Data: the column <b>who</b> is not used." in limits(evidence)
     assert "UTF-16" not in html
-    assert not [line for line in summarize(make_evidence()).warnings if line.startswith("Data")]
+    assert not [line for line in summarize_bundle(make_evidence()).warnings if line.startswith("Data")]
 
 
 def test_every_query_is_in_the_histogram_or_in_its_count_of_slower_ones() -> None:
@@ -485,18 +489,18 @@ def test_without_a_bench_the_report_says_not_measured(tmp_path: Path) -> None:
     assert "weckd-edge bench" in page
 
 
-def weighed(name: str, scale: float, *, label: str = "measured", bar_ms: float = 2.0) -> WeighedLink:
+def weighed(name: str, scale: float, *, label: str = "measured", limit_ms: float = 2.0) -> LinkEvaluation:
     got = 0.84 * scale
     known: dict[str, Any] = {"p90_ns": got * 1e6, "low_ns": None, "high_ns": None}
     if label == "estimated":
         known = {"p90_ns": got * 1e6, "low_ns": got * 8e5, "high_ns": got * 13e5}
     if label == "unknown":
         known = dict.fromkeys(known)
-    verdict: Any = "INCONCLUSIVE" if label != "measured" else "PASS" if got <= bar_ms else "FAIL"
+    verdict: Any = "INCONCLUSIVE" if label != "measured" else "PASS" if got <= limit_ms else "FAIL"
     gate = Gate(
-        name="max_latency_p90_ms", limit=bar_ms, value=got, verdict=verdict, reason=f"{got:.3g} ms against {bar_ms:g} ms"
+        name="max_latency_p90_ms", limit=limit_ms, value=got, verdict=verdict, reason=f"{got:.3g} ms against {limit_ms:g} ms"
     )
-    return WeighedLink(
+    return LinkEvaluation(
         name=name,
         precision="int8",
         backend="openvino",
@@ -517,7 +521,7 @@ def weighed(name: str, scale: float, *, label: str = "measured", bar_ms: float =
         ("unknown", "frame to answer, p90, on the machine that built it (ms"),
     ],
 )
-def test_weighed_links_are_drawn_over_their_time_and_told_in_a_table(tmp_path: Path, label: str, axis: str) -> None:
+def test_evaluated_links_are_drawn_over_their_time_and_told_in_a_table(tmp_path: Path, label: str, axis: str) -> None:
     evidence = make_evidence()
     links = tuple(weighed(name, scale, label=label) for name, scale in (("M1", 3.1), ("M2", 1.6), ("M3", 0.84)))
     page = write(tmp_path, dataclasses.replace(evidence, link_selection=choose_link(links)), make_manifest())
@@ -530,7 +534,7 @@ def test_weighed_links_are_drawn_over_their_time_and_told_in_a_table(tmp_path: P
         assert "0.706\u00a0ms (0.564\u00a0ms to 0.917\u00a0ms)" in page
 
 
-def test_without_weighed_links_the_chain_is_drawn_over_multiply_adds(tmp_path: Path) -> None:
+def test_without_evaluated_links_the_chain_is_drawn_over_macs(tmp_path: Path) -> None:
     page = write(tmp_path, make_evidence(), make_manifest())
     assert "multiply-adds of one image (million" in page
     assert "Which link ships" not in page
@@ -554,12 +558,12 @@ def test_missing_torn_and_foreign_evidence_is_one_clear_error(tmp_path: Path) ->
         (numbers.significant(0.0123456), "0.0123"),
         (numbers.significant(1234.5), "1234"),
         (numbers.significant(0), "0"),
-        (numbers.difference(2.4e-7), "2.4·10⁻⁷"),
-        (numbers.difference(0.0121), "0.012"),
+        (numbers.format_difference(2.4e-7), "2.4·10⁻⁷"),
+        (numbers.format_difference(0.0121), "0.012"),
         (numbers.milliseconds(843_210), "0.843\u00a0ms"),
         (numbers.size(893_000), "872\u00a0KiB"),
         (numbers.size(12), "12\u00a0B"),
-        (numbers.count(2_229_000), "2.23\u00a0M"),
+        (numbers.format_count(2_229_000), "2.23\u00a0M"),
         (numbers.seconds(200), "3\u00a0min 20\u00a0s"),
         (numbers.seconds(3_720), "1\u00a0h 2\u00a0min"),
         (numbers.points(-0.0123), "\u22121.2\u00a0points"),
@@ -660,7 +664,7 @@ def test_a_study_is_one_page_without_a_network_that_says_what_was_found(tmp_path
 
 
 @pytest.mark.parametrize("accuracy", [0.0, 0.5, 1.0])
-def test_a_study_in_which_all_answer_alike_is_drawn_too(tmp_path: Path, accuracy: float) -> None:
+def test_a_study_in_which_all_predict_alike_is_drawn_too(tmp_path: Path, accuracy: float) -> None:
     rows = tuple(
         dataclasses.replace(row, by_seed=(accuracy,), mean=accuracy, low=None, high=None) for row in study_page().rows
     )
@@ -680,10 +684,10 @@ def test_a_study_of_one_seed_shows_no_interval(tmp_path: Path) -> None:
     assert "Synthetic data" not in html
 
 
-def figures(ece: float) -> CalibrationFigures:
+def figures(ece: float) -> CalibrationMetrics:
     one = Estimate(value=ece, low=ece / 2, high=ece * 2)
     filled = ReliabilityBin(images=40, confidence=0.9, accuracy=0.8)
-    return CalibrationFigures(ece=one, rms_debiased=one, brier=one, nll=one, bins=(filled,) * 15)
+    return CalibrationMetrics(ece=one, rms_debiased=one, brier=one, nll=one, bins=(filled,) * 15)
 
 
 def check(temperature: float = 1.62) -> CalibrationCheck:
@@ -707,16 +711,18 @@ def layer(name: str, sqnr_db: float | None, disturbed: float = 0.0) -> LayerPari
     return LayerParity(name=name, kind="Conv", sqnr_db=sqnr_db, max_abs=0.25, peak=6.0, disturbed=disturbed)
 
 
-def parting(*, first: int | None = 2, disturbed: float = 0.0) -> Parting:
+def parting(*, first: int | None = 2, disturbed: float = 0.0) -> LayerDivergence:
     layers = (layer("stem", None), layer("block.0", 44.0), layer("block.1", 12.5, disturbed), layer("head", 11.0))
-    return Parting(a="written", b="openvino int8", frames=6, threshold_db=20.0, first=first, steepest=2, layers=layers)
+    return LayerDivergence(
+        a="written", b="openvino int8", frames=6, threshold_db=20.0, first=first, steepest=2, layers=layers
+    )
 
 
 def full_evidence() -> BundleContents:
     evidence = make_evidence()
     verification = evidence.verification
     far = tuple(
-        ApartFrame(path=p.path, label=p.label, a=(0.7, 0.1, 0.1, 0.1), b=(0.2, 0.6, 0.1, 0.1))
+        DisagreementFrame(path=p.path, label=p.label, a=(0.7, 0.1, 0.1, 0.1), b=(0.2, 0.6, 0.1, 0.1))
         for p in verification.predictions[:2]
     )
     pair = dataclasses.replace(verification.parity[1], only_a_right=6, only_b_right=0, mcnemar_p=0.03125, worst=far)
@@ -737,7 +743,7 @@ def full_evidence() -> BundleContents:
     )
 
 
-def test_the_frames_that_differ_most_are_shown_with_both_answers(tmp_path: Path) -> None:
+def test_the_frames_that_differ_most_are_shown_with_both_predictions(tmp_path: Path) -> None:
     evidence = full_evidence()
     first, second = evidence.verification.parity[1].worst
     frames = {
@@ -771,9 +777,9 @@ def test_the_layer_where_two_implementations_part_is_named(tmp_path: Path) -> No
     assert 'aria-label="SQNR of every layer. first under it: block.1"' in (tmp_path / "r.html").read_text()
 
 
-def test_what_is_said_of_parting_is_no_bolder_than_what_was_seen() -> None:
-    assert parity.parting_sentence(parting(first=None)).startswith("No layer's SQNR is under 20.0\u00a0dB.")
-    told = parity.parting_sentence(parting(disturbed=0.03))
+def test_what_is_reported_of_a_divergence_is_no_bolder_than_what_was_seen() -> None:
+    assert parity.divergence_sentence(parting(first=None)).startswith("No layer's SQNR is under 20.0\u00a0dB.")
+    told = parity.divergence_sentence(parting(disturbed=0.03))
     assert "Reading it made openvino int8 fuse otherwise, which alone moves a probability by 0.030." in told
     assert "They fall apart most at block.1 (Conv), to 12.5\u00a0dB." in told
 
@@ -788,7 +794,7 @@ def test_what_is_said_of_parting_is_no_bolder_than_what_was_seen() -> None:
 )
 def test_flips_are_called_a_difference_only_where_the_test_says_so(only_a: int, only_b: int, p: float, words: str) -> None:
     pair = dataclasses.replace(make_evidence().verification.parity[0], only_a_right=only_a, only_b_right=only_b, mcnemar_p=p)
-    assert parity.flips_sentence(pair).endswith(words)
+    assert parity.pair_flips_sentence(pair).endswith(words)
 
 
 def test_calibration_is_shown_before_and_after(tmp_path: Path) -> None:
@@ -844,9 +850,9 @@ def test_full_evidence_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert read_contents(tmp_path, make_manifest()) == evidence
 
 
-def probes() -> Probes:
+def probes() -> DataAudit:
     some = Estimate(value=0.07, low=0.03, high=0.11)
-    return Probes(
+    return DataAudit(
         features="frozen mobilenetv2_035 at 96 px",
         pretrained=True,
         images=811,
@@ -857,14 +863,14 @@ def probes() -> Probes:
         this_split=None,
         folds=FoldComparison(folds=5, repeats=5, images=811, by_image=some, by_group=some, optimism=some),
         masking=None,
-        fingerprints=(Fingerprint(name="size", features="width, height", accuracy=rate(140), auc=None),),
+        fingerprints=(FingerprintAudit(name="size", features="width, height", accuracy=rate(140), auc=None),),
         sources=None,
-        label_issues=SuspectProbe(images=811, found=0, label_issues=()),
+        label_issues=LabelIssueAudit(images=811, found=0, label_issues=()),
         notes=("<i>one</i> note",),
     )
 
 
-def test_probes_are_told_in_words_and_a_bundle_without_them_still_has_a_report(tmp_path: Path) -> None:
+def test_probes_are_reported_in_words_and_a_bundle_without_them_still_has_a_report(tmp_path: Path) -> None:
     evidence = make_evidence()
     assert "Would the figures lie?" not in write(tmp_path, evidence, make_manifest())
     probed = dataclasses.replace(evidence, audit=probes())

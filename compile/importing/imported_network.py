@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import ExportedModel, FileRef, InputSpec
 from weckd_edge.compile.export.onnx_export import ONNX_FILE, preprocessing_graph
-from weckd_edge.compile.graph import INPUT_NAME, NETWORK_INPUT_NAME, OPSET, OUTPUT_NAME, check, clean_up, load_graph
+from weckd_edge.compile.graph import INPUT_NAME, NETWORK_INPUT_NAME, OPSET, OUTPUT_NAME, check_graph, clean_up, load_graph
 from weckd_edge.compile.importing.file import check_sizes
 from weckd_edge.compile.importing.input_form import LUMINANCE, InputForm, plain_input
 from weckd_edge.compile.importing.network import OnnxNetwork
 from weckd_edge.compile.importing.operators import EXPORT_AGAIN
-from weckd_edge.compile.importing.outputs import decide, plain_output, probabilities
+from weckd_edge.compile.importing.outputs import interpret_outputs, plain_output, to_probabilities
 from weckd_edge.compile.importing.quantized_file import is_quantized
-from weckd_edge.compile.importing.running import answer, reason
+from weckd_edge.compile.importing.running import error_line, run_network
 from weckd_edge.compile.quantize.qdq_nodes import PAIR
 from weckd_edge.compile.verify.parity import INT8_TOLERANCE
 from weckd_edge.core.errors import ModelError
@@ -45,29 +45,29 @@ SAME_AS_HALF = 2e-2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AdoptedNetwork:
-    """A brought network in this project's form: normalised float32 ``[1, 3, S, S]`` in, probabilities ``[1, classes]`` out.
+class ImportedNetwork:
+    """An imported network in this project's form: normalised float32 ``[1, 3, S, S]`` in, probabilities ``[1, classes]`` out.
 
     Attributes:
         onnx: The network, before anything is folded.
         parameters: Its weights, statistics of batch norms left out.
-        macs: Multiply-adds of one image.
-        said: What was found and decided, in words.
+        macs: MACs of one image.
+        notes: What was found and decided, in words.
     """
 
     onnx: FileRef
     parameters: int
     macs: int
-    said: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
-def adopt_network(
-    brought: OnnxNetwork, samples: Sequence[NDArray[np.float32]], labels: Sequence[str], folder: Path
-) -> AdoptedNetwork:
+def import_network(
+    network: OnnxNetwork, samples: Sequence[NDArray[np.float32]], labels: Sequence[str], folder: Path
+) -> ImportedNetwork:
     """Write ``network.onnx`` into ``folder`` and prove on samples that it answers as the file does.
 
     Args:
-        brought: What was read.
+        network: What was read.
         samples: Images as they leave the preprocessing, normalised float32 ``[1, 3, S, S]``, red first.
         labels: Class names in the order of its outputs, as the user gave them or sorted.
         folder: Where to write; exists.
@@ -76,41 +76,43 @@ def adopt_network(
         ModelError: It cannot run, has another number of outputs, or the network made of it answers otherwise.
     """
     try:
-        raw = np.stack(answer(brought.file_model, [as_brought(brought.form, sample) for sample in samples], brought.name))
+        raw = np.stack(
+            run_network(network.file_model, [to_file_input(network.form, sample) for sample in samples], network.name)
+        )
     except ModelError as err:
-        raise ModelError(f"{err}; {brought.form.advice()}", code=err.code) from err
+        raise ModelError(f"{err}; {network.form.advice()}", code=err.code) from err
     if not np.isfinite(raw).all():
         raise ModelError(
-            f"{brought.name}: it answers with values that are no numbers; are --mean and --std right? "
-            f"{brought.form.advice()}",
+            f"{network.name}: it answers with values that are no numbers; are --mean and --std right? "
+            f"{network.form.advice()}",
             code="E_MODEL_NOT_FINITE",
         )
-    decision = decide(raw, brought.model.graph, labels, brought.name)
-    model = _in_this_form(brought, decision.meaning, len(labels))
+    decision = interpret_outputs(raw, network.model.graph, labels, network.name)
+    model = _in_this_form(network, decision.meaning, len(labels))
     path = folder / NETWORK_FILE
     write_atomic(path, model.SerializeToString(deterministic=True))
-    made = np.stack(answer(model, samples, brought.name))
-    per_image = np.abs(made - probabilities(raw, decision.meaning)).max(axis=1)
-    apart = float(np.quantile(per_image, 0.95) if brought.quantized else per_image.max())
-    if apart > (INT8_TOLERANCE if brought.quantized else SAME_AS_HALF if brought.computes_in == "float16" else SAME):
+    made = np.stack(run_network(model, samples, network.name))
+    per_image = np.abs(made - to_probabilities(raw, decision.meaning)).max(axis=1)
+    deviation = float(np.quantile(per_image, 0.95) if network.quantized else per_image.max())
+    if deviation > (INT8_TOLERANCE if network.quantized else SAME_AS_HALF if network.computes_in == "float16" else SAME):
         raise ModelError(
-            f"{brought.name}: brought from opset {brought.opset} to {OPSET} it answers otherwise, by {apart:.2g} of a "
+            f"{network.name}: brought from opset {network.opset} to {OPSET} it answers otherwise, by {deviation:.2g} of a "
             f"probability; {EXPORT_AGAIN}",
             code="E_MODEL_OPSET",
         )
     folded = clean_up(model)
-    _require_fixed_shapes(folded.graph, brought.name)
-    raised = "" if brought.opset == OPSET else f"Brought from opset {brought.opset} to {OPSET}. "
-    proof = f"{raised}On {len(samples)} images its answers differ from those of the file by at most {apart:.1g}."
-    return AdoptedNetwork(
+    _require_fixed_shapes(folded.graph, network.name)
+    raised = "" if network.opset == OPSET else f"Brought from opset {network.opset} to {OPSET}. "
+    proof = f"{raised}On {len(samples)} images its answers differ from those of the file by at most {deviation:.1g}."
+    return ImportedNetwork(
         onnx=file_ref(folder, path),
         parameters=count_parameters(model.graph),
         macs=count_macs(folded.graph),
-        said=(*brought.said, decision.why, proof),
+        notes=(*network.notes, decision.why, proof),
     )
 
 
-def as_brought(form: InputForm, sample: NDArray[np.float32]) -> NDArray[Any]:
+def to_file_input(form: InputForm, sample: NDArray[np.float32]) -> NDArray[Any]:
     """Return a sample ``[1, 3, S, S]`` in the form that a file takes."""
     image = sample
     if form.channels == 1:
@@ -122,21 +124,21 @@ def as_brought(form: InputForm, sample: NDArray[np.float32]) -> NDArray[Any]:
     return np.ascontiguousarray(image if form.layout == "nchw" else image.transpose(0, 2, 3, 1))
 
 
-def _in_this_form(brought: OnnxNetwork, meaning: Any, classes: int) -> ModelProto:
+def _in_this_form(network: OnnxNetwork, meaning: Any, classes: int) -> ModelProto:
     onnx = require("onnx", "adopt a network")
-    model: ModelProto = onnx.compose.add_prefix(brought.model, PREFIX)
-    plain_input(model, brought.form, PREFIX)
+    model: ModelProto = onnx.compose.add_prefix(network.model, PREFIX)
+    plain_input(model, network.form, PREFIX)
     del model.graph.value_info[:]
     try:
         model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as err:
-        hint = "; expected a Cast right behind a uint8 input" if brought.form.kind == "uint8" else ""
+        hint = "; expected a Cast right behind a uint8 input" if network.form.kind == "uint8" else ""
         raise ModelError(
-            f"{brought.name}: its shapes or types do not fit each other ({reason(err)}){hint}", code="E_MODEL_SHAPES"
+            f"{network.name}: its shapes or types do not fit each other ({error_line(err)}){hint}", code="E_MODEL_SHAPES"
         ) from err
     plain_output(model, meaning, classes, PREFIX)
-    check_sizes(brought.name, model)
-    check(model)
+    check_sizes(network.name, model)
+    check_graph(model)
     return model
 
 
@@ -152,7 +154,7 @@ def wrap_network(
     """Write ``model.onnx`` into ``folder``: preprocessing and an adopted network in one graph, as ``export_onnx`` does.
 
     Args:
-        network: What ``adopt_network`` wrote.
+        network: What ``import_network`` wrote.
         spec: The frame the graph takes, and the network's input.
         labels: Class names in the order of the network's outputs.
         link_sha256: Digest of ``network``.
@@ -227,7 +229,7 @@ def _require_fixed_shapes(graph: GraphProto, name: str) -> None:
 
 
 def count_macs(graph: GraphProto) -> int:
-    """Count the multiply-adds of convolutions and matrix products, for one image, in a graph whose shapes are known."""
+    """Count the MACs of convolutions and matrix products, for one image, in a graph whose shapes are known."""
     shapes = _shapes(graph)
     total = 0
     for node in graph.node:

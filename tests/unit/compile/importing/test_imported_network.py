@@ -19,8 +19,8 @@ ort = pytest.importorskip("onnxruntime")
 
 from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput  # noqa: E402 - behind the skips
 from weckd_edge.compile.graph import preprocessing_nodes  # noqa: E402 - likewise
-from weckd_edge.compile.importing.adopt import adopt_network, count_macs, wrap_network  # noqa: E402 - likewise
 from weckd_edge.compile.importing.hints import InputHints  # noqa: E402 - likewise
+from weckd_edge.compile.importing.imported_network import count_macs, import_network, wrap_network  # noqa: E402 - likewise
 from weckd_edge.compile.importing.network import OnnxNetwork, read_onnx  # noqa: E402 - likewise
 from weckd_edge.core.errors import ModelError  # noqa: E402 - likewise
 
@@ -79,7 +79,7 @@ def adopted(brought: OnnxNetwork, folder: Path, classes: int = 3, kind: InputSpe
     samples = [image[None] for image in pixels(4, brought.form.side)]
     if brought.form.kind == "uint8":
         samples = [(image * 40 + 128).clip(0, 255).astype(np.float32) for image in samples]
-    made = adopt_network(brought, samples, LABELS[:classes], folder)
+    made = import_network(brought, samples, LABELS[:classes], folder)
     kind = kind or contract(brought.form.side, mean=brought.form.mean, std=brought.form.std)
     wrap_network(folder / made.onnx.path, kind, LABELS[:classes], made.onnx.sha256, folder)
     return made, ort.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
@@ -91,7 +91,7 @@ def softmax(logits: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_adopted_graph_answers_as_the_timm_network_does_on_the_same_pixels(tmp_path: Path, name: str) -> None:
+def test_the_imported_graph_predicts_as_the_timm_network_does_on_the_same_pixels(tmp_path: Path, name: str) -> None:
     options, opset, last = FAMILIES[name]
     torch.manual_seed(0)
     network = timm.create_model(name, num_classes=3, **options).eval()
@@ -112,13 +112,13 @@ def test_the_adopted_graph_answers_as_the_timm_network_does_on_the_same_pixels(t
     assert [o.name for o in model.graph.output] == ["probabilities"]
     assert not any(node.op_type == "BatchNormalization" for node in model.graph.node)
     assert any(node.output[0] == "network_input" for node in preprocessing_nodes(model.graph))
-    assert "a softmax was added" in " ".join(made.said)
+    assert "a softmax was added" in " ".join(made.notes)
     counted = sum(parameter.numel() for parameter in network.parameters())
     assert 0.8 * counted < made.parameters <= 1.05 * counted
     assert made.macs == count_macs(onnx.shape_inference.infer_shapes(model).graph) > 1e5
 
 
-def test_the_answers_of_the_file_itself_are_kept_with_preprocessing_that_resizes(
+def test_the_predictions_of_the_file_itself_are_kept_with_preprocessing_that_resizes(
     networks: ModuleType, tmp_path: Path
 ) -> None:
     path = export(networks.inverted(), (1, 3, 12, 12), tmp_path / "net.onnx", opset=13)
@@ -138,7 +138,7 @@ def test_a_network_with_its_softmax_inside_keeps_its_probabilities(networks: Mod
     made, session = adopted(brought, tmp_path)
     kinds = [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node]
     assert kinds.count("Softmax") == 1
-    assert "It ends in a Softmax over its classes: its outputs are probabilities." in made.said
+    assert "It ends in a Softmax over its classes: its outputs are probabilities." in made.notes
     assert session.run(None, {"frame": np.zeros((1, 12, 20, 3), np.uint8)})[0].sum() == pytest.approx(1, abs=1e-5)
 
 
@@ -172,7 +172,7 @@ def test_pixels_of_uint8_reach_the_network_as_they_are(networks: ModuleType, tmp
 def test_another_number_of_outputs_than_of_labels_is_refused(networks: ModuleType, tmp_path: Path) -> None:
     brought = read_onnx(export(networks.inverted(), (1, 3, 12, 12), tmp_path / "net.onnx"), HINTS)
     with raises(ModelError, "E_MODEL_CLASSES", says=("4", "3")):
-        adopt_network(brought, [pixels(1, 12)], ("a", "b", "c", "d"), tmp_path)
+        import_network(brought, [pixels(1, 12)], ("a", "b", "c", "d"), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Room:
+class Budget:
     """A number of units that threads take and give back; who finds too few waits, first come, first served.
 
     Args:
@@ -43,7 +43,7 @@ class Room:
             self._changed.notify_all()
 
     @contextmanager
-    def taken(self, units: int) -> Iterator[None]:
+    def reserved(self, units: int) -> Iterator[None]:
         """Hold units for a block of code, once they are free."""
         self.acquire(units)
         try:
