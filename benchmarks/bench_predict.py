@@ -1,7 +1,7 @@
 """How well latency is predicted on this processor: ``chrt --rr 10 taskset -c 1 python benchmarks/bench_predict.py WORK``.
 
 Every network is exported with random weights (times do not depend on them), quantized with random frames, compiled by
-OpenVINO and timed on one thread, in rounds that are minutes apart, from a 640x480 frame to the prediction and the network alone;
+OpenVINO and timed on one thread, in rounds that are minutes apart, end to end from a 640x480 frame and the network alone;
 so is the ladder of small networks that ``weckd-edge estimate --calibrate`` times. WORK keeps exports and times, so that a
 run that was stopped goes on; it may be deleted afterwards. Measurements are appended to results/predict_networks.jsonl,
 the figures (see predict_figures.py) as one line to results/predict.jsonl. A network that cannot be exported is named in

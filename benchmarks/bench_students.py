@@ -1,6 +1,6 @@
 """Which networks are worth their time in int8 on this processor: ``python benchmarks/bench_students.py``.
 
-Every network is quantized, compiled by OpenVINO and timed in turn with the others, from a 640x480 frame to the prediction, on
+Every network is quantized, compiled by OpenVINO and timed in turn with the others, end to end from a 640x480 frame, on
 one core, with random weights: times do not depend on them. The front is drawn against MACs, which stand for what a
 network could learn; what it does learn on a data set is for ``weckd-edge study`` to say. Appends one line to
 results/students.jsonl.

@@ -120,7 +120,8 @@ def _refuse_many(name: str, model: ModelProto) -> None:
     ):
         if found > maximum:
             raise ModelError(
-                f"{name}: expected at most {maximum} {what}, found {found}; a network for a small device has hundreds of them",
+                f"{name}: expected at most {maximum} {what}, found {found}; "
+                "a network for a small device has hundreds of them",
                 code="E_MODEL_LIMIT",
             )
 

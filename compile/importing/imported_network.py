@@ -46,7 +46,7 @@ SAME_AS_HALF = 2e-2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImportedNetwork:
-    """An imported network in this project's form: normalised float32 ``[1, 3, S, S]`` in, probabilities ``[1, classes]`` out.
+    """An imported network in one form: normalised float32 ``[1, 3, S, S]`` in, probabilities ``[1, classes]`` out.
 
     Attributes:
         onnx: The network, before anything is folded.

@@ -1,4 +1,4 @@
-"""The precision that is deployed: candidates are made, judged on validation images and timed; the fastest within the limits wins.
+"""Select a precision: candidates are made, scored on validation images and timed; the fastest within the limits is deployed.
 
 Calibration never sees the validation images, and the test images take no part here, so that what they say afterwards is
 not flattered by the choice.

@@ -1,8 +1,8 @@
 """Where two implementations of one graph part: their tensors compared layer by layer.
 
 A tensor is only looked at where an operator reads it: there it lies in memory, whatever was fused before it. Even so, one
-more reader can change what a backend fuses (a residual sum, say). So the predictions are compared with those of the graph that
-hands out nothing: where they are the same to the bit on every frame, what was read is what runs. Where they are not, fewer
+more reader can change what a backend fuses (a residual sum, say). So the predictions are compared with those of the graph
+that hands out nothing: where all are the same to the bit, what was read is what runs. Where they are not, fewer
 tensors are asked for at a time, down to one, and one that disturbs alone is marked with by how much. What a sum reads and
 makes is asked for alone from the start, as it nearly always disturbs.
 

@@ -61,8 +61,8 @@ def verify(
 ) -> Verification:
     """Compare what every implementation predicts of the test images.
 
-    What is deployed is held to the trained network at the temperature that is deployed, and to what was compiled without a temperature:
-    scaled by it, that must answer the same, which proves that the int8 part was not touched.
+    What is deployed is compared with the trained network at the deployed temperature, and with what was compiled without a
+    temperature: scaled by it, that must give the same predictions, which proves that the int8 part was not touched.
 
     Args:
         trained: What the trained network predicts of them in FP32, ``[N, classes]``.

@@ -36,10 +36,10 @@ from weckd_edge.devices.bench.poller import Poller
 from weckd_edge.devices.bench.power.base import PowerSource, Reading
 from weckd_edge.devices.bench.power.null_source import NullSource
 from weckd_edge.devices.bench.rules import Rules, find_rules
-from weckd_edge.devices.bench.single_stream import AnyRunner, Sink, TimedRun, run_single_stream, warm_up
+from weckd_edge.devices.bench.single_stream import Sink, TimedRun, run_single_stream, warm_up
 from weckd_edge.devices.bench.verdict import LARGEST_SPREAD, spread_text
 from weckd_edge.devices.machine.detect import DetectedMachine, detect
-from weckd_edge.devices.runtime.backends.base import ModelSource, NetworkRunner
+from weckd_edge.devices.runtime.backends.base import AnyRunner, ModelSource, NetworkRunner
 from weckd_edge.devices.runtime.backends.table import BACKENDS, open_network, open_runner
 from weckd_edge.devices.runtime.golden_arrays import load_golden
 from weckd_edge.devices.runtime.input_guard import OpenGuard, open_guard

@@ -7,15 +7,12 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from numpy.typing import NDArray
 
 from weckd_edge.core.errors import ConfigError
-
-
-class AnyRunner(Protocol):
-    def run(self, frame: Any) -> Any: ...
+from weckd_edge.devices.runtime.backends.base import AnyRunner
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,26 +8,20 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import LoadgenRecord
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.devices.bench.rules import MINIMUM_QUERIES, Rules
+from weckd_edge.devices.runtime.backends.base import AnyRunner
 
 FLUSH_NS = 1_000_000_000
 """How often times are handed on while a run goes on, nanoseconds."""
 
 Sink = Callable[["array[int]"], None]
 """Takes times, nanoseconds, in order; each is handed over once."""
-
-
-class AnyRunner(Protocol):
-    """What answers: a runner of a whole model, or of the network alone."""
-
-    def run(self, frame: Any) -> Any:
-        """Answer one query."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

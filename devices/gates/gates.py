@@ -1,7 +1,7 @@
 """Every bar a build must clear, against what was reached.
 
 A figure of another machine never clears a device's bar, and a bench that is INVALID clears neither latency nor energy, but
-for one thing: other work on the machine only adds time, so that a noisy run whose slowest query is within the limit clears it.
+for one thing: other work on the machine only adds time, so that a noisy run whose slowest query is within the limit passes.
 A latency bar is cleared or missed only where the run proves it at 99 % confidence; else the gate says how many more queries
 would. Peak memory is that of a fresh process and hangs on no clock: it is judged however noisy the times are, unless an
 emulator ran it.

@@ -19,13 +19,13 @@ QUERIES = (6, 40)
 
 
 class OpenNetwork(Protocol):
-    """What is timed."""
+    """A network that is open and can be timed."""
 
     def run(self, frame: NDArray[Any], /) -> object:
-        """Answer once."""
+        """Run one query."""
 
     def close(self) -> None:
-        """Free it."""
+        """Give its memory back."""
 
 
 def time_in_rounds(

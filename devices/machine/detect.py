@@ -114,7 +114,7 @@ def needs_half_range(profile: DeviceProfile, detected: DetectedMachine) -> bool:
 
     x86 processors without VNNI add two products of 8 bits in 16 (``vpmaddubsw``), which holds 255 * 127 once and not twice;
     with half the weights' range both fit. NNCF calls the same ``overflow_fix``. The profile says so, by itself or by its
-    instruction sets. The processor that builds also decides, as it gives the predictions by which a bundle is judged and tested.
+    instruction sets. The processor that builds also decides, as it gives the predictions a bundle is tested by.
 
     Args:
         profile: Of the device. A Jetson's answers come from the graph as it is written, so its weights keep their range.

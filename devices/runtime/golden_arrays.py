@@ -22,8 +22,8 @@ def load_golden(bundle: Bundle) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
     """Return the golden frames ``[N, H, W, 3]`` uint8 and the predictions they must give ``[N, classes]`` float32.
 
     Raises:
-        BundleError: A file is no array, of another shape or type than the manifest promises, or was changed; or a prediction is
-            no number.
+        BundleError: A file is no array, of another shape or type than the manifest promises, or was changed; or a prediction
+            is no number.
     """
     manifest = bundle.manifest
     frame, test = manifest.input.frame, manifest.selftest

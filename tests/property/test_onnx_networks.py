@@ -94,7 +94,7 @@ def test_a_random_network_predicts_as_its_file_does_in_onnx_runtime_and_openvino
     labels = ("a", "b") if form["answers"] not in SEVERAL else ("a", "b", "c")
     side = form["side"]
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(adopt, "preprocessing_graph", PREPROCESSING)
+        patch.setattr(imported_network, "preprocessing_graph", PREPROCESSING)
         folder = Path(name)
         path = folder / "toy.onnx"
         path.write_bytes(model.SerializeToString())

@@ -89,8 +89,8 @@ def _mask_notes(named: dict[str, str], masks: set[str], flat: set[str], images: 
         notes.append(
             note(
                 "W_NAMED_LIKE_MASKS",
-                f"named like masks of images beside them, {counted(len(called), 'file')}: {some_names(called)}; used as images, "
-                "as they do not look like masks",
+                f"named like masks of images beside them, {counted(len(called), 'file')}: {some_names(called)}; "
+                "used as images, as they do not look like masks",
             )
         )
     rest = sorted(flat & here)

@@ -26,7 +26,7 @@ from weckd_edge.train.networks.preprocess import suited_mean
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedChain:
-    """The result of training: the links in order, the baseline (None where it was switched off), and the labels used."""
+    """The trained links in order, the undistilled baseline of the last one (None when switched off), and the labels used."""
 
     links: tuple[Stage[Link], ...]
     baseline: Stage[Link] | None

@@ -58,7 +58,7 @@ def _balanced(
 
 
 def batch_parts(feed: TrainingImages, batch: int) -> tuple[int, int]:
-    """Return how many images of a step carry a label, which is the batch, and how many come from the unlabelled images beside them."""
+    """Return how many images of a step carry a label (the batch) and how many unlabelled ones come beside them."""
     return batch, max(1, round(batch * feed.unlabelled_per_labelled)) if len(feed.unlabelled) else 0
 
 

@@ -1,7 +1,7 @@
 """Quantization-aware distillation: a link goes on learning, rounded as int8 will round it.
 
-Its teacher is not rounded, and the loss is the distance from the teacher's predictions (Xin et al. 2026, arXiv 2601.20088). What
-comes out is a link like any other, of plain FP32 weights that lose less when they are calibrated and quantized.
+Its teacher is not rounded, and the loss is the distance from the teacher's predictions (Xin et al. 2026, arXiv 2601.20088).
+What comes out is a link like any other, of plain FP32 weights that lose less when they are calibrated and quantized.
 """
 
 from __future__ import annotations

@@ -197,8 +197,7 @@ class Prediction:
         label: Its true label index.
         fp32: Probabilities before quantization.
         compiled: Probabilities of the artefact that is deployed.
-        teacher: Probabilities of the chain's first link in FP32; None where that is the link that is deployed, or where nothing
-            was taught.
+        teacher: Probabilities of the chain's first link in FP32; None where that link is deployed or nothing was taught.
     """
 
     path: str

@@ -180,8 +180,8 @@ def pick_chain(timings: CandidateTimings, limit_ms: float | None, count: int) ->
 
     Args:
         timings: What students take.
-        limit_ms: 90th percentile of end-to-end latency that the last link must keep to, where this machine can judge it; None
-            takes the fastest student.
+        limit_ms: 90th percentile of end-to-end latency that the last link must keep to, where this machine can judge it;
+            None takes the fastest student.
         count: How many links.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +102,13 @@ class NetworkRunner(Protocol):
 
     def close(self) -> None:
         """Give the memory back."""
+
+
+class AnyRunner(Protocol):
+    """Anything whose queries can be timed: a ``Runner``, a ``NetworkRunner``, or one of them behind the input guard."""
+
+    def run(self, frame: Any, /) -> Any:
+        """Run one query on a frame or tensor that it takes."""
 
 
 def check_tensor(array: NDArray[np.generic], shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:

@@ -248,8 +248,9 @@ def _name_lookalikes(
                 notes.append(
                     note(
                         "W_GROUP_COLUMN",
-                        f"the column '{title}' looks like a patient or an examination ({subject}) and is not used: images of "
-                        f"one may lie in training and in test; use it with --group-column '{title}' (group_column)",
+                        f"the column '{title}' looks like a patient or an examination ({subject}) and is not used: "
+                        f"images of one may lie in training and in test; "
+                        f"use it with --group-column '{title}' (group_column)",
                     )
                 )
     return notes

@@ -89,8 +89,8 @@ def find_listed_files(names: Sequence[str], root: Path, path: Path) -> tuple[dic
         likely = [file for file in files if str(PurePosixPath(file).parent) == home] if len(files) > 1 else files
         if len(files) > 1 and len(likely) != 1:
             raise DataError(
-                f"{path}: '{name}' may be {some_names(files)}; expected one file of this name below the CSV's folder: write paths "
-                "with folder and ending, or move the others away",
+                f"{path}: '{name}' may be {some_names(files)}; expected one file of this name below the CSV's folder: "
+                "write paths with folder and ending, or move the others away",
                 code="E_DATA_TABLE_PATH",
             )
         if likely:

@@ -38,7 +38,7 @@ def choose_links(ctx: BuildContext, index: DatasetIndex) -> BuildContext:
     """Return the context with the links that this machine's times say are worth it in place of the configured ones.
 
     Raises:
-        WeckdError: See ``measure_ladder`` and ``pick_chain``.
+        WeckdError: As ``time_candidates`` and ``pick_chain`` raise it.
     """
     stage = ctx.step(
         "ladder",

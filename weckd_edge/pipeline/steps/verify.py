@@ -26,7 +26,7 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
     Args:
         ctx: The build.
         student: What is deployed.
-        teacher: The first link of the chain, whose predictions are kept beside; None where that is the link that is deployed.
+        teacher: The first link of the chain, whose predictions are kept beside; None where that link is deployed.
         images: The test images.
 
     Raises:

@@ -44,7 +44,8 @@ def divergence_sentence(divergence: LayerDivergence) -> str:
     layer = divergence.layers[divergence.first]
     text = f"The first layer under {limit} is {layer.name} ({layer.kind}), with {decibel(layer.sqnr_db)}."
     disturbed = (
-        f" Reading it made {divergence.b} fuse otherwise, which alone moves a probability by {significant(layer.disturbed, 2)}."
+        f" Reading it made {divergence.b} fuse otherwise, "
+        f"which alone moves a probability by {significant(layer.disturbed, 2)}."
         if layer.disturbed
         else ""
     )

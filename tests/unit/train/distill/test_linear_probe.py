@@ -63,7 +63,7 @@ def test_a_linear_probe_predicts_images_it_has_not_seen_and_the_backbone_stays()
     right = (answers(network, images).argmax(1).numpy() == images.labels)[images.unlabelled].mean()
     assert right > 0.95 > wrong
     changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
-    assert changed == {"trunk.fc.weight", "trunk.fc.bias"}
+    assert changed == {"backbone.fc.weight", "backbone.fc.bias"}
 
 
 def test_a_classifier_that_is_no_linear_layer_is_left_alone() -> None:

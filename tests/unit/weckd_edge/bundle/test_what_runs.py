@@ -105,7 +105,7 @@ def test_the_proved_model_predicts(
         open_bundle(folder)  # the trap was sprung
     shutil.copytree(kept, folder, dirs_exist_ok=True)
     with DemoSession(folder, backend=backend) as session:
-        assert session.answer(picture.read_bytes())["prediction"]["probabilities"] == expected.probabilities
+        assert session.predict(picture.read_bytes())["prediction"]["probabilities"] == expected.probabilities
     shutil.copytree(kept, folder, dirs_exist_ok=True)
     (explained,) = explain_images(folder, [picture], tmp_path / f"pictures-{backend}", backend=backend)
     assert explained.answer.probabilities == expected.probabilities
