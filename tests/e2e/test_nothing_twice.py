@@ -144,7 +144,7 @@ def without_timing(monkeypatch: pytest.MonkeyPatch, timed: Counter[str]) -> None
             precision=model.precision,
             rules="none",
             threads=1,
-            frame_to_answer=Latency(samples_ns=times, p50_ns=10**6, p90_ns=10**6, p99_ns=10**6, iqr_over_median=0.0),
+            end_to_end=Latency(samples_ns=times, p50_ns=10**6, p90_ns=10**6, p99_ns=10**6, iqr_over_median=0.0),
             network=None,
             cold_start_ns=1,
             peak_rss_bytes=1 << 20,
@@ -177,7 +177,7 @@ def test_each_model_is_shown_each_held_out_image_once(
 
     config = tmp_path / "all.toml"
     tiny = (place / "tiny.toml").read_text().replace('precision = "int8"\nmethod = "minmax"\n', "")
-    config.write_text(tiny.replace("share = 0.2", "share = 0.2\nval_fraction = 0.3") + MORE)
+    config.write_text(tiny.replace("labelled_fraction = 0.2", "labelled_fraction = 0.2\nval_fraction = 0.3") + MORE)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     counts, timed = Counts(), Counter[str]()
     for count in (count_runners, count_students, count_decoding):
@@ -207,8 +207,8 @@ def test_each_model_is_shown_each_held_out_image_once(
     assert len(names) >= 5, "exported, as written, as it runs here, with and without the temperature"
     assert len(shown["val"]) > 3 * 5, "three links in several precisions"
 
-    shipped = contents.shipping.chosen
-    assert [link.name for link in contents.shipping.links] == ["M1", "M2", "M3"]
+    shipped = contents.link_selection.chosen
+    assert [link.name for link in contents.link_selection.links] == ["M1", "M2", "M3"]
     work = out.with_name("bundle.work")
     others = {
         digest_of_model(path)

@@ -34,7 +34,7 @@ def data_sets(draw: st.DrawFn, smallest: int = 5) -> list[SplitItem]:
 
 CONFIGS = st.builds(
     DataConfig,
-    share=st.floats(0.05, 1 / 3),
+    labelled_fraction=st.floats(0.05, 1 / 3),
     test_fraction=st.floats(0.1, 0.3),
     val_fraction=st.floats(0.05, 0.2),
 )
@@ -51,9 +51,13 @@ def test_groups_stay_whole_and_every_class_is_everywhere(items: list[SplitItem],
         classes[place].add(item.label)
     assert all(len(found) == 1 for found in of_group.values())
     every = {item.label for item in items}
-    wanted = [Placement(split="test"), Placement(split="val"), *(Placement(split="train", share=k) for k in range(3))]
+    wanted = [
+        Placement(split="test"),
+        Placement(split="val"),
+        *(Placement(split="train", labelled_subset=k) for k in range(3)),
+    ]
     assert all(classes[place] == every for place in wanted)
-    assert all(place.share is None for place in places if place.split != "train")
+    assert all(place.labelled_subset is None for place in places if place.split != "train")
 
 
 @SETTINGS

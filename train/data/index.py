@@ -71,7 +71,7 @@ def build_index(
     places = split_images(items, config, subsets=subsets, seed=seed, published=kept)
     leaks = leak_notes(images, grouping.groups) if kept else ()
     records = tuple(
-        image.record(label=labels.index(item.label), group=item.group, split=place.split, share=place.share)
+        image.record(label=labels.index(item.label), group=item.group, split=place.split, share=place.labelled_subset)
         for image, item, place in zip(images, items, places, strict=True)
     )
     pool = _read_unlabelled(images, [place.split for place in places], config, progress)
@@ -172,7 +172,7 @@ def _first_of_copies(images: Sequence[ScannedImage], *, per_split: bool) -> list
 
 def _report(index: DatasetIndex, config: DataConfig, separate_ties: int, progress: Progress, *, published: bool) -> None:
     splits: Counter[str] = Counter(record.split for record in index.images)
-    shared = Counter(record.share for record in index.images if record.share is not None)
+    shared = Counter(record.labelled_subset for record in index.images if record.labelled_subset is not None)
     groups = len({record.group for record in index.images})
     parts = ", ".join(f"{name} {splits[name]}" for name in SPLITS)
     progress.note(f"{len(index.images)} images in {groups} groups: {parts}; labelled shares {sorted(shared.values())}")

@@ -35,7 +35,7 @@ class Placement:
     """Where an image is used: its split, and its share if it is a training image whose label is used."""
 
     split: Split
-    share: int | None = None
+    labelled_subset: int | None = None
 
 
 def split_images(
@@ -57,13 +57,13 @@ def split_images(
     bins: list[tuple[Placement, Bin]] = [
         (Placement(split="test"), Bin(part=config.test_fraction, needs_all=True)),
         (Placement(split="val"), Bin(part=config.val_fraction, needs_all=True)),
-        *_train_bins(config.share, subsets, train),
+        *_train_bins(config.labelled_fraction, subsets, train),
     ]
     return _distribute(items, bins, seed)
 
 
 def _train_bins(subset: float, subsets: int, train: float) -> list[tuple[Placement, Bin]]:
-    named = [(Placement(split="train", share=k), Bin(part=train * subset, needs_all=True)) for k in range(subsets)]
+    named = [(Placement(split="train", labelled_subset=k), Bin(part=train * subset, needs_all=True)) for k in range(subsets)]
     pool = max(0.0, train * (1 - subset * subsets))
     return [*named, (Placement(split="train"), Bin(part=pool, needs_all=not subsets))]
 
@@ -87,8 +87,8 @@ def _distribute(items: Sequence[SplitItem], bins: Sequence[tuple[Placement, Bin]
 
 
 def _refuse_small_classes(labels: Sequence[str], counts: NDArray[np.int64], needed: Sequence[Placement]) -> None:
-    subsets = sum(place.share is not None for place in needed)
-    splits = sorted({place.split for place in needed if place.share is None})
+    subsets = sum(place.labelled_subset is not None for place in needed)
+    splits = sorted({place.split for place in needed if place.labelled_subset is None})
     wanted = " + ".join(
         [
             *(["one for each of " + ", ".join(splits)] if splits else []),
@@ -116,7 +116,9 @@ def _around_published(items: Sequence[SplitItem], config: DataConfig, subsets: i
         val = min(0.5, config.val_fraction * len(items) / len(rest))
         bins.append((Placement(split="val"), Bin(part=val, needs_all=True)))
     try:
-        dealt = _distribute([items[i] for i in rest], [*bins, *_train_bins(config.share, subsets, 1 - val)], seed)
+        dealt = _distribute(
+            [items[i] for i in rest], [*bins, *_train_bins(config.labelled_fraction, subsets, 1 - val)], seed
+        )
     except DataError as err:
         raise DataError(
             f"{err} (of the training images in the split that the data set came with; --no-published-split deals all anew)",

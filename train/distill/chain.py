@@ -29,7 +29,7 @@ class TrainedChain:
     """The trained links in order, the undistilled baseline of the last one (None when switched off), and the labels used."""
 
     links: tuple[Stage[Link], ...]
-    twin: Stage[Link] | None
+    baseline: Stage[Link] | None
     labels_used: int
 
 
@@ -93,24 +93,24 @@ def make_trainer(
 def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) -> TrainedChain:
     """Train the chain of a build by its strategy, and the baseline.
 
-    The twin is the last network alone, on the labels that the last link sees, for as many gradient steps as the whole chain.
+    The baseline is the last network alone, on the labels that the last link sees, for as many gradient steps as the whole chain.
     """
     strategy = find_strategy(config.distill.strategy)
     links = run_strategy(trainer, plans, strategy, config)
-    twin = None
-    if config.distill.twin:
+    baseline = None
+    if config.distill.baseline:
         last = len(plans) - 1
-        twin = trainer.link(
+        baseline = trainer.link(
             LinkJob(
-                name="twin",
+                name="baseline",
                 plan=plans[last],
-                share=last,
-                shares=subsets_of(strategy, last, len(plans)),
+                labelled_subset=last,
+                labelled_subsets=subsets_of(strategy, last, len(plans)),
                 seed=config.seed * 1000 + last,
                 train=longer(config.train, len(links)),
             )
         )
-    return TrainedChain(links=links, twin=twin, labels_used=labels_used(strategy, trainer.index, len(plans)))
+    return TrainedChain(links=links, baseline=baseline, labels_used=labels_used(strategy, trainer.index, len(plans)))
 
 
 def run_strategy(
@@ -123,7 +123,11 @@ def run_strategy(
     """
     positions = links_of(strategy, len(plans))
     epochs = _epochs(config, len(plans), len(positions))
-    distill = replace(config.distill, weight=strategy.weight) if config.distill.weight is None else config.distill
+    distill = (
+        replace(config.distill, distill_weight=strategy.distill_weight)
+        if config.distill.distill_weight is None
+        else config.distill
+    )
     links: list[Stage[Link]] = []
     for order, position in enumerate(positions):
         before = plans[positions[order - 1]].config if order else None
@@ -134,8 +138,8 @@ def run_strategy(
                 LinkJob(
                     name=f"M{order + 1}",
                     plan=plans[position],
-                    share=position,
-                    shares=subsets_of(strategy, position, len(plans)),
+                    labelled_subset=position,
+                    labelled_subsets=subsets_of(strategy, position, len(plans)),
                     seed=config.seed * 1000 + order,
                     train=replace(config.train, epochs=epochs[order]),
                     start=links[-1] if inherits else None,
@@ -153,8 +157,8 @@ def run_strategy(
 def _epochs(config: BuildConfig, whole: int, links: int) -> list[int]:
     """Return the epochs of each of a strategy's links; a chain of ``whole`` links and a shorter one take as many in all."""
     total, early = whole * config.train.epochs, config.train.epochs
-    if config.distill.last_part is not None and whole > 1:
-        early = max(1, round(total * (1 - config.distill.last_part) / (whole - 1)))
+    if config.distill.last_link_step_fraction is not None and whole > 1:
+        early = max(1, round(total * (1 - config.distill.last_link_step_fraction) / (whole - 1)))
     return [early] * (links - 1) + [max(1, total - early * (links - 1))]
 
 

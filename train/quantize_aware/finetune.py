@@ -40,8 +40,8 @@ def refine_for_int8(
         LinkJob(
             name=f"{link.artifact.name}-int8",
             plan=plans[at],
-            share=at,
-            shares=subsets_of(strategy, at, len(plans)),
+            labelled_subset=at,
+            labelled_subsets=subsets_of(strategy, at, len(plans)),
             seed=config.seed * 1000 + at + 1,
             train=replace(
                 config.train,
@@ -58,12 +58,12 @@ def refine_for_int8(
             distill=replace(
                 config.distill,
                 loss="kl",
-                weight=settings.weight,
+                distill_weight=settings.distill_weight,
                 temperature_start=1.0,
                 temperature_end=1.0,
                 attention=0.0,
                 mixup=0.0,
-                refine=0.0,
+                label_only_fraction=0.0,
             ),
             rounded=True,
         )

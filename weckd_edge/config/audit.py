@@ -18,7 +18,7 @@ class AuditConfig:
         discs: Diameters of the centred discs that are covered, and left alone, in parts of the picture's side; rising.
         masks: A folder of masks, relative to the config file, named as the images (``label/name.png``): what is brighter
             than black holds the clinical content. A CSV's column ``box`` (left top right bottom, pixels) serves too.
-        source: The CSV's column that names where an image comes from; None takes ``source``, ``site``, ``hospital`` or
+        source_column: The CSV's column that names where an image comes from; None takes ``source``, ``site``, ``hospital`` or
             ``device``, where there is one.
     """
 
@@ -27,7 +27,7 @@ class AuditConfig:
     masked_images: int = 400
     discs: tuple[float, ...] = (0.3, 0.5, 0.7, 0.9)
     masks: str | None = path_field(default=None)
-    source: str | None = None
+    source_column: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("images", "masked_images"):

@@ -43,14 +43,14 @@ class BuildConfig:
         quantize_aware: The last link's training under int8 rounding.
         gates: limits.
         bench: The latency run.
-        ship: Which link ships.
+        select: Which link ships.
         selftest: The golden frames.
         verify: The comparison of implementations.
-        probes: The probes of the data set.
+        audit: The probes of the data set.
         report: The report.
         guard: The frame guard.
         abstain: How sure a prediction must be.
-        card: What the builder says of the model.
+        model_card: What the builder says of the model.
     """
 
     seed: int = 0
@@ -63,28 +63,28 @@ class BuildConfig:
     quantize_aware: QuantizeAwareConfig = QuantizeAwareConfig()
     gates: GateConfig = GateConfig()
     bench: BenchConfig = BenchConfig()
-    ship: SelectConfig = SelectConfig()
+    select: SelectConfig = SelectConfig()
     selftest: SelftestConfig = SelftestConfig()
     verify: VerifyConfig = VerifyConfig()
-    probes: AuditConfig = AuditConfig()
+    audit: AuditConfig = AuditConfig()
     report: ReportConfig = ReportConfig()
     guard: GuardConfig = GuardConfig()
     abstain: AbstainConfig = AbstainConfig()
-    card: ModelCardConfig = ModelCardConfig()
+    model_card: ModelCardConfig = ModelCardConfig()
 
     def __post_init__(self) -> None:
         check_setting(len(self.link) != 1, f"a chain needs at least two links, got {len(self.link)}")
         check_setting(0 <= self.seed <= MAX_SEED, f"seed = {self.seed}: expected 0 to {MAX_SEED}")
-        number = int(self.ship.link[1:]) if self.ship.link[:1] == "M" else 1
+        number = int(self.select.link[1:]) if self.select.link[:1] == "M" else 1
         check_setting(
             not self.link or 1 <= number <= len(self.link),
-            f"ship.link = '{self.ship.link}': the chain has the links M1 to M{len(self.link)}",
+            f"select.link = '{self.select.link}': the chain has the links M1 to M{len(self.link)}",
             code="E_CONFIG_CHOICE",
         )
-        total = self.data.share * len(self.link)
+        total = self.data.labelled_fraction * len(self.link)
         check_setting(
             total <= 1 + 1e-9,
-            f"share = {self.data.share} for each of {len(self.link)} links asks for {total:.0%} of the training images; "
+            f"labelled_fraction = {self.data.labelled_fraction} for each of {len(self.link)} links asks for {total:.0%} of the training images; "
             f"shares are disjoint, so at most {1 / max(1, len(self.link)):.3f} each",
             code="E_CONFIG_CONFLICT",
         )

@@ -12,7 +12,7 @@ class DataConfig:
     """How images are split.
 
     Attributes:
-        share: Part of the training images in one labelled share, 0..1; there is one share for each link.
+        labelled_fraction: Part of the training images in one labelled share, 0..1; there is one share for each link.
         test_fraction: Part of all images held out for the final figures, by whole groups.
         val_fraction: Part of all images held out for choosing, by whole groups.
         near_duplicate_distance: Largest Hamming distance of two 64-bit perceptual hashes at which two images are compared
@@ -29,7 +29,7 @@ class DataConfig:
         split_column: Column that names the split the data set came with; None takes ``split`` or ``published_split``.
     """
 
-    share: float = 0.1
+    labelled_fraction: float = 0.1
     test_fraction: float = 0.2
     val_fraction: float = 0.1
     near_duplicate_distance: int | None = 10
@@ -42,7 +42,8 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_setting(
-            0 < self.share <= 1, f"share = {self.share}: expected a part of the training images, over 0 and at most 1"
+            0 < self.labelled_fraction <= 1,
+            f"labelled_fraction = {self.labelled_fraction}: expected a part of the training images, over 0 and at most 1",
         )
         for name in ("test_fraction", "val_fraction"):
             value = getattr(self, name)

@@ -17,11 +17,11 @@ class QuantizeConfig:
         method: How activation ranges are found: see ``weckd_edge.compile.quantize.ranges``. ``auto`` takes the one whose
             answers on the validation images stay closest.
         images: How many training images to calibrate on.
-        accuracy_drop: Accuracy on the validation images that may be lost against FP32, 0..1; never less than one image.
-        accuracy_kept: Part of FP32's accuracy that must be kept, 0..1 (MLPerf asks for 0.99).
-        recall_drop: Sensitivity that any class may lose, 0..1; never less than one image.
-        float_layers: Where int8 as a whole breaks a limit, at most so many of the layers it hurts most stay in float.
-        aware: Whether the last link is also trained a little further under int8 rounding (``quantize_aware``):
+        max_accuracy_drop: Accuracy on the validation images that may be lost against FP32, 0..1; never less than one image.
+        min_relative_accuracy: Part of FP32's accuracy that must be kept, 0..1 (MLPerf asks for 0.99).
+        max_recall_drop: Sensitivity that any class may lose, 0..1; never less than one image.
+        max_float_layers: Where int8 as a whole breaks a limit, at most so many of the layers it hurts most stay in float.
+        qat: Whether the last link is also trained a little further under int8 rounding (``quantize_aware``):
             ``when-needed`` does so where int8 as a whole breaks a limit.
         nncf: Also try NNCF's own int8, where it is installed and the target is a processor.
     """
@@ -29,16 +29,16 @@ class QuantizeConfig:
     precision: Literal["auto", "int8", "fp16", "fp32"] = "auto"
     method: Literal["auto", "minmax", "percentile", "entropy", "mse"] = "auto"
     images: int = 128
-    accuracy_drop: float = 0.005
-    accuracy_kept: float = 0.99
-    recall_drop: float = 0.02
-    float_layers: int = 8
-    aware: Literal["never", "when-needed", "always"] = "when-needed"
+    max_accuracy_drop: float = 0.005
+    min_relative_accuracy: float = 0.99
+    max_recall_drop: float = 0.02
+    max_float_layers: int = 8
+    qat: Literal["never", "when-needed", "always"] = "when-needed"
     nncf: bool = True
 
     def __post_init__(self) -> None:
         check_within("images", self.images, 8, 1_000_000)
-        check_within("float_layers", self.float_layers, 0, 10_000)
-        for name in ("accuracy_drop", "accuracy_kept", "recall_drop"):
+        check_within("max_float_layers", self.max_float_layers, 0, 10_000)
+        for name in ("max_accuracy_drop", "min_relative_accuracy", "max_recall_drop"):
             value = getattr(self, name)
             check_setting(0 <= value <= 1, f"{name} = {value}: expected 0 to 1")

@@ -31,14 +31,14 @@ class PrevalenceConfig:
 
     Attributes:
         label: The class.
-        share: Of all examined, over 0 and under 1.
+        fraction: Of all examined, over 0 and under 1.
     """
 
     label: str
-    share: float
+    fraction: float
 
     def __post_init__(self) -> None:
-        check_setting(0 < self.share < 1, f"share = {self.share}: expected over 0 and under 1 (0.2 for 20 %)")
+        check_setting(0 < self.fraction < 1, f"fraction = {self.fraction}: expected over 0 and under 1 (0.2 for 20 %)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +65,7 @@ class ReportConfig:
             check_setting(
                 len(set(named)) == len(named), f"{name} = {list(named)}: names a column twice", code="E_CONFIG_CONFLICT"
             )
-        total = sum(entry.share for entry in self.prevalence)
+        total = sum(entry.fraction for entry in self.prevalence)
         check_setting(
             not self.prevalence or abs(total - 1) < 1e-6,
             f"prevalence: the shares add up to {total:g}, expected 1; name every class once",

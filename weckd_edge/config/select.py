@@ -14,7 +14,7 @@ class SelectConfig:
     Attributes:
         link: ``smallest``: every link is quantized, compiled, timed and held against the limits on validation images;
             the smallest that misses none is deployed. ``last`` or a name such as ``M2``: no other link is compiled.
-        measurements: What ``weckd-edge predict --calibrate`` wrote on the device, relative to the config file: where the
+        measurements: What ``weckd-edge estimate --calibrate`` wrote on the device, relative to the config file: where the
             build does not run on the device, latencies are predicted from it.
     """
 

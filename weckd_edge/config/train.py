@@ -16,7 +16,7 @@ class TrainConfig:
     Attributes:
         epochs: How often the schedule moves on and a checkpoint is written.
         steps_per_epoch: Gradient steps in one epoch.
-        batch: Labelled images in one step; those without a label come on top, see ``distill.pool_ratio``.
+        batch: Labelled images in one step; those without a label come on top, see ``distill.unlabelled_per_labelled``.
         learning_rate: Peak. A classifier that starts from random weights takes ten times as much.
         linear_probe: Start the classifier of a pretrained backbone from a ridge regression on its features (linear probing
             before fine-tuning, arXiv 2202.10054).
