@@ -56,12 +56,12 @@ SETTINGS = QuantizeConfig(
     method="mse",
     images=16,
     nncf=False,
-    aware="never",
-    float_layers=0,
+    qat="never",
+    max_float_layers=0,
     # No accuracy is told, so that none can be lost: every form that runs is timed, and int8 is built for a Jetson.
-    accuracy_drop=1.0,
-    accuracy_kept=0.0,
-    recall_drop=1.0,
+    max_accuracy_drop=1.0,
+    min_relative_accuracy=0.0,
+    max_recall_drop=1.0,
 )
 
 
@@ -203,7 +203,7 @@ def on_cpu(exported: ExportedModel, folder: Path, index: DatasetIndex, root: Pat
             "flips": None if made.probabilities is None else flips(selector.candidates[0].probabilities, made.probabilities),
             "bytes": trial.bytes,
             "left": list(trial.float_nodes),
-            "refused": list(trial.refused),
+            "refused": list(trial.unsupported_nodes),
         }
         if made.quantized is not None and made.graph is not None:
             forms[trial.name]["quantized"] = len(made.quantized.quantized_nodes)
@@ -233,7 +233,7 @@ def on_jetson(exported: ExportedModel, folder: Path, index: DatasetIndex, root: 
             "note": made.trial.note,
             "divergence": made.trial.divergence,
             "left": list(made.trial.float_nodes),
-            "refused": list(made.trial.refused),
+            "refused": list(made.trial.unsupported_nodes),
         }
         for made in selector.candidates
     }
@@ -429,8 +429,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder) / "phantoms"
             write_phantoms(root, SilentProgress(), images=IMAGES)
-            data = DataConfig(share=0.3)
-            index = build_index(root / "groups.csv", data, subsets=1, seed=0, skip_bad=False, progress=SilentProgress())
+            data = DataConfig(labelled_fraction=0.3)
+            index = build_index(
+                root / "groups.csv", data, labelled_subsets=1, seed=0, skip_bad=False, progress=SilentProgress()
+            )
             for network in NETWORKS:
                 if network.name in done:
                     continue

@@ -30,7 +30,7 @@ from weckd_edge.devices.runtime.input_guard import GuardDecision, OpenGuard, mea
 from weckd_edge.metrics.intervals import wilson
 from weckd_edge.metrics.selective import auroc
 from weckd_edge.train.input_guard.fit import fit_guard, stack_features
-from weckd_edge.train.input_guard.other_frames import KIND_FRAMES, every_nth, ood_frames
+from weckd_edge.train.input_guard.ood_frames import KIND_FRAMES, every_nth, ood_frames
 
 MOST = 1500
 """Frames of a set at most."""
@@ -97,7 +97,7 @@ def judge_set(name: str, sets: dict[str, list[tuple[Path, str]]]) -> dict[str, o
         "frame": [height, width],
         "train_frames": len(chosen[0]),
         "groups": fitted.groups,
-        "promised": fitted.promised,
+        "promised": fitted.false_reject_bound,
         "test_frames": len(familiar),
         "test_refused": refused / len(familiar),
         "test_refused_95": [low, high],
@@ -117,7 +117,7 @@ def others(
 
 def scores(decisions: Sequence[GuardDecision]) -> NDArray[np.float64]:
     """Return each frame's score."""
-    return np.array([decision.unfamiliarity for decision in decisions])
+    return np.array([decision.ood_score for decision in decisions])
 
 
 def strains(guard: OpenGuard, decisions: Sequence[GuardDecision]) -> NDArray[np.float64]:

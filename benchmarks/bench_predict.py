@@ -2,7 +2,7 @@
 
 Every network is exported with random weights (times do not depend on them), quantized with random frames, compiled by
 OpenVINO and timed on one thread, in rounds that are minutes apart, end to end from a 640x480 frame and the network alone;
-so is the ladder of small networks that ``weckd-edge predict --calibrate`` times. WORK keeps exports and times, so that a
+so is the ladder of small networks that ``weckd-edge estimate --calibrate`` times. WORK keeps exports and times, so that a
 run that was stopped goes on; it may be deleted afterwards. Measurements are appended to results/predict_networks.jsonl,
 the figures (see predict_figures.py) as one line to results/predict.jsonl. A network that cannot be exported is named in
 that line.

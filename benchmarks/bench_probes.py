@@ -51,17 +51,17 @@ def main() -> None:
     data = DataConfig(use_published_split=False)
     config = BuildConfig(link=(link, link), data=data, train=TrainConfig(threads=given.threads))
     quiet = SilentProgress()
-    index = build_index(given.data, config.data, subsets=2, seed=0, skip_bad=True, progress=quiet)
+    index = build_index(given.data, config.data, labelled_subsets=2, seed=0, skip_bad=True, progress=quiet)
     wall_ns, cpu_ns = time.monotonic_ns(), time.process_time_ns()
     found = run_audit(given.data, index, config, quiet)
     times = {"wall": [time.monotonic_ns() - wall_ns], "processor": [time.process_time_ns() - cpu_ns]}
     if given.flip:
         wrong, paths = flip(index, given.flip)
         # The masks take most of the time, and have nothing to do with labels.
-        plain = replace(config, probes=replace(config.probes, discs=()))
-        named = run_audit(given.data, wrong, plain, quiet).suspects
+        plain = replace(config, audit=replace(config.audit, discs=()))
+        named = run_audit(given.data, wrong, plain, quiet).label_issues
         assert named is not None
-        listed = [suspect.path for suspect in named.suspects]
+        listed = [suspect.path for suspect in named.label_issues]
         hits = sum(path in paths for path in listed)
         top = sum(path in paths for path in listed[: len(paths)])
         flips = {"flipped": len(paths), "named": named.found, "listed": len(listed), "hits": hits, "top_hits": top}
@@ -81,9 +81,9 @@ def summary(found: DataAudit) -> object:
     """Return the record without the names of images."""
     bare = replace(
         found,
-        own=found.own and replace(found.own, pairs=()),
+        this_split=found.this_split and replace(found.this_split, pairs=()),
         published=found.published and replace(found.published, pairs=()),
-        suspects=found.suspects and replace(found.suspects, suspects=()),
+        label_issues=found.label_issues and replace(found.label_issues, label_issues=()),
     )
     return to_data(bare)
 

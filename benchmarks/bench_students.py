@@ -52,7 +52,12 @@ def main() -> None:
         root = Path(folder) / "phantoms"
         write_phantoms(root, SilentProgress(), images=160)
         index = build_index(
-            root / "groups.csv", DataConfig(share=0.3), subsets=1, seed=0, skip_bad=False, progress=SilentProgress()
+            root / "groups.csv",
+            DataConfig(labelled_fraction=0.3),
+            labelled_subsets=1,
+            seed=0,
+            skip_bad=False,
+            progress=SilentProgress(),
         )
         config = BuildConfig(input=InputConfig(frame=(480, 640)))
         ladder = time_candidates(index, root, config, SilentProgress(), candidates, host=detect().host)

@@ -43,34 +43,34 @@ def score_candidate(
     """
     before, after = reference.argmax(axis=1) == truth, probabilities.argmax(axis=1) == truth
     lost = int(before.sum() - after.sum())
-    allowed = max(1, int(min(config.accuracy_drop * len(after), (1 - config.accuracy_kept) * before.sum())))
+    allowed = max(1, int(min(config.max_accuracy_drop * len(after), (1 - config.min_relative_accuracy) * before.sum())))
     reasons = []
     if lost > allowed:
         reasons.append(f"loses {lost} of {len(after)} validation images (at most {allowed})")
     for label, name in enumerate(labels):
         own = truth == label
         gone = int(before[own].sum() - after[own].sum())
-        maximum = max(1, int(config.recall_drop * own.sum()))
+        maximum = max(1, int(config.max_recall_drop * own.sum()))
         if gone > maximum:
             reasons.append(f"loses {gone} of {int(own.sum())} images of {name} (at most {maximum})")
     return replace(
         trial,
         accuracy=rate_by_group(after, groups),
-        lost=lost,
+        net_lost=lost,
         divergence=divergence(reference, probabilities),
-        within=not reasons,
+        within_limits=not reasons,
         note="; ".join(reasons),
     )
 
 
 def is_whole_int8(trial: QuantizationTrial) -> bool:
     """Tell whether a trial is int8 of our own without a layer left out: all of them are equally fast."""
-    return trial.precision == "int8" and trial.method not in (None, "nncf", "brought") and not trial.float_nodes
+    return trial.precision == "int8" and trial.method not in (None, "nncf", "imported") and not trial.float_nodes
 
 
 def closest_candidate(trials: Sequence[QuantizationTrial]) -> QuantizationTrial | None:
     """Return the one whose predictions stay closest to FP32's, one within the limits before one that is not."""
-    return min(trials, key=lambda t: (not t.within, t.divergence or 0.0), default=None)
+    return min(trials, key=lambda t: (not t.within_limits, t.divergence or 0.0), default=None)
 
 
 def choose_candidate(eligible: Sequence[QuantizationTrial]) -> QuantizationTrial:
@@ -106,14 +106,14 @@ def explain_choice(
     parts = []
     if requested:
         parts.append(f"{chosen.precision} was asked for")
-        if not chosen.within:
+        if not chosen.within_limits:
             parts.append(f"it {chosen.note}")
     elif not timed:
         parts.append(
             f"{chosen.name} keeps to the bars on {images} validation images; not timed, as the device builds its own engine"
         )
     if chosen.precision != "fp32" and chosen.median_ns is not None and fp32.median_ns is not None:
-        parts.append(f"{chosen.name} takes {_ms(chosen)} where FP32 takes {_ms(fp32)}, and {_lost(chosen.lost)}")
+        parts.append(f"{chosen.name} takes {_ms(chosen)} where FP32 takes {_ms(fp32)}, and {_lost(chosen.net_lost)}")
     for precision in ("int8", "fp16"):
         others = [t for t in trials if t.precision == precision]
         if requested or not others or chosen.precision == precision:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
 ONNX_FILE = "model.onnx"
-IMPORTED = "brought"
+IMPORTED = "imported"
 """In place of a kind of range: the user's own."""
 BIAS_IMAGES = 32
 """On how many of the calibration images, about, the means for bias correction are taken."""

@@ -217,7 +217,7 @@ class Selector:
         self._predict_candidates(self.candidates)
         eligible = [m for m in self.candidates if m.probabilities is not None and wanted in ("auto", m.trial.precision)]
         if wanted == "auto":
-            eligible = [m for m in eligible if m.trial.within]
+            eligible = [m for m in eligible if m.trial.within_limits]
         timed_on = self._time(eligible)
         chosen = self._choose(eligible)
         reason = explain_choice(
@@ -244,7 +244,7 @@ class Selector:
                 f"the network is quantized already, and {refusal or candidate.trial.note}; bring the float network",
                 code="E_MODEL_QUANTIZED",
             )
-        candidate.trial = replace(candidate.trial, lost=None, divergence=None)
+        candidate.trial = replace(candidate.trial, net_lost=None, divergence=None)
         timed_on = self._time([candidate])
         reason = "the network was quantized already: it is verified and measured as it is, and no other precision was tried"
         return self._keep(candidate, reason, timed_on)
@@ -263,9 +263,9 @@ class Selector:
                 return chosen
             left.remove(chosen)
             chosen.refusal = refusal
-            chosen.trial = replace(chosen.trial, within=False, note=f"cannot be built: {refusal}")
+            chosen.trial = replace(chosen.trial, within_limits=False, note=f"cannot be built: {refusal}")
             again = self._without_refused(chosen)
-            if again is not None and (again.trial.within or self.config.precision != "auto"):
+            if again is not None and (again.trial.within_limits or self.config.precision != "auto"):
                 left.append(again)
         requested = "" if self.config.precision == "auto" else f"{self.config.precision} "
         notes = "; ".join(f"{m.trial.name}: {m.trial.note}" for m in self.candidates if m.trial.note)
@@ -345,10 +345,10 @@ class Selector:
         best = closest_candidate(
             [m.trial for m in self.candidates if is_whole_int8(m.trial) and m.probabilities is not None]
         )
-        within = best is not None and best.within
-        if self.aware is not None and (self.config.aware == "always" or (self.config.aware == "when-needed" and not within)):
+        within = best is not None and best.within_limits
+        if self.aware is not None and (self.config.qat == "always" or (self.config.qat == "when-needed" and not within)):
             self._trained_for_it(self.aware())
-        if best is not None and not any(m.trial.within and is_whole_int8(m.trial) for m in self.candidates):
+        if best is not None and not any(m.trial.within_limits and is_whole_int8(m.trial) for m in self.candidates):
             self._mixed(self._candidate_of(best))
 
     def _trained_for_it(self, aware: QuantizeAwareNetwork) -> None:
@@ -423,16 +423,16 @@ class Selector:
     def _mixed(self, best: _Candidate) -> None:
         """Leave one more of the most sensitive layers in floating point until the limits hold, twice as many each time."""
         int8, whole = best.graph, best.whole
-        if int8 is None or whole is None or self.config.float_layers == 0:
+        if int8 is None or whole is None or self.config.max_float_layers == 0:
             return
         chosen = choose_images(self.calibration_index, _RANKED_FRAMES, self.seed)
         frames = list(calibration_frames(self.calibration_root, chosen, self.exported.input.frame))
         order = [s.node for s in rank_layers(int8, whole.calibration.graph, self.exported.input_name, frames, self.progress)]
         count = 1
-        while count <= min(self.config.float_layers, len(order) - 1):
+        while count <= min(self.config.max_float_layers, len(order) - 1):
             candidate = self._add_int8(whole, tuple(order[:count]))
             self._predict_candidates([candidate])
-            if candidate.trial.within:
+            if candidate.trial.within_limits:
                 return
             count *= 2
 
@@ -446,7 +446,9 @@ class Selector:
     ) -> _Candidate:
         folder = self.folder / f"trial-{len(self.candidates)}"
         folder.mkdir()
-        trial = QuantizationTrial(name=name, precision=precision, method=method, float_nodes=float_nodes, refused=refused)
+        trial = QuantizationTrial(
+            name=name, precision=precision, method=method, float_nodes=float_nodes, unsupported_nodes=refused
+        )
         candidate = _Candidate(trial=trial, folder=folder, onnx=folder / ONNX_FILE)
         self.candidates.append(candidate)
         return candidate
@@ -560,5 +562,5 @@ class Selector:
             onnx=file_ref(self.folder, path),
             quantized=chosen.quantized,
             built=chosen.built,
-            aware=chosen.whole.aware if chosen.whole else None,
+            quantize_aware_link=chosen.whole.aware if chosen.whole else None,
         )

@@ -124,7 +124,7 @@ def verify(
     return replace(
         verification,
         calibration=_calibration(records, found, deployed, uncalibrated, recalibration),
-        partings=_divergences(exported, quantized, (deployed, *others), pairs, found, images, layers),
+        layer_divergences=_divergences(exported, quantized, (deployed, *others), pairs, found, images, layers),
         executed=openvino_backend.executed_layers(deployed.model) if deployed.backend == openvino_backend.NAME else (),
     )
 
@@ -162,7 +162,7 @@ def _divergences(
     wanted = [(quantized, c, INT8_THRESHOLD_DB) for c in compiled if c.name in failed or layers == "always"]
     if any(c.name in failed for c in exported):
         wanted += [(exported[0], c, FLOAT_THRESHOLD_DB) for c in exported if c != exported[0]]
-    partings = []
+    layer_divergences = []
     for written, other, threshold_db in wanted:
         if other == written or other.backend not in OPENERS or written.model.suffix != ".onnx":
             continue
@@ -170,10 +170,10 @@ def _divergences(
         worst = np.argsort(-deviation, kind="stable")[:DIVERGENCE_FRAMES]
         frames = list(images.take([int(row) for row in worst]))
         names = (written.name, other.name)
-        partings.append(
+        layer_divergences.append(
             find_divergence(written.model, other.model, other.backend, frames, names=names, threshold_db=threshold_db)
         )
-    return tuple(partings)
+    return tuple(layer_divergences)
 
 
 def compare_outputs(

@@ -31,7 +31,7 @@ SCALED_NAME = "scaled_logits"
 def recalibrate(
     selection: PrecisionSelection,
     source: Path,
-    answered_by: str,
+    predicted_by: str,
     probabilities: Probabilities,
     records: Sequence[ImageRecord],
     folder: Path,
@@ -41,7 +41,7 @@ def recalibrate(
     Args:
         selection: The graph, and what was built of it.
         source: The folder they lie in.
-        answered_by: What was made of the graph and will ship, or the graph as it is written where the device builds its own.
+        predicted_by: The implementation that will be deployed; where the device builds its own, the graph itself.
         probabilities: What that predicts of the validation images, ``[N, classes]``.
         records: The validation images, in the same order.
         folder: Where to write the graph and what is built of it; exists.
@@ -70,12 +70,12 @@ def recalibrate(
         onnx=file_ref(folder, path),
         recalibration=Recalibration(
             temperature=temperature,
-            unpulled=found.unpulled,
+            unshrunk=found.unshrunk,
             val_images=len(records),
             val_groups=len({record.group for record in records}),
             val_nll_before=found.nll_before,
             val_nll_after=after,
-            answered_by=answered_by,
+            predicted_by=predicted_by,
             note=note,
         ),
         source_sha256=sha256_file(onnx),

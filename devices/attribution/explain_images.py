@@ -54,9 +54,9 @@ def explain_images(
     *,
     backend: str | None = None,
     threads: int = 1,
-    answer_anyway: bool = False,
+    ignore_guard: bool = False,
     key: Path | None = None,
-    at_least: int = 0,
+    min_version: int = 0,
 ) -> tuple[Explanation, ...]:
     """Classify images as ``infer`` does, and write a picture for each that could be read.
 
@@ -66,9 +66,9 @@ def explain_images(
         out: Folder for the pictures, ``<image's name>.png``; made where it is missing.
         backend: See ``choose_model``.
         threads: Processor threads one query may use.
-        answer_anyway: Answer also frames that the bundle's guard refuses; of the others there is a picture only then.
+        ignore_guard: Answer also frames that the bundle's guard refuses; of the others there is a picture only then.
         key: As for ``open_bundle_model``.
-        at_least: As for ``open_bundle_model``.
+        min_version: As for ``open_bundle_model``.
 
     Raises:
         StoreError: A picture of that name is there already, or ``out`` cannot be written or lies in the bundle.
@@ -84,11 +84,11 @@ def explain_images(
                 f"{picture}: is there already and is not overwritten; name another folder, or remove it",
                 code="E_STORE_OCCUPIED",
             )
-    model = open_bundle_model(bundle, backend=backend, threads=threads, key=key, at_least=at_least)
+    model = open_bundle_model(bundle, backend=backend, threads=threads, key=key, min_version=min_version)
     try:
         with explain_os_errors(out):
             out.mkdir(parents=True, exist_ok=True)
-        return tuple(_explain(model, file, picture, answer_anyway) for file, picture in zip(files, pictures, strict=True))
+        return tuple(_explain(model, file, picture, ignore_guard) for file, picture in zip(files, pictures, strict=True))
     finally:
         model.runner.close()
 
@@ -158,14 +158,14 @@ def sanity_words(found: AttributionMap, check: Deletion, label: str) -> str:
     return f"Not to be relied on: deleting what is marked beats only {beaten} moved copies of the map."
 
 
-def _explain(model: OpenModel, file: Path, picture: Path, answer_anyway: bool) -> Explanation:
+def _explain(model: OpenModel, file: Path, picture: Path, ignore_guard: bool) -> Explanation:
     manifest = model.bundle.manifest
     try:
         found_frame = frame_of(read_image_file(file), manifest.input.frame)
     except DataError:
         return Explanation(answer=predict_file(model, file), overlay=None, method=None, deletion=None)
     frame = found_frame.frame
-    prediction = predict_frame(model, frame, file=str(file), answer_anyway=answer_anyway)
+    prediction = predict_frame(model, frame, file=str(file), ignore_guard=ignore_guard)
     prediction = replace(prediction, notes=found_frame.notes)
     if prediction.label is None:
         return Explanation(answer=prediction, overlay=None, method=None, deletion=None)

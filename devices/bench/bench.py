@@ -45,7 +45,7 @@ from weckd_edge.devices.runtime.golden_arrays import load_golden
 from weckd_edge.devices.runtime.input_guard import OpenGuard, open_guard
 from weckd_edge.devices.runtime.model_choice import choose_model, read_model_bytes
 
-Generator = Literal["auto", "own", "loadgen"]
+Generator = Literal["auto", "builtin", "loadgen"]
 """What sends the queries; ``auto``: LoadGen where it is installed and the rules are MLPerf's, else our own loop."""
 
 _COLD_TIMEOUT_S = 300
@@ -197,7 +197,7 @@ def bench_model(
             precision=model.precision,
             rules=held.text(0, 0.0),
             threads=threads,
-            frame_to_answer=_NO_TIME,
+            end_to_end=_NO_TIME,
             network=None,
             cold_start_ns=cold_start_ns,
             peak_rss_bytes=peak_rss_bytes,
@@ -338,7 +338,7 @@ def _with_run(draft: Measurement, timed: _Timed, rules: Rules, found: DetectedMa
     return replace(
         draft,
         rules=rules.text(len(samples), seconds),
-        frame_to_answer=summarize_latency(samples),
+        end_to_end=summarize_latency(samples),
         energy_mj=timed.power.net_mj,
         generator=run.generator,
         duration_ns=run.end_ns - run.start_ns,
@@ -365,8 +365,8 @@ def _choose_generator(generator: Generator, rules: Rules) -> tuple[bool, str]:
 
 def _closing_warnings(draft: Measurement, found: DetectedMachine) -> list[str]:
     warnings = []
-    if draft.frame_to_answer.iqr_over_median > LARGEST_SPREAD:
-        warnings.append(_noisy("frame to answer", draft.frame_to_answer))
+    if draft.end_to_end.iqr_over_median > LARGEST_SPREAD:
+        warnings.append(_noisy("frame to answer", draft.end_to_end))
     load = draft.machine.before.load_average if draft.machine else None
     if load is not None and found.cores and load > found.cores / 2:
         warnings.append(
@@ -417,7 +417,7 @@ def _network_alone(model: BenchedModel, rules: Rules, threads: int, sink: Sink |
 
 
 def _any_tensor(runner: NetworkRunner) -> NDArray[Any]:
-    """Return a normalised image's likeness: standard normal values, or any bytes for an integer input."""
+    """Return a normalised image's similarity: standard normal values, or any bytes for an integer input."""
     random = np.random.default_rng(0)
     if runner.dtype.kind == "f":
         return random.standard_normal(runner.input_shape).astype(runner.dtype)

@@ -68,14 +68,14 @@ class BenchComparison:
 
 
 def compare_benches(
-    first: Measurement, second: Measurement, *, any_device: bool = False, margin: float = MARGIN, seed: int = 0
+    first: Measurement, second: Measurement, *, allow_different_devices: bool = False, margin: float = MARGIN, seed: int = 0
 ) -> BenchComparison:
     """Compare two benches, end-to-end latency.
 
     Args:
         first: The one to beat.
         second: The one that is judged.
-        any_device: Compare although the devices are not alike.
+        allow_different_devices: Compare although the devices are not alike.
         margin: Smallest difference that counts, of the time, 0 up to under 1.
         seed: Of the bootstrap.
 
@@ -85,20 +85,20 @@ def compare_benches(
     if not 0 <= margin < 1:
         raise ConfigError(f"margin = {margin}: expected 0 up to under 1 (0.05 for 5 %)", code="E_CONFIG_RANGE")
     unlike = machine_differences(first, second)
-    if unlike and not any_device:
+    if unlike and not allow_different_devices:
         raise ConfigError(
             f"the two benches are of unlike devices ({'; '.join(unlike)}): expected the same device, host and threads; "
-            "add --any-device to compare them all the same",
+            "add --allow-different-devices to compare them all the same",
             code="E_CONFIG_UNLIKE_DEVICES",
         )
-    queries = min(len(first.frame_to_answer.samples_ns), len(second.frame_to_answer.samples_ns))
+    queries = min(len(first.end_to_end.samples_ns), len(second.end_to_end.samples_ns))
     if queries < MINIMUM_QUERIES:
         raise ConfigError(
             f"expected at least {MINIMUM_QUERIES} queries in both benches, got {queries}; run them longer",
             code="E_CONFIG_RANGE",
         )
     step = -(-queries // _LARGEST) | 1 if queries > _LARGEST else 1  # odd, so that no frame is always left out
-    a, b = (np.asarray(m.frame_to_answer.samples_ns[:queries:step], np.float64) for m in (first, second))
+    a, b = (np.asarray(m.end_to_end.samples_ns[:queries:step], np.float64) for m in (first, second))
     queries = len(a)
     block = max(_block_length(a), _block_length(b))
     random = np.random.default_rng(seed)

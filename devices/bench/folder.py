@@ -34,7 +34,7 @@ RECORD, STARTED, SAMPLES, POWER = "measurement.json", "started.json", "samples.n
 MAX_BYTES = 256 << 20
 """Of a record, and of the times beside it."""
 
-FRAME, NETWORK = "frame_to_answer", "network"
+FRAME, NETWORK = "end_to_end", "network"
 _PARTIAL = ".ns.partial"
 
 
@@ -70,7 +70,7 @@ class BenchFolder:
         """Write times to a file while a run goes on, with what is known of it beside them.
 
         Args:
-            name: ``frame_to_answer`` or ``network``.
+            name: ``end_to_end`` or ``network``.
             draft: The record so far; its times are not written.
         """
         write_atomic(self.folder / STARTED, to_json(_without_samples(draft)))
@@ -84,7 +84,7 @@ class BenchFolder:
         Raises:
             StoreError: A file cannot be written.
         """
-        arrays = {FRAME: _as_array(measurement.frame_to_answer)}
+        arrays = {FRAME: _as_array(measurement.end_to_end)}
         if measurement.network is not None:
             arrays[NETWORK] = _as_array(measurement.network)
         with explain_os_errors(self.folder):
@@ -128,9 +128,9 @@ def read_bench(folder: Path) -> Measurement:
             f"{folder / SAMPLES}: expected the times that {RECORD} tells of, got {', '.join(found) or 'none'}",
             code="E_STORE_BENCH",
         )
-    whole = _with_samples(folder, record.frame_to_answer, found[FRAME])
+    whole = _with_samples(folder, record.end_to_end, found[FRAME])
     network = None if record.network is None else _with_samples(folder, record.network, found[NETWORK])
-    return replace(record, frame_to_answer=whole, network=network)
+    return replace(record, end_to_end=whole, network=network)
 
 
 def _read_samples(path: Path) -> dict[str, NDArray[np.int64]]:
@@ -189,7 +189,7 @@ def recover_run(folder: Path) -> Measurement:
         )
     return replace(
         draft,
-        frame_to_answer=summarize_latency(parts[FRAME]),
+        end_to_end=summarize_latency(parts[FRAME]),
         network=summarize_latency(parts[NETWORK]) if parts[NETWORK] else None,
         duration_ns=sum(parts[FRAME]),
         rules_met=False,
@@ -211,7 +211,7 @@ def _without_samples(measurement: Measurement) -> Measurement:
     network = measurement.network
     return replace(
         measurement,
-        frame_to_answer=replace(measurement.frame_to_answer, samples_ns=()),
+        end_to_end=replace(measurement.end_to_end, samples_ns=()),
         network=None if network is None else replace(network, samples_ns=()),
     )
 

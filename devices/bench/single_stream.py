@@ -112,4 +112,4 @@ def run_single_stream(runner: AnyRunner, frames: Sequence[NDArray[Any]], rules: 
         finally:
             if sink is not None:
                 sink(samples[given:])
-    return TimedRun(samples_ns=samples, start_ns=start_ns, end_ns=now, generator="own loop")
+    return TimedRun(samples_ns=samples, start_ns=start_ns, end_ns=now, generator="builtin")

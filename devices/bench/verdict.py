@@ -17,13 +17,13 @@ def verdict_of(measurement: Measurement) -> tuple[str, str]:
     found = invalid_reasons(measurement)
     if found:
         return "INVALID", "; ".join(found)
-    latency = measurement.frame_to_answer
+    latency = measurement.end_to_end
     return "VALID", f"{len(latency.samples_ns)} queries, {spread_text(latency)}"
 
 
 def invalid_reasons(measurement: Measurement) -> tuple[str, ...]:
     """Return why the times may not be quoted; empty where they may."""
-    latency = measurement.frame_to_answer
+    latency = measurement.end_to_end
     count, found = len(latency.samples_ns), []
     if measurement.cut_off is not None:
         found.append(f"the run was cut off after {count} queries: {measurement.cut_off}")
@@ -43,7 +43,7 @@ def invalid_reasons(measurement: Measurement) -> tuple[str, ...]:
 
 def only_noisy(measurement: Measurement) -> bool:
     """Tell whether the spread of the times is the one doubt: other work on the machine, which only adds time."""
-    return measurement.frame_to_answer.iqr_over_median > LARGEST_SPREAD and len(invalid_reasons(measurement)) == 1
+    return measurement.end_to_end.iqr_over_median > LARGEST_SPREAD and len(invalid_reasons(measurement)) == 1
 
 
 def machine_reasons(machine: MachineRecord) -> list[str]:

@@ -268,7 +268,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - the names are http.server's
 
     def do_POST(self) -> None:
-        work = {"/api/answer": self.server.session.predict, "/api/explain": self.server.session.explain}.get(self.path)
+        work = {"/api/predict": self.server.session.predict, "/api/explain": self.server.session.explain}.get(self.path)
         if not self._is_welcome() or not self._is_ours():
             return
         if work is None:

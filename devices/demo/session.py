@@ -42,16 +42,16 @@ class DemoSession:
         backend: See ``choose_model``.
         threads: Processor threads one query may use.
         key: PEM public key; with it, a bundle that its owner did not sign is refused.
-        at_least: Lowest version that is taken.
+        min_version: Lowest version that is taken.
 
     Raises:
         WeckdError: The bundle cannot be opened.
     """
 
     def __init__(
-        self, folder: Path, *, backend: str | None = None, threads: int = 1, key: Path | None = None, at_least: int = 0
+        self, folder: Path, *, backend: str | None = None, threads: int = 1, key: Path | None = None, min_version: int = 0
     ) -> None:
-        self.model = open_bundle_model(folder, backend=backend, threads=threads, key=key, at_least=at_least)
+        self.model = open_bundle_model(folder, backend=backend, threads=threads, key=key, min_version=min_version)
         self._one_at_a_time = threading.Lock()
         self._closed = False
         # Once for nothing, so that the first answer takes no longer than the others.
@@ -78,7 +78,7 @@ class DemoSession:
             "backend": f"{choice.backend} {self.model.runner.version}".strip(),
             "precision": choice.precision,
             "labels": list(manifest.labels),
-            "abstain_below": manifest.operating_point.abstain_below,
+            "confidence_threshold": manifest.operating_point.confidence_threshold,
             "frame": [manifest.input.frame.height, manifest.input.frame.width],
             "verdict": {**to_data(judged), "detail": judged.detail.replace("reasons below", "reasons in its report")},
             "synthetic": SYNTHETIC if manifest.synthetic else None,
@@ -93,7 +93,7 @@ class DemoSession:
                 with decoded_image(data) as found:
                     image = found.pixels
             except DataError as err:
-                return {"answer": to_data(unreadable("", str(err))), "stages": [], "seen": None}
+                return {"prediction": to_data(unreadable("", str(err))), "stages": [], "seen": None}
             decoded_ns = time.monotonic_ns()
             frame = self._frame(image)
             framed_ns = time.monotonic_ns()
@@ -105,7 +105,7 @@ class DemoSession:
             {"name": "Fit to the camera frame", "ns": framed_ns - decoded_ns},
             {"name": "Frame to answer", "ns": end_ns - framed_ns},
         ]
-        return {"answer": to_data(prediction), "stages": stages, "seen": _data_url(seen)}
+        return {"prediction": to_data(prediction), "stages": stages, "seen": _data_url(seen)}
 
     def explain(self, data: bytes) -> dict[str, Any]:
         """Map where the model finds its evidence in an image file's bytes.

@@ -63,9 +63,14 @@ def evaluate_gates(
     gates: list[Gate] = []
     rss = measurement.peak_rss_bytes if measurement else None
     for name, limit, got, unit in (
-        ("latency_p90_ms", limits.latency_p90_ms, measurement.frame_to_answer.p90_ns / 1e6 if measurement else None, "ms"),
-        ("memory_mib", limits.memory_mib, rss / 2**20 if rss is not None else None, "MiB"),
-        ("energy_mj", limits.energy_mj, measurement.energy_mj if measurement else None, "mJ"),
+        (
+            "max_latency_p90_ms",
+            limits.max_latency_p90_ms,
+            measurement.end_to_end.p90_ns / 1e6 if measurement else None,
+            "ms",
+        ),
+        ("max_memory_mib", limits.max_memory_mib, rss / 2**20 if rss is not None else None, "MiB"),
+        ("max_energy_mj", limits.max_energy_mj, measurement.energy_mj if measurement else None, "mJ"),
     ):
         if limit is None:
             continue
@@ -73,25 +78,25 @@ def evaluate_gates(
             gates.append(_unknown(name, limit, _why_unknown(name, measurement)))
         elif not measured_here_counts:
             reason = f"{got:.3g} {unit} measured on {measurement.host}, not on {profile.id}; run weckd-edge bench there"
-            if name == "latency_p90_ms" and predicted is not None and predicted.label == "predicted":
+            if name == "max_latency_p90_ms" and predicted is not None and predicted.label == "estimated":
                 gates.append(_estimated_latency(limit, predicted, profile))
             else:
                 gates.append(_unknown(name, limit, reason))
-        elif name == "latency_p90_ms":
+        elif name == "max_latency_p90_ms":
             gates.append(_latency(limit, measurement))
-        elif name == "energy_mj":
+        elif name == "max_energy_mj":
             gates.append(_energy(limit, got, measurement))
         else:
             gates.append(_memory(limit, got, measurement))
-    if limits.size_mib is not None:
-        gates.append(_at_most("size_mib", limits.size_mib, size_bytes / 2**20, "MiB"))
-    if limits.accuracy is not None:
-        gates.append(_accuracy(limits.accuracy, verification, split))
-    if limits.accuracy_drop is not None:
-        gates.append(_accuracy_drop(limits.accuracy_drop, verification, split))
-    if limits.recall is not None:
-        gates.append(_recall(limits.recall, verification, labels, split))
-    if limits.better_than_guessing is not False and verification is not None and verification.predictions:
+    if limits.max_size_mib is not None:
+        gates.append(_at_most("max_size_mib", limits.max_size_mib, size_bytes / 2**20, "MiB"))
+    if limits.min_accuracy is not None:
+        gates.append(_accuracy(limits.min_accuracy, verification, split))
+    if limits.max_accuracy_drop is not None:
+        gates.append(_accuracy_drop(limits.max_accuracy_drop, verification, split))
+    if limits.min_per_class_recall is not None:
+        gates.append(_recall(limits.min_per_class_recall, verification, labels, split))
+    if limits.better_than_chance is not False and verification is not None and verification.predictions:
         gates.append(_better_than_guessing(verification, labels, split))
     return tuple(gates)
 
@@ -109,16 +114,16 @@ def evaluate_parity(verification: Verification) -> tuple[Gate, ...]:
         f"{worst.b} differs from {worst.a} by {worst.p95_abs:.2g} in a probability, 95th percentile of {worst.frames} frames"
     )
     if all(pair.passed for pair, _ in pairs):
-        return (Gate(name="parity", bar=limit, got=worst.p95_abs, verdict="PASS", reason=f"{reason}, within {limit:g}"),)
+        return (Gate(name="parity", limit=limit, value=worst.p95_abs, verdict="PASS", reason=f"{reason}, within {limit:g}"),)
     hint = "; it amplifies int8 rounding: train it longer, or take a shallower one" if "int8" in worst.b else ""
-    for divergence in verification.partings:
+    for divergence in verification.layer_divergences:
         if divergence.b == worst.b and divergence.first is not None:
             hint = f"; the first layer where they part is {divergence.layers[divergence.first].name}{hint}"
-    return (Gate(name="parity", bar=limit, got=worst.p95_abs, verdict="FAIL", reason=f"{reason}, over {limit:g}{hint}"),)
+    return (Gate(name="parity", limit=limit, value=worst.p95_abs, verdict="FAIL", reason=f"{reason}, over {limit:g}{hint}"),)
 
 
 def _unknown(name: str, limit: float, reason: str) -> Gate:
-    return Gate(name=name, bar=limit, got=None, verdict="INCONCLUSIVE", reason=reason)
+    return Gate(name=name, limit=limit, value=None, verdict="INCONCLUSIVE", reason=reason)
 
 
 def _estimated_latency(limit: float, predicted: LinkLatency, profile: DeviceProfile) -> Gate:
@@ -129,19 +134,19 @@ def _estimated_latency(limit: float, predicted: LinkLatency, profile: DeviceProf
         f"predicted for {profile.id}: {guess:.3g} ms, 90 % interval {low:.3g} to {high:.3g} ms, {side} {limit:g} ms; "
         "run weckd-edge bench there"
     )
-    return Gate(name="latency_p90_ms", bar=limit, got=guess, verdict="INCONCLUSIVE", reason=reason)
+    return Gate(name="max_latency_p90_ms", limit=limit, value=guess, verdict="INCONCLUSIVE", reason=reason)
 
 
 def _why_unknown(name: str, measurement: Measurement | None) -> str:
     power = measurement.power if measurement else None
-    if name == "energy_mj" and power is not None and power.reason is not None:
+    if name == "max_energy_mj" and power is not None and power.reason is not None:
         return f"it could not be measured here: {power.reason}"
     return "it could not be measured here"
 
 
 def _latency(limit: float, measurement: Measurement) -> Gate:
     """Judge the 90th percentile by how many queries were over the limit, which is binomial."""
-    latency = measurement.frame_to_answer
+    latency = measurement.end_to_end
     samples, got, limit_ns = latency.samples_ns, latency.p90_ns / 1e6, limit * 1e6
     over = sum(sample > limit_ns * (1 + _ROUNDING) for sample in samples)
     told = f"{got:.3g} ms is {'within' if got <= limit + _ROUNDING else f'{got - limit:.3g} ms over'} {limit:g} ms"
@@ -150,23 +155,27 @@ def _latency(limit: float, measurement: Measurement) -> Gate:
     if len(samples) >= MINIMUM_QUERIES and found:
         if min(samples) > limit_ns * (1 + _ROUNDING):
             reason = f"{told}; the bench is INVALID, but even its fastest query is over"
-            return Gate(name="latency_p90_ms", bar=limit, got=got, verdict="FAIL", reason=reason)
+            return Gate(name="max_latency_p90_ms", limit=limit, value=got, verdict="FAIL", reason=reason)
         if over == 0 and only_noisy(measurement) and decide_percentile(over, len(samples), 0.9) == "PASS":
             reason = f"{told}; the bench is INVALID, as other work slowed it, but even its slowest query is within"
-            return Gate(name="latency_p90_ms", bar=limit, got=got, verdict="PASS", reason=reason)
+            return Gate(name="max_latency_p90_ms", limit=limit, value=got, verdict="PASS", reason=reason)
         reason = f"{told}; the bench is INVALID: {'; '.join(found)}"
-        return Gate(name="latency_p90_ms", bar=limit, got=got, verdict="INCONCLUSIVE", reason=reason)
+        return Gate(name="max_latency_p90_ms", limit=limit, value=got, verdict="INCONCLUSIVE", reason=reason)
     verdict = decide_percentile(over, len(samples), 0.9)
     if verdict == "PASS" and found:
         verdict = "INCONCLUSIVE"
     if verdict != "INCONCLUSIVE":
         return Gate(
-            name="latency_p90_ms", bar=limit, got=got, verdict=verdict, reason=f"{told}, at {CONFIDENCE:.0%} confidence"
+            name="max_latency_p90_ms",
+            limit=limit,
+            value=got,
+            verdict=verdict,
+            reason=f"{told}, at {CONFIDENCE:.0%} confidence",
         )
     more = more_queries(over, len(samples), 0.9)
     more = None if more is None else max(more, MINIMUM_QUERIES - len(samples))
     reason = f"{told}; this proves neither at {CONFIDENCE:.0%} confidence, {_how_many_more(more, 'quer', 'y', 'ies')}"
-    return Gate(name="latency_p90_ms", bar=limit, got=got, verdict="INCONCLUSIVE", reason=reason)
+    return Gate(name="max_latency_p90_ms", limit=limit, value=got, verdict="INCONCLUSIVE", reason=reason)
 
 
 def _energy(limit: float, got: float, measurement: Measurement) -> Gate:
@@ -176,28 +185,28 @@ def _energy(limit: float, got: float, measurement: Measurement) -> Gate:
     told = f"{got:.3g} mJ a frame (known to {fine:.2g} mJ)"
     if got - fine <= limit + _ROUNDING < got + fine:
         # Over a longer run the same readings' worth of doubt is spread over more frames.
-        queries = len(measurement.frame_to_answer.samples_ns)
+        queries = len(measurement.end_to_end.samples_ns)
         difference = abs(limit - got)
         more = math.ceil(queries * (fine / difference - 1)) + 1 if difference > fine * 1e-3 else None
         reason = f"{told} cannot be told from {limit:g} mJ; {_how_many_more(more, 'quer', 'y', 'ies')}"
-        return Gate(name="energy_mj", bar=limit, got=got, verdict="INCONCLUSIVE", reason=reason)
+        return Gate(name="max_energy_mj", limit=limit, value=got, verdict="INCONCLUSIVE", reason=reason)
     side = f"within {limit:g} mJ" if got <= limit else f"{got - limit:.3g} mJ over {limit:g} mJ"
     found = invalid_reasons(measurement)
     if found:
         reason = f"{told} is {side}; the bench is INVALID: {'; '.join(found)}"
-        return Gate(name="energy_mj", bar=limit, got=got, verdict="INCONCLUSIVE", reason=reason)
+        return Gate(name="max_energy_mj", limit=limit, value=got, verdict="INCONCLUSIVE", reason=reason)
     verdict: Verdict = "PASS" if got <= limit else "FAIL"
-    return Gate(name="energy_mj", bar=limit, got=got, verdict=verdict, reason=f"{told} is {side}")
+    return Gate(name="max_energy_mj", limit=limit, value=got, verdict=verdict, reason=f"{told} is {side}")
 
 
 def _memory(limit: float, got: float, measurement: Measurement) -> Gate:
     """Judge the peak of memory; of what the machine did, only an emulator changes it."""
-    gate = _at_most("memory_mib", limit, got, "MiB")
+    gate = _at_most("max_memory_mib", limit, got, "MiB")
     emulated = measurement.machine.emulated if measurement.machine is not None else None
     if emulated is None:
         return gate
     reason = f"{gate.reason}, but an emulator ran it ({emulated}), whose own memory is counted; run it on the device"
-    return Gate(name=gate.name, bar=limit, got=got, verdict="INCONCLUSIVE", reason=reason)
+    return Gate(name=gate.name, limit=limit, value=got, verdict="INCONCLUSIVE", reason=reason)
 
 
 def _how_many_more(number: int | None, stem: str, one: str, many: str) -> str:
@@ -208,21 +217,21 @@ def _how_many_more(number: int | None, stem: str, one: str, many: str) -> str:
 
 def _at_most(name: str, limit: float, got: float, unit: str) -> Gate:
     if got <= limit + _ROUNDING:
-        return Gate(name=name, bar=limit, got=got, verdict="PASS", reason=f"{got:.3g} {unit} is within {limit:g} {unit}")
+        return Gate(name=name, limit=limit, value=got, verdict="PASS", reason=f"{got:.3g} {unit} is within {limit:g} {unit}")
     reason = f"{got:.3g} {unit} is {got - limit:.3g} {unit} over {limit:g} {unit}"
-    return Gate(name=name, bar=limit, got=got, verdict="FAIL", reason=reason)
+    return Gate(name=name, limit=limit, value=got, verdict="FAIL", reason=reason)
 
 
 def _accuracy(limit: float, verification: Verification | None, split: str) -> Gate:
     if verification is None:
-        return _unknown("accuracy", limit, f"no {split} image was answered")
-    return _at_least("accuracy", limit, verification.accuracy_compiled, f"{split} images")
+        return _unknown("min_accuracy", limit, f"no {split} image was answered")
+    return _at_least("min_accuracy", limit, verification.accuracy_compiled, f"{split} images")
 
 
 def _recall(limit: float, verification: Verification | None, labels: Sequence[str], split: str) -> Gate:
     """Judge the class that is recognised worst; one that no test image shows leaves it open."""
     if verification is None or not verification.recall_compiled:
-        return _unknown("recall", limit, f"no {split} image was answered")
+        return _unknown("min_per_class_recall", limit, f"no {split} image was answered")
 
     def name(index: int) -> str:
         return labels[index] if index < len(labels) else f"class {index}"
@@ -230,12 +239,12 @@ def _recall(limit: float, verification: Verification | None, labels: Sequence[st
     known = [(rate, index) for index, rate in enumerate(verification.recall_compiled) if rate is not None]
     unseen = [name(index) for index, rate in enumerate(verification.recall_compiled) if rate is None]
     if not known:
-        return _unknown("recall", limit, f"no {split} image was answered")
+        return _unknown("min_per_class_recall", limit, f"no {split} image was answered")
     worst, index = min(known, key=lambda pair: (pair[0].value, pair[1]))
-    gate = _at_least("recall", limit, worst, f"{split} images of {name(index)}")
+    gate = _at_least("min_per_class_recall", limit, worst, f"{split} images of {name(index)}")
     if unseen and gate.verdict == "PASS":
         reason = f"{gate.reason}, but the {split} split has no image of {', '.join(unseen)}"
-        return Gate(name="recall", bar=limit, got=worst.value, verdict="INCONCLUSIVE", reason=reason)
+        return Gate(name="min_per_class_recall", limit=limit, value=worst.value, verdict="INCONCLUSIVE", reason=reason)
     return gate
 
 
@@ -266,7 +275,7 @@ def _better_than_guessing(verification: Verification, labels: Sequence[str], spl
             f"; yet its accuracy of {found.accuracy:.1%} is not above the {found.constant_accuracy:.1%} of always "
             f"predicting {always}: judge it by the sensitivity of each class"
         )
-    return Gate(name="better_than_guessing", bar=found.chance, got=found.balanced_accuracy, verdict=verdict, reason=reason)
+    return Gate(name="better_than_chance", limit=found.chance, value=found.balanced_accuracy, verdict=verdict, reason=reason)
 
 
 def _at_least(name: str, limit: float, rate: Rate, what: str) -> Gate:
@@ -277,23 +286,27 @@ def _at_least(name: str, limit: float, rate: Rate, what: str) -> Gate:
         more = images_to_decide(rate, limit)
         open_ = f"; the interval spans the bar, {_how_many_more(more, 'image', '', 's')}" if more is not None else ""
     if rate.value >= limit - _ROUNDING:
-        return Gate(name=name, bar=limit, got=rate.value, verdict="PASS", reason=f"{told} reaches {limit:.1%}{open_}")
+        return Gate(name=name, limit=limit, value=rate.value, verdict="PASS", reason=f"{told} reaches {limit:.1%}{open_}")
     reason = f"{told} is {limit - rate.value:.1%} under {limit:.1%}{open_}"
-    return Gate(name=name, bar=limit, got=rate.value, verdict="FAIL", reason=reason)
+    return Gate(name=name, limit=limit, value=rate.value, verdict="FAIL", reason=reason)
 
 
 def _accuracy_drop(limit: float, verification: Verification | None, split: str) -> Gate:
     if verification is None:
         return Gate(
-            name="accuracy_drop", bar=limit, got=None, verdict="INCONCLUSIVE", reason=f"no {split} image was answered"
+            name="max_accuracy_drop",
+            limit=limit,
+            value=None,
+            verdict="INCONCLUSIVE",
+            reason=f"no {split} image was answered",
         )
     drop = _drop(verification.accuracy_fp32, verification.accuracy_compiled)
     how = "as many" if not drop else f"{drop:.1%} fewer" if drop > 0 else f"{-drop:.1%} more"
     told = f"{verification.precision} answers {how} {split} images correctly {'as' if not drop else 'than'} FP32"
     if drop <= limit + _ROUNDING:
-        return Gate(name="accuracy_drop", bar=limit, got=drop, verdict="PASS", reason=f"{told}, within {limit:.1%}")
+        return Gate(name="max_accuracy_drop", limit=limit, value=drop, verdict="PASS", reason=f"{told}, within {limit:.1%}")
     reason = f"{told}, {drop - limit:.1%} over {limit:.1%}"
-    return Gate(name="accuracy_drop", bar=limit, got=drop, verdict="FAIL", reason=reason)
+    return Gate(name="max_accuracy_drop", limit=limit, value=drop, verdict="FAIL", reason=reason)
 
 
 def _drop(before: Rate, after: Rate) -> float:

@@ -30,11 +30,11 @@ def evaluate_slices(
         split: What they were answered on, for reasons.
     """
     gates = []
-    if limits.slice_accuracy is not None:
+    if limits.min_slice_accuracy is not None:
         metrics = {one.name: one.compiled.accuracy for one in slices if one.compiled is not None}
         small = [f"{one.name} ({_images(one.images)})" for one in slices if one.compiled is None]
-        gates.append(_evaluate_slices("slice_accuracy", limits.slice_accuracy, metrics, small, split))
-    if limits.slice_recall is not None:
+        gates.append(_evaluate_slices("min_slice_accuracy", limits.min_slice_accuracy, metrics, small, split))
+    if limits.min_slice_recall is not None:
         metrics, small = {}, []
         for one in slices:
             classes = {c.label: c.sensitivity for c in one.compiled.classes} if one.compiled is not None else {}
@@ -44,7 +44,7 @@ def evaluate_slices(
                     metrics[f"{label} in {one.name}"] = metric
                 else:
                     small.append(f"{label} in {one.name} ({_images(one.class_images[number])})")
-        gates.append(_evaluate_slices("slice_recall", limits.slice_recall, metrics, small, split))
+        gates.append(_evaluate_slices("min_slice_recall", limits.min_slice_recall, metrics, small, split))
     return tuple(gates)
 
 
@@ -72,7 +72,7 @@ def _evaluate_slices(name: str, limit: float, metrics: dict[str, Metric], small:
     rest = f"; too small to judge: {_some_names(small)}" if small else ""
     if not metrics:
         why = f"no slice of the {split} images is large enough{rest}" if small else "the data set has no slices"
-        return Gate(name=name, bar=limit, got=None, verdict="INCONCLUSIVE", reason=why)
+        return Gate(name=name, limit=limit, value=None, verdict="INCONCLUSIVE", reason=why)
     under = {key: one for key, one in metrics.items() if lowered_high(one, len(metrics)) < limit}
     worst = min(under or metrics, key=lambda key: (metrics[key].value, key))
     metric = metrics[worst]
@@ -88,7 +88,7 @@ def _evaluate_slices(name: str, limit: float, metrics: dict[str, Metric], small:
         how = f"reaches {limit:.1%}, but {open_} of {len(metrics)} intervals span the bar"
     else:
         how = f"is under {limit:.1%}, but may be there by chance: of {len(metrics)} that were looked at, one is the lowest"
-    return Gate(name=name, bar=limit, got=metric.value, verdict=verdict, reason=f"{reason} {how}{rest}")
+    return Gate(name=name, limit=limit, value=metric.value, verdict=verdict, reason=f"{reason} {how}{rest}")
 
 
 def _images(number: int) -> str:

@@ -25,7 +25,7 @@ from weckd_edge.devices.latency_model.reference import reference_prices
 from weckd_edge.devices.latency_model.tensorrt_roofline import highest_mode, roofline_ns, roofline_width
 from weckd_edge.devices.profiles.profile import DeviceProfile
 
-Label = Literal["measured", "predicted", "unknown"]
+Label = Literal["measured", "estimated", "unknown"]
 
 ENOUGH = 20
 """Measured networks of a precision from which prices are fitted; fewer only scale the reference machine."""
@@ -105,7 +105,7 @@ def estimate_latency(
         return _from_published(counts, profile, rows)
     return _unknown(
         f"{left}no measurement of {profile.id}, no published latency of a known network on it, {peak}; "
-        f"run 'weckd-edge predict --calibrate FILE' on the device, then give the file with --measurements"
+        f"run 'weckd-edge estimate --calibrate FILE' on the device, then give the file with --measurements"
     )
 
 
@@ -135,12 +135,12 @@ def _from_measurements(counts: NetworkCounts, profile: DeviceProfile, measured: 
         if not alike:
             return _unknown(
                 f"{len(measured)} networks were timed on {where}, none in {counts.precision}; "
-                "run 'weckd-edge predict --calibrate FILE' there"
+                "run 'weckd-edge estimate --calibrate FILE' there"
             )
         known = [timed.counts for timed in alike]
         guess = float(scale_to(known, [timed.latency_ns for timed in alike], [counts])[0])
         return _interval(
-            "predicted",
+            "estimated",
             guess,
             transfer_width(len(alike)),
             f"the reference machine scaled to {len(alike)} networks timed on {where}{stands}; "
@@ -160,7 +160,7 @@ def _from_measurements(counts: NetworkCounts, profile: DeviceProfile, measured: 
     outside = not low <= guess <= high
     note = f"; beyond what was measured ({low / 1e6:.2f} to {high / 1e6:.1f} ms), interval doubled" if outside else ""
     return _interval(
-        "predicted",
+        "estimated",
         guess,
         width * (2 if outside else 1),
         f"fitted to {len(measured)} networks timed on {where}{stands}, {int(same.sum())} of them in {counts.precision}; "
@@ -185,7 +185,7 @@ def _from_published(counts: NetworkCounts, profile: DeviceProfile, rows: Sequenc
     threads = "" if best.threads is None else f", {best.threads} thread(s)"
     words = f"; interval widened: {'; '.join(doubts)}" if doubts else ""
     return _interval(
-        "predicted",
+        "estimated",
         estimate_row(best, counts),
         width,
         f"the reference machine scaled to {figures} published figure(s) of {best.name} ({best.runtime}{threads}; "
@@ -195,7 +195,7 @@ def _from_published(counts: NetworkCounts, profile: DeviceProfile, rows: Sequenc
 
 def _from_peak(counts: NetworkCounts, mode: str, tops: float) -> LatencyEstimate:
     return _interval(
-        "predicted",
+        "estimated",
         roofline_ns(counts, tops),
         roofline_width(),
         f"from the {tops:g} dense int8 TOPS of power mode {mode} and a price a layer, both settled by two published "

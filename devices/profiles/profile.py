@@ -50,7 +50,7 @@ Architecture = Literal["x86_64", "aarch64"]
 NO_LIMITS = GateConfig()
 PLAIN = frozenset({"id", "name", "target", "architecture", "summary", "published", "unknown", "sources", "schema_version"})
 """Fields that need no entry in ``sources``: they name the profile, or carry their own source."""
-_SAME_DEVICE = frozenset({"id", "name", "summary", "dmi_products", "bars", "unknown", "sources", "schema_version"})
+_SAME_DEVICE = frozenset({"id", "name", "summary", "dmi_products", "gates", "unknown", "sources", "schema_version"})
 """What a profile may change of the one it extends and still be the device that others have published figures of."""
 
 
@@ -96,7 +96,7 @@ class DeviceProfile:
         shutdown_c: Temperature at which it is switched off.
         tensorrt: By release of JetPack.
         published: Latencies that others have published; each carries its own source.
-        limits: What a build must clear where its config says nothing else.
+        gates: What a build must clear where its config says nothing else.
         unknown: What no source that was read confirms.
         sources: Of everything above.
         schema_version: Of this record.
@@ -139,7 +139,7 @@ class DeviceProfile:
     shutdown_c: float | None = None
     tensorrt: tuple[JetPackRelease, ...] = ()
     published: tuple[PublishedLatency, ...] = ()
-    bars: GateConfig = NO_LIMITS
+    gates: GateConfig = NO_LIMITS
     unknown: tuple[Unknown, ...] = ()
     sources: tuple[Source, ...] = ()
     schema_version: int = SCHEMA_VERSION

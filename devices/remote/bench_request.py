@@ -33,6 +33,6 @@ class BenchRequest:
     warmup: int | None = None
     threads: int = 1
     backend: str | None = None
-    generator: Literal["auto", "own", "loadgen"] = "auto"
+    generator: Literal["auto", "builtin", "loadgen"] = "auto"
     power: str = "auto"
     schema_version: int = SCHEMA_VERSION

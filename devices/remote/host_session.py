@@ -38,13 +38,13 @@ class HostPlan:
     Attributes:
         request: What is measured.
         payload: What is sent.
-        patience_s: How long a device may be silent; it speaks once a second.
+        timeout_s: How long a device may be silent; it speaks once a second.
         limit_s: How long its whole run may take.
     """
 
     request: BenchRequest
     payload: bytes
-    patience_s: float
+    timeout_s: float
     limit_s: float
 
 
@@ -150,7 +150,7 @@ async def listen(process: Process, plan: HostPlan) -> str | None:
     """
     loop = asyncio.get_running_loop()
     end_s = loop.time() + plan.limit_s
-    allowed_s = plan.patience_s + len(plan.payload) / SLOWEST_BYTES_PER_S  # for what is still on its way
+    allowed_s = plan.timeout_s + len(plan.payload) / SLOWEST_BYTES_PER_S  # for what is still on its way
     while True:
         left_s = end_s - loop.time()
         try:
@@ -162,7 +162,7 @@ async def listen(process: Process, plan: HostPlan) -> str | None:
         fields = parse_line(line) if line else {"ended": None}
         if fields is None:  # some library there wrote to stdout
             continue
-        allowed_s = plan.patience_s
+        allowed_s = plan.timeout_s
         if fields.get("done"):
             return None
         if "error" in fields:

@@ -36,8 +36,8 @@ def bench_hosts(
     connect: Connect,
     out: Path | None = None,
     python: str = "python3",
-    at_once: int = AT_ONCE,
-    patience_s: float = PATIENCE_S,
+    jobs: int = AT_ONCE,
+    timeout_s: float = PATIENCE_S,
     limit_s: float | None = None,
     progress: Progress | None = None,
 ) -> tuple[HostResult, ...]:
@@ -51,8 +51,8 @@ def bench_hosts(
         connect: Logs in; ``asyncssh_backend.connect``.
         out: Folder with a folder for each host; None: nothing is kept but what is returned.
         python: Interpreter on the devices.
-        at_once: How many hosts are visited at once; the others wait. It bounds the work here: each device times itself.
-        patience_s: How long a device may be silent.
+        jobs: How many hosts are visited at once; the others wait. It bounds the work here: each device times itself.
+        timeout_s: How long a device may be silent.
         limit_s: How long its run may take; None: what its rules can take on a slow device.
         progress: Where to show it.
 
@@ -63,9 +63,9 @@ def bench_hosts(
         ConfigError: There is no host, or a setting of the job is wrong.
         StoreError: A folder holds a bench already.
     """
-    if not hosts or at_once < 1 or patience_s <= 0:
+    if not hosts or jobs < 1 or timeout_s <= 0:
         raise ConfigError(
-            f"expected a host, at_once >= 1 and patience > 0; got {len(hosts)}, {at_once} and {patience_s}",
+            f"expected a host, jobs >= 1 and patience > 0; got {len(hosts)}, {jobs} and {timeout_s}",
             code="E_CONFIG_RANGE",
         )
     if (bundle is None) == (request.bundle is None):
@@ -75,21 +75,21 @@ def bench_hosts(
     if request.backend is not None:
         find_backend(request.backend)
     limit_s = run_limit_s(request) if limit_s is None else limit_s
-    plan = HostPlan(request=request, payload=make_payload(bundle, request), patience_s=patience_s, limit_s=limit_s)
+    plan = HostPlan(request=request, payload=make_payload(bundle, request), timeout_s=timeout_s, limit_s=limit_s)
     with tempfile.TemporaryDirectory(prefix="weckd-remote-") if out is None else nullcontext(str(out)) as top:
         folders = [Path(top) / host.folder for host in hosts]
         for folder in folders:
             BenchFolder(folder)
         devices = [Device(host, access, connect, python=python, token=secrets.token_hex(8)) for host in hosts]
         with (progress or SilentProgress()).task(f"bench on {len(hosts)} hosts", total=len(hosts)) as task:
-            found = asyncio.run(_all(devices, folders, plan, at_once, task))
+            found = asyncio.run(_all(devices, folders, plan, jobs, task))
     return tuple(replace(result, folder=None) for result in found) if out is None else found
 
 
 async def _all(
-    devices: Sequence[Device], folders: Sequence[Path], plan: HostPlan, at_once: int, task: ProgressTask
+    devices: Sequence[Device], folders: Sequence[Path], plan: HostPlan, jobs: int, task: ProgressTask
 ) -> tuple[HostResult, ...]:
-    free = asyncio.Semaphore(at_once)
+    free = asyncio.Semaphore(jobs)
 
     async def one(device: Device, folder: Path) -> HostResult:
         async with free:

@@ -82,13 +82,13 @@ class GuardDecision:
             holds; None: it may be answered.
         words: The same in words; None where it may be answered.
         quality: See ``FrameFeatures``.
-        unfamiliarity: Squared distance from the training frames, at least 0.
+        ood_score: Squared distance from the training frames, at least 0.
     """
 
     code: str | None
     words: str | None
     quality: FrameQuality
-    unfamiliarity: float
+    ood_score: float
 
 
 def grid_positions(start: int, side: int) -> NDArray[np.int64]:
@@ -144,8 +144,8 @@ def measure_frame(frame: NDArray[np.uint8], spec: FrameSpec) -> FrameFeatures:
     quality = FrameQuality(
         sharpness=deviation(float(bent.sum()), float(bend.sum())),
         contrast=deviation(_squares(y), float(y.sum())),
-        dark_share=int(levels[:DARK].sum()) / COUNT,
-        bright_share=int(levels[BRIGHT:].sum()) / COUNT,
+        dark_fraction=int(levels[:DARK].sum()) / COUNT,
+        bright_fraction=int(levels[BRIGHT:].sum()) / COUNT,
     )
     return FrameFeatures(quality=quality, features=np.array(found))
 
@@ -241,7 +241,7 @@ class OpenGuard:
         self._whitening = np.zeros((FEATURES, FEATURES))
         for row, values in enumerate(guard.whitening):
             self._whitening[row, : row + 1] = values
-        limits = (*astuple(guard.bars), guard.most_unfamiliar)
+        limits = (*astuple(guard.limits), guard.max_ood_score)
         if guard.schema_version != SCHEMA_VERSION:
             text = f"expected format {SCHEMA_VERSION}, found {guard.schema_version}; update weckd-edge"
             raise BundleError(f"guard: {text}", code="E_BUNDLE_NEWER")
@@ -257,37 +257,38 @@ class OpenGuard:
         features = measure_frame(frame, self.spec)
         score = float(distances(features.features[None], self._mean, self._whitening)[0])
         code, words = self._refuse(features.quality, score)
-        return GuardDecision(code=code, words=words, quality=features.quality, unfamiliarity=score)
+        return GuardDecision(code=code, words=words, quality=features.quality, ood_score=score)
 
     def limit_ratio(self, decision: GuardDecision) -> float:
         """Return how far a frame is towards being refused: 1 is at the limit it comes nearest to, more is over it."""
-        limits, quality, maximum = self.guard.bars, decision.quality, self.guard.most_unfamiliar
+        limits, quality, maximum = self.guard.limits, decision.quality, self.guard.max_ood_score
         parts = [
-            (decision.unfamiliarity, maximum),
-            (quality.dark_share, limits.most_dark),
-            (quality.bright_share, limits.most_bright),
+            (decision.ood_score, maximum),
+            (quality.dark_fraction, limits.max_dark_fraction),
+            (quality.bright_fraction, limits.max_bright_fraction),
         ]
-        if limits.least_contrast is not None:
-            parts.append((limits.least_contrast, quality.contrast))
-        if limits.least_sharpness is not None:
-            parts.append((limits.least_sharpness, quality.sharpness))
+        if limits.min_contrast is not None:
+            parts.append((limits.min_contrast, quality.contrast))
+        if limits.min_sharpness is not None:
+            parts.append((limits.min_sharpness, quality.sharpness))
         return max((got / max(limit, _TINY) for got, limit in parts if limit is not None), default=0.0)
 
     def _refuse(self, quality: FrameQuality, score: float) -> tuple[str | None, str | None]:
-        limits = self.guard.bars
-        if limits.most_dark is not None and quality.dark_share > limits.most_dark:
-            text = f"{quality.dark_share:.0%} of the frame is near black, at most {limits.most_dark:.0%} is taken"
+        limits = self.guard.limits
+        if limits.max_dark_fraction is not None and quality.dark_fraction > limits.max_dark_fraction:
+            text = f"{quality.dark_fraction:.0%} of the frame is near black, at most {limits.max_dark_fraction:.0%} is taken"
             return "too_dark", f"too dark: {text}; is the lens covered or the light off?"
-        if limits.most_bright is not None and quality.bright_share > limits.most_bright:
-            text = f"{quality.bright_share:.0%} of the frame is near white, at most {limits.most_bright:.0%} is taken"
+        if limits.max_bright_fraction is not None and quality.bright_fraction > limits.max_bright_fraction:
+            most = limits.max_bright_fraction
+            text = f"{quality.bright_fraction:.0%} of the frame is near white, at most {most:.0%} is taken"
             return "too_bright", f"too bright: {text}"
-        if limits.least_contrast is not None and quality.contrast < limits.least_contrast:
-            text = f"{quality.contrast:.3g} grey levels, at least {limits.least_contrast:.3g} are needed"
+        if limits.min_contrast is not None and quality.contrast < limits.min_contrast:
+            text = f"{quality.contrast:.3g} grey levels, at least {limits.min_contrast:.3g} are needed"
             return "flat", f"too little contrast: {text}"
-        if limits.least_sharpness is not None and quality.sharpness < limits.least_sharpness:
-            text = f"{quality.sharpness:.3g} grey levels of fine detail, at least {limits.least_sharpness:.3g} are needed"
+        if limits.min_sharpness is not None and quality.sharpness < limits.min_sharpness:
+            text = f"{quality.sharpness:.3g} grey levels of fine detail, at least {limits.min_sharpness:.3g} are needed"
             return "blurred", f"blurred: {text}"
-        maximum = self.guard.most_unfamiliar
+        maximum = self.guard.max_ood_score
         if maximum is not None and not score <= maximum:
             return "unfamiliar", f"not like the frames it was trained on: {score:.4g} away, at most {maximum:.4g} is taken"
         return None, None

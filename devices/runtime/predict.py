@@ -36,7 +36,7 @@ class ImagePrediction:
             ``unfamiliar``), or what became of the prediction: ``no_number``, ``unsure``, ``refused_label``.
         guard: What the guard says; where it refuses, there is a prediction only if one was asked for all the same.
         quality: How good the frame is; None where the bundle has no guard or the image could not be read.
-        unfamiliarity: How far the frame is from the training frames, at least 0; None likewise.
+        ood_score: How far the frame is from the training frames, at least 0; None likewise.
         notes: What is worth saying of the image itself, such as that it is nearly of one colour.
     """
 
@@ -48,7 +48,7 @@ class ImagePrediction:
     code: str | None = None
     guard: str | None = None
     quality: FrameQuality | None = None
-    unfamiliarity: float | None = None
+    ood_score: float | None = None
     notes: tuple[DataNote, ...] = ()
 
 
@@ -96,7 +96,7 @@ class OpenModel:
 
 
 def open_bundle_model(
-    folder: Path, *, backend: str | None = None, threads: int = 1, key: Path | None = None, at_least: int = 0
+    folder: Path, *, backend: str | None = None, threads: int = 1, key: Path | None = None, min_version: int = 0
 ) -> OpenModel:
     """Verify a bundle and open one of its models, from the bytes that were verified.
 
@@ -105,13 +105,13 @@ def open_bundle_model(
         backend: See ``choose_model``.
         threads: Processor threads one query may use.
         key: PEM public key; with it, a bundle that its owner did not sign is refused.
-        at_least: Lowest version that is taken.
+        min_version: Lowest version that is taken.
 
     Raises:
         BundleError: It is no bundle, was changed, or is not the owner's.
         WeckdError: See ``choose_model`` and ``open_runner``.
     """
-    bundle = open_bundle(folder, key=key, at_least=at_least)
+    bundle = open_bundle(folder, key=key, min_version=min_version)
     guard = open_guard(bundle)
     choice = choose_model(bundle, backend)
     runner = open_runner(choice.backend, choice.model, threads=threads)
@@ -194,9 +194,9 @@ def predict_images(
     *,
     backend: str | None = None,
     threads: int = 1,
-    answer_anyway: bool = False,
+    ignore_guard: bool = False,
     key: Path | None = None,
-    at_least: int = 0,
+    min_version: int = 0,
 ) -> tuple[ImagePrediction, ...]:
     """Classify images.
 
@@ -207,45 +207,45 @@ def predict_images(
         images: Image files and folders.
         backend: See ``choose_model``.
         threads: Processor threads one query may use.
-        answer_anyway: Answer also what the guard refuses.
+        ignore_guard: Answer also what the guard refuses.
         key: As for ``open_bundle_model``.
-        at_least: As for ``open_bundle_model``.
+        min_version: As for ``open_bundle_model``.
 
     Raises:
         WeckdError: The bundle cannot be opened, or a named path does not exist.
     """
     files = find_images(images)
-    model = open_bundle_model(bundle, backend=backend, threads=threads, key=key, at_least=at_least)
+    model = open_bundle_model(bundle, backend=backend, threads=threads, key=key, min_version=min_version)
     try:
-        return tuple(predict_file(model, file, answer_anyway=answer_anyway) for file in files)
+        return tuple(predict_file(model, file, ignore_guard=ignore_guard) for file in files)
     finally:
         model.runner.close()
 
 
-def predict_file(model: OpenModel, file: Path, *, answer_anyway: bool = False) -> ImagePrediction:
+def predict_file(model: OpenModel, file: Path, *, ignore_guard: bool = False) -> ImagePrediction:
     """Classify an image file; one that cannot be read is "unable to analyze"."""
     try:
         found = frame_of(read_image_file(file), model.bundle.manifest.input.frame)
     except DataError as err:
         return unreadable(str(file), f"{file}: {err}")
-    prediction = predict_frame(model, found.frame, file=str(file), answer_anyway=answer_anyway)
+    prediction = predict_frame(model, found.frame, file=str(file), ignore_guard=ignore_guard)
     return replace(prediction, notes=found.notes)
 
 
-def predict_frame(model: OpenModel, frame: Frame, *, file: str = "", answer_anyway: bool = False) -> ImagePrediction:
+def predict_frame(model: OpenModel, frame: Frame, *, file: str = "", ignore_guard: bool = False) -> ImagePrediction:
     """Answer one camera frame: the guard first, then the network, then the operating point, whoever asks.
 
     Args:
         model: The bundle, open.
         frame: uint8 ``[1, height, width, 3]``, contiguous.
         file: How the frame is called in the prediction.
-        answer_anyway: Answer also what the guard refuses.
+        ignore_guard: Answer also what the guard refuses.
 
     Raises:
         ModelError: See ``decide_prediction``.
     """
     decision = model.guard.check(frame) if model.guard is not None else None
-    if decision is not None and decision.code is not None and not answer_anyway:
+    if decision is not None and decision.code is not None and not ignore_guard:
         return _with_guard_decision(_abstain(file, decision.code, decision.words or ""), decision)
     decided = decide_prediction(file, model.runner.run(frame), model.bundle.manifest)
     return decided if decision is None else _with_guard_decision(decided, decision)
@@ -257,7 +257,7 @@ def unreadable(file: str, reason: str) -> ImagePrediction:
 
 
 def _with_guard_decision(prediction: ImagePrediction, decision: GuardDecision) -> ImagePrediction:
-    return replace(prediction, guard=decision.code, quality=decision.quality, unfamiliarity=decision.unfamiliarity)
+    return replace(prediction, guard=decision.code, quality=decision.quality, ood_score=decision.ood_score)
 
 
 def _abstain(
@@ -283,9 +283,9 @@ def decide_prediction(file: str, probabilities: Probabilities, manifest: Manifes
         return _abstain(file, "no_number", "the model answered no number")
     label = manifest.labels[int(probabilities.argmax())]
     point = manifest.operating_point
-    if values[label] < point.abstain_below:
-        text = f"the likeliest label, {label}, has {values[label]:.3f}; a decision needs {point.abstain_below:g}"
+    if values[label] < point.confidence_threshold:
+        text = f"the likeliest label, {label}, has {values[label]:.3f}; a decision needs {point.confidence_threshold:g}"
         return _abstain(file, "unsure", f"not sure enough: {text}", label, values)
-    if label in point.refuse_labels:
+    if label in point.non_gradeable_labels:
         return _abstain(file, "refused_label", label, label, values)
     return ImagePrediction(file=file, label=label, probabilities=values, decision=label, reason=None)

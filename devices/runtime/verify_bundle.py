@@ -74,7 +74,7 @@ class VerifyResult:
     code: str | None = None
 
 
-def verify_bundle(folder: Path, key: Path | None = None, at_least: int = 0) -> VerifyResult:
+def verify_bundle(folder: Path, key: Path | None = None, min_version: int = 0) -> VerifyResult:
     """Check signature, digests and self-test of a bundle.
 
     A bundle that fails any of them is a result, not an exception.
@@ -82,7 +82,7 @@ def verify_bundle(folder: Path, key: Path | None = None, at_least: int = 0) -> V
     Args:
         folder: The bundle.
         key: PEM public key; with it, an unsigned bundle does not pass.
-        at_least: Lowest version that passes.
+        min_version: Lowest version that passes.
 
     Raises:
         ConfigError: The key cannot be used.
@@ -90,7 +90,7 @@ def verify_bundle(folder: Path, key: Path | None = None, at_least: int = 0) -> V
     """
     signed = os.path.lexists(folder / SIGNATURE_FILE)
     try:
-        bundle = open_bundle(folder, key=key, at_least=at_least)
+        bundle = open_bundle(folder, key=key, min_version=min_version)
     except BundleError as err:
         signature: Signature
         if isinstance(err, SignatureError):

@@ -49,12 +49,12 @@ def serve(bundle: Path) -> Iterator[DemoServer]:
 
 @pytest.fixture(scope="module")
 def server(toy: ModuleType, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
-    yield from serve(toy.write_bundle(tmp_path_factory.mktemp("page") / "b", abstain_below=0.2).folder)
+    yield from serve(toy.write_bundle(tmp_path_factory.mktemp("page") / "b", confidence_threshold=0.2).folder)
 
 
 @pytest.fixture
 def unsure_server(toy: ModuleType, browser: Any, tmp_path: Path) -> Iterator[DemoServer]:
-    yield from serve(toy.write_bundle(tmp_path / "b", abstain_below=0.9999).folder)
+    yield from serve(toy.write_bundle(tmp_path / "b", confidence_threshold=0.9999).folder)
 
 
 @pytest.fixture
@@ -147,14 +147,14 @@ def test_an_unsure_prediction_is_unable_to_analyze_and_keeps_its_limits(browser:
 def test_a_file_over_the_limit_is_refused_without_being_sent(tab: Any) -> None:
     tab.page.evaluate("answer(new Blob([new Uint8Array(33 * 2 ** 20)]))")
     assert tab.page.get_by_role("alert").inner_text() == "The file has 33.0 MiB; the limit is 32 MiB."
-    assert not any("/api/answer" in url for url in tab.requests)
+    assert not any("/api/predict" in url for url in tab.requests)
 
 
 def test_a_server_that_is_gone_is_reported(browser: Any, unsure_server: DemoServer) -> None:
     with browser.tab() as tab:
         tab.page.goto(unsure_server.url)
         tab.page.get_by_role("heading", name="toy").wait_for()
-        tab.page.route("**/api/answer", lambda route: route.abort())
+        tab.page.route("**/api/predict", lambda route: route.abort())
         choose(tab, png())
         tab.page.get_by_role("alert").wait_for()
         assert "Is it still running?" in tab.page.get_by_role("alert").inner_text()

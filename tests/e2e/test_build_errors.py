@@ -18,7 +18,7 @@ pytest.importorskip("timm")
 
 Run = Callable[..., tuple[int, str, str]]
 LABELS = ("effusion", "normal", "wax")
-NO_LIMITS = "accuracy_drop = 1.0\nbetter_than_guessing = false\n"
+NO_LIMITS = "max_accuracy_drop = 1.0\nbetter_than_chance = false\n"
 TINY = """
 [[link]]
 model = "resnet10t"
@@ -96,11 +96,11 @@ def test_wrong_requests_exit_2_with_one_line(
         ("[trian]\nepochs = 3\n", "E_RECORD_KEY_UNKNOWN", "'train'"),
         ("[train]\nepochs = 'many'\n", "E_RECORD_TYPE", ("wrong.toml.train.epochs", "'many'")),
         ("[train\n", "E_TOML", "wrong.toml"),
-        ("[data]\nshare = 0.5\n", "E_CONFIG_CONFLICT", "0.333"),
+        ("[data]\nlabelled_fraction = 0.5\n", "E_CONFIG_CONFLICT", "0.333"),
         ("[distill]\ntemperature_start = 1.0\ntemperature_end = 4.0\n", "E_CONFIG_RANGE", "temperature_end = 4.0"),
         ('[[link]]\nmodel = "a"\nweights = "w"\npretrained = true\n', "E_CONFIG_CONFLICT", ("weights", "pretrained")),
-        ("[gates]\naccuracy = 90.0\n", "E_CONFIG_RANGE", "accuracy = 90.0"),
-        ("[ship]\nmeasurements = 'absent.jsonl'\n", "E_CONFIG_MEASUREMENTS", "absent.jsonl"),
+        ("[gates]\nmin_accuracy = 90.0\n", "E_CONFIG_RANGE", "min_accuracy = 90.0"),
+        ("[select]\nmeasurements = 'absent.jsonl'\n", "E_CONFIG_MEASUREMENTS", "absent.jsonl"),
     ],
 )
 def test_wrong_settings_exit_2_and_name_the_key(

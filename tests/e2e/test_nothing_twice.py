@@ -166,7 +166,7 @@ def test_each_model_is_shown_each_held_out_image_once(
 
     config = tmp_path / "all.toml"
     tiny = (place / "tiny.toml").read_text().replace('precision = "int8"\nmethod = "minmax"\n', "")
-    config.write_text(tiny.replace("share = 0.2", "share = 0.2\nval_fraction = 0.3") + MORE)
+    config.write_text(tiny.replace("labelled_fraction = 0.2", "labelled_fraction = 0.2\nval_fraction = 0.3") + MORE)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     counts, timed = Counts(), Counter[str]()
     for count in (count_runners, count_students, count_decoding):
@@ -196,8 +196,8 @@ def test_each_model_is_shown_each_held_out_image_once(
     assert len(names) >= 5, "exported, as written, as it runs here, with and without the temperature"
     assert len(shown["val"]) > 3 * 5, "three links in several precisions"
 
-    shipped = contents.shipping.chosen
-    assert [link.name for link in contents.shipping.links] == ["M1", "M2", "M3"]
+    shipped = contents.link_selection.chosen
+    assert [link.name for link in contents.link_selection.links] == ["M1", "M2", "M3"]
     work = out.with_name("bundle.work")
     others = {
         digest_of_model(path)

@@ -36,7 +36,7 @@ def make_guard(seed: int = 0, **more: Any) -> FrameGuard:
     random = np.random.default_rng(seed)
     rows = [tuple((random.standard_normal(row + 1) / 7).tolist()) for row in range(FEATURES)]
     mean = tuple((random.random(FEATURES) * 90).tolist())
-    return FrameGuard(**{"bars": QualityLimits(), "mean": mean, "whitening": tuple(rows), "most_unfamiliar": None, **more})
+    return FrameGuard(**{"limits": QualityLimits(), "mean": mean, "whitening": tuple(rows), "max_ood_score": None, **more})
 
 
 def guard_rows(library: Any, folder: Path, frames: NDArray[np.uint8], *options: object) -> list[list[float]]:
@@ -59,11 +59,11 @@ def by_python(folder: Path, frames: NDArray[np.uint8]) -> list[list[float]]:
         found.append(
             [
                 float(REASONS[seen.code]),
-                seen.unfamiliarity,
+                seen.ood_score,
                 quality.sharpness,
                 quality.contrast,
-                quality.dark_share,
-                quality.bright_share,
+                quality.dark_fraction,
+                quality.bright_fraction,
             ]
         )
     return found
@@ -106,17 +106,17 @@ def test_real_frames_have_pythons_figures_to_the_bit(
 
 
 def bars_bundle(toy: ModuleType, tmp_path: Path, bars: QualityLimits, most: float | None, **more: Any) -> Path:
-    folder: Path = toy.write_bundle(tmp_path / "bundle", guard=make_guard(bars=bars, most_unfamiliar=most), **more).folder
+    folder: Path = toy.write_bundle(tmp_path / "bundle", guard=make_guard(limits=bars, max_ood_score=most), **more).folder
     return folder
 
 
 @pytest.mark.parametrize(
-    ("code", "bars", "most"),
+    ("code", "limits", "most"),
     [
-        ("too_dark", QualityLimits(most_dark=-1.0), 0.0),
-        ("too_bright", QualityLimits(most_bright=-1.0, least_contrast=999.0), 0.0),
-        ("flat", QualityLimits(least_contrast=999.0, least_sharpness=999.0), 0.0),
-        ("blurred", QualityLimits(least_sharpness=999.0), 0.0),
+        ("too_dark", QualityLimits(max_dark_fraction=-1.0), 0.0),
+        ("too_bright", QualityLimits(max_bright_fraction=-1.0, min_contrast=999.0), 0.0),
+        ("flat", QualityLimits(min_contrast=999.0, min_sharpness=999.0), 0.0),
+        ("blurred", QualityLimits(min_sharpness=999.0), 0.0),
         ("unfamiliar", QualityLimits(), 0.0),
     ],
 )
@@ -133,7 +133,7 @@ def test_a_rejected_frame_is_not_given_to_the_network_unless_asked(
     model = open_bundle_model(folder, backend="onnxruntime")
     refused = predict_frame(model, frames[:1])
     assert (refused.code, refused.guard, refused.label, refused.probabilities) == (code, code, None, {})
-    answered = predict_frame(model, frames[:1], answer_anyway=True)
+    answered = predict_frame(model, frames[:1], ignore_guard=True)
     assert (answered.code, answered.guard, answered.decision) == (None, code, answered.label)
     model.runner.close()
 
@@ -143,7 +143,7 @@ def test_both_languages_abstain_on_the_same_labels(library: Any, toy: ModuleType
     plain = toy.write_bundle(tmp_path / "plain").folder
     predictions = [int(row[1]) for row in guard_rows(library, plain, frames)]
     refused = max(set(predictions), key=predictions.count)
-    folder = toy.write_bundle(tmp_path / "bundle", refuse_labels=(toy.LABELS[refused],)).folder
+    folder = toy.write_bundle(tmp_path / "bundle", non_gradeable_labels=(toy.LABELS[refused],)).folder
     for row, best in zip(guard_rows(library, folder, frames), predictions, strict=True):
         expected = (-1, best, 8) if best == refused else (best, best, 0)
         assert tuple(row[:3]) == expected
@@ -157,8 +157,8 @@ def test_both_languages_abstain_on_the_same_labels(library: Any, toy: ModuleType
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda text: text.replace('"bars"', '"bars": {}, "bars"', 1), "guard"),
-        (lambda text: text.replace('"most_unfamiliar": null', '"most_unfamiliar": "far"'), "guard"),
+        (lambda text: text.replace('"limits"', '"limits": {}, "limits"', 1), "guard"),
+        (lambda text: text.replace('"max_ood_score": null', '"max_ood_score": "far"'), "guard"),
         (lambda text: text.replace('"schema_version": 1', '"schema_version": 2'), "expected format 1"),
         (lambda text: text.replace('"mean": [', '"mean": [\n  1.0,'), "guard"),
         (lambda text: text.replace('"mean"', '"means"'), "guard"),

@@ -1,4 +1,4 @@
-"""The C library and ``weckd-edge infer`` give bit-exact probabilities on the same backend."""
+"""The C library and ``weckd-edge predict`` give bit-exact probabilities on the same backend."""
 
 import shutil
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ def network_bundle(toy: ModuleType, networks: ModuleType, tmp_path_factory: pyte
         settings={"INFERENCE_PRECISION_HINT": "f32"},
     )
     prediction = toy.answers(folder / "model/model.onnx", toy.frames(200)).max(axis=1)
-    toy.write_bundle(folder, models=[built], abstain_below=float(np.median(prediction)))
+    toy.write_bundle(folder, models=[built], confidence_threshold=float(np.median(prediction)))
     return folder
 
 

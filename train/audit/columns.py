@@ -33,7 +33,7 @@ def choose_source(columns: Mapping[str, Mapping[str, str]], requested: str | Non
         if requested.lower() not in columns:
             known = did_you_mean(requested, columns) if columns else "; it has none, and a folder of images never has one"
             raise DataError(
-                f"probes.source: expected a CSV with a further column '{requested}'{known}", code="E_DATA_COLUMN"
+                f"audit.source_column: expected a CSV with a further column '{requested}'{known}", code="E_DATA_COLUMN"
             )
         return requested.lower()
     return next((name for name in SOURCE_COLUMNS if name in columns), None)

@@ -44,13 +44,13 @@ def find_suspects(
     return LabelIssueAudit(
         images=len(labels),
         found=len(found),
-        suspects=tuple(
+        label_issues=tuple(
             LabelIssue(
                 path=paths[i],
                 label=names[int(labels[i])],
-                likelier=names[int(likelier[i])],
+                predicted_label=names[int(likelier[i])],
                 given_probability=round(float(given[i]), 4),
-                likelier_probability=round(float(other[i]), 4),
+                predicted_probability=round(float(other[i]), 4),
             )
             for i in order[:MAX_LISTED]
         ),

@@ -130,13 +130,13 @@ class Masking:
                 visible=visible,
                 accuracy=score_accuracy(scores, part.labels, part.groups),
                 auc=auc(scores, part.labels, part.groups),
-                shipped=rate if shown is None or shown.shows != "shape" else None,
+                deployed=rate if shown is None or shown.shows != "shape" else None,
             )
 
         rows = [row(None, embedded.whole[self.covered], 1.0, answered[0])]
         for mask, features, visible, rate in zip(masks, embedded.masked, embedded.visible, answered[1:], strict=True):
             rows.append(row(mask, features, visible, rate))
-        return MaskAudit(images=len(part.labels), majority=majority(part.labels), shipped_majority=base, rows=tuple(rows))
+        return MaskAudit(images=len(part.labels), majority=majority(part.labels), deployed_majority=base, rows=tuple(rows))
 
     def _tested(self) -> AuditSample:
         given = self._files.keys() | self._boxes.keys()

@@ -56,7 +56,7 @@ def compare_folds(
             rates.append(np.array([correct[dealt == fold].mean() for fold in range(folds)]))
         total += scores / repeats  # of the second way
         differences.append(rates[0] - rates[1])
-    flattery = mean_by_group(right[0] - right[1], groups)
+    optimism = mean_by_group(right[0] - right[1], groups)
     half = corrected_half_width(np.concatenate(differences), folds)
     return FoldResults(
         comparison=FoldComparison(
@@ -65,10 +65,10 @@ def compare_folds(
             images=len(labels),
             by_image=mean_by_group(right[0], groups),
             by_group=mean_by_group(right[1], groups),
-            flattery=Estimate(
-                value=flattery.value,
-                low=min(flattery.low, flattery.value - half),
-                high=max(flattery.high, flattery.value + half),
+            optimism=Estimate(
+                value=optimism.value,
+                low=min(optimism.low, optimism.value - half),
+                high=max(optimism.high, optimism.value + half),
             ),
         ),
         scores=total,

@@ -52,7 +52,9 @@ def audit_folder(path: Path, config: BuildConfig, progress: Progress) -> DataAud
         ModelError: The backbone's weights cannot be read.
     """
     try:
-        index = build_index(path, config.data, subsets=len(config.link), seed=config.seed, skip_bad=True, progress=progress)
+        index = build_index(
+            path, config.data, labelled_subsets=len(config.link), seed=config.seed, skip_bad=True, progress=progress
+        )
     except DataError as err:
         reason = str(err)
     else:
@@ -68,7 +70,7 @@ def check_audit_settings(index: DatasetIndex, config: AuditConfig) -> None:
         DataError: Masks, boxes or the source column are amiss.
     """
     columns = index_columns(index)
-    choose_source(columns, config.source)
+    choose_source(columns, config.source_column)
     Masking(config, columns.get(BOX_COLUMN, {}), index, number_groups(index.images), 0)
 
 
@@ -102,7 +104,7 @@ def run_audit(
     grouped = group_images(found, ties).groups
     whole = index if index is not None else _without_split(root, found, grouped)
     columns = index_columns(whole)
-    column = choose_source(columns, config.probes.source)
+    column = choose_source(columns, config.audit.source_column)
     notes = [note] if note else []
     if read.bad_files:
         first = read.bad_files[0]
@@ -120,7 +122,7 @@ def run_audit(
             "shortcuts may be greater than is found here"
         )
     foldable = int((chosen.groups_of_classes(len(whole.labels)) > 1).sum()) > 1
-    masking = Masking(config.probes, columns.get(BOX_COLUMN, {}), whole, chosen, config.seed) if foldable else None
+    masking = Masking(config.audit, columns.get(BOX_COLUMN, {}), whole, chosen, config.seed) if foldable else None
     masks = masking.masks(embedder.input.frame) if masking else ()
     with reproducible(config.train.threads):
         embedded = embed_images(
@@ -144,12 +146,12 @@ def run_audit(
             labels=whole.labels,
             majority=majority(chosen.labels),
             published=published,
-            own=own,
+            this_split=own,
             folds=None,
             masking=None,
             fingerprints=(),
             sources=None,
-            suspects=None,
+            label_issues=None,
         )
         classes = len(whole.labels)
         ridge = Ridge(embedded.whole, chosen.labels, classes)
@@ -166,7 +168,7 @@ def run_audit(
                 folds=compared.comparison,
                 masking=masking.measure(embedded, masks, deployed, progress),
                 fingerprints=_fingerprints(root, chosen, classes, folds, column, sources, config.seed, progress),
-                suspects=find_suspects(scores, chosen.labels, [r.path for r in chosen.records], whole.labels),
+                label_issues=find_suspects(scores, chosen.labels, [r.path for r in chosen.records], whole.labels),
             )
             notes += masking.notes
         if column:
@@ -205,7 +207,7 @@ def _sample_images(index: DatasetIndex, config: BuildConfig) -> tuple[AuditSampl
     chosen = number_groups(index.images)
     if not chosen.records:
         raise DataError("expected images of at least two classes that can be read, none is left", code="E_DATA_FEW_CLASSES")
-    kept = sample_groups(chosen, config.probes.images, config.seed)
+    kept = sample_groups(chosen, config.audit.images, config.seed)
     if not kept.all():
         notes.append(
             f"{int(kept.sum())} of {len(kept)} images were probed, whole groups drawn by chance (probes.images); copies and "

@@ -64,7 +64,7 @@ class ScannedImage:
             label=label,
             group=group,
             split=split,
-            share=share,
+            labelled_subset=share,
             sha256=self.sha256,
             pixels_sha256=self.pixels_sha256,
             width=self.width,

@@ -117,7 +117,7 @@ def fit_student(
                 batch=config.batch,
                 augment=config.augment,
                 balance=config.balance,
-                uses=task.view_uses,
+                uses=task.view_reuse,
             )
             for step, batch in enumerate(batches, start=epoch * config.steps_per_epoch):
                 part = step / total

@@ -23,14 +23,14 @@ class TrainingImages:
         labels: int64 ``[N]``.
         labelled: Indices whose label the link may see (its share).
         unlabelled: Further indices it may see without their label; empty for none.
-        pool_ratio: How many of these a step shows beside each labelled image.
+        unlabelled_per_labelled: How many of these a step shows beside each labelled image.
     """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     labelled: NDArray[np.int64]
     unlabelled: NDArray[np.int64]
-    pool_ratio: float = 1.0
+    unlabelled_per_labelled: float = 1.0
 
 
 def _endless(indices: NDArray[np.int64], rng: np.random.Generator) -> Iterator[int]:
@@ -59,7 +59,7 @@ def _balanced(
 
 def batch_parts(feed: TrainingImages, batch: int) -> tuple[int, int]:
     """Return how many images of a step carry a label (the batch) and how many unlabelled ones come beside them."""
-    return batch, max(1, round(batch * feed.pool_ratio)) if len(feed.unlabelled) else 0
+    return batch, max(1, round(batch * feed.unlabelled_per_labelled)) if len(feed.unlabelled) else 0
 
 
 def epoch_batches(

@@ -29,7 +29,7 @@ class Strategy:
         merge: Whether the last link ends as the mean of its weights and of those of earlier links of the same network that
             make it no worse on the validation groups: what one share taught is not unlearned on the next.
         corrected: Whether a teacher is left out on images whose label the student sees and the teacher misses.
-        weight: Part of the loss that comes from the teachers where the configuration does not say; None: the usual one.
+        distill_weight: Weight of the teachers' term in the loss where the configuration sets none; None: the default.
         source: Where it is from.
     """
 
@@ -41,7 +41,7 @@ class Strategy:
     inherit: bool = False
     merge: bool = False
     corrected: bool = False
-    weight: float | None = None
+    distill_weight: float | None = None
     source: str = ""
 
 
@@ -66,7 +66,7 @@ STRATEGIES: dict[str, Strategy] = {
             inherit=True,
             merge=True,
             corrected=True,
-            weight=0.3,
+            distill_weight=0.3,
             source="this project: weckd's shares, handed on in the weights; a teacher counts where it is right",
         ),
         Strategy(
@@ -77,7 +77,7 @@ STRATEGIES: dict[str, Strategy] = {
             inherit=True,
             merge=True,
             corrected=True,
-            weight=0.3,
+            distill_weight=0.3,
             source="this project: handed on in the weights and merged, with the labels of all shares",
         ),
     )
@@ -127,4 +127,4 @@ def labels_used(strategy: Strategy, index: DatasetIndex, count: int) -> int:
     """Return how many distinct training images show their label to any link of a chain of ``count`` networks."""
     subsets = [subsets_of(strategy, position, count) for position in links_of(strategy, count)]
     seen = {subset for some in subsets for subset in some or ()}
-    return sum(None in subsets or r.share in seen for r in index.split("train"))
+    return sum(None in subsets or r.labelled_subset in seen for r in index.split("train"))

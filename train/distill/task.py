@@ -66,10 +66,10 @@ class Batch:
 
 
 class TrainingTask(Protocol):
-    """Scores a batch; each view may be shown ``view_uses`` times in an epoch."""
+    """Scores a batch; each view may be shown ``view_reuse`` times in an epoch."""
 
     @property
-    def view_uses(self) -> int: ...
+    def view_reuse(self) -> int: ...
 
     def __call__(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return ``loss`` and figures to show; ``progress`` is the part of the training that is done, 0..1."""
@@ -78,7 +78,7 @@ class TrainingTask(Protocol):
 class LabelTask:
     """Cross-entropy on the share's labels alone: the first link, and the undistilled baseline."""
 
-    view_uses = 1
+    view_reuse = 1
 
     def __init__(self, network_input: NetworkInput) -> None:
         self.input = network_input
@@ -103,7 +103,7 @@ class DistillationTask:
 
     ``(1 - weight) * cross-entropy + weight * soft targets + attention * spatial attention``. The soft targets are the
     mean over the teachers that take part in the step; attention is compared with the last of them. In the last
-    part of the training (``refine``) the labels are alone.
+    part of the training (``label_only_fraction``) the labels are alone.
 
     A ``corrected`` teacher is not listened to where it errs: on an image whose label the student sees and the teacher
     misses, the label is alone (mixed images have no one label, and are heard as they are).
@@ -126,7 +126,7 @@ class DistillationTask:
         self.input = network_input
         self.config = config
         self.corrected = corrected
-        self.view_uses = config.view_uses
+        self.view_reuse = config.view_reuse
         self.soft_loss = choose_soft_loss(config.loss, classes)
         self.teacher_caches = [TeacherCache() for _ in teachers]
 
@@ -134,7 +134,7 @@ class DistillationTask:
         """Return ``loss`` and the teachers' part of it, ``soft``."""
         config = self.config
         generator = torch.Generator().manual_seed(batch.seed)
-        if progress >= 1 - config.refine:
+        if progress >= 1 - config.label_only_fraction:
             logits, _ = student(self._teacher_input(batch, self.input, None))
             return {"loss": labelled_cross_entropy(logits, batch.labels)}
         mix = draw_mixup(batch, config.mixup, generator)
@@ -163,7 +163,7 @@ class DistillationTask:
 
     def _teacher_outputs(self, position: int, batch: Batch, mix: Mixup | None) -> tuple[Tensor, Tensor | None]:
         """Return a teacher's logits ``[B, classes]`` and evidence ``[B, 1, h, w]`` (None where it has no map)."""
-        if mix is not None or self.view_uses == 1:
+        if mix is not None or self.view_reuse == 1:
             return self._run_teacher(position, batch, mix)
         kept, slots = self.teacher_caches[position], batch.slots.tolist()
         kept.turn_to(batch.epoch)
@@ -180,7 +180,7 @@ class DistillationTask:
     def choose_teachers(self, generator: torch.Generator) -> list[int]:
         """Return the positions of the teachers that take part: never none."""
         draws = torch.rand(len(self.teachers), generator=generator)
-        kept = [i for i, draw in enumerate(draws.tolist()) if draw >= self.config.teacher_drop]
+        kept = [i for i, draw in enumerate(draws.tolist()) if draw >= self.config.teacher_dropout]
         return kept or [int(draws.argmax())]
 
     def _teacher_input(self, batch: Batch, network_input: NetworkInput, mix: Mixup | None) -> Tensor:

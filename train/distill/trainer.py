@@ -48,7 +48,7 @@ NO_TEACHING = DistillConfig()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class LinkPlan:
     """One network of the chain before it is trained.
 
     Attributes:
@@ -67,10 +67,10 @@ class LinkJob:
     """One link to train.
 
     Attributes:
-        name: ``M1``, ... or ``twin``.
+        name: ``M1``, ... or ``baseline``.
         plan: The network.
-        share: Its own share.
-        shares: Whose labels it sees; None for those of all training images.
+        labelled_subset: Its own share.
+        labelled_subsets: Whose labels it sees; None for those of all training images.
         seed: Of its weights and batches.
         train: The loop.
         start: A trained link of the same network to start from; None starts from the network's own weights.
@@ -83,9 +83,9 @@ class LinkJob:
     """
 
     name: str
-    plan: Plan
-    share: int
-    shares: tuple[int, ...] | None
+    plan: LinkPlan
+    labelled_subset: int
+    labelled_subsets: tuple[int, ...] | None
     seed: int
     train: TrainConfig
     start: Stage[Link] | None = None
@@ -148,8 +148,8 @@ class Trainer:
             "weights": sha256_file(Path(plan.config.weights)) if plan.config.weights else None,
             "input": plan.input,
             "name": job.name,
-            "share": job.share,
-            "shares": job.shares,
+            "share": job.labelled_subset,
+            "shares": job.labelled_subsets,
             "pool": job.unlabelled,
             "seed": job.seed,
             "start": job.start.artifact.weights.sha256 if job.start else None,
@@ -161,7 +161,7 @@ class Trainer:
             "data": self.index.identity(),
             "unlabelled": [r.pixels_sha256 for r in self.index.unlabelled] if job.unlabelled else None,
             "train": job.train,
-            "distill": replace(job.distill, twin=True, strategy="") if job.teachers else None,
+            "distill": replace(job.distill, baseline=True, strategy="") if job.teachers else None,
         }
         key = key_of(inputs, "weckd_edge.train.distill.trainer")
         scratch = self.workspace.scratch(f"link-{job.name}", key)
@@ -188,13 +188,15 @@ class Trainer:
             lambda folder: build_cache(self.paths, self.spec, self.side, folder, self.progress),
         )
         seen = np.zeros(len(self.labels), dtype=bool)
-        seen[: len(self.train)] = [job.shares is None or r.share in job.shares for r in self.train]
+        seen[: len(self.train)] = [
+            job.labelled_subsets is None or r.labelled_subset in job.labelled_subsets for r in self.train
+        ]
         return TrainingImages(
             pixels=open_cache(stage.artifact, stage.folder),
             labels=self.labels,
             labelled=np.flatnonzero(seen),
             unlabelled=np.flatnonzero(~seen) if job.unlabelled else np.zeros(0, dtype=np.int64),
-            pool_ratio=job.distill.pool_ratio,
+            unlabelled_per_labelled=job.distill.unlabelled_per_labelled,
         )
 
     def _train(self, job: LinkJob, folder: Path, scratch: Path) -> Link:
@@ -245,7 +247,7 @@ class Trainer:
             macs=plan.size.macs,
             weights=file_ref(folder, path),
             parent=job.teachers[-1].artifact.weights.sha256 if job.teachers else None,
-            share=job.share,
+            labelled_subset=job.labelled_subset,
             labels_used=len(feed.labelled),
             images_used=len(feed.labelled) + len(feed.unlabelled),
             val_accuracy=self._accuracy(created.student, plan.input, "val"),

@@ -57,18 +57,18 @@ class FittedGuard:
     Attributes:
         guard: What is deployed.
         groups: How many groups the limit rests on.
-        promised: Part of the frames of a new group that is refused at most, on average over groups; more than was asked
-            where there are too few groups to promise that.
+        false_reject_bound: Largest expected fraction of a new group's frames that is rejected; over the requested rate where
+            there are too few groups.
     """
 
     guard: FrameGuard
     groups: int
-    promised: float
+    false_reject_bound: float
 
 
 def stack_features(frames: Sequence[FrameFeatures], groups: Sequence[str]) -> FeatureSet:
     """Stack what was counted in single frames."""
-    quality = [(q.sharpness, q.contrast, q.dark_share, q.bright_share) for q in (frame.quality for frame in frames)]
+    quality = [(q.sharpness, q.contrast, q.dark_fraction, q.bright_fraction) for q in (frame.quality for frame in frames)]
     return FeatureSet(
         features=np.array([frame.features for frame in frames]).reshape(len(frames), FEATURES),
         quality=np.array(quality).reshape(len(frames), 4),
@@ -102,14 +102,14 @@ def fit_guard(train: FeatureSet, held_out: FeatureSet, config: GuardConfig) -> F
         out = fold_of[member] == fold
         scores.append(distances(train.features[out], *fit_distance(train.features[~out], member[~out])))
         held_out_groups += [train.groups[row] for row in np.flatnonzero(out)]
-    limit, promised = conformal_limit(np.concatenate(scores), held_out_groups, config.refused)
+    limit, promised = conformal_limit(np.concatenate(scores), held_out_groups, config.false_reject_rate)
     guard = FrameGuard(
-        bars=quality_limits(train, config),
+        limits=quality_limits(train, config),
         mean=tuple(mean.tolist()),
         whitening=tuple(tuple(whitening[row, : row + 1].tolist()) for row in range(FEATURES)),
-        most_unfamiliar=limit,
+        max_ood_score=limit,
     )
-    return FittedGuard(guard=guard, groups=len(set(held_out_groups)), promised=promised)
+    return FittedGuard(guard=guard, groups=len(set(held_out_groups)), false_reject_bound=promised)
 
 
 def fit_distance(features: Floats, member: NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -190,10 +190,10 @@ def quality_limits(train: FeatureSet, config: GuardConfig) -> QualityLimits:
         return tail * (1 - MARGIN) if low else tail + MARGIN * (1 - tail)
 
     return QualityLimits(
-        least_sharpness=limit(config.least_sharpness, 0, True),
-        least_contrast=limit(config.least_contrast, 1, True),
-        most_dark=limit(config.most_dark, 2, False),
-        most_bright=limit(config.most_bright, 3, False),
+        min_sharpness=limit(config.min_sharpness, 0, True),
+        min_contrast=limit(config.min_contrast, 1, True),
+        max_dark_fraction=limit(config.max_dark_fraction, 2, False),
+        max_bright_fraction=limit(config.max_bright_fraction, 3, False),
     )
 
 

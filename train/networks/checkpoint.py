@@ -267,7 +267,7 @@ def write_link(
     save_weights(checkpoint.student, folder / WEIGHTS_FILE)
     size = measure_student(checkpoint.student, spec.network.size)
     return Link(
-        name="brought",
+        name="imported",
         model=checkpoint.architecture,
         options=checkpoint.options,
         input=spec,
@@ -276,7 +276,7 @@ def write_link(
         macs=size.macs,
         weights=file_ref(folder, folder / WEIGHTS_FILE),
         parent=None,
-        share=0,
+        labelled_subset=0,
         labels_used=0,
         images_used=0,
         val_accuracy=val,

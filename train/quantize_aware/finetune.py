@@ -13,11 +13,11 @@ from weckd_edge.artifacts import Link
 from weckd_edge.config import BuildConfig
 from weckd_edge.core.store import Stage
 from weckd_edge.train.distill.strategies import find_strategy, subsets_of
-from weckd_edge.train.distill.trainer import LinkJob, Plan, Trainer
+from weckd_edge.train.distill.trainer import LinkJob, LinkPlan, Trainer
 
 
 def refine_for_int8(
-    trainer: Trainer, plans: Sequence[Plan], config: BuildConfig, links: Sequence[Stage[Link]], at: int
+    trainer: Trainer, plans: Sequence[LinkPlan], config: BuildConfig, links: Sequence[Stage[Link]], at: int
 ) -> Stage[Link]:
     """Train one link of a chain a little further under int8 rounding, or find that done.
 
@@ -40,8 +40,8 @@ def refine_for_int8(
         LinkJob(
             name=f"{link.artifact.name}-int8",
             plan=plans[at],
-            share=at,
-            shares=subsets_of(strategy, at, len(plans)),
+            labelled_subset=at,
+            labelled_subsets=subsets_of(strategy, at, len(plans)),
             seed=config.seed * 1000 + at + 1,
             train=replace(
                 config.train,
@@ -58,12 +58,12 @@ def refine_for_int8(
             distill=replace(
                 config.distill,
                 loss="kl",
-                weight=settings.weight,
+                distill_weight=settings.distill_weight,
                 temperature_start=1.0,
                 temperature_end=1.0,
                 attention=0.0,
                 mixup=0.0,
-                refine=0.0,
+                label_only_fraction=0.0,
             ),
             rounded=True,
         )

@@ -96,14 +96,14 @@ class Study:
     Attributes:
         dataset: The data set's folder name.
         synthetic: Whether it is drawn.
-        share: Part of the training images in one labelled share.
+        labelled_fraction: Part of the training images in one labelled share.
         seeds: How many.
         trials: One a strategy and seed, in the order they were asked for.
     """
 
     dataset: str
     synthetic: bool
-    share: float
+    labelled_fraction: float
     seeds: int
     trials: tuple[StudyRun, ...]
 
@@ -200,7 +200,13 @@ def run_study(
             trials = [trial for seed in numbers for trial in found[seed]]
             _write(out, trials)
         index = index_of(config)
-    return Study(dataset=index.name, synthetic=index.synthetic, share=config.data.share, seeds=seeds, trials=tuple(trials))
+    return Study(
+        dataset=index.name,
+        synthetic=index.synthetic,
+        labelled_fraction=config.data.labelled_fraction,
+        seeds=seeds,
+        trials=tuple(trials),
+    )
 
 
 def _share_seeds(

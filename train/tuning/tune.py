@@ -36,7 +36,7 @@ class TuneResult:
         trials: Finished trials, of every machine.
         val_accuracy: Of the best, on validation groups. The test groups were not looked at.
         learning_rate: Of the best.
-        weight: Of the best: part of the loss that comes from the teacher.
+        distill_weight: Of the best: part of the loss that comes from the teacher.
         temperature_start: Of the best.
         best_file: TOML file with these three, to build with.
     """
@@ -45,7 +45,7 @@ class TuneResult:
     trials: int
     val_accuracy: float
     learning_rate: float
-    weight: float
+    distill_weight: float
     temperature_start: float
     best_file: str
 
@@ -103,7 +103,7 @@ def tune(
             start = trial.suggest_float("temperature_start", *TEMPERATURE)
             distill = replace(
                 config.distill,
-                weight=trial.suggest_float("weight", *WEIGHT),
+                distill_weight=trial.suggest_float("distill_weight", *WEIGHT),
                 temperature_start=start,
                 temperature_end=min(start, config.distill.temperature_end),
             )
@@ -120,14 +120,14 @@ def tune(
     write_atomic(
         path,
         f"[train]\nlearning_rate = {best['learning_rate']:.6g}\n\n"
-        f"[distill]\nweight = {best['weight']:.4g}\ntemperature_start = {best['temperature_start']:.4g}\n",
+        f"[distill]\ndistill_weight = {best['distill_weight']:.4g}\ntemperature_start = {best['temperature_start']:.4g}\n",
     )
     return TuneResult(
         name=name,
         trials=done,
         val_accuracy=study.best_value,
         learning_rate=best["learning_rate"],
-        weight=best["weight"],
+        distill_weight=best["distill_weight"],
         temperature_start=best["temperature_start"],
         best_file=str(path),
     )

@@ -80,7 +80,7 @@ class DataChange:
         regrouped: Of the images of both, how many are grouped with other images of both.
         entered_training: Test images of the old one that are training images, or frames without a label, of the new one: a
             leak between versions, where the old figures guided what was changed.
-        entered_choosing: Test images of the old one that are validation images of the new one.
+        entered_validation: Test images of the old one that are validation images of the new one.
         grouped_with_training: Of the remaining old test images, how many share a group with a training image of the new one.
     """
 
@@ -96,7 +96,7 @@ class DataChange:
     renamed: int
     regrouped: int
     entered_training: tuple[ImageChange, ...]
-    entered_choosing: tuple[ImageChange, ...]
+    entered_validation: tuple[ImageChange, ...]
     grouped_with_training: int
 
 
@@ -116,9 +116,9 @@ class ResultChange:
         difference: New less old.
         specificity: New less old, for each class in label order; None where there are too few images or groups.
         flips: Decisions that changed, with McNemar's exact test.
-        old_answered: Share of images that the old bundle answers, by threshold and refused labels, without its frame guard.
-        new_answered: Likewise.
-        answered_difference: New less old; None where there are too few images or groups.
+        old_coverage: Share of images that the old bundle answers, by threshold and refused labels, without its frame guard.
+        new_coverage: Likewise.
+        coverage_difference: New less old; None where there are too few images or groups.
         notes: What the figures cannot tell.
     """
 
@@ -133,9 +133,9 @@ class ResultChange:
     difference: MetricDifferences
     specificity: tuple[Estimate | None, ...]
     flips: Flips
-    old_answered: Metric
-    new_answered: Metric
-    answered_difference: Estimate | None
+    old_coverage: Metric
+    new_coverage: Metric
+    coverage_difference: Estimate | None
     notes: tuple[str, ...] = ()
 
 

@@ -32,7 +32,7 @@ class ImageRecord:
         label: Index into ``DatasetIndex.labels``.
         group: What a split must never cut: a patient, an exam, or a cluster of near-identical frames.
         split: Where the image is used.
-        share: Index of the labelled share it belongs to (training images only); None: its label is not used in training.
+        labelled_subset: Index of its labelled subset (training images only); None: its label is not used in training.
         sha256: Digest of the file.
         pixels_sha256: Digest of size and decoded RGB pixels: equal for copies, whatever the file around them.
         width: Pixels, after the EXIF orientation is applied.
@@ -45,7 +45,7 @@ class ImageRecord:
     label: int
     group: str
     split: Split
-    share: int | None
+    labelled_subset: int | None
     sha256: str
     pixels_sha256: str
     width: int
@@ -59,7 +59,14 @@ class ImageRecord:
         Args:
             files: Whether it depends on the digest of the file itself, not of its pixels alone.
         """
-        return [self.pixels_sha256, self.label, self.group, self.split, self.share, *([self.sha256] if files else [])]
+        return [
+            self.pixels_sha256,
+            self.label,
+            self.group,
+            self.split,
+            self.labelled_subset,
+            *([self.sha256] if files else []),
+        ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -60,5 +60,5 @@ class Environment:
     kernel: str
     processor: str
     distributions: tuple[Distribution, ...]
-    trunks: tuple[BackboneLicence, ...]
+    backbones: tuple[BackboneLicence, ...]
     schema_version: int = SCHEMA_VERSION

@@ -156,14 +156,14 @@ class Measurement:
         rules: By which rules, such as ``single-stream, 1024 queries``.
         threads: Processor threads the backend was given.
         link: The link that was timed as it would ship, for the choice between links; None: what is deployed.
-        frame_to_answer: From a uint8 frame in memory to probabilities.
+        end_to_end: From a uint8 frame in memory to probabilities.
         network: The network alone, preprocessing cut away.
         cold_start_ns: From opening the model to its first answer.
         peak_rss_bytes: Largest resident memory of the process.
         energy_mj: Energy of one frame above idle, millijoule; ``power`` has the whole of it.
         warnings: What makes the figures doubtful.
         rule_set: Name of the rules the run was made by.
-        generator: What sent the queries: ``own loop`` or LoadGen with its version.
+        generator: What sent the queries: ``builtin`` or LoadGen with its version.
         duration_ns: Of the timed run, end-to-end latency.
         rules_met: Whether the run was as long as its rules ask; False for one that was cut off.
         early_stopping: What the run proves about the 90th and the 99th percentile, end-to-end latency.
@@ -181,7 +181,7 @@ class Measurement:
     precision: str
     rules: str
     threads: int
-    frame_to_answer: Latency
+    end_to_end: Latency
     network: Latency | None
     cold_start_ns: int
     peak_rss_bytes: int | None
@@ -189,7 +189,7 @@ class Measurement:
     link: str | None = None
     warnings: tuple[str, ...] = ()
     rule_set: str = "quick"
-    generator: str = "own loop"
+    generator: str = "builtin"
     duration_ns: int | None = None
     rules_met: bool = True
     early_stopping: tuple[EarlyStop, ...] = ()

@@ -101,13 +101,13 @@ class SelectiveMetrics:
     """What is deployed where it may decline to answer; see ``OperatingPoint``.
 
     Attributes:
-        abstain_below: No decision is made where no probability reaches this.
+        confidence_threshold: No decision is made where no probability reaches this.
         coverage: Share of images that are answered.
         class_coverage: The same for each class, in label order; None for a class the images lack.
         figures: Of the answered images alone; None where none is.
     """
 
-    abstain_below: float
+    confidence_threshold: float
     coverage: Metric
     class_coverage: tuple[Metric | None, ...]
     figures: Metrics | None
@@ -223,7 +223,7 @@ class MetricsRecord:
         fp32: Figures before compiling.
         compiled: Figures of what is deployed, every image decided.
         difference: What is deployed less FP32.
-        answered: Figures where it may decline to answer; None where it always answers.
+        selective: Figures where it may decline to answer; None where it always answers.
         prevalence: The stated prevalence of each class, in label order, summing to 1; None where none was stated.
         slices: By column, then value.
         worst_class: Label index of the class found least often, among those with an interval; None where none has one.
@@ -242,7 +242,7 @@ class MetricsRecord:
     fp32: Metrics
     compiled: Metrics
     difference: MetricDifferences
-    answered: SelectiveMetrics | None
+    selective: SelectiveMetrics | None
     prevalence: tuple[float, ...] | None
     slices: tuple[Slice, ...]
     worst_class: int | None

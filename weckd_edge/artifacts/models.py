@@ -46,7 +46,7 @@ class QuantizedModel:
 
     Attributes:
         onnx: The graph.
-        method: How activation ranges were found; ``brought`` where the graph is the user's own, quantized already.
+        method: How activation ranges were found; ``imported`` where the graph is the user's own, quantized already.
         calibration_images: How many training images they were found on; 0 of the user's own.
         calibration_sha256: Digest of the sorted pixel digests of those images; ``""`` of the user's own.
         quantized_nodes: Names of the operators that read quantized inputs.
@@ -100,18 +100,18 @@ class QuantizationTrial:
     Attributes:
         name: Such as ``int8 minmax``.
         precision: Of the network.
-        method: How int8 ranges were found; ``brought`` for a user's own int8; None for the others.
+        method: How int8 ranges were found; ``imported`` for a user's own int8; None for the others.
         float_nodes: Layers with weights that an int8 graph leaves in floating point, because they hurt the predictions most.
-        refused: Operators that it leaves in floating point because a backend refuses them in int8.
+        unsupported_nodes: Operators that it leaves in floating point because a backend refuses them in int8.
         accuracy: On the validation images; None where it could not be made.
-        lost: Validation images that FP32 answers rightly and this one does not, less the opposite.
+        net_lost: Validation images that FP32 answers rightly and this one does not, less the opposite.
         divergence: Mean Kullback-Leibler divergence of its predictions from FP32's on the validation images, nats.
         bytes: Size of what would ship.
         median_ns: End-to-end latency; None where it was not timed.
         relative_time: Its time divided by FP32's, both timed in turn; the median over rounds.
         relative_low: First quartile of the rounds.
         relative_high: Third quartile.
-        within: Whether it keeps to the limits.
+        within_limits: Whether it keeps to the limits.
         note: Why it does not, or why it could not be made; ``""`` where there is nothing to say.
     """
 
@@ -119,16 +119,16 @@ class QuantizationTrial:
     precision: Precision
     method: str | None
     float_nodes: tuple[str, ...] = ()
-    refused: tuple[str, ...] = ()
+    unsupported_nodes: tuple[str, ...] = ()
     accuracy: Rate | None = None
-    lost: int | None = None
+    net_lost: int | None = None
     divergence: float | None = None
     bytes: int | None = None
     median_ns: int | None = None
     relative_time: float | None = None
     relative_low: float | None = None
     relative_high: float | None = None
-    within: bool = False
+    within_limits: bool = False
     note: str = ""
 
 
@@ -146,7 +146,7 @@ class PrecisionSelection:
         onnx: Its graph.
         quantized: How that graph was quantized; None where it was not.
         built: What is deployed, where it was built for the trial already.
-        aware: The last link as it was trained further for int8, where the graph was made from that one.
+        quantize_aware_link: The last link as it was trained further for int8, where the graph was made from that one.
         schema_version: Of this record.
     """
 
@@ -159,7 +159,7 @@ class PrecisionSelection:
     onnx: FileRef
     quantized: QuantizedModel | None
     built: BuiltModel | None
-    aware: Link | None = None
+    quantize_aware_link: Link | None = None
     schema_version: int = SCHEMA_VERSION
 
 
@@ -169,22 +169,22 @@ class Recalibration:
 
     Attributes:
         temperature: The logits are divided by it, inside the graph; 1 changes nothing.
-        unpulled: What fits the validation images best, before the pull towards 1 that few images call for.
+        unshrunk: What fits the validation images best, before the pull towards 1 that few images call for.
         val_images: Validation images it was found on.
         val_groups: Independent groups among them.
         val_nll_before: Negative log likelihood of the validation labels as it was, nat.
         val_nll_after: The same with the temperature.
-        answered_by: Which implementation answered them: what is deployed.
+        predicted_by: Which implementation answered them: what is deployed.
         note: What to know about it, in words.
     """
 
     temperature: float
-    unpulled: float
+    unshrunk: float
     val_images: int
     val_groups: int
     val_nll_before: float
     val_nll_after: float
-    answered_by: str
+    predicted_by: str
     note: str
 
 

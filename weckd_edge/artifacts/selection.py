@@ -14,16 +14,16 @@ class Gate:
     """One bar, what was reached, and the verdict.
 
     Attributes:
-        name: Such as ``latency_p90_ms``.
-        bar: The limit.
-        got: The figure; None where it cannot be had here.
+        name: Such as ``max_latency_p90_ms``.
+        limit: The limit.
+        value: The figure; None where it cannot be had here.
         verdict: INCONCLUSIVE where the figure was not measured on the device itself.
         reason: In words.
     """
 
     name: str
-    bar: float
-    got: float | None
+    limit: float
+    value: float | None
     verdict: Verdict
     reason: str
 
@@ -40,7 +40,7 @@ class LinkLatency:
         reason: Where the figure is from, or why there is none.
     """
 
-    label: Literal["measured", "predicted", "unknown"]
+    label: Literal["measured", "estimated", "unknown"]
     p90_ns: float | None
     low_ns: float | None
     high_ns: float | None
@@ -60,7 +60,7 @@ class LinkEvaluation:
         val_accuracy: On the validation images, compiled: what the choice between links hangs on. Test images are shown to
             the link that is deployed alone.
         latency: On the device that is built for.
-        here_p90_ns: End-to-end latency on the machine that builds, 90th percentile.
+        build_machine_p90_ns: End-to-end latency on the machine that builds, 90th percentile.
         gates: The limits, accuracies on the validation images.
     """
 
@@ -71,7 +71,7 @@ class LinkEvaluation:
     bytes: int
     val_accuracy: Rate
     latency: LinkLatency
-    here_p90_ns: int
+    build_machine_p90_ns: int
     gates: tuple[Gate, ...]
 
     @property

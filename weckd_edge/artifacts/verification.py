@@ -223,7 +223,7 @@ class Verification:
         precision: Precision of the compiled artefact.
         backend: Its backend.
         calibration: What the temperature did to its probabilities; None where none was sought.
-        partings: Layer by layer, for the pairs that failed.
+        layer_divergences: Layer by layer, for the pairs that failed.
         executed: The layers as the backend runs them on the machine that built it; empty where it cannot tell.
         schema_version: Of this record.
     """
@@ -238,6 +238,6 @@ class Verification:
     precision: str
     backend: str
     calibration: CalibrationCheck | None = None
-    partings: tuple[LayerDivergence, ...] = ()
+    layer_divergences: tuple[LayerDivergence, ...] = ()
     executed: tuple[ExecutedLayer, ...] = ()
     schema_version: int = SCHEMA_VERSION

@@ -49,7 +49,7 @@ def read_manifest(raw: bytes, where: str) -> Manifest:
         BundleError: They are no manifest of this format, or were changed.
     """
     data = read_plain(raw, where)
-    for holder, key in ((data, "schema_version"), (data.get("operating_point"), "abstain_below")):
+    for holder, key in ((data, "schema_version"), (data.get("operating_point"), "confidence_threshold")):
         if isinstance(holder, dict) and key not in holder:  # the record has a default, which the format has not
             raise BundleError(f"{MANIFEST_FILE}: the key '{key}' is missing", code="E_RECORD_KEY_MISSING")
     manifest = from_data(Manifest, data, where=MANIFEST_FILE, error=BundleError)
@@ -178,7 +178,7 @@ def _check_labels(manifest: Manifest) -> None:
         _check_size(MANIFEST_FILE, f"the label '{label[:40]}'", len(label.encode()), MAX_LABEL_BYTES, "bytes")
         if labels.count(label) > 1:
             raise BundleError(f"{MANIFEST_FILE}: expected labels that differ, found '{label}' twice", code="E_BUNDLE_LABELS")
-    for label in manifest.operating_point.refuse_labels:
+    for label in manifest.operating_point.non_gradeable_labels:
         if label not in labels:
             raise BundleError(
                 f"{MANIFEST_FILE}: refuses the label '{label}', which is none of its labels", code="E_BUNDLE_LABELS"

@@ -91,7 +91,7 @@ def is_bundle(folder: Path) -> bool:
     return isinstance(data, dict) and {"schema_version", "labels", "selftest", "files"} <= data.keys()
 
 
-def open_bundle(folder: Path, *, key: Path | None = None, at_least: int = 0) -> Bundle:
+def open_bundle(folder: Path, *, key: Path | None = None, min_version: int = 0) -> Bundle:
     """Open a bundle, checking the signature first, then every file.
 
     Each file is read once: the bytes of the manifest that are signed are the ones that are parsed, and the bytes of the
@@ -100,7 +100,7 @@ def open_bundle(folder: Path, *, key: Path | None = None, at_least: int = 0) -> 
     Args:
         folder: The bundle.
         key: PEM public key. With it, a bundle that its owner did not sign is refused.
-        at_least: Lowest version that is taken; only a signed version keeps an attacker from going back.
+        min_version: Lowest version that is taken; only a signed version keeps an attacker from going back.
 
     Raises:
         BundleError: It is no bundle, of a newer format, of a lower version, changed, incomplete, or holds a link or a file
@@ -111,9 +111,9 @@ def open_bundle(folder: Path, *, key: Path | None = None, at_least: int = 0) -> 
     with BundleFolder(folder) as below:
         raw, signature = _read_signed(below, key)
         manifest = read_manifest(raw, str(folder / MANIFEST_FILE))
-        if manifest.version < at_least:
+        if manifest.version < min_version:
             raise BundleError(
-                f"{folder}: expected version {at_least} or newer, found {manifest.version}; build it with a higher "
+                f"{folder}: expected version {min_version} or newer, found {manifest.version}; build it with a higher "
                 "--bundle-version",
                 code="E_BUNDLE_ROLLBACK",
             )

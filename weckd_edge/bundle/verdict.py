@@ -9,17 +9,17 @@ from weckd_edge.artifacts import Manifest
 from weckd_edge.core.words import plural
 
 GATE_NAMES = {
-    "latency_p90_ms": ("Frame to answer, 90th percentile", "at most", "ms"),
-    "memory_mib": ("Peak memory", "at most", "MiB"),
-    "size_mib": ("Size of what the device loads", "at most", "MiB"),
-    "accuracy": ("Accuracy of what ships", "at least", "%"),
+    "max_latency_p90_ms": ("Frame to answer, 90th percentile", "at most", "ms"),
+    "max_memory_mib": ("Peak memory", "at most", "MiB"),
+    "max_size_mib": ("Size of what the device loads", "at most", "MiB"),
+    "min_accuracy": ("Accuracy of what ships", "at least", "%"),
     "parity": ("Difference between implementations", "at most", ""),
-    "accuracy_drop": ("Accuracy lost by compiling", "at most", "points"),
-    "energy_mj": ("Energy of one frame, above idle", "at most", "mJ"),
-    "recall": ("Sensitivity for the class it recognises worst", "at least", "%"),
-    "slice_accuracy": ("Accuracy in the slice it serves worst", "at least", "%"),
-    "better_than_guessing": ("Balanced accuracy by groups, against guessing", "over", "%"),
-    "slice_recall": ("Sensitivity in the slice and for the class where it is lowest", "at least", "%"),
+    "max_accuracy_drop": ("Accuracy lost by compiling", "at most", "points"),
+    "max_energy_mj": ("Energy of one frame, above idle", "at most", "mJ"),
+    "min_per_class_recall": ("Sensitivity for the class it recognises worst", "at least", "%"),
+    "min_slice_accuracy": ("Accuracy in the slice it serves worst", "at least", "%"),
+    "better_than_chance": ("Balanced accuracy by groups, against guessing", "over", "%"),
+    "min_slice_recall": ("Sensitivity in the slice and for the class where it is lowest", "at least", "%"),
 }
 """Title, direction and unit of each bar."""
 

@@ -24,12 +24,12 @@ def bench_over_ssh(
     *,
     request: BenchRequest,
     key: Path | None,
-    at_least: int,
+    min_version: int,
     known_hosts: Path | None,
     identity: Path | None,
     python: str,
-    at_once: int,
-    patience_s: float,
+    jobs: int,
+    timeout_s: float,
     out: Path | None,
     as_json: bool,
     quiet: bool,
@@ -45,15 +45,15 @@ def bench_over_ssh(
     load_asyncssh()
     with make_progress(quiet) as progress:
         found = bench_hosts(
-            None if request.bundle is not None else open_bundle(bundle, key=key, at_least=at_least),
+            None if request.bundle is not None else open_bundle(bundle, key=key, min_version=min_version),
             parse_hosts(hosts),
             request=request,
             access=Access(known_hosts=(known_hosts or Path.home() / ".ssh/known_hosts",), identity=identity),
             connect=connect,
             out=out,
             python=python,
-            at_once=at_once,
-            patience_s=patience_s,
+            jobs=jobs,
+            timeout_s=timeout_s,
             progress=progress,
         )
     for result in found:
@@ -76,7 +76,7 @@ def _show(found: Sequence[HostResult]) -> None:
         if measured is None:
             rows.append((record.host, *[None] * 6, record.state))
             continue
-        latency = measured.frame_to_answer
+        latency = measured.end_to_end
         times = [f"{ns / 1e6:.3f}" for ns in (latency.p50_ns, latency.p90_ns, latency.p99_ns)]
         runs = f"{measured.backend} {measured.precision}"
         verdict = verdict_of(measured)[0] + ("" if record.state == "finished" else f", {record.state}")

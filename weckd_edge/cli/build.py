@@ -160,7 +160,7 @@ def summarize_outcome(contents: BundleContents, out: Path) -> dict[str, Any]:
     warnings = summarize_bundle(contents).warnings
     manifest, verification, chain = contents.manifest, contents.verification, contents.chain
     compiled = verification.accuracy_compiled
-    twin = chain.twin
+    baseline = chain.baseline
     return {
         "bundle": str(normal_path(out)),
         "passed": manifest.passed,
@@ -174,17 +174,17 @@ def summarize_outcome(contents: BundleContents, out: Path) -> dict[str, Any]:
                 "macs": link.macs,
                 "labels_used": link.labels_used,
                 "accuracy": link.test_accuracy.value,
-                "twin_accuracy": twin.test_accuracy.value if twin and link is chain.links[-1] else None,
+                "baseline_accuracy": baseline.test_accuracy.value if baseline and link is chain.links[-1] else None,
             }
             for link in chain.links
         ],
-        "shipped": {
-            "link": contents.shipping.chosen,
+        "deployed": {
+            "link": contents.link_selection.chosen,
             "precision": verification.precision,
             "backend": verification.backend,
-            "reason": contents.shipping.reason,
+            "reason": contents.link_selection.reason,
         },
-        "weighed": [
+        "candidates": [
             {
                 "name": link.name,
                 "precision": link.precision,
@@ -197,11 +197,11 @@ def summarize_outcome(contents: BundleContents, out: Path) -> dict[str, Any]:
                     "high_ns": link.latency.high_ns,
                     "reason": link.latency.reason,
                 },
-                "here_p90_ns": link.here_p90_ns,
+                "build_machine_p90_ns": link.build_machine_p90_ns,
                 "passes": link.passes,
-                "gates": [{"name": g.name, "bar": g.bar, "got": g.got, "verdict": g.verdict} for g in link.gates],
+                "gates": [{"name": g.name, "limit": g.limit, "value": g.value, "verdict": g.verdict} for g in link.gates],
             }
-            for link in contents.shipping.links
+            for link in contents.link_selection.links
         ],
         "accuracy": {
             "fp32": verification.accuracy_fp32.value,
@@ -211,16 +211,17 @@ def summarize_outcome(contents: BundleContents, out: Path) -> dict[str, Any]:
             "test_images": compiled.images,
             "test_groups": compiled.groups,
         },
-        "performance": metrics_summary(contents.performance, manifest.labels) if contents.performance else None,
+        "metrics": metrics_summary(contents.metrics, manifest.labels) if contents.metrics else None,
         "gates": [
-            {"name": g.name, "bar": g.bar, "got": g.got, "verdict": g.verdict, "reason": g.reason} for g in manifest.gates
+            {"name": g.name, "limit": g.limit, "value": g.value, "verdict": g.verdict, "reason": g.reason}
+            for g in manifest.gates
         ],
-        "stages": [{"name": s.name, "seconds": s.seconds, "reused": s.reused} for s in contents.build.stages],
+        "steps": [{"name": s.name, "seconds": s.seconds, "reused": s.reused} for s in contents.build.steps],
     }
 
 
 def metrics_summary(performance: MetricsRecord, labels: Sequence[str]) -> dict[str, Any]:
-    """Return the clinical figures that ``--json`` prints; every figure is in ``evidence/performance.json``."""
+    """Return the clinical figures that ``--json`` prints; every figure is in ``evidence/metrics.json``."""
 
     def figure(found: Metric | None) -> dict[str, Any] | None:
         return None if found is None else {"value": found.value, "low": found.low, "high": found.high}
@@ -277,9 +278,9 @@ def print_outcome(contents: BundleContents, out: Path) -> None:
     from weckd_edge.report.numbers import size
 
     manifest, verification = contents.manifest, contents.verification
-    twin = contents.chain.twin
+    baseline = contents.chain.baseline
     rows: list[tuple[object, ...]] = []
-    for link in (*contents.chain.links, *([twin] if twin else [])):
+    for link in (*contents.chain.links, *([baseline] if baseline else [])):
         rate = link.test_accuracy
         rows.append(
             (
@@ -287,13 +288,13 @@ def print_outcome(contents: BundleContents, out: Path) -> None:
                 f"{link.model} at {link.input.network.size} px",
                 f"{link.parameters:,}",
                 f"{link.macs / 1e6:.1f} M",
-                "not known" if contents.chain.brought and not link.labels_used else link.labels_used,
+                "not known" if contents.chain.import_notes and not link.labels_used else link.labels_used,
                 format_rate(rate),
             )
         )
     title = "Accuracy on held-out groups, FP32" + (" (synthetic phantoms)" if manifest.synthetic else "")
     print_table(("link", "model", "parameters", "multiply-adds", "labels", "accuracy, 95 % interval"), rows, title=title)
-    evaluations = contents.shipping.links
+    evaluations = contents.link_selection.links
     if evaluations:
         rows = [
             (
@@ -301,7 +302,7 @@ def print_outcome(contents: BundleContents, out: Path) -> None:
                 link.method,
                 size(link.bytes),
                 format_rate(link.val_accuracy),
-                latency_text(link.latency, link.here_p90_ns),
+                latency_text(link.latency, link.build_machine_p90_ns),
                 limits,
             )
             for link, limits in ((link, evaluation_row(link).verdict) for link in evaluations)
@@ -314,11 +315,11 @@ def print_outcome(contents: BundleContents, out: Path) -> None:
         click.echo(f"Frame to answer, {evaluations[-1].latency.label}: {evaluations[-1].latency.reason}.")
     if manifest.gates:
         gates = [
-            (g.name, f"{g.bar:g}", "unknown" if g.got is None else f"{g.got:.4g}", g.verdict, g.reason)
+            (g.name, f"{g.limit:g}", "unknown" if g.value is None else f"{g.value:.4g}", g.verdict, g.reason)
             for g in manifest.gates
         ]
-        print_table(("gate", "bar", "got", "verdict", "why"), gates)
-    name = contents.shipping.chosen
+        print_table(("gate", "limit", "got", "verdict", "why"), gates)
+    name = contents.link_selection.chosen
     what = f"Shipped {name}, {verification.precision} on {verification.backend}."
     if manifest.target == "jetson":
         what = f"Shipped {name} as an {verification.precision} graph, answered here by {verification.backend}."
@@ -328,17 +329,17 @@ def print_outcome(contents: BundleContents, out: Path) -> None:
         click.echo(line)
     for warning in summary.warnings:
         print_message(with_plain_spaces(f"warning: {warning}"))
-    for note in contents.performance.notes if contents.performance else ():
+    for note in contents.metrics.notes if contents.metrics else ():
         print_message(f"note: {note}")
-    if contents.shipping.links:
-        click.echo(f"Why {name}? {contents.shipping.reason}.")
-        for line in contents.shipping.advice:
+    if contents.link_selection.links:
+        click.echo(f"Why {name}? {contents.link_selection.reason}.")
+        for line in contents.link_selection.advice:
             print_message(f"to change: {line}")
     click.echo(f"Why {verification.precision}? {contents.selection.reason}.")
     sentence = with_plain_spaces(chain_sentence(contents.chain))
-    if contents.chain.brought:
+    if contents.chain.import_notes:
         click.echo(sentence)
-    elif twin is not None and contents.chain.links[-1].test_accuracy.value <= twin.test_accuracy.value:
+    elif baseline is not None and contents.chain.links[-1].test_accuracy.value <= baseline.test_accuracy.value:
         print_message(f"warning: the chain did not help here. {sentence}")
     else:
         click.echo(f"Did the chain help? {sentence}")

@@ -145,7 +145,7 @@ def command(
     with make_progress(quiet) as progress:
         contents = compile_model(request, progress)
     if as_json:
-        print_json({**summarize_outcome(contents, out), "brought": list(contents.chain.brought)})
+        print_json({**summarize_outcome(contents, out), "imported": list(contents.chain.import_notes)})
     else:
         print_outcome(contents, out)
     return 0 if contents.manifest.passed else EXIT_GATE_FAILED

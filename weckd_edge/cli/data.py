@@ -106,7 +106,9 @@ def _print_some(columns: tuple[str, str], rows: list[tuple[str, str]]) -> None:
 @data_options
 @click.option("--out", type=AnyPath(dir_okay=False), required=True, help="JSON file to write.")
 @click.option("--config", "config_path", type=PATH, help="TOML file with the [data] settings.")
-@click.option("--shares", type=click.IntRange(1, 1000), help="Labelled shares; otherwise one for each link of the config.")
+@click.option(
+    "--labelled-subsets", type=click.IntRange(1, 1000), help="Labelled shares; otherwise one for each link of the config."
+)
 @seed_option("Seed, in place of the config's.")
 @click.option("--skip-bad", is_flag=True, help="Leave out files that cannot be used, and record them.")
 @json_option
@@ -116,7 +118,7 @@ def split_command(
     data_options: DataOptions,
     out: Path,
     config_path: Path | None,
-    shares: int | None,
+    labelled_subsets: int | None,
     seed: int | None,
     skip_bad: bool,
     as_json: bool,
@@ -136,7 +138,7 @@ def split_command(
         index = build_index(
             path,
             config.data,
-            subsets=len(config.link) if shares is None else shares,
+            labelled_subsets=len(config.link) if labelled_subsets is None else labelled_subsets,
             seed=config.seed if seed is None else seed,
             skip_bad=skip_bad,
             progress=progress,
@@ -151,18 +153,18 @@ def split_command(
     for label, name in enumerate(index.labels):
         own = [record for record in index.images if record.label == label]
         splits = [sum(record.split == split for record in own) for split in SPLITS]
-        labelled = sum(record.share is not None for record in own)
+        labelled = sum(record.labelled_subset is not None for record in own)
         rows.append((name, *splits, labelled, len({record.group for record in own})))
     kind = " (synthetic)" if index.synthetic else ""
     print_table(("class", "train", "val", "test", "of train, labelled", "groups"), rows, title=f"{index.name}{kind}")
     print_message(f"written: {out}")
 
 
-@command.command(name="probe", context_settings=HELP)
+@command.command(name="audit", context_settings=HELP)
 @click.argument("path", type=PATH)
 @data_options
-@click.option("--config", "config_path", type=PATH, help="TOML file of a build; see [probes].")
-@click.option("--trunk", metavar="MODEL[@PIXELS]=FILE", help="A pretrained network to describe images by.")
+@click.option("--config", "config_path", type=PATH, help="TOML file of a build; see [audit].")
+@click.option("--backbone", metavar="MODEL[@PIXELS]=FILE", help="A pretrained network to describe images by.")
 @click.option("--masks", type=PATH, help="Folder of masks, named as the images.")
 @click.option("--source", help="Column of the CSV that names where an image comes from.")
 @json_option
@@ -171,30 +173,30 @@ def audit_command(
     path: Path,
     data_options: DataOptions,
     config_path: Path | None,
-    trunk: str | None,
+    backbone: str | None,
     masks: Path | None,
     source: str | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Ask whether figures measured on PATH would lie: leaks, random splits, cameras, sites, doubtful labels.
+    """Audit the data set PATH: leaks, random-split bias, shortcuts through cameras and sites, label errors.
 
-    No network is trained: a linear classifier tells the labels from what a frozen one sees. Name that one by --trunk or by
-    the links of --config; without it, colours and edges are described.
+    No network is trained: a linear classifier predicts the labels from the features of a frozen network. Name that network
+    by --backbone or by the links of --config; without one, the features are colours and edges.
     """
     from weckd_edge.config import BuildConfig, load_config
     from weckd_edge.report.chapters.audit import about_data, audit_sections
     from weckd_edge.train.audit.run import audit_folder
 
     config = data_options.over(load_config(config_path) if config_path is not None else BuildConfig())
-    if trunk is not None:
+    if backbone is not None:
         from weckd_edge.cli.build import parse_link
 
-        config = replace(config, link=(*config.link[:-1], parse_link(trunk)))
-    probes = config.probes
+        config = replace(config, link=(*config.link[:-1], parse_link(backbone)))
+    probes = config.audit
     config = replace(
         config,
-        probes=replace(probes, masks=str(masks) if masks else probes.masks, source=source or probes.source),
+        audit=replace(probes, masks=str(masks) if masks else probes.masks, source_column=source or probes.source_column),
     )
     with make_progress(quiet) as progress:
         found = audit_folder(path, config, progress)
@@ -218,7 +220,7 @@ def audit_command(
 command.add_command(data_index.command)
 
 
-@command.command(name="phantom", context_settings=HELP)
+@command.command(name="synth", context_settings=HELP)
 @click.option("--out", type=AnyPath(file_okay=False), required=True, help="Folder to write.")
 @click.option("--images", type=click.IntRange(20, 100_000), default=600, show_default=True, help="How many frames.")
 @seed_option("Equal seeds give equal bytes.", default=0)

@@ -1,4 +1,4 @@
-"""``weckd-edge predict``: a network's latency on a device that is not attached, or the calibration that makes it better."""
+"""``weckd-edge estimate``: a network's latency on a device that is not attached, or the calibration that makes it better."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from weckd_edge.cli.console.output import (
 from weckd_edge.cli.options import PATH, THREADS, owner_key_option
 
 
-@click.command("predict", context_settings=HELP)
+@click.command("estimate", context_settings=HELP)
 @click.argument("model", required=False, type=PATH)
 @click.option("--device", "devices", multiple=True, help="A device profile, or a TOML file of your own; may be repeated.")
 @click.option("--measurements", type=PATH, help="What --calibrate wrote on the device, or on one of its kind.")
@@ -31,7 +31,7 @@ from weckd_edge.cli.options import PATH, THREADS, owner_key_option
 @click.option("--backend", help="With --calibrate: what runs the networks (openvino); else: take only its measurements.")
 @click.option("--threads", type=THREADS, help="Processor threads, as with --backend.")
 @click.option("--power-mode", help="Of a Jetson; the default is the one with the highest peak.")
-@click.option("--network-alone", is_flag=True, help="Leave out the preprocessing in front of the network.")
+@click.option("--network-only", is_flag=True, help="Leave out the preprocessing in front of the network.")
 @owner_key_option
 @json_option
 @quiet_option
@@ -43,7 +43,7 @@ def command(
     backend: str | None,
     threads: int | None,
     power_mode: str | None,
-    network_alone: bool,
+    network_only: bool,
     key: Path | None,
     as_json: bool,
     quiet: bool,
@@ -63,7 +63,7 @@ def command(
         raise click.UsageError(
             "expected a MODEL and a --device, or --calibrate FILE; 'weckd-edge devices list' shows devices"
         )
-    _estimate(model, devices, measurements, backend, threads, power_mode, network_alone, key, as_json)
+    _estimate(model, devices, measurements, backend, threads, power_mode, network_only, key, as_json)
 
 
 def _calibrate(
@@ -101,7 +101,7 @@ def _estimate(
     backend: str | None,
     threads: int | None,
     power_mode: str | None,
-    network_alone: bool,
+    network_only: bool,
     key: Path | None,
     as_json: bool,
 ) -> None:
@@ -111,7 +111,7 @@ def _estimate(
     from weckd_edge.pipeline.latency_calibration import count_file
     from weckd_edge.report.numbers import significant
 
-    counts = count_file(model, network_alone=network_alone, key=key)
+    counts = count_file(model, network_only=network_only, key=key)
     known = () if measurements is None else read_measurements(measurements)
     found = [
         (profile, estimate_latency(counts, profile, known, backend=backend, threads=threads, power_mode=power_mode))
@@ -124,7 +124,7 @@ def _estimate(
                 "counts_sha256": counts.sha256,
                 "macs": counts.macs,
                 "precision": counts.precision,
-                "devices": [{"device": profile.id, "prediction": prediction} for profile, prediction in found],
+                "devices": [{"device": profile.id, "estimate": prediction} for profile, prediction in found],
             }
         )
         return

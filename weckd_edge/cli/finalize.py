@@ -15,25 +15,25 @@ from weckd_edge.cli.console.output import (
     print_table,
     quiet_option,
 )
-from weckd_edge.cli.options import PATH, at_least_option, owner_key_option
+from weckd_edge.cli.options import PATH, min_version_option, owner_key_option
 
 
 @click.command("finalize", context_settings=HELP)
 @click.argument("bundle", type=PATH)
 @click.option("--dla", is_flag=True, help="Build for the DLA too, and use it where it is faster than the GPU.")
 @click.option("--gpu-fallback", is_flag=True, help="With --dla: let layers that it cannot run go to the GPU.")
-@click.option("--back", is_flag=True, help="Put the engine before the present one in use again; builds nothing.")
+@click.option("--rollback", is_flag=True, help="Put the engine before the present one in use again; builds nothing.")
 @owner_key_option
-@at_least_option
+@min_version_option
 @json_option
 @quiet_option
 def command(
     bundle: Path,
     dla: bool,
     gpu_fallback: bool,
-    back: bool,
+    rollback: bool,
     key: Path | None,
-    at_least: int,
+    min_version: int,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -45,13 +45,13 @@ def command(
     from weckd_edge.bundle.reader import open_bundle
     from weckd_edge.devices.jetson.finalize import Finalized, finalize, roll_back
 
-    if back and (dla or gpu_fallback):
-        raise click.UsageError("--back builds nothing; leave out --dla and --gpu-fallback")
+    if rollback and (dla or gpu_fallback):
+        raise click.UsageError("--rollback builds nothing; leave out --dla and --gpu-fallback")
     if gpu_fallback and not dla:
         raise click.UsageError("--gpu-fallback is for --dla")
-    opened = open_bundle(bundle, key=key, at_least=at_least)
+    opened = open_bundle(bundle, key=key, min_version=min_version)
     with make_progress(quiet) as progress:
-        if back:
+        if rollback:
             done = Finalized(record=roll_back(opened), reused=True)
         else:
             done = finalize(opened, progress=progress, dla=dla, gpu_fallback=gpu_fallback)

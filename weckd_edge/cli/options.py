@@ -77,8 +77,8 @@ skip_bad_option: Option = click.option(
 owner_key_option: Option = click.option(
     "--key", type=PATH, help="PEM public key of the bundle's owner: what it did not sign is refused."
 )
-at_least_option: Option = click.option(
-    "--at-least", type=click.IntRange(0, MAX_VERSION), default=0, help="Lowest version of a bundle that is taken."
+min_version_option: Option = click.option(
+    "--min-version", type=click.IntRange(0, MAX_VERSION), default=0, help="Lowest version of a bundle that is taken."
 )
 key_option: Option = click.option(
     "--sign", "key", type=PATH, help="PEM private key (elliptic curve) to sign the bundle with."

@@ -1,4 +1,4 @@
-"""``weckd-edge export``: a bundle as an update file."""
+"""``weckd-edge package``: a bundle as an update file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _sign_key = click.option("--sign-key", type=PATH, help="PEM private key that sig
 _sign_cert = click.option("--sign-cert", type=PATH, help="PEM certificate of that key.")
 
 
-@click.group("export", context_settings=HELP)
+@click.group("package", context_settings=HELP)
 def command() -> None:
     """Pack a bundle for an update system: its signature and every digest are checked first."""
 

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     "outs",
     type=PATH,
     multiple=True,
-    help="HTML file; with --against also a Markdown file (.md), and it may be given twice.  [default: report.html, or with "
-    "--against none]",
+    help="HTML file; with --baseline also a Markdown file (.md), and it may be given twice.  [default: report.html, or with "
+    "--baseline none]",
 )
-@click.option("--against", type=PATH, metavar="OLD", help="Another bundle: tell what changed since it.")
+@click.option("--baseline", type=PATH, metavar="OLD", help="Another bundle: tell what changed since it.")
 @owner_key_option
 @json_option
-def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, key: Path | None, as_json: bool) -> None:
+def command(bundle: Path, outs: tuple[Path, ...], baseline: Path | None, key: Path | None, as_json: bool) -> None:
     """Write the report of a bundle again from the evidence it holds, or tell what changed since an old bundle.
 
     A bundle is sealed, so the report is written outside it; sample frames are only in the report that the build wrote. What
@@ -38,23 +38,23 @@ def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, key: Pat
     from weckd_edge.bundle.reader import open_bundle
 
     opened = open_bundle(bundle, key=key)
-    if against is None and not outs:
+    if baseline is None and not outs:
         outs = (Path("report.html"),)
     for out in outs:
-        _check_out(out, against)
+        _check_out(out, baseline)
     text: ChangeText | None = None
-    if against is not None:
+    if baseline is not None:
         from weckd_edge.report.diff import compare_bundles
         from weckd_edge.report.diff.rows import change_text
 
-        change = compare_bundles(against, bundle, key)
+        change = compare_bundles(baseline, bundle, key)
         text = change_text(change)
     for out in outs:
         _write(out, opened, text)
     if as_json:
         printed: dict[str, object] = {"bundle": str(bundle), "report": str(outs[0]) if outs else None}
-        if against is not None:
-            printed |= {"against": str(against), "written": [str(out) for out in outs], "change": change}
+        if baseline is not None:
+            printed |= {"baseline": str(baseline), "written": [str(out) for out in outs], "change": change}
         print_json(printed)
         return
     if text is not None:
@@ -63,7 +63,7 @@ def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, key: Pat
         click.echo(str(out)) if text is None else print_message(f"written: {out}")
 
 
-def _check_out(out: Path, against: Path | None) -> None:
+def _check_out(out: Path, baseline: Path | None) -> None:
     from weckd_edge.core.errors import ConfigError
     from weckd_edge.pipeline.output_paths import check_place
 
@@ -75,9 +75,9 @@ def _check_out(out: Path, against: Path | None) -> None:
             f"{out}: expected an existing folder for it, found none; make {out.absolute().parent} first",
             code="E_CONFIG_OUT_PLACE",
         )
-    if out.suffix.lower() == ".md" and against is None:
+    if out.suffix.lower() == ".md" and baseline is None:
         raise ConfigError(
-            f"{out}: Markdown is written of what changed; give --against too, or name an HTML file",
+            f"{out}: Markdown is written of what changed; give --baseline too, or name an HTML file",
             code="E_CONFIG_OPTION_MISSING",
         )
 

@@ -87,7 +87,7 @@ def summarize_study(page: StudyPage, study: Study) -> dict[str, Any]:
     return {
         "dataset": page.dataset,
         "synthetic": page.synthetic,
-        "share": page.share,
+        "labelled_fraction": page.labelled_fraction,
         "seeds": page.seeds,
         "strategies": [
             {
@@ -137,7 +137,7 @@ def page_of(study: Study) -> StudyPage:
     return StudyPage(
         dataset=study.dataset,
         synthetic=study.synthetic,
-        share=study.share,
+        labelled_fraction=study.labelled_fraction,
         seeds=study.seeds,
         rows=tuple(rows),
         verdicts=tuple(words for name in names if not name.startswith("single") for words in chain_verdicts(study, name)),

@@ -1,4 +1,4 @@
-"""``weckd-edge search``: learning rate, distillation weight and temperature, found on validation groups."""
+"""``weckd-edge tune``: learning rate, distillation weight and temperature, found on validation groups."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from weckd_edge.cli.console.output import HELP, json_option, make_progress, prin
 from weckd_edge.cli.options import PATH, DataOptions, chain_option, data_option, data_options, seed_option, skip_bad_option
 
 
-@click.command("search", context_settings=HELP)
+@click.command("tune", context_settings=HELP)
 @data_option
 @data_options
 @click.option(
@@ -60,7 +60,7 @@ def command(
         ("setting", "best"),
         [
             ("learning_rate", f"{found.learning_rate:.3g}"),
-            ("distill.weight", f"{found.weight:.3g}"),
+            ("distill.distill_weight", f"{found.distill_weight:.3g}"),
             ("distill.temperature_start", f"{found.temperature_start:.3g}"),
             ("accuracy on validation groups", f"{found.val_accuracy:.1%}"),
             ("trials", found.trials),

@@ -7,20 +7,20 @@ from pathlib import Path
 import click
 
 from weckd_edge.cli.console.output import HELP, json_option, print_json, print_message, print_table
-from weckd_edge.cli.options import PATH, at_least_option, owner_key_option
+from weckd_edge.cli.options import PATH, min_version_option, owner_key_option
 
 
 @click.command("verify", context_settings=HELP)
 @click.argument("bundle", type=PATH)
 @owner_key_option
-@at_least_option
+@min_version_option
 @json_option
-def command(bundle: Path, key: Path | None, at_least: int, as_json: bool) -> None:
+def command(bundle: Path, key: Path | None, min_version: int, as_json: bool) -> None:
     """Check a bundle's signature, every file's digest, and its golden frames on each backend that runs here."""
     from weckd_edge.core.errors import BundleError
     from weckd_edge.devices.runtime.verify_bundle import verify_bundle
 
-    result = verify_bundle(bundle, key, at_least)
+    result = verify_bundle(bundle, key, min_version)
     if as_json:
         print_json(result)
     elif result.digests_ok:

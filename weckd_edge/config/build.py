@@ -1,4 +1,4 @@
-"""All of them together, read from TOML."""
+"""The whole configuration of a build, read from TOML."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ class BuildConfig:
     """A whole build. Each attribute is a table of the TOML file; ``link`` is a list of tables.
 
     Attributes:
-        seed: Of splits, weights, batches and phantoms; 0 to ``MAX_SEED``.
-        link: The chain, largest first; empty where a network is imported instead.
-        data: Splits and shares.
+        seed: Seed of splits, weights, batches and synthetic images; 0 to ``MAX_SEED``.
+        link: The chain, largest link first; empty where a model is imported.
+        data: Splits and labelled subsets.
         input: The camera frame.
-        train: The loop.
-        distill: The teaching.
-        quantize: Calibration.
-        quantize_aware: The last link's training under int8 rounding.
-        gates: limits.
-        bench: The latency run.
-        ship: Which link ships.
+        train: The training loop.
+        distill: Distillation.
+        quantize: Quantization.
+        quantize_aware: Quantization-aware training of the last link.
+        gates: Limits that the build must meet.
+        bench: The latency measurement.
+        select: Which link is deployed.
         selftest: The golden frames.
-        verify: The comparison of implementations.
-        probes: The probes of the data set.
+        verify: The comparison of backends.
+        audit: The data audit.
         report: The report.
-        guard: The frame guard.
-        abstain: How sure a prediction must be.
-        card: What the builder says of the model.
+        guard: The input guard.
+        abstain: When the model abstains.
+        model_card: The builder's statements for the model card.
     """
 
     seed: int = 0
@@ -63,29 +63,29 @@ class BuildConfig:
     quantize_aware: QuantizeAwareConfig = QuantizeAwareConfig()
     gates: GateConfig = GateConfig()
     bench: BenchConfig = BenchConfig()
-    ship: SelectConfig = SelectConfig()
+    select: SelectConfig = SelectConfig()
     selftest: SelftestConfig = SelftestConfig()
     verify: VerifyConfig = VerifyConfig()
-    probes: AuditConfig = AuditConfig()
+    audit: AuditConfig = AuditConfig()
     report: ReportConfig = ReportConfig()
     guard: GuardConfig = GuardConfig()
     abstain: AbstainConfig = AbstainConfig()
-    card: ModelCardConfig = ModelCardConfig()
+    model_card: ModelCardConfig = ModelCardConfig()
 
     def __post_init__(self) -> None:
         check_setting(len(self.link) != 1, f"a chain needs at least two links, got {len(self.link)}")
         check_setting(0 <= self.seed <= MAX_SEED, f"seed = {self.seed}: expected 0 to {MAX_SEED}")
-        number = int(self.ship.link[1:]) if self.ship.link[:1] == "M" else 1
+        number = int(self.select.link[1:]) if self.select.link[:1] == "M" else 1
         check_setting(
             not self.link or 1 <= number <= len(self.link),
-            f"ship.link = '{self.ship.link}': the chain has the links M1 to M{len(self.link)}",
+            f"select.link = '{self.select.link}': the chain has the links M1 to M{len(self.link)}",
             code="E_CONFIG_CHOICE",
         )
-        total = self.data.share * len(self.link)
+        total = self.data.labelled_fraction * len(self.link)
         check_setting(
             total <= 1 + 1e-9,
-            f"share = {self.data.share} for each of {len(self.link)} links asks for {total:.0%} of the training images; "
-            f"shares are disjoint, so at most {1 / max(1, len(self.link)):.3f} each",
+            f"labelled_fraction = {self.data.labelled_fraction} for each of {len(self.link)} links asks for {total:.0%} of "
+            f"the training images; labelled subsets are disjoint, so at most {1 / max(1, len(self.link)):.3f} each",
             code="E_CONFIG_CONFLICT",
         )
 

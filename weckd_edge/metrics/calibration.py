@@ -41,14 +41,14 @@ class Temperature:
 
     Attributes:
         value: Divide logits by it; 1 changes nothing.
-        unpulled: What fits the images best, without the prior.
+        unshrunk: What fits the images best, without the prior.
         nll_before: Mean negative log likelihood of the labels without it, nat.
         nll_after: The same with it; never larger than ``nll_before``.
         note: In words.
     """
 
     value: float
-    unpulled: float
+    unshrunk: float
     nll_before: float
     nll_after: float
     note: str
@@ -90,7 +90,7 @@ def fit_temperature(probabilities: NDArray[Any], labels: NDArray[Any], groups: S
     if count < MIN_GROUPS:
         before = float(nll(probabilities, labels).mean()) if len(labels) else 0.0
         note = f"left at 1: {count} independent groups of validation images, a temperature needs at least {MIN_GROUPS}"
-        return Temperature(value=1.0, unpulled=1.0, nll_before=before, nll_after=before, note=note)
+        return Temperature(value=1.0, unshrunk=1.0, nll_before=before, nll_after=before, note=note)
 
     def mean_nll(log_temperature: float) -> float:
         return float(nll(apply_temperature(probabilities, math.exp(log_temperature)), labels).mean())
@@ -98,15 +98,15 @@ def fit_temperature(probabilities: NDArray[Any], labels: NDArray[Any], groups: S
     best = _minimum(mean_nll)
     pulled = _minimum(lambda log: count * mean_nll(log) + log * log / (2 * PRIOR_SD**2))
     before, after = mean_nll(0.0), mean_nll(pulled)
-    unpulled = math.exp(best)
+    unshrunk = math.exp(best)
     if not after < before:
         note = "left at 1: no temperature makes the validation labels likelier"
-        return Temperature(value=1.0, unpulled=unpulled, nll_before=before, nll_after=before, note=note)
+        return Temperature(value=1.0, unshrunk=unshrunk, nll_before=before, nll_after=before, note=note)
     few = (
-        f"few validation images ({count} independent groups), so {unpulled:.3g}, which fits them best, was pulled towards 1"
+        f"few validation images ({count} independent groups), so {unshrunk:.3g}, which fits them best, was pulled towards 1"
     )
     note = few if count < FEW_GROUPS else f"found on {len(labels)} validation images in {count} groups"
-    return Temperature(value=math.exp(pulled), unpulled=unpulled, nll_before=before, nll_after=after, note=note)
+    return Temperature(value=math.exp(pulled), unshrunk=unshrunk, nll_before=before, nll_after=after, note=note)
 
 
 def _minimum(cost: Callable[[float], float]) -> float:

@@ -25,9 +25,9 @@ class PairedComparison:
         difference: Second less first.
         specificity: Likewise, for each class in label order; None where there are too few images or groups.
         flips: Decisions that changed.
-        before_answered: Share of images that the first answers.
-        after_answered: Share of images that the second answers.
-        answered_difference: Second less first; None where there are too few images or groups.
+        before_coverage: Share of images that the first answers.
+        after_coverage: Share of images that the second answers.
+        coverage_difference: Second less first; None where there are too few images or groups.
     """
 
     before: Metrics
@@ -35,9 +35,9 @@ class PairedComparison:
     difference: MetricDifferences
     specificity: tuple[Estimate | None, ...]
     flips: Flips
-    before_answered: Metric
-    after_answered: Metric
-    answered_difference: Estimate | None
+    before_coverage: Metric
+    after_coverage: Metric
+    coverage_difference: Estimate | None
 
 
 def compare_predictions(
@@ -67,13 +67,13 @@ def compare_predictions(
         after=second,
         difference=compare_metrics(first_drawn, second_drawn, after),
         flips=count_flips(("old", "new"), before.decided, after.decided, after.truth, labels, ()),
-        before_answered=shares[0],
-        after_answered=shares[1],
+        before_coverage=shares[0],
+        after_coverage=shares[1],
         specificity=tuple(
             _rate_difference(before.decided != label, after.decided != label, after.truth != label, after, weights)
             for label in range(after.classes)
         ),
-        answered_difference=_rate_difference(*answered, everyone, after, weights),
+        coverage_difference=_rate_difference(*answered, everyone, after, weights),
     )
 
 

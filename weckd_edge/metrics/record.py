@@ -33,7 +33,7 @@ def measure_metrics(
     index: DatasetIndex,
     config: ReportConfig,
     *,
-    abstain_below: float = 0.0,
+    confidence_threshold: float = 0.0,
     names: tuple[str | None, str, str] = (None, "fp32", "compiled"),
 ) -> MetricsRecord:
     """Return the clinical figures of what is deployed, from the predictions that verification kept.
@@ -42,7 +42,7 @@ def measure_metrics(
         verification: With the predictions to every test image.
         index: The data set: columns, groups and class names.
         config: Which slices, bands and prevalences.
-        abstain_below: See ``OperatingPoint``.
+        confidence_threshold: See ``OperatingPoint``.
         names: Who answered: the teacher (None without one), FP32, what is deployed.
 
     Raises:
@@ -63,7 +63,9 @@ def measure_metrics(
         fp32=before,
         compiled=after,
         difference=difference,
-        answered=_selective_metrics(compiled, abstain_below, prevalence, index.seed) if abstain_below > 0 else None,
+        selective=_selective_metrics(compiled, confidence_threshold, prevalence, index.seed)
+        if confidence_threshold > 0
+        else None,
         prevalence=None if prevalence is None else tuple(float(part) for part in prevalence),
         slices=slices,
         worst_class=find_worst_class(after),
@@ -177,7 +179,7 @@ def _selective_metrics(compiled: Predictions, below: float, prevalence: Floats |
         answered = Predictions(compiled.truth[sure], compiled.probabilities[sure], member)
         metrics, _ = measure_images(answered, draw_weights(answered.groups, seed), prevalence)
     return SelectiveMetrics(
-        abstain_below=below,
+        confidence_threshold=below,
         coverage=coverage,
         class_coverage=tuple(
             fraction_of(sure, compiled.truth == label, compiled.member) for label in range(compiled.classes)
@@ -189,7 +191,7 @@ def _selective_metrics(compiled: Predictions, below: float, prevalence: Floats |
 def _prevalence(config: ReportConfig, labels: Sequence[str]) -> Floats | None:
     if not config.prevalence:
         return None
-    stated = {entry.label: entry.share for entry in config.prevalence}
+    stated = {entry.label: entry.fraction for entry in config.prevalence}
     return np.array([stated[label] for label in labels])
 
 

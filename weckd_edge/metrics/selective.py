@@ -78,12 +78,12 @@ def find_threshold(
     lowest = min(held, key=lambda tested: tested.value) if held else None
     nearest = lowest or (min(failed, key=lambda tested: tested.p_value) if failed else None)
     return ThresholdRecord(
-        risk=risk,
+        max_group_error=risk,
         confidence=certainty,
-        chosen=lowest.value if lowest is not None else None,
+        confidence_threshold=lowest.value if lowest is not None else None,
         val_groups=total,
-        answered_groups=nearest.groups if nearest is not None else 0,
-        val_risk=nearest.risk if nearest is not None else 0.0,
+        decided_groups=nearest.groups if nearest is not None else 0,
+        val_group_error=nearest.risk if nearest is not None else 0.0,
         p_value=nearest.p_value if nearest is not None else 1.0,
         more_groups=_more_groups(nearest, total, minimum, single, risk, level) if lowest is None else None,
     )

@@ -109,7 +109,9 @@ def compile_chain(
     verification = verify(ctx, student, teacher, frames.test)
     golden = choose_golden(ctx, student, frames.val)
     abstention = abstain(ctx, student, verification, fitted, frames, index)
-    performance = measure(ctx, student, teacher, verification.artifact, index, abstention.operating_point.abstain_below)
+    performance = measure(
+        ctx, student, teacher, verification.artifact, index, abstention.operating_point.confidence_threshold
+    )
     measurement = bench_network(ctx, student, choice.measurement)
     probes = audit_data(ctx, student.network, frames.test, index)
 
@@ -127,9 +129,9 @@ def compile_chain(
         link_measurements=choice.others,
         build=record_build(ctx, index.name),
         selection=student.selection,
-        shipping=choice.shipping,
-        probes=probes,
-        performance=performance,
+        link_selection=choice.link_selection,
+        audit=probes,
+        metrics=performance,
         abstention=abstention,
         environment=read_environment(ctx.config.link, host=ctx.machine.host),
         files=layout.files,
@@ -263,11 +265,11 @@ def check_measurements(config: BuildConfig) -> None:
     """Find out before hours of training that the times a prediction shall rest on cannot be read.
 
     Raises:
-        ConfigError: The file that ``[ship] measurements`` names cannot be read, or holds something else.
+        ConfigError: The file that ``[select] measurements`` names cannot be read, or holds something else.
     """
-    if config.ship.measurements is None:
+    if config.select.measurements is None:
         return
     try:
-        read_measurements(Path(config.ship.measurements))
+        read_measurements(Path(config.select.measurements))
     except ModelError as err:
-        raise ConfigError(f"[ship] measurements: {err}", code="E_CONFIG_MEASUREMENTS") from err
+        raise ConfigError(f"[select] measurements: {err}", code="E_CONFIG_MEASUREMENTS") from err

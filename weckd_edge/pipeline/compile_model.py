@@ -233,7 +233,7 @@ def import_network(ctx: BuildContext, brought: NetworkSource, index: DatasetInde
         ImportedModel,
         key_of(
             {
-                "brought": brought.key(),
+                "imported": brought.key(),
                 "labels": index.labels,
                 "images": index.identity("val", "test"),
                 "input": ctx.config.input,
@@ -266,8 +266,8 @@ def import_network(ctx: BuildContext, brought: NetworkSource, index: DatasetInde
     return TrainedChain(
         networks=(network,),
         labels_used=link.labels_used,
-        brought=imported.artifact.notes,
-        doubts=(*brought.doubts, *doubts.sentences),
+        import_notes=imported.artifact.notes,
+        import_warnings=(*brought.doubts, *doubts.sentences),
     )
 
 

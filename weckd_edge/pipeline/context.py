@@ -105,7 +105,7 @@ def start(request: BuildRequest, profile: DeviceProfile, workspace: Workspace, p
         config=request.config,
         profile=profile,
         machine=machine,
-        limits=merge_limits(request.config.gates, profile.bars),
+        limits=merge_limits(request.config.gates, profile.gates),
         on_device=is_same_device(profile, machine),
         workspace=workspace,
         progress=progress,

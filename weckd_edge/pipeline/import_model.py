@@ -195,7 +195,7 @@ class OnnxSource:
         model = self.recorded_as(made.onnx.sha256, spec)
         rates = _rates(ctx, index, model, partial(_predict_onnx, folder / made.onnx.path, spec))
         link = Link(
-            name="brought",
+            name="imported",
             model=found.name,
             options={},
             input=spec,
@@ -204,7 +204,7 @@ class OnnxSource:
             macs=made.macs,
             weights=made.onnx,
             parent=None,
-            share=0,
+            labelled_subset=0,
             labels_used=0,
             images_used=0,
             val_accuracy=rates[0],
@@ -456,7 +456,7 @@ def _link_of_bundle(folder: Path) -> LinkSource:
     records = {name: bundle.read_path(f"{EVIDENCE_FOLDER}/{name}") or b"" for name in (CHAIN_FILE, DATASET_FILE)}
     chain = from_json(ChainRecord, records[CHAIN_FILE], where=CHAIN_FILE, error=StoreError)
     index = from_json(DatasetIndex, records[DATASET_FILE], where=DATASET_FILE, error=StoreError)
-    deployed = next((link for link in chain.links if link.name == chain.shipped), chain.links[-1])
+    deployed = next((link for link in chain.links if link.name == chain.deployed), chain.links[-1])
     workspace = folder.absolute().with_name(folder.absolute().name + ".work")
     for place in sorted(workspace.glob("*/" + ARTIFACT_FILE)) if workspace.is_dir() else []:
         weights = place.parent / deployed.weights.path
@@ -466,7 +466,7 @@ def _link_of_bundle(folder: Path) -> LinkSource:
             except StoreError:
                 continue
             if weights.suffix != ".onnx":
-                return LinkSource(link=deployed, folder=place.parent, former=index if not chain.brought else None)
+                return LinkSource(link=deployed, folder=place.parent, former=index if not chain.import_notes else None)
     raise ModelError(
         f"{folder}: the bundle {manifest.name} holds the compiled graph alone, and the weights of {deployed.name} are "
         f"no longer in {workspace.name} beside it; give the link's folder, or the checkpoint with --model",

@@ -93,13 +93,13 @@ def time_calibration_networks(
     return tuple(timed)
 
 
-def count_file(path: Path, *, network_alone: bool = False, key: Path | None = None) -> NetworkCounts:
+def count_file(path: Path, *, network_only: bool = False, key: Path | None = None) -> NetworkCounts:
     """Count the layers of a model.
 
     Args:
         path: ``.onnx``, an IR's ``.xml``, a ``.json`` of counts, or a bundle's folder: there it is what the processor runs,
             the IR if there is one, else the graph.
-        network_alone: Leave out the preprocessing in front of the network.
+        network_only: Leave out the preprocessing in front of the network.
         key: PEM public key; with it, ``path`` is a bundle that its owner signed, or is refused.
 
     Raises:
@@ -107,19 +107,19 @@ def count_file(path: Path, *, network_alone: bool = False, key: Path | None = No
         ConfigError: The counts of a file cannot be cut.
         ModelError: It cannot be read or counted.
     """
-    behind = NETWORK_INPUT_NAME if network_alone else None
+    behind = NETWORK_INPUT_NAME if network_only else None
     if path.is_dir():
         bundle = open_bundle(path, key=key)
         built = next((built for built in bundle.manifest.models if backend_of(built) == "openvino"), None)
         model = read_model_bytes(bundle, *(built.files if built is not None else (bundle.manifest.onnx,)))
         with tempfile.TemporaryDirectory(prefix="weckd-counts-") as own:
-            return count_file(model.write(Path(own)), network_alone=network_alone)
+            return count_file(model.write(Path(own)), network_only=network_only)
     if key is not None:
         raise ConfigError(f"{path}: a key is for a bundle, this is none; leave the key out", code="E_CONFIG_OPTION_UNUSED")
     if path.suffix == ".json":
-        if network_alone:
+        if network_only:
             raise ConfigError(
-                f"{path}: counts are of a whole model already; leave --network-alone out, or give the model",
+                f"{path}: counts are of a whole model already; leave --network-only out, or give the model",
                 code="E_CONFIG_OPTION_UNUSED",
             )
         return read_counts(path)

@@ -61,27 +61,27 @@ class TrainedChain:
 
     Attributes:
         networks: At least one.
-        twin: The last network trained without a teacher; None where the build left it out.
+        baseline: The last network trained without a teacher; None where the build left it out.
         labels_used: Distinct training images whose label any link saw.
-        brought: What was found in an imported network and decided, in words.
-        doubts: What may be wrong with how it was described, in words.
+        import_notes: What was found in an imported network and decided, in words.
+        import_warnings: What may be wrong with how it was described, in words.
     """
 
     networks: tuple[TrainedNetwork, ...]
-    twin: Link | None = None
+    baseline: Link | None = None
     labels_used: int = 0
-    brought: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
+    import_notes: tuple[str, ...] = ()
+    import_warnings: tuple[str, ...] = ()
 
     def record(self, deployed: str) -> ChainRecord:
         """Return the chain as evidence; ``deployed`` names the link that is deployed."""
         return ChainRecord(
             links=tuple(network.link.artifact for network in self.networks),
-            twin=self.twin,
+            baseline=self.baseline,
             labels_used=self.labels_used,
-            shipped=deployed,
-            brought=self.brought,
-            doubts=self.doubts,
+            deployed=deployed,
+            import_notes=self.import_notes,
+            import_warnings=self.import_warnings,
         )
 
 

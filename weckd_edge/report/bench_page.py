@@ -39,7 +39,7 @@ def bench_page(measurement: Measurement, verdict: str | None = None, reason: str
         verdict: ``VALID`` or ``INVALID``; None leaves it out.
         reason: Of the verdict.
     """
-    latency, machine = measurement.frame_to_answer, measurement.machine
+    latency, machine = measurement.end_to_end, measurement.machine
     states = machine.during if machine else ()
     banner = ""
     if verdict is not None:
@@ -65,7 +65,7 @@ def bench_page(measurement: Measurement, verdict: str | None = None, reason: str
 
 
 def _latency_numbers(measurement: Measurement) -> list[tuple[str, str]]:
-    latency, power = measurement.frame_to_answer, measurement.power
+    latency, power = measurement.end_to_end, measurement.power
     times = " / ".join(milliseconds(ns) for ns in (latency.p50_ns, latency.p90_ns, latency.p99_ns))
     rows = [("frame to answer, p50 / p90 / p99", times)]
     for stop in measurement.early_stopping:

@@ -33,10 +33,10 @@ CHAIN_FILE = "chain.json"
 VERIFICATION_FILE = "verification.json"
 MEASUREMENTS_FILE = "measurements.jsonl"
 BUILD_FILE = "build.json"
-SELECTION_FILE = "selection.json"
-LINK_SELECTION_FILE = "shipping.json"
-AUDIT_FILE = "probes.json"
-METRICS_FILE = "performance.json"
+SELECTION_FILE = "precision_selection.json"
+LINK_SELECTION_FILE = "link_selection.json"
+AUDIT_FILE = "audit.json"
+METRICS_FILE = "metrics.json"
 ABSTENTION_FILE = "abstention.json"
 ENVIRONMENT_FILE = "environment.json"
 REPORT_FILE = "report.html"
@@ -59,9 +59,9 @@ class BundleContents:
         link_measurements: Benches of links that do not ship, each of which names its link.
         build: How the bundle was built.
         selection: Which precisions were tried and why this one ships.
-        shipping: Which links were weighed and why this one ships.
-        probes: What was found of leaks, shortcuts and doubtful labels; None where the build did not look.
-        performance: Clinical figures, by class and slice; None in a bundle that was made before they were kept.
+        link_selection: Which links were weighed and why this one ships.
+        audit: What was found of leaks, shortcuts and doubtful labels; None where the build did not look.
+        metrics: Clinical figures, by class and slice; None in a bundle that was made before they were kept.
         abstention: What is not answered; None in bundles from before there were guards.
         environment: What built it; None in a bundle that was made before this was kept.
         files: For each file of model, self-test and guard, by its path in the bundle: where it lies, or its bytes; empty for
@@ -75,19 +75,19 @@ class BundleContents:
     measurement: Measurement | None
     build: BuildRecord
     selection: PrecisionSelection
-    shipping: LinkSelection
+    link_selection: LinkSelection
     link_measurements: tuple[Measurement, ...] = ()
-    probes: DataAudit | None = None
-    performance: MetricsRecord | None = None
+    audit: DataAudit | None = None
+    metrics: MetricsRecord | None = None
     abstention: Abstention | None = None
     environment: Environment | None = None
     files: Mapping[str, Path | bytes] = field(default_factory=dict)
 
     @property
-    def shipped(self) -> Link:
+    def deployed(self) -> Link:
         """The link that is deployed."""
         by_name = {link.name: link for link in self.chain.links}
-        return by_name.get(self.chain.shipped or "", self.chain.links[-1])
+        return by_name.get(self.chain.deployed or "", self.chain.links[-1])
 
 
 def write_evidence(folder: Path, contents: BundleContents) -> None:
@@ -106,11 +106,11 @@ def write_evidence(folder: Path, contents: BundleContents) -> None:
     write_atomic(below / MEASUREMENTS_FILE, "".join(measurement_lines(benches)))
     write_atomic(below / BUILD_FILE, to_json(contents.build))
     write_atomic(below / SELECTION_FILE, to_json(contents.selection))
-    write_atomic(below / LINK_SELECTION_FILE, to_json(contents.shipping))
-    if contents.probes is not None:
-        write_atomic(below / AUDIT_FILE, to_json(contents.probes))
-    if contents.performance is not None:
-        write_atomic(below / METRICS_FILE, to_json(contents.performance))
+    write_atomic(below / LINK_SELECTION_FILE, to_json(contents.link_selection))
+    if contents.audit is not None:
+        write_atomic(below / AUDIT_FILE, to_json(contents.audit))
+    if contents.metrics is not None:
+        write_atomic(below / METRICS_FILE, to_json(contents.metrics))
     if contents.abstention is not None:
         write_atomic(below / ABSTENTION_FILE, to_json(contents.abstention))
     if contents.environment is not None:
@@ -156,9 +156,9 @@ def read_contents(source: Path | Read, manifest: Manifest) -> BundleContents:
         link_measurements=tuple(one for one in benches if one.link is not None),
         build=_read(read, BUILD_FILE, BuildRecord),
         selection=_read(read, SELECTION_FILE, PrecisionSelection),
-        shipping=_read(read, LINK_SELECTION_FILE, LinkSelection),
-        probes=_read_if_there(read, AUDIT_FILE, DataAudit),
-        performance=_read_if_there(read, METRICS_FILE, MetricsRecord),
+        link_selection=_read(read, LINK_SELECTION_FILE, LinkSelection),
+        audit=_read_if_there(read, AUDIT_FILE, DataAudit),
+        metrics=_read_if_there(read, METRICS_FILE, MetricsRecord),
         abstention=_read_if_there(read, ABSTENTION_FILE, Abstention),
         environment=_read_if_there(read, ENVIRONMENT_FILE, Environment),
     )
@@ -192,7 +192,7 @@ def _check(contents: BundleContents) -> None:
             raise BundleError(
                 f"{VERIFICATION_FILE}: {prediction.path}: expected answers for {classes} labels", code="E_BUNDLE_EVIDENCE"
             )
-    if contents.performance is not None and len(contents.performance.compiled.classes) != classes:
+    if contents.metrics is not None and len(contents.metrics.compiled.classes) != classes:
         raise BundleError(f"{METRICS_FILE}: expected the figures of {classes} labels", code="E_BUNDLE_EVIDENCE")
     for recalls in (contents.verification.recall_fp32, contents.verification.recall_compiled):
         if len(recalls) != classes:

@@ -36,7 +36,7 @@ CONTENTS = (
     ("calibration", "Calibration"),
     ("abstention", "Unable to analyze"),
     ("audit", "Leaks and shortcuts"),
-    ("chain", "Chain and twin"),
+    ("chain", "Chain and baseline"),
     ("precision", "Precision and parity"),
     ("speed", "Latency and memory"),
     ("data", "Data"),
@@ -99,8 +99,8 @@ def write_report(
 
 def _context(contents: BundleContents, samples: Sequence[Sample], frames: Mapping[str, Picture]) -> dict[str, Any]:
     manifest = contents.manifest
-    verification, measurement, performance = contents.verification, contents.measurement, contents.performance
-    limit_ms = next((gate.bar for gate in manifest.gates if gate.name == "latency_p90_ms"), None)
+    verification, measurement, performance = contents.verification, contents.measurement, contents.metrics
+    limit_ms = next((gate.limit for gate in manifest.gates if gate.name == "max_latency_p90_ms"), None)
     data = verdicts.data_facts(contents.dataset)
     urls = pictures.encode(_images(contents, samples, frames))
     found = contents.abstention
@@ -110,15 +110,15 @@ def _context(contents: BundleContents, samples: Sequence[Sample], frames: Mappin
         "contents": contents,
         "verification": verification,
         "selection": contents.selection,
-        "shipping": contents.shipping,
-        "weighed": [verdicts.evaluation_row(link) for link in contents.shipping.links],
+        "link_selection": contents.link_selection,
+        "weighed": [verdicts.evaluation_row(link) for link in contents.link_selection.links],
         "measurement": measurement,
-        "shipped": contents.shipped,
+        "deployed": contents.deployed,
         "gates": verdicts.gate_rows(manifest.gates),
         "loaded_bytes": verdicts.loaded_bytes(manifest),
         "chain_sentence": verdicts.chain_sentence(contents.chain),
         "teachers": {link.name: verdicts.teacher_of(link, contents.chain.links) for link in contents.chain.links},
-        "performance": metrics_text(performance, manifest.labels),
+        "metrics": metrics_text(performance, manifest.labels),
         "flip_sentences": [flip_counts_sentence(flips) for flips in performance.flips] if performance else [],
         "recall_table": recall_table(verification, manifest.labels),
         "data": data,
@@ -133,13 +133,13 @@ def _context(contents: BundleContents, samples: Sequence[Sample], frames: Mappin
         "recall_chart": safe(
             charts.recall_by_class(manifest.labels, verification.recall_fp32, verification.recall_compiled)
         ),
-        "latency_chart": safe(charts.latency_histogram(measurement.frame_to_answer, limit_ms)) if measurement else None,
+        "latency_chart": safe(charts.latency_histogram(measurement.end_to_end, limit_ms)) if measurement else None,
         "share_chart": safe(charts.fraction_bar(data.splits)),
         **_explorer(verification, manifest),
         **_parity(verification, manifest, frames, urls),
         "gallery": gallery(performance, verification, manifest.labels, frames, urls) if performance else None,
-        "probes_about": audit.about_data(contents.probes) if contents.probes else "",
-        "probe_sections": audit.audit_sections(contents.probes) if contents.probes else (),
+        "probes_about": audit.about_data(contents.audit) if contents.audit else "",
+        "probe_sections": audit.audit_sections(contents.audit) if contents.audit else (),
         "samples": [{"url": urls.get(f"sample:{n}"), "sample": s} for n, s in enumerate(samples)],
     }
 
@@ -148,7 +148,7 @@ def _images(
     contents: BundleContents, samples: Sequence[Sample], frames: Mapping[str, Picture]
 ) -> dict[str, NDArray[np.uint8]]:
     """Return every image of the page by the name of its place, those of changed decisions first."""
-    paths = [frame.path for frame in by_severity(contents.performance)] if contents.performance else []
+    paths = [frame.path for frame in by_severity(contents.metrics)] if contents.metrics else []
     paths += [path for path in frames if path not in set(paths)]
     images = {}
     for path in paths:
@@ -163,7 +163,9 @@ def _images(
 def _explorer(verification: Verification, manifest: Manifest) -> dict[str, Any]:
     """Return what the report shows of single answers, and of the threshold on them."""
     predictions, labels, point = verification.predictions, manifest.labels, manifest.operating_point
-    counts, abstained = verdicts.confusion(predictions, len(labels), point.abstain_below, point.refuse_labels, labels)
+    counts, abstained = verdicts.confusion(
+        predictions, len(labels), point.confidence_threshold, point.non_gradeable_labels, labels
+    )
     data = explorer.explorer_data(predictions, manifest)
     rows = [
         {
@@ -181,12 +183,12 @@ def _explorer(verification: Verification, manifest: Manifest) -> dict[str, Any]:
         "answers": data,
         "confusion": counts,
         "abstained": abstained,
-        "abstains": point.abstain_below > 0 or bool(point.refuse_labels),
+        "abstains": point.confidence_threshold > 0 or bool(point.non_gradeable_labels),
         "has_teacher": bool(predictions) and all(p.teacher is not None for p in predictions),
         "first_images": rows,
-        "point_sentence": operating_points.point_sentence(point.abstain_below),
-        "thresholds": operating_points.threshold_rows(predictions, point.abstain_below) if predictions else [],
-        "curves": safe(charts.threshold_curves(predictions, point.abstain_below)) if data else None,
+        "point_sentence": operating_points.point_sentence(point.confidence_threshold),
+        "thresholds": operating_points.threshold_rows(predictions, point.confidence_threshold) if predictions else [],
+        "curves": safe(charts.threshold_curves(predictions, point.confidence_threshold)) if data else None,
     }
 
 
@@ -216,9 +218,9 @@ def _parity(
     return {
         "apart": difference,
         "flips": [sentence for pair in verification.parity if pair.worst and (sentence := parity.pair_flips_sentence(pair))],
-        "partings": [
+        "layer_divergences": [
             {"parting": found, "sentence": parity.divergence_sentence(found), "chart": safe(charts.layers(found))}
-            for found in verification.partings
+            for found in verification.layer_divergences
             if found.layers
         ],
         "calibration": check,

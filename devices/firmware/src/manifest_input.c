@@ -3,7 +3,7 @@
 
 #include "json.h"
 
-#define ABSTAIN_LABELS "refuse_labels" /* key of the labels on which the model abstains */
+#define ABSTAIN_LABELS "non_gradeable_labels" /* key of the labels on which the model abstains */
 
 static const weckd_key INPUT_KEYS[] = {
     {"frame", WECKD_OBJECT, false},
@@ -27,7 +27,7 @@ static const weckd_key NETWORK_KEYS[] = {
 };
 
 static const weckd_key POINT_KEYS[] = {
-    {"abstain_below", WECKD_NUMBER, false},
+    {"confidence_threshold", WECKD_NUMBER, false},
     {ABSTAIN_LABELS, WECKD_TEXT_LIST, true},
     {0},
 };
@@ -145,6 +145,6 @@ int weckd_manifest_read_input(weckd_manifest *manifest, weckd_error error) {
     if (status != WECKD_OK) {
         return status;
     }
-    manifest->contract.abstain_below = json_number_value(json_object_get(point, "abstain_below"));
+    manifest->contract.abstain_below = json_number_value(json_object_get(point, "confidence_threshold"));
     return read_abstain_labels(manifest, json_object_get(point, ABSTAIN_LABELS), error);
 }

@@ -68,7 +68,7 @@ def utf8_path(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
 
 
-def refuse_labels(path: Path, images: Sequence[ListedImage]) -> None:
+def non_gradeable_labels(path: Path, images: Sequence[ListedImage]) -> None:
     """Refuse classes that no bundle can hold, and names that are one to a reader.
 
     Raises:

@@ -35,7 +35,7 @@ from weckd_edge.devices.runtime.input_guard import GuardDecision, OpenGuard
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.metrics.selective import aurc, auroc, find_threshold, group_losses, risk_coverage
 from weckd_edge.pipeline.steps.predict import HeldOutFrames, predict_validation
-from weckd_edge.train.input_guard.other_frames import every_nth, ood_frames
+from weckd_edge.train.input_guard.ood_frames import every_nth, ood_frames
 
 if TYPE_CHECKING:
     from weckd_edge.pipeline.context import BuildContext
@@ -66,7 +66,9 @@ def abstain(
                 synthetic=index.synthetic,
                 spec=student.input.frame,
                 config=ctx.config,
-                validation=None if ctx.config.abstain.risk is None else predict_validation(ctx, student, frames.val),
+                validation=None
+                if ctx.config.abstain.max_group_error is None
+                else predict_validation(ctx, student, frames.val),
                 predictions=verification.artifact.predictions,
                 predict=runner.run,
             )
@@ -79,8 +81,8 @@ def abstain(
             {
                 "guard": guard.artifact,
                 "verification": verification.artifact,
-                "others": ctx.config.guard.other_frames,
-                "refuse": ctx.config.guard.refuse_labels,
+                "others": ctx.config.guard.ood_dirs,
+                "refuse": ctx.config.guard.non_gradeable_labels,
                 "abstain": ctx.config.abstain,
                 "seed": ctx.config.seed,
             },
@@ -96,15 +98,16 @@ def check_labels(config: GuardConfig, labels: Sequence[str]) -> None:
     Raises:
         ConfigError: It names the label.
     """
-    for label in config.refuse_labels:
+    for label in config.non_gradeable_labels:
         if label not in labels:
             raise ConfigError(
-                f"guard.refuse_labels: the data set has no label '{label}'{did_you_mean(label, labels)}",
+                f"guard.non_gradeable_labels: the data set has no label '{label}'{did_you_mean(label, labels)}",
                 code="E_CONFIG_CLASSES",
             )
-    if labels and set(config.refuse_labels) == set(labels):
+    if labels and set(config.non_gradeable_labels) == set(labels):
         raise ConfigError(
-            "guard.refuse_labels: every label is refused, so that no frame would ever be answered", code="E_CONFIG_CLASSES"
+            "guard.non_gradeable_labels: every label is refused, so that no frame would ever be answered",
+            code="E_CONFIG_CLASSES",
         )
 
 
@@ -135,7 +138,9 @@ class AbstentionInputs:
 
 def operating_point(config: BuildConfig) -> OperatingPoint:
     """Return how the settings say that a decision is made."""
-    return OperatingPoint(abstain_below=config.abstain.threshold, refuse_labels=config.guard.refuse_labels)
+    return OperatingPoint(
+        confidence_threshold=config.abstain.threshold, non_gradeable_labels=config.guard.non_gradeable_labels
+    )
 
 
 def evaluate_abstention(inputs: AbstentionInputs, record: GuardRecord, progress: Progress) -> Abstention:
@@ -145,7 +150,7 @@ def evaluate_abstention(inputs: AbstentionInputs, record: GuardRecord, progress:
     with progress.task("abstention", 3) as task:
         threshold = _threshold(inputs, guard)
         if threshold is not None:
-            point = replace(point, abstain_below=threshold.chosen or 0.0)
+            point = replace(point, confidence_threshold=threshold.confidence_threshold or 0.0)
         task.advance()
         decisions = [guard.check(frame) if guard is not None else None for frame in inputs.frames.test]
         task.advance()
@@ -154,8 +159,8 @@ def evaluate_abstention(inputs: AbstentionInputs, record: GuardRecord, progress:
         confidence, likeliest = probabilities.max(axis=1), probabilities.argmax(axis=1)
         wrong = likeliest != np.array([p.label for p in inputs.predictions])
         passed = np.array([decision is None or decision.code is None for decision in decisions])
-        answered = passed & (confidence >= point.abstain_below)
-        answered &= np.array([labels[k] not in point.refuse_labels for k in likeliest])
+        answered = passed & (confidence >= point.confidence_threshold)
+        answered &= np.array([labels[k] not in point.non_gradeable_labels for k in likeliest])
         kept = [group for group, is_decided in zip(groups, answered, strict=True) if is_decided]
         _, member = np.unique(np.asarray(groups), return_inverse=True)
         losses = group_losses(answered, wrong, member, int(member.max()) + 1)
@@ -166,20 +171,20 @@ def evaluate_abstention(inputs: AbstentionInputs, record: GuardRecord, progress:
         guard=replace(record, guard=None),
         threshold=threshold,
         operating_point=point,
-        refused_test=rate_by_group(~passed, groups) if guard is not None else None,
-        refused_for=dict(Counter(s.code for s in decisions if s is not None and s.code is not None)),
-        answered=rate_by_group(answered, groups),
-        wrong=rate_by_group(wrong[answered], kept) if kept else None,
-        group_risk=float(losses.mean()) if kept else None,
+        rejected_test=rate_by_group(~passed, groups) if guard is not None else None,
+        rejected_by_reason=dict(Counter(s.code for s in decisions if s is not None and s.code is not None)),
+        coverage=rate_by_group(answered, groups),
+        selective_error=rate_by_group(wrong[answered], kept) if kept else None,
+        group_error=float(losses.mean()) if kept else None,
         curve=_curve(confidence, wrong),
         aurc=aurc(confidence, wrong),
-        kinds=kinds,
+        ood_sets=kinds,
     )
 
 
 def _threshold(inputs: AbstentionInputs, guard: OpenGuard | None) -> ThresholdRecord | None:
     config: AbstainConfig = inputs.config.abstain
-    if config.risk is None or inputs.validation is None:
+    if config.max_group_error is None or inputs.validation is None:
         return None
     images = inputs.frames.val
     confidence, wrong, groups = [], [], []
@@ -187,14 +192,19 @@ def _threshold(inputs: AbstentionInputs, guard: OpenGuard | None) -> ThresholdRe
         if guard is not None and guard.check(frame).code is not None:
             continue
         best = int(prediction.argmax())
-        if inputs.labels[best] in inputs.config.guard.refuse_labels:
+        if inputs.labels[best] in inputs.config.guard.non_gradeable_labels:
             continue
         confidence.append(float(prediction[best]))
         wrong.append(best != record.label)
         groups.append(record.group)
     total = len(set(images.groups))
     return find_threshold(
-        np.array(confidence), np.array(wrong, bool), groups, risk=config.risk, certainty=config.confidence, all_groups=total
+        np.array(confidence),
+        np.array(wrong, bool),
+        groups,
+        risk=config.max_group_error,
+        certainty=config.confidence,
+        all_groups=total,
     )
 
 
@@ -202,19 +212,29 @@ def evaluate_threshold(threshold: ThresholdRecord | None, config: AbstainConfig)
     """Judge whether a threshold keeps the risk that was asked for; empty where none was."""
     if threshold is None:
         return ()
-    if threshold.chosen is not None:
-        text = f"{threshold.val_risk:.1%} of {threshold.answered_groups} answered validation groups were wrong"
-        reason = f"no decision under a probability of {threshold.chosen:g}: {text} (p = {threshold.p_value:.2g})"
-        return (Gate(name="abstain_risk", bar=threshold.risk, got=threshold.val_risk, verdict="PASS", reason=reason),)
+    if threshold.confidence_threshold is not None:
+        text = f"{threshold.val_group_error:.1%} of {threshold.decided_groups} answered validation groups were wrong"
+        reason = (
+            f"no decision under a probability of {threshold.confidence_threshold:g}: {text} (p = {threshold.p_value:.2g})"
+        )
+        return (
+            Gate(
+                name="max_group_error",
+                limit=threshold.max_group_error,
+                value=threshold.val_group_error,
+                verdict="PASS",
+                reason=reason,
+            ),
+        )
     more = threshold.more_groups
     hint = (
         f"about {more} more groups of validation images might show it (there are {threshold.val_groups})"
         if more is not None
-        else f"of the surest {threshold.answered_groups} groups {threshold.val_risk:.1%} are wrong; train longer or ask less"
+        else f"{threshold.val_group_error:.1%} of the {threshold.decided_groups} surest groups are wrong; train longer"
     )
     reason = f"no threshold keeps the risk with {threshold.confidence:.0%} confidence; {hint}"
-    verdict = "FAIL" if config.unmet == "fail" else "INCONCLUSIVE"
-    return (Gate(name="abstain_risk", bar=threshold.risk, got=None, verdict=verdict, reason=reason),)  # type: ignore[arg-type]
+    verdict = "FAIL" if config.on_failure == "fail" else "INCONCLUSIVE"
+    return (Gate(name="max_group_error", limit=threshold.max_group_error, value=None, verdict=verdict, reason=reason),)  # type: ignore[arg-type]
 
 
 def _curve(confidence: NDArray[np.float64], wrong: NDArray[np.bool_]) -> tuple[CoveragePoint, ...]:
@@ -230,7 +250,7 @@ def _kinds(
     confidence: NDArray[np.float64],
     progress: Progress,
 ) -> Iterator[OodSet]:
-    scores = np.array([decision.unfamiliarity for decision in familiar])
+    scores = np.array([decision.ood_score for decision in familiar])
     strains = np.array([guard.limit_ratio(decision) for decision in familiar])
     images = inputs.frames.test
     in_order = sorted(range(len(images)), key=lambda row: images.records[row].path)
@@ -240,7 +260,7 @@ def _kinds(
         real,
         seed=inputs.config.seed,
         phantoms=not inputs.synthetic,
-        folders=inputs.config.guard.other_frames,
+        folders=inputs.config.guard.ood_dirs,
         progress=progress,
     )
     for name, frames in kinds:
@@ -252,8 +272,8 @@ def _kinds(
             yield OodSet(
                 name=name,
                 frames=len(seen),
-                score_auroc=auroc(scores, np.array([decision.unfamiliarity for decision in seen])),
+                score_auroc=auroc(scores, np.array([decision.ood_score for decision in seen])),
                 guard_auroc=auroc(strains, np.array([guard.limit_ratio(decision) for decision in seen])),
                 network_auroc=auroc(1 - confidence, np.array(doubt)),
-                refused=sum(decision.code is not None for decision in seen) / len(seen),
+                reject_rate=sum(decision.code is not None for decision in seen) / len(seen),
             )

@@ -26,7 +26,7 @@ def audit_data(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, 
         ModelError: The backbone's weights cannot be read.
     """
     config, link = ctx.config, network.link.artifact
-    if not config.probes.enabled:
+    if not config.audit.enabled:
         return None
     from weckd_edge.train.audit.masks import masks_fingerprint
     from weckd_edge.train.audit.occlusion import DeployedNetwork
@@ -34,14 +34,14 @@ def audit_data(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, 
     from weckd_edge.train.data.listing import fingerprint
 
     return ctx.step(
-        "probes",
+        "audit",
         DataAudit,
         key_of(
             {
                 "files": fingerprint(ctx.data, config.data),
-                "masks": masks_fingerprint(config.probes.masks),
+                "masks": masks_fingerprint(config.audit.masks),
                 "index": index,
-                "config": [config.probes, config.data, config.input, config.link, config.seed],
+                "config": [config.audit, config.data, config.input, config.link, config.seed],
                 "weights": [sha256_file(Path(x.weights)) if x.weights else None for x in config.link],
                 "link": link.weights.sha256,
             },

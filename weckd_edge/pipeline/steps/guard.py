@@ -42,7 +42,7 @@ def guard(ctx: BuildContext, spec: FrameSpec, index: DatasetIndex, images: Split
     Raises:
         DataError: A training image cannot be read.
     """
-    config = replace(ctx.config.guard, other_frames=())
+    config = replace(ctx.config.guard, ood_dirs=())
     seen = index.identity("train", "val")
     return ctx.step(
         "guard",
@@ -79,8 +79,10 @@ def make_guard(
     Raises:
         DataError: An image cannot be read.
     """
-    record = GuardRecord(guard=None, frames=0, groups=0, asked=config.refused, promised=0.0, note="")
-    if not config.use:
+    record = GuardRecord(
+        guard=None, frames=0, groups=0, false_reject_rate=config.false_reject_rate, false_reject_bound=0.0, note=""
+    )
+    if not config.enabled:
         return replace(record, note="no guard was asked for")
     _, _, height, width = crop_box(spec)
     if min(height, width) < MIN_SIDE:
@@ -97,15 +99,16 @@ def make_guard(
     if found is None:
         groups = len(set(features[0].groups))
         return replace(record, note=f"no guard: {groups} groups of training images, it takes at least {MIN_GROUPS}")
-    short = f"; {found.groups} groups cannot promise the {config.refused:.1%} that was asked"
-    note = f"at most {found.promised:.1%} of familiar frames are refused{short if found.promised > config.refused else ''}"
+    short = f"; {found.groups} groups cannot promise the {config.false_reject_rate:.1%} that was asked"
+    more = short if found.false_reject_bound > config.false_reject_rate else ""
+    note = f"at most {found.false_reject_bound:.1%} of familiar frames are refused{more}"
     return GuardRecord(
         guard=found.guard,
         frames=len(features[0].groups),
         groups=found.groups,
-        asked=config.refused,
-        promised=found.promised,
-        note=note if found.guard.most_unfamiliar is not None else "quality alone is judged",
+        false_reject_rate=config.false_reject_rate,
+        false_reject_bound=found.false_reject_bound,
+        note=note if found.guard.max_ood_score is not None else "quality alone is judged",
     )
 
 

@@ -15,7 +15,7 @@ def judge_bundle(ctx: BuildContext, contents: BundleContents) -> BundleContents:
     """Return a bundle's contents with its gates in the manifest, and whether it passes: no gate failed."""
     manifest = contents.manifest
     loaded = [ref.bytes for model in manifest.models if model.kind == "model" for ref in model.files]
-    chosen = contents.shipping.chosen
+    chosen = contents.link_selection.chosen
     gates = (
         *evaluate_gates(
             ctx.limits,
@@ -25,9 +25,9 @@ def judge_bundle(ctx: BuildContext, contents: BundleContents) -> BundleContents:
             sum(loaded or [manifest.onnx.bytes]),
             ctx.on_device,
             contents.dataset.labels,
-            predicted=next((link.latency for link in contents.shipping.links if link.name == chosen), None),
+            predicted=next((link.latency for link in contents.link_selection.links if link.name == chosen), None),
         ),
-        *(evaluate_slices(ctx.limits, contents.performance.slices, contents.dataset.labels) if contents.performance else ()),
+        *(evaluate_slices(ctx.limits, contents.metrics.slices, contents.dataset.labels) if contents.metrics else ()),
         *evaluate_parity(contents.verification),
         *(evaluate_threshold(contents.abstention.threshold, ctx.config.abstain) if contents.abstention else ()),
     )

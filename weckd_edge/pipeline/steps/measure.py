@@ -15,7 +15,7 @@ def measure(
     teacher: TrainedNetwork | None,
     verification: Verification,
     index: DatasetIndex,
-    abstain_below: float,
+    confidence_threshold: float,
 ) -> MetricsRecord:
     """Return figures and flips, from answers to test images that were recorded.
 
@@ -25,7 +25,7 @@ def measure(
         teacher: As for ``verify``.
         verification: the predictions.
         index: The data set.
-        abstain_below: No decision under this probability.
+        confidence_threshold: No decision under this probability.
     """
     network = student.network
     names = (
@@ -34,7 +34,7 @@ def measure(
         f"{network.name} {student.shipped.name}",
     )
     return ctx.step(
-        "performance",
+        "metrics",
         MetricsRecord,
         key_of(
             {
@@ -42,10 +42,12 @@ def measure(
                 "images": [[r.path, r.attributes] for r in index.images],
                 "named_groups": index.named_groups,
                 "report": ctx.config.report,
-                "abstain_below": abstain_below,
+                "confidence_threshold": confidence_threshold,
                 "names": names,
             },
             "weckd_edge.metrics",
         ),
-        lambda _: measure_metrics(verification, index, ctx.config.report, abstain_below=abstain_below, names=names),
+        lambda _: measure_metrics(
+            verification, index, ctx.config.report, confidence_threshold=confidence_threshold, names=names
+        ),
     ).artifact

@@ -52,7 +52,7 @@ def check_data(ctx: BuildContext, index: DatasetIndex) -> None:
         )
     check_report(ctx.config.report, index)
     check_labels(ctx.config.guard, index.labels)
-    if ctx.config.probes.enabled:
+    if ctx.config.audit.enabled:
         from weckd_edge.train.audit.run import check_audit_settings
 
-        check_audit_settings(index, ctx.config.probes)
+        check_audit_settings(index, ctx.config.audit)

@@ -22,22 +22,27 @@ from weckd_edge.pipeline.steps.bench import bench
 from weckd_edge.pipeline.steps.predict import predict_validation
 
 _WORDS = {
-    "latency_p90_ms": ("frame to answer", "a smaller link, a lower input_size, or a faster power mode"),
-    "memory_mib": ("peak memory", "a smaller link or a lower input_size"),
-    "size_mib": ("size", "a narrower link"),
-    "energy_mj": ("energy of a frame", "a smaller link or a lower power mode"),
-    "accuracy": ("accuracy", "more labels, longer training, or a larger last link"),
-    "recall": ("sensitivity for the class it recognises worst", "more labels of that class, or train.balance = 1"),
-    "slice_accuracy": ("accuracy in the slice it serves worst", "more labels of that slice, or a larger last link"),
-    "slice_recall": ("sensitivity in the slice and for the class where it is lowest", "more labels of that class there"),
-    "better_than_guessing": (
+    "max_latency_p90_ms": ("frame to answer", "a smaller link, a lower input_size, or a faster power mode"),
+    "max_memory_mib": ("peak memory", "a smaller link or a lower input_size"),
+    "max_size_mib": ("size", "a narrower link"),
+    "max_energy_mj": ("energy of a frame", "a smaller link or a lower power mode"),
+    "min_accuracy": ("accuracy", "more labels, longer training, or a larger last link"),
+    "min_per_class_recall": (
+        "sensitivity for the class it recognises worst",
+        "more labels of that class, or train.balance = 1",
+    ),
+    "min_slice_accuracy": ("accuracy in the slice it serves worst", "more labels of that slice, or a larger last link"),
+    "min_slice_recall": ("sensitivity in the slice and for the class where it is lowest", "more labels of that class there"),
+    "better_than_chance": (
         "balanced accuracy",
         "more labels or longer training; for an imported network, its description",
     ),
-    "accuracy_drop": ("accuracy lost by compiling", 'quantize.precision = "fp16", or quantize_aware for the link'),
+    "max_accuracy_drop": ("accuracy lost by compiling", 'quantize.precision = "fp16", or quantize_aware for the link'),
 }
 """Each bar in words, and what to try where it is missed."""
-_HIGHER_IS_BETTER = frozenset({"accuracy", "recall", "slice_accuracy", "slice_recall", "better_than_guessing"})
+_HIGHER_IS_BETTER = frozenset(
+    {"min_accuracy", "min_per_class_recall", "min_slice_accuracy", "min_slice_recall", "better_than_chance"}
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,20 +51,20 @@ class LinkChoice:
 
     Attributes:
         student: Ready to ship.
-        shipping: Why this one, and how the others fared.
+        link_selection: Why this one, and how the others fared.
         measurement: Its bench.
         others: Benches of the links that were compared with it, each of which names its link.
     """
 
     student: Student
-    shipping: LinkSelection
+    link_selection: LinkSelection
     measurement: Measurement
     others: tuple[Measurement, ...] = ()
 
 
 def links_to_compile(ctx: BuildContext, chain: TrainedChain) -> tuple[TrainedNetwork, ...]:
     """Return the networks that may ship: the one that the configuration names, or all where the limits are to choose."""
-    named = requested_link(ctx.config.ship, [network.name for network in chain.networks])
+    named = requested_link(ctx.config.select, [network.name for network in chain.networks])
     return chain.networks if named is None else tuple(network for network in chain.networks if network.name == named)
 
 
@@ -88,10 +93,10 @@ def select_link(
     images.required("to weigh a link on")
     names = [network.name for network in chain.networks]
     measured = {student.name: bench(ctx, student, images, guard) for student in students}
-    if requested_link(ctx.config.ship, names) is not None:
+    if requested_link(ctx.config.select, names) is not None:
         (student,) = students
         return LinkChoice(
-            student=student, shipping=last_link_selection(student.name, names), measurement=measured[student.name]
+            student=student, link_selection=last_link_selection(student.name, names), measurement=measured[student.name]
         )
     link_selection = choose_link(
         [evaluate_link(ctx, student, measured[student.name], images, index) for student in students]
@@ -99,7 +104,7 @@ def select_link(
     ctx.progress.note(f"ships: {link_selection.reason}")
     return LinkChoice(
         student=next(student for student in students if student.name == link_selection.chosen),
-        shipping=link_selection,
+        link_selection=link_selection,
         measurement=measured[link_selection.chosen],
         others=tuple(replace(one, link=name) for name, one in measured.items() if name != link_selection.chosen),
     )
@@ -132,7 +137,7 @@ def evaluate_link(
         split="validation",
         predicted=latency,
     )
-    if ctx.limits.slice_accuracy is not None or ctx.limits.slice_recall is not None:
+    if ctx.limits.min_slice_accuracy is not None or ctx.limits.min_slice_recall is not None:
         slices = measure_slices(validation, index, ctx.config.report)
         gates = (*gates, *evaluate_slices(ctx.limits, slices, index.labels, split="validation"))
     return LinkEvaluation(
@@ -143,7 +148,7 @@ def evaluate_link(
         bytes=student.loaded_bytes,
         val_accuracy=validation.accuracy_compiled,
         latency=latency,
-        here_p90_ns=measured.frame_to_answer.p90_ns,
+        build_machine_p90_ns=measured.end_to_end.p90_ns,
         gates=gates,
     )
 
@@ -151,9 +156,9 @@ def evaluate_link(
 def _latency(ctx: BuildContext, model: Path, measured: Measurement) -> LinkLatency:
     """Return what is known of a link's time on the device: measured where this is that device, else predicted."""
     if ctx.on_device:
-        p90 = float(measured.frame_to_answer.p90_ns)
+        p90 = float(measured.end_to_end.p90_ns)
         return LinkLatency(label="measured", p90_ns=p90, low_ns=None, high_ns=None, reason=f"on {measured.host}")
-    timed = ctx.config.ship.measurements
+    timed = ctx.config.select.measurements
     try:
         found = estimate_latency(count_file(model), ctx.profile, read_measurements(Path(timed)) if timed else ())
     except ModelError as err:  # a graph with layers nobody has priced
@@ -185,7 +190,7 @@ def choose_link(links: Sequence[LinkEvaluation]) -> LinkSelection:
     if passing:
         chosen = passing[-1]
         return LinkSelection(chosen=chosen.name, reason=_why(chosen, links), links=tuple(links))
-    chosen = min(reversed(links), key=distance)
+    chosen = min(reversed(links), key=gate_distance)
     return LinkSelection(
         chosen=chosen.name,
         reason=f"no link clears every bar; {chosen.name} comes closest: {_missed(chosen)}",
@@ -194,13 +199,13 @@ def choose_link(links: Sequence[LinkEvaluation]) -> LinkSelection:
     )
 
 
-def distance(link: LinkEvaluation) -> float:
+def gate_distance(link: LinkEvaluation) -> float:
     """Return by how much a link misses its limits: of each, the gap as a part of the limit, summed."""
     return sum(_gap(gate) for gate in link.gates if gate.verdict == "FAIL")
 
 
 def _gap(gate: Gate) -> float:
-    return abs((gate.got or 0.0) - gate.bar) / max(abs(gate.bar), 1e-3)
+    return abs((gate.value or 0.0) - gate.limit) / max(abs(gate.limit), 1e-3)
 
 
 def _why(chosen: LinkEvaluation, links: Sequence[LinkEvaluation]) -> str:

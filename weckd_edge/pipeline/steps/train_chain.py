@@ -57,7 +57,7 @@ def choose_links(ctx: BuildContext, index: DatasetIndex) -> BuildContext:
         lambda _: time_candidates(index, ctx.root, ctx.config, ctx.progress, host=ctx.machine.host),
     )
     timings = stage.artifact
-    limit_ms = ctx.limits.latency_p90_ms if ctx.on_device else None
+    limit_ms = ctx.limits.max_latency_p90_ms if ctx.on_device else None
     links = pick_chain(timings, limit_ms, len(ctx.config.link))
     times = {
         candidate.link.model + str(candidate.link.input_size): candidate.int8_ns / 1e6 for candidate in timings.candidates
@@ -88,7 +88,7 @@ def train_chain(ctx: BuildContext, index: DatasetIndex) -> TrainedChain:
     plans = plan_chain(index, ctx.config)
     trainer = make_trainer(ctx.workspace, ctx.root, index, plans, ctx.progress, ctx.config.data.unlabelled)
     chain = train_build(trainer, plans, ctx.config)
-    for link in (*chain.links, *([chain.twin] if chain.twin else [])):
+    for link in (*chain.links, *([chain.baseline] if chain.baseline else [])):
         ctx.note_step(f"train {link.artifact.name}", link.seconds, reused=link.reused)
 
     def train_for_int8(at: int) -> TrainedNetwork:
@@ -102,7 +102,7 @@ def train_chain(ctx: BuildContext, index: DatasetIndex) -> TrainedChain:
             torch_network(ctx, link, train_for_int8=partial(train_for_int8, at) if alone else None)
             for at, link in enumerate(chain.links)
         ),
-        twin=chain.twin.artifact if chain.twin else None,
+        baseline=chain.baseline.artifact if chain.baseline else None,
         labels_used=chain.labels_used,
     )
 

@@ -72,7 +72,7 @@ def write_bundle(ctx: BuildContext, contents: BundleContents, images: ReportImag
 
 def record_build(ctx: BuildContext, data_name: str) -> BuildRecord:
     """Return how the bundle was built, with the times of the steps so far."""
-    return BuildRecord(config=to_json(without_folders(ctx.config)), stages=ctx.times.taken, data_name=data_name)
+    return BuildRecord(config=to_json(without_folders(ctx.config)), steps=ctx.times.taken, data_name=data_name)
 
 
 def _write_file(path: Path, source: Path | bytes) -> None:
@@ -91,7 +91,7 @@ def _write_report(ctx: BuildContext, contents: BundleContents, images: ReportIma
 
 def _frames(contents: BundleContents, images: ReportImages, folder: Path) -> dict[str, Picture]:
     """Return pictures of the frames whose decision changed, and of those on which implementations differ most."""
-    changed = [frame.path for frame in by_severity(contents.performance)][:MAX_FRAMES] if contents.performance else []
+    changed = [frame.path for frame in by_severity(contents.metrics)][:MAX_FRAMES] if contents.metrics else []
     difference = sorted({frame.path for pair in contents.verification.parity for frame in pair.worst})
     return picture_frames(
         folder,

@@ -50,8 +50,8 @@ def audit_sections(audits: DataAudit) -> tuple[AuditSection, ...]:
 def _sections(audits: DataAudit) -> Iterator[AuditSection]:
     if audits.published is not None:
         yield _leaks("Does the published split leak?", "the published split", audits.published)
-    if audits.own is not None:
-        yield _leaks("Does this build's split leak?", "this build's split", audits.own)
+    if audits.this_split is not None:
+        yield _leaks("Does this build's split leak?", "this build's split", audits.this_split)
     if audits.folds is not None:
         yield _folds(audits.folds)
     if audits.masking is not None:
@@ -59,8 +59,8 @@ def _sections(audits: DataAudit) -> Iterator[AuditSection]:
     if audits.fingerprints:
         yield _fingerprints(audits)
     yield _sources(audits.sources)
-    if audits.suspects is not None:
-        yield _suspects(audits.suspects)
+    if audits.label_issues is not None:
+        yield _suspects(audits.label_issues)
 
 
 def _leaks(title: str, name: str, leaks: SplitLeaks) -> AuditSection:
@@ -80,9 +80,9 @@ def _leaks(title: str, name: str, leaks: SplitLeaks) -> AuditSection:
     return AuditSection(
         title=title,
         finding=finding,
-        columns=("held out", "and", "splits", "likeness", "how", "label"),
+        columns=("held out", "and", "splits", "similarity", "how", "label"),
         rows=tuple(
-            (p.held_out, p.other, p.splits, f"{p.likeness:.3f}", how[p.how], "same" if p.same_label else "differs")
+            (p.held_out, p.other, p.splits, f"{p.similarity:.3f}", how[p.how], "same" if p.same_label else "differs")
             for p in shown
         ),
     )
@@ -90,7 +90,7 @@ def _leaks(title: str, name: str, leaks: SplitLeaks) -> AuditSection:
 
 def folds_sentence(folds: FoldComparison) -> str:
     """Say by how much random folds flatter."""
-    gap = folds.flattery
+    gap = folds.optimism
     size = f"{abs(gap.value) * 100:.1f}{NBSP}points (95{NBSP}% interval {_points(gap)})"
     if gap.low > 0:
         return (
@@ -151,17 +151,17 @@ def masking_sentence(audit: MaskAudit) -> str:
 
 
 def _deployed_sentence(audit: MaskAudit) -> str:
-    whole = audit.rows[0].shipped
-    rows = [row for row in audit.rows if row.shows == "surroundings" and row.shipped is not None]
-    if whole is None or audit.shipped_majority is None or not rows:
+    whole = audit.rows[0].deployed
+    rows = [row for row in audit.rows if row.shows == "surroundings" and row.deployed is not None]
+    if whole is None or audit.deployed_majority is None or not rows:
         return ""
     covered = rows[-1]
-    if covered.shipped is None:
+    if covered.deployed is None:
         return ""
     what = "the given regions" if covered.disc is None else f"a disc of {percent(covered.disc, 0)} of the side"
     return (
         f" The trained network, which never saw a covered picture, answers {percent(whole.value)} of the test images right, "
-        f"and {percent(covered.shipped.value)} with {what} covered ({percent(audit.shipped_majority)}: commonest class)."
+        f"and {percent(covered.deployed.value)} with {what} covered ({percent(audit.deployed_majority)}: commonest class)."
     )
 
 
@@ -176,7 +176,7 @@ def _masking(audit: MaskAudit) -> AuditSection:
                 percent(row.visible, 0),
                 f"{percent(row.accuracy.value)} ({interval(row.accuracy)})",
                 _area(row.auc),
-                f"{percent(row.shipped.value)} ({interval(row.shipped)})" if row.shipped else EN_DASH,
+                f"{percent(row.deployed.value)} ({interval(row.deployed)})" if row.deployed else EN_DASH,
             )
             for row in audit.rows
         ),
@@ -263,8 +263,8 @@ def _suspects(audit: LabelIssueAudit) -> AuditSection:
         finding=finding,
         columns=("image", "label", "likelier", "probability of each"),
         rows=tuple(
-            (s.path, s.label, s.likelier, f"{s.given_probability:.2f}, {s.likelier_probability:.2f}")
-            for s in audit.suspects[:SUSPECTS_SHOWN]
+            (s.path, s.label, s.predicted_label, f"{s.given_probability:.2f}, {s.predicted_probability:.2f}")
+            for s in audit.label_issues[:SUSPECTS_SHOWN]
         ),
     )
 

@@ -16,13 +16,13 @@ def audit_warnings(probes: DataAudit | None) -> tuple[str, ...]:
     if probes is None:
         return ()
     found = []
-    for name, leaks in (("This build's split", probes.own), ("The published split", probes.published)):
+    for name, leaks in (("This build's split", probes.this_split), ("The published split", probes.published)):
         if leaks is not None and (leaks.copies or leaks.grouped):
             found.append(
                 f"{name} leaks: of {plural(leaks.held_out, 'held-out image')} {leaks.copies} are copies of an image of "
                 f"another split, {leaks.grouped} share a group with one."
             )
-    if probes.folds is not None and probes.folds.flattery.low > 0:
+    if probes.folds is not None and probes.folds.optimism.low > 0:
         found.append(folds_sentence(probes.folds))
     if probes.masking is not None:
         prediction = masking_sentence(probes.masking)
@@ -34,6 +34,6 @@ def audit_warnings(probes: DataAudit | None) -> tuple[str, ...]:
         found.append(
             f"The label can be told from what should not matter ({text}; commonest class {percent(probes.majority)})."
         )
-    if probes.suspects is not None and probes.suspects.found:
-        found.append(f"{plural(probes.suspects.found, 'label')} of {probes.suspects.images:,} may be wrong.")
+    if probes.label_issues is not None and probes.label_issues.found:
+        found.append(f"{plural(probes.label_issues.found, 'label')} of {probes.label_issues.images:,} may be wrong.")
     return tuple(found)

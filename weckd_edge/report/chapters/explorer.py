@@ -26,7 +26,7 @@ def explorer_data(predictions: Sequence[Prediction], manifest: Manifest) -> dict
     if not predictions:
         return None
     point = manifest.operating_point
-    refused = {manifest.labels.index(label) for label in point.refuse_labels}
+    refused = {manifest.labels.index(label) for label in point.non_gradeable_labels}
     decided = [likeliest(p.compiled) for p in predictions]
     parts = [p.path.rpartition("/") for p in predictions]
     folders = sorted({head + slash for head, slash, _ in parts})
@@ -38,7 +38,7 @@ def explorer_data(predictions: Sequence[Prediction], manifest: Manifest) -> dict
         "truth": [p.label for p in predictions],
         "decided": decided,
         "unanswered": [
-            at for at, p in enumerate(predictions) if max(p.compiled) < point.abstain_below or decided[at] in refused
+            at for at, p in enumerate(predictions) if max(p.compiled) < point.confidence_threshold or decided[at] in refused
         ],
         "fp32": [likeliest(p.fp32) for p in predictions],
         "teacher": [likeliest(prediction) for prediction in taught if prediction is not None]
@@ -47,7 +47,7 @@ def explorer_data(predictions: Sequence[Prediction], manifest: Manifest) -> dict
         "member": [groups[p.group] for p in predictions],
         "groups": len(groups),
         "scale": SCALE,
-        "below": math.ceil(point.abstain_below * SCALE - 1e-9),
+        "below": math.ceil(point.confidence_threshold * SCALE - 1e-9),
         "probabilities": [min(SCALE, math.floor(value * SCALE)) for p in predictions for value in p.compiled],
         "folders": folders,
         "folder": [number[head + slash] for head, slash, _ in parts],

@@ -24,7 +24,7 @@ class GalleryFrame:
         kind: ``worse`` (right before), ``better`` (wrong before) or ``other``.
         teacher: Whose label the first link gives; empty without one.
         fp32: The same of FP32.
-        shipped: The same of what is deployed.
+        deployed: The same of what is deployed.
         picture: Address of the frame; None where it is not shown.
         overlay: Address of the map; None where it is not shown.
         note: Why something is not shown.
@@ -36,7 +36,7 @@ class GalleryFrame:
     kind: str
     teacher: str
     fp32: str
-    shipped: str
+    deployed: str
     picture: str | None
     overlay: str | None
     note: str
@@ -102,7 +102,7 @@ def gallery(
                 kind=outcome_of(frame),
                 teacher=_prediction_text(found.teacher, labels),
                 fp32=_prediction_text(found.fp32, labels),
-                shipped=_prediction_text(found.compiled, labels),
+                deployed=_prediction_text(found.compiled, labels),
                 picture=urls.get(f"frame:{frame.path}"),
                 overlay=urls.get(f"overlay:{frame.path}"),
                 note=note,

@@ -94,7 +94,7 @@ def metrics_text(performance: MetricsRecord | None, labels: Sequence[str]) -> Me
     tables = [_overall(performance), _classes("Each class against the rest, as it ships", performance.compiled, labels)]
     if performance.prevalence is not None:
         tables.append(_at_prevalence(performance, labels))
-    if performance.answered is not None:
+    if performance.selective is not None:
         tables.append(_selective_table(performance, labels))
     if performance.slices:
         tables.append(_slices(performance.slices, labels))
@@ -240,7 +240,7 @@ def _at_prevalence(performance: MetricsRecord, labels: Sequence[str]) -> Metrics
 
 
 def _selective_table(performance: MetricsRecord, labels: Sequence[str]) -> MetricsTable:
-    answered = performance.answered
+    answered = performance.selective
     if answered is None:
         raise ValueError("nothing abstains")
     metrics = answered.figures
@@ -263,7 +263,7 @@ def _selective_table(performance: MetricsRecord, labels: Sequence[str]) -> Metri
         for k, label in enumerate(labels)
     ]
     return MetricsTable(
-        title=f"Where it answers: a probability of at least {answered.abstain_below:g}",
+        title=f"Where it answers: a probability of at least {answered.confidence_threshold:g}",
         columns=("class", "answered", "right among answered"),
         rows=tuple(rows),
     )

@@ -89,7 +89,7 @@ def calibration_sentence(check: CalibrationCheck) -> str:
     how = "less sure" if found.temperature > 1 else "surer"
     return (
         f"Logits are divided by {significant(found.temperature)} inside the graph, which makes answers {how} and changes no "
-        f"decision; {found.note}. {found.answered_by} answered them; on them the negative log likelihood went from "
+        f"decision; {found.note}. {found.predicted_by} answered them; on them the negative log likelihood went from "
         f"{significant(found.val_nll_before)} to {significant(found.val_nll_after)}."
     )
 

@@ -51,7 +51,7 @@ class Summary:
 
 def summarize_bundle(contents: BundleContents) -> Summary:
     """Sum up a bundle, from its manifest and its evidence alone."""
-    manifest, performance = contents.manifest, contents.performance
+    manifest, performance = contents.manifest, contents.metrics
     lines = []
     if performance is not None:
         lines += [worst_slice(performance) or "Worst slice: the data names none (a site, a device, an age)."]
@@ -61,7 +61,7 @@ def summarize_bundle(contents: BundleContents) -> Summary:
     return Summary(
         verdict=sum_up_gates(manifest),
         bars=tuple(
-            f"{row.title}: {row.got}, bar {row.bar}, {row.margin if row.verdict == 'FAIL' else 'not judged here'}"
+            f"{row.title}: {row.value}, bar {row.limit}, {row.margin if row.verdict == 'FAIL' else 'not judged here'}"
             for row in verdicts.gate_rows(manifest.gates)
             if row.verdict != "PASS"
         ),
@@ -71,7 +71,11 @@ def summarize_bundle(contents: BundleContents) -> Summary:
             _time(contents.measurement, manifest),
         ),
         lines=tuple(lines),
-        warnings=(*contents.chain.doubts, *verdicts.data_warnings(contents.dataset), *audit_warnings(contents.probes)),
+        warnings=(
+            *contents.chain.import_warnings,
+            *verdicts.data_warnings(contents.dataset),
+            *audit_warnings(contents.audit),
+        ),
     )
 
 
@@ -117,15 +121,15 @@ def _worst_class(performance: MetricsRecord | None, verification: Verification, 
 
 def _time(measurement: Measurement | None, manifest: Manifest) -> KeyNumber:
     name = "Frame to answer, 90th percentile"
-    gate = next((gate for gate in manifest.gates if gate.name == "latency_p90_ms"), None)
+    gate = next((gate for gate in manifest.gates if gate.name == "max_latency_p90_ms"), None)
     word = {"PASS": "cleared", "FAIL": "missed", "INCONCLUSIVE": "not judged here"}
-    limit = f"bar {significant(gate.bar)}{NBSP}ms {word[gate.verdict]}" if gate else "no bar was set"
+    limit = f"bar {significant(gate.limit)}{NBSP}ms {word[gate.verdict]}" if gate else "no bar was set"
     if measurement is None:
         return KeyNumber(name=name, value="not measured", about=f"{limit}; no bench of what ships is in the evidence")
-    queries = plural(len(measurement.frame_to_answer.samples_ns), "query", "queries")
+    queries = plural(len(measurement.end_to_end.samples_ns), "query", "queries")
     other = "" if measurement.device == manifest.device else f", which is not the {manifest.device} it was built for"
     return KeyNumber(
         name=name,
-        value=milliseconds(measurement.frame_to_answer.p90_ns),
+        value=milliseconds(measurement.end_to_end.p90_ns),
         about=f"{limit}; {queries} on {measurement.host}{other}",
     )

@@ -106,7 +106,7 @@ def time_line(latency: Latency, states: Sequence[MachineState] = ()) -> str:
     throttled = [state for state in states if state.throttling]
     for state in throttled:
         parts.append(
-            f'<circle class="dot shipped" cx="{draw.number(x(max(state.at_ns, 0)))}" cy="{draw.number(top - 5)}" r="3.5"/>'
+            f'<circle class="dot deployed" cx="{draw.number(x(max(state.at_ns, 0)))}" cy="{draw.number(top - 5)}" r="3.5"/>'
         )
     note = f"; {slower} above, up to {milliseconds(max(latency.samples_ns))}" if slower else ""
     note += "; dots: throttled" if throttled else ""

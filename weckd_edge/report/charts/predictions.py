@@ -31,7 +31,7 @@ def reliability(before: CalibrationMetrics, after: CalibrationMetrics) -> str:
         parts.append(draw.text(x(tick), height - bottom + 18, f"{tick * 100:.0f}{NBSP}%", "tick", "middle"))
     parts.append(draw.text(x(0.5), height - 8, "how sure: mean of the largest probability", "label", "middle"))
     parts.append(draw.line(x(0), y(0), x(1), y(1), "mark"))
-    for figures, kind in ((before, "twin"), (after, "shipped")):
+    for figures, kind in ((before, "baseline"), (after, "deployed")):
         filled = [b for b in figures.bins if b.images]
         path = " ".join(f"{draw.number(x(b.confidence))},{draw.number(y(b.accuracy))}" for b in filled)
         parts.append(f'<polyline class="thread {kind}" points="{path}"/>')
@@ -41,8 +41,8 @@ def reliability(before: CalibrationMetrics, after: CalibrationMetrics) -> str:
             parts.append(
                 f'<circle class="dot {kind}" {at} r="{draw.number(radius)}"><title>{b.images} images</title></circle>'
             )
-    parts.append(f'<circle class="dot twin" cx="20" cy="12" r="4.5"/>{draw.text(30, 16.5, "before", "label")}')
-    parts.append(f'<circle class="dot shipped" cx="96" cy="12" r="5"/>{draw.text(106, 16.5, "as shipped", "label")}')
+    parts.append(f'<circle class="dot baseline" cx="20" cy="12" r="4.5"/>{draw.text(30, 16.5, "before", "label")}')
+    parts.append(f'<circle class="dot deployed" cx="96" cy="12" r="5"/>{draw.text(106, 16.5, "as shipped", "label")}')
     parts.append(draw.text(WIDTH - right, 16.5, "how often right", "label", "end"))
     text = f"expected calibration error {before.ece.value:.3f} before, {after.ece.value:.3f} as shipped"
     return draw.svg(height, "How often answers are right over how sure they are", text, parts)
@@ -76,15 +76,14 @@ def layers(divergence: LayerDivergence) -> str:
     path = " ".join(f"{draw.number(x(at))},{draw.number(y(value))}" for at, value in enumerate(values))
     parts.append(f'<polyline class="thread shipped" points="{path}"/>')
     for at, layer in enumerate(divergence.layers):
-        kind, radius = "twin" if layer.disturbed else "shipped", 6 if at == divergence.first else 3.5
+        kind, radius = "baseline" if layer.disturbed else "deployed", 6 if at == divergence.first else 3.5
         parts.append(
             f'<circle class="dot {kind}" cx="{draw.number(x(at))}" cy="{draw.number(y(layer.sqnr_db))}" r="{radius}">'
             f"<title>{escape(layer.name)}</title></circle>"
         )
-    parts.append(f'<circle class="dot shipped" cx="20" cy="12" r="4"/>{draw.text(30, 16.5, "layer", "label")}')
-    parts.append(
-        f'<circle class="dot twin" cx="84" cy="12" r="4"/>{draw.text(94, 16.5, "reading it changed the fusion", "label")}'
-    )
+    parts.append(f'<circle class="dot deployed" cx="20" cy="12" r="4"/>{draw.text(30, 16.5, "layer", "label")}')
+    changed = draw.text(94, 16.5, "reading it changed the fusion", "label")
+    parts.append(f'<circle class="dot baseline" cx="84" cy="12" r="4"/>{changed}')
     parts.append(draw.text(x(len(values) // 2), height - 8, "layers in graph order, upper edge: equal", "label", "middle"))
     first = (
         "none under the threshold"

@@ -46,7 +46,7 @@ def compare_data(old: DatasetIndex, new: DatasetIndex) -> DataChange:
         renamed=sum(before[key].path != after[key].path for key in common),
         regrouped=_regrouped(before, after, common),
         entered_training=_sorted(entered),
-        entered_choosing=_sorted(one for one in tested if one.new_split == "val"),
+        entered_validation=_sorted(one for one in tested if one.new_split == "val"),
         grouped_with_training=sum(groups.of_old(before[key].group) in trained for key in rest),
     )
 

@@ -60,7 +60,7 @@ def _chain(side: BundleSide) -> Facts | None:
         return None
     links = _list(side.chain.get("links"))
     facts = {"links": ", ".join(str(link.get("name")) for link in links)}
-    facts["link that ships"] = str(side.chain.get("shipped") or (links[-1].get("name") if links else None))
+    facts["link that ships"] = str(side.chain.get("deployed") or (links[-1].get("name") if links else None))
     for link in links:
         name = link.get("name")
         facts |= {f"{name}.{key}": str(link[key]) for key in _LINK if key in link}
@@ -112,8 +112,8 @@ def _operating_point(side: BundleSide) -> Facts:
 def _gates(side: BundleSide) -> Facts:
     facts = {}
     for gate in _list(side.manifest.get("gates")):
-        facts[f"bar {gate.get('name')}"] = field_text(gate.get("bar"))
-        facts[f"bar {gate.get('name')}, verdict"] = str(gate.get("verdict"))
+        facts[f"gate {gate.get('name')}"] = field_text(gate.get("limit"))
+        facts[f"gate {gate.get('name')}, verdict"] = str(gate.get("verdict"))
     facts["passed"] = field_text(side.manifest.get("passed"))
     return facts
 
@@ -121,17 +121,17 @@ def _gates(side: BundleSide) -> Facts:
 def _guard(side: BundleSide) -> Facts:
     if side.guard is None:
         return {"frame guard": "none"}
-    limits = side.guard.get("bars")
+    limits = side.guard.get("limits")
     facts = {"frame guard": "ships", "guard.json.sha256": str(_at(side.manifest, "guard", "sha256"))}
-    return facts | dict(flatten({"guard.bars": limits or {}, "guard.most_unfamiliar": side.guard.get("most_unfamiliar")}))
+    return facts | dict(flatten({"guard.limits": limits or {}, "guard.max_ood_score": side.guard.get("max_ood_score")}))
 
 
 def _threshold(side: BundleSide) -> Facts | None:
     if side.abstention is None:
         return None
     return {
-        "threshold that was found": field_text(_at(side.abstention, "threshold", "chosen")),
-        "threshold, risk asked for": field_text(_at(side.abstention, "threshold", "risk")),
+        "threshold that was found": field_text(_at(side.abstention, "threshold", "confidence_threshold")),
+        "threshold, risk asked for": field_text(_at(side.abstention, "threshold", "max_group_error")),
     }
 
 
@@ -173,8 +173,8 @@ def _own_results(side: BundleSide) -> Facts | None:
         facts[f"sensitivity of {label}"] = rate_text(recall)
     facts["expected calibration error"] = field_text(_at(side.answers, "calibration", "after", "ece", "value"))
     if side.abstention is not None:
-        facts["test images answered"] = rate_text(side.abstention.get("answered"))
-        facts["of these wrong"] = rate_text(side.abstention.get("wrong"))
+        facts["test images answered"] = rate_text(side.abstention.get("coverage"))
+        facts["of these wrong"] = rate_text(side.abstention.get("selective_error"))
     return facts
 
 

@@ -74,9 +74,9 @@ def compare_results(old: BundleSide, new: BundleSide) -> tuple[ResultChange | No
         difference=found.difference,
         specificity=found.specificity,
         flips=found.flips,
-        old_answered=found.before_answered,
-        new_answered=found.after_answered,
-        answered_difference=found.answered_difference,
+        old_coverage=found.before_coverage,
+        new_coverage=found.after_coverage,
+        coverage_difference=found.coverage_difference,
         notes=tuple(_notes(old, new, pairs)),
     ), ""
 
@@ -105,9 +105,9 @@ def _to_predictions(pairs: Sequence[_Pair], given: Sequence[Prediction], own: La
 
 def _decided_images(side: BundleSide, labels: Labels, predictions: Predictions) -> Bools:
     point: Mapping[str, Any] = side.manifest.get("operating_point") or {}
-    below = point.get("abstain_below", 0.0)
+    below = point.get("confidence_threshold", 0.0)
     sure: Bools = predictions.probabilities.max(axis=1) >= (below if isinstance(below, (int, float)) else 0.0)
-    refused = labels.indices(label for label in point.get("refuse_labels") or () if label in labels)
+    refused = labels.indices(label for label in point.get("non_gradeable_labels") or () if label in labels)
     answered: Bools = sure & ~np.isin(predictions.decided, refused)
     return answered
 

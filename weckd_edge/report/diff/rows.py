@@ -117,7 +117,7 @@ def _data(data: DataChange | None) -> ChangeSection:
         ("moved to another split", data.moved),
         ("with another label", data.relabelled),
         ("old test images now used in training", data.entered_training),
-        ("old test images now used for choosing", data.entered_choosing),
+        ("old test images now used for choosing", data.entered_validation),
     ]
     count = MetricsTable(
         title="Images",
@@ -219,9 +219,9 @@ def _overall(results: ResultChange) -> MetricsTable:
             name="Share answered",
             about="by threshold and refused labels, without the frame guard",
             cells=(
-                metric_cell(results.old_answered),
-                metric_cell(results.new_answered),
-                _difference_row(results.answered_difference),
+                metric_cell(results.old_coverage),
+                metric_cell(results.new_coverage),
+                _difference_row(results.coverage_difference),
             ),
         )
     )

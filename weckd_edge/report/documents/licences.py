@@ -60,7 +60,7 @@ def read_environment(links: Sequence[LinkConfig], *, host: str) -> Environment:
         kernel=" ".join((platform.system(), platform.release(), platform.machine())),
         processor=host,
         distributions=used_distributions(metadata.distribution),
-        trunks=tuple(
+        backbones=tuple(
             BackboneLicence(
                 link=f"M{number}",
                 model=link.model,

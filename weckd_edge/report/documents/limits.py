@@ -20,8 +20,8 @@ def limits(contents: BundleContents) -> tuple[str, ...]:
 
 
 def _of_metrics(contents: BundleContents) -> Iterator[str]:
-    rate, performance = contents.verification.accuracy_compiled, contents.performance
-    yield from contents.chain.doubts
+    rate, performance = contents.verification.accuracy_compiled, contents.metrics
+    yield from contents.chain.import_warnings
     if rate.high - rate.low > WIDE:
         yield (
             f"{plural(rate.images, 'test image')} in {plural(rate.groups, 'group')} leave the accuracy uncertain by "
@@ -49,14 +49,14 @@ def _of_data(contents: BundleContents) -> Iterator[str]:
             f"The split that the data set came with leaks: of its {plural(data.published_test, 'test image')} {copies} hold "
             f"the pixels of a training image, and {grouped} share a group with one."
         )
-    probes = contents.probes
+    probes = contents.audit
     if probes is None:
         yield "Leaks by resemblance, shortcuts and doubtful labels were not looked for."
         return
-    if probes.folds is not None and probes.folds.flattery.low > 0:
+    if probes.folds is not None and probes.folds.optimism.low > 0:
         yield (
             f"Images of a group are alike: splits that cut groups would flatter by "
-            f"{probes.folds.flattery.value * 100:.1f}\u00a0points."
+            f"{probes.folds.optimism.value * 100:.1f}\u00a0points."
         )
     telling = [one.name for one in probes.fingerprints if one.accuracy.low > probes.majority]
     if telling:
@@ -64,8 +64,8 @@ def _of_data(contents: BundleContents) -> Iterator[str]:
             f"Labels can be told, better than by the commonest class, from {', '.join(telling)} alone; the network may use "
             "that too."
         )
-    if probes.suspects is not None and probes.suspects.found:
-        yield f"{plural(probes.suspects.found, 'label')} of {probes.suspects.images:,} looked at are doubtful."
+    if probes.label_issues is not None and probes.label_issues.found:
+        yield f"{plural(probes.label_issues.found, 'label')} of {probes.label_issues.images:,} looked at are doubtful."
     if probes.sources is None:
         yield "The data set names no sites or devices that could be left out in turn."
 
@@ -77,7 +77,7 @@ def _of_checks(contents: BundleContents) -> Iterator[str]:
             yield f"{name}: {'missed' if gate.verdict == 'FAIL' else 'not judged'} ({gate.reason})."
     if contents.abstention is None:
         yield "What happens with frames that show something else was not measured."
-    elif not contents.abstention.kinds:
+    elif not contents.abstention.ood_sets:
         yield "No frames that show something else were given, so how many of them are refused was not measured."
     if contents.verification.calibration is None:
         yield "Whether probabilities can be taken at their word was not measured."

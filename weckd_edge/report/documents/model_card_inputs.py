@@ -1,4 +1,4 @@
-"""What only the builder could say of a model: the table ``[card]`` of the configuration that the evidence keeps."""
+"""What only the builder could say of a model: the table ``[model_card]`` of the configuration that the evidence keeps."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def stated(build: BuildRecord) -> ModelCardConfig:
         raise BundleError(
             f"build.json: expected the configuration as JSON, found something else ({err})", code="E_BUNDLE_EVIDENCE"
         ) from err
-    card = config.get("card", {}) if isinstance(config, dict) else {}
-    return from_data(ModelCardConfig, card, where="build.json: config.card", error=BundleError)
+    card = config.get("model_card", {}) if isinstance(config, dict) else {}
+    return from_data(ModelCardConfig, card, where="build.json: config.model_card", error=BundleError)

@@ -28,14 +28,14 @@ def model_card_json(contents: BundleContents, card: ModelCardConfig) -> dict[str
         contents: Of the bundle.
         card: What the builder stated; what was not is left out.
     """
-    taught = len(contents.chain.links) > 1 and not contents.chain.brought
+    taught = len(contents.chain.links) > 1 and not contents.chain.import_notes
     pool = taught and bool(contents.dataset.unlabelled)
     return {
         "modelParameters": {
             "task": "image classification",
             "approach": {"type": "semi-supervised" if pool else "supervised"},
-            "architectureFamily": contents.shipped.model.rpartition("/")[2].partition("_")[0],
-            "modelArchitecture": contents.shipped.model,
+            "architectureFamily": contents.deployed.model.rpartition("/")[2].partition("_")[0],
+            "modelArchitecture": contents.deployed.model,
             "datasets": [{"ref": DATASET_REF}],
             "inputs": [{"format": with_plain_spaces(frame_text(contents.manifest.input))}],
             "outputs": [{"format": f"float32 probabilities of {', '.join(contents.manifest.labels)}"}],
@@ -46,11 +46,11 @@ def model_card_json(contents: BundleContents, card: ModelCardConfig) -> dict[str
 
 
 def _considerations(contents: BundleContents, card: ModelCardConfig) -> dict[str, Any]:
-    performance, probes = contents.performance, contents.probes
+    performance, probes = contents.metrics, contents.audit
     limits = [DISCLAIMER, *([SYNTHETIC] if contents.manifest.synthetic else []), *card.caveats]
     limits += [f"Out of scope: {what}" for what in card.out_of_scope]
     limits += [
-        *contents.chain.doubts,
+        *contents.chain.import_warnings,
         *data_warnings(contents.dataset),
         *(gate.reason for gate in contents.manifest.gates if gate.verdict == "FAIL"),
     ]
@@ -75,7 +75,7 @@ def _considerations(contents: BundleContents, card: ModelCardConfig) -> dict[str
 
 
 def _metrics(contents: BundleContents) -> Iterator[CardMetric]:
-    verification, performance = contents.verification, contents.performance
+    verification, performance = contents.verification, contents.metrics
     if performance is None:
         yield from _without_metrics(contents, contents.manifest.labels)
     else:
@@ -87,13 +87,13 @@ def _metrics(contents: BundleContents) -> Iterator[CardMetric]:
                 yield from _metric_entries(
                     one.compiled, f"test split, as shipped, {one.name}", contents.manifest.labels, short=True
                 )
-        if performance.answered is not None:
-            where = f"test split, as shipped, probability of at least {performance.answered.abstain_below:g}"
-            yield _metric_entry("share answered", performance.answered.coverage, where)
+        if performance.selective is not None:
+            where = f"test split, as shipped, probability of at least {performance.selective.confidence_threshold:g}"
+            yield _metric_entry("share answered", performance.selective.coverage, where)
     if contents.abstention is not None:
-        yield _rate("share answered", contents.abstention.answered, "test split, by guard, threshold and label")
-        if contents.abstention.wrong is not None:
-            yield _rate("share wrong among answered", contents.abstention.wrong, "test split, answered images")
+        yield _rate("share answered", contents.abstention.coverage, "test split, by guard, threshold and label")
+        if contents.abstention.selective_error is not None:
+            yield _rate("share wrong among answered", contents.abstention.selective_error, "test split, answered images")
     if verification.calibration is not None:
         yield _estimate(
             "expected calibration error", verification.calibration.before.ece, "test split, before a temperature"
@@ -102,7 +102,7 @@ def _metrics(contents: BundleContents) -> Iterator[CardMetric]:
     measured = contents.measurement
     if measured is not None:
         where = f"on {measured.host}, threads: {measured.threads}"
-        yield _metric("frame to answer, p90, ms", f"{measured.frame_to_answer.p90_ns / 1e6:.3f}", where)
+        yield _metric("frame to answer, p90, ms", f"{measured.end_to_end.p90_ns / 1e6:.3f}", where)
 
 
 def _without_metrics(contents: BundleContents, labels: Sequence[str]) -> Iterator[CardMetric]:

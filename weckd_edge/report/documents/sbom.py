@@ -50,7 +50,7 @@ def write_sbom(contents: BundleContents) -> str:
         version=manifest.onnx.sha256[:12],
         type=kind.MACHINE_LEARNING_MODEL,
         bom_ref=_MODEL_REF,
-        description=f"{contents.shipped.model}, {contents.verification.precision}, for {manifest.device}",
+        description=f"{contents.deployed.model}, {contents.verification.precision}, for {manifest.device}",
         hashes=[_sha256(manifest.onnx.sha256)],
         licenses=_licences(card.licence),
         supplier=_organisation(card),
@@ -60,13 +60,13 @@ def write_sbom(contents: BundleContents) -> str:
         ],
         properties=[
             model.Property(name="weckd-edge:bundle-version", value=str(manifest.version)),
-            model.Property(name="weckd-edge:weights-sha256", value=contents.shipped.weights.sha256),
+            model.Property(name="weckd-edge:weights-sha256", value=contents.deployed.weights.sha256),
             model.Property(name="weckd-edge:model-licence", value=card.licence or NOT_STATED),
         ],
     )
     parts = [_dataset(contents.dataset, card)]
     if contents.environment is not None:
-        parts += [_backbone(backbone) for backbone in contents.environment.trunks]
+        parts += [_backbone(backbone) for backbone in contents.environment.backbones]
     parts += _software(manifest, contents.environment)
     document = bom.Bom(metadata=bom.BomMetaData(component=subject), components=parts)
     document.register_dependency(subject, document.components)

@@ -174,7 +174,9 @@ def test_a_file_that_is_gone_is_an_error_with_its_path(networks: ModuleType, tmp
 def test_the_digest_depends_on_the_pixels_alone_and_not_on_their_order(networks: ModuleType) -> None:
     chosen = choose_images(uneven(networks), 10, seed=0)
     digest = calibration_digest(chosen)
-    renamed = [replace(r, path=f"{k}.png", label=2, group="g", sha256="0" * 64, share=None) for k, r in enumerate(chosen)]
+    renamed = [
+        replace(r, path=f"{k}.png", label=2, group="g", sha256="0" * 64, labelled_subset=None) for k, r in enumerate(chosen)
+    ]
     assert calibration_digest(renamed) == digest
     assert calibration_digest(chosen[::-1]) == digest
     assert calibration_digest(chosen[1:]) != digest

@@ -192,7 +192,7 @@ def test_the_fastest_within_the_limits_is_deployed_with_its_files_and_a_reason(
     selector: Callable[..., Selector], times: Times
 ) -> None:
     times(2.0, 1.0, 2.0)
-    search = selector(accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0)
+    search = selector(max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0)
     found = search.run()
     assert found.precision == "int8"
     assert found.chosen.startswith("int8 ")
@@ -206,7 +206,7 @@ def test_the_fastest_within_the_limits_is_deployed_with_its_files_and_a_reason(
 
 def test_where_int8_is_slower_float_is_deployed_and_says_so(selector: Callable[..., Selector], times: Times) -> None:
     times(5.6, 7.1, 5.6)
-    found = selector(accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0).run()
+    found = selector(max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0).run()
     assert found.precision in ("fp16", "fp32"), "as fast as each other; of this size there is little between them"
     assert "int8 is slower here: 7.10 ms against 5.60 ms" in found.reason
 
@@ -215,13 +215,13 @@ def test_an_int8_that_costs_too_much_is_not_deployed(selector: Callable[..., Sel
     found = selector(data=hard).run()
     whole = [t for t in found.trials if t.method in select_precision.METHODS and not t.float_nodes]
     assert len(whole) == len(select_precision.METHODS)
-    assert not any(t.within for t in whole)
+    assert not any(t.within_limits for t in whole)
     assert all(t.note.startswith("loses ") for t in whole)
     assert found.chosen not in {t.name for t in whole}
     mixed = [t for t in found.trials if t.float_nodes]
     assert [len(t.float_nodes) for t in mixed] == [1, 2, 4, 8][: len(mixed)]
     assert mixed, "layers were left in float to save it"
-    assert not any(t.within for t in mixed[:-1]), "it ends with the first that holds the bars"
+    assert not any(t.within_limits for t in mixed[:-1]), "it ends with the first that holds the bars"
 
 
 @pytest.mark.parametrize(("precision", "trials"), [("fp32", ["fp32"]), ("fp16", ["fp32", "fp16"])])
@@ -236,14 +236,14 @@ def test_a_precision_that_was_asked_for_is_deployed(
 
 
 def test_for_a_jetson_the_graph_is_evaluated_and_not_timed(selector: Callable[..., Selector]) -> None:
-    found = selector("jetson", accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0).run()
+    found = selector("jetson", max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0).run()
     assert found.timed_on is None
     assert found.built is None
     assert found.precision == "int8"
     assert "not timed" in found.reason
     chosen = next(t for t in found.trials if t.name == found.chosen)
     whole = [t for t in found.trials if t.method is not None]
-    assert chosen.divergence == min(t.divergence for t in whole if t.divergence is not None and t.within)
+    assert chosen.divergence == min(t.divergence for t in whole if t.divergence is not None and t.within_limits)
 
 
 def test_a_network_trained_for_int8_is_tried_where_int8_breaks_a_limit(
@@ -266,7 +266,7 @@ def test_a_network_trained_for_int8_is_tried_where_int8_breaks_a_limit(
     found = search.run()
     assert asked == ["aware"]
     assert found.chosen.endswith(", trained for it")
-    assert found.aware == LINK
+    assert found.quantize_aware_link == LINK
     assert not [t for t in found.trials if t.float_nodes], "no layer need be left in float"
 
 
@@ -285,7 +285,7 @@ def test_where_int8_keeps_to_the_limits_it_is_trained_for_only_when_that_is_aske
         calls.append(1)
         return select_precision.QuantizeAwareNetwork(link=LINK, exported=exported, folder=place / "fp32")
 
-    search = selector(aware=when, accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0)
+    search = selector(aware=when, max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0)
     search.aware = aware
     times(2.0, 1.0, 2.0)
     search.run()
@@ -295,7 +295,7 @@ def test_where_int8_keeps_to_the_limits_it_is_trained_for_only_when_that_is_aske
 def test_nncf_is_a_candidate_for_processors(selector: Callable[..., Selector], times: Times) -> None:
     pytest.importorskip("nncf")
     times(3.0, 2.0, 3.0, 1.0)
-    search = selector(nncf=True, accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0)
+    search = selector(nncf=True, max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0)
     found: PrecisionSelection = search.run()
     assert found.chosen == "int8 nncf"
     assert found.quantized is None
@@ -438,12 +438,12 @@ def test_what_a_backend_refuses_stays_in_float_and_the_rest_is_int8(
         return real(onnx_file, precision, folder)
 
     monkeypatch.setattr(select_precision.openvino_backend, "build_ir", build)
-    found = selector(accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0).run()
+    found = selector(max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0).run()
     chosen = next(t for t in found.trials if t.name == found.chosen)
     assert found.precision == "int8"
-    assert chosen.refused
+    assert chosen.unsupported_nodes
     assert found.quantized is not None
-    assert not set(chosen.refused) & set(found.quantized.quantized_nodes)
+    assert not set(chosen.unsupported_nodes) & set(found.quantized.quantized_nodes)
     assert len(found.quantized.quantized_nodes) > 4
     refusals = [t for t in found.trials if t.note.startswith("cannot be built")]
     assert refusals
@@ -468,7 +468,7 @@ def test_a_form_that_fails_while_it_predicts_is_a_row_and_the_others_go_on(
         return Failing() if model.parent.name == "trial-1" else real(backend, model, **settings)
 
     monkeypatch.setattr(implementations, "open_runner", opened)
-    found = selector(accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0).run()
+    found = selector(max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0).run()
     notes = {t.name: t.note for t in found.trials}
     assert notes["fp16"] == "cannot answer: primitive not found"
     assert found.precision == "int8"
@@ -503,15 +503,15 @@ def test_for_a_jetson_what_its_builder_refuses_stays_in_float_or_the_next_form_i
 
     monkeypatch.setattr(select_precision, "is_installed", lambda _: True)
     monkeypatch.setattr(select_precision.tensorrt_rtx_backend, "preflight", preflight)
-    search = selector("jetson", accuracy_drop=1.0, accuracy_kept=0.0, recall_drop=1.0, method="minmax")
+    search = selector("jetson", max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0, method="minmax")
     found = search.run()
     assert found.precision == ships
     assert "half.onnx" in seen
     notes = [t for t in found.trials if t.note.startswith("cannot be built")]
     assert notes
-    assert not any(t.within for t in notes)
+    assert not any(t.within_limits for t in notes)
     chosen = next(t for t in found.trials if t.name == found.chosen)
-    assert bool(chosen.refused) == (refused == "Add")
+    assert bool(chosen.unsupported_nodes) == (refused == "Add")
     if ships != "int8":
         assert "int8 cannot be built" in found.reason
 
@@ -519,7 +519,7 @@ def test_for_a_jetson_what_its_builder_refuses_stays_in_float_or_the_next_form_i
 def test_where_no_layer_may_stay_in_float_an_int8_that_costs_too_much_leaves_floating_point(
     selector: Callable[..., Selector], hard: DatasetIndex
 ) -> None:
-    found = selector(data=hard, float_layers=0).run()
+    found = selector(data=hard, max_float_layers=0).run()
     assert found.precision in ("fp16", "fp32")
     assert "int8 loses " in found.reason
     assert not [t for t in found.trials if t.float_nodes]
@@ -528,7 +528,7 @@ def test_where_no_layer_may_stay_in_float_an_int8_that_costs_too_much_leaves_flo
 @pytest.fixture
 def brought(calibration: Calibration, exported: ExportedModel, tmp_path: Path) -> tuple[ExportedModel, Path]:
     """An int8 graph that stands for a user's own."""
-    folder = tmp_path / "brought"
+    folder = tmp_path / "imported"
     folder.mkdir()
     model = quantize(calibration, "minmax", open_sums=False, progress=SILENT)
     made = write_quantized(calibration, model, "minmax", small=True, folder=folder)
@@ -549,13 +549,13 @@ def test_int8_of_a_users_own_is_taken_as_it_is_and_nothing_else_is_tried(
     monkeypatch.setattr(select_precision.tensorrt_rtx_backend, "preflight", lambda *_: None)
     found = search.run()
     (trial,) = found.trials
-    assert (trial.name, trial.precision, trial.method, found.precision) == ("int8 as brought", "int8", "brought", "int8")
-    assert (trial.lost, trial.divergence) == (None, None), "there is no FP32 to compare with"
+    assert (trial.name, trial.precision, trial.method, found.precision) == ("int8 as brought", "int8", "imported", "int8")
+    assert (trial.net_lost, trial.divergence) == (None, None), "there is no FP32 to compare with"
     assert trial.accuracy is not None
     assert "quantized already" in found.reason
     assert found.quantized is not None
     assert (found.quantized.method, found.quantized.calibration_images, found.quantized.calibration_sha256) == (
-        "brought",
+        "imported",
         0,
         "",
     )

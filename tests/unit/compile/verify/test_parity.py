@@ -310,12 +310,12 @@ def test_of_each_pair_it_is_counted_which_alone_is_right_and_the_worst_frames_ar
 def recalibration(temperature: float) -> Recalibration:
     return Recalibration(
         temperature=temperature,
-        unpulled=temperature,
+        unshrunk=temperature,
         val_images=40,
         val_groups=40,
         val_nll_before=0.9,
         val_nll_after=0.7,
-        answered_by="openvino int8",
+        predicted_by="openvino int8",
         note="found on 40 validation images in 40 groups",
     )
 
@@ -363,7 +363,7 @@ def test_without_a_recalibration_none_is_reported(ears: Ears) -> None:
 
 
 def test_layers_are_compared_where_a_pair_fails_and_on_request(ears: Ears, stub: Implementations) -> None:
-    assert ears.verify(ears.answer()).partings == ()
+    assert ears.verify(ears.answer()).layer_divergences == ()
     assert stub.parted == []
     ears.verify(ears.answer(), layers="always")
     names = ("onnxruntime int8 as written", "openvino int8")
@@ -372,7 +372,7 @@ def test_layers_are_compared_where_a_pair_fails_and_on_request(ears: Ears, stub:
     stub.answers[SHIPPED.model] = ears.answer(shift=0.3)
     found = ears.verify(ears.answer())
     assert len(stub.parted) == 1
-    assert [(p.a, p.b) for p in found.partings] == [names]
+    assert [(p.a, p.b) for p in found.layer_divergences] == [names]
 
 
 def test_two_float32_implementations_are_compared_with_each_other_where_one_fails(ears: Ears, stub: Implementations) -> None:

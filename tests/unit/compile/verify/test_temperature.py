@@ -82,7 +82,7 @@ def case(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Case
 
 
 def fix(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
-    found = Temperature(value=value, unpulled=value, nll_before=1.2, nll_after=1.1, note="set by a test")
+    found = Temperature(value=value, unshrunk=value, nll_before=1.2, nll_after=1.1, note="set by a test")
     monkeypatch.setattr(module, "fit_temperature", lambda answers, labels, groups: found)
 
 
@@ -176,7 +176,7 @@ def test_it_is_found_on_validation_images_as_what_is_deployed_predicts_them(
 
     def fit(answers: Any, labels: Any, groups: Any) -> Temperature:
         seen.append((answers, labels, groups))
-        return Temperature(value=2.0, unpulled=2.0, nll_before=1.2, nll_after=1.1, note="n")
+        return Temperature(value=2.0, unshrunk=2.0, nll_before=1.2, nll_after=1.1, note="n")
 
     monkeypatch.setattr(module, "fit_temperature", fit)
     made = case.recalibrate(tmp_path / "out")
@@ -185,7 +185,7 @@ def test_it_is_found_on_validation_images_as_what_is_deployed_predicts_them(
     assert answers.shape == (len(val), 3)
     assert (list(labels), groups) == ([r.label for r in val], [r.group for r in val])
     told = made.recalibration
-    assert (told.val_images, told.val_groups, told.answered_by) == (24, 24, "onnxruntime int8 as written")
+    assert (told.val_images, told.val_groups, told.predicted_by) == (24, 24, "onnxruntime int8 as written")
     assert (told.temperature, told.val_nll_before, told.val_nll_after, told.note) == (2.0, 1.2, 1.1, "n")
     assert made.source_sha256 == case.quantized.onnx.sha256 != made.onnx.sha256
 

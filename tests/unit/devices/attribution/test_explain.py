@@ -253,7 +253,7 @@ def test_no_picture_is_overwritten_and_none_is_put_into_the_bundle(toy: ModuleTy
 
 
 def test_a_prediction_that_abstains_is_explained_too(toy: ModuleType, tmp_path: Path, images: Path) -> None:
-    bundle = toy.write_bundle(tmp_path / "b", abstain_below=0.999).folder
+    bundle = toy.write_bundle(tmp_path / "b", confidence_threshold=0.999).folder
     (found,) = explain_images(bundle, [images / "c.png"], tmp_path / "out", backend="onnxruntime")
     assert found.answer.reason is not None
     assert found.overlay is not None
@@ -277,10 +277,10 @@ def test_the_command_writes_pictures_and_its_json_says_how_far_to_rely_on_them(
     toy: ModuleType, tmp_path: Path, images: Path, run: Any
 ) -> None:
     bundle = toy.write_bundle(tmp_path / "b").folder
-    args = ("infer", bundle, images, "--backend", "onnxruntime", "--explain")
+    args = ("predict", bundle, images, "--backend", "onnxruntime", "--explain")
     code, out, err = run(*args, tmp_path / "out", "--json")
     assert code == 0
-    rows = json.loads(out)["answers"]
+    rows = json.loads(out)["images"]
     assert [row["overlay"] is None for row in rows] == [False, False, True, False]
     assert set(rows[0]["deletion"]) >= {"area", "area_by_chance", "maps_beaten", "maps_by_chance", "probability"}
     assert rows[0]["method"].startswith("occlusion: ")

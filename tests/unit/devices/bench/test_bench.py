@@ -127,11 +127,11 @@ def test_a_bundle_is_measured_on_its_golden_frames(toy: ModuleType, machines: Mo
     assert (found.device, found.host) == ("generic-x86", "Intel(R) Xeon(R) Processor @ 2.10GHz")
     assert found.rules.startswith("quick (seconds, for builds; shorter than any MLPerf run): single-stream, 9 queries in ")
     assert found.rules.endswith(" s after 1, nearest-rank percentiles")
-    assert (found.rule_set, found.generator, found.rules_met) == ("quick", "own loop", True)
-    assert len(found.frame_to_answer.samples_ns) == 9
+    assert (found.rule_set, found.generator, found.rules_met) == ("quick", "builtin", True)
+    assert len(found.end_to_end.samples_ns) == 9
     assert found.network is not None
     assert len(found.network.samples_ns) == 9
-    assert min(found.frame_to_answer.samples_ns) > 0
+    assert min(found.end_to_end.samples_ns) > 0
     assert found.cold_start_ns > 0
     assert found.peak_rss_bytes is None or found.peak_rss_bytes > 1 << 20
     assert found.energy_mj is None
@@ -197,7 +197,7 @@ def test_noise_is_reported_in_the_warnings_of_the_measurement(
         left = iter(durations)
         monkeypatch.setattr(runner, "run", lambda frame, left=left: now.__setitem__(0, now[0] + next(left)))
     found = run_fake(tmp_path)
-    assert found.frame_to_answer.samples_ns == (100, 100, 200, 200)
+    assert found.end_to_end.samples_ns == (100, 100, 200, 200)
     (warning,) = found.warnings
     assert "frame to answer: the middle half of the times spans 1.00" in warning
     assert "too noisy" in warning
@@ -240,7 +240,7 @@ def test_energy_is_what_a_frame_takes_above_idle(tmp_path: Path, fakes: dict[str
 
 def test_a_meter_that_breaks_leaves_the_times_and_says_why(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
     found = run_fake(tmp_path, power=Meter(fakes["whole"], fail_after=5))
-    assert (found.energy_mj, len(found.frame_to_answer.samples_ns)) == (None, 4)
+    assert (found.energy_mj, len(found.end_to_end.samples_ns)) == (None, 4)
     assert found.power is not None
     assert found.power.reason == "the cable fell out"
 
@@ -292,7 +292,7 @@ def test_mlperfs_rules_without_loadgen_run_in_our_own_loop_and_say_so(
 ) -> None:
     monkeypatch.setattr(bench_module, "is_installed", lambda module: False)
     found = run_fake(tmp_path, rules="mlperf")
-    assert found.generator == "own loop"
+    assert found.generator == "builtin"
     assert "LoadGen is not installed (pip install 'weckd-edge[bench]'); our own loop sent the queries" in found.warnings[0]
     assert "LoadGen" not in " ".join(run_fake(tmp_path).warnings)
 
@@ -302,9 +302,9 @@ def test_mlperfs_rules_run_in_loadgen_where_it_is_installed(tmp_path: Path, fake
     found = run_fake(tmp_path, rules="mlperf", queries=64)
     assert found.generator.startswith("LoadGen ")
     assert found.loadgen is not None
-    assert found.loadgen.queries == len(found.frame_to_answer.samples_ns) == 64
-    assert found.early_stopping[0].estimate_ns == max(found.frame_to_answer.samples_ns)
-    assert run_fake(tmp_path, rules="mlperf", generator="own").generator == "own loop"
+    assert found.loadgen.queries == len(found.end_to_end.samples_ns) == 64
+    assert found.early_stopping[0].estimate_ns == max(found.end_to_end.samples_ns)
+    assert run_fake(tmp_path, rules="mlperf", generator="builtin").generator == "builtin"
 
 
 def test_a_model_too_fast_for_loadgen_is_timed_by_our_own_loop(
@@ -313,7 +313,7 @@ def test_a_model_too_fast_for_loadgen_is_timed_by_our_own_loop(
     pytest.importorskip("mlperf_loadgen")
     monkeypatch.setattr(bench_module, "MAX_BYTES", 1000)
     found = run_fake(tmp_path, rules="mlperf", queries=64, warmup=2)
-    assert found.generator == "own loop"
+    assert found.generator == "builtin"
     assert "too fast for LoadGen" in found.warnings[0]
 
 
@@ -322,7 +322,7 @@ def test_a_bench_that_breaks_leaves_what_it_had(tmp_path: Path, fakes: dict[str,
     with raises(ModelError, "E_MODEL_GRAPH", says="broken"):
         run_fake(tmp_path, out=tmp_path / "kept")
     found = recover_run(tmp_path / "kept")
-    assert len(found.frame_to_answer.samples_ns) == 3
+    assert len(found.end_to_end.samples_ns) == 3
     assert (found.backend, found.cold_start_ns, found.rules_met) == ("openvino", 5, False)
 
 
@@ -396,7 +396,7 @@ def test_the_command_prints_one_object(
     monkeypatch.setattr("weckd_edge.devices.bench.bench.bench", lambda bundle, **kw: found)
     data = json.loads(run("bench", tmp_path / "b", "--json")[1])
     assert data.keys() >= {"device", "rules", "verdict", "cold_start_ns", "peak_rss_bytes", "energy_mj", "warnings"}
-    assert data["frame_to_answer"] == {"p50_ns": 1000, "p90_ns": 1000, "p99_ns": 1000, "samples": 64, "iqr_over_median": 0.0}
+    assert data["end_to_end"] == {"p50_ns": 1000, "p90_ns": 1000, "p99_ns": 1000, "samples": 64, "iqr_over_median": 0.0}
     assert data["network"]["p90_ns"] == 500
     assert (data["verdict"], data["peak_rss_bytes"]) == ("VALID", None)
     _, out, err = run("bench", tmp_path / "b")
@@ -429,7 +429,7 @@ def test_unlike_devices_are_a_wrong_request_unless_told(tmp_path: Path, run: Any
     code, out, err = run("bench", "--compare", here, there)
     assert (code, out) == (2, "")
     assert "host: h and another" in err
-    code, out, err = run("bench", "--compare", here, there, "--any-device")
+    code, out, err = run("bench", "--compare", here, there, "--allow-different-devices")
     assert code == 0
     assert "unlike devices, host: h and another" in err
 

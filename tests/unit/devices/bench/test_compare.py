@@ -90,11 +90,11 @@ def test_a_bench_that_is_invalid_shows_nothing() -> None:
 def test_unlike_devices_are_refused_unless_told() -> None:
     first, other = measured([1000] * 100), measured([2000] * 100, device="raspberry-pi-5", threads=4)
     with raises(
-        ConfigError, "E_CONFIG_UNLIKE_DEVICES", says=("generic-x86", "raspberry-pi-5", "1", "--any-device")
+        ConfigError, "E_CONFIG_UNLIKE_DEVICES", says=("generic-x86", "raspberry-pi-5", "1", "--allow-different-devices")
     ) as caught:
         compare_benches(first, other)
     assert caught.value.exit_code == 2
-    found = compare_benches(first, other, any_device=True)
+    found = compare_benches(first, other, allow_different_devices=True)
     assert (found.verdict, len(found.unlike)) == ("slower", 2)
 
 

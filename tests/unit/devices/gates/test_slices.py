@@ -52,13 +52,13 @@ def a_slice(value: str, accuracy: float | None, images: int = 100) -> Slice:
 
 
 def judged(*slices: Slice, bar: float = 0.8) -> Gate:
-    (gate,) = evaluate_slices(GateConfig(slice_accuracy=bar), slices, LABELS)
+    (gate,) = evaluate_slices(GateConfig(min_slice_accuracy=bar), slices, LABELS)
     return gate
 
 
 def test_all_slices_above_the_limit_pass() -> None:
     gate = judged(a_slice("A", 0.95), a_slice("B", 0.92))
-    assert (gate.verdict, gate.got) == ("PASS", 0.92)
+    assert (gate.verdict, gate.value) == ("PASS", 0.92)
     assert "site B, the lowest of 2" in gate.reason
 
 
@@ -92,7 +92,7 @@ def test_without_a_slice_to_judge_the_limit_stays_open() -> None:
 
 
 def test_sensitivity_is_evaluated_by_class_and_slice() -> None:
-    (gate,) = evaluate_slices(GateConfig(slice_recall=0.8), [a_slice("A", 0.95), a_slice("B", 0.6)], LABELS)
+    (gate,) = evaluate_slices(GateConfig(min_slice_recall=0.8), [a_slice("A", 0.95), a_slice("B", 0.6)], LABELS)
     assert gate.verdict == "FAIL"
     assert "normal in site B" in gate.reason
     assert "effusion in site A (4 images)" in gate.reason

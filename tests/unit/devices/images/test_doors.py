@@ -131,7 +131,7 @@ def test_every_door_gives_the_same_pixels(
     pixels = {path: decode(path) for path in files}
     expected = {path: fit_to_frame(found, spec.height, spec.width)[None] for path, found in pixels.items()}
     config = DataConfig(near_duplicate_distance=None, test_fraction=0.3, val_fraction=0.2)
-    index = build_index(pictures, config, subsets=1, seed=0, skip_bad=False, progress=SilentProgress())
+    index = build_index(pictures, config, labelled_subsets=1, seed=0, skip_bad=False, progress=SilentProgress())
     assert {pictures / r.path: r.pixels_sha256 for r in index.images} == {p: pixels_sha256(x) for p, x in pixels.items()}
 
     def assert_same(door: str, frames: Any) -> None:
@@ -146,8 +146,8 @@ def test_every_door_gives_the_same_pixels(
     assert_same("calibration", calibration_frames(pictures, chosen, spec))
     shown = picture_frames(bundle, open_bundle(bundle).manifest, pictures, [], [record.path for record in chosen])
     assert_same("report", (shown[record.path].frame[None] for record in chosen))
-    predict_images(bundle, [pictures], backend="onnxruntime", answer_anyway=True)
-    assert_same("infer", seen)
+    predict_images(bundle, [pictures], backend="onnxruntime", ignore_guard=True)
+    assert_same("predict", seen)
     with DemoSession(bundle, backend="onnxruntime") as session:
         seen.clear()
         for path in files:
@@ -156,7 +156,7 @@ def test_every_door_gives_the_same_pixels(
     for n, path in enumerate(files):
         seen.clear()
         with pytest.raises(Stop):
-            explain_images(bundle, [path], tmp_path / f"maps{n}", backend="onnxruntime", answer_anyway=True)
+            explain_images(bundle, [path], tmp_path / f"maps{n}", backend="onnxruntime", ignore_guard=True)
         assert np.array_equal(seen[0], expected[path]), ("explain", path.name)
 
 
@@ -165,17 +165,17 @@ def test_every_door_says_the_same(pictures: Path, bundle: Path, run: Run, tmp_pa
     found = {Path(a.file).relative_to(pictures).as_posix(): [note.code for note in a.notes] for a in answers}
     assert {name: codes for name, codes in found.items() if codes} == SAID
     with DemoSession(bundle, backend="onnxruntime") as session:
-        told = {name: session.predict((pictures / name).read_bytes())["answer"]["notes"] for name in found}
+        told = {name: session.predict((pictures / name).read_bytes())["prediction"]["notes"] for name in found}
     assert {name: [note["code"] for note in notes] for name, notes in told.items()} == found
     codes = {"W_FEW_BITS", "W_HIDDEN_BY_TRANSPARENCY", "W_NEARLY_ONE_VALUE", "I_FIRST_OF_SEVERAL"}
     assert {note.code for note in check_data(pictures, DataConfig(), SilentProgress()).notes} >= codes
-    code, out, _ = run("data", "split", pictures, "--out", tmp_path / "s.json", "--shares", "1", "--json", "-q")
+    code, out, _ = run("data", "split", pictures, "--out", tmp_path / "s.json", "--labelled-subsets", "1", "--json", "-q")
     assert code == 0
     assert {note["code"] for note in json.loads(out)["notes"]} >= codes
     _, out, _ = run("data", "check", pictures, "-q")
     assert all(code in out for code in codes)
     assert "4 of 15 images hold several pages or frames, of which the first is read" in out
-    _, out, _ = run("infer", bundle, pictures, "--backend", "onnxruntime")
+    _, out, _ = run("predict", bundle, pictures, "--backend", "onnxruntime")
     assert "nearly one colour: 99.5% of its pixels lie within 16 of 256 levels" in out
 
 
@@ -193,9 +193,9 @@ def test_predict_says_what_it_skipped_in_a_folder(bundle: Path, run: Run, tmp_pa
     (folder / "scan").write_bytes(bytes(128) + b"DICM" + bytes(20))
     (folder / ".hidden.png").write_bytes(b"x")
     (folder / "x.heic").write_bytes(b"not HEIC at all")
-    code, out, _ = run("infer", bundle, folder, "--backend", "onnxruntime", "--json")
+    code, out, _ = run("predict", bundle, folder, "--backend", "onnxruntime", "--json")
     found = json.loads(out)
-    answers = {Path(row["file"]).name: row for row in found["answers"]}
+    answers = {Path(row["file"]).name: row for row in found["images"]}
     assert code == 0
     assert set(answers) == {"a.png", "no_ending", "b.jp2", "scan", "x.heic"}
     assert {answers[name]["decision"] for name in ("scan", "x.heic")} == {ABSTAIN}
@@ -208,7 +208,7 @@ def test_predict_says_what_it_skipped_in_a_folder(bundle: Path, run: Run, tmp_pa
         "film.mp4": "not an image but a film",
         "x.tga": "TGA is not read; convert it to JPEG or PNG",
     }
-    _, out, _ = run("infer", bundle, folder, "--backend", "onnxruntime")
+    _, out, _ = run("predict", bundle, folder, "--backend", "onnxruntime")
     assert "notes.txt" in out
     assert "not an image but a ZIP archive" in out
     assert find_image_files([folder / "a.png"]).skipped == ()

@@ -772,7 +772,7 @@ def test_the_builders_own_steps_are_shown_where_it_tells_them(
 
 def test_the_command_goes_back_and_refuses_contradictions(run: Callable[..., tuple[int, str, str]], jetson: Jetson) -> None:
     for arguments, told in (
-        (("--back", "--dla"), "--back builds nothing"),
+        (("--rollback", "--dla"), "--rollback builds nothing"),
         (("--gpu-fallback",), "--gpu-fallback is for --dla"),
     ):
         code, _, err = run("finalize", jetson.bundle.folder, *arguments)

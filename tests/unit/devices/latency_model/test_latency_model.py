@@ -160,7 +160,7 @@ def test_an_interval_holds_nine_of_ten_new_networks_in_simulation() -> None:
     for seed in range(1000, 1200):
         new = timed(seed, noise=0.15)
         found = estimate_latency(new.counts, DEVICE, measured)
-        assert found.label == "predicted"
+        assert found.label == "estimated"
         assert found.low_ns is not None
         assert found.high_ns is not None
         inside += found.low_ns <= new.latency_ns <= found.high_ns
@@ -207,7 +207,7 @@ def test_a_device_of_which_nothing_is_known_is_unknown_and_says_what_to_do() -> 
         low_ns=None,
         high_ns=None,
         reason="no measurement of board, no published latency of a known network on it, no peak of its arithmetic; "
-        "run 'weckd-edge predict --calibrate FILE' on the device, then give the file with --measurements",
+        "run 'weckd-edge estimate --calibrate FILE' on the device, then give the file with --measurements",
     )
 
 
@@ -279,7 +279,7 @@ def test_the_published_networks_have_the_macs_that_everyone_gives() -> None:
 
 def test_a_published_device_is_predicted_from_its_figures() -> None:
     found = estimate_latency(counts_of("resnet50", "int8"), load_profile("atom-x6425e"))
-    assert found.label == "predicted"
+    assert found.label == "estimated"
     assert found.latency_ns == pytest.approx(52.0e6, rel=0.15)
     assert "2 published figure(s) of Intel Atom x6425E (Elkhart Lake) (openvino" in found.reason
 
@@ -299,7 +299,7 @@ def test_a_device_that_another_stands_for_gets_a_wider_interval() -> None:
 def test_a_jetson_is_predicted_from_its_peak_and_only_in_int8() -> None:
     orin = load_profile("jetson-orin-nano-8gb")
     found = estimate_latency(counts_of("resnet50", "int8"), orin, power_mode="15W")
-    assert found.label == "predicted"
+    assert found.label == "estimated"
     assert "20.1 dense int8 TOPS of power mode 15W" in found.reason
     assert estimate_latency(counts_of("resnet50", "float32"), orin).label == "unknown"
     with raises(ConfigError, "E_CONFIG_CHOICE", says="'20W'"):

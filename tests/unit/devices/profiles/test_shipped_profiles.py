@@ -69,9 +69,9 @@ def test_only_what_names_the_processor_rests_on_something_not_confirmed(profile:
 
 @EACH
 def test_it_sets_limits_and_says_that_they_are_a_choice(profile: DeviceProfile) -> None:
-    assert profile.bars.latency_p90_ms is not None
-    assert profile.bars.accuracy_drop is not None
-    assert [source.confidence for source in profile.sources if "bars" in source.of] == ["choice"]
+    assert profile.gates.max_latency_p90_ms is not None
+    assert profile.gates.max_accuracy_drop is not None
+    assert [source.confidence for source in profile.sources if "gates" in source.of] == ["choice"]
 
 
 @EACH

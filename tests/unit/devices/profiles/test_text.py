@@ -38,7 +38,7 @@ PROFILE = DeviceProfile(
     power_sensors=(PowerSensor(chip="ina3221", rails=("A", "B"), total=("A",)),),
     tensorrt=(JetPackRelease(jetpack="6.0", l4t="36.3.0", tensorrt="8.6.2.3"),),
     published=(latency(), latency(latency_ms=None, low_ms=1.0, high_ms=2.0, threads=4, batch=2, measured_on="B", note="n")),
-    bars=GateConfig(memory_mib=256.0),
+    gates=GateConfig(max_memory_mib=256.0),
     unknown=(Unknown(of="tdp_w", reason="nobody says"),),
     sources=(
         Source(of=("cores",), text="counted", date="2026-11-24", confidence="V"),
@@ -64,7 +64,7 @@ def test_every_value_is_reported_with_its_unit_its_weakest_confidence_and_its_so
     assert rows["ram_gib_sold"] == ["1 to 8", "", ""]
     assert rows["memory_bandwidths"] == ["68.3 GB/s: LPDDR5 (2133 MHz)", "", ""]
     assert rows["power_sensors"] == ["chip ina3221, rails A, B, total A", "", ""]
-    assert rows["bars.memory_mib"] == ["256 MiB", "", ""]
+    assert rows["gates.max_memory_mib"] == ["256 MiB", "", ""]
     assert not {"tdp_w", "sources", "power_modes", "name"} & set(rows)
 
 

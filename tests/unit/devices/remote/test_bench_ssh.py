@@ -38,7 +38,7 @@ from weckd_edge.devices.remote.payload import code_files, make_payload
 from weckd_edge.devices.remote.records import HostRecord, HostResult
 from weckd_edge.devices.runtime.backends.table import BACKENDS
 
-LONG = BenchRequest(rules="mobile", backend="onnxruntime", power="none", generator="own", warmup=3)
+LONG = BenchRequest(rules="mobile", backend="onnxruntime", power="none", generator="builtin", warmup=3)
 SHORT = replace(LONG, rules="quick", queries=70)
 
 
@@ -76,7 +76,7 @@ def remote(key: Path, bundle: Bundle, tmp_path: Path) -> Callable[..., tuple[Hos
         known = tuple(server.known_hosts() for server in servers)
         options.setdefault("access", Access(known_hosts=known, identity=identity, keepalive_s=1.0))
         options.setdefault("python", sys.executable)
-        options.setdefault("patience_s", 20.0)
+        options.setdefault("timeout_s", 20.0)
         hosts = [Host(name=a, user=s.user, port=s.port) for s in servers for a in s.addresses]
         sent = bundle if request.bundle is None else None
         return bench_hosts(sent, hosts, request=request, connect=connect, out=tmp_path / "out", **options)
@@ -98,7 +98,7 @@ def when_times_are_written(server: Any, then: Callable[[], None]) -> threading.T
         end = time.monotonic() + 40
         while time.monotonic() < end:
             with contextlib.suppress(OSError):
-                if any(p.stat().st_size for p in server.devices_temporary.glob("*/out/frame_to_answer.ns.partial")):
+                if any(p.stat().st_size for p in server.devices_temporary.glob("*/out/end_to_end.ns.partial")):
                     then()
                     return
             time.sleep(0.05)
@@ -136,7 +136,7 @@ def test_a_bundle_is_measured_on_another_machine_and_nothing_is_left_there(
     assert found.record.python == ".".join(map(str, sys.version_info[:3]))
     assert found.record.host_key.startswith("SHA256:")
     assert abs(found.record.clock_offset_ns) <= found.record.clock_uncertainty_ns + 50_000_000
-    assert len(found.measurement.frame_to_answer.samples_ns) == 70
+    assert len(found.measurement.end_to_end.samples_ns) == 70
     folder = tmp_path / "out" / f"{server.user}@127.0.0.1_{server.port}"
     assert found.folder == folder
     assert read_bench(folder) == found.measurement
@@ -180,18 +180,16 @@ def test_twenty_hosts_are_measured_side_by_side_and_each_is_kept(
 ) -> None:
     first = serve("a", addresses=[f"127.0.0.{n}" for n in range(2, 12)])
     second = serve("b", addresses=[f"127.0.0.{n}" for n in range(12, 22)])
-    found = remote(first, second, at_once=6, patience_s=60.0)
+    found = remote(first, second, jobs=6, timeout_s=60.0)
     assert [result.record.state for result in found] == ["finished"] * 20
     assert len({result.folder for result in found}) == 20
-    assert all(len(read_bench(result.folder).frame_to_answer.samples_ns) == 70 for result in found)
+    assert all(len(read_bench(result.folder).end_to_end.samples_ns) == 70 for result in found)
     assert gone(first)
     assert gone(second)
 
 
-@pytest.mark.parametrize("at_once", [1, 3])
-def test_no_more_hosts_are_visited_at_once_than_allowed(
-    at_once: int, monkeypatch: pytest.MonkeyPatch, bundle: Bundle
-) -> None:
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_no_more_hosts_are_visited_at_once_than_allowed(jobs: int, monkeypatch: pytest.MonkeyPatch, bundle: Bundle) -> None:
     now, most = 0, 0
 
     async def visit(device: Any, errand: Any, folder: Path) -> HostResult:
@@ -206,9 +204,9 @@ def test_no_more_hosts_are_visited_at_once_than_allowed(
     monkeypatch.setattr(many_hosts, "bench_host", visit)
     hosts = parse_hosts([f"device-{n}" for n in range(8)])
     access = Access(known_hosts=(Path("none"),))
-    found = bench_hosts(bundle, hosts, request=SHORT, access=access, connect=None, at_once=at_once)  # type: ignore[arg-type]
+    found = bench_hosts(bundle, hosts, request=SHORT, access=access, connect=None, jobs=jobs)  # type: ignore[arg-type]
     assert [result.record.host for result in found] == [host.text for host in hosts]
-    assert most == at_once
+    assert most == jobs
     assert [result.folder for result in found] == [None] * 8  # nobody asked for one
 
 
@@ -226,7 +224,7 @@ def test_the_command_prints_one_row_a_host_and_one_object_a_host(
     code, out, _ = run(*bench, "--ssh", f"{server.host()},nobody@127.0.0.1:1", "--json")
     assert code == 1
     good, bad = json.loads(out)
-    assert (good["remote"]["state"], good["bench"]["frame_to_answer"]["samples"], good["folder"]) == ("finished", 70, None)
+    assert (good["remote"]["state"], good["bench"]["end_to_end"]["samples"], good["folder"]) == ("finished", 70, None)
     assert (bad["remote"]["state"], bad["bench"]) == ("failed", None)
     assert "cannot be reached" in bad["remote"]["reason"]
 
@@ -335,7 +333,7 @@ def check_cut_off(found: HostResult, said: str, folder: Path) -> None:
     assert found.record.state == "cut off"
     assert said in str(found.record.reason)
     assert found.measurement is not None
-    count = len(found.measurement.frame_to_answer.samples_ns)
+    count = len(found.measurement.end_to_end.samples_ns)
     assert count > 0
     verdict, reason = verdict_of(found.measurement)
     assert verdict == "INVALID"
@@ -351,7 +349,7 @@ def test_a_bench_that_hangs_is_stopped_and_its_times_are_kept(serve: Callable[..
             os.kill(pid, signal.SIGSTOP)
 
     thread = when_times_are_written(server, stop)
-    (found,) = remote(server, request=LONG, patience_s=4.0)
+    (found,) = remote(server, request=LONG, timeout_s=4.0)
     thread.join()
     check_cut_off(found, "silent for 4 s", found.folder)
     assert gone(server)
@@ -365,7 +363,7 @@ def test_a_host_that_hangs_does_not_stop_the_others(
     hanging = serve("hanging", environment={"HANGS": "yes"})
     good = serve("good", addresses=["127.0.0.2"])
     start = time.monotonic()
-    bad, found = remote(hanging, good, python=python, patience_s=4.0)
+    bad, found = remote(hanging, good, python=python, timeout_s=4.0)
     assert (bad.record.state, found.record.state) == ("failed", "finished")
     # Four seconds, and as many more as sending the code may take.
     assert re.search(r"silent for (?:[5-9]|1\d) s, as if it hung", bad.record.reason or "")
@@ -406,7 +404,7 @@ def test_a_disk_that_fills_during_the_run_keeps_the_times_before(
     server = serve()
     (found,) = remote(server, request=LONG, python=python)
     check_cut_off(found, "no space left to write", found.folder)
-    assert 0 < len(found.measurement.frame_to_answer.samples_ns) <= 1024 * 1024 // 8
+    assert 0 < len(found.measurement.end_to_end.samples_ns) <= 1024 * 1024 // 8
     assert gone(server)
 
 
@@ -442,7 +440,7 @@ def test_a_bench_that_lives_longer_than_its_rules_can_take_is_stopped() -> None:
             await asyncio.sleep(0.02)
             return b'{"beat": true}\n'
 
-    errand = HostPlan(request=LONG, payload=b"", patience_s=30.0, limit_s=0.3)
+    errand = HostPlan(request=LONG, payload=b"", timeout_s=30.0, limit_s=0.3)
     said = asyncio.run(host_session.listen(Alive(), errand))  # type: ignore[arg-type]
     assert said == "the bench was not done after 0 s, more than its rules can take; it was stopped"
 
@@ -464,7 +462,7 @@ def test_what_a_device_says_decides(lines: list[bytes], said: str | None) -> Non
         def complaint(self) -> str:
             return "Killed"
 
-    errand = HostPlan(request=LONG, payload=b"", patience_s=30.0, limit_s=30.0)
+    errand = HostPlan(request=LONG, payload=b"", timeout_s=30.0, limit_s=30.0)
     assert asyncio.run(host_session.listen(Talks(), errand)) == said  # type: ignore[arg-type]
     assert lines == []
 
@@ -584,7 +582,7 @@ def test_the_time_limit_follows_the_rules() -> None:
 
 def test_settings_that_contradict_each_other_are_refused(bundle: Bundle) -> None:
     access = Access(known_hosts=(Path("none"),))
-    for sent, hosts, request, at_once in (
+    for sent, hosts, request, jobs in (
         (bundle, [], SHORT, 1),
         (None, [Host(name="a")], SHORT, 1),
         (bundle, [Host(name="a")], replace(SHORT, bundle="/b"), 1),
@@ -592,15 +590,15 @@ def test_settings_that_contradict_each_other_are_refused(bundle: Bundle) -> None
         (bundle, [Host(name="a")], replace(SHORT, backend="openvin"), 1),
     ):
         with pytest.raises(ConfigError):
-            bench_hosts(sent, hosts, request=request, access=access, connect=None, at_once=at_once)  # type: ignore[arg-type]
+            bench_hosts(sent, hosts, request=request, access=access, connect=None, jobs=jobs)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("x", "--on-device"), "need --ssh"),
+        (("x", "--remote-bundle"), "need --ssh"),
         (("--compare", "a", "b", "--ssh", "h"), "leave --ssh out"),
-        (("x", "--ssh", "a@b@c", "--on-device"), "expected user@host"),
+        (("x", "--ssh", "a@b@c", "--remote-bundle"), "expected user@host"),
     ],
 )
 def test_a_wrong_request_is_refused(arguments: tuple[str, ...], said: str, run: Callable[..., tuple[int, str, str]]) -> None:

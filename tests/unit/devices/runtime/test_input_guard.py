@@ -60,9 +60,9 @@ def test_quality_tells_dark_bright_flat_and_blurred_frames_apart() -> None:
     black = measure_frame(np.zeros((48, 64, 3), np.uint8), FRAME).quality
     white = measure_frame(np.full((48, 64, 3), 255, np.uint8), FRAME).quality
     soft = measure_frame(np.array(Image.fromarray(scene(2)).filter(ImageFilter.GaussianBlur(3))), FRAME).quality
-    assert (black.dark_share, black.bright_share, black.contrast, black.sharpness) == (1, 0, 0, 0)
-    assert (white.dark_share, white.bright_share) == (0, 1)
-    assert good.dark_share == good.bright_share == 0
+    assert (black.dark_fraction, black.bright_fraction, black.contrast, black.sharpness) == (1, 0, 0, 0)
+    assert (white.dark_fraction, white.bright_fraction) == (0, 1)
+    assert good.dark_fraction == good.bright_fraction == 0
     assert soft.sharpness < good.sharpness / 4
     assert soft.contrast > good.contrast / 2
 
@@ -109,7 +109,7 @@ def test_a_conformal_limit_refuses_what_was_asked_and_says_where_it_cannot_promi
 
 
 def test_new_familiar_frames_are_refused_about_as_often_as_asked_and_others_always() -> None:
-    found = fit_guard(looks(300), looks(60, 1000), GuardConfig(refused=0.05))
+    found = fit_guard(looks(300), looks(60, 1000), GuardConfig(false_reject_rate=0.05))
     assert found is not None
     guard = OpenGuard(found.guard, FRAME)
     new = [guard.check(scene(5000 + k)) for k in range(200)]
@@ -129,12 +129,12 @@ def test_with_few_groups_there_is_no_guard() -> None:
 
 def test_limits_can_be_set_and_switched_off() -> None:
     train = looks(30)
-    bars = quality_limits(train, GuardConfig(least_sharpness=7.5, least_contrast="off", most_dark="off"))
-    assert bars.least_sharpness == 7.5
-    assert bars.least_contrast is None
-    assert bars.most_dark is None
-    assert bars.most_bright == pytest.approx(0.2)
-    found = quality_limits(train, GuardConfig()).least_sharpness
+    bars = quality_limits(train, GuardConfig(min_sharpness=7.5, min_contrast="off", max_dark_fraction="off"))
+    assert bars.min_sharpness == 7.5
+    assert bars.min_contrast is None
+    assert bars.max_dark_fraction is None
+    assert bars.max_bright_fraction == pytest.approx(0.2)
+    found = quality_limits(train, GuardConfig()).min_sharpness
     assert found == pytest.approx(0.8 * train.quality[:, 0].min())
 
 
@@ -146,6 +146,6 @@ def test_a_weighted_quantile_counts_weights() -> None:
 
 def test_an_unknown_label_is_refused_with_the_nearest() -> None:
     with raises(ConfigError, "E_CONFIG_CLASSES", says="'waxx'"):
-        check_labels(GuardConfig(refuse_labels=("waxx",)), ("normal", "wax"))
+        check_labels(GuardConfig(non_gradeable_labels=("waxx",)), ("normal", "wax"))
     with raises(ConfigError, "E_CONFIG_CLASSES"):
-        check_labels(GuardConfig(refuse_labels=("wax", "normal")), ("normal", "wax"))
+        check_labels(GuardConfig(non_gradeable_labels=("wax", "normal")), ("normal", "wax"))

@@ -156,7 +156,7 @@ def test_an_unreadable_image_is_a_prediction_and_the_others_go_on(toy: ModuleTyp
 
 
 def test_an_unsure_prediction_abstains_and_keeps_its_probabilities(toy: ModuleType, tmp_path: Path) -> None:
-    bundle = toy.write_bundle(tmp_path / "b", abstain_below=0.9)
+    bundle = toy.write_bundle(tmp_path / "b", confidence_threshold=0.9)
     sure = decide_prediction("x", np.array([0.02, 0.96, 0.02], np.float32), bundle.manifest)
     assert (sure.decision, sure.reason) == ("normal", None)
     unsure = decide_prediction("x", np.array([0.1, 0.85, 0.05], np.float32), bundle.manifest)
@@ -246,12 +246,12 @@ def test_the_command_prints_a_list_and_fails_where_no_image_was_classified(toy: 
     bad = CliRunner().invoke(command, arguments)
     assert isinstance(bad.exception, DataError)
     assert "none of 1 images could be answered" in str(bad.exception)
-    assert json.loads(bad.stdout)["answers"][0]["decision"] == ABSTAIN
+    assert json.loads(bad.stdout)["images"][0]["decision"] == ABSTAIN
     save(tmp_path / "images/b.png")
     good = CliRunner().invoke(command, arguments)
     assert good.exit_code == 0
-    assert [set(row) for row in json.loads(good.stdout)["answers"]] == [
-        {"file", "label", "probabilities", "decision", "reason", "code", "guard", "quality", "unfamiliarity", "notes"}
+    assert [set(row) for row in json.loads(good.stdout)["images"]] == [
+        {"file", "label", "probabilities", "decision", "reason", "code", "guard", "quality", "ood_score", "notes"}
     ] * 2
     shown = CliRunner().invoke(command, arguments[:-1])
     assert ABSTAIN in shown.stdout

@@ -46,9 +46,9 @@ def config(**probes: object) -> BuildConfig:
     values = {"discs": (0.7,), **probes}
     return BuildConfig(
         link=LINKS,
-        data=DataConfig(share=0.2, near_duplicate_distance=None),
+        data=DataConfig(labelled_fraction=0.2, near_duplicate_distance=None),
         train=TrainConfig(threads=1),
-        probes=AuditConfig(**values),  # type: ignore[arg-type]
+        audit=AuditConfig(**values),  # type: ignore[arg-type]
     )
 
 
@@ -137,10 +137,10 @@ def test_frames_of_one_video_flatter_by_random_folds_and_single_frames_do_not(tm
     films, singles = run(write(tmp_path / "films", frames(4))).folds, run(write(tmp_path / "singles", frames(1))).folds
     assert films is not None
     assert singles is not None
-    assert films.flattery.value > 0.3
-    assert films.flattery.low > 0.1
+    assert films.optimism.value > 0.3
+    assert films.optimism.low > 0.1
     assert "would have flattered this by" in folds_sentence(films)
-    assert singles.flattery.low < 0 < singles.flattery.high
+    assert singles.optimism.low < 0 < singles.optimism.high
     assert "not shown to flatter" in folds_sentence(singles)
 
 
@@ -192,20 +192,20 @@ def test_flipped_labels_are_found_and_few_others(tmp_path: Path) -> None:
     flipped = {7, 40, 41, 90, 111, 138}
     for i in flipped:
         rows[i][1]["label"] = NAMES[1 - NAMES.index(rows[i][1]["label"])]
-    found = run(write(tmp_path, rows)).suspects
+    found = run(write(tmp_path, rows)).label_issues
     assert found is not None
-    numbers = {int(Path(suspect.path).stem) for suspect in found.suspects}
+    numbers = {int(Path(suspect.path).stem) for suspect in found.label_issues}
     assert flipped <= numbers
     assert len(numbers - flipped) <= 2
-    assert found.found == len(found.suspects)
-    assert all(suspect.label != suspect.likelier for suspect in found.suspects)
+    assert found.found == len(found.label_issues)
+    assert all(suspect.label != suspect.predicted_label for suspect in found.label_issues)
 
 
 def test_the_surest_contradiction_comes_first() -> None:
     scores = np.array([[0.9, 0.1]] * 10 + [[0.3, 0.7]] * 10 + [[0.2, 0.8], [0.0, 1.0]])
     labels = np.array([0] * 10 + [1] * 10 + [0, 0])
     found = find_suspects(scores, labels, [f"{i}" for i in range(22)], NAMES)
-    assert [suspect.path for suspect in found.suspects] == ["21", "20"]
+    assert [suspect.path for suspect in found.label_issues] == ["21", "20"]
 
 
 def test_the_quality_of_a_jpeg_that_goes_with_the_label_is_found(tmp_path: Path) -> None:
@@ -227,9 +227,9 @@ def test_copies_across_the_published_split_are_counted_and_a_split_of_ours_has_n
     assert found.published is not None
     assert (found.published.held_out, found.published.copies, found.published.grouped) == (20, 2, 2)
     assert {Path(pair.held_out).stem for pair in found.published.pairs if pair.how == "pixels"} == {"050", "052"}
-    assert found.own is not None
-    assert (found.own.copies, found.own.near, found.own.grouped) == (0, 0, 0)
-    assert any(pair.how == "features" for pair in found.own.pairs)
+    assert found.this_split is not None
+    assert (found.this_split.copies, found.this_split.near, found.this_split.grouped) == (0, 0, 0)
+    assert any(pair.how == "features" for pair in found.this_split.pairs)
 
 
 def test_what_a_missing_group_column_costs_is_reported(tmp_path: Path) -> None:
@@ -248,9 +248,9 @@ def test_a_class_with_two_groups_is_audited_and_one_with_a_single_group_left_out
     assert any("class 'rare' has 2 groups" in note for note in found.notes)
     assert any("class 'single' has one group alone" in note for note in found.notes)
     assert any(note.startswith("no split was made") for note in found.notes)
-    assert found.own is None
+    assert found.this_split is None
     assert found.folds is not None
-    assert found.suspects is not None
+    assert found.label_issues is not None
 
 
 def test_where_no_folds_can_be_made_the_rest_is(tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_a_trained_network_is_shown_covered_test_images(tmp_path: Path) -> None:
 
     path = write(tmp_path, told_by(ring()))
     settings = config()
-    index = build_index(path, settings.data, subsets=2, seed=0, skip_bad=False, progress=SilentProgress())
+    index = build_index(path, settings.data, labelled_subsets=2, seed=0, skip_bad=False, progress=SilentProgress())
 
     def by_border(frame: Pixels) -> NDArray[np.float32]:
         bright = float(frame[0][ring()].mean() > 140)
@@ -338,7 +338,7 @@ def test_a_trained_network_is_shown_covered_test_images(tmp_path: Path) -> None:
     )
     found = run_audit(path, index, settings, SilentProgress(), deployed=shipped).masking
     assert found is not None
-    whole, surroundings, centre = (row.shipped for row in found.rows)
+    whole, surroundings, centre = (row.deployed for row in found.rows)
     assert whole is not None
     assert surroundings is not None
     assert centre is not None
@@ -346,7 +346,7 @@ def test_a_trained_network_is_shown_covered_test_images(tmp_path: Path) -> None:
     assert centre.value < 0.8
     mask = Mask(shows="centre", disc=1.2, region=np.ones((SIDE, SIDE), np.bool_))
     assert predict_occluded(shipped, images.records, [mask], SilentProgress()).all()
-    check_audit_settings(index, settings.probes)
+    check_audit_settings(index, settings.audit)
 
 
 def test_the_classifier_predicts_as_the_probe_of_a_link_does_solved_either_way() -> None:
@@ -390,7 +390,7 @@ def test_a_sample_takes_whole_groups_of_every_class(tmp_path: Path) -> None:
     from weckd_edge.train.data.index import build_index
 
     path = write(tmp_path, told_by(ring()))
-    index = build_index(path, config().data, subsets=2, seed=0, skip_bad=False, progress=SilentProgress())
+    index = build_index(path, config().data, labelled_subsets=2, seed=0, skip_bad=False, progress=SilentProgress())
     chosen = number_groups(index.images)
     kept = sample_groups(chosen, 40, 0)
     assert 36 <= kept.sum() <= 44
@@ -401,15 +401,15 @@ def test_a_sample_takes_whole_groups_of_every_class(tmp_path: Path) -> None:
 
 def test_the_command_prints_the_record_and_the_sentences(tmp_path: Path, run: Callable[..., tuple[int, str, str]]) -> None:
     path = write(tmp_path, told_by(ring(), 40))
-    code, out, _ = run("data", "probe", path, "--json", "-q")
+    code, out, _ = run("data", "audit", path, "--json", "-q")
     assert code == 0
     record = from_json(DataAudit, out, where="stdout", error=DataError)
     assert to_json(record) == out
     assert json.loads(out)["images"] == 40
-    code, out, err = run("data", "probe", path, "-q")
+    code, out, err = run("data", "audit", path, "-q")
     assert code == 0
     assert "Does the label lie in the centre, or around it?" in out
     assert "no pretrained trunk was given" in err
-    code, _, err = run("data", "probe", tmp_path / "missing")
+    code, _, err = run("data", "audit", tmp_path / "missing")
     assert code == 1
     assert "found nothing there" in err

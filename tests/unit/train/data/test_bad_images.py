@@ -23,7 +23,7 @@ from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.runtime.predict import ABSTAIN
 from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.unlabelled import unlabelled_fingerprint
-from weckd_edge.train.input_guard.other_frames import ood_frames
+from weckd_edge.train.input_guard.ood_frames import ood_frames
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -56,7 +56,7 @@ def assert_named(found: dict[str, str], expected: dict[str, str]) -> None:
         assert said in found[name], name
 
 
-@pytest.mark.parametrize("explained", [False, True], ids=["infer", "explain"])
+@pytest.mark.parametrize("explained", [False, True], ids=["predict", "explain"])
 def test_predict_classifies_the_others(
     run: Run, bundle: Path, bad_ears: tuple[Path, dict[str, str]], tmp_path: Path, explained: bool
 ) -> None:
@@ -65,8 +65,8 @@ def test_predict_classifies_the_others(
         path.unlink()
     (root / "light/folder.png").mkdir()
     more = ("--explain", tmp_path / "pictures") if explained else ()
-    code, out, _ = run("infer", bundle, root, "--backend", "onnxruntime", "--json", *more)
-    answers = {Path(row["file"]).relative_to(root).as_posix(): row for row in json.loads(out)["answers"]}
+    code, out, _ = run("predict", bundle, root, "--backend", "onnxruntime", "--json", *more)
+    answers = {Path(row["file"]).relative_to(root).as_posix(): row for row in json.loads(out)["images"]}
     assert code == 0
     assert sum(row["code"] is None or row["probabilities"] != {} for row in answers.values()) == 10
     refused = {name: row for name, row in answers.items() if row["code"] == "unreadable"}
@@ -80,8 +80,8 @@ def test_predict_takes_what_a_shell_makes_of_a_pattern(
     root, bad = bad_ears
     (root / "light/folder.png").mkdir()
     named = sorted((root / "light").glob("*.png"))
-    code, out, _ = run("infer", bundle, *named, "--backend", "onnxruntime", "--json")
-    rows = {Path(row["file"]).name: row for row in json.loads(out)["answers"]}
+    code, out, _ = run("predict", bundle, *named, "--backend", "onnxruntime", "--json")
+    rows = {Path(row["file"]).name: row for row in json.loads(out)["images"]}
     assert code == 0
     assert len(rows) == len(named)
     assert "not a regular file" in rows["folder.png"]["reason"]
@@ -105,7 +105,7 @@ def test_a_split_names_them_all_and_goes_on_where_it_may(
     assert code == 1
     assert f"{len(bad)} files cannot be used" in err
     assert all(name in err and said in err for name, said in bad.items())
-    code, _, _ = run("data", "split", root, "--out", tmp_path / "s.json", "--skip-bad", "--quiet", "--shares", "1")
+    code, _, _ = run("data", "split", root, "--out", tmp_path / "s.json", "--skip-bad", "--quiet", "--labelled-subsets", "1")
     assert code == 0
     index = json.loads((tmp_path / "s.json").read_text())
     assert_named({file["path"]: file["reason"] for file in index["bad_files"]}, bad)
@@ -118,7 +118,7 @@ def test_unlabelled_frames_are_left_out_alike(ears: Path, tmp_path: Path, crafte
     Image.effect_noise((40, 36), 90).convert("RGB").save(tmp_path / "pool/whole.png")
     assert unlabelled_fingerprint(tmp_path / "pool")
     config = DataConfig(unlabelled=str(tmp_path / "pool"))
-    index = build_index(ears, config, subsets=1, seed=0, skip_bad=True, progress=SilentProgress())
+    index = build_index(ears, config, labelled_subsets=1, seed=0, skip_bad=True, progress=SilentProgress())
     assert [image.path for image in index.unlabelled] == ["whole.png"]
     assert_named({file.path: file.reason for file in index.bad_files}, bad)
 
@@ -153,7 +153,7 @@ def test_a_bad_mask_leaves_its_image_out_of_the_audit(ears: Path, tmp_path: Path
     masks = masks_of(ears, tmp_path / "masks")
     masks[0].write_bytes(crafted.png_of(1, 100_000))
     masks[1].write_bytes(crafted.png_of(40, 35))
-    config = BuildConfig(probes=AuditConfig(masks=str(tmp_path / "masks"), discs=()))
+    config = BuildConfig(audit=AuditConfig(masks=str(tmp_path / "masks"), discs=()))
     found = audit_folder(ears, config, SilentProgress())
     assert found.masking is not None
     assert found.masking.images == 22
@@ -167,7 +167,7 @@ def test_a_bad_mask_leaves_its_image_out_of_the_audit(ears: Path, tmp_path: Path
 def test_calibration_images_are_left_out_where_that_is_asked_for(ears: Path, tmp_path: Path, crafted: ModuleType) -> None:
     from weckd_edge.pipeline.compile_model import read_calibration
 
-    index = build_index(ears, DataConfig(), subsets=1, seed=0, skip_bad=False, progress=SilentProgress())
+    index = build_index(ears, DataConfig(), labelled_subsets=1, seed=0, skip_bad=False, progress=SilentProgress())
     more = tmp_path / "more"
     for n, label in enumerate(("dark", "light")):
         (more / label).mkdir(parents=True)
@@ -223,12 +223,12 @@ def test_the_demo_predicts_the_next_image(bundle: Path, tmp_path: Path, crafted:
 
                 for file in sorted((tmp_path / "images").iterdir()):
                     if file.is_file():
-                        status, found = ask("/api/answer", file.read_bytes())
-                        assert (status, found["answer"]["decision"]) == (200, ABSTAIN)
-                        assert bad[file.name] in found["answer"]["reason"]
+                        status, found = ask("/api/predict", file.read_bytes())
+                        assert (status, found["prediction"]["decision"]) == (200, ABSTAIN)
+                        assert bad[file.name] in found["prediction"]["reason"]
                         assert ask("/api/explain", file.read_bytes())[0] == 422
-                status, found = ask("/api/answer", (tmp_path / "whole.png").read_bytes())
-                assert (status, set(found["answer"]["probabilities"])) == (200, {"effusion", "normal", "wax"})
+                status, found = ask("/api/predict", (tmp_path / "whole.png").read_bytes())
+                assert (status, set(found["prediction"]["probabilities"])) == (200, {"effusion", "normal", "wax"})
         finally:
             server.shutdown()
             thread.join()

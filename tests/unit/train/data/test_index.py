@@ -20,7 +20,7 @@ from weckd_edge.core.serialization import from_json, to_json
 from weckd_edge.train.data.check import check_data
 from weckd_edge.train.data.index import build_index
 
-CONFIG = DataConfig(share=0.2)
+CONFIG = DataConfig(labelled_fraction=0.2)
 
 
 def draw(path: Path, seed: int) -> None:
@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def index_of(path: Path, *, config: DataConfig = CONFIG, skip_bad: bool = False) -> DatasetIndex:
-    return build_index(path, config, subsets=2, seed=3, skip_bad=skip_bad, progress=SilentProgress())
+    return build_index(path, config, labelled_subsets=2, seed=3, skip_bad=skip_bad, progress=SilentProgress())
 
 
 def test_an_index_names_every_image_once_and_survives_json(folder: Path) -> None:
@@ -47,7 +47,7 @@ def test_an_index_names_every_image_once_and_survives_json(folder: Path) -> None
     assert (index.name, index.labels, len(index.images)) == ("ears", ("normal", "wax"), 28)
     assert [record.path for record in index.images] == sorted(record.path for record in index.images)
     assert {(record.width, record.height) for record in index.images} == {(40, 30)}
-    assert {record.share for record in index.images} == {None, 0, 1}
+    assert {record.labelled_subset for record in index.images} == {None, 0, 1}
     assert not index.synthetic
     assert from_json(DatasetIndex, to_json(index), where="index", error=DataError) == index
     assert to_json(index_of(folder)) == to_json(index)
@@ -121,7 +121,7 @@ def published(folder: Path) -> Path:
 
 
 def test_the_published_test_split_is_kept_with_its_leaks(folder: Path) -> None:
-    index = index_of(published(folder), config=DataConfig(share=0.2, use_published_split=True))
+    index = index_of(published(folder), config=DataConfig(labelled_fraction=0.2, use_published_split=True))
     tests = index.split("test")
     assert len(tests) == 7
     assert all(record.published_split == "test" for record in tests)
@@ -166,9 +166,9 @@ def test_check_of_a_folder_reports_bad_files_and_no_split(folder: Path) -> None:
 
 def test_split_writes_the_index_it_prints(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "index.json"
-    args = ["split", str(folder), "--out", str(out), "--shares", "2", "--seed", "3", "--json", "-q"]
+    args = ["split", str(folder), "--out", str(out), "--labelled-subsets", "2", "--seed", "3", "--json", "-q"]
     result = CliRunner().invoke(command, args)
     assert result.exit_code == 0, result.output
     assert result.stdout == out.read_text()
     index = from_json(DatasetIndex, out.read_text(), where="index", error=DataError)
-    assert {record.share for record in index.images} == {None, 0, 1}
+    assert {record.labelled_subset for record in index.images} == {None, 0, 1}

@@ -46,11 +46,11 @@ def pool(tmp_path: Path) -> Path:
 
 
 def config(pool: Path | None) -> DataConfig:
-    return DataConfig(share=0.25, unlabelled=str(pool) if pool else None)
+    return DataConfig(labelled_fraction=0.25, unlabelled=str(pool) if pool else None)
 
 
 def read(ears: Path, pool: Path | None, skip_bad: bool = False):  # type: ignore[no-untyped-def]
-    return build_index(ears, config(pool), subsets=2, seed=0, skip_bad=skip_bad, progress=SilentProgress())
+    return build_index(ears, config(pool), labelled_subsets=2, seed=0, skip_bad=skip_bad, progress=SilentProgress())
 
 
 def test_frames_are_listed_without_label_and_the_split_stays_as_it_was(ears: Path, pool: Path) -> None:
@@ -138,7 +138,7 @@ def test_links_with_a_teacher_see_them_where_the_strategy_has_the_unlabelled_ima
     plans = plan_chain(index, whole)
     trainer = make_trainer(workspace, ears, index, plans, SilentProgress(), str(pool))
     train = sum(image.split == "train" for image in index.images)
-    for strategy, seen in (("takd+pool", train + 5), ("takd", sum(i.share is not None for i in index.images))):
+    for strategy, seen in (("takd+pool", train + 5), ("takd", sum(i.labelled_subset is not None for i in index.images))):
         assert run_strategy(trainer, plans, find_strategy(strategy), whole)[-1].artifact.images_used == seen
     with raises(DataError, "E_DATA_UNLABELLED"):
         make_trainer(workspace, ears, replace(index), plans, SilentProgress(), None)

@@ -60,7 +60,7 @@ link = [
   { model = "resnet10t", input_size = 32, options = { channels = [16, 16, 16, 16], stem_width = 8 } },
   { model = "resnet10t", input_size = 32, options = { channels = [8, 8, 8, 8], stem_width = 8 } },
 ]
-data = { share = 0.25 }
+data = { labelled_fraction = 0.25 }
 train = { epochs = 1, steps_per_epoch = 2, batch = 8, threads = 1, accelerator = "cpu" }
 """
 

@@ -113,7 +113,7 @@ def test_a_student_with_only_soft_targets_comes_to_predict_as_its_teacher(tmp_pa
     config = replace(CONFIG, epochs=6, steps_per_epoch=6, augment=0)
     teacher = student()
     teacher.load_state_dict(run(config, tmp_path / "teacher"))
-    distill = DistillConfig(weight=1.0, attention=0.5)
+    distill = DistillConfig(distill_weight=1.0, attention=0.5)
     weights = run(config, tmp_path / "student", DistillationTask([Teacher(teacher, INPUT)], INPUT, distill, 2))
     pupil = student()
     pupil.load_state_dict(weights)
@@ -139,7 +139,7 @@ def test_only_the_labelled_subset_is_labelled_and_each_epoch_repeats() -> None:
 
 @pytest.mark.parametrize(("ratio", "unlabelled"), [(1.0, 8), (0.5, 4), (3.0, 24)])
 def test_images_of_the_unlabelled_images_come_beside_the_batch_of_labelled_ones(ratio: float, unlabelled: int) -> None:
-    data = replace(feed(), pool_ratio=ratio)
+    data = replace(feed(), unlabelled_per_labelled=ratio)
     (batch,) = epoch_batches(data, seed=1, epoch=0, steps=1, batch=8, augment=0)
     assert (batch.labels >= 0).tolist() == [True] * 8 + [False] * unlabelled
     shown = {image.numpy().tobytes() for image in batch.images[8:]}
@@ -235,7 +235,7 @@ def test_mixed_images_are_mixed_alike_for_teacher_and_student_and_keep_labels_ap
 
 def test_with_several_teachers_one_always_takes_part() -> None:
     teachers = [Teacher(student(i), INPUT) for i in range(3)]
-    task = DistillationTask(teachers, INPUT, DistillConfig(teacher_drop=0.9), 2)
+    task = DistillationTask(teachers, INPUT, DistillConfig(teacher_dropout=0.9), 2)
     chosen = [task.choose_teachers(torch.Generator().manual_seed(seed)) for seed in range(300)]
     assert min(len(some) for some in chosen) == 1
     assert max(len(some) for some in chosen) > 1
@@ -243,7 +243,7 @@ def test_with_several_teachers_one_always_takes_part() -> None:
 
 
 def test_in_the_last_part_a_refined_link_hears_its_labels_alone() -> None:
-    task = DistillationTask([Teacher(student(1), INPUT)], INPUT, DistillConfig(refine=0.25), 2)
+    task = DistillationTask([Teacher(student(1), INPUT)], INPUT, DistillConfig(label_only_fraction=0.25), 2)
     (batch,) = epoch_batches(feed(), seed=1, epoch=0, steps=1, batch=4, augment=0)
     one = student(0)
     assert "soft" in task(one, batch, 0.74)
@@ -283,7 +283,7 @@ def test_a_teacher_looks_at_a_view_once_and_what_it_said_is_used_unless_images_a
         looked += len(images[0])
 
     def losses(uses: int) -> list[float]:
-        task = DistillationTask([Teacher(teacher, INPUT)], INPUT, DistillConfig(mixup=mixup, view_uses=uses), 2)
+        task = DistillationTask([Teacher(teacher, INPUT)], INPUT, DistillConfig(mixup=mixup, view_reuse=uses), 2)
         return [task(pupil, batch, 0.3)["loss"].item() for epoch in (0, 1) for batch in batches_of(2, 6, epoch)]
 
     teacher.register_forward_pre_hook(count)

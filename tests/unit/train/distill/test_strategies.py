@@ -35,7 +35,7 @@ class Recorder:
 def index() -> DatasetIndex:
     """Three shares of one image each, two training images without a share, and a test image."""
     places = [("train", 0), ("train", 1), ("train", 2), ("train", None), ("train", None), ("test", None)]
-    images = tuple(cast(Any, SimpleNamespace(split=split, share=share)) for split, share in places)
+    images = tuple(cast(Any, SimpleNamespace(split=split, labelled_subset=share)) for split, share in places)
     return DatasetIndex(name="toy", labels=("a", "b"), images=images)
 
 
@@ -81,7 +81,7 @@ def test_who_teaches_whom(name: str, networks: list[str], teachers: list[int]) -
     ],
 )
 def test_whose_labels_a_link_sees(name: str, shares: list[tuple[int, ...] | None]) -> None:
-    assert [job.shares for job in jobs_of(name)] == shares
+    assert [job.labelled_subsets for job in jobs_of(name)] == shares
 
 
 def test_the_unlabelled_images_is_for_links_with_a_teacher() -> None:
@@ -90,8 +90,8 @@ def test_the_unlabelled_images_is_for_links_with_a_teacher() -> None:
 
 
 def test_a_strategy_says_what_the_teachers_count_unless_the_configuration_does() -> None:
-    asked = replace(CONFIG, distill=replace(CONFIG.distill, weight=0.55))
-    assert {job.distill.teachers_part for job in jobs_of("relay")} == {STRATEGIES["relay"].weight}
+    asked = replace(CONFIG, distill=replace(CONFIG.distill, distill_weight=0.55))
+    assert {job.distill.teachers_part for job in jobs_of("relay")} == {STRATEGIES["relay"].distill_weight}
     assert {job.distill.teachers_part for job in jobs_of("takd")} == {0.7}
     for name in ("relay", "takd"):
         assert {job.distill.teachers_part for job in jobs_of(name, asked)} == {0.55}
@@ -119,10 +119,10 @@ def test_the_baseline_of_a_build_is_alone_on_the_last_links_labels_for_as_many_s
     trainer = Recorder(index=index())
     config = replace(CONFIG, distill=replace(CONFIG.distill, strategy=strategy))
     chain = train_build(cast(Any, trainer), PLANS, config)
-    assert [job.name for job in trainer.jobs] == ["M1", "M2", "M3", "twin"]
-    twin = trainer.jobs[-1]
-    assert (twin.teachers, twin.shares, twin.unlabelled) == ((), shares, False)
-    assert twin.train.epochs == 12
+    assert [job.name for job in trainer.jobs] == ["M1", "M2", "M3", "baseline"]
+    baseline = trainer.jobs[-1]
+    assert (baseline.teachers, baseline.labelled_subsets, baseline.unlabelled) == ((), shares, False)
+    assert baseline.train.epochs == 12
     assert len(chain.links) == 3
     assert chain.labels_used == 3
 

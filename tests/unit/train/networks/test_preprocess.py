@@ -36,11 +36,11 @@ def test_another_resize_is_another_cache_that_holds_what_a_device_will_see(ears:
     workspace, caches = Workspace(tmp_path / "work"), []
     kinds: tuple[Literal["diagonal", "bilinear"], ...] = ("diagonal", "bilinear", "diagonal")
     for kind in kinds:
-        config = BuildConfig(link=links(), data=DataConfig(share=0.3), input=InputConfig(resize=kind))
+        config = BuildConfig(link=links(), data=DataConfig(labelled_fraction=0.3), input=InputConfig(resize=kind))
         index = cached_index(workspace, ears, config, skip_bad=False, progress=SilentProgress()).artifact
         plans = plan_chain(index, config)
         trainer = make_trainer(workspace, ears, index, plans, SilentProgress())
-        job = LinkJob(name="M1", plan=plans[0], share=0, shares=None, seed=0, train=TrainConfig())
+        job = LinkJob(name="M1", plan=plans[0], labelled_subset=0, labelled_subsets=None, seed=0, train=TrainConfig())
         caches.append(np.array(trainer.open_feed(job).pixels))
         for cached, path in zip(caches[-1], trainer.paths, strict=True):
             frame = torch.from_numpy(frame_from_file(path, plans[0].input.frame))
@@ -53,11 +53,11 @@ def test_another_resize_is_another_cache_that_holds_what_a_device_will_see(ears:
 
 def test_fresh_weights_get_pixels_that_fit_int8_and_trained_ones_what_they_know(ears: Path, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "work")
-    config = BuildConfig(link=links(), data=DataConfig(share=0.3))
+    config = BuildConfig(link=links(), data=DataConfig(labelled_fraction=0.3))
     index = cached_index(workspace, ears, config, skip_bad=False, progress=SilentProgress()).artifact
     assert [plan.input.network.mean for plan in plan_chain(index, config)] == [GREY, GREY]
     save_weights(create_student(links()[0], 2).student, tmp_path / "trained.safetensors")
-    trained = BuildConfig(link=links(weights=str(tmp_path / "trained.safetensors")), data=DataConfig(share=0.3))
+    trained = BuildConfig(link=links(weights=str(tmp_path / "trained.safetensors")), data=DataConfig(labelled_fraction=0.3))
     assert [plan.input.network.mean for plan in plan_chain(index, trained)] == [IMAGENET, GREY]
 
 

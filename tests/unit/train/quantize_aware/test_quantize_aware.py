@@ -44,9 +44,9 @@ CONFIG = BuildConfig(
         LinkConfig(model="test_resnet", input_size=40, mean=(0.5,) * 3, std=(0.5,) * 3),
         LinkConfig(model="test_resnet", input_size=32, mean=(0.5,) * 3, std=(0.5,) * 3),
     ),
-    data=DataConfig(share=0.3),
+    data=DataConfig(labelled_fraction=0.3),
     train=TRAIN,
-    distill=DistillConfig(strategy="weckd+pool", twin=False),
+    distill=DistillConfig(strategy="weckd+pool", baseline=False),
     quantize_aware=QuantizeAwareConfig(epochs=3, learning_rate=1e-3),
 )
 
@@ -191,7 +191,7 @@ def chain(data: tuple[DatasetIndex, Path], tmp_path_factory: pytest.TempPathFact
     """A trainer, its plans, and a trained chain of two links, each with its own share."""
     index, root = data
     turns = itertools.cycle((0, 1, None))
-    images = tuple(replace(r, share=next(turns)) if r.split == "train" else r for r in index.images)
+    images = tuple(replace(r, labelled_subset=next(turns)) if r.split == "train" else r for r in index.images)
     shared = replace(index, images=images)
     plans = plan_chain(shared, CONFIG)
     trainer = make_trainer(Workspace(tmp_path_factory.mktemp("work")), root, shared, plans, SilentProgress())
@@ -240,14 +240,14 @@ def test_who_teaches(teacher: str, at: int) -> None:
     assert job.teachers == (links[at],)
     assert job_of(links[1:], teacher=teacher).teachers == (links[1],), "a chain of one is its own teacher"
     first = job_of(links, 0, teacher=teacher)
-    assert (first.start, first.teachers, first.share) == (links[0], (links[0],), 0), "so is the first link of any"
+    assert (first.start, first.teachers, first.labelled_subset) == (links[0], (links[0],), 0), "so is the first link of any"
     assert first.plan.name == "large"
 
 
 def test_settings_reach_the_loop_and_nothing_rounds_beside_int8() -> None:
     links: list[Any] = [SimpleNamespace(artifact=SimpleNamespace(name="M1"))]
     job = job_of(links, epochs=7, learning_rate=2e-5, augment=0.25, weight=0.5)
-    assert (job.train.epochs, job.train.learning_rate, job.train.augment, job.distill.weight) == (7, 2e-5, 0.25, 0.5)
+    assert (job.train.epochs, job.train.learning_rate, job.train.augment, job.distill.distill_weight) == (7, 2e-5, 0.25, 0.5)
     assert (job.train.precision, job.train.compile, job.rounded) == ("32-true", False, True)
 
 

@@ -38,7 +38,7 @@ def trial(strategy: str, seed: int, accuracy: float) -> StudyRun:
 def study(**accuracies: list[float]) -> Study:
     trials = [trial(name, seed, a) for name, found in accuracies.items() for seed, a in enumerate(found)]
     seeds = len(next(iter(accuracies.values())))
-    return Study(dataset="ears", synthetic=True, share=0.1, seeds=seeds, trials=tuple(trials))
+    return Study(dataset="ears", synthetic=True, labelled_fraction=0.1, seeds=seeds, trials=tuple(trials))
 
 
 def test_interval_is_students() -> None:
@@ -99,7 +99,7 @@ CONFIG = BuildConfig(
         LinkConfig(model="resnet10t", input_size=32, options={"channels": (16, 16, 16, 16), "stem_width": 8}),
         LinkConfig(model="resnet10t", input_size=32, options={"channels": (8, 8, 8, 8), "stem_width": 8}),
     ),
-    data=DataConfig(share=0.25),
+    data=DataConfig(labelled_fraction=0.25),
     train=TrainConfig(epochs=1, steps_per_epoch=2, batch=8, accelerator="cpu"),
 )
 NAMES = ["single-share", "weckd", "weckd+pool", "dgkd"]

@@ -23,7 +23,7 @@ CONFIG = BuildConfig(
         LinkConfig(model="resnet10t", input_size=32, options={"channels": (16, 16, 16, 16), "stem_width": 8}),
         LinkConfig(model="resnet10t", input_size=32, options={"channels": (8, 8, 8, 8), "stem_width": 8}),
     ),
-    data=DataConfig(share=0.25),
+    data=DataConfig(labelled_fraction=0.25),
     train=TrainConfig(epochs=1, steps_per_epoch=1, batch=8, accelerator="cpu"),
     distill=DistillConfig(strategy="weckd"),
 )
@@ -61,7 +61,7 @@ def test_what_is_found_is_a_file_to_build_with(ears: Path, tmp_path: Path) -> No
     found = tune(ears, CONFIG, 1, f"sqlite:///{tmp_path / 'a.db'}", tmp_path / "out", SilentProgress())
     config = load_config(Path(found.best_file))
     assert config.train.learning_rate == pytest.approx(found.learning_rate, rel=1e-4)
-    assert config.distill.weight == pytest.approx(found.weight, rel=1e-3)
+    assert config.distill.distill_weight == pytest.approx(found.distill_weight, rel=1e-3)
     assert config.distill.temperature_start == pytest.approx(found.temperature_start, rel=1e-3)
 
 

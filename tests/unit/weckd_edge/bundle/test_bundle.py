@@ -65,7 +65,7 @@ def draft(folder: Path) -> Manifest:
             reference="openvino 1 int8",
             tolerance={"openvino": 1e-3},
         ),
-        gates=(Gate(name="accuracy", bar=0.8, got=0.9, verdict="PASS", reason="0.9 is at least 0.8"),),
+        gates=(Gate(name="min_accuracy", limit=0.8, value=0.9, verdict="PASS", reason="0.9 is at least 0.8"),),
         synthetic=True,
     )
 

@@ -310,14 +310,14 @@ def test_a_key_that_mender_cannot_read_is_explained(bundle: Path, pair: Pair, tm
 
 def test_the_command_prints_the_file_and_talks_on_stderr(bundle: Path, tmp_path: Path, run: Run) -> None:
     out = tmp_path / "u.tar"
-    code, text, talk = run("export", "tar", bundle, "--out", out)
+    code, text, talk = run("package", "tar", bundle, "--out", out)
     assert (code, text) == (0, f"{out}\n")
     assert "for generic-x86, version 7" in talk
     assert "warning: trained on drawn phantoms" in talk
-    code, text, talk = run("export", "tar", bundle, "--out", out, "--json")
+    code, text, talk = run("package", "tar", bundle, "--out", out, "--json")
     assert code == 0
     assert json.loads(text)["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
-    code, text, talk = run("export", "rauc", bundle, "--out", out)
+    code, text, talk = run("package", "rauc", bundle, "--out", out)
     assert (code, text) == (2, "")
     assert "--sign-key" in talk
-    assert run("export", "swupdate", bundle, "--out", out, "--sign-cert", out)[0] == 2
+    assert run("package", "swupdate", bundle, "--out", out, "--sign-cert", out)[0] == 2

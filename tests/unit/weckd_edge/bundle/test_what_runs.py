@@ -105,7 +105,7 @@ def test_the_proved_model_predicts(
         open_bundle(folder)  # the trap was sprung
     shutil.copytree(kept, folder, dirs_exist_ok=True)
     with DemoSession(folder, backend=backend) as session:
-        assert session.predict(picture.read_bytes())["answer"]["probabilities"] == expected.probabilities
+        assert session.predict(picture.read_bytes())["prediction"]["probabilities"] == expected.probabilities
     shutil.copytree(kept, folder, dirs_exist_ok=True)
     (explained,) = explain_images(folder, [picture], tmp_path / f"pictures-{backend}", backend=backend)
     assert explained.answer.probabilities == expected.probabilities
@@ -123,7 +123,7 @@ def test_the_proved_model_is_timed(folder: Path, machines: ModuleType, tmp_path:
     for name in ("model.xml", "model.bin", "model.onnx"):
         (folder / "model" / name).write_bytes(b"no model")
     found = bench(opened, queries=2, warmup=0, root=machines.x86(tmp_path / "root"))
-    assert len(found.frame_to_answer.samples_ns) == 2
+    assert len(found.end_to_end.samples_ns) == 2
     assert found.network is not None
     assert found.cold_start_ns > 0
 
@@ -197,17 +197,23 @@ def test_the_manifest_that_is_parsed_is_the_one_that_was_signed(
 
 COMMANDS: dict[str, Callable[[Path, Path], list[str]]] = {
     "verify": lambda folder, picture: ["verify", str(folder)],
-    "infer": lambda folder, picture: ["infer", str(folder), str(picture)],
-    "infer --explain": lambda folder, picture: ["infer", str(folder), str(picture), "--explain", str(picture.parent / "p")],
+    "predict": lambda folder, picture: ["predict", str(folder), str(picture)],
+    "predict --explain": lambda folder, picture: [
+        "predict",
+        str(folder),
+        str(picture),
+        "--explain",
+        str(picture.parent / "p"),
+    ],
     "bench": lambda folder, picture: ["bench", str(folder), "--queries", "1", "--warmup", "0", "--power", "none"],
     "bench --ssh": lambda folder, picture: ["bench", str(folder), "--ssh", "nobody@127.0.0.1:1"],
     "demo": lambda folder, picture: ["demo", str(folder), "--port", "0"],
     "finalize": lambda folder, picture: ["finalize", str(folder)],
     "report": lambda folder, picture: ["report", str(folder), "--out", str(picture.parent / "report.html")],
-    "report --against": lambda folder, picture: ["report", str(folder), "--against", str(folder)],
-    "export tar": lambda folder, picture: ["export", "tar", str(folder), "--out", str(picture.parent / "update.tar")],
+    "report --baseline": lambda folder, picture: ["report", str(folder), "--baseline", str(folder)],
+    "package tar": lambda folder, picture: ["package", "tar", str(folder), "--out", str(picture.parent / "update.tar")],
     "data verify-index": lambda folder, picture: ["data", "verify-index", str(folder), str(picture.parent)],
-    "predict": lambda folder, picture: ["predict", str(folder), "--device", "generic-x86"],
+    "estimate": lambda folder, picture: ["estimate", str(folder), "--device", "generic-x86"],
 }
 
 
@@ -227,25 +233,25 @@ def test_with_a_key_a_command_opens_only_what_its_owner_signed(
     assert "made by another key" in str(result.exception)
 
 
-@pytest.mark.parametrize("what", ["infer", "bench", "verify", "predict"])
+@pytest.mark.parametrize("what", ["predict", "bench", "verify", "estimate"])
 def test_what_the_owner_signed_is_opened(what: str, folder: Path, picture: Path, keys: dict[str, Path]) -> None:
     sign(folder, keys["own"])
     result = CliRunner().invoke(cli, [*COMMANDS[what](folder, picture), "--key", str(keys["own.pub"])])
     assert result.exit_code == 0, (result.output, result.exception)
 
 
-@pytest.mark.parametrize("what", ["verify", "infer", "bench", "demo", "finalize"])
+@pytest.mark.parametrize("what", ["verify", "predict", "bench", "demo", "finalize"])
 def test_a_lower_version_than_is_asked_for_is_refused(what: str, folder: Path, picture: Path) -> None:
-    result = CliRunner().invoke(cli, [*COMMANDS[what](folder, picture), "--at-least", "2"])
+    result = CliRunner().invoke(cli, [*COMMANDS[what](folder, picture), "--min-version", "2"])
     assert isinstance(result.exception, BundleError)
     assert "expected version 2 or newer, found 0" in str(result.exception)
 
 
 def test_a_key_is_not_for_a_bundle_that_is_on_the_device(folder: Path, keys: dict[str, Path]) -> None:
-    words = ["bench", str(folder), "--ssh", "nobody@127.0.0.1:1", "--on-device", "--key", str(keys["own.pub"])]
+    words = ["bench", str(folder), "--ssh", "nobody@127.0.0.1:1", "--remote-bundle", "--key", str(keys["own.pub"])]
     result = CliRunner().invoke(cli, words)
     assert result.exit_code == 2
-    assert "leave --on-device and --compare out" in result.output
+    assert "leave --remote-bundle and --compare out" in result.output
 
 
 def test_what_cannot_be_read_is_reported_in_one_line(
@@ -301,9 +307,9 @@ def test_a_guard_at_its_bounds_has_a_score_that_json_can_hold(toy: ModuleType, t
 
     rows = tuple((MAX_NUMBER,) * (row + 1) for row in range(FEATURES))
     mean = (-MAX_NUMBER,) * FEATURES
-    guard = FrameGuard(bars=QualityLimits(), mean=mean, whitening=rows, most_unfamiliar=MAX_NUMBER)
+    guard = FrameGuard(limits=QualityLimits(), mean=mean, whitening=rows, max_ood_score=MAX_NUMBER)
     opened = open_guard(toy.write_bundle(tmp_path / "b", guard=guard))
     assert opened is not None
     decision = opened.check(toy.frames(1)[0])
     assert decision.code == "unfamiliar"
-    assert json.loads(to_json(decision.unfamiliarity)) > 1e100
+    assert json.loads(to_json(decision.ood_score)) > 1e100

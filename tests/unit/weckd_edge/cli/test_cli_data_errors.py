@@ -169,7 +169,7 @@ def test_split_refuses_bad_files_naming_each_and_the_way_on(run: Run, bad_ears: 
 
 def test_split_goes_on_without_bad_files_and_records_them(run: Run, bad_ears: Path, tmp_path: Path) -> None:
     out = tmp_path / "index.json"
-    code, text, err = run("data", "split", bad_ears, "--out", out, "--shares", "1", "--skip-bad")
+    code, text, err = run("data", "split", bad_ears, "--out", out, "--labelled-subsets", "1", "--skip-bad")
     assert code == 0
     assert "6 files were left out because they cannot be used" in err
     assert f"written: {out}" in err
@@ -210,10 +210,15 @@ def test_csv_rows_without_a_file_are_bad_files(run: Run, ears: Path, tmp_path: P
         "wax/nul\0.png": "no such file (embedded null byte)",
         long: "cannot be read (File name too long)",
     }
-    code, out, err = run("data", "split", ears / "set.csv", "--out", tmp_path / "i.json", "--shares", "1", "-q")
+    code, out, err = run("data", "split", ears / "set.csv", "--out", tmp_path / "i.json", "--labelled-subsets", "1", "-q")
     assert (code, out) == (1, "")
     assert_one_line(err, "E_DATA_BAD_IMAGES", "3", "wax/gone.png", "wax/nul\\x00.png")
-    assert run("data", "split", ears / "set.csv", "--out", tmp_path / "i.json", "--shares", "1", "-q", "--skip-bad")[0] == 0
+    assert (
+        run("data", "split", ears / "set.csv", "--out", tmp_path / "i.json", "--labelled-subsets", "1", "-q", "--skip-bad")[
+            0
+        ]
+        == 0
+    )
     assert {image["path"] for image in json.loads((tmp_path / "i.json").read_text())["images"]} == set(IMAGES)
 
 
@@ -226,7 +231,7 @@ def test_a_name_that_is_not_utf_8_is_a_bad_file(run: Run, ears: Path, tmp_path: 
     assert code == 0
     assert json.loads(out)["bad_files"] == [{"path": "wax/\\udcff.png", "reason": "its name is not UTF-8; rename it"}]
     assert run("data", "check", ears, "-q")[0] == 0
-    args = ("data", "split", ears, "--out", tmp_path / "i.json", "--shares", "1", "-q")
+    args = ("data", "split", ears, "--out", tmp_path / "i.json", "--labelled-subsets", "1", "-q")
     code, _, err = run(*args)
     assert code == 1
     assert_one_line(err, "E_DATA_BAD_IMAGES", "wax/\\udcff.png")
@@ -242,7 +247,7 @@ def test_a_line_break_in_a_file_name_does_not_break_the_line(run: Run, ears: Pat
 
 
 def split(run: Run, ears: Path, out: Path, *options: str) -> tuple[int, str, str]:
-    return run("data", "split", ears, "--out", out, "--shares", "1", "-q", *options)
+    return run("data", "split", ears, "--out", out, "--labelled-subsets", "1", "-q", *options)
 
 
 def test_the_folder_of_the_output_is_made(run: Run, ears: Path, tmp_path: Path) -> None:
@@ -293,7 +298,7 @@ def test_a_wrong_config_is_a_wrong_request(
 
 def test_too_few_images_for_the_labelled_subsets_are_refused_with_the_way_on(run: Run, ears: Path, tmp_path: Path) -> None:
     before = tree(tmp_path)
-    code, out, err = run("data", "split", ears, "--out", tmp_path / "index.json", "--shares", "40", "-q")
+    code, out, err = run("data", "split", ears, "--out", tmp_path / "index.json", "--labelled-subsets", "40", "-q")
     assert (code, out) == (1, "")
     assert_one_line(err, "E_DATA_SMALL_CLASS", "'normal'", "12 groups", "[[link]]")
     assert tree(tmp_path) == before
@@ -309,7 +314,7 @@ def test_phantoms_are_drawn_nowhere_but_in_a_folder_of_their_own(run: Run, ears:
         ears: (1, "error[E_DATA_OUT_OCCUPIED]: "),
     }
     for out, (expected, start) in cases.items():
-        code, text, err = run("data", "phantom", "--out", out, "--images", "20", "--size", "32x32", "-q")
+        code, text, err = run("data", "synth", "--out", out, "--images", "20", "--size", "32x32", "-q")
         assert (code, text) == (expected, "")
         assert start in err
     assert tree(tmp_path) == before

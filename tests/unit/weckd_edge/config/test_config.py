@@ -34,13 +34,13 @@ def tables_within(table: type) -> Iterator[type]:
 
 
 def test_every_path_of_a_file_is_taken_from_its_folder_and_stripped_for_a_bundle(tmp_path: Path) -> None:
-    text = '[data]\nunlabelled = "in/u"\n[ship]\nmeasurements = "in/m"\n[probes]\nmasks = "in/k"\n'
-    config = load_config(write(tmp_path, text + '[guard]\nother_frames = ["in/f", "in/g"]\n' + CHAIN))
+    text = '[data]\nunlabelled = "in/u"\n[select]\nmeasurements = "in/m"\n[audit]\nmasks = "in/k"\n'
+    config = load_config(write(tmp_path, text + '[guard]\nood_dirs = ["in/f", "in/g"]\n' + CHAIN))
     expected = {
         "unlabelled": ["u"],
         "measurements": ["m"],
         "masks": ["k"],
-        "other_frames": ["f", "g"],
+        "ood_dirs": ["f", "g"],
         "weights": ["w"],
     }
     found: dict[str, list[str]] = {}
@@ -94,10 +94,10 @@ def test_weights_are_taken_from_the_config_files_own_folder(tmp_path: Path) -> N
     [
         ("[train]\nepoch = 3\n", "unknown key 'epoch'; did you mean 'epochs'?"),
         ("[trian]\n", "unknown key 'trian'; did you mean 'train'?"),
-        ("[data]\nshare = 0.5\n", "asks for 150% of the training images"),
+        ("[data]\nlabelled_fraction = 0.5\n", "asks for 150% of the training images"),
         ("[data]\ntest_fraction = 0.7\n", "expected over 0 and under 0.5"),
         ("[distill]\ntemperature_start = 1\ntemperature_end = 4\n", "annealing expects 0 < end <= start"),
-        ("[gates]\naccuracy = 90\n", "0.9 for 90 %"),
+        ("[gates]\nmin_accuracy = 90\n", "0.9 for 90 %"),
         ('[[link]]\nmodel = "a"\n', "at least two links"),
         ('[[link]]\nmodel = "a"\nweights = "w"\npretrained = true\n', "contradict each other"),
         ("[input]\nframe = [4, 4]\n", "expected 16 to 8192 pixels"),
@@ -121,4 +121,4 @@ def test_a_missing_config_file_is_named(tmp_path: Path) -> None:
 
 
 def test_labelled_subsets_that_just_fit_are_taken() -> None:
-    BuildConfig(data=DataConfig(share=1 / 3), link=(LinkConfig(model="a"),) * 3)
+    BuildConfig(data=DataConfig(labelled_fraction=1 / 3), link=(LinkConfig(model="a"),) * 3)

@@ -131,10 +131,10 @@ def test_a_foreign_link_is_refused(trap: Trap, run: Run, ears: Path, tmp_path: P
 
 
 def test_a_foreign_bundle_is_refused_by_the_chain_it_records(trap: Trap, link: Link) -> None:
-    chain = ChainRecord(links=(link,), twin=None, labels_used=4)
+    chain = ChainRecord(links=(link,), baseline=None, labels_used=4)
     for text in (
         foreign(chain, trap.options(), ("links", 0)),
-        foreign(replace(chain, twin=link), trap.options(), ("twin",)),
+        foreign(replace(chain, baseline=link), trap.options(), ("baseline",)),
     ):
         with raises(StoreError, "E_CONFIG_NETWORK_OPTION", says=REFUSED):
             from_json(ChainRecord, text, where="chain.json", error=StoreError)

@@ -150,7 +150,7 @@ passing.rmdir()
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
 def test_predict_keeps_to_itself(backend: str, bundle: Bundle, watch: Any) -> None:
     pytest.importorskip(backend)
-    seen = watch.run(*WECKD, "infer", bundle.folder, watch.work / "ear.png", "--backend", backend)
+    seen = watch.run(*WECKD, "predict", bundle.folder, watch.work / "ear.png", "--backend", backend)
     assert "ear.png" in seen.output
     assert seen.is_quiet, seen
 
@@ -186,7 +186,7 @@ from weckd_edge.devices.demo.session import DemoSession
 bundle, image, host = sys.argv[1:]
 with DemoSession(pathlib.Path(bundle), backend="openvino") as session, DemoServer(session, host=host) as server:
     threading.Thread(target=server.serve_forever, args=(0.05,)).start()
-    place = f"http://127.0.0.1:{server.server_address[1]}/api/answer"
+    place = f"http://127.0.0.1:{server.server_address[1]}/api/predict"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     print(opener.open(place, pathlib.Path(image).read_bytes()).read().decode())
     server.shutdown()
@@ -233,7 +233,9 @@ def test_a_bench_on_another_machine_keeps_to_itself(sshd: ModuleType, bundle: Bu
         (found,) = bench_hosts(
             bundle,
             [Host(name="127.0.0.1", user=server.user, port=server.port)],
-            request=BenchRequest(rules="quick", backend="onnxruntime", power="none", generator="own", queries=64, warmup=3),
+            request=BenchRequest(
+                rules="quick", backend="onnxruntime", power="none", generator="builtin", queries=64, warmup=3
+            ),
             connect=connect,
             out=tmp_path / "out",
             access=Access(known_hosts=(server.known_hosts(),), identity=key),

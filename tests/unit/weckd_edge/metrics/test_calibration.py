@@ -60,7 +60,7 @@ def test_validation_never_gets_less_likely_and_few_groups_are_pulled_towards_one
     after = float(nll(apply_temperature(answers, found.value), labels).mean())
     assert after <= before + 1e-12
     assert found.nll_after == pytest.approx(after)
-    assert abs(math.log(found.value)) <= abs(math.log(found.unpulled)) + 1e-4
+    assert abs(math.log(found.value)) <= abs(math.log(found.unshrunk)) + 1e-4
     if found.value != 1:
         assert ("few validation images" in found.note) is (count < FEW_GROUPS)
 

@@ -257,7 +257,9 @@ def test_flipped_frames_are_listed_with_all_three_predictions() -> None:
 def test_images_without_a_prediction_are_counted_apart() -> None:
     index, verification = data()
     unsure = tuple(replace(p, compiled=(0.4, 0.35, 0.25)) if k < 30 else p for k, p in enumerate(verification.predictions))
-    found = measure_metrics(replace(verification, predictions=unsure), index, ReportConfig(), abstain_below=0.5).answered
+    found = measure_metrics(
+        replace(verification, predictions=unsure), index, ReportConfig(), confidence_threshold=0.5
+    ).selective
     assert found is not None
     assert found.coverage.value == pytest.approx(0.75)
     assert found.figures is not None
@@ -271,7 +273,7 @@ def test_images_without_a_prediction_are_counted_apart() -> None:
         (ReportConfig(bands=(BandConfig(column="site", edges=(1,)),)), "E_CONFIG_COLUMN", "'site'"),
         (
             ReportConfig(
-                prevalence=(PrevalenceConfig(label="normal", share=0.9), PrevalenceConfig(label="effusoin", share=0.1))
+                prevalence=(PrevalenceConfig(label="normal", fraction=0.9), PrevalenceConfig(label="effusoin", fraction=0.1))
             ),
             "E_CONFIG_CLASSES",
             ("effusion, normal, wax", "effusoin"),
@@ -286,7 +288,7 @@ def test_what_the_data_set_does_not_have_is_refused(config: ReportConfig, code: 
 
 def test_prevalences_that_do_not_add_up_are_refused() -> None:
     with raises(ConfigError, "E_CONFIG_RANGE", says="0.5"):
-        ReportConfig(prevalence=(PrevalenceConfig(label="normal", share=0.5),))
+        ReportConfig(prevalence=(PrevalenceConfig(label="normal", fraction=0.5),))
 
 
 def test_an_old_bundle_says_that_it_has_no_such_figures() -> None:

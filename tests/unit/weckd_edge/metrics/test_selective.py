@@ -33,22 +33,22 @@ def test_predictions_that_are_all_right_are_all_given_from_59_groups_on() -> Non
 def test_copies_of_a_group_prove_nothing() -> None:
     sure, right = np.full(400, 0.7), np.zeros(400, bool)
     threshold = find_threshold(sure, right, [str(k // 10) for k in range(400)], risk=0.05, certainty=0.95)
-    assert (threshold.chosen, threshold.more_groups) == (None, 19)
+    assert (threshold.confidence_threshold, threshold.more_groups) == (None, 19)
 
 
 def test_a_hopeless_network_gets_no_threshold_and_no_number_of_images() -> None:
     random = np.random.default_rng(0)
     sure, wrong = random.random(300), random.random(300) < 0.4
     threshold = find_threshold(sure, wrong, [str(k) for k in range(300)], risk=0.05, certainty=0.95)
-    assert (threshold.chosen, threshold.more_groups) == (None, None)
-    assert threshold.val_risk > 0.05
+    assert (threshold.confidence_threshold, threshold.more_groups) == (None, None)
+    assert threshold.val_group_error > 0.05
 
 
 def test_a_near_miss_says_how_many_groups_would_do() -> None:
     wrong = np.zeros(100, bool)
     wrong[:3] = True
     threshold = find_threshold(np.full(100, 0.9), wrong, [str(k) for k in range(100)], risk=0.05, certainty=0.95)
-    assert threshold.chosen is None
+    assert threshold.confidence_threshold is None
     assert threshold.more_groups is not None
     assert 100 < threshold.more_groups < 500
 
@@ -58,9 +58,9 @@ def test_the_promise_holds_in_at_least_95_of_100_worlds(size: int, groups: int) 
     broken = answered = 0
     for seed in range(200):
         threshold = find_threshold(*world(seed, groups, size), risk=0.1, certainty=0.95)
-        if threshold.chosen is not None:
+        if threshold.confidence_threshold is not None:
             sure, wrong, _ = world(10_000 + seed, 20_000)
-            given = sure >= threshold.chosen
+            given = sure >= threshold.confidence_threshold
             answered += 1
             broken += wrong[given].mean() > 0.1
     assert answered > 60

@@ -112,13 +112,13 @@ def test_an_onnx_file_becomes_a_bundle_that_verifies_itself(
     version = ("--bundle-version", "3")
     found = compiled(run, out, brought(), "--data", ears, "--config", config, *version, *PLAIN, target=target)
     assert found["accuracy"]["fp32"] == found["accuracy"]["compiled"] == 1.0
-    assert any("its outputs are logits; a softmax was added" in line for line in found["brought"])
+    assert any("its outputs are logits; a softmax was added" in line for line in found["imported"])
     assert found["links"][0]["model"] == "toy"
-    assert [stage["name"] for stage in found["stages"]][:5] == ["data", "adopt", "doubts", "guard", "export-brought"]
-    code, stdout, err = run("verify", out, "--json", "--at-least", "3")
+    assert [stage["name"] for stage in found["steps"]][:5] == ["data", "adopt", "doubts", "guard", "export-imported"]
+    code, stdout, err = run("verify", out, "--json", "--min-version", "3")
     assert code == 0, err
     assert json.loads(stdout)["passed"] is True
-    code, _, err = run("verify", out, "--at-least", "4")
+    code, _, err = run("verify", out, "--min-version", "4")
     assert code == 1
     assert printed(err, "E_BUNDLE_ROLLBACK", says=("4", "3"))
     report = (out / "evidence/report.html").read_text()
@@ -127,7 +127,7 @@ def test_an_onnx_file_becomes_a_bundle_that_verifies_itself(
     assert "brought onnx fp32" in report
     assert str(tmp_path) not in report
     again = compiled(run, out, brought(), "--data", ears, "--config", config, *PLAIN, target=target)
-    assert all(stage["reused"] for stage in again["stages"] if not stage["name"].startswith("bench"))
+    assert all(stage["reused"] for stage in again["steps"] if not stage["name"].startswith("bench"))
 
 
 def test_labels_in_another_order_than_sorted_are_kept_in_that_order(
@@ -155,7 +155,7 @@ def test_classes_in_the_wrong_order_are_doubted_wherever_somebody_may_look(
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["labels"] == ["dark", "light"], "nothing is changed unasked"
     assert manifest["input"]["frame"]["resize"] == "diagonal", "the setting is heeded for an imported network"
-    assert any(gate["name"] == "better_than_guessing" and gate["verdict"] != "PASS" for gate in manifest["gates"])
+    assert any(gate["name"] == "better_than_chance" and gate["verdict"] != "PASS" for gate in manifest["gates"])
 
 
 def binary(path: Path) -> Path:
@@ -185,7 +185,7 @@ def test_a_binary_network_in_training_mode_is_deployed_as_the_user_says_and_with
     out = tmp_path / "out"
     found = compiled(run, out, *common, "--output", "light", "--to-inference")
     assert found["accuracy"]["fp32"] == found["accuracy"]["compiled"] == 1.0
-    assert any("it is the probability of 'light', the second label" in line for line in found["brought"])
+    assert any("it is the probability of 'light', the second label" in line for line in found["imported"])
     (doubt,) = [warning for warning in found["warnings"] if "exported in training mode" in warning]
     for place in ("report.html", "model_card.md"):
         assert doubt.split(";")[0] in (out / "evidence" / place).read_text()
@@ -198,7 +198,7 @@ def test_a_checkpoint_compiles_and_its_bundle_leads_back_to_it(run: Run, tmp_pat
     save_file(timm.create_model("test_resnet", num_classes=2).state_dict(), weights)
     common = ("--data", ears, "--config", config)
     first = compiled(run, tmp_path / "a", weights, "--model", "test_resnet", "--input-size", "32", *common)
-    assert first["brought"][0] == "Checkpoint tiny.safetensors of timm's test_resnet: every tensor fits."
+    assert first["imported"][0] == "Checkpoint tiny.safetensors of timm's test_resnet: every tensor fits."
     back = open_link(tmp_path / "a")
     assert back.link.test_accuracy.value == first["accuracy"]["fp32"]
     assert back.former is None, "nobody knows what it was trained on"

@@ -82,17 +82,19 @@ def record(index: DatasetIndex, root: Path, **guard: object) -> GuardRecord:
 
 
 def test_a_build_refuses_other_frames_and_says_what_its_threshold_does(index: DatasetIndex, tmp_path: Path) -> None:
-    config = BuildConfig(abstain=AbstainConfig(risk=0.2), guard=GuardConfig(refuse_labels=("dim",), refused=0.02))
-    fitted = record(index, tmp_path, refused=0.02)
+    config = BuildConfig(
+        abstain=AbstainConfig(max_group_error=0.2), guard=GuardConfig(non_gradeable_labels=("dim",), false_reject_rate=0.02)
+    )
+    fitted = record(index, tmp_path, false_reject_rate=0.02)
     assert fitted.groups == 70
     found = evaluate_abstention(inputs(index, tmp_path, config), fitted, SilentProgress())
-    kinds = {kind.name: kind for kind in found.kinds}
+    kinds = {kind.name: kind for kind in found.ood_sets}
     assert {"noise", "one grey", "covered lens", "drawn phantoms", "heavy blur"} <= set(kinds)
     assert kinds["noise"].guard_auroc > 0.95
-    assert kinds["covered lens"].refused == 1
-    assert found.answered.value <= 0.5  # the other half is of a refused label
-    assert found.wrong is not None
-    assert found.wrong.value == 0
+    assert kinds["covered lens"].reject_rate == 1
+    assert found.coverage.value <= 0.5  # the other half is of a refused label
+    assert found.selective_error is not None
+    assert found.selective_error.value == 0
     assert found.aurc == 0
     assert found.threshold is not None
     assert found.threshold.val_groups == 30
@@ -100,28 +102,32 @@ def test_a_build_refuses_other_frames_and_says_what_its_threshold_does(index: Da
     assert from_json(type(found), to_json(found), where="x", error=ValueError) == found  # type: ignore[type-var]
     told = " ".join(abstention.abstention_sentences(found))
     assert "No answer are: dim" in told
-    assert len(abstention.kind_rows(found)) == len(found.kinds)
+    assert len(abstention.kind_rows(found)) == len(found.ood_sets)
     assert "answered" in abstention.brief_sentence(found)
 
 
 def test_too_few_validation_groups_fail_or_are_reported_as_asked(index: DatasetIndex, tmp_path: Path) -> None:
-    config = BuildConfig(abstain=AbstainConfig(risk=0.05))
+    config = BuildConfig(abstain=AbstainConfig(max_group_error=0.05))
     found = evaluate_abstention(inputs(index, tmp_path, config), record(index, tmp_path), SilentProgress())
     assert found.threshold is not None
-    assert (found.threshold.chosen, found.threshold.more_groups, found.operating_point.abstain_below) == (None, 29, 0.0)
+    assert (
+        found.threshold.confidence_threshold,
+        found.threshold.more_groups,
+        found.operating_point.confidence_threshold,
+    ) == (None, 29, 0.0)
     (gate,) = evaluate_threshold(found.threshold, config.abstain)
     assert gate.verdict == "FAIL"
     assert "29 more groups" in gate.reason
-    (gate,) = evaluate_threshold(found.threshold, AbstainConfig(risk=0.05, unmet="report"))
+    (gate,) = evaluate_threshold(found.threshold, AbstainConfig(max_group_error=0.05, on_failure="report"))
     assert gate.verdict == "INCONCLUSIVE"
 
 
 def test_a_met_risk_passes_and_nothing_is_evaluated_where_none_is_asked(index: DatasetIndex, tmp_path: Path) -> None:
-    config = BuildConfig(abstain=AbstainConfig(risk=0.2))
-    found = evaluate_abstention(inputs(index, tmp_path, config), record(index, tmp_path, use=False), SilentProgress())
-    assert found.refused_test is None
-    assert found.kinds == ()
+    config = BuildConfig(abstain=AbstainConfig(max_group_error=0.2))
+    found = evaluate_abstention(inputs(index, tmp_path, config), record(index, tmp_path, enabled=False), SilentProgress())
+    assert found.rejected_test is None
+    assert found.ood_sets == ()
     assert found.threshold is not None
     (gate,) = evaluate_threshold(found.threshold, config.abstain)
-    assert (gate.verdict, found.threshold.chosen) == ("PASS", 0.0)
+    assert (gate.verdict, found.threshold.confidence_threshold) == ("PASS", 0.0)
     assert evaluate_threshold(None, config.abstain) == ()

@@ -66,7 +66,7 @@ def test_a_timed_network_is_measured_and_another_device_stays_unknown(
     assert run("--calibrate", times)["networks"] == 6
     assert len(read_measurements(times)) == 6
     found = run(graph, "--device", "generic-x86", "--device", "generic-arm64", "--measurements", times)
-    first, second = (row["prediction"] for row in found["devices"])
+    first, second = (row["estimate"] for row in found["devices"])
     assert (first["label"], first["latency_ns"]) == ("measured", few[0].latency_ns)
     assert (second["label"], second["latency_ns"]) == ("unknown", None)
     assert found["precision"] == "float32"
@@ -74,7 +74,7 @@ def test_a_timed_network_is_measured_and_another_device_stays_unknown(
 
 def test_a_table_says_label_and_interval(graph: Path) -> None:
     done = CliRunner().invoke(command, [str(graph), "--device", "raspberry-pi-5"], catch_exceptions=False)
-    assert "predicted" in done.stdout
+    assert "estimated" in done.stdout
     assert "5 published figure(s) of Raspberry Pi 5 (BCM2712)" in done.stderr
 
 
@@ -97,8 +97,8 @@ def test_counts_are_taken_from_a_file_of_their_own(graph: Path, tmp_path: Path) 
     counts = count_onnx(onnx.load(graph))
     write_counts(tmp_path / "counts.json", counts)
     assert count_file(tmp_path / "counts.json") == counts == count_file(graph)
-    with raises(ConfigError, "E_CONFIG_OPTION_UNUSED", says="--network-alone"):
-        count_file(tmp_path / "counts.json", network_alone=True)
+    with raises(ConfigError, "E_CONFIG_OPTION_UNUSED", says="--network-only"):
+        count_file(tmp_path / "counts.json", network_only=True)
     with raises(ModelError, "E_FILE_MISSING"):
         count_file(tmp_path / "none.onnx")
 

@@ -109,9 +109,9 @@ def command_lines(ears: Path, out: str) -> dict[str, tuple[str | Path, ...]]:
     return {
         "build": ("build", "--data", ears, "--target", "cpu", "--out", inside),
         "study": ("study", "--data", ears, "--out", inside),
-        "search": ("search", "--data", ears, "--out", inside),
+        "tune": ("tune", "--data", ears, "--out", inside),
         "data split": ("data", "split", ears, "--out", inside),
-        "infer": ("infer", "b", ears, "--explain", inside),
+        "predict": ("predict", "b", ears, "--explain", inside),
     }
 
 
@@ -130,13 +130,13 @@ def test_every_command_refuses_to_write_into_its_data_set(name: str, ears: Path,
     [
         ("build", "--data", "DATA", "--target", "cpu", "--out", "IN"),
         ("study", "--data", "DATA", "--out", "IN"),
-        ("search", "--data", "DATA", "--out", "IN"),
-        ("data", "phantom", "--out", "IN"),
+        ("tune", "--data", "DATA", "--out", "IN"),
+        ("data", "synth", "--out", "IN"),
         ("data", "split", "DATA", "--out", "IN"),
-        ("infer", "SEALED", "DATA", "--explain", "IN"),
+        ("predict", "SEALED", "DATA", "--explain", "IN"),
         ("bench", "SEALED", "--out", "IN"),
-        ("export", "tar", "SEALED", "--out", "IN"),
-        ("predict", "--calibrate", "IN"),
+        ("package", "tar", "SEALED", "--out", "IN"),
+        ("estimate", "--calibrate", "IN"),
         ("compile", "ONNX", "--data", "DATA", "--target", "cpu", "--out", "IN", "--mean", "0.5", "--std", "0.5"),
     ],
     ids=lambda args: " ".join(args[:2]),

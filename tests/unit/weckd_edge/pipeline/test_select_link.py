@@ -11,13 +11,13 @@ from support.errors import raises
 from weckd_edge.artifacts import Gate, LinkEvaluation, LinkLatency, Rate
 from weckd_edge.config import BuildConfig, GateConfig, SelectConfig
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.pipeline.steps.select_link import choose_link, distance, last_link_selection, requested_link
+from weckd_edge.pipeline.steps.select_link import choose_link, gate_distance, last_link_selection, requested_link
 
 RATE = Rate(value=0.9, low=0.85, high=0.94, correct=90, images=100, groups=60)
 
 
 def gate(name: str, bar: float, got: float | None, verdict: Any) -> Gate:
-    return Gate(name=name, bar=bar, got=got, verdict=verdict, reason=f"{got} against {bar}")
+    return Gate(name=name, limit=bar, value=got, verdict=verdict, reason=f"{got} against {bar}")
 
 
 def link(name: str, *gates: Gate) -> LinkEvaluation:
@@ -29,17 +29,17 @@ def link(name: str, *gates: Gate) -> LinkEvaluation:
         bytes=1000,
         val_accuracy=RATE,
         latency=LinkLatency(label="measured", p90_ns=1e6, low_ns=None, high_ns=None, reason="here"),
-        here_p90_ns=1_000_000,
+        build_machine_p90_ns=1_000_000,
         gates=gates,
     )
 
 
 def accuracy(got: float, bar: float = 0.9) -> Gate:
-    return gate("accuracy", bar, got, "PASS" if got >= bar else "FAIL")
+    return gate("min_accuracy", bar, got, "PASS" if got >= bar else "FAIL")
 
 
 def latency(got: float, bar: float = 10.0) -> Gate:
-    return gate("latency_p90_ms", bar, got, "PASS" if got <= bar else "FAIL")
+    return gate("max_latency_p90_ms", bar, got, "PASS" if got <= bar else "FAIL")
 
 
 def test_the_smallest_of_those_that_pass_is_deployed() -> None:
@@ -60,7 +60,7 @@ def test_a_larger_one_is_too_slow_and_a_smaller_one_too_bad() -> None:
 
 
 def test_a_limit_that_cannot_be_evaluated_is_not_failed_and_is_named() -> None:
-    open_ = gate("latency_p90_ms", 10.0, None, "INCONCLUSIVE")
+    open_ = gate("max_latency_p90_ms", 10.0, None, "INCONCLUSIVE")
     found = choose_link([link("M1", open_, accuracy(0.97)), link("M2", open_, accuracy(0.95))])
     assert found.chosen == "M2"
     assert found.reason == "M2 is the smallest link that misses no bar; not judged here: frame to answer"
@@ -70,12 +70,12 @@ def test_where_none_passes_the_closest_is_deployed_with_what_to_change() -> None
     far, near = link("M1", latency(40), accuracy(0.97)), link("M2", latency(11), accuracy(0.93))
     worst = link("M3", latency(5), accuracy(0.45))
     found = choose_link([far, near, worst])
-    assert distance(far) == pytest.approx(3.0)
-    assert distance(worst) == pytest.approx(0.5)
+    assert gate_distance(far) == pytest.approx(3.0)
+    assert gate_distance(worst) == pytest.approx(0.5)
     assert found.chosen == "M2"
     assert found.reason.startswith("no link clears every bar; M2 comes closest")
     assert len(found.advice) == 1
-    assert "raise gates.latency_p90_ms" in found.advice[0]
+    assert "raise gates.max_latency_p90_ms" in found.advice[0]
 
 
 def test_of_two_as_close_as_each_other_the_smaller_is_deployed() -> None:
@@ -90,14 +90,14 @@ def test_without_limits_the_last_link_is_deployed() -> None:
 def test_a_link_can_be_named(asked: str, found: str | None) -> None:
     names = ["M1", "M2", "M3"]
     assert requested_link(SelectConfig(link=asked), names) == found
-    assert requested_link(SelectConfig(), ["brought"]) == "brought", "nothing is weighed where there is nothing to choose"
+    assert requested_link(SelectConfig(), ["imported"]) == "imported", "nothing is weighed where there is nothing to choose"
     assert "M2 was asked for" in last_link_selection("M2", names).reason
 
 
 @pytest.mark.parametrize("asked", ["M0", "M4", "M", "m2", "first"])
 def test_a_link_that_is_not_there_is_refused(asked: str) -> None:
     with raises(ConfigError, "E_CONFIG_CHOICE"):
-        BuildConfig(ship=SelectConfig(link=asked))
+        BuildConfig(select=SelectConfig(link=asked))
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(GateConfig)])

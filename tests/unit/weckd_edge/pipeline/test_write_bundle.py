@@ -67,7 +67,7 @@ INPUT = InputSpec(
 RATE = Rate(value=0.9, low=0.8, high=0.95, correct=9, images=10, groups=10)
 MEASUREMENT = factories.measurement()
 NO_IMAGES = SplitFrames(split="test", records=(), frames=np.zeros((0, 16, 16, 3), np.uint8))
-NO_LIMITS = GateConfig(latency_p90_ms=1e9, memory_mib=1e9, accuracy_drop=1.0)
+NO_LIMITS = GateConfig(max_latency_p90_ms=1e9, max_memory_mib=1e9, max_accuracy_drop=1.0)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def link(name: str, parent: str | None, share: int) -> Link:
         macs=1000,
         weights=FileRef(path="weights.safetensors", sha256=name[-1] * 64, bytes=4000),
         parent=parent,
-        share=share,
+        labelled_subset=share,
         labels_used=1,
         images_used=2,
         val_accuracy=RATE,
@@ -182,7 +182,7 @@ def make_parts(
                 label=number % 3,
                 group=f"t{number}",
                 split="train",
-                share=number % 2,
+                labelled_subset=number % 2,
                 sha256=sha,
                 pixels_sha256=sha,
                 width=16,
@@ -215,7 +215,7 @@ def make_parts(
         config=settings,
         profile=profile,
         machine=detect(),
-        limits=merge_limits(gates, profile.bars),
+        limits=merge_limits(gates, profile.gates),
         on_device=target == "cpu",
         workspace=Workspace(place / "bundle.work"),
         progress=SilentProgress(),
@@ -244,13 +244,15 @@ def make_parts(
         contents=BundleContents(
             manifest=draft_manifest(ctx, layout, exported, selection, None, synthetic=True),
             dataset=index,
-            chain=ChainRecord(links=(link("M1", None, 0), link("M2", "1" * 64, 1)), twin=None, labels_used=2, shipped="M2"),
+            chain=ChainRecord(
+                links=(link("M1", None, 0), link("M2", "1" * 64, 1)), baseline=None, labels_used=2, deployed="M2"
+            ),
             verification=verification,
             measurement=replace(MEASUREMENT, backend=backend),
             build=record_build(ctx, "ears"),
             selection=selection,
-            shipping=LinkSelection(chosen="M2", reason="M2 was asked for"),
-            performance=measure_metrics(verification, index, report),
+            link_selection=LinkSelection(chosen="M2", reason="M2 was asked for"),
+            metrics=measure_metrics(verification, index, report),
             environment=read_environment(settings.link, host="Xeon"),
             files=layout.files,
         ),
@@ -325,9 +327,9 @@ def test_a_bundle_for_a_processor_holds_each_part_where_it_belongs(tmp_path: Pat
         *("manifest.json", "model/model.onnx", "model/openvino/model.xml", "model/openvino/model.bin"),
         *("selftest/frames.npy", "selftest/expected.npy", "evidence/report.html", "evidence/model_card.md"),
         *("evidence/sbom.cdx.json", "evidence/measurements.jsonl", "evidence/dataset_index.json"),
-        *("evidence/chain.json", "evidence/verification.json", "evidence/build.json", "evidence/selection.json"),
-        *("evidence/performance.json", "evidence/environment.json"),
-        "evidence/shipping.json",
+        *("evidence/chain.json", "evidence/verification.json", "evidence/build.json", "evidence/precision_selection.json"),
+        *("evidence/metrics.json", "evidence/environment.json"),
+        "evidence/link_selection.json",
         *(f"sdk/{path.as_posix()}" for path in sdk_files()),
     }
     assert "sdk/include/weckd_edge.h" in {file.path for file in manifest.files}
@@ -356,7 +358,7 @@ def test_the_manifest_says_what_the_parts_are(tmp_path: Path) -> None:
     assert (manifest.input_name, manifest.network_input_name, manifest.output_name) == (
         *("frame", "network_input", "probabilities"),
     )
-    assert manifest.operating_point.abstain_below == 0.6
+    assert manifest.operating_point.confidence_threshold == 0.6
     assert manifest.selftest.tolerance == {"openvino": 0.02}
     assert manifest.synthetic is True
     assert manifest.passed is True
@@ -369,7 +371,7 @@ def test_the_evidence_is_what_the_stages_found(tmp_path: Path) -> None:
     found, made = read_contents(parts.out, open_bundle(parts.out).manifest), parts.contents
     assert (found.dataset, found.chain, found.verification) == (made.dataset, made.chain, made.verification)
     assert (found.measurement, found.link_measurements) == (made.measurement, made.link_measurements)
-    assert (found.build.stages, found.build.data_name) == (parts.ctx.times.taken, "ears")
+    assert (found.build.steps, found.build.data_name) == (parts.ctx.times.taken, "ears")
 
 
 def test_versions_name_what_is_installed_and_leave_out_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -399,10 +401,10 @@ def test_paths_of_weights_are_not_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bars", "failed"),
     [
-        ({"latency_p90_ms": 0.5}, "latency_p90_ms"),
-        ({"memory_mib": 50.0}, "memory_mib"),
-        ({"size_mib": 1.0}, "size_mib"),
-        ({"accuracy": 0.95}, "accuracy"),
+        ({"max_latency_p90_ms": 0.5}, "max_latency_p90_ms"),
+        ({"max_memory_mib": 50.0}, "max_memory_mib"),
+        ({"max_size_mib": 1.0}, "max_size_mib"),
+        ({"min_accuracy": 0.95}, "min_accuracy"),
     ],
 )
 def test_a_failed_gate_makes_a_whole_bundle_that_has_not_passed(tmp_path: Path, bars: dict[str, float], failed: str) -> None:
@@ -414,10 +416,10 @@ def test_a_failed_gate_makes_a_whole_bundle_that_has_not_passed(tmp_path: Path, 
 
 
 def test_lost_accuracy_fails(tmp_path: Path) -> None:
-    parts = make_parts(tmp_path, decided="000111220", gates=replace(NO_LIMITS, accuracy_drop=0.05))
+    parts = make_parts(tmp_path, decided="000111220", gates=replace(NO_LIMITS, max_accuracy_drop=0.05))
     right = [replace(p, fp32=answer(p.label)) for p in parts.contents.verification.predictions]
     manifest = assemble(parts.holding(verification=factories.verification(right, LABELS, parity=(parity(),))))
-    assert verdicts(manifest)["accuracy_drop"] == "FAIL"
+    assert verdicts(manifest)["max_accuracy_drop"] == "FAIL"
     assert not manifest.passed
 
 
@@ -430,8 +432,8 @@ def test_implementations_that_differ_fail(tmp_path: Path) -> None:
 
 
 def test_a_limit_that_cannot_be_evaluated_here_does_not_fail(tmp_path: Path) -> None:
-    manifest = assemble(make_parts(tmp_path, target="jetson", gates=replace(NO_LIMITS, latency_p90_ms=0.5)))
-    assert verdicts(manifest)["latency_p90_ms"] == verdicts(manifest)["memory_mib"] == "INCONCLUSIVE"
+    manifest = assemble(make_parts(tmp_path, target="jetson", gates=replace(NO_LIMITS, max_latency_p90_ms=0.5)))
+    assert verdicts(manifest)["max_latency_p90_ms"] == verdicts(manifest)["max_memory_mib"] == "INCONCLUSIVE"
     assert manifest.passed is True
 
 
@@ -440,26 +442,26 @@ def gate(manifest: Manifest, name: str) -> Gate:
 
 
 def test_the_profiles_limits_hold_where_the_build_sets_none(tmp_path: Path) -> None:
-    manifest = assemble(make_parts(tmp_path, gates=GateConfig(memory_mib=7.0)))
-    assert gate(manifest, "latency_p90_ms").bar == load_profile("generic-x86").bars.latency_p90_ms
-    assert gate(manifest, "memory_mib").bar == 7.0
+    manifest = assemble(make_parts(tmp_path, gates=GateConfig(max_memory_mib=7.0)))
+    assert gate(manifest, "max_latency_p90_ms").limit == load_profile("generic-x86").gates.max_latency_p90_ms
+    assert gate(manifest, "max_memory_mib").limit == 7.0
 
 
 def test_size_is_that_of_what_the_device_loads(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    bars = replace(NO_LIMITS, size_mib=2.0)
-    assert gate(assemble(make_parts(tmp_path / "a", gates=bars)), "size_mib").got == ((1 << 20) + 100) / 2**20
+    bars = replace(NO_LIMITS, max_size_mib=2.0)
+    assert gate(assemble(make_parts(tmp_path / "a", gates=bars)), "max_size_mib").value == ((1 << 20) + 100) / 2**20
     on_jetson = assemble(make_parts(tmp_path / "b", target="jetson", gates=bars))
-    assert gate(on_jetson, "size_mib").got == len(b"a graph") / 2**20, "the engine is made of the graph alone"
+    assert gate(on_jetson, "max_size_mib").value == len(b"a graph") / 2**20, "the engine is made of the graph alone"
 
 
 def test_the_bench_of_what_is_deployed_is_evaluated_and_not_that_of_a_link(tmp_path: Path) -> None:
     parts = make_parts(tmp_path)
     slow = factories.latency([900_000_000] * 64)
-    link_bench = replace(MEASUREMENT, link="M1", precision="fp32", frame_to_answer=slow)
+    link_bench = replace(MEASUREMENT, link="M1", precision="fp32", end_to_end=slow)
     manifest = assemble(parts.holding(link_measurements=(link_bench,)))
-    assert gate(manifest, "latency_p90_ms").got == 1.0
+    assert gate(manifest, "max_latency_p90_ms").value == 1.0
 
 
 def sample_rows(shown: list[Any]) -> list[tuple[int, str, str]]:

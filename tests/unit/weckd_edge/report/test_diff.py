@@ -86,7 +86,7 @@ def test_images_are_known_by_their_pixels_and_a_leak_between_versions_is_named()
         ("002.png", "train"),
         ("pool/7.png", "unlabelled"),
     ]
-    assert [one.path for one in found.entered_choosing] == ["003.png"]
+    assert [one.path for one in found.entered_validation] == ["003.png"]
     assert found.grouped_with_training == 2, "3 lies in a group with 2, and 6 with 9"
     assert [(one.old_split, one.new_split) for one in found.moved] == [("test", "train"), ("test", "val")]
 
@@ -149,12 +149,12 @@ def test_the_order_of_labels_does_not_matter_and_other_labels_are_reported() -> 
 
 def test_what_a_threshold_refuses_is_compared_as_a_share() -> None:
     data = index([record(n) for n in range(40)])
-    found, _ = compare_results(side(data), side(data, abstain_below=0.9))
+    found, _ = compare_results(side(data), side(data, confidence_threshold=0.9))
     assert found is not None
-    assert (found.old_answered.value, found.new_answered.value) == (1.0, 0.0)
-    found, _ = compare_results(side(data, refuse_labels=["wax"]), side(data))
+    assert (found.old_coverage.value, found.new_coverage.value) == (1.0, 0.0)
+    found, _ = compare_results(side(data, non_gradeable_labels=["wax"]), side(data))
     assert found is not None
-    assert (found.old_answered.value, found.new_answered.value) == (0.5, 1.0)
+    assert (found.old_coverage.value, found.new_coverage.value) == (0.5, 1.0)
 
 
 def test_without_a_common_test_image_nothing_is_compared_and_why_is_reported() -> None:
@@ -216,19 +216,24 @@ def test_settings_thresholds_and_results_of_two_bundles_are_compared(tmp_path: P
     from weckd_edge.artifacts import Gate, OperatingPoint
 
     data = index([record(n) for n in range(40)])
-    config = {"seed": 1, "gates": {"accuracy": 0.9}}
-    gate = Gate(name="accuracy", bar=0.9, got=1.0, verdict="PASS", reason="")
+    config = {"seed": 1, "gates": {"min_accuracy": 0.9}}
+    gate = Gate(name="min_accuracy", limit=0.9, value=1.0, verdict="PASS", reason="")
     old = write_bundle(tmp_path / "old", data, wrong=(1, 2, 3))
     new = write_bundle(
-        tmp_path / "new", data, config=config, gates=(gate,), operating_point=OperatingPoint(abstain_below=0.5), version=2
+        tmp_path / "new",
+        data,
+        config=config,
+        gates=(gate,),
+        operating_point=OperatingPoint(confidence_threshold=0.5),
+        version=2,
     )
     found = compare_bundles(old, new)
     assert [(c.what, c.old, c.new) for c in found.settings] == [("seed", "0", "1")]
     assert {c.what: (c.old, c.new) for c in found.thresholds} == {
-        "operating_point.abstain_below": ("0.0", "0.5"),
-        "gates.accuracy": (None, "0.9"),
-        "bar accuracy": (None, "0.9"),
-        "bar accuracy, verdict": (None, "PASS"),
+        "operating_point.confidence_threshold": ("0.0", "0.5"),
+        "gates.min_accuracy": (None, "0.9"),
+        "gate min_accuracy": (None, "0.9"),
+        "gate min_accuracy, verdict": (None, "PASS"),
     }
     assert found.own_results[0].what == "accuracy, as shipped"
     assert found.own_results[0].new is not None
@@ -297,7 +302,7 @@ def test_the_command_names_the_leak_in_the_terminal_in_json_and_in_markdown(tmp_
     old = write_bundle(tmp_path / "old", index([record(n) for n in range(40)]))
     used = [record(n, "train" if n < 2 else "test") for n in range(40)]
     new = write_bundle(tmp_path / "new", index(used))
-    line = [str(new), "--against", str(old)]
+    line = [str(new), "--baseline", str(old)]
     done = CliRunner().invoke(command, [*line, "--out", str(tmp_path / "log.md")], catch_exceptions=False)
     assert done.exit_code == 0
     for text in (done.stdout, (tmp_path / "log.md").read_text()):

@@ -53,7 +53,7 @@ ENVIRONMENT = Environment(
         Distribution(name="openvino", version="2026.4.1", licence="Apache Software License"),
         Distribution(name="secret|sauce", version="1", licence="unknown"),
     ),
-    trunks=(
+    backbones=(
         BackboneLicence(
             link="M1", model="mobilenetv2_100", weights="trunk.safetensors", sha256="a" * 64, licence="Apache-2.0"
         ),
@@ -66,7 +66,8 @@ def full(card: ModelCardConfig | None = None) -> BundleContents:
     """Return evidence with everything that the papers speak of."""
     evidence = _measured()
     return dataclasses.replace(
-        evidence, build=dataclasses.replace(evidence.build, config=to_json(BuildConfig(card=card or ModelCardConfig())))
+        evidence,
+        build=dataclasses.replace(evidence.build, config=to_json(BuildConfig(model_card=card or ModelCardConfig()))),
     )
 
 
@@ -81,8 +82,8 @@ def _measured() -> BundleContents:
     return dataclasses.replace(
         evidence,
         dataset=dataset,
-        performance=measure_metrics(evidence.verification, dataset, ReportConfig()),
-        probes=report.probes(),
+        metrics=measure_metrics(evidence.verification, dataset, ReportConfig()),
+        audit=report.probes(),
         environment=ENVIRONMENT,
     )
 
@@ -179,8 +180,8 @@ def test_figures_of_classes_and_slices_are_in_both_documents_with_intervals(tmp_
     assert "### Slices, as it ships" in card
     assert "| site north (" in card
     metrics = bom["metadata"]["component"]["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
-    assert evidence.performance is not None
-    accuracy = evidence.performance.compiled.accuracy
+    assert evidence.metrics is not None
+    accuracy = evidence.metrics.compiled.accuracy
     first = metrics[0]
     assert (first["type"], first["value"]) == ("accuracy", f"{accuracy.value:.4f}")
     assert first["confidenceInterval"] == {"lowerBound": f"{accuracy.low:.4f}", "upperBound": f"{accuracy.high:.4f}"}
@@ -192,10 +193,10 @@ def test_limits_rest_on_what_was_found(tmp_path: Path) -> None:
     card, _ = papers(tmp_path, full())
     assert "from size alone; the network may use that too." in card.split("## Limits")[1]
     evidence = full()
-    assert evidence.probes is not None
-    assert evidence.probes.folds is not None
-    flattered = dataclasses.replace(evidence.probes.folds, flattery=Estimate(value=0.08, low=0.05, high=0.11))
-    card, _ = papers(tmp_path, dataclasses.replace(evidence, probes=dataclasses.replace(evidence.probes, folds=flattered)))
+    assert evidence.audit is not None
+    assert evidence.audit.folds is not None
+    flattered = dataclasses.replace(evidence.audit.folds, optimism=Estimate(value=0.08, low=0.05, high=0.11))
+    card, _ = papers(tmp_path, dataclasses.replace(evidence, audit=dataclasses.replace(evidence.audit, folds=flattered)))
     assert "would flatter by 8.0 points" in card.split("## Limits")[1]
 
 
@@ -245,7 +246,7 @@ def test_a_config_that_is_none_is_an_error_of_the_bundle() -> None:
     build = report.make_evidence().build
     assert stated(build) == ModelCardConfig()
     with raises(BundleError, "E_RECORD_KEY_UNKNOWN", says="'ownr'"):
-        stated(dataclasses.replace(build, config='{"card": {"ownr": "x"}}'))
+        stated(dataclasses.replace(build, config='{"model_card": {"ownr": "x"}}'))
     with raises(BundleError, "E_BUNDLE_EVIDENCE"):
         stated(dataclasses.replace(build, config="{"))
 
@@ -328,7 +329,7 @@ def test_the_environment_names_weights_by_digest_and_holds_no_path(tmp_path: Pat
     (tmp_path / "trunk.safetensors").write_bytes(b"weights")
     links = (LinkConfig(model="m", weights=str(tmp_path / "trunk.safetensors")), LinkConfig(model="n"))
     found = read_environment(links, host="Xeon")
-    assert [(backbone.link, backbone.weights, backbone.licence) for backbone in found.trunks] == [
+    assert [(backbone.link, backbone.weights, backbone.licence) for backbone in found.backbones] == [
         ("M1", "trunk.safetensors", None)
     ]
     text = to_json(found)

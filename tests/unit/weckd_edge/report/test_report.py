@@ -95,8 +95,12 @@ def rate(correct: int, images: int = 160, groups: int = 62) -> Rate:
 
 SELECTION = PrecisionSelection(
     trials=(
-        QuantizationTrial(name="fp32", precision="fp32", method=None, accuracy=rate(72, 80, 30), lost=0, within=True),
-        QuantizationTrial(name="int8 mse", precision="int8", method="mse", accuracy=rate(71, 80, 30), lost=1, within=True),
+        QuantizationTrial(
+            name="fp32", precision="fp32", method=None, accuracy=rate(72, 80, 30), net_lost=0, within_limits=True
+        ),
+        QuantizationTrial(
+            name="int8 mse", precision="int8", method="mse", accuracy=rate(71, 80, 30), net_lost=1, within_limits=True
+        ),
     ),
     chosen="int8 mse",
     reason="int8 mse takes 0.84 ms where FP32 takes 1.60 ms, and loses 1 validation image",
@@ -119,7 +123,7 @@ def link(name: str, model: str, parameters: int, macs: int, correct: int, parent
         macs=macs,
         weights=FileRef(path=f"{name}.safetensors", sha256=sha(name), bytes=4 * parameters),
         parent=sha(parent) if parent else None,
-        share=share,
+        labelled_subset=share,
         labels_used=62,
         images_used=618,
         val_accuracy=rate(correct // 2, 88, 31),
@@ -154,7 +158,7 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> BundleContents:
                 label=label,
                 group=group,
                 split=split,
-                share=share if share is not None and share < 3 else None,
+                labelled_subset=share if share is not None and share < 3 else None,
                 sha256=sha(f"f{number}"),
                 pixels_sha256=sha(f"p{number if number % 50 else number + 1}"),
                 width=420,
@@ -178,7 +182,7 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> BundleContents:
     m1 = link("M1", "mobilenetv2_100", 2_229_000, 102_300_000, 148, None, 0)
     m2 = link("M2", "mobilenetv2_050", 693_000, 34_100_000, 146, "M1", 1)
     m3 = link("M3", "mobilenetv2_035", 401_000, 14_200_000, 144, "M2", 2)
-    twin = dataclasses.replace(link("twin", "mobilenetv2_035", 401_000, 14_200_000, 131, None, 2), images_used=62)
+    baseline = dataclasses.replace(link("baseline", "mobilenetv2_035", 401_000, 14_200_000, 131, None, 2), images_used=62)
     return BundleContents(
         manifest=make_manifest(labels),
         dataset=DatasetIndex(
@@ -188,7 +192,7 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> BundleContents:
             bad_files=(BadFile(path="normal/<b>broken</b>.jpg", reason="truncated after 1,204 bytes"),),
             near_duplicate_groups=31,
         ),
-        chain=ChainRecord(links=(m1, m2, m3), twin=twin, labels_used=186),
+        chain=ChainRecord(links=(m1, m2, m3), baseline=baseline, labels_used=186),
         verification=factories.verification(
             predictions,
             labels,
@@ -202,7 +206,7 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> BundleContents:
             host="Intel Xeon 2.80 GHz, 2 cores",
             backend_version="2026.4.1",
             rules="single-stream, 1024 queries",
-            frame_to_answer=latency(0.84),
+            end_to_end=latency(0.84),
             network=latency(0.61),
             cold_start_ns=182_000_000,
             peak_rss_bytes=171 << 20,
@@ -210,7 +214,7 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> BundleContents:
         ),
         build=BuildRecord(
             config=json.dumps({"seed": 0}, indent=1),
-            stages=(
+            steps=(
                 StageTime(name="data", seconds=6.2, reused=True),
                 StageTime(name="train M1", seconds=321.0, reused=False),
                 StageTime(name="verify", seconds=12.4, reused=False),
@@ -218,7 +222,7 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> BundleContents:
             data_name="ears",
         ),
         selection=SELECTION,
-        shipping=LinkSelection(chosen="M3", reason="M3 was asked for"),
+        link_selection=LinkSelection(chosen="M3", reason="M3 was asked for"),
     )
 
 
@@ -243,9 +247,9 @@ def make_manifest(labels: tuple[str, ...] = LABELS, **changes: object) -> Manife
         onnx=onnx,
         selftest=GoldenFrames(frames=onnx, expected=onnx, reference="openvino 2026.4.1 int8", tolerance={"openvino": 1e-3}),
         gates=(
-            Gate(name="latency_p90_ms", bar=33.0, got=0.93, verdict="PASS", reason="0.93 ms is within 33 ms"),
-            Gate(name="memory_mib", bar=256, got=171, verdict="PASS", reason="171 MiB is within 256 MiB"),
-            Gate(name="accuracy_drop", bar=0.02, got=0.0, verdict="PASS", reason="nothing was lost"),
+            Gate(name="max_latency_p90_ms", limit=33.0, value=0.93, verdict="PASS", reason="0.93 ms is within 33 ms"),
+            Gate(name="max_memory_mib", limit=256, value=171, verdict="PASS", reason="171 MiB is within 256 MiB"),
+            Gate(name="max_accuracy_drop", limit=0.02, value=0.0, verdict="PASS", reason="nothing was lost"),
         ),
         versions={"weckd-edge": "0.1.0", "openvino": "2026.4.1", "numpy": np.__version__},
     )
@@ -339,7 +343,7 @@ def test_the_three_numbers_and_the_interval_are_at_the_top(tmp_path: Path) -> No
         f"{accuracy.value * 100:.1f}\u00a0%",
         f"{accuracy.low * 100:.1f}\u2013{accuracy.high * 100:.1f}\u00a0%",
         "160\u00a0test images in 40\u00a0groups",
-        numbers.milliseconds(evidence.measurement.frame_to_answer.p90_ns),
+        numbers.milliseconds(evidence.measurement.end_to_end.p90_ns),
         "bar 33.0\u00a0ms cleared; 1,024\u00a0queries on Intel Xeon",
         "the class found least often",
     ):
@@ -385,9 +389,9 @@ def test_no_clinical_claim_is_made_and_that_is_reported(tmp_path: Path) -> None:
     ],
 )
 def test_the_verdict_says_what_is_open(outcomes: tuple, kind: str, words: str) -> None:
-    names = ("latency_p90_ms", "accuracy")
+    names = ("max_latency_p90_ms", "min_accuracy")
     gates = tuple(
-        Gate(name=name, bar=0.9, got=None if v == "INCONCLUSIVE" else 0.8, verdict=v, reason="")
+        Gate(name=name, limit=0.9, value=None if v == "INCONCLUSIVE" else 0.8, verdict=v, reason="")
         for name, v in zip(names, outcomes, strict=False)
     )
     found = sum_up_gates(make_manifest(gates=gates, passed="FAIL" not in outcomes))
@@ -400,8 +404,8 @@ def test_a_bundle_marked_as_not_passing_never_reads_as_passed() -> None:
 
 
 def test_a_failed_gate_says_by_how_much() -> None:
-    (row,) = verdicts.gate_rows([Gate(name="accuracy", bar=0.95, got=0.912, verdict="FAIL", reason="")])
-    assert (row.bar, row.got, row.margin) == ("at least 95\u00a0%", "91.2\u00a0%", "missed by 3.8\u00a0points")
+    (row,) = verdicts.gate_rows([Gate(name="min_accuracy", limit=0.95, value=0.912, verdict="FAIL", reason="")])
+    assert (row.limit, row.value, row.margin) == ("at least 95\u00a0%", "91.2\u00a0%", "missed by 3.8\u00a0points")
 
 
 @pytest.mark.parametrize(
@@ -419,8 +423,8 @@ def test_whether_the_chain_helped_is_stated_no_bolder_than_the_intervals_allow(
 ) -> None:
     evidence = make_evidence()
     last = dataclasses.replace(evidence.chain.links[-1], test_accuracy=rate(chain, groups=groups))
-    twin = dataclasses.replace(evidence.chain.links[-1], test_accuracy=rate(alone, groups=groups))
-    record = dataclasses.replace(evidence.chain, links=(*evidence.chain.links[:-1], last), twin=twin)
+    baseline = dataclasses.replace(evidence.chain.links[-1], test_accuracy=rate(alone, groups=groups))
+    record = dataclasses.replace(evidence.chain, links=(*evidence.chain.links[:-1], last), baseline=baseline)
     sentence = verdicts.chain_sentence(record)
     assert sentence.startswith(answer)
     assert f"intervals {overlap}" in sentence
@@ -488,13 +492,13 @@ def test_without_a_bench_the_report_says_not_measured(tmp_path: Path) -> None:
 def weighed(name: str, scale: float, *, label: str = "measured", limit_ms: float = 2.0) -> LinkEvaluation:
     got = 0.84 * scale
     known: dict[str, Any] = {"p90_ns": got * 1e6, "low_ns": None, "high_ns": None}
-    if label == "predicted":
+    if label == "estimated":
         known = {"p90_ns": got * 1e6, "low_ns": got * 8e5, "high_ns": got * 13e5}
     if label == "unknown":
         known = dict.fromkeys(known)
     verdict: Any = "INCONCLUSIVE" if label != "measured" else "PASS" if got <= limit_ms else "FAIL"
     gate = Gate(
-        name="latency_p90_ms", bar=limit_ms, got=got, verdict=verdict, reason=f"{got:.3g} ms against {limit_ms:g} ms"
+        name="max_latency_p90_ms", limit=limit_ms, value=got, verdict=verdict, reason=f"{got:.3g} ms against {limit_ms:g} ms"
     )
     return LinkEvaluation(
         name=name,
@@ -504,7 +508,7 @@ def weighed(name: str, scale: float, *, label: str = "measured", limit_ms: float
         bytes=int(1e6 * scale),
         val_accuracy=rate(70, 80, 30),
         latency=LinkLatency(label=label, reason="on this very board", **known),  # type: ignore[arg-type]  # a test's text
-        here_p90_ns=int(got * 1e6),
+        build_machine_p90_ns=int(got * 1e6),
         gates=(gate,),
     )
 
@@ -513,20 +517,20 @@ def weighed(name: str, scale: float, *, label: str = "measured", limit_ms: float
     ("label", "axis"),
     [
         ("measured", "frame to answer, p90, measured for generic-x86 (ms"),
-        ("predicted", "frame to answer, predicted for generic-x86 (ms"),
+        ("estimated", "frame to answer, estimated for generic-x86 (ms"),
         ("unknown", "frame to answer, p90, on the machine that built it (ms"),
     ],
 )
 def test_evaluated_links_are_drawn_over_their_time_and_told_in_a_table(tmp_path: Path, label: str, axis: str) -> None:
     evidence = make_evidence()
     links = tuple(weighed(name, scale, label=label) for name, scale in (("M1", 3.1), ("M2", 1.6), ("M3", 0.84)))
-    page = write(tmp_path, dataclasses.replace(evidence, shipping=choose_link(links)), make_manifest())
+    page = write(tmp_path, dataclasses.replace(evidence, link_selection=choose_link(links)), make_manifest())
     assert axis in page
     text = text_of(page)
     assert "Which link ships, and why" in text
     assert "M3 alone, fp32" in page
     assert ("M1 int8" in page, "M3 int8, ships" in page) == (True, True)
-    if label == "predicted":
+    if label == "estimated":
         assert "0.706\u00a0ms (0.564\u00a0ms to 0.917\u00a0ms)" in page
 
 
@@ -636,7 +640,7 @@ def study_page(*, joules: float | None = None, **changes: Any) -> StudyPage:
     page = StudyPage(
         dataset="ears <b>",
         synthetic=True,
-        share=0.1,
+        labelled_fraction=0.1,
         seeds=2,
         rows=(row("single-share", (0.5, 0.6), None), row("weckd+pool", (0.7, 0.8), 0.2)),
         verdicts=("The chain helped: weckd+pool answers +20.0 points",),
@@ -653,7 +657,7 @@ def test_a_study_is_one_page_without_a_network_that_says_what_was_found(tmp_path
     text = text_of(html)
     for words in ("Synthetic data", "The chain helped: weckd+pool", "65.0", "+20.0", "2 seeds"):
         assert words in text, words
-    assert html.count('class="dot twin"') >= 4
+    assert html.count('class="dot baseline"') >= 4
     assert "energy" not in text
     write_study(study_page(joules=1234.0), tmp_path / "study.html")
     assert "1,234 J" in text_of((tmp_path / "study.html").read_text())
@@ -690,12 +694,12 @@ def check(temperature: float = 1.62) -> CalibrationCheck:
     return CalibrationCheck(
         recalibration=Recalibration(
             temperature=temperature,
-            unpulled=temperature,
+            unshrunk=temperature,
             val_images=88,
             val_groups=31,
             val_nll_before=0.52,
             val_nll_after=0.47,
-            answered_by="openvino int8",
+            predicted_by="openvino int8",
             note="few validation images",
         ),
         before=figures(0.112),
@@ -733,7 +737,7 @@ def full_evidence() -> BundleContents:
             verification,
             parity=(verification.parity[0], pair, verification.parity[2]),
             calibration=check(),
-            partings=(parting(),),
+            layer_divergences=(parting(),),
             executed=executed,
         ),
     )
@@ -856,12 +860,12 @@ def probes() -> DataAudit:
         labels=LABELS,
         majority=0.27,
         published=None,
-        own=None,
-        folds=FoldComparison(folds=5, repeats=5, images=811, by_image=some, by_group=some, flattery=some),
+        this_split=None,
+        folds=FoldComparison(folds=5, repeats=5, images=811, by_image=some, by_group=some, optimism=some),
         masking=None,
         fingerprints=(FingerprintAudit(name="size", features="width, height", accuracy=rate(140), auc=None),),
         sources=None,
-        suspects=LabelIssueAudit(images=811, found=0, suspects=()),
+        label_issues=LabelIssueAudit(images=811, found=0, label_issues=()),
         notes=("<i>one</i> note",),
     )
 
@@ -869,7 +873,7 @@ def probes() -> DataAudit:
 def test_probes_are_reported_in_words_and_a_bundle_without_them_still_has_a_report(tmp_path: Path) -> None:
     evidence = make_evidence()
     assert "Would the figures lie?" not in write(tmp_path, evidence, make_manifest())
-    probed = dataclasses.replace(evidence, probes=probes())
+    probed = dataclasses.replace(evidence, audit=probes())
     page = write(tmp_path, probed, make_manifest())
     words = text_of(page).replace("\u00a0", " ")
     assert "Random splits would have flattered this by 7.0 points (95 % interval 3.0 to 11.0)" in words

@@ -55,8 +55,8 @@ def manifest(**point: Any) -> Any:
 
     @dataclasses.dataclass
     class Point:
-        abstain_below: float = 0.0
-        refuse_labels: tuple[str, ...] = ()
+        confidence_threshold: float = 0.0
+        non_gradeable_labels: tuple[str, ...] = ()
 
     @dataclasses.dataclass
     class Few:
@@ -83,7 +83,7 @@ def test_a_threshold_of_whole_thousandths_is_met_by_the_embedded_predictions_exa
 
 def test_what_is_not_classified_is_marked_by_threshold_and_by_label() -> None:
     found = [prediction(0, 0, 0.45), prediction(1, 1, 0.9), prediction(2, 0, 0.1)]
-    data = explorer.explorer_data(found, manifest(abstain_below=0.6, refuse_labels=("b",)))
+    data = explorer.explorer_data(found, manifest(confidence_threshold=0.6, non_gradeable_labels=("b",)))
     assert data is not None
     assert data["unanswered"] == [0, 1]
     assert data["decided"] == [0, 1, 0]
@@ -171,7 +171,7 @@ def test_harm_comes_first_in_the_gallery_and_what_is_not_shown_is_reported() -> 
     assert found.more.startswith("3\u00a0more frames not shown")
     first = by_path["a/0.png"]
     assert (first.picture, first.overlay) == ("data:1", "data:2")
-    assert (first.teacher, first.fp32, first.shipped) == ("a 80\u00a0%", "a 80\u00a0%", "b 70\u00a0%")
+    assert (first.teacher, first.fp32, first.deployed) == ("a 80\u00a0%", "a 80\u00a0%", "b 70\u00a0%")
     assert by_path["a/1.png"].note == "1.png: truncated"
     assert by_path["a/2.png"].note == "left out to keep the file small"
     assert by_path["a/3.png"].note == "the page was written without the images"
@@ -191,12 +191,12 @@ def probes(**changes: Any) -> DataAudit:
         labels=LABELS,
         majority=0.5,
         published=None,
-        own=SplitLeaks(held_out=40, copies=0, near=2, grouped=0, pairs=()),
+        this_split=SplitLeaks(held_out=40, copies=0, near=2, grouped=0, pairs=()),
         folds=None,
         masking=None,
         fingerprints=(),
         sources=None,
-        suspects=None,
+        label_issues=None,
     )
     return dataclasses.replace(nothing, **changes)
 
@@ -208,7 +208,7 @@ def about(value: float, half: float) -> Estimate:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"own": SplitLeaks(held_out=40, copies=3, near=3, grouped=1, pairs=())}, "This build's split leaks"),
+        ({"this_split": SplitLeaks(held_out=40, copies=3, near=3, grouped=1, pairs=())}, "This build's split leaks"),
         (
             {
                 "folds": FoldComparison(
@@ -217,7 +217,7 @@ def about(value: float, half: float) -> Estimate:
                     images=100,
                     by_image=about(0.9, 0.02),
                     by_group=about(0.8, 0.02),
-                    flattery=about(0.1, 0.05),
+                    optimism=about(0.1, 0.05),
                 )
             },
             "would have flattered",
@@ -235,7 +235,7 @@ def about(value: float, half: float) -> Estimate:
             },
             "compression 80.0",
         ),
-        ({"suspects": LabelIssueAudit(images=100, found=4, suspects=())}, "4\u00a0labels of 100 may be wrong"),
+        ({"label_issues": LabelIssueAudit(images=100, found=4, label_issues=())}, "4\u00a0labels of 100 may be wrong"),
     ],
 )
 def test_a_finding_of_the_audit_is_a_warning(changes: dict[str, Any], words: str) -> None:
@@ -260,6 +260,6 @@ def test_what_is_embedded_cannot_end_its_script() -> None:
 
 
 def test_a_threshold_between_two_steps_is_rounded_up() -> None:
-    data = explorer.explorer_data([prediction(0, 0, 0.2)], manifest(abstain_below=0.61234))
+    data = explorer.explorer_data([prediction(0, 0, 0.2)], manifest(confidence_threshold=0.61234))
     assert data is not None
     assert data["below"] == math.ceil(6123.4)
