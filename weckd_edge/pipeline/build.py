@@ -96,11 +96,11 @@ def compile_chain(
     """
     contract = chain.networks[-1].link.artifact.input
     frames = decode(ctx, index, contract)
-    fitted = guard(ctx, contract, index, frames.val)
     students = [
         calibrate(ctx, quantize(ctx, network, frames.val, calibration), frames.val)
         for network in links_to_compile(ctx, chain)
     ]
+    fitted = guard(ctx, contract, index, frames.val)
     choice = select_link(ctx, chain, students, fitted.artifact.guard, frames.val, index)
     student = choice.student
     built = convert(ctx, student, calibration)
