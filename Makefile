@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 demo: install
-	$(BIN)/weckd-edge data phantom --out $(DEMO)/phantom
+	$(BIN)/weckd-edge data synth --out $(DEMO)/phantom
 	$(BIN)/weckd-edge build --data $(DEMO)/phantom --target cpu --config docs/examples/demo.toml --out $(DEMO)/phantom-bundle
 
 test: install lint

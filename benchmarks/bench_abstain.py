@@ -33,7 +33,7 @@ def world(kind: str, random: np.random.Generator, groups: int, size: int) -> Dra
     return sure.reshape(-1), wrong.reshape(-1), [str(k // size) for k in range(groups * size)]
 
 
-def group_risk(drawn: Drawn, member: NDArray[np.int64], threshold: float) -> float:
+def group_error(drawn: Drawn, member: NDArray[np.int64], threshold: float) -> float:
     """Return the mean over answered groups of the part of their answered images that is wrong."""
     sure, wrong, _ = drawn
     given = sure >= threshold
@@ -47,12 +47,12 @@ def trials(risk: float, draw: Callable[[np.random.Generator], Drawn], truth: Dra
     kept = found = covered = images = 0.0
     for seed in range(TRIALS):
         drawn = draw(np.random.default_rng(seed))
-        threshold = find_threshold(*drawn, risk=risk, level=1 - CONFIDENCE).value
+        threshold = find_threshold(*drawn, risk=risk, certainty=CONFIDENCE).chosen
         if threshold is None:
             kept += 1
             continue
         found += 1
-        kept += group_risk(truth, member, threshold) <= risk
+        kept += group_error(truth, member, threshold) <= risk
         given = truth[0] >= threshold
         covered += given.mean()
         images += truth[1][given].mean() if given.any() else 0.0

@@ -4,7 +4,7 @@
 and writes docs/architectures.md; ``--table`` only writes the page, ``--again NAME ...`` measures some again.
 
 A network has random weights, its batch norms know the images, and its last layer is fitted to drawn phantoms by ridge
-regression. So the answers depend on the image, but rounding is amplified as in no trained network: how far int8 is from
+regression. So the predictions depend on the image, but rounding is amplified as in no trained network: how far int8 is from
 FP32 is for comparing forms of one network, not networks.
 """
 
@@ -33,7 +33,7 @@ import torchvision
 from record import HERE, _git, _processor
 from torch import nn
 
-from weckd_edge.artifacts import DatasetIndex, ExportedModel, InputContract
+from weckd_edge.artifacts import DatasetIndex, ExportedModel, FrameSpec, InputSpec, NetworkInput
 from weckd_edge.compile.backends import tensorrt_rtx_backend
 from weckd_edge.compile.export.onnx_export import export_onnx
 from weckd_edge.compile.graph import load_graph
@@ -56,12 +56,12 @@ SETTINGS = QuantizeConfig(
     method="mse",
     images=16,
     nncf=False,
-    aware="never",
-    float_layers=0,
+    qat="never",
+    max_float_layers=0,
     # No accuracy is told, so that none can be lost: every form that runs is timed, and int8 is built for a Jetson.
-    accuracy_drop=1.0,
-    accuracy_kept=0.0,
-    recall_drop=1.0,
+    max_accuracy_drop=1.0,
+    min_relative_accuracy=0.0,
+    max_recall_drop=1.0,
 )
 
 
@@ -111,15 +111,15 @@ NETWORKS = (
 
 
 class Headed(nn.Module):
-    """A trunk that gives features, and one linear layer behind it."""
+    """A backbone that gives features, and one linear layer behind it."""
 
-    def __init__(self, trunk: nn.Module, head: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__()
-        self.trunk, self.head = trunk, head
+        self.backbone, self.head = backbone, head
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits ``[B, classes]``."""
-        logits: torch.Tensor = self.head(torch.flatten(self.trunk(images), 1))
+        logits: torch.Tensor = self.head(torch.flatten(self.backbone(images), 1))
         return logits
 
 
@@ -136,37 +136,33 @@ def trunk_of(network: Network) -> nn.Module:
     return made
 
 
-def contract_of(network: Network) -> InputContract:
+def input_of(network: Network) -> InputSpec:
     """Return a frame of the network's own size and ImageNet's normalisation."""
     side = network.side
-    return InputContract(
-        frame_height=side,
-        frame_width=side,
-        crop="center",
-        input_size=side,
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
+    return InputSpec(
+        frame=FrameSpec(height=side, width=side, crop="center"),
+        network=NetworkInput(size=side, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
     )
 
 
 def fitted(network: Network, index: DatasetIndex, root: Path) -> nn.Module:
     """Return a network that answers the drawn images, by the training ones of them."""
-    trunk, contract = trunk_of(network), contract_of(network)
-    records = [record for record in index.images if record.split == "train"]
-    frames = np.stack([frame_from_file(root / record.path, contract)[0] for record in records])
-    pixels = (torch.from_numpy(frames).float() / 255 - torch.tensor(contract.mean)) / torch.tensor(contract.std)
+    backbone, spec = trunk_of(network), input_of(network)
+    records = index.split("train")
+    frames = np.stack([frame_from_file(root / record.path, spec.frame)[0] for record in records])
+    pixels = (torch.from_numpy(frames).float() / 255 - torch.tensor(spec.network.mean)) / torch.tensor(spec.network.std)
     batches = pixels.permute(0, 3, 1, 2).contiguous().split(32)
-    norms = [m for m in trunk.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    trunk.eval()
+    norms = [m for m in backbone.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    backbone.eval()
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
         norm.train()
     with torch.no_grad():
         for batch in batches:
-            trunk(batch)
-        trunk.eval()
-        features = torch.cat([torch.flatten(trunk(batch), 1) for batch in batches]).double()
+            backbone(batch)
+        backbone.eval()
+        features = torch.cat([torch.flatten(backbone(batch), 1) for batch in batches]).double()
     wanted = nn.functional.one_hot(torch.tensor([record.label for record in records]), len(index.labels)).double()
     mean, spread = features.mean(0), features.std(0) + 1e-6
     scaled = (features - mean) / spread
@@ -176,7 +172,7 @@ def fitted(network: Network, index: DatasetIndex, root: Path) -> nn.Module:
     with torch.no_grad():
         head.weight.copy_(weights.T.float())
         head.bias.copy_((SHARPNESS * wanted.mean(0) - mean @ weights).float())
-    return Headed(trunk, head).eval()
+    return Headed(backbone, head).eval()
 
 
 def kinds_left(graph: Any, names: tuple[str, ...]) -> dict[str, int]:
@@ -196,7 +192,7 @@ def on_cpu(exported: ExportedModel, folder: Path, index: DatasetIndex, root: Pat
     selector = selector_for("cpu", exported, folder, index, root)
     found = selector.run()
     forms: dict[str, Any] = {}
-    for made in selector.made:
+    for made in selector.candidates:
         trial = made.trial
         forms[trial.name] = {
             "precision": trial.precision,
@@ -204,10 +200,10 @@ def on_cpu(exported: ExportedModel, folder: Path, index: DatasetIndex, root: Pat
             "median_ns": trial.median_ns,
             "relative": trial.relative_time,
             "divergence": trial.divergence,
-            "flips": None if made.answers is None else flips(selector.made[0].answers, made.answers),
+            "flips": None if made.probabilities is None else flips(selector.candidates[0].probabilities, made.probabilities),
             "bytes": trial.bytes,
             "left": list(trial.float_nodes),
-            "refused": list(trial.refused),
+            "refused": list(trial.unsupported_nodes),
         }
         if made.quantized is not None and made.graph is not None:
             forms[trial.name]["quantized"] = len(made.quantized.quantized_nodes)
@@ -237,9 +233,9 @@ def on_jetson(exported: ExportedModel, folder: Path, index: DatasetIndex, root: 
             "note": made.trial.note,
             "divergence": made.trial.divergence,
             "left": list(made.trial.float_nodes),
-            "refused": list(made.trial.refused),
+            "refused": list(made.trial.unsupported_nodes),
         }
-        for made in selector.made
+        for made in selector.candidates
     }
     return {"chosen": found.chosen, "precision": found.precision, "proofs": proofs, "forms": forms}
 
@@ -290,7 +286,7 @@ def measure(network: Network, index: DatasetIndex, root: Path) -> dict[str, Any]
             try:
                 exported = export_onnx(
                     copy.deepcopy(trained),
-                    contract_of(network),
+                    input_of(network),
                     index.labels,
                     "0" * 64,
                     folder,
@@ -433,8 +429,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder) / "phantoms"
             write_phantoms(root, SilentProgress(), images=IMAGES)
-            data = DataConfig(share=0.3)
-            index = build_index(root / "groups.csv", data, shares=1, seed=0, skip_bad=False, progress=SilentProgress())
+            data = DataConfig(labelled_fraction=0.3)
+            index = build_index(
+                root / "groups.csv", data, labelled_subsets=1, seed=0, skip_bad=False, progress=SilentProgress()
+            )
             for network in NETWORKS:
                 if network.name in done:
                     continue

@@ -1,7 +1,7 @@
 """What teaching costs beside plain training: ``python benchmarks/bench_distillation.py``.
 
 Single steps of this loop, in turns in one process, of the chain that a build trains by default: every link on labels alone,
-and every taught link with its teacher's forward pass as part of the step, each view shown twice (``view_uses``). Beside them
+and every taught link with its teacher's forward pass as part of the step, each view used twice (``view_reuse``). Beside them
 timm's own task for the same pair on the same images and views, and the middle link on images that are on the device already
 as floats (what an input path that costs nothing would give). Appends one line to results/distillation.jsonl.
 """
@@ -23,46 +23,47 @@ from record import append
 from timm.task import LogitDistillationTask
 from torch import nn
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DEFAULT_LINKS, DistillConfig, TrainConfig
 from weckd_edge.train.distill.augmentation import apply_views
 from weckd_edge.train.distill.engine import make_optimizer
 from weckd_edge.train.distill.losses import labelled_cross_entropy
-from weckd_edge.train.distill.sampler import Feed, epoch_batches
-from weckd_edge.train.distill.task import Batch, ChainTask, LabelTask, Teacher
-from weckd_edge.train.networks.models import Student, create
+from weckd_edge.train.distill.sampler import TrainingImages, epoch_batches
+from weckd_edge.train.distill.task import Batch, DistillationTask, LabelTask, Teacher
+from weckd_edge.train.networks.models import Student, create_student
 from weckd_edge.train.networks.preprocess import normalise
 
 STEPS, WARMUP, BATCH, CLASSES, USES = 24, 2, 32, 4, 2
-DISTILL = DistillConfig(view_uses=USES)
+DISTILL = DistillConfig(view_reuse=USES)
 Step = Callable[[Batch], torch.Tensor]
 
 
-def contract(size: int) -> InputContract:
-    half = (0.5, 0.5, 0.5)
-    return InputContract(frame_height=380, frame_width=420, crop="center", input_size=size, mean=half, std=half)
+def input_of(size: int) -> NetworkInput:
+    return NetworkInput(size=size, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def network(which: int) -> Student:
-    return create(DEFAULT_LINKS[which], CLASSES).student.to(memory_format=torch.channels_last).train()
+    return create_student(DEFAULT_LINKS[which], CLASSES).student.to(memory_format=torch.channels_last).train()
 
 
 def own_step(which: int, teacher: int | None) -> tuple[nn.Module, Step]:
-    student, shape = network(which), contract(DEFAULT_LINKS[which].input_size)
+    student, shape = network(which), input_of(DEFAULT_LINKS[which].input_size)
     task: Any = LabelTask(shape)
     if teacher is not None:
-        taught_by = Teacher(network(teacher), contract(DEFAULT_LINKS[teacher].input_size))
-        task = ChainTask([taught_by], shape, DISTILL, CLASSES)
+        taught_by = Teacher(network(teacher), input_of(DEFAULT_LINKS[teacher].input_size))
+        task = DistillationTask([taught_by], shape, DISTILL, CLASSES)
     return student, lambda batch: task(student, batch, 0.1)["loss"]
 
 
 def timm_step(which: int, teacher: int) -> tuple[nn.Module, Step]:
     """timm's task: the same pair, batch, views and normalisation; plain soft targets, without attention."""
-    student, shape = network(which), contract(DEFAULT_LINKS[which].input_size)
-    task = LogitDistillationTask(student.trunk, network(teacher).trunk, task_loss_weight=0.3, temperature=4.0, verbose=False)
+    student, shape = network(which), input_of(DEFAULT_LINKS[which].input_size)
+    task = LogitDistillationTask(
+        student.backbone, network(teacher).backbone, task_loss_weight=0.3, temperature=4.0, verbose=False
+    )
 
     def step(batch: Batch) -> torch.Tensor:
-        images = normalise(apply_views(batch.images, batch.views, shape.input_size), shape)
+        images = normalise(apply_views(batch.images, batch.views, shape.size), shape)
         loss: torch.Tensor = task(images, batch.labels)["loss"]
         return loss
 
@@ -85,11 +86,11 @@ def main() -> None:
     torch.set_num_threads(os.cpu_count() or 1)
     rng = np.random.default_rng(0)
     side = round(1.15 * max(link.input_size for link in DEFAULT_LINKS))
-    feed = Feed(
+    feed = TrainingImages(
         pixels=rng.integers(0, 256, (256, side, side, 3), dtype=np.uint8),
         labels=(np.arange(256) % CLASSES).astype(np.int64),
         labelled=np.arange(256),
-        pool=np.zeros(0, np.int64),
+        unlabelled=np.zeros(0, np.int64),
     )
     steps = {
         "M1_plain": own_step(0, None),

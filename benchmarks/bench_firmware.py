@@ -3,7 +3,7 @@
 ``WHAT`` is ``frames``, ``start``, ``sizes``, ``runtimes``, or nothing for all. The bundle is one for a CPU, built here or
 elsewhere. Five figures, each a ratio within one run, a size, or this machine's own:
 
-* frame to answer, C beside the Python runner (bar 1.05), rounds in turn, one processor thread;
+* end-to-end latency, C beside the Python runner (bar 1.05), rounds in turn, one processor thread;
 * from the program's start to its first answer with a warm model cache, beside a C program that calls OpenVINO and checks
   nothing (bar 1.5), new processes in turn;
 * the library's size, stripped (bar 200 kB);
@@ -45,7 +45,7 @@ def main() -> None:
         built = build(folder / "build", "-DCMAKE_BUILD_TYPE=Release")
         frames = folder / "frames.raw"
         manifest = open_bundle(bundle).manifest
-        size = (manifest.input.frame_height, manifest.input.frame_width)
+        size = (manifest.input.frame.height, manifest.input.frame.width)
         random = np.random.default_rng(0)
         images = random.integers(0, 256, (8, *size, 3), np.uint8)
         frames.write_bytes(images.tobytes())

@@ -36,7 +36,7 @@ import torch
 from numpy.typing import NDArray
 from record import append
 
-from weckd_edge.artifacts import DatasetIndex, InputContract
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, InputSpec, NetworkInput
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.export.onnx_export import export_onnx
 from weckd_edge.compile.quantize.quantize import calibrate, quantize, write_quantized
@@ -62,18 +62,19 @@ def build(
     torch.manual_seed(0)
     network = timm.create_model(model, num_classes=len(data[1].labels)).eval()
     grey = (MIDDLE_GREY, MIDDLE_GREY, MIDDLE_GREY)
-    contract = InputContract(
-        frame_height=HEIGHT, frame_width=WIDTH, crop="center", input_size=side, mean=grey, std=(0.25,) * 3, resize=resize
+    spec = InputSpec(
+        frame=FrameSpec(height=HEIGHT, width=WIDTH, crop="center", resize=resize),
+        network=NetworkInput(size=side, mean=grey, std=(0.25,) * 3),
     )
     folder.mkdir(parents=True)
-    exported = export_onnx(network, contract, data[1].labels, "0" * 64, folder)
+    exported = export_onnx(network, spec, data[1].labels, "0" * 64, folder)
     silent = SilentProgress()
     out = folder / "int8"
     out.mkdir()
     seen = calibrate(exported, folder, data[1], data[0], QuantizeConfig(images=8), seed=0, progress=silent)
     int8 = quantize(seen, "minmax", open_sums=False, progress=silent)
     write_quantized(seen, int8, "minmax", small=True, folder=out)
-    openvino_backend.build(out / "model.onnx", "int8", out)
+    openvino_backend.build_ir(out / "model.onnx", "int8", out)
     return out
 
 
@@ -162,8 +163,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "phantoms"
         write_phantoms(root, SilentProgress(), images=160)
-        config = DataConfig(share=0.3)
-        index = build_index(root / "groups.csv", config, shares=1, seed=0, skip_bad=False, progress=SilentProgress())
+        config = DataConfig(labelled_fraction=0.3)
+        index = build_index(
+            root / "groups.csv", config, labelled_subsets=1, seed=0, skip_bad=False, progress=SilentProgress()
+        )
         prepared = {(m, s): variants(m, s, (root, index), others) for m in MODELS for s in SIDES}
         for (model, side), runs in prepared.items():
             times = measure(runs)

@@ -1,7 +1,7 @@
 """What the frame guard refuses, and what it costs: ``python benchmarks/bench_guard.py DATA [RUNNER]``.
 
 DATA holds data sets, each with a groups.csv of file, label, group and duplicate_of. For each set the guard is fitted on 70 %
-of the groups and its bar on 10 % more, as a build does; the rest are its familiar frames. Frames of the other sets, drawn
+of the groups and its limit on 10 % more, as a build does; the rest are its familiar frames. Frames of the other sets, drawn
 ones and spoiled ones should be refused. Frames of 640x480 are timed in Python and, with the C library's test program
 ``time_guard`` as RUNNER, in C. Appends one line to results/guard.jsonl.
 """
@@ -22,15 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 from record import append
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import FrameSpec
 from weckd_edge.config import GuardConfig
 from weckd_edge.core.progress import SilentProgress
-from weckd_edge.devices.images.frames import decode, fit
-from weckd_edge.devices.runtime.input_guard import OpenGuard, Sight, look_at
+from weckd_edge.devices.images.frames import decode, fit_to_frame
+from weckd_edge.devices.runtime.input_guard import GuardDecision, OpenGuard, measure_frame
 from weckd_edge.metrics.intervals import wilson
 from weckd_edge.metrics.selective import auroc
-from weckd_edge.train.input_guard.fit import fit_guard, looks_of
-from weckd_edge.train.input_guard.other_frames import KIND_FRAMES, every_nth, far_frames
+from weckd_edge.train.input_guard.fit import fit_guard, stack_features
+from weckd_edge.train.input_guard.ood_frames import KIND_FRAMES, every_nth, ood_frames
 
 MOST = 1500
 """Frames of a set at most."""
@@ -50,52 +50,54 @@ def commonest_size(files: list[Path]) -> tuple[int, int]:
     return max(set(sizes), key=sizes.count)
 
 
-def contract_of(height: int, width: int) -> InputContract:
-    """Return a contract of a frame of that size."""
-    nothing, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    return InputContract(frame_height=height, frame_width=width, crop="center", input_size=96, mean=nothing, std=one)
+def frame_of(height: int, width: int) -> FrameSpec:
+    """Return a frame of that size, of which the centre is kept."""
+    return FrameSpec(height=height, width=width, crop="center")
 
 
 def judge_set(name: str, sets: dict[str, list[tuple[Path, str]]]) -> dict[str, object]:
     """Fit on one set and look at everything else."""
     rows = sets[name]
     height, width = commonest_size([file for file, _ in rows])
-    contract = contract_of(height, width)
+    spec = frame_of(height, width)
     groups = sorted({group for _, group in rows})
     random.Random(1).shuffle(groups)
     cuts = [0, int(0.7 * len(groups)), int(0.8 * len(groups)), len(groups)]
     parts = [set(groups[a:b]) for a, b in pairwise(cuts)]
     chosen = [[row for row in rows if row[1] in part] for part in parts]
     looks = [
-        looks_of([look_at(fit(decode(file), height, width), contract) for file, _ in part], [group for _, group in part])
+        stack_features(
+            [measure_frame(fit_to_frame(decode(file), height, width), spec) for file, _ in part],
+            [group for _, group in part],
+        )
         for part in chosen[:2]
     ]
     fitted = fit_guard(looks[0], looks[1], GuardConfig())
     if fitted is None:
         return {}
-    guard = OpenGuard(fitted.guard, contract)
+    guard = OpenGuard(fitted.guard, spec)
     test = chosen[2]
-    familiar = [guard.judge(fit(decode(file), height, width)) for file, _ in test]
-    refused = sum(sight.code is not None for sight in familiar)
-    unfamiliar = sum(sight.code == "unfamiliar" for sight in familiar)
+    familiar = [guard.check(fit_to_frame(decode(file), height, width)) for file, _ in test]
+    refused = sum(decision.code is not None for decision in familiar)
+    unfamiliar = sum(decision.code == "unfamiliar" for decision in familiar)
     low, high = wilson(refused, len(familiar))
     paths = sorted(file.resolve() for file, _ in test)
-    real = [fit(decode(path), height, width) for path in paths[every_nth(len(paths))]]
-    refusable = far_frames(contract, real, seed=0, phantoms=True, progress=SilentProgress())
+    real = [fit_to_frame(decode(path), height, width) for path in paths[every_nth(len(paths))]]
+    refusable = ood_frames(spec, real, seed=0, phantoms=True, progress=SilentProgress())
     kinds: dict[str, dict[str, float]] = {}
     for kind, frames in (*refusable, *others(name, sets, height, width)):
-        seen = [guard.judge(frame) for frame in frames]
+        seen = [guard.check(frame) for frame in frames]
         kinds[kind] = {
             "frames": len(seen),
             "score_auroc": auroc(scores(familiar), scores(seen)),
             "guard_auroc": auroc(strains(guard, familiar), strains(guard, seen)),
-            "refused": sum(sight.code is not None for sight in seen) / len(seen),
+            "refused": sum(decision.code is not None for decision in seen) / len(seen),
         }
     return {
         "frame": [height, width],
         "train_frames": len(chosen[0]),
         "groups": fitted.groups,
-        "promised": fitted.promised,
+        "promised": fitted.false_reject_bound,
         "test_frames": len(familiar),
         "test_refused": refused / len(familiar),
         "test_refused_95": [low, high],
@@ -110,32 +112,32 @@ def others(
     """Yield frames of the other sets."""
     for other, rows in sets.items():
         if other != name:
-            yield other, (fit(decode(file), height, width) for file, _ in rows[: 6 * KIND_FRAMES])
+            yield other, (fit_to_frame(decode(file), height, width) for file, _ in rows[: 6 * KIND_FRAMES])
 
 
-def scores(sights: Sequence[Sight]) -> NDArray[np.float64]:
+def scores(decisions: Sequence[GuardDecision]) -> NDArray[np.float64]:
     """Return each frame's score."""
-    return np.array([sight.unfamiliarity for sight in sights])
+    return np.array([decision.ood_score for decision in decisions])
 
 
-def strains(guard: OpenGuard, sights: Sequence[Sight]) -> NDArray[np.float64]:
+def strains(guard: OpenGuard, decisions: Sequence[GuardDecision]) -> NDArray[np.float64]:
     """Return how near each frame is to being refused."""
-    return np.array([guard.strain(sight) for sight in sights])
+    return np.array([guard.limit_ratio(decision) for decision in decisions])
 
 
 def time_python() -> list[int]:
     """Time frames of 640x480, nanoseconds."""
-    contract = contract_of(480, 640)
+    spec = frame_of(480, 640)
     frames = [np.random.default_rng(k).integers(0, 256, (480, 640, 3), np.uint8) for k in range(20)]
-    seen = [look_at(np.roll(frame, k, 0) // (1 + k % 3), contract) for k, frame in enumerate(frames * 2)]
-    looks = looks_of(seen, [str(k) for k in range(len(seen))])
-    fitted = fit_guard(looks, looks_of([], []), GuardConfig())
+    seen = [measure_frame(np.roll(frame, k, 0) // (1 + k % 3), spec) for k, frame in enumerate(frames * 2)]
+    looks = stack_features(seen, [str(k) for k in range(len(seen))])
+    fitted = fit_guard(looks, stack_features([], []), GuardConfig())
     assert fitted is not None
-    guard = OpenGuard(fitted.guard, contract)
+    guard = OpenGuard(fitted.guard, spec)
     times = []
     for k in range(-20, 300):
         start = time.perf_counter_ns()
-        guard.judge(frames[k % len(frames)])
+        guard.check(frames[k % len(frames)])
         if k >= 0:
             times.append(time.perf_counter_ns() - start)
     return times

@@ -19,13 +19,13 @@ import numpy as np
 from record import append
 
 from weckd_edge.devices.bench.loadgen_backend import run_loadgen
-from weckd_edge.devices.bench.machine_log import Machine
-from weckd_edge.devices.bench.poller import Watch
+from weckd_edge.devices.bench.machine_log import MachineFiles
+from weckd_edge.devices.bench.poller import Poller
 from weckd_edge.devices.bench.rules import find_rules
 from weckd_edge.devices.bench.single_stream import no_collection, run_single_stream
 
 ROUNDS, QUERIES, WORK = 30, 10_000, 1000
-MOST_NS = 20_000
+MAX_NS = 20_000
 
 
 class Works:
@@ -45,11 +45,11 @@ def main() -> None:
     root = Path(folder.name)
     _board(root)
     looks = []
-    with Machine(root) as machine:
+    with MachineFiles(root) as machine:
         files = len(machine._open)
         for _ in range(500):
             start_ns = time.monotonic_ns()
-            machine.look()
+            machine.read_state()
             looks.append(time.monotonic_ns() - start_ns)
 
     def bare() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
         run_single_stream(runner, frames, rules)
 
     def watched() -> None:
-        with tempfile.TemporaryFile() as file, Machine(root) as machine, Watch(machine.look, 1.0):
+        with tempfile.TemporaryFile() as file, MachineFiles(root) as machine, Poller(machine.read_state, 1.0):
 
             def keep(samples_ns: array[int]) -> None:
                 file.write(samples_ns.tobytes())
@@ -93,7 +93,7 @@ def main() -> None:
         ["numpy", "mlcommons-loadgen"],
         overhead_ns=overhead,
         ratio_to_bare={name: round(1 + ns / bare_ns, 4) for name, ns in overhead.items()},
-        within_20_us={name: ns <= MOST_NS for name, ns in overhead.items()},
+        within_20_us={name: ns <= MAX_NS for name, ns in overhead.items()},
         look_ns=statistics.median(looks),
         machine_files=files,
     )

@@ -42,10 +42,10 @@ def main() -> None:
             if round_ >= WARMUP:
                 times[name].append(time.monotonic_ns() - start_ns)
     medians = {name: statistics.median(samples) for name, samples in times.items()}
-    contract = manifest.input
+    frame, network = manifest.input.frame, manifest.input.network
     append(
         "inference",
-        f"{contract.frame_width}x{contract.frame_height} frames to {contract.input_size} px, OpenVINO, one thread",
+        f"{frame.width}x{frame.height} frames to {network.size} px, OpenVINO, one thread",
         times,
         ["openvino"],
         ratio_fp32_over_int8=round(medians["frame_to_answer_fp32"] / medians["frame_to_answer_int8"], 3),

@@ -18,9 +18,9 @@ import numpy as np
 import record
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import Figure, Figures
-from weckd_edge.metrics.classification import compare, measure
-from weckd_edge.metrics.counts import Answers, Drawn, draw_weights
+from weckd_edge.artifacts import Metric, Metrics
+from weckd_edge.metrics.classification import compare_metrics, measure_images
+from weckd_edge.metrics.counts import BootstrapDraws, Predictions, draw_weights
 
 SIZES = {
     "otoscopy_chile": (
@@ -122,7 +122,7 @@ SCENARIOS = (
 )
 
 
-def draw(scenario: Scenario, groups: int, random: np.random.Generator) -> tuple[Answers, Answers]:
+def draw(scenario: Scenario, groups: int, random: np.random.Generator) -> tuple[Predictions, Predictions]:
     """Draw a test split: FP32's answers and those of what it was compiled to."""
     sizes, counts = np.array(SIZES[scenario.sizes]).T
     member = np.repeat(np.arange(groups), random.choice(sizes, groups, p=counts / counts.sum()))
@@ -133,7 +133,7 @@ def draw(scenario: Scenario, groups: int, random: np.random.Generator) -> tuple[
     logits += np.sqrt(1 - scenario.alike) * random.standard_normal((images, classes))
     logits[np.arange(images), truth] += np.array(scenario.signal)[truth]
     moved = logits + scenario.drift * random.standard_normal((images, classes))
-    return Answers(truth, _softmax(logits), member), Answers(truth, _softmax(moved), member)
+    return Predictions(truth, _softmax(logits), member), Predictions(truth, _softmax(moved), member)
 
 
 def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -141,7 +141,7 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
-def named(figures: Figures) -> dict[str, Figure | None]:
+def named(figures: Metrics) -> dict[str, Metric | None]:
     """Return the figures that are followed; of the classes the first."""
     first = figures.classes[0]
     return {
@@ -159,13 +159,13 @@ def named(figures: Figures) -> dict[str, Figure | None]:
     }
 
 
-def accuracies(answers: Answers, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def accuracies(answers: Predictions, weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the accuracy of each draw, alone."""
     right = np.bincount(answers.member, weights=answers.decided == answers.truth)
     return np.asarray(weights @ right / (weights @ np.bincount(answers.member)))
 
 
-def percentiles(drawn: Drawn) -> dict[str, NDArray[np.float64]]:
+def percentiles(drawn: BootstrapDraws) -> dict[str, NDArray[np.float64]]:
     """Return the draws whose plain percentiles are compared."""
     return {
         "accuracy": drawn.accuracy,
@@ -185,21 +185,21 @@ def coverage(scenario: Scenario, repeats: int, seed: int = 0, resamples: int = R
     sizes, counts = np.array(SIZES[scenario.sizes]).T
     many = round(ENOUGH_IMAGES / (sizes @ counts / counts.sum()))
     whole, once = draw(scenario, many, random), np.ones((1, many))
-    true = {name: f.value for name, f in named(measure(whole[1], once, prevalence)[0]).items() if f is not None}
+    true = {name: f.value for name, f in named(measure_images(whole[1], once, prevalence)[0]).items() if f is not None}
     apart = float(accuracies(whole[1], once)[0] - accuracies(whole[0], once)[0])
     held: dict[str, list[bool]] = {}
     plain: dict[str, list[bool]] = {}
     for _ in range(repeats):
         before, after = draw(scenario, scenario.groups, random)
         weights = draw_weights(scenario.groups, int(random.integers(2**31)), resamples)
-        figures, drawn = measure(after, weights, prevalence)
+        figures, drawn = measure_images(after, weights, prevalence)
         for name, figure in named(figures).items():
             if figure is not None and figure.low is not None and figure.high is not None:
                 held.setdefault(name, []).append(figure.low <= true[name] <= figure.high)
         for name, draws in percentiles(drawn).items():
             low, high = np.nanquantile(draws[1:], (0.025, 0.975))
             plain.setdefault(name, []).append(bool(low <= true[name] <= high))
-        difference = compare(replace(drawn, accuracy=accuracies(before, weights)), drawn, after).accuracy
+        difference = compare_metrics(replace(drawn, accuracy=accuracies(before, weights)), drawn, after).accuracy
         if difference is not None:
             held.setdefault("difference of accuracies", []).append(difference.low <= apart <= difference.high)
     return {

@@ -1,8 +1,8 @@
 """How well latency is predicted on this processor: ``chrt --rr 10 taskset -c 1 python benchmarks/bench_predict.py WORK``.
 
 Every network is exported with random weights (times do not depend on them), quantized with random frames, compiled by
-OpenVINO and timed on one thread, in rounds that are minutes apart, from a 640x480 frame to the answer and the network alone;
-so is the ladder of small networks that ``weckd-edge predict --calibrate`` times. WORK keeps exports and times, so that a
+OpenVINO and timed on one thread, in rounds that are minutes apart, end to end from a 640x480 frame and the network alone;
+so is the ladder of small networks that ``weckd-edge estimate --calibrate`` times. WORK keeps exports and times, so that a
 run that was stopped goes on; it may be deleted afterwards. Measurements are appended to results/predict_networks.jsonl,
 the figures (see predict_figures.py) as one line to results/predict.jsonl. A network that cannot be exported is named in
 that line.
@@ -28,17 +28,17 @@ import torch
 from predict_figures import FRAME, KEPT, figures, kept_measurements, reference_prices
 from record import append
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.cost.calibration_networks import RECIPES, build_network
 from weckd_edge.compile.cost.onnx_costs import count_onnx
 from weckd_edge.compile.export.onnx_export import export_onnx
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME, load_graph
 from weckd_edge.compile.quantize.quantize import quantize_for_timing
-from weckd_edge.core.errors import WeckdError
+from weckd_edge.core.errors import WeckdError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.latency_model.measurements import NOISY, TimedNetwork, append_measurements
-from weckd_edge.devices.latency_model.timing import summarise, time_in_rounds
+from weckd_edge.devices.latency_model.timing import summarise_rounds, time_in_rounds
 from weckd_edge.devices.machine.detect import detect
 from weckd_edge.devices.runtime.backends.table import open_network, open_runner
 
@@ -194,7 +194,7 @@ def main() -> None:
         try:
             export(name, work / name)
         except (WeckdError, RuntimeError) as err:
-            failed[name] = str(err).splitlines()[0][:120]
+            failed[name] = first_line(err)
     ladder(work)
     turns = time_all(work)
     store(work, turns, failed)
@@ -210,19 +210,20 @@ def export(name: str, folder: Path) -> None:
     torch.manual_seed(0)
     network = timm.create_model(model, pretrained=False, num_classes=10).eval()
     grey = (128 / 255,) * 3
-    contract = InputContract(
-        frame_height=HEIGHT, frame_width=WIDTH, crop="center", resize="diagonal", input_size=int(side), mean=grey, std=grey
+    spec = InputSpec(
+        frame=FrameSpec(height=HEIGHT, width=WIDTH, crop="center", resize="diagonal"),
+        network=NetworkInput(size=int(side), mean=grey, std=grey),
     )
     plain, small = folder / "fp32", folder / "int8"
     plain.mkdir(parents=True, exist_ok=True)
     small.mkdir(exist_ok=True)
-    export_onnx(network, contract, tuple(map(str, range(10))), "", plain)
+    export_onnx(network, spec, tuple(map(str, range(10))), "", plain)
     random = np.random.default_rng(0)
     frames = [random.integers(0, 256, (1, HEIGHT, WIDTH, 3), dtype=np.uint8) for _ in range(2)]
     quantized = quantize_for_timing(load_graph(plain / "model.onnx"), frames)
     (small / "model.onnx").write_bytes(quantized.SerializeToString())
     for place, precision in ((plain, "fp32"), (small, "int8")):
-        openvino_backend.build(place / "model.onnx", precision, place)
+        openvino_backend.build_ir(place / "model.onnx", precision, place)
     (folder / "done").touch()
 
 
@@ -285,7 +286,7 @@ def store(work: Path, turns: dict[str, list[int]], failed: dict[str, str]) -> No
         name = network.removesuffix(FRAME)
         graph = load_graph(work / name / precision / "model.onnx")
         alone = name not in recipes and not network.endswith(FRAME)
-        latency_ns, noise = summarise(medians)
+        latency_ns, noise = summarise_rounds(medians)
         measured.append(
             TimedNetwork(
                 device=found.profile,

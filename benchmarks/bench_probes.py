@@ -1,7 +1,7 @@
 """What the probes find in a data set, what they cost, and how many flipped labels they name.
 
 ``python benchmarks/bench_probes.py SET.csv MODEL@PIXELS=WEIGHTS [--flip 0.05]`` appends one line to results/probes.jsonl.
-The weights are those of a trunk that TensorFlow's padding and middle grey belong to, as of docs/examples/otoscopy.toml.
+The weights are those of a backbone that TensorFlow's padding and middle grey belong to, as of docs/examples/otoscopy.toml.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 from record import append
 
-from weckd_edge.artifacts import DatasetIndex, Probes
+from weckd_edge.artifacts import DataAudit, DatasetIndex
 from weckd_edge.cli.build import parse_link
 from weckd_edge.config import BuildConfig, DataConfig, TrainConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import to_data
-from weckd_edge.train.audit.run import probe
+from weckd_edge.train.audit.run import run_audit
 from weckd_edge.train.data.index import build_index
 
 OPTIONS: dict[str, bool | int | float | str | tuple[int, ...]] = {"pad_type": "same", "bn_eps": 1e-3}
@@ -47,21 +47,21 @@ def main() -> None:
     parser.add_argument("--flip", type=float, default=0.05)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
-    link = replace(parse_link(given.trunk), options=OPTIONS, mean=(0.5,) * 3, std=(0.5,) * 3)
+    link = replace(parse_link(given.backbone), options=OPTIONS, mean=(0.5,) * 3, std=(0.5,) * 3)
     data = DataConfig(use_published_split=False)
     config = BuildConfig(link=(link, link), data=data, train=TrainConfig(threads=given.threads))
     quiet = SilentProgress()
-    index = build_index(given.data, config.data, shares=2, seed=0, skip_bad=True, progress=quiet)
+    index = build_index(given.data, config.data, labelled_subsets=2, seed=0, skip_bad=True, progress=quiet)
     wall_ns, cpu_ns = time.monotonic_ns(), time.process_time_ns()
-    found = probe(given.data, index, config, quiet)
+    found = run_audit(given.data, index, config, quiet)
     times = {"wall": [time.monotonic_ns() - wall_ns], "processor": [time.process_time_ns() - cpu_ns]}
     if given.flip:
         wrong, paths = flip(index, given.flip)
         # The masks take most of the time, and have nothing to do with labels.
-        plain = replace(config, probes=replace(config.probes, discs=()))
-        named = probe(given.data, wrong, plain, quiet).suspects
+        plain = replace(config, audit=replace(config.audit, discs=()))
+        named = run_audit(given.data, wrong, plain, quiet).label_issues
         assert named is not None
-        listed = [suspect.path for suspect in named.suspects]
+        listed = [suspect.path for suspect in named.label_issues]
         hits = sum(path in paths for path in listed)
         top = sum(path in paths for path in listed[: len(paths)])
         flips = {"flipped": len(paths), "named": named.found, "listed": len(listed), "hits": hits, "top_hits": top}
@@ -77,13 +77,13 @@ def main() -> None:
     )
 
 
-def summary(found: Probes) -> object:
+def summary(found: DataAudit) -> object:
     """Return the record without the names of images."""
     bare = replace(
         found,
-        own=found.own and replace(found.own, pairs=()),
+        this_split=found.this_split and replace(found.this_split, pairs=()),
         published=found.published and replace(found.published, pairs=()),
-        suspects=found.suspects and replace(found.suspects, suspects=()),
+        label_issues=found.label_issues and replace(found.label_issues, label_issues=()),
     )
     return to_data(bare)
 

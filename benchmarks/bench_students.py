@@ -1,7 +1,7 @@
 """Which networks are worth their time in int8 on this processor: ``python benchmarks/bench_students.py``.
 
-Every network is quantized, compiled by OpenVINO and timed in turn with the others, from a 640x480 frame to the answer, on
-one core, with random weights: times do not depend on them. The front is drawn against multiply-adds, which stand for what a
+Every network is quantized, compiled by OpenVINO and timed in turn with the others, end to end from a 640x480 frame, on
+one core, with random weights: times do not depend on them. The front is drawn against MACs, which stand for what a
 network could learn; what it does learn on a data set is for ``weckd-edge study`` to say. Appends one line to
 results/students.jsonl.
 """
@@ -20,7 +20,7 @@ from record import append
 from weckd_edge.config import BuildConfig, DataConfig, InputConfig, LinkConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.machine.detect import detect
-from weckd_edge.pipeline.auto_chain import RUNGS, measure_ladder
+from weckd_edge.pipeline.auto_chain import CANDIDATES, time_candidates
 from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.synth.phantoms import write_phantoms
 
@@ -45,19 +45,24 @@ OTHERS = (
 
 def main() -> None:
     torch.set_num_threads(1)
-    links = [*RUNGS, *(LinkConfig(model=name, input_size=SIDE) for name in OTHERS)]
+    links = [*CANDIDATES, *(LinkConfig(model=name, input_size=SIDE) for name in OTHERS)]
     links = list(dict.fromkeys((link.model, link.input_size) for link in links))
     candidates = [LinkConfig(model=model, input_size=size) for model, size in links]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "phantoms"
         write_phantoms(root, SilentProgress(), images=160)
         index = build_index(
-            root / "groups.csv", DataConfig(share=0.3), shares=1, seed=0, skip_bad=False, progress=SilentProgress()
+            root / "groups.csv",
+            DataConfig(labelled_fraction=0.3),
+            labelled_subsets=1,
+            seed=0,
+            skip_bad=False,
+            progress=SilentProgress(),
         )
         config = BuildConfig(input=InputConfig(frame=(480, 640)))
-        ladder = measure_ladder(index, root, config, SilentProgress(), candidates, host=detect().host)
-    front = {(rung.link.model, rung.link.input_size) for rung in ladder.rungs}
-    rungs = sorted((*ladder.rungs, *ladder.left_out), key=lambda rung: rung.int8_ns)
+        ladder = time_candidates(index, root, config, SilentProgress(), candidates, host=detect().host)
+    front = {(rung.link.model, rung.link.input_size) for rung in ladder.candidates}
+    rungs = sorted((*ladder.candidates, *ladder.left_out), key=lambda rung: rung.int8_ns)
     print(f"{'network':30s} {'px':>4s} {'parameters':>11s} {'MACs':>8s} {'fp32':>9s} {'int8':>9s} {'gain':>5s}  front")
     for rung in rungs:
         mark = "*" if (rung.link.model, rung.link.input_size) in front else ""

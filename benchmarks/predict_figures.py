@@ -12,7 +12,7 @@ from weckd_edge.compile.cost.calibration_networks import RECIPES
 from weckd_edge.devices.latency_model.features import FEATURES, feature_matrix
 from weckd_edge.devices.latency_model.fitting import conformal_width, fit_prices, group_errors
 from weckd_edge.devices.latency_model.measurements import TimedNetwork, read_measurements
-from weckd_edge.devices.latency_model.published import LeftOut, left_out_one, transfer_width
+from weckd_edge.devices.latency_model.published import LeftOut, leave_one_out, transfer_width
 
 KEPT = Path(__file__).resolve().parent / "results" / "predict_networks.jsonl"
 FRAME = " frame"
@@ -57,8 +57,8 @@ def reference_prices(measured: Sequence[TimedNetwork]) -> dict[str, float]:
 
 
 def published_lines() -> tuple[str, list[str]]:
-    """Return what docs/predicting.md says of published figures that were left out: the count, and the table's lines."""
-    found = [(left, transfer_width(left.figures, left.row.device)) for left in left_out_one()]
+    """Return what docs/latency-estimates.md says of published figures left out one at a time: their count, and the table."""
+    found = [(left, transfer_width(left.figures, left.row.device)) for left in leave_one_out()]
     inside = sum(abs(left.error) <= width for left, width in found)
     return f"{inside} of {len(found)} are inside ({inside / len(found):.1%})", [_line(left, width) for left, width in found]
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from weckd_edge.train.tuning.study import REFERENCE, SAME_LABELS, Mean, mean_interval
+from weckd_edge.train.tuning.study import REFERENCE, SAME_LABELS, MeanInterval, mean_interval
 
 RESULTS = Path(__file__).with_name("results") / "study.jsonl"
 ALL_LABELS = "single-all"
@@ -21,7 +21,7 @@ GAP = 0.01
 OWN, PUBLISHED = ("guided", "guided+pool"), ("one-step+pool", "takd+pool", "dgkd+pool")
 
 
-def told(found: Mean, sign: str = "") -> str:
+def told(found: MeanInterval, sign: str = "") -> str:
     """Write a mean in points, with its interval where it has one."""
     if found.low is None or found.high is None:
         return f"{100 * found.mean:{sign}.1f}"
@@ -30,7 +30,7 @@ def told(found: Mean, sign: str = "") -> str:
     return f"{100 * found.mean:{sign}.1f} ({between})"
 
 
-def mean_of(values: Sequence[float]) -> Mean:
+def mean_of(values: Sequence[float]) -> MeanInterval:
     """Return a mean, with its interval from three seeds on: that of two spans everything."""
     found = mean_interval(values)
     return found if len(values) > 2 else replace(found, low=None, high=None)
@@ -49,7 +49,7 @@ class Study:
         """Return the seeds that all of some strategies were run with."""
         return [seed for seed in self.seeds if {(name, seed) for name in names} <= self.accuracy.keys()]
 
-    def over(self, one: str, other: str) -> Mean | None:
+    def over(self, one: str, other: str) -> MeanInterval | None:
         """Return how much better one strategy is than another over the seeds that both were run with."""
         both = self.common(one, other)
         if one == other or not both:

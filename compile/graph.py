@@ -6,17 +6,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.files import read_bounded
 from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
-MOST_BYTES = (2 << 30) - 1
+MAX_BYTES = (2 << 30) - 1
 """Of an ONNX file, as its format has it."""
 
-MOST_NODES = 20_000
+MAX_NODES = 20_000
 """Operators of a graph that somebody brings: some seconds of work for each step."""
 
 OPSET = 17
@@ -31,7 +31,7 @@ OUTPUT_NAME = "probabilities"
 
 _KEPT_AS_THEY_ARE = [
     "MatMulAddFusion",  # would wrap a reshape around every linear layer on three-dimensional tensors
-    # Would move and add Q/DQ pairs of a network that was brought with them.
+    # Would move and add Q/DQ pairs of a network that was imported with them.
     "QDQPropagationTransformer",
     "WeightBiasQuantization",
     "DoubleQDQPairsRemover",
@@ -65,7 +65,7 @@ def clean_up(model: ModelProto) -> ModelProto:
     _restore_hard_swish(folded.graph)
     del folded.graph.value_info[:]
     folded = onnx.shape_inference.infer_shapes(folded, strict_mode=True, data_prop=True)
-    check(folded)
+    check_graph(folded)
     return folded
 
 
@@ -88,7 +88,7 @@ def _fold(model: ModelProto) -> ModelProto:
             )
         except Exception as err:  # ONNX Runtime's own errors have no common base class
             raise ModelError(
-                f"ONNX Runtime cannot load the exported graph: {str(err).splitlines()[0]}", code="E_MODEL_BACKEND_LOAD"
+                f"ONNX Runtime cannot load the exported graph: {first_line(err)}", code="E_MODEL_BACKEND_LOAD"
             ) from err
         folded: ModelProto = onnx.load(path)
     return folded
@@ -109,7 +109,7 @@ def _restore_hard_swish(graph: GraphProto) -> None:
             graph.node.remove(gate)
 
 
-def check(model: ModelProto) -> None:
+def check_graph(model: ModelProto) -> None:
     """Refuse a graph that is not valid ONNX.
 
     Raises:
@@ -119,7 +119,7 @@ def check(model: ModelProto) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as err:
-        raise ModelError(f"the graph is not valid ONNX: {str(err).splitlines()[0]}", code="E_MODEL_GRAPH") from err
+        raise ModelError(f"the graph is not valid ONNX: {first_line(err)}", code="E_MODEL_GRAPH") from err
 
 
 def load_graph(path: Path) -> ModelProto:
@@ -131,7 +131,7 @@ def load_graph(path: Path) -> ModelProto:
     onnx = require("onnx", "read a graph")
     from google.protobuf.message import DecodeError
 
-    data = read_bounded(path, at_most=MOST_BYTES, where=f"{path}: expected an ONNX file", error=ModelError)
+    data = read_bounded(path, at_most=MAX_BYTES, where=f"{path}: expected an ONNX file", error=ModelError)
     try:
         model: ModelProto = onnx.load_model_from_string(data)
         onnx.load_external_data_for_model(model, str(path.parent))

@@ -33,7 +33,7 @@ DEFAULT_CPU = "cortex-a76"
 """A core that devices have. qemu's own ``max`` has SME, which qemu 7.2 computes wrongly: see docs/devices.md."""
 
 PACKAGES = ("python3", "libstdc++6", "zlib1g", *arm64_firmware.PACKAGES)
-FAST = '[quantize]\nprecision = "int8"\nmethod = "minmax"\nnncf = false\n[gates]\nbetter_than_guessing = false\n'
+FAST = '[quantize]\nprecision = "int8"\nmethod = "minmax"\nnncf = false\n[gates]\nbetter_than_chance = false\n'
 NOISE = re.compile(r".*xbyak_aarch64.*Can't open MIDR_EL1.*\n?")
 """What OpenVINO's code generator says on stderr where /sys shows no Arm core."""
 
@@ -234,10 +234,10 @@ class ArmCheck:
         images = [self.outside / f"golden-{number}.png" for number in range(2)]
         for image, frame in zip(images, np.load(self._the_bundle() / "selftest/frames.npy"), strict=False):
             Image.fromarray(frame).save(image)
-        arguments = ["infer", self._the_bundle(), *(image for image in images if image.exists()), "--json"]
-        there = self._json(self._weckd(*arguments))["answers"]
+        arguments = ["predict", self._the_bundle(), *(image for image in images if image.exists()), "--json"]
+        there = self._json(self._weckd(*arguments))["images"]
         done = run([sys.executable, "-m", "weckd_edge", *arguments], cwd=self.dist.source)
-        here = json.loads(done.stdout)["answers"]
+        here = json.loads(done.stdout)["images"]
         worst = max(
             abs(a["probabilities"][label] - b["probabilities"][label])
             for a, b in zip(there, here, strict=True)
@@ -258,7 +258,7 @@ class ArmCheck:
         options = ["--rules", "quick", "--queries", "64", "--warmup", "2", "--quiet", "--json"]
         found = self._json(self._weckd("bench", self.bundle, *options))
         ensure(found["device"] == "generic-arm64" and found["backend"] == "openvino", f"benched {found}")
-        ensure(found["frame_to_answer"]["samples"] == 64 and found["cold_start_ns"] > 0, f"benched {found}")
+        ensure(found["end_to_end"]["samples"] == 64 and found["cold_start_ns"] > 0, f"benched {found}")
         ensure(found["verdict"] == "INVALID" and "an emulator ran it" in found["reason"], f"the verdict is {found}")
         return f"{found['verdict']}: {found['reason'].partition(';')[0]}, {len(found['warnings'])} warnings"
 

@@ -20,7 +20,7 @@ _HERE = Path(__file__).parent
 # Both are read when torch and timm are imported: tests run side by side, and none may wait for a network.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-telemetry.switch_off()  # tests import the libraries themselves too
+telemetry.switch_off_telemetry()  # tests import the libraries themselves too
 
 if importlib.util.find_spec("hypothesis") is not None:
     from hypothesis import HealthCheck, settings
@@ -128,8 +128,8 @@ def onnx_toys() -> ModuleType:
 
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A stand-in for ``libcudart``, found in place of a real one: see ``stand_ins/cuda_runtime.py``."""
-    module = _load("weckd_tests_cuda_runtime", _HERE / "stand_ins/cuda_runtime.py")
+    """A stand-in for ``libcudart``, found in place of a real one: see ``support/stand_ins/cuda_runtime.py``."""
+    module = _load("weckd_tests_cuda_runtime", _HERE / "support/stand_ins/cuda_runtime.py")
     real = ctypes.CDLL
     monkeypatch.setattr(ctypes, "CDLL", lambda name, *args, **kw: module.load(name) or real(name, *args, **kw))
     return module
@@ -137,10 +137,10 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def tensorrt(monkeypatch: pytest.MonkeyPatch, cuda: ModuleType) -> ModuleType:
-    """A stand-in for the binding ``tensorrt``, version 10.3.0, with its CUDA: see ``stand_ins/tensorrt.py``."""
+    """A stand-in for the binding ``tensorrt``, version 10.3.0, with its CUDA: see ``support/stand_ins/tensorrt.py``."""
     pytest.importorskip("onnxruntime")
     monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
-    module = _load("tensorrt", _HERE / "stand_ins/tensorrt.py")
+    module = _load("tensorrt", _HERE / "support/stand_ins/tensorrt.py")
     monkeypatch.setitem(sys.modules, "tensorrt", module)
     return module
 
@@ -156,7 +156,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     def raise_defect(err: Exception, stdout: object) -> None:
         raise err
 
-    monkeypatch.setattr("weckd_edge.cli.main.tell_defect", raise_defect)
+    monkeypatch.setattr("weckd_edge.cli.main.report_defect", raise_defect)
 
     def run(*args: str | Path) -> tuple[int, str, str]:
         capsys.readouterr()

@@ -221,9 +221,9 @@ class Check:
         doctor = json.loads(run([command, "doctor", "--json"], cwd=self.outside).stdout)
         states = {library["module"]: library["state"] for library in doctor["libraries"]}
         ensure(states["numpy"] == "works" and states["torch"] == "absent", f"doctor says {states}")
-        run([command, "data", "phantom", "--out", "set", "--images", "20", "--size", "32x32", "-q"], cwd=self.outside)
+        run([command, "data", "synth", "--out", "set", "--images", "20", "--size", "32x32", "-q"], cwd=self.outside)
         run([command, "data", "check", "set", "-q"], cwd=self.outside)
-        return "--help, devices list, doctor, data phantom, data check"
+        return "--help, devices list, doctor, data synth, data check"
 
     def say_which_extra_is_missing(self) -> str:
         command = self.base / "bin/weckd-edge"
@@ -231,7 +231,7 @@ class Check:
         ensure(not (self.outside / "bundle").exists(), "build left a folder behind")
         _toy().write_bundle(self.outside / "toy")
         image = next((self.outside / "set").rglob("*.jpg"))
-        said.append(self._refused(command, "infer", "toy", str(image)))
+        said.append(self._refused(command, "predict", "toy", str(image)))
         return " | ".join(line.partition(";")[2].strip() for line in said)
 
     def _refused(self, command: Path, *arguments: str) -> str:

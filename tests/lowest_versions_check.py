@@ -49,7 +49,7 @@ TESTS = (
     "tests/unit/devices/remote/test_bench_ssh.py",
     "tests/unit/devices/demo/test_demo.py",
     "tests/unit/weckd_edge/pipeline/test_compile_model.py::test_an_onnx_file_becomes_a_bundle_that_verifies_itself",
-    "tests/e2e/test_build.py::test_verify_passes_and_every_backend_here_answers_the_golden_frames",
+    "tests/e2e/test_build.py::test_verify_passes_and_every_backend_here_predicts_the_golden_frames",
 )
 """One test at least of everything that an extra is for."""
 
@@ -108,9 +108,9 @@ class LowestCheck:
         self._weckd("devices", "list")
         states = {row["module"]: row["state"] for row in json.loads(self._weckd("doctor", "--json"))["libraries"]}
         ensure(states["openvino"] == "works" and states["torch"] == "absent", f"doctor says {states}")
-        self._weckd("data", "phantom", "--out", "set", "--images", "20", "--size", "32x32", "-q")
+        self._weckd("data", "synth", "--out", "set", "--images", "20", "--size", "32x32", "-q")
         self._weckd("data", "check", "set", "-q")
-        return "--help, devices list, doctor, data phantom, data check"
+        return "--help, devices list, doctor, data synth, data check"
 
     def open_a_bundle(self) -> str:
         bundle = self.outside / "toy"
@@ -118,9 +118,9 @@ class LowestCheck:
         (row,) = [row for row in self._json("verify", bundle)["selftest"] if row["backend"] == "openvino"]
         ensure(row["passed"], f"the self-test says {row}")
         image = next((self.outside / "set").rglob("*.jpg"))
-        there = self._json("infer", bundle, image)["answers"]
-        told = run([sys.executable, "-m", "weckd_edge", "infer", bundle, image, "--json"], cwd=ROOT).stdout
-        here = json.loads(told)["answers"]
+        there = self._json("predict", bundle, image)["images"]
+        told = run([sys.executable, "-m", "weckd_edge", "predict", bundle, image, "--json"], cwd=ROOT).stdout
+        here = json.loads(told)["images"]
         worst = max(
             abs(a["probabilities"][label] - b["probabilities"][label])
             for a, b in zip(there, here, strict=True)
@@ -131,8 +131,8 @@ class LowestCheck:
 
     def measure_it(self) -> str:
         found = self._json("bench", self.outside / "toy", "--rules", "quick", "--queries", "64", "--warmup", "0", "--quiet")
-        ensure(found["frame_to_answer"]["samples"] == 64, f"bench says {found}")
-        return f"{found['frame_to_answer']['samples']} queries"
+        ensure(found["end_to_end"]["samples"] == 64, f"bench says {found}")
+        return f"{found['end_to_end']['samples']} queries"
 
     def _json(self, *arguments: str | Path) -> Any:
         return json.loads(self._weckd(*arguments, "--json"))

@@ -2,4 +2,4 @@
 
 from weckd_edge.core import telemetry
 
-telemetry.switch_off()  # timm and its friends are imported at the top of the modules here, not through ``require``
+telemetry.switch_off_telemetry()  # timm and its friends are imported at the top of the modules here, not through ``require``

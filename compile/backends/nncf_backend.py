@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import BuiltModel
 from weckd_edge.compile.backends import openvino_backend
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import sha256_file
 
 
-def build(onnx: Path, frames: Iterable[NDArray[np.uint8]], count: int, first: str | None, folder: Path) -> BuiltModel:
+def build_int8_ir(
+    onnx: Path, frames: Iterable[NDArray[np.uint8]], count: int, first: str | None, folder: Path
+) -> BuiltModel:
     """Write an int8 IR.
 
     Args:
@@ -40,10 +42,10 @@ def build(onnx: Path, frames: Iterable[NDArray[np.uint8]], count: int, first: st
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it looks for a CUDA compiler, not needed here
     nncf: Any = require("nncf", "try NNCF's int8")
     logging.getLogger("nncf").setLevel(logging.ERROR)  # it sets its own level as it is imported
-    model = openvino_backend.read(onnx)
+    model = openvino_backend.read_graph(onnx)
     try:
         dataset = nncf.Dataset(list(frames))
-        scope = nncf.IgnoredScope(names=_before(model, first), validate=False) if first else None
+        scope = nncf.IgnoredScope(names=_operators_before(model, first), validate=False) if first else None
         with contextlib.redirect_stdout(io.StringIO()):
             small = nncf.quantize(
                 model,
@@ -54,13 +56,11 @@ def build(onnx: Path, frames: Iterable[NDArray[np.uint8]], count: int, first: st
                 ignored_scope=scope,
             )
     except Exception as err:  # NNCF's errors and OpenVINO's have no common base class
-        raise ModelError(
-            f"NNCF cannot quantize this network ({str(err).strip().splitlines()[0][:200]})", code="E_MODEL_QUANTIZE"
-        ) from err
-    return openvino_backend.save(small, "int8", sha256_file(onnx), folder)
+        raise ModelError(f"NNCF cannot quantize this network ({first_line(err)})", code="E_MODEL_QUANTIZE") from err
+    return openvino_backend.save_ir(small, "int8", sha256_file(onnx), folder)
 
 
-def _before(model: Any, tensor: str) -> list[str]:
+def _operators_before(model: Any, tensor: str) -> list[str]:
     """Return the names of the operators that make a tensor."""
     makers = {name: output.get_node() for op in model.get_ops() for output in op.outputs() for name in output.get_names()}
     waiting, found = [makers[tensor]] if tensor in makers else [], dict[str, None]()

@@ -9,7 +9,7 @@ import numpy as np
 
 from weckd_edge.compile.backends.layers import LayerReader, LayerValues
 from weckd_edge.compile.graph import load_graph
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.runtime.backends.base import Frame
 
@@ -34,7 +34,7 @@ def open_layers(model: Path, names: Sequence[str]) -> LayerReader:
         session = ort.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as err:  # ONNX Runtime's errors share no base class but Exception
         raise ModelError(
-            f"{model.name}: ONNX Runtime cannot hand out its layers ({str(err).splitlines()[0][:200]})",
+            f"{model.name}: ONNX Runtime cannot hand out its layers ({first_line(err)})",
             code="E_MODEL_BACKEND_RUN",
         ) from err
     frame_name = session.get_inputs()[0].name

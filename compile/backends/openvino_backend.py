@@ -12,11 +12,11 @@ import numpy as np
 
 from weckd_edge.artifacts import BuiltModel, ExecutedLayer, FileRef
 from weckd_edge.compile.backends.layers import LayerReader, LayerValues
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, last_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import file_ref, no_space, sha256_file
 from weckd_edge.devices.runtime.backends.base import Frame
-from weckd_edge.devices.runtime.backends.openvino_backend import PRECISION_SETTINGS, read_model, settings_for
+from weckd_edge.devices.runtime.backends.openvino_backend import PRECISION_SETTINGS, read_ov_model, settings_for
 
 NAME = "openvino"
 MODEL_FILE = "model.xml"
@@ -25,7 +25,7 @@ _INT8 = ("i8", "u8")
 _NO_LAYERS = ("Const", "Input", "Output")
 
 
-def build(onnx: Path, precision: str, folder: Path) -> BuiltModel:
+def build_ir(onnx: Path, precision: str, folder: Path) -> BuiltModel:
     """Write ``model.xml`` and ``model.bin`` from a graph.
 
     Args:
@@ -37,10 +37,10 @@ def build(onnx: Path, precision: str, folder: Path) -> BuiltModel:
         ModelError: OpenVINO cannot read or compile the graph.
         MissingDependency: The extra ``cpu`` is not installed.
     """
-    return save(read(onnx), precision, sha256_file(onnx), folder)
+    return save_ir(read_graph(onnx), precision, sha256_file(onnx), folder)
 
 
-def read(onnx: Path) -> Any:
+def read_graph(onnx: Path) -> Any:
     """Return a graph as an ``openvino.Model``.
 
     Raises:
@@ -49,19 +49,17 @@ def read(onnx: Path) -> Any:
     """
     ov = require("openvino", "build an OpenVINO IR")
     try:
-        return read_model(ov, onnx)
+        return read_ov_model(ov, onnx)
     except RuntimeError as err:
-        raise ModelError(
-            f"{onnx.name}: OpenVINO cannot read it ({str(err).strip().splitlines()[-1][:200]})", code="E_MODEL_BACKEND_LOAD"
-        ) from err
+        raise ModelError(f"{onnx.name}: OpenVINO cannot read it ({last_line(err)})", code="E_MODEL_BACKEND_LOAD") from err
 
 
-def save(model: Any, precision: str, source_sha256: str, folder: Path) -> BuiltModel:
+def save_ir(model: Any, precision: str, source_sha256: str, folder: Path) -> BuiltModel:
     """Write an OpenVINO model and compile it once, to tell what the processor makes of it.
 
     Args:
         model: An ``openvino.Model``.
-        precision: See ``build``.
+        precision: See ``build_ir``.
         source_sha256: Digest of the graph it came from.
         folder: Where to write; exists.
 
@@ -72,11 +70,11 @@ def save(model: Any, precision: str, source_sha256: str, folder: Path) -> BuiltM
     path = folder / MODEL_FILE
     try:
         _name_by_place(model)
-        _write(model, path, compress=precision == "fp16")
+        _write_ir(model, path, compress=precision == "fp16")
         precisions = executed_precisions(ov.Core().compile_model(str(path), "CPU", settings_for(threads=1)))
     except RuntimeError as err:
         raise ModelError(
-            f"{path.name}: OpenVINO cannot build it ({str(err).strip().splitlines()[-1][:200]})",
+            f"{path.name}: OpenVINO cannot build it ({last_line(err)})",
             code="E_MODEL_BACKEND_BUILD",
         ) from err
     return BuiltModel(
@@ -86,12 +84,12 @@ def save(model: Any, precision: str, source_sha256: str, folder: Path) -> BuiltM
         kind="model",
         files=(file_ref(folder, path), file_ref(folder, path.with_suffix(".bin"))),
         source_sha256=source_sha256,
-        detail=describe(precisions),
+        detail=describe_precisions(precisions),
         settings=dict(PRECISION_SETTINGS),
     )
 
 
-def _write(model: Any, path: Path, *, compress: bool) -> None:
+def _write_ir(model: Any, path: Path, *, compress: bool) -> None:
     ov = require("openvino", "build an OpenVINO IR")
     try:
         ov.save_model(model, str(path), compress_to_fp16=compress)
@@ -108,7 +106,7 @@ def _name_by_place(model: Any) -> None:
             op.set_friendly_name(f"{op.get_type_name()}_{place}")
 
 
-def set_temperature(model: Path, temperature: float, folder: Path) -> tuple[FileRef, FileRef]:
+def set_ir_temperature(model: Path, temperature: float, folder: Path) -> tuple[FileRef, FileRef]:
     """Write an IR again with ``1 / temperature`` in front of the Softmax that makes its output; all before it is the same.
 
     For an IR that no ONNX graph stands for; one that was built from a graph is built again from ``recalibrate``'s.
@@ -125,9 +123,7 @@ def set_temperature(model: Path, temperature: float, folder: Path) -> tuple[File
     try:
         graph = ov.Core().read_model(str(model))
     except RuntimeError as err:
-        raise ModelError(
-            f"{model.name}: OpenVINO cannot read it ({str(err).strip().splitlines()[-1][:200]})", code="E_MODEL_BACKEND_LOAD"
-        ) from err
+        raise ModelError(f"{model.name}: OpenVINO cannot read it ({last_line(err)})", code="E_MODEL_BACKEND_LOAD") from err
     softmax = graph.get_results()[0].input_value(0).get_node()
     if not softmax.get_type_name().lower().startswith("softmax"):
         raise ModelError(
@@ -140,7 +136,7 @@ def set_temperature(model: Path, temperature: float, folder: Path) -> tuple[File
     scaled.set_friendly_name("temperature")
     softmax.input(0).replace_source_output(scaled.output(0))
     path = folder / MODEL_FILE
-    _write(graph, path, compress=False)
+    _write_ir(graph, path, compress=False)
     return file_ref(folder, path), file_ref(folder, path.with_suffix(".bin"))
 
 
@@ -153,14 +149,12 @@ def executed_layers(model: Path) -> tuple[ExecutedLayer, ...]:
     """
     ov = require("openvino", "tell in which precision layers run")
     try:
-        return _executed(ov.Core().compile_model(read_model(ov, model), "CPU", settings_for(threads=1)))
+        return _executed_layers(ov.Core().compile_model(read_ov_model(ov, model), "CPU", settings_for(threads=1)))
     except RuntimeError as err:
-        raise ModelError(
-            f"{model.name}: OpenVINO cannot run it ({str(err).strip().splitlines()[-1][:200]})", code="E_MODEL_BACKEND_RUN"
-        ) from err
+        raise ModelError(f"{model.name}: OpenVINO cannot run it ({last_line(err)})", code="E_MODEL_BACKEND_RUN") from err
 
 
-def _executed(compiled: Any) -> tuple[ExecutedLayer, ...]:
+def _executed_layers(compiled: Any) -> tuple[ExecutedLayer, ...]:
     layers: list[ExecutedLayer] = []
     for op in compiled.get_runtime_model().get_ordered_ops():
         info = op.get_rt_info()
@@ -174,10 +168,10 @@ def _executed(compiled: Any) -> tuple[ExecutedLayer, ...]:
 
 def executed_precisions(compiled: Any) -> Counter[tuple[str, str]]:
     """Count a compiled model's layers by type and by the precision they really run in."""
-    return Counter((layer.kind, layer.precision) for layer in _executed(compiled))
+    return Counter((layer.kind, layer.precision) for layer in _executed_layers(compiled))
 
 
-def describe(layers: Counter[tuple[str, str]]) -> tuple[str, ...]:
+def describe_precisions(layers: Counter[tuple[str, str]]) -> tuple[str, ...]:
     """Say how many of the layers with weights run in int8."""
     lines = []
     for kind in _WEIGHTED:
@@ -196,20 +190,20 @@ def open_layers(model: Path, names: Sequence[str]) -> LayerReader:
     """
     ov = require("openvino", "compare layers")
     try:
-        graph = read_model(ov, model)
+        graph = read_ov_model(ov, model)
         if names:
             graph.add_outputs(list(names))
         compiled = ov.Core().compile_model(graph, "CPU", settings_for(threads=1))
     except RuntimeError as err:
         raise ModelError(
-            f"{model.name}: OpenVINO cannot hand out its layers ({str(err).strip().splitlines()[-1][:200]})",
+            f"{model.name}: OpenVINO cannot hand out its layers ({last_line(err)})",
             code="E_MODEL_BACKEND_RUN",
         ) from err
     request = compiled.create_infer_request()
 
     def read(frame: Frame) -> LayerValues:
         request.infer([frame])
-        answer = request.get_output_tensor(0).data.reshape(-1).astype(np.float32)
-        return LayerValues(answer=answer, tensors={name: request.get_tensor(name).data.astype(np.float32) for name in names})
+        output = request.get_output_tensor(0).data.reshape(-1).astype(np.float32)
+        return LayerValues(answer=output, tensors={name: request.get_tensor(name).data.astype(np.float32) for name in names})
 
     return read

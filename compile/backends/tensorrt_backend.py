@@ -45,7 +45,7 @@ WHY_NOT_HERE = (
 )
 
 
-def recipe(
+def prepare_recipe(
     onnx: FileRef,
     graph: Path,
     profile: DeviceProfile,
@@ -136,13 +136,13 @@ def recipe(
 
 def _remarks(model: ModelProto, profile: DeviceProfile) -> list[str]:
     """Say which rules of TensorRT the graph breaks, by the versions of the device that read this form."""
-    said: dict[str, None] = {}
+    sentences: dict[str, None] = {}
     for release in profile.tensorrt:
         if (8, 6) <= version_tuple(release.tensorrt) < (10, 12):
             for found in check_rules(model, tensorrt=release.tensorrt):
                 kind = {"error": f"TensorRT {release.tensorrt} refuses", "fusion": "not fused", "advice": "advice"}
-                said[f"{kind[found.severity]}: {found.node}: {found.rule}"] = None
-    return list(said)
+                sentences[f"{kind[found.severity]}: {found.node}: {found.rule}"] = None
+    return list(sentences)
 
 
 def make_half_form(model: ModelProto, left_out: dict[str, str]) -> ModelProto | None:
@@ -165,7 +165,7 @@ def can_build_here() -> bool:
     return is_installed("tensorrt") and has_gpu()
 
 
-def version() -> str:
+def tensorrt_version() -> str:
     """Return the version of the TensorRT that is installed."""
     return str(require("tensorrt", "build an engine").__version__)
 
@@ -178,14 +178,14 @@ def preflight(onnx: Path, recipe_folder: Path, progress: Progress) -> BuiltModel
         DeviceError: It is not in the recipe's table.
     """
     instructions = read_recipe(recipe_folder / RECIPE_FILE)
-    form = plan_for(instructions, version()).graph
+    form = plan_for(instructions, tensorrt_version()).graph
     graph = onnx if form.sha256 == instructions.onnx_sha256 else recipe_folder / form.name
     built = build_engine(graph, instructions, progress)
     weighted = [layer for layer in built.layers if layer.weighted]
     in_float = in_floating_point(weighted)
     return BuiltModel(
         backend=NAME,
-        backend_version=version(),
+        backend_version=tensorrt_version(),
         precision=instructions.precision,
         kind="preflight",
         files=(),

@@ -18,7 +18,7 @@ from weckd_edge.core.optional_imports import require
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import file_ref, sha256_file, write_atomic
 from weckd_edge.devices.jetson.engine_layers import EngineLayer, in_floating_point, read_listing
-from weckd_edge.devices.runtime.backends.tensorrt_backend import kind_of, make_log, parse_network
+from weckd_edge.devices.runtime.backends.tensorrt_backend import layer_kind, make_log, parse_network
 
 NAME = "tensorrt-rtx"
 _TITLE = "TensorRT-RTX"
@@ -86,7 +86,7 @@ def read_network(trt: Any, network: Any) -> tuple[NetworkLayer, ...]:
 
 
 def _read_layer(trt: Any, layer: Any) -> NetworkLayer:
-    kind = kind_of(layer)
+    kind = layer_kind(layer)
     inputs = [layer.get_input(index) for index in range(layer.num_inputs)]
     outputs = [layer.get_output(index) for index in range(layer.num_outputs)]
     return NetworkLayer(

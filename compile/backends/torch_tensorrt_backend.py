@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from weckd_edge.artifacts import BuiltModel, InputContract
+from weckd_edge.artifacts import BuiltModel, InputSpec
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import is_installed, require
 from weckd_edge.devices.runtime.backends.cudart import has_gpu
@@ -26,16 +26,16 @@ def can_build_here() -> bool:
     return is_installed("torch_tensorrt") and has_gpu()
 
 
-def preflight(network: Module, contract: InputContract, weights_sha256: str) -> BuiltModel:
+def preflight(network: Module, spec: InputSpec, weights_sha256: str) -> BuiltModel:
     """Build an engine from the torch network for the GPU of this host, and keep only whether it could be built.
 
     Args:
-        network: See ``build_engine``.
-        contract: See ``build_engine``.
+        network: See ``build_torch_tensorrt_engine``.
+        spec: See ``build_torch_tensorrt_engine``.
         weights_sha256: Digest of the network's weights.
     """
     try:
-        size = len(build_engine(network, contract)) / 2**20
+        size = len(build_torch_tensorrt_engine(network, spec)) / 2**20
         found = f"built for this host's own GPU from the torch network ({size:.1f} MiB, not kept)"
     except ModelError as err:  # another way to the same end: that it is closed stops nothing
         found = str(err)
@@ -50,12 +50,12 @@ def preflight(network: Module, contract: InputContract, weights_sha256: str) -> 
     )
 
 
-def build_engine(network: Module, contract: InputContract, *, workspace_mib: int = 512) -> bytes:
+def build_torch_tensorrt_engine(network: Module, spec: InputSpec, *, workspace_mib: int = 512) -> bytes:
     """Build an engine for this machine's GPU that takes a uint8 frame and gives probabilities.
 
     Args:
         network: Takes normalised ``[1, 3, S, S]``, gives logits ``[1, classes]``.
-        contract: The frame the engine takes, ``[1, frame_height, frame_width, 3]``.
+        spec: The frame the engine takes, ``[1, height, width, 3]``, and the network's input.
         workspace_mib: Largest scratch memory a layer may use.
 
     Returns:
@@ -69,8 +69,8 @@ def build_engine(network: Module, contract: InputContract, *, workspace_mib: int
     torch: Any = require("torch", _PURPOSE)
     from weckd_edge.compile.export.onnx_export import FrameModel
 
-    model = FrameModel(network, contract).eval().cuda()
-    frame = torch.zeros(1, contract.frame_height, contract.frame_width, 3, dtype=torch.uint8, device="cuda")
+    model = FrameModel(network, spec).eval().cuda()
+    frame = torch.zeros(1, spec.frame.height, spec.frame.width, 3, dtype=torch.uint8, device="cuda")
     try:
         exported = torch.export.export(model, (frame,))
         engine = library.dynamo.convert_exported_program_to_serialized_trt_engine(

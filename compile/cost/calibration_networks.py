@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from weckd_edge.compile.graph import IR_VERSION, NETWORK_INPUT_NAME, OPSET, check
+from weckd_edge.compile.graph import IR_VERSION, NETWORK_INPUT_NAME, OPSET, check_graph
 from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ Activation = Literal["Relu", "Relu6", "HardSwish", "SiLU", "none"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Recipe:
+class NetworkRecipe:
     """One network of the ladder.
 
     Attributes:
@@ -71,7 +71,7 @@ class Recipe:
         return "-".join([self.block, str(self.width), depth, self.activation.lower(), *more]) + f"@{self.side}"
 
 
-def _recipes() -> Iterator[Recipe]:
+def _recipes() -> Iterator[NetworkRecipe]:
     for width, side, depth, growth in (
         (16, 96, (1, 1, 1, 1), 2.0),
         (32, 128, (1, 1, 2, 1), 1.7),
@@ -79,8 +79,8 @@ def _recipes() -> Iterator[Recipe]:
         (64, 96, (1, 1, 1, 2), 2.0),
         (40, 192, (1, 1, 2, 2), 1.7),
     ):
-        yield Recipe(block="plain", width=width, side=side, depth=depth, growth=growth)
-        yield Recipe(
+        yield NetworkRecipe(block="plain", width=width, side=side, depth=depth, growth=growth)
+        yield NetworkRecipe(
             block="residual",
             width=width,
             side=side,
@@ -98,9 +98,11 @@ def _recipes() -> Iterator[Recipe]:
         (16, 224, 32, 2.0),
     ):
         gate = group in (16, 24)
-        yield Recipe(block="bottleneck", width=width, side=side, depth=(1, 2, 2, 1), group=group, gate=gate, growth=growth)
+        yield NetworkRecipe(
+            block="bottleneck", width=width, side=side, depth=(1, 2, 2, 1), group=group, gate=gate, growth=growth
+        )
     for width, side, activation, window, expand, gate, head in _INVERTED:
-        yield Recipe(
+        yield NetworkRecipe(
             block="inverted",
             width=width,
             side=side,
@@ -113,25 +115,31 @@ def _recipes() -> Iterator[Recipe]:
             growth=1.75,
         )
     for width, side, window, activation in _SEPARABLE:
-        yield Recipe(block="separable", width=width, side=side, depth=(1, 2, 3, 2), window=window, activation=activation)
+        yield NetworkRecipe(
+            block="separable", width=width, side=side, depth=(1, 2, 3, 2), window=window, activation=activation
+        )
     for width, side, depth in (
         (16, 128, (2, 3, 4, 3)),
         (24, 160, (3, 3, 3, 3)),
         (32, 96, (4, 6, 6, 4)),
         (12, 224, (2, 2, 4, 4)),
     ):
-        yield Recipe(block="dense", width=width, side=side, depth=depth)
+        yield NetworkRecipe(block="dense", width=width, side=side, depth=depth)
     for width, side, activation in _AGGREGATE:
-        yield Recipe(block="aggregate", width=width, side=side, activation=activation, growth=1.5)
-        yield Recipe(block="partial", width=width + 8, side=side, activation=activation, depth=(1, 2, 2, 1))
-    yield Recipe(block="inverted", width=12, side=128, depth=(1, 2, 3, 2), activation="Relu6", head=640, frame=(480, 640))
-    yield Recipe(block="separable", width=24, side=96, depth=(1, 2, 3, 2), frame=(480, 640))
-    yield Recipe(block="residual", width=24, side=160, frame=(480, 640))
-    yield Recipe(
+        yield NetworkRecipe(block="aggregate", width=width, side=side, activation=activation, growth=1.5)
+        yield NetworkRecipe(block="partial", width=width + 8, side=side, activation=activation, depth=(1, 2, 2, 1))
+    yield NetworkRecipe(
+        block="inverted", width=12, side=128, depth=(1, 2, 3, 2), activation="Relu6", head=640, frame=(480, 640)
+    )
+    yield NetworkRecipe(block="separable", width=24, side=96, depth=(1, 2, 3, 2), frame=(480, 640))
+    yield NetworkRecipe(block="residual", width=24, side=160, frame=(480, 640))
+    yield NetworkRecipe(
         block="inverted", width=16, side=224, depth=(1, 2, 3, 2), activation="HardSwish", gate=True, frame=(480, 640)
     )
     for width, side, window in ((24, 128, 7), (40, 96, 7), (32, 160, 7), (32, 128, 9)):
-        yield Recipe(block="wide", width=width, side=side, depth=(1, 1, 3, 1), window=window, activation="SiLU", head=768)
+        yield NetworkRecipe(
+            block="wide", width=width, side=side, depth=(1, 1, 3, 1), window=window, activation="SiLU", head=768
+        )
 
 
 _INVERTED: tuple[tuple[int, int, Activation, int, int, bool, int], ...] = (
@@ -164,11 +172,11 @@ _AGGREGATE: tuple[tuple[int, int, Activation], ...] = (
     (48, 128, "HardSwish"),
 )
 
-RECIPES: tuple[Recipe, ...] = tuple(_recipes())
+RECIPES: tuple[NetworkRecipe, ...] = tuple(_recipes())
 """The ladder."""
 
 
-def build_network(recipe: Recipe, *, classes: int = 10) -> ModelProto:
+def build_network(recipe: NetworkRecipe, *, classes: int = 10) -> ModelProto:
     """Write a recipe as an ONNX graph, batch 1, float32 ``[1, 3, side, side]`` to logits ``[1, classes]``.
 
     Raises:
@@ -178,7 +186,7 @@ def build_network(recipe: Recipe, *, classes: int = 10) -> ModelProto:
 
 
 class _Writer:
-    def __init__(self, recipe: Recipe, classes: int) -> None:
+    def __init__(self, recipe: NetworkRecipe, classes: int) -> None:
         self.onnx: Any = require("onnx", "write the networks of the ladder")
         self.recipe, self.classes = recipe, classes
         self.random = np.random.default_rng(0)
@@ -206,7 +214,7 @@ class _Writer:
         opset = [onnx.helper.make_opsetid("", OPSET)]
         made = onnx.helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION)
         made = onnx.shape_inference.infer_shapes(made, strict_mode=True, data_prop=True)
-        check(made)
+        check_graph(made)
         result: ModelProto = made
         return result
 

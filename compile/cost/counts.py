@@ -4,7 +4,8 @@ What is fused: an activation, a product or sum with a constant, and a quantize p
 into the convolution whose output nothing else reads; ``x * Sigmoid(x)`` is one activation. What only renames axes costs
 nothing. Seen on OpenVINO's executed graphs of MobileNetV2 and EfficientNet-B0 in int8.
 
-onnx-tool and fvcore count operators; a prediction needs layers as a runtime fuses them, of OpenVINO IR too.
+onnx-tool and fvcore count operators; a prediction needs layers as a runtime fuses them, of OpenVINO IR too. A test holds the
+MACs to those that PyTorch counts.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _TAKES_IN: tuple[Kind, ...] = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
+class Operator:
     """One operator of a graph, whatever file it came from; quantize pairs and what only renames axes are left out.
 
     Attributes:
@@ -42,7 +43,7 @@ class Step:
         precision: Of the first tensor it reads.
         read_bytes: Of each tensor it reads.
         written_bytes: Of its output, one byte an element where every reader quantizes it.
-        macs: Multiply-adds, or elements touched.
+        macs: MACs, or elements touched.
         window: Pixels of a kernel.
         groups: Of a convolution.
         channels: In and out, of a convolution or matrix product.
@@ -68,7 +69,7 @@ class Step:
     adds: bool = False
 
 
-def fuse(steps: list[Step]) -> NetworkCounts:
+def fuse_operators(steps: list[Operator]) -> NetworkCounts:
     """Put steps, in graph order, together to layers.
 
     Raises:
@@ -104,7 +105,7 @@ def fuse(steps: list[Step]) -> NetworkCounts:
     return NetworkCounts(layers=merge_alike(layers))
 
 
-def _host(step: Step, layers: list[LayerCount], made_by: dict[str, int], readers: dict[str, int]) -> int | None:
+def _host(step: Operator, layers: list[LayerCount], made_by: dict[str, int], readers: dict[str, int]) -> int | None:
     """Return the layer that a step is fused into, or None; of two, the larger one, whatever order they stand in."""
     if step.role not in ("plain", "curved", "binary") or (step.role == "binary" and len(step.reads) > 1 and not step.adds):
         return None
@@ -113,7 +114,7 @@ def _host(step: Step, layers: list[LayerCount], made_by: dict[str, int], readers
     return max(hosts, key=lambda host: (layers[host].macs, host), default=None)
 
 
-def _layer(step: Step) -> LayerCount:
+def _layer(step: Operator) -> LayerCount:
     channels = step.channels if step.role == "weighted" else (_channels(step.in_shape), _channels(step.out_shape))
     return LayerCount(
         kind=_kind(step),
@@ -131,7 +132,7 @@ def _layer(step: Step) -> LayerCount:
     )
 
 
-def _kind(step: Step) -> Kind:
+def _kind(step: Operator) -> Kind:
     if step.role == "plain" or step.role == "curved" or step.role == "binary":
         return "elementwise"
     if step.role != "weighted":

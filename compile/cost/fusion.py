@@ -75,17 +75,17 @@ class Fusion:
     def sentences(self) -> tuple[str, ...]:
         """Say it in words, naming the first layers that stand out; the table of layers has all."""
         inside = len(self.weighted) - len(self.float_in)
-        said = [f"{inside - len(self.float_out)} of {inside} of them hand on int8 by TensorRT's fusion rules"]
+        sentences = [f"{inside - len(self.float_out)} of {inside} of them hand on int8 by TensorRT's fusion rules"]
         for what, remarks in (
             ("in floating point leave", self.float_out),
             ("quantize layers that stand alone", self.lone_quantize),
             ("dequantize layers that stand alone", self.lone_dequantize),
         ):
             if remarks:
-                said.append(f"{what}: " + _first([f"{remark.layer} ({remark.why})" for remark in remarks]))
+                sentences.append(f"{what}: " + _first([f"{remark.layer} ({remark.why})" for remark in remarks]))
         if self.float_in:
-            said.append(f"in floating point read: {_first(self.float_in)}")
-        return tuple(said)
+            sentences.append(f"in floating point read: {_first(self.float_in)}")
+        return tuple(sentences)
 
 
 def _first(names: Sequence[str]) -> str:

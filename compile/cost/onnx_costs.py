@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from weckd_edge.compile.cost.counts import Role, Step, fuse
-from weckd_edge.compile.graph import MOST_NODES, consumers, producers
-from weckd_edge.core.errors import ModelError, did_you_mean
+from weckd_edge.compile.cost.counts import Operator, Role, fuse_operators
+from weckd_edge.compile.graph import MAX_NODES, consumers, producers
+from weckd_edge.core.errors import ModelError, did_you_mean, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.latency_model.counts import NetworkCounts
 
@@ -79,10 +79,10 @@ def count_onnx(model: ModelProto, *, behind: str | None = None) -> NetworkCounts
     Raises:
         ModelError: A shape is open, the tensor is not there, or the graph has no operators.
     """
-    if len(model.graph.node) > MOST_NODES:
-        raise ModelError(f"expected at most {MOST_NODES} operators, found {len(model.graph.node)}", code="E_MODEL_LIMIT")
+    if len(model.graph.node) > MAX_NODES:
+        raise ModelError(f"expected at most {MAX_NODES} operators, found {len(model.graph.node)}", code="E_MODEL_LIMIT")
     try:
-        return fuse(_Reader(model, behind).steps())
+        return fuse_operators(_Reader(model, behind).steps())
     except (LookupError, ValueError) as err:
         raise ModelError(
             f"the operators of the graph do not fit together ({type(err).__name__}: {err})", code="E_MODEL_GRAPH"
@@ -99,7 +99,7 @@ class _Reader:
                 graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
             except onnx.shape_inference.InferenceError as err:
                 raise ModelError(
-                    f"the shapes of the graph cannot be inferred ({str(err).splitlines()[0]})", code="E_MODEL_SHAPES"
+                    f"the shapes of the graph cannot be inferred ({first_line(err)})", code="E_MODEL_SHAPES"
                 ) from err
         self.graph = graph
         self.made_by = producers(graph)
@@ -197,7 +197,7 @@ class _Reader:
                     found[node.output[0]] = gate.output[0]
         return found
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[Operator]:
         inside = set(self.gates.values())
         found = []
         small = self._written_small()
@@ -249,7 +249,7 @@ class _Reader:
         quantized = name in self.made_by and self.made_by[name].op_type == "DequantizeLinear"
         return elements * (1 if quantized else 4)
 
-    def _step(self, node: NodeProto, small: set[str]) -> Step:
+    def _step(self, node: NodeProto, small: set[str]) -> Operator:
         inputs = [name for name in node.input if name and not self.is_constant(name)]
         constants = [name for name in node.input if name and self.is_constant(name)]
         output = node.output[0]
@@ -286,7 +286,7 @@ class _Reader:
         narrow = output in small or self.types.get(output) in (self.onnx.TensorProto.UINT8, self.onnx.TensorProto.INT8)
         source = self.made_by.get(self.root(inputs[0]))
         read = {self.root(name): self._bytes(name) for name in inputs}
-        return Step(
+        return Operator(
             role=role,
             reads=tuple(read),
             writes=output,

@@ -12,12 +12,12 @@ from typing import Any
 
 from weckd_edge.compile.cost.onnx_costs import count_onnx
 from weckd_edge.compile.graph import OPSET
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.files import read_bounded
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.latency_model.counts import NetworkCounts
 
-MOST_BYTES = 64 << 20
+MAX_BYTES = 64 << 20
 """Of an IR's XML."""
 
 _NAMES = {
@@ -71,24 +71,20 @@ def count_ir(path: Path, *, behind: str | None = None) -> NetworkCounts:
         MissingDependency: ``onnx`` is not installed.
     """
     try:
-        model = _Skeleton(path).model()
+        model = _IrGraph(path).model()
     except (LookupError, ValueError, RecursionError) as err:
         raise ModelError(
-            f"{path}: expected an OpenVINO IR, found one whose parts do not fit ({_first_line(err)})",
+            f"{path}: expected an OpenVINO IR, found one whose parts do not fit ({first_line(err)})",
             code="E_MODEL_OPENVINO_IR",
         ) from err
     return count_onnx(model, behind=behind)
 
 
-def _first_line(err: BaseException) -> str:
-    return (str(err).splitlines() or [type(err).__name__])[0][:160]
-
-
-class _Skeleton:
+class _IrGraph:
     def __init__(self, path: Path) -> None:
         self.onnx: Any = require("onnx", "count the layers of an IR")
         self.path = path
-        data = read_bounded(path, at_most=MOST_BYTES, where=str(path), error=ModelError)
+        data = read_bounded(path, at_most=MAX_BYTES, where=str(path), error=ModelError)
         try:
             root = ElementTree.fromstring(data)
         except ElementTree.ParseError as err:

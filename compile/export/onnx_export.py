@@ -17,10 +17,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from weckd_edge.artifacts import ExportedModel, InputContract, crop_box, diagonal_positions
+from weckd_edge.artifacts import ExportedModel, InputSpec, crop_box, diagonal_positions
 from weckd_edge.compile.export.preprocess_graph import fold_scale
-from weckd_edge.compile.graph import INPUT_NAME, NETWORK_INPUT_NAME, OPSET, OUTPUT_NAME, check, clean_up, preprocessing_nodes
-from weckd_edge.core.errors import ModelError
+from weckd_edge.compile.graph import (
+    INPUT_NAME,
+    NETWORK_INPUT_NAME,
+    OPSET,
+    OUTPUT_NAME,
+    check_graph,
+    clean_up,
+    preprocessing_nodes,
+)
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import file_ref, write_atomic
 
@@ -34,10 +42,10 @@ LONGEST_PATTERN = 64
 
 
 class Preprocess(torch.nn.Module):
-    """What stands between a camera frame and the network, as ``InputContract`` describes it.
+    """What stands between a camera frame and the network, as ``InputSpec`` describes it.
 
     Args:
-        contract: Frame size, crop, network size and normalisation.
+        spec: The frame, and the network's input.
         cast_first: Turn the whole frame into floating point before anything is taken from it. TensorRT's parser asks for
             that; a processor is several times as fast where only what was taken is turned. The pixels are the same.
     """
@@ -47,24 +55,24 @@ class Preprocess(torch.nn.Module):
     rows: torch.Tensor
     places: torch.Tensor
 
-    def __init__(self, contract: InputContract, *, cast_first: bool = False) -> None:
+    def __init__(self, spec: InputSpec, *, cast_first: bool = False) -> None:
         super().__init__()
-        self.contract = contract
+        self.spec = spec
         self.cast_first = cast_first
-        self.register_buffer("mean", _channels(255 * v for v in contract.mean), persistent=False)
-        self.register_buffer("scale", _channels(1 / (255 * v) for v in contract.std), persistent=False)
-        if contract.resize == "diagonal":
+        self.register_buffer("mean", _channels(255 * v for v in spec.network.mean), persistent=False)
+        self.register_buffer("scale", _channels(1 / (255 * v) for v in spec.network.std), persistent=False)
+        if spec.frame.resize == "diagonal":
             self._plan_diagonal()
 
     def _plan_diagonal(self) -> None:
-        contract, size, width = self.contract, self.contract.input_size, self.contract.frame_width
-        top, left, kept_height, kept_width = crop_box(contract)
+        spec, size, width = self.spec, self.spec.network.size, self.spec.frame.width
+        top, left, kept_height, kept_width = crop_box(spec.frame)
         down, across = (np.array(diagonal_positions(side, size)) for side in (kept_height, kept_width))
         # Every ``old`` rows of the frame the same pattern gives ``new`` rows of pixels: one table of places serves them all.
         bands = math.gcd(kept_height, size)
         old, new = kept_height // bands, size // bands
         rows = np.zeros(0, np.int64)
-        if kept_height < contract.frame_height or new > LONGEST_PATTERN:
+        if kept_height < spec.frame.height or new > LONGEST_PATTERN:
             # Copy the two rows of each row of pixels beside each other first.
             rows, down = (down + top).reshape(-1), np.array([[0, 1]])
             old, new = 2, 1
@@ -76,12 +84,12 @@ class Preprocess(torch.nn.Module):
         self.register_buffer("places", torch.from_numpy(np.stack(places).reshape(2, -1)), persistent=False)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Turn frames, uint8 RGB ``[B, frame_height, frame_width, 3]``, into float32 ``[B, 3, S, S]``, normalised."""
-        pixels = self._diagonal(frames) if self.contract.resize == "diagonal" else self._bilinear(frames)
+        """Turn frames, uint8 RGB ``[B, height, width, 3]``, into float32 ``[B, 3, S, S]``, normalised."""
+        pixels = self._diagonal(frames) if self.spec.frame.resize == "diagonal" else self._bilinear(frames)
         return (pixels - self.mean) * self.scale
 
     def _diagonal(self, frames: torch.Tensor) -> torch.Tensor:
-        size = self.contract.input_size
+        size = self.spec.network.size
         x = frames.to(torch.float32) if self.cast_first else frames
         if len(self.rows):
             x = x.index_select(1, self.rows)
@@ -92,10 +100,10 @@ class Preprocess(torch.nn.Module):
     def _bilinear(self, frames: torch.Tensor) -> torch.Tensor:
         # Cast comes first: TensorRT's parser refuses to transpose a uint8 tensor.
         x = frames.to(torch.float32).permute(0, 3, 1, 2)
-        top, left, height, width = crop_box(self.contract)
-        if (height, width) != (self.contract.frame_height, self.contract.frame_width):
-            x = x.narrow(3, left, width) if left or width < self.contract.frame_width else x.narrow(2, top, height)
-        size = (self.contract.input_size, self.contract.input_size)
+        top, left, height, width = crop_box(self.spec.frame)
+        if (height, width) != (self.spec.frame.height, self.spec.frame.width):
+            x = x.narrow(3, left, width) if left or width < self.spec.frame.width else x.narrow(2, top, height)
+        size = (self.spec.network.size, self.spec.network.size)
         if (height, width) != size:
             x = F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=False)
         return x
@@ -112,17 +120,17 @@ class FrameModel(torch.nn.Module):
 
     Args:
         network: Takes normalised float32 ``[B, 3, S, S]``, gives logits ``[B, classes]``.
-        contract: The frame it will see.
+        spec: What goes into it.
         cast_first: See ``Preprocess``.
     """
 
-    def __init__(self, network: torch.nn.Module, contract: InputContract, *, cast_first: bool = False) -> None:
+    def __init__(self, network: torch.nn.Module, spec: InputSpec, *, cast_first: bool = False) -> None:
         super().__init__()
-        self.preprocess = Preprocess(contract, cast_first=cast_first)
+        self.preprocess = Preprocess(spec, cast_first=cast_first)
         self.network = network
 
     def forward(self, frame: torch.Tensor) -> torch.Tensor:
-        """Turn frames, uint8 RGB ``[B, frame_height, frame_width, 3]``, into probabilities ``[B, classes]``."""
+        """Turn frames, uint8 RGB ``[B, height, width, 3]``, into probabilities ``[B, classes]``."""
         probabilities: torch.Tensor = torch.softmax(self.network(self.preprocess(frame)), dim=1)
         return probabilities
 
@@ -141,7 +149,7 @@ class _TwoOutputs(torch.nn.Module):
 
 def export_onnx(
     network: torch.nn.Module,
-    contract: InputContract,
+    spec: InputSpec,
     labels: tuple[str, ...],
     link_sha256: str,
     folder: Path,
@@ -152,7 +160,7 @@ def export_onnx(
 
     Args:
         network: Takes normalised float32 ``[B, 3, S, S]``, gives logits ``[B, classes]``; it is put into evaluation mode.
-        contract: The frame the graph takes.
+        spec: The frame the graph takes, and the network's input.
         labels: Class names in the order of the network's outputs.
         link_sha256: Digest of the weights.
         folder: Where to write; exists.
@@ -162,16 +170,16 @@ def export_onnx(
         The artefact, its path relative to ``folder``.
 
     Raises:
-        ModelError: The network does not fit the contract or the labels, or holds an operator that ONNX cannot express.
+        ModelError: The network does not fit its input or the labels, or holds an operator that ONNX cannot express.
     """
     onnx = require("onnx", "export a network")
-    model = FrameModel(network, contract, cast_first=cast_first).eval()
-    frame = torch.zeros(1, contract.frame_height, contract.frame_width, 3, dtype=torch.uint8)
+    model = FrameModel(network, spec, cast_first=cast_first).eval()
+    frame = torch.zeros(1, spec.frame.height, spec.frame.width, 3, dtype=torch.uint8)
     _check_output(model, frame, len(labels))
     proto = clean_up(onnx.load_from_string(_trace(_TwoOutputs(model).eval(), frame, [OUTPUT_NAME, NETWORK_INPUT_NAME])))
     preprocessing_nodes(proto.graph)
     fold_scale(proto)
-    check(proto)
+    check_graph(proto)
     path = folder / ONNX_FILE
     write_atomic(path, proto.SerializeToString(deterministic=True))
     return ExportedModel(
@@ -180,18 +188,18 @@ def export_onnx(
         input_name=INPUT_NAME,
         network_input_name=NETWORK_INPUT_NAME,
         output_name=OUTPUT_NAME,
-        input=contract,
+        input=spec,
         labels=labels,
         link_sha256=link_sha256,
     )
 
 
-def preprocessing_graph(contract: InputContract, *, cast_first: bool = False) -> ModelProto:
+def preprocessing_graph(spec: InputSpec, *, cast_first: bool = False) -> ModelProto:
     """Return what stands before a network as a graph of its own, from ``frame`` to ``network_input``."""
     onnx = require("onnx", "export a network")
-    frame = torch.zeros(1, contract.frame_height, contract.frame_width, 3, dtype=torch.uint8)
+    frame = torch.zeros(1, spec.frame.height, spec.frame.width, 3, dtype=torch.uint8)
     model: ModelProto = onnx.load_from_string(
-        _trace(Preprocess(contract, cast_first=cast_first).eval(), frame, [NETWORK_INPUT_NAME])
+        _trace(Preprocess(spec, cast_first=cast_first).eval(), frame, [NETWORK_INPUT_NAME])
     )
     return model
 
@@ -201,8 +209,8 @@ def _check_output(model: FrameModel, frame: torch.Tensor, classes: int) -> None:
         with torch.inference_mode():
             shape = tuple(model(frame).shape)
     except (RuntimeError, TypeError, ValueError, IndexError) as err:
-        side = model.preprocess.contract.input_size
-        reason = str(err).splitlines()[0]
+        side = model.preprocess.spec.network.size
+        reason = first_line(err)
         raise ModelError(
             f"{_name(model.network)}: it cannot run on float32 [1, 3, {side}, {side}] ({reason}); "
             "give it the input_size it was made for",
@@ -235,14 +243,12 @@ def _trace(model: torch.nn.Module, frame: torch.Tensor, outputs: list[str]) -> b
             )
         except (torch.onnx.errors.UnsupportedOperatorError, torch.onnx.errors.SymbolicValueError) as err:
             raise ModelError(
-                f"the network holds an operator that ONNX opset {OPSET} cannot express: {str(err).splitlines()[0]} "
+                f"the network holds an operator that ONNX opset {OPSET} cannot express: {first_line(err)} "
                 "Choose a model without it",
                 code="E_MODEL_EXPORT",
             ) from err
         except RuntimeError as err:
-            raise ModelError(
-                f"the network cannot be exported to ONNX: {str(err).splitlines()[0]}", code="E_MODEL_EXPORT"
-            ) from err
+            raise ModelError(f"the network cannot be exported to ONNX: {first_line(err)}", code="E_MODEL_EXPORT") from err
     return buffer.getvalue()
 
 

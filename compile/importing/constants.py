@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from weckd_edge.compile.graph import consumers
 from weckd_edge.compile.importing.operators import STANDARD
-from weckd_edge.compile.importing.running import bounded_memory, open_session, reason
+from weckd_edge.compile.importing.running import bounded_memory, error_line, open_session
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import require
 
@@ -70,7 +70,7 @@ def fold_constants(name: str, model: ModelProto) -> ModelProto:
             )
         except Exception as err:  # ONNX Runtime's own errors have no common base class
             raise ModelError(
-                f"{name}: ONNX Runtime {ort.__version__} cannot load it ({reason(err)})", code="E_MODEL_BACKEND_LOAD"
+                f"{name}: ONNX Runtime {ort.__version__} cannot load it ({error_line(err)})", code="E_MODEL_BACKEND_LOAD"
             ) from err
         folded: ModelProto = onnx.load(path)
     kept = [entry for entry in folded.opset_import if entry.domain in {n.domain for n in folded.graph.node} | {""}]
@@ -141,7 +141,9 @@ def _run_constant_nodes(name: str, model: ModelProto) -> None:
             session = open_session(part)
             values = session.run(wanted, {})
         except Exception as err:  # ONNX Runtime's own errors have no common base class
-            raise ModelError(f"{name}: its constants cannot be worked out ({reason(err)})", code="E_MODEL_GRAPH") from err
+            raise ModelError(
+                f"{name}: its constants cannot be worked out ({error_line(err)})", code="E_MODEL_GRAPH"
+            ) from err
     _replace_nodes(graph, [node for node in graph.node if node.output[0] not in inside])
     graph.initializer.extend(
         onnx.numpy_helper.from_array(value, output) for output, value in zip(wanted, values, strict=True)

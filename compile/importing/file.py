@@ -13,22 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
-from weckd_edge.compile.graph import MOST_NODES
-from weckd_edge.core.errors import ModelError
+from weckd_edge.compile.graph import MAX_NODES
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.files import read_bounded
 from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
-MOST_BYTES = 1 << 30
+MAX_BYTES = 1 << 30
 """Of the file and the weights beside it; an ONNX file itself cannot be larger than 2 GiB."""
 
-MOST_TENSORS = 100_000
+MAX_TENSORS = 100_000
 DEEPEST_CALLS = 32
 """Functions inside each other."""
 
-MOST_TENSOR_BYTES = 1 << 30
+MAX_TENSOR_BYTES = 1 << 30
 """Of one tensor that the graph makes."""
 
 _EXTERNAL = 1
@@ -65,7 +65,7 @@ def load_file(path: Path) -> OnnxFile:
         )
     size = path.stat().st_size
     _refuse_huge(path.name, size)
-    data = read_bounded(path, at_most=MOST_BYTES, where=str(path), error=ModelError)
+    data = read_bounded(path, at_most=MAX_BYTES, where=str(path), error=ModelError)
     try:
         model: ModelProto = onnx.load_model_from_string(data)
     except (DecodeError, ValueError) as err:
@@ -83,9 +83,9 @@ def load_file(path: Path) -> OnnxFile:
 
 
 def _refuse_huge(name: str, size: int) -> None:
-    if size > MOST_BYTES:
+    if size > MAX_BYTES:
         raise ModelError(
-            f"{name}: expected at most {MOST_BYTES >> 20} MiB of weights, found {size >> 20} MiB; "
+            f"{name}: expected at most {MAX_BYTES >> 20} MiB of weights, found {size >> 20} MiB; "
             "a network for a small device is a hundred times smaller: distil it with weckd-edge build",
             code="E_MODEL_LIMIT",
         )
@@ -114,13 +114,14 @@ def _refuse_many(name: str, model: ModelProto) -> None:
                 total += sum(size(graph.node, depth + 1) for graph in graphs)
         return total
 
-    for what, found, most in (
-        ("operators", size(model.graph.node, 0), MOST_NODES),
-        ("tensors", sum(1 for _ in tensors_of(model)), MOST_TENSORS),
+    for what, found, maximum in (
+        ("operators", size(model.graph.node, 0), MAX_NODES),
+        ("tensors", sum(1 for _ in tensors_of(model)), MAX_TENSORS),
     ):
-        if found > most:
+        if found > maximum:
             raise ModelError(
-                f"{name}: expected at most {most} {what}, found {found}; a network for a small device has hundreds of them",
+                f"{name}: expected at most {maximum} {what}, found {found}; "
+                "a network for a small device has hundreds of them",
                 code="E_MODEL_LIMIT",
             )
 
@@ -140,9 +141,9 @@ def check_sizes(name: str, model: ModelProto) -> None:
         kind = info.type.tensor_type
         dims = [max(dim.dim_value, 1) for dim in kind.shape.dim]
         needed = math.prod(dims) * _item_bytes(kind.elem_type)
-        if needed > MOST_TENSOR_BYTES:
+        if needed > MAX_TENSOR_BYTES:
             raise ModelError(
-                f"{name}: '{info.name}' takes {needed >> 20} MiB ({dims}), expected at most {MOST_TENSOR_BYTES >> 20} MiB; "
+                f"{name}: '{info.name}' takes {needed >> 20} MiB ({dims}), expected at most {MAX_TENSOR_BYTES >> 20} MiB; "
                 "is its shape right?",
                 code="E_MODEL_LIMIT",
             )
@@ -182,7 +183,7 @@ def _load_beside(path: Path, model: ModelProto, digest: hashlib._Hash, already: 
     total = sum(place.stat().st_size for place in places.values())
     _refuse_huge(path.name, already + total)
     for name in sorted(places):
-        digest.update(read_bounded(places[name], at_most=MOST_BYTES, where=name, error=ModelError))
+        digest.update(read_bounded(places[name], at_most=MAX_BYTES, where=name, error=ModelError))
     try:
         for tensor in tensors:
             onnx.external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
@@ -190,7 +191,7 @@ def _load_beside(path: Path, model: ModelProto, digest: hashlib._Hash, already: 
             del tensor.external_data[:]
     except (OSError, ValueError, onnx.checker.ValidationError) as err:
         raise ModelError(
-            f"{path.name}: the weights beside it cannot be read ({str(err).splitlines()[0]})", code="E_MODEL_EXTERNAL_DATA"
+            f"{path.name}: the weights beside it cannot be read ({first_line(err)})", code="E_MODEL_EXTERNAL_DATA"
         ) from err
     return total
 

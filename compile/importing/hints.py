@@ -12,10 +12,10 @@ from weckd_edge.core.errors import ConfigError
 Layout = Literal["nchw", "nhwc"]
 ChannelOrder = Literal["rgb", "bgr"]
 
-MOST_SIDE = 2048
+MAX_SIDE = 2048
 """Of the network's input, pixels."""
 
-MOST_OF_UNIT = 2.0
+MAX_OF_UNIT = 2.0
 """A mean or standard deviation above it cannot be of values in 0..1."""
 
 
@@ -44,8 +44,8 @@ class InputHints:
     to_inference: bool = False
 
     def __post_init__(self) -> None:
-        if self.input_size is not None and not 8 <= self.input_size <= MOST_SIDE:
-            raise ConfigError(f"--input-size {self.input_size}: expected 8 to {MOST_SIDE} pixels", code="E_CONFIG_RANGE")
+        if self.input_size is not None and not 8 <= self.input_size <= MAX_SIDE:
+            raise ConfigError(f"--input-size {self.input_size}: expected 8 to {MAX_SIDE} pixels", code="E_CONFIG_RANGE")
         if self.channels not in (None, 1, 3):
             raise ConfigError(f"--channels {self.channels}: expected 1 (luminance) or 3 (colour)", code="E_CONFIG_RANGE")
         if self.channels == 1 and self.channel_order != "rgb":
@@ -61,11 +61,11 @@ class InputHints:
             raise ConfigError(f"--std {_shown(self.std)}: expected numbers over 0", code="E_CONFIG_RANGE")
         if not all(np.isfinite(v) for v in self.mean):
             raise ConfigError("--mean: expected finite numbers", code="E_CONFIG_RANGE")
-        if max(map(abs, (*self.mean, *self.std))) > MOST_OF_UNIT:
+        if max(map(abs, (*self.mean, *self.std))) > MAX_OF_UNIT:
             scaled = [_shown(tuple(v / 255 for v in values)) for values in (self.mean, self.std)]
             raise ConfigError(
                 f"--mean {_shown(self.mean)} --std {_shown(self.std)}: expected those of values in 0..1, found some over "
-                f"{MOST_OF_UNIT:g}, as they are of values in 0..255; divide by 255: --mean {scaled[0]} --std {scaled[1]}",
+                f"{MAX_OF_UNIT:g}, as they are of values in 0..255; divide by 255: --mean {scaled[0]} --std {scaled[1]}",
                 code="E_CONFIG_RANGE",
             )
 

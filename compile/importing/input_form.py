@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from weckd_edge.artifacts import Colour
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME, consumers
-from weckd_edge.compile.importing.hints import MOST_SIDE, ChannelOrder, InputHints, Layout
+from weckd_edge.compile.importing.hints import MAX_SIDE, ChannelOrder, InputHints, Layout
 from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
-Colour = tuple[float, float, float]
 LUMINANCE = (0.299, 0.587, 0.114)
 
 _FLOATS = ("float", "float16", "double")
@@ -55,7 +55,7 @@ class InputForm:
         given = f"it was given {self.side} by {self.side} pixels as {self.layout}"
         return f"{given}: is --layout {other} or another --input-size right?"
 
-    def said(self, name: str, opset: int) -> tuple[str, ...]:
+    def notes(self, name: str, opset: int) -> tuple[str, ...]:
         """Return what was found and decided, in words."""
         order = "channels first" if self.layout == "nchw" else "channels last"
         found = [f"ONNX file {name}: opset {opset}, {self.kind} input of {self.side} by {self.side} pixels, {order}."]
@@ -133,9 +133,9 @@ def _shape(name: str, entry: ValueInfoProto, hints: InputHints) -> tuple[Layout,
             code="E_MODEL_INPUT",
         )
     layout, channels = _channels(name, dims, shown, hints)
-    if any(d is not None and d > MOST_SIDE for d in dims):
+    if any(d is not None and d > MAX_SIDE for d in dims):
         raise ModelError(
-            f"{name}: expected an image of at most {MOST_SIDE} pixels a side, found an input of {shown}",
+            f"{name}: expected an image of at most {MAX_SIDE} pixels a side, found an input of {shown}",
             code="E_MODEL_INPUT_SIZE",
         )
     sides = set(dims[2:] if layout == "nchw" else dims[1:3]) - {None}

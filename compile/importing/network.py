@@ -23,7 +23,7 @@ from weckd_edge.compile.importing.operators import (
 from weckd_edge.compile.importing.opset import let_runtime_read, to_opset
 from weckd_edge.compile.importing.outputs import choose_output, keep_output
 from weckd_edge.compile.importing.padding import fold_padding
-from weckd_edge.compile.importing.quantized_file import is_quantized, settle_quantized
+from weckd_edge.compile.importing.quantized_file import is_quantized, normalise_quantized
 from weckd_edge.compile.importing.training_mode import set_to_inference
 from weckd_edge.compile.importing.weights import check_weights, half_of, to_float32
 from weckd_edge.core.errors import ModelError
@@ -46,7 +46,7 @@ class OnnxNetwork:
         computes_in: Another floating type that the file computes in; None: float32.
         form: What it takes.
         labels: Classes in the order of its outputs, where the file names them.
-        said: What was found and decided, in words.
+        notes: What was found and decided, in words.
         doubts: What may be wrong with it, in words.
         quantized: Whether it holds int8 of its own; ``model`` then has it as pairs: see ``quantized_file``.
     """
@@ -60,7 +60,7 @@ class OnnxNetwork:
     computes_in: str | None
     form: InputForm
     labels: tuple[str, ...] | None
-    said: tuple[str, ...]
+    notes: tuple[str, ...]
     doubts: tuple[str, ...]
     quantized: bool = False
 
@@ -84,7 +84,7 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
     keep_output(model.graph, choose_output(name, model.graph, hints.output))
     drop_unread(model.graph)
     quantized = is_quantized(model)
-    standard = settle_quantized(name, model) if quantized else model
+    standard = normalise_quantized(name, model) if quantized else model
     refuse_custom(name, standard.graph.node, (*STANDARD, CLASSICAL))
     check_weights(name, model)
     form = read_form(name, only_input(name, model.graph), hints)
@@ -95,11 +95,11 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
     if computes_in == "double":  # in which ONNX Runtime has no convolution
         to_float32(model)
     model = let_runtime_read(name, model)
-    said = form.said(name, opset)
+    notes = form.notes(name, opset)
     if computes_in is not None:
-        said = (*said, f"It computes in {computes_in}; here it computes in float32.")
+        notes = (*notes, f"It computes in {computes_in}; here it computes in float32.")
     if quantized:
-        said = (*said, "It is quantized already: it is verified and measured as it is.")
+        notes = (*notes, "It is quantized already: it is verified and measured as it is.")
     return OnnxNetwork(
         name=path.stem,
         file_model=model,
@@ -110,7 +110,7 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
         computes_in=computes_in,
         form=form,
         labels=labels,
-        said=said,
+        notes=notes,
         doubts=doubts,
         quantized=quantized,
     )
@@ -130,7 +130,7 @@ def _in_one_form(name: str, model: ModelProto, form: InputForm) -> ModelProto:
     to_float32(plain)
     write_classical_out(name, plain)
     if is_quantized(plain):
-        plain = settle_quantized(name, plain)
+        plain = normalise_quantized(name, plain)
     try:
         plain = fold_constants(name, plain)
     except ModelError as err:

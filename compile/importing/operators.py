@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def write_functions_out(name: str, model: ModelProto) -> ModelProto:
         written: ModelProto = inliner.inline_local_functions(model)
     except Exception as err:  # its C++ side raises errors of its own
         raise ModelError(
-            f"{name}: its local functions cannot be written out ({str(err).splitlines()[0][:160]}); export it without them",
+            f"{name}: its local functions cannot be written out ({first_line(err)}); export it without them",
             code="E_MODEL_GRAPH",
         ) from err
     del written.functions[:]  # a call that is left is no standard operator

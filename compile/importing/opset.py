@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from weckd_edge.compile.graph import IR_VERSION, OPSET, opset_of
 from weckd_edge.compile.importing.constants import fold_constants
 from weckd_edge.compile.importing.operators import EXPORT_AGAIN, STANDARD
-from weckd_edge.compile.importing.running import can_load, reason
+from weckd_edge.compile.importing.running import can_load, error_line
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import require
 
@@ -54,7 +54,7 @@ def to_opset(name: str, model: ModelProto) -> ModelProto:
             model = onnx.version_converter.convert_version(model, OPSET)
         except Exception as err:  # the converter's C++ side raises RuntimeError and errors of its own
             raise ModelError(
-                f"{name}: cannot be brought from opset {opset} to {OPSET} ({reason(err)}); {EXPORT_AGAIN}",
+                f"{name}: cannot be brought from opset {opset} to {OPSET} ({error_line(err)}); {EXPORT_AGAIN}",
                 code="E_MODEL_OPSET",
             ) from err
         if opset < 11:

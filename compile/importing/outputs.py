@@ -29,8 +29,8 @@ _SUM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Decision:
-    """What a network's answers are.
+class OutputMeaning:
+    """What a network's predictions are.
 
     Attributes:
         meaning: ``logit`` and ``probability`` are one value that stands for two classes.
@@ -41,7 +41,7 @@ class Decision:
     why: str
 
 
-def choose_output(name: str, graph: GraphProto, asked: str | None) -> ValueInfoProto:
+def choose_output(name: str, graph: GraphProto, requested: str | None) -> ValueInfoProto:
     """Return the output with the classes.
 
     Where there are several, as skl2onnx has labels beside probabilities, the only one of floating point is taken.
@@ -54,11 +54,11 @@ def choose_output(name: str, graph: GraphProto, asked: str | None) -> ValueInfoP
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
     outputs: list[ValueInfoProto] = list(graph.output)
     shown = ", ".join(f"'{entry.name}'" for entry in outputs[:8]) or "none"
-    if asked is not None:
-        found = [entry for entry in outputs if entry.name == asked]
+    if requested is not None:
+        found = [entry for entry in outputs if entry.name == requested]
         if not found:
             raise ConfigError(
-                f"{name}: --output {asked}: it has no such output; expected one of {shown}", code="E_CONFIG_CHOICE"
+                f"{name}: --output {requested}: it has no such output; expected one of {shown}", code="E_CONFIG_CHOICE"
             )
         return found[0]
     candidates = [entry for entry in outputs if entry.type.tensor_type.elem_type in (*floats, 0)]
@@ -79,11 +79,11 @@ def keep_output(graph: GraphProto, output: ValueInfoProto) -> None:
         graph.output.remove(entry)
 
 
-def decide(answers: NDArray[np.float32], graph: GraphProto, labels: Sequence[str], name: str) -> Decision:
-    """Tell what a network's answers are, from its last operator and from what it answers.
+def interpret_outputs(outputs: NDArray[np.float32], graph: GraphProto, labels: Sequence[str], name: str) -> OutputMeaning:
+    """Tell what a network's predictions are, from its last operator and from what it answers.
 
     Args:
-        answers: Of some images, ``[N, values]``.
+        outputs: Of some images, ``[N, values]``.
         graph: Of the network.
         labels: In the order that the user gave, or sorted by name.
         name: Of the network.
@@ -92,9 +92,9 @@ def decide(answers: NDArray[np.float32], graph: GraphProto, labels: Sequence[str
         ModelError: They are neither logits nor probabilities of exclusive classes, or of another number.
     """
     last = last_operator(graph)
-    count = answers.shape[1]
+    count = outputs.shape[1]
     if count == 1 and len(labels) == 2:
-        return _of_two(answers, last, labels)
+        return _of_two(outputs, last, labels)
     if count != len(labels):
         raise ModelError(
             f"{name}: expected one output for each of {len(labels)} labels, found {count}; give the data set of its very "
@@ -102,25 +102,25 @@ def decide(answers: NDArray[np.float32], graph: GraphProto, labels: Sequence[str
             + ("" if count != 1 else " (one output stands for two classes: a sigmoid of a binary network)"),
             code="E_MODEL_CLASSES",
         )
-    return _of_many(answers, last, name)
+    return _of_many(outputs, last, name)
 
 
-def _of_two(answers: NDArray[np.float32], last: str, labels: Sequence[str]) -> Decision:
-    inside = bool(((answers >= 0) & (answers <= 1)).all())
+def _of_two(outputs: NDArray[np.float32], last: str, labels: Sequence[str]) -> OutputMeaning:
+    inside = bool(((outputs >= 0) & (outputs <= 1)).all())
     is_probability = inside and (last in _SIGMOIDS or last not in _LINEAR)
     what = "probability" if is_probability else "logit"
     ends = f"It has one output for two classes and ends in {last}"
     turned = f"'{labels[1]},{labels[0]}'"
-    return Decision(
+    return OutputMeaning(
         meaning="probability" if is_probability else "logit",
         why=f"{ends}: it is the {what} of '{labels[1]}', the second label; if it is that of '{labels[0]}', give "
         f"--labels {turned}.",
     )
 
 
-def _of_many(answers: NDArray[np.float32], last: str, name: str) -> Decision:
-    sums = answers.sum(axis=1)
-    add_up = bool((answers >= 0).all() and np.abs(sums - 1).max() < _SUM_TOLERANCE)
+def _of_many(outputs: NDArray[np.float32], last: str, name: str) -> OutputMeaning:
+    sums = outputs.sum(axis=1)
+    add_up = bool((outputs >= 0).all() and np.abs(sums - 1).max() < _SUM_TOLERANCE)
     if last == "Softmax":
         if not add_up:
             raise ModelError(
@@ -128,7 +128,9 @@ def _of_many(answers: NDArray[np.float32], last: str, name: str) -> Decision:
                 "is it over the classes?",
                 code="E_MODEL_OUTPUT",
             )
-        return Decision(meaning="probabilities", why="It ends in a Softmax over its classes: its outputs are probabilities.")
+        return OutputMeaning(
+            meaning="probabilities", why="It ends in a Softmax over its classes: its outputs are probabilities."
+        )
     if last in _SIGMOIDS and not add_up:
         raise ModelError(
             f"{name}: ends in a {last}, which judges each class by itself; expected classes that exclude each other, export "
@@ -136,25 +138,25 @@ def _of_many(answers: NDArray[np.float32], last: str, name: str) -> Decision:
             code="E_MODEL_OUTPUT",
         )
     if add_up:
-        return Decision(
+        return OutputMeaning(
             meaning="probabilities", why=f"It ends in {last}, and its answers add up to 1: its outputs are probabilities."
         )
     if last == "LogSoftmax":
-        return Decision(
+        return OutputMeaning(
             meaning="logits",
             why="It ends in a LogSoftmax: its outputs are logarithms of probabilities; a softmax was added.",
         )
-    return Decision(
+    return OutputMeaning(
         meaning="logits",
         why=f"It ends in {last}, and its answers do not add up to 1: its outputs are logits; a softmax was added.",
     )
 
 
-def probabilities(answers: NDArray[np.float32], meaning: Meaning) -> NDArray[np.float32]:
+def to_probabilities(outputs: NDArray[np.float32], meaning: Meaning) -> NDArray[np.float32]:
     """Return probabilities ``[N, classes]`` from answers ``[N, values]``."""
     if meaning == "probabilities":
-        return answers
-    wide = answers.astype(np.float64)
+        return outputs
+    wide = outputs.astype(np.float64)
     if meaning == "probability":
         return np.concatenate([1 - wide, wide], axis=1).astype(np.float32)
     if meaning == "logit":
@@ -165,7 +167,7 @@ def probabilities(answers: NDArray[np.float32], meaning: Meaning) -> NDArray[np.
 
 
 def last_operator(graph: GraphProto) -> str:
-    """Return what makes the answers, behind anything that only gives them another shape."""
+    """Return what makes the predictions, behind anything that only gives them another shape."""
     node = _behind_shapes(graph)
     return node.op_type if node is not None else "an input"
 
@@ -182,7 +184,7 @@ def _behind_shapes(graph: GraphProto) -> NodeProto | None:
 
 
 def plain_output(model: ModelProto, meaning: Meaning, classes: int, prefix: str) -> None:
-    """Name the answers ``probabilities``, ``[1, classes]``, in place.
+    """Name the predictions ``to_probabilities``, ``[1, classes]``, in place.
 
     Args:
         model: Of one output.

@@ -22,7 +22,7 @@ from weckd_edge.compile.quantize.qdq_constants import (
     put_array,
     zero_point,
 )
-from weckd_edge.compile.quantize.qdq_nodes import PAIR, WEIGHTED, across, axis_of
+from weckd_edge.compile.quantize.qdq_nodes import PAIR, WEIGHTED, axis_of, broadcast_steps
 from weckd_edge.compile.quantize.qdq_rules import find_violations
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import require
@@ -44,12 +44,12 @@ def is_quantized(model: ModelProto) -> bool:
     return bool(kinds.intersection((*PAIR, *AT_RUN_TIME, *_INTEGER)))
 
 
-def settle_quantized(name: str, model: ModelProto) -> ModelProto:
-    """Return a quantized network as Q/DQ pairs in this project's form, with the codes and the answers that it had.
+def normalise_quantized(name: str, model: ModelProto) -> ModelProto:
+    """Return a quantized network as Q/DQ pairs in this project's form, with the codes and the predictions that it had.
 
     Args:
         name: The file, for messages.
-        model: What was brought; it is left as it is.
+        model: What was imported; it is left as it is.
 
     Raises:
         ModelError: A node breaks a rule of the targets; it and the rule are named.
@@ -237,6 +237,6 @@ def _codes(arrays: dict[str, NDArray[Any]], q: NodeProto) -> NDArray[Any]:
     zero = zero_point(arrays, q)
     limits = np.iinfo(zero.dtype)
     values, steps = arrays[q.input[0]], arrays[q.input[1]]
-    shift = across(zero.astype(np.float32), values.ndim, axis_of(q))
-    scaled = np.rint(values / across(steps, values.ndim, axis_of(q))) + shift
+    shift = broadcast_steps(zero.astype(np.float32), values.ndim, axis_of(q))
+    scaled = np.rint(values / broadcast_steps(steps, values.ndim, axis_of(q))) + shift
     return np.clip(scaled, limits.min, limits.max).astype(zero.dtype)

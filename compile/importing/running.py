@@ -18,14 +18,14 @@ from weckd_edge.core.optional_imports import require
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-MOST_WORKING_BYTES = 8 << 30
+MAX_WORKING_BYTES = 8 << 30
 """What a network that nobody has run yet may take beside what this process has."""
 
 _ERRORS_ONLY = 3
 
 
 @contextlib.contextmanager
-def bounded_memory(more: int = MOST_WORKING_BYTES) -> Iterator[None]:
+def bounded_memory(more: int = MAX_WORKING_BYTES) -> Iterator[None]:
     """Let this process take so many bytes more, and no more: what asks for them fails, instead of the whole machine."""
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
@@ -38,7 +38,7 @@ def bounded_memory(more: int = MOST_WORKING_BYTES) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def answer(model: ModelProto, images: Sequence[NDArray[Any]], name: str) -> list[NDArray[np.float32]]:
+def run_network(model: ModelProto, images: Sequence[NDArray[Any]], name: str) -> list[NDArray[np.float32]]:
     """Run a network as its graph is written, with nothing optimized.
 
     Args:
@@ -58,7 +58,7 @@ def answer(model: ModelProto, images: Sequence[NDArray[Any]], name: str) -> list
             session = open_session(model)
         except Exception as err:  # ONNX Runtime's own errors have no common base class
             raise ModelError(
-                f"{name}: ONNX Runtime {ort.__version__} cannot load it ({reason(err)})", code="E_MODEL_BACKEND_LOAD"
+                f"{name}: ONNX Runtime {ort.__version__} cannot load it ({error_line(err)})", code="E_MODEL_BACKEND_LOAD"
             ) from err
         entry = session.get_inputs()[0]
         kind = {"tensor(uint8)": np.uint8, "tensor(float16)": np.float16, "tensor(double)": np.float64}.get(entry.type)
@@ -70,7 +70,7 @@ def answer(model: ModelProto, images: Sequence[NDArray[Any]], name: str) -> list
                     f"{name}: it takes more memory on one image than there is, or than a device could have",
                     code="E_MODEL_BACKEND_RUN",
                 ) from err
-            raise ModelError(f"{name}: it cannot run on one image ({reason(err)})", code="E_MODEL_BACKEND_RUN") from err
+            raise ModelError(f"{name}: it cannot run on one image ({error_line(err)})", code="E_MODEL_BACKEND_RUN") from err
     return [np.asarray(values, np.float32).reshape(-1) for values in found]
 
 
@@ -95,7 +95,7 @@ def open_session(model: ModelProto) -> Any:
     return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def reason(err: Exception) -> str:
+def error_line(err: Exception) -> str:
     """Return a library's first line about what went wrong, without the codes that ONNX Runtime puts before it."""
     plain = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(err))
     lines = [line.strip() for line in plain.splitlines() if line.strip()]

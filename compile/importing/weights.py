@@ -1,4 +1,4 @@
-"""The weights of a network that is brought: whole, numbers, and in the end all float32."""
+"""The weights of a network that is imported: whole, numbers, and in the end all float32."""
 
 from __future__ import annotations
 

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.compile.graph import producers
-from weckd_edge.compile.quantize.qdq_nodes import across, axis_of, rounded
-from weckd_edge.compile.quantize.ranges import watch
+from weckd_edge.compile.quantize.qdq_nodes import axis_of, broadcast_steps, quantize_values
+from weckd_edge.compile.quantize.ranges import watch_tensors
 from weckd_edge.core.optional_imports import require
-from weckd_edge.core.progress import Task
+from weckd_edge.core.progress import ProgressTask
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -26,7 +26,7 @@ Means = dict[str, NDArray[np.float64]]
 
 
 def correct_biases(
-    int8: ModelProto, fp32: ModelProto, input_name: str, frames: Iterable[NDArray[Any]], task: Task
+    int8: ModelProto, fp32: ModelProto, input_name: str, frames: Iterable[NDArray[Any]], task: ProgressTask
 ) -> tuple[str, ...]:
     """Change the biases of an int8 graph's convolutions and linear layers in place.
 
@@ -92,7 +92,7 @@ class _Layer:
         weights = array(constants[q_weights.input[0]])
         attributes = {a.name: a for a in node.attribute}
         steps, axis = array(constants[q_weights.input[1]]), axis_of(q_weights)
-        held = rounded(weights, steps, axis) * across(steps, weights.ndim, axis).astype(np.float64)
+        held = quantize_values(weights, steps, axis) * broadcast_steps(steps, weights.ndim, axis).astype(np.float64)
         if node.op_type == "Gemm" and not ("transB" in attributes and attributes["transB"].i):
             weights, held = weights.T, held.T
         taps = tuple(range(2, weights.ndim))
@@ -108,17 +108,17 @@ class _Layer:
 
 
 def _means(
-    fp32: ModelProto, input_name: str, layers: Sequence[_Layer], frames: Iterable[NDArray[Any]], task: Task
+    fp32: ModelProto, input_name: str, layers: Sequence[_Layer], frames: Iterable[NDArray[Any]], task: ProgressTask
 ) -> tuple[Means, Means]:
     """Return the mean of every channel of the layers' inputs, as it is and rounded."""
     steps = {layer.source: np.asarray(layer.step, dtype=np.float32) for layer in layers}
     plain: dict[str, list[NDArray[np.float64]]] = {name: [] for name in steps}
     int8: dict[str, list[NDArray[np.float64]]] = {name: [] for name in steps}
-    for arrays in watch(fp32, list(steps), input_name, frames, task):
+    for arrays in watch_tensors(fp32, list(steps), input_name, frames, task):
         for (name, step), values in zip(steps.items(), arrays, strict=True):
             over = (0, *range(2, values.ndim))
             plain[name].append(values.mean(axis=over, dtype=np.float64))
-            int8[name].append((rounded(values, step, 1) * step).mean(axis=over, dtype=np.float64))
+            int8[name].append((quantize_values(values, step, 1) * step).mean(axis=over, dtype=np.float64))
     return _averaged(plain), _averaged(int8)
 
 

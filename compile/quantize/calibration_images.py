@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import DatasetIndex, ImageRecord, InputContract
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, ImageRecord
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.store import digest_of
-from weckd_edge.devices.images.frames import decode, fit, pixels_sha256
+from weckd_edge.devices.images.frames import decode, fit_to_frame, pixels_sha256
 
 
 def choose_images(index: DatasetIndex, count: int, seed: int) -> tuple[ImageRecord, ...]:
@@ -25,9 +25,8 @@ def choose_images(index: DatasetIndex, count: int, seed: int) -> tuple[ImageReco
     Returns:
         Sorted by path.
     """
-    held_out = {record.pixels_sha256 for record in index.images if record.split != "train"}
-    train = [r for r in index.images if r.split == "train" and r.pixels_sha256 not in held_out]
-    train.sort(key=lambda r: r.path)
+    held_out = {record.pixels_sha256 for record in index.split("val", "test")}
+    train = sorted((r for r in index.split("train") if r.pixels_sha256 not in held_out), key=lambda r: r.path)
     rng = np.random.default_rng([seed, len(train)])
     place = {record.path: float(at) for record, at in zip(train, rng.permutation(len(train)), strict=True)}
     by_class: dict[int, list[ImageRecord]] = {}
@@ -47,7 +46,7 @@ def check_images(index: DatasetIndex, chosen: Sequence[ImageRecord]) -> None:
         DataError: Naming the first image that is held out, copies a held-out one, or is not in the index.
     """
     known = {record.path: record for record in index.images}
-    held_out = {record.pixels_sha256: record for record in index.images if record.split != "train"}
+    held_out = {record.pixels_sha256: record for record in index.split("val", "test")}
     if not chosen:
         raise DataError("calibration expects training images, got none; add training images", code="E_DATA_NO_IMAGES")
     for record in chosen:
@@ -69,8 +68,8 @@ def calibration_digest(chosen: Sequence[ImageRecord]) -> str:
     return digest_of(sorted(record.pixels_sha256 for record in chosen))
 
 
-def calibration_frames(root: Path, chosen: Sequence[ImageRecord], contract: InputContract) -> Iterator[NDArray[np.uint8]]:
-    """Yield each image as a camera frame ``[1, frame_height, frame_width, 3]``.
+def calibration_frames(root: Path, chosen: Sequence[ImageRecord], spec: FrameSpec) -> Iterator[NDArray[np.uint8]]:
+    """Yield each image as a camera frame ``[1, height, width, 3]``.
 
     Raises:
         DataError: A file cannot be read, or its pixels are no longer those of the index.
@@ -82,4 +81,4 @@ def calibration_frames(root: Path, chosen: Sequence[ImageRecord], contract: Inpu
                 f"calibration: {record.path} was changed since the data set was read; run the build again",
                 code="E_DATA_CHANGED",
             )
-        yield fit(image, contract.frame_height, contract.frame_width)[None]
+        yield fit_to_frame(image, spec.height, spec.width)[None]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import Trial
+from weckd_edge.artifacts import QuantizationTrial
 from weckd_edge.compile.quantize.sensitivity import divergence
 from weckd_edge.compile.verify.implementations import Probabilities
 from weckd_edge.config import QuantizeConfig
@@ -21,102 +21,106 @@ LARGER = 1.25
 """Of those as fast as each other and at most so many times as large as the smallest, the one closest to FP32 ships."""
 
 
-def judge(
-    trial: Trial,
-    answers: Probabilities,
+def score_candidate(
+    trial: QuantizationTrial,
+    probabilities: Probabilities,
     reference: Probabilities,
     truth: NDArray[np.intp],
     labels: Sequence[str],
     groups: Sequence[str],
     config: QuantizeConfig,
-) -> Trial:
-    """Return a trial with what its answers cost against FP32's.
+) -> QuantizationTrial:
+    """Return a trial with what its predictions cost against FP32's.
 
     Args:
         trial: What was tried.
-        answers: Its probabilities on the validation images, ``[N, classes]``.
+        probabilities: Its probabilities on the validation images, ``[N, classes]``.
         reference: FP32's.
         truth: True label indices, ``[N]``.
         labels: Class names.
         groups: Group of each image.
-        config: The bars. One image more or less is always allowed: fewer cannot be told apart.
+        config: The limits. One image more or less is always allowed: fewer cannot be told apart.
     """
-    before, after = reference.argmax(axis=1) == truth, answers.argmax(axis=1) == truth
+    before, after = reference.argmax(axis=1) == truth, probabilities.argmax(axis=1) == truth
     lost = int(before.sum() - after.sum())
-    allowed = max(1, int(min(config.accuracy_drop * len(after), (1 - config.accuracy_kept) * before.sum())))
+    allowed = max(1, int(min(config.max_accuracy_drop * len(after), (1 - config.min_relative_accuracy) * before.sum())))
     reasons = []
     if lost > allowed:
         reasons.append(f"loses {lost} of {len(after)} validation images (at most {allowed})")
     for label, name in enumerate(labels):
         own = truth == label
         gone = int(before[own].sum() - after[own].sum())
-        most = max(1, int(config.recall_drop * own.sum()))
-        if gone > most:
-            reasons.append(f"loses {gone} of {int(own.sum())} images of {name} (at most {most})")
+        maximum = max(1, int(config.max_recall_drop * own.sum()))
+        if gone > maximum:
+            reasons.append(f"loses {gone} of {int(own.sum())} images of {name} (at most {maximum})")
     return replace(
         trial,
         accuracy=rate_by_group(after, groups),
-        lost=lost,
-        divergence=divergence(reference, answers),
-        within=not reasons,
+        net_lost=lost,
+        divergence=divergence(reference, probabilities),
+        within_limits=not reasons,
         note="; ".join(reasons),
     )
 
 
-def is_whole_int8(trial: Trial) -> bool:
+def is_whole_int8(trial: QuantizationTrial) -> bool:
     """Tell whether a trial is int8 of our own without a layer left out: all of them are equally fast."""
-    return trial.precision == "int8" and trial.method not in (None, "nncf", "brought") and not trial.float_nodes
+    return trial.precision == "int8" and trial.method not in (None, "nncf", "imported") and not trial.float_nodes
 
 
-def closest(trials: Sequence[Trial]) -> Trial | None:
-    """Return the one whose answers stay closest to FP32's, one within the bars before one that is not."""
-    return min(trials, key=lambda t: (not t.within, t.divergence or 0.0), default=None)
+def closest_candidate(trials: Sequence[QuantizationTrial]) -> QuantizationTrial | None:
+    """Return the one whose predictions stay closest to FP32's, one within the limits before one that is not."""
+    return min(trials, key=lambda t: (not t.within_limits, t.divergence or 0.0), default=None)
 
 
-def choose(eligible: Sequence[Trial]) -> Trial:
-    """Return the trial that ships: the fastest; of those as fast, a small one that stays close to FP32.
+def choose_candidate(eligible: Sequence[QuantizationTrial]) -> QuantizationTrial:
+    """Return the trial that is deployed: the fastest; of those as fast, a small one that stays close to FP32.
 
     Where none was timed, int8 as a whole comes before int8 in part, and that before the last of the others.
     """
     timed = [t for t in eligible if t.relative_time is not None]
     if not timed:
-        int8 = closest([t for t in eligible if is_whole_int8(t)]) or closest([t for t in eligible if t.float_nodes])
+        int8 = closest_candidate([t for t in eligible if is_whole_int8(t)]) or closest_candidate(
+            [t for t in eligible if t.float_nodes]
+        )
         return int8 or eligible[-1]
     best = min(t.relative_time or 0.0 for t in timed)
     tied = [t for t in timed if (t.relative_time or 0.0) <= best * (1 + MARGIN)]
-    least = min(t.bytes or 0 for t in tied)
-    return min((t for t in tied if (t.bytes or 0) <= least * LARGER), key=lambda t: t.divergence or 0.0)
+    minimum = min(t.bytes or 0 for t in tied)
+    return min((t for t in tied if (t.bytes or 0) <= minimum * LARGER), key=lambda t: t.divergence or 0.0)
 
 
-def explain(chosen: Trial, trials: Sequence[Trial], images: int, *, asked: bool, timed: bool) -> str:
+def explain_choice(
+    chosen: QuantizationTrial, trials: Sequence[QuantizationTrial], images: int, *, requested: bool, timed: bool
+) -> str:
     """Say in a sentence why a trial ships.
 
     Args:
         chosen: The one.
         trials: All that were tried, FP32 first.
         images: Validation images.
-        asked: Whether its precision was asked for.
+        requested: Whether its precision was asked for.
         timed: Whether candidates were built and timed here.
     """
     fp32 = trials[0]
     parts = []
-    if asked:
+    if requested:
         parts.append(f"{chosen.precision} was asked for")
-        if not chosen.within:
+        if not chosen.within_limits:
             parts.append(f"it {chosen.note}")
     elif not timed:
         parts.append(
             f"{chosen.name} keeps to the bars on {images} validation images; not timed, as the device builds its own engine"
         )
     if chosen.precision != "fp32" and chosen.median_ns is not None and fp32.median_ns is not None:
-        parts.append(f"{chosen.name} takes {_ms(chosen)} where FP32 takes {_ms(fp32)}, and {_lost(chosen.lost)}")
+        parts.append(f"{chosen.name} takes {_ms(chosen)} where FP32 takes {_ms(fp32)}, and {_lost(chosen.net_lost)}")
     for precision in ("int8", "fp16"):
         others = [t for t in trials if t.precision == precision]
-        if asked or not others or chosen.precision == precision:
+        if requested or not others or chosen.precision == precision:
             continue
-        raced = [t for t in others if t.median_ns is not None]
-        if raced:
-            fastest = min(raced, key=lambda t: t.relative_time or 0.0)
+        contenders = [t for t in others if t.median_ns is not None]
+        if contenders:
+            fastest = min(contenders, key=lambda t: t.relative_time or 0.0)
             slower = (fastest.relative_time or 0.0) > (chosen.relative_time or 1.0)
             word = "slower here" if slower else "no faster here"
             parts.append(f"{precision} is {word}: {_ms(fastest)} against {_ms(chosen)}")
@@ -125,7 +129,7 @@ def explain(chosen: Trial, trials: Sequence[Trial], images: int, *, asked: bool,
     return "; ".join(parts) or f"{chosen.name} is the only one within the bars"
 
 
-def _ms(trial: Trial) -> str:
+def _ms(trial: QuantizationTrial) -> str:
     return f"{(trial.median_ns or 0) / 1e6:.2f} ms"
 
 

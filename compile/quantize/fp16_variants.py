@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.compile.graph import check, consumers, load_graph, opset_of, producers
-from weckd_edge.compile.quantize.qdq_nodes import axis_of, rounded
-from weckd_edge.core.errors import ModelError
+from weckd_edge.compile.graph import check_graph, consumers, load_graph, opset_of, producers
+from weckd_edge.compile.quantize.qdq_nodes import axis_of, quantize_values
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.runtime.backends.table import open_runner
 
@@ -91,14 +91,14 @@ def make_half(model: ModelProto) -> ModelProto:
     _name_nodes(onnx, graph)
     _store_weights(onnx, graph)
     _round_scales(onnx, graph)
-    before, tail = _before(graph), _tail(graph)
+    before, tail = _preprocessing_names(graph), _tail(graph)
     kept = before | tail | _first_quantizers(graph, before) | _last_dequantizers(onnx, graph, tail)
     kept |= {node.name for node in graph.node if node.op_type in _ALWAYS_FLOAT}
     _convert(onnx, half, kept)
     half.ir_version = max(half.ir_version, HALF_IR_VERSION)
     del half.graph.value_info[:]
     done: ModelProto = onnx.shape_inference.infer_shapes(half, strict_mode=True, data_prop=True)
-    check(done)
+    check_graph(done)
     return done
 
 
@@ -128,7 +128,7 @@ def take_float_frame(model: ModelProto) -> ModelProto:
     for cast in readers:
         graph.node.remove(cast)
     frame.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
-    check(made)
+    check_graph(made)
     return made
 
 
@@ -159,7 +159,7 @@ def take_pairs_out(model: ModelProto) -> tuple[ModelProto, dict[str, float]]:
     for node in [n for n in graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]:
         graph.node.remove(node)
     _drop_unread(graph)
-    check(made)
+    check_graph(made)
     return made, ranges
 
 
@@ -172,7 +172,7 @@ def check_half(plain: Path, half: Path, frames: Iterable[NDArray[np.uint8]]) -> 
         frames: uint8, each ``[1, H, W, 3]``; at least one.
 
     Raises:
-        ModelError: A value comes too near the end of FP16, or the answers differ by more than ``HALF_TOLERANCE``.
+        ModelError: A value comes too near the end of FP16, or the predictions differ by more than ``HALF_TOLERANCE``.
     """
     seen = list(frames)
     if not seen:
@@ -184,7 +184,7 @@ def check_half(plain: Path, half: Path, frames: Iterable[NDArray[np.uint8]]) -> 
             "is kept free for other frames; train with batch norm or weight decay, or choose another network",
             code="E_MODEL_FP16",
         )
-    one, other = _answers(plain, seen), _answers(half, seen)
+    one, other = _run_frames(plain, seen), _run_frames(half, seen)
     per_frame = np.abs(one.astype(np.float64) - other).max(axis=1)
     found = HalfCheck(
         frames=len(seen),
@@ -237,7 +237,7 @@ def _raised(onnx: Any, model: ModelProto) -> ModelProto:
         raised: ModelProto = onnx.version_converter.convert_version(model, HALF_OPSET)
     except (RuntimeError, ValueError, onnx.version_converter.ConvertError) as err:
         raise ModelError(
-            f"the graph cannot be brought from opset {opset} to {HALF_OPSET} ({str(err).splitlines()[0][:200]}); "
+            f"the graph cannot be brought from opset {opset} to {HALF_OPSET} ({first_line(err)}); "
             f"export it in opset {HALF_OPSET} or newer",
             code="E_MODEL_OPSET",
         ) from err
@@ -268,7 +268,7 @@ def _store_weights(onnx: Any, graph: GraphProto) -> None:
     for node in [n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] in constants]:
         weights, scale = constants[node.input[0]].astype(np.float32), constants[node.input[1]].astype(np.float32)
         scale = np.maximum(scale, np.float32(SMALLEST_WEIGHT_SCALE))
-        codes = rounded(weights, scale, axis_of(node))
+        codes = quantize_values(weights, scale, axis_of(node))
         stored = f"{node.output[0]}_codes"
         _put(onnx, graph, stored, codes)
         for reader in read_by.get(node.output[0], []):
@@ -287,7 +287,7 @@ def _round_scales(onnx: Any, graph: GraphProto) -> None:
             tensor.CopyFrom(onnx.numpy_helper.from_array(_to_half(constants[tensor.name]), tensor.name))
 
 
-def _before(graph: GraphProto) -> set[str]:
+def _preprocessing_names(graph: GraphProto) -> set[str]:
     """Return the names of the nodes that the frame passes before anything is quantized or weighted."""
     tensors, found = {value.name for value in _inputs(graph)}, set()
     known = {"", *(tensor.name for tensor in graph.initializer)}
@@ -434,7 +434,7 @@ def _largest(plain: Path, half: Path, frames: list[NDArray[np.uint8]]) -> tuple[
     return tensor, largest
 
 
-def _answers(model: Path, frames: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+def _run_frames(model: Path, frames: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
     runner = open_runner("onnxruntime", model, reference=True)
     try:
         return np.stack([runner.run(np.ascontiguousarray(frame)) for frame in frames])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.compile.graph import producers
-from weckd_edge.compile.quantize.qdq_nodes import across, axis_of
+from weckd_edge.compile.quantize.qdq_nodes import axis_of, broadcast_steps
 from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def zero_point(arrays: dict[str, NDArray[Any]], node: NodeProto) -> NDArray[Any]
 
 def float_values(arrays: dict[str, NDArray[Any]], codes: NDArray[Any], dq: NodeProto) -> NDArray[np.float32]:
     """Return the numbers that the codes of a DequantizeLinear stand for."""
-    steps = across(arrays[dq.input[1]].astype(np.float32), codes.ndim, axis_of(dq))
-    zero = across(zero_point(arrays, dq).astype(np.float32), codes.ndim, axis_of(dq))
+    steps = broadcast_steps(arrays[dq.input[1]].astype(np.float32), codes.ndim, axis_of(dq))
+    zero = broadcast_steps(zero_point(arrays, dq).astype(np.float32), codes.ndim, axis_of(dq))
     return np.asarray(((codes.astype(np.float32) - zero) * steps).astype(np.float32))
 
 

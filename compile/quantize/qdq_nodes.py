@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.compile.graph import check, consumers, producers
+from weckd_edge.compile.graph import check_graph, consumers, producers
 from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def leave_float(model: ModelProto, nodes: Collection[str], fp32: ModelProto) -> 
             if q is not None and q.op_type == "QuantizeLinear":
                 node.input[place] = q.input[0]
     _drop_dead_pairs(graph)
-    check(mixed)
+    check_graph(mixed)
     return mixed
 
 
@@ -65,19 +65,19 @@ def store_int8_weights(model: ModelProto) -> None:
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for node in [n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] in constants]:
         values, steps = (onnx.numpy_helper.to_array(constants[name]) for name in node.input[:2])
-        small = rounded(values, steps, axis_of(node))
+        small = quantize_values(values, steps, axis_of(node))
         graph.initializer.append(onnx.numpy_helper.from_array(small, node.output[0]))
         graph.node.remove(node)
     _drop_unused(graph)
 
 
-def rounded(values: NDArray[np.float32], steps: NDArray[np.float32], axis: int) -> NDArray[np.int8]:
+def quantize_values(values: NDArray[np.float32], steps: NDArray[np.float32], axis: int) -> NDArray[np.int8]:
     """Return what QuantizeLinear makes of values: int8, zero point 0, one step or one for each index of ``axis``."""
-    small: NDArray[np.int8] = np.clip(np.rint(values / across(steps, values.ndim, axis)), -128, 127).astype(np.int8)
+    small: NDArray[np.int8] = np.clip(np.rint(values / broadcast_steps(steps, values.ndim, axis)), -128, 127).astype(np.int8)
     return small
 
 
-def across(steps: NDArray[np.float32], dimensions: int, axis: int) -> NDArray[np.float32]:
+def broadcast_steps(steps: NDArray[np.float32], dimensions: int, axis: int) -> NDArray[np.float32]:
     """Return steps in a shape that meets a tensor of so many dimensions: one step, or one for each index of ``axis``."""
     if steps.ndim == 0:
         return steps
@@ -137,7 +137,7 @@ def _drop_unused(graph: GraphProto) -> None:
         graph.value_info.remove(info)
 
 
-def split(graph: GraphProto) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def split_by_precision(graph: GraphProto) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the names of the operators that read int8 values, and of the weighted ones that do not."""
     made_by = producers(graph)
 

@@ -246,38 +246,38 @@ class _Rules:
         """Check opset, types of scales and the type of the frame against the version that was asked for."""
         if self._version is None:
             return
-        asked = ".".join(str(part) for part in self._version)
+        requested = ".".join(str(part) for part in self._version)
         newest = max((opset for since, opset in _NEWEST_OPSET if version_tuple(since) <= self._version), default=13)
         opset = opset_of(self._model)
         if opset > newest:
-            self._blame(WHOLE_GRAPH, f"opset {opset}: TensorRT {asked} reads up to {newest}")
+            self._blame(WHOLE_GRAPH, f"opset {opset}: TensorRT {requested} reads up to {newest}")
         halves = [node for node in self._model.graph.node if node.op_type in _PAIR and self._scale_type(node) == np.float16]
         if halves and opset < 19:
             self._blame(halves[0].name, f"an FP16 scale needs opset 19 or newer, the graph is of {opset}")
         if halves and self._version < (10, 0):
-            self._blame(halves[0].name, f"TensorRT {asked} takes FP32 scales; FP16 ones from 10.0 on")
+            self._blame(halves[0].name, f"TensorRT {requested} takes FP32 scales; FP16 ones from 10.0 on")
         quantized = any(node.op_type in _PAIR for node in self._model.graph.node)
         if quantized and not halves and self._version >= (10, 12):
             self._blame(
                 WHOLE_GRAPH,
-                f"TensorRT {asked} types every tensor as the graph says: with FP32 scales all between int8 layers runs "
+                f"TensorRT {requested} types every tensor as the graph says: with FP32 scales all between int8 layers runs "
                 "in FP32; use the FP16 form",
                 "advice",
             )
         for value in self._model.graph.input:
             if value.type.tensor_type.elem_type == self._onnx.TensorProto.UINT8:
-                self._check_frame(value.name, asked)
+                self._check_frame(value.name, requested)
 
     def _scale_type(self, node: NodeProto) -> np.dtype[Any] | None:
         scale = self._constants.get(node.input[1])
         return None if scale is None else scale.dtype
 
-    def _check_frame(self, name: str, asked: str) -> None:
+    def _check_frame(self, name: str, requested: str) -> None:
         for reader in self._read_by.get(name, []):
             if reader.op_type != "Cast":
                 self._blame(reader.name, f"TensorRT's parser refuses {reader.op_type} of uint8; cast the frame first")
             elif self._version is not None and self._version < (8, 6):
-                self._blame(reader.name, f"TensorRT {asked} cannot cast uint8 (8.6 can); take a float frame")
+                self._blame(reader.name, f"TensorRT {requested} cannot cast uint8 (8.6 can); take a float frame")
 
 
 def require_rules(model: ModelProto, *, tensorrt: str | None = None) -> None:

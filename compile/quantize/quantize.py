@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import DatasetIndex, ExportedModel, ImageRecord, InputContract, QuantizedModel
+from weckd_edge.artifacts import DatasetIndex, ExportedModel, FrameSpec, ImageRecord, QuantizedModel
 from weckd_edge.compile.export.preprocess_graph import keep_pixels_whole
-from weckd_edge.compile.graph import NETWORK_INPUT_NAME, check, load_graph, preprocessing_nodes, producers
+from weckd_edge.compile.graph import NETWORK_INPUT_NAME, check_graph, load_graph, preprocessing_nodes, producers
 from weckd_edge.compile.quantize.bias_correction import correct_biases
 from weckd_edge.compile.quantize.calibration_images import (
     calibration_digest,
@@ -27,12 +27,12 @@ from weckd_edge.compile.quantize.calibration_images import (
     choose_images,
 )
 from weckd_edge.compile.quantize.qdq_constants import pair_weights
-from weckd_edge.compile.quantize.qdq_nodes import open_residual_sums, split, store_int8_weights
+from weckd_edge.compile.quantize.qdq_nodes import open_residual_sums, split_by_precision, store_int8_weights
 from weckd_edge.compile.quantize.qdq_placement import QUANTIZED_TYPES, left_in_float
 from weckd_edge.compile.quantize.qdq_rules import require_rules
-from weckd_edge.compile.quantize.ranges import Histogram, Method, observe
+from weckd_edge.compile.quantize.ranges import Histogram, Method, observe_ranges
 from weckd_edge.config import QuantizeConfig
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import Progress, SilentProgress
 from weckd_edge.core.store import file_ref, write_atomic
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
 ONNX_FILE = "model.onnx"
-BROUGHT = "brought"
+IMPORTED = "imported"
 """In place of a kind of range: the user's own."""
 BIAS_IMAGES = 32
 """On how many of the calibration images, about, the means for bias correction are taken."""
@@ -54,7 +54,7 @@ class Calibration:
     Attributes:
         graph: The FP32 graph.
         input_name: Of its frame.
-        contract: The frame.
+        spec: The frame.
         root: The data set's folder.
         chosen: The training images that were answered.
         outside: Names of the nodes that take no part: the preprocessing, and what ``places`` leaves out.
@@ -64,7 +64,7 @@ class Calibration:
 
     graph: ModelProto
     input_name: str
-    contract: InputContract
+    spec: FrameSpec
     root: Path
     chosen: tuple[ImageRecord, ...]
     outside: tuple[str, ...]
@@ -82,7 +82,7 @@ def calibrate(
     seed: int,
     progress: Progress,
 ) -> Calibration:
-    """Answer training images once and keep what every tensor held.
+    """Classify training images once and keep what every tensor held.
 
     Args:
         exported: The FP32 graph.
@@ -102,12 +102,12 @@ def calibrate(
     graph = load_graph(source / exported.onnx.path)
     outside = (*(node.name for node in preprocessing_nodes(graph.graph)), *left_in_float(graph.graph))
     with progress.task("calibrate", len(chosen)) as task:
-        frames = calibration_frames(root, chosen, exported.input)
-        histograms = observe(graph, _tensors(graph.graph, outside), exported.input_name, frames, task)
+        frames = calibration_frames(root, chosen, exported.input.frame)
+        histograms = observe_ranges(graph, _tensors(graph.graph, outside), exported.input_name, frames, task)
     return Calibration(
         graph=graph,
         input_name=exported.input_name,
-        contract=exported.input,
+        spec=exported.input.frame,
         root=root,
         chosen=chosen,
         outside=outside,
@@ -147,11 +147,11 @@ def quantize(
     keep_pixels_whole(model)
     chosen = calibration.chosen[:: max(1, len(calibration.chosen) // BIAS_IMAGES)]
     with progress.task(f"int8 {method}", len(chosen)) as task:
-        frames = calibration_frames(calibration.root, chosen, calibration.contract)
+        frames = calibration_frames(calibration.root, chosen, calibration.spec)
         correct_biases(model, calibration.graph, calibration.input_name, frames, task)
     if open_sums:
         open_residual_sums(model.graph)
-    check(model)
+    check_graph(model)
     require_rules(model)
     return model
 
@@ -168,12 +168,12 @@ def write_quantized(
         small: Keep weights as int8 instead of a pair behind floating point.
         folder: Where to write.
     """
-    made = _write(model, method, calibration.source_sha256, small, folder)
+    made = _write_int8(model, method, calibration.source_sha256, small, folder)
     images = len(calibration.chosen)
     return replace(made, calibration_images=images, calibration_sha256=calibration_digest(calibration.chosen))
 
 
-def write_brought(onnx: Path, source_sha256: str, small: bool, folder: Path) -> QuantizedModel:
+def write_imported(onnx: Path, source_sha256: str, small: bool, folder: Path) -> QuantizedModel:
     """Write a graph that a user quantized as ``model.onnx`` into a folder that exists.
 
     Args:
@@ -188,15 +188,15 @@ def write_brought(onnx: Path, source_sha256: str, small: bool, folder: Path) -> 
     model = load_graph(onnx)
     pair_weights(model)  # folding constants took them apart
     require_rules(model)
-    return _write(model, BROUGHT, source_sha256, small, folder)
+    return _write_int8(model, IMPORTED, source_sha256, small, folder)
 
 
-def _write(model: ModelProto, method: str, source_sha256: str, small: bool, folder: Path) -> QuantizedModel:
+def _write_int8(model: ModelProto, method: str, source_sha256: str, small: bool, folder: Path) -> QuantizedModel:
     path = folder / ONNX_FILE
     if small:
         store_int8_weights(model)
     write_atomic(path, model.SerializeToString(deterministic=True))
-    quantized, left = split(model.graph)
+    quantized, left = split_by_precision(model.graph)
     return QuantizedModel(
         onnx=file_ref(folder, path),
         method=method,
@@ -224,14 +224,14 @@ def quantize_for_timing(graph: ModelProto, frames: Sequence[NDArray[Any]], *, re
     outside = (*(node.name for node in before), *left_in_float(graph.graph))
     names, image = _tensors(graph.graph, outside), graph.graph.input[0]
     with SilentProgress().task("ranges", 1) as task:
-        histograms = observe(graph, names, image.name, frames, task)
+        histograms = observe_ranges(graph, names, image.name, frames, task)
     if image.type.tensor_type.elem_type == require("onnx", "quantize a network").TensorProto.FLOAT:
         histograms[image.name] = Histogram()
         for frame in frames:
             histograms[image.name].add(frame)
     model = _place_pairs(graph, histograms, outside, "minmax", reduce_range)
     keep_pixels_whole(model)
-    check(model)
+    check_graph(model)
     store_int8_weights(model)
     return model
 
@@ -270,7 +270,7 @@ def _place_pairs(
             quantizer.quantize_model()
         except (ValueError, RuntimeError, KeyError, AttributeError) as err:
             raise ModelError(
-                f"ONNX Runtime cannot quantize this network ({str(err).splitlines()[0][:200]})", code="E_MODEL_QUANTIZE"
+                f"ONNX Runtime cannot quantize this network ({first_line(err)})", code="E_MODEL_QUANTIZE"
             ) from err
     quantizer.model.topological_sort()
     made: ModelProto = quantizer.model.model

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.core.errors import ModelError, WeckdError
+from weckd_edge.core.errors import ModelError, WeckdError, first_line
 from weckd_edge.core.optional_imports import require
-from weckd_edge.core.progress import Task
+from weckd_edge.core.progress import ProgressTask
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
@@ -34,7 +34,7 @@ BINS = 2048
 LEVELS = 127
 """Steps of a symmetric int8 range on each side of zero."""
 
-KEPT = 0.99999
+PERCENTILE_FRACTION = 0.99999
 """Part of a tensor's values inside a ``percentile`` range."""
 
 _STRIDE = 8
@@ -76,21 +76,21 @@ class Histogram:
 
 
 def _percentile(counts: NDArray[np.int64]) -> float:
-    """Return the bins that hold ``KEPT`` of the values."""
-    return float(np.searchsorted(np.cumsum(counts), KEPT * counts.sum()) + 1)
+    """Return the bins that hold ``PERCENTILE_FRACTION`` of the values."""
+    return float(np.searchsorted(np.cumsum(counts), PERCENTILE_FRACTION * counts.sum()) + 1)
 
 
 def _mse(counts: NDArray[np.int64]) -> float:
     """Return where to clip, in bins, for the least squared error of rounding and clipping."""
     centres = np.arange(BINS) + 0.5
-    best, least = float(BINS), np.inf
+    best, minimum = float(BINS), np.inf
     for last in range(LEVELS, BINS + 1, _STRIDE):
         step = last / LEVELS
         kept = np.minimum(np.rint(centres / step), LEVELS) * step
         # Inside one bin the values spread evenly around its centre: what that adds is alike for every choice.
         error = float(counts @ (centres - kept) ** 2)
-        if error < least:
-            best, least = float(last), error
+        if error < minimum:
+            best, minimum = float(last), error
     return best
 
 
@@ -98,7 +98,7 @@ def _entropy(counts: NDArray[np.int64]) -> float:
     """Return where to clip, in bins, for the least divergence between the histogram and its rounded form."""
     shape = counts.astype(np.float64)
     shape[0] = shape[1]  # after a ReLU half of all values are 0, which every range holds exactly
-    best, least = float(BINS), np.inf
+    best, minimum = float(BINS), np.inf
     for last in range(LEVELS + 1, BINS + 1, _STRIDE):
         clipped = shape[:last].copy()
         clipped[-1] += shape[last:].sum()
@@ -112,18 +112,18 @@ def _entropy(counts: NDArray[np.int64]) -> float:
         p, q = clipped / total, spread / spread.sum()
         some = p > 0
         divergence = float((p[some] * np.log(p[some] / np.maximum(q[some], 1e-12))).sum())
-        if divergence < least:
-            best, least = float(last), divergence
+        if divergence < minimum:
+            best, minimum = float(last), divergence
     return best
 
 
 _LIMITS: dict[str, Callable[[NDArray[np.int64]], float]] = {"percentile": _percentile, "entropy": _entropy, "mse": _mse}
 
 
-def observe(
-    model: ModelProto, names: Sequence[str], input_name: str, frames: Iterable[NDArray[Any]], task: Task
+def observe_ranges(
+    model: ModelProto, names: Sequence[str], input_name: str, frames: Iterable[NDArray[Any]], task: ProgressTask
 ) -> dict[str, Histogram]:
-    """Answer calibration frames and count what the named tensors hold.
+    """Classify calibration frames and count what the named tensors hold.
 
     Args:
         model: The FP32 graph, with the types of its tensors inferred.
@@ -137,7 +137,7 @@ def observe(
         ModelError: ONNX Runtime cannot run the graph, or a tensor holds a value that is not finite.
     """
     found = {name: Histogram() for name in names}
-    for arrays in watch(model, names, input_name, frames, task):
+    for arrays in watch_tensors(model, names, input_name, frames, task):
         for name, values in zip(names, arrays, strict=True):
             try:
                 found[name].add(values)
@@ -148,10 +148,10 @@ def observe(
     return found
 
 
-def watch(
-    model: ModelProto, names: Sequence[str], input_name: str, frames: Iterable[NDArray[Any]], task: Task
+def watch_tensors(
+    model: ModelProto, names: Sequence[str], input_name: str, frames: Iterable[NDArray[Any]], task: ProgressTask
 ) -> Iterator[list[NDArray[Any]]]:
-    """Answer frames, and yield for each what the named tensors hold. The arguments are those of ``observe``.
+    """Classify frames, and yield for each what the named tensors hold. The arguments are those of ``observe_ranges``.
 
     Where nothing is named, nothing is answered.
 
@@ -173,9 +173,7 @@ def watch(
     except WeckdError:
         raise
     except Exception as err:  # ONNX Runtime's own errors have no common base class
-        raise ModelError(
-            f"ONNX Runtime cannot run this network ({str(err).splitlines()[0][:200]})", code="E_MODEL_BACKEND_RUN"
-        ) from err
+        raise ModelError(f"ONNX Runtime cannot run this network ({first_line(err)})", code="E_MODEL_BACKEND_RUN") from err
 
 
 def with_outputs(model: ModelProto, names: Sequence[str]) -> ModelProto:

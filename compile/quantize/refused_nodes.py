@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
     from onnx import GraphProto, NodeProto
 
-MOST_TRIES = 4
+MAX_TRIES = 4
 """So often a graph is tried again with more of it in floating point."""
 
 _SHORTEST_NAME = 4
 """A shorter name may stand in any message by chance."""
 
 
-def parts_to_leave(error: Exception, graph: GraphProto) -> tuple[str, ...]:
+def layers_to_leave_in_float(error: Exception, graph: GraphProto) -> tuple[str, ...]:
     """Return the names of the int8 operators to leave in floating point before a graph is tried again.
 
     Those that the message names, or whose tensors or pairs it names. Where it names none: what has no weights, and after

@@ -1,4 +1,4 @@
-"""Which layers int8 hurts most, by what each does to the answers when it alone is in int8."""
+"""Which layers int8 hurts most, by what each does to the predictions when it alone is in int8."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from weckd_edge.compile.graph import producers
 from weckd_edge.compile.quantize.qdq_nodes import PAIR, WEIGHTED, leave_float
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import Progress
 
@@ -27,17 +27,17 @@ class Sensitivity:
 
     Attributes:
         node: Its name.
-        divergence: Mean Kullback-Leibler divergence, nats, of the answers with this layer alone in int8 from FP32's.
+        divergence: Mean Kullback-Leibler divergence, nats, of the predictions with this layer alone in int8 from FP32's.
     """
 
     node: str
     divergence: float
 
 
-def rank(
+def rank_layers(
     int8: ModelProto, fp32: ModelProto, input_name: str, frames: Sequence[NDArray[Any]], progress: Progress
 ) -> tuple[Sensitivity, ...]:
-    """Answer frames once for each layer with weights and return the layers, the most sensitive first.
+    """Classify frames once for each layer with weights and return the layers, the most sensitive first.
 
     Args:
         int8: The whole int8 graph.
@@ -49,14 +49,14 @@ def rank(
     Raises:
         ModelError: ONNX Runtime cannot run a graph.
     """
-    wanted = _answer(fp32, input_name, frames)
+    wanted = _run_frames(fp32, input_name, frames)
     nodes = quantized_nodes(int8.graph)
     weighted = [node.name for node in int8.graph.node if node.name in nodes and node.op_type in WEIGHTED]
     found = []
     with progress.task("rank layers", len(weighted)) as task:
         for name in weighted:
             alone = leave_float(int8, nodes - {name}, fp32)
-            got = _answer(alone, input_name, frames)
+            got = _run_frames(alone, input_name, frames)
             found.append(Sensitivity(node=name, divergence=divergence(wanted, got)))
             task.advance()
     return tuple(sorted(found, key=lambda s: (-s.divergence, s.node)))
@@ -79,7 +79,7 @@ def divergence(wanted: NDArray[np.float32], got: NDArray[np.float32]) -> float:
     return float(np.maximum((p * np.log(p / q)).sum(axis=1), 0).mean())
 
 
-def _answer(model: ModelProto, input_name: str, frames: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+def _run_frames(model: ModelProto, input_name: str, frames: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
     ort: Any = require("onnxruntime", "rank a network's layers")
     options = ort.SessionOptions()
     options.log_severity_level = 3
@@ -89,6 +89,4 @@ def _answer(model: ModelProto, input_name: str, frames: Sequence[NDArray[Any]]) 
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return np.concatenate([session.run(None, {input_name: frame})[0] for frame in frames])
     except Exception as err:  # ONNX Runtime's own errors have no common base class
-        raise ModelError(
-            f"ONNX Runtime cannot run this network ({str(err).splitlines()[0][:200]})", code="E_MODEL_BACKEND_RUN"
-        ) from err
+        raise ModelError(f"ONNX Runtime cannot run this network ({first_line(err)})", code="E_MODEL_BACKEND_RUN") from err

@@ -1,4 +1,4 @@
-"""Golden frames: a few real frames with the answers they must give, for the self-test at boot."""
+"""Golden frames: a few real frames with the predictions they must give, for the self-test at boot."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from weckd_edge.artifacts import GoldenFrames
-from weckd_edge.bundle.manifest_rules import MOST_TOLERANCE
+from weckd_edge.bundle.manifest_rules import MAX_TOLERANCE
 from weckd_edge.compile.verify.implementations import Candidate, Predict
-from weckd_edge.core.sampling import in_turn
+from weckd_edge.core.sampling import round_robin
 from weckd_edge.core.store import file_ref, write_atomic
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.backends.table import library_version
@@ -20,20 +20,20 @@ FRAMES_FILE = "frames.npy"
 EXPECTED_FILE = "expected.npy"
 
 TOLERANCE_FACTOR = 4.0
-LEAST_TOLERANCE = 0.02
+MIN_TOLERANCE = 0.02
 """What a self-test allows is this many times what implementations on the host differ by on the same frames, and at least
 this much of a probability."""
 
-LEAST_TENSORRT_TOLERANCE = 0.1
+MIN_TENSORRT_TOLERANCE = 0.1
 """TensorRT runs what lies between the int8 layers in float16 where it may; its difference was not measured yet."""
 
-_MOST_CANDIDATES = 96
+_MAX_CANDIDATES = 96
 
 
 def make_golden(
     images: SplitFrames,
     count: int,
-    shipped: Candidate,
+    deployed: Candidate,
     others: Sequence[Candidate],
     predict: Predict,
     folder: Path,
@@ -45,7 +45,7 @@ def make_golden(
     Args:
         images: The validation images.
         count: How many frames.
-        shipped: Whose answers are expected.
+        deployed: Whose answers are expected.
         others: Other implementations of the same graph: those that a bundle's reader may run instead.
         predict: Gives what an implementation predicts of some of the images.
         folder: Where to write; exists.
@@ -56,25 +56,25 @@ def make_golden(
     """
     images.required("for the self-test")
     by_path = {record.path: row for row, record in enumerate(images.records)}
-    ordered = in_turn(sorted(images.records, key=lambda r: r.sha256))[:_MOST_CANDIDATES]
+    ordered = round_robin(sorted(images.records, key=lambda r: r.sha256))[:_MAX_CANDIDATES]
     some = images.take([by_path[record.path] for record in ordered])
     records, frames = some.records, some.frames
-    expected = predict(shipped, some)
-    apart = np.max([np.abs(expected - predict(other, some)).max(axis=1) for other in others], axis=0)
-    steady = sorted(range(len(records)), key=lambda k: (float(apart[k]), records[k].sha256))
-    chosen = [records.index(record) for record in in_turn([records[k] for k in steady])[:count]]
+    expected = predict(deployed, some)
+    deviation = np.max([np.abs(expected - predict(other, some)).max(axis=1) for other in others], axis=0)
+    steady = sorted(range(len(records)), key=lambda k: (float(deviation[k]), records[k].sha256))
+    chosen = [records.index(record) for record in round_robin([records[k] for k in steady])[:count]]
     for name, array in ((FRAMES_FILE, frames[chosen]), (EXPECTED_FILE, expected[chosen])):
         written = io.BytesIO()  # NumPy's own writer leaves out why it could not write
         np.save(written, array, allow_pickle=False)
         write_atomic(folder / name, written.getvalue())
-    tolerance = min(max(LEAST_TOLERANCE, TOLERANCE_FACTOR * float(apart[chosen].max())), MOST_TOLERANCE)
+    tolerance = min(max(MIN_TOLERANCE, TOLERANCE_FACTOR * float(deviation[chosen].max())), MAX_TOLERANCE)
     return GoldenFrames(
         frames=file_ref(folder, folder / FRAMES_FILE),
         expected=file_ref(folder, folder / EXPECTED_FILE),
-        reference=f"{shipped.name} ({library_version(shipped.backend)})",
+        reference=f"{deployed.name} ({library_version(deployed.backend)})",
         tolerance={
             "openvino": tolerance,
             "onnxruntime": tolerance,
-            "tensorrt": max(LEAST_TENSORRT_TOLERANCE, tolerance),
+            "tensorrt": max(MIN_TENSORRT_TOLERANCE, tolerance),
         },
     )

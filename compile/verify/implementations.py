@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.store import digest_of, sha256_file
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.backends.table import open_runner
@@ -74,5 +74,5 @@ def _run(run: Callable[[NDArray[np.uint8]], Probabilities], frame: NDArray[np.ui
     try:
         return run(frame)
     except Exception as err:  # backends' own errors have no common base class
-        said = (str(err) or type(err).__name__).splitlines()[0][:200]
-        raise PredictionError(said, code="E_MODEL_BACKEND_RUN") from err
+        text = first_line(err)
+        raise PredictionError(text, code="E_MODEL_BACKEND_RUN") from err

@@ -1,12 +1,12 @@
 """Where two implementations of one graph part: their tensors compared layer by layer.
 
 A tensor is only looked at where an operator reads it: there it lies in memory, whatever was fused before it. Even so, one
-more reader can change what a backend fuses (a residual sum, say). So the answers are compared with those of the graph that
-hands out nothing: where they are the same to the bit on every frame, what was read is what runs. Where they are not, fewer
+more reader can change what a backend fuses (a residual sum, say). So the predictions are compared with those of the graph
+that hands out nothing: where all are the same to the bit, what was read is what runs. Where they are not, fewer
 tensors are asked for at a time, down to one, and one that disturbs alone is marked with by how much. What a sum reads and
 makes is asked for alone from the start, as it nearly always disturbs.
 
-Each asking compiles the graph once more. After ``MOST_OPENED`` of them what is left is asked for together, and marked; what
+Each asking compiles the graph once more. After ``MAX_OPENED`` of them what is left is asked for together, and marked; what
 lies next to where the others part comes first.
 """
 
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import LayerParity, Parting
+from weckd_edge.artifacts import LayerDivergence, LayerParity
 from weckd_edge.compile.backends import onnxruntime_backend, openvino_backend
 from weckd_edge.compile.backends.layers import LayerReader, LayerValues
 from weckd_edge.compile.graph import load_graph, producers
@@ -43,7 +43,7 @@ EQUAL_DB = 40.0
 CHUNK = 32
 """So many tensors are asked for at a time, at first."""
 
-MOST_OPENED = 16
+MAX_OPENED = 16
 """So often a graph is compiled with some of its tensors handed out."""
 
 _PAIR = ("QuantizeLinear", "DequantizeLinear")
@@ -58,7 +58,7 @@ OPENERS: dict[str, Callable[[Path, Sequence[str]], LayerReader]] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Probe:
+class TensorTap:
     """A tensor that an operator reads.
 
     Attributes:
@@ -74,7 +74,7 @@ class Probe:
     alone: bool
 
 
-def find_parting(
+def find_divergence(
     onnx: Path,
     other: Path,
     backend: str,
@@ -82,14 +82,14 @@ def find_parting(
     *,
     names: tuple[str, str],
     threshold_db: float = INT8_THRESHOLD_DB,
-) -> Parting:
+) -> LayerDivergence:
     """Compare a graph as it is written (ONNX Runtime without fusion) with what a backend makes of it, layer by layer.
 
     Args:
         onnx: The graph.
         other: What the backend opens: the same graph, or a model made from it that keeps its tensors' names.
         backend: A key of ``OPENERS``.
-        frames: uint8 ``[1, H, W, 3]`` each, at least one; best those on which the answers differ most.
+        frames: uint8 ``[1, H, W, 3]`` each, at least one; best those on which the predictions differ most.
         names: How the two are called in a report.
         threshold_db: They part where a layer's SQNR is under this.
 
@@ -98,36 +98,36 @@ def find_parting(
     """
     if not frames:
         raise ModelError("expected frames to compare layers on, got none", code="E_MODEL_FRAME")
-    probes = find_probes(load_graph(onnx).graph)
+    taps = find_taps(load_graph(onnx).graph)
 
-    written = OPENERS["onnxruntime"](onnx, [probe.tensor for probe in probes])
+    written = OPENERS["onnxruntime"](onnx, [tap.tensor for tap in taps])
 
-    def open_other(asked: Sequence[str]) -> LayerReader:
-        return OPENERS[backend](other, asked)
+    def open_other(requested: Sequence[str]) -> LayerReader:
+        return OPENERS[backend](other, requested)
 
-    plain = [_run(open_other([]), frame).answer for frame in frames]
+    plain = [_run_reader(open_other([]), frame).answer for frame in frames]
     comparison = _Comparison(written, open_other, frames, plain)
-    quiet = [probe for probe in probes if not probe.alone]
+    quiet = [tap for tap in taps if not tap.alone]
     for start in range(0, len(quiet), CHUNK):
         comparison.compare(quiet[start : start + CHUNK])
     found = comparison.found
-    places = [at for at, p in enumerate(probes) if p.tensor in found and _is_under(found[p.tensor], threshold_db)]
+    places = [at for at, p in enumerate(taps) if p.tensor in found and _is_under(found[p.tensor], threshold_db)]
     near = places[0] if places else 0
-    loud = [(abs(at - near), probe) for at, probe in enumerate(probes) if probe.alone]
+    loud = [(abs(at - near), tap) for at, tap in enumerate(taps) if tap.alone]
     loud.sort(key=lambda pair: pair[0])
-    left = [probe for _, probe in loud]
-    while left and comparison.opened < MOST_OPENED:
+    left = [tap for _, tap in loud]
+    while left and comparison.opened < MAX_OPENED:
         comparison.compare([left.pop(0)])
     comparison.compare(left)
-    layers = [found[probe.tensor] for probe in probes]
+    layers = [found[tap.tensor] for tap in taps]
     under = [at for at, layer in enumerate(layers) if _is_under(layer, threshold_db)]
-    return Parting(
+    return LayerDivergence(
         a=names[0],
         b=names[1],
         frames=len(frames),
         threshold_db=threshold_db,
         first=under[0] if under else None,
-        steepest=_steepest([layer.sqnr_db for layer in layers], threshold_db + EQUAL_DB),
+        steepest=steepest_fall([layer.sqnr_db for layer in layers], threshold_db + EQUAL_DB),
         layers=tuple(layers),
     )
 
@@ -136,7 +136,7 @@ def _is_under(layer: LayerParity, threshold_db: float) -> bool:
     return layer.sqnr_db is not None and layer.sqnr_db < threshold_db
 
 
-def _steepest(sqnr_db: Sequence[float | None], top: float) -> int | None:
+def steepest_fall(sqnr_db: Sequence[float | None], top: float) -> int | None:
     """Return which layer falls furthest under the lowest before it; None where none is under ``top``."""
     lowest, falls = top, []
     for value in sqnr_db:
@@ -146,20 +146,20 @@ def _steepest(sqnr_db: Sequence[float | None], top: float) -> int | None:
     return falls.index(max(falls)) if any(falls) else None
 
 
-def find_probes(graph: GraphProto) -> tuple[Probe, ...]:
+def find_taps(graph: GraphProto) -> tuple[TensorTap, ...]:
     """Return the tensors that operators read and other operators make, in graph order; constants are left out."""
     made_by = producers(graph)
     read = {name for node in graph.node if node.op_type in _READERS for name in node.input}
     read.add(graph.output[0].name)
     summed = {name for node in graph.node if node.op_type == "Add" for name in node.input}
-    probes = []
+    taps = []
     for node in graph.node:
         for tensor in node.output:
             source = _source(node, made_by)
             if tensor in read and source is not None:
                 alone = tensor in summed or source.op_type == "Add"
-                probes.append(Probe(tensor=tensor, name=source.name or source.op_type, kind=source.op_type, alone=alone))
-    return tuple(probes)
+                taps.append(TensorTap(tensor=tensor, name=source.name or source.op_type, kind=source.op_type, alone=alone))
+    return tuple(taps)
 
 
 def _source(node: NodeProto, made_by: dict[str, NodeProto]) -> NodeProto | None:
@@ -191,19 +191,19 @@ class _Comparison:
         self.opened = 0
         self.found: dict[str, LayerParity] = {}
 
-    def compare(self, probes: Sequence[Probe]) -> None:
+    def compare(self, taps: Sequence[TensorTap]) -> None:
         """Compare tensors, fewer at a time where handing them out disturbs, until the graph was opened too often."""
-        if not probes:
+        if not taps:
             return
         self.opened += 1
-        tensors = [probe.tensor for probe in probes]
+        tensors = [tap.tensor for tap in taps]
         other = self._open_other(tensors)
-        signal, noise, peak, largest = (np.zeros(len(probes)) for _ in range(4))
+        signal, noise, peak, largest = (np.zeros(len(taps)) for _ in range(4))
         disturbed = 0.0
-        for frame, answer in zip(self._frames, self._plain, strict=True):
-            a, b = _run(self._written, frame), _run(other, frame)
-            disturbed = max(disturbed, float(np.abs(b.answer - answer).max()))
-            if disturbed and self._may_divide(probes):
+        for frame, output in zip(self._frames, self._plain, strict=True):
+            a, b = _run_reader(self._written, frame), _run_reader(other, frame)
+            disturbed = max(disturbed, float(np.abs(b.answer - output).max()))
+            if disturbed and self._may_divide(taps):
                 break
             for at, tensor in enumerate(tensors):
                 one, two = (values.tensors[tensor].astype(np.float64).reshape(-1) for values in (a, b))
@@ -211,26 +211,26 @@ class _Comparison:
                 noise[at] += ((one - two) ** 2).sum()
                 peak[at] = max(peak[at], np.abs(one).max())
                 largest[at] = max(largest[at], np.abs(one - two).max())
-        if disturbed and self._may_divide(probes):
-            half = len(probes) // 2
-            self.compare(probes[:half])
-            self.compare(probes[half:])
+        if disturbed and self._may_divide(taps):
+            half = len(taps) // 2
+            self.compare(taps[:half])
+            self.compare(taps[half:])
             return
-        for at, probe in enumerate(probes):
-            self.found[probe.tensor] = LayerParity(
-                name=probe.name,
-                kind=probe.kind,
+        for at, tap in enumerate(taps):
+            self.found[tap.tensor] = LayerParity(
+                name=tap.name,
+                kind=tap.kind,
                 sqnr_db=_decibel(signal[at], noise[at]),
                 max_abs=float(largest[at]),
                 peak=float(peak[at]),
                 disturbed=disturbed,
             )
 
-    def _may_divide(self, probes: Sequence[Probe]) -> bool:
-        return len(probes) > 1 and self.opened < MOST_OPENED
+    def _may_divide(self, taps: Sequence[TensorTap]) -> bool:
+        return len(taps) > 1 and self.opened < MAX_OPENED
 
 
-def _run(reader: LayerReader, frame: NDArray[np.uint8]) -> LayerValues:
+def _run_reader(reader: LayerReader, frame: NDArray[np.uint8]) -> LayerValues:
     return reader(np.ascontiguousarray(frame))
 
 

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import (
-    ApartFrame,
     CalibrationCheck,
+    DisagreementFrame,
     ImageRecord,
+    LayerDivergence,
     Parity,
-    Parting,
     Prediction,
     Rate,
     Recalibration,
@@ -23,9 +23,9 @@ from weckd_edge.artifacts import (
 )
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.verify.implementations import Candidate, Predict, Probabilities
-from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB, OPENERS, find_parting
+from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB, OPENERS, find_divergence
 from weckd_edge.devices.images.split_frames import SplitFrames
-from weckd_edge.metrics.calibration import calibration_figures, mcnemar, scale
+from weckd_edge.metrics.calibration import apply_temperature, calibration_metrics, mcnemar
 from weckd_edge.metrics.intervals import rate_by_group
 
 FLOAT_TOLERANCE = 1e-3
@@ -39,7 +39,7 @@ carries that on: changing twenty pixels of a frame by one grey level moves some 
 WORST_FRAMES = 6
 """So many of the frames that differ most are kept with both answers, for a pair that a report shows."""
 
-PARTING_FRAMES = 6
+DIVERGENCE_FRAMES = 6
 """Layers are compared on so many of the frames whose answers differ most."""
 
 
@@ -47,7 +47,7 @@ def verify(
     trained: Probabilities,
     exported: Sequence[Candidate],
     quantized: Candidate,
-    shipped: Candidate,
+    deployed: Candidate,
     images: SplitFrames,
     labels: Sequence[str],
     predict: Predict,
@@ -61,22 +61,22 @@ def verify(
 ) -> Verification:
     """Compare what every implementation predicts of the test images.
 
-    What ships is held to the trained network at the temperature that ships, and to what was compiled without a temperature:
-    scaled by it, that must answer the same, which proves that the int8 part was not touched.
+    What is deployed is compared with the trained network at the deployed temperature, and with what was compiled without a
+    temperature: scaled by it, that must give the same predictions, which proves that the int8 part was not touched.
 
     Args:
         trained: What the trained network predicts of them in FP32, ``[N, classes]``.
         exported: Implementations of the exported FP32 graph.
         quantized: The quantized graph as it is written.
-        shipped: What ships; may be ``quantized`` itself, where the device builds its own.
+        deployed: What is deployed; may be ``quantized`` itself, where the device builds its own.
         images: The test images.
         labels: Class names.
         predict: Gives what an implementation predicts of them.
         trained_name: What the trained network is called in a report.
         uncalibrated: What would ship without the temperature.
-        recalibration: The temperature inside ``quantized`` and ``shipped``; given together with ``uncalibrated``.
+        recalibration: The temperature inside ``quantized`` and ``deployed``; given together with ``uncalibrated``.
         others: More implementations of the quantized graph, compared with it and reported only.
-        layers: When the quantized graph and the others are compared layer by layer: where their answers differ too much,
+        layers: When the quantized graph and the others are compared layer by layer: where their predictions differ too much,
             or always.
         teacher: What the first link of the chain predicts in FP32, like ``trained``; it is kept beside.
 
@@ -88,13 +88,13 @@ def verify(
     before = () if uncalibrated is None else (uncalibrated,)
     found = {
         candidate: predict(candidate, images)
-        for candidate in dict.fromkeys((*exported, quantized, shipped, *others, *before))
+        for candidate in dict.fromkeys((*exported, quantized, deployed, *others, *before))
     }
 
     def against(
         a: tuple[str, NDArray[Any]], b: tuple[str, Probabilities], tolerance: float | None, worst: int = 0
     ) -> Parity:
-        return compare(a[0], b[0], {a[0]: a[1], b[0]: b[1]}, tolerance, records=records, worst=worst)
+        return compare_outputs(a[0], b[0], {a[0]: a[1], b[0]: b[1]}, tolerance, records=records, worst=worst)
 
     def named(candidate: Candidate) -> tuple[str, Probabilities]:
         return candidate.name, found[candidate]
@@ -103,31 +103,36 @@ def verify(
         against((trained_name, fp32), named(c), INT8_TOLERANCE if c.precision == "int8" else FLOAT_TOLERANCE)
         for c in exported
     ]
-    if shipped != quantized:
-        pairs.append(against(named(quantized), named(shipped), INT8_TOLERANCE, WORST_FRAMES))
+    if deployed != quantized:
+        pairs.append(against(named(quantized), named(deployed), INT8_TOLERANCE, WORST_FRAMES))
     pairs += [against(named(quantized), named(c), None, WORST_FRAMES) for c in others]
     temperature = recalibration.temperature if recalibration is not None else 1.0
     if uncalibrated is not None and temperature != 1:
-        scaled = (f"{uncalibrated.name} without temperature, scaled", scale(found[uncalibrated], temperature))
-        pairs.append(against(scaled, named(shipped), FLOAT_TOLERANCE))
+        scaled = (f"{uncalibrated.name} without temperature, scaled", apply_temperature(found[uncalibrated], temperature))
+        pairs.append(against(scaled, named(deployed), FLOAT_TOLERANCE))
         pairs.append(
-            against((f"{trained_name} at that temperature", scale(fp32, temperature)), named(shipped), None, WORST_FRAMES)
+            against(
+                (f"{trained_name} at that temperature", apply_temperature(fp32, temperature)),
+                named(deployed),
+                None,
+                WORST_FRAMES,
+            )
         )
     else:
-        pairs.append(against((trained_name, fp32), named(shipped), None, WORST_FRAMES))
-    verification = summarize(records, labels, fp32, found[shipped], tuple(pairs), shipped, teacher)
+        pairs.append(against((trained_name, fp32), named(deployed), None, WORST_FRAMES))
+    verification = summarize_verification(records, labels, fp32, found[deployed], tuple(pairs), deployed, teacher)
     return replace(
         verification,
-        calibration=_calibration(records, found, shipped, uncalibrated, recalibration),
-        partings=_partings(exported, quantized, (shipped, *others), pairs, found, images, layers),
-        executed=openvino_backend.executed_layers(shipped.model) if shipped.backend == openvino_backend.NAME else (),
+        calibration=_calibration(records, found, deployed, uncalibrated, recalibration),
+        layer_divergences=_divergences(exported, quantized, (deployed, *others), pairs, found, images, layers),
+        executed=openvino_backend.executed_layers(deployed.model) if deployed.backend == openvino_backend.NAME else (),
     )
 
 
 def _calibration(
     records: Sequence[ImageRecord],
     found: dict[Candidate, Probabilities],
-    shipped: Candidate,
+    deployed: Candidate,
     uncalibrated: Candidate | None,
     recalibration: Recalibration | None,
 ) -> CalibrationCheck | None:
@@ -135,19 +140,13 @@ def _calibration(
         return None
     labels, groups = np.array([record.label for record in records]), [record.group for record in records]
     return CalibrationCheck(
-        temperature=recalibration.temperature,
-        val_images=recalibration.val_images,
-        val_groups=recalibration.val_groups,
-        val_nll_before=recalibration.val_nll_before,
-        val_nll_after=recalibration.val_nll_after,
-        answered_by=recalibration.answered_by,
-        note=recalibration.note,
-        before=calibration_figures(found[uncalibrated], labels, groups),
-        after=calibration_figures(found[shipped], labels, groups),
+        recalibration=recalibration,
+        before=calibration_metrics(found[uncalibrated], labels, groups),
+        after=calibration_metrics(found[deployed], labels, groups),
     )
 
 
-def _partings(
+def _divergences(
     exported: Sequence[Candidate],
     quantized: Candidate,
     compiled: Sequence[Candidate],
@@ -155,7 +154,7 @@ def _partings(
     found: dict[Candidate, Probabilities],
     images: SplitFrames,
     layers: Literal["on-failure", "always"],
-) -> tuple[Parting, ...]:
+) -> tuple[LayerDivergence, ...]:
     """Compare layer by layer each graph with what backends make of it, where a pair failed or where it is always asked."""
     failed = {pair.b for pair in pairs if not pair.passed} | {
         pair.b for pair in pairs if pair.a == quantized.name and pair.p95_abs > INT8_TOLERANCE
@@ -163,40 +162,40 @@ def _partings(
     wanted = [(quantized, c, INT8_THRESHOLD_DB) for c in compiled if c.name in failed or layers == "always"]
     if any(c.name in failed for c in exported):
         wanted += [(exported[0], c, FLOAT_THRESHOLD_DB) for c in exported if c != exported[0]]
-    partings = []
+    layer_divergences = []
     for written, other, threshold_db in wanted:
         if other == written or other.backend not in OPENERS or written.model.suffix != ".onnx":
             continue
-        apart = np.abs(found[written].astype(np.float64) - found[other]).max(axis=1)
-        worst = np.argsort(-apart, kind="stable")[:PARTING_FRAMES]
+        deviation = np.abs(found[written].astype(np.float64) - found[other]).max(axis=1)
+        worst = np.argsort(-deviation, kind="stable")[:DIVERGENCE_FRAMES]
         frames = list(images.take([int(row) for row in worst]))
         names = (written.name, other.name)
-        partings.append(
-            find_parting(written.model, other.model, other.backend, frames, names=names, threshold_db=threshold_db)
+        layer_divergences.append(
+            find_divergence(written.model, other.model, other.backend, frames, names=names, threshold_db=threshold_db)
         )
-    return tuple(partings)
+    return tuple(layer_divergences)
 
 
-def compare(
+def compare_outputs(
     a: str,
     b: str,
-    answers: Mapping[str, NDArray[Any]],
+    outputs: Mapping[str, NDArray[Any]],
     tolerance: float | None,
     *,
     records: Sequence[ImageRecord] = (),
     worst: int = 0,
 ) -> Parity:
-    """Compare two implementations' answers ``[N, classes]`` on the same frames.
+    """Compare two implementations' predictions ``[N, classes]`` on the same frames.
 
     Args:
-        a: The reference, a key of ``answers``.
+        a: The reference, a key of ``outputs``.
         b: The other.
-        answers: By implementation.
+        outputs: By implementation.
         tolerance: Largest 95th percentile allowed; None: reported only.
         records: The frames' images; without them nobody knows which answer is right.
         worst: How many of the frames that differ most are kept.
     """
-    one, other = answers[a].astype(np.float64), answers[b].astype(np.float64)
+    one, other = outputs[a].astype(np.float64), outputs[b].astype(np.float64)
     noise = float(((one - other) ** 2).sum())
     per_frame = np.abs(one - other).max(axis=1)
     p95_abs = float(np.quantile(per_frame, 0.95))
@@ -217,7 +216,7 @@ def compare(
         only_b_right=split[1],
         mcnemar_p=split[2],
         worst=tuple(
-            ApartFrame(
+            DisagreementFrame(
                 path=records[row].path,
                 label=records[row].label,
                 a=tuple(float(p) for p in one[row]),
@@ -228,16 +227,16 @@ def compare(
     )
 
 
-def summarize(
+def summarize_verification(
     records: Sequence[ImageRecord],
     labels: Sequence[str],
     fp32: Probabilities,
     compiled: Probabilities,
     parity: tuple[Parity, ...],
-    shipped: Candidate,
+    deployed: Candidate,
     teacher: Probabilities | None = None,
 ) -> Verification:
-    """Return accuracies, recalls and flips of what ships, from answers ``[N, classes]`` of FP32, itself, a teacher."""
+    """Return accuracies, recalls and flips of what is deployed, from answers ``[N, classes]`` of FP32, itself, a teacher."""
     truth = np.array([record.label for record in records])
     groups = [record.group for record in records]
     before, after = fp32.argmax(axis=1), compiled.argmax(axis=1)
@@ -259,8 +258,8 @@ def summarize(
             )
             for row, record in enumerate(records)
         ),
-        precision=shipped.precision,
-        backend=shipped.backend,
+        precision=deployed.precision,
+        backend=deployed.backend,
     )
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from weckd_edge.artifacts import BuiltModel, ImageRecord, Recalibration, Selection
+from weckd_edge.artifacts import BuiltModel, ImageRecord, PrecisionSelection, RecalibratedModel, Recalibration
 from weckd_edge.compile.backends import openvino_backend
-from weckd_edge.compile.graph import check, load_graph, producers
+from weckd_edge.compile.graph import check_graph, load_graph, producers
 from weckd_edge.compile.verify.implementations import Probabilities
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.optional_imports import require
@@ -29,19 +29,19 @@ SCALED_NAME = "scaled_logits"
 
 
 def recalibrate(
-    selection: Selection,
+    selection: PrecisionSelection,
     source: Path,
-    answered_by: str,
+    predicted_by: str,
     probabilities: Probabilities,
     records: Sequence[ImageRecord],
     folder: Path,
-) -> Recalibration:
-    """Find a temperature from what ships predicts of the validation images, and write the graph with it inside.
+) -> RecalibratedModel:
+    """Find a temperature from what is deployed predicts of the validation images, and write the graph with it inside.
 
     Args:
         selection: The graph, and what was built of it.
         source: The folder they lie in.
-        answered_by: What was made of the graph and will ship, or the graph as it is written where the device builds its own.
+        predicted_by: The implementation that will be deployed; where the device builds its own, the graph itself.
         probabilities: What that predicts of the validation images, ``[N, classes]``.
         records: The validation images, in the same order.
         folder: Where to write the graph and what is built of it; exists.
@@ -63,25 +63,29 @@ def recalibrate(
     if temperature == 1.0:
         write_atomic(path, onnx.read_bytes())
     else:
-        set_temperature(graph, temperature)
-        check(graph)
+        set_graph_temperature(graph, temperature)
+        check_graph(graph)
         write_atomic(path, graph.SerializeToString(deterministic=True))
-    return Recalibration(
+    return RecalibratedModel(
         onnx=file_ref(folder, path),
-        temperature=temperature,
-        unpulled=found.unpulled,
-        val_images=len(records),
-        val_groups=len({record.group for record in records}),
-        val_nll_before=found.nll_before,
-        val_nll_after=after,
-        answered_by=answered_by,
-        note=note,
+        recalibration=Recalibration(
+            temperature=temperature,
+            unshrunk=found.unshrunk,
+            val_images=len(records),
+            val_groups=len({record.group for record in records}),
+            val_nll_before=found.nll_before,
+            val_nll_after=after,
+            predicted_by=predicted_by,
+            note=note,
+        ),
         source_sha256=sha256_file(onnx),
-        built=_build(selection, source, path, temperature, folder),
+        built=_build_calibrated(selection, source, path, temperature, folder),
     )
 
 
-def _build(selection: Selection, source: Path, onnx: Path, temperature: float, folder: Path) -> BuiltModel | None:
+def _build_calibrated(
+    selection: PrecisionSelection, source: Path, onnx: Path, temperature: float, folder: Path
+) -> BuiltModel | None:
     """Return what was built, with the temperature inside: from the graph, or from an IR that no graph of ours holds."""
     built = selection.built
     if built is None:
@@ -91,12 +95,12 @@ def _build(selection: Selection, source: Path, onnx: Path, temperature: float, f
             shutil.copyfile(source / ref.path, folder / ref.path)
         return built
     if selection.quantized is None and selection.precision == "int8":
-        files = openvino_backend.set_temperature(source / built.files[0].path, temperature, folder)
+        files = openvino_backend.set_ir_temperature(source / built.files[0].path, temperature, folder)
         return replace(built, files=files)
-    return openvino_backend.build(onnx, selection.precision, folder)
+    return openvino_backend.build_ir(onnx, selection.precision, folder)
 
 
-def set_temperature(model: ModelProto, temperature: float) -> None:
+def set_graph_temperature(model: ModelProto, temperature: float) -> None:
     """Put a multiplication by ``1 / temperature`` between the logits and the Softmax that makes the graph's output.
 
     Nothing before the logits changes, so that the int8 part is the one that was chosen.

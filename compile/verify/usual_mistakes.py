@@ -15,12 +15,12 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
+from weckd_edge.artifacts import Colour
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.words import join_names
 
 Pixels = NDArray[np.float32]
 Run = Callable[[Pixels], NDArray[np.float32]]
-Colour = tuple[float, float, float]
 
 SCREENED = 32
 """Images on which every description is tried; those no worse than the given one are tried on all."""
@@ -40,7 +40,7 @@ _USUAL: tuple[tuple[Colour, Colour], ...] = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Description:
+class InputDescription:
     """How an image becomes a network's input.
 
     Attributes:
@@ -58,7 +58,7 @@ def find_mistakes(
     run: Run,
     images: Sequence[Pixels],
     truth: NDArray[np.intp],
-    given: Description,
+    given: InputDescription,
     labels: Sequence[str],
     progress: Progress,
     *,
@@ -86,7 +86,7 @@ def find_mistakes(
         given,
         *(
             other
-            for other in _others(given)
+            for other in _other_descriptions(given)
             if (not takes_bytes or (other.mean, other.std) == (given.mean, given.std))
             and (not takes_luminance or not (other.is_bgr or len({*other.mean}) > 1 or len({*other.std}) > 1))
         ),
@@ -94,20 +94,20 @@ def find_mistakes(
     orders = list(_orders(labels))
     first = slice(0, SCREENED)
     with progress.task("try other descriptions of the network", len(tried)) as task:
-        kept: list[tuple[Description, NDArray[np.intp]]] = []
-        least = 0
+        kept: list[tuple[InputDescription, NDArray[np.intp]]] = []
+        minimum = 0
         for description in tried:
             predicted = _predict(run, images[first], description)
             right = max(int((order[predicted] == truth[first]).sum()) for order in orders)
             if description is given:
-                least = int((predicted == truth[first]).sum())
-            if description is given or right >= least:
+                minimum = int((predicted == truth[first]).sum())
+            if description is given or right >= minimum:
                 rest = _predict(run, images[SCREENED:], description)
                 kept.append((description, np.concatenate([predicted, rest])))
             task.advance()
     was_right = kept[0][1] == truth
     attempts = len(tried) * len(orders) - 1
-    best: tuple[int, Description, NDArray[np.intp]] | None = None
+    best: tuple[int, InputDescription, NDArray[np.intp]] | None = None
     for description, predicted in kept:
         for order in orders:
             is_right = order[predicted] == truth
@@ -126,7 +126,7 @@ def find_mistakes(
     )
 
 
-def _predict(run: Run, images: Sequence[Pixels], description: Description) -> NDArray[np.intp]:
+def _predict(run: Run, images: Sequence[Pixels], description: InputDescription) -> NDArray[np.intp]:
     mean, std = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (description.mean, description.std))
     found = []
     for image in images:
@@ -135,7 +135,7 @@ def _predict(run: Run, images: Sequence[Pixels], description: Description) -> ND
     return np.array(found, dtype=np.intp)
 
 
-def _others(given: Description) -> Iterator[Description]:
+def _other_descriptions(given: InputDescription) -> Iterator[InputDescription]:
     """Yield usual descriptions that differ from the given one, each once."""
     usual = list(_USUAL)
     if max(map(abs, (*given.mean, *given.std))) > 2:  # written for values in 0..255
@@ -143,7 +143,7 @@ def _others(given: Description) -> Iterator[Description]:
     seen = {_rounded(given)}
     for is_bgr in (given.is_bgr, not given.is_bgr):
         for mean, std in ((given.mean, given.std), *usual):
-            other = Description(mean=mean, std=std, is_bgr=is_bgr)
+            other = InputDescription(mean=mean, std=std, is_bgr=is_bgr)
             if _rounded(other) not in seen:
                 seen.add(_rounded(other))
                 yield other
@@ -153,7 +153,7 @@ def _scaled(values: Colour) -> Colour:
     return (values[0] / 255, values[1] / 255, values[2] / 255)
 
 
-def _rounded(description: Description) -> tuple[object, ...]:
+def _rounded(description: InputDescription) -> tuple[object, ...]:
     return (*(round(value, 2) for value in (*description.mean, *description.std)), description.is_bgr)
 
 
@@ -179,7 +179,7 @@ def _chance_of(is_right: NDArray[np.bool_], was_right: NDArray[np.bool_]) -> flo
     return float(sum(comb(either, k) for k in range(better, either + 1)) / 2**either)
 
 
-def _options(given: Description, other: Description, labels: Sequence[str], order: NDArray[np.intp]) -> str:
+def _options(given: InputDescription, other: InputDescription, labels: Sequence[str], order: NDArray[np.intp]) -> str:
     parts = []
     if (other.mean, other.std) != (given.mean, given.std):
         scaled = max(map(abs, (*given.mean, *given.std))) > 2

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.devices.attribution.occlusion_map import Attention, cover_of, probability_of
+from weckd_edge.devices.attribution.occlusion_map import AttributionMap, cover_of, probability_of
 from weckd_edge.devices.runtime.backends.base import Frame, Runner
 
 FRACTIONS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)
@@ -43,7 +43,9 @@ class Deletion:
     maps_beaten: int
 
 
-def deletion(runner: Runner, frame: Frame, found: Attention, *, maps_by_chance: int = 19, seed: int = 0) -> Deletion:
+def measure_deletion(
+    runner: Runner, frame: Frame, found: AttributionMap, *, maps_by_chance: int = 19, seed: int = 0
+) -> Deletion:
     """Delete what a map marks, and what moved copies of it mark.
 
     Args:
@@ -72,7 +74,7 @@ def deletion(runner: Runner, frame: Frame, found: Attention, *, maps_by_chance: 
     )
 
 
-def _curve(runner: Runner, frame: Frame, found: Attention, marks: NDArray[np.float32]) -> NDArray[np.float64]:
+def _curve(runner: Runner, frame: Frame, found: AttributionMap, marks: NDArray[np.float32]) -> NDArray[np.float64]:
     top, left, height, width = found.box
     work = np.array(frame)
     view = work[0, top : top + height, left : left + width]

@@ -9,39 +9,39 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import FrameSpec
 from weckd_edge.artifacts.frame import crop_box
 from weckd_edge.core.errors import DataError, StoreError
 from weckd_edge.core.store import explain_os_errors, write_atomic
-from weckd_edge.devices.attribution.deletion import Deletion, deletion
-from weckd_edge.devices.attribution.occlusion_map import Attention, attention
-from weckd_edge.devices.attribution.overlay import LEAST, draw_figure, draw_overlay, encode_png
-from weckd_edge.devices.images.frames import frame_of, read_file
+from weckd_edge.devices.attribution.deletion import Deletion, measure_deletion
+from weckd_edge.devices.attribution.occlusion_map import AttributionMap, map_attribution
+from weckd_edge.devices.attribution.overlay import MIN_EVIDENCE, draw_figure, draw_overlay, encode_png
+from weckd_edge.devices.images.frames import frame_of, read_image_file
 from weckd_edge.devices.runtime.backends.base import Frame, Probabilities, Runner
 from weckd_edge.devices.runtime.predict import (
-    Inference,
+    ImagePrediction,
     OpenModel,
-    answer_file,
-    answer_frame,
     find_images,
     open_bundle_model,
+    predict_file,
+    predict_frame,
 )
 
 SMALL_PIXELS = 240
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Explained:
-    """The answer to one image, and where it comes from.
+class Explanation:
+    """The prediction to one image, and where it comes from.
 
     Attributes:
-        answer: The answer.
+        answer: The prediction.
         overlay: The picture that was written; None where the image could not be read.
         method: How the map was found, in words; None where there is none.
         deletion: What tells a map that means something from one that does not; None where there is none.
     """
 
-    answer: Inference
+    answer: ImagePrediction
     overlay: str | None
     method: str | None
     deletion: Deletion | None
@@ -54,11 +54,11 @@ def explain_images(
     *,
     backend: str | None = None,
     threads: int = 1,
-    answer_anyway: bool = False,
+    ignore_guard: bool = False,
     key: Path | None = None,
-    at_least: int = 0,
-) -> tuple[Explained, ...]:
-    """Answer images as ``infer`` does, and write a picture for each that could be read.
+    min_version: int = 0,
+) -> tuple[Explanation, ...]:
+    """Classify images as ``infer`` does, and write a picture for each that could be read.
 
     Args:
         bundle: The bundle's folder; it is verified first.
@@ -66,9 +66,9 @@ def explain_images(
         out: Folder for the pictures, ``<image's name>.png``; made where it is missing.
         backend: See ``choose_model``.
         threads: Processor threads one query may use.
-        answer_anyway: Answer also frames that the bundle's guard refuses; of the others there is a picture only then.
+        ignore_guard: Answer also frames that the bundle's guard refuses; of the others there is a picture only then.
         key: As for ``open_bundle_model``.
-        at_least: As for ``open_bundle_model``.
+        min_version: As for ``open_bundle_model``.
 
     Raises:
         StoreError: A picture of that name is there already, or ``out`` cannot be written or lies in the bundle.
@@ -84,31 +84,31 @@ def explain_images(
                 f"{picture}: is there already and is not overwritten; name another folder, or remove it",
                 code="E_STORE_OCCUPIED",
             )
-    model = open_bundle_model(bundle, backend=backend, threads=threads, key=key, at_least=at_least)
+    model = open_bundle_model(bundle, backend=backend, threads=threads, key=key, min_version=min_version)
     try:
         with explain_os_errors(out):
             out.mkdir(parents=True, exist_ok=True)
-        return tuple(_explain(model, file, picture, answer_anyway) for file, picture in zip(files, pictures, strict=True))
+        return tuple(_explain(model, file, picture, ignore_guard) for file, picture in zip(files, pictures, strict=True))
     finally:
         model.runner.close()
 
 
-def explain_frame(model: OpenModel, frame: Frame, label: int) -> tuple[Attention, Deletion]:
+def explain_frame(model: OpenModel, frame: Frame, label: int) -> tuple[AttributionMap, Deletion]:
     """Map where a bundle's model finds its evidence for a label, and judge the map: some 400 queries.
 
     Args:
         model: The bundle, open.
-        frame: uint8 ``[1, frame_height, frame_width, 3]``, contiguous.
+        frame: uint8 ``[1, height, width, 3]``, contiguous.
         label: Index of the label.
     """
-    found = attention(model.runner, frame, label, box=crop_box(model.bundle.manifest.input))
-    return found, deletion(model.runner, frame, found)
+    found = map_attribution(model.runner, frame, label, box=crop_box(model.bundle.manifest.input.frame))
+    return found, measure_deletion(model.runner, frame, found)
 
 
 def overlay_of(
     frame: NDArray[np.uint8],
     runner: Runner,
-    contract: InputContract,
+    spec: FrameSpec,
     *,
     label: int | None = None,
     predicted: Probabilities | None = None,
@@ -118,8 +118,8 @@ def overlay_of(
 
     Args:
         frame: uint8 ``[H, W, 3]``.
-        runner: Any model that takes the contract's frames.
-        contract: Of the frames.
+        runner: Any model that takes such frames.
+        spec: Of the frames.
         label: Index of the label; None is the likeliest one.
         predicted: What the model predicts of the frame, where that is known; None: it is asked.
         width_pixels: Of the picture.
@@ -130,11 +130,11 @@ def overlay_of(
     single = np.ascontiguousarray(frame[None])
     found = runner.run(single) if predicted is None else predicted
     which = int(found.argmax()) if label is None else label
-    mapped = attention(runner, single, which, box=crop_box(contract), predicted=found)
+    mapped = map_attribution(runner, single, which, box=crop_box(spec), predicted=found)
     return draw_overlay(frame, mapped, width_pixels=width_pixels)
 
 
-def method_words(found: Attention) -> str:
+def method_words(found: AttributionMap) -> str:
     """Say how a map was found."""
     covering = found.covering
     cover = "their mean colour" if covering.fill == "mean" else "themselves, blurred"
@@ -144,9 +144,9 @@ def method_words(found: Attention) -> str:
     )
 
 
-def sanity_words(found: Attention, check: Deletion, label: str) -> str:
+def sanity_words(found: AttributionMap, check: Deletion, label: str) -> str:
     """Say whether a map means something."""
-    if float(found.map.max()) <= LEAST:
+    if float(found.map.max()) <= MIN_EVIDENCE:
         return f"Covering no single part changes the answer: there is no one place that {label} is read from."
     beaten = f"{check.maps_beaten} of {check.maps_by_chance}"
     if check.maps_beaten == check.maps_by_chance:
@@ -158,26 +158,26 @@ def sanity_words(found: Attention, check: Deletion, label: str) -> str:
     return f"Not to be relied on: deleting what is marked beats only {beaten} moved copies of the map."
 
 
-def _explain(model: OpenModel, file: Path, picture: Path, answer_anyway: bool) -> Explained:
+def _explain(model: OpenModel, file: Path, picture: Path, ignore_guard: bool) -> Explanation:
     manifest = model.bundle.manifest
     try:
-        found_frame = frame_of(read_file(file), manifest.input)
+        found_frame = frame_of(read_image_file(file), manifest.input.frame)
     except DataError:
-        return Explained(answer=answer_file(model, file), overlay=None, method=None, deletion=None)
+        return Explanation(answer=predict_file(model, file), overlay=None, method=None, deletion=None)
     frame = found_frame.frame
-    answer = answer_frame(model, frame, file=str(file), answer_anyway=answer_anyway)
-    answer = replace(answer, notes=found_frame.notes)
-    if answer.label is None:
-        return Explained(answer=answer, overlay=None, method=None, deletion=None)
-    found, check = explain_frame(model, frame, manifest.labels.index(answer.label))
-    lines = [f"{file.name}: {method_words(found)}.", sanity_words(found, check, answer.label)]
-    lines += [f"Note: {note.text}." for note in answer.notes]
-    if answer.reason:
-        lines.insert(0, f"{answer.reason[0].upper()}{answer.reason[1:]}.")
-    title = f"{answer.decision}   {found.probability:.1%}" if answer.reason is None else answer.decision
+    prediction = predict_frame(model, frame, file=str(file), ignore_guard=ignore_guard)
+    prediction = replace(prediction, notes=found_frame.notes)
+    if prediction.label is None:
+        return Explanation(answer=prediction, overlay=None, method=None, deletion=None)
+    found, check = explain_frame(model, frame, manifest.labels.index(prediction.label))
+    lines = [f"{file.name}: {method_words(found)}.", sanity_words(found, check, prediction.label)]
+    lines += [f"Note: {note.text}." for note in prediction.notes]
+    if prediction.reason:
+        lines.insert(0, f"{prediction.reason[0].upper()}{prediction.reason[1:]}.")
+    title = f"{prediction.decision}   {found.probability:.1%}" if prediction.reason is None else prediction.decision
     figure = draw_figure(frame[0], found, title, tuple(lines))
     write_atomic(picture, encode_png(figure))
-    return Explained(answer=answer, overlay=str(picture), method=method_words(found), deletion=check)
+    return Explanation(answer=prediction, overlay=str(picture), method=method_words(found), deletion=check)
 
 
 def _names(files: Sequence[Path], out: Path) -> list[Path]:

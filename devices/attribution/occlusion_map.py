@@ -1,6 +1,6 @@
-"""Where a model finds its evidence: parts of the frame are covered, and what that does to the answer is measured.
+"""Where a model finds its evidence: parts of the frame are covered, and what that does to the prediction is measured.
 
-The very artefact that ships is asked, through the runner that runs it: no gradient, no training framework. Occlusion
+The very artefact that is deployed is asked, through the runner that runs it: no gradient, no training framework. Occlusion
 sensitivity is of Zeiler and Fergus (2014), "Visualizing and Understanding Convolutional Networks", arXiv 1311.2901;
 that each pixel takes the weighted mean over all covers that touch it, of Petsiuk et al. (2018), RISE, arXiv 1806.07421.
 """
@@ -27,7 +27,7 @@ _BLUR = 0.08
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Covering:
+class OcclusionSettings:
     """How parts of a frame are covered.
 
     Attributes:
@@ -51,7 +51,7 @@ class Covering:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Attention:
+class AttributionMap:
     """What every part of a frame adds to one label.
 
     Attributes:
@@ -68,7 +68,7 @@ class Attention:
     probability: float
     box: Box
     map: NDArray[np.float32]
-    covering: Covering
+    covering: OcclusionSettings
     queries: int
 
     @property
@@ -78,15 +78,15 @@ class Attention:
         return self.map[top : top + height, left : left + width]
 
 
-def attention(
+def map_attribution(
     runner: Runner,
     frame: Frame,
     label: int,
     *,
     box: Box | None = None,
-    covering: Covering | None = None,
+    covering: OcclusionSettings | None = None,
     predicted: Probabilities | None = None,
-) -> Attention:
+) -> AttributionMap:
     """Cover one part of a frame after another, and map by how much a label's log-odds fall.
 
     Args:
@@ -94,13 +94,13 @@ def attention(
         frame: uint8 ``[1, H, W, 3]``, contiguous; it is not changed.
         label: Index of the label.
         box: The part that the model looks at; None is the whole frame.
-        covering: How; None is ``Covering()``: some 220 queries.
+        covering: How; None is ``OcclusionSettings()``: some 220 queries.
         predicted: What the model predicts of the frame as it is, where that is known; None: it is asked.
 
     Raises:
         ModelError: There is no such label, or the model answers no number.
     """
-    covering = covering or Covering()
+    covering = covering or OcclusionSettings()
     top, left, height, width = box = box or (0, 0, frame.shape[1], frame.shape[2])
     work = np.array(frame)
     view = work[0, top : top + height, left : left + width]
@@ -122,7 +122,9 @@ def attention(
     found = np.zeros(frame.shape[1:3], np.float32)
     weights = np.outer(rows.sum(0), columns.sum(0))
     found[top : top + height, left : left + width] = rows.T @ falls @ columns / np.maximum(weights, 1e-6)
-    return Attention(label=label, probability=probability, box=box, map=found, covering=covering, queries=falls.size + 1)
+    return AttributionMap(
+        label=label, probability=probability, box=box, map=found, covering=covering, queries=falls.size + 1
+    )
 
 
 def cover_of(crop: NDArray[np.uint8], fill: Fill) -> NDArray[np.uint8]:
@@ -138,21 +140,21 @@ def probability_of(runner: Runner, frame: Frame, label: int) -> float:
     """Return what a model says of one label, 0..1.
 
     Raises:
-        ModelError: There is no such label, or the answer is no number.
+        ModelError: There is no such label, or the prediction is no number.
     """
     return _of_label(runner.run(frame), label)
 
 
-def _of_label(answer: Probabilities, label: int) -> float:
-    if not 0 <= label < len(answer):
-        raise ModelError(f"expected a label from 0 to {len(answer) - 1}, got {label}", code="E_MODEL_OUTPUT")
-    value = float(answer[label])
+def _of_label(output: Probabilities, label: int) -> float:
+    if not 0 <= label < len(output):
+        raise ModelError(f"expected a label from 0 to {len(output) - 1}, got {label}", code="E_MODEL_OUTPUT")
+    value = float(output[label])
     if not np.isfinite(value):
         raise ModelError("the model answered no number, so that its evidence cannot be mapped", code="E_MODEL_NOT_FINITE")
     return value
 
 
-def _windows(length: int, side: int, covering: Covering) -> NDArray[np.float32]:
+def _windows(length: int, side: int, covering: OcclusionSettings) -> NDArray[np.float32]:
     """Return the covers along one axis, ``[covers, length]``: 1 in the inner half, a raised cosine down to 0 outside it."""
     count = max(2, round(length / (covering.stride * side)) + 1)
     centres = np.linspace(0, length, count)[:, None]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from weckd_edge.devices.attribution.occlusion_map import Attention, Box
+from weckd_edge.devices.attribution.occlusion_map import AttributionMap, Box
 
 Picture = NDArray[np.uint8]
 
@@ -21,7 +21,7 @@ PANEL_PIXELS = 480
 """Width of a panel of a figure."""
 TOP = 0.5
 """The outline holds what has more than this part of the largest value."""
-LEAST = 0.05
+MIN_EVIDENCE = 0.05
 """Nats; a map that nowhere gets above it is drawn without colours, as covering any part leaves the answer as it is."""
 
 _VIRIDIS = (
@@ -32,13 +32,13 @@ _PAPER, _INK, _SOFT = (16, 21, 27), (231, 236, 241), (154, 168, 183)
 _GAP, _LINE = 12, 24
 
 
-def colours(values: NDArray[np.floating]) -> NDArray[np.float64]:
+def map_colours(values: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the colours of values 0..1, float ``[..., 3]`` in 0..255."""
     steps = np.linspace(0, 1, len(_ANCHORS))
     return np.stack([np.interp(values, steps, _ANCHORS[:, channel]) for channel in range(3)], axis=-1)
 
 
-def draw_overlay(frame: Picture, found: Attention, *, width_pixels: int = PANEL_PIXELS) -> Picture:
+def draw_overlay(frame: Picture, found: AttributionMap, *, width_pixels: int = PANEL_PIXELS) -> Picture:
     """Draw a map over its frame.
 
     Args:
@@ -54,28 +54,28 @@ def draw_overlay(frame: Picture, found: Attention, *, width_pixels: int = PANEL_
     grey = np.asarray(Image.fromarray(frame).convert("L").resize(size, Image.Resampling.BILINEAR), np.float64)
     marks = Image.fromarray(np.maximum(found.map, 0)).resize(size, Image.Resampling.BICUBIC)
     values = np.maximum(np.asarray(marks, np.float64), 0)
-    seen = _seen(found.box, frame.shape[:2], size)
+    seen = _model_view(found.box, frame.shape[:2], size)
     picture = np.repeat(grey[..., None], 3, axis=-1)
     strongest = float((values * seen).max())
-    if strongest > LEAST:
+    if strongest > MIN_EVIDENCE:
         share = values * seen / strongest
         alpha = np.clip((share - 0.12) / 0.45, 0, 1)[..., None] * 0.62
-        picture = picture * (1 - alpha) + colours(share) * alpha
+        picture = picture * (1 - alpha) + map_colours(share) * alpha
         _outline(picture, share > TOP)
     picture[~seen] = grey[~seen][:, None] * 0.3
     return np.rint(picture).clip(0, 255).astype(np.uint8)
 
 
-def draw_seen(frame: Picture, box: Box, *, width_pixels: int = PANEL_PIXELS) -> Picture:
+def draw_model_view(frame: Picture, box: Box, *, width_pixels: int = PANEL_PIXELS) -> Picture:
     """Draw a frame as the model gets it, dark outside the part that it looks at: uint8 ``[height, width_pixels, 3]``."""
     size = (width_pixels, max(1, round(frame.shape[0] * width_pixels / frame.shape[1])))
     picture = np.array(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR), dtype=np.uint8)
-    unseen = ~_seen(box, frame.shape[:2], size)
+    unseen = ~_model_view(box, frame.shape[:2], size)
     picture[unseen] = (picture[unseen] * 0.3).astype(np.uint8)
     return picture
 
 
-def draw_figure(frame: Picture, found: Attention, title: str, lines: tuple[str, ...]) -> Picture:
+def draw_figure(frame: Picture, found: AttributionMap, title: str, lines: tuple[str, ...]) -> Picture:
     """Draw a frame beside its map, with a legend and a caption below: uint8 ``[height, width, 3]``.
 
     Args:
@@ -84,7 +84,7 @@ def draw_figure(frame: Picture, found: Attention, title: str, lines: tuple[str, 
         title: The decision, in a few words.
         lines: Further lines of the caption; they are broken between words.
     """
-    left, right = draw_seen(frame, found.box), draw_overlay(frame, found)
+    left, right = draw_model_view(frame, found.box), draw_overlay(frame, found)
     width = left.shape[1] + right.shape[1] + 3 * _GAP
     below = left.shape[0] + 2 * _GAP
     body = ImageFont.load_default(15)
@@ -107,7 +107,7 @@ def encode_png(picture: Picture) -> bytes:
     return buffer.getvalue()
 
 
-def _seen(box: Box, shape: tuple[int, ...], size: tuple[int, int]) -> NDArray[np.bool_]:
+def _model_view(box: Box, shape: tuple[int, ...], size: tuple[int, int]) -> NDArray[np.bool_]:
     top, left, height, width = box
     down, across = size[1] / shape[0], size[0] / shape[1]
     seen = np.zeros((size[1], size[0]), bool)
@@ -133,7 +133,7 @@ def _legend(page: Image.Image, pen: ImageDraw.ImageDraw, right: int, top: int) -
     words = "most evidence"
     right -= int(small.getlength(words))
     pen.text((right, top), words, _SOFT, small)
-    bar = np.rint(colours(np.linspace(0, 1, length)))[None].repeat(10, 0).astype(np.uint8)
+    bar = np.rint(map_colours(np.linspace(0, 1, length)))[None].repeat(10, 0).astype(np.uint8)
     page.paste(Image.fromarray(bar), (right - 8 - length, top + 3))
     words = "little"
     pen.text((right - 16 - length - int(small.getlength(words)), top), words, _SOFT, small)

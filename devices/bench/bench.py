@@ -1,6 +1,6 @@
 """Measure a bundle on this machine: single queries one after another, every raw time kept.
 
-Frame to answer and the network alone are measured in one run, one after the other. Opening to first answer, and the
+End-to-end latency and the network alone are measured in one run, one after the other. Opening to first answer, and the
 largest resident memory, come from a process of its own, so that nothing this process has loaded counts.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import weckd_edge
-from weckd_edge.artifacts import Latency, MachineRecord, Measurement, PowerFigures
+from weckd_edge.artifacts import Latency, MachineRecord, Measurement, PowerRecord
 from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import EXTRA_OF, is_installed
@@ -29,23 +29,23 @@ from weckd_edge.core.progress import Progress, SilentProgress
 from weckd_edge.devices.bench.early_stopping import early_stop
 from weckd_edge.devices.bench.energy import energy_of
 from weckd_edge.devices.bench.folder import FRAME, NETWORK, BenchFolder
-from weckd_edge.devices.bench.loadgen_backend import LIBRARY, MOST_BYTES, memory_bytes, run_loadgen
-from weckd_edge.devices.bench.machine_log import Machine, rises
-from weckd_edge.devices.bench.percentiles import summarize
-from weckd_edge.devices.bench.poller import Watch
+from weckd_edge.devices.bench.loadgen_backend import LIBRARY, MAX_BYTES, loadgen_memory_bytes, run_loadgen
+from weckd_edge.devices.bench.machine_log import MachineFiles, counter_rises
+from weckd_edge.devices.bench.percentiles import summarize_latency
+from weckd_edge.devices.bench.poller import Poller
 from weckd_edge.devices.bench.power.base import PowerSource, Reading
 from weckd_edge.devices.bench.power.null_source import NullSource
 from weckd_edge.devices.bench.rules import Rules, find_rules
-from weckd_edge.devices.bench.single_stream import Run, Runnable, Sink, run_single_stream, warm_up
+from weckd_edge.devices.bench.single_stream import Sink, TimedRun, run_single_stream, warm_up
 from weckd_edge.devices.bench.verdict import LARGEST_SPREAD, spread_text
-from weckd_edge.devices.machine.detect import Detected, detect
-from weckd_edge.devices.runtime.backends.base import ModelSource, NetworkRunner
+from weckd_edge.devices.machine.detect import DetectedMachine, detect
+from weckd_edge.devices.runtime.backends.base import AnyRunner, ModelSource, NetworkRunner
 from weckd_edge.devices.runtime.backends.table import BACKENDS, open_network, open_runner
 from weckd_edge.devices.runtime.golden_arrays import load_golden
 from weckd_edge.devices.runtime.input_guard import OpenGuard, open_guard
-from weckd_edge.devices.runtime.model_choice import choose_model, read_model
+from weckd_edge.devices.runtime.model_choice import choose_model, read_model_bytes
 
-Generator = Literal["auto", "own", "loadgen"]
+Generator = Literal["auto", "builtin", "loadgen"]
 """What sends the queries; ``auto``: LoadGen where it is installed and the rules are MLPerf's, else our own loop."""
 
 _COLD_TIMEOUT_S = 300
@@ -140,7 +140,7 @@ def bench(
             model=choice.model,
             precision=choice.precision,
             network_input_name=manifest.network_input_name,
-            onnx=read_model(bundle, manifest.onnx),
+            onnx=read_model_bytes(bundle, manifest.onnx),
         ),
         frames,
         BenchSpec(rules=rules, queries=queries, warmup=warmup, threads=threads, generator=generator),
@@ -197,7 +197,7 @@ def bench_model(
             precision=model.precision,
             rules=held.text(0, 0.0),
             threads=threads,
-            frame_to_answer=_NO_TIME,
+            end_to_end=_NO_TIME,
             network=None,
             cold_start_ns=cold_start_ns,
             peak_rss_bytes=peak_rss_bytes,
@@ -254,11 +254,11 @@ def add_network(
 class _Guarded:
     """A model behind its guard, for timing."""
 
-    runner: Runnable
+    runner: AnyRunner
     guard: OpenGuard
 
     def run(self, frame: Any) -> Any:
-        self.guard.judge(frame)
+        self.guard.check(frame)
         return self.runner.run(frame)
 
 
@@ -266,15 +266,15 @@ class _Guarded:
 class _Timed:
     """A run with what was watched around it."""
 
-    run: Run
+    run: TimedRun
     machine: MachineRecord
-    power: PowerFigures
+    power: PowerRecord
     readings: tuple[Reading, ...]
     note: str
 
 
 def _timed_run(
-    runner: Runnable,
+    runner: AnyRunner,
     frames: Sequence[NDArray[Any]],
     rules: Rules,
     use_loadgen: bool,
@@ -285,23 +285,23 @@ def _timed_run(
 ) -> _Timed:
     """Read idle power, warm up, and time the queries while the machine is watched."""
     measures = source.read() is not None
-    with Machine(root) as machine, Watch(source.read, source.period_s) if measures else nullcontext() as meter:
-        before, mode_before, counts = machine.look(), machine.mode(), machine.counters()
+    with MachineFiles(root) as machine, Poller(source.read, source.period_s) if measures else nullcontext() as meter:
+        before, mode_before, counts = machine.read_state(), machine.mode(), machine.counters()
         idle_start_ns = time.monotonic_ns()
         if measures:
             time.sleep(rules.idle_seconds)
         idle_end_ns = time.monotonic_ns()
         fastest_ns = warm_up(runner, frames, rules.warmup) or _EXPECTED_NS
         note = ""
-        if use_loadgen and may_choose and memory_bytes(rules, fastest_ns) > MOST_BYTES:
+        if use_loadgen and may_choose and loadgen_memory_bytes(rules, fastest_ns) > MAX_BYTES:
             use_loadgen = False
             note = "the model answers too fast for LoadGen, which makes every query beforehand; our own loop sent them"
-        with Watch(machine.look, _WATCH_PERIOD_S) as watch:
+        with Poller(machine.read_state, _WATCH_PERIOD_S) as watch:
             if use_loadgen:
                 run = run_loadgen(runner, frames, rules, fastest_ns, sink)
             else:
                 run = run_single_stream(runner, frames, rules, sink)
-        after, mode_after, rose = machine.look(), machine.mode(), rises(counts, machine.counters())
+        after, mode_after, rose = machine.read_state(), machine.mode(), counter_rises(counts, machine.counters())
         if measures:
             time.sleep(2 * source.period_s)  # so that readings span the run
         shown = machine.shown
@@ -330,7 +330,7 @@ def _timed_run(
     return _Timed(run=run, machine=record, power=figures, readings=readings, note=note)
 
 
-def _with_run(draft: Measurement, timed: _Timed, rules: Rules, found: Detected) -> Measurement:
+def _with_run(draft: Measurement, timed: _Timed, rules: Rules, found: DetectedMachine) -> Measurement:
     run = timed.run
     samples = run.samples_ns.tolist()
     seconds = (run.end_ns - run.start_ns) / 1e9
@@ -338,7 +338,7 @@ def _with_run(draft: Measurement, timed: _Timed, rules: Rules, found: Detected) 
     return replace(
         draft,
         rules=rules.text(len(samples), seconds),
-        frame_to_answer=summarize(samples),
+        end_to_end=summarize_latency(samples),
         energy_mj=timed.power.net_mj,
         generator=run.generator,
         duration_ns=run.end_ns - run.start_ns,
@@ -363,10 +363,10 @@ def _choose_generator(generator: Generator, rules: Rules) -> tuple[bool, str]:
     return False, f"MLPerf's LoadGen is not installed ({extra}); our own loop sent the queries, by the same rules"
 
 
-def _closing_warnings(draft: Measurement, found: Detected) -> list[str]:
+def _closing_warnings(draft: Measurement, found: DetectedMachine) -> list[str]:
     warnings = []
-    if draft.frame_to_answer.iqr_over_median > LARGEST_SPREAD:
-        warnings.append(_noisy("frame to answer", draft.frame_to_answer))
+    if draft.end_to_end.iqr_over_median > LARGEST_SPREAD:
+        warnings.append(_noisy("frame to answer", draft.end_to_end))
     load = draft.machine.before.load_average if draft.machine else None
     if load is not None and found.cores and load > found.cores / 2:
         warnings.append(
@@ -379,7 +379,7 @@ def _noisy(name: str, latency: Latency) -> str:
     return f"{name}: {spread_text(latency)}; this machine was too noisy to trust the figures"
 
 
-def _machine_warnings(found: Detected, threads: int) -> list[str]:
+def _machine_warnings(found: DetectedMachine, threads: int) -> list[str]:
     warnings = []
     slow = [name for name in found.governors if name != "performance"]
     if slow:
@@ -411,13 +411,13 @@ def _network_alone(model: BenchedModel, rules: Rules, threads: int, sink: Sink |
     try:
         tensors = [_any_tensor(runner)]
         warm_up(runner, tensors, rules.warmup)
-        return summarize(run_single_stream(runner, tensors, rules, sink).samples_ns), note
+        return summarize_latency(run_single_stream(runner, tensors, rules, sink).samples_ns), note
     finally:
         runner.close()
 
 
 def _any_tensor(runner: NetworkRunner) -> NDArray[Any]:
-    """Return a normalised image's likeness: standard normal values, or any bytes for an integer input."""
+    """Return a normalised image's similarity: standard normal values, or any bytes for an integer input."""
     random = np.random.default_rng(0)
     if runner.dtype.kind == "f":
         return random.standard_normal(runner.input_shape).astype(runner.dtype)

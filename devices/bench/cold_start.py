@@ -12,19 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from weckd_edge.core.optional_imports import require
+from weckd_edge.devices.machine.sysfs import read_text
 from weckd_edge.devices.runtime.backends.table import find_backend, open_runner
 
 
 def peak_rss_bytes(status: Path = Path("/proc/self/status")) -> int | None:
     """Return the largest resident memory of this process so far; None where Linux does not tell."""
-    try:
-        found = re.search(r"^VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii", errors="replace"), re.MULTILINE)
-    except OSError:
-        return None
+    found = re.search(r"^VmHWM:\s*(\d+) kB", read_text(status), re.MULTILINE)
     return int(found[1]) * 1024 if found else None
 
 
-def first_answer_ns(backend: str, model: Path, frame: Path, threads: int) -> int:
+def first_prediction_ns(backend: str, model: Path, frame: Path, threads: int) -> int:
     """Return the time from opening a model to its first answer; loading the library itself is not counted."""
     frames = np.load(frame, allow_pickle=False)
     row = find_backend(backend)
@@ -39,5 +37,5 @@ def first_answer_ns(backend: str, model: Path, frame: Path, threads: int) -> int
 def main() -> None:
     """Read backend, model, frame file and threads from the arguments; write one JSON line."""
     backend, model, frame, threads = sys.argv[1:]
-    cold_start_ns = first_answer_ns(backend, Path(model), Path(frame), int(threads))
+    cold_start_ns = first_prediction_ns(backend, Path(model), Path(frame), int(threads))
     sys.stdout.write(json.dumps({"cold_start_ns": cold_start_ns, "peak_rss_bytes": peak_rss_bytes()}) + "\n")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import Measurement
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.devices.bench.rules import MINIMUM_QUERIES
-from weckd_edge.devices.bench.verdict import doubts
+from weckd_edge.devices.bench.verdict import invalid_reasons
 
 DRAWS = 2000
 MARGIN = 0.05
@@ -30,8 +30,8 @@ _LARGEST = 20_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
-    """The second bench against the first. Differences are second minus first, nanoseconds, frame to answer.
+class BenchComparison:
+    """The second bench against the first. Differences are second minus first, nanoseconds, end-to-end latency.
 
     Attributes:
         verdict: ``faster`` or ``slower`` where the whole interval of the ratio is beyond the margin and both benches are
@@ -67,15 +67,15 @@ class Comparison:
     unlike: tuple[str, ...]
 
 
-def compare(
-    first: Measurement, second: Measurement, *, any_device: bool = False, margin: float = MARGIN, seed: int = 0
-) -> Comparison:
-    """Compare two benches, frame to answer.
+def compare_benches(
+    first: Measurement, second: Measurement, *, allow_different_devices: bool = False, margin: float = MARGIN, seed: int = 0
+) -> BenchComparison:
+    """Compare two benches, end-to-end latency.
 
     Args:
         first: The one to beat.
         second: The one that is judged.
-        any_device: Compare although the devices are not alike.
+        allow_different_devices: Compare although the devices are not alike.
         margin: Smallest difference that counts, of the time, 0 up to under 1.
         seed: Of the bootstrap.
 
@@ -84,32 +84,32 @@ def compare(
     """
     if not 0 <= margin < 1:
         raise ConfigError(f"margin = {margin}: expected 0 up to under 1 (0.05 for 5 %)", code="E_CONFIG_RANGE")
-    unlike = differences(first, second)
-    if unlike and not any_device:
+    unlike = machine_differences(first, second)
+    if unlike and not allow_different_devices:
         raise ConfigError(
             f"the two benches are of unlike devices ({'; '.join(unlike)}): expected the same device, host and threads; "
-            "add --any-device to compare them all the same",
+            "add --allow-different-devices to compare them all the same",
             code="E_CONFIG_UNLIKE_DEVICES",
         )
-    queries = min(len(first.frame_to_answer.samples_ns), len(second.frame_to_answer.samples_ns))
+    queries = min(len(first.end_to_end.samples_ns), len(second.end_to_end.samples_ns))
     if queries < MINIMUM_QUERIES:
         raise ConfigError(
             f"expected at least {MINIMUM_QUERIES} queries in both benches, got {queries}; run them longer",
             code="E_CONFIG_RANGE",
         )
     step = -(-queries // _LARGEST) | 1 if queries > _LARGEST else 1  # odd, so that no frame is always left out
-    a, b = (np.asarray(m.frame_to_answer.samples_ns[:queries:step], np.float64) for m in (first, second))
+    a, b = (np.asarray(m.end_to_end.samples_ns[:queries:step], np.float64) for m in (first, second))
     queries = len(a)
     block = max(_block_length(a), _block_length(b))
     random = np.random.default_rng(seed)
     draws = np.empty((DRAWS, 3))
     for index in range(DRAWS):
         places = _blocks(random, queries, block)
-        draws[index] = _figures(a[places], b[places])
-    difference, ratio, p90 = _figures(a, b)
+        draws[index] = _latency_facts(a[places], b[places])
+    difference, ratio, p90 = _latency_facts(a, b)
     low, high = np.percentile(draws, [2.5, 97.5], axis=0)
     verdict, reason = _verdict(first, second, ratio, (float(low[1]), float(high[1])), margin)
-    return Comparison(
+    return BenchComparison(
         verdict=verdict,
         reason=reason,
         queries=queries,
@@ -127,7 +127,7 @@ def compare(
     )
 
 
-def differences(first: Measurement, second: Measurement) -> tuple[str, ...]:
+def machine_differences(first: Measurement, second: Measurement) -> tuple[str, ...]:
     """Return what keeps two benches from being of the same machine, in words; the model and its backend may differ."""
     modes = [m.machine.mode_before if m.machine else None for m in (first, second)]
     pairs = [
@@ -142,24 +142,24 @@ def differences(first: Measurement, second: Measurement) -> tuple[str, ...]:
 def _verdict(
     first: Measurement, second: Measurement, ratio: float, span: tuple[float, float], margin: float
 ) -> tuple[Literal["faster", "slower", "not shown"], str]:
-    told = f"the second takes {ratio:.3f} times as long (95 % interval {span[0]:.3f} to {span[1]:.3f})"
+    reasons = f"the second takes {ratio:.3f} times as long (95 % interval {span[0]:.3f} to {span[1]:.3f})"
     invalid = [
         f"the {name} bench is INVALID: {'; '.join(found)}"
         for name, measurement in (("first", first), ("second", second))
-        if (found := doubts(measurement))
+        if (found := invalid_reasons(measurement))
     ]
     if invalid:
-        return "not shown", f"{told}, but {'; '.join(invalid)}"
+        return "not shown", f"{reasons}, but {'; '.join(invalid)}"
     if span[1] < 1 - margin:
-        return "faster", told
+        return "faster", reasons
     if span[0] > 1 + margin:
-        return "slower", told
+        return "slower", reasons
     if span[0] <= 1 <= span[1]:
-        return "not shown", f"{told}, and the interval holds 1"
-    return "not shown", f"{told}; two runs of one model may differ by {margin:.0%}"
+        return "not shown", f"{reasons}, and the interval holds 1"
+    return "not shown", f"{reasons}; two runs of one model may differ by {margin:.0%}"
 
 
-def _figures(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float, float]:
+def _latency_facts(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float, float]:
     p90 = np.percentile(b, 90) - np.percentile(a, 90)
     return float(np.median(b - a)), float(np.median(b) / max(float(np.median(a)), 1.0)), float(p90)
 
@@ -173,13 +173,13 @@ def _block_length(values: NDArray[np.float64]) -> int:
     count = len(values)
     ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(np.float64)
     ranks -= ranks.mean()
-    most = max(1, count // 10)
+    maximum = max(1, count // 10)
     spectrum = np.fft.rfft(ranks, 2 * count)
-    correlation = np.fft.irfft(spectrum * np.conj(spectrum))[: most + 1]
+    correlation = np.fft.irfft(spectrum * np.conj(spectrum))[: maximum + 1]
     correlation = correlation / max(correlation[0], 1e-12)
     quiet = np.flatnonzero(correlation[1:] < 2 / np.sqrt(count))
-    lag = int(quiet[0]) + 1 if len(quiet) else most
-    return int(min(most, max(2 * lag, round(count ** (1 / 3)))))
+    lag = int(quiet[0]) + 1 if len(quiet) else maximum
+    return int(min(maximum, max(2 * lag, round(count ** (1 / 3)))))
 
 
 def _blocks(random: np.random.Generator, count: int, block: int) -> NDArray[np.int64]:

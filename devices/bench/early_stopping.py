@@ -17,39 +17,39 @@ from weckd_edge.core.errors import ConfigError
 CONFIDENCE = 0.99
 """MLPerf's."""
 
-MOST_QUERIES = 10_000_000
+MAX_QUERIES = 10_000_000
 """A bar that needs more queries than this to decide is as good as on the percentile itself."""
 
 
-def binomial_tail(most: int, trials: int, rate: float) -> float:
-    """Return the probability that at most ``most`` of ``trials`` succeed, each with probability ``rate`` (0..1)."""
-    if most < 0:
+def binomial_tail(maximum: int, trials: int, rate: float) -> float:
+    """Return the probability that at most ``maximum`` of ``trials`` succeed, each with probability ``rate`` (0..1)."""
+    if maximum < 0:
         return 0.0
-    if most >= trials or rate <= 0:
+    if maximum >= trials or rate <= 0:
         return 1.0
     if rate >= 1:
         return 0.0
-    if most > trials * rate:  # the other tail is the short one
-        return max(0.0, 1.0 - _lower_sum(trials - most - 1, trials, 1 - rate))
-    return min(1.0, _lower_sum(most, trials, rate))
+    if maximum > trials * rate:  # the other tail is the short one
+        return max(0.0, 1.0 - _lower_sum(trials - maximum - 1, trials, 1 - rate))
+    return min(1.0, _lower_sum(maximum, trials, rate))
 
 
-def _lower_sum(most: int, trials: int, rate: float) -> float:
-    """Sum from ``most`` down to 0; each term is a known multiple of the last, and the far ones vanish."""
-    if most < 0:
+def _lower_sum(maximum: int, trials: int, rate: float) -> float:
+    """Sum from ``maximum`` down to 0; each term is a known multiple of the last, and the far ones vanish."""
+    if maximum < 0:
         return 0.0
     log_term = (
         math.lgamma(trials + 1)
-        - math.lgamma(most + 1)
-        - math.lgamma(trials - most + 1)
-        + most * math.log(rate)
-        + (trials - most) * math.log1p(-rate)
+        - math.lgamma(maximum + 1)
+        - math.lgamma(trials - maximum + 1)
+        + maximum * math.log(rate)
+        + (trials - maximum) * math.log1p(-rate)
     )
     if log_term < -700:
         return 0.0
     term = total = math.exp(log_term)
     odds = (1 - rate) / rate
-    for k in range(most, 0, -1):
+    for k in range(maximum, 0, -1):
         term *= k / (trials - k + 1) * odds
         total += term
         if term < total * 1e-17:
@@ -57,7 +57,7 @@ def _lower_sum(most: int, trials: int, rate: float) -> float:
     return total
 
 
-def most_over(queries: int, percentile: float, confidence: float = CONFIDENCE) -> int:
+def max_over(queries: int, percentile: float, confidence: float = CONFIDENCE) -> int:
     """Return how many queries may be over an estimate that still proves the percentile; 0 where no estimate does.
 
     MLPerf's rule: the largest t >= 1 such that t or fewer over it happen with probability at most 1 - confidence.
@@ -88,11 +88,11 @@ def most_over(queries: int, percentile: float, confidence: float = CONFIDENCE) -
 def queries_needed(percentile: float, confidence: float = CONFIDENCE) -> int:
     """Return the fewest queries that give any estimate: 64 for the 90th percentile, 662 for the 99th."""
     low, high = 1, 2
-    while not most_over(high, percentile, confidence):
+    while not max_over(high, percentile, confidence):
         low, high = high, high * 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if most_over(middle, percentile, confidence) else (middle, high)
+        low, high = (low, middle) if max_over(middle, percentile, confidence) else (middle, high)
     return high
 
 
@@ -104,7 +104,7 @@ def early_stop(samples_ns: Sequence[int], percent: int, confidence: float = CONF
         percent: 1 to 99.
         confidence: Between 0 and 1.
     """
-    over = most_over(len(samples_ns), percent / 100, confidence)
+    over = max_over(len(samples_ns), percent / 100, confidence)
     return EarlyStop(
         percent=percent,
         estimate_ns=sorted(samples_ns)[-over] if over else None,
@@ -114,11 +114,11 @@ def early_stop(samples_ns: Sequence[int], percent: int, confidence: float = CONF
     )
 
 
-def decide(over: int, queries: int, percentile: float, confidence: float = CONFIDENCE) -> Verdict:
-    """Tell whether the percentile is proven to be within a bar, proven to be over it, or neither.
+def decide_percentile(over: int, queries: int, percentile: float, confidence: float = CONFIDENCE) -> Verdict:
+    """Tell whether the percentile is proven to be within a limit, proven to be over it, or neither.
 
     Args:
-        over: Queries that took longer than the bar.
+        over: Queries that took longer than the limit.
         queries: All of them.
         percentile: Between 0 and 1.
         confidence: Of each of the two decisions.
@@ -132,10 +132,10 @@ def decide(over: int, queries: int, percentile: float, confidence: float = CONFI
 
 
 def more_queries(over: int, queries: int, percentile: float, confidence: float = CONFIDENCE) -> int | None:
-    """Return how many more queries would decide if as large a share of them is over the bar; None where none would.
+    """Return how many more queries would decide if as large a share of them is over the limit; None where none would.
 
     Args:
-        over: Queries that took longer than the bar.
+        over: Queries that took longer than the limit.
         queries: All of them; 0 says nothing, and then the fewest that any estimate needs are returned.
         percentile: Between 0 and 1.
         confidence: Of the decision.
@@ -143,7 +143,7 @@ def more_queries(over: int, queries: int, percentile: float, confidence: float =
     if not queries:
         return queries_needed(percentile, confidence)
     share = over / queries
-    if decide(over, queries, percentile, confidence) != "INCONCLUSIVE":
+    if decide_percentile(over, queries, percentile, confidence) != "INCONCLUSIVE":
         return 0
     # A share that passes is rounded up and one that fails is rounded down: more whole queries only make it clearer.
     passes = share < 1 - percentile
@@ -151,11 +151,11 @@ def more_queries(over: int, queries: int, percentile: float, confidence: float =
     def decides(total: int) -> bool:
         scaled = share * total
         count = min(total, math.ceil(scaled - 1e-9) if passes else math.floor(scaled + 1e-9))
-        return decide(count, total, percentile, confidence) != "INCONCLUSIVE"
+        return decide_percentile(count, total, percentile, confidence) != "INCONCLUSIVE"
 
     low, high = queries, queries * 2
     while not decides(high):
-        if high > MOST_QUERIES:
+        if high > MAX_QUERIES:
             return None
         low, high = high, high * 2
     while high - low > 1:

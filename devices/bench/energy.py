@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from weckd_edge.artifacts import PowerFigures
+from weckd_edge.artifacts import PowerRecord
 from weckd_edge.devices.bench.power.base import PowerSource, Reading
 
 FEWEST_READINGS = 10
@@ -20,7 +20,7 @@ def energy_of(
     run: tuple[int, int],
     frames: int,
     trouble: str | None = None,
-) -> PowerFigures:
+) -> PowerRecord:
     """Work out power and energy.
 
     Args:
@@ -31,7 +31,7 @@ def energy_of(
         frames: Queries in it, at least 1.
         trouble: Why readings ended early, in words; None where they did not.
     """
-    held = distinct(readings)
+    held = distinct_readings(readings)
     inside = sum(run[0] <= reading.at_ns <= run[1] for reading in held)
     idle_mw, run_mw = mean_power_mw(held, *idle), mean_power_mw(held, *run)
     reason = trouble
@@ -41,22 +41,22 @@ def energy_of(
         seconds = (run[1] - run[0]) / 1e9
         reason = f"{inside} readings in a run of {seconds:.2f} s; energy needs {FEWEST_READINGS}: run it longer"
     if reason is not None or run_mw is None:
-        return _figures(source, idle_mw, run_mw, inside, reason)
+        return _power_record(source, idle_mw, run_mw, inside, reason)
     seconds = (run[1] - run[0]) / 1e9
     gross_mj = run_mw * seconds / frames
     resolution_mj = gross_mj / inside
     if idle_mw is None:
-        return _figures(
+        return _power_record(
             source, None, run_mw, inside, "idle power was not read before the run", gross_mj, None, resolution_mj
         )
     net_mj = (run_mw - idle_mw) * seconds / frames
     if net_mj <= 0:
         reason = f"the run drew {run_mw:.0f} mW, no more than idle ({idle_mw:.0f} mW): what one frame adds is not seen"
-        return _figures(source, idle_mw, run_mw, inside, reason, gross_mj, None, resolution_mj)
-    return _figures(source, idle_mw, run_mw, inside, None, gross_mj, net_mj, resolution_mj)
+        return _power_record(source, idle_mw, run_mw, inside, reason, gross_mj, None, resolution_mj)
+    return _power_record(source, idle_mw, run_mw, inside, None, gross_mj, net_mj, resolution_mj)
 
 
-def _figures(
+def _power_record(
     source: PowerSource,
     idle_mw: float | None,
     run_mw: float | None,
@@ -65,8 +65,8 @@ def _figures(
     gross_mj: float | None = None,
     net_mj: float | None = None,
     resolution_mj: float | None = None,
-) -> PowerFigures:
-    return PowerFigures(
+) -> PowerRecord:
+    return PowerRecord(
         source=source.name,
         rails=source.rails,
         idle_mw=idle_mw,
@@ -79,7 +79,7 @@ def _figures(
     )
 
 
-def distinct(readings: Sequence[Reading]) -> list[Reading]:
+def distinct_readings(readings: Sequence[Reading]) -> list[Reading]:
     """Return the readings at which the source had something new to say: times must rise, a counter must have moved.
 
     A counter that stands still is kept by its first and last reading, so that a span without use is not cut away.

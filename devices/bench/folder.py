@@ -2,7 +2,7 @@
 
 While queries are timed the folder holds ``started.json`` (the record as far as it is known) and ``NAME.ns.partial`` (times
 so far, 8 bytes each). At the end these two give way to ``measurement.json`` and ``samples.npz``. So a folder without
-``measurement.json`` is a run that was cut off, and what it had is read by ``recover``.
+``measurement.json`` is a run that was cut off, and what it had is read by ``recover_run``.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from weckd_edge.core.files import read_bounded
 from weckd_edge.core.serialization import from_json, to_json
 from weckd_edge.core.store import explain_os_errors, write_atomic
 from weckd_edge.devices.bench.early_stopping import early_stop
-from weckd_edge.devices.bench.percentiles import summarize
+from weckd_edge.devices.bench.percentiles import summarize_latency
 from weckd_edge.devices.bench.power.base import Reading
 from weckd_edge.devices.bench.power.replay_source import to_lines
 
 RECORD, STARTED, SAMPLES, POWER = "measurement.json", "started.json", "samples.npz", "power.jsonl"
-MOST_BYTES = 256 << 20
+MAX_BYTES = 256 << 20
 """Of a record, and of the times beside it."""
 
-FRAME, NETWORK = "frame_to_answer", "network"
+FRAME, NETWORK = "end_to_end", "network"
 _PARTIAL = ".ns.partial"
 
 
@@ -66,17 +66,17 @@ class BenchFolder:
         return found
 
     @contextmanager
-    def stream(self, name: str, draft: Measurement) -> Iterator[_Stream]:
+    def stream(self, name: str, draft: Measurement) -> Iterator[_SampleStream]:
         """Write times to a file while a run goes on, with what is known of it beside them.
 
         Args:
-            name: ``frame_to_answer`` or ``network``.
+            name: ``end_to_end`` or ``network``.
             draft: The record so far; its times are not written.
         """
         write_atomic(self.folder / STARTED, to_json(_without_samples(draft)))
         path = self.folder / f"{name}{_PARTIAL}"
         with explain_os_errors(path), path.open("wb") as file:
-            yield _Stream(file.fileno())
+            yield _SampleStream(file.fileno())
 
     def finish(self, measurement: Measurement, readings: Sequence[Reading] = ()) -> None:
         """Write the record and its times, and take away what marked the run as unfinished.
@@ -84,7 +84,7 @@ class BenchFolder:
         Raises:
             StoreError: A file cannot be written.
         """
-        arrays = {FRAME: _as_array(measurement.frame_to_answer)}
+        arrays = {FRAME: _as_array(measurement.end_to_end)}
         if measurement.network is not None:
             arrays[NETWORK] = _as_array(measurement.network)
         with explain_os_errors(self.folder):
@@ -100,7 +100,7 @@ class BenchFolder:
                 path.unlink(missing_ok=True)
 
 
-class _Stream:
+class _SampleStream:
     """Appends times to an open file, little-endian, and leaves them with the kernel at once."""
 
     def __init__(self, file: int) -> None:
@@ -116,31 +116,31 @@ def read_bench(folder: Path) -> Measurement:
     """Read a finished bench with every time.
 
     Raises:
-        StoreError: It is missing or unfinished (see ``recover``), or its files do not belong together.
+        StoreError: It is missing or unfinished (see ``recover_run``), or its files do not belong together.
     """
     if not (folder / RECORD).exists():
         hint = "the run was cut off" if (folder / STARTED).exists() else "weckd-edge bench BUNDLE --out FOLDER makes one"
         raise StoreError(f"{folder}: expected {RECORD}, found none; {hint}", code="E_STORE_BENCH")
-    record = _read(folder / RECORD)
+    record = _read_draft(folder / RECORD)
     found = _read_samples(folder / SAMPLES)
     if FRAME not in found or (record.network is None) != (NETWORK not in found):
         raise StoreError(
             f"{folder / SAMPLES}: expected the times that {RECORD} tells of, got {', '.join(found) or 'none'}",
             code="E_STORE_BENCH",
         )
-    whole = _with_samples(folder, record.frame_to_answer, found[FRAME])
+    whole = _with_samples(folder, record.end_to_end, found[FRAME])
     network = None if record.network is None else _with_samples(folder, record.network, found[NETWORK])
-    return replace(record, frame_to_answer=whole, network=network)
+    return replace(record, end_to_end=whole, network=network)
 
 
 def _read_samples(path: Path) -> dict[str, NDArray[np.int64]]:
     before = f"{path}: expected the times of this bench, but it cannot be read"
-    packed = io.BytesIO(read_bounded(path, at_most=MOST_BYTES, where=before, error=StoreError))
+    packed = io.BytesIO(read_bounded(path, at_most=MAX_BYTES, where=before, error=StoreError))
     try:
         unpacked = sum(entry.file_size for entry in zipfile.ZipFile(packed).infolist())
-        if unpacked > MOST_BYTES:  # a few bytes may stand for any number of zeros
+        if unpacked > MAX_BYTES:  # a few bytes may stand for any number of zeros
             raise StoreError(
-                f"{path}: expected at most {MOST_BYTES >> 20} MiB of times, found {unpacked >> 20}", code="E_STORE_BENCH"
+                f"{path}: expected at most {MAX_BYTES >> 20} MiB of times, found {unpacked >> 20}", code="E_STORE_BENCH"
             )
         packed.seek(0)
         with np.load(packed, allow_pickle=False) as file:
@@ -164,24 +164,24 @@ def close_cut_off(folder: Path, reason: str) -> Measurement:
         reason: Why it ended before its time.
 
     Raises:
-        StoreError: As ``recover``; or a file cannot be written.
+        StoreError: As ``recover_run``; or a file cannot be written.
     """
-    found = replace(recover(folder), cut_off=reason)
+    found = replace(recover_run(folder), cut_off=reason)
     BenchFolder.go_on(folder).finish(found)
     return found
 
 
-def recover(folder: Path) -> Measurement:
+def recover_run(folder: Path) -> Measurement:
     """Read what a run had that was cut off: its times so far, never VALID.
 
     Raises:
         StoreError: There is no such run, or it had no time yet.
     """
-    draft = _read(folder / STARTED)
+    draft = _read_draft(folder / STARTED)
     parts = {}
     for name in (FRAME, NETWORK):
         path = folder / f"{name}{_PARTIAL}"
-        data = read_bounded(path, at_most=MOST_BYTES, where=str(path)) if path.exists() else b""
+        data = read_bounded(path, at_most=MAX_BYTES, where=str(path)) if path.exists() else b""
         parts[name] = np.frombuffer(data[: len(data) // 8 * 8], "<i8").tolist()
     if not parts[FRAME]:
         raise StoreError(
@@ -189,8 +189,8 @@ def recover(folder: Path) -> Measurement:
         )
     return replace(
         draft,
-        frame_to_answer=summarize(parts[FRAME]),
-        network=summarize(parts[NETWORK]) if parts[NETWORK] else None,
+        end_to_end=summarize_latency(parts[FRAME]),
+        network=summarize_latency(parts[NETWORK]) if parts[NETWORK] else None,
         duration_ns=sum(parts[FRAME]),
         rules_met=False,
         early_stopping=tuple(early_stop(parts[FRAME], percent) for percent in (90, 99)),
@@ -198,8 +198,8 @@ def recover(folder: Path) -> Measurement:
     )
 
 
-def _read(path: Path) -> Measurement:
-    text = read_bounded(path, at_most=MOST_BYTES, where=str(path))
+def _read_draft(path: Path) -> Measurement:
+    text = read_bounded(path, at_most=MAX_BYTES, where=str(path))
     return from_json(Measurement, text, where=str(path), error=StoreError)
 
 
@@ -211,14 +211,14 @@ def _without_samples(measurement: Measurement) -> Measurement:
     network = measurement.network
     return replace(
         measurement,
-        frame_to_answer=replace(measurement.frame_to_answer, samples_ns=()),
+        end_to_end=replace(measurement.end_to_end, samples_ns=()),
         network=None if network is None else replace(network, samples_ns=()),
     )
 
 
-def _with_samples(folder: Path, told: Latency, samples_ns: NDArray[np.int64]) -> Latency:
-    found = summarize(samples_ns.tolist()) if len(samples_ns) else None
-    if found is None or (found.p50_ns, found.p90_ns, found.p99_ns) != (told.p50_ns, told.p90_ns, told.p99_ns):
+def _with_samples(folder: Path, record: Latency, samples_ns: NDArray[np.int64]) -> Latency:
+    found = summarize_latency(samples_ns.tolist()) if len(samples_ns) else None
+    if found is None or (found.p50_ns, found.p90_ns, found.p99_ns) != (record.p50_ns, record.p90_ns, record.p99_ns):
         raise StoreError(
             f"{folder / SAMPLES}: expected the times of {RECORD}, got others; the folder was changed", code="E_STORE_BENCH"
         )

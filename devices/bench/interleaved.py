@@ -5,21 +5,18 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from numpy.typing import NDArray
 
 from weckd_edge.core.errors import ConfigError
-
-
-class _Runnable(Protocol):
-    def run(self, frame: Any) -> Any: ...
+from weckd_edge.devices.runtime.backends.base import AnyRunner
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lane:
+class InterleavedTiming:
     """One model's times.
 
     Attributes:
@@ -35,9 +32,15 @@ class Lane:
     high: float
 
 
-def race(
-    runners: Sequence[_Runnable], frames: Sequence[NDArray[Any]], *, rounds: int = 24, queries: int = 8, warmup: int = 1
-) -> list[Lane]:
+def time_interleaved(
+    runners: Sequence[AnyRunner],
+    frames: Sequence[NDArray[Any]],
+    *,
+    rounds: int = 24,
+    queries: int = 8,
+    warmup: int = 1,
+    clock: Callable[[], int] = time.monotonic_ns,
+) -> list[InterleavedTiming]:
     """Time models round by round: each answers a few frames, then the next one does.
 
     Args:
@@ -46,6 +49,7 @@ def race(
         rounds: How often each model's turn comes, at least 4.
         queries: How many queries a turn has.
         warmup: How many rounds before them are not counted.
+        clock: Tells the time in nanoseconds.
 
     Raises:
         ConfigError: No model, no frame, or too few rounds.
@@ -57,19 +61,23 @@ def race(
         )
     for index in range(warmup):
         for runner in runners:
-            _turn(runner, frames, index * queries, queries)
+            _time_round(runner, frames, index * queries, queries, clock)
     collecting = gc.isenabled()
     gc.disable()
     try:
-        turns = [[_turn(runner, frames, index * queries, queries) for runner in runners] for index in range(rounds)]
+        times = [
+            [_time_round(runner, frames, index * queries, queries, clock) for runner in runners] for index in range(rounds)
+        ]
     finally:
         if collecting:
             gc.enable()
-    return [_lane([row[0] for row in turns], [row[k] for row in turns]) for k in range(len(runners))]
+    return [_timing([row[0] for row in times], [row[k] for row in times]) for k in range(len(runners))]
 
 
-def _turn(runner: _Runnable, frames: Sequence[NDArray[Any]], start: int, queries: int) -> int:
-    clock, times = time.monotonic_ns, []
+def _time_round(
+    runner: AnyRunner, frames: Sequence[NDArray[Any]], start: int, queries: int, clock: Callable[[], int]
+) -> int:
+    times = []
     for index in range(queries):
         frame = frames[(start + index) % len(frames)]
         begun = clock()
@@ -78,7 +86,7 @@ def _turn(runner: _Runnable, frames: Sequence[NDArray[Any]], start: int, queries
     return min(times)
 
 
-def _lane(first: Sequence[int], own: Sequence[int]) -> Lane:
+def _timing(first: Sequence[int], own: Sequence[int]) -> InterleavedTiming:
     ratios = sorted(mine / max(1, other) for mine, other in zip(own, first, strict=True))
     low, middle, high = statistics.quantiles(ratios, n=4)
-    return Lane(median_ns=int(statistics.median(own)), relative=middle, low=low, high=high)
+    return InterleavedTiming(median_ns=int(statistics.median(own)), relative=middle, low=low, high=high)

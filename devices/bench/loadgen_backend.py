@@ -17,11 +17,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import LoadgenFigures
+from weckd_edge.artifacts import LoadgenRecord
 from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.bench.rules import Rules
-from weckd_edge.devices.bench.single_stream import FLUSH_NS, Run, Runnable, Sink, no_collection
+from weckd_edge.devices.bench.single_stream import FLUSH_NS, Sink, TimedRun, no_collection
+from weckd_edge.devices.runtime.backends.base import AnyRunner
 
 LIBRARY = "mlperf_loadgen"
 _DISTRIBUTION = "mlcommons-loadgen"
@@ -30,11 +31,11 @@ _SLACK = 1.5
 of one and a half times the fastest query's gives a third more than can be needed."""
 _BYTES = 430
 """Memory of one such query: 320 to 430 were seen on x86-64 (LoadGen 6.0.17, one to four million queries)."""
-MOST_BYTES = 1 << 30
+MAX_BYTES = 1 << 30
 """With more than this beforehand, LoadGen itself decides what the machine does."""
 
 
-def memory_bytes(rules: Rules, fastest_ns: int) -> int:
+def loadgen_memory_bytes(rules: Rules, fastest_ns: int) -> int:
     """Return about how much memory LoadGen takes for the queries it makes before the first one is sent.
 
     Args:
@@ -46,14 +47,14 @@ def memory_bytes(rules: Rules, fastest_ns: int) -> int:
 
 
 def run_loadgen(
-    runner: Runnable,
+    runner: AnyRunner,
     frames: Sequence[NDArray[Any]],
     rules: Rules,
     fastest_ns: int,
     sink: Sink | None = None,
     *,
     trace: Path | None = None,
-) -> Run:
+) -> TimedRun:
     """Time single queries that LoadGen sends, with the garbage collector at rest.
 
     Args:
@@ -71,10 +72,10 @@ def run_loadgen(
     """
     if not frames:
         raise ConfigError("expected frames, got none; a bench needs at least one input", code="E_CONFIG_VALUE")
-    if (needed := memory_bytes(rules, fastest_ns)) > MOST_BYTES:
+    if (needed := loadgen_memory_bytes(rules, fastest_ns)) > MAX_BYTES:
         raise ModelError(
             f"LoadGen would take about {needed / 2**20:.0f} MiB for queries it makes beforehand (at most "
-            f"{MOST_BYTES / 2**20:.0f}): this model answers too fast for so long a run; use the own loop: --generator own",
+            f"{MAX_BYTES / 2**20:.0f}): the model is too fast for so long a run; pass --generator builtin",
             code="E_MODEL_LOADGEN",
         )
     loadgen = require("mlperf_loadgen", "send queries as MLPerf does")
@@ -87,7 +88,7 @@ def run_loadgen(
     settings.max_query_count = 0 if rules.min_seconds else rules.min_queries
     settings.single_stream_expected_latency_ns = max(1, int(fastest_ns * _SLACK))
     settings.single_stream_target_latency_percentile = 0.9
-    stream = _Stream(loadgen, runner, frames, sink)
+    stream = _QueryStream(loadgen, runner, frames, sink)
     with tempfile.TemporaryDirectory(prefix="weckd-loadgen-") as temporary:
         folder = Path(temporary) if trace is None else trace
         logs = loadgen.LogSettings()
@@ -107,8 +108,8 @@ def run_loadgen(
             stream.flush()
         if stream.failure is not None:
             raise stream.failure
-        figures = read_figures(folder, version)
-    return Run(
+        figures = read_record(folder, version)
+    return TimedRun(
         samples_ns=stream.samples,
         start_ns=stream.first_ns,
         end_ns=stream.last_ns,
@@ -117,10 +118,10 @@ def run_loadgen(
     )
 
 
-class _Stream:
+class _QueryStream:
     """Answers LoadGen's queries and keeps their times; an error is kept until LoadGen has come to its end."""
 
-    def __init__(self, loadgen: Any, runner: Runnable, frames: Sequence[NDArray[Any]], sink: Sink | None) -> None:
+    def __init__(self, loadgen: Any, runner: AnyRunner, frames: Sequence[NDArray[Any]], sink: Sink | None) -> None:
         self.samples = array("q")
         self.failure: BaseException | None = None
         self.first_ns = self.last_ns = 0
@@ -159,7 +160,7 @@ class _Stream:
             self._sink(self.samples[given:])
 
 
-def read_figures(folder: Path, version: str) -> LoadgenFigures:
+def read_record(folder: Path, version: str) -> LoadgenRecord:
     """Return what LoadGen's log says of its run.
 
     Raises:
@@ -173,7 +174,7 @@ def read_figures(folder: Path, version: str) -> LoadgenFigures:
                 entry = json.loads(text)
                 found[entry["key"]] = entry["value"]
         p99 = found.get("early_stopping_latency_ms")
-        return LoadgenFigures(
+        return LoadgenRecord(
             version=version,
             valid=found["result_validity"] == "VALID",
             queries=int(found["result_query_count"]),
@@ -184,6 +185,6 @@ def read_figures(folder: Path, version: str) -> LoadgenFigures:
         )
     except (OSError, KeyError, ValueError) as err:
         raise ModelError(
-            f"{version} left no result (expected mlperf_log_detail.txt with one: {err}); use the own loop: --generator own",
+            f"{version} left no result (expected mlperf_log_detail.txt with one: {err}); pass --generator builtin",
             code="E_MODEL_LOADGEN",
         ) from err

@@ -16,14 +16,13 @@ from weckd_edge.core.errors import DeviceError
 from weckd_edge.devices.jetson.board import read_power_mode
 from weckd_edge.devices.machine.clocks import core_folders, gpu_folders
 from weckd_edge.devices.machine.detect import read_governors
-from weckd_edge.devices.machine.identity import read_text
-from weckd_edge.devices.machine.sysfs import as_number
+from weckd_edge.devices.machine.sysfs import as_number, read_text
 from weckd_edge.devices.machine.throttling import find_counts, find_signs
 
 _ZONES = "sys/class/thermal/thermal_zone*"
 
 
-class Machine:
+class MachineFiles:
     """The files of one machine, held open; use it as a context.
 
     Attributes:
@@ -52,7 +51,7 @@ class Machine:
         }
         self.shown = tuple(name for name, files in watched.items() if files)
 
-    def __enter__(self) -> Machine:
+    def __enter__(self) -> MachineFiles:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
@@ -63,7 +62,7 @@ class Machine:
         while self._open:
             os.close(self._open.pop())
 
-    def look(self) -> MachineState:
+    def read_state(self) -> MachineState:
         """Return the state now; ``at_ns`` is the clock's own time."""
         clocks = [value for file in self._cpu if (value := _number(file)) is not None]
         gpu = [value for file in self._gpu if (value := _number(file)) is not None]
@@ -110,7 +109,7 @@ class Machine:
         return held
 
 
-def rises(before: dict[str, int], after: dict[str, int]) -> tuple[str, ...]:
+def counter_rises(before: dict[str, int], after: dict[str, int]) -> tuple[str, ...]:
     """Return the counters that went up, with how much, in words."""
     return tuple(f"{name} +{after[name] - count}" for name, count in before.items() if after.get(name, count) > count)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from weckd_edge.artifacts import Latency
 
 
-def summarize(samples_ns: Sequence[int]) -> Latency:
+def summarize_latency(samples_ns: Sequence[int]) -> Latency:
     """Return the percentiles of raw times, by nearest rank: each is a time that was really measured."""
     ordered = sorted(samples_ns)
     median = nearest_rank(ordered, 50)

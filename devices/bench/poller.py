@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Watch(Generic[T]):
+class Poller(Generic[T]):
     """Calls ``read`` at once and then every ``period_s`` until it is left; use it as a context.
 
     The thread sleeps on an event between two reads. A read that raises ends the watch: ``failure`` holds the error, and the
@@ -25,7 +25,7 @@ class Watch(Generic[T]):
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="weckd-watch", daemon=True)
 
-    def __enter__(self) -> Watch[T]:
+    def __enter__(self) -> Poller[T]:
         self._thread.start()
         return self
 

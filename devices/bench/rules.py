@@ -9,7 +9,7 @@ from weckd_edge.core.errors import ConfigError, did_you_mean
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
-    """A single-stream run: the next query is sent when the answer to the last one has come.
+    """A single-stream run: the next query is sent when the prediction to the last one has come.
 
     Attributes:
         name: As the command line calls them.

@@ -8,13 +8,14 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import LoadgenFigures
+from weckd_edge.artifacts import LoadgenRecord
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.devices.bench.rules import MINIMUM_QUERIES, Rules
+from weckd_edge.devices.runtime.backends.base import AnyRunner
 
 FLUSH_NS = 1_000_000_000
 """How often times are handed on while a run goes on, nanoseconds."""
@@ -23,15 +24,8 @@ Sink = Callable[["array[int]"], None]
 """Takes times, nanoseconds, in order; each is handed over once."""
 
 
-class Runnable(Protocol):
-    """What answers: a runner of a whole model, or of the network alone."""
-
-    def run(self, frame: Any) -> Any:
-        """Answer one query."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
+class TimedRun:
     """One finished run.
 
     Attributes:
@@ -46,11 +40,11 @@ class Run:
     start_ns: int
     end_ns: int
     generator: str
-    loadgen: LoadgenFigures | None = None
+    loadgen: LoadgenRecord | None = None
 
 
-def warm_up(runner: Runnable, frames: Sequence[NDArray[Any]], queries: int) -> int | None:
-    """Answer frames in turn, and return the fastest time, nanoseconds; None where there are no queries."""
+def warm_up(runner: AnyRunner, frames: Sequence[NDArray[Any]], queries: int) -> int | None:
+    """Classify frames in turn, and return the fastest time, nanoseconds; None where there are no queries."""
     fastest_ns = None
     for index in range(queries):
         start_ns = time.monotonic_ns()
@@ -72,7 +66,7 @@ def no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def run_single_stream(runner: Runnable, frames: Sequence[NDArray[Any]], rules: Rules, sink: Sink | None = None) -> Run:
+def run_single_stream(runner: AnyRunner, frames: Sequence[NDArray[Any]], rules: Rules, sink: Sink | None = None) -> TimedRun:
     """Time single queries, one after another, with the garbage collector at rest.
 
     Between two queries stand two comparisons and one append of eight bytes; times are handed on once a second.
@@ -118,4 +112,4 @@ def run_single_stream(runner: Runnable, frames: Sequence[NDArray[Any]], rules: R
         finally:
             if sink is not None:
                 sink(samples[given:])
-    return Run(samples_ns=samples, start_ns=start_ns, end_ns=now, generator="own loop")
+    return TimedRun(samples_ns=samples, start_ns=start_ns, end_ns=now, generator="builtin")

@@ -14,22 +14,22 @@ LARGEST_CLOCK_SPAN = 0.1
 
 def verdict_of(measurement: Measurement) -> tuple[str, str]:
     """Return ``VALID`` or ``INVALID`` and the reason."""
-    found = doubts(measurement)
+    found = invalid_reasons(measurement)
     if found:
         return "INVALID", "; ".join(found)
-    latency = measurement.frame_to_answer
+    latency = measurement.end_to_end
     return "VALID", f"{len(latency.samples_ns)} queries, {spread_text(latency)}"
 
 
-def doubts(measurement: Measurement) -> tuple[str, ...]:
+def invalid_reasons(measurement: Measurement) -> tuple[str, ...]:
     """Return why the times may not be quoted; empty where they may."""
-    latency = measurement.frame_to_answer
+    latency = measurement.end_to_end
     count, found = len(latency.samples_ns), []
     if measurement.cut_off is not None:
         found.append(f"the run was cut off after {count} queries: {measurement.cut_off}")
     if measurement.machine is not None and measurement.machine.emulated is not None:
-        told = measurement.machine.emulated
-        found.append(f"an emulator ran it ({told}), whose times say nothing about a device; run it on the device")
+        reasons = measurement.machine.emulated
+        found.append(f"an emulator ran it ({reasons}), whose times say nothing about a device; run it on the device")
     if count < MINIMUM_QUERIES:
         found.append(f"{count} queries; a 90th percentile needs at least {MINIMUM_QUERIES}")
     if not measurement.rules_met and measurement.cut_off is None:
@@ -37,16 +37,16 @@ def doubts(measurement: Measurement) -> tuple[str, ...]:
     if latency.iqr_over_median > LARGEST_SPREAD:
         found.append(f"{spread_text(latency)}; close other programs and run it again")
     if measurement.machine is not None:
-        found += machine_doubts(measurement.machine)
+        found += machine_reasons(measurement.machine)
     return tuple(found)
 
 
 def only_noisy(measurement: Measurement) -> bool:
     """Tell whether the spread of the times is the one doubt: other work on the machine, which only adds time."""
-    return measurement.frame_to_answer.iqr_over_median > LARGEST_SPREAD and len(doubts(measurement)) == 1
+    return measurement.end_to_end.iqr_over_median > LARGEST_SPREAD and len(invalid_reasons(measurement)) == 1
 
 
-def machine_doubts(machine: MachineRecord) -> list[str]:
+def machine_reasons(machine: MachineRecord) -> list[str]:
     """Return what the machine did during the run that makes its times another machine's."""
     found = []
     slowed = dict.fromkeys(text for state in (*machine.during, machine.after) for text in state.throttling)
@@ -71,6 +71,6 @@ def _clock_change(name: str, clocks: Sequence[int | None], mega: float) -> list[
 
 
 def spread_text(latency: Latency) -> str:
-    """Return the spread and its bar in words."""
-    bar = f"at most {LARGEST_SPREAD:g} is quiet"
-    return f"the middle half of the times spans {latency.iqr_over_median:.2f} of the median ({bar})"
+    """Return the spread and its limit in words."""
+    limit = f"at most {LARGEST_SPREAD:g} is quiet"
+    return f"the middle half of the times spans {latency.iqr_over_median:.2f} of the median ({limit})"

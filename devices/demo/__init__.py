@@ -1,1 +1,1 @@
-"""A local page that answers images with a bundle: drop a file, choose one, or take one with the camera."""
+"""A local page that classifies images with a bundle: drop a file, choose one, or take one with the camera."""

@@ -32,7 +32,7 @@ from typing import Any
 
 from weckd_edge.core.errors import DeviceError, WeckdError
 from weckd_edge.devices.demo.session import DemoSession
-from weckd_edge.devices.images.sharing import Room
+from weckd_edge.devices.images.budget import Budget
 
 _LOG = logging.getLogger(__name__)
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -95,7 +95,7 @@ class DemoServer(ThreadingHTTPServer):
         self, session: DemoSession, *, host: str = "127.0.0.1", port: int = 0, limits: Limits | None = None
     ) -> None:
         self.session, self.host, self.limits = session, host, limits or Limits()
-        self.bodies = Room(self.limits.all_bodies_bytes)
+        self.bodies = Budget(self.limits.all_bodies_bytes)
         self._connections = threading.BoundedSemaphore(self.limits.connections)
         self.page, self.policy = load_page()
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -268,7 +268,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - the names are http.server's
 
     def do_POST(self) -> None:
-        work = {"/api/answer": self.server.session.answer, "/api/explain": self.server.session.explain}.get(self.path)
+        work = {"/api/predict": self.server.session.predict, "/api/explain": self.server.session.explain}.get(self.path)
         if not self._is_welcome() or not self._is_ours():
             return
         if work is None:
@@ -317,10 +317,10 @@ class _Handler(BaseHTTPRequestHandler):
         if not re.fullmatch(r"[0-9]{1,15}", text) or "Transfer-Encoding" in self.headers:
             self._turn_away(HTTPStatus.LENGTH_REQUIRED, "expected the image with its length")
             return None
-        most = self.server.limits.body_bytes
-        if int(text) > most:
-            told = f"the file has {int(text) / 2**20:.1f} MiB; the limit is {most >> 20} MiB"
-            self._turn_away(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, told)
+        maximum = self.server.limits.body_bytes
+        if int(text) > maximum:
+            reply = f"the file has {int(text) / 2**20:.1f} MiB; the limit is {maximum >> 20} MiB"
+            self._turn_away(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, reply)
             return None
         return int(text)
 

@@ -17,14 +17,14 @@ import numpy as np
 from PIL import Image
 
 from weckd_edge.artifacts.frame import crop_box
-from weckd_edge.bundle.verdict import SYNTHETIC, verdict
+from weckd_edge.bundle.verdict import SYNTHETIC, sum_up_gates
 from weckd_edge.core.errors import DataError, DeviceError
 from weckd_edge.core.serialization import to_data
 from weckd_edge.devices.attribution.explain_images import explain_frame, method_words, sanity_words
-from weckd_edge.devices.attribution.overlay import LEAST, Picture, draw_overlay, draw_seen, encode_png
-from weckd_edge.devices.images.frames import decode_bytes, decoded, fit
+from weckd_edge.devices.attribution.overlay import MIN_EVIDENCE, Picture, draw_model_view, draw_overlay, encode_png
+from weckd_edge.devices.images.frames import decode_bytes, decoded_image, fit_to_frame
 from weckd_edge.devices.runtime.backends.base import Frame
-from weckd_edge.devices.runtime.predict import answer_frame, open_bundle_model, unreadable
+from weckd_edge.devices.runtime.predict import open_bundle_model, predict_frame, unreadable
 
 NOTICE = (
     "Not a medical device. It claims no clinical performance and no regulatory compliance, and nothing in it was reviewed, "
@@ -42,16 +42,16 @@ class DemoSession:
         backend: See ``choose_model``.
         threads: Processor threads one query may use.
         key: PEM public key; with it, a bundle that its owner did not sign is refused.
-        at_least: Lowest version that is taken.
+        min_version: Lowest version that is taken.
 
     Raises:
         WeckdError: The bundle cannot be opened.
     """
 
     def __init__(
-        self, folder: Path, *, backend: str | None = None, threads: int = 1, key: Path | None = None, at_least: int = 0
+        self, folder: Path, *, backend: str | None = None, threads: int = 1, key: Path | None = None, min_version: int = 0
     ) -> None:
-        self.model = open_bundle_model(folder, backend=backend, threads=threads, key=key, at_least=at_least)
+        self.model = open_bundle_model(folder, backend=backend, threads=threads, key=key, min_version=min_version)
         self._one_at_a_time = threading.Lock()
         self._closed = False
         # Once for nothing, so that the first answer takes no longer than the others.
@@ -70,7 +70,7 @@ class DemoSession:
     def describe(self) -> dict[str, Any]:
         """Say which bundle answers."""
         manifest, choice = self.model.bundle.manifest, self.model.choice
-        judged = verdict(manifest)
+        judged = sum_up_gates(manifest)
         return {
             "name": manifest.name,
             "device": manifest.device,
@@ -78,34 +78,34 @@ class DemoSession:
             "backend": f"{choice.backend} {self.model.runner.version}".strip(),
             "precision": choice.precision,
             "labels": list(manifest.labels),
-            "abstain_below": manifest.operating_point.abstain_below,
-            "frame": [manifest.input.frame_height, manifest.input.frame_width],
+            "confidence_threshold": manifest.operating_point.confidence_threshold,
+            "frame": [manifest.input.frame.height, manifest.input.frame.width],
             "verdict": {**to_data(judged), "detail": judged.detail.replace("reasons below", "reasons in its report")},
             "synthetic": SYNTHETIC if manifest.synthetic else None,
             "notice": NOTICE,
         }
 
-    def answer(self, data: bytes) -> dict[str, Any]:
-        """Answer an image file's bytes; one that cannot be read is "unable to analyze" and says why."""
+    def predict(self, data: bytes) -> dict[str, Any]:
+        """Classify an image file's bytes; one that cannot be read is "unable to analyze" and says why."""
         with self._turn():
             start_ns = time.monotonic_ns()
             try:
-                with decoded(data) as found:
+                with decoded_image(data) as found:
                     image = found.pixels
             except DataError as err:
-                return {"answer": to_data(unreadable("", str(err))), "stages": [], "seen": None}
+                return {"prediction": to_data(unreadable("", str(err))), "stages": [], "seen": None}
             decoded_ns = time.monotonic_ns()
             frame = self._frame(image)
             framed_ns = time.monotonic_ns()
-            answer = replace(answer_frame(self.model, frame), notes=found.notes)
+            prediction = replace(predict_frame(self.model, frame), notes=found.notes)
             end_ns = time.monotonic_ns()
-            seen = draw_seen(frame[0], crop_box(self.model.bundle.manifest.input), width_pixels=SHOWN_PIXELS)
+            seen = draw_model_view(frame[0], crop_box(self.model.bundle.manifest.input.frame), width_pixels=SHOWN_PIXELS)
         stages = [
             {"name": "Decode the file", "ns": decoded_ns - start_ns},
             {"name": "Fit to the camera frame", "ns": framed_ns - decoded_ns},
             {"name": "Frame to answer", "ns": end_ns - framed_ns},
         ]
-        return {"answer": to_data(answer), "stages": stages, "seen": _data_url(seen)}
+        return {"prediction": to_data(prediction), "stages": stages, "seen": _data_url(seen)}
 
     def explain(self, data: bytes) -> dict[str, Any]:
         """Map where the model finds its evidence in an image file's bytes.
@@ -116,18 +116,18 @@ class DemoSession:
         with self._turn():
             start_ns = time.monotonic_ns()
             frame = self._frame(decode_bytes(data))
-            answer = answer_frame(self.model, frame)
-            if answer.label is None:
-                raise DataError(f"there is no answer to explain: {answer.reason}", code="E_DATA_NO_PREDICTION")
-            found, check = explain_frame(self.model, frame, self.model.bundle.manifest.labels.index(answer.label))
+            prediction = predict_frame(self.model, frame)
+            if prediction.label is None:
+                raise DataError(f"there is no answer to explain: {prediction.reason}", code="E_DATA_NO_PREDICTION")
+            found, check = explain_frame(self.model, frame, self.model.bundle.manifest.labels.index(prediction.label))
             overlay = draw_overlay(frame[0], found, width_pixels=SHOWN_PIXELS)
             took_ns = time.monotonic_ns() - start_ns
         return {
-            "label": answer.label,
+            "label": prediction.label,
             "overlay": _data_url(overlay),
-            "marked": bool(found.map.max() > LEAST),
+            "marked": bool(found.map.max() > MIN_EVIDENCE),
             "method": method_words(found),
-            "sanity": sanity_words(found, check, answer.label),
+            "sanity": sanity_words(found, check, prediction.label),
             "deletion": to_data(check),
             "ns": took_ns,
         }
@@ -140,8 +140,8 @@ class DemoSession:
             yield
 
     def _frame(self, image: Picture) -> Frame:
-        contract = self.model.bundle.manifest.input
-        return np.ascontiguousarray(fit(image, contract.frame_height, contract.frame_width)[None])
+        spec = self.model.bundle.manifest.input.frame
+        return np.ascontiguousarray(fit_to_frame(image, spec.height, spec.width)[None])
 
 
 def _data_url(picture: Picture) -> str:

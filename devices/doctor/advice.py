@@ -10,16 +10,16 @@ from weckd_edge.core.errors import DeviceError
 from weckd_edge.devices.jetson.board import read_power_mode, read_power_modes
 from weckd_edge.devices.machine import resources
 from weckd_edge.devices.machine.clocks import read_core_clocks, read_gpu_clocks
-from weckd_edge.devices.machine.detect import Detected
-from weckd_edge.devices.machine.identity import read_text
+from weckd_edge.devices.machine.detect import DetectedMachine
+from weckd_edge.devices.machine.sysfs import read_text
 from weckd_edge.devices.machine.throttling import read_throttled_before, read_throttling
 from weckd_edge.devices.profiles.profile import DeviceProfile, PowerMode
 
-_LEAST_DISK_MIB = 1024
-_LEAST_MEMORY_MIB = 512
+_MIN_DISK_MIB = 1024
+_MIN_MEMORY_MIB = 512
 _SWAPPED_MIB = 64
 """Less than that in the swap is what any machine puts there."""
-_LEAST_PYTHON = (3, 10)
+_MIN_PYTHON = (3, 10)
 _SHOWN = 3
 _PERFORMANCE = "sudo cpupower frequency-set -g performance"
 
@@ -41,7 +41,7 @@ class Advice:
     hint: str | None = None
 
 
-def advise(root: Path, detected: Detected, profile: DeviceProfile | None, folder: Path) -> tuple[Advice, ...]:
+def advise(root: Path, detected: DetectedMachine, profile: DeviceProfile | None, folder: Path) -> tuple[Advice, ...]:
     """Look at a machine's settings and condition.
 
     Args:
@@ -58,7 +58,7 @@ def advise(root: Path, detected: Detected, profile: DeviceProfile | None, folder
     return tuple(found)
 
 
-def _release(detected: Detected, profile: DeviceProfile | None) -> Advice:
+def _release(detected: DetectedMachine, profile: DeviceProfile | None) -> Advice:
     topic = "JetPack"
     if detected.l4t is None:
         hint = "in a container, mount /etc/nv_tegra_release; finalize keys an engine by it"
@@ -71,14 +71,14 @@ def _release(detected: Detected, profile: DeviceProfile | None) -> Advice:
         return Advice(topic=topic, state="unknown", found=f"L4T {detected.l4t}, of which no JetPack is known", hint=hint)
     row = rows[0]
     brings = f"TensorRT {row.tensorrt}" + ("" if row.bundled else " may be installed")
-    told = f"L4T {detected.l4t} (JetPack {row.jetpack}): {brings}, the system's Python is {row.python or 'not known'}"
-    if row.python is not None and tuple(int(part) for part in row.python.split(".")) < _LEAST_PYTHON:
+    text = f"L4T {detected.l4t} (JetPack {row.jetpack}): {brings}, the system's Python is {row.python or 'not known'}"
+    if row.python is not None and tuple(int(part) for part in row.python.split(".")) < _MIN_PYTHON:
         hint = (
             "TensorRT's binding is for that Python alone, and finalize needs 3.10: build by the lines in the bundle's "
             "trtexec.txt, or flash JetPack 6 where the module takes it"
         )
-        return Advice(topic=topic, state="improve", found=told, hint=hint)
-    return Advice(topic=topic, state="good", found=told)
+        return Advice(topic=topic, state="improve", found=text, hint=hint)
+    return Advice(topic=topic, state="good", found=text)
 
 
 def _power_mode(root: Path, profile: DeviceProfile | None) -> Advice:
@@ -94,15 +94,15 @@ def _power_mode(root: Path, profile: DeviceProfile | None) -> Advice:
     if now is None or now.int8_tops_dense is None:
         hint = f"this board also has {others}; what they give is not known here" if others else None
         return Advice(topic=topic, state="unknown", found=f"{name}, of which no arithmetic peak is known", hint=hint)
-    told = f"{name}: {_peak(now)}"
+    text = f"{name}: {_peak(now)}"
     best = max(known.values(), key=lambda mode: mode.int8_tops_dense or 0.0)
     if (best.int8_tops_dense or 0.0) <= now.int8_tops_dense:
-        return Advice(topic=topic, state="good", found=told)
+        return Advice(topic=topic, state="good", found=text)
     hint = (
         f"if supply and cooling allow, sudo nvpmodel -m {numbers[best.name]} ({best.name}: {_peak(best)}), then weckd-edge "
         "finalize again: an engine belongs to the mode it was built in"
     )
-    return Advice(topic=topic, state="improve", found=told, hint=hint)
+    return Advice(topic=topic, state="improve", found=text, hint=hint)
 
 
 def _peak(mode: PowerMode) -> str:
@@ -131,25 +131,25 @@ def _jetson_clocks(root: Path) -> Advice:
     return Advice(topic=topic, state="improve", found=f"clocks of the {what} move with the load", hint=hint)
 
 
-def _governor(root: Path, detected: Detected, jetson: bool) -> Advice:
+def _governor(root: Path, detected: DetectedMachine, jetson: bool) -> Advice:
     topic = "clock governor"
     names = detected.governors
     if not names:
         return Advice(topic=topic, state="unknown", found="not shown here (usual in a virtual machine or container)")
-    told = ", ".join(names)
+    text = ", ".join(names)
     if names == ("performance",):
         turbo = read_text(root / "sys/devices/system/cpu/intel_pstate/no_turbo")
         if turbo == "1":
             hint = "echo 0 | sudo tee /sys/devices/system/cpu/intel_pstate/no_turbo (where cooling is good)"
-            return Advice(topic=topic, state="improve", found=f"{told}, with turbo clocks turned off", hint=hint)
-        return Advice(topic=topic, state="good", found=told)
+            return Advice(topic=topic, state="improve", found=f"{text}, with turbo clocks turned off", hint=hint)
+        return Advice(topic=topic, state="good", found=text)
     clocks = read_core_clocks(root)
     if jetson and clocks and all(clock.pinned for clock in clocks):
-        return Advice(topic=topic, state="good", found=f"{told}; the clocks are pinned all the same")
+        return Advice(topic=topic, state="good", found=f"{text}; the clocks are pinned all the same")
     if "powersave" in names and read_text(root / "sys/devices/system/cpu/intel_pstate/status") != "active":
-        return Advice(topic=topic, state="improve", found=f"{told}: clocks stay low under load", hint=_PERFORMANCE)
+        return Advice(topic=topic, state="improve", found=f"{text}: clocks stay low under load", hint=_PERFORMANCE)
     hint = "sudo jetson_clocks" if jetson else _PERFORMANCE
-    return Advice(topic=topic, state="improve", found=f"{told}: clocks follow the load", hint=hint)
+    return Advice(topic=topic, state="improve", found=f"{text}: clocks follow the load", hint=hint)
 
 
 def _throttling(root: Path) -> Advice:
@@ -157,18 +157,18 @@ def _throttling(root: Path) -> Advice:
     now, before = read_throttling(root), read_throttled_before(root)
     if now:
         hint = "let it cool down, give it more air or a stronger supply, or take a lower power mode; do not measure now"
-        return Advice(topic=topic, state="improve", found=_some(now), hint=hint)
+        return Advice(topic=topic, state="improve", found=_some_names(now), hint=hint)
     if before:
         hint = "see to cooling and supply: it was slowed down since it was started"
-        return Advice(topic=topic, state="improve", found=_some(before), hint=hint)
+        return Advice(topic=topic, state="improve", found=_some_names(before), hint=hint)
     if now is None:
         return Advice(topic=topic, state="unknown", found="no temperature limits are shown here")
     return Advice(topic=topic, state="good", found="nothing slows it down now")
 
 
-def _some(said: tuple[str, ...]) -> str:
-    more = f"; and {len(said) - _SHOWN} more" if len(said) > _SHOWN else ""
-    return "; ".join(said[:_SHOWN]) + more
+def _some_names(names: tuple[str, ...]) -> str:
+    more = f"; and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return "; ".join(names[:_SHOWN]) + more
 
 
 def _swap(root: Path, jetson: bool) -> Advice:
@@ -179,16 +179,16 @@ def _swap(root: Path, jetson: bool) -> Advice:
     if not swap.devices:
         return Advice(topic=topic, state="good", found="none")
     names = ", ".join(swap.devices[:_SHOWN]) + (" and more" if len(swap.devices) > _SHOWN else "")
-    told = f"{swap.used_mib:.0f} of {swap.total_mib:.0f} MiB used on {names}"
+    text = f"{swap.used_mib:.0f} of {swap.total_mib:.0f} MiB used on {names}"
     if swap.used_mib < _SWAPPED_MIB:
-        return Advice(topic=topic, state="good", found=told)
+        return Advice(topic=topic, state="good", found=text)
     if swap.is_zram:
         hint = "zram takes memory and time of the cores: close other programs" + (
             "; where memory is enough: sudo systemctl disable --now nvzramconfig" if jetson else ""
         )
     else:
         hint = "what was swapped out answers late: close other programs, then sudo swapoff -a && sudo swapon -a"
-    return Advice(topic=topic, state="improve", found=told, hint=hint)
+    return Advice(topic=topic, state="improve", found=text, hint=hint)
 
 
 def _memory(root: Path) -> Advice:
@@ -197,11 +197,11 @@ def _memory(root: Path) -> Advice:
     if memory is None:
         return Advice(topic=topic, state="unknown", found="/proc/meminfo does not tell")
     available, total = memory
-    told = f"{available:.0f} of {total:.0f} MiB are free for programs"
-    if available < _LEAST_MEMORY_MIB:
+    text = f"{available:.0f} of {total:.0f} MiB are free for programs"
+    if available < _MIN_MEMORY_MIB:
         hint = "close other programs; sudo systemctl isolate multi-user.target stops the desktop"
-        return Advice(topic=topic, state="improve", found=told, hint=hint)
-    return Advice(topic=topic, state="good", found=told)
+        return Advice(topic=topic, state="improve", found=text, hint=hint)
+    return Advice(topic=topic, state="good", found=text)
 
 
 def _disk(folder: Path) -> Advice:
@@ -209,7 +209,7 @@ def _disk(folder: Path) -> Advice:
     free = resources.read_free_disk_mib(folder)
     if free is None:
         return Advice(topic=topic, state="unknown", found=f"the disk of {folder} cannot be asked")
-    told = f"{free / 1024:.1f} GiB free"
-    if free < _LEAST_DISK_MIB:
-        return Advice(topic=topic, state="improve", found=told, hint="make room: weights, graphs and frames go there")
-    return Advice(topic=topic, state="good", found=told)
+    text = f"{free / 1024:.1f} GiB free"
+    if free < _MIN_DISK_MIB:
+        return Advice(topic=topic, state="improve", found=text, hint="make room: weights, graphs and frames go there")
+    return Advice(topic=topic, state="good", found=text)

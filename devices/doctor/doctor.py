@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +15,7 @@ from weckd_edge.artifacts import Target
 from weckd_edge.core.errors import MissingDependency
 from weckd_edge.core.optional_imports import EXTRA_OF, is_installed, require
 from weckd_edge.devices.doctor.advice import Advice, advise
-from weckd_edge.devices.machine.detect import Detected, detect
+from weckd_edge.devices.machine.detect import DetectedMachine, detect
 from weckd_edge.devices.profiles.profile import load_profile
 
 State = Literal["works", "absent", "broken"]
@@ -102,7 +102,7 @@ class Diagnosis:
 
     weckd_edge: str
     python: str
-    device: Detected
+    device: DetectedMachine
     governor: str
     libraries: tuple[Library, ...]
     abilities: tuple[Ability, ...]
@@ -110,17 +110,26 @@ class Diagnosis:
     advice: tuple[Advice, ...] = ()
 
 
-def diagnose(root: Path = Path("/"), modules: Sequence[str] | None = None, folder: Path = Path()) -> Diagnosis:
+def diagnose(
+    root: Path = Path("/"),
+    modules: Sequence[str] | None = None,
+    folder: Path = Path(),
+    *,
+    installed: Callable[[str], bool] = is_installed,
+    load: Callable[[str, str], object] = require,
+) -> Diagnosis:
     """Look at this machine. Each library is really imported, which takes a few seconds.
 
     Args:
         root: Where ``proc``, ``sys`` and ``etc`` lie.
         modules: Libraries to look at; None takes all that this package can use.
         folder: Whose disk is looked at: where bundles and engines are put.
+        installed: Tells whether a library is there.
+        load: Imports a library for a purpose in words.
     """
     found = detect(root)
     names = (*_BASE, *sorted(EXTRA_OF)) if modules is None else tuple(modules)
-    libraries = tuple(check_library(name) for name in names)
+    libraries = tuple(check_library(name, installed=installed, load=load) for name in names)
     profile = load_profile(found.profile) if found.recognised else None
     abilities = _abilities({library.module: library for library in libraries}, found)
     return Diagnosis(
@@ -135,15 +144,17 @@ def diagnose(root: Path = Path("/"), modules: Sequence[str] | None = None, folde
     )
 
 
-def check_library(module: str) -> Library:
-    """Import one library and say how that went."""
-    if not is_installed(module):
+def check_library(
+    module: str, *, installed: Callable[[str], bool] = is_installed, load: Callable[[str, str], object] = require
+) -> Library:
+    """Import one library and say how that went; ``installed`` and ``load`` as for ``diagnose``."""
+    if not installed(module):
         return Library(module=module, state="absent", version=None, detail=_how_to_get(module))
     version = _version(module)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            require(module, "do its work")
+            load(module, "do its work")
     except MissingDependency as err:
         return Library(module=module, state="broken", version=version, detail=str(err))
     except Exception as err:  # a broken library may raise anything while it is imported
@@ -167,7 +178,7 @@ def _how_to_get(module: str) -> str:
     return f"pip install 'weckd-edge[{extra}]'" if extra else f"pip install {_DISTRIBUTION.get(module, module)}"
 
 
-def _abilities(libraries: dict[str, Library], found: Detected) -> tuple[Ability, ...]:
+def _abilities(libraries: dict[str, Library], found: DetectedMachine) -> tuple[Ability, ...]:
     rows: tuple[tuple[str, Target | None, tuple[str, ...], str], ...] = (
         ("train a chain", None, _TRAIN, "pip install 'weckd-edge[train]'"),
         (_QUANTIZE, None, ("onnx", "onnxruntime"), "pip install 'weckd-edge[compile]'"),

@@ -1,7 +1,7 @@
 """Every bar a build must clear, against what was reached.
 
 A figure of another machine never clears a device's bar, and a bench that is INVALID clears neither latency nor energy, but
-for one thing: other work on the machine only adds time, so that a noisy run whose slowest query is within the bar clears it.
+for one thing: other work on the machine only adds time, so that a noisy run whose slowest query is within the limit passes.
 A latency bar is cleared or missed only where the run proves it at 99 % confidence; else the gate says how many more queries
 would. Peak memory is that of a fresh process and hangs on no clock: it is judged however noisy the times are, unless an
 emulator ran it.
@@ -17,9 +17,9 @@ import numpy as np
 
 from weckd_edge.artifacts import Gate, LinkLatency, Measurement, Rate, Verdict, Verification
 from weckd_edge.config import GateConfig
-from weckd_edge.devices.bench.early_stopping import CONFIDENCE, decide, more_queries
+from weckd_edge.devices.bench.early_stopping import CONFIDENCE, decide_percentile, more_queries
 from weckd_edge.devices.bench.rules import MINIMUM_QUERIES
-from weckd_edge.devices.bench.verdict import doubts, only_noisy
+from weckd_edge.devices.bench.verdict import invalid_reasons, only_noisy
 from weckd_edge.devices.profiles.profile import DeviceProfile
 from weckd_edge.metrics.guessing import compare_with_guessing
 from weckd_edge.metrics.intervals import images_to_decide
@@ -27,17 +27,17 @@ from weckd_edge.metrics.intervals import images_to_decide
 _ROUNDING = 1e-9
 
 
-def merge_bars(config: GateConfig, profile_bars: GateConfig) -> GateConfig:
-    """Return the bars that hold: the build's own, and the device profile's where the build says nothing."""
+def merge_limits(config: GateConfig, profile_limits: GateConfig) -> GateConfig:
+    """Return the limits that hold: the build's own, and the device profile's where the build says nothing."""
     merged = {}
     for field in fields(GateConfig):
         own = getattr(config, field.name)
-        merged[field.name] = getattr(profile_bars, field.name) if own is None else own
+        merged[field.name] = getattr(profile_limits, field.name) if own is None else own
     return GateConfig(**merged)
 
 
-def judge(
-    bars: GateConfig,
+def evaluate_gates(
+    limits: GateConfig,
     profile: DeviceProfile,
     measurement: Measurement | None,
     verification: Verification | None,
@@ -47,10 +47,10 @@ def judge(
     split: str = "test",
     predicted: LinkLatency | None = None,
 ) -> tuple[Gate, ...]:
-    """Judge every bar that is set; bars that are None are left out.
+    """Judge every limit that is set; limits that are None are left out.
 
     Args:
-        bars: The bars that hold; see ``merge_bars``.
+        limits: The limits that hold; see ``merge_limits``.
         profile: The device they are meant for.
         measurement: The bench on this machine; None where none was made.
         verification: Accuracy of the compiled artefact; None where none was made.
@@ -62,41 +62,46 @@ def judge(
     """
     gates: list[Gate] = []
     rss = measurement.peak_rss_bytes if measurement else None
-    for name, bar, got, unit in (
-        ("latency_p90_ms", bars.latency_p90_ms, measurement.frame_to_answer.p90_ns / 1e6 if measurement else None, "ms"),
-        ("memory_mib", bars.memory_mib, rss / 2**20 if rss is not None else None, "MiB"),
-        ("energy_mj", bars.energy_mj, measurement.energy_mj if measurement else None, "mJ"),
+    for name, limit, got, unit in (
+        (
+            "max_latency_p90_ms",
+            limits.max_latency_p90_ms,
+            measurement.end_to_end.p90_ns / 1e6 if measurement else None,
+            "ms",
+        ),
+        ("max_memory_mib", limits.max_memory_mib, rss / 2**20 if rss is not None else None, "MiB"),
+        ("max_energy_mj", limits.max_energy_mj, measurement.energy_mj if measurement else None, "mJ"),
     ):
-        if bar is None:
+        if limit is None:
             continue
         if measurement is None or got is None:
-            gates.append(_unknown(name, bar, _why_unknown(name, measurement)))
+            gates.append(_unknown(name, limit, _why_unknown(name, measurement)))
         elif not measured_here_counts:
             reason = f"{got:.3g} {unit} measured on {measurement.host}, not on {profile.id}; run weckd-edge bench there"
-            if name == "latency_p90_ms" and predicted is not None and predicted.label == "predicted":
-                gates.append(_predicted(bar, predicted, profile))
+            if name == "max_latency_p90_ms" and predicted is not None and predicted.label == "estimated":
+                gates.append(_estimated_latency(limit, predicted, profile))
             else:
-                gates.append(_unknown(name, bar, reason))
-        elif name == "latency_p90_ms":
-            gates.append(_latency(bar, measurement))
-        elif name == "energy_mj":
-            gates.append(_energy(bar, got, measurement))
+                gates.append(_unknown(name, limit, reason))
+        elif name == "max_latency_p90_ms":
+            gates.append(_latency(limit, measurement))
+        elif name == "max_energy_mj":
+            gates.append(_energy(limit, got, measurement))
         else:
-            gates.append(_memory(bar, got, measurement))
-    if bars.size_mib is not None:
-        gates.append(_at_most("size_mib", bars.size_mib, size_bytes / 2**20, "MiB"))
-    if bars.accuracy is not None:
-        gates.append(_accuracy(bars.accuracy, verification, split))
-    if bars.accuracy_drop is not None:
-        gates.append(_accuracy_drop(bars.accuracy_drop, verification, split))
-    if bars.recall is not None:
-        gates.append(_recall(bars.recall, verification, labels, split))
-    if bars.better_than_guessing is not False and verification is not None and verification.predictions:
+            gates.append(_memory(limit, got, measurement))
+    if limits.max_size_mib is not None:
+        gates.append(_at_most("max_size_mib", limits.max_size_mib, size_bytes / 2**20, "MiB"))
+    if limits.min_accuracy is not None:
+        gates.append(_accuracy(limits.min_accuracy, verification, split))
+    if limits.max_accuracy_drop is not None:
+        gates.append(_accuracy_drop(limits.max_accuracy_drop, verification, split))
+    if limits.min_per_class_recall is not None:
+        gates.append(_recall(limits.min_per_class_recall, verification, labels, split))
+    if limits.better_than_chance is not False and verification is not None and verification.predictions:
         gates.append(_better_than_guessing(verification, labels, split))
     return tuple(gates)
 
 
-def judge_parity(verification: Verification) -> tuple[Gate, ...]:
+def evaluate_parity(verification: Verification) -> tuple[Gate, ...]:
     """Judge whether every implementation gave the same answers; the pair that comes nearest to its tolerance is named.
 
     Empty where no pair has a tolerance.
@@ -104,125 +109,129 @@ def judge_parity(verification: Verification) -> tuple[Gate, ...]:
     pairs = [(pair, pair.tolerance) for pair in verification.parity if pair.tolerance]
     if not pairs:
         return ()
-    worst, bar = max(pairs, key=lambda item: item[0].p95_abs / item[1])
-    told = (
+    worst, limit = max(pairs, key=lambda item: item[0].p95_abs / item[1])
+    reason = (
         f"{worst.b} differs from {worst.a} by {worst.p95_abs:.2g} in a probability, 95th percentile of {worst.frames} frames"
     )
     if all(pair.passed for pair, _ in pairs):
-        return (Gate(name="parity", bar=bar, got=worst.p95_abs, verdict="PASS", reason=f"{told}, within {bar:g}"),)
+        return (Gate(name="parity", limit=limit, value=worst.p95_abs, verdict="PASS", reason=f"{reason}, within {limit:g}"),)
     hint = "; it amplifies int8 rounding: train it longer, or take a shallower one" if "int8" in worst.b else ""
-    for parting in verification.partings:
-        if parting.b == worst.b and parting.first is not None:
-            hint = f"; the first layer where they part is {parting.layers[parting.first].name}{hint}"
-    return (Gate(name="parity", bar=bar, got=worst.p95_abs, verdict="FAIL", reason=f"{told}, over {bar:g}{hint}"),)
+    for divergence in verification.layer_divergences:
+        if divergence.b == worst.b and divergence.first is not None:
+            hint = f"; the first layer where they part is {divergence.layers[divergence.first].name}{hint}"
+    return (Gate(name="parity", limit=limit, value=worst.p95_abs, verdict="FAIL", reason=f"{reason}, over {limit:g}{hint}"),)
 
 
-def _unknown(name: str, bar: float, reason: str) -> Gate:
-    return Gate(name=name, bar=bar, got=None, verdict="INCONCLUSIVE", reason=reason)
+def _unknown(name: str, limit: float, reason: str) -> Gate:
+    return Gate(name=name, limit=limit, value=None, verdict="INCONCLUSIVE", reason=reason)
 
 
-def _predicted(bar: float, predicted: LinkLatency, profile: DeviceProfile) -> Gate:
-    """Hold a prediction against the bar: it is told on which side it lies, and the gate stays open."""
+def _estimated_latency(limit: float, predicted: LinkLatency, profile: DeviceProfile) -> Gate:
+    """Hold a prediction against the limit: it is told on which side it lies, and the gate stays open."""
     guess, low, high = (1e-6 * (ns or 0.0) for ns in (predicted.p90_ns, predicted.low_ns, predicted.high_ns))
-    side = "within" if high <= bar else "over" if low > bar else "around"
+    side = "within" if high <= limit else "over" if low > limit else "around"
     reason = (
-        f"predicted for {profile.id}: {guess:.3g} ms, 90 % interval {low:.3g} to {high:.3g} ms, {side} {bar:g} ms; "
+        f"predicted for {profile.id}: {guess:.3g} ms, 90 % interval {low:.3g} to {high:.3g} ms, {side} {limit:g} ms; "
         "run weckd-edge bench there"
     )
-    return Gate(name="latency_p90_ms", bar=bar, got=guess, verdict="INCONCLUSIVE", reason=reason)
+    return Gate(name="max_latency_p90_ms", limit=limit, value=guess, verdict="INCONCLUSIVE", reason=reason)
 
 
 def _why_unknown(name: str, measurement: Measurement | None) -> str:
     power = measurement.power if measurement else None
-    if name == "energy_mj" and power is not None and power.reason is not None:
+    if name == "max_energy_mj" and power is not None and power.reason is not None:
         return f"it could not be measured here: {power.reason}"
     return "it could not be measured here"
 
 
-def _latency(bar: float, measurement: Measurement) -> Gate:
-    """Judge the 90th percentile by how many queries were over the bar, which is binomial."""
-    latency = measurement.frame_to_answer
-    samples, got, bar_ns = latency.samples_ns, latency.p90_ns / 1e6, bar * 1e6
-    over = sum(sample > bar_ns * (1 + _ROUNDING) for sample in samples)
-    told = f"{got:.3g} ms is {'within' if got <= bar + _ROUNDING else f'{got - bar:.3g} ms over'} {bar:g} ms"
+def _latency(limit: float, measurement: Measurement) -> Gate:
+    """Judge the 90th percentile by how many queries were over the limit, which is binomial."""
+    latency = measurement.end_to_end
+    samples, got, limit_ns = latency.samples_ns, latency.p90_ns / 1e6, limit * 1e6
+    over = sum(sample > limit_ns * (1 + _ROUNDING) for sample in samples)
+    told = f"{got:.3g} ms is {'within' if got <= limit + _ROUNDING else f'{got - limit:.3g} ms over'} {limit:g} ms"
     told += f" ({over} of {len(samples)} queries over it)"
-    found = doubts(measurement)
+    found = invalid_reasons(measurement)
     if len(samples) >= MINIMUM_QUERIES and found:
-        if min(samples) > bar_ns * (1 + _ROUNDING):
+        if min(samples) > limit_ns * (1 + _ROUNDING):
             reason = f"{told}; the bench is INVALID, but even its fastest query is over"
-            return Gate(name="latency_p90_ms", bar=bar, got=got, verdict="FAIL", reason=reason)
-        if over == 0 and only_noisy(measurement) and decide(over, len(samples), 0.9) == "PASS":
+            return Gate(name="max_latency_p90_ms", limit=limit, value=got, verdict="FAIL", reason=reason)
+        if over == 0 and only_noisy(measurement) and decide_percentile(over, len(samples), 0.9) == "PASS":
             reason = f"{told}; the bench is INVALID, as other work slowed it, but even its slowest query is within"
-            return Gate(name="latency_p90_ms", bar=bar, got=got, verdict="PASS", reason=reason)
+            return Gate(name="max_latency_p90_ms", limit=limit, value=got, verdict="PASS", reason=reason)
         reason = f"{told}; the bench is INVALID: {'; '.join(found)}"
-        return Gate(name="latency_p90_ms", bar=bar, got=got, verdict="INCONCLUSIVE", reason=reason)
-    verdict = decide(over, len(samples), 0.9)
+        return Gate(name="max_latency_p90_ms", limit=limit, value=got, verdict="INCONCLUSIVE", reason=reason)
+    verdict = decide_percentile(over, len(samples), 0.9)
     if verdict == "PASS" and found:
         verdict = "INCONCLUSIVE"
     if verdict != "INCONCLUSIVE":
         return Gate(
-            name="latency_p90_ms", bar=bar, got=got, verdict=verdict, reason=f"{told}, at {CONFIDENCE:.0%} confidence"
+            name="max_latency_p90_ms",
+            limit=limit,
+            value=got,
+            verdict=verdict,
+            reason=f"{told}, at {CONFIDENCE:.0%} confidence",
         )
     more = more_queries(over, len(samples), 0.9)
     more = None if more is None else max(more, MINIMUM_QUERIES - len(samples))
-    reason = f"{told}; this proves neither at {CONFIDENCE:.0%} confidence, {_more(more, 'quer', 'y', 'ies')}"
-    return Gate(name="latency_p90_ms", bar=bar, got=got, verdict="INCONCLUSIVE", reason=reason)
+    reason = f"{told}; this proves neither at {CONFIDENCE:.0%} confidence, {_how_many_more(more, 'quer', 'y', 'ies')}"
+    return Gate(name="max_latency_p90_ms", limit=limit, value=got, verdict="INCONCLUSIVE", reason=reason)
 
 
-def _energy(bar: float, got: float, measurement: Measurement) -> Gate:
+def _energy(limit: float, got: float, measurement: Measurement) -> Gate:
     """Judge energy; it is known to its resolution, which a longer run makes finer."""
     power = measurement.power
     fine = power.resolution_mj if power is not None and power.resolution_mj is not None else 0.0
     told = f"{got:.3g} mJ a frame (known to {fine:.2g} mJ)"
-    if got - fine <= bar + _ROUNDING < got + fine:
+    if got - fine <= limit + _ROUNDING < got + fine:
         # Over a longer run the same readings' worth of doubt is spread over more frames.
-        queries = len(measurement.frame_to_answer.samples_ns)
-        apart = abs(bar - got)
-        more = math.ceil(queries * (fine / apart - 1)) + 1 if apart > fine * 1e-3 else None
-        reason = f"{told} cannot be told from {bar:g} mJ; {_more(more, 'quer', 'y', 'ies')}"
-        return Gate(name="energy_mj", bar=bar, got=got, verdict="INCONCLUSIVE", reason=reason)
-    side = f"within {bar:g} mJ" if got <= bar else f"{got - bar:.3g} mJ over {bar:g} mJ"
-    found = doubts(measurement)
+        queries = len(measurement.end_to_end.samples_ns)
+        difference = abs(limit - got)
+        more = math.ceil(queries * (fine / difference - 1)) + 1 if difference > fine * 1e-3 else None
+        reason = f"{told} cannot be told from {limit:g} mJ; {_how_many_more(more, 'quer', 'y', 'ies')}"
+        return Gate(name="max_energy_mj", limit=limit, value=got, verdict="INCONCLUSIVE", reason=reason)
+    side = f"within {limit:g} mJ" if got <= limit else f"{got - limit:.3g} mJ over {limit:g} mJ"
+    found = invalid_reasons(measurement)
     if found:
         reason = f"{told} is {side}; the bench is INVALID: {'; '.join(found)}"
-        return Gate(name="energy_mj", bar=bar, got=got, verdict="INCONCLUSIVE", reason=reason)
-    verdict: Verdict = "PASS" if got <= bar else "FAIL"
-    return Gate(name="energy_mj", bar=bar, got=got, verdict=verdict, reason=f"{told} is {side}")
+        return Gate(name="max_energy_mj", limit=limit, value=got, verdict="INCONCLUSIVE", reason=reason)
+    verdict: Verdict = "PASS" if got <= limit else "FAIL"
+    return Gate(name="max_energy_mj", limit=limit, value=got, verdict=verdict, reason=f"{told} is {side}")
 
 
-def _memory(bar: float, got: float, measurement: Measurement) -> Gate:
+def _memory(limit: float, got: float, measurement: Measurement) -> Gate:
     """Judge the peak of memory; of what the machine did, only an emulator changes it."""
-    gate = _at_most("memory_mib", bar, got, "MiB")
+    gate = _at_most("max_memory_mib", limit, got, "MiB")
     emulated = measurement.machine.emulated if measurement.machine is not None else None
     if emulated is None:
         return gate
     reason = f"{gate.reason}, but an emulator ran it ({emulated}), whose own memory is counted; run it on the device"
-    return Gate(name=gate.name, bar=bar, got=got, verdict="INCONCLUSIVE", reason=reason)
+    return Gate(name=gate.name, limit=limit, value=got, verdict="INCONCLUSIVE", reason=reason)
 
 
-def _more(number: int | None, stem: str, one: str, many: str) -> str:
+def _how_many_more(number: int | None, stem: str, one: str, many: str) -> str:
     if number is None:
         return f"and no number of {stem}{many} would decide: it lies on the bar"
     return f"about {number:,} more {stem}{one if number == 1 else many} would decide"
 
 
-def _at_most(name: str, bar: float, got: float, unit: str) -> Gate:
-    if got <= bar + _ROUNDING:
-        return Gate(name=name, bar=bar, got=got, verdict="PASS", reason=f"{got:.3g} {unit} is within {bar:g} {unit}")
-    reason = f"{got:.3g} {unit} is {got - bar:.3g} {unit} over {bar:g} {unit}"
-    return Gate(name=name, bar=bar, got=got, verdict="FAIL", reason=reason)
+def _at_most(name: str, limit: float, got: float, unit: str) -> Gate:
+    if got <= limit + _ROUNDING:
+        return Gate(name=name, limit=limit, value=got, verdict="PASS", reason=f"{got:.3g} {unit} is within {limit:g} {unit}")
+    reason = f"{got:.3g} {unit} is {got - limit:.3g} {unit} over {limit:g} {unit}"
+    return Gate(name=name, limit=limit, value=got, verdict="FAIL", reason=reason)
 
 
-def _accuracy(bar: float, verification: Verification | None, split: str) -> Gate:
+def _accuracy(limit: float, verification: Verification | None, split: str) -> Gate:
     if verification is None:
-        return _unknown("accuracy", bar, f"no {split} image was answered")
-    return _at_least("accuracy", bar, verification.accuracy_compiled, f"{split} images")
+        return _unknown("min_accuracy", limit, f"no {split} image was answered")
+    return _at_least("min_accuracy", limit, verification.accuracy_compiled, f"{split} images")
 
 
-def _recall(bar: float, verification: Verification | None, labels: Sequence[str], split: str) -> Gate:
+def _recall(limit: float, verification: Verification | None, labels: Sequence[str], split: str) -> Gate:
     """Judge the class that is recognised worst; one that no test image shows leaves it open."""
     if verification is None or not verification.recall_compiled:
-        return _unknown("recall", bar, f"no {split} image was answered")
+        return _unknown("min_per_class_recall", limit, f"no {split} image was answered")
 
     def name(index: int) -> str:
         return labels[index] if index < len(labels) else f"class {index}"
@@ -230,17 +239,17 @@ def _recall(bar: float, verification: Verification | None, labels: Sequence[str]
     known = [(rate, index) for index, rate in enumerate(verification.recall_compiled) if rate is not None]
     unseen = [name(index) for index, rate in enumerate(verification.recall_compiled) if rate is None]
     if not known:
-        return _unknown("recall", bar, f"no {split} image was answered")
+        return _unknown("min_per_class_recall", limit, f"no {split} image was answered")
     worst, index = min(known, key=lambda pair: (pair[0].value, pair[1]))
-    gate = _at_least("recall", bar, worst, f"{split} images of {name(index)}")
+    gate = _at_least("min_per_class_recall", limit, worst, f"{split} images of {name(index)}")
     if unseen and gate.verdict == "PASS":
         reason = f"{gate.reason}, but the {split} split has no image of {', '.join(unseen)}"
-        return Gate(name="recall", bar=bar, got=worst.value, verdict="INCONCLUSIVE", reason=reason)
+        return Gate(name="min_per_class_recall", limit=limit, value=worst.value, verdict="INCONCLUSIVE", reason=reason)
     return gate
 
 
 def _better_than_guessing(verification: Verification, labels: Sequence[str], split: str) -> Gate:
-    """Judge whether what ships tells the classes apart at all."""
+    """Judge whether what is deployed tells the classes apart at all."""
     rows = verification.predictions
     found = compare_with_guessing(
         np.array([np.argmax(row.compiled) for row in rows]),
@@ -248,50 +257,56 @@ def _better_than_guessing(verification: Verification, labels: Sequence[str], spl
         [row.group for row in rows],
         len(rows[0].compiled),
     )
-    told = (
+    reason = (
         f"balanced accuracy {found.balanced_accuracy:.1%} over {found.groups} groups of {split} images, where guessing "
         f"reaches {found.chance:.1%} (p = {found.p_value:.2g})"
     )
     verdict: Verdict = "PASS"
     if not found.is_better:
         verdict = "FAIL" if found.can_tell else "INCONCLUSIVE"
-        told += (
+        reason += (
             ": no better than guessing; are the labels, their order and the preprocessing those it was trained with?"
             if found.can_tell
             else ": too few groups to tell any model from guessing; add images of further patients"
         )
     elif found.accuracy <= found.constant_accuracy:
         always = labels[found.constant] if found.constant < len(labels) else f"class {found.constant}"
-        told += (
+        reason += (
             f"; yet its accuracy of {found.accuracy:.1%} is not above the {found.constant_accuracy:.1%} of always "
             f"predicting {always}: judge it by the sensitivity of each class"
         )
-    return Gate(name="better_than_guessing", bar=found.chance, got=found.balanced_accuracy, verdict=verdict, reason=told)
+    return Gate(name="better_than_chance", limit=found.chance, value=found.balanced_accuracy, verdict=verdict, reason=reason)
 
 
-def _at_least(name: str, bar: float, rate: Rate, what: str) -> Gate:
-    """Judge a rate by its point; where the interval spans the bar, the reason says what would settle it."""
+def _at_least(name: str, limit: float, rate: Rate, what: str) -> Gate:
+    """Judge a rate by its point; where the interval spans the limit, the reason says what would settle it."""
     told = f"{rate.value:.1%} of {rate.images} {what} (95 % interval {rate.low:.1%} to {rate.high:.1%})"
     open_ = ""
-    if rate.low < bar < rate.high:
-        more = images_to_decide(rate, bar)
-        open_ = f"; the interval spans the bar, {_more(more, 'image', '', 's')}" if more is not None else ""
-    if rate.value >= bar - _ROUNDING:
-        return Gate(name=name, bar=bar, got=rate.value, verdict="PASS", reason=f"{told} reaches {bar:.1%}{open_}")
-    reason = f"{told} is {bar - rate.value:.1%} under {bar:.1%}{open_}"
-    return Gate(name=name, bar=bar, got=rate.value, verdict="FAIL", reason=reason)
+    if rate.low < limit < rate.high:
+        more = images_to_decide(rate, limit)
+        open_ = f"; the interval spans the bar, {_how_many_more(more, 'image', '', 's')}" if more is not None else ""
+    if rate.value >= limit - _ROUNDING:
+        return Gate(name=name, limit=limit, value=rate.value, verdict="PASS", reason=f"{told} reaches {limit:.1%}{open_}")
+    reason = f"{told} is {limit - rate.value:.1%} under {limit:.1%}{open_}"
+    return Gate(name=name, limit=limit, value=rate.value, verdict="FAIL", reason=reason)
 
 
-def _accuracy_drop(bar: float, verification: Verification | None, split: str) -> Gate:
+def _accuracy_drop(limit: float, verification: Verification | None, split: str) -> Gate:
     if verification is None:
-        return Gate(name="accuracy_drop", bar=bar, got=None, verdict="INCONCLUSIVE", reason=f"no {split} image was answered")
+        return Gate(
+            name="max_accuracy_drop",
+            limit=limit,
+            value=None,
+            verdict="INCONCLUSIVE",
+            reason=f"no {split} image was answered",
+        )
     drop = _drop(verification.accuracy_fp32, verification.accuracy_compiled)
     how = "as many" if not drop else f"{drop:.1%} fewer" if drop > 0 else f"{-drop:.1%} more"
     told = f"{verification.precision} answers {how} {split} images correctly {'as' if not drop else 'than'} FP32"
-    if drop <= bar + _ROUNDING:
-        return Gate(name="accuracy_drop", bar=bar, got=drop, verdict="PASS", reason=f"{told}, within {bar:.1%}")
-    reason = f"{told}, {drop - bar:.1%} over {bar:.1%}"
-    return Gate(name="accuracy_drop", bar=bar, got=drop, verdict="FAIL", reason=reason)
+    if drop <= limit + _ROUNDING:
+        return Gate(name="max_accuracy_drop", limit=limit, value=drop, verdict="PASS", reason=f"{told}, within {limit:.1%}")
+    reason = f"{told}, {drop - limit:.1%} over {limit:.1%}"
+    return Gate(name="max_accuracy_drop", limit=limit, value=drop, verdict="FAIL", reason=reason)
 
 
 def _drop(before: Rate, after: Rate) -> float:

@@ -1,6 +1,6 @@
-"""Bars for the slice that is served worst: a site, a device, an age for which the rest must not pay.
+"""limits for the slice that is served worst: a site, a device, an age for which the rest must not pay.
 
-Every slice that is large enough is held against the bar. The bar is cleared where the 95 % intervals of all of them lie
+Every slice that is large enough is held against the limit. The bar is cleared where the 95 % intervals of all of them lie
 above it; it is missed where one lies under it by an interval that allows for having looked at several (Bonferroni); else
 the gate stays open. Slices too small for an interval are named and not judged.
 """
@@ -11,47 +11,49 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist
 
-from weckd_edge.artifacts import Figure, Gate, Slice, Verdict
+from weckd_edge.artifacts import Gate, Metric, Slice, Verdict
 from weckd_edge.config import GateConfig
 from weckd_edge.metrics.intervals import Z_95
 
 _SHOWN = 6
 
 
-def judge_slices(bars: GateConfig, slices: Sequence[Slice], labels: Sequence[str], split: str = "test") -> tuple[Gate, ...]:
-    """Judge the bars for slices that are set.
+def evaluate_slices(
+    limits: GateConfig, slices: Sequence[Slice], labels: Sequence[str], split: str = "test"
+) -> tuple[Gate, ...]:
+    """Judge the limits for slices that are set.
 
     Args:
-        bars: The bars that hold.
+        limits: The limits that hold.
         slices: Every slice, with figures where it is large enough.
         labels: Class names.
         split: What they were answered on, for reasons.
     """
     gates = []
-    if bars.slice_accuracy is not None:
-        figures = {one.name: one.compiled.accuracy for one in slices if one.compiled is not None}
+    if limits.min_slice_accuracy is not None:
+        metrics = {one.name: one.compiled.accuracy for one in slices if one.compiled is not None}
         small = [f"{one.name} ({_images(one.images)})" for one in slices if one.compiled is None]
-        gates.append(_judge("slice_accuracy", bars.slice_accuracy, figures, small, split))
-    if bars.slice_recall is not None:
-        figures, small = {}, []
+        gates.append(_evaluate_slices("min_slice_accuracy", limits.min_slice_accuracy, metrics, small, split))
+    if limits.min_slice_recall is not None:
+        metrics, small = {}, []
         for one in slices:
             classes = {c.label: c.sensitivity for c in one.compiled.classes} if one.compiled is not None else {}
             for number, label in enumerate(labels):
-                figure = classes.get(number)
-                if figure is not None and figure.low is not None:
-                    figures[f"{label} in {one.name}"] = figure
+                metric = classes.get(number)
+                if metric is not None and metric.low is not None:
+                    metrics[f"{label} in {one.name}"] = metric
                 else:
                     small.append(f"{label} in {one.name} ({_images(one.class_images[number])})")
-        gates.append(_judge("slice_recall", bars.slice_recall, figures, small, split))
+        gates.append(_evaluate_slices("min_slice_recall", limits.min_slice_recall, metrics, small, split))
     return tuple(gates)
 
 
-def lowered_high(figure: Figure, tests: int) -> float:
+def lowered_high(metric: Metric, tests: int) -> float:
     """Return the upper end of a figure's interval as it is at 95 % for so many figures together (Bonferroni).
 
     The distance on the logit scale grows with the normal quantile; it is exact for Wilson's interval where the figure is 0.
     """
-    high, value = figure.high, figure.value
+    high, value = metric.high, metric.value
     if high is None:
         return 1.0
     if tests < 2 or not 0 < high < 1 or value >= 1:
@@ -66,33 +68,33 @@ def lowered_high(figure: Figure, tests: int) -> float:
     return 1 / (1 + math.exp(-raised))
 
 
-def _judge(name: str, bar: float, figures: dict[str, Figure], small: Sequence[str], split: str) -> Gate:
-    rest = f"; too small to judge: {_some(small)}" if small else ""
-    if not figures:
+def _evaluate_slices(name: str, limit: float, metrics: dict[str, Metric], small: Sequence[str], split: str) -> Gate:
+    rest = f"; too small to judge: {_some_names(small)}" if small else ""
+    if not metrics:
         why = f"no slice of the {split} images is large enough{rest}" if small else "the data set has no slices"
-        return Gate(name=name, bar=bar, got=None, verdict="INCONCLUSIVE", reason=why)
-    under = {key: one for key, one in figures.items() if lowered_high(one, len(figures)) < bar}
-    worst = min(under or figures, key=lambda key: (figures[key].value, key))
-    figure = figures[worst]
-    told = f"{figure.value:.1%} of {figure.images} {split} images for {worst}, the lowest of {len(figures)}"
-    told += f" (95 % interval {figure.low or 0.0:.1%} to {1.0 if figure.high is None else figure.high:.1%})"
-    open_ = sum((one.low or 0.0) < bar for one in figures.values())
+        return Gate(name=name, limit=limit, value=None, verdict="INCONCLUSIVE", reason=why)
+    under = {key: one for key, one in metrics.items() if lowered_high(one, len(metrics)) < limit}
+    worst = min(under or metrics, key=lambda key: (metrics[key].value, key))
+    metric = metrics[worst]
+    reason = f"{metric.value:.1%} of {metric.images} {split} images for {worst}, the lowest of {len(metrics)}"
+    reason += f" (95 % interval {metric.low or 0.0:.1%} to {1.0 if metric.high is None else metric.high:.1%})"
+    open_ = sum((one.low or 0.0) < limit for one in metrics.values())
     verdict: Verdict = "INCONCLUSIVE"
     if under:
-        verdict, how = "FAIL", f"is {bar - figure.value:.1%} under {bar:.1%}"
+        verdict, how = "FAIL", f"is {limit - metric.value:.1%} under {limit:.1%}"
     elif not open_:
-        verdict, how = "PASS", f"reaches {bar:.1%}, and all intervals lie above it"
-    elif figure.value >= bar:
-        how = f"reaches {bar:.1%}, but {open_} of {len(figures)} intervals span the bar"
+        verdict, how = "PASS", f"reaches {limit:.1%}, and all intervals lie above it"
+    elif metric.value >= limit:
+        how = f"reaches {limit:.1%}, but {open_} of {len(metrics)} intervals span the bar"
     else:
-        how = f"is under {bar:.1%}, but may be there by chance: of {len(figures)} that were looked at, one is the lowest"
-    return Gate(name=name, bar=bar, got=figure.value, verdict=verdict, reason=f"{told} {how}{rest}")
+        how = f"is under {limit:.1%}, but may be there by chance: of {len(metrics)} that were looked at, one is the lowest"
+    return Gate(name=name, limit=limit, value=metric.value, verdict=verdict, reason=f"{reason} {how}{rest}")
 
 
 def _images(number: int) -> str:
     return "1 image" if number == 1 else f"{number} images"
 
 
-def _some(names: Sequence[str]) -> str:
+def _some_names(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from weckd_edge.core.errors import DataError
 
-_MOST_ITEMS = 10_000
-_MOST_UNITS = 10_000
+_MAX_ITEMS = 10_000
+_MAX_UNITS = 10_000
 _SEQUENCE_HEADER = 1
 
 
@@ -34,8 +34,8 @@ def check_coded_size(data: bytes, width: int, height: int) -> None:
         for item in _items(data):
             for coded in _coded_sizes(item):
                 if min(coded) > min(width, height) or max(coded) > max(width, height):
-                    told = f"holds {coded[0]} x {coded[1]} pixels, its head claims {width} x {height}"
-                    raise DataError(f"{told}: damaged or crafted", code="E_DATA_IMAGE_DAMAGED")
+                    text = f"holds {coded[0]} x {coded[1]} pixels, its head claims {width} x {height}"
+                    raise DataError(f"{text}: damaged or crafted", code="E_DATA_IMAGE_DAMAGED")
     except (IndexError, ValueError) as err:
         raise DataError("damaged header (its parts do not lie where it says)", code="E_DATA_IMAGE_DAMAGED") from err
 
@@ -70,7 +70,7 @@ def _located(bits: _Bits, data: bytes, idat: bytes) -> Iterator[bytes]:
     offset_size, length_size, base_size, index_size = (8 * bits.take(4) for _ in range(4))
     wide = 32 if version == 2 else 16
     count = bits.take(wide)
-    if count > _MOST_ITEMS:
+    if count > _MAX_ITEMS:
         raise ValueError
     held = 0
     for _ in range(count):
@@ -94,7 +94,7 @@ def _located(bits: _Bits, data: bytes, idat: bytes) -> Iterator[bytes]:
 def _coded_sizes(units: bytes) -> Iterator[tuple[int, int]]:
     """Yield width and height of every sequence header in a stream of AV1's units; nothing of other data."""
     at = 0
-    for _ in range(_MOST_UNITS):
+    for _ in range(_MAX_UNITS):
         if at >= len(units) or units[at] & 0x81:  # the end, or no unit of AV1
             return
         kind, is_extended, has_size = units[at] >> 3 & 15, units[at] & 4, units[at] & 2

@@ -92,7 +92,7 @@ def picture_kind_of(head: bytes) -> str | None:
     return found
 
 
-def kind_of(head: bytes) -> str | None:
+def file_kind_of(head: bytes) -> str | None:
     """Return what a file is that is no picture, as in "an HTML page"; None where that is not known.
 
     Args:

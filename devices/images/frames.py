@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
-from weckd_edge.artifacts import DataNote, InputContract
+from weckd_edge.artifacts import DataNote, FrameSpec
 from weckd_edge.core.errors import DataError, MissingDependency
 from weckd_edge.core.files import read_bounded, through_stored_links
 from weckd_edge.core.optional_imports import is_installed, require
 from weckd_edge.devices.images.avif_headers import check_coded_size
-from weckd_edge.devices.images.file_kinds import HEAD_BYTES, kind_of, picture_kind_of
+from weckd_edge.devices.images.budget import Budget
+from weckd_edge.devices.images.file_kinds import HEAD_BYTES, file_kind_of, picture_kind_of
 from weckd_edge.devices.images.headers import Claims, black_is_zero, check_file, check_tags
-from weckd_edge.devices.images.notes import Look, look_at
-from weckd_edge.devices.images.sharing import Room
+from weckd_edge.devices.images.notes import PixelCounter, make_pixel_counter
 
 MAX_SIDE = 8192
 """Pixels that a side of an image may have, as in the C library (``WECKD_MAX_SIDE``); larger ones are never decoded."""
@@ -77,11 +77,11 @@ _STORED: dict[int, Callable[[Pixels], Pixels]] = {
 
 _NO_CLAIMS = Claims()
 _opening = threading.Lock()
-_room = Room(MAX_DECODING_BYTES)
+_memory_budget = Budget(MAX_DECODING_BYTES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Decoded:
+class DecodedImage:
     """An image after it was decoded.
 
     Attributes:
@@ -98,7 +98,7 @@ class Framed:
     """An image as a camera frame.
 
     Attributes:
-        frame: uint8 ``[1, frame_height, frame_width, 3]``, contiguous.
+        frame: uint8 ``[1, height, width, 3]``, contiguous.
         notes: What is worth saying of the image.
     """
 
@@ -120,12 +120,12 @@ def decode(path: Path) -> Pixels:
         DataError: The file cannot be read as an image; the message is the path and a short reason.
     """
     try:
-        return decode_bytes(read_file(path))
+        return decode_bytes(read_image_file(path))
     except DataError as err:
         raise DataError(f"{path}: {err}", code=err.code) from err
 
 
-def read_file(path: Path) -> bytes:
+def read_image_file(path: Path) -> bytes:
     """Return an image file's bytes.
 
     Raises:
@@ -141,12 +141,12 @@ def decode_bytes(data: bytes) -> Pixels:
     Raises:
         DataError: With a short reason.
     """
-    with decoded(data) as found:
+    with decoded_image(data) as found:
         return found.pixels
 
 
 @contextmanager
-def decoded(data: bytes) -> Iterator[Decoded]:
+def decoded_image(data: bytes) -> Iterator[DecodedImage]:
     """Decode an image file's bytes for a block of code, as ``decode`` does, and look at what comes out.
 
     All threads together take no more than ``MAX_DECODING_BYTES`` at one time: the others wait. So no block decodes a
@@ -158,7 +158,7 @@ def decoded(data: bytes) -> Iterator[Decoded]:
     try:
         claims = _claims(data)
         image = _open(data, claims)
-        with _room.taken(_memory_of(image)):
+        with _memory_budget.reserved(_memory_of(image)):
             found = _decode(image, claims)
             del image  # its own pixels are not needed any more
             yield found
@@ -190,7 +190,7 @@ def _open(data: bytes, claims: Claims) -> Image.Image:
         with _no_warnings():
             image: Image.Image = Image.open(io.BytesIO(black_is_zero(data) if claims.white_is_zero else data), formats=known)
     except UnidentifiedImageError as err:
-        raise DataError(what_it_is(head, claims), code="E_DATA_IMAGE_FORMAT") from err
+        raise DataError(describe_file(head, claims), code="E_DATA_IMAGE_FORMAT") from err
     except Image.DecompressionBombError as err:
         raise DataError(
             f"too large; an image may have {MAX_SIDE} pixels a side, save it smaller", code="E_DATA_IMAGE_LIMIT"
@@ -233,7 +233,7 @@ def _decoders(head: bytes) -> list[str]:
             _learn_heic()
             return ["HEIF"]
     if head.startswith(b"II*\0\x10\0\0\0CR"):  # a TIFF too, of which a decoder would take the small picture
-        raise DataError(what_it_is(head), code="E_DATA_IMAGE_FORMAT")
+        raise DataError(describe_file(head), code="E_DATA_IMAGE_FORMAT")
     return [name for name in FORMATS if name in Image.OPEN and name not in ("AVIF", "HEIF")]
 
 
@@ -257,7 +257,7 @@ def begins_as_picture(head: bytes) -> bool:
     return _beginning(head) is not None or picture_kind_of(head) not in (None, "TGA")  # a TGA has no mark of its own
 
 
-def what_it_is(head: bytes, claims: Claims = _NO_CLAIMS) -> str:
+def describe_file(head: bytes, claims: Claims = _NO_CLAIMS) -> str:
     """Say what a file is that no decoder takes.
 
     Args:
@@ -271,7 +271,7 @@ def what_it_is(head: bytes, claims: Claims = _NO_CLAIMS) -> str:
     picture = picture_kind_of(head)
     if picture is not None:
         return f"{picture} is not read; convert it to {'PNG' if picture == 'DICOM' else 'JPEG or PNG'}"
-    kind = kind_of(head) if begins in ("WebP", "BMP", None) else None
+    kind = file_kind_of(head) if begins in ("WebP", "BMP", None) else None
     if kind is not None:
         return f"not an image but {kind}"
     return f"damaged header (it begins as {begins} does)" if begins else "not an image (unknown format)"
@@ -286,7 +286,7 @@ def _memory_of(image: Image.Image) -> int:
     return image.width * image.height * _MORE_BYTES_A_PIXEL.get(image.format or "", _BYTES_A_PIXEL)
 
 
-def _decode(image: Image.Image, claims: Claims) -> Decoded:
+def _decode(image: Image.Image, claims: Claims) -> DecodedImage:
     """Return an image's upright pixels, made a strip of rows at a time, so that no second form of all of them is held."""
     try:
         claimed = image.width * image.height
@@ -301,11 +301,11 @@ def _decode(image: Image.Image, claims: Claims) -> Decoded:
         upright = np.empty((width, height, 3) if orientation >= 5 else (height, width, 3), np.uint8)
         stored = _STORED[orientation](upright)
         rows = max(1, _STRIP_PIXELS // width)
-        look = look_at(width, height)
+        counter = make_pixel_counter(width, height)
         for top in range(0, height, rows):
             strip = image.crop((0, top, width, min(top + rows, height)))
-            stored[top : top + rows] = _to_rgb(strip, image.format or "", claims, look)
-        return Decoded(pixels=upright, notes=look.notes(several=several))
+            stored[top : top + rows] = _to_rgb(strip, image.format or "", claims, counter)
+        return DecodedImage(pixels=upright, notes=counter.notes(several=several))
     except (DataError, MemoryError):
         raise
     except Exception as err:
@@ -344,13 +344,13 @@ def _orientation(image: Image.Image) -> int:
     return found if found in _STORED else 1
 
 
-def _to_rgb(image: Image.Image, format_name: str, claims: Claims, look: Look) -> Pixels:
+def _to_rgb(image: Image.Image, format_name: str, claims: Claims, counter: PixelCounter) -> Pixels:
     if image.mode.startswith("I;16") or (image.mode == "I" and format_name in ("PNG", "PPM")):
         is_short = format_name == "TIFF" and 8 < claims.bits < 16  # such as 12 bits, packed
         top = (1 << claims.bits) - 1 if is_short else 65535
         values = np.asarray(image).astype(np.int32).clip(0, top)
         grey = ((2 * 255 * (top - values if claims.white_is_zero else values) + top) // (2 * top)).astype(np.uint8)
-        look.add(grey, largest=None if is_short else int(values.max()))
+        counter.add(grey, largest=None if is_short else int(values.max()))
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.mode in ("I", "F"):
         numbers = claims.numbers or ("floating-point" if image.mode == "F" else "32-bit")
@@ -360,14 +360,14 @@ def _to_rgb(image: Image.Image, format_name: str, claims: Claims, look: Look) ->
         )
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
-        look.add_transparent(np.asarray(image))
+        counter.add_transparent(np.asarray(image))
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image)
     pixels = np.asarray(image.convert("RGB"))
     if claims.white_is_zero:
         pixels = 255 - pixels
     # Of 16 bits in colour, the higher byte alone is read.
-    look.add(pixels, largest=int(pixels.max()) * 256 + 255 if claims.bits == 16 else None)
+    counter.add(pixels, largest=int(pixels.max()) * 256 + 255 if claims.bits == 16 else None)
     return pixels
 
 
@@ -382,7 +382,7 @@ def pixels_sha256(image: Pixels) -> str:
     return digest.hexdigest()
 
 
-def fit(image: Pixels, height: int, width: int) -> Pixels:
+def fit_to_frame(image: Pixels, height: int, width: int) -> Pixels:
     """Bring an image to a frame's size: scaled to cover it, then the centre kept.
 
     Args:
@@ -421,27 +421,27 @@ def fit(image: Pixels, height: int, width: int) -> Pixels:
     return np.array(scaled, dtype=np.uint8)
 
 
-def frame_from_file(path: Path, contract: InputContract) -> Pixels:
+def frame_from_file(path: Path, spec: FrameSpec) -> Pixels:
     """Read an image file as the camera frame a model expects.
 
     Returns:
-        uint8 ``[1, frame_height, frame_width, 3]``.
+        uint8 ``[1, height, width, 3]``, contiguous, as every runner takes it.
 
     Raises:
         DataError: The file cannot be read as an image.
     """
     try:
-        return frame_of(read_file(path), contract).frame
+        return frame_of(read_image_file(path), spec).frame
     except DataError as err:
         raise DataError(f"{path}: {err}", code=err.code) from err
 
 
-def frame_of(data: bytes, contract: InputContract) -> Framed:
+def frame_of(data: bytes, spec: FrameSpec) -> Framed:
     """Decode an image file's bytes to the camera frame a model expects, and look at the whole image.
 
     Raises:
         DataError: With a short reason that does not name the file.
     """
-    with decoded(data) as found:
-        fitted = fit(found.pixels, contract.frame_height, contract.frame_width)[None]
+    with decoded_image(data) as found:
+        fitted = fit_to_frame(found.pixels, spec.height, spec.width)[None]
         return Framed(frame=np.ascontiguousarray(fitted), notes=found.notes)

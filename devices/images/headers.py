@@ -29,7 +29,7 @@ _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
 _WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 322, 323
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLE_FORMAT, _SUBFILE, _DNG_VERSION = 258, 259, 262, 339, 254, 50706
 _YCBCR = 6
-_MOST_PAGES = 100
+_MAX_PAGES = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,7 +125,7 @@ def _white_tag(data: bytes) -> _Tag | None:
 def _has_pages(data: bytes) -> bool:
     """Tell whether a TIFF holds a further picture of full size, among its first pages."""
     start = _next_list(data, _first_list(data))
-    for _ in range(_MOST_PAGES):
+    for _ in range(_MAX_PAGES):
         if not start:
             return False
         kind = next((tag.value for tag in _tags(data, start) if tag.number == _SUBFILE), 0)

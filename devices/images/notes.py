@@ -18,21 +18,21 @@ HIDDEN = "W_HIDDEN_BY_TRANSPARENCY"
 SEVERAL = "I_FIRST_OF_SEVERAL"
 
 NEAR_LEVELS = 16
-NEAR_SHARE = 0.995
+NEAR_FRACTION = 0.995
 """A picture is nearly of one value where so many of its pixels lie within so many of 256 levels, in every channel."""
 
 SAMPLES = 1 << 14
 """About so many pixels of a large picture are counted."""
 
-MOST_BITS = 14
+MAX_BITS = 14
 """A file of 16 bits a channel whose values would fit into so many is pointed out."""
 
-HIDDEN_SHARE = 0.5
+HIDDEN_FRACTION = 0.5
 """Transparency is pointed out where it takes away this much of a picture that there is."""
 
 
 @dataclass(kw_only=True, slots=True)
-class Look:
+class PixelCounter:
     """What is counted while a picture is decoded, strip by strip.
 
     Attributes:
@@ -71,24 +71,24 @@ class Look:
         """Return what is to be said; ``several``: whether the file holds further pages or frames."""
         found = []
         largest = self.largest
-        if largest is not None and largest < 1 << MOST_BITS:
+        if largest is not None and largest < 1 << MAX_BITS:
             fits = f"no value over {largest} of 65535 ({largest.bit_length()} bits in 16?)"
             found.append(DataNote(code=FEW_BITS, text=f"16 bits a channel, but {fits}: almost black"))
         hidden = 1 - float(self.opacity @ np.arange(256)) / 255 / max(1, int(self.opacity.sum()))
-        if self.opacity.any() and hidden >= HIDDEN_SHARE and not is_nearly_one_value(self.beneath):
+        if self.opacity.any() and hidden >= HIDDEN_FRACTION and not is_nearly_one_value(self.beneath):
             text = f"transparency hides {hidden:.0%} of a picture; transparent parts are black here"
             found.append(DataNote(code=HIDDEN, text=text))
         if not found and is_nearly_one_value(self.colours):
-            text = f"nearly one colour: {NEAR_SHARE:.1%} of its pixels lie within {NEAR_LEVELS} of 256 levels"
+            text = f"nearly one colour: {NEAR_FRACTION:.1%} of its pixels lie within {NEAR_LEVELS} of 256 levels"
             found.append(DataNote(code=NEARLY_ONE_VALUE, text=text))
         if several:
             found.append(DataNote(code=SEVERAL, text="it holds several pages or frames; the first is read"))
         return tuple(found)
 
 
-def look_at(width: int, height: int) -> Look:
+def make_pixel_counter(width: int, height: int) -> PixelCounter:
     """Return what counts the pixels of a picture of this size: all of a small one, some of a large one."""
-    return Look(step=max(1, math.isqrt(width * height // SAMPLES)))
+    return PixelCounter(step=max(1, math.isqrt(width * height // SAMPLES)))
 
 
 def _counts(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -104,10 +104,10 @@ def is_nearly_one_value(colours: NDArray[np.int64]) -> bool:
         colours: Pixels by level ``[3, 256]``.
     """
     near = np.stack([np.convolve(one, np.ones(NEAR_LEVELS, np.int64)) for one in colours]).max(1)
-    return bool((near >= NEAR_SHARE * colours.sum(1)).all())
+    return bool((near >= NEAR_FRACTION * colours.sum(1)).all())
 
 
-def summarise(notes: Mapping[str, Sequence[DataNote]]) -> tuple[DataNote, ...]:
+def summarise_notes(notes: Mapping[str, Sequence[DataNote]]) -> tuple[DataNote, ...]:
     """Return what is to be said of many pictures: one note for each kind, with how many there are and what to do.
 
     Args:
@@ -128,11 +128,11 @@ def summarise(notes: Mapping[str, Sequence[DataNote]]) -> tuple[DataNote, ...]:
 
 _OF_MANY = {
     FEW_BITS: (
-        f"have 16 bits a channel and use a quarter of that range or less ({MOST_BITS} bits), so that they are almost black; "
+        f"have 16 bits a channel and use a quarter of that range or less ({MAX_BITS} bits), so that they are almost black; "
         "multiply the values of every image by the same number to fill 16 bits, of those too that are predicted later"
     ),
     HIDDEN: (
-        f"are hidden to {HIDDEN_SHARE:.0%} or more by their own transparency; remove their alpha channel if the picture "
+        f"are hidden to {HIDDEN_FRACTION:.0%} or more by their own transparency; remove their alpha channel if the picture "
         "under it is what you mean"
     ),
     NEARLY_ONE_VALUE: "are nearly of one colour, as black and empty pictures are; look at them",

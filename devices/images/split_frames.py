@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import SCHEMA_VERSION, DatasetIndex, FileRef, ImageRecord, InputContract, Split
+from weckd_edge.artifacts import SCHEMA_VERSION, DatasetIndex, FileRef, FrameSpec, ImageRecord, Split
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
@@ -103,7 +103,7 @@ _NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
 def decode_split(
-    workspace: Workspace, index: DatasetIndex, split: Split, root: Path, contract: InputContract, progress: Progress
+    workspace: Workspace, index: DatasetIndex, split: Split, root: Path, spec: FrameSpec, progress: Progress
 ) -> SplitFrames:
     """Return the images of a split as camera frames, from the store where an earlier step or run has decoded them.
 
@@ -112,15 +112,15 @@ def decode_split(
         index: The data set.
         split: Which split.
         root: The data set's folder.
-        contract: The frame; what is done with it inside the graph does not count.
+        spec: The frame.
         progress: Where the decoding is shown.
 
     Raises:
         DataError: An image cannot be read.
         StoreError: There is no space for the frames.
     """
-    records = tuple(record for record in index.images if record.split == split)
-    height, width = contract.frame_height, contract.frame_width
+    records = index.split(split)
+    height, width = spec.height, spec.width
     if not records:
         return SplitFrames(split=split, records=(), frames=np.zeros((0, height, width, 3), np.uint8))
     stage = workspace.stage(
@@ -130,17 +130,17 @@ def decode_split(
             {"images": [record.pixels_sha256 for record in records], "frame": [height, width]},
             "weckd_edge.devices.images.frames",
         ),
-        lambda folder: _write_frames([root / record.path for record in records], contract, split, folder, progress),
+        lambda folder: _write_frames([root / record.path for record in records], spec, split, folder, progress),
     )
     frames: Frame = np.load(stage.folder / stage.artifact.file.path, mmap_mode="r", allow_pickle=False)
     return SplitFrames(split=split, records=records, frames=frames)
 
 
-def frames_of(paths: Sequence[Path], contract: InputContract, ahead: int = 16) -> Iterator[Frame]:
-    """Yield each image as a camera frame ``[1, frame_height, frame_width, 3]``, decoded in threads, in order."""
+def frames_of(paths: Sequence[Path], spec: FrameSpec, ahead: int = 16) -> Iterator[Frame]:
+    """Yield each image as a camera frame ``[1, height, width, 3]``, decoded in threads, in order."""
     with ThreadPoolExecutor(4) as pool:
         for start in range(0, len(paths), ahead):
-            yield from pool.map(lambda path: frame_from_file(path, contract), paths[start : start + ahead])
+            yield from pool.map(lambda path: frame_from_file(path, spec), paths[start : start + ahead])
 
 
 def reserve(path: Path) -> None:
@@ -152,15 +152,13 @@ def reserve(path: Path) -> None:
         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
-def _write_frames(
-    paths: Sequence[Path], contract: InputContract, split: Split, folder: Path, progress: Progress
-) -> FrameFile:
+def _write_frames(paths: Sequence[Path], spec: FrameSpec, split: Split, folder: Path, progress: Progress) -> FrameFile:
     path = folder / "frames.npy"
-    shape = (len(paths), contract.frame_height, contract.frame_width, 3)
+    shape = (len(paths), spec.height, spec.width, 3)
     frames = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     reserve(path)
     with progress.task(f"decode {_NAMES[split]} images", len(paths)) as task:
-        for row, frame in enumerate(frames_of(paths, contract)):
+        for row, frame in enumerate(frames_of(paths, spec)):
             frames[row] = frame[0]
             task.advance()
     frames.flush()

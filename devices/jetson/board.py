@@ -10,10 +10,11 @@ from pathlib import Path
 from weckd_edge.core.errors import DeviceError
 from weckd_edge.core.store import digest_of
 from weckd_edge.devices.machine.detect import detect
+from weckd_edge.devices.machine.sysfs import read_text
 
 _STATUS = "var/lib/nvpmodel/status"
 _MODES = "etc/nvpmodel.conf"
-_TIMES_THE_GRAPH, _ROOM_MIB = 3, 32
+_TIMES_THE_GRAPH, _SPARE_MIB = 3, 32
 """Room that is asked for: the graph's size so many times, and on the disk so much more for kernels and timings."""
 
 
@@ -102,10 +103,7 @@ def read_power_mode(root: Path) -> str:
 
 def read_power_modes(root: Path) -> dict[str, int]:
     """Return the power modes of a board with their numbers, as its nvpmodel names them; empty where there is none."""
-    try:
-        return _modes_in((root / _MODES).read_text(encoding="utf-8", errors="replace"))
-    except OSError:
-        return {}
+    return _modes_in(read_text(root / _MODES))
 
 
 def _modes_in(text: str) -> dict[str, int]:
@@ -123,10 +121,7 @@ def full_tensorrt_version(root: Path, binding_version: str) -> str:
     The Python binding tells ``10.3.0`` only; the package manager knows the rest. Where it does not, or speaks of
     another version than the binding, the binding's is returned.
     """
-    try:
-        status = (root / "var/lib/dpkg/status").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return binding_version
+    status = read_text(root / "var/lib/dpkg/status")
     plain = binding_version.partition("+")[0]
     # An upgrade leaves the older package's record behind, so that there may be several.
     for found in re.finditer(r"^Package: libnvinfer\d+\n(?:\S.*\n| .*\n)*?Version: (\d+(?:\.\d+)+)", status, re.MULTILINE):
@@ -135,7 +130,7 @@ def full_tensorrt_version(root: Path, binding_version: str) -> str:
     return binding_version
 
 
-def check_room(folder: Path, graph_bytes: int, workspace_mib: int, root: Path) -> None:
+def check_resources(folder: Path, graph_bytes: int, workspace_mib: int, root: Path) -> None:
     """Refuse to build where memory or disk would not last: a build that runs out of memory is killed without a word.
 
     Args:
@@ -147,7 +142,7 @@ def check_room(folder: Path, graph_bytes: int, workspace_mib: int, root: Path) -
     Raises:
         DeviceError: Saying how much there is and how much is needed.
     """
-    needed = _TIMES_THE_GRAPH * graph_bytes + _ROOM_MIB * 2**20
+    needed = _TIMES_THE_GRAPH * graph_bytes + _SPARE_MIB * 2**20
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise DeviceError(
@@ -155,11 +150,7 @@ def check_room(folder: Path, graph_bytes: int, workspace_mib: int, root: Path) -
             "delete what is not needed",
             code="E_DEVICE_DISK",
         )
-    try:
-        text = (root / "proc/meminfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", read_text(root / "proc/meminfo"), re.MULTILINE)
     available = int(found[1]) * 1024 if found else None
     needed = _TIMES_THE_GRAPH * graph_bytes + workspace_mib * 2**20
     if available is not None and available < needed:

@@ -128,6 +128,6 @@ def in_floating_point(layers: Iterable[EngineLayer]) -> tuple[str, ...]:
     return tuple(layer.name for layer in layers if layer.weighted and layer.reads and "int8" not in layer.reads)
 
 
-def beside_the_dla(layers: Iterable[EngineLayer]) -> tuple[str, ...]:
+def layers_on_gpu(layers: Iterable[EngineLayer]) -> tuple[str, ...]:
     """Return the names of the layers that run on the GPU."""
     return tuple(layer.name for layer in layers if layer.processor == "GPU")

@@ -6,6 +6,8 @@ Not yet run on a Jetson: tested with a folder that looks like one and a stand-in
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,9 +18,15 @@ from weckd_edge.core.optional_imports import is_installed, require
 from weckd_edge.core.progress import Progress, SilentProgress
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import Workspace, atomic_folder, sha256_bytes, write_atomic
-from weckd_edge.devices.bench.interleaved import race
-from weckd_edge.devices.jetson.board import EngineIdentity, check_room, full_tensorrt_version, read_module, read_power_mode
-from weckd_edge.devices.jetson.engine_layers import beside_the_dla, in_floating_point
+from weckd_edge.devices.bench.interleaved import time_interleaved
+from weckd_edge.devices.jetson.board import (
+    EngineIdentity,
+    check_resources,
+    full_tensorrt_version,
+    read_module,
+    read_power_mode,
+)
+from weckd_edge.devices.jetson.engine_layers import in_floating_point, layers_on_gpu
 from weckd_edge.devices.jetson.recipe import RECIPE_FILE, GraphFile, TensorRTRecipe, parse_recipe, plan_for
 from weckd_edge.devices.runtime.backends.base import ModelBytes
 from weckd_edge.devices.runtime.backends.cudart import load_cuda_runtime
@@ -31,19 +39,19 @@ from weckd_edge.devices.runtime.engines import (
     EngineRecord,
     LayerTable,
     engine_folder,
-    kept_record,
     make_current,
     named_record,
     read_engine,
     record_before,
+    stored_record,
 )
 from weckd_edge.devices.runtime.golden_arrays import load_golden
-from weckd_edge.devices.runtime.model_choice import read_model
+from weckd_edge.devices.runtime.model_choice import read_model_bytes
 from weckd_edge.devices.runtime.verify_bundle import SelfTest, self_test
 
 logger = logging.getLogger(__name__)
 
-RACE_WARMUP, RACE_FRAMES = 50, 200
+TIMED_WARMUP, TIMED_FRAMES = 50, 200
 """Golden frames that GPU and DLA answer in turn: untimed, then timed."""
 
 
@@ -81,6 +89,7 @@ def finalize(
     progress: Progress | None = None,
     dla: bool = False,
     gpu_fallback: bool = False,
+    clock: Callable[[], int] = time.monotonic_ns,
 ) -> Finalized:
     """Build the engine of a bundle on this Jetson, self-test it and put it in use.
 
@@ -94,6 +103,7 @@ def finalize(
         progress: Where to show the steps.
         dla: Build for the DLA too, and use it where it answers the golden frames faster than the GPU.
         gpu_fallback: Let layers that the DLA cannot run go to the GPU; otherwise it is not used for such a network.
+        clock: Tells the time in nanoseconds where GPU and DLA are compared.
 
     Raises:
         BundleError: The bundle holds no TensorRT recipe or graph for this TensorRT, or names no tolerance for TensorRT.
@@ -110,14 +120,14 @@ def finalize(
             f"{bundle.folder}: the manifest names no self-test tolerance for tensorrt; build the bundle again",
             code="E_BUNDLE_TOLERANCE",
         )
-    device = _Device(bundle=bundle, recipe=recipe, tolerance=tolerance, root=root, show=show)
+    device = _Device(bundle=bundle, recipe=recipe, tolerance=tolerance, root=root, show=show, clock=clock)
     identity = _identity(recipe, root)
     warnings = [*_module_warnings(recipe, identity), *_foreign(bundle, identity)]
     with Workspace(bundle.folder / DEVICE_FOLDER).locked():
         try:
             record, reused = _engine(device, identity, None)
         except (DeviceError, ModelError) as err:
-            raise _after_failure(device, identity, err) from err
+            raise _fall_back(device, identity, err) from err
         if dla:
             record, more = _with_dla(device, record, DLA(gpu_fallback=gpu_fallback))
             warnings += more
@@ -130,7 +140,7 @@ def finalize(
     return Finalized(record=record, reused=reused, warnings=tuple(warnings))
 
 
-def go_back(bundle: Bundle, *, root: Path = Path("/")) -> EngineRecord:
+def roll_back(bundle: Bundle, *, root: Path = Path("/")) -> EngineRecord:
     """Put the engine in use again that was before the present one, after its self-test.
 
     Raises:
@@ -151,7 +161,7 @@ def go_back(bundle: Bundle, *, root: Path = Path("/")) -> EngineRecord:
                 f"{bundle.folder}: there is no engine before the one in use; weckd-edge finalize builds one",
                 code="E_DEVICE_NO_ENGINE",
             )
-        _test(bundle, read_engine(bundle.folder, before), tolerance)
+        _self_test(bundle, read_engine(bundle.folder, before), tolerance)
         record = replace(before, previous=present.key)
         make_current(bundle.folder, record)
     return record
@@ -166,21 +176,22 @@ class _Device:
     tolerance: float
     root: Path
     show: Progress
+    clock: Callable[[], int]
 
 
 def _engine(device: _Device, identity: EngineIdentity, dla: DLA | None) -> tuple[EngineRecord, bool]:
     """Return the engine of an identity and whether it was there already."""
-    kept = _kept(device.bundle, identity.key(), device.tolerance)
+    kept = _stored_engine(device.bundle, identity.key(), device.tolerance)
     return (_build(device, identity, dla), False) if kept is None else (kept, True)
 
 
-def _kept(bundle: Bundle, key: str, tolerance: float) -> EngineRecord | None:
+def _stored_engine(bundle: Bundle, key: str, tolerance: float) -> EngineRecord | None:
     """Return the engine that was built under a key and still passes; None where one must be built."""
-    kept = kept_record(bundle.folder, key)
+    kept = stored_record(bundle.folder, key)
     if kept is None:
         return None
     try:
-        _test(bundle, read_engine(bundle.folder, kept), tolerance)
+        _self_test(bundle, read_engine(bundle.folder, kept), tolerance)
     except DeviceError as err:
         # The key may not tell two builds of TensorRT apart (see full_tensorrt_version): the engine may refuse to load.
         logger.warning("the engine that was built here is built again: %s", err)
@@ -188,7 +199,7 @@ def _kept(bundle: Bundle, key: str, tolerance: float) -> EngineRecord | None:
     return kept
 
 
-def _after_failure(device: _Device, identity: EngineIdentity, err: WeckdError) -> WeckdError:
+def _fall_back(device: _Device, identity: EngineIdentity, err: WeckdError) -> WeckdError:
     """Go back to the last good engine where the one in use is the one that could not be made again."""
     named = named_record(device.bundle.folder)
     if named is None or named.key != identity.key():
@@ -197,7 +208,7 @@ def _after_failure(device: _Device, identity: EngineIdentity, err: WeckdError) -
     if before is None:
         return err
     try:
-        _test(device.bundle, read_engine(device.bundle.folder, before), device.tolerance)
+        _self_test(device.bundle, read_engine(device.bundle.folder, before), device.tolerance)
     except (DeviceError, ModelError):
         return err
     make_current(device.bundle.folder, replace(before, previous=None))
@@ -226,7 +237,7 @@ def _graph(bundle: Bundle, graph: GraphFile) -> ModelBytes:
     """Return a form of the graph: any file of the manifest with its digest."""
     for ref in bundle.manifest.files:
         if ref.sha256 == graph.sha256:
-            return read_model(bundle, ref)
+            return read_model_bytes(bundle, ref)
     raise BundleError(
         f"{bundle.folder}: the recipe names {graph.name}, which is not in the bundle; build the bundle again",
         code="E_BUNDLE_RECIPE",
@@ -279,7 +290,7 @@ def _build(device: _Device, identity: EngineIdentity, dla: DLA | None) -> Engine
             "this bundle has no graph for a DLA; build it again for a profile with DLA cores", code="E_DEVICE_DLA"
         )
     onnx = _graph(bundle, graph)
-    check_room(bundle.folder, len(onnx.graph), recipe.workspace_mib, device.root)
+    check_resources(bundle.folder, len(onnx.graph), recipe.workspace_mib, device.root)
     # Timings hold for one module in one power mode, whatever the graph.
     clocks = replace(identity, onnx_sha256="", graph_sha256="", flags=()).key()
     cache = bundle.folder / DEVICE_FOLDER / f"{clocks[:16]}-{recipe.timing_cache}"
@@ -289,7 +300,7 @@ def _build(device: _Device, identity: EngineIdentity, dla: DLA | None) -> Engine
     with atomic_folder(final) as folder:
         write_atomic(folder / ENGINE_FILE, built.data)
         write_atomic(folder / LAYERS_FILE, to_json(LayerTable(layers=built.layers)))
-        result = _test(bundle, ModelBytes(path=ENGINE_FILE, graph=built.data), device.tolerance)
+        result = _self_test(bundle, ModelBytes(path=ENGINE_FILE, graph=built.data), device.tolerance)
         path = (final / ENGINE_FILE).relative_to(bundle.folder / DEVICE_FOLDER).as_posix()
         record = EngineRecord(
             key=key,
@@ -302,7 +313,7 @@ def _build(device: _Device, identity: EngineIdentity, dla: DLA | None) -> Engine
             tolerance=device.tolerance,
             target="GPU" if dla is None else "DLA",
             float_layers=in_floating_point(built.layers) if dla is None else (),
-            fallback_layers=() if dla is None else beside_the_dla(built.layers),
+            fallback_layers=() if dla is None else layers_on_gpu(built.layers),
         )
         write_atomic(folder / RECORD_FILE, to_json(record))
     return record
@@ -319,31 +330,33 @@ def _with_dla(device: _Device, gpu: EngineRecord, dla: DLA) -> tuple[EngineRecor
         other, _ = _engine(device, identity, dla)
     except (DeviceError, ModelError) as err:
         return gpu, (f"the DLA is not used, the GPU is: {err}",)
-    times = _race(device, {"GPU": gpu, "DLA": other})
+    times = _time_engines(device, {"GPU": gpu, "DLA": other})
     winner, loser = (other, gpu) if times["DLA"] < times["GPU"] else (gpu, other)
-    said = f"{winner.target} is used: a golden frame takes it {times[winner.target] / 1e6:.3f} ms, "
-    said += f"the {loser.target} {times[loser.target] / 1e6:.3f} ms"
+    words = f"{winner.target} is used: a golden frame takes it {times[winner.target] / 1e6:.3f} ms, "
+    words += f"the {loser.target} {times[loser.target] / 1e6:.3f} ms"
     if other.fallback_layers:
         names = ", ".join(other.fallback_layers)
-        said += f"; {len(other.fallback_layers)} layers of the DLA's engine run on the GPU: {names}"
-    return replace(winner, latency_ns=times, rival=loser.key), (said,)
+        words += f"; {len(other.fallback_layers)} layers of the DLA's engine run on the GPU: {names}"
+    return replace(winner, latency_ns=times, rival=loser.key), (words,)
 
 
-def _race(device: _Device, engines: dict[str, EngineRecord]) -> dict[str, float]:
+def _time_engines(device: _Device, engines: dict[str, EngineRecord]) -> dict[str, float]:
     """Return the median time of one golden frame by target, ns; measured in turn, so that both see the same clocks."""
     frames, _ = load_golden(device.bundle)
     folder = device.bundle.folder
     runners = {name: open_runner("tensorrt", read_engine(folder, record)) for name, record in engines.items()}
     try:
         single = [frame[None] for frame in frames]
-        lanes = race(list(runners.values()), single, rounds=RACE_FRAMES, queries=1, warmup=RACE_WARMUP)
+        timings = time_interleaved(
+            list(runners.values()), single, rounds=TIMED_FRAMES, queries=1, warmup=TIMED_WARMUP, clock=device.clock
+        )
     finally:
         for runner in runners.values():
             runner.close()
-    return {name: float(lane.median_ns) for name, lane in zip(runners, lanes, strict=True)}
+    return {name: float(timing.median_ns) for name, timing in zip(runners, timings, strict=True)}
 
 
-def _test(bundle: Bundle, engine: ModelBytes, tolerance: float) -> SelfTest:
+def _self_test(bundle: Bundle, engine: ModelBytes, tolerance: float) -> SelfTest:
     frames, expected = load_golden(bundle)
     runner = open_runner("tensorrt", engine)
     try:

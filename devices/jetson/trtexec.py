@@ -48,16 +48,16 @@ def _types(plan: BuildPlan, found: tuple[int, ...]) -> list[str]:
 
 def describe_by_hand(recipe: TensorRTRecipe) -> str:
     """Return the lines of every version in the recipe's table, as the text of ``trtexec.txt``."""
-    said = [
+    lines = [
         "How to build the engine by hand, on the device itself, with model.onnx copied here. weckd-edge finalize does this",
         "and tests the result; these lines are for where it cannot run (JetPack 5 has Python 3.8). Test what you build so:",
         "the golden frames and their answers are in selftest/.",
         "",
     ]
     for rule in recipe.rules:
-        said.append(f"TensorRT {rule.since} up to (not including) {rule.below}:")
+        lines.append(f"TensorRT {rule.since} up to (not including) {rule.below}:")
         try:
-            said += [f"    {line}" for line in trtexec_lines(recipe, f"{rule.since}.0")]
+            lines += [f"    {line}" for line in trtexec_lines(recipe, f"{rule.since}.0")]
         except DeviceError as err:
-            said.append(f"    not possible: {err}")
-    return "\n".join(said) + "\n"
+            lines.append(f"    not possible: {err}")
+    return "\n".join(lines) + "\n"

@@ -17,7 +17,7 @@ from weckd_edge.core.files import read_bounded
 from weckd_edge.core.serialization import from_data, to_json
 from weckd_edge.core.store import digest_of, write_atomic
 
-MOST_BYTES = 64 << 20
+MAX_BYTES = 64 << 20
 """Of a counts file."""
 
 Precision = Literal["float32", "int8"]
@@ -52,7 +52,7 @@ class LayerCount:
     Attributes:
         kind: What it computes.
         precision: What it computes in: int8 where its input is quantized.
-        macs: Multiply-adds; for pools and element-wise layers, elements that are touched.
+        macs: MACs; for pools and element-wise layers, elements that are touched.
         in_channels: Of the input; 0 where the word means nothing.
         out_channels: Of the output.
         window: Pixels of the kernel; 1 where there is none.
@@ -62,7 +62,7 @@ class LayerCount:
         written_bytes: Activations written, bytes.
         curved: Elements that pass an exponential (Sigmoid, SiLU, GELU, Tanh, Softmax).
         fused: Further operators that run inside it.
-        joined: Multiply-adds, where the layer reads what was put together or cut out of other tensors: some of those run in
+        joined: MACs, where the layer reads what was put together or cut out of other tensors: some of those run in
             float32 although they are quantized (seen with OpenVINO).
         times: How many layers are just like this.
     """
@@ -115,12 +115,12 @@ class NetworkCounts:
 
     @property
     def macs(self) -> int:
-        """Multiply-adds of all convolutions and matrix products."""
+        """MACs of all convolutions and matrix products."""
         return sum(layer.macs * layer.times for layer in self.layers if layer.kind in WEIGHTED_KINDS)
 
     @property
     def precision(self) -> Precision:
-        """``int8`` where most multiply-adds are, else ``float32``."""
+        """``int8`` where most MACs are, else ``float32``."""
         small = sum(
             layer.macs * layer.times for layer in self.layers if layer.kind in WEIGHTED_KINDS and layer.precision == "int8"
         )
@@ -203,7 +203,7 @@ def read_counts(path: Path) -> NetworkCounts:
         ModelError: It is missing or no counts file of this version.
     """
     try:
-        data = json.loads(read_bounded(path, at_most=MOST_BYTES, where=str(path), error=ModelError))
+        data = json.loads(read_bounded(path, at_most=MAX_BYTES, where=str(path), error=ModelError))
     except (ValueError, RecursionError) as err:
         raise ModelError(
             f"{path}: expected the counts of a network, cannot read them ({err})", code="E_MODEL_COUNTS"
@@ -220,8 +220,8 @@ def write_counts(path: Path, counts: NetworkCounts) -> None:
     write_atomic(path, to_json(counts_to_data(counts)))
 
 
-def totals(counts: NetworkCounts) -> dict[str, dict[str, int]]:
-    """Return by kind: layers, multiply-adds, bytes moved and bytes of weights, for people."""
+def totals_by_kind(counts: NetworkCounts) -> dict[str, dict[str, int]]:
+    """Return by kind: layers, MACs, bytes moved and bytes of weights, for people."""
     found: dict[str, dict[str, int]] = {}
     for layer in counts.layers:
         row = found.setdefault(

@@ -19,13 +19,13 @@ from weckd_edge.devices.latency_model.counts import NetworkCounts
 from weckd_edge.devices.latency_model.features import feature_matrix, features
 from weckd_edge.devices.latency_model.fitting import conformal_width, fit_prices, group_errors
 from weckd_edge.devices.latency_model.measurements import TimedNetwork, settings_of
-from weckd_edge.devices.latency_model.published import predict_row, scale_to, transfer_width
+from weckd_edge.devices.latency_model.published import estimate_row, scale_to, transfer_width
 from weckd_edge.devices.latency_model.published_rows import PublishedRow, published_rows, rows_of
 from weckd_edge.devices.latency_model.reference import reference_prices
 from weckd_edge.devices.latency_model.tensorrt_roofline import highest_mode, roofline_ns, roofline_width
 from weckd_edge.devices.profiles.profile import DeviceProfile
 
-Label = Literal["measured", "predicted", "unknown"]
+Label = Literal["measured", "estimated", "unknown"]
 
 ENOUGH = 20
 """Measured networks of a precision from which prices are fitted; fewer only scale the reference machine."""
@@ -35,7 +35,7 @@ REACH = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Prediction:
+class LatencyEstimate:
     """What is known of a network's latency on a device.
 
     Attributes:
@@ -53,7 +53,7 @@ class Prediction:
     reason: str
 
 
-def predict(
+def estimate_latency(
     counts: NetworkCounts,
     profile: DeviceProfile,
     measurements: Sequence[TimedNetwork] = (),
@@ -62,7 +62,7 @@ def predict(
     threads: int | None = None,
     power_mode: str | None = None,
     published: Sequence[PublishedRow] | None = None,
-) -> Prediction:
+) -> LatencyEstimate:
     """Predict a network's latency on a device.
 
     Args:
@@ -105,7 +105,7 @@ def predict(
         return _from_published(counts, profile, rows)
     return _unknown(
         f"{left}no measurement of {profile.id}, no published latency of a known network on it, {peak}; "
-        f"run 'weckd-edge predict --calibrate FILE' on the device, then give the file with --measurements"
+        f"run 'weckd-edge estimate --calibrate FILE' on the device, then give the file with --measurements"
     )
 
 
@@ -115,7 +115,7 @@ def _known_rows(profile: DeviceProfile) -> tuple[PublishedRow, ...]:
     return (*own, *(row for row in published_rows() if row.device != profile.id and row not in own))
 
 
-def _from_measurements(counts: NetworkCounts, profile: DeviceProfile, measured: list[TimedNetwork]) -> Prediction:
+def _from_measurements(counts: NetworkCounts, profile: DeviceProfile, measured: list[TimedNetwork]) -> LatencyEstimate:
     digest = counts.sha256
     for timed in measured:
         if timed.counts.sha256 == digest:
@@ -135,12 +135,12 @@ def _from_measurements(counts: NetworkCounts, profile: DeviceProfile, measured: 
         if not alike:
             return _unknown(
                 f"{len(measured)} networks were timed on {where}, none in {counts.precision}; "
-                "run 'weckd-edge predict --calibrate FILE' there"
+                "run 'weckd-edge estimate --calibrate FILE' there"
             )
         known = [timed.counts for timed in alike]
         guess = float(scale_to(known, [timed.latency_ns for timed in alike], [counts])[0])
         return _interval(
-            "predicted",
+            "estimated",
             guess,
             transfer_width(len(alike)),
             f"the reference machine scaled to {len(alike)} networks timed on {where}{stands}; "
@@ -160,7 +160,7 @@ def _from_measurements(counts: NetworkCounts, profile: DeviceProfile, measured: 
     outside = not low <= guess <= high
     note = f"; beyond what was measured ({low / 1e6:.2f} to {high / 1e6:.1f} ms), interval doubled" if outside else ""
     return _interval(
-        "predicted",
+        "estimated",
         guess,
         width * (2 if outside else 1),
         f"fitted to {len(measured)} networks timed on {where}{stands}, {int(same.sum())} of them in {counts.precision}; "
@@ -168,7 +168,7 @@ def _from_measurements(counts: NetworkCounts, profile: DeviceProfile, measured: 
     )
 
 
-def _from_published(counts: NetworkCounts, profile: DeviceProfile, rows: Sequence[PublishedRow]) -> Prediction:
+def _from_published(counts: NetworkCounts, profile: DeviceProfile, rows: Sequence[PublishedRow]) -> LatencyEstimate:
     best = max(
         rows, key=lambda row: (row.precision == counts.precision, row.device == profile.id, len(row.ms), row.threads or 0)
     )
@@ -183,19 +183,19 @@ def _from_published(counts: NetworkCounts, profile: DeviceProfile, rows: Sequenc
         doubts.append("its peak is not known")
     width *= 1 + 0.5 * len(doubts)
     threads = "" if best.threads is None else f", {best.threads} thread(s)"
-    said = f"; interval widened: {'; '.join(doubts)}" if doubts else ""
+    words = f"; interval widened: {'; '.join(doubts)}" if doubts else ""
     return _interval(
-        "predicted",
-        predict_row(best, counts),
+        "estimated",
+        estimate_row(best, counts),
         width,
         f"the reference machine scaled to {figures} published figure(s) of {best.name} ({best.runtime}{threads}; "
-        f"{best.source}){said}; measure on the device for a better one",
+        f"{best.source}){words}; measure on the device for a better one",
     )
 
 
-def _from_peak(counts: NetworkCounts, mode: str, tops: float) -> Prediction:
+def _from_peak(counts: NetworkCounts, mode: str, tops: float) -> LatencyEstimate:
     return _interval(
-        "predicted",
+        "estimated",
         roofline_ns(counts, tops),
         roofline_width(),
         f"from the {tops:g} dense int8 TOPS of power mode {mode} and a price a layer, both settled by two published "
@@ -203,9 +203,9 @@ def _from_peak(counts: NetworkCounts, mode: str, tops: float) -> Prediction:
     )
 
 
-def _interval(label: Label, latency_ns: float, width: float, reason: str) -> Prediction:
+def _interval(label: Label, latency_ns: float, width: float, reason: str) -> LatencyEstimate:
     middle = max(1.0, latency_ns)
-    return Prediction(
+    return LatencyEstimate(
         label=label,
         latency_ns=round(middle),
         low_ns=math.floor(middle * math.exp(-width)),
@@ -214,8 +214,8 @@ def _interval(label: Label, latency_ns: float, width: float, reason: str) -> Pre
     )
 
 
-def _unknown(reason: str) -> Prediction:
-    return Prediction(label="unknown", latency_ns=None, low_ns=None, high_ns=None, reason=reason)
+def _unknown(reason: str) -> LatencyEstimate:
+    return LatencyEstimate(label="unknown", latency_ns=None, low_ns=None, high_ns=None, reason=reason)
 
 
 def _how(timed: TimedNetwork) -> str:

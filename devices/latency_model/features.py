@@ -1,6 +1,6 @@
 """What a latency is a sum of: a few amounts of work, each with its own price on a device.
 
-A layer costs its multiply-adds at the price of its kind and precision, its bytes at the price of memory, what passes an
+A layer costs its MACs at the price of its kind and precision, its bytes at the price of memory, what passes an
 exponential by the element, and a fixed price for being a layer at all. A roofline would take the larger of arithmetic and
 memory for each layer; a sum with fitted prices needs no peak figures and predicted better here.
 """

@@ -15,7 +15,7 @@ from weckd_edge.core.serialization import from_data
 from weckd_edge.core.store import explain_os_errors
 from weckd_edge.devices.latency_model.counts import NetworkCounts, counts_from_data, counts_to_data
 
-MOST_BYTES = 256 << 20
+MAX_BYTES = 256 << 20
 """Of a file of measurements."""
 
 NOISY = 0.1
@@ -32,7 +32,7 @@ class TimedNetwork:
         backend: What ran it.
         backend_version: Its version.
         threads: Processor threads.
-        precision: ``int8`` or ``float32``: of most of its multiply-adds.
+        precision: ``int8`` or ``float32``: of most of its MACs.
         network: Its name, for people.
         family: Networks of one family are held out together, as their errors are alike.
         latency_ns: Lowest of the turns' medians: of the turn that was disturbed least.
@@ -97,8 +97,8 @@ def from_line(line: str, *, where: str) -> TimedNetwork:
             f"{where}: the counts are not those that were measured (their digest differs); measure again",
             code="E_MODEL_MEASUREMENTS",
         )
-    plain = from_data(_Plain, data, where=where, error=ModelError)
-    return TimedNetwork(**{field.name: getattr(plain, field.name) for field in fields(_Plain)}, counts=counts)
+    plain = from_data(_MeasurementLine, data, where=where, error=ModelError)
+    return TimedNetwork(**{field.name: getattr(plain, field.name) for field in fields(_MeasurementLine)}, counts=counts)
 
 
 def read_measurements(path: Path) -> tuple[TimedNetwork, ...]:
@@ -107,7 +107,7 @@ def read_measurements(path: Path) -> tuple[TimedNetwork, ...]:
     Raises:
         ModelError: It cannot be read, or a line is no measurement.
     """
-    data = read_bounded(path, at_most=MOST_BYTES, where=str(path), error=ModelError)
+    data = read_bounded(path, at_most=MAX_BYTES, where=str(path), error=ModelError)
     try:
         text = data.decode()
     except UnicodeDecodeError as err:
@@ -137,7 +137,7 @@ def settings_of(measured: Sequence[TimedNetwork]) -> tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Plain:
+class _MeasurementLine:
     """A measurement without its counts."""
 
     device: str

@@ -48,7 +48,7 @@ def scale_to(known: Sequence[NetworkCounts], latency_ns: Sequence[float], wanted
     return predicted
 
 
-def predict_row(row: PublishedRow, wanted: NetworkCounts) -> float:
+def estimate_row(row: PublishedRow, wanted: NetworkCounts) -> float:
     """Return what a network would take where a row was measured, nanoseconds."""
     known = [counts_of(network, row.precision) for network in row.ms]
     return float(scale_to(known, [ms * 1e6 for ms in row.ms.values()], [wanted])[0])
@@ -79,21 +79,23 @@ class LeftOut:
 
 
 @functools.cache
-def left_out_one() -> tuple[LeftOut, ...]:
+def leave_one_out() -> tuple[LeftOut, ...]:
     """Predict every published figure from all the others of its row, where there are others."""
     found = []
     for row in published_rows():
         for network in row.ms if len(row.ms) > 1 else ():
-            found.append(_leave(row, network, tuple(other for other in row.ms if other != network)))
+            found.append(_leave_row_out(row, network, tuple(other for other in row.ms if other != network)))
     return tuple(found)
 
 
 @functools.cache
 def _from_one() -> tuple[LeftOut, ...]:
-    return tuple(_leave(row, network, (other,)) for row in published_rows() for other, network in permutations(row.ms, 2))
+    return tuple(
+        _leave_row_out(row, network, (other,)) for row in published_rows() for other, network in permutations(row.ms, 2)
+    )
 
 
-def _leave(row: PublishedRow, network: str, others: tuple[str, ...]) -> LeftOut:
+def _leave_row_out(row: PublishedRow, network: str, others: tuple[str, ...]) -> LeftOut:
     known = [counts_of(other, row.precision) for other in others]
     predicted = scale_to(known, [row.ms[other] * 1e6 for other in others], [counts_of(network, row.precision)])
     return LeftOut(
@@ -112,7 +114,7 @@ def transfer_width(figures: int, without_device: str | None = None) -> float:
         figures: How many are known, at least 1.
         without_device: A device whose own figures take no part, so that it can be judged.
     """
-    pool = left_out_one() if figures > 1 else _from_one()
+    pool = leave_one_out() if figures > 1 else _from_one()
     errors = [left.error for left in pool if left.row.device != without_device and (figures == 1 or left.figures > 1)]
     width = conformal_width(np.array(errors), COVERAGE)
     if width is None:

@@ -125,9 +125,9 @@ def _precision(figure: PublishedLatency) -> Precision:
 
 def _setting(figure: PublishedLatency) -> tuple[object, ...]:
     """Return what figures of one row have in common; FP16 that was asked for is another setting than FP32."""
-    asked = figure.precision == "fp16"
+    requested = figure.precision == "fp16"
     what = (figure.measured_on, figure.part, figure.processor, figure.power_mode, figure.threads)
-    return (figure.source, figure.runtime, _precision(figure), asked, *what)
+    return (figure.source, figure.runtime, _precision(figure), requested, *what)
 
 
 def _row(profile: DeviceProfile, figures: Sequence[PublishedLatency]) -> PublishedRow:

@@ -1,6 +1,6 @@
 """TensorRT in int8 on Orin modules, from the arithmetic peak of a power mode: the little that two published figures allow.
 
-``latency = layers * price + 2 * multiply-adds / (part of the peak * peak)``. The two unknowns are settled by MLPerf's
+``latency = layers * price + 2 * MACs / (part of the peak * peak)``. The two unknowns are settled by MLPerf's
 ResNet-50 on AGX Orin and Orin NX. Layers that are bound by memory, as depthwise ones, are not priced apart, for want of
 any figure.
 """

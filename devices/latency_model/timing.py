@@ -11,25 +11,25 @@ from numpy.typing import NDArray
 
 from weckd_edge.core.errors import ConfigError
 
-TURN_NS = 200_000_000
+ROUND_NS = 200_000_000
 """About how long a turn lasts."""
 
 QUERIES = (6, 40)
 """Fewest and most queries of a turn."""
 
 
-class Runnable(Protocol):
-    """What is timed."""
+class OpenNetwork(Protocol):
+    """A network that is open and can be timed."""
 
     def run(self, frame: NDArray[Any], /) -> object:
-        """Answer once."""
+        """Run one query."""
 
     def close(self) -> None:
-        """Free it."""
+        """Give its memory back."""
 
 
 def time_in_rounds(
-    networks: Sequence[tuple[Callable[[], Runnable], NDArray[Any]]],
+    networks: Sequence[tuple[Callable[[], OpenNetwork], NDArray[Any]]],
     *,
     rounds: int,
     clock: Callable[[], int] = time.monotonic_ns,
@@ -55,12 +55,12 @@ def time_in_rounds(
         for place, (opener, image) in enumerate(networks):
             runner = opener()
             try:
-                yield place, turn(runner, image, clock)
+                yield place, time_round(runner, image, clock)
             finally:
                 runner.close()
 
 
-def turn(runner: Runnable, image: NDArray[Any], clock: Callable[[], int] = time.monotonic_ns) -> int:
+def time_round(runner: OpenNetwork, image: NDArray[Any], clock: Callable[[], int] = time.monotonic_ns) -> int:
     """Return the median of a few queries, nanoseconds, after three that are not counted."""
     for _ in range(2):
         runner.run(image)
@@ -68,14 +68,14 @@ def turn(runner: Runnable, image: NDArray[Any], clock: Callable[[], int] = time.
     runner.run(image)
     one = max(1, clock() - begun)
     samples = []
-    for _ in range(min(QUERIES[1], max(QUERIES[0], TURN_NS // one))):
+    for _ in range(min(QUERIES[1], max(QUERIES[0], ROUND_NS // one))):
         begun = clock()
         runner.run(image)
         samples.append(clock() - begun)
     return round(statistics.median(samples))
 
 
-def summarise(medians_ns: Sequence[int]) -> tuple[int, float]:
+def summarise_rounds(medians_ns: Sequence[int]) -> tuple[int, float]:
     """Return the lowest of the turns' medians, nanoseconds: the turn that was disturbed least; and their spread.
 
     The spread is the interquartile range of the medians over the middle one.

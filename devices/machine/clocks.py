@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from weckd_edge.devices.machine.identity import read_text
-from weckd_edge.devices.machine.sysfs import as_number, numbered
+from weckd_edge.devices.machine.sysfs import as_number, numbered, read_text
 
 _GPU = re.compile(r"gpu-gpc|\.(gpu|gv11b|gp10b|ga10b|gb10b)$|v3d|mali")
 """Names of a GPU below ``/sys/class/devfreq``: a Jetson's from Nano (57000000.gpu) to Thor (gpu-gpc-0), VideoCore, Mali."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from weckd_edge.devices.machine.identity import Identity, field_of, read_identity, read_text
-from weckd_edge.devices.machine.matching import claim, match, module_of
+from weckd_edge.devices.machine.identity import MachineIdentity, field_of, read_identity
+from weckd_edge.devices.machine.matching import claim, match_profile, module_of
+from weckd_edge.devices.machine.sysfs import read_text
 from weckd_edge.devices.profiles.profile import Architecture, DeviceProfile, list_profiles
 
 # Names of /proc/cpuinfo, and how profiles call the same extension.
@@ -30,7 +31,7 @@ _VNNI = frozenset({"avx_vnni", "avx512_vnni", "amx_int8"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Detected:
+class DetectedMachine:
     """What was found out about this machine.
 
     Attributes:
@@ -59,12 +60,12 @@ class Detected:
     overflow_fix_needed: bool | None
     governors: tuple[str, ...]
     reasons: tuple[str, ...]
-    identity: Identity | None = None
+    identity: MachineIdentity | None = None
 
 
 def detect(
     root: Path = Path("/"), profiles: tuple[DeviceProfile, ...] | None = None, machine: str | None = None
-) -> Detected:
+) -> DetectedMachine:
     """Find the profile that fits this machine.
 
     Args:
@@ -74,8 +75,8 @@ def detect(
     """
     identity = read_identity(root, machine)
     extensions = _extensions(read_text(root / "proc/cpuinfo"), identity.architecture)
-    found, reasons = match(list_profiles() if profiles is None else profiles, identity)
-    return Detected(
+    found, reasons = match_profile(list_profiles() if profiles is None else profiles, identity)
+    return DetectedMachine(
         profile=found.id if found else "unknown",
         recognised=found is not None and not found.is_generic,
         host=identity.host,
@@ -91,7 +92,7 @@ def detect(
     )
 
 
-def is_same_device(profile: DeviceProfile, detected: Detected) -> bool:
+def is_same_device(profile: DeviceProfile, detected: DetectedMachine) -> bool:
     """Tell whether a figure measured on the detected machine counts for a profile.
 
     For a generic profile an equal architecture is enough; a board must have been recognised as itself, or say of itself what
@@ -108,12 +109,12 @@ def is_same_device(profile: DeviceProfile, detected: Detected) -> bool:
     return detected.recognised and detected.profile == profile.id
 
 
-def needs_half_range(profile: DeviceProfile, detected: Detected) -> bool:
+def needs_half_range(profile: DeviceProfile, detected: DetectedMachine) -> bool:
     """Tell whether int8 weights must keep within 7 bits, as 8-bit sums can saturate on the device or where it is built.
 
     x86 processors without VNNI add two products of 8 bits in 16 (``vpmaddubsw``), which holds 255 * 127 once and not twice;
     with half the weights' range both fit. NNCF calls the same ``overflow_fix``. The profile says so, by itself or by its
-    instruction sets. The processor that builds also decides, as it gives the answers by which a bundle is judged and tested.
+    instruction sets. The processor that builds also decides, as it gives the predictions a bundle is tested by.
 
     Args:
         profile: Of the device. A Jetson's answers come from the graph as it is written, so its weights keep their range.
@@ -121,10 +122,10 @@ def needs_half_range(profile: DeviceProfile, detected: Detected) -> bool:
     """
     if profile.target == "jetson":
         return False
-    said = profile.overflow_fix_needed
-    if said is None:
-        said = _overflow(profile.architecture, profile.instruction_sets)
-    return bool(said or detected.overflow_fix_needed)
+    words = profile.overflow_fix_needed
+    if words is None:
+        words = _overflow(profile.architecture, profile.instruction_sets)
+    return bool(words or detected.overflow_fix_needed)
 
 
 def read_l4t(root: Path) -> str | None:

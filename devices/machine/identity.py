@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from weckd_edge.devices.machine.sysfs import read_text
 from weckd_edge.devices.profiles.profile import Architecture
 
 _PART = re.compile(r"p\d{4}-\d{4}")
@@ -58,7 +59,7 @@ _CORES = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Identity:
+class MachineIdentity:
     """What a machine says of itself; empty where it says nothing.
 
     Attributes:
@@ -115,7 +116,7 @@ class Identity:
         return f"{self.architecture} on {self.emulated_on}" if self.emulated_on else None
 
 
-def read_identity(root: Path = Path("/"), machine: str | None = None) -> Identity:
+def read_identity(root: Path = Path("/"), machine: str | None = None) -> MachineIdentity:
     """Read what a machine says of itself; a file that is missing or unreadable leaves its part empty.
 
     Args:
@@ -138,9 +139,9 @@ def read_identity(root: Path = Path("/"), machine: str | None = None) -> Identit
     cores = _core_kinds(cpuinfo)
     if machine is None and root == Path("/"):
         machine = platform.machine()
-    told = _MACHINES.get(machine or "")
-    return Identity(
-        architecture=told or _architecture_in(cpuinfo),
+    reported = _MACHINES.get(machine or "")
+    return MachineIdentity(
+        architecture=reported or _architecture_in(cpuinfo),
         model=model,
         compatible=compatible,
         modules=tuple(
@@ -154,7 +155,7 @@ def read_identity(root: Path = Path("/"), machine: str | None = None) -> Identit
         product=_dmi(root, "product_name"),
         l4t=f"{found[1]}.{found[2]}" if found else None,
         remarks=tuple(dict.fromkeys(remarks)),
-        emulated_on=_emulated_on(told, cpuinfo, read_text(root / _MODALIAS)),
+        emulated_on=_emulated_on(reported, cpuinfo, read_text(root / _MODALIAS)),
     )
 
 
@@ -167,11 +168,6 @@ def field_of(cpuinfo: str, name: str) -> str:
     """Return the first value of a field of ``/proc/cpuinfo``; empty where there is none."""
     found = re.search(rf"^{re.escape(name)}[ \t]*:[ \t]*(.*)$", cpuinfo, re.MULTILINE)
     return found[1].strip() if found else ""
-
-
-def read_text(path: Path) -> str:
-    """Return a file's text without its ends; empty where it cannot be read."""
-    return _read(path, [], path)
 
 
 def _first(root: Path, name: str, separator: str, remarks: list[str]) -> str:
@@ -199,22 +195,20 @@ def _architecture_in(cpuinfo: str) -> Architecture | None:
     return "aarch64" if re.search(r"^Features\s*:.*\basimd\b", cpuinfo, re.MULTILINE) else None
 
 
-def _emulated_on(told: Architecture | None, cpuinfo: str, modalias: str) -> Architecture | None:
+def _emulated_on(reported: Architecture | None, cpuinfo: str, modalias: str) -> Architecture | None:
     """Return the architecture that does the work, where it is not the one that programs are told.
 
     ``modalias`` comes first, as an emulator may show a ``/proc/cpuinfo`` of what it emulates; /sys it leaves as it is.
     """
     kind = re.match(r"cpu:type:(x86|aarch64)\b", modalias)
     shown = _MODALIAS_KINDS[kind[1]] if kind else _architecture_in(cpuinfo)
-    return shown if told is not None and shown != told else None
+    return shown if reported is not None and shown != reported else None
 
 
 def _read(path: Path, remarks: list[str], root: Path, separator: str = "") -> str:
     """Return a file's text, device-tree zeros replaced; what is there and cannot be read is remarked."""
-    try:
-        return path.read_bytes().decode("utf-8", "replace").replace("\0", separator).strip()
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
-    except OSError as err:
+
+    def remark(err: OSError) -> None:
         remarks.append(f"/{path.relative_to(root)} cannot be read ({err.strerror})")
-        return ""
+
+    return read_text(path, separator=separator, refused=remark)

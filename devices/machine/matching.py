@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from weckd_edge.devices.machine.identity import Identity, name_core
+from weckd_edge.devices.machine.identity import MachineIdentity, name_core
 from weckd_edge.devices.profiles.profile import DeviceProfile
 
 
-def claim(profile: DeviceProfile, identity: Identity) -> str | None:
+def claim(profile: DeviceProfile, identity: MachineIdentity) -> str | None:
     """Return why a machine is the device of a profile, in words; None where nothing says so, or something contradicts it.
 
     A product's name that the profile asks for must be there; then the module, the board or the processor decide, the most
@@ -28,7 +28,7 @@ def claim(profile: DeviceProfile, identity: Identity) -> str | None:
     return None if reason is None or contradiction(profile, identity) else reason
 
 
-def contradiction(profile: DeviceProfile, identity: Identity) -> str | None:
+def contradiction(profile: DeviceProfile, identity: MachineIdentity) -> str | None:
     """Return what speaks against a machine that names itself as a profile does; None where nothing does.
 
     That is another module of the same family in the device tree, as overlays for several leave it, or kinds of core that
@@ -52,7 +52,9 @@ def contradiction(profile: DeviceProfile, identity: Identity) -> str | None:
     )
 
 
-def match(profiles: Sequence[DeviceProfile], identity: Identity) -> tuple[DeviceProfile | None, tuple[str, ...]]:
+def match_profile(
+    profiles: Sequence[DeviceProfile], identity: MachineIdentity
+) -> tuple[DeviceProfile | None, tuple[str, ...]]:
     """Find the profile that fits a machine, and say why.
 
     Returns:
@@ -74,7 +76,7 @@ def match(profiles: Sequence[DeviceProfile], identity: Identity) -> tuple[Device
     return None, (*reasons, "no profile fits; the architecture is neither x86-64 nor 64-bit Arm")
 
 
-def module_of(identity: Identity, profile: DeviceProfile | None) -> str | None:
+def module_of(identity: MachineIdentity, profile: DeviceProfile | None) -> str | None:
     """Return the module among carrier and module: the one a profile names, else the last (``carrier+module``)."""
     if not identity.is_tegra:
         return None
@@ -83,7 +85,7 @@ def module_of(identity: Identity, profile: DeviceProfile | None) -> str | None:
     return candidates[-1] if candidates else None
 
 
-def _named(profile: DeviceProfile, identity: Identity) -> str | None:
+def _named(profile: DeviceProfile, identity: MachineIdentity) -> str | None:
     for part in profile.part_numbers:
         if part in identity.modules:
             return f"the device tree names the module {part}"
@@ -97,7 +99,7 @@ def _named(profile: DeviceProfile, identity: Identity) -> str | None:
     return None
 
 
-def _rank(profile: DeviceProfile, identity: Identity) -> int:
+def _rank(profile: DeviceProfile, identity: MachineIdentity) -> int:
     """Return how exact a profile's name for a machine is; the device tree tells the most exact first."""
     if any(part in identity.modules for part in profile.part_numbers):
         return -1
@@ -106,7 +108,7 @@ def _rank(profile: DeviceProfile, identity: Identity) -> int:
     )
 
 
-def _why_not(profiles: Sequence[DeviceProfile], identity: Identity) -> list[str]:
+def _why_not(profiles: Sequence[DeviceProfile], identity: MachineIdentity) -> list[str]:
     """Say why no profile is taken, as far as that helps: what contradicts, what is missing, which profiles are near."""
     if identity.emulated_on is not None:
         return [
@@ -134,6 +136,6 @@ def _why_not(profiles: Sequence[DeviceProfile], identity: Identity) -> list[str]
     return reasons
 
 
-def _alike(profiles: Sequence[DeviceProfile], identity: Identity) -> str:
+def _alike(profiles: Sequence[DeviceProfile], identity: MachineIdentity) -> str:
     alike = [p.id for p in profiles if p.cpu_parts and set(p.cpu_parts) == set(identity.cpu_parts)]
     return f", as those of {', '.join(alike)}" if alike else ""

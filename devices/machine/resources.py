@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from weckd_edge.devices.machine.identity import read_text
+from weckd_edge.devices.machine.sysfs import read_text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,9 +1,28 @@
-"""What Linux's files under ``/sys`` have in common: a number a file, and folders that are numbered."""
+"""Linux's files under ``/sys`` and ``/proc``: a text or a number in each, and folders that are numbered."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+
+
+def read_text(path: Path, *, separator: str = "", refused: Callable[[OSError], None] | None = None) -> str:
+    """Return a file's text without the spaces around it; empty where it cannot be read.
+
+    Args:
+        path: The file.
+        separator: Put for each zero byte, with which the device tree ends its strings.
+        refused: Called with the error where the file is there and cannot be read.
+    """
+    try:
+        return path.read_bytes().decode("utf-8", "replace").replace("\0", separator).strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as err:
+        if refused is not None:
+            refused(err)
+        return ""
 
 
 def as_number(text: str) -> int | None:

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from weckd_edge.devices.machine.identity import read_text
-from weckd_edge.devices.machine.sysfs import as_number, numbered
+from weckd_edge.devices.machine.sysfs import as_number, numbered, read_text
 
 _THERMAL = "sys/class/thermal"
 _SLOWS_DOWN = re.compile(r"cpu|processor|gpu|devfreq|throttle", re.IGNORECASE)
@@ -23,12 +22,12 @@ _OVER_CURRENT = "sys/class/hwmon/hwmon*/oc*_event_cnt"
 """Over-current events of a Jetson's soctherm."""
 _PI = "sys/devices/platform/soc*/soc*:firmware/get_throttled"
 _PI_BITS = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
-_PI_SEEN = 16
+_PI_SINCE_START = 16
 """Bits of the same meaning, this much higher, say that it happened since the start. From Raspberry Pi's documentation."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sign:
+class ThrottlingSign:
     """A file that tells whether something slows the machine down now.
 
     Attributes:
@@ -41,7 +40,7 @@ class Sign:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Count:
+class ThrottlingCounter:
     """A file that counts how often the machine was slowed down since its start.
 
     Attributes:
@@ -57,52 +56,59 @@ class Count:
     read: Callable[[str], int | None]
 
 
-def find_signs(root: Path) -> tuple[Sign, ...]:
+def find_signs(root: Path) -> tuple[ThrottlingSign, ...]:
     """Return the files that tell of throttling now.
 
     They are: temperatures against the trips at which the kernel slows the chip, cooling devices that lower a clock,
     alarms of a rail's current, and what a Raspberry Pi's firmware says.
     """
-    return (*_zones(root), *_cooling(root), *_alarms(root), *(Sign(file=file, tell=_pi_now) for file in _pi_files(root)))
+    return (
+        *_zones(root),
+        *_cooling(root),
+        *_alarms(root),
+        *(ThrottlingSign(file=file, tell=_pi_now) for file in _pi_files(root)),
+    )
 
 
-def find_counts(root: Path) -> tuple[Count, ...]:
+def find_counts(root: Path) -> tuple[ThrottlingCounter, ...]:
     """Return the counters of throttling: x86's thermal interrupts, over-current events, a Raspberry Pi's bits (0 or 1)."""
     found = []
     for kind in ("core", "package"):
         for file in numbered(root, _X86_COUNTS.format(kind)):
             name = f"{file.parents[1].name} {file.name}"
-            found.append(Count(file=file, name=name, words="the processor was throttled {} times", read=as_number))
+            found.append(
+                ThrottlingCounter(file=file, name=name, words="the processor was throttled {} times", read=as_number)
+            )
     for file in sorted(root.glob(_OVER_CURRENT)):
         words = "the supply's current was over its limit {} times"
-        found.append(Count(file=file, name=file.name, words=words, read=as_number))
+        found.append(ThrottlingCounter(file=file, name=file.name, words=words, read=as_number))
     for file in _pi_files(root):
         for bit, text in _PI_BITS.items():
             words = f"{text} since the start"
-            found.append(Count(file=file, name=words, words=words, read=_pi_seen(bit)))
+            found.append(ThrottlingCounter(file=file, name=words, words=words, read=_pi_since_start(bit)))
     return tuple(found)
 
 
 def read_throttling(root: Path) -> tuple[str, ...] | None:
     """Return what slows the machine down now, in words; empty where nothing does, None where nothing would tell."""
-    told = [words for sign in find_signs(root) if (words := sign.tell(read_text(sign.file))) is not None]
-    return tuple(dict.fromkeys(word for words in told for word in words)) if told else None
+    reasons = [words for sign in find_signs(root) if (words := sign.tell(read_text(sign.file))) is not None]
+    return tuple(dict.fromkeys(word for words in reasons for word in words)) if reasons else None
 
 
 def read_throttled_before(root: Path) -> tuple[str, ...]:
     """Return what has slowed the machine down since it was started, in words; empty where nothing tells of any."""
-    most: dict[str, int] = {}
+    maximum: dict[str, int] = {}
     for count in find_counts(root):
-        most[count.words] = max(most.get(count.words, 0), count.read(read_text(count.file)) or 0)
-    return tuple(words.format(number) for words, number in most.items() if number)
+        maximum[count.words] = max(maximum.get(count.words, 0), count.read(read_text(count.file)) or 0)
+    return tuple(words.format(number) for words, number in maximum.items() if number)
 
 
-def _zones(root: Path) -> Iterator[Sign]:
+def _zones(root: Path) -> Iterator[ThrottlingSign]:
     for zone in numbered(root / _THERMAL, "thermal_zone*"):
         trip = _passive_trip(zone)
         if trip is not None and (zone / "temp").exists():
             words = f"{read_text(zone / 'type') or zone.name} has reached its limit of {trip / 1000:g} C"
-            yield Sign(file=zone / "temp", tell=_from(trip, words))
+            yield ThrottlingSign(file=zone / "temp", tell=_from(trip, words))
 
 
 def _passive_trip(zone: Path) -> int | None:
@@ -116,29 +122,29 @@ def _passive_trip(zone: Path) -> int | None:
     return min((trip for trip in trips if trip > 0), default=None)
 
 
-def _cooling(root: Path) -> Iterator[Sign]:
+def _cooling(root: Path) -> Iterator[ThrottlingSign]:
     for device in numbered(root / _THERMAL, "cooling_device*"):
         kind = read_text(device / "type")
         if _SLOWS_DOWN.search(kind) and not _FAN.search(kind):
-            yield Sign(file=device / "cur_state", tell=_from(1, f"{kind} is held back (step {{}})"))
+            yield ThrottlingSign(file=device / "cur_state", tell=_from(1, f"{kind} is held back (step {{}})"))
 
 
-def _alarms(root: Path) -> Iterator[Sign]:
+def _alarms(root: Path) -> Iterator[ThrottlingSign]:
     seen = set()
     for file in (path for pattern in _ALARMS for path in sorted(root.glob(pattern))):
         if (real := file.resolve()) not in seen:
             seen.add(real)
             channel = re.sub(r"\D.*", "", file.name.removeprefix("curr"))
             rail = read_text(file.with_name(f"in{channel}_label")) or file.name
-            yield Sign(file=file, tell=_from(1, f"{rail} draws more current than its limit"))
+            yield ThrottlingSign(file=file, tell=_from(1, f"{rail} draws more current than its limit"))
 
 
-def _from(least: int, words: str) -> Callable[[str], tuple[str, ...] | None]:
+def _from(minimum: int, words: str) -> Callable[[str], tuple[str, ...] | None]:
     def tell(text: str) -> tuple[str, ...] | None:
         number = as_number(text)
         if number is None:
             return None
-        return (words.format(number),) if number >= least else ()
+        return (words.format(number),) if number >= minimum else ()
 
     return tell
 
@@ -156,9 +162,9 @@ def _pi_now(text: str) -> tuple[str, ...] | None:
     return None if bits is None else tuple(words for bit, words in _PI_BITS.items() if bits >> bit & 1)
 
 
-def _pi_seen(bit: int) -> Callable[[str], int | None]:
+def _pi_since_start(bit: int) -> Callable[[str], int | None]:
     def read(text: str) -> int | None:
         bits = _bits(text)
-        return None if bits is None else bits >> (bit + _PI_SEEN) & 1
+        return None if bits is None else bits >> (bit + _PI_SINCE_START) & 1
 
     return read

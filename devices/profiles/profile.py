@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from weckd_edge.artifacts import SCHEMA_VERSION, Target
 from weckd_edge.config import GateConfig
-from weckd_edge.core.bounds import MOST_NAME, PLAIN_NAME
+from weckd_edge.core.bounds import MAX_NAME, PLAIN_NAME
 from weckd_edge.core.errors import ConfigError, DeviceError, did_you_mean
 from weckd_edge.core.serialization import from_data
 from weckd_edge.core.toml_file import parse_toml, read_toml
@@ -27,7 +27,7 @@ from weckd_edge.devices.profiles.records import (
 )
 
 __all__ = [
-    "NO_BARS",
+    "NO_LIMITS",
     "PLAIN",
     "Architecture",
     "Confidence",
@@ -40,17 +40,17 @@ __all__ = [
     "PublishedLatency",
     "Source",
     "Unknown",
-    "is_said",
+    "is_stated",
     "list_profiles",
     "load_profile",
     "profile_names",
 ]
 
 Architecture = Literal["x86_64", "aarch64"]
-NO_BARS = GateConfig()
+NO_LIMITS = GateConfig()
 PLAIN = frozenset({"id", "name", "target", "architecture", "summary", "published", "unknown", "sources", "schema_version"})
 """Fields that need no entry in ``sources``: they name the profile, or carry their own source."""
-_SAME_DEVICE = frozenset({"id", "name", "summary", "dmi_products", "bars", "unknown", "sources", "schema_version"})
+_SAME_DEVICE = frozenset({"id", "name", "summary", "dmi_products", "gates", "unknown", "sources", "schema_version"})
 """What a profile may change of the one it extends and still be the device that others have published figures of."""
 
 
@@ -96,7 +96,7 @@ class DeviceProfile:
         shutdown_c: Temperature at which it is switched off.
         tensorrt: By release of JetPack.
         published: Latencies that others have published; each carries its own source.
-        bars: What a build must clear where its config says nothing else.
+        gates: What a build must clear where its config says nothing else.
         unknown: What no source that was read confirms.
         sources: Of everything above.
         schema_version: Of this record.
@@ -139,7 +139,7 @@ class DeviceProfile:
     shutdown_c: float | None = None
     tensorrt: tuple[JetPackRelease, ...] = ()
     published: tuple[PublishedLatency, ...] = ()
-    bars: GateConfig = NO_BARS
+    gates: GateConfig = NO_LIMITS
     unknown: tuple[Unknown, ...] = ()
     sources: tuple[Source, ...] = ()
     schema_version: int = SCHEMA_VERSION
@@ -147,7 +147,7 @@ class DeviceProfile:
     def __post_init__(self) -> None:
         if not PLAIN_NAME.fullmatch(self.id):
             raise DeviceError(
-                f"id = '{self.id}': expected up to {MOST_NAME} letters, digits, '.', '_' and '-', which is what update "
+                f"id = '{self.id}': expected up to {MAX_NAME} letters, digits, '.', '_' and '-', which is what update "
                 "systems take",
                 code="E_DEVICE_PROFILE",
             )
@@ -173,7 +173,7 @@ class DeviceProfile:
             if gap.of not in known:
                 raise DeviceError(f"unknown speaks of '{gap.of}'{did_you_mean(gap.of, known)}", code="E_DEVICE_PROFILE")
             value = getattr(self, gap.of)
-            if is_said(value) and not isinstance(value, (tuple, Gpu)):
+            if is_stated(value) and not isinstance(value, (tuple, Gpu)):
                 raise DeviceError(
                     f"unknown says that '{gap.of}' is not confirmed, yet it is {value!r}; take one of them out",
                     code="E_DEVICE_PROFILE",
@@ -195,7 +195,7 @@ class DeviceProfile:
     def unsourced(self) -> tuple[str, ...]:
         """Return the fields that say something and name no source."""
         named = PLAIN.union(*(source.of for source in self.sources))
-        return tuple(f.name for f in fields(self) if f.name not in named and is_said(getattr(self, f.name)))
+        return tuple(f.name for f in fields(self) if f.name not in named and is_stated(getattr(self, f.name)))
 
     def confidence(self, field: str) -> Confidence | None:
         """Return how far a field's value can be trusted: the weakest of its sources; None where none speaks of it."""
@@ -204,9 +204,9 @@ class DeviceProfile:
         return next((level for level in order if level in given), None)
 
 
-def is_said(value: object) -> bool:
+def is_stated(value: object) -> bool:
     """Tell whether a field's value says anything; 0 and False do."""
-    return value is not None and value not in ((), NO_BARS)
+    return value is not None and value not in ((), NO_LIMITS)
 
 
 def profile_names() -> tuple[str, ...]:

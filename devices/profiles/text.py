@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from weckd_edge.devices.profiles.profile import PLAIN, DeviceProfile, MemoryBandwidth, is_said
+from weckd_edge.devices.profiles.profile import PLAIN, DeviceProfile, MemoryBandwidth, is_stated
 
 _NAMES = {"id": "profile"}
 _OWN_TABLE = frozenset({"name", "summary", "power_modes", "tensorrt", "published", "unknown", "sources", "schema_version"})
@@ -28,7 +28,7 @@ _UNITS = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Table:
+class ProfileTable:
     """One table of a profile.
 
     Attributes:
@@ -42,7 +42,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def describe(profile: DeviceProfile) -> tuple[Table, ...]:
+def describe_profile(profile: DeviceProfile) -> tuple[ProfileTable, ...]:
     """Return a profile as tables, the plain values first, their sources last.
 
     ``sure`` is the weakest confidence of a value's sources, and ``from`` numbers them as the last table does. Remarks on
@@ -54,13 +54,13 @@ def describe(profile: DeviceProfile) -> tuple[Table, ...]:
     tables += _published(profile)
     if profile.unknown:
         gaps = tuple((gap.of, gap.reason) for gap in profile.unknown)
-        tables.append(Table(title="Not known", columns=("of", "what"), rows=gaps))
+        tables.append(ProfileTable(title="Not known", columns=("of", "what"), rows=gaps))
     rows = tuple((str(n), s.text, s.date, s.confidence) for n, s in enumerate(profile.sources, start=1))
-    tables.append(Table(title="Sources", columns=("no", "source", "read on", "sure"), rows=rows))
+    tables.append(ProfileTable(title="Sources", columns=("no", "source", "read on", "sure"), rows=rows))
     return tuple(tables)
 
 
-def summarize(profile: DeviceProfile) -> tuple[str, ...]:
+def summarize_profile(profile: DeviceProfile) -> tuple[str, ...]:
     """Return what helps to choose: id, target, processor, int8, GiB of memory, published latencies."""
     if profile.ram_gib is not None:
         memory = f"{profile.ram_gib:g}"
@@ -81,15 +81,15 @@ def _processor(profile: DeviceProfile) -> str:
     return (profile.cpu or profile.architecture).partition(",")[0]
 
 
-def _values(profile: DeviceProfile) -> Table:
+def _values(profile: DeviceProfile) -> ProfileTable:
     rows = []
     for field in fields(profile):
         value = getattr(profile, field.name)
-        if field.name in _OWN_TABLE or not is_said(value):
+        if field.name in _OWN_TABLE or not is_stated(value):
             continue
         for name, text in _lines(field.name, value):
             rows.append((_NAMES.get(name, name), text, profile.confidence(field.name) or "", _numbers(profile, field.name)))
-    return Table(title="", columns=("what", "value", "sure", "from"), rows=tuple(rows))
+    return ProfileTable(title="", columns=("what", "value", "sure", "from"), rows=tuple(rows))
 
 
 def _lines(name: str, value: Any) -> list[tuple[str, str]]:
@@ -110,7 +110,7 @@ def _in_words(record: Any) -> str:
         clock = f" ({record.memory_mhz:g} MHz)" if record.memory_mhz is not None else ""
         return f"{record.gbps:g} GB/s: {record.memory}{clock}"
     pairs = [(field.name, getattr(record, field.name)) for field in fields(record)]
-    return ", ".join(f"{name.partition('_')[0]} {_with_unit(name, item)}" for name, item in pairs if is_said(item))
+    return ", ".join(f"{name.partition('_')[0]} {_with_unit(name, item)}" for name, item in pairs if is_stated(item))
 
 
 def _with_unit(name: str, value: Any) -> str:
@@ -135,7 +135,7 @@ def _trust(profile: DeviceProfile, field: str) -> str:
     return f" ({profile.confidence(field) or 'no source'}, from {_numbers(profile, field) or 'nowhere'})"
 
 
-def _power_modes(profile: DeviceProfile) -> list[Table]:
+def _power_modes(profile: DeviceProfile) -> list[ProfileTable]:
     columns = ("mode", "GPU MHz", "SM", "TOPS", "GFLOPS", "cores", "MHz", "RAM MHz", "note")
     rows, remarks = [], []
     for mode in profile.power_modes:
@@ -149,14 +149,14 @@ def _power_modes(profile: DeviceProfile) -> list[Table]:
     return _tables(title, columns, rows, remarks)
 
 
-def _releases(profile: DeviceProfile) -> list[Table]:
+def _releases(profile: DeviceProfile) -> list[ProfileTable]:
     columns = ("JetPack", "L4T", "TensorRT", "Python", "CUDA", "cuDNN", "note")
     rows = [(r.jetpack, r.l4t, r.tensorrt, r.python or "", r.cuda or "", r.cudnn or "") for r in profile.tensorrt]
     remarks = ["" if r.bundled else "not part of this JetPack: may be installed on it" for r in profile.tensorrt]
     return _tables(f"TensorRT{_trust(profile, 'tensorrt')}", columns, rows, remarks)
 
 
-def _published(profile: DeviceProfile) -> list[Table]:
+def _published(profile: DeviceProfile) -> list[ProfileTable]:
     columns = ["model", "px", "in", "runtime", "on", "ms", "is", "sure"]
     rows, remarks = [], []
     for row in profile.published:
@@ -180,7 +180,9 @@ def _published(profile: DeviceProfile) -> list[Table]:
     return _tables(title, (*columns, "note"), [tuple(cells) for cells in rows], remarks)
 
 
-def _tables(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], remarks: Sequence[str]) -> list[Table]:
+def _tables(
+    title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], remarks: Sequence[str]
+) -> list[ProfileTable]:
     """Return a table without its empty columns, and behind it one that explains its remarks, if any."""
     if not rows:
         return []
@@ -188,8 +190,8 @@ def _tables(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]
     full = [(*row, letters.get(remark, "")) for row, remark in zip(rows, remarks, strict=True)]
     kept = [n for n in range(len(columns)) if any(row[n] for row in full)]
     short = tuple(tuple(row[n] for n in kept) for row in full)
-    tables = [Table(title=title, columns=tuple(columns[n] for n in kept), rows=short)]
+    tables = [ProfileTable(title=title, columns=tuple(columns[n] for n in kept), rows=short)]
     if letters:
         notes = tuple((letter, text) for text, letter in letters.items())
-        tables.append(Table(title="", columns=("note", "says"), rows=notes))
+        tables.append(ProfileTable(title="", columns=("note", "says"), rows=notes))
     return tables

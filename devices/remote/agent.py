@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
     """Do what the first argument says."""
     verb, *rest = arguments
     if verb == "look":
-        _say(look(rest))
+        _write_line(look(rest))
     elif verb == "run":
         run(rest[0], float(rest[1]))
     elif verb == "fetch":
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
         remove(rest[0])
 
 
-def _say(fields: dict[str, Any]) -> None:
+def _write_line(fields: dict[str, Any]) -> None:
     """Write one line; whoever should read it may have gone."""
     with contextlib.suppress(OSError):
         sys.stdout.write(json.dumps(fields) + "\n")
@@ -57,7 +57,7 @@ def _say(fields: dict[str, Any]) -> None:
 def look(modules: list[str]) -> dict[str, Any]:
     """Return what the device has: its Python, which of some modules can be found, room, and the time its clock shows."""
     temporary = tempfile.gettempdir()
-    _say({"ready": True})  # an interpreter takes long to start: the clock is asked once it has
+    _write_line({"ready": True})  # an interpreter takes long to start: the clock is asked once it has
     sys.stdin.buffer.readline()
     wall_ns = time.time_ns()
     return {
@@ -86,7 +86,7 @@ def run(token: str, linger_s: float) -> None:
         try:
             _unpack(_Part(sys.stdin.buffer, size), folder)
         except (OSError, EOFError, tarfile.TarError) as err:
-            _say({"error": f"{folder}: what was sent cannot be unpacked ({err}); make room there and run it again"})
+            _write_line({"error": f"{folder}: what was sent cannot be unpacked ({err}); make room there and run it again"})
             return
         child = subprocess.Popen(
             [sys.executable, "-c", _CHILD, os.path.join(folder, CODE), folder],  # noqa: PTH118 - a text for a command line
@@ -94,10 +94,10 @@ def run(token: str, linger_s: float) -> None:
             start_new_session=True,
             cwd=folder,
         )
-        _say({"folder": folder})
+        _write_line({"folder": folder})
         gone = threading.Event()
         threading.Thread(target=_wait_for_the_end_of_stdin, args=(child.pid, gone), daemon=True).start()
-        _say({"ended": child.wait()})
+        _write_line({"ended": child.wait()})
         left_s = linger_s
         while os.path.isdir(folder) and left_s > 0:  # noqa: PTH112 - no pathlib needed for one question
             time.sleep(_POLL_S)
@@ -190,7 +190,7 @@ def remove(token: str) -> None:
     stop(token)
     for folder in _folders(token):
         shutil.rmtree(folder, ignore_errors=True)
-    _say({"left": list(_folders(token))})
+    _write_line({"left": list(_folders(token))})
 
 
 if __name__ == "__main__":

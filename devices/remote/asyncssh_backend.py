@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from weckd_edge.core.errors import ConfigError, DeviceError
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.remote.base import (
-    MOST_FETCHED_BYTES,
-    MOST_LINE_BYTES,
+    MAX_FETCHED_BYTES,
+    MAX_LINE_BYTES,
     Access,
     Finished,
     LostError,
@@ -30,7 +30,7 @@ _STDERR_KEPT = 8000
 _CLOSE_S = 3.0
 
 
-def load() -> Any:
+def load_asyncssh() -> Any:
     """Import asyncssh.
 
     Raises:
@@ -41,7 +41,7 @@ def load() -> Any:
 
 async def connect(host: Host, access: Access) -> Session:
     """Log in; see ``base.Connect``."""
-    library = load()
+    library = load_asyncssh()
     known = _known_hosts(library, access)
     shown: list[tuple[str, str, int, Any]] = []
 
@@ -135,9 +135,9 @@ def _words(err: BaseException) -> str:
 
 
 @contextmanager
-def _told(host: Host) -> Iterator[None]:
+def _as_lost(host: Host) -> Iterator[None]:
     """Turn what asyncssh raises on a broken connection into a ``LostError``."""
-    library = load()
+    library = load_asyncssh()
     try:
         yield
     except (library.Error, OSError) as err:
@@ -151,7 +151,7 @@ class _Session:
         self.host_key = key.get_fingerprint() if key is not None else ""
 
     async def start(self, command: str) -> Process:
-        with _told(self._host):
+        with _as_lost(self._host):
             process = await self._connection.create_process(command, encoding=None, term_type=None)
         return _Process(process, self._connection, self._host)
 
@@ -171,7 +171,7 @@ class _Process:
 
     async def _listen(self) -> None:
         """Read stderr all the while, so that a command that complains a lot is never held up."""
-        library = load()
+        library = load_asyncssh()
         try:
             while data := await self._process.stderr.read(_CHUNK):
                 self._stderr = (self._stderr + data)[-_STDERR_KEPT:]
@@ -179,7 +179,7 @@ class _Process:
             return
 
     async def send(self, data: bytes) -> None:
-        with _told(self._host):
+        with _as_lost(self._host):
             try:
                 for start in range(0, len(data), _CHUNK):
                     self._process.stdin.write(data[start : start + _CHUNK])
@@ -188,11 +188,11 @@ class _Process:
                 self._refuse_lost()
 
     async def line(self) -> bytes:
-        with _told(self._host):
+        with _as_lost(self._host):
             while b"\n" not in self._unread:
-                if len(self._unread) > MOST_LINE_BYTES:
+                if len(self._unread) > MAX_LINE_BYTES:
                     raise DeviceError(
-                        f"{self._host.text}: it said a line of more than {MOST_LINE_BYTES >> 10} KiB",
+                        f"{self._host.text}: it said a line of more than {MAX_LINE_BYTES >> 10} KiB",
                         code="E_DEVICE_REMOTE",
                     )
                 data: bytes = await self._process.stdout.read(_CHUNK)
@@ -208,21 +208,21 @@ class _Process:
         return (self._stderr.decode(errors="replace").strip().splitlines() or [""])[-1]
 
     async def finish(self, sink: BinaryIO | None = None) -> Finished:
-        most = MOST_LINE_BYTES if sink is None else MOST_FETCHED_BYTES
+        maximum = MAX_LINE_BYTES if sink is None else MAX_FETCHED_BYTES
         stdout, self._unread = self._unread, b""
         came = len(stdout)
         if sink is not None:
             sink.write(stdout)
             stdout = b""
-        with _told(self._host):
+        with _as_lost(self._host):
             if not self._process.stdin.is_closing():
                 with suppress(BrokenPipeError):
                     self._process.stdin.write_eof()
             while data := await self._process.stdout.read(_CHUNK):
                 came += len(data)
-                if came > most:
+                if came > maximum:
                     raise DeviceError(
-                        f"{self._host.text}: expected at most {most >> 20} MiB from it, more came",
+                        f"{self._host.text}: expected at most {maximum >> 20} MiB from it, more came",
                         code="E_DEVICE_REMOTE",
                     )
                 if sink is not None:

@@ -9,10 +9,10 @@ from typing import BinaryIO, Protocol
 from weckd_edge.core.errors import DeviceError
 from weckd_edge.devices.remote.hosts import Host
 
-MOST_LINE_BYTES = 1 << 20
+MAX_LINE_BYTES = 1 << 20
 """Of a line that a device may say, and of all it may say beside what is fetched."""
 
-MOST_FETCHED_BYTES = 256 << 20
+MAX_FETCHED_BYTES = 256 << 20
 """Of what a bench has written: some millions of times."""
 
 
@@ -33,7 +33,7 @@ class Access:
             key is not known.
         identity: Private key; None: the agent's, and those that ssh would try.
         connect_s: How long reaching a host and logging in may take, each.
-        keepalive_s: How often a silent host is asked whether it is there; three questions without an answer are the end.
+        keepalive_s: How often a silent host is asked whether it is there; three questions without a prediction are the end.
     """
 
     known_hosts: tuple[Path, ...]
@@ -71,7 +71,7 @@ class Process(Protocol):
         """Return the next line of its stdout; empty at its end.
 
         Raises:
-            DeviceError: It is longer than ``MOST_LINE_BYTES``.
+            DeviceError: It is longer than ``MAX_LINE_BYTES``.
             LostError: The connection broke.
         """
 
@@ -85,7 +85,7 @@ class Process(Protocol):
             sink: Where its stdout goes.
 
         Raises:
-            DeviceError: It says more than ``MOST_LINE_BYTES``, or sends more than ``MOST_FETCHED_BYTES`` to the sink.
+            DeviceError: It says more than ``MAX_LINE_BYTES``, or sends more than ``MAX_FETCHED_BYTES`` to the sink.
             LostError: The connection broke.
         """
 

@@ -12,7 +12,7 @@ BUNDLE = "bundle"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class BenchRequest:
     """One bench; the fields are those of ``bench.bench``.
 
     Attributes:
@@ -33,6 +33,6 @@ class Job:
     warmup: int | None = None
     threads: int = 1
     backend: str | None = None
-    generator: Literal["auto", "own", "loadgen"] = "auto"
+    generator: Literal["auto", "builtin", "loadgen"] = "auto"
     power: str = "auto"
     schema_version: int = SCHEMA_VERSION

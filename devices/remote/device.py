@@ -31,7 +31,7 @@ WANTED = frozenset({RECORD, STARTED, SAMPLES, POWER, f"{FRAME}.ns.partial", f"{N
 LINGER_S = 60.0
 """How long a device keeps what it has measured for a host that has gone."""
 
-_ANSWER_S = 60.0
+_REPLY_S = 60.0
 _FETCH_S = 600.0
 SLOWEST_BYTES_PER_S = 50_000
 """Of a connection over which a bundle is still sent."""
@@ -50,7 +50,7 @@ _LOADER = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
+class DeviceState:
     """What a device has.
 
     Attributes:
@@ -106,7 +106,7 @@ class Device:
         if session is not None:
             await session.close()
 
-    async def look(self, modules: tuple[str, ...]) -> Look:
+    async def look(self, modules: tuple[str, ...]) -> DeviceState:
         """Ask what the device has.
 
         Raises:
@@ -118,13 +118,13 @@ class Device:
         wall_ns, start_ns = time.time_ns(), time.monotonic_ns()
         found = await self._answer_to(process, b"\n") if ready else None
         took_ns = time.monotonic_ns() - start_ns
-        self._checked(await _in_time(process.finish(), _ANSWER_S, "answer"))
+        self._checked(await _in_time(process.finish(), _REPLY_S, "answer"))
         if found is None:
             raise DeviceError(
                 f"{self.host.text}: '{self._python}' said nothing there; is it a Python?", code="E_DEVICE_REMOTE_PYTHON"
             )
         try:
-            return Look(
+            return DeviceState(
                 python=str(found["python"]),
                 executable=str(found["executable"]),
                 modules=tuple(map(str, found["modules"])),
@@ -139,15 +139,15 @@ class Device:
                 code="E_DEVICE_REMOTE",
             ) from err
 
-    async def run(self, parcel: bytes) -> Process:
+    async def run(self, payload: bytes) -> Process:
         """Send a parcel and start its bench.
 
         Raises:
             LostError: The device takes too long, or the connection broke.
         """
-        limit_s = _ANSWER_S + len(parcel) / SLOWEST_BYTES_PER_S
+        limit_s = _REPLY_S + len(payload) / SLOWEST_BYTES_PER_S
         process = await self._start("run", self._token, str(LINGER_S))
-        await _in_time(process.send(b"%d\n" % len(parcel) + parcel), limit_s, f"take {len(parcel)} bytes")
+        await _in_time(process.send(b"%d\n" % len(payload) + payload), limit_s, f"take {len(payload)} bytes")
         return process
 
     async def fetch(self, folder: Path) -> None:
@@ -159,7 +159,7 @@ class Device:
         """
         with TemporaryFile() as packed:
             self._checked(await self._ask("fetch", self._token, sink=packed, limit_s=_FETCH_S))
-            unpack(packed, folder)
+            unpack_bench(packed, folder)
 
     async def remove(self) -> None:
         """Leave nothing on the device.
@@ -168,8 +168,8 @@ class Device:
             DeviceError: Something is left.
             LostError: The connection broke.
         """
-        said = self._checked(await self._ask("remove", self._token)).stdout.splitlines()
-        left = [path for line in said for path in (told(line) or {}).get("left", ())]
+        fields = self._checked(await self._ask("remove", self._token)).stdout.splitlines()
+        left = [path for line in fields for path in (parse_line(line) or {}).get("left", ())]
         if left:
             raise DeviceError(
                 f"{self.host.text}: could not be removed: {', '.join(map(str, left))}; remove it there",
@@ -196,8 +196,8 @@ class Device:
         if self._session is None:
             raise LostError("the connection was lost", code="E_DEVICE_REMOTE_LOST")
         words = (self._python, "-c", _LOADER, verb, *arguments)
-        process = await _in_time(self._session.start(" ".join(map(shlex.quote, words))), _ANSWER_S, "start a command")
-        await _in_time(process.send(b"%d\n" % len(self._source) + self._source), _ANSWER_S, "read")
+        process = await _in_time(self._session.start(" ".join(map(shlex.quote, words))), _REPLY_S, "start a command")
+        await _in_time(process.send(b"%d\n" % len(self._source) + self._source), _REPLY_S, "read")
         return process
 
     @staticmethod
@@ -205,13 +205,13 @@ class Device:
         """Return the next thing that the agent says, whatever a login shell has said before; None where it has ended."""
         if question:
             await process.send(question)
-        while line := await _in_time(process.line(), _ANSWER_S, "answer"):
-            found = told(line)
+        while line := await _in_time(process.line(), _REPLY_S, "answer"):
+            found = parse_line(line)
             if found is not None:
                 return found
         return None
 
-    async def _ask(self, verb: str, *arguments: str, sink: BinaryIO | None = None, limit_s: float = _ANSWER_S) -> Finished:
+    async def _ask(self, verb: str, *arguments: str, sink: BinaryIO | None = None, limit_s: float = _REPLY_S) -> Finished:
         process = await self._start(verb, *arguments)
         return await _in_time(process.finish(sink), limit_s, f"answer '{verb}'")
 
@@ -238,7 +238,7 @@ async def _in_time(work: Coroutine[Any, Any, T], limit_s: float, what: str) -> T
         raise LostError(f"it did not {what} within {limit_s:.0f} s", code="E_DEVICE_REMOTE_LOST") from err
 
 
-def told(line: bytes) -> dict[str, Any] | None:
+def parse_line(line: bytes) -> dict[str, Any] | None:
     """Return what the agent or the bench says by a line; None where it is not theirs."""
     try:
         found = json.loads(line)
@@ -247,7 +247,7 @@ def told(line: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def unpack(packed: BinaryIO, folder: Path) -> None:
+def unpack_bench(packed: BinaryIO, folder: Path) -> None:
     """Take the files a bench may have, and nothing else, from what a device has sent.
 
     Raises:

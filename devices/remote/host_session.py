@@ -14,8 +14,8 @@ from weckd_edge.core.store import write_atomic
 from weckd_edge.devices.bench.folder import RECORD, STARTED, close_cut_off, read_bench
 from weckd_edge.devices.bench.rules import find_rules
 from weckd_edge.devices.remote.base import LostError, Process
-from weckd_edge.devices.remote.bench_request import Job
-from weckd_edge.devices.remote.device import SLOWEST_BYTES_PER_S, Device, Look, told
+from weckd_edge.devices.remote.bench_request import BenchRequest
+from weckd_edge.devices.remote.device import SLOWEST_BYTES_PER_S, Device, DeviceState, parse_line
 from weckd_edge.devices.remote.records import HOST_FILE, HostRecord, HostResult
 from weckd_edge.devices.runtime.backends.table import BACKENDS
 
@@ -32,26 +32,26 @@ _SPACE = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Errand:
+class HostPlan:
     """What is done on every host alike.
 
     Attributes:
-        job: What is measured.
-        parcel: What is sent.
-        patience_s: How long a device may be silent; it speaks once a second.
+        request: What is measured.
+        payload: What is sent.
+        timeout_s: How long a device may be silent; it speaks once a second.
         limit_s: How long its whole run may take.
     """
 
-    job: Job
-    parcel: bytes
-    patience_s: float
+    request: BenchRequest
+    payload: bytes
+    timeout_s: float
     limit_s: float
 
 
-def run_limit_s(job: Job) -> float:
+def run_limit_s(request: BenchRequest) -> float:
     """Return how long a bench may take by its rules on a device that is very slow and alive."""
-    held = find_rules(job.rules, queries=job.queries, warmup=job.warmup)
-    alone = find_rules("quick", queries=job.queries, warmup=job.warmup)
+    held = find_rules(request.rules, queries=request.queries, warmup=request.warmup)
+    alone = find_rules("quick", queries=request.queries, warmup=request.warmup)
     total_s = _OPENING_S + held.idle_seconds
     for rules in (held, alone):
         longest_s = max(rules.min_seconds, rules.min_queries * _SLOWEST_QUERY_S)
@@ -59,25 +59,25 @@ def run_limit_s(job: Job) -> float:
     return total_s
 
 
-async def visit(device: Device, errand: Errand, folder: Path) -> HostResult:
+async def bench_host(device: Device, plan: HostPlan, folder: Path) -> HostResult:
     """Bench on one host.
 
     Args:
         device: The host, not logged in yet.
-        errand: What to do there.
+        plan: What to do there.
         folder: Where what it measured is kept; made where it is missing.
 
     Returns:
         How it went; an error that a user can act on is told in the record.
     """
-    look: Look | None = None
+    state: DeviceState | None = None
     trouble: str | None = None
     try:
         await device.log_in()
-        look = await device.look(("numpy", *(row.library for row in BACKENDS.values())))
-        _check(device, look, errand)
+        state = await device.look(("numpy", *(row.library for row in BACKENDS.values())))
+        _check_device(device, state, plan)
         try:
-            trouble = await _measure(device, errand, folder)
+            trouble = await _measure(device, plan, folder)
         finally:
             await asyncio.shield(_clean(device))
     except WeckdError as err:
@@ -89,43 +89,43 @@ async def visit(device: Device, errand: Errand, folder: Path) -> HostResult:
         state="finished",
         reason=None,
         host_key=device.host_key or None,
-        python=look.python if look else None,
-        executable=look.executable if look else None,
-        clock_offset_ns=look.clock_offset_ns if look else None,
-        clock_uncertainty_ns=look.clock_uncertainty_ns if look else None,
+        python=state.python if state else None,
+        executable=state.executable if state else None,
+        clock_offset_ns=state.clock_offset_ns if state else None,
+        clock_uncertainty_ns=state.clock_uncertainty_ns if state else None,
     )
     return _keep(record, folder, trouble)
 
 
-def _check(device: Device, look: Look, errand: Errand) -> None:
-    where = f"{device.host.text}: {look.executable}"
-    if "numpy" not in look.modules:
+def _check_device(device: Device, state: DeviceState, plan: HostPlan) -> None:
+    where = f"{device.host.text}: {state.executable}"
+    if "numpy" not in state.modules:
         raise DeviceError(
-            f"{where} (Python {look.python}) has no numpy; install it there, or name another interpreter with "
+            f"{where} (Python {state.python}) has no numpy; install it there, or name another interpreter with "
             "--remote-python PATH",
             code="E_DEVICE_REMOTE_PYTHON",
         )
-    name = errand.job.backend
+    name = plan.request.backend
     wanted = [BACKENDS[name].library] if name is not None else [row.library for row in BACKENDS.values()]
-    if not set(wanted) & set(look.modules):
+    if not set(wanted) & set(state.modules):
         raise DeviceError(
-            f"{where} (Python {look.python}): expected {' or '.join(wanted)}, found none; install one there, or name "
+            f"{where} (Python {state.python}): expected {' or '.join(wanted)}, found none; install one there, or name "
             "another interpreter with --remote-python PATH",
             code="E_DEVICE_REMOTE_PYTHON",
         )
-    if look.free_bytes < _SPACE * len(errand.parcel):
+    if state.free_bytes < _SPACE * len(plan.payload):
         raise DeviceError(
-            f"{device.host.text}: expected {_SPACE * len(errand.parcel) >> 10} KiB free in {look.temporary}, found "
-            f"{look.free_bytes >> 10}; make room there and run it again",
+            f"{device.host.text}: expected {_SPACE * len(plan.payload) >> 10} KiB free in {state.temporary}, found "
+            f"{state.free_bytes >> 10}; make room there and run it again",
             code="E_DEVICE_DISK",
         )
 
 
-async def _measure(device: Device, errand: Errand, folder: Path) -> str | None:
+async def _measure(device: Device, plan: HostPlan, folder: Path) -> str | None:
     """Run the bench there and fetch what it has written; return why it was not finished."""
     trouble: str | None
     try:
-        trouble = await _listen(await device.run(errand.parcel), errand)
+        trouble = await listen(await device.run(plan.payload), plan)
         lost = False
     except LostError as err:
         trouble, lost = str(err), True
@@ -142,33 +142,33 @@ async def _measure(device: Device, errand: Errand, folder: Path) -> str | None:
     return trouble
 
 
-async def _listen(process: Process, errand: Errand) -> str | None:
+async def listen(process: Process, plan: HostPlan) -> str | None:
     """Follow the bench to its end; return why it was not finished, None where it was.
 
     Raises:
         LostError: The connection broke.
     """
     loop = asyncio.get_running_loop()
-    end_s = loop.time() + errand.limit_s
-    allowed_s = errand.patience_s + len(errand.parcel) / SLOWEST_BYTES_PER_S  # for what is still on its way
+    end_s = loop.time() + plan.limit_s
+    allowed_s = plan.timeout_s + len(plan.payload) / SLOWEST_BYTES_PER_S  # for what is still on its way
     while True:
         left_s = end_s - loop.time()
         try:
             line = await asyncio.wait_for(process.line(), max(min(allowed_s, left_s), 0))
         except asyncio.TimeoutError:
             if left_s < allowed_s:
-                return f"the bench was not done after {errand.limit_s:.0f} s, more than its rules can take; it was stopped"
+                return f"the bench was not done after {plan.limit_s:.0f} s, more than its rules can take; it was stopped"
             return f"the device was silent for {allowed_s:.0f} s, as if it hung; the bench was stopped"
-        said = told(line) if line else {"ended": None}
-        if said is None:  # some library there wrote to stdout
+        fields = parse_line(line) if line else {"ended": None}
+        if fields is None:  # some library there wrote to stdout
             continue
-        allowed_s = errand.patience_s
-        if said.get("done"):
+        allowed_s = plan.timeout_s
+        if fields.get("done"):
             return None
-        if "error" in said:
-            return str(said["error"])
-        if "ended" in said:
-            code, last = said["ended"], process.complaint()
+        if "error" in fields:
+            return str(fields["error"])
+        if "ended" in fields:
+            code, last = fields["ended"], process.complaint()
             how = "" if code is None else f" with {code}"
             return f"the bench on the device ended{how}, without a word of its own{f' ({last})' if last else ''}"
 

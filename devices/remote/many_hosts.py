@@ -12,14 +12,14 @@ from pathlib import Path
 
 from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.core.progress import Progress, SilentProgress, Task
+from weckd_edge.core.progress import Progress, ProgressTask, SilentProgress
 from weckd_edge.devices.bench.folder import BenchFolder
 from weckd_edge.devices.remote.base import Access, Connect
-from weckd_edge.devices.remote.bench_request import Job
+from weckd_edge.devices.remote.bench_request import BenchRequest
 from weckd_edge.devices.remote.device import Device
-from weckd_edge.devices.remote.host_session import Errand, run_limit_s, visit
+from weckd_edge.devices.remote.host_session import HostPlan, bench_host, run_limit_s
 from weckd_edge.devices.remote.hosts import Host
-from weckd_edge.devices.remote.payload import make_parcel
+from weckd_edge.devices.remote.payload import make_payload
 from weckd_edge.devices.remote.records import HostResult
 from weckd_edge.devices.runtime.backends.table import find_backend
 
@@ -31,13 +31,13 @@ def bench_hosts(
     bundle: Bundle | None,
     hosts: Sequence[Host],
     *,
-    job: Job,
+    request: BenchRequest,
     access: Access,
     connect: Connect,
     out: Path | None = None,
     python: str = "python3",
-    at_once: int = AT_ONCE,
-    patience_s: float = PATIENCE_S,
+    jobs: int = AT_ONCE,
+    timeout_s: float = PATIENCE_S,
     limit_s: float | None = None,
     progress: Progress | None = None,
 ) -> tuple[HostResult, ...]:
@@ -46,13 +46,13 @@ def bench_hosts(
     Args:
         bundle: What is sent; None where the job names a folder on the devices.
         hosts: Where.
-        job: What is measured.
+        request: What is measured.
         access: How to log in.
         connect: Logs in; ``asyncssh_backend.connect``.
         out: Folder with a folder for each host; None: nothing is kept but what is returned.
         python: Interpreter on the devices.
-        at_once: How many hosts are visited at once; the others wait. It bounds the work here: each device times itself.
-        patience_s: How long a device may be silent.
+        jobs: How many hosts are visited at once; the others wait. It bounds the work here: each device times itself.
+        timeout_s: How long a device may be silent.
         limit_s: How long its run may take; None: what its rules can take on a slow device.
         progress: Where to show it.
 
@@ -63,37 +63,37 @@ def bench_hosts(
         ConfigError: There is no host, or a setting of the job is wrong.
         StoreError: A folder holds a bench already.
     """
-    if not hosts or at_once < 1 or patience_s <= 0:
+    if not hosts or jobs < 1 or timeout_s <= 0:
         raise ConfigError(
-            f"expected a host, at_once >= 1 and patience > 0; got {len(hosts)}, {at_once} and {patience_s}",
+            f"expected a host, jobs >= 1 and patience > 0; got {len(hosts)}, {jobs} and {timeout_s}",
             code="E_CONFIG_RANGE",
         )
-    if (bundle is None) == (job.bundle is None):
+    if (bundle is None) == (request.bundle is None):
         raise ConfigError(
             "expected either a bundle to send or a folder on the devices, got both or neither", code="E_CONFIG_CONFLICT"
         )
-    if job.backend is not None:
-        find_backend(job.backend)
-    limit_s = run_limit_s(job) if limit_s is None else limit_s
-    errand = Errand(job=job, parcel=make_parcel(bundle, job), patience_s=patience_s, limit_s=limit_s)
+    if request.backend is not None:
+        find_backend(request.backend)
+    limit_s = run_limit_s(request) if limit_s is None else limit_s
+    plan = HostPlan(request=request, payload=make_payload(bundle, request), timeout_s=timeout_s, limit_s=limit_s)
     with tempfile.TemporaryDirectory(prefix="weckd-remote-") if out is None else nullcontext(str(out)) as top:
         folders = [Path(top) / host.folder for host in hosts]
         for folder in folders:
             BenchFolder(folder)
         devices = [Device(host, access, connect, python=python, token=secrets.token_hex(8)) for host in hosts]
         with (progress or SilentProgress()).task(f"bench on {len(hosts)} hosts", total=len(hosts)) as task:
-            found = asyncio.run(_all(devices, folders, errand, at_once, task))
+            found = asyncio.run(_all(devices, folders, plan, jobs, task))
     return tuple(replace(result, folder=None) for result in found) if out is None else found
 
 
 async def _all(
-    devices: Sequence[Device], folders: Sequence[Path], errand: Errand, at_once: int, task: Task
+    devices: Sequence[Device], folders: Sequence[Path], plan: HostPlan, jobs: int, task: ProgressTask
 ) -> tuple[HostResult, ...]:
-    free = asyncio.Semaphore(at_once)
+    free = asyncio.Semaphore(jobs)
 
     async def one(device: Device, folder: Path) -> HostResult:
         async with free:
-            found = await visit(device, errand, folder)
+            found = await bench_host(device, plan, folder)
         task.advance()
         return found
 

@@ -12,13 +12,13 @@ from typing import Any
 from weckd_edge.core.errors import DeviceError, WeckdError
 from weckd_edge.core.serialization import from_json
 from weckd_edge.devices.remote.agent import OUT
-from weckd_edge.devices.remote.bench_request import BUNDLE, JOB_FILE, Job
+from weckd_edge.devices.remote.bench_request import BUNDLE, JOB_FILE, BenchRequest
 
 _BEAT_S = 1.0
 _SCRATCH = "scratch"
 
 
-def run_job(folder: Path) -> None:
+def run_request(folder: Path) -> None:
     """Run the bench that a folder asks for, and keep it there.
 
     Raises:
@@ -29,17 +29,17 @@ def run_job(folder: Path) -> None:
     from weckd_edge.devices.bench.bench import bench
     from weckd_edge.devices.bench.power.table import open_source
 
-    job = from_json(Job, (folder / JOB_FILE).read_bytes(), where=JOB_FILE, error=DeviceError)
-    source = open_source(job.power)
+    request = from_json(BenchRequest, (folder / JOB_FILE).read_bytes(), where=JOB_FILE, error=DeviceError)
+    source = open_source(request.power)
     try:
         bench(
-            open_bundle(folder / BUNDLE if job.bundle is None else Path(job.bundle)),
-            rules=job.rules,
-            queries=job.queries,
-            warmup=job.warmup,
-            threads=job.threads,
-            backend=job.backend,
-            generator=job.generator,
+            open_bundle(folder / BUNDLE if request.bundle is None else Path(request.bundle)),
+            rules=request.rules,
+            queries=request.queries,
+            warmup=request.warmup,
+            threads=request.threads,
+            backend=request.backend,
+            generator=request.generator,
             power=source,
             out=folder / OUT,
         )
@@ -47,14 +47,14 @@ def run_job(folder: Path) -> None:
         source.close()
 
 
-def _say(fields: dict[str, Any]) -> None:
+def _write_line(fields: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(fields) + "\n")
     sys.stdout.flush()
 
 
 def _beat(ended: threading.Event) -> None:
     while not ended.wait(_BEAT_S):
-        _say({"beat": True})
+        _write_line({"beat": True})
 
 
 def main() -> None:
@@ -66,10 +66,10 @@ def main() -> None:
     try:
         (folder / _SCRATCH).mkdir()
         tempfile.tempdir = str(folder / _SCRATCH)  # so that nothing lies elsewhere where this process is killed
-        run_job(folder)
+        run_request(folder)
         outcome: dict[str, Any] = {"done": True}
     except (WeckdError, OSError) as err:
         outcome = {"error": str(err)}
     ended.set()
     beats.join()
-    _say(outcome)
+    _write_line(outcome)

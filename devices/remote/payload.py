@@ -18,7 +18,7 @@ from weckd_edge.bundle.reader import Bundle, sealed_files
 from weckd_edge.core.import_graph import needs_to_run, read_source
 from weckd_edge.core.serialization import to_json
 from weckd_edge.devices.remote.agent import CODE
-from weckd_edge.devices.remote.bench_request import BUNDLE, JOB_FILE, Job
+from weckd_edge.devices.remote.bench_request import BUNDLE, JOB_FILE, BenchRequest
 
 ON_DEVICE = "weckd_edge.devices.remote.on_device"
 """The program that runs on the device."""
@@ -47,19 +47,19 @@ def code_files() -> Iterator[tuple[str, Path]]:
         yield f"tomli/{path.name}", path
 
 
-def make_parcel(bundle: Bundle | None, job: Job) -> bytes:
+def make_payload(bundle: Bundle | None, request: BenchRequest) -> bytes:
     """Pack code, bundle and job; equal contents give equal bytes.
 
     Args:
         bundle: What to send; None where the job names one on the device. What ``finalize`` built here stays here.
-        job: What to measure.
+        request: What to measure.
     """
     packed = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=_LEVEL, mtime=0) as file,
         tarfile.open(fileobj=file, mode="w") as archive,
     ):
-        _add(archive, JOB_FILE, to_json(job).encode())
+        _add(archive, JOB_FILE, to_json(request).encode())
         for name, path in code_files():
             _add(archive, f"{CODE}/{name}", path.read_bytes())
         if bundle is not None:

@@ -24,7 +24,7 @@ from weckd_edge.devices.runtime.backends.base import ModelBytes
 ENGINE_FILE = "model.engine"
 RECORD_FILE = "engine.json"
 LAYERS_FILE = "layers.json"
-_MOST_RECORD_BYTES = 1 << 20
+_MAX_RECORD_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,12 +86,12 @@ def engine_folder(bundle: Path, key: str) -> Path:
 
 def current_record(bundle: Path) -> EngineRecord | None:
     """Return the engine in use, its file checked; None where none was built or what is there is not whole."""
-    return _load(bundle, bundle / DEVICE_FOLDER / RECORD_FILE)
+    return _load_record(bundle, bundle / DEVICE_FOLDER / RECORD_FILE)
 
 
 def named_record(bundle: Path) -> EngineRecord | None:
     """Return what ``device/engine.json`` says, whether or not the engine is whole; None where it says nothing."""
-    return _read(bundle / DEVICE_FOLDER / RECORD_FILE)
+    return _read_record(bundle / DEVICE_FOLDER / RECORD_FILE)
 
 
 def record_before(bundle: Path, identity: EngineIdentity) -> EngineRecord | None:
@@ -101,15 +101,15 @@ def record_before(bundle: Path, identity: EngineIdentity) -> EngineRecord | None
     """
     named = named_record(bundle)
     for key in (named.key, named.previous) if named is not None else ():
-        kept = kept_record(bundle, key) if key is not None and key != identity.key() else None
+        kept = stored_record(bundle, key) if key is not None and key != identity.key() else None
         if kept is not None and kept.identity.module == identity.module:
             return kept
     return None
 
 
-def kept_record(bundle: Path, key: str) -> EngineRecord | None:
+def stored_record(bundle: Path, key: str) -> EngineRecord | None:
     """Return the engine that was built under a key, its file checked; None where there is none."""
-    record = _load(bundle, engine_folder(bundle, key) / RECORD_FILE)
+    record = _load_record(bundle, engine_folder(bundle, key) / RECORD_FILE)
     return record if record is not None and record.key == key == record.identity.key() else None
 
 
@@ -153,8 +153,8 @@ def make_current(bundle: Path, record: EngineRecord) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _load(bundle: Path, path: Path) -> EngineRecord | None:
-    record = _read(path)
+def _load_record(bundle: Path, path: Path) -> EngineRecord | None:
+    record = _read_record(path)
     try:
         if record is not None:
             check_ref(bundle / DEVICE_FOLDER, record.engine)
@@ -163,9 +163,9 @@ def _load(bundle: Path, path: Path) -> EngineRecord | None:
     return record
 
 
-def _read(path: Path) -> EngineRecord | None:
+def _read_record(path: Path) -> EngineRecord | None:
     try:
-        raw = read_bounded(path, at_most=_MOST_RECORD_BYTES)
+        raw = read_bounded(path, at_most=_MAX_RECORD_BYTES)
         return from_json(EngineRecord, raw, where=path.name, error=DeviceError)
     except WeckdError:
         return None

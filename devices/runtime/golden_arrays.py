@@ -1,4 +1,4 @@
-"""The golden frames of a bundle, and the answers they must give: arrays with the very header that NumPy writes."""
+"""The golden frames of a bundle, and the predictions they must give: arrays with the very header that NumPy writes."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import BundleError
 
 _MAGIC = b"\x93NUMPY\x01\x00"
-_MOST_HEADER_BYTES = 1024
-_MOST_ITEMS = (1 << 32) - 1
+_MAX_HEADER_BYTES = 1024
+_MAX_ITEMS = (1 << 32) - 1
 
 
 def load_golden(bundle: Bundle) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Return the golden frames ``[N, H, W, 3]`` uint8 and the answers they must give ``[N, classes]`` float32.
+    """Return the golden frames ``[N, H, W, 3]`` uint8 and the predictions they must give ``[N, classes]`` float32.
 
     Raises:
-        BundleError: A file is no array, of another shape or type than the manifest promises, or was changed; or an answer is
-            no number.
+        BundleError: A file is no array, of another shape or type than the manifest promises, or was changed; or a prediction
+            is no number.
     """
     manifest = bundle.manifest
-    contract, test = manifest.input, manifest.selftest
-    sides = (contract.frame_height, contract.frame_width, 3)
+    frame, test = manifest.input.frame, manifest.selftest
+    sides = (frame.height, frame.width, 3)
     frames = read_array(bundle.read(test.frames), test.frames.path, "|u1", sides)
     expected = read_array(bundle.read(test.expected), test.expected.path, "<f4", (len(manifest.labels),))
     if len(frames) != len(expected):
@@ -57,14 +57,14 @@ def read_array(data: bytes, where: str, descr: str, sides: Sequence[int]) -> NDA
     shape = "".join(f", {side}" for side in sides)
     wanted = re.escape(f"{{'descr': '{descr}', 'fortran_order': False, 'shape': (").encode()
     found = re.fullmatch(wanted + rb"([1-9][0-9]{0,9})" + re.escape(f"{shape}), }}").encode() + rb" *\n", header)
-    if not data.startswith(_MAGIC) or len(header) != length or length > _MOST_HEADER_BYTES or found is None:
+    if not data.startswith(_MAGIC) or len(header) != length or length > _MAX_HEADER_BYTES or found is None:
         raise BundleError(
             f"{where}: expected an array of {descr} of the shape (N{shape}) as NumPy 1.0 files have it",
             code="E_BUNDLE_GOLDEN",
         )
     count = int(found[1])
     start, size = 10 + length, count * math.prod(sides) * np.dtype(descr).itemsize
-    if count > _MOST_ITEMS or len(data) != start + size:
+    if count > _MAX_ITEMS or len(data) != start + size:
         raise BundleError(
             f"{where}: expected {start + size} bytes for {count} items, found {len(data)}", code="E_BUNDLE_GOLDEN"
         )

@@ -1,6 +1,6 @@
 """The frame guard: what a camera frame looks like, and whether that is anything the network was trained on.
 
-Everything is counted in whole numbers on a grid of 64 x 64 pixels of the contract's crop, each with its four neighbours in
+Everything is counted in whole numbers on a grid of 64 x 64 pixels of the frame's crop, each with its four neighbours in
 the frame itself, so that blur is seen. What follows are sums, products, quotients and square roots of doubles in a fixed
 order, each of which IEEE 754 rounds in one way only: the C library gives the same numbers to the bit.
 
@@ -17,8 +17,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import SCHEMA_VERSION, FrameGuard, InputContract, QualityFigures, crop_box
-from weckd_edge.bundle.manifest_rules import MOST_DEPTH
+from weckd_edge.artifacts import SCHEMA_VERSION, FrameGuard, FrameQuality, FrameSpec, crop_box
+from weckd_edge.bundle.manifest_rules import MAX_DEPTH
 from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import BundleError
 from weckd_edge.core.serialization import from_data, parse_json
@@ -43,7 +43,7 @@ DARK = 16
 BRIGHT = 250
 """Luminance from which on a point counts as near white."""
 
-LEAST_SIDE = 3
+MIN_SIDE = 3
 """A crop of fewer pixels a side has no point with four neighbours."""
 
 FEATURES = 3 + 3 + 2 + 3 + 2 * len(LAGS) + BINS + CELLS**2 + 4
@@ -51,17 +51,17 @@ FEATURES = 3 + 3 + 2 + 3 + 2 * len(LAGS) + BINS + CELLS**2 + 4
 
 COUNT = GRID * GRID
 
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 """Of the guard's file."""
 
-MOST_NUMBER = 1e30
+MAX_NUMBER = 1e30
 """Of every number in it: no score overflows then, whatever the frame."""
 
 _TINY = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FrameLook:
+class FrameFeatures:
     """What was counted in one frame.
 
     Attributes:
@@ -69,26 +69,26 @@ class FrameLook:
         features: float64 ``[FEATURES]``: what the score is made of.
     """
 
-    quality: QualityFigures
+    quality: FrameQuality
     features: Floats
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sight:
+class GuardDecision:
     """What the guard makes of one frame.
 
     Attributes:
         code: Why the frame is refused: ``too_dark``, ``too_bright``, ``flat``, ``blurred`` or ``unfamiliar``, the first that
             holds; None: it may be answered.
         words: The same in words; None where it may be answered.
-        quality: See ``FrameLook``.
-        unfamiliarity: Squared distance from the training frames, at least 0.
+        quality: See ``FrameFeatures``.
+        ood_score: Squared distance from the training frames, at least 0.
     """
 
     code: str | None
     words: str | None
-    quality: QualityFigures
-    unfamiliarity: float
+    quality: FrameQuality
+    ood_score: float
 
 
 def grid_positions(start: int, side: int) -> NDArray[np.int64]:
@@ -96,27 +96,27 @@ def grid_positions(start: int, side: int) -> NDArray[np.int64]:
 
     Args:
         start: First pixel of the crop.
-        side: Pixels of the crop, at least ``LEAST_SIDE``.
+        side: Pixels of the crop, at least ``MIN_SIDE``.
     """
     return start + 1 + (2 * np.arange(GRID) + 1) * (side - 2) // (2 * GRID)
 
 
 @lru_cache(maxsize=8)
-def _places(contract: InputContract) -> NDArray[np.int64]:
+def _places(spec: FrameSpec) -> NDArray[np.int64]:
     """Return which pixels of the flat frame are read: ``[5, GRID, GRID]``, the points, then up, down, left and right."""
-    top, left, height, width = crop_box(contract)
-    points = grid_positions(top, height)[:, None] * contract.frame_width + grid_positions(left, width)
-    return np.stack([points + step for step in (0, -contract.frame_width, contract.frame_width, -1, 1)])
+    top, left, height, width = crop_box(spec)
+    points = grid_positions(top, height)[:, None] * spec.width + grid_positions(left, width)
+    return np.stack([points + step for step in (0, -spec.width, spec.width, -1, 1)])
 
 
-def look_at(frame: NDArray[np.uint8], contract: InputContract) -> FrameLook:
+def measure_frame(frame: NDArray[np.uint8], spec: FrameSpec) -> FrameFeatures:
     """Describe one frame.
 
     Args:
-        frame: uint8 ``[frame_height, frame_width, 3]`` or with a leading 1.
-        contract: Whose crop of at least ``LEAST_SIDE`` pixels a side is looked at.
+        frame: uint8 ``[height, width, 3]`` or with a leading 1.
+        spec: Whose crop of at least ``MIN_SIDE`` pixels a side is looked at.
     """
-    pixels = frame.reshape(-1, 3).take(_places(contract), axis=0)
+    pixels = frame.reshape(-1, 3).take(_places(spec), axis=0)
     light = luminance(pixels)
     y, up, down, before, after = light  # whole numbers in doubles: their sums stay far under 2^53 and are exact
     bend = 4 * y - up - down - before - after
@@ -128,22 +128,26 @@ def look_at(frame: NDArray[np.uint8], contract: InputContract) -> FrameLook:
     found += [deviation(_squares(channel), total) for channel, total in zip(colours, sums, strict=True)]
     found.append(deviation(_squares(red - green), sums[0] - sums[1]))
     found.append(deviation(_squares(green - blue), sums[1] - sums[2]))
-    found += [root(float(bent.sum()), COUNT), root(_squares(after - before), COUNT), root(_squares(down - up), COUNT)]
+    found += [
+        double_root(float(bent.sum()), COUNT),
+        double_root(_squares(after - before), COUNT),
+        double_root(_squares(down - up), COUNT),
+    ]
     for lag in LAGS:
         pairs = GRID * (GRID - lag)
-        found.append(root(_squares(y[:, lag:] - y[:, :-lag]), pairs))
-        found.append(root(_squares(y[lag:] - y[:-lag]), pairs))
+        found.append(double_root(_squares(y[:, lag:] - y[:, :-lag]), pairs))
+        found.append(double_root(_squares(y[lag:] - y[:-lag]), pairs))
     levels = np.bincount(y.astype(np.int64).reshape(-1), minlength=256)
     found += [math.sqrt(level / COUNT) for level in levels.reshape(BINS, -1).sum(axis=1).tolist()]
     found += [total / (COUNT // CELLS**2) for total in _cells(y, CELLS)]
-    found += [root(total, COUNT // 4) for total in _cells(bent, 2)]
-    quality = QualityFigures(
+    found += [double_root(total, COUNT // 4) for total in _cells(bent, 2)]
+    quality = FrameQuality(
         sharpness=deviation(float(bent.sum()), float(bend.sum())),
         contrast=deviation(_squares(y), float(y.sum())),
-        dark_share=int(levels[:DARK].sum()) / COUNT,
-        bright_share=int(levels[BRIGHT:].sum()) / COUNT,
+        dark_fraction=int(levels[:DARK].sum()) / COUNT,
+        bright_fraction=int(levels[BRIGHT:].sum()) / COUNT,
     )
-    return FrameLook(quality=quality, features=np.array(found))
+    return FrameFeatures(quality=quality, features=np.array(found))
 
 
 def luminance(pixels: NDArray[np.uint8]) -> Floats:
@@ -157,7 +161,7 @@ def deviation(squares: float, total: float) -> float:
     return math.sqrt((squares * COUNT - total * total) / (COUNT * COUNT))
 
 
-def root(squares: float, count: int) -> float:
+def double_root(squares: float, count: int) -> float:
     """Return the square root of the root mean square: energies of frames differ by factors, their roots by steps."""
     return math.sqrt(math.sqrt(squares / count))
 
@@ -183,10 +187,10 @@ def distances(features: Floats, mean: Floats, whitening: Floats) -> Floats:
         mean: ``[D]``.
         whitening: Lower triangular ``[D, D]``; its transpose times itself is the inverse covariance.
     """
-    apart = features - mean
-    white = np.zeros_like(apart)
+    difference = features - mean
+    white = np.zeros_like(difference)
     for column in range(features.shape[1]):
-        white += apart[:, column, None] * whitening[:, column]
+        white += difference[:, column, None] * whitening[:, column]
     total: Floats = np.add.accumulate(white * white, axis=1)[:, -1]
     return total
 
@@ -200,10 +204,10 @@ def open_guard(bundle: Bundle) -> OpenGuard | None:
     ref = bundle.manifest.guard
     if ref is None:
         return None
-    if ref.bytes > MOST_BYTES:
-        raise BundleError(f"{ref.path}: expected at most {MOST_BYTES} bytes, found {ref.bytes}", code="E_BUNDLE_LIMIT")
-    data = parse_json(bundle.read(ref), where=ref.path, error=BundleError, deepest=MOST_DEPTH)
-    return OpenGuard(from_data(FrameGuard, data, where=ref.path, error=BundleError), bundle.manifest.input)
+    if ref.bytes > MAX_BYTES:
+        raise BundleError(f"{ref.path}: expected at most {MAX_BYTES} bytes, found {ref.bytes}", code="E_BUNDLE_LIMIT")
+    data = parse_json(bundle.read(ref), where=ref.path, error=BundleError, deepest=MAX_DEPTH)
+    return OpenGuard(from_data(FrameGuard, data, where=ref.path, error=BundleError), bundle.manifest.input.frame)
 
 
 class OpenGuard:
@@ -211,17 +215,17 @@ class OpenGuard:
 
     Args:
         guard: What ``guard/guard.json`` holds.
-        contract: Of the frames.
+        spec: Of the frames.
 
     Raises:
         BundleError: Its numbers do not fit together, or are not this version's.
     """
 
-    def __init__(self, guard: FrameGuard, contract: InputContract) -> None:
-        _, _, height, width = crop_box(contract)
-        if min(height, width) < LEAST_SIDE:
+    def __init__(self, guard: FrameGuard, spec: FrameSpec) -> None:
+        _, _, height, width = crop_box(spec)
+        if min(height, width) < MIN_SIDE:
             raise BundleError(
-                f"guard: expected a crop of at least {LEAST_SIDE} pixels a side, got {height} x {width}",
+                f"guard: expected a crop of at least {MIN_SIDE} pixels a side, got {height} x {width}",
                 code="E_BUNDLE_GUARD",
             )
         shape = [len(row) for row in guard.whitening]
@@ -232,54 +236,59 @@ class OpenGuard:
                 code="E_BUNDLE_GUARD",
             )
         self.guard = guard
-        self.contract = contract
+        self.spec = spec
         self._mean = np.array(guard.mean)
         self._whitening = np.zeros((FEATURES, FEATURES))
         for row, values in enumerate(guard.whitening):
             self._whitening[row, : row + 1] = values
-        bars = (*astuple(guard.bars), guard.most_unfamiliar)
+        limits = (*astuple(guard.limits), guard.max_ood_score)
         if guard.schema_version != SCHEMA_VERSION:
-            told = f"expected format {SCHEMA_VERSION}, found {guard.schema_version}; update weckd-edge"
-            raise BundleError(f"guard: {told}", code="E_BUNDLE_NEWER")
-        numbers = (*guard.mean, *(value for row in guard.whitening for value in row), *(b for b in bars if b is not None))
-        if not all(abs(number) <= MOST_NUMBER for number in numbers):
+            text = f"expected format {SCHEMA_VERSION}, found {guard.schema_version}; update weckd-edge"
+            raise BundleError(f"guard: {text}", code="E_BUNDLE_NEWER")
+        numbers = (*guard.mean, *(value for row in guard.whitening for value in row), *(b for b in limits if b is not None))
+        if not all(abs(number) <= MAX_NUMBER for number in numbers):
             raise BundleError(
-                f"guard: expected numbers within {MOST_NUMBER:g}, got one that is beyond, or no number",
+                f"guard: expected numbers within {MAX_NUMBER:g}, got one that is beyond, or no number",
                 code="E_BUNDLE_GUARD",
             )
 
-    def judge(self, frame: NDArray[np.uint8]) -> Sight:
-        """Say whether a frame may be answered: uint8 ``[frame_height, frame_width, 3]``, or with a leading 1."""
-        look = look_at(frame, self.contract)
-        score = float(distances(look.features[None], self._mean, self._whitening)[0])
-        code, words = self._refuse(look.quality, score)
-        return Sight(code=code, words=words, quality=look.quality, unfamiliarity=score)
+    def check(self, frame: NDArray[np.uint8]) -> GuardDecision:
+        """Say whether a frame may be answered: uint8 ``[height, width, 3]``, or with a leading 1."""
+        features = measure_frame(frame, self.spec)
+        score = float(distances(features.features[None], self._mean, self._whitening)[0])
+        code, words = self._refuse(features.quality, score)
+        return GuardDecision(code=code, words=words, quality=features.quality, ood_score=score)
 
-    def strain(self, sight: Sight) -> float:
-        """Return how far a frame is towards being refused: 1 is at the bar it comes nearest to, more is over it."""
-        bars, quality, most = self.guard.bars, sight.quality, self.guard.most_unfamiliar
-        parts = [(sight.unfamiliarity, most), (quality.dark_share, bars.most_dark), (quality.bright_share, bars.most_bright)]
-        if bars.least_contrast is not None:
-            parts.append((bars.least_contrast, quality.contrast))
-        if bars.least_sharpness is not None:
-            parts.append((bars.least_sharpness, quality.sharpness))
-        return max((got / max(bar, _TINY) for got, bar in parts if bar is not None), default=0.0)
+    def limit_ratio(self, decision: GuardDecision) -> float:
+        """Return how far a frame is towards being refused: 1 is at the limit it comes nearest to, more is over it."""
+        limits, quality, maximum = self.guard.limits, decision.quality, self.guard.max_ood_score
+        parts = [
+            (decision.ood_score, maximum),
+            (quality.dark_fraction, limits.max_dark_fraction),
+            (quality.bright_fraction, limits.max_bright_fraction),
+        ]
+        if limits.min_contrast is not None:
+            parts.append((limits.min_contrast, quality.contrast))
+        if limits.min_sharpness is not None:
+            parts.append((limits.min_sharpness, quality.sharpness))
+        return max((got / max(limit, _TINY) for got, limit in parts if limit is not None), default=0.0)
 
-    def _refuse(self, quality: QualityFigures, score: float) -> tuple[str | None, str | None]:
-        bars = self.guard.bars
-        if bars.most_dark is not None and quality.dark_share > bars.most_dark:
-            told = f"{quality.dark_share:.0%} of the frame is near black, at most {bars.most_dark:.0%} is taken"
-            return "too_dark", f"too dark: {told}; is the lens covered or the light off?"
-        if bars.most_bright is not None and quality.bright_share > bars.most_bright:
-            told = f"{quality.bright_share:.0%} of the frame is near white, at most {bars.most_bright:.0%} is taken"
-            return "too_bright", f"too bright: {told}"
-        if bars.least_contrast is not None and quality.contrast < bars.least_contrast:
-            told = f"{quality.contrast:.3g} grey levels, at least {bars.least_contrast:.3g} are needed"
-            return "flat", f"too little contrast: {told}"
-        if bars.least_sharpness is not None and quality.sharpness < bars.least_sharpness:
-            told = f"{quality.sharpness:.3g} grey levels of fine detail, at least {bars.least_sharpness:.3g} are needed"
-            return "blurred", f"blurred: {told}"
-        most = self.guard.most_unfamiliar
-        if most is not None and not score <= most:
-            return "unfamiliar", f"not like the frames it was trained on: {score:.4g} away, at most {most:.4g} is taken"
+    def _refuse(self, quality: FrameQuality, score: float) -> tuple[str | None, str | None]:
+        limits = self.guard.limits
+        if limits.max_dark_fraction is not None and quality.dark_fraction > limits.max_dark_fraction:
+            text = f"{quality.dark_fraction:.0%} of the frame is near black, at most {limits.max_dark_fraction:.0%} is taken"
+            return "too_dark", f"too dark: {text}; is the lens covered or the light off?"
+        if limits.max_bright_fraction is not None and quality.bright_fraction > limits.max_bright_fraction:
+            most = limits.max_bright_fraction
+            text = f"{quality.bright_fraction:.0%} of the frame is near white, at most {most:.0%} is taken"
+            return "too_bright", f"too bright: {text}"
+        if limits.min_contrast is not None and quality.contrast < limits.min_contrast:
+            text = f"{quality.contrast:.3g} grey levels, at least {limits.min_contrast:.3g} are needed"
+            return "flat", f"too little contrast: {text}"
+        if limits.min_sharpness is not None and quality.sharpness < limits.min_sharpness:
+            text = f"{quality.sharpness:.3g} grey levels of fine detail, at least {limits.min_sharpness:.3g} are needed"
+            return "blurred", f"blurred: {text}"
+        maximum = self.guard.max_ood_score
+        if maximum is not None and not score <= maximum:
+            return "unfamiliar", f"not like the frames it was trained on: {score:.4g} away, at most {maximum:.4g} is taken"
         return None, None

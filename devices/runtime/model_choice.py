@@ -84,7 +84,7 @@ def backend_of(model: BuiltModel) -> str | None:
     return None
 
 
-def read_model(bundle: Bundle, *files: FileRef) -> ModelBytes:
+def read_model_bytes(bundle: Bundle, *files: FileRef) -> ModelBytes:
     """Return a model's bytes as they were proved.
 
     Args:
@@ -115,9 +115,9 @@ def _rows(bundle: Bundle) -> list[_Row]:
     for model in manifest.models:
         name = backend_of(model)
         if name is not None:
-            found.append(_Row(name, model.precision, partial(read_model, bundle, *model.files)))
+            found.append(_Row(name, model.precision, partial(read_model_bytes, bundle, *model.files)))
     done = {row.backend for row in found}
     for name, backend in BACKENDS.items():
         if ".onnx" in backend.suffixes and name not in done:
-            found.append(_Row(name, manifest.onnx_precision, partial(read_model, bundle, manifest.onnx)))
+            found.append(_Row(name, manifest.onnx_precision, partial(read_model_bytes, bundle, manifest.onnx)))
     return found

@@ -1,4 +1,4 @@
-"""Answer images with a bundle: open the model that runs here, and turn probabilities into a decision."""
+"""Classify images with a bundle: open the model that runs here, and turn probabilities into a decision."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from pathlib import Path
 
 import numpy as np
 
-from weckd_edge.artifacts import DataNote, Manifest, QualityFigures
+from weckd_edge.artifacts import DataNote, FrameQuality, Manifest
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.files import read_start
 from weckd_edge.devices.images.file_kinds import HEAD_BYTES
-from weckd_edge.devices.images.frames import SUFFIXES, begins_as_picture, frame_of, read_file, what_it_is
+from weckd_edge.devices.images.frames import SUFFIXES, begins_as_picture, describe_file, frame_of, read_image_file
 from weckd_edge.devices.runtime.backends.base import Frame, Probabilities, Runner
 from weckd_edge.devices.runtime.backends.table import open_runner
-from weckd_edge.devices.runtime.input_guard import OpenGuard, Sight, open_guard
+from weckd_edge.devices.runtime.input_guard import GuardDecision, OpenGuard, open_guard
 from weckd_edge.devices.runtime.model_choice import ModelChoice, choose_model
 
 ABSTAIN = "unable to analyze"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Inference:
-    """The answer to one image.
+class ImagePrediction:
+    """The prediction to one image.
 
     Attributes:
         file: The image, as it was named.
@@ -33,10 +33,10 @@ class Inference:
         decision: The label, or "unable to analyze".
         reason: Why it could not be analyzed, in words; None where a decision was made.
         code: The same as a name: ``unreadable``, what the guard says (``too_dark``, ``too_bright``, ``flat``, ``blurred``,
-            ``unfamiliar``), or what became of the answer: ``no_number``, ``unsure``, ``refused_label``.
-        guard: What the guard says; where it refuses, there is an answer only if one was asked for all the same.
+            ``unfamiliar``), or what became of the prediction: ``no_number``, ``unsure``, ``refused_label``.
+        guard: What the guard says; where it refuses, there is a prediction only if one was asked for all the same.
         quality: How good the frame is; None where the bundle has no guard or the image could not be read.
-        unfamiliarity: How far the frame is from the training frames, at least 0; None likewise.
+        ood_score: How far the frame is from the training frames, at least 0; None likewise.
         notes: What is worth saying of the image itself, such as that it is nearly of one colour.
     """
 
@@ -47,13 +47,13 @@ class Inference:
     reason: str | None
     code: str | None = None
     guard: str | None = None
-    quality: QualityFigures | None = None
-    unfamiliarity: float | None = None
+    quality: FrameQuality | None = None
+    ood_score: float | None = None
     notes: tuple[DataNote, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Skipped:
+class SkippedFile:
     """A file in a folder that was asked for, which is not called an image and was not opened as one.
 
     Attributes:
@@ -66,7 +66,7 @@ class Skipped:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class FoundImages:
     """What is to be answered.
 
     Attributes:
@@ -75,7 +75,7 @@ class Found:
     """
 
     images: tuple[Path, ...]
-    skipped: tuple[Skipped, ...] = ()
+    skipped: tuple[SkippedFile, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +96,7 @@ class OpenModel:
 
 
 def open_bundle_model(
-    folder: Path, *, backend: str | None = None, threads: int = 1, key: Path | None = None, at_least: int = 0
+    folder: Path, *, backend: str | None = None, threads: int = 1, key: Path | None = None, min_version: int = 0
 ) -> OpenModel:
     """Verify a bundle and open one of its models, from the bytes that were verified.
 
@@ -105,18 +105,18 @@ def open_bundle_model(
         backend: See ``choose_model``.
         threads: Processor threads one query may use.
         key: PEM public key; with it, a bundle that its owner did not sign is refused.
-        at_least: Lowest version that is taken.
+        min_version: Lowest version that is taken.
 
     Raises:
         BundleError: It is no bundle, was changed, or is not the owner's.
         WeckdError: See ``choose_model`` and ``open_runner``.
     """
-    bundle = open_bundle(folder, key=key, at_least=at_least)
+    bundle = open_bundle(folder, key=key, min_version=min_version)
     guard = open_guard(bundle)
     choice = choose_model(bundle, backend)
     runner = open_runner(choice.backend, choice.model, threads=threads)
-    contract = bundle.manifest.input
-    expected = (1, contract.frame_height, contract.frame_width, 3)
+    frame = bundle.manifest.input.frame
+    expected = (1, frame.height, frame.width, 3)
     if runner.input_shape != expected:
         runner.close()
         raise ModelError(
@@ -127,11 +127,11 @@ def open_bundle_model(
 
 
 def find_images(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the image files that ``find_files`` finds."""
-    return find_files(paths).images
+    """Return the image files that ``find_image_files`` finds."""
+    return find_image_files(paths).images
 
 
-def find_files(paths: Sequence[Path]) -> Found:
+def find_image_files(paths: Sequence[Path]) -> FoundImages:
     """Find the image files that are named, and those below the folders that are named.
 
     In a folder, an image is what is called one (by its suffix) and what begins as one. What is called an image and is none,
@@ -141,14 +141,14 @@ def find_files(paths: Sequence[Path]) -> Found:
         DataError: Nothing is named, a path does not exist, or a folder that is not called an image holds none.
     """
     found: list[Path] = []
-    skipped: list[Skipped] = []
+    skipped: list[SkippedFile] = []
     for path in paths:
         if path.is_dir():
             inside, others = _inside(path)
             if not inside and not _is_called_image(path):
-                told = f"; {len(others)} other files, such as {others[0].file}: {others[0].reason}" if others else ""
+                text = f"; {len(others)} other files, such as {others[0].file}: {others[0].reason}" if others else ""
                 raise DataError(
-                    f"{path}: expected images in this folder ({', '.join(SUFFIXES)}), found none{told}",
+                    f"{path}: expected images in this folder ({', '.join(SUFFIXES)}), found none{text}",
                     code="E_DATA_NO_IMAGES",
                 )
             found += inside or [path]
@@ -159,10 +159,10 @@ def find_files(paths: Sequence[Path]) -> Found:
             raise DataError(f"{path}: expected an image or a folder, found nothing", code="E_DATA_SOURCE")
     if not found:
         raise DataError("expected at least one image or folder, got none", code="E_DATA_NO_IMAGES")
-    return Found(images=tuple(found), skipped=tuple(skipped))
+    return FoundImages(images=tuple(found), skipped=tuple(skipped))
 
 
-def _inside(folder: Path) -> tuple[list[Path], list[Skipped]]:
+def _inside(folder: Path) -> tuple[list[Path], list[SkippedFile]]:
     images, skipped = [], []
     for path in sorted(folder.rglob("*")):
         if path.is_dir() or any(part.startswith(".") for part in path.relative_to(folder).parts):
@@ -171,7 +171,7 @@ def _inside(folder: Path) -> tuple[list[Path], list[Skipped]]:
         if reason is None:
             images.append(path)
         else:
-            skipped.append(Skipped(file=str(path), reason=reason))
+            skipped.append(SkippedFile(file=str(path), reason=reason))
     return images, skipped
 
 
@@ -185,20 +185,20 @@ def _why_no_image(path: Path) -> str | None:
         head = read_start(path, HEAD_BYTES, error=DataError)
     except DataError as err:
         return str(err)
-    return None if begins_as_picture(head) else what_it_is(head)
+    return None if begins_as_picture(head) else describe_file(head)
 
 
-def infer(
+def predict_images(
     bundle: Path,
     images: Sequence[Path],
     *,
     backend: str | None = None,
     threads: int = 1,
-    answer_anyway: bool = False,
+    ignore_guard: bool = False,
     key: Path | None = None,
-    at_least: int = 0,
-) -> tuple[Inference, ...]:
-    """Answer images.
+    min_version: int = 0,
+) -> tuple[ImagePrediction, ...]:
+    """Classify images.
 
     An image that cannot be read gets an entry that says so; the others are answered all the same.
 
@@ -207,67 +207,69 @@ def infer(
         images: Image files and folders.
         backend: See ``choose_model``.
         threads: Processor threads one query may use.
-        answer_anyway: Answer also what the guard refuses.
+        ignore_guard: Answer also what the guard refuses.
         key: As for ``open_bundle_model``.
-        at_least: As for ``open_bundle_model``.
+        min_version: As for ``open_bundle_model``.
 
     Raises:
         WeckdError: The bundle cannot be opened, or a named path does not exist.
     """
     files = find_images(images)
-    model = open_bundle_model(bundle, backend=backend, threads=threads, key=key, at_least=at_least)
+    model = open_bundle_model(bundle, backend=backend, threads=threads, key=key, min_version=min_version)
     try:
-        return tuple(answer_file(model, file, answer_anyway=answer_anyway) for file in files)
+        return tuple(predict_file(model, file, ignore_guard=ignore_guard) for file in files)
     finally:
         model.runner.close()
 
 
-def answer_file(model: OpenModel, file: Path, *, answer_anyway: bool = False) -> Inference:
-    """Answer an image file; one that cannot be read is "unable to analyze"."""
+def predict_file(model: OpenModel, file: Path, *, ignore_guard: bool = False) -> ImagePrediction:
+    """Classify an image file; one that cannot be read is "unable to analyze"."""
     try:
-        found = frame_of(read_file(file), model.bundle.manifest.input)
+        found = frame_of(read_image_file(file), model.bundle.manifest.input.frame)
     except DataError as err:
         return unreadable(str(file), f"{file}: {err}")
-    answer = answer_frame(model, found.frame, file=str(file), answer_anyway=answer_anyway)
-    return replace(answer, notes=found.notes)
+    prediction = predict_frame(model, found.frame, file=str(file), ignore_guard=ignore_guard)
+    return replace(prediction, notes=found.notes)
 
 
-def answer_frame(model: OpenModel, frame: Frame, *, file: str = "", answer_anyway: bool = False) -> Inference:
+def predict_frame(model: OpenModel, frame: Frame, *, file: str = "", ignore_guard: bool = False) -> ImagePrediction:
     """Answer one camera frame: the guard first, then the network, then the operating point, whoever asks.
 
     Args:
         model: The bundle, open.
-        frame: uint8 ``[1, frame_height, frame_width, 3]``, contiguous.
-        file: How the frame is called in the answer.
-        answer_anyway: Answer also what the guard refuses.
+        frame: uint8 ``[1, height, width, 3]``, contiguous.
+        file: How the frame is called in the prediction.
+        ignore_guard: Answer also what the guard refuses.
 
     Raises:
-        ModelError: See ``decide``.
+        ModelError: See ``decide_prediction``.
     """
-    sight = model.guard.judge(frame) if model.guard is not None else None
-    if sight is not None and sight.code is not None and not answer_anyway:
-        return _with_sight(_unable(file, sight.code, sight.words or ""), sight)
-    decided = decide(file, model.runner.run(frame), model.bundle.manifest)
-    return decided if sight is None else _with_sight(decided, sight)
+    decision = model.guard.check(frame) if model.guard is not None else None
+    if decision is not None and decision.code is not None and not ignore_guard:
+        return _with_guard_decision(_abstain(file, decision.code, decision.words or ""), decision)
+    decided = decide_prediction(file, model.runner.run(frame), model.bundle.manifest)
+    return decided if decision is None else _with_guard_decision(decided, decision)
 
 
-def unreadable(file: str, reason: str) -> Inference:
-    """Return the answer to an image that cannot be read."""
-    return _unable(file, "unreadable", reason)
+def unreadable(file: str, reason: str) -> ImagePrediction:
+    """Return the prediction to an image that cannot be read."""
+    return _abstain(file, "unreadable", reason)
 
 
-def _with_sight(answer: Inference, sight: Sight) -> Inference:
-    return replace(answer, guard=sight.code, quality=sight.quality, unfamiliarity=sight.unfamiliarity)
+def _with_guard_decision(prediction: ImagePrediction, decision: GuardDecision) -> ImagePrediction:
+    return replace(prediction, guard=decision.code, quality=decision.quality, ood_score=decision.ood_score)
 
 
-def _unable(
+def _abstain(
     file: str, code: str, reason: str, label: str | None = None, probabilities: dict[str, float] | None = None
-) -> Inference:
-    return Inference(file=file, label=label, probabilities=probabilities or {}, decision=ABSTAIN, reason=reason, code=code)
+) -> ImagePrediction:
+    return ImagePrediction(
+        file=file, label=label, probabilities=probabilities or {}, decision=ABSTAIN, reason=reason, code=code
+    )
 
 
-def decide(file: str, probabilities: Probabilities, manifest: Manifest) -> Inference:
-    """Turn one answer ``[classes]`` into a decision at the bundle's operating point.
+def decide_prediction(file: str, probabilities: Probabilities, manifest: Manifest) -> ImagePrediction:
+    """Turn one prediction ``[classes]`` into a decision at the bundle's operating point.
 
     Raises:
         ModelError: Another number of answers than the bundle has labels.
@@ -278,12 +280,12 @@ def decide(file: str, probabilities: Probabilities, manifest: Manifest) -> Infer
         )
     values = {label: float(value) for label, value in zip(manifest.labels, probabilities, strict=True)}
     if not np.isfinite(probabilities).all():
-        return _unable(file, "no_number", "the model answered no number")
+        return _abstain(file, "no_number", "the model answered no number")
     label = manifest.labels[int(probabilities.argmax())]
     point = manifest.operating_point
-    if values[label] < point.abstain_below:
-        told = f"the likeliest label, {label}, has {values[label]:.3f}; a decision needs {point.abstain_below:g}"
-        return _unable(file, "unsure", f"not sure enough: {told}", label, values)
-    if label in point.refuse_labels:
-        return _unable(file, "refused_label", label, label, values)
-    return Inference(file=file, label=label, probabilities=values, decision=label, reason=None)
+    if values[label] < point.confidence_threshold:
+        text = f"the likeliest label, {label}, has {values[label]:.3f}; a decision needs {point.confidence_threshold:g}"
+        return _abstain(file, "unsure", f"not sure enough: {text}", label, values)
+    if label in point.non_gradeable_labels:
+        return _abstain(file, "refused_label", label, label, values)
+    return ImagePrediction(file=file, label=label, probabilities=values, decision=label, reason=None)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, InputContract
+from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, InputSpec
 from weckd_edge.core.fingerprint import Key, key_of
 from weckd_edge.core.store import Workspace, file_ref, write_atomic
 from weckd_edge.devices.images.split_frames import SplitFrames
@@ -43,7 +43,7 @@ class ModelRun:
     """
 
     digest: str
-    input: InputContract
+    input: InputSpec
     runtime: tuple[str, ...]
     modules: tuple[str, ...]
 

@@ -1,7 +1,7 @@
 """Prove that a bundle is whole and still answers as it did where it was built.
 
 The signature comes first, then every digest, then the self-test: the golden frames of the bundle through every backend
-that can run here, compared with the answers in the bundle.
+that can run here, compared with the predictions in the bundle.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from weckd_edge.devices.runtime.backends.table import BACKENDS, open_runner
 from weckd_edge.devices.runtime.engines import current_record, read_engine
 from weckd_edge.devices.runtime.golden_arrays import load_golden
 from weckd_edge.devices.runtime.input_guard import open_guard
-from weckd_edge.devices.runtime.model_choice import backend_of, read_model
+from weckd_edge.devices.runtime.model_choice import backend_of, read_model_bytes
 
 Signature = Literal["valid", "unsigned", "unchecked", "invalid"]
 
@@ -35,7 +35,7 @@ class SelfTest:
     Attributes:
         backend: Its name.
         frames: How many golden frames were run.
-        max_abs: Largest difference of a probability; None where nothing was run, or an answer was not a number.
+        max_abs: Largest difference of a probability; None where nothing was run, or a prediction was not a number.
         flips: Frames on which the decision differs; None where nothing was run.
         tolerance: Largest difference allowed; None where the bundle names none.
         passed: Whether it is within the tolerance; None where nothing was run.
@@ -74,7 +74,7 @@ class VerifyResult:
     code: str | None = None
 
 
-def verify_bundle(folder: Path, key: Path | None = None, at_least: int = 0) -> VerifyResult:
+def verify_bundle(folder: Path, key: Path | None = None, min_version: int = 0) -> VerifyResult:
     """Check signature, digests and self-test of a bundle.
 
     A bundle that fails any of them is a result, not an exception.
@@ -82,7 +82,7 @@ def verify_bundle(folder: Path, key: Path | None = None, at_least: int = 0) -> V
     Args:
         folder: The bundle.
         key: PEM public key; with it, an unsigned bundle does not pass.
-        at_least: Lowest version that passes.
+        min_version: Lowest version that passes.
 
     Raises:
         ConfigError: The key cannot be used.
@@ -90,7 +90,7 @@ def verify_bundle(folder: Path, key: Path | None = None, at_least: int = 0) -> V
     """
     signed = os.path.lexists(folder / SIGNATURE_FILE)
     try:
-        bundle = open_bundle(folder, key=key, at_least=at_least)
+        bundle = open_bundle(folder, key=key, min_version=min_version)
     except BundleError as err:
         signature: Signature
         if isinstance(err, SignatureError):
@@ -156,22 +156,22 @@ def self_test(runner: Runner, frames: NDArray[np.uint8], expected: NDArray[np.fl
         expected: float32 ``[N, classes]``.
         tolerance: Largest difference of a probability allowed.
     """
-    answers = np.stack([runner.run(np.ascontiguousarray(frame[None])) for frame in frames])
-    if answers.shape != expected.shape or not np.isfinite(answers).all():
+    outputs = np.stack([runner.run(np.ascontiguousarray(frame[None])) for frame in frames])
+    if outputs.shape != expected.shape or not np.isfinite(outputs).all():
         return SelfTest(
             backend=runner.name,
             frames=len(frames),
             tolerance=tolerance,
             passed=False,
-            reason=f"expected {list(expected.shape)} finite probabilities, got {list(answers.shape)}, or not numbers",
+            reason=f"expected {list(expected.shape)} finite probabilities, got {list(outputs.shape)}, or not numbers",
         )
-    max_abs = float(np.abs(answers.astype(np.float64) - expected).max())
+    max_abs = float(np.abs(outputs.astype(np.float64) - expected).max())
     passed = max_abs <= tolerance
     return SelfTest(
         backend=runner.name,
         frames=len(frames),
         max_abs=max_abs,
-        flips=int((answers.argmax(axis=1) != expected.argmax(axis=1)).sum()),
+        flips=int((outputs.argmax(axis=1) != expected.argmax(axis=1)).sum()),
         tolerance=tolerance,
         passed=passed,
         reason=None if passed else f"a probability differs by {max_abs:.6f}, allowed is {tolerance:g}",
@@ -209,7 +209,7 @@ def _candidates(bundle: Bundle) -> list[tuple[str, ModelBytes | None, str]]:
     seen = {backend for backend, _, _ in found}
     for name, row in BACKENDS.items():
         if name not in seen and ".onnx" in row.suffixes and name in bundle.manifest.selftest.tolerance:
-            found.append((name, read_model(bundle, bundle.manifest.onnx), ""))
+            found.append((name, read_model_bytes(bundle, bundle.manifest.onnx), ""))
     return found
 
 
@@ -217,7 +217,7 @@ def _built(bundle: Bundle, model: BuiltModel) -> tuple[str, ModelBytes | None, s
     name = backend_of(model)
     if name is None:
         return model.backend, None, f"this weckd-edge has no way to run a model of {model.backend}"
-    return name, read_model(bundle, *model.files), ""
+    return name, read_model_bytes(bundle, *model.files), ""
 
 
 def _recipe(bundle: Bundle, model: BuiltModel) -> tuple[str, ModelBytes | None, str]:

@@ -49,12 +49,12 @@ def serve(bundle: Path) -> Iterator[DemoServer]:
 
 @pytest.fixture(scope="module")
 def server(toy: ModuleType, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
-    yield from serve(toy.write_bundle(tmp_path_factory.mktemp("page") / "b", abstain_below=0.2).folder)
+    yield from serve(toy.write_bundle(tmp_path_factory.mktemp("page") / "b", confidence_threshold=0.2).folder)
 
 
 @pytest.fixture
 def unsure_server(toy: ModuleType, browser: Any, tmp_path: Path) -> Iterator[DemoServer]:
-    yield from serve(toy.write_bundle(tmp_path / "b", abstain_below=0.9999).folder)
+    yield from serve(toy.write_bundle(tmp_path / "b", confidence_threshold=0.9999).folder)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def decision(tab: Any) -> str:
     return text
 
 
-def test_a_chosen_file_gets_its_decision_its_bars_and_its_times(tab: Any) -> None:
+def test_a_chosen_file_gets_its_decision_its_limits_and_its_times(tab: Any) -> None:
     choose(tab, png())
     assert decision(tab) in ("effusion", "normal", "wax")
     assert tab.page.locator("#bars li").count() == 3
@@ -89,12 +89,12 @@ def test_a_chosen_file_gets_its_decision_its_bars_and_its_times(tab: Any) -> Non
     assert decision(tab) in tab.page.locator("#status").text_content()
 
 
-def test_a_dropped_file_is_answered(tab: Any) -> None:
+def test_a_dropped_file_is_classified(tab: Any) -> None:
     tab.page.evaluate(DROP, [base64.b64encode(png()).decode(), "ear.png"])
     assert decision(tab) in ("effusion", "normal", "wax")
 
 
-def test_a_picture_of_the_camera_is_answered_and_the_camera_let_go(tab: Any) -> None:
+def test_a_picture_of_the_camera_is_classified_and_the_camera_let_go(tab: Any) -> None:
     tab.page.get_by_role("button", name="Use the camera").click()
     tab.until("document.getElementById('video').videoWidth > 0")
     tab.page.get_by_role("button", name="Take the picture").click()
@@ -133,7 +133,7 @@ def test_a_file_that_is_no_image_is_unable_to_analyze_with_its_reason(tab: Any) 
     assert decision(tab) in ("effusion", "normal", "wax")
 
 
-def test_an_unsure_answer_is_unable_to_analyze_and_keeps_its_bars(browser: Any, unsure_server: DemoServer) -> None:
+def test_an_unsure_prediction_is_unable_to_analyze_and_keeps_its_limits(browser: Any, unsure_server: DemoServer) -> None:
     with browser.tab() as tab:
         tab.page.goto(unsure_server.url)
         choose(tab, png())
@@ -147,14 +147,14 @@ def test_an_unsure_answer_is_unable_to_analyze_and_keeps_its_bars(browser: Any, 
 def test_a_file_over_the_limit_is_refused_without_being_sent(tab: Any) -> None:
     tab.page.evaluate("answer(new Blob([new Uint8Array(33 * 2 ** 20)]))")
     assert tab.page.get_by_role("alert").inner_text() == "The file has 33.0 MiB; the limit is 32 MiB."
-    assert not any("/api/answer" in url for url in tab.requests)
+    assert not any("/api/predict" in url for url in tab.requests)
 
 
-def test_a_server_that_is_gone_is_told(browser: Any, unsure_server: DemoServer) -> None:
+def test_a_server_that_is_gone_is_reported(browser: Any, unsure_server: DemoServer) -> None:
     with browser.tab() as tab:
         tab.page.goto(unsure_server.url)
         tab.page.get_by_role("heading", name="toy").wait_for()
-        tab.page.route("**/api/answer", lambda route: route.abort())
+        tab.page.route("**/api/predict", lambda route: route.abort())
         choose(tab, png())
         tab.page.get_by_role("alert").wait_for()
         assert "Is it still running?" in tab.page.get_by_role("alert").inner_text()

@@ -33,7 +33,9 @@ def study(path: Path) -> None:
         )
         for name, mean, gain in (("single-share", 0.6, None), ("weckd", 0.7, 0.1))
     )
-    write_study(StudyPage(dataset="ears", synthetic=True, share=0.1, seeds=2, rows=rows, verdicts=("It helped.",)), path)
+    write_study(
+        StudyPage(dataset="ears", synthetic=True, labelled_fraction=0.1, seeds=2, rows=rows, verdicts=("It helped.",)), path
+    )
 
 
 def bench(path: Path) -> None:

@@ -15,28 +15,32 @@ from weckd_edge.artifacts import (
     ChainRecord,
     CoveragePoint,
     DatasetIndex,
-    FarKind,
     FileRef,
+    FrameSpec,
     Gate,
     GoldenFrames,
     GuardRecord,
-    InputContract,
+    InputSpec,
     Link,
+    LinkSelection,
+    NetworkInput,
+    OodSet,
     OperatingPoint,
+    PrecisionSelection,
     Prediction,
     Rate,
-    Selection,
-    Shipping,
 )
 from weckd_edge.config import ReportConfig
-from weckd_edge.metrics import measure_performance
+from weckd_edge.metrics import measure_metrics
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.report import BundleContents, Picture, write_report
 
 pytestmark = pytest.mark.slow
 
 LABELS = ("effusion", "normal", "wax")
-INPUT = InputContract(frame_height=48, frame_width=64, crop="center", input_size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
+INPUT = InputSpec(
+    frame=FrameSpec(height=48, width=64, crop="center"), network=NetworkInput(size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
+)
 REF = FileRef(path="model/model.onnx", sha256="1" * 64, bytes=1000)
 BELOW = 0.62
 
@@ -102,23 +106,25 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
         name="ears",
         labels=LABELS,
         input=INPUT,
-        operating_point=OperatingPoint(abstain_below=BELOW),
+        operating_point=OperatingPoint(confidence_threshold=BELOW),
         onnx=REF,
         selftest=GoldenFrames(frames=REF, expected=REF, reference="openvino", tolerance={}),
-        gates=(Gate(name="latency_p90_ms", bar=33.0, got=0.94, verdict="PASS", reason="0.94 ms is within 33 ms"),),
+        gates=(Gate(name="max_latency_p90_ms", limit=33.0, value=0.94, verdict="PASS", reason="0.94 ms is within 33 ms"),),
     )
     contents = BundleContents(
         manifest=manifest,
         dataset=index,
         chain=ChainRecord(
-            links=(link("M1", 9_000_000, before, None), link("M2", 2_000_000, before, "1" * 64)), twin=None, labels_used=40
+            links=(link("M1", 9_000_000, before, None), link("M2", 2_000_000, before, "1" * 64)),
+            baseline=None,
+            labels_used=40,
         ),
         verification=verification,
         measurement=factories.measurement(
-            rules="single-stream, 256 queries", frame_to_answer=factories.latency(times), cold_start_ns=1_000_000
+            rules="single-stream, 256 queries", end_to_end=factories.latency(times), cold_start_ns=1_000_000
         ),
-        build=BuildRecord(config="{}", stages=(), data_name="ears"),
-        selection=Selection(
+        build=BuildRecord(config="{}", steps=(), data_name="ears"),
+        selection=PrecisionSelection(
             trials=(),
             chosen="int8",
             reason="int8 was asked for",
@@ -129,34 +135,35 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
             quantized=None,
             built=None,
         ),
-        shipping=Shipping(chosen="M2", reason="M2 was asked for"),
-        performance=measure_performance(
+        link_selection=LinkSelection(chosen="M2", reason="M2 was asked for"),
+        metrics=measure_metrics(
             verification,
             index,
             ReportConfig(),
-            abstain_below=BELOW,
+            confidence_threshold=BELOW,
             names=("M1 torch fp32", "M2 torch fp32", "M2 openvino int8"),
         ),
         abstention=Abstention(
-            guard=GuardRecord(guard=None, frames=300, groups=80, asked=0.01, promised=0.02, note="a drawn one"),
+            guard=GuardRecord(
+                guard=None, frames=300, groups=80, false_reject_rate=0.01, false_reject_bound=0.02, note="a drawn one"
+            ),
             threshold=None,
-            abstain_below=BELOW,
-            refuse_labels=(),
-            refused_test=after,
-            refused_for={"blurred": 2},
-            answered=after,
-            wrong=after,
-            group_risk=0.1,
+            operating_point=OperatingPoint(confidence_threshold=BELOW),
+            rejected_test=after,
+            rejected_by_reason={"blurred": 2},
+            coverage=after,
+            selective_error=after,
+            group_error=0.1,
             curve=tuple(CoveragePoint(coverage=c / 10, risk=c / 50) for c in range(1, 11)),
             aurc=0.1,
-            kinds=(
-                FarKind(name="black frames", frames=20, score_auroc=1.0, guard_auroc=1.0, network_auroc=0.6, refused=1.0),
+            ood_sets=(
+                OodSet(name="black frames", frames=20, score_auroc=1.0, guard_auroc=1.0, network_auroc=0.6, reject_rate=1.0),
             ),
         ),
     )
     frame = np.random.default_rng(2).integers(0, 255, (48, 64, 3), np.uint8)
-    assert contents.performance is not None
-    frames = {f.path: Picture(frame=frame, overlay=frame[:, ::-1].copy()) for f in contents.performance.frames[:24]}
+    assert contents.metrics is not None
+    frames = {f.path: Picture(frame=frame, overlay=frame[:, ::-1].copy()) for f in contents.metrics.frames[:24]}
     write_report(contents, folder / "report.html", frames=frames)
     return folder / "report.html", predictions
 
@@ -321,7 +328,7 @@ def test_without_scripts_the_essential_is_there(browser: Any, report: tuple[Path
         page.goto(report[0].as_uri())
         assert page.locator("#confusion .matrix td b").first.is_visible()
         assert page.locator("#images-rows tr").count() == 25
-        assert page.locator("#operating tr.shipped").count() == 1
+        assert page.locator("#operating tr.deployed").count() == 1
         assert page.locator("#curves").is_visible()
         assert not page.locator("#threshold").is_visible()
         assert not page.locator("#theme").is_visible()

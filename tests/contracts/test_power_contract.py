@@ -13,7 +13,7 @@ from weckd_edge.devices.bench.power.ina238_source import Ina238Source
 from weckd_edge.devices.bench.power.ina3221_source import Ina3221Source
 from weckd_edge.devices.bench.power.null_source import NullSource
 from weckd_edge.devices.bench.power.rapl_source import RaplSource
-from weckd_edge.devices.bench.power.replay_source import ReplaySource, read_file, to_lines
+from weckd_edge.devices.bench.power.replay_source import ReplaySource, read_recording, to_lines
 from weckd_edge.devices.bench.power.table import METERS, open_source
 
 SECOND = 1_000_000_000
@@ -265,7 +265,7 @@ class TestReplay(PowerContract):
     def break_it(self, root: Path, clock: Clock) -> None:
         clock.now += 10 * SECOND
 
-    def test_the_end_of_the_record_is_told(self, source: PowerSource, clock: Clock) -> None:
+    def test_the_end_of_the_record_is_reported(self, source: PowerSource, clock: Clock) -> None:
         source.read()
         clock.now += 3 * SECOND
         source.read()
@@ -276,7 +276,7 @@ class TestReplay(PowerContract):
     def test_what_was_written_is_read_again(self, tmp_path: Path) -> None:
         readings = [Reading(at_ns=1, energy_mj=2.5), Reading(at_ns=4, energy_mj=3.0)]
         write(tmp_path / "r.jsonl", to_lines(readings).rstrip())
-        assert read_file(tmp_path / "r.jsonl") == readings
+        assert read_recording(tmp_path / "r.jsonl") == readings
 
     @pytest.mark.parametrize(
         ("text", "told"),
@@ -309,6 +309,6 @@ def test_no_source_reads_nothing_and_says_why(tmp_path: Path) -> None:
     assert "this machine shows no power meter (ina3221, ina238, rapl)" in auto.reason
 
 
-def test_an_unknown_source_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+def test_an_unknown_source_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with raises(ConfigError, "E_CONFIG_CHOICE", says=("'ina3222'", "'ina3221'")):
         open_source("ina3222", tmp_path)

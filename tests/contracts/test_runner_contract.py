@@ -67,7 +67,7 @@ class RunnerContract(ABC):
         assert runner.input_shape == (1, toy.SIDE, toy.SIDE, 3)
         assert all(type(side) is int for side in runner.input_shape)
 
-    def test_it_answers_as_the_graph_says(self, runner: Runner, graph: Path, toy: ModuleType) -> None:
+    def test_it_predicts_as_the_graph_says(self, runner: Runner, graph: Path, toy: ModuleType) -> None:
         frames = toy.frames()
         found = np.stack([runner.run(frame[None]) for frame in frames])
         assert found.dtype == np.float32
@@ -78,13 +78,13 @@ class RunnerContract(ABC):
     def test_probabilities_sum_to_one(self, runner: Runner, toy: ModuleType) -> None:
         assert runner.run(toy.frames(1)).sum() == pytest.approx(1.0, abs=1e-5)
 
-    def test_the_same_frame_has_the_same_answer_whatever_was_between(self, runner: Runner, toy: ModuleType) -> None:
+    def test_the_same_frame_has_the_same_prediction_whatever_was_between(self, runner: Runner, toy: ModuleType) -> None:
         first, second = toy.frames(2)[:, None]
         before = runner.run(first)
         runner.run(second)
         np.testing.assert_array_equal(runner.run(first), before)
 
-    def test_an_answer_belongs_to_the_caller(self, runner: Runner, toy: ModuleType) -> None:
+    def test_a_prediction_belongs_to_the_caller(self, runner: Runner, toy: ModuleType) -> None:
         first, second = toy.frames(2)[:, None]
         answer = runner.run(first)
         kept = answer.copy()
@@ -116,7 +116,7 @@ class RunnerContract(ABC):
             with raises(ModelError, "E_MODEL_FRAME", says="numpy.ascontiguousarray"):
                 runner.run(view)
 
-    def test_after_a_refusal_it_still_answers(self, runner: Runner, toy: ModuleType) -> None:
+    def test_after_a_refusal_it_still_predicts(self, runner: Runner, toy: ModuleType) -> None:
         with pytest.raises(ModelError):
             runner.run(np.zeros((1, 4, 4, 3), np.uint8))
         assert runner.run(toy.frames(1)).shape == (3,)
@@ -131,7 +131,7 @@ class RunnerContract(ABC):
         one.close()
         np.testing.assert_allclose([first, second], toy.answers(graph, frames), atol=self.accuracy)
 
-    def test_a_reference_run_answers_as_the_graph_is_written(self, model: Path, graph: Path, toy: ModuleType) -> None:
+    def test_a_reference_run_predicts_as_the_graph_is_written(self, model: Path, graph: Path, toy: ModuleType) -> None:
         runner = open_runner(self.backend, model, reference=True)
         np.testing.assert_allclose(runner.run(toy.frames(1)), toy.answers(graph, toy.frames(1))[0], atol=1e-5)
         runner.close()
@@ -168,7 +168,7 @@ class RunnerContract(ABC):
         with raises(ConfigError, "E_CONFIG_RANGE", says=("0", "1")):
             open_runner(self.backend, model, threads=0)
 
-    def test_more_threads_give_the_same_answer(self, model: Path, runner: Runner, toy: ModuleType) -> None:
+    def test_more_threads_give_the_same_prediction(self, model: Path, runner: Runner, toy: ModuleType) -> None:
         two = open_runner(self.backend, model, threads=2)
         np.testing.assert_allclose(two.run(toy.frames(1)), runner.run(toy.frames(1)), atol=1e-6)
         two.close()
@@ -190,7 +190,7 @@ class TestOpenVINO(RunnerContract):
         with raises(ModelError, "E_MODEL_BACKEND_LOAD"):
             open_runner("openvino", model)
 
-    def test_a_cache_is_filled_and_gives_the_same_answer(self, model: Path, tmp_path: Path, toy: ModuleType) -> None:
+    def test_a_cache_is_filled_and_gives_the_same_prediction(self, model: Path, tmp_path: Path, toy: ModuleType) -> None:
         answers = []
         for _ in range(2):
             runner = open_runner("openvino", model, cache_dir=tmp_path / "cache")
@@ -200,7 +200,7 @@ class TestOpenVINO(RunnerContract):
         np.testing.assert_array_equal(answers[0], answers[1])
 
     @pytest.mark.parametrize("harm", ["another precision", "damaged", "cut short"])
-    def test_a_cache_that_is_not_its_own_changes_no_answer(
+    def test_a_cache_that_is_not_its_own_changes_no_prediction(
         self, model: Path, tmp_path: Path, toy: ModuleType, harm: str
     ) -> None:
         import openvino as ov
@@ -220,7 +220,7 @@ class TestOpenVINO(RunnerContract):
         np.testing.assert_array_equal(answers[0], answers[1])
 
     @pytest.mark.parametrize("from_onnx", [False, True])
-    def test_the_network_behind_a_tensor_answers_as_the_whole(
+    def test_the_network_behind_a_tensor_predicts_as_the_whole(
         self, model: Path, graph: Path, toy: ModuleType, from_onnx: bool
     ) -> None:
         frame = toy.frames(1)
@@ -286,7 +286,7 @@ class TestTensorRT(RunnerContract):
         graph.with_suffix(".engine").write_bytes(build_engine(graph, recipe_for(graph)).data)
         return graph.with_suffix(".engine")
 
-    def test_a_reference_run_answers_as_the_graph_is_written(self, model: Path, graph: Path, toy: ModuleType) -> None:
+    def test_a_reference_run_predicts_as_the_graph_is_written(self, model: Path, graph: Path, toy: ModuleType) -> None:
         with raises(ModelError, "E_MODEL_BACKEND_MODE"):
             open_runner("tensorrt", model, reference=True)
 
@@ -302,12 +302,12 @@ class TestTensorRT(RunnerContract):
         assert (cuda.blocks, cuda.streams) == ({}, set())
         assert tensorrt.told("freed") == ["context", "engine", "runtime"]
 
-    def test_an_answer_waits_for_the_stream(self, runner: Runner, toy: ModuleType, cuda: ModuleType) -> None:
+    def test_a_prediction_waits_for_the_stream(self, runner: Runner, toy: ModuleType, cuda: ModuleType) -> None:
         cuda.calls.clear()
         runner.run(toy.frames(1))
         assert cuda.calls == ["cudaMemcpyAsync", "cudaMemcpyAsync", "cudaStreamSynchronize"]
 
-    def test_an_engine_of_another_version_is_told_what_to_do(self, model: Path, tensorrt: ModuleType) -> None:
+    def test_an_engine_of_another_version_is_reported_what_to_do(self, model: Path, tensorrt: ModuleType) -> None:
         tensorrt.become("10.16.2")
         with raises(DeviceError, "E_DEVICE_ENGINE", says=("10.3.0", "weckd-edge finalize")):
             open_runner("tensorrt", model)
@@ -319,13 +319,13 @@ class TestTensorRT(RunnerContract):
         with raises(ModelError, "E_MODEL_INPUT", says=("uint8", "float32", "'frame'", "INT32")):
             open_runner("tensorrt", engine)
 
-    def test_no_memory_for_an_engine_is_told(self, model: Path, tensorrt: ModuleType, cuda: ModuleType) -> None:
+    def test_no_memory_for_an_engine_is_reported(self, model: Path, tensorrt: ModuleType, cuda: ModuleType) -> None:
         tensorrt.out_of_memory = True
         with raises(DeviceError, "E_DEVICE_MEMORY"):
             open_runner("tensorrt", model)
         assert cuda.blocks == {}
 
-    def test_a_failed_start_and_a_failed_copy_are_told(
+    def test_a_failed_start_and_a_failed_copy_are_reported(
         self, runner: Runner, toy: ModuleType, tensorrt: ModuleType, cuda: ModuleType
     ) -> None:
         tensorrt.launch_fails = True

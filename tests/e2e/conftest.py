@@ -35,7 +35,7 @@ options = { channels = [16, 16, 16, 16], stem_width = 8 }
 strategy = "weckd+pool"
 
 [data]
-share = 0.2
+labelled_fraction = 0.2
 
 [train]
 epochs = 3
@@ -43,7 +43,7 @@ steps_per_epoch = 4
 batch = 16
 threads = 1
 
-[probes]
+[audit]
 images = 64
 masked_images = 16
 discs = [0.5]
@@ -61,8 +61,8 @@ warmup = 4
 frames = 5
 
 [gates]
-accuracy_drop = 1.0
-better_than_guessing = false
+max_accuracy_drop = 1.0
+better_than_chance = false
 """
 
 
@@ -104,7 +104,7 @@ def process() -> Callable[..., subprocess.CompletedProcess[str]]:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a phantom set and the configuration of a tiny build."""
     folder = tmp_path_factory.mktemp("e2e")
-    done = _run("data", "phantom", "--out", folder / "phantom", "--images", "180", "--size", "64x80", "--quiet")
+    done = _run("data", "synth", "--out", folder / "phantom", "--images", "180", "--size", "64x80", "--quiet")
     assert done.returncode == 0, done.stderr
     (folder / "tiny.toml").write_text(CONFIG)
     return folder

@@ -23,18 +23,18 @@ FIXED = ("model/", "selftest/", "evidence/dataset_index.json", "evidence/chain.j
 """Files of a bundle that depend on inputs and versions alone; times are kept in the others."""
 
 KEYS = {
-    "build": {"bundle", "passed", "links", "shipped", "accuracy", "gates", "stages"},
+    "build": {"bundle", "passed", "links", "deployed", "accuracy", "gates", "stages"},
     "accuracy": {"fp32", "compiled", "low", "high", "test_images", "test_groups"},
-    "links": {"name", "parameters", "macs", "labels_used", "accuracy", "twin_accuracy"},
-    "gates": {"name", "bar", "got", "verdict"},
-    "stages": {"name", "seconds", "reused"},
+    "links": {"name", "parameters", "macs", "labels_used", "accuracy", "baseline_accuracy"},
+    "gates": {"name", "limit", "value", "verdict"},
+    "steps": {"name", "seconds", "reused"},
     "verify": {"bundle", "signature", "digests_ok", "selftest", "passed"},
     "selftest": {"backend", "frames", "max_abs", "flips", "passed"},
     "bench": {
-        *("device", "rules", "verdict", "frame_to_answer", "network", "cold_start_ns", "peak_rss_bytes", "energy_mj"),
+        *("device", "rules", "verdict", "end_to_end", "network", "cold_start_ns", "peak_rss_bytes", "energy_mj"),
         "warnings",
     },
-    "infer": {"file", "label", "probabilities", "decision", "reason", "code", "guard", "quality", "unfamiliarity", "notes"},
+    "predict": {"file", "label", "probabilities", "decision", "reason", "code", "guard", "quality", "ood_score", "notes"},
 }
 
 
@@ -57,30 +57,32 @@ def test_build_prints_one_object_with_the_promised_keys(cpu: Any) -> None:
         assert all(KEYS[name] <= row.keys() for row in summary[name])
     assert [link["name"] for link in summary["links"]] == ["M1", "M2", "M3"]
     assert [link["macs"] for link in summary["links"]] == sorted((x["macs"] for x in summary["links"]), reverse=True)
-    shipped = summary["shipped"]
+    shipped = summary["deployed"]
     assert {key: shipped[key] for key in ("link", "precision", "backend")} == {
         "link": "M3",
         "precision": "int8",
         "backend": "openvino",
     }
-    assert [link["name"] for link in summary["weighed"]] == ["M1", "M2", "M3"]
-    assert [link["bytes"] for link in summary["weighed"]] == sorted((x["bytes"] for x in summary["weighed"]), reverse=True)
-    assert all(link["latency"]["label"] == "measured" and link["here_p90_ns"] > 0 for link in summary["weighed"])
+    assert [link["name"] for link in summary["candidates"]] == ["M1", "M2", "M3"]
+    assert [link["bytes"] for link in summary["candidates"]] == sorted(
+        (x["bytes"] for x in summary["candidates"]), reverse=True
+    )
+    assert all(link["latency"]["label"] == "measured" and link["build_machine_p90_ns"] > 0 for link in summary["candidates"])
     accuracy = summary["accuracy"]
     assert 0 <= accuracy["low"] <= accuracy["compiled"] <= accuracy["high"] <= 1
     assert Path(summary["bundle"]) == cpu.bundle
 
 
-def test_links_learn_from_disjoint_shares_and_their_predecessor(cpu: Any) -> None:
+def test_links_learn_from_disjoint_labelled_subsets_and_their_predecessor(cpu: Any) -> None:
     chain = json.loads((cpu.bundle / "evidence/chain.json").read_text())
     links = chain["links"]
     assert [link["parent"] for link in links] == [None, links[0]["weights"]["sha256"], links[1]["weights"]["sha256"]]
-    assert [link["share"] for link in links] == [0, 1, 2]
-    assert chain["twin"]["parent"] is None
-    assert chain["twin"]["model"] == links[-1]["model"]
+    assert [link["labelled_subset"] for link in links] == [0, 1, 2]
+    assert chain["baseline"]["parent"] is None
+    assert chain["baseline"]["model"] == links[-1]["model"]
     index = json.loads((cpu.bundle / "evidence/dataset_index.json").read_text())
     for link in links:
-        assert link["labels_used"] == sum(image["share"] == link["share"] for image in index["images"])
+        assert link["labels_used"] == sum(image["labelled_subset"] == link["labelled_subset"] for image in index["images"])
 
 
 def test_no_group_is_cut_by_a_split(cpu: Any) -> None:
@@ -102,9 +104,9 @@ def test_bundle_is_laid_out_as_described_and_names_no_path_of_this_machine(cpu: 
             "evidence/abstention.json",
             "guard/guard.json",
             "evidence/build.json",
-            "evidence/selection.json",
+            "evidence/precision_selection.json",
         ),
-        *("evidence/shipping.json", "evidence/performance.json", "evidence/probes.json"),
+        *("evidence/link_selection.json", "evidence/metrics.json", "evidence/audit.json"),
     }
     found = {p.relative_to(cpu.bundle).as_posix() for p in cpu.bundle.rglob("*") if p.is_file()}
     sdk = {name for name in found if name.startswith("sdk/")}
@@ -114,7 +116,7 @@ def test_bundle_is_laid_out_as_described_and_names_no_path_of_this_machine(cpu: 
         assert str(cpu.data.parent).encode() not in (cpu.bundle / name).read_bytes(), name
 
 
-def test_verify_passes_and_every_backend_here_answers_the_golden_frames(cpu: Any, process: Any) -> None:
+def test_verify_passes_and_every_backend_here_predicts_the_golden_frames(cpu: Any, process: Any) -> None:
     result = outputs(process, "verify", cpu.bundle, "--json")
     assert KEYS["verify"] <= result.keys()
     assert result["passed"] is True
@@ -130,28 +132,28 @@ def test_a_changed_byte_is_named_and_refused(cpu: Any, process: Any, tmp_path: P
     data = bytearray(weights.read_bytes())
     data[len(data) // 2] ^= 1
     weights.write_bytes(data)
-    for command in (("verify", copy), ("infer", copy, cpu.data), ("bench", copy)):
+    for command in (("verify", copy), ("predict", copy, cpu.data), ("bench", copy)):
         done = process(*command)
         assert done.returncode == 1
         assert "model/openvino/model.bin" in done.stderr
         assert done.stderr.count("\n") == 1
 
 
-def test_infer_answers_images_and_says_why_it_cannot(cpu: Any, process: Any, tmp_path: Path) -> None:
+def test_predict_classifies_images_and_says_why_it_cannot(cpu: Any, process: Any, tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     image = next(cpu.data.rglob("*.png"), None) or next(cpu.data.rglob("*.jpg"))
-    rows = outputs(process, "infer", cpu.bundle, image, tmp_path / "broken.jpg", "--json", "--answer-anyway")["answers"]
-    assert all(row.keys() == KEYS["infer"] for row in rows)
+    rows = outputs(process, "predict", cpu.bundle, image, tmp_path / "broken.jpg", "--json", "--ignore-guard")["images"]
+    assert all(row.keys() == KEYS["predict"] for row in rows)
     assert sum(rows[0]["probabilities"].values()) == pytest.approx(1, abs=1e-3)
     assert rows[0]["label"] == max(rows[0]["probabilities"], key=rows[0]["probabilities"].get)
     assert rows[1]["decision"] == "unable to analyze"
     assert "not an image" in rows[1]["reason"]
 
 
-def test_infer_gives_the_answers_that_verification_recorded(cpu: Any, process: Any) -> None:
+def test_predict_gives_the_predictions_that_verification_recorded(cpu: Any, process: Any) -> None:
     predictions = json.loads((cpu.bundle / "evidence/verification.json").read_text())["predictions"][:4]
-    rows = outputs(process, "infer", cpu.bundle, *(cpu.data / p["path"] for p in predictions), "--json", "--answer-anyway")
-    for row, prediction in zip(rows["answers"], predictions, strict=True):
+    rows = outputs(process, "predict", cpu.bundle, *(cpu.data / p["path"] for p in predictions), "--json", "--ignore-guard")
+    for row, prediction in zip(rows["images"], predictions, strict=True):
         assert list(row["probabilities"].values()) == pytest.approx(prediction["compiled"], abs=1e-6)
 
 
@@ -159,8 +161,8 @@ def test_probabilities_are_recalibrated_inside_the_graph_and_the_evidence_says_h
     onnx = pytest.importorskip("onnx")
     verification = json.loads((cpu.bundle / "evidence/verification.json").read_text())
     check = verification["calibration"]
-    assert check["answered_by"] == "openvino int8"
-    assert check["val_nll_after"] <= check["val_nll_before"]
+    assert check["recalibration"]["predicted_by"] == "openvino int8"
+    assert check["recalibration"]["val_nll_after"] <= check["recalibration"]["val_nll_before"]
     graph = onnx.load(cpu.bundle / "model/model.onnx").graph
     inverse = [onnx.numpy_helper.to_array(t) for t in graph.initializer if t.name == "inverse_temperature"]
     assert [float(1 / value) for value in inverse] == (
@@ -181,7 +183,7 @@ def test_the_manifest_and_the_evidence_say_in_which_precision_it_runs(cpu: Any) 
 def test_bench_prints_percentiles_in_order(cpu: Any, process: Any) -> None:
     result = outputs(process, "bench", cpu.bundle, "--queries", "64", "--warmup", "2", "--json", "--quiet")
     assert KEYS["bench"] <= result.keys()
-    for figures in (result["frame_to_answer"], result["network"]):
+    for figures in (result["end_to_end"], result["network"]):
         assert 0 < figures["p50_ns"] <= figures["p90_ns"] <= figures["p99_ns"]
         assert figures["samples"] == 64
     assert result["cold_start_ns"] > 0
@@ -217,7 +219,7 @@ def test_the_same_build_again_reuses_every_stage_and_writes_the_same_model(cpu: 
     shutil.copytree(cpu.bundle.with_name(f"{cpu.bundle.name}.work"), tmp_path / "again.work")
     summary = outputs(process, *cpu.arguments(out))
     measured = {"bench-M1", "bench-M2", "bench-M3", "bench-network"}
-    assert {stage["name"] for stage in summary["stages"] if not stage["reused"]} == measured
+    assert {stage["name"] for stage in summary["steps"] if not stage["reused"]} == measured
     assert fixed_files(out) == before
 
 
@@ -264,11 +266,11 @@ def test_two_builds_at_once_in_one_place_are_refused(cpu: Any, process: Any, tmp
     assert "another build is running" in done.stderr
 
 
-def test_a_missed_bar_exits_3_and_the_bundle_is_marked(cpu: Any, process: Any, tmp_path: Path) -> None:
+def test_a_failed_gate_exits_3_and_the_bundle_is_marked(cpu: Any, process: Any, tmp_path: Path) -> None:
     out = tmp_path / "strict"
     shutil.copytree(cpu.bundle.with_name(f"{cpu.bundle.name}.work"), tmp_path / "strict.work")
     config = tmp_path / "strict.toml"
-    config.write_text(cpu.config.read_text() + "accuracy = 1.0\nlatency_p90_ms = 0.000001\n")
+    config.write_text(cpu.config.read_text() + "min_accuracy = 1.0\nmax_latency_p90_ms = 0.000001\n")
     done = process("build", "--data", cpu.data, "--target", "cpu", "--config", config, "--out", out, "--quiet")
     assert done.returncode == 3, done.stderr
     assert "FAIL" in done.stdout
@@ -276,7 +278,7 @@ def test_a_missed_bar_exits_3_and_the_bundle_is_marked(cpu: Any, process: Any, t
     assert "marked as not passing" in done.stderr
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["passed"] is False
-    assert {gate["name"] for gate in manifest["gates"] if gate["verdict"] == "FAIL"} == {"accuracy", "latency_p90_ms"}
+    assert {gate["name"] for gate in manifest["gates"] if gate["verdict"] == "FAIL"} == {"accuracy", "max_latency_p90_ms"}
     assert "Not passed" in (out / "evidence/report.html").read_text()
     assert process("verify", out).returncode == 0
 
@@ -331,7 +333,7 @@ def test_jetson_build_proves_the_graph_and_leaves_the_engine_to_the_device(jetso
         read, total = re.match(r"(\d+) of (\d+) convolutions and matrix", told).groups()  # type: ignore[union-attr]
         assert read == total
     verdicts = {gate["name"]: gate["verdict"] for gate in manifest["gates"]}
-    assert verdicts["latency_p90_ms"] == verdicts["memory_mib"] == "INCONCLUSIVE"
+    assert verdicts["max_latency_p90_ms"] == verdicts["max_memory_mib"] == "INCONCLUSIVE"
     result = outputs(process, "verify", jetson.bundle, "--json")
     assert {test["backend"]: test["passed"] for test in result["selftest"]} == {
         "tensorrt": None,
@@ -375,13 +377,13 @@ def test_finalize_on_this_host_says_where_to_go(jetson: Any, process: Any) -> No
 
 
 def test_golden_frames_are_validation_images_and_calibration_saw_training_images_only(cpu: Any) -> None:
-    from weckd_edge.devices.images.frames import decode, fit
+    from weckd_edge.devices.images.frames import decode, fit_to_frame
 
     index = json.loads((cpu.bundle / "evidence/dataset_index.json").read_text())
     frames = np.load(cpu.bundle / "selftest/frames.npy")
     height, width = frames.shape[1:3]
     val = [image for image in index["images"] if image["split"] == "val"]
-    known = {fit(decode(cpu.data / image["path"]), height, width).tobytes() for image in val}
+    known = {fit_to_frame(decode(cpu.data / image["path"]), height, width).tobytes() for image in val}
     assert all(frame.tobytes() in known for frame in frames)
     work = cpu.bundle.with_name(f"{cpu.bundle.name}.work")
     quantized = json.loads(next(work.glob("quantize-*/artifact.json")).read_text())["quantized"]
@@ -413,7 +415,7 @@ def test_a_link_of_a_build_compiles_on_the_split_it_was_trained_with(cpu: Any, p
         assert found["links"][0]["name"] == "M3"
         assert found["links"][0]["labels_used"] == cpu.summary["links"][2]["labels_used"]
         assert found["accuracy"]["fp32"] == cpu.summary["accuracy"]["fp32"]
-        assert "its split is kept" in found["brought"][0]
+        assert "its split is kept" in found["imported"][0]
     uses = [
         {
             image["path"]: image["split"]

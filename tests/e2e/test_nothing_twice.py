@@ -129,11 +129,11 @@ def without_timing(monkeypatch: pytest.MonkeyPatch, timed: Counter[str]) -> None
     """Let nothing be shown to a model to time it; count which models would be."""
     from weckd_edge.artifacts import Measurement
     from weckd_edge.compile.quantize import select_precision
-    from weckd_edge.devices.bench.interleaved import Lane
+    from weckd_edge.devices.bench.interleaved import InterleavedTiming
     from weckd_edge.pipeline.steps import bench
 
-    def race(runners: Any, frames: Any) -> list[Lane]:
-        return [Lane(median_ns=1_000_000, relative=1.0, low=1.0, high=1.0) for _ in runners]
+    def race(runners: Any, frames: Any) -> list[InterleavedTiming]:
+        return [InterleavedTiming(median_ns=1_000_000, relative=1.0, low=1.0, high=1.0) for _ in runners]
 
     def bench_model(model: Any, frames: Any, spec: Any, **_: Any) -> Measurement:
         timed[digest_of_model(model.model)] += 1
@@ -143,7 +143,7 @@ def without_timing(monkeypatch: pytest.MonkeyPatch, timed: Counter[str]) -> None
         timed[f"network of {digest_of_model(model.model)}"] += 1
         return measurement
 
-    monkeypatch.setattr(select_precision, "race", race)
+    monkeypatch.setattr(select_precision, "time_interleaved", race)
     monkeypatch.setattr(bench, "bench_model", bench_model)
     monkeypatch.setattr(bench, "add_network", add_network)
 
@@ -165,7 +165,7 @@ def test_each_model_is_shown_each_held_out_image_once(
 
     config = tmp_path / "all.toml"
     tiny = (place / "tiny.toml").read_text().replace('precision = "int8"\nmethod = "minmax"\n', "")
-    config.write_text(tiny.replace("share = 0.2", "share = 0.2\nval_fraction = 0.3") + MORE)
+    config.write_text(tiny.replace("labelled_fraction = 0.2", "labelled_fraction = 0.2\nval_fraction = 0.3") + MORE)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     counts, timed = Counts(), Counter[str]()
     for count in (count_runners, count_students, count_decoding):
@@ -195,8 +195,8 @@ def test_each_model_is_shown_each_held_out_image_once(
     assert len(names) >= 5, "exported, as written, as it runs here, with and without the temperature"
     assert len(shown["val"]) > 3 * 5, "three links in several precisions"
 
-    shipped = contents.shipping.chosen
-    assert [link.name for link in contents.shipping.links] == ["M1", "M2", "M3"]
+    shipped = contents.link_selection.chosen
+    assert [link.name for link in contents.link_selection.links] == ["M1", "M2", "M3"]
     work = out.with_name("bundle.work")
     others = {
         digest_of_model(path)

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.errors import raises
-from weckd_edge.artifacts import BuiltModel, FrameGuard, QualityBars
+from weckd_edge.artifacts import BuiltModel, FrameGuard, QualityLimits
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
@@ -44,8 +44,10 @@ def folder(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings={"INFERENCE_PRECISION_HINT": "f32"},
     )
     rows = tuple((0.5,) * (row + 1) for row in range(FEATURES))
-    guard = FrameGuard(bars=QualityBars(least_contrast=2.0), mean=(1.0,) * FEATURES, whitening=rows, most_unfamiliar=1e9)
-    toy.write_bundle(folder, models=[model], guard=guard, tolerance={"echo": 0.5, "openvino": 0.02}, refuse_labels=("wax",))
+    guard = FrameGuard(limits=QualityLimits(min_contrast=2.0), mean=(1.0,) * FEATURES, whitening=rows, max_ood_score=1e9)
+    toy.write_bundle(
+        folder, models=[model], guard=guard, tolerance={"echo": 0.5, "openvino": 0.02}, non_gradeable_labels=("wax",)
+    )
     return folder
 
 
@@ -58,7 +60,7 @@ def readers_of(readers: ModuleType, library: Any, folder: Path) -> Iterator[Any]
 @pytest.fixture(scope="module")
 def base(folder: Path) -> dict[str, Any]:
     data: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
-    data["gates"] = [{"name": "accuracy", "bar": 0.8, "got": None, "verdict": "PASS", "reason": "well"}]
+    data["gates"] = [{"name": "accuracy", "limit": 0.8, "value": None, "verdict": "PASS", "reason": "well"}]
     data["versions"] = {"weckd-edge": "0.1.0"}
     data["version"] = 3
     return data
@@ -98,7 +100,7 @@ def test_both_readers_say_of_a_crafted_manifest_what_is_written(
 ) -> None:
     for what, (expected, change) in crafted_bundles.MANIFESTS.items():
         data = copy.deepcopy(base)
-        data["operating_point"].update(refuse_labels=["wax"])
+        data["operating_point"].update(non_gradeable_labels=["wax"])
         change(data)
         (readers_of.folder / "manifest.json").write_bytes(readers.sealed(data))
         assert readers_of.verdicts() == (expected, expected), what
@@ -177,7 +179,7 @@ def test_both_readers_say_of_a_crafted_guard_what_is_written(
         ("a byte order mark", "format", b"\xef\xbb\xbf" + text),
         ("NaN", "format", text.replace(b"1000000000.0", b"NaN")),
         ("1e400", "format", text.replace(b"1000000000.0", b"1e400")),
-        ("a key twice", "format", text.replace(b'"most_unfamiliar"', b'"most_unfamiliar": 1, "most_unfamiliar"')),
+        ("a key twice", "format", text.replace(b'"max_ood_score"', b'"max_ood_score": 1, "max_ood_score"')),
         ("1 MiB", None, text + b" " * ((1 << 20) - len(text))),
         ("1 MiB and a byte", "limit", text + b" " * ((1 << 20) + 1 - len(text))),
         ("empty", "format", b""),
@@ -190,7 +192,7 @@ def test_both_readers_say_of_a_crafted_guard_what_is_written(
 def test_a_guard_needs_a_crop_with_neighbours(readers: ModuleType, readers_of: Any, base: Any) -> None:
     for side, expected in ((2, "format"), (3, None)):
         data = copy.deepcopy(base)
-        data["input"].update(frame_height=side, frame_width=50)
+        data["input"]["frame"].update(height=side, width=50)
         (readers_of.folder / "manifest.json").write_bytes(readers.sealed(data))
         assert readers_of.verdicts() == (expected, expected), side
 

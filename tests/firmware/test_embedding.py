@@ -140,7 +140,7 @@ def test_what_the_guides_show_compiles(firmware: ModuleType, tmp_path: Path, pag
     run("cc", "-std=c11", "-Wall", "-Wextra", "-I", firmware.SOURCE / "include", "-fsyntax-only", tmp_path / "shown.c")
 
 
-def test_the_watchdog_is_told(firmware: ModuleType, tmp_path: Path) -> None:
+def test_the_watchdog_is_reported(firmware: ModuleType, tmp_path: Path) -> None:
     import ctypes
     import socket
 

@@ -11,12 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from support.errors import raises
-from weckd_edge.artifacts import FrameGuard, QualityBars
+from weckd_edge.artifacts import FrameGuard, QualityLimits
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.core.serialization import to_json
-from weckd_edge.devices.images.frames import decode, fit
+from weckd_edge.devices.images.frames import decode, fit_to_frame
 from weckd_edge.devices.runtime.input_guard import FEATURES, open_guard
-from weckd_edge.devices.runtime.predict import OpenModel, answer_frame, open_bundle_model
+from weckd_edge.devices.runtime.predict import OpenModel, open_bundle_model, predict_frame
 
 REAL = Path(__file__).parents[2].parent / "shared/data"
 REASONS = {
@@ -36,7 +36,7 @@ def make_guard(seed: int = 0, **more: Any) -> FrameGuard:
     random = np.random.default_rng(seed)
     rows = [tuple((random.standard_normal(row + 1) / 7).tolist()) for row in range(FEATURES)]
     mean = tuple((random.random(FEATURES) * 90).tolist())
-    return FrameGuard(**{"bars": QualityBars(), "mean": mean, "whitening": tuple(rows), "most_unfamiliar": None, **more})
+    return FrameGuard(**{"limits": QualityLimits(), "mean": mean, "whitening": tuple(rows), "max_ood_score": None, **more})
 
 
 def guard_rows(library: Any, folder: Path, frames: NDArray[np.uint8], *options: object) -> list[list[float]]:
@@ -54,16 +54,16 @@ def by_python(folder: Path, frames: NDArray[np.uint8]) -> list[list[float]]:
     assert guard is not None
     found = []
     for frame in frames:
-        seen = guard.judge(frame)
+        seen = guard.check(frame)
         quality = seen.quality
         found.append(
             [
                 float(REASONS[seen.code]),
-                seen.unfamiliarity,
+                seen.ood_score,
                 quality.sharpness,
                 quality.contrast,
-                quality.dark_share,
-                quality.bright_share,
+                quality.dark_fraction,
+                quality.bright_fraction,
             ]
         )
     return found
@@ -85,10 +85,8 @@ def test_every_figure_is_pythons_to_the_bit(
 
 def sized_bundle(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, height: int, width: int) -> Path:
     """Return a bundle of frames of a size, by the stand-in for a model, which takes any."""
-    make = toy.InputContract
-    monkeypatch.setattr(
-        toy, "InputContract", lambda **given: make(**{**given, "frame_height": height, "frame_width": width})
-    )
+    make = toy.FrameSpec
+    monkeypatch.setattr(toy, "FrameSpec", lambda **given: make(**{**given, "height": height, "width": width}))
     folder: Path = tmp_path / "bundle"
     toy.write_graph(folder / "model/model.onnx")
     toy.write_bundle(folder, guard=make_guard(height))
@@ -103,27 +101,27 @@ def test_real_frames_have_pythons_figures_to_the_bit(
     folder = sized_bundle(toy, tmp_path, monkeypatch, height, width)
     files = sorted((REAL / name).rglob("*.jpg"))[::20]
     assert files
-    frames = np.stack([fit(decode(file), height, width) for file in files])
+    frames = np.stack([fit_to_frame(decode(file), height, width) for file in files])
     assert [row[3:] for row in guard_rows(library, folder, frames)] == by_python(folder, frames)
 
 
-def bars_bundle(toy: ModuleType, tmp_path: Path, bars: QualityBars, most: float | None, **more: Any) -> Path:
-    folder: Path = toy.write_bundle(tmp_path / "bundle", guard=make_guard(bars=bars, most_unfamiliar=most), **more).folder
+def bars_bundle(toy: ModuleType, tmp_path: Path, bars: QualityLimits, most: float | None, **more: Any) -> Path:
+    folder: Path = toy.write_bundle(tmp_path / "bundle", guard=make_guard(limits=bars, max_ood_score=most), **more).folder
     return folder
 
 
 @pytest.mark.parametrize(
-    ("code", "bars", "most"),
+    ("code", "limits", "most"),
     [
-        ("too_dark", QualityBars(most_dark=-1.0), 0.0),
-        ("too_bright", QualityBars(most_bright=-1.0, least_contrast=999.0), 0.0),
-        ("flat", QualityBars(least_contrast=999.0, least_sharpness=999.0), 0.0),
-        ("blurred", QualityBars(least_sharpness=999.0), 0.0),
-        ("unfamiliar", QualityBars(), 0.0),
+        ("too_dark", QualityLimits(max_dark_fraction=-1.0), 0.0),
+        ("too_bright", QualityLimits(max_bright_fraction=-1.0, min_contrast=999.0), 0.0),
+        ("flat", QualityLimits(min_contrast=999.0, min_sharpness=999.0), 0.0),
+        ("blurred", QualityLimits(min_sharpness=999.0), 0.0),
+        ("unfamiliar", QualityLimits(), 0.0),
     ],
 )
 def test_a_rejected_frame_is_not_given_to_the_network_unless_asked(
-    library: Any, toy: ModuleType, tmp_path: Path, code: str, bars: QualityBars, most: float | None
+    library: Any, toy: ModuleType, tmp_path: Path, code: str, bars: QualityLimits, most: float | None
 ) -> None:
     folder = bars_bundle(toy, tmp_path, bars, most)
     frames = toy.frames(3)
@@ -133,9 +131,9 @@ def test_a_rejected_frame_is_not_given_to_the_network_unless_asked(
         assert decision == prediction >= 0
         assert (reason, guard) == (0, REASONS[code])
     model = open_bundle_model(folder, backend="onnxruntime")
-    refused = answer_frame(model, frames[:1])
+    refused = predict_frame(model, frames[:1])
     assert (refused.code, refused.guard, refused.label, refused.probabilities) == (code, code, None, {})
-    answered = answer_frame(model, frames[:1], answer_anyway=True)
+    answered = predict_frame(model, frames[:1], ignore_guard=True)
     assert (answered.code, answered.guard, answered.decision) == (None, code, answered.label)
     model.runner.close()
 
@@ -145,13 +143,13 @@ def test_both_languages_abstain_on_the_same_labels(library: Any, toy: ModuleType
     plain = toy.write_bundle(tmp_path / "plain").folder
     predictions = [int(row[1]) for row in guard_rows(library, plain, frames)]
     refused = max(set(predictions), key=predictions.count)
-    folder = toy.write_bundle(tmp_path / "bundle", refuse_labels=(toy.LABELS[refused],)).folder
+    folder = toy.write_bundle(tmp_path / "bundle", non_gradeable_labels=(toy.LABELS[refused],)).folder
     for row, best in zip(guard_rows(library, folder, frames), predictions, strict=True):
         expected = (-1, best, 8) if best == refused else (best, best, 0)
         assert tuple(row[:3]) == expected
         assert row[4] < 0  # no guard, no score
     model: OpenModel = open_bundle_model(folder, backend="onnxruntime")
-    codes = [answer_frame(model, frame[None]) for frame in frames]
+    codes = [predict_frame(model, frame[None]) for frame in frames]
     model.runner.close()
     assert {a.code for a in codes if a.label == toy.LABELS[refused]} <= {"refused_label"}
 
@@ -159,8 +157,8 @@ def test_both_languages_abstain_on_the_same_labels(library: Any, toy: ModuleType
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda text: text.replace('"bars"', '"bars": {}, "bars"', 1), "guard"),
-        (lambda text: text.replace('"most_unfamiliar": null', '"most_unfamiliar": "far"'), "guard"),
+        (lambda text: text.replace('"limits"', '"limits": {}, "limits"', 1), "guard"),
+        (lambda text: text.replace('"max_ood_score": null', '"max_ood_score": "far"'), "guard"),
         (lambda text: text.replace('"schema_version": 1', '"schema_version": 2'), "expected format 1"),
         (lambda text: text.replace('"mean": [', '"mean": [\n  1.0,'), "guard"),
         (lambda text: text.replace('"mean"', '"means"'), "guard"),
@@ -193,7 +191,7 @@ def test_the_binding_returns_what_the_guard_measured(library: Any, toy: ModuleTy
 
     sys.modules[spec.name] = binding
     spec.loader.exec_module(binding)
-    folder = bars_bundle(toy, tmp_path, QualityBars(), 0.0)
+    folder = bars_bundle(toy, tmp_path, QualityLimits(), 0.0)
     frames = toy.frames(2)
     opened = binding.Bundle(str(library.folder / "libweckd_edge.so"), str(folder), backend=b"echo")
     assert opened.contract.has_guard == 1

@@ -75,7 +75,7 @@ def test_signatures_of_every_curve_are_checked(library: Any, bundle: Path, keys:
     assert "manifest.json is not what was signed" in refused(library, bundle, -9, "--key", public)
 
 
-def test_a_key_that_is_none_is_told_apart_from_a_bad_signature(library: Any, bundle: Path, keys: dict[str, Path]) -> None:
+def test_a_key_that_is_none_is_distinguished_from_a_bad_signature(library: Any, bundle: Path, keys: dict[str, Path]) -> None:
     sign(bundle, keys["p256"])
     text = bundle.parent / "key.txt"
     text.write_text("not a key")
@@ -158,7 +158,7 @@ BAD: dict[str, tuple[int, Callable[[Path], object]]] = {
         for key in ("target", "device", "network_input_name", "gates", "versions", "passed", "selftest", "models", "input")
     },
     "a target that is none": (-3, edit(lambda data: data.update(target="phone"))),
-    "an input size in words": (-3, edit(lambda data: data["input"].update(input_size="8"))),
+    "an input size in words": (-3, edit(lambda data: data["input"]["network"].update(size="8"))),
     "a newer format": (-4, edit(lambda data: data.update(schema_version=2))),
     "format 0": (-3, edit(lambda data: data.update(schema_version=0))),
     "a link": (-7, link),
@@ -181,7 +181,7 @@ BAD: dict[str, tuple[int, Callable[[Path], object]]] = {
     "a size beyond 64 bits": (-3, edit(lambda data: data["files"][0].update(bytes=1 << 64))),
     "a larger size": (-6, edit(lambda data: data["files"][0].update(bytes=1 << 40))),
     "an unlisted use": (-6, edit(lambda data: data["onnx"].update(path="model/other.onnx"))),
-    "a huge frame": (-13, edit(lambda data: data["input"].update(frame_width=1 << 20))),
+    "a huge frame": (-13, edit(lambda data: data["input"]["frame"].update(width=1 << 20))),
     "no labels": (-3, edit(lambda data: data.update(labels=[]))),
     "labels by the thousand": (-13, edit(lambda data: data.update(labels=["a"] * 2000))),
     "a label without an end": (-13, edit(lambda data: data.update(labels=["a" * 500]))),

@@ -1,4 +1,4 @@
-"""The C library and ``weckd-edge infer`` give bit-exact probabilities on the same backend."""
+"""The C library and ``weckd-edge predict`` give bit-exact probabilities on the same backend."""
 
 import shutil
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from PIL import Image
 from weckd_edge.artifacts import BuiltModel, Manifest
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.core.store import file_ref
-from weckd_edge.devices.images.frames import fit
+from weckd_edge.devices.images.frames import fit_to_frame
 from weckd_edge.devices.runtime.backends.table import open_runner
-from weckd_edge.devices.runtime.predict import Inference, choose_model, decide, infer
+from weckd_edge.devices.runtime.predict import ImagePrediction, choose_model, decide_prediction, predict_images
 
 REAL = Path(__file__).parents[2].parent / "shared/data/otoscopy_chile"
 
@@ -35,7 +35,7 @@ def c_predictions(
     return list(firmware.read_predictions(out))
 
 
-def is_same(row: tuple[int, int, int, list[float]], by_python: Inference, manifest: Manifest) -> bool:
+def is_same(row: tuple[int, int, int, list[float]], by_python: ImagePrediction, manifest: Manifest) -> bool:
     """Compare decision, prediction label, reason and every probability, to the bit."""
     decision, prediction, reason, probabilities = row
     labels = manifest.labels
@@ -72,7 +72,7 @@ def network_bundle(toy: ModuleType, networks: ModuleType, tmp_path_factory: pyte
         settings={"INFERENCE_PRECISION_HINT": "f32"},
     )
     prediction = toy.answers(folder / "model/model.onnx", toy.frames(200)).max(axis=1)
-    toy.write_bundle(folder, models=[built], abstain_below=float(np.median(prediction)))
+    toy.write_bundle(folder, models=[built], confidence_threshold=float(np.median(prediction)))
     return folder
 
 
@@ -89,7 +89,7 @@ def test_every_probability_and_decision_is_pythons(
     assert len(by_c) == len(images)
     decided = 0
     for image, row in zip(images, by_c, strict=True):
-        by_python = decide("", runner.run(np.ascontiguousarray(image[None])), bundle.manifest)
+        by_python = decide_prediction("", runner.run(np.ascontiguousarray(image[None])), bundle.manifest)
         assert is_same(row, by_python, bundle.manifest), (row, by_python)
         decided += row[0] != -1
     runner.close()
@@ -115,7 +115,7 @@ def test_covering_gives_pillows_pixels_to_the_bit(
 ) -> None:
     random = np.random.default_rng(size[0] * 1000 + size[1])
     image = random.integers(0, 256, (*size, 3), np.uint8)
-    frame = fit(image, toy.SIDE, toy.SIDE)
+    frame = fit_to_frame(image, toy.SIDE, toy.SIDE)
     covered = c_predictions(firmware, library, bundle, [image], 0, 1, backend="echo")
     exact = c_predictions(firmware, library, bundle, [frame], 0, 0, backend="echo")
     assert covered == exact
@@ -133,7 +133,7 @@ def test_covering_larger_frames_gives_pillows_pixels(
         height, width = random.integers(1, 400, 2)
         image = random.integers(0, 256, (int(height), int(width), 3), np.uint8)
         covered = c_predictions(firmware, library, folder, [image], 0, 1, backend="echo")
-        assert covered == c_predictions(firmware, library, folder, [fit(image, side, side)], 0, 0, backend="echo")
+        assert covered == c_predictions(firmware, library, folder, [fit_to_frame(image, side, side)], 0, 0, backend="echo")
 
 
 def test_a_region_and_other_formats_give_the_same_pixels(
@@ -150,7 +150,7 @@ def test_a_region_and_other_formats_give_the_same_pixels(
     assert predictions([image], 0, 0, 20, 10, side, side) == expected
     assert predictions([image[..., ::-1]], 1, 0, 20, 10, side, side) == expected
     region = image[4:34, 6:56]
-    assert predictions([image], 0, 1, 6, 4, 50, 30) == predictions([fit(region, side, side)], 0, 0)
+    assert predictions([image], 0, 1, 6, 4, 50, 30) == predictions([fit_to_frame(region, side, side)], 0, 0)
     grey = np.repeat(image[..., :1], 3, axis=2)
     assert predictions([image[..., 0]], 2, 1) == predictions([grey], 0, 1)
     light, chroma = image[..., 0], np.full((20, 60), 128, np.uint8)  # no colour: 16..235 become 0..255
@@ -179,7 +179,7 @@ def test_real_images_are_classified_as_in_python(
     manifest = open_bundle(network_bundle).manifest
     folder = tmp_path / "bundle"
     shutil.copytree(network_bundle, folder)
-    for file, by_python in zip(files, infer(folder, files, backend="openvino"), strict=True):
+    for file, by_python in zip(files, predict_images(folder, files, backend="openvino"), strict=True):
         image = np.asarray(Image.open(file).convert("RGB"))
         assert is_same(c_predictions(firmware, library, folder, [image], 0, 1)[0], by_python, manifest), file
 

@@ -44,7 +44,7 @@ def test_the_readme_says_the_size_that_the_table_says(footprint: ModuleType) -> 
         assert int(kilobytes) * 1000 == pytest.approx(table[which]["stripped"], rel=0.1)
 
 
-def test_a_table_that_is_off_is_told(footprint: ModuleType) -> None:
+def test_a_table_that_is_off_is_reported(footprint: ModuleType) -> None:
     told = footprint.read_table()["x86-64"]
     assert not footprint.what_is_apart(told, told)
     (words,) = footprint.what_is_apart({**told, "open_stack": told["open_stack"] * 2}, told)

@@ -143,7 +143,7 @@ def test_a_preparing_program_is_waited_for_where_children_are_ignored(tool: Any,
         assert (done.returncode, words in done.stdout + done.stderr) == (code, True), done.stderr
 
 
-def test_a_start_waits_no_longer_than_it_was_told(tool: Any, make: Make) -> None:
+def test_a_start_waits_no_longer_than_it_was_reported(tool: Any, make: Make) -> None:
     tool.take(make(1))
     with held(tool):
         done = tool.call("boot", "--lock-timeout", 1)

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from weckd_edge.bundle.packaging.base import Signer
-from weckd_edge.bundle.packaging.package import export_bundle
+from weckd_edge.bundle.packaging.package import package_bundle
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
@@ -324,7 +324,7 @@ def test_an_id_is_the_digest_that_was_verified(
     assert "runs" in tool.done("boot")
 
 
-def test_what_is_said_is_printable_ascii(
+def test_what_is_reported_is_printable_ascii(
     tool: Any, make: Callable[..., Path], key_pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """Names in a tar, in a folder and in a manifest give no orders to a terminal, and turn no line around."""
@@ -677,7 +677,7 @@ def test_swupdate_itself_installs_the_update(tool: Any, make: Callable[..., Path
     subprocess.run(["openssl", *map(str, request)], check=True, capture_output=True)
     signer = Signer(key=key, certificate=certificate)
     for name, bundle in (("good", make(2)), ("wrong", make(3, wrong=True))):
-        export_bundle(bundle, tmp_path / f"{name}.swu", format_name="swupdate", signer=signer)
+        package_bundle(bundle, tmp_path / f"{name}.swu", format_name="swupdate", signer=signer)
     env = {
         **os.environ,
         "SCRATCH": str(scratch),

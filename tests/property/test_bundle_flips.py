@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from support import factories
 from support.errors import raises
-from weckd_edge.artifacts import FileRef, GoldenFrames, InputContract
+from weckd_edge.artifacts import FileRef, FrameSpec, GoldenFrames, InputSpec, NetworkInput
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.core.errors import BundleError
@@ -45,8 +45,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder,
         factories.manifest(
             labels=("effusion", "normal"),
-            input=InputContract(
-                frame_height=4, frame_width=4, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+            input=InputSpec(
+                frame=FrameSpec(height=4, width=4, crop="center"),
+                network=NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
             ),
             onnx=ref("model/model.onnx"),
             selftest=GoldenFrames(

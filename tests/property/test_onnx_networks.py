@@ -19,10 +19,10 @@ onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 ov = pytest.importorskip("openvino")
 
-from weckd_edge.artifacts import InputContract  # noqa: E402 - behind the skips
-from weckd_edge.compile.importing import adopt  # noqa: E402
-from weckd_edge.compile.importing.adopt import adopt_network, wrap_network  # noqa: E402
+from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput  # noqa: E402 - behind the skips
+from weckd_edge.compile.importing import imported_network  # noqa: E402
 from weckd_edge.compile.importing.hints import InputHints  # noqa: E402
+from weckd_edge.compile.importing.imported_network import import_network, wrap_network  # noqa: E402
 from weckd_edge.compile.importing.network import read_onnx  # noqa: E402
 from weckd_edge.train.distill.evaluate import network_pixels  # noqa: E402
 
@@ -31,7 +31,7 @@ SEVERAL = {"logits", "softmax", "softmax 1", "log softmax", "by hand", "reshaped
 TOLERANCE = 5e-5
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 GREY = ((0.45, 0.45, 0.45), (0.25, 0.25, 0.25))
-PREPROCESSING = cache(adopt.preprocessing_graph)
+PREPROCESSING = cache(imported_network.preprocessing_graph)
 
 networks = st.fixed_dictionaries(
     {
@@ -84,7 +84,7 @@ def compile_for_openvino(path: Path) -> Any:
 
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), form=networks)
-def test_a_random_network_answers_as_its_file_does_in_onnx_runtime_and_openvino(
+def test_a_random_network_predicts_as_its_file_does_in_onnx_runtime_and_openvino(
     onnx_toys: ModuleType, data: Any, form: dict[str, Any]
 ) -> None:
     model = onnx_toys.classifier(lambda values: data.draw(st.sampled_from(values)), **form)
@@ -94,23 +94,19 @@ def test_a_random_network_answers_as_its_file_does_in_onnx_runtime_and_openvino(
     labels = ("a", "b") if form["answers"] not in SEVERAL else ("a", "b", "c")
     side = form["side"]
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(adopt, "preprocessing_graph", PREPROCESSING)
+        patch.setattr(imported_network, "preprocessing_graph", PREPROCESSING)
         folder = Path(name)
         path = folder / "toy.onnx"
         path.write_bytes(model.SerializeToString())
         brought = read_onnx(path, InputHints(channel_order=order, **said))
         draw = np.random.default_rng(0)
         frames = draw.integers(0, 256, (3, 1, 2 * side, 2 * side, 3), np.uint8)
-        contract = InputContract(
-            frame_height=2 * side,
-            frame_width=2 * side,
-            crop="center",
-            input_size=side,
-            mean=brought.form.mean,
-            std=brought.form.std,
+        contract = InputSpec(
+            frame=FrameSpec(height=2 * side, width=2 * side, crop="center"),
+            network=NetworkInput(size=side, mean=brought.form.mean, std=brought.form.std),
         )
         pixels = [network_pixels(frame, contract) for frame in frames]
-        made = adopt_network(brought, pixels[:1], labels, folder)
+        made = import_network(brought, pixels[:1], labels, folder)
         wrap_network(folder / made.onnx.path, contract, labels, made.onnx.sha256, folder)
         file = session_of(path, brought.file_model)
         deployed = ort.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])

@@ -18,45 +18,52 @@ onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 ov = pytest.importorskip("openvino")
 
-from weckd_edge.artifacts import InputContract, crop_box, diagonal_positions  # noqa: E402 - behind the skips
+from weckd_edge.artifacts import (  # noqa: E402 - behind the skips
+    FrameSpec,
+    InputSpec,
+    NetworkInput,
+    crop_box,
+    diagonal_positions,
+)
 from weckd_edge.compile.export.onnx_export import Preprocess, export_onnx  # noqa: E402
-from weckd_edge.train.networks.preprocess import MIDDLE_GREY, crop_and_resize, network_input  # noqa: E402
+from weckd_edge.train.networks.preprocess import MIDDLE_GREY, crop_and_resize, make_network_input  # noqa: E402
 
 CROPS = ["center", "stretch"]
 contracts = st.builds(
-    InputContract,
-    frame_height=st.integers(2, 90),
-    frame_width=st.integers(2, 90),
-    crop=st.sampled_from(CROPS),
-    input_size=st.integers(4, 48),
-    mean=st.sampled_from([(MIDDLE_GREY,) * 3, (0.485, 0.456, 0.406)]),
-    std=st.just((0.229, 0.224, 0.225)),
-    resize=st.just("diagonal"),
+    InputSpec,
+    frame=st.builds(
+        FrameSpec,
+        height=st.integers(2, 90),
+        width=st.integers(2, 90),
+        crop=st.sampled_from(CROPS),
+        resize=st.just("diagonal"),
+    ),
+    network=st.builds(
+        NetworkInput,
+        size=st.integers(4, 48),
+        mean=st.sampled_from([(MIDDLE_GREY,) * 3, (0.485, 0.456, 0.406)]),
+        std=st.just((0.229, 0.224, 0.225)),
+    ),
 )
 
 
-def contract(height: int, width: int, size: int, crop: Any = "center") -> InputContract:
+def contract(height: int, width: int, size: int, crop: Any = "center") -> InputSpec:
     middle = (MIDDLE_GREY, MIDDLE_GREY, MIDDLE_GREY)
-    return InputContract(
-        frame_height=height,
-        frame_width=width,
-        crop=crop,
-        input_size=size,
-        mean=middle,
-        std=(0.5, 0.5, 0.5),
-        resize="diagonal",
+    return InputSpec(
+        frame=FrameSpec(height=height, width=width, crop=crop, resize="diagonal"),
+        network=NetworkInput(size=size, mean=middle, std=(0.5, 0.5, 0.5)),
     )
 
 
-def frame_of(kind: InputContract) -> NDArray[np.uint8]:
-    shape = (1, kind.frame_height, kind.frame_width, 3)
-    return np.random.default_rng(kind.frame_height * 100 + kind.frame_width).integers(0, 256, shape, np.uint8)
+def frame_of(kind: InputSpec) -> NDArray[np.uint8]:
+    shape = (1, kind.frame.height, kind.frame.width, 3)
+    return np.random.default_rng(kind.frame.height * 100 + kind.frame.width).integers(0, 256, shape, np.uint8)
 
 
-def by_hand(frame: NDArray[np.uint8], kind: InputContract) -> NDArray[np.uint8]:
+def by_hand(frame: NDArray[np.uint8], kind: InputSpec) -> NDArray[np.uint8]:
     """Each pixel from the contract's words, in whole numbers: ``[S, S, 3]``."""
-    top, left, height, width = crop_box(kind)
-    size = kind.input_size
+    top, left, height, width = crop_box(kind.frame)
+    size = kind.network.size
     made = np.empty((size, size, 3), np.uint8)
     for i, (up, down) in enumerate(diagonal_positions(height, size)):
         for j, (near, far) in enumerate(diagonal_positions(width, size)):
@@ -74,7 +81,7 @@ def network() -> Any:
     )
 
 
-def exported_pixels(kind: InputContract, frame: NDArray[np.uint8], *, cast_first: bool) -> list[NDArray[np.float32]]:
+def exported_pixels(kind: InputSpec, frame: NDArray[np.uint8], *, cast_first: bool) -> list[NDArray[np.float32]]:
     """The network's input in ONNX Runtime and in OpenVINO, the mean added again: ``[S, S, 3]`` each."""
     with TemporaryDirectory() as folder:
         export_onnx(network(), kind, ("a", "b"), "0" * 64, Path(folder), cast_first=cast_first)
@@ -85,7 +92,7 @@ def exported_pixels(kind: InputContract, frame: NDArray[np.uint8], *, cast_first
     core = ov.Core()
     compiled = core.compile_model(core.read_model(data), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     other = compiled(frame)["network_input"]
-    return [x[0].transpose(1, 2, 0) + np.float32(255 * np.float64(kind.mean)) for x in (there, other)]
+    return [x[0].transpose(1, 2, 0) + np.float32(255 * np.float64(kind.network.mean)) for x in (there, other)]
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)
@@ -97,10 +104,10 @@ def exported_pixels(kind: InputContract, frame: NDArray[np.uint8], *, cast_first
 @example(kind=contract(97, 120, 67), cast_first=False)
 @example(kind=contract(10, 13, 32), cast_first=True)
 @example(kind=contract(32, 32, 32), cast_first=False)
-def test_training_and_the_exported_graph_see_the_same_pixels(kind: InputContract, cast_first: bool) -> None:
+def test_training_and_the_exported_graph_see_the_same_pixels(kind: InputSpec, cast_first: bool) -> None:
     frame = frame_of(kind)
     expected = by_hand(frame, kind)
-    trained = crop_and_resize(torch.from_numpy(frame), kind, kind.input_size)[0].permute(1, 2, 0).numpy()
+    trained = crop_and_resize(torch.from_numpy(frame), kind.frame, kind.network.size)[0].permute(1, 2, 0).numpy()
     assert np.array_equal(trained, expected)
     for pixels in exported_pixels(kind, frame, cast_first=cast_first):
         # Taking off and adding a mean that is no whole number rounds in float32, by far less than a grey level.
@@ -110,9 +117,9 @@ def test_training_and_the_exported_graph_see_the_same_pixels(kind: InputContract
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(kind=contracts)
-def test_the_exported_normalisation_is_that_of_training(kind: InputContract) -> None:
+def test_the_exported_normalisation_is_that_of_training(kind: InputSpec) -> None:
     frames = torch.from_numpy(np.concatenate([frame_of(kind), 255 - frame_of(kind)]))
-    assert (Preprocess(kind)(frames) - network_input(frames, kind)).abs().max() < 1e-5
+    assert (Preprocess(kind)(frames) - make_network_input(frames, kind)).abs().max() < 1e-5
 
 
 @given(source=st.integers(1, 2000), target=st.integers(1, 400))

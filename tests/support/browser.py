@@ -63,12 +63,12 @@ class Tab:
         found = self.page.evaluate("async () => (await axe.run(document)).violations")
         return [f"{one['id']}: {one['help']}: {[node['target'] for node in one['nodes']]}" for one in found]
 
-    def until(self, expression: str, patience_s: float = 60) -> None:
+    def until(self, expression: str, timeout_s: float = 60) -> None:
         """Wait until a line of JavaScript is true.
 
         Playwright's own waiting evaluates text inside the page, which the page's policy may forbid.
         """
-        end = time.monotonic() + patience_s
+        end = time.monotonic() + timeout_s
         while not self.page.evaluate(expression):
             assert time.monotonic() < end, f"never true: {expression}"
             self.page.wait_for_timeout(50)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from support import factories, toy
 from support.reports import small_contents, small_manifest
-from weckd_edge.artifacts import FrameGuard, GoldenFrames, OperatingPoint, QualityBars
+from weckd_edge.artifacts import FrameGuard, GoldenFrames, OperatingPoint, QualityLimits
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
 from weckd_edge.core.serialization import to_json
@@ -39,15 +39,15 @@ def make(folder: Path, public_key: Path) -> None:
     np.save(folder / "selftest/frames.npy", frames)
     np.save(folder / "selftest/expected.npy", toy.answers(graph, frames))
     guard = FrameGuard(
-        bars=QualityBars(),
+        limits=QualityLimits(),
         mean=(1.0,) * FEATURES,
         whitening=tuple((0.5,) * (row + 1) for row in range(FEATURES)),
-        most_unfamiliar=None,
+        max_ood_score=None,
     )
     (folder / "guard/guard.json").write_text(to_json(guard))
     manifest = small_manifest(
-        input=factories.input_contract(toy.SIDE, mean=(0.0,) * 3, std=(1.0,) * 3),
-        operating_point=OperatingPoint(abstain_below=0.5),
+        input=factories.input_spec(toy.SIDE, mean=(0.0,) * 3, std=(1.0,) * 3),
+        operating_point=OperatingPoint(confidence_threshold=0.5),
         onnx=file_ref(folder, graph),
         selftest=GoldenFrames(
             frames=file_ref(folder, folder / "selftest/frames.npy"),

@@ -15,22 +15,25 @@ from typing import Any
 import numpy as np
 
 from weckd_edge.artifacts import (
+    Colour,
     DatasetIndex,
     FileRef,
+    FrameSpec,
     GoldenFrames,
     ImageRecord,
-    InputContract,
+    InputSpec,
     Latency,
     Link,
     Manifest,
     Measurement,
+    NetworkInput,
     OperatingPoint,
     Parity,
     Prediction,
     Rate,
     Verification,
 )
-from weckd_edge.devices.bench.percentiles import summarize
+from weckd_edge.devices.bench.percentiles import summarize_latency
 from weckd_edge.metrics.intervals import rate_by_group
 
 
@@ -44,12 +47,10 @@ def file_reference(path: str = "model/model.onnx", **changes: Any) -> FileRef:
     return replace(FileRef(path=path, sha256=digest(path), bytes=1000), **changes)
 
 
-def input_contract(side: int = 16, **changes: Any) -> InputContract:
+def input_spec(side: int = 16, *, mean: Colour = (0.5, 0.5, 0.5), std: Colour = (0.5, 0.5, 0.5)) -> InputSpec:
     """A square frame, taken as it is."""
-    contract = InputContract(
-        frame_height=side, frame_width=side, crop="center", input_size=side, mean=(0.5,) * 3, std=(0.5,) * 3
-    )
-    return replace(contract, **changes)
+    frame = FrameSpec(height=side, width=side, crop="center")
+    return InputSpec(frame=frame, network=NetworkInput(size=side, mean=mean, std=std))
 
 
 def rate(correct: int = 9, images: int = 10, groups: int | None = None) -> Rate:
@@ -65,7 +66,7 @@ def image(path: str = "ear/0.png", **changes: Any) -> ImageRecord:
         label=0,
         group=path,
         split="test",
-        share=None,
+        labelled_subset=None,
         sha256=digest(path),
         pixels_sha256=digest(f"pixels of {path}"),
         width=32,
@@ -85,13 +86,13 @@ def link(name: str = "M1", **changes: Any) -> Link:
         name=name,
         model="resnet10t",
         options={},
-        input=input_contract(),
+        input=input_spec(),
         labels=("ear", "wax"),
         parameters=1000,
         macs=1000,
         weights=file_reference("weights.safetensors", sha256=digest(name), bytes=4000),
         parent=None,
-        share=0,
+        labelled_subset=0,
         labels_used=1,
         images_used=2,
         val_accuracy=rate(),
@@ -102,7 +103,7 @@ def link(name: str = "M1", **changes: Any) -> Link:
 
 def latency(samples_ns: Iterable[float] = (1_000_000,) * 64) -> Latency:
     """The percentiles of these times."""
-    return summarize([int(sample) for sample in samples_ns])
+    return summarize_latency([int(sample) for sample in samples_ns])
 
 
 def measurement(samples_ns: Iterable[float] = (1_000_000,) * 64, **changes: Any) -> Measurement:
@@ -115,7 +116,7 @@ def measurement(samples_ns: Iterable[float] = (1_000_000,) * 64, **changes: Any)
         precision="int8",
         rules="single-stream, 64 queries",
         threads=1,
-        frame_to_answer=latency(samples_ns),
+        end_to_end=latency(samples_ns),
         network=None,
         cold_start_ns=1,
         peak_rss_bytes=100 << 20,
@@ -132,7 +133,7 @@ def manifest(onnx: FileRef | None = None, **changes: Any) -> Manifest:
         target="cpu",
         device="generic-x86",
         labels=("ear", "wax"),
-        input=input_contract(),
+        input=input_spec(),
         input_name="frame",
         network_input_name="image",
         output_name="probabilities",
@@ -157,7 +158,7 @@ def verification(
 
     records = [image(p.path, label=p.label, group=p.group) for p in predictions]
     taught = [p.teacher for p in predictions]
-    found = product.summarize(
+    found = product.summarize_verification(
         records,
         labels,
         np.array([p.fp32 for p in predictions]),
@@ -171,8 +172,8 @@ def verification(
 
 def parity(a: str, b: str, predictions: Sequence[Prediction], tolerance: float | None = None, worst: int = 0) -> Parity:
     """What the product's own comparison says of FP32 and what was compiled, by these predictions."""
-    from weckd_edge.compile.verify.parity import compare
+    from weckd_edge.compile.verify.parity import compare_outputs
 
     found = {a: np.array([p.fp32 for p in predictions]), b: np.array([p.compiled for p in predictions])}
     records = [image(p.path, label=p.label, group=p.group) for p in predictions]
-    return compare(a, b, found, tolerance, records=records, worst=worst)
+    return compare_outputs(a, b, found, tolerance, records=records, worst=worst)

@@ -13,7 +13,16 @@ from PIL import Image
 from torch import nn
 
 from support import factories
-from weckd_edge.artifacts import DatasetIndex, ExportedModel, ImageRecord, InputContract, QuantizedModel, Split
+from weckd_edge.artifacts import (
+    DatasetIndex,
+    ExportedModel,
+    FrameSpec,
+    ImageRecord,
+    InputSpec,
+    NetworkInput,
+    QuantizedModel,
+    Split,
+)
 from weckd_edge.compile.export.onnx_export import export_onnx
 from weckd_edge.compile.quantize.quantize import calibrate, quantize, write_quantized
 from weckd_edge.compile.quantize.ranges import Method
@@ -27,17 +36,15 @@ LABELS = ("effusion", "normal", "wax")
 LINK_SHA256 = "5" * 64
 
 
-def contract(**changes: Any) -> InputContract:
+def contract(**changes: Any) -> InputSpec:
     """A frame of 24 by 32 pixels, its centre halved to 12 by 12 for the network."""
-    fields: dict[str, Any] = {
-        "frame_height": 24,
-        "frame_width": 32,
-        "crop": "center",
-        "input_size": 12,
-        "mean": (0.485, 0.456, 0.406),
-        "std": (0.229, 0.224, 0.225),
-    }
-    return InputContract(**(fields | changes))
+    frame: dict[str, Any] = {"height": 24, "width": 32, "crop": "center", "resize": "bilinear"}
+    network: dict[str, Any] = {"size": 12, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    assert set(changes) <= {*frame, *network}, f"no such part of an input: {sorted(changes)}"
+    return InputSpec(
+        frame=FrameSpec(**{name: changes.get(name, value) for name, value in frame.items()}),
+        network=NetworkInput(**{name: changes.get(name, value) for name, value in network.items()}),
+    )
 
 
 def conv(
@@ -134,11 +141,11 @@ def every_sum() -> nn.Module:
     return settle(Network(Inverted(8), Downsampled(8, 8), Bottleneck(8)))
 
 
-def frames(count: int, kind: InputContract, *, seed: int = 1) -> NDArray[np.uint8]:
-    """Return ``[N, frame_height, frame_width, 3]``: coarse patches of colour, so that answers differ."""
+def frames(count: int, kind: InputSpec, *, seed: int = 1) -> NDArray[np.uint8]:
+    """Return ``[N, height, width, 3]``: coarse patches of colour, so that answers differ."""
     random = np.random.default_rng(seed)
     images = [
-        Image.fromarray(random.integers(0, 256, (3, 4, 3), np.uint8)).resize((kind.frame_width, kind.frame_height))
+        Image.fromarray(random.integers(0, 256, (3, 4, 3), np.uint8)).resize((kind.frame.width, kind.frame.height))
         for _ in range(count)
     ]
     return np.stack([np.asarray(image) for image in images])
@@ -152,7 +159,7 @@ def record(path: str, label: int, split: Split, *, pixels: str | None = None, gr
         label=label,
         group=path if group is None else group,
         split=split,
-        share=0 if split == "train" else None,
+        labelled_subset=0 if split == "train" else None,
         sha256=digest,
         pixels_sha256=hashlib.sha256(b"pixels of " + path.encode()).hexdigest() if pixels is None else pixels,
         width=32,
@@ -180,7 +187,7 @@ def write_images(root: Path, *, train: int = 12, val: int = 6, test: int = 9) ->
                 label=label,
                 group=f"g{number}",
                 split=split,
-                share=0 if split == "train" else None,
+                labelled_subset=0 if split == "train" else None,
                 sha256=file_ref(root, path).sha256,
                 pixels_sha256=pixels_sha256(frame),
                 width=frame.shape[1],
@@ -190,9 +197,7 @@ def write_images(root: Path, *, train: int = 12, val: int = 6, test: int = 9) ->
     return index_of(*records)
 
 
-def export(
-    network: nn.Module, folder: Path, kind: InputContract | None = None, *, cast_first: bool = False
-) -> ExportedModel:
+def export(network: nn.Module, folder: Path, kind: InputSpec | None = None, *, cast_first: bool = False) -> ExportedModel:
     """Write ``model.onnx`` into a folder that need not be there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     return export_onnx(network, kind or contract(), LABELS, LINK_SHA256, folder, cast_first=cast_first)

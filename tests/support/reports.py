@@ -15,16 +15,16 @@ from weckd_edge.artifacts import (
     Environment,
     Gate,
     ImageRecord,
+    LinkSelection,
     Manifest,
+    PrecisionSelection,
     Prediction,
-    Selection,
-    Shipping,
+    QuantizationTrial,
     StageTime,
-    Trial,
 )
-from weckd_edge.config import BuildConfig, ReportConfig
+from weckd_edge.config import ReportConfig
 from weckd_edge.core.serialization import to_json
-from weckd_edge.metrics import measure_performance
+from weckd_edge.metrics import measure_metrics
 from weckd_edge.report import BundleContents
 
 LABELS = ("effusion", "normal", "wax")
@@ -40,7 +40,7 @@ def softmax(logits: Any) -> tuple[float, ...]:
 
 def small_manifest(**changes: Any) -> Manifest:
     """The draft of the small bundle's manifest."""
-    gates = (Gate(name="latency_p90_ms", bar=33.0, got=0.9, verdict="PASS", reason="0.90 ms is within 33 ms"),)
+    gates = (Gate(name="max_latency_p90_ms", limit=33.0, value=0.9, verdict="PASS", reason="0.90 ms is within 33 ms"),)
     return replace(factories.manifest(name="ears", labels=LABELS, gates=gates), **changes)
 
 
@@ -53,7 +53,9 @@ def small_contents(manifest: Manifest | None = None, count: int = 96) -> BundleC
         label, split = number % len(LABELS), ("train", "val", "test")[number // 3 % 3]
         path, group = f"{LABELS[label]}/{number:03}.png", f"g{number // 3:02}"
         share = number % 2 if split == "train" else None
-        images.append(factories.image(path, label=label, group=group, split=split, share=share, width=64, height=48))
+        images.append(
+            factories.image(path, label=label, group=group, split=split, labelled_subset=share, width=64, height=48)
+        )
         if split != "test":
             continue
         logits = random.normal(0, 0.5, len(LABELS))
@@ -78,22 +80,28 @@ def small_contents(manifest: Manifest | None = None, count: int = 96) -> BundleC
     accuracy = verification.accuracy_fp32
     first = factories.link("M1", labels=LABELS, macs=9_000_000, parameters=900_000, test_accuracy=accuracy)
     last = factories.link(
-        "M2", labels=LABELS, macs=2_000_000, parameters=200_000, share=1, parent=first.weights.sha256, test_accuracy=accuracy
+        "M2",
+        labels=LABELS,
+        macs=2_000_000,
+        parameters=200_000,
+        labelled_subset=1,
+        parent=first.weights.sha256,
+        test_accuracy=accuracy,
     )
     names = ("M1 torch fp32", "M2 torch fp32", "M2 openvino int8")
     return BundleContents(
         manifest=manifest or small_manifest(),
         dataset=dataset,
-        chain=ChainRecord(links=(first, last), twin=None, labels_used=32),
+        chain=ChainRecord(links=(first, last), baseline=None, labels_used=32),
         verification=verification,
         measurement=factories.measurement([900_000 + 100 * (number % 50) for number in range(256)], cold_start_ns=10**8),
         build=BuildRecord(
-            config=to_json(BuildConfig()), stages=(StageTime(name="data", seconds=1.5, reused=False),), data_name="ears"
+            config=to_json({"seed": 0}), steps=(StageTime(name="data", seconds=1.5, reused=False),), data_name="ears"
         ),
-        selection=Selection(
+        selection=PrecisionSelection(
             trials=(
-                Trial(name="fp32", precision="fp32", method=None),
-                Trial(name="int8 mse", precision="int8", method="mse"),
+                QuantizationTrial(name="fp32", precision="fp32", method=None),
+                QuantizationTrial(name="int8 mse", precision="int8", method="mse"),
             ),
             chosen="int8 mse",
             reason="int8 was asked for",
@@ -104,14 +112,14 @@ def small_contents(manifest: Manifest | None = None, count: int = 96) -> BundleC
             quantized=None,
             built=None,
         ),
-        shipping=Shipping(chosen="M2", reason="M2 was asked for"),
-        performance=measure_performance(verification, dataset, ReportConfig(), names=names),
+        link_selection=LinkSelection(chosen="M2", reason="M2 was asked for"),
+        metrics=measure_metrics(verification, dataset, ReportConfig(), names=names),
         environment=Environment(
             python="CPython 3.11.7",
             system="Debian GNU/Linux 12 (bookworm)",
             kernel="Linux 6.1 x86_64",
             processor="Intel Xeon",
             distributions=(Distribution(name="numpy", version="2.4.6", licence="BSD-3-Clause"),),
-            trunks=(),
+            backbones=(),
         ),
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from support import factories
-from weckd_edge.artifacts import BuiltModel, FrameGuard, GoldenFrames, InputContract, OperatingPoint
+from weckd_edge.artifacts import BuiltModel, FrameGuard, FrameSpec, GoldenFrames, InputSpec, NetworkInput, OperatingPoint
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.compile.quantize.fp16_variants import take_float_frame
@@ -94,8 +94,8 @@ def write_bundle(
     device: str = "generic-x86",
     models: Sequence[BuiltModel] = (),
     tolerance: dict[str, float] | None = None,
-    abstain_below: float = 0.0,
-    refuse_labels: tuple[str, ...] = (),
+    confidence_threshold: float = 0.0,
+    non_gradeable_labels: tuple[str, ...] = (),
     guard: FrameGuard | None = None,
     recipe: bool | None = None,
     onnx_precision: str = "int8",
@@ -108,8 +108,8 @@ def write_bundle(
         device: Id of the profile.
         models: Built models beside the ONNX graph.
         tolerance: Of the self-test, by backend.
-        abstain_below: The operating point.
-        refuse_labels: Likewise.
+        confidence_threshold: The operating point.
+        non_gradeable_labels: Likewise.
         guard: The frame guard.
         recipe: Whether there is a recipe; None: where the profile is a Jetson.
         onnx_precision: Of the graph.
@@ -148,10 +148,13 @@ def write_bundle(
             target=profile.target,
             device=device,
             labels=LABELS,
-            input=InputContract(
-                frame_height=SIDE, frame_width=SIDE, crop="center", input_size=SIDE, mean=(0.0,) * 3, std=(1.0,) * 3
+            input=InputSpec(
+                frame=FrameSpec(height=SIDE, width=SIDE, crop="center"),
+                network=NetworkInput(size=SIDE, mean=(0.0,) * 3, std=(1.0,) * 3),
             ),
-            operating_point=OperatingPoint(abstain_below=abstain_below, refuse_labels=refuse_labels),
+            operating_point=OperatingPoint(
+                confidence_threshold=confidence_threshold, non_gradeable_labels=non_gradeable_labels
+            ),
             guard=file_ref(folder, folder / "guard/guard.json") if guard is not None else None,
             models=tuple(built),
             onnx=onnx_ref,

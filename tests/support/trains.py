@@ -6,39 +6,37 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.distill.distributed import is_first
-from weckd_edge.train.distill.engine import fit
-from weckd_edge.train.distill.sampler import Feed
-from weckd_edge.train.distill.task import ChainTask, Teacher
-from weckd_edge.train.networks.models import Student, create, save_weights
+from weckd_edge.train.distill.engine import fit_student
+from weckd_edge.train.distill.sampler import TrainingImages
+from weckd_edge.train.distill.task import DistillationTask, Teacher
+from weckd_edge.train.networks.models import Student, create_student, save_weights
 
 SIDE = 40
-CONTRACT = InputContract(
-    frame_height=SIDE, frame_width=SIDE, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
-)
+INPUT = NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def student(seed: int) -> Student:
     torch.manual_seed(seed)
-    return create(LinkConfig(model="test_resnet", input_size=32), 2).student
+    return create_student(LinkConfig(model="test_resnet", input_size=32), 2).student
 
 
 def main(folder: Path) -> None:
     random = np.random.default_rng(0)
-    feed = Feed(
+    feed = TrainingImages(
         pixels=random.integers(0, 256, (32, SIDE, SIDE, 3), dtype=np.uint8),
         labels=np.arange(32, dtype=np.int64) % 2,
         labelled=np.arange(16),
-        pool=np.arange(16, 32),
+        unlabelled=np.arange(16, 32),
     )
     config = TrainConfig(epochs=2, steps_per_epoch=4, batch=4, learning_rate=1e-3, ema=0.2, accelerator="cpu", threads=1)
-    task = ChainTask([Teacher(student(1), CONTRACT)], CONTRACT, DistillConfig(), 2)
+    task = DistillationTask([Teacher(student(1), INPUT)], INPUT, DistillConfig(), 2)
     scratch = folder if is_first() else folder / "other"
     scratch.mkdir(exist_ok=True)
-    trained = fit(student(0), task, feed, config, seed=3, name="x", scratch=scratch, progress=SilentProgress())
+    trained = fit_student(student(0), task, feed, config, seed=3, name="x", scratch=scratch, progress=SilentProgress())
     if is_first():
         save_weights(trained, folder / "weights.safetensors")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from weckd_edge.bundle.packaging.package import export_bundle
+from weckd_edge.bundle.packaging.package import package_bundle
 from weckd_edge.bundle.reader import open_bundle
 
 CUT = 86
@@ -104,7 +104,7 @@ class Tool:
 
     @staticmethod
     def tar(bundle: Path, out: Path) -> Path:
-        export_bundle(bundle, out, format_name="tar")
+        package_bundle(bundle, out, format_name="tar")
         return out
 
     def elsewhere(self, store: Path) -> Tool:

@@ -14,7 +14,7 @@ SOURCE_COLUMNS = ("source", "site", "hospital", "device")
 BOX_COLUMN = "box"
 
 
-def columns_of(index: DatasetIndex) -> dict[str, dict[str, str]]:
+def index_columns(index: DatasetIndex) -> dict[str, dict[str, str]]:
     """Return every further column of a data set: for each image, by its path, what stands in it."""
     found: dict[str, dict[str, str]] = {}
     for record in index.images:
@@ -23,17 +23,19 @@ def columns_of(index: DatasetIndex) -> dict[str, dict[str, str]]:
     return found
 
 
-def choose_source(columns: Mapping[str, Mapping[str, str]], asked: str | None) -> str | None:
+def choose_source(columns: Mapping[str, Mapping[str, str]], requested: str | None) -> str | None:
     """Return the column that names the source; None where there is none.
 
     Raises:
         DataError: The column that was asked for is not there.
     """
-    if asked is not None:
-        if asked.lower() not in columns:
-            known = did_you_mean(asked, columns) if columns else "; it has none, and a folder of images never has one"
-            raise DataError(f"probes.source: expected a CSV with a further column '{asked}'{known}", code="E_DATA_COLUMN")
-        return asked.lower()
+    if requested is not None:
+        if requested.lower() not in columns:
+            known = did_you_mean(requested, columns) if columns else "; it has none, and a folder of images never has one"
+            raise DataError(
+                f"audit.source_column: expected a CSV with a further column '{requested}'{known}", code="E_DATA_COLUMN"
+            )
+        return requested.lower()
     return next((name for name in SOURCE_COLUMNS if name in columns), None)
 
 

@@ -1,4 +1,4 @@
-"""What describes a picture for the probes: a frozen trunk that was trained on other images, or fixed colours and edges.
+"""What describes a picture for the probes: a frozen backbone that was trained on other images, or fixed colours and edges.
 
 A network that was trained on the data set itself has seen the labels of most images, so that folds over its features would
 flatter; it is never used for this.
@@ -7,7 +7,7 @@ flatter; it is never used for this.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput
 from weckd_edge.config import LinkConfig
-from weckd_edge.train.networks.models import create, has_pretrained_trunk
+from weckd_edge.train.networks.models import create_student, has_pretrained_backbone
 from weckd_edge.train.networks.preprocess import MIDDLE_GREY, normalise, suited_mean
 
 CELLS = 8
@@ -25,7 +25,7 @@ BEARINGS = 8
 PLAIN_SIZE = 96
 
 
-class Describer(Protocol):
+class Embedder(Protocol):
     """Turns pictures into features, always alike."""
 
     @property
@@ -37,7 +37,7 @@ class Describer(Protocol):
         """Whether it has learned from other images."""
 
     @property
-    def contract(self) -> InputContract:
+    def input(self) -> InputSpec:
         """How it wants its pictures."""
 
     def describe(self, pictures: Tensor, keep: Tensor | None = None) -> Tensor:
@@ -50,29 +50,29 @@ class Describer(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trunk:
+class BackboneFeatures:
     """A network without its classifier; what is covered has its mean colour."""
 
     name: str
-    trunk: nn.Module
-    contract: InputContract
+    backbone: nn.Module
+    input: InputSpec
     pretrained: bool = True
 
     def describe(self, pictures: Tensor, keep: Tensor | None = None) -> Tensor:
-        shown = normalise(pictures, self.contract)
+        shown = normalise(pictures, self.input.network)
         if keep is not None:
             shown = shown * keep
         with torch.inference_mode():
-            found = self.trunk.forward_features(shown.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]  # timm's models are untyped
-            pooled: Tensor = self.trunk.forward_head(found, pre_logits=True)  # type: ignore[operator]  # likewise
+            found = self.backbone.forward_features(shown.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]  # timm's models are untyped
+            pooled: Tensor = self.backbone.forward_head(found, pre_logits=True)  # type: ignore[operator]  # likewise
         return pooled.flatten(1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ColoursAndEdges:
+class ColourAndEdgeFeatures:
     """Mean colour, its spread and the bearings of edges in each of 8 x 8 cells (after Dalal and Triggs 2005)."""
 
-    contract: InputContract
+    input: InputSpec
     name: str = "fixed colours and edges (no pretrained weights were given)"
     pretrained: bool = False
 
@@ -91,25 +91,27 @@ class ColoursAndEdges:
         return torch.cat([part.flatten(1) for part in (mean, spread, 4 * F.adaptive_avg_pool2d(edges, CELLS))], dim=1)
 
 
-def choose_describer(links: Sequence[LinkConfig], plain: InputContract) -> Describer:
-    """Return the last pretrained trunk of a chain, or, where it has none, colours and edges.
+def choose_embedder(links: Sequence[LinkConfig], frame: FrameSpec) -> Embedder:
+    """Return the last pretrained backbone of a chain, or, where it has none, colours and edges.
 
     Args:
         links: The chain, largest first.
-        plain: Frame, crop and resize of the data set; size and colours are replaced.
+        frame: The frame of the data set.
 
     Raises:
         ModelError: Its weights cannot be read or fetched.
     """
-    chosen = next((link for link in reversed(links) if has_pretrained_trunk(link)), None)
+    chosen = next((link for link in reversed(links) if has_pretrained_backbone(link)), None)
     if chosen is None:
         grey = (MIDDLE_GREY, MIDDLE_GREY, MIDDLE_GREY)
-        return ColoursAndEdges(contract=replace(plain, input_size=PLAIN_SIZE, mean=grey, std=(1.0, 1.0, 1.0)))
-    made = create(chosen, 2)
-    contract = replace(plain, input_size=chosen.input_size, mean=suited_mean(made.mean, fresh=False), std=made.std)
+        return ColourAndEdgeFeatures(
+            input=InputSpec(frame=frame, network=NetworkInput(size=PLAIN_SIZE, mean=grey, std=(1.0, 1.0, 1.0)))
+        )
+    created = create_student(chosen, 2)
+    shown = NetworkInput(size=chosen.input_size, mean=suited_mean(created.mean, fresh=False), std=created.std)
     weights = f" with {Path(chosen.weights).name}" if chosen.weights else ""
-    return Trunk(
+    return BackboneFeatures(
         name=f"frozen {chosen.model} at {chosen.input_size} px{weights}",
-        trunk=made.student.trunk.eval().to(memory_format=torch.channels_last),
-        contract=contract,
+        backbone=created.student.backbone.eval().to(memory_format=torch.channels_last),
+        input=InputSpec(frame=frame, network=shown),
     )

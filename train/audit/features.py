@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from weckd_edge.artifacts import ImageRecord, InputContract
+from weckd_edge.artifacts import ImageRecord, InputSpec
 from weckd_edge.core.progress import Progress
 from weckd_edge.devices.images.split_frames import frames_of
-from weckd_edge.train.audit.embeddings import Describer
+from weckd_edge.train.audit.embeddings import Embedder
 from weckd_edge.train.audit.masks import Region, RegionOf
 from weckd_edge.train.networks.preprocess import crop_and_resize
 
@@ -29,7 +29,7 @@ class Mask:
     """One way to cover pictures.
 
     Attributes:
-        shows: See ``MaskFigure``.
+        shows: See ``MaskScore``.
         disc: Likewise.
         region: Where the centre is: one for all images, or what gives each image's own.
     """
@@ -49,7 +49,7 @@ class Mask:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Described:
+class EmbeddedImages:
     """What a describer made of a data set.
 
     Attributes:
@@ -63,58 +63,58 @@ class Described:
     visible: tuple[float, ...]
 
 
-def describe(
-    describer: Describer,
+def embed_images(
+    embedder: Embedder,
     root: Path,
     records: Sequence[ImageRecord],
     covered: NDArray[np.bool_],
     masks: Sequence[Mask],
     progress: Progress,
-) -> Described:
+) -> EmbeddedImages:
     """Describe images, in batches, each decoded once.
 
     Args:
-        describer: What makes features.
+        embedder: What makes features.
         root: The data set's folder.
         records: Images.
         covered: Which of them are also described under every mask ``[N]``.
         masks: In order.
         progress: Where the work is shown.
     """
-    contract = describer.contract
+    shown_as = embedder.input
     whole: list[Tensor] = []
     masked: list[list[Tensor]] = [[] for _ in masks]
     visible = np.zeros(len(masks))
-    constant = [None if callable(mask.region) else _squeeze(mask.shown(records[0])[None], contract)[0] for mask in masks]
-    frames = frames_of([root / record.path for record in records], contract)
+    constant = [None if callable(mask.region) else _squeeze(mask.shown(records[0])[None], shown_as)[0] for mask in masks]
+    frames = frames_of([root / record.path for record in records], shown_as.frame)
     with progress.task("describe images", len(records)) as task:
         for start in range(0, len(records), BATCH):
             block = records[start : start + BATCH]
             pictures = crop_and_resize(
-                torch.from_numpy(np.concatenate([next(frames) for _ in block])), contract, contract.input_size
+                torch.from_numpy(np.concatenate([next(frames) for _ in block])), shown_as.frame, shown_as.network.size
             )
-            whole.append(describer.describe(pictures))
+            whole.append(embedder.describe(pictures))
             chosen = np.flatnonzero(covered[start : start + BATCH])
             if len(chosen):
                 shown = pictures[torch.from_numpy(chosen)]
                 for n, mask in enumerate(masks):
                     keep = constant[n]
                     if keep is None:
-                        keep = _squeeze(np.stack([mask.shown(block[int(i)]) for i in chosen]), contract)[:, None]
+                        keep = _squeeze(np.stack([mask.shown(block[int(i)]) for i in chosen]), shown_as)[:, None]
                     visible[n] += float(keep.mean()) * len(chosen)
                     if mask.shows == "shape":
-                        masked[n].append(describer.describe((255 * keep).expand(-1, 3, -1, -1)))
+                        masked[n].append(embedder.describe((255 * keep).expand(-1, 3, -1, -1)))
                     else:
-                        masked[n].append(describer.describe(shown, keep))
+                        masked[n].append(embedder.describe(shown, keep))
             task.advance(len(block))
-    return Described(
+    return EmbeddedImages(
         whole=torch.cat(whole).numpy(),
         masked=tuple(torch.cat(parts).numpy() for parts in masked) if covered.any() else (),
         visible=tuple(visible / max(int(covered.sum()), 1)),
     )
 
 
-def _squeeze(regions: NDArray[np.bool_], contract: InputContract) -> Tensor:
+def _squeeze(regions: NDArray[np.bool_], shown_as: InputSpec) -> Tensor:
     """Return regions of frames ``[B, H, W]`` as the network's pixels see them ``[B, S, S]``, 0 or 1."""
     frames = torch.from_numpy(np.repeat(regions[..., None].astype(np.uint8) * 255, 3, axis=3))
-    return (crop_and_resize(frames, contract, contract.input_size)[:, 0] >= 128).float()
+    return (crop_and_resize(frames, shown_as.frame, shown_as.network.size)[:, 0] >= 128).float()

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import Suspect, SuspectProbe
+from weckd_edge.artifacts import LabelIssue, LabelIssueAudit
 
-KEPT = 500
+MAX_LISTED = 500
 _STEEPNESS = np.geomspace(1.0, 64.0, 49)
 
 
 def find_suspects(
     scores: NDArray[np.float64], labels: NDArray[np.int64], paths: Sequence[str], names: Sequence[str]
-) -> SuspectProbe:
+) -> LabelIssueAudit:
     """Find doubtful labels by confident learning.
 
     An image counts as of class k where its probability of k reaches the mean one of the images that are labelled k; it is
@@ -33,26 +33,26 @@ def find_suspects(
     """
     probabilities = to_probabilities(scores, labels)
     rows = np.arange(len(labels))
-    bars = np.array(
+    limits = np.array(
         [probabilities[labels == c, c].mean() if (labels == c).any() else np.inf for c in range(scores.shape[1])]
     )
-    sure = np.where(probabilities >= bars, probabilities, -1.0)
+    sure = np.where(probabilities >= limits, probabilities, -1.0)
     likelier = sure.argmax(1)
     found: list[int] = np.flatnonzero((sure.max(1) >= 0) & (likelier != labels)).tolist()
     given, other = probabilities[rows, labels], probabilities[rows, likelier]
     order = sorted(found, key=lambda i: (round(float(given[i] - other[i]), 9), paths[i]))
-    return SuspectProbe(
+    return LabelIssueAudit(
         images=len(labels),
         found=len(found),
-        suspects=tuple(
-            Suspect(
+        label_issues=tuple(
+            LabelIssue(
                 path=paths[i],
                 label=names[int(labels[i])],
-                likelier=names[int(likelier[i])],
+                predicted_label=names[int(likelier[i])],
                 given_probability=round(float(given[i]), 4),
-                likelier_probability=round(float(other[i]), 4),
+                predicted_probability=round(float(other[i]), 4),
             )
-            for i in order[:KEPT]
+            for i in order[:MAX_LISTED]
         ),
     )
 

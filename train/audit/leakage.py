@@ -35,9 +35,9 @@ def find_leaks(
     if not held_out or "train" not in splits:
         return None
     copies = _copies(images, splits)
-    apart = {frozenset((tie.a, tie.b)): tie for tie in ties if _parted(splits, tie.a, tie.b)}
-    alike = sorted((tie for tie in apart.values()), key=lambda tie: (-round(tie.likeness, 6), tie.a, tie.b))
-    touched = {i for pair in copies for i in pair} | {i for pair in apart for i in pair}
+    difference = {frozenset((tie.a, tie.b)): tie for tie in ties if _between_splits(splits, tie.a, tie.b)}
+    alike = sorted((tie for tie in difference.values()), key=lambda tie: (-round(tie.similarity, 6), tie.a, tie.b))
+    touched = {i for pair in copies for i in pair} | {i for pair in difference for i in pair}
     used: dict[str, set[str]] = {}
     for group, split in zip(groups, splits, strict=True):
         if split is not None:
@@ -51,7 +51,7 @@ def find_leaks(
         pairs=(
             *(_pair(images, splits, a, b, 1.0, "pixels") for a, b in copies[:SHOWN]),
             *[
-                _pair(images, splits, tie.a, tie.b, tie.likeness, "picture")
+                _pair(images, splits, tie.a, tie.b, tie.similarity, "picture")
                 for tie in alike
                 if frozenset((tie.a, tie.b)) not in same
             ][:SHOWN],
@@ -76,17 +76,17 @@ def nearest_pairs(
     found: list[tuple[float, int, int]] = []
     for start in range(0, len(held_out), _BLOCK):
         block = held_out[start : start + _BLOCK]
-        likeness = centred[block] @ centred.T
-        likeness[(names[block][:, None] == names[None, :]) | (names[None, :] == "")] = -2
-        best = likeness.argmax(1)
-        found += [(float(likeness[k, b]), int(block[k]), int(b)) for k, b in enumerate(best) if likeness[k, b] > -2]
+        similarity = centred[block] @ centred.T
+        similarity[(names[block][:, None] == names[None, :]) | (names[None, :] == "")] = -2
+        best = similarity.argmax(1)
+        found += [(float(similarity[k, b]), int(block[k]), int(b)) for k, b in enumerate(best) if similarity[k, b] > -2]
     found.sort(key=lambda item: (-round(item[0], 5), item[1]))
-    once = {frozenset((a, b)): (likeness, a, b) for likeness, a, b in reversed(found)}
+    once = {frozenset((a, b)): (similarity, a, b) for similarity, a, b in reversed(found)}
     worst = sorted(once.values(), key=lambda item: (-round(item[0], 5), item[1]))[:SHOWN]
-    return tuple(_pair(images, splits, a, b, min(1.0, likeness), "features") for likeness, a, b in worst)
+    return tuple(_pair(images, splits, a, b, min(1.0, similarity), "features") for similarity, a, b in worst)
 
 
-def _parted(splits: Sequence[str | None], a: int, b: int) -> bool:
+def _between_splits(splits: Sequence[str | None], a: int, b: int) -> bool:
     return splits[a] is not None and splits[b] is not None and splits[a] != splits[b]
 
 
@@ -107,7 +107,7 @@ def _copies(images: Sequence[ScannedImage], splits: Sequence[str | None]) -> lis
 
 
 def _pair(
-    images: Sequence[ScannedImage], splits: Sequence[str | None], a: int, b: int, likeness: float, how: str
+    images: Sequence[ScannedImage], splits: Sequence[str | None], a: int, b: int, similarity: float, how: str
 ) -> LeakPair:
     if splits[a] == "train":
         a, b = b, a
@@ -116,6 +116,6 @@ def _pair(
         other=images[b].listed.path,
         splits=f"{splits[a]}, {splits[b]}",
         same_label=images[a].listed.label == images[b].listed.label,
-        likeness=round(likeness, 4),
+        similarity=round(similarity, 4),
         how=how,  # type: ignore[arg-type]  # one of the three words above
     )

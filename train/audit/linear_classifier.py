@@ -44,7 +44,7 @@ class Ridge:
         return self._by_image(train, test) if self._few else self._by_feature(train, test)
 
     def out_of_fold(self, folds: NDArray[np.int64]) -> Array:
-        """Answer every image by the classifier that was trained on the other folds, ``[N, C]``."""
+        """Classify every image by the classifier that was trained on the other folds, ``[N, C]``."""
         found = np.zeros_like(self._targets)
         for fold in np.unique(folds):
             held_out = folds == fold

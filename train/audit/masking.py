@@ -10,20 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from weckd_edge.artifacts import DatasetIndex, InputContract, MaskFigure, MaskProbe, Rate
-from weckd_edge.config import ProbesConfig
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, MaskAudit, MaskScore, Rate
+from weckd_edge.config import AuditConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.train.audit.columns import read_boxes
 from weckd_edge.train.audit.cross_validation import group_folds
-from weckd_edge.train.audit.features import Described, Features, Mask
+from weckd_edge.train.audit.features import EmbeddedImages, Features, Mask
 from weckd_edge.train.audit.linear_classifier import Ridge
 from weckd_edge.train.audit.masks import disc, find_masks, regions_of_boxes, regions_of_files, unusable_masks
-from weckd_edge.train.audit.occlusion import Shipped, answers_under
+from weckd_edge.train.audit.occlusion import DeployedNetwork, predict_occluded
 from weckd_edge.train.audit.random_split_bias import FOLDS
-from weckd_edge.train.audit.sample import Chosen, choose, sample_groups
-from weckd_edge.train.audit.scores import accuracy, auc, majority
+from weckd_edge.train.audit.sample import AuditSample, number_groups, sample_groups
+from weckd_edge.train.audit.scores import auc, majority, score_accuracy
 
 
 class Masking:
@@ -45,7 +45,7 @@ class Masking:
     """
 
     def __init__(
-        self, config: ProbesConfig, boxes: Mapping[str, str], index: DatasetIndex, chosen: Chosen, seed: int
+        self, config: AuditConfig, boxes: Mapping[str, str], index: DatasetIndex, chosen: AuditSample, seed: int
     ) -> None:
         self._config = config
         self._index = index
@@ -65,7 +65,7 @@ class Masking:
         if self._files:
             self.covered &= np.array([record.path in self._files for record in chosen.records])
 
-    def _leave_out_bad_masks(self, chosen: Chosen) -> None:
+    def _leave_out_bad_masks(self, chosen: AuditSample) -> None:
         bad = unusable_masks(self._files, chosen.records)
         if not bad:
             return
@@ -77,30 +77,30 @@ class Masking:
         self._files = {path: file for path, file in self._files.items() if path not in bad}
         self.notes.append(f"{len(bad)} masks cannot be used and are left out of the masking probe, such as {first}")
 
-    def masks(self, contract: InputContract) -> tuple[Mask, ...]:
-        """Return every mask for the frame of a contract."""
+    def masks(self, spec: FrameSpec) -> tuple[Mask, ...]:
+        """Return every mask for a frame."""
         found = []
         for part in self._config.discs:
-            region = disc(contract, part)
+            region = disc(spec, part)
             found += [Mask(shows=shows, disc=part, region=region) for shows in ("surroundings", "centre")]
         regions = None
         if self._files:
-            regions = regions_of_files(self._files, contract)
+            regions = regions_of_files(self._files, spec)
         elif self._boxes:
-            regions = regions_of_boxes(self._boxes, contract)
+            regions = regions_of_boxes(self._boxes, spec)
         if regions is not None:
             found += [Mask(shows=shows, disc=None, region=regions) for shows in ("surroundings", "centre", "shape")]
         return tuple(found)
 
-    def judge(
-        self, described: Described, masks: Sequence[Mask], shipped: Shipped | None, progress: Progress
-    ) -> MaskProbe | None:
+    def measure(
+        self, embedded: EmbeddedImages, masks: Sequence[Mask], deployed: DeployedNetwork | None, progress: Progress
+    ) -> MaskAudit | None:
         """Tell the label from what each mask leaves.
 
         Args:
-            described: The features of all chosen images, and of the covered ones under every mask.
+            embedded: The features of all chosen images, and of the covered ones under every mask.
             masks: Those masks.
-            shipped: A trained network; None: none.
+            deployed: A trained network; None: none.
             progress: Where the work is shown.
 
         Returns:
@@ -113,34 +113,34 @@ class Masking:
         folds = group_folds(part.labels, part.groups, min(FOLDS, part.group_count), self._seed)
         answered: list[Rate | None] = [None] * (1 + len(masks))
         base = None
-        if shipped is not None:
+        if deployed is not None:
             tested = self._tested()
             if tested.records:
-                right = answers_under(shipped, tested.records, self.masks(shipped.contract), progress)
+                right = predict_occluded(deployed, tested.records, self.masks(deployed.input.frame), progress)
                 groups = [record.group for record in tested.records]
                 answered = [rate_by_group(row, groups) for row in right]
                 base = majority(tested.labels)
         classes = len(self._index.labels)
 
-        def row(shown: Mask | None, features: Features, visible: float, rate: Rate | None) -> MaskFigure:
+        def row(shown: Mask | None, features: Features, visible: float, rate: Rate | None) -> MaskScore:
             scores = Ridge(features, part.labels, classes).out_of_fold(folds)
-            return MaskFigure(
+            return MaskScore(
                 shows=shown.shows if shown else "whole",
                 disc=shown.disc if shown else None,
                 visible=visible,
-                accuracy=accuracy(scores, part.labels, part.groups),
+                accuracy=score_accuracy(scores, part.labels, part.groups),
                 auc=auc(scores, part.labels, part.groups),
-                shipped=rate if shown is None or shown.shows != "shape" else None,
+                deployed=rate if shown is None or shown.shows != "shape" else None,
             )
 
-        rows = [row(None, described.whole[self.covered], 1.0, answered[0])]
-        for mask, features, visible, rate in zip(masks, described.masked, described.visible, answered[1:], strict=True):
+        rows = [row(None, embedded.whole[self.covered], 1.0, answered[0])]
+        for mask, features, visible, rate in zip(masks, embedded.masked, embedded.visible, answered[1:], strict=True):
             rows.append(row(mask, features, visible, rate))
-        return MaskProbe(images=len(part.labels), majority=majority(part.labels), shipped_majority=base, rows=tuple(rows))
+        return MaskAudit(images=len(part.labels), majority=majority(part.labels), deployed_majority=base, rows=tuple(rows))
 
-    def _tested(self) -> Chosen:
+    def _tested(self) -> AuditSample:
         given = self._files.keys() | self._boxes.keys()
-        tested = choose([r for r in self._index.images if r.split == "test" and (not given or r.path in given)])
+        tested = number_groups([r for r in self._index.split("test") if not given or r.path in given])
         if not tested.records:
             return tested
         sample = tested.where(sample_groups(tested, self._config.masked_images, self._seed))

@@ -9,14 +9,14 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import ImageRecord, InputContract, crop_box
+from weckd_edge.artifacts import FrameSpec, ImageRecord, crop_box
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.store import digest_of
-from weckd_edge.devices.images.frames import decode, fit
+from weckd_edge.devices.images.frames import decode, fit_to_frame
 from weckd_edge.train.data.listing import stamp, walk_files
 
 Region = NDArray[np.bool_]
-"""``[frame_height, frame_width]``, True where the region is."""
+"""``[height, width]``, True where the region is."""
 
 RegionOf = Callable[[ImageRecord], Region]
 
@@ -33,21 +33,21 @@ class Box:
     bottom: int
 
 
-def disc(contract: InputContract, part: float) -> Region:
+def disc(spec: FrameSpec, part: float) -> Region:
     """Return a disc in the middle of what the network sees of a frame.
 
     Args:
-        contract: Frame and crop; where the frame is stretched, the disc is an ellipse.
+        spec: Frame and crop; where the frame is stretched, the disc is an ellipse.
         part: Its diameter, in parts of the picture's side.
     """
-    top, left, height, width = crop_box(contract)
-    rows = (np.arange(contract.frame_height) + 0.5 - top) / height * 2 - 1
-    columns = (np.arange(contract.frame_width) + 0.5 - left) / width * 2 - 1
+    top, left, height, width = crop_box(spec)
+    rows = (np.arange(spec.height) + 0.5 - top) / height * 2 - 1
+    columns = (np.arange(spec.width) + 0.5 - left) / width * 2 - 1
     inside: Region = rows[:, None] ** 2 + columns[None, :] ** 2 <= part**2
     return inside
 
 
-def regions_of_boxes(boxes: Mapping[str, Box], contract: InputContract) -> RegionOf:
+def regions_of_boxes(boxes: Mapping[str, Box], spec: FrameSpec) -> RegionOf:
     """Return what gives each image's box as a region of its frame."""
 
     def region(record: ImageRecord) -> Region:
@@ -60,7 +60,7 @@ def regions_of_boxes(boxes: Mapping[str, Box], contract: InputContract) -> Regio
                 f"{record.width} x {record.height} pixels; expected left top right bottom",
                 code="E_DATA_BOX",
             )
-        return _as_frame(picture, contract)
+        return _as_frame(picture, spec)
 
     return region
 
@@ -105,11 +105,11 @@ def unusable_masks(files: Mapping[str, Path], records: Sequence[ImageRecord]) ->
     return bad
 
 
-def regions_of_files(files: Mapping[str, Path], contract: InputContract) -> RegionOf:
+def regions_of_files(files: Mapping[str, Path], spec: FrameSpec) -> RegionOf:
     """Return what gives each image's mask file as a region of its frame; anything brighter than black is inside."""
 
     def region(record: ImageRecord) -> Region:
-        return _as_frame(_read_mask(files[record.path], record), contract)
+        return _as_frame(_read_mask(files[record.path], record), spec)
 
     return region
 
@@ -125,7 +125,7 @@ def _read_mask(file: Path, record: ImageRecord) -> Region:
     return picture
 
 
-def _as_frame(picture: Region, contract: InputContract) -> Region:
+def _as_frame(picture: Region, spec: FrameSpec) -> Region:
     grey = np.repeat(picture[:, :, None].astype(np.uint8) * 255, 3, axis=2)
-    inside: Region = fit(grey, contract.frame_height, contract.frame_width)[:, :, 0] >= 128
+    inside: Region = fit_to_frame(grey, spec.height, spec.width)[:, :, 0] >= 128
     return inside

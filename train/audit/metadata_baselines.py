@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from weckd_edge.artifacts import Fingerprint, ImageRecord
+from weckd_edge.artifacts import FingerprintAudit, ImageRecord
 from weckd_edge.core.progress import Progress
-from weckd_edge.devices.images.frames import decoded, open_image, read_file
+from weckd_edge.devices.images.frames import decoded_image, open_image, read_image_file
 from weckd_edge.train.audit.linear_classifier import Ridge
-from weckd_edge.train.audit.scores import accuracy, auc
+from weckd_edge.train.audit.scores import auc, score_accuracy
 
 RINGS = 6
 WAVES = 192
@@ -25,7 +25,7 @@ _SMALL = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Trace:
+class FileTrace:
     """One kind of trace of every image.
 
     Attributes:
@@ -39,7 +39,7 @@ class Trace:
     values: NDArray[np.float32]
 
 
-def read_traces(root: Path, records: Sequence[ImageRecord], progress: Progress) -> tuple[Trace, ...]:
+def read_traces(root: Path, records: Sequence[ImageRecord], progress: Progress) -> tuple[FileTrace, ...]:
     """Read what the files of images betray.
 
     Args:
@@ -53,7 +53,7 @@ def read_traces(root: Path, records: Sequence[ImageRecord], progress: Progress) 
             found.append(traces)
             task.advance()
     return tuple(
-        Trace(name=name, features=words, values=np.stack([traces[n] for traces in found]).astype(np.float32))
+        FileTrace(name=name, features=words, values=np.stack([traces[n] for traces in found]).astype(np.float32))
         for n, (name, words) in enumerate(_NAMES)
     )
 
@@ -68,8 +68,8 @@ _NAMES = (
 
 
 def _traces(path: Path) -> tuple[list[float], ...]:
-    data = read_file(path)
-    with decoded(data) as found:
+    data = read_image_file(path)
+    with decoded_image(data) as found:
         pixels = found.pixels
         height, width = pixels.shape[:2]
         small = np.asarray(Image.fromarray(pixels).resize((_SMALL, _SMALL), Image.Resampling.BOX)).astype(np.float64) / 255
@@ -106,9 +106,9 @@ def _border(small: NDArray[np.float64]) -> list[float]:
     return found
 
 
-def judge(
-    trace: Trace, labels: NDArray[np.int64], groups: NDArray[np.int64], folds: NDArray[np.int64], classes: int
-) -> Fingerprint:
+def audit_fingerprint(
+    trace: FileTrace, labels: NDArray[np.int64], groups: NDArray[np.int64], folds: NDArray[np.int64], classes: int
+) -> FingerprintAudit:
     """Tell the label from one kind of trace, by a ridge regression on it and on random waves of it.
 
     The waves (Rahimi and Recht 2007) let the classifier find values, such as one camera's size, that are neither the least
@@ -130,16 +130,16 @@ def judge(
     waves = np.cos(values @ directions * random.choice((1.0, 4.0), WAVES) + shift)
     features = np.concatenate([values, waves], axis=1).astype(np.float32)
     scores = Ridge(features, labels, classes).out_of_fold(folds)
-    return Fingerprint(
+    return FingerprintAudit(
         name=trace.name,
         features=trace.features,
-        accuracy=accuracy(scores, labels, groups),
+        accuracy=score_accuracy(scores, labels, groups),
         auc=auc(scores, labels, groups),
     )
 
 
-def source_trace(column: str, sources: Sequence[str]) -> Trace:
+def source_trace(column: str, sources: Sequence[str]) -> FileTrace:
     """Return the source itself as a trace: how far each class comes from sources of its own."""
     names = sorted(set(sources))
     values = np.array([[float(source == name) for name in names] for source in sources], np.float32)
-    return Trace(name="source", features=f"the column '{column}' alone", values=values)
+    return FileTrace(name="source", features=f"the column '{column}' alone", values=values)

@@ -8,54 +8,54 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import ImageRecord, InputContract
+from weckd_edge.artifacts import ImageRecord, InputSpec
 from weckd_edge.core.progress import Progress
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.train.audit.features import Mask
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Shipped:
+class DeployedNetwork:
     """A trained network.
 
     Attributes:
-        answer: From a frame uint8 ``[1, H, W, 3]`` to probabilities ``[C]``.
-        contract: The frame it takes.
+        predict: From a frame uint8 ``[1, H, W, 3]`` to probabilities ``[C]``.
+        input: What goes into it.
         images: Images it has not learned from.
         predictions: What it predicts of them as they are, ``[N, C]``.
     """
 
-    answer: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-    contract: InputContract
+    predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    input: InputSpec
     images: SplitFrames
     predictions: NDArray[np.float32]
 
 
-def answers_under(
-    shipped: Shipped, records: Sequence[ImageRecord], masks: Sequence[Mask], progress: Progress
+def predict_occluded(
+    deployed: DeployedNetwork, records: Sequence[ImageRecord], masks: Sequence[Mask], progress: Progress
 ) -> NDArray[np.bool_]:
     """Return which answers are right ``[1 + masks, N]``: of whole pictures first, then under each mask.
 
     What is covered has the network's mean colour.
 
     Args:
-        shipped: The network.
+        deployed: The network.
         records: Some of the images it has not learned from.
         masks: For its frame; a shape is not answered, and counts as wrong.
         progress: Where the work is shown.
     """
-    colour = np.rint(255 * np.array(shipped.contract.mean)).clip(0, 255).astype(np.uint8)
+    colour = np.rint(255 * np.array(deployed.input.network.mean)).clip(0, 255).astype(np.uint8)
     right = np.zeros((1 + len(masks), len(records)), np.bool_)
     constant = [None if callable(mask.region) else mask.shown(records[0]) for mask in masks]
-    rows = {record.path: row for row, record in enumerate(shipped.images.records)}
+    rows = {record.path: row for row, record in enumerate(deployed.images.records)}
     with progress.task("answer covered images", len(records)) as task:
         for i, record in enumerate(records):
-            frame = shipped.images.frame(rows[record.path])
-            right[0, i] = shipped.predictions[rows[record.path]].argmax() == record.label
+            frame = deployed.images.frame(rows[record.path])
+            right[0, i] = deployed.predictions[rows[record.path]].argmax() == record.label
             for n, mask in enumerate(masks):
                 if mask.shows != "shape":
                     shown = constant[n] if constant[n] is not None else mask.shown(record)
                     covered = np.where(shown[None, :, :, None], frame, colour)  # type: ignore[index]  # one of the two is there
-                    right[1 + n, i] = shipped.answer(covered).argmax() == record.label
+                    right[1 + n, i] = deployed.predict(covered).argmax() == record.label
             task.advance()
     return right

@@ -17,7 +17,7 @@ REPEATS = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Compared:
+class FoldResults:
     """The comparison, and what it leaves for other probes.
 
     Attributes:
@@ -31,8 +31,8 @@ class Compared:
 
 def compare_folds(
     ridge: Ridge, labels: NDArray[np.int64], groups: NDArray[np.int64], folds: int, seed: int, repeats: int = REPEATS
-) -> Compared:
-    """Answer every image out of folds, both ways, several times.
+) -> FoldResults:
+    """Classify every image out of folds, both ways, several times.
 
     Args:
         ridge: On the features of all images.
@@ -56,19 +56,19 @@ def compare_folds(
             rates.append(np.array([correct[dealt == fold].mean() for fold in range(folds)]))
         total += scores / repeats  # of the second way
         differences.append(rates[0] - rates[1])
-    flattery = mean_by_group(right[0] - right[1], groups)
+    optimism = mean_by_group(right[0] - right[1], groups)
     half = corrected_half_width(np.concatenate(differences), folds)
-    return Compared(
+    return FoldResults(
         comparison=FoldComparison(
             folds=folds,
             repeats=repeats,
             images=len(labels),
             by_image=mean_by_group(right[0], groups),
             by_group=mean_by_group(right[1], groups),
-            flattery=Estimate(
-                value=flattery.value,
-                low=min(flattery.low, flattery.value - half),
-                high=max(flattery.high, flattery.value + half),
+            optimism=Estimate(
+                value=optimism.value,
+                low=min(optimism.low, optimism.value - half),
+                high=max(optimism.high, optimism.value + half),
             ),
         ),
         scores=total,

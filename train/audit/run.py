@@ -8,29 +8,29 @@ from pathlib import Path
 
 import numpy as np
 
-from weckd_edge.artifacts import DatasetIndex, Fingerprint, ImageRecord, InputContract, Probes, SplitLeaks
-from weckd_edge.config import BuildConfig, ProbesConfig
+from weckd_edge.artifacts import DataAudit, DatasetIndex, FingerprintAudit, Labels, SplitLeaks
+from weckd_edge.config import AuditConfig, BuildConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
-from weckd_edge.train.audit.columns import BOX_COLUMN, choose_source, columns_of
+from weckd_edge.train.audit.columns import BOX_COLUMN, choose_source, index_columns
 from weckd_edge.train.audit.cross_validation import group_folds
-from weckd_edge.train.audit.embeddings import choose_describer
-from weckd_edge.train.audit.features import describe
+from weckd_edge.train.audit.embeddings import choose_embedder
+from weckd_edge.train.audit.features import embed_images
 from weckd_edge.train.audit.label_errors import find_suspects
 from weckd_edge.train.audit.leakage import find_leaks, nearest_pairs
 from weckd_edge.train.audit.linear_classifier import Ridge
 from weckd_edge.train.audit.masking import Masking
-from weckd_edge.train.audit.metadata_baselines import judge, read_traces, source_trace
-from weckd_edge.train.audit.occlusion import Shipped
+from weckd_edge.train.audit.metadata_baselines import audit_fingerprint, read_traces, source_trace
+from weckd_edge.train.audit.occlusion import DeployedNetwork
 from weckd_edge.train.audit.random_split_bias import FOLDS, compare_folds
-from weckd_edge.train.audit.sample import Chosen, choose, sample_groups
+from weckd_edge.train.audit.sample import AuditSample, number_groups, sample_groups
 from weckd_edge.train.audit.scores import majority
 from weckd_edge.train.audit.sources import leave_out
 from weckd_edge.train.data.duplicates import Tie, find_ties, group_images
 from weckd_edge.train.data.index import build_index, find_contradictions
 from weckd_edge.train.data.reading import read_data
 from weckd_edge.train.data.scan import ScannedImage
-from weckd_edge.train.distill.chain import frame_size
+from weckd_edge.train.distill.chain import frame_spec
 from weckd_edge.train.distill.reproducible import reproducible
 
 NO_GROUPS = (
@@ -39,7 +39,7 @@ NO_GROUPS = (
 )
 
 
-def probe_folder(path: Path, config: BuildConfig, progress: Progress) -> Probes:
+def audit_folder(path: Path, config: BuildConfig, progress: Progress) -> DataAudit:
     """Probe a data set by itself, before any build; files that cannot be used are left out and counted.
 
     Args:
@@ -49,38 +49,40 @@ def probe_folder(path: Path, config: BuildConfig, progress: Progress) -> Probes:
 
     Raises:
         DataError: Nothing is there, or it is not laid out as a data set.
-        ModelError: The trunk's weights cannot be read.
+        ModelError: The backbone's weights cannot be read.
     """
     try:
-        index = build_index(path, config.data, shares=len(config.link), seed=config.seed, skip_bad=True, progress=progress)
+        index = build_index(
+            path, config.data, labelled_subsets=len(config.link), seed=config.seed, skip_bad=True, progress=progress
+        )
     except DataError as err:
         reason = str(err)
     else:
-        return probe(path, index, config, progress)
+        return run_audit(path, index, config, progress)
     # Few groups or few classes: there is no split to look at, but the rest can be.
-    return probe(path, None, config, progress, note=f"no split was made: {reason}")
+    return run_audit(path, None, config, progress, note=f"no split was made: {reason}")
 
 
-def check_settings(index: DatasetIndex, config: ProbesConfig) -> None:
+def check_audit_settings(index: DatasetIndex, config: AuditConfig) -> None:
     """Find out before hours of training that the probes cannot be made as they are set.
 
     Raises:
         DataError: Masks, boxes or the source column are amiss.
     """
-    columns = columns_of(index)
-    choose_source(columns, config.source)
-    Masking(config, columns.get(BOX_COLUMN, {}), index, choose(index.images), 0)
+    columns = index_columns(index)
+    choose_source(columns, config.source_column)
+    Masking(config, columns.get(BOX_COLUMN, {}), index, number_groups(index.images), 0)
 
 
-def probe(
+def run_audit(
     path: Path,
     index: DatasetIndex | None,
     config: BuildConfig,
     progress: Progress,
     *,
-    shipped: Shipped | None = None,
+    deployed: DeployedNetwork | None = None,
     note: str = "",
-) -> Probes:
+) -> DataAudit:
     """Probe a data set.
 
     Args:
@@ -88,12 +90,12 @@ def probe(
         index: Its split; None: it has none.
         config: Its data, input, link and probes tables are used.
         progress: Where the work is shown.
-        shipped: A network that was trained on that split, to be shown covered test images.
+        deployed: A network that was trained on that split, to be shown covered test images.
         note: Something to say first.
 
     Raises:
         DataError: Nothing is there, it is not laid out as a data set, or masks, boxes or the source column are amiss.
-        ModelError: The trunk's weights cannot be read.
+        ModelError: The backbone's weights cannot be read.
     """
     read = read_data(path, progress, config.data)
     root, found = read.root, read.images
@@ -101,8 +103,8 @@ def probe(
     ties = find_ties(found, distance) if distance is not None else ()
     grouped = group_images(found, ties).groups
     whole = index if index is not None else _without_split(root, found, grouped)
-    columns = columns_of(whole)
-    column = choose_source(columns, config.probes.source)
+    columns = index_columns(whole)
+    column = choose_source(columns, config.audit.source_column)
     notes = [note] if note else []
     if read.bad_files:
         first = read.bad_files[0]
@@ -111,33 +113,20 @@ def probe(
         notes.append(NO_GROUPS)
     if contradictions := find_contradictions(found):
         notes.append(f"{len(contradictions)} images are there under two labels, such as {contradictions[0].path}")
-    chosen, said = _choose(whole, config)
+    chosen, said = _sample_images(whole, config)
     notes += said
-    height, width = frame_size(whole, config.input)
-    grey = (0.5, 0.5, 0.5)
-    describer = choose_describer(
-        config.link,
-        InputContract(
-            frame_height=height,
-            frame_width=width,
-            crop=config.input.crop,
-            input_size=128,
-            mean=grey,
-            std=grey,
-            resize=config.input.resize or "diagonal",
-        ),
-    )
-    if not describer.pretrained:
+    embedder = choose_embedder(config.link, frame_spec(whole, config.input))
+    if not embedder.pretrained:
         notes.append(
             "no pretrained trunk was given: a fixed description of colours and edges tells less apart, so that leaks and "
             "shortcuts may be greater than is found here"
         )
     foldable = int((chosen.groups_of_classes(len(whole.labels)) > 1).sum()) > 1
-    masking = Masking(config.probes, columns.get(BOX_COLUMN, {}), whole, chosen, config.seed) if foldable else None
-    masks = masking.masks(describer.contract) if masking else ()
+    masking = Masking(config.audit, columns.get(BOX_COLUMN, {}), whole, chosen, config.seed) if foldable else None
+    masks = masking.masks(embedder.input.frame) if masking else ()
     with reproducible(config.train.threads):
-        described = describe(
-            describer,
+        embedded = embed_images(
+            embedder,
             root,
             chosen.records,
             masking.covered if masking else np.zeros(len(chosen.labels), np.bool_),
@@ -147,25 +136,25 @@ def probe(
         own, published = _leaks(found, ties, grouped, whole if index is not None else None)
         if own is not None:
             at = {image.listed.path: image for image in found}
-            nearest = nearest_pairs(described.whole, [at[r.path] for r in chosen.records], [r.split for r in chosen.records])
+            nearest = nearest_pairs(embedded.whole, [at[r.path] for r in chosen.records], [r.split for r in chosen.records])
             own = replace(own, pairs=(*own.pairs, *nearest))
-        result = Probes(
-            features=describer.name,
-            pretrained=describer.pretrained,
+        result = DataAudit(
+            features=embedder.name,
+            pretrained=embedder.pretrained,
             images=len(chosen.labels),
             groups=chosen.group_count,
             labels=whole.labels,
             majority=majority(chosen.labels),
             published=published,
-            own=own,
+            this_split=own,
             folds=None,
             masking=None,
             fingerprints=(),
             sources=None,
-            suspects=None,
+            label_issues=None,
         )
         classes = len(whole.labels)
-        ridge = Ridge(described.whole, chosen.labels, classes)
+        ridge = Ridge(embedded.whole, chosen.labels, classes)
         sources = [columns[column].get(record.path, "") for record in chosen.records] if column else []
         scores = None
         if masking is None:
@@ -177,9 +166,9 @@ def probe(
             result = replace(
                 result,
                 folds=compared.comparison,
-                masking=masking.judge(described, masks, shipped, progress),
+                masking=masking.measure(embedded, masks, deployed, progress),
                 fingerprints=_fingerprints(root, chosen, classes, folds, column, sources, config.seed, progress),
-                suspects=find_suspects(scores, chosen.labels, [r.path for r in chosen.records], whole.labels),
+                label_issues=find_suspects(scores, chosen.labels, [r.path for r in chosen.records], whole.labels),
             )
             notes += masking.notes
         if column:
@@ -192,7 +181,7 @@ def probe(
 
 def _without_split(root: Path, found: Sequence[ScannedImage], groups: Sequence[str]) -> DatasetIndex:
     """Return an index of the first of each image's copies, whose split says nothing."""
-    labels = tuple(sorted({image.listed.label for image in found}))
+    labels = Labels(sorted({image.listed.label for image in found}))
     dropped = {file.path for file in find_contradictions(found)}
     first: dict[str, tuple[ScannedImage, str]] = {}
     for image, group in zip(found, groups, strict=True):
@@ -202,34 +191,23 @@ def _without_split(root: Path, found: Sequence[ScannedImage], groups: Sequence[s
         name=root.resolve().name,
         labels=labels,
         images=tuple(
-            ImageRecord(
-                path=image.listed.path,
-                label=labels.index(image.listed.label),
-                group=group,
-                split="train",
-                share=None,
-                sha256=image.sha256,
-                pixels_sha256=image.pixels_sha256,
-                width=image.width,
-                height=image.height,
-                attributes=image.listed.attributes,
-            )
+            image.record(label=labels.index(image.listed.label), group=group, split="train")
             for image, group in first.values()
         ),
     )
 
 
-def _choose(index: DatasetIndex, config: BuildConfig) -> tuple[Chosen, list[str]]:
+def _sample_images(index: DatasetIndex, config: BuildConfig) -> tuple[AuditSample, list[str]]:
     """Return the images that are probed, and what is to be said of the others.
 
     Raises:
         DataError: No image is left.
     """
     notes = []
-    chosen = choose(index.images)
+    chosen = number_groups(index.images)
     if not chosen.records:
         raise DataError("expected images of at least two classes that can be read, none is left", code="E_DATA_FEW_CLASSES")
-    kept = sample_groups(chosen, config.probes.images, config.seed)
+    kept = sample_groups(chosen, config.audit.images, config.seed)
     if not kept.all():
         notes.append(
             f"{int(kept.sum())} of {len(kept)} images were probed, whole groups drawn by chance (probes.images); copies and "
@@ -267,16 +245,16 @@ def _leaks(
 
 def _fingerprints(
     root: Path,
-    chosen: Chosen,
+    chosen: AuditSample,
     classes: int,
     folds: int,
     column: str | None,
     sources: Sequence[str],
     seed: int,
     progress: Progress,
-) -> tuple[Fingerprint, ...]:
+) -> tuple[FingerprintAudit, ...]:
     dealt = group_folds(chosen.labels, chosen.groups, folds, seed)
     traces = read_traces(root, chosen.records, progress)
     if column is not None:
         traces = (*traces, source_trace(column, sources))
-    return tuple(judge(trace, chosen.labels, chosen.groups, dealt, classes) for trace in traces)
+    return tuple(audit_fingerprint(trace, chosen.labels, chosen.groups, dealt, classes) for trace in traces)

@@ -12,7 +12,7 @@ from weckd_edge.artifacts import ImageRecord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Chosen:
+class AuditSample:
     """Images as arrays.
 
     Attributes:
@@ -30,9 +30,9 @@ class Chosen:
         """How many groups there are."""
         return int(self.groups.max()) + 1 if len(self.groups) else 0
 
-    def where(self, keep: NDArray[np.bool_]) -> Chosen:
+    def where(self, keep: NDArray[np.bool_]) -> AuditSample:
         """Return a part of the images ``[N]``, its groups numbered anew."""
-        return choose([record for record, kept in zip(self.records, keep, strict=True) if kept])
+        return number_groups([record for record, kept in zip(self.records, keep, strict=True) if kept])
 
     def groups_of_classes(self, classes: int) -> NDArray[np.int64]:
         """Return in how many groups each class is found ``[C]``."""
@@ -40,30 +40,30 @@ class Chosen:
         return np.bincount(pairs[0], minlength=classes)
 
 
-def choose(records: Sequence[ImageRecord]) -> Chosen:
+def number_groups(records: Sequence[ImageRecord]) -> AuditSample:
     """Number the groups of images."""
     names = [record.group for record in records]
     groups = np.unique(names, return_inverse=True)[1] if names else np.zeros(0)
-    return Chosen(
+    return AuditSample(
         records=tuple(records),
         labels=np.array([record.label for record in records], np.int64),
         groups=groups.astype(np.int64).reshape(-1),
     )
 
 
-def sample_groups(chosen: Chosen, most: int, seed: int) -> NDArray[np.bool_]:
+def sample_groups(chosen: AuditSample, maximum: int, seed: int) -> NDArray[np.bool_]:
     """Choose about so many images: whole groups, of each class its part and at least two groups.
 
     Args:
         chosen: All images.
-        most: How many; fewer images are all taken.
+        maximum: How many; fewer images are all taken.
         seed: Of the choice.
 
     Returns:
         Which are taken ``[N]``.
     """
     total = len(chosen.labels)
-    if total <= most:
+    if total <= maximum:
         return np.ones(total, np.bool_)
     counts = np.zeros((chosen.group_count, int(chosen.labels.max()) + 1), np.int64)
     np.add.at(counts, (chosen.groups, chosen.labels), 1)
@@ -73,7 +73,7 @@ def sample_groups(chosen: Chosen, most: int, seed: int) -> NDArray[np.bool_]:
     for c in range(counts.shape[1]):
         own = order[of_class[order] == c]
         before = np.cumsum(size[own]) - size[own]
-        kept = before < size[own].sum() * most / total
+        kept = before < size[own].sum() * maximum / total
         kept[:2] = True
         taken[own[kept]] = True
     return taken[chosen.groups]

@@ -17,7 +17,7 @@ RESAMPLES = 300
 _SEED = 0
 
 
-def accuracy(scores: Array, labels: NDArray[np.int64], groups: NDArray[np.int64]) -> Rate:
+def score_accuracy(scores: Array, labels: NDArray[np.int64], groups: NDArray[np.int64]) -> Rate:
     """Return how often the highest of the scores ``[N, C]`` is the label's."""
     return rate_by_group(scores.argmax(1) == labels, [str(group) for group in groups])
 

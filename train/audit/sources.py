@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import SourceFigure, SourceProbe
+from weckd_edge.artifacts import SourceAudit, SourceScore
 from weckd_edge.train.audit.linear_classifier import Ridge
-from weckd_edge.train.audit.scores import accuracy, auc, majority
+from weckd_edge.train.audit.scores import auc, majority, score_accuracy
 
 
 def leave_out(
@@ -21,7 +21,7 @@ def leave_out(
     labels: NDArray[np.int64],
     groups: NDArray[np.int64],
     names: Sequence[str],
-) -> SourceProbe:
+) -> SourceAudit:
     """Leave every source out in turn.
 
     Args:
@@ -40,7 +40,7 @@ def leave_out(
         # A group that lies in two sources would be trained on and tested on.
         train, test = np.flatnonzero(~own & ~np.isin(groups, groups[own])), np.flatnonzero(own)
         here, there = np.unique(labels[test]), np.unique(labels[train])
-        figure = SourceFigure(
+        figure = SourceScore(
             source=source,
             images=len(test),
             groups=len(np.unique(groups[test])),
@@ -48,18 +48,18 @@ def leave_out(
             majority=majority(labels[test]),
             left_out=None,
             auc=None,
-            seen=accuracy(seen[test], labels[test], groups[test]) if seen is not None else None,
+            seen=score_accuracy(seen[test], labels[test], groups[test]) if seen is not None else None,
             note=_note(here, there, names),
         )
         if len(there) > 1:
             scores = ridge.scores(train, test)
             figure = replace(
                 figure,
-                left_out=accuracy(scores, labels[test], groups[test]),
+                left_out=score_accuracy(scores, labels[test], groups[test]),
                 auc=auc(scores, labels[test], groups[test]),
             )
         found.append(figure)
-    return SourceProbe(column=column, sources=tuple(found))
+    return SourceAudit(column=column, sources=tuple(found))
 
 
 def _note(here: NDArray[np.int64], there: NDArray[np.int64], names: Sequence[str]) -> str:

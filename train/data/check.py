@@ -50,7 +50,7 @@ class PublishedSplit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataReport:
-    """What ``check`` found.
+    """What ``check_data`` found.
 
     Attributes:
         images: Readable images, copies among them.
@@ -104,7 +104,7 @@ class DataReport:
         }
 
 
-def check(path: Path, config: DataConfig, progress: Progress) -> DataReport:
+def check_data(path: Path, config: DataConfig, progress: Progress) -> DataReport:
     """Read a data set and report on it; unreadable files are part of the report.
 
     Args:
@@ -121,7 +121,7 @@ def check(path: Path, config: DataConfig, progress: Progress) -> DataReport:
     counts = Counter(dict.fromkeys(found.labels, 0))
     counts.update(image.listed.label for image in found.images)
     labels = [image.listed.label for image in found.images]
-    _, said = keeps_published(labels, [image.listed.published_split for image in found.images], DataConfig())
+    _, notes = keeps_published(labels, [image.listed.published_split for image in found.images], DataConfig())
     return DataReport(
         images=len(found.images),
         class_counts=dict(sorted(counts.items())),
@@ -135,7 +135,7 @@ def check(path: Path, config: DataConfig, progress: Progress) -> DataReport:
         published_split=_published(found.images, grouping.groups),
         leaks=_leaks(found.images),
         synthetic=is_phantom(found.root),
-        notes=(*found.notes, *said, *leak_notes(found.images, grouping.groups)),
+        notes=(*found.notes, *notes, *leak_notes(found.images, grouping.groups)),
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-LEAST_SIDE = 8
+MIN_SIDE = 8
 """Pixels; of an image with a shorter side nobody can tell what it shows."""
 
-_NEAR = 16
-_SHARE = 0.96
+_NEAR_LEVELS = 16
+_TWO_LEVEL_FRACTION = 0.96
 """Of the pixels, so near to one of two grey levels. Of 589 images of ears, brains and blood cells, none reached 0.953; a
 disc as JPEG of quality 75 has 0.98 at 40 x 30 pixels, and more where it is larger."""
 
@@ -23,12 +23,12 @@ def is_two_levels(histogram: Sequence[int]) -> bool:
     pixels, held = sum(count), 0
     for _ in range(2):
         level = count.index(max(count))
-        near = slice(max(0, level - _NEAR), level + _NEAR + 1)
+        near = slice(max(0, level - _NEAR_LEVELS), level + _NEAR_LEVELS + 1)
         held += sum(count[near])
         count[near] = [0] * len(count[near])
-    return held >= _SHARE * pixels
+    return held >= _TWO_LEVEL_FRACTION * pixels
 
 
 def is_tiny(width: int, height: int) -> bool:
     """Tell whether an image has so few pixels that it shows nothing."""
-    return min(width, height) < LEAST_SIDE
+    return min(width, height) < MIN_SIDE

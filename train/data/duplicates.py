@@ -40,12 +40,12 @@ class Tie:
     Attributes:
         a: Position of the first.
         b: Position of the second, greater than ``a``.
-        likeness: The lower of their grey and colour correlations, 0..1.
+        similarity: The lower of their grey and colour correlations, 0..1.
     """
 
     a: int
     b: int
-    likeness: float
+    similarity: float
 
 
 def perceptual_hash(grey: NDArray[np.uint8]) -> NDArray[np.uint64]:
@@ -90,9 +90,9 @@ def find_ties(images: Sequence[ScannedImage], distance: int) -> tuple[Tie, ...]:
         return ()
     first, second = np.concatenate(firsts), np.concatenate(seconds)
     best = _best_correlation(grey, first, second)
-    likeness = np.minimum(np.concatenate(tints), best)
+    similarity = np.minimum(np.concatenate(tints), best)
     found = np.flatnonzero(best >= GREY_CORRELATION)
-    return tuple(Tie(a=int(first[i]), b=int(second[i]), likeness=float(likeness[i])) for i in found)
+    return tuple(Tie(a=int(first[i]), b=int(second[i]), similarity=float(similarity[i])) for i in found)
 
 
 def _normalise(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -151,13 +151,13 @@ def group_images(images: Sequence[ScannedImage], ties: Sequence[Tie]) -> Groupin
         for key in (f"pixels {image.pixels_sha256}", f"group {image.listed.group}" if image.listed.group else ""):
             if key:
                 clusters.join(first.setdefault(key, i), i)
-    looks = _Clusters([None] * len(images))
+    lookalikes = _Clusters([None] * len(images))
     separate = clusters.join_ties(ties)
     for tie in ties:
         if clusters.find(tie.a) == clusters.find(tie.b):
-            looks.join(tie.a, tie.b)
+            lookalikes.join(tie.a, tie.b)
     sizes: Counter[int] = Counter()
-    for root, _ in {(looks.find(i), image.pixels_sha256) for i, image in enumerate(images)}:
+    for root, _ in {(lookalikes.find(i), image.pixels_sha256) for i, image in enumerate(images)}:
         sizes[root] += 1
     names: dict[int, str] = {}
     for i, image in enumerate(images):
@@ -199,7 +199,7 @@ class _Clusters:
         for tie in ties:
             tied.setdefault(tie.a, set()).add(tie.b)
             tied.setdefault(tie.b, set()).add(tie.a)
-        for tie in sorted(ties, key=lambda tie: (-round(tie.likeness, 4), tie.a, tie.b)):
+        for tie in sorted(ties, key=lambda tie: (-round(tie.similarity, 4), tie.a, tie.b)):
             a, b = self.find(tie.a), self.find(tie.b)
             if a != b and self._allowed(a, b, tie, tied):
                 self.join(a, b)
@@ -207,7 +207,7 @@ class _Clusters:
 
     def _allowed(self, a: int, b: int, tie: Tie, tied: dict[int, set[int]]) -> bool:
         if self.names[a] and self.names[b]:
-            return tie.likeness >= SAME_CORRELATION
+            return tie.similarity >= SAME_CORRELATION
         first, second = self._members[a], self._members[b]
         if len(first) + len(second) <= FREE_SIZE or self.names[a] or self.names[b]:
             return True

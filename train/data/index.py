@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weckd_edge.artifacts import BadFile, DatasetIndex, ImageRecord
+from weckd_edge.artifacts import SPLITS, BadFile, DatasetIndex, Labels
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.fingerprint import key_of
@@ -18,9 +18,9 @@ from weckd_edge.train.data.listing import data_root, fingerprint
 from weckd_edge.train.data.published import keeps_published, leak_notes
 from weckd_edge.train.data.reading import read_data
 from weckd_edge.train.data.scan import ScannedImage
-from weckd_edge.train.data.split import Item, split_images
+from weckd_edge.train.data.split import SplitItem, split_images
 from weckd_edge.train.data.synth.phantoms import is_phantom
-from weckd_edge.train.data.unlabelled import Unlabelled, read_unlabelled, unlabelled_fingerprint
+from weckd_edge.train.data.unlabelled import UnlabelledFolder, read_unlabelled, unlabelled_fingerprint
 
 if TYPE_CHECKING:
     from weckd_edge.config import BuildConfig
@@ -31,7 +31,7 @@ _SHOWN = 10
 
 
 def build_index(
-    path: Path, config: DataConfig, *, shares: int, seed: int, skip_bad: bool, progress: Progress
+    path: Path, config: DataConfig, *, labelled_subsets: int, seed: int, skip_bad: bool, progress: Progress
 ) -> DatasetIndex:
     """Read, group, split and share a data set.
 
@@ -41,7 +41,7 @@ def build_index(
     Args:
         path: A folder or a CSV; see ``list_data``.
         config: Fractions, distances and columns.
-        shares: How many disjoint labelled shares to cut from the training images.
+        labelled_subsets: How many disjoint labelled shares to cut from the training images.
         seed: Of the split.
         skip_bad: Leave out files that cannot be used, and record them, instead of refusing the data set.
         progress: Where the reading is shown.
@@ -56,37 +56,25 @@ def build_index(
         raise DataError(_describe_bad(path, bad), code="E_DATA_BAD_IMAGES")
     dropped = {file.path for file in bad}
     usable = [image for image in found.images if image.listed.path not in dropped]
-    labels = found.labels
+    labels = Labels(found.labels)
     _refuse_lost_classes(path, labels, usable, len(bad))
-    kept, said = keeps_published(
+    kept, notes = keeps_published(
         [image.listed.label for image in usable], [image.listed.published_split for image in usable], config
     )
     images = _first_of_copies(usable, per_split=kept)
     distance = config.near_duplicate_distance
     grouping = group_images(images, find_ties(images, distance) if distance is not None else ())
     items = [
-        Item(label=image.listed.label, group=group, published_split=image.listed.published_split)
+        SplitItem(label=image.listed.label, group=group, published_split=image.listed.published_split)
         for image, group in zip(images, grouping.groups, strict=True)
     ]
-    places = split_images(items, config, shares=shares, seed=seed, published=kept)
+    places = split_images(items, config, labelled_subsets=labelled_subsets, seed=seed, published=kept)
     leaks = leak_notes(images, grouping.groups) if kept else ()
     records = tuple(
-        ImageRecord(
-            path=image.listed.path,
-            label=labels.index(item.label),
-            group=item.group,
-            split=place.split,
-            share=place.share,
-            sha256=image.sha256,
-            pixels_sha256=image.pixels_sha256,
-            width=image.width,
-            height=image.height,
-            published_split=item.published_split,
-            attributes=image.listed.attributes,
-        )
+        image.record(label=labels.index(item.label), group=item.group, split=place.split, share=place.labelled_subset)
         for image, item, place in zip(images, items, places, strict=True)
     )
-    pool = _read_pool(images, [place.split for place in places], config, progress)
+    pool = _read_unlabelled(images, [place.split for place in places], config, progress)
     if pool.bad_files and not skip_bad:
         raise DataError(_describe_bad(Path(config.unlabelled or ""), pool.bad_files), code="E_DATA_BAD_IMAGES")
     index = DatasetIndex(
@@ -101,15 +89,17 @@ def build_index(
         unlabelled=pool.images,
         unlabelled_left_out=pool.left_out,
         named_groups=sum(image.listed.group is not None for image in images),
-        notes=(*found.notes, *said, *leaks),
+        notes=(*found.notes, *notes, *leaks),
     )
-    _tell(index, config, grouping.separate_ties, progress, published=kept)
+    _report(index, config, grouping.separate_ties, progress, published=kept)
     return index
 
 
-def _read_pool(images: Sequence[ScannedImage], splits: Sequence[str], config: DataConfig, progress: Progress) -> Unlabelled:
+def _read_unlabelled(
+    images: Sequence[ScannedImage], splits: Sequence[str], config: DataConfig, progress: Progress
+) -> UnlabelledFolder:
     if config.unlabelled is None:
-        return Unlabelled(images=(), bad_files=(), left_out=0)
+        return UnlabelledFolder(images=(), bad_files=(), left_out=0)
     held_out = [image for image, split in zip(images, splits, strict=True) if split != "train"]
     return read_unlabelled(Path(config.unlabelled), images, held_out, config.near_duplicate_distance, progress)
 
@@ -137,7 +127,7 @@ def cached_index(
         DatasetIndex,
         key_of(inputs, "weckd_edge.train.data.index"),
         lambda folder: build_index(
-            path, config.data, shares=len(config.link), seed=config.seed, skip_bad=skip_bad, progress=progress
+            path, config.data, labelled_subsets=len(config.link), seed=config.seed, skip_bad=skip_bad, progress=progress
         ),
     )
 
@@ -180,11 +170,11 @@ def _first_of_copies(images: Sequence[ScannedImage], *, per_split: bool) -> list
     return list(first.values())
 
 
-def _tell(index: DatasetIndex, config: DataConfig, separate_ties: int, progress: Progress, *, published: bool) -> None:
+def _report(index: DatasetIndex, config: DataConfig, separate_ties: int, progress: Progress, *, published: bool) -> None:
     splits: Counter[str] = Counter(record.split for record in index.images)
-    shared = Counter(record.share for record in index.images if record.share is not None)
+    shared = Counter(record.labelled_subset for record in index.images if record.labelled_subset is not None)
     groups = len({record.group for record in index.images})
-    parts = ", ".join(f"{name} {splits[name]}" for name in ("train", "val", "test"))
+    parts = ", ".join(f"{name} {splits[name]}" for name in SPLITS)
     progress.note(f"{len(index.images)} images in {groups} groups: {parts}; labelled shares {sorted(shared.values())}")
     for one in index.notes:
         progress.note(one.text)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, InputContract
+from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, FrameSpec
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import file_ref
 from weckd_edge.devices.images.split_frames import frames_of, reserve
@@ -32,14 +32,14 @@ class PixelCache:
     schema_version: int = SCHEMA_VERSION
 
 
-def build_cache(paths: Sequence[Path], contract: InputContract, side: int, folder: Path, progress: Progress) -> PixelCache:
+def build_cache(paths: Sequence[Path], spec: FrameSpec, side: int, folder: Path, progress: Progress) -> PixelCache:
     """Decode images into ``folder``, cropped as the graph will crop and resized as it will resize."""
     path = folder / "pixels.npy"
     pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(paths), side, side, 3))
     reserve(path)
     with progress.task("decode images", len(paths)) as task:
-        for i, frame in enumerate(frames_of(paths, contract)):
-            small = crop_and_resize(torch.tensor(frame), contract, side)
+        for i, frame in enumerate(frames_of(paths, spec)):
+            small = crop_and_resize(torch.tensor(frame), spec, side)
             pixels[i] = small[0].permute(1, 2, 0).round().to(torch.uint8).numpy()
             task.advance()
     pixels.flush()

@@ -1,7 +1,7 @@
 """The split that a data set came with: whether it is used, and what it leaks.
 
 A split that somebody made is kept by default. They may know what no search in the pixels finds (patients, sites, dates), a
-network that is brought was trained on its training part, and figures stay comparable. It is said what it leaks.
+network that is imported was trained on its training part, and figures stay comparable. It is said what it leaks.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from weckd_edge.artifacts import DataNote, Split
+from weckd_edge.artifacts import SPLITS, DataNote, Split
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.train.data.listing.notes import counted, note
@@ -68,7 +68,7 @@ def _problem(labels: Sequence[str], splits: Sequence[Split | None]) -> str:
         return "got no training images"
     if not count["test"] and not count["val"]:
         return "got training images alone"
-    for split in ("train", "val", "test"):
+    for split in SPLITS:
         held = {label for label, one in zip(labels, splits, strict=True) if one == split}
         missing = sorted(set(labels) - held)
         if held and missing:

@@ -10,10 +10,10 @@ from weckd_edge.artifacts import BadFile, DataNote
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
-from weckd_edge.train.data.content import LEAST_SIDE, is_tiny
+from weckd_edge.train.data.content import MIN_SIDE, is_tiny
 from weckd_edge.train.data.listing import data_root, list_data
-from weckd_edge.train.data.listing.masks import find_masks
-from weckd_edge.train.data.listing.notes import counted, note, some
+from weckd_edge.train.data.listing.masks import pair_masks
+from weckd_edge.train.data.listing.notes import counted, note, some_names
 from weckd_edge.train.data.scan import ScannedImage, picture_notes, scan
 
 _DEFAULT = DataConfig()
@@ -51,7 +51,7 @@ def read_data(path: Path, progress: Progress, config: DataConfig = _DEFAULT) -> 
     root = data_root(path)
     listing = list_data(path, config)
     found = scan(root, listing.images, progress)
-    named = find_masks(image.path for image in listing.images)
+    named = pair_masks(image.path for image in listing.images)
     flat = {image.listed.path for image in found.images if image.two_levels}
     masks = {mask for mask, image in named.items() if mask in flat and image not in flat}
     images = tuple(image for image in found.images if image.listed.path not in masks)
@@ -89,8 +89,8 @@ def _mask_notes(named: dict[str, str], masks: set[str], flat: set[str], images: 
         notes.append(
             note(
                 "W_NAMED_LIKE_MASKS",
-                f"named like masks of images beside them, {counted(len(called), 'file')}: {some(called)}; used as images, "
-                "as they do not look like masks",
+                f"named like masks of images beside them, {counted(len(called), 'file')}: {some_names(called)}; "
+                "used as images, as they do not look like masks",
             )
         )
     rest = sorted(flat & here)
@@ -99,7 +99,7 @@ def _mask_notes(named: dict[str, str], masks: set[str], flat: set[str], images: 
             note(
                 "W_TWO_GREY_LEVELS",
                 f"{counted(len(rest), 'image')} of {len(here):,} have one or two grey levels, as masks and empty pictures "
-                f"do, and are used as images: {some(rest)}",
+                f"do, and are used as images: {some_names(rest)}",
             )
         )
     return notes
@@ -112,7 +112,7 @@ def _tiny_notes(images: Sequence[ScannedImage]) -> list[DataNote]:
     return [
         note(
             "W_TINY_IMAGES",
-            f"{counted(len(tiny), 'image')} with a side under {LEAST_SIDE} pixels show nothing and are used all the same: "
-            f"{some(tiny)}",
+            f"{counted(len(tiny), 'image')} with a side under {MIN_SIDE} pixels show nothing and are used all the same: "
+            f"{some_names(tiny)}",
         )
     ]

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from weckd_edge.artifacts import BadFile, DataNote
+from weckd_edge.artifacts import BadFile, DataNote, ImageRecord, Split
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import sha256_bytes
-from weckd_edge.devices.images.frames import decoded, pixels_sha256, read_file
-from weckd_edge.devices.images.notes import summarise
+from weckd_edge.devices.images.frames import decoded_image, pixels_sha256, read_image_file
+from weckd_edge.devices.images.notes import summarise_notes
 from weckd_edge.train.data.content import is_two_levels
 from weckd_edge.train.data.listing import ListedImage, utf8_path
 
@@ -50,6 +50,29 @@ class ScannedImage:
     two_levels: bool = False
     notes: tuple[DataNote, ...] = ()
 
+    def record(self, *, label: int, group: str, split: Split, share: int | None = None) -> ImageRecord:
+        """Return the image as the index keeps it.
+
+        Args:
+            label: Index into the index's labels.
+            group: What a split must never cut.
+            split: Where the image is used.
+            share: Index of the labelled share it belongs to; None: its label is not used in training.
+        """
+        return ImageRecord(
+            path=self.listed.path,
+            label=label,
+            group=group,
+            split=split,
+            labelled_subset=share,
+            sha256=self.sha256,
+            pixels_sha256=self.pixels_sha256,
+            width=self.width,
+            height=self.height,
+            published_split=self.listed.published_split,
+            attributes=self.listed.attributes,
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scan:
@@ -80,7 +103,7 @@ def scan(root: Path, listed: Sequence[ListedImage], progress: Progress) -> Scan:
 
 def picture_notes(images: Sequence[ScannedImage]) -> tuple[DataNote, ...]:
     """Return what is worth saying of pictures, one note for each kind."""
-    return summarise({utf8_path(image.listed.path): image.notes for image in images})
+    return summarise_notes({utf8_path(image.listed.path): image.notes for image in images})
 
 
 def _scan_one(root: Path, listed: ListedImage) -> ScannedImage | BadFile:
@@ -88,8 +111,8 @@ def _scan_one(root: Path, listed: ListedImage) -> ScannedImage | BadFile:
     if name != listed.path:
         return BadFile(path=name, reason="its name is not UTF-8; rename it")
     try:
-        data = read_file(root / listed.path)
-        with decoded(data) as found:
+        data = read_image_file(root / listed.path)
+        with decoded_image(data) as found:
             pixels = found.pixels
             image = Image.fromarray(pixels)
             whole = image.convert("L")

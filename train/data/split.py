@@ -16,7 +16,7 @@ from weckd_edge.train.data.published import test_part
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
+class SplitItem:
     """What splitting needs to know of an image.
 
     Attributes:
@@ -31,16 +31,16 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class Placement:
     """Where an image is used: its split, and its share if it is a training image whose label is used."""
 
     split: Split
-    share: int | None = None
+    labelled_subset: int | None = None
 
 
 def split_images(
-    items: Sequence[Item], config: DataConfig, *, shares: int, seed: int, published: bool = False
-) -> tuple[Place, ...]:
+    items: Sequence[SplitItem], config: DataConfig, *, labelled_subsets: int, seed: int, published: bool = False
+) -> tuple[Placement, ...]:
     """Give every image its place; the order of ``items`` does not matter to where each goes.
 
     No group is cut, neither by a split nor by a share; every class is in every split and share; the parts come as
@@ -52,23 +52,26 @@ def split_images(
         DataError: A class has too few groups.
     """
     if published:
-        return _around_published(items, config, shares, seed)
+        return _around_published(items, config, labelled_subsets, seed)
     train = 1 - config.test_fraction - config.val_fraction
-    bins: list[tuple[Place, Bin]] = [
-        (Place(split="test"), Bin(part=config.test_fraction, needs_all=True)),
-        (Place(split="val"), Bin(part=config.val_fraction, needs_all=True)),
-        *_train_bins(config.share, shares, train),
+    bins: list[tuple[Placement, Bin]] = [
+        (Placement(split="test"), Bin(part=config.test_fraction, needs_all=True)),
+        (Placement(split="val"), Bin(part=config.val_fraction, needs_all=True)),
+        *_train_bins(config.labelled_fraction, labelled_subsets, train),
     ]
-    return _deal(items, bins, seed)
+    return _distribute(items, bins, seed)
 
 
-def _train_bins(share: float, shares: int, train: float) -> list[tuple[Place, Bin]]:
-    named = [(Place(split="train", share=k), Bin(part=train * share, needs_all=True)) for k in range(shares)]
-    pool = max(0.0, train * (1 - share * shares))
-    return [*named, (Place(split="train"), Bin(part=pool, needs_all=not shares))]
+def _train_bins(subset: float, labelled_subsets: int, train: float) -> list[tuple[Placement, Bin]]:
+    named = [
+        (Placement(split="train", labelled_subset=k), Bin(part=train * subset, needs_all=True))
+        for k in range(labelled_subsets)
+    ]
+    pool = max(0.0, train * (1 - subset * labelled_subsets))
+    return [*named, (Placement(split="train"), Bin(part=pool, needs_all=not labelled_subsets))]
 
 
-def _deal(items: Sequence[Item], bins: Sequence[tuple[Place, Bin]], seed: int) -> tuple[Place, ...]:
+def _distribute(items: Sequence[SplitItem], bins: Sequence[tuple[Placement, Bin]], seed: int) -> tuple[Placement, ...]:
     labels = sorted({item.label for item in items})
     names = sorted({item.group for item in items})
     row, column = {name: i for i, name in enumerate(names)}, {label: i for i, label in enumerate(labels)}
@@ -86,13 +89,13 @@ def _deal(items: Sequence[Item], bins: Sequence[tuple[Place, Bin]], seed: int) -
     return tuple(bins[chosen[row[item.group]]][0] for item in items)
 
 
-def _refuse_small_classes(labels: Sequence[str], counts: NDArray[np.int64], needed: Sequence[Place]) -> None:
-    shares = sum(place.share is not None for place in needed)
-    splits = sorted({place.split for place in needed if place.share is None})
+def _refuse_small_classes(labels: Sequence[str], counts: NDArray[np.int64], needed: Sequence[Placement]) -> None:
+    subsets = sum(place.labelled_subset is not None for place in needed)
+    splits = sorted({place.split for place in needed if place.labelled_subset is None})
     wanted = " + ".join(
         [
             *(["one for each of " + ", ".join(splits)] if splits else []),
-            *([f"{shares} labelled shares"] if shares else []),
+            *([f"{subsets} labelled shares"] if subsets else []),
         ]
     )
     for c, label in enumerate(labels):
@@ -106,23 +109,27 @@ def _refuse_small_classes(labels: Sequence[str], counts: NDArray[np.int64], need
             )
 
 
-def _around_published(items: Sequence[Item], config: DataConfig, shares: int, seed: int) -> tuple[Place, ...]:
+def _around_published(
+    items: Sequence[SplitItem], config: DataConfig, labelled_subsets: int, seed: int
+) -> tuple[Placement, ...]:
     splits = [item.published_split for item in items]
     part = test_part(splits)
     rest = [i for i, split in enumerate(splits) if split == "train"]
-    bins: list[tuple[Place, Bin]] = []
+    bins: list[tuple[Placement, Bin]] = []
     val = 0.0
     if part == "val" or "val" not in splits:
         val = min(0.5, config.val_fraction * len(items) / len(rest))
-        bins.append((Place(split="val"), Bin(part=val, needs_all=True)))
+        bins.append((Placement(split="val"), Bin(part=val, needs_all=True)))
     try:
-        dealt = _deal([items[i] for i in rest], [*bins, *_train_bins(config.share, shares, 1 - val)], seed)
+        dealt = _distribute(
+            [items[i] for i in rest], [*bins, *_train_bins(config.labelled_fraction, labelled_subsets, 1 - val)], seed
+        )
     except DataError as err:
         raise DataError(
             f"{err} (of the training images in the split that the data set came with; --no-published-split deals all anew)",
             code=err.code,
         ) from err
-    places = [Place(split="test" if split == part else split or "train") for split in splits]
+    places = [Placement(split="test" if split == part else split or "train") for split in splits]
     for i, place in zip(rest, dealt, strict=True):
         places[i] = place
     return tuple(places)

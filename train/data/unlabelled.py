@@ -16,7 +16,7 @@ from weckd_edge.train.data.scan import ScannedImage, picture_notes, scan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Unlabelled:
+class UnlabelledFolder:
     """What a folder of unlabelled frames gave.
 
     Attributes:
@@ -59,7 +59,7 @@ def read_unlabelled(
     held_out: Sequence[ScannedImage],
     distance: int | None,
     progress: Progress,
-) -> Unlabelled:
+) -> UnlabelledFolder:
     """Read a folder of unlabelled frames and leave out what would leak.
 
     Args:
@@ -85,7 +85,7 @@ def read_unlabelled(
     ties = find_ties([*held_out, *fresh], distance) if distance is not None else ()
     alike = {tie.b - border for tie in ties if tie.a < border <= tie.b}
     kept = [image for position, image in enumerate(fresh) if position not in alike]
-    return Unlabelled(
+    return UnlabelledFolder(
         images=tuple(
             UnlabelledImage(path=image.listed.path, sha256=image.sha256, pixels_sha256=image.pixels_sha256) for image in kept
         ),

@@ -105,7 +105,7 @@ def _findings(index: DatasetIndex, images: tuple[ScannedImage, ...], bad: Mappin
         by_pixels.setdefault(image.pixels_sha256, []).append(image)
     taken = set()  # paths of the folder that stand for an image of the index
     for record in index.images:
-        same, label = here.get(record.path), index.labels[record.label]
+        same, label = here.get(record.path), index.label_of(record)
         if same is not None and same.pixels_sha256 == record.pixels_sha256:
             taken.add(record.path)
             if same.listed.label != label:
@@ -115,7 +115,7 @@ def _findings(index: DatasetIndex, images: tuple[ScannedImage, ...], bad: Mappin
     for record in index.images:
         if record.path in taken:
             continue
-        label = index.labels[record.label]
+        label = index.label_of(record)
         others = [image for image in by_pixels.get(record.pixels_sha256, ()) if image.listed.path not in taken]
         others.sort(key=lambda image: (image.listed.label != label, image.listed.path))
         if others:
@@ -144,8 +144,8 @@ def _others(
             continue
         if record is None:
             yield Finding(kind="added", path=image.listed.path, detail=image.listed.label)
-        elif image.listed.label != index.labels[record.label]:
-            detail = f"{index.labels[record.label]} in the index by {record.path}, {image.listed.label} here"
+        elif image.listed.label != index.label_of(record):
+            detail = f"{index.label_of(record)} in the index by {record.path}, {image.listed.label} here"
             yield Finding(kind="relabelled", path=image.listed.path, detail=detail)
         else:
             yield _found("copy", record, path=image.listed.path, detail=record.path)

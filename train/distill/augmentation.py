@@ -59,8 +59,8 @@ def draw_views(count: int, strength: float, generator: torch.Generator) -> Views
     angle = uniform(-1, 1) * strength * math.pi / 4
     zoom = 1 - uniform(0, 1) * strength * 0.5
     flip = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0) if strength else torch.ones(count)
-    room = 1 - zoom
-    shift_x, shift_y = uniform(-1, 1) * room, uniform(-1, 1) * room
+    margin = 1 - zoom
+    shift_x, shift_y = uniform(-1, 1) * margin, uniform(-1, 1) * margin
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
     affine = torch.stack(
         [torch.stack([cos * flip, -sin, shift_x], dim=1), torch.stack([sin * flip, cos, shift_y], dim=1)], dim=1

@@ -13,35 +13,40 @@ from pathlib import Path
 
 import torch
 
-from weckd_edge.artifacts import DatasetIndex, InputContract, Link
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, InputSpec, Link, NetworkInput, Resize
 from weckd_edge.config import BuildConfig, InputConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.train.distill.losses import choose_soft_loss
-from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used, links_of, shares_of
-from weckd_edge.train.distill.trainer import Job, Plan, Trainer
-from weckd_edge.train.networks.models import check_order, create, has_pretrained_trunk, measure
+from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used, links_of, subsets_of
+from weckd_edge.train.distill.trainer import LinkJob, LinkPlan, Trainer
+from weckd_edge.train.networks.models import check_order, create_student, has_pretrained_backbone, measure_student
 from weckd_edge.train.networks.preprocess import suited_mean
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Chain:
-    """What training ends with: the links in order, the last one's undistilled twin (None when switched off), and labels."""
+class TrainedChain:
+    """The trained links in order, the undistilled baseline of the last one (None when switched off), and the labels used."""
 
     links: tuple[Stage[Link], ...]
-    twin: Stage[Link] | None
+    baseline: Stage[Link] | None
     labels_used: int
 
 
-def frame_size(index: DatasetIndex, config: InputConfig) -> tuple[int, int]:
-    """Return the camera frame ``(height, width)``: the user's, or the commonest size in the data set."""
-    if config.frame is not None:
-        return config.frame
+def frame_spec(index: DatasetIndex, config: InputConfig, *, resize: Resize = "diagonal") -> FrameSpec:
+    """Return the camera frame: of the user's size, or of the commonest in the data set.
+
+    Args:
+        index: The data set.
+        config: What the user says of the frame.
+        resize: How it is resized where the user leaves that open.
+    """
     counts = Counter((record.height, record.width) for record in index.images)
-    return max(counts, key=lambda size: (counts[size], size))
+    height, width = config.frame or max(counts, key=lambda size: (counts[size], size))
+    return FrameSpec(height=height, width=width, crop=config.crop, resize=config.resize or resize)
 
 
-def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[Plan, ...]:
+def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[LinkPlan, ...]:
     """Make every link once, unweighted by data, to find what is wrong with the chain before any work is done.
 
     Raises:
@@ -50,68 +55,66 @@ def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[Plan, ...]:
     """
     find_strategy(config.distill.strategy)
     choose_soft_loss(config.distill.loss, len(index.labels))
-    height, width = frame_size(index, config.input)
+    frame = frame_spec(index, config.input)
     plans = []
     for i, link in enumerate(config.link):
         torch.manual_seed(config.seed * 1000 + i)
-        made = create(link, len(index.labels))
-        contract = InputContract(
-            frame_height=height,
-            frame_width=width,
-            crop=config.input.crop,
-            input_size=link.input_size,
-            mean=suited_mean(made.mean, fresh=link.mean is None and not _starts_trained(link, config.link)),
-            std=made.std,
-            resize=config.input.resize or "diagonal",
+        created = create_student(link, len(index.labels))
+        mean = suited_mean(created.mean, fresh=link.mean is None and not _starts_trained(link, config.link))
+        network = NetworkInput(size=link.input_size, mean=mean, std=created.std)
+        plan = LinkPlan(
+            config=link,
+            input=InputSpec(frame=frame, network=network),
+            size=measure_student(created.student, link.input_size),
         )
-        plans.append(Plan(config=link, contract=contract, size=measure(made.student, link.input_size)))
+        plans.append(plan)
     check_order(config.link, [plan.size for plan in plans])
     return tuple(plans)
 
 
 def _starts_trained(link: LinkConfig, chain: Sequence[LinkConfig]) -> bool:
     """Tell whether a link's weights, or those it may take over from another link, were trained before."""
-    return any(has_pretrained_trunk(other) and is_same_network(link, other) for other in chain)
+    return any(has_pretrained_backbone(other) and is_same_network(link, other) for other in chain)
 
 
 def make_trainer(
     workspace: Workspace,
     root: Path,
     index: DatasetIndex,
-    plans: Sequence[Plan],
+    plans: Sequence[LinkPlan],
     progress: Progress,
     unlabelled: str | None = None,
 ) -> Trainer:
     """Return what trains the links of these plans, all from one cache of decoded images."""
-    largest = max(plan.contract.input_size for plan in plans)
-    return Trainer(workspace, root, index, plans[0].contract, largest, progress, Path(unlabelled) if unlabelled else None)
+    largest = max(plan.input.network.size for plan in plans)
+    return Trainer(workspace, root, index, plans[0].input.frame, largest, progress, Path(unlabelled) if unlabelled else None)
 
 
-def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) -> Chain:
-    """Train the chain of a build by its strategy, and the twin.
+def train_build(trainer: Trainer, plans: Sequence[LinkPlan], config: BuildConfig) -> TrainedChain:
+    """Train the chain of a build by its strategy, and the baseline.
 
-    The twin is the last network alone, on the labels that the last link sees, for as many gradient steps as the whole chain.
+    The baseline is the last link's network trained alone: on the same labels, for as many gradient steps as the whole chain.
     """
     strategy = find_strategy(config.distill.strategy)
     links = run_strategy(trainer, plans, strategy, config)
-    twin = None
-    if config.distill.twin:
+    baseline = None
+    if config.distill.baseline:
         last = len(plans) - 1
-        twin = trainer.link(
-            Job(
-                name="twin",
+        baseline = trainer.link(
+            LinkJob(
+                name="baseline",
                 plan=plans[last],
-                share=last,
-                shares=shares_of(strategy, last, len(plans)),
+                labelled_subset=last,
+                labelled_subsets=subsets_of(strategy, last, len(plans)),
                 seed=config.seed * 1000 + last,
                 train=longer(config.train, len(links)),
             )
         )
-    return Chain(links=links, twin=twin, labels_used=labels_used(strategy, trainer.index, len(plans)))
+    return TrainedChain(links=links, baseline=baseline, labels_used=labels_used(strategy, trainer.index, len(plans)))
 
 
 def run_strategy(
-    trainer: Trainer, plans: Sequence[Plan], strategy: Strategy, config: BuildConfig
+    trainer: Trainer, plans: Sequence[LinkPlan], strategy: Strategy, config: BuildConfig
 ) -> tuple[Stage[Link], ...]:
     """Train the links of one strategy, in order; those that an earlier run has trained alike are found, not trained.
 
@@ -120,7 +123,11 @@ def run_strategy(
     """
     positions = links_of(strategy, len(plans))
     epochs = _epochs(config, len(plans), len(positions))
-    distill = replace(config.distill, weight=strategy.weight) if config.distill.weight is None else config.distill
+    distill = (
+        replace(config.distill, distill_weight=strategy.distill_weight)
+        if config.distill.distill_weight is None
+        else config.distill
+    )
     links: list[Stage[Link]] = []
     for order, position in enumerate(positions):
         before = plans[positions[order - 1]].config if order else None
@@ -128,16 +135,16 @@ def run_strategy(
         teachers = {"none": [], "previous": links[-1:], "earlier": links}[strategy.teachers]
         links.append(
             trainer.link(
-                Job(
+                LinkJob(
                     name=f"M{order + 1}",
                     plan=plans[position],
-                    share=position,
-                    shares=shares_of(strategy, position, len(plans)),
+                    labelled_subset=position,
+                    labelled_subsets=subsets_of(strategy, position, len(plans)),
                     seed=config.seed * 1000 + order,
                     train=replace(config.train, epochs=epochs[order]),
                     start=links[-1] if inherits else None,
                     teachers=tuple(teachers),
-                    pool=strategy.pool and bool(teachers),
+                    unlabelled=strategy.unlabelled and bool(teachers),
                     distill=distill,
                     corrected=strategy.corrected,
                     merge=_same_networks(links, positions, plans) if strategy.merge and order == len(positions) - 1 else (),
@@ -150,12 +157,14 @@ def run_strategy(
 def _epochs(config: BuildConfig, whole: int, links: int) -> list[int]:
     """Return the epochs of each of a strategy's links; a chain of ``whole`` links and a shorter one take as many in all."""
     total, early = whole * config.train.epochs, config.train.epochs
-    if config.distill.last_part is not None and whole > 1:
-        early = max(1, round(total * (1 - config.distill.last_part) / (whole - 1)))
+    if config.distill.last_link_step_fraction is not None and whole > 1:
+        early = max(1, round(total * (1 - config.distill.last_link_step_fraction) / (whole - 1)))
     return [early] * (links - 1) + [max(1, total - early * (links - 1))]
 
 
-def _same_networks(links: Sequence[Stage[Link]], positions: Sequence[int], plans: Sequence[Plan]) -> tuple[Stage[Link], ...]:
+def _same_networks(
+    links: Sequence[Stage[Link]], positions: Sequence[int], plans: Sequence[LinkPlan]
+) -> tuple[Stage[Link], ...]:
     """Return the links before the last one that are the same network as it."""
     last = plans[positions[-1]].config
     return tuple(link for link, at in zip(links, positions, strict=False) if is_same_network(plans[at].config, last))

@@ -40,7 +40,7 @@ def _environment() -> ClusterEnvironment | None:
     return None
 
 
-def count() -> int:
+def count_processes() -> int:
     """Return how many processes train together."""
     environment = _environment()
     return environment.world_size() if environment else 1
@@ -86,11 +86,11 @@ def check_batch(labelled: int, rest: int, config: TrainConfig) -> None:
     Raises:
         ConfigError: It cannot.
     """
-    parts = count() * config.accumulate
+    parts = count_processes() * config.accumulate
     if labelled % parts or rest % parts:
         halves = f"{labelled} labelled and {rest} unlabelled images" if rest else f"{labelled} images"
         raise ConfigError(
-            f"train.batch = {config.batch}: {halves} cannot be dealt evenly to {count()} processes "
+            f"train.batch = {config.batch}: {halves} cannot be dealt evenly to {count_processes()} processes "
             f"with accumulate = {config.accumulate}; choose a multiple of {2 * parts}",
             code="E_CONFIG_DISTRIBUTED",
         )
@@ -109,19 +109,19 @@ def shared_stage(
         key: Everything the result depends on.
         make: See ``Workspace.stage``.
     """
-    if count() == 1:
+    if count_processes() == 1:
         return workspace.stage(name, kind, key, make)
     found = workspace.find(name, kind, key) if is_first() else None
     files: dict[str, bytes] = {}
     if found is not None:
         files = {ref.path: (found.folder / ref.path).read_bytes() for ref in refs_in(found.artifact)}
-    told = fabric_for(config).broadcast((found.artifact, files) if found else None)
-    if told is None:
+    received = fabric_for(config).broadcast((found.artifact, files) if found else None)
+    if received is None:
         return workspace.stage(name, kind, key, make)
 
     def receive(folder: Path) -> T:
-        artifact: T = told[0]
-        for path, content in told[1].items():
+        artifact: T = received[0]
+        for path, content in received[1].items():
             (folder / path).write_bytes(content)
         return artifact
 

@@ -19,8 +19,8 @@ from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import write_atomic
 from weckd_edge.train.distill.distributed import check_batch, fabric_for, synchronised
 from weckd_edge.train.distill.reproducible import reproducible
-from weckd_edge.train.distill.sampler import Feed, batch_parts, epoch_batches
-from weckd_edge.train.distill.task import Batch, Task
+from weckd_edge.train.distill.sampler import TrainingImages, batch_parts, epoch_batches
+from weckd_edge.train.distill.task import Batch, TrainingTask
 from weckd_edge.train.networks.models import Student
 
 logger = logging.getLogger(__name__)
@@ -52,14 +52,14 @@ def make_optimizer(
 
 
 def _classifier(student: Student) -> nn.Module:
-    module: nn.Module = student.trunk.get_classifier()  # type: ignore[operator]  # timm's models are untyped
+    module: nn.Module = student.backbone.get_classifier()  # type: ignore[operator]  # timm's models are untyped
     return module
 
 
-def fit(
+def fit_student(
     student: Student,
-    task: Task,
-    feed: Feed,
+    task: TrainingTask,
+    feed: TrainingImages,
     config: TrainConfig,
     *,
     seed: int,
@@ -79,7 +79,7 @@ def fit(
         name: Shown beside the progress.
         scratch: Where the checkpoint is kept.
         progress: Where the work is shown.
-        classifier_rate: How many times the trunk's learning rate the classifier takes.
+        classifier_rate: How many times the backbone's learning rate the classifier takes.
 
     Returns:
         The same student, in evaluation mode, on the CPU.
@@ -117,7 +117,7 @@ def fit(
                 batch=config.batch,
                 augment=config.augment,
                 balance=config.balance,
-                uses=task.view_uses,
+                uses=task.view_reuse,
             )
             for step, batch in enumerate(batches, start=epoch * config.steps_per_epoch):
                 part = step / total
@@ -175,7 +175,7 @@ def _rate_factor(part: float, warmup: float) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * along))))
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read_checkpoint(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
@@ -198,7 +198,7 @@ def _save(path: Path, student: Student, optimizer: Any, average: AveragedModel |
 
 def _resume(fabric: Fabric, path: Path, student: Student, optimizer: Any, average: AveragedModel | None) -> int:
     """Take up the first process's checkpoint in every process; return how many epochs it holds."""
-    state = fabric.broadcast(_read(path) if fabric.global_rank == 0 else None)
+    state = fabric.broadcast(_read_checkpoint(path) if fabric.global_rank == 0 else None)
     if state is None:
         return 0
     try:

@@ -9,59 +9,59 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import ImageRecord, InputContract, Link, Rate
+from weckd_edge.artifacts import ImageRecord, InputSpec, Link, Rate
 from weckd_edge.devices.images.split_frames import SplitFrames, frames_of
 from weckd_edge.devices.runtime.stored_predictions import ModelRun, Probabilities
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.train.networks.models import Student, load_link
-from weckd_edge.train.networks.preprocess import crop_and_resize, network_input
+from weckd_edge.train.networks.preprocess import crop_and_resize, make_network_input
 
 BATCH = 32
 
 
-def predict(student: Student, contract: InputContract, images: SplitFrames) -> Probabilities:
+def predict_records(student: Student, spec: InputSpec, images: SplitFrames) -> Probabilities:
     """Return what a student predicts of images, ``[N, classes]``."""
-    answers: list[Probabilities] = []
+    probabilities: list[Probabilities] = []
     student.eval()
     with torch.inference_mode():
         for start in range(0, len(images), BATCH):
             block = torch.tensor(images.frames[start : start + BATCH])
-            logits, _ = student(network_input(block, contract))
-            answers.append(logits.softmax(dim=1).numpy())
-    return np.concatenate(answers)
+            logits, _ = student(make_network_input(block, spec))
+            probabilities.append(logits.softmax(dim=1).numpy())
+    return np.concatenate(probabilities)
 
 
-def as_trained(link_sha256: str, contract: InputContract) -> ModelRun:
+def as_trained(link_sha256: str, spec: InputSpec) -> ModelRun:
     """Return under what the predictions of a trained link are recorded; ``link_sha256`` is the digest of its weights."""
-    return ModelRun(digest=link_sha256, input=contract, runtime=("torch",), modules=("weckd_edge.train.distill.evaluate",))
+    return ModelRun(digest=link_sha256, input=spec, runtime=("torch",), modules=("weckd_edge.train.distill.evaluate",))
 
 
-def accuracy(probabilities: Probabilities, records: Sequence[ImageRecord]) -> Rate:
+def record_accuracy(probabilities: Probabilities, records: Sequence[ImageRecord]) -> Rate:
     """Return the rate of right answers with its interval by groups."""
     truth = np.array([r.label for r in records])
     return rate_by_group(probabilities.argmax(axis=1) == truth, [r.group for r in records])
 
 
-def network_pixels(frame: NDArray[np.uint8], contract: InputContract) -> NDArray[np.float32]:
+def network_pixels(frame: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:
     """Return one frame ``[1, H, W, 3]`` as a network's input ``[1, 3, S, S]``, for networks that torch does not run.
 
     It is computed as the exported graph does it, step by step: a network that takes whole grey levels rounds it, and a
     value in the middle between two of them must stay there.
     """
-    pixels = crop_and_resize(torch.tensor(frame), contract, contract.input_size).contiguous().numpy()
+    pixels = crop_and_resize(torch.tensor(frame), spec.frame, spec.network.size).contiguous().numpy()
     mean, scale = (
         np.array(values, np.float32).reshape(1, 3, 1, 1)
-        for values in ([255 * value for value in contract.mean], [1 / (255 * value) for value in contract.std])
+        for values in ([255 * value for value in spec.network.mean], [1 / (255 * value) for value in spec.network.std])
     )
     normalised: NDArray[np.float32] = (pixels - mean) * scale
     return normalised
 
 
-def network_images(paths: Sequence[Path], contract: InputContract) -> list[NDArray[np.float32]]:
+def network_images(paths: Sequence[Path], spec: InputSpec) -> list[NDArray[np.float32]]:
     """Return images as ``[1, 3, S, S]`` in 0..255: cropped and resized for a network, and not yet normalised."""
     return [
-        crop_and_resize(torch.tensor(frame), contract, contract.input_size).contiguous().numpy()
-        for frame in frames_of(paths, contract)
+        crop_and_resize(torch.tensor(frame), spec.frame, spec.network.size).contiguous().numpy()
+        for frame in frames_of(paths, spec.frame)
     ]
 
 
@@ -69,13 +69,13 @@ def frame_predictor(link: Link, folder: Path) -> Callable[[NDArray[np.uint8]], N
     """Return a function from one frame ``[1, H, W, 3]`` to probabilities ``[classes]``, for comparison with exports."""
     student = load_link(link, folder)
 
-    def answer(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def predict(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            logits, _ = student(network_input(torch.tensor(frame), link.input))
+            logits, _ = student(make_network_input(torch.tensor(frame), link.input))
             result: NDArray[np.float32] = logits.softmax(dim=1)[0].numpy()
         return result
 
-    return answer
+    return predict
 
 
 def network_predictor(link: Link, folder: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:

@@ -1,6 +1,6 @@
-"""Linear probing before fine-tuning: a pretrained trunk's classifier starts from the solution of a ridge regression.
+"""Linear probing before fine-tuning: a pretrained backbone's classifier starts from the solution of a ridge regression.
 
-A classifier with random weights sends random gradients through the trunk and spoils what it knew before it was of any use
+A classifier with random weights sends random gradients through the backbone and spoils what it knew before it was of any use
 (Kumar et al. 2022, arXiv 2202.10054); with a few dozen labels there is little to repair it with.
 """
 
@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import NetworkInput
 from weckd_edge.train.distill.augmentation import apply_views, draw_views
-from weckd_edge.train.distill.sampler import Feed
+from weckd_edge.train.distill.sampler import TrainingImages
 from weckd_edge.train.networks.models import Student
 from weckd_edge.train.networks.preprocess import normalise
 
@@ -24,22 +24,22 @@ SCALE = 5.0
 """Logits for each unit of the regression's answer, so that softmax of a sure answer is sure."""
 
 
-def probe(student: Student, feed: Feed, contract: InputContract, classes: int) -> bool:
+def fit_linear_probe(student: Student, feed: TrainingImages, network_input: NetworkInput, classes: int) -> bool:
     """Set a student's classifier by ridge regression on the images whose label it may see, shown plainly.
 
     Args:
-        student: On the CPU, with its pretrained trunk.
+        student: On the CPU, with its pretrained backbone.
         feed: Only its labelled images are looked at.
-        contract: How the network wants its input.
+        network_input: How the network wants its input.
         classes: How many.
 
     Returns:
         Whether it was done: a classifier that is no linear layer is left as it is.
     """
-    classifier = student.trunk.get_classifier()  # type: ignore[operator]  # timm's models are untyped
+    classifier = student.backbone.get_classifier()  # type: ignore[operator]  # timm's models are untyped
     if not isinstance(classifier, nn.Linear):
         return False
-    features = _features(student, feed, contract)
+    features = _features(student, feed, network_input)
     if features.shape[1] != classifier.in_features:
         return False
     targets = nn.functional.one_hot(torch.from_numpy(feed.labels[feed.labelled]), classes).double()
@@ -62,20 +62,20 @@ def ridge(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     return weight, mean - middle @ weight
 
 
-def plain_inputs(feed: Feed, indices: NDArray[np.int64], contract: InputContract) -> Tensor:
+def plain_inputs(feed: TrainingImages, indices: NDArray[np.int64], network_input: NetworkInput) -> Tensor:
     """Return images as a network's input ``[N, 3, S, S]``, without any random view."""
     images = torch.from_numpy(feed.pixels[indices])
-    shown = apply_views(images, draw_views(len(images), 0.0, torch.Generator()), contract.input_size)
-    return normalise(shown, contract).contiguous(memory_format=torch.channels_last)
+    shown = apply_views(images, draw_views(len(images), 0.0, torch.Generator()), network_input.size)
+    return normalise(shown, network_input).contiguous(memory_format=torch.channels_last)
 
 
-def _features(student: Student, feed: Feed, contract: InputContract) -> Tensor:
+def _features(student: Student, feed: TrainingImages, network_input: NetworkInput) -> Tensor:
     """Return what the classifier is fed with, ``[N, D]``."""
     student.eval()
     found = []
     with torch.inference_mode():
         for start in range(0, len(feed.labelled), BATCH):
-            shown = plain_inputs(feed, feed.labelled[start : start + BATCH], contract)
-            map_ = student.trunk.forward_features(shown)  # type: ignore[operator]  # timm's models are untyped
-            found.append(student.trunk.forward_head(map_, pre_logits=True))  # type: ignore[operator]  # likewise
+            shown = plain_inputs(feed, feed.labelled[start : start + BATCH], network_input)
+            map_ = student.backbone.forward_features(shown)  # type: ignore[operator]  # timm's models are untyped
+            found.append(student.backbone.forward_head(map_, pre_logits=True))  # type: ignore[operator]  # likewise
     return torch.cat(found)

@@ -84,7 +84,7 @@ def decoupled_loss(student: Tensor, teacher: Tensor, temperature: float, beta: f
 
 
 def relational_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """DIST: the answers need only correlate, over the classes of an image and over the images of a class.
+    """DIST: the predictions need only correlate, over the classes of an image and over the images of a class.
 
     (Huang 2022, arXiv 2205.10536.) With two classes the correlation over classes is 1 or -1 whatever the student says.
 
@@ -94,8 +94,8 @@ def relational_loss(student: Tensor, teacher: Tensor, temperature: float) -> Ten
         temperature: Softens both.
     """
     a, b = (student / temperature).softmax(dim=1), (teacher / temperature).softmax(dim=1)
-    apart = 1 - _correlation(a, b).mean() + 1 - _correlation(a.T, b.T).mean()
-    return apart * temperature**2
+    deviation = 1 - _correlation(a, b).mean() + 1 - _correlation(a.T, b.T).mean()
+    return deviation * temperature**2
 
 
 def _correlation(a: Tensor, b: Tensor) -> Tensor:

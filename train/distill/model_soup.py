@@ -9,20 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import NetworkInput
 from weckd_edge.train.distill.linear_probe import plain_inputs
-from weckd_edge.train.distill.sampler import Feed
+from weckd_edge.train.distill.sampler import TrainingImages
 from weckd_edge.train.networks.models import Student
 
 BATCH = 32
 ENOUGH = 128
 """Images from which on batch-norm statistics are worth measuring: those of a share of some dozen are worse than the old."""
 
-Judge = Callable[[Student], float]
+Evaluate = Callable[[Student], float]
 """How well a student answers images that no training has seen; higher is better."""
 
 
-def merge(student: Student, others: Sequence[Student], judge: Judge) -> int:
+def make_soup(student: Student, others: Sequence[Student], evaluate: Evaluate) -> int:
     """Give a student the mean of its own weights and of those others' that make it no worse: a greedy soup.
 
     Wortsman et al. 2022, arXiv 2203.05482. Batch-norm statistics are averaged too.
@@ -30,16 +30,16 @@ def merge(student: Student, others: Sequence[Student], judge: Judge) -> int:
     Args:
         student: On the CPU.
         others: Of the same network, in the order in which they are tried.
-        judge: Of the student.
+        evaluate: Of the student.
 
     Returns:
         How many of the others were taken in.
     """
     chosen = [_copy(student)]
-    best = judge(student)
+    best = evaluate(student)
     for other in others:
         student.load_state_dict(_mean([*chosen, other.state_dict()]))
-        if (found := judge(student)) >= best:
+        if (found := evaluate(student)) >= best:
             best = found
             chosen.append(other.state_dict())
         else:
@@ -58,7 +58,7 @@ def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     }
 
 
-def measure_batch_norms(student: Student, feed: Feed, contract: InputContract, judge: Judge) -> bool:
+def measure_batch_norms(student: Student, feed: TrainingImages, network_input: NetworkInput, evaluate: Evaluate) -> bool:
     """Set every batch norm's running mean and variance to their average over a feed's images, seen plainly, if that helps.
 
     The running statistics of a short training are of views, turned and coloured, not of the frames a camera sends. On
@@ -67,17 +67,17 @@ def measure_batch_norms(student: Student, feed: Feed, contract: InputContract, j
     Args:
         student: On the CPU; ends in evaluation mode.
         feed: All its images are looked at, with a label or without.
-        contract: How the network wants its input.
-        judge: Of the student: where it is worse with the new statistics, the old ones are put back.
+        network_input: How the network wants its input.
+        evaluate: Of the student: where it is worse with the new statistics, the old ones are put back.
 
     Returns:
         Whether they were changed: not with fewer than ``ENOUGH`` images.
     """
-    shown = np.random.default_rng(0).permutation(np.concatenate([feed.labelled, feed.pool]))
+    shown = np.random.default_rng(0).permutation(np.concatenate([feed.labelled, feed.unlabelled]))
     if len(shown) < ENOUGH:
         return False
     student.eval()
-    kept, before_score = _copy(student), judge(student)
+    kept, before_score = _copy(student), evaluate(student)
     norms = [module for module in student.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     before = [norm.momentum for norm in norms]
     for norm in norms:
@@ -86,11 +86,11 @@ def measure_batch_norms(student: Student, feed: Feed, contract: InputContract, j
     student.train()
     with torch.no_grad():
         for part in np.array_split(shown, math.ceil(len(shown) / BATCH)):
-            student(plain_inputs(feed, part, contract))
+            student(plain_inputs(feed, part, network_input))
     for norm, momentum in zip(norms, before, strict=True):
         norm.momentum = momentum
     student.eval()
-    if judge(student) < before_score:
+    if evaluate(student) < before_score:
         student.load_state_dict(kept)
         return False
     return True

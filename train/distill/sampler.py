@@ -15,22 +15,22 @@ from weckd_edge.train.distill.task import Batch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Feed:
+class TrainingImages:
     """What one link may see.
 
     Attributes:
         pixels: uint8 ``[N, R, R, 3]``, every training image.
         labels: int64 ``[N]``.
         labelled: Indices whose label the link may see (its share).
-        pool: Further indices it may see without their label; empty for none.
-        pool_ratio: How many of these a step shows beside each labelled image.
+        unlabelled: Further indices it may see without their label; empty for none.
+        unlabelled_per_labelled: How many of these a step shows beside each labelled image.
     """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     labelled: NDArray[np.int64]
-    pool: NDArray[np.int64]
-    pool_ratio: float = 1.0
+    unlabelled: NDArray[np.int64]
+    unlabelled_per_labelled: float = 1.0
 
 
 def _endless(indices: NDArray[np.int64], rng: np.random.Generator) -> Iterator[int]:
@@ -57,13 +57,21 @@ def _balanced(
         yield next(streams[chosen])
 
 
-def batch_parts(feed: Feed, batch: int) -> tuple[int, int]:
-    """Return how many images of a step carry a label, which is the batch, and how many come from the pool beside them."""
-    return batch, max(1, round(batch * feed.pool_ratio)) if len(feed.pool) else 0
+def batch_parts(feed: TrainingImages, batch: int) -> tuple[int, int]:
+    """Return how many images of a step carry a label (the batch) and how many unlabelled ones come beside them."""
+    return batch, max(1, round(batch * feed.unlabelled_per_labelled)) if len(feed.unlabelled) else 0
 
 
 def epoch_batches(
-    feed: Feed, *, seed: int, epoch: int, steps: int, batch: int, augment: float, balance: float = 0.0, uses: int = 1
+    feed: TrainingImages,
+    *,
+    seed: int,
+    epoch: int,
+    steps: int,
+    batch: int,
+    augment: float,
+    balance: float = 0.0,
+    uses: int = 1,
 ) -> Iterator[Batch]:
     """Yield one epoch's batches: images of the share, and beside them, where there is a pool, images of that.
 
@@ -82,11 +90,14 @@ def epoch_batches(
     """
     rng = np.random.default_rng([seed, epoch])
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    with_label, from_pool = batch_parts(feed, batch)
-    labelled, pool = _balanced(feed.labelled, feed.labels, balance, rng), _endless(feed.pool, rng)
-    shown, rows = with_label + from_pool, math.ceil(steps / uses)
+    with_label, from_unlabelled = batch_parts(feed, batch)
+    labelled, unlabelled = _balanced(feed.labelled, feed.labels, balance, rng), _endless(feed.unlabelled, rng)
+    shown, rows = with_label + from_unlabelled, math.ceil(steps / uses)
     drawn = np.array(
-        [[next(labelled) for _ in range(with_label)] + [next(pool) for _ in range(from_pool)] for _ in range(rows)]
+        [
+            [next(labelled) for _ in range(with_label)] + [next(unlabelled) for _ in range(from_unlabelled)]
+            for _ in range(rows)
+        ]
     )
     views = draw_views(rows * shown, augment, generator)
     seeds = torch.randint(2**62, (steps,), generator=generator).tolist()

@@ -11,7 +11,7 @@ from typing import Literal
 from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.core.errors import ConfigError, did_you_mean
 
-POOL = "+pool"
+UNLABELLED_SUFFIX = "+pool"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,12 +24,12 @@ class Strategy:
             often as the chain has links (``same``).
         labels: Whose labels a link sees: its ``own`` share, the ``union`` of all shares, or ``all`` training labels.
         teachers: ``previous`` link, every ``earlier`` one, or ``none``.
-        pool: Whether a taught link also sees the other training images, without labels.
+        unlabelled: Whether a taught link also sees the other training images, without labels.
         inherit: Whether a link starts from its predecessor's weights where both are the same network, at another size.
         merge: Whether the last link ends as the mean of its weights and of those of earlier links of the same network that
             make it no worse on the validation groups: what one share taught is not unlearned on the next.
         corrected: Whether a teacher is left out on images whose label the student sees and the teacher misses.
-        weight: Part of the loss that comes from the teachers where the configuration does not say; None: the usual one.
+        distill_weight: Weight of the teachers' term in the loss where the configuration sets none; None: the default.
         source: Where it is from.
     """
 
@@ -37,11 +37,11 @@ class Strategy:
     links: Literal["chain", "ends", "last", "same"]
     labels: Literal["own", "union", "all"]
     teachers: Literal["previous", "earlier", "none"]
-    pool: bool = False
+    unlabelled: bool = False
     inherit: bool = False
     merge: bool = False
     corrected: bool = False
-    weight: float | None = None
+    distill_weight: float | None = None
     source: str = ""
 
 
@@ -66,7 +66,7 @@ STRATEGIES: dict[str, Strategy] = {
             inherit=True,
             merge=True,
             corrected=True,
-            weight=0.3,
+            distill_weight=0.3,
             source="this project: weckd's shares, handed on in the weights; a teacher counts where it is right",
         ),
         Strategy(
@@ -77,7 +77,7 @@ STRATEGIES: dict[str, Strategy] = {
             inherit=True,
             merge=True,
             corrected=True,
-            weight=0.3,
+            distill_weight=0.3,
             source="this project: handed on in the weights and merged, with the labels of all shares",
         ),
     )
@@ -90,7 +90,7 @@ def find_strategy(name: str) -> Strategy:
     Raises:
         ConfigError: None is called so, or ``+pool`` stands behind one that has no teacher.
     """
-    base = name.removesuffix(POOL)
+    base = name.removesuffix(UNLABELLED_SUFFIX)
     if base not in STRATEGIES:
         raise ConfigError(f"unknown strategy '{name}'{did_you_mean(base, STRATEGIES)}", code="E_CONFIG_CHOICE")
     row = STRATEGIES[base]
@@ -101,7 +101,7 @@ def find_strategy(name: str) -> Strategy:
             f"'{name}': without a teacher there is nothing to learn from images that carry no label",
             code="E_CONFIG_CONFLICT",
         )
-    return replace(row, name=name, pool=True)
+    return replace(row, name=name, unlabelled=True)
 
 
 def links_of(strategy: Strategy, count: int) -> tuple[int, ...]:
@@ -114,7 +114,7 @@ def links_of(strategy: Strategy, count: int) -> tuple[int, ...]:
     }[strategy.links]
 
 
-def shares_of(strategy: Strategy, position: int, count: int) -> tuple[int, ...] | None:
+def subsets_of(strategy: Strategy, position: int, count: int) -> tuple[int, ...] | None:
     """Return the shares whose labels the link at a position sees; None for the labels of all training images."""
     return {
         "own": (position,),
@@ -125,6 +125,6 @@ def shares_of(strategy: Strategy, position: int, count: int) -> tuple[int, ...] 
 
 def labels_used(strategy: Strategy, index: DatasetIndex, count: int) -> int:
     """Return how many distinct training images show their label to any link of a chain of ``count`` networks."""
-    shares = [shares_of(strategy, position, count) for position in links_of(strategy, count)]
-    seen = {share for some in shares for share in some or ()}
-    return sum(r.split == "train" and (None in shares or r.share in seen) for r in index.images)
+    subsets = [subsets_of(strategy, position, count) for position in links_of(strategy, count)]
+    seen = {subset for some in subsets for subset in some or ()}
+    return sum(None in subsets or r.labelled_subset in seen for r in index.split("train"))

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DistillConfig
 from weckd_edge.train.distill.augmentation import Views, apply_views
 from weckd_edge.train.distill.losses import (
@@ -65,27 +65,27 @@ class Batch:
         return self.at(torch.cat([labelled[which::of], rest[which::of]]))
 
 
-class Task(Protocol):
-    """Scores a batch; each view may be shown ``view_uses`` times in an epoch."""
+class TrainingTask(Protocol):
+    """Scores a batch; each view may be shown ``view_reuse`` times in an epoch."""
 
     @property
-    def view_uses(self) -> int: ...
+    def view_reuse(self) -> int: ...
 
     def __call__(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return ``loss`` and figures to show; ``progress`` is the part of the training that is done, 0..1."""
 
 
 class LabelTask:
-    """Cross-entropy on the share's labels alone: the first link, and the undistilled twin."""
+    """Cross-entropy on the share's labels alone: the first link, and the undistilled baseline."""
 
-    view_uses = 1
+    view_reuse = 1
 
-    def __init__(self, contract: InputContract) -> None:
-        self.contract = contract
+    def __init__(self, network_input: NetworkInput) -> None:
+        self.input = network_input
 
     def __call__(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the cross-entropy as ``loss``."""
-        images = normalise(apply_views(batch.images, batch.views, self.contract.input_size), self.contract)
+        images = normalise(apply_views(batch.images, batch.views, self.input.size), self.input)
         logits, _ = student(images)
         return {"loss": labelled_cross_entropy(logits, batch.labels)}
 
@@ -95,15 +95,15 @@ class Teacher:
     """A trained link and the input it expects."""
 
     student: Student
-    contract: InputContract
+    input: NetworkInput
 
 
-class ChainTask:
+class DistillationTask:
     """A link learns from one or more earlier ones, under the same view, and from the labels it may see.
 
     ``(1 - weight) * cross-entropy + weight * soft targets + attention * spatial attention``. The soft targets are the
     mean over the teachers that take part in the step; attention is compared with the last of them. In the last
-    part of the training (``refine``) the labels are alone.
+    part of the training (``label_only_fraction``) the labels are alone.
 
     A ``corrected`` teacher is not listened to where it errs: on an image whose label the student sees and the teacher
     misses, the label is alone (mixed images have no one label, and are heard as they are).
@@ -115,82 +115,82 @@ class ChainTask:
     def __init__(
         self,
         teachers: Sequence[Teacher],
-        contract: InputContract,
+        network_input: NetworkInput,
         config: DistillConfig,
         classes: int,
         *,
         corrected: bool = False,
     ) -> None:
         self.teachers = nn.ModuleList(t.student.eval().requires_grad_(False) for t in teachers)
-        self.contracts = [t.contract for t in teachers]
-        self.contract = contract
+        self.inputs = [t.input for t in teachers]
+        self.input = network_input
         self.config = config
         self.corrected = corrected
-        self.view_uses = config.view_uses
+        self.view_reuse = config.view_reuse
         self.soft_loss = choose_soft_loss(config.loss, classes)
-        self.kept = [Kept() for _ in teachers]
+        self.teacher_caches = [TeacherCache() for _ in teachers]
 
     def __call__(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return ``loss`` and the teachers' part of it, ``soft``."""
         config = self.config
         generator = torch.Generator().manual_seed(batch.seed)
-        if progress >= 1 - config.refine:
-            logits, _ = student(self._shown(batch, self.contract, None))
+        if progress >= 1 - config.label_only_fraction:
+            logits, _ = student(self._teacher_input(batch, self.input, None))
             return {"loss": labelled_cross_entropy(logits, batch.labels)}
-        mix = draw_mix(batch, config.mixup, generator)
-        logits, features = student(self._shown(batch, self.contract, mix))
+        mix = draw_mixup(batch, config.mixup, generator)
+        logits, features = student(self._teacher_input(batch, self.input, mix))
         temperature = annealed_temperature(config.temperature_start, config.temperature_end, progress)
         hard = labelled_cross_entropy(logits, batch.labels)
         if mix is not None:
             hard = mix.part * hard + (1 - mix.part) * labelled_cross_entropy(logits, batch.labels[mix.partner])
         soft, attention = torch.zeros_like(hard), torch.zeros_like(hard)
-        taking_part = self._choose(generator)
+        taking_part = self.choose_teachers(generator)
         for position in taking_part:
-            answer, map_ = self._ask(position, batch, mix)
-            soft = soft + self._soft(logits, answer, batch, mix, temperature) / len(taking_part)
+            target, map_ = self._teacher_outputs(position, batch, mix)
+            soft = soft + self._soft(logits, target, batch, mix, temperature) / len(taking_part)
             if position == taking_part[-1] and config.attention and features is not None and map_ is not None:
                 attention = config.attention * spatial_attention_loss(evidence(features), map_)
         loss = (1 - config.teachers_part) * hard + config.teachers_part * soft + attention
         return {"loss": loss, "soft": soft.detach()}
 
-    def _soft(self, logits: Tensor, answer: Tensor, batch: Batch, mix: Mix | None, temperature: float) -> Tensor:
+    def _soft(self, logits: Tensor, target: Tensor, batch: Batch, mix: Mixup | None, temperature: float) -> Tensor:
         if not self.corrected or mix is not None:
-            return self.soft_loss(logits, answer, temperature)
-        right = (batch.labels < 0) | (answer.argmax(dim=1) == batch.labels)
+            return self.soft_loss(logits, target, temperature)
+        right = (batch.labels < 0) | (target.argmax(dim=1) == batch.labels)
         if not bool(right.any()):
             return torch.zeros((), device=logits.device)
-        return self.soft_loss(logits[right], answer[right], temperature) * right.float().mean()
+        return self.soft_loss(logits[right], target[right], temperature) * right.float().mean()
 
-    def _ask(self, position: int, batch: Batch, mix: Mix | None) -> tuple[Tensor, Tensor | None]:
+    def _teacher_outputs(self, position: int, batch: Batch, mix: Mixup | None) -> tuple[Tensor, Tensor | None]:
         """Return a teacher's logits ``[B, classes]`` and evidence ``[B, 1, h, w]`` (None where it has no map)."""
-        if mix is not None or self.view_uses == 1:
-            return self._look(position, batch, mix)
-        kept, slots = self.kept[position], batch.slots.tolist()
+        if mix is not None or self.view_reuse == 1:
+            return self._run_teacher(position, batch, mix)
+        kept, slots = self.teacher_caches[position], batch.slots.tolist()
         kept.turn_to(batch.epoch)
         if new := [i for i, slot in enumerate(slots) if slot not in kept.logits]:
-            logits, maps = self._look(position, batch.at(torch.tensor(new)), None)
+            logits, maps = self._run_teacher(position, batch.at(torch.tensor(new)), None)
             kept.add([slots[i] for i in new], logits, maps)
         return kept.of(slots)
 
-    def _look(self, position: int, batch: Batch, mix: Mix | None) -> tuple[Tensor, Tensor | None]:
+    def _run_teacher(self, position: int, batch: Batch, mix: Mixup | None) -> tuple[Tensor, Tensor | None]:
         with torch.no_grad():
-            logits, features = self.teachers[position](self._shown(batch, self.contracts[position], mix))
+            logits, features = self.teachers[position](self._teacher_input(batch, self.inputs[position], mix))
             return logits, None if features is None else evidence(features)
 
-    def _choose(self, generator: torch.Generator) -> list[int]:
+    def choose_teachers(self, generator: torch.Generator) -> list[int]:
         """Return the positions of the teachers that take part: never none."""
         draws = torch.rand(len(self.teachers), generator=generator)
-        kept = [i for i, draw in enumerate(draws.tolist()) if draw >= self.config.teacher_drop]
+        kept = [i for i, draw in enumerate(draws.tolist()) if draw >= self.config.teacher_dropout]
         return kept or [int(draws.argmax())]
 
-    def _shown(self, batch: Batch, contract: InputContract, mix: Mix | None) -> Tensor:
-        pixels = apply_views(batch.images, batch.views, contract.input_size)
+    def _teacher_input(self, batch: Batch, network_input: NetworkInput, mix: Mixup | None) -> Tensor:
+        pixels = apply_views(batch.images, batch.views, network_input.size)
         if mix is not None:
             pixels = mix.part * pixels + (1 - mix.part) * pixels[mix.partner]
-        return normalise(pixels, contract)
+        return normalise(pixels, network_input)
 
 
-class Kept:
+class TeacherCache:
     """What one teacher said in an epoch, by the slot of the view."""
 
     def __init__(self) -> None:
@@ -210,20 +210,20 @@ class Kept:
             self.maps.update(zip(slots, maps, strict=True))
 
     def of(self, slots: Sequence[int]) -> tuple[Tensor, Tensor | None]:
-        """Return the answers and maps of views that were all added before."""
+        """Return the predictions and maps of views that were all added before."""
         maps = torch.stack([self.maps[slot] for slot in slots]) if self.maps else None
         return torch.stack([self.logits[slot] for slot in slots]), maps
 
 
 @dataclass(frozen=True, slots=True)
-class Mix:
+class Mixup:
     """Pairs of images laid over each other: ``part`` of each and the rest of its ``partner`` (positions ``[B]``)."""
 
     part: float
     partner: Tensor
 
 
-def draw_mix(batch: Batch, chance: float, generator: torch.Generator) -> Mix | None:
+def draw_mixup(batch: Batch, chance: float, generator: torch.Generator) -> Mixup | None:
     """Draw a mixture for a batch, or none; labelled images are mixed with labelled ones, so that labels mix too.
 
     Zhang et al. 2018, arXiv 1710.09412, with ``Beta(1, 1)``.
@@ -233,4 +233,4 @@ def draw_mix(batch: Batch, chance: float, generator: torch.Generator) -> Mix | N
     part = float(torch.rand((), generator=generator))
     first = torch.randperm(batch.labelled, generator=generator)
     rest = torch.randperm(len(batch.images) - batch.labelled, generator=generator) + batch.labelled
-    return Mix(part, torch.cat([first, rest]).to(batch.images.device))
+    return Mixup(part, torch.cat([first, rest]).to(batch.images.device))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from weckd_edge.artifacts import DatasetIndex, InputContract, Link, Rate, Split
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, InputSpec, Link, NetworkInput, Rate, Split
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.fingerprint import key_of
@@ -19,18 +19,18 @@ from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.stored_predictions import predict_once
 from weckd_edge.train.data.pixel_cache import PixelCache, build_cache, open_cache
 from weckd_edge.train.distill.distributed import shared_stage
-from weckd_edge.train.distill.engine import RANDOM_CLASSIFIER, fit
-from weckd_edge.train.distill.evaluate import accuracy, as_trained, predict
-from weckd_edge.train.distill.linear_probe import plain_inputs, probe
-from weckd_edge.train.distill.model_soup import measure_batch_norms, merge
-from weckd_edge.train.distill.sampler import Feed
-from weckd_edge.train.distill.task import ChainTask, LabelTask, Task, Teacher
+from weckd_edge.train.distill.engine import RANDOM_CLASSIFIER, fit_student
+from weckd_edge.train.distill.evaluate import as_trained, predict_records, record_accuracy
+from weckd_edge.train.distill.linear_probe import fit_linear_probe, plain_inputs
+from weckd_edge.train.distill.model_soup import make_soup, measure_batch_norms
+from weckd_edge.train.distill.sampler import TrainingImages
+from weckd_edge.train.distill.task import DistillationTask, LabelTask, Teacher, TrainingTask
 from weckd_edge.train.distill.training_cost import metered
 from weckd_edge.train.networks.models import (
-    Size,
     Student,
-    create,
-    has_pretrained_trunk,
+    StudentSize,
+    create_student,
+    has_pretrained_backbone,
     load_link,
     save_weights,
     weights_of,
@@ -48,34 +48,34 @@ NO_TEACHING = DistillConfig()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class LinkPlan:
     """One network of the chain before it is trained.
 
     Attributes:
         config: As the user asked.
-        contract: Its input.
+        input: Its input.
         size: What it costs.
     """
 
     config: LinkConfig
-    contract: InputContract
-    size: Size
+    input: InputSpec
+    size: StudentSize
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class LinkJob:
     """One link to train.
 
     Attributes:
-        name: ``M1``, ... or ``twin``.
+        name: ``M1``, ... or ``baseline``.
         plan: The network.
-        share: Its own share.
-        shares: Whose labels it sees; None for those of all training images.
+        labelled_subset: Its own share.
+        labelled_subsets: Whose labels it sees; None for those of all training images.
         seed: Of its weights and batches.
         train: The loop.
         start: A trained link of the same network to start from; None starts from the network's own weights.
         teachers: Trained links, the nearest last; empty for a link that learns from labels alone.
-        pool: Whether it sees the other training images, without labels.
+        unlabelled: Whether it sees the other training images, without labels.
         distill: The teaching; of no account without teachers.
         corrected: Whether a teacher is left out where it misses a label that this link sees.
         merge: Links of the same network whose weights are averaged with this one's when it is trained, where that helps.
@@ -83,14 +83,14 @@ class Job:
     """
 
     name: str
-    plan: Plan
-    share: int
-    shares: tuple[int, ...] | None
+    plan: LinkPlan
+    labelled_subset: int
+    labelled_subsets: tuple[int, ...] | None
     seed: int
     train: TrainConfig
     start: Stage[Link] | None = None
     teachers: tuple[Stage[Link], ...] = ()
-    pool: bool = False
+    unlabelled: bool = False
     distill: DistillConfig = NO_TEACHING
     corrected: bool = False
     merge: tuple[Stage[Link], ...] = ()
@@ -104,7 +104,7 @@ class Trainer:
         workspace: Where finished links are kept.
         root: The data set's folder.
         index: Which image is used where.
-        contract: Frame size and crop.
+        spec: The camera frame.
         largest_input: Side of the largest network input among all links, pixels.
         progress: Where the work is shown.
         unlabelled: Folder of the index's unlabelled frames; None where it has none.
@@ -118,7 +118,7 @@ class Trainer:
         workspace: Workspace,
         root: Path,
         index: DatasetIndex,
-        contract: InputContract,
+        spec: FrameSpec,
         largest_input: int,
         progress: Progress,
         unlabelled: Path | None = None,
@@ -126,11 +126,11 @@ class Trainer:
         self.workspace = workspace
         self.root = root
         self.index = index
-        self.contract = contract
+        self.spec = spec
         self.side = round(largest_input * CACHE_MARGIN)
         self.progress = progress
         self._decoded: dict[str, SplitFrames] = {}
-        self.train = [r for r in index.images if r.split == "train"]
+        self.train = index.split("train")
         # Unlabelled frames stand behind the training images, with a label that no loss reads.
         self.labels = np.array([r.label for r in self.train] + [-1] * len(index.unlabelled), dtype=np.int64)
         self.paths = [root / r.path for r in self.train]
@@ -140,17 +140,17 @@ class Trainer:
             )
         self.paths += [unlabelled / r.path for r in index.unlabelled if unlabelled is not None]
 
-    def link(self, job: Job) -> Stage[Link]:
+    def link(self, job: LinkJob) -> Stage[Link]:
         """Train one link, or find it finished."""
         plan = job.plan
         inputs = {
             "link": replace(plan.config, weights=None, weights_licence=None),
             "weights": sha256_file(Path(plan.config.weights)) if plan.config.weights else None,
-            "contract": plan.contract,
+            "input": plan.input,
             "name": job.name,
-            "share": job.share,
-            "shares": job.shares,
-            "pool": job.pool,
+            "share": job.labelled_subset,
+            "shares": job.labelled_subsets,
+            "pool": job.unlabelled,
             "seed": job.seed,
             "start": job.start.artifact.weights.sha256 if job.start else None,
             "corrected": job.corrected,
@@ -158,10 +158,10 @@ class Trainer:
             "rounded": job.rounded,
             "teachers": [teacher.artifact.weights.sha256 for teacher in job.teachers],
             "cache_side": self.side,
-            "data": [[r.pixels_sha256, r.label, r.split, r.share] for r in self.index.images],
-            "unlabelled": [r.pixels_sha256 for r in self.index.unlabelled] if job.pool else None,
+            "data": self.index.identity(),
+            "unlabelled": [r.pixels_sha256 for r in self.index.unlabelled] if job.unlabelled else None,
             "train": job.train,
-            "distill": replace(job.distill, twin=True, strategy="") if job.teachers else None,
+            "distill": replace(job.distill, baseline=True, strategy="") if job.teachers else None,
         }
         key = key_of(inputs, "weckd_edge.train.distill.trainer")
         scratch = self.workspace.scratch(f"link-{job.name}", key)
@@ -172,9 +172,8 @@ class Trainer:
 
         return shared_stage(job.train, self.workspace, f"link-{job.name}", Link, key, make)
 
-    def _feed(self, job: Job) -> Feed:
-        contract = self.contract
-        frame = (contract.frame_height, contract.frame_width, contract.crop, contract.resize)
+    def open_feed(self, job: LinkJob) -> TrainingImages:
+        """Return the images that a link learns from, in the pixels it will see; they are kept in the workspace."""
         stage = self.workspace.stage(
             "pixels",
             PixelCache,
@@ -182,96 +181,100 @@ class Trainer:
                 {
                     "images": [r.pixels_sha256 for r in self.train] + [r.pixels_sha256 for r in self.index.unlabelled],
                     "side": self.side,
-                    "frame": frame,
+                    "frame": self.spec,
                 },
                 "weckd_edge.train.data.pixel_cache",
             ),
-            lambda folder: build_cache(self.paths, contract, self.side, folder, self.progress),
+            lambda folder: build_cache(self.paths, self.spec, self.side, folder, self.progress),
         )
         seen = np.zeros(len(self.labels), dtype=bool)
-        seen[: len(self.train)] = [job.shares is None or r.share in job.shares for r in self.train]
-        return Feed(
+        seen[: len(self.train)] = [
+            job.labelled_subsets is None or r.labelled_subset in job.labelled_subsets for r in self.train
+        ]
+        return TrainingImages(
             pixels=open_cache(stage.artifact, stage.folder),
             labels=self.labels,
             labelled=np.flatnonzero(seen),
-            pool=np.flatnonzero(~seen) if job.pool else np.zeros(0, dtype=np.int64),
-            pool_ratio=job.distill.pool_ratio,
+            unlabelled=np.flatnonzero(~seen) if job.unlabelled else np.zeros(0, dtype=np.int64),
+            unlabelled_per_labelled=job.distill.unlabelled_per_labelled,
         )
 
-    def _train(self, job: Job, folder: Path, scratch: Path) -> Link:
+    def _train(self, job: LinkJob, folder: Path, scratch: Path) -> Link:
         plan = job.plan
         torch.manual_seed(job.seed)
-        made = create(plan.config, len(self.index.labels))
+        created = create_student(plan.config, len(self.index.labels))
         if job.start is not None:
-            made.student.load_state_dict(load_link(job.start.artifact, job.start.folder).state_dict())
-        feed = self._feed(job)
+            created.student.load_state_dict(load_link(job.start.artifact, job.start.folder).state_dict())
+        feed = self.open_feed(job)
         probed = (
             job.train.linear_probe
             and job.start is None
-            and has_pretrained_trunk(plan.config)
-            and probe(made.student, feed, plan.contract, len(self.index.labels))
+            and has_pretrained_backbone(plan.config)
+            and fit_linear_probe(created.student, feed, plan.input.network, len(self.index.labels))
         )
-        fit(
-            self._rounded(made.student, feed, plan.contract) if job.rounded else made.student,
+        fit_student(
+            self._rounded(created.student, feed, plan.input.network) if job.rounded else created.student,
             self._task(job),
             feed,
             job.train,
             seed=job.seed,
-            name=f"train {job.name} ({plan.config.model}, {plan.contract.input_size} px)",
+            name=f"train {job.name} ({plan.config.model}, {plan.input.network.size} px)",
             scratch=scratch,
             progress=self.progress,
             classifier_rate=1.0 if probed or job.start else RANDOM_CLASSIFIER,
         )
 
-        def judge(student: Student) -> float:
-            return self._accuracy(student, plan.contract, "val").value
+        def evaluate(student: Student) -> float:
+            return self._accuracy(student, plan.input, "val").value
 
         if job.merge:
-            merge(
-                made.student,
+            make_soup(
+                created.student,
                 [load_link(link.artifact, link.folder) for link in reversed(job.merge)],
-                judge,
+                evaluate,
             )
         if not job.rounded:  # the batch norms of a rounded network were fixed while it learned
-            measure_batch_norms(made.student, feed, plan.contract, judge)
+            measure_batch_norms(created.student, feed, plan.input.network, evaluate)
         path = folder / "weights.safetensors"
-        save_weights(made.student, path)
+        save_weights(created.student, path)
         return Link(
             name=job.name,
-            model=made.architecture,
-            options=made.options,
-            input=plan.contract,
+            model=created.architecture,
+            options=created.options,
+            input=plan.input,
             labels=self.index.labels,
             parameters=plan.size.parameters,
             macs=plan.size.macs,
             weights=file_ref(folder, path),
             parent=job.teachers[-1].artifact.weights.sha256 if job.teachers else None,
-            share=job.share,
+            labelled_subset=job.labelled_subset,
             labels_used=len(feed.labelled),
-            images_used=len(feed.labelled) + len(feed.pool),
-            val_accuracy=self._accuracy(made.student, plan.contract, "val"),
-            test_accuracy=self._accuracy(made.student, plan.contract, "test"),
+            images_used=len(feed.labelled) + len(feed.unlabelled),
+            val_accuracy=self._accuracy(created.student, plan.input, "val"),
+            test_accuracy=self._accuracy(created.student, plan.input, "test"),
         )
 
-    def _rounded(self, student: Student, feed: Feed, contract: InputContract) -> RoundedStudent:
-        seen = np.random.default_rng(0).permutation(np.concatenate([feed.labelled, feed.pool]))[:RANGE_IMAGES]
+    def _rounded(self, student: Student, feed: TrainingImages, network_input: NetworkInput) -> RoundedStudent:
+        seen = np.random.default_rng(0).permutation(np.concatenate([feed.labelled, feed.unlabelled]))[:RANGE_IMAGES]
         parts = np.array_split(seen, math.ceil(len(seen) / RANGE_BATCH))
-        return RoundedStudent(student.trunk, (plain_inputs(feed, part, contract) for part in parts))
+        return RoundedStudent(student.backbone, (plain_inputs(feed, part, network_input) for part in parts))
 
-    def _task(self, job: Job) -> Task:
+    def _task(self, job: LinkJob) -> TrainingTask:
         if not job.teachers:
-            return LabelTask(job.plan.contract)
-        teachers = [Teacher(load_link(t.artifact, t.folder), t.artifact.input) for t in job.teachers]
-        return ChainTask(teachers, job.plan.contract, job.distill, len(self.index.labels), corrected=job.corrected)
+            return LabelTask(job.plan.input.network)
+        teachers = [Teacher(load_link(t.artifact, t.folder), t.artifact.input.network) for t in job.teachers]
+        return DistillationTask(
+            teachers, job.plan.input.network, job.distill, len(self.index.labels), corrected=job.corrected
+        )
 
-    def _accuracy(self, student: Student, contract: InputContract, split: Split) -> Rate:
+    def _accuracy(self, student: Student, spec: InputSpec, split: Split) -> Rate:
         """Return how many images of a split a student predicts rightly.
 
         What it predicts is recorded under its weights, so that nothing runs these images through them again.
         """
         if split not in self._decoded:
-            self._decoded[split] = decode_split(self.workspace, self.index, split, self.root, contract, self.progress)
+            self._decoded[split] = decode_split(self.workspace, self.index, split, self.root, spec.frame, self.progress)
         images = self._decoded[split]
-        model = as_trained(sha256_bytes(weights_of(student)), contract)
-        found = predict_once(self.workspace, model, images, lambda: predict(student, contract, images))
-        return accuracy(found, images.records)
+        model = as_trained(sha256_bytes(weights_of(student)), spec)
+        found = predict_once(self.workspace, model, images, lambda: predict_records(student, spec, images))
+        return record_accuracy(found, images.records)

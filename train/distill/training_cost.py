@@ -12,7 +12,7 @@ from weckd_edge.artifacts import SCHEMA_VERSION
 from weckd_edge.core.errors import StoreError
 from weckd_edge.core.serialization import from_json, to_json
 from weckd_edge.core.store import write_atomic
-from weckd_edge.devices.bench.poller import Watch
+from weckd_edge.devices.bench.poller import Poller
 from weckd_edge.devices.bench.power.base import PowerSource, PowerSourceError, Reading
 from weckd_edge.devices.bench.power.null_source import NullSource
 from weckd_edge.devices.bench.power.table import open_source
@@ -24,7 +24,7 @@ FILE = "cost.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cost:
+class TrainingCost:
     """Of one piece of work.
 
     Attributes:
@@ -52,10 +52,10 @@ def metered(folder: Path, root: Path = Path("/"), period_s: float = 10.0) -> Ite
     """
     start_ns, cpu_ns, gpus = time.monotonic_ns(), time.process_time_ns(), read_gpu_joules()
     packages = _open_rapl(root)
-    with Watch(packages.read, period_s) as watch:
+    with Poller(packages.read, period_s) as watch:
         yield
     spent = _sum_known(_package_joules(packages, watch), spent_joules(gpus, read_gpu_joules()))
-    cost = Cost(
+    cost = TrainingCost(
         seconds=round((time.monotonic_ns() - start_ns) / 1e9, 1),
         cpu_seconds=round((time.process_time_ns() - cpu_ns) / 1e9, 1),
         joules=None if spent is None else round(spent, 1),
@@ -63,12 +63,14 @@ def metered(folder: Path, root: Path = Path("/"), period_s: float = 10.0) -> Ite
     write_atomic(folder / FILE, to_json(cost))
 
 
-def total(folders: Iterable[Path]) -> Cost:
+def total_cost(folders: Iterable[Path]) -> TrainingCost:
     """Return what the links in these folders took together; one that another process trained was measured there."""
     paths = [folder / FILE for folder in folders]
-    found = [from_json(Cost, path.read_bytes(), where=str(path), error=StoreError) for path in paths if path.is_file()]
+    found = [
+        from_json(TrainingCost, path.read_bytes(), where=str(path), error=StoreError) for path in paths if path.is_file()
+    ]
     joules = [cost.joules for cost in found if cost.joules is not None]
-    return Cost(
+    return TrainingCost(
         seconds=round(sum(cost.seconds for cost in found), 1),
         cpu_seconds=round(sum(cost.cpu_seconds for cost in found), 1),
         joules=round(sum(joules), 1) if joules and len(joules) == len(found) else None,
@@ -82,7 +84,7 @@ def _open_rapl(root: Path) -> PowerSource:
         return NullSource(str(err))
 
 
-def _package_joules(packages: PowerSource, watch: Watch[Reading | None]) -> float | None:
+def _package_joules(packages: PowerSource, watch: Poller[Reading | None]) -> float | None:
     """Return what the processor's packages took since they were opened; None where not every reading was made."""
     if watch.failure is not None:
         return None

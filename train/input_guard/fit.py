@@ -1,4 +1,4 @@
-"""Fitting the frame guard: bars of quality, what familiar frames look like, and how far from that is too far.
+"""Fitting the frame guard: limits of quality, what familiar frames look like, and how far from that is too far.
 
 Every group of frames counts once, as frames of one patient are alike.
 """
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import FrameGuard, QualityBars
+from weckd_edge.artifacts import FrameGuard, QualityLimits
 from weckd_edge.config import GuardConfig
-from weckd_edge.devices.runtime.input_guard import BINS, FEATURES, LAGS, FrameLook, distances
+from weckd_edge.devices.runtime.input_guard import BINS, FEATURES, LAGS, FrameFeatures, distances
 
 Floats = NDArray[np.float64]
 
-LEAST_GROUPS = 20
+MIN_GROUPS = 20
 """Of training frames; with fewer there is no guard."""
 
 TAIL = 0.005
@@ -31,12 +31,12 @@ FOLDS = 10
 _GREY_FLOOR = 0.5
 """Least spread that a feature in grey levels is taken to have: a grey data set must not refuse a camera for its last bit."""
 
-_SHARE_FLOOR = 0.02
+_FRACTION_FLOOR = 0.02
 """The same for the root of a share of points."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Looks:
+class FeatureSet:
     """What the guard counts in a number of frames.
 
     Attributes:
@@ -52,31 +52,31 @@ class Looks:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FittedGuard:
-    """A guard and what its bar of unfamiliarity rests on.
+    """A guard and what its limit of unfamiliarity rests on.
 
     Attributes:
-        guard: What ships.
-        groups: How many groups the bar rests on.
-        promised: Part of the frames of a new group that is refused at most, on average over groups; more than was asked
-            where there are too few groups to promise that.
+        guard: What is deployed.
+        groups: How many groups the limit rests on.
+        false_reject_bound: Largest expected fraction of a new group's frames that is rejected; over the requested rate where
+            there are too few groups.
     """
 
     guard: FrameGuard
     groups: int
-    promised: float
+    false_reject_bound: float
 
 
-def looks_of(looks: Sequence[FrameLook], groups: Sequence[str]) -> Looks:
+def stack_features(frames: Sequence[FrameFeatures], groups: Sequence[str]) -> FeatureSet:
     """Stack what was counted in single frames."""
-    quality = [(q.sharpness, q.contrast, q.dark_share, q.bright_share) for q in (look.quality for look in looks)]
-    return Looks(
-        features=np.array([look.features for look in looks]).reshape(len(looks), FEATURES),
-        quality=np.array(quality).reshape(len(looks), 4),
+    quality = [(q.sharpness, q.contrast, q.dark_fraction, q.bright_fraction) for q in (frame.quality for frame in frames)]
+    return FeatureSet(
+        features=np.array([frame.features for frame in frames]).reshape(len(frames), FEATURES),
+        quality=np.array(quality).reshape(len(frames), 4),
         groups=tuple(groups),
     )
 
 
-def fit_guard(train: Looks, held_out: Looks, config: GuardConfig) -> FittedGuard | None:
+def fit_guard(train: FeatureSet, held_out: FeatureSet, config: GuardConfig) -> FittedGuard | None:
     """Fit a guard.
 
     The bar is a conformal quantile of hierarchical data (Lee, Barber and Willett 2023, arXiv 2306.06342): groups are
@@ -89,27 +89,27 @@ def fit_guard(train: Looks, held_out: Looks, config: GuardConfig) -> FittedGuard
         config: What is asked.
 
     Returns:
-        None where there are fewer than ``LEAST_GROUPS`` training groups.
+        None where there are fewer than ``MIN_GROUPS`` training groups.
     """
     names, member = np.unique(np.asarray(train.groups), return_inverse=True)
-    if len(names) < LEAST_GROUPS:
+    if len(names) < MIN_GROUPS:
         return None
     mean, whitening = fit_distance(train.features, member)
     scores = [distances(held_out.features, mean, whitening)] if held_out.groups else []
-    told = list(held_out.groups)
+    held_out_groups = list(held_out.groups)
     fold_of = np.arange(len(names)) % FOLDS  # names are sorted, and say nothing of the frames
     for fold in range(FOLDS):
         out = fold_of[member] == fold
         scores.append(distances(train.features[out], *fit_distance(train.features[~out], member[~out])))
-        told += [train.groups[row] for row in np.flatnonzero(out)]
-    bar, promised = conformal_bar(np.concatenate(scores), told, config.refused)
+        held_out_groups += [train.groups[row] for row in np.flatnonzero(out)]
+    limit, promised = conformal_limit(np.concatenate(scores), held_out_groups, config.false_reject_rate)
     guard = FrameGuard(
-        bars=quality_bars(train, config),
+        limits=quality_limits(train, config),
         mean=tuple(mean.tolist()),
         whitening=tuple(tuple(whitening[row, : row + 1].tolist()) for row in range(FEATURES)),
-        most_unfamiliar=bar,
+        max_ood_score=limit,
     )
-    return FittedGuard(guard=guard, groups=len(set(told)), promised=promised)
+    return FittedGuard(guard=guard, groups=len(set(held_out_groups)), false_reject_bound=promised)
 
 
 def fit_distance(features: Floats, member: NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -149,11 +149,11 @@ def fit_distance(features: Floats, member: NDArray[np.int64]) -> tuple[Floats, F
 def _floors() -> Floats:
     shares = 11 + 2 * len(LAGS)  # where the histogram begins
     floors = np.full(FEATURES, _GREY_FLOOR)
-    floors[shares : shares + BINS] = _SHARE_FLOOR
+    floors[shares : shares + BINS] = _FRACTION_FLOOR
     return floors
 
 
-def conformal_bar(scores: Floats, groups: Sequence[str], refused: float) -> tuple[float | None, float]:
+def conformal_limit(scores: Floats, groups: Sequence[str], refused: float) -> tuple[float | None, float]:
     """Return the smallest bar that a frame of a new group exceeds with probability ``refused`` at most.
 
     Args:
@@ -162,7 +162,7 @@ def conformal_bar(scores: Floats, groups: Sequence[str], refused: float) -> tupl
         refused: Asked for, 0..1; 0 asks for no bar.
 
     Returns:
-        The bar, and what it promises. Where there are too few groups, ``1 / refused - 1`` being the least, the bar is the
+        The bar, and what it promises. Where there are too few groups, ``1 / refused - 1`` being the least, the limit is the
         largest score and promises one in ``groups + 1``.
     """
     if refused <= 0:
@@ -176,24 +176,24 @@ def conformal_bar(scores: Floats, groups: Sequence[str], refused: float) -> tupl
     return float(scores[order[-1]]), 1.0 / (len(names) + 1)
 
 
-def quality_bars(train: Looks, config: GuardConfig) -> QualityBars:
-    """Return the bars of quality: as configured, or a margin behind the tail of the training frames."""
+def quality_limits(train: FeatureSet, config: GuardConfig) -> QualityLimits:
+    """Return the limits of quality: as configured, or a margin behind the tail of the training frames."""
     _, member, sizes = np.unique(np.asarray(train.groups), return_inverse=True, return_counts=True)
     weight = 1.0 / sizes[member]
 
-    def bar(asked: float | str, column: int, low: bool) -> float | None:
-        if not isinstance(asked, str):
-            return asked
-        if asked == "off":
+    def limit(requested: float | str, column: int, low: bool) -> float | None:
+        if not isinstance(requested, str):
+            return requested
+        if requested == "off":
             return None
         tail = weighted_quantile(train.quality[:, column], weight, TAIL if low else 1 - TAIL)
         return tail * (1 - MARGIN) if low else tail + MARGIN * (1 - tail)
 
-    return QualityBars(
-        least_sharpness=bar(config.least_sharpness, 0, True),
-        least_contrast=bar(config.least_contrast, 1, True),
-        most_dark=bar(config.most_dark, 2, False),
-        most_bright=bar(config.most_bright, 3, False),
+    return QualityLimits(
+        min_sharpness=limit(config.min_sharpness, 0, True),
+        min_contrast=limit(config.min_contrast, 1, True),
+        max_dark_fraction=limit(config.max_dark_fraction, 2, False),
+        max_bright_fraction=limit(config.max_bright_fraction, 3, False),
     )
 
 

@@ -12,14 +12,21 @@ from typing import Any
 import timm
 from torch import Tensor, nn, no_grad
 
-from weckd_edge.artifacts import InputContract, Link, Rate
+from weckd_edge.artifacts import Colour, InputSpec, Link, Rate, as_colour
 from weckd_edge.config import LinkConfig
 from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.core.network_options import NetworkOptions
 from weckd_edge.core.store import file_ref
-from weckd_edge.train.networks.models import Colour, Created, Student, create, load_link, measure, save_weights
+from weckd_edge.train.networks.models import (
+    CreatedStudent,
+    Student,
+    create_student,
+    load_link,
+    measure_student,
+    save_weights,
+)
 from weckd_edge.train.networks.torchvision_names import TIMM_NAMES, fit_torchvision
-from weckd_edge.train.networks.weights_file import Fitted, WeightsFile, fit_to, read_weights
+from weckd_edge.train.networks.weights_file import FittedWeights, WeightsFile, fit_to, read_weights
 
 WEIGHTS_FILE = "weights.safetensors"
 _MODEL_NAMES = ("arch", "model", "model_name", "architecture", "backbone", "encoder", "encoder_name")
@@ -39,7 +46,7 @@ class Checkpoint:
         std: Per RGB channel.
         input_size: Side of the input that the file or timm names for this network, pixels.
         classes: How many it tells apart.
-        said: Which of the file's tables was taken, and what else was decided, in words.
+        notes: Which of the file's tables was taken, and what else was decided, in words.
     """
 
     student: Student
@@ -49,7 +56,7 @@ class Checkpoint:
     std: Colour
     input_size: int
     classes: int
-    said: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def read_checkpoint(
@@ -82,16 +89,18 @@ def read_checkpoint(
             code="E_MODEL_NAME",
         )
     file = read_weights(weights)
-    config, theirs, said = _described(config, file, mean, std)
-    made = create(config, classes or 2)
-    trunk = made.student.trunk
-    fitted = fit_to(file, trunk.state_dict(), key=key)
-    if theirs is not None and not fitted.tensors.keys() >= {n for n, _ in trunk.named_parameters()}:
-        renamed, made = _from_torchvision(file, theirs, config, key)
+    config, theirs, notes = _described(config, file, mean, std)
+    created = create_student(config, classes or 2)
+    backbone = created.student.backbone
+    fitted = fit_to(file, backbone.state_dict(), key=key)
+    if theirs is not None and not fitted.tensors.keys() >= {n for n, _ in backbone.named_parameters()}:
+        renamed, created = _from_torchvision(file, theirs, config, key)
         if renamed is not None:
-            fitted, trunk = renamed, made.student.trunk
-            said.append(f"Its tensors have the names of torchvision's {theirs}; timm's {config.model} answers as that does.")
-    answered = next((_rows(fitted.tensors, head) for head in _heads(trunk) if f"{head}.weight" in fitted.tensors), None)
+            fitted, backbone = renamed, created.student.backbone
+            notes.append(
+                f"Its tensors have the names of torchvision's {theirs}; timm's {config.model} answers as that does."
+            )
+    answered = next((_rows(fitted.tensors, head) for head in _heads(backbone) if f"{head}.weight" in fitted.tensors), None)
     if classes is not None and answered not in (None, classes):
         raise ModelError(
             f"{weights.name}: its classifier answers {answered} classes, expected one for each of {classes} labels; "
@@ -99,29 +108,31 @@ def read_checkpoint(
             code="E_MODEL_CLASSES",
         )
     if answered is not None:
-        made = create(config, answered)
-        trunk = made.student.trunk
-    _require_fit(fitted.tensors, trunk.state_dict(), weights.name, config.model)
+        created = create_student(config, answered)
+        backbone = created.student.backbone
+    _require_fit(fitted.tensors, backbone.state_dict(), weights.name, config.model)
     _require_numbers(fitted.tensors, weights.name)
-    trunk.load_state_dict(fitted.tensors, strict=False)
+    backbone.load_state_dict(fitted.tensors, strict=False)
     size = _input_size(file.settings)
     return Checkpoint(
-        student=Student(trunk).eval(),
-        architecture=made.architecture,
-        options=made.options,
-        mean=made.mean,
-        std=made.std,
-        input_size=size or int(getattr(trunk, "pretrained_cfg", {}).get("input_size", (3, 224, 224))[-1]),
+        student=Student(backbone).eval(),
+        architecture=created.architecture,
+        options=created.options,
+        mean=created.mean,
+        std=created.std,
+        input_size=size or int(getattr(backbone, "pretrained_cfg", {}).get("input_size", (3, 224, 224))[-1]),
         classes=answered or classes or 2,
-        said=(*_say_place(fitted), *said, *_say_evaluation(file.settings, size)),
+        notes=(*_describe_place(fitted), *notes, *_describe_evaluation(file.settings, size)),
     )
 
 
-def _from_torchvision(file: WeightsFile, theirs: str, config: LinkConfig, key: str | None) -> tuple[Fitted | None, Created]:
+def _from_torchvision(
+    file: WeightsFile, theirs: str, config: LinkConfig, key: str | None
+) -> tuple[FittedWeights | None, CreatedStudent]:
     """Look for the weights of torchvision's network of that name, whose classifier is the last tensor of a table."""
     classes = next((int(list(table.values())[-1].shape[0]) for table in file.tables.values() if _is_bias(table)), 2)
-    made = create(config, classes)
-    return fit_torchvision(file, theirs, made.student.trunk, classes, key=key), made
+    created = create_student(config, classes)
+    return fit_torchvision(file, theirs, created.student.backbone, classes, key=key), created
 
 
 def _is_bias(table: Mapping[str, Tensor]) -> bool:
@@ -137,7 +148,7 @@ def _described(
 ) -> tuple[LinkConfig, str | None, list[str]]:
     """Fill in what is not said of the network from what the file says of itself; torchvision's name of it, if it has one."""
     settings: Mapping[str, Any] = file.settings
-    said: list[str] = []
+    notes: list[str] = []
     names = [str(settings[name]) for name in _MODEL_NAMES if name in settings]
     named = next((name for name in names if timm.is_model(name) or name in TIMM_NAMES), None)
     model = named if config is None else config.model
@@ -148,21 +159,21 @@ def _described(
             code="E_CONFIG_SOURCE",
         )
     if config is None:
-        said.append(f"The file says that it is of {model}.")
+        notes.append(f"The file says that it is of {model}.")
     options = {} if config is None else config.options
     if not options:
         options = _options(settings)
         if options:
-            said.append(f"Made with the options that the file names: {json.dumps(options, sort_keys=True)}.")
+            notes.append(f"Made with the options that the file names: {json.dumps(options, sort_keys=True)}.")
     if config is not None:
         mean, std = mean or config.mean, std or config.std
     own = _colour(settings.get("mean")), _colour(settings.get("std"))
     if (mean is None or std is None) and own[0] is not None and own[1] is not None and min(own[1]) > 0:
         mean, std = mean or own[0], std or own[1]
-        said.append("Mean and standard deviation are those that the file names.")
+        notes.append("Mean and standard deviation are those that the file names.")
     theirs = model if model in TIMM_NAMES else None
     model, alike = TIMM_NAMES.get(model, (model, {}))
-    return LinkConfig(model=model, options={**alike, **options}, mean=mean, std=std), theirs, said
+    return LinkConfig(model=model, options={**alike, **options}, mean=mean, std=std), theirs, notes
 
 
 def _options(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,12 +191,14 @@ def _options(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _colour(value: object) -> Colour | None:
-    if not isinstance(value, (list, tuple)) or len(value) not in (1, 3):
+    if not isinstance(value, (list, tuple)):
         return None
     if not all(isinstance(one, (int, float)) and math.isfinite(one) for one in value):
         return None
-    numbers = [float(one) for one in value] * (3 // len(value))
-    return numbers[0], numbers[1], numbers[2]
+    try:
+        return as_colour(value)
+    except ValueError:
+        return None
 
 
 def _input_size(settings: Mapping[str, Any]) -> int | None:
@@ -197,25 +210,27 @@ def _input_size(settings: Mapping[str, Any]) -> int | None:
     return None
 
 
-def _say_place(fitted: Fitted) -> list[str]:
-    said = []
+def _describe_place(fitted: FittedWeights) -> list[str]:
+    notes = []
     if fitted.place:
         kind = ", a running average of them (EMA)" if fitted.is_average else ""
-        said.append(f"Weights are taken from '{fitted.place}'{kind}.")
+        notes.append(f"Weights are taken from '{fitted.place}'{kind}.")
     if fitted.others:
         listed = ", ".join(f"'{place}'" if place else "the file itself" for place in fitted.others)
-        said.append(f"The file also holds {listed}; --weights-key NAME takes another.")
+        notes.append(f"The file also holds {listed}; --weights-key NAME takes another.")
     if fitted.left_out:
-        said.append(f"{len(fitted.left_out)} tensors beside the network are left out, such as '{fitted.left_out[0]}'.")
-    return said
+        notes.append(f"{len(fitted.left_out)} tensors beside the network are left out, such as '{fitted.left_out[0]}'.")
+    return notes
 
 
-def _say_evaluation(settings: Mapping[str, Any], size: int | None) -> list[str]:
-    said = [] if size is None else [f"The file names an input of {size} pixels."]
+def _describe_evaluation(settings: Mapping[str, Any], size: int | None) -> list[str]:
+    notes = [] if size is None else [f"The file names an input of {size} pixels."]
     crop = settings.get("crop_pct")
     if isinstance(crop, float) and crop < 1:
-        said.append(f"Its trainer judged it on the middle {crop:.1%} of an image (crop_pct); here the whole square is seen.")
-    return said
+        notes.append(
+            f"Its trainer judged it on the middle {crop:.1%} of an image (crop_pct); here the whole square is seen."
+        )
+    return notes
 
 
 def exchange_red_and_blue(checkpoint: Checkpoint) -> None:
@@ -224,8 +239,8 @@ def exchange_red_and_blue(checkpoint: Checkpoint) -> None:
     Raises:
         ModelError: Its first convolution does not take three channels.
     """
-    trunk = checkpoint.student.trunk
-    first = next((module for module in trunk.modules() if isinstance(module, nn.Conv2d)), None)
+    backbone = checkpoint.student.backbone
+    first = next((module for module in backbone.modules() if isinstance(module, nn.Conv2d)), None)
     if first is None or first.weight.shape[1] != 3:
         raise ModelError(
             f"{checkpoint.architecture}: --channel-order bgr: its first convolution does not take three channels; bring it "
@@ -237,31 +252,31 @@ def exchange_red_and_blue(checkpoint: Checkpoint) -> None:
 
 
 def write_link(
-    checkpoint: Checkpoint, contract: InputContract, labels: tuple[str, ...], val: Rate, test: Rate, folder: Path
+    checkpoint: Checkpoint, spec: InputSpec, labels: tuple[str, ...], val: Rate, test: Rate, folder: Path
 ) -> Link:
     """Write the weights into ``folder`` and describe the network as a link.
 
     Args:
         checkpoint: The network.
-        contract: Its input.
+        spec: Its input.
         labels: In the order of its outputs.
         val: Its accuracy on the validation split.
         test: Its accuracy on the test split.
         folder: Where to write; exists.
     """
     save_weights(checkpoint.student, folder / WEIGHTS_FILE)
-    size = measure(checkpoint.student, contract.input_size)
+    size = measure_student(checkpoint.student, spec.network.size)
     return Link(
-        name="brought",
+        name="imported",
         model=checkpoint.architecture,
         options=checkpoint.options,
-        input=contract,
+        input=spec,
         labels=labels,
         parameters=size.parameters,
         macs=size.macs,
         weights=file_ref(folder, folder / WEIGHTS_FILE),
         parent=None,
-        share=0,
+        labelled_subset=0,
         labels_used=0,
         images_used=0,
         val_accuracy=val,
@@ -269,8 +284,8 @@ def write_link(
     )
 
 
-def _heads(trunk: nn.Module) -> tuple[str, ...]:
-    name = getattr(trunk, "pretrained_cfg", {}).get("classifier", "classifier")
+def _heads(backbone: nn.Module) -> tuple[str, ...]:
+    name = getattr(backbone, "pretrained_cfg", {}).get("classifier", "classifier")
     return (name,) if isinstance(name, str) else tuple(name)
 
 

@@ -15,9 +15,9 @@ from timm.models._hub import load_model_config_from_hf, load_model_config_from_p
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from weckd_edge.artifacts import Link
+from weckd_edge.artifacts import Colour, Link, as_colour
 from weckd_edge.config import LinkConfig
-from weckd_edge.core.errors import ConfigError, ModelError, WeckdError, did_you_mean
+from weckd_edge.core.errors import ConfigError, ModelError, WeckdError, did_you_mean, first_line
 from weckd_edge.core.network_options import NetworkOptions, check_network_options
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.serialization import from_data
@@ -26,37 +26,35 @@ from weckd_edge.train.networks.weights_file import fit_to, read_weights
 
 logger = logging.getLogger(__name__)
 
-Colour = tuple[float, float, float]
-
 
 class Student(nn.Module):
     """A timm classifier that also hands out the last feature map, which spatial attention compares.
 
     Args:
-        trunk: Any timm model with ``forward_features`` and ``forward_head``.
+        backbone: Any timm model with ``forward_features`` and ``forward_head``.
     """
 
-    def __init__(self, trunk: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.backbone = backbone
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return logits ``[B, classes]`` and the last feature map ``[B, C, h, w]`` (None where it is no map)."""
-        features = self.trunk.forward_features(images)  # type: ignore[operator]  # timm's models are untyped
-        logits = self.trunk.forward_head(features)  # type: ignore[operator]  # timm's models are untyped
+        features = self.backbone.forward_features(images)  # type: ignore[operator]  # timm's models are untyped
+        logits = self.backbone.forward_head(features)  # type: ignore[operator]  # timm's models are untyped
         return logits, features if features.ndim == 4 else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Size:
-    """What a student costs: ``parameters`` with its head, and ``macs``, multiply-adds of one image."""
+class StudentSize:
+    """What a student costs: ``parameters`` with its head, and ``macs``, MACs of one image."""
 
     parameters: int
     macs: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Created:
+class CreatedStudent:
     """A student and what it takes to make its like again without a network.
 
     Attributes:
@@ -74,7 +72,7 @@ class Created:
     std: Colour
 
 
-def create(config: LinkConfig, classes: int) -> Created:
+def create_student(config: LinkConfig, classes: int) -> CreatedStudent:
     """Make a student with fresh or given weights.
 
     Raises:
@@ -92,25 +90,25 @@ def create(config: LinkConfig, classes: int) -> Created:
         if source:
             architecture, options = _source_of(config)
         given: dict[str, Any] = dict(config.options)
-        trunk = timm.create_model(config.model, pretrained=remote, num_classes=classes, **given)
+        backbone = timm.create_model(config.model, pretrained=remote, num_classes=classes, **given)
     except WeckdError:
         raise
     except Exception as err:  # what timm's networks raise of an option, and huggingface_hub of a hub, has no common kind
         if remote:
             raise ModelError(
-                f"{config.model}: its pretrained weights cannot be fetched ({_first_line(err)}); connect to a network "
+                f"{config.model}: its pretrained weights cannot be fetched ({first_line(err)}); connect to a network "
                 'once, or give a local file: weights = "path.safetensors"',
                 code="E_MODEL_FETCH",
             ) from err
         raise ModelError(
-            f"{config.model}: timm refuses the options {options} ({_first_line(err)})", code="E_MODEL_OPTIONS"
+            f"{config.model}: timm refuses the options {options} ({first_line(err)})", code="E_MODEL_OPTIONS"
         ) from err
     if config.weights is not None:
-        load_weights(trunk, Path(config.weights), config.model)
-    defaults: dict[str, Any] = getattr(trunk, "pretrained_cfg", {})
-    mean = config.mean or _three(defaults.get("mean", (0.485, 0.456, 0.406)))
-    std = config.std or _three(defaults.get("std", (0.229, 0.224, 0.225)))
-    return Created(student=Student(trunk), architecture=architecture, options=options, mean=mean, std=std)
+        load_weights(backbone, Path(config.weights), config.model)
+    defaults: dict[str, Any] = getattr(backbone, "pretrained_cfg", {})
+    mean = config.mean or as_colour(defaults.get("mean", (0.485, 0.456, 0.406)))
+    std = config.std or as_colour(defaults.get("std", (0.229, 0.224, 0.225)))
+    return CreatedStudent(student=Student(backbone), architecture=architecture, options=options, mean=mean, std=std)
 
 
 def can_fetch(timeout_s: float = 5.0) -> bool:
@@ -125,7 +123,7 @@ def can_fetch(timeout_s: float = 5.0) -> bool:
         return False
 
 
-def has_pretrained_trunk(config: LinkConfig) -> bool:
+def has_pretrained_backbone(config: LinkConfig) -> bool:
     """Tell whether a network starts from weights that were trained before."""
     return bool(config.weights or config.pretrained or ":" in config.model)
 
@@ -155,23 +153,14 @@ def _source_of(config: LinkConfig) -> tuple[str, NetworkOptions]:
     return architecture, {**options, **config.options}
 
 
-def _three(values: Sequence[float]) -> Colour:
-    r, g, b = (float(v) for v in values)
-    return r, g, b
-
-
-def _first_line(err: BaseException) -> str:
-    return (str(err).strip().splitlines() or [type(err).__name__])[0][:200]
-
-
-def load_weights(trunk: nn.Module, path: Path, name: str) -> None:
-    """Load a local checkpoint into a trunk; its classifier is left out where its shape differs.
+def load_weights(backbone: nn.Module, path: Path, name: str) -> None:
+    """Load a local checkpoint into a backbone; its classifier is left out where its shape differs.
 
     Raises:
         ModelError: The file is missing or unreadable, lacks tensors, or holds tensors of another shape.
     """
-    wanted = trunk.state_dict()
-    head = _head_prefix(trunk)
+    wanted = backbone.state_dict()
+    head = _head_prefix(backbone)
     fitted = fit_to(read_weights(path), wanted, spare=(head,))
     if fitted.place:
         logger.info("%s: weights are taken from '%s'", path.name, fitted.place)
@@ -197,11 +186,11 @@ def load_weights(trunk: nn.Module, path: Path, name: str) -> None:
         raise ModelError(
             f"{path.name}: lacks {len(missing)} tensors of {name}, the first is '{missing[0]}'", code="E_MODEL_OTHER_WEIGHTS"
         )
-    trunk.load_state_dict(usable, strict=False)
+    backbone.load_state_dict(usable, strict=False)
 
 
-def _head_prefix(trunk: nn.Module) -> str:
-    name = getattr(trunk, "pretrained_cfg", {}).get("classifier", "classifier")
+def _head_prefix(backbone: nn.Module) -> str:
+    name = getattr(backbone, "pretrained_cfg", {}).get("classifier", "classifier")
     return name if isinstance(name, str) else str(name[0])
 
 
@@ -214,7 +203,7 @@ def weights_of(student: Student) -> bytes:
     """Return a student's weights, and nothing else, as the bytes of a safetensors file."""
     from safetensors.torch import save
 
-    weights: bytes = save({k: v.detach().cpu().contiguous() for k, v in student.trunk.state_dict().items()})
+    weights: bytes = save({k: v.detach().cpu().contiguous() for k, v in student.backbone.state_dict().items()})
     return weights
 
 
@@ -237,17 +226,17 @@ def load_link(link: Link, folder: Path) -> Student:
     options: dict[str, Any] = dict(link.options)
     try:
         student = Student(timm.create_model(link.model, num_classes=len(link.labels), **options))
-        student.trunk.load_state_dict(tensors)
+        student.backbone.load_state_dict(tensors)
     except Exception as err:  # timm lets any kind of error through
         raise ModelError(
-            f"{link.name}: {link.model} with {options} is not made as its record says ({_first_line(err)})",
+            f"{link.name}: {link.model} with {options} is not made as its record says ({first_line(err)})",
             code="E_MODEL_OPTIONS",
         ) from err
     return student.eval()
 
 
-def measure(student: Student, input_size: int) -> Size:
-    """Count a student's parameters and the multiply-adds of one ``[1, 3, S, S]`` image.
+def measure_student(student: Student, input_size: int) -> StudentSize:
+    """Count a student's parameters and the MACs of one ``[1, 3, S, S]`` image.
 
     Raises:
         ModelError: It cannot answer such an image: its options or the size do not suit it.
@@ -259,7 +248,7 @@ def measure(student: Student, input_size: int) -> Size:
             logits, _ = student(torch.zeros(1, 3, input_size, input_size))
     except Exception as err:  # whatever a network raises of an option that it took
         raise ModelError(
-            f"{_name(student)}: cannot answer an image of {input_size} by {input_size} pixels ({_first_line(err)}); are its "
+            f"{_name(student)}: cannot answer an image of {input_size} by {input_size} pixels ({first_line(err)}); are its "
             "options and input_size right?",
             code="E_MODEL_INPUT_SIZE",
         ) from err
@@ -269,18 +258,18 @@ def measure(student: Student, input_size: int) -> Size:
             code="E_MODEL_OUTPUT",
         )
     student.train(training)
-    return Size(parameters=sum(p.numel() for p in student.parameters()), macs=counter.get_total_flops() // 2)
+    return StudentSize(parameters=sum(p.numel() for p in student.parameters()), macs=counter.get_total_flops() // 2)
 
 
 def _name(student: Student) -> str:
-    return str(getattr(student.trunk, "pretrained_cfg", {}).get("architecture") or type(student.trunk).__name__)
+    return str(getattr(student.backbone, "pretrained_cfg", {}).get("architecture") or type(student.backbone).__name__)
 
 
-def check_order(links: Sequence[LinkConfig], sizes: Sequence[Size]) -> None:
+def check_order(links: Sequence[LinkConfig], sizes: Sequence[StudentSize]) -> None:
     """Refuse a chain that does not shrink. A link may be the same network at the same size as the one before it.
 
     Raises:
-        ModelError: A link is smaller than its predecessor neither in parameters nor in multiply-adds.
+        ModelError: A link is smaller than its predecessor neither in parameters nor in MACs.
     """
     for i in range(1, len(links)):
         before, here = sizes[i - 1], sizes[i]

@@ -1,4 +1,4 @@
-"""From camera frames to a network's input, exactly as the exported graph does it (see ``InputContract``)."""
+"""From camera frames to a network's input, exactly as the exported graph does it (see ``InputSpec``)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from weckd_edge.artifacts import InputContract, crop_box, diagonal_positions
+from weckd_edge.artifacts import Colour, FrameSpec, InputSpec, NetworkInput, crop_box, diagonal_positions
 
 MIDDLE_GREY = 128 / 255
 """A mean that makes whole numbers from -128 to 127 of pixels, which int8 holds without rounding."""
 
 
-def suited_mean(mean: tuple[float, float, float], *, fresh: bool) -> tuple[float, float, float]:
+def suited_mean(mean: Colour, *, fresh: bool) -> Colour:
     """Return the mean a network is trained with: middle grey, where its weights do not expect another.
 
     Args:
@@ -26,48 +26,48 @@ def suited_mean(mean: tuple[float, float, float], *, fresh: bool) -> tuple[float
     return (MIDDLE_GREY, MIDDLE_GREY, MIDDLE_GREY) if fresh or near else mean
 
 
-def crop_and_resize(frames: Tensor, contract: InputContract, size: int) -> Tensor:
-    """Crop and resize frames as the contract says, without normalising.
+def crop_and_resize(frames: Tensor, spec: FrameSpec, size: int) -> Tensor:
+    """Crop and resize frames as a spec says, without normalising.
 
     Args:
         frames: uint8 ``[B, H, W, 3]``.
-        contract: Whose ``crop`` and ``resize`` are applied.
+        spec: Whose ``crop`` and ``resize`` are applied.
         size: Side of the result.
 
     Returns:
         float32 ``[B, 3, size, size]`` in 0..255; whole numbers where two pixels are averaged.
     """
-    if contract.resize == "diagonal":
-        return _mean_of_two(frames, contract, size)
+    if spec.resize == "diagonal":
+        return _mean_of_two(frames, spec, size)
     x = frames.float().permute(0, 3, 1, 2)
-    top, left, height, width = _box(frames, contract)
+    top, left, height, width = _box(frames, spec)
     x = x[:, :, top : top + height, left : left + width]
     if x.shape[2:] != (size, size):
         x = F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False, antialias=False)
     return x
 
 
-def _mean_of_two(frames: Tensor, contract: InputContract, size: int) -> Tensor:
-    top, left, height, width = _box(frames, contract)
+def _mean_of_two(frames: Tensor, spec: FrameSpec, size: int) -> Tensor:
+    top, left, height, width = _box(frames, spec)
     rows = torch.tensor(diagonal_positions(height, size), device=frames.device) + top
     columns = torch.tensor(diagonal_positions(width, size), device=frames.device) + left
     one, other = (frames[:, rows[:, i, None], columns[None, :, i]].float() for i in (0, 1))
     return ((one + other) / 2).round().permute(0, 3, 1, 2)
 
 
-def _box(frames: Tensor, contract: InputContract) -> tuple[int, int, int, int]:
+def _box(frames: Tensor, spec: FrameSpec) -> tuple[int, int, int, int]:
     """Return what is kept of frames ``[B, H, W, 3]``: ``top, left, height, width``."""
     height, width = frames.shape[1:3]
-    return crop_box(replace(contract, frame_height=height, frame_width=width))
+    return crop_box(replace(spec, height=height, width=width))
 
 
-def normalise(images: Tensor, contract: InputContract) -> Tensor:
+def normalise(images: Tensor, network_input: NetworkInput) -> Tensor:
     """Turn ``[B, 3, S, S]`` in 0..255 into the network's input."""
-    mean = torch.tensor(contract.mean, device=images.device).view(1, 3, 1, 1)
-    std = torch.tensor(contract.std, device=images.device).view(1, 3, 1, 1)
+    mean = torch.tensor(network_input.mean, device=images.device).view(1, 3, 1, 1)
+    std = torch.tensor(network_input.std, device=images.device).view(1, 3, 1, 1)
     return (images / 255 - mean) / std
 
 
-def network_input(frames: Tensor, contract: InputContract) -> Tensor:
+def make_network_input(frames: Tensor, spec: InputSpec) -> Tensor:
     """Turn uint8 frames ``[B, H, W, 3]`` into the network's input ``[B, 3, S, S]``."""
-    return normalise(crop_and_resize(frames, contract, contract.input_size), contract)
+    return normalise(crop_and_resize(frames, spec.frame, spec.network.size), spec.network)

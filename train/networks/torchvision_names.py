@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import require
-from weckd_edge.train.networks.weights_file import Fitted, WeightsFile, fit_to
+from weckd_edge.train.networks.weights_file import FittedWeights, WeightsFile, fit_to
 
 TIMM_NAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "mobilenet_v2": ("mobilenetv2_100", {}),
@@ -38,14 +38,14 @@ _TOLERANCE = 1e-4
 
 
 def fit_torchvision(
-    file: WeightsFile, name: str, trunk: nn.Module, classes: int, *, key: str | None = None
-) -> Fitted | None:
+    file: WeightsFile, name: str, backbone: nn.Module, classes: int, *, key: str | None = None
+) -> FittedWeights | None:
     """Find the weights of one of torchvision's networks in a file, under timm's names.
 
     Args:
         file: What was read.
         name: torchvision's name, of ``TIMM_NAMES``.
-        trunk: timm's network, with as many classes; its weights are overwritten.
+        backbone: timm's network, with as many classes; its weights are overwritten.
         classes: How many classes the file's classifier answers.
         key: See ``fit_to``.
 
@@ -58,34 +58,39 @@ def fit_torchvision(
     models = require("torchvision.models", "read torchvision's weights")
     theirs = models.get_model(name, weights=None, num_classes=classes).eval()
     found = fit_to(file, theirs.state_dict(), key=key)
-    own = [n for n in trunk.state_dict() if not n.endswith("num_batches_tracked")]
+    own = [n for n in backbone.state_dict() if not n.endswith("num_batches_tracked")]
     names = [n for n in theirs.state_dict() if not n.endswith("num_batches_tracked")]
     if set(found.tensors) != set(names) or len(own) != len(names):
         return None
-    wanted = trunk.state_dict()
+    wanted = backbone.state_dict()
     renamed = {to: found.tensors[n] for n, to in zip(names, own, strict=True)}
     if any(value.numel() != wanted[n].numel() for n, value in renamed.items()):
         return None
     # A classifier of the one is a convolution of the other: the same numbers, with sides of one pixel.
     renamed = {n: value.reshape(wanted[n].shape) for n, value in renamed.items()}
-    _require_alike(file.name, name, theirs, found.tensors, trunk, renamed)
-    return Fitted(place=found.place, tensors=renamed, others=found.others, left_out=found.left_out)
+    _require_alike(file.name, name, theirs, found.tensors, backbone, renamed)
+    return FittedWeights(place=found.place, tensors=renamed, others=found.others, left_out=found.left_out)
 
 
 def _require_alike(
-    file: str, name: str, theirs: nn.Module, tensors: Mapping[str, Tensor], trunk: nn.Module, renamed: Mapping[str, Tensor]
+    file: str,
+    name: str,
+    theirs: nn.Module,
+    tensors: Mapping[str, Tensor],
+    backbone: nn.Module,
+    renamed: Mapping[str, Tensor],
 ) -> None:
     theirs.load_state_dict(tensors, strict=False)
-    trunk.load_state_dict(renamed, strict=False)
-    training = trunk.training
+    backbone.load_state_dict(renamed, strict=False)
+    training = backbone.training
     image = torch.randn(1, 3, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        expected, found = theirs(image), trunk.eval()(image)
-    trunk.train(training)
-    apart = float((expected - found).abs().max())
-    if apart > _TOLERANCE * float(expected.abs().max()):  # where there are no numbers, the caller says so
+        expected, found = theirs(image), backbone.eval()(image)
+    backbone.train(training)
+    deviation = float((expected - found).abs().max())
+    if deviation > _TOLERANCE * float(expected.abs().max()):  # where there are no numbers, the caller says so
         raise ModelError(
-            f"{file}: with these weights, torchvision's {name} and timm's network answer {apart:.2g} apart; bring it as "
+            f"{file}: with these weights, torchvision's {name} and timm's network answer {deviation:.2g} apart; bring it as "
             "ONNX: torch.onnx.export(network.eval(), torch.zeros(1, 3, SIDE, SIDE), 'network.onnx')",
             code="E_MODEL_OTHER_WEIGHTS",
         )

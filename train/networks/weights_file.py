@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from weckd_edge.core.errors import ModelError
-from weckd_edge.devices.images.file_kinds import HEAD_BYTES, kind_of, picture_kind_of
+from weckd_edge.core.errors import ModelError, first_line
+from weckd_edge.devices.images.file_kinds import HEAD_BYTES, file_kind_of, picture_kind_of
 
 Table = dict[str, Tensor]
 
@@ -126,7 +126,7 @@ class WeightsFile:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fitted:
+class FittedWeights:
     """One network's weights, as they were found in a file.
 
     Attributes:
@@ -169,7 +169,7 @@ def read_weights(path: Path) -> WeightsFile:
 
 def fit_to(
     file: WeightsFile, wanted: Mapping[str, Tensor], *, key: str | None = None, spare: tuple[str, ...] = ()
-) -> Fitted:
+) -> FittedWeights:
     """Find a network's weights in a file: in whichever table, behind whichever prefix of their names.
 
     Where several places hold them all, the running average (EMA) is taken, as trainers judge by it; then what is called
@@ -204,16 +204,16 @@ def fit_to(
             known = ", ".join(dict.fromkeys(repr(where) for where in file.tables if where)) or "one table without a name"
             raise ModelError(f"{file.name}: holds nothing called '{key}'; it holds {known}", code="E_MODEL_WEIGHTS_FILE")
         places = chosen
-    most = max(places.values())
-    if most == 0:  # another network's: the largest table is the one to speak of
+    maximum = max(places.values())
+    if maximum == 0:  # another network's: the largest table is the one to speak of
         places = {max(places, key=lambda place: len(file.tables[place[0]])): 0}
-    best = sorted((place for place, n in places.items() if n == most), key=lambda place: _rank(_join(*place)))
+    best = sorted((place for place, n in places.items() if n == maximum), key=lambda place: _rank(_join(*place)))
     where, prefix = best[0]
     table = {n: v for n, v in file.tables[where].items() if not n.endswith(_COUNTERS)}
-    whole = best if most == len(needed) else best[:1]
+    whole = best if maximum == len(needed) else best[:1]
     copies = [other for place, other in whole if place == where and other != prefix]
     inner = {n: v for n, v in table.items() if n.startswith(prefix) and not any(_below(n, c, prefix) for c in copies)}
-    return Fitted(
+    return FittedWeights(
         place=_join(where, prefix),
         tensors={n.removeprefix(prefix): v for n, v in inner.items()},
         others=tuple(_join(*place) for place in whole[1:]),
@@ -295,26 +295,26 @@ def _load(path: Path) -> object:
         raise ModelError(f"{path.name}: cannot be read as weights: {why}", lines=lines, code="E_MODEL_WEIGHTS_FILE") from err
 
 
-def _why(path: Path, said: str) -> tuple[str, tuple[str, ...]]:
+def _why(path: Path, message: str) -> tuple[str, tuple[str, ...]]:
     """Say why torch does not read a file, with the lines of Python that convert it, where there are such."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if not head.startswith((b"PK\x03\x04", b"\x80")) and head[257:262] != b"ustar":  # what torch writes and has written
-        kind = picture_kind_of(head) or kind_of(head)
+        kind = picture_kind_of(head) or file_kind_of(head)
         neither = "neither safetensors nor a file that PyTorch wrote"
         return f"it is {kind}, {neither}" if kind else f"it is {neither}", ()
-    if "TorchScript" in said:
+    if "TorchScript" in message:
         lines = (
             "import torch",
             f"network = torch.jit.load({path.name!r}, map_location='cpu')",
             "torch.save(network.state_dict(), 'weights.pth')",
         )
         return "it is a TorchScript program; if you trust it, save its state_dict alone, and give that:", lines
-    named = re.search(r"GLOBAL (\S+) (?:was not an allowed|whose module)", said)
+    named = re.search(r"GLOBAL (\S+) (?:was not an allowed|whose module)", message)
     if named is not None and named[1].startswith(_CODE):
         return f"it would run code when it is opened ({named[1]}); do not open it, ask for its weights as safetensors", ()
-    if named is None and not re.search("nsupported|llowlisted|reduce|allowed", said):
-        return _plain(said).splitlines()[0][:200], ()
+    if named is None and not re.search("nsupported|llowlisted|reduce|allowed", message):
+        return first_line(_plain(message)), ()
     what = f"it holds {named[1]}, and reading that can run code" if named else "it holds more than tensors and settings"
     lines = (
         f"import torch; found = torch.load({path.name!r}, map_location='cpu', weights_only=False)",

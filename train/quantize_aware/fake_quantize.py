@@ -51,20 +51,20 @@ class RoundedStudent(Student):
     dropped. The ranges start from the images shown, as a calibration would find them, and follow the weights.
 
     Args:
-        trunk: A trained network, which is shared: what is learned here is learned there.
+        backbone: A trained network, which is shared: what is learned here is learned there.
         shown: Batches ``[b, 3, S, S]`` of a network's input.
     """
 
     ranges: Tensor
     """float32 ``[places]``: the largest value that int8 holds, in the order in which the network reads its values."""
 
-    def __init__(self, trunk: nn.Module, shown: Iterable[Tensor]) -> None:
-        super().__init__(trunk)
+    def __init__(self, backbone: nn.Module, shown: Iterable[Tensor]) -> None:
+        super().__init__(backbone)
         self.eval()
         found = []
         with torch.no_grad():
             for images in shown:
-                with _Places(None) as seen:
+                with _RoundingPlaces(None) as seen:
                     super().forward(images)
                 found.append(torch.stack(seen.largest))
         self.register_buffer("ranges", torch.stack(found).amax(dim=0))
@@ -76,14 +76,14 @@ class RoundedStudent(Student):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return logits ``[B, classes]`` and the last feature map, every value rounded that int8 would round."""
-        with _Places(self.ranges.clone()) as seen:
-            answer = super().forward(images)
+        with _RoundingPlaces(self.ranges.clone()) as seen:
+            output = super().forward(images)
         if torch.is_grad_enabled():
             self.ranges.lerp_(torch.stack(seen.largest), FOLLOWS)
-        return answer
+        return output
 
 
-class _Places(TorchFunctionMode):
+class _RoundingPlaces(TorchFunctionMode):
     """Sees what a network reads, place by place, and rounds it where ``ranges`` ``[places]`` are given."""
 
     def __init__(self, ranges: Tensor | None) -> None:

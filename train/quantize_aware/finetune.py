@@ -1,7 +1,7 @@
 """Quantization-aware distillation: a link goes on learning, rounded as int8 will round it.
 
-Its teacher is not rounded, and the loss is the distance from the teacher's answers (Xin et al. 2026, arXiv 2601.20088). What
-comes out is a link like any other, of plain FP32 weights that lose less when they are calibrated and quantized.
+Its teacher is not rounded, and the loss is the distance from the teacher's predictions (Xin et al. 2026, arXiv 2601.20088).
+What comes out is a link like any other, of plain FP32 weights that lose less when they are calibrated and quantized.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from dataclasses import replace
 from weckd_edge.artifacts import Link
 from weckd_edge.config import BuildConfig
 from weckd_edge.core.store import Stage
-from weckd_edge.train.distill.strategies import find_strategy, shares_of
-from weckd_edge.train.distill.trainer import Job, Plan, Trainer
+from weckd_edge.train.distill.strategies import find_strategy, subsets_of
+from weckd_edge.train.distill.trainer import LinkJob, LinkPlan, Trainer
 
 
 def refine_for_int8(
-    trainer: Trainer, plans: Sequence[Plan], config: BuildConfig, links: Sequence[Stage[Link]], at: int
+    trainer: Trainer, plans: Sequence[LinkPlan], config: BuildConfig, links: Sequence[Stage[Link]], at: int
 ) -> Stage[Link]:
     """Train one link of a chain a little further under int8 rounding, or find that done.
 
-    It sees what its strategy lets that link see: labels of its shares, and the pool without labels.
+    It sees what its strategy lets that link see: labels of its shares, and the unlabelled images without labels.
 
     Args:
         trainer: Of the chain.
@@ -37,11 +37,11 @@ def refine_for_int8(
     link = links[at]
     predecessor = links[at - 1] if at else link
     return trainer.link(
-        Job(
+        LinkJob(
             name=f"{link.artifact.name}-int8",
             plan=plans[at],
-            share=at,
-            shares=shares_of(strategy, at, len(plans)),
+            labelled_subset=at,
+            labelled_subsets=subsets_of(strategy, at, len(plans)),
             seed=config.seed * 1000 + at + 1,
             train=replace(
                 config.train,
@@ -54,16 +54,16 @@ def refine_for_int8(
             ),
             start=link,
             teachers=({"itself": link, "predecessor": predecessor}[settings.teacher],),
-            pool=strategy.pool,
+            unlabelled=strategy.unlabelled,
             distill=replace(
                 config.distill,
                 loss="kl",
-                weight=settings.weight,
+                distill_weight=settings.distill_weight,
                 temperature_start=1.0,
                 temperature_end=1.0,
                 attention=0.0,
                 mixup=0.0,
-                refine=0.0,
+                label_only_fraction=0.0,
             ),
             rounded=True,
         )

@@ -20,10 +20,10 @@ from weckd_edge.core.serialization import from_data, to_json
 from weckd_edge.core.store import Workspace, digest_of, sha256_file, write_atomic
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.distill.chain import make_trainer, plan_chain, run_strategy
-from weckd_edge.train.distill.distributed import count, shared_stage
+from weckd_edge.train.distill.distributed import count_processes, shared_stage
 from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used
-from weckd_edge.train.distill.training_cost import total
-from weckd_edge.train.tuning.work_queue import open_study, share_out, told_storage
+from weckd_edge.train.distill.training_cost import total_cost
+from weckd_edge.train.tuning.work_queue import open_study, run_pieces, storage_errors
 
 CODE = "weckd_edge.train.tuning.study"
 
@@ -33,7 +33,7 @@ SAME_LABELS = "single-union"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trial:
+class StudyRun:
     """The last link of one strategy with one seed.
 
     Attributes:
@@ -70,7 +70,7 @@ class Trial:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Mean:
+class MeanInterval:
     """A mean over seeds with its 95 % interval (Student's t); None where one seed says nothing of the spread."""
 
     mean: float
@@ -79,7 +79,7 @@ class Mean:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
+class StrategyDifference:
     """How much better ``a`` answers than ``b``, seed by seed."""
 
     a: str
@@ -96,16 +96,16 @@ class Study:
     Attributes:
         dataset: The data set's folder name.
         synthetic: Whether it is drawn.
-        share: Part of the training images in one labelled share.
+        labelled_fraction: Part of the training images in one labelled share.
         seeds: How many.
         trials: One a strategy and seed, in the order they were asked for.
     """
 
     dataset: str
     synthetic: bool
-    share: float
+    labelled_fraction: float
     seeds: int
-    trials: tuple[Trial, ...]
+    trials: tuple[StudyRun, ...]
 
     def accuracies(self, strategy: str) -> list[float]:
         """Return the accuracies of a strategy, by seed."""
@@ -115,31 +115,31 @@ class Study:
         """Return the names, as asked for."""
         return tuple(dict.fromkeys(t.strategy for t in self.trials))
 
-    def mean(self, strategy: str) -> Mean:
+    def mean(self, strategy: str) -> MeanInterval:
         """Return a strategy's mean accuracy with its interval, within 0..1."""
         found = mean_interval(self.accuracies(strategy))
         if found.low is None or found.high is None:
             return found
         return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
-    def difference(self, a: str, b: str) -> Difference:
+    def difference(self, a: str, b: str) -> StrategyDifference:
         """Return how much better one strategy answers than another, paired by seed."""
-        apart = mean_interval([x - y for x, y in zip(self.accuracies(a), self.accuracies(b), strict=True)])
-        return Difference(a=a, b=b, mean=apart.mean, low=apart.low, high=apart.high)
+        difference = mean_interval([x - y for x, y in zip(self.accuracies(a), self.accuracies(b), strict=True)])
+        return StrategyDifference(a=a, b=b, mean=difference.mean, low=difference.low, high=difference.high)
 
-    def differences(self) -> tuple[Difference, ...]:
+    def differences(self) -> tuple[StrategyDifference, ...]:
         """Return every strategy against every one named before it."""
         names = self.strategies()
         return tuple(self.difference(a, b) for i, a in enumerate(names) for b in names[:i])
 
 
-def mean_interval(values: Sequence[float]) -> Mean:
+def mean_interval(values: Sequence[float]) -> MeanInterval:
     """Return a mean and its 95 % interval by Student's t."""
     mean = float(np.mean(values))
     if len(values) < 2:
-        return Mean(mean=mean, low=None, high=None)
+        return MeanInterval(mean=mean, low=None, high=None)
     half = float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    return Mean(mean=mean, low=mean - half, high=mean + half)
+    return MeanInterval(mean=mean, low=mean - half, high=mean + half)
 
 
 def run_study(
@@ -177,13 +177,13 @@ def run_study(
     workspace = Workspace(out)
     numbers = range(config.seed, config.seed + seeds)
 
-    def one_seed(seed: int) -> list[Trial]:
+    def one_seed(seed: int) -> list[StudyRun]:
         own = replace(config, seed=seed)
         index = index_of(own)
         trials = []
         for strategy in strategies:
             progress.note(f"seed {seed}, {strategy.name}")
-            trials.append(_trial(workspace, root, index, own, strategy, progress))
+            trials.append(_study_run(workspace, root, index, own, strategy, progress))
         return trials
 
     def index_of(own: BuildConfig) -> DatasetIndex:
@@ -191,29 +191,35 @@ def run_study(
 
     with workspace.locked():
         if storage is None:
-            trials: list[Trial] = []
+            trials: list[StudyRun] = []
             for seed in numbers:
                 trials += one_seed(seed)
                 _write(out, trials)
         else:
-            found = _share(storage, config, strategies, index_of(config), numbers, one_seed, progress)
+            found = _share_seeds(storage, config, strategies, index_of(config), numbers, one_seed, progress)
             trials = [trial for seed in numbers for trial in found[seed]]
             _write(out, trials)
         index = index_of(config)
-    return Study(dataset=index.name, synthetic=index.synthetic, share=config.data.share, seeds=seeds, trials=tuple(trials))
+    return Study(
+        dataset=index.name,
+        synthetic=index.synthetic,
+        labelled_fraction=config.data.labelled_fraction,
+        seeds=seeds,
+        trials=tuple(trials),
+    )
 
 
-def _share(
+def _share_seeds(
     storage: str,
     config: BuildConfig,
     strategies: Sequence[Strategy],
     index: DatasetIndex,
     seeds: Sequence[int],
-    one_seed: Callable[[int], list[Trial]],
+    one_seed: Callable[[int], list[StudyRun]],
     progress: Progress,
-) -> dict[int, list[Trial]]:
+) -> dict[int, list[StudyRun]]:
     """Share the seeds with the machines that name the same storage, data, chain, settings and strategies."""
-    if count() > 1:
+    if count_processes() > 1:
         raise ConfigError(
             "--storage: machines share whole seeds; start one process on each, without torchrun", code="E_CONFIG_DISTRIBUTED"
         )
@@ -228,31 +234,31 @@ def _share(
         trials = one_seed(seed)
         return json.dumps([json.loads(to_json(trial)) for trial in trials]), max(trial.accuracy for trial in trials)
 
-    with told_storage(storage):
-        found = share_out(open_study(storage, name, 0, heartbeat=True), seeds, work, progress)
+    with storage_errors(storage):
+        found = run_pieces(open_study(storage, name, 0, heartbeat=True), seeds, work, progress)
     return {
-        seed: [from_data(Trial, line, where=storage, error=StoreError) for line in json.loads(text)]
+        seed: [from_data(StudyRun, line, where=storage, error=StoreError) for line in json.loads(text)]
         for seed, text in found.items()
     }
 
 
-def _trial(
+def _study_run(
     workspace: Workspace,
     root: Path,
     index: DatasetIndex,
     config: BuildConfig,
     strategy: Strategy,
     progress: Progress,
-) -> Trial:
+) -> StudyRun:
     """Run one strategy with one seed, or return what an earlier run has found."""
 
-    def run(folder: Path) -> Trial:
+    def run(folder: Path) -> StudyRun:
         plans = plan_chain(index, config)
         trainer = make_trainer(workspace, root, index, plans, progress, config.data.unlabelled)
         links = run_strategy(trainer, plans, strategy, config)
         last = links[-1].artifact
-        cost = total(link.folder for link in links)
-        return Trial(
+        cost = total_cost(link.folder for link in links)
+        return StudyRun(
             strategy=strategy.name,
             seed=config.seed,
             accuracy=last.test_accuracy.value,
@@ -275,35 +281,35 @@ def _trial(
         "input": config.input,
         "train": config.train,
         "distill": config.distill,
-        "data": [[r.pixels_sha256, r.label, r.group, r.split, r.share] for r in index.images],
+        "data": index.identity(),
         "unlabelled": [r.pixels_sha256 for r in index.unlabelled],
         "seed": config.seed,
     }
-    return shared_stage(config.train, workspace, f"trial-{strategy.name}", Trial, key_of(inputs, CODE), run).artifact
+    return shared_stage(config.train, workspace, f"trial-{strategy.name}", StudyRun, key_of(inputs, CODE), run).artifact
 
 
-def _write(out: Path, trials: Sequence[Trial]) -> None:
+def _write(out: Path, trials: Sequence[StudyRun]) -> None:
     lines = [json.dumps(json.loads(to_json(trial)), sort_keys=True) for trial in trials]
     write_atomic(out / "trials.jsonl", "\n".join(lines) + "\n")
 
 
-def verdicts(study: Study, chain: str) -> tuple[str, ...]:
+def chain_verdicts(study: Study, chain: str) -> tuple[str, ...]:
     """Say whether a chain helped, against one share of labels and, where that was run, against as many as the chain saw."""
     references = [REFERENCE, *([SAME_LABELS] if SAME_LABELS in study.strategies() else [])]
-    return tuple(verdict(study, chain, reference) for reference in references)
+    return tuple(chain_verdict(study, chain, reference) for reference in references)
 
 
-def verdict(study: Study, chain: str, reference: str = REFERENCE) -> str:
+def chain_verdict(study: Study, chain: str, reference: str = REFERENCE) -> str:
     """Say in words whether a chain helped, against the same network alone."""
     if not {chain, reference} <= set(study.strategies()):
         return f"Whether {chain} helped is not known: {reference} was not run."
     gain = study.difference(chain, reference)
-    told = f"{chain} answers {100 * gain.mean:+.1f} points against {reference}"
+    text = f"{chain} answers {100 * gain.mean:+.1f} points against {reference}"
     if gain.low is None or gain.high is None:
-        return f"{told}, with one seed: no interval, so this may be chance."
-    told += f" (95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, {study.seeds} seeds)"
+        return f"{text}, with one seed: no interval, so this may be chance."
+    text += f" (95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, {study.seeds} seeds)"
     if gain.low > 0:
-        return f"The chain helped: {told}."
+        return f"The chain helped: {text}."
     if gain.high < 0:
-        return f"The chain hurt: {told}."
-    return f"Not shown that the chain helped: {told}."
+        return f"The chain hurt: {text}."
+    return f"Not shown that the chain helped: {text}."

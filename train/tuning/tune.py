@@ -17,9 +17,9 @@ from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Workspace, digest_of, sha256_file, write_atomic
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.distill.chain import make_trainer, plan_chain, run_strategy
-from weckd_edge.train.distill.distributed import count
+from weckd_edge.train.distill.distributed import count_processes
 from weckd_edge.train.distill.strategies import find_strategy
-from weckd_edge.train.tuning.work_queue import open_study, told_storage
+from weckd_edge.train.tuning.work_queue import open_study, storage_errors
 
 BEST_FILE = "best.toml"
 LEARNING_RATE = (3e-4, 6e-3)
@@ -28,7 +28,7 @@ TEMPERATURE = (1.0, 8.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class TuneResult:
     """What a search ended with.
 
     Attributes:
@@ -36,7 +36,7 @@ class Found:
         trials: Finished trials, of every machine.
         val_accuracy: Of the best, on validation groups. The test groups were not looked at.
         learning_rate: Of the best.
-        weight: Of the best: part of the loss that comes from the teacher.
+        distill_weight: Of the best: part of the loss that comes from the teacher.
         temperature_start: Of the best.
         best_file: TOML file with these three, to build with.
     """
@@ -45,12 +45,12 @@ class Found:
     trials: int
     val_accuracy: float
     learning_rate: float
-    weight: float
+    distill_weight: float
     temperature_start: float
     best_file: str
 
 
-def search(
+def tune(
     data: Path,
     config: BuildConfig,
     trials: int,
@@ -59,7 +59,7 @@ def search(
     progress: Progress,
     *,
     skip_bad: bool = False,
-) -> Found:
+) -> TuneResult:
     """Search with the strategy of ``config.distill``; a search that was stopped, or that another machine began, goes on.
 
     Args:
@@ -77,7 +77,7 @@ def search(
         MissingDependency: Optuna is not installed.
     """
     optuna: Any = require("optuna", "search for settings")
-    if count() > 1:
+    if count_processes() > 1:
         raise ConfigError(
             "search: machines share trials through --storage; start one process on each, without torchrun",
             code="E_CONFIG_DISTRIBUTED",
@@ -92,7 +92,7 @@ def search(
         links = tuple(replace(link, weights=None, weights_licence=None) for link in config.link)
         weights = [sha256_file(Path(link.weights)) if link.weights else None for link in config.link]
         pool = [r.pixels_sha256 for r in index.unlabelled]
-        images = [[r.pixels_sha256, r.label, r.split, r.share] for r in index.images]
+        images = index.identity()
         settings = replace(config, link=links, data=replace(config.data, unlabelled=None))
         code = code_of("weckd_edge.train.tuning.tune")
         name = f"weckd-edge-{digest_of([settings, weights, images, pool, code])[:16]}"
@@ -103,7 +103,7 @@ def search(
             start = trial.suggest_float("temperature_start", *TEMPERATURE)
             distill = replace(
                 config.distill,
-                weight=trial.suggest_float("weight", *WEIGHT),
+                distill_weight=trial.suggest_float("distill_weight", *WEIGHT),
                 temperature_start=start,
                 temperature_end=min(start, config.distill.temperature_end),
             )
@@ -111,7 +111,7 @@ def search(
             return run_strategy(trainer, plans, strategy, tried)[-1].artifact.val_accuracy.value
 
         finished = optuna.trial.TrialState.COMPLETE
-        with told_storage(storage):
+        with storage_errors(storage):
             while (done := len(study.get_trials(deepcopy=False, states=(finished,)))) < trials:
                 progress.note(f"search: trial {done + 1} of {trials}")
                 study.optimize(objective, n_trials=1)
@@ -120,14 +120,14 @@ def search(
     write_atomic(
         path,
         f"[train]\nlearning_rate = {best['learning_rate']:.6g}\n\n"
-        f"[distill]\nweight = {best['weight']:.4g}\ntemperature_start = {best['temperature_start']:.4g}\n",
+        f"[distill]\ndistill_weight = {best['distill_weight']:.4g}\ntemperature_start = {best['temperature_start']:.4g}\n",
     )
-    return Found(
+    return TuneResult(
         name=name,
         trials=done,
         val_accuracy=study.best_value,
         learning_rate=best["learning_rate"],
-        weight=best["weight"],
+        distill_weight=best["distill_weight"],
         temperature_start=best["temperature_start"],
         best_file=str(path),
     )

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from weckd_edge.core.errors import ConfigError, StoreError
+from weckd_edge.core.errors import ConfigError, StoreError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import Progress
 
@@ -48,14 +48,14 @@ def open_study(storage: str, name: str, seed: int, *, heartbeat: bool = False) -
             sampler=optuna.samplers.TPESampler(seed=seed),
         )
     except Exception as err:  # SQLAlchemy and its drivers have their own kinds of error
-        reason = (str(err).strip().splitlines() or [type(err).__name__])[0][:160]
+        reason = first_line(err)
         raise ConfigError(
             f"--storage {storage}: expected a storage that Optuna can open ({reason})", code="E_CONFIG_STORAGE"
         ) from err
 
 
 @contextlib.contextmanager
-def told_storage(storage: str) -> Iterator[None]:
+def storage_errors(storage: str) -> Iterator[None]:
     """Say in one line that a storage cannot be read or written any more, such as a file on a full disk.
 
     Raises:
@@ -66,7 +66,7 @@ def told_storage(storage: str) -> Iterator[None]:
     except Exception as err:
         if type(err).__module__.partition(".")[0] not in ("optuna", "sqlalchemy", "sqlite3"):
             raise
-        reason = (str(err.__cause__ or err).strip().splitlines() or [type(err).__name__])[0][:160]
+        reason = first_line(err.__cause__ or err)
         raise StoreError(
             f"{storage}: the storage cannot be read or written ({reason}); see whether it is in reach and has room, and run "
             "the same command again",
@@ -74,7 +74,7 @@ def told_storage(storage: str) -> Iterator[None]:
         ) from err
 
 
-def share_out(
+def run_pieces(
     study: Any, pieces: Sequence[int], work: Callable[[int], tuple[str, float]], progress: Progress
 ) -> dict[int, str]:
     """Do pieces of work until all are done, here or elsewhere, and return every piece's result.

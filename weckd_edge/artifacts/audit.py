@@ -19,7 +19,7 @@ class LeakPair:
         other: Path of the other image.
         splits: Where the two are used, such as ``test, train``.
         same_label: Whether both carry the same label.
-        likeness: 0..1; of pictures their correlation, of features the cosine of their distances from the mean.
+        similarity: 0..1; of pictures their correlation, of features the cosine of their distances from the mean.
         how: ``pixels`` (the same), ``picture`` (near duplicates) or ``features`` (nearest to a frozen network).
     """
 
@@ -27,7 +27,7 @@ class LeakPair:
     other: str
     splits: str
     same_label: bool
-    likeness: float
+    similarity: float
     how: Literal["pixels", "picture", "features"]
 
 
@@ -60,7 +60,7 @@ class FoldComparison:
         images: How many were answered.
         by_image: Accuracy where images are dealt one by one.
         by_group: Accuracy where whole groups are dealt.
-        flattery: The first less the second, with the wider of two intervals: a bootstrap over groups, and the corrected
+        optimism: The first less the second, with the wider of two intervals: a bootstrap over groups, and the corrected
             resampled t (Nadeau and Bengio 2003).
     """
 
@@ -69,11 +69,11 @@ class FoldComparison:
     images: int
     by_image: Estimate
     by_group: Estimate
-    flattery: Estimate
+    optimism: Estimate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MaskFigure:
+class MaskScore:
     """What is answered where a part of every picture is covered by the middle colour.
 
     Attributes:
@@ -83,7 +83,7 @@ class MaskFigure:
         visible: Mean part of the picture that is left, 0..1.
         accuracy: Of a linear classifier trained and tested on such pictures, by group folds.
         auc: Its area under the ROC curve, mean over the classes; None where it is not defined.
-        shipped: Accuracy on the test images of the trained network, which never saw a covered picture; None without one.
+        deployed: Accuracy on the test images of the trained network, which never saw a covered picture; None without one.
     """
 
     shows: Literal["whole", "surroundings", "centre", "shape"]
@@ -91,28 +91,28 @@ class MaskFigure:
     visible: float
     accuracy: Rate
     auc: Estimate | None
-    shipped: Rate | None = None
+    deployed: Rate | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MaskProbe:
+class MaskAudit:
     """How much of the label is told by the middle of the picture, and how much by what is around it.
 
     Attributes:
         images: How many were probed; a sample of whole groups where there are many.
         majority: Share of their commonest class, 0..1: what is right without looking.
-        shipped_majority: Likewise of the test images that the trained network answered; None without one.
+        deployed_majority: Likewise of the test images that the trained network answered; None without one.
         rows: The whole picture first, then by growing discs, then the regions that were given.
     """
 
     images: int
     majority: float
-    shipped_majority: float | None
-    rows: tuple[MaskFigure, ...]
+    deployed_majority: float | None
+    rows: tuple[MaskScore, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fingerprint:
+class FingerprintAudit:
     """How well the label is told from one thing that should not matter by itself.
 
     Attributes:
@@ -129,7 +129,7 @@ class Fingerprint:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SourceFigure:
+class SourceScore:
     """One source (a site, a device) left out of the training.
 
     Attributes:
@@ -156,7 +156,7 @@ class SourceFigure:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SourceProbe:
+class SourceAudit:
     """Every source left out in turn.
 
     Attributes:
@@ -165,45 +165,45 @@ class SourceProbe:
     """
 
     column: str
-    sources: tuple[SourceFigure, ...]
+    sources: tuple[SourceScore, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Suspect:
+class LabelIssue:
     """An image whose label is doubted.
 
     Attributes:
         path: Of the image.
         label: As given.
-        likelier: What it looks like.
+        predicted_label: What it looks like.
         given_probability: Of the given label, 0..1.
-        likelier_probability: Of the likelier one.
+        predicted_probability: Of the likelier one.
     """
 
     path: str
     label: str
-    likelier: str
+    predicted_label: str
     given_probability: float
-    likelier_probability: float
+    predicted_probability: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SuspectProbe:
+class LabelIssueAudit:
     """Images whose label a classifier that has not seen their group surely contradicts (confident learning).
 
     Attributes:
         images: How many were looked at.
         found: How many are doubted.
-        suspects: The most doubtful first, at most 500.
+        label_issues: The most doubtful first, at most 500.
     """
 
     images: int
     found: int
-    suspects: tuple[Suspect, ...]
+    label_issues: tuple[LabelIssue, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Probes:
+class DataAudit:
     """All probes of one data set.
 
     Attributes:
@@ -214,12 +214,12 @@ class Probes:
         labels: Class names.
         majority: Share of the commonest class, 0..1.
         published: What the split leaks that the data set came with; None where it has none.
-        own: What this build's split leaks; None where no split was made.
+        this_split: What this build's split leaks; None where no split was made.
         folds: Random folds against group folds; None where no folds can be made.
         masking: The masks; None likewise.
         fingerprints: By name; empty likewise.
         sources: None where the data set names no source.
-        suspects: None where no folds can be made.
+        label_issues: None where no folds can be made.
         notes: What limits all this, in words.
         schema_version: Of this record.
     """
@@ -231,11 +231,11 @@ class Probes:
     labels: tuple[str, ...]
     majority: float
     published: SplitLeaks | None
-    own: SplitLeaks | None
+    this_split: SplitLeaks | None
     folds: FoldComparison | None
-    masking: MaskProbe | None
-    fingerprints: tuple[Fingerprint, ...]
-    sources: SourceProbe | None
-    suspects: SuspectProbe | None
+    masking: MaskAudit | None
+    fingerprints: tuple[FingerprintAudit, ...]
+    sources: SourceAudit | None
+    label_issues: LabelIssueAudit | None
     notes: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 Target = Literal["cpu", "jetson"]
 Precision = Literal["int8", "fp16", "fp32"]

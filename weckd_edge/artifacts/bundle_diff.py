@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.artifacts.metrics import Differences, Figure, Figures, Flips
+from weckd_edge.artifacts.metrics import Flips, Metric, MetricDifferences, Metrics
 from weckd_edge.artifacts.verification import Estimate
 from weckd_edge.core.store import SCHEMA_VERSION
 
@@ -29,7 +29,7 @@ class ComparedBundle:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Changed:
+class ChangedField:
     """One thing that is not the same in both.
 
     Attributes:
@@ -80,7 +80,7 @@ class DataChange:
         regrouped: Of the images of both, how many are grouped with other images of both.
         entered_training: Test images of the old one that are training images, or frames without a label, of the new one: a
             leak between versions, where the old figures guided what was changed.
-        entered_choosing: Test images of the old one that are validation images of the new one.
+        entered_validation: Test images of the old one that are validation images of the new one.
         grouped_with_training: Of the remaining old test images, how many share a group with a training image of the new one.
     """
 
@@ -96,7 +96,7 @@ class DataChange:
     renamed: int
     regrouped: int
     entered_training: tuple[ImageChange, ...]
-    entered_choosing: tuple[ImageChange, ...]
+    entered_validation: tuple[ImageChange, ...]
     grouped_with_training: int
 
 
@@ -116,9 +116,9 @@ class ResultChange:
         difference: New less old.
         specificity: New less old, for each class in label order; None where there are too few images or groups.
         flips: Decisions that changed, with McNemar's exact test.
-        old_answered: Share of images that the old bundle answers, by threshold and refused labels, without its frame guard.
-        new_answered: Likewise.
-        answered_difference: New less old; None where there are too few images or groups.
+        old_coverage: Share of images that the old bundle answers, by threshold and refused labels, without its frame guard.
+        new_coverage: Likewise.
+        coverage_difference: New less old; None where there are too few images or groups.
         notes: What the figures cannot tell.
     """
 
@@ -128,19 +128,19 @@ class ResultChange:
     relabelled: int
     foreign: int
     tied: int
-    old: Figures
-    new: Figures
-    difference: Differences
+    old: Metrics
+    new: Metrics
+    difference: MetricDifferences
     specificity: tuple[Estimate | None, ...]
     flips: Flips
-    old_answered: Figure
-    new_answered: Figure
-    answered_difference: Estimate | None
+    old_coverage: Metric
+    new_coverage: Metric
+    coverage_difference: Estimate | None
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
+class BundleDiff:
     """What changed from one bundle to another.
 
     Attributes:
@@ -149,7 +149,7 @@ class Change:
         data: None where it cannot be compared; ``unknown`` says why.
         model: Chain, sizes, precision, digests.
         settings: Of the build.
-        thresholds: Operating point, frame guard, bars and their verdicts.
+        thresholds: Operating point, frame guard, limits and their verdicts.
         software: Versions of what built them.
         own_results: Figures of each on its own test images, which need not be the same.
         results: On the test images of both; None where there are none, or where it cannot be compared.
@@ -160,11 +160,11 @@ class Change:
     old: ComparedBundle
     new: ComparedBundle
     data: DataChange | None
-    model: tuple[Changed, ...]
-    settings: tuple[Changed, ...]
-    thresholds: tuple[Changed, ...]
-    software: tuple[Changed, ...]
-    own_results: tuple[Changed, ...]
+    model: tuple[ChangedField, ...]
+    settings: tuple[ChangedField, ...]
+    thresholds: tuple[ChangedField, ...]
+    software: tuple[ChangedField, ...]
+    own_results: tuple[ChangedField, ...]
     results: ResultChange | None
     unknown: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from weckd_edge.artifacts.base import Rate
-from weckd_edge.artifacts.frame import InputContract
+from weckd_edge.artifacts.frame import InputSpec
 from weckd_edge.core.network_options import NetworkOptions, check_network_options
 from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 
@@ -15,18 +15,18 @@ class Link:
     """One trained student of the chain.
 
     Attributes:
-        name: ``M1``, ``M2``, ... or ``twin``; ``brought`` for a network that was not trained here.
-        model: timm name; of a brought ONNX file its own.
+        name: ``M1``, ``M2``, ... or ``baseline``; ``imported`` for a network that was not trained here.
+        model: timm name; of an imported ONNX file its own.
         options: Keyword arguments for ``timm.create_model`` that shape the network; none that makes timm read, fetch or run
             something.
         input: The frame and the preprocessing it was trained with.
         labels: Class names in the order of its outputs.
         parameters: Number of weights, head included.
-        macs: Multiply-adds of one image.
-        weights: safetensors file with this student's weights alone; of a brought ONNX file the network as ONNX.
-        parent: SHA-256 of the teacher's weights; None for the first link and the twin.
-        share: Which labelled share it learned from.
-        labels_used: Number of labels it saw; 0 for a network that was brought, of which it is not known.
+        macs: MACs of one image.
+        weights: safetensors file with this student's weights alone; of an imported ONNX file the network as ONNX.
+        parent: SHA-256 of the teacher's weights; None for the first link and the baseline.
+        labelled_subset: Which labelled share it learned from.
+        labels_used: Number of labels it saw; 0 for a network that was imported, of which it is not known.
         images_used: Number of distinct training images it saw, labelled or not; likewise.
         val_accuracy: On the validation split.
         test_accuracy: On the held-out test split, in FP32.
@@ -36,13 +36,13 @@ class Link:
     name: str
     model: str
     options: NetworkOptions
-    input: InputContract
+    input: InputSpec
     labels: tuple[str, ...]
     parameters: int
     macs: int
     weights: FileRef
     parent: str | None
-    share: int
+    labelled_subset: int
     labels_used: int
     images_used: int
     val_accuracy: Rate
@@ -59,20 +59,20 @@ class ChainRecord:
 
     Attributes:
         links: In training order, largest first.
-        twin: The last link's architecture trained without a teacher; None where the build left it out.
+        baseline: The last link's architecture trained without a teacher; None where the build left it out.
         labels_used: Distinct training images whose label any link saw.
-        shipped: Name of the link that ships; None means the last, as bundles had it that weighed no link.
-        brought: Where the one link was not trained here but brought: what was found in it and decided, in words.
-        doubts: What may be wrong with how that link was described, a sentence each.
+        deployed: Name of the link that is deployed; None means the last, as bundles had it that weighed no link.
+        import_notes: Where the one link was not trained here but brought: what was found in it and decided, in words.
+        import_warnings: What may be wrong with how that link was described, a sentence each.
         schema_version: Of this record.
     """
 
     links: tuple[Link, ...]
-    twin: Link | None
+    baseline: Link | None
     labels_used: int
-    shipped: str | None = None
-    brought: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
+    deployed: str | None = None
+    import_notes: tuple[str, ...] = ()
+    import_warnings: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
 
@@ -97,12 +97,12 @@ class BuildRecord:
 
     Attributes:
         config: JSON text of the whole ``BuildConfig``.
-        stages: In order.
+        steps: In order.
         data_name: The data set's folder name.
         schema_version: Of this record.
     """
 
     config: str
-    stages: tuple[StageTime, ...]
+    steps: tuple[StageTime, ...]
     data_name: str
     schema_version: int = SCHEMA_VERSION

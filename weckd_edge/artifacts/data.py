@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from weckd_edge.artifacts.base import Split
+from weckd_edge.artifacts.labels import Labels
 from weckd_edge.core.store import SCHEMA_VERSION
 
 
@@ -30,7 +32,7 @@ class ImageRecord:
         label: Index into ``DatasetIndex.labels``.
         group: What a split must never cut: a patient, an exam, or a cluster of near-identical frames.
         split: Where the image is used.
-        share: Index of the labelled share it belongs to (training images only); None: its label is not used in training.
+        labelled_subset: Index of its labelled subset (training images only); None: its label is not used in training.
         sha256: Digest of the file.
         pixels_sha256: Digest of size and decoded RGB pixels: equal for copies, whatever the file around them.
         width: Pixels, after the EXIF orientation is applied.
@@ -43,13 +45,28 @@ class ImageRecord:
     label: int
     group: str
     split: Split
-    share: int | None
+    labelled_subset: int | None
     sha256: str
     pixels_sha256: str
     width: int
     height: int
     published_split: str | None = None
     attributes: tuple[Attribute, ...] = ()
+
+    def identity(self, *, files: bool = False) -> list[str | int | None]:
+        """Return what a result that is made from the image depends on, for the key it is kept under: no path and no name.
+
+        Args:
+            files: Whether it depends on the digest of the file itself, not of its pixels alone.
+        """
+        return [
+            self.pixels_sha256,
+            self.label,
+            self.group,
+            self.split,
+            self.labelled_subset,
+            *([self.sha256] if files else []),
+        ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +111,7 @@ class DatasetIndex:
 
     Attributes:
         name: The data set's folder name, for reports.
-        labels: Class names, sorted, or in the order of a brought network's outputs; ``ImageRecord.label`` indexes them.
+        labels: Class names, sorted, or in the order of an imported network's outputs; ``ImageRecord.label`` indexes them.
         images: Sorted by path.
         bad_files: Files that were skipped.
         synthetic: True for drawn phantoms; every report that uses them says so.
@@ -109,7 +126,7 @@ class DatasetIndex:
     """
 
     name: str
-    labels: tuple[str, ...]
+    labels: Labels
     images: tuple[ImageRecord, ...]
     bad_files: tuple[BadFile, ...] = ()
     synthetic: bool = False
@@ -121,3 +138,28 @@ class DatasetIndex:
     named_groups: int | None = None
     notes: tuple[DataNote, ...] = ()
     schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", Labels(self.labels))
+
+    def label_of(self, image: ImageRecord) -> str:
+        """Return the name of an image's class."""
+        return self.labels.name(image.label)
+
+    def with_order(self, names: Iterable[str]) -> DatasetIndex:
+        """Return the same data set with its classes in the order of a network's outputs.
+
+        Raises:
+            ConfigError: They are not the same classes.
+        """
+        labels = self.labels.with_order(names)
+        place = labels.indices(self.labels)
+        return replace(self, labels=labels, images=tuple(replace(one, label=place[one.label]) for one in self.images))
+
+    def split(self, *names: Split) -> tuple[ImageRecord, ...]:
+        """Return the images of a split, or of several, sorted by path."""
+        return tuple(image for image in self.images if image.split in names)
+
+    def identity(self, *names: Split, files: bool = False) -> list[list[str | int | None]]:
+        """Return the identities of the images of a split, of several, or of all where none is named."""
+        return [image.identity(files=files) for image in (self.split(*names) if names else self.images)]

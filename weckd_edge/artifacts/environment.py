@@ -23,7 +23,7 @@ class Distribution:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrunkLicence:
+class BackboneLicence:
     """The pretrained weights a link started from.
 
     Attributes:
@@ -51,7 +51,7 @@ class Environment:
         kernel: Its kernel's name, release and architecture.
         processor: In words.
         distributions: This package and what it can use of what is installed, with what those require, by name.
-        trunks: Pretrained weights that links started from, in the order of the chain.
+        backbones: Pretrained weights that links started from, in the order of the chain.
         schema_version: Of this record.
     """
 
@@ -60,5 +60,5 @@ class Environment:
     kernel: str
     processor: str
     distributions: tuple[Distribution, ...]
-    trunks: tuple[TrunkLicence, ...]
+    backbones: tuple[BackboneLicence, ...]
     schema_version: int = SCHEMA_VERSION

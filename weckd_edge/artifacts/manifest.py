@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from weckd_edge.artifacts.abstention import OperatingPoint
 from weckd_edge.artifacts.base import Target
-from weckd_edge.artifacts.frame import InputContract
+from weckd_edge.artifacts.frame import InputSpec
 from weckd_edge.artifacts.models import BuiltModel
 from weckd_edge.artifacts.selection import Gate
 from weckd_edge.core.store import SCHEMA_VERSION, FileRef
@@ -14,11 +15,11 @@ from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GoldenFrames:
-    """Frames with the answers they must give, for a self-test on the device.
+    """Frames with the predictions they must give, for a self-test on the device.
 
     Attributes:
-        frames: uint8 ``[N, frame_height, frame_width, 3]`` as a ``.npy`` file.
-        expected: float32 ``[N, classes]`` as a ``.npy`` file: the answers of the reference backend.
+        frames: uint8 ``[N, height, width, 3]`` as a ``.npy`` file.
+        expected: float32 ``[N, classes]`` as a ``.npy`` file: the predictions of the reference backend.
         reference: Which backend, version and precision gave them.
         tolerance: Largest difference of a probability allowed, per backend name: 0 to 0.5.
     """
@@ -30,19 +31,6 @@ class GoldenFrames:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OperatingPoint:
-    """How probabilities become a decision.
-
-    Attributes:
-        abstain_below: The decision is "unable to analyze" where no probability reaches this; 0 never abstains.
-        refuse_labels: The decision is "unable to analyze" where it would be one of these.
-    """
-
-    abstain_below: float = 0.0
-    refuse_labels: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
     """What a bundle holds: the file ``manifest.json`` that firmware reads first.
 
@@ -51,7 +39,7 @@ class Manifest:
         target: ``cpu`` or ``jetson``.
         device: Id of the device profile it was built for.
         labels: Class names in output order.
-        input: The frame contract.
+        input: The camera frame, and the network's input.
         input_name: Name of the graph's input.
         network_input_name: Name of the tensor between preprocessing and network.
         output_name: Name of the graph's output.
@@ -77,7 +65,7 @@ class Manifest:
     target: Target
     device: str
     labels: tuple[str, ...]
-    input: InputContract
+    input: InputSpec
     input_name: str
     network_input_name: str
     output_name: str

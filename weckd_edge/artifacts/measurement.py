@@ -46,7 +46,7 @@ class EarlyStop:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LoadgenFigures:
+class LoadgenRecord:
     """What MLPerf's LoadGen says of a run; its times hold its own call into Python.
 
     Attributes:
@@ -69,7 +69,7 @@ class LoadgenFigures:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PowerFigures:
+class PowerRecord:
     """Power and energy of a run. None means that it cannot be measured there, and ``reason`` says why.
 
     Attributes:
@@ -155,18 +155,18 @@ class Measurement:
         precision: Precision of the model.
         rules: By which rules, such as ``single-stream, 1024 queries``.
         threads: Processor threads the backend was given.
-        link: The link that was timed as it would ship, for the choice between links; None: what ships.
-        frame_to_answer: From a uint8 frame in memory to probabilities.
+        link: The link that was timed as it would ship, for the choice between links; None: what is deployed.
+        end_to_end: From a uint8 frame in memory to probabilities.
         network: The network alone, preprocessing cut away.
         cold_start_ns: From opening the model to its first answer.
         peak_rss_bytes: Largest resident memory of the process.
         energy_mj: Energy of one frame above idle, millijoule; ``power`` has the whole of it.
         warnings: What makes the figures doubtful.
         rule_set: Name of the rules the run was made by.
-        generator: What sent the queries: ``own loop`` or LoadGen with its version.
-        duration_ns: Of the timed run, frame to answer.
+        generator: What sent the queries: ``builtin`` or LoadGen with its version.
+        duration_ns: Of the timed run, end-to-end latency.
         rules_met: Whether the run was as long as its rules ask; False for one that was cut off.
-        early_stopping: What the run proves about the 90th and the 99th percentile, frame to answer.
+        early_stopping: What the run proves about the 90th and the 99th percentile, end-to-end latency.
         loadgen: What LoadGen says of the same run; None where our own loop sent the queries.
         power: Power and energy; None where nobody asked for it.
         machine: The machine's state around the run; None where nobody watched.
@@ -181,7 +181,7 @@ class Measurement:
     precision: str
     rules: str
     threads: int
-    frame_to_answer: Latency
+    end_to_end: Latency
     network: Latency | None
     cold_start_ns: int
     peak_rss_bytes: int | None
@@ -189,12 +189,12 @@ class Measurement:
     link: str | None = None
     warnings: tuple[str, ...] = ()
     rule_set: str = "quick"
-    generator: str = "own loop"
+    generator: str = "builtin"
     duration_ns: int | None = None
     rules_met: bool = True
     early_stopping: tuple[EarlyStop, ...] = ()
-    loadgen: LoadgenFigures | None = None
-    power: PowerFigures | None = None
+    loadgen: LoadgenRecord | None = None
+    power: PowerRecord | None = None
     machine: MachineRecord | None = None
     cut_off: str | None = None
     schema_version: int = SCHEMA_VERSION

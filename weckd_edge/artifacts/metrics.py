@@ -9,7 +9,7 @@ from weckd_edge.core.store import SCHEMA_VERSION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Figure:
+class Metric:
     """A figure between 0 and 1 with its 95 % interval by groups.
 
     Attributes:
@@ -28,7 +28,7 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ClassFigures:
+class ClassMetrics:
     """One class against the rest; a figure is None where no image decides it.
 
     Attributes:
@@ -48,18 +48,18 @@ class ClassFigures:
     label: int
     images: int
     found: int
-    sensitivity: Figure | None
-    specificity: Figure | None
-    ppv: Figure | None
-    npv: Figure | None
-    f1: Figure | None
-    auc: Figure | None
-    ppv_at_prevalence: Figure | None = None
-    npv_at_prevalence: Figure | None = None
+    sensitivity: Metric | None
+    specificity: Metric | None
+    ppv: Metric | None
+    npv: Metric | None
+    f1: Metric | None
+    auc: Metric | None
+    ppv_at_prevalence: Metric | None = None
+    npv_at_prevalence: Metric | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Figures:
+class Metrics:
     """One implementation's answers to some images.
 
     Attributes:
@@ -70,16 +70,16 @@ class Figures:
         classes: Each class, in label order.
     """
 
-    accuracy: Figure
-    balanced_accuracy: Figure
-    macro_f1: Figure
-    macro_auc: Figure | None
-    classes: tuple[ClassFigures, ...]
+    accuracy: Metric
+    balanced_accuracy: Metric
+    macro_f1: Metric
+    macro_auc: Metric | None
+    classes: tuple[ClassMetrics, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Differences:
-    """What ships less FP32, on the same images, with 95 % intervals of a bootstrap over groups on the pair.
+class MetricDifferences:
+    """What is deployed less FP32, on the same images, with 95 % intervals of a bootstrap over groups on the pair.
 
     Attributes:
         accuracy: Difference of accuracies; under 0 where compiling cost some. None where there are too few images or groups.
@@ -97,20 +97,20 @@ class Differences:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answered:
-    """What ships where it may decline to answer; see ``OperatingPoint``.
+class SelectiveMetrics:
+    """What is deployed where it may decline to answer; see ``OperatingPoint``.
 
     Attributes:
-        abstain_below: No decision is made where no probability reaches this.
+        confidence_threshold: No decision is made where no probability reaches this.
         coverage: Share of images that are answered.
         class_coverage: The same for each class, in label order; None for a class the images lack.
         figures: Of the answered images alone; None where none is.
     """
 
-    abstain_below: float
-    coverage: Figure
-    class_coverage: tuple[Figure | None, ...]
-    figures: Figures | None
+    confidence_threshold: float
+    coverage: Metric
+    class_coverage: tuple[Metric | None, ...]
+    figures: Metrics | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,12 +123,12 @@ class Slice:
         images: How many.
         groups: Independent groups among them.
         right_fp32: How many FP32 decides rightly.
-        right: How many what ships decides rightly.
+        right: How many what is deployed decides rightly.
         class_images: Images of each class, in label order.
-        class_found: How many of those what ships decides rightly.
+        class_found: How many of those what is deployed decides rightly.
         fp32: Figures of FP32; None where the slice is too small.
-        compiled: Figures of what ships; likewise.
-        difference: What ships less FP32; likewise.
+        compiled: Figures of what is deployed; likewise.
+        difference: What is deployed less FP32; likewise.
         note: What cannot be said of it, and why; None where all can.
     """
 
@@ -140,9 +140,9 @@ class Slice:
     right: int
     class_images: tuple[int, ...]
     class_found: tuple[int, ...]
-    fp32: Figures | None
-    compiled: Figures | None
-    difference: Differences | None
+    fp32: Metrics | None
+    compiled: Metrics | None
+    difference: MetricDifferences | None
     note: str | None = None
 
     @property
@@ -180,7 +180,7 @@ class Flips:
         total: All images together.
         mcnemar_p: McNemar's exact test of better against worse, images taken as independent.
         classes: By true class, in label order.
-        slices: By slice, in the order of ``Performance.slices``.
+        slices: By slice, in the order of ``MetricsRecord.slices``.
     """
 
     before: str
@@ -193,14 +193,14 @@ class Flips:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlippedFrame:
-    """A test image on which not all of teacher, FP32 and what ships agree.
+    """A test image on which not all of teacher, FP32 and what is deployed agree.
 
     Attributes:
         path: The image.
         label: Its true label index.
-        teacher: What the first link decides; None where the first link is the one that ships, or nothing was taught.
-        fp32: What the link that ships decides before it is compiled.
-        compiled: What ships decides.
+        teacher: What the first link decides; None where the first link is the one that is deployed, or nothing was taught.
+        fp32: What the link that is deployed decides before it is compiled.
+        compiled: What is deployed decides.
     """
 
     path: str
@@ -211,24 +211,24 @@ class FlippedFrame:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Performance:
+class MetricsRecord:
     """The figures a clinic asks for, on the test split.
 
     Attributes:
         fp32_name: Who answers before compiling, such as ``M3 torch fp32``.
         compiled_name: Who answers as it ships, such as ``M3 openvino int8``.
-        teacher_name: The first link; None where it is the one that ships, or nothing was taught.
+        teacher_name: The first link; None where it is the one that is deployed, or nothing was taught.
         images: Test images.
         groups: Independent groups among them.
         fp32: Figures before compiling.
-        compiled: Figures of what ships, every image decided.
-        difference: What ships less FP32.
-        answered: Figures where it may decline to answer; None where it always answers.
+        compiled: Figures of what is deployed, every image decided.
+        difference: What is deployed less FP32.
+        selective: Figures where it may decline to answer; None where it always answers.
         prevalence: The stated prevalence of each class, in label order, summing to 1; None where none was stated.
         slices: By column, then value.
         worst_class: Label index of the class found least often, among those with an interval; None where none has one.
         worst_slice: Index into ``slices`` of the one with the lowest accuracy, among those large enough; None where none is.
-        flips: Teacher to FP32, FP32 to what ships, teacher to what ships; without a teacher the second alone.
+        flips: Teacher to FP32, FP32 to what is deployed, teacher to what is deployed; without a teacher the second alone.
         frames: Every image with a flip, by path.
         notes: What these figures cannot tell, and why.
         schema_version: Of this record.
@@ -239,10 +239,10 @@ class Performance:
     teacher_name: str | None
     images: int
     groups: int
-    fp32: Figures
-    compiled: Figures
-    difference: Differences
-    answered: Answered | None
+    fp32: Metrics
+    compiled: Metrics
+    difference: MetricDifferences
+    selective: SelectiveMetrics | None
     prevalence: tuple[float, ...] | None
     slices: tuple[Slice, ...]
     worst_class: int | None

@@ -1,4 +1,4 @@
-"""Bars, and the link that ships."""
+"""limits, and the link that is deployed."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ class Gate:
     """One bar, what was reached, and the verdict.
 
     Attributes:
-        name: Such as ``latency_p90_ms``.
-        bar: The limit.
-        got: The figure; None where it cannot be had here.
+        name: Such as ``max_latency_p90_ms``.
+        limit: The limit.
+        value: The figure; None where it cannot be had here.
         verdict: INCONCLUSIVE where the figure was not measured on the device itself.
         reason: In words.
     """
 
     name: str
-    bar: float
-    got: float | None
+    limit: float
+    value: float | None
     verdict: Verdict
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinkLatency:
-    """Frame to answer of one link on the device that is built for, and how that is known.
+    """End-to-end latency of one link on the device that is built for, and how that is known.
 
     Attributes:
         label: ``measured`` on that device, ``predicted`` for it, or ``unknown``.
@@ -40,7 +40,7 @@ class LinkLatency:
         reason: Where the figure is from, or why there is none.
     """
 
-    label: Literal["measured", "predicted", "unknown"]
+    label: Literal["measured", "estimated", "unknown"]
     p90_ns: float | None
     low_ns: float | None
     high_ns: float | None
@@ -48,8 +48,8 @@ class LinkLatency:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WeighedLink:
-    """One link as it would ship: quantized, compiled, and held against every bar, on images no training has seen.
+class LinkEvaluation:
+    """One link as it would ship: quantized, compiled, and held against every limit, on images no training has seen.
 
     Attributes:
         name: Such as ``M2``.
@@ -58,10 +58,10 @@ class WeighedLink:
         method: Name of the chosen trial.
         bytes: Size of what the device would load.
         val_accuracy: On the validation images, compiled: what the choice between links hangs on. Test images are shown to
-            the link that ships alone.
+            the link that is deployed alone.
         latency: On the device that is built for.
-        here_p90_ns: Frame to answer on the machine that builds, 90th percentile.
-        gates: The bars, accuracies on the validation images.
+        build_machine_p90_ns: End-to-end latency on the machine that builds, 90th percentile.
+        gates: The limits, accuracies on the validation images.
     """
 
     name: str
@@ -71,7 +71,7 @@ class WeighedLink:
     bytes: int
     val_accuracy: Rate
     latency: LinkLatency
-    here_p90_ns: int
+    build_machine_p90_ns: int
     gates: tuple[Gate, ...]
 
     @property
@@ -81,7 +81,7 @@ class WeighedLink:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shipping:
+class LinkSelection:
     """Which link ships and why.
 
     Attributes:
@@ -94,6 +94,6 @@ class Shipping:
 
     chosen: str
     reason: str
-    links: tuple[WeighedLink, ...] = ()
+    links: tuple[LinkEvaluation, ...] = ()
     advice: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from weckd_edge.artifacts.base import Rate
+from weckd_edge.artifacts.models import Recalibration
 from weckd_edge.core.store import SCHEMA_VERSION
 
 
@@ -19,7 +20,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReliabilityBin:
-    """The answers whose largest probability lies in one of the bins of equal width.
+    """the predictions whose largest probability lies in one of the bins of equal width.
 
     Attributes:
         images: How many there are.
@@ -33,7 +34,7 @@ class ReliabilityBin:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CalibrationFigures:
+class CalibrationMetrics:
     """How far the probabilities of one implementation can be taken at their word.
 
     Attributes:
@@ -61,31 +62,19 @@ class CalibrationCheck:
     """What the temperature did on the test split, by the bytes that ship.
 
     Attributes:
-        temperature: See ``Recalibration``.
-        val_images: See ``Recalibration``.
-        val_groups: See ``Recalibration``.
-        val_nll_before: See ``Recalibration``.
-        val_nll_after: See ``Recalibration``.
-        answered_by: See ``Recalibration``.
-        note: See ``Recalibration``.
+        recalibration: The temperature, and how it was found.
         before: On the test split, as it was compiled without the temperature.
         after: On the test split, as it ships.
     """
 
-    temperature: float
-    val_images: int
-    val_groups: int
-    val_nll_before: float
-    val_nll_after: float
-    answered_by: str
-    note: str
-    before: CalibrationFigures
-    after: CalibrationFigures
+    recalibration: Recalibration
+    before: CalibrationMetrics
+    after: CalibrationMetrics
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ApartFrame:
-    """One frame on which two implementations differ, with both answers.
+class DisagreementFrame:
+    """One frame on which two implementations differ, with both predictions.
 
     Attributes:
         path: The image.
@@ -123,13 +112,13 @@ class LayerParity:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parting:
+class LayerDivergence:
     """Where two implementations of one graph part, layer by layer.
 
     Attributes:
         a: The reference.
         b: The other.
-        frames: On how many frames: those on which their answers differ most.
+        frames: On how many frames: those on which their predictions differ most.
         threshold_db: They are said to part where a layer's SQNR is under this.
         first: Index into ``layers`` of the first one under it; None where there is none.
         steepest: Index of the layer that falls furthest under the lowest before it; None where they hardly differ anywhere.
@@ -195,21 +184,20 @@ class Parity:
     only_a_right: int | None = None
     only_b_right: int | None = None
     mcnemar_p: float | None = None
-    worst: tuple[ApartFrame, ...] = ()
+    worst: tuple[DisagreementFrame, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """One test image's answers.
+    """One test image's predictions.
 
     Attributes:
         path: The image.
         group: Its group.
         label: Its true label index.
         fp32: Probabilities before quantization.
-        compiled: Probabilities of the artefact that ships.
-        teacher: Probabilities of the chain's first link in FP32; None where that is the link that ships, or where nothing
-            was taught.
+        compiled: Probabilities of the artefact that is deployed.
+        teacher: Probabilities of the chain's first link in FP32; None where that link is deployed or nothing was taught.
     """
 
     path: str
@@ -235,7 +223,7 @@ class Verification:
         precision: Precision of the compiled artefact.
         backend: Its backend.
         calibration: What the temperature did to its probabilities; None where none was sought.
-        partings: Layer by layer, for the pairs that failed.
+        layer_divergences: Layer by layer, for the pairs that failed.
         executed: The layers as the backend runs them on the machine that built it; empty where it cannot tell.
         schema_version: Of this record.
     """
@@ -250,6 +238,6 @@ class Verification:
     precision: str
     backend: str
     calibration: CalibrationCheck | None = None
-    partings: tuple[Parting, ...] = ()
+    layer_divergences: tuple[LayerDivergence, ...] = ()
     executed: tuple[ExecutedLayer, ...] = ()
     schema_version: int = SCHEMA_VERSION

@@ -13,10 +13,10 @@ from types import TracebackType
 
 from weckd_edge.core.errors import BundleError
 
-MOST_FOLDERS = 16
+MAX_FOLDERS = 16
 """Folders below each other that a bundle may have."""
 
-MOST_PATH_BYTES = 511
+MAX_PATH_BYTES = 511
 """Of a path below the bundle's folder."""
 
 _CHUNK = 1 << 20
@@ -147,16 +147,16 @@ class BundleFolder:
                 found = sorted((entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in entries)
             for name, mode in found:
                 path = f"{below}/{name}" if below else name
-                if len(os.fsencode(path)) > MOST_PATH_BYTES:
-                    raise self._error(path[:80], f": expected a path of at most {MOST_PATH_BYTES} bytes", "E_BUNDLE_LIMIT")
+                if len(os.fsencode(path)) > MAX_PATH_BYTES:
+                    raise self._error(path[:80], f": expected a path of at most {MAX_PATH_BYTES} bytes", "E_BUNDLE_LIMIT")
                 if stat.S_ISREG(mode):
                     yield path
                 elif not stat.S_ISDIR(mode):
                     kind = "a link" if stat.S_ISLNK(mode) else "a special file"
                     raise self._error(path, f" is {kind}; a bundle holds plain files only", "E_BUNDLE_LINK")
-                elif path.count("/") == MOST_FOLDERS:
+                elif path.count("/") == MAX_FOLDERS:
                     raise self._error(
-                        path[:80], f": expected at most {MOST_FOLDERS} folders below each other", "E_BUNDLE_LIMIT"
+                        path[:80], f": expected at most {MAX_FOLDERS} folders below each other", "E_BUNDLE_LIMIT"
                     )
                 else:
                     yield from self._walk(self._down(handle, name, path), path)

@@ -6,10 +6,10 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from weckd_edge.artifacts import SCHEMA_VERSION, BuiltModel, FileRef, InputContract, Manifest
-from weckd_edge.bundle.files import MOST_PATH_BYTES
+from weckd_edge.artifacts import SCHEMA_VERSION, BuiltModel, FileRef, InputSpec, Manifest
+from weckd_edge.bundle.files import MAX_PATH_BYTES
 from weckd_edge.bundle.signing import MANIFEST_FILE, SIGNATURE_FILE
-from weckd_edge.core.bounds import MOST_CLASSES, MOST_LABEL_BYTES, MOST_SIDE
+from weckd_edge.core.bounds import MAX_CLASSES, MAX_LABEL_BYTES, MAX_SIDE
 from weckd_edge.core.errors import BundleError
 from weckd_edge.core.serialization import from_data, parse_json
 from weckd_edge.core.store import refs_in, sha256_bytes
@@ -17,14 +17,14 @@ from weckd_edge.core.store import refs_in, sha256_bytes
 DEVICE_FOLDER = "device"
 """What is built on the device itself; not part of what was sealed."""
 
-MOST_MANIFEST_BYTES = 64 << 20
-MOST_DEPTH = 32
+MAX_MANIFEST_BYTES = 64 << 20
+MAX_DEPTH = 32
 """Lists and objects in each other."""
 
-MOST_FILES = 4096
-MOST_MODEL_FILES = 4
-MOST_MODEL_BYTES = 2 << 30
-MOST_TOLERANCE = 0.5
+MAX_FILES = 4096
+MAX_MODEL_FILES = 4
+MAX_MODEL_BYTES = 2 << 30
+MAX_TOLERANCE = 0.5
 """Of a self-test: an answer that is half of a probability off may be any decision."""
 
 SETTINGS: dict[str, dict[str, str]] = {"openvino": {"INFERENCE_PRECISION_HINT": "f32"}}
@@ -49,7 +49,7 @@ def read_manifest(raw: bytes, where: str) -> Manifest:
         BundleError: They are no manifest of this format, or were changed.
     """
     data = read_plain(raw, where)
-    for holder, key in ((data, "schema_version"), (data.get("operating_point"), "abstain_below")):
+    for holder, key in ((data, "schema_version"), (data.get("operating_point"), "confidence_threshold")):
         if isinstance(holder, dict) and key not in holder:  # the record has a default, which the format has not
             raise BundleError(f"{MANIFEST_FILE}: the key '{key}' is missing", code="E_RECORD_KEY_MISSING")
     manifest = from_data(Manifest, data, where=MANIFEST_FILE, error=BundleError)
@@ -63,7 +63,7 @@ def read_plain(raw: bytes, where: str) -> dict[str, Any]:
     Raises:
         BundleError: It is no manifest, of a newer format, or was changed.
     """
-    data = parse_json(raw, where=where, error=BundleError, deepest=MOST_DEPTH)
+    data = parse_json(raw, where=where, error=BundleError, deepest=MAX_DEPTH)
     if not isinstance(data, dict):
         raise BundleError(f"{where}: expected a manifest, found something else", code="E_BUNDLE_FORMAT")
     version = data.get("schema_version")
@@ -103,17 +103,17 @@ def check_manifest(manifest: Manifest) -> None:
     _check_listing(manifest)
     _check_labels(manifest)
     _check_input(manifest.input)
-    _check_size(MANIFEST_FILE, "a graph", manifest.onnx.bytes, MOST_MODEL_BYTES, "bytes")
+    _check_size(MANIFEST_FILE, "a graph", manifest.onnx.bytes, MAX_MODEL_BYTES, "bytes")
     for backend, tolerance in manifest.selftest.tolerance.items():
-        if not 0 <= tolerance <= MOST_TOLERANCE:
+        if not 0 <= tolerance <= MAX_TOLERANCE:
             raise BundleError(
-                f"{MANIFEST_FILE}: expected a tolerance of 0 to {MOST_TOLERANCE} for {backend}, found {tolerance:g}",
+                f"{MANIFEST_FILE}: expected a tolerance of 0 to {MAX_TOLERANCE} for {backend}, found {tolerance:g}",
                 code="E_BUNDLE_TOLERANCE",
             )
     for model in manifest.models:
         _check_model(model)
     for what, name in (("the bundle's name", manifest.name), ("the device's name", manifest.device)):
-        _check_size(MANIFEST_FILE, what, len(name.encode()), MOST_LABEL_BYTES, "bytes")
+        _check_size(MANIFEST_FILE, what, len(name.encode()), MAX_LABEL_BYTES, "bytes")
 
 
 def is_device(path: str) -> bool:
@@ -127,7 +127,7 @@ def check_refs(refs: tuple[FileRef, ...]) -> None:
     Raises:
         BundleError: There are too many, one has no digest or no size, or a path that may not be listed, or is there twice.
     """
-    _check_size(MANIFEST_FILE, "the list of files", len(refs), MOST_FILES, "files")
+    _check_size(MANIFEST_FILE, "the list of files", len(refs), MAX_FILES, "files")
     seen = set()
     for ref in refs:
         _check_ref(ref)
@@ -143,7 +143,7 @@ def _check_ref(ref: FileRef) -> None:
             code="E_BUNDLE_FORMAT",
         )
     if (
-        len(ref.path) > MOST_PATH_BYTES
+        len(ref.path) > MAX_PATH_BYTES
         or not _PLAIN.fullmatch(ref.path)
         or any(part in ("", ".", "..") for part in ref.path.split("/"))
         or is_device(ref.path)
@@ -173,26 +173,30 @@ def _check_labels(manifest: Manifest) -> None:
         raise BundleError(
             f"{MANIFEST_FILE}: expected labels that are not empty, found {list(labels)}", code="E_BUNDLE_LABELS"
         )
-    _check_size(MANIFEST_FILE, "the list of labels", len(labels), MOST_CLASSES, "labels")
+    _check_size(MANIFEST_FILE, "the list of labels", len(labels), MAX_CLASSES, "labels")
     for label in labels:
-        _check_size(MANIFEST_FILE, f"the label '{label[:40]}'", len(label.encode()), MOST_LABEL_BYTES, "bytes")
+        _check_size(MANIFEST_FILE, f"the label '{label[:40]}'", len(label.encode()), MAX_LABEL_BYTES, "bytes")
         if labels.count(label) > 1:
             raise BundleError(f"{MANIFEST_FILE}: expected labels that differ, found '{label}' twice", code="E_BUNDLE_LABELS")
-    for label in manifest.operating_point.refuse_labels:
+    for label in manifest.operating_point.non_gradeable_labels:
         if label not in labels:
             raise BundleError(
                 f"{MANIFEST_FILE}: refuses the label '{label}', which is none of its labels", code="E_BUNDLE_LABELS"
             )
 
 
-def _check_input(contract: InputContract) -> None:
-    for name in ("frame_height", "frame_width", "input_size"):
-        side = getattr(contract, name)
+def _check_input(spec: InputSpec) -> None:
+    sides = {
+        "frame.height": spec.frame.height,
+        "frame.width": spec.frame.width,
+        "network.size": spec.network.size,
+    }
+    for name, side in sides.items():
         if side < 1:
             raise BundleError(
                 f"{MANIFEST_FILE}: input: expected a {name} of at least 1 pixel, found {side}", code="E_BUNDLE_INPUT"
             )
-        _check_size(MANIFEST_FILE, f"input: {name}", side, MOST_SIDE, "pixels")
+        _check_size(MANIFEST_FILE, f"input: {name}", side, MAX_SIDE, "pixels")
 
 
 def _check_model(model: BuiltModel) -> None:
@@ -211,9 +215,9 @@ def _check_model(model: BuiltModel) -> None:
     if model.kind != "model":
         return
     paths = [ref.path for ref in model.files]
-    _check_size(MANIFEST_FILE, f"a model of {model.backend}", len(paths), MOST_MODEL_FILES, "files")
+    _check_size(MANIFEST_FILE, f"a model of {model.backend}", len(paths), MAX_MODEL_FILES, "files")
     _check_size(
-        MANIFEST_FILE, f"a model of {model.backend}", sum(ref.bytes for ref in model.files), MOST_MODEL_BYTES, "bytes"
+        MANIFEST_FILE, f"a model of {model.backend}", sum(ref.bytes for ref in model.files), MAX_MODEL_BYTES, "bytes"
     )
     graphs = sum(path.endswith((".xml", ".onnx")) for path in paths)
     if not paths or len(set(paths)) != len(paths) or graphs > 1 or sum(path.endswith(".bin") for path in paths) > 1:
@@ -224,6 +228,6 @@ def _check_model(model: BuiltModel) -> None:
         )
 
 
-def _check_size(where: str, what: str, found: int, most: int, unit: str) -> None:
-    if found > most:
-        raise BundleError(f"{where}: {what}: expected at most {most} {unit}, found {found}", code="E_BUNDLE_LIMIT")
+def _check_size(where: str, what: str, found: int, maximum: int, unit: str) -> None:
+    if found > maximum:
+        raise BundleError(f"{where}: {what}: expected at most {maximum} {unit}, found {found}", code="E_BUNDLE_LIMIT")

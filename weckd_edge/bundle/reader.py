@@ -15,13 +15,13 @@ from weckd_edge.artifacts import FileRef, Manifest
 from weckd_edge.bundle.files import BundleFolder
 from weckd_edge.bundle.manifest_rules import (
     DEVICE_FOLDER,
-    MOST_MANIFEST_BYTES,
+    MAX_MANIFEST_BYTES,
     check_refs,
     is_device,
     read_manifest,
     read_plain,
 )
-from weckd_edge.bundle.signing import MANIFEST_FILE, MOST_SIGNATURE_BYTES, SIGNATURE_FILE, SignatureError, check_signature
+from weckd_edge.bundle.signing import MANIFEST_FILE, MAX_SIGNATURE_BYTES, SIGNATURE_FILE, SignatureError, check_signature
 from weckd_edge.core.errors import BundleError
 from weckd_edge.core.files import read_bounded
 from weckd_edge.core.serialization import from_data, parse_json
@@ -78,20 +78,20 @@ class Bundle:
         if self.signature_bytes is not None or self.signature == "unsigned":
             return self.signature_bytes
         with BundleFolder(self.folder) as below:
-            return below.read(SIGNATURE_FILE, MOST_SIGNATURE_BYTES)
+            return below.read(SIGNATURE_FILE, MAX_SIGNATURE_BYTES)
 
 
 def is_bundle(folder: Path) -> bool:
     """Tell whether a folder looks like a bundle of any version, whole or damaged; nothing is verified."""
     try:
-        raw = read_bounded(folder / MANIFEST_FILE, at_most=MOST_MANIFEST_BYTES, error=BundleError)
+        raw = read_bounded(folder / MANIFEST_FILE, at_most=MAX_MANIFEST_BYTES, error=BundleError)
         data = parse_json(raw, where=MANIFEST_FILE, error=BundleError)
     except BundleError:
         return False
     return isinstance(data, dict) and {"schema_version", "labels", "selftest", "files"} <= data.keys()
 
 
-def open_bundle(folder: Path, *, key: Path | None = None, at_least: int = 0) -> Bundle:
+def open_bundle(folder: Path, *, key: Path | None = None, min_version: int = 0) -> Bundle:
     """Open a bundle, checking the signature first, then every file.
 
     Each file is read once: the bytes of the manifest that are signed are the ones that are parsed, and the bytes of the
@@ -100,7 +100,7 @@ def open_bundle(folder: Path, *, key: Path | None = None, at_least: int = 0) -> 
     Args:
         folder: The bundle.
         key: PEM public key. With it, a bundle that its owner did not sign is refused.
-        at_least: Lowest version that is taken; only a signed version keeps an attacker from going back.
+        min_version: Lowest version that is taken; only a signed version keeps an attacker from going back.
 
     Raises:
         BundleError: It is no bundle, of a newer format, of a lower version, changed, incomplete, or holds a link or a file
@@ -111,9 +111,9 @@ def open_bundle(folder: Path, *, key: Path | None = None, at_least: int = 0) -> 
     with BundleFolder(folder) as below:
         raw, signature = _read_signed(below, key)
         manifest = read_manifest(raw, str(folder / MANIFEST_FILE))
-        if manifest.version < at_least:
+        if manifest.version < min_version:
             raise BundleError(
-                f"{folder}: expected version {at_least} or newer, found {manifest.version}; build it with a higher "
+                f"{folder}: expected version {min_version} or newer, found {manifest.version}; build it with a higher "
                 "--bundle-version",
                 code="E_BUNDLE_ROLLBACK",
             )
@@ -196,7 +196,7 @@ def open_any_bundle(folder: Path, *, key: Path | None = None) -> AnyBundle:
 def _read_signed(below: BundleFolder, key: Path | None) -> tuple[bytes, bytes | None]:
     """Return the bytes of the manifest and, with a key, of the signature that holds over them."""
     try:
-        raw = below.read(MANIFEST_FILE, MOST_MANIFEST_BYTES)
+        raw = below.read(MANIFEST_FILE, MAX_MANIFEST_BYTES)
     except BundleError as err:
         if err.code != "E_BUNDLE_FILE_MISSING":
             raise
@@ -206,7 +206,7 @@ def _read_signed(below: BundleFolder, key: Path | None) -> tuple[bytes, bytes | 
     if key is None:
         return raw, None
     try:
-        signature = below.read(SIGNATURE_FILE, MOST_SIGNATURE_BYTES)
+        signature = below.read(SIGNATURE_FILE, MAX_SIGNATURE_BYTES)
     except BundleError as err:
         if err.code == "E_BUNDLE_FILE_MISSING":
             raise SignatureError(

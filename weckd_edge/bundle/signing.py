@@ -20,10 +20,10 @@ from weckd_edge.core.store import explain_os_errors
 
 MANIFEST_FILE = "manifest.json"
 SIGNATURE_FILE = "signature"
-MOST_SIGNATURE_BYTES = 1 << 20
+MAX_SIGNATURE_BYTES = 1 << 20
 
-_MOST_KEY_BYTES = 1 << 16
-_MOST_DEPTH = 32
+_MAX_KEY_BYTES = 1 << 16
+_MAX_DEPTH = 32
 _MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 _PAYLOAD_TYPE = "application/vnd.in-toto+json"
 _STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -103,7 +103,7 @@ class _RefusedError(WeckdError):
 def _load_key(path: Path) -> Any:
     keys = require("cryptography.hazmat.primitives.serialization", "check a bundle's signature")
     curves = require("cryptography.hazmat.primitives.asymmetric.ec", "check a bundle's signature")
-    text = read_bounded(path, at_most=_MOST_KEY_BYTES, where=f"{path}: expected a PEM key file", error=ConfigError)
+    text = read_bounded(path, at_most=_MAX_KEY_BYTES, where=f"{path}: expected a PEM key file", error=ConfigError)
     try:
         key = keys.load_pem_public_key(text)
     except Exception as err:  # the library lets through whatever its own libraries raise
@@ -155,7 +155,7 @@ def _take_apart(signature: bytes) -> tuple[bytes, bytes, str]:
 
 
 def _parse(text: bytes) -> dict[str, Any]:
-    data = parse_json(text, where=SIGNATURE_FILE, error=_RefusedError, deepest=_MOST_DEPTH)
+    data = parse_json(text, where=SIGNATURE_FILE, error=_RefusedError, deepest=_MAX_DEPTH)
     if not isinstance(data, dict):
         raise _RefusedError("it is no JSON object")
     return data

@@ -9,17 +9,17 @@ from weckd_edge.artifacts import Manifest
 from weckd_edge.core.words import plural
 
 GATE_NAMES = {
-    "latency_p90_ms": ("Frame to answer, 90th percentile", "at most", "ms"),
-    "memory_mib": ("Peak memory", "at most", "MiB"),
-    "size_mib": ("Size of what the device loads", "at most", "MiB"),
-    "accuracy": ("Accuracy of what ships", "at least", "%"),
+    "max_latency_p90_ms": ("Frame to answer, 90th percentile", "at most", "ms"),
+    "max_memory_mib": ("Peak memory", "at most", "MiB"),
+    "max_size_mib": ("Size of what the device loads", "at most", "MiB"),
+    "min_accuracy": ("Accuracy of what ships", "at least", "%"),
     "parity": ("Difference between implementations", "at most", ""),
-    "accuracy_drop": ("Accuracy lost by compiling", "at most", "points"),
-    "energy_mj": ("Energy of one frame, above idle", "at most", "mJ"),
-    "recall": ("Sensitivity for the class it recognises worst", "at least", "%"),
-    "slice_accuracy": ("Accuracy in the slice it serves worst", "at least", "%"),
-    "better_than_guessing": ("Balanced accuracy by groups, against guessing", "over", "%"),
-    "slice_recall": ("Sensitivity in the slice and for the class where it is lowest", "at least", "%"),
+    "max_accuracy_drop": ("Accuracy lost by compiling", "at most", "points"),
+    "max_energy_mj": ("Energy of one frame, above idle", "at most", "mJ"),
+    "min_per_class_recall": ("Sensitivity for the class it recognises worst", "at least", "%"),
+    "min_slice_accuracy": ("Accuracy in the slice it serves worst", "at least", "%"),
+    "better_than_chance": ("Balanced accuracy by groups, against guessing", "over", "%"),
+    "min_slice_recall": ("Sensitivity in the slice and for the class where it is lowest", "at least", "%"),
 }
 """Title, direction and unit of each bar."""
 
@@ -30,8 +30,8 @@ SYNTHETIC = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
-    """The outcome of all bars.
+class BundleVerdict:
+    """The outcome of all limits.
 
     Attributes:
         kind: ``pass``, ``fail`` or ``open`` (nothing failed, something could not be judged here).
@@ -44,17 +44,19 @@ class Verdict:
     detail: str
 
 
-def verdict(manifest: Manifest) -> Verdict:
-    """Sum up the bars of a bundle."""
+def sum_up_gates(manifest: Manifest) -> BundleVerdict:
+    """Sum up the limits of a bundle."""
     tally = Counter(gate.verdict for gate in manifest.gates)
-    missed = [GATE_NAMES.get(g.name, (g.name,))[0].lower() for g in manifest.gates if g.verdict == "FAIL"]
-    if missed or not manifest.passed:
-        detail = f"Missed: {', '.join(missed)}." if missed else "The build marked this bundle as not passing."
-        return Verdict(kind="fail", title="Not passed", detail=detail)
+    failed = [GATE_NAMES.get(g.name, (g.name,))[0].lower() for g in manifest.gates if g.verdict == "FAIL"]
+    if failed or not manifest.passed:
+        detail = f"Missed: {', '.join(failed)}." if failed else "The build marked this bundle as not passing."
+        return BundleVerdict(kind="fail", title="Not passed", detail=detail)
     if not manifest.gates:
-        return Verdict(kind="open", title="No bar was set", detail="Nothing was asked of this build, so nothing was judged.")
-    cleared = f"{tally['PASS']} of {plural(len(manifest.gates), 'bar')} cleared"
+        return BundleVerdict(
+            kind="open", title="No bar was set", detail="Nothing was asked of this build, so nothing was judged."
+        )
+    passed = f"{tally['PASS']} of {plural(len(manifest.gates), 'bar')} cleared"
     if tally["INCONCLUSIVE"]:
-        detail = f"{cleared}; {plural(tally['INCONCLUSIVE'], 'bar')} could not be judged here, for the reasons below."
-        return Verdict(kind="open", title="Nothing failed, not everything judged", detail=detail)
-    return Verdict(kind="pass", title="Passed", detail=f"{cleared}.")
+        detail = f"{passed}; {plural(tally['INCONCLUSIVE'], 'bar')} could not be judged here, for the reasons below."
+        return BundleVerdict(kind="open", title="Nothing failed, not everything judged", detail=detail)
+    return BundleVerdict(kind="pass", title="Passed", detail=f"{passed}.")

@@ -18,7 +18,7 @@ def seal(folder: Path, draft: Manifest) -> Manifest:
     """List every file with its digest, and write ``manifest.json``: the last step before a signature.
 
     Args:
-        folder: Holds everything that ships. An earlier manifest or signature there is replaced.
+        folder: Holds everything that is deployed. An earlier manifest or signature there is replaced.
         draft: The manifest; its ``files`` and ``manifest_sha256`` are filled in.
 
     Returns:

@@ -10,15 +10,15 @@ import click
 
 from weckd_edge.cli.console.output import (
     HELP,
-    fitted,
+    break_line,
     json_option,
     make_progress,
     print_json,
+    print_message,
     print_table,
     quiet_option,
-    say,
 )
-from weckd_edge.cli.options import PATH, THREADS, AnyPath, FiniteRange, at_least_option, owner_key_option
+from weckd_edge.cli.options import PATH, THREADS, AnyPath, FiniteRange, min_version_option, owner_key_option
 
 if TYPE_CHECKING:
     from weckd_edge.artifacts import Latency, Measurement
@@ -48,7 +48,7 @@ _MISSED = 3
     "--generator",
     default="auto",
     show_default=True,
-    type=click.Choice(["auto", "own", "loadgen"]),
+    type=click.Choice(["auto", "builtin", "loadgen"]),
     help="What sends the queries: our own loop, or MLPerf's LoadGen.",
 )
 @click.option(
@@ -59,7 +59,7 @@ _MISSED = 3
     help="Read power from: ina3221, ina238, rapl, replay:FILE, none, or auto for what is here.",
 )
 @owner_key_option
-@at_least_option
+@min_version_option
 @click.option("--out", type=PATH, help="Folder for the record, every time and a page.")
 @click.option("--compare", nargs=2, type=PATH, metavar="A B", help="Compare two such folders; nothing is run.")
 @click.option(
@@ -75,7 +75,7 @@ _MISSED = 3
     metavar="USER@HOST[:PORT]",
     help="Measure there and not here; several hosts parted by commas. Needs nothing there but Python, numpy and a backend.",
 )
-@click.option("--on-device", is_flag=True, help="With --ssh: BUNDLE is a folder on the devices; nothing of it is sent.")
+@click.option("--remote-bundle", is_flag=True, help="With --ssh: BUNDLE is a folder on the devices; nothing of it is sent.")
 @click.option("--identity", type=AnyPath(exists=True, dir_okay=False), help="With --ssh: private key.")
 @click.option(
     "--known-hosts",
@@ -86,16 +86,16 @@ _MISSED = 3
     "--remote-python", default="python3", show_default=True, metavar="PATH", help="With --ssh: interpreter on the devices."
 )
 @click.option(
-    "--at-once", default=16, show_default=True, type=click.IntRange(1, 1024), help="With --ssh: most hosts at one time."
+    "--jobs", default=16, show_default=True, type=click.IntRange(1, 1024), help="With --ssh: most hosts at one time."
 )
 @click.option(
-    "--patience",
+    "--timeout",
     default=30.0,
     show_default=True,
     type=FiniteRange(3, 86_400),
     help="With --ssh: seconds a device may be silent.",
 )
-@click.option("--any-device", is_flag=True, help="Compare although the two devices are not alike.")
+@click.option("--allow-different-devices", is_flag=True, help="Compare although the two devices are not alike.")
 @json_option
 @quiet_option
 def command(
@@ -108,18 +108,18 @@ def command(
     generator: str,
     power: str,
     key: Path | None,
-    at_least: int,
+    min_version: int,
     out: Path | None,
     compare: tuple[Path, Path] | None,
     margin: float,
-    any_device: bool,
+    allow_different_devices: bool,
     ssh: tuple[str, ...],
-    on_device: bool,
+    remote_bundle: bool,
     identity: Path | None,
     known_hosts: Path | None,
     remote_python: str,
-    at_once: int,
-    patience: float,
+    jobs: int,
+    timeout: float,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -128,16 +128,16 @@ def command(
     With --ssh: on other machines, all at once; exits with 1 where one of them was not finished. With --compare A B: was B
     faster than A? Exits with 3 where B is shown to be slower.
     """
-    if not ssh and (on_device or identity or known_hosts):
-        raise click.UsageError("--on-device, --identity and --known-hosts need --ssh")
-    if (key is not None or at_least) and (on_device or compare is not None):
-        raise click.UsageError("--key and --at-least are for a BUNDLE here: leave --on-device and --compare out")
+    if not ssh and (remote_bundle or identity or known_hosts):
+        raise click.UsageError("--remote-bundle, --identity and --known-hosts need --ssh")
+    if (key is not None or min_version) and (remote_bundle or compare is not None):
+        raise click.UsageError("--key and --min-version are for a BUNDLE here: leave --remote-bundle and --compare out")
     if compare is not None:
         if ssh:
             raise click.UsageError("--compare reads two folders and runs nothing: leave --ssh out")
         if bundle is not None:
             raise click.UsageError("--compare reads two folders and runs nothing: leave BUNDLE out")
-        return _compare(compare, any_device, margin, as_json)
+        return _compare(compare, allow_different_devices, margin, as_json)
     if bundle is None:
         raise click.UsageError("Missing argument 'BUNDLE'.")
     if out is not None:
@@ -146,10 +146,10 @@ def command(
         check_place(out)
     if ssh:
         from weckd_edge.cli.bench_ssh import bench_over_ssh
-        from weckd_edge.devices.remote.bench_request import Job
+        from weckd_edge.devices.remote.bench_request import BenchRequest
 
-        job = Job(
-            bundle=str(bundle) if on_device else None,
+        request = BenchRequest(
+            bundle=str(bundle) if remote_bundle else None,
             rules=rules,
             queries=queries,
             warmup=warmup,
@@ -161,14 +161,14 @@ def command(
         return bench_over_ssh(
             bundle,
             ssh,
-            job=job,
+            request=request,
             key=key,
-            at_least=at_least,
+            min_version=min_version,
             known_hosts=known_hosts,
             identity=identity,
             python=remote_python,
-            at_once=at_once,
-            patience_s=patience,
+            jobs=jobs,
+            timeout_s=timeout,
             out=out,
             as_json=as_json,
             quiet=quiet,
@@ -183,7 +183,7 @@ def command(
     try:
         with make_progress(quiet) as progress:
             found = bench(
-                open_bundle(bundle, key=key, at_least=at_least),
+                open_bundle(bundle, key=key, min_version=min_version),
                 rules=rules,
                 queries=queries,
                 warmup=warmup,
@@ -199,27 +199,29 @@ def command(
     page = write_bench_page(out, found) if out is not None else None
     verdict, reason = verdict_of(found)
     if as_json:
-        print_json(summary(found, verdict, reason))
+        print_json(summarize_bench(found, verdict, reason))
         return 0
-    rows = [("frame to answer", *_row(found.frame_to_answer)), ("network alone", *_row(found.network))]
+    rows = [("frame to answer", *_row(found.end_to_end)), ("network alone", *_row(found.network))]
     print_table(("", "p50 ms", "p90 ms", "p99 ms", "frames"), rows, title=f"{found.device} ({found.host})")
     rss = "unknown" if found.peak_rss_bytes is None else f"{found.peak_rss_bytes / 2**20:.0f} MiB"
     threads_used = f"{found.threads} thread{'' if found.threads == 1 else 's'}"
-    say(f"{found.backend} {found.backend_version}, {found.precision}, {threads_used}, {found.generator}")
-    say(found.rules)
+    print_message(f"{found.backend} {found.backend_version}, {found.precision}, {threads_used}, {found.generator}")
+    print_message(found.rules)
     for stop in found.early_stopping:
         if stop.estimate_ns is not None:
-            say(f"p{stop.percent} is at most {stop.estimate_ns / 1e6:.3f} ms, with {stop.confidence:.0%} confidence")
-    say(f"open to first answer {found.cold_start_ns / 1e6:.1f} ms, peak memory {rss}, {_energy(found)}")
+            print_message(
+                f"p{stop.percent} is at most {stop.estimate_ns / 1e6:.3f} ms, with {stop.confidence:.0%} confidence"
+            )
+    print_message(f"open to first answer {found.cold_start_ns / 1e6:.1f} ms, peak memory {rss}, {_energy(found)}")
     for warning in found.warnings:
-        say(f"warning: {warning}")
-    say(f"{verdict}: {reason}")
+        print_message(f"warning: {warning}")
+    print_message(f"{verdict}: {reason}")
     if page is not None:
         click.echo(f"Page: {page}")
     return 0
 
 
-def summary(found: Measurement, verdict: str, reason: str) -> dict[str, Any]:
+def summarize_bench(found: Measurement, verdict: str, reason: str) -> dict[str, Any]:
     """Return what ``--json`` prints of a bench."""
     return {
         "device": found.device,
@@ -234,8 +236,8 @@ def summary(found: Measurement, verdict: str, reason: str) -> dict[str, Any]:
         "generator": found.generator,
         "verdict": verdict,
         "reason": reason,
-        "frame_to_answer": _figures(found.frame_to_answer),
-        "network": _figures(found.network),
+        "end_to_end": _latency_cells(found.end_to_end),
+        "network": _latency_cells(found.network),
         "early_stopping": found.early_stopping,
         "loadgen": found.loadgen,
         "duration_ns": found.duration_ns,
@@ -249,12 +251,12 @@ def summary(found: Measurement, verdict: str, reason: str) -> dict[str, Any]:
     }
 
 
-def _compare(folders: tuple[Path, Path], any_device: bool, margin: float, as_json: bool) -> int:
-    from weckd_edge.devices.bench.compare import compare
+def _compare(folders: tuple[Path, Path], allow_different_devices: bool, margin: float, as_json: bool) -> int:
+    from weckd_edge.devices.bench.compare import compare_benches
     from weckd_edge.devices.bench.folder import read_bench
 
     first, second = (read_bench(folder) for folder in folders)
-    found = compare(first, second, any_device=any_device, margin=margin)
+    found = compare_benches(first, second, allow_different_devices=allow_different_devices, margin=margin)
     if as_json:
         print_json(found)
     else:
@@ -264,8 +266,8 @@ def _compare(folders: tuple[Path, Path], any_device: bool, margin: float, as_jso
         ]
         print_table(("B minus A", "ms", "95 % from", "to"), rows, title=f"{folders[0]} and {folders[1]}")
         for text in found.unlike:
-            say(f"warning: unlike devices, {text}")
-        click.echo(fitted(f"{found.verdict}: {found.reason}", sys.stdout))
+            print_message(f"warning: unlike devices, {text}")
+        click.echo(break_line(f"{found.verdict}: {found.reason}", sys.stdout))
     return _MISSED if found.verdict == "slower" else 0
 
 
@@ -279,7 +281,7 @@ def _energy(found: Measurement) -> str:
     return f"energy not measured: {found.power.reason}" if found.power and found.power.reason else "energy not measured here"
 
 
-def _figures(latency: Latency | None) -> dict[str, Any] | None:
+def _latency_cells(latency: Latency | None) -> dict[str, Any] | None:
     if latency is None:
         return None
     return {

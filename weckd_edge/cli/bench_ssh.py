@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from weckd_edge.cli.console.output import make_progress, print_json, print_table, say
+from weckd_edge.cli.console.output import make_progress, print_json, print_message, print_table
 
 if TYPE_CHECKING:
-    from weckd_edge.devices.remote.bench_request import Job
+    from weckd_edge.devices.remote.bench_request import BenchRequest
     from weckd_edge.devices.remote.records import HostResult
 
 _FAILED = 1
@@ -22,38 +22,38 @@ def bench_over_ssh(
     bundle: Path,
     hosts: Sequence[str],
     *,
-    job: Job,
+    request: BenchRequest,
     key: Path | None,
-    at_least: int,
+    min_version: int,
     known_hosts: Path | None,
     identity: Path | None,
     python: str,
-    at_once: int,
-    patience_s: float,
+    jobs: int,
+    timeout_s: float,
     out: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> int:
     """Bench on every host and print what came of it; 1 where one was not finished."""
     from weckd_edge.bundle.reader import open_bundle
-    from weckd_edge.devices.remote.asyncssh_backend import connect, load
+    from weckd_edge.devices.remote.asyncssh_backend import connect, load_asyncssh
     from weckd_edge.devices.remote.base import Access
     from weckd_edge.devices.remote.hosts import parse_hosts
     from weckd_edge.devices.remote.many_hosts import bench_hosts
     from weckd_edge.report.bench_page import write_bench_page
 
-    load()
+    load_asyncssh()
     with make_progress(quiet) as progress:
         found = bench_hosts(
-            None if job.bundle is not None else open_bundle(bundle, key=key, at_least=at_least),
+            None if request.bundle is not None else open_bundle(bundle, key=key, min_version=min_version),
             parse_hosts(hosts),
-            job=job,
+            request=request,
             access=Access(known_hosts=(known_hosts or Path.home() / ".ssh/known_hosts",), identity=identity),
             connect=connect,
             out=out,
             python=python,
-            at_once=at_once,
-            patience_s=patience_s,
+            jobs=jobs,
+            timeout_s=timeout_s,
             progress=progress,
         )
     for result in found:
@@ -76,7 +76,7 @@ def _show(found: Sequence[HostResult]) -> None:
         if measured is None:
             rows.append((record.host, *[None] * 6, record.state))
             continue
-        latency = measured.frame_to_answer
+        latency = measured.end_to_end
         times = [f"{ns / 1e6:.3f}" for ns in (latency.p50_ns, latency.p90_ns, latency.p99_ns)]
         runs = f"{measured.backend} {measured.precision}"
         verdict = verdict_of(measured)[0] + ("" if record.state == "finished" else f", {record.state}")
@@ -86,23 +86,25 @@ def _show(found: Sequence[HostResult]) -> None:
         record, measured = result.record, result.measurement
         if measured is not None:
             for warning in measured.warnings:
-                say(f"{record.host}: warning: {warning}")
-            say(f"{record.host}: {': '.join(verdict_of(measured))}")
+                print_message(f"{record.host}: warning: {warning}")
+            print_message(f"{record.host}: {': '.join(verdict_of(measured))}")
         elif record.reason is not None:
-            say(f"{record.host}: error: {record.reason}")
+            print_message(f"{record.host}: error: {record.reason}")
         if record.clock_offset_ns is not None and abs(record.clock_offset_ns) > _LARGE_OFFSET_NS:
-            say(f"{record.host}: its clock is {record.clock_offset_ns / 1e9:+.0f} s off; no time here depends on it")
+            print_message(
+                f"{record.host}: its clock is {record.clock_offset_ns / 1e9:+.0f} s off; no time here depends on it"
+            )
         if measured is not None and result.folder is not None:
             click.echo(f"Page: {result.folder / PAGE}")
 
 
 def _summary(result: HostResult) -> dict[str, Any]:
-    from weckd_edge.cli.bench import summary
+    from weckd_edge.cli.bench import summarize_bench
     from weckd_edge.devices.bench.verdict import verdict_of
 
     measured = result.measurement
     return {
         "remote": result.record,
         "folder": None if result.folder is None else str(result.folder),
-        "bench": None if measured is None else summary(measured, *verdict_of(measured)),
+        "bench": None if measured is None else summarize_bench(measured, *verdict_of(measured)),
     }

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
+from weckd_edge.cli.console.output import (
+    HELP,
+    json_option,
+    make_progress,
+    print_json,
+    print_message,
+    print_table,
+    quiet_option,
+)
 from weckd_edge.cli.options import (
     PATH,
     DataOptions,
@@ -26,13 +34,14 @@ from weckd_edge.cli.options import (
     target_option,
 )
 from weckd_edge.core.errors import ConfigError
+from weckd_edge.core.words import with_plain_spaces
 
 if TYPE_CHECKING:
-    from weckd_edge.artifacts import Figure, Performance, Rate
+    from weckd_edge.artifacts import Metric, MetricsRecord, Rate
     from weckd_edge.config import BuildConfig, LinkConfig
     from weckd_edge.report import BundleContents
 
-EXIT_GATE_MISSED = 3
+EXIT_GATE_FAILED = 3
 
 
 @click.command("build", context_settings=HELP)
@@ -96,10 +105,10 @@ def command(
     with make_progress(quiet) as progress:
         contents = build(request, progress)
     if as_json:
-        print_json(summary(contents, out))
+        print_json(summarize_outcome(contents, out))
     else:
-        show(contents, out)
-    return 0 if contents.manifest.passed else EXIT_GATE_MISSED
+        print_outcome(contents, out)
+    return 0 if contents.manifest.passed else EXIT_GATE_FAILED
 
 
 def parse_target(name: str) -> Any:
@@ -143,39 +152,39 @@ def parse_link(text: str) -> LinkConfig:
     return replace(link, input_size=int(size)) if size else link
 
 
-def summary(contents: BundleContents, out: Path) -> dict[str, Any]:
+def summarize_outcome(contents: BundleContents, out: Path) -> dict[str, Any]:
     """Return what ``--json`` prints of a bundle in the folder ``out``."""
     from weckd_edge.pipeline.output_paths import normal_path
-    from weckd_edge.report.chapters.summary import summarize
+    from weckd_edge.report.chapters.summary import summarize_bundle
 
-    warnings = summarize(contents).warnings
+    warnings = summarize_bundle(contents).warnings
     manifest, verification, chain = contents.manifest, contents.verification, contents.chain
     compiled = verification.accuracy_compiled
-    twin = chain.twin
+    baseline = chain.baseline
     return {
         "bundle": str(normal_path(out)),
         "passed": manifest.passed,
-        "warnings": [warning.replace("\u00a0", " ") for warning in warnings],
+        "warnings": [with_plain_spaces(warning) for warning in warnings],
         "links": [
             {
                 "name": link.name,
                 "model": link.model,
-                "input_size": link.input.input_size,
+                "input_size": link.input.network.size,
                 "parameters": link.parameters,
                 "macs": link.macs,
                 "labels_used": link.labels_used,
                 "accuracy": link.test_accuracy.value,
-                "twin_accuracy": twin.test_accuracy.value if twin and link is chain.links[-1] else None,
+                "baseline_accuracy": baseline.test_accuracy.value if baseline and link is chain.links[-1] else None,
             }
             for link in chain.links
         ],
-        "shipped": {
-            "link": contents.shipping.chosen,
+        "deployed": {
+            "link": contents.link_selection.chosen,
             "precision": verification.precision,
             "backend": verification.backend,
-            "reason": contents.shipping.reason,
+            "reason": contents.link_selection.reason,
         },
-        "weighed": [
+        "candidates": [
             {
                 "name": link.name,
                 "precision": link.precision,
@@ -188,11 +197,11 @@ def summary(contents: BundleContents, out: Path) -> dict[str, Any]:
                     "high_ns": link.latency.high_ns,
                     "reason": link.latency.reason,
                 },
-                "here_p90_ns": link.here_p90_ns,
+                "build_machine_p90_ns": link.build_machine_p90_ns,
                 "passes": link.passes,
-                "gates": [{"name": g.name, "bar": g.bar, "got": g.got, "verdict": g.verdict} for g in link.gates],
+                "gates": [{"name": g.name, "limit": g.limit, "value": g.value, "verdict": g.verdict} for g in link.gates],
             }
-            for link in contents.shipping.links
+            for link in contents.link_selection.links
         ],
         "accuracy": {
             "fp32": verification.accuracy_fp32.value,
@@ -202,18 +211,19 @@ def summary(contents: BundleContents, out: Path) -> dict[str, Any]:
             "test_images": compiled.images,
             "test_groups": compiled.groups,
         },
-        "performance": performance_summary(contents.performance, manifest.labels) if contents.performance else None,
+        "metrics": metrics_summary(contents.metrics, manifest.labels) if contents.metrics else None,
         "gates": [
-            {"name": g.name, "bar": g.bar, "got": g.got, "verdict": g.verdict, "reason": g.reason} for g in manifest.gates
+            {"name": g.name, "limit": g.limit, "value": g.value, "verdict": g.verdict, "reason": g.reason}
+            for g in manifest.gates
         ],
-        "stages": [{"name": s.name, "seconds": s.seconds, "reused": s.reused} for s in contents.build.stages],
+        "steps": [{"name": s.name, "seconds": s.seconds, "reused": s.reused} for s in contents.build.steps],
     }
 
 
-def performance_summary(performance: Performance, labels: Sequence[str]) -> dict[str, Any]:
-    """Return the clinical figures that ``--json`` prints; every figure is in ``evidence/performance.json``."""
+def metrics_summary(performance: MetricsRecord, labels: Sequence[str]) -> dict[str, Any]:
+    """Return the clinical figures that ``--json`` prints; every figure is in ``evidence/metrics.json``."""
 
-    def figure(found: Figure | None) -> dict[str, Any] | None:
+    def figure(found: Metric | None) -> dict[str, Any] | None:
         return None if found is None else {"value": found.value, "low": found.low, "high": found.high}
 
     compiled = performance.compiled
@@ -255,82 +265,82 @@ def performance_summary(performance: Performance, labels: Sequence[str]) -> dict
     }
 
 
-def brief(rate: Rate) -> str:
+def format_rate(rate: Rate) -> str:
     """Write a rate with its interval."""
     return f"{rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})"
 
 
-def show(contents: BundleContents, out: Path) -> None:
+def print_outcome(contents: BundleContents, out: Path) -> None:
     """Print what a person wants to know of a bundle in the folder ``out``."""
     from weckd_edge.pipeline.output_paths import normal_path
-    from weckd_edge.report.chapters.summary import summarize, terminal_lines
-    from weckd_edge.report.chapters.verdicts import chain_sentence, latency_text, weighed_row
+    from weckd_edge.report.chapters.summary import summarize_bundle, terminal_lines
+    from weckd_edge.report.chapters.verdicts import chain_sentence, evaluation_row, latency_text
     from weckd_edge.report.numbers import size
 
     manifest, verification = contents.manifest, contents.verification
-    twin = contents.chain.twin
+    baseline = contents.chain.baseline
     rows: list[tuple[object, ...]] = []
-    for link in (*contents.chain.links, *([twin] if twin else [])):
+    for link in (*contents.chain.links, *([baseline] if baseline else [])):
         rate = link.test_accuracy
         rows.append(
             (
                 link.name,
-                f"{link.model} at {link.input.input_size} px",
+                f"{link.model} at {link.input.network.size} px",
                 f"{link.parameters:,}",
                 f"{link.macs / 1e6:.1f} M",
-                "not known" if contents.chain.brought and not link.labels_used else link.labels_used,
-                brief(rate),
+                "not known" if contents.chain.import_notes and not link.labels_used else link.labels_used,
+                format_rate(rate),
             )
         )
     title = "Accuracy on held-out groups, FP32" + (" (synthetic phantoms)" if manifest.synthetic else "")
     print_table(("link", "model", "parameters", "multiply-adds", "labels", "accuracy, 95 % interval"), rows, title=title)
-    weighed = contents.shipping.links
-    if weighed:
+    evaluations = contents.link_selection.links
+    if evaluations:
         rows = [
             (
                 link.name,
                 link.method,
                 size(link.bytes),
-                brief(link.val_accuracy),
-                latency_text(link.latency, link.here_p90_ns),
-                bars,
+                format_rate(link.val_accuracy),
+                latency_text(link.latency, link.build_machine_p90_ns),
+                limits,
             )
-            for link, bars in ((link, weighed_row(link).verdict) for link in weighed)
+            for link, limits in ((link, evaluation_row(link).verdict) for link in evaluations)
         ]
         print_table(
             ("link", "compiled as", "size", "accuracy, validation", "frame to answer", "bars"),
-            [tuple(str(cell).replace("\u00a0", " ") for cell in row) for row in rows],
+            [tuple(with_plain_spaces(str(cell)) for cell in row) for row in rows],
             title="Links as they would ship",
         )
-        click.echo(f"Frame to answer, {weighed[-1].latency.label}: {weighed[-1].latency.reason}.")
+        click.echo(f"Frame to answer, {evaluations[-1].latency.label}: {evaluations[-1].latency.reason}.")
     if manifest.gates:
         gates = [
-            (g.name, f"{g.bar:g}", "unknown" if g.got is None else f"{g.got:.4g}", g.verdict, g.reason)
+            (g.name, f"{g.limit:g}", "unknown" if g.value is None else f"{g.value:.4g}", g.verdict, g.reason)
             for g in manifest.gates
         ]
-        print_table(("gate", "bar", "got", "verdict", "why"), gates)
-    name = contents.shipping.chosen
+        print_table(("gate", "limit", "got", "verdict", "why"), gates)
+    name = contents.link_selection.chosen
     what = f"Shipped {name}, {verification.precision} on {verification.backend}."
     if manifest.target == "jetson":
         what = f"Shipped {name} as an {verification.precision} graph, answered here by {verification.backend}."
     click.echo(what)
-    summary = summarize(contents)
+    summary = summarize_bundle(contents)
     for line in terminal_lines(summary):
         click.echo(line)
     for warning in summary.warnings:
-        say(f"warning: {warning}".replace("\u00a0", " "))
-    for note in contents.performance.notes if contents.performance else ():
-        say(f"note: {note}")
-    if contents.shipping.links:
-        click.echo(f"Why {name}? {contents.shipping.reason}.")
-        for line in contents.shipping.advice:
-            say(f"to change: {line}")
+        print_message(with_plain_spaces(f"warning: {warning}"))
+    for note in contents.metrics.notes if contents.metrics else ():
+        print_message(f"note: {note}")
+    if contents.link_selection.links:
+        click.echo(f"Why {name}? {contents.link_selection.reason}.")
+        for line in contents.link_selection.advice:
+            print_message(f"to change: {line}")
     click.echo(f"Why {verification.precision}? {contents.selection.reason}.")
-    sentence = chain_sentence(contents.chain).replace("\u00a0", " ")
-    if contents.chain.brought:
+    sentence = with_plain_spaces(chain_sentence(contents.chain))
+    if contents.chain.import_notes:
         click.echo(sentence)
-    elif twin is not None and contents.chain.links[-1].test_accuracy.value <= twin.test_accuracy.value:
-        say(f"warning: the chain did not help here. {sentence}")
+    elif baseline is not None and contents.chain.links[-1].test_accuracy.value <= baseline.test_accuracy.value:
+        print_message(f"warning: the chain did not help here. {sentence}")
     else:
         click.echo(f"Did the chain help? {sentence}")
     for model in manifest.models:
@@ -346,4 +356,4 @@ def show(contents: BundleContents, out: Path) -> None:
     click.echo(f"Bundle: {normal_path(out)}")
     click.echo(f"Report: {normal_path(out) / 'evidence' / 'report.html'}")
     if not manifest.passed:
-        say("This bundle misses a gate; it is marked as not passing (exit code 3).")
+        print_message("This bundle misses a gate; it is marked as not passing (exit code 3).")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from weckd_edge.cli.build import EXIT_GATE_MISSED, parse_target, show, summary
+from weckd_edge.cli.build import EXIT_GATE_FAILED, parse_target, print_outcome, summarize_outcome
 from weckd_edge.cli.console.output import HELP, json_option, make_progress, print_json, quiet_option
 from weckd_edge.cli.options import (
     PATH,
@@ -28,6 +28,7 @@ from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.words import split_names
 
 if TYPE_CHECKING:
+    from weckd_edge.artifacts import Colour
     from weckd_edge.config import LinkConfig
 
 
@@ -125,8 +126,8 @@ def command(
         hints=InputHints(
             input_size=input_size,
             layout=layout,
-            mean=_three("--mean", mean),
-            std=_three("--std", std),
+            mean=_colour("--mean", mean),
+            std=_colour("--std", std),
             channels=int(channels) if channels else None,
             channel_order=channel_order,
             output=output,
@@ -144,13 +145,15 @@ def command(
     with make_progress(quiet) as progress:
         contents = compile_model(request, progress)
     if as_json:
-        print_json({**summary(contents, out), "brought": list(contents.chain.brought)})
+        print_json({**summarize_outcome(contents, out), "imported": list(contents.chain.import_notes)})
     else:
-        show(contents, out)
-    return 0 if contents.manifest.passed else EXIT_GATE_MISSED
+        print_outcome(contents, out)
+    return 0 if contents.manifest.passed else EXIT_GATE_FAILED
 
 
-def _three(option: str, text: str | None) -> tuple[float, float, float] | None:
+def _colour(option: str, text: str | None) -> Colour | None:
+    from weckd_edge.artifacts import as_colour
+
     if text is None:
         return None
     try:
@@ -159,9 +162,10 @@ def _three(option: str, text: str | None) -> tuple[float, float, float] | None:
         raise ConfigError(
             f"{option} {text}: expected one number or three, such as 0.485,0.456,0.406", code="E_CONFIG_VALUE"
         ) from err
-    if len(values) not in (1, 3):
-        raise ConfigError(f"{option} {text}: expected one number or three, got {len(values)}", code="E_CONFIG_VALUE")
-    return (values[0], values[0], values[0]) if len(values) == 1 else (values[0], values[1], values[2])
+    try:
+        return as_colour(values)
+    except ValueError as err:
+        raise ConfigError(f"{option} {text}: {err}", code="E_CONFIG_VALUE") from err
 
 
 def _labels(text: str | None) -> tuple[str, ...] | None:

@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING
 import click
 
 from weckd_edge.cli import data_index
-from weckd_edge.cli.console.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
+from weckd_edge.cli.console.output import (
+    HELP,
+    json_option,
+    make_progress,
+    print_json,
+    print_message,
+    print_table,
+    quiet_option,
+)
 from weckd_edge.cli.options import PATH, AnyPath, DataOptions, data_options, seed_option
+from weckd_edge.core.words import with_plain_spaces
 
 if TYPE_CHECKING:
     from weckd_edge.train.data.check import DataReport
@@ -36,13 +45,13 @@ def check_command(path: Path, data_options: DataOptions, distance: int | None, a
     """
     from weckd_edge.config import BuildConfig
     from weckd_edge.core.errors import DataError
-    from weckd_edge.train.data.check import check
+    from weckd_edge.train.data.check import check_data
 
     config = data_options.over(BuildConfig()).data
     if distance is not None:
         config = replace(config, near_duplicate_distance=distance)
     with make_progress(quiet) as progress:
-        report = check(path, config, progress)
+        report = check_data(path, config, progress)
     if as_json:
         print_json(report.summary())
     else:
@@ -97,7 +106,9 @@ def _print_some(columns: tuple[str, str], rows: list[tuple[str, str]]) -> None:
 @data_options
 @click.option("--out", type=AnyPath(dir_okay=False), required=True, help="JSON file to write.")
 @click.option("--config", "config_path", type=PATH, help="TOML file with the [data] settings.")
-@click.option("--shares", type=click.IntRange(1, 1000), help="Labelled shares; otherwise one for each link of the config.")
+@click.option(
+    "--labelled-subsets", type=click.IntRange(1, 1000), help="Labelled shares; otherwise one for each link of the config."
+)
 @seed_option("Seed, in place of the config's.")
 @click.option("--skip-bad", is_flag=True, help="Leave out files that cannot be used, and record them.")
 @json_option
@@ -107,26 +118,27 @@ def split_command(
     data_options: DataOptions,
     out: Path,
     config_path: Path | None,
-    shares: int | None,
+    labelled_subsets: int | None,
     seed: int | None,
     skip_bad: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Write which image of PATH is used where: splits, labelled shares and groups, as a build would use them."""
+    from weckd_edge.artifacts import SPLITS
     from weckd_edge.config import BuildConfig, load_config
     from weckd_edge.core.serialization import to_json
     from weckd_edge.core.store import explain_os_errors, write_atomic
-    from weckd_edge.pipeline.output_paths import Source, check_place
+    from weckd_edge.pipeline.output_paths import ReadPath, check_place
     from weckd_edge.train.data.index import build_index
 
     config = data_options.over(load_config(config_path) if config_path is not None else BuildConfig())
-    check_place(out, [Source("the data set", path)], makes="file")
+    check_place(out, [ReadPath("the data set", path)], makes="file")
     with make_progress(quiet) as progress:
         index = build_index(
             path,
             config.data,
-            shares=len(config.link) if shares is None else shares,
+            labelled_subsets=len(config.link) if labelled_subsets is None else labelled_subsets,
             seed=config.seed if seed is None else seed,
             skip_bad=skip_bad,
             progress=progress,
@@ -140,84 +152,82 @@ def split_command(
     rows = []
     for label, name in enumerate(index.labels):
         own = [record for record in index.images if record.label == label]
-        splits = [sum(record.split == split for record in own) for split in ("train", "val", "test")]
-        labelled = sum(record.share is not None for record in own)
+        splits = [sum(record.split == split for record in own) for split in SPLITS]
+        labelled = sum(record.labelled_subset is not None for record in own)
         rows.append((name, *splits, labelled, len({record.group for record in own})))
     kind = " (synthetic)" if index.synthetic else ""
     print_table(("class", "train", "val", "test", "of train, labelled", "groups"), rows, title=f"{index.name}{kind}")
-    say(f"written: {out}")
+    print_message(f"written: {out}")
 
 
-@command.command(name="probe", context_settings=HELP)
+@command.command(name="audit", context_settings=HELP)
 @click.argument("path", type=PATH)
 @data_options
-@click.option("--config", "config_path", type=PATH, help="TOML file of a build; see [probes].")
-@click.option("--trunk", metavar="MODEL[@PIXELS]=FILE", help="A pretrained network to describe images by.")
+@click.option("--config", "config_path", type=PATH, help="TOML file of a build; see [audit].")
+@click.option("--backbone", metavar="MODEL[@PIXELS]=FILE", help="A pretrained network to describe images by.")
 @click.option("--masks", type=PATH, help="Folder of masks, named as the images.")
 @click.option("--source", help="Column of the CSV that names where an image comes from.")
 @json_option
 @quiet_option
-def probe_command(
+def audit_command(
     path: Path,
     data_options: DataOptions,
     config_path: Path | None,
-    trunk: str | None,
+    backbone: str | None,
     masks: Path | None,
     source: str | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Ask whether figures measured on PATH would lie: leaks, random splits, cameras, sites, doubtful labels.
+    """Audit the data set PATH: leaks, random-split bias, shortcuts through cameras and sites, label errors.
 
-    No network is trained: a linear classifier tells the labels from what a frozen one sees. Name that one by --trunk or by
-    the links of --config; without it, colours and edges are described.
+    No network is trained: a linear classifier predicts the labels from the features of a frozen network. Name that network
+    by --backbone or by the links of --config; without one, the features are colours and edges.
     """
     from weckd_edge.config import BuildConfig, load_config
-    from weckd_edge.report.chapters.audit import about, sections
-    from weckd_edge.train.audit.run import probe_folder
+    from weckd_edge.report.chapters.audit import about_data, audit_sections
+    from weckd_edge.train.audit.run import audit_folder
 
     config = data_options.over(load_config(config_path) if config_path is not None else BuildConfig())
-    if trunk is not None:
+    if backbone is not None:
         from weckd_edge.cli.build import parse_link
 
-        config = replace(config, link=(*config.link[:-1], parse_link(trunk)))
-    probes = config.probes
+        config = replace(config, link=(*config.link[:-1], parse_link(backbone)))
+    probes = config.audit
     config = replace(
         config,
-        probes=replace(probes, masks=str(masks) if masks else probes.masks, source=source or probes.source),
+        audit=replace(probes, masks=str(masks) if masks else probes.masks, source_column=source or probes.source_column),
     )
     with make_progress(quiet) as progress:
-        found = probe_folder(path, config, progress)
+        found = audit_folder(path, config, progress)
     if as_json:
         print_json(found)
         return
-    click.echo(_plain(about(found)))
-    for section in sections(found):
+    click.echo(with_plain_spaces(about_data(found)))
+    for section in audit_sections(found):
         click.echo()
         click.echo(section.title)
-        click.echo(_plain(section.answer))
+        click.echo(with_plain_spaces(section.finding))
         if section.rows:
-            print_table([_plain(name) for name in section.columns], [[_plain(cell) for cell in row] for row in section.rows])
+            print_table(
+                [with_plain_spaces(name) for name in section.columns],
+                [[with_plain_spaces(cell) for cell in row] for row in section.rows],
+            )
     for note in found.notes:
-        say(f"note: {note}")
-
-
-def _plain(text: str) -> str:
-    """Return text for a terminal, without the no-break spaces of a page."""
-    return text.replace("\u00a0", " ")
+        print_message(f"note: {note}")
 
 
 command.add_command(data_index.command)
 
 
-@command.command(name="phantom", context_settings=HELP)
+@command.command(name="synth", context_settings=HELP)
 @click.option("--out", type=AnyPath(file_okay=False), required=True, help="Folder to write.")
 @click.option("--images", type=click.IntRange(20, 100_000), default=600, show_default=True, help="How many frames.")
 @seed_option("Equal seeds give equal bytes.", default=0)
 @click.option("--size", default="192x256", show_default=True, metavar="HxW", help="Height and width in pixels.")
 @json_option
 @quiet_option
-def phantom_command(out: Path, images: int, seed: int, size: str, as_json: bool, quiet: bool) -> None:
+def synth_command(out: Path, images: int, seed: int, size: str, as_json: bool, quiet: bool) -> None:
     """Draw a synthetic set of eardrums in five classes, to try everything on. They are not medical images."""
     from weckd_edge.pipeline.output_paths import check_place
     from weckd_edge.train.data.synth.phantoms import write_phantoms

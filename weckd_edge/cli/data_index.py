@@ -7,14 +7,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
+from weckd_edge.cli.console.output import (
+    HELP,
+    json_option,
+    make_progress,
+    print_json,
+    print_message,
+    print_table,
+    quiet_option,
+)
 from weckd_edge.cli.options import PATH, DataOptions, data_options, owner_key_option
 
 if TYPE_CHECKING:
     from weckd_edge.artifacts import DatasetIndex
 
 _SHOWN = 20
-_MOST_BYTES = 1 << 30
+_MAX_BYTES = 1 << 30
 """Of an index: some two million images."""
 
 
@@ -49,12 +57,12 @@ def command(bundle: Path, data: Path, key: Path | None, data_options: DataOption
         ]
         rows += [(kind, found.count(kind), words) for kind, words in WORDS.items()]
         print_table(("what", "images", "meaning"), rows, title=f"{bundle} and {data}")
-        told = [(f.kind, f.path, f.split, f.detail) for f in found.findings if f.kind != "copy"]
-        if told:
-            more = f" (the first {_SHOWN} of {len(told)}; --json has all)" if len(told) > _SHOWN else ""
-            print_table(("what", "image" + more, "used for", "detail"), told[:_SHOWN])
+        differences = [(f.kind, f.path, f.split, f.detail) for f in found.findings if f.kind != "copy"]
+        if differences:
+            more = f" (the first {_SHOWN} of {len(differences)}; --json has all)" if len(differences) > _SHOWN else ""
+            print_table(("what", "image" + more, "used for", "detail"), differences[:_SHOWN])
         if index.unlabelled:
-            say(f"note: {len(index.unlabelled)} unlabelled frames of the index were not looked for")
+            print_message(f"note: {len(index.unlabelled)} unlabelled frames of the index were not looked for")
     if not found.passed:
         counted = ", ".join(f"{found.count(kind)} {kind}" for kind in DIFFERENCES if found.count(kind))
         raise DataError(
@@ -62,7 +70,7 @@ def command(bundle: Path, data: Path, key: Path | None, data_options: DataOption
             code="E_DATA_CHANGED",
         )
     if not as_json:
-        say(f"{data}: holds the images of the index, and no others")
+        print_message(f"{data}: holds the images of the index, and no others")
 
 
 def _read_index(path: Path, key: Path | None) -> DatasetIndex:
@@ -76,7 +84,7 @@ def _read_index(path: Path, key: Path | None) -> DatasetIndex:
     if path.is_file():
         if key is not None:
             raise click.UsageError("--key is for a bundle; a file that 'data split' wrote has no signature")
-        text: bytes | None = read_bounded(path, at_most=_MOST_BYTES, where=str(path), error=BundleError)
+        text: bytes | None = read_bounded(path, at_most=_MAX_BYTES, where=str(path), error=BundleError)
     else:
         text = open_bundle(path, key=key).read_path(f"{EVIDENCE_FOLDER}/{DATASET_FILE}")
         path = path / EVIDENCE_FOLDER / DATASET_FILE

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, print_json, say
-from weckd_edge.cli.options import PATH, THREADS, at_least_option, owner_key_option
+from weckd_edge.cli.console.output import HELP, json_option, print_json, print_message
+from weckd_edge.cli.options import PATH, THREADS, min_version_option, owner_key_option
 
 _INTERRUPTED = 130
 
@@ -22,7 +22,7 @@ _INTERRUPTED = 130
 )
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Processor threads.")
 @owner_key_option
-@at_least_option
+@min_version_option
 @json_option
 def command(
     bundle: Path,
@@ -32,7 +32,7 @@ def command(
     backend: str | None,
     threads: int,
     key: Path | None,
-    at_least: int,
+    min_version: int,
     as_json: bool,
 ) -> int:
     """Answer images with a BUNDLE on a page in your browser: drop a file, choose one, or take one with the camera.
@@ -43,21 +43,23 @@ def command(
     from weckd_edge.devices.demo.session import DemoSession
 
     with (
-        DemoSession(bundle, backend=backend, threads=threads, key=key, at_least=at_least) as session,
+        DemoSession(bundle, backend=backend, threads=threads, key=key, min_version=min_version) as session,
         DemoServer(session, host=host, port=port) as server,
     ):
         if not server.is_local:
-            say(f"warning: anyone who reaches {host} over the network can send images to this page, and read their answers")
-            say("the camera works only on this machine's own address, as browsers ask for https elsewhere")
+            print_message(
+                f"warning: anyone who reaches {host} over the network can send images to this page, and read their answers"
+            )
+            print_message("the camera works only on this machine's own address, as browsers ask for https elsewhere")
         if as_json:
             print_json({"bundle": str(bundle), "url": server.url})
         else:
             click.echo(server.url)
-        say("Ctrl-C ends it")
+        print_message("Ctrl-C ends it")
         if open_browser:
             click.launch(server.url)
         try:
             server.serve_forever(poll_interval=0.2)
         except KeyboardInterrupt:
-            say("stopped")
+            print_message("stopped")
     return _INTERRUPTED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, print_json, print_table, say
+from weckd_edge.cli.console.output import HELP, json_option, print_json, print_message, print_table
 
 _SURE = "V read in a primary source, S in a secondary one, U not confirmed, choice: this project's own"
 
@@ -19,7 +19,7 @@ def command() -> None:
 def list_command(as_json: bool) -> None:
     """List the device profiles that come with this software."""
     from weckd_edge.devices.profiles.profile import list_profiles
-    from weckd_edge.devices.profiles.text import summarize
+    from weckd_edge.devices.profiles.text import summarize_profile
 
     profiles = list_profiles()
     if as_json:
@@ -39,9 +39,9 @@ def list_command(as_json: bool) -> None:
             ]
         )
         return
-    print_table(("device", "target", "processor", "int8", "GiB", "published"), [summarize(p) for p in profiles])
-    say("int8: native pays, emulated gains less, none: no path; published: latencies that others measured")
-    say("-: not known. More of one, with every source: weckd-edge devices show DEVICE")
+    print_table(("device", "target", "processor", "int8", "GiB", "published"), [summarize_profile(p) for p in profiles])
+    print_message("int8: native pays, emulated gains less, none: no path; published: latencies that others measured")
+    print_message("-: not known. More of one, with every source: weckd-edge devices show DEVICE")
 
 
 @command.command("show", context_settings=HELP)
@@ -50,19 +50,19 @@ def list_command(as_json: bool) -> None:
 def show_command(name: str, as_json: bool) -> None:
     """Show one profile with the source of every value. NAME is a device, or a TOML file of your own."""
     from weckd_edge.devices.profiles.profile import load_profile
-    from weckd_edge.devices.profiles.text import describe
+    from weckd_edge.devices.profiles.text import describe_profile
 
     profile = load_profile(name)
     if as_json:
         print_json(profile)
         return
-    for number, table in enumerate(describe(profile)):
+    for number, table in enumerate(describe_profile(profile)):
         title = f"{profile.name}. {profile.summary}".strip() if number == 0 else table.title
         print_table(table.columns, table.rows, title=title)
-    say(f"sure: {_SURE}")
+    print_message(f"sure: {_SURE}")
     missing = profile.unsourced()
     if missing:
-        say(f"without a source: {', '.join(missing)}")
+        print_message(f"without a source: {', '.join(missing)}")
 
 
 @command.command("detect", context_settings=HELP)

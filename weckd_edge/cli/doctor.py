@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, print_json, print_table, say
+from weckd_edge.cli.console.output import HELP, json_option, print_json, print_message, print_table
 
 
 @click.command("doctor", context_settings=HELP)
@@ -35,5 +35,5 @@ def command(as_json: bool) -> None:
         ("library", "state", "version", "detail"),
         [(x.module, x.state, x.version, x.detail or "") for x in found.libraries],
     )
-    say(f"device: {found.device.profile} ({'; '.join(found.device.reasons)})")
-    say(f"clock governor: {found.governor}")
+    print_message(f"device: {found.device.profile} ({'; '.join(found.device.reasons)})")
+    print_message(f"clock governor: {found.governor}")

@@ -1,4 +1,4 @@
-"""``weckd-edge predict``: a network's latency on a device that is not attached, or the calibration that makes it better."""
+"""``weckd-edge estimate``: a network's latency on a device that is not attached, or the calibration that makes it better."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ from pathlib import Path
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
+from weckd_edge.cli.console.output import (
+    HELP,
+    json_option,
+    make_progress,
+    print_json,
+    print_message,
+    print_table,
+    quiet_option,
+)
 from weckd_edge.cli.options import PATH, THREADS, owner_key_option
 
 
-@click.command("predict", context_settings=HELP)
+@click.command("estimate", context_settings=HELP)
 @click.argument("model", required=False, type=PATH)
 @click.option("--device", "devices", multiple=True, help="A device profile, or a TOML file of your own; may be repeated.")
 @click.option("--measurements", type=PATH, help="What --calibrate wrote on the device, or on one of its kind.")
@@ -23,7 +31,7 @@ from weckd_edge.cli.options import PATH, THREADS, owner_key_option
 @click.option("--backend", help="With --calibrate: what runs the networks (openvino); else: take only its measurements.")
 @click.option("--threads", type=THREADS, help="Processor threads, as with --backend.")
 @click.option("--power-mode", help="Of a Jetson; the default is the one with the highest peak.")
-@click.option("--network-alone", is_flag=True, help="Leave out the preprocessing in front of the network.")
+@click.option("--network-only", is_flag=True, help="Leave out the preprocessing in front of the network.")
 @owner_key_option
 @json_option
 @quiet_option
@@ -35,7 +43,7 @@ def command(
     backend: str | None,
     threads: int | None,
     power_mode: str | None,
-    network_alone: bool,
+    network_only: bool,
     key: Path | None,
     as_json: bool,
     quiet: bool,
@@ -55,7 +63,7 @@ def command(
         raise click.UsageError(
             "expected a MODEL and a --device, or --calibrate FILE; 'weckd-edge devices list' shows devices"
         )
-    _predict(model, devices, measurements, backend, threads, power_mode, network_alone, key, as_json)
+    _estimate(model, devices, measurements, backend, threads, power_mode, network_only, key, as_json)
 
 
 def _calibrate(
@@ -63,13 +71,13 @@ def _calibrate(
 ) -> None:
     from weckd_edge.devices.latency_model.measurements import NOISY, append_measurements
     from weckd_edge.devices.profiles.profile import load_profile
-    from weckd_edge.pipeline.latency_calibration import BACKEND, measure_ladder
+    from weckd_edge.pipeline.latency_calibration import BACKEND, time_calibration_networks
     from weckd_edge.pipeline.output_paths import check_place
 
     check_place(target, option="--calibrate", makes="file")
     profile = None if device is None else load_profile(device).id
     with make_progress(quiet) as progress:
-        timed = measure_ladder(progress, device=profile, backend=backend or BACKEND, threads=threads or 1)
+        timed = time_calibration_networks(progress, device=profile, backend=backend or BACKEND, threads=threads or 1)
     append_measurements(target, timed)
     noisy = sum(one.noise > NOISY for one in timed)
     if as_json:
@@ -79,32 +87,34 @@ def _calibrate(
         ("network", "precision", "ms", "noise"),
         [(one.network, one.precision, f"{one.latency_ns / 1e6:.3f}", f"{one.noise:.1%}") for one in timed],
     )
-    say(f"{len(timed)} networks timed as {timed[0].device} ({timed[0].host}), added to {target}")
+    print_message(f"{len(timed)} networks timed as {timed[0].device} ({timed[0].host}), added to {target}")
     if noisy:
-        say(f"warning: {noisy} of them spread by more than {NOISY:.0%}; a quieter machine would give narrower intervals")
+        print_message(
+            f"warning: {noisy} of them spread by more than {NOISY:.0%}; a quieter machine would give narrower intervals"
+        )
 
 
-def _predict(
+def _estimate(
     model: Path,
     devices: tuple[str, ...],
     measurements: Path | None,
     backend: str | None,
     threads: int | None,
     power_mode: str | None,
-    network_alone: bool,
+    network_only: bool,
     key: Path | None,
     as_json: bool,
 ) -> None:
-    from weckd_edge.devices.latency_model.estimate import predict
+    from weckd_edge.devices.latency_model.estimate import estimate_latency
     from weckd_edge.devices.latency_model.measurements import read_measurements
     from weckd_edge.devices.profiles.profile import load_profile
     from weckd_edge.pipeline.latency_calibration import count_file
     from weckd_edge.report.numbers import significant
 
-    counts = count_file(model, network_alone=network_alone, key=key)
+    counts = count_file(model, network_only=network_only, key=key)
     known = () if measurements is None else read_measurements(measurements)
     found = [
-        (profile, predict(counts, profile, known, backend=backend, threads=threads, power_mode=power_mode))
+        (profile, estimate_latency(counts, profile, known, backend=backend, threads=threads, power_mode=power_mode))
         for profile in map(load_profile, devices)
     ]
     if as_json:
@@ -114,7 +124,7 @@ def _predict(
                 "counts_sha256": counts.sha256,
                 "macs": counts.macs,
                 "precision": counts.precision,
-                "devices": [{"device": profile.id, "prediction": prediction} for profile, prediction in found],
+                "devices": [{"device": profile.id, "estimate": prediction} for profile, prediction in found],
             }
         )
         return
@@ -128,7 +138,7 @@ def _predict(
         title=f"{model}: {significant(counts.macs / 1e6)} M MACs, {counts.precision}",
     )
     for profile, guess in found:
-        say(f"{profile.id}: {guess.reason}")
+        print_message(f"{profile.id}: {guess.reason}")
 
 
 def _ms(ns: int | None) -> str | None:

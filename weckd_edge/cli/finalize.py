@@ -6,26 +6,34 @@ from pathlib import Path
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, make_progress, print_json, print_table, quiet_option, say
-from weckd_edge.cli.options import PATH, at_least_option, owner_key_option
+from weckd_edge.cli.console.output import (
+    HELP,
+    json_option,
+    make_progress,
+    print_json,
+    print_message,
+    print_table,
+    quiet_option,
+)
+from weckd_edge.cli.options import PATH, min_version_option, owner_key_option
 
 
 @click.command("finalize", context_settings=HELP)
 @click.argument("bundle", type=PATH)
 @click.option("--dla", is_flag=True, help="Build for the DLA too, and use it where it is faster than the GPU.")
 @click.option("--gpu-fallback", is_flag=True, help="With --dla: let layers that it cannot run go to the GPU.")
-@click.option("--back", is_flag=True, help="Put the engine before the present one in use again; builds nothing.")
+@click.option("--rollback", is_flag=True, help="Put the engine before the present one in use again; builds nothing.")
 @owner_key_option
-@at_least_option
+@min_version_option
 @json_option
 @quiet_option
 def command(
     bundle: Path,
     dla: bool,
     gpu_fallback: bool,
-    back: bool,
+    rollback: bool,
     key: Path | None,
-    at_least: int,
+    min_version: int,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -35,16 +43,16 @@ def command(
     fails its self-test is thrown away, and the one before it stays in use.
     """
     from weckd_edge.bundle.reader import open_bundle
-    from weckd_edge.devices.jetson.finalize import Finalized, finalize, go_back
+    from weckd_edge.devices.jetson.finalize import Finalized, finalize, roll_back
 
-    if back and (dla or gpu_fallback):
-        raise click.UsageError("--back builds nothing; leave out --dla and --gpu-fallback")
+    if rollback and (dla or gpu_fallback):
+        raise click.UsageError("--rollback builds nothing; leave out --dla and --gpu-fallback")
     if gpu_fallback and not dla:
         raise click.UsageError("--gpu-fallback is for --dla")
-    opened = open_bundle(bundle, key=key, at_least=at_least)
+    opened = open_bundle(bundle, key=key, min_version=min_version)
     with make_progress(quiet) as progress:
-        if back:
-            done = Finalized(record=go_back(opened), reused=True)
+        if rollback:
+            done = Finalized(record=roll_back(opened), reused=True)
         else:
             done = finalize(opened, progress=progress, dla=dla, gpu_fallback=gpu_fallback)
     record = done.record
@@ -65,4 +73,4 @@ def command(
         ],
     )
     for warning in done.warnings:
-        say(f"warning: {warning}")
+        print_message(f"warning: {warning}")

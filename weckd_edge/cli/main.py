@@ -14,7 +14,7 @@ import click
 
 import weckd_edge
 from weckd_edge.cli.console.failing import Failure, describe_defect, explain
-from weckd_edge.cli.console.output import HELP, Stdout, say, say_lines
+from weckd_edge.cli.console.output import HELP, Stdout, print_lines, print_message
 from weckd_edge.core.errors import WeckdError, did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -36,16 +36,16 @@ COMMANDS = {
     "compile": Entry("weckd_edge.cli.compile_model", "From a network you bring to a verified bundle."),
     "data": Entry("weckd_edge.cli.data", "Look at a data set, its leaks and its shares; make the phantom set."),
     "study": Entry("weckd_edge.cli.study", "The chain against its controls, on the same groups and seeds."),
-    "search": Entry("weckd_edge.cli.tune", "Find the settings of the teaching, on validation groups."),
-    "infer": Entry("weckd_edge.cli.predict", "Classify images with a bundle."),
+    "tune": Entry("weckd_edge.cli.tune", "Find the settings of the teaching, on validation groups."),
+    "predict": Entry("weckd_edge.cli.predict", "Classify images with a bundle."),
     "demo": Entry("weckd_edge.cli.demo", "A local page that answers images with a bundle."),
     "verify": Entry("weckd_edge.cli.verify", "Check a bundle: signature, digests, self-test."),
     "bench": Entry("weckd_edge.cli.bench", "Measure a bundle's latency, on this machine or over ssh."),
-    "predict": Entry("weckd_edge.cli.estimate", "The latency to expect on a device that is not attached."),
+    "estimate": Entry("weckd_edge.cli.estimate", "The latency to expect on a device that is not attached."),
     "finalize": Entry("weckd_edge.cli.finalize", "On the Jetson: build the engine, self-test it, swap it in."),
     "devices": Entry("weckd_edge.cli.devices", "List, show and detect device profiles."),
     "doctor": Entry("weckd_edge.cli.doctor", "What works here, what is missing, how to get it."),
-    "export": Entry("weckd_edge.cli.package", "Pack a bundle for an update system: tar, RAUC, SWUpdate, Mender."),
+    "package": Entry("weckd_edge.cli.package", "Pack a bundle for an update system: tar, RAUC, SWUpdate, Mender."),
     "report": Entry("weckd_edge.cli.report", "Write a bundle's report again."),
 }
 
@@ -115,14 +115,14 @@ def main(args: list[str] | None = None) -> None:
     except Exception as err:
         failure = explain(err)
         if failure is None:
-            tell_defect(err, stdout)
+            report_defect(err, stdout)
         logger.info("where it failed", exc_info=err)
         _fail(failure, stdout, EXIT_FAILED)
     else:
         _exit(code if isinstance(code, int) else 0)
 
 
-def tell_defect(err: Exception, stdout: Stdout) -> NoReturn:
+def report_defect(err: Exception, stdout: Stdout) -> NoReturn:
     """Leave with one line about an error that nobody has foreseen."""
     logger.info("where it failed", exc_info=err)
     _fail(describe_defect(err), stdout, EXIT_DEFECT)
@@ -144,8 +144,8 @@ def _open_streams() -> None:
     if sys.stderr is None:  # closed before the start
         sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - open to the end
     if sys.stdout is None:  # likewise
-        said = "stdout is closed, so that no result could be printed; send it to a file, or to /dev/null"
-        _fail(Failure("E_SYSTEM_OUTPUT", said), Stdout(wants_json=False), EXIT_FAILED)
+        message = "stdout is closed, so that no result could be printed; send it to a file, or to /dev/null"
+        _fail(Failure("E_SYSTEM_OUTPUT", message), Stdout(wants_json=False), EXIT_FAILED)
     # A name of a file that the terminal's encoding lacks is printed as an escape.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -153,8 +153,8 @@ def _open_streams() -> None:
 
 def _leave(message: str, code: int, lines: tuple[str, ...] = ()) -> NoReturn:
     with contextlib.suppress(OSError):
-        say(message)
-        say_lines(lines)
+        print_message(message)
+        print_lines(lines)
     _exit(code)
 
 

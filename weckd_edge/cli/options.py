@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from weckd_edge.cli.console.output import Option
-from weckd_edge.core.bounds import MOST_SEED, MOST_THREADS, MOST_VERSION
+from weckd_edge.core.bounds import MAX_SEED, MAX_THREADS, MAX_VERSION
 
 if TYPE_CHECKING:
     from weckd_edge.config import BuildConfig
@@ -41,15 +41,15 @@ class FiniteRange(click.FloatRange):
 
 
 PATH = AnyPath()
-THREADS = click.IntRange(1, MOST_THREADS)
+THREADS = click.IntRange(1, MAX_THREADS)
 
 
 def seed_option(words: str, default: int | None = None) -> Option:
     """Return ``--seed`` in the range that every library that draws takes."""
-    made: Callable[..., Any] = click.option(
-        "--seed", type=click.IntRange(0, MOST_SEED), default=default, show_default=default is not None, help=words
+    decorated: Callable[..., Any] = click.option(
+        "--seed", type=click.IntRange(0, MAX_SEED), default=default, show_default=default is not None, help=words
     )
-    return made
+    return decorated
 
 
 data_option: Option = click.option(
@@ -67,7 +67,7 @@ chain_option: Option = click.option(
 )
 bundle_version_option: Option = click.option(
     "--bundle-version",
-    type=click.IntRange(0, MOST_VERSION),
+    type=click.IntRange(0, MAX_VERSION),
     default=0,
     help="Whole number that firmware never goes back from; raise it with each release.",
 )
@@ -77,8 +77,8 @@ skip_bad_option: Option = click.option(
 owner_key_option: Option = click.option(
     "--key", type=PATH, help="PEM public key of the bundle's owner: what it did not sign is refused."
 )
-at_least_option: Option = click.option(
-    "--at-least", type=click.IntRange(0, MOST_VERSION), default=0, help="Lowest version of a bundle that is taken."
+min_version_option: Option = click.option(
+    "--min-version", type=click.IntRange(0, MAX_VERSION), default=0, help="Lowest version of a bundle that is taken."
 )
 key_option: Option = click.option(
     "--sign", "key", type=PATH, help="PEM private key (elliptic curve) to sign the bundle with."
@@ -105,8 +105,8 @@ class DataOptions:
 
     def over(self, config: BuildConfig) -> BuildConfig:
         """Return a configuration with these options put over it."""
-        said = {name: value for name, value in asdict(self).items() if value is not None}
-        return replace(config, data=replace(config.data, **said)) if said else config
+        options = {name: value for name, value in asdict(self).items() if value is not None}
+        return replace(config, data=replace(config.data, **options)) if options else config
 
 
 def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -114,13 +114,13 @@ def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def command(*args: Any, **values: Any) -> Any:
-        said = DataOptions(**{field.name: values.pop(field.name) for field in fields(DataOptions)})
-        return function(*args, data_options=said, **values)
+        options = DataOptions(**{field.name: values.pop(field.name) for field in fields(DataOptions)})
+        return function(*args, data_options=options, **values)
 
-    made: Callable[..., Any] = command
+    decorated: Callable[..., Any] = command
     for option in reversed(_DATA_OPTIONS):
-        made = option(made)
-    return made
+        decorated = option(decorated)
+    return decorated
 
 
 _DATA_OPTIONS: tuple[Option, ...] = (

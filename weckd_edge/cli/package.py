@@ -1,4 +1,4 @@
-"""``weckd-edge export``: a bundle as an update file."""
+"""``weckd-edge package``: a bundle as an update file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, print_json, say
+from weckd_edge.cli.console.output import HELP, json_option, print_json, print_message
 from weckd_edge.cli.options import PATH, owner_key_option
 
 _bundle = click.argument("bundle", type=PATH)
@@ -15,7 +15,7 @@ _sign_key = click.option("--sign-key", type=PATH, help="PEM private key that sig
 _sign_cert = click.option("--sign-cert", type=PATH, help="PEM certificate of that key.")
 
 
-@click.group("export", context_settings=HELP)
+@click.group("package", context_settings=HELP)
 def command() -> None:
     """Pack a bundle for an update system: its signature and every digest are checked first."""
 
@@ -74,18 +74,20 @@ def _export(
     name: str, bundle: Path, out: Path, key: Path | None, sign_key: Path | None, sign_cert: Path | None, as_json: bool
 ) -> None:
     from weckd_edge.bundle.packaging.base import Signer
-    from weckd_edge.bundle.packaging.package import export_bundle
+    from weckd_edge.bundle.packaging.package import package_bundle
     from weckd_edge.pipeline.output_paths import check_place
 
     if sign_key is None and sign_cert is not None:
         raise click.UsageError("--sign-cert is for --sign-key")
     check_place(out, makes="file")
     signer = None if sign_key is None else Signer(key=sign_key, certificate=sign_cert)
-    done = export_bundle(bundle, out, format_name=name, key=key, signer=signer)
+    done = package_bundle(bundle, out, format_name=name, key=key, signer=signer)
     if as_json:
         print_json(done)
     else:
         click.echo(done.file)
-        say(f"{name}: for {done.compatible}, version {done.version}, {done.bytes} bytes, SHA-256 {done.sha256[:16]}...")
+        print_message(
+            f"{name}: for {done.compatible}, version {done.version}, {done.bytes} bytes, SHA-256 {done.sha256[:16]}..."
+        )
     for warning in done.warnings:
-        say(f"warning: {warning}")
+        print_message(f"warning: {warning}")

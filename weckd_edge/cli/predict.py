@@ -1,4 +1,4 @@
-"""``weckd-edge infer``: answer images with a bundle."""
+"""``weckd-edge predict``: answer images with a bundle."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, print_json, print_table, say
-from weckd_edge.cli.options import PATH, THREADS, at_least_option, owner_key_option
+from weckd_edge.cli.console.output import HELP, json_option, print_json, print_message, print_table
+from weckd_edge.cli.options import PATH, THREADS, min_version_option, owner_key_option
 
 
-@click.command("infer", context_settings=HELP)
+@click.command("predict", context_settings=HELP)
 @click.argument("bundle", type=PATH)
 @click.argument("images", nargs=-1, required=True, type=PATH)
 @click.option(
@@ -19,8 +19,8 @@ from weckd_edge.cli.options import PATH, THREADS, at_least_option, owner_key_opt
 )
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Processor threads.")
 @owner_key_option
-@at_least_option
-@click.option("--answer-anyway", is_flag=True, help="Answer also frames that the bundle's guard refuses.")
+@min_version_option
+@click.option("--ignore-guard", is_flag=True, help="Answer also frames that the bundle's guard refuses.")
 @click.option(
     "--explain",
     "pictures",
@@ -35,8 +35,8 @@ def command(
     backend: str | None,
     threads: int,
     key: Path | None,
-    at_least: int,
-    answer_anyway: bool,
+    min_version: int,
+    ignore_guard: bool,
     pictures: Path | None,
     as_json: bool,
 ) -> None:
@@ -46,44 +46,45 @@ def command(
     else lies in a folder is listed as skipped, with what it is.
     """
     from weckd_edge.core.errors import DataError
-    from weckd_edge.devices.runtime.predict import find_files, infer
-    from weckd_edge.pipeline.output_paths import Source, check_place
+    from weckd_edge.devices.runtime.predict import find_image_files, predict_images
+    from weckd_edge.pipeline.output_paths import ReadPath, check_place
 
     if pictures is not None:
         check_place(
-            pictures, [Source("the folder of images", image) for image in images if image.is_dir()], option="--explain"
+            pictures, [ReadPath("the folder of images", image) for image in images if image.is_dir()], option="--explain"
         )
-    opening: dict[str, Any] = {"backend": backend, "threads": threads, "key": key, "at_least": at_least}
-    skipped = find_files(images).skipped
+    opening: dict[str, Any] = {"backend": backend, "threads": threads, "key": key, "min_version": min_version}
+    skipped = find_image_files(images).skipped
     if pictures is None:
-        answers = infer(bundle, images, answer_anyway=answer_anyway, **opening)
-        found: list[object] = list(answers)
+        predictions = predict_images(bundle, images, ignore_guard=ignore_guard, **opening)
+        found: list[object] = list(predictions)
     else:
         from weckd_edge.core.serialization import to_data
         from weckd_edge.devices.attribution.explain_images import explain_images
 
-        explained = explain_images(bundle, images, pictures, answer_anyway=answer_anyway, **opening)
-        answers = tuple(one.answer for one in explained)
+        explained = explain_images(bundle, images, pictures, ignore_guard=ignore_guard, **opening)
+        predictions = tuple(one.answer for one in explained)
         found = [
             {**to_data(one.answer), "overlay": one.overlay, "method": one.method, "deletion": to_data(one.deletion)}
             for one in explained
         ]
     if as_json:
-        print_json({"answers": found, "skipped": list(skipped)})
+        print_json({"images": found, "skipped": list(skipped)})
     else:
         rows = [
             (a.file, a.decision, f"{max(a.probabilities.values()):.3f}" if a.probabilities else None, a.reason or "")
-            for a in answers
+            for a in predictions
         ]
         print_table(("image", "decision", "probability", "why not"), rows)
-        noted = [(a.file, note.text) for a in answers for note in a.notes]
+        noted = [(a.file, note.text) for a in predictions for note in a.notes]
         if noted:
             print_table(("image", "noticed"), noted)
         if skipped:
             print_table(("skipped", "as it is"), [(one.file, one.reason) for one in skipped])
     if pictures is not None:
-        say(f"pictures: {sum(one.overlay is not None for one in explained)} of {len(answers)} in {pictures}")
-    if all(answer.code in ("unreadable", "no_number") for answer in answers):
+        print_message(f"pictures: {sum(one.overlay is not None for one in explained)} of {len(predictions)} in {pictures}")
+    if all(prediction.code in ("unreadable", "no_number") for prediction in predictions):
         raise DataError(
-            f"none of {len(answers)} images could be answered; the first: {answers[0].reason}", code="E_DATA_NO_PREDICTION"
+            f"none of {len(predictions)} images could be answered; the first: {predictions[0].reason}",
+            code="E_DATA_NO_PREDICTION",
         )

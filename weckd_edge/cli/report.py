@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, print_json, print_table, say
+from weckd_edge.cli.console.output import HELP, json_option, print_json, print_message, print_table
 from weckd_edge.cli.options import PATH, owner_key_option
+from weckd_edge.core.words import with_plain_spaces
 
 if TYPE_CHECKING:
     from weckd_edge.bundle.reader import Bundle
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
     "outs",
     type=PATH,
     multiple=True,
-    help="HTML file; with --against also a Markdown file (.md), and it may be given twice.  [default: report.html, or with "
-    "--against none]",
+    help="HTML file; with --baseline also a Markdown file (.md), and it may be given twice.  [default: report.html, or with "
+    "--baseline none]",
 )
-@click.option("--against", type=PATH, metavar="OLD", help="Another bundle: tell what changed since it.")
+@click.option("--baseline", type=PATH, metavar="OLD", help="Another bundle: tell what changed since it.")
 @owner_key_option
 @json_option
-def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, key: Path | None, as_json: bool) -> None:
+def command(bundle: Path, outs: tuple[Path, ...], baseline: Path | None, key: Path | None, as_json: bool) -> None:
     """Write the report of a bundle again from the evidence it holds, or tell what changed since an old bundle.
 
     A bundle is sealed, so the report is written outside it; sample frames are only in the report that the build wrote. What
@@ -37,32 +38,32 @@ def command(bundle: Path, outs: tuple[Path, ...], against: Path | None, key: Pat
     from weckd_edge.bundle.reader import open_bundle
 
     opened = open_bundle(bundle, key=key)
-    if against is None and not outs:
+    if baseline is None and not outs:
         outs = (Path("report.html"),)
     for out in outs:
-        _check_out(out, against)
+        _check_out(out, baseline)
     text: ChangeText | None = None
-    if against is not None:
+    if baseline is not None:
         from weckd_edge.report.diff import compare_bundles
         from weckd_edge.report.diff.rows import change_text
 
-        change = compare_bundles(against, bundle, key)
+        change = compare_bundles(baseline, bundle, key)
         text = change_text(change)
     for out in outs:
         _write(out, opened, text)
     if as_json:
-        told: dict[str, object] = {"bundle": str(bundle), "report": str(outs[0]) if outs else None}
-        if against is not None:
-            told |= {"against": str(against), "written": [str(out) for out in outs], "change": change}
-        print_json(told)
+        printed: dict[str, object] = {"bundle": str(bundle), "report": str(outs[0]) if outs else None}
+        if baseline is not None:
+            printed |= {"baseline": str(baseline), "written": [str(out) for out in outs], "change": change}
+        print_json(printed)
         return
     if text is not None:
         _print(text)
     for out in outs:
-        click.echo(str(out)) if text is None else say(f"written: {out}")
+        click.echo(str(out)) if text is None else print_message(f"written: {out}")
 
 
-def _check_out(out: Path, against: Path | None) -> None:
+def _check_out(out: Path, baseline: Path | None) -> None:
     from weckd_edge.core.errors import ConfigError
     from weckd_edge.pipeline.output_paths import check_place
 
@@ -74,9 +75,9 @@ def _check_out(out: Path, against: Path | None) -> None:
             f"{out}: expected an existing folder for it, found none; make {out.absolute().parent} first",
             code="E_CONFIG_OUT_PLACE",
         )
-    if out.suffix.lower() == ".md" and against is None:
+    if out.suffix.lower() == ".md" and baseline is None:
         raise ConfigError(
-            f"{out}: Markdown is written of what changed; give --against too, or name an HTML file",
+            f"{out}: Markdown is written of what changed; give --baseline too, or name an HTML file",
             code="E_CONFIG_OPTION_MISSING",
         )
 
@@ -95,23 +96,18 @@ def _write(out: Path, opened: Bundle, text: ChangeText | None) -> None:
 def _print(text: ChangeText) -> None:
     click.echo(text.title)
     for line in (*text.warnings, text.purpose):
-        click.echo(_plain(line))
+        click.echo(with_plain_spaces(line))
     for section in text.sections:
         click.echo()
         click.echo(section.title)
         for line in section.sentences:
-            click.echo(_plain(line))
+            click.echo(with_plain_spaces(line))
         for table in section.tables:
             rows = [
                 (_both(row.name, row.about), *(_both(cell.value, cell.interval) for cell in row.cells)) for row in table.rows
             ]
-            print_table([_plain(column) for column in table.columns], rows, title=_plain(table.title))
+            print_table([with_plain_spaces(column) for column in table.columns], rows, title=with_plain_spaces(table.title))
 
 
 def _both(text: str, more: str) -> str:
-    return _plain(f"{text} ({more})" if more else text)
-
-
-def _plain(text: str) -> str:
-    """Return text for a terminal, without the no-break spaces of a page."""
-    return text.replace("\u00a0", " ")
+    return with_plain_spaces(f"{text} ({more})" if more else text)

@@ -59,12 +59,12 @@ def command(
     from weckd_edge.config import BuildConfig, load_config
     from weckd_edge.core.progress import SilentProgress
     from weckd_edge.pipeline.build import keeps_results
-    from weckd_edge.pipeline.output_paths import Source, check_place
+    from weckd_edge.pipeline.output_paths import ReadPath, check_place
     from weckd_edge.report.study_page import write_study
     from weckd_edge.train.tuning.study import run_study
 
     config = with_options(load_config(config_file) if config_file else BuildConfig(), links, seed, data_options)
-    check_place(out, [Source("the data set", data)])
+    check_place(out, [ReadPath("the data set", data)])
     names = [name.strip() for name in strategies.split(",") if name.strip()]
     if not keeps_results(os.environ):
         # One of several processes that train together: the first keeps the results and says what there is to say.
@@ -76,18 +76,18 @@ def command(
     page = page_of(study)
     write_study(page, out / "study.html")
     if as_json:
-        print_json(summary(page, study))
+        print_json(summarize_study(page, study))
     else:
-        show(page)
+        print_study(page)
         click.echo(f"Page: {out / 'study.html'}")
 
 
-def summary(page: StudyPage, study: Study) -> dict[str, Any]:
+def summarize_study(page: StudyPage, study: Study) -> dict[str, Any]:
     """Return what ``--json`` prints."""
     return {
         "dataset": page.dataset,
         "synthetic": page.synthetic,
-        "share": page.share,
+        "labelled_fraction": page.labelled_fraction,
         "seeds": page.seeds,
         "strategies": [
             {
@@ -109,7 +109,7 @@ def summary(page: StudyPage, study: Study) -> dict[str, Any]:
 def page_of(study: Study) -> StudyPage:
     """Work out what is shown, controls first."""
     from weckd_edge.report.study_page import StudyPage, StudyRow, order_of
-    from weckd_edge.train.tuning.study import verdicts
+    from weckd_edge.train.tuning.study import chain_verdicts
 
     names = order_of(study.strategies())
     first = {t.strategy: t for t in reversed(study.trials)}
@@ -137,10 +137,10 @@ def page_of(study: Study) -> StudyPage:
     return StudyPage(
         dataset=study.dataset,
         synthetic=study.synthetic,
-        share=study.share,
+        labelled_fraction=study.labelled_fraction,
         seeds=study.seeds,
         rows=tuple(rows),
-        verdicts=tuple(words for name in names if not name.startswith("single") for words in verdicts(study, name)),
+        verdicts=tuple(words for name in names if not name.startswith("single") for words in chain_verdicts(study, name)),
     )
 
 
@@ -149,7 +149,7 @@ def _sum_or_none(values: list[float | None]) -> float | None:
     return sum(known) if len(known) == len(values) else None
 
 
-def show(page: StudyPage) -> None:
+def print_study(page: StudyPage) -> None:
     """Print the table and the words."""
     rows = [
         (

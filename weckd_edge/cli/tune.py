@@ -1,4 +1,4 @@
-"""``weckd-edge search``: learning rate, distillation weight and temperature, found on validation groups."""
+"""``weckd-edge tune``: learning rate, distillation weight and temperature, found on validation groups."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from weckd_edge.cli.console.output import HELP, json_option, make_progress, prin
 from weckd_edge.cli.options import PATH, DataOptions, chain_option, data_option, data_options, seed_option, skip_bad_option
 
 
-@click.command("search", context_settings=HELP)
+@click.command("tune", context_settings=HELP)
 @data_option
 @data_options
 @click.option(
@@ -45,14 +45,14 @@ def command(
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from weckd_edge.config import BuildConfig, load_config
-    from weckd_edge.pipeline.output_paths import Source, check_place
-    from weckd_edge.train.tuning.tune import search
+    from weckd_edge.pipeline.output_paths import ReadPath, check_place
+    from weckd_edge.train.tuning.tune import tune
 
     config = with_options(load_config(config_file) if config_file else BuildConfig(), links, seed, data_options)
-    check_place(out, [Source("the data set", data)])
+    check_place(out, [ReadPath("the data set", data)])
     where = storage or f"sqlite:///{out.absolute() / 'search.db'}"
     with make_progress(quiet) as progress:
-        found = search(data, config, trials, where, out, progress, skip_bad=skip_bad)
+        found = tune(data, config, trials, where, out, progress, skip_bad=skip_bad)
     if as_json:
         print_json(found)
         return
@@ -60,7 +60,7 @@ def command(
         ("setting", "best"),
         [
             ("learning_rate", f"{found.learning_rate:.3g}"),
-            ("distill.weight", f"{found.weight:.3g}"),
+            ("distill.distill_weight", f"{found.distill_weight:.3g}"),
             ("distill.temperature_start", f"{found.temperature_start:.3g}"),
             ("accuracy on validation groups", f"{found.val_accuracy:.1%}"),
             ("trials", found.trials),

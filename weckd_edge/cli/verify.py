@@ -6,21 +6,21 @@ from pathlib import Path
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, print_json, print_table, say
-from weckd_edge.cli.options import PATH, at_least_option, owner_key_option
+from weckd_edge.cli.console.output import HELP, json_option, print_json, print_message, print_table
+from weckd_edge.cli.options import PATH, min_version_option, owner_key_option
 
 
 @click.command("verify", context_settings=HELP)
 @click.argument("bundle", type=PATH)
 @owner_key_option
-@at_least_option
+@min_version_option
 @json_option
-def command(bundle: Path, key: Path | None, at_least: int, as_json: bool) -> None:
+def command(bundle: Path, key: Path | None, min_version: int, as_json: bool) -> None:
     """Check a bundle's signature, every file's digest, and its golden frames on each backend that runs here."""
     from weckd_edge.core.errors import BundleError
     from weckd_edge.devices.runtime.verify_bundle import verify_bundle
 
-    result = verify_bundle(bundle, key, at_least)
+    result = verify_bundle(bundle, key, min_version)
     if as_json:
         print_json(result)
     elif result.digests_ok:
@@ -37,6 +37,6 @@ def command(bundle: Path, key: Path | None, at_least: int, as_json: bool) -> Non
             for test in result.selftest
         ]
         print_table(("backend", "frames", "max difference", "allowed", "flips", "self-test", "why"), rows)
-        say(f"signature: {result.signature}; every file is as it was sealed")
+        print_message(f"signature: {result.signature}; every file is as it was sealed")
     if not result.passed:
         raise BundleError(str(result.problem), code=str(result.code))

@@ -5,20 +5,21 @@ Each module here holds some of the tables; everything is imported from ``weckd_e
 """
 
 from weckd_edge.config.abstain import AbstainConfig
-from weckd_edge.config.audit import ProbesConfig
+from weckd_edge.config.audit import AuditConfig
+from weckd_edge.config.base import paths_of
 from weckd_edge.config.bench import BenchConfig
-from weckd_edge.config.build import BuildConfig, load_config
+from weckd_edge.config.build import BuildConfig, load_config, without_folders
 from weckd_edge.config.data import DataConfig
 from weckd_edge.config.distill import DistillConfig
 from weckd_edge.config.gates import GateConfig
 from weckd_edge.config.guard import GuardConfig
 from weckd_edge.config.input import InputConfig
 from weckd_edge.config.link import DEFAULT_LINKS, LinkConfig
-from weckd_edge.config.model_card import CardConfig
+from weckd_edge.config.model_card import ModelCardConfig
 from weckd_edge.config.quantize import QuantizeConfig
 from weckd_edge.config.quantize_aware import QuantizeAwareConfig
 from weckd_edge.config.report import BandConfig, PrevalenceConfig, ReportConfig
-from weckd_edge.config.select import ShipConfig
+from weckd_edge.config.select import SelectConfig
 from weckd_edge.config.selftest import SelftestConfig
 from weckd_edge.config.train import TrainConfig
 from weckd_edge.config.verify import VerifyConfig
@@ -26,24 +27,26 @@ from weckd_edge.config.verify import VerifyConfig
 __all__ = [
     "DEFAULT_LINKS",
     "AbstainConfig",
+    "AuditConfig",
     "BandConfig",
     "BenchConfig",
     "BuildConfig",
-    "CardConfig",
     "DataConfig",
     "DistillConfig",
     "GateConfig",
     "GuardConfig",
     "InputConfig",
     "LinkConfig",
+    "ModelCardConfig",
     "PrevalenceConfig",
-    "ProbesConfig",
     "QuantizeAwareConfig",
     "QuantizeConfig",
     "ReportConfig",
+    "SelectConfig",
     "SelftestConfig",
-    "ShipConfig",
     "TrainConfig",
     "VerifyConfig",
     "load_config",
+    "paths_of",
+    "without_folders",
 ]

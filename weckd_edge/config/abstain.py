@@ -1,28 +1,39 @@
-"""How sure a prediction must be."""
+"""When a prediction is confident enough to be a decision."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check_setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AbstainConfig:
-    """How sure an answer must be.
+    """When the model abstains: the threshold on its largest probability.
 
     Attributes:
-        risk: Largest part of the answered groups that may be answered wrongly, 0..1; the lowest threshold that keeps it is
-            sought on validation images. None: none is sought.
-        confidence: With which probability over draws of validation images it must hold, 0..1.
-        unmet: Where no threshold keeps it, the build fails, or only says so.
+        threshold: The model abstains where no probability reaches this, 0 up to under 1; 0: never.
+        max_group_error: Largest fraction of the decided groups whose decision may be wrong, 0..1. The build finds the lowest
+            threshold that keeps it on the validation images. None: no threshold is sought.
+        confidence: Probability, over draws of validation images, with which the limit must hold, 0.5..1.
+        on_failure: Where no threshold keeps the limit: ``fail`` the build, or only ``report`` it.
     """
 
-    risk: float | None = None
+    threshold: float = 0.0
+    max_group_error: float | None = None
     confidence: float = 0.95
-    unmet: Literal["fail", "report"] = "fail"
+    on_failure: Literal["fail", "report"] = "fail"
 
     def __post_init__(self) -> None:
-        check(self.risk is None or 0 < self.risk < 1, f"risk = {self.risk}: expected over 0 and under 1 (0.05 for 5 %)")
-        check(0.5 <= self.confidence < 1, f"confidence = {self.confidence}: expected 0.5 up to under 1")
+        check_setting(0 <= self.threshold < 1, f"threshold = {self.threshold}: expected 0 up to under 1")
+        check_setting(
+            self.max_group_error is None or 0 < self.max_group_error < 1,
+            f"max_group_error = {self.max_group_error}: expected over 0 and under 1 (0.05 for 5 %)",
+        )
+        check_setting(
+            self.max_group_error is None or self.threshold == 0,
+            "threshold and risk contradict each other: the one sets the threshold, the other finds it; keep one",
+            code="E_CONFIG_CONFLICT",
+        )
+        check_setting(0.5 <= self.confidence < 1, f"confidence = {self.confidence}: expected 0.5 up to under 1")

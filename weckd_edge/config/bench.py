@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.config.base import check, check_within
-from weckd_edge.core.bounds import MOST_THREADS
+from weckd_edge.config.base import check_setting, check_within
+from weckd_edge.core.bounds import MAX_THREADS
 
-MOST_QUERIES = 10_000_000
+MAX_QUERIES = 10_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchConfig:
-    """The latency run of a build.
+    """The latency measurement of a build.
 
     Attributes:
-        queries: How many frames, one after another.
-        warmup: How many before those, not counted.
-        threads: Processor threads the model may use.
+        queries: Number of timed frames, one after another; at least 64.
+        warmup: Number of untimed frames before them.
+        threads: Processor threads that the model may use.
     """
 
     queries: int = 1024
@@ -25,7 +25,7 @@ class BenchConfig:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        check(self.queries >= 64, f"queries = {self.queries}: a 90th percentile needs at least 64")
-        check_within("queries", self.queries, 64, MOST_QUERIES)
-        check_within("warmup", self.warmup, 0, MOST_QUERIES)
-        check_within("threads", self.threads, 1, MOST_THREADS)
+        check_setting(self.queries >= 64, f"queries = {self.queries}: a 90th percentile needs at least 64")
+        check_within("queries", self.queries, 64, MAX_QUERIES)
+        check_within("warmup", self.warmup, 0, MAX_QUERIES)
+        check_within("threads", self.threads, 1, MAX_THREADS)

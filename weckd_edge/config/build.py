@@ -1,13 +1,13 @@
-"""All of them together, read from TOML."""
+"""The whole configuration of a build, read from TOML."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from weckd_edge.config.abstain import AbstainConfig
-from weckd_edge.config.audit import ProbesConfig
-from weckd_edge.config.base import check
+from weckd_edge.config.audit import AuditConfig
+from weckd_edge.config.base import check_setting, map_paths
 from weckd_edge.config.bench import BenchConfig
 from weckd_edge.config.data import DataConfig
 from weckd_edge.config.distill import DistillConfig
@@ -15,15 +15,15 @@ from weckd_edge.config.gates import GateConfig
 from weckd_edge.config.guard import GuardConfig
 from weckd_edge.config.input import InputConfig
 from weckd_edge.config.link import DEFAULT_LINKS, LinkConfig
-from weckd_edge.config.model_card import CardConfig
+from weckd_edge.config.model_card import ModelCardConfig
 from weckd_edge.config.quantize import QuantizeConfig
 from weckd_edge.config.quantize_aware import QuantizeAwareConfig
 from weckd_edge.config.report import ReportConfig
-from weckd_edge.config.select import ShipConfig
+from weckd_edge.config.select import SelectConfig
 from weckd_edge.config.selftest import SelftestConfig
 from weckd_edge.config.train import TrainConfig
 from weckd_edge.config.verify import VerifyConfig
-from weckd_edge.core.bounds import MOST_SEED
+from weckd_edge.core.bounds import MAX_SEED
 from weckd_edge.core.serialization import from_data
 from weckd_edge.core.toml_file import read_toml
 
@@ -33,25 +33,24 @@ class BuildConfig:
     """A whole build. Each attribute is a table of the TOML file; ``link`` is a list of tables.
 
     Attributes:
-        seed: Of splits, weights, batches and phantoms; 0 to ``MOST_SEED``.
-        link: The chain, largest first; empty where a network is brought instead.
-        data: Splits and shares.
+        seed: Seed of splits, weights, batches and synthetic images; 0 to ``MAX_SEED``.
+        link: The chain, largest link first; empty where a model is imported.
+        data: Splits and labelled subsets.
         input: The camera frame.
-        train: The loop.
-        distill: The teaching.
-        quantize: Calibration.
-        quantize_aware: The last link's training under int8 rounding.
-        gates: Bars.
-        bench: The latency run.
-        ship: Which link ships.
+        train: The training loop.
+        distill: Distillation.
+        quantize: Quantization.
+        quantize_aware: Quantization-aware training of the last link.
+        gates: Limits that the build must meet.
+        bench: The latency measurement.
+        select: Which link is deployed.
         selftest: The golden frames.
-        verify: The comparison of implementations.
-        probes: The probes of the data set.
+        verify: The comparison of backends.
+        audit: The data audit.
         report: The report.
-        guard: The frame guard.
-        abstain: How sure an answer must be.
-        card: What the builder says of the model.
-        abstain_below: See ``OperatingPoint``.
+        guard: The input guard.
+        abstain: When the model abstains.
+        model_card: The builder's statements for the model card.
     """
 
     seed: int = 0
@@ -64,60 +63,44 @@ class BuildConfig:
     quantize_aware: QuantizeAwareConfig = QuantizeAwareConfig()
     gates: GateConfig = GateConfig()
     bench: BenchConfig = BenchConfig()
-    ship: ShipConfig = ShipConfig()
+    select: SelectConfig = SelectConfig()
     selftest: SelftestConfig = SelftestConfig()
     verify: VerifyConfig = VerifyConfig()
-    probes: ProbesConfig = ProbesConfig()
+    audit: AuditConfig = AuditConfig()
     report: ReportConfig = ReportConfig()
     guard: GuardConfig = GuardConfig()
     abstain: AbstainConfig = AbstainConfig()
-    card: CardConfig = CardConfig()
-    abstain_below: float = 0.0
+    model_card: ModelCardConfig = ModelCardConfig()
 
     def __post_init__(self) -> None:
-        check(len(self.link) != 1, f"a chain needs at least two links, got {len(self.link)}")
-        check(0 <= self.seed <= MOST_SEED, f"seed = {self.seed}: expected 0 to {MOST_SEED}")
-        check(0 <= self.abstain_below < 1, f"abstain_below = {self.abstain_below}: expected 0 up to under 1")
-        check(
-            self.abstain.risk is None or self.abstain_below == 0,
-            "abstain_below and abstain.risk contradict each other: the one sets the threshold, the other finds it; keep one",
-            code="E_CONFIG_CONFLICT",
-        )
-        number = int(self.ship.link[1:]) if self.ship.link[:1] == "M" else 1
-        check(
+        check_setting(len(self.link) != 1, f"a chain needs at least two links, got {len(self.link)}")
+        check_setting(0 <= self.seed <= MAX_SEED, f"seed = {self.seed}: expected 0 to {MAX_SEED}")
+        number = int(self.select.link[1:]) if self.select.link[:1] == "M" else 1
+        check_setting(
             not self.link or 1 <= number <= len(self.link),
-            f"ship.link = '{self.ship.link}': the chain has the links M1 to M{len(self.link)}",
+            f"select.link = '{self.select.link}': the chain has the links M1 to M{len(self.link)}",
             code="E_CONFIG_CHOICE",
         )
-        total = self.data.share * len(self.link)
-        check(
+        total = self.data.labelled_fraction * len(self.link)
+        check_setting(
             total <= 1 + 1e-9,
-            f"share = {self.data.share} for each of {len(self.link)} links asks for {total:.0%} of the training images; "
-            f"shares are disjoint, so at most {1 / max(1, len(self.link)):.3f} each",
+            f"labelled_fraction = {self.data.labelled_fraction} for each of {len(self.link)} links asks for {total:.0%} of "
+            f"the training images; labelled subsets are disjoint, so at most {1 / max(1, len(self.link)):.3f} each",
             code="E_CONFIG_CONFLICT",
         )
 
 
 def load_config(path: Path) -> BuildConfig:
-    """Read a TOML file; relative ``weights`` are taken from the file's own folder.
+    """Read a TOML file; every path in it is taken from the file's own folder.
 
     Raises:
         ConfigError: The file is missing, is not TOML, or holds an unknown, wrong or contradictory setting.
     """
     config = from_data(BuildConfig, read_toml(path), where=path.name)
-    check(bool(config.link), f"{path.name}: a chain needs at least two links, got 0")
-    links = tuple(
-        replace(link, weights=str((path.parent / link.weights).resolve())) if link.weights else link for link in config.link
-    )
-    data_config = config.data
-    if data_config.unlabelled:
-        data_config = replace(data_config, unlabelled=str((path.parent / data_config.unlabelled).resolve()))
-    ship = config.ship
-    if ship.measurements:
-        ship = replace(ship, measurements=str((path.parent / ship.measurements).resolve()))
-    probes = config.probes
-    if probes.masks:
-        probes = replace(probes, masks=str((path.parent / probes.masks).resolve()))
-    others = tuple(str((path.parent / folder).resolve()) for folder in config.guard.other_frames)
-    guard = replace(config.guard, other_frames=others)
-    return replace(config, link=links, data=data_config, ship=ship, guard=guard, probes=probes)
+    check_setting(bool(config.link), f"{path.name}: a chain needs at least two links, got 0")
+    return map_paths(config, lambda relative: str((path.parent / relative).resolve()))
+
+
+def without_folders(config: BuildConfig) -> BuildConfig:
+    """Return settings with the last part of every path alone: a folder of one machine has no place in a bundle."""
+    return map_paths(config, lambda path: Path(path).name)

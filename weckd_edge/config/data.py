@@ -1,10 +1,10 @@
-"""The data set and its splits."""
+"""The data set, its splits and its labelled subsets."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check_setting, path_field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -12,28 +12,28 @@ class DataConfig:
     """How images are split.
 
     Attributes:
-        share: Part of the training images in one labelled share, 0..1; there is one share for each link.
-        test_fraction: Part of all images held out for the final figures, by whole groups.
-        val_fraction: Part of all images held out for choosing, by whole groups.
+        labelled_fraction: Fraction of the training images in one labelled subset, 0..1; there is one subset for each link.
+        test_fraction: Fraction of all images in the test split, in whole groups.
+        val_fraction: Fraction of all images in the validation split, in whole groups.
         near_duplicate_distance: Largest Hamming distance of two 64-bit perceptual hashes at which two images are compared
-            as near duplicates; None looks for exact copies only. At 10, of the pairs of frames that otoscopy_chile's own
+            as near duplicates; None finds exact copies only. At 10, of the pairs of frames that otoscopy_chile's own
             clusters keep together 83 % are found and 98 % of the found are right (at 6: 69 % and 100 %).
-        unlabelled: A folder of frames without labels, relative to the config file: shown to links with a teacher where the
-            strategy ends in ``+pool``. Copies, and frames that resemble a held-out image, are left out.
+        unlabelled: Folder of unlabelled images, relative to the configuration file. Links with a teacher see them where the
+            strategy ends in ``+pool``. Copies, and images that resemble a held-out one, are left out.
         use_published_split: Keep the test split (and the validation split) that the data set came with, as folders or as a
-            column, with its leaks, which are reported; False deals a new one by whole groups. None keeps it where every
-            image is named and each part holds every class, and says why otherwise.
-        path_column: Column of a CSV that names the images; None finds it.
-        label_column: Column that names the class; None finds it.
-        group_column: Column of what no split may cut (a patient, an examination); None takes ``group``.
-        split_column: Column that names the split the data set came with; None takes ``split`` or ``published_split``.
+            column, with its leaks, which are reported; False makes a new one by whole groups. None keeps it where every
+            image has a split and each split has every class, and says why otherwise.
+        path_column: CSV column that names the images; None finds it.
+        label_column: CSV column that names the class; None finds it.
+        group_column: CSV column of what no split may separate (a patient, an examination); None takes ``group``.
+        split_column: CSV column that names the published split; None takes ``split`` or ``published_split``.
     """
 
-    share: float = 0.1
+    labelled_fraction: float = 0.1
     test_fraction: float = 0.2
     val_fraction: float = 0.1
     near_duplicate_distance: int | None = 10
-    unlabelled: str | None = None
+    unlabelled: str | None = path_field(default=None)
     use_published_split: bool | None = None
     path_column: str | None = None
     label_column: str | None = None
@@ -41,16 +41,21 @@ class DataConfig:
     split_column: str | None = None
 
     def __post_init__(self) -> None:
-        check(0 < self.share <= 1, f"share = {self.share}: expected a part of the training images, over 0 and at most 1")
+        check_setting(
+            0 < self.labelled_fraction <= 1,
+            f"labelled_fraction = {self.labelled_fraction}: expected a part of the training images, over 0 and at most 1",
+        )
         for name in ("test_fraction", "val_fraction"):
             value = getattr(self, name)
-            check(0 < value < 0.5, f"{name} = {value}: expected over 0 and under 0.5")
+            check_setting(0 < value < 0.5, f"{name} = {value}: expected over 0 and under 0.5")
         distance = self.near_duplicate_distance
-        check(distance is None or 0 <= distance <= 16, f"near_duplicate_distance = {distance}: expected 0 to 16")
+        check_setting(distance is None or 0 <= distance <= 16, f"near_duplicate_distance = {distance}: expected 0 to 16")
         named = [name for name in self._columns() if name is not None]
-        check(all(name.strip() for name in named), "expected the name of a column, got an empty text", code="E_CONFIG_VALUE")
+        check_setting(
+            all(name.strip() for name in named), "expected the name of a column, got an empty text", code="E_CONFIG_VALUE"
+        )
         twice = [name for name in named if sum(name.strip().lower() == other.strip().lower() for other in named) > 1]
-        check(
+        check_setting(
             not twice,
             f"the column '{''.join(twice[:1])}' is named for two things; a column says one",
             code="E_CONFIG_CONFLICT",

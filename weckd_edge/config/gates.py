@@ -1,47 +1,46 @@
-"""The limits that a build is held against."""
+"""The limits that a build must meet."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check_setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateConfig:
-    """Bars that the build must clear; None takes the device profile's, and where that has none, nothing is asked.
+    """Limits that a build must meet. None takes the device profile's limit; where that is None too, nothing is checked.
 
     Attributes:
-        latency_p90_ms: Frame to answer, 90th percentile, at most.
-        memory_mib: Peak resident memory, at most.
-        size_mib: Size of what the device loads, at most.
-        accuracy: Accuracy of the compiled artefact on the test split, at least (0..1).
-        accuracy_drop: Accuracy lost between FP32 and the compiled artefact, at most (0..1).
-        energy_mj: Energy of one frame above idle, at most, millijoule.
-        recall: Sensitivity of the compiled artefact for the class it recognises worst, on the test split, at least (0..1).
-        slice_accuracy: Accuracy of the compiled artefact in the slice it serves worst, on the test split, at least (0..1);
-            see ``ReportConfig.slices``.
-        slice_recall: Sensitivity in the slice and for the class where it is lowest, likewise.
-        better_than_guessing: Whether predictions on the test split must be better than guessing, and than the best constant
-            prediction; on where neither the build nor the device profile says ``false``.
+        max_latency_p90_ms: Largest end-to-end latency, 90th percentile, milliseconds.
+        max_memory_mib: Largest peak resident memory, MiB.
+        max_size_mib: Largest size of the files that the device loads, MiB.
+        min_accuracy: Smallest test accuracy of the compiled model, 0..1.
+        max_accuracy_drop: Largest loss of test accuracy between FP32 and the compiled model, 0..1.
+        max_energy_mj: Largest energy of one frame above idle, millijoules.
+        min_per_class_recall: Smallest test recall of the compiled model for any class, 0..1.
+        min_slice_accuracy: Smallest test accuracy of the compiled model in any slice, 0..1; see ``ReportConfig.slices``.
+        min_slice_recall: Smallest test recall of the compiled model for any class in any slice, 0..1.
+        better_than_chance: Whether test predictions must be better than chance, and than the best constant prediction.
+            On unless the build or the device profile says ``false``.
     """
 
-    latency_p90_ms: float | None = None
-    memory_mib: float | None = None
-    size_mib: float | None = None
-    accuracy: float | None = None
-    accuracy_drop: float | None = None
-    energy_mj: float | None = None
-    recall: float | None = None
-    slice_accuracy: float | None = None
-    slice_recall: float | None = None
-    better_than_guessing: bool | None = None
+    max_latency_p90_ms: float | None = None
+    max_memory_mib: float | None = None
+    max_size_mib: float | None = None
+    min_accuracy: float | None = None
+    max_accuracy_drop: float | None = None
+    max_energy_mj: float | None = None
+    min_per_class_recall: float | None = None
+    min_slice_accuracy: float | None = None
+    min_slice_recall: float | None = None
+    better_than_chance: bool | None = None
 
     def __post_init__(self) -> None:
-        for name in ("latency_p90_ms", "memory_mib", "size_mib", "energy_mj"):
+        for name in ("max_latency_p90_ms", "max_memory_mib", "max_size_mib", "max_energy_mj"):
             value = getattr(self, name)
-            check(value is None or 0 < value < math.inf, f"{name} = {value}: expected over 0")
-        for name in ("accuracy", "accuracy_drop", "recall", "slice_accuracy", "slice_recall"):
+            check_setting(value is None or 0 < value < math.inf, f"{name} = {value}: expected over 0")
+        for name in ("min_accuracy", "max_accuracy_drop", "min_per_class_recall", "min_slice_accuracy", "min_slice_recall"):
             value = getattr(self, name)
-            check(value is None or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1 (0.9 for 90 %)")
+            check_setting(value is None or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1 (0.9 for 90 %)")

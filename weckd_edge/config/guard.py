@@ -6,47 +6,54 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check_setting, path_field
 
-Bar = float | Literal["auto", "off"]
-"""A bar of quality: a figure, found from the training frames, or none."""
+QualityLimit = float | Literal["auto", "off"]
+"""A limit on image quality: a number, found from the training frames (``auto``), or none (``off``)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GuardConfig:
-    """The frame guard: which frames are refused before the network sees them.
+    """The input guard: which frames it rejects before the network sees them.
 
     Attributes:
-        use: Fit a guard and ship it.
-        refused: Part of familiar frames that may be refused as unfamiliar, 0..1; 0: no frame is refused for that.
-        least_sharpness: Grey levels, or ``auto``, or ``off``; see ``QualityFigures``, as for the next three.
-        least_contrast: Grey levels.
-        most_dark: Part of the frame, 0..1.
-        most_bright: Part of the frame, 0..1.
-        refuse_labels: Classes that are no answer: "unable to analyze" and the label, such as wax that covers the drum.
-        other_frames: Folders of frames that should be refused, relative to the config file: how well they are is measured.
+        enabled: Fit an input guard and put it into the bundle.
+        false_reject_rate: Fraction of in-distribution frames that the OOD score may reject, 0..0.5; 0: it rejects none.
+        min_sharpness: Smallest standard deviation of the Laplacian, grey levels, or ``auto`` (from the training frames), or
+            ``off``.
+        min_contrast: Smallest standard deviation of the luminance, grey levels, or ``auto``, or ``off``.
+        max_dark_fraction: Largest fraction of near-black points, 0..1, or ``auto``, or ``off``.
+        max_bright_fraction: Largest fraction of near-white points, 0..1, or ``auto``, or ``off``.
+        non_gradeable_labels: Classes on which the model abstains, such as wax that covers the drum.
+        ood_dirs: Folders of frames that the guard should reject, relative to the configuration file; the build measures
+            how many it rejects.
     """
 
-    use: bool = True
-    refused: float = 0.01
-    least_sharpness: Bar = "auto"
-    least_contrast: Bar = "auto"
-    most_dark: Bar = "auto"
-    most_bright: Bar = "auto"
-    refuse_labels: tuple[str, ...] = ()
-    other_frames: tuple[str, ...] = ()
+    enabled: bool = True
+    false_reject_rate: float = 0.01
+    min_sharpness: QualityLimit = "auto"
+    min_contrast: QualityLimit = "auto"
+    max_dark_fraction: QualityLimit = "auto"
+    max_bright_fraction: QualityLimit = "auto"
+    non_gradeable_labels: tuple[str, ...] = ()
+    ood_dirs: tuple[str, ...] = path_field(default=())
 
     def __post_init__(self) -> None:
-        check(0 <= self.refused <= 0.5, f"refused = {self.refused}: expected 0 to 0.5 (0.01 for one frame in a hundred)")
-        for name in ("least_sharpness", "least_contrast"):
+        check_setting(
+            0 <= self.false_reject_rate <= 0.5,
+            f"false_reject_rate = {self.false_reject_rate}: expected 0 to 0.5 (0.01 for one frame in a hundred)",
+        )
+        for name in ("min_sharpness", "min_contrast"):
             value = getattr(self, name)
-            check(isinstance(value, str) or 0 <= value < math.inf, f"{name} = {value}: expected 0 or more, 'auto' or 'off'")
-        for name in ("most_dark", "most_bright"):
+            check_setting(
+                isinstance(value, str) or 0 <= value < math.inf, f"{name} = {value}: expected 0 or more, 'auto' or 'off'"
+            )
+        for name in ("max_dark_fraction", "max_bright_fraction"):
             value = getattr(self, name)
-            check(isinstance(value, str) or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1, 'auto' or 'off'")
-        check(all(self.other_frames), "other_frames: expected folders, found an empty text", code="E_CONFIG_VALUE")
-        check(
-            len(set(self.refuse_labels)) == len(self.refuse_labels),
-            "refuse_labels: a label stands there twice",
+            check_setting(isinstance(value, str) or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1, 'auto' or 'off'")
+        check_setting(all(self.ood_dirs), "ood_dirs: expected folders, found an empty text", code="E_CONFIG_VALUE")
+        check_setting(
+            len(set(self.non_gradeable_labels)) == len(self.non_gradeable_labels),
+            "non_gradeable_labels: a label stands there twice",
             code="E_CONFIG_CONFLICT",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check_setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +26,7 @@ class InputConfig:
 
     def __post_init__(self) -> None:
         if self.frame is not None:
-            check(
+            check_setting(
                 all(16 <= side <= 8192 for side in self.frame),
                 f"frame = {list(self.frame)}: expected 16 to 8192 pixels",
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from weckd_edge.config.base import check, check_within
+from weckd_edge.config.base import check_setting, check_within, path_field
 from weckd_edge.core.network_options import NetworkOptions, check_network_options
 
 
@@ -22,14 +22,14 @@ class LinkConfig:
             ``{ channels = [16, 32, 64, 128] }`` for a narrow ResNet; none that makes timm read, fetch or run something.
         mean: Per-channel mean the weights were trained with; None takes the model's own, or middle grey (128/255) for random
             weights. 0.5 is taken as middle grey, which int8 holds without rounding.
-        std: Likewise.
+        std: Standard deviation of each RGB channel, of values in 0..1, in the same order as ``mean``.
         weights_licence: Under which licence the weights it starts from were given, in words or as SPDX says it; it is
             written into the model card. None: not stated.
     """
 
     model: str
     input_size: int = 128
-    weights: str | None = None
+    weights: str | None = path_field(default=None)
     pretrained: bool = False
     options: NetworkOptions = field(default_factory=dict)
     mean: tuple[float, float, float] | None = None
@@ -37,14 +37,14 @@ class LinkConfig:
     weights_licence: str | None = None
 
     def __post_init__(self) -> None:
-        check(32 <= self.input_size <= 1024, f"input_size = {self.input_size}: expected 32 to 1024 pixels")
-        check(
+        check_setting(32 <= self.input_size <= 1024, f"input_size = {self.input_size}: expected 32 to 1024 pixels")
+        check_setting(
             not (self.weights and self.pretrained),
             f"{self.model}: weights and pretrained contradict each other; keep one of the two",
             code="E_CONFIG_CONFLICT",
         )
         check_network_options(self.options)
-        check(
+        check_setting(
             (self.mean is None) == (self.std is None),
             f"{self.model}: give both mean and std, or neither",
             code="E_CONFIG_OPTION_MISSING",
@@ -52,10 +52,10 @@ class LinkConfig:
         for name in ("mean", "std"):
             for value in getattr(self, name) or ():
                 check_within(f"{self.model}: {name}", value, -1000, 1000)
-        check(self.std is None or min(self.std) > 0, f"{self.model}: std must be over 0")
-        check(
+        check_setting(self.std is None or min(self.std) > 0, f"{self.model}: std must be over 0")
+        check_setting(
             self.weights_licence is None or bool(self.weights_licence.strip()),
-            f"{self.model}: weights_licence holds no words; leave it out instead",
+            f"{self.model}: weights_licence is empty; write a licence, or remove it",
             code="E_CONFIG_VALUE",
         )
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check_setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BandConfig:
-    """Where a column of numbers is cut into slices.
+    """Where a numeric column is cut into slices.
 
     Attributes:
-        column: Of the data CSV, such as ``age``.
+        column: Name of the column in the data CSV, such as ``age``.
         edges: Rising; a number on an edge belongs to the band above it.
     """
 
@@ -22,7 +22,7 @@ class BandConfig:
 
     def __post_init__(self) -> None:
         rising = all(low < high for low, high in itertools.pairwise(self.edges))
-        check(bool(self.edges) and rising, f"edges = {list(self.edges)}: expected at least one number, rising")
+        check_setting(bool(self.edges) and rising, f"edges = {list(self.edges)}: expected at least one number, rising")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,14 +31,14 @@ class PrevalenceConfig:
 
     Attributes:
         label: The class.
-        share: Of all examined, over 0 and under 1.
+        fraction: Fraction of all examined patients, over 0 and under 1.
     """
 
     label: str
-    share: float
+    fraction: float
 
     def __post_init__(self) -> None:
-        check(0 < self.share < 1, f"share = {self.share}: expected over 0 and under 1 (0.2 for 20 %)")
+        check_setting(0 < self.fraction < 1, f"fraction = {self.fraction}: expected over 0 and under 1 (0.2 for 20 %)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,12 +46,12 @@ class ReportConfig:
     """What the report shows.
 
     Attributes:
-        sample_frames: How many test frames to picture with their answers; 0 keeps every image out of the bundle's report.
-        slices: Columns of the data CSV whose values are judged apart, such as ``["site", "age"]``; None: every further
-            column with 2 to 20 values, and columns of numbers.
-        bands: Where columns of numbers are cut; others are cut at their terciles.
-        prevalence: Of every class, in the clinic, for predictive values there; empty: only those of the test images' own
-            mix are given.
+        sample_frames: Number of test frames that are shown with their predictions; 0 keeps every image out of the report.
+        slices: Columns of the data CSV whose values are evaluated separately, such as ``["site", "age"]``. None: every
+            further column with 2 to 20 values, and numeric columns.
+        bands: Where numeric columns are cut; others are cut at their terciles.
+        prevalence: Prevalence of every class in the clinic, for predictive values there; empty: predictive values are given
+            for the test images' own mix alone.
     """
 
     sample_frames: int = 12
@@ -60,11 +60,13 @@ class ReportConfig:
     prevalence: tuple[PrevalenceConfig, ...] = ()
 
     def __post_init__(self) -> None:
-        check(0 <= self.sample_frames <= 200, f"sample_frames = {self.sample_frames}: expected 0 to 200")
+        check_setting(0 <= self.sample_frames <= 200, f"sample_frames = {self.sample_frames}: expected 0 to 200")
         for name, named in (("slices", self.slices or ()), ("bands", tuple(band.column for band in self.bands))):
-            check(len(set(named)) == len(named), f"{name} = {list(named)}: names a column twice", code="E_CONFIG_CONFLICT")
-        total = sum(entry.share for entry in self.prevalence)
-        check(
+            check_setting(
+                len(set(named)) == len(named), f"{name} = {list(named)}: names a column twice", code="E_CONFIG_CONFLICT"
+            )
+        total = sum(entry.fraction for entry in self.prevalence)
+        check_setting(
             not self.prevalence or abs(total - 1) < 1e-6,
-            f"prevalence: the shares add up to {total:g}, expected 1; name every class once",
+            f"prevalence: the fractions add up to {total:g}, expected 1; name every class once",
         )

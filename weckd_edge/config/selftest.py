@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.config.base import check
+from weckd_edge.config.base import check_setting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -12,11 +12,11 @@ class SelftestConfig:
     """The golden frames inside the bundle.
 
     Attributes:
-        frames: How many validation images travel in the bundle, with the answers they must give. They are real images: where
-            none may leave the clinic, build from images that may.
+        frames: Number of validation images in the bundle, with their expected predictions; 1 to 64. They are real images:
+            where none may leave the clinic, build from images that may.
     """
 
     frames: int = 8
 
     def __post_init__(self) -> None:
-        check(1 <= self.frames <= 64, f"frames = {self.frames}: expected 1 to 64 golden frames")
+        check_setting(1 <= self.frames <= 64, f"frames = {self.frames}: expected 1 to 64 golden frames")

@@ -8,26 +8,26 @@ from __future__ import annotations
 import re
 import unicodedata
 
-MOST_LABEL_BYTES = 127
+MAX_LABEL_BYTES = 127
 """Of a class's name, in UTF-8."""
 
-MOST_CLASSES = 1024
-LEAST_SIDE, MOST_SIDE = 3, 8192
+MAX_CLASSES = 1024
+MIN_SIDE, MAX_SIDE = 3, 8192
 """Of a frame, pixels: the guard looks at a pixel's neighbours."""
 
-MOST_NAME = 100
+MAX_NAME = 100
 """Letters in the name of a bundle or a device, as update systems take them."""
 
-MOST_VERSION = 2**63 - 1
+MAX_VERSION = 2**63 - 1
 """Of a bundle."""
 
-MOST_THREADS = 1024
+MAX_THREADS = 1024
 """Of a processor, for one model."""
 
-MOST_SEED = 2**31 - 1
+MAX_SEED = 2**31 - 1
 """Every library that draws takes seeds up to twice this one; a study counts on from it."""
 
-PLAIN_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MOST_NAME - 1}}}")
+PLAIN_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}")
 """What can stand in an update's metadata: the name of a bundle, and that of the device it is for."""
 
 

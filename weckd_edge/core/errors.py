@@ -68,6 +68,25 @@ class MissingDependency(WeckdError):  # noqa: N818 - it names what is missing, a
     """An optional library is absent, or present and broken."""
 
 
+def first_line(text: BaseException | str, *, skip: tuple[str, ...] = ()) -> str:
+    """Return the first line that says something, at most 200 characters of it, to be quoted in a message of our own.
+
+    Args:
+        text: An error of a library, or its text. An error without a text gives the name of its type.
+        skip: Lines that begin so are passed over while there are others.
+    """
+    lines = [line.strip() for line in str(text).splitlines() if line.strip()]
+    useful = [line for line in lines if not line.startswith(skip)] if skip else lines
+    unsaid = "" if isinstance(text, str) else type(text).__name__
+    return (useful or lines or [unsaid])[0][:200]
+
+
+def last_line(err: BaseException) -> str:
+    """Return the last line that says something, at most 200 characters of it: where some libraries put the reason."""
+    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+    return (lines or [type(err).__name__])[-1][:200]
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'? Known: a, b, c"`` for an unknown name (the guess only where one is close)."""
     choices = sorted(known)

@@ -79,28 +79,28 @@ def read_start(path: Path, count: int, *, error: type[WeckdError] = StoreError) 
         raise error(f"cannot be read ({err.strerror})", code="E_FILE_UNREADABLE") from err
 
 
-def explain_os_error(err: OSError) -> str:
+def describe_os_error(err: OSError) -> str:
     """Return what the system has refused, with the file where it is known, and what to do, in one line."""
     names = [os.fsdecode(name) for name in (err.filename, err.filename2) if isinstance(name, (str, bytes))]
     where = " and ".join(names) or "the output or a file"
-    said = err.strerror or str(err) or type(err).__name__
+    reason = err.strerror or str(err) or type(err).__name__
     if err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"{where}: no space left to write ({said}); free some and run it again"
+        return f"{where}: no space left to write ({reason}); free some and run it again"
     if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{where}: not allowed ({said}); change its permissions, or name another place"
+        return f"{where}: not allowed ({reason}); change its permissions, or name another place"
     if err.errno == errno.ENAMETOOLONG:
-        return f"{where}: no file can be called so ({said}); choose a shorter name"
+        return f"{where}: no file can be called so ({reason}); choose a shorter name"
     if err.errno in (errno.EMFILE, errno.ENFILE):
-        return f"{where}: {said}; raise the limit (ulimit -n) and run it again"
-    return f"{where}: {said}; see whether it is there, whole and in reach, and run it again"
+        return f"{where}: {reason}; raise the limit (ulimit -n) and run it again"
+    return f"{where}: {reason}; see whether it is there, whole and in reach, and run it again"
 
 
 def _size(count: int) -> str:
     return f"{count >> 20} MiB" if count >= 1 << 20 and count % (1 << 20) == 0 else f"{count} bytes"
 
 
-_MOST_LINK_BYTES = 4096
-_MOST_LINKS = 8
+_MAX_LINK_BYTES = 4096
+_MAX_LINKS = 8
 
 
 def through_stored_links(path: Path) -> Path:
@@ -115,7 +115,7 @@ def through_stored_links(path: Path) -> Path:
     Returns:
         The path itself where no such file is on its way.
     """
-    for _ in range(_MOST_LINKS):
+    for _ in range(_MAX_LINKS):
         stored = next((parent for parent in path.parents if not parent.is_dir() and parent.is_file()), None)
         target = None if stored is None else _stored_target(stored)
         if stored is None or target is None:
@@ -126,10 +126,10 @@ def through_stored_links(path: Path) -> Path:
 
 def _stored_target(file: Path) -> Path | None:
     """Return the folder that a link stored as text leads to; None where the file is none."""
-    if file.stat().st_size > _MOST_LINK_BYTES:
+    if file.stat().st_size > _MAX_LINK_BYTES:
         return None
     try:
-        text = read_bounded(file, at_most=_MOST_LINK_BYTES).decode().removesuffix("\n")
+        text = read_bounded(file, at_most=_MAX_LINK_BYTES).decode().removesuffix("\n")
     except (WeckdError, UnicodeDecodeError):
         return None
     if not text or not text.isprintable() or Path(text).is_absolute():

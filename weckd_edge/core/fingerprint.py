@@ -114,7 +114,7 @@ def _library_versions(entries: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
     """Return the versions of this software and of the libraries that a bundle's numbers depend on, where installed."""
     installed = {name: _version(name) for name in LIBRARIES}
     found = {"weckd-edge": weckd_edge.__version__, "python": platform.python_version()}

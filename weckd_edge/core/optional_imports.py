@@ -52,7 +52,7 @@ def require(module: str, purpose: str) -> ModuleType:
     Raises:
         MissingDependency: The library is absent, or is there and fails to import (two different messages).
     """
-    telemetry.switch_off()
+    telemetry.switch_off_telemetry()
     top = module.partition(".")[0]
     extra = EXTRA_OF.get(top)
     command = f"pip install 'weckd-edge[{extra}]'" if extra else f"pip install {top}"

@@ -9,17 +9,17 @@ from typing import Protocol
 OUTSIDE_KEYS = "shows what is going on"
 
 
-class Task(Protocol):
+class ProgressTask(Protocol):
     """One piece of work that is under way."""
 
-    def advance(self, steps: int = 1, **figures: float) -> None:
-        """Say that ``steps`` more are done; ``figures`` (loss, accuracy) are shown beside the bar."""
+    def advance(self, steps: int = 1, **values: float) -> None:
+        """Say that ``steps`` more are done; ``values`` (loss, accuracy) are shown beside the limit."""
 
 
 class Progress(Protocol):
     """Where work is shown. The command line decides between a live display, plain lines and nothing."""
 
-    def task(self, name: str, total: int, done: int = 0) -> AbstractContextManager[Task]:
+    def task(self, name: str, total: int, done: int = 0) -> AbstractContextManager[ProgressTask]:
         """Open a piece of work of ``total`` steps, of which ``done`` were finished in an earlier run."""
 
     def note(self, text: str) -> None:
@@ -27,7 +27,7 @@ class Progress(Protocol):
 
 
 class _SilentTask:
-    def advance(self, steps: int = 1, **figures: float) -> None:
+    def advance(self, steps: int = 1, **values: float) -> None:
         return None
 
 
@@ -35,7 +35,7 @@ class SilentProgress:
     """Shows nothing."""
 
     @contextmanager
-    def task(self, name: str, total: int, done: int = 0) -> Iterator[Task]:
+    def task(self, name: str, total: int, done: int = 0) -> Iterator[ProgressTask]:
         yield _SilentTask()
 
     def note(self, text: str) -> None:

@@ -17,7 +17,7 @@ class Labelled(Protocol):
 T = TypeVar("T", bound=Labelled)
 
 
-def in_turn(items: Iterable[T]) -> list[T]:
+def round_robin(items: Iterable[T]) -> list[T]:
     """Put things in an order that takes one of each class in turn, keeping the order inside a class."""
     seen: dict[int, int] = {}
     placed = []

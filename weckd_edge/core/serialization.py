@@ -155,6 +155,8 @@ def _build(kind: Any, data: Any, where: str, error: type[WeckdError]) -> Any:
         return data
     if origin is tuple:
         return _build_tuple(kind, data, where, error)
+    if isinstance(kind, type) and issubclass(kind, tuple):  # a tuple with methods, such as the labels
+        return kind(_build_tuple(kind.__orig_bases__[0], data, where, error))  # type: ignore[attr-defined]  # it names its items
     if origin is dict:
         if not isinstance(data, dict):
             raise error(f"{where}: expected a table, got {_describe(data)}", code="E_RECORD_TYPE")

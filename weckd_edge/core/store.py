@@ -33,7 +33,7 @@ SCHEMA_VERSION = 1
 """Version of every record that is written to disk."""
 
 ARTIFACT_FILE = "artifact.json"
-_MOST_ARTIFACT_BYTES = 1 << 30
+_MAX_ARTIFACT_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,10 +138,10 @@ def _is_beside(path: Path, name: str | bytes | int) -> bool:
     """Tell whether an error speaks of a path, of its temporary, of something below, or of a folder it lies in."""
     if isinstance(name, int):
         return True
-    place, told = path.absolute(), Path(os.fsdecode(name)).absolute()
-    if told.is_relative_to(place) or place.is_relative_to(told):
+    place, named = path.absolute(), Path(os.fsdecode(name)).absolute()
+    if named.is_relative_to(place) or place.is_relative_to(named):
         return True
-    return told.is_relative_to(place.parent) and told.relative_to(place.parent).parts[0].startswith(f".{place.name}.")
+    return named.is_relative_to(place.parent) and named.relative_to(place.parent).parts[0].startswith(f".{place.name}.")
 
 
 def _existing_parent(path: Path) -> Path:
@@ -302,7 +302,7 @@ class Workspace:
         if not path.is_file():
             return None
         try:
-            data = read_bounded(path, at_most=_MOST_ARTIFACT_BYTES, where=str(path), error=StoreError)
+            data = read_bounded(path, at_most=_MAX_ARTIFACT_BYTES, where=str(path), error=StoreError)
             artifact = from_json(kind, data, where=str(path), error=StoreError)
             for ref in refs_in(artifact):
                 check_ref(folder, ref)

@@ -27,7 +27,7 @@ ON = "0"
 """The value of a variable by which a user asks for a report; every other value becomes 1."""
 
 
-def switch_off() -> None:
+def switch_off_telemetry() -> None:
     """Keep libraries that load from now on from reporting to their makers.
 
     A variable that is ``0`` is left, as somebody chose it. So is a module that a program has imported before it called this.

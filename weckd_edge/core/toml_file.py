@@ -16,11 +16,11 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 DEEPEST = 32
 """Tables and lists inside each other."""
 
-_MOST_KEY_PARTS = 1000
+_MAX_KEY_PARTS = 1000
 _KEY_LETTERS = re.compile(r"""[A-Za-z0-9_\-."' \t]+""")
 
 
@@ -34,7 +34,7 @@ def read_toml(path: Path, *, error: type[WeckdError] = ConfigError) -> dict[str,
     Raises:
         WeckdError: Of the kind ``error``: it cannot be read, is larger than 1 MiB, or is no TOML that anything here takes.
     """
-    data = read_bounded(path, at_most=MOST_BYTES, where=str(path), error=error)
+    data = read_bounded(path, at_most=MAX_BYTES, where=str(path), error=error)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as err:
@@ -55,8 +55,8 @@ def parse_toml(text: str, *, where: str, error: type[WeckdError] = ConfigError) 
             takes more than 64 bits.
     """
     # The parser's time grows with the square of a key's parts.
-    if any(run.group().count(".") > _MOST_KEY_PARTS for run in _KEY_LETTERS.finditer(text)):
-        raise error(f"{where}: expected keys of a few parts, found one of more than {_MOST_KEY_PARTS}", code="E_TOML")
+    if any(run.group().count(".") > _MAX_KEY_PARTS for run in _KEY_LETTERS.finditer(text)):
+        raise error(f"{where}: expected keys of a few parts, found one of more than {_MAX_KEY_PARTS}", code="E_TOML")
     try:
         data: dict[str, Any] = tomllib.loads(text)
     except RecursionError as err:

@@ -22,6 +22,11 @@ def join_names(names: Iterable[str]) -> str:
     return line.getvalue()
 
 
+def with_plain_spaces(text: str) -> str:
+    """Return text with ordinary spaces for the no-break ones of a page, for a terminal or a file of data."""
+    return text.replace(NBSP, " ")
+
+
 def plural(number: int, one: str, many: str | None = None) -> str:
     """Write a number with its noun: ``1 image``, ``1,204 images``."""
     return f"{number:,}{NBSP}{one if number == 1 else many or one + 's'}"

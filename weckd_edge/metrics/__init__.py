@@ -5,14 +5,14 @@ into artefacts, ``slices`` says which images share a value of a column, ``harm``
 two models, and ``record`` puts all of it together. NumPy alone does the work, in seconds.
 """
 
-from weckd_edge.metrics.paired import compare_answers
-from weckd_edge.metrics.record import measure_performance, measure_slices
+from weckd_edge.metrics.paired import compare_predictions
+from weckd_edge.metrics.record import measure_metrics, measure_slices
 from weckd_edge.metrics.slices import check_report, cut_slices
 
 __all__ = [
     "check_report",
-    "compare_answers",
+    "compare_predictions",
     "cut_slices",
-    "measure_performance",
+    "measure_metrics",
     "measure_slices",
 ]

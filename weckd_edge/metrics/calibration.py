@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import CalibrationFigures, Estimate, ReliabilityBin
+from weckd_edge.artifacts import CalibrationMetrics, Estimate, ReliabilityBin
 from weckd_edge.core.optional_imports import require
 
 Floats = NDArray[np.float64]
 
 BINS = 15
 RESAMPLES = 1000
-LEAST_GROUPS = 10
+MIN_GROUPS = 10
 """With fewer independent groups no temperature is sought."""
 
 FEW_GROUPS = 50
@@ -41,20 +41,20 @@ class Temperature:
 
     Attributes:
         value: Divide logits by it; 1 changes nothing.
-        unpulled: What fits the images best, without the prior.
+        unshrunk: What fits the images best, without the prior.
         nll_before: Mean negative log likelihood of the labels without it, nat.
         nll_after: The same with it; never larger than ``nll_before``.
         note: In words.
     """
 
     value: float
-    unpulled: float
+    unshrunk: float
     nll_before: float
     nll_after: float
     note: str
 
 
-def scale(probabilities: NDArray[Any], temperature: float) -> Floats:
+def apply_temperature(probabilities: NDArray[Any], temperature: float) -> Floats:
     """Return softmax(logits / temperature) of probabilities ``[N, classes]`` = softmax(logits); rows sum to 1."""
     logits = np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST)) / temperature
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -79,7 +79,7 @@ def fit_temperature(probabilities: NDArray[Any], labels: NDArray[Any], groups: S
     """Find the temperature under which the labels are likeliest, pulled towards 1 where there are few groups.
 
     Args:
-        probabilities: ``[N, classes]``, answered by what ships, on images that it was not trained on.
+        probabilities: ``[N, classes]``, answered by what is deployed, on images that it was not trained on.
         labels: True label indices ``[N]``.
         groups: The group of each image; images of a group are alike and count as one together.
 
@@ -87,26 +87,26 @@ def fit_temperature(probabilities: NDArray[Any], labels: NDArray[Any], groups: S
         MissingDependency: scipy is not installed.
     """
     count = len(set(groups))
-    if count < LEAST_GROUPS:
+    if count < MIN_GROUPS:
         before = float(nll(probabilities, labels).mean()) if len(labels) else 0.0
-        note = f"left at 1: {count} independent groups of validation images, a temperature needs at least {LEAST_GROUPS}"
-        return Temperature(value=1.0, unpulled=1.0, nll_before=before, nll_after=before, note=note)
+        note = f"left at 1: {count} independent groups of validation images, a temperature needs at least {MIN_GROUPS}"
+        return Temperature(value=1.0, unshrunk=1.0, nll_before=before, nll_after=before, note=note)
 
     def mean_nll(log_temperature: float) -> float:
-        return float(nll(scale(probabilities, math.exp(log_temperature)), labels).mean())
+        return float(nll(apply_temperature(probabilities, math.exp(log_temperature)), labels).mean())
 
     best = _minimum(mean_nll)
     pulled = _minimum(lambda log: count * mean_nll(log) + log * log / (2 * PRIOR_SD**2))
     before, after = mean_nll(0.0), mean_nll(pulled)
-    unpulled = math.exp(best)
+    unshrunk = math.exp(best)
     if not after < before:
         note = "left at 1: no temperature makes the validation labels likelier"
-        return Temperature(value=1.0, unpulled=unpulled, nll_before=before, nll_after=before, note=note)
+        return Temperature(value=1.0, unshrunk=unshrunk, nll_before=before, nll_after=before, note=note)
     few = (
-        f"few validation images ({count} independent groups), so {unpulled:.3g}, which fits them best, was pulled towards 1"
+        f"few validation images ({count} independent groups), so {unshrunk:.3g}, which fits them best, was pulled towards 1"
     )
     note = few if count < FEW_GROUPS else f"found on {len(labels)} validation images in {count} groups"
-    return Temperature(value=math.exp(pulled), unpulled=unpulled, nll_before=before, nll_after=after, note=note)
+    return Temperature(value=math.exp(pulled), unshrunk=unshrunk, nll_before=before, nll_after=after, note=note)
 
 
 def _minimum(cost: Callable[[float], float]) -> float:
@@ -118,9 +118,9 @@ def _minimum(cost: Callable[[float], float]) -> float:
     return float(optimize.minimize_scalar(cost, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
 
 
-def calibration_figures(
+def calibration_metrics(
     probabilities: NDArray[Any], labels: NDArray[Any], groups: Sequence[str], *, seed: int = 0
-) -> CalibrationFigures:
+) -> CalibrationMetrics:
     """Return calibration errors and scores with percentile intervals of a bootstrap over groups.
 
     A calibration error can only grow by resampling, so its interval leans upward; it always holds the value itself.
@@ -153,7 +153,7 @@ def calibration_figures(
 
     images = sums(np.ones(len(labels)), width_bin).sum(axis=1)
     gap = np.abs(sums(confidence - right, width_bin)).sum(axis=1) / images
-    return CalibrationFigures(
+    return CalibrationMetrics(
         ece=_estimate(gap),
         rms_debiased=_estimate(_rms_debiased(sums, confidence, right, content_bin)),
         brier=_estimate(mean(brier(probabilities, labels))),

@@ -19,7 +19,7 @@ RESAMPLES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class Predictions:
     """One implementation's answers to some images.
 
     Attributes:
@@ -50,7 +50,7 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class BootstrapDraws:
     """Figures for each weighting ``[B]`` or ``[B, classes]``, NaN where a weighting leaves nothing to divide by."""
 
     accuracy: Floats
@@ -75,30 +75,32 @@ def draw_weights(groups: int, seed: int, resamples: int = RESAMPLES) -> Floats:
     return np.vstack([np.ones(groups), drawn])
 
 
-def figures_drawn(answers: Answers, weights: Floats, prevalence: Floats | None = None) -> Drawn:
+def draw_metrics(predictions: Predictions, weights: Floats, prevalence: Floats | None = None) -> BootstrapDraws:
     """Return every figure that needs a bootstrap.
 
     Args:
-        answers: Of N images.
+        predictions: Of N images.
         weights: How often each group counts, ``[B, groups]``.
         prevalence: Of each class, summing to 1; every class must have images.
     """
-    classes = answers.classes
-    cells = np.zeros((answers.groups, classes, classes))
-    np.add.at(cells, (answers.member, answers.truth, answers.decided), 1.0)
+    classes = predictions.classes
+    cells = np.zeros((predictions.groups, classes, classes))
+    np.add.at(cells, (predictions.member, predictions.truth, predictions.decided), 1.0)
     matrix = (weights @ cells.reshape(len(cells), -1)).reshape(-1, classes, classes)
-    seen, said = matrix.sum(axis=2), matrix.sum(axis=1)
+    seen, predicted = matrix.sum(axis=2), matrix.sum(axis=1)
     hit = np.einsum("bcc->bc", matrix)
     present = cells.sum(axis=(0, 2)) > 0
     with np.errstate(invalid="ignore", divide="ignore"):
         sensitivity = hit / seen
-        f1 = 2 * hit / (seen + said)
+        f1 = 2 * hit / (seen + predicted)
         accuracy = hit.sum(axis=1) / seen.sum(axis=1)
         ppv_at, npv_at = (None, None) if prevalence is None else _at_prevalence(matrix / seen[:, :, None], prevalence)
     auc = np.full_like(seen, np.nan)
     for label in np.flatnonzero(present) if present.sum() > 1 else ():
-        auc[:, label] = weighted_auc(answers.probabilities[:, label], answers.truth == label, answers.member, weights)
-    return Drawn(
+        auc[:, label] = weighted_auc(
+            predictions.probabilities[:, label], predictions.truth == label, predictions.member, weights
+        )
+    return BootstrapDraws(
         accuracy=accuracy,
         balanced_accuracy=sensitivity[:, present].mean(axis=1),
         macro_f1=f1[:, present].mean(axis=1),
@@ -114,8 +116,8 @@ def figures_drawn(answers: Answers, weights: Floats, prevalence: Floats | None =
 def _at_prevalence(rates: Floats, prevalence: Floats) -> tuple[Floats, Floats]:
     """Return predictive values ``[B, classes]`` by Bayes' rule from the shares ``[B, truth, decision]`` of each class."""
     mixed = rates * prevalence[:, None]
-    said, hit = mixed.sum(axis=1), np.einsum("bcc->bc", mixed)
-    return hit / said, (1 - said - (prevalence - hit)) / (1 - said)
+    predicted, hit = mixed.sum(axis=1), np.einsum("bcc->bc", mixed)
+    return hit / predicted, (1 - predicted - (prevalence - hit)) / (1 - predicted)
 
 
 def weighted_auc(score: Floats, positive: Bools, member: NDArray[np.intp], weights: Floats) -> Floats:

@@ -21,8 +21,8 @@ from weckd_edge.metrics.intervals import Z_95, equal_groups, few_groups_factor, 
 
 Floats = NDArray[np.float64]
 
-LEAST_IMAGES = 10
-LEAST_GROUPS = 5
+MIN_IMAGES = 10
+MIN_GROUPS = 5
 """With fewer images or groups behind a figure no interval is given."""
 
 _NO_SPREAD = 1e-12
@@ -79,7 +79,7 @@ def effective_images(draws: Floats, sizes: Floats, factor: float | None = None) 
     return value * (1 - value) / (variance * (few_groups_factor(sizes) if factor is None else factor))
 
 
-def difference(before: Floats, after: Floats, factor: float, *, unseen: float = 0.0) -> Estimate | None:
+def bootstrap_difference(before: Floats, after: Floats, factor: float, *, unseen: float = 0.0) -> Estimate | None:
     """Return how much a figure changed between two implementations on the same images, by a bootstrap on the pair.
 
     Args:
@@ -88,10 +88,10 @@ def difference(before: Floats, after: Floats, factor: float, *, unseen: float = 
         factor: By how much the variance is raised, as there are few groups.
         unseen: Variance that is added, so that no flip seen is not taken for none possible; see ``half_an_image``.
     """
-    apart = after - before
-    if not math.isfinite(float(apart[0])):
+    difference = after - before
+    if not math.isfinite(float(difference[0])):
         return None
-    value, half = float(apart[0]), Z_95 * math.sqrt(_variance(apart) * factor + unseen)
+    value, half = float(difference[0]), Z_95 * math.sqrt(_variance(difference) * factor + unseen)
     return Estimate(value=value, low=max(-1.0, value - half), high=min(1.0, value + half))
 
 
@@ -106,12 +106,12 @@ def _variance(draws: Floats) -> float:
     return float(again.var()) if len(again) > 1 else 0.0
 
 
-def enough(groups: int, images: int) -> bool:
+def has_enough_images(groups: int, images: int) -> bool:
     """Tell whether a figure over so many images and groups gets an interval."""
-    return images >= LEAST_IMAGES and groups >= LEAST_GROUPS
+    return images >= MIN_IMAGES and groups >= MIN_GROUPS
 
 
-def smaller(sizes: Floats, others: Floats) -> Floats:
+def smaller_groups(sizes: Floats, others: Floats) -> Floats:
     """Return which of two sets of groups tells less, for figures that compare a class with the rest."""
     return min(sizes, others, key=lambda s: equal_groups(s) if len(s) else 0.0)
 

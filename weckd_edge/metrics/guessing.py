@@ -71,15 +71,15 @@ def compare_with_guessing(
     """
     _, member = np.unique(np.array([str(group) for group in groups]), return_inverse=True)
     count = int(member.max()) + 1
-    said, real = _shares(predicted, member, count, classes), _shares(truth, member, count, classes)
+    predicted_shares, real = _shares(predicted, member, count, classes), _shares(truth, member, count, classes)
     occur = real.sum(axis=0) > 0
     weights = np.divide(real, real.sum(axis=0), out=np.zeros_like(real), where=occur) / int(occur.sum())
-    found = float((weights * said).sum())
+    found = float((weights * predicted_shares).sum())
     tally = np.bincount(truth, minlength=classes)
     return GuessingTest(
         balanced_accuracy=found,
         chance=1 / int(occur.sum()),
-        p_value=_p_value(weights, said),
+        p_value=_p_value(weights, predicted_shares),
         best_possible_p=_p_value(weights, real),
         accuracy=float((predicted == truth).mean()),
         constant_accuracy=float(tally.max() / len(truth)),
@@ -96,10 +96,12 @@ def _shares(labels: NDArray[np.intp], member: NDArray[np.intp], groups: int, cla
     return shares
 
 
-def _p_value(weights: NDArray[np.float64], said: NDArray[np.float64]) -> float:
-    """Return the one-sided p value of ``(weights * said).sum()`` among shuffles of the rows of ``said``."""
-    reached = (weights * said).sum() - 1e-12
+def _p_value(weights: NDArray[np.float64], predicted_shares: NDArray[np.float64]) -> float:
+    """Return the one-sided p value of ``(weights * said).sum()`` among shuffles of the rows of ``predicted_shares``."""
+    reached = (weights * predicted_shares).sum() - 1e-12
     draw = np.random.default_rng(0)
-    shuffles = PERMUTATIONS[len(said) > MANY_GROUPS]
-    as_much = sum((weights * said[draw.permutation(len(said))]).sum() >= reached for _ in range(shuffles))
+    shuffles = PERMUTATIONS[len(predicted_shares) > MANY_GROUPS]
+    as_much = sum(
+        (weights * predicted_shares[draw.permutation(len(predicted_shares))]).sum() >= reached for _ in range(shuffles)
+    )
     return float((as_much + 1) / (shuffles + 1))

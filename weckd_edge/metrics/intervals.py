@@ -116,17 +116,17 @@ def rate_by_group(correct: NDArray[np.bool_], groups: Sequence[Hashable]) -> Rat
     )
 
 
-def images_to_decide(rate: Rate, bar: float) -> int | None:
-    """Return how many more images would take a bar out of a rate's 95 % interval, if as large a share of them is right.
+def images_to_decide(rate: Rate, limit: float) -> int | None:
+    """Return how many more images would take a limit out of a rate's 95 % interval, if as large a share of them is right.
 
     Args:
-        rate: With an interval that holds the bar; images of a group count together as they did in it.
-        bar: 0..1.
+        rate: With an interval that holds the limit; images of a group count together as they did in it.
+        limit: 0..1.
 
     Returns:
-        None where no number would (the rate is the bar), or where the interval says nothing of how much images count.
+        None where no number would (the rate is the limit), or where the interval says nothing of how much images count.
     """
-    if rate.images < 1 or rate.high - rate.low >= 1 or abs(rate.value - bar) < 1e-6:
+    if rate.images < 1 or rate.high - rate.low >= 1 or abs(rate.value - limit) < 1e-6:
         return None
 
     def bounds(trials: float) -> tuple[float, float]:
@@ -136,12 +136,12 @@ def images_to_decide(rate: Rate, bar: float) -> int | None:
         low, high = bounds(trials)
         return high - low
 
-    effective = _first(lambda trials: width(trials) <= rate.high - rate.low)
-    needed = _first(lambda trials: not bounds(trials)[0] < bar < bounds(trials)[1])
+    effective = _first_number(lambda trials: width(trials) <= rate.high - rate.low)
+    needed = _first_number(lambda trials: not bounds(trials)[0] < limit < bounds(trials)[1])
     return max(1, math.ceil(rate.images * (needed / effective - 1)))
 
 
-def _first(holds: Callable[[float], bool]) -> float:
+def _first_number(holds: Callable[[float], bool]) -> float:
     """Return about the smallest number from which on something holds that holds for ever after."""
     low, high = 1e-3, 1.0
     while not holds(high):

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weckd_edge.artifacts import Differences, Estimate, Figure, Figures, Flips
-from weckd_edge.metrics.classification import compare, measure, share
-from weckd_edge.metrics.counts import Answers, Bools, Floats, draw_weights
-from weckd_edge.metrics.group_bootstrap import as_mass, difference, enough, group_sizes, half_an_image
+from weckd_edge.artifacts import Estimate, Flips, Metric, MetricDifferences, Metrics
+from weckd_edge.metrics.classification import compare_metrics, fraction_of, measure_images
+from weckd_edge.metrics.counts import Bools, Floats, Predictions, draw_weights
+from weckd_edge.metrics.group_bootstrap import as_mass, bootstrap_difference, group_sizes, half_an_image, has_enough_images
 from weckd_edge.metrics.intervals import few_groups_factor
 from weckd_edge.metrics.prediction_flips import count_flips
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Paired:
-    """What ``compare_answers`` found.
+class PairedComparison:
+    """What ``compare_predictions`` found.
 
     Attributes:
         before: Figures of the first.
@@ -25,24 +25,24 @@ class Paired:
         difference: Second less first.
         specificity: Likewise, for each class in label order; None where there are too few images or groups.
         flips: Decisions that changed.
-        before_answered: Share of images that the first answers.
-        after_answered: Share of images that the second answers.
-        answered_difference: Second less first; None where there are too few images or groups.
+        before_coverage: Share of images that the first answers.
+        after_coverage: Share of images that the second answers.
+        coverage_difference: Second less first; None where there are too few images or groups.
     """
 
-    before: Figures
-    after: Figures
-    difference: Differences
+    before: Metrics
+    after: Metrics
+    difference: MetricDifferences
     specificity: tuple[Estimate | None, ...]
     flips: Flips
-    before_answered: Figure
-    after_answered: Figure
-    answered_difference: Estimate | None
+    before_coverage: Metric
+    after_coverage: Metric
+    coverage_difference: Estimate | None
 
 
-def compare_answers(
-    before: Answers, after: Answers, *, answered: tuple[Bools, Bools], labels: Sequence[str], seed: int
-) -> Paired:
+def compare_predictions(
+    before: Predictions, after: Predictions, *, answered: tuple[Bools, Bools], labels: Sequence[str], seed: int
+) -> PairedComparison:
     """Compare two models on the same images, by a bootstrap over groups on the pair.
 
     Args:
@@ -56,37 +56,39 @@ def compare_answers(
         MissingDependency: scipy is not installed.
     """
     weights = draw_weights(after.groups, seed)
-    first, first_drawn = measure(before, weights)
-    second, second_drawn = measure(after, weights)
+    first, first_drawn = measure_images(before, weights)
+    second, second_drawn = measure_images(after, weights)
     everyone = np.ones(len(after.truth), dtype=bool)
-    shares = [share(mask, everyone, after.member) for mask in answered]
+    shares = [fraction_of(mask, everyone, after.member) for mask in answered]
     if shares[0] is None or shares[1] is None:
         raise ValueError("no image to compare on")
-    return Paired(
+    return PairedComparison(
         before=first,
         after=second,
-        difference=compare(first_drawn, second_drawn, after),
+        difference=compare_metrics(first_drawn, second_drawn, after),
         flips=count_flips(("old", "new"), before.decided, after.decided, after.truth, labels, ()),
-        before_answered=shares[0],
-        after_answered=shares[1],
+        before_coverage=shares[0],
+        after_coverage=shares[1],
         specificity=tuple(
             _rate_difference(before.decided != label, after.decided != label, after.truth != label, after, weights)
             for label in range(after.classes)
         ),
-        answered_difference=_rate_difference(*answered, everyone, after, weights),
+        coverage_difference=_rate_difference(*answered, everyone, after, weights),
     )
 
 
-def _rate_difference(before: Bools, after: Bools, among: Bools, answers: Answers, weights: Floats) -> Estimate | None:
+def _rate_difference(
+    before: Bools, after: Bools, among: Bools, predictions: Predictions, weights: Floats
+) -> Estimate | None:
     """Return how much a share of some images differs: second less first; None where there are too few of them."""
-    sizes = group_sizes(answers.member, as_mass(among))
-    if not enough(len(sizes), int(among.sum())):
+    sizes = group_sizes(predictions.member, as_mass(among))
+    if not has_enough_images(len(sizes), int(among.sum())):
         return None
-    images = weights @ _by_group(among, answers)
+    images = weights @ _by_group(among, predictions)
     with np.errstate(invalid="ignore", divide="ignore"):
-        drawn = [weights @ _by_group(mask & among, answers) / images for mask in (before, after)]
-    return difference(drawn[0], drawn[1], few_groups_factor(sizes), unseen=half_an_image(int(among.sum())))
+        drawn = [weights @ _by_group(mask & among, predictions) / images for mask in (before, after)]
+    return bootstrap_difference(drawn[0], drawn[1], few_groups_factor(sizes), unseen=half_an_image(int(among.sum())))
 
 
-def _by_group(mask: Bools, answers: Answers) -> Floats:
-    return np.bincount(answers.member, weights=mask, minlength=answers.groups).astype(np.float64)
+def _by_group(mask: Bools, predictions: Predictions) -> Floats:
+    return np.bincount(predictions.member, weights=mask, minlength=predictions.groups).astype(np.float64)

@@ -1,4 +1,4 @@
-"""What compression changed: which decisions flipped between teacher, student and what ships, and to whose good."""
+"""What compression changed: which decisions flipped between teacher, student and what is deployed, and to whose good."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def count_flips(
 
 
 def flipped_frames(predictions: Sequence[Prediction]) -> tuple[FlippedFrame, ...]:
-    """Return every image on which teacher, FP32 and what ships do not all agree, by path."""
+    """Return every image on which teacher, FP32 and what is deployed do not all agree, by path."""
     frames = []
     for prediction in predictions:
         teacher = None if prediction.teacher is None else int(np.argmax(prediction.teacher))

@@ -8,53 +8,53 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import (
-    Answered,
     DatasetIndex,
-    Differences,
-    Figures,
     Flips,
-    Performance,
+    MetricDifferences,
+    Metrics,
+    MetricsRecord,
     Prediction,
+    SelectiveMetrics,
     Slice,
     Verification,
 )
 from weckd_edge.config import ReportConfig
-from weckd_edge.metrics.classification import compare, measure, share
-from weckd_edge.metrics.counts import Answers, Bools, Floats, draw_weights, group_numbers
-from weckd_edge.metrics.group_bootstrap import LEAST_GROUPS, LEAST_IMAGES, enough
+from weckd_edge.metrics.classification import compare_metrics, fraction_of, measure_images
+from weckd_edge.metrics.counts import Bools, Floats, Predictions, draw_weights, group_numbers
+from weckd_edge.metrics.group_bootstrap import MIN_GROUPS, MIN_IMAGES, has_enough_images
 from weckd_edge.metrics.prediction_flips import count_flips, flipped_frames
-from weckd_edge.metrics.slices import Cut, cut_slices
+from weckd_edge.metrics.slices import SliceCut, cut_slices
 
-Pair = tuple[Figures, Figures, Differences]
+Pair = tuple[Metrics, Metrics, MetricDifferences]
 
 
-def measure_performance(
+def measure_metrics(
     verification: Verification,
     index: DatasetIndex,
     config: ReportConfig,
     *,
-    abstain_below: float = 0.0,
+    confidence_threshold: float = 0.0,
     names: tuple[str | None, str, str] = (None, "fp32", "compiled"),
-) -> Performance:
-    """Return the clinical figures of what ships, from the answers that verification kept.
+) -> MetricsRecord:
+    """Return the clinical figures of what is deployed, from the predictions that verification kept.
 
     Args:
-        verification: With the answers to every test image.
+        verification: With the predictions to every test image.
         index: The data set: columns, groups and class names.
         config: Which slices, bands and prevalences.
-        abstain_below: See ``OperatingPoint``.
-        names: Who answered: the teacher (None without one), FP32, what ships.
+        confidence_threshold: See ``OperatingPoint``.
+        names: Who answered: the teacher (None without one), FP32, what is deployed.
 
     Raises:
         MissingDependency: scipy is not installed.
     """
     predictions, labels = verification.predictions, index.labels
     prevalence = _prevalence(config, labels)
-    fp32, compiled = _answers(predictions)
-    before, after, apart = _pair(fp32, compiled, prevalence, index.seed)
+    fp32, compiled = _to_predictions(predictions)
+    before, after, difference = _pair(fp32, compiled, prevalence, index.seed)
     cuts, notes = cut_slices(config, index)
     slices = _slices(cuts, predictions, index, prevalence)
-    return Performance(
+    return MetricsRecord(
         teacher_name=names[0],
         fp32_name=names[1],
         compiled_name=names[2],
@@ -62,27 +62,29 @@ def measure_performance(
         groups=compiled.groups,
         fp32=before,
         compiled=after,
-        difference=apart,
-        answered=_answered(compiled, abstain_below, prevalence, index.seed) if abstain_below > 0 else None,
+        difference=difference,
+        selective=_selective_metrics(compiled, confidence_threshold, prevalence, index.seed)
+        if confidence_threshold > 0
+        else None,
         prevalence=None if prevalence is None else tuple(float(part) for part in prevalence),
         slices=slices,
-        worst_class=worst_class(after),
+        worst_class=find_worst_class(after),
         worst_slice=_worst_slice(slices),
         flips=_flips(predictions, labels, names, cuts, slices),
         frames=flipped_frames(predictions),
-        notes=(*_doubts(index, after, labels), *notes),
+        notes=(*_metric_warnings(index, after, labels), *notes),
     )
 
 
 def measure_slices(verification: Verification, index: DatasetIndex, config: ReportConfig) -> tuple[Slice, ...]:
-    """Return the figures of every slice alone, for bars that a link must clear before it is chosen."""
+    """Return the figures of every slice alone, for limits that a link must clear before it is chosen."""
     cuts, _ = cut_slices(config, index)
     return _slices(cuts, verification.predictions, index, None)
 
 
-def worst_class(figures: Figures) -> int | None:
+def find_worst_class(metrics: Metrics) -> int | None:
     """Return the label index of the class found least often, among those with an interval."""
-    known = [(c.sensitivity.value, c.label) for c in figures.classes if c.sensitivity and c.sensitivity.low is not None]
+    known = [(c.sensitivity.value, c.label) for c in metrics.classes if c.sensitivity and c.sensitivity.low is not None]
     return min(known)[1] if known else None
 
 
@@ -91,24 +93,24 @@ def _worst_slice(slices: Sequence[Slice]) -> int | None:
     return min(known)[1] if known else None
 
 
-def _answers(predictions: Sequence[Prediction]) -> tuple[Answers, Answers]:
+def _to_predictions(predictions: Sequence[Prediction]) -> tuple[Predictions, Predictions]:
     truth = np.array([p.label for p in predictions], dtype=np.intp)
     member = group_numbers([p.group for p in predictions])
     return (
-        Answers(truth, np.array([p.fp32 for p in predictions], dtype=np.float64), member),
-        Answers(truth, np.array([p.compiled for p in predictions], dtype=np.float64), member),
+        Predictions(truth, np.array([p.fp32 for p in predictions], dtype=np.float64), member),
+        Predictions(truth, np.array([p.compiled for p in predictions], dtype=np.float64), member),
     )
 
 
-def _pair(fp32: Answers, compiled: Answers, prevalence: Floats | None, seed: int) -> Pair:
+def _pair(fp32: Predictions, compiled: Predictions, prevalence: Floats | None, seed: int) -> Pair:
     weights = draw_weights(compiled.groups, seed)
-    before, before_drawn = measure(fp32, weights, prevalence)
-    after, after_drawn = measure(compiled, weights, prevalence)
-    return before, after, compare(before_drawn, after_drawn, compiled)
+    before, before_drawn = measure_images(fp32, weights, prevalence)
+    after, after_drawn = measure_images(compiled, weights, prevalence)
+    return before, after, compare_metrics(before_drawn, after_drawn, compiled)
 
 
 def _slices(
-    cuts: Sequence[Cut], predictions: Sequence[Prediction], index: DatasetIndex, prevalence: Floats | None
+    cuts: Sequence[SliceCut], predictions: Sequence[Prediction], index: DatasetIndex, prevalence: Floats | None
 ) -> tuple[Slice, ...]:
     found = []
     for cut in cuts:
@@ -117,13 +119,13 @@ def _slices(
     return tuple(found)
 
 
-def _slice(cut: Cut, inside: Sequence[Prediction], index: DatasetIndex, prevalence: Floats | None) -> Slice:
+def _slice(cut: SliceCut, inside: Sequence[Prediction], index: DatasetIndex, prevalence: Floats | None) -> Slice:
     classes, groups = len(index.labels), len({p.group for p in inside})
     truth = np.array([p.label for p in inside], dtype=np.intp)
     right = np.array([int(np.argmax(p.compiled)) == p.label for p in inside], dtype=bool)
     counts = np.bincount(truth, minlength=classes)
-    known = enough(groups, len(inside))
-    pair = _pair(*_answers(inside), prevalence, index.seed) if known else None
+    known = has_enough_images(groups, len(inside))
+    pair = _pair(*_to_predictions(inside), prevalence, index.seed) if known else None
     return Slice(
         column=cut.column,
         value=cut.value,
@@ -145,49 +147,51 @@ def _slice_note(counts: NDArray[np.intp], groups: int, pair: Pair | None, labels
         return "no test image"
     if pair is None:
         return (
-            f"{counts.sum()} images in {groups} groups: too few for an interval, which needs {LEAST_IMAGES} images in "
-            f"{LEAST_GROUPS} groups"
+            f"{counts.sum()} images in {groups} groups: too few for an interval, which needs {MIN_IMAGES} images in "
+            f"{MIN_GROUPS} groups"
         )
-    said = [
+    warnings = [
         f"no image of {', '.join(labels[c.label] for c in pair[1].classes if not c.images)}"
         if any(not c.images for c in pair[1].classes)
         else "",
         ", ".join(_few(c.label, c.images, labels) for c in pair[1].classes if c.images and _is_few(c.sensitivity)),
     ]
-    return "; ".join(part for part in said if part) or None
+    return "; ".join(part for part in warnings if part) or None
 
 
-def _is_few(figure: object) -> bool:
-    return getattr(figure, "low", None) is None
+def _is_few(metric: object) -> bool:
+    return getattr(metric, "low", None) is None
 
 
 def _few(label: int, images: int, labels: Sequence[str]) -> str:
     return f"too few images or groups of {labels[label]} for an interval ({images})"
 
 
-def _answered(compiled: Answers, below: float, prevalence: Floats | None, seed: int) -> Answered:
+def _selective_metrics(compiled: Predictions, below: float, prevalence: Floats | None, seed: int) -> SelectiveMetrics:
     sure = compiled.probabilities.max(axis=1) >= below
     everyone = np.ones(len(sure), dtype=bool)
-    coverage = share(sure, everyone, compiled.member)
+    coverage = fraction_of(sure, everyone, compiled.member)
     if coverage is None:
         raise ValueError("no test image")
-    figures = None
+    metrics = None
     if sure.any():
         member = group_numbers([str(number) for number in compiled.member[sure]])
-        answered = Answers(compiled.truth[sure], compiled.probabilities[sure], member)
-        figures, _ = measure(answered, draw_weights(answered.groups, seed), prevalence)
-    return Answered(
-        abstain_below=below,
+        answered = Predictions(compiled.truth[sure], compiled.probabilities[sure], member)
+        metrics, _ = measure_images(answered, draw_weights(answered.groups, seed), prevalence)
+    return SelectiveMetrics(
+        confidence_threshold=below,
         coverage=coverage,
-        class_coverage=tuple(share(sure, compiled.truth == label, compiled.member) for label in range(compiled.classes)),
-        figures=figures,
+        class_coverage=tuple(
+            fraction_of(sure, compiled.truth == label, compiled.member) for label in range(compiled.classes)
+        ),
+        figures=metrics,
     )
 
 
 def _prevalence(config: ReportConfig, labels: Sequence[str]) -> Floats | None:
     if not config.prevalence:
         return None
-    stated = {entry.label: entry.share for entry in config.prevalence}
+    stated = {entry.label: entry.fraction for entry in config.prevalence}
     return np.array([stated[label] for label in labels])
 
 
@@ -195,7 +199,7 @@ def _flips(
     predictions: Sequence[Prediction],
     labels: Sequence[str],
     names: tuple[str | None, str, str],
-    cuts: Sequence[Cut],
+    cuts: Sequence[SliceCut],
     slices: Sequence[Slice],
 ) -> tuple[Flips, ...]:
     truth = np.array([p.label for p in predictions], dtype=np.intp)
@@ -208,12 +212,12 @@ def _flips(
     pairs = [((names[1], fp32), (names[2], compiled))]
     taught = [p.teacher for p in predictions if p.teacher is not None]
     if names[0] is not None and len(taught) == len(predictions):
-        teacher = (names[0], np.array([np.argmax(answer) for answer in taught], dtype=np.intp))
+        teacher = (names[0], np.array([np.argmax(prediction) for prediction in taught], dtype=np.intp))
         pairs = [(teacher, (names[1], fp32)), *pairs, (teacher, (names[2], compiled))]
     return tuple(count_flips((a[0], b[0]), a[1], b[1], truth, labels, inside) for a, b in pairs)
 
 
-def _doubts(index: DatasetIndex, figures: Figures, labels: Sequence[str]) -> list[str]:
+def _metric_warnings(index: DatasetIndex, metrics: Metrics, labels: Sequence[str]) -> list[str]:
     notes = []
     if index.named_groups == 0:
         notes.append(
@@ -225,12 +229,12 @@ def _doubts(index: DatasetIndex, figures: Figures, labels: Sequence[str]) -> lis
             f"{len(index.images) - index.named_groups} of {len(index.images)} images name no group (patient, exam); each of "
             "them was taken as a group of its own or with near-identical images, so intervals may be too narrow"
         )
-    absent = [labels[c.label] for c in figures.classes if not c.images]
+    absent = [labels[c.label] for c in metrics.classes if not c.images]
     if absent:
         notes.append(f"the test split has no image of {', '.join(absent)}: nothing is known of it")
     notes += [
         f"{labels[c.label]}: {_few(c.label, c.images, labels)}"
-        for c in figures.classes
+        for c in metrics.classes
         if c.images and _is_few(c.sensitivity)
     ]
     return notes

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from weckd_edge.artifacts import ThresholdRecord
 from weckd_edge.core.optional_imports import require
 
 Floats = NDArray[np.float64]
@@ -37,68 +38,67 @@ TWO_STARTS = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Threshold:
-    """What Learn then Test found.
+class _Tested:
+    """What the test of one threshold showed: how many groups are answered at it, their mean loss, the p value."""
 
-    Attributes:
-        value: The lowest threshold that keeps the promise; 0: every image may be answered; None: there is none.
-        groups: Groups that are answered at it, or at the threshold that came nearest; 0 where none could be.
-        risk: Mean loss of those groups.
-        p_value: Of the hypothesis that the risk is over what was asked.
-        more_groups: How many more validation groups it would take, about as many of them wrong; None: no number would, or
-            none is needed.
-    """
-
-    value: float | None
+    value: float
     groups: int
     risk: float
     p_value: float
-    more_groups: int | None = None
 
 
 def find_threshold(
-    confidence: Floats, wrong: Bools, groups: Sequence[str], *, risk: float, level: float, all_groups: int | None = None
-) -> Threshold:
-    """Find the lowest threshold under which ``risk`` holds with probability ``1 - level``.
+    confidence: Floats, wrong: Bools, groups: Sequence[str], *, risk: float, certainty: float, all_groups: int | None = None
+) -> ThresholdRecord:
+    """Find the lowest threshold under which ``risk`` holds with probability ``certainty``.
 
     Args:
         confidence: Largest calibrated probability of each validation image that may be answered at all.
         wrong: Whether it is wrong.
         groups: The group of each.
         risk: Largest mean loss of answered groups, 0..1.
-        level: Chance that the threshold does not keep it, 0..1.
+        certainty: Chance that the threshold keeps it, 0..1.
         all_groups: How many groups there are, answered or not; None: those that are named.
 
     Raises:
         MissingDependency: scipy is not installed.
     """
+    level = 1 - certainty
     total = len(set(groups)) if all_groups is None else all_groups
     _, member, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     single = bool((sizes == 1).all())
-    least = _least(level, risk)
-    starts = [least]
-    if total >= TWO_STARTS * least:
+    minimum = _min_groups(level, risk)
+    starts = [minimum]
+    if total >= TWO_STARTS * minimum:
         level /= 2
-        starts = [_least(level, risk), total // 2]
+        starts = [_min_groups(level, risk), total // 2]
     paths = [_descend(confidence, wrong, member, single, risk, level, start) for start in starts]
-    found = [path[0] for path in paths if path[0] is not None]
-    if found:
-        return min(found, key=lambda threshold: threshold.value or 0.0)
-    nearest = [path[1] for path in paths if path[1] is not None]
-    closest = min(nearest, key=lambda threshold: threshold.p_value) if nearest else None
-    return _unmet(closest, total, least, single, risk, level)
+    held = [path[0] for path in paths if path[0] is not None]
+    failed = [path[1] for path in paths if path[1] is not None]
+    lowest = min(held, key=lambda tested: tested.value) if held else None
+    nearest = lowest or (min(failed, key=lambda tested: tested.p_value) if failed else None)
+    return ThresholdRecord(
+        max_group_error=risk,
+        confidence=certainty,
+        confidence_threshold=lowest.value if lowest is not None else None,
+        val_groups=total,
+        decided_groups=nearest.groups if nearest is not None else 0,
+        val_group_error=nearest.risk if nearest is not None else 0.0,
+        p_value=nearest.p_value if nearest is not None else 1.0,
+        more_groups=_more_groups(nearest, total, minimum, single, risk, level) if lowest is None else None,
+    )
 
 
-def _least(level: float, risk: float) -> int:
+def _min_groups(level: float, risk: float) -> int:
     """Return how many groups it takes to prove the risk where not one is wrong."""
     return math.ceil(math.log(level) / math.log(1 - risk) - 1e-9)
 
 
 def _descend(
     confidence: Floats, wrong: Bools, member: NDArray[np.int64], single: bool, risk: float, level: float, start: int
-) -> tuple[Threshold | None, Threshold | None]:
+) -> tuple[_Tested | None, _Tested | None]:
     """Test from where ``start`` groups are answered on; return the last threshold that holds, the first that does not."""
-    found: Threshold | None = None
+    found: _Tested | None = None
     groups = int(member.max()) + 1 if len(member) else 0
     for at in (*GRID, 0.0):
         losses = group_losses(confidence >= at, wrong, member, groups)
@@ -106,18 +106,19 @@ def _descend(
             continue
         mean = float(losses.mean())
         p_value = binomial_p(losses, risk) if single else hoeffding_bentkus(mean, len(losses), risk)
-        here = Threshold(value=at, groups=len(losses), risk=mean, p_value=p_value)
+        here = _Tested(value=at, groups=len(losses), risk=mean, p_value=p_value)
         if p_value > level:
             return found, here
         found = here
     return found, None
 
 
-def _unmet(nearest: Threshold | None, total: int, least: int, single: bool, risk: float, level: float) -> Threshold:
+def _more_groups(nearest: _Tested | None, total: int, minimum: int, single: bool, risk: float, level: float) -> int | None:
+    """Return how many more groups it would take to prove the risk where the threshold came nearest; None: no number."""
     if nearest is None:
-        return Threshold(value=None, groups=0, risk=0.0, p_value=1.0, more_groups=max(1, least - total))
+        return max(1, minimum - total)
     if nearest.risk >= risk:
-        return Threshold(value=None, groups=nearest.groups, risk=nearest.risk, p_value=nearest.p_value)
+        return None
     times = 1.0
     while times < 1e4:
         times *= 1.1
@@ -126,26 +127,20 @@ def _unmet(nearest: Threshold | None, total: int, least: int, single: bool, risk
         p_value = _binomial(wrong, count, risk) if single else hoeffding_bentkus(nearest.risk, count, risk)
         if p_value <= level:
             break
-    return Threshold(
-        value=None,
-        groups=nearest.groups,
-        risk=nearest.risk,
-        p_value=nearest.p_value,
-        more_groups=math.ceil(total * (times - 1)),
-    )
+    return math.ceil(total * (times - 1))
 
 
-def group_losses(answered: Bools, wrong: Bools, member: NDArray[np.int64], groups: int) -> Floats:
+def group_losses(decided: Bools, wrong: Bools, member: NDArray[np.int64], groups: int) -> Floats:
     """Return the part of wrong images among the answered ones of each group that has any.
 
     Args:
-        answered: Of each image ``[N]``.
+        decided: Of each image ``[N]``.
         wrong: Of each image ``[N]``.
         member: The group of each image, whole numbers under ``groups``.
         groups: How many there are.
     """
-    count = np.bincount(member[answered], minlength=groups)
-    errors = np.bincount(member[answered & wrong], minlength=groups)
+    count = np.bincount(member[decided], minlength=groups)
+    errors = np.bincount(member[decided & wrong], minlength=groups)
     losses: Floats = errors[count > 0] / count[count > 0]
     return losses
 

@@ -12,14 +12,14 @@ from weckd_edge.artifacts import DatasetIndex, ImageRecord
 from weckd_edge.config import ReportConfig
 from weckd_edge.core.errors import ConfigError, did_you_mean
 
-MOST_VALUES = 20
+MAX_VALUES = 20
 """A column of texts with more different values is not cut into slices by itself."""
 
 UNKNOWN = "not given"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cut:
+class SliceCut:
     """One value of one column and the images that have it.
 
     Attributes:
@@ -39,7 +39,7 @@ def check_report(config: ReportConfig, index: DatasetIndex) -> None:
     Raises:
         ConfigError: A column or a class is not there, has too many values, or is not made of numbers.
     """
-    columns = columns_of(index)
+    columns = slice_columns(index)
     for column in (*(config.slices or ()), *(band.column for band in config.bands)):
         if column not in columns:
             raise ConfigError(
@@ -49,9 +49,9 @@ def check_report(config: ReportConfig, index: DatasetIndex) -> None:
             )
     for column in config.slices or ():
         values = _values(index, column)
-        if len(values) > MOST_VALUES and _numbers(values) is None:
+        if len(values) > MAX_VALUES and _numbers(values) is None:
             raise ConfigError(
-                f"report.slices: column '{column}' holds {len(values)} different texts, expected at most {MOST_VALUES}; "
+                f"report.slices: column '{column}' holds {len(values)} different texts, expected at most {MAX_VALUES}; "
                 "join some, or leave it out",
                 code="E_CONFIG_COLUMN",
             )
@@ -68,25 +68,25 @@ def check_report(config: ReportConfig, index: DatasetIndex) -> None:
         )
 
 
-def cut_slices(config: ReportConfig, index: DatasetIndex) -> tuple[tuple[Cut, ...], tuple[str, ...]]:
+def cut_slices(config: ReportConfig, index: DatasetIndex) -> tuple[tuple[SliceCut, ...], tuple[str, ...]]:
     """Return the slices of a whole data set, by column and value, and what is to be said about columns left out.
 
-    A column of numbers with more than ``MOST_VALUES`` of them, or one with bands, is cut into bands: at the edges that were
+    A column of numbers with more than ``MAX_VALUES`` of them, or one with bands, is cut into bands: at the edges that were
     given, else at the terciles of all images, so that every split has the same bands.
     """
-    columns, notes = columns_of(index), []
+    columns, notes = slice_columns(index), []
     if not columns:
         return (), ("no slices: the data set names nothing beside label, group and split (a CSV may have further columns)",)
     if config.slices == ():
         return (), ("no slices: report.slices is empty",)
     edges = {band.column: band.edges for band in config.bands}
-    cuts: list[Cut] = []
+    cuts: list[SliceCut] = []
     for column in columns if config.slices is None else config.slices:
         values = _values(index, column)
         numbers = _numbers(values)
-        if numbers is not None and (column in edges or len(values) > MOST_VALUES):
+        if numbers is not None and (column in edges or len(values) > MAX_VALUES):
             cuts += _bands(index, column, edges.get(column) or terciles(index, column))
-        elif len(values) > MOST_VALUES:
+        elif len(values) > MAX_VALUES:
             notes.append(f"column '{column}' was not cut into slices: {len(values)} different values")
         elif len(values) < 2:
             only = next(iter(values), UNKNOWN)
@@ -96,7 +96,7 @@ def cut_slices(config: ReportConfig, index: DatasetIndex) -> tuple[tuple[Cut, ..
     return tuple(cuts), tuple(notes)
 
 
-def columns_of(index: DatasetIndex) -> tuple[str, ...]:
+def slice_columns(index: DatasetIndex) -> tuple[str, ...]:
     """Return the further columns of a data set, sorted."""
     return tuple(sorted({attribute.column for record in index.images for attribute in record.attributes}))
 
@@ -130,7 +130,7 @@ def _numbers(values: set[str]) -> list[float] | None:
     return known if known and len(known) == len(found) else None
 
 
-def _bands(index: DatasetIndex, column: str, edges: Sequence[float]) -> list[Cut]:
+def _bands(index: DatasetIndex, column: str, edges: Sequence[float]) -> list[SliceCut]:
     names = [f"under {edges[0]:g}"]
     names += [f"{low:g} to under {high:g}" for low, high in itertools.pairwise(edges)]
     names += [f"{edges[-1]:g} and over"]
@@ -142,8 +142,8 @@ def _bands(index: DatasetIndex, column: str, edges: Sequence[float]) -> list[Cut
     return _by(index, column, band, [*names, UNKNOWN])
 
 
-def _by(index: DatasetIndex, column: str, key: Callable[[ImageRecord], str], order: Sequence[str]) -> list[Cut]:
+def _by(index: DatasetIndex, column: str, key: Callable[[ImageRecord], str], order: Sequence[str]) -> list[SliceCut]:
     found: dict[str, set[str]] = {}
     for record in index.images:
         found.setdefault(key(record), set()).add(record.path)
-    return [Cut(column=column, value=value, paths=frozenset(found[value])) for value in order if value in found]
+    return [SliceCut(column=column, value=value, paths=frozenset(found[value])) for value in order if value in found]

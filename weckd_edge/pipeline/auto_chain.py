@@ -1,7 +1,7 @@
 """A ladder of students by measured int8 time, and the chain that is picked from it (``--links auto``).
 
 Widths that int8 kernels like, hardly any squeeze-and-excitation, and pretrained weights in timm. How long a network takes
-in int8 does not follow from its parameters or multiply-adds, so every rung is quantized, compiled and timed here, and one
+in int8 does not follow from its parameters or MACs, so every rung is quantized, compiled and timed here, and one
 that takes longer than a larger one is left out.
 """
 
@@ -15,14 +15,14 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from weckd_edge.artifacts import SCHEMA_VERSION, DatasetIndex, InputContract
+from weckd_edge.artifacts import SCHEMA_VERSION, DatasetIndex, FrameSpec, InputSpec, NetworkInput
 from weckd_edge.config import BuildConfig, LinkConfig, QuantizeConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import Progress, SilentProgress
-from weckd_edge.devices.bench.interleaved import Lane, race
+from weckd_edge.devices.bench.interleaved import InterleavedTiming, time_interleaved
 from weckd_edge.devices.runtime.backends.table import open_runner
 
-RUNGS = (
+CANDIDATES = (
     LinkConfig(model="lcnet_050", input_size=96),
     LinkConfig(model="mobilenetv4_conv_small_050", input_size=96),
     LinkConfig(model="lcnet_050", input_size=128),
@@ -49,14 +49,14 @@ _ROUNDS = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Rung:
+class CandidateTiming:
     """One student of the ladder.
 
     Attributes:
         link: What it is.
         parameters: With its head.
-        macs: Multiply-adds of one image.
-        int8_ns: Frame to answer in int8 on one thread, undisturbed.
+        macs: MACs of one image.
+        int8_ns: End-to-end latency in int8 on one thread, undisturbed.
         fp32_ns: The same in FP32.
     """
 
@@ -68,33 +68,33 @@ class Rung:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ladder:
+class CandidateTimings:
     """What the students take on one machine.
 
     Attributes:
         host: The machine.
-        rungs: From the fastest in int8 to the slowest; none that takes longer than one with more multiply-adds.
+        candidates: From the fastest in int8 to the slowest; none that takes longer than one with more MACs.
         left_out: Those that do.
         pretrained: Whether their pretrained weights can be had.
         schema_version: Of this record.
     """
 
     host: str
-    rungs: tuple[Rung, ...]
-    left_out: tuple[Rung, ...]
+    candidates: tuple[CandidateTiming, ...]
+    left_out: tuple[CandidateTiming, ...]
     pretrained: bool
     schema_version: int = SCHEMA_VERSION
 
 
-def measure_ladder(
+def time_candidates(
     index: DatasetIndex,
     root: Path,
     config: BuildConfig,
     progress: Progress,
-    candidates: Sequence[LinkConfig] = RUNGS,
+    candidates: Sequence[LinkConfig] = CANDIDATES,
     *,
     host: str,
-) -> Ladder:
+) -> CandidateTimings:
     """Quantize, compile and time every student, with fresh weights: how long one takes does not depend on them.
 
     Args:
@@ -109,106 +109,104 @@ def measure_ladder(
         ModelError: None of them can be made, or one cannot be compiled.
         MissingDependency: OpenVINO is not installed.
     """
-    from weckd_edge.train.distill.chain import frame_size
+    from weckd_edge.train.distill.chain import frame_spec
     from weckd_edge.train.networks.models import can_fetch
 
-    found: list[Rung] = []
+    found: list[CandidateTiming] = []
     with TemporaryDirectory(prefix="weckd-") as place, progress.task("measure students", len(candidates) + 1) as task:
         folders = [Path(place) / str(at) for at in range(len(candidates))]
         sizes = []
         for link, folder in zip(candidates, folders, strict=True):
-            sizes.append(_build(link, index, root, config, folder))
+            sizes.append(_build_candidate(link, index, root, config, folder))
             task.advance()
-        height, width = frame_size(index, config.input)
-        fp32, int8 = (_race([folder / kind for folder in folders], height, width, config) for kind in ("fp32", "int8"))
+        frame = frame_spec(index, config.input)
+        fp32, int8 = (_time_models([folder / kind for folder in folders], frame, config) for kind in ("fp32", "int8"))
         task.advance()
     for link, (parameters, macs), slow, fast in zip(candidates, sizes, fp32, int8, strict=True):
-        found.append(Rung(link=link, parameters=parameters, macs=macs, int8_ns=fast.median_ns, fp32_ns=slow.median_ns))
-    found.sort(key=lambda rung: (rung.int8_ns, -rung.macs))
-    kept = tuple(rung for at, rung in enumerate(found) if all(rung.macs > faster.macs for faster in found[:at]))
-    return Ladder(
+        found.append(
+            CandidateTiming(link=link, parameters=parameters, macs=macs, int8_ns=fast.median_ns, fp32_ns=slow.median_ns)
+        )
+    found.sort(key=lambda candidate: (candidate.int8_ns, -candidate.macs))
+    kept = tuple(
+        candidate for at, candidate in enumerate(found) if all(candidate.macs > faster.macs for faster in found[:at])
+    )
+    return CandidateTimings(
         host=host,
-        rungs=kept,
-        left_out=tuple(rung for rung in found if rung not in kept),
+        candidates=kept,
+        left_out=tuple(candidate for candidate in found if candidate not in kept),
         pretrained=can_fetch(),
     )
 
 
-def _build(link: LinkConfig, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> tuple[int, int]:
-    """Build a student in both precisions; return its parameters and multiply-adds."""
+def _build_candidate(
+    link: LinkConfig, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path
+) -> tuple[int, int]:
+    """Build a student in both precisions; return its parameters and MACs."""
     from weckd_edge.compile.backends import openvino_backend
     from weckd_edge.compile.export.onnx_export import export_onnx
     from weckd_edge.compile.quantize.quantize import ONNX_FILE, calibrate, quantize, write_quantized
-    from weckd_edge.train.distill.chain import frame_size
-    from weckd_edge.train.networks.models import create, measure
+    from weckd_edge.train.distill.chain import frame_spec
+    from weckd_edge.train.networks.models import create_student, measure_student
 
     silent = SilentProgress()
-    made = create(link, len(index.labels))
-    size = measure(made.student, link.input_size)
-    height, width = frame_size(index, config.input)
-    contract = InputContract(
-        frame_height=height,
-        frame_width=width,
-        crop=config.input.crop,
-        resize=config.input.resize or "diagonal",
-        input_size=link.input_size,
-        mean=made.mean,
-        std=made.std,
-    )
+    created = create_student(link, len(index.labels))
+    size = measure_student(created.student, link.input_size)
+    network = NetworkInput(size=link.input_size, mean=created.mean, std=created.std)
+    spec = InputSpec(frame=frame_spec(index, config.input), network=network)
     plain, small = folder / "fp32", folder / "int8"
     plain.mkdir(parents=True)
     small.mkdir()
-    exported = export_onnx(made.student.trunk, contract, index.labels, "", plain)
-    seen = calibrate(exported, plain, index, root, QuantizeConfig(images=_IMAGES), seed=config.seed, progress=silent)
-    model = quantize(seen, "minmax", open_sums=False, progress=silent)
-    write_quantized(seen, model, "minmax", small=True, folder=small)
+    exported = export_onnx(created.student.backbone, spec, index.labels, "", plain)
+    calibration = calibrate(exported, plain, index, root, QuantizeConfig(images=_IMAGES), seed=config.seed, progress=silent)
+    model = quantize(calibration, "minmax", open_sums=False, progress=silent)
+    write_quantized(calibration, model, "minmax", small=True, folder=small)
     for place, precision in ((plain, "fp32"), (small, "int8")):
-        openvino_backend.build(place / ONNX_FILE, precision, place)
+        openvino_backend.build_ir(place / ONNX_FILE, precision, place)
     return size.parameters, size.macs
 
 
-def _race(folders: Sequence[Path], height: int, width: int, config: BuildConfig) -> list[Lane]:
-    frame = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
+def _time_models(folders: Sequence[Path], spec: FrameSpec, config: BuildConfig) -> list[InterleavedTiming]:
+    frame = np.random.default_rng(0).integers(0, 256, (1, spec.height, spec.width, 3), dtype=np.uint8)
     with ExitStack() as stack:
         runners = []
         for folder in folders:
             runners.append(open_runner("openvino", folder / "model.xml", threads=config.bench.threads))
             stack.callback(runners[-1].close)
-        return race(runners, [frame], rounds=_ROUNDS)
+        return time_interleaved(runners, [frame], rounds=_ROUNDS)
 
 
-def pick_chain(ladder: Ladder, bar_ms: float | None, count: int) -> tuple[LinkConfig, ...]:
-    """Pick a chain, largest first: the largest student that fits the bar last, each one before it about twice as slow.
+def pick_chain(timings: CandidateTimings, limit_ms: float | None, count: int) -> tuple[LinkConfig, ...]:
+    """Pick a chain, largest first: the largest student that fits the limit last, each one before it about twice as slow.
 
     Args:
-        ladder: What students take.
-        bar_ms: 90th percentile of frame to answer that the last link must keep to, where this machine can judge it; None
-            takes the fastest student.
+        timings: What students take.
+        limit_ms: 90th percentile of end-to-end latency that the last link must keep to, where this machine can judge it;
+            None takes the fastest student.
         count: How many links.
 
     Raises:
-        ConfigError: No student fits the bar, or the ladder has too few.
+        ConfigError: No student fits the limit, or the ladder has too few.
     """
-    rungs = ladder.rungs
-    if len(rungs) < count:
+    candidates = timings.candidates
+    if len(candidates) < count:
         raise ConfigError(
-            f"--links auto: {count} links asked for, but only {len(rungs)} students are worth their time here",
+            f"--links auto: {count} links asked for, but only {len(candidates)} students are worth their time here",
             code="E_CONFIG_AUTO_CHAIN",
         )
     last = 0
-    if bar_ms is not None:
-        fitting = [at for at, rung in enumerate(rungs) if rung.int8_ns * HEADROOM <= bar_ms * 1e6]
+    if limit_ms is not None:
+        fitting = [at for at, candidate in enumerate(candidates) if candidate.int8_ns * HEADROOM <= limit_ms * 1e6]
         if not fitting:
-            fastest = rungs[0]
+            fastest = candidates[0]
             raise ConfigError(
-                f"--links auto: no student is within {bar_ms:g} ms here; the fastest, {fastest.link.model} at "
+                f"--links auto: no student is within {limit_ms:g} ms here; the fastest, {fastest.link.model} at "
                 f"{fastest.link.input_size} px, takes {fastest.int8_ns / 1e6:.2f} ms; raise the bar or name the links",
                 code="E_CONFIG_AUTO_CHAIN",
             )
-        last = min(max(fitting), len(rungs) - count)
+        last = min(max(fitting), len(candidates) - count)
     chosen = [last]
     for left in range(count - 2, -1, -1):
-        wanted = rungs[chosen[-1]].int8_ns * STEP
-        above = range(chosen[-1] + 1, len(rungs) - left)
-        chosen.append(min(above, key=lambda at: abs(rungs[at].int8_ns - wanted)))
-    return tuple(replace(rungs[at].link, pretrained=ladder.pretrained) for at in reversed(chosen))
+        wanted = candidates[chosen[-1]].int8_ns * STEP
+        above = range(chosen[-1] + 1, len(candidates) - left)
+        chosen.append(min(above, key=lambda at: abs(candidates[at].int8_ns - wanted)))
+    return tuple(replace(candidates[at].link, pretrained=timings.pretrained) for at in reversed(chosen))

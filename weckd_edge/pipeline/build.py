@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 from weckd_edge.artifacts import DatasetIndex, Target
 from weckd_edge.bundle.reader import is_bundle, open_bundle
-from weckd_edge.config import BuildConfig
+from weckd_edge.config import BuildConfig, paths_of
 from weckd_edge.core.errors import ConfigError, MissingDependency, ModelError, StoreError
 from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.core.progress import Progress, SilentProgress
@@ -26,7 +26,7 @@ from weckd_edge.devices.latency_model.measurements import read_measurements
 from weckd_edge.devices.profiles.profile import DeviceProfile, load_profile
 from weckd_edge.pipeline.context import BuildContext, start
 from weckd_edge.pipeline.networks import CalibrationSet, TrainedChain
-from weckd_edge.pipeline.output_paths import Source, bundle_name, check_place, normal_path
+from weckd_edge.pipeline.output_paths import ReadPath, bundle_name, check_place, normal_path
 from weckd_edge.pipeline.request import BuildRequest
 from weckd_edge.pipeline.steps.abstain import abstain
 from weckd_edge.pipeline.steps.audit_data import audit_data
@@ -94,13 +94,13 @@ def compile_chain(
     Raises:
         WeckdError: See ``build``.
     """
-    contract = chain.networks[-1].link.artifact.input
-    frames = decode(ctx, index, contract)
+    spec = chain.networks[-1].link.artifact.input.frame
+    frames = decode(ctx, index, spec)
     students = [
         calibrate(ctx, quantize(ctx, network, frames.val, calibration), frames.val)
         for network in links_to_compile(ctx, chain)
     ]
-    fitted = guard(ctx, contract, index, frames.val)
+    fitted = guard(ctx, spec, index, frames.val)
     choice = select_link(ctx, chain, students, fitted.artifact.guard, frames.val, index)
     student = choice.student
     built = convert(ctx, student, calibration)
@@ -109,7 +109,9 @@ def compile_chain(
     verification = verify(ctx, student, teacher, frames.test)
     golden = choose_golden(ctx, student, frames.val)
     abstention = abstain(ctx, student, verification, fitted, frames, index)
-    performance = measure(ctx, student, teacher, verification.artifact, index, abstention.abstain_below)
+    performance = measure(
+        ctx, student, teacher, verification.artifact, index, abstention.operating_point.confidence_threshold
+    )
     measurement = bench_network(ctx, student, choice.measurement)
     probes = audit_data(ctx, student.network, frames.test, index)
 
@@ -121,15 +123,15 @@ def compile_chain(
             ctx, layout, student.exported.artifact, student.selection, abstention, synthetic=index.synthetic
         ),
         dataset=index,
-        chain=chain.record(shipped=student.name),
+        chain=chain.record(deployed=student.name),
         verification=verification.artifact,
         measurement=measurement,
         link_measurements=choice.others,
         build=record_build(ctx, index.name),
         selection=student.selection,
-        shipping=choice.shipping,
-        probes=probes,
-        performance=performance,
+        link_selection=choice.link_selection,
+        audit=probes,
+        metrics=performance,
         abstention=abstention,
         environment=read_environment(ctx.config.link, host=ctx.machine.host),
         files=layout.files,
@@ -193,22 +195,14 @@ def workspace_of(out: Path) -> Path:
     return out.with_name(out.name + ".work")
 
 
-def sources_of(request: BuildRequest) -> tuple[Source, ...]:
+def sources_of(request: BuildRequest) -> tuple[ReadPath, ...]:
     """Return everything a build reads, by the words for it."""
-    config = request.config
-    named = [
-        ("the data set", request.data),
-        ("data.unlabelled", config.data.unlabelled),
-        ("probes.masks", config.probes.masks),
-        ("ship.measurements", config.ship.measurements),
-        *(("guard.other_frames", folder) for folder in config.guard.other_frames),
-        *(("a link's weights", link.weights) for link in config.link),
-        ("the key", request.key),
-    ]
-    return tuple(Source(what, Path(path)) for what, path in named if path)
+    named = tuple(ReadPath(name, Path(path)) for name, path in paths_of(request.config))
+    key = () if request.key is None else (ReadPath("the key", request.key),)
+    return (ReadPath("the data set", request.data), *named, *key)
 
 
-def check_output(out: Path, sources: Sequence[Source] = ()) -> None:
+def check_output(out: Path, sources: Sequence[ReadPath] = ()) -> None:
     """Refuse an output folder that holds something other than an earlier bundle, that is read, or that no bundle can have.
 
     Args:
@@ -271,11 +265,11 @@ def check_measurements(config: BuildConfig) -> None:
     """Find out before hours of training that the times a prediction shall rest on cannot be read.
 
     Raises:
-        ConfigError: The file that ``[ship] measurements`` names cannot be read, or holds something else.
+        ConfigError: The file that ``[select] measurements`` names cannot be read, or holds something else.
     """
-    if config.ship.measurements is None:
+    if config.select.measurements is None:
         return
     try:
-        read_measurements(Path(config.ship.measurements))
+        read_measurements(Path(config.select.measurements))
     except ModelError as err:
-        raise ConfigError(f"[ship] measurements: {err}", code="E_CONFIG_MEASUREMENTS") from err
+        raise ConfigError(f"[select] measurements: {err}", code="E_CONFIG_MEASUREMENTS") from err

@@ -1,4 +1,4 @@
-"""The pipeline of ``weckd-edge compile``: the stages of a build behind the training, for a network that was brought."""
+"""The pipeline of ``weckd-edge compile``: the stages of a build behind the training, for a network that was imported."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from weckd_edge.pipeline.build import (
     workspace_of,
 )
 from weckd_edge.pipeline.context import BuildContext, start
-from weckd_edge.pipeline.import_model import Adopted, Brought
+from weckd_edge.pipeline.import_model import ImportedModel, NetworkSource
 from weckd_edge.pipeline.networks import CalibrationSet, TrainedChain, TrainedNetwork
-from weckd_edge.pipeline.output_paths import Source, normal_path
+from weckd_edge.pipeline.output_paths import ReadPath, normal_path
 from weckd_edge.pipeline.request import BuildRequest
 from weckd_edge.pipeline.steps.read_data import check_data, index_data
 from weckd_edge.report import BundleContents
@@ -41,7 +41,7 @@ DISK_MIB = 64
 DISK_FACTOR = 16
 """Free space asked for: this many MiB for frames and reports, and this many times the weights, which every stage writes."""
 
-MOST_WITNESSES = 128
+MAX_TRIAL_IMAGES = 128
 """So many images, none of the test split, are shown to an imported network under other descriptions."""
 
 FEWEST_CALIBRATION = 32
@@ -59,7 +59,7 @@ class CompileRequest:
         device: Name or file of a device profile; None takes the target's default.
         out: The bundle's folder.
         hints: What the file does not tell of its input.
-        config: Splits, calibration, bars and bench; its chain only counts for how many shares a build would cut.
+        config: Splits, calibration, limits and bench; its chain only counts for how many shares a build would cut.
         model: timm name and options of a checkpoint; None: the checkpoint says it itself.
         weights_key: Which of a checkpoint's tables of weights to take; None decides.
         labels: Classes in the order of the network's outputs; None: as the data set's are sorted.
@@ -99,7 +99,7 @@ class CompileRequest:
 
 
 def compile_model(request: CompileRequest, progress: Progress) -> BundleContents:
-    """Compile a network that was brought, or go on where an earlier run was stopped.
+    """Compile a network that was imported, or go on where an earlier run was stopped.
 
     Returns:
         What the bundle holds, as it was sealed.
@@ -110,10 +110,10 @@ def compile_model(request: CompileRequest, progress: Progress) -> BundleContents
     request = replace(request, out=normal_path(request.out))
     as_build = request.as_build()
     profile = choose_profile(request.target, request.device)
-    more = () if request.calibrate_on is None else (Source("--calibrate-on", request.calibrate_on),)
+    more = () if request.calibrate_on is None else (ReadPath("--calibrate-on", request.calibrate_on),)
     check_output(request.out, (*sources_of(as_build), *more))
     check_libraries(as_build)
-    brought = open_brought(request)
+    brought = open_source_network(request)
     check_disk(request.out, brought.bytes)
     ctx = start(as_build, profile, Workspace(workspace_of(request.out)), progress)
     with ctx.workspace.in_use():
@@ -127,8 +127,8 @@ def compile_model(request: CompileRequest, progress: Progress) -> BundleContents
         return compile_chain(ctx, chain, index, calibration)
 
 
-def open_brought(request: CompileRequest) -> Brought:
-    """Open what was brought, as its name tells: a folder, an ``.onnx`` file, or a checkpoint.
+def open_source_network(request: CompileRequest) -> NetworkSource:
+    """Open what was imported, as its name tells: a folder, an ``.onnx`` file, or a checkpoint.
 
     Raises:
         ConfigError: An option contradicts it, or a checkpoint has no model.
@@ -191,7 +191,7 @@ def check_disk(out: Path, weights: int) -> None:
             )
 
 
-def read_data_for(ctx: BuildContext, brought: Brought) -> DatasetIndex:
+def read_data_for(ctx: BuildContext, brought: NetworkSource) -> DatasetIndex:
     """Return the index of the data set with its classes in the order of the network's outputs.
 
     The split of a former build is kept where the data set still is the one that the network was trained on.
@@ -210,7 +210,8 @@ def read_data_for(ctx: BuildContext, brought: Brought) -> DatasetIndex:
         index = index_data(ctx)
         if former is not None:
             _refuse_trained_on(former, index)
-    index = in_order(index, brought.labels)
+    if brought.labels is not None:
+        index = index.with_order(brought.labels)
     check_data(ctx, index)
     return index
 
@@ -221,39 +222,39 @@ def holds(root: Path, former: DatasetIndex) -> bool:
     return all(path.is_file() for path, _ in files) and all(sha256_file(path) == digest for path, digest in files)
 
 
-def import_network(ctx: BuildContext, brought: Brought, index: DatasetIndex) -> TrainedChain:
-    """Take what was brought as a chain of one link: evaluate it, and look for mistakes in how it was described.
+def import_network(ctx: BuildContext, brought: NetworkSource, index: DatasetIndex) -> TrainedChain:
+    """Take what was imported as a chain of one link: evaluate it, and look for mistakes in how it was described.
 
     Raises:
         WeckdError: It does not fit the data set.
     """
-    adopted = ctx.step(
+    imported = ctx.step(
         "adopt",
-        Adopted,
+        ImportedModel,
         key_of(
             {
-                "brought": brought.key(),
+                "imported": brought.key(),
                 "labels": index.labels,
-                "images": [[r.pixels_sha256, r.label, r.split] for r in index.images if r.split != "train"],
+                "images": index.identity("val", "test"),
                 "input": ctx.config.input,
                 "frame": sorted({(r.height, r.width) for r in index.images}),
                 "known": brought.former is not None,
             },
             "weckd_edge.pipeline.import_model",
         ),
-        lambda folder: brought.adopt(ctx, index, folder),
+        lambda folder: brought.import_into(ctx, index, folder),
     )
-    link, folder = adopted.artifact.link, adopted.folder
-    for line in (*adopted.artifact.said, *brought.doubts):
+    link, folder = imported.artifact.link, imported.folder
+    for line in (*imported.artifact.notes, *brought.doubts):
         ctx.progress.note(line)
-    doubts = _look_for_mistakes(ctx, brought, link, folder, index)
+    doubts = _find_description_mistakes(ctx, brought, link, folder, index)
     for sentence in doubts.sentences:
         ctx.progress.note(sentence)
     network = TrainedNetwork(
-        link=Stage(name="adopt", artifact=link, folder=folder, seconds=adopted.seconds, reused=adopted.reused),
+        link=Stage(name="adopt", artifact=link, folder=folder, seconds=imported.seconds, reused=imported.reused),
         name_in_reports=brought.trained_name,
         export=lambda out, cast_first: brought.export(link, folder, out, cast_first=cast_first),
-        exported_by=("weckd_edge.pipeline.import_model",),
+        modules=("weckd_edge.pipeline.import_model",),
         predictor=lambda: brought.predictor(link, folder),
         predict=lambda images: predict_once(
             ctx.workspace,
@@ -265,30 +266,32 @@ def import_network(ctx: BuildContext, brought: Brought, index: DatasetIndex) -> 
     return TrainedChain(
         networks=(network,),
         labels_used=link.labels_used,
-        brought=adopted.artifact.said,
-        doubts=(*brought.doubts, *doubts.sentences),
+        import_notes=imported.artifact.notes,
+        import_warnings=(*brought.doubts, *doubts.sentences),
     )
 
 
-def _look_for_mistakes(ctx: BuildContext, brought: Brought, link: Link, folder: Path, index: DatasetIndex) -> Doubts:
+def _find_description_mistakes(
+    ctx: BuildContext, brought: NetworkSource, link: Link, folder: Path, index: DatasetIndex
+) -> DescriptionDoubts:
     """Try other descriptions of the network on images that are no test images."""
-    records = choose_witnesses(index, ctx.config.seed)
+    records = choose_trial_images(index, ctx.config.seed)
     return ctx.step(
         "doubts",
-        Doubts,
+        DescriptionDoubts,
         key_of(
             {"link": link, "is_bgr": brought.is_bgr, "images": [[r.pixels_sha256, r.label] for r in records]},
             "weckd_edge.compile.verify.usual_mistakes",
             "weckd_edge.pipeline.import_model",
         ),
-        lambda _: Doubts(sentences=_mistakes(ctx, brought, link, folder, records)),
+        lambda _: DescriptionDoubts(sentences=_mistakes(ctx, brought, link, folder, records)),
     ).artifact
 
 
 def _mistakes(
-    ctx: BuildContext, brought: Brought, link: Link, folder: Path, records: Sequence[ImageRecord]
+    ctx: BuildContext, brought: NetworkSource, link: Link, folder: Path, records: Sequence[ImageRecord]
 ) -> tuple[str, ...]:
-    from weckd_edge.compile.verify.usual_mistakes import Description, find_mistakes
+    from weckd_edge.compile.verify.usual_mistakes import InputDescription, find_mistakes
     from weckd_edge.train.distill.evaluate import network_images
 
     run, is_bgr = brought.run(link, folder), brought.is_bgr
@@ -296,7 +299,7 @@ def _mistakes(
         (lambda image: run(np.ascontiguousarray(image[:, ::-1]))) if is_bgr else run,
         network_images([ctx.root / record.path for record in records], link.input),
         np.array([record.label for record in records]),
-        Description(mean=link.input.mean, std=link.input.std, is_bgr=is_bgr),
+        InputDescription(mean=link.input.network.mean, std=link.input.network.std, is_bgr=is_bgr),
         link.labels,
         ctx.progress,
         takes_bytes=brought.takes_bytes,
@@ -305,7 +308,7 @@ def _mistakes(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Doubts:
+class DescriptionDoubts:
     """What may be wrong with how a network was described.
 
     Attributes:
@@ -317,43 +320,18 @@ class Doubts:
     schema_version: int = SCHEMA_VERSION
 
 
-def choose_witnesses(index: DatasetIndex, seed: int) -> list[ImageRecord]:
-    """Return up to ``MOST_WITNESSES`` images, none of the test split: validation images first, then training images."""
+def choose_trial_images(index: DatasetIndex, seed: int) -> list[ImageRecord]:
+    """Return up to ``MAX_TRIAL_IMAGES`` images, none of the test split: validation images first, then training images."""
     found: list[ImageRecord] = []
-    for split in ("val", "train"):
-        records = [record for record in index.images if record.split == split]
+    for records in (index.split("val"), index.split("train")):
         order = np.random.default_rng(seed).permutation(len(records))
         found += [records[at] for at in order]
-    return found[:MOST_WITNESSES]
-
-
-def in_order(index: DatasetIndex, labels: tuple[str, ...] | None) -> DatasetIndex:
-    """Return an index with its classes in the order of a network's outputs.
-
-    Raises:
-        ConfigError: They are not the same classes.
-    """
-    if labels is None or labels == index.labels:
-        return index
-    missing, unknown = sorted(set(index.labels) - set(labels)), sorted(set(labels) - set(index.labels))
-    if missing or unknown:
-        parts = [
-            *([f"the data set's {', '.join(missing)} is not among the network's"] if missing else []),
-            *([f"the network's {', '.join(unknown)} is not in the data set"] if unknown else []),
-        ]
-        raise ConfigError(
-            f"labels: {'; '.join(parts)}; expected the same {len(index.labels)} classes ({', '.join(index.labels)}), in the "
-            "order of the network's outputs",
-            code="E_CONFIG_CLASSES",
-        )
-    place = {label: labels.index(label) for label in index.labels}
-    images = tuple(replace(record, label=place[index.labels[record.label]]) for record in index.images)
-    return replace(index, labels=labels, images=images)
+    return found[:MAX_TRIAL_IMAGES]
 
 
 def _refuse_trained_on(former: DatasetIndex, index: DatasetIndex) -> None:
-    trained = {record.pixels_sha256 for record in former.images if record.split != "test"}
-    held_out = [record for record in index.images if record.split == "test"]
+    trained = {record.pixels_sha256 for record in former.split("train", "val")}
+    held_out = index.split("test")
     seen = [record for record in held_out if record.pixels_sha256 in trained]
     if seen:
         raise DataError(
@@ -395,13 +373,13 @@ def read_calibration(
         )
     if found.bad_files:
         first = found.bad_files[0]
-        told = f"calibration: {len(found.bad_files)} files of {path} cannot be used (such as {first.path}: {first.reason})"
+        text = f"calibration: {len(found.bad_files)} files of {path} cannot be used (such as {first.path}: {first.reason})"
         if not skip_bad:
-            raise DataError(f"{told}; repair or remove them, or give --skip-bad to leave them out", code="E_DATA_BAD_IMAGES")
-        progress.note(f"{told}; they are left out")
+            raise DataError(f"{text}; repair or remove them, or give --skip-bad to leave them out", code="E_DATA_BAD_IMAGES")
+        progress.note(f"{text}; they are left out")
     for note in found.notes:
         progress.note(f"calibration: {note.text}")
-    held_out = {record.pixels_sha256: record for record in index.images if record.split != "train"}
+    held_out = {record.pixels_sha256: record for record in index.split("val", "test")}
     for image in found.images:
         twin = held_out.get(image.pixels_sha256)
         if twin is not None:
@@ -411,17 +389,7 @@ def read_calibration(
                 code="E_DATA_CALIBRATION_SPLIT",
             )
     images: Sequence[ImageRecord] = [
-        ImageRecord(
-            path=image.listed.path,
-            label=index.labels.index(image.listed.label),
-            group=image.pixels_sha256,
-            split="train",
-            share=None,
-            sha256=image.sha256,
-            pixels_sha256=image.pixels_sha256,
-            width=image.width,
-            height=image.height,
-        )
+        image.record(label=index.labels.index(image.listed.label), group=image.pixels_sha256, split="train")
         for image in {image.pixels_sha256: image for image in found.images}.values()
     ]
     fewest = min(FEWEST_CALIBRATION, config.quantize.images)

@@ -12,8 +12,8 @@ from weckd_edge.config import BuildConfig, GateConfig
 from weckd_edge.core.fingerprint import Key
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
-from weckd_edge.devices.gates.gates import merge_bars
-from weckd_edge.devices.machine.detect import Detected, detect, is_same_device
+from weckd_edge.devices.gates.gates import merge_limits
+from weckd_edge.devices.machine.detect import DetectedMachine, detect, is_same_device
 from weckd_edge.devices.profiles.profile import DeviceProfile
 from weckd_edge.pipeline.request import BuildRequest
 
@@ -62,7 +62,7 @@ class BuildContext:
     out: Path
     config: BuildConfig
     profile: DeviceProfile
-    machine: Detected
+    machine: DetectedMachine
     limits: GateConfig
     on_device: bool
     workspace: Workspace
@@ -105,7 +105,7 @@ def start(request: BuildRequest, profile: DeviceProfile, workspace: Workspace, p
         config=request.config,
         profile=profile,
         machine=machine,
-        limits=merge_bars(request.config.gates, profile.bars),
+        limits=merge_limits(request.config.gates, profile.gates),
         on_device=is_same_device(profile, machine),
         workspace=workspace,
         progress=progress,

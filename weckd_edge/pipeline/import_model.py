@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import (
     SCHEMA_VERSION,
     ChainRecord,
+    Colour,
     DatasetIndex,
     ExportedModel,
-    InputContract,
+    InputSpec,
     Link,
     Manifest,
+    NetworkInput,
     Rate,
     Split,
 )
@@ -33,13 +35,13 @@ from weckd_edge.core.serialization import from_json
 from weckd_edge.core.store import ARTIFACT_FILE, check_ref, sha256_bytes, sha256_file
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.stored_predictions import ModelRun, Probabilities, predict_once
-from weckd_edge.pipeline.context import BuildContext
-from weckd_edge.pipeline.networks import Predictor
 from weckd_edge.report.evidence import CHAIN_FILE, DATASET_FILE, EVIDENCE_FOLDER
 
 if TYPE_CHECKING:
     from weckd_edge.compile.importing.hints import InputHints
     from weckd_edge.compile.importing.network import OnnxNetwork
+    from weckd_edge.pipeline.context import BuildContext
+    from weckd_edge.pipeline.networks import Predictor
     from weckd_edge.train.networks.checkpoint import Checkpoint
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -48,7 +50,7 @@ T = TypeVar("T")
 
 SPLITS: tuple[Split, Split] = ("val", "test")
 
-_MOST_BYTES = 1 << 30
+_MAX_BYTES = 1 << 30
 """Of a record: an index of some two million images."""
 
 SAMPLES = 16
@@ -58,21 +60,21 @@ _UNKNOWN = "Which images it was trained on is not known here: if test images wer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Adopted:
-    """A network that was brought, as the stages take it.
+class ImportedModel:
+    """A network that was imported, as the stages take it.
 
     Attributes:
         link: The network and its accuracy on this data set.
-        said: What was found and decided, in words.
+        notes: What was found and decided, in words.
         schema_version: Of this record.
     """
 
     link: Link
-    said: tuple[str, ...]
+    notes: tuple[str, ...]
     schema_version: int = SCHEMA_VERSION
 
 
-class Brought(Protocol):
+class NetworkSource(Protocol):
     """A network that was opened and found usable.
 
     Attributes:
@@ -108,57 +110,47 @@ class Brought(Protocol):
     def key(self) -> object:
         """Return everything the adoption depends on, beside the data set."""
 
-    def adopt(self, ctx: BuildContext, index: DatasetIndex, folder: Path) -> Adopted:
+    def import_into(self, ctx: BuildContext, index: DatasetIndex, folder: Path) -> ImportedModel:
         """Evaluate it and write it into ``folder``."""
 
-    def export(self, adopted: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
+    def export(self, imported: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
         """Write the graph from frame to probabilities; ``cast_first`` as TensorRT asks for it."""
 
-    def predictor(self, adopted: Link, source: Path) -> Predictor:
+    def predictor(self, imported: Link, source: Path) -> Predictor:
         """Return what it answers to one frame, without anything that compiling does."""
 
-    def predict(self, adopted: Link, source: Path, images: SplitFrames) -> Probabilities:
+    def predict(self, imported: Link, source: Path, images: SplitFrames) -> Probabilities:
         """Return what it predicts of images ``[N, classes]``, without anything that compiling does."""
 
-    def recorded_as(self, weights_sha256: str, contract: InputContract) -> ModelRun:
+    def recorded_as(self, weights_sha256: str, spec: InputSpec) -> ModelRun:
         """Return under what its predictions are recorded."""
 
-    def run(self, adopted: Link, source: Path) -> Run:
+    def run(self, imported: Link, source: Path) -> Run:
         """Return what it predicts of one normalised image ``[1, 3, S, S]``, red first: probabilities ``[classes]``."""
 
 
-def _contract(
-    index: DatasetIndex, config: BuildConfig, size: int, mean: tuple[float, ...], std: tuple[float, ...]
-) -> InputContract:
-    from weckd_edge.train.distill.chain import frame_size
+def _input_spec(index: DatasetIndex, config: BuildConfig, size: int, mean: Colour, std: Colour) -> InputSpec:
+    from weckd_edge.train.distill.chain import frame_spec
 
-    height, width = frame_size(index, config.input)
-    return InputContract(
-        frame_height=height,
-        frame_width=width,
-        crop=config.input.crop,
-        input_size=size,
-        mean=(mean[0], mean[1], mean[2]),
-        std=(std[0], std[1], std[2]),
-        resize=config.input.resize or "bilinear",
-    )
+    frame = frame_spec(index, config.input, resize="bilinear")
+    return InputSpec(frame=frame, network=NetworkInput(size=size, mean=mean, std=std))
 
 
 def _rates(
     ctx: BuildContext, index: DatasetIndex, model: ModelRun, predict: Callable[[SplitFrames], Probabilities]
 ) -> tuple[Rate, Rate]:
     """Return how many validation and test images a network predicts rightly; its predictions are recorded."""
-    from weckd_edge.train.distill.evaluate import accuracy
+    from weckd_edge.train.distill.evaluate import record_accuracy
 
     rates = []
     for split in SPLITS:
-        images = decode_split(ctx.workspace, index, split, ctx.root, model.input, ctx.progress)
-        rates.append(accuracy(predict_once(ctx.workspace, model, images, partial(predict, images)), images.records))
+        images = decode_split(ctx.workspace, index, split, ctx.root, model.input.frame, ctx.progress)
+        rates.append(record_accuracy(predict_once(ctx.workspace, model, images, partial(predict, images)), images.records))
     return rates[0], rates[1]
 
 
 @dataclass(kw_only=True, slots=True)
-class BroughtOnnx:
+class OnnxSource:
     """An ONNX classifier from elsewhere."""
 
     network: OnnxNetwork
@@ -190,79 +182,79 @@ class BroughtOnnx:
         found = self.network
         return ["onnx", found.sha256, found.form, [output.name for output in found.file_model.graph.output], found.doubts]
 
-    def adopt(self, ctx: BuildContext, index: DatasetIndex, folder: Path) -> Adopted:
-        from weckd_edge.compile.importing.adopt import adopt_network
+    def import_into(self, ctx: BuildContext, index: DatasetIndex, folder: Path) -> ImportedModel:
+        from weckd_edge.compile.importing.imported_network import import_network
         from weckd_edge.train.distill.evaluate import network_pixels
 
         found = self.network
         form = found.form
-        contract = _contract(index, ctx.config, form.side, form.mean, form.std)
-        val = decode_split(ctx.workspace, index, "val", ctx.root, contract, ctx.progress)
-        samples = [network_pixels(val.frame(row), contract) for row in range(min(SAMPLES, len(val)))]
-        made = adopt_network(found, samples, index.labels, folder)
-        model = self.recorded_as(made.onnx.sha256, contract)
-        rates = _rates(ctx, index, model, partial(_predict_onnx, folder / made.onnx.path, contract))
+        spec = _input_spec(index, ctx.config, form.side, form.mean, form.std)
+        val = decode_split(ctx.workspace, index, "val", ctx.root, spec.frame, ctx.progress)
+        samples = [network_pixels(val.frame(row), spec) for row in range(min(SAMPLES, len(val)))]
+        made = import_network(found, samples, index.labels, folder)
+        model = self.recorded_as(made.onnx.sha256, spec)
+        rates = _rates(ctx, index, model, partial(_predict_onnx, folder / made.onnx.path, spec))
         link = Link(
-            name="brought",
+            name="imported",
             model=found.name,
             options={},
-            input=contract,
+            input=spec,
             labels=index.labels,
             parameters=made.parameters,
             macs=made.macs,
             weights=made.onnx,
             parent=None,
-            share=0,
+            labelled_subset=0,
             labels_used=0,
             images_used=0,
             val_accuracy=rates[0],
             test_accuracy=rates[1],
         )
-        return Adopted(link=link, said=(*made.said, _UNKNOWN))
+        return ImportedModel(link=link, notes=(*made.notes, _UNKNOWN))
 
-    def export(self, adopted: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
-        from weckd_edge.compile.importing.adopt import wrap_network
+    def export(self, imported: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
+        from weckd_edge.compile.importing.imported_network import wrap_network
 
-        weights = adopted.weights
+        weights = imported.weights
         return wrap_network(
-            source / weights.path, adopted.input, adopted.labels, weights.sha256, folder, cast_first=cast_first
+            source / weights.path, imported.input, imported.labels, weights.sha256, folder, cast_first=cast_first
         )
 
-    def predictor(self, adopted: Link, source: Path) -> Predictor:
-        return _onnx_predictor(source / adopted.weights.path, adopted.input)
+    def predictor(self, imported: Link, source: Path) -> Predictor:
+        return _onnx_predictor(source / imported.weights.path, imported.input)
 
-    def predict(self, adopted: Link, source: Path, images: SplitFrames) -> Probabilities:
-        return _predict_onnx(source / adopted.weights.path, adopted.input, images)
+    def predict(self, imported: Link, source: Path, images: SplitFrames) -> Probabilities:
+        return _predict_onnx(source / imported.weights.path, imported.input, images)
 
-    def recorded_as(self, weights_sha256: str, contract: InputContract) -> ModelRun:
+    def recorded_as(self, weights_sha256: str, spec: InputSpec) -> ModelRun:
         return ModelRun(
             digest=weights_sha256,
-            input=contract,
+            input=spec,
             runtime=("onnxruntime", "as written", "pixels made outside the graph"),
             modules=("weckd_edge.devices.runtime.backends.onnxruntime_backend", "weckd_edge.train.distill.evaluate"),
         )
 
-    def run(self, adopted: Link, source: Path) -> Run:
+    def run(self, imported: Link, source: Path) -> Run:
         from weckd_edge.devices.runtime.backends.table import open_runner
 
-        return open_runner("onnxruntime", source / adopted.weights.path).run  # type: ignore[return-value]  # takes float32
+        return open_runner("onnxruntime", source / imported.weights.path).run  # type: ignore[return-value]  # takes float32
 
 
-def _onnx_predictor(network: Path, contract: InputContract) -> Predictor:
+def _onnx_predictor(network: Path, spec: InputSpec) -> Predictor:
     from weckd_edge.devices.runtime.backends.table import open_runner
     from weckd_edge.train.distill.evaluate import network_pixels
 
     runner = open_runner("onnxruntime", network, reference=True)
 
-    def answer(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return runner.run(network_pixels(frame, contract))  # type: ignore[arg-type]  # this graph takes float32
+    def predict(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return runner.run(network_pixels(frame, spec))  # type: ignore[arg-type]  # this graph takes float32
 
-    return answer
+    return predict
 
 
-def _predict_onnx(network: Path, contract: InputContract, images: SplitFrames) -> Probabilities:
-    answer = _onnx_predictor(network, contract)
-    return np.stack([answer(frame) for frame in images])
+def _predict_onnx(network: Path, spec: InputSpec, images: SplitFrames) -> Probabilities:
+    predict = _onnx_predictor(network, spec)
+    return np.stack([predict(frame) for frame in images])
 
 
 class _TorchNetwork:
@@ -274,37 +266,37 @@ class _TorchNetwork:
     takes_luminance = False
     is_bgr = False
 
-    def export(self, adopted: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
+    def export(self, imported: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
         from weckd_edge.compile.export.onnx_export import export_onnx
         from weckd_edge.train.networks.models import load_link
 
-        trunk = load_link(adopted, source).trunk
-        return export_onnx(trunk, adopted.input, adopted.labels, adopted.weights.sha256, folder, cast_first=cast_first)
+        backbone = load_link(imported, source).backbone
+        return export_onnx(backbone, imported.input, imported.labels, imported.weights.sha256, folder, cast_first=cast_first)
 
-    def predictor(self, adopted: Link, source: Path) -> Predictor:
+    def predictor(self, imported: Link, source: Path) -> Predictor:
         from weckd_edge.train.distill.evaluate import frame_predictor
 
-        return frame_predictor(adopted, source)
+        return frame_predictor(imported, source)
 
-    def predict(self, adopted: Link, source: Path, images: SplitFrames) -> Probabilities:
-        from weckd_edge.train.distill.evaluate import predict
+    def predict(self, imported: Link, source: Path, images: SplitFrames) -> Probabilities:
+        from weckd_edge.train.distill.evaluate import predict_records
         from weckd_edge.train.networks.models import load_link
 
-        return predict(load_link(adopted, source), adopted.input, images)
+        return predict_records(load_link(imported, source), imported.input, images)
 
-    def recorded_as(self, weights_sha256: str, contract: InputContract) -> ModelRun:
+    def recorded_as(self, weights_sha256: str, spec: InputSpec) -> ModelRun:
         from weckd_edge.train.distill.evaluate import as_trained
 
-        return as_trained(weights_sha256, contract)
+        return as_trained(weights_sha256, spec)
 
-    def run(self, adopted: Link, source: Path) -> Run:
+    def run(self, imported: Link, source: Path) -> Run:
         from weckd_edge.train.distill.evaluate import network_predictor
 
-        return network_predictor(adopted, source)
+        return network_predictor(imported, source)
 
 
 @dataclass(kw_only=True)
-class BroughtCheckpoint(_TorchNetwork):
+class CheckpointSource(_TorchNetwork):
     """A timm network with a file of its weights."""
 
     checkpoint: Checkpoint
@@ -327,8 +319,8 @@ class BroughtCheckpoint(_TorchNetwork):
         described = [made.architecture, made.options, made.mean, made.std, self.input_size, self.is_bgr]
         return ["checkpoint", self.sha256, self.weights_key, *described]
 
-    def adopt(self, ctx: BuildContext, index: DatasetIndex, folder: Path) -> Adopted:
-        from weckd_edge.train.distill.evaluate import predict
+    def import_into(self, ctx: BuildContext, index: DatasetIndex, folder: Path) -> ImportedModel:
+        from weckd_edge.train.distill.evaluate import predict_records
         from weckd_edge.train.networks.checkpoint import write_link
         from weckd_edge.train.networks.models import weights_of
 
@@ -339,22 +331,22 @@ class BroughtCheckpoint(_TorchNetwork):
                 f"{len(index.labels)} labels; train it on these classes, or give the data set of its own",
                 code="E_MODEL_CLASSES",
             )
-        contract = _contract(index, ctx.config, self.input_size, made.mean, made.std)
-        model = self.recorded_as(sha256_bytes(weights_of(made.student)), contract)
-        rates = _rates(ctx, index, model, partial(predict, made.student, contract))
-        link = write_link(made, contract, index.labels, rates[0], rates[1], folder)
+        spec = _input_spec(index, ctx.config, self.input_size, made.mean, made.std)
+        model = self.recorded_as(sha256_bytes(weights_of(made.student)), spec)
+        rates = _rates(ctx, index, model, partial(predict_records, made.student, spec))
+        link = write_link(made, spec, index.labels, rates[0], rates[1], folder)
         numbers = [", ".join(f"{value:g}" for value in values) for values in (made.mean, made.std)]
-        said = (
+        notes = (
             f"Checkpoint {self.file.name} of timm's {made.architecture}: every tensor fits.",
-            *made.said,
+            *made.notes,
             f"Input of {self.input_size} by {self.input_size} pixels, mean {numbers[0]}, standard deviation {numbers[1]}.",
             _UNKNOWN,
         )
-        return Adopted(link=link, said=said)
+        return ImportedModel(link=link, notes=notes)
 
 
 @dataclass(kw_only=True)
-class BroughtLink(_TorchNetwork):
+class LinkSource(_TorchNetwork):
     """A link of a former build, with its weights."""
 
     link: Link
@@ -371,17 +363,17 @@ class BroughtLink(_TorchNetwork):
     def key(self) -> object:
         return ["link", self.link]
 
-    def adopt(self, ctx: BuildContext, index: DatasetIndex, folder: Path) -> Adopted:
+    def import_into(self, ctx: BuildContext, index: DatasetIndex, folder: Path) -> ImportedModel:
         from weckd_edge.train.networks.checkpoint import copy_link
 
         model = self.recorded_as(self.link.weights.sha256, self.link.input)
         rates = _rates(ctx, index, model, partial(self.predict, self.link, self.folder))
         copied = replace(copy_link(self.link, self.folder, folder), val_accuracy=rates[0], test_accuracy=rates[1])
         known = "its split is kept: no test image was trained on." if self.former else _UNKNOWN
-        return Adopted(link=copied, said=(f"Link {self.link.name} ({self.link.model}) of a former build; {known}",))
+        return ImportedModel(link=copied, notes=(f"Link {self.link.name} ({self.link.model}) of a former build; {known}",))
 
 
-def open_onnx(path: Path, hints: InputHints, labels: tuple[str, ...] | None) -> BroughtOnnx:
+def open_onnx(path: Path, hints: InputHints, labels: tuple[str, ...] | None) -> OnnxSource:
     """Open an ONNX file.
 
     Raises:
@@ -390,7 +382,7 @@ def open_onnx(path: Path, hints: InputHints, labels: tuple[str, ...] | None) -> 
     from weckd_edge.compile.importing.network import read_onnx
 
     network = read_onnx(path, hints)
-    return BroughtOnnx(
+    return OnnxSource(
         network=network,
         labels=labels or network.labels,
         trained_name=f"brought onnx {'int8' if network.quantized else 'fp32'}",
@@ -404,7 +396,7 @@ def open_checkpoint(
     labels: tuple[str, ...] | None,
     *,
     weights_key: str | None = None,
-) -> BroughtCheckpoint:
+) -> CheckpointSource:
     """Open a checkpoint of a timm network.
 
     Raises:
@@ -419,7 +411,7 @@ def open_checkpoint(
         "--output": hints.output is not None,
         "--to-inference": hints.to_inference,
     }
-    for option in [option for option, is_given in given.items() if is_given]:
+    for option in [option for option, is_listed in given.items() if is_listed]:
         raise ConfigError(
             f"{option} is for ONNX files; {path.name} is a checkpoint, leave it out", code="E_CONFIG_OPTION_UNUSED"
         )
@@ -427,7 +419,7 @@ def open_checkpoint(
     is_bgr = hints.channel_order == "bgr"
     if is_bgr:
         exchange_red_and_blue(made)
-    return BroughtCheckpoint(
+    return CheckpointSource(
         checkpoint=made,
         file=path,
         input_size=hints.input_size or made.input_size,
@@ -437,7 +429,7 @@ def open_checkpoint(
     )
 
 
-def open_link(folder: Path) -> BroughtLink:
+def open_link(folder: Path) -> LinkSource:
     """Open a link of a former build: its own folder in the build's workspace, or the bundle beside that workspace.
 
     Raises:
@@ -453,37 +445,37 @@ def open_link(folder: Path) -> BroughtLink:
             "an .onnx file, or a checkpoint with --model",
             code="E_STORE_NO_LINK",
         )
-    link = _read(Link, artifact)
+    link = _read_record(Link, artifact)
     check_ref(folder, link.weights)
-    return BroughtLink(link=link, folder=folder, former=_index_beside(folder))
+    return LinkSource(link=link, folder=folder, former=_index_beside(folder))
 
 
-def _link_of_bundle(folder: Path) -> BroughtLink:
+def _link_of_bundle(folder: Path) -> LinkSource:
     bundle = open_bundle(folder)
     manifest: Manifest = bundle.manifest
     records = {name: bundle.read_path(f"{EVIDENCE_FOLDER}/{name}") or b"" for name in (CHAIN_FILE, DATASET_FILE)}
     chain = from_json(ChainRecord, records[CHAIN_FILE], where=CHAIN_FILE, error=StoreError)
     index = from_json(DatasetIndex, records[DATASET_FILE], where=DATASET_FILE, error=StoreError)
-    shipped = next((link for link in chain.links if link.name == chain.shipped), chain.links[-1])
+    deployed = next((link for link in chain.links if link.name == chain.deployed), chain.links[-1])
     workspace = folder.absolute().with_name(folder.absolute().name + ".work")
     for place in sorted(workspace.glob("*/" + ARTIFACT_FILE)) if workspace.is_dir() else []:
-        weights = place.parent / shipped.weights.path
-        if weights.is_file() and weights.stat().st_size == shipped.weights.bytes:
+        weights = place.parent / deployed.weights.path
+        if weights.is_file() and weights.stat().st_size == deployed.weights.bytes:
             try:
-                check_ref(place.parent, shipped.weights)
+                check_ref(place.parent, deployed.weights)
             except StoreError:
                 continue
             if weights.suffix != ".onnx":
-                return BroughtLink(link=shipped, folder=place.parent, former=index if not chain.brought else None)
+                return LinkSource(link=deployed, folder=place.parent, former=index if not chain.import_notes else None)
     raise ModelError(
-        f"{folder}: the bundle {manifest.name} holds the compiled graph alone, and the weights of {shipped.name} are "
+        f"{folder}: the bundle {manifest.name} holds the compiled graph alone, and the weights of {deployed.name} are "
         f"no longer in {workspace.name} beside it; give the link's folder, or the checkpoint with --model",
         code="E_MODEL_WEIGHTS_FILE",
     )
 
 
-def _read(kind: type[T], path: Path) -> T:
-    data = read_bounded(path, at_most=_MOST_BYTES, where=str(path), error=StoreError)
+def _read_record(kind: type[T], path: Path) -> T:
+    data = read_bounded(path, at_most=_MAX_BYTES, where=str(path), error=StoreError)
     return from_json(kind, data, where=str(path), error=StoreError)
 
 
@@ -492,7 +484,7 @@ def _index_beside(folder: Path) -> DatasetIndex | None:
     found = []
     for artifact in sorted(folder.absolute().parent.glob("data-*/" + ARTIFACT_FILE)):
         try:
-            found.append(_read(DatasetIndex, artifact))
+            found.append(_read_record(DatasetIndex, artifact))
         except WeckdError:
             continue
     return found[0] if len(found) == 1 else None

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.bundle.reader import open_bundle
-from weckd_edge.compile.cost.calibration_networks import RECIPES, Recipe, build_network
+from weckd_edge.compile.cost.calibration_networks import RECIPES, NetworkRecipe, build_network
 from weckd_edge.compile.cost.onnx_costs import count_onnx
 from weckd_edge.compile.cost.openvino_ir_costs import count_ir
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME, load_graph
@@ -22,22 +22,22 @@ from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import Progress
 from weckd_edge.devices.latency_model.counts import NetworkCounts, read_counts
 from weckd_edge.devices.latency_model.measurements import TimedNetwork
-from weckd_edge.devices.latency_model.timing import summarise, time_in_rounds
+from weckd_edge.devices.latency_model.timing import summarise_rounds, time_in_rounds
 from weckd_edge.devices.machine.detect import detect
 from weckd_edge.devices.runtime.backends.table import find_backend, open_runner
-from weckd_edge.devices.runtime.model_choice import backend_of, read_model
+from weckd_edge.devices.runtime.model_choice import backend_of, read_model_bytes
 
 BACKEND = "openvino"
 
 
-def measure_ladder(
+def time_calibration_networks(
     progress: Progress,
     *,
     device: str | None = None,
     backend: str = BACKEND,
     threads: int = 1,
     rounds: int = 6,
-    recipes: Sequence[Recipe] = RECIPES,
+    recipes: Sequence[NetworkRecipe] = RECIPES,
 ) -> tuple[TimedNetwork, ...]:
     """Build, quantize and time every network of the ladder in float32 and int8.
 
@@ -59,22 +59,22 @@ def measure_ladder(
     reduce_range = bool(found.overflow_fix_needed)
     with TemporaryDirectory(prefix="weckd-") as place:
         with progress.task("build the ladder", len(recipes)) as task:
-            rungs = []
+            built = []
             for recipe in recipes:
-                rungs += _build(recipe, Path(place), reduce_range)
+                built += _build_network(recipe, Path(place), reduce_range)
                 task.advance()
         networks = [
-            (functools.partial(open_runner, backend, path, threads=threads), _image(recipe)) for recipe, path, _ in rungs
+            (functools.partial(open_runner, backend, path, threads=threads), _image(recipe)) for recipe, path, _ in built
         ]
-        medians: list[list[int]] = [[] for _ in rungs]
-        with progress.task("time the ladder", rounds * len(rungs)) as task:
+        medians: list[list[int]] = [[] for _ in built]
+        with progress.task("time the ladder", rounds * len(built)) as task:
             for index, median_ns in time_in_rounds(networks, rounds=rounds):
                 medians[index].append(median_ns)
                 task.advance()
-        version = _version(backend, rungs[0][1])
+        version = _version(backend, built[0][1])
     timed = []
-    for (recipe, _, counts), turns in zip(rungs, medians, strict=True):
-        latency_ns, noise = summarise(turns)
+    for (recipe, _, counts), turns in zip(built, medians, strict=True):
+        latency_ns, noise = summarise_rounds(turns)
         timed.append(
             TimedNetwork(
                 device=device or found.profile,
@@ -93,13 +93,13 @@ def measure_ladder(
     return tuple(timed)
 
 
-def count_file(path: Path, *, network_alone: bool = False, key: Path | None = None) -> NetworkCounts:
+def count_file(path: Path, *, network_only: bool = False, key: Path | None = None) -> NetworkCounts:
     """Count the layers of a model.
 
     Args:
         path: ``.onnx``, an IR's ``.xml``, a ``.json`` of counts, or a bundle's folder: there it is what the processor runs,
             the IR if there is one, else the graph.
-        network_alone: Leave out the preprocessing in front of the network.
+        network_only: Leave out the preprocessing in front of the network.
         key: PEM public key; with it, ``path`` is a bundle that its owner signed, or is refused.
 
     Raises:
@@ -107,19 +107,19 @@ def count_file(path: Path, *, network_alone: bool = False, key: Path | None = No
         ConfigError: The counts of a file cannot be cut.
         ModelError: It cannot be read or counted.
     """
-    behind = NETWORK_INPUT_NAME if network_alone else None
+    behind = NETWORK_INPUT_NAME if network_only else None
     if path.is_dir():
         bundle = open_bundle(path, key=key)
         built = next((built for built in bundle.manifest.models if backend_of(built) == "openvino"), None)
-        model = read_model(bundle, *(built.files if built is not None else (bundle.manifest.onnx,)))
+        model = read_model_bytes(bundle, *(built.files if built is not None else (bundle.manifest.onnx,)))
         with tempfile.TemporaryDirectory(prefix="weckd-counts-") as own:
-            return count_file(model.write(Path(own)), network_alone=network_alone)
+            return count_file(model.write(Path(own)), network_only=network_only)
     if key is not None:
         raise ConfigError(f"{path}: a key is for a bundle, this is none; leave the key out", code="E_CONFIG_OPTION_UNUSED")
     if path.suffix == ".json":
-        if network_alone:
+        if network_only:
             raise ConfigError(
-                f"{path}: counts are of a whole model already; leave --network-alone out, or give the model",
+                f"{path}: counts are of a whole model already; leave --network-only out, or give the model",
                 code="E_CONFIG_OPTION_UNUSED",
             )
         return read_counts(path)
@@ -128,18 +128,20 @@ def count_file(path: Path, *, network_alone: bool = False, key: Path | None = No
     return count_onnx(load_graph(path), behind=behind)
 
 
-def _build(recipe: Recipe, folder: Path, reduce_range: bool) -> list[tuple[Recipe, Path, NetworkCounts]]:
+def _build_network(
+    recipe: NetworkRecipe, folder: Path, reduce_range: bool
+) -> list[tuple[NetworkRecipe, Path, NetworkCounts]]:
     plain = build_network(recipe)
     small = quantize_for_timing(plain, [_image(recipe)], reduce_range=reduce_range)
-    made = []
+    files = []
     for precision, model in (("float32", plain), ("int8", small)):
         path = folder / f"{recipe.name}-{precision}.onnx"
         path.write_bytes(model.SerializeToString())
-        made.append((recipe, path, count_onnx(model)))
-    return made
+        files.append((recipe, path, count_onnx(model)))
+    return files
 
 
-def _image(recipe: Recipe) -> NDArray[Any]:
+def _image(recipe: NetworkRecipe) -> NDArray[Any]:
     random = np.random.default_rng(0)
     if recipe.frame is None:
         return random.standard_normal((1, 3, recipe.side, recipe.side)).astype(np.float32)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import ChainRecord, DatasetIndex, ExportedModel, InputContract, Link, Recalibration, Selection
+from weckd_edge.artifacts import ChainRecord, DatasetIndex, ExportedModel, InputSpec, Link, PrecisionSelection, Recalibration
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.stored_predictions import Probabilities
@@ -33,7 +33,7 @@ class TrainedNetwork:
         link: Its record and weights.
         name_in_reports: What answers as the trained network, such as ``torch fp32``.
         export: Writes the graph from frame to probabilities into a folder; the flag is ``cast_first``, as TensorRT asks.
-        exported_by: Modules that ``export`` runs, for the step's key.
+        modules: Modules of this package that export it and predict with it, for the keys of steps.
         predictor: Opens the network as it was trained: from a frame ``[1, H, W, 3]`` to probabilities ``[classes]``.
         predict: What the network, as it was trained, predicts of images ``[N, classes]``.
         module: Opens the network of torch; None for one that torch does not run.
@@ -43,7 +43,7 @@ class TrainedNetwork:
     link: Stage[Link]
     name_in_reports: str
     export: Callable[[Path, bool], ExportedModel]
-    exported_by: tuple[str, ...]
+    modules: tuple[str, ...]
     predictor: Callable[[], Predictor]
     predict: Callable[[SplitFrames], Probabilities]
     module: Callable[[], Module] | None = None
@@ -61,27 +61,27 @@ class TrainedChain:
 
     Attributes:
         networks: At least one.
-        twin: The last network trained without a teacher; None where the build left it out.
+        baseline: The last network trained without a teacher; None where the build left it out.
         labels_used: Distinct training images whose label any link saw.
-        brought: What was found in an imported network and decided, in words.
-        doubts: What may be wrong with how it was described, in words.
+        import_notes: What was found in an imported network and decided, in words.
+        import_warnings: What may be wrong with how it was described, in words.
     """
 
     networks: tuple[TrainedNetwork, ...]
-    twin: Link | None = None
+    baseline: Link | None = None
     labels_used: int = 0
-    brought: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
+    import_notes: tuple[str, ...] = ()
+    import_warnings: tuple[str, ...] = ()
 
-    def record(self, shipped: str) -> ChainRecord:
-        """Return the chain as evidence; ``shipped`` names the link that ships."""
+    def record(self, deployed: str) -> ChainRecord:
+        """Return the chain as evidence; ``deployed`` names the link that is deployed."""
         return ChainRecord(
             links=tuple(network.link.artifact for network in self.networks),
-            twin=self.twin,
+            baseline=self.baseline,
             labels_used=self.labels_used,
-            shipped=shipped,
-            brought=self.brought,
-            doubts=self.doubts,
+            deployed=deployed,
+            import_notes=self.import_notes,
+            import_warnings=self.import_warnings,
         )
 
 
@@ -108,7 +108,7 @@ class Student:
 
     network: TrainedNetwork
     exported: Stage[ExportedModel]
-    selection: Selection
+    selection: PrecisionSelection
     folder: Path
     recalibration: Recalibration | None = None
     uncalibrated: Candidate | None = None
@@ -119,13 +119,13 @@ class Student:
         return self.network.name
 
     @property
-    def input(self) -> InputContract:
+    def input(self) -> InputSpec:
         """The frame and what the graph makes of it."""
         return self.exported.artifact.input
 
     @property
     def onnx(self) -> Path:
-        """The graph that ships."""
+        """The graph that is deployed."""
         return self.folder / self.selection.onnx.path
 
     @property
@@ -141,7 +141,7 @@ class Student:
 
     @property
     def as_written(self) -> Candidate:
-        """The graph that ships, answered exactly as it is written."""
+        """The graph that is deployed, answered exactly as it is written."""
         from weckd_edge.compile.verify.implementations import Candidate
 
         chosen = self.selection
@@ -152,7 +152,7 @@ class Student:
 
     @property
     def shipped(self) -> Candidate:
-        """What ships; the graph as it is written, where the device builds its own."""
+        """What is deployed; the graph as it is written, where the device builds its own."""
         from weckd_edge.compile.verify.implementations import Candidate
 
         built = self.selection.built

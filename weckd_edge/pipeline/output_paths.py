@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Literal
 
 from weckd_edge.bundle.reader import is_bundle
-from weckd_edge.core.bounds import MOST_NAME, plain_name
+from weckd_edge.core.bounds import MAX_NAME, plain_name
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.core.files import explain_os_error
+from weckd_edge.core.files import describe_os_error
 
-Made = Literal["file", "folder", "bundle"]
+OutputKind = Literal["file", "folder", "bundle"]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ReadPath:
     """A folder or file that a command reads.
 
     Attributes:
@@ -29,7 +29,7 @@ class Source:
     path: Path
 
 
-def check_place(out: Path, sources: Iterable[Source] = (), *, option: str = "--out", makes: Made = "folder") -> None:
+def check_place(out: Path, sources: Iterable[ReadPath] = (), *, option: str = "--out", makes: OutputKind = "folder") -> None:
     """Refuse a place to write to that would change what is read, or what is sealed.
 
     Args:
@@ -52,11 +52,11 @@ def check_place(out: Path, sources: Iterable[Source] = (), *, option: str = "--o
         for source in sources:
             _check_source(place, source, f"{option} {out}", makes)
     except (OSError, RuntimeError, ValueError) as err:  # RuntimeError: Python 3.10 to 3.12 of a circle of links
-        said = explain_os_error(err) if isinstance(err, OSError) else str(err)
-        raise ConfigError(f"{option} {out}: {said}", code="E_CONFIG_OUT_PLACE") from err
+        reason = describe_os_error(err) if isinstance(err, OSError) else str(err)
+        raise ConfigError(f"{option} {out}: {reason}", code="E_CONFIG_OUT_PLACE") from err
 
 
-def _check_source(place: Path, source: Source, before: str, makes: Made) -> None:
+def _check_source(place: Path, source: ReadPath, before: str, makes: OutputKind) -> None:
     try:
         read = source.path.resolve()
         is_folder = read.is_dir()
@@ -97,9 +97,9 @@ def bundle_name(out: Path) -> str:
             "letter or digit of A to Z, a to z and 0 to 9",
             code="E_CONFIG_OUT_NAME",
         )
-    if len(name) > MOST_NAME:
+    if len(name) > MAX_NAME:
         raise ConfigError(
-            f"--out {out}: a bundle is called as its folder, expected at most {MOST_NAME} letters, found {len(name)}; "
+            f"--out {out}: a bundle is called as its folder, expected at most {MAX_NAME} letters, found {len(name)}; "
             "choose a shorter name",
             code="E_CONFIG_OUT_NAME",
         )

@@ -39,7 +39,7 @@ def bench_page(measurement: Measurement, verdict: str | None = None, reason: str
         verdict: ``VALID`` or ``INVALID``; None leaves it out.
         reason: Of the verdict.
     """
-    latency, machine = measurement.frame_to_answer, measurement.machine
+    latency, machine = measurement.end_to_end, measurement.machine
     states = machine.during if machine else ()
     banner = ""
     if verdict is not None:
@@ -55,7 +55,7 @@ def bench_page(measurement: Measurement, verdict: str | None = None, reason: str
         f'<section class="card"><h2>How often each time came</h2>{charts.latency_histogram(latency, None)}</section>'
         f'<section class="card"><h2>When it came</h2>{charts.time_line(latency, states)}</section>'
         "</div>",
-        f'<section class="card"><h2>Figures</h2>{_facts(_figures(measurement))}'
+        f'<section class="card"><h2>Figures</h2>{_facts(_latency_numbers(measurement))}'
         + (f'<ul class="plain small">{warnings}</ul>' if warnings else "")
         + "</section>",
     ]
@@ -64,8 +64,8 @@ def bench_page(measurement: Measurement, verdict: str | None = None, reason: str
     return document(f"{measurement.host}: bench", "\n".join(body), kind="bench")
 
 
-def _figures(measurement: Measurement) -> list[tuple[str, str]]:
-    latency, power = measurement.frame_to_answer, measurement.power
+def _latency_numbers(measurement: Measurement) -> list[tuple[str, str]]:
+    latency, power = measurement.end_to_end, measurement.power
     times = " / ".join(milliseconds(ns) for ns in (latency.p50_ns, latency.p90_ns, latency.p99_ns))
     rows = [("frame to answer, p50 / p90 / p99", times)]
     for stop in measurement.early_stopping:
@@ -112,11 +112,11 @@ def _machine(machine: MachineRecord) -> str:
     table = "".join(f'<th scope="col">{head}</th>' for head in ("when", *(head for head, _ in shown)))
     rows = []
     for name, state in states:
-        told = "".join(
+        text = "".join(
             f'<td class="{"words" if head == "throttling" else "whole"}">{escape(cell(state) or "-")}</td>'
             for head, cell in shown
         )
-        rows.append(f'<tr><th scope="row">{name}</th>{told}</tr>')
+        rows.append(f'<tr><th scope="row">{name}</th>{text}</tr>')
     facts = [
         ("power mode", machine.mode_before or "not shown"),
         ("watched", ", ".join(machine.shown) or "nothing is shown here"),
@@ -135,8 +135,8 @@ def _hottest(state: MachineState) -> str:
     return "" if state.hottest_celsius is None else f"{state.hottest_celsius:.1f} °C ({state.hottest_zone})"
 
 
-def _spread_out(states: Sequence[MachineState], most: int = 12) -> list[MachineState]:
-    step = max(1, -(-len(states) // most))
+def _spread_out(states: Sequence[MachineState], maximum: int = 12) -> list[MachineState]:
+    step = max(1, -(-len(states) // maximum))
     return list(states[::step])
 
 

@@ -12,15 +12,15 @@ from weckd_edge.artifacts import (
     Abstention,
     BuildRecord,
     ChainRecord,
+    DataAudit,
     DatasetIndex,
     Environment,
     Link,
+    LinkSelection,
     Manifest,
     Measurement,
-    Performance,
-    Probes,
-    Selection,
-    Shipping,
+    MetricsRecord,
+    PrecisionSelection,
     Verification,
 )
 from weckd_edge.core.errors import BundleError
@@ -33,10 +33,10 @@ CHAIN_FILE = "chain.json"
 VERIFICATION_FILE = "verification.json"
 MEASUREMENTS_FILE = "measurements.jsonl"
 BUILD_FILE = "build.json"
-SELECTION_FILE = "selection.json"
-SHIPPING_FILE = "shipping.json"
-PROBES_FILE = "probes.json"
-PERFORMANCE_FILE = "performance.json"
+SELECTION_FILE = "precision_selection.json"
+LINK_SELECTION_FILE = "link_selection.json"
+AUDIT_FILE = "audit.json"
+METRICS_FILE = "metrics.json"
 ABSTENTION_FILE = "abstention.json"
 ENVIRONMENT_FILE = "environment.json"
 REPORT_FILE = "report.html"
@@ -53,15 +53,15 @@ class BundleContents:
     Attributes:
         manifest: As it is sealed; while a bundle is being made, the draft of it.
         dataset: Which images there were and how each was used.
-        chain: The links and the twin.
+        chain: The links and the baseline.
         verification: What the compiled artefact answers.
-        measurement: The bench of what ships; None where it was not measured.
+        measurement: The bench of what is deployed; None where it was not measured.
         link_measurements: Benches of links that do not ship, each of which names its link.
         build: How the bundle was built.
         selection: Which precisions were tried and why this one ships.
-        shipping: Which links were weighed and why this one ships.
-        probes: What was found of leaks, shortcuts and doubtful labels; None where the build did not look.
-        performance: Clinical figures, by class and slice; None in a bundle that was made before they were kept.
+        link_selection: Which links were weighed and why this one ships.
+        audit: What was found of leaks, shortcuts and doubtful labels; None where the build did not look.
+        metrics: Clinical figures, by class and slice; None in a bundle that was made before they were kept.
         abstention: What is not answered; None in bundles from before there were guards.
         environment: What built it; None in a bundle that was made before this was kept.
         files: For each file of model, self-test and guard, by its path in the bundle: where it lies, or its bytes; empty for
@@ -74,20 +74,20 @@ class BundleContents:
     verification: Verification
     measurement: Measurement | None
     build: BuildRecord
-    selection: Selection
-    shipping: Shipping
+    selection: PrecisionSelection
+    link_selection: LinkSelection
     link_measurements: tuple[Measurement, ...] = ()
-    probes: Probes | None = None
-    performance: Performance | None = None
+    audit: DataAudit | None = None
+    metrics: MetricsRecord | None = None
     abstention: Abstention | None = None
     environment: Environment | None = None
     files: Mapping[str, Path | bytes] = field(default_factory=dict)
 
     @property
-    def shipped(self) -> Link:
-        """The link that ships."""
+    def deployed(self) -> Link:
+        """The link that is deployed."""
         by_name = {link.name: link for link in self.chain.links}
-        return by_name.get(self.chain.shipped or "", self.chain.links[-1])
+        return by_name.get(self.chain.deployed or "", self.chain.links[-1])
 
 
 def write_evidence(folder: Path, contents: BundleContents) -> None:
@@ -106,11 +106,11 @@ def write_evidence(folder: Path, contents: BundleContents) -> None:
     write_atomic(below / MEASUREMENTS_FILE, "".join(measurement_lines(benches)))
     write_atomic(below / BUILD_FILE, to_json(contents.build))
     write_atomic(below / SELECTION_FILE, to_json(contents.selection))
-    write_atomic(below / SHIPPING_FILE, to_json(contents.shipping))
-    if contents.probes is not None:
-        write_atomic(below / PROBES_FILE, to_json(contents.probes))
-    if contents.performance is not None:
-        write_atomic(below / PERFORMANCE_FILE, to_json(contents.performance))
+    write_atomic(below / LINK_SELECTION_FILE, to_json(contents.link_selection))
+    if contents.audit is not None:
+        write_atomic(below / AUDIT_FILE, to_json(contents.audit))
+    if contents.metrics is not None:
+        write_atomic(below / METRICS_FILE, to_json(contents.metrics))
     if contents.abstention is not None:
         write_atomic(below / ABSTENTION_FILE, to_json(contents.abstention))
     if contents.environment is not None:
@@ -155,10 +155,10 @@ def read_contents(source: Path | Read, manifest: Manifest) -> BundleContents:
         measurement=next((one for one in benches if (one.link, one.backend, one.precision) == what_ships), None),
         link_measurements=tuple(one for one in benches if one.link is not None),
         build=_read(read, BUILD_FILE, BuildRecord),
-        selection=_read(read, SELECTION_FILE, Selection),
-        shipping=_read(read, SHIPPING_FILE, Shipping),
-        probes=_read_if_there(read, PROBES_FILE, Probes),
-        performance=_read_if_there(read, PERFORMANCE_FILE, Performance),
+        selection=_read(read, SELECTION_FILE, PrecisionSelection),
+        link_selection=_read(read, LINK_SELECTION_FILE, LinkSelection),
+        audit=_read_if_there(read, AUDIT_FILE, DataAudit),
+        metrics=_read_if_there(read, METRICS_FILE, MetricsRecord),
         abstention=_read_if_there(read, ABSTENTION_FILE, Abstention),
         environment=_read_if_there(read, ENVIRONMENT_FILE, Environment),
     )
@@ -192,8 +192,8 @@ def _check(contents: BundleContents) -> None:
             raise BundleError(
                 f"{VERIFICATION_FILE}: {prediction.path}: expected answers for {classes} labels", code="E_BUNDLE_EVIDENCE"
             )
-    if contents.performance is not None and len(contents.performance.compiled.classes) != classes:
-        raise BundleError(f"{PERFORMANCE_FILE}: expected the figures of {classes} labels", code="E_BUNDLE_EVIDENCE")
+    if contents.metrics is not None and len(contents.metrics.compiled.classes) != classes:
+        raise BundleError(f"{METRICS_FILE}: expected the figures of {classes} labels", code="E_BUNDLE_EVIDENCE")
     for recalls in (contents.verification.recall_fp32, contents.verification.recall_compiled):
         if len(recalls) != classes:
             raise BundleError(

@@ -1,4 +1,4 @@
-"""Pictures for the report: test frames as the device sees them, and where what ships finds its evidence in them."""
+"""Pictures for the report: test frames as the device sees them, and where what is deployed finds its evidence in them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _open(folder: Path, manifest: Manifest) -> tuple[Runner | None, str]:
 
 def _map(frame: NDArray[np.uint8], manifest: Manifest, runner: Runner, predicted: Probabilities | None) -> Picture:
     try:
-        overlay = overlay_of(frame, runner, manifest.input, predicted=predicted, width_pixels=SMALL_PIXELS)
+        overlay = overlay_of(frame, runner, manifest.input.frame, predicted=predicted, width_pixels=SMALL_PIXELS)
     except WeckdError as err:
         return Picture(frame=frame, note=f"the evidence cannot be mapped ({err})")
     return Picture(frame=frame, overlay=overlay)

@@ -19,7 +19,7 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:.{decimals}f}"
 
 
-def difference(value: float) -> str:
+def format_difference(value: float) -> str:
     """Write a difference of probabilities: two digits, as a power of ten where it is tiny."""
     if value == 0 or abs(value) >= 1e-4:
         return f"{value:.2g}"
@@ -62,7 +62,7 @@ def seconds(value: float) -> str:
     return f"{minutes // 60}{NBSP}h {minutes % 60}{NBSP}min"
 
 
-def count(value: float) -> str:
+def format_count(value: float) -> str:
     """Write a large count: ``950``, ``12.3 k``, ``2.22 M``, ``1.10 G``."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:

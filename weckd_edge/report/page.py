@@ -15,9 +15,9 @@ from weckd_edge.bundle.verdict import SYNTHETIC
 from weckd_edge.core.store import write_atomic
 from weckd_edge.report import charts, pictures
 from weckd_edge.report.chapters import abstention, audit, explorer, operating_points, parity, verdicts
-from weckd_edge.report.chapters.gallery import by_harm, gallery
-from weckd_edge.report.chapters.metrics import flips_sentence, performance_text, recall_table
-from weckd_edge.report.chapters.summary import summarize
+from weckd_edge.report.chapters.gallery import by_severity, gallery
+from weckd_edge.report.chapters.metrics import flip_counts_sentence, metrics_text, recall_table
+from weckd_edge.report.chapters.summary import summarize_bundle
 from weckd_edge.report.charts.chain import chain_chart
 from weckd_edge.report.diff.rows import ChangeText
 from weckd_edge.report.evidence import BundleContents
@@ -28,15 +28,15 @@ from weckd_edge.report.rendering import render, safe
 CONTENTS = (
     ("top", "Summary"),
     ("change", "What changed"),
-    ("bars", "Bars"),
-    ("performance", "Classes and slices"),
+    ("gates", "Bars"),
+    ("metrics", "Classes and slices"),
     ("operating", "Threshold"),
     ("confusion", "Confusion and images"),
-    ("harm", "Harm of compressing"),
+    ("prediction_flips", "Harm of compressing"),
     ("calibration", "Calibration"),
-    ("unable", "Unable to analyze"),
-    ("probes", "Leaks and shortcuts"),
-    ("chain", "Chain and twin"),
+    ("abstention", "Unable to analyze"),
+    ("audit", "Leaks and shortcuts"),
+    ("chain", "Chain and baseline"),
     ("precision", "Precision and parity"),
     ("speed", "Latency and memory"),
     ("data", "Data"),
@@ -53,7 +53,7 @@ class Sample:
     Attributes:
         image: uint8 ``[H, W, 3]``, RGB.
         truth: Its true label.
-        predicted: The decision of what ships.
+        predicted: The decision of what is deployed.
         probability: Of that decision, 0..1.
     """
 
@@ -99,33 +99,33 @@ def write_report(
 
 def _context(contents: BundleContents, samples: Sequence[Sample], frames: Mapping[str, Picture]) -> dict[str, Any]:
     manifest = contents.manifest
-    verification, measurement, performance = contents.verification, contents.measurement, contents.performance
-    bar_ms = next((gate.bar for gate in manifest.gates if gate.name == "latency_p90_ms"), None)
+    verification, measurement, performance = contents.verification, contents.measurement, contents.metrics
+    limit_ms = next((gate.limit for gate in manifest.gates if gate.name == "max_latency_p90_ms"), None)
     data = verdicts.data_facts(contents.dataset)
     urls = pictures.encode(_images(contents, samples, frames))
     found = contents.abstention
     return {
-        "summary": summarize(contents),
+        "summary": summarize_bundle(contents),
         "manifest": manifest,
         "contents": contents,
         "verification": verification,
         "selection": contents.selection,
-        "shipping": contents.shipping,
-        "weighed": [verdicts.weighed_row(link) for link in contents.shipping.links],
+        "link_selection": contents.link_selection,
+        "weighed": [verdicts.evaluation_row(link) for link in contents.link_selection.links],
         "measurement": measurement,
-        "shipped": contents.shipped,
+        "deployed": contents.deployed,
         "gates": verdicts.gate_rows(manifest.gates),
         "loaded_bytes": verdicts.loaded_bytes(manifest),
         "chain_sentence": verdicts.chain_sentence(contents.chain),
         "teachers": {link.name: verdicts.teacher_of(link, contents.chain.links) for link in contents.chain.links},
-        "performance": performance_text(performance, manifest.labels),
-        "flip_sentences": [flips_sentence(flips) for flips in performance.flips] if performance else [],
+        "metrics": metrics_text(performance, manifest.labels),
+        "flip_sentences": [flip_counts_sentence(flips) for flips in performance.flips] if performance else [],
         "recall_table": recall_table(verification, manifest.labels),
         "data": data,
         "abstention": found,
-        "abstaining": abstention.sentences(found) if found else [],
+        "abstaining": abstention.abstention_sentences(found) if found else [],
         "far_kinds": abstention.kind_rows(found) if found else [],
-        "risk_chart": safe(charts.risk_coverage(found.curve, found.aurc)) if found and found.curve else None,
+        "risk_chart": safe(charts.risk_coverage_chart(found.curve, found.aurc)) if found and found.curve else None,
         "frame": verdicts.frame_text(manifest.input),
         "disclaimer": verdicts.DISCLAIMER,
         "synthetic": SYNTHETIC,
@@ -133,13 +133,13 @@ def _context(contents: BundleContents, samples: Sequence[Sample], frames: Mappin
         "recall_chart": safe(
             charts.recall_by_class(manifest.labels, verification.recall_fp32, verification.recall_compiled)
         ),
-        "latency_chart": safe(charts.latency_histogram(measurement.frame_to_answer, bar_ms)) if measurement else None,
-        "share_chart": safe(charts.share_bar(data.splits)),
-        **_answers(verification, manifest),
+        "latency_chart": safe(charts.latency_histogram(measurement.end_to_end, limit_ms)) if measurement else None,
+        "share_chart": safe(charts.fraction_bar(data.splits)),
+        **_explorer(verification, manifest),
         **_parity(verification, manifest, frames, urls),
         "gallery": gallery(performance, verification, manifest.labels, frames, urls) if performance else None,
-        "probes_about": audit.about(contents.probes) if contents.probes else "",
-        "probe_sections": audit.sections(contents.probes) if contents.probes else (),
+        "probes_about": audit.about_data(contents.audit) if contents.audit else "",
+        "probe_sections": audit.audit_sections(contents.audit) if contents.audit else (),
         "samples": [{"url": urls.get(f"sample:{n}"), "sample": s} for n, s in enumerate(samples)],
     }
 
@@ -148,7 +148,7 @@ def _images(
     contents: BundleContents, samples: Sequence[Sample], frames: Mapping[str, Picture]
 ) -> dict[str, NDArray[np.uint8]]:
     """Return every image of the page by the name of its place, those of changed decisions first."""
-    paths = [frame.path for frame in by_harm(contents.performance)] if contents.performance else []
+    paths = [frame.path for frame in by_severity(contents.metrics)] if contents.metrics else []
     paths += [path for path in frames if path not in set(paths)]
     images = {}
     for path in paths:
@@ -160,11 +160,13 @@ def _images(
     return {**images, **{f"sample:{n}": sample.image for n, sample in enumerate(samples)}}
 
 
-def _answers(verification: Verification, manifest: Manifest) -> dict[str, Any]:
+def _explorer(verification: Verification, manifest: Manifest) -> dict[str, Any]:
     """Return what the report shows of single answers, and of the threshold on them."""
     predictions, labels, point = verification.predictions, manifest.labels, manifest.operating_point
-    counts, abstained = verdicts.confusion(predictions, len(labels), point.abstain_below, point.refuse_labels, labels)
-    data = explorer.answers(predictions, manifest)
+    counts, abstained = verdicts.confusion(
+        predictions, len(labels), point.confidence_threshold, point.non_gradeable_labels, labels
+    )
+    data = explorer.explorer_data(predictions, manifest)
     rows = [
         {
             "path": p.path,
@@ -181,12 +183,12 @@ def _answers(verification: Verification, manifest: Manifest) -> dict[str, Any]:
         "answers": data,
         "confusion": counts,
         "abstained": abstained,
-        "abstains": point.abstain_below > 0 or bool(point.refuse_labels),
+        "abstains": point.confidence_threshold > 0 or bool(point.non_gradeable_labels),
         "has_teacher": bool(predictions) and all(p.teacher is not None for p in predictions),
         "first_images": rows,
-        "point_sentence": operating_points.point_sentence(point.abstain_below),
-        "thresholds": operating_points.threshold_rows(predictions, point.abstain_below) if predictions else [],
-        "curves": safe(charts.threshold_curves(predictions, point.abstain_below)) if data else None,
+        "point_sentence": operating_points.point_sentence(point.confidence_threshold),
+        "thresholds": operating_points.threshold_rows(predictions, point.confidence_threshold) if predictions else [],
+        "curves": safe(charts.threshold_curves(predictions, point.confidence_threshold)) if data else None,
     }
 
 
@@ -195,7 +197,7 @@ def _parity(
 ) -> dict[str, Any]:
     """Return what the report shows of parity, calibration and precisions."""
     check = verification.calibration
-    apart = [
+    difference = [
         {
             "pair": pair,
             "frames": [
@@ -205,7 +207,7 @@ def _parity(
                     "path": frame.path,
                     "truth": manifest.labels[frame.label],
                     "gap": max(abs(p - q) for p, q in zip(frame.a, frame.b, strict=True)),
-                    "bars": safe(charts.two_answers(manifest.labels, frame.a, frame.b, frame.label)),
+                    "bars": safe(charts.two_predictions(manifest.labels, frame.a, frame.b, frame.label)),
                 }
                 for frame in pair.worst
             ],
@@ -214,11 +216,11 @@ def _parity(
         if pair.worst
     ]
     return {
-        "apart": apart,
-        "flips": [sentence for pair in verification.parity if pair.worst and (sentence := parity.flips_sentence(pair))],
-        "partings": [
-            {"parting": found, "sentence": parity.parting_sentence(found), "chart": safe(charts.layers(found))}
-            for found in verification.partings
+        "apart": difference,
+        "flips": [sentence for pair in verification.parity if pair.worst and (sentence := parity.pair_flips_sentence(pair))],
+        "layer_divergences": [
+            {"parting": found, "sentence": parity.divergence_sentence(found), "chart": safe(charts.layers(found))}
+            for found in verification.layer_divergences
             if found.layers
         ],
         "calibration": check,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 
-MOST_BYTES = 1_300_000
+MAX_BYTES = 1_300_000
 """For all pictures of one page, as they are written into it."""
 SIZES = ((240, 82), (200, 78), (160, 72), (128, 66), (96, 60), (72, 50))
 """Longer side in pixels and JPEG quality, tried in order until all fit."""
@@ -33,7 +33,7 @@ class Picture:
     note: str = ""
 
 
-def encode(images: Mapping[str, Image], most_bytes: int = MOST_BYTES) -> dict[str, str]:
+def encode(images: Mapping[str, Image], most_bytes: int = MAX_BYTES) -> dict[str, str]:
     """Return images as ``data:`` addresses, smaller the more there are; those that do not fit even so are left out.
 
     Args:

@@ -54,7 +54,7 @@ class StudyPage:
 
     dataset: str
     synthetic: bool
-    share: float
+    labelled_fraction: float
     seeds: int
     rows: tuple[StudyRow, ...]
     verdicts: tuple[str, ...]

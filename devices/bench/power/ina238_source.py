@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from weckd_edge.devices.bench.power.base import PowerSourceError, Reading, read_number
+from weckd_edge.devices.machine.sysfs import read_text
 
 _DEVICES = "sys/bus/i2c/devices"
 RAIL = "VIN"
@@ -22,7 +23,7 @@ class Ina238Source:
         found = [
             path
             for name in sorted((root / _DEVICES).glob("*/name"))
-            if _is_ina238(name)
+            if read_text(name) == "ina238"
             for path in sorted(name.parent.glob("hwmon/hwmon*/power1_input"))
         ]
         if not found:
@@ -39,10 +40,3 @@ class Ina238Source:
 
     def close(self) -> None:
         return None
-
-
-def _is_ina238(name: Path) -> bool:
-    try:
-        return name.read_text(encoding="utf-8", errors="replace").strip() == "ina238"
-    except OSError:
-        return False

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weckd_edge.devices.bench.power.base import PowerSourceError, Reading, read_number
+from weckd_edge.devices.machine.sysfs import read_text
 
 _DEVICES = "sys/bus/i2c/devices"
 _WHOLE_BOARD = ("VDD_IN", "VIN", "POM_5V_IN")
@@ -57,7 +58,7 @@ class Ina3221Source:
 def find_rails(root: Path) -> Iterator[Rail]:
     """Yield every named rail of every INA3221; channels without a name, and sums the chip makes itself, are left out."""
     for device in sorted((root / _DEVICES).glob("*")):
-        if _text(device / "name") != "ina3221":
+        if read_text(device / "name") != "ina3221":
             continue
         for label in sorted(device.glob("hwmon/hwmon*/in*_label")):
             channel = label.name[2:].removesuffix("_label")
@@ -71,13 +72,6 @@ def find_rails(root: Path) -> Iterator[Rail]:
 
 
 def _rail(label: Path, voltage: Path, current: Path) -> Iterator[Rail]:
-    name = _text(label)
+    name = read_text(label)
     if name and name != "NC" and "sum" not in name.lower():
         yield Rail(name=name, voltage=voltage, current=current)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weckd_edge.devices.bench.power.base import PowerSourceError, Reading, read_number
+from weckd_edge.devices.machine.sysfs import read_text
 
 _POWERCAP = "sys/class/powercap"
 
@@ -45,7 +46,7 @@ class RaplSource:
         self._counters: list[_Counter] = []
         names = []
         for folder in sorted((root / _POWERCAP).glob("intel-rapl:*")):
-            name = _text(folder / "name")
+            name = read_text(folder / "name")
             if name.startswith("package-") or name == "dram":
                 file = folder / "energy_uj"
                 range_uj = read_number(folder / "max_energy_range_uj")
@@ -65,10 +66,3 @@ class RaplSource:
 
     def close(self) -> None:
         return None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""

@@ -17,7 +17,7 @@ from weckd_edge.core.files import read_bounded
 from weckd_edge.core.serialization import from_data, to_data
 from weckd_edge.devices.bench.power.base import PowerSourceError, Reading
 
-MOST_BYTES = 256 << 20
+MAX_BYTES = 256 << 20
 """Of a recorded file."""
 
 
@@ -27,7 +27,7 @@ class ReplaySource:
     name = "replay"
 
     def __init__(self, path: Path, clock: Callable[[], int] = time.monotonic_ns) -> None:
-        self._readings = read_file(path)
+        self._readings = read_recording(path)
         self._times = [reading.at_ns - self._readings[0].at_ns for reading in self._readings]
         self._path, self._clock = path, clock
         self._start_ns: int | None = None
@@ -53,13 +53,13 @@ class ReplaySource:
         return None
 
 
-def read_file(path: Path) -> list[Reading]:
+def read_recording(path: Path) -> list[Reading]:
     """Read a recorded file.
 
     Raises:
         ConfigError: It is missing, is empty, or holds something else.
     """
-    data = read_bounded(path, at_most=MOST_BYTES, where=f"{path}: expected a recorded power file", error=ConfigError)
+    data = read_bounded(path, at_most=MAX_BYTES, where=f"{path}: expected a recorded power file", error=ConfigError)
     try:
         lines = data.decode().splitlines()
     except UnicodeDecodeError as err:

@@ -74,8 +74,8 @@ typedef enum weckd_status {
 
 /* Sizes that memory depends on. The manifest has all of them but `max_source_*`, which the caller chooses. */
 typedef struct weckd_sizes {
-    uint32_t frame_width;      /* `input.frame_width`, pixels */
-    uint32_t frame_height;     /* `input.frame_height`, pixels */
+    uint32_t frame_width;      /* `input.frame.width`, pixels */
+    uint32_t frame_height;     /* `input.frame.height`, pixels */
     uint32_t classes;          /* number of `labels` */
     uint32_t max_source_width;  /* largest region that WECKD_FIT_COVER accepts, pixels; 0: it is not used */
     uint32_t max_source_height;

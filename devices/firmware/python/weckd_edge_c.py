@@ -45,7 +45,7 @@ class Contract(ctypes.Structure):
         ("format", ctypes.c_uint32),
         ("version", ctypes.c_uint64),
         ("model_bytes", ctypes.c_uint64),
-        ("abstain_below", ctypes.c_double),
+        ("confidence_threshold", ctypes.c_double),
         ("signature", ctypes.c_int),
         ("passed", ctypes.c_uint8),
         ("synthetic", ctypes.c_uint8),

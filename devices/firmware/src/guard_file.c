@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUALITY_LIMITS "bars"          /* key of the limits of image quality */
-#define MAX_OOD_SCORE "most_unfamiliar" /* key of the limit of the OOD score */
+#define QUALITY_LIMITS "limits"          /* key of the limits of image quality */
+#define MAX_OOD_SCORE "max_ood_score" /* key of the limit of the OOD score */
 #define MIN_SIDE 3 /* of the crop: a point has four neighbours */
 #define MAX_NUMBER 1e30
 
@@ -43,10 +43,10 @@ static const weckd_key KEYS[] = {
 };
 
 static const weckd_key QUALITY_KEYS[] = {
-    {"least_sharpness", WECKD_NUMBER_OR_NULL, true},
-    {"least_contrast", WECKD_NUMBER_OR_NULL, true},
-    {"most_dark", WECKD_NUMBER_OR_NULL, true},
-    {"most_bright", WECKD_NUMBER_OR_NULL, true},
+    {"min_sharpness", WECKD_NUMBER_OR_NULL, true},
+    {"min_contrast", WECKD_NUMBER_OR_NULL, true},
+    {"max_dark_fraction", WECKD_NUMBER_OR_NULL, true},
+    {"max_bright_fraction", WECKD_NUMBER_OR_NULL, true},
     {0},
 };
 

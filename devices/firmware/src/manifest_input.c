@@ -3,21 +3,31 @@
 
 #include "json.h"
 
-#define ABSTAIN_LABELS "refuse_labels" /* key of the labels on which the model abstains */
+#define ABSTAIN_LABELS "non_gradeable_labels" /* key of the labels on which the model abstains */
 
 static const weckd_key INPUT_KEYS[] = {
-    {"frame_height", WECKD_WHOLE, false},
-    {"frame_width", WECKD_WHOLE, false},
-    {"input_size", WECKD_WHOLE, false},
+    {"frame", WECKD_OBJECT, false},
+    {"network", WECKD_OBJECT, false},
+    {0},
+};
+
+static const weckd_key FRAME_KEYS[] = {
+    {"height", WECKD_WHOLE, false},
+    {"width", WECKD_WHOLE, false},
     {"crop", WECKD_TEXT, false},
     {"resize", WECKD_TEXT, true},
+    {0},
+};
+
+static const weckd_key NETWORK_KEYS[] = {
+    {"size", WECKD_WHOLE, false},
     {"mean", WECKD_NUMBER_LIST, false},
     {"std", WECKD_NUMBER_LIST, false},
     {0},
 };
 
 static const weckd_key POINT_KEYS[] = {
-    {"abstain_below", WECKD_NUMBER, false},
+    {"confidence_threshold", WECKD_NUMBER, false},
     {ABSTAIN_LABELS, WECKD_TEXT_LIST, true},
     {0},
 };
@@ -66,9 +76,9 @@ static int read_abstain_labels(weckd_manifest *manifest, const json_t *list, wec
     return WECKD_OK;
 }
 
-static int read_side(const json_t *input, const char *key, uint32_t *side, weckd_error error) {
+static int read_side(const json_t *part, const char *key, uint32_t *side, weckd_error error) {
     uint64_t pixels = 0;
-    if (!weckd_json_count(input, key, INT64_MAX, &pixels) || pixels == 0) {
+    if (!weckd_json_count(part, key, INT64_MAX, &pixels) || pixels == 0) {
         return weckd_fail(error, WECKD_ERR_FORMAT, "manifest.json: input: '%s' is under 1", key);
     }
     if (pixels > WECKD_MAX_SIDE) {
@@ -78,22 +88,56 @@ static int read_side(const json_t *input, const char *key, uint32_t *side, weckd
     return WECKD_OK;
 }
 
+/* The camera frame, and what the graph keeps of it. */
+static int read_frame(weckd_manifest *manifest, const json_t *frame, weckd_error error) {
+    int status = weckd_json_expect(frame, FRAME_KEYS, "manifest.json: input.frame", error);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    status = read_side(frame, "height", &manifest->contract.frame_height, error);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    status = read_side(frame, "width", &manifest->contract.frame_width, error);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    if (!weckd_json_is_one_of(frame, "crop", (const char *const[]){"center", "stretch", NULL}) ||
+        (json_object_get(frame, "resize") != NULL &&
+         !weckd_json_is_one_of(frame, "resize", (const char *const[]){"diagonal", "bilinear", NULL}))) {
+        return weckd_manifest_bad(error, "input.frame: 'crop' or 'resize' is unknown");
+    }
+    manifest->is_stretched = weckd_json_is_one_of(frame, "crop", (const char *const[]){"stretch", NULL});
+    return WECKD_OK;
+}
+
+/* What the graph makes of the frame. */
+static int read_network(weckd_manifest *manifest, const json_t *network, weckd_error error) {
+    int status = weckd_json_expect(network, NETWORK_KEYS, "manifest.json: input.network", error);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    status = read_side(network, "size", &manifest->contract.input_size, error);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    if (json_array_size(json_object_get(network, "mean")) != 3 || json_array_size(json_object_get(network, "std")) != 3) {
+        return weckd_manifest_bad(error, "input.network: 'mean' or 'std' is not 3 numbers");
+    }
+    return WECKD_OK;
+}
+
 int weckd_manifest_read_input(weckd_manifest *manifest, weckd_error error) {
     const json_t *input = json_object_get(manifest->root, "input"), *point = json_object_get(manifest->root, "operating_point");
-    weckd_contract *contract = &manifest->contract;
     int status = weckd_json_expect(input, INPUT_KEYS, "manifest.json: input", error);
     if (status != WECKD_OK) {
         return status;
     }
-    status = read_side(input, "frame_height", &contract->frame_height, error);
+    status = read_frame(manifest, json_object_get(input, "frame"), error);
     if (status != WECKD_OK) {
         return status;
     }
-    status = read_side(input, "frame_width", &contract->frame_width, error);
-    if (status != WECKD_OK) {
-        return status;
-    }
-    status = read_side(input, "input_size", &contract->input_size, error);
+    status = read_network(manifest, json_object_get(input, "network"), error);
     if (status != WECKD_OK) {
         return status;
     }
@@ -101,13 +145,6 @@ int weckd_manifest_read_input(weckd_manifest *manifest, weckd_error error) {
     if (status != WECKD_OK) {
         return status;
     }
-    if (!weckd_json_is_one_of(input, "crop", (const char *const[]){"center", "stretch", NULL}) ||
-        (json_object_get(input, "resize") != NULL &&
-         !weckd_json_is_one_of(input, "resize", (const char *const[]){"diagonal", "bilinear", NULL})) ||
-        json_array_size(json_object_get(input, "mean")) != 3 || json_array_size(json_object_get(input, "std")) != 3) {
-        return weckd_manifest_bad(error, "input: 'crop' or 'resize' is unknown, or 'mean' or 'std' is not 3 numbers");
-    }
-    manifest->is_stretched = weckd_json_is_one_of(input, "crop", (const char *const[]){"stretch", NULL});
-    contract->abstain_below = json_number_value(json_object_get(point, "abstain_below"));
+    manifest->contract.abstain_below = json_number_value(json_object_get(point, "confidence_threshold"));
     return read_abstain_labels(manifest, json_object_get(point, ABSTAIN_LABELS), error);
 }

@@ -45,8 +45,8 @@ static const weckd_key SELFTEST_KEYS[] = {
 
 static const weckd_key GATE_KEYS[] = {
     {"name", WECKD_TEXT, false},
-    {"bar", WECKD_NUMBER, false},
-    {"got", WECKD_NUMBER_OR_NULL, false},
+    {"limit", WECKD_NUMBER, false},
+    {"value", WECKD_NUMBER_OR_NULL, false},
     {"verdict", WECKD_TEXT, false},
     {"reason", WECKD_TEXT, false},
     {0},

@@ -1,10 +1,10 @@
-"""The contract every backend keeps: one uint8 frame in, the probabilities of one answer out."""
+"""The contract every backend keeps: one uint8 frame in, the probabilities of one prediction out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,7 @@ class Runner(Protocol):
     Attributes:
         name: The backend: ``openvino``, ``onnxruntime`` or ``tensorrt``.
         version: Of the library that runs it.
-        input_shape: ``(1, frame_height, frame_width, 3)``.
+        input_shape: ``(1, height, width, 3)``.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Runner(Protocol):
     input_shape: tuple[int, ...]
 
     def run(self, frame: Frame) -> Probabilities:
-        """Answer one frame.
+        """Classify one frame.
 
         Args:
             frame: RGB, ``[1, H, W, 3]``, rows first and contiguous.
@@ -102,6 +102,13 @@ class NetworkRunner(Protocol):
 
     def close(self) -> None:
         """Give the memory back."""
+
+
+class AnyRunner(Protocol):
+    """Anything whose queries can be timed: a ``Runner``, a ``NetworkRunner``, or one of them behind the input guard."""
+
+    def run(self, frame: Any, /) -> Any:
+        """Run one query on a frame or tensor that it takes."""
 
 
 def check_tensor(array: NDArray[np.generic], shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:

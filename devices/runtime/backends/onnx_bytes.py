@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from weckd_edge.core.errors import ModelError
 
-MOST_DEPTH = 64
+MAX_DEPTH = 64
 """Messages in each other."""
 
 _INNER: dict[tuple[str, int], str] = {
@@ -76,9 +76,9 @@ def check_onnx(data: bytes, where: str) -> None:
         if inner is None:
             at += value if wire != _VARINT else 0
             continue
-        if len(levels) == MOST_DEPTH:
+        if len(levels) == MAX_DEPTH:
             raise ModelError(
-                f"{where}: expected messages at most {MOST_DEPTH} deep in each other, found more", code="E_MODEL_ONNX_FILE"
+                f"{where}: expected messages at most {MAX_DEPTH} deep in each other, found more", code="E_MODEL_ONNX_FILE"
             )
         has_graph = has_graph or inner == "graph"
         levels.append((inner, at + value))

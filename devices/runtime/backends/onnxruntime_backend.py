@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.runtime.backends.base import (
     Frame,
@@ -46,10 +46,10 @@ class OnnxRuntimeRunner:
         self._outputs = [outputs[0].name]
 
     def run(self, frame: Frame) -> Probabilities:
-        """Answer one frame ``[1, H, W, 3]`` with ``[classes]``."""
+        """Classify one frame ``[1, H, W, 3]`` with ``[classes]``."""
         check_tensor(frame, self.input_shape, self.dtype)
-        answer: Probabilities = self._session.run(self._outputs, {self._input: frame})[0].reshape(-1)
-        return answer.astype(np.float32, copy=False)
+        output: Probabilities = self._session.run(self._outputs, {self._input: frame})[0].reshape(-1)
+        return output.astype(np.float32, copy=False)
 
     def close(self) -> None:
         """Free the session."""
@@ -77,7 +77,7 @@ def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, refe
         source = model.graph if isinstance(model, ModelBytes) else str(model)
         session = ort.InferenceSession(source, sess_options=options, providers=["CPUExecutionProvider"])
     except Exception as err:  # ONNX Runtime's errors share no base class but Exception
-        first = str(err).strip().splitlines()[0][:200]
+        first = first_line(err)
         raise ModelError(
             f"{model}: ONNX Runtime {ort.__version__} refuses it ({first})", code="E_MODEL_BACKEND_LOAD"
         ) from err

@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.bundle.manifest_rules import SETTINGS
-from weckd_edge.core.errors import ModelError, did_you_mean
+from weckd_edge.core.errors import ModelError, did_you_mean, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.runtime.backends.base import ModelBytes, ModelSource, Probabilities, check_tensor, require_model
 from weckd_edge.devices.runtime.backends.openvino_pairs import gather_pairs
 
 NAME = "openvino"
 _SUFFIXES = (".xml", ".onnx")
+_WHERE_IT_WAS = ("Exception from", "Check '")
+"""How lines of OpenVINO's errors begin that name a place in its own source."""
 
 
 PRECISION_SETTINGS = SETTINGS[NAME]
@@ -68,7 +70,8 @@ class OpenVINORunner:
             self._request = ov.Core().compile_model(model, "CPU", config).create_infer_request()
         except RuntimeError as err:
             raise ModelError(
-                f"{where}: OpenVINO {self.version} cannot compile it ({_first_line(err)})", code="E_MODEL_BACKEND_BUILD"
+                f"{where}: OpenVINO {self.version} cannot compile it ({first_line(err, skip=_WHERE_IT_WAS)})",
+                code="E_MODEL_BACKEND_BUILD",
             ) from err
 
     def run(self, frame: NDArray[Any]) -> Probabilities:
@@ -76,8 +79,8 @@ class OpenVINORunner:
         check_tensor(frame, self.input_shape, self.dtype)
         self._request.set_input_tensor(self._ov.Tensor(frame, shared_memory=frame.flags.writeable))
         self._request.infer()
-        answer: Probabilities = self._request.get_output_tensor(0).data.reshape(-1).astype(np.float32, copy=True)
-        return answer
+        output: Probabilities = self._request.get_output_tensor(0).data.reshape(-1).astype(np.float32, copy=True)
+        return output
 
     def close(self) -> None:
         """Free the request and, with it, the compiled model."""
@@ -92,7 +95,7 @@ def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, refe
     """
     ov = require("openvino", "run a model on this processor")
     return OpenVINORunner(
-        ov, _read(ov, model), settings_for(threads=threads, cache_dir=cache_dir, reference=reference), str(model)
+        ov, _read_ov_model(ov, model), settings_for(threads=threads, cache_dir=cache_dir, reference=reference), str(model)
     )
 
 
@@ -108,7 +111,7 @@ def open_network(model: ModelSource, tensor_name: str, *, threads: int) -> OpenV
         ModelError: The graph has no such tensor.
     """
     ov = require("openvino", "run a model on this processor")
-    whole = _read(ov, model)
+    whole = _read_ov_model(ov, model)
     outputs = {name: output for op in whole.get_ops() for output in op.outputs() for name in output.get_names()}
     if tensor_name not in outputs:
         raise ModelError(
@@ -122,15 +125,17 @@ def open_network(model: ModelSource, tensor_name: str, *, threads: int) -> OpenV
     return OpenVINORunner(ov, part, settings_for(threads=threads), str(model))
 
 
-def _read(ov: Any, model: ModelSource) -> Any:
+def _read_ov_model(ov: Any, model: ModelSource) -> Any:
     require_model(model, _SUFFIXES, NAME)
     try:
-        return read_model(ov, model)
+        return read_ov_model(ov, model)
     except RuntimeError as err:
-        raise ModelError(f"{model}: OpenVINO cannot read it ({_first_line(err)})", code="E_MODEL_BACKEND_LOAD") from err
+        raise ModelError(
+            f"{model}: OpenVINO cannot read it ({first_line(err, skip=_WHERE_IT_WAS)})", code="E_MODEL_BACKEND_LOAD"
+        ) from err
 
 
-def read_model(ov: Any, model: ModelSource) -> Any:
+def read_ov_model(ov: Any, model: ModelSource) -> Any:
     """Return an IR or ONNX graph as an ``openvino.Model`` that answers as it is written; see ``openvino_pairs``.
 
     Raises:
@@ -141,9 +146,3 @@ def read_model(ov: Any, model: ModelSource) -> Any:
     if model.suffix == ".onnx":
         gather_pairs(ov, read)
     return read
-
-
-def _first_line(err: Exception) -> str:
-    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
-    useful = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
-    return (useful or lines or [type(err).__name__])[0][:200]

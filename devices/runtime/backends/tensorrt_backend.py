@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.core.errors import DeviceError, ModelError
+from weckd_edge.core.errors import DeviceError, ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import Progress, SilentProgress
 from weckd_edge.core.store import write_atomic
-from weckd_edge.devices.jetson.engine_layers import EngineLayer, beside_the_dla, read_engine_information
+from weckd_edge.devices.jetson.engine_layers import EngineLayer, layers_on_gpu, read_engine_information
 from weckd_edge.devices.jetson.recipe import BuildPlan, TensorRTRecipe, plan_for
 from weckd_edge.devices.runtime.backends.base import ModelBytes, ModelSource, Probabilities, check_tensor, require_model
 from weckd_edge.devices.runtime.backends.cudart import CudaRuntime, load_cuda_runtime
@@ -51,7 +51,7 @@ def make_log(trt: Any, listen: Callable[[str], None] | None = None) -> Any:
         def log(self, severity: Any, msg: str) -> None:
             name = severity.name
             if name in ("INTERNAL_ERROR", "ERROR"):
-                self.last_error = msg.strip().splitlines()[0] if msg.strip() else self.last_error
+                self.last_error = first_line(msg) or self.last_error
                 logger.error("%s", msg)
             elif listen is not None:
                 listen(msg)
@@ -154,7 +154,7 @@ def build_engine(
         if monitor is None:
             task.advance(_STEPS)
     built = BuiltEngine(data=bytes(engine), layers=_layers(trt, log, bytes(engine)))
-    if dla is not None and not dla.gpu_fallback and (strayed := beside_the_dla(built.layers)):
+    if dla is not None and not dla.gpu_fallback and (strayed := layers_on_gpu(built.layers)):
         raise ModelError(
             f"{onnx.name}: {_listed(strayed)} run on the GPU and not on the DLA; gpu_fallback would allow it",
             code="E_MODEL_DLA",
@@ -221,7 +221,9 @@ def _aim_at_dla(trt: Any, network: Any, config: Any, recipe: TensorRTRecipe, pla
     if dla.gpu_fallback:
         config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
     layers = [network.get_layer(index) for index in range(network.num_layers)]
-    refused = [layer.name for layer in layers if kind_of(layer) not in _NEVER_ON_A_DLA and not config.can_run_on_DLA(layer)]
+    refused = [
+        layer.name for layer in layers if layer_kind(layer) not in _NEVER_ON_A_DLA and not config.can_run_on_DLA(layer)
+    ]
     if refused and not dla.gpu_fallback:
         raise ModelError(
             f"{name}: {_listed(refused)} cannot run on the DLA; gpu_fallback would run them on the GPU", code="E_MODEL_DLA"
@@ -236,7 +238,7 @@ def _tensors(network: Any) -> list[Any]:
     return [*inputs, *(layer.get_output(index) for layer in layers for index in range(layer.num_outputs))]
 
 
-def kind_of(layer: Any) -> str:
+def layer_kind(layer: Any) -> str:
     """Return the type of a network's layer in capitals, such as ``CONVOLUTION``."""
     return str(layer.type).rpartition(".")[2]
 

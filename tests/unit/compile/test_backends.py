@@ -63,7 +63,7 @@ class TestOpenVINO:
     def test_the_ir_is_two_files_with_their_digests(self, graphs: dict[str, Path], tmp_path: Path) -> None:
         import openvino
 
-        built = openvino_backend.build(graphs["cpu"], "int8", tmp_path)
+        built = openvino_backend.build_ir(graphs["cpu"], "int8", tmp_path)
         assert [ref.path for ref in built.files] == ["model.xml", "model.bin"]
         assert sorted(path.name for path in tmp_path.iterdir()) == ["model.bin", "model.xml"]
         for ref in built.files:
@@ -73,17 +73,17 @@ class TestOpenVINO:
         assert built.source_sha256 == sha256_file(graphs["cpu"])
 
     @pytest.mark.parametrize("name", ["fp32", "cpu"])
-    def test_the_ir_answers_as_the_graph_does(
+    def test_the_ir_predicts_as_the_graph_does(
         self, networks: ModuleType, graphs: dict[str, Path], tmp_path: Path, name: str
     ) -> None:
-        openvino_backend.build(graphs[name], "int8", tmp_path)
+        openvino_backend.build_ir(graphs[name], "int8", tmp_path)
         runners = [open_runner("openvino", path) for path in (graphs[name], tmp_path / "model.xml")]
         for frame in networks.frames(8, networks.contract()):
             a, b = (runner.run(np.ascontiguousarray(frame[None])) for runner in runners)
             assert np.abs(a - b).max() < 1e-6
 
     def test_weights_keep_their_precision(self, graphs: dict[str, Path], tmp_path: Path) -> None:
-        openvino_backend.build(graphs["fp32"], "fp32", tmp_path)
+        openvino_backend.build_ir(graphs["fp32"], "fp32", tmp_path)
         text = (tmp_path / "model.xml").read_text()
         assert 'element_type="f32"' in text
         assert 'element_type="f16"' not in text
@@ -96,11 +96,11 @@ class TestOpenVINO:
     def test_the_detail_says_what_runs_in_int8(self, graphs: dict[str, Path], tmp_path: Path) -> None:
         (tmp_path / "a").mkdir()
         (tmp_path / "b").mkdir()
-        assert openvino_backend.build(graphs["cpu"], "int8", tmp_path / "a").detail == (
+        assert openvino_backend.build_ir(graphs["cpu"], "int8", tmp_path / "a").detail == (
             "8 of 8 Convolution layers run in int8 on the processor that built it",
             "1 of 1 FullyConnected layers run in int8 on the processor that built it",
         )
-        assert openvino_backend.build(graphs["fp32"], "fp32", tmp_path / "b").detail == (
+        assert openvino_backend.build_ir(graphs["fp32"], "fp32", tmp_path / "b").detail == (
             "0 of 8 Convolution layers run in int8 on the processor that built it",
             "0 of 1 FullyConnected layers run in int8 on the processor that built it",
         )
@@ -108,7 +108,7 @@ class TestOpenVINO:
     def test_the_layers_that_really_run_are_named_with_precision_and_kernel(
         self, graphs: dict[str, Path], tmp_path: Path
     ) -> None:
-        built = openvino_backend.build(graphs["cpu"], "int8", tmp_path)
+        built = openvino_backend.build_ir(graphs["cpu"], "int8", tmp_path)
         layers = openvino_backend.executed_layers(tmp_path / "model.xml")
         convolutions = [layer for layer in layers if layer.kind == "Convolution"]
         assert len(convolutions) == 8
@@ -125,14 +125,14 @@ class TestOpenVINO:
             (tmp_path / name).mkdir()
             copy = tmp_path / name / f"{name}.onnx"
             copy.write_bytes(graphs["cpu"].read_bytes())
-            built.append(openvino_backend.build(copy, "int8", tmp_path / name))
+            built.append(openvino_backend.build_ir(copy, "int8", tmp_path / name))
         assert built[0] == built[1]
         assert str(tmp_path).encode() not in (tmp_path / "a/model.xml").read_bytes()
 
     def test_bytes_that_are_no_graph_are_one_clear_error(self, tmp_path: Path) -> None:
         (tmp_path / "broken.onnx").write_bytes(b"\xff" * 64)
         with raises(ModelError, "E_MODEL_BACKEND_LOAD", says="broken.onnx") as caught:
-            openvino_backend.build(tmp_path / "broken.onnx", "int8", tmp_path)
+            openvino_backend.build_ir(tmp_path / "broken.onnx", "int8", tmp_path)
         assert "\n" not in str(caught.value)
 
     def test_an_operator_that_openvino_lacks_is_one_clear_error(self, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ class TestOpenVINO:
         opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("somewhere", 1)]
         onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "odd.onnx")
         with raises(ModelError, "E_MODEL_BACKEND_LOAD", says="odd.onnx") as caught:
-            openvino_backend.build(tmp_path / "odd.onnx", "int8", tmp_path)
+            openvino_backend.build_ir(tmp_path / "odd.onnx", "int8", tmp_path)
         assert "\n" not in str(caught.value)
 
     def test_describe_counts_signed_and_unsigned_and_leaves_out_what_is_not_there(self) -> None:
@@ -159,7 +159,7 @@ class TestOpenVINO:
                 ("Reorder", "u8"): 9,
             }
         )
-        assert openvino_backend.describe(layers) == (
+        assert openvino_backend.describe_precisions(layers) == (
             "5 of 6 Convolution layers run in int8 on the processor that built it",
             "0 of 4 MatMul layers run in int8 on the processor that built it",
         )
@@ -251,7 +251,7 @@ class TestTensorRT:
     def recipe(self, graph: Path, folder: Path, device: str = "jetson-orin-nano-8gb", frames: Any = None) -> Any:
         folder.mkdir(exist_ok=True)
         shown = self.frames if frames is None else frames
-        return tensorrt_backend.recipe(file_ref(graph.parent, graph), graph, load_profile(device), folder, shown)
+        return tensorrt_backend.prepare_recipe(file_ref(graph.parent, graph), graph, load_profile(device), folder, shown)
 
     @pytest.fixture(autouse=True)
     def _frames(self, networks: ModuleType) -> None:
@@ -284,7 +284,7 @@ class TestTensorRT:
         assert recipe.ranges
         assert set(recipe.ranges) <= {name for node in plain.graph.node for name in node.output}
 
-    def test_a_form_that_does_not_answer_alike_is_left_out_and_the_reason_kept(
+    def test_a_form_that_does_not_predict_alike_is_left_out_and_the_reason_kept(
         self, graphs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("weckd_edge.compile.quantize.fp16_variants.HALF_TOLERANCE", 0.0)
@@ -320,7 +320,7 @@ class TestTensorRT:
     ) -> None:
         monkeypatch.setattr(tensorrt_backend, "is_installed", lambda module: module == "tensorrt")
         assert tensorrt_backend.can_build_here() is True
-        assert tensorrt_backend.version() == "10.3.0"
+        assert tensorrt_backend.tensorrt_version() == "10.3.0"
 
     def test_without_tensorrt_it_cannot(self, cuda: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tensorrt_backend, "is_installed", lambda module: False)
@@ -413,7 +413,9 @@ class TestTorchTensorRT:
         self, networks: ModuleType, library: dict[str, Any]
     ) -> None:
         contract = networks.contract()
-        assert torch_tensorrt_backend.build_engine(networks.inverted(), contract, workspace_mib=64) == b"engine"
+        assert (
+            torch_tensorrt_backend.build_torch_tensorrt_engine(networks.inverted(), contract, workspace_mib=64) == b"engine"
+        )
         assert (tuple(library["frame"].shape), str(library["frame"].dtype)) == ((1, 24, 32, 3), "torch.uint8")
         assert library["workspace"] == 64 << 20
         assert float(library["answer"].detach().sum()) == pytest.approx(1)
@@ -421,7 +423,7 @@ class TestTorchTensorRT:
     def test_a_network_it_cannot_convert_is_one_clear_error(self, networks: ModuleType, library: dict[str, Any]) -> None:
         library["fails"] = True
         with raises(ModelError, "E_MODEL_BACKEND_BUILD", says="no converter for aten.x"):
-            torch_tensorrt_backend.build_engine(networks.inverted(), networks.contract())
+            torch_tensorrt_backend.build_torch_tensorrt_engine(networks.inverted(), networks.contract())
 
     def test_a_build_keeps_how_it_went_and_goes_on(self, networks: ModuleType, library: dict[str, Any]) -> None:
         built = torch_tensorrt_backend.preflight(networks.inverted(), networks.contract(), "0" * 64)

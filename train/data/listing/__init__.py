@@ -7,7 +7,7 @@ from pathlib import Path
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import ConfigError, DataError
 from weckd_edge.core.store import digest_of
-from weckd_edge.train.data.listing.base import ListedImage, Listing, refuse_labels, stamp, utf8_path
+from weckd_edge.train.data.listing.base import ListedImage, Listing, non_gradeable_labels, stamp, utf8_path
 from weckd_edge.train.data.listing.described import read_described
 from weckd_edge.train.data.listing.folders import read_folder
 from weckd_edge.train.data.listing.rows import read_csv
@@ -82,7 +82,7 @@ def list_data(path: Path, config: DataConfig = _DEFAULT) -> Listing:
             )
         listing = described or read_folder(root)
     if listing.images:
-        refuse_labels(path, listing.images)
+        non_gradeable_labels(path, listing.images)
     elif not listing.bad_files:
         raise DataError(
             f"{path}: expected images of at least two classes, got none; one sub-folder for each class",

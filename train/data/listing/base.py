@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weckd_edge.artifacts import Attribute, BadFile, DataNote, Split
-from weckd_edge.core.bounds import MOST_CLASSES, MOST_LABEL_BYTES
+from weckd_edge.core.bounds import MAX_CLASSES, MAX_LABEL_BYTES
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.files import through_stored_links
 
-MOST_CSV_BYTES = 256 << 20
-MOST_FILES = 1_000_000
+MAX_CSV_BYTES = 256 << 20
+MAX_FILES = 1_000_000
 """Files of one data set, and lines of a CSV: some gigabytes of memory."""
 
 DEEPEST = 64
@@ -68,7 +68,7 @@ def utf8_path(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
 
 
-def refuse_labels(path: Path, images: Sequence[ListedImage]) -> None:
+def non_gradeable_labels(path: Path, images: Sequence[ListedImage]) -> None:
     """Refuse classes that no bundle can hold, and names that are one to a reader.
 
     Raises:
@@ -82,9 +82,9 @@ def refuse_labels(path: Path, images: Sequence[ListedImage]) -> None:
             f"{path}: expected images of at least two classes, got {only}; one sub-folder for each class",
             code="E_DATA_FEW_CLASSES",
         )
-    if len(labels) > MOST_CLASSES:
+    if len(labels) > MAX_CLASSES:
         raise DataError(
-            f"{path}: expected at most {MOST_CLASSES} classes, as a bundle holds no more, found {len(labels)}",
+            f"{path}: expected at most {MAX_CLASSES} classes, as a bundle holds no more, found {len(labels)}",
             code="E_DATA_LIMIT",
         )
     seen: dict[str, str] = {}
@@ -102,9 +102,9 @@ def refuse_labels(path: Path, images: Sequence[ListedImage]) -> None:
                 f"{path}: the class name {label!r} holds characters that cannot be printed; rename it",
                 code="E_DATA_CLASS_NAME",
             )
-        if len(label.encode()) > MOST_LABEL_BYTES:
+        if len(label.encode()) > MAX_LABEL_BYTES:
             raise DataError(
-                f"{path}: expected class names of at most {MOST_LABEL_BYTES} bytes in UTF-8, as a bundle holds no longer, "
+                f"{path}: expected class names of at most {MAX_LABEL_BYTES} bytes in UTF-8, as a bundle holds no longer, "
                 f"found one of {len(label.encode())} ('{label[:40]}...'); rename it",
                 code="E_DATA_CLASS_NAME",
             )

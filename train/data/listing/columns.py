@@ -10,13 +10,13 @@ from pathlib import Path, PurePosixPath
 
 from weckd_edge.artifacts import DataNote
 from weckd_edge.config import DataConfig
-from weckd_edge.core.bounds import MOST_CLASSES
+from weckd_edge.core.bounds import MAX_CLASSES
 from weckd_edge.core.errors import DataError, did_you_mean
 from weckd_edge.train.data.listing.labels import is_flag, is_missing, ones
 from weckd_edge.train.data.listing.notes import counted, note, quoted
 from weckd_edge.train.data.listing.splits import split_name, split_of_cell, word_set, words_of
 from weckd_edge.train.data.listing.system_files import IMAGE_ENDINGS
-from weckd_edge.train.data.listing.tables import Table, column
+from weckd_edge.train.data.listing.tables import DataTable, column
 
 OWN = {"path": ("path", "file"), "label": ("label",), "group": ("group",), "split": ("split", "published_split")}
 """Columns that need not be named."""
@@ -46,7 +46,7 @@ _CODE = re.compile(r"(?=.*[A-Za-z])(?=.*\d)[\w.\-]{2,40}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Roles:
+class ColumnRoles:
     """What the columns of a table are.
 
     Attributes:
@@ -73,7 +73,7 @@ class Roles:
         return frozenset(own | {str(name) for name in found})
 
 
-def choose_columns(table: Table, config: DataConfig, path: Path, is_file: Callable[[str], bool]) -> Roles:
+def choose_columns(table: DataTable, config: DataConfig, path: Path, is_file: Callable[[str], bool]) -> ColumnRoles:
     """Find out what the columns of a table are.
 
     Args:
@@ -112,8 +112,8 @@ def choose_columns(table: Table, config: DataConfig, path: Path, is_file: Callab
             f"{path}: expected one column '{name}', found several; rename all but one", code="E_DATA_AMBIGUOUS_COLUMN"
         )
     others = [name for name in table.columns if name not in taken]
-    notes += _look_alikes(table, others, label, found["group"], found["split"])
-    return Roles(
+    notes += _name_lookalikes(table, others, label, found["group"], found["split"])
+    return ColumnRoles(
         path=image,
         label=label,
         classes=tuple((name, _title(table, name)) for name in classes),
@@ -123,7 +123,7 @@ def choose_columns(table: Table, config: DataConfig, path: Path, is_file: Callab
     )
 
 
-def some_titles(table: Table, names: Sequence[str]) -> list[str]:
+def some_titles(table: DataTable, names: Sequence[str]) -> list[str]:
     """Return the first columns as they are written."""
     return [_title(table, name) for name in names[:20]]
 
@@ -138,11 +138,11 @@ def has_ending(name: str) -> bool:
     return PurePosixPath(name.replace("\\", "/")).suffix.lower() in IMAGE_ENDINGS
 
 
-def _title(table: Table, name: str) -> str:
+def _title(table: DataTable, name: str) -> str:
     return table.titles[table.columns.index(name)]
 
 
-def _own(table: Table, role: str, name: str | None, path: Path) -> str | None:
+def _own(table: DataTable, role: str, name: str | None, path: Path) -> str | None:
     """Return the column of a role that is named, or has the project's own name for it."""
     if name is None:
         return next((own for own in OWN[role] if own in table.columns), None)
@@ -156,7 +156,7 @@ def _own(table: Table, role: str, name: str | None, path: Path) -> str | None:
     return wanted
 
 
-def _find_path(table: Table, taken: set[str], path: Path, is_file: Callable[[str], bool]) -> str:
+def _find_path(table: DataTable, taken: set[str], path: Path, is_file: Callable[[str], bool]) -> str:
     free = [name for name in table.columns if name not in taken]
     if first := next((name for name in free if has_ending(name)), None):
         raise DataError(
@@ -184,13 +184,13 @@ def _find_path(table: Table, taken: set[str], path: Path, is_file: Callable[[str
     )
 
 
-def _names_files(table: Table, name: str, is_file: Callable[[str], bool]) -> bool:
+def _names_files(table: DataTable, name: str, is_file: Callable[[str], bool]) -> bool:
     """Tell whether the first cells of a column name files, or look so."""
     cells = [cell for cell in column(table, name) if cell][:20]
     return bool(cells) and all(has_ending(cell) or is_file(cell) for cell in cells)
 
 
-def _find_label(table: Table, taken: set[str], path: Path) -> tuple[str | None, tuple[str, ...]]:
+def _find_label(table: DataTable, taken: set[str], path: Path) -> tuple[str | None, tuple[str, ...]]:
     free = [name for name in table.columns if name not in taken]
     close = [name for name in free if plain(name) in _LABELS]
     flags = [name for name in free if all(is_flag(cell) for cell in column(table, name))]
@@ -199,7 +199,7 @@ def _find_label(table: Table, taken: set[str], path: Path) -> tuple[str | None, 
         if rows and sum(len(row) == 1 for row in rows) * 2 > len(rows):
             return None, tuple(flags)
     if len(close) > 1:
-        close = _same_told_twice(table, close)
+        close = _same_labels_twice(table, close)
     if len(close) == 1:
         return close[0], ()
     if close:
@@ -207,7 +207,7 @@ def _find_label(table: Table, taken: set[str], path: Path) -> tuple[str | None, 
             f"{path}: several columns may hold the class: {quoted(close)}; name one by --label-column (label_column)",
             code="E_DATA_AMBIGUOUS_COLUMN",
         )
-    if len(free) == 1 and 2 <= len(set(column(table, free[0]))) <= min(MOST_CLASSES, len(table.rows) - 1):
+    if len(free) == 1 and 2 <= len(set(column(table, free[0]))) <= min(MAX_CLASSES, len(table.rows) - 1):
         return free[0], ()
     raise DataError(
         f"{path}: expected a column 'label', got the columns {', '.join(table.columns)}; name it by --label-column "
@@ -216,7 +216,7 @@ def _find_label(table: Table, taken: set[str], path: Path) -> tuple[str | None, 
     )
 
 
-def _same_told_twice(table: Table, names: list[str]) -> list[str]:
+def _same_labels_twice(table: DataTable, names: list[str]) -> list[str]:
     """Return the one column of words, where the others are numbers for the very same classes; else all of them."""
     pairs = {tuple(row.get(name, "") for name in names) for _, row in table.rows}
     one_to_one = all(len({pair[n] for pair in pairs}) == len(pairs) for n in range(len(names)))
@@ -224,8 +224,8 @@ def _same_told_twice(table: Table, names: list[str]) -> list[str]:
     return words if one_to_one and len(words) == 1 else names
 
 
-def _look_alikes(
-    table: Table, names: Sequence[str], label: str | None, group: str | None, split: str | None
+def _name_lookalikes(
+    table: DataTable, names: Sequence[str], label: str | None, group: str | None, split: str | None
 ) -> list[DataNote]:
     """Name columns that look like a patient, an examination or a split, with the option that uses them."""
     notes = []
@@ -242,14 +242,15 @@ def _look_alikes(
             notes.append(note("W_SPLIT_COLUMN", f"the column '{title}' looks like a split and is not used; {use}"))
     if group is None:
         for name in names:
-            said = _who(table, name, label)
-            if said:
+            subject = _subject_of(table, name, label)
+            if subject:
                 title = _title(table, name)
                 notes.append(
                     note(
                         "W_GROUP_COLUMN",
-                        f"the column '{title}' looks like a patient or an examination ({said}) and is not used: images of "
-                        f"one may lie in training and in test; use it with --group-column '{title}' (group_column)",
+                        f"the column '{title}' looks like a patient or an examination ({subject}) and is not used: "
+                        f"images of one may lie in training and in test; "
+                        f"use it with --group-column '{title}' (group_column)",
                     )
                 )
     return notes
@@ -263,7 +264,7 @@ def _is_flag_of_split(name: str, cells: Sequence[str]) -> bool:
     return split_name(name) is not None and len(set(cells)) == 2 and all(is_flag(cell) for cell in cells)
 
 
-def _who(table: Table, name: str, label: str | None) -> str:
+def _subject_of(table: DataTable, name: str, label: str | None) -> str:
     """Return how a column looks like who or what was pictured; empty where it does not."""
     cells = [cell for cell in column(table, name) if not is_missing(cell)]
     count = Counter(cells)

@@ -40,8 +40,8 @@ def read_described(root: Path, config: DataConfig) -> Listing | None:
             for image in listing.images
         ]
         bad += [replace(file, path=before + file.path) for file in listing.bad_files]
-        told = f"classes are read from {before}{table.name}" + (f", as the split {split}" if split else "")
-        notes += [note("I_TABLE_IN_FOLDER", told), *listing.notes]
+        text = f"classes are read from {before}{table.name}" + (f", as the split {split}" if split else "")
+        notes += [note("I_TABLE_IN_FOLDER", text), *listing.notes]
     return Listing(images=tuple(images), bad_files=tuple(bad), notes=tuple(dict.fromkeys(notes)))
 
 

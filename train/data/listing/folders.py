@@ -10,8 +10,8 @@ from pathlib import Path
 from weckd_edge.artifacts import DataNote
 from weckd_edge.core.errors import DataError
 from weckd_edge.train.data.listing.base import ListedImage, Listing
-from weckd_edge.train.data.listing.masks import find_masks, is_mask_folder
-from weckd_edge.train.data.listing.notes import counted, note, quoted, some
+from weckd_edge.train.data.listing.masks import is_mask_folder, pair_masks
+from weckd_edge.train.data.listing.notes import counted, note, quoted, some_names
 from weckd_edge.train.data.listing.rows import label_notes
 from weckd_edge.train.data.listing.splits import Named, SplitName, are_alike, is_filler, split_name
 from weckd_edge.train.data.listing.system_files import IMAGE_ENDINGS, entries, is_no_image, walk
@@ -109,7 +109,8 @@ def _tree(root: Path, notes: list[DataNote]) -> Folder:
     if system:
         hidden = system.pop("hidden", 0)
         told = [
-            f"{counted(count, 'file or folder', 'files and folders')} of {made}" for made, count in sorted(system.items())
+            f"{counted(count, 'file or folder', 'files and folders')} of {origin}"
+            for origin, count in sorted(system.items())
         ]
         told += [counted(hidden, "hidden file or folder", "hidden files and folders")] if hidden else []
         notes.append(note("I_SYSTEM_FILES", f"left out by name: {', '.join(told)}"))
@@ -117,7 +118,7 @@ def _tree(root: Path, notes: list[DataNote]) -> Folder:
         notes.append(
             note(
                 "I_OTHER_FILES",
-                f"left out, as no images by their names: {counted(len(others), 'file')}: {some(sorted(others))}",
+                f"left out, as no images by their names: {counted(len(others), 'file')}: {some_names(sorted(others))}",
             )
         )
     return tree
@@ -140,7 +141,7 @@ def _tables(root: Path, tree: Folder) -> str:
         for file in entries(place, Counter())
         if file.suffix.lower() in ENDINGS and file.is_file()
     ]
-    return f"; if {some(found)} names the labels, give that file" if found else ""
+    return f"; if {some_names(found)} names the labels, give that file" if found else ""
 
 
 class _Layout:
@@ -191,7 +192,7 @@ class _Layout:
                 note(
                     "W_IMAGES_BESIDE_FOLDERS",
                     f"{counted(len(loose), 'image')} beside the folders of classes have no label and are left out: "
-                    f"{some(loose)}",
+                    f"{some_names(loose)}",
                 )
             )
 
@@ -202,7 +203,7 @@ class _Layout:
         if not masks or len(masks) == len(live):
             return live
         files = [file.removeprefix(f"{here.path}/") for folder in live for file in folder.below()]
-        known = find_masks(files)
+        known = pair_masks(files)
         for folder in masks:
             own = [file.removeprefix(f"{here.path}/") for file in folder.below()]
             if sum(file in known for file in own) * 2 >= len(own):
@@ -288,7 +289,7 @@ class _Layout:
 
     def _splits(self, family: dict[Folder, SplitName]) -> list[_Class]:
         classes: list[_Class] = []
-        told = []
+        notes = []
         where: dict[str, set[str]] = defaultdict(set)
         for folder, name in family.items():
             inner = self._inner(folder)
@@ -307,8 +308,8 @@ class _Layout:
             classes += [_Class(label=one.name, split=name.split, folder=one) for one in live]
             for one in live:
                 where[one.name].add(folder.name)
-            told.append(f"'{folder.path}' is {name.split}")
-        self.notes.append(note("I_SPLIT_FOLDERS", f"folders are read as published splits: {', '.join(told)}"))
+            notes.append(f"'{folder.path}' is {name.split}")
+        self.notes.append(note("I_SPLIT_FOLDERS", f"folders are read as published splits: {', '.join(notes)}"))
         self.notes += _uneven(where, [folder.name for folder in family if any(folder.name in s for s in where.values())])
         return classes
 
@@ -325,8 +326,8 @@ class _Layout:
             if name is not None and name.split != "unlabelled":
                 where[folder.name].add(name.split)
                 classes.append(_Class(label=folder.name, split=name.split, folder=one))
-        told = ", ".join(sorted({f"'{one.name}' is {name.split}" for _, one, name in inside if name is not None}))
-        self.notes.append(note("I_SPLIT_FOLDERS", f"the folders in each class are read as published splits: {told}"))
+        notes = ", ".join(sorted({f"'{one.name}' is {name.split}" for _, one, name in inside if name is not None}))
+        self.notes.append(note("I_SPLIT_FOLDERS", f"the folders in each class are read as published splits: {notes}"))
         self.notes += _uneven(where, sorted(kinds))
         return classes
 

@@ -50,7 +50,7 @@ def _plain(part: object) -> str:
 def find_combined(labels: Iterable[str]) -> frozenset[str]:
     """Return the labels that list several classes.
 
-    A list in brackets of several does. Names with a bar between them do where one of them is a label, or stands in another
+    A list in brackets of several does. Names with a limit between them do where one of them is a label, or stands in another
     list, too; those with another sign between them where all do, as ``normal, healthy`` may well be one class.
     """
     whole = set(labels)

@@ -13,7 +13,7 @@ from weckd_edge.core.errors import DataError
 from weckd_edge.core.files import through_stored_links
 from weckd_edge.train.data.listing.columns import has_ending
 from weckd_edge.train.data.listing.masks import is_mask_folder
-from weckd_edge.train.data.listing.notes import counted, note, some
+from weckd_edge.train.data.listing.notes import counted, note, some_names
 from weckd_edge.train.data.listing.system_files import IMAGE_ENDINGS, walk
 
 _DRIVE = re.compile(r"[A-Za-z]:/")
@@ -55,7 +55,7 @@ def is_file(root: Path, name: str) -> bool:
         return False
 
 
-def find_files(names: Sequence[str], root: Path, path: Path) -> tuple[dict[str, str], list[DataNote]]:
+def find_listed_files(names: Sequence[str], root: Path, path: Path) -> tuple[dict[str, str], list[DataNote]]:
     """Find the files of images that do not lie where they are named.
 
     A name without the ending of an image, an absolute path elsewhere, or all names where none of them is a file, are looked
@@ -89,8 +89,8 @@ def find_files(names: Sequence[str], root: Path, path: Path) -> tuple[dict[str, 
         likely = [file for file in files if str(PurePosixPath(file).parent) == home] if len(files) > 1 else files
         if len(files) > 1 and len(likely) != 1:
             raise DataError(
-                f"{path}: '{name}' may be {some(files)}; expected one file of this name below the CSV's folder: write paths "
-                "with folder and ending, or move the others away",
+                f"{path}: '{name}' may be {some_names(files)}; expected one file of this name below the CSV's folder: "
+                "write paths with folder and ending, or move the others away",
                 code="E_DATA_TABLE_PATH",
             )
         if likely:

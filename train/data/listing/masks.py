@@ -30,7 +30,7 @@ def is_mask_folder(name: str) -> bool:
     return any(word in WORDS for word in words) or {"ground", "truth"} <= set(words)
 
 
-def find_masks(paths: Iterable[str]) -> dict[str, str]:
+def pair_masks(paths: Iterable[str]) -> dict[str, str]:
     """Return which files are masks of which image, by their names alone.
 
     A mask has the name of an image with a word such as ``mask`` or ``segmentation`` before or behind it; or the very name,
@@ -66,9 +66,9 @@ def find_masks(paths: Iterable[str]) -> dict[str, str]:
             image = near[0] if near else images.get(name)
             if image is not None and image != path:
                 found.setdefault(str(path), str(image))
-    for twins in beside.values():
-        for one, other in zip(twins, reversed(twins), strict=True) if len(twins) > 1 else ():
-            found.setdefault(str(one), str(other if other != one else twins[0]))
+    for images_of in beside.values():
+        for one, other in zip(images_of, reversed(images_of), strict=True) if len(images_of) > 1 else ():
+            found.setdefault(str(one), str(other if other != one else images_of[0]))
     return found
 
 
@@ -81,22 +81,22 @@ def _without_words(stem: str) -> list[str]:
     """Return what names an image may have whose mask is called so, in lower case."""
     found = []
     parts = [(match.start(), match.end(), match[0].lower()) for match in _PARTS.finditer(stem)]
-    said = False
+    is_named = False
     for n in range(len(parts) - 1, 0, -1):  # from behind, as long as the words mean a mask or stand beside one
         word = parts[n][2].rstrip("0123456789")
         if word and word not in WORDS and word not in _BESIDE:
             break
-        said = said or word in WORDS or (word == "truth" and parts[n - 1][2] == "ground")
-        if said:
+        is_named = is_named or word in WORDS or (word == "truth" and parts[n - 1][2] == "ground")
+        if is_named:
             found.append(stem[: parts[n - 1][1]].lower())
             found.append(stem[: parts[n][0]].rstrip(" _-.").lower())
-    said = False
+    is_named = False
     for n in range(len(parts) - 1):
         word = parts[n][2].rstrip("0123456789")
         if word and word not in WORDS and word not in _BESIDE:
             break
-        said = said or word in WORDS
-        if said:
+        is_named = is_named or word in WORDS
+        if is_named:
             found.append(stem[parts[n + 1][0] :].lower())
     if match := _ENDS_IN.fullmatch(stem):
         found.append(match[1].rstrip(" _-.").lower())

@@ -15,7 +15,7 @@ def note(code: str, text: str) -> DataNote:
     return DataNote(code=code, text="".join(c if c.isprintable() else repr(c)[1:-1] for c in plain))
 
 
-def some(names: Sequence[str], shown: int = _SHOWN) -> str:
+def some_names(names: Sequence[str], shown: int = _SHOWN) -> str:
     """Write the first few names and how many more there are."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return f"{', '.join(names[:shown])}{more}"

@@ -10,12 +10,12 @@ from weckd_edge.artifacts import Attribute, BadFile, DataNote, Split
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import DataError, did_you_mean
 from weckd_edge.train.data.listing.base import ListedImage, Listing
-from weckd_edge.train.data.listing.columns import Roles, choose_columns
+from weckd_edge.train.data.listing.columns import ColumnRoles, choose_columns
 from weckd_edge.train.data.listing.labels import find_combined, is_flag, is_missing, may_be_missing, ones, parts_of, single
-from weckd_edge.train.data.listing.lookup import find_files, is_elsewhere, is_file, relative
-from weckd_edge.train.data.listing.notes import counted, note, quoted, some
+from weckd_edge.train.data.listing.lookup import find_listed_files, is_elsewhere, is_file, relative
+from weckd_edge.train.data.listing.notes import counted, note, quoted, some_names
 from weckd_edge.train.data.listing.splits import split_of_cell
-from weckd_edge.train.data.listing.tables import Table, read_table
+from weckd_edge.train.data.listing.tables import DataTable, read_table
 
 _SPLITS = ("train", "val", "test", "training", "validation", "testing", "valid", "dev")
 
@@ -33,7 +33,7 @@ def read_csv(path: Path, config: DataConfig) -> Listing:
     names = _names(table, roles, path)
     if not names:
         raise DataError(f"{path}: expected one line for each image below the header, found none", code="E_DATA_TABLE_EMPTY")
-    found, notes = find_files(names, path.parent, path)
+    found, notes = find_listed_files(names, path.parent, path)
     files = [found.get(name, name) for name in names]
     for file, (line, _) in zip(files, table.rows, strict=True):
         if is_elsewhere(file):
@@ -81,7 +81,7 @@ def _is_named(root: Path, cell: str) -> bool:
         return False
 
 
-def _names(table: Table, roles: Roles, path: Path) -> list[str]:
+def _names(table: DataTable, roles: ColumnRoles, path: Path) -> list[str]:
     seen: set[str] = set()
     names = []
     for line, row in table.rows:
@@ -96,7 +96,7 @@ def _names(table: Table, roles: Roles, path: Path) -> list[str]:
     return names
 
 
-def _labels(table: Table, roles: Roles, path: Path) -> tuple[list[str], list[str]]:
+def _labels(table: DataTable, roles: ColumnRoles, path: Path) -> tuple[list[str], list[str]]:
     """Return the label of each row, and why it has none."""
     labels, reasons = [], []
     if roles.label is None:
@@ -109,10 +109,10 @@ def _labels(table: Table, roles: Roles, path: Path) -> tuple[list[str], list[str
                     f"{path}, line {line}: expected 0 or 1 in the column of each class, found '{odd[0]}'",
                     code="E_DATA_TABLE_CELL",
                 )
-            said = ones(cells)
-            labels.append(titles[said[0]] if len(said) == 1 else "")
-            told = f"several labels: {', '.join(titles[n] for n in said)}" if said else "no label: no class has a 1"
-            reasons.append("" if len(said) == 1 else told)
+            marked = ones(cells)
+            labels.append(titles[marked[0]] if len(marked) == 1 else "")
+            reason = f"several labels: {', '.join(titles[n] for n in marked)}" if marked else "no label: no class has a 1"
+            reasons.append("" if len(marked) == 1 else reason)
         return labels, reasons
     cells = [single(row.get(roles.label, "")) for _, row in table.rows]
     combined = find_combined(cell for cell in cells if not is_missing(cell))
@@ -127,7 +127,7 @@ def _labels(table: Table, roles: Roles, path: Path) -> tuple[list[str], list[str
 
 def _label_notes(reasons: Sequence[str], labels: Sequence[str], classes: Sequence[str]) -> list[DataNote]:
     notes = []
-    told = Counter(reason for reason in reasons if reason)
+    counts = Counter(reason for reason in reasons if reason)
     for start, code, text in (
         ("no label", "W_NO_LABEL", "{} no label ({}) and are left out; a value that is a class needs another name"),
         (
@@ -138,12 +138,12 @@ def _label_notes(reasons: Sequence[str], labels: Sequence[str], classes: Sequenc
     ):
         kinds = {
             reason.partition(": ")[2].replace(", ", " and "): count
-            for reason, count in told.items()
+            for reason, count in counts.items()
             if reason.startswith(start)
         }
         if kinds:
             images = counted(sum(kinds.values()), "image has", "images have")
-            notes.append(note(code, text.format(images, some(sorted(kinds, key=lambda kind: (-kinds[kind], kind))))))
+            notes.append(note(code, text.format(images, some_names(sorted(kinds, key=lambda kind: (-kinds[kind], kind))))))
     if classes and (idle := sorted(set(classes) - set(labels))):
         notes.append(note("W_CLASS_WITHOUT_IMAGES", f"no image has the class {quoted(idle)}; it is left out"))
     return [*notes, *label_notes(labels)]
@@ -174,7 +174,9 @@ def _group(text: str) -> str | None:
     return None if is_missing(text) else text
 
 
-def _splits(table: Table, roles: Roles, files: Sequence[str], path: Path) -> tuple[list[Split | None], list[DataNote]]:
+def _splits(
+    table: DataTable, roles: ColumnRoles, files: Sequence[str], path: Path
+) -> tuple[list[Split | None], list[DataNote]]:
     """Return the split that each image came with: by its column, or by the folders that all images lie in."""
     if roles.split is not None:
         return [_split(row.get(roles.split, ""), f"{path}, line {line}") for line, row in table.rows], []

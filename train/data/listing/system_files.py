@@ -81,11 +81,11 @@ def entries(folder: Path, system: Counter[str]) -> list[Path]:
     found = []
     try:
         for entry in folder.iterdir():
-            made = maker(entry.name)
-            if made is None:
+            origin = maker(entry.name)
+            if origin is None:
                 found.append(entry)
             else:
-                system[made] += 1
+                system[origin] += 1
     except OSError as err:
         raise DataError(f"{folder}: cannot be listed ({err.strerror})", code="E_DATA_SOURCE") from err
     return sorted(found)
@@ -125,8 +125,8 @@ def walk(folder: Path) -> Walk:
                     waiting.append(entry)
         except OSError as err:
             raise DataError(f"{here}: cannot be listed ({err.strerror})", code="E_DATA_SOURCE") from err
-        if len(found.files) + len(found.others) > base.MOST_FILES:
-            raise DataError(f"{folder}: expected at most {base.MOST_FILES} files, found more", code="E_DATA_LIMIT")
+        if len(found.files) + len(found.others) > base.MAX_FILES:
+            raise DataError(f"{folder}: expected at most {base.MAX_FILES} files, found more", code="E_DATA_LIMIT")
     for names in (found.files, found.folders, found.others):
         names.sort()
     return found

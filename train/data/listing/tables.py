@@ -36,7 +36,7 @@ _UNNAMED = re.compile(r"unnamed: \d+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Table:
+class DataTable:
     """The rows of a CSV, or of a file of JSON lines.
 
     Attributes:
@@ -54,7 +54,7 @@ class Table:
     notes: tuple[DataNote, ...] = ()
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> DataTable:
     """Read a CSV, or a file with one JSON object a line.
 
     The delimiter is a comma, semicolon, tab or bar: what a line ``sep=`` names, or the commonest in the header. Texts in
@@ -63,7 +63,7 @@ def read_table(path: Path) -> Table:
     Raises:
         DataError: It is none of these, it is too large, or a row has more cells than the header.
     """
-    data = read_bounded(path, at_most=base.MOST_CSV_BYTES, where=str(path), error=DataError)
+    data = read_bounded(path, at_most=base.MAX_CSV_BYTES, where=str(path), error=DataError)
     text, notes = _decode(data, path)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         return _from_json_lines(text, path, notes)
@@ -91,8 +91,10 @@ def _decode(data: bytes, path: Path) -> tuple[str, list[DataNote]]:
                     f"{path}: expected a CSV in {name}, as its first bytes say, cannot read it ({err})",
                     code="E_DATA_TABLE_ENCODING",
                 ) from err
-            said = [] if name == "UTF-8" else [note("I_ENCODING", f"the CSV is read as {name}; UTF-8 is what others expect")]
-            return _plain(text, path), said
+            notes = (
+                [] if name == "UTF-8" else [note("I_ENCODING", f"the CSV is read as {name}; UTF-8 is what others expect")]
+            )
+            return _plain(text, path), notes
     for encoding in ("utf-16-le", "utf-16-be"):
         if _nul_share(data, encoding) > 0.3:
             with contextlib.suppress(UnicodeDecodeError):
@@ -133,15 +135,15 @@ def _plain(text: str, path: Path) -> str:
     return text
 
 
-def _from_lines(text: str, delimiter: str, skipped: int, path: Path, notes: list[DataNote]) -> Table:
+def _from_lines(text: str, delimiter: str, skipped: int, path: Path, notes: list[DataNote]) -> DataTable:
     rows = []
     try:
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
         titles = tuple(cell.strip() for cell in next(lines, ()))
         columns = tuple(title.lower() for title in titles)
         for count, cells in enumerate(lines, start=2):
-            if count > base.MOST_FILES + 1:
-                raise DataError(f"{path}: expected at most {base.MOST_FILES} lines, found more", code="E_DATA_LIMIT")
+            if count > base.MAX_FILES + 1:
+                raise DataError(f"{path}: expected at most {base.MAX_FILES} lines, found more", code="E_DATA_LIMIT")
             if not any(cell.strip() for cell in cells):
                 continue
             number = lines.line_num + skipped
@@ -157,12 +159,12 @@ def _from_lines(text: str, delimiter: str, skipped: int, path: Path, notes: list
     return _table(titles, rows, path, notes)
 
 
-def _from_json_lines(text: str, path: Path, notes: list[DataNote]) -> Table:
+def _from_json_lines(text: str, path: Path, notes: list[DataNote]) -> DataTable:
     titles: dict[str, None] = {}
     rows = []
     for number, line in enumerate(io.StringIO(text), start=1):
-        if number > base.MOST_FILES:
-            raise DataError(f"{path}: expected at most {base.MOST_FILES} lines, found more", code="E_DATA_LIMIT")
+        if number > base.MAX_FILES:
+            raise DataError(f"{path}: expected at most {base.MAX_FILES} lines, found more", code="E_DATA_LIMIT")
         if not line.strip():
             continue
         try:
@@ -187,12 +189,12 @@ def _cell(value: object) -> str:
     return value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _table(titles: tuple[str, ...], rows: list[tuple[int, dict[str, str]]], path: Path, notes: list[DataNote]) -> Table:
+def _table(titles: tuple[str, ...], rows: list[tuple[int, dict[str, str]]], path: Path, notes: list[DataNote]) -> DataTable:
     kept = [title for title in titles if title and not _UNNAMED.fullmatch(title.lower())]
     count = Counter(title.lower() for title in kept)
     first = {title.lower(): title for title in reversed(kept)}
     columns = tuple(dict.fromkeys(title.lower() for title in kept))
-    return Table(
+    return DataTable(
         columns=columns,
         titles=tuple(first[column] for column in columns),
         repeated=frozenset(column for column in columns if count[column] > 1),
@@ -201,7 +203,7 @@ def _table(titles: tuple[str, ...], rows: list[tuple[int, dict[str, str]]], path
     )
 
 
-def column(table: Table, name: str) -> Iterator[str]:
+def column(table: DataTable, name: str) -> Iterator[str]:
     """Return the cells of a column; empty where a row has none."""
     for _, row in table.rows:
         yield row.get(name, "")

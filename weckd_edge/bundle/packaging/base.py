@@ -28,7 +28,7 @@ class Signer:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Exported:
+class PackagedFile:
     """One update file.
 
     Attributes:

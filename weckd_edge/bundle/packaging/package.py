@@ -6,15 +6,15 @@ import os
 import tempfile
 from pathlib import Path
 
-from weckd_edge.bundle.packaging.base import Exported, Signer, open_for_export
+from weckd_edge.bundle.packaging.base import PackagedFile, Signer, open_for_export
 from weckd_edge.bundle.packaging.table import FormatRow, find_format, load_writer
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.store import explain_os_errors, sha256_file
 
 
-def export_bundle(
+def package_bundle(
     folder: Path, out: Path, *, format_name: str, key: Path | None = None, signer: Signer | None = None
-) -> Exported:
+) -> PackagedFile:
     """Pack a bundle for an update system.
 
     Args:
@@ -41,15 +41,15 @@ def export_bundle(
     with explain_os_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
-            made = Path(scratch) / f"update{row.suffix}"
-            write(bundle, made, signer)
-            made.chmod(0o644)
-            with made.open("rb") as file:
+            packaged = Path(scratch) / f"update{row.suffix}"
+            write(bundle, packaged, signer)
+            packaged.chmod(0o644)
+            with packaged.open("rb") as file:
                 os.fsync(file.fileno())
-            made.replace(out)
+            packaged.replace(out)
     if row.signs is not None and signer is None:
         warnings = (*warnings, "the update itself is not signed; devices that demand it refuse it (--sign-key)")
-    return Exported(
+    return PackagedFile(
         bundle=str(folder),
         format=format_name,
         file=str(out),

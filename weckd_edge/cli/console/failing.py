@@ -5,7 +5,8 @@ from __future__ import annotations
 import traceback
 from typing import NamedTuple
 
-from weckd_edge.core.files import explain_os_error
+from weckd_edge.core.errors import first_line
+from weckd_edge.core.files import describe_os_error
 
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory", "bad_alloc")
 """What torch and C++ libraries say in errors of other kinds where memory has run out."""
@@ -21,7 +22,7 @@ class Failure(NamedTuple):
 def explain(err: BaseException) -> Failure | None:
     """Return what is said of an error that a user can act on; None where the error is a defect of this software."""
     if isinstance(err, OSError):
-        return Failure("E_SYSTEM_FILE", explain_os_error(err))
+        return Failure("E_SYSTEM_FILE", describe_os_error(err))
     if isinstance(err, RecursionError):
         return Failure(
             "E_SYSTEM_NESTING",
@@ -29,12 +30,12 @@ def explain(err: BaseException) -> Failure | None:
             "it again (weckd-edge -v tells where)",
         )
     if isinstance(err, ImportError):
-        message = f"{_first_line(err)}: the installation is not whole; install weckd-edge again"
+        message = f"{first_line(err)}: the installation is not whole; install weckd-edge again"
         return Failure("E_SYSTEM_INSTALLATION", message)
     if isinstance(err, MemoryError) or any(sign in str(err) for sign in _OUT_OF_MEMORY):
         return Failure(
             "E_SYSTEM_MEMORY",
-            f"out of memory ({_first_line(err)}); close other programs, give smaller images, networks or batches, or raise "
+            f"out of memory ({first_line(err)}); close other programs, give smaller images, networks or batches, or raise "
             "the limit (ulimit -v)",
         )
     return None
@@ -47,10 +48,6 @@ def describe_defect(err: BaseException) -> Failure:
     where = "" if own is None else f" in {'/'.join(own.filename.split('/')[-2:])}, line {own.lineno}"
     return Failure(
         "E_DEFECT",
-        f"a defect of weckd-edge{where} ({type(err).__name__}: {_first_line(err)}); please report it with what "
+        f"a defect of weckd-edge{where} ({type(err).__name__}: {first_line(err)}); please report it with what "
         "'weckd-edge -v' in front of the same command prints",
     )
-
-
-def _first_line(err: BaseException) -> str:
-    return (str(err).strip().splitlines() or [type(err).__name__])[0][:200]

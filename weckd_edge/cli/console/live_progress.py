@@ -10,15 +10,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as RichProgress
 
 from weckd_edge.cli.console.text import one_line
-from weckd_edge.core.progress import Progress, Task
+from weckd_edge.core.progress import Progress, ProgressTask
 
 
 class _LiveTask:
     def __init__(self, progress: RichProgress, task_id: TaskID) -> None:
         self._progress, self._id = progress, task_id
 
-    def advance(self, steps: int = 1, **figures: float) -> None:
-        shown = "  ".join(f"{key} {value:.3f}" for key, value in figures.items())
+    def advance(self, steps: int = 1, **values: float) -> None:
+        shown = "  ".join(f"{key} {value:.3f}" for key, value in values.items())
         if shown:
             self._progress.update(self._id, figures=shown)
         self._progress.advance(self._id, steps)
@@ -29,7 +29,7 @@ class _LiveProgress:
         self._progress = progress
 
     @contextmanager
-    def task(self, name: str, total: int, done: int = 0) -> Iterator[Task]:
+    def task(self, name: str, total: int, done: int = 0) -> Iterator[ProgressTask]:
         task_id = self._progress.add_task(one_line(name), total=total, completed=done, figures="")
         try:
             yield _LiveTask(self._progress, task_id)

@@ -14,7 +14,7 @@ import click
 
 from weckd_edge.cli.console.failing import Failure
 from weckd_edge.cli.console.text import one_line
-from weckd_edge.core.progress import Progress, SilentProgress, Task
+from weckd_edge.core.progress import Progress, ProgressTask, SilentProgress
 from weckd_edge.core.serialization import to_json
 
 _NO_TERMINAL_WIDTH = 100_000
@@ -66,18 +66,18 @@ def print_json(value: object) -> None:
     (stdout or Stdout(wants_json=True)).print_json(value)
 
 
-def say(text: str) -> None:
+def print_message(text: str) -> None:
     """Say one thing to the person at the terminal (stderr): one line, broken between words where a terminal is narrower."""
-    click.echo(fitted(one_line(text), sys.stderr), err=True)
+    click.echo(break_line(one_line(text), sys.stderr), err=True)
 
 
-def say_lines(lines: Iterable[str]) -> None:
+def print_lines(lines: Iterable[str]) -> None:
     """Show lines of a program (stderr), none of them broken, so that they can be copied."""
     for line in lines:
         click.echo(one_line(line), err=True)
 
 
-def fitted(text: str, stream: TextIO) -> str:
+def break_line(text: str, stream: TextIO) -> str:
     """Return a line broken between words at a terminal's width; as it is where the stream is none.
 
     A word that is longer than a line, such as a path, stays whole, so that it can be copied.
@@ -123,9 +123,9 @@ def fit_widths(columns: Sequence[Sequence[str]], space: int) -> list[int]:
     from rich.cells import cell_len
 
     widths = [max(cell_len(text) for text in texts) for texts in columns]
-    least = [max(cell_len(word) for text in texts for word in text.split(" ")) for texts in columns]
+    minimum = [max(cell_len(word) for text in texts for word in text.split(" ")) for texts in columns]
     while sum(widths) > space and max(widths) > 1:
-        loose = [n for n, width in enumerate(widths) if width > least[n]]
+        loose = [n for n, width in enumerate(widths) if width > minimum[n]]
         widest = max(loose or range(len(widths)), key=lambda n: widths[n])
         widths[widest] -= 1
     return widths
@@ -146,29 +146,29 @@ class PlainProgress:
     """One line when a piece of work starts and ends, and every ten seconds between."""
 
     @contextmanager
-    def task(self, name: str, total: int, done: int = 0) -> Iterator[Task]:
+    def task(self, name: str, total: int, done: int = 0) -> Iterator[ProgressTask]:
         resumed = f", {done} done before" if done else ""
-        say(f"{name}: {total} steps{resumed}")
+        print_message(f"{name}: {total} steps{resumed}")
         task = _PlainTask(name, total, done)
         yield task
-        say(f"{name}: done in {(time.monotonic_ns() - task.start_ns) / 1e9:.1f} s")
+        print_message(f"{name}: done in {(time.monotonic_ns() - task.start_ns) / 1e9:.1f} s")
 
     def note(self, text: str) -> None:
-        say(text)
+        print_message(text)
 
 
 class _PlainTask:
     def __init__(self, name: str, total: int, done: int) -> None:
         self.name, self.total, self.done = name, total, done
         self.first = done
-        self.start_ns = self.said_ns = time.monotonic_ns()
+        self.start_ns = self.printed_ns = time.monotonic_ns()
 
-    def advance(self, steps: int = 1, **figures: float) -> None:
+    def advance(self, steps: int = 1, **values: float) -> None:
         self.done += steps
         now_ns = time.monotonic_ns()
-        if self.done >= self.total or now_ns - self.said_ns < 10e9:
+        if self.done >= self.total or now_ns - self.printed_ns < 10e9:
             return
-        self.said_ns = now_ns
+        self.printed_ns = now_ns
         left_s = (now_ns - self.start_ns) / 1e9 / max(self.done - self.first, 1) * (self.total - self.done)
-        shown = "".join(f", {key} {value:.3f}" for key, value in figures.items())
-        say(f"{self.name}: {self.done}/{self.total}{shown}, about {left_s:.0f} s left")
+        shown = "".join(f", {key} {value:.3f}" for key, value in values.items())
+        print_message(f"{self.name}: {self.done}/{self.total}{shown}, about {left_s:.0f} s left")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,11 @@ from weckd_edge.artifacts import (
     Abstention,
     CoveragePoint,
     DatasetIndex,
-    FarKind,
+    FrameSpec,
     Gate,
     GuardRecord,
-    InputContract,
+    OodSet,
+    OperatingPoint,
     Prediction,
     ThresholdRecord,
     Verification,
@@ -30,13 +31,15 @@ from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.runtime.backends.table import open_runner
-from weckd_edge.devices.runtime.input_guard import OpenGuard, Sight
+from weckd_edge.devices.runtime.input_guard import GuardDecision, OpenGuard
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.metrics.selective import aurc, auroc, find_threshold, group_losses, risk_coverage
-from weckd_edge.pipeline.context import BuildContext
-from weckd_edge.pipeline.networks import Student
 from weckd_edge.pipeline.steps.predict import HeldOutFrames, predict_validation
-from weckd_edge.train.input_guard.other_frames import every_nth, far_frames
+from weckd_edge.train.input_guard.ood_frames import every_nth, ood_frames
+
+if TYPE_CHECKING:
+    from weckd_edge.pipeline.context import BuildContext
+    from weckd_edge.pipeline.networks import Student
 
 Frame = NDArray[np.uint8]
 Answer = Callable[[Frame], NDArray[np.float32]]
@@ -53,21 +56,23 @@ def abstain(
     index: DatasetIndex,
 ) -> Abstention:
     """Return the threshold that was found, and what is not answered."""
-    shipped = student.shipped
+    deployed = student.shipped
 
     def judge(_: Path) -> Abstention:
-        with closing(open_runner(shipped.backend, shipped.model, reference=shipped.reference)) as runner:
+        with closing(open_runner(deployed.backend, deployed.model, reference=deployed.reference)) as runner:
             inputs = AbstentionInputs(
                 frames=frames,
                 labels=index.labels,
                 synthetic=index.synthetic,
-                contract=student.input,
+                spec=student.input.frame,
                 config=ctx.config,
-                validation=None if ctx.config.abstain.risk is None else predict_validation(ctx, student, frames.val),
+                validation=None
+                if ctx.config.abstain.max_group_error is None
+                else predict_validation(ctx, student, frames.val),
                 predictions=verification.artifact.predictions,
-                answer=runner.run,
+                predict=runner.run,
             )
-            return judge_abstention(inputs, guard.artifact, ctx.progress)
+            return evaluate_abstention(inputs, guard.artifact, ctx.progress)
 
     return ctx.step(
         "abstention",
@@ -76,9 +81,9 @@ def abstain(
             {
                 "guard": guard.artifact,
                 "verification": verification.artifact,
-                "others": ctx.config.guard.other_frames,
-                "refuse": ctx.config.guard.refuse_labels,
-                "abstain": [ctx.config.abstain, ctx.config.abstain_below],
+                "others": ctx.config.guard.ood_dirs,
+                "refuse": ctx.config.guard.non_gradeable_labels,
+                "abstain": ctx.config.abstain,
                 "seed": ctx.config.seed,
             },
             "weckd_edge.pipeline.steps.abstain",
@@ -93,15 +98,16 @@ def check_labels(config: GuardConfig, labels: Sequence[str]) -> None:
     Raises:
         ConfigError: It names the label.
     """
-    for label in config.refuse_labels:
+    for label in config.non_gradeable_labels:
         if label not in labels:
             raise ConfigError(
-                f"guard.refuse_labels: the data set has no label '{label}'{did_you_mean(label, labels)}",
+                f"guard.non_gradeable_labels: the data set has no label '{label}'{did_you_mean(label, labels)}",
                 code="E_CONFIG_CLASSES",
             )
-    if labels and set(config.refuse_labels) == set(labels):
+    if labels and set(config.non_gradeable_labels) == set(labels):
         raise ConfigError(
-            "guard.refuse_labels: every label is refused, so that no frame would ever be answered", code="E_CONFIG_CLASSES"
+            "guard.non_gradeable_labels: every label is refused, so that no frame would ever be answered",
+            code="E_CONFIG_CLASSES",
         )
 
 
@@ -113,109 +119,122 @@ class AbstentionInputs:
         frames: The held-out images.
         labels: Class names.
         synthetic: Whether the data set was drawn.
-        contract: Of the frames.
+        spec: Of the frames.
         config: The build's.
-        validation: What ships predicts of the validation images, ``[N, classes]``; None where no threshold is sought.
+        validation: What is deployed predicts of the validation images, ``[N, classes]``; None where no threshold is sought.
         predictions: Of the test images, as shipped.
-        answer: What ships: one frame ``[1, H, W, 3]`` to probabilities.
+        predict: What is deployed: one frame ``[1, H, W, 3]`` to probabilities.
     """
 
     frames: HeldOutFrames
     labels: tuple[str, ...]
     synthetic: bool
-    contract: InputContract
+    spec: FrameSpec
     config: BuildConfig
     validation: NDArray[Any] | None
     predictions: tuple[Prediction, ...]
-    answer: Answer
+    predict: Answer
 
 
-def judge_abstention(inputs: AbstentionInputs, record: GuardRecord, progress: Progress) -> Abstention:
+def operating_point(config: BuildConfig) -> OperatingPoint:
+    """Return how the settings say that a decision is made."""
+    return OperatingPoint(
+        confidence_threshold=config.abstain.threshold, non_gradeable_labels=config.guard.non_gradeable_labels
+    )
+
+
+def evaluate_abstention(inputs: AbstentionInputs, record: GuardRecord, progress: Progress) -> Abstention:
     """Seek the threshold on validation images, and say on test images and on frames of other kinds what all gates do."""
-    guard = OpenGuard(record.guard, inputs.contract) if record.guard is not None else None
-    labels, refused_labels = inputs.labels, inputs.config.guard.refuse_labels
+    guard = OpenGuard(record.guard, inputs.spec) if record.guard is not None else None
+    labels, point = inputs.labels, operating_point(inputs.config)
     with progress.task("abstention", 3) as task:
         threshold = _threshold(inputs, guard)
-        below = inputs.config.abstain_below if threshold is None else threshold.chosen or 0.0
+        if threshold is not None:
+            point = replace(point, confidence_threshold=threshold.confidence_threshold or 0.0)
         task.advance()
-        sights = [guard.judge(frame) if guard is not None else None for frame in inputs.frames.test]
+        decisions = [guard.check(frame) if guard is not None else None for frame in inputs.frames.test]
         task.advance()
         probabilities = np.array([p.compiled for p in inputs.predictions], np.float64)
         groups = [p.group for p in inputs.predictions]
         confidence, likeliest = probabilities.max(axis=1), probabilities.argmax(axis=1)
         wrong = likeliest != np.array([p.label for p in inputs.predictions])
-        passed = np.array([sight is None or sight.code is None for sight in sights])
-        answered = passed & (confidence >= below) & np.array([labels[k] not in refused_labels for k in likeliest])
-        kept = [group for group, is_answered in zip(groups, answered, strict=True) if is_answered]
+        passed = np.array([decision is None or decision.code is None for decision in decisions])
+        answered = passed & (confidence >= point.confidence_threshold)
+        answered &= np.array([labels[k] not in point.non_gradeable_labels for k in likeliest])
+        kept = [group for group, is_decided in zip(groups, answered, strict=True) if is_decided]
         _, member = np.unique(np.asarray(groups), return_inverse=True)
         losses = group_losses(answered, wrong, member, int(member.max()) + 1)
-        seen = [sight for sight in sights if sight is not None]
+        seen = [decision for decision in decisions if decision is not None]
         kinds = tuple(_kinds(inputs, guard, seen, confidence, progress)) if guard is not None else ()
         task.advance()
     return Abstention(
         guard=replace(record, guard=None),
         threshold=threshold,
-        abstain_below=below,
-        refuse_labels=refused_labels,
-        refused_test=rate_by_group(~passed, groups) if guard is not None else None,
-        refused_for=dict(Counter(s.code for s in sights if s is not None and s.code is not None)),
-        answered=rate_by_group(answered, groups),
-        wrong=rate_by_group(wrong[answered], kept) if kept else None,
-        group_risk=float(losses.mean()) if kept else None,
+        operating_point=point,
+        rejected_test=rate_by_group(~passed, groups) if guard is not None else None,
+        rejected_by_reason=dict(Counter(s.code for s in decisions if s is not None and s.code is not None)),
+        coverage=rate_by_group(answered, groups),
+        selective_error=rate_by_group(wrong[answered], kept) if kept else None,
+        group_error=float(losses.mean()) if kept else None,
         curve=_curve(confidence, wrong),
         aurc=aurc(confidence, wrong),
-        kinds=kinds,
+        ood_sets=kinds,
     )
 
 
 def _threshold(inputs: AbstentionInputs, guard: OpenGuard | None) -> ThresholdRecord | None:
     config: AbstainConfig = inputs.config.abstain
-    if config.risk is None or inputs.validation is None:
+    if config.max_group_error is None or inputs.validation is None:
         return None
     images = inputs.frames.val
     confidence, wrong, groups = [], [], []
-    for record, frame, answer in zip(images.records, images, inputs.validation, strict=True):
-        if guard is not None and guard.judge(frame).code is not None:
+    for record, frame, prediction in zip(images.records, images, inputs.validation, strict=True):
+        if guard is not None and guard.check(frame).code is not None:
             continue
-        best = int(answer.argmax())
-        if inputs.labels[best] in inputs.config.guard.refuse_labels:
+        best = int(prediction.argmax())
+        if inputs.labels[best] in inputs.config.guard.non_gradeable_labels:
             continue
-        confidence.append(float(answer[best]))
+        confidence.append(float(prediction[best]))
         wrong.append(best != record.label)
         groups.append(record.group)
     total = len(set(images.groups))
-    found = find_threshold(
-        np.array(confidence), np.array(wrong, bool), groups, risk=config.risk, level=1 - config.confidence, all_groups=total
-    )
-    return ThresholdRecord(
-        risk=config.risk,
-        confidence=config.confidence,
-        chosen=found.value,
-        val_groups=total,
-        answered_groups=found.groups,
-        val_risk=found.risk,
-        p_value=found.p_value,
-        more_groups=found.more_groups,
+    return find_threshold(
+        np.array(confidence),
+        np.array(wrong, bool),
+        groups,
+        risk=config.max_group_error,
+        certainty=config.confidence,
+        all_groups=total,
     )
 
 
-def judge_threshold(threshold: ThresholdRecord | None, config: AbstainConfig) -> tuple[Gate, ...]:
+def evaluate_threshold(threshold: ThresholdRecord | None, config: AbstainConfig) -> tuple[Gate, ...]:
     """Judge whether a threshold keeps the risk that was asked for; empty where none was."""
     if threshold is None:
         return ()
-    if threshold.chosen is not None:
-        told = f"{threshold.val_risk:.1%} of {threshold.answered_groups} answered validation groups were wrong"
-        reason = f"no decision under a probability of {threshold.chosen:g}: {told} (p = {threshold.p_value:.2g})"
-        return (Gate(name="abstain_risk", bar=threshold.risk, got=threshold.val_risk, verdict="PASS", reason=reason),)
+    if threshold.confidence_threshold is not None:
+        text = f"{threshold.val_group_error:.1%} of {threshold.decided_groups} answered validation groups were wrong"
+        reason = (
+            f"no decision under a probability of {threshold.confidence_threshold:g}: {text} (p = {threshold.p_value:.2g})"
+        )
+        return (
+            Gate(
+                name="max_group_error",
+                limit=threshold.max_group_error,
+                value=threshold.val_group_error,
+                verdict="PASS",
+                reason=reason,
+            ),
+        )
     more = threshold.more_groups
     hint = (
         f"about {more} more groups of validation images might show it (there are {threshold.val_groups})"
         if more is not None
-        else f"of the surest {threshold.answered_groups} groups {threshold.val_risk:.1%} are wrong; train longer or ask less"
+        else f"{threshold.val_group_error:.1%} of the {threshold.decided_groups} surest groups are wrong; train longer"
     )
     reason = f"no threshold keeps the risk with {threshold.confidence:.0%} confidence; {hint}"
-    verdict = "FAIL" if config.unmet == "fail" else "INCONCLUSIVE"
-    return (Gate(name="abstain_risk", bar=threshold.risk, got=None, verdict=verdict, reason=reason),)  # type: ignore[arg-type]
+    verdict = "FAIL" if config.on_failure == "fail" else "INCONCLUSIVE"
+    return (Gate(name="max_group_error", limit=threshold.max_group_error, value=None, verdict=verdict, reason=reason),)  # type: ignore[arg-type]
 
 
 def _curve(confidence: NDArray[np.float64], wrong: NDArray[np.bool_]) -> tuple[CoveragePoint, ...]:
@@ -227,34 +246,34 @@ def _curve(confidence: NDArray[np.float64], wrong: NDArray[np.bool_]) -> tuple[C
 def _kinds(
     inputs: AbstentionInputs,
     guard: OpenGuard,
-    familiar: Sequence[Sight],
+    familiar: Sequence[GuardDecision],
     confidence: NDArray[np.float64],
     progress: Progress,
-) -> Iterator[FarKind]:
-    scores = np.array([sight.unfamiliarity for sight in familiar])
-    strains = np.array([guard.strain(sight) for sight in familiar])
+) -> Iterator[OodSet]:
+    scores = np.array([decision.ood_score for decision in familiar])
+    strains = np.array([guard.limit_ratio(decision) for decision in familiar])
     images = inputs.frames.test
     in_order = sorted(range(len(images)), key=lambda row: images.records[row].path)
     real = [frame[0] for frame in images.take(in_order[every_nth(len(images))])]
-    kinds = far_frames(
-        inputs.contract,
+    kinds = ood_frames(
+        inputs.spec,
         real,
         seed=inputs.config.seed,
         phantoms=not inputs.synthetic,
-        folders=inputs.config.guard.other_frames,
+        folders=inputs.config.guard.ood_dirs,
         progress=progress,
     )
     for name, frames in kinds:
         seen, doubt = [], []
         for frame in frames:
-            seen.append(guard.judge(frame))
-            doubt.append(1 - float(np.nanmax(inputs.answer(np.ascontiguousarray(frame[None])))))
+            seen.append(guard.check(frame))
+            doubt.append(1 - float(np.nanmax(inputs.predict(np.ascontiguousarray(frame[None])))))
         if seen:
-            yield FarKind(
+            yield OodSet(
                 name=name,
                 frames=len(seen),
-                score_auroc=auroc(scores, np.array([sight.unfamiliarity for sight in seen])),
-                guard_auroc=auroc(strains, np.array([guard.strain(sight) for sight in seen])),
+                score_auroc=auroc(scores, np.array([decision.ood_score for decision in seen])),
+                guard_auroc=auroc(strains, np.array([guard.limit_ratio(decision) for decision in seen])),
                 network_auroc=auroc(1 - confidence, np.array(doubt)),
-                refused=sum(sight.code is not None for sight in seen) / len(seen),
+                reject_rate=sum(decision.code is not None for decision in seen) / len(seen),
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from weckd_edge.artifacts import DatasetIndex, Probes
+from weckd_edge.artifacts import DataAudit, DatasetIndex
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.store import sha256_file
 from weckd_edge.devices.images.split_frames import SplitFrames
@@ -12,12 +12,12 @@ from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import TrainedNetwork
 
 
-def audit_data(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, index: DatasetIndex) -> Probes | None:
+def audit_data(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, index: DatasetIndex) -> DataAudit | None:
     """Return what was found; None where the build does not look.
 
     Args:
         ctx: The build.
-        network: The link that ships; it is shown covered images, as it was trained.
+        network: The link that is deployed; it is shown covered images, as it was trained.
         images: The test images, of which some are covered.
         index: The data set.
 
@@ -26,34 +26,34 @@ def audit_data(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, 
         ModelError: The backbone's weights cannot be read.
     """
     config, link = ctx.config, network.link.artifact
-    if not config.probes.enabled:
+    if not config.audit.enabled:
         return None
     from weckd_edge.train.audit.masks import masks_fingerprint
-    from weckd_edge.train.audit.occlusion import Shipped
-    from weckd_edge.train.audit.run import probe
+    from weckd_edge.train.audit.occlusion import DeployedNetwork
+    from weckd_edge.train.audit.run import run_audit
     from weckd_edge.train.data.listing import fingerprint
 
     return ctx.step(
-        "probes",
-        Probes,
+        "audit",
+        DataAudit,
         key_of(
             {
                 "files": fingerprint(ctx.data, config.data),
-                "masks": masks_fingerprint(config.probes.masks),
+                "masks": masks_fingerprint(config.audit.masks),
                 "index": index,
-                "config": [config.probes, config.data, config.input, config.link, config.seed],
+                "config": [config.audit, config.data, config.input, config.link, config.seed],
                 "weights": [sha256_file(Path(x.weights)) if x.weights else None for x in config.link],
                 "link": link.weights.sha256,
             },
             "weckd_edge.train.audit.run",
         ),
-        lambda _: probe(
+        lambda _: run_audit(
             ctx.data,
             index,
             config,
             ctx.progress,
-            shipped=Shipped(
-                answer=network.predictor(), contract=link.input, images=images, predictions=network.predict(images)
+            deployed=DeployedNetwork(
+                predict=network.predictor(), input=link.input, images=images, predictions=network.predict(images)
             ),
         ),
     ).artifact

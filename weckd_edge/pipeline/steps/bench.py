@@ -40,7 +40,7 @@ def bench(ctx: BuildContext, student: Student, images: SplitFrames, guard: Frame
             frames,
             replace(_spec(ctx), network=False),
             power=meter,
-            guard=OpenGuard(guard, student.input) if guard is not None else None,
+            guard=OpenGuard(guard, student.input.frame) if guard is not None else None,
             progress=ctx.progress,
         )
     ctx.note_step(f"bench-{student.name}", (time.monotonic_ns() - start_ns) / 1e9, reused=False)
@@ -61,11 +61,11 @@ def _spec(ctx: BuildContext) -> BenchSpec:
 
 
 def _model(student: Student) -> BenchedModel:
-    shipped = student.shipped
+    deployed = student.shipped
     return BenchedModel(
-        backend=shipped.backend,
-        model=shipped.model,
-        precision=shipped.precision,
+        backend=deployed.backend,
+        model=deployed.model,
+        precision=deployed.precision,
         network_input_name=student.exported.artifact.network_input_name,
         onnx=student.onnx,
     )

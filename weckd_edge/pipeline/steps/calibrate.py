@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from weckd_edge.artifacts import Recalibration
+from weckd_edge.artifacts import RecalibratedModel
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.pipeline.context import BuildContext
@@ -24,14 +24,15 @@ def calibrate(ctx: BuildContext, student: Student, images: SplitFrames) -> Stude
     before = student.shipped
     stage = ctx.step(
         f"calibrate-{student.name}",
-        Recalibration,
+        RecalibratedModel,
         key_of(
             {
                 "shipped": [before.name, before.digest()],
                 "onnx": student.selection.onnx.sha256,
-                "images": [[r.pixels_sha256, r.label, r.group] for r in images.records],
+                "images": [r.identity() for r in images.records],
             },
             "weckd_edge.compile.verify.temperature",
+            "weckd_edge.pipeline.steps.predict",
         ),
         lambda folder: recalibrate(
             student.selection,
@@ -47,6 +48,6 @@ def calibrate(ctx: BuildContext, student: Student, images: SplitFrames) -> Stude
         student,
         selection=replace(student.selection, onnx=made.onnx, built=made.built),
         folder=stage.folder,
-        recalibration=made,
+        recalibration=made.recalibration,
         uncalibrated=before,
     )

@@ -1,4 +1,4 @@
-"""What ships for the target: the model that a processor runs, or for a Jetson the recipe and what proves it."""
+"""What is deployed for the target: the model that a processor runs, or for a Jetson the recipe and what proves it."""
 
 from __future__ import annotations
 
@@ -38,13 +38,17 @@ def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) 
     recipe = ctx.step(
         "recipe-tensorrt",
         BuiltModel,
-        key_of({**inputs, "frames": calibration_digest(frames)}, "weckd_edge.compile.backends.tensorrt_backend"),
-        lambda folder: tensorrt_backend.recipe(
+        key_of(
+            {**inputs, "frames": calibration_digest(frames)},
+            "weckd_edge.compile.backends.tensorrt_backend",
+            "weckd_edge.compile.quantize.calibration_images",
+        ),
+        lambda folder: tensorrt_backend.prepare_recipe(
             chosen.onnx,
             onnx,
             ctx.profile,
             folder,
-            calibration_frames(calibration.root, frames, student.input),
+            calibration_frames(calibration.root, frames, student.input.frame),
             precision=chosen.precision,
         ),
     )
@@ -63,7 +67,10 @@ def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) 
             ctx.step(
                 "preflight-tensorrt",
                 BuiltModel,
-                key_of({**inputs, "tensorrt": tensorrt_backend.version()}, "weckd_edge.compile.backends.tensorrt_backend"),
+                key_of(
+                    {**inputs, "tensorrt": tensorrt_backend.tensorrt_version()},
+                    "weckd_edge.compile.backends.tensorrt_backend",
+                ),
                 lambda folder: tensorrt_backend.preflight(onnx, recipe.folder, ctx.progress),
             )
         )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from weckd_edge.artifacts import ExportedModel
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.store import Stage
-from weckd_edge.pipeline.context import BuildContext
-from weckd_edge.pipeline.networks import TrainedNetwork
+
+if TYPE_CHECKING:
+    from weckd_edge.pipeline.context import BuildContext
+    from weckd_edge.pipeline.networks import TrainedNetwork
 
 
 def export(ctx: BuildContext, network: TrainedNetwork) -> Stage[ExportedModel]:
@@ -21,7 +25,7 @@ def export(ctx: BuildContext, network: TrainedNetwork) -> Stage[ExportedModel]:
         ExportedModel,
         key_of(
             {"link": link.weights.sha256, "input": link.input, "labels": link.labels, "cast_first": cast_first},
-            *network.exported_by,
+            *network.modules,
         ),
         lambda folder: network.export(folder, cast_first),
     )

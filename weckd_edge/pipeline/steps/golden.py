@@ -1,4 +1,4 @@
-"""The self-test: a few real frames with the answers that a device must give."""
+"""The self-test: a few real frames with the predictions that a device must give."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def choose_golden(ctx: BuildContext, student: Student, images: SplitFrames) -> Stage[GoldenFrames]:
-    """Return validation frames on which implementations agree best, with the answers of what ships.
+    """Return validation frames on which implementations agree best, with the predictions of what is deployed.
 
     Raises:
         DataError: There is no validation image.
@@ -27,24 +27,25 @@ def choose_golden(ctx: BuildContext, student: Student, images: SplitFrames) -> S
     """
     from weckd_edge.compile.verify.golden import make_golden
 
-    shipped, others = student.shipped, _other_implementations(student)
+    deployed, others = student.shipped, _other_implementations(student)
     return ctx.step(
         "golden",
         GoldenFrames,
         key_of(
             {
-                "shipped": [shipped.name, shipped.digest()],
+                "shipped": [deployed.name, deployed.digest()],
                 "others": [other.name for other in others],
                 "frames": ctx.config.selftest.frames,
                 "input": student.input,
-                "images": [[r.sha256, r.pixels_sha256, r.label] for r in images.records],
+                "images": [r.identity(files=True) for r in images.records],
             },
             "weckd_edge.compile.verify.golden",
+            "weckd_edge.pipeline.steps.predict",
         ),
         lambda folder: make_golden(
             images,
             ctx.config.selftest.frames,
-            shipped,
+            deployed,
             others,
             partial(predict, ctx, student.input, whole=images),
             folder,
@@ -53,10 +54,10 @@ def choose_golden(ctx: BuildContext, student: Student, images: SplitFrames) -> S
 
 
 def _other_implementations(student: Student) -> list[Candidate]:
-    """Return what else answers the golden frames: what a bundle's reader may run in place of what ships."""
+    """Return what else answers the golden frames: what a bundle's reader may run in place of what is deployed."""
     from weckd_edge.compile.verify.implementations import Candidate
 
-    as_written, shipped = student.as_written, student.shipped
-    if as_written.backend == shipped.backend == "openvino":  # NNCF's IR: what other backends run is the graph in FP32
+    as_written, deployed = student.as_written, student.shipped
+    if as_written.backend == deployed.backend == "openvino":  # NNCF's IR: what other backends run is the graph in FP32
         return [Candidate(backend="onnxruntime", model=student.fp32_onnx, precision="fp32")]
-    return [as_written] if shipped != as_written else runners_here(as_written)
+    return [as_written] if deployed != as_written else runners_here(as_written)

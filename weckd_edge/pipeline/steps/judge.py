@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from weckd_edge.devices.gates.gates import judge, judge_parity
-from weckd_edge.devices.gates.slices import judge_slices
+from weckd_edge.devices.gates.gates import evaluate_gates, evaluate_parity
+from weckd_edge.devices.gates.slices import evaluate_slices
 from weckd_edge.pipeline.context import BuildContext
-from weckd_edge.pipeline.steps.abstain import judge_threshold
+from weckd_edge.pipeline.steps.abstain import evaluate_threshold
 from weckd_edge.report import BundleContents
 
 
@@ -15,9 +15,9 @@ def judge_bundle(ctx: BuildContext, contents: BundleContents) -> BundleContents:
     """Return a bundle's contents with its gates in the manifest, and whether it passes: no gate failed."""
     manifest = contents.manifest
     loaded = [ref.bytes for model in manifest.models if model.kind == "model" for ref in model.files]
-    chosen = contents.shipping.chosen
+    chosen = contents.link_selection.chosen
     gates = (
-        *judge(
+        *evaluate_gates(
             ctx.limits,
             ctx.profile,
             contents.measurement,
@@ -25,11 +25,11 @@ def judge_bundle(ctx: BuildContext, contents: BundleContents) -> BundleContents:
             sum(loaded or [manifest.onnx.bytes]),
             ctx.on_device,
             contents.dataset.labels,
-            predicted=next((link.latency for link in contents.shipping.links if link.name == chosen), None),
+            predicted=next((link.latency for link in contents.link_selection.links if link.name == chosen), None),
         ),
-        *(judge_slices(ctx.limits, contents.performance.slices, contents.dataset.labels) if contents.performance else ()),
-        *judge_parity(contents.verification),
-        *(judge_threshold(contents.abstention.threshold, ctx.config.abstain) if contents.abstention else ()),
+        *(evaluate_slices(ctx.limits, contents.metrics.slices, contents.dataset.labels) if contents.metrics else ()),
+        *evaluate_parity(contents.verification),
+        *(evaluate_threshold(contents.abstention.threshold, ctx.config.abstain) if contents.abstention else ()),
     )
     passed = all(gate.verdict != "FAIL" for gate in gates)
     return replace(contents, manifest=replace(manifest, gates=gates, passed=passed))

@@ -15,14 +15,14 @@ from weckd_edge.artifacts import (
     FrameGuard,
     GoldenFrames,
     Manifest,
-    OperatingPoint,
-    Selection,
+    PrecisionSelection,
 )
-from weckd_edge.core.fingerprint import versions
+from weckd_edge.core.fingerprint import library_versions
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import sha256_bytes
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.output_paths import bundle_name
+from weckd_edge.pipeline.steps.abstain import operating_point
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ class Layout:
 
 
 def lay_out(
-    selected: Part[Selection],
+    selected: Part[PrecisionSelection],
     built: Sequence[Part[BuiltModel]],
     golden: Part[GoldenFrames],
     guard: FrameGuard | None,
@@ -67,7 +67,7 @@ def lay_out(
     """Give every file its place in the bundle; nothing is written yet.
 
     Args:
-        selected: The graph that ships.
+        selected: The graph that is deployed.
         built: What backends made of it; a recipe's files go where the engine will be built.
         golden: The self-test.
         guard: The frame guard; None: none ships.
@@ -110,7 +110,7 @@ def draft_manifest(
     ctx: BuildContext,
     layout: Layout,
     exported: ExportedModel,
-    selection: Selection,
+    selection: PrecisionSelection,
     abstention: Abstention | None,
     *,
     synthetic: bool,
@@ -120,7 +120,7 @@ def draft_manifest(
     Args:
         ctx: The build.
         layout: The files.
-        exported: The FP32 graph of the link that ships.
+        exported: The FP32 graph of the link that is deployed.
         selection: The precision that was chosen.
         abstention: What is not answered; None: nobody looked.
         synthetic: Whether the data set was drawn.
@@ -134,10 +134,7 @@ def draft_manifest(
         input_name=exported.input_name,
         network_input_name=exported.network_input_name,
         output_name=exported.output_name,
-        operating_point=OperatingPoint(
-            abstain_below=abstention.abstain_below if abstention else ctx.config.abstain_below,
-            refuse_labels=ctx.config.guard.refuse_labels,
-        ),
+        operating_point=abstention.operating_point if abstention else operating_point(ctx.config),
         models=layout.models,
         onnx=layout.onnx,
         # int8 without a quantized graph stands in NNCF's IR alone.
@@ -149,5 +146,5 @@ def draft_manifest(
         passed=False,
         synthetic=synthetic,
         files=(),
-        versions=versions(),
+        versions=library_versions(),
     )

@@ -1,10 +1,10 @@
-"""Clinical figures of what ships, by class and slice."""
+"""Clinical figures of what is deployed, by class and slice."""
 
 from __future__ import annotations
 
-from weckd_edge.artifacts import DatasetIndex, Performance, Verification
+from weckd_edge.artifacts import DatasetIndex, MetricsRecord, Verification
 from weckd_edge.core.fingerprint import key_of
-from weckd_edge.metrics import measure_performance
+from weckd_edge.metrics import measure_metrics
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import Student, TrainedNetwork
 
@@ -15,17 +15,17 @@ def measure(
     teacher: TrainedNetwork | None,
     verification: Verification,
     index: DatasetIndex,
-    abstain_below: float,
-) -> Performance:
+    confidence_threshold: float,
+) -> MetricsRecord:
     """Return figures and flips, from answers to test images that were recorded.
 
     Args:
         ctx: The build.
-        student: What ships.
+        student: What is deployed.
         teacher: As for ``verify``.
-        verification: The answers.
+        verification: the predictions.
         index: The data set.
-        abstain_below: No decision under this probability.
+        confidence_threshold: No decision under this probability.
     """
     network = student.network
     names = (
@@ -34,18 +34,20 @@ def measure(
         f"{network.name} {student.shipped.name}",
     )
     return ctx.step(
-        "performance",
-        Performance,
+        "metrics",
+        MetricsRecord,
         key_of(
             {
                 "verification": verification,
                 "images": [[r.path, r.attributes] for r in index.images],
                 "named_groups": index.named_groups,
                 "report": ctx.config.report,
-                "abstain_below": abstain_below,
+                "confidence_threshold": confidence_threshold,
                 "names": names,
             },
             "weckd_edge.metrics",
         ),
-        lambda _: measure_performance(verification, index, ctx.config.report, abstain_below=abstain_below, names=names),
+        lambda _: measure_metrics(
+            verification, index, ctx.config.report, confidence_threshold=confidence_threshold, names=names
+        ),
     ).artifact

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from weckd_edge.artifacts import DatasetIndex, InputContract
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, InputSpec
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.backends.table import find_backend
 from weckd_edge.devices.runtime.stored_predictions import ModelRun, Probabilities, find_predictions, predict_once
-from weckd_edge.metrics.calibration import scale
-from weckd_edge.pipeline.context import BuildContext
-from weckd_edge.pipeline.networks import Student
+from weckd_edge.metrics.calibration import apply_temperature
 
 if TYPE_CHECKING:
     from weckd_edge.compile.verify.implementations import Candidate
+    from weckd_edge.pipeline.context import BuildContext
+    from weckd_edge.pipeline.networks import Student
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,19 +32,19 @@ class HeldOutFrames:
     test: SplitFrames
 
 
-def decode(ctx: BuildContext, index: DatasetIndex, contract: InputContract) -> HeldOutFrames:
+def decode(ctx: BuildContext, index: DatasetIndex, spec: FrameSpec) -> HeldOutFrames:
     """Return the held-out images as camera frames.
 
     Raises:
         DataError: One cannot be read.
     """
-    val, test = (decode_split(ctx.workspace, index, split, ctx.root, contract, ctx.progress) for split in ("val", "test"))
+    val, test = (decode_split(ctx.workspace, index, split, ctx.root, spec, ctx.progress) for split in ("val", "test"))
     return HeldOutFrames(val=val, test=test)
 
 
 def predict(
     ctx: BuildContext,
-    contract: InputContract,
+    spec: InputSpec,
     candidate: Candidate,
     images: SplitFrames,
     *,
@@ -54,7 +54,7 @@ def predict(
 
     Args:
         ctx: The build.
-        contract: What goes into the model.
+        spec: What goes into the model.
         candidate: The implementation.
         images: The images.
         whole: A split that they are a part of: where its predictions are recorded, theirs are taken from there.
@@ -66,9 +66,9 @@ def predict(
 
     model = ModelRun(
         digest=candidate.digest(),
-        input=contract,
+        input=spec,
         runtime=(candidate.backend, *(["as written"] if candidate.reference else [])),
-        modules=(find_backend(candidate.backend).module,),
+        modules=("weckd_edge.compile.verify.implementations", find_backend(candidate.backend).module),
     )
     if whole is not None and (recorded := find_predictions(ctx.workspace, model, whole)) is not None:
         rows = {record.path: row for row, record in enumerate(whole.records)}
@@ -85,5 +85,5 @@ def predict_validation(ctx: BuildContext, student: Student, images: SplitFrames)
     found = predict(ctx, student.input, student.uncalibrated or student.shipped, images)
     if student.recalibration is None or student.recalibration.temperature == 1.0:
         return found
-    scaled: Probabilities = scale(found, student.recalibration.temperature).astype(np.float32)
+    scaled: Probabilities = apply_temperature(found, student.recalibration.temperature).astype(np.float32)
     return scaled

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from weckd_edge.artifacts import Selection
+from weckd_edge.artifacts import PrecisionSelection
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.machine.detect import needs_half_range
@@ -16,7 +16,7 @@ from weckd_edge.pipeline.steps.export import export
 from weckd_edge.pipeline.steps.predict import predict
 
 if TYPE_CHECKING:
-    from weckd_edge.compile.quantize.select_precision import Aware
+    from weckd_edge.compile.quantize.select_precision import QuantizeAwareNetwork
 
 
 def quantize(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, calibration: CalibrationSet) -> Student:
@@ -32,20 +32,24 @@ def quantize(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, ca
     config, half_range = ctx.config, needs_half_range(ctx.profile, ctx.machine)
     stage = ctx.step(
         f"quantize-{network.name}",
-        Selection,
+        PrecisionSelection,
         key_of(
             {
                 "onnx": exported.artifact.onnx.sha256,
                 "quantize": config.quantize,
                 "aware": config.quantize_aware,
-                "images": [[r.pixels_sha256, r.label, r.group] for r in images.records],
-                "calibration": [[r.pixels_sha256, r.split] for r in calibration.index.images if r.split == "train"],
+                "images": [r.identity() for r in images.records],
+                "calibration": calibration.index.identity("train"),
                 "seed": config.seed,
                 "target": ctx.target,
                 "threads": config.bench.threads,
                 "reduce_range": half_range,
             },
             "weckd_edge.compile.quantize.select_precision",
+            "weckd_edge.pipeline.steps.export",
+            "weckd_edge.pipeline.steps.predict",
+            *network.modules,
+            *(["weckd_edge.train.quantize_aware.finetune"] if network.train_for_int8 else []),
         ),
         lambda folder: Selector(
             exported.artifact,
@@ -67,9 +71,9 @@ def quantize(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, ca
     return Student(network=network, exported=exported, selection=stage.artifact, folder=stage.folder)
 
 
-def _trained_for_int8(ctx: BuildContext, train: Callable[[], TrainedNetwork]) -> Aware:
-    from weckd_edge.compile.quantize.select_precision import Aware
+def _trained_for_int8(ctx: BuildContext, train: Callable[[], TrainedNetwork]) -> QuantizeAwareNetwork:
+    from weckd_edge.compile.quantize.select_precision import QuantizeAwareNetwork
 
     network = train()
     made = export(ctx, network)
-    return Aware(link=network.link.artifact, exported=made.artifact, folder=made.folder)
+    return QuantizeAwareNetwork(link=network.link.artifact, exported=made.artifact, folder=made.folder)

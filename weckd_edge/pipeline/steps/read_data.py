@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weckd_edge.artifacts import DatasetIndex
-from weckd_edge.core.bounds import LEAST_SIDE, MOST_SIDE
+from weckd_edge.core.bounds import MAX_SIDE, MIN_SIDE
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.metrics import check_report
 from weckd_edge.pipeline.context import BuildContext
@@ -41,18 +41,18 @@ def check_data(ctx: BuildContext, index: DatasetIndex) -> None:
         WeckdError: Slices, bands, prevalences, refused labels, masks, boxes or the source column are amiss, or frames are of
             a size that no device takes.
     """
-    from weckd_edge.train.distill.chain import frame_size
+    from weckd_edge.train.distill.chain import frame_spec
 
-    height, width = frame_size(index, ctx.config.input)
-    if not (min(height, width) >= LEAST_SIDE and max(height, width) <= MOST_SIDE):
+    frame = frame_spec(index, ctx.config.input)
+    if not (min(frame.height, frame.width) >= MIN_SIDE and max(frame.height, frame.width) <= MAX_SIDE):
         raise ConfigError(
-            f"the commonest size of the images is {width} by {height} pixels, but a device takes {LEAST_SIDE} to "
-            f"{MOST_SIDE} a side; name the camera's in the config: [input] frame = [HEIGHT, WIDTH]",
+            f"the commonest size of the images is {frame.width} by {frame.height} pixels, but a device takes "
+            f"{MIN_SIDE} to {MAX_SIDE} a side; name the camera's in the config: [input] frame = [HEIGHT, WIDTH]",
             code="E_CONFIG_RANGE",
         )
     check_report(ctx.config.report, index)
     check_labels(ctx.config.guard, index.labels)
-    if ctx.config.probes.enabled:
-        from weckd_edge.train.audit.run import check_settings
+    if ctx.config.audit.enabled:
+        from weckd_edge.train.audit.run import check_audit_settings
 
-        check_settings(index, ctx.config.probes)
+        check_audit_settings(index, ctx.config.audit)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from weckd_edge.artifacts import DatasetIndex, FrameGuard, Gate, LinkLatency, Measurement, Shipping, WeighedLink
-from weckd_edge.config import ShipConfig
+from weckd_edge.artifacts import DatasetIndex, FrameGuard, Gate, LinkEvaluation, LinkLatency, LinkSelection, Measurement
+from weckd_edge.config import SelectConfig
 from weckd_edge.core.errors import ModelError
-from weckd_edge.devices.gates.gates import judge
-from weckd_edge.devices.gates.slices import judge_slices
+from weckd_edge.devices.gates.gates import evaluate_gates
+from weckd_edge.devices.gates.slices import evaluate_slices
 from weckd_edge.devices.images.split_frames import SplitFrames
-from weckd_edge.devices.latency_model.estimate import predict as estimate_latency
+from weckd_edge.devices.latency_model.estimate import estimate_latency as estimate_latency
 from weckd_edge.devices.latency_model.measurements import read_measurements
 from weckd_edge.metrics import measure_slices
 from weckd_edge.pipeline.context import BuildContext
@@ -22,44 +22,49 @@ from weckd_edge.pipeline.steps.bench import bench
 from weckd_edge.pipeline.steps.predict import predict_validation
 
 _WORDS = {
-    "latency_p90_ms": ("frame to answer", "a smaller link, a lower input_size, or a faster power mode"),
-    "memory_mib": ("peak memory", "a smaller link or a lower input_size"),
-    "size_mib": ("size", "a narrower link"),
-    "energy_mj": ("energy of a frame", "a smaller link or a lower power mode"),
-    "accuracy": ("accuracy", "more labels, longer training, or a larger last link"),
-    "recall": ("sensitivity for the class it recognises worst", "more labels of that class, or train.balance = 1"),
-    "slice_accuracy": ("accuracy in the slice it serves worst", "more labels of that slice, or a larger last link"),
-    "slice_recall": ("sensitivity in the slice and for the class where it is lowest", "more labels of that class there"),
-    "better_than_guessing": (
+    "max_latency_p90_ms": ("frame to answer", "a smaller link, a lower input_size, or a faster power mode"),
+    "max_memory_mib": ("peak memory", "a smaller link or a lower input_size"),
+    "max_size_mib": ("size", "a narrower link"),
+    "max_energy_mj": ("energy of a frame", "a smaller link or a lower power mode"),
+    "min_accuracy": ("accuracy", "more labels, longer training, or a larger last link"),
+    "min_per_class_recall": (
+        "sensitivity for the class it recognises worst",
+        "more labels of that class, or train.balance = 1",
+    ),
+    "min_slice_accuracy": ("accuracy in the slice it serves worst", "more labels of that slice, or a larger last link"),
+    "min_slice_recall": ("sensitivity in the slice and for the class where it is lowest", "more labels of that class there"),
+    "better_than_chance": (
         "balanced accuracy",
         "more labels or longer training; for an imported network, its description",
     ),
-    "accuracy_drop": ("accuracy lost by compiling", 'quantize.precision = "fp16", or quantize_aware for the link'),
+    "max_accuracy_drop": ("accuracy lost by compiling", 'quantize.precision = "fp16", or quantize_aware for the link'),
 }
 """Each bar in words, and what to try where it is missed."""
-_HIGHER_IS_BETTER = frozenset({"accuracy", "recall", "slice_accuracy", "slice_recall", "better_than_guessing"})
+_HIGHER_IS_BETTER = frozenset(
+    {"min_accuracy", "min_per_class_recall", "min_slice_accuracy", "min_slice_recall", "better_than_chance"}
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinkChoice:
-    """The link that ships.
+    """The link that is deployed.
 
     Attributes:
         student: Ready to ship.
-        shipping: Why this one, and how the others fared.
+        link_selection: Why this one, and how the others fared.
         measurement: Its bench.
         others: Benches of the links that were compared with it, each of which names its link.
     """
 
     student: Student
-    shipping: Shipping
+    link_selection: LinkSelection
     measurement: Measurement
     others: tuple[Measurement, ...] = ()
 
 
 def links_to_compile(ctx: BuildContext, chain: TrainedChain) -> tuple[TrainedNetwork, ...]:
-    """Return the networks that may ship: the one that the configuration names, or all where the bars are to choose."""
-    named = named_link(ctx.config.ship, [network.name for network in chain.networks])
+    """Return the networks that may ship: the one that the configuration names, or all where the limits are to choose."""
+    named = requested_link(ctx.config.select, [network.name for network in chain.networks])
     return chain.networks if named is None else tuple(network for network in chain.networks if network.name == named)
 
 
@@ -71,7 +76,7 @@ def select_link(
     images: SplitFrames,
     index: DatasetIndex,
 ) -> LinkChoice:
-    """Measure the links, each once, and choose the one that ships.
+    """Measure the links, each once, and choose the one that is deployed.
 
     Args:
         ctx: The build.
@@ -88,27 +93,31 @@ def select_link(
     images.required("to weigh a link on")
     names = [network.name for network in chain.networks]
     measured = {student.name: bench(ctx, student, images, guard) for student in students}
-    if named_link(ctx.config.ship, names) is not None:
+    if requested_link(ctx.config.select, names) is not None:
         (student,) = students
-        return LinkChoice(student=student, shipping=without_choice(student.name, names), measurement=measured[student.name])
-    shipping = choose_link([weigh_link(ctx, student, measured[student.name], images, index) for student in students])
-    ctx.progress.note(f"ships: {shipping.reason}")
+        return LinkChoice(
+            student=student, link_selection=last_link_selection(student.name, names), measurement=measured[student.name]
+        )
+    link_selection = choose_link(
+        [evaluate_link(ctx, student, measured[student.name], images, index) for student in students]
+    )
+    ctx.progress.note(f"ships: {link_selection.reason}")
     return LinkChoice(
-        student=next(student for student in students if student.name == shipping.chosen),
-        shipping=shipping,
-        measurement=measured[shipping.chosen],
-        others=tuple(replace(one, link=name) for name, one in measured.items() if name != shipping.chosen),
+        student=next(student for student in students if student.name == link_selection.chosen),
+        link_selection=link_selection,
+        measurement=measured[link_selection.chosen],
+        others=tuple(replace(one, link=name) for name, one in measured.items() if name != link_selection.chosen),
     )
 
 
-def weigh_link(
+def evaluate_link(
     ctx: BuildContext, student: Student, measured: Measurement, images: SplitFrames, index: DatasetIndex
-) -> WeighedLink:
+) -> LinkEvaluation:
     """Judge one compiled link by its bench and by what it predicts of the validation images."""
-    from weckd_edge.compile.verify.parity import summarize
+    from weckd_edge.compile.verify.parity import summarize_verification
 
     compiled = student.shipped
-    validation = summarize(
+    validation = summarize_verification(
         images.records,
         index.labels,
         student.network.predict(images),
@@ -117,7 +126,7 @@ def weigh_link(
         compiled,
     )
     latency = _latency(ctx, compiled.model, measured)
-    gates = judge(
+    gates = evaluate_gates(
         ctx.limits,
         ctx.profile,
         measured,
@@ -128,10 +137,10 @@ def weigh_link(
         split="validation",
         predicted=latency,
     )
-    if ctx.limits.slice_accuracy is not None or ctx.limits.slice_recall is not None:
+    if ctx.limits.min_slice_accuracy is not None or ctx.limits.min_slice_recall is not None:
         slices = measure_slices(validation, index, ctx.config.report)
-        gates = (*gates, *judge_slices(ctx.limits, slices, index.labels, split="validation"))
-    return WeighedLink(
+        gates = (*gates, *evaluate_slices(ctx.limits, slices, index.labels, split="validation"))
+    return LinkEvaluation(
         name=student.name,
         precision=student.selection.precision,
         backend=compiled.backend,
@@ -139,7 +148,7 @@ def weigh_link(
         bytes=student.loaded_bytes,
         val_accuracy=validation.accuracy_compiled,
         latency=latency,
-        here_p90_ns=measured.frame_to_answer.p90_ns,
+        build_machine_p90_ns=measured.end_to_end.p90_ns,
         gates=gates,
     )
 
@@ -147,9 +156,9 @@ def weigh_link(
 def _latency(ctx: BuildContext, model: Path, measured: Measurement) -> LinkLatency:
     """Return what is known of a link's time on the device: measured where this is that device, else predicted."""
     if ctx.on_device:
-        p90 = float(measured.frame_to_answer.p90_ns)
+        p90 = float(measured.end_to_end.p90_ns)
         return LinkLatency(label="measured", p90_ns=p90, low_ns=None, high_ns=None, reason=f"on {measured.host}")
-    timed = ctx.config.ship.measurements
+    timed = ctx.config.select.measurements
     try:
         found = estimate_latency(count_file(model), ctx.profile, read_measurements(Path(timed)) if timed else ())
     except ModelError as err:  # a graph with layers nobody has priced
@@ -159,19 +168,19 @@ def _latency(ctx: BuildContext, model: Path, measured: Measurement) -> LinkLaten
     )
 
 
-def named_link(config: ShipConfig, names: Sequence[str]) -> str | None:
-    """Return the link that the configuration names, out of a chain's; None where the bars are to choose."""
+def requested_link(config: SelectConfig, names: Sequence[str]) -> str | None:
+    """Return the link that the configuration names, out of a chain's; None where the limits are to choose."""
     if len(names) == 1 or config.link == "last":
         return names[-1]
     return None if config.link == "smallest" else config.link
 
 
-def without_choice(name: str, names: Sequence[str]) -> Shipping:
-    """Return the record of a link that ships because it was asked for, or because there is no other."""
-    return Shipping(chosen=name, reason=f"{name} was asked for" if len(names) > 1 else f"{name} is the only link")
+def last_link_selection(name: str, names: Sequence[str]) -> LinkSelection:
+    """Return the record of a link that is deployed because it was asked for, or because there is no other."""
+    return LinkSelection(chosen=name, reason=f"{name} was asked for" if len(names) > 1 else f"{name} is the only link")
 
 
-def choose_link(links: Sequence[WeighedLink]) -> Shipping:
+def choose_link(links: Sequence[LinkEvaluation]) -> LinkSelection:
     """Return the smallest link that misses no bar; where every one misses some, the one that comes closest.
 
     Args:
@@ -180,9 +189,9 @@ def choose_link(links: Sequence[WeighedLink]) -> Shipping:
     passing = [link for link in links if link.passes]
     if passing:
         chosen = passing[-1]
-        return Shipping(chosen=chosen.name, reason=_why(chosen, links), links=tuple(links))
-    chosen = min(reversed(links), key=distance)
-    return Shipping(
+        return LinkSelection(chosen=chosen.name, reason=_why(chosen, links), links=tuple(links))
+    chosen = min(reversed(links), key=gate_distance)
+    return LinkSelection(
         chosen=chosen.name,
         reason=f"no link clears every bar; {chosen.name} comes closest: {_missed(chosen)}",
         links=tuple(links),
@@ -190,16 +199,16 @@ def choose_link(links: Sequence[WeighedLink]) -> Shipping:
     )
 
 
-def distance(link: WeighedLink) -> float:
-    """Return by how much a link misses its bars: of each, the gap as a part of the bar, summed."""
+def gate_distance(link: LinkEvaluation) -> float:
+    """Return by how much a link misses its limits: of each, the gap as a part of the limit, summed."""
     return sum(_gap(gate) for gate in link.gates if gate.verdict == "FAIL")
 
 
 def _gap(gate: Gate) -> float:
-    return abs((gate.got or 0.0) - gate.bar) / max(abs(gate.bar), 1e-3)
+    return abs((gate.value or 0.0) - gate.limit) / max(abs(gate.limit), 1e-3)
 
 
-def _why(chosen: WeighedLink, links: Sequence[WeighedLink]) -> str:
+def _why(chosen: LinkEvaluation, links: Sequence[LinkEvaluation]) -> str:
     smaller = [link for link in links[links.index(chosen) + 1 :] if not link.passes]
     what = (
         "is the smallest link that clears every bar"
@@ -212,7 +221,7 @@ def _why(chosen: WeighedLink, links: Sequence[WeighedLink]) -> str:
     return f"{chosen.name} {what}{rest}{'; ' + found if found else ''}"
 
 
-def _missed(link: WeighedLink) -> str:
+def _missed(link: LinkEvaluation) -> str:
     return "misses " + ", ".join(f"{_WORDS[g.name][0]} ({g.reason})" for g in link.gates if g.verdict == "FAIL")
 
 

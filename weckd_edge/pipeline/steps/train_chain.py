@@ -12,7 +12,7 @@ from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.runtime.stored_predictions import predict_once
-from weckd_edge.pipeline.auto_chain import RUNGS, Ladder, measure_ladder, pick_chain
+from weckd_edge.pipeline.auto_chain import CANDIDATES, CandidateTimings, pick_chain, time_candidates
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import TrainedChain, TrainedNetwork
 
@@ -23,13 +23,13 @@ def check_strategy(config: BuildConfig) -> None:
     Raises:
         ConfigError: No strategy is called so, or it shows no link the unlabelled images that are named.
     """
-    from weckd_edge.train.distill.strategies import POOL, find_strategy
+    from weckd_edge.train.distill.strategies import UNLABELLED_SUFFIX, find_strategy
 
     strategy = find_strategy(config.distill.strategy)
-    if config.data.unlabelled and not strategy.pool:
+    if config.data.unlabelled and not strategy.unlabelled:
         raise ConfigError(
             f"data.unlabelled names a folder, but distill.strategy = '{strategy.name}' shows no link an image without a "
-            f"label; name a strategy that does, such as 'guided{POOL}', or leave the folder out",
+            f"label; name a strategy that does, such as 'guided{UNLABELLED_SUFFIX}', or leave the folder out",
             code="E_CONFIG_CONFLICT",
         )
 
@@ -38,14 +38,14 @@ def choose_links(ctx: BuildContext, index: DatasetIndex) -> BuildContext:
     """Return the context with the links that this machine's times say are worth it in place of the configured ones.
 
     Raises:
-        WeckdError: See ``measure_ladder`` and ``pick_chain``.
+        WeckdError: As ``time_candidates`` and ``pick_chain`` raise it.
     """
     stage = ctx.step(
         "ladder",
-        Ladder,
+        CandidateTimings,
         key_of(
             {
-                "rungs": RUNGS,
+                "rungs": CANDIDATES,
                 "labels": len(index.labels),
                 "input": ctx.config.input,
                 "images": [[r.height, r.width] for r in index.images],
@@ -54,18 +54,20 @@ def choose_links(ctx: BuildContext, index: DatasetIndex) -> BuildContext:
             },
             "weckd_edge.pipeline.auto_chain",
         ),
-        lambda _: measure_ladder(index, ctx.root, ctx.config, ctx.progress, host=ctx.machine.host),
+        lambda _: time_candidates(index, ctx.root, ctx.config, ctx.progress, host=ctx.machine.host),
     )
-    ladder = stage.artifact
-    limit_ms = ctx.limits.latency_p90_ms if ctx.on_device else None
-    links = pick_chain(ladder, limit_ms, len(ctx.config.link))
-    times = {rung.link.model + str(rung.link.input_size): rung.int8_ns / 1e6 for rung in ladder.rungs}
+    timings = stage.artifact
+    limit_ms = ctx.limits.max_latency_p90_ms if ctx.on_device else None
+    links = pick_chain(timings, limit_ms, len(ctx.config.link))
+    times = {
+        candidate.link.model + str(candidate.link.input_size): candidate.int8_ns / 1e6 for candidate in timings.candidates
+    }
     chain = " > ".join(f"{x.model} at {x.input_size} px ({times[x.model + str(x.input_size)]:.2f} ms)" for x in links)
     fit = "the fastest last, as no latency bar can be judged here"
     if limit_ms is not None:
         fit = f"the last within {limit_ms:g} ms"
-    ctx.progress.note(f"links: {chain}; int8 times on {ladder.host}, {fit}")
-    if not ladder.pretrained:
+    ctx.progress.note(f"links: {chain}; int8 times on {timings.host}, {fit}")
+    if not timings.pretrained:
         ctx.progress.note(
             "links: their pretrained weights cannot be fetched, so they start from nothing and need many more images "
             "and steps; connect to a network once, or name links with local weights"
@@ -80,13 +82,13 @@ def train_chain(ctx: BuildContext, index: DatasetIndex) -> TrainedChain:
         WeckdError: A link cannot be made, or the settings contradict each other.
     """
     from weckd_edge.train.distill.chain import make_trainer, plan_chain, train_build
-    from weckd_edge.train.distill.distributed import count
+    from weckd_edge.train.distill.distributed import count_processes
     from weckd_edge.train.quantize_aware.finetune import refine_for_int8
 
     plans = plan_chain(index, ctx.config)
     trainer = make_trainer(ctx.workspace, ctx.root, index, plans, ctx.progress, ctx.config.data.unlabelled)
     chain = train_build(trainer, plans, ctx.config)
-    for link in (*chain.links, *([chain.twin] if chain.twin else [])):
+    for link in (*chain.links, *([chain.baseline] if chain.baseline else [])):
         ctx.note_step(f"train {link.artifact.name}", link.seconds, reused=link.reused)
 
     def train_for_int8(at: int) -> TrainedNetwork:
@@ -94,13 +96,13 @@ def train_chain(ctx: BuildContext, index: DatasetIndex) -> TrainedChain:
         ctx.note_step(f"train {link.artifact.name}", link.seconds, reused=link.reused)
         return torch_network(ctx, link)
 
-    alone = count() == 1  # a launcher's other processes end with the chain
+    alone = count_processes() == 1  # a launcher's other processes end with the chain
     return TrainedChain(
         networks=tuple(
             torch_network(ctx, link, train_for_int8=partial(train_for_int8, at) if alone else None)
             for at, link in enumerate(chain.links)
         ),
-        twin=chain.twin.artifact if chain.twin else None,
+        baseline=chain.baseline.artifact if chain.baseline else None,
         labels_used=chain.labels_used,
     )
 
@@ -110,7 +112,7 @@ def torch_network(
 ) -> TrainedNetwork:
     """Return a link that torch runs, as the later steps take it."""
     from weckd_edge.compile.export.onnx_export import export_onnx
-    from weckd_edge.train.distill.evaluate import as_trained, frame_predictor, predict
+    from weckd_edge.train.distill.evaluate import as_trained, frame_predictor, predict_records
     from weckd_edge.train.networks.models import load_link
 
     artifact, folder = link.artifact, link.folder
@@ -118,21 +120,21 @@ def torch_network(
         link=link,
         name_in_reports="torch fp32",
         export=lambda out, cast_first: export_onnx(
-            load_link(artifact, folder).trunk,
+            load_link(artifact, folder).backbone,
             artifact.input,
             artifact.labels,
             artifact.weights.sha256,
             out,
             cast_first=cast_first,
         ),
-        exported_by=("weckd_edge.compile.export.onnx_export", "weckd_edge.train.networks.models"),
+        modules=("weckd_edge.compile.export.onnx_export", "weckd_edge.train.distill.evaluate"),
         predictor=lambda: frame_predictor(artifact, folder),
         predict=lambda images: predict_once(
             ctx.workspace,
             as_trained(artifact.weights.sha256, artifact.input),
             images,
-            lambda: predict(load_link(artifact, folder), artifact.input, images),
+            lambda: predict_records(load_link(artifact, folder), artifact.input, images),
         ),
-        module=lambda: load_link(artifact, folder).trunk,
+        module=lambda: load_link(artifact, folder).backbone,
         train_for_int8=train_for_int8,
     )

@@ -1,4 +1,4 @@
-"""What ships is compared with the trained network, on test images."""
+"""What is deployed is compared with the trained network, on test images."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, images: SplitFrames) -> Stage[Verification]:
-    """Compare what every implementation of what ships predicts of the test images.
+    """Compare what every implementation of what is deployed predicts of the test images.
 
     Args:
         ctx: The build.
-        student: What ships.
-        teacher: The first link of the chain, whose answers are kept beside; None where that is the link that ships.
+        student: What is deployed.
+        teacher: The first link of the chain, whose predictions are kept beside; None where that link is deployed.
         images: The test images.
 
     Raises:
@@ -35,8 +35,8 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
     """
     from weckd_edge.compile.verify.parity import verify as compare_all
 
-    network, as_written, shipped = student.network, student.as_written, student.shipped
-    others = runners_here(as_written) if shipped == as_written else []
+    network, as_written, deployed = student.network, student.as_written, student.shipped
+    others = runners_here(as_written) if deployed == as_written else []
     return ctx.step(
         "verify",
         Verification,
@@ -44,20 +44,22 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
             {
                 "link": network.link.artifact.weights.sha256,
                 "fp32": student.exported.artifact.onnx.sha256,
-                "shipped": [shipped.name, shipped.digest()],
+                "shipped": [deployed.name, deployed.digest()],
                 "others": [other.name for other in others],
-                "images": [[r.path, r.pixels_sha256, r.label, r.group] for r in images.records],
+                "images": [[r.path, *r.identity()] for r in images.records],
                 "recalibration": student.recalibration,
                 "teacher": teacher.link.artifact.weights.sha256 if teacher else None,
                 "layers": ctx.config.verify.layers,
             },
             "weckd_edge.compile.verify.parity",
+            "weckd_edge.pipeline.steps.predict",
+            *network.modules,
         ),
         lambda folder: compare_all(
             network.predict(images),
             exported_candidates(ctx, student),
             as_written,
-            shipped,
+            deployed,
             images,
             student.exported.artifact.labels,
             partial(predict, ctx, student.input),
@@ -73,12 +75,12 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
 
 def images_for_report(ctx: BuildContext, student: Student, images: SplitFrames) -> ReportImages:
     """Return the test images with what every backend here predicts of them, as ``verify`` has recorded it."""
-    shipped = student.shipped
+    deployed = student.shipped
     return ReportImages(
         test=images,
         predicted={
             candidate.backend: predict(ctx, student.input, candidate, images)
-            for candidate in (runners_here(shipped) if shipped.reference else [shipped])
+            for candidate in (runners_here(deployed) if deployed.reference else [deployed])
         },
     )
 
@@ -90,7 +92,7 @@ def exported_candidates(ctx: BuildContext, student: Student) -> list[Candidate]:
     onnx = student.fp32_onnx
     if (
         student.exported.artifact.quantized
-    ):  # it never was in FP32: what is exported must answer as the file that was brought
+    ):  # it never was in FP32: what is exported must answer as the file that was imported
         return [Candidate(backend="onnxruntime", model=onnx, precision="int8", reference=True)]
     backends = ["onnxruntime", *(["openvino"] if ctx.target == "cpu" else [])]
     return [Candidate(backend=name, model=onnx, precision="fp32") for name in backends]

@@ -10,8 +10,8 @@ from pathlib import Path
 from weckd_edge.artifacts import BuildRecord, Prediction
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
-from weckd_edge.config import BuildConfig
-from weckd_edge.core.sampling import in_turn
+from weckd_edge.config import without_folders
+from weckd_edge.core.sampling import round_robin
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import atomic_folder, write_atomic
 from weckd_edge.devices.images.split_frames import SplitFrames
@@ -19,7 +19,7 @@ from weckd_edge.devices.runtime.stored_predictions import Probabilities
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.steps.sdk import write_sdk
 from weckd_edge.report import BundleContents, Picture, Sample, write_documents, write_evidence, write_report
-from weckd_edge.report.chapters.gallery import MOST_FRAMES, by_harm
+from weckd_edge.report.chapters.gallery import MAX_FRAMES, by_severity
 from weckd_edge.report.evidence import EVIDENCE_FOLDER, REPORT_FILE
 from weckd_edge.report.frames import picture_frames
 
@@ -30,7 +30,7 @@ class ReportImages:
 
     Attributes:
         test: The test images.
-        predicted: What the backends of this machine predict of them with the model that ships, ``[N, classes]`` each.
+        predicted: What the backends of this machine predict of them with the model that is deployed, ``[N, classes]`` each.
     """
 
     test: SplitFrames
@@ -72,26 +72,7 @@ def write_bundle(ctx: BuildContext, contents: BundleContents, images: ReportImag
 
 def record_build(ctx: BuildContext, data_name: str) -> BuildRecord:
     """Return how the bundle was built, with the times of the steps so far."""
-    return BuildRecord(config=to_json(without_folders(ctx.config)), stages=ctx.times.taken, data_name=data_name)
-
-
-def without_folders(config: BuildConfig) -> BuildConfig:
-    """Return settings in which every path is the name of a file or folder alone.
-
-    A path of this machine has no place in a bundle; the digests of weights are in the chain's record.
-    """
-
-    def name(path: str | None) -> str | None:
-        return Path(path).name if path else None
-
-    return replace(
-        config,
-        link=tuple(replace(link, weights=name(link.weights)) for link in config.link),
-        data=replace(config.data, unlabelled=name(config.data.unlabelled)),
-        ship=replace(config.ship, measurements=name(config.ship.measurements)),
-        probes=replace(config.probes, masks=name(config.probes.masks)),
-        guard=replace(config.guard, other_frames=tuple(Path(folder).name for folder in config.guard.other_frames)),
-    )
+    return BuildRecord(config=to_json(without_folders(ctx.config)), steps=ctx.times.taken, data_name=data_name)
 
 
 def _write_file(path: Path, source: Path | bytes) -> None:
@@ -110,12 +91,12 @@ def _write_report(ctx: BuildContext, contents: BundleContents, images: ReportIma
 
 def _frames(contents: BundleContents, images: ReportImages, folder: Path) -> dict[str, Picture]:
     """Return pictures of the frames whose decision changed, and of those on which implementations differ most."""
-    changed = [frame.path for frame in by_harm(contents.performance)][:MOST_FRAMES] if contents.performance else []
-    apart = sorted({frame.path for pair in contents.verification.parity for frame in pair.worst})
+    changed = [frame.path for frame in by_severity(contents.metrics)][:MAX_FRAMES] if contents.metrics else []
+    difference = sorted({frame.path for pair in contents.verification.parity for frame in pair.worst})
     return picture_frames(
         folder,
         contents.manifest,
-        {path: images.test.of(path) for path in {*changed, *apart}},
+        {path: images.test.of(path) for path in {*changed, *difference}},
         changed,
         {backend: images.by_path(found) for backend, found in images.predicted.items()},
     )
@@ -134,7 +115,7 @@ def _samples(contents: BundleContents, images: SplitFrames, count: int) -> Itera
         decided = prediction.compiled.index(max(prediction.compiled))
         (right if decided == prediction.label else wrong).append(prediction)
     shown = wrong[: max(count // 2, count - len(right))]
-    shown += in_turn(right)[: count - len(shown)]
+    shown += round_robin(right)[: count - len(shown)]
     manifest = contents.manifest
     for prediction in shown:
         best = max(prediction.compiled)

@@ -40,33 +40,36 @@ def kind_rows(found: Abstention) -> list[KindRow]:
     return [
         KindRow(
             name=kind.name,
-            refused=f"{kind.refused:.0%}",
+            refused=f"{kind.reject_rate:.0%}",
             guard=f"{kind.guard_auroc:.3f}",
             score=f"{kind.score_auroc:.3f}",
             network=f"{kind.network_auroc:.3f}",
         )
-        for kind in found.kinds
+        for kind in found.ood_sets
     ]
 
 
-def sentences(found: Abstention) -> list[str]:
-    """Say what is refused, how sure an answer must be, and what that is worth on the test images."""
-    told = [_guard(found)]
-    if found.refuse_labels:
-        told.append(f"No answer are: {', '.join(found.refuse_labels)}.")
-    told += _threshold(found)
-    answered = f"Of the test images {found.answered.value:.1%} are answered"
-    if found.wrong is None:
-        return [*told, f"{answered}."]
-    wrong = found.wrong
-    return [*told, f"{answered}, {wrong.value:.1%} of those wrongly (95 % interval {wrong.low:.1%} to {wrong.high:.1%})."]
+def abstention_sentences(found: Abstention) -> list[str]:
+    """Say what is refused, how sure a prediction must be, and what that is worth on the test images."""
+    sentences = [_guard(found)]
+    if found.operating_point.non_gradeable_labels:
+        sentences.append(f"No answer are: {', '.join(found.operating_point.non_gradeable_labels)}.")
+    sentences += _threshold(found)
+    answered = f"Of the test images {found.coverage.value:.1%} are answered"
+    if found.selective_error is None:
+        return [*sentences, f"{answered}."]
+    wrong = found.selective_error
+    return [
+        *sentences,
+        f"{answered}, {wrong.value:.1%} of those wrongly (95 % interval {wrong.low:.1%} to {wrong.high:.1%}).",
+    ]
 
 
 def _guard(found: Abstention) -> str:
-    if found.refused_test is None:
+    if found.rejected_test is None:
         return f"Every frame is given to the network ({found.guard.note})."
-    rate = found.refused_test
-    reasons = ", ".join(f"{count} {WORDS.get(code, code)}" for code, count in sorted(found.refused_for.items()))
+    rate = found.rejected_test
+    reasons = ", ".join(f"{count} {WORDS.get(code, code)}" for code, count in sorted(found.rejected_by_reason.items()))
     because = f": {reasons}" if reasons else ""
     return (
         f"The frame guard rests on {plural(found.guard.groups, 'group')} and refuses {rate.value:.1%} of the test images "
@@ -77,17 +80,18 @@ def _guard(found: Abstention) -> str:
 def _threshold(found: Abstention) -> list[str]:
     sought = found.threshold
     if sought is None:
-        return [f"No decision is made under a probability of {found.abstain_below:g}."] if found.abstain_below else []
-    asked = f"at most {sought.risk:.1%} of the answered groups wrong, with {sought.confidence:.0%} confidence"
-    if sought.chosen is not None:
-        got = f"; of the test groups {found.group_risk:.1%} are" if found.group_risk is not None else ""
-        return [f"No decision is made under a probability of {sought.chosen:g}: {asked}{got}."]
+        below = found.operating_point.confidence_threshold
+        return [f"No decision is made under a probability of {below:g}."] if below else []
+    requested = f"at most {sought.max_group_error:.1%} of the answered groups wrong, with {sought.confidence:.0%} confidence"
+    if sought.confidence_threshold is not None:
+        got = f"; of the test groups {found.group_error:.1%} are" if found.group_error is not None else ""
+        return [f"No decision is made under a probability of {sought.confidence_threshold:g}: {requested}{got}."]
     more = f"it would take about {plural(sought.more_groups, 'further validation group')}" if sought.more_groups else ""
-    return [f"No threshold keeps what was asked ({asked}){'; ' + more if more else ''}."]
+    return [f"No threshold keeps what was asked ({requested}){'; ' + more if more else ''}."]
 
 
-def brief(found: Abstention) -> str:
+def brief_sentence(found: Abstention) -> str:
     """Return one line for a terminal."""
-    refused = f"guard refuses {found.refused_test.value:.1%} of the test images" if found.refused_test else "no guard"
-    wrong = f", {found.wrong.value:.1%} of those wrongly" if found.wrong is not None else ""
-    return f"Unable to analyze: {refused}; {found.answered.value:.1%} are answered{wrong}."
+    refused = f"guard refuses {found.rejected_test.value:.1%} of the test images" if found.rejected_test else "no guard"
+    wrong = f", {found.selective_error.value:.1%} of those wrongly" if found.selective_error is not None else ""
+    return f"Unable to analyze: {refused}; {found.coverage.value:.1%} are answered{wrong}."

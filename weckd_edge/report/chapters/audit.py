@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from weckd_edge.artifacts import (
+    DataAudit,
     Estimate,
     FoldComparison,
-    MaskFigure,
-    MaskProbe,
-    Probes,
+    LabelIssueAudit,
+    MaskAudit,
+    MaskScore,
     Rate,
-    SourceProbe,
+    SourceAudit,
     SplitLeaks,
-    SuspectProbe,
 )
 from weckd_edge.core.words import NBSP, plural
 from weckd_edge.report.numbers import EN_DASH, MINUS, interval, percent, points
@@ -26,63 +26,63 @@ Row = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ProbeSection:
+class AuditSection:
     """One probe.
 
     Attributes:
         title: Its question.
-        answer: In a sentence or two.
+        finding: In a sentence or two.
         columns: Of the table.
         rows: Of the table; empty: there is none.
     """
 
     title: str
-    answer: str
+    finding: str
     columns: Row = ()
     rows: tuple[Row, ...] = ()
 
 
-def sections(probes: Probes) -> tuple[ProbeSection, ...]:
+def audit_sections(audits: DataAudit) -> tuple[AuditSection, ...]:
     """Word every probe that was made."""
-    return tuple(_sections(probes))
+    return tuple(_sections(audits))
 
 
-def _sections(probes: Probes) -> Iterator[ProbeSection]:
-    if probes.published is not None:
-        yield _leaks("Does the published split leak?", "the published split", probes.published)
-    if probes.own is not None:
-        yield _leaks("Does this build's split leak?", "this build's split", probes.own)
-    if probes.folds is not None:
-        yield _folds(probes.folds)
-    if probes.masking is not None:
-        yield _masking(probes.masking)
-    if probes.fingerprints:
-        yield _fingerprints(probes)
-    yield _sources(probes.sources)
-    if probes.suspects is not None:
-        yield _suspects(probes.suspects)
+def _sections(audits: DataAudit) -> Iterator[AuditSection]:
+    if audits.published is not None:
+        yield _leaks("Does the published split leak?", "the published split", audits.published)
+    if audits.this_split is not None:
+        yield _leaks("Does this build's split leak?", "this build's split", audits.this_split)
+    if audits.folds is not None:
+        yield _folds(audits.folds)
+    if audits.masking is not None:
+        yield _masking(audits.masking)
+    if audits.fingerprints:
+        yield _fingerprints(audits)
+    yield _sources(audits.sources)
+    if audits.label_issues is not None:
+        yield _suspects(audits.label_issues)
 
 
-def _leaks(title: str, name: str, leaks: SplitLeaks) -> ProbeSection:
+def _leaks(title: str, name: str, leaks: SplitLeaks) -> AuditSection:
     if leaks.near or leaks.grouped:
-        answer = (
+        finding = (
             f"Of {plural(leaks.held_out, 'held-out image')} of {name}, {leaks.copies} hold the very pixels of an image of "
             f"another split, {leaks.near} look like one (copies among them), and {leaks.grouped} share a group with one."
         )
         if leaks.grouped == leaks.copies == 0:
-            answer += " No copy and no group is cut; the look-alikes lie in groups that were kept apart on purpose."
+            finding += " No copy and no group is cut; the look-alikes lie in groups that were kept apart on purpose."
     else:
-        answer = f"No: of {plural(leaks.held_out, 'held-out image')} none copies, resembles or is grouped with another's."
+        finding = f"No: of {plural(leaks.held_out, 'held-out image')} none copies, resembles or is grouped with another's."
     if any(pair.how == "features" for pair in leaks.pairs):
-        answer += " The nearest pairs are listed for you to look at: they are the likeliest leaks if there are any."
+        finding += " The nearest pairs are listed for you to look at: they are the likeliest leaks if there are any."
     how = {"pixels": "the same pixels", "picture": "look alike", "features": "nearest by features"}
     shown = [pair for kind in how for pair in [p for p in leaks.pairs if p.how == kind][:PAIRS_SHOWN]]
-    return ProbeSection(
+    return AuditSection(
         title=title,
-        answer=answer,
-        columns=("held out", "and", "splits", "likeness", "how", "label"),
+        finding=finding,
+        columns=("held out", "and", "splits", "similarity", "how", "label"),
         rows=tuple(
-            (p.held_out, p.other, p.splits, f"{p.likeness:.3f}", how[p.how], "same" if p.same_label else "differs")
+            (p.held_out, p.other, p.splits, f"{p.similarity:.3f}", how[p.how], "same" if p.same_label else "differs")
             for p in shown
         ),
     )
@@ -90,7 +90,7 @@ def _leaks(title: str, name: str, leaks: SplitLeaks) -> ProbeSection:
 
 def folds_sentence(folds: FoldComparison) -> str:
     """Say by how much random folds flatter."""
-    gap = folds.flattery
+    gap = folds.optimism
     size = f"{abs(gap.value) * 100:.1f}{NBSP}points (95{NBSP}% interval {_points(gap)})"
     if gap.low > 0:
         return (
@@ -102,10 +102,10 @@ def folds_sentence(folds: FoldComparison) -> str:
     return f"Random splits are not shown to flatter: {points(gap.value)} (95{NBSP}% interval {_points(gap)})."
 
 
-def _folds(folds: FoldComparison) -> ProbeSection:
-    return ProbeSection(
+def _folds(folds: FoldComparison) -> AuditSection:
+    return AuditSection(
         title="Would random splits have flattered?",
-        answer=folds_sentence(folds)
+        finding=folds_sentence(folds)
         + f" The same features and linear classifier, {folds.repeats} times {folds.folds} folds of {folds.images:,} images.",
         columns=("folds of", "accuracy", f"95{NBSP}% interval"),
         rows=(
@@ -115,20 +115,20 @@ def _folds(folds: FoldComparison) -> ProbeSection:
     )
 
 
-def masking_sentence(probe: MaskProbe) -> str:
+def masking_sentence(audit: MaskAudit) -> str:
     """Say whether the label is told by the centre, by what is around it, or by both."""
-    whole = probe.rows[0].accuracy
-    base = probe.majority
+    whole = audit.rows[0].accuracy
+    base = audit.majority
     above = whole.value - base
     if whole.low <= base:
         return (
             f"Nothing can be told from the masks: whole pictures give {percent(whole.value)}, no better than the "
             f"commonest class ({percent(base)})."
         )
-    given = [row for row in probe.rows if row.disc is None and row.shows == "surroundings"]
-    discs = [row for row in probe.rows if row.disc is not None and row.shows == "surroundings"]
-    told = [row for row in discs if row.accuracy.low > base]
-    applied = given or told[-1:] or discs[-1:]
+    given = [row for row in audit.rows if row.disc is None and row.shows == "surroundings"]
+    discs = [row for row in audit.rows if row.disc is not None and row.shows == "surroundings"]
+    text = [row for row in discs if row.accuracy.low > base]
+    applied = given or text[-1:] or discs[-1:]
     if not applied:
         return "No mask was applied."
     outside = applied[0]
@@ -141,7 +141,7 @@ def masking_sentence(probe: MaskProbe) -> str:
     )
     if outside.accuracy.low <= base:
         return f"The surroundings do not tell the label. {facts}"
-    inside = next(row for row in probe.rows if row.shows == "centre" and row.disc == outside.disc)
+    inside = next(row for row in audit.rows if row.shows == "centre" and row.disc == outside.disc)
     if inside.accuracy.low <= base:
         return f"The label is told by the surroundings, and not by the centre: a network can read the camera. {facts}"
     return (
@@ -150,25 +150,25 @@ def masking_sentence(probe: MaskProbe) -> str:
     )
 
 
-def _shipped_sentence(probe: MaskProbe) -> str:
-    whole = probe.rows[0].shipped
-    rows = [row for row in probe.rows if row.shows == "surroundings" and row.shipped is not None]
-    if whole is None or probe.shipped_majority is None or not rows:
+def _deployed_sentence(audit: MaskAudit) -> str:
+    whole = audit.rows[0].deployed
+    rows = [row for row in audit.rows if row.shows == "surroundings" and row.deployed is not None]
+    if whole is None or audit.deployed_majority is None or not rows:
         return ""
     covered = rows[-1]
-    if covered.shipped is None:
+    if covered.deployed is None:
         return ""
     what = "the given regions" if covered.disc is None else f"a disc of {percent(covered.disc, 0)} of the side"
     return (
         f" The trained network, which never saw a covered picture, answers {percent(whole.value)} of the test images right, "
-        f"and {percent(covered.shipped.value)} with {what} covered ({percent(probe.shipped_majority)}: commonest class)."
+        f"and {percent(covered.deployed.value)} with {what} covered ({percent(audit.deployed_majority)}: commonest class)."
     )
 
 
-def _masking(probe: MaskProbe) -> ProbeSection:
-    return ProbeSection(
+def _masking(audit: MaskAudit) -> AuditSection:
+    return AuditSection(
         title="Does the label lie in the centre, or around it?",
-        answer=masking_sentence(probe) + _shipped_sentence(probe),
+        finding=masking_sentence(audit) + _deployed_sentence(audit),
         columns=("shown", "of the picture", "accuracy", "AUC", "trained network"),
         rows=tuple(
             (
@@ -176,14 +176,14 @@ def _masking(probe: MaskProbe) -> ProbeSection:
                 percent(row.visible, 0),
                 f"{percent(row.accuracy.value)} ({interval(row.accuracy)})",
                 _area(row.auc),
-                f"{percent(row.shipped.value)} ({interval(row.shipped)})" if row.shipped else EN_DASH,
+                f"{percent(row.deployed.value)} ({interval(row.deployed)})" if row.deployed else EN_DASH,
             )
-            for row in probe.rows
+            for row in audit.rows
         ),
     )
 
 
-def _shown(row: MaskFigure) -> str:
+def _shown(row: MaskScore) -> str:
     if row.shows == "whole":
         return "all of it"
     if row.shows == "shape":
@@ -194,43 +194,43 @@ def _shown(row: MaskFigure) -> str:
     return f"all but {disc}" if row.shows == "surroundings" else f"{disc} alone"
 
 
-def _fingerprints(probes: Probes) -> ProbeSection:
-    base = probes.majority
-    telling = [f for f in probes.fingerprints if f.accuracy.low > base]
+def _fingerprints(audits: DataAudit) -> AuditSection:
+    base = audits.majority
+    telling = [f for f in audits.fingerprints if f.accuracy.low > base]
     if telling:
-        told = ", ".join(f"{f.name} {percent(f.accuracy.value)}" for f in telling)
-        answer = (
-            f"Some tell the label better than the commonest class ({percent(base)}): {told}. Colour and file size may "
+        text = ", ".join(f"{f.name} {percent(f.accuracy.value)}" for f in telling)
+        finding = (
+            f"Some tell the label better than the commonest class ({percent(base)}): {text}. Colour and file size may "
             "follow from the finding; image size, compression and source cannot: where they tell the label, classes come "
             "from different cameras."
         )
     else:
-        answer = f"No: none of them tells the label better than the commonest class ({percent(base)})."
-    return ProbeSection(
+        finding = f"No: none of them tells the label better than the commonest class ({percent(base)})."
+    return AuditSection(
         title="Do things tell the label that should not matter?",
-        answer=answer,
+        finding=finding,
         columns=("from", "that is", "accuracy", "AUC"),
         rows=tuple(
             (f.name, f.features, f"{percent(f.accuracy.value)} ({interval(f.accuracy)})", _area(f.auc))
-            for f in probes.fingerprints
+            for f in audits.fingerprints
         ),
     )
 
 
-def _sources(probe: SourceProbe | None) -> ProbeSection:
+def _sources(audit: SourceAudit | None) -> AuditSection:
     title = "How is a source answered that was not trained on?"
-    if probe is None:
-        return ProbeSection(title=title, answer="Not known: the data set names no source of its images (a site, a device).")
-    if len(probe.sources) < 2:
-        return ProbeSection(title=title, answer=f"Not known: the column '{probe.column}' names one source alone.")
-    both = [(s, s.left_out, s.seen) for s in probe.sources if s.left_out is not None and s.seen is not None]
-    answer = f"Each '{probe.column}' is left out of the training in turn."
+    if audit is None:
+        return AuditSection(title=title, finding="Not known: the data set names no source of its images (a site, a device).")
+    if len(audit.sources) < 2:
+        return AuditSection(title=title, finding=f"Not known: the column '{audit.column}' names one source alone.")
+    both = [(s, s.left_out, s.seen) for s in audit.sources if s.left_out is not None and s.seen is not None]
+    finding = f"Each '{audit.column}' is left out of the training in turn."
     if both:
         source, left, seen = min(both, key=lambda item: item[1].value - item[2].value)
-        answer += f" The largest loss: {source.source}, {percent(seen.value)} (trained on too) to {percent(left.value)}."
-    return ProbeSection(
+        finding += f" The largest loss: {source.source}, {percent(seen.value)} (trained on too) to {percent(left.value)}."
+    return AuditSection(
         title=title,
-        answer=answer,
+        finding=finding,
         columns=("source", "images", "groups", "classes", "left out", "AUC", "trained on too", "commonest class", "note"),
         rows=tuple(
             (
@@ -244,27 +244,27 @@ def _sources(probe: SourceProbe | None) -> ProbeSection:
                 percent(s.majority),
                 s.note,
             )
-            for s in probe.sources
+            for s in audit.sources
         ),
     )
 
 
-def _suspects(probe: SuspectProbe) -> ProbeSection:
-    answer = (
-        f"{plural(probe.found, 'label')} of {probe.images:,} {'is' if probe.found == 1 else 'are'} surely contradicted by a "
+def _suspects(audit: LabelIssueAudit) -> AuditSection:
+    finding = (
+        f"{plural(audit.found, 'label')} of {audit.images:,} {'is' if audit.found == 1 else 'are'} surely contradicted by a "
         "classifier that has not seen the image's group. It may be the classifier that errs: look before you change a label."
     )
-    if not probe.found:
-        answer = f"No label of {probe.images:,} is surely contradicted by a classifier that has not seen the image's group."
-    if probe.found > SUSPECTS_SHOWN:
-        answer += f" The {SUSPECTS_SHOWN} most doubtful:"
-    return ProbeSection(
+    if not audit.found:
+        finding = f"No label of {audit.images:,} is surely contradicted by a classifier that has not seen the image's group."
+    if audit.found > SUSPECTS_SHOWN:
+        finding += f" The {SUSPECTS_SHOWN} most doubtful:"
+    return AuditSection(
         title="Which labels may be wrong?",
-        answer=answer,
+        finding=finding,
         columns=("image", "label", "likelier", "probability of each"),
         rows=tuple(
-            (s.path, s.label, s.likelier, f"{s.given_probability:.2f}, {s.likelier_probability:.2f}")
-            for s in probe.suspects[:SUSPECTS_SHOWN]
+            (s.path, s.label, s.predicted_label, f"{s.given_probability:.2f}, {s.predicted_probability:.2f}")
+            for s in audit.label_issues[:SUSPECTS_SHOWN]
         ),
     )
 
@@ -286,9 +286,9 @@ def _points(estimate: Estimate) -> str:
     return f"{low} to {high}"
 
 
-def about(probes: Probes) -> str:
+def about_data(audits: DataAudit) -> str:
     """Say what was probed, and by what."""
     return (
-        f"{plural(probes.images, 'image')} in {plural(probes.groups, 'group')}, described by {probes.features}; linear "
+        f"{plural(audits.images, 'image')} in {plural(audits.groups, 'group')}, described by {audits.features}; linear "
         "classifiers on that, by folds of whole groups."
     )

@@ -11,12 +11,12 @@ from weckd_edge.artifacts import Manifest, Prediction
 
 SCALE = 10_000
 """Probabilities are kept as whole ten-thousandths, rounded down: a threshold of so many is met exactly where it was."""
-MOST_BYTES = 1_500_000
+MAX_BYTES = 1_500_000
 """Over this the names of the files are left out, and over twice this the whole."""
 FIRST_ROWS = 25
 
 
-def answers(predictions: Sequence[Prediction], manifest: Manifest) -> dict[str, Any] | None:
+def explorer_data(predictions: Sequence[Prediction], manifest: Manifest) -> dict[str, Any] | None:
     """Return every test image's truth and answers; None where there are too many for a page.
 
     Args:
@@ -26,7 +26,7 @@ def answers(predictions: Sequence[Prediction], manifest: Manifest) -> dict[str, 
     if not predictions:
         return None
     point = manifest.operating_point
-    refused = {manifest.labels.index(label) for label in point.refuse_labels}
+    refused = {manifest.labels.index(label) for label in point.non_gradeable_labels}
     decided = [likeliest(p.compiled) for p in predictions]
     parts = [p.path.rpartition("/") for p in predictions]
     folders = sorted({head + slash for head, slash, _ in parts})
@@ -38,22 +38,24 @@ def answers(predictions: Sequence[Prediction], manifest: Manifest) -> dict[str, 
         "truth": [p.label for p in predictions],
         "decided": decided,
         "unanswered": [
-            at for at, p in enumerate(predictions) if max(p.compiled) < point.abstain_below or decided[at] in refused
+            at for at, p in enumerate(predictions) if max(p.compiled) < point.confidence_threshold or decided[at] in refused
         ],
         "fp32": [likeliest(p.fp32) for p in predictions],
-        "teacher": [likeliest(answer) for answer in taught if answer is not None] if None not in taught else None,
+        "teacher": [likeliest(prediction) for prediction in taught if prediction is not None]
+        if None not in taught
+        else None,
         "member": [groups[p.group] for p in predictions],
         "groups": len(groups),
         "scale": SCALE,
-        "below": math.ceil(point.abstain_below * SCALE - 1e-9),
+        "below": math.ceil(point.confidence_threshold * SCALE - 1e-9),
         "probabilities": [min(SCALE, math.floor(value * SCALE)) for p in predictions for value in p.compiled],
         "folders": folders,
         "folder": [number[head + slash] for head, slash, _ in parts],
         "names": [name for _, _, name in parts],
     }
-    if _bytes(found) > MOST_BYTES:
+    if _bytes(found) > MAX_BYTES:
         found.update(folders=[], folder=[], names=None)
-    return found if _bytes(found) <= 2 * MOST_BYTES * 0.9 else None
+    return found if _bytes(found) <= 2 * MAX_BYTES * 0.9 else None
 
 
 def first_rows(predictions: Sequence[Prediction]) -> list[Prediction]:

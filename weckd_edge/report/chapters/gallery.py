@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from weckd_edge.artifacts import FlippedFrame, Performance, Verification
+from weckd_edge.artifacts import FlippedFrame, MetricsRecord, Verification
 from weckd_edge.core.words import plural
 from weckd_edge.report.pictures import Picture
 
-MOST_FRAMES = 24
-MOST_ROWS = 200
+MAX_FRAMES = 24
+MAX_ROWS = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,11 +20,11 @@ class GalleryFrame:
     Attributes:
         path: The image.
         truth: Label index.
-        decided: Label index that what ships decides for.
+        decided: Label index that what is deployed decides for.
         kind: ``worse`` (right before), ``better`` (wrong before) or ``other``.
         teacher: Whose label the first link gives; empty without one.
         fp32: The same of FP32.
-        shipped: The same of what ships.
+        deployed: The same of what is deployed.
         picture: Address of the frame; None where it is not shown.
         overlay: Address of the map; None where it is not shown.
         note: Why something is not shown.
@@ -36,7 +36,7 @@ class GalleryFrame:
     kind: str
     teacher: str
     fp32: str
-    shipped: str
+    deployed: str
     picture: str | None
     overlay: str | None
     note: str
@@ -49,7 +49,7 @@ class Gallery:
     Attributes:
         frames: Those that are shown.
         more: How many more there are, in words; empty where all are shown.
-        rows: All of them, or the first ``MOST_ROWS``.
+        rows: All of them, or the first ``MAX_ROWS``.
     """
 
     frames: tuple[GalleryFrame, ...]
@@ -57,14 +57,14 @@ class Gallery:
     rows: tuple[GalleryFrame, ...]
 
 
-def by_harm(performance: Performance) -> list[FlippedFrame]:
-    """Return the changed frames, those where what ships is wrong and was not before first."""
+def by_severity(performance: MetricsRecord) -> list[FlippedFrame]:
+    """Return the changed frames, those where what is deployed is wrong and was not before first."""
     order = {"worse": 0, "other": 1, "better": 2}
-    return sorted(performance.frames, key=lambda frame: (order[kind_of(frame)], frame.path))
+    return sorted(performance.frames, key=lambda frame: (order[outcome_of(frame)], frame.path))
 
 
-def kind_of(frame: FlippedFrame) -> str:
-    """Say whether what ships lost (``worse``), gained (``better``) or neither (``other``) against those before it."""
+def outcome_of(frame: FlippedFrame) -> str:
+    """Say whether what is deployed lost (``worse``), gained (``better``) or neither (``other``) against those before it."""
     before = {frame.fp32, frame.teacher} - {None}
     if frame.compiled == frame.label:
         return "better"
@@ -72,7 +72,7 @@ def kind_of(frame: FlippedFrame) -> str:
 
 
 def gallery(
-    performance: Performance,
+    performance: MetricsRecord,
     verification: Verification,
     labels: Sequence[str],
     pictures: Mapping[str, Picture],
@@ -89,7 +89,7 @@ def gallery(
     """
     sure = {p.path: p for p in verification.predictions}
     frames = []
-    for frame in by_harm(performance):
+    for frame in by_severity(performance):
         found, picture = sure[frame.path], pictures.get(frame.path)
         note = picture.note if picture else "the page was written without the images"
         if picture and picture.frame is not None and f"frame:{frame.path}" not in urls:
@@ -99,21 +99,21 @@ def gallery(
                 path=frame.path,
                 truth=frame.label,
                 decided=frame.compiled,
-                kind=kind_of(frame),
-                teacher=_answer(found.teacher, labels),
-                fp32=_answer(found.fp32, labels),
-                shipped=_answer(found.compiled, labels),
+                kind=outcome_of(frame),
+                teacher=_prediction_text(found.teacher, labels),
+                fp32=_prediction_text(found.fp32, labels),
+                deployed=_prediction_text(found.compiled, labels),
                 picture=urls.get(f"frame:{frame.path}"),
                 overlay=urls.get(f"overlay:{frame.path}"),
                 note=note,
             )
         )
-    hidden = len(frames) - MOST_FRAMES
+    hidden = len(frames) - MAX_FRAMES
     more = f"{plural(hidden, 'more frame')} not shown; the table below lists them." if hidden > 0 else ""
-    return Gallery(frames=tuple(frames[:MOST_FRAMES]), more=more, rows=tuple(frames[:MOST_ROWS]))
+    return Gallery(frames=tuple(frames[:MAX_FRAMES]), more=more, rows=tuple(frames[:MAX_ROWS]))
 
 
-def _answer(probabilities: Sequence[float] | None, labels: Sequence[str]) -> str:
+def _prediction_text(probabilities: Sequence[float] | None, labels: Sequence[str]) -> str:
     if probabilities is None:
         return ""
     best = max(probabilities)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from weckd_edge.artifacts import (
-    Differences,
     Estimate,
-    Figure,
-    Figures,
     FlipCount,
     Flips,
-    Performance,
+    Metric,
+    MetricDifferences,
+    Metrics,
+    MetricsRecord,
     Rate,
     Slice,
     Verification,
@@ -28,7 +28,7 @@ OLD_BUNDLE = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cell:
+class MetricsCell:
     """One figure of a table.
 
     Attributes:
@@ -41,7 +41,7 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
+class MetricsRow:
     """One line of a table.
 
     Attributes:
@@ -52,11 +52,11 @@ class Row:
 
     name: str
     about: str
-    cells: tuple[Cell, ...]
+    cells: tuple[MetricsCell, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Table:
+class MetricsTable:
     """A table.
 
     Attributes:
@@ -67,11 +67,11 @@ class Table:
 
     title: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[MetricsRow, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PerformanceText:
+class MetricsText:
     """Everything a page shows of a performance record.
 
     Attributes:
@@ -82,23 +82,23 @@ class PerformanceText:
     """
 
     headline: tuple[str, ...]
-    tables: tuple[Table, ...]
-    flips: Table | None
+    tables: tuple[MetricsTable, ...]
+    flips: MetricsTable | None
     notes: tuple[str, ...]
 
 
-def performance_text(performance: Performance | None, labels: Sequence[str]) -> PerformanceText:
+def metrics_text(performance: MetricsRecord | None, labels: Sequence[str]) -> MetricsText:
     """Word a performance record; None: of a bundle that was made before there were any."""
     if performance is None:
-        return PerformanceText(headline=(), tables=(), flips=None, notes=(OLD_BUNDLE,))
+        return MetricsText(headline=(), tables=(), flips=None, notes=(OLD_BUNDLE,))
     tables = [_overall(performance), _classes("Each class against the rest, as it ships", performance.compiled, labels)]
     if performance.prevalence is not None:
         tables.append(_at_prevalence(performance, labels))
-    if performance.answered is not None:
-        tables.append(_answered(performance, labels))
+    if performance.selective is not None:
+        tables.append(_selective_table(performance, labels))
     if performance.slices:
         tables.append(_slices(performance.slices, labels))
-    return PerformanceText(
+    return MetricsText(
         headline=headline(performance, labels),
         tables=tuple(tables),
         flips=_flips(performance.flips),
@@ -106,39 +106,41 @@ def performance_text(performance: Performance | None, labels: Sequence[str]) -> 
     )
 
 
-def recall_table(verification: Verification, labels: Sequence[str]) -> Table:
+def recall_table(verification: Verification, labels: Sequence[str]) -> MetricsTable:
     """Return the sensitivity of each class, for a bundle that kept nothing more."""
 
-    def cell(rate: Rate | None) -> Cell:
-        return Cell(value=EN_DASH) if rate is None else Cell(value=percent(rate.value), interval=interval(rate))
+    def cell(rate: Rate | None) -> MetricsCell:
+        return (
+            MetricsCell(value=EN_DASH) if rate is None else MetricsCell(value=percent(rate.value), interval=interval(rate))
+        )
 
     pairs = zip(labels, verification.recall_fp32, verification.recall_compiled, strict=True)
     rows = tuple(
-        Row(
+        MetricsRow(
             name=label,
             about=plural(after.images, "image") if after else "no test image",
             cells=(cell(before), cell(after)),
         )
         for label, before, after in pairs
     )
-    return Table(title="Sensitivity of each class", columns=("class", "FP32", "as it ships"), rows=rows)
+    return MetricsTable(title="Sensitivity of each class", columns=("class", "FP32", "as it ships"), rows=rows)
 
 
-def headline(performance: Performance, labels: Sequence[str]) -> tuple[str, ...]:
+def headline(performance: MetricsRecord, labels: Sequence[str]) -> tuple[str, ...]:
     """Name the class and the slice that are served worst, and what compiling changed."""
-    worst = (worst_class(performance, labels), worst_slice(performance))
-    return (*(line for line in worst if line), *(flips_sentence(flips) for flips in performance.flips))
+    worst = (worst_class_sentence(performance, labels), worst_slice(performance))
+    return (*(line for line in worst if line), *(flip_counts_sentence(flips) for flips in performance.flips))
 
 
-def worst_class(performance: Performance, labels: Sequence[str]) -> str:
+def worst_class_sentence(performance: MetricsRecord, labels: Sequence[str]) -> str:
     """Name the class that is found least often; empty where no class has enough images."""
     if performance.worst_class is None:
         return ""
-    figure = performance.compiled.classes[performance.worst_class].sensitivity
-    return f"Worst class: {labels[performance.worst_class]}, sensitivity {_text(figure)}."
+    metric = performance.compiled.classes[performance.worst_class].sensitivity
+    return f"Worst class: {labels[performance.worst_class]}, sensitivity {_text(metric)}."
 
 
-def worst_slice(performance: Performance) -> str:
+def worst_slice(performance: MetricsRecord) -> str:
     """Name the slice with the lowest accuracy; empty where the data has no slices."""
     if not performance.slices:
         return ""
@@ -152,7 +154,7 @@ def worst_slice(performance: Performance) -> str:
     return f"Worst slice: {one.name}, accuracy {_text(accuracy)}, {overall} over all{unjudged}."
 
 
-def flips_sentence(flips: Flips) -> str:
+def flip_counts_sentence(flips: Flips) -> str:
     """Say how many decisions changed between two implementations, and whether that can be chance."""
     total = flips.total
     changed = total.better + total.worse + total.other
@@ -165,157 +167,161 @@ def flips_sentence(flips: Flips) -> str:
     )
 
 
-def _text(figure: Figure | None) -> str:
-    cell = figure_cell(figure)
+def _text(metric: Metric | None) -> str:
+    cell = metric_cell(metric)
     return f"{cell.value} ({cell.interval})" if cell.interval else cell.value
 
 
-def figure_cell(figure: Figure | None) -> Cell:
+def metric_cell(metric: Metric | None) -> MetricsCell:
     """Return a figure with its interval; a dash where there is none, the number of images where they are too few for one."""
-    if figure is None:
-        return Cell(value=EN_DASH)
-    if figure.low is None or figure.high is None:
-        return Cell(value=percent(figure.value), interval=f"of{NBSP}{figure.images}, too few")
-    return Cell(value=percent(figure.value), interval=f"{figure.low * 100:.1f}{EN_DASH}{figure.high * 100:.1f}{NBSP}%")
+    if metric is None:
+        return MetricsCell(value=EN_DASH)
+    if metric.low is None or metric.high is None:
+        return MetricsCell(value=percent(metric.value), interval=f"of{NBSP}{metric.images}, too few")
+    return MetricsCell(
+        value=percent(metric.value), interval=f"{metric.low * 100:.1f}{EN_DASH}{metric.high * 100:.1f}{NBSP}%"
+    )
 
 
-def _apart(estimate: Estimate | None) -> Cell:
+def _difference_cell(estimate: Estimate | None) -> MetricsCell:
     if estimate is None:
-        return Cell(value=EN_DASH)
-    return Cell(
+        return MetricsCell(value=EN_DASH)
+    return MetricsCell(
         value=points(estimate.value), interval=f"{estimate.low * 100:+.1f} to {estimate.high * 100:+.1f}".replace("-", MINUS)
     )
 
 
-def _overall(performance: Performance) -> Table:
+def _overall(performance: MetricsRecord) -> MetricsTable:
     kinds = (
         ("Accuracy", "right decisions", "accuracy"),
         ("Balanced accuracy", "mean sensitivity of the classes", "balanced_accuracy"),
         ("Macro F1", "mean of the classes", "macro_f1"),
         ("Macro AUC", "mean of the classes, each against the rest", "macro_auc"),
     )
-    difference: Differences = performance.difference
+    difference: MetricDifferences = performance.difference
     rows = tuple(
-        Row(
+        MetricsRow(
             name=name,
             about=about,
             cells=(
-                figure_cell(getattr(performance.fp32, key)),
-                figure_cell(getattr(performance.compiled, key)),
-                _apart(getattr(difference, key)),
+                metric_cell(getattr(performance.fp32, key)),
+                metric_cell(getattr(performance.compiled, key)),
+                _difference_cell(getattr(difference, key)),
             ),
         )
         for name, about, key in kinds
     )
     what = f"{plural(performance.images, 'test image')} in {plural(performance.groups, 'group')}"
-    return Table(title=f"All classes, {what}", columns=("figure", "FP32", "as it ships", "difference"), rows=rows)
+    return MetricsTable(title=f"All classes, {what}", columns=("figure", "FP32", "as it ships", "difference"), rows=rows)
 
 
-def _classes(title: str, figures: Figures, labels: Sequence[str]) -> Table:
+def _classes(title: str, metrics: Metrics, labels: Sequence[str]) -> MetricsTable:
     rows = tuple(
-        Row(
+        MetricsRow(
             name=labels[c.label],
             about=plural(c.images, "image"),
-            cells=tuple(figure_cell(f) for f in (c.sensitivity, c.specificity, c.ppv, c.npv, c.f1, c.auc)),
+            cells=tuple(metric_cell(f) for f in (c.sensitivity, c.specificity, c.ppv, c.npv, c.f1, c.auc)),
         )
-        for c in figures.classes
+        for c in metrics.classes
     )
-    return Table(title=title, columns=("class", "sensitivity", "specificity", "PPV", "NPV", "F1", "AUC"), rows=rows)
+    return MetricsTable(title=title, columns=("class", "sensitivity", "specificity", "PPV", "NPV", "F1", "AUC"), rows=rows)
 
 
-def _at_prevalence(performance: Performance, labels: Sequence[str]) -> Table:
+def _at_prevalence(performance: MetricsRecord, labels: Sequence[str]) -> MetricsTable:
     rows = tuple(
-        Row(
+        MetricsRow(
             name=labels[c.label],
             about=f"{percent(share)} of all",
-            cells=(figure_cell(c.ppv_at_prevalence), figure_cell(c.npv_at_prevalence)),
+            cells=(metric_cell(c.ppv_at_prevalence), metric_cell(c.npv_at_prevalence)),
         )
         for c, share in zip(performance.compiled.classes, performance.prevalence or (), strict=True)
     )
-    return Table(title="Predictive values at the stated prevalence", columns=("class", "PPV", "NPV"), rows=rows)
+    return MetricsTable(title="Predictive values at the stated prevalence", columns=("class", "PPV", "NPV"), rows=rows)
 
 
-def _answered(performance: Performance, labels: Sequence[str]) -> Table:
-    answered = performance.answered
+def _selective_table(performance: MetricsRecord, labels: Sequence[str]) -> MetricsTable:
+    answered = performance.selective
     if answered is None:
         raise ValueError("nothing abstains")
-    figures = answered.figures
+    metrics = answered.figures
     rows = [
-        Row(
+        MetricsRow(
             name="all",
             about="accuracy among answered",
-            cells=(figure_cell(answered.coverage), figure_cell(figures.accuracy if figures else None)),
+            cells=(metric_cell(answered.coverage), metric_cell(metrics.accuracy if metrics else None)),
         )
     ]
     rows += [
-        Row(
+        MetricsRow(
             name=label,
             about="sensitivity among answered",
             cells=(
-                figure_cell(answered.class_coverage[k]),
-                figure_cell(figures.classes[k].sensitivity if figures else None),
+                metric_cell(answered.class_coverage[k]),
+                metric_cell(metrics.classes[k].sensitivity if metrics else None),
             ),
         )
         for k, label in enumerate(labels)
     ]
-    return Table(
-        title=f"Where it answers: a probability of at least {answered.abstain_below:g}",
+    return MetricsTable(
+        title=f"Where it answers: a probability of at least {answered.confidence_threshold:g}",
         columns=("class", "answered", "right among answered"),
         rows=tuple(rows),
     )
 
 
-def _slices(slices: Sequence[Slice], labels: Sequence[str]) -> Table:
+def _slices(slices: Sequence[Slice], labels: Sequence[str]) -> MetricsTable:
     rows = []
     for one in slices:
         about = f"{plural(one.images, 'image')} in {plural(one.groups, 'group')}"
         if one.compiled is None or one.difference is None:
-            few = Cell(value=f"{one.right} of {one.images}", interval="too few for an interval")
-            rest = Cell(value=EN_DASH)
-            rows.append(Row(name=one.name, about=about, cells=(few, rest, rest, rest)))
+            few = MetricsCell(value=f"{one.right} of {one.images}", interval="too few for an interval")
+            rest = MetricsCell(value=EN_DASH)
+            rows.append(MetricsRow(name=one.name, about=about, cells=(few, rest, rest, rest)))
             continue
         known = [c for c in one.compiled.classes if c.sensitivity is not None and c.sensitivity.low is not None]
         worst = min(known, key=lambda c: c.sensitivity.value if c.sensitivity else 1.0, default=None)
-        lowest = Cell(value=EN_DASH)
+        lowest = MetricsCell(value=EN_DASH)
         if worst is not None:
-            cell = figure_cell(worst.sensitivity)
-            lowest = Cell(value=cell.value, interval=f"{labels[worst.label]}, {cell.interval}")
+            cell = metric_cell(worst.sensitivity)
+            lowest = MetricsCell(value=cell.value, interval=f"{labels[worst.label]}, {cell.interval}")
         rows.append(
-            Row(
+            MetricsRow(
                 name=one.name,
                 about=about,
                 cells=(
-                    figure_cell(one.compiled.accuracy),
-                    figure_cell(one.compiled.balanced_accuracy),
+                    metric_cell(one.compiled.accuracy),
+                    metric_cell(one.compiled.balanced_accuracy),
                     lowest,
-                    _apart(one.difference.accuracy),
+                    _difference_cell(one.difference.accuracy),
                 ),
             )
         )
-    return Table(
+    return MetricsTable(
         title="Slices, as it ships",
         columns=("slice", "accuracy", "balanced accuracy", "lowest sensitivity", "accuracy, less FP32"),
         rows=tuple(rows),
     )
 
 
-def _flips(flips: Sequence[Flips]) -> Table:
-    def counts(count: FlipCount) -> Cell:
+def _flips(flips: Sequence[Flips]) -> MetricsTable:
+    def counts(count: FlipCount) -> MetricsCell:
         changed = count.better + count.worse + count.other
-        return Cell(value=f"+{count.better} \u2212{count.worse}" if changed else "0", interval=f"of {count.images}")
+        return MetricsCell(value=f"+{count.better} \u2212{count.worse}" if changed else "0", interval=f"of {count.images}")
 
     first = flips[0]
-    rows = [Row(name="all", about="", cells=tuple(counts(f.total) for f in flips))]
+    rows = [MetricsRow(name="all", about="", cells=tuple(counts(f.total) for f in flips))]
     rows += [
-        Row(name=one.of, about="class", cells=tuple(counts(f.classes[k]) for f in flips))
+        MetricsRow(name=one.of, about="class", cells=tuple(counts(f.classes[k]) for f in flips))
         for k, one in enumerate(first.classes)
     ]
     rows += [
-        Row(name=one.of, about="slice", cells=tuple(counts(f.slices[k]) for f in flips))
+        MetricsRow(name=one.of, about="slice", cells=tuple(counts(f.slices[k]) for f in flips))
         for k, one in enumerate(first.slices)
     ]
-    rows.append(Row(name="McNemar's exact p", about="", cells=tuple(Cell(value=p_value(f.mcnemar_p)) for f in flips)))
-    return Table(
+    rows.append(
+        MetricsRow(name="McNemar's exact p", about="", cells=tuple(MetricsCell(value=p_value(f.mcnemar_p)) for f in flips))
+    )
+    return MetricsTable(
         title="Decisions that compression changed: + to the better, \u2212 to the worse",
         columns=("among", *(f"{f.before} to {f.after}" for f in flips)),
         rows=tuple(rows),

@@ -50,8 +50,8 @@ def threshold_rows(predictions: Sequence[Prediction], chosen: float) -> list[Thr
     return rows
 
 
-def point_sentence(abstain_below: float) -> str:
+def point_sentence(confidence_threshold: float) -> str:
     """Say what the build decided."""
-    if abstain_below > 0:
-        return f"This build makes no decision where no probability reaches {significant(abstain_below)}."
+    if confidence_threshold > 0:
+        return f"This build makes no decision where no probability reaches {significant(confidence_threshold)}."
     return "This build decides for the likeliest class however unsure it is: its threshold is 0."

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from weckd_edge.artifacts import CalibrationCheck, Estimate, ExecutedLayer, Parity, Parting
+from weckd_edge.artifacts import CalibrationCheck, Estimate, ExecutedLayer, LayerDivergence, Parity
 from weckd_edge.core.words import NBSP, plural
 from weckd_edge.report.numbers import significant
 
@@ -14,17 +14,17 @@ SURE = 0.05
 """Under this McNemar's p value is called a difference."""
 
 
-def flips_sentence(pair: Parity) -> str:
+def pair_flips_sentence(pair: Parity) -> str:
     """Say whether one of a pair answers better than the other, as far as the frames can tell."""
     if pair.only_a_right is None or pair.only_b_right is None or pair.mcnemar_p is None:
         return ""
     if pair.only_a_right + pair.only_b_right == 0:
         return f"{pair.a} and {pair.b} are right on the same frames."
-    told = (
+    text = (
         f"{plural(pair.only_a_right, 'frame')} only {pair.a} answers rightly, {pair.only_b_right} only {pair.b}: "
         f"McNemar's exact test gives p{NBSP}={NBSP}{p_value(pair.mcnemar_p)}"
     )
-    return f"{told}, a difference." if pair.mcnemar_p < SURE else f"{told}, no difference that could not be chance."
+    return f"{text}, a difference." if pair.mcnemar_p < SURE else f"{text}, no difference that could not be chance."
 
 
 def p_value(p: float) -> str:
@@ -32,23 +32,24 @@ def p_value(p: float) -> str:
     return f"under{NBSP}0.001" if p < 0.001 else significant(p, 2)
 
 
-def parting_sentence(parting: Parting) -> str:
+def divergence_sentence(divergence: LayerDivergence) -> str:
     """Say where two implementations part."""
-    bar = f"{significant(parting.threshold_db)}{NBSP}dB"
+    limit = f"{significant(divergence.threshold_db)}{NBSP}dB"
     fall = ""
-    if parting.steepest is not None:
-        layer = parting.layers[parting.steepest]
+    if divergence.steepest is not None:
+        layer = divergence.layers[divergence.steepest]
         fall = f" They fall apart most at {layer.name} ({layer.kind}), to {decibel(layer.sqnr_db)}."
-    if parting.first is None:
-        return f"No layer's SQNR is under {bar}.{fall}"
-    layer = parting.layers[parting.first]
-    told = f"The first layer under {bar} is {layer.name} ({layer.kind}), with {decibel(layer.sqnr_db)}."
+    if divergence.first is None:
+        return f"No layer's SQNR is under {limit}.{fall}"
+    layer = divergence.layers[divergence.first]
+    text = f"The first layer under {limit} is {layer.name} ({layer.kind}), with {decibel(layer.sqnr_db)}."
     disturbed = (
-        f" Reading it made {parting.b} fuse otherwise, which alone moves a probability by {significant(layer.disturbed, 2)}."
+        f" Reading it made {divergence.b} fuse otherwise, "
+        f"which alone moves a probability by {significant(layer.disturbed, 2)}."
         if layer.disturbed
         else ""
     )
-    return told + disturbed + fall
+    return text + disturbed + fall
 
 
 def decibel(value: float | None) -> str:
@@ -82,13 +83,14 @@ def calibration_rows(check: CalibrationCheck) -> list[CalibrationRow]:
 
 def calibration_sentence(check: CalibrationCheck) -> str:
     """Say which temperature ships, where it comes from, and what it did to likelihoods on validation."""
-    if check.temperature == 1:
-        return f"No temperature was put into the graph: {check.note}."
-    how = "less sure" if check.temperature > 1 else "surer"
+    found = check.recalibration
+    if found.temperature == 1:
+        return f"No temperature was put into the graph: {found.note}."
+    how = "less sure" if found.temperature > 1 else "surer"
     return (
-        f"Logits are divided by {significant(check.temperature)} inside the graph, which makes answers {how} and changes no "
-        f"decision; {check.note}. {check.answered_by} answered them; on them the negative log likelihood went from "
-        f"{significant(check.val_nll_before)} to {significant(check.val_nll_after)}."
+        f"Logits are divided by {significant(found.temperature)} inside the graph, which makes answers {how} and changes no "
+        f"decision; {found.note}. {found.predicted_by} answered them; on them the negative log likelihood went from "
+        f"{significant(found.val_nll_before)} to {significant(found.val_nll_after)}."
     )
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.artifacts import Manifest, Measurement, Performance, Verification
-from weckd_edge.bundle.verdict import Verdict, verdict
-from weckd_edge.core.words import NBSP, plural
+from weckd_edge.artifacts import Manifest, Measurement, MetricsRecord, Verification
+from weckd_edge.bundle.verdict import BundleVerdict, sum_up_gates
+from weckd_edge.core.words import NBSP, plural, with_plain_spaces
 from weckd_edge.report.chapters import abstention, verdicts
-from weckd_edge.report.chapters.audit_warnings import warnings
-from weckd_edge.report.chapters.metrics import flips_sentence, worst_slice
+from weckd_edge.report.chapters.audit_warnings import audit_warnings
+from weckd_edge.report.chapters.metrics import flip_counts_sentence, worst_slice
 from weckd_edge.report.evidence import BundleContents
 from weckd_edge.report.numbers import EN_DASH, interval, milliseconds, percent, significant
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Number:
+class KeyNumber:
     """One of the three numbers.
 
     Attributes:
@@ -34,34 +34,34 @@ class Summary:
     """The first screen of a report.
 
     Attributes:
-        verdict: Over all bars.
-        bars: Which bar decided it, a line each; empty where all were cleared.
-        numbers: Accuracy, sensitivity of the worst class, frame to answer.
+        verdict: Over all limits.
+        limits: Which bar decided it, a line each; empty where all were cleared.
+        numbers: Accuracy, sensitivity of the worst class, end-to-end latency.
         lines: Worst slice, flips, unable to analyze: a sentence each.
         warnings: What may be wrong with an imported network's description and with the data set, and what leaks and
             shortcuts may have done to the figures; empty where nothing was found.
     """
 
-    verdict: Verdict
+    verdict: BundleVerdict
     bars: tuple[str, ...]
-    numbers: tuple[Number, Number, Number]
+    numbers: tuple[KeyNumber, KeyNumber, KeyNumber]
     lines: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
-def summarize(contents: BundleContents) -> Summary:
+def summarize_bundle(contents: BundleContents) -> Summary:
     """Sum up a bundle, from its manifest and its evidence alone."""
-    manifest, performance = contents.manifest, contents.performance
+    manifest, performance = contents.manifest, contents.metrics
     lines = []
     if performance is not None:
         lines += [worst_slice(performance) or "Worst slice: the data names none (a site, a device, an age)."]
-        lines += [flips_sentence(flips) for flips in performance.flips]
+        lines += [flip_counts_sentence(flips) for flips in performance.flips]
     if contents.abstention is not None:
-        lines.append(abstention.brief(contents.abstention))
+        lines.append(abstention.brief_sentence(contents.abstention))
     return Summary(
-        verdict=verdict(manifest),
+        verdict=sum_up_gates(manifest),
         bars=tuple(
-            f"{row.title}: {row.got}, bar {row.bar}, {row.margin if row.verdict == 'FAIL' else 'not judged here'}"
+            f"{row.title}: {row.value}, bar {row.limit}, {row.margin if row.verdict == 'FAIL' else 'not judged here'}"
             for row in verdicts.gate_rows(manifest.gates)
             if row.verdict != "PASS"
         ),
@@ -71,43 +71,47 @@ def summarize(contents: BundleContents) -> Summary:
             _time(contents.measurement, manifest),
         ),
         lines=tuple(lines),
-        warnings=(*contents.chain.doubts, *verdicts.data_warnings(contents.dataset), *warnings(contents.probes)),
+        warnings=(
+            *contents.chain.import_warnings,
+            *verdicts.data_warnings(contents.dataset),
+            *audit_warnings(contents.audit),
+        ),
     )
 
 
 def terminal_lines(summary: Summary) -> tuple[str, ...]:
     """Return what a terminal shows of a summary, with plain spaces."""
-    told = [f"{summary.verdict.title}. {summary.verdict.detail}", *(f"  {bar}" for bar in summary.bars)]
-    told += [f"{number.name}: {number.value} ({number.about})" for number in summary.numbers]
-    return tuple(line.replace(NBSP, " ") for line in (*told, *summary.lines))
+    text = [f"{summary.verdict.title}. {summary.verdict.detail}", *(f"  {limit}" for limit in summary.bars)]
+    text += [f"{number.name}: {number.value} ({number.about})" for number in summary.numbers]
+    return tuple(with_plain_spaces(line) for line in (*text, *summary.lines))
 
 
-def _accuracy(verification: Verification) -> Number:
+def _accuracy(verification: Verification) -> KeyNumber:
     rate = verification.accuracy_compiled
-    return Number(
+    return KeyNumber(
         name="Accuracy on groups it has never seen",
         value=percent(rate.value),
         about=f"95{NBSP}% interval {interval(rate)}; {plural(rate.images, 'test image')} in {plural(rate.groups, 'group')}",
     )
 
 
-def _worst_class(performance: Performance | None, verification: Verification, labels: tuple[str, ...]) -> Number:
+def _worst_class(performance: MetricsRecord | None, verification: Verification, labels: tuple[str, ...]) -> KeyNumber:
     if performance is not None:
         name = "Sensitivity for the class found least often"
         if performance.worst_class is None:
-            return Number(name=name, value="not known", about="no class has enough test images for an interval")
-        figure = performance.compiled.classes[performance.worst_class].sensitivity
-        if figure is None or figure.low is None or figure.high is None:
-            return Number(name=name, value="not known", about="no class has enough test images for an interval")
-        low, high, value, images, groups = figure.low, figure.high, figure.value, figure.images, figure.groups
+            return KeyNumber(name=name, value="not known", about="no class has enough test images for an interval")
+        metric = performance.compiled.classes[performance.worst_class].sensitivity
+        if metric is None or metric.low is None or metric.high is None:
+            return KeyNumber(name=name, value="not known", about="no class has enough test images for an interval")
+        low, high, value, images, groups = metric.low, metric.high, metric.value, metric.images, metric.groups
         label = labels[performance.worst_class]
     else:
         known = [(rate.value, at, rate) for at, rate in enumerate(verification.recall_compiled) if rate is not None]
         if not known:
-            return Number(name="Sensitivity", value="not known", about="the test split is empty")
+            return KeyNumber(name="Sensitivity", value="not known", about="the test split is empty")
         _, at, rate = min(known, key=lambda entry: entry[:2])
         low, high, value, images, groups, label = rate.low, rate.high, rate.value, rate.images, rate.groups, labels[at]
-    return Number(
+    return KeyNumber(
         name=f"Sensitivity for {label}, the class found least often",
         value=percent(value),
         about=f"95{NBSP}% interval {low * 100:.1f}{EN_DASH}{high * 100:.1f}{NBSP}%; {plural(images, 'image')} of it in "
@@ -115,17 +119,17 @@ def _worst_class(performance: Performance | None, verification: Verification, la
     )
 
 
-def _time(measurement: Measurement | None, manifest: Manifest) -> Number:
+def _time(measurement: Measurement | None, manifest: Manifest) -> KeyNumber:
     name = "Frame to answer, 90th percentile"
-    gate = next((gate for gate in manifest.gates if gate.name == "latency_p90_ms"), None)
+    gate = next((gate for gate in manifest.gates if gate.name == "max_latency_p90_ms"), None)
     word = {"PASS": "cleared", "FAIL": "missed", "INCONCLUSIVE": "not judged here"}
-    bar = f"bar {significant(gate.bar)}{NBSP}ms {word[gate.verdict]}" if gate else "no bar was set"
+    limit = f"bar {significant(gate.limit)}{NBSP}ms {word[gate.verdict]}" if gate else "no bar was set"
     if measurement is None:
-        return Number(name=name, value="not measured", about=f"{bar}; no bench of what ships is in the evidence")
-    queries = plural(len(measurement.frame_to_answer.samples_ns), "query", "queries")
+        return KeyNumber(name=name, value="not measured", about=f"{limit}; no bench of what ships is in the evidence")
+    queries = plural(len(measurement.end_to_end.samples_ns), "query", "queries")
     other = "" if measurement.device == manifest.device else f", which is not the {manifest.device} it was built for"
-    return Number(
+    return KeyNumber(
         name=name,
-        value=milliseconds(measurement.frame_to_answer.p90_ns),
-        about=f"{bar}; {queries} on {measurement.host}{other}",
+        value=milliseconds(measurement.end_to_end.p90_ns),
+        about=f"{limit}; {queries} on {measurement.host}{other}",
     )

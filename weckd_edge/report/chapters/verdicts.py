@@ -10,13 +10,13 @@ from weckd_edge.artifacts import (
     ChainRecord,
     DatasetIndex,
     Gate,
-    InputContract,
+    InputSpec,
     Link,
+    LinkEvaluation,
     LinkLatency,
     Manifest,
     Prediction,
     Rate,
-    WeighedLink,
 )
 from weckd_edge.bundle.verdict import GATE_NAMES
 from weckd_edge.core.words import plural
@@ -34,30 +34,30 @@ class GateRow:
     """One bar in words."""
 
     title: str
-    bar: str
-    got: str
+    limit: str
+    value: str
     verdict: str
     margin: str
     reason: str
 
 
 def gate_rows(gates: Sequence[Gate]) -> list[GateRow]:
-    """Word every bar: the limit, the figure, and by how much it was cleared or missed."""
+    """Word every limit: the limit, the figure, and by how much it was cleared or missed."""
     rows = []
     for gate in gates:
         title, direction, unit = GATE_NAMES.get(gate.name, (gate.name, "bar", ""))
         scale = 100 if unit in ("%", "points") else 1
         suffix = f"\u00a0{unit}" if unit else ""
         margin = "\u2013"
-        if gate.got is not None and gate.verdict != "INCONCLUSIVE":
-            gap = significant(abs(gate.got - gate.bar) * scale, 2)
+        if gate.value is not None and gate.verdict != "INCONCLUSIVE":
+            gap = significant(abs(gate.value - gate.limit) * scale, 2)
             unit_of_gap = "\u00a0points" if unit == "%" else suffix
             margin = f"{gap}{unit_of_gap} to spare" if gate.verdict == "PASS" else f"missed by {gap}{unit_of_gap}"
         rows.append(
             GateRow(
                 title=title,
-                bar=f"{direction} {gate.bar * scale:g}{suffix}",
-                got="not measured" if gate.got is None else f"{significant(gate.got * scale)}{suffix}",
+                limit=f"{direction} {gate.limit * scale:g}{suffix}",
+                value="not measured" if gate.value is None else f"{significant(gate.value * scale)}{suffix}",
                 verdict=gate.verdict,
                 margin=margin,
                 reason=gate.reason,
@@ -67,7 +67,7 @@ def gate_rows(gates: Sequence[Gate]) -> list[GateRow]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WeighedRow:
+class EvaluationRow:
     """One link of the choice in words."""
 
     name: str
@@ -80,65 +80,63 @@ class WeighedRow:
     why: str
 
 
-def weighed_row(link: WeighedLink) -> WeighedRow:
+def evaluation_row(link: LinkEvaluation) -> EvaluationRow:
     """Word what one link would be if it shipped."""
     verdicts = {gate.verdict for gate in link.gates}
     verdict = "FAIL" if "FAIL" in verdicts else "INCONCLUSIVE" if "INCONCLUSIVE" in verdicts else "PASS"
-    return WeighedRow(
+    return EvaluationRow(
         name=link.name,
         form=f"{link.method}, {link.backend}"
         if link.method.startswith(link.precision)
         else f"{link.precision} {link.method}",
         bytes=link.bytes,
         accuracy=accuracy_text(link.val_accuracy),
-        time=latency_text(link.latency, link.here_p90_ns),
+        time=latency_text(link.latency, link.build_machine_p90_ns),
         known=f"{link.latency.label}: {link.latency.reason}",
         verdict=verdict,
         why="; ".join(gate.reason for gate in link.gates if gate.verdict == "FAIL"),
     )
 
 
-def latency_text(latency: LinkLatency, here_p90_ns: int) -> str:
+def latency_text(latency: LinkLatency, build_machine_p90_ns: int) -> str:
     """Word a time, with the interval where it was predicted; where it is unknown, what this machine takes."""
     if latency.p90_ns is None:
-        return f"{milliseconds(here_p90_ns)} on the machine that built it"
+        return f"{milliseconds(build_machine_p90_ns)} on the machine that built it"
     if latency.low_ns is None or latency.high_ns is None:
         return milliseconds(latency.p90_ns)
     return f"{milliseconds(latency.p90_ns)} ({milliseconds(latency.low_ns)} to {milliseconds(latency.high_ns)})"
 
 
 def chain_sentence(chain: ChainRecord) -> str:
-    """Answer "did the chain help?" as far as one run can; of a network that was brought, say what was found in it."""
-    if chain.brought:
-        return " ".join(chain.brought)
-    twin, last = chain.twin, chain.links[-1]
-    if twin is None:
-        return (
-            "Whether the chain helped is not known: the build left out the twin, the same network trained without a teacher."
-        )
-    ours, alone = last.test_accuracy, twin.test_accuracy
+    """Answer "did the chain help?" as far as one run can; of a network that was imported, say what was found in it."""
+    if chain.import_notes:
+        return " ".join(chain.import_notes)
+    baseline, last = chain.baseline, chain.links[-1]
+    if baseline is None:
+        return "Whether the chain helped is not known: the build trained no baseline, the same network without a teacher."
+    ours, alone = last.test_accuracy, baseline.test_accuracy
     gap = ours.value - alone.value
-    apart = ours.low > alone.high or alone.low > ours.high
+    difference = ours.low > alone.high or alone.low > ours.high
     if abs(gap) < 5e-4:
-        answer = "No difference was seen"
-    elif not apart:
-        answer = "Not shown" if gap > 0 else "It does not look so"
+        prediction = "No difference was seen"
+    elif not difference:
+        prediction = "Not shown" if gap > 0 else "It does not look so"
     else:
-        answer = "Yes, on this test split" if gap > 0 else "No"
-    overlap = "do not overlap" if apart else "overlap, so that this may be chance"
+        prediction = "Yes, on this test split" if gap > 0 else "No"
+    overlap = "do not overlap" if difference else "overlap, so that this may be chance"
     return (
-        f"{answer}: {last.name} with its predecessors answers {percent(ours.value)} correctly, the same network alone "
-        f"{percent(alone.value)}, a difference of {points(gap)}; the two 95\u00a0% intervals {overlap}. The chain as a "
-        f"whole has used {plural(chain.labels_used, 'label')}, the network alone {plural(twin.labels_used, 'label')} and as "
-        "many gradient steps, and this is one seed; weckd-edge study compares over several."
+        f"{prediction}: {last.name} with its predecessors answers {percent(ours.value)} correctly, the same network alone "
+        f"{percent(alone.value)}, a difference of {points(gap)}; the two 95\u00a0% intervals {overlap}. The whole chain "
+        f"used {plural(chain.labels_used, 'label')}, the network alone {plural(baseline.labels_used, 'label')} and as many "
+        "gradient steps, and this is one seed; weckd-edge study compares over several."
     )
 
 
 def confusion(
     predictions: Sequence[Prediction],
     classes: int,
-    abstain_below: float,
-    refuse_labels: Sequence[str] = (),
+    confidence_threshold: float,
+    non_gradeable_labels: Sequence[str] = (),
     labels: Sequence[str] = (),
 ) -> tuple[list[list[int]], list[int]]:
     """Count decisions by true class.
@@ -146,20 +144,20 @@ def confusion(
     Args:
         predictions: Of the test images.
         classes: How many there are.
-        abstain_below: See ``OperatingPoint``.
-        refuse_labels: Likewise; names out of ``labels``.
+        confidence_threshold: See ``OperatingPoint``.
+        non_gradeable_labels: Likewise; names out of ``labels``.
         labels: Class names; needed where some are refused.
 
     Returns:
         Counts ``[true][decided]`` and, for each true class, how many images are not answered.
     """
-    refused = {labels.index(label) for label in refuse_labels}
+    refused = {labels.index(label) for label in non_gradeable_labels}
     counts = [[0] * classes for _ in range(classes)]
     abstained = [0] * classes
     for prediction in predictions:
         best = max(prediction.compiled)
         decided = prediction.compiled.index(best)
-        if best < abstain_below or decided in refused:
+        if best < confidence_threshold or decided in refused:
             abstained[prediction.label] += 1
         else:
             counts[prediction.label][decided] += 1
@@ -192,7 +190,7 @@ class DataFacts:
 
 def data_facts(index: DatasetIndex) -> DataFacts:
     """Work out the data section from the index."""
-    uses = Counter((image.split, image.share if image.split == "train" else None) for image in index.images)
+    uses = Counter((image.split, image.labelled_subset if image.split == "train" else None) for image in index.images)
     shares = sorted(share for split, share in uses if split == "train" and share is not None)
     splits = [(f"train, share {share + 1}", uses["train", share]) for share in shares]
     splits += [("train, label unused", uses["train", None]), ("val", uses["val", None]), ("test", uses["test", None])]
@@ -231,12 +229,12 @@ def loaded_bytes(manifest: Manifest) -> int:
     return manifest.onnx.bytes
 
 
-def frame_text(contract: InputContract) -> str:
+def frame_text(spec: InputSpec) -> str:
     """Describe the frame a caller hands over."""
-    crop = "cropped to its centred square" if contract.crop == "center" else "stretched whole"
+    crop = "cropped to its centred square" if spec.frame.crop == "center" else "stretched whole"
     return (
-        f"uint8 RGB, {contract.frame_width} x {contract.frame_height} pixels, {crop} and resized to "
-        f"{contract.input_size} x {contract.input_size} ({contract.resize}) inside the graph"
+        f"uint8 RGB, {spec.frame.width} x {spec.frame.height} pixels, {crop} and resized to "
+        f"{spec.network.size} x {spec.network.size} ({spec.frame.resize}) inside the graph"
     )
 
 

@@ -12,7 +12,7 @@ from weckd_edge.report.charts import draw
 from weckd_edge.report.charts.draw import WIDTH
 from weckd_edge.report.numbers import significant
 
-NAME_ROOM = 48
+NAME_WIDTH = 48
 """Two names nearer than this are put one above and one below their intervals."""
 
 
@@ -22,9 +22,9 @@ class Point:
 
     Attributes:
         name: Its label.
-        cost: Multiply-adds, or a time in nanoseconds.
+        cost: MACs, or a time in nanoseconds.
         accuracy: With its interval.
-        kind: ``link`` is part of the chain, ``shipped`` is the one that ships, ``twin`` stands beside it.
+        kind: ``link`` is part of the chain, ``deployed`` is the one that is deployed, ``baseline`` stands beside it.
     """
 
     name: str
@@ -37,7 +37,7 @@ def accuracy_against_cost(points: Sequence[Point], cost_name: str, unit: str, un
     """Draw accuracy with its 95 % interval over cost on a logarithmic axis; the chain is joined by a line.
 
     Args:
-        points: The chain in order, and possibly the twin.
+        points: The chain in order, and possibly the baseline.
         cost_name: What the horizontal axis is.
         unit: Of the axis.
         unit_size: How much of ``Point.cost`` one unit is.
@@ -61,16 +61,18 @@ def accuracy_against_cost(points: Sequence[Point], cost_name: str, unit: str, un
         parts.append(draw.line(at, height - bottom, at, height - bottom + 4, "axis"))
     parts.append(draw.text((left + WIDTH - right) / 2, height - 10, f"{cost_name} ({unit}, logarithmic)", "label", "middle"))
     parts.append(draw.text(6, 14, "accuracy on the test split, 95 % interval", "label"))
-    chain = [p for p in points if p.kind != "twin"]
+    chain = [p for p in points if p.kind != "baseline"]
     path = " ".join(f"{draw.number(x(p.cost))},{draw.number(y(p.accuracy.value))}" for p in chain)
     parts.append(f'<polyline class="chain" points="{path}"/>')
     named = -math.inf
-    beside_twin = {p.cost for p in points if p.kind == "twin"}
+    beside_baseline = {p.cost for p in points if p.kind == "baseline"}
     for point in sorted(points, key=lambda p: p.cost):
-        at = x(point.cost) + (16 if point.kind == "twin" else 0)
-        near = at - named < NAME_ROOM or point.cost in beside_twin  # a twin stands at the right of its own link's name
-        parts += _marker(point, at, y, below=near and point.kind != "twin")
-        if point.kind != "twin":
+        at = x(point.cost) + (16 if point.kind == "baseline" else 0)
+        near = (
+            at - named < NAME_WIDTH or point.cost in beside_baseline
+        )  # a baseline stands at the right of its own link's name
+        parts += _marker(point, at, y, below=near and point.kind != "baseline")
+        if point.kind != "baseline":
             named = at
     description = "; ".join(f"{p.name}: {p.accuracy.value:.1%} at {significant(p.cost / unit_size)} {unit}" for p in points)
     return draw.svg(height, "Accuracy against cost", description, parts)
@@ -82,10 +84,10 @@ def _marker(point: Point, x: float, y: Callable[[float], float], *, below: bool)
     parts = [draw.line(x, upper, x, lower, f"whisker {kind}")]
     parts += [draw.line(x - 4, end, x + 4, end, f"whisker {kind}") for end in (upper, lower)]
     parts.append(
-        f'<circle class="dot {kind}" cx="{draw.number(x)}" cy="{draw.number(at)}" r="{7 if kind == "shipped" else 5}"/>'
+        f'<circle class="dot {kind}" cx="{draw.number(x)}" cy="{draw.number(at)}" r="{7 if kind == "deployed" else 5}"/>'
     )
-    if kind == "twin":
-        parts.append(draw.text(x + 11, at + 4.5, point.name, "name twin"))
+    if kind == "baseline":
+        parts.append(draw.text(x + 11, at + 4.5, point.name, "name baseline"))
     else:
         parts.append(draw.text(x, lower + 16 if below else upper - 8, point.name, f"name {kind}", "middle"))
     return parts
@@ -105,11 +107,11 @@ def recall_by_class(labels: Sequence[str], before: Sequence[Rate | None], after:
     for tick in draw.ticks(low, 1.0, 6):
         parts.append(draw.line(x(tick), top - 12, x(tick), height - 26, "grid"))
         parts.append(draw.text(x(tick), height - 9, f"{tick * 100:.0f}{NBSP}%", "tick", "middle"))
-    parts.append(f'<circle class="dot twin" cx="20" cy="10" r="4.5"/>{draw.text(30, 14.5, "fp32", "label")}')
-    parts.append(f'<circle class="dot shipped" cx="84" cy="10" r="5"/>{draw.text(94, 14.5, "as shipped", "label")}')
+    parts.append(f'<circle class="dot baseline" cx="20" cy="10" r="4.5"/>{draw.text(30, 14.5, "fp32", "label")}')
+    parts.append(f'<circle class="dot deployed" cx="84" cy="10" r="5"/>{draw.text(94, 14.5, "as shipped", "label")}')
     for index, label in enumerate(labels):
         y = top + index * row
-        pair = ((before[index], "twin", 20), (after[index], "shipped", 32))
+        pair = ((before[index], "baseline", 20), (after[index], "deployed", 32))
         images = next((rate.images for rate, _, _ in pair if rate is not None), 0)
         parts.append(draw.text(left, y + 8, f"{draw.shorten(label, 40)} ({images})", "name plain"))
         for rate, kind, shift in pair:
@@ -145,9 +147,11 @@ def accuracy_by_strategy(
         parts.append(draw.text(x(tick), height - 9, f"{tick * 100:.0f}{NBSP}%", "tick", "middle"))
     for index, (name, seeds, mean, lo, hi) in enumerate(rows):
         y = top + index * row_height + row_height / 2
-        kind = "twin" if name.startswith("single") else "shipped"
+        kind = "baseline" if name.startswith("single") else "deployed"
         parts.append(draw.text(left - 12, y + 4.5, name, "name plain", "end"))
-        parts += [f'<circle class="dot twin" cx="{draw.number(x(s))}" cy="{draw.number(y + 7)}" r="2.5"/>' for s in seeds]
+        parts += [
+            f'<circle class="dot baseline" cx="{draw.number(x(s))}" cy="{draw.number(y + 7)}" r="2.5"/>' for s in seeds
+        ]
         if lo is not None and hi is not None:
             parts.append(draw.line(x(lo), y, x(hi), y, f"whisker {kind}"))
         parts.append(f'<circle class="dot {kind}" cx="{draw.number(x(mean))}" cy="{draw.number(y)}" r="5"/>')

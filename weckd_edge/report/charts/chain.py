@@ -7,32 +7,32 @@ from weckd_edge.report.evidence import BundleContents
 
 
 def chain_chart(contents: BundleContents) -> str:
-    """Draw the chain over its time where every link was compiled and weighed, else over multiply-adds.
+    """Draw the chain over its time where every link was compiled and weighed, else over MACs.
 
     Links that were weighed stand at their accuracy on validation images, others at that on test images.
     """
-    links, twin, shipped = contents.chain.links, contents.chain.twin, contents.shipped
-    weighed = {link.name: link for link in contents.shipping.links}
-    known = bool(weighed) and all(link.latency.p90_ns is not None for link in weighed.values())
+    links, baseline, deployed = contents.chain.links, contents.chain.baseline, contents.deployed
+    evaluations = {link.name: link for link in contents.link_selection.links}
+    known = bool(evaluations) and all(link.latency.p90_ns is not None for link in evaluations.values())
     points = []
     for link in links:
-        found = weighed.get(link.name)
-        time_ns = None if found is None else found.latency.p90_ns if known else found.here_p90_ns
+        found = evaluations.get(link.name)
+        time_ns = None if found is None else found.latency.p90_ns if known else found.build_machine_p90_ns
         points.append(
             charts.Point(
-                name=f"{link.name}{f' {found.precision}' if found else ''}{', ships' if link is shipped else ''}",
+                name=f"{link.name}{f' {found.precision}' if found else ''}{', ships' if link is deployed else ''}",
                 cost=link.macs if time_ns is None else time_ns,
                 accuracy=found.val_accuracy if found else link.test_accuracy,
-                kind="shipped" if link is shipped else "link",
+                kind="deployed" if link is deployed else "link",
             )
         )
-    if twin is not None:
-        alone = twin.val_accuracy if weighed else twin.test_accuracy
-        name = f"{links[-1].name} alone{', fp32' if weighed else ''}"
-        points.append(charts.Point(name=name, cost=points[-1].cost, accuracy=alone, kind="twin"))
-    if not weighed:
+    if baseline is not None:
+        alone = baseline.val_accuracy if evaluations else baseline.test_accuracy
+        name = f"{links[-1].name} alone{', fp32' if evaluations else ''}"
+        points.append(charts.Point(name=name, cost=points[-1].cost, accuracy=alone, kind="baseline"))
+    if not evaluations:
         return charts.accuracy_against_cost(points, "multiply-adds of one image", "million", 1e6)
-    how = contents.shipping.links[-1].latency.label
+    how = contents.link_selection.links[-1].latency.label
     where = f"frame to answer, {'p90, ' if how == 'measured' else ''}{how} for {contents.manifest.device}"
     if not known:
         where = "frame to answer, p90, on the machine that built it"

@@ -32,9 +32,9 @@ def text(x: float, y: float, text: str, style: str, anchor: str = "start") -> st
     return f'<text class="{style}" x="{number(x)}" y="{number(y)}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def shorten(text: str, most: int) -> str:
+def shorten(text: str, maximum: int) -> str:
     """Return a text that is at most so many characters long."""
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return text if len(text) <= maximum else text[: maximum - 1] + "…"
 
 
 def number(value: float) -> str:
@@ -50,9 +50,9 @@ def axis(lows: Sequence[float], highs: Sequence[float]) -> tuple[float, float, f
     return low, min(1.0, max(low + step, math.ceil(max(highs) / step - 1e-9) * step)), step
 
 
-def ticks(low: float, high: float, most: int) -> list[float]:
+def ticks(low: float, high: float, maximum: int) -> list[float]:
     """Return round numbers between two, at most about so many."""
-    rough = (high - low) / most
+    rough = (high - low) / maximum
     scale = 10 ** math.floor(math.log10(rough))
     step = next(scale * m for m in (1, 2, 2.5, 5, 10) if scale * m >= rough)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)

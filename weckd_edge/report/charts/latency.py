@@ -12,16 +12,16 @@ from weckd_edge.report.charts.draw import WIDTH
 from weckd_edge.report.numbers import milliseconds, significant
 
 
-def latency_histogram(latency: Latency, bar_ms: float | None) -> str:
-    """Draw how often each time came, with the median, the 90th and the 99th percentile, and the bar if one was set.
+def latency_histogram(latency: Latency, limit_ms: float | None) -> str:
+    """Draw how often each time came, with the median, the 90th and the 99th percentile, and the limit if one was set.
 
     Times beyond a quarter over the 99th percentile are counted in words, so that one hiccup does not flatten the rest.
     """
     height, left, right, top, bottom = 280, 14, 14, 64, 44
     start = min(latency.samples_ns)
     end = max(latency.p99_ns * 1.25 - start * 0.25, start * 1.02 + 1)
-    if bar_ms is not None and start < bar_ms * 1e6 < end * 1.6:
-        end = max(end, bar_ms * 1e6 * 1.04)
+    if limit_ms is not None and start < limit_ms * 1e6 < end * 1.6:
+        end = max(end, limit_ms * 1e6 * 1.04)
     bins = 48
     counts = [0] * bins
     slower = 0
@@ -53,8 +53,8 @@ def latency_histogram(latency: Latency, bar_ms: float | None) -> str:
     marks = [("p50", latency.p50_ns, "mark"), ("p90", latency.p90_ns, "mark strong"), ("p99", latency.p99_ns, "mark")]
     for row, (name, time_ns, style) in enumerate(marks):
         parts += _mark(x(time_ns), 14 + row * 17, floor, f"{name} {milliseconds(time_ns)}", style)
-    if bar_ms is not None and bar_ms * 1e6 <= end:
-        parts += _mark(x(bar_ms * 1e6), 14, floor, f"bar {significant(bar_ms)}{NBSP}ms", "mark bar")
+    if limit_ms is not None and limit_ms * 1e6 <= end:
+        parts += _mark(x(limit_ms * 1e6), 14, floor, f"bar {significant(limit_ms)}{NBSP}ms", "mark bar")
     description = f"{len(latency.samples_ns)} queries; " + ", ".join(f"{n} {milliseconds(t)}" for n, t, _ in marks)
     return draw.svg(height, "Histogram of frame-to-answer times", description, parts)
 
@@ -106,7 +106,7 @@ def time_line(latency: Latency, states: Sequence[MachineState] = ()) -> str:
     throttled = [state for state in states if state.throttling]
     for state in throttled:
         parts.append(
-            f'<circle class="dot shipped" cx="{draw.number(x(max(state.at_ns, 0)))}" cy="{draw.number(top - 5)}" r="3.5"/>'
+            f'<circle class="dot deployed" cx="{draw.number(x(max(state.at_ns, 0)))}" cy="{draw.number(top - 5)}" r="3.5"/>'
         )
     note = f"; {slower} above, up to {milliseconds(max(latency.samples_ns))}" if slower else ""
     note += "; dots: throttled" if throttled else ""

@@ -6,19 +6,19 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from weckd_edge.artifacts import CalibrationFigures, Parting
+from weckd_edge.artifacts import CalibrationMetrics, LayerDivergence
 from weckd_edge.core.words import NBSP
 from weckd_edge.report.charts import draw
 from weckd_edge.report.charts.draw import WIDTH
 
 
-def reliability(before: CalibrationFigures, after: CalibrationFigures) -> str:
+def reliability(before: CalibrationMetrics, after: CalibrationMetrics) -> str:
     """Draw how often answers are right over how sure they are, before (hollow) and after (filled) recalibration.
 
     A dot's area grows with the images in its bin; on the dashed line answers are as right as they are sure.
     """
     height, left, right, top, bottom = 300, 46, 16, 34, 46
-    most = max(b.images for figures in (before, after) for b in figures.bins)
+    maximum = max(b.images for figures in (before, after) for b in figures.bins)
 
     def x(value: float) -> float:
         return left + value * (WIDTH - left - right)
@@ -31,32 +31,32 @@ def reliability(before: CalibrationFigures, after: CalibrationFigures) -> str:
         parts.append(draw.text(x(tick), height - bottom + 18, f"{tick * 100:.0f}{NBSP}%", "tick", "middle"))
     parts.append(draw.text(x(0.5), height - 8, "how sure: mean of the largest probability", "label", "middle"))
     parts.append(draw.line(x(0), y(0), x(1), y(1), "mark"))
-    for figures, kind in ((before, "twin"), (after, "shipped")):
+    for figures, kind in ((before, "baseline"), (after, "deployed")):
         filled = [b for b in figures.bins if b.images]
         path = " ".join(f"{draw.number(x(b.confidence))},{draw.number(y(b.accuracy))}" for b in filled)
         parts.append(f'<polyline class="thread {kind}" points="{path}"/>')
         for b in filled:
-            radius = 2.5 + 6 * math.sqrt(b.images / most)
+            radius = 2.5 + 6 * math.sqrt(b.images / maximum)
             at = f'cx="{draw.number(x(b.confidence))}" cy="{draw.number(y(b.accuracy))}"'
             parts.append(
                 f'<circle class="dot {kind}" {at} r="{draw.number(radius)}"><title>{b.images} images</title></circle>'
             )
-    parts.append(f'<circle class="dot twin" cx="20" cy="12" r="4.5"/>{draw.text(30, 16.5, "before", "label")}')
-    parts.append(f'<circle class="dot shipped" cx="96" cy="12" r="5"/>{draw.text(106, 16.5, "as shipped", "label")}')
+    parts.append(f'<circle class="dot baseline" cx="20" cy="12" r="4.5"/>{draw.text(30, 16.5, "before", "label")}')
+    parts.append(f'<circle class="dot deployed" cx="96" cy="12" r="5"/>{draw.text(106, 16.5, "as shipped", "label")}')
     parts.append(draw.text(WIDTH - right, 16.5, "how often right", "label", "end"))
     text = f"expected calibration error {before.ece.value:.3f} before, {after.ece.value:.3f} as shipped"
     return draw.svg(height, "How often answers are right over how sure they are", text, parts)
 
 
-def layers(parting: Parting) -> str:
+def layers(divergence: LayerDivergence) -> str:
     """Draw every layer's SQNR in graph order, with the threshold; hollow dots are layers that reading disturbed.
 
     Layers that are equal lie on the upper edge.
     """
     height, left, right, top, bottom = 250, 46, 16, 34, 34
-    values = [layer.sqnr_db for layer in parting.layers]
+    values = [layer.sqnr_db for layer in divergence.layers]
     known = [value for value in values if value is not None]
-    high = max(parting.threshold_db * 2, min(max(known, default=0.0), 80.0)) + 8
+    high = max(divergence.threshold_db * 2, min(max(known, default=0.0), 80.0)) + 8
     low = min(0.0, max(min(known, default=0.0), -40.0))
 
     def x(at: int) -> float:
@@ -70,28 +70,31 @@ def layers(parting: Parting) -> str:
     for tick in draw.ticks(low, high, 5):
         parts.append(draw.line(left, y(tick), WIDTH - right, y(tick), "grid"))
         parts.append(draw.text(left - 8, y(tick) + 4.5, f"{tick:.0f}{NBSP}dB", "tick", "end"))
-    bar = y(parting.threshold_db)
+    bar = y(divergence.threshold_db)
     parts.append(draw.line(left, bar, WIDTH - right, bar, "mark bar"))
-    parts.append(draw.text(left + 4, bar + 15, f"{parting.threshold_db:g}{NBSP}dB", "mark bar text"))
+    parts.append(draw.text(left + 4, bar + 15, f"{divergence.threshold_db:g}{NBSP}dB", "mark bar text"))
     path = " ".join(f"{draw.number(x(at))},{draw.number(y(value))}" for at, value in enumerate(values))
     parts.append(f'<polyline class="thread shipped" points="{path}"/>')
-    for at, layer in enumerate(parting.layers):
-        kind, radius = "twin" if layer.disturbed else "shipped", 6 if at == parting.first else 3.5
+    for at, layer in enumerate(divergence.layers):
+        kind, radius = "baseline" if layer.disturbed else "deployed", 6 if at == divergence.first else 3.5
         parts.append(
             f'<circle class="dot {kind}" cx="{draw.number(x(at))}" cy="{draw.number(y(layer.sqnr_db))}" r="{radius}">'
             f"<title>{escape(layer.name)}</title></circle>"
         )
-    parts.append(f'<circle class="dot shipped" cx="20" cy="12" r="4"/>{draw.text(30, 16.5, "layer", "label")}')
-    parts.append(
-        f'<circle class="dot twin" cx="84" cy="12" r="4"/>{draw.text(94, 16.5, "reading it changed the fusion", "label")}'
-    )
+    parts.append(f'<circle class="dot deployed" cx="20" cy="12" r="4"/>{draw.text(30, 16.5, "layer", "label")}')
+    changed = draw.text(94, 16.5, "reading it changed the fusion", "label")
+    parts.append(f'<circle class="dot baseline" cx="84" cy="12" r="4"/>{changed}')
     parts.append(draw.text(x(len(values) // 2), height - 8, "layers in graph order, upper edge: equal", "label", "middle"))
-    first = "none under the threshold" if parting.first is None else f"first under it: {parting.layers[parting.first].name}"
+    first = (
+        "none under the threshold"
+        if divergence.first is None
+        else f"first under it: {divergence.layers[divergence.first].name}"
+    )
     return draw.svg(height, "SQNR of every layer", first, parts)
 
 
-def two_answers(labels: Sequence[str], a: Sequence[float], b: Sequence[float], truth: int) -> str:
-    """Draw two answers to one frame as bars, one above the other for each class; the true class is marked."""
+def two_predictions(labels: Sequence[str], a: Sequence[float], b: Sequence[float], truth: int) -> str:
+    """Draw two predictions to one frame as limits, one above the other for each class; the true class is marked."""
     row, width, room = 36, 150, 24
     parts = []
     for index, label in enumerate(labels):
@@ -109,7 +112,7 @@ def two_answers(labels: Sequence[str], a: Sequence[float], b: Sequence[float], t
     )
 
 
-def share_bar(parts_of_whole: Iterable[tuple[str, int]]) -> str:
+def fraction_bar(parts_of_whole: Iterable[tuple[str, int]]) -> str:
     """Draw how a whole is divided, as one bar."""
     pieces = [(name, number) for name, number in parts_of_whole if number]
     total, at, parts = sum(number for _, number in pieces), 0.0, []

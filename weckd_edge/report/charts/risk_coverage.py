@@ -44,14 +44,14 @@ def threshold_curves(predictions: Sequence[Prediction], chosen: float) -> str:
     parts.append(draw.text(x(chosen), bottom + 14, "▲", "label", "middle"))
     parts.append(draw.line(left, top, left, bottom, "cursor").replace("<line", '<line id="cursor" visibility="hidden"'))
     parts.append(draw.text((left + right) / 2, height - 8, "threshold", "label", "middle"))
-    told = f"At the build's {significant(chosen)}: {float((best >= chosen).mean()):.1%} answered"
-    picture = draw.svg(height, "Shares over the threshold", told, parts)
+    text = f"At the build's {significant(chosen)}: {float((best >= chosen).mean()):.1%} answered"
+    picture = draw.svg(height, "Shares over the threshold", text, parts)
     return picture.replace(
         "<svg", f'<svg id="curves" data-left="{left}" data-right="{right}" data-top="{top}" data-bottom="{bottom}"'
     )
 
 
-def risk_coverage(curve: Sequence[CoveragePoint], aurc: float) -> str:
+def risk_coverage_chart(curve: Sequence[CoveragePoint], aurc: float) -> str:
     """Draw which part of the answered images is wrong, over the part that is answered, the surest first."""
     height, left, right, top, bottom = 250, 52, 466, 14, 200
     low, high, step = draw.axis([0.0], [max(0.05, *(point.risk for point in curve))])
@@ -69,5 +69,5 @@ def risk_coverage(curve: Sequence[CoveragePoint], aurc: float) -> str:
     parts.append(f'<polyline class="thread shipped" points="{path}"/>')
     parts.append(draw.text((left + right) / 2, height - 8, "answered", "label", "middle"))
     last = curve[-1]
-    told = f"{last.risk:.1%} wrong where {last.coverage:.0%} are answered; area {aurc:.3f}"
-    return draw.svg(height, "Wrong among answered over the part that is answered", told, parts)
+    text = f"{last.risk:.1%} wrong where {last.coverage:.0%} are answered; area {aurc:.3f}"
+    return draw.svg(height, "Wrong among answered over the part that is answered", text, parts)

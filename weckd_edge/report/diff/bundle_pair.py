@@ -27,13 +27,13 @@ Data = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Side:
+class BundleSide:
     """What is known of one bundle; None: not there, or not readable.
 
     Attributes:
         manifest: As plain data, of whatever format.
         dataset: Which images there were.
-        verification: The answers to the test images.
+        verification: the predictions to the test images.
         chain: As plain data.
         selection: As plain data.
         answers: The verification as plain data.
@@ -71,7 +71,7 @@ class Side:
         )
 
 
-def read_side(folder: Path, called: str, key: Path | None = None) -> Side:
+def read_bundle_side(folder: Path, called: str, key: Path | None = None) -> BundleSide:
     """Read a bundle; one of an older format too, if every byte is as it was sealed.
 
     Args:
@@ -105,7 +105,7 @@ def read_side(folder: Path, called: str, key: Path | None = None) -> Side:
     def plain(name: str) -> Data | None:
         return _plain(bundle, f"{EVIDENCE_FOLDER}/{name}")
 
-    return Side(
+    return BundleSide(
         manifest=bundle.data,
         dataset=typed(DATASET_FILE, DatasetIndex),
         verification=typed(VERIFICATION_FILE, Verification),

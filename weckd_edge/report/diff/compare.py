@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from weckd_edge.artifacts import Change
-from weckd_edge.report.diff.bundle_pair import read_side
+from weckd_edge.artifacts import BundleDiff
+from weckd_edge.report.diff.bundle_pair import read_bundle_side
 from weckd_edge.report.diff.dataset import compare_data
-from weckd_edge.report.diff.fields import MODEL, OWN_RESULTS, SETTINGS, SOFTWARE, THRESHOLDS, compare_things
+from weckd_edge.report.diff.fields import MODEL, OWN_RESULTS, SETTINGS, SOFTWARE, THRESHOLDS, compare_fields
 from weckd_edge.report.diff.results import compare_results
 
 
-def compare_bundles(old: Path, new: Path, key: Path | None = None) -> Change:
+def compare_bundles(old: Path, new: Path, key: Path | None = None) -> BundleDiff:
     """Return what changed from one bundle to another.
 
     Args:
@@ -23,16 +23,16 @@ def compare_bundles(old: Path, new: Path, key: Path | None = None) -> Change:
         BundleError: One of them is no bundle, was changed, is incomplete, or is newer than what this version reads.
         MissingDependency: scipy is not installed.
     """
-    before, after = read_side(old, "old", key), read_side(new, "new", key)
-    model, model_unknown = compare_things(before, after, MODEL)
-    settings, settings_unknown = compare_things(before, after, SETTINGS)
-    thresholds, thresholds_unknown = compare_things(before, after, THRESHOLDS)
-    software, software_unknown = compare_things(before, after, SOFTWARE)
-    own, own_unknown = compare_things(before, after, OWN_RESULTS)
+    before, after = read_bundle_side(old, "old", key), read_bundle_side(new, "new", key)
+    model, model_unknown = compare_fields(before, after, MODEL)
+    settings, settings_unknown = compare_fields(before, after, SETTINGS)
+    thresholds, thresholds_unknown = compare_fields(before, after, THRESHOLDS)
+    software, software_unknown = compare_fields(before, after, SOFTWARE)
+    own, own_unknown = compare_fields(before, after, OWN_RESULTS)
     results, why = compare_results(before, after)
     data = compare_data(before.dataset, after.dataset) if before.dataset and after.dataset else None
     unknown = (*before.unknown, *after.unknown, *model_unknown, *settings_unknown, *thresholds_unknown, *software_unknown)
-    return Change(
+    return BundleDiff(
         old=before.identity,
         new=after.identity,
         data=data,

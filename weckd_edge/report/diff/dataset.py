@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from weckd_edge.artifacts import DataChange, DatasetIndex, ImageChange, ImageRecord
-
-_ORDER = ("train", "val", "test")
+from weckd_edge.artifacts import SPLITS, DataChange, DatasetIndex, ImageChange, ImageRecord, Split
 
 
 def compare_data(old: DatasetIndex, new: DatasetIndex) -> DataChange:
@@ -22,8 +20,8 @@ def compare_data(old: DatasetIndex, new: DatasetIndex) -> DataChange:
         path = now.path if now else pool.get(key) or (was.path if was else "")
         return ImageChange(
             path=path,
-            old_label=old.labels[was.label] if was else None,
-            new_label=new.labels[now.label] if now else None,
+            old_label=old.label_of(was) if was else None,
+            new_label=new.label_of(now) if now else None,
             old_split=was.split if was else None,
             new_split=now.split if now else "unlabelled" if key in pool else None,
         )
@@ -48,7 +46,7 @@ def compare_data(old: DatasetIndex, new: DatasetIndex) -> DataChange:
         renamed=sum(before[key].path != after[key].path for key in common),
         regrouped=_regrouped(before, after, common),
         entered_training=_sorted(entered),
-        entered_choosing=_sorted(one for one in tested if one.new_split == "val"),
+        entered_validation=_sorted(one for one in tested if one.new_split == "val"),
         grouped_with_training=sum(groups.of_old(before[key].group) in trained for key in rest),
     )
 
@@ -56,7 +54,7 @@ def compare_data(old: DatasetIndex, new: DatasetIndex) -> DataChange:
 def by_pixels(index: DatasetIndex) -> dict[str, ImageRecord]:
     """Return a data set's images by the digest of their pixels; of copies the one in training counts, else the first."""
     found: dict[str, ImageRecord] = {}
-    for image in sorted(index.images, key=lambda image: (_ORDER.index(image.split), image.path)):
+    for image in sorted(index.images, key=lambda image: (SPLITS.index(image.split), image.path)):
         found.setdefault(image.pixels_sha256, image)
     return found
 
@@ -85,10 +83,10 @@ class JointGroups:
         """Return the joint group of a group of the new data set."""
         return self._root(("new", group))
 
-    def with_split(self, *, old: str | None = None, new: str | None = None) -> set[tuple[str, str]]:
+    def with_split(self, *, old: Split | None = None, new: Split | None = None) -> set[tuple[str, str]]:
         """Return the joint groups that hold an image which the old, or the new, data set uses so."""
-        found = {self.of_old(image.group) for image in self._old.images if image.split == old}
-        return found | {self.of_new(image.group) for image in self._new.images if image.split == new}
+        found = {self.of_old(image.group) for image in (self._old.split(old) if old else ())}
+        return found | {self.of_new(image.group) for image in (self._new.split(new) if new else ())}
 
 
 def _regrouped(before: Mapping[str, ImageRecord], after: Mapping[str, ImageRecord], common: list[str]) -> int:

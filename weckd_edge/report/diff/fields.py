@@ -6,18 +6,20 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from weckd_edge.artifacts import Changed
-from weckd_edge.report.diff.bundle_pair import Data, Side
+from weckd_edge.artifacts import ChangedField
+from weckd_edge.report.diff.bundle_pair import BundleSide, Data
 
 Facts = dict[str, str]
-Reader = Callable[[Side], Facts | None]
+Reader = Callable[[BundleSide], Facts | None]
 
-_THRESHOLDS = ("gates", "guard", "abstain", "abstain_below")
+_THRESHOLDS = ("gates", "guard", "abstain")
 """Tables of the configuration that belong to the thresholds."""
 _LINK = ("model", "options", "parameters", "macs", "labels_used", "images_used")
 
 
-def compare_things(old: Side, new: Side, sources: Mapping[str, Reader]) -> tuple[tuple[Changed, ...], tuple[str, ...]]:
+def compare_fields(
+    old: BundleSide, new: BundleSide, sources: Mapping[str, Reader]
+) -> tuple[tuple[ChangedField, ...], tuple[str, ...]]:
     """Return what differs, and what could not be compared.
 
     Args:
@@ -25,7 +27,7 @@ def compare_things(old: Side, new: Side, sources: Mapping[str, Reader]) -> tuple
         new: The bundle that is looked at.
         sources: What is read, by how it is called.
     """
-    changed: list[Changed] = []
+    changed: list[ChangedField] = []
     unknown: list[str] = []
     for name, read in sources.items():
         before, after = read(old), read(new)
@@ -37,11 +39,11 @@ def compare_things(old: Side, new: Side, sources: Mapping[str, Reader]) -> tuple
             )
             continue
         keys = dict.fromkeys([*before, *after])
-        changed += [Changed(what=k, old=before.get(k), new=after.get(k)) for k in keys if before.get(k) != after.get(k)]
+        changed += [ChangedField(what=k, old=before.get(k), new=after.get(k)) for k in keys if before.get(k) != after.get(k)]
     return tuple(changed), tuple(unknown)
 
 
-def _manifest(side: Side) -> Facts:
+def _manifest(side: BundleSide) -> Facts:
     data = side.manifest
     kept: Data = {key: data.get(key) for key in ("target", "device", "labels", "input", "onnx_precision") if key in data}
     facts = dict(flatten(kept))
@@ -53,27 +55,27 @@ def _manifest(side: Side) -> Facts:
     return facts
 
 
-def _chain(side: Side) -> Facts | None:
+def _chain(side: BundleSide) -> Facts | None:
     if side.chain is None:
         return None
     links = _list(side.chain.get("links"))
     facts = {"links": ", ".join(str(link.get("name")) for link in links)}
-    facts["link that ships"] = str(side.chain.get("shipped") or (links[-1].get("name") if links else None))
+    facts["link that ships"] = str(side.chain.get("deployed") or (links[-1].get("name") if links else None))
     for link in links:
         name = link.get("name")
         facts |= {f"{name}.{key}": str(link[key]) for key in _LINK if key in link}
-        facts |= {f"{name}.input_size": str(_at(link, "input", "input_size"))}
+        facts |= {f"{name}.input_size": str(_at(link, "input", "network", "size"))}
         facts |= {f"{name}.weights.sha256": str(_at(link, "weights", "sha256"))}
     return facts
 
 
-def _selection(side: Side) -> Facts | None:
+def _selection(side: BundleSide) -> Facts | None:
     if side.selection is None:
         return None
     return {f"selection.{key}": str(side.selection[key]) for key in ("chosen", "precision") if key in side.selection}
 
 
-def _calibration(side: Side) -> Facts | None:
+def _calibration(side: BundleSide) -> Facts | None:
     if side.answers is None:
         return None
     return {"temperature": str(_at(side.answers, "calibration", "temperature"))}
@@ -87,7 +89,7 @@ MODEL: Mapping[str, Reader] = {
 }
 
 
-def _settings(side: Side) -> Facts | None:
+def _settings(side: BundleSide) -> Facts | None:
     if side.config is None:
         return None
     kept = {key: value for key, value in side.config.items() if key not in _THRESHOLDS}
@@ -97,39 +99,39 @@ def _settings(side: Side) -> Facts | None:
 SETTINGS: Mapping[str, Reader] = {"settings": _settings}
 
 
-def _asked(side: Side) -> Facts | None:
+def _build_settings(side: BundleSide) -> Facts | None:
     if side.config is None:
         return None
     return dict(flatten({key: side.config[key] for key in _THRESHOLDS if key in side.config}))
 
 
-def _operating_point(side: Side) -> Facts:
+def _operating_point(side: BundleSide) -> Facts:
     return dict(flatten({"operating_point": side.manifest.get("operating_point", {})}))
 
 
-def _gates(side: Side) -> Facts:
+def _gates(side: BundleSide) -> Facts:
     facts = {}
     for gate in _list(side.manifest.get("gates")):
-        facts[f"bar {gate.get('name')}"] = text(gate.get("bar"))
-        facts[f"bar {gate.get('name')}, verdict"] = str(gate.get("verdict"))
-    facts["passed"] = text(side.manifest.get("passed"))
+        facts[f"gate {gate.get('name')}"] = field_text(gate.get("limit"))
+        facts[f"gate {gate.get('name')}, verdict"] = str(gate.get("verdict"))
+    facts["passed"] = field_text(side.manifest.get("passed"))
     return facts
 
 
-def _guard(side: Side) -> Facts:
+def _guard(side: BundleSide) -> Facts:
     if side.guard is None:
         return {"frame guard": "none"}
-    bars = side.guard.get("bars")
+    limits = side.guard.get("limits")
     facts = {"frame guard": "ships", "guard.json.sha256": str(_at(side.manifest, "guard", "sha256"))}
-    return facts | dict(flatten({"guard.bars": bars or {}, "guard.most_unfamiliar": side.guard.get("most_unfamiliar")}))
+    return facts | dict(flatten({"guard.limits": limits or {}, "guard.max_ood_score": side.guard.get("max_ood_score")}))
 
 
-def _threshold(side: Side) -> Facts | None:
+def _threshold(side: BundleSide) -> Facts | None:
     if side.abstention is None:
         return None
     return {
-        "threshold that was found": text(_at(side.abstention, "threshold", "chosen")),
-        "threshold, risk asked for": text(_at(side.abstention, "threshold", "risk")),
+        "threshold that was found": field_text(_at(side.abstention, "threshold", "confidence_threshold")),
+        "threshold, risk asked for": field_text(_at(side.abstention, "threshold", "max_group_error")),
     }
 
 
@@ -137,16 +139,16 @@ THRESHOLDS: Mapping[str, Reader] = {
     "operating point": _operating_point,
     "frame guard": _guard,
     "threshold for a stated risk": _threshold,
-    "thresholds asked for": _asked,
+    "thresholds asked for": _build_settings,
     "bars": _gates,
 }
 
 
-def _versions(side: Side) -> Facts:
+def _versions(side: BundleSide) -> Facts:
     return dict(flatten(side.manifest.get("versions", {})))
 
 
-def _environment(side: Side) -> Facts | None:
+def _environment(side: BundleSide) -> Facts | None:
     if side.environment is None:
         return None
     facts = {key: str(side.environment.get(key)) for key in ("python", "system", "kernel", "processor")}
@@ -160,19 +162,19 @@ def _environment(side: Side) -> Facts | None:
 SOFTWARE: Mapping[str, Reader] = {"versions": _versions, "environment": _environment}
 
 
-def _own_results(side: Side) -> Facts | None:
+def _own_results(side: BundleSide) -> Facts | None:
     if side.answers is None:
         return None
     labels = [str(label) for label in side.manifest.get("labels", [])]
-    facts = {"accuracy, as shipped": rate(side.answers.get("accuracy_compiled"))}
-    facts["accuracy, fp32"] = rate(side.answers.get("accuracy_fp32"))
+    facts = {"accuracy, as shipped": rate_text(side.answers.get("accuracy_compiled"))}
+    facts["accuracy, fp32"] = rate_text(side.answers.get("accuracy_fp32"))
     recalls = side.answers.get("recall_compiled")
     for label, recall in zip(labels, recalls if isinstance(recalls, list) else (), strict=False):
-        facts[f"sensitivity of {label}"] = rate(recall)
-    facts["expected calibration error"] = text(_at(side.answers, "calibration", "after", "ece", "value"))
+        facts[f"sensitivity of {label}"] = rate_text(recall)
+    facts["expected calibration error"] = field_text(_at(side.answers, "calibration", "after", "ece", "value"))
     if side.abstention is not None:
-        facts["test images answered"] = rate(side.abstention.get("answered"))
-        facts["of these wrong"] = rate(side.abstention.get("wrong"))
+        facts["test images answered"] = rate_text(side.abstention.get("coverage"))
+        facts["of these wrong"] = rate_text(side.abstention.get("selective_error"))
     return facts
 
 
@@ -188,15 +190,15 @@ def flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
             for number, item in enumerate(value, start=1):
                 yield from flatten(item, f"{prefix}{key}.{number}.")
         else:
-            yield f"{prefix}{key}", text(value)
+            yield f"{prefix}{key}", field_text(value)
 
 
-def text(value: object) -> str:
+def field_text(value: object) -> str:
     """Write one value: texts as they are, the rest as JSON."""
     return value if isinstance(value, str) else "none" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def rate(data: object) -> str:
+def rate_text(data: object) -> str:
     """Write a rate with its interval and counts; ``none`` without one."""
     if not isinstance(data, dict):
         return "none"

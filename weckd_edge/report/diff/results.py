@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import DatasetIndex, Prediction, ResultChange
-from weckd_edge.metrics import compare_answers
-from weckd_edge.metrics.counts import Answers, Bools, group_numbers
-from weckd_edge.report.diff.bundle_pair import Side
+from weckd_edge.artifacts import DatasetIndex, Labels, Prediction, ResultChange
+from weckd_edge.metrics import compare_predictions
+from weckd_edge.metrics.counts import Bools, Predictions, group_numbers
+from weckd_edge.report.diff.bundle_pair import BundleSide
 from weckd_edge.report.diff.dataset import JointGroups
 
 Floats = NDArray[np.float64]
@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """One test image in both: the two answers, its label, its joint group."""
+    """One test image in both: the two predictions, its label, its joint group."""
 
     old: Prediction
     new: Prediction
@@ -29,7 +29,7 @@ class _Pair:
     tied: bool
 
 
-def compare_results(old: Side, new: Side) -> tuple[ResultChange | None, str]:
+def compare_results(old: BundleSide, new: BundleSide) -> tuple[ResultChange | None, str]:
     """Return the comparison; or None, and why there is none.
 
     Raises:
@@ -46,26 +46,26 @@ def compare_results(old: Side, new: Side) -> tuple[ResultChange | None, str]:
     pairs, relabelled, foreign = [], 0, 0
     for key in common:
         was, now = before[key], after[key]
-        label = new.dataset.labels[now.label]
-        if label not in known or old.dataset.labels[was.label] not in known:
+        label = new.dataset.labels.name(now.label)
+        if label not in known or old.dataset.labels.name(was.label) not in known:
             foreign += 1
-        elif old.dataset.labels[was.label] != label:
+        elif old.dataset.labels.name(was.label) != label:
             relabelled += 1
         else:
             joint = groups.of_new(now.group)
             pairs.append(_Pair(was, now, label, " ".join(joint), joint in trained))
     if not pairs:
         return None, "results: the two have no test image in common with the same label, so they were not compared"
-    answers = [
-        _answers(pairs, [getattr(pair, side) for pair in pairs], own, labels)
+    predictions = [
+        _to_predictions(pairs, [getattr(pair, side) for pair in pairs], own, labels)
         for side, own in (("old", old.dataset.labels), ("new", new.dataset.labels))
     ]
-    answered = [_answered(side, labels, of_it) for side, of_it in zip((old, new), answers, strict=True)]
-    found = compare_answers(*answers, answered=(answered[0], answered[1]), labels=labels, seed=new.dataset.seed)
+    answered = [_decided_images(side, labels, of_it) for side, of_it in zip((old, new), predictions, strict=True)]
+    found = compare_predictions(*predictions, answered=(answered[0], answered[1]), labels=labels, seed=new.dataset.seed)
     return ResultChange(
         labels=labels,
         images=len(pairs),
-        groups=answers[1].groups,
+        groups=predictions[1].groups,
         relabelled=relabelled,
         foreign=foreign,
         tied=sum(pair.tied for pair in pairs),
@@ -74,15 +74,15 @@ def compare_results(old: Side, new: Side) -> tuple[ResultChange | None, str]:
         difference=found.difference,
         specificity=found.specificity,
         flips=found.flips,
-        old_answered=found.before_answered,
-        new_answered=found.after_answered,
-        answered_difference=found.answered_difference,
+        old_coverage=found.before_coverage,
+        new_coverage=found.after_coverage,
+        coverage_difference=found.coverage_difference,
         notes=tuple(_notes(old, new, pairs)),
     ), ""
 
 
 def _tested(index: DatasetIndex, predictions: Sequence[Prediction]) -> dict[str, Prediction]:
-    """Return the answers by the digest of the image; of copies the first counts."""
+    """Return the predictions by the digest of the image; of copies the first counts."""
     digests = {image.path: image.pixels_sha256 for image in index.images}
     found: dict[str, Prediction] = {}
     for prediction in predictions:
@@ -91,28 +91,28 @@ def _tested(index: DatasetIndex, predictions: Sequence[Prediction]) -> dict[str,
     return found
 
 
-def _labels(old: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
-    return (*new, *(label for label in old if label not in new))
+def _labels(old: Labels, new: Labels) -> Labels:
+    return Labels((*new, *(label for label in old if label not in new)))
 
 
-def _answers(pairs: Sequence[_Pair], given: Sequence[Prediction], own: Sequence[str], labels: Sequence[str]) -> Answers:
+def _to_predictions(pairs: Sequence[_Pair], given: Sequence[Prediction], own: Labels, labels: Labels) -> Predictions:
     """Put answers into the order of all labels; one that a bundle does not know gets the probability 0."""
     probabilities: Floats = np.zeros((len(pairs), len(labels)))
-    probabilities[:, [labels.index(label) for label in own]] = [prediction.compiled for prediction in given]
-    truth = np.array([labels.index(pair.label) for pair in pairs], dtype=np.intp)
-    return Answers(truth, probabilities, group_numbers([pair.group for pair in pairs]))
+    probabilities[:, labels.indices(own)] = [prediction.compiled for prediction in given]
+    truth = np.array(labels.indices(pair.label for pair in pairs), dtype=np.intp)
+    return Predictions(truth, probabilities, group_numbers([pair.group for pair in pairs]))
 
 
-def _answered(side: Side, labels: Sequence[str], answers: Answers) -> Bools:
+def _decided_images(side: BundleSide, labels: Labels, predictions: Predictions) -> Bools:
     point: Mapping[str, Any] = side.manifest.get("operating_point") or {}
-    below = point.get("abstain_below", 0.0)
-    sure: Bools = answers.probabilities.max(axis=1) >= (below if isinstance(below, (int, float)) else 0.0)
-    refused = [labels.index(label) for label in point.get("refuse_labels") or () if label in labels]
-    answered: Bools = sure & ~np.isin(answers.decided, refused)
+    below = point.get("confidence_threshold", 0.0)
+    sure: Bools = predictions.probabilities.max(axis=1) >= (below if isinstance(below, (int, float)) else 0.0)
+    refused = labels.indices(label for label in point.get("non_gradeable_labels") or () if label in labels)
+    answered: Bools = sure & ~np.isin(predictions.decided, refused)
     return answered
 
 
-def _notes(old: Side, new: Side, pairs: Sequence[_Pair]) -> list[str]:
+def _notes(old: BundleSide, new: BundleSide, pairs: Sequence[_Pair]) -> list[str]:
     notes = ["every image is decided by its likeliest class; thresholds and frame guards play no part but where it says so"]
     if old.dataset and new.dataset and set(old.dataset.labels) != set(new.dataset.labels):
         gone = sorted(set(old.dataset.labels) - set(new.dataset.labels))

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from weckd_edge.artifacts import Change, Changed, ComparedBundle, DataChange, Estimate, ImageChange, ResultChange
+from weckd_edge.artifacts import BundleDiff, ChangedField, ComparedBundle, DataChange, Estimate, ImageChange, ResultChange
 from weckd_edge.core.words import NBSP, plural
-from weckd_edge.report.chapters.metrics import Cell, Row, Table, figure_cell
+from weckd_edge.report.chapters.metrics import MetricsCell, MetricsRow, MetricsTable, metric_cell
 from weckd_edge.report.chapters.parity import SURE, p_value
 from weckd_edge.report.numbers import EN_DASH, points
 
@@ -34,7 +34,7 @@ class ChangeSection:
 
     title: str
     sentences: tuple[str, ...]
-    tables: tuple[Table, ...] = ()
+    tables: tuple[MetricsTable, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,16 +54,16 @@ class ChangeText:
     sections: tuple[ChangeSection, ...]
 
 
-def change_text(change: Change) -> ChangeText:
+def change_text(change: BundleDiff) -> ChangeText:
     """Word a comparison."""
     sections = [
         _data(change.data),
-        _things("Model", change.model),
-        _things("Thresholds and bars", change.thresholds),
+        _field_rows("Model", change.model),
+        _field_rows("Thresholds and bars", change.thresholds),
         _results(change.results),
-        _things("Figures on the test images of each", change.own_results, _OWN),
-        _things("Settings of the build", change.settings),
-        _things("Software", change.software),
+        _field_rows("Figures on the test images of each", change.own_results, _OWN),
+        _field_rows("Settings of the build", change.settings),
+        _field_rows("Software", change.software),
     ]
     if change.unknown:
         sections.append(ChangeSection(title="Not known", sentences=tuple(_ended(line) for line in change.unknown)))
@@ -83,7 +83,7 @@ def _name(bundle: ComparedBundle) -> str:
     return f"{bundle.name} ({bundle.manifest_sha256[:12]}{version})"
 
 
-def _warnings(change: Change) -> Iterator[str]:
+def _warnings(change: BundleDiff) -> Iterator[str]:
     if change.old.synthetic or change.new.synthetic:
         which = "both bundles" if change.old.synthetic and change.new.synthetic else "one of the bundles"
         yield f"Synthetic data: the images of {which} are drawn, and their figures say nothing about real ones."
@@ -117,12 +117,14 @@ def _data(data: DataChange | None) -> ChangeSection:
         ("moved to another split", data.moved),
         ("with another label", data.relabelled),
         ("old test images now used in training", data.entered_training),
-        ("old test images now used for choosing", data.entered_choosing),
+        ("old test images now used for choosing", data.entered_validation),
     ]
-    count = Table(
+    count = MetricsTable(
         title="Images",
         columns=("images", "number"),
-        rows=tuple(Row(name=name, about="", cells=(Cell(value=f"{len(found):,}"),)) for name, found in numbers),
+        rows=tuple(
+            MetricsRow(name=name, about="", cells=(MetricsCell(value=f"{len(found):,}"),)) for name, found in numbers
+        ),
     )
     tables = [count]
     if data.moved:
@@ -133,39 +135,41 @@ def _data(data: DataChange | None) -> ChangeSection:
         ("Images that were removed", data.removed, IMAGES_SHOWN),
         ("Images that were added", data.added, IMAGES_SHOWN),
     )
-    tables += [_images(title, found, most) for title, found, most in listed if found]
+    tables += [_images(title, found, maximum) for title, found, maximum in listed if found]
     return ChangeSection(title="Data", sentences=tuple(sentences), tables=tuple(tables))
 
 
-def _moves(moved: Sequence[ImageChange]) -> Table:
+def _moves(moved: Sequence[ImageChange]) -> MetricsTable:
     counts = Counter((one.old_split or "", one.new_split or "") for one in moved)
-    rows = [Row(name=f"{a} to {b}", about="", cells=(Cell(value=str(n)),)) for (a, b), n in sorted(counts.items())]
-    return Table(title="Moves between splits", columns=("split", "images"), rows=tuple(rows))
+    rows = [
+        MetricsRow(name=f"{a} to {b}", about="", cells=(MetricsCell(value=str(n)),)) for (a, b), n in sorted(counts.items())
+    ]
+    return MetricsTable(title="Moves between splits", columns=("split", "images"), rows=tuple(rows))
 
 
-def _images(title: str, found: Sequence[ImageChange], most: int) -> Table:
-    more = f" (the first {most} of {len(found)})" if len(found) > most else ""
+def _images(title: str, found: Sequence[ImageChange], maximum: int) -> MetricsTable:
+    more = f" (the first {maximum} of {len(found)})" if len(found) > maximum else ""
 
-    def cell(label: str | None, split: str | None) -> Cell:
-        return Cell(value=", ".join(part for part in (label, split) if part) or EN_DASH)
+    def cell(label: str | None, split: str | None) -> MetricsCell:
+        return MetricsCell(value=", ".join(part for part in (label, split) if part) or EN_DASH)
 
     rows = [
-        Row(name=one.path, about="", cells=(cell(one.old_label, one.old_split), cell(one.new_label, one.new_split)))
-        for one in found[:most]
+        MetricsRow(name=one.path, about="", cells=(cell(one.old_label, one.old_split), cell(one.new_label, one.new_split)))
+        for one in found[:maximum]
     ]
-    return Table(title=f"{title}{more}", columns=("image", "old", "new"), rows=tuple(rows))
+    return MetricsTable(title=f"{title}{more}", columns=("image", "old", "new"), rows=tuple(rows))
 
 
-def _things(title: str, changed: Sequence[Changed], about: str = "") -> ChangeSection:
+def _field_rows(title: str, changed: Sequence[ChangedField], about: str = "") -> ChangeSection:
     if not changed:
         return ChangeSection(title=title, sentences=("Nothing that both bundles tell of is different.",))
-    rows = [Row(name=one.what, about="", cells=(_value(one.old), _value(one.new))) for one in changed]
-    table = Table(title=f"{title}: what differs", columns=("what", "old", "new"), rows=tuple(rows))
+    rows = [MetricsRow(name=one.what, about="", cells=(_value(one.old), _value(one.new))) for one in changed]
+    table = MetricsTable(title=f"{title}: what differs", columns=("what", "old", "new"), rows=tuple(rows))
     return ChangeSection(title=title, sentences=(about,) if about else (), tables=(table,))
 
 
-def _value(text: str | None) -> Cell:
-    return Cell(value=EN_DASH if text is None else _DIGEST.sub(r"\1...", text))
+def _value(text: str | None) -> MetricsCell:
+    return MetricsCell(value=EN_DASH if text is None else _DIGEST.sub(r"\1...", text))
 
 
 def _results(results: ResultChange | None) -> ChangeSection:
@@ -191,7 +195,7 @@ def _results(results: ResultChange | None) -> ChangeSection:
     return ChangeSection(title=title, sentences=tuple(sentences), tables=(_overall(results), _classes(results)))
 
 
-def _overall(results: ResultChange) -> Table:
+def _overall(results: ResultChange) -> MetricsTable:
     kinds = (
         ("Accuracy", "accuracy"),
         ("Balanced accuracy", "balanced_accuracy"),
@@ -199,59 +203,59 @@ def _overall(results: ResultChange) -> Table:
         ("Macro AUC", "macro_auc"),
     )
     rows = [
-        Row(
+        MetricsRow(
             name=name,
             about="",
             cells=(
-                figure_cell(getattr(results.old, key)),
-                figure_cell(getattr(results.new, key)),
-                _apart(getattr(results.difference, key)),
+                metric_cell(getattr(results.old, key)),
+                metric_cell(getattr(results.new, key)),
+                _difference_row(getattr(results.difference, key)),
             ),
         )
         for name, key in kinds
     ]
     rows.append(
-        Row(
+        MetricsRow(
             name="Share answered",
             about="by threshold and refused labels, without the frame guard",
             cells=(
-                figure_cell(results.old_answered),
-                figure_cell(results.new_answered),
-                _apart(results.answered_difference),
+                metric_cell(results.old_coverage),
+                metric_cell(results.new_coverage),
+                _difference_row(results.coverage_difference),
             ),
         )
     )
     columns = ("figure", "old", "new", f"new less old, 95{NBSP}% interval")
-    return Table(title="All classes", columns=columns, rows=tuple(rows))
+    return MetricsTable(title="All classes", columns=columns, rows=tuple(rows))
 
 
-def _classes(results: ResultChange) -> Table:
+def _classes(results: ResultChange) -> MetricsTable:
     rows = []
     for old, new in zip(results.old.classes, results.new.classes, strict=True):
         if not new.images:
             continue
         flips = results.flips.classes[new.label]
         cells = (
-            figure_cell(old.sensitivity),
-            figure_cell(new.sensitivity),
-            _apart(results.difference.sensitivity[new.label]),
-            figure_cell(old.specificity),
-            figure_cell(new.specificity),
-            _apart(results.specificity[new.label]),
-            Cell(value=f"+{flips.better} \u2212{flips.worse}", interval=f"of {flips.images}"),
+            metric_cell(old.sensitivity),
+            metric_cell(new.sensitivity),
+            _difference_row(results.difference.sensitivity[new.label]),
+            metric_cell(old.specificity),
+            metric_cell(new.specificity),
+            _difference_row(results.specificity[new.label]),
+            MetricsCell(value=f"+{flips.better} \u2212{flips.worse}", interval=f"of {flips.images}"),
         )
-        rows.append(Row(name=results.labels[new.label], about=plural(new.images, "image"), cells=cells))
+        rows.append(MetricsRow(name=results.labels[new.label], about=plural(new.images, "image"), cells=cells))
     columns = (
         *("class", "sensitivity, old", "new", f"new less old, 95{NBSP}% interval"),
         *("specificity, old", "new", f"new less old, 95{NBSP}% interval", "decisions to the better and worse"),
     )
-    return Table(title="Each class", columns=columns, rows=tuple(rows))
+    return MetricsTable(title="Each class", columns=columns, rows=tuple(rows))
 
 
-def _apart(estimate: Estimate | None) -> Cell:
+def _difference_row(estimate: Estimate | None) -> MetricsCell:
     if estimate is None:
-        return Cell(value=EN_DASH, interval="too few")
-    return Cell(value=points(estimate.value), interval=f"{estimate.low * 100:+.1f} to {estimate.high * 100:+.1f}")
+        return MetricsCell(value=EN_DASH, interval="too few")
+    return MetricsCell(value=points(estimate.value), interval=f"{estimate.low * 100:+.1f} to {estimate.high * 100:+.1f}")
 
 
 def _ended(line: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import weckd_edge
-from weckd_edge.artifacts import Distribution, Environment, TrunkLicence
+from weckd_edge.artifacts import BackboneLicence, Distribution, Environment
 from weckd_edge.config import LinkConfig
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import sha256_file
@@ -60,8 +60,8 @@ def read_environment(links: Sequence[LinkConfig], *, host: str) -> Environment:
         kernel=" ".join((platform.system(), platform.release(), platform.machine())),
         processor=host,
         distributions=used_distributions(metadata.distribution),
-        trunks=tuple(
-            TrunkLicence(
+        backbones=tuple(
+            BackboneLicence(
                 link=f"M{number}",
                 model=link.model,
                 weights=Path(link.weights).name if link.weights else "pretrained",
@@ -87,7 +87,7 @@ def used_distributions(find: Callable[[str], Installed]) -> tuple[Distribution, 
         MissingDependency: packaging is not installed.
     """
     found: dict[str, Distribution] = {}
-    asked: set[tuple[str, frozenset[str]]] = set()
+    requested: set[tuple[str, frozenset[str]]] = set()
     try:
         own = find(OWN_NAME)
         extras = frozenset(own.metadata.get_all("Provides-Extra") or ()) - _LEFT_OUT
@@ -96,9 +96,9 @@ def used_distributions(find: Callable[[str], Installed]) -> tuple[Distribution, 
         waiting = [(name, frozenset[str]()) for name in ROOTS]
     while waiting:
         name, extras = waiting.pop()
-        if (name, extras) in asked or name == OWN_NAME:
+        if (name, extras) in requested or name == OWN_NAME:
             continue
-        asked.add((name, extras))
+        requested.add((name, extras))
         try:
             about = find(name)
         except metadata.PackageNotFoundError:
@@ -126,12 +126,12 @@ def requirements(lines: Iterable[str], extras: frozenset[str]) -> Iterator[tuple
     naming: Any = require("packaging.utils", "list what made a bundle")
     for line in lines:
         try:
-            asked = parsing.Requirement(line)
+            requested = parsing.Requirement(line)
         except parsing.InvalidRequirement:
             continue
-        marker = asked.marker
+        marker = requested.marker
         if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras)):
-            yield naming.canonicalize_name(asked.name), frozenset(asked.extras)
+            yield naming.canonicalize_name(requested.name), frozenset(requested.extras)
 
 
 def licence_of(about: Metadata) -> str:

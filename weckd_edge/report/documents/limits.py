@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from weckd_edge.bundle.verdict import GATE_NAMES
 from weckd_edge.core.words import plural
-from weckd_edge.report.chapters.metrics import worst_class, worst_slice
+from weckd_edge.report.chapters.metrics import worst_class_sentence, worst_slice
 from weckd_edge.report.chapters.verdicts import data_facts, data_warnings
 from weckd_edge.report.evidence import BundleContents
 
@@ -16,12 +16,12 @@ WIDE = 0.1
 
 def limits(contents: BundleContents) -> tuple[str, ...]:
     """Return the limits that were found, a sentence each."""
-    return (*_of_figures(contents), *_of_data(contents), *_of_checks(contents))
+    return (*_of_metrics(contents), *_of_data(contents), *_of_checks(contents))
 
 
-def _of_figures(contents: BundleContents) -> Iterator[str]:
-    rate, performance = contents.verification.accuracy_compiled, contents.performance
-    yield from contents.chain.doubts
+def _of_metrics(contents: BundleContents) -> Iterator[str]:
+    rate, performance = contents.verification.accuracy_compiled, contents.metrics
+    yield from contents.chain.import_warnings
     if rate.high - rate.low > WIDE:
         yield (
             f"{plural(rate.images, 'test image')} in {plural(rate.groups, 'group')} leave the accuracy uncertain by "
@@ -30,7 +30,7 @@ def _of_figures(contents: BundleContents) -> Iterator[str]:
     if performance is None:
         yield "Figures by class and slice were not kept."
         return
-    for line in (worst_class(performance, contents.manifest.labels), worst_slice(performance)):
+    for line in (worst_class_sentence(performance, contents.manifest.labels), worst_slice(performance)):
         if line:
             yield line
     for note in performance.notes:
@@ -49,14 +49,14 @@ def _of_data(contents: BundleContents) -> Iterator[str]:
             f"The split that the data set came with leaks: of its {plural(data.published_test, 'test image')} {copies} hold "
             f"the pixels of a training image, and {grouped} share a group with one."
         )
-    probes = contents.probes
+    probes = contents.audit
     if probes is None:
         yield "Leaks by resemblance, shortcuts and doubtful labels were not looked for."
         return
-    if probes.folds is not None and probes.folds.flattery.low > 0:
+    if probes.folds is not None and probes.folds.optimism.low > 0:
         yield (
             f"Images of a group are alike: splits that cut groups would flatter by "
-            f"{probes.folds.flattery.value * 100:.1f}\u00a0points."
+            f"{probes.folds.optimism.value * 100:.1f}\u00a0points."
         )
     telling = [one.name for one in probes.fingerprints if one.accuracy.low > probes.majority]
     if telling:
@@ -64,8 +64,8 @@ def _of_data(contents: BundleContents) -> Iterator[str]:
             f"Labels can be told, better than by the commonest class, from {', '.join(telling)} alone; the network may use "
             "that too."
         )
-    if probes.suspects is not None and probes.suspects.found:
-        yield f"{plural(probes.suspects.found, 'label')} of {probes.suspects.images:,} looked at are doubtful."
+    if probes.label_issues is not None and probes.label_issues.found:
+        yield f"{plural(probes.label_issues.found, 'label')} of {probes.label_issues.images:,} looked at are doubtful."
     if probes.sources is None:
         yield "The data set names no sites or devices that could be left out in turn."
 
@@ -77,7 +77,7 @@ def _of_checks(contents: BundleContents) -> Iterator[str]:
             yield f"{name}: {'missed' if gate.verdict == 'FAIL' else 'not judged'} ({gate.reason})."
     if contents.abstention is None:
         yield "What happens with frames that show something else was not measured."
-    elif not contents.abstention.kinds:
+    elif not contents.abstention.ood_sets:
         yield "No frames that show something else were given, so how many of them are refused was not measured."
     if contents.verification.calibration is None:
         yield "Whether probabilities can be taken at their word was not measured."

@@ -1,18 +1,18 @@
-"""What only the builder could say of a model: the table ``[card]`` of the configuration that the evidence keeps."""
+"""What only the builder could say of a model: the table ``[model_card]`` of the configuration that the evidence keeps."""
 
 from __future__ import annotations
 
 import json
 
 from weckd_edge.artifacts import BuildRecord
-from weckd_edge.config import CardConfig
+from weckd_edge.config import ModelCardConfig
 from weckd_edge.core.errors import BundleError
 from weckd_edge.core.serialization import from_data
 
 NOT_STATED = "not stated by the builder"
 
 
-def stated(build: BuildRecord) -> CardConfig:
+def stated(build: BuildRecord) -> ModelCardConfig:
     """Return what the builder stated; everything is left out in a bundle that was made before it could be.
 
     Raises:
@@ -24,5 +24,5 @@ def stated(build: BuildRecord) -> CardConfig:
         raise BundleError(
             f"build.json: expected the configuration as JSON, found something else ({err})", code="E_BUNDLE_EVIDENCE"
         ) from err
-    card = config.get("card", {}) if isinstance(config, dict) else {}
-    return from_data(CardConfig, card, where="build.json: config.card", error=BundleError)
+    card = config.get("model_card", {}) if isinstance(config, dict) else {}
+    return from_data(ModelCardConfig, card, where="build.json: config.model_card", error=BundleError)

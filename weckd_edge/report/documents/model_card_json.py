@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from weckd_edge.artifacts import ClassFigures, Estimate, Figure, Figures, Performance, Rate
+from weckd_edge.artifacts import ClassMetrics, Estimate, Metric, Metrics, MetricsRecord, Rate
 from weckd_edge.bundle.verdict import SYNTHETIC
-from weckd_edge.config import CardConfig
-from weckd_edge.report.chapters.metrics import flips_sentence, worst_slice
+from weckd_edge.config import ModelCardConfig
+from weckd_edge.core.words import with_plain_spaces
+from weckd_edge.report.chapters.metrics import flip_counts_sentence, worst_slice
 from weckd_edge.report.chapters.verdicts import DISCLAIMER, data_warnings, frame_text
 from weckd_edge.report.evidence import BundleContents
 
@@ -17,26 +18,26 @@ DATASET_REF = "dataset"
 _OVERALL = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
 _BY_CLASS = ("sensitivity", "specificity", "ppv", "npv", "f1", "auc", "ppv_at_prevalence", "npv_at_prevalence")
 
-Metric = dict[str, Any]
+CardMetric = dict[str, Any]
 
 
-def model_card_json(contents: BundleContents, card: CardConfig) -> dict[str, Any]:
+def model_card_json(contents: BundleContents, card: ModelCardConfig) -> dict[str, Any]:
     """Return the ``modelCard`` of CycloneDX 1.6.
 
     Args:
         contents: Of the bundle.
         card: What the builder stated; what was not is left out.
     """
-    taught = len(contents.chain.links) > 1 and not contents.chain.brought
+    taught = len(contents.chain.links) > 1 and not contents.chain.import_notes
     pool = taught and bool(contents.dataset.unlabelled)
     return {
         "modelParameters": {
             "task": "image classification",
             "approach": {"type": "semi-supervised" if pool else "supervised"},
-            "architectureFamily": contents.shipped.model.rpartition("/")[2].partition("_")[0],
-            "modelArchitecture": contents.shipped.model,
+            "architectureFamily": contents.deployed.model.rpartition("/")[2].partition("_")[0],
+            "modelArchitecture": contents.deployed.model,
             "datasets": [{"ref": DATASET_REF}],
-            "inputs": [{"format": _plain(frame_text(contents.manifest.input))}],
+            "inputs": [{"format": with_plain_spaces(frame_text(contents.manifest.input))}],
             "outputs": [{"format": f"float32 probabilities of {', '.join(contents.manifest.labels)}"}],
         },
         "quantitativeAnalysis": {"performanceMetrics": list(_metrics(contents))},
@@ -44,20 +45,23 @@ def model_card_json(contents: BundleContents, card: CardConfig) -> dict[str, Any
     }
 
 
-def _considerations(contents: BundleContents, card: CardConfig) -> dict[str, Any]:
-    performance, probes = contents.performance, contents.probes
+def _considerations(contents: BundleContents, card: ModelCardConfig) -> dict[str, Any]:
+    performance, probes = contents.metrics, contents.audit
     limits = [DISCLAIMER, *([SYNTHETIC] if contents.manifest.synthetic else []), *card.caveats]
     limits += [f"Out of scope: {what}" for what in card.out_of_scope]
     limits += [
-        *contents.chain.doubts,
+        *contents.chain.import_warnings,
         *data_warnings(contents.dataset),
         *(gate.reason for gate in contents.manifest.gates if gate.verdict == "FAIL"),
     ]
     limits += list(performance.notes) if performance else []
     limits += list(probes.notes) if probes else []
-    found: dict[str, Any] = {"technicalLimitations": [_plain(line) for line in limits]}
-    tradeoffs = [contents.selection.reason, *(flips_sentence(flips) for flips in (performance.flips if performance else ()))]
-    found["performanceTradeoffs"] = [_plain(line) for line in tradeoffs]
+    found: dict[str, Any] = {"technicalLimitations": [with_plain_spaces(line) for line in limits]}
+    tradeoffs = [
+        contents.selection.reason,
+        *(flip_counts_sentence(flips) for flips in (performance.flips if performance else ())),
+    ]
+    found["performanceTradeoffs"] = [with_plain_spaces(line) for line in tradeoffs]
     if card.intended_users:
         found["users"] = [card.intended_users]
     if card.intended_use:
@@ -66,30 +70,30 @@ def _considerations(contents: BundleContents, card: CardConfig) -> dict[str, Any
         found["ethicalConsiderations"] = [{"name": card.ethical}]
     if performance is not None and performance.worst_slice is not None:
         worst = performance.slices[performance.worst_slice]
-        found["fairnessAssessments"] = [{"groupAtRisk": worst.name, "harms": _plain(worst_slice(performance))}]
+        found["fairnessAssessments"] = [{"groupAtRisk": worst.name, "harms": with_plain_spaces(worst_slice(performance))}]
     return found
 
 
-def _metrics(contents: BundleContents) -> Iterator[Metric]:
-    verification, performance = contents.verification, contents.performance
+def _metrics(contents: BundleContents) -> Iterator[CardMetric]:
+    verification, performance = contents.verification, contents.metrics
     if performance is None:
-        yield from _without_performance(contents, contents.manifest.labels)
+        yield from _without_metrics(contents, contents.manifest.labels)
     else:
-        yield from _figures(performance.compiled, "test split, as shipped", contents.manifest.labels)
+        yield from _metric_entries(performance.compiled, "test split, as shipped", contents.manifest.labels)
         yield from _overall(performance.fp32, "test split, fp32")
         yield from _differences(performance)
         for one in performance.slices:
             if one.compiled is not None:
-                yield from _figures(
+                yield from _metric_entries(
                     one.compiled, f"test split, as shipped, {one.name}", contents.manifest.labels, short=True
                 )
-        if performance.answered is not None:
-            where = f"test split, as shipped, probability of at least {performance.answered.abstain_below:g}"
-            yield _figure("share answered", performance.answered.coverage, where)
+        if performance.selective is not None:
+            where = f"test split, as shipped, probability of at least {performance.selective.confidence_threshold:g}"
+            yield _metric_entry("share answered", performance.selective.coverage, where)
     if contents.abstention is not None:
-        yield _rate("share answered", contents.abstention.answered, "test split, by guard, threshold and label")
-        if contents.abstention.wrong is not None:
-            yield _rate("share wrong among answered", contents.abstention.wrong, "test split, answered images")
+        yield _rate("share answered", contents.abstention.coverage, "test split, by guard, threshold and label")
+        if contents.abstention.selective_error is not None:
+            yield _rate("share wrong among answered", contents.abstention.selective_error, "test split, answered images")
     if verification.calibration is not None:
         yield _estimate(
             "expected calibration error", verification.calibration.before.ece, "test split, before a temperature"
@@ -98,10 +102,10 @@ def _metrics(contents: BundleContents) -> Iterator[Metric]:
     measured = contents.measurement
     if measured is not None:
         where = f"on {measured.host}, threads: {measured.threads}"
-        yield _metric("frame to answer, p90, ms", f"{measured.frame_to_answer.p90_ns / 1e6:.3f}", where)
+        yield _metric("frame to answer, p90, ms", f"{measured.end_to_end.p90_ns / 1e6:.3f}", where)
 
 
-def _without_performance(contents: BundleContents, labels: Sequence[str]) -> Iterator[Metric]:
+def _without_metrics(contents: BundleContents, labels: Sequence[str]) -> Iterator[CardMetric]:
     verification = contents.verification
     yield _rate("accuracy", verification.accuracy_compiled, "test split, as shipped")
     yield _rate("accuracy", verification.accuracy_fp32, "test split, fp32")
@@ -110,55 +114,51 @@ def _without_performance(contents: BundleContents, labels: Sequence[str]) -> Ite
             yield _rate("sensitivity", rate, f"test split, as shipped, class {label}")
 
 
-def _overall(figures: Figures, where: str) -> Iterator[Metric]:
+def _overall(metrics: Metrics, where: str) -> Iterator[CardMetric]:
     for kind in _OVERALL:
-        figure: Figure | None = getattr(figures, kind)
-        if figure is not None:
-            yield _figure(kind.replace("_", " "), figure, where)
+        metric: Metric | None = getattr(metrics, kind)
+        if metric is not None:
+            yield _metric_entry(kind.replace("_", " "), metric, where)
 
 
-def _figures(figures: Figures, where: str, labels: Sequence[str], *, short: bool = False) -> Iterator[Metric]:
+def _metric_entries(metrics: Metrics, where: str, labels: Sequence[str], *, short: bool = False) -> Iterator[CardMetric]:
     """Yield the figures of some images; ``short``: of each class its sensitivity alone."""
-    yield from _overall(figures, where)
-    for one in figures.classes:
+    yield from _overall(metrics, where)
+    for one in metrics.classes:
         yield from _of_class(one, f"{where}, class {labels[one.label]}", _BY_CLASS[:1] if short else _BY_CLASS)
 
 
-def _of_class(one: ClassFigures, where: str, kinds: Sequence[str]) -> Iterator[Metric]:
+def _of_class(one: ClassMetrics, where: str, kinds: Sequence[str]) -> Iterator[CardMetric]:
     for kind in kinds:
-        figure: Figure | None = getattr(one, kind)
-        if figure is not None:
-            yield _figure(kind.replace("_", " "), figure, where)
+        metric: Metric | None = getattr(one, kind)
+        if metric is not None:
+            yield _metric_entry(kind.replace("_", " "), metric, where)
 
 
-def _differences(performance: Performance) -> Iterator[Metric]:
+def _differences(performance: MetricsRecord) -> Iterator[CardMetric]:
     for kind in _OVERALL:
-        apart: Estimate | None = getattr(performance.difference, kind)
-        if apart is not None:
-            yield _estimate(f"{kind.replace('_', ' ')}, as shipped less fp32", apart, "test split")
+        difference: Estimate | None = getattr(performance.difference, kind)
+        if difference is not None:
+            yield _estimate(f"{kind.replace('_', ' ')}, as shipped less fp32", difference, "test split")
 
 
-def _figure(kind: str, figure: Figure, where: str) -> Metric:
-    ends = None if figure.low is None or figure.high is None else (figure.low, figure.high)
-    return _metric(kind, f"{figure.value:.4f}", f"{where}; {figure.images} images in {figure.groups} groups", ends)
+def _metric_entry(kind: str, metric: Metric, where: str) -> CardMetric:
+    ends = None if metric.low is None or metric.high is None else (metric.low, metric.high)
+    return _metric(kind, f"{metric.value:.4f}", f"{where}; {metric.images} images in {metric.groups} groups", ends)
 
 
-def _rate(kind: str, rate: Rate, where: str) -> Metric:
+def _rate(kind: str, rate: Rate, where: str) -> CardMetric:
     return _metric(
         kind, f"{rate.value:.4f}", f"{where}; {rate.images} images in {rate.groups} groups", (rate.low, rate.high)
     )
 
 
-def _estimate(kind: str, found: Estimate, where: str) -> Metric:
+def _estimate(kind: str, found: Estimate, where: str) -> CardMetric:
     return _metric(kind, f"{found.value:.4f}", where, (found.low, found.high))
 
 
-def _metric(kind: str, value: str, where: str, ends: tuple[float, float] | None = None) -> Metric:
-    found: Metric = {"type": kind, "value": value, "slice": where}
+def _metric(kind: str, value: str, where: str, ends: tuple[float, float] | None = None) -> CardMetric:
+    found: CardMetric = {"type": kind, "value": value, "slice": where}
     if ends is not None:
         found["confidenceInterval"] = {"lowerBound": f"{ends[0]:.4f}", "upperBound": f"{ends[1]:.4f}"}
     return found
-
-
-def _plain(text: str) -> str:
-    return text.replace("\u00a0", " ")

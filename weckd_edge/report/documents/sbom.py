@@ -11,11 +11,11 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from weckd_edge.artifacts import DatasetIndex, Distribution, Environment, Manifest, TrunkLicence
-from weckd_edge.config import CardConfig
+from weckd_edge.artifacts import SPLITS, BackboneLicence, DatasetIndex, Distribution, Environment, Manifest
+from weckd_edge.config import ModelCardConfig
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import digest_of
-from weckd_edge.core.words import plural
+from weckd_edge.core.words import plural, with_plain_spaces
 from weckd_edge.report.documents.model_card_inputs import NOT_STATED, stated
 from weckd_edge.report.documents.model_card_json import DATASET_REF, model_card_json
 from weckd_edge.report.evidence import BundleContents
@@ -50,7 +50,7 @@ def write_sbom(contents: BundleContents) -> str:
         version=manifest.onnx.sha256[:12],
         type=kind.MACHINE_LEARNING_MODEL,
         bom_ref=_MODEL_REF,
-        description=f"{contents.shipped.model}, {contents.verification.precision}, for {manifest.device}",
+        description=f"{contents.deployed.model}, {contents.verification.precision}, for {manifest.device}",
         hashes=[_sha256(manifest.onnx.sha256)],
         licenses=_licences(card.licence),
         supplier=_organisation(card),
@@ -60,13 +60,13 @@ def write_sbom(contents: BundleContents) -> str:
         ],
         properties=[
             model.Property(name="weckd-edge:bundle-version", value=str(manifest.version)),
-            model.Property(name="weckd-edge:weights-sha256", value=contents.shipped.weights.sha256),
+            model.Property(name="weckd-edge:weights-sha256", value=contents.deployed.weights.sha256),
             model.Property(name="weckd-edge:model-licence", value=card.licence or NOT_STATED),
         ],
     )
     parts = [_dataset(contents.dataset, card)]
     if contents.environment is not None:
-        parts += [_trunk(trunk) for trunk in contents.environment.trunks]
+        parts += [_backbone(backbone) for backbone in contents.environment.backbones]
     parts += _software(manifest, contents.environment)
     document = bom.Bom(metadata=bom.BomMetaData(component=subject), components=parts)
     document.register_dependency(subject, document.components)
@@ -74,7 +74,7 @@ def write_sbom(contents: BundleContents) -> str:
     return _finish(json.loads(text), replace(contents, manifest=replace(manifest, files=(), manifest_sha256="")), card)
 
 
-def _finish(data: dict[str, Any], contents: BundleContents, card: CardConfig) -> str:
+def _finish(data: dict[str, Any], contents: BundleContents, card: ModelCardConfig) -> str:
     """Add what the library has no classes for, and put a serial number made from the content in place of time and chance."""
     del data["metadata"]["timestamp"], data["serialNumber"]
     data["metadata"]["component"]["modelCard"] = model_card_json(contents, card)
@@ -91,7 +91,7 @@ def _sha256(value: str) -> Any:
     return model.HashType(alg=model.HashAlgorithm.SHA_256, content=value)
 
 
-def _organisation(card: CardConfig) -> Any:
+def _organisation(card: ModelCardConfig) -> Any:
     if card.owner is None:
         return None
     contact = require("cyclonedx.model.contact", _PURPOSE)
@@ -99,21 +99,21 @@ def _organisation(card: CardConfig) -> Any:
     return contact.OrganizationalEntity(name=card.owner, contacts=who)
 
 
-def _dataset(index: DatasetIndex, card: CardConfig) -> Any:
+def _dataset(index: DatasetIndex, card: ModelCardConfig) -> Any:
     component = require("cyclonedx.model.component", _PURPOSE)
     return component.Component(
         name=index.name,
         type=component.ComponentType.DATA,
         bom_ref=DATASET_REF,
         version=digest_of(index)[:12],
-        description=f"{plural(len(index.images), 'image')}, by digest in evidence/dataset_index.json".replace("\u00a0", " "),
+        description=with_plain_spaces(f"{plural(len(index.images), 'image')}, by digest in evidence/dataset_index.json"),
         hashes=[_sha256(digest_of(index))],
         licenses=_licences(card.data_licence),
     )
 
 
-def _data(index: DatasetIndex, card: CardConfig) -> dict[str, Any]:
-    uses = {split: sum(image.split == split for image in index.images) for split in ("train", "val", "test")}
+def _data(index: DatasetIndex, card: ModelCardConfig) -> dict[str, Any]:
+    uses = {split: len(index.split(split)) for split in SPLITS}
     properties = {
         "images": str(len(index.images)),
         **{f"images-{split}": str(number) for split, number in uses.items()},
@@ -134,15 +134,15 @@ def _data(index: DatasetIndex, card: CardConfig) -> dict[str, Any]:
     return data
 
 
-def _trunk(trunk: TrunkLicence) -> Any:
+def _backbone(backbone: BackboneLicence) -> Any:
     component = require("cyclonedx.model.component", _PURPOSE)
     return component.Component(
-        name=trunk.weights,
+        name=backbone.weights,
         type=component.ComponentType.MACHINE_LEARNING_MODEL,
-        bom_ref=f"trunk:{trunk.link}",
-        description=f"pretrained weights that {trunk.link} ({trunk.model}) started from",
-        hashes=[_sha256(trunk.sha256)] if trunk.sha256 else [],
-        licenses=_licences(trunk.licence),
+        bom_ref=f"trunk:{backbone.link}",
+        description=f"pretrained weights that {backbone.link} ({backbone.model}) started from",
+        hashes=[_sha256(backbone.sha256)] if backbone.sha256 else [],
+        licenses=_licences(backbone.licence),
     )
 
 

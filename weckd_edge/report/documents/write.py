@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from weckd_edge.bundle.verdict import SYNTHETIC, verdict
+from weckd_edge.bundle.verdict import SYNTHETIC, sum_up_gates
 from weckd_edge.core.store import write_atomic
 from weckd_edge.report.chapters import abstention, audit, parity, verdicts
-from weckd_edge.report.chapters.metrics import performance_text
+from weckd_edge.report.chapters.metrics import metrics_text
 from weckd_edge.report.documents.limits import limits
 from weckd_edge.report.documents.model_card_inputs import NOT_STATED, stated
 from weckd_edge.report.documents.sbom import write_sbom
@@ -34,7 +34,7 @@ def write_documents(folder: Path, contents: BundleContents) -> None:
 def model_card(contents: BundleContents) -> str:
     """Return the model card as Markdown, with the sections of Mitchell et al. 2019 (FAT* '19, arXiv 1810.03993)."""
     manifest = contents.manifest
-    check, measured = contents.verification.calibration, contents.performance
+    check, measured = contents.verification.calibration, contents.metrics
     return render(
         "model_card.md.j2",
         {
@@ -42,8 +42,8 @@ def model_card(contents: BundleContents) -> str:
             "contents": contents,
             "verification": contents.verification,
             "measurement": contents.measurement,
-            "shipped": contents.shipped,
-            "verdict": verdict(manifest),
+            "deployed": contents.deployed,
+            "verdict": sum_up_gates(manifest),
             "gates": verdicts.gate_rows(manifest.gates),
             "chain_sentence": verdicts.chain_sentence(contents.chain),
             "teachers": {link.name: verdicts.teacher_of(link, contents.chain.links) for link in contents.chain.links},
@@ -55,14 +55,14 @@ def model_card(contents: BundleContents) -> str:
             "synthetic": SYNTHETIC,
             "stated": stated(contents.build),
             "not_stated": NOT_STATED,
-            "performance": performance_text(measured, manifest.labels),
+            "metrics": metrics_text(measured, manifest.labels),
             "calibration": check,
             "calibration_sentence": parity.calibration_sentence(check) if check else "",
             "calibration_rows": parity.calibration_rows(check) if check else [],
-            "abstaining": abstention.sentences(contents.abstention) if contents.abstention else [],
+            "abstaining": abstention.abstention_sentences(contents.abstention) if contents.abstention else [],
             "far_kinds": abstention.kind_rows(contents.abstention) if contents.abstention else [],
-            "probes_about": audit.about(contents.probes) if contents.probes else "",
-            "probe_sections": audit.sections(contents.probes) if contents.probes else (),
+            "probes_about": audit.about_data(contents.audit) if contents.audit else "",
+            "probe_sections": audit.audit_sections(contents.audit) if contents.audit else (),
             "limits": limits(contents),
             "environment": contents.environment,
         },

@@ -9,14 +9,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from support.errors import raises
-from weckd_edge.compile.cost.calibration_networks import RECIPES, Recipe, build_network
+from weckd_edge.compile.cost.calibration_networks import RECIPES, NetworkRecipe, build_network
 from weckd_edge.compile.cost.onnx_costs import count_onnx
 from weckd_edge.compile.cost.openvino_ir_costs import count_ir
 from weckd_edge.compile.quantize.quantize import quantize_for_timing
 from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.latency_model.counts import LayerCount, NetworkCounts
 
-SMALL = Recipe(block="residual", width=16, side=32)
+SMALL = NetworkRecipe(block="residual", width=16, side=32)
 
 
 def model(nodes: list[Any], image: list[Any], answer: list[int], **weights: tuple[int, ...]) -> Any:
@@ -65,7 +65,7 @@ def test_a_convolution_takes_its_activation_in() -> None:
         ((8, 8, 1, 1), 1, 1, "fully_connected", 64),
     ],
 )
-def test_convolutions_are_told_apart(weights: tuple[int, ...], groups: int, pixels: int, kind: str, macs: int) -> None:
+def test_convolutions_are_distinguished(weights: tuple[int, ...], groups: int, pixels: int, kind: str, macs: int) -> None:
     side = weights[2] // 2
     conv = helper.make_node("Conv", ["x", "w"], ["y"], pads=[side] * 4, group=groups)
     shape = [1, weights[1] * groups, pixels, pixels]
@@ -147,7 +147,7 @@ def test_quantized_layers_move_a_quarter_of_the_bytes() -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
-def test_every_network_of_the_ladder_can_be_built_and_counted(recipe: Recipe) -> None:
+def test_every_network_of_the_ladder_can_be_built_and_counted(recipe: NetworkRecipe) -> None:
     counts = count_onnx(build_network(recipe))
     assert 2e6 < counts.macs < 5e8
     assert len({recipe.name for recipe in RECIPES}) == len(RECIPES)
@@ -157,14 +157,14 @@ def test_every_network_of_the_ladder_can_be_built_and_counted(recipe: Recipe) ->
     "recipe",
     [
         SMALL,
-        Recipe(block="inverted", width=8, side=32, activation="SiLU", gate=True),
-        Recipe(block="partial", width=16, side=32),
-        Recipe(block="dense", width=8, side=32, frame=(48, 64)),
+        NetworkRecipe(block="inverted", width=8, side=32, activation="SiLU", gate=True),
+        NetworkRecipe(block="partial", width=16, side=32),
+        NetworkRecipe(block="dense", width=8, side=32, frame=(48, 64)),
     ],
     ids=lambda recipe: recipe.name,
 )
 @pytest.mark.parametrize("small", [False, True], ids=["float32", "int8"])
-def test_an_ir_counts_as_the_graph_it_was_made_from(recipe: Recipe, small: bool, tmp_path: Path) -> None:
+def test_an_ir_counts_as_the_graph_it_was_made_from(recipe: NetworkRecipe, small: bool, tmp_path: Path) -> None:
     ov = pytest.importorskip("openvino")
     from weckd_edge.devices.latency_model.features import FEATURES, features
 
@@ -217,6 +217,32 @@ def test_a_graph_of_too_many_operators_or_of_parts_that_do_not_fit_is_one_line(m
     del broken.graph.node[1].output[:]
     with raises(ModelError, "E_MODEL_GRAPH", "E_MODEL_SHAPES"):
         count_onnx(broken)
-    monkeypatch.setattr("weckd_edge.compile.cost.onnx_costs.MOST_NODES", 2)
+    monkeypatch.setattr("weckd_edge.compile.cost.onnx_costs.MAX_NODES", 2)
     with raises(ModelError, "E_MODEL_LIMIT", says=("2", "3")):
         count_onnx(long_chain("Relu", 2))
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_vit"])
+def test_macs_are_those_that_torch_counts(name: str, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    timm = pytest.importorskip("timm")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from weckd_edge.artifacts import InputContract
+    from weckd_edge.compile.export.onnx_export import export_onnx
+
+    torch.manual_seed(0)
+    side = 160 if name == "test_vit" else 64
+    network = timm.create_model(name, num_classes=3).eval()
+    contract = InputContract(
+        frame_height=side, frame_width=side, crop="center", input_size=side, mean=(0.5,) * 3, std=(0.5,) * 3
+    )
+    for block in network.modules():
+        if hasattr(block, "fused_attn"):
+            block.fused_attn = False  # torch does not count a fused one on a processor
+    exported = export_onnx(network, contract, ("a", "b", "c"), "0" * 64, tmp_path)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 3, side, side))
+    graph = onnx.load(tmp_path / exported.onnx.path)
+    counted = count_onnx(graph, behind=exported.network_input_name)
+    assert counted.macs == counter.get_total_flops() // 2

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 
-from weckd_edge.artifacts import InputContract, diagonal_positions  # noqa: E402 - behind the skips
+from weckd_edge.artifacts import InputSpec, diagonal_positions  # noqa: E402 - behind the skips
 from weckd_edge.compile.export.onnx_export import FrameModel, Preprocess, export_onnx  # noqa: E402
 from weckd_edge.core.errors import ModelError  # noqa: E402
 from weckd_edge.core.store import check_ref, sha256_file  # noqa: E402
@@ -22,14 +22,14 @@ from weckd_edge.core.store import check_ref, sha256_file  # noqa: E402
 SIZES = {
     "wide, its centre": {},
     "wide, all of it": {"crop": "stretch"},
-    "tall, its centre": {"frame_height": 33, "frame_width": 20, "input_size": 15},
-    "tall, all of it": {"frame_height": 33, "frame_width": 20, "input_size": 15, "crop": "stretch"},
-    "an odd margin": {"frame_height": 21, "frame_width": 32, "input_size": 14},
-    "square": {"frame_height": 24, "frame_width": 24},
-    "square, all of it": {"frame_height": 24, "frame_width": 24, "crop": "stretch"},
-    "enlarged": {"frame_height": 10, "frame_width": 13, "input_size": 16},
-    "its centre in the network's size": {"frame_height": 16, "frame_width": 22, "input_size": 16},
-    "of the network's size": {"frame_height": 16, "frame_width": 16, "input_size": 16},
+    "tall, its centre": {"height": 33, "width": 20, "size": 15},
+    "tall, all of it": {"height": 33, "width": 20, "size": 15, "crop": "stretch"},
+    "an odd margin": {"height": 21, "width": 32, "size": 14},
+    "square": {"height": 24, "width": 24},
+    "square, all of it": {"height": 24, "width": 24, "crop": "stretch"},
+    "enlarged": {"height": 10, "width": 13, "size": 16},
+    "its centre in the network's size": {"height": 16, "width": 22, "size": 16},
+    "of the network's size": {"height": 16, "width": 16, "size": 16},
     "neither centred nor scaled": {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},
     "normalised to -1..1": {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)},
 }
@@ -43,35 +43,35 @@ def kinds(folder: Path) -> Counter[str]:
     return Counter(node.op_type for node in load(folder).graph.node)
 
 
-def expected_input(frame: Any, contract: InputContract) -> Any:
+def expected_input(frame: Any, contract: InputSpec) -> Any:
     """What the contract says in words, written with torch's operators alone."""
     x = torch.from_numpy(frame).permute(2, 0, 1)[None].double()
-    height, width = contract.frame_height, contract.frame_width
-    if contract.crop == "center":
+    height, width = contract.frame.height, contract.frame.width
+    if contract.frame.crop == "center":
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
         x = x[:, :, top : top + side, left : left + side]
-    size = (contract.input_size, contract.input_size)
-    if contract.resize == "diagonal":
-        down, across = (diagonal_positions(side, contract.input_size) for side in x.shape[2:])
+    size = (contract.network.size, contract.network.size)
+    if contract.frame.resize == "diagonal":
+        down, across = (diagonal_positions(side, contract.network.size) for side in x.shape[2:])
         rows = [torch.stack([x[:, :, a, c] + x[:, :, b, d] for c, d in across], 2) for a, b in down]
         x = (torch.stack(rows, 2) / 2).round()
     else:
         x = torch.nn.functional.interpolate(x, size, mode="bilinear", align_corners=False)
-    mean, std = (torch.tensor(v).double().view(1, 3, 1, 1) for v in (contract.mean, contract.std))
+    mean, std = (torch.tensor(v).double().view(1, 3, 1, 1) for v in (contract.network.mean, contract.network.std))
     return (x / 255 - mean) / std
 
 
 @pytest.mark.parametrize("resize", ["bilinear", "diagonal"])
 @pytest.mark.parametrize("changes", SIZES.values(), ids=SIZES)
-def test_the_graph_answers_as_the_network_does_on_the_frame_the_contract_describes(
+def test_the_graph_predicts_as_the_network_does_on_the_frame_the_contract_describes(
     networks: ModuleType, tmp_path: Path, changes: dict[str, Any], resize: str
 ) -> None:
     contract = networks.contract(**changes, resize=resize)
     network = networks.inverted()
     networks.export(network, tmp_path, contract)
     session = ort.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
-    frames = np.random.default_rng(0).integers(0, 256, (6, contract.frame_height, contract.frame_width, 3), np.uint8)
+    frames = np.random.default_rng(0).integers(0, 256, (6, contract.frame.height, contract.frame.width, 3), np.uint8)
     answers = np.concatenate([session.run(None, {"frame": frame[None]})[0] for frame in frames])
     with torch.inference_mode():
         inputs = torch.cat([expected_input(frame, contract) for frame in frames]).float()
@@ -107,7 +107,7 @@ def test_the_tensor_between_preprocessing_and_network_has_its_name_and_shape(net
     assert reader.op_type == "Conv"
 
 
-@pytest.mark.parametrize("changes", [{}, {"frame_height": 12, "frame_width": 12}])
+@pytest.mark.parametrize("changes", [{}, {"height": 12, "width": 12}])
 def test_the_frame_is_cast_before_it_is_transposed(networks: ModuleType, tmp_path: Path, changes: dict[str, Any]) -> None:
     networks.export(networks.inverted(), tmp_path, networks.contract(**changes))
     first, second = load(tmp_path).graph.node[:2]
@@ -116,8 +116,8 @@ def test_the_frame_is_cast_before_it_is_transposed(networks: ModuleType, tmp_pat
 
 
 def test_nothing_is_resized_where_the_size_is_right_already(networks: ModuleType, tmp_path: Path) -> None:
-    networks.export(networks.inverted(), tmp_path / "same", networks.contract(frame_height=12, frame_width=12))
-    networks.export(networks.inverted(), tmp_path / "crop", networks.contract(frame_height=12, frame_width=16))
+    networks.export(networks.inverted(), tmp_path / "same", networks.contract(height=12, width=12))
+    networks.export(networks.inverted(), tmp_path / "crop", networks.contract(height=12, width=16))
     networks.export(networks.inverted(), tmp_path / "other")
     assert [kinds(tmp_path / name)["Resize"] for name in ("same", "crop", "other")] == [0, 0, 1]
     assert [kinds(tmp_path / name)["Slice"] for name in ("same", "crop", "other")] == [0, 1, 1]
@@ -181,13 +181,13 @@ def test_the_same_network_gives_the_same_bytes_and_another_gives_others(networks
     assert networks.export(other, tmp_path / "c").onnx.sha256 != first.sha256
 
 
-def test_a_network_in_training_mode_is_exported_as_it_will_answer(networks: ModuleType, tmp_path: Path) -> None:
+def test_a_network_in_training_mode_is_exported_as_it_will_predict(networks: ModuleType, tmp_path: Path) -> None:
     networks.export(networks.inverted(), tmp_path / "eval")
     networks.export(networks.inverted().train(), tmp_path / "train")
     assert sha256_file(tmp_path / "train/model.onnx") == sha256_file(tmp_path / "eval/model.onnx")
 
 
-def test_a_frame_model_answers_several_frames_at_once(networks: ModuleType) -> None:
+def test_a_frame_model_predicts_several_frames_at_once(networks: ModuleType) -> None:
     contract = networks.contract()
     model = FrameModel(networks.inverted(), contract).eval()
     frames = torch.from_numpy(networks.frames(4, contract))
@@ -230,7 +230,7 @@ def test_a_network_that_does_not_take_the_size_is_refused_with_the_size(networks
             return self.head(x.flatten(1))
 
     networks.export(Flat(), tmp_path / "fits")
-    said = refused(networks, Flat(), tmp_path / "no", input_size=16)
+    said = refused(networks, Flat(), tmp_path / "no", size=16)
     assert said.startswith("Flat: it cannot run on float32 [1, 3, 16, 16] (")
     assert said.endswith("; give it the input_size it was made for")
 

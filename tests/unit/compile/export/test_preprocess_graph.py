@@ -37,7 +37,7 @@ def int8(networks: ModuleType, folder: Path, *, open_sums: bool = False, cast_fi
 def test_nothing_but_what_is_needed_is_taken_from_a_frame_before_it_is_turned_into_floats(
     networks: ModuleType, tmp_path: Path
 ) -> None:
-    contract = networks.contract(frame_height=480, frame_width=640, input_size=96, resize="diagonal")
+    contract = networks.contract(height=480, width=640, size=96, resize="diagonal")
     networks.export(networks.inverted(), tmp_path, contract)
     graph = onnx.load(tmp_path / "model.onnx").graph
     sizes = {info.name: np.prod([d.dim_value for d in info.type.tensor_type.shape.dim]) for info in graph.value_info}
@@ -47,7 +47,7 @@ def test_nothing_but_what_is_needed_is_taken_from_a_frame_before_it_is_turned_in
     assert first is graph.node[1], "straight from the frame, as its rows lie in memory"
 
 
-def test_the_jetsons_form_casts_the_frame_first_and_answers_alike(networks: ModuleType, tmp_path: Path) -> None:
+def test_the_jetsons_form_casts_the_frame_first_and_predicts_alike(networks: ModuleType, tmp_path: Path) -> None:
     import onnxruntime as ort
 
     contract = networks.contract(resize="diagonal")
@@ -142,6 +142,6 @@ def test_the_int8_network_reads_the_very_pixels_that_training_showed(networks: M
     contract = networks.contract(resize="diagonal", mean=GREY)
     frames = np.random.default_rng(0).integers(0, 256, (20, 24, 32, 3), np.uint8)
     assert {0, 255} <= set(frames.reshape(-1).tolist())
-    shown = crop_and_resize(torch.from_numpy(frames), contract, 12).numpy()
+    shown = crop_and_resize(torch.from_numpy(frames), contract.frame, 12).numpy()
     for frame, pixels in zip(frames, shown, strict=True):
         assert np.array_equal(session.run([read], {"frame": frame[None]})[0][0].astype(int) + 128, pixels)

@@ -13,7 +13,7 @@ from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.quantize.calibration_images import calibration_frames, choose_images
 from weckd_edge.compile.quantize.fp16_variants import make_half
-from weckd_edge.compile.quantize.qdq_nodes import PAIR, WEIGHTED, split
+from weckd_edge.compile.quantize.qdq_nodes import PAIR, WEIGHTED, split_by_precision
 from weckd_edge.compile.quantize.qdq_rules import find_violations
 from weckd_edge.compile.quantize.quantize import calibrate, quantize, write_quantized
 from weckd_edge.config import QuantizeConfig
@@ -68,16 +68,16 @@ def data(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tupl
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_int8_of_a_family_keeps_the_rules_and_answers_as_fp32_does(
+def test_int8_of_a_family_keeps_the_rules_and_predicts_as_fp32_does(
     networks: ModuleType, data: tuple[DatasetIndex, Path], tmp_path: Path, family: str
 ) -> None:
     index, root = data
     torch.manual_seed(0)
-    contract = networks.contract(input_size=64 if family == "levit" else SIDE)
+    contract = networks.contract(size=64 if family == "levit" else SIDE)
     exported = networks.export(FAMILIES[family](), tmp_path / "fp32", contract)
     progress = SilentProgress()
     calibration = calibrate(exported, tmp_path / "fp32", index, root, QuantizeConfig(images=8), seed=0, progress=progress)
-    frames = list(calibration_frames(root, choose_images(index, 6, 0), contract))
+    frames = list(calibration_frames(root, choose_images(index, 6, 0), contract.frame))
 
     def answer(backend: str, model: Path) -> Any:
         runner = open_runner(backend, model, reference=backend == "onnxruntime")
@@ -91,7 +91,7 @@ def test_int8_of_a_family_keeps_the_rules_and_answers_as_fp32_does(
         half_range = networks.saturates() and target == "cpu"
         int8 = quantize(calibration, "mse", open_sums=target == "jetson", reduce_range=half_range, progress=progress)
         assert find_violations(int8) == ()
-        quantized, left = split(int8.graph)
+        quantized, left = split_by_precision(int8.graph)
         constants = {tensor.name for tensor in int8.graph.initializer}
         dequantized = {n.output[0] for n in int8.graph.node if n.op_type == "DequantizeLinear"}
         layers = [n for n in int8.graph.node if n.op_type in WEIGHTED and n.input[1] in constants | dequantized]
@@ -102,7 +102,7 @@ def test_int8_of_a_family_keeps_the_rules_and_answers_as_fp32_does(
             assert any(node.op_type in PAIR for node in half.graph.node)
             continue
         write_quantized(calibration, int8, "mse", small=True, folder=tmp_path)
-        built = openvino_backend.build(tmp_path / "model.onnx", "int8", tmp_path)
+        built = openvino_backend.build_ir(tmp_path / "model.onnx", "int8", tmp_path)
         assert built.detail
         written, here = answer("onnxruntime", tmp_path / "model.onnx"), answer("openvino", tmp_path / "model.xml")
         assert np.abs(written - here).max() < 0.05

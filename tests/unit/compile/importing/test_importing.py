@@ -154,7 +154,7 @@ def test_a_file_that_is_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
 def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     with path.open("wb") as file:
-        file.truncate(onnx_file.MOST_BYTES + (1 << 20))  # takes no space on the disk
+        file.truncate(onnx_file.MAX_BYTES + (1 << 20))  # takes no space on the disk
     assert "expected at most 1024 MiB" in refused(path)
 
 
@@ -333,7 +333,7 @@ def with_functions(*functions: Any, called: str) -> Any:
     return model
 
 
-def test_local_functions_are_written_out_and_the_network_answers_as_before(tmp_path: Path) -> None:
+def test_local_functions_are_written_out_and_the_network_predicts_as_before(tmp_path: Path) -> None:
     twice = function("twice", helper.make_node("Add", ["a", "a"], ["b"]))
     calls = [helper.make_node("twice", ["a"], ["t"], domain="own"), helper.make_node("Relu", ["t"], ["b"])]
     model = with_functions(twice, function("both", *calls), called="both")
@@ -383,11 +383,11 @@ def test_a_call_of_a_function_that_is_not_there_is_no_standard_operator(tmp_path
 def test_a_graph_of_more_operators_than_any_device_runs_is_refused_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_file, "MOST_NODES", 4)
+    monkeypatch.setattr(onnx_file, "MAX_NODES", 4)
     assert "expected at most 4 operators, found 5" in refused(save(classifier(), tmp_path))
-    monkeypatch.setattr(onnx_file, "MOST_NODES", 5)
+    monkeypatch.setattr(onnx_file, "MAX_NODES", 5)
     read_onnx(save(classifier(), tmp_path), HINTS)
-    monkeypatch.setattr(onnx_file, "MOST_TENSORS", 0)
+    monkeypatch.setattr(onnx_file, "MAX_TENSORS", 0)
     assert "expected at most 0 tensors, found 1" in refused(save(classifier(), tmp_path))
 
 

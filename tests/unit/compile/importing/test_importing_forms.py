@@ -17,11 +17,11 @@ pytest.importorskip("torch")
 
 from onnx import TensorProto, helper, numpy_helper, parser  # noqa: E402 - behind the skips
 
-from weckd_edge.compile.importing.adopt import adopt_network  # noqa: E402 - likewise
 from weckd_edge.compile.importing.hints import InputHints  # noqa: E402 - likewise
+from weckd_edge.compile.importing.imported_network import import_network  # noqa: E402 - likewise
 from weckd_edge.compile.importing.network import OnnxNetwork, read_onnx  # noqa: E402 - likewise
 from weckd_edge.compile.importing.opset import _CHANGED, _WRITTEN_OUT, to_opset  # noqa: E402 - likewise
-from weckd_edge.compile.importing.outputs import decide  # noqa: E402 - likewise
+from weckd_edge.compile.importing.outputs import interpret_outputs  # noqa: E402 - likewise
 from weckd_edge.core.errors import ConfigError, ModelError  # noqa: E402 - likewise
 
 FILES = Path(__file__).parents[3] / "support/onnx_files"
@@ -62,7 +62,7 @@ def samples(found: OnnxNetwork, count: int = 3) -> list[Any]:
 def adopted(path: Path, hints: InputHints, folder: Path, labels: Sequence[str]) -> tuple[OnnxNetwork, Any, Any]:
     """Read and adopt; return what was read, what was said, and a function from a sample to probabilities."""
     found = read_onnx(path, hints)
-    made = adopt_network(found, samples(found), labels, folder)
+    made = import_network(found, samples(found), labels, folder)
     session = ort.InferenceSession(str(folder / made.onnx.path), providers=["CPUExecutionProvider"])
     return found, made, lambda image: session.run(None, {session.get_inputs()[0].name: image})[0][0]
 
@@ -96,13 +96,13 @@ def test_a_file_of_an_exporter_opens_and_ends_in_opset_17_and_standard_operators
     found, made, answer = adopted(FILES / name, InputHints(**hints), tmp_path, labels)
     model = onnx.load(tmp_path / made.onnx.path)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 17)]
-    assert said in " ".join(made.said)
+    assert said in " ".join(made.notes)
     answers = answer(samples(found)[0])
     assert answers.shape == (len(labels),)
     assert answers.sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_torch_files_of_one_network_answer_alike_whichever_exporter_wrote_them(tmp_path: Path) -> None:
+def test_torch_files_of_one_network_predict_alike_whichever_exporter_wrote_them(tmp_path: Path) -> None:
     answers = []
     for name in ("torch_default.onnx", "torch_opset23.onnx", "torch_legacy17.onnx"):
         found, made, answer = adopted(FILES / name, HINTS, tmp_path, LABELS)
@@ -127,7 +127,7 @@ def test_one_sigmoid_stands_for_the_second_of_two_labels(tmp_path: Path) -> None
     session = ort.InferenceSession(found.file_model.SerializeToString(), providers=["CPUExecutionProvider"])
     positive = session.run(None, {session.get_inputs()[0].name: image.transpose(0, 2, 3, 1)})[0][0, 0]
     assert answer(image) == pytest.approx([1 - positive, positive], abs=1e-6)
-    assert "give --labels 'wax,normal'" in " ".join(made.said)
+    assert "give --labels 'wax,normal'" in " ".join(made.notes)
     assert onnx.load(tmp_path / made.onnx.path).graph.node[-1].op_type == "Softmax", "a temperature can be put before it"
 
 
@@ -154,14 +154,14 @@ def test_one_value_for_two_classes_is_a_logit_or_a_probability(tmp_path: Path, e
     value = float(file_answers(path, image)[0, 0])
     positive = 1 / (1 + np.exp(-value)) if expected == "logit" else value
     assert answer(image) == pytest.approx([1 - positive, positive], abs=1e-5)
-    assert f"it is the {expected} of 'wax', the second label" in " ".join(made.said)
+    assert f"it is the {expected} of 'wax', the second label" in " ".join(made.notes)
 
 
 def test_one_output_for_three_labels_is_refused_with_what_it_stands_for(tmp_path: Path) -> None:
     model = network(f"{CONV} {HEAD} y = Gemm(f, h)", outputs="float[N,1] y", w=draw(4, 3, 3, 3), h=draw(4, 1))
     found = read_onnx(save(model, tmp_path), HINTS)
     with raises(ModelError, "E_MODEL_CLASSES", says="3"):
-        adopt_network(found, samples(found), LABELS, tmp_path)
+        import_network(found, samples(found), LABELS, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -174,9 +174,9 @@ def test_one_output_for_three_labels_is_refused_with_what_it_stands_for(tmp_path
         ([[0.2, 0.8], [0.6, 0.4]], "Sigmoid", "probabilities"),
     ],
 )
-def test_logits_are_told_from_probabilities(answers: list[list[float]], last: str, meaning: str) -> None:
+def test_logits_are_distinguished_from_probabilities(answers: list[list[float]], last: str, meaning: str) -> None:
     graph = network(f"y = {last}(x)", "float[1,2] x", "float[1,2] y").graph
-    decision = decide(np.array(answers, np.float32), graph, PAIR, "net")
+    decision = interpret_outputs(np.array(answers, np.float32), graph, PAIR, "net")
     assert decision.meaning == meaning
     assert last in decision.why
 
@@ -188,7 +188,7 @@ def test_logits_are_told_from_probabilities(answers: list[list[float]], last: st
 def test_outputs_that_are_neither_are_refused(answers: list[list[float]], last: str, said: str) -> None:
     graph = network(f"y = {last}(x)", "float[1,2] x", "float[1,2] y").graph
     with raises(ModelError, "E_MODEL_OUTPUT", says=said):
-        decide(np.array(answers, np.float32), graph, PAIR, "net")
+        interpret_outputs(np.array(answers, np.float32), graph, PAIR, "net")
 
 
 TWO = "float[N,3] logits, float[N,4] embedding"
@@ -275,7 +275,7 @@ def test_a_network_that_computes_in_float16_computes_in_float32_here(tmp_path: P
     found, made, answer = adopted(path, HINTS, tmp_path, LABELS)
     image = samples(found)[0]
     assert np.abs(answer(image) - softmax(file_answers(path, image)[0])).max() < 2e-3
-    assert "It computes in float16; here it computes in float32." in made.said
+    assert "It computes in float16; here it computes in float32." in made.notes
     model = onnx.load(tmp_path / made.onnx.path)
     assert {tensor.data_type for tensor in model.graph.initializer} <= {TensorProto.FLOAT, TensorProto.INT64}
 
@@ -380,7 +380,7 @@ def test_blue_first_goes_into_the_first_convolution_or_is_exchanged_before_it(tm
     assert answer(image) == pytest.approx(softmax(file_answers(path, np.ascontiguousarray(given))[0]), abs=1e-5)
     kinds = [node.op_type for node in onnx.load(tmp_path / made.onnx.path).graph.node]
     assert ("Gather" in kinds) is not folds
-    assert "It takes blue first, as the user said." in made.said
+    assert "It takes blue first, as the user said." in made.notes
 
 
 @pytest.mark.parametrize("start", FIRST)
@@ -393,7 +393,7 @@ def test_one_channel_is_the_luminance_and_goes_into_the_first_convolution(tmp_pa
     assert answer(image) == pytest.approx(softmax(file_answers(path, np.ascontiguousarray(given))[0]), abs=1e-5)
     kinds = [node.op_type for node in onnx.load(tmp_path / made.onnx.path).graph.node]
     assert ("ReduceSum" in kinds) is not folds
-    assert "the luminance, 0.299 R + 0.587 G + 0.114 B" in " ".join(made.said)
+    assert "the luminance, 0.299 R + 0.587 G + 0.114 B" in " ".join(made.notes)
 
 
 def test_every_operator_that_changed_after_opset_17_is_known_here() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from support.errors import raises
-from weckd_edge.compile.importing.quantized_file import is_quantized, settle_quantized
+from weckd_edge.compile.importing.quantized_file import is_quantized, normalise_quantized
 from weckd_edge.compile.quantize.qdq_rules import find_violations
 from weckd_edge.core.errors import ModelError
 
@@ -94,7 +94,7 @@ def test_pairs_are_kept_code_for_code_and_biases_become_plain_numbers(
     plain: Any, tmp_path: Any, activations: str, weights: str
 ) -> None:
     model = quantized(plain, tmp_path, "QDQ", activations, weights)
-    settled = settle_quantized("mine.onnx", model)
+    settled = normalise_quantized("mine.onnx", model)
     assert find_violations(settled) == ()
     assert np.array_equal(answers(model), answers(settled)), "uint8 around 128 are the numbers of int8 around 0"
     kinds = {t.name: t.data_type for t in settled.graph.initializer}
@@ -104,10 +104,10 @@ def test_pairs_are_kept_code_for_code_and_biases_become_plain_numbers(
 
 
 @pytest.mark.parametrize("kind", ["QInt8", "QUInt8"])
-def test_integer_operators_become_pairs_that_answer_within_their_rounding(plain: Any, tmp_path: Any, kind: str) -> None:
+def test_integer_operators_become_pairs_that_predict_within_their_rounding(plain: Any, tmp_path: Any, kind: str) -> None:
     model = quantized(plain, tmp_path, "QOperator", kind, kind)
     assert {"QLinearConv", "QLinearAdd", "QLinearGlobalAveragePool", "QGemm"} <= {n.op_type for n in model.graph.node}
-    settled = settle_quantized("mine.onnx", model)
+    settled = normalise_quantized("mine.onnx", model)
     onnx.checker.check_model(settled, full_check=True)
     assert find_violations(settled) == ()
     assert {entry.domain for entry in settled.opset_import} <= {"", "ai.onnx.ml"} | {
@@ -121,7 +121,7 @@ def test_integer_operators_become_pairs_that_answer_within_their_rounding(plain:
 def test_an_asymmetric_range_is_refused_by_node_and_rule(plain: Any, tmp_path: Any, form: str) -> None:
     model = quantized(plain, tmp_path, form, "QUInt8", "QInt8" if form == "QDQ" else "QUInt8", symmetric=False)
     with raises(ModelError, "E_MODEL_QUANTIZED", says="mine.onnx"):
-        settle_quantized("mine.onnx", model)
+        normalise_quantized("mine.onnx", model)
 
 
 def test_ranges_that_are_found_at_run_time_are_refused(plain: Any, tmp_path: Any) -> None:
@@ -129,10 +129,10 @@ def test_ranges_that_are_found_at_run_time_are_refused(plain: Any, tmp_path: Any
     onnx.save(plain, tmp_path / "plain.onnx")
     quantization.quantize_dynamic(str(tmp_path / "plain.onnx"), str(tmp_path / "dynamic.onnx"))
     with raises(ModelError, "E_MODEL_QUANTIZED"):
-        settle_quantized("mine.onnx", onnx.load(tmp_path / "dynamic.onnx"))
+        normalise_quantized("mine.onnx", onnx.load(tmp_path / "dynamic.onnx"))
 
 
-def test_a_network_in_floating_point_is_told_apart(plain: Any, tmp_path: Any) -> None:
+def test_a_network_in_floating_point_is_distinguished(plain: Any, tmp_path: Any) -> None:
     assert not is_quantized(plain)
     assert is_quantized(quantized(plain, tmp_path, "QDQ", "QInt8", "QInt8"))
 
@@ -147,33 +147,35 @@ def test_pairs_on_constants_that_are_no_weights_become_plain_numbers(plain: Any)
     (total,) = [node for node in graph.node if node.name == "sum"]
     total.input[1] = "half"
     assert "only a layer's weights take a pair" in "".join(v.rule for v in find_violations(model))
-    settled = settle_quantized("mine.onnx", model)
+    settled = normalise_quantized("mine.onnx", model)
     assert not is_quantized(settled)
     np.testing.assert_allclose(answers(settled), answers(model), atol=1e-6)
 
 
 @pytest.mark.parametrize("form", ["QDQ", "QOperator"])
-def test_such_a_file_is_read_adopted_and_wrapped_with_its_int8(plain: Any, tmp_path: Path, form: str) -> None:
+def test_such_a_file_is_read_imported_and_wrapped_with_its_int8(plain: Any, tmp_path: Path, form: str) -> None:
     torch = pytest.importorskip("torch")
-    from weckd_edge.artifacts import InputContract
-    from weckd_edge.compile.importing.adopt import adopt_network, count_parameters, wrap_network
+    from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput
     from weckd_edge.compile.importing.hints import InputHints
+    from weckd_edge.compile.importing.imported_network import count_parameters, import_network, wrap_network
     from weckd_edge.compile.importing.network import read_onnx
-    from weckd_edge.compile.quantize.quantize import write_brought
+    from weckd_edge.compile.quantize.quantize import write_imported
 
     assert torch
     quantized(plain, tmp_path, form, "QInt8", "QInt8")
     brought = read_onnx(tmp_path / "quantized.onnx", InputHints(mean=(0.5,) * 3, std=(0.5,) * 3))
     assert brought.quantized
-    assert any("quantized already: it is verified and measured as it is" in line for line in brought.said)
-    made = adopt_network(brought, images(), ("a", "b", "c", "d"), tmp_path)
+    assert any("quantized already: it is verified and measured as it is" in line for line in brought.notes)
+    made = import_network(brought, images(), ("a", "b", "c", "d"), tmp_path)
     assert made.parameters == count_parameters(plain.graph)
     assert made.macs > 8 * 3 * 9 * 144
-    contract = InputContract(frame_height=12, frame_width=12, crop="center", input_size=12, mean=(0.5,) * 3, std=(0.5,) * 3)
+    contract = InputSpec(
+        frame=FrameSpec(height=12, width=12, crop="center"), network=NetworkInput(size=12, mean=(0.5,) * 3, std=(0.5,) * 3)
+    )
     wrapped = wrap_network(tmp_path / made.onnx.path, contract, ("a", "b", "c", "d"), "0" * 64, tmp_path)
     assert wrapped.quantized
     kinds = [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node]
-    pairs = [node.op_type for node in settle_quantized("mine.onnx", onnx.load(tmp_path / "quantized.onnx")).graph.node]
+    pairs = [node.op_type for node in normalise_quantized("mine.onnx", onnx.load(tmp_path / "quantized.onnx")).graph.node]
     weights = sum(n in ("Conv", "Gemm") for n in kinds)
     assert kinds.count("QuantizeLinear") == pairs.count("QuantizeLinear") - weights, (
         "none was moved or added, and weights were folded to int8"
@@ -181,7 +183,7 @@ def test_such_a_file_is_read_adopted_and_wrapped_with_its_int8(plain: Any, tmp_p
     shipped = [tmp_path / "small", tmp_path / "pairs"]
     for folder in shipped:
         folder.mkdir()
-        made_of_it = write_brought(tmp_path / "model.onnx", "0" * 64, folder.name == "small", folder)
+        made_of_it = write_imported(tmp_path / "model.onnx", "0" * 64, folder.name == "small", folder)
         assert set(made_of_it.quantized_nodes) >= {f"network/{node}" for node in _layers(brought.model)}
         assert made_of_it.float_nodes == ()
     frame = np.random.default_rng(1).integers(0, 256, (1, 12, 12, 3), dtype=np.uint8)

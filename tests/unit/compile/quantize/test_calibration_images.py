@@ -21,7 +21,7 @@ from weckd_edge.compile.quantize.calibration_images import (
     choose_images,
 )
 from weckd_edge.core.errors import DataError
-from weckd_edge.devices.images.frames import fit
+from weckd_edge.devices.images.frames import fit_to_frame
 
 
 def uneven(networks: ModuleType) -> DatasetIndex:
@@ -132,14 +132,14 @@ def test_a_test_image_that_calls_itself_a_training_image_is_refused(networks: Mo
         check_images(index, (liar,))
 
 
-def test_frames_are_the_images_in_order_brought_to_the_contracts_size(networks: ModuleType, tmp_path: Path) -> None:
+def test_frames_are_the_images_in_order_resized_to_the_contracts_size(networks: ModuleType, tmp_path: Path) -> None:
     index = networks.write_images(tmp_path)
     chosen = choose_images(index, 5, seed=0)
-    contract = networks.contract(frame_height=20, frame_width=20)
-    frames = list(calibration_frames(tmp_path, chosen, contract))
+    spec = networks.contract(height=20, width=20).frame
+    frames = list(calibration_frames(tmp_path, chosen, spec))
     assert [(frame.shape, frame.dtype) for frame in frames] == [((1, 20, 20, 3), np.dtype("uint8"))] * 5
     for record, frame in zip(chosen, frames, strict=True):
-        assert np.array_equal(frame[0], fit(np.asarray(Image.open(tmp_path / record.path)), 20, 20))
+        assert np.array_equal(frame[0], fit_to_frame(np.asarray(Image.open(tmp_path / record.path)), 20, 20))
 
 
 def test_a_file_that_was_changed_since_is_refused_and_named(networks: ModuleType, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_file_that_was_changed_since_is_refused_and_named(networks: ModuleType
     pixels = np.array(Image.open(tmp_path / chosen[2].path))
     pixels[0, 0, 0] ^= 1
     Image.fromarray(pixels).save(tmp_path / chosen[2].path)
-    frames = calibration_frames(tmp_path, chosen, networks.contract())
+    frames = calibration_frames(tmp_path, chosen, networks.contract().frame)
     next(frames)
     next(frames)
     with raises(DataError, "E_DATA_CHANGED", says=f"{chosen[2].path}"):
@@ -161,20 +161,22 @@ def test_a_file_that_was_only_written_anew_is_still_the_same_image(networks: Mod
     before = (tmp_path / chosen.path).read_bytes()
     Image.open(tmp_path / chosen.path).save(tmp_path / chosen.path, "BMP")
     assert (tmp_path / chosen.path).read_bytes() != before
-    assert len(list(calibration_frames(tmp_path, (chosen,), networks.contract()))) == 1
+    assert len(list(calibration_frames(tmp_path, (chosen,), networks.contract().frame))) == 1
 
 
 def test_a_file_that_is_gone_is_an_error_with_its_path(networks: ModuleType, tmp_path: Path) -> None:
     (chosen,) = choose_images(networks.write_images(tmp_path), 1, seed=0)
     (tmp_path / chosen.path).unlink()
     with raises(DataError, "E_FILE_MISSING", says=f"{chosen.path}"):
-        list(calibration_frames(tmp_path, (chosen,), networks.contract()))
+        list(calibration_frames(tmp_path, (chosen,), networks.contract().frame))
 
 
 def test_the_digest_depends_on_the_pixels_alone_and_not_on_their_order(networks: ModuleType) -> None:
     chosen = choose_images(uneven(networks), 10, seed=0)
     digest = calibration_digest(chosen)
-    renamed = [replace(r, path=f"{k}.png", label=2, group="g", sha256="0" * 64, share=None) for k, r in enumerate(chosen)]
+    renamed = [
+        replace(r, path=f"{k}.png", label=2, group="g", sha256="0" * 64, labelled_subset=None) for k, r in enumerate(chosen)
+    ]
     assert calibration_digest(renamed) == digest
     assert calibration_digest(chosen[::-1]) == digest
     assert calibration_digest(chosen[1:]) != digest

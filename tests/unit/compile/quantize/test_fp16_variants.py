@@ -57,7 +57,7 @@ def types(model: Any) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("name", ["int8", "fp32"])
-def test_it_answers_as_the_graph_does(graphs: Callable[[str], Path], frames: list[Any], tmp_path: Path, name: str) -> None:
+def test_it_predicts_as_the_graph_does(graphs: Callable[[str], Path], frames: list[Any], tmp_path: Path, name: str) -> None:
     found = check_half(graphs(name), save(make_half(onnx.load(graphs(name))), tmp_path / "half.onnx"), frames)
     assert found.frames == 12
     # 0.02 for int8 with ONNX Runtime 1.32, 0.07 with 1.23, the last for Python 3.10.
@@ -155,7 +155,7 @@ def test_a_value_that_comes_near_the_end_of_half_is_refused_by_name(
         check_half(plain, half, frames)
 
 
-def test_answers_that_differ_are_refused(
+def test_predictions_that_differ_are_refused(
     graphs: Callable[[str], Path], frames: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     half = save(make_half(onnx.load(graphs("int8"))), tmp_path / "half.onnx")
@@ -166,7 +166,9 @@ def test_answers_that_differ_are_refused(
         check_half(graphs("int8"), half, [])
 
 
-def test_a_float_frame_gives_the_very_same_answers(graphs: Callable[[str], Path], frames: list[Any], tmp_path: Path) -> None:
+def test_a_float_frame_gives_the_very_same_predictions(
+    graphs: Callable[[str], Path], frames: list[Any], tmp_path: Path
+) -> None:
     path = save(take_float_frame(onnx.load(graphs("int8"))), tmp_path / "float.onnx")
     plain, other = (ort.InferenceSession(str(p), providers=["CPUExecutionProvider"]) for p in (graphs("int8"), path))
     assert other.get_inputs()[0].type == "tensor(float)"

@@ -250,7 +250,7 @@ def test_open_sums_take_pairs_away_and_change_no_range(cases: Any) -> None:
 
 @pytest.mark.parametrize("method", ["minmax", "percentile"])
 @pytest.mark.parametrize("name", ["inverted", "every_sum", "silu"])
-def test_the_answers_stay_near_fp32(cases: Any, name: str, method: str, open_sums: bool) -> None:
+def test_the_predictions_stay_near_fp32(cases: Any, name: str, method: str, open_sums: bool) -> None:
     case = cases(name)
     made, path = case.make(open_sums=open_sums, method=method)
     assert made.method == method
@@ -443,7 +443,7 @@ def test_openvino_fuses_silu_with_its_convolution(cases: Any) -> None:
     assert apart == 3, "the cast, the normalisation and the gate's product"
 
 
-def test_a_network_without_biases_is_quantized_and_answers_as_before(
+def test_a_network_without_biases_is_quantized_and_predicts_as_before(
     networks: ModuleType, data: tuple[DatasetIndex, Path], tmp_path: Path
 ) -> None:
     """No bias can be corrected: nothing is asked of the FP32 graph, and nothing else changes."""

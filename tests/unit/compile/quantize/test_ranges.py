@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from weckd_edge.compile.quantize.ranges import BINS, LEVELS, METHODS, Histogram, watch
+from weckd_edge.compile.quantize.ranges import BINS, LEVELS, METHODS, Histogram, watch_tensors
 from weckd_edge.core.progress import SilentProgress
 
 
@@ -76,8 +76,8 @@ def test_values_that_are_not_finite_are_refused() -> None:
         Histogram().add(np.array([1.0, np.nan], dtype=np.float32))
 
 
-def test_where_nothing_is_named_nothing_is_answered() -> None:
+def test_where_nothing_is_named_nothing_is_classified() -> None:
     """ONNX Runtime takes an empty list of outputs for all of them."""
     onnx = pytest.importorskip("onnx")
     with SilentProgress().task("", 0) as task:
-        assert list(watch(onnx.ModelProto(), [], "frame", [np.zeros(1)], task)) == []
+        assert list(watch_tensors(onnx.ModelProto(), [], "frame", [np.zeros(1)], task)) == []

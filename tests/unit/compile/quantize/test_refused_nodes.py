@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from weckd_edge.compile.quantize.refused_nodes import parts_to_leave
+from weckd_edge.compile.quantize.refused_nodes import layers_to_leave_in_float
 from weckd_edge.core.errors import ModelError
 
 onnx = pytest.importorskip("onnx")
@@ -44,22 +44,22 @@ def graph() -> object:
 def test_what_a_message_names_is_left_and_of_names_within_each_other_the_longest(
     graph: object, message: str, left: set[str]
 ) -> None:
-    assert set(parts_to_leave(ModelError(message, code="E_MODEL_GRAPH"), graph)) == left  # type: ignore[arg-type]  # of an optional library
+    assert set(layers_to_leave_in_float(ModelError(message, code="E_MODEL_GRAPH"), graph)) == left  # type: ignore[arg-type]  # of an optional library
 
 
 def test_the_error_that_a_message_was_cut_from_is_read_too(graph: object) -> None:
     error = ModelError("cannot be built", code="E_MODEL_GRAPH")
     error.__cause__ = RuntimeError("While validating ONNX node '<Node(Add): /block/Add>'")
-    assert parts_to_leave(error, graph) == ("/block/Add",)  # type: ignore[arg-type]  # of an optional library
+    assert layers_to_leave_in_float(error, graph) == ("/block/Add",)  # type: ignore[arg-type]  # of an optional library
 
 
 def test_where_nothing_is_named_layers_stay_int8_then_convolutions_then_nothing_is_left_to_try(graph: object) -> None:
     error = ModelError("out of range", code="E_MODEL_GRAPH")
-    assert parts_to_leave(error, graph) == ("/block/Add",)  # type: ignore[arg-type]  # of an optional library
+    assert layers_to_leave_in_float(error, graph) == ("/block/Add",)  # type: ignore[arg-type]  # of an optional library
     nodes = list(graph.node)  # type: ignore[attr-defined]  # of an optional library
     (add,) = [node for node in nodes if node.op_type == "Add"]
     add.input[:] = ["product", "conv_output"]
-    assert parts_to_leave(error, graph) == ("/block/conv_2/MatMul",)  # type: ignore[arg-type]  # of an optional library
+    assert layers_to_leave_in_float(error, graph) == ("/block/conv_2/MatMul",)  # type: ignore[arg-type]  # of an optional library
     (product,) = [node for node in nodes if node.op_type == "MatMul"]
     product.input[:] = ["conv_output", "m"]
-    assert parts_to_leave(error, graph) == ()  # type: ignore[arg-type]  # of an optional library
+    assert layers_to_leave_in_float(error, graph) == ()  # type: ignore[arg-type]  # of an optional library

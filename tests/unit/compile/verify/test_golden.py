@@ -13,11 +13,11 @@ import pytest
 import weckd_edge.compile.verify.golden as module
 from support.errors import raises
 from weckd_edge.artifacts import DatasetIndex, GoldenFrames
-from weckd_edge.compile.verify.golden import LEAST_TENSORRT_TOLERANCE, LEAST_TOLERANCE, TOLERANCE_FACTOR, make_golden
+from weckd_edge.compile.verify.golden import MIN_TENSORRT_TOLERANCE, MIN_TOLERANCE, TOLERANCE_FACTOR, make_golden
 from weckd_edge.compile.verify.implementations import Candidate, predict_frames
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.progress import SilentProgress
-from weckd_edge.core.sampling import in_turn
+from weckd_edge.core.sampling import round_robin
 from weckd_edge.core.store import Workspace, check_ref
 from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.images.split_frames import decode_split
@@ -75,10 +75,10 @@ class Ears:
         self.out = root / "selftest"
         self.out.mkdir()
         self.index: DatasetIndex = networks.write_images(self.root, val=val)
-        self.val = [record for record in self.index.images if record.split == "val"]
+        self.val = self.index.split("val")
 
     def frame(self, record: Any) -> Any:
-        return frame_from_file(self.root / record.path, self.networks.contract())[0]
+        return frame_from_file(self.root / record.path, self.networks.contract().frame)[0]
 
     def part(self, differences: dict[str, float]) -> None:
         """Let the other implementation answer these images otherwise, by so much."""
@@ -93,8 +93,8 @@ class Ears:
 
     def made(self, count: int, others: list[Candidate]) -> GoldenFrames:
         workspace = Workspace(self.root.parent / "work")
-        contract = self.networks.contract()
-        images = decode_split(workspace, self.index, "val", self.root, contract, SilentProgress())
+        spec = self.networks.contract().frame
+        images = decode_split(workspace, self.index, "val", self.root, spec, SilentProgress())
         return make_golden(images, count, SHIPPED, others, predict_frames, self.out)
 
     def chosen(self, frames: Any) -> list[Any]:
@@ -108,14 +108,14 @@ def ears(networks: ModuleType, tmp_path: Path, stub: Implementations) -> Ears:
     return Ears(networks, tmp_path, stub)
 
 
-def test_frames_are_validation_images_and_answers_those_of_what_ships(ears: Ears, stub: Implementations) -> None:
+def test_frames_are_validation_images_and_predictions_those_of_what_is_deployed(ears: Ears, stub: Implementations) -> None:
     ears.part({record.path: 0.01 for record in ears.val})
     golden, frames, expected = ears.make(5)
     assert (frames.dtype, frames.shape) == (np.uint8, (5, 24, 32, 3))
     assert (expected.dtype, expected.shape) == (np.float32, (5, 3))
     assert len({record.path for record in ears.chosen(frames)}) == 5
-    shipped = stub.open_runner("openvino", SHIPPED.model)
-    assert np.array_equal(expected, np.stack([shipped.run(frame[None]) for frame in frames]))
+    deployed = stub.open_runner("openvino", SHIPPED.model)
+    assert np.array_equal(expected, np.stack([deployed.run(frame[None]) for frame in frames]))
     assert golden.reference == "openvino int8 (7.1)"
 
 
@@ -141,7 +141,7 @@ def test_of_each_class_the_frames_are_taken_on_which_both_agree_best(ears: Ears)
 def test_the_tolerance_is_the_larger_of_the_floor_and_four_times_the_difference(
     ears: Ears, apart: float, tolerance: float
 ) -> None:
-    assert (LEAST_TOLERANCE, TOLERANCE_FACTOR, LEAST_TENSORRT_TOLERANCE) == (0.02, 4.0, 0.1)
+    assert (MIN_TOLERANCE, TOLERANCE_FACTOR, MIN_TENSORRT_TOLERANCE) == (0.02, 4.0, 0.1)
     ears.part({record.path: apart for record in ears.val})
     golden, _, _ = ears.make(4)
     assert golden.tolerance == {
@@ -154,7 +154,7 @@ def test_the_tolerance_is_the_larger_of_the_floor_and_four_times_the_difference(
 def test_frames_that_were_not_taken_do_not_widen_the_tolerance(ears: Ears) -> None:
     worst = [r.path for r in ears.val if r.label == 0][1]
     ears.part({worst: 0.1})
-    assert ears.make(9)[0].tolerance["openvino"] == LEAST_TOLERANCE
+    assert ears.make(9)[0].tolerance["openvino"] == MIN_TOLERANCE
     assert ears.make(12)[0].tolerance["openvino"] == pytest.approx(0.4)
     ears.part({worst: 0.4})
     assert ears.make(12)[0].tolerance["openvino"] == 0.5  # more would pass any decision, and no reader takes it
@@ -173,7 +173,7 @@ def test_fewer_validation_images_than_asked_for_are_all_taken(ears: Ears) -> Non
 def test_of_a_large_validation_split_each_class_has_candidates(
     ears: Ears, monkeypatch: pytest.MonkeyPatch, stub: Implementations
 ) -> None:
-    monkeypatch.setattr(module, "_MOST_CANDIDATES", 6)
+    monkeypatch.setattr(module, "_MAX_CANDIDATES", 6)
     _, frames, _ = ears.make(12)
     assert [record.label for record in ears.chosen(frames)] == [0, 1, 2, 0, 1, 2]
 
@@ -221,5 +221,5 @@ def test_a_validation_image_that_cannot_be_read_is_named(ears: Ears) -> None:
 
 def test_in_turn_keeps_the_order_inside_a_class(networks: ModuleType) -> None:
     records = [networks.record(f"{k}", label, "val") for k, label in enumerate((2, 2, 0, 2, 1, 0))]
-    assert [r.path for r in in_turn(records)] == ["2", "4", "0", "5", "1", "3"]
-    assert in_turn([]) == []
+    assert [r.path for r in round_robin(records)] == ["2", "4", "0", "5", "1", "3"]
+    assert round_robin([]) == []

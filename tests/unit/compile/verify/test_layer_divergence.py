@@ -14,7 +14,7 @@ import weckd_edge.compile.verify.layer_divergence as module
 from support.errors import raises
 from weckd_edge.compile.backends import onnxruntime_backend, openvino_backend
 from weckd_edge.compile.backends.layers import LayerValues
-from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB, find_parting, find_probes
+from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB, find_divergence, find_taps
 from weckd_edge.core.errors import ModelError
 
 onnx = pytest.importorskip("onnx")
@@ -35,7 +35,7 @@ def place(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Pat
     networks.quantized(exported, folder / "fp32", index, folder / "images", folder / "int8", reduce_range=half)
     for name in ("fp32", "int8"):
         (folder / f"ov-{name}").mkdir()
-        openvino_backend.build(folder / name / "model.onnx", name, folder / f"ov-{name}")
+        openvino_backend.build_ir(folder / name / "model.onnx", name, folder / f"ov-{name}")
     return folder
 
 
@@ -55,7 +55,7 @@ def tampered(source: Path, target: Path) -> Path:
 
 
 def test_probes_are_what_operators_read_named_by_what_makes_it(place: Path) -> None:
-    fp32, int8 = (find_probes(onnx.load(place / name / "model.onnx").graph) for name in ("fp32", "int8"))
+    fp32, int8 = (find_taps(onnx.load(place / name / "model.onnx").graph) for name in ("fp32", "int8"))
     assert [(p.name, p.kind) for p in fp32 if "preprocess" not in p.name] == [
         (p.name, p.kind) for p in int8 if "preprocess" not in p.name
     ]
@@ -74,7 +74,7 @@ def test_probes_are_what_operators_read_named_by_what_makes_it(place: Path) -> N
 
 @pytest.mark.parametrize(("name", "threshold_db"), [("fp32", FLOAT_THRESHOLD_DB), ("int8", INT8_THRESHOLD_DB)])
 def test_two_sound_implementations_part_nowhere(place: Path, frames: Any, name: str, threshold_db: float) -> None:
-    found = find_parting(
+    found = find_divergence(
         place / name / "model.onnx",
         place / f"ov-{name}/model.xml",
         "openvino",
@@ -85,7 +85,7 @@ def test_two_sound_implementations_part_nowhere(place: Path, frames: Any, name: 
     assert found.first is None
     assert (found.a, found.b, found.frames, found.threshold_db) == (*NAMES, 4, threshold_db)
     assert [layer.name for layer in found.layers] == [
-        p.name for p in find_probes(onnx.load(place / name / "model.onnx").graph)
+        p.name for p in find_taps(onnx.load(place / name / "model.onnx").graph)
     ]
 
 
@@ -94,7 +94,7 @@ def test_the_layer_that_computes_otherwise_is_named(
     place: Path, frames: Any, tmp_path: Path, name: str, threshold_db: float
 ) -> None:
     other = tampered(place / name / "model.onnx", tmp_path / "other.onnx")
-    found = find_parting(place / name / "model.onnx", other, "openvino", frames, names=NAMES, threshold_db=threshold_db)
+    found = find_divergence(place / name / "model.onnx", other, "openvino", frames, names=NAMES, threshold_db=threshold_db)
     assert found.first is not None
     assert (found.layers[found.first].name, found.layers[found.first].kind) == (CLIP, "Clip")
     assert found.steepest == found.first
@@ -103,7 +103,7 @@ def test_the_layer_that_computes_otherwise_is_named(
 
 def test_a_graph_against_itself_is_equal_everywhere(place: Path, frames: Any) -> None:
     path = place / "int8/model.onnx"
-    found = find_parting(path, path, "onnxruntime", frames, names=NAMES)
+    found = find_divergence(path, path, "onnxruntime", frames, names=NAMES)
     assert {(layer.sqnr_db, layer.max_abs, layer.disturbed) for layer in found.layers} == {(None, 0.0, 0.0)}
     assert (found.first, found.steepest) == (None, None)
 
@@ -112,7 +112,7 @@ def test_a_tensor_that_disturbs_is_read_alone_and_marked_and_the_others_are_not(
     place: Path, frames: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = place / "int8/model.onnx"
-    shy = next(p for p in find_probes(onnx.load(path).graph) if p.name == CLIP)
+    shy = next(p for p in find_taps(onnx.load(path).graph) if p.name == CLIP)
     asked: list[tuple[str, ...]] = []
 
     def open_shy(model: Path, names: Sequence[str]) -> Any:
@@ -127,7 +127,7 @@ def test_a_tensor_that_disturbs_is_read_alone_and_marked_and_the_others_are_not(
         return read
 
     monkeypatch.setitem(module.OPENERS, "shy", open_shy)
-    found = find_parting(path, path, "shy", frames, names=NAMES)
+    found = find_divergence(path, path, "shy", frames, names=NAMES)
     assert {layer.name: layer.disturbed for layer in found.layers if layer.disturbed} == {CLIP: pytest.approx(0.125)}
     assert (shy.tensor,) in asked
     assert max(len(names) for names in asked) > 4
@@ -138,12 +138,12 @@ def test_a_tensor_that_disturbs_is_read_alone_and_marked_and_the_others_are_not(
     [([None, None], None), ([70.0, 65.0], None), ([None, 50.0, 49.0, 20.0, 25.0, 10.0], 3), ([30.0, 29.0], 0)],
 )
 def test_the_steepest_fall_is_under_the_lowest_before_it(values: list[float | None], steepest: int | None) -> None:
-    assert module._steepest(values, 60.0) == steepest
+    assert module.steepest_fall(values, 60.0) == steepest
 
 
 def test_without_frames_nothing_is_compared(place: Path) -> None:
     with raises(ModelError, "E_MODEL_FRAME"):
-        find_parting(place / "int8/model.onnx", place / "int8/model.onnx", "openvino", [], names=NAMES)
+        find_divergence(place / "int8/model.onnx", place / "int8/model.onnx", "openvino", [], names=NAMES)
 
 
 def test_a_tensor_that_is_not_there_is_one_clear_error(place: Path) -> None:
@@ -170,8 +170,8 @@ def test_a_graph_is_opened_so_often_and_no_more_and_every_layer_is_still_told(
         return read
 
     monkeypatch.setitem(module.OPENERS, "shaken", open_shaken)
-    monkeypatch.setattr(module, "MOST_OPENED", 6)
-    found = find_parting(path, path, "shaken", frames, names=NAMES)
-    assert [layer.name for layer in found.layers] == [p.name for p in find_probes(onnx.load(path).graph)]
+    monkeypatch.setattr(module, "MAX_OPENED", 6)
+    found = find_divergence(path, path, "shaken", frames, names=NAMES)
+    assert [layer.name for layer in found.layers] == [p.name for p in find_taps(onnx.load(path).graph)]
     assert all(layer.disturbed for layer in found.layers)
     assert len(asked) < 16, "every tensor disturbs, and asked for one by one they would be more"

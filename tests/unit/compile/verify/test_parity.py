@@ -13,16 +13,16 @@ import pytest
 
 import weckd_edge.compile.verify.parity as module
 from support.errors import raises
-from weckd_edge.artifacts import DatasetIndex, ExecutedLayer, FileRef, InputContract, Parting, Recalibration, Verification
+from weckd_edge.artifacts import DatasetIndex, ExecutedLayer, FrameSpec, LayerDivergence, Recalibration, Verification
 from weckd_edge.compile.verify.implementations import Candidate, predict_frames
 from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB
-from weckd_edge.compile.verify.parity import FLOAT_TOLERANCE, INT8_TOLERANCE, compare, verify
+from weckd_edge.compile.verify.parity import FLOAT_TOLERANCE, INT8_TOLERANCE, compare_outputs, verify
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace
 from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.images.split_frames import decode_split
-from weckd_edge.metrics.calibration import scale
+from weckd_edge.metrics.calibration import apply_temperature
 
 RIGHT = {0: (0.8, 0.1, 0.1), 1: (0.1, 0.8, 0.1), 2: (0.1, 0.1, 0.8)}
 
@@ -34,7 +34,7 @@ EXECUTED = ExecutedLayer(name="conv", kind="Convolution", precision="u8", kernel
 
 
 def pair(a: Any, b: Any, tolerance: float | None = None) -> Any:
-    return compare("a", "b", {"a": np.asarray(a, np.float32), "b": np.asarray(b, np.float32)}, tolerance)
+    return compare_outputs("a", "b", {"a": np.asarray(a, np.float32), "b": np.asarray(b, np.float32)}, tolerance)
 
 
 def test_differences_are_taken_frame_by_frame() -> None:
@@ -52,7 +52,7 @@ def test_sqnr_is_the_signal_over_the_noise_in_decibel() -> None:
     assert pair([[3.0, 3.5]], [[3.0, 4.0]]).sqnr_db == pytest.approx(10 * math.log10(21.25 / 0.25))
 
 
-def test_equal_answers_have_no_noise_to_compare_with() -> None:
+def test_equal_predictions_have_no_noise_to_compare_with() -> None:
     found = pair([[0.7, 0.3], [0.2, 0.8]], [[0.7, 0.3], [0.2, 0.8]], 0.0)
     assert (found.max_abs, found.p95_abs, found.sqnr_db, found.flips, found.passed) == (0.0, 0.0, None, 0, True)
 
@@ -88,12 +88,12 @@ class Implementations:
         self.fails: Path | None = None
         self.parted: list[tuple[Path, Path, str, tuple[str, str], float, int]] = []
 
-    def find_parting(
+    def find_divergence(
         self, onnx: Path, other: Path, backend: str, frames: Any, *, names: tuple[str, str], threshold_db: float
-    ) -> Parting:
+    ) -> LayerDivergence:
         self.parted.append((onnx, other, backend, names, threshold_db, len(frames)))
         a, b = names
-        return Parting(a=a, b=b, frames=len(frames), threshold_db=threshold_db, first=None, steepest=None, layers=())
+        return LayerDivergence(a=a, b=b, frames=len(frames), threshold_db=threshold_db, first=None, steepest=None, layers=())
 
     def open_runner(self, backend: str, model: Path, *, reference: bool = False) -> Any:
         if model == self.fails:
@@ -121,7 +121,7 @@ class Implementations:
 def stub(monkeypatch: pytest.MonkeyPatch) -> Implementations:
     implementations = Implementations()
     monkeypatch.setattr("weckd_edge.compile.verify.implementations.open_runner", implementations.open_runner)
-    monkeypatch.setattr(module, "find_parting", implementations.find_parting)
+    monkeypatch.setattr(module, "find_divergence", implementations.find_divergence)
     monkeypatch.setattr(module.openvino_backend, "executed_layers", lambda model: (EXECUTED,))
     return implementations
 
@@ -132,9 +132,9 @@ class Ears:
     def __init__(self, networks: ModuleType, root: Path, **counts: int) -> None:
         self.index: DatasetIndex = networks.write_images(root, **counts)
         self.root = root
-        self.contract: InputContract = networks.contract()
-        self.test = [record for record in self.index.images if record.split == "test"]
-        self.light = [int(frame_from_file(root / r.path, self.contract).sum()) for r in self.test]
+        self.spec: FrameSpec = networks.contract().frame
+        self.test = self.index.split("test")
+        self.light = [int(frame_from_file(root / r.path, self.spec).sum()) for r in self.test]
         assert len(set(self.light)) == len(self.light)
 
     def answer(self, *changes: tuple[int, tuple[float, ...]], shift: float = 0.0) -> Callable[[int], tuple[float, ...]]:
@@ -149,12 +149,12 @@ class Ears:
         return look_up
 
     def verify(
-        self, trained: Any, *, exported: Any = (FP32,), quantized: Any = WRITTEN, shipped: Any = SHIPPED, **more: Any
+        self, trained: Any, *, exported: Any = (FP32,), quantized: Any = WRITTEN, deployed: Any = SHIPPED, **more: Any
     ) -> Any:
-        images = decode_split(Workspace(self.root / "work"), self.index, "test", self.root, self.contract, SilentProgress())
+        images = decode_split(Workspace(self.root / "work"), self.index, "test", self.root, self.spec, SilentProgress())
         answers = np.array([trained(int(frame.sum())) for frame in images], np.float32)
         found: Verification = verify(
-            answers, exported, quantized, shipped, images, self.index.labels, predict_frames, **more
+            answers, exported, quantized, deployed, images, self.index.labels, predict_frames, **more
         )
         return found
 
@@ -167,7 +167,7 @@ def ears(networks: ModuleType, tmp_path: Path, stub: Implementations) -> Ears:
     return found
 
 
-def test_flips_and_accuracies_are_counted_of_what_ships(ears: Ears, stub: Implementations) -> None:
+def test_flips_and_accuracies_are_counted_of_what_is_deployed(ears: Ears, stub: Implementations) -> None:
     labels = [record.label for record in ears.test]
     a, b, c = labels.index(0), labels.index(1), labels.index(2)
     # Trained: wrong on a. Shipped: right on a, wrong on b and c. The quantized graph as it is written does not count.
@@ -184,7 +184,7 @@ def test_flips_and_accuracies_are_counted_of_what_ships(ears: Ears, stub: Implem
     assert (found.backend, found.precision) == ("openvino", "int8")
 
 
-def test_predictions_name_each_test_image_with_both_answers(ears: Ears, stub: Implementations) -> None:
+def test_predictions_name_each_test_image_with_both_predictions(ears: Ears, stub: Implementations) -> None:
     stub.answers[SHIPPED.model] = ears.answer((0, (0.25, 0.5, 0.25)))
     found = ears.verify(ears.answer())
     assert [(p.path, p.group, p.label) for p in found.predictions] == [(r.path, r.group, r.label) for r in ears.test]
@@ -216,10 +216,10 @@ def test_every_exported_implementation_is_held_to_the_trained_network(ears: Ears
     assert all(p.passed for p in found.parity)
 
 
-def test_a_quantized_graph_that_ships_itself_is_opened_once_and_not_compared_with_itself(
+def test_a_quantized_graph_that_is_deployed_itself_is_opened_once_and_not_compared_with_itself(
     ears: Ears, stub: Implementations
 ) -> None:
-    found = ears.verify(ears.answer(), shipped=WRITTEN)
+    found = ears.verify(ears.answer(), deployed=WRITTEN)
     assert [(p.a, p.b) for p in found.parity] == [
         ("torch fp32", "onnxruntime fp32"),
         ("torch fp32", "onnxruntime int8 as written"),
@@ -283,7 +283,7 @@ def test_a_class_that_the_test_split_lacks_has_no_recall(
     assert [rate.correct for rate in found.recall_compiled[:2]] == [1, 1]
 
 
-def test_only_test_images_are_answered_each_once(ears: Ears, stub: Implementations) -> None:
+def test_only_test_images_are_classified_each_once(ears: Ears, stub: Implementations) -> None:
     ears.verify(ears.answer())
     assert stub.asked == {FP32.model: ears.light, WRITTEN.model: ears.light, SHIPPED.model: ears.light}
 
@@ -309,26 +309,23 @@ def test_of_each_pair_it_is_counted_which_alone_is_right_and_the_worst_frames_ar
 
 def recalibration(temperature: float) -> Recalibration:
     return Recalibration(
-        onnx=FileRef(path="model.onnx", sha256="0" * 64, bytes=1),
         temperature=temperature,
-        unpulled=temperature,
+        unshrunk=temperature,
         val_images=40,
         val_groups=40,
         val_nll_before=0.9,
         val_nll_after=0.7,
-        answered_by="openvino int8",
+        predicted_by="openvino int8",
         note="found on 40 validation images in 40 groups",
-        source_sha256="1" * 64,
-        built=None,
     )
 
 
-def test_what_ships_is_held_to_what_it_was_at_the_temperature(ears: Ears, stub: Implementations) -> None:
+def test_what_is_deployed_is_held_to_what_it_was_at_the_temperature(ears: Ears, stub: Implementations) -> None:
     plain = ears.answer()
     stub.answers[UNCALIBRATED.model] = plain
 
     def scaled(light: int) -> tuple[float, ...]:
-        return tuple(float(v) for v in scale(np.array([plain(light)]), 2.0)[0])
+        return tuple(float(v) for v in apply_temperature(np.array([plain(light)]), 2.0)[0])
 
     stub.answers[SHIPPED.model] = scaled
     found = ears.verify(plain, uncalibrated=UNCALIBRATED, recalibration=recalibration(2.0))
@@ -339,9 +336,9 @@ def test_what_ships_is_held_to_what_it_was_at_the_temperature(ears: Ears, stub: 
     assert (last.a, last.b) == ("torch fp32 at that temperature", "openvino int8")
     assert last.max_abs < 1e-6
     check = found.calibration
-    assert (check.temperature, check.val_images, check.val_nll_after) == (2.0, 40, 0.7)
+    assert check.recalibration == recalibration(2.0)
     assert check.before.nll.value == pytest.approx(-math.log(0.8), abs=1e-6)
-    assert check.after.nll.value == pytest.approx(-math.log(scale(np.array([RIGHT[0]]), 2.0)[0, 0]), abs=1e-6)
+    assert check.after.nll.value == pytest.approx(-math.log(apply_temperature(np.array([RIGHT[0]]), 2.0)[0, 0]), abs=1e-6)
     assert found.flips == 0
 
 
@@ -366,7 +363,7 @@ def test_without_a_recalibration_none_is_reported(ears: Ears) -> None:
 
 
 def test_layers_are_compared_where_a_pair_fails_and_on_request(ears: Ears, stub: Implementations) -> None:
-    assert ears.verify(ears.answer()).partings == ()
+    assert ears.verify(ears.answer()).layer_divergences == ()
     assert stub.parted == []
     ears.verify(ears.answer(), layers="always")
     names = ("onnxruntime int8 as written", "openvino int8")
@@ -375,7 +372,7 @@ def test_layers_are_compared_where_a_pair_fails_and_on_request(ears: Ears, stub:
     stub.answers[SHIPPED.model] = ears.answer(shift=0.3)
     found = ears.verify(ears.answer())
     assert len(stub.parted) == 1
-    assert [(p.a, p.b) for p in found.partings] == [names]
+    assert [(p.a, p.b) for p in found.layer_divergences] == [names]
 
 
 def test_two_float32_implementations_are_compared_with_each_other_where_one_fails(ears: Ears, stub: Implementations) -> None:
@@ -389,14 +386,14 @@ def test_two_float32_implementations_are_compared_with_each_other_where_one_fail
 def test_other_implementations_of_the_quantized_graph_are_reported_and_never_fail(ears: Ears, stub: Implementations) -> None:
     other = Candidate(backend="openvino", model=WRITTEN.model, precision="int8")
     stub.answers[WRITTEN.model] = ears.answer()
-    found = ears.verify(ears.answer(), shipped=WRITTEN, others=(other,))
+    found = ears.verify(ears.answer(), deployed=WRITTEN, others=(other,))
     pair = found.parity[1]
     assert (pair.a, pair.b, pair.tolerance, pair.passed) == ("onnxruntime int8 as written", "openvino int8", None, True)
 
 
-def test_the_layers_that_really_run_are_those_of_what_ships(ears: Ears) -> None:
+def test_the_layers_that_really_run_are_those_of_what_is_deployed(ears: Ears) -> None:
     assert ears.verify(ears.answer()).executed == (EXECUTED,)
-    assert ears.verify(ears.answer(), shipped=WRITTEN).executed == ()
+    assert ears.verify(ears.answer(), deployed=WRITTEN).executed == ()
 
 
 @pytest.mark.parametrize(
@@ -421,7 +418,7 @@ def test_float32_implementations_of_a_real_graph_agree_and_a_wrong_one_is_found(
     index = networks.write_images(tmp_path / "images")
     model = FrameModel(network, networks.contract()).eval()
     workspace = Workspace(tmp_path / "work")
-    images = decode_split(workspace, index, "test", tmp_path / "images", networks.contract(), SilentProgress())
+    images = decode_split(workspace, index, "test", tmp_path / "images", networks.contract().frame, SilentProgress())
     with torch.inference_mode():
         trained = np.stack([model(torch.tensor(frame))[0].numpy() for frame in images])
 

@@ -14,17 +14,17 @@ import pytest
 
 import weckd_edge.compile.verify.temperature as module
 from support.errors import raises
-from weckd_edge.artifacts import QuantizedModel, Recalibration, Selection
+from weckd_edge.artifacts import PrecisionSelection, QuantizedModel, RecalibratedModel
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.quantize.qdq_rules import find_violations
 from weckd_edge.compile.verify.implementations import Candidate, predict_frames
-from weckd_edge.compile.verify.temperature import NODE_NAME, recalibrate, set_temperature
+from weckd_edge.compile.verify.temperature import NODE_NAME, recalibrate, set_graph_temperature
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace, check_ref
 from weckd_edge.devices.images.split_frames import decode_split
 from weckd_edge.devices.runtime.backends.table import open_runner
-from weckd_edge.metrics.calibration import Temperature, scale
+from weckd_edge.metrics.calibration import Temperature, apply_temperature
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -42,7 +42,7 @@ class Case:
             exported, place / "fp32", self.index, place / "images", place / "int8"
         )
         self.path = place / "int8/model.onnx"
-        self.selection = Selection(
+        self.selection = PrecisionSelection(
             trials=(),
             chosen="int8 minmax",
             reason="the only one",
@@ -54,13 +54,13 @@ class Case:
             built=None,
         )
 
-    def recalibrate(self, out: Path, **changes: Any) -> Recalibration:
+    def recalibrate(self, out: Path, **changes: Any) -> RecalibratedModel:
         out.mkdir(exist_ok=True)
-        shipped = Candidate(backend="onnxruntime", model=self.path, precision="int8", reference=True)
+        deployed = Candidate(backend="onnxruntime", model=self.path, precision="int8", reference=True)
         index = changes.pop("index", self.index)
-        workspace, contract = Workspace(self.place / "work"), self.networks.contract()
-        images = decode_split(workspace, index, "val", self.place / "images", contract, SilentProgress())
-        candidate = changes.pop("shipped", shipped)
+        workspace, spec = Workspace(self.place / "work"), self.networks.contract().frame
+        images = decode_split(workspace, index, "val", self.place / "images", spec, SilentProgress())
+        candidate = changes.pop("shipped", deployed)
         return recalibrate(
             changes.pop("selection", self.selection),
             changes.pop("source", self.path.parent),
@@ -82,12 +82,12 @@ def case(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Case
 
 
 def fix(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
-    found = Temperature(value=value, unpulled=value, nll_before=1.2, nll_after=1.1, note="set by a test")
+    found = Temperature(value=value, unshrunk=value, nll_before=1.2, nll_after=1.1, note="set by a test")
     monkeypatch.setattr(module, "fit_temperature", lambda answers, labels, groups: found)
 
 
 @pytest.mark.parametrize("temperature", [0.4, 2.5])
-def test_the_graph_answers_at_the_temperature_and_its_int8_part_is_the_same(
+def test_the_graph_predicts_at_the_temperature_and_its_int8_part_is_the_same(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, temperature: float
 ) -> None:
     fix(monkeypatch, temperature)
@@ -95,7 +95,7 @@ def test_the_graph_answers_at_the_temperature_and_its_int8_part_is_the_same(
     path = check_ref(tmp_path / "out", made.onnx)
     np.testing.assert_allclose(
         case.answers("onnxruntime", path, reference=True),
-        scale(case.answers("onnxruntime", case.path, reference=True), temperature),
+        apply_temperature(case.answers("onnxruntime", case.path, reference=True), temperature),
         atol=1e-6,
     )
     before, after = onnx.load(case.path), onnx.load(path)
@@ -110,7 +110,7 @@ def test_the_graph_answers_at_the_temperature_and_its_int8_part_is_the_same(
 
 
 @pytest.mark.parametrize("temperature", [0.4, 2.5])
-def test_openvino_answers_at_the_temperature_with_as_many_layers_in_int8(
+def test_openvino_predictions_at_the_temperature_with_as_many_layers_in_int8(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, temperature: float
 ) -> None:
     pytest.importorskip("openvino")
@@ -119,25 +119,25 @@ def test_openvino_answers_at_the_temperature_with_as_many_layers_in_int8(
     built = []
     for name, path in (("before", case.path), ("after", tmp_path / "out" / made.onnx.path)):
         (tmp_path / name).mkdir()
-        built.append(openvino_backend.build(path, "int8", tmp_path / name))
+        built.append(openvino_backend.build_ir(path, "int8", tmp_path / name))
     assert built[0].detail == built[1].detail
     before, after = (case.answers("openvino", tmp_path / name / "model.xml") for name in ("before", "after"))
-    np.testing.assert_allclose(after, scale(before, temperature), atol=1e-5)
+    np.testing.assert_allclose(after, apply_temperature(before, temperature), atol=1e-5)
 
 
 def test_an_ir_without_a_graph_of_its_own_takes_the_temperature_too(case: Case, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     for name in ("before", "after"):
         (tmp_path / name).mkdir()
-    before = openvino_backend.build(case.path, "int8", tmp_path / "before")
-    refs = openvino_backend.set_temperature(tmp_path / "before/model.xml", 2.5, tmp_path / "after")
+    before = openvino_backend.build_ir(case.path, "int8", tmp_path / "before")
+    refs = openvino_backend.set_ir_temperature(tmp_path / "before/model.xml", 2.5, tmp_path / "after")
     assert [ref.path for ref in refs] == ["model.xml", "model.bin"]
     for ref in refs:
         check_ref(tmp_path / "after", ref)
     a, b = (case.answers("openvino", tmp_path / name / "model.xml") for name in ("before", "after"))
-    np.testing.assert_allclose(b, scale(a, 2.5), atol=1e-5)
+    np.testing.assert_allclose(b, apply_temperature(a, 2.5), atol=1e-5)
     layers = openvino_backend.executed_layers(tmp_path / "after/model.xml")
-    assert openvino_backend.describe(Counter((layer.kind, layer.precision) for layer in layers)) == before.detail
+    assert openvino_backend.describe_precisions(Counter((layer.kind, layer.precision) for layer in layers)) == before.detail
 
 
 def test_where_the_temperature_is_one_the_bytes_are_those_that_came(
@@ -154,7 +154,7 @@ def test_what_was_built_is_built_again_with_the_temperature_whoever_made_it(
     from weckd_edge.compile.backends import openvino_backend
 
     (tmp_path / "ir").mkdir()
-    built = openvino_backend.build(case.path, "int8", tmp_path / "ir")
+    built = openvino_backend.build_ir(case.path, "int8", tmp_path / "ir")
     shutil.copyfile(case.path, tmp_path / "ir/model.onnx")
     before = case.answers("openvino", tmp_path / "ir/model.xml")
     of_a_graph = replace(case.selection, built=built)
@@ -166,26 +166,27 @@ def test_what_was_built_is_built_again_with_the_temperature_whoever_made_it(
         for ref in made.built.files:
             check_ref(tmp_path / name, ref)
         after = case.answers("openvino", tmp_path / name / "model.xml")
-        np.testing.assert_allclose(after, scale(before, temperature), atol=1e-5)
+        np.testing.assert_allclose(after, apply_temperature(before, temperature), atol=1e-5)
 
 
-def test_it_is_found_on_validation_images_as_what_ships_answers_them(
+def test_it_is_found_on_validation_images_as_what_is_deployed_predicts_them(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
 
     def fit(answers: Any, labels: Any, groups: Any) -> Temperature:
         seen.append((answers, labels, groups))
-        return Temperature(value=2.0, unpulled=2.0, nll_before=1.2, nll_after=1.1, note="n")
+        return Temperature(value=2.0, unshrunk=2.0, nll_before=1.2, nll_after=1.1, note="n")
 
     monkeypatch.setattr(module, "fit_temperature", fit)
     made = case.recalibrate(tmp_path / "out")
-    val = [record for record in case.index.images if record.split == "val"]
+    val = case.index.split("val")
     ((answers, labels, groups),) = seen
     assert answers.shape == (len(val), 3)
     assert (list(labels), groups) == ([r.label for r in val], [r.group for r in val])
-    assert (made.val_images, made.val_groups, made.answered_by) == (24, 24, "onnxruntime int8 as written")
-    assert (made.temperature, made.val_nll_before, made.val_nll_after, made.note) == (2.0, 1.2, 1.1, "n")
+    told = made.recalibration
+    assert (told.val_images, told.val_groups, told.predicted_by) == (24, 24, "onnxruntime int8 as written")
+    assert (told.temperature, told.val_nll_before, told.val_nll_after, told.note) == (2.0, 1.2, 1.1, "n")
     assert made.source_sha256 == case.quantized.onnx.sha256 != made.onnx.sha256
 
 
@@ -193,10 +194,11 @@ def test_a_graph_that_ends_in_no_softmax_is_left_alone(case: Case, tmp_path: Pat
     fix(monkeypatch, 2.0)
     monkeypatch.setattr(module, "_last_softmax", lambda model: None)
     made = case.recalibrate(tmp_path / "out")
-    assert (made.temperature, made.val_nll_after, made.onnx.sha256) == (1.0, 1.2, case.quantized.onnx.sha256)
-    assert made.note == "left at 1: the graph does not end in a Softmax of its logits"
+    told = made.recalibration
+    assert (told.temperature, told.val_nll_after, made.onnx.sha256) == (1.0, 1.2, case.quantized.onnx.sha256)
+    assert told.note == "left at 1: the graph does not end in a Softmax of its logits"
     with pytest.raises(ValueError, match="does not end in a Softmax"):
-        set_temperature(onnx.load(case.path), 2.0)
+        set_graph_temperature(onnx.load(case.path), 2.0)
 
 
 def test_without_validation_images_nothing_is_written(case: Case, tmp_path: Path) -> None:

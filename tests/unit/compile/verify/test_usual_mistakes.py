@@ -3,12 +3,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from weckd_edge.compile.verify.usual_mistakes import Description, Run, find_mistakes
+from weckd_edge.compile.verify.usual_mistakes import InputDescription, Run, find_mistakes
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.words import join_names, split_names
 
-HALF = Description(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-IMAGENET = Description(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+HALF = InputDescription(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+IMAGENET = InputDescription(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 LABELS = ("class 1", "class 10", "class 2")
 
 
@@ -24,7 +24,7 @@ def _images(count: int = 90) -> tuple[list[np.ndarray], np.ndarray]:
     return images, truth
 
 
-def _network(trained: Description, order: Sequence[int] = (0, 1, 2)) -> Run:
+def _network(trained: InputDescription, order: Sequence[int] = (0, 1, 2)) -> Run:
     """A network that compares the mean colour with each class's, after the normalisation it was trained with."""
     levels = np.array([(40, 120, 200), (120, 120, 40), (230, 120, 120)], np.float32)
     centres = (levels / 255 - np.array(trained.mean, np.float32)) / np.array(trained.std, np.float32)
@@ -39,7 +39,9 @@ def _network(trained: Description, order: Sequence[int] = (0, 1, 2)) -> Run:
     return run
 
 
-def _found(trained: Description, given: Description, labels: Sequence[str] = LABELS, **more: object) -> tuple[str, ...]:
+def _found(
+    trained: InputDescription, given: InputDescription, labels: Sequence[str] = LABELS, **more: object
+) -> tuple[str, ...]:
     images, truth = _images()
     order = more.pop("order", (0, 1, 2))
     return find_mistakes(_network(trained, order), images, truth, given, labels, SilentProgress(), **more)
@@ -49,8 +51,8 @@ def test_a_network_that_was_described_as_it_was_trained_gives_no_doubt() -> None
     assert _found(IMAGENET, IMAGENET) == ()
 
 
-def test_a_mean_written_for_0_to_255_is_told_with_the_right_one() -> None:
-    given = Description(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+def test_a_mean_written_for_0_to_255_is_reported_with_the_right_one() -> None:
+    given = InputDescription(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
     (told,) = _found(IMAGENET, given)
     assert (
         "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 (mean and standard deviation are those of values in 0..1" in told
@@ -58,21 +60,21 @@ def test_a_mean_written_for_0_to_255_is_told_with_the_right_one() -> None:
     assert "would predict 100% of 90 images" in told
 
 
-def test_blue_before_red_is_told() -> None:
-    bgr = Description(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), is_bgr=True)
+def test_blue_before_red_is_reported() -> None:
+    bgr = InputDescription(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), is_bgr=True)
     (told,) = _found(bgr, HALF)
     assert "With --channel-order bgr it would predict 100%" in told
     (back,) = _found(HALF, bgr)
     assert "With --channel-order rgb it" in back
 
 
-def test_classes_in_natural_order_are_told() -> None:
+def test_classes_in_natural_order_are_reported() -> None:
     (told,) = _found(HALF, HALF, order=(0, 2, 1))
     assert "With --labels 'class 1,class 2,class 10' it would predict 100%" in told
 
 
 def test_a_network_of_bytes_is_tried_with_other_orders_alone() -> None:
-    given = Description(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
+    given = InputDescription(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
     tried: list[np.ndarray] = []
     images, truth = _images(4)
     run = _network(given)
@@ -83,7 +85,7 @@ def test_a_network_of_bytes_is_tried_with_other_orders_alone() -> None:
 
 
 def test_a_network_of_one_channel_is_tried_with_no_order_of_channels_and_one_mean() -> None:
-    given = Description(mean=(0.45, 0.45, 0.45), std=(0.25, 0.25, 0.25))
+    given = InputDescription(mean=(0.45, 0.45, 0.45), std=(0.25, 0.25, 0.25))
     seen: list[np.ndarray] = []
     images, truth = _images(4)
     run = _network(given)

@@ -14,10 +14,10 @@ from PIL import Image
 
 from support.errors import raises
 from weckd_edge.core.errors import BundleError, ConfigError, ModelError, StoreError
-from weckd_edge.devices.attribution.deletion import FRACTIONS, deletion
+from weckd_edge.devices.attribution.deletion import FRACTIONS, measure_deletion
 from weckd_edge.devices.attribution.explain_images import explain_images, overlay_of, sanity_words
-from weckd_edge.devices.attribution.occlusion_map import Attention, Covering, attention, cover_of
-from weckd_edge.devices.attribution.overlay import PANEL_PIXELS, colours, draw_figure, draw_overlay, draw_seen
+from weckd_edge.devices.attribution.occlusion_map import AttributionMap, OcclusionSettings, cover_of, map_attribution
+from weckd_edge.devices.attribution.overlay import PANEL_PIXELS, draw_figure, draw_model_view, draw_overlay, map_colours
 from weckd_edge.devices.images.frames import frame_from_file
 
 HEIGHT, WIDTH = 48, 64
@@ -52,7 +52,7 @@ def scene() -> NDArray[np.uint8]:
 
 
 def test_the_map_peaks_where_the_evidence_is() -> None:
-    found = attention(CornerRunner(), scene(), 1, box=BOX)
+    found = map_attribution(CornerRunner(), scene(), 1, box=BOX)
     row, column = np.unravel_index(found.map.argmax(), found.map.shape)
     assert row < 12
     assert 8 <= column < 20
@@ -63,22 +63,22 @@ def test_the_map_peaks_where_the_evidence_is() -> None:
 
 
 def test_evidence_for_one_label_is_evidence_against_the_other() -> None:
-    yes, no = (attention(CornerRunner(), scene(), label, box=BOX) for label in (1, 0))
+    yes, no = (map_attribution(CornerRunner(), scene(), label, box=BOX) for label in (1, 0))
     np.testing.assert_allclose(yes.map, -no.map, atol=1e-3)
 
 
 @pytest.mark.parametrize("fill", ["mean", "blur"])
 def test_the_same_frame_gives_the_same_map_and_stays_as_it_was(fill: Any) -> None:
-    frame, covering = scene(), Covering(fill=fill)
-    first, second = (attention(CornerRunner(), frame, 1, box=BOX, covering=covering) for _ in range(2))
+    frame, covering = scene(), OcclusionSettings(fill=fill)
+    first, second = (map_attribution(CornerRunner(), frame, 1, box=BOX, covering=covering) for _ in range(2))
     np.testing.assert_array_equal(first.map, second.map)
     np.testing.assert_array_equal(frame, scene())
 
 
 def test_only_the_part_that_is_looked_at_is_ever_covered() -> None:
     runner, frame = CornerRunner(), scene()
-    found = attention(runner, frame, 1, box=BOX)
-    deletion(runner, frame, found, maps_by_chance=2)
+    found = map_attribution(runner, frame, 1, box=BOX)
+    measure_deletion(runner, frame, found, maps_by_chance=2)
     asked = np.concatenate(runner.asked)
     assert (asked[:, :, :8] == frame[:, :, :8]).all()
     assert (asked[:, :, 56:] == frame[:, :, 56:]).all()
@@ -88,7 +88,7 @@ def test_only_the_part_that_is_looked_at_is_ever_covered() -> None:
 
 def test_covers_are_everywhere_also_at_the_edges() -> None:
     runner, frame = CornerRunner(), scene()
-    attention(runner, frame, 1, box=BOX, covering=Covering(patch=0.3, stride=0.15))
+    map_attribution(runner, frame, 1, box=BOX, covering=OcclusionSettings(patch=0.3, stride=0.15))
     changed = (np.concatenate(runner.asked) != frame).any((0, 3))
     assert changed[:, 8:56].mean() > 0.9
     assert changed[0, 8:56].any()
@@ -98,15 +98,15 @@ def test_covers_are_everywhere_also_at_the_edges() -> None:
 def test_a_whole_frame_of_eight_pixels_has_a_map_too() -> None:
     frame = np.full((1, 8, 8, 3), 128, np.uint8)
     frame[0, :3, :3] = (255, 0, 0)
-    found = attention(CornerRunner(left=0, side=3), frame, 1)
+    found = map_attribution(CornerRunner(left=0, side=3), frame, 1)
     assert np.isfinite(found.map).all()
     row, column = np.unravel_index(found.map.argmax(), found.map.shape)
     assert row < 4
     assert column < 4
 
 
-def test_a_certain_answer_still_has_a_finite_map() -> None:
-    found = attention(CornerRunner(weight=1e3), scene(), 1, box=BOX)
+def test_a_certain_prediction_still_has_a_finite_map() -> None:
+    found = map_attribution(CornerRunner(weight=1e3), scene(), 1, box=BOX)
     assert np.isfinite(found.map).all()
     assert found.map.max() > 0
 
@@ -114,14 +114,14 @@ def test_a_certain_answer_still_has_a_finite_map() -> None:
 @pytest.mark.parametrize(("patch", "stride"), [(0.1, 0.2), (0.0, 0.0), (1.2, 0.1)])
 def test_covers_that_leave_gaps_or_have_no_size_are_refused(patch: float, stride: float) -> None:
     with raises(ConfigError, "E_CONFIG_RANGE", says=("0", "1")):
-        Covering(patch=patch, stride=stride)
+        OcclusionSettings(patch=patch, stride=stride)
 
 
-def test_a_label_that_is_none_and_an_answer_that_is_no_number_are_refused() -> None:
+def test_a_label_that_is_none_and_a_prediction_that_is_no_number_are_refused() -> None:
     with raises(ModelError, "E_MODEL_OUTPUT", says=("0", "1", "2")):
-        attention(CornerRunner(), scene(), 2)
+        map_attribution(CornerRunner(), scene(), 2)
     with raises(ModelError, "E_MODEL_NOT_FINITE"):
-        attention(CornerRunner(weight=float("nan")), scene(), 1)
+        map_attribution(CornerRunner(weight=float("nan")), scene(), 1)
 
 
 def test_a_blurred_cover_keeps_colour_and_loses_detail() -> None:
@@ -134,26 +134,26 @@ def test_a_blurred_cover_keeps_colour_and_loses_detail() -> None:
 
 def test_deleting_what_a_good_map_marks_beats_every_moved_copy() -> None:
     runner, frame = CornerRunner(), scene()
-    found = attention(runner, frame, 1, box=BOX)
-    good = deletion(runner, frame, found)
+    found = map_attribution(runner, frame, 1, box=BOX)
+    good = measure_deletion(runner, frame, found)
     assert good.maps_beaten == good.maps_by_chance == 19
     assert good.area < good.area_by_chance - 0.1
     assert good.probability[0] == pytest.approx(found.probability)
     assert len(good.probability) == len(good.probability_by_chance) == len(good.fractions)
-    assert good == deletion(runner, frame, found)
+    assert good == measure_deletion(runner, frame, found)
     assert "sooner than all" in sanity_words(found, good, "yes")
 
 
-def test_a_map_that_points_elsewhere_is_told_from_a_good_one() -> None:
+def test_a_map_that_points_elsewhere_is_distinguished_from_a_good_one() -> None:
     runner, frame = CornerRunner(), scene()
-    found = attention(CornerRunner(top=34, left=40), scene_with_red_at(34, 40), 1, box=BOX)
-    honest = attention(runner, frame, 1, box=BOX)
-    wrong = Attention(
-        label=1, probability=honest.probability, box=BOX, map=found.map, covering=Covering(), queries=found.queries
+    found = map_attribution(CornerRunner(top=34, left=40), scene_with_red_at(34, 40), 1, box=BOX)
+    honest = map_attribution(runner, frame, 1, box=BOX)
+    wrong = AttributionMap(
+        label=1, probability=honest.probability, box=BOX, map=found.map, covering=OcclusionSettings(), queries=found.queries
     )
-    check = deletion(runner, frame, wrong)
+    check = measure_deletion(runner, frame, wrong)
     assert check.maps_beaten < 10
-    assert check.area > deletion(runner, frame, honest).area + 0.1
+    assert check.area > measure_deletion(runner, frame, honest).area + 0.1
     assert sanity_words(wrong, check, "yes").startswith("Not to be relied on")
 
 
@@ -169,15 +169,15 @@ def test_a_model_that_looks_nowhere_gets_no_colours_and_says_so() -> None:
             return np.array([0.2, 0.8], np.float32)
 
     frame = scene()
-    found = attention(Fixed(), frame, 1, box=BOX)
+    found = map_attribution(Fixed(), frame, 1, box=BOX)
     picture = draw_overlay(frame[0], found)
     assert (picture[..., 0] == picture[..., 1]).all()
-    assert "no one place" in sanity_words(found, deletion(Fixed(), frame, found), "yes")
+    assert "no one place" in sanity_words(found, measure_deletion(Fixed(), frame, found), "yes")
 
 
 def test_the_overlay_is_coloured_where_the_evidence_is_grey_elsewhere_and_dark_where_nothing_is_seen() -> None:
     frame = scene()
-    found = attention(CornerRunner(), frame, 1, box=BOX)
+    found = map_attribution(CornerRunner(), frame, 1, box=BOX)
     picture = draw_overlay(frame[0], found, width_pixels=128).astype(int)
     assert picture.shape == (96, 128, 3)
     colourful = np.ptp(picture, axis=-1) > 25
@@ -190,7 +190,7 @@ def test_the_overlay_is_coloured_where_the_evidence_is_grey_elsewhere_and_dark_w
 
 
 def test_colours_grow_lighter_by_even_steps() -> None:
-    light = colours(np.linspace(0, 1, 50)) @ np.array([0.2126, 0.7152, 0.0722])
+    light = map_colours(np.linspace(0, 1, 50)) @ np.array([0.2126, 0.7152, 0.0722])
     assert (np.diff(light) > 0).all()
     assert light[0] < 30
     assert light[-1] > 200
@@ -198,13 +198,13 @@ def test_colours_grow_lighter_by_even_steps() -> None:
 
 def test_a_figure_holds_both_pictures_and_a_caption_that_fits() -> None:
     frame = scene()
-    found = attention(CornerRunner(), frame, 1, box=BOX)
+    found = map_attribution(CornerRunner(), frame, 1, box=BOX)
     short = draw_figure(frame[0], found, "yes 97 %", ("one line",))
     long = draw_figure(frame[0], found, "yes 97 %", ("word " * 60, "x" * 400))
     assert short.shape[1] == long.shape[1] == 2 * PANEL_PIXELS + 36
     assert long.shape[0] > short.shape[0] + 60
     assert (long[:, -10:] == long[0, 0]).all()
-    assert draw_seen(frame[0], BOX).shape == (360, 480, 3)
+    assert draw_model_view(frame[0], BOX).shape == (360, 480, 3)
 
 
 @pytest.fixture
@@ -252,8 +252,8 @@ def test_no_picture_is_overwritten_and_none_is_put_into_the_bundle(toy: ModuleTy
     assert not (tmp_path / "none").exists()
 
 
-def test_an_answer_that_abstains_is_explained_too(toy: ModuleType, tmp_path: Path, images: Path) -> None:
-    bundle = toy.write_bundle(tmp_path / "b", abstain_below=0.999).folder
+def test_a_prediction_that_abstains_is_explained_too(toy: ModuleType, tmp_path: Path, images: Path) -> None:
+    bundle = toy.write_bundle(tmp_path / "b", confidence_threshold=0.999).folder
     (found,) = explain_images(bundle, [images / "c.png"], tmp_path / "out", backend="onnxruntime")
     assert found.answer.reason is not None
     assert found.overlay is not None
@@ -261,26 +261,26 @@ def test_an_answer_that_abstains_is_explained_too(toy: ModuleType, tmp_path: Pat
 
 
 def test_a_small_overlay_of_one_file(toy: ModuleType, tmp_path: Path, images: Path) -> None:
-    contract = toy.write_bundle(tmp_path / "b").manifest.input
+    spec = toy.write_bundle(tmp_path / "b").manifest.input.frame
     runner = CornerRunner(left=0, side=3)
     runner.input_shape = (1, 8, 8, 3)
-    frame = frame_from_file(images / "c.png", contract)[0]
-    picture = overlay_of(frame, runner, contract, width_pixels=60)
+    frame = frame_from_file(images / "c.png", spec)[0]
+    picture = overlay_of(frame, runner, spec, width_pixels=60)
     assert (picture.shape, picture.dtype) == ((60, 60, 3), np.uint8)
-    yes, no = (overlay_of(frame, runner, contract, label=label, width_pixels=60) for label in (0, 1))
+    yes, no = (overlay_of(frame, runner, spec, label=label, width_pixels=60) for label in (0, 1))
     assert (yes != no).any()
     known = runner.run(frame[None])
-    assert (overlay_of(frame, runner, contract, predicted=known, width_pixels=60) == picture).all()
+    assert (overlay_of(frame, runner, spec, predicted=known, width_pixels=60) == picture).all()
 
 
 def test_the_command_writes_pictures_and_its_json_says_how_far_to_rely_on_them(
     toy: ModuleType, tmp_path: Path, images: Path, run: Any
 ) -> None:
     bundle = toy.write_bundle(tmp_path / "b").folder
-    args = ("infer", bundle, images, "--backend", "onnxruntime", "--explain")
+    args = ("predict", bundle, images, "--backend", "onnxruntime", "--explain")
     code, out, err = run(*args, tmp_path / "out", "--json")
     assert code == 0
-    rows = json.loads(out)["answers"]
+    rows = json.loads(out)["images"]
     assert [row["overlay"] is None for row in rows] == [False, False, True, False]
     assert set(rows[0]["deletion"]) >= {"area", "area_by_chance", "maps_beaten", "maps_by_chance", "probability"}
     assert rows[0]["method"].startswith("occlusion: ")

@@ -20,9 +20,9 @@ from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.bench import bench as bench_module
 from weckd_edge.devices.bench import single_stream
 from weckd_edge.devices.bench.bench import BenchedModel, BenchSpec, bench, bench_model
-from weckd_edge.devices.bench.cold_start import first_answer_ns, peak_rss_bytes
-from weckd_edge.devices.bench.folder import BenchFolder, read_bench, recover
-from weckd_edge.devices.bench.percentiles import nearest_rank, summarize
+from weckd_edge.devices.bench.cold_start import first_prediction_ns, peak_rss_bytes
+from weckd_edge.devices.bench.folder import BenchFolder, read_bench, recover_run
+from weckd_edge.devices.bench.percentiles import nearest_rank, summarize_latency
 from weckd_edge.devices.bench.power.base import PowerSourceError, Reading
 from weckd_edge.devices.bench.verdict import verdict_of
 from weckd_edge.devices.machine.detect import detect
@@ -73,19 +73,19 @@ def test_a_percentile_is_the_nearest_rank(values: Iterable[int], percent: int, e
 
 def test_a_percentile_is_always_a_time_that_was_measured() -> None:
     samples = [int(x) for x in np.random.default_rng(0).integers(1, 10**9, 77)]
-    found = summarize(samples)
+    found = summarize_latency(samples)
     assert {found.p50_ns, found.p90_ns, found.p99_ns} <= set(samples)
     assert found.p50_ns <= found.p90_ns <= found.p99_ns
 
 
 def test_the_summary_keeps_the_raw_times_in_their_order() -> None:
-    found = summarize([40, 10, 30, 20])
+    found = summarize_latency([40, 10, 30, 20])
     assert found.samples_ns == (40, 10, 30, 20)
     assert (found.p50_ns, found.p90_ns, found.iqr_over_median) == (20, 40, (30 - 10) / 20)
 
 
 def test_times_that_a_coarse_clock_calls_nought_have_no_spread() -> None:
-    assert summarize([0, 0, 0]).iqr_over_median == 0.0
+    assert summarize_latency([0, 0, 0]).iqr_over_median == 0.0
 
 
 def measured(samples: Iterable[int]) -> Measurement:
@@ -107,7 +107,7 @@ def test_a_noisy_run_may_not_be_quoted_and_says_what_to_do() -> None:
 @pytest.mark.parametrize(("spread", "verdict"), [(100, "VALID"), (101, "INVALID")])
 def test_a_spread_of_a_tenth_is_the_most_that_is_quiet(spread: int, verdict: str) -> None:
     samples = [1000] * 48 + [1000 + spread] * 32
-    assert summarize(samples).iqr_over_median == spread / 1000
+    assert summarize_latency(samples).iqr_over_median == spread / 1000
     assert verdict_of(measured(samples))[0] == verdict
 
 
@@ -127,11 +127,11 @@ def test_a_bundle_is_measured_on_its_golden_frames(toy: ModuleType, machines: Mo
     assert (found.device, found.host) == ("generic-x86", "Intel(R) Xeon(R) Processor @ 2.10GHz")
     assert found.rules.startswith("quick (seconds, for builds; shorter than any MLPerf run): single-stream, 9 queries in ")
     assert found.rules.endswith(" s after 1, nearest-rank percentiles")
-    assert (found.rule_set, found.generator, found.rules_met) == ("quick", "own loop", True)
-    assert len(found.frame_to_answer.samples_ns) == 9
+    assert (found.rule_set, found.generator, found.rules_met) == ("quick", "builtin", True)
+    assert len(found.end_to_end.samples_ns) == 9
     assert found.network is not None
     assert len(found.network.samples_ns) == 9
-    assert min(found.frame_to_answer.samples_ns) > 0
+    assert min(found.end_to_end.samples_ns) > 0
     assert found.cold_start_ns > 0
     assert found.peak_rss_bytes is None or found.peak_rss_bytes > 1 << 20
     assert found.energy_mj is None
@@ -188,7 +188,7 @@ def test_a_runner_that_fails_is_closed(tmp_path: Path, fakes: dict[str, FakeRunn
     assert fakes["whole"].closed
 
 
-def test_noise_is_told_in_the_warnings_of_the_measurement(
+def test_noise_is_reported_in_the_warnings_of_the_measurement(
     tmp_path: Path, fakes: dict[str, FakeRunner], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0]
@@ -197,7 +197,7 @@ def test_noise_is_told_in_the_warnings_of_the_measurement(
         left = iter(durations)
         monkeypatch.setattr(runner, "run", lambda frame, left=left: now.__setitem__(0, now[0] + next(left)))
     found = run_fake(tmp_path)
-    assert found.frame_to_answer.samples_ns == (100, 100, 200, 200)
+    assert found.end_to_end.samples_ns == (100, 100, 200, 200)
     (warning,) = found.warnings
     assert "frame to answer: the middle half of the times spans 1.00" in warning
     assert "too noisy" in warning
@@ -240,7 +240,7 @@ def test_energy_is_what_a_frame_takes_above_idle(tmp_path: Path, fakes: dict[str
 
 def test_a_meter_that_breaks_leaves_the_times_and_says_why(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
     found = run_fake(tmp_path, power=Meter(fakes["whole"], fail_after=5))
-    assert (found.energy_mj, len(found.frame_to_answer.samples_ns)) == (None, 4)
+    assert (found.energy_mj, len(found.end_to_end.samples_ns)) == (None, 4)
     assert found.power is not None
     assert found.power.reason == "the cable fell out"
 
@@ -292,7 +292,7 @@ def test_mlperfs_rules_without_loadgen_run_in_our_own_loop_and_say_so(
 ) -> None:
     monkeypatch.setattr(bench_module, "is_installed", lambda module: False)
     found = run_fake(tmp_path, rules="mlperf")
-    assert found.generator == "own loop"
+    assert found.generator == "builtin"
     assert "LoadGen is not installed (pip install 'weckd-edge[bench]'); our own loop sent the queries" in found.warnings[0]
     assert "LoadGen" not in " ".join(run_fake(tmp_path).warnings)
 
@@ -302,18 +302,18 @@ def test_mlperfs_rules_run_in_loadgen_where_it_is_installed(tmp_path: Path, fake
     found = run_fake(tmp_path, rules="mlperf", queries=64)
     assert found.generator.startswith("LoadGen ")
     assert found.loadgen is not None
-    assert found.loadgen.queries == len(found.frame_to_answer.samples_ns) == 64
-    assert found.early_stopping[0].estimate_ns == max(found.frame_to_answer.samples_ns)
-    assert run_fake(tmp_path, rules="mlperf", generator="own").generator == "own loop"
+    assert found.loadgen.queries == len(found.end_to_end.samples_ns) == 64
+    assert found.early_stopping[0].estimate_ns == max(found.end_to_end.samples_ns)
+    assert run_fake(tmp_path, rules="mlperf", generator="builtin").generator == "builtin"
 
 
 def test_a_model_too_fast_for_loadgen_is_timed_by_our_own_loop(
     tmp_path: Path, fakes: dict[str, FakeRunner], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("mlperf_loadgen")
-    monkeypatch.setattr(bench_module, "MOST_BYTES", 1000)
+    monkeypatch.setattr(bench_module, "MAX_BYTES", 1000)
     found = run_fake(tmp_path, rules="mlperf", queries=64, warmup=2)
-    assert found.generator == "own loop"
+    assert found.generator == "builtin"
     assert "too fast for LoadGen" in found.warnings[0]
 
 
@@ -321,8 +321,8 @@ def test_a_bench_that_breaks_leaves_what_it_had(tmp_path: Path, fakes: dict[str,
     fakes["whole"].fail_at = 3
     with raises(ModelError, "E_MODEL_GRAPH", says="broken"):
         run_fake(tmp_path, out=tmp_path / "kept")
-    found = recover(tmp_path / "kept")
-    assert len(found.frame_to_answer.samples_ns) == 3
+    found = recover_run(tmp_path / "kept")
+    assert len(found.end_to_end.samples_ns) == 3
     assert (found.backend, found.cold_start_ns, found.rules_met) == ("openvino", 5, False)
 
 
@@ -352,7 +352,7 @@ def test_a_model_that_lost_the_tensors_name_is_cut_in_its_onnx_graph(
 @pytest.mark.parametrize(
     ("stderr", "told"), [("Traceback\nModelError: no such file\n", "ModelError: no such file"), ("", "exit code -9")]
 )
-def test_a_fresh_process_that_dies_is_told_in_one_line(
+def test_a_fresh_process_that_dies_is_reported_in_one_line(
     tmp_path: Path, fakes: dict[str, FakeRunner], monkeypatch: pytest.MonkeyPatch, stderr: str, told: str
 ) -> None:
     dead = types.SimpleNamespace(returncode=-9, stdout="", stderr=stderr)
@@ -382,21 +382,21 @@ def test_the_largest_memory_is_read_from_linux_and_none_elsewhere(tmp_path: Path
     assert peak_rss_bytes(tmp_path / "none") is None
 
 
-def test_the_first_answer_takes_time(toy: ModuleType, tmp_path: Path) -> None:
+def test_the_first_prediction_takes_time(toy: ModuleType, tmp_path: Path) -> None:
     model = toy.write_graph(tmp_path / "m.onnx")
     np.save(tmp_path / "frame.npy", toy.frames(1))
-    assert first_answer_ns("onnxruntime", model, tmp_path / "frame.npy", 1) > 0
+    assert first_prediction_ns("onnxruntime", model, tmp_path / "frame.npy", 1) > 0
 
 
 def test_the_command_prints_one_object(
     toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[..., tuple[int, str, str]]
 ) -> None:
     toy.write_bundle(tmp_path / "b")
-    found = dataclasses.replace(measured([1000] * 64), network=summarize([500] * 64))
+    found = dataclasses.replace(measured([1000] * 64), network=summarize_latency([500] * 64))
     monkeypatch.setattr("weckd_edge.devices.bench.bench.bench", lambda bundle, **kw: found)
     data = json.loads(run("bench", tmp_path / "b", "--json")[1])
     assert data.keys() >= {"device", "rules", "verdict", "cold_start_ns", "peak_rss_bytes", "energy_mj", "warnings"}
-    assert data["frame_to_answer"] == {"p50_ns": 1000, "p90_ns": 1000, "p99_ns": 1000, "samples": 64, "iqr_over_median": 0.0}
+    assert data["end_to_end"] == {"p50_ns": 1000, "p90_ns": 1000, "p99_ns": 1000, "samples": 64, "iqr_over_median": 0.0}
     assert data["network"]["p90_ns"] == 500
     assert (data["verdict"], data["peak_rss_bytes"]) == ("VALID", None)
     _, out, err = run("bench", tmp_path / "b")
@@ -429,7 +429,7 @@ def test_unlike_devices_are_a_wrong_request_unless_told(tmp_path: Path, run: Any
     code, out, err = run("bench", "--compare", here, there)
     assert (code, out) == (2, "")
     assert "host: h and another" in err
-    code, out, err = run("bench", "--compare", here, there, "--any-device")
+    code, out, err = run("bench", "--compare", here, there, "--allow-different-devices")
     assert code == 0
     assert "unlike devices, host: h and another" in err
 

@@ -9,10 +9,10 @@ from support.errors import raises
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.devices.bench.early_stopping import (
     binomial_tail,
-    decide,
+    decide_percentile,
     early_stop,
+    max_over,
     more_queries,
-    most_over,
     queries_needed,
 )
 
@@ -54,12 +54,12 @@ def test_mlperfs_floors_are_found() -> None:
 @pytest.mark.parametrize("percentile", [0.5, 0.9, 0.99])
 def test_one_more_over_would_break_the_confidence(percentile: float) -> None:
     for queries in (700, 1664, 20_000):
-        over = most_over(queries, percentile)
+        over = max_over(queries, percentile)
         assert binomial_tail(over, queries, 1 - percentile) <= 0.01 < binomial_tail(over + 1, queries, 1 - percentile)
 
 
 def test_too_few_queries_give_no_estimate() -> None:
-    assert most_over(63, 0.9) == 0
+    assert max_over(63, 0.9) == 0
     stop = early_stop(range(1, 64), 90)
     assert (stop.estimate_ns, stop.over, stop.needed) == (None, 0, 64)
     assert early_stop(range(1, 65), 90).estimate_ns == 64
@@ -68,7 +68,7 @@ def test_too_few_queries_give_no_estimate() -> None:
 @pytest.mark.parametrize(("queries", "percentile", "confidence"), [(-1, 0.9, 0.99), (5, 1.0, 0.99), (5, 0.9, 0.0)])
 def test_a_question_without_meaning_is_refused(queries: int, percentile: float, confidence: float) -> None:
     with raises(ConfigError, "E_CONFIG_RANGE", says="0"):
-        most_over(queries, percentile, confidence)
+        max_over(queries, percentile, confidence)
 
 
 def test_the_estimate_holds_its_confidence_in_simulation() -> None:
@@ -76,7 +76,7 @@ def test_the_estimate_holds_its_confidence_in_simulation() -> None:
     # of correct programs would. With as many over as there are on average, half of the runs would miss.
     random = np.random.default_rng(7)
     for percent, queries in ((90, 64), (90, 1024), (99, 1024)):
-        over = most_over(queries, percent / 100)
+        over = max_over(queries, percent / 100)
         truth = math.exp({90: 1.2815515655446004, 99: 2.3263478740408408}[percent])
         times = np.sort(np.exp(random.standard_normal((4000, queries))), axis=1)
         missed = int((times[:, -over] < truth).sum())
@@ -112,12 +112,12 @@ def test_loadgen_gives_the_same_estimates_of_its_own_times(tmp_path: Path) -> No
     ("over", "queries", "verdict"),
     [(0, 64, "PASS"), (2, 64, "INCONCLUSIVE"), (6, 64, "INCONCLUSIVE"), (20, 64, "FAIL"), (0, 10, "INCONCLUSIVE")],
 )
-def test_a_bar_is_decided_only_where_the_run_proves_it(over: int, queries: int, verdict: str) -> None:
-    assert decide(over, queries, 0.9) == verdict
+def test_a_limit_is_decided_only_where_the_run_proves_it(over: int, queries: int, verdict: str) -> None:
+    assert decide_percentile(over, queries, 0.9) == verdict
 
 
 def test_of_nothing_nothing_is_known() -> None:
-    assert decide(0, 0, 0.9) == "INCONCLUSIVE"
+    assert decide_percentile(0, 0, 0.9) == "INCONCLUSIVE"
     assert more_queries(0, 0, 0.9) == 64
 
 
@@ -128,13 +128,13 @@ def test_so_many_more_queries_decide_and_a_tenth_fewer_do_not(over: int) -> None
     assert more > 0
 
     def at(total: int) -> str:
-        return decide(round(over / 1000 * total), total, 0.9)
+        return decide_percentile(round(over / 1000 * total), total, 0.9)
 
     assert at(round((1000 + more) * 1.01)) == ("PASS" if over < 100 else "FAIL")
     assert at(round((1000 + more) * 0.9)) == "INCONCLUSIVE"
 
 
-def test_a_bar_on_the_percentile_itself_is_never_decided() -> None:
+def test_a_limit_on_the_percentile_itself_is_never_decided() -> None:
     assert more_queries(100, 1000, 0.9) is None
 
 
@@ -145,7 +145,7 @@ def test_what_is_decided_needs_no_more() -> None:
 def test_both_decisions_hold_their_confidence_in_simulation() -> None:
     random = np.random.default_rng(3)
     over = random.binomial(500, 0.1, 4000)  # the bar is the 90th percentile: either decision is wrong
-    found = [decide(int(count), 500, 0.9) for count in over]
+    found = [decide_percentile(int(count), 500, 0.9) for count in over]
     assert found.count("PASS") <= 60
     assert found.count("FAIL") <= 60
     assert found.count("PASS") > 0

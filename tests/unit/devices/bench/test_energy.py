@@ -1,6 +1,6 @@
 import pytest
 
-from weckd_edge.devices.bench.energy import distinct, energy_of, mean_power_mw
+from weckd_edge.devices.bench.energy import distinct_readings, energy_of, mean_power_mw
 from weckd_edge.devices.bench.power.base import Reading
 from weckd_edge.devices.bench.power.null_source import NullSource
 
@@ -98,5 +98,5 @@ def test_without_idle_power_only_the_whole_is_known() -> None:
 
 
 def test_a_counter_that_stands_still_is_one_reading_at_each_end() -> None:
-    held = distinct(energy((0, 5), (1, 5), (2, 5), (3, 5), (4, 6), (4, 7)))
+    held = distinct_readings(energy((0, 5), (1, 5), (2, 5), (3, 5), (4, 6), (4, 7)))
     assert [(r.at_ns // SECOND, r.energy_mj) for r in held] == [(0, 5), (3, 5), (4, 6)]

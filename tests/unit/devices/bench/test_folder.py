@@ -11,13 +11,13 @@ import pytest
 
 from support import factories
 from support.errors import raises
-from weckd_edge.artifacts import EarlyStop, LoadgenFigures, MachineRecord, MachineState, Measurement, PowerFigures
+from weckd_edge.artifacts import EarlyStop, LoadgenRecord, MachineRecord, MachineState, Measurement, PowerRecord
 from weckd_edge.core.errors import StoreError, WeckdError
 from weckd_edge.core.serialization import from_json, to_json
-from weckd_edge.devices.bench.folder import FRAME, NETWORK, BenchFolder, close_cut_off, read_bench, recover
-from weckd_edge.devices.bench.percentiles import summarize
+from weckd_edge.devices.bench.folder import FRAME, NETWORK, BenchFolder, close_cut_off, read_bench, recover_run
+from weckd_edge.devices.bench.percentiles import summarize_latency
 from weckd_edge.devices.bench.power.base import Reading
-from weckd_edge.devices.bench.power.replay_source import read_file
+from weckd_edge.devices.bench.power.replay_source import read_recording
 from weckd_edge.devices.bench.verdict import verdict_of
 from weckd_edge.report.bench_page import write_bench_page
 
@@ -41,14 +41,14 @@ FULL = factories.measurement(
     device="raspberry-pi-5",
     host="Raspberry Pi 5 <Model B>",
     rules="quick",
-    network=summarize([x // 2 for x in SAMPLES]),
+    network=summarize_latency([x // 2 for x in SAMPLES]),
     cold_start_ns=5_000_000,
     energy_mj=2.5,
     warnings=("a & b",),
     generator="LoadGen 6.0.17",
     duration_ns=sum(SAMPLES),
     early_stopping=(EarlyStop(percent=90, estimate_ns=1_040_000, confidence=0.99, over=35, needed=64),),
-    loadgen=LoadgenFigures(
+    loadgen=LoadgenRecord(
         version="LoadGen 6.0.17",
         valid=True,
         queries=500,
@@ -57,7 +57,7 @@ FULL = factories.measurement(
         early_stopping_p90_ns=3,
         early_stopping_p99_ns=None,
     ),
-    power=PowerFigures(
+    power=PowerRecord(
         source="ina3221",
         rails=("VDD_IN",),
         idle_mw=2000.0,
@@ -82,7 +82,7 @@ FULL = factories.measurement(
 def write(folder: Path, measurement: Measurement = FULL) -> Path:
     kept = BenchFolder(folder)
     with kept.stream(FRAME, measurement) as sink:
-        sink(array("q", measurement.frame_to_answer.samples_ns))
+        sink(array("q", measurement.end_to_end.samples_ns))
     kept.finish(measurement, [Reading(at_ns=1, power_mw=2000.0), Reading(at_ns=2, power_mw=4500.0)])
     return folder
 
@@ -98,12 +98,12 @@ def test_what_was_kept_is_read_again_with_every_time(tmp_path: Path) -> None:
         "power.jsonl",
         "samples.npz",
     ]
-    assert json.loads((tmp_path / "a/b/measurement.json").read_text())["frame_to_answer"]["samples_ns"] == []
-    assert [r.power_mw for r in read_file(tmp_path / "a/b/power.jsonl")] == [2000.0, 4500.0]
+    assert json.loads((tmp_path / "a/b/measurement.json").read_text())["end_to_end"]["samples_ns"] == []
+    assert [r.power_mw for r in read_recording(tmp_path / "a/b/power.jsonl")] == [2000.0, 4500.0]
 
 
 def test_times_take_little_room(tmp_path: Path) -> None:
-    many = dataclasses.replace(FULL, frame_to_answer=summarize(SAMPLES * 40), network=None)
+    many = dataclasses.replace(FULL, end_to_end=summarize_latency(SAMPLES * 40), network=None)
     write(tmp_path / "b", many)
     assert (tmp_path / "b/samples.npz").stat().st_size < 8 * len(SAMPLES) * 40 / 2
 
@@ -116,7 +116,7 @@ def test_a_folder_with_a_bench_is_not_written_over(tmp_path: Path) -> None:
 
 def cut_off(folder: Path, extra: bytes = b"", **samples: list[int]) -> Path:
     kept = BenchFolder(folder)
-    draft = dataclasses.replace(FULL, frame_to_answer=dataclasses.replace(FULL.frame_to_answer, samples_ns=()), network=None)
+    draft = dataclasses.replace(FULL, end_to_end=dataclasses.replace(FULL.end_to_end, samples_ns=()), network=None)
     for name, times in samples.items():
         with kept.stream(name, draft) as sink:  # and then the process is gone: nobody calls finish
             sink(array("q", times[:50]))
@@ -130,13 +130,13 @@ def test_times_are_on_the_disk_while_the_run_goes_on(tmp_path: Path) -> None:
     kept = BenchFolder(tmp_path / "b")
     with kept.stream(FRAME, FULL) as sink:
         sink(array("q", [5, 6]))
-        assert (tmp_path / "b/frame_to_answer.ns.partial").read_bytes() == struct.pack("<2q", 5, 6)
-        assert recover(tmp_path / "b").frame_to_answer.samples_ns == (5, 6)
+        assert (tmp_path / "b/end_to_end.ns.partial").read_bytes() == struct.pack("<2q", 5, 6)
+        assert recover_run(tmp_path / "b").end_to_end.samples_ns == (5, 6)
 
 
 def test_a_run_that_was_cut_off_is_recovered_and_never_valid(tmp_path: Path) -> None:
-    found = recover(cut_off(tmp_path / "b", b"\1\2\3", **{FRAME: SAMPLES, NETWORK: SAMPLES[:60]}))
-    assert found.frame_to_answer.samples_ns == tuple(SAMPLES)
+    found = recover_run(cut_off(tmp_path / "b", b"\1\2\3", **{FRAME: SAMPLES, NETWORK: SAMPLES[:60]}))
+    assert found.end_to_end.samples_ns == tuple(SAMPLES)
     assert found.network is not None
     assert len(found.network.samples_ns) == 60
     assert (found.rules_met, found.host) == (False, FULL.host)
@@ -155,7 +155,7 @@ def test_an_unfinished_folder_is_not_taken_for_a_bench(tmp_path: Path) -> None:
 
 def test_a_run_without_one_time_cannot_be_recovered(tmp_path: Path) -> None:
     with raises(StoreError, "E_STORE_BENCH"):
-        recover(cut_off(tmp_path / "b", b"\1", **{FRAME: []}))
+        recover_run(cut_off(tmp_path / "b", b"\1", **{FRAME: []}))
 
 
 @pytest.mark.parametrize("harm", ["gone", "cut short", "others", "without the network"])
@@ -191,7 +191,7 @@ def test_the_page_shows_both_pictures_and_is_safe(tmp_path: Path) -> None:
 def test_a_page_of_little_is_written_too(tmp_path: Path) -> None:
     bare = dataclasses.replace(
         FULL,
-        frame_to_answer=summarize([0, 0, 5]),
+        end_to_end=summarize_latency([0, 0, 5]),
         network=None,
         energy_mj=None,
         power=None,
@@ -210,7 +210,7 @@ def test_a_run_that_was_cut_off_becomes_a_bench_that_is_never_valid(tmp_path: Pa
     with kept.stream(FRAME, FULL) as sink:
         sink(array("q", SAMPLES))
     found = close_cut_off(tmp_path / "b", "the connection was lost")
-    assert found.frame_to_answer.samples_ns == tuple(SAMPLES)
+    assert found.end_to_end.samples_ns == tuple(SAMPLES)
     assert read_bench(tmp_path / "b") == found
     verdict, reason = verdict_of(found)
     assert verdict == "INVALID"
@@ -235,8 +235,8 @@ def test_a_few_bytes_that_stand_for_many_times_are_refused_before_they_are_unpac
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     BenchFolder(tmp_path / "b").finish(FULL)
-    monkeypatch.setattr("weckd_edge.devices.bench.folder.MOST_BYTES", 1 << 20)
-    write_samples(tmp_path / "b", frame_to_answer=np.zeros(1 << 20, "<i8"))
+    monkeypatch.setattr("weckd_edge.devices.bench.folder.MAX_BYTES", 1 << 20)
+    write_samples(tmp_path / "b", end_to_end=np.zeros(1 << 20, "<i8"))
     assert (tmp_path / "b/samples.npz").stat().st_size < 1 << 20
     with raises(StoreError, "E_STORE_BENCH", says=("1", "8")):
         read_bench(tmp_path / "b")
@@ -245,7 +245,7 @@ def test_a_few_bytes_that_stand_for_many_times_are_refused_before_they_are_unpac
 @pytest.mark.parametrize("times", [np.zeros((2, 2), "<i8"), np.zeros(3), np.array(["a"])], ids=["rows", "floats", "texts"])
 def test_times_of_another_kind_are_refused(times: Any, tmp_path: Path) -> None:
     BenchFolder(tmp_path / "b").finish(FULL)
-    write_samples(tmp_path / "b", frame_to_answer=times, network=times)
+    write_samples(tmp_path / "b", end_to_end=times, network=times)
     with raises(StoreError, "E_STORE_BENCH", says="int64"):
         read_bench(tmp_path / "b")
 

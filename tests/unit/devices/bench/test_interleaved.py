@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterable
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -10,35 +11,53 @@ import pytest
 
 from support.errors import raises
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.devices.bench.interleaved import race
+from weckd_edge.devices.bench.interleaved import time_interleaved
 
 FRAME = [np.zeros((1, 2, 2, 3), dtype=np.uint8)]
 
 
-class Sleeper:
-    """Takes a known time, and writes down when it was asked."""
+class Clock:
+    """Stands still but for what runners take."""
 
-    def __init__(self, name: str, seconds: float, log: list[str]) -> None:
-        self.name, self.seconds, self.log = name, seconds, log
+    now_ns = 0
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+class Worker:
+    """Takes known times, one after another, and writes down when it was asked."""
+
+    def __init__(self, name: str, times_ns: Iterable[int], clock: Clock, log: list[str]) -> None:
+        self.name, self.times_ns, self.clock, self.log = name, cycle(times_ns), clock, log
 
     def run(self, frame: Any) -> None:
         self.log.append(self.name)
-        end = time.monotonic() + self.seconds
-        while time.monotonic() < end:
-            pass
+        self.clock.now_ns += next(self.times_ns)
 
 
 def test_models_take_turns_and_ratios_are_to_the_first() -> None:
     log: list[str] = []
-    one, two = race([Sleeper("a", 1e-4, log), Sleeper("b", 3e-4, log)], FRAME, rounds=8, queries=3)
+    clock = Clock()
+    workers = [Worker("a", [100], clock, log), Worker("b", [300], clock, log)]
+    one, two = time_interleaved(workers, FRAME, rounds=8, queries=3, clock=clock)
     assert log == ["a"] * 3 + ["b"] * 3 + (["a"] * 3 + ["b"] * 3) * 8
-    assert one.relative == 1.0
-    assert two.low <= two.relative <= two.high
-    assert two.relative > 1.5, "three times the work"
-    assert one.median_ns >= 100_000
+    assert (one.median_ns, one.relative, one.low, one.high) == (100, 1.0, 1.0, 1.0)
+    assert (two.median_ns, two.relative, two.low, two.high) == (300, 3.0, 3.0, 3.0)
+
+
+def test_of_each_turn_the_fastest_query_counts_and_of_all_turns_the_median() -> None:
+    clock = Clock()
+    slow_now_and_then = Worker("b", [400, 200, 900], clock, [])
+    busy_round = [200] * 3 * 5 + [600] * 3 + [200] * 3 * 3
+    one, two = time_interleaved(
+        [slow_now_and_then, Worker("c", busy_round, clock, [])], FRAME, rounds=9, queries=3, warmup=0, clock=clock
+    )
+    assert (one.median_ns, two.median_ns) == (200, 200)
+    assert (two.low, two.relative, two.high) == (1.0, 1.0, 1.0), "one round of nine was disturbed"
 
 
 @pytest.mark.parametrize(("count", "frames", "rounds"), [(0, FRAME, 8), (1, [], 8), (1, FRAME, 3)])
-def test_a_race_without_models_frames_or_rounds_is_refused(count: int, frames: list[Any], rounds: int) -> None:
+def test_interleaved_timing_without_models_frames_or_rounds_is_refused(count: int, frames: list[Any], rounds: int) -> None:
     with raises(ConfigError, "E_CONFIG_RANGE"):
-        race([Sleeper("a", 0, [])] * count, frames, rounds=rounds)
+        time_interleaved([Worker("a", [0], Clock(), [])] * count, frames, rounds=rounds)

@@ -1,15 +1,14 @@
 import dataclasses
 import threading
-import time
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from weckd_edge.artifacts import MachineRecord, MachineState
-from weckd_edge.devices.bench.machine_log import Machine, rises
-from weckd_edge.devices.bench.poller import Watch
-from weckd_edge.devices.bench.verdict import machine_doubts
+from weckd_edge.devices.bench.machine_log import MachineFiles, counter_rises
+from weckd_edge.devices.bench.poller import Poller
+from weckd_edge.devices.bench.verdict import machine_reasons
 
 CPU = "sys/devices/system/cpu"
 
@@ -45,8 +44,8 @@ def orin(tmp_path: Path, machines: ModuleType) -> Path:
 
 
 def test_a_look_has_the_fastest_clock_the_hottest_zone_and_the_load(orin: Path) -> None:
-    with Machine(orin, clock=lambda: 77) as machine:
-        state = machine.look()
+    with MachineFiles(orin, clock=lambda: 77) as machine:
+        state = machine.read_state()
         assert machine.shown == ("processor clock", "GPU clock", "temperatures", "throttling", "load")
     assert state == MachineState(
         at_ns=77, cpu_khz=1_510_400, gpu_hz=624_750_000, hottest_celsius=49.25, hottest_zone="tj-thermal", load_average=0.42
@@ -54,66 +53,66 @@ def test_a_look_has_the_fastest_clock_the_hottest_zone_and_the_load(orin: Path) 
 
 
 def test_a_machine_that_shows_nothing_has_nothing_and_never_nought(tmp_path: Path) -> None:
-    with Machine(tmp_path, clock=lambda: 1) as machine:
-        state = machine.look()
+    with MachineFiles(tmp_path, clock=lambda: 1) as machine:
+        state = machine.read_state()
         assert (machine.shown, machine.counters(), machine.mode()) == ((), {}, None)
     assert dataclasses.astuple(state) == (1, None, None, None, None, None, ())
 
 
 def test_what_changes_is_seen_by_the_files_held_open(orin: Path) -> None:
-    with Machine(orin) as machine:
-        machine.look()
+    with MachineFiles(orin) as machine:
+        machine.read_state()
         put(orin, f"{CPU}/cpu1/cpufreq/scaling_cur_freq", 960_000)
-        assert machine.look().cpu_khz == 960_000
+        assert machine.read_state().cpu_khz == 960_000
 
 
 def test_a_fan_is_no_throttling_and_a_lowered_clock_is(orin: Path) -> None:
-    with Machine(orin) as machine:
-        assert machine.look().throttling == ()
+    with MachineFiles(orin) as machine:
+        assert machine.read_state().throttling == ()
         put(orin, "sys/class/thermal/cooling_device1/cur_state", 2)
-        assert machine.look().throttling == ("cpufreq-cpu0 is held back (step 2)",)
+        assert machine.read_state().throttling == ("cpufreq-cpu0 is held back (step 2)",)
 
 
 def test_over_current_events_are_counted(orin: Path) -> None:
-    with Machine(orin) as machine:
+    with MachineFiles(orin) as machine:
         before = machine.counters()
         put(orin, "sys/class/hwmon/hwmon4/oc1_event_cnt", 9)
-        assert rises(before, machine.counters()) == ("oc1_event_cnt +2",)
-        assert rises(before, before) == ()
+        assert counter_rises(before, machine.counters()) == ("oc1_event_cnt +2",)
+        assert counter_rises(before, before) == ()
 
 
 def test_an_alarm_of_the_supply_is_throttling(orin: Path) -> None:
     put(orin, "sys/bus/i2c/unused", 0)
     put(orin, "sys/class/hwmon/hwmon3/curr1_crit_alarm", 1)
     put(orin, "sys/class/hwmon/hwmon3/in1_label", "VDD_IN")
-    with Machine(orin) as machine:
-        assert machine.look().throttling == ("VDD_IN draws more current than its limit",)
+    with MachineFiles(orin) as machine:
+        assert machine.read_state().throttling == ("VDD_IN draws more current than its limit",)
 
 
 def test_x86_counts_its_thermal_interrupts(tmp_path: Path, machines: ModuleType) -> None:
     machines.x86(tmp_path)
     put(tmp_path, f"{CPU}/cpu0/thermal_throttle/core_throttle_count", 0)
     put(tmp_path, f"{CPU}/cpu0/thermal_throttle/package_throttle_count", 5)
-    with Machine(tmp_path) as machine:
+    with MachineFiles(tmp_path) as machine:
         before = machine.counters()
         put(tmp_path, f"{CPU}/cpu0/thermal_throttle/core_throttle_count", 3)
-        assert rises(before, machine.counters()) == ("cpu0 core_throttle_count +3",)
+        assert counter_rises(before, machine.counters()) == ("cpu0 core_throttle_count +3",)
 
 
 def test_a_raspberry_pi_says_what_slows_it_now_and_what_has(tmp_path: Path, machines: ModuleType) -> None:
     machines.raspberry_pi_5(tmp_path)
     path = "sys/devices/platform/soc/soc:firmware/get_throttled"
     put(tmp_path, path, "50000")  # under-voltage and throttling, at some earlier time
-    with Machine(tmp_path) as machine:
+    with MachineFiles(tmp_path) as machine:
         before = machine.counters()
-        assert machine.look().throttling == ()
+        assert machine.read_state().throttling == ()
         put(tmp_path, path, "d0008")
-        assert machine.look().throttling == ("soft temperature limit",)
-        assert rises(before, machine.counters()) == ("soft temperature limit since the start +1",)
+        assert machine.read_state().throttling == ("soft temperature limit",)
+        assert counter_rises(before, machine.counters()) == ("soft temperature limit since the start +1",)
 
 
 def test_the_mode_has_power_mode_governors_and_turbo(orin: Path, machines: ModuleType) -> None:
-    with Machine(orin) as machine:
+    with MachineFiles(orin) as machine:
         assert machine.mode() == "power mode 25W; governor schedutil"
         machines.set_power_mode(orin, 2)
         assert machine.mode() == "power mode MAXN_SUPER; governor schedutil"
@@ -122,7 +121,7 @@ def test_the_mode_has_power_mode_governors_and_turbo(orin: Path, machines: Modul
 def test_a_notebook_has_a_power_profile(tmp_path: Path) -> None:
     put(tmp_path, "sys/firmware/acpi/platform_profile", "balanced")
     put(tmp_path, f"{CPU}/intel_pstate/no_turbo", 1)
-    with Machine(tmp_path) as machine:
+    with MachineFiles(tmp_path) as machine:
         assert machine.mode() == "power profile balanced; turbo off"
 
 
@@ -150,7 +149,7 @@ QUIET = MachineRecord(
 
 
 def test_a_machine_that_keeps_its_clocks_is_not_doubted() -> None:
-    assert machine_doubts(QUIET) == []
+    assert machine_reasons(QUIET) == []
 
 
 @pytest.mark.parametrize(
@@ -164,37 +163,46 @@ def test_a_machine_that_keeps_its_clocks_is_not_doubted() -> None:
         ({"during": (state(gpu_hz=600_000_000), state(gpu_hz=300_000_000))}, "the GPU clock changed"),
     ],
 )
-def test_what_makes_it_another_machine_is_told(change: dict[str, object], told: str) -> None:
-    (found,) = machine_doubts(dataclasses.replace(QUIET, **change))  # type: ignore[arg-type]
+def test_what_makes_it_another_machine_is_reported(change: dict[str, object], told: str) -> None:
+    (found,) = machine_reasons(dataclasses.replace(QUIET, **change))  # type: ignore[arg-type]
     assert told in found
 
 
 def test_throttling_before_the_run_alone_is_no_doubt() -> None:
-    assert machine_doubts(dataclasses.replace(QUIET, before=state(throttling=("throttled",)))) == []
+    assert machine_reasons(dataclasses.replace(QUIET, before=state(throttling=("throttled",)))) == []
 
 
 def test_a_watch_reads_at_once_and_again_until_it_is_left() -> None:
     threads = set()
+    again = threading.Semaphore(0)
 
     def read() -> int:
         threads.add(threading.current_thread().name)
+        again.release()
         return 1
 
-    with Watch(read, 0.01) as watch:
-        time.sleep(0.2)
-    seen = len(watch.readings)
-    assert 3 < seen <= 22
-    time.sleep(0.05)
-    assert len(watch.readings) == seen
+    with Poller(read, 0.001) as watch:
+        for _ in range(3):
+            assert again.acquire(timeout=30)
+    assert len(watch.readings) >= 3
+    assert set(watch.readings) == {1}
     assert threads == {"weckd-watch"}
-    with Watch(read, 60) as brief:
+    assert "weckd-watch" not in {thread.name for thread in threading.enumerate()}
+    with Poller(read, 60) as brief:
         pass
     assert len(brief.readings) == 1
 
 
 def test_a_read_that_fails_ends_the_watch_and_is_kept() -> None:
     left = [1, 2]
-    with Watch(left.pop, 0.001) as watch:
-        time.sleep(0.1)
+    failed = threading.Event()
+
+    def read() -> int:
+        if not left:
+            failed.set()
+        return left.pop()
+
+    with Poller(read, 0.001) as watch:
+        assert failed.wait(30)
     assert watch.readings == [2, 1]
     assert isinstance(watch.failure, IndexError)

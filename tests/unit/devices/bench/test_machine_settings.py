@@ -3,7 +3,7 @@ from types import ModuleType
 
 import pytest
 
-from weckd_edge.devices.bench.machine_log import Machine
+from weckd_edge.devices.bench.machine_log import MachineFiles
 from weckd_edge.devices.machine.clocks import Clocks, read_core_clocks, read_gpu_clocks
 from weckd_edge.devices.machine.resources import read_free_disk_mib, read_memory_mib, read_swap
 from weckd_edge.devices.machine.throttling import find_signs, read_throttled_before, read_throttling
@@ -12,7 +12,7 @@ PI = "sys/devices/platform/soc/soc:firmware/get_throttled"
 BOARDS = ["jetson-nano-4gb", "jetson-tx2", "jetson-xavier-nx", "jetson-orin-nano-8gb", "jetson-thor-t5000"]
 
 
-def test_nothing_is_told_of_a_machine_that_shows_nothing(tmp_path: Path) -> None:
+def test_nothing_is_reported_of_a_machine_that_shows_nothing(tmp_path: Path) -> None:
     assert (read_core_clocks(tmp_path), read_gpu_clocks(tmp_path), read_throttling(tmp_path)) == ((), None, None)
     assert (read_throttled_before(tmp_path), read_swap(tmp_path), read_memory_mib(tmp_path)) == ((), None, None)
     assert read_free_disk_mib(tmp_path / "none") is None
@@ -49,7 +49,7 @@ def test_a_cool_jetson_is_slowed_down_by_nothing(fake_jetson: ModuleType, tmp_pa
 
 
 @pytest.mark.parametrize("board", BOARDS)
-def test_a_hot_jetson_is_told_where_and_how_far(fake_jetson: ModuleType, tmp_path: Path, board: str) -> None:
+def test_a_hot_jetson_is_reported_where_and_how_far(fake_jetson: ModuleType, tmp_path: Path, board: str) -> None:
     said = read_throttling(fake_jetson.build(tmp_path, board, throttling=True))
     assert said is not None
     zone = fake_jetson.BOARDS[board].zones[0]
@@ -92,7 +92,7 @@ def test_a_rail_over_its_limit_is_named(fake_jetson: ModuleType, tmp_path: Path)
         ("80008", ("soft temperature limit",), ("soft temperature limit since the start",)),
     ],
 )
-def test_the_bits_of_a_raspberry_pi_are_told_in_words(
+def test_the_bits_of_a_raspberry_pi_are_reported_in_words(
     machines: ModuleType, tmp_path: Path, bits: str, now: tuple[str, ...], before: tuple[str, ...]
 ) -> None:
     machines.write(tmp_path, PI, f"{bits}\n")
@@ -110,7 +110,7 @@ def test_an_x86_machine_tells_how_often_it_was_throttled(machines: ModuleType, t
     assert read_throttled_before(tmp_path) == ("the processor was throttled 7 times",)
 
 
-def test_swap_into_the_memory_itself_is_told_from_a_file(
+def test_swap_into_the_memory_itself_is_distinguished_from_a_file(
     fake_jetson: ModuleType, machines: ModuleType, tmp_path: Path
 ) -> None:
     none = read_swap(fake_jetson.build(tmp_path / "none"))
@@ -127,7 +127,7 @@ def test_swap_into_the_memory_itself_is_told_from_a_file(
     assert (file.devices, file.total_mib, file.used_mib, file.is_zram) == (("/swapfile",), 2.0, 1.0, False)
 
 
-def test_memory_is_told_only_where_both_figures_are_there(machines: ModuleType, tmp_path: Path) -> None:
+def test_memory_is_reported_only_where_both_figures_are_there(machines: ModuleType, tmp_path: Path) -> None:
     machines.write(tmp_path, "proc/meminfo", "MemTotal: 2048 kB\n")
     assert read_memory_mib(tmp_path) is None
     machines.write(tmp_path, "proc/meminfo", "MemTotal: 2048 kB\nMemAvailable: 1024 kB\n")
@@ -140,7 +140,7 @@ def test_free_disk_is_that_of_the_folder(tmp_path: Path) -> None:
     assert free > 0
 
 
-def test_an_alarm_that_is_shown_twice_is_told_once(fake_jetson: ModuleType, tmp_path: Path) -> None:
+def test_an_alarm_that_is_shown_twice_is_reported_once(fake_jetson: ModuleType, tmp_path: Path) -> None:
     root = fake_jetson.build(tmp_path)
     (alarm,) = root.glob("sys/bus/i2c/devices/*/hwmon/hwmon*/curr1_max_alarm")
     before = len(find_signs(root))
@@ -160,7 +160,7 @@ def test_settings_and_accelerators_are_no_throttling(machines: ModuleType, tmp_p
     assert read_throttling(tmp_path) == ("cv0-throttle-alert is held back (step 1)",)
 
 
-def test_over_current_events_since_the_start_are_told(machines: ModuleType, tmp_path: Path) -> None:
+def test_over_current_events_since_the_start_are_reported(machines: ModuleType, tmp_path: Path) -> None:
     machines.write(tmp_path, "sys/class/hwmon/hwmon4/oc1_event_cnt", "0\n")
     assert read_throttled_before(tmp_path) == ()
     machines.write(tmp_path, "sys/class/hwmon/hwmon4/oc2_event_cnt", "3\n")
@@ -170,5 +170,5 @@ def test_over_current_events_since_the_start_are_told(machines: ModuleType, tmp_
 @pytest.mark.parametrize("board", BOARDS)
 def test_a_bench_sees_the_same_throttling_as_doctor(fake_jetson: ModuleType, tmp_path: Path, board: str) -> None:
     root = fake_jetson.build(tmp_path, board, throttling=True)
-    with Machine(root) as machine:
-        assert machine.look().throttling == read_throttling(root) != ()
+    with MachineFiles(root) as machine:
+        assert machine.read_state().throttling == read_throttling(root) != ()

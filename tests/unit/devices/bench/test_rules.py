@@ -39,6 +39,6 @@ def test_a_run_of_nothing_is_refused(queries: int, warmup: int) -> None:
         find_rules("quick", queries=queries, warmup=warmup)
 
 
-def test_unknown_rules_are_answered_with_the_known_ones() -> None:
+def test_unknown_rules_are_refused_with_the_known_ones() -> None:
     with raises(ConfigError, "E_CONFIG_CHOICE", says=("'mlpref'", "'mlperf'")):
         find_rules("mlpref")

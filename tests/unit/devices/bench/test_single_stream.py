@@ -16,7 +16,7 @@ from weckd_edge.core.errors import ConfigError, MissingDependency, ModelError
 from weckd_edge.devices.bench import single_stream
 from weckd_edge.devices.bench.cold_start import peak_rss_bytes
 from weckd_edge.devices.bench.rules import Rules, find_rules
-from weckd_edge.devices.bench.single_stream import Run, run_single_stream, warm_up
+from weckd_edge.devices.bench.single_stream import TimedRun, run_single_stream, warm_up
 
 FRAMES = [np.full((1, 2, 2, 3), value, np.uint8) for value in range(3)]
 
@@ -65,7 +65,7 @@ def durations(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterable[int]], None
     return set_durations
 
 
-Start = Callable[..., Run]
+Start = Callable[..., TimedRun]
 
 
 @pytest.fixture(params=["own", "loadgen"])
@@ -76,7 +76,7 @@ def start(request: pytest.FixtureRequest) -> Start:
     pytest.importorskip("mlperf_loadgen")
     from weckd_edge.devices.bench.loadgen_backend import run_loadgen
 
-    def run(runner: Any, frames: Sequence[Any], rules: Rules, sink: Any = None) -> Run:
+    def run(runner: Any, frames: Sequence[Any], rules: Rules, sink: Any = None) -> TimedRun:
         return run_loadgen(runner, frames, rules, 1000, sink)
 
     return run
@@ -195,10 +195,10 @@ def test_warming_up_takes_frames_in_turn() -> None:
 
 def test_loadgen_is_not_asked_for_more_queries_than_memory_holds() -> None:
     pytest.importorskip("mlperf_loadgen")
-    from weckd_edge.devices.bench.loadgen_backend import MOST_BYTES, memory_bytes, run_loadgen
+    from weckd_edge.devices.bench.loadgen_backend import MAX_BYTES, loadgen_memory_bytes, run_loadgen
 
     rules = find_rules("mlperf")
-    assert memory_bytes(rules, 1_000_000) < MOST_BYTES / 3
+    assert loadgen_memory_bytes(rules, 1_000_000) < MAX_BYTES / 3
     with raises(ModelError, "E_MODEL_LOADGEN", says="--generator own"):
         run_loadgen(Remembers(), FRAMES, rules, 10_000)
 
@@ -215,7 +215,7 @@ def test_loadgen_takes_no_more_memory_than_was_reckoned() -> None:
 _LOADGEN = """
 import dataclasses
 import numpy as np
-from weckd_edge.devices.bench.loadgen_backend import memory_bytes, run_loadgen
+from weckd_edge.devices.bench.loadgen_backend import loadgen_memory_bytes, run_loadgen
 from weckd_edge.devices.bench.cold_start import peak_rss_bytes
 from weckd_edge.devices.bench.rules import RULES
 
@@ -227,7 +227,7 @@ rules = dataclasses.replace(RULES["mobile"], min_seconds=0.5, min_queries=100)
 run_loadgen(Tiny(), [np.zeros(4)], dataclasses.replace(rules, min_seconds=0.01), 1000)
 before = peak_rss_bytes()
 run_loadgen(Tiny(), [np.zeros(4)], rules, 1000)
-print(peak_rss_bytes() - before, memory_bytes(rules, 1000))
+print(peak_rss_bytes() - before, loadgen_memory_bytes(rules, 1000))
 """
 
 

@@ -28,7 +28,7 @@ from support.errors import raises
 from weckd_edge.core.errors import BundleError, DeviceError
 from weckd_edge.devices.demo.server import DemoServer, Limits, is_loopback, load_page
 from weckd_edge.devices.demo.session import DemoSession
-from weckd_edge.devices.runtime.predict import ABSTAIN, infer
+from weckd_edge.devices.runtime.predict import ABSTAIN, predict_images
 
 
 def picture(size: tuple[int, int] = (30, 20), kind: str = "PNG") -> bytes:
@@ -40,7 +40,7 @@ def picture(size: tuple[int, int] = (30, 20), kind: str = "PNG") -> bytes:
 
 @pytest.fixture(scope="module")
 def bundle(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = toy.write_bundle(tmp_path_factory.mktemp("demo") / "b", abstain_below=0.1).folder
+    folder: Path = toy.write_bundle(tmp_path_factory.mktemp("demo") / "b", confidence_threshold=0.1).folder
     return folder
 
 
@@ -86,13 +86,13 @@ def test_the_policy_covers_exactly_one_script_and_one_style() -> None:
     assert policy.count("sha256-") == page.count(b"<script") + page.count(b"<style") == 2
 
 
-def test_an_image_gets_the_answer_that_infer_gives(server: DemoServer, bundle: Path, tmp_path: Path) -> None:
+def test_an_image_gets_the_prediction_that_predict_gives(server: DemoServer, bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(picture())
-    (expected,) = infer(bundle, [tmp_path / "a.png"], backend="onnxruntime")
-    status, _, found = ask(server, "POST", "/api/answer", picture())
+    (expected,) = predict_images(bundle, [tmp_path / "a.png"], backend="onnxruntime")
+    status, _, found = ask(server, "POST", "/api/predict", picture())
     assert status == 200
-    assert found["answer"]["probabilities"] == expected.probabilities
-    assert (found["answer"]["decision"], found["answer"]["reason"]) == (expected.decision, expected.reason)
+    assert found["prediction"]["probabilities"] == expected.probabilities
+    assert (found["prediction"]["decision"], found["prediction"]["reason"]) == (expected.decision, expected.reason)
     assert [stage["name"] for stage in found["stages"]] == ["Decode the file", "Fit to the camera frame", "Frame to answer"]
     assert all(stage["ns"] > 0 for stage in found["stages"])
     seen = Image.open(io.BytesIO(base64.b64decode(found["seen"].partition(",")[2])))
@@ -101,10 +101,10 @@ def test_an_image_gets_the_answer_that_infer_gives(server: DemoServer, bundle: P
 
 def test_bytes_that_are_no_image_are_unable_to_analyze_with_the_reason(server: DemoServer) -> None:
     for data, reason in ((b"no image", "not an image"), (b"", "empty file"), (picture()[:200], "damaged or cut short")):
-        status, _, found = ask(server, "POST", "/api/answer", data)
+        status, _, found = ask(server, "POST", "/api/predict", data)
         assert status == 200
-        assert found["answer"]["decision"] == ABSTAIN
-        assert reason in found["answer"]["reason"]
+        assert found["prediction"]["decision"] == ABSTAIN
+        assert reason in found["prediction"]["reason"]
         assert found["seen"] is None
 
 
@@ -121,7 +121,7 @@ def test_an_explanation_has_an_overlay_and_its_sanity_figure(server: DemoServer)
 def test_the_bundle_is_described(server: DemoServer) -> None:
     status, _, found = ask(server, "GET", "/api/bundle")
     assert status == 200
-    assert (found["name"], found["device"], found["abstain_below"]) == ("toy", "generic-x86", 0.1)
+    assert (found["name"], found["device"], found["confidence_threshold"]) == ("toy", "generic-x86", 0.1)
     assert found["notice"].startswith("Not a medical device")
     assert found["verdict"]["title"]
     assert "phantoms" in found["synthetic"]
@@ -131,7 +131,7 @@ def test_the_bundle_is_described(server: DemoServer) -> None:
     "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "10.0.0.9", "[::1", "a:b:c"]
 )
 def test_a_name_that_anyone_can_point_here_is_refused(server: DemoServer, host: str) -> None:
-    for method, path in (("GET", "/"), ("GET", "/api/bundle"), ("POST", "/api/answer")):
+    for method, path in (("GET", "/"), ("GET", "/api/bundle"), ("POST", "/api/predict")):
         status, _, found = ask(server, method, path, picture() if method == "POST" else None, Host=host)
         assert status == 421
         assert server.url in found["error"]
@@ -149,27 +149,27 @@ def test_another_sites_page_cannot_send_images(server: DemoServer) -> None:
         {"Sec_Fetch_Site": "cross-site"},
         {"Sec_Fetch_Site": "same-site"},
     ):
-        status, reply, found = ask(server, "POST", "/api/answer", picture(), **headers)
+        status, reply, found = ask(server, "POST", "/api/predict", picture(), **headers)
         assert status == 403
         assert "this page only" in found["error"]
         assert "Access-Control-Allow-Origin" not in reply
     own = server.url.rstrip("/")
-    assert ask(server, "POST", "/api/answer", picture(), Origin=own, Sec_Fetch_Site="same-origin")[0] == 200
+    assert ask(server, "POST", "/api/predict", picture(), Origin=own, Sec_Fetch_Site="same-origin")[0] == 200
 
 
 def test_too_much_and_what_has_no_length_are_refused(server: DemoServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "limits", Limits(body_bytes=1 << 20))
-    status, headers, found = ask(server, "POST", "/api/answer", bytes((1 << 20) + 1))
+    status, headers, found = ask(server, "POST", "/api/predict", bytes((1 << 20) + 1))
     assert (status, found) == (413, {"error": "the file has 1.0 MiB; the limit is 1 MiB"})
     assert headers["Connection"] == "close"
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=30)) as connection:
-        connection.request("POST", "/api/answer", iter([b"chunk"]), encode_chunked=True)
+        connection.request("POST", "/api/predict", iter([b"chunk"]), encode_chunked=True)
         with connection.getresponse() as reply:
             assert reply.status == 411
-    assert ask(server, "POST", "/api/answer", picture(), Content_Length="-5")[0] == 411
+    assert ask(server, "POST", "/api/predict", picture(), Content_Length="-5")[0] == 411
 
 
-def test_other_pages_and_methods_answer_in_json(server: DemoServer) -> None:
+def test_other_pages_and_methods_reply_in_json(server: DemoServer) -> None:
     assert ask(server, "GET", "/../etc/passwd")[0] == 404
     assert ask(server, "POST", "/", b"x")[0] == 404
     status, _, found = ask(server, "PUT", "/", b"x")
@@ -177,10 +177,10 @@ def test_other_pages_and_methods_answer_in_json(server: DemoServer) -> None:
     assert "error" in found
 
 
-def test_queries_at_the_same_time_are_all_answered_alike(server: DemoServer) -> None:
+def test_queries_at_the_same_time_are_all_classified_alike(server: DemoServer) -> None:
     found: list[Any] = []
     threads = [
-        threading.Thread(target=lambda: found.append(ask(server, "POST", "/api/answer", picture())[2]["answer"]))
+        threading.Thread(target=lambda: found.append(ask(server, "POST", "/api/predict", picture())[2]["prediction"]))
         for _ in range(8)
     ]
     for thread in threads:
@@ -193,8 +193,8 @@ def test_queries_at_the_same_time_are_all_answered_alike(server: DemoServer) -> 
 
 def test_nothing_of_an_image_is_logged(server: DemoServer, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        ask(server, "POST", "/api/answer", b"SECRET-PIXELS")
-    assert "/api/answer" in caplog.text
+        ask(server, "POST", "/api/predict", b"SECRET-PIXELS")
+    assert "/api/predict" in caplog.text
     assert "SECRET" not in caplog.text
 
 

@@ -26,7 +26,7 @@ Serve = Callable[..., DemoServer]
 
 @pytest.fixture(scope="module")
 def session(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoSession]:
-    folder: Path = toy.write_bundle(tmp_path_factory.mktemp("demo") / "b", abstain_below=0.1).folder
+    folder: Path = toy.write_bundle(tmp_path_factory.mktemp("demo") / "b", confidence_threshold=0.1).folder
     with DemoSession(folder, backend="onnxruntime") as made:
         yield made
 
@@ -65,7 +65,7 @@ class Client:
     def post(self, body: bytes, *, length: int | None = None) -> None:
         """Send a POST, or the part of one where ``length`` says more."""
         size = len(body) if length is None else length
-        self.send(b"POST /api/answer HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % size + body)
+        self.send(b"POST /api/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % size + body)
 
     def reply(self) -> tuple[int, Any]:
         """Read one reply: its status and its JSON; 0 where the connection was closed without one."""
@@ -106,7 +106,7 @@ def until_served(server: DemoServer) -> None:
     pytest.fail("no place was given back")
 
 
-def test_connections_beyond_the_limit_are_told_so_and_closed_ones_make_place(serve: Serve) -> None:
+def test_connections_beyond_the_limit_are_reported_so_and_closed_ones_make_place(serve: Serve) -> None:
     server = serve(connections=3)
     with contextlib.ExitStack() as ends:
         held = [ends.enter_context(Client(server)) for _ in range(3)]
@@ -137,7 +137,7 @@ def test_a_body_that_comes_byte_by_byte_is_dropped_and_its_room_given_back(serve
         slow.drip_until_closed()
         other.post(b"no image" * 50)
         status, found = other.reply()
-        assert (status, found["answer"]["decision"]) == (200, "unable to analyze")
+        assert (status, found["prediction"]["decision"]) == (200, "unable to analyze")
 
 
 def test_a_connection_that_says_nothing_is_closed(serve: Serve) -> None:

@@ -34,7 +34,7 @@ def test_a_jetson_in_its_best_state_is_left_alone(fake_jetson: ModuleType, tmp_p
         ("jetson-agx-orin-64gb", 1, "MODE_15W: 6.7 int8 TOPS dense, GPU up to 408 MHz", "sudo nvpmodel -m 0 (MAXN: 85.2"),
     ],
 )
-def test_a_low_power_mode_is_told_with_the_best_that_the_board_has(
+def test_a_low_power_mode_is_reported_with_the_best_that_the_board_has(
     fake_jetson: ModuleType, tmp_path: Path, board: str, mode: int, now: str, hint: str
 ) -> None:
     advice = by_topic(fake_jetson.build(tmp_path, board, mode=mode))["power mode"]
@@ -96,7 +96,7 @@ def test_a_board_without_nvpmodel_says_what_to_type(fake_jetson: ModuleType, tmp
         ("jetson-tx2", "4.6.1", "unknown", "L4T 32.7.1, of which no JetPack is known"),
     ],
 )
-def test_a_release_with_too_old_a_python_is_told(
+def test_a_release_with_too_old_a_python_is_reported(
     fake_jetson: ModuleType, tmp_path: Path, board: str, jetpack: str, state: str, found: str
 ) -> None:
     advice = by_topic(fake_jetson.build(tmp_path, board, jetpack))["JetPack"]
@@ -114,7 +114,7 @@ def test_a_release_that_the_profile_does_not_list_is_unknown(
     assert "mount /etc/nv_tegra_release" in str(by_topic(root)["JetPack"].hint)
 
 
-def test_clocks_that_move_are_told_and_which(fake_jetson: ModuleType, tmp_path: Path) -> None:
+def test_clocks_that_move_are_reported_and_which(fake_jetson: ModuleType, tmp_path: Path) -> None:
     advice = by_topic(fake_jetson.build(tmp_path / "free"))["jetson_clocks"]
     assert (advice.state, advice.found) == ("improve", "clocks of the cores and GPU move with the load")
     assert str(advice.hint).startswith("sudo jetson_clocks")
@@ -136,7 +136,7 @@ def test_clocks_that_move_are_told_and_which(fake_jetson: ModuleType, tmp_path: 
         ("schedutil", None, "improve", "schedutil: clocks follow the load"),
     ],
 )
-def test_a_governor_that_slows_is_told_with_the_command(
+def test_a_governor_that_slows_is_reported_with_the_command(
     machines: ModuleType, tmp_path: Path, governor: str, pstate: str | None, state: str, found: str
 ) -> None:
     root = machines.x86(tmp_path)
@@ -148,7 +148,7 @@ def test_a_governor_that_slows_is_told_with_the_command(
     assert advice.hint == (None if state == "good" else "sudo cpupower frequency-set -g performance")
 
 
-def test_turbo_that_is_turned_off_is_told(machines: ModuleType, tmp_path: Path) -> None:
+def test_turbo_that_is_turned_off_is_reported(machines: ModuleType, tmp_path: Path) -> None:
     root = machines.x86(tmp_path)
     machines.set_governors(root, "performance")
     machines.write(root, "sys/devices/system/cpu/intel_pstate/no_turbo", "1\n")
@@ -165,21 +165,21 @@ def test_a_machine_that_shows_little_is_not_called_good(machines: ModuleType, tm
     assert unknown == {"clock governor", "throttling", "swap", "memory"}
 
 
-def test_what_slows_the_machine_down_now_is_told_and_not_all_of_it(fake_jetson: ModuleType, tmp_path: Path) -> None:
+def test_what_slows_the_machine_down_now_is_reported_and_not_all_of_it(fake_jetson: ModuleType, tmp_path: Path) -> None:
     advice = by_topic(fake_jetson.build(tmp_path, throttling=True))["throttling"]
     assert advice.state == "improve"
     assert advice.found.endswith("; and 3 more")
     assert "do not measure now" in str(advice.hint)
 
 
-def test_what_slowed_it_down_before_is_told_too(machines: ModuleType, tmp_path: Path) -> None:
+def test_what_slowed_it_down_before_is_reported_too(machines: ModuleType, tmp_path: Path) -> None:
     root = machines.x86(tmp_path)
     machines.write(root, "sys/devices/system/cpu/cpu0/thermal_throttle/package_throttle_count", "3\n")
     advice = by_topic(root)["throttling"]
     assert (advice.state, advice.found) == ("improve", "the processor was throttled 3 times")
 
 
-def test_zram_in_use_is_told_with_the_service_on_a_jetson(fake_jetson: ModuleType, tmp_path: Path) -> None:
+def test_zram_in_use_is_reported_with_the_service_on_a_jetson(fake_jetson: ModuleType, tmp_path: Path) -> None:
     advice = by_topic(fake_jetson.build(tmp_path, zram=True))["swap"]
     assert advice.state == "improve"
     assert advice.found == "94 of 3810 MiB used on /dev/zram0, /dev/zram1, /dev/zram2 and more"
@@ -196,14 +196,14 @@ def test_a_swap_file_matters_once_it_is_used(machines: ModuleType, tmp_path: Pat
 
 
 @pytest.mark.parametrize(("available", "state"), [(511, "improve"), (512, "good")])
-def test_little_memory_is_told(machines: ModuleType, tmp_path: Path, available: int, state: str) -> None:
+def test_little_memory_is_reported(machines: ModuleType, tmp_path: Path, available: int, state: str) -> None:
     root = machines.x86(tmp_path)
     machines.set_memory(root, available)
     assert by_topic(root)["memory"].state == state
 
 
 @pytest.mark.parametrize(("free", "state"), [(100.0, "improve"), (5000.0, "good"), (None, "unknown")])
-def test_a_full_disk_is_told(
+def test_a_full_disk_is_reported(
     machines: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: float | None, state: str
 ) -> None:
     monkeypatch.setattr(resources, "read_free_disk_mib", lambda folder: free)

@@ -3,12 +3,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from weckd_edge.cli.doctor import command
-from weckd_edge.devices.doctor import doctor
 from weckd_edge.devices.doctor.doctor import check_library, diagnose
 
 
@@ -36,11 +36,20 @@ def test_an_absent_library_says_what_to_type() -> None:
     assert (found.state, found.version, found.detail) == ("absent", None, "pip install weckd_not_there")
 
 
-def test_an_absent_library_of_an_extra_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "is_installed", lambda module: False)
-    assert check_library("openvino").detail == "pip install 'weckd-edge[cpu]'"
-    assert check_library("PIL").detail == "pip install pillow"
-    assert "sudo apt install python3-libnvinfer" in str(check_library("tensorrt").detail)
+def nothing(module: str) -> bool:
+    """Tell that no library is installed."""
+    return False
+
+
+def all_but(*absent: str) -> dict[str, Any]:
+    """Libraries that import well, but for some that are not there."""
+    return {"installed": lambda module: module not in absent, "load": lambda module, purpose: None}
+
+
+def test_an_absent_library_of_an_extra_names_the_extra() -> None:
+    assert check_library("openvino", installed=nothing).detail == "pip install 'weckd-edge[cpu]'"
+    assert check_library("PIL", installed=nothing).detail == "pip install pillow"
+    assert "sudo apt install python3-libnvinfer" in str(check_library("tensorrt", installed=nothing).detail)
 
 
 @pytest.mark.parametrize(
@@ -76,12 +85,8 @@ def test_an_ability_works_where_all_its_libraries_do(machines: ModuleType, tmp_p
     assert found.governor.startswith("not shown here")
 
 
-def test_a_missing_library_takes_its_ability_with_it(
-    machines: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(doctor, "is_installed", lambda module: module != "onnx")
-    monkeypatch.setattr(doctor, "require", lambda module, purpose: None)
-    found = diagnose(machines.x86(tmp_path), modules=("onnx", "onnxruntime", "openvino"))
+def test_a_missing_library_takes_its_ability_with_it(machines: ModuleType, tmp_path: Path) -> None:
+    found = diagnose(machines.x86(tmp_path), modules=("onnx", "onnxruntime", "openvino"), **all_but("onnx"))
     by_name = {ability.name: ability for ability in found.abilities}
     broken, whole = by_name["export and quantize"], by_name["build and run OpenVINO models"]
     assert (broken.works, broken.missing, broken.hint) == (False, ("onnx",), "pip install 'weckd-edge[compile]'")
@@ -102,31 +107,26 @@ def test_finalize_never_works_off_a_jetson_and_says_where(
     assert "copy the bundle to the Jetson" in str(ability.hint)
 
 
-def test_a_jetson_without_the_binding_is_told_the_package(
-    machines: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(doctor, "is_installed", lambda module: False)
-    (ability,) = diagnose(machines.jetson(tmp_path), modules=("tensorrt",)).abilities
+def test_a_jetson_without_the_binding_is_reported_the_package(machines: ModuleType, tmp_path: Path) -> None:
+    (ability,) = diagnose(machines.jetson(tmp_path), modules=("tensorrt",), installed=nothing).abilities
     assert (ability.works, ability.missing) == (False, ("tensorrt",))
     assert "sudo apt install python3-libnvinfer" in str(ability.hint)
 
 
-def test_governors_are_told_in_words(machines: ModuleType, tmp_path: Path) -> None:
+def test_governors_are_reported_in_words(machines: ModuleType, tmp_path: Path) -> None:
     machines.set_governors(tmp_path, "schedutil", "performance")
     assert diagnose(tmp_path, modules=()).governor == "performance, schedutil"
 
 
-def test_every_library_of_the_package_is_looked_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(doctor, "is_installed", lambda module: False)
-    found = diagnose(tmp_path)
+def test_every_library_of_the_package_is_looked_at(tmp_path: Path) -> None:
+    found = diagnose(tmp_path, installed=nothing)
     assert {"numpy", "torch", "openvino", "tensorrt", "onnx"} <= {library.module for library in found.libraries}
     assert len(found.abilities) == 7
     assert not any(ability.works for ability in found.abilities)
     assert all(ability.hint for ability in found.abilities)
 
 
-def test_the_command_prints_one_object_and_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "is_installed", lambda module: False)
+def test_the_command_prints_one_object_and_a_table() -> None:
     data = json.loads(CliRunner().invoke(command, ["--json"]).stdout)
     assert data.keys() >= {"weckd_edge", "python", "device", "governor", "libraries", "abilities"}
     shown = CliRunner().invoke(command, [])
@@ -145,29 +145,25 @@ def test_the_command_prints_one_object_and_a_table(monkeypatch: pytest.MonkeyPat
         (True, ("tensorrt",), {"cpu": (True, True), "jetson": (True, False)}),
     ],
 )
-def test_what_works_is_told_by_target(
+def test_what_works_is_reported_by_target(
     machines: ModuleType,
     fake_jetson: ModuleType,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     jetson: bool,
     absent: tuple[str, ...],
     expected: dict[str, tuple[bool, bool]],
 ) -> None:
-    monkeypatch.setattr(doctor, "is_installed", lambda module: module not in absent)
-    monkeypatch.setattr(doctor, "require", lambda module, purpose: None)
     root = fake_jetson.build(tmp_path) if jetson else machines.x86(tmp_path)
-    found = diagnose(root, modules=("onnx", "onnxruntime", "openvino", "tensorrt"))
+    found = diagnose(root, modules=("onnx", "onnxruntime", "openvino", "tensorrt"), **all_but(*absent))
     assert {target.target: (target.builds, target.runs) for target in found.targets} == expected
     assert all((target.note is None) == (target.builds and target.runs) for target in found.targets)
 
 
-def test_targets_are_not_judged_where_not_all_libraries_were_looked_at(machines: ModuleType, tmp_path: Path) -> None:
+def test_targets_are_not_evaluated_where_not_all_libraries_were_looked_at(machines: ModuleType, tmp_path: Path) -> None:
     assert diagnose(machines.x86(tmp_path), modules=("numpy",)).targets == ()
 
 
-def test_the_command_shows_targets_and_advice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "is_installed", lambda module: False)
+def test_the_command_shows_targets_and_advice() -> None:
     data = json.loads(CliRunner().invoke(command, ["--json"]).stdout)
     assert [target["target"] for target in data["targets"]] == ["cpu", "jetson"]
     assert {"throttling", "swap", "memory", "free disk"} <= {advice["topic"] for advice in data["advice"]}

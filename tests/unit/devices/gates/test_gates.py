@@ -9,30 +9,30 @@ from support import factories
 from weckd_edge.artifacts import (
     Gate,
     Latency,
+    LayerDivergence,
     LayerParity,
     LinkLatency,
     MachineRecord,
     MachineState,
     Measurement,
     Parity,
-    Parting,
-    PowerFigures,
+    PowerRecord,
     Prediction,
     Rate,
     Verification,
 )
 from weckd_edge.config import GateConfig
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.devices.bench.percentiles import summarize
-from weckd_edge.devices.bench.verdict import doubts
-from weckd_edge.devices.gates.gates import judge, judge_parity, merge_bars
+from weckd_edge.devices.bench.percentiles import summarize_latency
+from weckd_edge.devices.bench.verdict import invalid_reasons
+from weckd_edge.devices.gates.gates import evaluate_gates, evaluate_parity, merge_limits
 from weckd_edge.devices.machine.detect import detect, is_same_device
 from weckd_edge.devices.profiles.profile import load_profile
 from weckd_edge.metrics.intervals import images_to_decide, wilson
 
 NANO = load_profile("jetson-orin-nano-8gb")
 LATENCY = Latency(samples_ns=(10_000_000,) * 64, p50_ns=9_000_000, p90_ns=10_000_000, p99_ns=11_000_000, iqr_over_median=0.0)
-MEASUREMENT = factories.measurement(rules="single-stream", frame_to_answer=LATENCY)
+MEASUREMENT = factories.measurement(rules="single-stream", end_to_end=LATENCY)
 
 
 def rate(correct: int, images: int = 100) -> Rate:
@@ -61,107 +61,109 @@ def one(
     size: int = 0,
     counts: bool = True,
 ) -> Gate:
-    (gate,) = judge(bars, NANO, measurement, verified, size, counts)
+    (gate,) = evaluate_gates(bars, NANO, measurement, verified, size, counts)
     return gate
 
 
-def test_a_bar_of_the_build_comes_before_the_profiles() -> None:
-    merged = merge_bars(GateConfig(latency_p90_ms=5.0, accuracy=0.0), GateConfig(latency_p90_ms=33.0, memory_mib=512.0))
-    assert merged == GateConfig(latency_p90_ms=5.0, memory_mib=512.0, accuracy=0.0)
+def test_a_limit_of_the_build_comes_before_the_profiles() -> None:
+    merged = merge_limits(
+        GateConfig(max_latency_p90_ms=5.0, min_accuracy=0.0), GateConfig(max_latency_p90_ms=33.0, max_memory_mib=512.0)
+    )
+    assert merged == GateConfig(max_latency_p90_ms=5.0, max_memory_mib=512.0, min_accuracy=0.0)
 
 
-def test_without_bars_nothing_is_asked() -> None:
-    assert judge(GateConfig(), NANO, MEASUREMENT, None, 1, True) == ()
+def test_without_limits_nothing_is_asked() -> None:
+    assert evaluate_gates(GateConfig(), NANO, MEASUREMENT, None, 1, True) == ()
 
 
 @pytest.mark.parametrize(("bar", "verdict"), [(10.0, "PASS"), (33.0, "PASS"), (9.999, "FAIL")])
 def test_latency_is_held_to_its_90th_percentile(bar: float, verdict: str) -> None:
-    gate = one(GateConfig(latency_p90_ms=bar))
-    assert (gate.name, gate.verdict, gate.bar, gate.got) == ("latency_p90_ms", verdict, bar, 10.0)
+    gate = one(GateConfig(max_latency_p90_ms=bar))
+    assert (gate.name, gate.verdict, gate.limit, gate.value) == ("max_latency_p90_ms", verdict, bar, 10.0)
 
 
 def test_a_miss_says_by_how_much() -> None:
-    assert one(GateConfig(latency_p90_ms=8.0)).reason == (
+    assert one(GateConfig(max_latency_p90_ms=8.0)).reason == (
         "10 ms is 2 ms over 8 ms (64 of 64 queries over it), at 99% confidence"
     )
 
 
 @pytest.mark.parametrize(("bar", "verdict"), [(100.0, "PASS"), (99.0, "FAIL")])
 def test_memory_is_counted_in_mebibytes(bar: float, verdict: str) -> None:
-    gate = one(GateConfig(memory_mib=bar))
-    assert (gate.verdict, gate.got) == (verdict, 100.0)
+    gate = one(GateConfig(max_memory_mib=bar))
+    assert (gate.verdict, gate.value) == (verdict, 100.0)
 
 
 def test_memory_that_cannot_be_measured_is_inconclusive_and_never_nought() -> None:
-    gate = one(GateConfig(memory_mib=1.0), measurement=dataclasses.replace(MEASUREMENT, peak_rss_bytes=None))
-    assert (gate.verdict, gate.got) == ("INCONCLUSIVE", None)
+    gate = one(GateConfig(max_memory_mib=1.0), measurement=dataclasses.replace(MEASUREMENT, peak_rss_bytes=None))
+    assert (gate.verdict, gate.value) == ("INCONCLUSIVE", None)
     assert "could not be measured" in gate.reason
 
 
-def test_without_a_measurement_no_device_bar_is_cleared() -> None:
-    gates = judge(GateConfig(latency_p90_ms=33.0, memory_mib=512.0), NANO, None, None, 0, True)
+def test_without_a_measurement_no_device_gate_passes() -> None:
+    gates = evaluate_gates(GateConfig(max_latency_p90_ms=33.0, max_memory_mib=512.0), NANO, None, None, 0, True)
     assert [gate.verdict for gate in gates] == ["INCONCLUSIVE", "INCONCLUSIVE"]
 
 
 @pytest.mark.parametrize("bar", [1.0, 1e6])
-def test_a_figure_of_another_machine_neither_clears_nor_misses_a_device_bar(bar: float) -> None:
-    gates = judge(GateConfig(latency_p90_ms=bar, memory_mib=bar), NANO, MEASUREMENT, None, 0, False)
-    assert [(gate.verdict, gate.got) for gate in gates] == [("INCONCLUSIVE", None)] * 2
+def test_a_figure_of_another_machine_neither_clears_nor_misses_a_device_limit(bar: float) -> None:
+    gates = evaluate_gates(GateConfig(max_latency_p90_ms=bar, max_memory_mib=bar), NANO, MEASUREMENT, None, 0, False)
+    assert [(gate.verdict, gate.value) for gate in gates] == [("INCONCLUSIVE", None)] * 2
     for gate in gates:
         assert "measured on Xeon, not on jetson-orin-nano-8gb; run weckd-edge bench there" in gate.reason
 
 
 def test_the_build_host_of_a_jetson_bundle_never_counts(machines: ModuleType, tmp_path: Path) -> None:
     counts = is_same_device(NANO, detect(machines.x86(tmp_path)))
-    gates = judge(NANO.bars, NANO, MEASUREMENT, verification(rate(90), rate(90)), 1, counts)
+    gates = evaluate_gates(NANO.gates, NANO, MEASUREMENT, verification(rate(90), rate(90)), 1, counts)
     verdicts = {gate.name: gate.verdict for gate in gates}
-    assert verdicts == {"latency_p90_ms": "INCONCLUSIVE", "memory_mib": "INCONCLUSIVE", "accuracy_drop": "PASS"}
+    assert verdicts == {"max_latency_p90_ms": "INCONCLUSIVE", "max_memory_mib": "INCONCLUSIVE", "max_accuracy_drop": "PASS"}
 
 
 @pytest.mark.parametrize(("size", "verdict"), [(2 << 20, "PASS"), ((2 << 20) + 1, "FAIL")])
-def test_size_is_judged_wherever_it_was_built(size: int, verdict: str) -> None:
-    gate = one(GateConfig(size_mib=2.0), size=size, counts=False, measurement=None)
-    assert (gate.name, gate.verdict) == ("size_mib", verdict)
+def test_size_is_evaluated_wherever_it_was_built(size: int, verdict: str) -> None:
+    gate = one(GateConfig(max_size_mib=2.0), size=size, counts=False, measurement=None)
+    assert (gate.name, gate.verdict) == ("max_size_mib", verdict)
 
 
 @pytest.mark.parametrize(("correct", "verdict"), [(91, "PASS"), (90, "PASS"), (89, "FAIL")])
-def test_accuracy_must_reach_its_bar(correct: int, verdict: str) -> None:
-    gate = one(GateConfig(accuracy=0.9), verified=verification(rate(100), rate(correct)))
-    assert (gate.verdict, gate.got) == (verdict, correct / 100)
+def test_accuracy_must_reach_its_limit(correct: int, verdict: str) -> None:
+    gate = one(GateConfig(min_accuracy=0.9), verified=verification(rate(100), rate(correct)))
+    assert (gate.verdict, gate.value) == (verdict, correct / 100)
     assert "of 100 test images" in gate.reason
 
 
 @pytest.mark.parametrize(("correct", "verdict"), [(95, "PASS"), (87, "PASS"), (86, "FAIL")])
-def test_accuracy_lost_to_quantization_is_held_to_its_bar(correct: int, verdict: str) -> None:
-    gate = one(GateConfig(accuracy_drop=0.03), verified=verification(rate(90), rate(correct)))
+def test_accuracy_lost_to_quantization_is_held_to_its_limit(correct: int, verdict: str) -> None:
+    gate = one(GateConfig(max_accuracy_drop=0.03), verified=verification(rate(90), rate(correct)))
     assert gate.verdict == verdict
-    assert gate.got == pytest.approx((90 - correct) / 100)
+    assert gate.value == pytest.approx((90 - correct) / 100)
 
 
 def test_a_gain_is_not_worded_as_a_negative_loss() -> None:
-    gate = one(GateConfig(accuracy_drop=0.03), verified=verification(rate(90), rate(94)))
+    gate = one(GateConfig(max_accuracy_drop=0.03), verified=verification(rate(90), rate(94)))
     assert gate.verdict == "PASS"
     assert "4.0% more" in gate.reason
     assert "-" not in gate.reason
-    same = one(GateConfig(accuracy_drop=0.03), verified=verification(rate(90), rate(90)))
+    same = one(GateConfig(max_accuracy_drop=0.03), verified=verification(rate(90), rate(90)))
     assert "as many test images correctly as FP32" in same.reason
 
 
-def test_a_drop_that_only_rounding_puts_over_the_bar_passes() -> None:
+def test_a_drop_that_only_rounding_puts_over_the_limit_passes() -> None:
     assert 0.3 - 0.1 != 0.2  # what floating point makes of it
-    gate = one(GateConfig(accuracy_drop=0.2), verified=verification(rate(3, 10), rate(1, 10)))
+    gate = one(GateConfig(max_accuracy_drop=0.2), verified=verification(rate(3, 10), rate(1, 10)))
     assert gate.verdict == "PASS"
 
 
 def test_accuracies_on_unlike_numbers_of_images_are_compared_as_rates() -> None:
-    gate = one(GateConfig(accuracy_drop=0.01), verified=verification(rate(90, 100), rate(45, 50)))
-    assert (gate.verdict, gate.got) == ("PASS", 0.0)
+    gate = one(GateConfig(max_accuracy_drop=0.01), verified=verification(rate(90, 100), rate(45, 50)))
+    assert (gate.verdict, gate.value) == ("PASS", 0.0)
 
 
-@pytest.mark.parametrize("bars", [GateConfig(accuracy=0.5), GateConfig(accuracy_drop=0.5)])
+@pytest.mark.parametrize("bars", [GateConfig(min_accuracy=0.5), GateConfig(max_accuracy_drop=0.5)])
 def test_accuracy_that_nobody_tested_is_inconclusive(bars: GateConfig) -> None:
     gate = one(bars)
-    assert (gate.verdict, gate.got) == ("INCONCLUSIVE", None)
+    assert (gate.verdict, gate.value) == ("INCONCLUSIVE", None)
 
 
 def test_parity_that_fails_names_the_layer_where_two_implementations_part() -> None:
@@ -177,19 +179,19 @@ def test_parity_that_fails_names_the_layer_where_two_implementations_part() -> N
         passed=False,
     )
     layer = LayerParity(name="/blocks.1/Add", kind="Add", sqnr_db=12.0, max_abs=2.0, peak=6.0, disturbed=0.0)
-    parting = Parting(a=pair.a, b=pair.b, frames=6, threshold_db=20.0, first=0, steepest=0, layers=(layer,))
-    verified = dataclasses.replace(verification(rate(90), rate(80)), parity=(pair,), partings=(parting,))
-    (gate,) = judge_parity(verified)
-    assert (gate.verdict, gate.got) == ("FAIL", 0.4)
+    divergence = LayerDivergence(a=pair.a, b=pair.b, frames=6, threshold_db=20.0, first=0, steepest=0, layers=(layer,))
+    verified = dataclasses.replace(verification(rate(90), rate(80)), parity=(pair,), layer_divergences=(divergence,))
+    (gate,) = evaluate_parity(verified)
+    assert (gate.verdict, gate.value) == ("FAIL", 0.4)
     assert "over 0.1; the first layer where they part is /blocks.1/Add; it amplifies int8 rounding" in gate.reason
-    (plain,) = judge_parity(dataclasses.replace(verified, partings=()))
+    (plain,) = evaluate_parity(dataclasses.replace(verified, layer_divergences=()))
     assert "the first layer" not in plain.reason
 
 
 def timed(over: int, queries: int) -> Measurement:
     """So many queries of 10.2 ms among others of 9.9 ms: a bar of 10 ms, and nothing noisy."""
     samples = [10_200_000] * over + [9_900_000] * (queries - over)
-    return dataclasses.replace(MEASUREMENT, frame_to_answer=summarize(samples))
+    return dataclasses.replace(MEASUREMENT, end_to_end=summarize_latency(samples))
 
 
 @pytest.mark.parametrize(
@@ -203,36 +205,36 @@ def timed(over: int, queries: int) -> Measurement:
         (140, 1024, "FAIL"),
     ],
 )
-def test_latency_is_judged_by_what_the_run_proves(over: int, queries: int, verdict: str) -> None:
-    assert one(GateConfig(latency_p90_ms=10.0), measurement=timed(over, queries)).verdict == verdict
+def test_latency_is_evaluated_by_what_the_run_proves(over: int, queries: int, verdict: str) -> None:
+    assert one(GateConfig(max_latency_p90_ms=10.0), measurement=timed(over, queries)).verdict == verdict
 
 
 def test_an_open_latency_says_how_many_more_queries_would_decide_and_they_do() -> None:
-    gate = one(GateConfig(latency_p90_ms=10.0), measurement=timed(90, 1024))
+    gate = one(GateConfig(max_latency_p90_ms=10.0), measurement=timed(90, 1024))
     assert gate.verdict == "INCONCLUSIVE"
     assert gate.reason.startswith(
         "9.9 ms is within 10 ms (90 of 1024 queries over it); this proves neither at 99% confidence"
     )
     (more,) = re.findall(r"about ([\d,]+) more queries would decide", gate.reason)
     total = 1024 + int(more.replace(",", ""))
-    decided = one(GateConfig(latency_p90_ms=10.0), measurement=timed(round(90 / 1024 * total), total))
+    decided = one(GateConfig(max_latency_p90_ms=10.0), measurement=timed(round(90 / 1024 * total), total))
     assert decided.verdict == "PASS"
 
 
 def test_too_few_queries_say_how_many_more_there_must_be() -> None:
-    gate = one(GateConfig(latency_p90_ms=10.0), measurement=timed(0, 10))
+    gate = one(GateConfig(max_latency_p90_ms=10.0), measurement=timed(0, 10))
     assert gate.verdict == "INCONCLUSIVE"
     assert "about 54 more queries would decide" in gate.reason
-    quick = one(GateConfig(latency_p90_ms=10.0), measurement=timed(0, 50))
+    quick = one(GateConfig(max_latency_p90_ms=10.0), measurement=timed(0, 50))
     assert quick.verdict == "INCONCLUSIVE"  # proven, but by a bench that is INVALID
     assert "about 14 more queries" in quick.reason
 
 
 NOISY = dataclasses.replace(
     MEASUREMENT,
-    frame_to_answer=summarize([5_000_000] * 600 + [9_000_000] * 424),
+    end_to_end=summarize_latency([5_000_000] * 600 + [9_000_000] * 424),
     energy_mj=1.0,
-    power=PowerFigures(
+    power=PowerRecord(
         source="meter",
         rails=(),
         idle_mw=1.0,
@@ -245,7 +247,7 @@ NOISY = dataclasses.replace(
 )
 
 
-@pytest.mark.parametrize("bars", [{"latency_p90_ms": 8.9}, {"energy_mj": 50.0}])
+@pytest.mark.parametrize("bars", [{"max_latency_p90_ms": 8.9}, {"max_energy_mj": 50.0}])
 def test_an_invalid_bench_passes_nothing_that_noise_could_have_changed(bars: dict[str, float]) -> None:
     gate = one(GateConfig(**bars), measurement=NOISY)
     assert gate.verdict == "INCONCLUSIVE"
@@ -253,20 +255,20 @@ def test_an_invalid_bench_passes_nothing_that_noise_could_have_changed(bars: dic
 
 
 def test_an_invalid_bench_fails_only_what_noise_cannot_explain() -> None:
-    assert one(GateConfig(latency_p90_ms=7.0), measurement=NOISY).verdict == "INCONCLUSIVE"
-    gate = one(GateConfig(latency_p90_ms=4.0), measurement=NOISY)
+    assert one(GateConfig(max_latency_p90_ms=7.0), measurement=NOISY).verdict == "INCONCLUSIVE"
+    gate = one(GateConfig(max_latency_p90_ms=4.0), measurement=NOISY)
     assert gate.verdict == "FAIL"
     assert "even its fastest query is over" in gate.reason
-    assert one(GateConfig(energy_mj=0.5), measurement=NOISY).verdict == "INCONCLUSIVE"
+    assert one(GateConfig(max_energy_mj=0.5), measurement=NOISY).verdict == "INCONCLUSIVE"
 
 
-def test_other_work_only_adds_time_so_that_a_noisy_run_clears_a_bar_that_no_query_missed() -> None:
-    gate = one(GateConfig(latency_p90_ms=9.0), measurement=NOISY)
+def test_other_work_only_adds_time_so_that_a_noisy_run_passes_a_gate_that_no_query_missed() -> None:
+    gate = one(GateConfig(max_latency_p90_ms=9.0), measurement=NOISY)
     assert gate.verdict == "PASS"
     assert "the bench is INVALID, as other work slowed it, but even its slowest query is within" in gate.reason
     for more in (THROTTLED, dataclasses.replace(NOISY, rules_met=False)):
-        both = dataclasses.replace(more, frame_to_answer=NOISY.frame_to_answer)
-        assert one(GateConfig(latency_p90_ms=9.0), measurement=both).verdict == "INCONCLUSIVE"
+        both = dataclasses.replace(more, end_to_end=NOISY.end_to_end)
+        assert one(GateConfig(max_latency_p90_ms=9.0), measurement=both).verdict == "INCONCLUSIVE"
 
 
 STATE = MachineState(at_ns=0, cpu_khz=None, gpu_hz=None, hottest_celsius=None, hottest_zone=None, load_average=None)
@@ -290,22 +292,22 @@ THROTTLED = dataclasses.replace(
     ids=["noisy", "throttled", "cut off"],
 )
 @pytest.mark.parametrize(("bar", "verdict"), [(1000.0, "PASS"), (1.0, "FAIL")])
-def test_memory_is_judged_whatever_the_clock_did(measurement: Measurement, bar: float, verdict: str) -> None:
-    assert doubts(measurement)
-    gate = one(GateConfig(memory_mib=bar), measurement=measurement)
+def test_memory_is_evaluated_whatever_the_clock_did(measurement: Measurement, bar: float, verdict: str) -> None:
+    assert invalid_reasons(measurement)
+    gate = one(GateConfig(max_memory_mib=bar), measurement=measurement)
     assert (gate.verdict, "INVALID" in gate.reason) == (verdict, False)
 
 
 @pytest.mark.parametrize("bar", [1000.0, 1.0])
 def test_memory_under_an_emulator_is_not_the_devices(bar: float) -> None:
     machine = dataclasses.replace(THROTTLED.machine, emulated="aarch64 on x86_64")  # type: ignore[type-var]
-    gate = one(GateConfig(memory_mib=bar), measurement=dataclasses.replace(MEASUREMENT, machine=machine))
+    gate = one(GateConfig(max_memory_mib=bar), measurement=dataclasses.replace(MEASUREMENT, machine=machine))
     assert gate.verdict == "INCONCLUSIVE"
     assert "an emulator ran it (aarch64 on x86_64)" in gate.reason
 
 
 def drawing(net_mj: float | None, resolution_mj: float | None = 0.1, reason: str | None = None) -> Measurement:
-    power = PowerFigures(
+    power = PowerRecord(
         source="meter",
         rails=(),
         idle_mw=None,
@@ -322,23 +324,23 @@ def drawing(net_mj: float | None, resolution_mj: float | None = 0.1, reason: str
 @pytest.mark.parametrize(
     ("net_mj", "verdict"), [(1.85, "PASS"), (1.95, "INCONCLUSIVE"), (2.05, "INCONCLUSIVE"), (2.15, "FAIL")]
 )
-def test_energy_is_judged_to_its_resolution(net_mj: float, verdict: str) -> None:
-    gate = one(GateConfig(energy_mj=2.0), measurement=drawing(net_mj))
-    assert (gate.name, gate.verdict, gate.got) == ("energy_mj", verdict, net_mj)
+def test_energy_is_evaluated_to_its_resolution(net_mj: float, verdict: str) -> None:
+    gate = one(GateConfig(max_energy_mj=2.0), measurement=drawing(net_mj))
+    assert (gate.name, gate.verdict, gate.value) == ("max_energy_mj", verdict, net_mj)
 
 
 def test_open_energy_says_how_many_more_queries_would_decide() -> None:
     # Known to 0.1 mJ by 64 queries and 0.05 off the bar: twice as many queries know it to 0.05.
-    gate = one(GateConfig(energy_mj=2.0), measurement=drawing(1.95))
+    gate = one(GateConfig(max_energy_mj=2.0), measurement=drawing(1.95))
     assert "about 65 more queries would decide" in gate.reason
-    assert "no number of queries" in one(GateConfig(energy_mj=2.0), measurement=drawing(2.0)).reason
+    assert "no number of queries" in one(GateConfig(max_energy_mj=2.0), measurement=drawing(2.0)).reason
 
 
 def test_energy_that_could_not_be_measured_says_why() -> None:
-    gate = one(GateConfig(energy_mj=2.0), measurement=drawing(None, None, "this machine shows no power meter"))
-    assert (gate.verdict, gate.got) == ("INCONCLUSIVE", None)
+    gate = one(GateConfig(max_energy_mj=2.0), measurement=drawing(None, None, "this machine shows no power meter"))
+    assert (gate.verdict, gate.value) == ("INCONCLUSIVE", None)
     assert gate.reason == "it could not be measured here: this machine shows no power meter"
-    away = one(GateConfig(energy_mj=2.0), measurement=drawing(1.0), counts=False)
+    away = one(GateConfig(max_energy_mj=2.0), measurement=drawing(1.0), counts=False)
     assert "1 mJ measured on Xeon, not on jetson-orin-nano-8gb" in away.reason
 
 
@@ -354,28 +356,30 @@ def recalls(*rates: Rate | None) -> Verification:
 @pytest.mark.parametrize(("worst", "verdict"), [(80, "PASS"), (79, "FAIL")])
 def test_sensitivity_is_held_to_the_class_recognised_worst(worst: int, verdict: str) -> None:
     verified = recalls(seen(95, 100), seen(worst, 100), seen(99, 100))
-    (gate,) = judge(GateConfig(recall=0.8), NANO, None, verified, 0, True, ("normal", "effusion", "wax"))
-    assert (gate.name, gate.verdict, gate.got) == ("recall", verdict, worst / 100)
+    (gate,) = evaluate_gates(
+        GateConfig(min_per_class_recall=0.8), NANO, None, verified, 0, True, ("normal", "effusion", "wax")
+    )
+    assert (gate.name, gate.verdict, gate.value) == ("min_per_class_recall", verdict, worst / 100)
     assert "of 100 test images of effusion" in gate.reason
-    assert "class 1" in one(GateConfig(recall=0.8), verified=verified).reason
+    assert "class 1" in one(GateConfig(min_per_class_recall=0.8), verified=verified).reason
 
 
 def test_a_class_without_test_images_leaves_sensitivity_open_unless_another_fails() -> None:
-    gate = one(GateConfig(recall=0.8), verified=recalls(seen(95, 100), None))
+    gate = one(GateConfig(min_per_class_recall=0.8), verified=recalls(seen(95, 100), None))
     assert gate.verdict == "INCONCLUSIVE"
     assert "no image of class 1" in gate.reason
-    assert one(GateConfig(recall=0.8), verified=recalls(seen(70, 100), None)).verdict == "FAIL"
-    assert one(GateConfig(recall=0.8), verified=recalls(None)).verdict == "INCONCLUSIVE"
-    assert one(GateConfig(recall=0.8)).verdict == "INCONCLUSIVE"
+    assert one(GateConfig(min_per_class_recall=0.8), verified=recalls(seen(70, 100), None)).verdict == "FAIL"
+    assert one(GateConfig(min_per_class_recall=0.8), verified=recalls(None)).verdict == "INCONCLUSIVE"
+    assert one(GateConfig(min_per_class_recall=0.8)).verdict == "INCONCLUSIVE"
 
 
-def test_a_rate_whose_interval_spans_its_bar_says_how_many_more_images_would_decide() -> None:
-    gate = one(GateConfig(accuracy=0.9), verified=verification(rate(100), seen(92, 100)))
+def test_a_rate_whose_interval_spans_its_limit_says_how_many_more_images_would_decide() -> None:
+    gate = one(GateConfig(min_accuracy=0.9), verified=verification(rate(100), seen(92, 100)))
     assert gate.verdict == "PASS"  # the point decides
     (more,) = re.findall(r"the interval spans the bar, about ([\d,]+) more images would decide", gate.reason)
     total = 100 + int(more.replace(",", ""))
     assert wilson(0.92 * total, total)[0] == pytest.approx(0.9, abs=1e-3)
-    clear = one(GateConfig(accuracy=0.5), verified=verification(rate(100), seen(92, 100)))
+    clear = one(GateConfig(min_accuracy=0.5), verified=verification(rate(100), seen(92, 100)))
     assert "spans the bar" not in clear.reason
 
 
@@ -390,25 +394,25 @@ def test_images_that_count_together_need_more_of_their_kind() -> None:
     assert images_to_decide(seen(90, 100), 0.9) is None
 
 
-@pytest.mark.parametrize("bad", [{"energy_mj": 0.0}, {"recall": 1.1}, {"recall": -0.1}])
-def test_bars_out_of_range_are_refused(bad: dict[str, float]) -> None:
+@pytest.mark.parametrize("bad", [{"max_energy_mj": 0.0}, {"min_per_class_recall": 1.1}, {"min_per_class_recall": -0.1}])
+def test_limits_out_of_range_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         GateConfig(**bad)
 
 
 @pytest.mark.parametrize(("low", "high", "side"), [(20, 30, "within 33"), (30, 40, "around 33"), (34, 50, "over 33")])
-def test_a_prediction_tells_its_side_of_the_bar_and_decides_nothing(low: float, high: float, side: str) -> None:
-    predicted = LinkLatency(label="predicted", p90_ns=(low + high) / 2e-6, low_ns=low * 1e6, high_ns=high * 1e6, reason="")
-    (gate,) = judge(GateConfig(latency_p90_ms=33.0), NANO, MEASUREMENT, None, 1, False, predicted=predicted)
-    assert (gate.verdict, gate.got) == ("INCONCLUSIVE", (low + high) / 2)
+def test_a_prediction_tells_its_side_of_the_limit_and_decides_nothing(low: float, high: float, side: str) -> None:
+    predicted = LinkLatency(label="estimated", p90_ns=(low + high) / 2e-6, low_ns=low * 1e6, high_ns=high * 1e6, reason="")
+    (gate,) = evaluate_gates(GateConfig(max_latency_p90_ms=33.0), NANO, MEASUREMENT, None, 1, False, predicted=predicted)
+    assert (gate.verdict, gate.value) == ("INCONCLUSIVE", (low + high) / 2)
     assert f"90 % interval {low} to {high} ms, {side} ms" in gate.reason
-    (here,) = judge(GateConfig(latency_p90_ms=33.0), NANO, MEASUREMENT, None, 1, True, predicted=predicted)
-    assert (here.verdict, here.got) == ("PASS", 10.0), "what was measured on the device itself counts"
+    (here,) = evaluate_gates(GateConfig(max_latency_p90_ms=33.0), NANO, MEASUREMENT, None, 1, True, predicted=predicted)
+    assert (here.verdict, here.value) == ("PASS", 10.0), "what was measured on the device itself counts"
 
 
-def test_links_are_told_apart_from_what_ships_by_the_split_they_were_judged_on() -> None:
-    bars, found = GateConfig(accuracy=0.8, accuracy_drop=0.1), verification(rate(90), rate(85))
-    for gate in judge(bars, NANO, MEASUREMENT, found, 1, True, split="validation"):
+def test_links_are_distinguished_from_what_is_deployed_by_the_split_they_were_evaluated_on() -> None:
+    bars, found = GateConfig(min_accuracy=0.8, max_accuracy_drop=0.1), verification(rate(90), rate(85))
+    for gate in evaluate_gates(bars, NANO, MEASUREMENT, found, 1, True, split="validation"):
         assert "validation images" in gate.reason
         assert "test" not in gate.reason
 
@@ -430,12 +434,12 @@ def predicted(rows: list[tuple[int, int]]) -> Verification:
 
 
 def guessing_gate(rows: list[tuple[int, int]], bars: GateConfig | None = None) -> tuple[Gate, ...]:
-    return judge(bars or GateConfig(), NANO, None, predicted(rows), 0, False, ("red", "normal"))
+    return evaluate_gates(bars or GateConfig(), NANO, None, predicted(rows), 0, False, ("red", "normal"))
 
 
 def test_a_model_that_tells_the_classes_apart_passes_without_being_asked_to() -> None:
     (gate,) = guessing_gate([(at % 2, at % 2) for at in range(20)])
-    assert (gate.name, gate.verdict, gate.bar, gate.got) == ("better_than_guessing", "PASS", 0.5, 1.0)
+    assert (gate.name, gate.verdict, gate.limit, gate.value) == ("better_than_chance", "PASS", 0.5, 1.0)
 
 
 def test_a_model_that_always_says_the_same_fails() -> None:
@@ -457,6 +461,6 @@ def test_a_model_that_a_constant_beats_in_accuracy_passes_and_says_so() -> None:
 
 @pytest.mark.parametrize("where", ["build", "profile"])
 def test_the_test_against_guessing_can_be_turned_off(where: str) -> None:
-    off, unsaid = GateConfig(better_than_guessing=False), GateConfig()
-    bars = merge_bars(off, unsaid) if where == "build" else merge_bars(unsaid, off)
+    off, unsaid = GateConfig(better_than_chance=False), GateConfig()
+    bars = merge_limits(off, unsaid) if where == "build" else merge_limits(unsaid, off)
     assert guessing_gate([(0, 1)] * 20, bars) == ()

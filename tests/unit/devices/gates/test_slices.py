@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from weckd_edge.artifacts import ClassFigures, Figure, Figures, Gate, Slice
+from weckd_edge.artifacts import ClassMetrics, Gate, Metric, Metrics, Slice
 from weckd_edge.config import GateConfig
-from weckd_edge.devices.gates.slices import judge_slices, lowered_high
+from weckd_edge.devices.gates.slices import evaluate_slices, lowered_high
 from weckd_edge.metrics.intervals import wilson
 
 LABELS = ("effusion", "normal")
 
 
-def figure(value: float, images: int = 100) -> Figure:
+def figure(value: float, images: int = 100) -> Metric:
     low, high = wilson(value * images, images)
-    return Figure(value=value, low=low, high=high, images=images, groups=images)
+    return Metric(value=value, low=low, high=high, images=images, groups=images)
 
 
 def a_slice(value: str, accuracy: float | None, images: int = 100) -> Slice:
@@ -22,11 +22,11 @@ def a_slice(value: str, accuracy: float | None, images: int = 100) -> Slice:
     if accuracy is not None:
         it = figure(accuracy, images)
         classes = tuple(
-            ClassFigures(
+            ClassMetrics(
                 label=k,
                 images=images,
                 found=round(accuracy * images),
-                sensitivity=it if k else Figure(value=0.5, low=None, high=None, images=4, groups=4),
+                sensitivity=it if k else Metric(value=0.5, low=None, high=None, images=4, groups=4),
                 specificity=it,
                 ppv=it,
                 npv=it,
@@ -35,7 +35,7 @@ def a_slice(value: str, accuracy: float | None, images: int = 100) -> Slice:
             )
             for k in range(2)
         )
-        compiled = Figures(accuracy=it, balanced_accuracy=it, macro_f1=it, macro_auc=it, classes=classes)
+        compiled = Metrics(accuracy=it, balanced_accuracy=it, macro_f1=it, macro_auc=it, classes=classes)
     return Slice(
         column="site",
         value=value,
@@ -52,24 +52,24 @@ def a_slice(value: str, accuracy: float | None, images: int = 100) -> Slice:
 
 
 def judged(*slices: Slice, bar: float = 0.8) -> Gate:
-    (gate,) = judge_slices(GateConfig(slice_accuracy=bar), slices, LABELS)
+    (gate,) = evaluate_slices(GateConfig(min_slice_accuracy=bar), slices, LABELS)
     return gate
 
 
-def test_all_slices_above_the_bar_pass() -> None:
+def test_all_slices_above_the_limit_pass() -> None:
     gate = judged(a_slice("A", 0.95), a_slice("B", 0.92))
-    assert (gate.verdict, gate.got) == ("PASS", 0.92)
+    assert (gate.verdict, gate.value) == ("PASS", 0.92)
     assert "site B, the lowest of 2" in gate.reason
 
 
-def test_one_slice_well_under_the_bar_fails_and_is_named() -> None:
+def test_one_slice_well_under_the_limit_fails_and_is_named() -> None:
     gate = judged(a_slice("A", 0.95), a_slice("B", 0.6))
     assert gate.verdict == "FAIL"
     assert "site B" in gate.reason
     assert "20.0% under 80.0%" in gate.reason
 
 
-def test_an_interval_that_spans_the_bar_leaves_it_open() -> None:
+def test_an_interval_that_spans_the_limit_leaves_it_open() -> None:
     assert judged(a_slice("A", 0.95), a_slice("B", 0.82)).verdict == "INCONCLUSIVE"
     assert judged(a_slice("A", 0.95), a_slice("B", 0.78)).verdict == "INCONCLUSIVE"
 
@@ -80,26 +80,26 @@ def test_one_low_slice_of_many_is_more_likely_chance_than_one_of_one() -> None:
     assert judged(low, *(a_slice(str(k), 0.85) for k in range(12))).verdict == "INCONCLUSIVE"
 
 
-def test_a_small_slice_is_named_and_not_judged() -> None:
+def test_a_small_slice_is_named_and_not_evaluated() -> None:
     gate = judged(a_slice("A", 0.95), a_slice("C", None, images=3))
     assert gate.verdict == "PASS"
     assert "too small to judge: site C (3 images)" in gate.reason
 
 
-def test_without_a_slice_to_judge_the_bar_stays_open() -> None:
+def test_without_a_slice_to_judge_the_limit_stays_open() -> None:
     assert judged().reason == "the data set has no slices"
     assert judged(a_slice("C", None, images=3)).verdict == "INCONCLUSIVE"
 
 
-def test_sensitivity_is_judged_by_class_and_slice() -> None:
-    (gate,) = judge_slices(GateConfig(slice_recall=0.8), [a_slice("A", 0.95), a_slice("B", 0.6)], LABELS)
+def test_sensitivity_is_evaluated_by_class_and_slice() -> None:
+    (gate,) = evaluate_slices(GateConfig(min_slice_recall=0.8), [a_slice("A", 0.95), a_slice("B", 0.6)], LABELS)
     assert gate.verdict == "FAIL"
     assert "normal in site B" in gate.reason
     assert "effusion in site A (4 images)" in gate.reason
 
 
-def test_no_bar_no_gate() -> None:
-    assert judge_slices(GateConfig(), [a_slice("A", 0.1)], LABELS) == ()
+def test_no_limit_no_gate() -> None:
+    assert evaluate_slices(GateConfig(), [a_slice("A", 0.1)], LABELS) == ()
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3, 0.9])

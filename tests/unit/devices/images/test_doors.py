@@ -22,12 +22,12 @@ from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.attribution import explain_images as explain_module
 from weckd_edge.devices.attribution.explain_images import explain_images
 from weckd_edge.devices.demo.session import DemoSession
-from weckd_edge.devices.images.frames import decode, fit, pixels_sha256
+from weckd_edge.devices.images.frames import decode, fit_to_frame, pixels_sha256
 from weckd_edge.devices.runtime import predict as infer_module
 from weckd_edge.devices.runtime.backends.table import open_runner
-from weckd_edge.devices.runtime.predict import ABSTAIN, find_files, infer
+from weckd_edge.devices.runtime.predict import ABSTAIN, find_image_files, predict_images
 from weckd_edge.report.frames import picture_frames
-from weckd_edge.train.data.check import check
+from weckd_edge.train.data.check import check_data
 from weckd_edge.train.data.index import build_index
 
 Run = Callable[..., tuple[int, str, str]]
@@ -126,12 +126,12 @@ def test_every_door_gives_the_same_pixels(
     pictures: Path, bundle: Path, seen: list[NDArray[np.uint8]], tmp_path: Path
 ) -> None:
     torch_pixels = pytest.importorskip("weckd_edge.train.data.pixel_cache")
-    contract = open_bundle(bundle).manifest.input
+    spec = open_bundle(bundle).manifest.input.frame
     files = sorted(path for path in pictures.rglob("*") if path.is_file())
     pixels = {path: decode(path) for path in files}
-    expected = {path: fit(found, contract.frame_height, contract.frame_width)[None] for path, found in pixels.items()}
+    expected = {path: fit_to_frame(found, spec.height, spec.width)[None] for path, found in pixels.items()}
     config = DataConfig(near_duplicate_distance=None, test_fraction=0.3, val_fraction=0.2)
-    index = build_index(pictures, config, shares=1, seed=0, skip_bad=False, progress=SilentProgress())
+    index = build_index(pictures, config, labelled_subsets=1, seed=0, skip_bad=False, progress=SilentProgress())
     assert {pictures / r.path: r.pixels_sha256 for r in index.images} == {p: pixels_sha256(x) for p, x in pixels.items()}
 
     def assert_same(door: str, frames: Any) -> None:
@@ -140,46 +140,46 @@ def test_every_door_gives_the_same_pixels(
         for path, frame in zip(files, found, strict=True):
             assert np.array_equal(frame, expected[path]), (door, path.name)
 
-    assert_same("training", torch_pixels.frames_of(files, contract))
+    assert_same("training", torch_pixels.frames_of(files, spec))
     records = {record.path: record for record in index.images}
     chosen: list[ImageRecord] = [records[path.relative_to(pictures).as_posix()] for path in files]
-    assert_same("calibration", calibration_frames(pictures, chosen, contract))
+    assert_same("calibration", calibration_frames(pictures, chosen, spec))
     shown = picture_frames(bundle, open_bundle(bundle).manifest, pictures, [], [record.path for record in chosen])
     assert_same("report", (shown[record.path].frame[None] for record in chosen))
-    infer(bundle, [pictures], backend="onnxruntime", answer_anyway=True)
-    assert_same("infer", seen)
+    predict_images(bundle, [pictures], backend="onnxruntime", ignore_guard=True)
+    assert_same("predict", seen)
     with DemoSession(bundle, backend="onnxruntime") as session:
         seen.clear()
         for path in files:
-            session.answer(path.read_bytes())
+            session.predict(path.read_bytes())
         assert_same("demo", seen)
     for n, path in enumerate(files):
         seen.clear()
         with pytest.raises(Stop):
-            explain_images(bundle, [path], tmp_path / f"maps{n}", backend="onnxruntime", answer_anyway=True)
+            explain_images(bundle, [path], tmp_path / f"maps{n}", backend="onnxruntime", ignore_guard=True)
         assert np.array_equal(seen[0], expected[path]), ("explain", path.name)
 
 
 def test_every_door_says_the_same(pictures: Path, bundle: Path, run: Run, tmp_path: Path) -> None:
-    answers = infer(bundle, [pictures], backend="onnxruntime")
+    answers = predict_images(bundle, [pictures], backend="onnxruntime")
     found = {Path(a.file).relative_to(pictures).as_posix(): [note.code for note in a.notes] for a in answers}
     assert {name: codes for name, codes in found.items() if codes} == SAID
     with DemoSession(bundle, backend="onnxruntime") as session:
-        told = {name: session.answer((pictures / name).read_bytes())["answer"]["notes"] for name in found}
+        told = {name: session.predict((pictures / name).read_bytes())["prediction"]["notes"] for name in found}
     assert {name: [note["code"] for note in notes] for name, notes in told.items()} == found
     codes = {"W_FEW_BITS", "W_HIDDEN_BY_TRANSPARENCY", "W_NEARLY_ONE_VALUE", "I_FIRST_OF_SEVERAL"}
-    assert {note.code for note in check(pictures, DataConfig(), SilentProgress()).notes} >= codes
-    code, out, _ = run("data", "split", pictures, "--out", tmp_path / "s.json", "--shares", "1", "--json", "-q")
+    assert {note.code for note in check_data(pictures, DataConfig(), SilentProgress()).notes} >= codes
+    code, out, _ = run("data", "split", pictures, "--out", tmp_path / "s.json", "--labelled-subsets", "1", "--json", "-q")
     assert code == 0
     assert {note["code"] for note in json.loads(out)["notes"]} >= codes
     _, out, _ = run("data", "check", pictures, "-q")
     assert all(code in out for code in codes)
     assert "4 of 15 images hold several pages or frames, of which the first is read" in out
-    _, out, _ = run("infer", bundle, pictures, "--backend", "onnxruntime")
+    _, out, _ = run("predict", bundle, pictures, "--backend", "onnxruntime")
     assert "nearly one colour: 99.5% of its pixels lie within 16 of 256 levels" in out
 
 
-def test_infer_says_what_it_skipped_in_a_folder(bundle: Path, run: Run, tmp_path: Path) -> None:
+def test_predict_says_what_it_skipped_in_a_folder(bundle: Path, run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "frames"
     folder.mkdir()
     colours(0).save(folder / "a.png")
@@ -193,9 +193,9 @@ def test_infer_says_what_it_skipped_in_a_folder(bundle: Path, run: Run, tmp_path
     (folder / "scan").write_bytes(bytes(128) + b"DICM" + bytes(20))
     (folder / ".hidden.png").write_bytes(b"x")
     (folder / "x.heic").write_bytes(b"not HEIC at all")
-    code, out, _ = run("infer", bundle, folder, "--backend", "onnxruntime", "--json")
+    code, out, _ = run("predict", bundle, folder, "--backend", "onnxruntime", "--json")
     found = json.loads(out)
-    answers = {Path(row["file"]).name: row for row in found["answers"]}
+    answers = {Path(row["file"]).name: row for row in found["images"]}
     assert code == 0
     assert set(answers) == {"a.png", "no_ending", "b.jp2", "scan", "x.heic"}
     assert {answers[name]["decision"] for name in ("scan", "x.heic")} == {ABSTAIN}
@@ -208,7 +208,7 @@ def test_infer_says_what_it_skipped_in_a_folder(bundle: Path, run: Run, tmp_path
         "film.mp4": "not an image but a film",
         "x.tga": "TGA is not read; convert it to JPEG or PNG",
     }
-    _, out, _ = run("infer", bundle, folder, "--backend", "onnxruntime")
+    _, out, _ = run("predict", bundle, folder, "--backend", "onnxruntime")
     assert "notes.txt" in out
     assert "not an image but a ZIP archive" in out
-    assert find_files([folder / "a.png"]).skipped == ()
+    assert find_image_files([folder / "a.png"]).skipped == ()

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from support.errors import raises
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import FrameSpec
 from weckd_edge.core.errors import DataError
-from weckd_edge.devices.images.frames import decode, decode_bytes, fit, frame_from_file, pixels_sha256
+from weckd_edge.devices.images.frames import decode, decode_bytes, fit_to_frame, frame_from_file, pixels_sha256
 
 RGB = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3
 
@@ -145,27 +145,39 @@ def test_pixels_digest_tells_sizes_apart() -> None:
 
 
 def test_fit_returns_the_right_size_untouched() -> None:
-    assert fit(RGB, 4, 6) is RGB
+    assert fit_to_frame(RGB, 4, 6) is RGB
 
 
 def test_fit_covers_the_frame_and_keeps_the_centre() -> None:
     wide = np.zeros((10, 30, 3), np.uint8)
     wide[:, 10:20] = 200
-    assert fit(wide, 20, 20).shape == (20, 20, 3)
-    assert fit(wide, 20, 20)[:, 1:-1].min() == 200  # the outermost pixels mix with what lies beside them
+    assert fit_to_frame(wide, 20, 20).shape == (20, 20, 3)
+    assert fit_to_frame(wide, 20, 20)[:, 1:-1].min() == 200  # the outermost pixels mix with what lies beside them
     tall = wide.transpose(1, 0, 2)
-    assert fit(tall, 10, 10).min() == 200
+    assert fit_to_frame(tall, 10, 10).min() == 200
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 7), (7, 3), (97, 101)])
 def test_fit_keeps_a_flat_colour(height: int, width: int) -> None:
-    assert np.array_equal(fit(np.full((5, 9, 3), 77, np.uint8), height, width), np.full((height, width, 3), 77, np.uint8))
+    assert np.array_equal(
+        fit_to_frame(np.full((5, 9, 3), 77, np.uint8), height, width), np.full((height, width, 3), 77, np.uint8)
+    )
 
 
 def test_frame_from_file_has_the_contracts_shape(tmp_path: Path) -> None:
-    contract = InputContract(
-        frame_height=8, frame_width=10, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
-    )
-    frame = frame_from_file(save(tmp_path / "a.png", Image.fromarray(RGB)), contract)
+    spec = FrameSpec(height=8, width=10, crop="center")
+    frame = frame_from_file(save(tmp_path / "a.png", Image.fromarray(RGB)), spec)
     assert frame.shape == (1, 8, 10, 3)
     assert frame.dtype == np.uint8
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_frame_from_file_is_contiguous_where_the_file_stores_the_picture_turned(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / "e.png", Image.fromarray(RGB), exif=exif)
+    height, width = decode(path).shape[:2]
+    spec = FrameSpec(height=height, width=width, crop="center")
+    frame = frame_from_file(path, spec)
+    assert frame.flags.c_contiguous
+    assert np.array_equal(frame[0], decode(path))

@@ -21,9 +21,9 @@ from weckd_edge.config.input import InputConfig
 from weckd_edge.core.errors import ConfigError, DataError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.images import frames
-from weckd_edge.devices.images.frames import MAX_SIDE, decode, decode_bytes, fit
+from weckd_edge.devices.images.budget import Budget
+from weckd_edge.devices.images.frames import MAX_SIDE, decode, decode_bytes, fit_to_frame
 from weckd_edge.devices.images.headers import MAX_SCANS, MAX_VALUES
-from weckd_edge.devices.images.sharing import Room
 from weckd_edge.train.data.listing import ListedImage
 from weckd_edge.train.data.scan import scan
 
@@ -58,7 +58,7 @@ def test_formats_whose_decoders_take_more_memory_have_fewer_pixels(
 
 def test_a_picture_that_was_never_a_file_is_bounded_too() -> None:
     with raises(DataError, "E_DATA_IMAGE_LIMIT", says="8192"):
-        fit(np.zeros((MAX_SIDE + 1, 1, 3), np.uint8), 480, 640)
+        fit_to_frame(np.zeros((MAX_SIDE + 1, 1, 3), np.uint8), 480, 640)
 
 
 def test_tiles_of_a_tiff_are_no_larger_than_its_picture(crafted: ModuleType) -> None:
@@ -171,10 +171,10 @@ def test_too_little_memory_is_a_reason_of_that_image(crafted: ModuleType, monkey
 PEAK = """
 import resource, sys
 from pathlib import Path
-from weckd_edge.devices.images.frames import decode, fit
+from weckd_edge.devices.images.frames import decode, fit_to_frame
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for name in sys.argv[1:]:
-    fit(decode(Path(name)), 480, 640)
+    fit_to_frame(decode(Path(name)), 480, 640)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
@@ -196,7 +196,7 @@ def test_threads_hold_no_more_pixels_at_one_time_than_there_is_room_for(
     held, most, lock = 0, 0, threading.Lock()
     decode_whole = frames._decode
 
-    class Watched(Room):
+    class Watched(Budget):
         def acquire(self, units: int, *, wait_s: float | None = None) -> bool:
             nonlocal held, most
             took = super().acquire(units, wait_s=wait_s)
@@ -211,11 +211,11 @@ def test_threads_hold_no_more_pixels_at_one_time_than_there_is_room_for(
                 held -= units
             super().release(units)
 
-    def slowly(*args: object) -> frames.Decoded:
+    def slowly(*args: object) -> frames.DecodedImage:
         threading.Event().wait(0.01)
         return decode_whole(*args)
 
-    monkeypatch.setattr(frames, "_room", Watched(12 * 2500))
+    monkeypatch.setattr(frames, "_memory_budget", Watched(12 * 2500))
     monkeypatch.setattr(frames, "_decode", slowly)
     sides = [30, 50, 10, 40, 20, 50, 30, 30, 10, 10, 20, 60]
     for n, side in enumerate(sides):
@@ -228,7 +228,7 @@ def test_threads_hold_no_more_pixels_at_one_time_than_there_is_room_for(
 
 
 def test_room_is_given_first_come_first_served_and_waiting_ends() -> None:
-    room = Room(10)
+    room = Budget(10)
     assert room.acquire(4)
     assert not room.acquire(7, wait_s=0.01)
     waits = threading.Thread(target=room.acquire, args=(99,))
@@ -240,7 +240,7 @@ def test_room_is_given_first_come_first_served_and_waiting_ends() -> None:
     waits.join()
     assert not room.acquire(1, wait_s=0)
     room.release(99)
-    with room.taken(10):
+    with room.reserved(10):
         assert not room.acquire(1, wait_s=0)
     assert room.acquire(10, wait_s=0)
 
@@ -264,4 +264,4 @@ sides = st.one_of(st.integers(1, 40), st.integers(1, 900))
 def test_rows_that_do_not_count_change_no_pixel(rows: int, columns: int, height: int, width: int) -> None:
     image = np.random.default_rng(rows * 1000 + columns).integers(0, 256, (rows, columns, 3), np.uint8)
     expected = image if (rows, columns) == (height, width) else whole_then_cropped(image, height, width)
-    assert np.array_equal(fit(image, height, width), expected)
+    assert np.array_equal(fit_to_frame(image, height, width), expected)

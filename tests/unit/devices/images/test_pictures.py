@@ -17,8 +17,8 @@ from support.errors import raises
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.images import frames
-from weckd_edge.devices.images.file_kinds import kind_of, picture_kind_of
-from weckd_edge.devices.images.frames import decode_bytes, decoded
+from weckd_edge.devices.images.file_kinds import file_kind_of, picture_kind_of
+from weckd_edge.devices.images.frames import decode_bytes, decoded_image
 from weckd_edge.train.data.listing import ListedImage
 from weckd_edge.train.data.scan import picture_notes, scan
 
@@ -63,7 +63,7 @@ def grey_of(data: bytes) -> list[int]:
 
 
 def notes_of(data: bytes) -> list[str]:
-    with decoded(data) as found:
+    with decoded_image(data) as found:
         return [note.code for note in found.notes]
 
 
@@ -158,7 +158,7 @@ def picture(top: int, kind: str, *, colour: bool = False) -> bytes:
 def test_few_bits_in_sixteen_are_pointed_out(bits: int, kind: str, colour: bool) -> None:
     data = picture((1 << bits) - 1, kind, colour=colour)
     assert notes_of(data) == ["W_FEW_BITS"]
-    with decoded(data) as found:
+    with decoded_image(data) as found:
         assert f"no value over {(1 << bits) - 1} of 65535 ({bits} bits in 16?): almost black" in found.notes[0].text
 
 
@@ -292,10 +292,10 @@ def test_files_that_are_no_pictures_are_called_what_they_are(data: bytes, said: 
     code = "E_DATA_IMAGE_DAMAGED" if said in ("0 bytes", "header") else "E_DATA_IMAGE_FORMAT"
     with raises(DataError, code, says=said):
         decode_bytes(data)
-    assert kind_of(b"") == "an empty file"
+    assert file_kind_of(b"") == "an empty file"
 
 
-def test_heic_without_its_library_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heic_without_its_library_is_reported_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames, "is_installed", lambda name: False)
     with raises(DataError, "E_DATA_IMAGE_UNSUPPORTED", says="'weckd-edge[heic]'"):
         decode_bytes(HEADS["HEIC"])

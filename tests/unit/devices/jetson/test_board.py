@@ -39,7 +39,7 @@ def test_module_and_l4t_are_read_from_a_jetson(machines: ModuleType, tmp_path: P
     assert read_module(machines.jetson(tmp_path)) == ("p3767-0005", "36.4.3")
 
 
-def test_another_machine_is_told_where_to_go(machines: ModuleType, tmp_path: Path) -> None:
+def test_another_machine_is_reported_where_to_go(machines: ModuleType, tmp_path: Path) -> None:
     with raises(DeviceError, "E_DEVICE_NOT_JETSON"):
         read_module(machines.x86(tmp_path))
 

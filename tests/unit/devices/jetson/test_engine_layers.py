@@ -8,8 +8,8 @@ from support.errors import raises
 from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.jetson.engine_layers import (
     EngineLayer,
-    beside_the_dla,
     in_floating_point,
+    layers_on_gpu,
     read_engine_information,
     read_listing,
 )
@@ -42,7 +42,7 @@ def test_both_ways_of_writing_a_type_are_read() -> None:
     assert (new.reads, new.writes, new.nodes) == (("fp16",), ("fp32",), ("/stem/Conv", "/stem/Relu"))
     assert (dla.processor, dla.weighted) == ("DLA", False)
     assert in_floating_point((old, new, dla)) == ("conv2_myl0_3",)
-    assert beside_the_dla((old, new, dla)) == ("conv1 + relu1", "conv2_myl0_3")
+    assert layers_on_gpu((old, new, dla)) == ("conv1 + relu1", "conv2_myl0_3")
 
 
 def test_names_alone_say_nothing_of_types() -> None:

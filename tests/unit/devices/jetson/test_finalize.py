@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,9 @@ from weckd_edge.cli.finalize import command
 from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency, ModelError, StoreError, WeckdError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace, file_ref, sha256_file
-from weckd_edge.devices.bench import interleaved as race_module
 from weckd_edge.devices.jetson import finalize as finalize_module
-from weckd_edge.devices.jetson.finalize import Finalized, finalize, go_back
-from weckd_edge.devices.runtime.engines import current_engine, current_record, kept_record
+from weckd_edge.devices.jetson.finalize import Finalized, finalize, roll_back
+from weckd_edge.devices.runtime.engines import current_engine, current_record, stored_record
 from weckd_edge.devices.runtime.model_choice import choose_model
 from weckd_edge.devices.runtime.predict import open_bundle_model
 from weckd_edge.devices.runtime.verify_bundle import verify_bundle
@@ -180,7 +179,7 @@ def test_only_the_engine_in_use_and_the_one_before_it_are_kept(jetson: Jetson) -
     assert jetson.engines() == {key[:16] for key in keys[1:]}
 
 
-def test_an_engine_that_answers_differently_is_not_used_and_the_old_one_stays(jetson: Jetson) -> None:
+def test_an_engine_that_predicts_differently_is_not_used_and_the_old_one_stays(jetson: Jetson) -> None:
     first = jetson.finalize()
     before = (jetson.bundle.folder / "device/engine.json").read_bytes()
     jetson.power_mode(2)
@@ -193,7 +192,7 @@ def test_an_engine_that_answers_differently_is_not_used_and_the_old_one_stays(je
     assert (jetson.cuda.blocks, jetson.cuda.streams) == ({}, set())
 
 
-def test_an_engine_that_answers_no_number_is_not_used(jetson: Jetson) -> None:
+def test_an_engine_that_predicts_no_number_is_not_used(jetson: Jetson) -> None:
     jetson.trt.answer_error = float("nan")
     with raises(DeviceError, "E_DEVICE_SELFTEST"):
         jetson.finalize()
@@ -260,7 +259,7 @@ def test_a_torn_engine_does_not_cost_the_good_one_before_it(jetson: Jetson) -> N
     current_engine(jetson.bundle.folder).write_bytes(b"torn")
     rebuilt = jetson.finalize()
     assert rebuilt.record.previous == good.key
-    assert kept_record(jetson.bundle.folder, good.key) is not None
+    assert stored_record(jetson.bundle.folder, good.key) is not None
     jetson.power_mode(1)
     assert jetson.finalize().reused
 
@@ -282,7 +281,7 @@ def test_a_record_of_another_key_in_the_place_of_an_engine_is_not_believed(jetso
     data = json.loads((folder / "engine.json").read_text())
     data["identity"]["tensorrt_version"] = "10.3.0.99"
     (folder / "engine.json").write_text(json.dumps(data))
-    assert kept_record(jetson.bundle.folder, record.key) is None
+    assert stored_record(jetson.bundle.folder, record.key) is None
     assert not jetson.finalize().reused
 
 
@@ -300,7 +299,7 @@ def test_a_kept_engine_that_no_longer_loads_is_built_again(jetson: Jetson) -> No
     assert current_engine(jetson.bundle.folder).read_bytes() != stale
 
 
-def test_a_kept_engine_that_answers_differently_now_and_so_does_a_new_one_is_refused(jetson: Jetson) -> None:
+def test_a_kept_engine_that_predicts_differently_now_and_so_does_a_new_one_is_refused(jetson: Jetson) -> None:
     first = jetson.finalize()
     engine = current_engine(jetson.bundle.folder)
     engine.write_bytes(engine.read_bytes().replace(b'"error": 0.0', b'"error": 0.5'))
@@ -342,10 +341,10 @@ _KILLED = """
         return module
 
     tests, bundle, root, where = sys.argv[1:]
-    cuda = load("weckd_tests_cuda_runtime", f"{tests}/stand_ins/cuda_runtime.py")
+    cuda = load("weckd_tests_cuda_runtime", f"{tests}/support/stand_ins/cuda_runtime.py")
     real = ctypes.CDLL
     ctypes.CDLL = lambda name, *args, **kw: cuda.load(name) or real(name, *args, **kw)
-    trt = load("tensorrt", f"{tests}/stand_ins/tensorrt.py")
+    trt = load("tensorrt", f"{tests}/support/stand_ins/tensorrt.py")
     from weckd_edge.bundle.reader import open_bundle
     from weckd_edge.devices.jetson import finalize
 
@@ -398,13 +397,13 @@ def one_line(error: type[Exception], *words: str) -> Any:
         assert word in str(caught.value)
 
 
-def test_a_machine_that_is_no_jetson_is_told_in_one_line(jetson: Jetson, tmp_path: Path) -> None:
+def test_a_machine_that_is_no_jetson_is_reported_in_one_line(jetson: Jetson, tmp_path: Path) -> None:
     with one_line(DeviceError, "this is no Jetson", "weckd-edge finalize on it"):
         finalize(jetson.bundle, root=jetson.machines.x86(tmp_path / "host"))
     assert not (jetson.bundle.folder / "device").exists()
 
 
-def test_a_jetson_without_tensorrt_is_told_in_one_line(jetson: Jetson, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_jetson_without_tensorrt_is_reported_in_one_line(jetson: Jetson, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finalize_module, "is_installed", lambda name: name != "tensorrt")
     with one_line(DeviceError, "TensorRT's Python binding", "apt install python3-libnvinfer", "--system-site-packages"):
         jetson.finalize()
@@ -427,7 +426,7 @@ def test_a_broken_binding_is_not_called_absent(jetson: Jetson, monkeypatch: pyte
         ("12.1.0", "12.1.0.3", "TensorRT 12.1.0.3 is not in the recipe's table"),
     ],
 )
-def test_a_tensorrt_off_the_table_is_told_in_one_line(jetson: Jetson, version: str, package: str, told: str) -> None:
+def test_a_tensorrt_off_the_table_is_reported_in_one_line(jetson: Jetson, version: str, package: str, told: str) -> None:
     jetson.tensorrt(version, package)
     with one_line(DeviceError, told, "JetPack"):
         jetson.finalize()
@@ -435,13 +434,13 @@ def test_a_tensorrt_off_the_table_is_told_in_one_line(jetson: Jetson, version: s
     assert jetson.builds == 0
 
 
-def test_a_jetson_without_the_cuda_runtime_is_told_in_one_line(jetson: Jetson) -> None:
+def test_a_jetson_without_the_cuda_runtime_is_reported_in_one_line(jetson: Jetson) -> None:
     jetson.cuda.present = False
     with one_line(MissingDependency, "libcudart", "sudo apt install nvidia-jetpack"):
         jetson.finalize()
 
 
-def test_a_gpu_that_is_not_visible_is_told_with_cudas_own_words(jetson: Jetson) -> None:
+def test_a_gpu_that_is_not_visible_is_reported_with_cudas_own_words(jetson: Jetson) -> None:
     jetson.cuda.failing["cudaDeviceGetAttribute"] = 100
     with one_line(DeviceError, "cudaDeviceGetAttribute failed: CUDA error 100 (no CUDA-capable device is detected)"):
         jetson.finalize()
@@ -456,7 +455,7 @@ def test_a_gpu_without_memory_leaves_the_engine_in_use(jetson: Jetson) -> None:
     assert current_record(jetson.bundle.folder) == first.record
 
 
-def test_an_unknown_power_mode_is_told_before_anything_is_built(jetson: Jetson) -> None:
+def test_an_unknown_power_mode_is_reported_before_anything_is_built(jetson: Jetson) -> None:
     jetson.power_mode(9)
     with one_line(DeviceError, "names no power mode 9"):
         jetson.finalize()
@@ -562,7 +561,7 @@ def test_a_layer_that_runs_in_floating_point_is_named(jetson: Jetson) -> None:
     assert jetson.finalize().warnings == done.warnings
 
 
-def test_a_full_disk_is_told_before_anything_is_built(jetson: Jetson, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_before_anything_is_built(jetson: Jetson, monkeypatch: pytest.MonkeyPatch) -> None:
     first = jetson.finalize()
     jetson.power_mode(2)
     usage = shutil.disk_usage(jetson.bundle.folder)
@@ -573,7 +572,7 @@ def test_a_full_disk_is_told_before_anything_is_built(jetson: Jetson, monkeypatc
 
 
 @pytest.mark.parametrize(("available", "enough"), [(511, False), (513, True)])
-def test_too_little_memory_is_told_before_anything_is_built(jetson: Jetson, available: int, enough: bool) -> None:
+def test_too_little_memory_is_reported_before_anything_is_built(jetson: Jetson, available: int, enough: bool) -> None:
     jetson.machines.set_memory(jetson.root, available)
     if enough:
         assert not jetson.finalize().reused
@@ -644,30 +643,30 @@ def test_going_back_uses_the_engine_before_and_builds_nothing(jetson: Jetson) ->
     first = jetson.finalize().record
     jetson.power_mode(2)
     second = jetson.finalize().record
-    record = go_back(open_bundle(jetson.bundle.folder), root=jetson.root)
+    record = roll_back(open_bundle(jetson.bundle.folder), root=jetson.root)
     assert (record.key, record.previous, jetson.builds) == (first.key, second.key, 2)
     assert current_record(jetson.bundle.folder) == record
-    assert go_back(open_bundle(jetson.bundle.folder), root=jetson.root).key == second.key
+    assert roll_back(open_bundle(jetson.bundle.folder), root=jetson.root).key == second.key
 
 
-def test_going_back_where_there_is_nothing_is_told(jetson: Jetson) -> None:
+def test_going_back_where_there_is_nothing_is_reported(jetson: Jetson) -> None:
     with one_line(DeviceError, "there is no engine before the one in use"):
-        go_back(jetson.bundle, root=jetson.root)
+        roll_back(jetson.bundle, root=jetson.root)
     jetson.finalize()
     with one_line(DeviceError, "there is no engine before the one in use"):
-        go_back(open_bundle(jetson.bundle.folder), root=jetson.root)
+        roll_back(open_bundle(jetson.bundle.folder), root=jetson.root)
 
 
 @pytest.fixture
-def dla(jetson: Jetson, monkeypatch: pytest.MonkeyPatch) -> Jetson:
+def dla(jetson: Jetson) -> Jetson:
     """The same with two DLA cores, on which nothing takes time but what the engines say they take."""
     jetson.trt.num_dla_cores = 2
-    monkeypatch.setattr(race_module, "time", SimpleNamespace(monotonic_ns=lambda: jetson.trt.elapsed_ns))
     return jetson
 
 
 def with_dla(jetson: Jetson, **options: bool) -> Finalized:
-    return finalize(open_bundle(jetson.bundle.folder), root=jetson.root, dla=True, **options)
+    bundle = open_bundle(jetson.bundle.folder)
+    return finalize(bundle, root=jetson.root, dla=True, clock=lambda: jetson.trt.elapsed_ns, **options)
 
 
 def test_a_dla_that_is_faster_is_used(dla: Jetson) -> None:
@@ -714,7 +713,7 @@ def test_with_leave_those_layers_run_on_the_gpu_and_are_named(dla: Jetson) -> No
     assert dla.trt.told("build_serialized_network")[-1] == ["INT8", "FP16", "GPU_FALLBACK"]
 
 
-def test_a_dla_whose_answers_differ_is_not_used(dla: Jetson, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dla_whose_predictions_differ_is_not_used(dla: Jetson, monkeypatch: pytest.MonkeyPatch) -> None:
     dla.finalize()
     dla.trt.answer_error = 0.5
     done = with_dla(dla)
@@ -773,7 +772,7 @@ def test_the_builders_own_steps_are_shown_where_it_tells_them(
 
 def test_the_command_goes_back_and_refuses_contradictions(run: Callable[..., tuple[int, str, str]], jetson: Jetson) -> None:
     for arguments, told in (
-        (("--back", "--dla"), "--back builds nothing"),
+        (("--rollback", "--dla"), "--rollback builds nothing"),
         (("--gpu-fallback",), "--gpu-fallback is for --dla"),
     ):
         code, _, err = run("finalize", jetson.bundle.folder, *arguments)

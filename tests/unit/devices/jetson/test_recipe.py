@@ -193,7 +193,7 @@ def test_a_recipe_that_contradicts_itself_is_refused(changes: dict[str, Any], co
         ({"onnx_sha256": None}, "expected a text"),
     ],
 )
-def test_a_recipe_file_that_is_wrong_is_told_by_its_name(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+def test_a_recipe_file_that_is_wrong_is_reported_by_its_name(tmp_path: Path, change: dict[str, Any], told: str) -> None:
     ref = write_recipe(tmp_path, ONNX, load_profile("jetson-orin-nano-8gb"))
     path = tmp_path / ref.path
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
@@ -203,7 +203,7 @@ def test_a_recipe_file_that_is_wrong_is_told_by_its_name(tmp_path: Path, change:
     assert "recipe.json" in str(caught.value)
 
 
-def test_a_missing_recipe_and_one_that_is_no_json_are_told(tmp_path: Path) -> None:
+def test_a_missing_recipe_and_one_that_is_no_json_are_reported(tmp_path: Path) -> None:
     with raises(DeviceError, "E_DEVICE_RECIPE"):
         read_recipe(tmp_path / "recipe.json")
     (tmp_path / "recipe.json").write_text("{")

@@ -21,7 +21,7 @@ from weckd_edge.devices.latency_model.counts import (
     read_counts,
     write_counts,
 )
-from weckd_edge.devices.latency_model.estimate import ENOUGH, Prediction, predict
+from weckd_edge.devices.latency_model.estimate import ENOUGH, LatencyEstimate, estimate_latency
 from weckd_edge.devices.latency_model.features import FEATURES, feature_matrix, features
 from weckd_edge.devices.latency_model.fitting import (
     conformal_width,
@@ -36,7 +36,7 @@ from weckd_edge.devices.latency_model.measurements import (
     read_measurements,
     to_line,
 )
-from weckd_edge.devices.latency_model.published import left_out_one, transfer_width
+from weckd_edge.devices.latency_model.published import leave_one_out, transfer_width
 from weckd_edge.devices.latency_model.published_rows import (
     PublishedRow,
     counts_of,
@@ -46,7 +46,7 @@ from weckd_edge.devices.latency_model.published_rows import (
 )
 from weckd_edge.devices.latency_model.reference import PRICES_NS, reference_prices
 from weckd_edge.devices.latency_model.tensorrt_roofline import roofline_ns, settled
-from weckd_edge.devices.latency_model.timing import summarise, time_in_rounds
+from weckd_edge.devices.latency_model.timing import summarise_rounds, time_in_rounds
 from weckd_edge.devices.profiles.profile import DeviceProfile, PowerMode, load_profile
 from weckd_edge.devices.profiles.records import PublishedLatency
 
@@ -145,10 +145,10 @@ def test_what_was_never_seen_keeps_its_known_price_times_the_common_factor() -> 
 
 def test_a_prediction_rises_with_every_amount_of_work() -> None:
     measured = [timed(seed, noise=0.05) for seed in range(40)]
-    before = predict(network(99), DEVICE, measured)
+    before = estimate_latency(network(99), DEVICE, measured)
     for field in ("macs", "read_bytes", "written_bytes", "weight_bytes", "times"):
         more = tuple(replace(one, **{field: getattr(one, field) * 3}) for one in network(99).layers)
-        after = predict(NetworkCounts(layers=more), DEVICE, measured)
+        after = estimate_latency(NetworkCounts(layers=more), DEVICE, measured)
         assert after.latency_ns is not None
         assert before.latency_ns is not None
         assert after.latency_ns >= before.latency_ns
@@ -159,8 +159,8 @@ def test_an_interval_holds_nine_of_ten_new_networks_in_simulation() -> None:
     inside = 0
     for seed in range(1000, 1200):
         new = timed(seed, noise=0.15)
-        found = predict(new.counts, DEVICE, measured)
-        assert found.label == "predicted"
+        found = estimate_latency(new.counts, DEVICE, measured)
+        assert found.label == "estimated"
         assert found.low_ns is not None
         assert found.high_ns is not None
         inside += found.low_ns <= new.latency_ns <= found.high_ns
@@ -195,27 +195,27 @@ def test_fitting_to_nothing_is_refused() -> None:
 
 def test_the_very_network_that_was_timed_is_measured() -> None:
     known = [timed(seed) for seed in range(3)]
-    found = predict(known[1].counts, DEVICE, known)
+    found = estimate_latency(known[1].counts, DEVICE, known)
     assert (found.label, found.latency_ns) == ("measured", known[1].latency_ns)
     assert "n1 has just these layers" in found.reason
 
 
 def test_a_device_of_which_nothing_is_known_is_unknown_and_says_what_to_do() -> None:
-    assert predict(network(1), DEVICE) == Prediction(
+    assert estimate_latency(network(1), DEVICE) == LatencyEstimate(
         label="unknown",
         latency_ns=None,
         low_ns=None,
         high_ns=None,
         reason="no measurement of board, no published latency of a known network on it, no peak of its arithmetic; "
-        "run 'weckd-edge predict --calibrate FILE' on the device, then give the file with --measurements",
+        "run 'weckd-edge estimate --calibrate FILE' on the device, then give the file with --measurements",
     )
 
 
 def test_measurements_of_another_device_or_backend_are_not_used() -> None:
     known = [timed(seed, device="other") for seed in range(40)]
-    assert predict(network(1), DEVICE, known).label == "unknown"
+    assert estimate_latency(network(1), DEVICE, known).label == "unknown"
     own = [timed(seed) for seed in range(40)]
-    found = predict(network(99), DEVICE, own, backend="onnxruntime")
+    found = estimate_latency(network(99), DEVICE, own, backend="onnxruntime")
     assert found.label == "unknown"
     assert "40 measurements of it are by another backend" in found.reason
 
@@ -223,14 +223,14 @@ def test_measurements_of_another_device_or_backend_are_not_used() -> None:
 def test_unlike_settings_are_never_fitted_together() -> None:
     few = [replace(timed(seed), threads=4, latency_ns=1) for seed in range(5)]
     many = [timed(seed) for seed in range(30)]
-    assert predict(network(99), DEVICE, [*few, *many]) == predict(network(99), DEVICE, many)
-    assert "4 thread(s)" in predict(network(99), DEVICE, [*few, *many], threads=4).reason
+    assert estimate_latency(network(99), DEVICE, [*few, *many]) == estimate_latency(network(99), DEVICE, many)
+    assert "4 thread(s)" in estimate_latency(network(99), DEVICE, [*few, *many], threads=4).reason
 
 
 def test_few_measurements_scale_the_reference_and_the_interval_is_wide() -> None:
     true = timed(99).latency_ns
-    few = predict(network(99), DEVICE, [timed(seed) for seed in range(4)])
-    many = predict(network(99), DEVICE, [timed(seed) for seed in range(ENOUGH + 10)])
+    few = estimate_latency(network(99), DEVICE, [timed(seed) for seed in range(4)])
+    many = estimate_latency(network(99), DEVICE, [timed(seed) for seed in range(ENOUGH + 10)])
     assert few.latency_ns == pytest.approx(true, rel=0.02)
     assert few.low_ns is not None
     assert many.low_ns is not None
@@ -239,7 +239,7 @@ def test_few_measurements_scale_the_reference_and_the_interval_is_wide() -> None
 
 
 def test_the_other_precision_alone_is_not_enough() -> None:
-    found = predict(network(99, "int8"), DEVICE, [timed(seed) for seed in range(30)])
+    found = estimate_latency(network(99, "int8"), DEVICE, [timed(seed) for seed in range(30)])
     assert found.label == "unknown"
     assert "none in int8" in found.reason
 
@@ -247,7 +247,7 @@ def test_the_other_precision_alone_is_not_enough() -> None:
 def test_an_interval_beyond_what_was_measured_is_doubled() -> None:
     measured = [timed(seed, noise=0.1) for seed in range(40)]
     huge = NetworkCounts(layers=tuple(replace(one, times=one.times * 100) for one in network(99).layers))
-    near, far = predict(network(99), DEVICE, measured), predict(huge, DEVICE, measured)
+    near, far = estimate_latency(network(99), DEVICE, measured), estimate_latency(huge, DEVICE, measured)
     widths = [math.log((p.high_ns or 0) / (p.low_ns or 1)) for p in (near, far)]
     assert widths[1] == pytest.approx(2 * widths[0], rel=0.01)
     assert "interval doubled" in far.reason
@@ -255,14 +255,14 @@ def test_an_interval_beyond_what_was_measured_is_doubled() -> None:
 
 def test_a_class_of_devices_says_where_it_was_measured() -> None:
     known = [timed(seed, device="generic-x86", host="Some Processor") for seed in range(40)]
-    found = predict(network(99), load_profile("generic-x86"), known)
+    found = estimate_latency(network(99), load_profile("generic-x86"), known)
     assert "timed on Some Processor (openvino 1, 1 thread(s)), which stands for generic-x86" in found.reason
 
 
 # --- published figures --------------------------------------------------------------------------------------------------
 
 
-def test_the_published_networks_have_the_multiply_adds_that_everyone_gives() -> None:
+def test_the_published_networks_have_the_macs_that_everyone_gives() -> None:
     macs = {name: counts.macs / 1e9 for name, counts in published_counts().items()}
     assert macs == pytest.approx(
         {
@@ -278,39 +278,39 @@ def test_the_published_networks_have_the_multiply_adds_that_everyone_gives() -> 
 
 
 def test_a_published_device_is_predicted_from_its_figures() -> None:
-    found = predict(counts_of("resnet50", "int8"), load_profile("atom-x6425e"))
-    assert found.label == "predicted"
+    found = estimate_latency(counts_of("resnet50", "int8"), load_profile("atom-x6425e"))
+    assert found.label == "estimated"
     assert found.latency_ns == pytest.approx(52.0e6, rel=0.15)
     assert "2 published figure(s) of Intel Atom x6425E (Elkhart Lake) (openvino" in found.reason
 
 
 def test_a_device_that_another_stands_for_gets_a_wider_interval() -> None:
     def width(device: str) -> float:
-        found = predict(counts_of("resnet50", "int8"), load_profile(device))
+        found = estimate_latency(counts_of("resnet50", "int8"), load_profile(device))
         return math.log((found.high_ns or 0) / (found.low_ns or 1))
 
     assert width("intel-n100") > 1.4 * width("atom-x6425e")
     assert (
         "Intel Atom x7425E (Alder Lake-N) stands for it"
-        in predict(counts_of("resnet50", "int8"), load_profile("intel-n100")).reason
+        in estimate_latency(counts_of("resnet50", "int8"), load_profile("intel-n100")).reason
     )
 
 
 def test_a_jetson_is_predicted_from_its_peak_and_only_in_int8() -> None:
     orin = load_profile("jetson-orin-nano-8gb")
-    found = predict(counts_of("resnet50", "int8"), orin, power_mode="15W")
-    assert found.label == "predicted"
+    found = estimate_latency(counts_of("resnet50", "int8"), orin, power_mode="15W")
+    assert found.label == "estimated"
     assert "20.1 dense int8 TOPS of power mode 15W" in found.reason
-    assert predict(counts_of("resnet50", "float32"), orin).label == "unknown"
+    assert estimate_latency(counts_of("resnet50", "float32"), orin).label == "unknown"
     with raises(ConfigError, "E_CONFIG_CHOICE", says="'20W'"):
-        predict(counts_of("resnet50", "int8"), orin, power_mode="20W")
+        estimate_latency(counts_of("resnet50", "int8"), orin, power_mode="20W")
 
 
 def test_a_jetson_without_a_known_peak_or_figure_is_unknown() -> None:
     nano = DeviceProfile(
         id="jetson-x", name="x", target="jetson", architecture="aarch64", power_modes=(PowerMode(name="MAXN"),)
     )
-    assert predict(counts_of("resnet50", "int8"), nano).label == "unknown"
+    assert estimate_latency(counts_of("resnet50", "int8"), nano).label == "unknown"
 
 
 def test_the_roofline_gives_back_the_two_figures_it_was_settled_by() -> None:
@@ -323,7 +323,7 @@ def test_the_roofline_gives_back_the_two_figures_it_was_settled_by() -> None:
 
 
 def test_nine_of_ten_published_figures_that_were_left_out_are_inside() -> None:
-    hits = [abs(left.error) <= transfer_width(left.figures, left.row.device) for left in left_out_one()]
+    hits = [abs(left.error) <= transfer_width(left.figures, left.row.device) for left in leave_one_out()]
     assert len(hits) >= 100
     assert sum(hits) / len(hits) >= 0.85
 
@@ -332,7 +332,7 @@ def test_rows_of_ones_own_take_the_place_of_the_table() -> None:
     row = PublishedRow(
         device="board", name="Board", runtime="ncnn", precision="float32", ms={"resnet18": 50.0}, source="a sheet"
     )
-    found = predict(counts_of("resnet18", "float32"), DEVICE, published=[row])
+    found = estimate_latency(counts_of("resnet18", "float32"), DEVICE, published=[row])
     assert found.latency_ns == pytest.approx(50e6, rel=0.01)
 
 
@@ -394,7 +394,7 @@ def test_a_figure_gets_the_peak_of_its_power_mode_and_a_mode_that_is_none_is_ref
 
 def test_what_a_profile_of_ones_own_says_is_used() -> None:
     own = dataclasses.replace(DEVICE, published=(figure(latency_ms=50.0),))
-    assert predict(counts_of("resnet50", "int8"), own).latency_ns == pytest.approx(50e6, rel=0.01)
+    assert estimate_latency(counts_of("resnet50", "int8"), own).latency_ns == pytest.approx(50e6, rel=0.01)
 
 
 def test_no_figure_is_kept_twice() -> None:
@@ -403,7 +403,7 @@ def test_no_figure_is_kept_twice() -> None:
 
 
 def test_an_accelerator_that_nothing_builds_for_does_not_predict_the_processor() -> None:
-    assert predict(counts_of("mobilenetv2", "int8"), load_profile("qualcomm-qcs6490")).label == "unknown"
+    assert estimate_latency(counts_of("mobilenetv2", "int8"), load_profile("qualcomm-qcs6490")).label == "unknown"
 
 
 def test_every_feature_has_a_price_on_the_reference_machine() -> None:
@@ -493,7 +493,7 @@ def test_networks_take_turns_and_are_closed_after_each() -> None:
 
 
 def test_a_time_is_that_of_the_least_disturbed_turn_with_the_spread_of_all() -> None:
-    assert summarise([100, 100, 100]) == (100, 0.0)
-    latency_ns, noise = summarise([110, 90, 100])
+    assert summarise_rounds([100, 100, 100]) == (100, 0.0)
+    latency_ns, noise = summarise_rounds([110, 90, 100])
     assert latency_ns == 90
     assert noise == pytest.approx(0.2)

@@ -1,4 +1,4 @@
-"""The claims of docs/predicting.md, worked out again from the kept measurements; nothing is timed."""
+"""The claims of docs/latency-estimates.md, worked out again from the kept measurements; nothing is timed."""
 
 import importlib.util
 import json
@@ -47,7 +47,7 @@ def figures(module: ModuleType, kept: list[Any], line: dict[str, Any]) -> dict[s
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 @pytest.mark.parametrize("split", ["families_left_out", "networks_left_out"])
-def test_median_error_and_coverage_are_within_the_bars(figures: dict[str, Any], split: str, precision: str) -> None:
+def test_median_error_and_coverage_are_within_the_limits(figures: dict[str, Any], split: str, precision: str) -> None:
     got = figures[split][precision]
     assert got["networks"] >= 25
     assert got["median_absolute_error"] <= 0.15
@@ -58,7 +58,7 @@ def test_median_error_and_coverage_are_within_the_bars(figures: dict[str, Any], 
 @pytest.mark.parametrize(
     "split", ["ladder_alone", "ladder_alone_later_networks", "ladder_alone_all_networks", "ladder_alone_frame_to_answer"]
 )
-def test_the_ladder_alone_keeps_the_error_within_the_bar(figures: dict[str, Any], split: str, precision: str) -> None:
+def test_the_ladder_alone_keeps_the_error_within_the_limit(figures: dict[str, Any], split: str, precision: str) -> None:
     assert figures[split][precision]["networks"] >= 25
     assert figures[split][precision]["median_absolute_error"] <= 0.15
 
@@ -74,7 +74,7 @@ def test_the_reference_prices_are_those_of_the_kept_measurements(module: ModuleT
 
 
 def test_the_documentation_says_what_published_figures_come_to(module: ModuleType) -> None:
-    text = (BENCHMARKS.parent / "docs" / "predicting.md").read_text(encoding="utf-8")
+    text = (BENCHMARKS.parent / "docs" / "latency-estimates.md").read_text(encoding="utf-8")
     count, lines = module.published_lines()
     assert count in " ".join(text.split())
     told = [line for line in text.splitlines() if line.endswith(("| hit |", "| **miss** |"))]

@@ -162,7 +162,7 @@ def test_a_named_board_takes_itself_alone(machines: ModuleType, tmp_path: Path) 
     assert not is_same_device(load_profile("raspberry-pi-5"), n100)
 
 
-def test_a_jetson_is_told_from_another_by_its_module(machines: ModuleType, tmp_path: Path) -> None:
+def test_a_jetson_is_distinguished_from_another_by_its_module(machines: ModuleType, tmp_path: Path) -> None:
     nano, agx = load_profile("jetson-orin-nano-8gb"), load_profile("jetson-agx-orin-64gb")
     found = detect(machines.jetson(tmp_path))
     assert is_same_device(nano, found)
@@ -217,7 +217,7 @@ def test_a_jetson_is_recognised_under_every_release_of_jetpack(
     assert tried
 
 
-def test_a_jetson_without_a_profile_is_told_its_module_and_cores(fake_jetson: ModuleType, tmp_path: Path) -> None:
+def test_a_jetson_without_a_profile_is_reported_its_module_and_cores(fake_jetson: ModuleType, tmp_path: Path) -> None:
     found = detect(fake_jetson.build(tmp_path, "jetson-tx2"))
     assert (found.profile, found.recognised, found.module, found.l4t) == ("generic-arm64", False, "p3310-1000", "32.7.1")
     assert any("4 Cortex-A57, as those of jetson-nano-4gb" in reason for reason in found.reasons)
@@ -251,7 +251,7 @@ def test_part_of_the_cores_offline_is_no_contradiction(machines: ModuleType, tmp
     assert detect(root).profile == "rockchip-rk3588"
 
 
-def test_a_board_of_the_same_chip_is_told_the_profile_to_extend(machines: ModuleType, tmp_path: Path) -> None:
+def test_a_board_of_the_same_chip_is_reported_the_profile_to_extend(machines: ModuleType, tmp_path: Path) -> None:
     root = machines.board(tmp_path, "raspberry-pi-5")
     machines.device_tree(root, model="Raspberry Pi 500", compatible=("raspberrypi,500", "brcm,bcm2712"))
     found = detect(root)
@@ -267,7 +267,7 @@ def test_without_a_device_tree_the_cores_are_named_by_their_numbers(machines: Mo
     assert "its cores are 2 Cortex-A55, as those of nxp-imx93" in same.reasons
 
 
-def test_a_jetson_container_without_a_device_tree_is_told_what_to_mount(fake_jetson: ModuleType, tmp_path: Path) -> None:
+def test_a_jetson_container_without_a_device_tree_is_reported_what_to_mount(fake_jetson: ModuleType, tmp_path: Path) -> None:
     root = fake_jetson.build(tmp_path)
     for name in ("model", "compatible"):
         (root / "proc/device-tree" / name).unlink()
@@ -283,7 +283,7 @@ def test_the_device_tree_is_also_read_where_the_kernel_keeps_it(fake_jetson: Mod
     assert detect(root).profile == "jetson-orin-nano-8gb"
 
 
-def test_a_file_that_is_there_and_cannot_be_read_is_told(fake_jetson: ModuleType, tmp_path: Path) -> None:
+def test_a_file_that_is_there_and_cannot_be_read_is_reported(fake_jetson: ModuleType, tmp_path: Path) -> None:
     root = fake_jetson.build(tmp_path)
     (root / "proc/device-tree/compatible").unlink()
     (root / "proc/device-tree/compatible").mkdir()
@@ -292,7 +292,7 @@ def test_a_file_that_is_there_and_cannot_be_read_is_told(fake_jetson: ModuleType
     assert any("/proc/device-tree/compatible cannot be read (Is a directory)" in reason for reason in found.reasons)
 
 
-def test_a_release_file_of_another_form_is_told(fake_jetson: ModuleType, machines: ModuleType, tmp_path: Path) -> None:
+def test_a_release_file_of_another_form_is_reported(fake_jetson: ModuleType, machines: ModuleType, tmp_path: Path) -> None:
     root = fake_jetson.build(tmp_path)
     machines.write(root, "etc/nv_tegra_release", "R36 REVISION 4.3\n")
     found = detect(root)
@@ -306,7 +306,7 @@ def test_a_tree_of_an_arm_board_on_an_x86_machine_is_not_believed(machines: Modu
     assert (detect(root).profile, detect(root).recognised) == ("generic-x86", False)
 
 
-def test_the_firmwares_name_is_told_unless_nobody_filled_it_in(machines: ModuleType, tmp_path: Path) -> None:
+def test_the_firmwares_name_is_reported_unless_nobody_filled_it_in(machines: ModuleType, tmp_path: Path) -> None:
     root = machines.dmi(machines.x86(tmp_path), vendor="AZW", product="MINI S")
     assert "its firmware calls it AZW MINI S" in detect(root).reasons
     for empty in ("To Be Filled By O.E.M.", "Default string", "System Product Name", " "):
@@ -314,7 +314,7 @@ def test_the_firmwares_name_is_told_unless_nobody_filled_it_in(machines: ModuleT
         assert not any("firmware" in reason for reason in detect(root).reasons)
 
 
-def test_a_profile_of_ones_own_is_told_by_the_firmwares_name(machines: ModuleType, tmp_path: Path) -> None:
+def test_a_profile_of_ones_own_is_reported_by_the_firmwares_name(machines: ModuleType, tmp_path: Path) -> None:
     shipped = load_profile("intel-n100")
     own = dataclasses.replace(shipped, id="otoscope", dmi_products=("OTO-1",))
     there = machines.dmi(machines.board(tmp_path / "a", "intel-n100"), vendor="Oto", product="OTO-1")
@@ -363,7 +363,7 @@ def test_a_jetson_profile_of_ones_own_with_a_product_takes_only_that(
     assert is_same_device(own, detect(machines.dmi(root, vendor="Oto", product="OTO-J")))
 
 
-def test_a_record_without_an_identity_is_judged_by_what_it_recognised(machines: ModuleType, tmp_path: Path) -> None:
+def test_a_record_without_an_identity_is_evaluated_by_what_it_recognised(machines: ModuleType, tmp_path: Path) -> None:
     found = dataclasses.replace(detect(machines.board(tmp_path, "intel-n100")), identity=None)
     assert is_same_device(load_profile("intel-n100"), found)
     assert not is_same_device(load_profile("intel-n97"), found)
@@ -384,7 +384,7 @@ def test_arm_programs_on_an_x86_machine_are_emulated(machines: ModuleType, tmp_p
     assert not is_same_device(load_profile("generic-arm64"), found)
 
 
-def test_an_emulator_that_draws_up_a_cpuinfo_is_told_by_sysfs(machines: ModuleType, tmp_path: Path) -> None:
+def test_an_emulator_that_draws_up_a_cpuinfo_is_reported_by_sysfs(machines: ModuleType, tmp_path: Path) -> None:
     root = machines.arm(tmp_path, features="fp asimd asimddp", parts=("0xd0b",))
     machines.write(root, "sys/devices/system/cpu/modalias", X86_ALIAS)
     found = detect(root, machine="aarch64")

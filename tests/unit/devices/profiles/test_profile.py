@@ -43,9 +43,9 @@ def test_an_unknown_name_gives_the_nearest_and_lists_all() -> None:
 
 
 def test_a_profile_of_ones_own_is_read_from_its_file(tmp_path: Path) -> None:
-    profile = load_profile(write(tmp_path, MINIMAL + "tdp_w = 6\n[bars]\nmemory_mib = 256\n"))
-    assert (profile.id, profile.tdp_w, profile.bars.memory_mib) == ("mine", 6.0, 256.0)
-    assert profile.unsourced() == ("tdp_w", "bars")
+    profile = load_profile(write(tmp_path, MINIMAL + "tdp_w = 6\n[gates]\nmax_memory_mib = 256\n"))
+    assert (profile.id, profile.tdp_w, profile.gates.max_memory_mib) == ("mine", 6.0, 256.0)
+    assert profile.unsourced() == ("tdp_w", "gates")
 
 
 def test_a_path_as_text_is_a_file_and_not_a_name(tmp_path: Path) -> None:
@@ -56,9 +56,11 @@ def test_a_path_as_text_is_a_file_and_not_a_name(tmp_path: Path) -> None:
 
 def test_what_extends_a_profile_gives_only_what_differs(tmp_path: Path) -> None:
     base = load_profile("jetson-orin-nano-8gb")
-    own = load_profile(write(tmp_path, EXTENDS + 'part_numbers = ["p3767-0000"]\ncores = 8\n[bars]\nlatency_p90_ms = 10\n'))
+    own = load_profile(
+        write(tmp_path, EXTENDS + 'part_numbers = ["p3767-0000"]\ncores = 8\n[gates]\nmax_latency_p90_ms = 10\n')
+    )
     assert (own.id, own.cores, own.part_numbers) == ("mine", 8, ("p3767-0000",))
-    assert own.bars == dataclasses.replace(base.bars, latency_p90_ms=10.0)
+    assert own.gates == dataclasses.replace(base.gates, max_latency_p90_ms=10.0)
     assert (own.tensorrt, own.power_modes, own.name) == (base.tensorrt, base.power_modes, base.name)
 
 
@@ -88,10 +90,10 @@ def test_profiles_that_extend_each_other_are_refused(tmp_path: Path, name: str) 
     ("text", "told"),
     [
         (MINIMAL + "tpd_w = 6\n", "unknown key 'tpd_w'; did you mean 'tdp_w'?"),
-        (MINIMAL + "[bars]\nlatency = 6\n", "unknown key 'latency'; did you mean 'latency_p90_ms'?"),
+        (MINIMAL + "[gates]\nlatency = 6\n", "unknown key 'latency'; did you mean 'max_latency_p90_ms'?"),
         (MINIMAL + "cores = 4.5\n", "cores: expected a whole number, got 4.5"),
         (MINIMAL + "cores = true\n", "cores: expected a whole number, got True"),
-        (MINIMAL + "[bars]\naccuracy = 90\n", "accuracy = 90.0: expected 0 to 1"),
+        (MINIMAL + "[gates]\nmin_accuracy = 90\n", "min_accuracy = 90.0: expected 0 to 1"),
         (MINIMAL + 'int8 = "fast"\n', "unknown value 'fast'"),
         (MINIMAL + "schema_version = 2\n", "schema_version = 2: this version reads 1"),
         (MINIMAL.replace("x86_64", "riscv64"), "unknown value 'riscv64'"),
@@ -113,19 +115,19 @@ def test_profiles_that_extend_each_other_are_refused(tmp_path: Path, name: str) 
         ('extends = "generic-x86"\nid = "mine"\nsources = 3\n', "sources: expected a list, got 3"),
     ],
 )
-def test_what_is_wrong_in_a_profile_is_told_in_one_line(tmp_path: Path, text: str, told: str) -> None:
+def test_what_is_wrong_in_a_profile_is_reported_in_one_line(tmp_path: Path, text: str, told: str) -> None:
     path = write(tmp_path, text)
     at_fault = {"did you mean 'jetson-orin-nano-8gb'?": "jetson-orin-nano", "no such file": "none.toml"}
     assert told in refusal(path, named=at_fault.get(told))
 
 
 @pytest.mark.parametrize("sources", ["sources = 3\n", "sources = [3]\n", '[[sources]]\ntext = "no field named"\n'])
-def test_a_base_with_unsound_sources_is_told_and_not_a_crash(tmp_path: Path, sources: str) -> None:
+def test_a_base_with_unsound_sources_is_reported_and_not_a_crash(tmp_path: Path, sources: str) -> None:
     write(tmp_path, MINIMAL.replace("mine", "base") + sources, "base.toml")
     assert "sources" in refusal(write(tmp_path, 'extends = "base.toml"\nid = "mine"\n'), named="base.toml")
 
 
-def test_a_file_that_is_missing_or_no_text_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_missing_or_no_text_is_reported(tmp_path: Path) -> None:
     assert "no such file" in refusal(tmp_path / "none.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     assert "cannot be read" in refusal(tmp_path / "binary.toml")
@@ -134,7 +136,7 @@ def test_a_file_that_is_missing_or_no_text_is_told(tmp_path: Path) -> None:
 def test_a_profile_that_changes_the_device_loses_its_published_latencies(tmp_path: Path) -> None:
     base = load_profile("atom-x7425e")
     assert base.published
-    renamed = load_profile(write(tmp_path, 'extends = "atom-x7425e"\nid = "mine"\n[bars]\nmemory_mib = 64\n', "a.toml"))
+    renamed = load_profile(write(tmp_path, 'extends = "atom-x7425e"\nid = "mine"\n[gates]\nmax_memory_mib = 64\n', "a.toml"))
     assert renamed.published == base.published
     other = load_profile(write(tmp_path, 'extends = "atom-x7425e"\nid = "mine"\ncores = 2\n', "b.toml"))
     assert other.published == ()
@@ -198,11 +200,11 @@ def test_a_published_latency_may_be_a_span(tmp_path: Path) -> None:
         ("ram_gib_sold = [8.0, 4.0]\n", "expected smallest and largest"),
     ],
 )
-def test_a_record_that_contradicts_itself_is_told_in_one_line(tmp_path: Path, text: str, told: str) -> None:
+def test_a_record_that_contradicts_itself_is_reported_in_one_line(tmp_path: Path, text: str, told: str) -> None:
     assert told in refusal(write(tmp_path, MINIMAL + text))
 
 
-def test_a_base_with_unsound_gaps_is_told_and_not_a_crash(tmp_path: Path) -> None:
+def test_a_base_with_unsound_gaps_is_reported_and_not_a_crash(tmp_path: Path) -> None:
     write(tmp_path, MINIMAL.replace("mine", "base") + "unknown = [3]\n", "base.toml")
     assert "unknown" in refusal(write(tmp_path, 'extends = "base.toml"\nid = "mine"\n'), named="base.toml")
 

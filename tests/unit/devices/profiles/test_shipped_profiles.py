@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from weckd_edge.devices.machine.detect import detect, is_same_device
-from weckd_edge.devices.profiles.profile import DeviceProfile, is_said, list_profiles, load_profile, profile_names
+from weckd_edge.devices.profiles.profile import DeviceProfile, is_stated, list_profiles, load_profile, profile_names
 
 JETSONS = {
     "jetson-nano-4gb",
@@ -57,7 +57,7 @@ def test_every_value_names_its_source(profile: DeviceProfile) -> None:
 def test_no_source_speaks_of_a_value_that_is_not_there(profile: DeviceProfile) -> None:
     for source in profile.sources:
         for field in source.of:
-            assert is_said(getattr(profile, field)), field
+            assert is_stated(getattr(profile, field)), field
 
 
 @EACH
@@ -68,10 +68,10 @@ def test_only_what_names_the_processor_rests_on_something_not_confirmed(profile:
 
 
 @EACH
-def test_it_sets_bars_and_says_that_they_are_a_choice(profile: DeviceProfile) -> None:
-    assert profile.bars.latency_p90_ms is not None
-    assert profile.bars.accuracy_drop is not None
-    assert [source.confidence for source in profile.sources if "bars" in source.of] == ["choice"]
+def test_it_sets_limits_and_says_that_they_are_a_choice(profile: DeviceProfile) -> None:
+    assert profile.gates.max_latency_p90_ms is not None
+    assert profile.gates.max_accuracy_drop is not None
+    assert [source.confidence for source in profile.sources if "gates" in source.of] == ["choice"]
 
 
 @EACH
@@ -81,7 +81,7 @@ def test_what_matters_is_either_known_or_called_unknown(profile: DeviceProfile) 
     )
     matters |= {"tensorrt", "power_modes", "gpu", "part_numbers"} if profile.target == "jetson" else set()
     gaps = {gap.of for gap in profile.unknown}
-    silent = {field for field in matters if not is_said(getattr(profile, field))} - gaps
+    silent = {field for field in matters if not is_stated(getattr(profile, field))} - gaps
     assert silent <= ({"published"} if profile.is_generic else set())
 
 
@@ -163,7 +163,7 @@ def test_the_bandwidths_follow_from_the_bus_and_the_clock() -> None:
     ],
 )
 def test_what_could_not_be_confirmed_is_not_stated(name: str, fields: str) -> None:
-    assert [field for field in fields.split() if is_said(getattr(PROFILES[name], field))] == []
+    assert [field for field in fields.split() if is_stated(getattr(PROFILES[name], field))] == []
 
 
 def test_no_clock_or_peak_is_stated_for_modes_whose_clock_is_not_confirmed() -> None:
@@ -241,7 +241,7 @@ def machine(name: str, root: Path, machines: ModuleType, fake_jetson: ModuleType
     return Path(machines.board(root, name)) if name in machines.BOARDS else None
 
 
-def test_every_machine_whose_names_are_known_is_told_from_all_others(
+def test_every_machine_whose_names_are_known_is_distinguished_from_all_others(
     machines: ModuleType, fake_jetson: ModuleType, tmp_path: Path
 ) -> None:
     unnamed = set()

@@ -15,7 +15,7 @@ from weckd_edge.devices.profiles.profile import (
     load_profile,
     profile_names,
 )
-from weckd_edge.devices.profiles.text import Table, describe, summarize
+from weckd_edge.devices.profiles.text import ProfileTable, describe_profile, summarize_profile
 
 
 def latency(**values: object) -> PublishedLatency:
@@ -38,7 +38,7 @@ PROFILE = DeviceProfile(
     power_sensors=(PowerSensor(chip="ina3221", rails=("A", "B"), total=("A",)),),
     tensorrt=(JetPackRelease(jetpack="6.0", l4t="36.3.0", tensorrt="8.6.2.3"),),
     published=(latency(), latency(latency_ms=None, low_ms=1.0, high_ms=2.0, threads=4, batch=2, measured_on="B", note="n")),
-    bars=GateConfig(memory_mib=256.0),
+    gates=GateConfig(max_memory_mib=256.0),
     unknown=(Unknown(of="tdp_w", reason="nobody says"),),
     sources=(
         Source(of=("cores",), text="counted", date="2026-11-24", confidence="V"),
@@ -47,13 +47,13 @@ PROFILE = DeviceProfile(
 )
 
 
-def named(title: str, profile: DeviceProfile = PROFILE) -> Table:
-    (found,) = [table for table in describe(profile) if table.title.startswith(title)]
+def named(title: str, profile: DeviceProfile = PROFILE) -> ProfileTable:
+    (found,) = [table for table in describe_profile(profile) if table.title.startswith(title)]
     return found
 
 
-def test_every_value_is_told_with_its_unit_its_weakest_confidence_and_its_sources() -> None:
-    table = describe(PROFILE)[0]
+def test_every_value_is_reported_with_its_unit_its_weakest_confidence_and_its_sources() -> None:
+    table = describe_profile(PROFILE)[0]
     assert table.columns == ("what", "value", "sure", "from")
     rows = {name: rest for name, *rest in table.rows}
     assert rows["profile"] == ["mine", "", ""]
@@ -64,12 +64,12 @@ def test_every_value_is_told_with_its_unit_its_weakest_confidence_and_its_source
     assert rows["ram_gib_sold"] == ["1 to 8", "", ""]
     assert rows["memory_bandwidths"] == ["68.3 GB/s: LPDDR5 (2133 MHz)", "", ""]
     assert rows["power_sensors"] == ["chip ina3221, rails A, B, total A", "", ""]
-    assert rows["bars.memory_mib"] == ["256 MiB", "", ""]
+    assert rows["gates.max_memory_mib"] == ["256 MiB", "", ""]
     assert not {"tdp_w", "sources", "power_modes", "name"} & set(rows)
 
 
 def test_power_modes_leave_out_empty_columns_and_explain_their_remarks_behind() -> None:
-    tables = describe(PROFILE)
+    tables = describe_profile(PROFILE)
     modes = named("Power modes")
     assert modes.title.endswith("(S, from 2)")
     assert (modes.columns, modes.rows) == (("mode", "cores", "note"), (("7W", "2", "a"), ("15W", "4", "b")))
@@ -82,12 +82,12 @@ def test_published_latencies_say_once_what_they_share_and_name_stand_ins() -> No
     assert table.title == "Published latencies, measured by others; runtime r; is mean; sure V"
     assert table.columns == ("model", "in", "on", "ms", "note")
     assert table.rows == (("m", "int8", "cpu", "1.5", ""), ("m", "int8", "cpu x4", "1 to 2", "a"))
-    tables = describe(PROFILE)
+    tables = describe_profile(PROFILE)
     assert tables[tables.index(table) + 1].rows == (("a", "batch 2; measured on B; n"),)
 
 
 def test_what_is_not_known_and_the_sources_end_it() -> None:
-    *_, gaps, sources = describe(PROFILE)
+    *_, gaps, sources = describe_profile(PROFILE)
     assert (gaps.title, gaps.rows) == ("Not known", (("tdp_w", "nobody says"),))
     assert sources.rows == (("1", "counted", "2026-11-24", "V"), ("2", "told", "2026-11-25", "S"))
 
@@ -99,7 +99,7 @@ def test_what_has_no_source_says_so_in_its_title() -> None:
 @pytest.mark.parametrize("name", profile_names())
 def test_every_value_of_a_shipped_profile_shows_its_confidence_and_source(name: str) -> None:
     profile = load_profile(name)
-    tables = describe(profile)
+    tables = describe_profile(profile)
     for what, _, sure, numbers in tables[0].rows:
         if what.partition(".")[0] not in PLAIN | {"profile"}:
             assert sure
@@ -120,4 +120,4 @@ def test_every_value_of_a_shipped_profile_shows_its_confidence_and_source(name: 
     ],
 )
 def test_a_summary_tells_what_helps_to_choose(name: str, row: tuple[str, ...]) -> None:
-    assert summarize(load_profile(name)) == (name, *row)
+    assert summarize_profile(load_profile(name)) == (name, *row)

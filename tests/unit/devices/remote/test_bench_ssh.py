@@ -30,15 +30,15 @@ from weckd_edge.devices.bench.power.table import METERS
 from weckd_edge.devices.bench.verdict import verdict_of
 from weckd_edge.devices.remote import agent, base, device, host_session, many_hosts
 from weckd_edge.devices.remote.base import Access, Finished, LostError
-from weckd_edge.devices.remote.bench_request import Job
-from weckd_edge.devices.remote.host_session import Errand, run_limit_s
+from weckd_edge.devices.remote.bench_request import BenchRequest
+from weckd_edge.devices.remote.host_session import HostPlan, run_limit_s
 from weckd_edge.devices.remote.hosts import Host, parse_hosts
 from weckd_edge.devices.remote.many_hosts import bench_hosts
-from weckd_edge.devices.remote.payload import code_files, make_parcel
+from weckd_edge.devices.remote.payload import code_files, make_payload
 from weckd_edge.devices.remote.records import HostRecord, HostResult
 from weckd_edge.devices.runtime.backends.table import BACKENDS
 
-LONG = Job(rules="mobile", backend="onnxruntime", power="none", generator="own", warmup=3)
+LONG = BenchRequest(rules="mobile", backend="onnxruntime", power="none", generator="builtin", warmup=3)
 SHORT = replace(LONG, rules="quick", queries=70)
 
 
@@ -72,14 +72,14 @@ def remote(key: Path, bundle: Bundle, tmp_path: Path) -> Callable[..., tuple[Hos
     """Bench on servers by the library."""
     from weckd_edge.devices.remote.asyncssh_backend import connect
 
-    def remote(*servers: Any, job: Job = SHORT, identity: Path = key, **options: Any) -> tuple[HostResult, ...]:
+    def remote(*servers: Any, request: BenchRequest = SHORT, identity: Path = key, **options: Any) -> tuple[HostResult, ...]:
         known = tuple(server.known_hosts() for server in servers)
         options.setdefault("access", Access(known_hosts=known, identity=identity, keepalive_s=1.0))
         options.setdefault("python", sys.executable)
-        options.setdefault("patience_s", 20.0)
+        options.setdefault("timeout_s", 20.0)
         hosts = [Host(name=a, user=s.user, port=s.port) for s in servers for a in s.addresses]
-        sent = bundle if job.bundle is None else None
-        return bench_hosts(sent, hosts, job=job, connect=connect, out=tmp_path / "out", **options)
+        sent = bundle if request.bundle is None else None
+        return bench_hosts(sent, hosts, request=request, connect=connect, out=tmp_path / "out", **options)
 
     return remote
 
@@ -98,7 +98,7 @@ def when_times_are_written(server: Any, then: Callable[[], None]) -> threading.T
         end = time.monotonic() + 40
         while time.monotonic() < end:
             with contextlib.suppress(OSError):
-                if any(p.stat().st_size for p in server.devices_temporary.glob("*/out/frame_to_answer.ns.partial")):
+                if any(p.stat().st_size for p in server.devices_temporary.glob("*/out/end_to_end.ns.partial")):
                     then()
                     return
             time.sleep(0.05)
@@ -136,7 +136,7 @@ def test_a_bundle_is_measured_on_another_machine_and_nothing_is_left_there(
     assert found.record.python == ".".join(map(str, sys.version_info[:3]))
     assert found.record.host_key.startswith("SHA256:")
     assert abs(found.record.clock_offset_ns) <= found.record.clock_uncertainty_ns + 50_000_000
-    assert len(found.measurement.frame_to_answer.samples_ns) == 70
+    assert len(found.measurement.end_to_end.samples_ns) == 70
     folder = tmp_path / "out" / f"{server.user}@127.0.0.1_{server.port}"
     assert found.folder == folder
     assert read_bench(folder) == found.measurement
@@ -169,7 +169,7 @@ def test_the_device_needs_nothing_but_python_numpy_and_a_backend(
 def test_a_bundle_that_lies_on_the_device_is_not_sent(
     serve: Callable[..., Any], remote: Callable[..., Any], bundle: Bundle
 ) -> None:
-    (found,) = remote(serve(), job=replace(SHORT, bundle=str(bundle.folder)))
+    (found,) = remote(serve(), request=replace(SHORT, bundle=str(bundle.folder)))
     assert found.record.state == "finished"
     assert bundle.folder.is_dir()
 
@@ -180,18 +180,16 @@ def test_twenty_hosts_are_measured_side_by_side_and_each_is_kept(
 ) -> None:
     first = serve("a", addresses=[f"127.0.0.{n}" for n in range(2, 12)])
     second = serve("b", addresses=[f"127.0.0.{n}" for n in range(12, 22)])
-    found = remote(first, second, at_once=6, patience_s=60.0)
+    found = remote(first, second, jobs=6, timeout_s=60.0)
     assert [result.record.state for result in found] == ["finished"] * 20
     assert len({result.folder for result in found}) == 20
-    assert all(len(read_bench(result.folder).frame_to_answer.samples_ns) == 70 for result in found)
+    assert all(len(read_bench(result.folder).end_to_end.samples_ns) == 70 for result in found)
     assert gone(first)
     assert gone(second)
 
 
-@pytest.mark.parametrize("at_once", [1, 3])
-def test_no_more_hosts_are_visited_at_once_than_allowed(
-    at_once: int, monkeypatch: pytest.MonkeyPatch, bundle: Bundle
-) -> None:
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_no_more_hosts_are_visited_at_once_than_allowed(jobs: int, monkeypatch: pytest.MonkeyPatch, bundle: Bundle) -> None:
     now, most = 0, 0
 
     async def visit(device: Any, errand: Any, folder: Path) -> HostResult:
@@ -203,12 +201,12 @@ def test_no_more_hosts_are_visited_at_once_than_allowed(
         record = HostRecord(host=device.host.text, state="failed", reason="none")
         return HostResult(record=record, measurement=None, folder=folder)
 
-    monkeypatch.setattr(many_hosts, "visit", visit)
+    monkeypatch.setattr(many_hosts, "bench_host", visit)
     hosts = parse_hosts([f"device-{n}" for n in range(8)])
     access = Access(known_hosts=(Path("none"),))
-    found = bench_hosts(bundle, hosts, job=SHORT, access=access, connect=None, at_once=at_once)  # type: ignore[arg-type]
+    found = bench_hosts(bundle, hosts, request=SHORT, access=access, connect=None, jobs=jobs)  # type: ignore[arg-type]
     assert [result.record.host for result in found] == [host.text for host in hosts]
-    assert most == at_once
+    assert most == jobs
     assert [result.folder for result in found] == [None] * 8  # nobody asked for one
 
 
@@ -226,7 +224,7 @@ def test_the_command_prints_one_row_a_host_and_one_object_a_host(
     code, out, _ = run(*bench, "--ssh", f"{server.host()},nobody@127.0.0.1:1", "--json")
     assert code == 1
     good, bad = json.loads(out)
-    assert (good["remote"]["state"], good["bench"]["frame_to_answer"]["samples"], good["folder"]) == ("finished", 70, None)
+    assert (good["remote"]["state"], good["bench"]["end_to_end"]["samples"], good["folder"]) == ("finished", 70, None)
     assert (bad["remote"]["state"], bad["bench"]) == ("failed", None)
     assert "cannot be reached" in bad["remote"]["reason"]
 
@@ -321,11 +319,11 @@ def test_a_device_without_numpy_or_a_backend_says_so_before_anything_is_sent(
     assert "--remote-python" in reason
 
 
-def test_what_the_bench_there_complains_of_is_told(
+def test_what_the_bench_there_complains_of_is_reported(
     serve: Callable[..., Any], remote: Callable[..., Any], tmp_path: Path
 ) -> None:
-    job = replace(SHORT, bundle=str(tmp_path / "no bundle"))
-    assert "expected a bundle, found no such folder" in failure(remote(serve(), job=job))
+    request = replace(SHORT, bundle=str(tmp_path / "no bundle"))
+    assert "expected a bundle, found no such folder" in failure(remote(serve(), request=request))
 
 
 # What goes wrong on the way
@@ -335,7 +333,7 @@ def check_cut_off(found: HostResult, said: str, folder: Path) -> None:
     assert found.record.state == "cut off"
     assert said in str(found.record.reason)
     assert found.measurement is not None
-    count = len(found.measurement.frame_to_answer.samples_ns)
+    count = len(found.measurement.end_to_end.samples_ns)
     assert count > 0
     verdict, reason = verdict_of(found.measurement)
     assert verdict == "INVALID"
@@ -351,7 +349,7 @@ def test_a_bench_that_hangs_is_stopped_and_its_times_are_kept(serve: Callable[..
             os.kill(pid, signal.SIGSTOP)
 
     thread = when_times_are_written(server, stop)
-    (found,) = remote(server, job=LONG, patience_s=4.0)
+    (found,) = remote(server, request=LONG, timeout_s=4.0)
     thread.join()
     check_cut_off(found, "silent for 4 s", found.folder)
     assert gone(server)
@@ -365,7 +363,7 @@ def test_a_host_that_hangs_does_not_stop_the_others(
     hanging = serve("hanging", environment={"HANGS": "yes"})
     good = serve("good", addresses=["127.0.0.2"])
     start = time.monotonic()
-    bad, found = remote(hanging, good, python=python, patience_s=4.0)
+    bad, found = remote(hanging, good, python=python, timeout_s=4.0)
     assert (bad.record.state, found.record.state) == ("failed", "finished")
     # Four seconds, and as many more as sending the code may take.
     assert re.search(r"silent for (?:[5-9]|1\d) s, as if it hung", bad.record.reason or "")
@@ -378,7 +376,7 @@ def test_a_lost_connection_is_made_again_and_the_times_are_kept(
 ) -> None:
     server = serve()
     thread = when_times_are_written(server, lambda: server.signal_connections(how))
-    (found,) = remote(server, job=LONG)
+    (found,) = remote(server, request=LONG)
     thread.join()
     check_cut_off(found, "the connection was lost", found.folder)
     assert gone(server)
@@ -392,7 +390,7 @@ def test_a_device_whose_host_never_comes_back_stops_and_cleans_up_by_itself(
     monkeypatch.setattr(device, "LINGER_S", 1.0)
     server = serve()
     thread = when_times_are_written(server, server.close)
-    reason = failure(remote(server, job=LONG))
+    reason = failure(remote(server, request=LONG))
     thread.join()
     assert "the connection was lost" in reason
     assert "could not be fetched" in reason
@@ -404,9 +402,9 @@ def test_a_disk_that_fills_during_the_run_keeps_the_times_before(
 ) -> None:
     python = wrapper(tmp_path / "python", f'ulimit -f 1024; exec {sys.executable} "$@"')
     server = serve()
-    (found,) = remote(server, job=LONG, python=python)
+    (found,) = remote(server, request=LONG, python=python)
     check_cut_off(found, "no space left to write", found.folder)
-    assert 0 < len(found.measurement.frame_to_answer.samples_ns) <= 1024 * 1024 // 8
+    assert 0 < len(found.measurement.end_to_end.samples_ns) <= 1024 * 1024 // 8
     assert gone(server)
 
 
@@ -442,8 +440,8 @@ def test_a_bench_that_lives_longer_than_its_rules_can_take_is_stopped() -> None:
             await asyncio.sleep(0.02)
             return b'{"beat": true}\n'
 
-    errand = Errand(job=LONG, parcel=b"", patience_s=30.0, limit_s=0.3)
-    said = asyncio.run(host_session._listen(Alive(), errand))  # type: ignore[arg-type]
+    errand = HostPlan(request=LONG, payload=b"", timeout_s=30.0, limit_s=0.3)
+    said = asyncio.run(host_session.listen(Alive(), errand))  # type: ignore[arg-type]
     assert said == "the bench was not done after 0 s, more than its rules can take; it was stopped"
 
 
@@ -464,8 +462,8 @@ def test_what_a_device_says_decides(lines: list[bytes], said: str | None) -> Non
         def complaint(self) -> str:
             return "Killed"
 
-    errand = Errand(job=LONG, parcel=b"", patience_s=30.0, limit_s=30.0)
-    assert asyncio.run(host_session._listen(Talks(), errand)) == said  # type: ignore[arg-type]
+    errand = HostPlan(request=LONG, payload=b"", timeout_s=30.0, limit_s=30.0)
+    assert asyncio.run(host_session.listen(Talks(), errand)) == said  # type: ignore[arg-type]
     assert lines == []
 
 
@@ -517,7 +515,7 @@ def test_hosts_may_be_given_in_several_options() -> None:
     assert [host.text for host in parse_hosts(["a, b", "c:2"])] == ["a", "b", "c:2"]
 
 
-def test_the_parcel_holds_nothing_that_trains_compiles_or_talks(bundle: Bundle) -> None:
+def test_the_payload_holds_nothing_that_trains_compiles_or_talks(bundle: Bundle) -> None:
     names = [name for name, _ in code_files()]
     assert len(names) == len(set(names))
     assert not [name for name in names if name.split("/")[1] in ("train", "compile", "cli", "pipeline", "report", "metrics")]
@@ -525,20 +523,20 @@ def test_the_parcel_holds_nothing_that_trains_compiles_or_talks(bundle: Bundle) 
     assert rooms & {"attribution", "demo", "doctor", "gates", "latency_model"} == set()
     assert "weckd_edge/devices/bench/cold_start.py" in names, "a process that the bench starts"
     assert "weckd_edge/devices/profiles/shipped/raspberry-pi-5.toml" in names
-    parcel = make_parcel(bundle, SHORT)
-    assert parcel == make_parcel(bundle, SHORT)
-    with tarfile.open(fileobj=io.BytesIO(parcel)) as archive:
+    payload = make_payload(bundle, SHORT)
+    assert payload == make_payload(bundle, SHORT)
+    with tarfile.open(fileobj=io.BytesIO(payload)) as archive:
         inside = archive.getnames()
     assert {f"bundle/{ref.path}" for ref in bundle.manifest.files} | {"bundle/manifest.json", "job.json"} <= set(inside)
 
 
-def test_the_parcel_holds_every_backend_and_power_source_of_the_tables() -> None:
+def test_the_payload_holds_every_backend_and_power_source_of_the_tables() -> None:
     names = {name.removesuffix(".py").replace("/", ".") for name, _ in code_files()}
     assert {row.module for row in BACKENDS.values()} <= names
     assert {meter.__module__ for meter in METERS.values()} <= names  # type: ignore[attr-defined]  # classes
 
 
-def test_every_module_of_the_parcel_can_be_imported_without_the_rest_of_the_package(tmp_path: Path) -> None:
+def test_every_module_of_the_payload_can_be_imported_without_the_rest_of_the_package(tmp_path: Path) -> None:
     for name, path in code_files():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(path.read_bytes())
@@ -565,26 +563,26 @@ def test_nothing_but_what_a_bench_writes_is_taken_from_a_device(tmp_path: Path) 
         link = tarfile.TarInfo("samples.npz")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
-    device.unpack(packed, tmp_path / "kept")
+    device.unpack_bench(packed, tmp_path / "kept")
     assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["kept", "kept/started.json"]
 
 
 @pytest.mark.parametrize("data", [b"", b"Welcome", agent.MARK + b"\1" * 700])
-def test_what_did_not_come_whole_is_told(data: bytes, tmp_path: Path) -> None:
+def test_what_did_not_come_whole_is_reported(data: bytes, tmp_path: Path) -> None:
     with raises(LostError, "E_DEVICE_REMOTE_LOST"):
-        device.unpack(io.BytesIO(data), tmp_path / "kept")
+        device.unpack_bench(io.BytesIO(data), tmp_path / "kept")
 
 
 def test_the_time_limit_follows_the_rules() -> None:
-    assert run_limit_s(Job(rules="mlperf")) > run_limit_s(Job(rules="quick")) > 60
-    assert run_limit_s(Job(queries=10_000)) > 10_000
+    assert run_limit_s(BenchRequest(rules="mlperf")) > run_limit_s(BenchRequest(rules="quick")) > 60
+    assert run_limit_s(BenchRequest(queries=10_000)) > 10_000
     with raises(ConfigError, "E_CONFIG_CHOICE"):
-        run_limit_s(Job(rules="mlpref"))
+        run_limit_s(BenchRequest(rules="mlpref"))
 
 
 def test_settings_that_contradict_each_other_are_refused(bundle: Bundle) -> None:
     access = Access(known_hosts=(Path("none"),))
-    for sent, hosts, job, at_once in (
+    for sent, hosts, request, jobs in (
         (bundle, [], SHORT, 1),
         (None, [Host(name="a")], SHORT, 1),
         (bundle, [Host(name="a")], replace(SHORT, bundle="/b"), 1),
@@ -592,15 +590,15 @@ def test_settings_that_contradict_each_other_are_refused(bundle: Bundle) -> None
         (bundle, [Host(name="a")], replace(SHORT, backend="openvin"), 1),
     ):
         with pytest.raises(ConfigError):
-            bench_hosts(sent, hosts, job=job, access=access, connect=None, at_once=at_once)  # type: ignore[arg-type]
+            bench_hosts(sent, hosts, request=request, access=access, connect=None, jobs=jobs)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("x", "--on-device"), "need --ssh"),
+        (("x", "--remote-bundle"), "need --ssh"),
         (("--compare", "a", "b", "--ssh", "h"), "leave --ssh out"),
-        (("x", "--ssh", "a@b@c", "--on-device"), "expected user@host"),
+        (("x", "--ssh", "a@b@c", "--remote-bundle"), "expected user@host"),
     ],
 )
 def test_a_wrong_request_is_refused(arguments: tuple[str, ...], said: str, run: Callable[..., tuple[int, str, str]]) -> None:
@@ -628,14 +626,14 @@ def test_a_file_of_holes_cannot_fill_the_disk_here(tmp_path: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(packed[len(agent.MARK) :]), mode="r|") as archive:
         assert [(member.issparse(), member.size) for member in archive] == [(True, 400 << 20)]
     with raises(LostError, "E_DEVICE_REMOTE_LOST"):
-        device.unpack(io.BytesIO(packed), tmp_path / "kept")
+        device.unpack_bench(io.BytesIO(packed), tmp_path / "kept")
     assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) == 0
 
 
 def test_a_line_of_brackets_without_end_is_not_the_agents() -> None:
-    assert device.told(b"[" * 100_000) is None
-    assert device.told(b'{"done": ' + b"[" * 100_000) is None
-    assert device.told(b"1" * 100_000) is None
+    assert device.parse_line(b"[" * 100_000) is None
+    assert device.parse_line(b'{"done": ' + b"[" * 100_000) is None
+    assert device.parse_line(b"1" * 100_000) is None
 
 
 class Endless:
@@ -660,17 +658,17 @@ def test_a_device_that_speaks_without_end_is_left(tmp_path: Path) -> None:
     async def speak(process: Any, sink: Any) -> None:
         await (process.line() if sink is None else process.finish(sink))
 
-    for sink, most in ((None, base.MOST_LINE_BYTES), (io.BytesIO(), base.MOST_FETCHED_BYTES)):
+    for sink, most in ((None, base.MAX_LINE_BYTES), (io.BytesIO(), base.MAX_FETCHED_BYTES)):
         endless = Endless(bytes(1 << 16) if sink is None else bytes(1 << 22))
         process = asyncssh_backend._Process.__new__(asyncssh_backend._Process)
         process._process, process._host, process._unread, process._stderr = endless, Host(name="a"), b"", b""
         with raises(DeviceError, "E_DEVICE_REMOTE", says="1024" if sink is None else "256"):
             asyncio.run(speak(process, sink))
         assert endless.read_bytes <= most + 2 * len(endless.data)
-        assert sink is None or sink.getbuffer().nbytes <= base.MOST_FETCHED_BYTES
+        assert sink is None or sink.getbuffer().nbytes <= base.MAX_FETCHED_BYTES
 
 
-def test_a_device_that_answers_nonsense_is_one_line() -> None:
+def test_a_device_that_replies_nonsense_is_one_line() -> None:
     class Session:
         host_key = ""
 

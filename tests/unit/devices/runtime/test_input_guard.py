@@ -6,24 +6,22 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from support.errors import raises
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import FrameSpec
 from weckd_edge.config import GuardConfig
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.devices.runtime.input_guard import FEATURES, OpenGuard, distances, grid_positions, look_at
+from weckd_edge.devices.runtime.input_guard import FEATURES, OpenGuard, distances, grid_positions, measure_frame
 from weckd_edge.pipeline.steps.abstain import check_labels
 from weckd_edge.train.input_guard.fit import (
-    Looks,
-    conformal_bar,
+    FeatureSet,
+    conformal_limit,
     fit_distance,
     fit_guard,
-    looks_of,
-    quality_bars,
+    quality_limits,
+    stack_features,
     weighted_quantile,
 )
 
-CONTRACT = InputContract(
-    frame_height=48, frame_width=64, crop="center", input_size=32, mean=(0.0,) * 3, std=(1.0,) * 3, resize="diagonal"
-)
+FRAME = FrameSpec(height=48, width=64, crop="center", resize="diagonal")
 
 
 def scene(seed: int, height: int = 48, width: int = 64) -> NDArray[np.uint8]:
@@ -34,9 +32,9 @@ def scene(seed: int, height: int = 48, width: int = 64) -> NDArray[np.uint8]:
     return np.clip(smooth + random.normal(0, 6, (height, width, 1)), 0, 255).astype(np.uint8)
 
 
-def looks(count: int, start: int = 0) -> Looks:
-    found = [look_at(scene(start + k), CONTRACT) for k in range(count)]
-    return looks_of(found, [f"g{start + k}" for k in range(count)])
+def looks(count: int, start: int = 0) -> FeatureSet:
+    found = [measure_frame(scene(start + k), FRAME) for k in range(count)]
+    return stack_features(found, [f"g{start + k}" for k in range(count)])
 
 
 def test_the_grid_stays_within_the_crop_with_neighbours_on_both_sides() -> None:
@@ -52,19 +50,19 @@ def test_only_the_crop_is_looked_at() -> None:
     changed = frame.copy()
     changed[:, :8] = 0
     changed[:, 56:] = 255
-    assert (look_at(frame, CONTRACT).features == look_at(changed, CONTRACT).features).all()
+    assert (measure_frame(frame, FRAME).features == measure_frame(changed, FRAME).features).all()
     changed[:, 8:40] = 0
-    assert (look_at(frame, CONTRACT).features != look_at(changed, CONTRACT).features).any()
+    assert (measure_frame(frame, FRAME).features != measure_frame(changed, FRAME).features).any()
 
 
 def test_quality_tells_dark_bright_flat_and_blurred_frames_apart() -> None:
-    good = look_at(scene(2), CONTRACT).quality
-    black = look_at(np.zeros((48, 64, 3), np.uint8), CONTRACT).quality
-    white = look_at(np.full((48, 64, 3), 255, np.uint8), CONTRACT).quality
-    soft = look_at(np.array(Image.fromarray(scene(2)).filter(ImageFilter.GaussianBlur(3))), CONTRACT).quality
-    assert (black.dark_share, black.bright_share, black.contrast, black.sharpness) == (1, 0, 0, 0)
-    assert (white.dark_share, white.bright_share) == (0, 1)
-    assert good.dark_share == good.bright_share == 0
+    good = measure_frame(scene(2), FRAME).quality
+    black = measure_frame(np.zeros((48, 64, 3), np.uint8), FRAME).quality
+    white = measure_frame(np.full((48, 64, 3), 255, np.uint8), FRAME).quality
+    soft = measure_frame(np.array(Image.fromarray(scene(2)).filter(ImageFilter.GaussianBlur(3))), FRAME).quality
+    assert (black.dark_fraction, black.bright_fraction, black.contrast, black.sharpness) == (1, 0, 0, 0)
+    assert (white.dark_fraction, white.bright_fraction) == (0, 1)
+    assert good.dark_fraction == good.bright_fraction == 0
     assert soft.sharpness < good.sharpness / 4
     assert soft.contrast > good.contrast / 2
 
@@ -90,7 +88,7 @@ def test_the_distance_is_mahalanobis_of_the_shrunk_covariance() -> None:
 
 def test_a_group_of_many_frames_counts_as_one_of_few() -> None:
     train = looks(30)
-    twice = Looks(
+    twice = FeatureSet(
         features=np.concatenate([train.features, np.repeat(train.features[:1], 50, axis=0)]),
         quality=np.concatenate([train.quality, np.repeat(train.quality[:1], 50, axis=0)]),
         groups=(*train.groups, *["g0"] * 50),
@@ -101,42 +99,42 @@ def test_a_group_of_many_frames_counts_as_one_of_few() -> None:
     assert np.allclose(one[1], other[1])
 
 
-def test_a_conformal_bar_refuses_what_was_asked_and_says_where_it_cannot_promise() -> None:
+def test_a_conformal_limit_refuses_what_was_asked_and_says_where_it_cannot_promise() -> None:
     scores = np.arange(199.0)
-    bar, promised = conformal_bar(scores, [str(k) for k in range(199)], 0.01)
+    bar, promised = conformal_limit(scores, [str(k) for k in range(199)], 0.01)
     assert (bar, promised) == (197.0, 0.01)
-    bar, promised = conformal_bar(scores[:9], [str(k) for k in range(9)], 0.01)
+    bar, promised = conformal_limit(scores[:9], [str(k) for k in range(9)], 0.01)
     assert (bar, promised) == (8.0, 0.1)
-    assert conformal_bar(scores, ["a"] * 199, 0.0) == (None, 0.0)
+    assert conformal_limit(scores, ["a"] * 199, 0.0) == (None, 0.0)
 
 
 def test_new_familiar_frames_are_refused_about_as_often_as_asked_and_others_always() -> None:
-    found = fit_guard(looks(300), looks(60, 1000), GuardConfig(refused=0.05))
+    found = fit_guard(looks(300), looks(60, 1000), GuardConfig(false_reject_rate=0.05))
     assert found is not None
-    guard = OpenGuard(found.guard, CONTRACT)
-    new = [guard.judge(scene(5000 + k)) for k in range(200)]
-    assert sum(sight.code is not None for sight in new) <= 24  # 99.99 % of binomials of 5 %
+    guard = OpenGuard(found.guard, FRAME)
+    new = [guard.check(scene(5000 + k)) for k in range(200)]
+    assert sum(decision.code is not None for decision in new) <= 24  # 99.99 % of binomials of 5 %
     random = np.random.default_rng(1)
-    noise = guard.judge(random.integers(0, 256, (48, 64, 3), np.uint8))
-    black = guard.judge(np.zeros((48, 64, 3), np.uint8))
-    soft = guard.judge(np.array(Image.fromarray(scene(5000)).filter(ImageFilter.GaussianBlur(3))))
+    noise = guard.check(random.integers(0, 256, (48, 64, 3), np.uint8))
+    black = guard.check(np.zeros((48, 64, 3), np.uint8))
+    soft = guard.check(np.array(Image.fromarray(scene(5000)).filter(ImageFilter.GaussianBlur(3))))
     assert (noise.code, black.code, soft.code) == ("unfamiliar", "too_dark", "blurred")
-    assert all(guard.strain(sight) > 1 for sight in (noise, black, soft))
-    assert all((guard.strain(sight) > 1) == (sight.code is not None) for sight in new)
+    assert all(guard.limit_ratio(decision) > 1 for decision in (noise, black, soft))
+    assert all((guard.limit_ratio(decision) > 1) == (decision.code is not None) for decision in new)
 
 
 def test_with_few_groups_there_is_no_guard() -> None:
     assert fit_guard(looks(10), looks(0), GuardConfig()) is None
 
 
-def test_bars_can_be_set_and_switched_off() -> None:
+def test_limits_can_be_set_and_switched_off() -> None:
     train = looks(30)
-    bars = quality_bars(train, GuardConfig(least_sharpness=7.5, least_contrast="off", most_dark="off"))
-    assert bars.least_sharpness == 7.5
-    assert bars.least_contrast is None
-    assert bars.most_dark is None
-    assert bars.most_bright == pytest.approx(0.2)
-    found = quality_bars(train, GuardConfig()).least_sharpness
+    bars = quality_limits(train, GuardConfig(min_sharpness=7.5, min_contrast="off", max_dark_fraction="off"))
+    assert bars.min_sharpness == 7.5
+    assert bars.min_contrast is None
+    assert bars.max_dark_fraction is None
+    assert bars.max_bright_fraction == pytest.approx(0.2)
+    found = quality_limits(train, GuardConfig()).min_sharpness
     assert found == pytest.approx(0.8 * train.quality[:, 0].min())
 
 
@@ -148,6 +146,6 @@ def test_a_weighted_quantile_counts_weights() -> None:
 
 def test_an_unknown_label_is_refused_with_the_nearest() -> None:
     with raises(ConfigError, "E_CONFIG_CLASSES", says="'waxx'"):
-        check_labels(GuardConfig(refuse_labels=("waxx",)), ("normal", "wax"))
+        check_labels(GuardConfig(non_gradeable_labels=("waxx",)), ("normal", "wax"))
     with raises(ConfigError, "E_CONFIG_CLASSES"):
-        check_labels(GuardConfig(refuse_labels=("wax", "normal")), ("normal", "wax"))
+        check_labels(GuardConfig(non_gradeable_labels=("wax", "normal")), ("normal", "wax"))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.errors import raises
 from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.runtime.backends.base import ModelBytes
-from weckd_edge.devices.runtime.backends.onnx_bytes import MOST_DEPTH, check_onnx
+from weckd_edge.devices.runtime.backends.onnx_bytes import MAX_DEPTH, check_onnx
 from weckd_edge.devices.runtime.backends.table import open_runner
 
 PLACES = (
@@ -80,7 +80,7 @@ def test_what_is_no_graph_is_refused(data: bytes) -> None:
 
 def test_messages_that_lie_deep_are_refused() -> None:
     data = b""
-    for _ in range(MOST_DEPTH):
+    for _ in range(MAX_DEPTH):
         for tag in (0x32, 0x2A, 0x0A):  # of an attribute its graph, of a node an attribute, of a graph a node
             length = len(data)
             varint = bytes([length & 0x7F | 0x80, length >> 7]) if length > 127 else bytes([length])
@@ -140,7 +140,7 @@ def tensors(message: object) -> list[onnx.TensorProto]:
     return found
 
 
-def test_the_bytes_of_a_graph_and_its_file_are_answered_alike(toy: ModuleType, graph: Path) -> None:
+def test_the_bytes_of_a_graph_and_its_file_are_classified_alike(toy: ModuleType, graph: Path) -> None:
     frame = np.ascontiguousarray(toy.frames(1))
     for backend in ("onnxruntime", "openvino"):
         pytest.importorskip(backend)
@@ -151,7 +151,7 @@ def test_the_bytes_of_a_graph_and_its_file_are_answered_alike(toy: ModuleType, g
             runner.close()
 
 
-def test_the_bytes_of_an_ir_and_its_files_are_answered_alike(toy: ModuleType, graph: Path) -> None:
+def test_the_bytes_of_an_ir_and_its_files_are_classified_alike(toy: ModuleType, graph: Path) -> None:
     ov = pytest.importorskip("openvino")
     ov.save_model(ov.convert_model(graph), graph.with_suffix(".xml"), compress_to_fp16=False)
     frame = np.ascontiguousarray(toy.frames(1))

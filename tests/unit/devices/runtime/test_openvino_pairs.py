@@ -56,7 +56,7 @@ def test_a_layer_behind_a_concatenation_reads_what_was_rounded(concatenation: Pa
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(str(concatenation), options, providers=["CPUExecutionProvider"])
     wanted = session.run(None, {"x": x})[0]
-    model = openvino_backend.read_model(ov, concatenation)
+    model = openvino_backend.read_ov_model(ov, concatenation)
     got = ov.Core().compile_model(model, "CPU", openvino_backend.settings_for(threads=1))([x])[0]
     assert np.abs(wanted).max() > 1
     np.testing.assert_allclose(got, wanted, atol=0.02)

@@ -18,7 +18,7 @@ from weckd_edge.core.store import file_ref
 from weckd_edge.devices.runtime import model_choice as choice_module
 from weckd_edge.devices.runtime import predict as infer_module
 from weckd_edge.devices.runtime.model_choice import choose_model
-from weckd_edge.devices.runtime.predict import ABSTAIN, decide, find_images, infer, open_bundle_model
+from weckd_edge.devices.runtime.predict import ABSTAIN, decide_prediction, find_images, open_bundle_model, predict_images
 
 
 def built(folder: Path, *, backend: str, path: str, kind: Any = "model", precision: str = "fp32") -> BuiltModel:
@@ -127,11 +127,11 @@ def test_a_recipe_without_an_engine_falls_back_to_the_graph(toy: ModuleType, tmp
     assert choose_model(bundle).backend == "onnxruntime"
 
 
-def test_images_are_answered_as_the_graph_answers(toy: ModuleType, tmp_path: Path) -> None:
+def test_images_are_classified_as_the_graph_predicts(toy: ModuleType, tmp_path: Path) -> None:
     bundle = toy.write_bundle(tmp_path / "b")
     colours = [(200, 30, 30), (20, 220, 60), (10, 10, 230)]
     files = [save(tmp_path / f"{i}.png", colour) for i, colour in enumerate(colours)]
-    found = infer(bundle.folder, files, backend="onnxruntime")
+    found = predict_images(bundle.folder, files, backend="onnxruntime")
     frames = np.stack([np.full((toy.SIDE, toy.SIDE, 3), colour, np.uint8) for colour in colours])
     expected = toy.answers(bundle.folder / "model/model.onnx", frames)
     for answer, file, probabilities in zip(found, files, expected, strict=True):
@@ -143,39 +143,39 @@ def test_images_are_answered_as_the_graph_answers(toy: ModuleType, tmp_path: Pat
     assert len({answer.label for answer in found}) > 1
 
 
-def test_an_unreadable_image_is_an_answer_and_the_others_go_on(toy: ModuleType, tmp_path: Path) -> None:
+def test_an_unreadable_image_is_a_prediction_and_the_others_go_on(toy: ModuleType, tmp_path: Path) -> None:
     bundle = toy.write_bundle(tmp_path / "b")
     (tmp_path / "a.png").write_bytes(b"no image")
     (tmp_path / "c.png").write_bytes(b"")
     files = [tmp_path / "a.png", save(tmp_path / "b.png"), tmp_path / "c.png"]
-    first, second, third = infer(bundle.folder, files, backend="onnxruntime")
+    first, second, third = predict_images(bundle.folder, files, backend="onnxruntime")
     assert (first.label, first.probabilities, first.decision) == (None, {}, ABSTAIN)
     assert "a.png: not an image" in str(first.reason)
     assert second.reason is None
     assert "empty file" in str(third.reason)
 
 
-def test_an_unsure_answer_abstains_and_keeps_its_probabilities(toy: ModuleType, tmp_path: Path) -> None:
-    bundle = toy.write_bundle(tmp_path / "b", abstain_below=0.9)
-    sure = decide("x", np.array([0.02, 0.96, 0.02], np.float32), bundle.manifest)
+def test_an_unsure_prediction_abstains_and_keeps_its_probabilities(toy: ModuleType, tmp_path: Path) -> None:
+    bundle = toy.write_bundle(tmp_path / "b", confidence_threshold=0.9)
+    sure = decide_prediction("x", np.array([0.02, 0.96, 0.02], np.float32), bundle.manifest)
     assert (sure.decision, sure.reason) == ("normal", None)
-    unsure = decide("x", np.array([0.1, 0.85, 0.05], np.float32), bundle.manifest)
+    unsure = decide_prediction("x", np.array([0.1, 0.85, 0.05], np.float32), bundle.manifest)
     assert (unsure.label, unsure.decision) == ("normal", ABSTAIN)
     assert set(unsure.probabilities) == set(toy.LABELS)
     assert unsure.reason == "not sure enough: the likeliest label, normal, has 0.850; a decision needs 0.9"
     assert unsure.code == "unsure"
 
 
-def test_an_answer_that_is_no_number_abstains_even_where_nothing_else_would(toy: ModuleType, tmp_path: Path) -> None:
+def test_a_prediction_that_is_no_number_abstains_even_where_nothing_else_would(toy: ModuleType, tmp_path: Path) -> None:
     bundle = toy.write_bundle(tmp_path / "b")
-    found = decide("x", np.array([0.1, np.nan, 0.9], np.float32), bundle.manifest)
+    found = decide_prediction("x", np.array([0.1, np.nan, 0.9], np.float32), bundle.manifest)
     assert (found.label, found.decision, found.probabilities) == (None, ABSTAIN, {})
 
 
-def test_another_number_of_answers_than_labels_is_refused(toy: ModuleType, tmp_path: Path) -> None:
+def test_another_number_of_predictions_than_labels_is_refused(toy: ModuleType, tmp_path: Path) -> None:
     bundle = toy.write_bundle(tmp_path / "b")
     with raises(ModelError, "E_MODEL_OUTPUT", says=("3", "[2]")):
-        decide("x", np.array([0.5, 0.5], np.float32), bundle.manifest)
+        decide_prediction("x", np.array([0.5, 0.5], np.float32), bundle.manifest)
 
 
 def test_folders_are_searched_sorted_and_by_their_suffixes(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_folders_are_searched_sorted_and_by_their_suffixes(tmp_path: Path) -> No
     assert [path.relative_to(tmp_path).as_posix() for path in found] == ["single.dat", "f/a.jpg", "f/b.PNG", "f/deep/c.tiff"]
 
 
-def test_nothing_to_answer_is_told(tmp_path: Path) -> None:
+def test_nothing_to_predict_is_reported(tmp_path: Path) -> None:
     with raises(DataError, "E_DATA_NO_IMAGES"):
         find_images([])
     with raises(DataError, "E_DATA_SOURCE"):
@@ -196,12 +196,12 @@ def test_nothing_to_answer_is_told(tmp_path: Path) -> None:
         find_images([tmp_path])
 
 
-def test_a_changed_bundle_is_refused_before_any_image_is_answered(toy: ModuleType, tmp_path: Path) -> None:
+def test_a_changed_bundle_is_refused_before_any_image_is_classified(toy: ModuleType, tmp_path: Path) -> None:
     bundle = toy.write_bundle(tmp_path / "b")
     model = bundle.folder / "model/model.onnx"
     model.write_bytes(model.read_bytes()[:-1] + b"\0")
     with raises(BundleError, "E_BUNDLE_DIGEST", says="model/model.onnx"):
-        infer(bundle.folder, [save(tmp_path / "a.png")])
+        predict_images(bundle.folder, [save(tmp_path / "a.png")])
 
 
 class WrongSize:
@@ -227,16 +227,18 @@ def test_a_model_for_other_frames_than_the_manifest_is_closed_and_refused(
     assert runner.closed
 
 
-def test_the_runner_is_closed_when_an_answer_fails(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_runner_is_closed_when_a_prediction_fails(
+    toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundle, runner = toy.write_bundle(tmp_path / "b"), WrongSize()
     runner.input_shape = (1, toy.SIDE, toy.SIDE, 3)
     monkeypatch.setattr(infer_module, "open_runner", lambda backend, path, threads: runner)
     with pytest.raises(AssertionError):
-        infer(bundle.folder, [save(tmp_path / "a.png")])
+        predict_images(bundle.folder, [save(tmp_path / "a.png")])
     assert runner.closed
 
 
-def test_the_command_prints_a_list_and_fails_where_no_image_was_answered(toy: ModuleType, tmp_path: Path) -> None:
+def test_the_command_prints_a_list_and_fails_where_no_image_was_classified(toy: ModuleType, tmp_path: Path) -> None:
     folder = str(toy.write_bundle(tmp_path / "b").folder)
     (tmp_path / "images").mkdir()
     (tmp_path / "images/a.png").write_bytes(b"no image")
@@ -244,12 +246,12 @@ def test_the_command_prints_a_list_and_fails_where_no_image_was_answered(toy: Mo
     bad = CliRunner().invoke(command, arguments)
     assert isinstance(bad.exception, DataError)
     assert "none of 1 images could be answered" in str(bad.exception)
-    assert json.loads(bad.stdout)["answers"][0]["decision"] == ABSTAIN
+    assert json.loads(bad.stdout)["images"][0]["decision"] == ABSTAIN
     save(tmp_path / "images/b.png")
     good = CliRunner().invoke(command, arguments)
     assert good.exit_code == 0
-    assert [set(row) for row in json.loads(good.stdout)["answers"]] == [
-        {"file", "label", "probabilities", "decision", "reason", "code", "guard", "quality", "unfamiliarity", "notes"}
+    assert [set(row) for row in json.loads(good.stdout)["images"]] == [
+        {"file", "label", "probabilities", "decision", "reason", "code", "guard", "quality", "ood_score", "notes"}
     ] * 2
     shown = CliRunner().invoke(command, arguments[:-1])
     assert ABSTAIN in shown.stdout

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from support import factories
 from support.errors import raises
-from weckd_edge.artifacts import BuiltModel, FileRef, GoldenFrames, InputContract
+from weckd_edge.artifacts import BuiltModel, FileRef, FrameSpec, GoldenFrames, InputSpec, NetworkInput
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.cli.verify import command
@@ -68,8 +68,9 @@ def make_bundle(folder: Path, *, kind: str = "model", tolerance: dict[str, float
         factories.manifest(
             target="cpu" if kind == "model" else "jetson",
             labels=LABELS,
-            input=InputContract(
-                frame_height=4, frame_width=4, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+            input=InputSpec(
+                frame=FrameSpec(height=4, width=4, crop="center"),
+                network=NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
             ),
             models=(
                 BuiltModel(
@@ -112,7 +113,7 @@ def runners(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     return found
 
 
-def test_a_whole_bundle_that_answers_as_it_did_passes(tmp_path: Path, runners: dict[str, object]) -> None:
+def test_a_whole_bundle_that_predicts_as_it_did_passes(tmp_path: Path, runners: dict[str, object]) -> None:
     result = verify_bundle(make_bundle(tmp_path / "b"))
     assert (result.passed, result.digests_ok, result.signature, result.problem) == (True, True, "unsigned", None)
     (test,) = result.selftest
@@ -120,7 +121,7 @@ def test_a_whole_bundle_that_answers_as_it_did_passes(tmp_path: Path, runners: d
     assert runners["openvino"].closed  # type: ignore[attr-defined]
 
 
-def test_a_difference_over_the_tolerance_is_told_with_its_size(tmp_path: Path, runners: dict[str, object]) -> None:
+def test_a_difference_over_the_tolerance_is_reported_with_its_size(tmp_path: Path, runners: dict[str, object]) -> None:
     runners["openvino"] = FakeRunner(0.002)
     result = verify_bundle(make_bundle(tmp_path / "b"))
     (test,) = result.selftest
@@ -136,7 +137,7 @@ def test_flipped_decisions_are_counted() -> None:
     assert result.flips
 
 
-def test_an_answer_that_is_not_a_number_never_passes() -> None:
+def test_a_prediction_that_is_not_a_number_never_passes() -> None:
     result = self_test(FakeRunner(float("nan")), FRAMES, EXPECTED, tolerance=2.0)
     assert (result.passed, result.max_abs) == (False, None)
 

@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from support.errors import raises
-from weckd_edge.artifacts import InputContract, Probes
-from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, ProbesConfig, TrainConfig
+from weckd_edge.artifacts import DataAudit, FrameSpec, InputSpec, NetworkInput
+from weckd_edge.config import AuditConfig, BuildConfig, DataConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError, DataError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_json
 from weckd_edge.core.store import Workspace
 from weckd_edge.devices.images.split_frames import decode_split
-from weckd_edge.report.chapters.audit import folds_sentence, masking_sentence, sections
+from weckd_edge.report.chapters.audit import audit_sections, folds_sentence, masking_sentence
 from weckd_edge.train.audit.cross_validation import group_folds, image_folds
 from weckd_edge.train.audit.features import Mask
 from weckd_edge.train.audit.label_errors import find_suspects
 from weckd_edge.train.audit.linear_classifier import Ridge
 from weckd_edge.train.audit.masks import disc
-from weckd_edge.train.audit.occlusion import Shipped, answers_under
-from weckd_edge.train.audit.run import check_settings, probe, probe_folder
-from weckd_edge.train.audit.sample import choose, sample_groups
+from weckd_edge.train.audit.occlusion import DeployedNetwork, predict_occluded
+from weckd_edge.train.audit.run import audit_folder, check_audit_settings, run_audit
+from weckd_edge.train.audit.sample import number_groups, sample_groups
 from weckd_edge.train.audit.scores import auc
 from weckd_edge.train.distill.linear_probe import ridge
 
@@ -46,9 +46,9 @@ def config(**probes: object) -> BuildConfig:
     values = {"discs": (0.7,), **probes}
     return BuildConfig(
         link=LINKS,
-        data=DataConfig(share=0.2, near_duplicate_distance=None),
+        data=DataConfig(labelled_fraction=0.2, near_duplicate_distance=None),
         train=TrainConfig(threads=1),
-        probes=ProbesConfig(**values),  # type: ignore[arg-type]
+        audit=AuditConfig(**values),  # type: ignore[arg-type]
     )
 
 
@@ -86,11 +86,11 @@ def told_by(where: NDArray[np.bool_], count: int = 80) -> Iterable[tuple[Pixels,
         yield pixels, {"label": NAMES[label], "group": f"g{i // 2}"}
 
 
-def run(path: Path, settings: BuildConfig | None = None) -> Probes:
-    return probe_folder(path, settings or config(), SilentProgress())
+def run(path: Path, settings: BuildConfig | None = None) -> DataAudit:
+    return audit_folder(path, settings or config(), SilentProgress())
 
 
-def test_a_label_in_the_border_alone_is_told_by_the_surroundings(tmp_path: Path) -> None:
+def test_a_label_in_the_border_alone_is_reported_by_the_surroundings(tmp_path: Path) -> None:
     found = run(write(tmp_path, told_by(ring()))).masking
     assert found is not None
     whole, surroundings, centre = found.rows
@@ -117,11 +117,14 @@ def test_where_nothing_tells_the_label_the_masks_say_nothing(tmp_path: Path) -> 
 
 
 def disc_of(part: float) -> NDArray[np.bool_]:
-    return disc(contract(), part)
+    return disc(input_spec().frame, part)
 
 
-def contract() -> InputContract:
-    return InputContract(frame_height=SIDE, frame_width=SIDE, crop="center", input_size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
+def input_spec() -> InputSpec:
+    return InputSpec(
+        frame=FrameSpec(height=SIDE, width=SIDE, crop="center"),
+        network=NetworkInput(size=32, mean=(0.5,) * 3, std=(0.5,) * 3),
+    )
 
 
 def test_frames_of_one_video_flatter_by_random_folds_and_single_frames_do_not(tmp_path: Path) -> None:
@@ -134,10 +137,10 @@ def test_frames_of_one_video_flatter_by_random_folds_and_single_frames_do_not(tm
     films, singles = run(write(tmp_path / "films", frames(4))).folds, run(write(tmp_path / "singles", frames(1))).folds
     assert films is not None
     assert singles is not None
-    assert films.flattery.value > 0.3
-    assert films.flattery.low > 0.1
+    assert films.optimism.value > 0.3
+    assert films.optimism.low > 0.1
     assert "would have flattered this by" in folds_sentence(films)
-    assert singles.flattery.low < 0 < singles.flattery.high
+    assert singles.optimism.low < 0 < singles.optimism.high
     assert "not shown to flatter" in folds_sentence(singles)
 
 
@@ -153,7 +156,7 @@ def sites() -> Iterable[tuple[Pixels, Row]]:
         yield noise(500 + i), {"label": "even", "group": f"d{i}", "site": "d"}
 
 
-def test_a_site_that_reads_otherwise_is_answered_badly_when_left_out(tmp_path: Path) -> None:
+def test_a_site_that_reads_otherwise_is_classified_badly_when_left_out(tmp_path: Path) -> None:
     found = run(write(tmp_path, sites())).sources
     assert found is not None
     assert found.column == "site"
@@ -169,7 +172,7 @@ def test_a_site_that_reads_otherwise_is_answered_badly_when_left_out(tmp_path: P
     assert "one class alone" in by_name["d"].note
 
 
-def test_a_class_that_no_other_source_holds_is_said(tmp_path: Path) -> None:
+def test_a_class_that_no_other_source_holds_is_reported(tmp_path: Path) -> None:
     rows = [(noise(i), {"label": NAMES[i % 2], "group": f"g{i}", "source": NAMES[i % 2]}) for i in range(24)]
     found = run(write(tmp_path, rows))
     assert found.sources is not None
@@ -178,10 +181,10 @@ def test_a_class_that_no_other_source_holds_is_said(tmp_path: Path) -> None:
     assert shortcut.accuracy.value == 1.0
 
 
-def test_without_a_source_column_the_answer_is_not_known(tmp_path: Path) -> None:
+def test_without_a_source_column_the_finding_is_unknown(tmp_path: Path) -> None:
     found = run(write(tmp_path, told_by(ring(), 40)))
     assert found.sources is None
-    assert any(section.answer.startswith("Not known") for section in sections(found))
+    assert any(section.finding.startswith("Not known") for section in audit_sections(found))
 
 
 def test_flipped_labels_are_found_and_few_others(tmp_path: Path) -> None:
@@ -189,20 +192,20 @@ def test_flipped_labels_are_found_and_few_others(tmp_path: Path) -> None:
     flipped = {7, 40, 41, 90, 111, 138}
     for i in flipped:
         rows[i][1]["label"] = NAMES[1 - NAMES.index(rows[i][1]["label"])]
-    found = run(write(tmp_path, rows)).suspects
+    found = run(write(tmp_path, rows)).label_issues
     assert found is not None
-    numbers = {int(Path(suspect.path).stem) for suspect in found.suspects}
+    numbers = {int(Path(suspect.path).stem) for suspect in found.label_issues}
     assert flipped <= numbers
     assert len(numbers - flipped) <= 2
-    assert found.found == len(found.suspects)
-    assert all(suspect.label != suspect.likelier for suspect in found.suspects)
+    assert found.found == len(found.label_issues)
+    assert all(suspect.label != suspect.predicted_label for suspect in found.label_issues)
 
 
 def test_the_surest_contradiction_comes_first() -> None:
     scores = np.array([[0.9, 0.1]] * 10 + [[0.3, 0.7]] * 10 + [[0.2, 0.8], [0.0, 1.0]])
     labels = np.array([0] * 10 + [1] * 10 + [0, 0])
     found = find_suspects(scores, labels, [f"{i}" for i in range(22)], NAMES)
-    assert [suspect.path for suspect in found.suspects] == ["21", "20"]
+    assert [suspect.path for suspect in found.label_issues] == ["21", "20"]
 
 
 def test_the_quality_of_a_jpeg_that_goes_with_the_label_is_found(tmp_path: Path) -> None:
@@ -224,17 +227,17 @@ def test_copies_across_the_published_split_are_counted_and_a_split_of_ours_has_n
     assert found.published is not None
     assert (found.published.held_out, found.published.copies, found.published.grouped) == (20, 2, 2)
     assert {Path(pair.held_out).stem for pair in found.published.pairs if pair.how == "pixels"} == {"050", "052"}
-    assert found.own is not None
-    assert (found.own.copies, found.own.near, found.own.grouped) == (0, 0, 0)
-    assert any(pair.how == "features" for pair in found.own.pairs)
+    assert found.this_split is not None
+    assert (found.this_split.copies, found.this_split.near, found.this_split.grouped) == (0, 0, 0)
+    assert any(pair.how == "features" for pair in found.this_split.pairs)
 
 
-def test_what_a_missing_group_column_costs_is_said(tmp_path: Path) -> None:
+def test_what_a_missing_group_column_costs_is_reported(tmp_path: Path) -> None:
     rows = [(pixels, {"label": row["label"]}) for pixels, row in told_by(ring(), 40)]
     assert any("no group column" in note for note in run(write(tmp_path, rows)).notes)
 
 
-def test_a_class_with_two_groups_is_probed_and_one_with_a_single_group_left_out(tmp_path: Path) -> None:
+def test_a_class_with_two_groups_is_audited_and_one_with_a_single_group_left_out(tmp_path: Path) -> None:
     rows = [
         *told_by(ring(), 40),
         *((noise(900 + i), {"label": "rare", "group": f"r{i % 2}"}) for i in range(6)),
@@ -245,9 +248,9 @@ def test_a_class_with_two_groups_is_probed_and_one_with_a_single_group_left_out(
     assert any("class 'rare' has 2 groups" in note for note in found.notes)
     assert any("class 'single' has one group alone" in note for note in found.notes)
     assert any(note.startswith("no split was made") for note in found.notes)
-    assert found.own is None
+    assert found.this_split is None
     assert found.folds is not None
-    assert found.suspects is not None
+    assert found.label_issues is not None
 
 
 def test_where_no_folds_can_be_made_the_rest_is(tmp_path: Path) -> None:
@@ -256,7 +259,7 @@ def test_where_no_folds_can_be_made_the_rest_is(tmp_path: Path) -> None:
     assert found.folds is None
     assert found.masking is None
     assert any("no folds can be made" in note for note in found.notes)
-    assert sections(found)
+    assert audit_sections(found)
 
 
 def test_a_box_of_each_image_takes_the_place_of_the_disc(tmp_path: Path) -> None:
@@ -312,7 +315,7 @@ def test_a_box_that_is_none_is_refused(tmp_path: Path) -> None:
 
 def test_discs_must_grow() -> None:
     with raises(ConfigError, "E_CONFIG_RANGE"):
-        ProbesConfig(discs=(0.5, 0.3))
+        AuditConfig(discs=(0.5, 0.3))
 
 
 def test_a_trained_network_is_shown_covered_test_images(tmp_path: Path) -> None:
@@ -320,33 +323,33 @@ def test_a_trained_network_is_shown_covered_test_images(tmp_path: Path) -> None:
 
     path = write(tmp_path, told_by(ring()))
     settings = config()
-    index = build_index(path, settings.data, shares=2, seed=0, skip_bad=False, progress=SilentProgress())
+    index = build_index(path, settings.data, labelled_subsets=2, seed=0, skip_bad=False, progress=SilentProgress())
 
     def by_border(frame: Pixels) -> NDArray[np.float32]:
         bright = float(frame[0][ring()].mean() > 140)
         return np.array([1 - bright, bright], np.float32)
 
-    images = decode_split(Workspace(tmp_path / "work"), index, "test", path.parent, contract(), SilentProgress())
-    shipped = Shipped(
-        answer=by_border,
-        contract=contract(),
+    images = decode_split(Workspace(tmp_path / "work"), index, "test", path.parent, input_spec().frame, SilentProgress())
+    shipped = DeployedNetwork(
+        predict=by_border,
+        input=input_spec(),
         images=images,
         predictions=np.stack([by_border(frame) for frame in images]),
     )
-    found = probe(path, index, settings, SilentProgress(), shipped=shipped).masking
+    found = run_audit(path, index, settings, SilentProgress(), deployed=shipped).masking
     assert found is not None
-    whole, surroundings, centre = (row.shipped for row in found.rows)
+    whole, surroundings, centre = (row.deployed for row in found.rows)
     assert whole is not None
     assert surroundings is not None
     assert centre is not None
     assert whole.value == surroundings.value == 1.0
     assert centre.value < 0.8
     mask = Mask(shows="centre", disc=1.2, region=np.ones((SIDE, SIDE), np.bool_))
-    assert answers_under(shipped, images.records, [mask], SilentProgress()).all()
-    check_settings(index, settings.probes)
+    assert predict_occluded(shipped, images.records, [mask], SilentProgress()).all()
+    check_audit_settings(index, settings.audit)
 
 
-def test_the_classifier_answers_as_the_probe_of_a_link_does_solved_either_way() -> None:
+def test_the_classifier_predicts_as_the_probe_of_a_link_does_solved_either_way() -> None:
     random = np.random.default_rng(0)
     labels = np.arange(60) % 3
     for width in (20, 200):
@@ -387,8 +390,8 @@ def test_a_sample_takes_whole_groups_of_every_class(tmp_path: Path) -> None:
     from weckd_edge.train.data.index import build_index
 
     path = write(tmp_path, told_by(ring()))
-    index = build_index(path, config().data, shares=2, seed=0, skip_bad=False, progress=SilentProgress())
-    chosen = choose(index.images)
+    index = build_index(path, config().data, labelled_subsets=2, seed=0, skip_bad=False, progress=SilentProgress())
+    chosen = number_groups(index.images)
     kept = sample_groups(chosen, 40, 0)
     assert 36 <= kept.sum() <= 44
     part = chosen.where(kept)
@@ -398,15 +401,15 @@ def test_a_sample_takes_whole_groups_of_every_class(tmp_path: Path) -> None:
 
 def test_the_command_prints_the_record_and_the_sentences(tmp_path: Path, run: Callable[..., tuple[int, str, str]]) -> None:
     path = write(tmp_path, told_by(ring(), 40))
-    code, out, _ = run("data", "probe", path, "--json", "-q")
+    code, out, _ = run("data", "audit", path, "--json", "-q")
     assert code == 0
-    record = from_json(Probes, out, where="stdout", error=DataError)
+    record = from_json(DataAudit, out, where="stdout", error=DataError)
     assert to_json(record) == out
     assert json.loads(out)["images"] == 40
-    code, out, err = run("data", "probe", path, "-q")
+    code, out, err = run("data", "audit", path, "-q")
     assert code == 0
     assert "Does the label lie in the centre, or around it?" in out
     assert "no pretrained trunk was given" in err
-    code, _, err = run("data", "probe", tmp_path / "missing")
+    code, _, err = run("data", "audit", tmp_path / "missing")
     assert code == 1
     assert "found nothing there" in err

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from support.errors import raises
-from weckd_edge.config import BuildConfig, DataConfig, ProbesConfig, QuantizeConfig
+from weckd_edge.config import AuditConfig, BuildConfig, DataConfig, QuantizeConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.demo.server import DemoServer
@@ -23,7 +23,7 @@ from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.runtime.predict import ABSTAIN
 from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.unlabelled import unlabelled_fingerprint
-from weckd_edge.train.input_guard.other_frames import far_frames
+from weckd_edge.train.input_guard.ood_frames import ood_frames
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -56,8 +56,8 @@ def assert_named(found: dict[str, str], expected: dict[str, str]) -> None:
         assert said in found[name], name
 
 
-@pytest.mark.parametrize("explained", [False, True], ids=["infer", "explain"])
-def test_infer_answers_the_others(
+@pytest.mark.parametrize("explained", [False, True], ids=["predict", "explain"])
+def test_predict_classifies_the_others(
     run: Run, bundle: Path, bad_ears: tuple[Path, dict[str, str]], tmp_path: Path, explained: bool
 ) -> None:
     root, bad = bad_ears
@@ -65,8 +65,8 @@ def test_infer_answers_the_others(
         path.unlink()
     (root / "light/folder.png").mkdir()
     more = ("--explain", tmp_path / "pictures") if explained else ()
-    code, out, _ = run("infer", bundle, root, "--backend", "onnxruntime", "--json", *more)
-    answers = {Path(row["file"]).relative_to(root).as_posix(): row for row in json.loads(out)["answers"]}
+    code, out, _ = run("predict", bundle, root, "--backend", "onnxruntime", "--json", *more)
+    answers = {Path(row["file"]).relative_to(root).as_posix(): row for row in json.loads(out)["images"]}
     assert code == 0
     assert sum(row["code"] is None or row["probabilities"] != {} for row in answers.values()) == 10
     refused = {name: row for name, row in answers.items() if row["code"] == "unreadable"}
@@ -74,12 +74,14 @@ def test_infer_answers_the_others(
     assert_named({name: row["reason"] for name, row in refused.items()}, bad)
 
 
-def test_infer_takes_what_a_shell_makes_of_a_pattern(run: Run, bundle: Path, bad_ears: tuple[Path, dict[str, str]]) -> None:
+def test_predict_takes_what_a_shell_makes_of_a_pattern(
+    run: Run, bundle: Path, bad_ears: tuple[Path, dict[str, str]]
+) -> None:
     root, bad = bad_ears
     (root / "light/folder.png").mkdir()
     named = sorted((root / "light").glob("*.png"))
-    code, out, _ = run("infer", bundle, *named, "--backend", "onnxruntime", "--json")
-    rows = {Path(row["file"]).name: row for row in json.loads(out)["answers"]}
+    code, out, _ = run("predict", bundle, *named, "--backend", "onnxruntime", "--json")
+    rows = {Path(row["file"]).name: row for row in json.loads(out)["images"]}
     assert code == 0
     assert len(rows) == len(named)
     assert "not a regular file" in rows["folder.png"]["reason"]
@@ -103,7 +105,7 @@ def test_a_split_names_them_all_and_goes_on_where_it_may(
     assert code == 1
     assert f"{len(bad)} files cannot be used" in err
     assert all(name in err and said in err for name, said in bad.items())
-    code, _, _ = run("data", "split", root, "--out", tmp_path / "s.json", "--skip-bad", "--quiet", "--shares", "1")
+    code, _, _ = run("data", "split", root, "--out", tmp_path / "s.json", "--skip-bad", "--quiet", "--labelled-subsets", "1")
     assert code == 0
     index = json.loads((tmp_path / "s.json").read_text())
     assert_named({file["path"]: file["reason"] for file in index["bad_files"]}, bad)
@@ -116,17 +118,17 @@ def test_unlabelled_frames_are_left_out_alike(ears: Path, tmp_path: Path, crafte
     Image.effect_noise((40, 36), 90).convert("RGB").save(tmp_path / "pool/whole.png")
     assert unlabelled_fingerprint(tmp_path / "pool")
     config = DataConfig(unlabelled=str(tmp_path / "pool"))
-    index = build_index(ears, config, shares=1, seed=0, skip_bad=True, progress=SilentProgress())
+    index = build_index(ears, config, labelled_subsets=1, seed=0, skip_bad=True, progress=SilentProgress())
     assert [image.path for image in index.unlabelled] == ["whole.png"]
     assert_named({file.path: file.reason for file in index.bad_files}, bad)
 
 
-def test_the_probes_say_how_many_were_left_out(bad_ears: tuple[Path, dict[str, str]]) -> None:
+def test_the_audit_says_how_many_were_left_out(bad_ears: tuple[Path, dict[str, str]]) -> None:
     pytest.importorskip("torch")
-    from weckd_edge.train.audit.run import probe_folder
+    from weckd_edge.train.audit.run import audit_folder
 
     root, bad = bad_ears
-    found = probe_folder(root, BuildConfig(), SilentProgress())
+    found = audit_folder(root, BuildConfig(), SilentProgress())
     assert found.images == 24
     first = min(bad)
     assert f"{len(bad)} files cannot be read and are left out, such as {first}" in " ".join(found.notes)
@@ -144,28 +146,28 @@ def masks_of(root: Path, folder: Path) -> list[Path]:
     return made
 
 
-def test_a_bad_mask_leaves_its_image_out_of_the_probe(ears: Path, tmp_path: Path, crafted: ModuleType) -> None:
+def test_a_bad_mask_leaves_its_image_out_of_the_audit(ears: Path, tmp_path: Path, crafted: ModuleType) -> None:
     pytest.importorskip("torch")
-    from weckd_edge.train.audit.run import probe_folder
+    from weckd_edge.train.audit.run import audit_folder
 
     masks = masks_of(ears, tmp_path / "masks")
     masks[0].write_bytes(crafted.png_of(1, 100_000))
     masks[1].write_bytes(crafted.png_of(40, 35))
-    config = BuildConfig(probes=ProbesConfig(masks=str(tmp_path / "masks"), discs=()))
-    found = probe_folder(ears, config, SilentProgress())
+    config = BuildConfig(audit=AuditConfig(masks=str(tmp_path / "masks"), discs=()))
+    found = audit_folder(ears, config, SilentProgress())
     assert found.masking is not None
     assert found.masking.images == 22
     assert f"2 masks cannot be used and are left out of the masking probe, such as {masks[0]}" in " ".join(found.notes)
     for mask in masks:
         mask.write_bytes(b"")
     with raises(DataError, "E_DATA_MASKS", says=("24", "empty file")):
-        probe_folder(ears, config, SilentProgress())
+        audit_folder(ears, config, SilentProgress())
 
 
 def test_calibration_images_are_left_out_where_that_is_asked_for(ears: Path, tmp_path: Path, crafted: ModuleType) -> None:
     from weckd_edge.pipeline.compile_model import read_calibration
 
-    index = build_index(ears, DataConfig(), shares=1, seed=0, skip_bad=False, progress=SilentProgress())
+    index = build_index(ears, DataConfig(), labelled_subsets=1, seed=0, skip_bad=False, progress=SilentProgress())
     more = tmp_path / "more"
     for n, label in enumerate(("dark", "light")):
         (more / label).mkdir(parents=True)
@@ -190,8 +192,13 @@ def test_frames_that_should_be_refused_are_shown_without_the_bad_ones(
     bad = crafted.write_bad(tmp_path / "others")
     Image.new("RGB", (30, 20), (200, 0, 0)).save(tmp_path / "others/whole.png")
     notes = Notes()
-    kinds = far_frames(
-        open_bundle(bundle).manifest.input, [], seed=0, phantoms=False, folders=[str(tmp_path / "others")], progress=notes
+    kinds = ood_frames(
+        open_bundle(bundle).manifest.input.frame,
+        [],
+        seed=0,
+        phantoms=False,
+        folders=[str(tmp_path / "others")],
+        progress=notes,
     )
     frames = {name: list(found) for name, found in kinds}
     assert len(frames["others"]) == 1
@@ -199,7 +206,7 @@ def test_frames_that_should_be_refused_are_shown_without_the_bad_ones(
     assert all(name in told and said in told for name, said in bad.items())
 
 
-def test_the_demo_answers_the_next_image(bundle: Path, tmp_path: Path, crafted: ModuleType) -> None:
+def test_the_demo_predicts_the_next_image(bundle: Path, tmp_path: Path, crafted: ModuleType) -> None:
     bad = crafted.write_bad(tmp_path / "images")
     (tmp_path / "images/sparse.png").unlink()
     Image.new("RGB", (30, 20)).save(tmp_path / "whole.png")
@@ -216,12 +223,12 @@ def test_the_demo_answers_the_next_image(bundle: Path, tmp_path: Path, crafted: 
 
                 for file in sorted((tmp_path / "images").iterdir()):
                     if file.is_file():
-                        status, found = ask("/api/answer", file.read_bytes())
-                        assert (status, found["answer"]["decision"]) == (200, ABSTAIN)
-                        assert bad[file.name] in found["answer"]["reason"]
+                        status, found = ask("/api/predict", file.read_bytes())
+                        assert (status, found["prediction"]["decision"]) == (200, ABSTAIN)
+                        assert bad[file.name] in found["prediction"]["reason"]
                         assert ask("/api/explain", file.read_bytes())[0] == 422
-                status, found = ask("/api/answer", (tmp_path / "whole.png").read_bytes())
-                assert (status, set(found["answer"]["probabilities"])) == (200, {"effusion", "normal", "wax"})
+                status, found = ask("/api/predict", (tmp_path / "whole.png").read_bytes())
+                assert (status, set(found["prediction"]["probabilities"])) == (200, {"effusion", "normal", "wax"})
         finally:
             server.shutdown()
             thread.join()

@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 
 from weckd_edge.config import DataConfig
 from weckd_edge.core.progress import SilentProgress
-from weckd_edge.train.data.check import check
+from weckd_edge.train.data.check import check_data
 from weckd_edge.train.data.duplicates import FREE_SIZE, Tie, find_ties, group_images, perceptual_hash
 from weckd_edge.train.data.listing import ListedImage
 from weckd_edge.train.data.scan import ScannedImage, scan
@@ -82,7 +82,7 @@ def test_users_groups_copies_and_near_duplicates_become_one_group() -> None:
         scanned(picture(2), "d.png"),
         scanned(picture(3), "e.png"),
     ]
-    found = group_images(images, [Tie(a=2, b=3, likeness=0.93)])
+    found = group_images(images, [Tie(a=2, b=3, similarity=0.93)])
     assert found.groups[:4] == ("exam7",) * 4
     assert found.groups[4].startswith("auto-")
     assert (found.near_duplicate_groups, found.separate_ties) == (1, 0)
@@ -91,10 +91,10 @@ def test_users_groups_copies_and_near_duplicates_become_one_group() -> None:
 
 def test_groups_with_different_names_are_merged_by_copies_but_not_by_look_alikes() -> None:
     images = [scanned(picture(0), "a.png", "p1"), scanned(picture(1), "b.png", "p2"), scanned(picture(2), "c.png")]
-    alike = group_images(images, [Tie(a=0, b=2, likeness=0.95), Tie(a=1, b=2, likeness=0.94)])
+    alike = group_images(images, [Tie(a=0, b=2, similarity=0.95), Tie(a=1, b=2, similarity=0.94)])
     assert alike.groups == ("p1", "p2", "p1")
     assert alike.separate_ties == 1
-    assert len(set(group_images(images, [Tie(a=0, b=1, likeness=0.999)]).groups)) == 2
+    assert len(set(group_images(images, [Tie(a=0, b=1, similarity=0.999)]).groups)) == 2
     copies = [scanned(picture(0), "a.png", "p2"), scanned(picture(0), "b.png", "p1")]
     assert group_images(copies, []).groups == ("p1", "p1")
 
@@ -102,11 +102,11 @@ def test_groups_with_different_names_are_merged_by_copies_but_not_by_look_alikes
 def test_a_chain_of_look_alikes_does_not_swallow_the_set() -> None:
     count = 4 * FREE_SIZE
     images = [scanned(picture(i), f"{i:03d}.png") for i in range(count)]
-    chain = [Tie(a=i, b=i + 1, likeness=0.92) for i in range(count - 1)]
+    chain = [Tie(a=i, b=i + 1, similarity=0.92) for i in range(count - 1)]
     found = group_images(images, chain)
     assert max(Counter(found.groups).values()) <= FREE_SIZE
     assert found.separate_ties > 0
-    dense = [Tie(a=a, b=b, likeness=0.92) for a in range(30) for b in range(a + 1, 30)]
+    dense = [Tie(a=a, b=b, similarity=0.92) for a in range(30) for b in range(a + 1, 30)]
     assert len(set(group_images(images[:30], dense).groups)) == 1
 
 
@@ -123,7 +123,7 @@ def test_the_published_otoscopy_split_is_seen_to_leak(tmp_path: Path) -> None:
         (tmp_path / label).symlink_to((OTOSCOPY / label).resolve())
     lines = ["file,label,published_split", *(f"{name[0]},{name[1]},{name[4]}" for name in names)]
     (tmp_path / "set.csv").write_text("\n".join(lines))
-    report = check(tmp_path / "set.csv", DataConfig(), SilentProgress())
+    report = check_data(tmp_path / "set.csv", DataConfig(), SilentProgress())
     assert report.published_split is not None
     assert report.published_split.leaking_test_images == 68
     assert report.published_split.test_images == 160

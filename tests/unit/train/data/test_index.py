@@ -17,10 +17,10 @@ from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_json
-from weckd_edge.train.data.check import check
+from weckd_edge.train.data.check import check_data
 from weckd_edge.train.data.index import build_index
 
-CONFIG = DataConfig(share=0.2)
+CONFIG = DataConfig(labelled_fraction=0.2)
 
 
 def draw(path: Path, seed: int) -> None:
@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def index_of(path: Path, *, config: DataConfig = CONFIG, skip_bad: bool = False) -> DatasetIndex:
-    return build_index(path, config, shares=2, seed=3, skip_bad=skip_bad, progress=SilentProgress())
+    return build_index(path, config, labelled_subsets=2, seed=3, skip_bad=skip_bad, progress=SilentProgress())
 
 
 def test_an_index_names_every_image_once_and_survives_json(folder: Path) -> None:
@@ -47,7 +47,7 @@ def test_an_index_names_every_image_once_and_survives_json(folder: Path) -> None
     assert (index.name, index.labels, len(index.images)) == ("ears", ("normal", "wax"), 28)
     assert [record.path for record in index.images] == sorted(record.path for record in index.images)
     assert {(record.width, record.height) for record in index.images} == {(40, 30)}
-    assert {record.share for record in index.images} == {None, 0, 1}
+    assert {record.labelled_subset for record in index.images} == {None, 0, 1}
     assert not index.synthetic
     assert from_json(DatasetIndex, to_json(index), where="index", error=DataError) == index
     assert to_json(index_of(folder)) == to_json(index)
@@ -96,7 +96,7 @@ def test_one_image_under_two_labels_is_refused_or_dropped_with_all_its_copies(fo
     index = index_of(folder, skip_bad=True)
     assert [bad.path for bad in index.bad_files] == ["normal/zz.png", "wax/03.png"]
     assert len(index.images) == 27
-    assert len(check(folder, CONFIG, SilentProgress()).contradictions) == 2
+    assert len(check_data(folder, CONFIG, SilentProgress()).contradictions) == 2
 
 
 def test_a_csv_naming_a_missing_file_is_refused_with_its_name(folder: Path) -> None:
@@ -121,8 +121,8 @@ def published(folder: Path) -> Path:
 
 
 def test_the_published_test_split_is_kept_with_its_leaks(folder: Path) -> None:
-    index = index_of(published(folder), config=DataConfig(share=0.2, use_published_split=True))
-    tests = [record for record in index.images if record.split == "test"]
+    index = index_of(published(folder), config=DataConfig(labelled_fraction=0.2, use_published_split=True))
+    tests = index.split("test")
     assert len(tests) == 7
     assert all(record.published_split == "test" for record in tests)
     assert index.exact_copies == 0
@@ -166,9 +166,9 @@ def test_check_of_a_folder_reports_bad_files_and_no_split(folder: Path) -> None:
 
 def test_split_writes_the_index_it_prints(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "index.json"
-    args = ["split", str(folder), "--out", str(out), "--shares", "2", "--seed", "3", "--json", "-q"]
+    args = ["split", str(folder), "--out", str(out), "--labelled-subsets", "2", "--seed", "3", "--json", "-q"]
     result = CliRunner().invoke(command, args)
     assert result.exit_code == 0, result.output
     assert result.stdout == out.read_text()
     index = from_json(DatasetIndex, out.read_text(), where="index", error=DataError)
-    assert {record.share for record in index.images} == {None, 0, 1}
+    assert {record.labelled_subset for record in index.images} == {None, 0, 1}

@@ -151,13 +151,13 @@ def test_what_systems_leave_is_left_out_and_counted_by_maker(tmp_path: Path) -> 
     assert "3 files and folders of a program" in text
 
 
-def test_files_that_are_no_images_by_name_are_told_apart_and_others_stay(tmp_path: Path) -> None:
+def test_files_that_are_no_images_by_name_are_distinguished_and_others_stay(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.png", "b/1.png", "a/README.txt", "b/labels.csv", "b/_annotations.coco.json", "a/what", "docs/x.md")
     assert sorted(found(tmp_path)) == ["a/1.png", "a/what", "b/1.png"]
     assert "4 files: a/README.txt, b/_annotations.coco.json, b/labels.csv and 1 more" in said(tmp_path, "I_OTHER_FILES")
 
 
-def test_images_beside_the_class_folders_are_told(tmp_path: Path) -> None:
+def test_images_beside_the_class_folders_are_reported(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.png", "b/1.png", "cover.jpg", "README.md")
     assert "1 image beside the folders of classes" in said(tmp_path, "W_IMAGES_BESIDE_FOLDERS")
 

@@ -203,7 +203,7 @@ def test_a_csv_that_never_ends_is_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_a_csv_of_too_many_lines_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("weckd_edge.train.data.listing.base.MOST_FILES", 3)
+    monkeypatch.setattr("weckd_edge.train.data.listing.base.MAX_FILES", 3)
     (tmp_path / "set.csv").write_text("path,label\n1,a\n2,b\n3,a\n4,b\n")
     touch(tmp_path / "set", *(f"{label}/{i}.png" for label in "ab" for i in range(4)))
     with raises(DataError, "E_DATA_LIMIT", says="3"):

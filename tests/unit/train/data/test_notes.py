@@ -17,9 +17,9 @@ from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import SilentProgress
-from weckd_edge.train.data.check import check
+from weckd_edge.train.data.check import check_data
 from weckd_edge.train.data.index import build_index
-from weckd_edge.train.data.listing.masks import find_masks
+from weckd_edge.train.data.listing.masks import pair_masks
 from weckd_edge.train.data.reading import read_data
 from weckd_edge.train.data.verify_index import verify_index
 
@@ -55,8 +55,8 @@ def ears(tmp_path: Path) -> Path:
 
 
 def index_of(path: Path, config: DataConfig | None = None, *, skip_bad: bool = False) -> DatasetIndex:
-    config = config or DataConfig(share=0.4)
-    return build_index(path, config, shares=1, seed=3, skip_bad=skip_bad, progress=SilentProgress())
+    config = config or DataConfig(labelled_fraction=0.4)
+    return build_index(path, config, labelled_subsets=1, seed=3, skip_bad=skip_bad, progress=SilentProgress())
 
 
 def told(index: DatasetIndex, code: str) -> str:
@@ -132,13 +132,13 @@ def test_images_and_their_masks_are_no_two_classes(tmp_path: Path, folder: str, 
         read_data(tmp_path, SilentProgress())
 
 
-def test_which_file_is_the_mask_of_which_image_is_told_by_their_names() -> None:
-    found = find_masks(["a/1.jpg", "a/1_mask.png", "b/2_mask.png", "b/3 (1).png", "b/3 (1)_mask_2.png", "c/mask.png"])
+def test_which_file_is_the_mask_of_which_image_is_reported_by_their_names() -> None:
+    found = pair_masks(["a/1.jpg", "a/1_mask.png", "b/2_mask.png", "b/3 (1).png", "b/3 (1)_mask_2.png", "c/mask.png"])
     assert found == {"a/1_mask.png": "a/1.jpg", "b/3 (1)_mask_2.png": "b/3 (1).png"}
-    assert find_masks(["a/1.jpg", "a/1.png"]) == {"a/1.png": "a/1.jpg", "a/1.jpg": "a/1.png"}
+    assert pair_masks(["a/1.jpg", "a/1.png"]) == {"a/1.png": "a/1.jpg", "a/1.jpg": "a/1.png"}
 
 
-def test_tiny_images_are_told(ears: Path, run: Run) -> None:
+def test_tiny_images_are_reported(ears: Path, run: Run) -> None:
     save(picture(5).resize((1, 1)), ears / "wax" / "pixel.png")
     assert "wax/pixel.png" in told(index_of(ears), "W_TINY_IMAGES")
     code, out, _ = run("data", "check", ears, "-q")
@@ -157,10 +157,10 @@ def test_a_split_that_came_with_the_data_is_kept_unless_refused(ears: Path) -> N
     index = index_of(path)
     assert all((record.split == "test") == (record.published_split == "test") for record in index.images)
     assert "(train 12, test 4)" in told(index, "I_SPLIT_USED")
-    other = index_of(path, DataConfig(share=0.4, use_published_split=False))
+    other = index_of(path, DataConfig(labelled_fraction=0.4, use_published_split=False))
     assert {r.published_split for r in other.images if r.split == "test"} == {"train", "test"}
     assert "as asked" in told(other, "I_SPLIT_NOT_USED")
-    same = index_of(ears, DataConfig(share=0.4))
+    same = index_of(ears, DataConfig(labelled_fraction=0.4))
     assert {r.path: r.split for r in same.images} == {r.path: r.split for r in other.images}
 
 
@@ -184,7 +184,7 @@ def test_a_split_that_is_not_whole_is_replaced_with_a_word_or_refused_when_asked
     path = table(ears, split)
     assert reason in told(index_of(path), "W_SPLIT_NOT_USED")
     with raises(DataError, "E_DATA_PUBLISHED_SPLIT", says=("--published-split", f"{reason}")):
-        index_of(path, DataConfig(share=0.4, use_published_split=True))
+        index_of(path, DataConfig(labelled_fraction=0.4, use_published_split=True))
 
 
 def test_the_training_part_alone_is_split_anew(ears: Path) -> None:
@@ -193,7 +193,7 @@ def test_the_training_part_alone_is_split_anew(ears: Path) -> None:
     assert {record.split for record in index.images} == {"train", "val", "test"}
 
 
-def test_leaks_of_a_kept_split_are_told_in_check_and_index(ears: Path, run: Run) -> None:
+def test_leaks_of_a_kept_split_are_reported_in_check_and_index(ears: Path, run: Run) -> None:
     (ears / "wax" / "7.png").write_bytes((ears / "wax" / "0.png").read_bytes())
     path = table(ears, lambda i: "test" if i > 5 else "train")
     assert "of 4 test images 1 are copies" in told(index_of(path), "W_SPLIT_LEAKS")
@@ -238,7 +238,7 @@ def test_every_dialect_of_a_csv_gives_the_same_index(ears: Path, dialect: str, k
         for path, seed in names()
     ]
     text = "\n".join(["path,label,group,split", *rows])
-    config = DataConfig(share=0.4, use_published_split=keep)
+    config = DataConfig(labelled_fraction=0.4, use_published_split=keep)
     (ears / "plain.csv").write_text(text)
     (ears / "other.csv").write_bytes(DIALECTS[dialect](text))
     assert replace(index_of(ears / "other.csv", config), notes=()) == replace(index_of(ears / "plain.csv", config), notes=())
@@ -250,7 +250,7 @@ def test_labels_that_are_missing_stop_a_split_and_are_left_out_when_asked(ears: 
     code, out, _ = run("data", "check", ears / "set.csv", "-q")
     assert code == 0
     assert "no label: the cell is 'NaN' (line 5)" in out
-    args = ("data", "split", ears / "set.csv", "--out", tmp_path / "index.json", "--shares", "1", "-q")
+    args = ("data", "split", ears / "set.csv", "--out", tmp_path / "index.json", "--labelled-subsets", "1", "-q")
     code, _, err = run(*args)
     assert code == 1
     assert "normal/3.png: no label: the cell is 'NaN'" in err
@@ -265,7 +265,9 @@ def test_the_options_name_columns_for_every_command_that_reads_data(ears: Path, 
     assert code == 0, err
     assert json.loads(out)["published_split"]["test_images"] == 4
     out_file = tmp_path / "index.json"
-    code, _, err = run("data", "split", path, "--out", out_file, "--shares", "1", "-q", "--split-column", "where_to")
+    code, _, err = run(
+        "data", "split", path, "--out", out_file, "--labelled-subsets", "1", "-q", "--split-column", "where_to"
+    )
     assert code == 0, err
     index = json.loads(out_file.read_text())
     assert {image["published_split"] for image in index["images"] if image["split"] == "test"} == {"test"}
@@ -274,21 +276,21 @@ def test_the_options_name_columns_for_every_command_that_reads_data(ears: Path, 
     code, _, err = run("data", "check", path, "-q", "--label-column", "klass")
     assert code == 1
     assert "expected a column 'klass', as label_column (--label-column) says, found none" in err
-    for command in ("build", "compile", "study", "search"):
+    for command in ("build", "compile", "study", "tune"):
         assert "--group-column" in run(command, "--help")[1]
 
 
 def test_the_config_file_names_columns_too(ears: Path, run: Run, tmp_path: Path) -> None:
     path = table(ears, lambda i: f"p{i // 2}", column="who")
-    (tmp_path / "c.toml").write_text('[data]\nshare = 0.3\ngroup_column = "who"\n')
+    (tmp_path / "c.toml").write_text('[data]\nlabelled_fraction = 0.3\ngroup_column = "who"\n')
     out = tmp_path / "index.json"
-    code, _, err = run("data", "split", path, "--out", out, "--shares", "1", "-q", "--config", tmp_path / "c.toml")
+    code, _, err = run("data", "split", path, "--out", out, "--labelled-subsets", "1", "-q", "--config", tmp_path / "c.toml")
     assert code == 0, err
     assert json.loads(out.read_text())["named_groups"] == 16
 
 
 def test_a_check_of_a_plain_folder_notices_nothing(ears: Path) -> None:
-    assert check(ears, DataConfig(), SilentProgress()).notes == ()
+    assert check_data(ears, DataConfig(), SilentProgress()).notes == ()
 
 
 def test_every_code_is_documented() -> None:

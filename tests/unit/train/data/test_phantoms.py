@@ -68,12 +68,14 @@ def test_the_csv_ties_two_to_four_jittered_frames_to_one_ear(phantoms: Path) -> 
 
 
 def test_the_index_is_marked_synthetic_and_never_cuts_an_ear(phantoms: Path) -> None:
-    config = DataConfig(share=0.2)
-    index = build_index(phantoms / "groups.csv", config, shares=3, seed=0, skip_bad=False, progress=SilentProgress())
+    config = DataConfig(labelled_fraction=0.2)
+    index = build_index(
+        phantoms / "groups.csv", config, labelled_subsets=3, seed=0, skip_bad=False, progress=SilentProgress()
+    )
     assert index.synthetic
     places: dict[str, set[object]] = {}
     for record in index.images:
-        places.setdefault(Path(record.path).name.split("_")[1], set()).add((record.split, record.share))
+        places.setdefault(Path(record.path).name.split("_")[1], set()).add((record.split, record.labelled_subset))
     assert all(len(found) == 1 for found in places.values())
 
 
@@ -102,7 +104,7 @@ def test_numbers_out_of_range_are_refused(tmp_path: Path, options: dict[str, int
 
 def test_the_command_says_synthetic_everywhere(tmp_path: Path) -> None:
     out = tmp_path / "set"
-    args = ["phantom", "--out", str(out), "--images", "20", "--size", "32x40", "-q"]
+    args = ["synth", "--out", str(out), "--images", "20", "--size", "32x40", "-q"]
     assert "synthetic" in CliRunner().invoke(command, args).stdout
     assert json.loads((out / MARKER).read_text())["synthetic"] is True
     assert json.loads(CliRunner().invoke(command, [*args, "--json"]).stdout)["synthetic"] is True

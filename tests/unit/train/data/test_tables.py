@@ -74,7 +74,7 @@ DIALECTS = {
     "class and number": "\n".join(
         ["image_path,class_name,class_id", *(f"{row[0]},{row[1]},{int(row[1] == 'wax')}" for row in ROWS)]
     ),
-    "one column left": written("image,what_it_is"),
+    "one column left": written("image,describe_file"),
     "lists of one": "\n".join(["path,labels", *(f"{row[0]},['{row[1]}']" for row in ROWS)]),
 }
 
@@ -230,7 +230,7 @@ def test_a_row_with_too_many_cells_is_refused(root: Path) -> None:
         listed(root, "path,label\n1.jpg,a\n2.jpg,b,c\n")
 
 
-def test_another_encoding_is_read_and_told_with_the_word_it_gives(root: Path) -> None:
+def test_another_encoding_is_read_and_named_with_the_word_it_gives(root: Path) -> None:
     listing = listed(root, written().replace("wax", "c\xe9rumen").encode("latin-1"))
     assert set(labels(listing).values()) == {"normal", "cérumen"}
     assert "is 'é'" in said(listing, "W_ENCODING")
@@ -290,7 +290,7 @@ def test_a_name_that_several_files_have_is_refused_unless_one_folder_holds_all(r
         listed(root, text)
 
 
-def test_files_that_are_not_there_are_told_with_the_likely_reason(root: Path) -> None:
+def test_files_that_are_not_there_are_reported_with_the_likely_reason(root: Path) -> None:
     listing = listed(root, written().replace("images", "pictures").replace(".jpg", ""))
     assert "none of the 8 images is there" in said(listing, "W_FILES_MISSING")
     assert "extension such as .jpg" in said(listing, "W_FILES_MISSING")

@@ -46,11 +46,11 @@ def pool(tmp_path: Path) -> Path:
 
 
 def config(pool: Path | None) -> DataConfig:
-    return DataConfig(share=0.25, unlabelled=str(pool) if pool else None)
+    return DataConfig(labelled_fraction=0.25, unlabelled=str(pool) if pool else None)
 
 
 def read(ears: Path, pool: Path | None, skip_bad: bool = False):  # type: ignore[no-untyped-def]
-    return build_index(ears, config(pool), shares=2, seed=0, skip_bad=skip_bad, progress=SilentProgress())
+    return build_index(ears, config(pool), labelled_subsets=2, seed=0, skip_bad=skip_bad, progress=SilentProgress())
 
 
 def test_frames_are_listed_without_label_and_the_split_stays_as_it_was(ears: Path, pool: Path) -> None:
@@ -121,7 +121,9 @@ def test_a_build_whose_strategy_would_not_look_at_them_is_refused(ears: Path, po
     assert "strategy = 'guided' shows no link an image without a label" in str(done.exception)
 
 
-def test_links_with_a_teacher_see_them_where_the_strategy_has_the_pool(ears: Path, pool: Path, tmp_path: Path) -> None:
+def test_links_with_a_teacher_see_them_where_the_strategy_has_the_unlabelled_images(
+    ears: Path, pool: Path, tmp_path: Path
+) -> None:
     links = tuple(
         LinkConfig(model="resnet10t", input_size=32, options={"channels": (w, w, w, w), "stem_width": 8}) for w in (16, 8)
     )
@@ -136,7 +138,7 @@ def test_links_with_a_teacher_see_them_where_the_strategy_has_the_pool(ears: Pat
     plans = plan_chain(index, whole)
     trainer = make_trainer(workspace, ears, index, plans, SilentProgress(), str(pool))
     train = sum(image.split == "train" for image in index.images)
-    for strategy, seen in (("takd+pool", train + 5), ("takd", sum(i.share is not None for i in index.images))):
+    for strategy, seen in (("takd+pool", train + 5), ("takd", sum(i.labelled_subset is not None for i in index.images))):
         assert run_strategy(trainer, plans, find_strategy(strategy), whole)[-1].artifact.images_used == seen
     with raises(DataError, "E_DATA_UNLABELLED"):
         make_trainer(workspace, ears, replace(index), plans, SilentProgress(), None)

@@ -68,7 +68,7 @@ def test_the_same_folder_passes_and_so_do_moves_copies_and_other_files_of_the_sa
     ]
 
 
-def test_changed_missing_added_relabelled_and_unreadable_images_are_told_apart(data: tuple[Path, DatasetIndex]) -> None:
+def test_changed_missing_added_relabelled_and_unreadable_images_are_distinguished(data: tuple[Path, DatasetIndex]) -> None:
     root, index = data
     draw(root / "ear/0.png", 100)
     (root / "wax/1.png").unlink()

@@ -38,21 +38,21 @@ def test_two_processes_end_where_one_does(tmp_path: Path) -> None:
         assert torch.allclose(value.float(), together[key].float(), rtol=1e-3, atol=2e-4), key
 
 
-def test_a_batch_that_cannot_be_dealt_evenly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "count", lambda: 3)
+def test_a_batch_that_cannot_be_divided_evenly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "count_processes", lambda: 3)
     with raises(ConfigError, "E_CONFIG_DISTRIBUTED", says=("16", "3")):
         distributed.check_batch(16, 16, TrainConfig())
     distributed.check_batch(24, 24, TrainConfig(batch=48))
 
 
 def test_the_launchers_are_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (distributed.count(), distributed.is_first()) == (1, True)
+    assert (distributed.count_processes(), distributed.is_first()) == (1, True)
     for key, value in {"SLURM_NTASKS": "8", "SLURM_PROCID": "5", "SLURM_NNODES": "2", "SLURM_JOB_NAME": "train"}.items():
         monkeypatch.setenv(key, value)
     with raises(ConfigError, "E_CONFIG_DISTRIBUTED", says="ntasks-per-node"):
-        distributed.count()
+        distributed.count_processes()
     monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "4")
-    assert (distributed.count(), distributed.is_first()) == (8, False)
+    assert (distributed.count_processes(), distributed.is_first()) == (8, False)
 
 
 CHAIN = """
@@ -60,7 +60,7 @@ link = [
   { model = "resnet10t", input_size = 32, options = { channels = [16, 16, 16, 16], stem_width = 8 } },
   { model = "resnet10t", input_size = 32, options = { channels = [8, 8, 8, 8], stem_width = 8 } },
 ]
-data = { share = 0.25 }
+data = { labelled_fraction = 0.25 }
 train = { epochs = 1, steps_per_epoch = 2, batch = 8, threads = 1, accelerator = "cpu" }
 """
 

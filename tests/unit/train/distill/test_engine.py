@@ -10,42 +10,42 @@ import pytest
 import torch
 
 from support.errors import raises
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.distill.augmentation import apply_views, draw_views
-from weckd_edge.train.distill.engine import CHECKPOINT, fit, moving_average
-from weckd_edge.train.distill.sampler import Feed, epoch_batches
-from weckd_edge.train.distill.task import Batch, ChainTask, LabelTask, Teacher, draw_mix
-from weckd_edge.train.networks.models import Student, create
+from weckd_edge.train.distill.engine import CHECKPOINT, fit_student, moving_average
+from weckd_edge.train.distill.sampler import TrainingImages, epoch_batches
+from weckd_edge.train.distill.task import Batch, DistillationTask, LabelTask, Teacher, draw_mixup
+from weckd_edge.train.networks.models import Student, create_student
 
 SIDE = 40
-CONTRACT = InputContract(
-    frame_height=SIDE, frame_width=SIDE, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
-)
+INPUT = NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 CONFIG = TrainConfig(epochs=3, steps_per_epoch=3, batch=8, learning_rate=3e-3, accelerator="cpu", threads=1)
 
 
 def student(seed: int = 0) -> Student:
     torch.manual_seed(seed)
-    return create(LinkConfig(model="test_resnet", input_size=32), 2).student
+    return create_student(LinkConfig(model="test_resnet", input_size=32), 2).student
 
 
-def feed() -> Feed:
+def feed() -> TrainingImages:
     """Two classes told apart by which half is bright."""
     rng = np.random.default_rng(0)
     labels = np.arange(32) % 2
     pixels = rng.integers(0, 60, (32, SIDE, SIDE, 3), dtype=np.uint8)
     pixels[labels == 0, : SIDE // 2] += 150
     pixels[labels == 1, SIDE // 2 :] += 150
-    return Feed(pixels=pixels, labels=labels.astype(np.int64), labelled=np.arange(16), pool=np.arange(16, 32))
+    return TrainingImages(
+        pixels=pixels, labels=labels.astype(np.int64), labelled=np.arange(16), unlabelled=np.arange(16, 32)
+    )
 
 
-def run(config: TrainConfig, scratch: Path, task: LabelTask | ChainTask | None = None) -> dict[str, torch.Tensor]:
+def run(config: TrainConfig, scratch: Path, task: LabelTask | DistillationTask | None = None) -> dict[str, torch.Tensor]:
     scratch.mkdir(exist_ok=True)
-    task = task or LabelTask(CONTRACT)
-    trained = fit(student(), task, feed(), config, seed=5, name="x", scratch=scratch, progress=SilentProgress())
+    task = task or LabelTask(INPUT)
+    trained = fit_student(student(), task, feed(), config, seed=5, name="x", scratch=scratch, progress=SilentProgress())
     return {k: v.clone() for k, v in trained.state_dict().items()}
 
 
@@ -88,7 +88,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bytes(tmp_path: Path, step: in
             return super().__call__(*args)  # type: ignore[arg-type]  # passes all on
 
     with pytest.raises(KilledError):
-        run(CONFIG, tmp_path / "killed", Dies(CONTRACT))
+        run(CONFIG, tmp_path / "killed", Dies(INPUT))
     assert (tmp_path / "killed" / CHECKPOINT).is_file()
     assert equal(whole, run(CONFIG, tmp_path / "killed"))
 
@@ -103,18 +103,18 @@ def test_a_torn_checkpoint_is_not_trusted(tmp_path: Path) -> None:
 def test_the_teacher_stays_as_it_is_and_no_gradient_reaches_it(tmp_path: Path) -> None:
     teacher = student(9)
     before = {k: v.clone() for k, v in teacher.state_dict().items()}
-    task = ChainTask([Teacher(teacher, replace(CONTRACT, input_size=40))], CONTRACT, DistillConfig(), 2)
+    task = DistillationTask([Teacher(teacher, replace(INPUT, size=40))], INPUT, DistillConfig(), 2)
     run(CONFIG, tmp_path / "a", task)
     assert equal(before, teacher.state_dict())
     assert all(p.grad is None for p in teacher.parameters())
 
 
-def test_a_student_with_only_soft_targets_comes_to_answer_as_its_teacher(tmp_path: Path) -> None:
+def test_a_student_with_only_soft_targets_comes_to_predict_as_its_teacher(tmp_path: Path) -> None:
     config = replace(CONFIG, epochs=6, steps_per_epoch=6, augment=0)
     teacher = student()
     teacher.load_state_dict(run(config, tmp_path / "teacher"))
-    distill = DistillConfig(weight=1.0, attention=0.5)
-    weights = run(config, tmp_path / "student", ChainTask([Teacher(teacher, CONTRACT)], CONTRACT, distill, 2))
+    distill = DistillConfig(distill_weight=1.0, attention=0.5)
+    weights = run(config, tmp_path / "student", DistillationTask([Teacher(teacher, INPUT)], INPUT, distill, 2))
     pupil = student()
     pupil.load_state_dict(weights)
     pupil.eval()
@@ -123,7 +123,7 @@ def test_a_student_with_only_soft_targets_comes_to_answer_as_its_teacher(tmp_pat
     assert (pupil(images)[0].argmax(1) == teacher.eval()(images)[0].argmax(1)).float().mean() >= 0.9
 
 
-def test_only_the_share_is_labelled_and_each_epoch_repeats() -> None:
+def test_only_the_labelled_subset_is_labelled_and_each_epoch_repeats() -> None:
     data = feed()
     first = list(epoch_batches(data, seed=1, epoch=2, steps=4, batch=4, augment=0.5))
     again = list(epoch_batches(data, seed=1, epoch=2, steps=4, batch=4, augment=0.5))
@@ -138,12 +138,12 @@ def test_only_the_share_is_labelled_and_each_epoch_repeats() -> None:
 
 
 @pytest.mark.parametrize(("ratio", "unlabelled"), [(1.0, 8), (0.5, 4), (3.0, 24)])
-def test_images_of_the_pool_come_beside_the_batch_of_labelled_ones(ratio: float, unlabelled: int) -> None:
-    data = replace(feed(), pool_ratio=ratio)
+def test_images_of_the_unlabelled_images_come_beside_the_batch_of_labelled_ones(ratio: float, unlabelled: int) -> None:
+    data = replace(feed(), unlabelled_per_labelled=ratio)
     (batch,) = epoch_batches(data, seed=1, epoch=0, steps=1, batch=8, augment=0)
     assert (batch.labels >= 0).tolist() == [True] * 8 + [False] * unlabelled
     shown = {image.numpy().tobytes() for image in batch.images[8:]}
-    assert shown <= {data.pixels[i].tobytes() for i in data.pool}
+    assert shown <= {data.pixels[i].tobytes() for i in data.unlabelled}
 
 
 def test_no_augmentation_is_the_plain_image() -> None:
@@ -201,13 +201,13 @@ def test_a_killed_run_with_averaged_weights_ends_with_the_same_bytes(tmp_path: P
             return super().__call__(*args)  # type: ignore[arg-type]
 
     with pytest.raises(KilledError):
-        run(config, tmp_path / "torn", Dies(CONTRACT))
+        run(config, tmp_path / "torn", Dies(INPUT))
     assert equal(run(config, tmp_path / "torn"), whole)
     assert not equal(whole, run(CONFIG, tmp_path / "last"))
 
 
 def counts(balance: float, steps: int = 200) -> tuple[int, int]:
-    data = replace(feed(), labelled=np.array([0, 2, 4, 6, 8, 10, 12, 14, 1]), pool=np.zeros(0, dtype=np.int64))
+    data = replace(feed(), labelled=np.array([0, 2, 4, 6, 8, 10, 12, 14, 1]), unlabelled=np.zeros(0, dtype=np.int64))
     seen = [
         int(label)
         for batch in epoch_batches(data, seed=1, epoch=0, steps=steps, batch=8, augment=0, balance=balance)
@@ -226,24 +226,24 @@ def test_mixed_images_are_mixed_alike_for_teacher_and_student_and_keep_labels_ap
     data = feed()
     (batch,) = epoch_batches(data, seed=1, epoch=0, steps=1, batch=4, augment=0)
     generator = torch.Generator().manual_seed(batch.seed)
-    mix = draw_mix(batch, 1.0, generator)
+    mix = draw_mixup(batch, 1.0, generator)
     assert mix is not None
     assert sorted(mix.partner.tolist()) == list(range(8))
     assert set(mix.partner[: batch.labelled].tolist()) == set(range(batch.labelled))
-    assert draw_mix(batch, 0.0, generator) is None
+    assert draw_mixup(batch, 0.0, generator) is None
 
 
 def test_with_several_teachers_one_always_takes_part() -> None:
-    teachers = [Teacher(student(i), CONTRACT) for i in range(3)]
-    task = ChainTask(teachers, CONTRACT, DistillConfig(teacher_drop=0.9), 2)
-    chosen = [task._choose(torch.Generator().manual_seed(seed)) for seed in range(300)]
+    teachers = [Teacher(student(i), INPUT) for i in range(3)]
+    task = DistillationTask(teachers, INPUT, DistillConfig(teacher_dropout=0.9), 2)
+    chosen = [task.choose_teachers(torch.Generator().manual_seed(seed)) for seed in range(300)]
     assert min(len(some) for some in chosen) == 1
     assert max(len(some) for some in chosen) > 1
     assert {position for some in chosen for position in some} == {0, 1, 2}
 
 
 def test_in_the_last_part_a_refined_link_hears_its_labels_alone() -> None:
-    task = ChainTask([Teacher(student(1), CONTRACT)], CONTRACT, DistillConfig(refine=0.25), 2)
+    task = DistillationTask([Teacher(student(1), INPUT)], INPUT, DistillConfig(label_only_fraction=0.25), 2)
     (batch,) = epoch_batches(feed(), seed=1, epoch=0, steps=1, batch=4, augment=0)
     one = student(0)
     assert "soft" in task(one, batch, 0.74)
@@ -267,7 +267,7 @@ def test_a_view_that_is_shown_twice_is_the_same_image_and_view_among_others() ->
     assert sum(first[3] != second[3] for first, second in twice) > len(twice) / 2
 
 
-def test_every_place_in_a_batch_is_filled_from_the_share_or_from_the_pool_as_before() -> None:
+def test_every_place_in_a_batch_is_filled_from_the_labelled_subset_or_from_the_unlabelled_images_as_before() -> None:
     for batch in batches_of(3):
         assert (batch.labels[:4] >= 0).all()
         assert (batch.labels[4:] == -1).all()
@@ -283,7 +283,7 @@ def test_a_teacher_looks_at_a_view_once_and_what_it_said_is_used_unless_images_a
         looked += len(images[0])
 
     def losses(uses: int) -> list[float]:
-        task = ChainTask([Teacher(teacher, CONTRACT)], CONTRACT, DistillConfig(mixup=mixup, view_uses=uses), 2)
+        task = DistillationTask([Teacher(teacher, INPUT)], INPUT, DistillConfig(mixup=mixup, view_reuse=uses), 2)
         return [task(pupil, batch, 0.3)["loss"].item() for epoch in (0, 1) for batch in batches_of(2, 6, epoch)]
 
     teacher.register_forward_pre_hook(count)
@@ -294,7 +294,7 @@ def test_a_teacher_looks_at_a_view_once_and_what_it_said_is_used_unless_images_a
 
 def test_a_step_in_parts_is_the_same_step_where_no_batch_norm_sees_them(tmp_path: Path) -> None:
     """In evaluation mode the parts' gradients add up to the whole batch's."""
-    pupil, task = student().eval(), LabelTask(CONTRACT)
+    pupil, task = student().eval(), LabelTask(INPUT)
     whole = batches_of(1, 1)[0]
     task(pupil, whole, 0.0)["loss"].backward()
     wanted = [p.grad.clone() for p in pupil.parameters() if p.grad is not None]
@@ -313,7 +313,7 @@ def test_the_parts_of_a_batch_are_its_images_once_each_with_or_without_a_pool() 
         assert {(len(part.images), part.labelled) for part in parts} == {(2, batch.labelled // 4)}
 
 
-def test_a_batch_that_cannot_be_parted_is_refused(tmp_path: Path) -> None:
+def test_a_batch_that_cannot_be_divided_is_refused(tmp_path: Path) -> None:
     with raises(ConfigError, "E_CONFIG_DISTRIBUTED", says="3"):
         run(replace(CONFIG, accumulate=3), tmp_path / "a")
 

@@ -10,40 +10,41 @@ import pytest
 import torch
 from torch import nn
 
-from weckd_edge.artifacts import InputContract
+from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import LinkConfig
 from weckd_edge.core.errors import StoreError
 from weckd_edge.train.distill import training_cost
-from weckd_edge.train.distill.linear_probe import plain_inputs, probe, ridge
-from weckd_edge.train.distill.model_soup import ENOUGH, measure_batch_norms, merge
-from weckd_edge.train.distill.sampler import Feed
-from weckd_edge.train.networks.models import Student, create
+from weckd_edge.train.distill.linear_probe import fit_linear_probe, plain_inputs, ridge
+from weckd_edge.train.distill.model_soup import ENOUGH, make_soup, measure_batch_norms
+from weckd_edge.train.distill.sampler import TrainingImages
+from weckd_edge.train.networks.models import Student, create_student
 
 SIDE = 40
-CONTRACT = InputContract(
-    frame_height=SIDE, frame_width=SIDE, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
-)
+INPUT = NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def student(seed: int = 0) -> Student:
     torch.manual_seed(seed)
-    return create(LinkConfig(model="test_resnet", input_size=32), 3).student
+    return create_student(LinkConfig(model="test_resnet", input_size=32), 3).student
 
 
-def feed(count: int) -> Feed:
+def feed(count: int) -> TrainingImages:
     """Three classes by colour; a third of the images carries a label."""
     rng = np.random.default_rng(0)
     labels = np.arange(count) % 3
     pixels = rng.integers(0, 120, (count, SIDE, SIDE, 3), dtype=np.uint8)
     pixels[np.arange(count), :, :, labels] += 100
-    return Feed(
-        pixels=pixels, labels=labels.astype(np.int64), labelled=np.arange(count // 3), pool=np.arange(count // 3, count)
+    return TrainingImages(
+        pixels=pixels,
+        labels=labels.astype(np.int64),
+        labelled=np.arange(count // 3),
+        unlabelled=np.arange(count // 3, count),
     )
 
 
-def answers(network: Student, images: Feed) -> torch.Tensor:
+def answers(network: Student, images: TrainingImages) -> torch.Tensor:
     with torch.inference_mode():
-        return network(plain_inputs(images, np.arange(len(images.labels)), CONTRACT))[0]
+        return network(plain_inputs(images, np.arange(len(images.labels)), INPUT))[0]
 
 
 def test_ridge_finds_what_made_the_targets() -> None:
@@ -54,21 +55,21 @@ def test_ridge_finds_what_made_the_targets() -> None:
     assert torch.allclose(constant, bias, atol=0.1)
 
 
-def test_a_probed_classifier_answers_images_it_has_not_seen_and_the_trunk_stays() -> None:
+def test_a_linear_probe_predicts_images_it_has_not_seen_and_the_backbone_stays() -> None:
     images, network = feed(90), student()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     wrong = (answers(network.eval(), images).argmax(1).numpy() == images.labels).mean()
-    assert probe(network, images, CONTRACT, 3)
-    right = (answers(network, images).argmax(1).numpy() == images.labels)[images.pool].mean()
+    assert fit_linear_probe(network, images, INPUT, 3)
+    right = (answers(network, images).argmax(1).numpy() == images.labels)[images.unlabelled].mean()
     assert right > 0.95 > wrong
     changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
-    assert changed == {"trunk.fc.weight", "trunk.fc.bias"}
+    assert changed == {"backbone.fc.weight", "backbone.fc.bias"}
 
 
 def test_a_classifier_that_is_no_linear_layer_is_left_alone() -> None:
     network = student()
-    network.trunk.fc = nn.Sequential(nn.Linear(8, 3))  # type: ignore[assignment]  # any module
-    assert not probe(network, feed(30), CONTRACT, 3)
+    network.backbone.fc = nn.Sequential(nn.Linear(8, 3))  # type: ignore[assignment]  # any module
+    assert not fit_linear_probe(network, feed(30), INPUT, 3)
 
 
 def test_networks_are_merged_one_by_one_as_long_as_that_makes_it_no_worse() -> None:
@@ -77,7 +78,7 @@ def test_networks_are_merged_one_by_one_as_long_as_that_makes_it_no_worse() -> N
         key: (value + good.state_dict()[key]) / 2 for key, value in one.state_dict().items() if value.is_floating_point()
     }
     scores = iter([0.7, 0.6, 0.7])
-    assert merge(one, [bad, good], lambda network: next(scores)) == 1
+    assert make_soup(one, [bad, good], lambda network: next(scores)) == 1
     assert all(torch.allclose(one.state_dict()[key], value, atol=1e-6) for key, value in wanted.items())
 
 
@@ -87,7 +88,7 @@ def test_batch_norms_are_those_of_the_plain_images() -> None:
     norm = next(module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
     momentum = norm.momentum
     handle = norm.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
-    assert measure_batch_norms(network, images, CONTRACT, lambda student: 0.5)
+    assert measure_batch_norms(network, images, INPUT, lambda student: 0.5)
     handle.remove()
     assert sum(map(len, seen)) == ENOUGH + 8
     assert norm.running_mean is not None
@@ -98,7 +99,7 @@ def test_batch_norms_are_those_of_the_plain_images() -> None:
 def test_few_images_change_no_batch_norm() -> None:
     network = student()
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    assert not measure_batch_norms(network, feed(ENOUGH - 1), CONTRACT, lambda student: 0.5)
+    assert not measure_batch_norms(network, feed(ENOUGH - 1), INPUT, lambda student: 0.5)
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
@@ -106,7 +107,7 @@ def test_statistics_that_make_it_worse_are_put_back() -> None:
     network = student()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     scores = iter([0.9, 0.8])
-    assert not measure_batch_norms(network, feed(ENOUGH), CONTRACT, lambda student: next(scores))
+    assert not measure_batch_norms(network, feed(ENOUGH), INPUT, lambda student: next(scores))
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     assert not network.training
 
@@ -136,7 +137,7 @@ def test_work_is_measured_beside_its_artefact_and_summed(tmp_path: Path, energy:
         count(energy, 5_000_000)
         with training_cost.metered(tmp_path / name, tmp_path):
             count(energy, 12_000_000)
-    total = training_cost.total([tmp_path / "a", tmp_path / "b", tmp_path / "nothing"])
+    total = training_cost.total_cost([tmp_path / "a", tmp_path / "b", tmp_path / "nothing"])
     assert total.joules == 14.0
     assert total.seconds >= 0
 
@@ -146,13 +147,13 @@ def test_a_counter_that_wraps_twice_during_one_link_is_read_often_enough(tmp_pat
         for microjoule in (15_000_000, 1_000_000, 11_000_000, 1_000_000):
             count(energy, microjoule)
             time.sleep(0.1)
-    assert training_cost.total([tmp_path]).joules == 36.0
+    assert training_cost.total_cost([tmp_path]).joules == 36.0
 
 
 def test_a_counter_that_goes_meanwhile_tells_nothing(tmp_path: Path, energy: Path) -> None:
     with training_cost.metered(tmp_path, tmp_path):
         energy.unlink()
-    assert training_cost.total([tmp_path]).joules is None
+    assert training_cost.total_cost([tmp_path]).joules is None
 
 
 def test_gpus_are_added_and_one_that_began_anew_is_not(
@@ -162,16 +163,16 @@ def test_gpus_are_added_and_one_that_began_anew_is_not(
     monkeypatch.setattr(training_cost, "read_gpu_joules", lambda: next(gpus))
     with training_cost.metered(tmp_path, tmp_path):
         count(energy, 6_000_000)
-    assert training_cost.total([tmp_path]).joules == 4.0
+    assert training_cost.total_cost([tmp_path]).joules == 4.0
     assert training_cost.spent_joules({"a": 10.0}, {"a": 1.0}) is None
     assert training_cost.spent_joules({"a": 10.0, "b": 1.0}, {"a": 12.0}) == 2.0
 
 
-def test_where_nothing_can_be_read_no_energy_is_told(tmp_path: Path, energy: Path) -> None:
+def test_where_nothing_can_be_read_no_energy_is_reported(tmp_path: Path, energy: Path) -> None:
     energy.unlink()
     with training_cost.metered(tmp_path, tmp_path):
         pass
-    assert training_cost.total([tmp_path]).joules is None
+    assert training_cost.total_cost([tmp_path]).joules is None
     (tmp_path / training_cost.FILE).write_text("{}")
     with pytest.raises(StoreError):
-        training_cost.total([tmp_path])
+        training_cost.total_cost([tmp_path])

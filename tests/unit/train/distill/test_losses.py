@@ -135,6 +135,6 @@ def test_losses_that_say_nothing_about_two_classes_are_refused(name: str) -> Non
         choose_soft_loss(name, 2)
 
 
-def test_an_unknown_loss_is_told() -> None:
+def test_an_unknown_loss_is_reported() -> None:
     with raises(ConfigError, "E_CONFIG_CHOICE", says="'dkd'"):
         choose_soft_loss("dkdd", 3)

@@ -9,11 +9,12 @@ from typing import Any, cast
 import pytest
 
 from support.errors import raises
+from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.config import BuildConfig, DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.train.distill.chain import run_strategy, train_build
-from weckd_edge.train.distill.strategies import STRATEGIES, find_strategy, labels_used, links_of, shares_of
-from weckd_edge.train.distill.trainer import Job
+from weckd_edge.train.distill.strategies import STRATEGIES, find_strategy, labels_used, links_of, subsets_of
+from weckd_edge.train.distill.trainer import LinkJob
 
 PLANS = cast(Any, [SimpleNamespace(name=name, config=LinkConfig(model=name)) for name in ("large", "middle", "small")])
 CONFIG = BuildConfig(seed=7, train=TrainConfig(epochs=4), distill=DistillConfig(mixup=0.1))
@@ -23,21 +24,22 @@ CONFIG = BuildConfig(seed=7, train=TrainConfig(epochs=4), distill=DistillConfig(
 class Recorder:
     """Stands for the trainer: keeps the jobs, trains nothing."""
 
-    jobs: list[Job] = field(default_factory=list)
+    jobs: list[LinkJob] = field(default_factory=list)
     index: Any = None
 
-    def link(self, job: Job) -> Any:
+    def link(self, job: LinkJob) -> Any:
         self.jobs.append(job)
         return SimpleNamespace(name=job.name, plan=job.plan)
 
 
-def index() -> Any:
+def index() -> DatasetIndex:
     """Three shares of one image each, two training images without a share, and a test image."""
     places = [("train", 0), ("train", 1), ("train", 2), ("train", None), ("train", None), ("test", None)]
-    return SimpleNamespace(images=[SimpleNamespace(split=split, share=share) for split, share in places])
+    images = tuple(cast(Any, SimpleNamespace(split=split, labelled_subset=share)) for split, share in places)
+    return DatasetIndex(name="toy", labels=("a", "b"), images=images)
 
 
-def jobs_of(name: str, config: BuildConfig = CONFIG) -> list[Job]:
+def jobs_of(name: str, config: BuildConfig = CONFIG) -> list[LinkJob]:
     trainer = Recorder()
     run_strategy(cast(Any, trainer), PLANS, find_strategy(name), config)
     return trainer.jobs
@@ -79,17 +81,17 @@ def test_who_teaches_whom(name: str, networks: list[str], teachers: list[int]) -
     ],
 )
 def test_whose_labels_a_link_sees(name: str, shares: list[tuple[int, ...] | None]) -> None:
-    assert [job.shares for job in jobs_of(name)] == shares
+    assert [job.labelled_subsets for job in jobs_of(name)] == shares
 
 
-def test_the_pool_is_for_links_with_a_teacher() -> None:
-    assert [job.pool for job in jobs_of("weckd+pool")] == [False, True, True]
-    assert not any(job.pool for job in jobs_of("weckd"))
+def test_the_unlabelled_images_is_for_links_with_a_teacher() -> None:
+    assert [job.unlabelled for job in jobs_of("weckd+pool")] == [False, True, True]
+    assert not any(job.unlabelled for job in jobs_of("weckd"))
 
 
 def test_a_strategy_says_what_the_teachers_count_unless_the_configuration_does() -> None:
-    asked = replace(CONFIG, distill=replace(CONFIG.distill, weight=0.55))
-    assert {job.distill.teachers_part for job in jobs_of("relay")} == {STRATEGIES["relay"].weight}
+    asked = replace(CONFIG, distill=replace(CONFIG.distill, distill_weight=0.55))
+    assert {job.distill.teachers_part for job in jobs_of("relay")} == {STRATEGIES["relay"].distill_weight}
     assert {job.distill.teachers_part for job in jobs_of("takd")} == {0.7}
     for name in ("relay", "takd"):
         assert {job.distill.teachers_part for job in jobs_of(name, asked)} == {0.55}
@@ -107,20 +109,20 @@ def test_names_that_mean_nothing_are_refused(name: str, code: str, named: str) -
 def test_any_number_of_links() -> None:
     assert links_of(find_strategy("weckd"), 5) == (0, 1, 2, 3, 4)
     assert links_of(find_strategy("one-step"), 5) == (0, 4)
-    assert shares_of(find_strategy("weckd"), 4, 5) == (4,)
+    assert subsets_of(find_strategy("weckd"), 4, 5) == (4,)
 
 
 @pytest.mark.parametrize(("strategy", "shares"), [("weckd", (2,)), ("takd+pool", (0, 1, 2))])
-def test_the_twin_of_a_build_is_alone_on_the_last_links_labels_for_as_many_steps_as_the_chain(
+def test_the_baseline_of_a_build_is_alone_on_the_last_links_labels_for_as_many_steps_as_the_chain(
     strategy: str, shares: tuple[int, ...]
 ) -> None:
     trainer = Recorder(index=index())
     config = replace(CONFIG, distill=replace(CONFIG.distill, strategy=strategy))
     chain = train_build(cast(Any, trainer), PLANS, config)
-    assert [job.name for job in trainer.jobs] == ["M1", "M2", "M3", "twin"]
-    twin = trainer.jobs[-1]
-    assert (twin.teachers, twin.shares, twin.pool) == ((), shares, False)
-    assert twin.train.epochs == 12
+    assert [job.name for job in trainer.jobs] == ["M1", "M2", "M3", "baseline"]
+    baseline = trainer.jobs[-1]
+    assert (baseline.teachers, baseline.labelled_subsets, baseline.unlabelled) == ((), shares, False)
+    assert baseline.train.epochs == 12
     assert len(chain.links) == 3
     assert chain.labels_used == 3
 

@@ -15,7 +15,7 @@ timm = pytest.importorskip("timm")
 
 from safetensors.torch import save_file  # noqa: E402 - behind the skips
 
-from weckd_edge.artifacts import InputContract, Rate  # noqa: E402 - likewise
+from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput, Rate  # noqa: E402 - likewise
 from weckd_edge.config import LinkConfig  # noqa: E402 - likewise
 from weckd_edge.core.errors import ModelError  # noqa: E402 - likewise
 from weckd_edge.train.networks.checkpoint import copy_link, exchange_red_and_blue, read_checkpoint, write_link  # noqa: E402 - likewise
@@ -30,8 +30,8 @@ def network(classes: int = 3) -> Any:
 
 
 def test_safetensors_and_wrapped_pytorch_files_give_the_very_network(tmp_path: Path) -> None:
-    trunk = network()
-    tensors = trunk.state_dict()
+    backbone = network()
+    tensors = backbone.state_dict()
     save_file(tensors, tmp_path / "plain.safetensors")
     torch.save({"state_dict": {f"module._orig_mod.{k}": v for k, v in tensors.items()}}, tmp_path / "parallel.pth")
     torch.save({f"model.{k}": v for k, v in tensors.items()}, tmp_path / "lightning.pt")
@@ -40,7 +40,7 @@ def test_safetensors_and_wrapped_pytorch_files_give_the_very_network(tmp_path: P
         made = read_checkpoint(TINY, tmp_path / name)
         assert (made.classes, made.architecture, made.input_size) == (3, "test_resnet", 160)
         with torch.inference_mode():
-            assert torch.equal(made.student(image)[0], trunk(image))
+            assert torch.equal(made.student(image)[0], backbone(image))
 
 
 def test_a_checkpoint_becomes_a_link_that_loads_again(tmp_path: Path) -> None:
@@ -49,7 +49,9 @@ def test_a_checkpoint_becomes_a_link_that_loads_again(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     rate = Rate(value=0.5, low=0.2, high=0.8, correct=1, images=2, groups=2)
-    contract = InputContract(frame_height=40, frame_width=40, crop="center", input_size=32, mean=made.mean, std=made.std)
+    contract = InputSpec(
+        frame=FrameSpec(height=40, width=40, crop="center"), network=NetworkInput(size=32, mean=made.mean, std=made.std)
+    )
     link = write_link(made, contract, ("a", "b", "c"), rate, rate, tmp_path / "a")
     again = copy_link(link, tmp_path / "a", tmp_path / "b")
     assert again == link
@@ -60,13 +62,13 @@ def test_a_checkpoint_becomes_a_link_that_loads_again(tmp_path: Path) -> None:
 
 
 def test_a_network_that_was_trained_with_blue_first_takes_red_first(tmp_path: Path) -> None:
-    trunk = network()
-    save_file(trunk.state_dict(), tmp_path / "w.safetensors")
+    backbone = network()
+    save_file(backbone.state_dict(), tmp_path / "w.safetensors")
     made = read_checkpoint(TINY, tmp_path / "w.safetensors", 3)
     exchange_red_and_blue(made)
     image = torch.rand(1, 3, 32, 32)
     with torch.inference_mode():
-        assert torch.allclose(made.student(image)[0], trunk(image.flip(1)), atol=1e-5)
+        assert torch.allclose(made.student(image)[0], backbone(image.flip(1)), atol=1e-5)
 
 
 def drop(tensors: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from support.errors import raises
 from weckd_edge.config import LinkConfig
 from weckd_edge.core.errors import ModelError, WeckdError
-from weckd_edge.train.networks.models import Size, check_order, create, measure
+from weckd_edge.train.networks.models import StudentSize, check_order, create_student, measure_student
 
 TINY = "test_resnet"
 
@@ -23,21 +23,21 @@ def link(**changes: object) -> LinkConfig:
 
 
 def test_a_student_gives_logits_and_a_feature_map() -> None:
-    made = create(link(), 5)
+    made = create_student(link(), 5)
     logits, features = made.student(torch.zeros(2, 3, 64, 64))
     assert logits.shape == (2, 5)
     assert features is not None
     assert features.ndim == 4
 
 
-def test_an_unknown_model_is_answered_with_the_closest() -> None:
+def test_an_unknown_model_is_refused_with_the_closest() -> None:
     with raises(ModelError, "E_MODEL_NAME", says="'mobilenetv2_10'"):
-        create(link(model="mobilenetv2_10"), 2)
+        create_student(link(model="mobilenetv2_10"), 2)
 
 
 def test_options_that_timm_refuses_are_one_line() -> None:
     with raises(ModelError, "E_MODEL_OPTIONS") as caught:
-        create(link(options={"no_such_option": 1}), 2)
+        create_student(link(options={"no_such_option": 1}), 2)
     assert "\n" not in str(caught.value)
 
 
@@ -48,16 +48,16 @@ def test_a_hub_name_without_a_network_says_so(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     for config in (link(model="hf_hub:timm/resnet18.a1_in1k"), link(model="mobilenetv2_100", pretrained=True)):
         with raises(ModelError, "E_MODEL_FETCH") as caught:
-            create(config, 2)
+            create_student(config, 2)
         assert "\n" not in str(caught.value)
 
 
 def test_local_weights_load_and_the_classifier_of_another_task_is_left_out(tmp_path: Path) -> None:
-    thousand = create(link(), 1000).student.trunk
+    thousand = create_student(link(), 1000).student.backbone
     save_file(thousand.state_dict(), tmp_path / "w.safetensors")
     torch.save({"state_dict": thousand.state_dict()}, tmp_path / "w.pth")
     for name in ("w.safetensors", "w.pth"):
-        five = create(link(weights=str(tmp_path / name)), 5).student.trunk
+        five = create_student(link(weights=str(tmp_path / name)), 5).student.backbone
         for key, value in thousand.state_dict().items():
             if not key.startswith("fc"):
                 assert torch.equal(five.state_dict()[key], value), key
@@ -65,15 +65,15 @@ def test_local_weights_load_and_the_classifier_of_another_task_is_left_out(tmp_p
 
 
 def test_a_folder_with_its_own_config_is_a_model_too(tmp_path: Path) -> None:
-    trunk = create(link(), 3).student.trunk
-    save_file(trunk.state_dict(), tmp_path / "model.safetensors")
+    backbone = create_student(link(), 3).student.backbone
+    save_file(backbone.state_dict(), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(
         json.dumps({"architecture": TINY, "num_classes": 3, "pretrained_cfg": {"mean": [0.1] * 3, "std": [0.2] * 3}})
     )
-    made = create(link(model=f"local-dir:{tmp_path}"), 3)
+    made = create_student(link(model=f"local-dir:{tmp_path}"), 3)
     assert made.architecture == TINY
     assert made.mean == (0.1, 0.1, 0.1)
-    assert torch.equal(made.student.trunk.state_dict()["conv1.0.weight"], trunk.state_dict()["conv1.0.weight"])
+    assert torch.equal(made.student.backbone.state_dict()["conv1.0.weight"], backbone.state_dict()["conv1.0.weight"])
 
 
 @pytest.mark.parametrize(
@@ -85,11 +85,11 @@ def test_a_folder_with_its_own_config_is_a_model_too(tmp_path: Path) -> None:
     ],
 )
 def test_weights_of_another_shape_are_refused(tmp_path: Path, break_it: object, part: str) -> None:
-    tensors = dict(create(link(), 5).student.trunk.state_dict())
+    tensors = dict(create_student(link(), 5).student.backbone.state_dict())
     break_it(tensors)  # type: ignore[operator]  # a function of the table above
     save_file(tensors, tmp_path / "w.safetensors")
     with pytest.raises(ModelError) as caught:
-        create(link(weights=str(tmp_path / "w.safetensors")), 5)
+        create_student(link(weights=str(tmp_path / "w.safetensors")), 5)
     assert part in str(caught.value)
 
 
@@ -97,7 +97,7 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path, break_it: object, 
 def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"not weights")
     with raises(ModelError, "E_MODEL_WEIGHTS_FILE"):
-        create(link(weights=str(tmp_path / name)), 5)
+        create_student(link(weights=str(tmp_path / name)), 5)
 
 
 def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
@@ -107,29 +107,31 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
 
     torch.save({"state_dict": Evil()}, tmp_path / "w.pth")
     with raises(ModelError, "E_MODEL_WEIGHTS_FILE"):
-        create(link(weights=str(tmp_path / "w.pth")), 5)
+        create_student(link(weights=str(tmp_path / "w.pth")), 5)
 
 
-def test_multiply_adds_are_those_in_print() -> None:
+def test_macs_are_those_in_print() -> None:
     """MobileNetV2 1.0 at 224: 300 M multiply-adds, 3.5 M parameters (Sandler et al. 2018, table 4)."""
-    size = measure(create(LinkConfig(model="mobilenetv2_100", input_size=224), 1000).student, 224)
+    size = measure_student(create_student(LinkConfig(model="mobilenetv2_100", input_size=224), 1000).student, 224)
     assert size.macs == pytest.approx(300e6, rel=0.02)
     assert size.parameters == pytest.approx(3.5e6, rel=0.02)
 
 
 def test_a_chain_must_shrink_in_one_measure_at_least() -> None:
     links = [link(model="a"), link(model="b")]
-    check_order(links, [Size(parameters=10, macs=10), Size(parameters=10, macs=9)])
-    check_order(links, [Size(parameters=10, macs=10), Size(parameters=9, macs=11)])
+    check_order(links, [StudentSize(parameters=10, macs=10), StudentSize(parameters=10, macs=9)])
+    check_order(links, [StudentSize(parameters=10, macs=10), StudentSize(parameters=9, macs=11)])
     with raises(ModelError, "E_MODEL_CHAIN_ORDER", says=("2", "64", "10", "1")):
-        check_order(links, [Size(parameters=10, macs=10), Size(parameters=10, macs=10)])
+        check_order(links, [StudentSize(parameters=10, macs=10), StudentSize(parameters=10, macs=10)])
 
 
 def test_a_link_may_be_the_same_network_at_the_same_size_as_the_one_before_it() -> None:
-    size = Size(parameters=10, macs=10)
+    size = StudentSize(parameters=10, macs=10)
     check_order([link(model="a"), link(model="a"), link(model="a")], [size, size, size])
     with raises(ModelError, "E_MODEL_CHAIN_ORDER", says="1"):
-        check_order([link(model="a", input_size=64), link(model="a", input_size=96)], [size, Size(parameters=10, macs=20)])
+        check_order(
+            [link(model="a", input_size=64), link(model="a", input_size=96)], [size, StudentSize(parameters=10, macs=20)]
+        )
 
 
 @pytest.mark.parametrize(
@@ -139,7 +141,7 @@ def test_a_link_may_be_the_same_network_at_the_same_size_as_the_one_before_it() 
     ids=str,
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
-def test_options_with_which_no_network_can_answer_are_one_line_before_any_training(options: dict[str, Any]) -> None:
+def test_options_with_which_no_network_can_predict_are_one_line_before_any_training(options: dict[str, Any]) -> None:
     with raises(WeckdError, "E_MODEL_OPTIONS", "E_MODEL_INPUT_SIZE", "E_MODEL_OUTPUT", "E_CONFIG_NETWORK_OPTION") as caught:
-        measure(create(link(model="resnet18", options=options), 3).student, 64)
+        measure_student(create_student(link(model="resnet18", options=options), 3).student, 64)
     assert "\n" not in str(caught.value)

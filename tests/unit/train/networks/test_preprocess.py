@@ -1,4 +1,4 @@
-"""What training shows a network is what the frame contract says, and another contract is another training."""
+"""What training shows a network is what its input's description says, and another description is another training."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from weckd_edge.core.store import Workspace  # noqa: E402
 from weckd_edge.devices.images.frames import frame_from_file  # noqa: E402
 from weckd_edge.train.data.index import cached_index  # noqa: E402
 from weckd_edge.train.distill.chain import make_trainer, plan_chain  # noqa: E402
-from weckd_edge.train.distill.trainer import Job  # noqa: E402
-from weckd_edge.train.networks.models import create, save_weights  # noqa: E402
+from weckd_edge.train.distill.trainer import LinkJob  # noqa: E402
+from weckd_edge.train.networks.models import create_student, save_weights  # noqa: E402
 from weckd_edge.train.networks.preprocess import MIDDLE_GREY, crop_and_resize, suited_mean  # noqa: E402
 
 GREY = (MIDDLE_GREY, MIDDLE_GREY, MIDDLE_GREY)
@@ -36,15 +36,15 @@ def test_another_resize_is_another_cache_that_holds_what_a_device_will_see(ears:
     workspace, caches = Workspace(tmp_path / "work"), []
     kinds: tuple[Literal["diagonal", "bilinear"], ...] = ("diagonal", "bilinear", "diagonal")
     for kind in kinds:
-        config = BuildConfig(link=links(), data=DataConfig(share=0.3), input=InputConfig(resize=kind))
+        config = BuildConfig(link=links(), data=DataConfig(labelled_fraction=0.3), input=InputConfig(resize=kind))
         index = cached_index(workspace, ears, config, skip_bad=False, progress=SilentProgress()).artifact
         plans = plan_chain(index, config)
         trainer = make_trainer(workspace, ears, index, plans, SilentProgress())
-        job = Job(name="M1", plan=plans[0], share=0, shares=None, seed=0, train=TrainConfig())
-        caches.append(np.array(trainer._feed(job).pixels))
+        job = LinkJob(name="M1", plan=plans[0], labelled_subset=0, labelled_subsets=None, seed=0, train=TrainConfig())
+        caches.append(np.array(trainer.open_feed(job).pixels))
         for cached, path in zip(caches[-1], trainer.paths, strict=True):
-            frame = torch.from_numpy(frame_from_file(path, plans[0].contract))
-            seen = crop_and_resize(frame, plans[0].contract, trainer.side)[0].permute(1, 2, 0)
+            frame = torch.from_numpy(frame_from_file(path, plans[0].input.frame))
+            seen = crop_and_resize(frame, plans[0].input.frame, trainer.side)[0].permute(1, 2, 0)
             assert np.array_equal(cached, seen.round().numpy())
     assert len(list((tmp_path / "work").glob("pixels-*"))) == 2
     assert np.array_equal(caches[0], caches[2])
@@ -53,12 +53,12 @@ def test_another_resize_is_another_cache_that_holds_what_a_device_will_see(ears:
 
 def test_fresh_weights_get_pixels_that_fit_int8_and_trained_ones_what_they_know(ears: Path, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "work")
-    config = BuildConfig(link=links(), data=DataConfig(share=0.3))
+    config = BuildConfig(link=links(), data=DataConfig(labelled_fraction=0.3))
     index = cached_index(workspace, ears, config, skip_bad=False, progress=SilentProgress()).artifact
-    assert [plan.contract.mean for plan in plan_chain(index, config)] == [GREY, GREY]
-    save_weights(create(links()[0], 2).student, tmp_path / "trained.safetensors")
-    trained = BuildConfig(link=links(weights=str(tmp_path / "trained.safetensors")), data=DataConfig(share=0.3))
-    assert [plan.contract.mean for plan in plan_chain(index, trained)] == [IMAGENET, GREY]
+    assert [plan.input.network.mean for plan in plan_chain(index, config)] == [GREY, GREY]
+    save_weights(create_student(links()[0], 2).student, tmp_path / "trained.safetensors")
+    trained = BuildConfig(link=links(weights=str(tmp_path / "trained.safetensors")), data=DataConfig(labelled_fraction=0.3))
+    assert [plan.input.network.mean for plan in plan_chain(index, trained)] == [IMAGENET, GREY]
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,9 @@ from safetensors.torch import save_file  # noqa: E402 - behind the skips
 from weckd_edge.compile.importing.hints import InputHints  # noqa: E402 - likewise
 from weckd_edge.config import BuildConfig, LinkConfig  # noqa: E402 - likewise
 from weckd_edge.core.errors import ConfigError, ModelError  # noqa: E402 - likewise
-from weckd_edge.pipeline.compile_model import CompileRequest, open_brought  # noqa: E402 - likewise
+from weckd_edge.pipeline.compile_model import CompileRequest, open_source_network  # noqa: E402 - likewise
 from weckd_edge.train.networks.checkpoint import Checkpoint, read_checkpoint  # noqa: E402 - likewise
-from weckd_edge.train.networks.models import create  # noqa: E402 - likewise
+from weckd_edge.train.networks.models import create_student  # noqa: E402 - likewise
 from weckd_edge.train.networks.weights_file import STAND_INS, read_weights  # noqa: E402 - likewise
 
 TINY = LinkConfig(model="test_resnet")
@@ -41,7 +41,7 @@ def weights(seed: int = 1, prefix: str = "") -> dict[str, Any]:
 
 def assert_taken(made: Checkpoint, seed: int) -> None:
     expected = weights(seed)
-    found = made.student.trunk.state_dict()
+    found = made.student.backbone.state_dict()
     assert set(found) == set(expected)
     assert all(torch.equal(found[n], v) for n, v in expected.items() if not n.endswith("num_batches_tracked"))
 
@@ -111,13 +111,13 @@ def test_what_trainers_write_opens_and_names_its_network(tmp_path: Path, write: 
     for model in (TINY, None):
         made = read_checkpoint(model, write(tmp_path))
         assert_taken(made, seed)
-        assert said in made.said
-        assert ("The file says that it is of test_resnet." in made.said) == (model is None)
+        assert said in made.notes
+        assert ("The file says that it is of test_resnet." in made.notes) == (model is None)
 
 
 def test_another_of_several_tables_is_taken_by_its_name(tmp_path: Path) -> None:
     file = by_timm(tmp_path)
-    told = " ".join(read_checkpoint(TINY, file).said)
+    told = " ".join(read_checkpoint(TINY, file).notes)
     assert "The file also holds 'state_dict'; --weights-key NAME takes another." in told
     assert_taken(read_checkpoint(TINY, file, key="state_dict"), 1)
     assert_taken(read_checkpoint(TINY, by_torchvision(tmp_path), key="model"), 1)
@@ -129,12 +129,12 @@ def test_what_the_file_says_of_its_input_is_taken_unless_it_is_given(tmp_path: P
     file = by_timm(tmp_path)
     made = read_checkpoint(None, file)
     assert (made.mean, made.std, made.input_size) == ((0.1, 0.2, 0.3), (0.4, 0.4, 0.4), 96)
-    told = " ".join(made.said)
+    told = " ".join(made.notes)
     assert "Mean and standard deviation are those that the file names." in told
     assert "on the middle 90.0% of an image" in told
     given = read_checkpoint(None, file, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
     assert (given.mean, given.std) == ((0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
-    assert "the file names." not in " ".join(given.said).replace("The file names an input", "")
+    assert "the file names." not in " ".join(given.notes).replace("The file names an input", "")
 
 
 def test_options_of_the_network_are_read_from_the_trainers_settings(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_names_may_stand_behind_any_prefix(tmp_path: Path, prefix: str) -> None:
 def test_a_copy_in_the_same_table_is_no_part_of_the_network(tmp_path: Path) -> None:
     torch.save({**weights(1), **weights(2, "ema.")}, tmp_path / "w.pth")
     assert_taken(read_checkpoint(TINY, tmp_path / "w.pth"), 2)
-    assert "The file also holds the file itself" in " ".join(read_checkpoint(TINY, tmp_path / "w.pth").said)
+    assert "The file also holds the file itself" in " ".join(read_checkpoint(TINY, tmp_path / "w.pth").notes)
 
 
 def test_a_larger_network_that_holds_all_the_names_is_refused(tmp_path: Path) -> None:
@@ -172,8 +172,8 @@ def test_a_larger_network_that_holds_all_the_names_is_refused(tmp_path: Path) ->
 
 
 def test_a_build_starts_from_what_a_trainer_wrote(tmp_path: Path) -> None:
-    made = create(LinkConfig(model="test_resnet", weights=str(by_torchvision(tmp_path))), 5)
-    assert torch.equal(made.student.trunk.state_dict()["conv1.0.weight"], weights(2)["conv1.0.weight"])
+    made = create_student(LinkConfig(model="test_resnet", weights=str(by_torchvision(tmp_path))), 5)
+    assert torch.equal(made.student.backbone.state_dict()["conv1.0.weight"], weights(2)["conv1.0.weight"])
 
 
 class Evil:
@@ -227,7 +227,7 @@ def test_nothing_that_stands_beside_weights_is_imported(tmp_path: Path, monkeypa
 class Net(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.trunk = timm.create_model("test_resnet", num_classes=3)
+        self.backbone = timm.create_model("test_resnet", num_classes=3)
 
 
 def test_a_whole_pickled_network_is_refused_with_lines_that_convert_it(
@@ -237,7 +237,7 @@ def test_a_whole_pickled_network_is_refused_with_lines_that_convert_it(
     monkeypatch.setitem(sys.modules, Net.__module__, sys.modules.get(Net.__module__) or types.ModuleType(Net.__module__))
     monkeypatch.setattr(sys.modules[Net.__module__], "Net", Net, raising=False)
     net = Net()
-    net.trunk.load_state_dict(weights(1))
+    net.backbone.load_state_dict(weights(1))
     for found in (net, {"model": net}, {"state_dict": net.state_dict(), "trainer": Evil}):
         torch.save(found, "whole.pth")
         with pytest.raises(ModelError) as caught:
@@ -327,14 +327,14 @@ def test_torchvisions_networks_are_opened_under_timms_names(
     for config in (None, LinkConfig(model=name)):
         made = read_checkpoint(config, tmp_path / "w.pth", 3)
         assert (made.architecture, made.options, made.classes, made.input_size) == (timms, options, 3, 96)
-        assert f"Its tensors have the names of torchvision's {name}" in " ".join(made.said)
+        assert f"Its tensors have the names of torchvision's {name}" in " ".join(made.notes)
         with torch.inference_mode():
             assert torch.allclose(made.student(image)[0], network(image), atol=1e-5)
     with raises(ModelError, "E_MODEL_CLASSES", says=("3", "4")):
         read_checkpoint(None, tmp_path / "w.pth", 4)
 
 
-def test_torchvisions_network_that_timms_does_not_answer_as_is_refused(tmp_path: Path) -> None:
+def test_torchvisions_network_that_timms_does_not_predict_as_is_refused(tmp_path: Path) -> None:
     torchvision = pytest.importorskip("torchvision")
     torch.manual_seed(0)
     network = torchvision.models.mobilenet_v2(num_classes=3)
@@ -352,12 +352,12 @@ def request(file: Path, **more: Any) -> CompileRequest:
 
 
 def test_compile_needs_no_model_where_the_checkpoint_names_it(tmp_path: Path) -> None:
-    found = open_brought(request(by_timm(tmp_path), weights_key="state_dict"))
+    found = open_source_network(request(by_timm(tmp_path), weights_key="state_dict"))
     assert_taken(found.checkpoint, 1)  # type: ignore[attr-defined]
-    assert found.key() != open_brought(request(by_timm(tmp_path))).key()
+    assert found.key() != open_source_network(request(by_timm(tmp_path))).key()
     torch.save(weights(), tmp_path / "plain.pth")
     with raises(ConfigError, "E_CONFIG_SOURCE"):
-        open_brought(request(tmp_path / "plain.pth"))
+        open_source_network(request(tmp_path / "plain.pth"))
     (tmp_path / "n.onnx").write_bytes(b"x")
     with raises(ConfigError, "E_CONFIG_OPTION_UNUSED", says="--weights-key"):
-        open_brought(request(tmp_path / "n.onnx", weights_key="a"))
+        open_source_network(request(tmp_path / "n.onnx", weights_key="a"))

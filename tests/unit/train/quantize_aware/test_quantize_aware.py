@@ -28,10 +28,10 @@ pytest.importorskip("onnxruntime")
 from weckd_edge.train.distill import trainer as trainer_module  # noqa: E402
 from weckd_edge.train.distill.chain import make_trainer, plan_chain, run_strategy  # noqa: E402
 from weckd_edge.train.distill.strategies import find_strategy  # noqa: E402
-from weckd_edge.train.distill.task import ChainTask  # noqa: E402
-from weckd_edge.train.distill.trainer import Job  # noqa: E402
+from weckd_edge.train.distill.task import DistillationTask  # noqa: E402
+from weckd_edge.train.distill.trainer import LinkJob  # noqa: E402
 from weckd_edge.train.networks.models import Student, load_link  # noqa: E402
-from weckd_edge.train.networks.preprocess import network_input  # noqa: E402
+from weckd_edge.train.networks.preprocess import make_network_input  # noqa: E402
 from weckd_edge.train.quantize_aware.fake_quantize import RoundedStudent, round_activation, round_weight  # noqa: E402
 from weckd_edge.train.quantize_aware.finetune import refine_for_int8  # noqa: E402
 
@@ -44,9 +44,9 @@ CONFIG = BuildConfig(
         LinkConfig(model="test_resnet", input_size=40, mean=(0.5,) * 3, std=(0.5,) * 3),
         LinkConfig(model="test_resnet", input_size=32, mean=(0.5,) * 3, std=(0.5,) * 3),
     ),
-    data=DataConfig(share=0.3),
+    data=DataConfig(labelled_fraction=0.3),
     train=TRAIN,
-    distill=DistillConfig(strategy="weckd+pool", twin=False),
+    distill=DistillConfig(strategy="weckd+pool", baseline=False),
     quantize_aware=QuantizeAwareConfig(epochs=3, learning_rate=1e-3),
 )
 
@@ -89,16 +89,16 @@ def both(
 ) -> tuple[RoundedStudent, Path, Any]:
     """A rounded network, its int8 graph with ranges from the same images, and its contract."""
     (index, root), folder = data, tmp_path_factory.mktemp(request.param)
-    trunk, network, side = make(networks, request.param)
+    backbone, network, side = make(networks, request.param)
     # One scale for all channels: then it is one step of int8 whether the graph normalises or its first weights do.
-    kind = networks.contract(input_size=side, mean=(0.5,) * 3, std=(0.25,) * 3)
+    kind = networks.contract(size=side, mean=(0.5,) * 3, std=(0.25,) * 3)
     exported = networks.export(network, folder / "fp32", kind)
     networks.quantized(exported, folder / "fp32", index, root, folder / "int8", images=CALIBRATION)
     path = folder / "int8/model.onnx"
     save_uncorrected(folder / "fp32/model.onnx", path)
     chosen = choose_images(index, CALIBRATION, CALIBRATION_SEED)
-    shown = [network_input(torch.tensor(frame), kind) for frame in calibration_frames(root, chosen, kind)]
-    return RoundedStudent(trunk, shown), path, kind
+    shown = [make_network_input(torch.tensor(frame), kind) for frame in calibration_frames(root, chosen, kind.frame)]
+    return RoundedStudent(backbone, shown), path, kind
 
 
 def save_uncorrected(fp32: Path, int8: Path) -> None:
@@ -129,7 +129,7 @@ def test_what_is_rounded_in_training_is_what_is_int8_in_the_graph(both: tuple[Ro
     assert missing(in_training, in_graph) == []
 
 
-def test_the_rounded_network_answers_as_the_int8_graph_does(
+def test_the_rounded_network_predicts_as_the_int8_graph_does(
     both: tuple[RoundedStudent, Path, Any], networks: ModuleType
 ) -> None:
     student, path, kind = both
@@ -137,9 +137,9 @@ def test_the_rounded_network_answers_as_the_int8_graph_does(
     runner = open_runner("onnxruntime", path, reference=True)
     int8 = np.stack([runner.run(frame[None]) for frame in frames])
     with torch.inference_mode():
-        shown = network_input(torch.tensor(frames), kind)
+        shown = make_network_input(torch.tensor(frames), kind)
         rounded = student(shown)[0].softmax(dim=1).numpy()
-        plain = Student(student.trunk)(shown)[0].softmax(dim=1).numpy()
+        plain = Student(student.backbone)(shown)[0].softmax(dim=1).numpy()
     apart, lost = np.abs(rounded - int8).mean(), np.abs(plain - int8).mean()
     assert lost > 1e-4, "int8 changes the answers"
     assert apart < lost / 5, (apart, lost)
@@ -173,9 +173,9 @@ def test_a_sum_that_is_made_in_place_is_rounded_in_place() -> None:
 
 
 def test_the_ranges_follow_the_weights_in_training_alone_and_batch_norms_stay(networks: ModuleType) -> None:
-    trunk, _, _ = make(networks, "every_sum")
+    backbone, _, _ = make(networks, "every_sum")
     images = torch.randn(4, 3, 12, 12, generator=torch.Generator().manual_seed(0))
-    student = RoundedStudent(trunk, [images])
+    student = RoundedStudent(backbone, [images])
     before = {key: value.clone() for key, value in student.state_dict().items()}
     assert not any(module.training for module in student.train().modules())
     with torch.no_grad():
@@ -191,7 +191,7 @@ def chain(data: tuple[DatasetIndex, Path], tmp_path_factory: pytest.TempPathFact
     """A trainer, its plans, and a trained chain of two links, each with its own share."""
     index, root = data
     turns = itertools.cycle((0, 1, None))
-    images = tuple(replace(r, share=next(turns)) if r.split == "train" else r for r in index.images)
+    images = tuple(replace(r, labelled_subset=next(turns)) if r.split == "train" else r for r in index.images)
     shared = replace(index, images=images)
     plans = plan_chain(shared, CONFIG)
     trainer = make_trainer(Workspace(tmp_path_factory.mktemp("work")), root, shared, plans, SilentProgress())
@@ -212,8 +212,8 @@ def test_the_refined_link_is_a_link_like_any_other(chain: tuple[Any, Any, Any]) 
     assert (link.labels_used, link.images_used) == (8, 24), "its own share, and the pool without labels"
     assert weights(refined) != weights(links[-1])
     assert (
-        load_link(link, refined.folder).trunk.state_dict().keys()
-        == load_link(last, links[-1].folder).trunk.state_dict().keys()
+        load_link(link, refined.folder).backbone.state_dict().keys()
+        == load_link(last, links[-1].folder).backbone.state_dict().keys()
     )
     assert refine_for_int8(trainer, plans, CONFIG, links, 1).reused
 
@@ -221,15 +221,15 @@ def test_the_refined_link_is_a_link_like_any_other(chain: tuple[Any, Any, Any]) 
 class Recorder:
     """Stands for the trainer: hands back the job, trains nothing."""
 
-    def link(self, job: Job) -> Job:
+    def link(self, job: LinkJob) -> LinkJob:
         return job
 
 
-def job_of(links: list[Any], at: int = -1, **settings: Any) -> Job:
+def job_of(links: list[Any], at: int = -1, **settings: Any) -> LinkJob:
     config = replace(CONFIG, quantize_aware=replace(CONFIG.quantize_aware, **settings))
     plans: Any = [SimpleNamespace(name=name) for name in ("large", "small")]
     job: Any = refine_for_int8(cast(Any, Recorder()), plans, config, links, at % len(links))
-    return cast(Job, job)
+    return cast(LinkJob, job)
 
 
 @pytest.mark.parametrize(("teacher", "at"), [("itself", 1), ("predecessor", 0)])
@@ -240,14 +240,14 @@ def test_who_teaches(teacher: str, at: int) -> None:
     assert job.teachers == (links[at],)
     assert job_of(links[1:], teacher=teacher).teachers == (links[1],), "a chain of one is its own teacher"
     first = job_of(links, 0, teacher=teacher)
-    assert (first.start, first.teachers, first.share) == (links[0], (links[0],), 0), "so is the first link of any"
+    assert (first.start, first.teachers, first.labelled_subset) == (links[0], (links[0],), 0), "so is the first link of any"
     assert first.plan.name == "large"
 
 
 def test_settings_reach_the_loop_and_nothing_rounds_beside_int8() -> None:
     links: list[Any] = [SimpleNamespace(artifact=SimpleNamespace(name="M1"))]
     job = job_of(links, epochs=7, learning_rate=2e-5, augment=0.25, weight=0.5)
-    assert (job.train.epochs, job.train.learning_rate, job.train.augment, job.distill.weight) == (7, 2e-5, 0.25, 0.5)
+    assert (job.train.epochs, job.train.learning_rate, job.train.augment, job.distill.distill_weight) == (7, 2e-5, 0.25, 0.5)
     assert (job.train.precision, job.train.compile, job.rounded) == ("32-true", False, True)
 
 
@@ -262,14 +262,14 @@ def test_a_refinement_that_was_killed_ends_with_the_same_bytes(
     class KilledError(Exception):
         pass
 
-    class Dies(ChainTask):
+    class Dies(DistillationTask):
         def __call__(self, *args: Any) -> Any:
             if next(steps) == 4:
                 raise KilledError
             return super().__call__(*args)
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer_module, "ChainTask", Dies)
+        patched.setattr(trainer_module, "DistillationTask", Dies)
         with pytest.raises(KilledError):
             refine_for_int8(elsewhere, plans, CONFIG, links, 1)
     assert list(tmp_path.glob("scratch/link-M2-int8-*/checkpoint.pt"))
@@ -296,7 +296,7 @@ class Lopsided(torch.nn.Module):  # type: ignore[misc,name-defined]  # torch is 
         return self.second(features.mean((2, 3)))
 
 
-def test_learning_brings_the_rounded_answers_nearer_to_the_teachers() -> None:
+def test_learning_brings_the_rounded_predictions_nearer_to_the_teachers() -> None:
     images = torch.randn(64, 3, 2, 2, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         wanted = Student(Lopsided())(images)[0].softmax(dim=1)

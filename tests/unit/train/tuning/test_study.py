@@ -14,11 +14,11 @@ from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.distill import engine
 from weckd_edge.train.tuning import study as module
 from weckd_edge.train.tuning import work_queue
-from weckd_edge.train.tuning.study import Study, Trial, mean_interval, run_study, verdict, verdicts
+from weckd_edge.train.tuning.study import Study, StudyRun, chain_verdict, chain_verdicts, mean_interval, run_study
 
 
-def trial(strategy: str, seed: int, accuracy: float) -> Trial:
-    return Trial(
+def trial(strategy: str, seed: int, accuracy: float) -> StudyRun:
+    return StudyRun(
         strategy=strategy,
         seed=seed,
         accuracy=accuracy,
@@ -38,7 +38,7 @@ def trial(strategy: str, seed: int, accuracy: float) -> Trial:
 def study(**accuracies: list[float]) -> Study:
     trials = [trial(name, seed, a) for name, found in accuracies.items() for seed, a in enumerate(found)]
     seeds = len(next(iter(accuracies.values())))
-    return Study(dataset="ears", synthetic=True, share=0.1, seeds=seeds, trials=tuple(trials))
+    return Study(dataset="ears", synthetic=True, labelled_fraction=0.1, seeds=seeds, trials=tuple(trials))
 
 
 def test_interval_is_students() -> None:
@@ -76,22 +76,22 @@ def test_an_accuracy_never_reaches_beyond_all_or_nothing() -> None:
 )
 def test_the_verdict_follows_the_interval(chain: list[float], words: str) -> None:
     found = study(**{"single-share": [0.5, 0.6, 0.7], "weckd": chain})
-    assert verdict(found, "weckd").startswith(words)
-    assert verdict(study(**{"weckd": chain, "single-share": [0.5, 0.6, 0.7]}), "weckd").startswith(words)
+    assert chain_verdict(found, "weckd").startswith(words)
+    assert chain_verdict(study(**{"weckd": chain, "single-share": [0.5, 0.6, 0.7]}), "weckd").startswith(words)
 
 
 def test_a_chain_is_also_held_against_the_control_that_cost_as_many_labels() -> None:
     found = study(**{"single-share": [0.5, 0.6, 0.7], "single-union": [0.9, 0.9, 0.91], "weckd": [0.7, 0.8, 0.91]})
-    one, same = verdicts(found, "weckd")
+    one, same = chain_verdicts(found, "weckd")
     assert one.startswith("The chain helped: weckd answers +20.3 points against single-share")
     assert "against single-union" in same
     assert not same.startswith("The chain helped")
-    assert len(verdicts(study(weckd=[0.9]), "weckd")) == 1
+    assert len(chain_verdicts(study(weckd=[0.9]), "weckd")) == 1
 
 
 def test_one_seed_is_called_chance_and_a_missing_control_unknown() -> None:
-    assert "may be chance" in verdict(study(**{"single-share": [0.5], "weckd": [0.9]}), "weckd")
-    assert "not known" in verdict(study(weckd=[0.9]), "weckd")
+    assert "may be chance" in chain_verdict(study(**{"single-share": [0.5], "weckd": [0.9]}), "weckd")
+    assert "not known" in chain_verdict(study(weckd=[0.9]), "weckd")
 
 
 CONFIG = BuildConfig(
@@ -99,7 +99,7 @@ CONFIG = BuildConfig(
         LinkConfig(model="resnet10t", input_size=32, options={"channels": (16, 16, 16, 16), "stem_width": 8}),
         LinkConfig(model="resnet10t", input_size=32, options={"channels": (8, 8, 8, 8), "stem_width": 8}),
     ),
-    data=DataConfig(share=0.25),
+    data=DataConfig(labelled_fraction=0.25),
     train=TrainConfig(epochs=1, steps_per_epoch=2, batch=8, accelerator="cpu"),
 )
 NAMES = ["single-share", "weckd", "weckd+pool", "dgkd"]

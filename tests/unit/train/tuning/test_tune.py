@@ -13,8 +13,8 @@ from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, LinkConfig
 from weckd_edge.core.errors import ConfigError, StoreError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.tuning import tune as module
-from weckd_edge.train.tuning.tune import search
-from weckd_edge.train.tuning.work_queue import told_storage
+from weckd_edge.train.tuning.tune import tune
+from weckd_edge.train.tuning.work_queue import storage_errors
 
 pytest.importorskip("optuna")
 
@@ -23,7 +23,7 @@ CONFIG = BuildConfig(
         LinkConfig(model="resnet10t", input_size=32, options={"channels": (16, 16, 16, 16), "stem_width": 8}),
         LinkConfig(model="resnet10t", input_size=32, options={"channels": (8, 8, 8, 8), "stem_width": 8}),
     ),
-    data=DataConfig(share=0.25),
+    data=DataConfig(labelled_fraction=0.25),
     train=TrainConfig(epochs=1, steps_per_epoch=1, batch=8, accelerator="cpu"),
     distill=DistillConfig(strategy="weckd"),
 )
@@ -31,8 +31,8 @@ CONFIG = BuildConfig(
 
 def test_machines_that_share_a_storage_share_the_trials(ears: Path, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'shared.db'}"
-    first = search(ears, CONFIG, 2, storage, tmp_path / "one", SilentProgress())
-    second = search(ears, CONFIG, 3, storage, tmp_path / "two", SilentProgress())
+    first = tune(ears, CONFIG, 2, storage, tmp_path / "one", SilentProgress())
+    second = tune(ears, CONFIG, 3, storage, tmp_path / "two", SilentProgress())
     assert (first.trials, second.trials) == (2, 3)
     assert first.name == second.name
     assert len(list((tmp_path / "two").glob("link-M2-*"))) == 1
@@ -41,33 +41,33 @@ def test_machines_that_share_a_storage_share_the_trials(ears: Path, tmp_path: Pa
 
 def test_a_finished_search_trains_nothing(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = f"sqlite:///{tmp_path / 'shared.db'}"
-    found = search(ears, CONFIG, 1, storage, tmp_path / "one", SilentProgress())
+    found = tune(ears, CONFIG, 1, storage, tmp_path / "one", SilentProgress())
 
     def never(*args: object) -> None:
         raise AssertionError("nothing is left to try")
 
     monkeypatch.setattr(module, "run_strategy", never)
-    assert search(ears, CONFIG, 1, storage, tmp_path / "one", SilentProgress()) == found
+    assert tune(ears, CONFIG, 1, storage, tmp_path / "one", SilentProgress()) == found
 
 
 def test_other_settings_are_another_search(ears: Path, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'shared.db'}"
-    one = search(ears, CONFIG, 1, storage, tmp_path / "one", SilentProgress())
+    one = tune(ears, CONFIG, 1, storage, tmp_path / "one", SilentProgress())
     other = replace(CONFIG, train=replace(CONFIG.train, batch=12))
-    assert search(ears, other, 1, storage, tmp_path / "one", SilentProgress()).name != one.name
+    assert tune(ears, other, 1, storage, tmp_path / "one", SilentProgress()).name != one.name
 
 
 def test_what_is_found_is_a_file_to_build_with(ears: Path, tmp_path: Path) -> None:
-    found = search(ears, CONFIG, 1, f"sqlite:///{tmp_path / 'a.db'}", tmp_path / "out", SilentProgress())
+    found = tune(ears, CONFIG, 1, f"sqlite:///{tmp_path / 'a.db'}", tmp_path / "out", SilentProgress())
     config = load_config(Path(found.best_file))
     assert config.train.learning_rate == pytest.approx(found.learning_rate, rel=1e-4)
-    assert config.distill.weight == pytest.approx(found.weight, rel=1e-3)
+    assert config.distill.distill_weight == pytest.approx(found.distill_weight, rel=1e-3)
     assert config.distill.temperature_start == pytest.approx(found.temperature_start, rel=1e-3)
 
 
 def test_a_storage_that_cannot_be_opened_is_one_line(ears: Path, tmp_path: Path) -> None:
     with raises(ConfigError, "E_CONFIG_STORAGE") as caught:
-        search(ears, CONFIG, 1, "nowhere://x", tmp_path / "out", SilentProgress())
+        tune(ears, CONFIG, 1, "nowhere://x", tmp_path / "out", SilentProgress())
     assert "\n" not in str(caught.value)
 
 
@@ -76,13 +76,13 @@ def test_a_missing_optuna_names_its_extra(ears: Path, tmp_path: Path, monkeypatc
 
     monkeypatch.setitem(sys.modules, "optuna", None)
     with raises(MissingDependency, "E_MISSING_LIBRARY", says="weckd-edge[train]"):
-        search(ears, CONFIG, 1, "sqlite://", tmp_path / "out", SilentProgress())
+        tune(ears, CONFIG, 1, "sqlite://", tmp_path / "out", SilentProgress())
 
 
 def test_processes_that_train_together_cannot_search(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "count", lambda: 2)
+    monkeypatch.setattr(module, "count_processes", lambda: 2)
     with raises(ConfigError, "E_CONFIG_DISTRIBUTED"):
-        search(ears, CONFIG, 1, f"sqlite:///{tmp_path / 'a.db'}", tmp_path / "out", SilentProgress())
+        tune(ears, CONFIG, 1, f"sqlite:///{tmp_path / 'a.db'}", tmp_path / "out", SilentProgress())
 
 
 def test_a_storage_that_fails_on_the_way_is_one_line(tmp_path: Path) -> None:
@@ -91,9 +91,9 @@ def test_a_storage_that_fails_on_the_way_is_one_line(tmp_path: Path) -> None:
 
     with (
         raises(StoreError, "E_STORE_STORAGE", says=("x.db", "database or disk is full")) as caught,
-        told_storage("x.db"),
+        storage_errors("x.db"),
     ):
         raise sqlite3.OperationalError("database or disk is full")
     assert "\n" not in str(caught.value)
-    with pytest.raises(KeyError), told_storage("x.db"):
+    with pytest.raises(KeyError), storage_errors("x.db"):
         raise KeyError("a defect")

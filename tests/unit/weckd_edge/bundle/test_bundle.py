@@ -11,10 +11,12 @@ from support.errors import raises
 from weckd_edge.artifacts import (
     BuiltModel,
     FileRef,
+    FrameSpec,
     Gate,
     GoldenFrames,
-    InputContract,
+    InputSpec,
     Manifest,
+    NetworkInput,
 )
 from weckd_edge.bundle.reader import is_bundle, open_bundle
 from weckd_edge.bundle.writer import seal
@@ -42,8 +44,9 @@ def draft(folder: Path) -> Manifest:
 
     return factories.manifest(
         labels=("effusion", "normal"),
-        input=InputContract(
-            frame_height=8, frame_width=8, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+        input=InputSpec(
+            frame=FrameSpec(height=8, width=8, crop="center"),
+            network=NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
         ),
         models=(
             BuiltModel(
@@ -62,7 +65,7 @@ def draft(folder: Path) -> Manifest:
             reference="openvino 1 int8",
             tolerance={"openvino": 1e-3},
         ),
-        gates=(Gate(name="accuracy", bar=0.8, got=0.9, verdict="PASS", reason="0.9 is at least 0.8"),),
+        gates=(Gate(name="min_accuracy", limit=0.8, value=0.9, verdict="PASS", reason="0.9 is at least 0.8"),),
         synthetic=True,
     )
 

@@ -28,17 +28,17 @@ def test_a_bundle_of_every_format_is_kept() -> None:
 def test_its_signature_its_files_and_its_self_test_hold(kept: Path) -> None:
     pytest.importorskip("cryptography")
     pytest.importorskip("onnxruntime")
-    found = verify_bundle(kept, key=kept.with_suffix(".pub"), at_least=3)
+    found = verify_bundle(kept, key=kept.with_suffix(".pub"), min_version=3)
     assert (found.signature, found.digests_ok, found.passed) == ("valid", True, True)
 
 
-def test_it_answers_an_image(kept: Path, tmp_path: Path, run: Callable[..., tuple[int, str, str]]) -> None:
+def test_it_predicts_an_image(kept: Path, tmp_path: Path, run: Callable[..., tuple[int, str, str]]) -> None:
     pytest.importorskip("onnxruntime")
     image = pytest.importorskip("PIL.Image")
     image.new("RGB", (8, 8), (200, 40, 40)).save(tmp_path / "a.png")
-    code, out, err = run("infer", kept, tmp_path / "a.png", "--backend", "onnxruntime", "--json")
+    code, out, err = run("predict", kept, tmp_path / "a.png", "--backend", "onnxruntime", "--json")
     assert code == 0, err
-    (answer,) = json.loads(out)["answers"]
+    (answer,) = json.loads(out)["images"]
     assert set(answer["probabilities"]) == set(open_bundle(kept).manifest.labels)
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from support.errors import raises
 from weckd_edge.bundle.packaging.base import PAYLOAD_NAME, Signer
-from weckd_edge.bundle.packaging.package import export_bundle
+from weckd_edge.bundle.packaging.package import package_bundle
 from weckd_edge.bundle.packaging.table import FORMATS, find_format, load_writer
 from weckd_edge.bundle.packaging.tools import run_tool
 from weckd_edge.bundle.reader import open_bundle
@@ -87,7 +87,7 @@ def files_below(folder: Path) -> dict[str, bytes]:
 
 def test_a_tar_holds_every_file_and_nothing_of_who_made_it(bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "out/update.tar"
-    done = export_bundle(bundle, out, format_name="tar")
+    done = package_bundle(bundle, out, format_name="tar")
     assert files_of(out.read_bytes()) == files_below(bundle)
     with tarfile.open(out) as tar:
         entries = tar.getmembers()
@@ -105,8 +105,8 @@ def test_equal_bundles_give_equal_bytes(bundle: Path, tmp_path: Path) -> None:
     (other / "device/engine").write_text("built on a device, and not part of an update")
     (other / "manifest.json").chmod(0o600)
     for name in ("tar", "swupdate"):
-        export_bundle(bundle, tmp_path / "a", format_name=name)
-        export_bundle(other, tmp_path / "b", format_name=name)
+        package_bundle(bundle, tmp_path / "a", format_name=name)
+        package_bundle(other, tmp_path / "b", format_name=name)
         assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -114,7 +114,7 @@ def test_a_changed_bundle_is_refused_and_nothing_is_left_behind(bundle: Path, tm
     (bundle / "evidence/noise").write_bytes(b"other")
     out = tmp_path / "out"
     with raises(BundleError, "E_BUNDLE_DIGEST", says="evidence/noise"):
-        export_bundle(bundle, out / "update.tar", format_name="tar")
+        package_bundle(bundle, out / "update.tar", format_name="tar")
     assert not out.exists()
 
 
@@ -128,11 +128,11 @@ def test_a_file_changed_after_it_was_proved_is_noticed(bundle: Path, tmp_path: P
 def test_a_failed_export_leaves_the_one_before_it(bundle: Path, pair: Pair, tmp_path: Path) -> None:
     need("rauc", "mksquashfs")
     out = tmp_path / "out/update"
-    export_bundle(bundle, out, format_name="tar")
+    package_bundle(bundle, out, format_name="tar")
     before = out.read_bytes()
     other = make_pair(tmp_path, "other")
     with raises(ConfigError, "E_CONFIG_TOOL", says="rauc"):
-        export_bundle(bundle, out, format_name="rauc", signer=Signer(key=pair.key, certificate=other.certificate))
+        package_bundle(bundle, out, format_name="rauc", signer=Signer(key=pair.key, certificate=other.certificate))
     assert out.read_bytes() == before
     assert list(out.parent.iterdir()) == [out]
 
@@ -140,25 +140,25 @@ def test_a_failed_export_leaves_the_one_before_it(bundle: Path, pair: Pair, tmp_
 def test_the_owners_key_is_checked_first(bundle: Path, pair: Pair, tmp_path: Path) -> None:
     pytest.importorskip("model_signing")
     with raises(BundleError, "E_BUNDLE_UNSIGNED"):
-        export_bundle(bundle, tmp_path / "u", format_name="tar", key=pair.public)
+        package_bundle(bundle, tmp_path / "u", format_name="tar", key=pair.public)
     sign(bundle, pair.key)
-    done = export_bundle(bundle, tmp_path / "u", format_name="tar", key=pair.public)
+    done = package_bundle(bundle, tmp_path / "u", format_name="tar", key=pair.public)
     assert not [line for line in done.warnings if "sign" in line]
     assert list(files_of((tmp_path / "u").read_bytes()))[:2] == ["manifest.json", "signature"]
-    unchecked = export_bundle(bundle, tmp_path / "u", format_name="tar")
+    unchecked = package_bundle(bundle, tmp_path / "u", format_name="tar")
     assert any("was not checked" in line for line in unchecked.warnings)
 
 
-def test_what_speaks_against_a_bundle_is_said(toy: ModuleType, tmp_path: Path) -> None:
+def test_what_speaks_against_a_bundle_is_reported(toy: ModuleType, tmp_path: Path) -> None:
     folder = toy.write_bundle(tmp_path / "bundle").folder
-    warnings = export_bundle(folder, tmp_path / "u", format_name="tar").warnings
+    warnings = package_bundle(folder, tmp_path / "u", format_name="tar").warnings
     assert [next(w for w in ("phantoms", "not signed", "no version") if w in line) for line in warnings] == [
         "phantoms",
         "not signed",
         "no version",
     ]
     seal(folder, replace(open_bundle(folder).manifest, passed=False, synthetic=False, version=1))
-    warnings = export_bundle(folder, tmp_path / "u", format_name="tar").warnings
+    warnings = package_bundle(folder, tmp_path / "u", format_name="tar").warnings
     assert "does not pass its gates" in warnings[0]
     assert len(warnings) == 2
 
@@ -166,7 +166,7 @@ def test_what_speaks_against_a_bundle_is_said(toy: ModuleType, tmp_path: Path) -
 def test_a_name_that_would_break_out_of_the_metadata_is_refused(bundle: Path, tmp_path: Path) -> None:
     seal(bundle, replace(open_bundle(bundle).manifest, name='x"; hardware-compatibility: ["'))
     with raises(BundleError, "E_BUNDLE_PACKAGE_NAME"):
-        export_bundle(bundle, tmp_path / "u", format_name="tar")
+        package_bundle(bundle, tmp_path / "u", format_name="tar")
 
 
 def test_a_path_too_long_for_a_tar_is_named(bundle: Path, tmp_path: Path) -> None:
@@ -174,18 +174,18 @@ def test_a_path_too_long_for_a_tar_is_named(bundle: Path, tmp_path: Path) -> Non
     (bundle / ("a" * 180)).write_text("")
     seal(bundle, draft)
     with raises(BundleError, "E_BUNDLE_PACKAGE_NAME"):
-        export_bundle(bundle, tmp_path / "u", format_name="tar")
+        package_bundle(bundle, tmp_path / "u", format_name="tar")
 
 
 def test_an_update_is_not_written_into_its_bundle(bundle: Path) -> None:
     with raises(ConfigError, "E_CONFIG_OUT_PLACE"):
-        export_bundle(bundle, bundle / "update.tar", format_name="tar")
+        package_bundle(bundle, bundle / "update.tar", format_name="tar")
 
 
 def test_a_place_that_cannot_be_written_is_one_line(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with raises(StoreError, "E_STORE_UNWRITABLE"):
-        export_bundle(bundle, tmp_path / "file/update.tar", format_name="tar")
+        package_bundle(bundle, tmp_path / "file/update.tar", format_name="tar")
 
 
 def test_keys_that_do_not_fit_the_format_are_refused(bundle: Path, pair: Pair, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_keys_that_do_not_fit_the_format_are_refused(bundle: Path, pair: Pair, t
         ("rauc", lost, str(tmp_path / "none")),
     ):
         with raises(ConfigError, "E_CONFIG_KEY", says=named):
-            export_bundle(bundle, tmp_path / "u", format_name=name, signer=signer)
+            package_bundle(bundle, tmp_path / "u", format_name=name, signer=signer)
 
 
 def test_an_unknown_format_lists_the_known_ones() -> None:
@@ -221,7 +221,7 @@ def test_a_tool_that_is_not_there_names_its_package() -> None:
 def test_rauc_takes_its_bundle_and_gives_the_tar_back(bundle: Path, pair: Pair, tmp_path: Path) -> None:
     need("rauc", "mksquashfs", "unsquashfs")
     out = tmp_path / "update.raucb"
-    done = export_bundle(bundle, out, format_name="rauc", signer=Signer(key=pair.key, certificate=pair.certificate))
+    done = package_bundle(bundle, out, format_name="rauc", signer=Signer(key=pair.key, certificate=pair.certificate))
     assert done.signed
     told = tool("rauc", f"--keyring={pair.certificate}", "info", out)
     assert re.search(r"Compatible:\s+'generic-x86'", told)
@@ -238,7 +238,7 @@ def test_rauc_takes_its_bundle_and_gives_the_tar_back(bundle: Path, pair: Pair, 
 def test_rauc_refuses_a_changed_bundle(bundle: Path, pair: Pair, tmp_path: Path) -> None:
     need("rauc", "mksquashfs")
     out = tmp_path / "update.raucb"
-    export_bundle(bundle, out, format_name="rauc", signer=Signer(key=pair.key, certificate=pair.certificate))
+    package_bundle(bundle, out, format_name="rauc", signer=Signer(key=pair.key, certificate=pair.certificate))
     raw = bytearray(out.read_bytes())
     raw[-200] ^= 1  # in the signed manifest at the end
     out.write_bytes(raw)
@@ -252,7 +252,7 @@ def swupdate(out: Path, hardware: str, *options: object, expect: int = 0) -> str
 def test_swupdate_takes_its_file_for_the_right_device_and_key_alone(bundle: Path, pair: Pair, tmp_path: Path) -> None:
     need("swupdate")
     out = tmp_path / "update.swu"
-    export_bundle(bundle, out, format_name="swupdate", signer=Signer(key=pair.key, certificate=pair.certificate))
+    package_bundle(bundle, out, format_name="swupdate", signer=Signer(key=pair.key, certificate=pair.certificate))
     key = ("-k", pair.certificate)
     assert "SWUPDATE successful" in swupdate(out, "generic-x86", *key)
     assert "not compatible with hardware" in swupdate(out, "jetson-nano-4gb", *key, expect=1)
@@ -267,7 +267,7 @@ def test_swupdate_takes_its_file_for_the_right_device_and_key_alone(bundle: Path
 def test_an_swu_is_a_cpio_with_its_description_first(bundle: Path, pair: Pair, tmp_path: Path) -> None:
     need("cpio")
     out = tmp_path / "update.swu"
-    export_bundle(bundle, out, format_name="swupdate", signer=Signer(key=pair.key, certificate=pair.certificate))
+    package_bundle(bundle, out, format_name="swupdate", signer=Signer(key=pair.key, certificate=pair.certificate))
     tool("sh", "-c", f"mkdir {tmp_path}/x && cd {tmp_path}/x && cpio -i --quiet < {out}")
     listed = tool("sh", "-c", f"cpio -t --quiet < {out}").split()
     assert listed == ["sw-description", "sw-description.sig", PAYLOAD_NAME, "weckd-install.sh"]
@@ -282,7 +282,7 @@ def test_an_swu_is_a_cpio_with_its_description_first(bundle: Path, pair: Pair, t
 def test_mender_artifact_takes_its_artifact(bundle: Path, pair: Pair, tmp_path: Path) -> None:
     need("mender-artifact")
     out = tmp_path / "update.mender"
-    export_bundle(bundle, out, format_name="mender", signer=Signer(key=pair.key))
+    package_bundle(bundle, out, format_name="mender", signer=Signer(key=pair.key))
     assert "validated successfully" in tool("mender-artifact", "validate", "-k", pair.public, out)
     told = tool("mender-artifact", "read", "-k", pair.public, out)
     digest = open_bundle(bundle).manifest.manifest_sha256
@@ -305,19 +305,19 @@ def test_a_key_that_mender_cannot_read_is_explained(bundle: Path, pair: Pair, tm
     need("mender-artifact")
     tool("openssl", "pkcs8", "-topk8", "-nocrypt", "-in", pair.key, "-out", tmp_path / "pkcs8.pem")
     with raises(ConfigError, "E_CONFIG_TOOL", says="BEGIN EC PRIVATE KEY"):
-        export_bundle(bundle, tmp_path / "u", format_name="mender", signer=Signer(key=tmp_path / "pkcs8.pem"))
+        package_bundle(bundle, tmp_path / "u", format_name="mender", signer=Signer(key=tmp_path / "pkcs8.pem"))
 
 
 def test_the_command_prints_the_file_and_talks_on_stderr(bundle: Path, tmp_path: Path, run: Run) -> None:
     out = tmp_path / "u.tar"
-    code, text, talk = run("export", "tar", bundle, "--out", out)
+    code, text, talk = run("package", "tar", bundle, "--out", out)
     assert (code, text) == (0, f"{out}\n")
     assert "for generic-x86, version 7" in talk
     assert "warning: trained on drawn phantoms" in talk
-    code, text, talk = run("export", "tar", bundle, "--out", out, "--json")
+    code, text, talk = run("package", "tar", bundle, "--out", out, "--json")
     assert code == 0
     assert json.loads(text)["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
-    code, text, talk = run("export", "rauc", bundle, "--out", out)
+    code, text, talk = run("package", "rauc", bundle, "--out", out)
     assert (code, text) == (2, "")
     assert "--sign-key" in talk
-    assert run("export", "swupdate", bundle, "--out", out, "--sign-cert", out)[0] == 2
+    assert run("package", "swupdate", bundle, "--out", out, "--sign-cert", out)[0] == 2

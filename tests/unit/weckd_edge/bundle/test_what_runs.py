@@ -30,7 +30,7 @@ from weckd_edge.devices.bench.bench import bench
 from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.runtime import predict as infer_module
 from weckd_edge.devices.runtime import verify_bundle as verify_module
-from weckd_edge.devices.runtime.predict import infer
+from weckd_edge.devices.runtime.predict import predict_images
 from weckd_edge.devices.runtime.verify_bundle import verify_bundle
 
 
@@ -91,21 +91,21 @@ def swapped(monkeypatch: pytest.MonkeyPatch, folder: Path, other: Path) -> Calla
 
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
-def test_the_proved_model_answers(
+def test_the_proved_model_predicts(
     folder: Path, picture: Path, swapped: Callable[[Any], None], backend: str, tmp_path: Path
 ) -> None:
     pytest.importorskip(backend)
-    (expected,) = infer(folder, [picture], backend=backend)
+    (expected,) = predict_images(folder, [picture], backend=backend)
     kept = tmp_path / "kept"
     shutil.copytree(folder, kept)
     swapped(infer_module)
-    (answer,) = infer(folder, [picture], backend=backend)
+    (answer,) = predict_images(folder, [picture], backend=backend)
     assert answer.probabilities == expected.probabilities
     with raises(BundleError, "E_BUNDLE_DIGEST"):
         open_bundle(folder)  # the trap was sprung
     shutil.copytree(kept, folder, dirs_exist_ok=True)
     with DemoSession(folder, backend=backend) as session:
-        assert session.answer(picture.read_bytes())["answer"]["probabilities"] == expected.probabilities
+        assert session.predict(picture.read_bytes())["prediction"]["probabilities"] == expected.probabilities
     shutil.copytree(kept, folder, dirs_exist_ok=True)
     (explained,) = explain_images(folder, [picture], tmp_path / f"pictures-{backend}", backend=backend)
     assert explained.answer.probabilities == expected.probabilities
@@ -123,7 +123,7 @@ def test_the_proved_model_is_timed(folder: Path, machines: ModuleType, tmp_path:
     for name in ("model.xml", "model.bin", "model.onnx"):
         (folder / "model" / name).write_bytes(b"no model")
     found = bench(opened, queries=2, warmup=0, root=machines.x86(tmp_path / "root"))
-    assert len(found.frame_to_answer.samples_ns) == 2
+    assert len(found.end_to_end.samples_ns) == 2
     assert found.network is not None
     assert found.cold_start_ns > 0
 
@@ -197,17 +197,23 @@ def test_the_manifest_that_is_parsed_is_the_one_that_was_signed(
 
 COMMANDS: dict[str, Callable[[Path, Path], list[str]]] = {
     "verify": lambda folder, picture: ["verify", str(folder)],
-    "infer": lambda folder, picture: ["infer", str(folder), str(picture)],
-    "infer --explain": lambda folder, picture: ["infer", str(folder), str(picture), "--explain", str(picture.parent / "p")],
+    "predict": lambda folder, picture: ["predict", str(folder), str(picture)],
+    "predict --explain": lambda folder, picture: [
+        "predict",
+        str(folder),
+        str(picture),
+        "--explain",
+        str(picture.parent / "p"),
+    ],
     "bench": lambda folder, picture: ["bench", str(folder), "--queries", "1", "--warmup", "0", "--power", "none"],
     "bench --ssh": lambda folder, picture: ["bench", str(folder), "--ssh", "nobody@127.0.0.1:1"],
     "demo": lambda folder, picture: ["demo", str(folder), "--port", "0"],
     "finalize": lambda folder, picture: ["finalize", str(folder)],
     "report": lambda folder, picture: ["report", str(folder), "--out", str(picture.parent / "report.html")],
-    "report --against": lambda folder, picture: ["report", str(folder), "--against", str(folder)],
-    "export tar": lambda folder, picture: ["export", "tar", str(folder), "--out", str(picture.parent / "update.tar")],
+    "report --baseline": lambda folder, picture: ["report", str(folder), "--baseline", str(folder)],
+    "package tar": lambda folder, picture: ["package", "tar", str(folder), "--out", str(picture.parent / "update.tar")],
     "data verify-index": lambda folder, picture: ["data", "verify-index", str(folder), str(picture.parent)],
-    "predict": lambda folder, picture: ["predict", str(folder), "--device", "generic-x86"],
+    "estimate": lambda folder, picture: ["estimate", str(folder), "--device", "generic-x86"],
 }
 
 
@@ -227,28 +233,28 @@ def test_with_a_key_a_command_opens_only_what_its_owner_signed(
     assert "made by another key" in str(result.exception)
 
 
-@pytest.mark.parametrize("what", ["infer", "bench", "verify", "predict"])
+@pytest.mark.parametrize("what", ["predict", "bench", "verify", "estimate"])
 def test_what_the_owner_signed_is_opened(what: str, folder: Path, picture: Path, keys: dict[str, Path]) -> None:
     sign(folder, keys["own"])
     result = CliRunner().invoke(cli, [*COMMANDS[what](folder, picture), "--key", str(keys["own.pub"])])
     assert result.exit_code == 0, (result.output, result.exception)
 
 
-@pytest.mark.parametrize("what", ["verify", "infer", "bench", "demo", "finalize"])
+@pytest.mark.parametrize("what", ["verify", "predict", "bench", "demo", "finalize"])
 def test_a_lower_version_than_is_asked_for_is_refused(what: str, folder: Path, picture: Path) -> None:
-    result = CliRunner().invoke(cli, [*COMMANDS[what](folder, picture), "--at-least", "2"])
+    result = CliRunner().invoke(cli, [*COMMANDS[what](folder, picture), "--min-version", "2"])
     assert isinstance(result.exception, BundleError)
     assert "expected version 2 or newer, found 0" in str(result.exception)
 
 
 def test_a_key_is_not_for_a_bundle_that_is_on_the_device(folder: Path, keys: dict[str, Path]) -> None:
-    words = ["bench", str(folder), "--ssh", "nobody@127.0.0.1:1", "--on-device", "--key", str(keys["own.pub"])]
+    words = ["bench", str(folder), "--ssh", "nobody@127.0.0.1:1", "--remote-bundle", "--key", str(keys["own.pub"])]
     result = CliRunner().invoke(cli, words)
     assert result.exit_code == 2
-    assert "leave --on-device and --compare out" in result.output
+    assert "leave --remote-bundle and --compare out" in result.output
 
 
-def test_what_cannot_be_read_is_told_in_one_line(
+def test_what_cannot_be_read_is_reported_in_one_line(
     folder: Path, keys: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Permissions do not hold for root, who runs tests in a container: the system's answer is made here."""
@@ -295,15 +301,15 @@ def test_a_large_signature_is_not_read(folder: Path, keys: dict[str, Path]) -> N
 
 
 def test_a_guard_at_its_bounds_has_a_score_that_json_can_hold(toy: ModuleType, tmp_path: Path) -> None:
-    from weckd_edge.artifacts import FrameGuard, QualityBars
+    from weckd_edge.artifacts import FrameGuard, QualityLimits
     from weckd_edge.core.serialization import to_json
-    from weckd_edge.devices.runtime.input_guard import FEATURES, MOST_NUMBER, open_guard
+    from weckd_edge.devices.runtime.input_guard import FEATURES, MAX_NUMBER, open_guard
 
-    rows = tuple((MOST_NUMBER,) * (row + 1) for row in range(FEATURES))
-    mean = (-MOST_NUMBER,) * FEATURES
-    guard = FrameGuard(bars=QualityBars(), mean=mean, whitening=rows, most_unfamiliar=MOST_NUMBER)
+    rows = tuple((MAX_NUMBER,) * (row + 1) for row in range(FEATURES))
+    mean = (-MAX_NUMBER,) * FEATURES
+    guard = FrameGuard(limits=QualityLimits(), mean=mean, whitening=rows, max_ood_score=MAX_NUMBER)
     opened = open_guard(toy.write_bundle(tmp_path / "b", guard=guard))
     assert opened is not None
-    sight = opened.judge(toy.frames(1)[0])
-    assert sight.code == "unfamiliar"
-    assert json.loads(to_json(sight.unfamiliarity)) > 1e100
+    decision = opened.check(toy.frames(1)[0])
+    assert decision.code == "unfamiliar"
+    assert json.loads(to_json(decision.ood_score)) > 1e100

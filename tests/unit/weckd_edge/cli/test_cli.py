@@ -124,9 +124,9 @@ def test_an_unknown_command_below_a_group_is_a_usage_error(run: Run) -> None:
         (("data", "check"), "Missing argument 'PATH'"),
         (("data", "check", "x", "--distance", "17"), "17 is not in the range"),
         (("data", "check", "x", "--dist"), "No such option"),
-        (("data", "phantom", "--out", "x", "--size", "12"), "--size 12: expected height and width"),
+        (("data", "synth", "--out", "x", "--size", "12"), "--size 12: expected height and width"),
         (("bench", "x", "--queries", "0"), "0 is not in the range"),
-        (("infer", "x"), "Missing argument 'IMAGES...'"),
+        (("predict", "x"), "Missing argument 'IMAGES...'"),
     ],
 )
 def test_a_wrong_request_exits_2_and_prints_no_data(args: tuple[str, ...], message: str, run: Run) -> None:
@@ -190,7 +190,7 @@ def raises(error: BaseException) -> Callable[[], object]:
     return does
 
 
-class MissedGateError(WeckdError):
+class FailedGateError(WeckdError):
     exit_code = 3
 
 
@@ -205,7 +205,7 @@ class MissedGateError(WeckdError):
         (DeviceError("it went wrong", code="E_DEVICE_PROFILE"), 1),
         (StoreError("it went wrong", code="E_STORE_UNWRITABLE"), 1),
         (MissingDependency("it went wrong", code="E_MISSING_LIBRARY"), 1),
-        (MissedGateError("it went wrong", code="E_USAGE"), 3),
+        (FailedGateError("it went wrong", code="E_USAGE"), 3),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
@@ -362,7 +362,7 @@ PHANTOM = ("--images", "20", "--size", "32x40")
 
 
 def test_data_check_prints_json_alone_and_talks_on_stderr(run: Run, tmp_path: Path) -> None:
-    code, out, err = run("data", "phantom", "--out", tmp_path / "set", "--json", *PHANTOM)
+    code, out, err = run("data", "synth", "--out", tmp_path / "set", "--json", *PHANTOM)
     assert code == 0
     assert json.loads(out)["folder"] == str(tmp_path / "set")
     assert err.startswith("draw synthetic frames: 20 steps\n")
@@ -375,7 +375,7 @@ def test_data_check_prints_json_alone_and_talks_on_stderr(run: Run, tmp_path: Pa
 
 def test_phantoms_of_one_seed_are_equal_to_the_byte(run: Run, tmp_path: Path) -> None:
     def draw(name: str, seed: int) -> dict[str, bytes]:
-        assert run("data", "phantom", "--out", tmp_path / name, "--seed", str(seed), "-q", *PHANTOM)[0] == 0
+        assert run("data", "synth", "--out", tmp_path / name, "--seed", str(seed), "-q", *PHANTOM)[0] == 0
         found = (path for path in (tmp_path / name).rglob("*") if path.is_file())
         return {path.relative_to(tmp_path / name).as_posix(): path.read_bytes() for path in found}
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support.errors import printed
 from weckd_edge.cli.console.text import one_line
 
 Run = Callable[..., tuple[int, str, str]]
@@ -62,37 +63,32 @@ def bad_ears(ears: Path) -> Path:
     return write(ears, {name: data for name, (data, _) in BAD.items()})
 
 
-def assert_one_line(err: str, *parts: str) -> None:
-    assert err.startswith("error[E_")
+def assert_one_line(err: str, code: str, *says: str) -> None:
+    assert printed(err, code, says=says)
     assert err.endswith("\n")
     assert err.count("\n") == 1
-    for part in parts:
-        assert part in err
 
 
-LAYOUTS: dict[str, tuple[dict[str, bytes], str]] = {
-    "an empty folder": ({}, "expected one sub-folder for each class with its images inside, found no sub-folder"),
-    "files alone": ({"1.png": WHOLE, "2.png": WHOLE}, "found no sub-folder"),
-    "one class": ({"wax/1.png": WHOLE}, "expected images of at least two classes, got only 'wax'"),
-    "a class without images": (
-        {"wax/1.png": WHOLE, "normal/.keep": b""},
-        "expected images of the class 'normal', found none",
-    ),
-    "splits without classes": ({"train/1.png": WHOLE, "test/1.png": WHOLE}, "found the splits test, train without any"),
-    "a name no terminal can show": ({"a\nb/1.png": WHOLE, "wax/1.png": WHOLE}, "cannot be printed"),
+LAYOUTS: dict[str, tuple[dict[str, bytes], str, tuple[str, ...]]] = {
+    "an empty folder": ({}, "E_DATA_LAYOUT", ()),
+    "files alone": ({"1.png": WHOLE, "2.png": WHOLE}, "E_DATA_LAYOUT", ()),
+    "one class": ({"wax/1.png": WHOLE}, "E_DATA_FEW_CLASSES", ("'wax'",)),
+    "a class without images": ({"wax/1.png": WHOLE, "normal/.keep": b""}, "E_DATA_EMPTY_CLASS", ("'normal'",)),
+    "splits without classes": ({"train/1.png": WHOLE, "test/1.png": WHOLE}, "E_DATA_LAYOUT", ("test, train",)),
+    "a name no terminal can show": ({"a\nb/1.png": WHOLE, "wax/1.png": WHOLE}, "E_DATA_CLASS_NAME", ("'a\\nb'",)),
 }
 
-TABLES: dict[str, tuple[str, str]] = {
-    "no column path": ("where,label\na,wax\n", "expected a column 'path (or file)', got the columns where, label"),
-    "no column label": ("path,a,b\na.png,wax,1\n", "expected a column 'label', got the columns path, a, b"),
-    "nothing at all": ("", "got the columns none"),
-    "a header alone": ("path,label\n", "expected one line for each image below the header, found none"),
-    "an unknown split": ("path,label,split\na.png,wax,tran\n", "line 2: unknown split 'tran'; did you mean 'train'?"),
-    "a path above": ("path,label\n../a.png,wax\n", "line 2: ../a.png does not lie below the CSV's folder"),
-    "a path above, hidden": ("path,label\nwax/../../a.png,wax\n", "line 2: wax/../../a.png does not lie below"),
-    "a path elsewhere": ("path,label\n/etc/passwd,wax\n", "line 2: /etc/passwd does not lie below the CSV's folder"),
-    "one image twice": ("path,label\na.png,wax\n./a.png,normal\n", "line 3: a.png is named a second time"),
-    "one class": ("path,label\na.png,wax\nb.png,wax\n", "expected images of at least two classes, got only 'wax'"),
+TABLES: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "no column path": ("where,label\na,wax\n", "E_DATA_COLUMN", ("'path (or file)'", "where, label")),
+    "no column label": ("path,a,b\na.png,wax,1\n", "E_DATA_COLUMN", ("'label'", "path, a, b")),
+    "nothing at all": ("", "E_DATA_COLUMN", ()),
+    "a header alone": ("path,label\n", "E_DATA_TABLE_EMPTY", ()),
+    "an unknown split": ("path,label,split\na.png,wax,tran\n", "E_DATA_TABLE_CELL", ("line 2", "'tran'", "'train'")),
+    "a path above": ("path,label\n../a.png,wax\n", "E_DATA_TABLE_PATH", ("line 2", "../a.png")),
+    "a path above, hidden": ("path,label\nwax/../../a.png,wax\n", "E_DATA_TABLE_PATH", ("line 2", "wax/../../a.png")),
+    "a path elsewhere": ("path,label\n/etc/passwd,wax\n", "E_DATA_TABLE_PATH", ("line 2", "/etc/passwd")),
+    "one image twice": ("path,label\na.png,wax\n./a.png,normal\n", "E_DATA_TABLE_TWICE", ("line 3", "a.png")),
+    "one class": ("path,label\na.png,wax\nb.png,wax\n", "E_DATA_FEW_CLASSES", ("'wax'",)),
 }
 
 
@@ -100,13 +96,13 @@ TABLES: dict[str, tuple[str, str]] = {
 def refused(request: pytest.FixtureRequest, run: Run, tmp_path: Path) -> Callable[..., None]:
     """Check that both commands refuse a data set in one line, print no data, and leave the disk as it was."""
 
-    def refused(path: Path, *parts: str, code: int = 1) -> None:
+    def refused(path: Path, code: str, *says: str) -> None:
         before = tree(tmp_path)
         output = ("--out", tmp_path / "new" / "index.json") if request.param == "split" else ()
         for options in ((), ("--json",)):
             got, out, err = run("data", request.param, path, *output, "-q", *options)
-            assert got == code
-            assert_one_line(err, *parts)
+            assert got == 1
+            assert_one_line(err, code, *says)
             if options:
                 failure = json.loads(out)["error"]
                 assert err == f"error[{failure['code']}]: {one_line(failure['message'])}\n"
@@ -118,36 +114,34 @@ def refused(request: pytest.FixtureRequest, run: Run, tmp_path: Path) -> Callabl
 
 
 def test_a_missing_folder_is_refused(refused: Callable[..., None], tmp_path: Path) -> None:
-    refused(
-        tmp_path / "none", f"{tmp_path / 'none'}: expected a folder of <label>/<image> or a CSV file, found nothing there"
-    )
+    refused(tmp_path / "none", "E_DATA_SOURCE", str(tmp_path / "none"))
 
 
 def test_a_name_no_file_can_have_is_refused(refused: Callable[..., None], tmp_path: Path) -> None:
-    refused(tmp_path / ("x" * 300), "expected a folder of <label>/<image> or a CSV file (File name too long)")
+    refused(tmp_path / ("x" * 300), "E_DATA_SOURCE", "File name too long")
 
 
 def test_a_file_of_another_kind_is_refused(refused: Callable[..., None], ears: Path) -> None:
-    refused(ears / "wax" / "00.png", "expected a folder of <label>/<image> or a CSV file, got another kind of file")
+    refused(ears / "wax" / "00.png", "E_DATA_SOURCE", "00.png")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_folder_laid_out_otherwise_is_refused(layout: str, refused: Callable[..., None], tmp_path: Path) -> None:
-    files, message = LAYOUTS[layout]
+    files, code, says = LAYOUTS[layout]
     (tmp_path / "set").mkdir()
-    refused(write(tmp_path / "set", files), message)
+    refused(write(tmp_path / "set", files), code, *says)
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_a_csv_that_names_no_data_set_is_refused(table: str, refused: Callable[..., None], tmp_path: Path) -> None:
-    text, message = TABLES[table]
+    text, code, says = TABLES[table]
     (tmp_path / "set.csv").write_text(text)
-    refused(tmp_path / "set.csv", f"{tmp_path / 'set.csv'}", message)
+    refused(tmp_path / "set.csv", code, str(tmp_path / "set.csv"), *says)
 
 
 def test_a_csv_in_another_encoding_is_refused(refused: Callable[..., None], tmp_path: Path) -> None:
     (tmp_path / "set.csv").write_bytes("path,label\né.png,wax\n".encode("utf-16")[:-1])
-    refused(tmp_path / "set.csv", "expected a CSV in UTF-16")
+    refused(tmp_path / "set.csv", "E_DATA_TABLE_ENCODING", "UTF-16")
 
 
 def test_check_lists_every_file_that_cannot_be_used(run: Run, bad_ears: Path) -> None:
@@ -169,17 +163,17 @@ def test_split_refuses_bad_files_naming_each_and_the_way_on(run: Run, bad_ears: 
     before = tree(tmp_path)
     code, out, err = run("data", "split", bad_ears, "--out", tmp_path / "index.json", "-q")
     assert (code, out) == (1, "")
-    assert_one_line(err, "6 files cannot be used", "--skip-bad", *(f"{name}: {reason}" for name, (_, reason) in BAD.items()))
+    assert_one_line(err, "E_DATA_BAD_IMAGES", "6", "--skip-bad", *BAD)
     assert tree(tmp_path) == before
 
 
 def test_split_goes_on_without_bad_files_and_records_them(run: Run, bad_ears: Path, tmp_path: Path) -> None:
     out = tmp_path / "index.json"
-    code, printed, err = run("data", "split", bad_ears, "--out", out, "--shares", "1", "--skip-bad")
+    code, text, err = run("data", "split", bad_ears, "--out", out, "--labelled-subsets", "1", "--skip-bad")
     assert code == 0
     assert "6 files were left out because they cannot be used" in err
     assert f"written: {out}" in err
-    assert "normal" in printed
+    assert "normal" in text
     index = json.loads(out.read_text())
     assert [file["path"] for file in index["bad_files"]] == sorted(BAD)
     assert {image["path"] for image in index["images"]} == set(IMAGES)
@@ -197,7 +191,7 @@ def test_a_class_that_is_all_bad_is_refused_even_when_skipping(run: Run, ears: P
     before = tree(tmp_path)
     code, out, err = run("data", "split", ears, "--out", tmp_path / "new" / "index.json", "--skip-bad", "-q")
     assert (code, out) == (1, "")
-    assert_one_line(err, "none of class 'wax' is left without the 12 bad files")
+    assert_one_line(err, "E_DATA_EMPTY_CLASS", "'wax'", "12")
     assert tree(tmp_path) == before
 
 
@@ -216,10 +210,15 @@ def test_csv_rows_without_a_file_are_bad_files(run: Run, ears: Path, tmp_path: P
         "wax/nul\0.png": "no such file (embedded null byte)",
         long: "cannot be read (File name too long)",
     }
-    code, out, err = run("data", "split", ears / "set.csv", "--out", tmp_path / "i.json", "--shares", "1", "-q")
+    code, out, err = run("data", "split", ears / "set.csv", "--out", tmp_path / "i.json", "--labelled-subsets", "1", "-q")
     assert (code, out) == (1, "")
-    assert_one_line(err, "3 files cannot be used", "wax/gone.png: no such file", "wax/nul\\x00.png: no such file")
-    assert run("data", "split", ears / "set.csv", "--out", tmp_path / "i.json", "--shares", "1", "-q", "--skip-bad")[0] == 0
+    assert_one_line(err, "E_DATA_BAD_IMAGES", "3", "wax/gone.png", "wax/nul\\x00.png")
+    assert (
+        run("data", "split", ears / "set.csv", "--out", tmp_path / "i.json", "--labelled-subsets", "1", "-q", "--skip-bad")[
+            0
+        ]
+        == 0
+    )
     assert {image["path"] for image in json.loads((tmp_path / "i.json").read_text())["images"]} == set(IMAGES)
 
 
@@ -232,10 +231,10 @@ def test_a_name_that_is_not_utf_8_is_a_bad_file(run: Run, ears: Path, tmp_path: 
     assert code == 0
     assert json.loads(out)["bad_files"] == [{"path": "wax/\\udcff.png", "reason": "its name is not UTF-8; rename it"}]
     assert run("data", "check", ears, "-q")[0] == 0
-    args = ("data", "split", ears, "--out", tmp_path / "i.json", "--shares", "1", "-q")
+    args = ("data", "split", ears, "--out", tmp_path / "i.json", "--labelled-subsets", "1", "-q")
     code, _, err = run(*args)
     assert code == 1
-    assert_one_line(err, "wax/\\udcff.png: its name is not UTF-8; rename it")
+    assert_one_line(err, "E_DATA_BAD_IMAGES", "wax/\\udcff.png")
     assert run(*args, "--skip-bad")[0] == 0
     assert {image["path"] for image in json.loads((tmp_path / "i.json").read_text())["images"]} == set(IMAGES)
 
@@ -244,11 +243,11 @@ def test_a_line_break_in_a_file_name_does_not_break_the_line(run: Run, ears: Pat
     write(ears, {"wax/a\nb.png": b""})
     code, _, err = run("data", "split", ears, "--out", tmp_path / "i.json", "-q")
     assert code == 1
-    assert_one_line(err, "wax/a\\nb.png: empty file")
+    assert_one_line(err, "E_DATA_BAD_IMAGES", "wax/a\\nb.png")
 
 
 def split(run: Run, ears: Path, out: Path, *options: str) -> tuple[int, str, str]:
-    return run("data", "split", ears, "--out", out, "--shares", "1", "-q", *options)
+    return run("data", "split", ears, "--out", out, "--labelled-subsets", "1", "-q", *options)
 
 
 def test_the_folder_of_the_output_is_made(run: Run, ears: Path, tmp_path: Path) -> None:
@@ -261,9 +260,9 @@ def test_an_output_that_cannot_be_written_is_one_line_and_leaves_nothing(run: Ru
     (tmp_path / "file").write_text("x")
     before = tree(tmp_path)
     for out in (tmp_path / "file" / "index.json", tmp_path / "file" / "below" / "index.json", tmp_path / ("x" * 252)):
-        code, printed, err = split(run, ears, out, "--json")
-        assert (code, json.loads(printed)["error"]["code"]) == (1, "E_STORE_UNWRITABLE")
-        assert_one_line(err, f"{out}: cannot be written (", "choose another name")
+        code, text, err = split(run, ears, out, "--json")
+        assert (code, json.loads(text)["error"]["code"]) == (1, "E_STORE_UNWRITABLE")
+        assert_one_line(err, "E_STORE_UNWRITABLE", str(out))
     assert tree(tmp_path) == before
 
 
@@ -276,30 +275,32 @@ def test_a_folder_where_the_output_should_be_is_a_wrong_request(run: Run, ears: 
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "error", "named"),
     [
-        (None, "build.toml"),
-        ("[data]\ntest_fractoin = 0.2\n", "test_fractoin"),
-        ("[data]\ntest_fraction = 2.0\n", "test_fraction"),
-        ("[data\n", "build.toml"),
+        (None, "E_FILE_MISSING", "build.toml"),
+        ("[data]\ntest_fractoin = 0.2\n", "E_RECORD_KEY_UNKNOWN", "test_fractoin"),
+        ("[data]\ntest_fraction = 2.0\n", "E_CONFIG_RANGE", "test_fraction"),
+        ("[data\n", "E_TOML", "build.toml"),
     ],
     ids=["missing", "unknown key", "out of range", "not TOML"],
 )
-def test_a_wrong_config_is_a_wrong_request(text: str | None, message: str, run: Run, ears: Path, tmp_path: Path) -> None:
+def test_a_wrong_config_is_a_wrong_request(
+    text: str | None, error: str, named: str, run: Run, ears: Path, tmp_path: Path
+) -> None:
     if text is not None:
         (tmp_path / "build.toml").write_text(text)
     before = tree(tmp_path)
     code, out, err = split(run, ears, tmp_path / "index.json", "--config", str(tmp_path / "build.toml"))
     assert (code, out) == (2, "")
-    assert_one_line(err, message)
+    assert_one_line(err, error, named)
     assert tree(tmp_path) == before
 
 
-def test_too_few_images_for_the_shares_are_refused_with_the_way_on(run: Run, ears: Path, tmp_path: Path) -> None:
+def test_too_few_images_for_the_labelled_subsets_are_refused_with_the_way_on(run: Run, ears: Path, tmp_path: Path) -> None:
     before = tree(tmp_path)
-    code, out, err = run("data", "split", ears, "--out", tmp_path / "index.json", "--shares", "40", "-q")
+    code, out, err = run("data", "split", ears, "--out", tmp_path / "index.json", "--labelled-subsets", "40", "-q")
     assert (code, out) == (1, "")
-    assert_one_line(err, "class 'normal' has 12 groups (12 images)", "[[link]]")
+    assert_one_line(err, "E_DATA_SMALL_CLASS", "'normal'", "12 groups", "[[link]]")
     assert tree(tmp_path) == before
 
 
@@ -307,15 +308,15 @@ def test_phantoms_are_drawn_nowhere_but_in_a_folder_of_their_own(run: Run, ears:
     (tmp_path / "file").write_text("x")
     before = tree(tmp_path)
     cases = {
-        tmp_path / "file": (2, "is a file"),
-        tmp_path / "file" / "below": (1, "cannot be written (Not a directory)"),
-        tmp_path / ("x" * 300): (1, "cannot be written (File name too long)"),
-        ears: (1, "holds something other than a phantom set"),
+        tmp_path / "file": (2, "Error: "),
+        tmp_path / "file" / "below": (1, "error[E_STORE_UNWRITABLE]: "),
+        tmp_path / ("x" * 300): (1, "error[E_STORE_UNWRITABLE]: "),
+        ears: (1, "error[E_DATA_OUT_OCCUPIED]: "),
     }
-    for out, (expected, message) in cases.items():
-        code, printed, err = run("data", "phantom", "--out", out, "--images", "20", "--size", "32x32", "-q")
-        assert (code, printed) == (expected, "")
-        assert message in err
+    for out, (expected, start) in cases.items():
+        code, text, err = run("data", "synth", "--out", out, "--images", "20", "--size", "32x32", "-q")
+        assert (code, text) == (expected, "")
+        assert start in err
     assert tree(tmp_path) == before
 
 
@@ -324,6 +325,6 @@ def test_a_data_set_of_which_nothing_can_be_read_ends_the_check_with_1(run: Run,
     for options in ((), ("--json",)):
         code, out, err = run("data", "check", tmp_path / "set", "-q", *options)
         assert code == 1
-        assert_one_line(err, "none of 4 files can be read; the first is normal/0.png: not an image")
+        assert_one_line(err, "E_DATA_BAD_IMAGES", "4", "normal/0.png")
         assert "wax/1.png" in out
     assert json.loads(out)["images"] == 0

@@ -75,8 +75,8 @@ def bundle(toy: ModuleType, tmp_path: Path) -> Path:
 
 DATA: dict[str, tuple[str, ...]] = {
     "data-check": ("data", "check", "{ears}"),
-    "data-split": ("data", "split", "{ears}", "--out", "{out}/index.json", "--shares", "2"),
-    "data-phantom": ("data", "phantom", "--out", "{out}/set", "--images", "20", "--size", "32x40"),
+    "data-split": ("data", "split", "{ears}", "--out", "{out}/index.json", "--labelled-subsets", "2"),
+    "data-synth": ("data", "synth", "--out", "{out}/set", "--images", "20", "--size", "32x40"),
     "devices-list": ("devices", "list"),
     "devices-show": ("devices", "show", "raspberry-pi-5"),
 }
@@ -95,9 +95,9 @@ def test_json_of_data_and_devices_reads_as_its_golden(
 
 
 BUNDLE: dict[str, tuple[bool, tuple[str, ...]]] = {
-    "infer": (False, ("infer", "{bundle}", "{picture}", "--backend", "onnxruntime")),
+    "predict": (False, ("predict", "{bundle}", "{picture}", "--backend", "onnxruntime")),
     "verify": (True, ("verify", "{bundle}")),
-    "export": (False, ("export", "tar", "{bundle}", "--out", "{out}/a.tar")),
+    "package": (False, ("package", "tar", "{bundle}", "--out", "{out}/a.tar")),
     "bench": (True, ("bench", "{bundle}", "--backend", "onnxruntime", "--queries", "64", "--out", "{out}/bench")),
 }
 

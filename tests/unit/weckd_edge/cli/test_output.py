@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weckd_edge.cli.console.output import fit_widths, fitted
+from weckd_edge.cli.console.output import break_line, fit_widths
 
 WORDS = st.lists(st.text("abc-_", min_size=1, max_size=12), min_size=1, max_size=4).map(" ".join)
 COLUMNS = st.lists(st.lists(WORDS, min_size=1, max_size=4), min_size=1, max_size=5)
@@ -38,6 +38,6 @@ def test_a_table_that_fits_keeps_its_widths_and_the_widest_text_gives_way_first(
 def test_a_sentence_is_broken_between_words_and_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((20, 24)))
     text = "look at /a/path/longer-than-a/line now and then"
-    assert fitted(text, io.StringIO()) == text
-    assert fitted(text, Terminal()).splitlines() == ["look at", "  /a/path/longer-than-a/line", "  now and then"]
-    assert fitted("", Terminal()) == ""
+    assert break_line(text, io.StringIO()) == text
+    assert break_line(text, Terminal()).splitlines() == ["look at", "  /a/path/longer-than-a/line", "  now and then"]
+    assert break_line("", Terminal()) == ""

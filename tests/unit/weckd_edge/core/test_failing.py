@@ -107,14 +107,14 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ),
     ],
 )
-def test_a_stdout_that_takes_nothing_is_told_in_one_line(redirection: str, said: str, tmp_path: Path) -> None:
+def test_a_stdout_that_takes_nothing_is_reported_in_one_line(redirection: str, said: str, tmp_path: Path) -> None:
     done = shell(f"weckd-edge devices show generic-x86 --json {redirection}", tmp_path)
     assert (done.returncode, done.stderr) == (1, said)
 
 
 def test_a_closed_stderr_changes_neither_the_data_nor_the_exit_code(tmp_path: Path) -> None:
     """A file that is opened must not take the number of stderr, where libraries would write into it."""
-    done = shell("weckd-edge data phantom --images 20 --size 32x40 --out set 2>&- <&-", tmp_path)
+    done = shell("weckd-edge data synth --images 20 --size 32x40 --out set 2>&- <&-", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "set: 20 synthetic frames of 6 drawn ears (not medical images)\n"
     done = shell("weckd-edge data check none 2>&-", tmp_path)
@@ -123,7 +123,7 @@ def test_a_closed_stderr_changes_neither_the_data_nor_the_exit_code(tmp_path: Pa
 
 def test_a_name_that_the_terminal_cannot_show_is_printed_as_an_escape(tmp_path: Path) -> None:
     done = shell(
-        "PYTHONIOENCODING=utf-8 weckd-edge data phantom --images 20 --size 32x40 -q --out $'ohr-\\xc3\\xa4\\xff'", tmp_path
+        "PYTHONIOENCODING=utf-8 weckd-edge data synth --images 20 --size 32x40 -q --out $'ohr-\\xc3\\xa4\\xff'", tmp_path
     )
     assert done.returncode == 0
     assert done.stdout.startswith("ohr-ä\\udcff: 20 synthetic frames")
@@ -165,12 +165,12 @@ def test_every_number_that_a_command_takes_has_bounds_and_no_path_may_be_empty()
         (("build", "--data", "x", "--target", "cpu", "--out", ""), "expected a path, got an empty text"),
         (("build", "--data", "x", "--target", "cpu", "--out", "b", "--seed", "-1"), "-1 is not in the range"),
         (("build", "--data", "x", "--target", "cpu", "--out", "b", "--seed", "9" * 26), "is not in the range"),
-        (("data", "phantom", "--out", "p", "--seed", "9" * 26), "is not in the range"),
-        (("data", "phantom", "--out", "p", "--images", "9" * 26), "is not in the range"),
-        (("data", "phantom", "--out", "p", "--size", f"{'9' * 5000}x32"), "expected height and width"),
+        (("data", "synth", "--out", "p", "--seed", "9" * 26), "is not in the range"),
+        (("data", "synth", "--out", "p", "--images", "9" * 26), "is not in the range"),
+        (("data", "synth", "--out", "p", "--size", f"{'9' * 5000}x32"), "expected height and width"),
         (("build", "--data", "x", "--target", "cpu", "--out", "b", "--links", f"a@{'9' * 5000}"), "expected model"),
         (("bench", "x", "--margin", "nan"), "expected a finite number"),
-        (("infer", "b", "x", "--threads", "9" * 26), "is not in the range"),
+        (("predict", "b", "x", "--threads", "9" * 26), "is not in the range"),
         (("compile", "x.pth", "--data", "x", "--target", "cpu", "--out", "b", *OPTIONS, "[" * 30000), "expected JSON"),
     ],
 )  # fmt: skip
@@ -184,7 +184,7 @@ def test_a_number_or_a_text_that_nothing_can_be_done_with_is_a_wrong_request(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_json_is_not_said_to_be_an_object_where_a_list_is_printed(run: Run) -> None:
-    _, out, _ = run("infer", "--help")
+def test_json_is_not_described_as_an_object_where_a_list_is_printed(run: Run) -> None:
+    _, out, _ = run("predict", "--help")
     assert "one JSON object" not in " ".join(out.split())
     assert "Print JSON on stdout, nothing else." in " ".join(out.split())

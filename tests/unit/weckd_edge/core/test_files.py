@@ -38,7 +38,7 @@ def test_what_is_no_regular_file_is_refused(path: str) -> None:
         read_bounded(Path(path), at_most=10)
 
 
-def test_a_missing_file_and_a_link_to_nothing_are_told_apart(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_link_to_nothing_are_distinguished(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("nowhere")
     with raises(StoreError, "E_FILE_MISSING"):
         read_bounded(tmp_path / "a", at_most=10)

@@ -16,7 +16,7 @@ import pytest
 
 from weckd_edge.core import fingerprint, import_graph
 from weckd_edge.core.fingerprint import DISTRIBUTION_OF, code_of, key_of
-from weckd_edge.core.import_graph import find_source, libraries_of, module_names, read_source
+from weckd_edge.core.import_graph import depends_on, find_source, libraries_of, module_names, read_source
 from weckd_edge.core.store import digest_of
 
 ROOT = Path(__file__).parents[4]
@@ -24,6 +24,7 @@ FOLDERS = ("train", "compile", "devices")
 TRAINING = "weckd_edge.train.distill.trainer"
 
 CODE = "\nNEW = 1\n"
+BELOW_THE_PIPELINE = {"artifacts", "bundle", "compile", "config", "core", "devices", "metrics", "train"}
 LOSS = ("train/distill/losses.py", "return ", "return 0.5 * ")
 CHANGES = {
     "an edited loss": (LOSS, True),
@@ -175,26 +176,20 @@ def test_an_edited_loss_trains_again_and_a_reworded_docstring_or_template_does_n
     assert run() == {"index": True, "link": False}
 
 
-def entries_of(tree: ast.Module) -> Iterator[tuple[ast.Call, tuple[str, ...]]]:
+def entries_of(node: ast.AST, tree: ast.Module) -> Iterator[tuple[ast.Call, tuple[str, ...]]]:
     """Yield the calls of ``key_of`` and ``code_of`` in a source with the modules that they name."""
     constants = {
-        target.id: node.value.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-        for target in node.targets
+        target.id: line.value.value
+        for line in tree.body
+        if isinstance(line, ast.Assign) and isinstance(line.value, ast.Constant)
+        for target in line.targets
         if isinstance(target, ast.Name)
     }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("key_of", "code_of"):
-            named = node.args[1:] if node.func.id == "key_of" else node.args
-            yield (
-                node,
-                tuple(
-                    str(one.value) if isinstance(one, ast.Constant) else str(constants.get(one.id, one.id))
-                    for one in named
-                    if isinstance(one, (ast.Constant, ast.Name))
-                ),
-            )
+    for call in ast.walk(node):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("key_of", "code_of"):
+            named = [one for argument in call.args[call.func.id == "key_of" :] for one in ast.walk(argument)]
+            texts = [constants.get(one.id) if isinstance(one, ast.Name) else getattr(one, "value", None) for one in named]
+            yield call, tuple(one for one in texts if isinstance(one, str))
 
 
 def test_every_key_names_modules_that_are_there() -> None:
@@ -202,10 +197,21 @@ def test_every_key_names_modules_that_are_there() -> None:
     for module in module_names():
         if module.startswith("weckd_edge.core."):
             continue
-        for _, entries in entries_of(read_source(module).tree):
+        for _, entries in entries_of(read_source(module).tree, read_source(module).tree):
             seen += 1
             assert all(find_source(entry) is not None for entry in entries), (module, entries)
     assert seen >= 4
+
+
+def test_no_key_counts_a_command_a_page_or_the_course_of_a_build() -> None:
+    allowed = {
+        "weckd_edge.report.evidence",  # names of the files that a former build is read from
+        "weckd_edge.pipeline.steps.predict",  # what a model predicts, kept by itself
+    }
+    for module in module_names():
+        for _, entries in entries_of(read_source(module).tree, read_source(module).tree):
+            for name in set(depends_on(*entries)) - set(entries) - allowed:
+                assert name.split(".")[1] in BELOW_THE_PIPELINE, f"{module}: {entries} depend on {name}"
 
 
 def test_a_key_is_made_by_key_of_alone() -> None:
@@ -213,3 +219,73 @@ def test_a_key_is_made_by_key_of_alone() -> None:
         for node in ast.walk(read_source(module).tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Key":
                 assert module == "weckd_edge.core.fingerprint", module
+
+
+STORING = ("stage", "step", "shared_stage")
+
+
+def _names(node: ast.AST) -> set[str]:
+    """Return the names that a source reads, but those of annotations."""
+    found: set[str] = {node.id} if isinstance(node, ast.Name) else set()
+    for field, value in ast.iter_fields(node):
+        if field not in ("annotation", "returns"):
+            for one in value if isinstance(value, list) else [value]:
+                found |= _names(one) if isinstance(one, ast.AST) else set()
+    return found
+
+
+def _imported_names(node: ast.AST) -> dict[str, tuple[str, str]]:
+    """Return what a source imports from this package, by the name it has there."""
+    return {
+        alias.asname or alias.name: (one.module, alias.name)
+        for one in ast.walk(node)
+        if isinstance(one, ast.ImportFrom) and one.module is not None and one.module.startswith("weckd_edge.")
+        for alias in one.names
+    }
+
+
+def _reachable(nodes: set[str], local: dict[str, ast.FunctionDef], but: ast.FunctionDef) -> set[str]:
+    """Return names and, of those that are functions of the same module, what these name in turn."""
+    waiting, seen = set(nodes), set[str]()
+    while waiting:
+        seen.add(one := waiting.pop())
+        waiting |= (_names(local[one]) if one in local and local[one] is not but else set()) - seen
+    return seen
+
+
+def called_by_steps(module: str) -> Iterator[tuple[str, set[str], set[str]]]:
+    """Yield each step of a module: where it is, the modules that its key names, and those that its work calls.
+
+    Left out is a function that passes on a key that it is given.
+    """
+    tree = read_source(module).tree
+    imported = _imported_names(tree)
+    local = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    for function in local.values():
+        given = {argument.arg for argument in function.args.args}
+        for call in ast.walk(function):
+            name = getattr(getattr(call, "func", None), "attr", getattr(getattr(call, "func", None), "id", ""))
+            if not isinstance(call, ast.Call) or name not in STORING or len(call.args) < 4:
+                continue
+            key = call.args[2]
+            if isinstance(key, ast.Name) and key.id in given:
+                continue
+            within = key if isinstance(key, ast.Call) else function
+            where = [within, *(local[one] for one in _names(key) if one in local)]
+            made = [found for node in where for found in entries_of(node, tree)]
+            assert made, f"{module}.{function.name}: the key is not made by key_of"
+            work = _reachable(_names(call.args[3]), local, function)
+            found = {import_graph._defining_module(*imported[one]) for one in work if one in imported}
+            entries = {entry for _, named in made for entry in named}
+            yield f"{module}.{function.name}", entries, {one for one in found if one is not None}
+
+
+def test_the_key_of_every_step_counts_the_code_that_its_work_calls() -> None:
+    missing, seen = [], 0
+    for module in module_names():
+        for where, entries, called in called_by_steps(module):
+            seen += 1
+            counted = set(depends_on(*entries))
+            missing += [f"{where}: {one}" for one in called - counted if not read_source(one).is_outside]
+    assert seen >= 15
+    assert missing == []

@@ -17,7 +17,14 @@ timm = pytest.importorskip("timm")
 
 from safetensors.torch import save_file  # noqa: E402 - behind the skips
 
-from weckd_edge.artifacts import ChainRecord, InputContract, Link, Rate  # noqa: E402 - likewise
+from weckd_edge.artifacts import (  # noqa: E402 - likewise
+    ChainRecord,
+    FrameSpec,
+    InputSpec,
+    Link,
+    NetworkInput,
+    Rate,
+)
 from weckd_edge.config import LinkConfig, load_config  # noqa: E402 - likewise
 from weckd_edge.core.errors import ConfigError, ModelError, StoreError  # noqa: E402 - likewise
 from weckd_edge.core.network_options import check_network_options  # noqa: E402 - likewise
@@ -25,7 +32,7 @@ from weckd_edge.core.serialization import from_json, to_data, to_json  # noqa: E
 from weckd_edge.core.store import ARTIFACT_FILE, Workspace, file_ref  # noqa: E402 - likewise
 from weckd_edge.pipeline.import_model import open_link  # noqa: E402 - likewise
 from weckd_edge.train.networks.checkpoint import read_checkpoint  # noqa: E402 - likewise
-from weckd_edge.train.networks.models import create, load_link  # noqa: E402 - likewise
+from weckd_edge.train.networks.models import create_student, load_link  # noqa: E402 - likewise
 
 TINY = "test_resnet"
 REFUSED = "'checkpoint_path'"
@@ -66,8 +73,9 @@ def link(tmp_path: Path) -> Link:
     return factories.link(
         "M1",
         model=TINY,
-        input=InputContract(
-            frame_height=32, frame_width=32, crop="center", input_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+        input=InputSpec(
+            frame=FrameSpec(height=32, width=32, crop="center"),
+            network=NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
         ),
         labels=("a", "b"),
         parameters=1,
@@ -123,10 +131,10 @@ def test_a_foreign_link_is_refused(trap: Trap, run: Run, ears: Path, tmp_path: P
 
 
 def test_a_foreign_bundle_is_refused_by_the_chain_it_records(trap: Trap, link: Link) -> None:
-    chain = ChainRecord(links=(link,), twin=None, labels_used=4)
+    chain = ChainRecord(links=(link,), baseline=None, labels_used=4)
     for text in (
         foreign(chain, trap.options(), ("links", 0)),
-        foreign(replace(chain, twin=link), trap.options(), ("twin",)),
+        foreign(replace(chain, baseline=link), trap.options(), ("baseline",)),
     ):
         with raises(StoreError, "E_CONFIG_NETWORK_OPTION", says=REFUSED):
             from_json(ChainRecord, text, where="chain.json", error=StoreError)
@@ -152,7 +160,7 @@ def test_a_folder_with_its_own_config_is_refused(trap: Trap, tmp_path: Path, lin
     (tmp_path / "config.json").write_text(json.dumps(said))
     (tmp_path / link.weights.path).rename(tmp_path / "model.safetensors")
     with raises(ModelError, "E_MODEL_OPTIONS", says=REFUSED):
-        create(LinkConfig(model=f"local-dir:{tmp_path}"), 2)
+        create_student(LinkConfig(model=f"local-dir:{tmp_path}"), 2)
     assert not trap.marker.exists()
 
 
@@ -161,7 +169,7 @@ def test_a_folder_whose_weights_would_run_code_is_refused(trap: Trap, tmp_path: 
     (tmp_path / "config.json").write_text(json.dumps({"architecture": TINY, "num_classes": 2, "pretrained_cfg": {}}))
     trap.file.rename(tmp_path / name)
     with raises(ModelError, "E_MODEL_FETCH", says="local-dir"):
-        create(LinkConfig(model=f"local-dir:{tmp_path}"), 2)
+        create_student(LinkConfig(model=f"local-dir:{tmp_path}"), 2)
     assert not trap.marker.exists()
 
 
@@ -171,7 +179,7 @@ def test_a_folder_with_its_own_config_keeps_options_that_shape_it(tmp_path: Path
     save_file(network.state_dict(), tmp_path / "model.safetensors")
     said = {"architecture": "resnet10t", "num_classes": 2, "pretrained_cfg": {}, "model_args": shape}
     (tmp_path / "config.json").write_text(json.dumps(said))
-    made = create(LinkConfig(model=f"local-dir:{tmp_path}"), 2)
+    made = create_student(LinkConfig(model=f"local-dir:{tmp_path}"), 2)
     assert made.options == {"channels": (8, 8, 8, 8), "stem_width": 8}
 
 
@@ -227,7 +235,7 @@ def test_options_that_shape_a_network_are_taken() -> None:
 )
 def test_options_that_timm_cannot_use_are_one_line(options: dict[str, object], tmp_path: Path, link: Link) -> None:
     with raises(ModelError, "E_MODEL_OPTIONS"):
-        create(LinkConfig(model=TINY, options=options), 2)  # type: ignore[arg-type]  # as wide as a table
+        create_student(LinkConfig(model=TINY, options=options), 2)  # type: ignore[arg-type]  # as wide as a table
     with raises(ModelError, "E_MODEL_OPTIONS"):
         load_link(replace(link, options=options), tmp_path)  # type: ignore[arg-type]  # likewise
 

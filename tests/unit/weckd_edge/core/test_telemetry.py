@@ -43,13 +43,13 @@ def test_every_variable_is_1_unless_somebody_wrote_0(
         monkeypatch.delenv(name, raising=False)
         if before is not None:
             monkeypatch.setenv(name, before)
-    telemetry.switch_off()
+    telemetry.switch_off_telemetry()
     assert {os.environ[name] for name in telemetry.VARIABLES} == {after}
 
 
 def test_a_module_that_sends_cannot_be_imported_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "openvino_telemetry", raising=False)
-    telemetry.switch_off()
+    telemetry.switch_off_telemetry()
     with pytest.raises(ModuleNotFoundError):
         __import__("openvino_telemetry")
 
@@ -57,7 +57,7 @@ def test_a_module_that_sends_cannot_be_imported_afterwards(monkeypatch: pytest.M
 def test_a_module_that_a_program_imported_before_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = ModuleType("openvino_telemetry")
     monkeypatch.setitem(sys.modules, "openvino_telemetry", theirs)
-    telemetry.switch_off()
+    telemetry.switch_off_telemetry()
     assert sys.modules["openvino_telemetry"] is theirs
 
 
@@ -148,9 +148,9 @@ passing.rmdir()
 
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
-def test_infer_keeps_to_itself(backend: str, bundle: Bundle, watch: Any) -> None:
+def test_predict_keeps_to_itself(backend: str, bundle: Bundle, watch: Any) -> None:
     pytest.importorskip(backend)
-    seen = watch.run(*WECKD, "infer", bundle.folder, watch.work / "ear.png", "--backend", backend)
+    seen = watch.run(*WECKD, "predict", bundle.folder, watch.work / "ear.png", "--backend", backend)
     assert "ear.png" in seen.output
     assert seen.is_quiet, seen
 
@@ -186,7 +186,7 @@ from weckd_edge.devices.demo.session import DemoSession
 bundle, image, host = sys.argv[1:]
 with DemoSession(pathlib.Path(bundle), backend="openvino") as session, DemoServer(session, host=host) as server:
     threading.Thread(target=server.serve_forever, args=(0.05,)).start()
-    place = f"http://127.0.0.1:{server.server_address[1]}/api/answer"
+    place = f"http://127.0.0.1:{server.server_address[1]}/api/predict"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     print(opener.open(place, pathlib.Path(image).read_bytes()).read().decode())
     server.shutdown()
@@ -223,7 +223,7 @@ print(nncf_backend.build(pathlib.Path(sys.argv[1]), frames, 4, None, pathlib.Pat
 def test_a_bench_on_another_machine_keeps_to_itself(sshd: ModuleType, bundle: Bundle, watch: Any, tmp_path: Path) -> None:
     from weckd_edge.devices.remote.asyncssh_backend import connect
     from weckd_edge.devices.remote.base import Access
-    from weckd_edge.devices.remote.bench_request import Job
+    from weckd_edge.devices.remote.bench_request import BenchRequest
     from weckd_edge.devices.remote.hosts import Host
     from weckd_edge.devices.remote.many_hosts import bench_hosts
 
@@ -233,7 +233,9 @@ def test_a_bench_on_another_machine_keeps_to_itself(sshd: ModuleType, bundle: Bu
         (found,) = bench_hosts(
             bundle,
             [Host(name="127.0.0.1", user=server.user, port=server.port)],
-            job=Job(rules="quick", backend="onnxruntime", power="none", generator="own", queries=64, warmup=3),
+            request=BenchRequest(
+                rules="quick", backend="onnxruntime", power="none", generator="builtin", queries=64, warmup=3
+            ),
             connect=connect,
             out=tmp_path / "out",
             access=Access(known_hosts=(server.known_hosts(),), identity=key),

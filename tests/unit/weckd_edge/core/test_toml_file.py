@@ -11,7 +11,7 @@ import pytest
 from support.errors import raises
 from weckd_edge.config import load_config
 from weckd_edge.core.errors import ConfigError, DeviceError
-from weckd_edge.core.toml_file import MOST_BYTES, read_toml
+from weckd_edge.core.toml_file import MAX_BYTES, read_toml
 from weckd_edge.devices.profiles.profile import load_profile
 
 
@@ -22,13 +22,13 @@ from weckd_edge.devices.profiles.profile import load_profile
         (f"seed = {'9' * 26}", "seed: expected a whole number of at most 64 bits"),
         (f"seed = {'9' * 5000}", "expected TOML"),
         ("seed = 4294967296", "expected 0 to 2147483647"),
-        ("[gates]\nlatency_p90_ms = inf", "gates.latency_p90_ms = inf: expected a finite number"),
+        ("[gates]\nmax_latency_p90_ms = inf", "gates.max_latency_p90_ms = inf: expected a finite number"),
         ("[train]\nweight_decay = nan", "train.weight_decay = nan: expected a finite number"),
         ("[train]\nthreads = -1", "threads = -1: expected 0 to 1024"),
         ("[train]\nbatch = 9000000000000000000", "expected 4 to 65536"),
         ("[bench]\nwarmup = -1", "warmup = -1: expected 0 to"),
-        (f'[ship]\nlink = "M{"9" * 5000}"', "expected smallest, last, or such as M2"),
-        ('[guard]\nother_frames = [""]', "expected folders, found an empty text"),
+        (f'[select]\nlink = "M{"9" * 5000}"', "expected smallest, last, or such as M2"),
+        ('[guard]\nood_dirs = [""]', "expected folders, found an empty text"),
         (f"x = {'[' * 20000}{']' * 20000}", "nested too deeply"),
         (f"[train]\n{'a.' * 40}a = 1", "nested too deeply"),
         (f"{'a.' * 200000}a = 1", "expected keys of a few parts"),
@@ -71,8 +71,8 @@ def test_a_file_that_never_ends_is_refused_at_once(make: Callable[[Path], None],
         load_profile(tmp_path / "c.toml")
 
 
-def test_a_file_may_be_as_large_as_is_said(tmp_path: Path) -> None:
-    (tmp_path / "c.toml").write_text("a = 1\n" + "#" * (MOST_BYTES - 6))
+def test_a_file_may_be_as_large_as_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("a = 1\n" + "#" * (MAX_BYTES - 6))
     assert read_toml(tmp_path / "c.toml") == {"a": 1}
 
 

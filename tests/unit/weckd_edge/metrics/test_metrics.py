@@ -12,28 +12,28 @@ import pytest
 from support import factories
 from support.errors import raises
 from tests.support.networks import record
-from weckd_edge.artifacts import Attribute, DatasetIndex, Performance, Prediction, Rate, Verification
+from weckd_edge.artifacts import Attribute, DatasetIndex, MetricsRecord, Prediction, Rate, Verification
 from weckd_edge.config import BandConfig, PrevalenceConfig, ReportConfig
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.metrics import check_report, cut_slices, measure_performance
-from weckd_edge.metrics.classification import compare, measure
-from weckd_edge.metrics.counts import Answers, draw_weights, weighted_auc
+from weckd_edge.metrics import check_report, cut_slices, measure_metrics
+from weckd_edge.metrics.classification import compare_metrics, measure_images
+from weckd_edge.metrics.counts import Predictions, draw_weights, weighted_auc
 from weckd_edge.metrics.group_bootstrap import bounded
 from weckd_edge.metrics.intervals import rate_by_group, student_t_95, wilson
 from weckd_edge.metrics.prediction_flips import count_flips
-from weckd_edge.report.chapters.metrics import OLD_BUNDLE, performance_text
+from weckd_edge.report.chapters.metrics import OLD_BUNDLE, metrics_text
 
 LABELS = ("effusion", "normal")
 RATE = Rate(value=0.5, low=0.4, high=0.6, correct=5, images=10, groups=10)
 
 
-def answers(truth: list[int], decided: list[int], groups: list[int] | None = None) -> Answers:
+def answers(truth: list[int], decided: list[int], groups: list[int] | None = None) -> Predictions:
     """Answers that are 90 % sure of what they decide."""
     sure = np.where(np.eye(2)[decided] > 0, 0.9, 0.1)
-    return Answers(np.array(truth), sure, np.arange(len(truth)) if groups is None else np.array(groups))
+    return Predictions(np.array(truth), sure, np.arange(len(truth)) if groups is None else np.array(groups))
 
 
-def once(of: Answers) -> np.ndarray:
+def once(of: Predictions) -> np.ndarray:
     return np.ones((1, of.groups))
 
 
@@ -42,7 +42,7 @@ TABLE = answers([0] * 40 + [1] * 60, [0] * 30 + [1] * 10 + [1] * 54 + [0] * 6)
 
 
 def test_every_figure_of_a_two_by_two_table_is_that_of_the_textbook() -> None:
-    found, _ = measure(TABLE, draw_weights(100, 0))
+    found, _ = measure_images(TABLE, draw_weights(100, 0))
     first = found.classes[0]
     values = [f.value for f in (first.sensitivity, first.specificity, first.ppv, first.npv, first.f1) if f]
     assert values == pytest.approx([30 / 40, 54 / 60, 30 / 36, 54 / 64, 60 / 76])
@@ -53,14 +53,14 @@ def test_every_figure_of_a_two_by_two_table_is_that_of_the_textbook() -> None:
 
 
 def test_where_every_group_has_one_image_a_rate_has_wilsons_interval() -> None:
-    found, _ = measure(TABLE, draw_weights(100, 0))
+    found, _ = measure_images(TABLE, draw_weights(100, 0))
     sensitivity = found.classes[0].sensitivity
     assert sensitivity is not None
     assert (sensitivity.low, sensitivity.high) == pytest.approx(wilson(30, 40))
 
 
 def test_predictive_values_at_a_prevalence_follow_bayes() -> None:
-    found, _ = measure(TABLE, draw_weights(100, 0), np.array([0.1, 0.9]))
+    found, _ = measure_images(TABLE, draw_weights(100, 0), np.array([0.1, 0.9]))
     value = found.classes[0].ppv_at_prevalence
     assert value is not None
     assert value.value == pytest.approx(0.1 * 0.75 / (0.1 * 0.75 + 0.9 * 0.1))
@@ -69,16 +69,16 @@ def test_predictive_values_at_a_prevalence_follow_bayes() -> None:
 
 
 def test_images_that_are_alike_widen_every_interval() -> None:
-    apart, _ = measure(TABLE, draw_weights(100, 0))
+    apart, _ = measure_images(TABLE, draw_weights(100, 0))
     grouped = replace_groups(TABLE, np.arange(100) // 5)
-    alike, _ = measure(grouped, draw_weights(20, 0))
+    alike, _ = measure_images(grouped, draw_weights(20, 0))
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc"):
         one, other = getattr(apart, name), getattr(alike, name)
         assert other.high - other.low > 1.5 * (one.high - one.low), name
 
 
-def replace_groups(of: Answers, member: np.ndarray) -> Answers:
-    return Answers(of.truth, of.probabilities, member)
+def replace_groups(of: Predictions, member: np.ndarray) -> Predictions:
+    return Predictions(of.truth, of.probabilities, member)
 
 
 def test_a_weight_of_two_is_the_same_as_the_image_twice() -> None:
@@ -102,8 +102,8 @@ def test_a_perfect_figure_still_has_a_lower_bound_under_one() -> None:
 
 def test_no_flip_is_not_taken_for_certainty() -> None:
     weights = draw_weights(100, 0)
-    _, drawn = measure(TABLE, weights)
-    apart = compare(drawn, drawn, TABLE).accuracy
+    _, drawn = measure_images(TABLE, weights)
+    apart = compare_metrics(drawn, drawn, TABLE).accuracy
     assert apart is not None
     assert apart.value == 0
     assert -0.025 < apart.low < -0.015
@@ -136,7 +136,7 @@ def simulated() -> dict[str, dict[str, float]]:
     return coverage(replace(SCENARIOS[1], groups=80), 200, resamples=100)
 
 
-def test_plain_percentiles_would_have_missed_the_bar(simulated: dict[str, dict[str, float]]) -> None:
+def test_plain_percentiles_would_have_missed_the_limit(simulated: dict[str, dict[str, float]]) -> None:
     assert simulated["AUC"]["percentiles_held"] < 0.93
 
 
@@ -151,7 +151,7 @@ def test_flips_are_counted_to_the_better_and_to_the_worse_by_class_and_slice() -
     assert found.mcnemar_p == pytest.approx(1.0)
 
 
-def test_two_wrong_answers_that_differ_are_neither_better_nor_worse() -> None:
+def test_two_wrong_predictions_that_differ_are_neither_better_nor_worse() -> None:
     found = count_flips(("a", "b"), np.array([1]), np.array([2]), np.array([0]), ("x", "y", "z"), [])
     assert (found.total.better, found.total.worse, found.total.other) == (0, 0, 1)
 
@@ -181,9 +181,9 @@ def sure(label: int) -> tuple[float, ...]:
     return tuple(0.8 if k == label else 0.1 for k in range(3))
 
 
-def performance(index: DatasetIndex, verification: Verification, **options: object) -> Performance:
+def performance(index: DatasetIndex, verification: Verification, **options: object) -> MetricsRecord:
     config = ReportConfig(**options)  # type: ignore[arg-type]
-    return measure_performance(verification, index, config, names=("M1 fp32", "M2 fp32", "M2 int8"))
+    return measure_metrics(verification, index, config, names=("M1 fp32", "M2 fp32", "M2 int8"))
 
 
 def test_the_worst_slice_and_class_are_named() -> None:
@@ -191,7 +191,7 @@ def test_the_worst_slice_and_class_are_named() -> None:
     assert found.worst_slice is not None
     assert found.slices[found.worst_slice].name == "site B"
     assert found.worst_class is not None
-    text = performance_text(found, ("effusion", "normal", "wax"))
+    text = metrics_text(found, ("effusion", "normal", "wax"))
     assert any("site B" in line for line in text.headline)
     assert [len(row.cells) for table in text.tables for row in table.rows] == [
         len(table.columns) - 1 for table in text.tables for _ in table.rows
@@ -216,7 +216,7 @@ def test_a_slice_of_three_images_gets_counts_and_says_why() -> None:
     assert "3 images in 3 groups: too few" in (small.note or "")
     assert found.worst_slice is not None
     assert found.slices[found.worst_slice].value == "A"
-    shown = performance_text(found, index.labels)
+    shown = metrics_text(found, index.labels)
     assert any(f"{small.right} of 3" == cell.value for table in shown.tables for row in table.rows for cell in row.cells)
 
 
@@ -241,7 +241,7 @@ def test_without_a_group_column_the_evidence_says_what_is_lost() -> None:
     assert not any("may be too narrow" in note for note in performance(*data(named=120)).notes)
 
 
-def test_flipped_frames_are_listed_with_all_three_answers() -> None:
+def test_flipped_frames_are_listed_with_all_three_predictions() -> None:
     found = performance(*data())
     assert [(f.before, f.after) for f in found.flips] == [
         ("M1 fp32", "M2 fp32"),
@@ -254,10 +254,12 @@ def test_flipped_frames_are_listed_with_all_three_answers() -> None:
     assert len([f for f in found.frames if f.fp32 != f.compiled]) == changed.better + changed.worse + changed.other > 0
 
 
-def test_images_without_an_answer_are_counted_apart() -> None:
+def test_images_without_a_prediction_are_counted_apart() -> None:
     index, verification = data()
     unsure = tuple(replace(p, compiled=(0.4, 0.35, 0.25)) if k < 30 else p for k, p in enumerate(verification.predictions))
-    found = measure_performance(replace(verification, predictions=unsure), index, ReportConfig(), abstain_below=0.5).answered
+    found = measure_metrics(
+        replace(verification, predictions=unsure), index, ReportConfig(), confidence_threshold=0.5
+    ).selective
     assert found is not None
     assert found.coverage.value == pytest.approx(0.75)
     assert found.figures is not None
@@ -271,7 +273,7 @@ def test_images_without_an_answer_are_counted_apart() -> None:
         (ReportConfig(bands=(BandConfig(column="site", edges=(1,)),)), "E_CONFIG_COLUMN", "'site'"),
         (
             ReportConfig(
-                prevalence=(PrevalenceConfig(label="normal", share=0.9), PrevalenceConfig(label="effusoin", share=0.1))
+                prevalence=(PrevalenceConfig(label="normal", fraction=0.9), PrevalenceConfig(label="effusoin", fraction=0.1))
             ),
             "E_CONFIG_CLASSES",
             ("effusion, normal, wax", "effusoin"),
@@ -286,9 +288,9 @@ def test_what_the_data_set_does_not_have_is_refused(config: ReportConfig, code: 
 
 def test_prevalences_that_do_not_add_up_are_refused() -> None:
     with raises(ConfigError, "E_CONFIG_RANGE", says="0.5"):
-        ReportConfig(prevalence=(PrevalenceConfig(label="normal", share=0.5),))
+        ReportConfig(prevalence=(PrevalenceConfig(label="normal", fraction=0.5),))
 
 
 def test_an_old_bundle_says_that_it_has_no_such_figures() -> None:
-    text = performance_text(None, LABELS)
+    text = metrics_text(None, LABELS)
     assert (text.tables, text.notes) == ((), (OLD_BUNDLE,))

@@ -16,11 +16,11 @@ from support.errors import raises
 from weckd_edge.config import BuildConfig, LinkConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import SilentProgress
-from weckd_edge.pipeline.auto_chain import RUNGS, Ladder, Rung, measure_ladder, pick_chain
+from weckd_edge.pipeline.auto_chain import CANDIDATES, CandidateTiming, CandidateTimings, pick_chain, time_candidates
 
 
-def rung(name: str, milliseconds: float, macs: int) -> Rung:
-    return Rung(
+def rung(name: str, milliseconds: float, macs: int) -> CandidateTiming:
+    return CandidateTiming(
         link=LinkConfig(model=name),
         parameters=1,
         macs=macs,
@@ -29,9 +29,9 @@ def rung(name: str, milliseconds: float, macs: int) -> Rung:
     )
 
 
-LADDER = Ladder(
+LADDER = CandidateTimings(
     host="here",
-    rungs=tuple(
+    candidates=tuple(
         rung(name, ms, k) for k, (name, ms) in enumerate(zip("abcdef", (0.5, 0.7, 1.0, 1.9, 4.0, 9.0), strict=True))
     ),
     left_out=(),
@@ -62,16 +62,16 @@ def test_the_links_take_their_pretrained_weights_where_they_can_be_had() -> None
     assert all(link.pretrained for link in pick_chain(LADDER, None, 2))
 
 
-def test_a_bar_that_nothing_fits_and_too_long_a_chain_are_refused() -> None:
+def test_a_limit_that_nothing_fits_and_too_long_a_chain_are_refused() -> None:
     with raises(ConfigError, "E_CONFIG_AUTO_CHAIN", says=("0.5", "128", "0.50")):
         pick_chain(LADDER, 0.5, 3)
     with raises(ConfigError, "E_CONFIG_AUTO_CHAIN", says=("7", "6")):
         pick_chain(LADDER, None, 7)
 
 
-def test_every_rung_is_a_model_of_timm_with_pretrained_weights() -> None:
+def test_every_candidate_is_a_model_of_timm_with_pretrained_weights() -> None:
     timm = pytest.importorskip("timm")
-    for link in RUNGS:
+    for link in CANDIDATES:
         assert timm.list_pretrained(f"{link.model}.*"), link.model
 
 
@@ -84,10 +84,10 @@ def test_students_are_measured_and_one_that_gives_less_for_more_time_is_left_out
     wide: dict[str, Any] = {"channels": (64, 64, 128, 128), "stem_width": 32}
     narrow: dict[str, Any] = {"channels": (16, 16, 16, 16), "stem_width": 8}
     candidates = [LinkConfig(model="resnet10t", input_size=32, options=o) for o in (wide, narrow)]
-    ladder = measure_ladder(index, tmp_path, BuildConfig(), SilentProgress(), candidates, host="here")
-    assert [r.link.options for r in ladder.rungs] == [narrow, wide]
-    assert ladder.rungs[0].macs < ladder.rungs[1].macs
-    assert all(r.int8_ns > 0 and r.fp32_ns > 0 for r in ladder.rungs)
+    ladder = time_candidates(index, tmp_path, BuildConfig(), SilentProgress(), candidates, host="here")
+    assert [r.link.options for r in ladder.candidates] == [narrow, wide]
+    assert ladder.candidates[0].macs < ladder.candidates[1].macs
+    assert all(r.int8_ns > 0 and r.fp32_ns > 0 for r in ladder.candidates)
 
 
 def test_whether_weights_can_be_fetched_is_found_out_quickly(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,20 +7,18 @@ import pytest
 from PIL import Image
 
 from support import factories
-from weckd_edge.artifacts import DatasetIndex, GuardRecord, InputContract, Prediction
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, GuardRecord, Prediction
 from weckd_edge.config import AbstainConfig, BuildConfig, GuardConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_json
 from weckd_edge.core.store import Workspace
 from weckd_edge.devices.images.split_frames import decode_split
-from weckd_edge.pipeline.steps.abstain import AbstentionInputs, judge_abstention, judge_threshold
+from weckd_edge.pipeline.steps.abstain import AbstentionInputs, evaluate_abstention, evaluate_threshold
 from weckd_edge.pipeline.steps.guard import make_guard
 from weckd_edge.pipeline.steps.predict import HeldOutFrames
 from weckd_edge.report.chapters import abstention
 
-CONTRACT = InputContract(
-    frame_height=24, frame_width=24, crop="center", input_size=24, mean=(0.0,) * 3, std=(1.0,) * 3, resize="diagonal"
-)
+FRAME = FrameSpec(height=24, width=24, crop="center", resize="diagonal")
 
 
 @pytest.fixture
@@ -53,7 +51,7 @@ def answer(frame: np.ndarray) -> np.ndarray:
 
 def held_out(index: DatasetIndex, root: Path) -> HeldOutFrames:
     val, test = (
-        decode_split(Workspace(root / "work"), index, split, root, CONTRACT, SilentProgress()) for split in ("val", "test")
+        decode_split(Workspace(root / "work"), index, split, root, FRAME, SilentProgress()) for split in ("val", "test")
     )
     return HeldOutFrames(val=val, test=test)
 
@@ -70,60 +68,66 @@ def inputs(index: DatasetIndex, root: Path, config: BuildConfig) -> AbstentionIn
         frames=frames,
         labels=index.labels,
         synthetic=index.synthetic,
-        contract=CONTRACT,
+        spec=FRAME,
         config=config,
         validation=np.stack([answer(frame) for frame in frames.val]),
         predictions=predictions,
-        answer=answer,
+        predict=answer,
     )
 
 
 def record(index: DatasetIndex, root: Path, **guard: object) -> GuardRecord:
     config = GuardConfig(**guard)  # type: ignore[arg-type]
-    return make_guard(index.images, root, held_out(index, root).val, CONTRACT, config, seed=0, progress=SilentProgress())
+    return make_guard(index.images, root, held_out(index, root).val, FRAME, config, seed=0, progress=SilentProgress())
 
 
 def test_a_build_refuses_other_frames_and_says_what_its_threshold_does(index: DatasetIndex, tmp_path: Path) -> None:
-    config = BuildConfig(abstain=AbstainConfig(risk=0.2), guard=GuardConfig(refuse_labels=("dim",), refused=0.02))
-    fitted = record(index, tmp_path, refused=0.02)
+    config = BuildConfig(
+        abstain=AbstainConfig(max_group_error=0.2), guard=GuardConfig(non_gradeable_labels=("dim",), false_reject_rate=0.02)
+    )
+    fitted = record(index, tmp_path, false_reject_rate=0.02)
     assert fitted.groups == 70
-    found = judge_abstention(inputs(index, tmp_path, config), fitted, SilentProgress())
-    kinds = {kind.name: kind for kind in found.kinds}
+    found = evaluate_abstention(inputs(index, tmp_path, config), fitted, SilentProgress())
+    kinds = {kind.name: kind for kind in found.ood_sets}
     assert {"noise", "one grey", "covered lens", "drawn phantoms", "heavy blur"} <= set(kinds)
     assert kinds["noise"].guard_auroc > 0.95
-    assert kinds["covered lens"].refused == 1
-    assert found.answered.value <= 0.5  # the other half is of a refused label
-    assert found.wrong is not None
-    assert found.wrong.value == 0
+    assert kinds["covered lens"].reject_rate == 1
+    assert found.coverage.value <= 0.5  # the other half is of a refused label
+    assert found.selective_error is not None
+    assert found.selective_error.value == 0
     assert found.aurc == 0
     assert found.threshold is not None
     assert found.threshold.val_groups == 30
     assert found.guard.guard is None  # its numbers are in a file of their own
     assert from_json(type(found), to_json(found), where="x", error=ValueError) == found  # type: ignore[type-var]
-    told = " ".join(abstention.sentences(found))
+    told = " ".join(abstention.abstention_sentences(found))
     assert "No answer are: dim" in told
-    assert len(abstention.kind_rows(found)) == len(found.kinds)
-    assert "answered" in abstention.brief(found)
+    assert len(abstention.kind_rows(found)) == len(found.ood_sets)
+    assert "answered" in abstention.brief_sentence(found)
 
 
 def test_too_few_validation_groups_fail_or_are_reported_as_asked(index: DatasetIndex, tmp_path: Path) -> None:
-    config = BuildConfig(abstain=AbstainConfig(risk=0.05))
-    found = judge_abstention(inputs(index, tmp_path, config), record(index, tmp_path), SilentProgress())
+    config = BuildConfig(abstain=AbstainConfig(max_group_error=0.05))
+    found = evaluate_abstention(inputs(index, tmp_path, config), record(index, tmp_path), SilentProgress())
     assert found.threshold is not None
-    assert (found.threshold.chosen, found.threshold.more_groups, found.abstain_below) == (None, 29, 0.0)
-    (gate,) = judge_threshold(found.threshold, config.abstain)
+    assert (
+        found.threshold.confidence_threshold,
+        found.threshold.more_groups,
+        found.operating_point.confidence_threshold,
+    ) == (None, 29, 0.0)
+    (gate,) = evaluate_threshold(found.threshold, config.abstain)
     assert gate.verdict == "FAIL"
     assert "29 more groups" in gate.reason
-    (gate,) = judge_threshold(found.threshold, AbstainConfig(risk=0.05, unmet="report"))
+    (gate,) = evaluate_threshold(found.threshold, AbstainConfig(max_group_error=0.05, on_failure="report"))
     assert gate.verdict == "INCONCLUSIVE"
 
 
-def test_a_met_risk_passes_and_nothing_is_judged_where_none_is_asked(index: DatasetIndex, tmp_path: Path) -> None:
-    config = BuildConfig(abstain=AbstainConfig(risk=0.2))
-    found = judge_abstention(inputs(index, tmp_path, config), record(index, tmp_path, use=False), SilentProgress())
-    assert found.refused_test is None
-    assert found.kinds == ()
+def test_a_met_risk_passes_and_nothing_is_evaluated_where_none_is_asked(index: DatasetIndex, tmp_path: Path) -> None:
+    config = BuildConfig(abstain=AbstainConfig(max_group_error=0.2))
+    found = evaluate_abstention(inputs(index, tmp_path, config), record(index, tmp_path, enabled=False), SilentProgress())
+    assert found.rejected_test is None
+    assert found.ood_sets == ()
     assert found.threshold is not None
-    (gate,) = judge_threshold(found.threshold, config.abstain)
-    assert (gate.verdict, found.threshold.chosen) == ("PASS", 0.0)
-    assert judge_threshold(None, config.abstain) == ()
+    (gate,) = evaluate_threshold(found.threshold, config.abstain)
+    assert (gate.verdict, found.threshold.confidence_threshold) == ("PASS", 0.0)
+    assert evaluate_threshold(None, config.abstain) == ()

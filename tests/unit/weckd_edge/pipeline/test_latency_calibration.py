@@ -15,25 +15,25 @@ pytest.importorskip("openvino")
 import onnx
 
 from weckd_edge.cli.estimate import command
-from weckd_edge.compile.cost.calibration_networks import Recipe, build_network
+from weckd_edge.compile.cost.calibration_networks import NetworkRecipe, build_network
 from weckd_edge.compile.cost.onnx_costs import count_onnx
 from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.latency_model.counts import write_counts
 from weckd_edge.devices.latency_model.measurements import TimedNetwork, read_measurements
 from weckd_edge.pipeline import latency_calibration
-from weckd_edge.pipeline.latency_calibration import count_file, measure_ladder
+from weckd_edge.pipeline.latency_calibration import count_file, time_calibration_networks
 
 FEW = (
-    Recipe(block="plain", width=8, side=32),
-    Recipe(block="inverted", width=8, side=32, activation="HardSwish", gate=True),
-    Recipe(block="separable", width=8, side=32, frame=(48, 64)),
+    NetworkRecipe(block="plain", width=8, side=32),
+    NetworkRecipe(block="inverted", width=8, side=32, activation="HardSwish", gate=True),
+    NetworkRecipe(block="separable", width=8, side=32, frame=(48, 64)),
 )
 
 
 @pytest.fixture(scope="module")
 def few() -> tuple[TimedNetwork, ...]:
-    return measure_ladder(SilentProgress(), device="generic-x86", rounds=3, recipes=FEW)
+    return time_calibration_networks(SilentProgress(), device="generic-x86", rounds=3, recipes=FEW)
 
 
 @pytest.fixture
@@ -61,12 +61,12 @@ def test_a_timed_network_is_measured_and_another_device_stays_unknown(
     few: tuple[TimedNetwork, ...], graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in: Callable[..., Any] = lambda *_, **__: few  # noqa: E731
-    monkeypatch.setattr(latency_calibration, "measure_ladder", stand_in)
+    monkeypatch.setattr(latency_calibration, "time_calibration_networks", stand_in)
     times = tmp_path / "times.jsonl"
     assert run("--calibrate", times)["networks"] == 6
     assert len(read_measurements(times)) == 6
     found = run(graph, "--device", "generic-x86", "--device", "generic-arm64", "--measurements", times)
-    first, second = (row["prediction"] for row in found["devices"])
+    first, second = (row["estimate"] for row in found["devices"])
     assert (first["label"], first["latency_ns"]) == ("measured", few[0].latency_ns)
     assert (second["label"], second["latency_ns"]) == ("unknown", None)
     assert found["precision"] == "float32"
@@ -74,7 +74,7 @@ def test_a_timed_network_is_measured_and_another_device_stays_unknown(
 
 def test_a_table_says_label_and_interval(graph: Path) -> None:
     done = CliRunner().invoke(command, [str(graph), "--device", "raspberry-pi-5"], catch_exceptions=False)
-    assert "predicted" in done.stdout
+    assert "estimated" in done.stdout
     assert "5 published figure(s) of Raspberry Pi 5 (BCM2712)" in done.stderr
 
 
@@ -97,8 +97,8 @@ def test_counts_are_taken_from_a_file_of_their_own(graph: Path, tmp_path: Path) 
     counts = count_onnx(onnx.load(graph))
     write_counts(tmp_path / "counts.json", counts)
     assert count_file(tmp_path / "counts.json") == counts == count_file(graph)
-    with raises(ConfigError, "E_CONFIG_OPTION_UNUSED", says="--network-alone"):
-        count_file(tmp_path / "counts.json", network_alone=True)
+    with raises(ConfigError, "E_CONFIG_OPTION_UNUSED", says="--network-only"):
+        count_file(tmp_path / "counts.json", network_only=True)
     with raises(ModelError, "E_FILE_MISSING"):
         count_file(tmp_path / "none.onnx")
 

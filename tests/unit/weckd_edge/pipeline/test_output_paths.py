@@ -13,7 +13,7 @@ import pytest
 from support.errors import raises
 from weckd_edge.core import bounds
 from weckd_edge.core.errors import ConfigError, StoreError
-from weckd_edge.pipeline.output_paths import Source, bundle_name, check_place
+from weckd_edge.pipeline.output_paths import ReadPath, bundle_name, check_place
 
 Run = Callable[..., tuple[int, str, str]]
 HEADER = Path(__file__).parents[4] / "devices/firmware/include/weckd_edge.h"
@@ -21,10 +21,10 @@ HEADER = Path(__file__).parents[4] / "devices/firmware/include/weckd_edge.h"
 
 def test_the_bounds_are_those_of_the_c_library() -> None:
     said = {name: int(value) for name, value in re.findall(r"#define WECKD_MAX_(\w+) (\d+)", HEADER.read_text())}
-    assert said["LABEL_BYTES"] == bounds.MOST_LABEL_BYTES + 1  # its NUL
-    assert said["CLASSES"] == bounds.MOST_CLASSES
-    assert said["SIDE"] == bounds.MOST_SIDE
-    assert said["LABEL_BYTES"] > bounds.MOST_NAME
+    assert said["LABEL_BYTES"] == bounds.MAX_LABEL_BYTES + 1  # its NUL
+    assert said["CLASSES"] == bounds.MAX_CLASSES
+    assert said["SIDE"] == bounds.MAX_SIDE
+    assert said["LABEL_BYTES"] > bounds.MAX_NAME
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_place_and_what_is_read_must_lie_apart(tmp_path: Path) -> None:
     data = tmp_path / "data"
     (data / "wax").mkdir(parents=True)
     (tmp_path / "link").symlink_to(data)
-    read = [Source("the data set", data)]
+    read = [ReadPath("the data set", data)]
     for out in (data / "wax/b", data / "b", tmp_path / "link" / "b", tmp_path / "x" / ".." / "data" / "b"):
         with raises(ConfigError, "E_CONFIG_OUT_PLACE"):
             check_place(out, read)
@@ -89,9 +89,9 @@ def test_a_place_and_what_is_read_must_lie_apart(tmp_path: Path) -> None:
 
 def test_a_bundle_may_lie_beside_a_csv_and_must_not_replace_it(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("path,label\n")
-    check_place(tmp_path / "b", [Source("the data set", tmp_path / "d.csv")], makes="bundle")
+    check_place(tmp_path / "b", [ReadPath("the data set", tmp_path / "d.csv")], makes="bundle")
     with raises(ConfigError, "E_CONFIG_OUT_PLACE"):
-        check_place(tmp_path, [Source("the data set", tmp_path / "d.csv")], makes="bundle")
+        check_place(tmp_path, [ReadPath("the data set", tmp_path / "d.csv")], makes="bundle")
 
 
 def test_a_place_that_cannot_be_is_one_line(tmp_path: Path) -> None:
@@ -109,9 +109,9 @@ def command_lines(ears: Path, out: str) -> dict[str, tuple[str | Path, ...]]:
     return {
         "build": ("build", "--data", ears, "--target", "cpu", "--out", inside),
         "study": ("study", "--data", ears, "--out", inside),
-        "search": ("search", "--data", ears, "--out", inside),
+        "tune": ("tune", "--data", ears, "--out", inside),
         "data split": ("data", "split", ears, "--out", inside),
-        "infer": ("infer", "b", ears, "--explain", inside),
+        "predict": ("predict", "b", ears, "--explain", inside),
     }
 
 
@@ -130,13 +130,13 @@ def test_every_command_refuses_to_write_into_its_data_set(name: str, ears: Path,
     [
         ("build", "--data", "DATA", "--target", "cpu", "--out", "IN"),
         ("study", "--data", "DATA", "--out", "IN"),
-        ("search", "--data", "DATA", "--out", "IN"),
-        ("data", "phantom", "--out", "IN"),
+        ("tune", "--data", "DATA", "--out", "IN"),
+        ("data", "synth", "--out", "IN"),
         ("data", "split", "DATA", "--out", "IN"),
-        ("infer", "SEALED", "DATA", "--explain", "IN"),
+        ("predict", "SEALED", "DATA", "--explain", "IN"),
         ("bench", "SEALED", "--out", "IN"),
-        ("export", "tar", "SEALED", "--out", "IN"),
-        ("predict", "--calibrate", "IN"),
+        ("package", "tar", "SEALED", "--out", "IN"),
+        ("estimate", "--calibrate", "IN"),
         ("compile", "ONNX", "--data", "DATA", "--target", "cpu", "--out", "IN", "--mean", "0.5", "--std", "0.5"),
     ],
     ids=lambda args: " ".join(args[:2]),

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
 from support.errors import raises
-from weckd_edge.artifacts import Gate, LinkLatency, Rate, WeighedLink
-from weckd_edge.config import BuildConfig, ShipConfig
+from weckd_edge.artifacts import Gate, LinkEvaluation, LinkLatency, Rate
+from weckd_edge.config import BuildConfig, GateConfig, SelectConfig
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.pipeline.steps.select_link import choose_link, distance, named_link, without_choice
+from weckd_edge.pipeline.steps.select_link import choose_link, gate_distance, last_link_selection, requested_link
 
 RATE = Rate(value=0.9, low=0.85, high=0.94, correct=90, images=100, groups=60)
 
 
 def gate(name: str, bar: float, got: float | None, verdict: Any) -> Gate:
-    return Gate(name=name, bar=bar, got=got, verdict=verdict, reason=f"{got} against {bar}")
+    return Gate(name=name, limit=bar, value=got, verdict=verdict, reason=f"{got} against {bar}")
 
 
-def link(name: str, *gates: Gate) -> WeighedLink:
-    return WeighedLink(
+def link(name: str, *gates: Gate) -> LinkEvaluation:
+    return LinkEvaluation(
         name=name,
         precision="int8",
         backend="openvino",
@@ -28,26 +29,26 @@ def link(name: str, *gates: Gate) -> WeighedLink:
         bytes=1000,
         val_accuracy=RATE,
         latency=LinkLatency(label="measured", p90_ns=1e6, low_ns=None, high_ns=None, reason="here"),
-        here_p90_ns=1_000_000,
+        build_machine_p90_ns=1_000_000,
         gates=gates,
     )
 
 
 def accuracy(got: float, bar: float = 0.9) -> Gate:
-    return gate("accuracy", bar, got, "PASS" if got >= bar else "FAIL")
+    return gate("min_accuracy", bar, got, "PASS" if got >= bar else "FAIL")
 
 
 def latency(got: float, bar: float = 10.0) -> Gate:
-    return gate("latency_p90_ms", bar, got, "PASS" if got <= bar else "FAIL")
+    return gate("max_latency_p90_ms", bar, got, "PASS" if got <= bar else "FAIL")
 
 
-def test_the_smallest_of_those_that_pass_ships() -> None:
+def test_the_smallest_of_those_that_pass_is_deployed() -> None:
     found = choose_link([link("M1", accuracy(0.97)), link("M2", accuracy(0.94)), link("M3", accuracy(0.91))])
     assert (found.chosen, found.advice) == ("M3", ())
     assert found.reason == "M3 is the smallest link that clears every bar"
 
 
-def test_a_smaller_one_that_misses_a_bar_is_passed_over_and_named() -> None:
+def test_a_smaller_one_that_misses_a_limit_is_passed_over_and_named() -> None:
     found = choose_link([link("M1", accuracy(0.97)), link("M2", accuracy(0.94)), link("M3", accuracy(0.85))])
     assert found.chosen == "M2"
     assert "M3 misses accuracy (0.85 against 0.9)" in found.reason
@@ -58,51 +59,52 @@ def test_a_larger_one_is_too_slow_and_a_smaller_one_too_bad() -> None:
     assert choose_link(chain).chosen == "M2"
 
 
-def test_a_bar_that_cannot_be_judged_is_not_missed_and_is_named() -> None:
-    open_ = gate("latency_p90_ms", 10.0, None, "INCONCLUSIVE")
+def test_a_limit_that_cannot_be_evaluated_is_not_failed_and_is_named() -> None:
+    open_ = gate("max_latency_p90_ms", 10.0, None, "INCONCLUSIVE")
     found = choose_link([link("M1", open_, accuracy(0.97)), link("M2", open_, accuracy(0.95))])
     assert found.chosen == "M2"
     assert found.reason == "M2 is the smallest link that misses no bar; not judged here: frame to answer"
 
 
-def test_where_none_passes_the_closest_ships_with_what_to_change() -> None:
+def test_where_none_passes_the_closest_is_deployed_with_what_to_change() -> None:
     far, near = link("M1", latency(40), accuracy(0.97)), link("M2", latency(11), accuracy(0.93))
     worst = link("M3", latency(5), accuracy(0.45))
     found = choose_link([far, near, worst])
-    assert distance(far) == pytest.approx(3.0)
-    assert distance(worst) == pytest.approx(0.5)
+    assert gate_distance(far) == pytest.approx(3.0)
+    assert gate_distance(worst) == pytest.approx(0.5)
     assert found.chosen == "M2"
     assert found.reason.startswith("no link clears every bar; M2 comes closest")
     assert len(found.advice) == 1
-    assert "raise gates.latency_p90_ms" in found.advice[0]
+    assert "raise gates.max_latency_p90_ms" in found.advice[0]
 
 
-def test_of_two_as_close_as_each_other_the_smaller_ships() -> None:
+def test_of_two_as_close_as_each_other_the_smaller_is_deployed() -> None:
     assert choose_link([link("M1", accuracy(0.8)), link("M2", accuracy(0.8))]).chosen == "M2"
 
 
-def test_without_bars_the_last_link_ships() -> None:
+def test_without_limits_the_last_link_is_deployed() -> None:
     assert choose_link([link("M1"), link("M2")]).chosen == "M2"
 
 
 @pytest.mark.parametrize(("asked", "found"), [("smallest", None), ("last", "M3"), ("M2", "M2")])
 def test_a_link_can_be_named(asked: str, found: str | None) -> None:
     names = ["M1", "M2", "M3"]
-    assert named_link(ShipConfig(link=asked), names) == found
-    assert named_link(ShipConfig(), ["brought"]) == "brought", "nothing is weighed where there is nothing to choose"
-    assert "M2 was asked for" in without_choice("M2", names).reason
+    assert requested_link(SelectConfig(link=asked), names) == found
+    assert requested_link(SelectConfig(), ["imported"]) == "imported", "nothing is weighed where there is nothing to choose"
+    assert "M2 was asked for" in last_link_selection("M2", names).reason
 
 
 @pytest.mark.parametrize("asked", ["M0", "M4", "M", "m2", "first"])
 def test_a_link_that_is_not_there_is_refused(asked: str) -> None:
     with raises(ConfigError, "E_CONFIG_CHOICE"):
-        BuildConfig(ship=ShipConfig(link=asked))
+        BuildConfig(select=SelectConfig(link=asked))
 
 
-def test_every_bar_of_the_configuration_has_words() -> None:
-    from dataclasses import fields
-
-    from weckd_edge.config import GateConfig
-    from weckd_edge.pipeline.steps.select_link import _WORDS
-
-    assert set(_WORDS) == {field.name for field in fields(GateConfig)}
+@pytest.mark.parametrize("name", [field.name for field in fields(GateConfig)])
+def test_whatever_limit_is_missed_is_reported_in_words_with_what_to_change(name: str) -> None:
+    found = choose_link([link("M1", gate(name, 0.9, 0.8, "FAIL"))])
+    told = found.reason.removeprefix("no link clears every bar; M1 comes closest: misses ")
+    assert told.endswith(" (0.8 against 0.9)")
+    assert "_" not in told, "words, not a key"
+    (advice,) = found.advice
+    assert advice.endswith(f"gates.{name}")

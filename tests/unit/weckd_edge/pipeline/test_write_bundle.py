@@ -22,31 +22,33 @@ from weckd_edge.artifacts import (
     DatasetIndex,
     ExportedModel,
     FileRef,
+    FrameSpec,
     Gate,
     GoldenFrames,
-    InputContract,
+    InputSpec,
     Link,
+    LinkSelection,
     Manifest,
+    NetworkInput,
     Parity,
+    PrecisionSelection,
     Prediction,
+    QuantizationTrial,
     QuantizedModel,
     Rate,
-    Selection,
-    Shipping,
-    Trial,
 )
 from weckd_edge.bundle.reader import open_bundle
-from weckd_edge.config import BuildConfig, GateConfig, LinkConfig, ReportConfig
+from weckd_edge.config import AbstainConfig, BuildConfig, GateConfig, LinkConfig, ReportConfig
 from weckd_edge.core.errors import BundleError, ConfigError, StoreError
-from weckd_edge.core.fingerprint import versions
+from weckd_edge.core.fingerprint import library_versions
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace, check_ref, file_ref, refs_in
-from weckd_edge.devices.gates.gates import merge_bars
+from weckd_edge.devices.gates.gates import merge_limits
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.machine.detect import detect
 from weckd_edge.devices.profiles.profile import load_profile
 from weckd_edge.devices.runtime.golden_arrays import load_golden
-from weckd_edge.metrics import measure_performance
+from weckd_edge.metrics import measure_metrics
 from weckd_edge.pipeline.context import BuildContext, StepTimes
 from weckd_edge.pipeline.steps.judge import judge_bundle
 from weckd_edge.pipeline.steps.layout import Part, draft_manifest, lay_out
@@ -59,11 +61,13 @@ pytest.importorskip("jinja2")
 pytest.importorskip("cyclonedx")
 
 LABELS = ("effusion", "normal", "wax")
-INPUT = InputContract(frame_height=16, frame_width=16, crop="center", input_size=16, mean=(0.5,) * 3, std=(0.5,) * 3)
+INPUT = InputSpec(
+    frame=FrameSpec(height=16, width=16, crop="center"), network=NetworkInput(size=16, mean=(0.5,) * 3, std=(0.5,) * 3)
+)
 RATE = Rate(value=0.9, low=0.8, high=0.95, correct=9, images=10, groups=10)
 MEASUREMENT = factories.measurement()
 NO_IMAGES = SplitFrames(split="test", records=(), frames=np.zeros((0, 16, 16, 3), np.uint8))
-NO_BARS = GateConfig(latency_p90_ms=1e9, memory_mib=1e9, accuracy_drop=1.0)
+NO_LIMITS = GateConfig(max_latency_p90_ms=1e9, max_memory_mib=1e9, max_accuracy_drop=1.0)
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,7 @@ def link(name: str, parent: str | None, share: int) -> Link:
         macs=1000,
         weights=FileRef(path="weights.safetensors", sha256=name[-1] * 64, bytes=4000),
         parent=parent,
-        share=share,
+        labelled_subset=share,
         labels_used=1,
         images_used=2,
         val_accuracy=RATE,
@@ -149,7 +153,7 @@ def make_parts(
     decided: str = "000111222",
     truth: str = "000111222",
     target: str = "cpu",
-    gates: GateConfig = NO_BARS,
+    gates: GateConfig = NO_LIMITS,
     samples: int = 4,
     **config: Any,
 ) -> Made:
@@ -178,7 +182,7 @@ def make_parts(
                 label=number % 3,
                 group=f"t{number}",
                 split="train",
-                share=number % 2,
+                labelled_subset=number % 2,
                 sha256=sha,
                 pixels_sha256=sha,
                 width=16,
@@ -211,7 +215,7 @@ def make_parts(
         config=settings,
         profile=profile,
         machine=detect(),
-        limits=merge_bars(gates, profile.bars),
+        limits=merge_limits(gates, profile.gates),
         on_device=target == "cpu",
         workspace=Workspace(place / "bundle.work"),
         progress=SilentProgress(),
@@ -234,28 +238,33 @@ def make_parts(
         selected=place / "quantize",
         golden=place / "golden",
         images=ReportImages(
-            test=decode_split(ctx.workspace, index, "test", root, INPUT, ctx.progress) if samples else NO_IMAGES,
+            test=decode_split(ctx.workspace, index, "test", root, INPUT.frame, ctx.progress) if samples else NO_IMAGES,
             predicted={},
         ),
         contents=BundleContents(
             manifest=draft_manifest(ctx, layout, exported, selection, None, synthetic=True),
             dataset=index,
-            chain=ChainRecord(links=(link("M1", None, 0), link("M2", "1" * 64, 1)), twin=None, labels_used=2, shipped="M2"),
+            chain=ChainRecord(
+                links=(link("M1", None, 0), link("M2", "1" * 64, 1)), baseline=None, labels_used=2, deployed="M2"
+            ),
             verification=verification,
             measurement=replace(MEASUREMENT, backend=backend),
             build=record_build(ctx, "ears"),
             selection=selection,
-            shipping=Shipping(chosen="M2", reason="M2 was asked for"),
-            performance=measure_performance(verification, index, report),
+            link_selection=LinkSelection(chosen="M2", reason="M2 was asked for"),
+            metrics=measure_metrics(verification, index, report),
             environment=read_environment(settings.link, host="Xeon"),
             files=layout.files,
         ),
     )
 
 
-def _selection(onnx: FileRef) -> Selection:
-    return Selection(
-        trials=(Trial(name="fp32", precision="fp32", method=None), Trial(name="int8 mse", precision="int8", method="mse")),
+def _selection(onnx: FileRef) -> PrecisionSelection:
+    return PrecisionSelection(
+        trials=(
+            QuantizationTrial(name="fp32", precision="fp32", method=None),
+            QuantizationTrial(name="int8 mse", precision="int8", method="mse"),
+        ),
         chosen="int8 mse",
         reason="int8 mse takes 1 ms where FP32 takes 2 ms",
         images=12,
@@ -318,9 +327,9 @@ def test_a_bundle_for_a_processor_holds_each_part_where_it_belongs(tmp_path: Pat
         *("manifest.json", "model/model.onnx", "model/openvino/model.xml", "model/openvino/model.bin"),
         *("selftest/frames.npy", "selftest/expected.npy", "evidence/report.html", "evidence/model_card.md"),
         *("evidence/sbom.cdx.json", "evidence/measurements.jsonl", "evidence/dataset_index.json"),
-        *("evidence/chain.json", "evidence/verification.json", "evidence/build.json", "evidence/selection.json"),
-        *("evidence/performance.json", "evidence/environment.json"),
-        "evidence/shipping.json",
+        *("evidence/chain.json", "evidence/verification.json", "evidence/build.json", "evidence/precision_selection.json"),
+        *("evidence/metrics.json", "evidence/environment.json"),
+        "evidence/link_selection.json",
         *(f"sdk/{path.as_posix()}" for path in sdk_files()),
     }
     assert "sdk/include/weckd_edge.h" in {file.path for file in manifest.files}
@@ -343,17 +352,17 @@ def test_a_bundle_for_a_jetson_holds_the_recipe_and_no_file_of_a_preflight(tmp_p
 
 
 def test_the_manifest_says_what_the_parts_are(tmp_path: Path) -> None:
-    manifest = assemble(make_parts(tmp_path, abstain_below=0.6))
+    manifest = assemble(make_parts(tmp_path, abstain=AbstainConfig(threshold=0.6)))
     assert (manifest.name, manifest.target, manifest.device) == ("bundle", "cpu", "generic-x86")
     assert (manifest.labels, manifest.input) == (LABELS, INPUT)
     assert (manifest.input_name, manifest.network_input_name, manifest.output_name) == (
         *("frame", "network_input", "probabilities"),
     )
-    assert manifest.operating_point.abstain_below == 0.6
+    assert manifest.operating_point.confidence_threshold == 0.6
     assert manifest.selftest.tolerance == {"openvino": 0.02}
     assert manifest.synthetic is True
     assert manifest.passed is True
-    assert manifest.versions == versions()
+    assert manifest.versions == library_versions()
 
 
 def test_the_evidence_is_what_the_stages_found(tmp_path: Path) -> None:
@@ -362,12 +371,12 @@ def test_the_evidence_is_what_the_stages_found(tmp_path: Path) -> None:
     found, made = read_contents(parts.out, open_bundle(parts.out).manifest), parts.contents
     assert (found.dataset, found.chain, found.verification) == (made.dataset, made.chain, made.verification)
     assert (found.measurement, found.link_measurements) == (made.measurement, made.link_measurements)
-    assert (found.build.stages, found.build.data_name) == (parts.ctx.times.taken, "ears")
+    assert (found.build.steps, found.build.data_name) == (parts.ctx.times.taken, "ears")
 
 
 def test_versions_name_what_is_installed_and_leave_out_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("weckd_edge.core.fingerprint.LIBRARIES", ("numpy", "a-library-nobody-has"))
-    found = versions()
+    found = library_versions()
     assert list(found) == ["weckd-edge", "python", "numpy"]
     assert found["numpy"] == np.__version__
 
@@ -392,14 +401,14 @@ def test_paths_of_weights_are_not_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bars", "failed"),
     [
-        ({"latency_p90_ms": 0.5}, "latency_p90_ms"),
-        ({"memory_mib": 50.0}, "memory_mib"),
-        ({"size_mib": 1.0}, "size_mib"),
-        ({"accuracy": 0.95}, "accuracy"),
+        ({"max_latency_p90_ms": 0.5}, "max_latency_p90_ms"),
+        ({"max_memory_mib": 50.0}, "max_memory_mib"),
+        ({"max_size_mib": 1.0}, "max_size_mib"),
+        ({"min_accuracy": 0.95}, "min_accuracy"),
     ],
 )
-def test_a_missed_bar_makes_a_whole_bundle_that_has_not_passed(tmp_path: Path, bars: dict[str, float], failed: str) -> None:
-    parts = make_parts(tmp_path, decided="000111220", gates=replace(NO_BARS, **bars))
+def test_a_failed_gate_makes_a_whole_bundle_that_has_not_passed(tmp_path: Path, bars: dict[str, float], failed: str) -> None:
+    parts = make_parts(tmp_path, decided="000111220", gates=replace(NO_LIMITS, **bars))
     manifest = assemble(parts)
     assert manifest.passed is False
     assert [name for name, verdict in verdicts(manifest).items() if verdict == "FAIL"] == [failed]
@@ -407,10 +416,10 @@ def test_a_missed_bar_makes_a_whole_bundle_that_has_not_passed(tmp_path: Path, b
 
 
 def test_lost_accuracy_fails(tmp_path: Path) -> None:
-    parts = make_parts(tmp_path, decided="000111220", gates=replace(NO_BARS, accuracy_drop=0.05))
+    parts = make_parts(tmp_path, decided="000111220", gates=replace(NO_LIMITS, max_accuracy_drop=0.05))
     right = [replace(p, fp32=answer(p.label)) for p in parts.contents.verification.predictions]
     manifest = assemble(parts.holding(verification=factories.verification(right, LABELS, parity=(parity(),))))
-    assert verdicts(manifest)["accuracy_drop"] == "FAIL"
+    assert verdicts(manifest)["max_accuracy_drop"] == "FAIL"
     assert not manifest.passed
 
 
@@ -422,9 +431,9 @@ def test_implementations_that_differ_fail(tmp_path: Path) -> None:
     assert not manifest.passed
 
 
-def test_a_bar_that_cannot_be_judged_here_does_not_fail(tmp_path: Path) -> None:
-    manifest = assemble(make_parts(tmp_path, target="jetson", gates=replace(NO_BARS, latency_p90_ms=0.5)))
-    assert verdicts(manifest)["latency_p90_ms"] == verdicts(manifest)["memory_mib"] == "INCONCLUSIVE"
+def test_a_limit_that_cannot_be_evaluated_here_does_not_fail(tmp_path: Path) -> None:
+    manifest = assemble(make_parts(tmp_path, target="jetson", gates=replace(NO_LIMITS, max_latency_p90_ms=0.5)))
+    assert verdicts(manifest)["max_latency_p90_ms"] == verdicts(manifest)["max_memory_mib"] == "INCONCLUSIVE"
     assert manifest.passed is True
 
 
@@ -432,27 +441,27 @@ def gate(manifest: Manifest, name: str) -> Gate:
     return next(g for g in manifest.gates if g.name == name)
 
 
-def test_the_profiles_bars_hold_where_the_build_sets_none(tmp_path: Path) -> None:
-    manifest = assemble(make_parts(tmp_path, gates=GateConfig(memory_mib=7.0)))
-    assert gate(manifest, "latency_p90_ms").bar == load_profile("generic-x86").bars.latency_p90_ms
-    assert gate(manifest, "memory_mib").bar == 7.0
+def test_the_profiles_limits_hold_where_the_build_sets_none(tmp_path: Path) -> None:
+    manifest = assemble(make_parts(tmp_path, gates=GateConfig(max_memory_mib=7.0)))
+    assert gate(manifest, "max_latency_p90_ms").limit == load_profile("generic-x86").gates.max_latency_p90_ms
+    assert gate(manifest, "max_memory_mib").limit == 7.0
 
 
 def test_size_is_that_of_what_the_device_loads(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    bars = replace(NO_BARS, size_mib=2.0)
-    assert gate(assemble(make_parts(tmp_path / "a", gates=bars)), "size_mib").got == ((1 << 20) + 100) / 2**20
+    bars = replace(NO_LIMITS, max_size_mib=2.0)
+    assert gate(assemble(make_parts(tmp_path / "a", gates=bars)), "max_size_mib").value == ((1 << 20) + 100) / 2**20
     on_jetson = assemble(make_parts(tmp_path / "b", target="jetson", gates=bars))
-    assert gate(on_jetson, "size_mib").got == len(b"a graph") / 2**20, "the engine is made of the graph alone"
+    assert gate(on_jetson, "max_size_mib").value == len(b"a graph") / 2**20, "the engine is made of the graph alone"
 
 
-def test_the_bench_of_what_ships_is_judged_and_not_that_of_a_link(tmp_path: Path) -> None:
+def test_the_bench_of_what_is_deployed_is_evaluated_and_not_that_of_a_link(tmp_path: Path) -> None:
     parts = make_parts(tmp_path)
     slow = factories.latency([900_000_000] * 64)
-    link_bench = replace(MEASUREMENT, link="M1", precision="fp32", frame_to_answer=slow)
+    link_bench = replace(MEASUREMENT, link="M1", precision="fp32", end_to_end=slow)
     manifest = assemble(parts.holding(link_measurements=(link_bench,)))
-    assert gate(manifest, "latency_p90_ms").got == 1.0
+    assert gate(manifest, "max_latency_p90_ms").value == 1.0
 
 
 def sample_rows(shown: list[Any]) -> list[tuple[int, str, str]]:
@@ -460,14 +469,14 @@ def sample_rows(shown: list[Any]) -> list[tuple[int, str, str]]:
     return [(int(s.image[0, 0, 0]) // 20, s.truth[0], s.predicted[0]) for s in shown]
 
 
-def test_right_answers_are_shown_each_class_in_turn(tmp_path: Path, shown: list[Any]) -> None:
+def test_right_predictions_are_shown_each_class_in_turn(tmp_path: Path, shown: list[Any]) -> None:
     assemble(make_parts(tmp_path, samples=5))
     assert sample_rows(shown) == [(0, "e", "e"), (3, "n", "n"), (6, "w", "w"), (1, "e", "e"), (4, "n", "n")]
     assert [s.probability for s in shown] == [0.8] * 5
     assert shown[0].image.shape == (16, 16, 3)
 
 
-def test_wrong_answers_come_first_and_are_at_most_half(tmp_path: Path, shown: list[Any]) -> None:
+def test_wrong_predictions_come_first_and_are_at_most_half(tmp_path: Path, shown: list[Any]) -> None:
     assemble(make_parts(tmp_path, truth="000111222", decided="111111200", samples=4))
     assert sample_rows(shown) == [(0, "e", "n"), (1, "e", "n"), (3, "n", "n"), (6, "w", "w")]
 
@@ -477,7 +486,7 @@ def test_of_an_odd_number_right_ones_have_the_larger_half(tmp_path: Path, shown:
     assert [truth == decided for _, truth, decided in sample_rows(shown)] == [False, True, True]
 
 
-def test_few_wrong_answers_leave_their_places_to_right_ones(tmp_path: Path, shown: list[Any]) -> None:
+def test_few_wrong_predictions_leave_their_places_to_right_ones(tmp_path: Path, shown: list[Any]) -> None:
     assemble(make_parts(tmp_path, truth="000111222", decided="000111221", samples=6))
     rows = sample_rows(shown)
     assert len(rows) == 6
@@ -485,7 +494,7 @@ def test_few_wrong_answers_leave_their_places_to_right_ones(tmp_path: Path, show
     assert [truth for _, truth, _ in rows[1:]] == ["e", "n", "w", "e", "n"]
 
 
-def test_where_right_answers_are_few_wrong_ones_take_their_places(tmp_path: Path, shown: list[Any]) -> None:
+def test_where_right_predictions_are_few_wrong_ones_take_their_places(tmp_path: Path, shown: list[Any]) -> None:
     assemble(make_parts(tmp_path, truth="000111222", decided="111222220", samples=6))
     assert sample_rows(shown) == [
         *((0, "e", "n"), (1, "e", "n"), (2, "e", "n"), (3, "n", "w")),

@@ -22,7 +22,7 @@ from weckd_edge.core.errors import BundleError, ConfigError
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import file_ref, sha256_bytes
 from weckd_edge.report.diff import compare_bundles
-from weckd_edge.report.diff.bundle_pair import Side
+from weckd_edge.report.diff.bundle_pair import BundleSide
 from weckd_edge.report.diff.dataset import compare_data
 from weckd_edge.report.diff.fields import flatten
 from weckd_edge.report.diff.results import compare_results
@@ -62,8 +62,8 @@ def verification(data: DatasetIndex, wrong: Sequence[int] = ()) -> Verification:
     return factories.verification(predictions, data.labels)
 
 
-def side(data: DatasetIndex, wrong: Sequence[int] = (), **point: Any) -> Side:
-    return Side(manifest={"operating_point": point}, dataset=data, verification=verification(data, wrong))
+def side(data: DatasetIndex, wrong: Sequence[int] = (), **point: Any) -> BundleSide:
+    return BundleSide(manifest={"operating_point": point}, dataset=data, verification=verification(data, wrong))
 
 
 def test_images_are_known_by_their_pixels_and_a_leak_between_versions_is_named() -> None:
@@ -86,7 +86,7 @@ def test_images_are_known_by_their_pixels_and_a_leak_between_versions_is_named()
         ("002.png", "train"),
         ("pool/7.png", "unlabelled"),
     ]
-    assert [one.path for one in found.entered_choosing] == ["003.png"]
+    assert [one.path for one in found.entered_validation] == ["003.png"]
     assert found.grouped_with_training == 2, "3 lies in a group with 2, and 6 with 9"
     assert [(one.old_split, one.new_split) for one in found.moved] == [("test", "train"), ("test", "val")]
 
@@ -133,7 +133,7 @@ def test_a_real_difference_is_seen_and_groups_widen_the_interval() -> None:
     assert widths[1] > 1.5 * widths[0]
 
 
-def test_the_order_of_labels_does_not_matter_and_other_labels_are_said() -> None:
+def test_the_order_of_labels_does_not_matter_and_other_labels_are_reported() -> None:
     old = index([record(n) for n in range(40)])
     turned = index([record(n, label=1 - n % 2) for n in range(40)], labels=("wax", "ear"))
     found, _ = compare_results(side(old), side(turned))
@@ -149,15 +149,15 @@ def test_the_order_of_labels_does_not_matter_and_other_labels_are_said() -> None
 
 def test_what_a_threshold_refuses_is_compared_as_a_share() -> None:
     data = index([record(n) for n in range(40)])
-    found, _ = compare_results(side(data), side(data, abstain_below=0.9))
+    found, _ = compare_results(side(data), side(data, confidence_threshold=0.9))
     assert found is not None
-    assert (found.old_answered.value, found.new_answered.value) == (1.0, 0.0)
-    found, _ = compare_results(side(data, refuse_labels=["wax"]), side(data))
+    assert (found.old_coverage.value, found.new_coverage.value) == (1.0, 0.0)
+    found, _ = compare_results(side(data, non_gradeable_labels=["wax"]), side(data))
     assert found is not None
-    assert (found.old_answered.value, found.new_answered.value) == (0.5, 1.0)
+    assert (found.old_coverage.value, found.new_coverage.value) == (0.5, 1.0)
 
 
-def test_without_a_common_test_image_nothing_is_compared_and_why_is_said() -> None:
+def test_without_a_common_test_image_nothing_is_compared_and_why_is_reported() -> None:
     found, why = compare_results(side(index([record(n) for n in range(4)])), side(index([record(n) for n in range(4, 8)])))
     assert found is None
     assert "no test image in common" in why
@@ -179,7 +179,7 @@ def test_tables_are_flattened_by_name() -> None:
 
 def write_bundle(folder: Path, data: DatasetIndex, wrong: Sequence[int] = (), config: Any = None, **manifest: Any) -> Path:
     """Write a sealed bundle with the evidence that a comparison reads."""
-    from weckd_edge.artifacts import FileRef, GoldenFrames, InputContract
+    from weckd_edge.artifacts import FileRef, FrameSpec, GoldenFrames, InputSpec, NetworkInput
 
     (folder / "evidence").mkdir(parents=True)
     (folder / "model.onnx").write_bytes(b"graph")
@@ -187,7 +187,9 @@ def write_bundle(folder: Path, data: DatasetIndex, wrong: Sequence[int] = (), co
     (folder / "evidence/verification.json").write_text(to_json(verification(data, wrong)))
     (folder / "evidence/build.json").write_text(json.dumps({"config": json.dumps(config or {"seed": 0})}))
     onnx: FileRef = file_ref(folder, folder / "model.onnx")
-    frame = InputContract(frame_height=8, frame_width=8, crop="center", input_size=8, mean=(0.5,) * 3, std=(0.5,) * 3)
+    frame = InputSpec(
+        frame=FrameSpec(height=8, width=8, crop="center"), network=NetworkInput(size=8, mean=(0.5,) * 3, std=(0.5,) * 3)
+    )
     draft = factories.manifest(
         name="ears",
         labels=data.labels,
@@ -214,19 +216,24 @@ def test_settings_thresholds_and_results_of_two_bundles_are_compared(tmp_path: P
     from weckd_edge.artifacts import Gate, OperatingPoint
 
     data = index([record(n) for n in range(40)])
-    config = {"seed": 1, "gates": {"accuracy": 0.9}}
-    gate = Gate(name="accuracy", bar=0.9, got=1.0, verdict="PASS", reason="")
+    config = {"seed": 1, "gates": {"min_accuracy": 0.9}}
+    gate = Gate(name="min_accuracy", limit=0.9, value=1.0, verdict="PASS", reason="")
     old = write_bundle(tmp_path / "old", data, wrong=(1, 2, 3))
     new = write_bundle(
-        tmp_path / "new", data, config=config, gates=(gate,), operating_point=OperatingPoint(abstain_below=0.5), version=2
+        tmp_path / "new",
+        data,
+        config=config,
+        gates=(gate,),
+        operating_point=OperatingPoint(confidence_threshold=0.5),
+        version=2,
     )
     found = compare_bundles(old, new)
     assert [(c.what, c.old, c.new) for c in found.settings] == [("seed", "0", "1")]
     assert {c.what: (c.old, c.new) for c in found.thresholds} == {
-        "operating_point.abstain_below": ("0.0", "0.5"),
-        "gates.accuracy": (None, "0.9"),
-        "bar accuracy": (None, "0.9"),
-        "bar accuracy, verdict": (None, "PASS"),
+        "operating_point.confidence_threshold": ("0.0", "0.5"),
+        "gates.min_accuracy": (None, "0.9"),
+        "gate min_accuracy": (None, "0.9"),
+        "gate min_accuracy, verdict": (None, "PASS"),
     }
     assert found.own_results[0].what == "accuracy, as shipped"
     assert found.own_results[0].new is not None
@@ -253,7 +260,7 @@ def test_a_bundle_of_an_older_format_is_compared_as_far_as_it_goes(tmp_path: Pat
         compare_bundles(old, new)
 
 
-def test_answers_in_another_format_leave_results_unknown(tmp_path: Path) -> None:
+def test_predictions_in_another_format_leave_results_unknown(tmp_path: Path) -> None:
     data = index([record(n) for n in range(40)])
     old, new = tmp_path / "old", write_bundle(tmp_path / "new", data)
     write_bundle(old, data)
@@ -295,7 +302,7 @@ def test_the_command_names_the_leak_in_the_terminal_in_json_and_in_markdown(tmp_
     old = write_bundle(tmp_path / "old", index([record(n) for n in range(40)]))
     used = [record(n, "train" if n < 2 else "test") for n in range(40)]
     new = write_bundle(tmp_path / "new", index(used))
-    line = [str(new), "--against", str(old)]
+    line = [str(new), "--baseline", str(old)]
     done = CliRunner().invoke(command, [*line, "--out", str(tmp_path / "log.md")], catch_exceptions=False)
     assert done.exit_code == 0
     for text in (done.stdout, (tmp_path / "log.md").read_text()):

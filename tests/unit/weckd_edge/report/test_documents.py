@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from support.errors import raises
-from weckd_edge.artifacts import Attribute, Distribution, Environment, Estimate, TrunkLicence
-from weckd_edge.config import BuildConfig, CardConfig, LinkConfig, ReportConfig
+from weckd_edge.artifacts import Attribute, BackboneLicence, Distribution, Environment, Estimate
+from weckd_edge.config import BuildConfig, LinkConfig, ModelCardConfig, ReportConfig
 from weckd_edge.core.errors import BundleError, ConfigError
 from weckd_edge.core.serialization import to_json
-from weckd_edge.metrics import measure_performance
+from weckd_edge.metrics import measure_metrics
 from weckd_edge.report import BundleContents, read_contents, write_documents, write_evidence
 from weckd_edge.report.documents.licences import licence_of, read_environment, requirements, used_distributions
 from weckd_edge.report.documents.model_card_inputs import NOT_STATED, stated
@@ -53,18 +53,21 @@ ENVIRONMENT = Environment(
         Distribution(name="openvino", version="2026.4.1", licence="Apache Software License"),
         Distribution(name="secret|sauce", version="1", licence="unknown"),
     ),
-    trunks=(
-        TrunkLicence(link="M1", model="mobilenetv2_100", weights="trunk.safetensors", sha256="a" * 64, licence="Apache-2.0"),
-        TrunkLicence(link="M2", model="mobilenetv2_050", weights="pretrained", sha256=None, licence=None),
+    backbones=(
+        BackboneLicence(
+            link="M1", model="mobilenetv2_100", weights="trunk.safetensors", sha256="a" * 64, licence="Apache-2.0"
+        ),
+        BackboneLicence(link="M2", model="mobilenetv2_050", weights="pretrained", sha256=None, licence=None),
     ),
 )
 
 
-def full(card: CardConfig | None = None) -> BundleContents:
+def full(card: ModelCardConfig | None = None) -> BundleContents:
     """Return evidence with everything that the papers speak of."""
     evidence = _measured()
     return dataclasses.replace(
-        evidence, build=dataclasses.replace(evidence.build, config=to_json(BuildConfig(card=card or CardConfig())))
+        evidence,
+        build=dataclasses.replace(evidence.build, config=to_json(BuildConfig(model_card=card or ModelCardConfig()))),
     )
 
 
@@ -79,8 +82,8 @@ def _measured() -> BundleContents:
     return dataclasses.replace(
         evidence,
         dataset=dataset,
-        performance=measure_performance(evidence.verification, dataset, ReportConfig()),
-        probes=report.probes(),
+        metrics=measure_metrics(evidence.verification, dataset, ReportConfig()),
+        audit=report.probes(),
         environment=ENVIRONMENT,
     )
 
@@ -123,8 +126,8 @@ def test_what_the_builder_did_not_say_is_called_so(tmp_path: Path) -> None:
     assert "licenses" not in bom["metadata"]["component"]
 
 
-def test_what_the_builder_said_is_in_both_papers(tmp_path: Path) -> None:
-    said = CardConfig(
+def test_what_the_builder_said_is_in_both_documents(tmp_path: Path) -> None:
+    said = ModelCardConfig(
         owner="Clinic | North",
         licence="MIT",
         intended_use="Sorting frames.",
@@ -156,7 +159,7 @@ def test_synthetic_data_are_in_the_first_lines_of_the_card(tmp_path: Path) -> No
     )
 
 
-def test_evidence_that_is_not_there_is_said_and_not_filled_in(tmp_path: Path) -> None:
+def test_evidence_that_is_not_there_is_reported_and_not_filled_in(tmp_path: Path) -> None:
     bare = dataclasses.replace(report.make_evidence(), measurement=None)
     card, bom = papers(tmp_path, bare)
     for line in (
@@ -171,14 +174,14 @@ def test_evidence_that_is_not_there_is_said_and_not_filled_in(tmp_path: Path) ->
     assert kinds == {"accuracy", "sensitivity"}
 
 
-def test_figures_of_classes_and_slices_are_in_both_papers_with_intervals(tmp_path: Path) -> None:
+def test_figures_of_classes_and_slices_are_in_both_documents_with_intervals(tmp_path: Path) -> None:
     evidence = full()
     card, bom = papers(tmp_path, evidence)
     assert "### Slices, as it ships" in card
     assert "| site north (" in card
     metrics = bom["metadata"]["component"]["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
-    assert evidence.performance is not None
-    accuracy = evidence.performance.compiled.accuracy
+    assert evidence.metrics is not None
+    accuracy = evidence.metrics.compiled.accuracy
     first = metrics[0]
     assert (first["type"], first["value"]) == ("accuracy", f"{accuracy.value:.4f}")
     assert first["confidenceInterval"] == {"lowerBound": f"{accuracy.low:.4f}", "upperBound": f"{accuracy.high:.4f}"}
@@ -190,10 +193,10 @@ def test_limits_rest_on_what_was_found(tmp_path: Path) -> None:
     card, _ = papers(tmp_path, full())
     assert "from size alone; the network may use that too." in card.split("## Limits")[1]
     evidence = full()
-    assert evidence.probes is not None
-    assert evidence.probes.folds is not None
-    flattered = dataclasses.replace(evidence.probes.folds, flattery=Estimate(value=0.08, low=0.05, high=0.11))
-    card, _ = papers(tmp_path, dataclasses.replace(evidence, probes=dataclasses.replace(evidence.probes, folds=flattered)))
+    assert evidence.audit is not None
+    assert evidence.audit.folds is not None
+    flattered = dataclasses.replace(evidence.audit.folds, optimism=Estimate(value=0.08, low=0.05, high=0.11))
+    card, _ = papers(tmp_path, dataclasses.replace(evidence, audit=dataclasses.replace(evidence.audit, folds=flattered)))
     assert "would flatter by 8.0 points" in card.split("## Limits")[1]
 
 
@@ -218,7 +221,7 @@ def test_the_bill_of_materials_is_reproducible_and_its_serial_number_follows_its
     assert again == first
     assert "timestamp" not in first["metadata"]
     _, renamed = papers(tmp_path / "c", full(), name="another")
-    _, stated_more = papers(tmp_path / "d", full(CardConfig(owner="somebody")))
+    _, stated_more = papers(tmp_path / "d", full(ModelCardConfig(owner="somebody")))
     assert len({bom["serialNumber"] for bom in (first, renamed, stated_more)}) == 3
 
 
@@ -228,7 +231,7 @@ def test_the_bill_of_materials_keeps_to_the_official_schema(kind: str, tmp_path:
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator
 
-    said = CardConfig(owner="o", contact="c", licence="Apache-2.0", data_owner="d", ethical="e", intended_users="u")
+    said = ModelCardConfig(owner="o", contact="c", licence="Apache-2.0", data_owner="d", ethical="e", intended_users="u")
     evidence = {"bare": report.make_evidence(), "full": full(), "stated": full(said)}[kind]
     papers(tmp_path, evidence)
     text = (tmp_path / "evidence/sbom.cdx.json").read_text()
@@ -241,16 +244,16 @@ def test_the_bill_of_materials_keeps_to_the_official_schema(kind: str, tmp_path:
 
 def test_a_config_that_is_none_is_an_error_of_the_bundle() -> None:
     build = report.make_evidence().build
-    assert stated(build) == CardConfig()
+    assert stated(build) == ModelCardConfig()
     with raises(BundleError, "E_RECORD_KEY_UNKNOWN", says="'ownr'"):
-        stated(dataclasses.replace(build, config='{"card": {"ownr": "x"}}'))
+        stated(dataclasses.replace(build, config='{"model_card": {"ownr": "x"}}'))
     with raises(BundleError, "E_BUNDLE_EVIDENCE"):
         stated(dataclasses.replace(build, config="{"))
 
 
 def test_empty_words_are_refused() -> None:
     with raises(ConfigError, "E_CONFIG_VALUE"):
-        CardConfig(owner=" ")
+        ModelCardConfig(owner=" ")
     with raises(ConfigError, "E_CONFIG_VALUE", says="weights_licence"):
         LinkConfig(model="resnet10t", weights_licence=" ")
 
@@ -326,7 +329,9 @@ def test_the_environment_names_weights_by_digest_and_holds_no_path(tmp_path: Pat
     (tmp_path / "trunk.safetensors").write_bytes(b"weights")
     links = (LinkConfig(model="m", weights=str(tmp_path / "trunk.safetensors")), LinkConfig(model="n"))
     found = read_environment(links, host="Xeon")
-    assert [(trunk.link, trunk.weights, trunk.licence) for trunk in found.trunks] == [("M1", "trunk.safetensors", None)]
+    assert [(backbone.link, backbone.weights, backbone.licence) for backbone in found.backbones] == [
+        ("M1", "trunk.safetensors", None)
+    ]
     text = to_json(found)
     assert str(tmp_path) not in text
     assert str(Path.home()) not in text

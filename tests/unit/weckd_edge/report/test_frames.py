@@ -12,7 +12,7 @@ from weckd_edge.report.frames import picture_frames
 
 
 def frames(count: int, manifest: Manifest) -> dict[str, NDArray[np.uint8]]:
-    shape = (manifest.input.frame_height, manifest.input.frame_width, 3)
+    shape = (manifest.input.frame.height, manifest.input.frame.width, 3)
     return {f"{n}.png": np.full(shape, 40 * n, np.uint8) for n in range(count)}
 
 

@@ -14,43 +14,46 @@ from numpy.typing import NDArray
 from support import factories
 from support.errors import raises
 from weckd_edge.artifacts import (
-    ApartFrame,
     BadFile,
     BuildRecord,
     BuiltModel,
     CalibrationCheck,
-    CalibrationFigures,
+    CalibrationMetrics,
     ChainRecord,
+    DataAudit,
     DataNote,
     DatasetIndex,
+    DisagreementFrame,
     Estimate,
     ExecutedLayer,
     FileRef,
-    Fingerprint,
+    FingerprintAudit,
     FoldComparison,
+    FrameSpec,
     Gate,
     GoldenFrames,
     ImageRecord,
-    InputContract,
+    InputSpec,
+    LabelIssueAudit,
     Latency,
+    LayerDivergence,
     LayerParity,
     Link,
+    LinkEvaluation,
     LinkLatency,
+    LinkSelection,
     Manifest,
-    Parting,
+    NetworkInput,
+    PrecisionSelection,
     Prediction,
-    Probes,
+    QuantizationTrial,
     Rate,
+    Recalibration,
     ReliabilityBin,
-    Selection,
-    Shipping,
     StageTime,
-    SuspectProbe,
-    Trial,
-    WeighedLink,
 )
 from weckd_edge.bundle.reader import open_bundle
-from weckd_edge.bundle.verdict import verdict
+from weckd_edge.bundle.verdict import sum_up_gates
 from weckd_edge.bundle.writer import seal
 from weckd_edge.cli.report import command
 from weckd_edge.core.errors import BundleError, ConfigError
@@ -69,15 +72,16 @@ from weckd_edge.report import (
     write_report,
 )
 from weckd_edge.report.chapters import parity, verdicts
-from weckd_edge.report.chapters.summary import summarize
+from weckd_edge.report.chapters.summary import summarize_bundle
 from weckd_edge.report.charts import latency_histogram
 from weckd_edge.report.documents.limits import limits
 from weckd_edge.report.page import CONTENTS
 from weckd_edge.report.study_page import StudyPage, StudyRow, write_study
 
 LABELS = ("chronic_otitis_media", "earwax_plug", "myringosclerosis", "normal")
-INPUT = InputContract(
-    frame_height=380, frame_width=420, crop="center", input_size=128, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+INPUT = InputSpec(
+    frame=FrameSpec(height=380, width=420, crop="center"),
+    network=NetworkInput(size=128, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
 )
 
 
@@ -89,10 +93,14 @@ def rate(correct: int, images: int = 160, groups: int = 62) -> Rate:
     return factories.rate(correct, images, groups)
 
 
-SELECTION = Selection(
+SELECTION = PrecisionSelection(
     trials=(
-        Trial(name="fp32", precision="fp32", method=None, accuracy=rate(72, 80, 30), lost=0, within=True),
-        Trial(name="int8 mse", precision="int8", method="mse", accuracy=rate(71, 80, 30), lost=1, within=True),
+        QuantizationTrial(
+            name="fp32", precision="fp32", method=None, accuracy=rate(72, 80, 30), net_lost=0, within_limits=True
+        ),
+        QuantizationTrial(
+            name="int8 mse", precision="int8", method="mse", accuracy=rate(71, 80, 30), net_lost=1, within_limits=True
+        ),
     ),
     chosen="int8 mse",
     reason="int8 mse takes 0.84 ms where FP32 takes 1.60 ms, and loses 1 validation image",
@@ -115,7 +123,7 @@ def link(name: str, model: str, parameters: int, macs: int, correct: int, parent
         macs=macs,
         weights=FileRef(path=f"{name}.safetensors", sha256=sha(name), bytes=4 * parameters),
         parent=sha(parent) if parent else None,
-        share=share,
+        labelled_subset=share,
         labels_used=62,
         images_used=618,
         val_accuracy=rate(correct // 2, 88, 31),
@@ -150,7 +158,7 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> BundleContents:
                 label=label,
                 group=group,
                 split=split,
-                share=share if share is not None and share < 3 else None,
+                labelled_subset=share if share is not None and share < 3 else None,
                 sha256=sha(f"f{number}"),
                 pixels_sha256=sha(f"p{number if number % 50 else number + 1}"),
                 width=420,
@@ -174,7 +182,7 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> BundleContents:
     m1 = link("M1", "mobilenetv2_100", 2_229_000, 102_300_000, 148, None, 0)
     m2 = link("M2", "mobilenetv2_050", 693_000, 34_100_000, 146, "M1", 1)
     m3 = link("M3", "mobilenetv2_035", 401_000, 14_200_000, 144, "M2", 2)
-    twin = dataclasses.replace(link("twin", "mobilenetv2_035", 401_000, 14_200_000, 131, None, 2), images_used=62)
+    baseline = dataclasses.replace(link("baseline", "mobilenetv2_035", 401_000, 14_200_000, 131, None, 2), images_used=62)
     return BundleContents(
         manifest=make_manifest(labels),
         dataset=DatasetIndex(
@@ -184,7 +192,7 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> BundleContents:
             bad_files=(BadFile(path="normal/<b>broken</b>.jpg", reason="truncated after 1,204 bytes"),),
             near_duplicate_groups=31,
         ),
-        chain=ChainRecord(links=(m1, m2, m3), twin=twin, labels_used=186),
+        chain=ChainRecord(links=(m1, m2, m3), baseline=baseline, labels_used=186),
         verification=factories.verification(
             predictions,
             labels,
@@ -198,7 +206,7 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> BundleContents:
             host="Intel Xeon 2.80 GHz, 2 cores",
             backend_version="2026.4.1",
             rules="single-stream, 1024 queries",
-            frame_to_answer=latency(0.84),
+            end_to_end=latency(0.84),
             network=latency(0.61),
             cold_start_ns=182_000_000,
             peak_rss_bytes=171 << 20,
@@ -206,7 +214,7 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> BundleContents:
         ),
         build=BuildRecord(
             config=json.dumps({"seed": 0}, indent=1),
-            stages=(
+            steps=(
                 StageTime(name="data", seconds=6.2, reused=True),
                 StageTime(name="train M1", seconds=321.0, reused=False),
                 StageTime(name="verify", seconds=12.4, reused=False),
@@ -214,7 +222,7 @@ def make_evidence(labels: tuple[str, ...] = LABELS) -> BundleContents:
             data_name="ears",
         ),
         selection=SELECTION,
-        shipping=Shipping(chosen="M3", reason="M3 was asked for"),
+        link_selection=LinkSelection(chosen="M3", reason="M3 was asked for"),
     )
 
 
@@ -239,9 +247,9 @@ def make_manifest(labels: tuple[str, ...] = LABELS, **changes: object) -> Manife
         onnx=onnx,
         selftest=GoldenFrames(frames=onnx, expected=onnx, reference="openvino 2026.4.1 int8", tolerance={"openvino": 1e-3}),
         gates=(
-            Gate(name="latency_p90_ms", bar=33.0, got=0.93, verdict="PASS", reason="0.93 ms is within 33 ms"),
-            Gate(name="memory_mib", bar=256, got=171, verdict="PASS", reason="171 MiB is within 256 MiB"),
-            Gate(name="accuracy_drop", bar=0.02, got=0.0, verdict="PASS", reason="nothing was lost"),
+            Gate(name="max_latency_p90_ms", limit=33.0, value=0.93, verdict="PASS", reason="0.93 ms is within 33 ms"),
+            Gate(name="max_memory_mib", limit=256, value=171, verdict="PASS", reason="171 MiB is within 256 MiB"),
+            Gate(name="max_accuracy_drop", limit=0.02, value=0.0, verdict="PASS", reason="nothing was lost"),
         ),
         versions={"weckd-edge": "0.1.0", "openvino": "2026.4.1", "numpy": np.__version__},
     )
@@ -335,7 +343,7 @@ def test_the_three_numbers_and_the_interval_are_at_the_top(tmp_path: Path) -> No
         f"{accuracy.value * 100:.1f}\u00a0%",
         f"{accuracy.low * 100:.1f}\u2013{accuracy.high * 100:.1f}\u00a0%",
         "160\u00a0test images in 40\u00a0groups",
-        numbers.milliseconds(evidence.measurement.frame_to_answer.p90_ns),
+        numbers.milliseconds(evidence.measurement.end_to_end.p90_ns),
         "bar 33.0\u00a0ms cleared; 1,024\u00a0queries on Intel Xeon",
         "the class found least often",
     ):
@@ -367,7 +375,7 @@ def test_synthetic_data_are_named_before_anything_else(tmp_path: Path) -> None:
     assert "Synthetic data" not in write(tmp_path, make_evidence(), make_manifest())
 
 
-def test_no_clinical_claim_is_made_and_that_is_said(tmp_path: Path) -> None:
+def test_no_clinical_claim_is_made_and_that_is_reported(tmp_path: Path) -> None:
     assert "claims no clinical performance and no regulatory compliance" in write(tmp_path, make_evidence(), make_manifest())
 
 
@@ -381,23 +389,23 @@ def test_no_clinical_claim_is_made_and_that_is_said(tmp_path: Path) -> None:
     ],
 )
 def test_the_verdict_says_what_is_open(outcomes: tuple, kind: str, words: str) -> None:
-    names = ("latency_p90_ms", "accuracy")
+    names = ("max_latency_p90_ms", "min_accuracy")
     gates = tuple(
-        Gate(name=name, bar=0.9, got=None if v == "INCONCLUSIVE" else 0.8, verdict=v, reason="")
+        Gate(name=name, limit=0.9, value=None if v == "INCONCLUSIVE" else 0.8, verdict=v, reason="")
         for name, v in zip(names, outcomes, strict=False)
     )
-    found = verdict(make_manifest(gates=gates, passed="FAIL" not in outcomes))
+    found = sum_up_gates(make_manifest(gates=gates, passed="FAIL" not in outcomes))
     assert found.kind == kind
     assert words in found.detail
 
 
 def test_a_bundle_marked_as_not_passing_never_reads_as_passed() -> None:
-    assert verdict(make_manifest(passed=False)).kind == "fail"
+    assert sum_up_gates(make_manifest(passed=False)).kind == "fail"
 
 
-def test_a_missed_bar_says_by_how_much() -> None:
-    (row,) = verdicts.gate_rows([Gate(name="accuracy", bar=0.95, got=0.912, verdict="FAIL", reason="")])
-    assert (row.bar, row.got, row.margin) == ("at least 95\u00a0%", "91.2\u00a0%", "missed by 3.8\u00a0points")
+def test_a_failed_gate_says_by_how_much() -> None:
+    (row,) = verdicts.gate_rows([Gate(name="min_accuracy", limit=0.95, value=0.912, verdict="FAIL", reason="")])
+    assert (row.limit, row.value, row.margin) == ("at least 95\u00a0%", "91.2\u00a0%", "missed by 3.8\u00a0points")
 
 
 @pytest.mark.parametrize(
@@ -410,13 +418,13 @@ def test_a_missed_bar_says_by_how_much() -> None:
         (140, 140, 62, "No difference was seen", "overlap"),
     ],
 )
-def test_whether_the_chain_helped_is_answered_no_bolder_than_the_intervals_allow(
+def test_whether_the_chain_helped_is_stated_no_bolder_than_the_intervals_allow(
     chain: int, alone: int, groups: int, answer: str, overlap: str
 ) -> None:
     evidence = make_evidence()
     last = dataclasses.replace(evidence.chain.links[-1], test_accuracy=rate(chain, groups=groups))
-    twin = dataclasses.replace(evidence.chain.links[-1], test_accuracy=rate(alone, groups=groups))
-    record = dataclasses.replace(evidence.chain, links=(*evidence.chain.links[:-1], last), twin=twin)
+    baseline = dataclasses.replace(evidence.chain.links[-1], test_accuracy=rate(alone, groups=groups))
+    record = dataclasses.replace(evidence.chain, links=(*evidence.chain.links[:-1], last), baseline=baseline)
     sentence = verdicts.chain_sentence(record)
     assert sentence.startswith(answer)
     assert f"intervals {overlap}" in sentence
@@ -455,16 +463,16 @@ def test_leaks_of_the_published_split_are_counted_by_pixels_and_by_group() -> No
     assert (facts.exact_copies, facts.groups, facts.cut_groups) == (1, 2, 1)
 
 
-def test_what_may_be_wrong_with_the_data_set_is_told_on_the_first_screen_and_in_the_card(tmp_path: Path) -> None:
+def test_what_may_be_wrong_with_the_data_set_is_reported_on_the_first_screen_and_in_the_card(tmp_path: Path) -> None:
     notes = (DataNote(code="W_X", text="the column <b>who</b> is not used"), DataNote(code="I_Y", text="read as UTF-16"))
     evidence = make_evidence()
     evidence = dataclasses.replace(evidence, dataset=dataclasses.replace(evidence.dataset, notes=notes))
-    assert "Data: the column <b>who</b> is not used." in summarize(evidence).warnings
+    assert "Data: the column <b>who</b> is not used." in summarize_bundle(evidence).warnings
     html = write(tmp_path, evidence, make_manifest())
     assert html.count("Data: the column &lt;b&gt;who&lt;/b&gt; is not used.") == 1
     assert "Data: the column <b>who</b> is not used." in limits(evidence)
     assert "UTF-16" not in html
-    assert not [line for line in summarize(make_evidence()).warnings if line.startswith("Data")]
+    assert not [line for line in summarize_bundle(make_evidence()).warnings if line.startswith("Data")]
 
 
 def test_every_query_is_in_the_histogram_or_in_its_count_of_slower_ones() -> None:
@@ -481,16 +489,18 @@ def test_without_a_bench_the_report_says_not_measured(tmp_path: Path) -> None:
     assert "weckd-edge bench" in page
 
 
-def weighed(name: str, scale: float, *, label: str = "measured", bar_ms: float = 2.0) -> WeighedLink:
+def weighed(name: str, scale: float, *, label: str = "measured", limit_ms: float = 2.0) -> LinkEvaluation:
     got = 0.84 * scale
     known: dict[str, Any] = {"p90_ns": got * 1e6, "low_ns": None, "high_ns": None}
-    if label == "predicted":
+    if label == "estimated":
         known = {"p90_ns": got * 1e6, "low_ns": got * 8e5, "high_ns": got * 13e5}
     if label == "unknown":
         known = dict.fromkeys(known)
-    verdict: Any = "INCONCLUSIVE" if label != "measured" else "PASS" if got <= bar_ms else "FAIL"
-    gate = Gate(name="latency_p90_ms", bar=bar_ms, got=got, verdict=verdict, reason=f"{got:.3g} ms against {bar_ms:g} ms")
-    return WeighedLink(
+    verdict: Any = "INCONCLUSIVE" if label != "measured" else "PASS" if got <= limit_ms else "FAIL"
+    gate = Gate(
+        name="max_latency_p90_ms", limit=limit_ms, value=got, verdict=verdict, reason=f"{got:.3g} ms against {limit_ms:g} ms"
+    )
+    return LinkEvaluation(
         name=name,
         precision="int8",
         backend="openvino",
@@ -498,7 +508,7 @@ def weighed(name: str, scale: float, *, label: str = "measured", bar_ms: float =
         bytes=int(1e6 * scale),
         val_accuracy=rate(70, 80, 30),
         latency=LinkLatency(label=label, reason="on this very board", **known),  # type: ignore[arg-type]  # a test's text
-        here_p90_ns=int(got * 1e6),
+        build_machine_p90_ns=int(got * 1e6),
         gates=(gate,),
     )
 
@@ -507,24 +517,24 @@ def weighed(name: str, scale: float, *, label: str = "measured", bar_ms: float =
     ("label", "axis"),
     [
         ("measured", "frame to answer, p90, measured for generic-x86 (ms"),
-        ("predicted", "frame to answer, predicted for generic-x86 (ms"),
+        ("estimated", "frame to answer, estimated for generic-x86 (ms"),
         ("unknown", "frame to answer, p90, on the machine that built it (ms"),
     ],
 )
-def test_weighed_links_are_drawn_over_their_time_and_told_in_a_table(tmp_path: Path, label: str, axis: str) -> None:
+def test_evaluated_links_are_drawn_over_their_time_and_told_in_a_table(tmp_path: Path, label: str, axis: str) -> None:
     evidence = make_evidence()
     links = tuple(weighed(name, scale, label=label) for name, scale in (("M1", 3.1), ("M2", 1.6), ("M3", 0.84)))
-    page = write(tmp_path, dataclasses.replace(evidence, shipping=choose_link(links)), make_manifest())
+    page = write(tmp_path, dataclasses.replace(evidence, link_selection=choose_link(links)), make_manifest())
     assert axis in page
     text = text_of(page)
     assert "Which link ships, and why" in text
     assert "M3 alone, fp32" in page
     assert ("M1 int8" in page, "M3 int8, ships" in page) == (True, True)
-    if label == "predicted":
+    if label == "estimated":
         assert "0.706\u00a0ms (0.564\u00a0ms to 0.917\u00a0ms)" in page
 
 
-def test_without_weighed_links_the_chain_is_drawn_over_multiply_adds(tmp_path: Path) -> None:
+def test_without_evaluated_links_the_chain_is_drawn_over_macs(tmp_path: Path) -> None:
     page = write(tmp_path, make_evidence(), make_manifest())
     assert "multiply-adds of one image (million" in page
     assert "Which link ships" not in page
@@ -548,12 +558,12 @@ def test_missing_torn_and_foreign_evidence_is_one_clear_error(tmp_path: Path) ->
         (numbers.significant(0.0123456), "0.0123"),
         (numbers.significant(1234.5), "1234"),
         (numbers.significant(0), "0"),
-        (numbers.difference(2.4e-7), "2.4·10⁻⁷"),
-        (numbers.difference(0.0121), "0.012"),
+        (numbers.format_difference(2.4e-7), "2.4·10⁻⁷"),
+        (numbers.format_difference(0.0121), "0.012"),
         (numbers.milliseconds(843_210), "0.843\u00a0ms"),
         (numbers.size(893_000), "872\u00a0KiB"),
         (numbers.size(12), "12\u00a0B"),
-        (numbers.count(2_229_000), "2.23\u00a0M"),
+        (numbers.format_count(2_229_000), "2.23\u00a0M"),
         (numbers.seconds(200), "3\u00a0min 20\u00a0s"),
         (numbers.seconds(3_720), "1\u00a0h 2\u00a0min"),
         (numbers.points(-0.0123), "\u22121.2\u00a0points"),
@@ -630,7 +640,7 @@ def study_page(*, joules: float | None = None, **changes: Any) -> StudyPage:
     page = StudyPage(
         dataset="ears <b>",
         synthetic=True,
-        share=0.1,
+        labelled_fraction=0.1,
         seeds=2,
         rows=(row("single-share", (0.5, 0.6), None), row("weckd+pool", (0.7, 0.8), 0.2)),
         verdicts=("The chain helped: weckd+pool answers +20.0 points",),
@@ -647,14 +657,14 @@ def test_a_study_is_one_page_without_a_network_that_says_what_was_found(tmp_path
     text = text_of(html)
     for words in ("Synthetic data", "The chain helped: weckd+pool", "65.0", "+20.0", "2 seeds"):
         assert words in text, words
-    assert html.count('class="dot twin"') >= 4
+    assert html.count('class="dot baseline"') >= 4
     assert "energy" not in text
     write_study(study_page(joules=1234.0), tmp_path / "study.html")
     assert "1,234 J" in text_of((tmp_path / "study.html").read_text())
 
 
 @pytest.mark.parametrize("accuracy", [0.0, 0.5, 1.0])
-def test_a_study_in_which_all_answer_alike_is_drawn_too(tmp_path: Path, accuracy: float) -> None:
+def test_a_study_in_which_all_predict_alike_is_drawn_too(tmp_path: Path, accuracy: float) -> None:
     rows = tuple(
         dataclasses.replace(row, by_seed=(accuracy,), mean=accuracy, low=None, high=None) for row in study_page().rows
     )
@@ -674,21 +684,24 @@ def test_a_study_of_one_seed_shows_no_interval(tmp_path: Path) -> None:
     assert "Synthetic data" not in html
 
 
-def figures(ece: float) -> CalibrationFigures:
+def figures(ece: float) -> CalibrationMetrics:
     one = Estimate(value=ece, low=ece / 2, high=ece * 2)
     filled = ReliabilityBin(images=40, confidence=0.9, accuracy=0.8)
-    return CalibrationFigures(ece=one, rms_debiased=one, brier=one, nll=one, bins=(filled,) * 15)
+    return CalibrationMetrics(ece=one, rms_debiased=one, brier=one, nll=one, bins=(filled,) * 15)
 
 
 def check(temperature: float = 1.62) -> CalibrationCheck:
     return CalibrationCheck(
-        temperature=temperature,
-        val_images=88,
-        val_groups=31,
-        val_nll_before=0.52,
-        val_nll_after=0.47,
-        answered_by="openvino int8",
-        note="few validation images",
+        recalibration=Recalibration(
+            temperature=temperature,
+            unshrunk=temperature,
+            val_images=88,
+            val_groups=31,
+            val_nll_before=0.52,
+            val_nll_after=0.47,
+            predicted_by="openvino int8",
+            note="few validation images",
+        ),
         before=figures(0.112),
         after=figures(0.041),
     )
@@ -698,16 +711,18 @@ def layer(name: str, sqnr_db: float | None, disturbed: float = 0.0) -> LayerPari
     return LayerParity(name=name, kind="Conv", sqnr_db=sqnr_db, max_abs=0.25, peak=6.0, disturbed=disturbed)
 
 
-def parting(*, first: int | None = 2, disturbed: float = 0.0) -> Parting:
+def parting(*, first: int | None = 2, disturbed: float = 0.0) -> LayerDivergence:
     layers = (layer("stem", None), layer("block.0", 44.0), layer("block.1", 12.5, disturbed), layer("head", 11.0))
-    return Parting(a="written", b="openvino int8", frames=6, threshold_db=20.0, first=first, steepest=2, layers=layers)
+    return LayerDivergence(
+        a="written", b="openvino int8", frames=6, threshold_db=20.0, first=first, steepest=2, layers=layers
+    )
 
 
 def full_evidence() -> BundleContents:
     evidence = make_evidence()
     verification = evidence.verification
     far = tuple(
-        ApartFrame(path=p.path, label=p.label, a=(0.7, 0.1, 0.1, 0.1), b=(0.2, 0.6, 0.1, 0.1))
+        DisagreementFrame(path=p.path, label=p.label, a=(0.7, 0.1, 0.1, 0.1), b=(0.2, 0.6, 0.1, 0.1))
         for p in verification.predictions[:2]
     )
     pair = dataclasses.replace(verification.parity[1], only_a_right=6, only_b_right=0, mcnemar_p=0.03125, worst=far)
@@ -722,13 +737,13 @@ def full_evidence() -> BundleContents:
             verification,
             parity=(verification.parity[0], pair, verification.parity[2]),
             calibration=check(),
-            partings=(parting(),),
+            layer_divergences=(parting(),),
             executed=executed,
         ),
     )
 
 
-def test_the_frames_that_differ_most_are_shown_with_both_answers(tmp_path: Path) -> None:
+def test_the_frames_that_differ_most_are_shown_with_both_predictions(tmp_path: Path) -> None:
     evidence = full_evidence()
     first, second = evidence.verification.parity[1].worst
     frames = {
@@ -762,9 +777,9 @@ def test_the_layer_where_two_implementations_part_is_named(tmp_path: Path) -> No
     assert 'aria-label="SQNR of every layer. first under it: block.1"' in (tmp_path / "r.html").read_text()
 
 
-def test_what_is_said_of_parting_is_no_bolder_than_what_was_seen() -> None:
-    assert parity.parting_sentence(parting(first=None)).startswith("No layer's SQNR is under 20.0\u00a0dB.")
-    told = parity.parting_sentence(parting(disturbed=0.03))
+def test_what_is_reported_of_a_divergence_is_no_bolder_than_what_was_seen() -> None:
+    assert parity.divergence_sentence(parting(first=None)).startswith("No layer's SQNR is under 20.0\u00a0dB.")
+    told = parity.divergence_sentence(parting(disturbed=0.03))
     assert "Reading it made openvino int8 fuse otherwise, which alone moves a probability by 0.030." in told
     assert "They fall apart most at block.1 (Conv), to 12.5\u00a0dB." in told
 
@@ -779,7 +794,7 @@ def test_what_is_said_of_parting_is_no_bolder_than_what_was_seen() -> None:
 )
 def test_flips_are_called_a_difference_only_where_the_test_says_so(only_a: int, only_b: int, p: float, words: str) -> None:
     pair = dataclasses.replace(make_evidence().verification.parity[0], only_a_right=only_a, only_b_right=only_b, mcnemar_p=p)
-    assert parity.flips_sentence(pair).endswith(words)
+    assert parity.pair_flips_sentence(pair).endswith(words)
 
 
 def test_calibration_is_shown_before_and_after(tmp_path: Path) -> None:
@@ -835,9 +850,9 @@ def test_full_evidence_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert read_contents(tmp_path, make_manifest()) == evidence
 
 
-def probes() -> Probes:
+def probes() -> DataAudit:
     some = Estimate(value=0.07, low=0.03, high=0.11)
-    return Probes(
+    return DataAudit(
         features="frozen mobilenetv2_035 at 96 px",
         pretrained=True,
         images=811,
@@ -845,20 +860,20 @@ def probes() -> Probes:
         labels=LABELS,
         majority=0.27,
         published=None,
-        own=None,
-        folds=FoldComparison(folds=5, repeats=5, images=811, by_image=some, by_group=some, flattery=some),
+        this_split=None,
+        folds=FoldComparison(folds=5, repeats=5, images=811, by_image=some, by_group=some, optimism=some),
         masking=None,
-        fingerprints=(Fingerprint(name="size", features="width, height", accuracy=rate(140), auc=None),),
+        fingerprints=(FingerprintAudit(name="size", features="width, height", accuracy=rate(140), auc=None),),
         sources=None,
-        suspects=SuspectProbe(images=811, found=0, suspects=()),
+        label_issues=LabelIssueAudit(images=811, found=0, label_issues=()),
         notes=("<i>one</i> note",),
     )
 
 
-def test_probes_are_told_in_words_and_a_bundle_without_them_still_has_a_report(tmp_path: Path) -> None:
+def test_probes_are_reported_in_words_and_a_bundle_without_them_still_has_a_report(tmp_path: Path) -> None:
     evidence = make_evidence()
     assert "Would the figures lie?" not in write(tmp_path, evidence, make_manifest())
-    probed = dataclasses.replace(evidence, probes=probes())
+    probed = dataclasses.replace(evidence, audit=probes())
     page = write(tmp_path, probed, make_manifest())
     words = text_of(page).replace("\u00a0", " ")
     assert "Random splits would have flattered this by 7.0 points (95 % interval 3.0 to 11.0)" in words

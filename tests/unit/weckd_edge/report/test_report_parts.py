@@ -13,26 +13,26 @@ from PIL import Image
 
 from support import factories
 from weckd_edge.artifacts import (
+    DataAudit,
     DatasetIndex,
     Estimate,
-    Fingerprint,
+    FingerprintAudit,
     FlippedFrame,
     FoldComparison,
-    Performance,
+    LabelIssueAudit,
+    MetricsRecord,
     Prediction,
-    Probes,
     Rate,
     SplitLeaks,
-    SuspectProbe,
     Verification,
 )
 from weckd_edge.config import ReportConfig
-from weckd_edge.metrics import measure_performance
+from weckd_edge.metrics import measure_metrics
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.report import Picture, html_shell, pictures
 from weckd_edge.report.chapters import explorer, operating_points
-from weckd_edge.report.chapters.audit_warnings import warnings
-from weckd_edge.report.chapters.gallery import MOST_FRAMES, by_harm, gallery, kind_of
+from weckd_edge.report.chapters.audit_warnings import audit_warnings
+from weckd_edge.report.chapters.gallery import MAX_FRAMES, by_severity, gallery, outcome_of
 
 LABELS = ("a", "b")
 
@@ -55,8 +55,8 @@ def manifest(**point: Any) -> Any:
 
     @dataclasses.dataclass
     class Point:
-        abstain_below: float = 0.0
-        refuse_labels: tuple[str, ...] = ()
+        confidence_threshold: float = 0.0
+        non_gradeable_labels: tuple[str, ...] = ()
 
     @dataclasses.dataclass
     class Few:
@@ -71,9 +71,9 @@ def many(count: int = 400) -> list[Prediction]:
     return [prediction(n, n % 2, float(random.beta(2, 2))) for n in range(count)]
 
 
-def test_a_threshold_of_whole_thousandths_is_met_by_the_embedded_answers_exactly_where_it_was() -> None:
+def test_a_threshold_of_whole_thousandths_is_met_by_the_embedded_predictions_exactly_where_it_was() -> None:
     found = [*many(), prediction(400, 1, 0.7), prediction(401, 1, 0.29), prediction(402, 0, 1.0)]
-    data = explorer.answers(found, manifest())
+    data = explorer.explorer_data(found, manifest())
     assert data is not None
     columns = np.array(data["probabilities"]).reshape(-1, 2)
     for step in range(0, 1001, 7):
@@ -81,9 +81,9 @@ def test_a_threshold_of_whole_thousandths_is_met_by_the_embedded_answers_exactly
         assert (columns >= step * explorer.SCALE / 1000).tolist() == real, step
 
 
-def test_what_is_not_answered_is_marked_by_threshold_and_by_label() -> None:
+def test_what_is_not_classified_is_marked_by_threshold_and_by_label() -> None:
     found = [prediction(0, 0, 0.45), prediction(1, 1, 0.9), prediction(2, 0, 0.1)]
-    data = explorer.answers(found, manifest(abstain_below=0.6, refuse_labels=("b",)))
+    data = explorer.explorer_data(found, manifest(confidence_threshold=0.6, non_gradeable_labels=("b",)))
     assert data is not None
     assert data["unanswered"] == [0, 1]
     assert data["decided"] == [0, 1, 0]
@@ -92,20 +92,20 @@ def test_what_is_not_answered_is_marked_by_threshold_and_by_label() -> None:
 
 def test_too_many_images_lose_their_names_and_then_their_place() -> None:
     found = many(10_000)
-    named = explorer.answers(found, manifest())
+    named = explorer.explorer_data(found, manifest())
     assert named is not None
     assert named["names"][0] == "0.png"
-    assert len(json.dumps(named, separators=(",", ":"))) < explorer.MOST_BYTES
+    assert len(json.dumps(named, separators=(",", ":"))) < explorer.MAX_BYTES
     longer = [dataclasses.replace(p, path=p.path.replace("/", "/" + "x" * 150)) for p in found]
-    nameless = explorer.answers(longer, manifest())
+    nameless = explorer.explorer_data(longer, manifest())
     assert nameless is not None
     assert nameless["names"] is None
     wide = [dataclasses.replace(p, compiled=p.compiled * 40, fp32=p.fp32 * 40) for p in longer]
-    assert explorer.answers(wide, manifest()) is None
-    assert explorer.answers([], manifest()) is None
+    assert explorer.explorer_data(wide, manifest()) is None
+    assert explorer.explorer_data([], manifest()) is None
 
 
-def test_wrong_answers_are_listed_first_the_surest_on_top() -> None:
+def test_wrong_predictions_are_listed_first_the_surest_on_top() -> None:
     rows = explorer.first_rows([prediction(0, 0, 0.2), prediction(1, 0, 0.6), prediction(2, 0, 0.9), prediction(3, 1, 0.99)])
     assert [row.path for row in rows] == ["a/2.png", "a/1.png", "b/3.png", "a/0.png"]
 
@@ -145,19 +145,19 @@ def test_pictures_shrink_until_all_fit_and_the_rest_is_left_out() -> None:
     assert list(few) == list(images)[: len(few)], "the first are the most important"
 
 
-def judged(predictions: list[Prediction]) -> tuple[Performance, Verification]:
+def judged(predictions: list[Prediction]) -> tuple[MetricsRecord, Verification]:
     verification = factories.verification(predictions, LABELS)
     images = tuple(factories.image(p.path, label=p.label, group=p.group, width=8, height=8) for p in predictions)
     index = DatasetIndex(name="x", labels=LABELS, images=images)
     names = ("M1 torch fp32", "M2 torch fp32", "M2 openvino int8")
-    return measure_performance(verification, index, ReportConfig(), names=names), verification
+    return measure_metrics(verification, index, ReportConfig(), names=names), verification
 
 
-def test_harm_comes_first_in_the_gallery_and_what_is_not_shown_is_told() -> None:
-    flipped = [prediction(n, 0, 0.7, fp32=0.2) for n in range(MOST_FRAMES)]
+def test_harm_comes_first_in_the_gallery_and_what_is_not_shown_is_reported() -> None:
+    flipped = [prediction(n, 0, 0.7, fp32=0.2) for n in range(MAX_FRAMES)]
     better = [prediction(100 + n, 1, 0.7, fp32=0.2) for n in range(3)]
     performance, verification = judged([*better, *flipped, prediction(200, 0, 0.1)])
-    assert [kind_of(frame) for frame in by_harm(performance)] == ["worse"] * MOST_FRAMES + ["better"] * 3
+    assert [outcome_of(frame) for frame in by_severity(performance)] == ["worse"] * MAX_FRAMES + ["better"] * 3
     shown = {
         "a/0.png": Picture(frame=noise(0), overlay=noise(1)),
         "a/1.png": Picture(frame=None, note="1.png: truncated"),
@@ -166,24 +166,24 @@ def test_harm_comes_first_in_the_gallery_and_what_is_not_shown_is_told() -> None
     urls = {"frame:a/0.png": "data:1", "overlay:a/0.png": "data:2"}
     found = gallery(performance, verification, LABELS, shown, urls)
     by_path = {frame.path: frame for frame in found.frames}
-    assert len(found.frames) == MOST_FRAMES
-    assert len(found.rows) == MOST_FRAMES + 3
+    assert len(found.frames) == MAX_FRAMES
+    assert len(found.rows) == MAX_FRAMES + 3
     assert found.more.startswith("3\u00a0more frames not shown")
     first = by_path["a/0.png"]
     assert (first.picture, first.overlay) == ("data:1", "data:2")
-    assert (first.teacher, first.fp32, first.shipped) == ("a 80\u00a0%", "a 80\u00a0%", "b 70\u00a0%")
+    assert (first.teacher, first.fp32, first.deployed) == ("a 80\u00a0%", "a 80\u00a0%", "b 70\u00a0%")
     assert by_path["a/1.png"].note == "1.png: truncated"
     assert by_path["a/2.png"].note == "left out to keep the file small"
     assert by_path["a/3.png"].note == "the page was written without the images"
 
 
 def test_a_decision_that_stays_wrong_in_another_way_is_neither_better_nor_worse() -> None:
-    assert kind_of(FlippedFrame(path="x", label=0, teacher=None, fp32=1, compiled=2)) == "other"
-    assert kind_of(FlippedFrame(path="x", label=0, teacher=0, fp32=1, compiled=2)) == "worse"
+    assert outcome_of(FlippedFrame(path="x", label=0, teacher=None, fp32=1, compiled=2)) == "other"
+    assert outcome_of(FlippedFrame(path="x", label=0, teacher=0, fp32=1, compiled=2)) == "worse"
 
 
-def probes(**changes: Any) -> Probes:
-    nothing = Probes(
+def probes(**changes: Any) -> DataAudit:
+    nothing = DataAudit(
         features="colours",
         pretrained=False,
         images=100,
@@ -191,12 +191,12 @@ def probes(**changes: Any) -> Probes:
         labels=LABELS,
         majority=0.5,
         published=None,
-        own=SplitLeaks(held_out=40, copies=0, near=2, grouped=0, pairs=()),
+        this_split=SplitLeaks(held_out=40, copies=0, near=2, grouped=0, pairs=()),
         folds=None,
         masking=None,
         fingerprints=(),
         sources=None,
-        suspects=None,
+        label_issues=None,
     )
     return dataclasses.replace(nothing, **changes)
 
@@ -208,7 +208,7 @@ def about(value: float, half: float) -> Estimate:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"own": SplitLeaks(held_out=40, copies=3, near=3, grouped=1, pairs=())}, "This build's split leaks"),
+        ({"this_split": SplitLeaks(held_out=40, copies=3, near=3, grouped=1, pairs=())}, "This build's split leaks"),
         (
             {
                 "folds": FoldComparison(
@@ -217,7 +217,7 @@ def about(value: float, half: float) -> Estimate:
                     images=100,
                     by_image=about(0.9, 0.02),
                     by_group=about(0.8, 0.02),
-                    flattery=about(0.1, 0.05),
+                    optimism=about(0.1, 0.05),
                 )
             },
             "would have flattered",
@@ -225,7 +225,7 @@ def about(value: float, half: float) -> Estimate:
         (
             {
                 "fingerprints": (
-                    Fingerprint(
+                    FingerprintAudit(
                         name="compression",
                         features="tables",
                         accuracy=Rate(value=0.8, low=0.7, high=0.9, correct=80, images=100, groups=50),
@@ -235,21 +235,21 @@ def about(value: float, half: float) -> Estimate:
             },
             "compression 80.0",
         ),
-        ({"suspects": SuspectProbe(images=100, found=4, suspects=())}, "4\u00a0labels of 100 may be wrong"),
+        ({"label_issues": LabelIssueAudit(images=100, found=4, label_issues=())}, "4\u00a0labels of 100 may be wrong"),
     ],
 )
-def test_a_finding_of_the_probes_is_a_warning(changes: dict[str, Any], words: str) -> None:
-    (told,) = warnings(probes(**changes))
+def test_a_finding_of_the_audit_is_a_warning(changes: dict[str, Any], words: str) -> None:
+    (told,) = audit_warnings(probes(**changes))
     assert words in told
 
 
-def test_probes_that_find_nothing_warn_of_nothing() -> None:
-    assert warnings(probes()) == ()
-    assert warnings(None) == ()
-    colour = Fingerprint(
+def test_audits_that_find_nothing_warn_of_nothing() -> None:
+    assert audit_warnings(probes()) == ()
+    assert audit_warnings(None) == ()
+    colour = FingerprintAudit(
         name="colour", features="means", accuracy=Rate(value=1, low=0.9, high=1, correct=9, images=9, groups=9), auc=None
     )
-    assert warnings(probes(fingerprints=(colour,))) == (), "colour may follow from the finding"
+    assert audit_warnings(probes(fingerprints=(colour,))) == (), "colour may follow from the finding"
 
 
 def test_what_is_embedded_cannot_end_its_script() -> None:
@@ -260,6 +260,6 @@ def test_what_is_embedded_cannot_end_its_script() -> None:
 
 
 def test_a_threshold_between_two_steps_is_rounded_up() -> None:
-    data = explorer.answers([prediction(0, 0, 0.2)], manifest(abstain_below=0.61234))
+    data = explorer.explorer_data([prediction(0, 0, 0.2)], manifest(confidence_threshold=0.61234))
     assert data is not None
     assert data["below"] == math.ceil(6123.4)

@@ -1,0 +1,96 @@
+"""Frames of kinds that should be refused, to judge a guard by: drawn ones, spoiled real ones, and folders that are named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from weckd_edge.artifacts import FrameSpec
+from weckd_edge.core.errors import DataError
+from weckd_edge.core.progress import Progress
+from weckd_edge.devices.images.frames import fit_to_frame, frame_from_file
+from weckd_edge.devices.runtime.predict import find_images
+
+Frame = NDArray[np.uint8]
+
+KIND_FRAMES = 48
+"""Of each kind."""
+
+
+def ood_frames(
+    spec: FrameSpec,
+    real: Sequence[Frame],
+    *,
+    seed: int,
+    phantoms: bool,
+    folders: Sequence[str] = (),
+    progress: Progress,
+) -> Iterator[tuple[str, Iterator[Frame]]]:
+    """Yield kinds of frames that should be refused, each frame uint8 ``[H, W, 3]``.
+
+    Args:
+        spec: Of the frames.
+        real: Test frames to be spoiled; see ``every_nth``.
+        seed: Of what is drawn.
+        phantoms: Whether drawn ears are another kind of frames than the data set's own.
+        folders: Folders of images of other kinds.
+        progress: Where a file that cannot be read is named.
+    """
+    height, width = spec.height, spec.width
+    draw = np.random.default_rng(seed)
+    yield "noise", (draw.integers(0, 256, (height, width, 3), np.uint8) for _ in range(KIND_FRAMES))
+    yield (
+        "one grey",
+        (np.full((height, width, 3), level, np.uint8) for level in np.linspace(0, 255, KIND_FRAMES).astype(int)),
+    )
+    yield "covered lens", (_covered(draw, height, width) for _ in range(KIND_FRAMES))
+    if phantoms:
+        yield "drawn phantoms", _phantoms(height, width)
+    yield "heavy blur", (_blurred(frame) for frame in real)
+    yield "under-exposed", ((frame * 0.15).astype(np.uint8) for frame in real)
+    yield "over-exposed", (np.minimum(frame * 3.0, 255).astype(np.uint8) for frame in real)
+    for folder in folders:
+        files = find_images([Path(folder)])
+        step = max(1, len(files) // (4 * KIND_FRAMES))
+        yield Path(folder).name, _readable(files[::step][: 4 * KIND_FRAMES], spec, progress)
+
+
+def every_nth(count: int) -> slice:
+    """Return which of ``count`` test frames are spoiled: ``KIND_FRAMES`` at most, spread over all."""
+    step = max(1, count // KIND_FRAMES)
+    return slice(0, step * KIND_FRAMES, step)
+
+
+def _readable(files: Sequence[Path], spec: FrameSpec, progress: Progress) -> Iterator[Frame]:
+    """Yield the frames of those files that can be read, and name the others."""
+    for file in files:
+        try:
+            frame = frame_from_file(file, spec)[0]
+        except DataError as err:
+            progress.note(f"a frame that should be refused is left out: {err}")
+        else:
+            yield frame
+
+
+def _covered(draw: np.random.Generator, height: int, width: int) -> Frame:
+    """Return a near black frame with a sensor's noise."""
+    frame = draw.normal(draw.uniform(0, 12, 3), draw.uniform(0.5, 4), (height, width, 3))
+    return np.asarray(np.clip(frame, 0, 255), np.uint8)
+
+
+def _blurred(frame: Frame) -> Frame:
+    """Return a frame as out of focus as a fiftieth of its height."""
+    return np.array(Image.fromarray(frame).filter(ImageFilter.GaussianBlur(min(frame.shape[:2]) / 50)))
+
+
+def _phantoms(height: int, width: int) -> Iterator[Frame]:
+    from weckd_edge.train.data.synth.draw import CLASSES, draw_frame, make_ear
+
+    for number in range(KIND_FRAMES):
+        ear = make_ear(CLASSES[number % len(CLASSES)], np.random.default_rng([7, number]))
+        drawn = draw_frame(ear, max(32, height), max(32, width), np.random.default_rng([7, number, 0]))
+        yield fit_to_frame(drawn, height, width)
