@@ -19,8 +19,8 @@ pytestmark = pytest.mark.slow
 
 MORE = """
 [abstain]
-risk = 0.5
-unmet = "report"
+max_group_error = 0.5
+on_failure = "report"
 """
 
 
@@ -113,12 +113,12 @@ def count_decoding(monkeypatch: pytest.MonkeyPatch, counts: Counts) -> None:
 
     real = split_frames.frame_from_file
 
-    def counted(path: Path, contract: Any) -> Any:
+    def counted(path: Path, spec: Any) -> Any:
         counts.decoded[path.as_posix()] += 1
-        return real(path, contract)
+        return real(path, spec)
 
-    def read(paths: Any, contract: Any) -> Iterator[Any]:
-        return (real(path, contract) for path in paths)
+    def read(paths: Any, spec: Any) -> Iterator[Any]:
+        return (real(path, spec) for path in paths)
 
     for module in (split_frames, guard):
         monkeypatch.setattr(module, "frame_from_file", counted)
@@ -143,7 +143,7 @@ def without_timing(monkeypatch: pytest.MonkeyPatch, timed: Counter[str]) -> None
         timed[f"network of {digest_of_model(model.model)}"] += 1
         return measurement
 
-    monkeypatch.setattr(select_precision, "time_interleaved", race)
+    monkeypatch.setitem(select_precision.Selector.__init__.__kwdefaults__, "race", race)
     monkeypatch.setattr(bench, "bench_model", bench_model)
     monkeypatch.setattr(bench, "add_network", add_network)
 
@@ -161,7 +161,7 @@ def test_each_model_is_shown_each_held_out_image_once(
     from weckd_edge.core.progress import SilentProgress
     from weckd_edge.devices.images.frames import frame_from_file
     from weckd_edge.pipeline.build import BuildRequest, build
-    from weckd_edge.train.networks.preprocess import network_input
+    from weckd_edge.train.networks.preprocess import make_network_input
 
     config = tmp_path / "all.toml"
     tiny = (place / "tiny.toml").read_text().replace('precision = "int8"\nmethod = "minmax"\n', "")
@@ -176,11 +176,11 @@ def test_each_model_is_shown_each_held_out_image_once(
     contents = build(request, SilentProgress())
 
     index: DatasetIndex = contents.dataset
-    contract = contents.manifest.input
+    spec = contents.manifest.input.frame
     splits: dict[str, dict[str, Any]] = {"val": {}, "test": {}}
     for record in index.images:
         if record.split != "train":
-            frame = frame_from_file(place / "phantom" / record.path, contract)
+            frame = frame_from_file(place / "phantom" / record.path, spec)
             splits[record.split][sha(frame.tobytes())] = frame
     frames = {split: set(found) for split, found in splits.items()}
     assert not frames["val"] & frames["test"]
@@ -211,7 +211,7 @@ def test_each_model_is_shown_each_held_out_image_once(
     for link in contents.chain.links:
         for split, found in splits.items():
             inputs = {
-                sha(network_input(torch.tensor(frame), link.input)[0].contiguous().numpy().tobytes())
+                sha(make_network_input(torch.tensor(frame), link.input)[0].contiguous().numpy().tobytes())
                 for frame in found.values()
             }
             seen = counts.shown(inputs)
