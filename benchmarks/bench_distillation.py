@@ -1,7 +1,7 @@
 """What teaching costs beside plain training: ``python benchmarks/bench_distillation.py``.
 
 Single steps of this loop, in turns in one process, of the chain that a build trains by default: every link on labels alone,
-and every taught link with its teacher's forward pass as part of the step, each view shown twice (``view_reuse``). Beside them
+and every taught link with its teacher's forward pass as part of the step, each view used twice (``view_reuse``). Beside them
 timm's own task for the same pair on the same images and views, and the middle link on images that are on the device already
 as floats (what an input path that costs nothing would give). Appends one line to results/distillation.jsonl.
 """

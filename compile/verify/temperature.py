@@ -41,7 +41,7 @@ def recalibrate(
     Args:
         selection: The graph, and what was built of it.
         source: The folder they lie in.
-        predicted_by: What was made of the graph and will ship, or the graph as it is written where the device builds its own.
+        predicted_by: The implementation that will be deployed; where the device builds its own, the graph itself.
         probabilities: What that predicts of the validation images, ``[N, classes]``.
         records: The validation images, in the same order.
         folder: Where to write the graph and what is built of it; exists.

@@ -75,7 +75,7 @@ def run_loadgen(
     if (needed := loadgen_memory_bytes(rules, fastest_ns)) > MAX_BYTES:
         raise ModelError(
             f"LoadGen would take about {needed / 2**20:.0f} MiB for queries it makes beforehand (at most "
-            f"{MAX_BYTES / 2**20:.0f}): this model answers too fast for so long a run; use the builtin loop: --generator builtin",
+            f"{MAX_BYTES / 2**20:.0f}): the model is too fast for so long a run; pass --generator builtin",
             code="E_MODEL_LOADGEN",
         )
     loadgen = require("mlperf_loadgen", "send queries as MLPerf does")
@@ -185,6 +185,6 @@ def read_record(folder: Path, version: str) -> LoadgenRecord:
         )
     except (OSError, KeyError, ValueError) as err:
         raise ModelError(
-            f"{version} left no result (expected mlperf_log_detail.txt with one: {err}); use the builtin loop: --generator builtin",
+            f"{version} left no result (expected mlperf_log_detail.txt with one: {err}); pass --generator builtin",
             code="E_MODEL_LOADGEN",
         ) from err

@@ -279,7 +279,8 @@ class OpenGuard:
             text = f"{quality.dark_fraction:.0%} of the frame is near black, at most {limits.max_dark_fraction:.0%} is taken"
             return "too_dark", f"too dark: {text}; is the lens covered or the light off?"
         if limits.max_bright_fraction is not None and quality.bright_fraction > limits.max_bright_fraction:
-            text = f"{quality.bright_fraction:.0%} of the frame is near white, at most {limits.max_bright_fraction:.0%} is taken"
+            most = limits.max_bright_fraction
+            text = f"{quality.bright_fraction:.0%} of the frame is near white, at most {most:.0%} is taken"
             return "too_bright", f"too bright: {text}"
         if limits.min_contrast is not None and quality.contrast < limits.min_contrast:
             text = f"{quality.contrast:.3g} grey levels, at least {limits.min_contrast:.3g} are needed"

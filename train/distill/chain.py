@@ -93,7 +93,7 @@ def make_trainer(
 def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) -> TrainedChain:
     """Train the chain of a build by its strategy, and the baseline.
 
-    The baseline is the last network alone, on the labels that the last link sees, for as many gradient steps as the whole chain.
+    The baseline is the last link's network trained alone: on the same labels, for as many gradient steps as the whole chain.
     """
     strategy = find_strategy(config.distill.strategy)
     links = run_strategy(trainer, plans, strategy, config)

@@ -29,7 +29,7 @@ class Strategy:
         merge: Whether the last link ends as the mean of its weights and of those of earlier links of the same network that
             make it no worse on the validation groups: what one share taught is not unlearned on the next.
         corrected: Whether a teacher is left out on images whose label the student sees and the teacher misses.
-        distill_weight: Part of the loss that comes from the teachers where the configuration does not say; None: the usual one.
+        distill_weight: Weight of the teachers' term in the loss where the configuration sets none; None: the default.
         source: Where it is from.
     """
 

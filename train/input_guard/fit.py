@@ -57,8 +57,8 @@ class FittedGuard:
     Attributes:
         guard: What is deployed.
         groups: How many groups the limit rests on.
-        false_reject_bound: Part of the frames of a new group that is refused at most, on average over groups; more than was asked
-            where there are too few groups to promise that.
+        false_reject_bound: Largest expected fraction of a new group's frames that is rejected; over the requested rate where
+            there are too few groups.
     """
 
     guard: FrameGuard

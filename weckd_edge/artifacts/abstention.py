@@ -17,9 +17,9 @@ class GuardRecord:
         guard: What is deployed; None: there is none.
         frames: How many frames it was fitted on.
         groups: How many groups its limit of unfamiliarity rests on.
-        false_reject_rate: Part of familiar frames that may be refused as unfamiliar.
-        false_reject_bound: Part of the frames of a new group that is refused for that at most; more than asked where there are too
-            few groups.
+        false_reject_rate: Requested fraction of in-distribution frames that the OOD score may reject, 0..1.
+        false_reject_bound: Largest expected fraction of a new group's frames that is rejected; over the requested rate where
+            there are too few groups.
         note: In words.
         schema_version: Of this record.
     """

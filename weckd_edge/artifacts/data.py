@@ -32,7 +32,7 @@ class ImageRecord:
         label: Index into ``DatasetIndex.labels``.
         group: What a split must never cut: a patient, an exam, or a cluster of near-identical frames.
         split: Where the image is used.
-        labelled_subset: Index of the labelled share it belongs to (training images only); None: its label is not used in training.
+        labelled_subset: Index of its labelled subset (training images only); None: its label is not used in training.
         sha256: Digest of the file.
         pixels_sha256: Digest of size and decoded RGB pixels: equal for copies, whatever the file around them.
         width: Pixels, after the EXIF orientation is applied.

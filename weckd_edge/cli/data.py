@@ -179,10 +179,10 @@ def audit_command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Ask whether figures measured on PATH would lie: leaks, random splits, cameras, sites, doubtful labels.
+    """Audit the data set PATH: leaks, random-split bias, shortcuts through cameras and sites, label errors.
 
-    No network is trained: a linear classifier tells the labels from what a frozen one sees. Name that one by --backbone or by
-    the links of --config; without it, colours and edges are described.
+    No network is trained: a linear classifier predicts the labels from the features of a frozen network. Name that network
+    by --backbone or by the links of --config; without one, the features are colours and edges.
     """
     from weckd_edge.config import BuildConfig, load_config
     from weckd_edge.report.chapters.audit import about_data, audit_sections

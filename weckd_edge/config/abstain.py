@@ -1,4 +1,4 @@
-"""How sure a prediction must be."""
+"""When a prediction is confident enough to be a decision."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from weckd_edge.config.base import check_setting
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AbstainConfig:
-    """How sure a prediction must be.
+    """When the model abstains: the threshold on its largest probability.
 
     Attributes:
-        threshold: No decision is made where no probability reaches this, 0 up to under 1; 0 decides every image.
-        max_group_error: Largest part of the answered groups that may be answered wrongly, 0..1; the lowest threshold that keeps it is
-            sought on validation images. None: none is sought.
-        confidence: With which probability over draws of validation images it must hold, 0..1.
-        on_failure: Where no threshold keeps it, the build fails, or only says so.
+        max_group_error: Largest fraction of the decided groups whose decision may be wrong, 0..1. The build finds the lowest
+            threshold that keeps it on the validation images. None: no threshold is sought.
+        confidence: Probability, over draws of validation images, with which the limit must hold, 0.5..1.
+        on_failure: Where no threshold keeps the limit: ``fail`` the build, or only ``report`` it.
     """
 
     threshold: float = 0.0

@@ -9,16 +9,16 @@ from weckd_edge.config.base import check_setting, path_field
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditConfig:
-    """The probes of the data set: leaks, shortcuts and doubtful labels.
+    """The data audit: leaks, shortcuts and label errors.
 
     Attributes:
-        enabled: Whether a build makes them.
-        images: At most so many images are described; of more, a sample of whole groups.
-        masked_images: At most so many of them are also described under every mask.
-        discs: Diameters of the centred discs that are covered, and left alone, in parts of the picture's side; rising.
-        masks: A folder of masks, relative to the config file, named as the images (``label/name.png``): what is brighter
-            than black holds the clinical content. A CSV's column ``box`` (left top right bottom, pixels) serves too.
-        source_column: The CSV's column that names where an image comes from; None takes ``source``, ``site``, ``hospital`` or
+        enabled: Whether a build audits its data.
+        images: Largest number of images that are embedded; of more, a sample of whole groups.
+        masked_images: Largest number of images that are also embedded under every mask.
+        discs: Diameters of the centred discs that are covered, or shown alone, as fractions of the image's side; rising.
+        masks: Folder of masks, relative to the configuration file, named like the images (``label/name.png``). Pixels
+            brighter than black mark the clinical content. A CSV column ``box`` (left top right bottom, pixels) works too.
+        source_column: CSV column that names where an image comes from. None: ``source``, ``site``, ``hospital`` or
             ``device``, where there is one.
     """
 

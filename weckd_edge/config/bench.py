@@ -12,12 +12,12 @@ MAX_QUERIES = 10_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchConfig:
-    """The latency run of a build.
+    """The latency measurement of a build.
 
     Attributes:
-        queries: How many frames, one after another.
-        warmup: How many before those, not counted.
-        threads: Processor threads the model may use.
+        queries: Number of timed frames, one after another; at least 64.
+        warmup: Number of untimed frames before them.
+        threads: Processor threads that the model may use.
     """
 
     queries: int = 1024

@@ -1,4 +1,4 @@
-"""All of them together, read from TOML."""
+"""The whole configuration of a build, read from TOML."""
 
 from __future__ import annotations
 
@@ -33,24 +33,25 @@ class BuildConfig:
     """A whole build. Each attribute is a table of the TOML file; ``link`` is a list of tables.
 
     Attributes:
-        seed: Of splits, weights, batches and phantoms; 0 to ``MAX_SEED``.
-        link: The chain, largest first; empty where a network is imported instead.
-        data: Splits and shares.
+        seed: Seed of splits, weights, batches and synthetic images; 0 to ``MOST_SEED``.
+        link: The chain, largest link first; empty where a model is imported.
+        data: Splits and labelled subsets.
         input: The camera frame.
-        train: The loop.
-        distill: The teaching.
-        quantize: Calibration.
-        quantize_aware: The last link's training under int8 rounding.
-        gates: limits.
-        bench: The latency run.
-        select: Which link ships.
+        train: The training loop.
+        distill: Distillation.
+        quantize: Quantization.
+        quantize_aware: Quantization-aware training of the last link.
+        gates: Limits that the build must meet.
+        bench: The latency measurement.
+        select: Which link is deployed.
         selftest: The golden frames.
-        verify: The comparison of implementations.
-        audit: The probes of the data set.
+        verify: The comparison of backends.
+        audit: The data audit.
         report: The report.
-        guard: The frame guard.
-        abstain: How sure a prediction must be.
-        model_card: What the builder says of the model.
+        guard: The input guard.
+        abstain: When the model abstains.
+        model_card: The builder's statements for the model card.
+        confidence_threshold: The model abstains where no probability reaches this, 0 up to under 1; 0: never.
     """
 
     seed: int = 0
@@ -84,8 +85,8 @@ class BuildConfig:
         total = self.data.labelled_fraction * len(self.link)
         check_setting(
             total <= 1 + 1e-9,
-            f"labelled_fraction = {self.data.labelled_fraction} for each of {len(self.link)} links asks for {total:.0%} of the training images; "
-            f"shares are disjoint, so at most {1 / max(1, len(self.link)):.3f} each",
+            f"labelled_fraction = {self.data.labelled_fraction} for each of {len(self.link)} links asks for {total:.0%} of "
+            f"the training images; labelled subsets are disjoint, so at most {1 / max(1, len(self.link)):.3f} each",
             code="E_CONFIG_CONFLICT",
         )
 

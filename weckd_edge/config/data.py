@@ -1,4 +1,4 @@
-"""The data set and its splits."""
+"""The data set, its splits and its labelled subsets."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ class DataConfig:
     """How images are split.
 
     Attributes:
-        labelled_fraction: Part of the training images in one labelled share, 0..1; there is one share for each link.
-        test_fraction: Part of all images held out for the final figures, by whole groups.
-        val_fraction: Part of all images held out for choosing, by whole groups.
+        labelled_fraction: Fraction of the training images in one labelled subset, 0..1; there is one subset for each link.
+        test_fraction: Fraction of all images in the test split, in whole groups.
+        val_fraction: Fraction of all images in the validation split, in whole groups.
         near_duplicate_distance: Largest Hamming distance of two 64-bit perceptual hashes at which two images are compared
-            as near duplicates; None looks for exact copies only. At 10, of the pairs of frames that otoscopy_chile's own
+            as near duplicates; None finds exact copies only. At 10, of the pairs of frames that otoscopy_chile's own
             clusters keep together 83 % are found and 98 % of the found are right (at 6: 69 % and 100 %).
-        unlabelled: A folder of frames without labels, relative to the config file: shown to links with a teacher where the
-            strategy ends in ``+pool``. Copies, and frames that resemble a held-out image, are left out.
+        unlabelled: Folder of unlabelled images, relative to the configuration file. Links with a teacher see them where the
+            strategy ends in ``+pool``. Copies, and images that resemble a held-out one, are left out.
         use_published_split: Keep the test split (and the validation split) that the data set came with, as folders or as a
-            column, with its leaks, which are reported; False deals a new one by whole groups. None keeps it where every
-            image is named and each part holds every class, and says why otherwise.
-        path_column: Column of a CSV that names the images; None finds it.
-        label_column: Column that names the class; None finds it.
-        group_column: Column of what no split may cut (a patient, an examination); None takes ``group``.
-        split_column: Column that names the split the data set came with; None takes ``split`` or ``published_split``.
+            column, with its leaks, which are reported; False makes a new one by whole groups. None keeps it where every
+            image has a split and each split has every class, and says why otherwise.
+        path_column: CSV column that names the images; None finds it.
+        label_column: CSV column that names the class; None finds it.
+        group_column: CSV column of what no split may separate (a patient, an examination); None takes ``group``.
+        split_column: CSV column that names the published split; None takes ``split`` or ``published_split``.
     """
 
     labelled_fraction: float = 0.1

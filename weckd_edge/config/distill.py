@@ -1,4 +1,4 @@
-"""How a link learns from its predecessors."""
+"""How a link learns from its teachers."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from weckd_edge.config.base import check_setting, check_within
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DistillConfig:
-    """How a link learns from its predecessor.
+    """How a link learns from its teachers.
 
     Attributes:
         strategy: Who teaches whom with which data; see ``weckd_edge.train.distill.strategies``.
         loss: ``kl`` (soft targets), ``dkd``, ``dist`` or ``standardised``; the last two need three classes or more.
-        distill_weight: Part of the loss that comes from the teacher, 0..1; the rest is cross-entropy on the labels the link may see.
-            None: what the strategy asks for, else 0.7.
+        distill_weight: Weight of the teachers' term in the loss, 0..1; the rest is cross-entropy on the link's own labels.
+            None: the strategy's weight, else 0.7.
         temperature_start: Softmax temperature in the first epoch.
         temperature_end: Softmax temperature in the last epoch.
         attention: Weight of the spatial-attention term; 0 leaves it out.
-        mixup: Part of the batches whose images are mixed in pairs, alike for teacher and student (Zhang 2018).
-        view_reuse: How often each random view of an image is shown within an epoch, among other images each time: a teacher
-            need look at it only once. 1 shows every view once.
-        unlabelled_per_labelled: How many images without a label each step of a taught link shows beside each labelled one, where its
-            strategy ends in ``+pool``. In their place rather than beside them they cost four-class MRI slices two points.
-        teacher_dropout: With several teachers, the chance that one is left out of a step (Son 2021, arXiv 2009.08825).
-        last_link_step_fraction: Part of the whole chain's gradient steps that its last link takes, the earlier ones alike; None: all links
-            alike. What is deployed needs its steps; a teacher is good after fewer.
-        label_only_fraction: Last part of a link's training in which it learns from its labels alone before it teaches, 0..0.5.
-        baseline: Train the last link's architecture once more without a teacher, to see whether the chain helped.
+        mixup: Fraction of the batches whose images are mixed in pairs, alike for teacher and student (Zhang 2018).
+        view_reuse: Number of times that each random view of an image is used within an epoch, in different batches; its
+            teacher's outputs are computed once. 1 uses every view once.
+        unlabelled_per_labelled: Unlabelled images in a step for each labelled one, where a link has a teacher and its
+            strategy ends in ``+pool``. Instead of labelled images they cost four-class MRI slices two points.
+        teacher_dropout: With several teachers, the probability that one is left out of a step (Son 2021, arXiv 2009.08825).
+        last_link_step_fraction: Fraction of the chain's gradient steps for its last link; the others share the rest
+            equally. None: all links get the same. The deployed link needs its steps; a teacher is good after fewer.
+        label_only_fraction: Last fraction of a link's training that uses its labels alone, before it teaches, 0..0.5.
+        baseline: Also train the last link's network alone, without a teacher, to show whether the chain helped.
     """
 
     strategy: str = "guided"

@@ -1,4 +1,4 @@
-"""The limits that a build is held against."""
+"""The limits that a build must meet."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from weckd_edge.config.base import check_setting
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateConfig:
-    """limits that the build must clear; None takes the device profile's, and where that has none, nothing is asked.
+    """Limits that a build must meet. None takes the device profile's limit; where that is None too, nothing is checked.
 
     Attributes:
-        max_latency_p90_ms: End-to-end latency, 90th percentile, at most.
-        max_memory_mib: Peak resident memory, at most.
-        max_size_mib: Size of what the device loads, at most.
-        min_accuracy: Accuracy of the compiled artefact on the test split, at least (0..1).
-        max_accuracy_drop: Accuracy lost between FP32 and the compiled artefact, at most (0..1).
-        max_energy_mj: Energy of one frame above idle, at most, millijoule.
-        min_per_class_recall: Sensitivity of the compiled artefact for the class it recognises worst, on the test split, at least (0..1).
-        min_slice_accuracy: Accuracy of the compiled artefact in the slice it serves worst, on the test split, at least (0..1);
-            see ``ReportConfig.slices``.
-        min_slice_recall: Sensitivity in the slice and for the class where it is lowest, likewise.
-        better_than_chance: Whether predictions on the test split must be better than guessing, and than the best constant
-            prediction; on where neither the build nor the device profile says ``false``.
+        max_latency_p90_ms: Largest end-to-end latency, 90th percentile, milliseconds.
+        max_memory_mib: Largest peak resident memory, MiB.
+        max_size_mib: Largest size of the files that the device loads, MiB.
+        min_accuracy: Smallest test accuracy of the compiled model, 0..1.
+        max_accuracy_drop: Largest loss of test accuracy between FP32 and the compiled model, 0..1.
+        max_energy_mj: Largest energy of one frame above idle, millijoules.
+        min_per_class_recall: Smallest test recall of the compiled model for any class, 0..1.
+        min_slice_accuracy: Smallest test accuracy of the compiled model in any slice, 0..1; see ``ReportConfig.slices``.
+        min_slice_recall: Smallest test recall of the compiled model for any class in any slice, 0..1.
+        better_than_chance: Whether test predictions must be better than chance, and than the best constant prediction.
+            On unless the build or the device profile says ``false``.
     """
 
     max_latency_p90_ms: float | None = None

@@ -9,22 +9,24 @@ from typing import Literal
 from weckd_edge.config.base import check_setting, path_field
 
 QualityLimit = float | Literal["auto", "off"]
-"""A bar of quality: a figure, found from the training frames, or none."""
+"""A limit on image quality: a number, found from the training frames (``auto``), or none (``off``)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GuardConfig:
-    """The frame guard: which frames are refused before the network sees them.
+    """The input guard: which frames it rejects before the network sees them.
 
     Attributes:
-        enabled: Fit a guard and ship it.
-        false_reject_rate: Part of familiar frames that may be refused as unfamiliar, 0..1; 0: no frame is refused for that.
-        min_sharpness: Grey levels, or ``auto``, or ``off``; see ``FrameQuality``, as for the next three.
-        min_contrast: Grey levels.
-        max_dark_fraction: Part of the frame, 0..1.
-        max_bright_fraction: Part of the frame, 0..1.
-        non_gradeable_labels: Classes that are no answer: "unable to analyze" and the label, such as wax that covers the drum.
-        ood_dirs: Folders of frames that should be refused, relative to the config file: how well they are is measured.
+        enabled: Fit an input guard and put it into the bundle.
+        false_reject_rate: Fraction of in-distribution frames that the OOD score may reject, 0..0.5; 0: it rejects none.
+        min_sharpness: Smallest standard deviation of the Laplacian, grey levels, or ``auto`` (from the training frames), or
+            ``off``.
+        min_contrast: Smallest standard deviation of the luminance, grey levels, or ``auto``, or ``off``.
+        max_dark_fraction: Largest fraction of near-black points, 0..1, or ``auto``, or ``off``.
+        max_bright_fraction: Largest fraction of near-white points, 0..1, or ``auto``, or ``off``.
+        non_gradeable_labels: Classes on which the model abstains, such as wax that covers the drum.
+        ood_dirs: Folders of frames that the guard should reject, relative to the configuration file; the build measures
+            how many it rejects.
     """
 
     enabled: bool = True

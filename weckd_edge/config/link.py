@@ -22,7 +22,7 @@ class LinkConfig:
             ``{ channels = [16, 32, 64, 128] }`` for a narrow ResNet; none that makes timm read, fetch or run something.
         mean: Per-channel mean the weights were trained with; None takes the model's own, or middle grey (128/255) for random
             weights. 0.5 is taken as middle grey, which int8 holds without rounding.
-        std: Likewise.
+        std: Standard deviation of each RGB channel, of values in 0..1, in the same order as ``mean``.
         weights_licence: Under which licence the weights it starts from were given, in words or as SPDX says it; it is
             written into the model card. None: not stated.
     """
@@ -55,7 +55,7 @@ class LinkConfig:
         check_setting(self.std is None or min(self.std) > 0, f"{self.model}: std must be over 0")
         check_setting(
             self.weights_licence is None or bool(self.weights_licence.strip()),
-            f"{self.model}: weights_licence holds no words; leave it out instead",
+            f"{self.model}: weights_licence is empty; write a licence, or remove it",
             code="E_CONFIG_VALUE",
         )
 

@@ -1,4 +1,4 @@
-"""What the builder says of the model."""
+"""What the builder states for the model card."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from weckd_edge.config.base import check_setting
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCardConfig:
-    """What only the builder can say of the model; it is written into the model card and the bill of materials as it is.
+    """Statements for the model card and the SBOM that only the builder can make; they are copied as they are.
 
-    What is left out stands there as "not stated by the builder".
+    What is left out appears as "not stated by the builder".
 
     Attributes:
-        owner: Who answers for the model.
+        owner: Who is responsible for the model.
         contact: Where to ask, such as a mail address.
-        licence: Of the model itself.
-        intended_use: What it is made for.
-        intended_users: By whom it is to be used.
+        licence: Licence of the model.
+        intended_use: What the model is made for.
+        intended_users: Who is to use it.
         out_of_scope: What it is not made for, one entry each.
         data_origin: Where the images are from: sites, devices, years, how they were labelled.
         data_owner: Who holds the images.
-        data_licence: Under which terms they may be used.
-        ethical: What was weighed: consent, privacy, who could be harmed and how.
+        data_licence: Terms under which the images may be used.
+        ethical: Ethical considerations: consent, privacy, who could be harmed and how.
         caveats: What else a user must know, one entry each.
     """
 
@@ -45,6 +45,6 @@ class ModelCardConfig:
             texts = value if isinstance(value, tuple) else () if value is None else (value,)
             check_setting(
                 all(text.strip() for text in texts),
-                f"{item.name}: expected some words, got none; leave it out instead",
+                f"{item.name} is empty; write a text, or remove it",
                 code="E_CONFIG_VALUE",
             )

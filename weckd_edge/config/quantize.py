@@ -1,4 +1,4 @@
-"""Which precisions are tried, and what one may cost."""
+"""Which precisions are tried, and what quantization may cost."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from weckd_edge.config.base import check_setting, check_within
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuantizeConfig:
-    """Which precisions are tried, and what one may cost. The fastest within the limits ships.
+    """Which precisions are tried, and what quantization may cost. The fastest within the limits is chosen.
 
     Attributes:
-        precision: ``auto`` tries int8, float16 and float32; the others leave no choice.
-        method: How activation ranges are found: see ``weckd_edge.compile.quantize.ranges``. ``auto`` takes the one whose
-            answers on the validation images stay closest.
-        images: How many training images to calibrate on.
-        max_accuracy_drop: Accuracy on the validation images that may be lost against FP32, 0..1; never less than one image.
-        min_relative_accuracy: Part of FP32's accuracy that must be kept, 0..1 (MLPerf asks for 0.99).
-        max_recall_drop: Sensitivity that any class may lose, 0..1; never less than one image.
-        max_float_layers: Where int8 as a whole breaks a limit, at most so many of the layers it hurts most stay in float.
-        qat: Whether the last link is also trained a little further under int8 rounding (``quantize_aware``):
-            ``when-needed`` does so where int8 as a whole breaks a limit.
+        precision: ``auto`` tries int8, fp16 and fp32; another value leaves no choice.
+        method: How activation ranges are estimated: see ``weckd_edge.compile.quantize.ranges``. ``auto`` takes the one whose
+            predictions on the validation images stay closest to FP32.
+        images: Number of training images for range estimation.
+        max_accuracy_drop: Largest loss of validation accuracy against FP32, 0..1; one image may always be lost.
+        min_relative_accuracy: Smallest validation accuracy as a fraction of FP32's, 0..1 (MLPerf asks for 0.99).
+        max_recall_drop: Largest loss of validation recall of any class, 0..1; one image may always be lost.
+        max_float_layers: Where all-int8 exceeds a limit: largest number of layers, the most sensitive first, that are kept
+            in floating point.
+        qat: Whether the last link is also trained further under int8 rounding (``quantize_aware``); ``when-needed``: where
+            all-int8 exceeds a limit.
         nncf: Also try NNCF's own int8, where it is installed and the target is a processor.
     """
 

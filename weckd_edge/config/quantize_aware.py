@@ -10,13 +10,14 @@ from weckd_edge.config.base import check_setting, check_within
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuantizeAwareConfig:
-    """Quantization-aware distillation: how the last link goes on learning under int8 rounding.
+    """Quantization-aware distillation: further training of the last link under int8 rounding.
 
     Attributes:
-        epochs: As long as those of ``train``.
-        learning_rate: Peak. Small, as the link is trained already: AdamW's steps are this long however small the loss is.
+        epochs: Number of epochs, each as long as one of ``train``.
+        learning_rate: Peak learning rate. Small, as the link is trained already: AdamW's steps are this long however small
+            the loss is.
         teacher: The link ``itself``, as it was without rounding, or its ``predecessor``.
-        distill_weight: Part of the loss that comes from the teacher, 0..1; the rest is cross-entropy on the labels the link may see.
+        distill_weight: Weight of the teacher's term in the loss, 0..1; the rest is cross-entropy on the link's own labels.
         augment: Strength of the random views, 0..1.
     """
 

@@ -10,10 +10,10 @@ from weckd_edge.config.base import check_setting
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BandConfig:
-    """Where a column of numbers is cut into slices.
+    """Where a numeric column is cut into slices.
 
     Attributes:
-        column: Of the data CSV, such as ``age``.
+        column: Name of the column in the data CSV, such as ``age``.
         edges: Rising; a number on an edge belongs to the band above it.
     """
 
@@ -31,7 +31,7 @@ class PrevalenceConfig:
 
     Attributes:
         label: The class.
-        fraction: Of all examined, over 0 and under 1.
+        fraction: Fraction of all examined patients, over 0 and under 1.
     """
 
     label: str
@@ -46,12 +46,12 @@ class ReportConfig:
     """What the report shows.
 
     Attributes:
-        sample_frames: Number of test frames pictured with their predictions; 0 keeps every image out of the bundle's report.
-        slices: Columns of the data CSV whose values are judged apart, such as ``["site", "age"]``; None: every further
-            column with 2 to 20 values, and columns of numbers.
-        bands: Where columns of numbers are cut; others are cut at their terciles.
-        prevalence: Of every class, in the clinic, for predictive values there; empty: only those of the test images' own
-            mix are given.
+        sample_frames: Number of test frames that are shown with their predictions; 0 keeps every image out of the report.
+        slices: Columns of the data CSV whose values are evaluated separately, such as ``["site", "age"]``. None: every
+            further column with 2 to 20 values, and numeric columns.
+        bands: Where numeric columns are cut; others are cut at their terciles.
+        prevalence: Prevalence of every class in the clinic, for predictive values there; empty: predictive values are given
+            for the test images' own mix alone.
     """
 
     sample_frames: int = 12
@@ -68,5 +68,5 @@ class ReportConfig:
         total = sum(entry.fraction for entry in self.prevalence)
         check_setting(
             not self.prevalence or abs(total - 1) < 1e-6,
-            f"prevalence: the shares add up to {total:g}, expected 1; name every class once",
+            f"prevalence: the fractions add up to {total:g}, expected 1; name every class once",
         )

@@ -9,13 +9,13 @@ from weckd_edge.config.base import check_setting, path_field
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SelectConfig:
-    """Which link of the chain ships.
+    """Which link of the chain is deployed.
 
     Attributes:
-        link: ``smallest``: every link is quantized, compiled, timed and held against the limits on validation images;
-            the smallest that misses none is deployed. ``last`` or a name such as ``M2``: no other link is compiled.
-        measurements: What ``weckd-edge estimate --calibrate`` wrote on the device, relative to the config file: where the
-            build does not run on the device, latencies are predicted from it.
+        link: ``smallest``: every link is quantized, compiled, timed and evaluated on validation images; the smallest that
+            meets every limit is deployed. Else ``last``, or a link's name such as ``M2``, and no other is compiled.
+        measurements: File that ``weckd-edge estimate --calibrate`` wrote on the device, relative to the configuration file.
+            Where the build does not run on the device, latencies are estimated from it.
     """
 
     link: str = "smallest"

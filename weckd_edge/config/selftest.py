@@ -12,8 +12,8 @@ class SelftestConfig:
     """The golden frames inside the bundle.
 
     Attributes:
-        frames: Number of validation images in the bundle, with the predictions they must give. They are real images: where
-            none may leave the clinic, build from images that may.
+        frames: Number of validation images in the bundle, with their expected predictions; 1 to 64. They are real images:
+            where none may leave the clinic, build from images that may.
     """
 
     frames: int = 8

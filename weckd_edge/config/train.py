@@ -11,24 +11,24 @@ from weckd_edge.core.bounds import MAX_THREADS
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainConfig:
-    """The loop.
+    """The training loop.
 
     Attributes:
-        epochs: How often the schedule moves on and a checkpoint is written.
+        epochs: Number of epochs: the schedule moves on, and a checkpoint is written, once in each.
         steps_per_epoch: Gradient steps in one epoch.
-        batch: Labelled images in one step; those without a label come on top, see ``distill.unlabelled_per_labelled``.
-        learning_rate: Peak. A classifier that starts from random weights takes ten times as much.
+        batch: Labelled images in one step; unlabelled ones come on top, see ``distill.unlabelled_per_labelled``.
+        learning_rate: Peak learning rate. A classifier that starts from random weights takes ten times as much.
         linear_probe: Start the classifier of a pretrained backbone from a ridge regression on its features (linear probing
             before fine-tuning, arXiv 2202.10054).
-        weight_decay: AdamW's.
+        weight_decay: AdamW's weight decay, 0..1.
         augment: Strength of flips, crops, rotation and colour changes, 0 (none) to 1.
         balance: How far rare classes are shown as often as common ones: 0 as they come, 1 all alike.
-        ema: Part of the training over which weights are averaged, exponentially, towards its end; 0 keeps the last weights.
-            A part, not a number of steps, so that a short training is not left with its first weights.
+        ema: Fraction of the training over which weights are averaged, exponentially, towards its end; 0 keeps the last
+            weights. A fraction, not a number of steps, so that a short training is not left with its first weights.
         precision: ``32-true``, ``bf16-mixed`` or ``16-mixed`` (a GPU).
         accelerator: Where to train.
-        accumulate: Parts that a step's batch is worked through in, one after another, where it does not fit the device;
-            batch norms see one part at a time.
+        accumulate: Number of parts of a step's batch that are processed one after another, where it does not fit the
+            device; batch norms see one part at a time.
         compile: Let ``torch.compile`` write the student's kernels: pays on a GPU from some thousand steps on.
         threads: Processor threads; 0 takes all cores.
     """

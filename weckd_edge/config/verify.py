@@ -8,10 +8,11 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyConfig:
-    """What verification does beyond comparing answers.
+    """What verification does beyond comparing predictions.
 
     Attributes:
-        layers: When the int8 graph and the deployed model are compared layer by layer: if they differ too much, or always.
+        layers: Compare the int8 graph and the deployed model layer by layer: where their predictions differ too much
+            (``on-failure``), or ``always``.
     """
 
     layers: Literal["on-failure", "always"] = "on-failure"

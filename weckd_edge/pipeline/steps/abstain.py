@@ -230,7 +230,7 @@ def evaluate_threshold(threshold: ThresholdRecord | None, config: AbstainConfig)
     hint = (
         f"about {more} more groups of validation images might show it (there are {threshold.val_groups})"
         if more is not None
-        else f"of the surest {threshold.decided_groups} groups {threshold.val_group_error:.1%} are wrong; train longer or ask less"
+        else f"{threshold.val_group_error:.1%} of the {threshold.decided_groups} surest groups are wrong; train longer"
     )
     reason = f"no threshold keeps the risk with {threshold.confidence:.0%} confidence; {hint}"
     verdict = "FAIL" if config.on_failure == "fail" else "INCONCLUSIVE"

@@ -100,7 +100,8 @@ def make_guard(
         groups = len(set(features[0].groups))
         return replace(record, note=f"no guard: {groups} groups of training images, it takes at least {MIN_GROUPS}")
     short = f"; {found.groups} groups cannot promise the {config.false_reject_rate:.1%} that was asked"
-    note = f"at most {found.false_reject_bound:.1%} of familiar frames are refused{short if found.false_reject_bound > config.false_reject_rate else ''}"
+    more = short if found.false_reject_bound > config.false_reject_rate else ""
+    note = f"at most {found.false_reject_bound:.1%} of familiar frames are refused{more}"
     return GuardRecord(
         guard=found.guard,
         frames=len(features[0].groups),

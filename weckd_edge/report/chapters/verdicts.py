@@ -113,7 +113,7 @@ def chain_sentence(chain: ChainRecord) -> str:
         return " ".join(chain.import_notes)
     baseline, last = chain.baseline, chain.links[-1]
     if baseline is None:
-        return "Whether the chain helped is not known: the build left out the baseline, the same network trained without a teacher."
+        return "Whether the chain helped is not known: the build trained no baseline, the same network without a teacher."
     ours, alone = last.test_accuracy, baseline.test_accuracy
     gap = ours.value - alone.value
     difference = ours.low > alone.high or alone.low > ours.high
@@ -126,9 +126,9 @@ def chain_sentence(chain: ChainRecord) -> str:
     overlap = "do not overlap" if difference else "overlap, so that this may be chance"
     return (
         f"{prediction}: {last.name} with its predecessors answers {percent(ours.value)} correctly, the same network alone "
-        f"{percent(alone.value)}, a difference of {points(gap)}; the two 95\u00a0% intervals {overlap}. The chain as a "
-        f"whole has used {plural(chain.labels_used, 'label')}, the network alone {plural(baseline.labels_used, 'label')} and as "
-        "many gradient steps, and this is one seed; weckd-edge study compares over several."
+        f"{percent(alone.value)}, a difference of {points(gap)}; the two 95\u00a0% intervals {overlap}. The whole chain "
+        f"used {plural(chain.labels_used, 'label')}, the network alone {plural(baseline.labels_used, 'label')} and as many "
+        "gradient steps, and this is one seed; weckd-edge study compares over several."
     )
 
 

@@ -82,9 +82,8 @@ def layers(divergence: LayerDivergence) -> str:
             f"<title>{escape(layer.name)}</title></circle>"
         )
     parts.append(f'<circle class="dot deployed" cx="20" cy="12" r="4"/>{draw.text(30, 16.5, "layer", "label")}')
-    parts.append(
-        f'<circle class="dot baseline" cx="84" cy="12" r="4"/>{draw.text(94, 16.5, "reading it changed the fusion", "label")}'
-    )
+    changed = draw.text(94, 16.5, "reading it changed the fusion", "label")
+    parts.append(f'<circle class="dot baseline" cx="84" cy="12" r="4"/>{changed}')
     parts.append(draw.text(x(len(values) // 2), height - 8, "layers in graph order, upper edge: equal", "label", "middle"))
     first = (
         "none under the threshold"

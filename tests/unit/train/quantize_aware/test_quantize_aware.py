@@ -246,7 +246,7 @@ def test_who_teaches(teacher: str, at: int) -> None:
 
 def test_settings_reach_the_loop_and_nothing_rounds_beside_int8() -> None:
     links: list[Any] = [SimpleNamespace(artifact=SimpleNamespace(name="M1"))]
-    job = job_of(links, epochs=7, learning_rate=2e-5, augment=0.25, weight=0.5)
+    job = job_of(links, epochs=7, learning_rate=2e-5, augment=0.25, distill_weight=0.5)
     assert (job.train.epochs, job.train.learning_rate, job.train.augment, job.distill.distill_weight) == (7, 2e-5, 0.25, 0.5)
     assert (job.train.precision, job.train.compile, job.rounded) == ("32-true", False, True)
 
@@ -322,7 +322,7 @@ def test_learning_brings_the_rounded_predictions_nearer_to_the_teachers() -> Non
     [
         ({"epochs": 0}, "epochs = 0"),
         ({"learning_rate": 1.0}, "learning_rate = 1.0"),
-        ({"weight": 1.5}, "weight = 1.5"),
+        ({"distill_weight": 1.5}, "distill_weight = 1.5"),
         ({"augment": -1}, "augment = -1"),
     ],
 )
