@@ -430,7 +430,9 @@ def main() -> None:
             root = Path(folder) / "phantoms"
             write_phantoms(root, SilentProgress(), images=IMAGES)
             data = DataConfig(labelled_fraction=0.3)
-            index = build_index(root / "groups.csv", data, subsets=1, seed=0, skip_bad=False, progress=SilentProgress())
+            index = build_index(
+                root / "groups.csv", data, labelled_subsets=1, seed=0, skip_bad=False, progress=SilentProgress()
+            )
             for network in NETWORKS:
                 if network.name in done:
                     continue

@@ -164,7 +164,9 @@ def main() -> None:
         root = Path(folder) / "phantoms"
         write_phantoms(root, SilentProgress(), images=160)
         config = DataConfig(labelled_fraction=0.3)
-        index = build_index(root / "groups.csv", config, subsets=1, seed=0, skip_bad=False, progress=SilentProgress())
+        index = build_index(
+            root / "groups.csv", config, labelled_subsets=1, seed=0, skip_bad=False, progress=SilentProgress()
+        )
         prepared = {(m, s): variants(m, s, (root, index), others) for m in MODELS for s in SIDES}
         for (model, side), runs in prepared.items():
             times = measure(runs)

@@ -51,7 +51,7 @@ def main() -> None:
     data = DataConfig(use_published_split=False)
     config = BuildConfig(link=(link, link), data=data, train=TrainConfig(threads=given.threads))
     quiet = SilentProgress()
-    index = build_index(given.data, config.data, subsets=2, seed=0, skip_bad=True, progress=quiet)
+    index = build_index(given.data, config.data, labelled_subsets=2, seed=0, skip_bad=True, progress=quiet)
     wall_ns, cpu_ns = time.monotonic_ns(), time.process_time_ns()
     found = run_audit(given.data, index, config, quiet)
     times = {"wall": [time.monotonic_ns() - wall_ns], "processor": [time.process_time_ns() - cpu_ns]}

@@ -54,7 +54,7 @@ def main() -> None:
         index = build_index(
             root / "groups.csv",
             DataConfig(labelled_fraction=0.3),
-            subsets=1,
+            labelled_subsets=1,
             seed=0,
             skip_bad=False,
             progress=SilentProgress(),

@@ -96,7 +96,7 @@ class DeviceProfile:
         shutdown_c: Temperature at which it is switched off.
         tensorrt: By release of JetPack.
         published: Latencies that others have published; each carries its own source.
-        limits: What a build must clear where its config says nothing else.
+        gates: What a build must clear where its config says nothing else.
         unknown: What no source that was read confirms.
         sources: Of everything above.
         schema_version: Of this record.

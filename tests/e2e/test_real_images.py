@@ -50,7 +50,7 @@ def test_near_duplicate_clusters_are_found_without_being_told(process: Any, list
     from weckd_edge.core.progress import SilentProgress
     from weckd_edge.train.data.index import build_index
 
-    index = build_index(CHILE, DataConfig(), subsets=3, seed=0, skip_bad=False, progress=SilentProgress())
+    index = build_index(CHILE, DataConfig(), labelled_subsets=3, seed=0, skip_bad=False, progress=SilentProgress())
     ours = {image.path: image.group for image in index.images}
     pairs = list(itertools.combinations(sorted(ours), 2))
     same = [listed[a]["group"] == listed[b]["group"] for a, b in pairs]

@@ -34,7 +34,7 @@ def data_sets(draw: st.DrawFn, smallest: int = 5) -> list[SplitItem]:
 
 CONFIGS = st.builds(
     DataConfig,
-    labelled_fraction=st.floats(0.05, 1 / 3),
+    labelled_subset=st.floats(0.05, 1 / 3),
     test_fraction=st.floats(0.1, 0.3),
     val_fraction=st.floats(0.05, 0.2),
 )
@@ -43,7 +43,7 @@ CONFIGS = st.builds(
 @SETTINGS
 @given(items=data_sets(), config=CONFIGS, seed=st.integers(0, 99))
 def test_groups_stay_whole_and_every_class_is_everywhere(items: list[SplitItem], config: DataConfig, seed: int) -> None:
-    places = split_images(items, config, subsets=3, seed=seed)
+    places = split_images(items, config, labelled_subsets=3, seed=seed)
     of_group: dict[str, set[Placement]] = defaultdict(set)
     classes: dict[Placement, set[str]] = defaultdict(set)
     for item, place in zip(items, places, strict=True):
@@ -65,17 +65,19 @@ def test_groups_stay_whole_and_every_class_is_everywhere(items: list[SplitItem],
 def test_the_order_of_listing_is_irrelevant(
     items: list[SplitItem], config: DataConfig, seed: int, shuffle: random.Random
 ) -> None:
-    before = dict(zip([item.group for item in items], split_images(items, config, subsets=2, seed=seed), strict=True))
+    before = dict(
+        zip([item.group for item in items], split_images(items, config, labelled_subsets=2, seed=seed), strict=True)
+    )
     shuffled = list(items)
     shuffle.shuffle(shuffled)
-    after = split_images(shuffled, config, subsets=2, seed=seed)
+    after = split_images(shuffled, config, labelled_subsets=2, seed=seed)
     assert dict(zip([item.group for item in shuffled], after, strict=True)) == before
 
 
 @SETTINGS
 @given(items=data_sets(smallest=18), config=CONFIGS, seed=st.integers(0, 99))
 def test_fractions_are_met_within_about_one_group(items: list[SplitItem], config: DataConfig, seed: int) -> None:
-    found = Counter(place.split for place in split_images(items, config, subsets=1, seed=seed))
+    found = Counter(place.split for place in split_images(items, config, labelled_subsets=1, seed=seed))
     classes = len({item.label for item in items})
     for split, fraction in (("test", config.test_fraction), ("val", config.val_fraction)):
         assert abs(found[split] - fraction * len(items)) <= 6 * classes
@@ -93,7 +95,7 @@ def test_a_published_test_split_is_kept(items: list[SplitItem], seed: int) -> No
         )
         for item in items
     ]
-    places = split_images(named, DataConfig(), subsets=2, seed=seed, published=True)
+    places = split_images(named, DataConfig(), labelled_subsets=2, seed=seed, published=True)
     for item, place in zip(named, places, strict=True):
         assert (place.split == "test") == (item.published_split == "test")
     assert {place.split for place in places} == {"train", "val", "test"}
@@ -105,17 +107,17 @@ def pure(groups: dict[str, int]) -> list[SplitItem]:
 
 def test_a_class_with_too_few_groups_is_named_with_what_it_needs() -> None:
     with raises(DataError, "E_DATA_SMALL_CLASS", says=("'rare'", "4", "5")):
-        split_images(pure({"plenty": 30, "rare": 4}), DataConfig(), subsets=3, seed=0)
+        split_images(pure({"plenty": 30, "rare": 4}), DataConfig(), labelled_subsets=3, seed=0)
 
 
 def test_classes_tied_into_too_few_groups_are_refused_in_words() -> None:
     tied = [SplitItem(label=label, group=f"g{i}") for i in range(5) for label in "ab"] + pure({"c": 5})
-    assert len(set(split_images(tied, DataConfig(), subsets=3, seed=0))) == 5
+    assert len(set(split_images(tied, DataConfig(), labelled_subsets=3, seed=0))) == 5
     crossed = [SplitItem(label=a, group=a + b) for a, b in ("ab", "bc", "ca")] + [
         SplitItem(label=b, group=a + b) for a, b in ("ab", "bc", "ca")
     ]
     with raises(DataError, "E_DATA_SMALL_CLASS", "E_DATA_SPLIT"):
-        split_images(crossed, DataConfig(), subsets=1, seed=0)
+        split_images(crossed, DataConfig(), labelled_subsets=1, seed=0)
 
 
 @pytest.mark.parametrize("missing", ["test", "val"])
@@ -135,4 +137,6 @@ def test_a_published_split_without_a_class_or_a_name_is_refused(missing: str) ->
 
 def test_another_seed_deals_otherwise() -> None:
     items = pure({"a": 40, "b": 40})
-    assert split_images(items, DataConfig(), subsets=2, seed=0) != split_images(items, DataConfig(), subsets=2, seed=1)
+    assert split_images(items, DataConfig(), labelled_subsets=2, seed=0) != split_images(
+        items, DataConfig(), labelled_subsets=2, seed=1
+    )

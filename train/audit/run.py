@@ -52,7 +52,9 @@ def audit_folder(path: Path, config: BuildConfig, progress: Progress) -> DataAud
         ModelError: The backbone's weights cannot be read.
     """
     try:
-        index = build_index(path, config.data, subsets=len(config.link), seed=config.seed, skip_bad=True, progress=progress)
+        index = build_index(
+            path, config.data, labelled_subsets=len(config.link), seed=config.seed, skip_bad=True, progress=progress
+        )
     except DataError as err:
         reason = str(err)
     else:

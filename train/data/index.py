@@ -31,7 +31,7 @@ _SHOWN = 10
 
 
 def build_index(
-    path: Path, config: DataConfig, *, subsets: int, seed: int, skip_bad: bool, progress: Progress
+    path: Path, config: DataConfig, *, labelled_subsets: int, seed: int, skip_bad: bool, progress: Progress
 ) -> DatasetIndex:
     """Read, group, split and share a data set.
 
@@ -41,7 +41,7 @@ def build_index(
     Args:
         path: A folder or a CSV; see ``list_data``.
         config: Fractions, distances and columns.
-        subsets: How many disjoint labelled shares to cut from the training images.
+        labelled_subsets: How many disjoint labelled shares to cut from the training images.
         seed: Of the split.
         skip_bad: Leave out files that cannot be used, and record them, instead of refusing the data set.
         progress: Where the reading is shown.
@@ -68,7 +68,7 @@ def build_index(
         SplitItem(label=image.listed.label, group=group, published_split=image.listed.published_split)
         for image, group in zip(images, grouping.groups, strict=True)
     ]
-    places = split_images(items, config, subsets=subsets, seed=seed, published=kept)
+    places = split_images(items, config, labelled_subsets=labelled_subsets, seed=seed, published=kept)
     leaks = leak_notes(images, grouping.groups) if kept else ()
     records = tuple(
         image.record(label=labels.index(item.label), group=item.group, split=place.split, share=place.labelled_subset)
@@ -127,7 +127,7 @@ def cached_index(
         DatasetIndex,
         key_of(inputs, "weckd_edge.train.data.index"),
         lambda folder: build_index(
-            path, config.data, subsets=len(config.link), seed=config.seed, skip_bad=skip_bad, progress=progress
+            path, config.data, labelled_subsets=len(config.link), seed=config.seed, skip_bad=skip_bad, progress=progress
         ),
     )
 

@@ -39,7 +39,7 @@ class Placement:
 
 
 def split_images(
-    items: Sequence[SplitItem], config: DataConfig, *, subsets: int, seed: int, published: bool = False
+    items: Sequence[SplitItem], config: DataConfig, *, labelled_subsets: int, seed: int, published: bool = False
 ) -> tuple[Placement, ...]:
     """Give every image its place; the order of ``items`` does not matter to where each goes.
 
@@ -52,20 +52,23 @@ def split_images(
         DataError: A class has too few groups.
     """
     if published:
-        return _around_published(items, config, subsets, seed)
+        return _around_published(items, config, labelled_subsets, seed)
     train = 1 - config.test_fraction - config.val_fraction
     bins: list[tuple[Placement, Bin]] = [
         (Placement(split="test"), Bin(part=config.test_fraction, needs_all=True)),
         (Placement(split="val"), Bin(part=config.val_fraction, needs_all=True)),
-        *_train_bins(config.labelled_fraction, subsets, train),
+        *_train_bins(config.labelled_fraction, labelled_subsets, train),
     ]
     return _distribute(items, bins, seed)
 
 
-def _train_bins(subset: float, subsets: int, train: float) -> list[tuple[Placement, Bin]]:
-    named = [(Placement(split="train", labelled_subset=k), Bin(part=train * subset, needs_all=True)) for k in range(subsets)]
-    pool = max(0.0, train * (1 - subset * subsets))
-    return [*named, (Placement(split="train"), Bin(part=pool, needs_all=not subsets))]
+def _train_bins(subset: float, labelled_subsets: int, train: float) -> list[tuple[Placement, Bin]]:
+    named = [
+        (Placement(split="train", labelled_subset=k), Bin(part=train * subset, needs_all=True))
+        for k in range(labelled_subsets)
+    ]
+    pool = max(0.0, train * (1 - subset * labelled_subsets))
+    return [*named, (Placement(split="train"), Bin(part=pool, needs_all=not labelled_subsets))]
 
 
 def _distribute(items: Sequence[SplitItem], bins: Sequence[tuple[Placement, Bin]], seed: int) -> tuple[Placement, ...]:
@@ -106,7 +109,9 @@ def _refuse_small_classes(labels: Sequence[str], counts: NDArray[np.int64], need
             )
 
 
-def _around_published(items: Sequence[SplitItem], config: DataConfig, subsets: int, seed: int) -> tuple[Placement, ...]:
+def _around_published(
+    items: Sequence[SplitItem], config: DataConfig, labelled_subsets: int, seed: int
+) -> tuple[Placement, ...]:
     splits = [item.published_split for item in items]
     part = test_part(splits)
     rest = [i for i, split in enumerate(splits) if split == "train"]
@@ -117,7 +122,7 @@ def _around_published(items: Sequence[SplitItem], config: DataConfig, subsets: i
         bins.append((Placement(split="val"), Bin(part=val, needs_all=True)))
     try:
         dealt = _distribute(
-            [items[i] for i in rest], [*bins, *_train_bins(config.labelled_fraction, subsets, 1 - val)], seed
+            [items[i] for i in rest], [*bins, *_train_bins(config.labelled_fraction, labelled_subsets, 1 - val)], seed
         )
     except DataError as err:
         raise DataError(

@@ -19,7 +19,7 @@ from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.train.distill.losses import choose_soft_loss
 from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used, links_of, subsets_of
-from weckd_edge.train.distill.trainer import LinkJob, Plan, Trainer
+from weckd_edge.train.distill.trainer import LinkJob, LinkPlan, Trainer
 from weckd_edge.train.networks.models import check_order, create_student, has_pretrained_backbone, measure_student
 from weckd_edge.train.networks.preprocess import suited_mean
 
@@ -46,7 +46,7 @@ def frame_spec(index: DatasetIndex, config: InputConfig, *, resize: Resize = "di
     return FrameSpec(height=height, width=width, crop=config.crop, resize=config.resize or resize)
 
 
-def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[Plan, ...]:
+def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[LinkPlan, ...]:
     """Make every link once, unweighted by data, to find what is wrong with the chain before any work is done.
 
     Raises:
@@ -62,7 +62,7 @@ def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[Plan, ...]:
         created = create_student(link, len(index.labels))
         mean = suited_mean(created.mean, fresh=link.mean is None and not _starts_trained(link, config.link))
         network = NetworkInput(size=link.input_size, mean=mean, std=created.std)
-        plan = Plan(
+        plan = LinkPlan(
             config=link,
             input=InputSpec(frame=frame, network=network),
             size=measure_student(created.student, link.input_size),
@@ -81,7 +81,7 @@ def make_trainer(
     workspace: Workspace,
     root: Path,
     index: DatasetIndex,
-    plans: Sequence[Plan],
+    plans: Sequence[LinkPlan],
     progress: Progress,
     unlabelled: str | None = None,
 ) -> Trainer:
@@ -90,7 +90,7 @@ def make_trainer(
     return Trainer(workspace, root, index, plans[0].input.frame, largest, progress, Path(unlabelled) if unlabelled else None)
 
 
-def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) -> TrainedChain:
+def train_build(trainer: Trainer, plans: Sequence[LinkPlan], config: BuildConfig) -> TrainedChain:
     """Train the chain of a build by its strategy, and the baseline.
 
     The baseline is the last link's network trained alone: on the same labels, for as many gradient steps as the whole chain.
@@ -114,7 +114,7 @@ def train_build(trainer: Trainer, plans: Sequence[Plan], config: BuildConfig) ->
 
 
 def run_strategy(
-    trainer: Trainer, plans: Sequence[Plan], strategy: Strategy, config: BuildConfig
+    trainer: Trainer, plans: Sequence[LinkPlan], strategy: Strategy, config: BuildConfig
 ) -> tuple[Stage[Link], ...]:
     """Train the links of one strategy, in order; those that an earlier run has trained alike are found, not trained.
 
@@ -162,7 +162,9 @@ def _epochs(config: BuildConfig, whole: int, links: int) -> list[int]:
     return [early] * (links - 1) + [max(1, total - early * (links - 1))]
 
 
-def _same_networks(links: Sequence[Stage[Link]], positions: Sequence[int], plans: Sequence[Plan]) -> tuple[Stage[Link], ...]:
+def _same_networks(
+    links: Sequence[Stage[Link]], positions: Sequence[int], plans: Sequence[LinkPlan]
+) -> tuple[Stage[Link], ...]:
     """Return the links before the last one that are the same network as it."""
     last = plans[positions[-1]].config
     return tuple(link for link, at in zip(links, positions, strict=False) if is_same_network(plans[at].config, last))

@@ -48,7 +48,7 @@ NO_TEACHING = DistillConfig()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class LinkPlan:
     """One network of the chain before it is trained.
 
     Attributes:
@@ -83,7 +83,7 @@ class LinkJob:
     """
 
     name: str
-    plan: Plan
+    plan: LinkPlan
     labelled_subset: int
     labelled_subsets: tuple[int, ...] | None
     seed: int

@@ -13,11 +13,11 @@ from weckd_edge.artifacts import Link
 from weckd_edge.config import BuildConfig
 from weckd_edge.core.store import Stage
 from weckd_edge.train.distill.strategies import find_strategy, subsets_of
-from weckd_edge.train.distill.trainer import LinkJob, Plan, Trainer
+from weckd_edge.train.distill.trainer import LinkJob, LinkPlan, Trainer
 
 
 def refine_for_int8(
-    trainer: Trainer, plans: Sequence[Plan], config: BuildConfig, links: Sequence[Stage[Link]], at: int
+    trainer: Trainer, plans: Sequence[LinkPlan], config: BuildConfig, links: Sequence[Stage[Link]], at: int
 ) -> Stage[Link]:
     """Train one link of a chain a little further under int8 rounding, or find that done.
 

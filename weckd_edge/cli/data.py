@@ -138,7 +138,7 @@ def split_command(
         index = build_index(
             path,
             config.data,
-            subsets=len(config.link) if labelled_subsets is None else labelled_subsets,
+            labelled_subsets=len(config.link) if labelled_subsets is None else labelled_subsets,
             seed=config.seed if seed is None else seed,
             skip_bad=skip_bad,
             progress=progress,

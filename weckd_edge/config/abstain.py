@@ -13,6 +13,7 @@ class AbstainConfig:
     """When the model abstains: the threshold on its largest probability.
 
     Attributes:
+        threshold: The model abstains where no probability reaches this, 0 up to under 1; 0: never.
         max_group_error: Largest fraction of the decided groups whose decision may be wrong, 0..1. The build finds the lowest
             threshold that keeps it on the validation images. None: no threshold is sought.
         confidence: Probability, over draws of validation images, with which the limit must hold, 0.5..1.
@@ -32,7 +33,7 @@ class AbstainConfig:
         )
         check_setting(
             self.max_group_error is None or self.threshold == 0,
-            "threshold and max_group_error contradict each other: the one sets the threshold, the other finds it; keep one",
+            "threshold and risk contradict each other: the one sets the threshold, the other finds it; keep one",
             code="E_CONFIG_CONFLICT",
         )
         check_setting(0.5 <= self.confidence < 1, f"confidence = {self.confidence}: expected 0.5 up to under 1")

@@ -33,7 +33,7 @@ class BuildConfig:
     """A whole build. Each attribute is a table of the TOML file; ``link`` is a list of tables.
 
     Attributes:
-        seed: Seed of splits, weights, batches and synthetic images; 0 to ``MOST_SEED``.
+        seed: Seed of splits, weights, batches and synthetic images; 0 to ``MAX_SEED``.
         link: The chain, largest link first; empty where a model is imported.
         data: Splits and labelled subsets.
         input: The camera frame.
@@ -51,7 +51,6 @@ class BuildConfig:
         guard: The input guard.
         abstain: When the model abstains.
         model_card: The builder's statements for the model card.
-        confidence_threshold: The model abstains where no probability reaches this, 0 up to under 1; 0: never.
     """
 
     seed: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,14 @@ def test_no_contract_names_a_module_that_is_gone() -> None:
 def test_the_picture_of_the_layers_is_up_to_date() -> None:
     assert drawing.PAGE.read_text(encoding="utf-8") == drawing.page(), "run: python docs/draw_layers.py"
     assert "weckd_edge" not in drawing.draw(drawing.layer_contracts()[0]).partition("```mermaid")[2]
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_every_path_that_a_page_on_the_layout_names_is_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"`((?:weckd_edge|train|compile|devices|tests|docs|benchmarks)/[\w/.]*)`", text)
+    assert len(named) > 5
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 def test_the_contracts_are_kept() -> None:

@@ -190,7 +190,7 @@ def choose_link(links: Sequence[LinkEvaluation]) -> LinkSelection:
     if passing:
         chosen = passing[-1]
         return LinkSelection(chosen=chosen.name, reason=_why(chosen, links), links=tuple(links))
-    chosen = min(reversed(links), key=distance)
+    chosen = min(reversed(links), key=gate_distance)
     return LinkSelection(
         chosen=chosen.name,
         reason=f"no link clears every bar; {chosen.name} comes closest: {_missed(chosen)}",
@@ -199,7 +199,7 @@ def choose_link(links: Sequence[LinkEvaluation]) -> LinkSelection:
     )
 
 
-def distance(link: LinkEvaluation) -> float:
+def gate_distance(link: LinkEvaluation) -> float:
     """Return by how much a link misses its limits: of each, the gap as a part of the limit, summed."""
     return sum(_gap(gate) for gate in link.gates if gate.verdict == "FAIL")
 

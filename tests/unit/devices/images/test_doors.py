@@ -131,7 +131,7 @@ def test_every_door_gives_the_same_pixels(
     pixels = {path: decode(path) for path in files}
     expected = {path: fit_to_frame(found, spec.height, spec.width)[None] for path, found in pixels.items()}
     config = DataConfig(near_duplicate_distance=None, test_fraction=0.3, val_fraction=0.2)
-    index = build_index(pictures, config, subsets=1, seed=0, skip_bad=False, progress=SilentProgress())
+    index = build_index(pictures, config, labelled_subsets=1, seed=0, skip_bad=False, progress=SilentProgress())
     assert {pictures / r.path: r.pixels_sha256 for r in index.images} == {p: pixels_sha256(x) for p, x in pixels.items()}
 
     def assert_same(door: str, frames: Any) -> None:

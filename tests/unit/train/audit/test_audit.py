@@ -323,7 +323,7 @@ def test_a_trained_network_is_shown_covered_test_images(tmp_path: Path) -> None:
 
     path = write(tmp_path, told_by(ring()))
     settings = config()
-    index = build_index(path, settings.data, subsets=2, seed=0, skip_bad=False, progress=SilentProgress())
+    index = build_index(path, settings.data, labelled_subsets=2, seed=0, skip_bad=False, progress=SilentProgress())
 
     def by_border(frame: Pixels) -> NDArray[np.float32]:
         bright = float(frame[0][ring()].mean() > 140)
@@ -390,7 +390,7 @@ def test_a_sample_takes_whole_groups_of_every_class(tmp_path: Path) -> None:
     from weckd_edge.train.data.index import build_index
 
     path = write(tmp_path, told_by(ring()))
-    index = build_index(path, config().data, subsets=2, seed=0, skip_bad=False, progress=SilentProgress())
+    index = build_index(path, config().data, labelled_subsets=2, seed=0, skip_bad=False, progress=SilentProgress())
     chosen = number_groups(index.images)
     kept = sample_groups(chosen, 40, 0)
     assert 36 <= kept.sum() <= 44

@@ -118,7 +118,7 @@ def test_unlabelled_frames_are_left_out_alike(ears: Path, tmp_path: Path, crafte
     Image.effect_noise((40, 36), 90).convert("RGB").save(tmp_path / "pool/whole.png")
     assert unlabelled_fingerprint(tmp_path / "pool")
     config = DataConfig(unlabelled=str(tmp_path / "pool"))
-    index = build_index(ears, config, subsets=1, seed=0, skip_bad=True, progress=SilentProgress())
+    index = build_index(ears, config, labelled_subsets=1, seed=0, skip_bad=True, progress=SilentProgress())
     assert [image.path for image in index.unlabelled] == ["whole.png"]
     assert_named({file.path: file.reason for file in index.bad_files}, bad)
 
@@ -167,7 +167,7 @@ def test_a_bad_mask_leaves_its_image_out_of_the_audit(ears: Path, tmp_path: Path
 def test_calibration_images_are_left_out_where_that_is_asked_for(ears: Path, tmp_path: Path, crafted: ModuleType) -> None:
     from weckd_edge.pipeline.compile_model import read_calibration
 
-    index = build_index(ears, DataConfig(), subsets=1, seed=0, skip_bad=False, progress=SilentProgress())
+    index = build_index(ears, DataConfig(), labelled_subsets=1, seed=0, skip_bad=False, progress=SilentProgress())
     more = tmp_path / "more"
     for n, label in enumerate(("dark", "light")):
         (more / label).mkdir(parents=True)

@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def index_of(path: Path, *, config: DataConfig = CONFIG, skip_bad: bool = False) -> DatasetIndex:
-    return build_index(path, config, subsets=2, seed=3, skip_bad=skip_bad, progress=SilentProgress())
+    return build_index(path, config, labelled_subsets=2, seed=3, skip_bad=skip_bad, progress=SilentProgress())
 
 
 def test_an_index_names_every_image_once_and_survives_json(folder: Path) -> None:

@@ -56,7 +56,7 @@ def ears(tmp_path: Path) -> Path:
 
 def index_of(path: Path, config: DataConfig | None = None, *, skip_bad: bool = False) -> DatasetIndex:
     config = config or DataConfig(labelled_fraction=0.4)
-    return build_index(path, config, subsets=1, seed=3, skip_bad=skip_bad, progress=SilentProgress())
+    return build_index(path, config, labelled_subsets=1, seed=3, skip_bad=skip_bad, progress=SilentProgress())
 
 
 def told(index: DatasetIndex, code: str) -> str:

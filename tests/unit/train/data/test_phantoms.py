@@ -69,7 +69,9 @@ def test_the_csv_ties_two_to_four_jittered_frames_to_one_ear(phantoms: Path) -> 
 
 def test_the_index_is_marked_synthetic_and_never_cuts_an_ear(phantoms: Path) -> None:
     config = DataConfig(labelled_fraction=0.2)
-    index = build_index(phantoms / "groups.csv", config, subsets=3, seed=0, skip_bad=False, progress=SilentProgress())
+    index = build_index(
+        phantoms / "groups.csv", config, labelled_subsets=3, seed=0, skip_bad=False, progress=SilentProgress()
+    )
     assert index.synthetic
     places: dict[str, set[object]] = {}
     for record in index.images:

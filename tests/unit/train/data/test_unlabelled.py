@@ -50,7 +50,7 @@ def config(pool: Path | None) -> DataConfig:
 
 
 def read(ears: Path, pool: Path | None, skip_bad: bool = False):  # type: ignore[no-untyped-def]
-    return build_index(ears, config(pool), subsets=2, seed=0, skip_bad=skip_bad, progress=SilentProgress())
+    return build_index(ears, config(pool), labelled_subsets=2, seed=0, skip_bad=skip_bad, progress=SilentProgress())
 
 
 def test_frames_are_listed_without_label_and_the_split_stays_as_it_was(ears: Path, pool: Path) -> None:

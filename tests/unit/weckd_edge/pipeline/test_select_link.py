@@ -11,7 +11,7 @@ from support.errors import raises
 from weckd_edge.artifacts import Gate, LinkEvaluation, LinkLatency, Rate
 from weckd_edge.config import BuildConfig, GateConfig, SelectConfig
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.pipeline.steps.select_link import choose_link, distance, last_link_selection, requested_link
+from weckd_edge.pipeline.steps.select_link import choose_link, gate_distance, last_link_selection, requested_link
 
 RATE = Rate(value=0.9, low=0.85, high=0.94, correct=90, images=100, groups=60)
 
@@ -70,8 +70,8 @@ def test_where_none_passes_the_closest_is_deployed_with_what_to_change() -> None
     far, near = link("M1", latency(40), accuracy(0.97)), link("M2", latency(11), accuracy(0.93))
     worst = link("M3", latency(5), accuracy(0.45))
     found = choose_link([far, near, worst])
-    assert distance(far) == pytest.approx(3.0)
-    assert distance(worst) == pytest.approx(0.5)
+    assert gate_distance(far) == pytest.approx(3.0)
+    assert gate_distance(worst) == pytest.approx(0.5)
     assert found.chosen == "M2"
     assert found.reason.startswith("no link clears every bar; M2 comes closest")
     assert len(found.advice) == 1
