@@ -207,8 +207,9 @@ def test_the_refined_link_is_a_link_like_any_other(chain: tuple[Any, Any, Any]) 
     refined = refine_for_int8(trainer, plans, CONFIG, links, 1)
     link, last = refined.artifact, links[-1].artifact
     assert (link.name, link.parent) == ("M2-int8", last.weights.sha256)
-    for same in ("model", "options", "input", "labels", "parameters", "macs", "share", "labels_used", "images_used"):
-        assert getattr(link, same) == getattr(last, same)
+    same = ("model", "options", "input", "labels", "parameters", "macs", "labelled_subset", "labels_used", "images_used")
+    for name in same:
+        assert getattr(link, name) == getattr(last, name)
     assert (link.labels_used, link.images_used) == (8, 24), "its own share, and the pool without labels"
     assert weights(refined) != weights(links[-1])
     assert (
