@@ -521,7 +521,7 @@ def weighed(name: str, scale: float, *, label: str = "measured", limit_ms: float
         ("unknown", "frame to answer, p90, on the machine that built it (ms"),
     ],
 )
-def test_evaluated_links_are_drawn_over_their_time_and_told_in_a_table(tmp_path: Path, label: str, axis: str) -> None:
+def test_evaluated_links_are_drawn_over_their_time_and_listed_in_a_table(tmp_path: Path, label: str, axis: str) -> None:
     evidence = make_evidence()
     links = tuple(weighed(name, scale, label=label) for name, scale in (("M1", 3.1), ("M2", 1.6), ("M3", 0.84)))
     page = write(tmp_path, dataclasses.replace(evidence, link_selection=choose_link(links)), make_manifest())
